@@ -1,0 +1,72 @@
+"""Long runs of equal kind as one tensor: a vocabulary of a million words is two tensors, not JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import accumulate
+from typing import Any
+
+import numpy as np
+
+from saver.codec import Decoder, Encoder
+from saver.tree import Value
+
+LONG = 64
+"""Shorter runs are smaller and more readable as JSON."""
+
+
+def encode_run(items: Sequence[Any], encoder: Encoder, *step: str) -> Value:
+    """The values of a sequence: a JSON array, or a column where all are floats, ints or strings."""
+    if len(items) >= LONG:
+        column = _column(items, encoder, step)
+        if column is not None:
+            return column
+    return [encoder.slot(item, *step, index) for index, item in enumerate(items)]
+
+
+def _column(items: Sequence[Any], encoder: Encoder, step: tuple[str, ...]) -> Value:
+    kinds = set(map(type, items))
+    if kinds == {float}:
+        return {"float": encoder.tensor(np.array(items, np.float64), *step)}
+    if kinds == {bool}:
+        return {"bool": encoder.tensor(np.array(items, np.bool_), *step)}
+    if kinds == {int} and -(2**63) <= min(items) and max(items) < 2**63:
+        return {"int": encoder.tensor(np.array(items, np.int64), *step)}
+    if kinds == {str}:
+        texts = [text.encode("utf-8", "surrogatepass") for text in items]
+        return {
+            "str": encoder.tensor(np.frombuffer(b"".join(texts), np.uint8), *step),
+            "ends": encoder.tensor(np.array(list(accumulate(map(len, texts))), np.int64), *step, "ends"),
+        }
+    return None
+
+
+def decode_column(state: Any, decoder: Decoder) -> list[Any]:
+    """The Python values of a column."""
+    if type(state) is not dict or not state:
+        raise ValueError("neither a list nor a column")
+    kind = next(iter(state))
+    if kind == "str":
+        data = decoder.array(state["str"], "U8", 1).tobytes()
+        ends = decoder.array(state["ends"], "I64", 1).tolist()
+        if (ends[-1] if ends else 0) != len(data) or any(b < a for a, b in zip([0, *ends], ends, strict=False)):
+            raise ValueError("the ends of strings do not fit their bytes")
+        return [data[a:b].decode("utf-8", "surrogatepass") for a, b in zip([0, *ends], ends, strict=False)]
+    dtype = {"float": "F64", "bool": "BOOL", "int": "I64"}[kind]
+    return decoder.array(state[kind], dtype, 1).tolist()  # type: ignore[no-any-return]
+
+
+def fill_run(state: Any, decoder: Decoder, target: list[Any]) -> None:
+    """Append the decoded values to `target`, which a cycle may already know."""
+    if type(state) is not list:
+        target.extend(decode_column(state, decoder))
+        return
+    for index, value in enumerate(state):
+        target.append(decoder.slot(value, target, index))
+
+
+def decode_run(state: Any, decoder: Decoder) -> Iterable[Any]:
+    """The decoded values, for what must exist before a cycle can know it."""
+    if type(state) is not list:
+        return decode_column(state, decoder)
+    return [decoder(value) for value in state]

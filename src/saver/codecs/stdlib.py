@@ -1,0 +1,293 @@
+"""Classes of Python's standard library."""
+
+from __future__ import annotations
+
+import array
+import functools
+import random
+from collections import Counter, OrderedDict, defaultdict, deque
+from datetime import date, datetime, time, timedelta, timezone
+from decimal import Decimal
+from fractions import Fraction
+from pathlib import Path, PosixPath, PurePath, PurePosixPath, PureWindowsPath, WindowsPath
+from types import SimpleNamespace
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from saver.codec import Codec, Decoder, Encoder
+from saver.codecs._columns import encode_run, fill_run
+from saver.codecs.builtins import bytes_value, encode_items, fill_items, value_bytes
+from saver.tree import Node, Value
+
+
+class OrderedDictCodec(Codec):
+    name = "stdlib.OrderedDict"
+    types = (OrderedDict,)
+    early = True
+
+    def encode(self, obj: Any, encoder: Encoder) -> Value:
+        return encode_items(obj, encoder)
+
+    def decode(self, node: Node, decoder: Decoder) -> Any:
+        found: OrderedDict[Any, Any] = OrderedDict()
+        decoder.keep(node, found)
+        fill_items(node.state, decoder, found)
+        return found
+
+
+class CounterCodec(Codec):
+    name = "stdlib.Counter"
+    types = (Counter,)
+    early = True
+
+    def encode(self, obj: Any, encoder: Encoder) -> Value:
+        return encode_items(obj, encoder)
+
+    def decode(self, node: Node, decoder: Decoder) -> Any:
+        items: dict[Any, Any] = {}
+        fill_items(node.state, decoder, items)
+        return Counter(items)
+
+
+class DefaultDictCodec(Codec):
+    name = "stdlib.defaultdict"
+    types = (defaultdict,)
+    early = True
+
+    def encode(self, obj: Any, encoder: Encoder) -> Value:
+        return [encoder(obj.default_factory, "default_factory"), encode_items(obj, encoder)]
+
+    def decode(self, node: Node, decoder: Decoder) -> Any:
+        factory, items = node.state
+        found: defaultdict[Any, Any] = defaultdict(decoder(factory))
+        decoder.keep(node, found)
+        fill_items(items, decoder, found)
+        return found
+
+
+class DequeCodec(Codec):
+    name = "stdlib.deque"
+    types = (deque,)
+
+    def encode(self, obj: Any, encoder: Encoder) -> Value:
+        return [obj.maxlen, encode_run(list(obj), encoder)]
+
+    def decode(self, node: Node, decoder: Decoder) -> Any:
+        length, items = node.state
+        found: list[Any] = []
+        fill_run(items, decoder, found)
+        return deque(found, length)
+
+
+class NamespaceCodec(Codec):
+    name = "stdlib.SimpleNamespace"
+    types = (SimpleNamespace,)
+    early = True
+
+    def encode(self, obj: Any, encoder: Encoder) -> Value:
+        return encoder.fields(vars(obj))
+
+    def decode(self, node: Node, decoder: Decoder) -> Any:
+        found = SimpleNamespace()
+        decoder.keep(node, found)
+        decoder.fill(node.state, vars(found))
+        return found
+
+
+class PartialCodec(Codec):
+    """`functools.partial` of a function that has a data form."""
+
+    name = "stdlib.partial"
+    types = (functools.partial,)
+
+    def encode(self, obj: Any, encoder: Encoder) -> Value:
+        return [encoder(obj.func, "func"), encoder(obj.args, "args"), encoder(obj.keywords, "keywords")]
+
+    def decode(self, node: Node, decoder: Decoder) -> Any:
+        function, positional, keywords = map(decoder, node.state)
+        return functools.partial(function, *positional, **keywords)
+
+
+class DecimalCodec(Codec):
+    name = "stdlib.Decimal"
+    types = (Decimal,)
+
+    def encode(self, obj: Any, encoder: Encoder) -> Value:
+        return bytes_value(str(obj).encode(), encoder)
+
+    def decode(self, node: Node, decoder: Decoder) -> Any:
+        return Decimal(value_bytes(node.state, decoder).decode())
+
+
+class FractionCodec(Codec):
+    name = "stdlib.Fraction"
+    types = (Fraction,)
+
+    def encode(self, obj: Any, encoder: Encoder) -> Value:
+        return [encoder(obj.numerator), encoder(obj.denominator)]
+
+    def decode(self, node: Node, decoder: Decoder) -> Any:
+        numerator, denominator = map(decoder, node.state)
+        return Fraction(numerator, denominator)
+
+
+class UUIDCodec(Codec):
+    name = "stdlib.UUID"
+    types = (UUID,)
+
+    def encode(self, obj: Any, encoder: Encoder) -> Value:
+        return obj.hex  # type: ignore[no-any-return]
+
+    def decode(self, node: Node, decoder: Decoder) -> Any:
+        return UUID(hex=node.state)
+
+
+_PATHS = {cls.__name__: cls for cls in (PosixPath, WindowsPath, PurePosixPath, PureWindowsPath)}
+
+
+class PathCodec(Codec):
+    """Paths by their text. A `Path` of another system comes back as the pure path of that system."""
+
+    name = "stdlib.path"
+    types = (Path, PurePath, *_PATHS.values())
+
+    def encode(self, obj: Any, encoder: Encoder) -> Value:
+        return [type(obj).__name__, encoder(str(obj))]
+
+    def decode(self, node: Node, decoder: Decoder) -> Any:
+        kind, text = node.state
+        cls = _PATHS[kind]
+        if issubclass(cls, Path) and cls is not type(Path()):
+            cls = _PATHS["Pure" + kind]
+        return cls(decoder(text))
+
+
+class DateCodec(Codec):
+    name = "stdlib.date"
+    types = (date,)
+
+    def encode(self, obj: Any, encoder: Encoder) -> Value:
+        return obj.isoformat()  # type: ignore[no-any-return]
+
+    def decode(self, node: Node, decoder: Decoder) -> Any:
+        return date.fromisoformat(node.state)
+
+
+class DateTimeCodec(Codec):
+    name = "stdlib.datetime"
+    types = (datetime,)
+
+    def encode(self, obj: Any, encoder: Encoder) -> Value:
+        return [obj.replace(tzinfo=None).isoformat(), encoder(obj.tzinfo, "tzinfo"), obj.fold]
+
+    def decode(self, node: Node, decoder: Decoder) -> Any:
+        text, zone, fold = node.state
+        return datetime.fromisoformat(text).replace(tzinfo=decoder(zone), fold=fold)
+
+
+class TimeCodec(Codec):
+    name = "stdlib.time"
+    types = (time,)
+
+    def encode(self, obj: Any, encoder: Encoder) -> Value:
+        return [obj.replace(tzinfo=None).isoformat(), encoder(obj.tzinfo, "tzinfo"), obj.fold]
+
+    def decode(self, node: Node, decoder: Decoder) -> Any:
+        text, zone, fold = node.state
+        return time.fromisoformat(text).replace(tzinfo=decoder(zone), fold=fold)
+
+
+class TimedeltaCodec(Codec):
+    name = "stdlib.timedelta"
+    types = (timedelta,)
+
+    def encode(self, obj: Any, encoder: Encoder) -> Value:
+        return [obj.days, obj.seconds, obj.microseconds]
+
+    def decode(self, node: Node, decoder: Decoder) -> Any:
+        days, seconds, microseconds = node.state
+        return timedelta(days, seconds, microseconds)
+
+
+class TimezoneCodec(Codec):
+    name = "stdlib.timezone"
+    types = (timezone,)
+
+    def encode(self, obj: Any, encoder: Encoder) -> Value:
+        arguments = obj.__getinitargs__()
+        return [encoder(argument) for argument in arguments]
+
+    def decode(self, node: Node, decoder: Decoder) -> Any:
+        arguments = [decoder(argument) for argument in node.state]
+        return timezone.utc if arguments == [timedelta(0)] else timezone(*arguments)
+
+
+class ZoneInfoCodec(Codec):
+    name = "stdlib.ZoneInfo"
+    types = (ZoneInfo,)
+
+    def encode(self, obj: Any, encoder: Encoder) -> Value:
+        if obj.key is None:
+            encoder.refuse("a time zone without a key has no data form; use ZoneInfo(key)")
+        return obj.key  # type: ignore[no-any-return]
+
+    def decode(self, node: Node, decoder: Decoder) -> Any:
+        return ZoneInfo(node.state)
+
+
+class ArrayCodec(Codec):
+    name = "stdlib.array"
+    types = (array.array,)
+
+    def encode(self, obj: Any, encoder: Encoder) -> Value:
+        if obj.typecode in "uw":
+            return [obj.typecode, encoder(obj.tounicode())]
+        little = obj[:]
+        if _big_endian():
+            little.byteswap()
+        return [obj.typecode, obj.itemsize, bytes_value(little.tobytes(), encoder)]
+
+    def decode(self, node: Node, decoder: Decoder) -> Any:
+        if len(node.state) == 2:
+            return array.array(node.state[0], decoder(node.state[1]))
+        typecode, size, data = node.state
+        found = array.array(typecode)
+        if found.itemsize != size:
+            raise ValueError(f"items of type {typecode!r} take {found.itemsize} bytes here, {size} where it was saved")
+        found.frombytes(value_bytes(data, decoder))
+        if _big_endian():
+            found.byteswap()
+        return found
+
+
+def _big_endian() -> bool:
+    import sys
+
+    return sys.byteorder == "big"
+
+
+class RandomCodec(Codec):
+    """`random.Random`, continuing the same sequence."""
+
+    name = "stdlib.Random"
+    types = (random.Random,)
+
+    def encode(self, obj: Any, encoder: Encoder) -> Value:
+        version, words, gauss = obj.getstate()
+        return [version, encode_run(words, encoder), encoder(gauss)]
+
+    def decode(self, node: Node, decoder: Decoder) -> Any:
+        version, words, gauss = node.state
+        state: list[Any] = []
+        fill_run(words, decoder, state)
+        found = random.Random(0)
+        found.setstate((version, tuple(state), decoder(gauss)))
+        return found
+
+
+CODECS: tuple[Codec, ...] = (
+    OrderedDictCodec(), CounterCodec(), DefaultDictCodec(), DequeCodec(), NamespaceCodec(), PartialCodec(),
+    DecimalCodec(), FractionCodec(), UUIDCodec(), PathCodec(), DateCodec(), DateTimeCodec(), TimeCodec(),
+    TimedeltaCodec(), TimezoneCodec(), ZoneInfoCodec(), ArrayCodec(), RandomCodec(),
+)  # fmt: skip

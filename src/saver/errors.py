@@ -1,0 +1,78 @@
+"""The errors of Saver.
+
+    SaverError                 everything Saver raises on purpose
+    ├── CannotSave             an object, or a piece of one, has no data form          cannot-save
+    ├── CannotWrite            the bytes could not be made durable; nothing changed    cannot-write
+    ├── NotFound               no such file, version, part or class                    not-found
+    ├── Untrusted              a file asks for a class that the policy does not know   untrusted
+    ├── Damaged                bytes or structure that do not match what was saved     damaged
+    ├── Unsupported            not a Saver file, or a feature of a newer Saver         unsupported
+    └── CommitUnknown          whether a commit took place could not be learned        commit-unknown
+
+    VersionWarning             saved under another version of a package that its parts depend on
+
+Every message names the place, the fact and the next step. `code` is stable and meant for programs.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class SaverError(Exception):
+    """Any error that Saver raises on purpose."""
+
+    code: ClassVar[str] = "error"
+
+
+class CannotSave(SaverError):
+    """The object, or a piece of it that the message names by path, has no data form."""
+
+    code = "cannot-save"
+
+
+class CannotWrite(SaverError):
+    """The bytes could not be made durable; what was there before is untouched."""
+
+    code = "cannot-write"
+
+
+class NotFound(SaverError):
+    """There is no such file, version, part or class."""
+
+    code = "not-found"
+
+
+class Untrusted(SaverError):
+    """The file asks for classes or functions that the trust policy does not know.
+
+    `names` holds them all, sorted, as they would stand in `trust=[...]`.
+    """
+
+    code = "untrusted"
+
+    def __init__(self, message: str, names: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.names = names
+
+
+class Damaged(SaverError):
+    """Bytes or structure do not match what was saved, or never were what a Saver file holds."""
+
+    code = "damaged"
+
+
+class Unsupported(SaverError):
+    """Not a Saver file, or one that needs a feature or a codec that this Saver does not have."""
+
+    code = "unsupported"
+
+
+class CommitUnknown(SaverError):
+    """Whether a commit took place could not be learned; nothing was deleted."""
+
+    code = "commit-unknown"
+
+
+class VersionWarning(UserWarning):
+    """Saved under another version of a package that the named parts depend on."""

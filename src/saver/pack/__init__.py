@@ -1,0 +1,19 @@
+"""The pack: a safetensors file that vouches for itself.
+
+Layout (docs/format.md is the specification):
+
+    8 bytes    length N of the header, little-endian
+    N bytes    JSON header, padded with spaces so that the data begins on a multiple of 4096
+    data       the tensors, without gaps
+
+`__metadata__` opens with `saver.header`, the BLAKE3 of everything before the data, taken with zeros in its
+own place; `saver` holds format, id, and the BLAKE3 of every tensor. So the header vouches for all.
+"""
+
+from __future__ import annotations
+
+from saver.pack.layout import Entry, Progress
+from saver.pack.read import Pack
+from saver.pack.write import write_pack
+
+__all__ = ["Entry", "Pack", "Progress", "write_pack"]

@@ -1,0 +1,176 @@
+"""Where the tensors lie in a pack, and the header that says so and vouches for it all."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any
+
+import msgspec
+from blake3 import blake3
+
+from saver.errors import Damaged, Unsupported
+from saver.tree import ITEM_SIZE, TensorData, strict_json
+
+ALIGNMENT = 4096
+HEADER_LIMIT = 100_000_000
+"""safetensors readers refuse longer headers."""
+
+BLOCK = 16 << 20
+"""Tensors of `BLOCKS_FROM` bytes and more are hashed in blocks of this size."""
+
+BLOCKS_FROM = 64 << 20
+AXES_LIMIT = 64
+"""As many axes as NumPy arrays can have."""
+
+_PREFIX = b'{"__metadata__":{"saver.header":"'
+ZERO = "0" * 64
+
+Describe = Callable[[Mapping[str, str]], Mapping[str, str]]
+Progress = Callable[[int, int], None]
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """A tensor in a pack: `offset` and `length` in bytes, from the beginning of the data.
+
+    `hash` is the BLAKE3 of the bytes; of the concatenated block digests for those that have `blocks`.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    offset: int
+    length: int
+    hash: str = ZERO
+    blocks: tuple[str, ...] = ()
+
+
+def plan(tensors: Mapping[str, TensorData]) -> list[Entry]:
+    """Where each tensor will lie: multiples of 64 bytes first, then by falling item size.
+
+    So every tensor is aligned to its items, and all but the odd-sized ones to cache lines, without
+    filler, which safetensors forbids.
+    """
+    sized = [(name, data, math.prod(data.shape) * ITEM_SIZE[data.dtype]) for name, data in tensors.items()]
+    sized.sort(key=lambda item: (item[2] % 64 != 0, -ITEM_SIZE[item[1].dtype] if item[2] % 64 else 0))
+    entries, offset = [], 0
+    for name, data, length in sized:
+        entries.append(Entry(name, data.dtype, data.shape, offset, length))
+        offset += length
+    return entries
+
+
+def block_count(length: int) -> int:
+    """Into how many blocks a tensor of `length` bytes is hashed; 0 when it is hashed whole."""
+    return -(-length // BLOCK) if length >= BLOCKS_FROM else 0
+
+
+def header_bytes(entries: Sequence[Entry], ident: str, metadata: Mapping[str, str]) -> bytes:
+    """Length and header, hashed and padded, ready to stand before the data."""
+    blocks = {entry.name: entry.blocks for entry in entries if entry.blocks}
+    own = {"format": 1, "id": ident, "hashes": [entry.hash for entry in entries], "blocks": blocks}
+    document: dict[str, Any] = {
+        "__metadata__": {"saver.header": ZERO, "saver": msgspec.json.encode(own).decode(), **metadata}
+    }
+    for entry in entries:
+        document[entry.name] = {
+            "dtype": entry.dtype,
+            "shape": entry.shape,
+            "data_offsets": (entry.offset, entry.offset + entry.length),
+        }
+    text = msgspec.json.encode(document)
+    length = -(-(8 + len(text)) // ALIGNMENT) * ALIGNMENT - 8
+    if length > HEADER_LIMIT:
+        raise Unsupported(
+            f"the header would take {length:,} bytes of at most {HEADER_LIMIT:,}: too many tensors or too "
+            "much structure for one file; save the parts in several files"
+        )
+    head = length.to_bytes(8, "little") + text.ljust(length)
+    at = 8 + len(_PREFIX)
+    return b"".join((head[:at], blake3(head).hexdigest().encode(), head[at + 64 :]))
+
+
+_MAGIC = (
+    (b"\x80\x02", "a pickle"), (b"\x80\x03", "a pickle"), (b"\x80\x04", "a pickle"),
+    (b"\x80\x05", "a pickle"), (b"PK\x03\x04", "a zip archive, as torch.save, np.savez and skops write"),
+    (b"\x89HDF", "an HDF5 file"), (b"\x93NUMPY", "a NumPy .npy file"), (b"\x1f\x8b", "gzip-compressed"),
+    (b"x\x9c", "zlib-compressed, as joblib.dump writes"), (b"x\x01", "zlib-compressed"),
+    (b"BZh", "bzip2-compressed"), (b"\xfd7zXZ", "xz-compressed"), (b"ZF", "an old joblib file"),
+)  # fmt: skip
+
+
+def no_saver_file(first: bytes, path: str) -> Exception:
+    if not first:
+        return Damaged(f"{path} is empty; copy it again from where it came")
+    if not any(first):
+        return Damaged(f"{path}: the header is missing: the writing was cut off; use an older copy")
+    kind = next((kind for magic, kind in _MAGIC if first.startswith(magic)), None)
+    if kind is None:
+        return Unsupported(f"{path} is not a Saver file: it does not begin with a safetensors header")
+    return Unsupported(
+        f"{path} is {kind}, not a Saver file, whatever its name says; nothing in it was run. "
+        "Open it with what wrote it, if you trust it, and save it anew with saver.dump"
+    )
+
+
+def parse_header(
+    header: bytes, size: int, path: str
+) -> tuple[dict[str, str], dict[str, Entry], str]:
+    at = 8 + len(_PREFIX)
+    if not header[8:].startswith(_PREFIX):
+        if b'"saver.header"' in header:
+            raise Damaged(f"{path}: the header is damaged; copy the file again from where it came")
+        raise Unsupported(f"{path} is a safetensors file that Saver did not write; open it with safetensors")
+    blank = b"".join((header[:at], ZERO.encode(), header[at + 64 :]))
+    if blake3(blank).hexdigest().encode() != header[at : at + 64]:
+        raise Damaged(f"{path}: the header does not match its hash; copy the file again from where it came")
+    document = strict_json(header[8:].rstrip(b" "), path)
+    metadata = document.pop("__metadata__")
+    if not all(isinstance(text, str) for text in metadata.values()):
+        raise Damaged(f"{path}: the metadata must be strings")
+    own = strict_json(metadata.get("saver", "").encode(), f"{path}: metadata 'saver'")
+    try:
+        if own["format"] != 1:
+            raise Unsupported(
+                f"{path} has format {str(own['format'])[:20]}; this Saver reads format 1: install a newer one"
+            )
+        return metadata, _entries(document, own, size - len(header)), str(own["id"])
+    except (KeyError, TypeError, ValueError, msgspec.ValidationError) as error:
+        raise Damaged(f"{path}: the header is not that of a pack: {error}") from None
+
+
+Digest = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+
+
+class _Slot(msgspec.Struct, forbid_unknown_fields=True):
+    dtype: str
+    shape: tuple[int, ...]
+    data_offsets: tuple[int, int]
+
+
+def _entries(document: dict[str, Any], own: dict[str, Any], size: int) -> dict[str, Entry]:
+    """The tensors of a header, once their places are known to tile the `size` bytes of data."""
+    slots = msgspec.convert(document, dict[str, _Slot])
+    hashes = msgspec.convert(own["hashes"], list[Digest])
+    blocks = msgspec.convert(own["blocks"], dict[str, tuple[Digest, ...]])
+    if len(hashes) != len(slots):
+        raise ValueError(f"{len(hashes)} hashes for {len(slots)} tensors")
+    entries: dict[str, Entry] = {}
+    end = 0
+    for (name, slot), digest in zip(slots.items(), hashes, strict=True):
+        begin, stop = slot.data_offsets
+        if slot.dtype not in ITEM_SIZE:
+            raise Unsupported(f"tensor {name!r} has the dtype {slot.dtype!r}: install a newer Saver")
+        if len(slot.shape) > AXES_LIMIT or any(axis < 0 for axis in slot.shape):
+            raise ValueError(f"tensor {name!r} has the shape {str(slot.shape)[:80]}")
+        length = math.prod(slot.shape) * ITEM_SIZE[slot.dtype]
+        if begin != end or stop - begin != length:
+            raise ValueError(f"tensor {name!r} lies at {begin}:{stop}, expected {end}:{end + length}")
+        entry = Entry(name, slot.dtype, slot.shape, begin, length, digest, blocks.get(name, ()))
+        if len(entry.blocks) != block_count(length):
+            raise ValueError(f"tensor {name!r} has {len(entry.blocks)} block hashes")
+        entries[name] = entry
+        end = stop
+    if end != size:
+        raise ValueError(f"the tensors take {end:,} bytes, the file has {size:,} for them")
+    return entries

@@ -1,0 +1,216 @@
+"""Writes a pack: copy, hash and write at once, through a small ring of buffers."""
+
+from __future__ import annotations
+
+import mmap
+import secrets
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import msgspec
+import numpy as np
+from blake3 import blake3
+from numpy.typing import NDArray
+
+from saver.durable import NewFile
+from saver.pack.layout import (
+    ALIGNMENT,
+    BLOCK,
+    BLOCKS_FROM,
+    ZERO,
+    Describe,
+    Entry,
+    Progress,
+    block_count,
+    header_bytes,
+    plan,
+)
+from saver.tree import TensorData
+
+RING_BUFFER = 4 << 20
+RING_LENGTH = 8
+"""Buffers of the ring: 32 MiB keep two writers and the hasher busy; larger rings were not faster."""
+
+SMALL = 4 << 20
+"""Data up to this size is written in one go; the threads would cost more than they bring."""
+
+WRITERS = 2
+PIECE = 8 << 20
+
+def write_pack(
+    path: str,
+    tensors: Mapping[str, TensorData],
+    describe: Describe,
+    progress: Progress | None = None,
+) -> int:
+    """Write all tensors to `path`, durably and atomically, or nothing. Returns the bytes written.
+
+    `describe` is given the hash of every tensor and returns the metadata to add; it is called once
+    beforehand with zeros, and both answers must have the same length. Memory: the ring of
+    `RING_LENGTH` buffers of `RING_BUFFER` bytes, whatever the size of the tensors.
+    """
+    entries = plan(tensors)
+    ident = secrets.token_hex(16)
+    blank = [msgspec.structs.replace(e, blocks=(ZERO,) * block_count(e.length)) for e in entries]
+    start = len(header_bytes(blank, ident, describe({e.name: e.hash for e in blank})))
+    end = start + sum(entry.length for entry in entries)
+    with NewFile(path, end) as file:
+        write = _write_small if end - start <= SMALL else _write_large
+        hashed = write(file, entries, tensors, start, end, progress)
+        header = header_bytes(hashed, ident, describe({e.name: e.hash for e in hashed}))
+        if len(header) != start:
+            raise AssertionError("the header changed its length between plan and write")
+        file.write(header, 0)
+        file.commit()
+    return end
+
+
+def pieces(data: TensorData) -> Iterator[NDArray[np.uint8]]:
+    """The bytes of a tensor in order, as flat arrays, without copying what is contiguous."""
+    arrays = [data.data] if isinstance(data.data, np.ndarray) else data.data()
+    for array in arrays:
+        if array.flags.c_contiguous:
+            yield array.reshape(-1).view(np.uint8)
+        else:
+            rows = max(1, PIECE * len(array) // max(1, array.nbytes))
+            for at in range(0, len(array), rows):
+                yield np.ascontiguousarray(array[at : at + rows]).reshape(-1).view(np.uint8)
+
+
+class _Hashing:
+    """The hashes of tensors whose bytes arrive in order."""
+
+    def __init__(self, entries: Sequence[Entry]) -> None:
+        self._entries = iter(entries)
+        self._hashed: list[Entry] = []
+        self._next()
+
+    def _next(self) -> None:
+        self._entry = next(self._entries, None)
+        self._left = self._entry.length if self._entry else 0
+        self._blocks: list[bytes] = []
+        self._hasher = blake3()
+        self._in_block = 0
+        if self._entry is not None and self._left == 0:
+            self._close()
+
+    def _close(self) -> None:
+        if self._entry is None:
+            raise AssertionError("more bytes than the tensors have")
+        changes: dict[str, Any] = {"hash": self._hasher.hexdigest()}
+        if self._blocks:
+            changes["hash"] = blake3(b"".join(self._blocks)).hexdigest()
+            changes["blocks"] = tuple(block.hex() for block in self._blocks)
+        self._hashed.append(msgspec.structs.replace(self._entry, **changes))
+        self._next()
+
+    def update(self, data: memoryview) -> None:
+        """Take the next bytes, of however many tensors."""
+        at = 0
+        while at < len(data):
+            if self._entry is None:
+                raise AssertionError("more bytes than the tensors have")
+            in_blocks = self._entry.length >= BLOCKS_FROM
+            take = min(len(data) - at, self._left, BLOCK - self._in_block if in_blocks else self._left)
+            self._hasher.update(data[at : at + take])
+            at += take
+            self._left -= take
+            if in_blocks:
+                self._in_block += take
+                if self._in_block == BLOCK or self._left == 0:
+                    self._blocks.append(self._hasher.digest())
+                    self._hasher, self._in_block = blake3(), 0
+            if self._left == 0:
+                self._close()
+
+    def done(self) -> list[Entry]:
+        """The entries with their hashes."""
+        if self._entry is not None:
+            raise AssertionError(f"{self._entry.name}: fewer bytes than its shape says")
+        return self._hashed
+
+
+def _write_small(
+    file: NewFile,
+    entries: Sequence[Entry],
+    tensors: Mapping[str, TensorData],
+    start: int,
+    end: int,
+    progress: Progress | None,
+) -> list[Entry]:
+    data = b"".join(piece.data for entry in entries for piece in pieces(tensors[entry.name]))
+    hashing = _Hashing(entries)
+    hashing.update(memoryview(data))
+    file.write(data, start)
+    if progress is not None:
+        progress(end, end)
+    return hashing.done()
+
+
+def _write_large(
+    file: NewFile,
+    entries: Sequence[Entry],
+    tensors: Mapping[str, TensorData],
+    start: int,
+    end: int,
+    progress: Progress | None,
+) -> list[Entry]:
+    """Copy into a ring of aligned buffers; beside that, hash them in one thread and write them in two."""
+    hashing = _Hashing(entries)
+    ring = [mmap.mmap(-1, RING_BUFFER) for _ in range(RING_LENGTH)]
+    busy: list[list[Future[None]]] = [[] for _ in ring]
+    file.direct()
+    with ThreadPoolExecutor(1) as hasher, ThreadPoolExecutor(WRITERS) as writers:
+        try:
+            filled = _fill(ring, busy, (p for e in entries for p in pieces(tensors[e.name])))
+            at = start
+            for turn, length in filled:
+                whole = -(-length // ALIGNMENT) * ALIGNMENT
+                view = memoryview(ring[turn])
+                busy[turn] = [
+                    hasher.submit(hashing.update, view[:length]),
+                    writers.submit(file.write_direct, view[:whole], at),
+                ]
+                at += length
+                if progress is not None:
+                    progress(at, end)
+            for turn in busy:
+                _wait(turn)
+        except BaseException:
+            for pool in (hasher, writers):
+                pool.shutdown(cancel_futures=True)
+            raise
+    file.buffered()
+    file.cut(end)
+    return hashing.done()
+
+
+def _wait(work: list[Future[None]]) -> None:
+    for future in work:
+        future.result()
+    work.clear()
+
+
+def _fill(
+    ring: Sequence[mmap.mmap], busy: list[list[Future[None]]], source: Iterable[NDArray[np.uint8]]
+) -> Iterator[tuple[int, int]]:
+    """Copy `source` into the ring, buffer by buffer: yields the buffer's number and the bytes in it."""
+    views = [np.frombuffer(buffer, np.uint8) for buffer in ring]
+    turn = used = 0
+    for piece in source:
+        at, size = 0, piece.size
+        while at < size:
+            if used == 0:
+                _wait(busy[turn])
+            take = min(size - at, RING_BUFFER - used)
+            views[turn][used : used + take] = piece[at : at + take]
+            at += take
+            used += take
+            if used == RING_BUFFER:
+                yield turn, used
+                turn, used = (turn + 1) % len(ring), 0
+    if used:
+        yield turn, used
+
+

@@ -1,0 +1,32 @@
+"""`@saver.register`: a class of your own whose attributes say everything."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from saver import codec, trust
+from saver.errors import CannotSave
+
+T = TypeVar("T", bound=type)
+
+
+def register(cls: T) -> T:
+    """Save instances of `cls` by their attributes, and trust it in this process. Usable as a decorator.
+
+    Loading makes the object without calling `__init__` or `__setstate__`, and sets the attributes. In a
+    process that has not registered it, pass `trust=["module.Class"]`. Raises CannotSave for a class that
+    is local to a function, or that inherits state from C code, which attributes do not show.
+    """
+    native = next((base for base in cls.__mro__ if not base.__flags__ & _HEAP and base is not object), None)
+    if native is not None:
+        raise CannotSave(
+            f"{cls.__qualname__} inherits from {native.__module__}.{native.__qualname__}, whose state is not in "
+            "attributes; write a codec for it (docs/codecs.md)"
+        )
+    trust.register(cls)
+    codec.forget_codecs()
+    return cls
+
+
+_HEAP = 1 << 9
+"""Py_TPFLAGS_HEAPTYPE: set for classes made by a `class` statement."""

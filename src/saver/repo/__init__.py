@@ -1,0 +1,1 @@
+"""Versions as documents and bytes. Knows no Python object."""

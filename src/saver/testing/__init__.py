@@ -1,0 +1,1 @@
+"""Test classes shipped for plugin authors."""

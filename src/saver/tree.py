@@ -1,0 +1,213 @@
+"""Values as data that cannot run.
+
+A *tree* describes an object with seven things only: the JSON scalars, `Node`, `Tensor`, `Ref`, and the
+lists and string-keyed dicts that a node's state is made of. As JSON:
+
+    Node    {"$": "numpy.array", "class": …, "v": 2, "id": 7, "state": …}
+    Tensor  {"$tensor": "model/coef_"}
+    Ref     {"$ref": 7}                    the node with that id, once more
+
+A list or dict in a tree is structure that belongs to the node around it; the user's own lists and
+dicts are nodes, so that they can be shared and take part in cycles.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any, TypeAlias
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from saver.errors import CannotSave, Damaged
+
+MAX_OBJECT_DEPTH = 150
+"""Objects within objects. Each costs a few interpreter frames of the default 1,000 on either side."""
+
+MAX_JSON_DEPTH = 600
+
+EXACT_INTEGER = 2**53
+"""Integers up to this size are exact in every JSON reader; larger ones are nodes."""
+
+
+class Node(msgspec.Struct, omit_defaults=True):
+    """An object: the codec that knows it, the class it asks for (`module:qualname`), its state."""
+
+    codec: str = msgspec.field(name="$")
+    cls: str | None = msgspec.field(name="class", default=None)
+    version: int = msgspec.field(name="v", default=1)
+    id: int | None = None
+    state: Any = None
+
+
+class Tensor(msgspec.Struct, frozen=True):
+    """A tensor of the pack, by name."""
+
+    name: str = msgspec.field(name="$tensor")
+
+
+class Ref(msgspec.Struct, frozen=True):
+    """The node with this id, met again."""
+
+    id: int = msgspec.field(name="$ref")
+
+
+Scalar: TypeAlias = None | bool | int | float | str
+Value: TypeAlias = "Scalar | Node | Tensor | Ref | list[Any] | dict[str, Any]"
+
+
+class TensorData(msgspec.Struct, frozen=True):
+    """What a save adds to the pack under one name.
+
+    `dtype` is a safetensors dtype, `shape` in elements. `data` holds the elements in C order,
+    little-endian; or it is a function that yields such arrays one after another, for data that
+    should not be held in memory whole.
+    """
+
+    dtype: str
+    shape: tuple[int, ...]
+    data: NDArray[Any] | Callable[[], Iterator[NDArray[Any]]]
+
+
+ITEM_SIZE = {
+    **dict.fromkeys(("BOOL", "U8", "I8", "F8_E4M3", "F8_E5M2"), 1),
+    **dict.fromkeys(("U16", "I16", "F16", "BF16"), 2),
+    **dict.fromkeys(("U32", "I32", "F32"), 4),
+    **dict.fromkeys(("U64", "I64", "F64"), 8),
+}
+"""Bytes per element of every safetensors dtype that Saver writes."""
+
+_NUMPY_NAMES = {
+    "BOOL": "?", "U8": "u1", "I8": "i1", "U16": "<u2", "I16": "<i2", "F16": "<f2",
+    "U32": "<u4", "I32": "<i4", "F32": "<f4", "U64": "<u8", "I64": "<i8", "F64": "<f8",
+}  # fmt: skip
+NUMPY_DTYPE = {name: np.dtype(code) for name, code in _NUMPY_NAMES.items()}
+"""safetensors dtype → NumPy dtype, where NumPy has one."""
+
+TENSOR_DTYPE = {(d.kind, d.itemsize): name for name, d in NUMPY_DTYPE.items()}
+"""(NumPy kind, item size) → safetensors dtype; byte order aside."""
+
+
+def to_json(value: object) -> bytes:
+    """The tree as compact UTF-8 JSON; equal trees give equal bytes."""
+    try:
+        return msgspec.json.encode(value)
+    except RecursionError:
+        raise CannotSave(
+            "$: objects lie too deep within each other; flatten the structure, "
+            f"or save its pieces as separate parts (the limit is {MAX_OBJECT_DEPTH} levels)"
+        ) from None
+
+
+def strict_json(data: bytes, where: str) -> Any:
+    """JSON, refusing what readers disagree about: duplicate keys, NaN, bad UTF-8.
+
+    Saver writes canonical JSON, for which one round trip in C proves that no key is doubled; any
+    other JSON takes the slower road.
+    """
+    try:
+        value = msgspec.json.decode(data)
+        if msgspec.json.encode(value) == data:
+            return value
+        return json.loads(data.decode(), object_pairs_hook=_unique, parse_constant=_no_constant)
+    except (msgspec.DecodeError, UnicodeError, ValueError) as error:
+        raise Damaged(f"{where}: not valid JSON ({error}); restore the file from a copy") from None
+    except RecursionError:
+        raise Damaged(f"{where}: JSON nested too deep; restore the file from a copy") from None
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        keys = [key for key, _ in pairs]
+        doubled = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"the key {doubled!r} stands there twice")
+    return found
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+def parse(raw: Any, where: str, found: list[Node | Tensor | Ref], depth: int = 0) -> Any:
+    """Decoded JSON as a tree; every node, tensor and reference in it is appended to `found`.
+
+    Changes `raw` in place. Raises Damaged for anything that is not a tree.
+    """
+    if depth > MAX_JSON_DEPTH:
+        raise Damaged(f"{where}: nested deeper than {MAX_JSON_DEPTH} levels")
+    if type(raw) is list:
+        for index, item in enumerate(raw):
+            if type(item) is dict or type(item) is list:
+                raw[index] = parse(item, where, found, depth + 1)
+        return raw
+    if type(raw) is not dict:
+        return raw
+    for marker, kind, make in _LEAVES:
+        if marker in raw:
+            leaf = _parse_leaf(raw, marker, kind, make, where)
+            found.append(leaf)
+            return leaf
+    if "$" in raw:
+        return _parse_node(raw, where, found, depth)
+    for key, item in raw.items():
+        if key[:1] == "$":
+            raise Damaged(f"{where}: an object has the reserved key {key!r}")
+        if type(item) is dict or type(item) is list:
+            raw[key] = parse(item, where, found, depth + 1)
+    return raw
+
+
+_LEAVES: tuple[tuple[str, type, Callable[..., Tensor | Ref]], ...] = (
+    ("$tensor", str, Tensor),
+    ("$ref", int, Ref),
+)
+_NODE_KEYS = frozenset(("$", "class", "v", "id", "state"))
+
+
+def _parse_node(
+    raw: dict[str, Any], where: str, found: list[Node | Tensor | Ref], depth: int
+) -> Node:
+    codec, cls, version, ident = raw["$"], raw.get("class"), raw.get("v", 1), raw.get("id")
+    if (
+        not raw.keys() <= _NODE_KEYS
+        or type(codec) is not str
+        or not (cls is None or type(cls) is str)
+        or type(version) is not int
+        or not (ident is None or type(ident) is int)
+    ):
+        raise Damaged(f"{where}: a node with wrong fields: {str(raw)[:120]}")
+    node = Node(codec, cls, version, ident)
+    found.append(node)
+    state = raw.get("state")
+    if type(state) is dict or type(state) is list:
+        state = parse(state, where, found, depth + 1)
+    node.state = state
+    return node
+
+
+def _parse_leaf(
+    raw: dict[str, Any], key: str, kind: type, make: Callable[..., Tensor | Ref], where: str
+) -> Tensor | Ref:
+    value = raw[key]
+    if len(raw) != 1 or type(value) is not kind:
+        raise Damaged(f"{where}: a wrong {key} entry: {str(raw)[:120]}")
+    return make(value)
+
+
+def walk(value: Any, path: str = "$") -> Iterator[tuple[str, Node | Tensor | Ref]]:
+    """Every node, tensor and reference below `value`, with its path in the tree."""
+    stack: list[tuple[str, Any]] = [(path, value)]
+    while stack:
+        path, value = stack.pop()
+        if isinstance(value, Node):
+            yield path, value
+            stack.append((path, value.state))
+        elif isinstance(value, (Tensor, Ref)):
+            yield path, value
+        elif isinstance(value, list):
+            stack.extend((f"{path}[{i}]", item) for i, item in reversed(list(enumerate(value))))
+        elif isinstance(value, dict):
+            stack.extend((f"{path}.{key}", item) for key, item in reversed(value.items()))
