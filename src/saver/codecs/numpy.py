@@ -139,7 +139,7 @@ class ArrayCodec(Codec):
         state: dict[str, Value] = {"dtype": encode_dtype(array.dtype, encoder), "shape": list(array.shape)}
         if fortran:
             array = array.T
-            state["order"] = "F"
+            state.update(shape=list(array.shape), order="F")
         if array.nbytes <= INLINE_BYTES:
             state["data"] = b64encode(_dense(array).tobytes()).decode()
             return state
@@ -155,7 +155,7 @@ class ArrayCodec(Codec):
             encoder.refuse("arrays of sub-arrays of objects have no data form; use a structured dtype")
         if array.flags.f_contiguous and not array.flags.c_contiguous:
             array = array.T
-            state["order"] = "F"
+            state.update(shape=list(array.shape), order="F")
         items: list[Any] = array.ravel().tolist()
         if array.dtype.kind == "T":
             items = [item if isinstance(item, str) else None for item in items]
