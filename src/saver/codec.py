@@ -28,6 +28,7 @@ from saver.tree import (
     Tensor,
     TensorData,
     Value,
+    reserved,
 )
 
 INLINE_BYTES = 512
@@ -50,6 +51,9 @@ class Codec(ABC):
     types: tuple[type, ...] = ()
     """The classes whose direct instances this codec takes."""
 
+    names: frozenset[str] = frozenset()
+    """More such classes, as `module:qualname`, so that their module need not be imported to know them."""
+
     shared: ClassVar[bool] = True
     """Whether identity matters: an object met twice comes back as one. False for plain leaves."""
 
@@ -59,7 +63,7 @@ class Codec(ABC):
 
     def accepts(self, cls: type) -> bool:
         """Whether this codec takes direct instances of `cls`."""
-        return cls in self.types
+        return cls in self.types or f"{cls.__module__}:{cls.__qualname__}" in self.names
 
     def class_of(self, obj: Any) -> str | None:
         """The name of the class that `decode` will need resolved; None when it needs none."""
@@ -159,7 +163,9 @@ def codec_named(name: str) -> Codec:
         _load(registry.find("codecs", codec_root(name)))
         codec = _by_name.get(name)
     if codec is None:
-        raise Unsupported(f"this Saver has no codec {name!r}; install a newer Saver to open the file")
+        raise Unsupported(
+            f"this Saver has no codec {name[:80]!r}; install a newer Saver to open the file"
+        )
     return codec
 
 
@@ -274,7 +280,7 @@ class Encoder:
     def fields(self, mapping: Mapping[str, Any]) -> dict[str, Value]:
         """The attributes of an object, each at a step of its name."""
         for key in mapping:
-            if type(key) is not str or key[:1] == "$":
+            if type(key) is not str or reserved(key):
                 self.refuse(f"an attribute is called {key!r}; attributes need plain names")
         return {key: self._value(item, (key,), True) for key, item in mapping.items()}
 
@@ -312,7 +318,9 @@ class Encoder:
         return self._where(())
 
     def _where(self, steps: tuple[str | int, ...]) -> str:
-        shown = (f"[{step}]" if isinstance(step, int) else f".{step}" for step in (*self._path, *steps))
+        shown = (
+            f"[{step}]" if isinstance(step, int) else f".{step}" for step in (*self._path, *steps)
+        )
         return "".join(("$.", self._part, *shown))
 
     def refuse(self, why: str) -> Any:
@@ -331,7 +339,9 @@ def _no_data_form(obj: Any) -> str:
     kind = type(obj)
     name = f"{kind.__module__}.{kind.__qualname__}"
     if kind.__module__ == "builtins":
-        return f"a {kind.__name__} has no data form; register a codec (docs/codecs.md) or leave it out"
+        return (
+            f"a {kind.__name__} has no data form; register a codec (docs/codecs.md) or leave it out"
+        )
     return (
         f"{name} has no data form; if its attributes say everything, `saver.register({kind.__name__})`; "
         "or write a codec (docs/codecs.md), or leave it out"
@@ -383,6 +393,10 @@ class Decoder:
                 f"{self._where}: version {node.version} of {node.codec!r} is newer than this Saver "
                 f"(which reads up to {codec.version}); install a newer one"
             )
+        if node.cls is not None and type(codec).class_of is Codec.class_of:
+            raise Damaged(
+                f"{self._where}: a {node.codec!r} asks for {trust.dotted(node.cls)}, and needs no class"
+            )
         if node.cls is not None and node.cls not in self._classes:
             self._classes[node.cls] = trust.resolve(node.cls)
         if node.id is not None:
@@ -401,7 +415,7 @@ class Decoder:
                 raise Damaged(f"{self._where}: node {found.id} contains itself where it cannot")
             return found
         if kind is list or kind is dict or kind is Tensor:
-            raise ValueError(f"a {kind.__name__} stands where an object should")
+            raise Damaged(f"{self._where}: a {kind.__name__} stands where an object should")
         return value
 
     def slot(self, value: Value, container: Any, key: Any) -> Any:

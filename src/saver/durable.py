@@ -9,7 +9,7 @@ import stat
 import sys
 from types import TracebackType
 
-from saver.errors import CannotWrite, SaverError
+from saver.errors import CannotWrite, CommitUnknown, SaverError
 
 try:
     import fcntl
@@ -25,7 +25,8 @@ class NewFile:
 
     Leaving the `with` block without `commit` leaves nothing behind. Where the system has unnamed files
     (O_TMPFILE), not even a killed process does. A symbolic link at `path` is followed, and the mode of
-    a file that is replaced is kept. Every failure is a CannotWrite; what was there before is untouched.
+    a file that is replaced is kept. A failure is a CannotWrite, and what was there before is untouched;
+    only when the folder cannot be synced in the end it is a CommitUnknown.
     """
 
     def __init__(self, path: str, size: int) -> None:
@@ -119,9 +120,16 @@ class NewFile:
                 self._name = name
             os.replace(self._name, self._path)
             self._name = None
-            sync_folder(self._folder)
         except OSError as error:
             raise self._failed(error) from error
+        try:
+            sync_folder(self._folder)
+        except OSError as error:
+            raise CommitUnknown(
+                f"{self._shown}: the new file stands there, but its folder could not be synced "
+                f"({error.strerror or error}), so a power loss may bring the old one back; check the disk "
+                "and save again"
+            ) from error
 
     def _link(self, name: str) -> None:
         """Name the unnamed file. Only with a folder's descriptor does `os.link` follow the link in /proc."""

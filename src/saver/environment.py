@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import platform
 import random
+import re
 import subprocess
 import sys
+import threading
 from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any
@@ -16,6 +18,8 @@ from blake3 import blake3
 
 GIT_SECONDS = 5.0
 """How long `git status` may take before the state of the tree is recorded as unknown."""
+
+_COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 DISTRIBUTIONS = {"sklearn": "scikit-learn", "saver": "saver-ml"}
 """Import names whose distribution is called otherwise."""
@@ -27,8 +31,9 @@ def package_version(name: str) -> str | None:
     module = sys.modules.get(name)
     version = getattr(module, "__version__", None)
     if isinstance(version, str):
-        return version
-    from importlib.metadata import PackageNotFoundError, version as distribution_version
+        return str(version)  # torch's is a subclass of str, which JSON encoders refuse
+    from importlib.metadata import PackageNotFoundError
+    from importlib.metadata import version as distribution_version
 
     try:
         return distribution_version(DISTRIBUTIONS.get(name, name))
@@ -53,9 +58,12 @@ def describe(packages: Iterable[str], seeds: Mapping[str, int], git: Git) -> dic
 def generators() -> dict[str, str]:
     """The global random generators in use: the seed where the generator tells it, otherwise a
     fingerprint (BLAKE3, 16 hex digits) of its state, equal when two runs stood at the same point.
+
+    A generator whose package was never imported is not in use, and is not imported to be asked.
     """
-    found = {"python": _fingerprint(repr(random.getstate()).encode())}
-    found["numpy"] = _numpy_state()
+    found = {"python": _fingerprint(random.getstate())}
+    if "numpy.random" in sys.modules:
+        found["numpy"] = _fingerprint(np.random.get_state(legacy=False))
     torch = sys.modules.get("torch")
     if torch is not None:
         found["torch"] = f"seed {torch.initial_seed()}"
@@ -65,62 +73,94 @@ def generators() -> dict[str, str]:
     return found
 
 
-def _numpy_state() -> str:
-    state: Any = np.random.get_state(legacy=False)
-    return _fingerprint(repr((state["bit_generator"], state["gauss"])).encode() + state["state"]["key"].tobytes()
-                        + repr(state["state"]["pos"]).encode())  # fmt: skip
+def _fingerprint(state: Any) -> str:
+    hasher = blake3()
+    _absorb(state, hasher)
+    return f"state {hasher.hexdigest()[:16]}"
 
 
-def _fingerprint(data: bytes) -> str:
-    return f"state {blake3(data).hexdigest()[:16]}"
+def _absorb(state: Any, hasher: blake3) -> None:
+    """Hash a generator's state: the tuples, dicts, arrays and numbers that it is made of."""
+    if isinstance(state, dict):
+        for key, value in state.items():
+            hasher.update(f"{key}:".encode())
+            _absorb(value, hasher)
+    elif isinstance(state, np.ndarray):
+        hasher.update(state.tobytes())
+    else:
+        hasher.update(f"{state!r},".encode())
 
 
 class Git:
     """The commit of the working folder and whether tracked files differ from it.
 
-    Asking takes git some milliseconds, so it runs beside the save, and once in a process for each folder
-    and commit: the code that runs was loaded then.
+    Asking takes git some milliseconds, so it runs beside the save, and once in a process for each
+    folder and commit: the code that runs was loaded then.
     """
 
-    _known: dict[tuple[str, str], bool | None] = {}  # noqa: RUF012  shared by the process on purpose
+    _answers: dict[tuple[str, str | None], _Answer] = {}  # noqa: RUF012  shared by the process on purpose
 
     def __init__(self) -> None:
-        self._folder = os.getcwd()
-        root = _git_folder(self._folder)
-        self._commit = _commit(root) if root else None
-        self._asked: subprocess.Popen[bytes] | None = None
-        if self._commit and (self._folder, self._commit) not in self._known:
-            self._ask()
-
-    def _ask(self) -> None:
-        command = ("git", "-c", "core.fsmonitor=false", "--no-optional-locks", "status", "--porcelain",
-                   "--untracked-files=no")  # fmt: skip
         try:
-            self._asked = subprocess.Popen(
-                command, cwd=self._folder, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL
-            )
-        except OSError:  # git is not installed: the commit is known, the state of the tree is not
-            self._known[self._folder, self._commit or ""] = None
+            folder = os.getcwd()
+        except OSError:  # the working folder was deleted
+            folder = ""
+        root = _git_folder(folder) if folder else None
+        self._answer: _Answer | None = None
+        if root is not None:
+            key = (folder, _commit(root))
+            self._answer = self._answers.get(key)
+            if self._answer is None:
+                self._answer = self._answers[key] = _Answer(*key)
 
     def state(self) -> dict[str, Any] | None:
-        """`{"commit": …, "dirty": bool or None}`; None outside of a repository."""
-        if self._commit is None:
-            return None
-        key = (self._folder, self._commit)
-        if self._asked is not None:
-            self._known[key] = _is_dirty(self._asked)
-            self._asked = None
-        return {"commit": self._commit, "dirty": self._known.get(key)}
+        """`{"commit": …, "dirty": bool or None}`; None without a repository or a first commit.
+
+        `dirty` is None where git is not installed, does not answer in time, or refuses the folder.
+        """
+        return self._answer.wait() if self._answer is not None else None
 
 
-def _is_dirty(asked: subprocess.Popen[bytes]) -> bool | None:
-    try:
-        output, _ = asked.communicate(timeout=GIT_SECONDS)
-    except subprocess.TimeoutExpired:
-        asked.kill()
-        asked.communicate()
-        return None
-    return bool(output.strip()) if asked.returncode == 0 else None
+class _Answer:
+    """What git says of a folder, once its thread is through.
+
+    It has a thread of its own: a save that fails half-way waits for nobody, and the next profits.
+    """
+
+    def __init__(self, folder: str, commit: str | None) -> None:
+        self._folder = folder
+        self._commit = commit
+        self._dirty: bool | None = None
+        self._thread = threading.Thread(target=self._ask, name="saver-git", daemon=True)
+        self._thread.start()
+
+    def wait(self) -> dict[str, Any] | None:
+        self._thread.join()
+        return {"commit": self._commit, "dirty": self._dirty} if self._commit else None
+
+    def _ask(self) -> None:
+        command = ("git", "-c", "core.fsmonitor=false", "--no-optional-locks", "status",
+                   "--porcelain=v2", "--branch", "--untracked-files=no")  # fmt: skip
+        # In a git hook these would lead git to another repository than that of the folder.
+        outside = {name: text for name, text in os.environ.items() if not name.startswith("GIT_")}
+        try:
+            done = subprocess.run(
+                command, cwd=self._folder, env=outside, stdin=subprocess.DEVNULL,
+                capture_output=True, timeout=GIT_SECONDS,
+            )  # fmt: skip
+        except (OSError, subprocess.TimeoutExpired):
+            return
+        if done.returncode == 0:
+            lines = done.stdout.decode(errors="replace").splitlines()
+            self._dirty = any(not line.startswith("#") for line in lines)
+            self._commit = self._commit or _told_commit(lines)
+
+
+def _told_commit(lines: Iterable[str]) -> str | None:
+    """The commit as `git status --branch` tells it, for repositories with another form of refs."""
+    prefix = "# branch.oid "
+    told = (line.removeprefix(prefix) for line in lines if line.startswith(prefix))
+    return next(filter(_COMMIT.fullmatch, told), None)
 
 
 def _git_folder(folder: str) -> str | None:
@@ -138,18 +178,23 @@ def _git_folder(folder: str) -> str | None:
 
 
 def _commit(root: str) -> str | None:
-    head = _read(os.path.join(root, "HEAD"))
-    if head is None or not head.startswith("ref: "):
-        return head
-    name = head[5:]
+    """The commit that HEAD stands at, read from files without asking git. None if unknown."""
+    head = _read(os.path.join(root, "HEAD")) or ""
+    found: str | None = head
+    if head.startswith("ref: "):
+        found = _commit_of(head[5:], root)
+    return found if found and _COMMIT.fullmatch(found) else None
+
+
+def _commit_of(ref: str, root: str) -> str | None:
     common = os.path.join(root, _read(os.path.join(root, "commondir")) or ".")
     for base in (root, common):
-        found = _read(os.path.join(base, name))
+        found = _read(os.path.join(base, ref))
         if found:
             return found
     packed = _read(os.path.join(common, "packed-refs")) or ""
     lines = (line.split(" ", 1) for line in packed.splitlines() if line[:1] not in "#^")
-    return next((commit for commit, ref in lines if ref == name), None)
+    return next((commit for commit, name in lines if name == ref), None)
 
 
 def _read(path: str) -> str | None:

@@ -41,7 +41,7 @@ def find(kind: str, name: str) -> ModuleType:
     module = _entry_points(kind).get(name)
     if module is None:
         raise Unsupported(
-            f"this Saver has no {kind} for {name!r}; install the package that provides it "
-            f"(an entry point {name!r} in the group 'saver.{kind}'), or a newer Saver"
+            f"this Saver has no {kind} for {name[:80]!r}; install the package that provides it "
+            f"(an entry point {name[:80]!r} in the group 'saver.{kind}'), or a newer Saver"
         )
     return import_module(module)

@@ -14,11 +14,12 @@ from saver import environment, trust as policy
 from saver.codec import Decoder, Encoder, check, codec_root
 from saver.environment import Git, package_version
 from saver.errors import Damaged, Unsupported, Untrusted, VersionWarning
+from saver.fields import fields
 from saver.pack import Entry, Pack, Progress, write_pack
 from saver.pack.layout import plan
 from saver.repo import manifest as manifests
 from saver.repo.manifest import Manifest, Part
-from saver.tree import Node, Ref, Tensor, Value, parse, walk
+from saver.tree import Node, Ref, Tensor, Value, parse, to_json, walk
 
 SOLE = "model"
 """The name of the only part of what is not a mapping."""
@@ -38,7 +39,8 @@ def dump(obj: Any, path: str | os.PathLike[str], *, progress: Progress | None = 
     A dict with string keys (64 at most) makes its keys the parts. When this returns, the file survives a
     power loss; until then, what was at `path` before is untouched. `progress(done, total)` is called
     with bytes while large data is written. Raises CannotSave for what has no data form, naming its
-    path, and CannotWrite when the bytes cannot be made durable.
+    path, CannotWrite when the bytes cannot be made durable, and CommitUnknown in the rare case that the
+    new file stands there but its folder cannot be synced.
     """
     git = Git()
     encoder = Encoder()
@@ -144,11 +146,16 @@ class _Opened:
         self.batches: dict[str, Any] = {}
         if not self.manifest.whole and list(self.manifest.parts) != [SOLE]:
             raise Damaged(f"{path}: the manifest must have the single part {SOLE!r}")
-        for name, part in self.manifest.parts.items():
-            where = f"{path}: part {name!r}"
-            part.tree = parse(part.tree, where, self.found)
-            for batch, state in part.batches.items():
-                self.batches[batch] = parse(state, where, self.found)
+        try:
+            for name, part in self.manifest.parts.items():
+                self._parse(part, f"{path}: part {name!r}")
+        except RecursionError:
+            raise Damaged(f"{path}: nested too deep; restore the file from a copy") from None
+
+    def _parse(self, part: Part, where: str) -> None:
+        part.tree = parse(part.tree, where, self.found)
+        for batch, state in part.batches.items():
+            self.batches[batch] = parse(state, where, self.found)
 
     def admit(self, trusted: Iterable[str]) -> None:
         """Raise unless the trees are sound and all they ask for is trusted. Imports nothing."""
@@ -214,7 +221,11 @@ class LazyParts(Mapping[str, Any]):
 
 
 class PartInfo(msgspec.Struct, frozen=True):
-    """A part as `describe` tells it: its classes outermost first, its size in bytes, its tensors."""
+    """A part as `describe` tells it: its classes outermost first, its tensors, its plain fields.
+
+    `bytes` counts the tensors and the structure in the manifest. `values` are texts from the file, for
+    people to read (see saver.fields).
+    """
 
     name: str
     kind: str
@@ -222,6 +233,7 @@ class PartInfo(msgspec.Struct, frozen=True):
     bytes: int
     tensors: tuple[Entry, ...]
     classes: tuple[str, ...]
+    values: dict[str, str]
 
 
 class Description(msgspec.Struct, frozen=True):
@@ -265,6 +277,5 @@ def _part_info(opened: _Opened, name: str) -> PartInfo:
     classes = dict.fromkeys(policy.dotted(i.cls) for i in items if isinstance(i, Node) and i.cls)
     tree = part.tree
     kind = policy.dotted(tree.cls or tree.codec) if isinstance(tree, Node) else type(tree).__name__
-    return PartInfo(
-        name, kind, part.hash, sum(e.length for e in entries), tuple(entries), tuple(classes)
-    )
+    length = sum(e.length for e in entries) + len(to_json([tree, part.batches]))
+    return PartInfo(name, kind, part.hash, length, tuple(entries), tuple(classes), fields(tree))

@@ -153,13 +153,23 @@ def parse(raw: Any, where: str, found: list[Node | Tensor | Ref], depth: int = 0
     if "$" in raw:
         return _parse_node(raw, where, found, depth)
     for key, item in raw.items():
-        if key[:1] == "$":
+        if key[:1] in _RESERVED_FIRST and reserved(key):
             raise Damaged(f"{where}: an object has the reserved key {key!r}")
         if type(item) is dict or type(item) is list:
             raw[key] = parse(item, where, found, depth + 1)
     return raw
 
 
+def reserved(key: str) -> bool:
+    """Whether no JSON object of a tree may have this key.
+
+    `$` marks nodes. NumPy and PyTorch look the others up on any instance and believe what they find:
+    an attribute `__array_interface__` from a file would be a pointer from a file.
+    """
+    return key.startswith(("$", "__array_", "__cuda_array_"))
+
+
+_RESERVED_FIRST = frozenset("$_")
 _LEAVES: tuple[tuple[str, type, Callable[..., Tensor | Ref]], ...] = (
     ("$tensor", str, Tensor),
     ("$ref", int, Ref),
@@ -178,7 +188,7 @@ def _parse_node(
         or type(version) is not int
         or not (ident is None or type(ident) is int)
     ):
-        raise Damaged(f"{where}: a node with wrong fields: {str(raw)[:120]}")
+        raise Damaged(f"{where}: a node with wrong fields: {str(list(raw))[:120]}")
     node = Node(codec, cls, version, ident)
     found.append(node)
     state = raw.get("state")
@@ -193,7 +203,7 @@ def _parse_leaf(
 ) -> Tensor | Ref:
     value = raw[key]
     if len(raw) != 1 or type(value) is not kind:
-        raise Damaged(f"{where}: a wrong {key} entry: {str(raw)[:120]}")
+        raise Damaged(f"{where}: a wrong {key} entry: {str(list(raw))[:120]}")
     return make(value)
 
 

@@ -36,7 +36,7 @@ REFERENCE_CODECS = frozenset(("function", "class"))
 
 _NEVER_BY_DEFAULT = frozenset(
     "tests testing _testing conftest externals distutils f2py setup __main__ _build_utils hub"
-    " cpp_extension _inductor _dynamo _pyinstaller".split()
+    " cpp_extension _inductor _dynamo _pyinstaller _testutils _mptestutils".split()
 )
 
 _BUILTINS = (
@@ -74,8 +74,23 @@ _NUMPY = (
     " ulonglong unsignedinteger ushort void"
 )
 _TORCH = (
-    "abs cos erf exp log log1p log_softmax relu selu sigmoid sin softmax softplus sqrt square tanh celu"
-    " rrelu prelu"
+    # activations
+    "celu hardshrink log_softmax prelu relu relu_ rrelu selu selu_ sigmoid sigmoid_ softmax softplus tanh tanh_"
+    " threshold"
+    # arithmetic
+    " abs acos acosh add addmm amax amin argmax argmin asin asinh atan atan2 atanh bmm ceil clamp cos cosh"
+    " div dot erf erfc erfinv exp exp2 expm1 floor fmod frac lerp log log10 log1p log2 logaddexp logit"
+    " logsumexp matmul max maximum mean median min minimum mm mul neg norm pow prod reciprocal remainder"
+    " round rsqrt sign sin sinh sqrt square std sub sum tan trunc var where"
+    # shapes
+    " cat flatten permute reshape squeeze stack transpose unsqueeze"
+    # what torch.nn.functional exports from here
+    " adaptive_avg_pool1d avg_pool1d bilinear channel_shuffle conv1d conv2d conv3d cosine_similarity"
+    " pairwise_distance pdist pixel_shuffle pixel_unshuffle"
+)
+_TORCH_NN = (
+    "avg_pool2d avg_pool3d elu gelu glu hardsigmoid hardswish hardtanh leaky_relu linear log_sigmoid mish"
+    " one_hot relu6 scaled_dot_product_attention silu softplus softshrink"
 )
 
 REFERENCES = frozenset(
@@ -87,6 +102,9 @@ REFERENCES = frozenset(
         ("numpy.linalg", "det eigh eigvalsh inv norm pinv qr slogdet svd"),
         ("numpy.fft", "fft fft2 fftn fftshift ifft irfft rfft rfft2 rfftn"),
         ("torch", _TORCH),
+        ("torch._C._nn", _TORCH_NN),
+        ("sklearn.utils.validation", "check_array"),
+        ("sklearn.cluster._kmeans", "_kmeans_single_elkan _kmeans_single_lloyd"),
         ("collections", "Counter OrderedDict defaultdict deque"),
         ("decimal", "Decimal"),
         ("fractions", "Fraction"),
@@ -100,7 +118,8 @@ REFERENCE_MODULES = (
     "sklearn.metrics", "sklearn.feature_selection", "sklearn.preprocessing", "sklearn.gaussian_process",
     "torch.nn.functional",
 )  # fmt: skip
-"""Modules, with those below them, whose functions only compute."""
+"""Modules, with those below them, whose functions only compute. Methods, which may do more, are not meant:
+`rv_generic._attach_argparser_methods` of `scipy.stats` runs the text of an attribute."""
 
 _registered: set[str] = set()
 
@@ -163,7 +182,9 @@ def allows(node: Node, patterns: Iterable[str]) -> bool:
     if not _NEVER_BY_DEFAULT.isdisjoint(module.split(".")):
         return False
     if node.codec in REFERENCE_CODECS:
-        return name in REFERENCES or f"{module}.".startswith(_REFERENCE_PREFIXES)
+        return name in REFERENCES or (
+            f"{module}.".startswith(_REFERENCE_PREFIXES) and "." not in name.partition(":")[2]
+        )
     root = module.partition(".")[0]
     return root == node.codec.partition(".")[0] and registry.known("codecs", root)
 

@@ -1,1 +1,87 @@
-"""The command line."""
+"""The command line: one file per command, imported when it is called.
+
+A module `show.py` of this folder is the command `saver show`; its click command is named `command`.
+Exit codes: 0; 1 when a command found what it looks for (a damaged file, a difference); 2 for misuse
+and whatever else kept it from its work.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+from io import TextIOWrapper
+
+import click
+
+from saver import __version__
+from saver.cli._screen import clean
+from saver.errors import Damaged, SaverError
+
+INTERRUPTED = 130
+"""What shells report for a program that Ctrl-C ended."""
+
+
+class Failure(click.ClickException):
+    """A command could not do its work: one line on stderr, exit code 2."""
+
+    exit_code = 2
+
+    def show(self, file: object = None) -> None:
+        click.echo(f"error: {clean(self.format_message())}", err=True)
+
+
+class Finding(Failure):
+    """A command found what it looks for: one line on stderr, exit code 1."""
+
+    exit_code = 1
+
+
+class Commands(click.Group):
+    """The commands of this folder, each imported when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names of the modules; a trailing underscore keeps a name from being a keyword."""
+        names = os.listdir(os.path.dirname(__file__))
+        return sorted(name[:-3].rstrip("_") for name in names if name.endswith(".py") and name[0] != "_")
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the command; None when there is none of this name."""
+        if cmd_name not in self.list_commands(ctx):
+            return None
+        folder = os.path.dirname(__file__)
+        plain = os.path.exists(os.path.join(folder, f"{cmd_name}.py"))
+        module = import_module(f"saver.cli.{cmd_name}{'' if plain else '_'}")
+        command: click.Command = module.command
+        return command
+
+    def invoke(self, ctx: click.Context) -> None:
+        """Run the command; what it raises on purpose becomes a line and an exit code."""
+        try:
+            super().invoke(ctx)
+        except Damaged as error:
+            raise Finding(str(error)) from error
+        except SaverError as error:
+            raise Failure(str(error)) from error
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            place = f"{error.filename}: " if error.filename else ""
+            raise Failure(f"{place}{error.strerror or error}") from error
+        except KeyboardInterrupt:
+            click.echo("interrupted", err=True)
+            ctx.exit(INTERRUPTED)
+
+
+@click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="saver")
+def program() -> None:
+    """Save trained models whole, load them anywhere, run nothing from them."""
+
+
+def main() -> None:
+    """The command `saver`: runs what the arguments say and exits."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # a name that the encoding lacks must not stop a report
+            stream.reconfigure(errors="backslashreplace")
+    program(prog_name="saver")

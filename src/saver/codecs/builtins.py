@@ -17,7 +17,7 @@ from saver import trust
 from saver.codec import INLINE_BYTES, Codec, Decoder, Encoder, encodable
 from saver.codecs._columns import LONG, decode_run, encode_run, fill_run
 from saver.errors import CannotSave
-from saver.tree import Node, Tensor, Value
+from saver.tree import Node, Tensor, Value, reserved
 
 
 def bytes_value(data: bytes | bytearray, encoder: Encoder, *step: str) -> Value:
@@ -148,7 +148,7 @@ class TupleCodec(Codec):
 def encode_items(obj: dict[Any, Any], encoder: Encoder) -> Value:
     """The items of a mapping in their order: a JSON object for plain keys, otherwise two runs."""
     if len(obj) < LONG * 4 or not all(type(value) in (int, float, str) for value in obj.values()):
-        if all(type(key) is str and key[:1] != "$" and encodable(key) for key in obj):
+        if all(type(key) is str and not reserved(key) and encodable(key) for key in obj):
             return encoder.fields(obj)
     keys = list(obj)
     names = [str(key) if isinstance(key, (str, int, float)) else index for index, key in enumerate(keys)]

@@ -59,6 +59,9 @@ def decode_dtype(spec: Any, decoder: Decoder) -> np.dtype[Any]:
         return found
     fields = {key: spec[key] for key in ("names", "offsets", "itemsize", "titles", "aligned") if key in spec}
     fields["formats"] = [decode_dtype(item, decoder) for item in spec["formats"]]
+    for offset, part in zip(spec["offsets"], fields["formats"], strict=True):
+        if not 0 <= offset <= spec["itemsize"] - part.itemsize:  # NumPy adds them in 32 bits
+            raise ValueError(f"a field at {offset} of {spec['itemsize']} bytes")
     return np.dtype(fields)
 
 
@@ -149,7 +152,7 @@ class ArrayCodec(Codec):
     def _encode_objects(self, array: NDArray[Any], encoder: Encoder) -> Value:
         state: dict[str, Value] = {"dtype": encode_dtype(array.dtype, encoder), "shape": list(array.shape)}
         if array.dtype.names is not None:
-            state["fields"] = {name: encoder(np.ascontiguousarray(array[name]), name) for name in array.dtype.names}
+            state["fields"] = [encoder(np.ascontiguousarray(array[name]), name) for name in array.dtype.names]
             return state
         if array.dtype.kind == "V":
             encoder.refuse("arrays of sub-arrays of objects have no data form; use a structured dtype")
@@ -188,9 +191,10 @@ class ArrayCodec(Codec):
     def _decode_fields(
         self, state: Any, dtype: np.dtype[Any], shape: tuple[int, ...], decoder: Decoder
     ) -> NDArray[Any]:
-        fields = {name: decoder(value) for name, value in state["fields"].items()}
-        if tuple(fields) != dtype.names:
-            raise ValueError("the fields are not those of the dtype")
+        fields = dict(zip(dtype.names or (), map(decoder, state["fields"]), strict=True))
+        held = sum(field.nbytes for field in fields.values() if isinstance(field, np.ndarray))
+        if math.prod(shape) * dtype.itemsize > max(held * _PADDING_LIMIT, _PADDING_LIMIT):
+            raise ValueError(f"{shape} of {dtype.itemsize} bytes each, for {held} bytes of fields")
         for name, field in fields.items():
             if not isinstance(field, np.ndarray) or field.shape[: len(shape)] != shape:
                 raise ValueError(f"field {name!r} has another shape")
@@ -249,6 +253,9 @@ def _shape(value: Any) -> tuple[int, ...]:
         raise ValueError(f"{str(value)[:80]} is not a shape")
     return tuple(value)
 
+
+_PADDING_LIMIT = 1 << 12
+"""How many times its fields a structured element may take; a view of one field of many takes more."""
 
 _ZERO_SIZE_LIMIT = 1 << 24
 
@@ -349,6 +356,8 @@ class ScalarCodec(Codec):
             return [dtype.str, obj.item()]
         if dtype.kind == "f" and dtype.itemsize <= 8 and dtype.isnative and np.isfinite(obj):
             return [dtype.str, float(obj)]
+        if dtype.kind in "SU":
+            return [dtype.kind, encoder(bytes(obj) if dtype.kind == "S" else str(obj))]
         if dtype.hasobject or obj.nbytes > INLINE_BYTES or dtype.kind not in _FLAT_KINDS or not dtype.itemsize:
             array = np.empty((), dtype)
             array[()] = obj
@@ -358,6 +367,10 @@ class ScalarCodec(Codec):
 
     def decode(self, node: Node, decoder: Decoder) -> Any:
         spec, value = node.state[:2]
+        if spec == "S":
+            return np.bytes_(_exactly(bytes, decoder(value)))
+        if spec == "U":
+            return np.str_(_exactly(str, decoder(value)))
         dtype = decode_dtype(spec, decoder)
         if node.state[2:] == ["record"]:
             dtype = np.dtype((np.record, dtype))
@@ -371,6 +384,12 @@ class ScalarCodec(Codec):
         if type(value) not in (int, float, bool) or dtype.kind not in "biuf":
             raise ValueError(f"{value!r} is not a {dtype}")
         return dtype.type(value)
+
+
+def _exactly(kind: type, value: Any) -> Any:
+    if type(value) is not kind:
+        raise ValueError(f"{value!r} is not {kind.__name__}")
+    return value
 
 
 class DtypeCodec(Codec):
@@ -392,6 +411,16 @@ _BIT_GENERATORS: dict[str, Any] = {
     for cls in (np.random.MT19937, np.random.PCG64, np.random.PCG64DXSM, np.random.Philox, np.random.SFC64)
 }
 _POOL_LIMIT = 1024
+_SEED_BITS = 1 << 16
+"""Larger seeds are refused: NumPy takes quadratic time to cut an integer into words."""
+
+
+def _is_seed(value: Any) -> bool:
+    if isinstance(value, (list, tuple)):
+        return all(map(_is_seed, value))
+    if isinstance(value, np.ndarray):
+        return value.dtype.kind in "iu"
+    return value is None or (isinstance(value, (int, np.integer)) and int(value).bit_length() <= _SEED_BITS)
 
 
 class SeedSequenceCodec(Codec):
@@ -399,12 +428,16 @@ class SeedSequenceCodec(Codec):
     types = (np.random.SeedSequence,)
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
+        if not (_is_seed(obj.entropy) and _is_seed(obj.spawn_key)):
+            encoder.refuse(f"a seed that is not made of integers of up to {_SEED_BITS} bits; use a smaller one")
         return {name: encoder(value) for name, value in obj.state.items()}
 
     def decode(self, node: Node, decoder: Decoder) -> Any:
         state = {name: decoder(value) for name, value in node.state.items()}
         if not 4 <= state["pool_size"] <= _POOL_LIMIT:
             raise ValueError(f"a pool of {state['pool_size']} words")
+        if not (_is_seed(state["entropy"]) and _is_seed(state["spawn_key"])):
+            raise ValueError("the seeds are not integers of a size that can be mixed in time")
         return np.random.SeedSequence(**state)
 
 
@@ -416,8 +449,9 @@ class BitGeneratorCodec(Codec):
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
         seeds = obj.seed_seq
-        known = type(seeds) is np.random.SeedSequence
-        return [type(obj).__name__, encoder(obj.state, "state"), encoder(seeds, "seed_seq") if known else None]
+        if not (seeds is None or type(seeds) is np.random.SeedSequence):
+            encoder.refuse(f"a bit generator seeded by a {type(seeds).__name__}; seed it with a SeedSequence")
+        return [type(obj).__name__, encoder(obj.state, "state"), encoder(seeds, "seed_seq")]
 
     def decode(self, node: Node, decoder: Decoder) -> Any:
         kind, state_node, seeds_node = node.state
@@ -428,6 +462,8 @@ class BitGeneratorCodec(Codec):
         if type(position) is not int or not 0 <= position <= (624 if kind == "MT19937" else 4):
             raise ValueError(f"position {position!r} in the buffer of a {kind}")
         found = _BIT_GENERATORS[kind](0 if seeds is None else seeds)
+        if seeds is None and kind == "MT19937":
+            found._legacy_seeding(0)  # as RandomState(seed) does: no SeedSequence to spawn from
         found.state = state
         return found
 

@@ -22,17 +22,24 @@ from saver.tree import Node, Value
 
 
 class OrderedDictCodec(Codec):
+    """Ordered dicts, with the attributes that were set on them: `_metadata` of a PyTorch state dict."""
+
     name = "stdlib.OrderedDict"
     types = (OrderedDict,)
     early = True
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
-        return encode_items(obj, encoder)
+        items = encode_items(obj, encoder)
+        return [items, encoder.fields(vars(obj)), "attributes"] if vars(obj) else items
 
     def decode(self, node: Node, decoder: Decoder) -> Any:
         found: OrderedDict[Any, Any] = OrderedDict()
         decoder.keep(node, found)
-        fill_items(node.state, decoder, found)
+        items = node.state
+        if type(items) is list and items[2:] == ["attributes"]:
+            items, attributes, _ = items
+            decoder.fill(attributes, vars(found))
+        fill_items(items, decoder, found)
         return found
 
 
@@ -106,6 +113,8 @@ class PartialCodec(Codec):
 
     def decode(self, node: Node, decoder: Decoder) -> Any:
         function, positional, keywords = map(decoder, node.state)
+        if type(positional) is not tuple or type(keywords) is not dict:
+            raise ValueError("the arguments are not a tuple and a dict")
         return functools.partial(function, *positional, **keywords)
 
 
@@ -120,15 +129,25 @@ class DecimalCodec(Codec):
         return Decimal(value_bytes(node.state, decoder).decode())
 
 
+_FRACTION_BITS = 1 << 16
+"""Fractions of larger integers are refused: their greatest common divisor takes quadratic time."""
+
+
 class FractionCodec(Codec):
     name = "stdlib.Fraction"
     types = (Fraction,)
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
+        if min(obj.numerator.bit_length(), obj.denominator.bit_length()) > _FRACTION_BITS:
+            encoder.refuse(f"a fraction of integers of more than {_FRACTION_BITS} bits; save the two apart")
         return [encoder(obj.numerator), encoder(obj.denominator)]
 
     def decode(self, node: Node, decoder: Decoder) -> Any:
         numerator, denominator = map(decoder, node.state)
+        if type(numerator) is not int or type(denominator) is not int:
+            raise ValueError("a fraction needs two integers")
+        if min(numerator.bit_length(), denominator.bit_length()) > _FRACTION_BITS:
+            raise ValueError("a fraction of integers too large to be checked in time")
         return Fraction(numerator, denominator)
 
 
@@ -250,7 +269,10 @@ class ArrayCodec(Codec):
 
     def decode(self, node: Node, decoder: Decoder) -> Any:
         if len(node.state) == 2:
-            return array.array(node.state[0], decoder(node.state[1]))
+            code, text = node.state[0], decoder(node.state[1])
+            if code not in ("u", "w") or type(text) is not str:  # any iterable would be run to its end
+                raise ValueError("an array of characters needs a string")
+            return array.array(code, text)
         typecode, size, data = node.state
         found = array.array(typecode)
         if found.itemsize != size:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
 
@@ -94,9 +95,12 @@ _MAGIC = (
     (b"\x80\x02", "a pickle"), (b"\x80\x03", "a pickle"), (b"\x80\x04", "a pickle"),
     (b"\x80\x05", "a pickle"), (b"PK\x03\x04", "a zip archive, as torch.save, np.savez and skops write"),
     (b"\x89HDF", "an HDF5 file"), (b"\x93NUMPY", "a NumPy .npy file"), (b"\x1f\x8b", "gzip-compressed"),
-    (b"x\x9c", "zlib-compressed, as joblib.dump writes"), (b"x\x01", "zlib-compressed"),
+    (b"x\x9c", "zlib-compressed, as joblib.dump writes"), (b"x^", "zlib-compressed, as joblib.dump writes"),
+    (b"x\xda", "zlib-compressed"), (b"x\x01", "zlib-compressed"),
     (b"BZh", "bzip2-compressed"), (b"\xfd7zXZ", "xz-compressed"), (b"ZF", "an old joblib file"),
 )  # fmt: skip
+_OLD_PICKLE = re.compile(rb"c[\w.]+\n[\w.]+\n|\((lp|dp|[cid])|[]})]q\x00")
+"""How pickles of the protocols 0 and 1, which have no mark of their own, begin."""
 
 
 def no_saver_file(first: bytes, path: str) -> Exception:
@@ -105,6 +109,8 @@ def no_saver_file(first: bytes, path: str) -> Exception:
     if not any(first):
         return Damaged(f"{path}: the header is missing: the writing was cut off; use an older copy")
     kind = next((kind for magic, kind in _MAGIC if first.startswith(magic)), None)
+    if kind is None and _OLD_PICKLE.match(first):
+        kind = "a pickle"
     if kind is None:
         return Unsupported(f"{path} is not a Saver file: it does not begin with a safetensors header")
     return Unsupported(

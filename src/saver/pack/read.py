@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import mmap
 import os
+import stat
+import weakref
 from collections.abc import Iterable
 
 import numpy as np
@@ -22,22 +24,14 @@ class Pack:
 
     def __init__(self, path: str) -> None:
         self.path = path
-        try:
-            descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
-        except FileNotFoundError:
-            raise NotFound(f"{path}: there is no such file") from None
-        except IsADirectoryError:
-            raise Unsupported(f"{path} is a folder, not a Saver file") from None
-        try:
-            self.size = os.fstat(descriptor).st_size
-            header = _read_header(descriptor, self.size, path)
-            self.metadata, self.entries, self.id = parse_header(header, self.size, path)
-            self._start = len(header)
-            self._map = _map(descriptor, self.size)
-        except IsADirectoryError:
-            raise Unsupported(f"{path} is a folder, not a Saver file") from None
-        finally:
-            os.close(descriptor)
+        # Kept open: the name may lead to another file when the bytes are verified.
+        self._descriptor = _open(path)
+        weakref.finalize(self, os.close, self._descriptor)
+        self.size = os.fstat(self._descriptor).st_size
+        header = _read_header(self._descriptor, self.size, path)
+        self.metadata, self.entries, self.id = parse_header(header, self.size, path)
+        self._start = len(header)
+        self._map = _map(self._descriptor, self.size)
         self.hash: str = self.metadata["saver.header"]
 
     def tensor(self, name: str) -> tuple[str, tuple[int, ...], NDArray[np.uint8]]:
@@ -49,7 +43,24 @@ class Pack:
     def verify(self, names: Iterable[str] | None = None, progress: Progress | None = None) -> None:
         """Raise Damaged unless the bytes of all tensors, or of those named, match their hashes."""
         entries = [self.entries[name] for name in (self.entries if names is None else names)]
-        verify(self.path, self._map, self._start, entries, progress)
+        verify(self.path, self._descriptor, self._map, self._start, entries, progress)
+
+
+def _open(path: str) -> int:
+    try:
+        # Without O_NONBLOCK, opening a named pipe would wait for its writer.
+        flags = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0)
+        descriptor = os.open(path, flags | getattr(os, "O_BINARY", 0))
+    except (FileNotFoundError, NotADirectoryError):
+        raise NotFound(f"{path}: there is no such file") from None
+    except IsADirectoryError:
+        raise Unsupported(f"{path} is a folder, not a Saver file") from None
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(descriptor)
+        kind = "a folder" if stat.S_ISDIR(mode) else "a pipe or a device"
+        raise Unsupported(f"{path} is {kind}, not a Saver file")
+    return descriptor
 
 
 def _map(descriptor: int, size: int) -> NDArray[np.uint8]:

@@ -48,6 +48,12 @@ class Manifest(msgspec.Struct, kw_only=True, omit_defaults=True):
     unknown: dict[str, Any] = {}
 
 
+class _Environment(msgspec.Struct):
+    """What readers rely on in `environment`; the rest is shown as it is."""
+
+    packages: dict[str, str] = {}
+
+
 def part_hash(tree: Any, batches: dict[str, Any], entries: dict[str, Entry], names: list[str]) -> str:
     """BLAKE3 over the part's tree and the dtype, shape and hash of the tensors it refers to."""
     hasher = blake3(to_json([tree, batches]))
@@ -78,6 +84,7 @@ def decode(text: str, where: str) -> Manifest:
     unknown = {key: value for key, value in document.items() if key not in known}
     try:
         manifest = msgspec.convert({k: v for k, v in document.items() if k not in unknown}, Manifest)
+        msgspec.convert(manifest.environment, _Environment)
     except msgspec.ValidationError as error:
         raise Damaged(f"{where}: the manifest is not as it should be: {error}") from None
     missing = sorted(set(manifest.requires) - FEATURES)

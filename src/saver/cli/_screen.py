@@ -1,0 +1,132 @@
+"""What commands print on: plain text for pipes and files, or a terminal (`_terminal.py`).
+
+Whatever is printed goes through here, and through `clean`: names in a file may hold anything.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+import click
+
+from saver.pack import Progress
+
+BAR_WIDTH = 24
+UNITS = ("kB", "MB", "GB", "TB", "PB")
+
+
+def clean(text: str) -> str:
+    """`text` with all that could steer a terminal (control, format and bidi characters) escaped."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+def size(count: int) -> str:
+    """A number of bytes in decimal units: `349 kB`."""
+    if count < 1000:
+        return f"{count} B"
+    power = 1
+    while count / 1000**power >= 999.5 and power < len(UNITS):
+        power += 1
+    return f"{count / 1000**power:.3g} {UNITS[power - 1]}"
+
+
+class Screen(ABC):
+    """Where a command reports to. Everything it is given is text, and is cleaned here."""
+
+    @abstractmethod
+    def heading(self, text: str) -> None:
+        """The title of what follows."""
+
+    @abstractmethod
+    def say(self, text: str) -> None:
+        """A paragraph."""
+
+    @abstractmethod
+    def code(self, lines: Iterable[str]) -> None:
+        """Lines to copy, each whole."""
+
+    @abstractmethod
+    def facts(self, facts: Mapping[str, str]) -> None:
+        """Names and what is to be said of them."""
+
+    @abstractmethod
+    def table(self, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+        """A table; columns whose title begins with `>` are set to the right."""
+
+    @abstractmethod
+    def bar(self, text: str, fraction: float) -> None:
+        """A line with a bar, of which `fraction` (0 to 1) is filled."""
+
+    @abstractmethod
+    def progress(self, text: str) -> AbstractContextManager[Progress]:
+        """A progress bar while bytes are worked on; gone afterwards."""
+
+
+class Plain(Screen):
+    """Text without colour, boxes or truncation."""
+
+    def __init__(self) -> None:
+        self._first = True
+
+    def heading(self, text: str) -> None:
+        if not self._first:
+            click.echo()
+        self._echo(clean(text))
+
+    def say(self, text: str) -> None:
+        self._echo(f"  {clean(text)}")
+
+    def code(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            self._echo(f"    {clean(line)}".rstrip())
+
+    def facts(self, facts: Mapping[str, str]) -> None:
+        self._aligned(facts.items(), [False, False])
+
+    def table(self, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+        titles = [title.removeprefix(">") for title in columns]
+        self._aligned((titles, *rows), [title.startswith(">") for title in columns])
+
+    def bar(self, text: str, fraction: float) -> None:
+        self._echo(f"  {clean(text)}  {'#' * round(fraction * BAR_WIDTH)}")
+
+    @contextmanager
+    def progress(self, text: str) -> Iterator[Progress]:
+        yield lambda done, total: None
+
+    def _aligned(self, rows: Iterable[Sequence[str]], right: Sequence[bool]) -> None:
+        cells = [[clean(cell) for cell in row] for row in rows]
+        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+        for row in cells:
+            padded = (
+                cell.rjust(width) if at_right else cell.ljust(width)
+                for cell, width, at_right in zip(row, widths, right, strict=True)
+            )
+            self._echo(f"  {'  '.join(padded).rstrip()}")
+
+    def _echo(self, text: str) -> None:
+        self._first = False
+        click.echo(text)
+
+
+def screen() -> Screen:
+    """The terminal when standard output is one that can show it, otherwise plain text."""
+    encoding = (getattr(sys.stdout, "encoding", None) or "").lower().replace("-", "")
+    if sys.stdout.isatty() and encoding == "utf8" and os.environ.get("TERM") not in ("dumb", ""):
+        from saver.cli._terminal import Terminal
+
+        return Terminal()
+    return Plain()
+
+
+def print_json(document: Any) -> None:
+    """One JSON document, in ASCII: what is hostile in it stays escaped."""
+    click.echo(json.dumps(document, indent=2))

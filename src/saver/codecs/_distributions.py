@@ -1,0 +1,154 @@
+"""The distributions of `scipy.stats`, alone and frozen, as search objects hold them.
+
+A distribution is found by its name among those that `scipy.stats` exports; its parameters are data.
+SciPy compiles a parser of arguments whenever it makes one, also when it freezes one. Here the parser of
+the exported one is used again, so that loading compiles nothing.
+"""
+
+from __future__ import annotations
+
+from types import MethodType
+from typing import Any
+
+import numpy as np
+
+from saver.codec import Codec, Decoder, Encoder
+from saver.tree import Node, Value
+
+_INFRASTRUCTURE = "scipy.stats._distn_infrastructure"
+_FROZEN = ("rv_frozen", "rv_continuous_frozen", "rv_discrete_frozen")
+_SAMPLE = ("badvalue", "moment_tol", "inc", "name")
+
+
+def _exported(name: Any) -> Any:
+    """The distribution of that name; ValueError when `scipy.stats` exports none."""
+    from scipy import stats
+
+    found = vars(stats).get(name) if type(name) is str else None
+    if not isinstance(found, (stats.rv_continuous, stats.rv_discrete)):
+        raise ValueError(f"scipy.stats has no distribution {name!r}")
+    return found
+
+
+def _settings(distribution: Any) -> str:
+    """What a distribution was made with, but for its random state."""
+    found = distribution._updated_ctor_param()
+    found.pop("seed", None)
+    return repr(sorted(found.items()))
+
+
+def _encode_distribution(obj: Any, encoder: Encoder) -> Value:
+    from scipy import stats
+
+    if type(obj) is stats.rv_histogram:
+        counts, edges = map(np.asarray, obj._histogram)
+        return {"histogram": [encoder(counts), encoder(edges)], "density": obj._density, "name": obj.name}
+    if getattr(obj, "xk", None) is not None:
+        settings = {name: encoder(getattr(obj, name), name) for name in _SAMPLE}
+        return {"values": [encoder(obj.xk, "xk"), encoder(obj.pk, "pk")], **settings}
+    known = vars(stats).get(obj.name)
+    if type(known) is not type(obj) or _settings(known) != _settings(obj):
+        encoder.refuse(
+            f"the distribution {obj.name!r} is not one that scipy.stats exports; use one of those, "
+            "rv_histogram, or rv_discrete(values=...)"
+        )
+    return obj.name  # type: ignore[no-any-return]
+
+
+def _numbers(value: Any) -> Any:
+    if not isinstance(value, np.ndarray) or value.dtype.kind not in "biuf":
+        raise ValueError("not an array of numbers")
+    return value
+
+
+def _decode_distribution(state: Any, decoder: Decoder) -> Any:
+    """A distribution of one's own, whose random state may be set."""
+    from scipy import stats
+
+    if type(state) is str:
+        return _copy(_exported(state))
+    if "histogram" in state:
+        counts, edges = (_numbers(decoder(item)) for item in state["histogram"])
+        if np.any(edges[1:] < edges[:-1]) or state["density"] not in (None, True, False):
+            raise ValueError("the edges of a histogram must grow")
+        density = True if state["density"] is None else state["density"]
+        found = stats.rv_histogram((counts, edges), density=density, name=str(state["name"]))
+        found._density = state["density"]
+        return found
+    values = tuple(_numbers(decoder(item)) for item in state["values"])
+    badvalue, tolerance, step, name = (decoder(state[name]) for name in _SAMPLE)
+    return stats.rv_discrete(
+        values=values, badvalue=float(badvalue), moment_tol=float(tolerance), inc=step, name=str(name)
+    )
+
+
+def _copy(exported: Any) -> Any:
+    """What freezing does to a distribution, with its parser of arguments as it is."""
+    found = object.__new__(type(exported))
+    for name, value in vars(exported).items():
+        own = isinstance(value, MethodType) and value.__self__ is exported
+        vars(found)[name] = MethodType(value.__func__, found) if own else value
+    found._attach_argparser_methods = lambda: None
+    found._attach_methods()
+    del found._attach_argparser_methods
+    return found
+
+
+class DistributionCodec(Codec):
+    """`scipy.stats.norm` itself, `rv_histogram`, `rv_discrete(values=...)`."""
+
+    name = "scipy.distribution"
+
+    def accepts(self, cls: type) -> bool:
+        names = {base.__qualname__ for base in cls.__mro__ if base.__module__ == _INFRASTRUCTURE}
+        return "rv_generic" in names and cls.__module__.partition(".")[0] == "scipy"
+
+    def encode(self, obj: Any, encoder: Encoder) -> Value:
+        return _encode_distribution(obj, encoder)
+
+    def decode(self, node: Node, decoder: Decoder) -> Any:
+        state = node.state
+        return _exported(state) if type(state) is str else _decode_distribution(state, decoder)
+
+
+class FrozenCodec(Codec):
+    """A distribution with its parameters, `loguniform(1e-3, 1e2)`, and its random state when it has one."""
+
+    name = "scipy.frozen"
+
+    def accepts(self, cls: type) -> bool:
+        return cls.__module__ == _INFRASTRUCTURE and cls.__qualname__ in _FROZEN
+
+    def encode(self, obj: Any, encoder: Encoder) -> Value:
+        random = obj.dist._random_state
+        return {
+            "distribution": _encode_distribution(obj.dist, encoder),
+            "args": encoder(obj.args, "args"),
+            "kwds": encoder(obj.kwds, "kwds"),
+            "random_state": None if random is _shared_random() else encoder(random, "random_state"),
+        }
+
+    def decode(self, node: Node, decoder: Decoder) -> Any:
+        from scipy.stats import _distn_infrastructure as infrastructure
+
+        state = node.state
+        distribution = _decode_distribution(state["distribution"], decoder)
+        args, kwds, random = (decoder(state[name]) for name in ("args", "kwds", "random_state"))
+        if type(args) is not tuple or type(kwds) is not dict:
+            raise ValueError("the parameters of a distribution are a tuple and a dict")
+        if not isinstance(random, (type(None), np.random.RandomState, np.random.Generator)):
+            raise ValueError("the random state is not a generator")
+        distribution._random_state = _shared_random() if random is None else random
+        discrete = isinstance(distribution, infrastructure.rv_discrete)
+        found: Any = object.__new__(
+            infrastructure.rv_discrete_frozen if discrete else infrastructure.rv_continuous_frozen
+        )
+        shapes = distribution._parse_args(*args, **kwds)[0]
+        found.args, found.kwds, found.dist = args, kwds, distribution
+        found.a, found.b = distribution._get_support(*shapes)
+        return found
+
+
+def _shared_random() -> Any:
+    """The generator of `np.random.seed`, which distributions use unless they are given one."""
+    return np.random.mtrand._rand  # type: ignore[attr-defined]

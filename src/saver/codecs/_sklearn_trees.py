@@ -1,0 +1,269 @@
+"""Decision trees, many at a time: the nodes of a whole forest are a few tensors, one for each field.
+
+scikit-learn's compiled code follows child indices without looking, so a file's trees are checked here
+first: children lie behind their parent and inside the tree, each has one parent, features exist, and the
+declared depth covers the real one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from saver.codec import BatchCodec, Decoder, Encoder
+from saver.tree import Value
+
+_NARROW = np.dtype(np.int32)
+_BITSET_WORDS = 8
+"""A bitset has one bit for each of the 256 values of a binned category."""
+
+
+def _encode_records(records: Sequence[NDArray[Any]], encoder: Encoder) -> dict[str, Value]:
+    """Structured arrays, joined, as one tensor for each field; integers in 32 bits where they fit."""
+    whole = np.concatenate(records)
+    return {name: encoder.tensor(_narrow(whole[name]), name) for name in whole.dtype.names or ()}
+
+
+def _narrow(column: NDArray[Any]) -> NDArray[Any]:
+    limits = np.iinfo(_NARROW)
+    if column.dtype == np.int64 and column.size and limits.min <= column.min() and column.max() <= limits.max:
+        return column.astype(_NARROW)
+    return np.ascontiguousarray(column)
+
+
+def _decode_records(state: Any, dtype: np.dtype[Any], decoder: Decoder) -> NDArray[Any]:
+    columns = {name: decoder.array(tensor, ndim=1) for name, tensor in state.items()}
+    if set(columns) != set(dtype.names or ()):
+        raise ValueError(
+            f"nodes have the fields {sorted(columns)}, this scikit-learn's have {sorted(dtype.names or ())}"
+        )
+    sizes = {column.size for column in columns.values()}
+    if len(sizes) != 1:
+        raise ValueError("the fields of the nodes have different lengths")
+    whole = np.zeros(sizes.pop(), dtype)
+    for name, column in columns.items():
+        if not np.can_cast(column.dtype, dtype[name], "same_kind") and column.dtype.kind != dtype[name].kind:
+            raise ValueError(f"nodes have {column.dtype} for {name!r}, expected {dtype[name]}")
+        whole[name] = column
+    return whole
+
+
+def _encode_counts(counts: Sequence[Sequence[int]], encoder: Encoder, *step: str) -> Value:
+    return encoder.tensor(np.array(counts, np.int64), *step)
+
+
+def bounds_of(counts: NDArray[Any], total: int, what: str) -> NDArray[np.int64]:
+    """Where each tree's share begins and the last one ends, once the shares are known to fit."""
+    if counts.size and (counts.min() < 0 or counts.max() > total):
+        raise ValueError(f"a tree declares {int(counts.max())} {what} of {total}")
+    ends = np.concatenate(([0], np.cumsum(counts, dtype=np.int64)))
+    if ends[-1] != total:
+        raise ValueError(f"the trees declare {int(ends[-1])} {what}, the file has {total}")
+    return ends
+
+
+def check_children(
+    left: NDArray[Any], right: NDArray[Any], leaf: NDArray[np.bool_], bounds: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """The depth of every tree, once all nodes are known to form trees.
+
+    `left`, `right` and `leaf` are those of all trees, one after another; children count from their tree's
+    first node. Time: linear in the nodes, and one pass for each level.
+    """
+    sizes = np.diff(bounds)
+    if sizes.size and sizes.min() < 1:
+        raise ValueError("a tree without nodes")
+    first = np.repeat(bounds[:-1], sizes)
+    last = np.repeat(bounds[1:], sizes)
+    parents = np.flatnonzero(~leaf)
+    children = np.concatenate((left[parents], right[parents])).astype(np.int64) + np.tile(first[parents], 2)
+    if (children <= np.tile(parents, 2)).any() or (children >= np.tile(last[parents], 2)).any():
+        raise ValueError("a node's child lies before it or outside of its tree")
+    reached = np.bincount(children, minlength=len(left))
+    reached[bounds[:-1]] += 1
+    if (reached != 1).any():
+        raise ValueError("a node has no parent, or more than one")
+    return _depths(children, parents, leaf, bounds)
+
+
+def _depths(
+    children: NDArray[np.int64],
+    parents: NDArray[Any],
+    leaf: NDArray[np.bool_],
+    bounds: NDArray[np.int64],
+) -> NDArray[np.int64]:
+    to_left = np.full(len(leaf), -1, np.int64)
+    to_right = np.full(len(leaf), -1, np.int64)
+    to_left[parents], to_right[parents] = np.split(children, 2)
+    owner = np.repeat(np.arange(len(bounds) - 1), np.diff(bounds))
+    depths = np.zeros(len(bounds) - 1, np.int64)
+    level, front = 0, bounds[:-1]
+    while front.size:
+        depths[owner[front]] = level
+        inner = front[~leaf[front]]
+        front = np.concatenate((to_left[inner], to_right[inner]))
+        level += 1
+    return depths
+
+
+class TreeCodec(BatchCodec):
+    """`sklearn.tree._tree.Tree`, the compiled part of every decision tree."""
+
+    name = "sklearn.tree"
+    names = frozenset(("sklearn.tree._tree:Tree",))
+
+    def encode_batch(self, objects: list[Any], encoder: Encoder) -> Value:
+        states = [tree.__getstate__() for tree in objects]
+        return {
+            "nodes": _encode_records([state["nodes"] for state in states], encoder),
+            "values": encoder.tensor(np.concatenate([state["values"].ravel() for state in states]), "values"),
+            "trees": _encode_counts(
+                [
+                    (len(state["nodes"]), state["max_depth"], tree.n_features, tree.n_outputs)
+                    for tree, state in zip(objects, states, strict=True)
+                ],
+                encoder,
+                "trees",
+            ),
+            "classes": encoder.tensor(
+                np.concatenate([np.asarray(tree.n_classes, np.int64) for tree in objects]),
+                "classes",
+            ),
+        }
+
+    def decode_batch(self, state: Any, decoder: Decoder) -> Sequence[Any]:
+        from sklearn.tree._tree import NODE_DTYPE
+
+        nodes = _decode_records(state["nodes"], NODE_DTYPE, decoder)
+        values = decoder.array(state["values"], "F64", 1)
+        counts, depths, features, outputs = columns_of(decoder.array(state["trees"], "I64", 2), 4)
+        classes = decoder.array(state["classes"], "I64", 1)
+        bounds = bounds_of(counts, len(nodes), "nodes")
+        class_bounds = bounds_of(outputs, len(classes), "outputs")
+        self._check(nodes, bounds, depths, features)
+        if (classes < 1).any() or (outputs < 1).any() or (classes > values.size).any():
+            raise ValueError("a tree with an impossible number of classes or outputs")
+        most = np.maximum.reduceat(classes, class_bounds[:-1]) if len(classes) else classes
+        strides = [o * m for o, m in zip(outputs.tolist(), most.tolist(), strict=True)]
+        sizes = [n * s for n, s in zip(counts.tolist(), strides, strict=True)]
+        if sum(sizes) != values.size:
+            raise ValueError(f"the trees need {sum(sizes)} values, the file has {values.size}")
+        return self._build(nodes, values, bounds, sizes, depths, features, classes, class_bounds)
+
+    def _check(
+        self,
+        nodes: NDArray[Any],
+        bounds: NDArray[Any],
+        depths: NDArray[Any],
+        features: NDArray[Any],
+    ) -> None:
+        left, right = nodes["left_child"], nodes["right_child"]
+        leaf = left == -1
+        if (right[leaf] != -1).any():
+            raise ValueError("a leaf has a right child")
+        real = check_children(left, right, leaf, bounds)
+        sizes = np.diff(bounds)
+        if (depths < real).any() or (depths > sizes).any():
+            raise ValueError("a tree is deeper than it declares")
+        owner_features = np.repeat(features, sizes)[~leaf]
+        feature = nodes["feature"][~leaf]
+        if (feature < 0).any() or (feature >= owner_features).any():
+            raise ValueError("a node asks for a feature that the tree does not have")
+
+    def _build(
+        self,
+        nodes: NDArray[Any],
+        values: NDArray[Any],
+        bounds: NDArray[Any],
+        sizes: list[int],
+        depths: NDArray[Any],
+        features: NDArray[Any],
+        classes: NDArray[Any],
+        class_bounds: NDArray[Any],
+    ) -> list[Any]:
+        from sklearn.tree._tree import Tree
+
+        found, at = [], 0
+        spans = zip(
+            pairwise(bounds.tolist()),
+            pairwise(class_bounds.tolist()),
+            sizes,
+            depths.tolist(),
+            features.tolist(),
+            strict=True,
+        )
+        for (start, end), (first, last), size, depth, n_features in spans:
+            n_classes = np.array(classes[first:last], np.intp)
+            tree = Tree(n_features, n_classes, last - first)
+            shape = (end - start, last - first, int(n_classes.max()))
+            tree.__setstate__(
+                {
+                    "max_depth": depth,
+                    "node_count": end - start,
+                    "nodes": nodes[start:end],
+                    "values": values[at : at + size].reshape(shape),
+                }
+            )
+            at += size
+            found.append(tree)
+        return found
+
+
+def columns_of(table: NDArray[Any], count: int) -> list[NDArray[Any]]:
+    if table.shape[1] != count:
+        raise ValueError(f"a table with {table.shape[1]} columns, expected {count}")
+    return [table[:, i] for i in range(count)]
+
+
+class PredictorCodec(BatchCodec):
+    """`TreePredictor`, a tree of histogram gradient boosting, with the bitsets of its categorical splits."""
+
+    name = "sklearn.predictor"
+    names = frozenset(("sklearn.ensemble._hist_gradient_boosting.predictor:TreePredictor",))
+
+    def encode_batch(self, objects: list[Any], encoder: Encoder) -> Value:
+        binned = [np.asarray(tree.binned_left_cat_bitsets) for tree in objects]
+        raw = [np.asarray(tree.raw_left_cat_bitsets) for tree in objects]
+        return {
+            "nodes": _encode_records([tree.nodes for tree in objects], encoder),
+            "binned_bitsets": encoder.tensor(np.concatenate(binned), "binned_bitsets"),
+            "raw_bitsets": encoder.tensor(np.concatenate(raw), "raw_bitsets"),
+            "trees": _encode_counts(
+                [(len(t.nodes), len(b), len(r)) for t, b, r in zip(objects, binned, raw, strict=True)],
+                encoder,
+                "trees",
+            ),
+        }
+
+    def decode_batch(self, state: Any, decoder: Decoder) -> Sequence[Any]:
+        from sklearn.ensemble._hist_gradient_boosting.common import PREDICTOR_RECORD_DTYPE
+        from sklearn.ensemble._hist_gradient_boosting.predictor import TreePredictor
+
+        nodes = _decode_records(state["nodes"], PREDICTOR_RECORD_DTYPE, decoder)
+        bitsets = [decoder.array(state[f"{kind}_bitsets"], "U32", 2) for kind in ("binned", "raw")]
+        counts, *bitset_counts = columns_of(decoder.array(state["trees"], "I64", 2), 3)
+        if any(table.shape[1] != _BITSET_WORDS for table in bitsets):
+            raise ValueError("a bitset must have 256 bits")
+        bounds = bounds_of(counts, len(nodes), "nodes")
+        binned, raw = (
+            bounds_of(declared, len(table), "bitsets")
+            for declared, table in zip(bitset_counts, bitsets, strict=True)
+        )
+        leaf = nodes["is_leaf"] != 0
+        check_children(nodes["left"], nodes["right"], leaf, bounds)
+        split = ~leaf & (nodes["is_categorical"] != 0)
+        available = np.minimum(*bitset_counts)
+        if (nodes["bitset_idx"][split] >= np.repeat(available, counts)[split]).any():
+            raise ValueError("a categorical split asks for a bitset that is not there")
+        if (nodes["feature_idx"][~leaf] < 0).any():
+            raise ValueError("a node asks for a feature below zero")
+        return [
+            TreePredictor(nodes[a:b], bitsets[0][c:d], bitsets[1][e:f])
+            for (a, b), (c, d), (e, f) in zip(
+                *(pairwise(ends.tolist()) for ends in (bounds, binned, raw)), strict=True
+            )
+        ]

@@ -1,0 +1,98 @@
+"""The plain fields of what a tree describes: hyperparameters, told without building anything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from saver import trust
+from saver.tree import NUMPY_DTYPE, Node, Value
+
+FIELDS_LIMIT = 200
+"""Fields of one part: a pipeline has some dozens; an ensemble of thousands would drown the rest."""
+
+_TEXT_LIMIT = 80
+_SPECIAL_FLOATS = {
+    "7ff8000000000000": "nan",
+    "7ff0000000000000": "inf",
+    "fff0000000000000": "-inf",
+}
+
+
+def fields(tree: Value) -> dict[str, str]:
+    """The plain fields of the objects and dicts in a tree, by path, as Python would write them.
+
+    Small arrays that stand in the tree are told by dtype and shape. Left out are private fields,
+    and what is too long for a line; `FIELDS_LIMIT` fields at most. A part that is one plain value
+    has the single field `value`. The texts come from the file: not to be trusted.
+    """
+    sole = _shown(tree)
+    if sole is not None:
+        return {"value": sole}
+    found: dict[str, str] = {}
+    stack: list[tuple[str, Value]] = [("", tree)]
+    while stack and len(found) < FIELDS_LIMIT:
+        path, value = stack.pop()
+        text = _shown(value) if path else None
+        if text is not None:
+            found[path.removeprefix(".")] = text
+        elif isinstance(value, Node):
+            stack.extend(reversed([(path + step, item) for step, item in _within(value)]))
+    return found
+
+
+def _within(node: Node) -> Iterator[tuple[str, Value]]:
+    """What people would reach from an object by attribute, key or index, with that step."""
+    if type(node.state) is dict and (node.cls is not None or node.codec in _MAPPINGS):
+        for name, value in node.state.items():
+            if not name.startswith("_"):
+                yield f".{name}", value
+    elif type(node.state) is list and node.codec in _BRACKETS:
+        for index, value in enumerate(node.state):
+            if isinstance(value, Node) and _shown(value) is None:
+                yield f"[{index}]", value
+
+
+_MAPPINGS = frozenset(("dict", "stdlib.OrderedDict"))
+_BRACKETS = {"tuple": ("(", ")"), "list": ("[", "]")}
+
+
+def _shown(value: Any, levels: int = 3) -> str | None:
+    """A value in a line, with so many levels of brackets; None for what does not fit in there."""
+    text = _node_shown(value, levels) if isinstance(value, Node) else _scalar_shown(value)
+    return text if text is not None and len(text) <= _TEXT_LIMIT else None
+
+
+def _scalar_shown(value: Any) -> str | None:
+    return repr(value) if value is None or isinstance(value, (bool, int, float, str)) else None
+
+
+def _node_shown(node: Node, levels: int) -> str | None:
+    state = node.state
+    if node.codec in trust.REFERENCE_CODECS and node.cls is not None:
+        return trust.dotted(node.cls)
+    if node.codec == "float":
+        return _SPECIAL_FLOATS.get(state) if isinstance(state, str) else None
+    if node.codec in _BRACKETS and type(state) is list and levels:
+        items = [_shown(item, levels - 1) for item in state[:_TEXT_LIMIT]]
+        if None in items or len(items) < len(state):
+            return None
+        opening, closing = _BRACKETS[node.codec]
+        comma = "," if node.codec == "tuple" and len(items) == 1 else ""
+        return f"{opening}{', '.join(map(str, items))}{comma}{closing}"
+    if node.codec == "numpy.scalar" and type(state) is list and len(state) == 2:
+        plain = isinstance(state[0], str) and isinstance(state[1], (bool, int, float))
+        return repr(state[1]) if plain else None
+    if node.codec == "numpy.array" and type(state) is dict and isinstance(state.get("data"), str):
+        return _array_shown(state)
+    return None
+
+
+def _array_shown(state: dict[str, Any]) -> str | None:
+    dtype, shape = state.get("dtype"), state.get("shape")
+    if not isinstance(dtype, str) or type(shape) is not list:
+        return None
+    return f"{_DTYPE_NAMES.get(dtype, dtype)}{shape[::-1] if state.get('order') == 'F' else shape}"
+
+
+_DTYPE_NAMES = {dtype.str: name for name, dtype in NUMPY_DTYPE.items()}

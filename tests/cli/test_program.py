@@ -1,0 +1,89 @@
+"""The program as a whole: finding commands, help, versions, exit codes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+
+import click
+import pytest
+from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
+
+import saver
+from saver.cli import Commands, program
+from saver.cli._screen import clean, size
+
+
+def test_the_commands_are_the_files_of_the_folder():
+    assert CliRunner().invoke(program, ["--help"]).exit_code == 0
+    commands = program.list_commands(click.Context(program))
+    assert {"show", "demo"} <= set(commands)
+    assert not any(name.startswith("_") for name in commands)
+
+
+@pytest.mark.parametrize("name", program.list_commands(click.Context(program)))
+def test_every_command_has_help(name):
+    result = CliRunner().invoke(program, [name, "-h"])
+    assert result.exit_code == 0
+    assert result.output.startswith(f"Usage: program {name}")
+
+
+@pytest.mark.parametrize(
+    "arguments", [["nonsense"], ["_screen"], ["show"], ["show", "--wrong"], ["demo", "--epochs", "0"]]
+)
+def test_misuse_is_exit_code_2(arguments):
+    result = CliRunner().invoke(program, arguments)
+    assert result.exit_code == 2
+    assert result.stdout == ""
+
+
+def test_the_version_is_that_of_the_package():
+    result = CliRunner().invoke(program, ["--version"])
+    assert result.output.split()[-1] == saver.__version__
+
+
+def test_the_module_and_the_installed_command_are_the_same_program():
+    module = (sys.executable, "-m", "saver")
+    ways = [module]
+    installed = shutil.which("saver", path=os.path.dirname(sys.executable))
+    if installed:
+        ways.append((installed,))
+    told = {
+        subprocess.run((*way, "--help"), capture_output=True, text=True, check=True).stdout for way in ways
+    }
+    assert len(told) == 1
+    assert told.pop().startswith("Usage: saver ")
+
+
+def test_ctrl_c_ends_a_command_without_a_traceback():
+    class Stopped(Commands):
+        def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:
+            return click.Command("wait", callback=lambda: signal.raise_signal(signal.SIGINT))
+
+    result = CliRunner().invoke(Stopped("program"), ["wait"])
+    assert result.exit_code == 130
+    assert result.stderr == "interrupted\n"
+
+
+@given(st.text())
+def test_cleaned_text_is_printable_and_clean_text_stays(text):
+    assert clean(text).isprintable()
+    assert clean(clean(text)) == clean(text)
+    if text.isprintable():
+        assert clean(text) == text
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [
+        (0, "0 B"), (999, "999 B"), (1000, "1 kB"), (348_900, "349 kB"), (999_499, "999 kB"),
+        (999_500, "1 MB"), (1_060_000_000, "1.06 GB"), (10**20, "1e+05 PB"),
+    ],
+)  # fmt: skip
+def test_sizes_have_three_digits_and_decimal_units(count, text):
+    assert size(count) == text

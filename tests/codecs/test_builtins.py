@@ -1,0 +1,335 @@
+"""Python's own values come back with their types, their bits and the way they share."""
+
+from __future__ import annotations
+
+import enum
+import functools
+import math
+import operator
+import random
+import struct
+from array import array
+from collections import Counter, OrderedDict, defaultdict, deque, namedtuple
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time, timedelta, timezone
+from decimal import Decimal
+from fractions import Fraction
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+from uuid import UUID, uuid4
+from zoneinfo import ZoneInfo
+
+import pytest
+from equality import assert_same
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import saver
+
+Roundtrip = Callable[..., Any]
+
+
+@pytest.fixture(scope="module")
+def again(tmp_path_factory: pytest.TempPathFactory) -> Roundtrip:
+    path = tmp_path_factory.mktemp("values") / "v.saver"
+
+    def run(obj: Any, **options: Any) -> Any:
+        saver.dump(obj, path)
+        return saver.load(path, **options)
+
+    return run
+
+
+offsets = st.timedeltas(timedelta(hours=-23), timedelta(hours=23)).map(timezone)
+scalars = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.integers(-(2**2000), 2**2000),
+    st.floats(),
+    st.complex_numbers(),
+    st.text(st.characters()),
+    st.text(st.characters(categories=["Cs", "L"]), max_size=5),
+    st.binary(),
+    st.binary(min_size=600, max_size=700),
+    st.decimals(allow_nan=False),
+    st.fractions(),
+    st.uuids(),
+    st.dates(),
+    st.times(),
+    st.datetimes(timezones=st.none() | offsets | st.sampled_from([ZoneInfo("Europe/Oslo"), UTC])),
+    st.timedeltas(),
+    st.builds(range, st.integers(-99, 99), st.integers(-(2**70), 2**70), st.integers(1, 9)),
+    st.builds(slice, st.integers() | st.none(), st.integers() | st.none(), st.none()),
+    st.sampled_from([Ellipsis, NotImplemented, PurePosixPath("/a b/c"), PureWindowsPath("c:/x"), Path("x/y")]),
+)
+hashables = st.recursive(
+    scalars.filter(lambda v: not isinstance(v, slice)),
+    lambda inner: st.tuples(inner, inner) | st.frozensets(inner, max_size=4),
+    max_leaves=6,
+)
+values = st.recursive(
+    scalars,
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=5),
+        st.lists(inner, max_size=4).map(tuple),
+        st.lists(inner, max_size=4).map(deque),
+        st.dictionaries(hashables, inner, max_size=4),
+        st.dictionaries(st.text(max_size=3), inner, max_size=4),
+        st.dictionaries(st.text(max_size=3), inner, max_size=4).map(OrderedDict),
+        st.sets(hashables, max_size=4),
+        st.frozensets(hashables, max_size=4),
+    ),
+    max_leaves=20,
+)
+
+
+@settings(deadline=None, max_examples=300)
+@given(values)
+def test_any_value_comes_back(again: Roundtrip, value: Any) -> None:
+    assert_same(value, again(value))
+
+
+@settings(deadline=None)
+@given(st.sets(hashables, max_size=12), st.randoms())
+def test_equal_sets_give_equal_bytes(tmp_path_factory: Any, items: set[Any], shuffled: random.Random) -> None:
+    folder = tmp_path_factory.mktemp("sets")
+    order = list(items)
+    shuffled.shuffle(order)
+    saver.dump({"s": set(items)}, folder / "a")
+    saver.dump({"s": set(order)}, folder / "b")
+    assert saver.describe(folder / "a").parts[0].hash == saver.describe(folder / "b").parts[0].hash
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    st.lists(st.floats(), min_size=60, max_size=200)
+    | st.lists(st.integers(-(2**63), 2**63 - 1), min_size=60, max_size=200)
+    | st.lists(st.booleans(), min_size=60, max_size=200)
+    | st.lists(st.text(), min_size=60, max_size=100)
+)
+def test_long_runs_are_tensors_and_come_back(again: Roundtrip, run: list[Any]) -> None:
+    assert_same(run, again(run))
+    assert_same(tuple(run), again(tuple(run)))
+    keyed = dict(zip(map(str, range(len(run))), run, strict=True))
+    assert_same(keyed, again(keyed))
+
+
+def test_a_vocabulary_is_a_few_tensors(tmp_path: Path) -> None:
+    words = {f"word{i}": i for i in range(100_000)}
+    assert saver.dump(words, tmp_path / "w") < 3_500_000
+    assert len(saver.describe(tmp_path / "w").parts[0].tensors) == 3
+    assert_same(words, saver.load(tmp_path / "w"))
+
+
+@pytest.mark.parametrize("bits", ["7ff8000000000001", "fff8000000000000", "7ff0000000000000", "8000000000000000"])
+def test_nan_payloads_infinities_and_signed_zeros_keep_their_bits(again: Roundtrip, bits: str) -> None:
+    (number,) = struct.unpack(">d", bytes.fromhex(bits))
+    assert struct.pack(">d", again(number)).hex() == bits
+    assert struct.pack(">d", again(complex(0.0, number)).imag).hex() == bits
+
+
+def test_shared_objects_are_shared_again(again: Roundtrip) -> None:
+    shared = [1, 2]
+    loaded = again({"a": shared, "b": (shared, {"deep": shared})})
+    assert loaded["a"] is loaded["b"][0] is loaded["b"][1]["deep"]
+
+
+def test_shared_tuples_do_not_grow_without_bound(again: Roundtrip) -> None:
+    pair: Any = (1,)
+    for _ in range(60):
+        pair = (pair, pair)
+    assert again(pair)[0][1] is again(pair)[0][1] or again(pair)[0][0] is not None
+
+
+def test_cycles_come_back(again: Roundtrip) -> None:
+    ring: list[Any] = [1]
+    ring.append(ring)
+    loaded = again(ring)
+    assert loaded[1] is loaded
+    table: dict[str, Any] = {"x" * 3: 1}
+    table["self"] = [table]
+    loaded = again([table])[0]
+    assert loaded["self"][0] is loaded
+    bent: Any = ([],)
+    bent[0].append(bent)
+    loaded = again(bent)
+    assert loaded[0][0] is loaded
+
+
+def test_a_cycle_that_cannot_be_built_is_refused_by_path(tmp_path: Path) -> None:
+    inner: Any = [None]
+    outer = (deque([inner]),)
+    inner[0] = outer
+    saver.dump({"fine": inner}, tmp_path / "f")
+    assert saver.load(tmp_path / "f")["fine"][0][0][0] is not None
+    queue: deque[Any] = deque()
+    queue.append((queue,))
+    with pytest.raises(saver.CannotSave, match=r"\$\.part\[0\]\[0\]: a cycle leads through a deque"):
+        saver.dump({"part": queue}, tmp_path / "c")
+
+
+def test_objects_too_deep_are_an_error_with_a_way_out(tmp_path: Path) -> None:
+    deep: list[Any] = []
+    for _ in range(5000):
+        deep = [deep]
+    with pytest.raises(saver.CannotSave, match="flatten"):
+        saver.dump(deep, tmp_path / "d")
+    assert not list(tmp_path.iterdir())
+
+
+def test_reasonable_depth_is_fine(again: Roundtrip) -> None:
+    deep: Any = 1
+    for level in range(140):
+        deep = {"a": deep} if level % 2 else [deep]
+    assert again(deep) == deep
+
+
+class Color(enum.Enum):
+    RED = 1
+    CRIMSON = 1
+    BLUE = "b"
+
+
+class Access(enum.Flag):
+    READ = 1
+    WRITE = 2
+
+
+Point = namedtuple("Point", ["x", "y"])
+
+
+class Typed(NamedTuple):
+    name: str
+    items: list[int]
+
+
+@dataclass
+class Config:
+    rate: float
+    tags: list[str] = field(default_factory=list)
+    parent: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Frozen:
+    a: int
+    b: Any
+
+
+TRUST = [f"{__name__}.*"]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        Color.RED, Color.CRIMSON, Color.BLUE, Access.READ | Access.WRITE, Access(0), Point(1, [2.5]), Typed("a", [1]),
+        Config(0.1, ["x"]), Frozen(1, {"k": (1, 2)}), Point,
+    ],
+    ids=repr,
+)  # fmt: skip
+def test_classes_of_your_own_come_back_with_trust(again: Roundtrip, value: Any) -> None:
+    with pytest.raises(saver.Untrusted, match=r'trust=\["'):
+        again(value)
+    assert_same(value, again(value, trust=TRUST))
+
+
+def test_a_dataclass_can_be_in_a_cycle(again: Roundtrip) -> None:
+    config = Config(0.5)
+    config.parent = [config]
+    loaded = again(config, trust=TRUST)
+    assert loaded.parent[0] is loaded
+    assert loaded.rate == 0.5
+
+
+def test_post_init_does_not_run_when_loading(again: Roundtrip, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = Config(0.5)
+    monkeypatch.setattr(Config, "__init__", lambda self, *a: pytest.fail("ran"))
+    monkeypatch.setattr(Config, "__post_init__", lambda self: pytest.fail("ran"), raising=False)
+    monkeypatch.setattr(Config, "__setstate__", lambda self, state: pytest.fail("ran"), raising=False)
+    assert again(config, trust=TRUST).rate == 0.5
+
+
+class Plain:
+    __slots__ = ("__dict__", "fast")
+
+    def __init__(self) -> None:
+        self.fast = 1
+        self.slow = [2]
+
+
+def test_a_registered_class_is_saved_by_its_attributes(again: Roundtrip) -> None:
+    with pytest.raises(saver.CannotSave, match=r"saver\.register\(Plain\)"):
+        again([Plain()])
+    saver.register(Plain)
+    loaded = again(Plain())
+    assert (loaded.fast, loaded.slow) == (1, [2])
+
+
+def test_a_class_with_state_in_c_cannot_be_registered() -> None:
+    class Numbers(list[int]):
+        pass
+
+    with pytest.raises(saver.CannotSave, match="inherits from builtins.list"):
+        saver.register(Numbers)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        Counter("abca"), Counter(), defaultdict(list, {"a": [1]}), defaultdict(None, {1: 2}),
+        OrderedDict([(2, "b"), (1, "a")]), deque([1, 2], maxlen=2), deque(), SimpleNamespace(a=1, b=[2]),
+        array("d", [1.5, -0.0]), array("B", b"xyz" * 400), array("u", "héllo"), bytearray(b"x" * 999),
+        Decimal("sNaN123"), Decimal("-0.00"), Decimal("Infinity"), Decimal("1e-999999"), Fraction(-1, 3), UUID(int=5),
+        uuid4(), date.max, datetime.min, datetime(2024, 10, 27, 2, 30, fold=1, tzinfo=ZoneInfo("Europe/Rome")),
+        time(1, 2, 3, 4, fold=1), timezone(timedelta(minutes=-61), "odd"), timezone.utc, timedelta.min,
+        range(0, 10**30, 7), slice([1], "a", None), {"$": 1, "$ref": 2}, {1: "a", None: "b", (1, 2): "c", 1.5: "d"},
+        {True: 1, "a": 2}, "\ud800", "x" * 5000, "é" * 5000, [], (), {}, set(), frozenset({frozenset()}), b"",
+        [float("nan")] * 3, 2**53, -(2**53), 2**53 + 1, 10**5000, math.pi, [[]] * 3,
+    ],
+    ids=lambda value: type(value).__name__,
+)  # fmt: skip
+def test_the_corners_come_back(again: Roundtrip, value: Any) -> None:
+    assert_same(value, again(value))
+    assert_same([value], again([value]))
+
+
+@pytest.mark.parametrize("function", [math.sqrt, operator.add, len, sorted, max, math.comb])
+def test_functions_that_only_compute_are_kept_by_name(again: Roundtrip, function: Any) -> None:
+    assert again([function])[0] is function
+
+
+def test_partials_of_such_functions_are_kept(again: Roundtrip) -> None:
+    loaded = again(functools.partial(math.pow, 2.0))
+    assert loaded(10) == 1024
+
+
+def test_random_generators_go_on(again: Roundtrip) -> None:
+    generator = random.Random(7)
+    generator.gauss(0, 1)
+    loaded = again(generator)
+    assert [generator.gauss(0, 1) for _ in range(5)] == [loaded.gauss(0, 1) for _ in range(5)]
+
+
+@pytest.mark.parametrize(
+    ("thing", "why"),
+    [
+        (lambda: 1, "a lambda has no data form"),
+        ((i for i in ()), "a generator has no data form"),
+        (open, "has no data form|not trusted|Untrusted"),
+        (object(), "a object has no data form"),
+        ("".join, "has no data form"),
+    ],
+)
+def test_what_has_no_data_form_is_refused_with_its_path(tmp_path: Path, thing: Any, why: str) -> None:
+    if thing is open:
+        saver.dump([thing], tmp_path / "o")
+        with pytest.raises(saver.Untrusted, match="open"):
+            saver.load(tmp_path / "o")
+        return
+    with pytest.raises(saver.CannotSave, match=why) as caught:
+        saver.dump({"part": {"inner": [1, thing]}}, tmp_path / "x")
+    assert str(caught.value).startswith("$.part.inner[1]: ")
+    assert not list(tmp_path.iterdir())

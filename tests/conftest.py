@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import saver
+
+
+@pytest.fixture
+def roundtrip(tmp_path: Path) -> Callable[..., Any]:
+    """Saves an object to a file and loads it again."""
+
+    def run(obj: Any, **options: Any) -> Any:
+        path = tmp_path / "roundtrip.saver"
+        saver.dump(obj, path)
+        return saver.load(path, **options)
+
+    return run
+
+
+@pytest.fixture(autouse=True)
+def _no_configuration(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The trust policy of whoever runs the tests stays out of them."""
+    monkeypatch.setenv("SAVER_CONFIG", str(tmp_path_factory.getbasetemp() / "no-config.toml"))
