@@ -8,10 +8,10 @@ collect tensors. See docs/codecs.md for how to add one.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from math import isfinite
 from types import ModuleType
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, NoReturn, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -277,6 +277,10 @@ class Encoder:
             node.id = self._ids
         return Ref(node.id)
 
+    def has_met(self, obj: Any) -> bool:
+        """Whether this very object was encoded as a node of its own."""
+        return id(obj) in self._nodes
+
     def fields(self, mapping: Mapping[str, Any]) -> dict[str, Value]:
         """The attributes of an object, each at a step of its name."""
         for key in mapping:
@@ -323,7 +327,7 @@ class Encoder:
         )
         return "".join(("$.", self._part, *shown))
 
-    def refuse(self, why: str) -> Any:
+    def refuse(self, why: str) -> NoReturn:
         """Raise CannotSave for the object being encoded."""
         raise CannotSave(f"{self.where()}: {why}")
 
@@ -410,7 +414,7 @@ class Decoder:
         if kind is Node:
             return self._build(value)  # type: ignore[arg-type]
         if kind is Ref:
-            found = self._again(value.id)  # type: ignore[union-attr]
+            found = self._again(value.id)  # type: ignore[union-attr, arg-type]
             if type(found) is _Pending:
                 raise Damaged(f"{self._where}: node {found.id} contains itself where it cannot")
             return found
@@ -428,7 +432,7 @@ class Decoder:
             return None
         return found
 
-    def fill(self, state: Any, target: dict[str, Any]) -> None:
+    def fill(self, state: Any, target: MutableMapping[str, Any]) -> None:
         """Decode the attributes that `Encoder.fields` encoded into `target`, an object's `__dict__`."""
         if type(state) is not dict:
             raise ValueError("the attributes of an object are not a JSON object")

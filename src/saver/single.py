@@ -43,12 +43,7 @@ def dump(obj: Any, path: str | os.PathLike[str], *, progress: Progress | None = 
     new file stands there but its folder cannot be synced.
     """
     git = Git()
-    encoder = Encoder()
-    pieces = _parts(obj)
-    whole = pieces is not None
-    trees: dict[str, Value] = {
-        name: encoder.part(name, piece) for name, piece in (pieces if whole else {SOLE: obj}).items()
-    }
+    encoder, trees, whole = _encode(obj)
     names = {name: _tensor_names(tree, encoder.batches, name) for name, tree in trees.items()}
     packages = {name: _packages(tree) for name, tree in trees.items()}
     held = {package for found in packages.values() for package in found}
@@ -74,6 +69,18 @@ def dump(obj: Any, path: str | os.PathLike[str], *, progress: Progress | None = 
     return write_pack(os.fspath(path), encoder.tensors, describe, progress)
 
 
+def _encode(obj: Any) -> tuple[Encoder, dict[str, Value], bool]:
+    """The trees of the parts, and whether they are those of one mapping."""
+    encoder = Encoder()
+    pieces = _parts(obj)
+    if pieces is not None:
+        trees = {name: encoder.part(name, piece) for name, piece in pieces.items()}
+        if not encoder.has_met(obj):
+            return encoder, trees, True
+        encoder = Encoder()  # the mapping contains itself, so it must be a node
+    return encoder, {SOLE: encoder.part(SOLE, obj)}, False
+
+
 def _parts(obj: Any) -> dict[str, Any] | None:
     if type(obj) is not dict or not 0 < len(obj) <= PARTS_LIMIT:
         return None
@@ -88,13 +95,13 @@ def _batches_of(part: str, batches: Mapping[str, Value]) -> dict[str, Value]:
 
 def _tensor_names(tree: Value, batches: Mapping[str, Value], part: str) -> list[str]:
     roots = (tree, *_batches_of(part, batches).values())
-    return [item.name for root in roots for _, item in walk(root) if isinstance(item, Tensor)]
+    return [item.name for root in roots for item in walk(root) if type(item) is Tensor]
 
 
 def _packages(tree: Value) -> tuple[str, ...]:
     found = set()
-    for _, item in walk(tree):
-        if isinstance(item, Node):
+    for item in walk(tree):
+        if type(item) is Node:
             name = item.cls or item.codec
             found.add(name.partition(":")[0].partition(".")[0] if item.cls else codec_root(name))
     return tuple(sorted(found - {"builtins", "stdlib"}))
@@ -272,7 +279,7 @@ def describe(path: str | os.PathLike[str]) -> Description:
 
 def _part_info(opened: _Opened, name: str) -> PartInfo:
     part = opened.part(name)
-    items = [item for root in (part.tree, *part.batches.values()) for _, item in walk(root)]
+    items = [item for root in (part.tree, *part.batches.values()) for item in walk(root)]
     entries = [opened.pack.entries[item.name] for item in items if isinstance(item, Tensor)]
     classes = dict.fromkeys(policy.dotted(i.cls) for i in items if isinstance(i, Node) and i.cls)
     tree = part.tree

@@ -32,8 +32,11 @@ EXACT_INTEGER = 2**53
 """Integers up to this size are exact in every JSON reader; larger ones are nodes."""
 
 
-class Node(msgspec.Struct, omit_defaults=True):
-    """An object: the codec that knows it, the class it asks for (`module:qualname`), its state."""
+class Node(msgspec.Struct, omit_defaults=True, gc=False):
+    """An object: the codec that knows it, the class it asks for (`module:qualname`), its state.
+
+    Trees have no cycles (that is what `Ref` is for), so the garbage collector need not look at them.
+    """
 
     codec: str = msgspec.field(name="$")
     cls: str | None = msgspec.field(name="class", default=None)
@@ -42,13 +45,13 @@ class Node(msgspec.Struct, omit_defaults=True):
     state: Any = None
 
 
-class Tensor(msgspec.Struct, frozen=True):
+class Tensor(msgspec.Struct, frozen=True, gc=False):
     """A tensor of the pack, by name."""
 
     name: str = msgspec.field(name="$tensor")
 
 
-class Ref(msgspec.Struct, frozen=True):
+class Ref(msgspec.Struct, frozen=True, gc=False):
     """The node with this id, met again."""
 
     id: int = msgspec.field(name="$ref")
@@ -207,17 +210,18 @@ def _parse_leaf(
     return make(value)
 
 
-def walk(value: Any, path: str = "$") -> Iterator[tuple[str, Node | Tensor | Ref]]:
-    """Every node, tensor and reference below `value`, with its path in the tree."""
-    stack: list[tuple[str, Any]] = [(path, value)]
+def walk(value: Any) -> Iterator[Node | Tensor | Ref]:
+    """Every node, tensor and reference below `value`, in the order of the document."""
+    stack = [value]
     while stack:
-        path, value = stack.pop()
-        if isinstance(value, Node):
-            yield path, value
-            stack.append((path, value.state))
-        elif isinstance(value, (Tensor, Ref)):
-            yield path, value
-        elif isinstance(value, list):
-            stack.extend((f"{path}[{i}]", item) for i, item in reversed(list(enumerate(value))))
-        elif isinstance(value, dict):
-            stack.extend((f"{path}.{key}", item) for key, item in reversed(value.items()))
+        item = stack.pop()
+        kind = type(item)
+        if kind is Node:
+            yield item
+            stack.append(item.state)
+        elif kind is Tensor or kind is Ref:
+            yield item
+        elif kind is list:
+            stack.extend(reversed(item))
+        elif kind is dict:
+            stack.extend(reversed(item.values()))

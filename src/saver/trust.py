@@ -159,7 +159,10 @@ def _configured(path: str) -> tuple[str, ...]:
         return ()
     import tomllib
 
-    patterns = tomllib.loads(data.decode()).get("trust", [])
+    try:
+        patterns = tomllib.loads(data.decode()).get("trust", [])
+    except ValueError as error:
+        raise Damaged(f"{path} is not valid TOML ({error}); correct it or remove it") from None
     if not isinstance(patterns, list) or not all(isinstance(p, str) for p in patterns):
         raise Damaged(f'{path}: `trust` must be a list of names, as in trust = ["mypackage.*"]')
     return tuple(patterns)

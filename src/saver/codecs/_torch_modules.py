@@ -59,9 +59,7 @@ def found_name(cls: type) -> str:
     return name
 
 
-_MADE = (
-    "{} was made while the program ran, so that its name does not lead to it; use a class statement"
-)
+_MADE = "{} was made while the program ran, so that its name does not lead to it; use a class statement"
 
 
 def lies_in(cls: Any, places: tuple[str, ...]) -> bool:
@@ -105,9 +103,7 @@ class ModuleCodec(Codec):
 
     def decode(self, node: Node, decoder: Decoder) -> Any:
         cls, state = decoder.cls(node), node.state
-        if not (isinstance(cls, type) and issubclass(cls, nn.Module)) or not lies_in(
-            cls, _BUILT_FROM_TORCH
-        ):
+        if not (isinstance(cls, type) and issubclass(cls, nn.Module)) or not lies_in(cls, _BUILT_FROM_TORCH):
             raise ValueError(f"{cls!r} is not a module class that can be rebuilt")
         module: Any = object.__new__(cls)
         own = module.__dict__
@@ -132,9 +128,7 @@ def _encode_named(items: Mapping[str, Any], encoder: Encoder) -> dict[str, Value
     for name in items:
         if type(name) is not str or reserved(name):
             encoder.refuse(f"a parameter or module is called {name!r}; choose a plain name")
-    return {
-        name: encoder(item, int(name) if name.isdecimal() else name) for name, item in items.items()
-    }
+    return {name: encoder(item, int(name) if name.isdecimal() else name) for name, item in items.items()}
 
 
 def _decode_named(state: Any, kind: type, target: dict[str, Any], decoder: Decoder) -> None:
@@ -159,9 +153,7 @@ def _list_weights(module: Any) -> None:
     if not all(weight is None or isinstance(weight, torch.Tensor) for weight in weights):
         raise ValueError("a weight is not a tensor")
     own["_flat_weights"] = weights
-    own["_flat_weight_refs"] = [
-        None if weight is None else weakref.ref(weight) for weight in weights
-    ]
+    own["_flat_weight_refs"] = [None if weight is None else weakref.ref(weight) for weight in weights]
 
 
 def _no_data_form(module: Any) -> str | None:
@@ -170,9 +162,7 @@ def _no_data_form(module: Any) -> str | None:
     name = f"{cls.__module__}.{cls.__qualname__}"
     for start, instead in _INSTEAD:
         if any(
-            f"{base.__module__}.".startswith(start)
-            for base in cls.__mro__
-            if issubclass(base, nn.Module)
+            f"{base.__module__}.".startswith(start) for base in cls.__mro__ if issubclass(base, nn.Module)
         ):
             return f"{name} wraps or compiles another module and has no data form; {instead}"
     if nn.utils.parametrize.is_parametrized(module):
@@ -185,7 +175,9 @@ def _no_data_form(module: Any) -> str | None:
     if not found_again(cls):
         return _MADE.format(name)
     if not lies_in(cls, _BUILT_FROM_TORCH):
-        return f"{name} holds more than parameters and attributes, and has no data form; save its state_dict()"
+        return (
+            f"{name} holds more than parameters and attributes, and has no data form; save its state_dict()"
+        )
     return _hooks_of(module)
 
 
@@ -199,8 +191,8 @@ def _hooks_of(module: Any) -> str | None:
         return None
     listed = "; ".join(f"a {kind} ({', '.join(hooks)})" for kind, hooks in kinds.items())
     return (
-        f"{listed} has no data form; call `remove()` on its handle (for weight_norm, spectral_norm or pruning, "
-        "torch's function that removes it), save, and register it again"
+        f"{listed} has no data form; call `remove()` on its handle (torch has a function for "
+        "that of weight_norm, spectral_norm and pruning), save, and register it again"
     )
 
 

@@ -57,7 +57,8 @@ class OptimizerCodec(Codec):
         hooks = next((kind for kind in _HOOKS if own.get(kind)), None)
         if hooks:
             encoder.refuse(
-                f"a hook of an optimizer ({hooks.strip('_')}) has no data form; remove it, save, and register it again"
+                f"a hook of an optimizer ({hooks.strip('_')}) has no data form; remove it, save, "
+                "and register it again"
             )
         step = own.get("step")
         if step is not None and not hasattr(step, "_wrapped_by_lr_sched"):
@@ -65,9 +66,7 @@ class OptimizerCodec(Codec):
                 "`step` was replaced by a function of its own, which has no data form; put it back first"
             )
         groups = encoder(obj.param_groups, "param_groups")
-        fields = encoder.fields(
-            {name: value for name, value in own.items() if name not in _NOT_STORED}
-        )
+        fields = encoder.fields({name: value for name, value in own.items() if name not in _NOT_STORED})
         return {
             "torch": str(torch.__version__),
             "attributes": fields,
@@ -93,9 +92,7 @@ class OptimizerCodec(Codec):
                 raise ValueError("the state of what is not a parameter")
             own["state"][parameter] = decoder(value)
         _check_fused(own["param_groups"], own["state"])
-        if state["torch"] != str(torch.__version__) and type(optimizer).__module__.startswith(
-            "torch.optim."
-        ):
+        if state["torch"] != str(torch.__version__) and type(optimizer).__module__.startswith("torch.optim."):
             optimizer.__setstate__({})
         if state["scheduled"] is True:
             own["step"] = _counting_step(optimizer)
@@ -208,9 +205,7 @@ class GradScalerCodec(Codec):
     def encode(self, obj: Any, encoder: Encoder) -> Value:
         own = dict(vars(obj))
         if own.pop("_per_optimizer_states", None):
-            encoder.refuse(
-                "a GradScaler amid an iteration has no data form; save it after `scaler.update()`"
-            )
+            encoder.refuse("a GradScaler amid an iteration has no data form; save it after `scaler.update()`")
         if obj.is_enabled():
             own.update(_init_scale=obj.get_scale(), _init_growth_tracker=obj._get_growth_tracker())
             own.update(_scale=None, _growth_tracker=None)

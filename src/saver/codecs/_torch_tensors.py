@@ -46,7 +46,7 @@ def place(name: Any) -> Any:
 class TensorCodec(Codec):
     """Tensors and parameters.
 
-    A dense tensor that is met first on its storage is a tensor of the pack, of its true dtype and shape;
+    A dense tensor that begins its storage is a tensor of the pack, of its true dtype and shape;
     others are views of it, or of a flat tensor over the part of the storage that is in use, which is all
     that is written of it. Strides come back as they were. Complex numbers are stored as pairs, the
     dtypes that safetensors lacks as bytes.
@@ -132,7 +132,9 @@ def _no_data_form(tensor: Any) -> str | None:
     if tensor.is_nested:
         return "a nested tensor has no data form; save the list `tensor.unbind()`"
     if tensor.is_quantized:
-        return "a quantized tensor has no data form; save `tensor.dequantize()`, or its `int_repr()` and scales"
+        return (
+            "a quantized tensor has no data form; save `tensor.dequantize()`, or its `int_repr()` and scales"
+        )
     if type(tensor) not in (torch.Tensor, torch.nn.Parameter):
         name = f"{type(tensor).__module__}.{type(tensor).__qualname__}"
         return f"{name}, a kind of tensor, has no data form; save a plain tensor made from it"
@@ -181,9 +183,7 @@ def _decode_plain(state: Any, decoder: Decoder) -> Any:
     return tensor.to(place(state["device"])) if "device" in state else tensor
 
 
-def _reordered(
-    raw: NDArray[np.uint8], dtype: Any, shape: list[int], stride: list[int]
-) -> NDArray[np.uint8]:
+def _reordered(raw: NDArray[np.uint8], dtype: Any, shape: list[int], stride: list[int]) -> NDArray[np.uint8]:
     """The bytes of elements in C order, as they lie under dense strides."""
     if len(stride) != len(shape) or not (math.prod(shape) == 0 or is_dense(shape, stride)):
         raise ValueError(f"the strides {stride} of {shape} are not dense")
@@ -198,9 +198,7 @@ def _decode_view(state: Any, decoder: Decoder) -> Any:
         raise ValueError("a view of what is not a tensor")
     dtype = DTYPES[state["dtype"]]
     (offset,) = _sizes([state["offset"]])
-    return look(
-        base.untyped_storage(), dtype, offset, _sizes(state["shape"]), _sizes(state["stride"])
-    )
+    return look(base.untyped_storage(), dtype, offset, _sizes(state["shape"]), _sizes(state["stride"]))
 
 
 def _decode_sparse(state: Any, decoder: Decoder) -> Any:
@@ -210,11 +208,12 @@ def _decode_sparse(state: Any, decoder: Decoder) -> Any:
         indices, values = _tensors(decoder, (state["indices"], state["values"]))
         coalesced = state["coalesced"] is True
         return torch.sparse_coo_tensor(
-            indices, values, shape, check_invariants=True, is_coalesced=coalesced
+            indices, values, shape, device=values.device, check_invariants=True, is_coalesced=coalesced
         )
     kind, compressed, other = _COMPRESSED[layout]
     parts = _tensors(decoder, (state[compressed], state[other], state["values"]))
-    return torch.sparse_compressed_tensor(*parts, shape, layout=kind, check_invariants=True)
+    device = parts[-1].device
+    return torch.sparse_compressed_tensor(*parts, shape, layout=kind, device=device, check_invariants=True)
 
 
 def _tensors(decoder: Decoder, values: Iterable[Value]) -> list[Any]:

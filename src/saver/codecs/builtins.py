@@ -100,7 +100,7 @@ class StrCodec(Codec):
 
 class BytesCodec(Codec):
     name = "bytes"
-    types = (bytes,)
+    types: tuple[type, ...] = (bytes,)
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
         return bytes_value(obj, encoder)
@@ -111,7 +111,7 @@ class BytesCodec(Codec):
 
 class BytearrayCodec(BytesCodec):
     name = "bytearray"
-    types = (bytearray,)
+    types: tuple[type, ...] = (bytearray,)
 
     def decode(self, node: Node, decoder: Decoder) -> Any:
         return bytearray(value_bytes(node.state, decoder))
@@ -220,7 +220,7 @@ class SetCodec(Codec):
     """Equal sets give equal bytes: the elements stand in an order of their own."""
 
     name = "set"
-    types = (set,)
+    types: tuple[type, ...] = (set,)
     make: type[set[Any]] | type[frozenset[Any]] = set
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
@@ -236,7 +236,7 @@ class SetCodec(Codec):
 
 class FrozensetCodec(SetCodec):
     name = "frozenset"
-    types = (frozenset,)
+    types: tuple[type, ...] = (frozenset,)
     make = frozenset
 
 
@@ -429,7 +429,7 @@ def build_object(node: Node, decoder: Decoder) -> Any:
     cls = decoder.cls(node)
     obj = object.__new__(cls)
     decoder.keep(node, obj)
-    target = obj.__dict__ if _has_plain_dict(cls) else _Attributes(obj)
+    target: Any = obj.__dict__ if _has_plain_dict(cls) else _Attributes(obj)
     decoder.fill(node.state, target)
     return obj
 

@@ -25,7 +25,8 @@ def encode_dtype(dtype: np.dtype[Any], encoder: Encoder) -> Value:
         return {"base": encode_dtype(base, encoder), "shape": list(shape)}
     if dtype.fields is not None:
         names = dtype.names or ()
-        titles = [dtype.fields[name][2] if len(dtype.fields[name]) > 2 else None for name in names]
+        fields: Any = dtype.fields
+        titles = [fields[name][2] if len(fields[name]) > 2 else None for name in names]
         spec: dict[str, Value] = {
             "names": list(names),
             "formats": [encode_dtype(dtype.fields[name][0], encoder) for name in names],
@@ -62,7 +63,8 @@ def decode_dtype(spec: Any, decoder: Decoder) -> np.dtype[Any]:
     for offset, part in zip(spec["offsets"], fields["formats"], strict=True):
         if not 0 <= offset <= spec["itemsize"] - part.itemsize:  # NumPy adds them in 32 bits
             raise ValueError(f"a field at {offset} of {spec['itemsize']} bytes")
-    return np.dtype(fields)
+    structured: Any = np.dtype
+    return structured(fields)  # type: ignore[no-any-return]
 
 
 def _dense(array: NDArray[Any]) -> NDArray[Any]:
@@ -133,12 +135,14 @@ class ArrayCodec(Codec):
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
         array = np.asarray(obj)
+        fortran = array.flags.f_contiguous and not array.flags.c_contiguous
+        plain = (array.dtype.kind, array.dtype.itemsize) in TENSOR_DTYPE and array.dtype.isnative
+        if plain and not fortran and array.nbytes > INLINE_BYTES:
+            return encoder.tensor(array)
         if array.dtype.hasobject or array.dtype.kind == "T":
             return self._encode_objects(array, encoder)
         if array.dtype.itemsize == 0:
             return {"dtype": encode_dtype(array.dtype, encoder), "shape": list(array.shape), "data": ""}
-        plain = (array.dtype.kind, array.dtype.itemsize) in TENSOR_DTYPE and array.dtype.isnative
-        fortran = array.flags.f_contiguous and not array.flags.c_contiguous
         state: dict[str, Value] = {"dtype": encode_dtype(array.dtype, encoder), "shape": list(array.shape)}
         if fortran:
             array = array.T
@@ -146,8 +150,7 @@ class ArrayCodec(Codec):
         if array.nbytes <= INLINE_BYTES:
             state["data"] = b64encode(_dense(array).tobytes()).decode()
             return state
-        tensor = encoder.tensor(_storage(array))
-        return tensor if plain and not fortran else {**state, "data": tensor}
+        return {**state, "data": encoder.tensor(_storage(array))}
 
     def _encode_objects(self, array: NDArray[Any], encoder: Encoder) -> Value:
         state: dict[str, Value] = {"dtype": encode_dtype(array.dtype, encoder), "shape": list(array.shape)}

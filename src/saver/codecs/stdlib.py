@@ -176,8 +176,8 @@ class PathCodec(Codec):
 
     def decode(self, node: Node, decoder: Decoder) -> Any:
         kind, text = node.state
-        cls = _PATHS[kind]
-        if issubclass(cls, Path) and cls is not type(Path()):
+        cls: Any = _PATHS[kind]
+        if issubclass(cls, Path) and not isinstance(Path(), cls):
             cls = _PATHS["Pure" + kind]
         return cls(decoder(text))
 

@@ -83,8 +83,8 @@ class GeneratorCodec(Codec):
         device = place(name)
         if device.type != torch.device(name).type:
             raise NotFound(
-                f"a random generator of {name!r} cannot go on without such a device; load on a machine that has "
-                "one, or save a generator of the CPU"
+                f"a random generator of {name!r} cannot go on without such a device; load on a machine that "
+                "has one, or save a generator of the CPU"
             )
         found = torch.Generator(device)
         state = decoder.array(data, "U8", 1)

@@ -1,16 +1,17 @@
 """Checks the bytes of tensors against their hashes, on all processors, at the speed of the disk.
 
-Everything is hashed where it is mapped. What is not in the page cache is brought there first, by a few
-threads that read small pieces strictly in the order of the file: page faults, or as many streams as
-there are processors, reach two thirds of that. Reading into fresh memory instead was not faster.
+Everything is hashed where it is mapped. What is not in the page cache is brought there first: threads
+take turns to read small pieces strictly in the order of the file. Page faults, or a stream for each
+thread, reach two thirds of that; reading into fresh memory was not faster.
 """
 
 from __future__ import annotations
 
 import os
-from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
+from queue import SimpleQueue
+from threading import Lock
 
 import numpy as np
 from blake3 import blake3
@@ -20,7 +21,6 @@ from saver.errors import Damaged
 from saver.pack.layout import BLOCK, Entry, Progress
 
 READ = 1 << 20
-READERS = 3
 JOB = 4 << 20
 """Small tensors are checked in jobs of about this size."""
 
@@ -51,17 +51,32 @@ def _ranges(entry: Entry, base: int) -> Iterator[_Range]:
         yield _Range(entry.name, at, min(at + BLOCK, end), digest)
 
 
-def _jobs(entries: Sequence[Entry], base: int) -> Iterator[list[_Range]]:
-    job: list[_Range] = []
-    size = 0
+class _Job:
+    """Ranges that are hashed together; `missing` counts the pieces that are not yet in the page cache."""
+
+    __slots__ = ("missing", "ranges", "size")
+
+    def __init__(self) -> None:
+        self.ranges: list[_Range] = []
+        self.size = 0
+        self.missing = 1
+
+    def check(self, mapped: NDArray[np.uint8]) -> tuple[int, list[str]]:
+        """How many bytes the job has, and the names of tensors whose hash is wrong."""
+        lost = [r.name for r in self.ranges if blake3(mapped[r.start : r.end].data).hexdigest() != r.hash]
+        return self.size, lost
+
+
+def _jobs(entries: Sequence[Entry], base: int) -> Iterator[_Job]:
+    job = _Job()
     for entry in entries:
         for item in _ranges(entry, base):
-            job.append(item)
-            size += item.end - item.start
-            if size >= JOB:
+            job.ranges.append(item)
+            job.size += item.end - item.start
+            if job.size >= JOB:
                 yield job
-                job, size = [], 0
-    if job:
+                job = _Job()
+    if job.ranges:
         yield job
 
 
@@ -81,8 +96,8 @@ def verify(
     total = sum(entry.length for entry in entries)
     done = 0
     jobs = _jobs(entries, base)
-    hashed = (_hash_job(mapped, job) for job in jobs)
-    results = hashed if total <= SERIAL else _hash_all(descriptor, mapped, jobs)
+    serial = (job.check(mapped) for job in jobs)
+    results = serial if total <= SERIAL else _check_all(descriptor, mapped, jobs)
     for size, names in results:
         lost.update(names)
         done += size
@@ -100,62 +115,74 @@ def _root_matches(entry: Entry) -> bool:
     return blake3(b"".join(map(bytes.fromhex, entry.blocks))).hexdigest() == entry.hash
 
 
-def _hash_job(mapped: NDArray[np.uint8], job: list[_Range]) -> tuple[int, list[str]]:
-    """How many bytes the job has, and the names of tensors whose hash is wrong."""
-    lost = [r.name for r in job if blake3(mapped[r.start : r.end].data).hexdigest() != r.hash]
-    return sum(r.end - r.start for r in job), lost
-
-
-def _hash_fetched(
-    mapped: NDArray[np.uint8], job: list[_Range], fetched: list[Future[None]]
-) -> tuple[int, list[str]]:
-    for piece in fetched:
-        piece.result()
-    return _hash_job(mapped, job)
-
-
-def _hash_all(
-    descriptor: int, mapped: NDArray[np.uint8], jobs: Iterator[list[_Range]]
+def _check_all(
+    descriptor: int, mapped: NDArray[np.uint8], jobs: Iterator[_Job]
 ) -> Iterator[tuple[int, list[str]]]:
-    """The results of `_hash_job` for all jobs, in their order, a few jobs ahead of who asks."""
-    threads = _threads()
-    ahead: deque[Future[tuple[int, list[str]]]] = deque()
-    with _Fetcher(descriptor) as fetcher, ThreadPoolExecutor(threads) as hashers:
-        for job in jobs:
-            fetched = fetcher.fetch(job[0].start, job[-1].end)
-            ahead.append(hashers.submit(_hash_fetched, mapped, job, fetched))
-            if len(ahead) > 4 * threads:
-                yield ahead.popleft().result()
-        for result in ahead:
-            yield result.result()
+    """What `_Job.check` says of every job, as they become ready.
 
+    Every thread takes the next piece; who has read the last missing piece of a job hashes it, while the
+    others read on.
+    """
+    feed = _Feed(descriptor, jobs)
+    results: SimpleQueue[tuple[int, list[str]] | None] = SimpleQueue()
 
-class _Fetcher:
-    """Brings pieces of a file into the page cache, in the order in which they were asked for."""
-
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-        self._buffers = [bytearray(READ) for _ in range(READERS)]
-        self._readers = ThreadPoolExecutor(READERS)
-
-    def __enter__(self) -> _Fetcher:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._readers.shutdown(cancel_futures=True)
-
-    def fetch(self, start: int, end: int) -> list[Future[None]]:
-        """What to wait for until the bytes are there: nothing when they already are."""
-        if self._cached(start, end):
-            return []
-        return [self._readers.submit(self._read, at, min(READ, end - at)) for at in range(start, end, READ)]
-
-    def _read(self, at: int, size: int) -> None:
-        buffer = self._buffers.pop()
+    def work() -> None:
+        buffer = memoryview(bytearray(READ))
         try:
-            os.preadv(self._descriptor, [memoryview(buffer)[:size]], at)
+            while (ready := feed.next_ready(buffer)) is not None:
+                results.put(ready.check(mapped))
         finally:
-            self._buffers.append(buffer)
+            results.put(None)
+
+    threads = _threads()
+    with ThreadPoolExecutor(threads) as pool:
+        workers = [pool.submit(work) for _ in range(threads)]
+        try:
+            for _ in workers:
+                yield from iter(results.get, None)
+            for worker in workers:
+                worker.result()
+        finally:
+            feed.stop()
+
+
+class _Feed:
+    """The bytes of jobs, in pieces that are read into the page cache strictly in the order of the file."""
+
+    def __init__(self, descriptor: int, jobs: Iterator[_Job]) -> None:
+        self._descriptor = descriptor
+        self._pieces = self._cut(jobs)
+        self._lock = Lock()
+
+    def next_ready(self, buffer: memoryview) -> _Job | None:
+        """Read pieces, into `buffer`, until a job has them all; None when there are no more."""
+        while True:
+            with self._lock:
+                piece = next(self._pieces, None)
+            if piece is None:
+                return None
+            job, at, size = piece
+            if size:
+                os.preadv(self._descriptor, [buffer[:size]], at)
+            with self._lock:
+                job.missing -= 1
+                if job.missing == 0:
+                    return job
+
+    def stop(self) -> None:
+        """No more pieces."""
+        with self._lock:
+            self._pieces = iter(())
+
+    def _cut(self, jobs: Iterator[_Job]) -> Iterator[tuple[_Job, int, int]]:
+        """Each job with the place and size of a piece to read; size 0 when nothing needs to be read."""
+        for job in jobs:
+            start, end = job.ranges[0].start, job.ranges[-1].end
+            if start == end or self._cached(start, end):
+                yield job, start, 0
+                continue
+            job.missing = -(-(end - start) // READ)
+            yield from ((job, at, min(READ, end - at)) for at in range(start, end, READ))
 
     def _cached(self, start: int, end: int) -> bool:
         """Whether the last and first page are in the page cache; reading them would block if not."""
@@ -164,8 +191,6 @@ class _Fetcher:
             return False
         probe = bytearray(1)
         try:
-            return all(
-                os.preadv(self._descriptor, [probe], at, no_wait) == 1 for at in (max(start, end - 1), start)
-            )
+            return all(os.preadv(self._descriptor, [probe], at, no_wait) == 1 for at in (end - 1, start))
         except OSError:
             return False

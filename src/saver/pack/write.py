@@ -40,6 +40,7 @@ WRITERS = 2
 PIECE = 8 << 20
 HUGE_PAGE = 2 << 20
 
+
 def write_pack(
     path: str,
     tensors: Mapping[str, TensorData],
@@ -228,5 +229,3 @@ def _fill(
                 turn, used = (turn + 1) % len(ring), 0
     if used:
         yield turn, used
-
-

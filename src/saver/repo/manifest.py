@@ -57,9 +57,8 @@ class _Environment(msgspec.Struct):
 def part_hash(tree: Any, batches: dict[str, Any], entries: dict[str, Entry], names: list[str]) -> str:
     """BLAKE3 over the part's tree and the dtype, shape and hash of the tensors it refers to."""
     hasher = blake3(to_json([tree, batches]))
-    for name in names:
-        entry = entries[name]
-        hasher.update(to_json([name, entry.dtype, entry.shape, entry.hash]))
+    held = (entries[name] for name in names)
+    hasher.update(to_json([(entry.name, entry.dtype, entry.shape, entry.hash) for entry in held]))
     return hasher.hexdigest()
 
 

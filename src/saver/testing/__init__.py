@@ -1,1 +1,0 @@
-"""Test classes shipped for plugin authors."""

@@ -1,0 +1,60 @@
+"""What the documentation shows is run as it stands there."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+def blocks(page: str, language: str) -> list[str]:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+
+
+def run(source: str, folder: Path) -> str:
+    (folder / "example.py").write_text(source, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "example.py"], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_codec_example_works_as_an_installed_plugin(tmp_path: Path) -> None:
+    """The page's modules, and a distribution whose metadata holds the page's entry point."""
+    register, geometry, codec, example = blocks("docs/codecs.md", "python")
+    (entry_point,) = re.findall(r"^(\w+) = \"(\w+)\"$", blocks("docs/codecs.md", "toml")[0], re.MULTILINE)
+    (tmp_path / "geometry.py").write_text(geometry, encoding="utf-8")
+    (tmp_path / f"{entry_point[1]}.py").write_text(codec, encoding="utf-8")
+    info = tmp_path / "geometry-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: geometry\nVersion: 1.0\n", encoding="utf-8")
+    (info / "entry_points.txt").write_text(f"[saver.codecs]\n{entry_point[0]} = {entry_point[1]}\n", encoding="utf-8")
+    run(example, tmp_path)
+    hostile = example.replace("np.array([0, 1, 2, 3])", "np.array([0, 1, 2, 99])")
+    refused = f"import saver\ntry:\n{indented(hostile)}\nexcept saver.Damaged as error:\n    print(error)\n"
+    assert "not a permutation" in run(refused, tmp_path)
+    checked = 'assert saver.load("v.saver").words == ["a"]'
+    run(f'{register}\nsaver.dump(Vocabulary(["a"]), "v.saver")\n{checked}\n', tmp_path)
+
+
+def indented(source: str) -> str:
+    return "".join(f"    {line}\n" for line in source.splitlines())
+
+
+def test_the_readme_example_works(tmp_path: Path) -> None:
+    pytest.importorskip("sklearn")
+    (example,) = blocks("README.md", "python")
+    assert "0.9" in run(example, tmp_path)
+
+
+def test_the_commands_of_the_readme_are_those_of_ci() -> None:
+    commands = blocks("README.md", "sh")[0].strip().splitlines()
+    assert len(commands) == 2
+    assert commands[1] in (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
