@@ -277,7 +277,7 @@ def test_conjugate_and_negative_views_stay_lazy(dtype: Any, roundtrip: RoundTrip
     torch.zeros(1).expand(1000), torch.tensor(-0.0),
     torch.randn(2, 3, 4, 5).to(memory_format=torch.channels_last),
     torch.randn(6, 4, 1, 1).to(memory_format=torch.channels_last), torch.randn(5).as_strided((3, 3), (1, 1)),
-], ids=str)  # fmt: skip
+])  # fmt: skip
 def test_odd_tensors_come_back_as_they_were(tensor: Any, roundtrip: RoundTrip) -> None:
     assert_same(roundtrip(tensor), tensor)
 
@@ -969,7 +969,7 @@ def test_a_gradient_scaler_amid_an_iteration_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "function",
     [torch.relu, torch.tanh, F.relu, F.gelu, F.silu, F.softplus, F.logsigmoid, F.pairwise_distance],
-    ids=str,
+    ids=lambda function: function.__name__,
 )
 def test_activations_need_no_trust(function: Any, roundtrip: RoundTrip) -> None:
     assert roundtrip([function])[0] is function

@@ -124,12 +124,13 @@ class NeighborTreeCodec(Codec):
 def _records(columns: dict[str, Any]) -> NDArray[Any]:
     if set(columns) != set(_NODE.names or ()):
         raise ValueError("the nodes have other fields")
+    for name, column in columns.items():
+        _check_array(column, _NODE[name], 1)
     sizes = {len(column) for column in columns.values()}
     nodes = np.zeros(sizes.pop(), _NODE)
     if sizes:
         raise ValueError("the fields of the nodes have different lengths")
     for name, column in columns.items():
-        _check_array(column, _NODE[name], 1)
         nodes[name] = column
     return nodes
 

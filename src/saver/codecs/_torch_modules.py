@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import weakref
-from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -95,10 +94,15 @@ class ModuleCodec(Codec):
         rest = {k: v for k, v in own.items() if k not in _NOT_STORED and k not in rebuilt}
         state: dict[str, Value] = {"attributes": encoder.fields(rest)}
         for kind in ("parameters", "buffers", "modules"):
-            if own[f"_{kind}"]:
-                state[kind] = _encode_named(own[f"_{kind}"], encoder)
-        if obj._non_persistent_buffers_set:
-            state["non_persistent"] = sorted(obj._non_persistent_buffers_set)
+            named: dict[str, Value] = {}
+            for name, item in own.get(f"_{kind}", {}).items():  # here, as every frame costs depth of nesting
+                if type(name) is not str or reserved(name):
+                    encoder.refuse(f"a parameter or module is called {name!r}; choose a plain name")
+                named[name] = encoder(item, int(name) if name.isdecimal() else name)
+            if named:
+                state[kind] = named
+        if own.get("_non_persistent_buffers_set"):
+            state["non_persistent"] = sorted(own["_non_persistent_buffers_set"])
         return state
 
     def decode(self, node: Node, decoder: Decoder) -> Any:
@@ -122,13 +126,6 @@ class ModuleCodec(Codec):
         if issubclass(cls, nn.RNNBase):
             _list_weights(module)
         return module
-
-
-def _encode_named(items: Mapping[str, Any], encoder: Encoder) -> dict[str, Value]:
-    for name in items:
-        if type(name) is not str or reserved(name):
-            encoder.refuse(f"a parameter or module is called {name!r}; choose a plain name")
-    return {name: encoder(item, int(name) if name.isdecimal() else name) for name, item in items.items()}
 
 
 def _decode_named(state: Any, kind: type, target: dict[str, Any], decoder: Decoder) -> None:

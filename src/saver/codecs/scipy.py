@@ -19,10 +19,10 @@ class _NamedCodec(Codec):
     """Takes the classes that stand by name in one package, which is imported only when met."""
 
     package: str
-    names: tuple[str, ...]
+    qualnames: tuple[str, ...]
 
     def accepts(self, cls: type) -> bool:
-        return cls.__module__.startswith(f"scipy.{self.package}.") and cls.__qualname__ in self.names
+        return cls.__module__.startswith(f"scipy.{self.package}.") and cls.__qualname__ in self.qualnames
 
 
 def _array(value: Any, dtype: type, ndim: int) -> Any:
@@ -36,7 +36,7 @@ class OptimizeResultCodec(_NamedCodec):
 
     name = "scipy.OptimizeResult"
     package = "optimize"
-    names = ("OptimizeResult", "RootResults")
+    qualnames = ("OptimizeResult", "RootResults")
     early = True
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
@@ -46,7 +46,7 @@ class OptimizeResultCodec(_NamedCodec):
         from scipy import optimize
 
         kind, items = node.state
-        if kind not in self.names:
+        if kind not in self.qualnames:
             raise ValueError(f"{kind!r} is not a result")
         found = dict.__new__(getattr(optimize, kind))
         decoder.keep(node, found)
@@ -57,7 +57,7 @@ class OptimizeResultCodec(_NamedCodec):
 class BoundsCodec(_NamedCodec):
     name = "scipy.Bounds"
     package = "optimize"
-    names = ("Bounds",)
+    qualnames = ("Bounds",)
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
         return [encoder(getattr(obj, name), name) for name in ("lb", "ub", "keep_feasible")]
@@ -76,7 +76,7 @@ class InverseHessianCodec(_NamedCodec):
 
     name = "scipy.LbfgsInvHessProduct"
     package = "optimize"
-    names = ("LbfgsInvHessProduct",)
+    qualnames = ("LbfgsInvHessProduct",)
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
         return [encoder(obj.sk, "sk"), encoder(obj.yk, "yk")]
@@ -93,7 +93,7 @@ class SearchTreeCodec(_NamedCodec):
 
     name = "scipy.KDTree"
     package = "spatial"
-    names = ("KDTree", "cKDTree")
+    qualnames = ("KDTree", "cKDTree")
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
         box = obj.boxsize
@@ -117,7 +117,7 @@ class SearchTreeCodec(_NamedCodec):
         from scipy import spatial
 
         state = node.state
-        if state["kind"] not in self.names or type(state["leafsize"]) is not int:
+        if state["kind"] not in self.qualnames or type(state["leafsize"]) is not int:
             raise ValueError("not a search tree")
         data, box = decoder(state["data"]), decoder(state["boxsize"])
         return getattr(spatial, state["kind"])(
@@ -146,7 +146,7 @@ def _same_tree(one: Any, other: Any) -> bool:
 class RotationCodec(_NamedCodec):
     name = "scipy.Rotation"
     package = "spatial.transform"
-    names = ("Rotation",)
+    qualnames = ("Rotation",)
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
         return encoder(obj.as_quat())
@@ -172,7 +172,7 @@ class KernelDensityCodec(_NamedCodec):
 
     name = "scipy.gaussian_kde"
     package = "stats"
-    names = ("gaussian_kde",)
+    qualnames = ("gaussian_kde",)
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
         rule = getattr(obj.covariance_factor, "__name__", "")

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from saver.errors import Damaged
 from saver.pack.layout import BLOCK, Entry, Progress
 
-READ = 1 << 20
+READ = 2 << 20
 JOB = 4 << 20
 """Small tensors are checked in jobs of about this size."""
 
