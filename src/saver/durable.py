@@ -169,9 +169,7 @@ class NewFile:
             errno.EROFS: "the file system is read-only; choose another folder",
             errno.EISDIR: "it is a folder; name a file in it",
         }.get(error.errno or 0, "try again, or choose another folder")
-        return CannotWrite(
-            f"{self._shown}: {error.strerror or error}; nothing was changed there; {advice}"
-        )
+        return CannotWrite(f"{self._shown}: {error.strerror or error}; nothing was changed there; {advice}")
 
 
 def _set_flag(descriptor: int, flag: int, on: bool) -> None:

@@ -17,9 +17,7 @@ from saver.errors import Unsupported
 @cache
 def _files(kind: str) -> frozenset[str]:
     folder = os.path.join(os.path.dirname(__file__), kind)
-    return frozenset(
-        name[:-3] for name in os.listdir(folder) if name.endswith(".py") and name[0] != "_"
-    )
+    return frozenset(name[:-3] for name in os.listdir(folder) if name.endswith(".py") and name[0] != "_")
 
 
 @cache

@@ -180,9 +180,7 @@ _LEAVES: tuple[tuple[str, type, Callable[..., Tensor | Ref]], ...] = (
 _NODE_KEYS = frozenset(("$", "class", "v", "id", "state"))
 
 
-def _parse_node(
-    raw: dict[str, Any], where: str, found: list[Node | Tensor | Ref], depth: int
-) -> Node:
+def _parse_node(raw: dict[str, Any], where: str, found: list[Node | Tensor | Ref], depth: int) -> Node:
     codec, cls, version, ident = raw["$"], raw.get("class"), raw.get("v", 1), raw.get("id")
     if (
         not raw.keys() <= _NODE_KEYS

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from saver import trust
 from saver.codec import INLINE_BYTES, Codec, Decoder, Encoder
 from saver.codecs._columns import encode_run, fill_run
 from saver.tree import EXACT_INTEGER, TENSOR_DTYPE, Node, Tensor, Value
@@ -171,7 +172,7 @@ class ArrayCodec(Codec):
     def decode(self, node: Node, decoder: Decoder) -> Any:
         state = node.state
         if type(state) is Tensor:
-            return decoder.array(state)
+            return _aligned(decoder.array(state))
         dtype = decode_dtype(state["dtype"], decoder)
         shape = _shape(state["shape"])
         if "fields" in state:
@@ -189,6 +190,7 @@ class ArrayCodec(Codec):
             return np.empty(_zero_size(shape), dtype)
         array: NDArray[Any] = np.frombuffer(stored, dtype, math.prod(shape)) if len(stored) else np.empty(0, dtype)
         _check_text(array)
+        array = _aligned(array)
         return array.reshape(shape).T if order == "F" else array.reshape(shape)
 
     def _decode_fields(
@@ -251,6 +253,17 @@ class _Items:
             self._flat[index] = item
 
 
+def _aligned(array: NDArray[Any]) -> NDArray[Any]:
+    """The array where NumPy would have put it: vector code may round by where the data begins.
+
+    Tensors whose size is a multiple of 16 bytes lie so in the pack; only others are copied.
+    """
+    return array.copy() if array.__array_interface__["data"][0] % _NUMPY_ALIGNMENT else array
+
+
+_NUMPY_ALIGNMENT = 16
+
+
 def _shape(value: Any) -> tuple[int, ...]:
     if type(value) is not list or not all(type(axis) is int and axis >= 0 for axis in value):
         raise ValueError(f"{str(value)[:80]} is not a shape")
@@ -283,7 +296,8 @@ class SubclassCodec(Codec):
     """`np.matrix`, `np.recarray` and `np.char.chararray`: arrays that behave differently."""
 
     name = "numpy.subclass"
-    types = (np.matrix, np.recarray, np.char.chararray)
+    types = (np.matrix, np.recarray)
+    names = frozenset(("numpy.char:chararray",))  # looking it up warns where NumPy is about to drop it
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
         plain = obj.view(np.ndarray)
@@ -301,7 +315,7 @@ class SubclassCodec(Codec):
         if kind == "matrix" and array.ndim == 2:
             return array.view(np.matrix)
         if kind == "chararray" and array.dtype.kind in "SU":
-            return array.view(np.char.chararray)
+            return array.view(trust.resolve("numpy.char:chararray"))
         raise ValueError(f"this array cannot be a {kind}")
 
 

@@ -119,9 +119,7 @@ def no_saver_file(first: bytes, path: str) -> Exception:
     )
 
 
-def parse_header(
-    header: bytes, size: int, path: str
-) -> tuple[dict[str, str], dict[str, Entry], str]:
+def parse_header(header: bytes, size: int, path: str) -> tuple[dict[str, str], dict[str, Entry], str]:
     at = 8 + len(_PREFIX)
     if not header[8:].startswith(_PREFIX):
         if b'"saver.header"' in header:

@@ -88,6 +88,8 @@ def decode(text: str, where: str) -> Manifest:
         raise Damaged(f"{where}: the manifest is not as it should be: {error}") from None
     missing = sorted(set(manifest.requires) - FEATURES)
     if missing:
-        raise Unsupported(f"{where} needs {', '.join(missing)}, which this Saver does not have: install a newer one")
+        raise Unsupported(
+            f"{where} needs {', '.join(missing)}, which this Saver does not have: install a newer one"
+        )
     manifest.unknown = unknown
     return manifest
