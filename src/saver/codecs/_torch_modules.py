@@ -11,7 +11,7 @@ from torch import nn
 
 from saver import trust
 from saver.codec import Codec, Decoder, Encoder
-from saver.codecs.builtins import DataclassCodec
+from saver.codecs._classes import DataclassCodec
 from saver.errors import CannotSave
 from saver.tree import Node, Value, reserved
 

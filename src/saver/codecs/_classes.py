@@ -1,0 +1,211 @@
+"""What a `class` or `def` statement makes: functions, classes, and their instances by attributes."""
+
+from __future__ import annotations
+
+import enum
+import sys
+import types
+from typing import Any
+
+from saver import trust
+from saver.codec import Codec, Decoder, Encoder
+from saver.errors import CannotSave
+from saver.tree import Node, Value
+
+
+def _find(name: str) -> Any:
+    """What a name leads to in the modules that are loaded; None if nowhere."""
+    module, _, qualname = name.partition(":")
+    found: Any = sys.modules.get(module)
+    for step in qualname.split("."):
+        found = getattr(found, step, None)
+    return found
+
+
+class FunctionCodec(Codec):
+    """Functions and ufuncs that a module exports, by name."""
+
+    name = "function"
+    shared = False
+    types = (types.FunctionType, types.BuiltinFunctionType)
+
+    def accepts(self, cls: type) -> bool:
+        return cls in self.types or (
+            cls.__module__.partition(".")[0] == "numpy"
+            and cls.__name__ in ("ufunc", "_ArrayFunctionDispatcher")
+        )
+
+    def class_of(self, obj: Any) -> str:
+        for name in trust.names_of(obj):
+            if _find(name) is obj:
+                return name
+        if getattr(obj, "__name__", "") == "<lambda>":
+            what = "a lambda"
+        else:
+            what = f"the function {getattr(obj, '__qualname__', obj)!r}, which its module does not export,"
+        raise CannotSave(
+            f"{what} has no data form; use a function at the top level of a module, register a codec "
+            "(docs/codecs.md), or leave it out"
+        )
+
+    def encode(self, obj: Any, encoder: Encoder) -> Value:
+        return None
+
+    def decode(self, node: Node, decoder: Decoder) -> Any:
+        found = decoder.cls(node)
+        if isinstance(found, type) or not callable(found):
+            raise ValueError(f"{found!r} is not a function")
+        return found
+
+
+class ClassCodec(Codec):
+    """Classes as values: `dtype=np.float64`."""
+
+    name = "class"
+    shared = False
+
+    def accepts(self, cls: type) -> bool:
+        return issubclass(cls, type)
+
+    def class_of(self, obj: Any) -> str:
+        name = trust.class_name(obj)
+        if _find(name) is not obj:
+            raise CannotSave(f"the class {trust.dotted(name)} cannot be found again by its name")
+        return name
+
+    def encode(self, obj: Any, encoder: Encoder) -> Value:
+        return None
+
+    def decode(self, node: Node, decoder: Decoder) -> Any:
+        found = decoder.cls(node)
+        if not isinstance(found, type):
+            raise ValueError(f"{found!r} is not a class")
+        return found
+
+
+class EnumCodec(Codec):
+    name = "enum"
+
+    def accepts(self, cls: type) -> bool:
+        return issubclass(cls, enum.Enum)
+
+    def class_of(self, obj: Any) -> str:
+        return trust.class_name(type(obj))
+
+    def encode(self, obj: Any, encoder: Encoder) -> Value:
+        if obj.name in type(obj).__members__:
+            return obj.name  # type: ignore[no-any-return]
+        return [encoder(obj.value)]
+
+    def decode(self, node: Node, decoder: Decoder) -> Any:
+        cls = decoder.cls(node)
+        if not (isinstance(cls, type) and issubclass(cls, enum.Enum)):
+            raise ValueError(f"{cls!r} is not an enum")
+        if isinstance(node.state, str):
+            return cls[node.state]
+        (value,) = node.state
+        return cls(decoder(value))
+
+
+class NamedTupleCodec(Codec):
+    name = "namedtuple"
+
+    def accepts(self, cls: type) -> bool:
+        return issubclass(cls, tuple) and _tuple_fields(cls) is not None
+
+    def class_of(self, obj: Any) -> str:
+        return trust.class_name(type(obj))
+
+    def encode(self, obj: Any, encoder: Encoder) -> Value:
+        return {name: encoder(item, name) for name, item in zip(obj._fields, obj, strict=True)}
+
+    def decode(self, node: Node, decoder: Decoder) -> Any:
+        cls = decoder.cls(node)
+        if not (isinstance(cls, type) and self.accepts(cls)) or tuple(node.state) != _tuple_fields(cls):
+            raise ValueError(f"the fields are not those of {cls!r}")
+        return tuple.__new__(cls, (decoder(item) for item in node.state.values()))
+
+
+def _tuple_fields(cls: type) -> tuple[str, ...] | None:
+    fields = getattr(cls, "_fields", None)
+    plain = isinstance(fields, tuple) and all(isinstance(name, str) for name in fields)
+    return fields if plain and cls.__base__ is not None and tuple in cls.__mro__ else None
+
+
+def attributes(obj: Any) -> dict[str, Any]:
+    """The attributes of an instance, in slots and in its dict."""
+    found = {
+        name: getattr(obj, name)
+        for cls in type(obj).__mro__
+        for name in _slots(cls)
+        if name not in ("__dict__", "__weakref__") and hasattr(obj, name)
+    }
+    found.update(getattr(obj, "__dict__", {}))
+    return found
+
+
+def _slots(cls: type) -> tuple[str, ...]:
+    slots = cls.__dict__.get("__slots__", ())
+    names = (slots,) if isinstance(slots, str) else tuple(slots)
+    prefix = f"_{cls.__name__.lstrip('_')}"
+    return tuple(prefix + n if n.startswith("__") and not n.endswith("__") else n for n in names)
+
+
+class _Attributes:
+    """Sets attributes by item, past frozen dataclasses and `__setattr__` of the class."""
+
+    def __init__(self, obj: Any) -> None:
+        self._obj = obj
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        object.__setattr__(self._obj, name, value)
+
+
+def build_object(node: Node, decoder: Decoder) -> Any:
+    """An instance of the node's class with the attributes of its state; no code of the class runs."""
+    cls = decoder.cls(node)
+    obj = object.__new__(cls)
+    decoder.keep(node, obj)
+    target: Any = obj.__dict__ if _has_plain_dict(cls) else _Attributes(obj)
+    decoder.fill(node.state, target)
+    return obj
+
+
+def _has_plain_dict(cls: type) -> bool:
+    return hasattr(cls, "__dict__") and not any(map(_slots, cls.__mro__)) and cls.__dictoffset__ != 0
+
+
+class DataclassCodec(Codec):
+    name = "dataclass"
+    early = True
+
+    def accepts(self, cls: type) -> bool:
+        return hasattr(cls, "__dataclass_fields__") and all(
+            base is object or base.__flags__ & (1 << 9) for base in cls.__mro__
+        )
+
+    def class_of(self, obj: Any) -> str:
+        return trust.class_name(type(obj))
+
+    def encode(self, obj: Any, encoder: Encoder) -> Value:
+        return encoder.fields(attributes(obj))
+
+    def decode(self, node: Node, decoder: Decoder) -> Any:
+        cls = decoder.cls(node)
+        if not (isinstance(cls, type) and self.accepts(cls)):
+            raise ValueError(f"{cls!r} is not a dataclass")
+        return build_object(node, decoder)
+
+
+class ObjectCodec(DataclassCodec):
+    """Instances of classes that the user registered, by their attributes."""
+
+    name = "object"
+
+    def accepts(self, cls: type) -> bool:
+        return trust.is_registered(cls)
+
+    def decode(self, node: Node, decoder: Decoder) -> Any:
+        if not isinstance(decoder.cls(node), type):
+            raise ValueError("not a class")
+        return build_object(node, decoder)

@@ -1,0 +1,122 @@
+"""NumPy dtypes as data, and the plain memory behind arrays of any dtype."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from saver.codec import Decoder, Encoder
+from saver.tree import TENSOR_DTYPE, Value
+
+
+def encode_dtype(dtype: np.dtype[Any], encoder: Encoder) -> Value:
+    """A dtype as data: its string, or for structured ones their fields."""
+    if dtype.subdtype is not None:
+        base, shape = dtype.subdtype
+        return {"base": encode_dtype(base, encoder), "shape": list(shape)}
+    if dtype.fields is not None:
+        names = dtype.names or ()
+        fields: Any = dtype.fields
+        titles = [fields[name][2] if len(fields[name]) > 2 else None for name in names]
+        spec: dict[str, Value] = {
+            "names": list(names),
+            "formats": [encode_dtype(dtype.fields[name][0], encoder) for name in names],
+            "offsets": [dtype.fields[name][1] for name in names],
+            "itemsize": dtype.itemsize,
+        }
+        if any(titles):
+            spec["titles"] = titles
+        return {**spec, "aligned": True} if dtype.isalignedstruct else spec
+    if dtype.kind == "T":
+        strings: Any = dtype
+        known = hasattr(strings, "na_object")
+        return {"string": [strings.coerce, encoder(strings.na_object) if known else None, known]}
+    if type(dtype).__module__.partition(".")[0] != "numpy" or (
+        dtype.kind == "V" and dtype.type is not np.void
+    ):
+        encoder.refuse(f"the dtype {dtype!r} is not NumPy's own; convert the array first")
+    return dtype.str
+
+
+def decode_dtype(spec: Any, decoder: Decoder) -> np.dtype[Any]:
+    """The dtype that `encode_dtype` described."""
+    if isinstance(spec, str):
+        return np.dtype(spec)
+    if "base" in spec:
+        return np.dtype((decode_dtype(spec["base"], decoder), tuple(spec["shape"])))
+    if "string" in spec:
+        coerce, missing, known = spec["string"]
+        strings: Callable[..., Any] = np.dtypes.StringDType
+        found: np.dtype[Any] = (
+            strings(coerce=coerce, na_object=decoder(missing)) if known else strings(coerce=coerce)
+        )
+        return found
+    fields = {key: spec[key] for key in ("names", "offsets", "itemsize", "titles", "aligned") if key in spec}
+    fields["formats"] = [decode_dtype(item, decoder) for item in spec["formats"]]
+    for offset, part in zip(spec["offsets"], fields["formats"], strict=True):
+        if not 0 <= offset <= spec["itemsize"] - part.itemsize:  # NumPy adds them in 32 bits
+            raise ValueError(f"a field at {offset} of {spec['itemsize']} bytes")
+    structured: Any = np.dtype
+    return structured(fields)  # type: ignore[no-any-return]
+
+
+def dense(array: NDArray[Any]) -> NDArray[Any]:
+    """The array with zeros wherever its dtype has padding, so that equal arrays have equal bytes."""
+    if array.dtype.names is not None and _has_padding(array.dtype):
+        clean = np.zeros(array.shape, array.dtype)
+        for name in array.dtype.names:
+            clean[name] = dense(array[name])
+        return clean
+    if array.dtype.kind in "fc" and _long_double_padding(array.dtype):
+        clean = np.array(array, order="C", copy=True, ndmin=1)
+        halves = clean.view(np.uint8).reshape(-1, 16)
+        halves[:, 10:] = 0
+        return clean.reshape(array.shape)
+    return array
+
+
+def _has_padding(dtype: np.dtype[Any]) -> bool:
+    if dtype.subdtype is not None:
+        return _has_padding(dtype.subdtype[0])
+    if dtype.fields is None:
+        return dtype.kind in "fc" and _long_double_padding(dtype)
+    parts = [dtype.fields[name][0] for name in dtype.names or ()]
+    return sum(part.itemsize for part in parts) != dtype.itemsize or any(map(_has_padding, parts))
+
+
+def _long_double_padding(dtype: np.dtype[Any]) -> bool:
+    """x86 keeps its 80-bit long double in 16 bytes, of which 6 are whatever was there."""
+    return dtype.itemsize in (16, 32) and dtype.type in (np.longdouble, np.clongdouble) and (
+        np.finfo(np.longdouble).nmant == 63
+    )  # fmt: skip
+
+
+def storage(array: NDArray[Any]) -> NDArray[Any]:
+    """The same bytes as an array of a dtype that safetensors has; without a copy if possible."""
+    dtype = array.dtype
+    if (dtype.kind, dtype.itemsize) in TENSOR_DTYPE and dtype.isnative:
+        return array
+    if dtype.isnative and dtype.kind in "mM":
+        return array.view(np.int64)
+    if dtype.isnative and dtype.kind == "c" and dtype.itemsize in (8, 16):
+        part = np.float32 if dtype.itemsize == 8 else np.float64
+        return _as_items(array, np.dtype(part))
+    if dtype.isnative and dtype.kind == "U" and dtype.itemsize:
+        return _as_items(array, np.dtype(np.uint32))
+    return _as_items(dense(array), np.dtype(np.uint8))
+
+
+def _as_items(array: NDArray[Any], item: np.dtype[Any]) -> NDArray[Any]:
+    """An array with one more axis: each element as the `item`s that it is made of."""
+    count = array.dtype.itemsize // item.itemsize
+    if count == 0:
+        return np.empty((*array.shape, 0), item)
+    dense = np.ascontiguousarray(array).reshape(array.shape)
+    return (
+        np.ndarray((*array.shape, count), item, buffer=dense)
+        if dense.size
+        else np.empty((*array.shape, count), item)
+    )

@@ -1,0 +1,110 @@
+"""NumPy's random generators, which go on with the same sequence."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from saver.codec import Codec, Decoder, Encoder
+from saver.tree import Node, Value
+
+_BIT_GENERATORS: dict[str, Any] = {
+    cls.__name__: cls
+    for cls in (np.random.MT19937, np.random.PCG64, np.random.PCG64DXSM, np.random.Philox, np.random.SFC64)
+}
+_POOL_LIMIT = 1024
+_SEED_BITS = 1 << 16
+"""Larger seeds are refused: NumPy takes quadratic time to cut an integer into words."""
+
+
+def _is_seed(value: Any) -> bool:
+    if isinstance(value, (list, tuple)):
+        return all(map(_is_seed, value))
+    if isinstance(value, np.ndarray):
+        return value.dtype.kind in "iu"
+    return value is None or (isinstance(value, (int, np.integer)) and int(value).bit_length() <= _SEED_BITS)
+
+
+class SeedSequenceCodec(Codec):
+    name = "numpy.SeedSequence"
+    types = (np.random.SeedSequence,)
+
+    def encode(self, obj: Any, encoder: Encoder) -> Value:
+        if not (_is_seed(obj.entropy) and _is_seed(obj.spawn_key)):
+            encoder.refuse(
+                f"a seed that is not made of integers of up to {_SEED_BITS} bits; use a smaller one"
+            )
+        return {name: encoder(value) for name, value in obj.state.items()}
+
+    def decode(self, node: Node, decoder: Decoder) -> Any:
+        state = {name: decoder(value) for name, value in node.state.items()}
+        if not 4 <= state["pool_size"] <= _POOL_LIMIT:
+            raise ValueError(f"a pool of {state['pool_size']} words")
+        if not (_is_seed(state["entropy"]) and _is_seed(state["spawn_key"])):
+            raise ValueError("the seeds are not integers of a size that can be mixed in time")
+        return np.random.SeedSequence(**state)
+
+
+class BitGeneratorCodec(Codec):
+    """Bit generators, continuing the same sequence, and spawning the same children."""
+
+    name = "numpy.BitGenerator"
+    types = tuple(_BIT_GENERATORS.values())
+
+    def encode(self, obj: Any, encoder: Encoder) -> Value:
+        seeds = obj.seed_seq
+        if not (seeds is None or type(seeds) is np.random.SeedSequence):
+            encoder.refuse(f"a bit generator seeded by a {type(seeds).__name__}; seed it with a SeedSequence")
+        return [type(obj).__name__, encoder(obj.state, "state"), encoder(seeds, "seed_seq")]
+
+    def decode(self, node: Node, decoder: Decoder) -> Any:
+        kind, state_node, seeds_node = node.state
+        state, seeds = decoder(state_node), decoder(seeds_node)
+        if not (seeds is None or isinstance(seeds, np.random.SeedSequence)):
+            raise ValueError("the seeds are not a SeedSequence")
+        position = state["state"]["pos"] if kind == "MT19937" else state.get("buffer_pos", 0)
+        if type(position) is not int or not 0 <= position <= (624 if kind == "MT19937" else 4):
+            raise ValueError(f"position {position!r} in the buffer of a {kind}")
+        found = _BIT_GENERATORS[kind](0 if seeds is None else seeds)
+        if seeds is None and kind == "MT19937":
+            found._legacy_seeding(0)  # as RandomState(seed) does: no SeedSequence to spawn from
+        found.state = state
+        return found
+
+
+class GeneratorCodec(Codec):
+    name = "numpy.Generator"
+    types = (np.random.Generator,)
+
+    def encode(self, obj: Any, encoder: Encoder) -> Value:
+        return encoder(obj.bit_generator, "bit_generator")
+
+    def decode(self, node: Node, decoder: Decoder) -> Any:
+        return np.random.Generator(_bits(decoder(node.state)))
+
+
+class RandomStateCodec(Codec):
+    """The legacy generator; besides its bits it remembers every second normal number."""
+
+    name = "numpy.RandomState"
+    types = (np.random.RandomState,)
+
+    def encode(self, obj: Any, encoder: Encoder) -> Value:
+        state = obj.get_state(legacy=False)
+        bits = encoder(obj._bit_generator, "bit_generator")
+        return [bits, state["has_gauss"], encoder(state["gauss"])]
+
+    def decode(self, node: Node, decoder: Decoder) -> Any:
+        bits_node, has_gauss, gauss = node.state
+        bits = _bits(decoder(bits_node))
+        found = np.random.RandomState(bits)
+        state: Any = dict(bits.state, has_gauss=has_gauss, gauss=decoder(gauss))
+        found.set_state(state)
+        return found
+
+
+def _bits(value: Any) -> Any:
+    if type(value) not in BitGeneratorCodec.types:
+        raise ValueError("not a bit generator")
+    return value
