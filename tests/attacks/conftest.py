@@ -1,0 +1,69 @@
+"""Watches what the interpreter does while a hostile file is opened."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from forge import File, forged
+
+import saver
+from saver import registry
+
+WATCHED = ("import", "exec", "compile", "marshal", "pickle", "os.system", "os.exec", "os.posix_spawn",
+           "subprocess", "ctypes", "socket", "shutil", "os.remove", "os.rename")  # fmt: skip
+
+_seen: list[str] | None = None
+
+
+def _watch(event: str, arguments: tuple[Any, ...]) -> None:
+    if _seen is not None and event.startswith(WATCHED):
+        _seen.append(f"{event} {str(arguments)[:80]}")
+
+
+sys.addaudithook(_watch)
+for _root in ("builtins", "stdlib", "numpy"):  # Saver's own code, imported when first needed
+    registry.find("codecs", _root)
+with tempfile.TemporaryDirectory() as _folder:  # and its annotations, evaluated when first needed
+    saver.dump([1], Path(_folder) / "first.saver")
+    saver.load(Path(_folder) / "first.saver")
+
+
+@pytest.fixture(scope="session")
+def honest(tmp_path_factory: pytest.TempPathFactory) -> File:
+    return forged(tmp_path_factory.mktemp("honest"), [1])
+
+
+@pytest.fixture
+def file(honest: File) -> File:
+    """A file that holds `[1]`, taken apart."""
+    return honest.copy()
+
+
+@pytest.fixture
+def refused() -> Callable[..., saver.SaverError]:
+    """Loads and describes a file: both must fail with a Saver error, having run and imported nothing."""
+
+    def load(
+        path: Path, kind: type[saver.SaverError] = saver.SaverError, match: str | None = None
+    ) -> saver.SaverError:
+        global _seen
+        _seen = []
+        try:
+            with pytest.raises(kind, match=match) as error:
+                saver.load(path)
+            events, _seen = _seen, []
+            try:
+                saver.describe(path)
+            except saver.SaverError:
+                pass  # what describe may tell of a hostile file is its own affair, as long as it is this
+            assert events + _seen == []
+        finally:
+            _seen = None
+        return error.value
+
+    return load

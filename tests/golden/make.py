@@ -1,0 +1,29 @@
+"""Writes the golden files of format 1: `python tests/golden/make.py --overwrite-golden-files`.
+
+They stand for every file that users have. If they no longer load, that is the bug; do not write them anew.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from golden_values import GOLDEN
+
+import saver
+
+FLAG = "--overwrite-golden-files"
+
+
+def main() -> None:
+    if sys.argv[1:] != [FLAG]:
+        sys.exit(f"{__doc__}\nNothing was written. New entries only need: {FLAG}")
+    folder = Path(__file__).parent
+    os.chdir("/")  # no git commit in them
+    for name, make in GOLDEN.items():
+        saver.dump(make(), folder / f"{name}.1.saver")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,95 @@
+"""The plain fields of a file, as `saver show` tells them."""
+
+from __future__ import annotations
+
+from math import inf, nan
+from typing import Any
+
+import numpy as np
+import pytest
+
+import saver
+from saver.fields import FIELDS_LIMIT, fields
+from saver.tree import Node
+
+
+def told(obj: Any, folder: Any) -> dict[str, str]:
+    """What `describe` tells of the only part of a file that holds `obj`."""
+    saver.dump([obj] if type(obj) is dict else obj, folder / "a.saver")
+    (part,) = saver.describe(folder / "a.saver").parts
+    return part.values
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (3, "3"), (True, "True"), (None, "None"), (0.1, "0.1"), ("a'b", '"a\'b"'),
+        (nan, "nan"), (-inf, "-inf"), ((64,), "(64,)"), ([1, (2.5, "x")], "[1, (2.5, 'x')]"),
+        ((), "()"), (np.float32(1.5), "1.5"), (np.log1p, "numpy.log1p"), (np.zeros((2, 3)), "F64[2, 3]"),
+        (np.asfortranarray(np.zeros((2, 3), np.int8)), "I8[2, 3]"),
+    ],
+)  # fmt: skip
+def test_a_part_that_is_one_plain_value_is_told_as_python_writes_it(tmp_path, value, text):
+    assert told(value, tmp_path) == {"value": text}
+
+
+def test_settings_are_told_by_path(tmp_path):
+    settings = {"rate": 0.1, "layers": [{"units": 64}, {"units": 10}], "data": np.zeros(10_000)}
+    assert told(settings, tmp_path) == {
+        "[0].rate": "0.1",
+        "[0].layers[0].units": "64",
+        "[0].layers[1].units": "10",
+    }
+
+
+def test_long_values_and_private_ones_are_left_out(tmp_path):
+    settings = {"text": "x" * 100, "list": list(range(60)), "_private": 1, "short": 2}
+    assert told(settings, tmp_path) == {"[0].short": "2"}
+
+
+def test_hyperparameters_are_told(tmp_path):
+    pytest.importorskip("sklearn")
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import FunctionTransformer
+
+    found = told(make_pipeline(FunctionTransformer(np.log1p), LogisticRegression(C=2.0)), tmp_path)
+    assert found["steps[0][1].func"] == "numpy.log1p"
+    assert found["steps[1][1].C"] == "2.0"
+
+
+def test_many_fields_are_cut(tmp_path):
+    assert len(told({f"k{n}": {"v": n} for n in range(1000)}, tmp_path)) == FIELDS_LIMIT
+
+
+def test_bytes_of_a_part_count_its_structure(tmp_path):
+    saver.dump({"text": "x" * 300, "array": np.zeros(1000)}, tmp_path / "a.saver")
+    text, array = saver.describe(tmp_path / "a.saver").parts
+    assert 300 < text.bytes < 400
+    assert 8000 < array.bytes < 8200
+
+
+@pytest.mark.parametrize(
+    "node",
+    [
+        Node("float", state=[1]),
+        Node("float", state="zz"),
+        Node("numpy.scalar", state=[{}, 1]),
+        Node("numpy.scalar", state={"a": 1}),
+        Node("numpy.array", state={"data": "", "shape": 3, "dtype": "<f8"}),
+        Node("numpy.array", state={"data": "", "shape": [1], "dtype": {}}),
+        Node("list", state={"a": 1}),
+        Node("dict", state=[1, 2]),
+        Node("function", cls=None, state=None),
+    ],
+)
+def test_states_that_no_codec_writes_are_left_out(node):
+    assert fields(node) == {}
+    assert fields(Node("dict", state={"a": node, "b": 1})) == {"b": "1"}
+
+
+def test_deep_nesting_neither_recurses_nor_takes_long():
+    node = Node("list", state=[1])
+    for _ in range(5000):
+        node = Node("list", state=[node])
+    assert fields(node) == {}

@@ -1,0 +1,180 @@
+"""The house's one rule, held by reading every file: imports point one way."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import saver
+
+SOURCE = Path(saver.__file__).parent
+FILES = sorted(SOURCE.rglob("*.py"))
+MODULES = {
+    ".".join(("saver", *path.relative_to(SOURCE).with_suffix("").parts)).removesuffix(".__init__"): path
+    for path in FILES
+}
+
+FRAMEWORKS = {
+    "scipy", "sklearn", "torch", "pandas", "pyarrow", "jax", "tensorflow", "keras", "xgboost", "lightgbm",
+    "catboost",
+    "dateutil", "pytz", "joblib", "safetensors", "h5py", "skops",
+}  # fmt: skip
+"""Packages that a user may not have."""
+
+EVERYWHERE = {"numpy", "blake3", "msgspec"}
+COMMAND_LINE = {"click", "rich", "matplotlib"}
+
+# What each module may import of Saver at its top: a name stands for the module and all below it.
+CONTRACTS = {
+    "saver.errors": (),
+    "saver.tree": ("errors",),
+    "saver.registry": ("errors",),
+    "saver.trust": ("errors", "tree", "registry"),
+    "saver.durable": ("errors",),
+    "saver.environment": (),
+    "saver.codec": ("errors", "tree", "registry", "trust"),
+    "saver.fields": ("errors", "tree", "trust"),
+    "saver.registration": ("errors", "trust", "codec"),
+    "saver.pack": ("errors", "tree", "durable", "pack"),
+    "saver.codecs": ("errors", "tree", "trust", "codec", "codecs"),
+    "saver.repo": ("errors", "tree", "durable", "seal", "pack", "store", "repo"),
+    "saver.single": (
+        "errors", "tree", "registry", "trust", "codec", "pack", "repo", "environment", "fields", "single",
+    ),
+}  # fmt: skip
+
+JOINERS = ("saver.cli", "saver.serve", "saver.testing", "saver.__main__")
+"""Only these import `saver` itself."""
+
+
+def imports_of(path: Path, top_only: bool = False) -> set[str]:
+    """The absolute names of what a file imports: `saver.tree`, `numpy`."""
+    tree = ast.parse(path.read_text())
+    found = set()
+    for item in tree.body if top_only else ast.walk(tree):
+        if isinstance(item, ast.Import):
+            found.update(alias.name for alias in item.names)
+        elif isinstance(item, ast.ImportFrom):
+            assert item.level == 0, f"{path}: imports are absolute"
+            module = item.module or ""
+            found.update(
+                name if (name := f"{module}.{alias.name}") in MODULES else module for alias in item.names
+            )
+    return found
+
+
+def contract_of(module: str) -> tuple[str, ...] | None:
+    while module:
+        if module in CONTRACTS:
+            return CONTRACTS[module]
+        module = module.rpartition(".")[0]
+    return None
+
+
+@pytest.mark.parametrize(
+    "module", [name for name in MODULES if name != "saver" and not name.startswith(JOINERS)]
+)
+def test_imports_point_one_way(module: str) -> None:
+    allowed = contract_of(module)
+    assert allowed is not None, f"say in {Path(__file__).name} what {module} may import"
+    own = {name for name in imports_of(MODULES[module]) if name.partition(".")[0] == "saver"}
+    roots = {name.removeprefix("saver").removeprefix(".").partition(".")[0] for name in own}
+    assert roots <= set(allowed)
+
+
+def test_saver_itself_is_imported_by_those_who_join_things_only() -> None:
+    importers = {
+        module for module, path in MODULES.items()
+        if {"saver", "saver.single"} & imports_of(path) and module != "saver"
+    }  # fmt: skip
+    assert {name for name in importers if not name.startswith(JOINERS)} == set()
+
+
+def test_the_repository_knows_no_python_object() -> None:
+    for module, path in MODULES.items():
+        if module.startswith(("saver.repo", "saver.pack", "saver.store", "saver.seal")):
+            assert not [
+                name for name in imports_of(path) if name.startswith(("saver.codec", "saver.trust"))
+            ], module
+
+
+def test_contracts_do_not_know_their_implementations() -> None:
+    """A plural folder is reached through the registry, never by an import."""
+    for module, path in MODULES.items():
+        if not module.startswith(("saver.codecs", "saver.testing")):
+            assert not [name for name in imports_of(path) if name.startswith("saver.codecs.")], module
+
+
+def test_a_framework_is_imported_in_its_own_codec_alone() -> None:
+    for module, path in MODULES.items():
+        known = {name.partition(".")[0] for name in imports_of(path, top_only=True)} & FRAMEWORKS
+        if module.startswith(("saver.codecs.", "saver.cli.")):  # the demo trains a model
+            continue
+        assert known == set(), f"{module} imports {known}"
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if name.startswith("saver.codecs.")])
+def test_a_codec_without_a_framework_needs_none(module: str) -> None:
+    """Python's and NumPy's codecs work where nothing else is installed."""
+    if module.rpartition(".")[2] in ("builtins", "stdlib", "numpy", "_columns"):
+        roots = {name.partition(".")[0] for name in imports_of(MODULES[module])}
+        assert roots <= {*sys.stdlib_module_names, "numpy", "saver"}
+
+
+def test_the_core_depends_on_three_packages() -> None:
+    for module, path in MODULES.items():
+        if module.startswith(("saver.codecs", "saver.cli", "saver.serve", "saver.testing", "saver.__main__")):
+            continue
+        roots = {name.partition(".")[0] for name in imports_of(path)}
+        assert roots <= {*sys.stdlib_module_names, *EVERYWHERE, "saver"}, module
+
+
+def test_no_module_knows_pickle_or_marshal() -> None:
+    """What could run code is not even imported; `exec` and `eval` are not called."""
+    for module, path in MODULES.items():
+        roots = {name.partition(".")[0] for name in imports_of(path)}
+        assert not roots & {"pickle", "_pickle", "marshal", "shelve", "dill", "cloudpickle", "copyreg"}, (
+            module
+        )
+        called = {
+            item.func.id for item in ast.walk(ast.parse(path.read_text()))
+            if isinstance(item, ast.Call) and isinstance(item.func, ast.Name)
+        }  # fmt: skip
+        assert not called & {"exec", "eval", "compile", "__import__"}, module
+
+
+def test_names_from_a_file_are_imported_in_one_place() -> None:
+    importers = {module for module, path in MODULES.items() if "import_module(" in path.read_text()}
+    importers = {name for name in importers if not name.startswith(("saver.cli", "saver.testing"))}
+    assert importers == {"saver.trust", "saver.registry"}
+
+
+def test_importing_saver_loads_no_framework_and_no_command_line() -> None:
+    program = (
+        "import sys, json, saver; print(json.dumps(sorted({name.partition('.')[0] for name in sys.modules})))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    loaded = set(json.loads(done.stdout))
+    assert loaded & (FRAMEWORKS | COMMAND_LINE) == set()
+    assert loaded & {"pickle"} <= _numpy_loads(), "only what NumPy itself loads"
+
+
+def _numpy_loads() -> set[str]:
+    program = "import sys, json, numpy; print(json.dumps(sorted(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    return set(json.loads(done.stdout))
+
+
+def test_the_public_names_are_these() -> None:
+    assert sorted(saver.__all__) == [
+        "CannotSave", "CannotWrite", "CommitUnknown", "Damaged", "Description", "NotFound", "SaverError",
+        "Unsupported",
+        "Untrusted", "VersionWarning", "describe", "dump", "load", "register",
+    ]  # fmt: skip
+    assert len(saver.__all__) <= 20
+    assert all(hasattr(saver, name) for name in saver.__all__)
