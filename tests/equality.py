@@ -97,6 +97,4 @@ def _same_arrays(a: np.ndarray, b: np.ndarray, path: str, seen: dict[int, Any]) 
     elif a.dtype.kind == "T":
         assert a.tolist() == b.tolist(), path
     else:
-        assert np.ascontiguousarray(a).tobytes() == np.ascontiguousarray(b).tobytes(), (
-            f"{path}: other bits"
-        )
+        assert np.ascontiguousarray(a).tobytes() == np.ascontiguousarray(b).tobytes(), f"{path}: other bits"

@@ -1,8 +1,8 @@
 """Saver: save any trained model whole, load it anywhere, run nothing from it.
 
-    import saver
-    saver.dump({"scaler": scaler, "model": clf}, "model.saver")
-    parts = saver.load("model.saver")
+import saver
+saver.dump({"scaler": scaler, "model": clf}, "model.saver")
+parts = saver.load("model.saver")
 """
 
 from __future__ import annotations

@@ -163,9 +163,7 @@ def codec_named(name: str) -> Codec:
         _load(registry.find("codecs", codec_root(name)))
         codec = _by_name.get(name)
     if codec is None:
-        raise Unsupported(
-            f"this Saver has no codec {name[:80]!r}; install a newer Saver to open the file"
-        )
+        raise Unsupported(f"this Saver has no codec {name[:80]!r}; install a newer Saver to open the file")
     return codec
 
 
@@ -322,9 +320,7 @@ class Encoder:
         return self._where(())
 
     def _where(self, steps: tuple[str | int, ...]) -> str:
-        shown = (
-            f"[{step}]" if isinstance(step, int) else f".{step}" for step in (*self._path, *steps)
-        )
+        shown = (f"[{step}]" if isinstance(step, int) else f".{step}" for step in (*self._path, *steps))
         return "".join(("$.", self._part, *shown))
 
     def refuse(self, why: str) -> NoReturn:
@@ -343,9 +339,7 @@ def _no_data_form(obj: Any) -> str:
     kind = type(obj)
     name = f"{kind.__module__}.{kind.__qualname__}"
     if kind.__module__ == "builtins":
-        return (
-            f"a {kind.__name__} has no data form; register a codec (docs/codecs.md) or leave it out"
-        )
+        return f"a {kind.__name__} has no data form; register a codec (docs/codecs.md) or leave it out"
     return (
         f"{name} has no data form; if its attributes say everything, `saver.register({kind.__name__})`; "
         "or write a codec (docs/codecs.md), or leave it out"

@@ -17,13 +17,11 @@ def register(cls: T) -> T:
     process that has not registered it, pass `trust=["module.Class"]`. Raises CannotSave for a class that
     is local to a function, or that inherits state from C code, which attributes do not show.
     """
-    native = next(
-        (base for base in cls.__mro__ if not base.__flags__ & _HEAP and base is not object), None
-    )
+    native = next((base for base in cls.__mro__ if not base.__flags__ & _HEAP and base is not object), None)
     if native is not None:
         raise CannotSave(
-            f"{cls.__qualname__} inherits from {native.__module__}.{native.__qualname__}, whose state is not in "
-            "attributes; write a codec for it (docs/codecs.md)"
+            f"{cls.__qualname__} inherits from {native.__module__}.{native.__qualname__}, whose state is not "
+            "in attributes; write a codec for it (docs/codecs.md)"
         )
     trust.register(cls)
     codec.forget_codecs()

@@ -10,7 +10,8 @@ from typing import Any
 
 import msgspec
 
-from saver import environment, trust as policy
+from saver import environment
+from saver import trust as policy
 from saver.codec import Decoder, Encoder, check, codec_root
 from saver.environment import Git, package_version
 from saver.errors import Damaged, Unsupported, Untrusted, VersionWarning
@@ -84,7 +85,9 @@ def _encode(obj: Any) -> tuple[Encoder, dict[str, Value], bool]:
 def _parts(obj: Any) -> dict[str, Any] | None:
     if type(obj) is not dict or not 0 < len(obj) <= PARTS_LIMIT:
         return None
-    if not all(type(key) is str and key.isprintable() and 0 < len(key) <= 100 and "/" not in key for key in obj):
+    if not all(
+        type(key) is str and key.isprintable() and 0 < len(key) <= 100 and "/" not in key for key in obj
+    ):
         return None
     return obj
 

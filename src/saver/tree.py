@@ -57,7 +57,7 @@ class Ref(msgspec.Struct, frozen=True, gc=False):
     id: int = msgspec.field(name="$ref")
 
 
-Scalar: TypeAlias = None | bool | int | float | str
+Scalar: TypeAlias = bool | int | float | str | None
 Value: TypeAlias = "Scalar | Node | Tensor | Ref | list[Any] | dict[str, Any]"
 
 

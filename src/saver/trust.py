@@ -35,8 +35,25 @@ REFERENCE_CODECS = frozenset(("function", "class"))
 """Nodes of these codecs stand for the named thing itself instead of an instance of it."""
 
 _NEVER_BY_DEFAULT = frozenset(
-    "tests testing _testing conftest externals distutils f2py setup __main__ _build_utils hub"
-    " cpp_extension _inductor _dynamo _pyinstaller _testutils _mptestutils".split()
+    (
+        "__main__",
+        "_build_utils",
+        "_dynamo",
+        "_inductor",
+        "_mptestutils",
+        "_pyinstaller",
+        "_testing",
+        "_testutils",
+        "conftest",
+        "cpp_extension",
+        "distutils",
+        "externals",
+        "f2py",
+        "hub",
+        "setup",
+        "testing",
+        "tests",
+    )
 )
 
 _BUILTINS = (
@@ -75,8 +92,8 @@ _NUMPY = (
 )
 _TORCH = (
     # activations
-    "celu hardshrink log_softmax prelu relu relu_ rrelu selu selu_ sigmoid sigmoid_ softmax softplus tanh tanh_"
-    " threshold"
+    "celu hardshrink log_softmax prelu relu relu_ rrelu selu selu_ sigmoid sigmoid_ softmax softplus tanh"
+    " tanh_ threshold"
     # arithmetic
     " abs acos acosh add addmm amax amin argmax argmin asin asinh atan atan2 atanh bmm ceil clamp cos cosh"
     " div dot erf erfc erfinv exp exp2 expm1 floor fmod frac lerp log log10 log1p log2 logaddexp logit"

@@ -75,9 +75,13 @@ def test_a_tree_deeper_than_it_says(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "kind",
-    [ensemble.RandomForestClassifier, ensemble.GradientBoostingRegressor,
-     tree.ExtraTreeRegressor, ensemble.HistGradientBoostingClassifier],
-)  # fmt: skip
+    [
+        ensemble.RandomForestClassifier,
+        ensemble.GradientBoostingRegressor,
+        tree.ExtraTreeRegressor,
+        ensemble.HistGradientBoostingClassifier,
+    ],
+)
 def test_trees_of_more_features_than_the_estimator_checks_for(kind: Any, tmp_path: Path) -> None:
     model = kind(random_state=0).fit(X, Y)
     model.n_features_in_ = 3
@@ -92,9 +96,14 @@ def test_gradient_boosting_with_more_trees_in_a_round_than_predictions(tmp_path:
 
 @pytest.mark.parametrize(
     ("field", "value", "why"),
-    [("left", 0, "before it"), ("right", 10**6, "outside"), ("feature_idx", 4, "feature"), ("feature_idx", -1, "feature"),
-     ("is_categorical", 1, "bitset")],
-)  # fmt: skip
+    [
+        ("left", 0, "before it"),
+        ("right", 10**6, "outside"),
+        ("feature_idx", 4, "feature"),
+        ("feature_idx", -1, "feature"),
+        ("is_categorical", 1, "bitset"),
+    ],
+)
 def test_histogram_boosting(field: str, value: int, why: str, tmp_path: Path) -> None:
     model = ensemble.HistGradientBoostingClassifier(max_iter=3).fit(X, Y)
     nodes = model._predictors[1][0].nodes
@@ -146,10 +155,14 @@ def test_support_vectors(name: str, value: Any, why: str, tmp_path: Path) -> Non
         (6, lambda count: count - 1, "nodes of its levels"),
     ],
 )
-def test_neighbor_trees(kind: Any, position: int, alter: Callable[[Any], Any], why: str, tmp_path: Path) -> None:
+def test_neighbor_trees(
+    kind: Any, position: int, alter: Callable[[Any], Any], why: str, tmp_path: Path
+) -> None:
     found = kind(X, leaf_size=5)
     state = list(found.__getstate__())
-    state[position] = alter(np.array(state[position]) if isinstance(state[position], np.ndarray) else state[position])
+    state[position] = alter(
+        np.array(state[position]) if isinstance(state[position], np.ndarray) else state[position]
+    )
     found.__setstate__(tuple(state))
     refused(found, tmp_path, why)
 

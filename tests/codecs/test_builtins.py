@@ -23,11 +23,11 @@ from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
 
 import pytest
-from equality import assert_same
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import saver
+from equality import assert_same
 
 Roundtrip = Callable[..., Any]
 
@@ -64,7 +64,9 @@ scalars = st.one_of(
     st.timedeltas(),
     st.builds(range, st.integers(-99, 99), st.integers(-(2**70), 2**70), st.integers(1, 9)),
     st.builds(slice, st.integers() | st.none(), st.integers() | st.none(), st.none()),
-    st.sampled_from([Ellipsis, NotImplemented, PurePosixPath("/a b/c"), PureWindowsPath("c:/x"), Path("x/y")]),
+    st.sampled_from(
+        [Ellipsis, NotImplemented, PurePosixPath("/a b/c"), PureWindowsPath("c:/x"), Path("x/y")]
+    ),
 )
 hashables = st.recursive(
     scalars.filter(lambda v: not isinstance(v, slice)),
@@ -125,7 +127,9 @@ def test_a_vocabulary_is_a_few_tensors(tmp_path: Path) -> None:
     assert_same(words, saver.load(tmp_path / "w"))
 
 
-@pytest.mark.parametrize("bits", ["7ff8000000000001", "fff8000000000000", "7ff0000000000000", "8000000000000000"])
+@pytest.mark.parametrize(
+    "bits", ["7ff8000000000001", "fff8000000000000", "7ff0000000000000", "8000000000000000"]
+)
 def test_nan_payloads_infinities_and_signed_zeros_keep_their_bits(again: Roundtrip, bits: str) -> None:
     (number,) = struct.unpack(">d", bytes.fromhex(bits))
     assert struct.pack(">d", again(number)).hex() == bits
@@ -190,7 +194,7 @@ def test_reasonable_depth_is_fine(again: Roundtrip) -> None:
 
 class Color(enum.Enum):
     RED = 1
-    CRIMSON = 1
+    CRIMSON = 1  # noqa: PIE796  an alias, which comes back as what it stands for
     BLUE = "b"
 
 
@@ -226,11 +230,19 @@ TRUST = [f"{__name__}.*"]
 @pytest.mark.parametrize(
     "value",
     [
-        Color.RED, Color.CRIMSON, Color.BLUE, Access.READ | Access.WRITE, Access(0), Point(1, [2.5]), Typed("a", [1]),
-        Config(0.1, ["x"]), Frozen(1, {"k": (1, 2)}), Point,
+        Color.RED,
+        Color.CRIMSON,
+        Color.BLUE,
+        Access.READ | Access.WRITE,
+        Access(0),
+        Point(1, [2.5]),
+        Typed("a", [1]),
+        Config(0.1, ["x"]),
+        Frozen(1, {"k": (1, 2)}),
+        Point,
     ],
     ids=repr,
-)  # fmt: skip
+)
 def test_classes_of_your_own_come_back_with_trust(again: Roundtrip, value: Any) -> None:
     with pytest.raises(saver.Untrusted, match=r'trust=\["'):
         again(value)
@@ -273,25 +285,63 @@ def test_a_class_with_state_in_c_cannot_be_registered() -> None:
     class Numbers(list[int]):
         pass
 
-    with pytest.raises(saver.CannotSave, match="inherits from builtins.list"):
+    with pytest.raises(saver.CannotSave, match=r"inherits from builtins\.list"):
         saver.register(Numbers)
 
 
 @pytest.mark.parametrize(
     "value",
     [
-        Counter("abca"), Counter(), defaultdict(list, {"a": [1]}), defaultdict(None, {1: 2}),
-        OrderedDict([(2, "b"), (1, "a")]), deque([1, 2], maxlen=2), deque(), SimpleNamespace(a=1, b=[2]),
-        array("d", [1.5, -0.0]), array("B", b"xyz" * 400), array("w" if sys.version_info >= (3, 13) else "u", "héllo"), bytearray(b"x" * 999),
-        Decimal("sNaN123"), Decimal("-0.00"), Decimal("Infinity"), Decimal("1e-999999"), Fraction(-1, 3), UUID(int=5),
-        uuid4(), date.max, datetime.min, datetime(2024, 10, 27, 2, 30, fold=1, tzinfo=ZoneInfo("Europe/Rome")),
-        time(1, 2, 3, 4, fold=1), timezone(timedelta(minutes=-61), "odd"), timezone.utc, timedelta.min,
-        range(0, 10**30, 7), slice([1], "a", None), {"$": 1, "$ref": 2}, {1: "a", None: "b", (1, 2): "c", 1.5: "d"},
-        {True: 1, "a": 2}, "\ud800", "x" * 5000, "é" * 5000, [], (), {}, set(), frozenset({frozenset()}), b"",
-        [float("nan")] * 3, 2**53, -(2**53), 2**53 + 1, 10**5000, math.pi, [[]] * 3,
+        Counter("abca"),
+        Counter(),
+        defaultdict(list, {"a": [1]}),
+        defaultdict(None, {1: 2}),
+        OrderedDict([(2, "b"), (1, "a")]),
+        deque([1, 2], maxlen=2),
+        deque(),
+        SimpleNamespace(a=1, b=[2]),
+        array("d", [1.5, -0.0]),
+        array("B", b"xyz" * 400),
+        array("w" if sys.version_info >= (3, 13) else "u", "héllo"),
+        bytearray(b"x" * 999),
+        Decimal("sNaN123"),
+        Decimal("-0.00"),
+        Decimal("Infinity"),
+        Decimal("1e-999999"),
+        Fraction(-1, 3),
+        UUID(int=5),
+        uuid4(),
+        date.max,
+        datetime.min,
+        datetime(2024, 10, 27, 2, 30, fold=1, tzinfo=ZoneInfo("Europe/Rome")),
+        time(1, 2, 3, 4, fold=1),
+        timezone(timedelta(minutes=-61), "odd"),
+        UTC,
+        timedelta.min,
+        range(0, 10**30, 7),
+        slice([1], "a", None),
+        {"$": 1, "$ref": 2},
+        {1: "a", None: "b", (1, 2): "c", 1.5: "d"},
+        {True: 1, "a": 2},
+        "\ud800",
+        "x" * 5000,
+        "é" * 5000,
+        [],
+        (),
+        {},
+        set(),
+        frozenset({frozenset()}),
+        b"",
+        [float("nan")] * 3,
+        2**53,
+        -(2**53),
+        2**53 + 1,
+        10**5000,
+        math.pi,
+        [[]] * 3,
     ],
     ids=lambda value: type(value).__name__,
-)  # fmt: skip
+)
 def test_the_corners_come_back(again: Roundtrip, value: Any) -> None:
     assert_same(value, again(value))
     assert_same([value], again([value]))

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from equality import assert_same
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import saver
+from equality import assert_same
 
 Roundtrip = Callable[..., Any]
 
@@ -39,7 +39,9 @@ simple_dtypes = st.one_of(
     hnp.byte_string_dtypes(endianness="?"),
     hnp.unicode_string_dtypes(endianness="?"),
 )
-raw_dtypes = simple_dtypes | st.sampled_from([np.dtype("V7"), np.dtype(np.longdouble), np.dtype(np.clongdouble)])
+raw_dtypes = simple_dtypes | st.sampled_from(
+    [np.dtype("V7"), np.dtype(np.longdouble), np.dtype(np.clongdouble)]
+)
 dtypes = raw_dtypes | hnp.array_dtypes(simple_dtypes, allow_subarrays=True) | hnp.nested_dtypes()
 shapes = hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=12)
 
@@ -83,7 +85,9 @@ def test_any_array_comes_back(again: Roundtrip, array: np.ndarray, layout: str) 
 def test_every_type_code_in_every_size(again: Roundtrip, code: str, shape: tuple[int, ...]) -> None:
     count = int(np.prod(shape))
     if code in "SUVc":
-        array = np.array([str(i % 7) for i in range(count)], "U3").astype("S3" if code in "Vc" else code + "3")
+        array = np.array([str(i % 7) for i in range(count)], "U3").astype(
+            "S3" if code in "Vc" else code + "3"
+        )
         array = array.view("V3") if code == "V" else array
     elif code in "mM":
         array = np.arange(count).astype(f"{code}8[ms]")
@@ -164,18 +168,39 @@ def test_scalars_come_back(again: Roundtrip, array: np.ndarray) -> None:
 @pytest.mark.parametrize(
     "scalar",
     [
-        np.float64("nan"), np.float32(-0.0), np.uint64(2**64 - 1), np.int64(-(2**63)), np.str_("é" * 300), np.bytes_(b"a"),
-        np.datetime64("NaT", "s"), np.datetime64("2020-01-01T00:00:00.123456789"), np.longdouble(1) / 3, np.complex64(1 - 0j),
-        np.void(b"abc"), np.array([(1, 2.5)], "i4,f8")[0], np.bool_(True), np.float16(1e-7), np.str_(""), np.bytes_(b""),
+        np.float64("nan"),
+        np.float32(-0.0),
+        np.uint64(2**64 - 1),
+        np.int64(-(2**63)),
+        np.str_("é" * 300),
+        np.bytes_(b"a"),
+        np.datetime64("NaT", "s"),
+        np.datetime64("2020-01-01T00:00:00.123456789"),
+        np.longdouble(1) / 3,
+        np.complex64(1 - 0j),
+        np.void(b"abc"),
+        np.array([(1, 2.5)], "i4,f8")[0],
+        np.bool_(True),
+        np.float16(1e-7),
+        np.str_(""),
+        np.bytes_(b""),
     ],
     ids=repr,
-)  # fmt: skip
+)
 def test_the_corners_of_scalars(again: Roundtrip, scalar: Any) -> None:
     assert_same(scalar, again([scalar])[0])
 
 
 def test_dtypes_and_functions_are_values(again: Roundtrip) -> None:
-    held = [np.dtype("f4"), np.dtype([("a", ">i2", (2,)), ("b", "U3")]), np.float64, np.ndarray, np.log1p, np.mean, np.add]
+    held = [
+        np.dtype("f4"),
+        np.dtype([("a", ">i2", (2,)), ("b", "U3")]),
+        np.float64,
+        np.ndarray,
+        np.log1p,
+        np.mean,
+        np.add,
+    ]
     loaded = again(held)
     assert loaded == held
     assert loaded[4] is np.log1p

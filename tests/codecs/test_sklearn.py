@@ -53,9 +53,7 @@ def _instances() -> Iterator[Any]:
             yield pytest.param(estimator, id=f"{name}-{number}")
 
 
-with (
-    warnings.catch_warnings()
-):  # estimators that scikit-learn is about to drop are saved all the same
+with warnings.catch_warnings():  # estimators that scikit-learn is about to drop are saved all the same
     warnings.simplefilter("ignore", FutureWarning)
     INSTANCES = list(_instances())
 
@@ -129,9 +127,7 @@ def test_the_same_state_has_the_same_hash(estimator: Any, tmp_path: Path) -> Non
     model, _ = fitted(estimator)
     saver.dump(model, tmp_path / "a.saver")
     saver.dump(saver.load(tmp_path / "a.saver"), tmp_path / "b.saver")
-    first, second = (
-        saver.describe(tmp_path / name).parts[0].hash for name in ("a.saver", "b.saver")
-    )
+    first, second = (saver.describe(tmp_path / name).parts[0].hash for name in ("a.saver", "b.saver"))
     assert first == second
 
 
@@ -164,9 +160,9 @@ def test_pipelines_of_columns_come_back(roundtrip: Callable[..., Any]) -> None:
             ("words", preprocessing.OneHotEncoder(handle_unknown="ignore"), ["town"]),
         ]
     )
-    model = make_pipeline(
-        columns, FeatureUnion([("same", "passthrough")]), svm.SVC(probability=False)
-    ).fit(frame, target)
+    model = make_pipeline(columns, FeatureUnion([("same", "passthrough")]), svm.SVC(probability=False)).fit(
+        frame, target
+    )
     loaded = roundtrip(model)
     assert_same(model.decision_function(frame), loaded.decision_function(frame))
 
@@ -226,9 +222,7 @@ def test_training_goes_on_to_the_bit(roundtrip: Callable[..., Any]) -> None:
                 model.set_params(max_iter=8).fit(features, target)
         assert_same(estimator.predict_proba(features), loaded.predict_proba(features)) if hasattr(
             estimator, "predict_proba"
-        ) else assert_same(
-            estimator.decision_function(features), loaded.decision_function(features)
-        )
+        ) else assert_same(estimator.decision_function(features), loaded.decision_function(features))
 
 
 def sklearn_mlp() -> Any:
@@ -259,9 +253,7 @@ NEIGHBOR_TREES = [
 
 
 @pytest.mark.parametrize(("kind", "metric"), NEIGHBOR_TREES)
-def test_neighbor_trees_keep_their_distance(
-    kind: str, metric: str, roundtrip: Callable[..., Any]
-) -> None:
+def test_neighbor_trees_keep_their_distance(kind: str, metric: str, roundtrip: Callable[..., Any]) -> None:
     points = np.random.default_rng(0).normal(size=(90, 2))
     options: dict[str, Any] = {
         "mahalanobis": {"V": np.cov(points.T)}, "seuclidean": {"V": points.var(0)}, "minkowski": {"p": 3},

@@ -30,7 +30,7 @@ def _column(items: Sequence[Any], encoder: Encoder, step: tuple[str, ...]) -> Va
         return {"float": encoder.tensor(np.array(items, np.float64), *step)}
     if kinds == {bool}:
         return {"bool": encoder.tensor(np.array(items, np.bool_), *step)}
-    if kinds == {int} and -(2**63) <= min(items) and max(items) < 2**63:
+    if kinds == {int} and min(items) >= -(2**63) and max(items) < 2**63:
         return {"int": encoder.tensor(np.array(items, np.int64), *step)}
     if kinds == {str}:
         texts = [text.encode("utf-8", "surrogatepass") for text in items]
@@ -49,7 +49,9 @@ def decode_column(state: Any, decoder: Decoder) -> list[Any]:
     if kind == "str":
         data = decoder.array(state["str"], "U8", 1).tobytes()
         ends = decoder.array(state["ends"], "I64", 1).tolist()
-        if (ends[-1] if ends else 0) != len(data) or any(b < a for a, b in zip([0, *ends], ends, strict=False)):
+        if (ends[-1] if ends else 0) != len(data) or any(
+            b < a for a, b in zip([0, *ends], ends, strict=False)
+        ):
             raise ValueError("the ends of strings do not fit their bytes")
         return [data[a:b].decode("utf-8", "surrogatepass") for a, b in zip([0, *ends], ends, strict=False)]
     dtype = {"float": "F64", "bool": "BOOL", "int": "I64"}[kind]

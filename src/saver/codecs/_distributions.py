@@ -151,4 +151,4 @@ class FrozenCodec(Codec):
 
 def _shared_random() -> Any:
     """The generator of `np.random.seed`, which distributions use unless they are given one."""
-    return np.random.mtrand._rand  # type: ignore[attr-defined]
+    return np.random.mtrand._rand

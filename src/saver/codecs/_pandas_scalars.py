@@ -39,6 +39,10 @@ def _int64(value: Any) -> Any:
     return value
 
 
+_DATE: Any = np.datetime64  # the stubs know only literal units
+_SPAN: Any = np.timedelta64
+
+
 class TimestampCodec(Codec):
     """The count of its unit since 1970, in UTC when there is a zone."""
 
@@ -50,7 +54,7 @@ class TimestampCodec(Codec):
 
     def decode(self, node: Node, decoder: Decoder) -> Any:
         unit, count, zone, fold = node.state
-        found: Any = pd.Timestamp(np.datetime64(_int64(decoder(count)), unit_of(unit)))
+        found: Any = pd.Timestamp(_DATE(_int64(decoder(count)), unit_of(unit)))
         zone = decoder(zone)
         if zone is not None:
             found = found.tz_localize("UTC").tz_convert(zone)
@@ -66,7 +70,7 @@ class TimedeltaCodec(Codec):
 
     def decode(self, node: Node, decoder: Decoder) -> Any:
         unit, count = node.state
-        return pd.Timedelta(np.timedelta64(_int64(decoder(count)), unit_of(unit)))
+        return pd.Timedelta(_SPAN(_int64(decoder(count)), unit_of(unit)))
 
 
 class PeriodCodec(Codec):

@@ -84,7 +84,7 @@ def _check_index(array: Any, what: str) -> None:
 
 
 def _check_range(array: NDArray[Any], size: int, what: str) -> None:
-    if array.size and not (0 <= int(array.min()) and int(array.max()) < size):
+    if array.size and not (int(array.min()) >= 0 and int(array.max()) < size):
         raise ValueError(f"{what} must lie in 0 to {size - 1}")
 
 
@@ -119,7 +119,7 @@ def _check_compressed(kind: str, shape: Shape, data: Any, indices: Any, indptr: 
         _check_values(data, 3)
         height, width = data.shape[1:]
         if not height or not width or rows % height or columns % width:
-            raise ValueError(f"blocks of {height} × {width} do not tile the shape {shape}")
+            raise ValueError(f"blocks of {height} by {width} do not tile the shape {shape}")
         rows, columns = rows // height, columns // width
     else:
         _check_values(data, 1)
@@ -216,7 +216,9 @@ def _encode_dictionary(obj: Any, encoder: Encoder) -> dict[str, Value]:
 
 def _decode_dictionary(state: Any, cls: Any, shape: Shape, decoder: Decoder) -> Any:
     keys, values = decoder(state["keys"]), state["values"]
-    values = list(decode_run(values, decoder) if type(values) is list or type(values) is dict else decoder(values))
+    values = list(
+        decode_run(values, decoder) if type(values) is list or type(values) is dict else decoder(values)
+    )
     if not isinstance(keys, np.ndarray) or keys.dtype != np.int64 or keys.shape != (len(values), len(shape)):
         raise ValueError("the keys do not fit the values")
     for axis, size in enumerate(shape):
@@ -234,7 +236,7 @@ def _check_rows(shape: Shape, rows: list[list[Any]]) -> None:
     for row in rows:
         if row and not (
             all(type(column) is int for column in row)
-            and 0 <= row[0]
+            and row[0] >= 0
             and row[-1] < columns
             and all(a < b for a, b in pairwise(row))
         ):

@@ -45,7 +45,10 @@ class IndexCodec(Codec):
     )  # fmt: skip
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
-        state: dict[str, Value] = {"values": encoder(obj._values, "values"), "name": encoder(obj.name, "name")}
+        state: dict[str, Value] = {
+            "values": encoder(obj._values, "values"),
+            "name": encoder(obj.name, "name"),
+        }
         if isinstance(obj, _FREQUENT) and obj.freq is not None:
             state["freq"] = encoder(obj.freq, "freq")
         return state
@@ -69,7 +72,10 @@ class RangeIndexCodec(Codec):
     types = (pd.RangeIndex,)
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
-        return [*(encoder(getattr(obj, name)) for name in ("start", "stop", "step")), encoder(obj.name, "name")]
+        return [
+            *(encoder(getattr(obj, name)) for name in ("start", "stop", "step")),
+            encoder(obj.name, "name"),
+        ]
 
     def decode(self, node: Node, decoder: Decoder) -> Any:
         start, stop, step, name = map(decoder, node.state)
@@ -178,7 +184,7 @@ class FrameCodec(Codec):
 
 
 def _blocks(frame: Any) -> Iterator[tuple[Any, Any]]:
-    """The columns of a frame by dtype, without copies: values (columns × rows), and their places.
+    """The columns of a frame by dtype, without copies: values (columns by rows), and their places.
 
     Columns of objects and of extension types come one by one.
     """

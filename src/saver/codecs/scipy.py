@@ -140,7 +140,9 @@ def _same_tree(one: Any, other: Any) -> bool:
     if not np.array_equal(one.indices, other.indices):
         return False
     nodes = [np.frombuffer(tree.__getstate__()[0], _NODE) for tree in (one, other)]
-    return all(np.array_equal(nodes[0][name], nodes[1][name]) for name in _NODE.names or () if name != "addresses")
+    return all(
+        np.array_equal(nodes[0][name], nodes[1][name]) for name in _NODE.names or () if name != "addresses"
+    )
 
 
 class RotationCodec(_NamedCodec):

@@ -6,7 +6,7 @@ import array
 import functools
 import random
 from collections import Counter, OrderedDict, defaultdict, deque
-from datetime import date, datetime, time, timedelta, timezone
+from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path, PosixPath, PurePath, PurePosixPath, PureWindowsPath, WindowsPath
@@ -239,7 +239,7 @@ class TimezoneCodec(Codec):
 
     def decode(self, node: Node, decoder: Decoder) -> Any:
         arguments = [decoder(argument) for argument in node.state]
-        return timezone.utc if arguments == [timedelta(0)] else timezone(*arguments)
+        return UTC if arguments == [timedelta(0)] else timezone(*arguments)
 
 
 class ZoneInfoCodec(Codec):
@@ -276,7 +276,9 @@ class ArrayCodec(Codec):
         typecode, size, data = node.state
         found = array.array(typecode)
         if found.itemsize != size:
-            raise ValueError(f"items of type {typecode!r} take {found.itemsize} bytes here, {size} where it was saved")
+            raise ValueError(
+                f"items of type {typecode!r} take {found.itemsize} bytes here, {size} where it was saved"
+            )
         found.frombytes(value_bytes(data, decoder))
         if _big_endian():
             found.byteswap()

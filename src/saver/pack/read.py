@@ -78,5 +78,3 @@ def _read_header(descriptor: int, size: int, path: str) -> bytes:
             "copy it again from where it came"
         )
     return os.pread(descriptor, 8 + length, 0)
-
-
