@@ -37,7 +37,7 @@ CONTRACTS = {
     "saver.trust": ("errors", "tree", "registry"),
     "saver.durable": ("errors",),
     "saver.environment": (),
-    "saver.codec": ("errors", "tree", "registry", "trust"),
+    "saver.codec": ("errors", "tree", "registry", "trust", "codec"),
     "saver.fields": ("errors", "tree", "trust"),
     "saver.registration": ("errors", "trust", "codec"),
     "saver.pack": ("errors", "tree", "durable", "pack"),

@@ -12,6 +12,7 @@ import pathlib
 import random
 import types
 import uuid
+import warnings
 import zoneinfo
 from collections.abc import Callable
 from typing import Any
@@ -159,13 +160,16 @@ def _torch() -> Any:
     optimizer = torch.optim.Adam(net.parameters())
     net[0](torch.ones(2, 3)).sum().backward()
     optimizer.step()
+    with warnings.catch_warnings():  # PyTorch says once in a process that these are in beta
+        warnings.simplefilter("ignore", UserWarning)
+        compressed = torch.eye(3).to_sparse_csr()
     return {
         "net": net,
         "optimizer": optimizer,
         "scheduler": torch.optim.lr_scheduler.StepLR(optimizer, 2),
         "tensors": [torch.arange(6).reshape(2, 3).T, torch.ones(3, dtype=torch.bfloat16),
                     torch.eye(3).to_sparse(),
-                    torch.eye(3).to_sparse_csr(), torch.tensor(1j), torch.zeros(2, 0)],
+                    compressed, torch.tensor(1j), torch.zeros(2, 0)],
         "generator": torch.Generator().manual_seed(1),
     }  # fmt: skip
 

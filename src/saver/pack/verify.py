@@ -21,6 +21,10 @@ from saver.errors import Damaged
 from saver.pack.layout import BLOCK, Entry, Progress
 
 READ = 2 << 20
+UNASKED = 15
+"""Asking for what is not in the page cache starts to read it, out of order: after one job that is not
+there, so many are taken to be neither. Asking each time cost a sixth of the speed."""
+
 JOB = 4 << 20
 """Small tensors are checked in jobs of about this size."""
 
@@ -176,11 +180,15 @@ class _Feed:
 
     def _cut(self, jobs: Iterator[_Job]) -> Iterator[tuple[_Job, int, int]]:
         """Each job with the place and size of a piece to read; size 0 when nothing needs to be read."""
+        unasked = 0
         for job in jobs:
             start, end = job.ranges[0].start, job.ranges[-1].end
-            if start == end or self._cached(start, end):
+            unasked -= 1
+            if start == end or (unasked < 0 and self._cached(start, end)):
                 yield job, start, 0
                 continue
+            if unasked < 0:
+                unasked = UNASKED
             job.missing = -(-(end - start) // READ)
             yield from ((job, at, min(READ, end - at)) for at in range(start, end, READ))
 

@@ -1,0 +1,28 @@
+"""Codecs, and the only two walks over objects: `Encoder` and `Decoder`.
+
+A `Codec` turns one kind of object into a node's state and back. The walks do what all codecs share:
+they find the codec, keep shared references and cycles, bound the depth, name the path in errors, and
+collect tensors. See docs/codecs.md for how to add one.
+"""
+
+from __future__ import annotations
+
+from saver.codec.contract import INLINE_BYTES, BatchCodec, Codec, Tensors
+from saver.codec.decoder import Decoder
+from saver.codec.encoder import Encoder, encodable
+from saver.codec.lookup import check, codec_for, codec_named, codec_root, forget_codecs
+
+__all__ = [
+    "INLINE_BYTES",
+    "BatchCodec",
+    "Codec",
+    "Decoder",
+    "Encoder",
+    "Tensors",
+    "check",
+    "codec_for",
+    "codec_named",
+    "codec_root",
+    "encodable",
+    "forget_codecs",
+]

@@ -1,0 +1,203 @@
+"""The walk from objects to trees."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import isfinite
+from typing import Any, NoReturn
+
+from numpy.typing import NDArray
+
+from saver.codec.contract import INLINE_BYTES, BatchCodec, Codec
+from saver.codec.lookup import codec_for
+from saver.errors import CannotSave
+from saver.tree import (
+    EXACT_INTEGER,
+    MAX_OBJECT_DEPTH,
+    TENSOR_DTYPE,
+    Node,
+    Ref,
+    Tensor,
+    TensorData,
+    Value,
+    reserved,
+)
+
+
+def encodable(text: str) -> bool:
+    """Whether UTF-8 can say it: lone surrogates it cannot."""
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+class Encoder:
+    """One walk from objects to trees. Call it with each part, in order; the parts may share objects.
+
+    After the walk `tensors` holds what belongs in the pack, `batches` the shared state of batch codecs,
+    `seeds` the random states that estimators were given, by path.
+    """
+
+    def __init__(self) -> None:
+        self.tensors: dict[str, TensorData] = {}
+        self.batches: dict[str, Value] = {}
+        self.seeds: dict[str, int] = {}
+        self._nodes: dict[int, Node] = {}
+        self._alive: list[Any] = []
+        self._open: dict[int, Codec] = {}
+        self._ids = 0
+        self._path: list[str | int] = []
+        self._part = ""
+        self._batch_items: dict[str, tuple[BatchCodec, list[Any]]] = {}
+
+    def part(self, name: str, obj: Any) -> Value:
+        """The tree of one part."""
+        self._part = name
+        try:
+            value = self(obj)
+            self._close_batches()
+        except RecursionError:
+            raise CannotSave(self._too_deep()) from None
+        finally:
+            self._path.clear()
+            self._open.clear()
+        return value
+
+    def __call__(self, obj: Any, *steps: str | int) -> Value:
+        """The tree of `obj`, which lies at `steps` below the object being encoded."""
+        return self._value(obj, steps, False)
+
+    def slot(self, obj: Any, *steps: str | int) -> Value:
+        """Like calling, for a place that `Decoder.slot` can fill after the object around it exists."""
+        return self._value(obj, steps, True)
+
+    def _value(self, obj: Any, steps: tuple[str | int, ...], fillable: bool) -> Value:
+        kind = type(obj)
+        if obj is None or kind is bool:
+            return obj  # type: ignore[no-any-return]
+        if kind is str:
+            if len(obj) <= INLINE_BYTES and encodable(obj):
+                return obj  # type: ignore[no-any-return]
+        elif kind is int:
+            if -EXACT_INTEGER <= obj <= EXACT_INTEGER:
+                if steps and (steps[-1] == "random_state" or steps[-1] == "seed"):
+                    self.seeds[self._where(steps)] = obj
+                return obj  # type: ignore[no-any-return]
+        elif kind is float and isfinite(obj):
+            return obj  # type: ignore[no-any-return]
+        known = self._nodes.get(id(obj))
+        if known is not None:
+            return self._again(known, obj, steps, fillable)
+        return self._node(obj, kind, steps)
+
+    def _node(self, obj: Any, kind: type, steps: tuple[str | int, ...]) -> Node:
+        codec = codec_for(kind)
+        self._path.extend(steps)
+        if codec is None:
+            self.refuse(_no_data_form(obj))
+        if len(self._open) > MAX_OBJECT_DEPTH:
+            raise CannotSave(self._too_deep())
+        key = id(obj)
+        node = Node(codec.name, version=codec.version)
+        self._open[key] = codec
+        if codec.shared:
+            self._nodes[key] = node
+            self._alive.append(obj)
+        try:
+            node.cls = codec.class_of(obj)
+            node.state = codec.encode(obj, self)
+        except CannotSave as error:
+            if not str(error).startswith("$"):
+                raise CannotSave(f"{self.where()}: {error}") from error.__cause__
+            raise
+        del self._open[key]
+        if steps:
+            del self._path[-len(steps) :]
+        return node
+
+    def _again(self, node: Node, obj: Any, steps: tuple[str | int, ...], fillable: bool) -> Ref:
+        codec = self._open.get(id(obj))
+        if codec is not None and not codec.early and not fillable:
+            self._path.extend(steps)
+            self.refuse(
+                f"a cycle leads through a {type(obj).__name__}, which cannot be built before what lies "
+                "within it; break the cycle, or put a list or dict in between"
+            )
+        if node.id is None:
+            self._ids += 1
+            node.id = self._ids
+        return Ref(node.id)
+
+    def has_met(self, obj: Any) -> bool:
+        """Whether this very object was encoded as a node of its own."""
+        return id(obj) in self._nodes
+
+    def fields(self, mapping: Mapping[str, Any]) -> dict[str, Value]:
+        """The attributes of an object, each at a step of its name."""
+        for key in mapping:
+            if type(key) is not str or reserved(key):
+                self.refuse(f"an attribute is called {key!r}; attributes need plain names")
+        return {key: self._value(item, (key,), True) for key, item in mapping.items()}
+
+    def tensor(self, data: NDArray[Any], *steps: str | int) -> Tensor:
+        """Add a NumPy array of a dtype that safetensors has; its bytes are taken when the pack is written."""
+        dtype = TENSOR_DTYPE[data.dtype.kind, data.dtype.itemsize]
+        return self.raw_tensor(TensorData(dtype, data.shape, data), *steps)
+
+    def raw_tensor(self, data: TensorData, *steps: str | int) -> Tensor:
+        """Add a tensor under the name of its path: `model/layers.0.weight`."""
+        path = ".".join(map(str, (*self._path, *steps)))[:200]
+        name = first = f"{self._part}/{path}" if path else self._part
+        again = 1
+        while name in self.tensors:
+            again += 1
+            name = f"{first}#{again}"
+        self.tensors[name] = data
+        return Tensor(name)
+
+    def batch(self, codec: BatchCodec, obj: Any) -> tuple[str, int]:
+        """Put `obj` into the part's batch of `codec`: the batch's name, and its index there."""
+        name = f"{self._part}/{codec.name}"
+        items = self._batch_items.setdefault(name, (codec, []))[1]
+        items.append(obj)
+        return name, len(items) - 1
+
+    def _close_batches(self) -> None:
+        while self._batch_items:
+            name, (codec, items) = self._batch_items.popitem()
+            self._path[:] = [codec.name]
+            self.batches[name] = codec.encode_batch(items, self)
+
+    def where(self) -> str:
+        """The path of the object being encoded, as errors show it: `$.model.callbacks[2]`."""
+        return self._where(())
+
+    def _where(self, steps: tuple[str | int, ...]) -> str:
+        shown = (f"[{step}]" if isinstance(step, int) else f".{step}" for step in (*self._path, *steps))
+        return "".join(("$.", self._part, *shown))
+
+    def refuse(self, why: str) -> NoReturn:
+        """Raise CannotSave for the object being encoded."""
+        raise CannotSave(f"{self.where()}: {why}")
+
+    def _too_deep(self) -> str:
+        path = self.where()
+        return (
+            f"{path[:60]}…: objects lie more than {MAX_OBJECT_DEPTH} levels deep within each other; "
+            "flatten the structure (a chain of objects can become a list)"
+        )
+
+
+def _no_data_form(obj: Any) -> str:
+    kind = type(obj)
+    name = f"{kind.__module__}.{kind.__qualname__}"
+    if kind.__module__ == "builtins":
+        return f"a {kind.__name__} has no data form; register a codec (docs/codecs.md) or leave it out"
+    return (
+        f"{name} has no data form; if its attributes say everything, `saver.register({kind.__name__})`; "
+        "or write a codec (docs/codecs.md), or leave it out"
+    )
