@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 import stat
 import sys
 from types import TracebackType
@@ -66,7 +65,7 @@ class NewFile:
 
     def _temporary(self) -> str:
         base = os.path.basename(self._path)[:100]
-        return os.path.join(self._folder, f".{base}.{secrets.token_hex(6)}.part")
+        return os.path.join(self._folder, f".{base}.{os.urandom(6).hex()}.part")
 
     def write(self, data: bytes | memoryview, offset: int) -> None:
         """Write all of `data` at `offset`."""

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import platform
 import random
 import re
-import subprocess
 import sys
 import threading
 from collections.abc import Iterable, Mapping
@@ -43,6 +41,8 @@ def package_version(name: str) -> str | None:
 
 def describe(packages: Iterable[str], seeds: Mapping[str, int], git: Git) -> dict[str, Any]:
     """The environment as it stands in a manifest; `packages` are import names, `seeds` by path."""
+    import platform
+
     versions = {name: package_version(name) for name in sorted({"numpy", "saver", *packages})}
     return {
         "python": platform.python_version(),
@@ -139,6 +139,8 @@ class _Answer:
         return {"commit": self._commit, "dirty": self._dirty} if self._commit else None
 
     def _ask(self) -> None:
+        import subprocess
+
         command = ("git", "-c", "core.fsmonitor=false", "--no-optional-locks", "status",
                    "--porcelain=v2", "--branch", "--untracked-files=no")  # fmt: skip
         # In a git hook these would lead git to another repository than that of the folder.

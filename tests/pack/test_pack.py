@@ -136,7 +136,7 @@ def test_the_ring_writes_the_same_bytes_as_the_short_way(
 ) -> None:
     every = {**tensors, **{f"large {n}": np.arange(size, dtype=np.uint8) for n, size in enumerate(large)}}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(write.secrets, "token_hex", lambda size: "ab" * size)
+        patch.setattr(write.os, "urandom", lambda size: b"\xab" * size)
         if blocks:
             with_small_blocks(patch)
         save(tmp_path / "short", every)

@@ -1,15 +1,14 @@
 """Checks the bytes of tensors against their hashes, on all processors, at the speed of the disk.
 
 Everything is hashed where it is mapped. What is not in the page cache is brought there first: threads
-take turns to read small pieces strictly in the order of the file. Page faults, or a stream for each
-thread, reach two thirds of that; reading into fresh memory was not faster.
+take turns to read small pieces in the order of the file. With 20,000 small tensors that was twice as
+fast as reading each tensor for itself; with large ones no difference could be told from noise.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from queue import SimpleQueue
 from threading import Lock
 
@@ -21,10 +20,6 @@ from saver.errors import Damaged
 from saver.pack.layout import BLOCK, Entry, Progress
 
 READ = 2 << 20
-UNASKED = 15
-"""Asking for what is not in the page cache starts to read it, out of order: after one job that is not
-there, so many are taken to be neither. Asking each time cost a sixth of the speed."""
-
 JOB = 4 << 20
 """Small tensors are checked in jobs of about this size."""
 
@@ -139,6 +134,8 @@ def _check_all(
             results.put(None)
 
     threads = _threads()
+    from concurrent.futures import ThreadPoolExecutor
+
     with ThreadPoolExecutor(threads) as pool:
         workers = [pool.submit(work) for _ in range(threads)]
         try:
@@ -180,15 +177,11 @@ class _Feed:
 
     def _cut(self, jobs: Iterator[_Job]) -> Iterator[tuple[_Job, int, int]]:
         """Each job with the place and size of a piece to read; size 0 when nothing needs to be read."""
-        unasked = 0
         for job in jobs:
             start, end = job.ranges[0].start, job.ranges[-1].end
-            unasked -= 1
-            if start == end or (unasked < 0 and self._cached(start, end)):
+            if start == end or self._cached(start, end):
                 yield job, start, 0
                 continue
-            if unasked < 0:
-                unasked = UNASKED
             job.missing = -(-(end - start) // READ)
             yield from ((job, at, min(READ, end - at)) for at in range(start, end, READ))
 

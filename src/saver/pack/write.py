@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import mmap
-import secrets
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
@@ -28,6 +27,9 @@ from saver.pack.layout import (
     plan,
 )
 from saver.tree import TensorData
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 RING_BUFFER = 4 << 20
 RING_LENGTH = 8
@@ -54,7 +56,7 @@ def write_pack(
     `RING_LENGTH` buffers of `RING_BUFFER` bytes, whatever the size of the tensors.
     """
     entries = plan(tensors)
-    ident = secrets.token_hex(16)
+    ident = os.urandom(16).hex()
     blank = [msgspec.structs.replace(e, blocks=(ZERO,) * block_count(e.length)) for e in entries]
     start = len(header_bytes(blank, ident, describe({e.name: e.hash for e in blank})))
     end = start + sum(entry.length for entry in entries)
@@ -160,6 +162,8 @@ def _write_large(
     progress: Progress | None,
 ) -> list[Entry]:
     """Copy into a ring of aligned buffers; beside that, hash them in one thread and write them in two."""
+    from concurrent.futures import ThreadPoolExecutor  # small files do without: 5 ms of `import saver`
+
     hashing = _Hashing(entries)
     ring = _ring()
     busy: list[list[Future[None]]] = [[] for _ in ring]
