@@ -87,53 +87,61 @@ class _Hashing:
     """The hashes of tensors whose bytes arrive in order."""
 
     def __init__(self, entries: Sequence[Entry]) -> None:
-        self._entries = iter(entries)
-        self._hashed: list[Entry] = []
-        self._next()
-
-    def _next(self) -> None:
-        self._entry = next(self._entries, None)
-        self._left = self._entry.length if self._entry else 0
-        self._blocks: list[bytes] = []
-        self._hasher = blake3()
-        self._in_block = 0
-        if self._entry is not None and self._left == 0:
-            self._close()
-
-    def _close(self) -> None:
-        if self._entry is None:
-            raise AssertionError("more bytes than the tensors have")
-        changes: dict[str, Any] = {"hash": self._hasher.hexdigest()}
-        if self._blocks:
-            changes["hash"] = blake3(b"".join(self._blocks)).hexdigest()
-            changes["blocks"] = tuple(block.hex() for block in self._blocks)
-        self._hashed.append(msgspec.structs.replace(self._entry, **changes))
-        self._next()
+        self._entries = entries
+        self._hashes: list[str] = []
+        self._blocks: dict[str, tuple[str, ...]] = {}
+        self._partial: Any = None
+        self._done = 0
+        self._digests: list[bytes] = []
 
     def update(self, data: memoryview) -> None:
         """Take the next bytes, of however many tensors."""
-        at = 0
-        while at < len(data):
-            if self._entry is None:
-                raise AssertionError("more bytes than the tensors have")
-            in_blocks = self._entry.length >= BLOCKS_FROM
-            take = min(len(data) - at, self._left, BLOCK - self._in_block if in_blocks else self._left)
-            self._hasher.update(data[at : at + take])
-            at += take
-            self._left -= take
-            if in_blocks:
-                self._in_block += take
-                if self._in_block == BLOCK or self._left == 0:
-                    self._blocks.append(self._hasher.digest())
-                    self._hasher, self._in_block = blake3(), 0
-            if self._left == 0:
-                self._close()
+        at, end = 0, len(data)
+        while at < end or self._next_is_empty():
+            entry = self._entries[len(self._hashes)]
+            length = entry.length
+            if self._done == 0 and length <= end - at and length < BLOCKS_FROM:
+                self._hashes.append(blake3(data[at : at + length]).hexdigest())
+                at += length
+            else:
+                at += self._take(entry, data[at:])
+
+    def _next_is_empty(self) -> bool:
+        count = len(self._hashes)
+        return count < len(self._entries) and self._entries[count].length == 0
+
+    def _take(self, entry: Entry, data: memoryview) -> int:
+        """Take what `data` has of the tensor, up to the end of a block."""
+        whole = BLOCK if entry.length >= BLOCKS_FROM else entry.length
+        take = min(len(data), entry.length - self._done, whole - self._done % whole)
+        if self._partial is None:
+            self._partial = blake3()
+        self._partial.update(data[:take])
+        self._done += take
+        if self._done % whole == 0 or self._done == entry.length:
+            self._digests.append(self._partial.digest())
+            self._partial = None
+        if self._done == entry.length:
+            self._close(entry)
+        return take
+
+    def _close(self, entry: Entry) -> None:
+        if entry.length >= BLOCKS_FROM:
+            self._blocks[entry.name] = tuple(digest.hex() for digest in self._digests)
+            self._hashes.append(blake3(b"".join(self._digests)).hexdigest())
+        else:
+            self._hashes.append(self._digests[0].hex())
+        self._digests, self._done = [], 0
 
     def done(self) -> list[Entry]:
         """The entries with their hashes."""
-        if self._entry is not None:
-            raise AssertionError(f"{self._entry.name}: fewer bytes than its shape says")
-        return self._hashed
+        self.update(memoryview(b""))
+        if len(self._hashes) != len(self._entries):
+            raise AssertionError(f"{self._entries[len(self._hashes)].name}: fewer bytes than its shape says")
+        return [
+            Entry(e.name, e.dtype, e.shape, e.offset, e.length, digest, self._blocks.get(e.name, ()))
+            for e, digest in zip(self._entries, self._hashes, strict=True)
+        ]
 
 
 def _write_small(

@@ -1,0 +1,89 @@
+"""`python -m benchmarks`: prints the tables, and writes them as Markdown and plots."""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from benchmarks import large, limits, machine, memory, models, startup
+from benchmarks.peers import peers
+from benchmarks.report import Report
+from benchmarks.states import MANY, ONE, TENSORS
+from benchmarks.tables import Table, plain
+
+STATES = {shape.name: shape for shape in (TENSORS, MANY, ONE)}
+QUESTIONS = (*STATES, "memory", "models", "startup")
+RESULTS = Path(__file__).parent / "results"
+
+_REPEAT = "rounds for the large states (5); 6 times as many for small models, 8 times for processes"
+_FOLDER = "where scratch files go, 5 GB at a time, on the disk that is to be measured (default: here)"
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser("python -m benchmarks", description=__doc__)
+    add = parser.add_argument
+    names = ", ".join(QUESTIONS)
+    add("questions", nargs="*", metavar="QUESTION", help=f"which to answer: {names}; default: all")
+    add("--quick", action="store_true", help="small states, few rounds: does it run at all?")
+    add("--repeat", type=int, default=5, help=_REPEAT)
+    add("--folder", type=Path, default=Path.cwd(), help=_FOLDER)
+    add("--output", type=Path, default=RESULTS, help="where RESULTS.md and plots go: benchmarks/results")
+    add("--json", type=Path, help="also write every single time to this file")
+    chosen = parser.parse_args()
+    for question in chosen.questions:
+        if question not in QUESTIONS:
+            parser.error(f"there is no question {question!r}; there are {names}")
+    return chosen
+
+
+def measure(
+    questions: tuple[str, ...], folder: Path, repeat: int, factor: int, show: Callable[[str], object]
+) -> Report:
+    """Answer the questions with states `factor` times smaller than they should be; `show` each table."""
+    report = Report(rounds=f"{repeat} (small models {6 * repeat}, processes {8 * repeat})")
+
+    def add(tables: list[Table]) -> None:
+        report.tables += tables
+        for table in tables:
+            show(plain(table))
+
+    chosen = [
+        shape.smaller(factor) if factor > 1 else shape for name, shape in STATES.items() if name in questions
+    ]
+    if chosen:
+        ways = limits.fastest(folder, TENSORS.size // factor)
+        for shape in chosen:
+            add(large.run(shape, folder, ways, repeat, peers()))
+    if "memory" in questions:
+        report.peaks = memory.run(folder, factor)
+        show(memory.plain(report.peaks))
+    if "models" in questions:
+        add(models.run(folder, 6 * repeat, max(100, 2000 // factor)))
+    if "startup" in questions:
+        add(startup.run(folder, 8 * repeat))
+    report.machine = machine.describe(folder)
+    return report
+
+
+def main() -> None:
+    chosen = _arguments()
+    with tempfile.TemporaryDirectory(prefix=".benchmarks-", dir=chosen.folder) as folder:
+        report = measure(
+            tuple(chosen.questions) or QUESTIONS,
+            Path(folder),
+            2 if chosen.quick else chosen.repeat,
+            50 if chosen.quick else 1,
+            lambda text: print(text, flush=True),
+        )
+    for goal, bound, figure, verdict in report.goals():
+        print(f"{verdict:>14}  {goal}: {figure} ({bound})")
+    report.save(chosen.output)
+    if chosen.json:
+        chosen.json.write_text(report.json(), encoding="utf-8")
+    print(f"\nwritten to {chosen.output}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,61 @@
+"""What it takes to import Saver, and to run `saver show`: whole processes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+import saver
+from benchmarks.measure import rounds
+from benchmarks.tables import Row, Table
+
+NUMPY = "import numpy"
+OURS = "import saver"
+SHOW = "saver show FILE"
+COMMANDS = {
+    "python -c pass": ("-c", "pass"),
+    NUMPY: ("-c", NUMPY),
+    OURS: ("-c", OURS),
+    "import safetensors.numpy": ("-c", "import safetensors.numpy"),
+    "import joblib": ("-c", "import joblib"),
+    "import torch": ("-c", "import torch"),
+}
+
+
+def run(folder: Path, repeat: int) -> list[Table]:
+    """One table, `startup`."""
+    path = folder / "show.saver"
+    generator = np.random.default_rng(0)
+    layers = {f"layers.{number}.weight": generator.random((100, 100)) for number in range(20)}
+    saver.dump({"model": layers, "scaler": {"mean": generator.random(100)}}, path)
+    commands = {**COMMANDS, SHOW: ("-m", "saver", "show", str(path))}
+    seconds: dict[str, list[float]] = defaultdict(list)
+    for arguments in commands.values():
+        _process(arguments)
+    rounds(repeat, [_turn(what, arguments, seconds) for what, arguments in commands.items()])
+    path.unlink()
+    rows = tuple(Row(what, tuple(seconds[what])) for what in commands)
+    about = (
+        "Each a fresh process, from start to end, with warm caches and compiled bytecode. The file shown has "
+        "two parts and 21 tensors."
+    )
+    return [Table("startup", "import and command line", about, rows, NUMPY, "python -c pass", unit="ms")]
+
+
+def _turn(what: str, arguments: tuple[str, ...], seconds: dict[str, list[float]]) -> Callable[[], None]:
+    return lambda: seconds[what].append(_process(arguments))
+
+
+def _process(arguments: tuple[str, ...]) -> float:
+    begin = time.perf_counter()
+    done = subprocess.run((sys.executable, *arguments), capture_output=True, text=True, check=False)
+    seconds = time.perf_counter() - begin
+    if done.returncode:
+        raise RuntimeError(f"python {' '.join(arguments)} failed:\n{done.stderr}")
+    return seconds

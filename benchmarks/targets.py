@@ -1,0 +1,96 @@
+"""What Saver is to reach, and whether it did."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from benchmarks import large, models, startup
+from benchmarks.memory import Peak
+from benchmarks.peers import BASELINE, OURS
+from benchmarks.states import MANY, ONE, TENSORS
+from benchmarks.tables import Table
+
+HASHING = large.HASH_LIMIT.removeprefix("limit: ")
+Tables = Mapping[str, Table]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """`measure` finds the figure in the tables that it needs, by name."""
+
+    what: str
+    needs: tuple[str, ...]
+    bound: float
+    measure: Callable[[Tables], float]
+    unit: str = "times"
+    at_least: bool = True
+
+    def verdict(self, tables: Tables) -> tuple[str, str, str, str] | None:
+        """Goal, bound, figure, and pass or by how much it is short; None when it was not measured."""
+        if not all(name in tables and _measured(tables[name]) for name in self.needs):
+            return None
+        figure = self.measure(tables)
+        good = figure >= self.bound if self.at_least else figure <= self.bound
+        off = abs(figure - self.bound) / self.bound
+        sign = "≥" if self.at_least else "≤"
+        bound = f"{sign} {self.bound:g} {self.unit}"
+        return self.what, bound, f"{figure:.2f} {self.unit}", "pass" if good else f"short by {off:.0%}"
+
+
+def _measured(table: Table) -> bool:
+    return all(row.seconds for row in table.rows if row.what in (OURS, models.OURS))
+
+
+def _targets() -> list[Target]:
+    targets = []
+    for shape in (TENSORS, MANY, ONE):
+        save, cold, warm = (f"{shape.name}-{kind}" for kind in ("save", "cold", "warm"))
+        targets += [
+            Target(f"{shape.title}: save, of raw direct writes", (save,), 0.9, _of_limit(save)),
+            Target(f"{shape.title}: save, against {BASELINE}", (save,), 2, _faster(save, OURS, BASELINE)),
+            Target(f"{shape.title}: verified cold load, of raw reads", (cold,), 0.9, _of_limit(cold)),
+            Target(f"{shape.title}: verified warm load, of {HASHING}", (warm,), 0.8, _of_limit(warm)),
+        ]  # fmt: skip
+    for kind in ("dump", "load"):
+        name = f"forest of 100 trees-{kind}"
+        for other, bound in ((models.BASELINE, 1), ("skops", 5)):
+            measure = _faster(name, models.OURS, other)
+            targets.append(Target(f"forest of 100 trees: {kind}, against {other}", (name,), bound, measure))
+    targets.append(
+        Target("`import saver` beyond `import numpy`", ("startup",), 60, _beyond, "ms", at_least=False)
+    )
+    return targets
+
+
+def _of_limit(name: str) -> Callable[[Tables], float]:
+    return lambda tables: tables[name].of_limit(OURS)
+
+
+def _faster(name: str, ours: str, other: str) -> Callable[[Tables], float]:
+    return lambda tables: tables[name].faster(ours, other)
+
+
+def _beyond(tables: Tables) -> float:
+    table = tables["startup"]
+    pairs = zip(table.row(startup.OURS).seconds, table.row(startup.NUMPY).seconds, strict=True)
+    return median(ours - numpy for ours, numpy in pairs) * 1e3
+
+
+def _ring() -> float:
+    from saver.pack.write import RING_BUFFER, RING_LENGTH
+
+    return RING_BUFFER * RING_LENGTH / 1e6
+
+
+def verdicts(tables: Sequence[Table], peaks: Sequence[Peak]) -> list[tuple[str, str, str, str]]:
+    """A line for every target that was measured."""
+    named = {table.name: table for table in tables}
+    lines = [target.verdict(named) for target in _targets()]
+    for peak in peaks:
+        if peak.what == OURS:
+            bound, figure = 1.5 * _ring(), peak.growth / 1e6
+            short = "pass" if figure <= bound else f"short by {figure / bound - 1:.0%}"
+            lines.append(("memory of a save: the ring", f"≤ {bound:.0f} MB", f"{figure:.1f} MB", short))
+    return [line for line in lines if line is not None]

@@ -1,0 +1,147 @@
+"""The benchmarks run, and every tool in them really saves and loads what it is measured with."""
+
+# ruff: noqa: E402  what is missing skips the file before anything imports it
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+for needed in ("torch", "safetensors", "joblib", "h5py", "sklearn", "skops", "pandas", "matplotlib"):
+    pytest.importorskip(needed)
+
+from benchmarks import large, limits, memory, models, startup
+from benchmarks.measure import make_cold, make_warm, resident
+from benchmarks.peers import Peer, peers
+from benchmarks.report import Report
+from benchmarks.states import MANY, ONE, SHAPES, TENSORS, Shape, equal, size_of, touch
+from benchmarks.tables import Row, Table, markdown, plain
+from benchmarks.targets import verdicts
+
+TINY = [TENSORS.smaller(500), MANY.smaller(500), ONE.smaller(2000)]
+WAY = limits.Way(False, 2, limits.MIB)
+WAYS = limits.Fastest((WAY,), (WAY,))
+
+
+@pytest.mark.parametrize("shape", TINY, ids=lambda shape: shape.name)
+@pytest.mark.parametrize("peer", list(peers()), ids=lambda peer: peer.name)
+def test_what_every_tool_saves_comes_back_equal(peer: Peer, shape: Shape, tmp_path: Path) -> None:
+    state = peer.state(shape.arrays())
+    peer.save(state, tmp_path / "state")
+    for load in peer.loads:
+        loaded = load.load(tmp_path / "state", state)
+        assert equal(loaded, state), load.name
+        assert touch(loaded) == touch(state)
+
+
+def test_a_state_that_differs_by_one_bit_is_not_equal() -> None:
+    state, other = TINY[0].arrays(), TINY[0].arrays()
+    assert equal(state, other)
+    other["norm.bias"][-1] = np.nextafter(other["norm.bias"][-1], np.float32(2))
+    assert not equal(state, other)
+    assert not equal(state, {name: state[name] for name in list(state)[1:]})
+
+
+@pytest.mark.parametrize(("shape", "count"), [(TENSORS, 200), (MANY, 20_000), (ONE, 1)])
+def test_the_states_are_as_large_as_their_titles_say(shape: Shape, count: int) -> None:
+    axes = [axes for _, axes in SHAPES[shape.name](shape)]
+    assert sum(4 * int(np.prod(each)) for each in axes) == pytest.approx(shape.size, rel=0.05)
+    assert len(axes) == pytest.approx(count, rel=0.1)
+
+
+def test_every_large_table_has_a_row_for_every_tool_and_the_limit(tmp_path: Path) -> None:
+    everyone = list(peers())
+    tables = large.run(TINY[0], tmp_path, WAYS, 2, everyone)
+    assert [table.name for table in tables] == ["tensors-save", "tensors-cold", "tensors-warm"]
+    saved = [row.what for row in tables[0].rows]
+    loaded = [load.name for peer in everyone for load in peer.loads]
+    assert saved == [large.SAVE_LIMIT, *(peer.name for peer in everyone)]
+    assert [row.what for row in tables[1].rows] == [large.READ_LIMIT, *loaded]
+    assert [row.what for row in tables[2].rows] == [large.HASH_LIMIT, large.HASH_MORE, *loaded]
+    assert all(len(row.seconds) == 2 for table in tables for row in table.rows)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_small_models_and_processes_are_measured_and_reported(tmp_path: Path) -> None:
+    tables = [*models.run(tmp_path, 1, 120), *startup.run(tmp_path, 1)]
+    assert list(tmp_path.iterdir()) == []
+    for table in tables:
+        assert all(row.seconds for row in table.rows), table.name
+    state = large.run(TINY[0], tmp_path, WAYS, 1, list(peers())[:4])
+    peaks = [memory.Peak("Saver (NumPy)", 1000, 32 << 20)]
+    report = Report([*state, *tables], peaks, {"date": "today"}, "1")
+    report.save(tmp_path / "results")
+    text = (tmp_path / "results" / "RESULTS.md").read_text(encoding="utf-8")
+    assert all(table.title in text for table in report.tables)
+    assert "memory of a save" in text
+    for picture in ("tensors.png", "models.png", "startup.png"):
+        assert picture in text
+        assert (tmp_path / "results" / picture).read_bytes().startswith(b"\x89PNG")
+    assert len(json.loads(report.json())["tables"]) == len(report.tables)
+
+
+def test_the_memory_of_a_save_is_measured_in_a_process_of_its_own(tmp_path: Path) -> None:
+    found = memory.measure("joblib", tmp_path, 500)
+    assert found is not None
+    state, growth = found
+    assert state == size_of(TENSORS.smaller(500).arrays())
+    assert 0 <= growth < 1 << 30
+
+
+def test_a_file_is_cold_or_warm_as_asked(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(bytes(8 << 20))
+    make_cold(path)
+    assert resident(path) < 0.01
+    make_warm(path)
+    assert resident(path) == 1
+
+
+def test_raw_writes_and_reads_move_every_byte(tmp_path: Path) -> None:
+    size = 3 * limits.MIB + 100
+    for way in (WAY, limits.Way(False, 1, 4 * limits.MIB)):
+        assert limits.raw_write(tmp_path / "raw", size, way) > 0
+        assert (tmp_path / "raw").stat().st_size == -(-size // 4096) * 4096
+        assert np.count_nonzero(np.fromfile(tmp_path / "raw", np.uint8)) > 0.9 * size
+        assert limits.raw_read(tmp_path / "raw", size, way) > 0
+    assert limits.hashing(40 * limits.MIB, 2) > 0
+
+
+def _table() -> Table:
+    rows = (
+        Row("limit", (1.0, 2.0, 1.0)),
+        Row("Saver (NumPy)", (1.25, 2.5, 5.0), (2.0, 4.0, 6.0)),
+        Row("other", (0.5, 0.5, 0.5), (4.0, 8.0, 3.0), lazy=True),
+        Row("none", (), note="not supported"),
+    )
+    return Table("t", "Title", "About.", rows, "other", "limit", 10**9)
+
+
+def test_ratios_are_taken_within_a_round_and_their_median_shown() -> None:
+    table = _table()
+    assert table.of_limit("Saver (NumPy)") == pytest.approx(0.8)
+    assert table.faster("Saver (NumPy)", "other") == pytest.approx(2.0)
+    assert table.of_limit("other") == pytest.approx(0.25), "a lazy load counts once all was read"
+    assert table.gigabytes("other") == pytest.approx(0.25)
+
+
+def test_a_table_shows_every_row_in_equal_columns() -> None:
+    table = _table()
+    for text in (plain(table), markdown(table)):
+        assert all(row.what in text for row in table.rows)
+        assert "not supported" in text
+    lines = [line for line in markdown(table).splitlines() if line.startswith("|")]
+    assert len({line.count("|") for line in lines}) == 1
+
+
+def test_goals_say_by_how_much_they_are_missed() -> None:
+    rows = (Row("Saver", (0.002,)), Row("joblib", (0.001,)), Row("skops", (0.02,)))
+    table = Table("forest of 100 trees-dump", "", "", rows, "joblib", unit="ms")
+    found = {goal: verdict for goal, _, _, verdict in verdicts([table], [])}
+    assert found == {
+        "forest of 100 trees: dump, against joblib": "short by 50%",
+        "forest of 100 trees: dump, against skops": "pass",
+    }
