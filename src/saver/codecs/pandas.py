@@ -194,8 +194,8 @@ def _blocks(frame: Any) -> Iterator[tuple[Any, Any]]:
             continue
         if isinstance(values, np.ndarray) and values.dtype.kind != "O":
             yield values, places
-        elif values.ndim == 2 and getattr(values, "tz", None) is None and not isinstance(values, np.ndarray):
-            yield values._ndarray, places
+        elif values.ndim == 2 and values.dtype.kind in "mM" and isinstance(values.dtype, np.dtype):
+            yield values._ndarray, places  # dates and durations without a time zone
         elif values.ndim == 2:
             for row in range(len(places)):
                 yield values[row], places[row : row + 1]
