@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 # Tests run in one process for each processor; threads within them would only wait for each other.
@@ -14,12 +13,12 @@ import pytest
 import saver
 
 
-@pytest.fixture
-def roundtrip(tmp_path: Path) -> Callable[..., Any]:
+@pytest.fixture(scope="session")
+def roundtrip(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
     """Saves an object to a file and loads it again."""
+    path = tmp_path_factory.mktemp("roundtrip") / "roundtrip.saver"
 
     def run(obj: Any, **options: Any) -> Any:
-        path = tmp_path / "roundtrip.saver"
         saver.dump(obj, path)
         return saver.load(path, **options)
 

@@ -32,17 +32,6 @@ from equality import assert_same
 Roundtrip = Callable[..., Any]
 
 
-@pytest.fixture(scope="module")
-def again(tmp_path_factory: pytest.TempPathFactory) -> Roundtrip:
-    path = tmp_path_factory.mktemp("values") / "v.saver"
-
-    def run(obj: Any, **options: Any) -> Any:
-        saver.dump(obj, path)
-        return saver.load(path, **options)
-
-    return run
-
-
 offsets = st.timedeltas(timedelta(hours=-23), timedelta(hours=23)).map(timezone)
 scalars = st.one_of(
     st.none(),
@@ -91,8 +80,8 @@ values = st.recursive(
 
 @settings(deadline=None, max_examples=300)
 @given(values)
-def test_any_value_comes_back(again: Roundtrip, value: Any) -> None:
-    assert_same(value, again(value))
+def test_any_value_comes_back(roundtrip: Roundtrip, value: Any) -> None:
+    assert_same(value, roundtrip(value))
 
 
 @settings(deadline=None)
@@ -113,11 +102,11 @@ def test_equal_sets_give_equal_bytes(tmp_path_factory: Any, items: set[Any], shu
     | st.lists(st.booleans(), min_size=60, max_size=200)
     | st.lists(st.text(), min_size=60, max_size=100)
 )
-def test_long_runs_are_tensors_and_come_back(again: Roundtrip, run: list[Any]) -> None:
-    assert_same(run, again(run))
-    assert_same(tuple(run), again(tuple(run)))
+def test_long_runs_are_tensors_and_come_back(roundtrip: Roundtrip, run: list[Any]) -> None:
+    assert_same(run, roundtrip(run))
+    assert_same(tuple(run), roundtrip(tuple(run)))
     keyed = dict(zip(map(str, range(len(run))), run, strict=True))
-    assert_same(keyed, again(keyed))
+    assert_same(keyed, roundtrip(keyed))
 
 
 def test_a_vocabulary_is_a_few_tensors(tmp_path: Path) -> None:
@@ -130,37 +119,37 @@ def test_a_vocabulary_is_a_few_tensors(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "bits", ["7ff8000000000001", "fff8000000000000", "7ff0000000000000", "8000000000000000"]
 )
-def test_nan_payloads_infinities_and_signed_zeros_keep_their_bits(again: Roundtrip, bits: str) -> None:
+def test_nan_payloads_infinities_and_signed_zeros_keep_their_bits(roundtrip: Roundtrip, bits: str) -> None:
     (number,) = struct.unpack(">d", bytes.fromhex(bits))
-    assert struct.pack(">d", again(number)).hex() == bits
-    assert struct.pack(">d", again(complex(0.0, number)).imag).hex() == bits
+    assert struct.pack(">d", roundtrip(number)).hex() == bits
+    assert struct.pack(">d", roundtrip(complex(0.0, number)).imag).hex() == bits
 
 
-def test_shared_objects_are_shared_again(again: Roundtrip) -> None:
+def test_shared_objects_are_shared_again(roundtrip: Roundtrip) -> None:
     shared = [1, 2]
-    loaded = again({"a": shared, "b": (shared, {"deep": shared})})
+    loaded = roundtrip({"a": shared, "b": (shared, {"deep": shared})})
     assert loaded["a"] is loaded["b"][0] is loaded["b"][1]["deep"]
 
 
-def test_shared_tuples_do_not_grow_without_bound(again: Roundtrip) -> None:
+def test_shared_tuples_do_not_grow_without_bound(roundtrip: Roundtrip) -> None:
     pair: Any = (1,)
     for _ in range(60):
         pair = (pair, pair)
-    assert again(pair)[0][1] is again(pair)[0][1] or again(pair)[0][0] is not None
+    assert roundtrip(pair)[0][1] is roundtrip(pair)[0][1] or roundtrip(pair)[0][0] is not None
 
 
-def test_cycles_come_back(again: Roundtrip) -> None:
+def test_cycles_come_back(roundtrip: Roundtrip) -> None:
     ring: list[Any] = [1]
     ring.append(ring)
-    loaded = again(ring)
+    loaded = roundtrip(ring)
     assert loaded[1] is loaded
     table: dict[str, Any] = {"x" * 3: 1}
     table["self"] = [table]
-    for loaded in (again([table])[0], again(table)):
+    for loaded in (roundtrip([table])[0], roundtrip(table)):
         assert loaded["self"][0] is loaded
     bent: Any = ([],)
     bent[0].append(bent)
-    loaded = again(bent)
+    loaded = roundtrip(bent)
     assert loaded[0][0] is loaded
 
 
@@ -185,11 +174,11 @@ def test_objects_too_deep_are_an_error_with_a_way_out(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_reasonable_depth_is_fine(again: Roundtrip) -> None:
+def test_reasonable_depth_is_fine(roundtrip: Roundtrip) -> None:
     deep: Any = 1
     for level in range(140):
         deep = {"a": deep} if level % 2 else [deep]
-    assert again(deep) == deep
+    assert roundtrip(deep) == deep
 
 
 class Color(enum.Enum):
@@ -243,26 +232,26 @@ TRUST = [f"{__name__}.*"]
     ],
     ids=repr,
 )
-def test_classes_of_your_own_come_back_with_trust(again: Roundtrip, value: Any) -> None:
+def test_classes_of_your_own_come_back_with_trust(roundtrip: Roundtrip, value: Any) -> None:
     with pytest.raises(saver.Untrusted, match=r'trust=\["'):
-        again(value)
-    assert_same(value, again(value, trust=TRUST))
+        roundtrip(value)
+    assert_same(value, roundtrip(value, trust=TRUST))
 
 
-def test_a_dataclass_can_be_in_a_cycle(again: Roundtrip) -> None:
+def test_a_dataclass_can_be_in_a_cycle(roundtrip: Roundtrip) -> None:
     config = Config(0.5)
     config.parent = [config]
-    loaded = again(config, trust=TRUST)
+    loaded = roundtrip(config, trust=TRUST)
     assert loaded.parent[0] is loaded
     assert loaded.rate == 0.5
 
 
-def test_post_init_does_not_run_when_loading(again: Roundtrip, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_post_init_does_not_run_when_loading(roundtrip: Roundtrip, monkeypatch: pytest.MonkeyPatch) -> None:
     config = Config(0.5)
     monkeypatch.setattr(Config, "__init__", lambda self, *a: pytest.fail("ran"))
     monkeypatch.setattr(Config, "__post_init__", lambda self: pytest.fail("ran"), raising=False)
     monkeypatch.setattr(Config, "__setstate__", lambda self, state: pytest.fail("ran"), raising=False)
-    assert again(config, trust=TRUST).rate == 0.5
+    assert roundtrip(config, trust=TRUST).rate == 0.5
 
 
 class Plain:
@@ -273,11 +262,11 @@ class Plain:
         self.slow = [2]
 
 
-def test_a_registered_class_is_saved_by_its_attributes(again: Roundtrip) -> None:
+def test_a_registered_class_is_saved_by_its_attributes(roundtrip: Roundtrip) -> None:
     with pytest.raises(saver.CannotSave, match=r"saver\.register\(Plain\)"):
-        again([Plain()])
+        roundtrip([Plain()])
     saver.register(Plain)
-    loaded = again(Plain())
+    loaded = roundtrip(Plain())
     assert (loaded.fast, loaded.slow) == (1, [2])
 
 
@@ -342,25 +331,25 @@ def test_a_class_with_state_in_c_cannot_be_registered() -> None:
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_the_corners_come_back(again: Roundtrip, value: Any) -> None:
-    assert_same(value, again(value))
-    assert_same([value], again([value]))
+def test_the_corners_come_back(roundtrip: Roundtrip, value: Any) -> None:
+    assert_same(value, roundtrip(value))
+    assert_same([value], roundtrip([value]))
 
 
 @pytest.mark.parametrize("function", [math.sqrt, operator.add, len, sorted, max, math.comb])
-def test_functions_that_only_compute_are_kept_by_name(again: Roundtrip, function: Any) -> None:
-    assert again([function])[0] is function
+def test_functions_that_only_compute_are_kept_by_name(roundtrip: Roundtrip, function: Any) -> None:
+    assert roundtrip([function])[0] is function
 
 
-def test_partials_of_such_functions_are_kept(again: Roundtrip) -> None:
-    loaded = again(functools.partial(math.pow, 2.0))
+def test_partials_of_such_functions_are_kept(roundtrip: Roundtrip) -> None:
+    loaded = roundtrip(functools.partial(math.pow, 2.0))
     assert loaded(10) == 1024
 
 
-def test_random_generators_go_on(again: Roundtrip) -> None:
+def test_random_generators_go_on(roundtrip: Roundtrip) -> None:
     generator = random.Random(7)
     generator.gauss(0, 1)
-    loaded = again(generator)
+    loaded = roundtrip(generator)
     assert [generator.gauss(0, 1) for _ in range(5)] == [loaded.gauss(0, 1) for _ in range(5)]
 
 

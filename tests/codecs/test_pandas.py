@@ -29,17 +29,6 @@ import saver
 Roundtrip = Callable[..., Any]
 
 
-@pytest.fixture(scope="module")
-def again(tmp_path_factory: pytest.TempPathFactory) -> Roundtrip:
-    path = tmp_path_factory.mktemp("frames") / "f.saver"
-
-    def run(obj: Any) -> Any:
-        saver.dump([obj], path)
-        return saver.load(path)[0]
-
-    return run
-
-
 ROWS = 7
 DATES = pd.date_range("2024-03-30", periods=ROWS, freq="6h")
 
@@ -100,32 +89,32 @@ COLUMNS = columns()
 
 
 @pytest.mark.parametrize("name", COLUMNS)
-def test_a_series_of_every_dtype_comes_back(again: Roundtrip, name: str) -> None:
+def test_a_series_of_every_dtype_comes_back(roundtrip: Roundtrip, name: str) -> None:
     series = COLUMNS[name].rename(("deep", name))
-    loaded = again(series)
+    loaded = roundtrip(series)
     assert_series_equal(series, loaded, check_exact=True, check_freq=True)
     assert loaded.dtype == series.dtype
-    assert_series_equal(series[2:5], again(series[2:5]), check_exact=True)
-    assert_series_equal(series[:0], again(series[:0]), check_exact=True)
+    assert_series_equal(series[2:5], roundtrip(series[2:5]), check_exact=True)
+    assert_series_equal(series[:0], roundtrip(series[:0]), check_exact=True)
     if series.dtype.kind == "f" and isinstance(series.dtype, np.dtype):
         assert series.to_numpy().tobytes() == loaded.to_numpy().tobytes()
 
 
 @pytest.mark.parametrize("name", COLUMNS)
-def test_the_arrays_and_dtypes_themselves_are_values(again: Roundtrip, name: str) -> None:
+def test_the_arrays_and_dtypes_themselves_are_values(roundtrip: Roundtrip, name: str) -> None:
     array = COLUMNS[name].array
-    loaded = again(array)
+    loaded = roundtrip(array)
     assert type(loaded) is type(array)
     if isinstance(array, pd.api.extensions.ExtensionArray):
         assert_extension_array_equal(array, loaded, check_exact=True)
-    assert again(COLUMNS[name].dtype) == COLUMNS[name].dtype
+    assert roundtrip(COLUMNS[name].dtype) == COLUMNS[name].dtype
 
 
-def test_a_frame_of_every_dtype_comes_back(again: Roundtrip) -> None:
+def test_a_frame_of_every_dtype_comes_back(roundtrip: Roundtrip) -> None:
     frame = pd.DataFrame(COLUMNS)
     frame.index = DATES.rename("when")
     frame.attrs = {"source": "made"}
-    loaded = again(frame)
+    loaded = roundtrip(frame)
     assert_frame_equal(frame, loaded, check_exact=True, check_freq=True)
     assert loaded.attrs == frame.attrs
     assert loaded.index.freq == frame.index.freq
@@ -141,10 +130,10 @@ def test_a_frame_of_every_dtype_comes_back(again: Roundtrip) -> None:
         max_size=6,
     ),
 )
-def test_labels_may_be_anything_and_twice(again: Roundtrip, chosen: list[str], labels: list[Any]) -> None:
+def test_labels_may_be_anything_and_twice(roundtrip: Roundtrip, chosen: list[str], labels: list[Any]) -> None:
     frame = pd.concat([COLUMNS[name] for name in chosen], axis=1) if chosen else pd.DataFrame(index=range(3))
     frame.columns = pd.Index(labels[: len(chosen)], dtype=object, tupleize_cols=False)
-    assert_frame_equal(frame, again(frame), check_exact=True)
+    assert_frame_equal(frame, roundtrip(frame), check_exact=True)
 
 
 INDEXES = {
@@ -168,13 +157,13 @@ INDEXES = {
 
 
 @pytest.mark.parametrize("name", INDEXES)
-def test_every_index_comes_back(again: Roundtrip, name: str) -> None:
+def test_every_index_comes_back(roundtrip: Roundtrip, name: str) -> None:
     index = INDEXES[name]
-    loaded = again(index)
+    loaded = roundtrip(index)
     assert_index_equal(index, loaded, exact=True, check_exact=True)
     assert getattr(loaded, "freq", None) == getattr(index, "freq", None)
     wide = pd.DataFrame(np.ones((2, len(index))), columns=index)
-    assert_frame_equal(wide, again(wide), check_exact=True)
+    assert_frame_equal(wide, roundtrip(wide), check_exact=True)
 
 
 @pytest.mark.parametrize(
@@ -194,8 +183,8 @@ def test_every_index_comes_back(again: Roundtrip, name: str) -> None:
     ],
     ids=repr,
 )
-def test_scalars_come_back(again: Roundtrip, scalar: Any) -> None:
-    loaded = again(scalar)
+def test_scalars_come_back(roundtrip: Roundtrip, scalar: Any) -> None:
+    loaded = roundtrip(scalar)
     assert type(loaded) is type(scalar)
     assert loaded is scalar or loaded == scalar
     assert getattr(loaded, "unit", None) == getattr(scalar, "unit", None)
@@ -209,9 +198,9 @@ def test_a_wide_frame_is_a_few_tensors(tmp_path: Path) -> None:
     assert_frame_equal(frame, saver.load(tmp_path / "wide"), check_exact=True)
 
 
-def test_flags_are_kept(again: Roundtrip) -> None:
+def test_flags_are_kept(roundtrip: Roundtrip) -> None:
     frame = pd.DataFrame({"a": [1]}).set_flags(allows_duplicate_labels=False)
-    assert not again(frame).flags.allows_duplicate_labels
+    assert not roundtrip(frame).flags.allows_duplicate_labels
 
 
 def test_codes_beyond_the_categories_are_refused(tmp_path: Path) -> None:
