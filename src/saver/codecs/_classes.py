@@ -84,6 +84,8 @@ class ClassCodec(Codec):
 
 
 class EnumCodec(Codec):
+    """Members by name; combined flags, which have none, by value."""
+
     name = "enum"
 
     def accepts(self, cls: type) -> bool:
@@ -108,6 +110,8 @@ class EnumCodec(Codec):
 
 
 class NamedTupleCodec(Codec):
+    """Named tuples, made without calling `__new__` of the class."""
+
     name = "namedtuple"
 
     def accepts(self, cls: type) -> bool:
@@ -176,6 +180,8 @@ def _has_plain_dict(cls: type) -> bool:
 
 
 class DataclassCodec(Codec):
+    """Dataclasses by their attributes; neither `__init__` nor `__post_init__` runs."""
+
     name = "dataclass"
     early = True
 

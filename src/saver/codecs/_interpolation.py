@@ -52,6 +52,8 @@ def _check_spline(t: Any, c: Any, k: Any, extrapolate: Any, axis: Any) -> None:
 
 
 class SplineCodec(Codec):
+    """`BSpline`, made again by the constructor that checks its knots."""
+
     name = "scipy.BSpline"
 
     def accepts(self, cls: type) -> bool:

@@ -219,6 +219,8 @@ class SubclassCodec(Codec):
 
 
 class MaskedCodec(Codec):
+    """Masked arrays: data, mask or `nomask`, fill value, and whether the mask is hard."""
+
     name = "numpy.masked"
     types = (np.ma.MaskedArray,)
 
@@ -248,6 +250,8 @@ class MaskedCodec(Codec):
 
 
 class MaskedConstantCodec(Codec):
+    """The single value `np.ma.masked`."""
+
     name = "numpy.masked_constant"
     types = (type(np.ma.masked),)
     shared = False

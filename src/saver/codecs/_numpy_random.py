@@ -27,6 +27,8 @@ def _is_seed(value: Any) -> bool:
 
 
 class SeedSequenceCodec(Codec):
+    """Seeds and how many children they have spawned."""
+
     name = "numpy.SeedSequence"
     types = (np.random.SeedSequence,)
 
@@ -74,6 +76,8 @@ class BitGeneratorCodec(Codec):
 
 
 class GeneratorCodec(Codec):
+    """A generator is its bit generator, which others may share."""
+
     name = "numpy.Generator"
     types = (np.random.Generator,)
 

@@ -118,6 +118,8 @@ _DTYPES: dict[str, Any] = {
 
 
 class CategoricalCodec(Codec):
+    """Codes and categories; every code is -1 or that of a category."""
+
     name = "pandas.Categorical"
     types = (pd.Categorical,)
 
@@ -158,6 +160,8 @@ class DatetimeCodec(Codec):
 
 
 class PeriodCodec(Codec):
+    """Periods: ordinals and a frequency."""
+
     name = "pandas.period"
     types = (pd.arrays.PeriodArray,)
 
@@ -172,6 +176,8 @@ class PeriodCodec(Codec):
 
 
 class IntervalCodec(Codec):
+    """Intervals: both ends, and which of them belong to it."""
+
     name = "pandas.interval"
     types = (pd.arrays.IntervalArray,)
 
@@ -212,6 +218,8 @@ class MaskedCodec(Codec):
 
 
 class NumpyArrayCodec(Codec):
+    """A NumPy array as pandas wraps it."""
+
     name = "pandas.numpy"
     types = (pd.arrays.NumpyExtensionArray,)
 

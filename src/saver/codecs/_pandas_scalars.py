@@ -62,6 +62,8 @@ class TimestampCodec(Codec):
 
 
 class TimedeltaCodec(Codec):
+    """A duration in its own unit."""
+
     name = "pandas.Timedelta"
     types = (pd.Timedelta,)
 
@@ -74,6 +76,8 @@ class TimedeltaCodec(Codec):
 
 
 class PeriodCodec(Codec):
+    """A period: ordinal and frequency."""
+
     name = "pandas.Period"
     types = (pd.Period,)
 
@@ -89,6 +93,8 @@ class PeriodCodec(Codec):
 
 
 class IntervalCodec(Codec):
+    """An interval: both ends, and which of them belong to it."""
+
     name = "pandas.Interval"
     types = (pd.Interval,)
 

@@ -30,6 +30,8 @@ _MAX_LEVELS = 60
 
 
 class DistanceCodec(Codec):
+    """Compiled distances: a class and its parameters."""
+
     name = "sklearn.distance"
     names = frozenset(_DISTANCES.values())
 
@@ -76,6 +78,8 @@ def _check_array(value: Any, dtype: Any, ndim: int) -> None:
 
 
 class NeighborTreeCodec(Codec):
+    """KD trees and ball trees, whole, so that queries need no building."""
+
     name = "sklearn.neighbors"
     names = frozenset(_TREES.values())
 

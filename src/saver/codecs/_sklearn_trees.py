@@ -214,6 +214,7 @@ class TreeCodec(BatchCodec):
 
 
 def columns_of(table: NDArray[Any], count: int) -> list[NDArray[Any]]:
+    """The `count` columns of a table; ValueError when it has another number."""
     if table.shape[1] != count:
         raise ValueError(f"a table with {table.shape[1]} columns, expected {count}")
     return [table[:, i] for i in range(count)]

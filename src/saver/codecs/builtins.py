@@ -69,6 +69,8 @@ class FloatCodec(Codec):
 
 
 class ComplexCodec(Codec):
+    """Two floats, each to the bit."""
+
     name = "complex"
     types = (complex,)
     shared = False
@@ -102,6 +104,8 @@ class StrCodec(Codec):
 
 
 class BytesCodec(Codec):
+    """Few bytes as base64 text, many as a tensor."""
+
     name = "bytes"
     types: tuple[type, ...] = (bytes,)
 
@@ -113,6 +117,8 @@ class BytesCodec(Codec):
 
 
 class BytearrayCodec(BytesCodec):
+    """As bytes."""
+
     name = "bytearray"
     types: tuple[type, ...] = (bytearray,)
 
@@ -121,6 +127,8 @@ class BytearrayCodec(BytesCodec):
 
 
 class ListCodec(Codec):
+    """Lists; long ones of one kind are columns."""
+
     name = "list"
     types = (list,)
     early = True
@@ -136,6 +144,8 @@ class ListCodec(Codec):
 
 
 class TupleCodec(Codec):
+    """Tuples; long ones of one kind are columns."""
+
     name = "tuple"
     types = (tuple,)
 
@@ -188,6 +198,8 @@ def fill_items(state: Any, decoder: Decoder, target: Any) -> None:
 
 
 class DictCodec(Codec):
+    """Dicts in their order, which is part of the value."""
+
     name = "dict"
     types = (dict,)
     early = True
@@ -238,12 +250,16 @@ class SetCodec(Codec):
 
 
 class FrozensetCodec(SetCodec):
+    """As sets."""
+
     name = "frozenset"
     types: tuple[type, ...] = (frozenset,)
     make = frozenset
 
 
 class RangeCodec(Codec):
+    """Start, stop and step, of any size."""
+
     name = "range"
     types = (range,)
 
@@ -256,6 +272,8 @@ class RangeCodec(Codec):
 
 
 class SliceCodec(Codec):
+    """Start, stop and step, of any kind."""
+
     name = "slice"
     types = (slice,)
     shared = False
@@ -269,6 +287,8 @@ class SliceCodec(Codec):
 
 
 class SingletonCodec(Codec):
+    """`Ellipsis` and `NotImplemented`."""
+
     name = "singleton"
     types = (type(Ellipsis), type(NotImplemented))
     shared = False

@@ -78,6 +78,8 @@ def _exactly(kind: type, value: Any) -> Any:
 
 
 class DtypeCodec(Codec):
+    """Dtypes as values."""
+
     name = "numpy.dtype"
     shared = False
 

@@ -68,6 +68,8 @@ class IndexCodec(Codec):
 
 
 class RangeIndexCodec(Codec):
+    """Start, stop and step."""
+
     name = "pandas.RangeIndex"
     types = (pd.RangeIndex,)
 
@@ -83,6 +85,8 @@ class RangeIndexCodec(Codec):
 
 
 class MultiIndexCodec(Codec):
+    """Levels, and for every row a code in each of them."""
+
     name = "pandas.MultiIndex"
     types = (pd.MultiIndex,)
 
@@ -130,6 +134,8 @@ def _index(value: Any) -> Any:
 
 
 class SeriesCodec(Codec):
+    """Values, index, name, attributes and flags."""
+
     name = "pandas.Series"
     types = (pd.Series,)
 

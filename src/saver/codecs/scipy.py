@@ -55,6 +55,8 @@ class OptimizeResultCodec(_NamedCodec):
 
 
 class BoundsCodec(_NamedCodec):
+    """Bounds of an optimiser's variables."""
+
     name = "scipy.Bounds"
     package = "optimize"
     qualnames = ("Bounds",)
@@ -146,6 +148,8 @@ def _same_tree(one: Any, other: Any) -> bool:
 
 
 class RotationCodec(_NamedCodec):
+    """Rotations as quaternions, to the bit."""
+
     name = "scipy.Rotation"
     package = "spatial.transform"
     qualnames = ("Rotation",)

@@ -77,6 +77,8 @@ class ObjectCodec(Codec):
 
 
 class EstimatorCodec(ObjectCodec):
+    """Estimators by their attributes, checked as a whole for what compiled code takes for granted."""
+
     name = "sklearn.estimator"
 
     def accepts(self, cls: type) -> bool:
@@ -87,6 +89,8 @@ class EstimatorCodec(ObjectCodec):
 
 
 class BunchCodec(Codec):
+    """`Bunch`, a dict that shows its items as attributes."""
+
     name = "sklearn.bunch"
     types = (Bunch,)
     early = True

@@ -44,6 +44,8 @@ class OrderedDictCodec(Codec):
 
 
 class CounterCodec(Codec):
+    """Counts in their order."""
+
     name = "stdlib.Counter"
     types = (Counter,)
     early = True
@@ -58,6 +60,8 @@ class CounterCodec(Codec):
 
 
 class DefaultDictCodec(Codec):
+    """Items, and the factory if it has a data form."""
+
     name = "stdlib.defaultdict"
     types = (defaultdict,)
     early = True
@@ -74,6 +78,8 @@ class DefaultDictCodec(Codec):
 
 
 class DequeCodec(Codec):
+    """Items, and the greatest length."""
+
     name = "stdlib.deque"
     types = (deque,)
 
@@ -88,6 +94,8 @@ class DequeCodec(Codec):
 
 
 class NamespaceCodec(Codec):
+    """`SimpleNamespace` by its attributes."""
+
     name = "stdlib.SimpleNamespace"
     types = (SimpleNamespace,)
     early = True
@@ -119,6 +127,8 @@ class PartialCodec(Codec):
 
 
 class DecimalCodec(Codec):
+    """Decimals as text, which keeps exponent, sign and payload."""
+
     name = "stdlib.Decimal"
     types = (Decimal,)
 
@@ -134,6 +144,8 @@ _FRACTION_BITS = 1 << 16
 
 
 class FractionCodec(Codec):
+    """Numerator and denominator."""
+
     name = "stdlib.Fraction"
     types = (Fraction,)
 
@@ -152,6 +164,8 @@ class FractionCodec(Codec):
 
 
 class UUIDCodec(Codec):
+    """32 hexadecimal digits."""
+
     name = "stdlib.UUID"
     types = (UUID,)
 
@@ -183,6 +197,8 @@ class PathCodec(Codec):
 
 
 class DateCodec(Codec):
+    """ISO 8601."""
+
     name = "stdlib.date"
     types = (date,)
 
@@ -194,6 +210,8 @@ class DateCodec(Codec):
 
 
 class DateTimeCodec(Codec):
+    """ISO 8601, time zone and fold."""
+
     name = "stdlib.datetime"
     types = (datetime,)
 
@@ -206,6 +224,8 @@ class DateTimeCodec(Codec):
 
 
 class TimeCodec(Codec):
+    """ISO 8601, time zone and fold."""
+
     name = "stdlib.time"
     types = (time,)
 
@@ -218,6 +238,8 @@ class TimeCodec(Codec):
 
 
 class TimedeltaCodec(Codec):
+    """Days, seconds and microseconds."""
+
     name = "stdlib.timedelta"
     types = (timedelta,)
 
@@ -230,6 +252,8 @@ class TimedeltaCodec(Codec):
 
 
 class TimezoneCodec(Codec):
+    """A fixed offset, and its name if it has one."""
+
     name = "stdlib.timezone"
     types = (timezone,)
 
@@ -243,6 +267,8 @@ class TimezoneCodec(Codec):
 
 
 class ZoneInfoCodec(Codec):
+    """A time zone by its key, looked up in the tables of the machine."""
+
     name = "stdlib.ZoneInfo"
     types = (ZoneInfo,)
 
@@ -256,6 +282,8 @@ class ZoneInfoCodec(Codec):
 
 
 class ArrayCodec(Codec):
+    """`array.array`: type code, and the items little-endian."""
+
     name = "stdlib.array"
     types = (array.array,)
 

@@ -51,6 +51,8 @@ class DeviceCodec(Codec):
 
 
 class SizeCodec(Codec):
+    """`torch.Size`, a shape."""
+
     name = "torch.Size"
     types = (torch.Size,)
 

@@ -104,6 +104,7 @@ _OLD_PICKLE = re.compile(rb"c[\w.]+\n[\w.]+\n|\((lp|dp|[cid])|[]})]q\x00")
 
 
 def no_saver_file(first: bytes, path: str) -> Exception:
+    """The error for a file that begins with `first`: what it is, if that can be told."""
     if not first:
         return Damaged(f"{path} is empty; copy it again from where it came")
     if not any(first):
@@ -120,6 +121,7 @@ def no_saver_file(first: bytes, path: str) -> Exception:
 
 
 def parse_header(header: bytes, size: int, path: str) -> tuple[dict[str, str], dict[str, Entry], str]:
+    """Metadata, tensors and id of a header that matches its hash and tiles the file."""
     at = 8 + len(_PREFIX)
     if not header[8:].startswith(_PREFIX):
         if b'"saver.header"' in header:
