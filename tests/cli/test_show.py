@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import platform
 import re
 import subprocess
 import sys
@@ -85,7 +86,7 @@ def test_a_file_is_told_by_parts_tensors_and_environment(model):
     assert ["weights/a", "F32", "30", "x", "40", "4.8", "kB"] in lines
     assert ["weights/b", "I64", "200", "1.6", "kB"] in lines
     assert "rate=0.01, layers=(64, 10), name='small', seed=3" in result.output
-    assert ["python", sys.version.split()[0], f"({environment.platform.python_implementation()})"] in lines
+    assert ["python", sys.version.split()[0], f"({platform.python_implementation()})"] in lines
     assert f"numpy {np.__version__}, saver-ml {saver.__version__}" in result.output
     assert "$.settings.seed = 3" in result.output
     assert "it loads as it is" in result.output

@@ -5,7 +5,6 @@ from __future__ import annotations
 import mmap
 import os
 import stat
-import weakref
 from collections.abc import Iterable
 
 import numpy as np
@@ -26,13 +25,17 @@ class Pack:
         self.path = path
         # Kept open: the name may lead to another file when the bytes are verified.
         self._descriptor = _open(path)
-        weakref.finalize(self, os.close, self._descriptor)
         self.size = os.fstat(self._descriptor).st_size
         header = _read_header(self._descriptor, self.size, path)
         self.metadata, self.entries, self.id = parse_header(header, self.size, path)
         self._start = len(header)
         self._map = _map(self._descriptor, self.size)
         self.hash: str = self.metadata["saver.header"]
+
+    def __del__(self) -> None:
+        descriptor = self.__dict__.pop("_descriptor", None)  # not there when the file could not be opened
+        if descriptor is not None:
+            os.close(descriptor)
 
     def tensor(self, name: str) -> tuple[str, tuple[int, ...], NDArray[np.uint8]]:
         """safetensors dtype, shape, and the bytes, flat and writable. KeyError when there is none."""

@@ -98,6 +98,8 @@ class _Hashing:
         """Take the next bytes, of however many tensors."""
         at, end = 0, len(data)
         while at < end or self._next_is_empty():
+            if len(self._hashes) == len(self._entries):
+                raise AssertionError("more bytes than the tensors have")
             entry = self._entries[len(self._hashes)]
             length = entry.length
             if self._done == 0 and length <= end - at and length < BLOCKS_FROM:
