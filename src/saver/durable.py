@@ -162,7 +162,7 @@ class NewFile:
         advice = {
             errno.ENOSPC: f"it needs {self._size:,} bytes: free some, or choose another folder",
             errno.EDQUOT: f"it needs {self._size:,} bytes of your quota",
-            errno.ENOENT: f"create the folder {self._folder} first",
+            errno.ENOENT: f"create the folder {self._folder} first, or choose another one",
             errno.EACCES: f"you may not write to {self._folder}; choose another folder",
             errno.EPERM: f"you may not write to {self._folder}; choose another folder",
             errno.EROFS: "the file system is read-only; choose another folder",

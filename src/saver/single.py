@@ -20,7 +20,7 @@ from saver.pack import Entry, Pack, Progress, write_pack
 from saver.pack.layout import plan
 from saver.repo import manifest as manifests
 from saver.repo.manifest import Manifest, Part
-from saver.tree import Node, Ref, Tensor, Value, parse, to_json, walk
+from saver.tree import Node, Ref, Tensor, Value, parse, settle, to_json, walk
 
 SOLE = "model"
 """The name of the only part of what is not a mapping."""
@@ -158,14 +158,17 @@ class _Opened:
             raise Damaged(f"{path}: the manifest must have the single part {SOLE!r}")
         try:
             for name, part in self.manifest.parts.items():
-                self._parse(part, f"{path}: part {name!r}")
+                self._parse(name, part, f"{path}: part {name!r}")
         except RecursionError:
             raise Damaged(f"{path}: nested too deep; restore the file from a copy") from None
 
-    def _parse(self, part: Part, where: str) -> None:
-        part.tree = parse(part.tree, where, self.found)
+    def _parse(self, name: str, part: Part, where: str) -> None:
+        found: list[Node | Tensor | Ref] = []
+        part.tree = parse(part.tree, where, found)
         for batch, state in part.batches.items():
-            self.batches[batch] = parse(state, where, self.found)
+            self.batches[batch] = parse(state, where, found)
+        settle(found, name)
+        self.found += found
 
     def admit(self, trusted: Iterable[str]) -> None:
         """Raise unless the trees are sound and all they ask for is trusted. Imports nothing."""

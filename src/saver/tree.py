@@ -5,7 +5,7 @@ lists and string-keyed dicts that a node's state is made of. As JSON:
 
     Node    {"$": "numpy.array", "class": …, "v": 2, "id": 7, "state": …}
     Tensor  {"$tensor": "model/coef_"}
-    Ref     {"$ref": 7}                    the node with that id, once more
+    Ref     {"$ref": 7, "part": …}         the node with that id, once more
 
 A list or dict in a tree is structure that belongs to the node around it; the user's own lists and
 dicts are nodes, so that they can be shared and take part in cycles.
@@ -14,7 +14,7 @@ dicts are nodes, so that they can be shared and take part in cycles.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeAlias
 
 import msgspec
@@ -41,7 +41,7 @@ class Node(msgspec.Struct, omit_defaults=True, gc=False):
     codec: str = msgspec.field(name="$")
     cls: str | None = msgspec.field(name="class", default=None)
     version: int = msgspec.field(name="v", default=1)
-    id: int | None = None
+    id: int | str | None = None
     state: Any = None
 
 
@@ -51,10 +51,11 @@ class Tensor(msgspec.Struct, frozen=True, gc=False):
     name: str = msgspec.field(name="$tensor")
 
 
-class Ref(msgspec.Struct, frozen=True, gc=False):
-    """The node with this id, met again."""
+class Ref(msgspec.Struct, omit_defaults=True, gc=False):
+    """The node with this id, met again; `part` says in which part it is, if not in the same."""
 
-    id: int = msgspec.field(name="$ref")
+    id: int | str = msgspec.field(name="$ref")
+    part: str | None = None
 
 
 Scalar: TypeAlias = bool | int | float | str | None
@@ -202,10 +203,23 @@ def _parse_node(raw: dict[str, Any], where: str, found: list[Node | Tensor | Ref
 def _parse_leaf(
     raw: dict[str, Any], key: str, kind: type, make: Callable[..., Tensor | Ref], where: str
 ) -> Tensor | Ref:
-    value = raw[key]
-    if len(raw) != 1 or type(value) is not kind:
+    value, *rest = raw[key], *(raw[name] for name in raw if name != key)
+    far = make is Ref and list(raw) == [key, "part"] and type(raw["part"]) is str
+    if type(value) is not kind or (rest and not far):
         raise Damaged(f"{where}: a wrong {key} entry: {str(list(raw))[:120]}")
-    return make(value)
+    return make(value, *rest)
+
+
+def settle(found: Iterable[Node | Tensor | Ref], part: str) -> None:
+    """Make the ids in what was parsed of a part unique in the file: `model/7` for the 7 of `model`.
+
+    In the file they are numbered within each part, so that equal parts have equal trees.
+    """
+    for item in found:
+        if type(item) is Ref:
+            item.id = f"{item.part or part}/{item.id}"
+        elif type(item) is Node and item.id is not None:
+            item.id = f"{part}/{item.id}"
 
 
 def walk(value: Any) -> Iterator[Node | Tensor | Ref]:

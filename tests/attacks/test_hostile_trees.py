@@ -68,6 +68,8 @@ BROKEN = {
     "two nodes of one id": node("list", [node("list", [], id=1), node("list", [], id=1)]),
     "a reference to nothing": node("list", [{"$ref": 9}]),
     "a reference with more to it": node("list", [{"$ref": 1, "x": 1}]),
+    "a reference into no part": node("list", [node("list", [], id=1), {"$ref": 1, "part": "other"}]),
+    "a reference into a number": node("list", [node("list", [], id=1), {"$ref": 1, "part": 5}]),
     "a reference that is no number": node("list", [{"$ref": "1"}]),
     "a reference that is true": node("list", [node("list", [], id=1), {"$ref": True}]),
     "a reference to a float": node("list", [node("list", [], id=1), {"$ref": 1.0}]),

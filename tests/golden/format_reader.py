@@ -116,21 +116,25 @@ class Values:
         self.tensors, self.reader = reader.tensors, reader
         self.manifest = parse(reader.metadata["saver.manifest"])
         require(self.manifest["format"] == 1 and not self.manifest.get("requires"), "manifest")
-        self.nodes: dict[int, Any] = {}
-        self.built: dict[int, Any] = {}
-        for part in self.manifest["parts"].values():
-            self.find(part["tree"])
+        self.nodes: dict[tuple[str, int], Any] = {}
+        self.built: dict[tuple[str, int], Any] = {}
+        for name, part in self.manifest["parts"].items():
+            self.find(part["tree"], name)
 
-    def find(self, tree: Any) -> None:
+    def find(self, tree: Any, part: str) -> None:
+        """Ids are numbered within a part; from here on they are pairs of part and number."""
         if isinstance(tree, list):
             for item in tree:
-                self.find(item)
+                self.find(item, part)
         elif isinstance(tree, dict):
+            for item in tree.values():
+                self.find(item, part)
             if "$" in tree and "id" in tree:
+                tree["id"] = (part, tree["id"])
                 require(tree["id"] not in self.nodes, "an id stands twice")
                 self.nodes[tree["id"]] = tree
-            for item in tree.values():
-                self.find(item)
+            elif "$ref" in tree:
+                tree["$ref"] = (tree.get("part", part), tree["$ref"])
 
     def load(self) -> Any:
         found = {name: self.value(part["tree"]) for name, part in self.manifest["parts"].items()}
@@ -169,7 +173,7 @@ class Values:
             self.built[ident] = found
         return found
 
-    def keep(self, ident: int | None, found: Any) -> Any:
+    def keep(self, ident: tuple[str, int] | None, found: Any) -> Any:
         if ident is not None:
             self.built[ident] = found
         return found

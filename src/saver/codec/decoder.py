@@ -20,7 +20,7 @@ class _Pending:
 
     __slots__ = ("id",)
 
-    def __init__(self, ident: int) -> None:
+    def __init__(self, ident: int | str) -> None:
         self.id = ident
 
 
@@ -38,12 +38,12 @@ class Decoder:
         where: str = "$",
     ) -> None:
         self._where = where
-        self._targets: dict[int, Node] = {}
+        self._targets: dict[int | str, Node] = {}
         self._codecs: dict[str, Codec] = {}
         self._classes: dict[str, Any] = {}
-        self._built: dict[int, Any] = {}
-        self._open: set[int] = set()
-        self._waiting: dict[int, list[tuple[Any, Any]]] = {}
+        self._built: dict[int | str, Any] = {}
+        self._open: set[int | str] = set()
+        self._waiting: dict[int | str, list[tuple[Any, Any]]] = {}
         self._batches = batches
         self._built_batches: dict[str, Sequence[Any]] = {}
         self._tensors = tensors
@@ -119,7 +119,7 @@ class Decoder:
             raise ValueError(f"a node of {node.codec!r} needs a class")
         return self._classes[node.cls]
 
-    def _again(self, ident: int) -> Any:
+    def _again(self, ident: int | str) -> Any:
         if ident in self._built:
             return self._built[ident]
         node = self._targets.get(ident)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from math import isfinite
 from typing import Any, NoReturn
@@ -49,7 +50,8 @@ class Encoder:
         self._nodes: dict[int, Node] = {}
         self._alive: list[Any] = []
         self._open: dict[int, Codec] = {}
-        self._ids = 0
+        self._homes: dict[int, str] = {}
+        self._ids: Counter[str] = Counter()
         self._path: list[str | int] = []
         self._part = ""
         self._batch_items: dict[str, tuple[BatchCodec, list[Any]]] = {}
@@ -106,6 +108,7 @@ class Encoder:
         self._open[key] = codec
         if codec.shared:
             self._nodes[key] = node
+            self._homes[key] = self._part
             self._alive.append(obj)
         try:
             node.cls = codec.class_of(obj)
@@ -127,10 +130,11 @@ class Encoder:
                 f"a cycle leads through a {type(obj).__name__}, which cannot be built before what lies "
                 "within it; break the cycle, or put a list or dict in between"
             )
+        home = self._homes[id(obj)]
         if node.id is None:
-            self._ids += 1
-            node.id = self._ids
-        return Ref(node.id)
+            self._ids[home] += 1
+            node.id = self._ids[home]
+        return Ref(node.id, None if home == self._part else home)
 
     def has_met(self, obj: Any) -> bool:
         """Whether this very object was encoded as a node of its own."""

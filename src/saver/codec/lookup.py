@@ -69,7 +69,7 @@ def check(found: Iterable[Node | Tensor | Ref], names: Iterable[str], where: str
     nodes: list[Node] = []
     codecs: set[str] = set()
     tensors: set[str] = set()
-    refs: set[int] = set()
+    refs: set[int | str] = set()
     for item in found:
         if type(item) is Node:
             nodes.append(item)
@@ -86,6 +86,6 @@ def check(found: Iterable[Node | Tensor | Ref], names: Iterable[str], where: str
             )
     for name in sorted(tensors.difference(names)):
         raise Damaged(f"{where} refers to the tensor {name[:80]!r}, which is not in the pack")
-    for ident in sorted(refs.difference(node.id for node in nodes if node.id is not None)):
+    for ident in sorted(map(str, refs.difference(node.id for node in nodes if node.id is not None))):
         raise Damaged(f"{where} refers to node {ident}, which is not there")
     return nodes
