@@ -204,7 +204,7 @@ saver.dump({"a": 1}, target)
 print(saver.load(target), saver.describe(target).environment["git"])
 """
     target = str(tmp_path / "model.saver")
-    assert in_a_fresh_process(code, tmp_path, TARGET=target) == "{'a': 1} None"
+    assert in_a_fresh_process(code, tmp_path, TARGET=target, PYTHONSAFEPATH="1") == "{'a': 1} None"
 
 
 def test_python_and_platform_are_recorded(tmp_path):

@@ -10,6 +10,7 @@ import fractions
 import functools
 import pathlib
 import random
+import sys
 import types
 import uuid
 import warnings
@@ -64,7 +65,7 @@ def _stdlib() -> Any:
             functools.partial(np.add, 1, out=None),
             pathlib.PurePosixPath("a/b"),
             array.array("d", [1.0, 2.0]),
-            array.array("u", "ab"),
+            array.array("w" if sys.version_info >= (3, 13) else "u", "ab"),
             random.Random(1),
         ],
     }

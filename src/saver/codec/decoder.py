@@ -12,7 +12,10 @@ from saver import trust
 from saver.codec.contract import BatchCodec, Codec, Tensors
 from saver.codec.lookup import codec_named
 from saver.errors import Damaged, SaverError, Unsupported
-from saver.tree import NUMPY_DTYPE, Node, Ref, Tensor, Value
+from saver.tree import MAX_OBJECT_DEPTH, NUMPY_DTYPE, Node, Ref, Tensor, Value
+
+MAX_DECODED_DEPTH = 2 * MAX_OBJECT_DEPTH
+"""Twice what is ever written: a reference may lead deep into a part that has not been decoded."""
 
 
 class _Pending:
@@ -42,6 +45,7 @@ class Decoder:
         self._codecs: dict[str, Codec] = {}
         self._classes: dict[str, Any] = {}
         self._built: dict[int | str, Any] = {}
+        self._depth = 0
         self._open: set[int | str] = set()
         self._waiting: dict[int | str, list[tuple[Any, Any]]] = {}
         self._batches = batches
@@ -137,6 +141,9 @@ class Decoder:
             if ident in self._open:
                 raise Damaged(f"{self._where}: node {ident} contains itself")
             self._open.add(ident)
+        self._depth += 1
+        if self._depth > MAX_DECODED_DEPTH:
+            raise Damaged(f"{self._where}: objects lie too deep within each other")
         try:
             obj = self._codecs[node.codec].decode(node, self)
         except (SaverError, MemoryError, KeyboardInterrupt):
@@ -149,6 +156,7 @@ class Decoder:
                 + (f" ({trust.dotted(node.cls)})" if node.cls else "")
                 + f" is not what was saved: {type(error).__name__}: {error}"
             ) from error
+        self._depth -= 1
         if ident is not None:
             self._open.discard(ident)
             self._built[ident] = obj
