@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from collections import deque
 from decimal import Decimal
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,9 @@ def assert_same(a: Any, b: Any, path: str = "$", seen: dict[int, Any] | None = N
     """Fail, naming the path, unless `b` is what `a` was, to the bit."""
     seen = {} if seen is None else seen
     assert type(a) is type(b), f"{path}: {type(a)} became {type(b)}"
+    if isinstance(a, ModuleType):
+        assert a is b, path
+        return
     if id(a) in seen:
         assert seen[id(a)][1] is b, f"{path}: was shared, is not"
         return
