@@ -7,18 +7,22 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import large, limits, machine, memory, models, startup
+from benchmarks import large, limits, machine, memory, models, scale, startup, versions
 from benchmarks.peers import peers
 from benchmarks.report import Report
 from benchmarks.states import MANY, ONE, TENSORS
 from benchmarks.tables import Table, plain
 
 STATES = {shape.name: shape for shape in (TENSORS, MANY, ONE)}
-QUESTIONS = (*STATES, "memory", "models", "startup")
+QUESTIONS = (*STATES, "memory", "models", "startup", "versions", "scale")
 RESULTS = Path(__file__).parent / "results"
 
-_REPEAT = "rounds for the large states (5); 6 times as many for small models, 8 times for processes"
+_REPEAT = (
+    "rounds for the large states (5); 6 times as many for small models, 8 times for processes; versions and "
+    "scale have rounds of their own"
+)
 _FOLDER = "where scratch files go, 5 GB at a time, on the disk that is to be measured (default: here)"
+_OWN = f"versions {versions.ROUNDS}, scale {scale.ROUNDS}"
 
 
 def _arguments() -> argparse.Namespace:
@@ -42,7 +46,7 @@ def measure(
     questions: tuple[str, ...], folder: Path, repeat: int, factor: int, show: Callable[[str], object]
 ) -> Report:
     """Answer the questions with states `factor` times smaller than they should be; `show` each table."""
-    report = Report(rounds=f"{repeat} (small models {6 * repeat}, processes {8 * repeat})")
+    report = Report(rounds=f"{repeat} (small models {6 * repeat}, processes {8 * repeat}, {_OWN})")
 
     def add(tables: list[Table]) -> None:
         report.tables += tables
@@ -63,6 +67,11 @@ def measure(
         add(models.run(folder, 6 * repeat, max(100, 2000 // factor)))
     if "startup" in questions:
         add(startup.run(folder, 8 * repeat))
+    if "versions" in questions:
+        count, each = (versions.ROUNDS, versions.EACH) if factor == 1 else (2, 2)
+        add(versions.run(folder, factor, count, each))
+    if "scale" in questions:
+        add(scale.run(folder, 4 * repeat, scale.ROUNDS if factor == 1 else 4, factor))
     report.machine = machine.describe(folder)
     return report
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 PACKAGES = (
     *("saver-ml", "numpy", "blake3", "msgspec", "torch", "safetensors"),
-    *("joblib", "h5py", "scikit-learn", "skops"),
+    *("joblib", "h5py", "scikit-learn", "skops", "mlflow-skinny"),
 )
 
 

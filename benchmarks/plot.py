@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from statistics import median
+from statistics import fmean, median
 from typing import Any
 
-from benchmarks import models
+from benchmarks import models, versions
 from benchmarks.tables import Row, Table
 
 OURS_COLOR, PEER_COLOR, LIMIT_COLOR = "#1769aa", "#b9c2cb", "#c0392b"
@@ -108,3 +109,44 @@ def plot_startup(table: Table, path: Path) -> None:
     axis.margins(x=0.1)
     figure.savefig(path, dpi=130)
     pyplot.close(figure)
+
+
+def plot_versions(tables: list[Table], path: Path) -> None:
+    """What the next version adds on disk and what it takes, by what changed, on logarithmic scales."""
+    import matplotlib
+
+    matplotlib.use("agg")
+    from matplotlib import pyplot
+
+    names = [row.what for row in tables[0].rows if row.seconds and row.what != versions.LIMIT]
+    colors = dict(zip(names, (OURS_COLOR, PEER_COLOR, "#7d8b99", "#e0a96d", "#c9a3c4"), strict=False))
+    figure, axes = pyplot.subplots(1, 2, figsize=(12, 5.6), layout="constrained", sharey=True)
+    _versions_panel(axes[0], tables, colors, lambda row: fmean(row.bytes) / 1e6, "added on disk, MB")
+    _versions_panel(axes[1], tables, colors, lambda row: median(row.seconds), "saved and fsynced, s")
+    axes[0].set_yticks(range(len(tables)), [table.title.partition(": ")[2] for table in tables])
+    axes[0].invert_yaxis()
+    handles = [pyplot.Rectangle((0, 0), 1, 1, color=color) for color in colors.values()]
+    handles.append(pyplot.Line2D([], [], color=LIMIT_COLOR, linewidth=1.6))
+    labels = [*colors, versions.LIMIT]
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
+    figure.suptitle("The next version of a model", fontsize=14, fontweight="bold")
+    figure.savefig(path, dpi=130)
+    pyplot.close(figure)
+
+
+def _versions_panel(
+    axis: Any, tables: list[Table], colors: dict[str, str], measure: Callable[[Row], float], title: str
+) -> None:
+    height = 0.8 / len(colors)
+    for number, table in enumerate(tables):
+        for place, (what, color) in enumerate(colors.items()):
+            value, at = measure(table.row(what)), number + (place + 0.5) * height - 0.4
+            axis.barh(at, value, height * 0.95, color=color)
+            axis.text(value, at, f" {value:.3g}", va="center", fontsize=7)
+        limit = measure(table.row(versions.LIMIT))
+        if limit:
+            axis.plot([limit, limit], [number - 0.42, number + 0.42], color=LIMIT_COLOR, linewidth=1.6)
+    axis.set_xscale("log")
+    axis.set_title(title, fontsize=11)
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.margins(x=0.12)

@@ -45,6 +45,10 @@ class Report:
         if "startup" in named:
             names.append("startup.png")
             plot.plot_startup(named["startup"], folder / names[-1])
+        kept = [table for table in self.tables if table.name.startswith("versions-")]
+        if kept:
+            names.append("versions.png")
+            plot.plot_versions(kept, folder / names[-1])
         return names
 
     def goals(self) -> list[tuple[str, str, str, str]]:

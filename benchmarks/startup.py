@@ -37,7 +37,7 @@ def run(folder: Path, repeat: int) -> list[Table]:
     commands = {**COMMANDS, SHOW: ("-m", "saver", "show", str(path))}
     seconds: dict[str, list[float]] = defaultdict(list)
     for arguments in commands.values():
-        _process(arguments)
+        process(arguments)
     rounds(repeat, [_turn(what, arguments, seconds) for what, arguments in commands.items()])
     path.unlink()
     rows = tuple(Row(what, tuple(seconds[what])) for what in commands)
@@ -49,10 +49,11 @@ def run(folder: Path, repeat: int) -> list[Table]:
 
 
 def _turn(what: str, arguments: tuple[str, ...], seconds: dict[str, list[float]]) -> Callable[[], None]:
-    return lambda: seconds[what].append(_process(arguments))
+    return lambda: seconds[what].append(process(arguments))
 
 
-def _process(arguments: tuple[str, ...]) -> float:
+def process(arguments: tuple[str, ...]) -> float:
+    """Seconds of a whole process of this Python. Raises RuntimeError when it fails."""
     begin = time.perf_counter()
     done = subprocess.run((sys.executable, *arguments), capture_output=True, text=True, check=False)
     seconds = time.perf_counter() - begin

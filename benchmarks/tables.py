@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import median
+from statistics import fmean, median
 from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
     """Seconds of each round. `touched`, for loads, runs on until every page has been read; `lazy` loads
-    are judged by that alone. `note` stands for what has no times."""
+    are judged by that alone. `bytes` are those that were added on disk in each round. `note` stands for
+    what has no times."""
 
     what: str
     seconds: tuple[float, ...]
     touched: tuple[float, ...] = ()
     lazy: bool = False
     note: str = ""
+    bytes: tuple[int, ...] = ()
 
     @property
     def whole(self) -> tuple[float, ...]:
@@ -28,13 +30,13 @@ class Row:
 @dataclass(frozen=True, slots=True)
 class Table:
     """The answer to one question. `size` in bytes gives GB/s; ratios are to `baseline` and `limit`, rows
-    of this table, taken round by round; their median is shown."""
+    of this table if there are such, taken round by round; their median is shown."""
 
     name: str
     title: str
     about: str
     rows: tuple[Row, ...]
-    baseline: str
+    baseline: str = ""
     limit: str = ""
     size: int = 0
     unit: str = "s"
@@ -62,21 +64,27 @@ class Table:
         return self.size / median(self.row(what).whole) / 1e9
 
     def head(self) -> list[str]:
+        """The titles of the columns."""
         unit = self.unit
         loads = any(row.touched for row in self.rows)
         head = ["", f"best, {unit}", f"median, {unit}"]
         head += [f"all read, {unit}"] if loads else []
         head += ["GB/s"] if self.size else []
-        head += [f"{self.baseline} = 1"]
+        head += [f"{self.baseline} = 1"] if self.baseline else []
         head += ["of the limit"] if self.limit else []
+        head += ["MB added"] if self._adds() else []
         return head + list(self.extra)
+
+    def _adds(self) -> bool:
+        return any(row.bytes for row in self.rows)
 
     def lines(self) -> list[list[str]]:
         """The cells, row by row."""
         loads = any(row.touched for row in self.rows)
         lines = []
         for number, row in enumerate(self.rows):
-            extra = list(self.cells[number]) if self.cells else []
+            extra = [f"{fmean(row.bytes) / 1e6:.3f}" if row.bytes else ""] if self._adds() else []
+            extra += self.cells[number] if self.cells else ()
             if not row.seconds:
                 line = [row.what, row.note]
                 lines.append(line + [""] * (len(self.head()) - len(extra) - len(line)) + extra)
@@ -86,7 +94,8 @@ class Table:
                 line.append(self._show(median(row.touched)) if row.touched else "")
             if self.size:
                 line.append(f"{self.gigabytes(row.what):.2f}")
-            line.append(f"{self.faster(row.what, self.baseline):.2f}")
+            if self.baseline:
+                line.append(f"{self.faster(row.what, self.baseline):.2f}")
             if self.limit:
                 line.append(f"{self.of_limit(row.what):.2f}")
             lines.append(line + extra)
@@ -133,7 +142,13 @@ def raw(table: Table) -> dict[str, Any]:
         "baseline": table.baseline,
         "limit": table.limit,
         "rows": [
-            {"what": row.what, "seconds": row.seconds, "touched": row.touched, "note": row.note}
+            {
+                "what": row.what,
+                "seconds": row.seconds,
+                "touched": row.touched,
+                "bytes": row.bytes,
+                "note": row.note,
+            }
             for row in table.rows
         ],
     }

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import median
+from statistics import fmean, median
 
-from benchmarks import large, models, startup
+from benchmarks import large, models, scale, startup, versions
 from benchmarks.memory import Peak
 from benchmarks.peers import BASELINE, OURS
 from benchmarks.states import MANY, ONE, TENSORS
-from benchmarks.tables import Table
+from benchmarks.tables import Table, ratio
 
 HASHING = large.HASH_LIMIT.removeprefix("limit: ")
 Tables = Mapping[str, Table]
@@ -33,10 +33,10 @@ class Target:
             return None
         figure = self.measure(tables)
         good = figure >= self.bound if self.at_least else figure <= self.bound
-        off = abs(figure - self.bound) / self.bound
+        off = f" by {abs(figure - self.bound) / self.bound:.0%}" if self.bound else ""
         sign = "≥" if self.at_least else "≤"
         bound = f"{sign} {self.bound:g} {self.unit}"
-        return self.what, bound, f"{figure:.2f} {self.unit}", "pass" if good else f"short by {off:.0%}"
+        return self.what, bound, f"{figure:.2f} {self.unit}", "pass" if good else f"short{off}"
 
 
 def _measured(table: Table) -> bool:
@@ -61,7 +61,42 @@ def _targets() -> list[Target]:
     targets.append(
         Target("`import saver` beyond `import numpy`", ("startup",), 60, _beyond, "ms", at_least=False)
     )
-    return targets
+    return targets + _of_stores()
+
+
+def _of_stores() -> list[Target]:
+    """What versions may cost, and how much more where there are many."""
+    nothing, head, rows = (f"versions-{name}" for name in ("nothing", "head", "rows"))
+    found = [
+        Target(
+            "nothing changed: tensor bytes a version adds", (nothing,), 0, _packed, "bytes", at_least=False
+        ),
+        Target("the head changed: bytes added, of the head's", (head,), 1.01, _added(head), at_least=False),
+        Target(
+            "rows changed: bytes added, of their 16 MiB block's", (rows,), 1.01, _added(rows), at_least=False
+        ),
+    ]
+    for what in (scale.MUCH, scale.MUCH_OF_MANY):
+        for doing, name, bound in (("open + latest", "scale-open", 2), ("save", "scale-save", 1.5)):
+            title = f"{what}: {doing}, against {scale.TEN}"
+            found.append(Target(title, (name,), bound, _slower(name, what, scale.TEN), at_least=False))
+    return found
+
+
+def _packed(tables: Tables) -> float:
+    return max(tables["versions-nothing"].row(versions.PACKS).bytes)
+
+
+def _added(name: str) -> Callable[[Tables], float]:
+    def measure(tables: Tables) -> float:
+        table = tables[name]
+        return fmean(table.row(versions.OURS).bytes) / fmean(table.row(versions.LIMIT).bytes)
+
+    return measure
+
+
+def _slower(name: str, ours: str, other: str) -> Callable[[Tables], float]:
+    return lambda tables: ratio(tables[name].row(ours).seconds, tables[name].row(other).seconds)
 
 
 def _of_limit(name: str) -> Callable[[Tables], float]:

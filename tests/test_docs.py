@@ -56,6 +56,13 @@ def test_the_readme_example_works(tmp_path: Path) -> None:
     assert "0.9" in run(example, tmp_path)
 
 
+def test_the_quickstart_works(tmp_path: Path) -> None:
+    pytest.importorskip("sklearn")
+    told = run("\n".join(blocks("docs/quickstart.md", "python")), tmp_path)
+    assert told.startswith("iris@1 ")
+    assert (tmp_path / "iris.saver").exists()
+
+
 def test_the_commands_of_the_readme_are_those_of_ci() -> None:
     commands = blocks("README.md", "sh")[0].strip().splitlines()
     assert len(commands) == 2

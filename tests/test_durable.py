@@ -20,8 +20,10 @@ import numpy as np
 import pytest
 
 import saver
-from saver import durable
-from saver.pack import write, write_pack
+from saver import files
+from saver.durable import NewFile
+from saver.files import Files
+from saver.pack import PackWriter, write
 from saver.tree import TensorData
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="tests POSIX file systems")
@@ -31,7 +33,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="tests POSIX fil
 def temporary(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Both ways to be invisible: O_TMPFILE, and a hidden name where the system has no such thing."""
     if request.param == "named":
-        monkeypatch.setattr(durable, "_O_TMPFILE", 0)
+        monkeypatch.setattr(files, "_O_TMPFILE", 0)
     return str(request.param)
 
 
@@ -45,6 +47,13 @@ def size(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str
 
 def array(value: float, count: int = 20_000) -> Any:
     return np.full(count, value)
+
+
+def dump(tensors: dict[str, TensorData], path: Path) -> None:
+    writer = PackWriter(tensors)
+    with NewFile(str(path), writer.size) as file:
+        writer(file)
+        file.commit()
 
 
 def test_a_new_file_appears_with_nothing_beside_it(tmp_path: Path, temporary: str, size: str) -> None:
@@ -138,7 +147,7 @@ def test_a_source_that_fails_half_way_leaves_nothing(
         raise error
 
     with pytest.raises(error):
-        write_pack(str(path), {"t": TensorData("U8", (2000,), source)}, lambda hashes: {})
+        dump({"t": TensorData("U8", (2000,), source)}, path)
     assert os.listdir(tmp_path) == ["a.saver"]
     assert saver.load(path)[0] == 1
 
@@ -149,7 +158,7 @@ def test_a_source_of_another_size_leaves_nothing(
 ) -> None:
     data = TensorData("U8", (1000,), lambda: iter([np.zeros(count, np.uint8)]))
     with pytest.raises(AssertionError):
-        write_pack(str(tmp_path / "a.saver"), {"t": data}, lambda hashes: {})
+        dump({"t": data}, tmp_path / "a.saver")
     assert os.listdir(tmp_path) == []
 
 
@@ -240,7 +249,7 @@ def test_without_direct_writes_the_bytes_are_the_same(
     tmp_path: Path, temporary: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(write, "SMALL", 0)
-    monkeypatch.setattr(durable, "_O_DIRECT", 0)
+    monkeypatch.setattr(files, "_O_DIRECT", 0)
     saver.dump(array(1), tmp_path / "a.saver")
     np.testing.assert_array_equal(saver.load(tmp_path / "a.saver"), array(1))
 
@@ -254,7 +263,7 @@ def test_a_file_system_that_refuses_direct_writes_gets_others(
     honest = os.pwrite
 
     def pwrite(descriptor: int, data: Any, offset: int) -> int:
-        if fcntl.fcntl(descriptor, fcntl.F_GETFL) & durable._O_DIRECT:
+        if fcntl.fcntl(descriptor, fcntl.F_GETFL) & files._O_DIRECT:
             raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
         return honest(descriptor, data, offset)
 
@@ -282,6 +291,58 @@ def test_a_file_system_in_memory_will_do(size: str) -> None:
         assert os.listdir(folder) == ["a.saver"]
 
 
+def test_a_name_that_is_taken_stays_with_who_has_it(tmp_path: Path, temporary: str) -> None:
+    path = tmp_path / "a"
+    for data, placed in ((b"first", True), (b"second", False)):
+        with NewFile(str(path), len(data)) as file:
+            file.write(data, 0)
+            assert file.commit(replace=False) is placed
+    assert path.read_bytes() == b"first"
+    assert os.listdir(tmp_path) == ["a"]
+
+
+@pytest.mark.parametrize("failing", ["link", "replace"])
+@pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC])
+def test_an_error_that_came_too_late_is_seen_through(
+    failing: str, number: int, tmp_path: Path, temporary: str
+) -> None:
+    """The file is in place, whatever the system says; as on a network, when the answer was lost."""
+
+    class Late(Files):
+        def link(self, source: str | int, path: str) -> None:
+            super().link(source, path)
+            if failing == "link" and path == str(tmp_path / "a"):
+                raise OSError(number, os.strerror(number))
+
+        def replace(self, source: str, path: str) -> None:
+            super().replace(source, path)
+            raise OSError(number, os.strerror(number))
+
+    with NewFile(str(tmp_path / "a"), 1, Late()) as file:
+        file.write(b"x", 0)
+        assert file.commit(replace=failing == "replace") is True
+    assert (tmp_path / "a").read_bytes() == b"x"
+    assert os.listdir(tmp_path) == ["a"]
+
+
+def test_where_it_cannot_be_told_the_commit_is_unknown(tmp_path: Path, temporary: str) -> None:
+    class Mute(Files):
+        def link(self, source: str | int, path: str) -> None:
+            raise OSError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
+
+    with NewFile(str(tmp_path / "a"), 1, Mute()) as file:
+        file.write(b"x", 0)
+        with pytest.raises(saver.CommitUnknown, match="may yet appear"):
+            file.commit(replace=False)
+
+
+def test_a_file_is_as_long_as_it_was_said_to_be(tmp_path: Path, temporary: str) -> None:
+    with NewFile(str(tmp_path / "a"), 5) as file:
+        file.write(b"0123456789", 0)
+        file.commit()
+    assert (tmp_path / "a").read_bytes() == b"01234"
+
+
 def limited(program: str, *arguments: str) -> None:
     """Run a program in a process of its own; it must end well."""
     done = subprocess.run(
@@ -297,8 +358,8 @@ def test_a_file_beyond_the_limit_leaves_the_old_one(unnamed: bool, tmp_path: Pat
     saver.dump([1], path)
     program = f"""
 import resource, signal, sys, numpy, saver
-from saver import durable
-if not {unnamed}: durable._O_TMPFILE = 0
+from saver import files
+if not {unnamed}: files._O_TMPFILE = 0
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
 try:
@@ -381,8 +442,8 @@ import sys, numpy, saver
 from saver.pack import write
 write.SMALL = 1 << 16
 if sys.argv[2] == "named":
-    from saver import durable
-    durable._O_TMPFILE = 0
+    from saver import files
+    files._O_TMPFILE = 0
 data = {n: numpy.full(400_000, n) for n in range(10)}
 print("ready", flush=True)
 while True:

@@ -3,11 +3,17 @@
 import saver
 saver.dump({"scaler": scaler, "model": clf}, "model.saver")
 parts = saver.load("model.saver")
+
+store = saver.Saver("models")
+store.save("iris", {"scaler": scaler, "model": clf}, metrics={"accuracy": 0.97}, tags=["best"])
+parts = store.load("iris@best")
 """
 
 from __future__ import annotations
 
+from saver.description import Description
 from saver.errors import (
+    CannotRead,
     CannotSave,
     CannotWrite,
     CommitUnknown,
@@ -19,20 +25,25 @@ from saver.errors import (
     VersionWarning,
 )
 from saver.registration import register
-from saver.single import Description, describe, dump, load
+from saver.repo.version import Version
+from saver.saver import Saver
+from saver.single import describe, dump, load
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "CannotRead",
     "CannotSave",
     "CannotWrite",
     "CommitUnknown",
     "Damaged",
     "Description",
     "NotFound",
+    "Saver",
     "SaverError",
     "Unsupported",
     "Untrusted",
+    "Version",
     "VersionWarning",
     "describe",
     "dump",

@@ -5,41 +5,49 @@ from __future__ import annotations
 import errno
 import os
 import stat
-import sys
+from contextlib import suppress
+from threading import Lock
 from types import TracebackType
 
 from saver.errors import CannotWrite, CommitUnknown, SaverError
+from saver.files import FILES, Files
+from saver.store import Sink
 
-try:
-    import fcntl
-except ImportError:  # Windows has neither fcntl nor O_DIRECT
-    fcntl = None  # type: ignore[assignment]
-
-_O_DIRECT = getattr(os, "O_DIRECT", 0)
-_O_TMPFILE = getattr(os, "O_TMPFILE", 0)
+_UNSUPPORTED = (errno.EOPNOTSUPP, errno.EINVAL, errno.ENODEV, errno.ENOSYS)
+_NO_UNNAMED = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT)
+_UNCERTAIN = (errno.EIO, errno.ETIMEDOUT)
+_NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
-class NewFile:
+class NoHardLinks(CannotWrite):
+    """The file system cannot give a file a name unless that is free."""
+
+
+class NewFile(Sink):
     """A file being written, invisible until `commit`, which makes it durable and puts it in place.
 
     Leaving the `with` block without `commit` leaves nothing behind. Where the system has unnamed files
     (O_TMPFILE), not even a killed process does. A symbolic link at `path` is followed, and the mode of
     a file that is replaced is kept. A failure is a CannotWrite, and what was there before is untouched;
-    only when the folder cannot be synced in the end it is a CommitUnknown.
+    only when the system leaves open whether the new file is in place for good, it is a CommitUnknown.
     """
 
-    def __init__(self, path: str, size: int) -> None:
+    def __init__(self, path: str, size: int, files: Files = FILES) -> None:
         self._path = os.path.realpath(path)
         self._shown = path
         self._folder = os.path.dirname(self._path)
         self._size = size
+        self._files = files
         self._name: str | None = None
-        self._descriptor = -1
+        self._file = -1
+        self._direct: int | None = None
+        self._open: list[int] = []
+        self._lock = Lock()
 
     def __enter__(self) -> NewFile:
         try:
-            self._open()
-            _reserve(self._descriptor, self._size)
+            self._create()
+            self._reserve()
         except OSError as error:
             self._discard()
             raise self._failed(error) from error
@@ -48,102 +56,143 @@ class NewFile:
             raise
         return self
 
-    def _open(self) -> None:
+    def _create(self) -> None:
         if os.path.isdir(self._path):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), self._path)
-        cloexec = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
-        if _O_TMPFILE and os.path.isdir("/proc/self/fd"):
-            try:
-                self._descriptor = os.open(self._folder, os.O_RDWR | _O_TMPFILE | cloexec, 0o666)
-                return
-            except OSError as error:
-                if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT):
-                    raise
-        name = self._temporary()
-        self._descriptor = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | cloexec, 0o666)
-        self._name = name
+        try:
+            self._file = self._files.create_unnamed(self._folder)
+        except OSError as error:
+            if error.errno not in _NO_UNNAMED:
+                raise
+            self._name = self._hidden()
+            self._file = self._files.create(self._name)
+        self._open.append(self._file)
 
-    def _temporary(self) -> str:
+    def _hidden(self) -> str:
         base = os.path.basename(self._path)[:100]
         return os.path.join(self._folder, f".{base}.{os.urandom(6).hex()}.part")
 
+    def _reserve(self) -> None:
+        if self._size == 0:
+            return
+        try:
+            self._files.reserve(self._file, self._size)
+        except OSError as error:
+            if error.errno not in _UNSUPPORTED:
+                raise
+
     def write(self, data: bytes | memoryview, offset: int) -> None:
-        """Write all of `data` at `offset`."""
         view = memoryview(data)
         try:
             while view:
-                written = os.pwrite(self._descriptor, view, offset)
+                written = self._files.write(self._file, view, offset)
                 view = view[written:]
                 offset += written
         except OSError as error:
             raise self._failed(error) from error
 
-    def direct(self) -> None:
-        """Ask for direct I/O: from now on buffers, lengths and offsets are multiples of 4096."""
-        if _O_DIRECT and fcntl is not None:
-            _set_flag(self._descriptor, _O_DIRECT, True)
-
-    def buffered(self) -> None:
-        """Back to buffered I/O of any length."""
-        if _O_DIRECT and fcntl is not None:
-            _set_flag(self._descriptor, _O_DIRECT, False)
-
-    def write_direct(self, data: memoryview, offset: int) -> None:
-        """Write an aligned buffer; by way of the page cache where the file system refuses direct I/O."""
-        try:
-            written = os.pwrite(self._descriptor, data, offset)
-        except OSError as error:
-            if error.errno != errno.EINVAL:
-                raise self._failed(error) from error
-            self.buffered()
-            written = 0
+    def write_aligned(self, data: memoryview, offset: int) -> None:
+        """Past the page cache; by way of it where the file system refuses that."""
+        written = 0
+        direct = self._open_direct()
+        if direct >= 0:
+            try:
+                written = self._files.write(direct, data, offset)
+            except OSError as error:
+                if error.errno != errno.EINVAL:
+                    raise self._failed(error) from error
+                self._direct = -1
         if written < len(data):
-            self.buffered()
             self.write(data[written:], offset + written)
 
-    def cut(self, size: int) -> None:
-        """Make the file exactly `size` bytes long."""
-        try:
-            os.ftruncate(self._descriptor, size)
-        except OSError as error:
-            raise self._failed(error) from error
+    def _open_direct(self) -> int:
+        """The descriptor for direct writes, -1 where there are none.
 
-    def commit(self) -> None:
-        """Make the bytes durable, then the name. A failed fsync is final: the kernel dropped the pages."""
+        It is one of its own, so that threads may write both ways at the same time.
+        """
+        with self._lock:
+            if self._direct is None:
+                try:
+                    self._direct = self._files.open_direct(self._file)
+                    self._open.append(self._direct)
+                except OSError:
+                    self._direct = -1
+            return self._direct
+
+    def commit(self, replace: bool = True) -> bool:
+        """Make the bytes durable, then the name: True once the file is in place.
+
+        Without `replace`, a file that is there already stays there, and its name is made durable: then
+        False. Raises NoHardLinks where only `replace` is possible. A failed sync is final: the kernel has
+        dropped the pages.
+        """
         try:
-            os.fsync(self._descriptor)
-            self._keep_mode()
-            if self._name is None:
-                name = self._temporary()
-                self._link(name)
-                self._name = name
-            os.replace(self._name, self._path)
-            self._name = None
+            self._files.truncate(self._file, self._size)  # aligned writes may have gone beyond
+            self._files.sync(self._file)
+            placed = self._replace() if replace else self._place()
         except OSError as error:
             raise self._failed(error) from error
+        self._remove_hidden()
         try:
-            sync_folder(self._folder)
+            self._files.sync_folder(self._folder)
         except OSError as error:
-            raise CommitUnknown(
-                f"{self._shown}: the new file stands there, but its folder could not be synced "
-                f"({error.strerror or error}), so a power loss may bring the old one back; check the disk "
-                "and save again"
+            raise self._unknown(
+                "the file stands there, but a power loss may undo that: its folder was not synced", error
             ) from error
+        return placed
 
-    def _link(self, name: str) -> None:
-        """Name the unnamed file. Only with a folder's descriptor does `os.link` follow the link in /proc."""
-        folder = os.open(self._folder, os.O_RDONLY)
+    def _replace(self) -> bool:
+        self._keep_mode()
+        if self._name is None:
+            self._name = self._hidden()
+            self._files.link(self._file, self._name)
         try:
-            os.link(f"/proc/self/fd/{self._descriptor}", name, src_dir_fd=folder)
-        finally:
-            os.close(folder)
+            self._files.replace(self._name, self._path)
+        except OSError as error:
+            if not self._stands(error):
+                raise
+        self._name = None
+        return True
+
+    def _place(self) -> bool:
+        """Take the name if it is free."""
+        try:
+            self._files.link(self._file if self._name is None else self._name, self._path)
+        except OSError as error:
+            if self._stands(error):
+                return True
+            if error.errno == errno.EEXIST:
+                return False
+            if error.errno not in _NO_LINKS:
+                raise
+            raise NoHardLinks(
+                f"{self._shown}: the file system has no hard links ({error.strerror}), which it takes to "
+                "give out a number only once; nothing was changed there; choose a folder on another file "
+                "system, not FAT or exFAT"
+            ) from error
+        return True
+
+    def _stands(self, error: OSError) -> bool:
+        """Whether the name leads to this file, although the system reported an error.
+
+        NFS does so when its first answer was lost, even EEXIST: it is the file itself that exists.
+        """
+        try:
+            stands = os.path.samestat(self._files.stat(self._path), self._files.stat(self._file))
+        except FileNotFoundError:
+            stands = False
+        except OSError:
+            raise self._unknown("whether the file stands there could not be learned", error) from error
+        if not stands and error.errno in _UNCERTAIN:
+            raise self._unknown("the file does not stand there, but may yet appear", error) from error
+        return stands
 
     def _keep_mode(self) -> None:
         try:
-            mode = stat.S_IMODE(os.stat(self._path).st_mode)
+            mode = stat.S_IMODE(self._files.stat(self._path).st_mode)
         except FileNotFoundError:
             return
-        os.fchmod(self._descriptor, mode)
+        self._files.set_mode(self._file, mode)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -151,12 +200,21 @@ class NewFile:
         self._discard()
 
     def _discard(self) -> None:
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+        while self._open:
+            self._files.close(self._open.pop())
+        self._remove_hidden()
+
+    def _remove_hidden(self) -> None:
         if self._name is not None:
-            os.unlink(self._name)
+            with suppress(OSError):  # a hidden file more is no reason to call a save failed
+                self._files.remove(self._name)
             self._name = None
+
+    def _unknown(self, what: str, error: OSError) -> SaverError:
+        return CommitUnknown(
+            f"{self._shown}: {what} ({error.strerror or error}); check the disk, look whether it is there, "
+            "and save again"
+        )
 
     def _failed(self, error: OSError) -> SaverError:
         advice = {
@@ -169,34 +227,3 @@ class NewFile:
             errno.EISDIR: "it is a folder; name a file in it",
         }.get(error.errno or 0, "try again, or choose another folder")
         return CannotWrite(f"{self._shown}: {error.strerror or error}; nothing was changed there; {advice}")
-
-
-def _set_flag(descriptor: int, flag: int, on: bool) -> None:
-    flags = fcntl.fcntl(descriptor, fcntl.F_GETFL)
-    try:
-        fcntl.fcntl(descriptor, fcntl.F_SETFL, flags | flag if on else flags & ~flag)
-    except OSError as error:
-        if error.errno != errno.EINVAL:
-            raise
-
-
-def _reserve(descriptor: int, size: int) -> None:
-    """Take the room beforehand: a full disk shows now, and the blocks lie together."""
-    if not hasattr(os, "posix_fallocate") or size == 0:
-        return
-    try:
-        os.posix_fallocate(descriptor, 0, size)
-    except OSError as error:
-        if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENODEV):
-            raise
-
-
-def sync_folder(folder: str) -> None:
-    """Make the names in `folder` durable."""
-    if sys.platform == "win32":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -1,7 +1,8 @@
-"""What made a version: Python, platform, packages, git, and the random generators."""
+"""What made a version: Python, platform, processor, packages, git, and the random generators."""
 
 from __future__ import annotations
 
+import operator
 import os
 import random
 import re
@@ -14,12 +15,14 @@ from typing import Any
 import numpy as np
 from blake3 import blake3
 
+from saver.errors import CannotSave
+
 GIT_SECONDS = 5.0
 """How long `git status` may take before the state of the tree is recorded as unknown."""
 
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
-DISTRIBUTIONS = {"sklearn": "scikit-learn", "saver": "saver-ml"}
+DISTRIBUTIONS = {"sklearn": "scikit-learn", "saver": "saver-ml", "dateutil": "python-dateutil"}
 """Import names whose distribution is called otherwise."""
 
 
@@ -39,20 +42,130 @@ def package_version(name: str) -> str | None:
         return None
 
 
-def describe(packages: Iterable[str], seeds: Mapping[str, int], git: Git) -> dict[str, Any]:
-    """The environment as it stands in a manifest; `packages` are import names, `seeds` by path."""
+def describe(
+    packages: Iterable[str],
+    seeds: Mapping[str, int],
+    git: Git,
+    given: Mapping[str, int | str] | None = None,
+) -> dict[str, Any]:
+    """The environment as it stands in a manifest; `packages` are import names, `seeds` by path.
+
+    `given` are the seeds that the caller named, as `given_seeds` gives them.
+    """
     import platform
 
     versions = {name: package_version(name) for name in sorted({"numpy", "saver", *packages})}
+    chance: dict[str, Any] = {"seeds": dict(seeds), "generators": generators()}
+    if given:
+        chance["given"] = dict(given)
     return {
         "python": platform.python_version(),
         "implementation": platform.python_implementation(),
         "platform": platform.platform(),
         "machine": platform.machine(),
+        **hardware(),
         "packages": {name: version for name, version in versions.items() if version},
         "git": git.state(),
-        "random": {"seeds": dict(seeds), "generators": generators()},
+        "random": chance,
     }
+
+
+EXACT_INTEGER = 2**53
+"""Integers up to this size are exact in every JSON reader; larger ones are recorded as text."""
+
+SEED_BITS = 4096
+"""More than any generator takes in."""
+
+
+def given_seeds(seeds: Mapping[str, Any] | Any) -> dict[str, int | str]:
+    """The seeds that someone says they used, by name, as they are recorded; a single one is called `seed`.
+
+    Large ones are text. Raises CannotSave for what is no integer.
+    """
+    named = seeds if isinstance(seeds, Mapping) else {"seed": seeds}
+    found: dict[str, int | str] = {}
+    for name, value in named.items():
+        if not isinstance(name, str) or not 0 < len(name) <= 100 or not name.isprintable():
+            raise CannotSave(f"seeds: {str(name)[:80]!r} is not a name of 1 to 100 printable characters")
+        where = f"seeds[{name!r}]" if named is seeds else "seeds"
+        found[name] = _seed(value, where)
+    return found
+
+
+def _seed(value: Any, where: str) -> int | str:
+    try:
+        seed = operator.index(value)
+    except TypeError:
+        seed = None
+    if seed is None or isinstance(value, (bool, np.bool_)):
+        raise CannotSave(
+            f"{where}: {type(value).__name__} is no integer; pass the one that the generator was seeded with"
+        )
+    if seed.bit_length() > SEED_BITS:
+        raise CannotSave(f"{where}: it has more than {SEED_BITS} bits, which no generator takes in")
+    return seed if abs(seed) <= EXACT_INTEGER else str(seed)
+
+
+def author() -> str:
+    """Who is saving: `$SAVER_AUTHOR`, or else the user's name as the system has it; "" if it has none."""
+    name = os.environ.get("SAVER_AUTHOR")
+    if name is None:
+        import getpass
+
+        try:
+            name = getpass.getuser()
+        except (KeyError, OSError, ImportError):  # a user id without a name, as containers have
+            name = ""
+    whole = name.encode(errors="replace").decode()
+    return "".join(char for char in whole if char.isprintable()).strip()[:AUTHOR_LIMIT]
+
+
+AUTHOR_LIMIT = 200
+
+
+def hardware() -> dict[str, Any]:
+    """What may change the last bits of a computation: the processor, its vector instructions, how many of it
+    this process may use; and the GPU, if PyTorch is using one. Nothing is imported or started to learn it.
+    """
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return {"byteorder": sys.byteorder, "cpus": count or 1, **_processor(), **_gpu()}
+
+
+_CPUINFO_BYTES = 8192
+"""Enough for the first processor; the kernel takes long to tell of a hundred."""
+
+_VECTOR = frozenset(
+    ("sse4_2", "avx", "avx2", "fma", "avx512f", "avx512_bf16", "avx512_fp16", "amx_tile",
+     "asimd", "asimdhp", "bf16", "sve", "sve2", "vsx", "vx")
+)  # fmt: skip
+
+
+@cache
+def _processor() -> dict[str, str]:
+    """The model and the vector instructions of the processor, as Linux tells them."""
+    try:
+        with open("/proc/cpuinfo", "rb", buffering=0) as file:
+            text = file.read(_CPUINFO_BYTES).decode(errors="replace")
+    except OSError:
+        return {}
+    lines = (line.partition(":") for line in text.partition("\n\n")[0].splitlines())
+    told = {name.strip().lower(): value.strip() for name, _, value in lines}
+    model = told.get("model name") or told.get("cpu") or ""
+    flags = set((told.get("flags") or told.get("features") or "").split())
+    found = {"cpu": model[:100], "vector": " ".join(sorted(flags & _VECTOR))}
+    return {name: value for name, value in found.items() if value}
+
+
+def _gpu() -> dict[str, Any]:
+    torch = sys.modules.get("torch")
+    cuda = getattr(torch, "cuda", None)
+    if torch is None or cuda is None or not cuda.is_initialized():
+        return {}
+    try:
+        found = {"gpu": str(cuda.get_device_name()), "gpus": cuda.device_count()}
+    except RuntimeError:  # a device that broke down; saving what is in memory must still go
+        return {}
+    return {"cuda": str(torch.version.cuda or torch.version.hip), **found}
 
 
 def generators() -> dict[str, str]:

@@ -3,7 +3,9 @@
     SaverError                 everything Saver raises on purpose
     ├── CannotSave             an object, or a piece of one, has no data form          cannot-save
     ├── CannotWrite            the bytes could not be made durable; nothing changed    cannot-write
+    ├── CannotRead             the system will not give the bytes; they may be sound   cannot-read
     ├── NotFound               no such file, version, part or class                    not-found
+    ├── DoesNotFit             what was saved does not fit the object to restore into  does-not-fit
     ├── Untrusted              a file asks for a class that the policy does not know   untrusted
     ├── Damaged                bytes or structure that do not match what was saved     damaged
     ├── Unsupported            not a Saver file, or a feature of a newer Saver         unsupported
@@ -37,10 +39,29 @@ class CannotWrite(SaverError):
     code = "cannot-write"
 
 
+class CannotRead(SaverError):
+    """The system would not give the bytes: a missing permission, a lost connection. They may be sound."""
+
+    code = "cannot-read"
+
+
 class NotFound(SaverError):
     """There is no such file, version, part or class."""
 
     code = "not-found"
+
+
+class DoesNotFit(SaverError):
+    """What was saved does not fit the object that it was to be restored into; nothing was changed.
+
+    `report`, a `saver.restoring.Report`, says what fits and what does not; None where the kinds differ.
+    """
+
+    code = "does-not-fit"
+
+    def __init__(self, message: str, report: object = None) -> None:
+        super().__init__(message)
+        self.report = report
 
 
 class Untrusted(SaverError):

@@ -125,14 +125,16 @@ def test_json_is_one_document_with_everything(model):
     assert result.exit_code == 0
     document = json.loads(result.output)
     assert set(document) == {
-        "path", "bytes", "hash", "time", "time_utc", "parts", "environment", "untrusted",
+        "path", "bytes", "hash", "time", "time_utc", "parts", "environment", "untrusted", "data",
     }  # fmt: skip
     assert document["bytes"] == model.stat().st_size
     moment = datetime.strptime(document["time_utc"], "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
     assert moment.timestamp() == int(document["time"])
     assert [part["name"] for part in document["parts"]] == ["weights", "settings"]
     for part in document["parts"]:
-        assert set(part) == {"name", "kind", "hash", "bytes", "tensors", "classes", "values"}
+        assert set(part) == {
+            "name", "kind", "hash", "bytes", "tensors", "classes", "values", "number", "packages",
+        }  # fmt: skip
     first = document["parts"][0]["tensors"][0]
     assert set(first) == {"name", "dtype", "shape", "offset", "length", "hash", "blocks"}
     assert (first["name"], first["dtype"], first["shape"]) == ("weights/a", "F32", [30, 40])

@@ -9,6 +9,7 @@ import os
 import sys
 from pathlib import Path
 
+import golden_store
 from golden_values import GOLDEN
 
 import saver
@@ -23,6 +24,7 @@ def main() -> None:
     os.chdir("/")  # no git commit in them
     for name, make in GOLDEN.items():
         saver.dump(make(), folder / f"{name}.1.saver")
+    golden_store.make(folder / "store.1")
 
 
 if __name__ == "__main__":

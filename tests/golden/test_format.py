@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 from format_reader import Reader, Values, Wrong
+from golden_store import STORE
 from golden_values import GOLDEN
+from store_reader import StoreReader
 
 import saver
 from equality import assert_same
@@ -20,12 +23,14 @@ golden = pytest.mark.parametrize("name", GOLDEN)
 
 
 def test_the_reader_does_not_know_saver() -> None:
-    import format_reader
-
-    tree = ast.parse(Path(format_reader.__file__).read_text())
-    names = {alias.name for item in ast.walk(tree) if isinstance(item, ast.Import) for alias in item.names}
-    names |= {item.module or "" for item in ast.walk(tree) if isinstance(item, ast.ImportFrom)}
-    assert {name.partition(".")[0] for name in names} <= {*sys.stdlib_module_names, "numpy", "blake3"}
+    for module in ("format_reader.py", "store_reader.py"):
+        tree = ast.parse((FOLDER / module).read_text())
+        names = {
+            alias.name for item in ast.walk(tree) if isinstance(item, ast.Import) for alias in item.names
+        }
+        names |= {item.module or "" for item in ast.walk(tree) if isinstance(item, ast.ImportFrom)}
+        known = {*sys.stdlib_module_names, "numpy", "blake3", "format_reader"}
+        assert {name.partition(".")[0] for name in names} <= known
 
 
 @golden
@@ -79,3 +84,42 @@ def test_what_a_golden_file_holds_still_has_the_same_bytes(name: str, tmp_path: 
         return {part.name: part.hash for part in saver.describe(path).parts}
 
     assert parts(path) == parts(FOLDER / f"{name}.1.saver")
+
+
+stored = pytest.mark.parametrize("ref", STORE)
+
+
+@stored
+def test_stores_of_the_first_format_are_read_forever(ref: str) -> None:
+    assert_same(STORE[ref](), saver.Saver(FOLDER / "store.1").load(ref))
+
+
+@stored
+def test_the_reader_of_the_specification_reads_the_golden_store(ref: str) -> None:
+    store = StoreReader(FOLDER / "store.1")
+    full = ref if "@" in ref else f"{ref}@1"
+    assert_same(STORE[ref](), Values(store.open(full)).load())
+
+
+def test_the_golden_store_has_a_record_of_every_kind() -> None:
+    store = StoreReader(FOLDER / "store.1")
+    assert store.kinds == {"commit", "tag", "delete", "condemn", "relocate", "harm"}
+    found = saver.Saver(FOLDER / "store.1")
+    assert {str(version) for model in found.models() for version in found.versions(model)} == set(
+        store.versions
+    )
+    tags = {f"{v.model}@{tag}": str(v) for m in found.models() for v in found.versions(m) for tag in v.tags}
+    assert tags == store.tags
+    assert list((FOLDER / "store.1" / "state").glob("*.json"))
+    assert found.version("golden@moving") == found.version("golden@step=3")
+
+
+def test_a_store_of_the_first_format_can_be_written_on(tmp_path: Path) -> None:
+    shutil.copytree(FOLDER / "store.1", tmp_path / "store")
+    store = saver.Saver(tmp_path / "store")
+    assert store.save("golden", STORE["golden@3"]()).number == 5
+    assert {name: part.hash for name, part in store.version("golden@5").parts.items()} == {
+        name: part.hash for name, part in store.version("golden@3").parts.items()
+    }
+    assert Values(StoreReader(tmp_path / "store").open("golden@5")).load()["scalars"] == [1, 2.5]
+    assert [damage.model for damage in store.check().damage] == [""], "a pack that no version needs any more"

@@ -18,7 +18,9 @@ from hypothesis.extra import numpy as arrays
 
 import saver
 from saver import pack as packs
-from saver.pack import Pack, layout, verify, write, write_pack
+from saver.durable import NewFile
+from saver.mapped import MappedFile, open_file
+from saver.pack import Pack, PackWriter, layout, read, write
 from saver.tree import ITEM_SIZE, NUMPY_DTYPE, TENSOR_DTYPE, TensorData
 
 safe_open: Any = pytest.importorskip("safetensors").safe_open
@@ -46,11 +48,19 @@ def data_of(array: Any) -> TensorData:
 
 def save(path: Path, tensors: dict[str, Any]) -> int:
     given = {name: item if isinstance(item, TensorData) else data_of(item) for name, item in tensors.items()}
-    return write_pack(str(path), given, lambda hashes: {"note": "x"})
+    writer = PackWriter(given, lambda hashes: {"note": "x"})
+    with NewFile(str(path), writer.size) as file:
+        writer(file)
+        file.commit()
+    return writer.size
+
+
+def opened(path: Path) -> Pack:
+    return Pack(open_file(str(path)))
 
 
 def loaded(path: Path) -> dict[str, Any]:
-    pack = Pack(str(path))
+    pack = opened(path)
     pack.verify()
     found = {}
     for name in pack.entries:
@@ -75,7 +85,7 @@ def in_ring(patch: pytest.MonkeyPatch) -> None:
 def with_small_blocks(patch: pytest.MonkeyPatch) -> None:
     for module in (layout, write):
         patch.setattr(module, "BLOCKS_FROM", 4096)
-    for module in (layout, write, verify):
+    for module in (layout, read, write):
         patch.setattr(module, "BLOCK", 1024)
 
 
@@ -110,7 +120,7 @@ def test_saver_reads_every_pack(tensors: dict[str, Any], tmp_path: Path) -> None
 def test_data_begins_on_a_page_and_every_tensor_on_its_items(tensors: dict[str, Any], tmp_path: Path) -> None:
     path = tmp_path / "a.safetensors"
     save(path, tensors)
-    pack = Pack(str(path))
+    pack = opened(path)
     assert (8 + int.from_bytes(path.read_bytes()[:8], "little")) % 4096 == 0
     entries = list(pack.entries.values())
     even = [entry.length % 64 == 0 for entry in entries]
@@ -164,7 +174,7 @@ def test_a_large_tensor_is_hashed_in_blocks(
         in_ring(monkeypatch)
     data = np.arange(5000, dtype=np.uint8)
     save(tmp_path / "a", {"large": data, "small": data[:4095]})
-    entries = Pack(str(tmp_path / "a")).entries
+    entries = opened(tmp_path / "a").entries
     digests = [blake3(data[at : at + 1024].tobytes()).digest() for at in range(0, 5000, 1024)]
     assert entries["large"].blocks == tuple(digest.hex() for digest in digests)
     assert entries["large"].hash == blake3(b"".join(digests)).hexdigest()
@@ -174,7 +184,7 @@ def test_a_large_tensor_is_hashed_in_blocks(
 
 
 def test_the_block_sizes_are_those_of_the_specification() -> None:
-    assert (layout.BLOCK, layout.BLOCKS_FROM, write.BLOCK, verify.BLOCK) == (
+    assert (layout.BLOCK, layout.BLOCKS_FROM, write.BLOCK, read.BLOCK) == (
         16 << 20,
         64 << 20,
         16 << 20,
@@ -230,7 +240,7 @@ def test_dtypes_that_numpy_has_not_are_bytes_to_numpy(tmp_path: Path) -> None:
         name: TensorData(name, (8 // ITEM_SIZE[name],), raw) for name in ("BF16", "F8_E4M3", "F8_E5M2")
     }
     save(tmp_path / "a", tensors)
-    pack = Pack(str(tmp_path / "a"))
+    pack = opened(tmp_path / "a")
     for name in tensors:
         dtype, shape, data = pack.tensor(name)
         assert (dtype, shape) == (name, (8 // ITEM_SIZE[name],))
@@ -244,7 +254,7 @@ def test_every_flipped_data_byte_is_found_and_its_tensor_named(
     blocks: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if blocks:
-        monkeypatch.setattr(verify, "BLOCK", 64)
+        monkeypatch.setattr(read, "BLOCK", 64)
         monkeypatch.setattr(layout, "BLOCK", 64)
         monkeypatch.setattr(write, "BLOCK", 64)
         monkeypatch.setattr(layout, "BLOCKS_FROM", 256)
@@ -258,12 +268,12 @@ def test_every_flipped_data_byte_is_found_and_its_tensor_named(
     save(path, tensors)
     honest = path.read_bytes()
     start = 8 + int.from_bytes(honest[:8], "little")
-    for entry in Pack(str(path)).entries.values():
+    for entry in opened(path).entries.values():
         for at in range(start + entry.offset, start + entry.offset + entry.length):
             changed = bytearray(honest)
             changed[at] ^= 0x10
             path.write_bytes(changed)
-            pack = Pack(str(path))
+            pack = opened(path)
             with pytest.raises(saver.Damaged, match=entry.name):
                 pack.verify()
             with pytest.raises(saver.Damaged, match=entry.name):
@@ -274,7 +284,7 @@ def test_every_flipped_data_byte_is_found_and_its_tensor_named(
 @pytest.mark.parametrize("cached", [False, True])
 def test_both_ways_to_hash_find_damage(cached: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is not in the page cache is read into it first."""
-    monkeypatch.setattr(verify._Feed, "_cached", lambda self, start, end: cached)
+    monkeypatch.setattr(MappedFile, "near", lambda self, start, end: cached)
     path = tmp_path / "a"
     data = np.zeros(9 << 20, np.uint8)
     save(path, {"t": data, "u": np.ones(5)})
@@ -283,7 +293,7 @@ def test_both_ways_to_hash_find_damage(cached: bool, tmp_path: Path, monkeypatch
         file.seek(-(1 << 20), 2)
         file.write(b"x")
     with pytest.raises(saver.Damaged, match="the bytes of t are"):
-        Pack(str(path)).verify()
+        opened(path).verify()
 
 
 def test_progress_tells_bytes_up_to_all_of_them(tmp_path: Path) -> None:
@@ -318,7 +328,7 @@ def test_loaded_arrays_outlive_the_file(tmp_path: Path) -> None:
 
 def _flip(path: Path, name: str) -> None:
     raw = bytearray(path.read_bytes())
-    entry = Pack(str(path)).entries[name]
+    entry = opened(path).entries[name]
     raw[8 + int.from_bytes(raw[:8], "little") + entry.offset + 3] ^= 1
     path.write_bytes(raw)
 
@@ -408,4 +418,6 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
 
 
 def test_a_pack_tells_its_public_names() -> None:
-    assert set(packs.__all__) == {"Entry", "Pack", "Progress", "write_pack"}
+    assert set(packs.__all__) == {
+        "Describe", "Entry", "Pack", "PackWriter", "Progress", "Range", "damaged",
+    }  # fmt: skip

@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
+from difflib import get_close_matches
 from importlib import import_module
 from io import TextIOWrapper
+from typing import Any
 
 import click
 
@@ -55,6 +58,15 @@ class Commands(click.Group):
         command: click.Command = module.command
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As in click, with a suggestion for a name that is nearly one."""
+        if args[0][:1] != "-" and self.get_command(ctx, args[0]) is None:
+            near = get_close_matches(args[0], self.list_commands(ctx), 1)
+            ctx.fail(f"no such command: {clean(args[0])}" + (f"; did you mean {near[0]}?" if near else ""))
+        return super().resolve_command(ctx, args)
+
     def invoke(self, ctx: click.Context) -> None:
         """Run the command; what it raises on purpose becomes a line and an exit code."""
         try:
@@ -68,7 +80,7 @@ class Commands(click.Group):
         except OSError as error:
             place = f"{error.filename}: " if error.filename else ""
             raise Failure(f"{place}{error.strerror or error}") from error
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, click.Abort):
             click.echo("interrupted", err=True)
             ctx.exit(INTERRUPTED)
 
@@ -84,4 +96,10 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # a name that the encoding lacks must not stop a report
             stream.reconfigure(errors="backslashreplace")
+    warnings.showwarning = _show_warning
     program(prog_name="saver")
+
+
+def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    """Without the line of code that warned, which is of no use here."""
+    click.echo(f"warning: {clean(str(message))}", err=True)

@@ -8,10 +8,11 @@ from __future__ import annotations
 import json
 import os
 import sys
+import unicodedata
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 import click
 
@@ -19,6 +20,8 @@ from saver.pack import Progress
 
 BAR_WIDTH = 24
 UNITS = ("kB", "MB", "GB", "TB", "PB")
+LARGEST = 10**30
+"""Bytes; what is larger was never measured, but made up."""
 
 
 def clean(text: str) -> str:
@@ -32,14 +35,30 @@ def size(count: int) -> str:
     """A number of bytes in decimal units: `349 kB`."""
     if count < 1000:
         return f"{count} B"
+    count = min(count, LARGEST)
     power = 1
     while count / 1000**power >= 999.5 and power < len(UNITS):
         power += 1
     return f"{count / 1000**power:.3g} {UNITS[power - 1]}"
 
 
+def width(text: str) -> int:
+    """How many columns `text` takes where letters have one width."""
+    if text.isascii():
+        return len(text)
+    wide = sum(unicodedata.east_asian_width(char) in "WF" for char in text)
+    return len(text) + wide - sum(map(bool, map(unicodedata.combining, text)))
+
+
 class Screen(ABC):
     """Where a command reports to. Everything it is given is text, and is cleaned here."""
+
+    interactive: ClassVar[bool]
+    """Whether somebody reads along, who is served by the beginning of a long list."""
+
+    @abstractmethod
+    def done(self, text: str) -> None:
+        """A line that says what was done."""
 
     @abstractmethod
     def heading(self, text: str) -> None:
@@ -58,8 +77,18 @@ class Screen(ABC):
         """Names and what is to be said of them."""
 
     @abstractmethod
-    def table(self, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-        """A table; columns whose title begins with `>` are set to the right."""
+    def table(
+        self,
+        columns: Sequence[str],
+        rows: Iterable[Sequence[str]],
+        spare: Sequence[str] = (),
+        brief: Sequence[str] = (),
+    ) -> None:
+        """A table; columns whose title begins with `>` are set to the right.
+
+        Where it is too wide, the columns titled `spare` are left out, first ones first, and said to be; where
+        the width is limited, cells of those titled `brief` may be cut. Nothing else ever is.
+        """
 
     @abstractmethod
     def bar(self, text: str, fraction: float) -> None:
@@ -73,8 +102,13 @@ class Screen(ABC):
 class Plain(Screen):
     """Text without colour, boxes or truncation."""
 
+    interactive = False
+
     def __init__(self) -> None:
         self._first = True
+
+    def done(self, text: str) -> None:
+        self._echo(clean(text))
 
     def heading(self, text: str) -> None:
         if not self._first:
@@ -91,7 +125,13 @@ class Plain(Screen):
     def facts(self, facts: Mapping[str, str]) -> None:
         self._aligned(facts.items(), [False, False])
 
-    def table(self, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    def table(
+        self,
+        columns: Sequence[str],
+        rows: Iterable[Sequence[str]],
+        spare: Sequence[str] = (),
+        brief: Sequence[str] = (),
+    ) -> None:
         titles = [title.removeprefix(">") for title in columns]
         self._aligned((titles, *rows), [title.startswith(">") for title in columns])
 
@@ -104,11 +144,11 @@ class Plain(Screen):
 
     def _aligned(self, rows: Iterable[Sequence[str]], right: Sequence[bool]) -> None:
         cells = [[clean(cell) for cell in row] for row in rows]
-        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+        widths = [max(map(width, column)) for column in zip(*cells, strict=True)]
         for row in cells:
             padded = (
-                cell.rjust(width) if at_right else cell.ljust(width)
-                for cell, width, at_right in zip(row, widths, right, strict=True)
+                " " * (wide - width(cell)) + cell if at_right else cell + " " * (wide - width(cell))
+                for cell, wide, at_right in zip(row, widths, right, strict=True)
             )
             self._echo(f"  {'  '.join(padded).rstrip()}")
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import NamedTuple
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.padding import Padding
 from rich.progress import BarColumn, DownloadColumn, TextColumn, TransferSpeedColumn
@@ -18,13 +20,27 @@ from saver.pack import Progress
 LINE = 100
 """Longer lines of prose are hard to read."""
 
+INDENT = 2
+GAP = 2
+NARROW = 20
+"""Columns that can be folded or cut are made so narrow before another one is left out."""
+
+BRIEF = 40
+"""As wide as cells that may be cut get."""
+
 
 class Terminal(Screen):
     """Colour, as far as the terminal and `NO_COLOR` allow. Names are folded, never cut."""
 
+    interactive = True
+
     def __init__(self) -> None:
         self._console = Console(highlight=False, markup=False, emoji=False)
         self._first = True
+
+    def done(self, text: str) -> None:
+        self._first = False
+        self._console.print(Text(clean(text)))
 
     def heading(self, text: str) -> None:
         if not self._first:
@@ -34,7 +50,7 @@ class Terminal(Screen):
 
     def say(self, text: str) -> None:
         self._first = False
-        paragraph = Padding(Text(clean(text)), (0, 0, 0, 2), expand=False)
+        paragraph = Padding(Text(clean(text)), (0, 0, 0, INDENT), expand=False)
         self._console.print(paragraph, width=min(LINE, self._console.width))
 
     def code(self, lines: Iterable[str]) -> None:
@@ -43,26 +59,41 @@ class Terminal(Screen):
             self._console.print(Text(f"    {clean(line)}", style="green"), soft_wrap=True)
 
     def facts(self, facts: Mapping[str, str]) -> None:
-        grid = Table.grid(padding=(0, 2))
+        grid = Table.grid(padding=(0, GAP))
         grid.add_column(style="dim", no_wrap=True)
         grid.add_column(overflow="fold")
         for name, text in facts.items():
             grid.add_row(Text(clean(name)), Text(clean(text)))
-        self._console.print(Padding(grid, (0, 0, 0, 2), expand=False))
+        self._console.print(Padding(grid, (0, 0, 0, INDENT), expand=False))
 
-    def table(self, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-        table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0), pad_edge=False)
-        for title in columns:
-            side = "right" if title.startswith(">") else "left"
+    def table(
+        self,
+        columns: Sequence[str],
+        rows: Iterable[Sequence[str]],
+        spare: Sequence[str] = (),
+        brief: Sequence[str] = (),
+    ) -> None:
+        self._first = False
+        cells = [[clean(cell) for cell in row] for row in rows]
+        found = [_Column.of(title, [row[at] for row in cells], brief) for at, title in enumerate(columns)]
+        shown = _that_fit(found, spare, self._console.width - INDENT)
+        widths = _widths([found[at] for at in shown], self._console.width - INDENT)
+        table = Table(box=None, header_style="dim", padding=(0, GAP, 0, 0), pad_edge=False)
+        for at, column_width in zip(shown, widths, strict=True):
+            column = found[at]
             table.add_column(
-                Text(title.removeprefix(">")),
-                justify="right" if side == "right" else "left",
-                overflow="fold",
-                no_wrap=side == "right",
+                Text(column.title),
+                justify="right" if column.right else "left",
+                overflow="ellipsis" if column.brief else "fold",
+                no_wrap=column.right or column.brief,
+                width=column_width,
             )
-        for row in rows:
-            table.add_row(*(Text(clean(cell)) for cell in row))
-        self._console.print(Padding(table, (0, 0, 0, 2), expand=False))
+        for row in cells:
+            table.add_row(*(Text(row[at]) for at in shown))
+        self._console.print(Padding(table, (0, 0, 0, INDENT), expand=False))
+        if len(shown) < len(found):
+            left = ", ".join(column.title for at, column in enumerate(found) if at not in shown)
+            self.say(f"not shown here: {left} (a wider terminal has room, and --json has all)")
 
     def bar(self, text: str, fraction: float) -> None:
         filled = round(fraction * BAR_WIDTH)
@@ -83,3 +114,47 @@ class Terminal(Screen):
         with bars:
             task = bars.add_task("", total=None)
             yield lambda done, total: bars.update(task, completed=done, total=total)
+
+
+class _Column(NamedTuple):
+    """A column: `natural` is the width that its cells ask for, `least` the one that it can be brought to."""
+
+    title: str
+    right: bool
+    brief: bool
+    natural: int
+    least: int
+
+    @classmethod
+    def of(cls, title: str, cells: Iterable[str], brief: Sequence[str]) -> _Column:
+        name, right = title.removeprefix(">"), title.startswith(">")
+        natural = max([cell_len(name), *map(cell_len, cells)])
+        if name in brief:
+            natural = min(natural, BRIEF)
+        return cls(name, right, name in brief, natural, natural if right else min(natural, NARROW))
+
+
+def _that_fit(columns: Sequence[_Column], spare: Sequence[str], available: int) -> list[int]:
+    """Which columns to show: those that may be left out go, first ones first, until the others fit."""
+    shown = list(range(len(columns)))
+    for title in spare:
+        if sum(columns[at].least for at in shown) + GAP * (len(shown) - 1) <= available:
+            break
+        shown = [at for at in shown if columns[at].title != title]
+    return shown
+
+
+def _widths(columns: Sequence[_Column], available: int) -> list[int | None]:
+    """The width of each column; None where rich must see to it, as not even the narrowest fit.
+
+    What is left over is shared evenly by the columns that want more.
+    """
+    left = available - sum(column.least for column in columns) - GAP * (len(columns) - 1)
+    if left < 0:
+        return [None] * len(columns)
+    widths: list[int | None] = [column.least for column in columns]
+    wanting = sorted(range(len(columns)), key=lambda at: columns[at].natural - columns[at].least)
+    for others, at in zip(reversed(range(len(columns))), wanting, strict=True):
+        more = min(columns[at].natural - columns[at].least, left // (others + 1))
+        widths[at], left = columns[at].least + more, left - more
+    return widths

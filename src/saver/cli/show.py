@@ -1,22 +1,22 @@
-"""`saver show`: what lies in a file."""
+"""`saver show`: what lies in a version, or in a file."""
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 import click
 import msgspec
 
-from saver import Description, describe
+from saver import Damaged
 from saver.cli._screen import Screen, print_json, screen, size
+from saver.cli._store import json_option, store_option, version_document
+from saver.cli._subject import Subject, subject
+from saver.cli._times import utc
+from saver.description import PartInfo
 from saver.environment import DISTRIBUTIONS
-from saver.errors import Damaged
-from saver.pack import Entry, Pack
-from saver.single import PartInfo
+from saver.fingerprint import describe
+from saver.pack import Entry
 
 SHORT_HASH = 12
 """Digits of a hash that tell apart what one person has, and fit a table."""
@@ -25,38 +25,45 @@ FIELDS_SHOWN = 30
 
 
 @click.command()
-@click.argument("file", type=click.Path())
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document, with everything.")
+@click.argument("what", metavar="REF_OR_FILE")
 @click.option(
     "--tensors", default=20, metavar="N", type=click.IntRange(0),
     help="List the N largest tensors (20).",
 )  # fmt: skip
 @click.option("--verify", is_flag=True, help="Read all bytes and check them against their hashes.")
-def command(file: str, as_json: bool, tensors: int, verify: bool) -> None:
-    """Tell what lies in FILE: parts, tensors, environment, and the classes it will ask trust for.
+@store_option
+@json_option
+def command(what: str, tensors: int, verify: bool, address: str, as_json: bool) -> None:
+    """Tell what lies in a version or a file: parts, tensors, environment, and the classes it asks trust for.
 
-    Builds and imports nothing of it. Exit code 1 when the file is damaged.
+    REF_OR_FILE is a file if there is one of that name, or if it ends in .saver. Builds and imports nothing
+    of it. Exit code 1 when it is damaged.
     """
-    found = describe(file)
+    shown = subject(what, address)
     if as_json:
-        _show_json(found, verify)
+        _show_json(shown, verify)
         return
     on = screen()
-    _show_file(found, on)
-    _show_parts(found.parts, on)
+    found = shown.description
+    on.heading(found.path)
+    on.facts(shown.facts())
+    _show_parts(found.parts, shown.version is not None, on)
     _show_tensors(found.parts, tensors, on)
+    _show_data(found.data, on)
     _show_environment(found.environment, on)
-    _show_trust(found, on)
+    _show_trust(shown, on)
     if verify:
-        _verify(found, on)
+        _verify(shown, on)
 
 
-def _show_json(found: Description, verify: bool) -> None:
-    document = msgspec.to_builtins(found)
-    document["time_utc"] = _time(found.time, local=False)
+def _show_json(shown: Subject, verify: bool) -> None:
+    document = msgspec.to_builtins(shown.description)
+    document["time_utc"] = utc(shown.description.time)
+    if shown.version is not None:
+        document["version"] = version_document(shown.version)
     if verify:
         try:
-            Pack(found.path).verify()
+            shown.verify()
         except Damaged as error:
             print_json(document | {"verified": False, "damage": str(error)})
             raise
@@ -64,44 +71,23 @@ def _show_json(found: Description, verify: bool) -> None:
     print_json(document)
 
 
-def _show_file(found: Description, on: Screen) -> None:
-    on.heading(found.path)
-    on.facts(
-        {
-            "size": f"{size(found.bytes)} ({found.bytes:,} bytes)",
-            "saved": _time(found.time, local=True) or "at an unknown time",
-            "hash": found.hash,
-        }
-    )
-
-
-def _time(seconds: float, local: bool) -> str | None:
-    """A Unix time as text; None for what no calendar has."""
-    try:
-        moment = datetime.fromtimestamp(seconds, UTC)
-        if local:
-            return f"{moment.astimezone():%Y-%m-%d %H:%M:%S %Z}"
-    except (ValueError, OverflowError, OSError):
-        return None
-    return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
-
-
-def _show_parts(parts: Sequence[PartInfo], on: Screen) -> None:
+def _show_parts(parts: Sequence[PartInfo], numbered: bool, on: Screen) -> None:
     on.heading("Parts")
-    on.table(
-        ("part", "class", "package", ">size", ">tensors", "hash"),
-        [
-            (
-                part.name,
-                part.kind.rpartition(".")[2],
-                part.kind.partition(".")[0] if "." in part.kind else "",
-                size(part.bytes),
-                str(len(part.tensors)),
-                part.hash[:SHORT_HASH],
-            )
-            for part in parts
-        ],
-    )
+    columns = ("part", ">number", "class", "package", ">size", ">tensors", "hash")
+    rows = [
+        (
+            part.name,
+            f"{part.number:,}",
+            part.kind.rpartition(".")[2],
+            part.kind.partition(".")[0] if "." in part.kind else "",
+            size(part.bytes),
+            str(len(part.tensors)),
+            part.hash[:SHORT_HASH],
+        )
+        for part in parts
+    ]
+    kept = [at for at, title in enumerate(columns) if numbered or title != ">number"]
+    on.table([columns[at] for at in kept], [[row[at] for at in kept] for row in rows])
     told = {part.name: _fields(part.values) for part in parts if part.values}
     if told:
         on.heading("Fields")
@@ -130,6 +116,16 @@ def _show_tensors(parts: Sequence[PartInfo], limit: int, on: Screen) -> None:
 
 def _tensor_row(entry: Entry) -> tuple[str, ...]:
     return entry.name, entry.dtype, " x ".join(map(str, entry.shape)) or "-", size(entry.length)
+
+
+def _show_data(data: Mapping[str, Any], on: Screen) -> None:
+    """What it was trained on, as far as that was said."""
+    if data:
+        on.heading("Data")
+        told = {
+            name: describe(found) if isinstance(found, dict) else str(found) for name, found in data.items()
+        }
+        on.facts(told)
 
 
 def _show_environment(environment: Mapping[str, Any], on: Screen) -> None:
@@ -167,19 +163,18 @@ def _random(state: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield name, ", ".join(f"{place}{joint}{text}" for place, text in values.items())
 
 
-def _show_trust(found: Description, on: Screen) -> None:
+def _show_trust(shown: Subject, on: Screen) -> None:
+    untrusted = shown.description.untrusted
     on.heading("Trust")
-    if not found.untrusted:
+    if not untrusted:
         on.say("Saver knows every class in it: it loads as it is.")
         return
-    on.say("To load it, say that you trust these classes, if you trust whoever made the file:")
-    names = ", ".join(f'"{name}"' for name in found.untrusted)
-    path = json.dumps(os.path.basename(found.path))
-    on.code([f"saver.load({path}, trust=[{names}])"])
+    on.say("To load it, say that you trust these classes, if you trust whoever made it:")
+    on.code(shown.loading(", ".join(f'"{name}"' for name in untrusted)))
 
 
-def _verify(found: Description, on: Screen) -> None:
+def _verify(shown: Subject, on: Screen) -> None:
     with on.progress("Verifying") as progress:
-        Pack(found.path).verify(progress=progress)
+        shown.verify(progress)
     on.heading("Verified")
-    on.say(f"All {size(found.bytes)} match their hashes.")
+    on.say(f"All {size(shown.description.bytes)} match their hashes.")

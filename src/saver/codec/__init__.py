@@ -10,7 +10,7 @@ from __future__ import annotations
 from saver.codec.contract import INLINE_BYTES, BatchCodec, Codec, Tensors
 from saver.codec.decoder import Decoder
 from saver.codec.encoder import Encoder, encodable
-from saver.codec.lookup import check, codec_for, codec_named, codec_root, forget_codecs
+from saver.codec.lookup import check, codec_for, codec_named, codec_root, families, forget_codecs
 
 __all__ = [
     "INLINE_BYTES",
@@ -24,5 +24,6 @@ __all__ = [
     "codec_named",
     "codec_root",
     "encodable",
+    "families",
     "forget_codecs",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from types import ModuleType
 
 from saver import registry
@@ -26,13 +26,19 @@ def _load(module: ModuleType) -> Iterable[Codec]:
     return codecs
 
 
+def families(cls: type) -> Iterator[ModuleType]:
+    """The codec modules that may know `cls`: of its own package first, then of its bases', then Python's."""
+    roots = dict.fromkeys((*map(_module_root, cls.__mro__), "stdlib"))
+    for root in filter(None, roots):
+        yield registry.find("codecs", root)
+
+
 def codec_for(cls: type) -> Codec | None:
     """The codec that takes direct instances of `cls`: the class's own family first, then its bases'."""
     found = _by_type.get(cls)
     if found is None:
-        roots = dict.fromkeys((*map(_module_root, cls.__mro__), "stdlib"))
-        for root in filter(None, roots):
-            for codec in _load(registry.find("codecs", root)):
+        for module in families(cls):
+            for codec in _load(module):
                 if codec.accepts(cls):
                     _by_type[cls] = codec
                     return codec

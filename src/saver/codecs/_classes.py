@@ -141,16 +141,17 @@ def attributes(obj: Any) -> dict[str, Any]:
     found = {
         name: getattr(obj, name)
         for cls in type(obj).__mro__
-        for name in _slots(cls)
+        for name in slots(cls)
         if name not in ("__dict__", "__weakref__") and hasattr(obj, name)
     }
     found.update(getattr(obj, "__dict__", {}))
     return found
 
 
-def _slots(cls: type) -> tuple[str, ...]:
-    slots = cls.__dict__.get("__slots__", ())
-    names = (slots,) if isinstance(slots, str) else tuple(slots)
+def slots(cls: type) -> tuple[str, ...]:
+    """The attributes that a class itself keeps in slots, as they are called from outside."""
+    found = cls.__dict__.get("__slots__", ())
+    names = (found,) if isinstance(found, str) else tuple(found)
     prefix = f"_{cls.__name__.lstrip('_')}"
     return tuple(prefix + n if n.startswith("__") and not n.endswith("__") else n for n in names)
 
@@ -176,7 +177,7 @@ def build_object(node: Node, decoder: Decoder) -> Any:
 
 
 def _has_plain_dict(cls: type) -> bool:
-    return hasattr(cls, "__dict__") and not any(map(_slots, cls.__mro__)) and cls.__dictoffset__ != 0
+    return hasattr(cls, "__dict__") and not any(map(slots, cls.__mro__)) and cls.__dictoffset__ != 0
 
 
 class DataclassCodec(Codec):

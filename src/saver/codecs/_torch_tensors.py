@@ -149,7 +149,8 @@ def _no_data_form(tensor: Any) -> str | None:
     return None
 
 
-def _sizes(value: Any) -> list[int]:
+def sizes(value: Any) -> list[int]:
+    """A list of sizes from a file; ValueError for anything else."""
     if (
         type(value) is not list
         or len(value) > 64
@@ -159,25 +160,36 @@ def _sizes(value: Any) -> list[int]:
     return value
 
 
-def _decode_plain(state: Any, decoder: Decoder) -> Any:
-    data = state["data"]
-    raw: NDArray[np.uint8]
+def plain_bytes(state: Any, decoder: Decoder) -> tuple[Any, list[int], NDArray[np.uint8]]:
+    """dtype, shape, and the elements in C order, of a tensor that is written plainly."""
+    data, shape = state["data"], list[int]()
     if isinstance(data, str):
-        dtype, shape = DTYPES[state["dtype"]], []
-        raw = np.frombuffer(bytearray.fromhex(data), np.uint8)
+        dtype = DTYPES[state["dtype"]]
+        raw: NDArray[np.uint8] = np.frombuffer(bytearray.fromhex(data), np.uint8)
     else:
-        code, sizes, raw = decoder.tensor(data)
-        dtype = DTYPES[state["dtype"]] if "dtype" in state else DTYPE_OF[code]
-        shape = list(sizes)
-        if CODES[dtype] != code or (dtype.is_complex and shape[-1:] != [2]):
-            raise ValueError(f"{code}{shape} does not hold {dtype}")
-        if dtype.is_complex:
-            shape.pop()
+        code, stored, raw = decoder.tensor(data)
+        dtype, shape = plain_form(state, code, stored)
     if raw.size != math.prod(shape) * dtype.itemsize:
         raise ValueError(f"{raw.size} bytes for {shape} of {dtype}")
+    return dtype, shape, raw
+
+
+def plain_form(state: Any, code: str, stored: Iterable[int]) -> tuple[Any, list[int]]:
+    """dtype and shape of a tensor that is written plainly, from the safetensors dtype and shape there."""
+    dtype = DTYPES[state["dtype"]] if "dtype" in state else DTYPE_OF[code]
+    shape = list(stored)
+    if CODES[dtype] != code or (dtype.is_complex and shape[-1:] != [2]):
+        raise ValueError(f"{code}{shape} does not hold {dtype}")
+    if dtype.is_complex:
+        shape.pop()
+    return dtype, shape
+
+
+def _decode_plain(state: Any, decoder: Decoder) -> Any:
+    dtype, shape, raw = plain_bytes(state, decoder)
     stride = row_major(shape)
     if "stride" in state:
-        stride = _sizes(state["stride"])
+        stride = sizes(state["stride"])
         raw = _reordered(raw, dtype, shape, stride)
     tensor = look(owned(raw), dtype, 0, shape, stride)
     return tensor.to(place(state["device"])) if "device" in state else tensor
@@ -197,13 +209,13 @@ def _decode_view(state: Any, decoder: Decoder) -> Any:
     if not isinstance(base, torch.Tensor) or base.layout is not torch.strided:
         raise ValueError("a view of what is not a tensor")
     dtype = DTYPES[state["dtype"]]
-    (offset,) = _sizes([state["offset"]])
-    return look(base.untyped_storage(), dtype, offset, _sizes(state["shape"]), _sizes(state["stride"]))
+    (offset,) = sizes([state["offset"]])
+    return look(base.untyped_storage(), dtype, offset, sizes(state["shape"]), sizes(state["stride"]))
 
 
 def _decode_sparse(state: Any, decoder: Decoder) -> Any:
     """Through the constructors that check every index."""
-    layout, shape = state["layout"], _sizes(state["shape"])
+    layout, shape = state["layout"], sizes(state["shape"])
     if layout == "sparse_coo":
         indices, values = _tensors(decoder, (state["indices"], state["values"]))
         coalesced = state["coalesced"] is True

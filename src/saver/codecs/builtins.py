@@ -20,6 +20,15 @@ from saver.codecs._classes import (
     ObjectCodec,
 )
 from saver.codecs._columns import LONG, decode_run, encode_run, fill_run
+from saver.codecs._restoring import (
+    ContainerRestorer,
+    DictRestorer,
+    ListRestorer,
+    ObjectRestorer,
+    RandomRestorer,
+    StateRestorer,
+)
+from saver.restoring import Restorer
 from saver.tree import Node, Tensor, Value, reserved
 
 
@@ -304,4 +313,8 @@ CODECS: tuple[Codec, ...] = (
     ObjectCodec(), IntCodec(), FloatCodec(), ComplexCodec(), StrCodec(), BytesCodec(), BytearrayCodec(),
     ListCodec(), TupleCodec(), DictCodec(), SetCodec(), FrozensetCodec(), RangeCodec(), SliceCodec(),
     SingletonCodec(), FunctionCodec(), ClassCodec(), EnumCodec(), NamedTupleCodec(), DataclassCodec(),
+)  # fmt: skip
+
+RESTORERS: tuple[Restorer, ...] = (
+    StateRestorer(), DictRestorer(), ListRestorer(), ContainerRestorer(), RandomRestorer(), ObjectRestorer(),
 )  # fmt: skip

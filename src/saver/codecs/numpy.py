@@ -16,6 +16,8 @@ from saver.codecs._numpy_random import (
     RandomStateCodec,
     SeedSequenceCodec,
 )
+from saver.codecs._numpy_restoring import ArrayRestorer, GeneratorRestorer
+from saver.restoring import Restorer
 from saver.tree import EXACT_INTEGER, Node, Value
 
 _FLAT_KINDS = "biufcmMSUV"
@@ -97,3 +99,5 @@ CODECS: tuple[Codec, ...] = (
     ArrayCodec(), ScalarCodec(), MaskedCodec(), MaskedConstantCodec(), SubclassCodec(), DtypeCodec(),
     SeedSequenceCodec(), BitGeneratorCodec(), GeneratorCodec(), RandomStateCodec(),
 )  # fmt: skip
+
+RESTORERS: tuple[Restorer, ...] = (ArrayRestorer(), GeneratorRestorer())

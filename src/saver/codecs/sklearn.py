@@ -14,10 +14,12 @@ from sklearn.utils import Bunch
 from saver import trust
 from saver.codec import Codec, Decoder, Encoder
 from saver.codecs import _sklearn_checks
+from saver.codecs._restoring import ObjectRestorer
 from saver.codecs._sklearn_birch import BirchNodeCodec
 from saver.codecs._sklearn_neighbors import DistanceCodec, NeighborTreeCodec
 from saver.codecs._sklearn_trees import PredictorCodec, TreeCodec
 from saver.codecs.builtins import encode_items, fill_items
+from saver.restoring import Restorer
 from saver.tree import Node, Value
 
 _BASES = frozenset(
@@ -88,6 +90,17 @@ class EstimatorCodec(ObjectCodec):
         _sklearn_checks.check(obj)
 
 
+class EstimatorRestorer(ObjectRestorer):
+    """Estimators of the same class become what was saved, whoever holds them: a pipeline, a search."""
+
+    codecs = frozenset(("sklearn.estimator",))
+
+    def check(self, target: Any, fresh: dict[str, Any]) -> None:
+        whole: Any = object.__new__(type(target))
+        whole.__dict__ = fresh
+        _sklearn_checks.check(whole)
+
+
 class BunchCodec(Codec):
     """`Bunch`, a dict that shows its items as attributes."""
 
@@ -137,3 +150,5 @@ CODECS: tuple[Codec, ...] = (
     EstimatorCodec(), ObjectCodec(), BunchCodec(), LossCodec(), BirchNodeCodec(), TreeCodec(),
     PredictorCodec(), NeighborTreeCodec(), DistanceCodec(),
 )  # fmt: skip
+
+RESTORERS: tuple[Restorer, ...] = (EstimatorRestorer(),)

@@ -9,10 +9,15 @@ import numpy as np
 import torch
 
 from saver.codec import Codec, Decoder, Encoder
+from saver.codecs import _torch_restoring as restoring
+from saver.codecs._torch_module_restoring import ModuleRestorer
 from saver.codecs._torch_modules import ModuleCodec, OptionsCodec
 from saver.codecs._torch_optim import GradScalerCodec, OptimizerCodec, SchedulerCodec
+from saver.codecs._torch_optim_restoring import OptimizerRestorer
+from saver.codecs._torch_schedule_restoring import ScalerRestorer, SchedulerRestorer
 from saver.codecs._torch_tensors import StorageCodec, TensorCodec, place
 from saver.errors import NotFound
+from saver.restoring import Restorer
 from saver.tree import EXACT_INTEGER, Node, Value
 
 _CONSTANTS = {
@@ -115,4 +120,9 @@ def _check_twister(state: bytes) -> None:
 CODECS: tuple[Codec, ...] = (
     TensorCodec(), ModuleCodec(), OptimizerCodec(), SchedulerCodec(), GradScalerCodec(), GeneratorCodec(),
     StorageCodec(), ConstantCodec(), DeviceCodec(), SizeCodec(), OptionsCodec(),
+)  # fmt: skip
+
+RESTORERS: tuple[Restorer, ...] = (
+    ModuleRestorer(), OptimizerRestorer(), SchedulerRestorer(), ScalerRestorer(), restoring.TensorRestorer(),
+    restoring.GeneratorRestorer(),
 )  # fmt: skip

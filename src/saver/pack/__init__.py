@@ -12,8 +12,10 @@ own place; `saver` holds format, id, and the BLAKE3 of every tensor. So the head
 
 from __future__ import annotations
 
-from saver.pack.layout import Entry, Progress
+from saver.pack.layout import Describe, Entry
 from saver.pack.read import Pack
-from saver.pack.write import write_pack
+from saver.pack.verify import Range, damaged
+from saver.pack.write import PackWriter
+from saver.store import Progress
 
-__all__ = ["Entry", "Pack", "Progress", "write_pack"]
+__all__ = ["Describe", "Entry", "Pack", "PackWriter", "Progress", "Range", "damaged"]

@@ -11,9 +11,9 @@ import msgspec
 from blake3 import blake3
 
 from saver.errors import Damaged, Unsupported
+from saver.store import ALIGNMENT
 from saver.tree import ITEM_SIZE, TensorData, strict_json
 
-ALIGNMENT = 4096
 HEADER_LIMIT = 100_000_000
 """safetensors readers refuse longer headers."""
 
@@ -28,7 +28,6 @@ _PREFIX = b'{"__metadata__":{"saver.header":"'
 ZERO = "0" * 64
 
 Describe = Callable[[Mapping[str, str]], Mapping[str, str]]
-Progress = Callable[[int, int], None]
 
 
 class Entry(msgspec.Struct, frozen=True):

@@ -1,83 +1,91 @@
-"""Reads a pack: opens and maps it, and hands out its tensors."""
+"""Reads a pack: verifies its header, and hands out its tensors."""
 
 from __future__ import annotations
 
-import mmap
-import os
-import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import numpy as np
+from blake3 import blake3
 from numpy.typing import NDArray
 
-from saver.errors import Damaged, NotFound, Unsupported
-from saver.pack.layout import HEADER_LIMIT, Progress, no_saver_file, parse_header
-from saver.pack.verify import verify
+from saver.errors import Damaged
+from saver.pack.layout import BLOCK, HEADER_LIMIT, Entry, no_saver_file, parse_header
+from saver.pack.verify import Range, damaged
+from saver.store import Blob, Progress
 
 
 class Pack:
-    """A pack, opened and its header verified. Tensors are mapped privately; `verify` checks their bytes.
+    """A pack, its header verified. Tensors are mapped privately; `verify` checks their bytes.
 
-    Arrays stay valid after the pack is gone, and writing to them never reaches the file.
+    Arrays stay valid after the pack is gone, and writing to them never reaches the file. `start` is where
+    the data begins, in bytes; `hash` that of the header, which vouches for the whole.
     """
 
-    def __init__(self, path: str) -> None:
-        self.path = path
-        # Kept open: the name may lead to another file when the bytes are verified.
-        self._descriptor = _open(path)
-        self.size = os.fstat(self._descriptor).st_size
-        header = _read_header(self._descriptor, self.size, path)
-        self.metadata, self.entries, self.id = parse_header(header, self.size, path)
-        self._start = len(header)
-        self._map = _map(self._descriptor, self.size)
+    def __init__(self, blob: Blob) -> None:
+        self.blob = blob
+        self.size = blob.size
+        header = _read_header(blob)
+        self.metadata, self.entries, self.id = parse_header(header, blob.size, blob.name)
+        self.start = len(header)
         self.hash: str = self.metadata["saver.header"]
 
-    def __del__(self) -> None:
-        descriptor = self.__dict__.pop("_descriptor", None)  # not there when the file could not be opened
-        if descriptor is not None:
-            os.close(descriptor)
-
     def tensor(self, name: str) -> tuple[str, tuple[int, ...], NDArray[np.uint8]]:
-        """safetensors dtype, shape, and the bytes, flat and writable. KeyError when there is none."""
+        """safetensors dtype, shape, and the bytes, flat and writable. KeyError when there is none.
+
+        Unless the pack is a local file, they are sure to be there only once `verify` was given the name.
+        """
         entry = self.entries[name]
-        at = self._start + entry.offset
-        return entry.dtype, entry.shape, self._map[at : at + entry.length]
+        at = self.start + entry.offset
+        return entry.dtype, entry.shape, self.blob.map()[at : at + entry.length]
+
+    def places(self, names: Iterable[str] | None = None) -> Iterator[tuple[str, int, int, str]]:
+        """What has a hash of its own, of all tensors or of those named, in order.
+
+        A tensor, or a block of one: the tensor's name, start and end in bytes from the beginning of the
+        pack, and the hash.
+        """
+        for name in self.entries if names is None else names:
+            entry = self.entries[name]
+            start = self.start + entry.offset
+            end = start + entry.length
+            if not entry.blocks:
+                yield name, start, end, entry.hash
+            for number, digest in enumerate(entry.blocks):
+                at = start + number * BLOCK
+                yield name, at, min(at + BLOCK, end), digest
+
+    def damaged(self, names: Iterable[str] | None = None, progress: Progress | None = None) -> set[str]:
+        """The names of those tensors, of all or of those named, whose bytes do not match their hashes."""
+        chosen = list(self.entries if names is None else names)
+        blob = self.blob
+        places = [Range(name, blob, start, end, hash_) for name, start, end, hash_ in self.places(chosen)]
+        return {name for name in chosen if not _root_matches(self.entries[name])} | damaged(places, progress)
 
     def verify(self, names: Iterable[str] | None = None, progress: Progress | None = None) -> None:
-        """Raise Damaged unless the bytes of all tensors, or of those named, match their hashes."""
-        entries = [self.entries[name] for name in (self.entries if names is None else names)]
-        verify(self.path, self._descriptor, self._map, self._start, entries, progress)
+        """Raise Damaged, naming the tensors, unless all, or those named, match their hashes."""
+        lost = self.damaged(names, progress)
+        if lost:
+            told = ", ".join(sorted(lost)[:5]) + (f" and {len(lost) - 5} more" if len(lost) > 5 else "")
+            raise Damaged(
+                f"{self.blob.name}: the bytes of {told} are not those that were saved; use a copy of the "
+                "file, or load the other parts with lazy=True"
+            )
 
 
-def _open(path: str) -> int:
-    try:
-        # Without O_NONBLOCK, opening a named pipe would wait for its writer.
-        flags = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0)
-        descriptor = os.open(path, flags | getattr(os, "O_BINARY", 0))
-    except (FileNotFoundError, NotADirectoryError):
-        raise NotFound(f"{path}: there is no such file") from None
-    except IsADirectoryError:
-        raise Unsupported(f"{path} is a folder, not a Saver file") from None
-    mode = os.fstat(descriptor).st_mode
-    if not stat.S_ISREG(mode):
-        os.close(descriptor)
-        kind = "a folder" if stat.S_ISDIR(mode) else "a pipe or a device"
-        raise Unsupported(f"{path} is {kind}, not a Saver file")
-    return descriptor
+def _root_matches(entry: Entry) -> bool:
+    """Whether the tensor's hash vouches for those of its blocks, if it has any."""
+    joined = b"".join(map(bytes.fromhex, entry.blocks))
+    return not entry.blocks or blake3(joined).hexdigest() == entry.hash
 
 
-def _map(descriptor: int, size: int) -> NDArray[np.uint8]:
-    return np.frombuffer(mmap.mmap(descriptor, size, access=mmap.ACCESS_COPY), np.uint8)
-
-
-def _read_header(descriptor: int, size: int, path: str) -> bytes:
-    first = os.pread(descriptor, 64, 0)
+def _read_header(blob: Blob) -> bytes:
+    first = blob.read(0, 64)
     length = int.from_bytes(first[:8], "little")
     if len(first) < 16 or first[8:9] != b"{" or length > HEADER_LIMIT:
-        raise no_saver_file(first, path)
-    if length + 8 > size:
+        raise no_saver_file(first, blob.name)
+    if length + 8 > blob.size:
         raise Damaged(
-            f"{path}: cut off: the header takes {length + 8:,} bytes, the file has {size:,}; "
+            f"{blob.name}: cut off: the header takes {length + 8:,} bytes, the file has {blob.size:,}; "
             "copy it again from where it came"
         )
-    return os.pread(descriptor, 8 + length, 0)
+    return blob.read(0, 8 + length)

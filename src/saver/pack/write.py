@@ -13,19 +13,17 @@ import numpy as np
 from blake3 import blake3
 from numpy.typing import NDArray
 
-from saver.durable import NewFile
 from saver.pack.layout import (
-    ALIGNMENT,
     BLOCK,
     BLOCKS_FROM,
     ZERO,
     Describe,
     Entry,
-    Progress,
     block_count,
     header_bytes,
     plan,
 )
+from saver.store import ALIGNMENT, Progress, Sink
 from saver.tree import TensorData
 
 if TYPE_CHECKING:
@@ -43,32 +41,48 @@ PIECE = 8 << 20
 HUGE_PAGE = 2 << 20
 
 
-def write_pack(
-    path: str,
-    tensors: Mapping[str, TensorData],
-    describe: Describe,
-    progress: Progress | None = None,
-) -> int:
-    """Write all tensors to `path`, durably and atomically, or nothing. Returns the bytes written.
+def _nothing(hashes: Mapping[str, str]) -> Mapping[str, str]:
+    return {}
 
-    `describe` is given the hash of every tensor and returns the metadata to add; it is called once
-    beforehand with zeros, and both answers must have the same length. Memory: the ring of
-    `RING_LENGTH` buffers of `RING_BUFFER` bytes, whatever the size of the tensors.
+
+class PackWriter:
+    """A pack to be written: `store.put(key, writer.size, writer)`.
+
+    Calling it with a sink writes the tensors, then the header. `describe` is given the hash of every tensor
+    and returns the metadata to add; it is also called beforehand with zeros, and its answers must have the
+    same length. `id` is random unless
+    it is given. `start` is where the data begins, and `size` all there is, in bytes.
+    `entries` say where in the data the tensors lie, and once it is written their hashes. Memory: the ring
+    of `RING_LENGTH` buffers of `RING_BUFFER` bytes, whatever the size of the tensors.
     """
-    entries = plan(tensors)
-    ident = os.urandom(16).hex()
-    blank = [msgspec.structs.replace(e, blocks=(ZERO,) * block_count(e.length)) for e in entries]
-    start = len(header_bytes(blank, ident, describe({e.name: e.hash for e in blank})))
-    end = start + sum(entry.length for entry in entries)
-    with NewFile(path, end) as file:
-        write = _write_small if end - start <= SMALL else _write_large
-        hashed = write(file, entries, tensors, start, end, progress)
-        header = header_bytes(hashed, ident, describe({e.name: e.hash for e in hashed}))
-        if len(header) != start:
+
+    def __init__(
+        self,
+        tensors: Mapping[str, TensorData],
+        describe: Describe = _nothing,
+        progress: Progress | None = None,
+        ident: str | None = None,
+    ) -> None:
+        self._tensors = tensors
+        self._describe = describe
+        self._progress = progress
+        self.id = ident or os.urandom(16).hex()
+        self.entries: Sequence[Entry] = plan(tensors)
+        blank = [msgspec.structs.replace(e, blocks=(ZERO,) * block_count(e.length)) for e in self.entries]
+        self.start = len(self._header(blank))
+        self.size = self.start + sum(entry.length for entry in self.entries)
+
+    def __call__(self, sink: Sink) -> None:
+        """Write it all. When it is called again, the tensors are read again."""
+        write = _write_small if self.size - self.start <= SMALL else _write_large
+        self.entries = write(sink, self.entries, self._tensors, self.start, self.size, self._progress)
+        header = self._header(self.entries)
+        if len(header) != self.start:
             raise AssertionError("the header changed its length between plan and write")
-        file.write(header, 0)
-        file.commit()
-    return end
+        sink.write(header, 0)
+
+    def _header(self, entries: Sequence[Entry]) -> bytes:
+        return header_bytes(entries, self.id, self._describe({e.name: e.hash for e in entries}))
 
 
 def pieces(data: TensorData) -> Iterator[NDArray[np.uint8]]:
@@ -147,7 +161,7 @@ class _Hashing:
 
 
 def _write_small(
-    file: NewFile,
+    sink: Sink,
     entries: Sequence[Entry],
     tensors: Mapping[str, TensorData],
     start: int,
@@ -157,14 +171,14 @@ def _write_small(
     data = b"".join(piece.data for entry in entries for piece in pieces(tensors[entry.name]))
     hashing = _Hashing(entries)
     hashing.update(memoryview(data))
-    file.write(data, start)
+    sink.write(data, start)
     if progress is not None:
         progress(end, end)
     return hashing.done()
 
 
 def _write_large(
-    file: NewFile,
+    sink: Sink,
     entries: Sequence[Entry],
     tensors: Mapping[str, TensorData],
     start: int,
@@ -177,7 +191,6 @@ def _write_large(
     hashing = _Hashing(entries)
     ring = _ring()
     busy: list[list[Future[None]]] = [[] for _ in ring]
-    file.direct()
     with ThreadPoolExecutor(1) as hasher, ThreadPoolExecutor(WRITERS) as writers:
         try:
             filled = _fill(ring, busy, (p for e in entries for p in pieces(tensors[e.name])))
@@ -186,7 +199,7 @@ def _write_large(
                 whole = -(-length // ALIGNMENT) * ALIGNMENT
                 busy[turn] = [
                     hasher.submit(hashing.update, ring[turn][:length].data),
-                    writers.submit(file.write_direct, ring[turn][:whole].data, at),
+                    writers.submit(sink.write_aligned, ring[turn][:whole].data, at),
                 ]
                 at += length
                 if progress is not None:
@@ -197,8 +210,6 @@ def _write_large(
             for pool in (hasher, writers):
                 pool.shutdown(cancel_futures=True)
             raise
-    file.buffered()
-    file.cut(end)
     return hashing.done()
 
 

@@ -5,14 +5,15 @@ Unknown fields are kept; an unknown required feature is refused by name.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Protocol
 
 import msgspec
 from blake3 import blake3
 
 from saver.errors import Damaged, Unsupported
-from saver.pack import Entry
-from saver.tree import strict_json, to_json
+from saver.pack.layout import AXES_LIMIT, Digest
+from saver.tree import ITEM_SIZE, strict_json, to_json
 
 FORMAT = 1
 FEATURES: frozenset[str] = frozenset()
@@ -33,10 +34,33 @@ class Part(msgspec.Struct, kw_only=True, omit_defaults=True):
     packages: tuple[str, ...] = ()
 
 
+_Natural = Annotated[int, msgspec.Meta(ge=0)]
+_PackName = Annotated[str, msgspec.Meta(pattern="^[0-9a-z]{1,64}$")]
+
+
+class Stored(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A tensor of a version in a store: what it is, and where its bytes lie.
+
+    `hash` and `blocks` as in a pack's `Entry`. The bytes are those of the `extents` after each other: each
+    `(pack, offset, length)` with the pack's index in the manifest's `packs`, and the place in bytes from the
+    beginning of that file. Where there are several, each but the last holds whole blocks.
+    """
+
+    dtype: str
+    shape: Annotated[tuple[_Natural, ...], msgspec.Meta(max_length=AXES_LIMIT)]
+    hash: Digest
+    extents: tuple[tuple[_Natural, _Natural, _Natural], ...] = ()
+    blocks: tuple[Digest, ...] = ()
+
+
 class Manifest(msgspec.Struct, kw_only=True, omit_defaults=True):
     """One version. `whole` says that the parts were one mapping; otherwise there is a single part.
 
-    `time` is in seconds since 1970, UTC.
+    `time` is in seconds since 1970, UTC. Everything below `requires` is there only in a store, where
+    `tensors` and `packs` do what a single file's own header does: `packs` are the names of packs, without
+    `packs/` and `.safetensors`. `parent` is the number of the version before it. `metrics`, `notes`, `step`
+    and `data` (fingerprints of what it was trained on, by name) are what the caller said. `transaction`
+    is random and makes every manifest another one.
     """
 
     format: int
@@ -44,8 +68,32 @@ class Manifest(msgspec.Struct, kw_only=True, omit_defaults=True):
     whole: bool = False
     time: float = 0.0
     environment: dict[str, Any] = {}
+    model: str | None = None
+    number: int | None = None
+    parent: int | None = None
+    step: int | None = None
+    author: str = ""
+    metrics: dict[str, float | str] = {}
+    notes: str = ""
+    data: dict[str, Any] = {}
+    tensors: dict[str, Stored] = {}
+    packs: tuple[_PackName, ...] = ()
+    transaction: str = ""
     requires: tuple[str, ...] = ()
     unknown: dict[str, Any] = {}
+
+
+class TensorInfo(Protocol):
+    """As much of a tensor as the hash of a part covers."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def dtype(self) -> str: ...
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    @property
+    def hash(self) -> str: ...
 
 
 class _Environment(msgspec.Struct):
@@ -54,7 +102,9 @@ class _Environment(msgspec.Struct):
     packages: dict[str, str] = {}
 
 
-def part_hash(tree: Any, batches: dict[str, Any], entries: dict[str, Entry], names: list[str]) -> str:
+def part_hash(
+    tree: Any, batches: dict[str, Any], entries: Mapping[str, TensorInfo], names: Iterable[str]
+) -> str:
     """BLAKE3 over the part's tree and the dtype, shape and hash of the tensors it refers to."""
     hasher = blake3(to_json([tree, batches]))
     held = (entries[name] for name in names)
@@ -86,6 +136,13 @@ def decode(text: str, where: str) -> Manifest:
         msgspec.convert(manifest.environment, _Environment)
     except msgspec.ValidationError as error:
         raise Damaged(f"{where}: the manifest is not as it should be: {error}") from None
+    for name, stored in manifest.tensors.items():
+        if stored.dtype not in ITEM_SIZE:
+            raise Unsupported(
+                f"{where}: tensor {name[:80]!r} has the dtype {stored.dtype[:20]!r}: install a newer Saver"
+            )
+        if any(pack >= len(manifest.packs) for pack, _, _ in stored.extents):
+            raise Damaged(f"{where}: tensor {name[:80]!r} lies in a pack that the manifest does not name")
     missing = sorted(set(manifest.requires) - FEATURES)
     if missing:
         raise Unsupported(

@@ -1,0 +1,157 @@
+"""What a store costs that has very many versions, or very many models."""
+
+from __future__ import annotations
+
+import shutil
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from itertools import repeat as forever
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.measure import rounds, timed
+from benchmarks.startup import process
+from benchmarks.stores import build, model_name, own_index, small_model
+from benchmarks.tables import Row, Table
+from saver import Saver, Version
+
+TEN = "10 versions"
+MUCH = "100,000 versions"
+MUCH_OF_MANY = "100,000 versions of 100 models"
+STORES = {TEN: (1, 10), "10,000 versions": (1, 10_000), MUCH: (1, 100_000), MUCH_OF_MANY: (100, 1_000)}
+"""Models, and versions of each."""
+
+ROUNDS = 64
+"""As many as there are records from one checkpoint of the log to the next, so that each state between is met."""
+
+LISTED = (1_000, 10)
+
+MODELS = "models()"
+VERSIONS = "versions() of every model"
+COMMAND = "saver ls --store DIR"
+IMPORT = "import saver"
+
+
+def run(folder: Path, repeat: int, count: int = ROUNDS, factor: int = 1) -> list[Table]:
+    """The tables `scale-open`, `scale-save` and `scale-list`; `factor` makes the stores smaller, but for the one of ten."""
+    home = folder / "scale"
+    home.mkdir()
+    with own_index(home):
+        tables = [*_growing(home, count, factor), _listing(home, repeat, factor)]
+    shutil.rmtree(home)
+    return tables
+
+
+class _Growing:
+    """What opening and saving took in each store."""
+
+    def __init__(self) -> None:
+        self.opens: dict[str, list[float]] = defaultdict(list)
+        self.saves: dict[str, list[float]] = defaultdict(list)
+
+    def turn(self, what: str, folders: Iterator[Path], models: int) -> Callable[[], None]:
+        """Open the next folder, find the newest version of a model, and save another one."""
+
+        def run() -> None:
+            number = len(self.opens[what])
+            folder, model = next(folders), model_name(number * 37 % models)
+            seconds, (store, latest) = timed(lambda: _open(folder, model))
+            self.opens[what].append(seconds)
+            content = {"model": {"coef": np.random.default_rng(number).random(1000), "step": latest.number}}
+            seconds, saved = timed(
+                lambda: store.save(model, content, step=latest.number, metrics={"loss": 0.5})
+            )
+            self.saves[what].append(seconds)
+            if saved.number != latest.number + 1:
+                raise AssertionError(f"{what}: {saved} was saved after {latest}")
+
+        return run
+
+    def table(self, name: str, title: str, about: str, times: dict[str, list[float]]) -> Table:
+        rows = tuple(Row(what, tuple(seconds)) for what, seconds in times.items())
+        cells = tuple((f"{np.mean(row.seconds) * 1e3:.1f}", f"{max(row.seconds) * 1e3:.1f}") for row in rows)
+        return Table(name, title, about, rows, TEN, unit="ms", extra=("mean, ms", "worst, ms"), cells=cells)
+
+
+def _open(folder: Path, model: str) -> tuple[Saver, Version]:
+    store = Saver(folder)
+    return store, store.version(f"{model}@latest")
+
+
+def _growing(folder: Path, count: int, factor: int) -> list[Table]:
+    growing = _Growing()
+    turns = []
+    for what, (models, versions) in STORES.items():
+        # A save makes ten versions eleven, so every round gets a store of ten; the others do not notice.
+        homes = [folder / f"{what} {number}" for number in range(count if what == TEN else 1)]
+        for home in homes:
+            build(home, models, versions if what == TEN else max(versions // factor, 1))
+        _sound(homes[0], models, what)
+        turns.append(growing.turn(what, iter(homes) if what == TEN else forever(homes[0]), models))
+    rounds(count, turns)
+    opened = growing.table("scale-open", "open a store and find the newest version", _OPEN, growing.opens)
+    saved = growing.table("scale-save", "save a small version in it", _SAVE.format(count), growing.saves)
+    return [opened, saved]
+
+
+def _sound(folder: Path, models: int, what: str) -> None:
+    """Raise AssertionError unless a store that was built is one: all of a small one, samples of a large one."""
+    store = Saver(folder)
+    model = model_name(models - 1)
+    newest = store.version(model)
+    if what == TEN and not store.check().sound:
+        raise AssertionError(f"{what}: the store that was built is not sound")
+    for number in {1, newest.number // 2 + 1, newest.number}:
+        loaded, saved = store.load(f"{model}@{number}")["model"], small_model(number - 1)["model"]
+        if not np.array_equal(loaded.pop("coef"), saved.pop("coef")) or loaded != saved:
+            raise AssertionError(f"{what}: {model}@{number} is not what was saved")
+
+
+def _listing(folder: Path, repeat: int, factor: int) -> Table:
+    models, versions = LISTED[0] // factor or 1, LISTED[1]
+    home = folder / "listed"
+    build(home, models, versions)
+    commands = {IMPORT: ("-c", IMPORT), COMMAND: ("-m", "saver", "ls", "--store", str(home))}
+    seconds: dict[str, list[float]] = defaultdict(list)
+
+    def names() -> None:
+        taken, found = timed(lambda: Saver(home).models())
+        seconds[MODELS].append(taken)
+        if len(found) != models:
+            raise AssertionError(f"{len(found)} models were listed, and there are {models}")
+
+    def all_versions() -> None:
+        taken, found = timed(lambda: _versions(Saver(home)))
+        seconds[VERSIONS].append(taken)
+        if found != models * versions:
+            raise AssertionError(f"{found} versions were listed, and there are {models * versions}")
+
+    def command(what: str) -> Callable[[], None]:
+        return lambda: seconds[what].append(process(commands[what]))
+
+    for what in commands:
+        process(commands[what])  # compiled bytecode, warm caches
+    rounds(repeat, [names, all_versions, *map(command, commands)])
+    rows = tuple(Row(what, tuple(seconds[what])) for what in (MODELS, VERSIONS, IMPORT, COMMAND))
+    title = f"list {models:,} models of {versions} versions"
+    return Table("scale-list", title, _LIST, rows, unit="ms")
+
+
+def _versions(store: Saver) -> int:
+    return sum(len(store.versions(model)) for model in store.models())
+
+
+_OPEN = (
+    'A new Saver, and its `version("…@latest")`, in a process that runs already, from the page cache. Each round finds another '
+    "number of log records since the last checkpoint. Above 1 is faster than with ten versions; all of them are saved "
+    "by Saver itself."
+)
+_SAVE = (
+    "The save that follows: 8 kB that are new, so a pack, a manifest and a record, all fsynced. Each store but that of ten grows "
+    "by {} versions meanwhile, and writes a checkpoint of the log once in 64 saves: that is the worst."
+)
+_LIST = (
+    "A new Saver each time. `versions()` are the whole descriptions: parts, metrics, tags, sizes. The command and the "
+    "import are whole processes."
+)

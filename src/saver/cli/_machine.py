@@ -1,0 +1,201 @@
+"""How this machine and the folder of a store are: what `saver doctor` tells without an argument."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from saver import Saver, registry
+from saver.cli._screen import size
+from saver.doctor import Finding, Severity, environment_here
+from saver.environment import DISTRIBUTIONS
+from saver.errors import SaverError
+from saver.files import FILES, Files
+from saver.repo.index import index_path
+from saver.store import ALIGNMENT
+
+FRAMEWORKS = (
+    "scipy", "pandas", "pyarrow", "sklearn", "torch", "keras", "tensorflow", "jax", "flax", "xgboost",
+    "lightgbm", "catboost",
+)  # fmt: skip
+
+MEMORY = ("tmpfs", "ramfs")
+REMOTE = ("nfs", "nfs4", "cifs", "smb3", "9p", "fuse.sshfs", "ceph", "lustre", "glusterfs")
+
+
+def inspect(store: str) -> list[Finding]:
+    """What there is to say of this machine, of the store, and of the folder that it lies or would lie in."""
+    findings = [*_software(), *_store(store)]
+    if "://" not in store:
+        folder = _existing(os.path.abspath(store))
+        findings += [*_place(folder), *_probed(folder)]
+    return [*findings, _cache()]
+
+
+def _software() -> Iterator[Finding]:
+    known = [name for name in FRAMEWORKS if registry.known("codecs", name)]
+    here = environment_here(known)
+    packages = here["packages"]
+    yield Finding("ok", "saver", "", packages["saver"])
+    yield Finding("ok", "python", "", f"{here['python']} ({here['implementation']})")
+    yield Finding("ok", "platform", "", here["platform"])
+    processor = f"{here.get('cpu', here['machine'])} x {here['cpus']}"
+    yield Finding("ok", "processors", "", processor, here.get("vector", ""))
+    for name in ("numpy", *known):
+        told = DISTRIBUTIONS.get(name, name)
+        yield Finding("ok", told, "", packages.get(name, "not installed"))
+
+
+def _store(store: str) -> Iterator[Finding]:
+    if "://" not in store and not os.path.lexists(store):
+        yield Finding("ok", "store", "", store, "is not there yet; the first save makes it")
+        return
+    try:
+        count = len(Saver(store).models())
+    except (SaverError, OSError) as error:
+        yield Finding("problem", "store", "", store, str(error))
+        return
+    yield Finding("ok", "store", "", store, f"{count:,} model{'s' * (count != 1)}")
+
+
+def _existing(folder: str) -> str:
+    while not os.path.isdir(folder) and os.path.dirname(folder) != folder:
+        folder = os.path.dirname(folder)
+    return folder
+
+
+def _place(folder: str) -> Iterator[Finding]:
+    kind = file_system(folder)
+    if kind:
+        meaning = ""
+        if kind in MEMORY:
+            meaning = "it is memory: nothing in it survives a reboot or a power loss"
+        elif kind in REMOTE:
+            meaning = "another machine keeps the bytes: they are as safe as it makes them"
+        yield Finding("note" if meaning else "ok", "file system", "", kind, meaning)
+    try:
+        free = shutil.disk_usage(folder).free
+    except OSError:
+        return
+    if free > _LITTLE:
+        yield Finding("ok", "free space", "", size(free))
+    else:
+        meaning = "a save that does not fit changes nothing, and fails: free some, or run `saver gc`"
+        yield Finding("warning", "free space", "", size(free), meaning)
+
+
+_LITTLE = 1 << 30
+
+
+def file_system(folder: str) -> str:
+    """The type of the file system that a folder lies on, as Linux calls it; "" where that cannot be told."""
+    try:
+        with open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as file:
+            lines = [line.split(" ") for line in file]
+    except OSError:
+        return ""
+    # Fields: proc(5); the mount point is the fifth, the type the first behind a lonely hyphen.
+    mounts = {line[4].replace("\\040", " "): line[line.index("-") + 1] for line in lines if "-" in line}
+    place = os.path.realpath(folder)
+    while place not in mounts and os.path.dirname(place) != place:
+        place = os.path.dirname(place)
+    return mounts.get(place, "")
+
+
+class _Probe(NamedTuple):
+    """What a folder can do, and how long it took to make a small file durable."""
+
+    direct: bool
+    unnamed: bool
+    links: bool
+    milliseconds: float
+
+
+def _probed(folder: str) -> Iterator[Finding]:
+    try:
+        found = probe(folder)
+    except OSError as error:
+        meaning = f"{error.strerror or error}: what is there can be loaded, nothing can be saved"
+        yield Finding("warning", "writable", "", "no", meaning)
+        return
+    yield Finding("ok", "writable", "", "yes", f"a small file is on the disk in {found.milliseconds:.1f} ms")
+    abilities: tuple[tuple[str, bool, Severity, str], ...] = (
+        ("direct writes", found.direct, "note", "saves go through the page cache: as safe, but slower"),
+        (
+            "unnamed files",
+            found.unnamed,
+            "note",
+            "a killed save may leave a hidden .part file, no more",
+        ),
+        ("hard links", found.links, "problem", "no version can be committed here: take another file system"),
+    )
+    for topic, there, otherwise, meaning in abilities:
+        yield Finding("ok", topic, "", "yes") if there else Finding(otherwise, topic, "", "no", meaning)
+
+
+def probe(folder: str, files: Files = FILES) -> _Probe:
+    """Try what a store does in its folder. Everything that was made for it is gone afterwards.
+
+    Raises OSError where nothing can be written.
+    """
+    names = [os.path.join(folder, f".saver-doctor.{os.urandom(6).hex()}.{n}.part") for n in range(2)]
+    unnamed = _unnamed(folder, files)
+    file = unnamed if unnamed is not None else files.create(names[0])
+    try:
+        start = time.perf_counter()
+        files.write(file, memoryview(bytes(ALIGNMENT)), 0)
+        files.sync(file)
+        milliseconds = (time.perf_counter() - start) * 1000
+        direct = _writes_directly(file, files)
+        links = _links(file if unnamed is not None else names[0], names[1], files)
+    finally:
+        files.close(file)
+        for name in names:
+            if os.path.lexists(name):
+                files.remove(name)
+    return _Probe(direct, unnamed is not None, links, milliseconds)
+
+
+def _unnamed(folder: str, files: Files) -> int | None:
+    try:
+        return files.create_unnamed(folder)
+    except PermissionError:
+        raise
+    except OSError:
+        return None
+
+
+def _writes_directly(file: int, files: Files) -> bool:
+    try:
+        direct = files.open_direct(file)
+    except OSError:
+        return False
+    try:
+        with mmap.mmap(-1, ALIGNMENT) as page, memoryview(page) as aligned:
+            return files.write(direct, aligned, 0) == ALIGNMENT
+    except OSError:
+        return False
+    finally:
+        files.close(direct)
+
+
+def _links(source: str | int, path: str, files: Files) -> bool:
+    try:
+        files.link(source, path)
+    except OSError:
+        return False
+    return True
+
+
+def _cache() -> Finding:
+    """Where the indexes are that find equal tensors across models; they can be deleted at any time."""
+    folder = os.path.dirname(index_path("x"))
+    there = _existing(folder)
+    if not os.access(there, os.W_OK):
+        meaning = "it cannot be written: tensors are found again in the version before only; set SAVER_CACHE"
+        return Finding("note", "cache", "", folder, meaning)
+    return Finding("ok", "cache", "", folder, "may be deleted at any time")

@@ -1,0 +1,43 @@
+"""What the commands of a store have in common: its option, `--json`, and versions as documents."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+import msgspec
+
+from saver import Saver, Version
+from saver.cli import Failure
+from saver.cli._times import utc
+from saver.repo.version import plain_metric
+
+store_option = click.option(
+    "--store", "address", envvar="SAVER_STORE", default="models", metavar="DIR",
+    help="The store: a folder, or memory://name ($SAVER_STORE, or models).",
+)  # fmt: skip
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document, with all.")
+
+
+def existing(address: str) -> Saver:
+    """The store at an address, in which something was saved. Raises Failure where there is none."""
+    store = Saver(address)
+    if not store.exists():
+        raise Failure(
+            f"{address}: there is no store here; save something first, or name another one with --store DIR "
+            "or $SAVER_STORE"
+        )
+    return store
+
+
+def version_document(version: Version) -> dict[str, Any]:
+    """A version for JSON, which has no word for metrics that are not finite."""
+    document: dict[str, Any] = msgspec.to_builtins(version)
+    metrics = {name: plain_metric(value) for name, value in version.metrics.items()}
+    return {"ref": str(version)} | document | {"metrics": metrics, "time_utc": utc(version.time)}
+
+
+def counted(count: int, noun: str) -> str:
+    """`1 version`, `12 versions`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -1,0 +1,107 @@
+"""What a command was given, when that can be a file or a version in a store."""
+
+from __future__ import annotations
+
+import json
+import os
+from abc import ABC, abstractmethod
+
+from saver import Description, NotFound, SaverError, Version, describe
+from saver import Saver as Store
+from saver.cli import Failure
+from saver.cli._screen import size
+from saver.cli._store import existing
+from saver.cli._times import age, local
+from saver.mapped import open_file
+from saver.pack import Pack
+from saver.store import Progress
+
+
+class Subject(ABC):
+    """A file or a version: what lies in it, and how to read all of it."""
+
+    description: Description
+    version: Version | None
+    """None for a file."""
+
+    @abstractmethod
+    def facts(self) -> dict[str, str]:
+        """What is to be said of it as a whole."""
+
+    @abstractmethod
+    def verify(self, progress: Progress | None = None) -> None:
+        """Read all its bytes. Raises Damaged."""
+
+    @abstractmethod
+    def loading(self, trusted: str) -> list[str]:
+        """The lines of Python that load it."""
+
+
+def subject(what: str, address: str) -> Subject:
+    """The file of this name, if there is one or if it ends in `.saver`; otherwise the version.
+
+    Raises Failure, which says why it is neither.
+    """
+    if what.endswith(".saver") or (os.path.exists(what) and not os.path.isdir(what)):
+        return _File(what)
+    try:
+        return _Stored(store := existing(address), store.version(what))
+    except (NotFound, Failure) as no_version:
+        try:
+            return _File(what)
+        except (SaverError, OSError) as no_file:
+            reason = f"{what}: {no_file.strerror}" if isinstance(no_file, OSError) else str(no_file)
+            raise Failure(f"{reason}; nor is it a version: {no_version}") from None
+
+
+class _File(Subject):
+    def __init__(self, path: str) -> None:
+        self.description = describe(path)
+        self.version = None
+
+    def facts(self) -> dict[str, str]:
+        found = self.description
+        return {
+            "size": f"{size(found.bytes)} ({found.bytes:,} bytes)",
+            "saved": _saved(found.time),
+            "hash": found.hash,
+        }
+
+    def verify(self, progress: Progress | None = None) -> None:
+        Pack(open_file(self.description.path)).verify(progress=progress)
+
+    def loading(self, trusted: str) -> list[str]:
+        return [f"saver.load({json.dumps(os.path.basename(self.description.path))}, trust=[{trusted}])"]
+
+
+class _Stored(Subject):
+    def __init__(self, store: Store, version: Version) -> None:
+        self._store = store
+        self.version: Version = version
+        self.description = store.describe(str(version))
+
+    def facts(self) -> dict[str, str]:
+        version = self.version
+        told = {
+            "saved": _saved(version.time) + (f", by {version.author}" if version.author else ""),
+            "step": "" if version.step is None else f"{version.step:,}",
+            "tags": ", ".join(version.tags),
+            "metrics": ", ".join(f"{name} {value:.10g}" for name, value in version.metrics.items()),
+            "notes": version.notes,
+            "parent": "" if version.parent is None else f"{version.model}@{version.parent}",
+            "size": f"{size(version.bytes)}; the store grew by {size(version.bytes_added)}",
+            "hash": version.manifest,
+        }
+        return {name: text for name, text in told.items() if text}
+
+    def verify(self, progress: Progress | None = None) -> None:
+        self._store.verify(str(self.version), progress=progress)
+
+    def loading(self, trusted: str) -> list[str]:
+        address, ref = json.dumps(str(self._store.store)), json.dumps(str(self.version))
+        return [f"store = saver.Saver({address})", f"store.load({ref}, trust=[{trusted}])"]
+
+
+def _saved(time: float) -> str:
+    ago = age(time)
+    return (local(time) or "at an unknown time") + (f" ({ago} ago)" if ago not in ("", "now") else "")

@@ -1,0 +1,47 @@
+"""Unix times as text. They may come from anywhere, so there may be none that a calendar has."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+
+UNITS = ((365.25 * 86400, "yr"), (30.44 * 86400, "mo"), (86400.0, "d"), (3600.0, "h"), (60.0, "min"))
+
+
+def utc(seconds: float) -> str | None:
+    """`2026-11-21T06:49:14Z`; None for what no calendar has."""
+    moment = _moment(seconds)
+    return None if moment is None else f"{moment:%Y-%m-%dT%H:%M:%SZ}"
+
+
+def local(seconds: float, zone: bool = True) -> str:
+    """`2026-11-21 07:49:14 CET`, or without seconds and zone; "" for what no calendar has."""
+    moment = _moment(seconds)
+    try:
+        here = moment.astimezone() if moment is not None else None
+    except (ValueError, OverflowError, OSError):
+        here = None
+    return "" if here is None else f"{here:%Y-%m-%d %H:%M:%S %Z}" if zone else f"{here:%Y-%m-%d %H:%M}"
+
+
+def age(seconds: float, now: float | None = None) -> str:
+    """How long ago that is, as `span` tells it; "" where that makes no sense."""
+    past = (time.time() if now is None else now) - seconds
+    if _moment(seconds) is None or past < -60:  # clocks differ a little
+        return ""
+    return span(past) if past >= 60 else "now"
+
+
+def span(seconds: float) -> str:
+    """A length of time, rounded down: `3 h`."""
+    for unit, name in UNITS:
+        if seconds >= unit:
+            return f"{int(seconds / unit)} {name}"
+    return f"{seconds:g} s"
+
+
+def _moment(seconds: float) -> datetime | None:
+    try:
+        return datetime.fromtimestamp(seconds, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None

@@ -1,0 +1,107 @@
+"""`saver check`: reads everything, and tells damage from garbage."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+import click
+import msgspec
+
+from saver import Damaged, Saver
+from saver.cli import Finding
+from saver.cli._screen import Screen, print_json, screen, size
+from saver.cli._store import counted, existing, json_option, store_option
+from saver.repo.check import Checked, Damage
+
+T = TypeVar("T")
+
+ROWS_SHOWN = 50
+"""So much of the damage is told to those who read along; the rest is counted."""
+
+
+@click.command()
+@store_option
+@json_option
+def command(address: str, as_json: bool) -> None:
+    """Read every byte of the store and compare it with its hash.
+
+    Exit code 1 when something is damaged: it is named by version, part and tensor. The rest is
+    sound.
+    """
+    store = existing(address)
+    if as_json:
+        found = _check_json(store)
+    else:
+        on = screen()
+        with on.progress("Checking") as progress:
+            found = store.check(progress=progress)
+        _show(found, str(store.store), on)
+    if not found.sound:
+        raise Finding(f"{store.store}: {_verdict(found)}")
+
+
+def _check_json(store: Saver) -> Checked:
+    try:
+        found = store.check()
+    except Damaged as error:  # of the log: then nothing else is known
+        print_json({"store": str(store.store), "sound": False, "damage": [{"what": str(error)}]})
+        raise
+    document: dict[str, Any] = {"store": str(store.store), "sound": found.sound}
+    print_json(document | msgspec.to_builtins(found))
+    return found
+
+
+def _show(found: Checked, place: str, on: Screen) -> None:
+    on.heading(place)
+    garbage = f"{counted(len(found.garbage), 'object')}, {size(found.garbage_bytes)}; `saver gc` frees them"
+    on.facts(
+        {
+            "versions": f"{found.versions:,}",
+            "read": size(found.bytes),
+            "damage": _verdict(found),
+            "garbage": garbage if found.garbage else "none",
+        }
+    )
+    costly = [each for each in found.damage if each.model]
+    if costly:
+        _show_losses(costly, found.recorded, on)
+    harmless = [f"{each.key}: {each.what}" for each in found.damage if not each.model]
+    if harmless:
+        on.heading("Damage that costs no version anything")
+        on.code(_first(harmless, on))
+
+
+def _verdict(found: Checked) -> str:
+    """What is damaged, in a line."""
+    lost = {(each.model, each.number) for each in found.damage if each.model}
+    if found.sound:
+        return "none: all of it is as it was saved"
+    if not lost:
+        return f"{counted(len(found.damage), 'object')} that no version needs"
+    tensors = {(each.key, each.tensor) for each in found.damage if each.tensor}
+    what = counted(len(tensors), "tensor") if tensors else "the structure"
+    return f"{what} of {counted(len(lost), 'version')}"
+
+
+def _show_losses(damage: Sequence[Damage], recorded: bool, on: Screen) -> None:
+    on.heading("Damage")
+    shown = _first(damage, on)
+    on.table(
+        ("version", "part", "tensor", "what"),
+        [(f"{each.model}@{each.number}", each.part, each.tensor, each.what) for each in shown],
+    )
+    if len(shown) < len(damage):
+        on.say(f"and {len(damage) - len(shown):,} more: --json has them all")
+    on.heading("What to do")
+    on.say("Load other versions, or other parts of these: they are sound.")
+    on.say("Restore these objects, if there is a copy of the store:")
+    on.code(_first(sorted({each.key for each in damage}), on))
+    if recorded:
+        on.say("Or save the same tensors again, which heals them in these versions too.")
+    elif any(each.tensor for each in damage):
+        on.say("The log could not be told of it: run `saver check` where the store may be written to.")
+
+
+def _first(items: Sequence[T], on: Screen) -> Sequence[T]:
+    return items[:ROWS_SHOWN] if on.interactive else items

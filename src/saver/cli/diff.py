@@ -1,0 +1,76 @@
+"""`saver diff`: what changed between two versions."""
+
+from __future__ import annotations
+
+import os
+
+import click
+import msgspec
+
+from saver.cli import Failure
+from saver.cli._screen import Screen, print_json, screen
+from saver.cli._store import existing, json_option, store_option
+from saver.compare import Difference, compare, sections
+from saver.pack import Progress
+from saver.single import open_view
+
+FOUND = 1
+"""The exit code when there is a difference."""
+
+ROWS_SHOWN = 40
+"""Of each table, for those who read along; whatever reads a pipe gets them all."""
+
+
+@click.command()
+@click.argument("old", metavar="A")
+@click.argument("new", metavar="B")
+@click.option("-n", "rows", metavar="N", type=click.IntRange(1), help="Only N rows of each table.")
+@store_option
+@json_option
+@click.pass_context
+def command(ctx: click.Context, old: str, new: str, rows: int | None, address: str, as_json: bool) -> None:
+    """Tell what changed from A to B: two versions of the store, such as iris@1 and iris@3, or two files.
+
+    Parameters by path, weights by layer, metrics, data and environment. Builds and imports nothing of them.
+    On a terminal, 40 rows of each table, unless -n says how many. Exit code 1 when they differ.
+    """
+    if as_json:
+        found = _compare(old, new, address, None)
+        print_json({"differs": bool(found), "summary": found.summary()} | msgspec.to_builtins(found))
+    else:
+        on = screen()
+        with on.progress("Comparing") as progress:
+            found = _compare(old, new, address, progress)
+        _show(found, on, ROWS_SHOWN if rows is None and on.interactive else rows)
+    if found:
+        ctx.exit(FOUND)
+
+
+def _compare(old: str, new: str, address: str, progress: Progress | None) -> Difference:
+    files = _is_file(old), _is_file(new)
+    if all(files):
+        return compare(open_view(old), open_view(new), progress=progress)
+    if any(files):
+        file, ref = (old, new) if files[0] else (new, old)
+        raise Failure(
+            f"{file} is a file and {ref} a version: compare two of a kind; `saver export {ref} other.saver` "
+            "makes a file of a version"
+        )
+    return existing(address).diff(old, new, progress=progress)
+
+
+def _is_file(what: str) -> bool:
+    """Whether there is such a file, or it is called like one."""
+    return os.path.isfile(what) or what.endswith(".saver")
+
+
+def _show(found: Difference, on: Screen, limit: int | None) -> None:
+    on.heading(f"{found.old} -> {found.new}")
+    on.say(found.summary())
+    for section in sections(found):
+        on.heading(section.title)
+        shown = section.rows[:limit]
+        on.table(section.columns, shown, section.spare)
+        left = len(section.rows) - len(shown)
+        if left:
+            on.say(f"and {left:,} more: -n {len(section.rows)} lists them all")

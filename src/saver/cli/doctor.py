@@ -1,0 +1,103 @@
+"""`saver doctor`: whether a version will do here what it did where it was made; or how this machine is."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+
+import click
+import msgspec
+
+from saver import Description, Saver, describe
+from saver.cli._screen import Screen, print_json, screen
+from saver.doctor import Finding, Severity, diagnose
+
+FOUND = 1
+"""The exit code when there is a problem or a warning."""
+
+SEVERITIES: tuple[Severity, ...] = ("problem", "warning", "note", "ok")
+
+
+@click.command()
+@click.argument("what", metavar="[REF_OR_FILE]", required=False)
+@click.option(
+    "--store", metavar="DIR", envvar="SAVER_STORE", default="models", show_default=True,
+    help="The store; also $SAVER_STORE.",
+)  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@click.pass_context
+def command(ctx: click.Context, what: str | None, store: str, as_json: bool) -> None:
+    """Tell what differs between here and where a version or a file was made, and what that may mean.
+
+    Without an argument, tell how this machine and the store are. Nothing of what was saved is built.
+    Exit code 1 when there is a problem or a warning.
+    """
+    if what is None:
+        from saver.cli._machine import inspect
+
+        place, findings = "This machine", inspect(store)
+    else:
+        found = _describe(what, store)
+        place, findings = found.path, _findings(found)
+    findings.sort(key=lambda finding: SEVERITIES.index(finding.severity))
+    if as_json:
+        print_json({"path": place, "findings": msgspec.to_builtins(findings)})
+    else:
+        _show(place, findings, screen())
+    if {"problem", "warning"} & {finding.severity for finding in findings}:
+        ctx.exit(FOUND)
+
+
+def _describe(what: str, store: str) -> Description:
+    """A file where there is one, or something that is called like one; otherwise a version."""
+    if os.path.isfile(what) or what.endswith(".saver"):
+        return describe(what)
+    return Saver(store).describe(what)
+
+
+def _findings(found: Description) -> list[Finding]:
+    if isinstance(found.environment.get("gpu"), str):
+        _start_gpu()
+    findings = diagnose(found.environment, {part.name: part for part in found.parts})
+    if found.untrusted:
+        names = ", ".join(f'"{name}"' for name in found.untrusted)
+        meaning = f"to load it, say that you trust them: trust=[{names}]"
+        findings.append(Finding("note", "trust", f"{len(found.untrusted)} unknown classes", "", meaning))
+    return findings
+
+
+def _start_gpu() -> None:
+    """What was made on a GPU is compared with the one here, so PyTorch has to look for it."""
+    try:
+        import torch
+    except ImportError:
+        return
+    if torch.cuda.is_available():
+        torch.cuda.init()
+
+
+def _show(place: str, findings: Sequence[Finding], on: Screen) -> None:
+    compared = any(finding.recorded for finding in findings)
+    on.heading(place)
+    on.table(
+        ("", "", "recorded", "here") if compared else ("", "", "here"),
+        [
+            (each.severity, each.topic, *((each.recorded,) if compared else ()), each.here)
+            for each in findings
+        ],
+    )
+    meanings: dict[str, list[str]] = {}
+    for finding in findings:
+        if finding.meaning:
+            meanings.setdefault(finding.meaning, []).append(finding.topic)
+    if meanings:
+        on.heading("What it may mean" if compared else "Remarks")
+        on.facts({", ".join(topics): meaning for meaning, topics in meanings.items()})
+    on.heading(_summary(findings))
+
+
+def _summary(findings: Sequence[Finding]) -> str:
+    counts = Counter(finding.severity for finding in findings)
+    told = [f"{counts[word]} {word}{'s' * (counts[word] > 1)}" for word in SEVERITIES[:3] if counts[word]]
+    return ", ".join(told) if told else "Nothing stands in the way."

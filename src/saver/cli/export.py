@@ -1,0 +1,36 @@
+"""`saver export`: a version as a single file."""
+
+from __future__ import annotations
+
+import os
+
+import click
+
+from saver.cli import Failure
+from saver.cli._screen import print_json, screen, size
+from saver.cli._store import existing, json_option, store_option
+
+
+@click.command()
+@click.argument("ref", metavar="REF")
+@click.argument("file", type=click.Path())
+@click.option("-f", "--force", is_flag=True, help="Replace FILE, if there is one.")
+@store_option
+@json_option
+def command(ref: str, file: str, force: bool, address: str, as_json: bool) -> None:
+    """Write a version to a single file, for `saver.load` and `saver import`.
+
+    It is a valid safetensors file, and holds all that the version does. It is written durably, or not at all.
+    """
+    store = existing(address)
+    version = store.version(ref)
+    if os.path.lexists(file) and not force:
+        raise Failure(f"{file}: there is a file already; nothing was written; --force replaces it")
+    if as_json:
+        count = store.export(str(version), file)
+        print_json({"ref": str(version), "path": file, "bytes": count})
+        return
+    on = screen()
+    with on.progress("Exporting") as progress:
+        count = store.export(str(version), file, progress=progress)
+    on.done(f"{version} is in {file}, {size(count)}")

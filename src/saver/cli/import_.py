@@ -1,0 +1,35 @@
+"""`saver import`: a single file as a version."""
+
+from __future__ import annotations
+
+import click
+
+from saver import Saver
+from saver.cli._screen import print_json, screen, size
+from saver.cli._store import counted, json_option, store_option, version_document
+
+
+@click.command()
+@click.argument("file", type=click.Path())
+@click.argument("model")
+@click.option(
+    "-t", "--tag", "tags", metavar="TAG", multiple=True, help="Tag the version; may be given again."
+)
+@store_option
+@json_option
+def command(file: str, model: str, tags: tuple[str, ...], address: str, as_json: bool) -> None:
+    """Save what lies in a single file as the next version of MODEL, with all that it tells of its making.
+
+    Nothing of it is built or run, so no class needs to be trusted. The first version makes the store.
+    """
+    store = Saver(address)
+    if as_json:
+        print_json(version_document(store.import_(file, model, tags=tags)))
+        return
+    on = screen()
+    with on.progress("Importing") as progress:
+        version = store.import_(file, model, tags=tags, progress=progress)
+    parts = counted(len(version.parts), "part")
+    on.done(
+        f"{version} is in {store.store}: {parts}, {size(version.bytes)}, {size(version.bytes_added)} added"
+    )

@@ -1,0 +1,161 @@
+"""`saver ls`: the models of a store, or the versions of one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import click
+
+from saver import Saver
+from saver.cli._screen import Screen, print_json, screen, size
+from saver.cli._store import counted, existing, json_option, store_option, version_document
+from saver.cli._times import age, local
+from saver.repo.history import Change, Summary
+
+VERSIONS_SHOWN = 20
+"""Of those who read along; whatever reads a pipe gets them all."""
+
+METRICS_FIRST = 3
+"""So many metrics are worth more room than who saved a version, and when exactly."""
+
+
+@click.command()
+@click.argument("model", required=False)
+@click.option("-n", "last", metavar="N", type=click.IntRange(1), help="Only the N newest.")
+@store_option
+@json_option
+def command(model: str | None, last: int | None, address: str, as_json: bool) -> None:
+    """List the models of the store, or the versions of MODEL with what each changed.
+
+    On a terminal, the 20 newest versions, unless -n says how many.
+    """
+    if model is not None and "@" in model:
+        raise click.UsageError(
+            f"{model!r} names a version: `saver show` tells of it, `saver ls` lists those of a model"
+        )
+    store = existing(address)
+    if model is None:
+        _list_models(store, last, as_json)
+    else:
+        _list_versions(store, model, last, as_json)
+
+
+# The models
+
+
+def _list_models(store: Saver, last: int | None, as_json: bool) -> None:
+    found = store.summaries()
+    if last is not None:
+        found = sorted(found, key=lambda each: each.newest.time, reverse=True)[:last]
+    if as_json:
+        print_json({"store": str(store.store), "models": [_model_document(each) for each in found]})
+        return
+    on = screen()
+    if not found:
+        on.done(f"{store.store} holds no models.")
+        return
+    on.heading(f"{store.store}: {counted(len(found), 'model')}")
+    _table(
+        on,
+        ("model", ">versions", ">newest", ">size", "saved", ">age", "tags"),
+        [_model_row(each) for each in found],
+        spare=("saved", "size"),
+    )
+
+
+def _model_document(found: Summary) -> dict[str, Any]:
+    newest = version_document(found.newest)
+    return {"model": found.model, "versions": found.versions, "newest": newest, "tags": found.tags}
+
+
+def _model_row(found: Summary) -> tuple[str, ...]:
+    newest = found.newest
+    return (
+        found.model,
+        f"{found.versions:,}",
+        f"@{newest.number}",
+        size(newest.bytes),
+        local(newest.time, zone=False),
+        age(newest.time),
+        tags_told(found.tags),
+    )
+
+
+def tags_told(tags: Mapping[str, int]) -> str:
+    """The tags of a model and where they lead, those of the newest versions first."""
+    return ", ".join(f"{tag} @{tags[tag]}" for tag in sorted(tags, key=lambda tag: (-tags[tag], tag)))
+
+
+# The versions of one
+
+
+def _list_versions(store: Saver, model: str, last: int | None, as_json: bool) -> None:
+    if as_json:
+        changes = store.history(model, last=last)
+        print_json(
+            {"store": str(store.store), "model": model, "versions": [*map(_document, reversed(changes))]}
+        )
+        return
+    on = screen()
+    if last is None and on.interactive:
+        last = VERSIONS_SHOWN
+    changes = store.history(model, last=last)
+    summary = store.summary(model)
+    on.heading(f"{model}: {counted(summary.versions, 'version')}")
+    if summary.tags:
+        on.say(f"tags: {tags_told(summary.tags)}")
+    metrics = list(dict.fromkeys(name for change in reversed(changes) for name in change.version.metrics))
+    _table(
+        on,
+        (">version", ">step", "saved", ">age", *(f">{name}" for name in metrics),
+         "tags", "changed", ">size", ">added", "author", "notes"),
+        [_row(change, metrics) for change in reversed(changes)],
+        spare=(*reversed(metrics[METRICS_FIRST:]), "author", "saved", "notes", "size",
+               *reversed(metrics[:METRICS_FIRST]), "step"),
+        brief=("notes",),
+    )  # fmt: skip
+    left = summary.versions - len(changes)
+    if left > 0:
+        on.say(f"and {counted(left, 'older version')}: -n {summary.versions} lists them all")
+
+
+def _document(change: Change) -> dict[str, Any]:
+    parts = {"changed": change.changed, "added": change.added, "removed": change.removed}
+    return version_document(change.version) | {"moved": parts}
+
+
+def _row(change: Change, metrics: Iterable[str]) -> tuple[str, ...]:
+    version = change.version
+    return (
+        f"@{version.number}",
+        "" if version.step is None else f"{version.step:,}",
+        local(version.time, zone=False),
+        age(version.time),
+        *(f"{version.metrics[name]:.4g}" if name in version.metrics else "" for name in metrics),
+        ", ".join(version.tags),
+        _moved(change),
+        size(version.bytes),
+        size(version.bytes_added),
+        version.author,
+        version.notes,
+    )
+
+
+def _moved(change: Change) -> str:
+    """The parts that moved, `+` those that came, `-` those that went."""
+    came, went = (f"+{name}" for name in change.added), (f"-{name}" for name in change.removed)
+    return ", ".join((*change.changed, *came, *went)) or "-"
+
+
+def _table(
+    on: Screen,
+    columns: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    spare: Sequence[str],
+    brief: Sequence[str] = (),
+) -> None:
+    """A table without the columns in which nothing stands."""
+    rows = list(rows)
+    kept = [at for at in range(len(columns)) if any(row[at] for row in rows)]
+    on.table([columns[at] for at in kept], [[row[at] for at in kept] for row in rows], spare, brief)

@@ -1,0 +1,72 @@
+"""`saver rm`: deletes versions."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+
+import click
+
+from saver import Saver, Version
+from saver.cli import Failure
+from saver.cli._screen import clean, print_json, screen
+from saver.cli._store import counted, existing, json_option, store_option, version_document
+
+NAMED = 20
+"""So many versions are named in a question; the others are counted."""
+
+
+@click.command()
+@click.argument("refs", nargs=-1, required=True, metavar="REF...")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask; delete tagged versions too.")
+@store_option
+@json_option
+def command(refs: tuple[str, ...], yes: bool, address: str, as_json: bool) -> None:
+    """Delete versions, with their tags. Their numbers are never given again.
+
+    Asks first; where nobody can be asked, and for versions with tags, --yes is needed. `saver gc` then frees
+    the bytes that no other version needs.
+    """
+    store = existing(address)
+    versions = _versions(store, refs)
+    if not yes:
+        _confirm(versions)
+    deleted = [store.delete(str(version)) for version in versions]
+    if as_json:
+        print_json({"deleted": [version_document(version) for version in deleted]})
+    else:
+        screen().done(f"deleted {_named(deleted)}; `saver gc` frees what no other version needs")
+
+
+def _versions(store: Saver, refs: Iterable[str]) -> list[Version]:
+    """All versions that are named, each once; so a wrong name is told before anything is deleted."""
+    found: dict[str, Version] = {}
+    for ref in refs:
+        if "@" not in ref:
+            newest = store.version(ref)
+            raise click.UsageError(
+                f"{ref} is a model: name its versions, {newest} or {ref}@latest for the newest"
+            )
+        version = store.version(ref)
+        found[str(version)] = version
+    return list(found.values())
+
+
+def _confirm(versions: Sequence[Version]) -> None:
+    tagged = [f"{version} ({', '.join(version.tags)})" for version in versions if version.tags]
+    if tagged:
+        raise Failure(
+            f"these versions have tags: {', '.join(tagged)}; nothing was deleted; take the tags away with "
+            "`saver tag --delete MODEL@TAG`, or delete them all the same with --yes"
+        )
+    if not sys.stdin.isatty():
+        raise Failure(
+            "nobody is here to be asked, so nothing was deleted; say --yes to delete without a question"
+        )
+    if not click.confirm(clean(f"Delete {_named(versions)}?"), err=True):
+        raise Failure("nothing was deleted")
+
+
+def _named(versions: Sequence[Version]) -> str:
+    more = len(versions) - NAMED
+    return ", ".join(map(str, versions[:NAMED])) + (f" and {counted(more, 'other')}" if more > 0 else "")

@@ -1,0 +1,72 @@
+"""`saver tag`: names for versions that move when one says so."""
+
+from __future__ import annotations
+
+import click
+
+from saver.cli._screen import print_json, screen
+from saver.cli._store import existing, json_option, store_option
+from saver.repo.refs import parse_ref
+
+
+@click.command()
+@click.argument("ref", metavar="REF")
+@click.argument("tag", required=False)
+@click.option("-d", "--delete", is_flag=True, help="Remove the tag that REF names; its version stays.")
+@store_option
+@json_option
+def command(ref: str, tag: str | None, delete: bool, address: str, as_json: bool) -> None:
+    """Let MODEL@TAG name a version, remove a tag, or list the tags of a model.
+
+    \b
+      saver tag iris@3 production           iris@production is iris@3 from now on
+      saver tag --delete iris@production    the tag is gone, the version stays
+      saver tag iris                        the tags of iris
+    """
+    if delete:
+        _delete(ref, tag, address, as_json)
+    elif tag is not None:
+        _set(ref, tag, address, as_json)
+    else:
+        _list(ref, address, as_json)
+
+
+def _set(ref: str, tag: str, address: str, as_json: bool) -> None:
+    store = existing(address)
+    version = store.version(ref)
+    before = store.summary(version.model).tags.get(tag)
+    store.tag(str(version), tag)
+    if as_json:
+        print_json({"model": version.model, "tag": tag, "number": version.number, "before": before})
+        return
+    moved = before is not None and before != version.number
+    screen().done(
+        f"{version.model}@{tag} is {version}" + (f"; it was {version.model}@{before}" if moved else "")
+    )
+
+
+def _delete(ref: str, tag: str | None, address: str, as_json: bool) -> None:
+    found = parse_ref(ref)
+    if tag is not None or found.tag is None:
+        raise click.UsageError("say which tag to remove: saver tag --delete MODEL@TAG")
+    store = existing(address)
+    before = store.version(ref)
+    store.untag(found.model, found.tag)
+    if as_json:
+        print_json({"model": found.model, "tag": found.tag, "number": None, "before": before.number})
+    else:
+        screen().done(f"{found.model}@{found.tag} is gone; {before} stays")
+
+
+def _list(model: str, address: str, as_json: bool) -> None:
+    if "@" in model:
+        raise click.UsageError(f"name the tag for it: saver tag {model} TAG")
+    tags = existing(address).summary(model).tags
+    if as_json:
+        print_json({"model": model, "tags": tags})
+        return
+    on = screen()
+    if tags:
+        on.table(("tag", "version"), [(tag, f"{model}@{number}") for tag, number in tags.items()])
+    else:
+        on.done(f"{model} has no tags; saver tag {model}@latest TAG sets one")

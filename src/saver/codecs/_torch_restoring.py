@@ -1,0 +1,201 @@
+"""Restoring into PyTorch tensors and random generators that are already there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import count
+from typing import Any
+
+import msgspec
+import torch
+
+from saver.codec import Decoder
+from saver.codecs._restoring import told
+from saver.codecs._torch_storages import DTYPES, NAMES, look, owned, row_major
+from saver.codecs._torch_tensors import plain_bytes, plain_form, sizes
+from saver.errors import DoesNotFit
+from saver.restoring import Conversion, Mismatch, PartReport, Plan, Restorer, Saved
+from saver.restoring.contract import kind
+from saver.tree import Node, Value
+
+_CODEC = "torch.Tensor"
+_LEFT_OUT = frozenset(("parameter", "requires_grad", "attributes"))
+"""What of a saved tensor does not matter to one that its elements are copied into."""
+
+_numbers = count()
+
+
+class Leaf(msgspec.Struct, frozen=True):
+    """A saved tensor whose elements will be copied elsewhere: what it is, before any of it was read."""
+
+    node: Node
+    dtype: Any
+    shape: tuple[int, ...]
+    layout: Any
+
+    @property
+    def plain(self) -> bool:
+        """Whether it is written by itself, neither as a view of another nor sparse."""
+        return "data" in self.node.state
+
+
+class Leaves:
+    """The saved tensors of one plan. Their Python attributes are neither trusted nor decoded."""
+
+    def __init__(self, saved: Saved) -> None:
+        self._saved = saved
+        self._bare: dict[int, Node] = {}
+
+    def find(self, value: Value) -> Leaf | None:
+        """The tensor that `value` is; None when it is something else."""
+        node = self._saved.follow(value)
+        if type(node) is not Node or node.codec != _CODEC:
+            return None
+        state = node.state
+        dtype: Any
+        layout = torch.strided
+        if "layout" in state:
+            values = self.find(state["values"])
+            if values is None:
+                raise ValueError("a sparse tensor without values")
+            dtype, shape, layout = values.dtype, sizes(state["shape"]), getattr(torch, state["layout"])
+        elif "base" in state:
+            dtype, shape = DTYPES[state["dtype"]], sizes(state["shape"])
+        elif isinstance(state["data"], str):
+            dtype, shape = DTYPES[state["dtype"]], []
+        else:
+            entry = self._saved.entry(state["data"])
+            dtype, shape = plain_form(state, entry.dtype, entry.shape)
+        return Leaf(self._stripped(node), dtype, tuple(shape), layout)
+
+    def want(self, leaf: Leaf) -> None:
+        """Announce that its elements will be read."""
+        self._saved.want(leaf.node.state["data"] if leaf.plain else leaf.node)
+
+    def hash(self, leaf: Leaf) -> tuple[Any, str]:
+        """dtype and BLAKE3 of a plain leaf, or the elements themselves where they stand in the tree."""
+        data = leaf.node.state["data"]
+        return leaf.dtype, data if isinstance(data, str) else self._saved.entry(data).hash
+
+    def _stripped(self, node: Node) -> Node:
+        """The node, and the tensors that it is made of, as far as elements go."""
+        found = self._bare.get(id(node))
+        if found is None:
+            found = self._bare[id(node)] = Node(_CODEC, version=node.version, id=f"bare {next(_numbers)}")
+            found.state = {key: self._inner(item) for key, item in node.state.items() if key not in _LEFT_OUT}
+        return found
+
+    def _inner(self, item: Value) -> Value:
+        inner = self._saved.follow(item)
+        return self._stripped(inner) if type(inner) is Node and inner.codec == _CODEC else item
+
+
+def read(leaf: Leaf, decoder: Decoder) -> Any:
+    """The elements, where they are mapped; nothing is copied that need not be."""
+    state = leaf.node.state
+    if leaf.plain:
+        dtype, shape, raw = plain_bytes(state, decoder)
+        aligned = raw.size and raw.ctypes.data % dtype.itemsize == 0
+        storage = torch.from_numpy(raw).untyped_storage() if aligned else owned(raw)
+        tensor = look(storage, dtype, 0, shape, row_major(shape))
+        if state.get("neg"):
+            tensor = torch._neg_view(tensor)
+        if state.get("conj"):
+            tensor = tensor.conj()
+    else:
+        tensor = decoder(leaf.node)
+    if tensor.shape != leaf.shape or tensor.dtype != leaf.dtype:
+        raise ValueError(f"a tensor of {tensor.dtype} and {list(tensor.shape)}")
+    return tensor
+
+
+def fit(name: str, leaf: Leaf, target: Any) -> Mismatch | Conversion | None:
+    """Why the elements cannot be copied into `target`, or how they are converted; None when they are not."""
+    if leaf.shape != tuple(target.shape):
+        return Mismatch(name, leaf.shape, tuple(target.shape))
+    why = _closed(target)
+    if why is None and leaf.layout is not target.layout:
+        why = f"saved as {leaf.layout}, here {target.layout}"
+    if why is None and not torch.can_cast(leaf.dtype, target.dtype):
+        why = f"{NAMES[leaf.dtype]} does not go into {_dtype(target)}"
+    if why is not None:
+        return Mismatch(name, leaf.shape, tuple(target.shape), why)
+    if leaf.dtype is not target.dtype:
+        return Conversion(name, NAMES[leaf.dtype], _dtype(target))
+    return None
+
+
+def _dtype(tensor: Any) -> str:
+    return str(tensor.dtype).removeprefix("torch.")
+
+
+def _closed(target: Any) -> str | None:
+    """Why nothing can be copied into a tensor."""
+    if target.is_meta:
+        return "it has no data; give it some with `to_empty(device=...)` first"
+    if target.is_inference() and not torch.is_inference_mode_enabled():
+        return "it was made in inference mode; clone it first, or restore within torch.inference_mode()"
+    if hasattr(target, "device_mesh"):
+        return "it is spread over several devices; restore the module before it is distributed"
+    if target.layout is torch.strided and any(
+        step == 0 and axis > 1 for step, axis in zip(target.stride(), target.shape, strict=True)
+    ):
+        return "its elements share memory, as `expand` makes them; clone it first"
+    return None
+
+
+class TensorRestorer(Restorer):
+    """Tensors and parameters of the same shape: the elements are copied, converted to the target's dtype."""
+
+    live = False
+
+    def accepts(self, cls: type) -> bool:
+        return issubclass(cls, torch.Tensor)
+
+    def plan(self, value: Value, target: Any, saved: Saved) -> Plan:
+        leaves = Leaves(saved)
+        leaf = leaves.find(value)
+        if leaf is None:
+            saved.refuse(f"{told(saved.follow(value))} was saved, not a tensor")
+        found = fit("value", leaf, target)
+        if isinstance(found, Mismatch):
+            return Plan(PartReport(kind(target), mismatched=(found,)))
+        leaves.want(leaf)
+
+        def ready(decoder: Decoder) -> Callable[[], None]:
+            elements = read(leaf, decoder)
+            return lambda: copy(target, elements)
+
+        converted = () if found is None else (found,)
+        return Plan(PartReport(kind(target), ("value",), converted=converted), ready)
+
+
+def copy(target: Any, elements: Any) -> None:
+    """Copy the elements, past autograd."""
+    with torch.no_grad():
+        target.copy_(elements)
+
+
+class GeneratorRestorer(Restorer):
+    """Random generators of the same kind of device, which go on where the saved one was."""
+
+    def accepts(self, cls: type) -> bool:
+        return issubclass(cls, torch.Generator)
+
+    def plan(self, value: Value, target: Any, saved: Saved) -> Plan:
+        node, where = saved.follow(value), saved.where
+        if type(node) is not Node or node.codec != "torch.Generator":
+            saved.refuse(f"{told(node)} was saved, not a random generator of torch")
+        saved.want(node)
+
+        def ready(decoder: Decoder) -> Callable[[], None]:
+            found = decoder(node)
+            if found.device.type != target.device.type:
+                raise DoesNotFit(
+                    f"{where}: the saved generator is of {found.device}, this one of {target.device}; make "
+                    "one of the same kind of device"
+                )
+            state = found.get_state()
+            return lambda: target.set_state(state)
+
+        return Plan(PartReport(kind(target), ("value",)), ready)

@@ -1,0 +1,141 @@
+"""What differs between two versions, as data."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal, TypeAlias
+
+import msgspec
+
+Number: TypeAlias = float | str
+"""A float; `"nan"`, `"inf"` or `"-inf"` where it is not finite, for which JSON has no word."""
+
+Status: TypeAlias = Literal["same", "changed", "added", "removed"]
+
+
+def number(value: float) -> Number:
+    """A float as a `Number`."""
+    return value if math.isfinite(value) else str(value)
+
+
+class Field(msgspec.Struct, frozen=True):
+    """A value that differs, as Python would write it, in printable text; None where it is missing."""
+
+    path: str
+    old: str | None
+    new: str | None
+
+
+class ArrayInfo(msgspec.Struct, frozen=True):
+    """An array in one of the versions: dtype as safetensors calls it (or else NumPy or PyTorch), shape, and
+    the values if there are only a few."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    values: str | None = None
+
+
+class Amount(msgspec.Struct, frozen=True):
+    """How much an array changed.
+
+    Of its `entries`, `changed` have other bits: `share` of them, 0 to 1. `norm` is the Frobenius norm of new
+    minus old, `relative` the same divided by the norm of old (None where that is 0), `largest` the largest
+    absolute change, all in float64. Entries that are not finite in either version count for nothing there;
+    `not_finite` says how many there were and are. Of what is no number, only the entries are counted.
+    """
+
+    entries: int
+    changed: int
+    share: float
+    norm: Number | None = None
+    relative: Number | None = None
+    largest: Number | None = None
+    not_finite: tuple[int, int] = (0, 0)
+
+
+class ArrayChange(msgspec.Struct, frozen=True):
+    """An array or tensor that differs; None where it is missing.
+
+    There is an `amount` where both have the same dtype, and the same shape but for the length of the first
+    axis: then the rows that both have were compared.
+    """
+
+    path: str
+    old: ArrayInfo | None
+    new: ArrayInfo | None
+    amount: Amount | None = None
+
+
+class PartChange(msgspec.Struct, frozen=True):
+    """A part: its version number and hash in each of the two; None where it is missing.
+
+    `same` means that nothing in it differs, which can be so under two hashes: a hash also covers whether
+    another part refers to this one.
+    """
+
+    name: str
+    status: Status
+    old_version: int | None = None
+    new_version: int | None = None
+    old_hash: str | None = None
+    new_hash: str | None = None
+
+
+class MetricChange(msgspec.Struct, frozen=True):
+    """A metric that differs; None where it is missing. `delta` is new minus old."""
+
+    name: str
+    old: Number | None
+    new: Number | None
+    delta: Number | None = None
+
+
+class DataChange(msgspec.Struct, frozen=True):
+    """Data that a version was trained on, told by its fingerprints; None where it is missing."""
+
+    name: str
+    status: Status
+    old: str | None
+    new: str | None
+
+
+class Difference(msgspec.Struct, frozen=True):
+    """What differs between two versions; true if anything does.
+
+    Time, author, numbers and where bytes lie are no difference, nor are the states of the random generators
+    of the processes that saved. `fields` are plain values and `arrays` whatever has entries, both by path;
+    `unchanged` counts the arrays that do not differ. `facts` are step, notes and the like.
+    `msgspec.to_builtins` makes JSON of it; `str` a readable text.
+    """
+
+    old: str
+    new: str
+    parts: tuple[PartChange, ...]
+    fields: tuple[Field, ...] = ()
+    arrays: tuple[ArrayChange, ...] = ()
+    unchanged: int = 0
+    facts: tuple[Field, ...] = ()
+    metrics: tuple[MetricChange, ...] = ()
+    data: tuple[DataChange, ...] = ()
+    environment: tuple[Field, ...] = ()
+
+    def __bool__(self) -> bool:
+        statuses = [*(part.status for part in self.parts), *(item.status for item in self.data)]
+        listed = (self.fields, self.arrays, self.facts, self.metrics, self.environment)
+        return any(listed) or any(status != "same" for status in statuses)
+
+    @property
+    def same(self) -> bool:
+        """Whether nothing differs."""
+        return not self
+
+    def summary(self) -> str:
+        """The difference in one line."""
+        from saver.compare.sections import summary
+
+        return summary(self)
+
+    def __str__(self) -> str:
+        from saver.compare.sections import text
+
+        return text(self)

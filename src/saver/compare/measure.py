@@ -1,0 +1,165 @@
+"""Reads the arrays that are not known to be equal, and tells how much they changed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+
+from saver.compare.amounts import Bytes, amount, counted, strings_changed
+from saver.compare.arrays import Array
+from saver.compare.difference import Amount, ArrayChange, ArrayInfo
+from saver.compare.forms import STRINGS, values
+from saver.compare.walk import Pair
+from saver.errors import Damaged
+from saver.store import Progress
+from saver.view import View
+
+THREADS = 2
+
+FEW = 8
+"""Arrays of so many entries are told by their values."""
+
+BUDGET = 8
+"""How many times the bytes of the two versions may be read; honest ones need two at most."""
+
+
+def measure(
+    pairs: Sequence[Pair], old: View, new: View, progress: Progress | None
+) -> Iterator[ArrayChange | None]:
+    """The change of every pair, in order; None for those that turn out to be equal."""
+    before, after = _Source(old, (pair.old for pair in pairs)), _Source(new, (pair.new for pair in pairs))
+    total = sum(map(_length, pairs))
+    done = 0
+    with ThreadPoolExecutor(THREADS) as pool:
+        for pair in pairs:
+            found = _amount(pair, before, after, pool)
+            done += _length(pair)
+            if progress is not None and total:
+                progress(done, total)
+            same_shape = pair.old is not None and pair.new is not None and pair.old.shape == pair.new.shape
+            if found is not None and not found.changed and same_shape:
+                yield None
+            else:
+                yield ArrayChange(pair.path, *_infos(pair, before, after), found)
+
+
+class _Source:
+    """The bytes of one version's arrays, as long as `BUDGET` lasts: many arrays can share a tensor."""
+
+    def __init__(self, view: View, arrays: Iterable[Array | None]) -> None:
+        self._view = view
+        names = {name for array in arrays if array is not None for name in (array.name, array.ends) if name}
+        self._left = BUDGET * sum(view.entry(name).length for name in names)
+        self._last: tuple[str, Bytes] = ("", np.empty(0, np.uint8))
+
+    def afford(self, length: int) -> bool:
+        """Take so many bytes from what is left; False when there are not enough."""
+        self._left -= length
+        return self._left >= 0
+
+    def read(self, array: Array) -> Bytes:
+        """The bytes of an array, as they lie."""
+        if not array.name:
+            return np.frombuffer(array.data, np.uint8)
+        raw = self.tensor(array.name)[array.offset : array.offset + array.length]
+        if raw.size != array.length:
+            raise Damaged(
+                f"{self._view.where}: {array.name!r} has {raw.size} bytes where {array.length} should be; "
+                "restore it from a copy"
+            )
+        return raw
+
+    def tensor(self, name: str) -> Bytes:
+        """The bytes of a whole tensor; the last one is kept, for its views come one after another."""
+        if self._last[0] != name:
+            self.afford(self._view.entry(name).length)
+            self._last = name, self._view.tensor(name)[2]
+        return self._last[1]
+
+
+def _entries(pair: Pair) -> int | None:
+    """How many entries can be compared, counted from the first; None when they are not comparable."""
+    old, new = pair.old, pair.new
+    if old is None or new is None or old.form != new.form:
+        return None
+    if old.shape == new.shape:
+        return old.count
+    grown = old.shape[1:] == new.shape[1:] and len(old.shape) == len(new.shape)
+    plain = old.strides is None and new.strides is None
+    return min(old.count, new.count) if grown and plain else None
+
+
+def _length(pair: Pair) -> int:
+    """How many bytes are compared, in both versions together."""
+    entries = _entries(pair)
+    return 0 if entries is None or pair.old is None else 2 * entries * pair.old.form.size
+
+
+def _amount(pair: Pair, old: _Source, new: _Source, pool: Executor) -> Amount | None:
+    entries = _entries(pair)
+    if entries is None or pair.old is None or pair.new is None:
+        return None
+    if pair.old.form == STRINGS:
+        return _strings_amount(pair.old, pair.new, entries, old, new)
+    length = entries * pair.old.form.size
+    if pair.old.name and not (old.afford(length) and new.afford(length)):
+        return None
+    before, after = old.read(pair.old), new.read(pair.new)
+    if pair.old.strides != pair.new.strides:
+        before, after = _in_c_order(before, pair.old), _in_c_order(after, pair.new)
+    return amount(before[:length], after[:length], pair.old.form, pool)
+
+
+def _strings_amount(old: Array, new: Array, entries: int, before: _Source, after: _Source) -> Amount | None:
+    sides = (old, before), (new, after)
+    ends = [source.tensor(array.ends) for array, source in sides]
+    texts = [source.tensor(array.name) for array, source in sides]
+    if not all(source.afford(text.size) for text, (_, source) in zip(texts, sides, strict=True)):
+        return None
+    return counted(entries, strings_changed(texts, ends, entries))
+
+
+def _in_c_order(raw: Bytes, array: Array) -> Bytes:
+    """The entries with the last axis varying fastest; a copy, where they lie otherwise."""
+    if array.strides is None:
+        return raw
+    strides, shape = array.strides, array.shape
+    order = sorted(range(len(shape)), key=lambda axis: -strides[axis] if shape[axis] != 1 else 0)
+    items = raw.view(np.dtype((np.void, array.form.size))).reshape([shape[axis] for axis in order])
+    back = [order.index(axis) for axis in range(len(shape))]
+    return np.ascontiguousarray(items.transpose(back)).reshape(-1).view(np.uint8)
+
+
+def _infos(pair: Pair, old: _Source, new: _Source) -> tuple[ArrayInfo | None, ArrayInfo | None]:
+    """Both arrays, and their values if they are few: in six digits where that tells them apart."""
+    few = _few(pair.old, old), _few(pair.new, new)
+    short = _shown(pair.old, few[0], "{:.6g}"), _shown(pair.new, few[1], "{:.6g}")
+    if short[0] is None or short[1] is None or short[0].values != short[1].values:
+        return short
+    return _shown(pair.old, few[0], "{!r}"), _shown(pair.new, few[1], "{!r}")
+
+
+def _few(array: Array | None, source: _Source) -> list[Any] | None:
+    if array is None or not 0 < array.count <= FEW or array.form == STRINGS or not source.afford(0):
+        return None
+    return values(_in_c_order(source.read(array), array), array.form)
+
+
+def _shown(array: Array | None, few: list[Any] | None, digits: str) -> ArrayInfo | None:
+    if array is None:
+        return None
+    return ArrayInfo(array.form.name, array.shape, None if few is None else nested(few, array.shape, digits))
+
+
+def nested(items: list[Any], shape: tuple[int, ...], digits: str) -> str:
+    """Values as the nested lists that have this shape."""
+    if not shape:
+        (item,) = items
+        return digits.format(item) if type(item) is float else repr(item)
+    size = math.prod(shape[1:])
+    rows = [items[at * size : (at + 1) * size] for at in range(shape[0])]
+    return f"[{', '.join(nested(row, shape[1:], digits) for row in rows)}]"

@@ -1,0 +1,192 @@
+"""A difference as tables and as text. What cannot be printed has been escaped before."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+
+import msgspec
+
+from saver.compare.difference import Amount, ArrayChange, ArrayInfo, Difference, Field, Number
+
+MISSING = "-"
+ALIKE = 3
+"""So many fields that differ in an index only, and changed in the same way, are one row."""
+
+NAMED = 3
+"""Metrics that a summary names."""
+
+Row = tuple[str, ...]
+
+
+class Section(msgspec.Struct, frozen=True):
+    """A table. Columns whose title begins with `>` are set to the right; those of `spare` can be left out
+    where there is no room for all, first ones first."""
+
+    title: str
+    columns: Row
+    rows: tuple[Row, ...]
+    spare: Row = ()
+
+
+def sections(difference: Difference) -> list[Section]:
+    """The difference as tables; those that would have no rows are left out."""
+    told = [(array, _values(array)) for array in difference.arrays]
+    values = [field for _, field in told if field is not None]
+    measured = [array for array, field in told if field is None and _is_measured(array)]
+    others = [array for array, field in told if field is None and not _is_measured(array)]
+    found = [
+        Section("Parts", ("part", ">old", ">new", ""), tuple(_parts(difference))),
+        Section("Metrics", ("metric", ">old", ">new", ">change"), tuple(_metrics(difference))),
+        _plain("Fields", _together([*difference.fields, *values])),
+        _measures(measured),
+        Section("Tensors added, removed or reshaped", (*_PLAIN, ">both have"), tuple(map(_shapes, others))),
+        Section("Data", (*_PLAIN, ""), tuple(_data(difference))),
+        _plain("Environment", difference.environment),
+        _plain("Facts", difference.facts),
+    ]
+    return [section for section in found if section.rows]
+
+
+_PLAIN = ("", "old", "new")
+
+
+def _plain(title: str, fields: Iterable[Field]) -> Section:
+    return Section(title, _PLAIN, tuple(_alike(fields)))
+
+
+def _together(fields: Iterable[Field]) -> list[Field]:
+    """The fields of one object below each other."""
+    owners: dict[str, list[Field]] = {}
+    for field in fields:
+        owners.setdefault(field.path.rpartition(".")[0], []).append(field)
+    return [field for owned in owners.values() for field in owned]
+
+
+def _parts(difference: Difference) -> Iterator[Row]:
+    for part in difference.parts:
+        versions = (part.old_version, part.new_version)
+        yield part.name, *(MISSING if version is None else str(version) for version in versions), part.status
+
+
+def _metrics(difference: Difference) -> Iterator[Row]:
+    for metric in difference.metrics:
+        delta = MISSING if metric.delta is None else digits(metric.delta, "+.4g")
+        yield metric.name, digits(metric.old, ".6g"), digits(metric.new, ".6g"), delta
+
+
+def _values(array: ArrayChange) -> Field | None:
+    """An array of few entries as a field; None for others."""
+    old, new = (None if info is None else info.values for info in (array.old, array.new))
+    return None if old is None or new is None or old == new else Field(array.path, old, new)
+
+
+def _is_measured(array: ArrayChange) -> bool:
+    same_shape = array.old is not None and array.new is not None and array.old.shape == array.new.shape
+    return array.amount is not None and same_shape
+
+
+def _measures(arrays: Sequence[ArrayChange]) -> Section:
+    rows = []
+    amounts = [(array, array.new, array.amount) for array in arrays]
+    lost = any(amount is not None and any(amount.not_finite) for *_, amount in amounts)
+    for array, info, amount in amounts:
+        if info is None or amount is None:
+            continue
+        size = digits(amount.norm, ".3g"), digits(amount.relative, ".2g"), digits(amount.largest, ".2g")
+        told = (array.path, info.dtype, _shape(info.shape), *size, share(amount))
+        rows.append((*told, "{} -> {}".format(*amount.not_finite)) if lost else told)
+    columns = ("", "dtype", ">shape", ">change", ">relative", ">largest", ">entries")
+    spare = ("largest", "shape", "dtype")
+    return Section("Tensors", (*columns, ">not finite") if lost else columns, tuple(rows), spare)
+
+
+def _shapes(array: ArrayChange) -> Row:
+    both = MISSING if array.amount is None else f"{share(array.amount)} changed"
+    return array.path, _described(array.old), _described(array.new), both
+
+
+def _described(info: ArrayInfo | None) -> str:
+    return MISSING if info is None else f"{info.dtype} {_shape(info.shape)}"
+
+
+def _shape(shape: Sequence[int]) -> str:
+    return " x ".join(map(str, shape)) or "scalar"
+
+
+def share(amount: Amount) -> str:
+    """How many of the entries changed; `100%` are all of them, and `0%` are none."""
+    percent = f"{100 * amount.share:.3g}%"
+    if percent == "100%" and amount.changed < amount.entries:
+        return "99.9%"
+    return percent
+
+
+def digits(value: Number | None, form: str) -> str:
+    """A number in so many digits."""
+    return MISSING if value is None else value if isinstance(value, str) else format(value, form)
+
+
+def _data(difference: Difference) -> Iterator[Row]:
+    for item in difference.data:
+        yield item.name, item.old or MISSING, item.new or MISSING, item.status
+
+
+def _alike(fields: Iterable[Field]) -> Iterator[Row]:
+    """A row for each field, or for all that differ from it in an index only."""
+    groups: dict[tuple[str, str | None, str | None], list[Field]] = {}
+    for field in fields:
+        pattern = re.sub(r"\.\d+(?=\.|$)", ".*", re.sub(r"\[\d+\]", "[*]", field.path))
+        groups.setdefault((pattern, field.old, field.new), []).append(field)
+    for (pattern, old, new), group in groups.items():
+        many = len(group) >= ALIKE
+        for path in [f"{pattern} ({len(group)} times)"] if many else [field.path for field in group]:
+            yield path, MISSING if old is None else old, MISSING if new is None else new
+
+
+def summary(difference: Difference) -> str:
+    """The difference in one line."""
+    parts = [part for part in difference.parts if part.status != "same"]
+    told = [f"{part.name} {part.status}" for part in parts[:NAMED]]
+    if len(parts) > NAMED:
+        told = [f"{len(parts)} of {len(difference.parts)} parts differ"]
+    if difference.fields:
+        told.append(_count(len(difference.fields), "field"))
+    if difference.arrays:
+        total = len(difference.arrays) + difference.unchanged
+        told.append(f"{len(difference.arrays):,} of {_count(total, 'array')}")
+    for metric in difference.metrics[:NAMED]:
+        told.append(f"{metric.name} {digits(metric.old, '.4g')} -> {digits(metric.new, '.4g')}")
+    if len(difference.metrics) > NAMED:
+        told.append(f"{len(difference.metrics) - NAMED} more metrics")
+    others = {
+        "data": any(item.status != "same" for item in difference.data),
+        "environment": bool(difference.environment),
+        **{fact.path: True for fact in difference.facts},
+    }
+    told += [f"other {name}" for name, differs in others.items() if differs]
+    return ", ".join(told) or "no difference"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def text(difference: Difference) -> str:
+    """The difference as plain text: the summary, and the tables below each other."""
+    lines = [f"{difference.old} -> {difference.new}: {summary(difference)}"]
+    for section in sections(difference):
+        lines += ["", section.title, *_aligned(section)]
+    return "\n".join(lines)
+
+
+def _aligned(section: Section) -> Iterator[str]:
+    right = [title.startswith(">") for title in section.columns]
+    table = [tuple(title.removeprefix(">") for title in section.columns), *section.rows]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    for row in table:
+        cells = (
+            cell.rjust(width) if at_right else cell.ljust(width)
+            for cell, width, at_right in zip(row, widths, right, strict=True)
+        )
+        yield f"  {'  '.join(cells).rstrip()}"

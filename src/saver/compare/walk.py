@@ -1,0 +1,179 @@
+"""The walk through two trees side by side, which finds what differs between them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from saver.compare.arrays import Array
+from saver.compare.contents import Inside, Side
+from saver.compare.difference import Field
+from saver.compare.texts import both, printable, title
+from saver.tree import Node
+
+PATH_LIMIT = 400
+AGAIN = 100_000
+"""How many values may be looked at again because they are shared in one version and not in the other;
+without a limit, a crafted file could ask for the square of its size."""
+
+
+class Place:
+    """A place in a tree, and the path there; in the middle of long ones something is left out."""
+
+    __slots__ = ("path",)
+
+    def __init__(self, path: str) -> None:
+        self.path = (
+            path if len(path) <= PATH_LIMIT else f"{path[: PATH_LIMIT // 2]}…{path[-PATH_LIMIT // 3 :]}"
+        )
+
+    def below(self, step: str) -> Place:
+        """The place one step further."""
+        return Place(self.path + step) if step else self
+
+
+class Pair(msgspec.Struct, frozen=True):
+    """The arrays of one place, not known to be equal. One of them may be missing."""
+
+    part: str
+    path: str
+    old: Array | None
+    new: Array | None
+
+
+class _Absent:
+    """Stands where one version has nothing."""
+
+
+_ABSENT = _Absent()
+
+
+class Walk:
+    """What the parts of two versions differ in: `fields`, and `pairs` of arrays yet to be compared.
+
+    `unchanged` counts the arrays that are known to be equal by their hash. Every value is looked at once, so
+    that the time is linear in what the trees have, however they refer to themselves.
+    """
+
+    def __init__(self, old: Side, new: Side) -> None:
+        self._sides = (old, new)
+        self._first: tuple[dict[int, Place], dict[int, Place]] = ({}, {})
+        self._again = AGAIN
+        self._part = ""
+        self._stack: list[tuple[Place, Any, Any, bool]] = []
+        self.fields: list[tuple[str, Field]] = []
+        self.pairs: list[Pair] = []
+        self.unchanged = 0
+
+    def part(self, name: str) -> None:
+        """Walk through a part that both versions have."""
+        self._part = name
+        old, new = (side.view.manifest.parts[name] for side in self._sides)
+        for batch in reversed(dict.fromkeys((*old.batches, *new.batches))):
+            states = (part.batches.get(batch, _ABSENT) for part in (old, new))
+            self._stack.append((Place(printable(batch)), *states, False))
+        self._stack.append((Place(printable(name)), old.tree, new.tree, False))
+        while self._stack:
+            self._visit(*self._stack.pop())
+
+    def _visit(self, place: Place, old: Any, new: Any, quiet: bool) -> None:
+        """Compare what is at one place. `quiet` says that only arrays are worth a word there."""
+        old, new = self._sides[0].resolve(old), self._sides[1].resolve(new)
+        if old is _ABSENT or new is _ABSENT:
+            self._one_sided(place, old, new, quiet)
+        elif type(old) is Array and type(new) is Array:
+            if old.equals(new):
+                self.unchanged += 1
+            else:
+                self._pair(place, old, new)
+        else:
+            texts = self._sides[0].text(old), self._sides[1].text(new)
+            if texts[0] is None or texts[1] is None:
+                self._containers(place, old, new, texts)
+            elif texts[0] != texts[1]:
+                self._field(place, *texts)
+            elif _kind(old) != _kind(new):
+                self._field(place, *(f"{title(value)} as {_kind(value)[0]!r}" for value in (old, new)))
+
+    def _containers(self, place: Place, old: Any, new: Any, texts: tuple[str | None, str | None]) -> None:
+        seen = self._meet(place, old, new) if type(old) is Node and type(new) is Node else 0
+        if seen == 2 or (seen and self._again < 0):
+            return
+        within = self._sides[0].inside(old), self._sides[1].inside(new)
+        if within[0] is None or within[1] is None:
+            self._field(place, texts[0] or _told(old), texts[1] or _told(new))
+            self._one_sided(place, old, _ABSENT, True)
+            self._one_sided(place, _ABSENT, new, True)
+            return
+        if seen:
+            self._again -= len(within[0].children) + len(within[1].children)
+        if _kind(old) != _kind(new):
+            self._field(place, texts[0] or title(old), texts[1] or title(new))
+        self._descend(place, within[0], within[1], _kind(old) == _kind(new))
+
+    def _meet(self, place: Place, old: Node, new: Node) -> int:
+        """Note where these are met first, and tell when the places differ; how many were met before."""
+        seen = (id(old) in self._first[0]) + (id(new) in self._first[1])
+        first = self._first[0].setdefault(id(old), place), self._first[1].setdefault(id(new), place)
+        if first[0] is not first[1]:
+            self._field(place, *(_own(found, place) for found in first))
+        return seen
+
+    def _descend(self, place: Place, old: Inside, new: Inside, alike: bool) -> None:
+        before, after = old.children, new.children
+        common = before.keys() & after.keys()
+        order = [[name for name in inside.order if name in common] for inside in (old, new)]
+        if order[0] != order[1]:
+            self._field(place.below(" (order)"), *(_sequence(names) for names in order))
+        quiet = not alike and not common
+        for name in reversed(dict.fromkeys((*before, *after))):
+            self._stack.append(
+                (place.below(name), before.get(name, _ABSENT), after.get(name, _ABSENT), quiet)
+            )
+
+    def _one_sided(self, place: Place, old: Any, new: Any, quiet: bool) -> None:
+        """Tell what only one version has: a line for the whole, and one for each array in it."""
+        is_new = old is _ABSENT
+        value = new if is_new else old
+        if type(value) is Array:
+            self._pair(place, *((None, value) if is_new else (value, None)))
+            return
+        first = self._first[is_new].get(id(value))
+        inside = self._sides[is_new].inside(value) if first is None else None
+        own = self._sides[is_new].resolve(inside.children.get("")) if inside is not None else None
+        if not quiet and type(own) is not Array:
+            text = title(value) if first is None else _own(first, place)
+            self._field(place, *((None, text) if is_new else (text, None)))
+        if inside is None or self._sides[is_new].text(value) is not None:
+            return
+        if type(value) is Node:
+            self._first[is_new][id(value)] = place
+        for name, child in reversed(inside.children.items()):
+            self._stack.append((place.below(name), *((_ABSENT, child) if is_new else (child, _ABSENT)), True))
+
+    def _field(self, place: Place, *texts: str | None) -> None:
+        old, new = both(*texts)
+        self.fields.append((self._part, Field(place.path, old, new)))
+
+    def _pair(self, place: Place, old: Array | None, new: Array | None) -> None:
+        self.pairs.append(Pair(self._part, place.path, old, new))
+
+
+def _kind(value: Any) -> tuple[Any, ...]:
+    if type(value) is Node:
+        return value.codec, value.cls, value.version
+    return (type(value).__name__,)
+
+
+def _told(value: Any) -> str:
+    return f"{value.form.name} of {list(value.shape)}" if type(value) is Array else title(value)
+
+
+def _own(first: Place, place: Place) -> str:
+    return "an object of its own" if first is place else f"the same as {first.path}"
+
+
+def _sequence(names: Iterable[str]) -> str:
+    return ", ".join(name.removeprefix(".") for name in names)

@@ -1,0 +1,90 @@
+"""What lies in a file or a version, told without building or importing any of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from saver import trust as policy
+from saver.errors import Untrusted
+from saver.fields import fields
+from saver.pack import Entry
+from saver.parts import Opened
+from saver.tree import Node, Tensor, to_json, walk
+
+
+class PartInfo(msgspec.Struct, frozen=True):
+    """A part as `describe` tells it: its classes outermost first, its tensors, its plain fields.
+
+    `bytes` counts the tensors and the structure in the manifest. `values` are texts from the file, for
+    people to read (see saver.fields). `number` is the part's own version; `packages` are the import names
+    that its classes come from.
+    """
+
+    name: str
+    kind: str
+    hash: str
+    bytes: int
+    tensors: tuple[Entry, ...]
+    classes: tuple[str, ...]
+    values: dict[str, str]
+    number: int
+    packages: tuple[str, ...]
+
+
+class Description(msgspec.Struct, frozen=True):
+    """What lies in a file or a version. `path` is where: of a version its ref. `time` is Unix time, UTC.
+
+    `hash` is that of the file's header, or of the version's manifest: it vouches for all. `data` are the
+    fingerprints of what it was trained on, by name. `untrusted` names the classes that loading will ask for.
+    """
+
+    path: str
+    bytes: int
+    hash: str
+    time: float
+    parts: tuple[PartInfo, ...]
+    environment: dict[str, Any]
+    untrusted: tuple[str, ...]
+    data: dict[str, Any] = {}
+
+
+def describe_opened(opened: Opened, size: int, digest: str) -> Description:
+    """The description of what was opened, which is `size` bytes large."""
+    try:
+        opened.admit(())
+        untrusted: tuple[str, ...] = ()
+    except Untrusted as error:
+        untrusted = error.names
+    return Description(
+        opened.where,
+        size,
+        digest,
+        opened.manifest.time,
+        tuple(_part_info(opened, name) for name in opened.manifest.parts),
+        opened.manifest.environment,
+        untrusted,
+        opened.manifest.data,
+    )
+
+
+def _part_info(opened: Opened, name: str) -> PartInfo:
+    part = opened.part(name)
+    items = [item for root in (part.tree, *part.batches.values()) for item in walk(root)]
+    entries = [opened.entry(item.name) for item in items if isinstance(item, Tensor)]
+    classes = dict.fromkeys(policy.dotted(i.cls) for i in items if isinstance(i, Node) and i.cls)
+    tree = part.tree
+    kind = policy.dotted(tree.cls or tree.codec) if isinstance(tree, Node) else type(tree).__name__
+    length = sum(e.length for e in entries) + len(to_json([tree, part.batches]))
+    return PartInfo(
+        name,
+        kind,
+        part.hash,
+        length,
+        tuple(entries),
+        tuple(classes),
+        fields(tree),
+        part.version,
+        part.packages,
+    )

@@ -1,0 +1,308 @@
+"""What differs between the machine that made a version and this one, and what that may mean.
+
+What was recorded comes from a file, so nothing in it is believed: it is text to show and to compare. No
+name from it is imported, and a package that Saver does not know is not recommended to anybody.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
+
+import msgspec
+
+from saver import environment, registry
+
+Severity: TypeAlias = Literal["ok", "note", "warning", "problem"]
+"""`ok`: the same, or no matter; `note`: good to know; `warning`: results may be wrong; `problem`: it will
+not load."""
+
+TEXT_LIMIT = 200
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """Something that was recorded, what it is here, and what the difference may mean (empty where none)."""
+
+    severity: Severity
+    topic: str
+    recorded: str
+    here: str
+    meaning: str = ""
+
+
+class NeedsPackages(Protocol):
+    """A part: `packages` are the import names that its classes come from."""
+
+    @property
+    def packages(self) -> Iterable[str]: ...
+
+
+def diagnose(
+    recorded: Mapping[str, Any],
+    parts: Mapping[str, NeedsPackages],
+    now: Mapping[str, Any] | None = None,
+) -> list[Finding]:
+    """Compare the recorded environment of a version with that of this process, or with `now`, by topic.
+
+    `parts` are those that are to be loaded. Both environments are such as `saver.environment.describe`
+    makes them; this never fails on one that looks otherwise.
+    """
+    needed: dict[str, list[str]] = {}
+    for part, needs in parts.items():
+        for package in needs.packages:
+            needed.setdefault(package, []).append(part)
+    here = environment_here(needed) if now is None else now
+    return [
+        *_python(recorded, here),
+        *_packages(recorded, here, needed),
+        *_machine(recorded, here),
+        *_gpu(recorded, here),
+        *_git(_table(recorded, "git"), _table(here, "git")),
+        *_random(_table(recorded, "random"), _table(here, "random")),
+    ]
+
+
+def environment_here(packages: Iterable[str]) -> dict[str, Any]:
+    """The environment of this process as one would be recorded, and in `modules` which of the packages,
+    by import name, are there without a version. None of them is imported to learn it.
+    """
+    from importlib.util import find_spec
+
+    names = [name for name in packages if name.isidentifier() and name != "__main__"]
+    found = environment.describe(names, {}, environment.Git())
+    unversioned = [name for name in names if name not in found["packages"]]
+    return found | {"modules": [name for name in unversioned if name in sys.modules or find_spec(name)]}
+
+
+class _Rule(NamedTuple):
+    """How much another major, minor or patch version of a package matters, and why; `exact` where it may
+    be worth it to install the very version."""
+
+    major: Severity
+    minor: Severity
+    patch: Severity
+    meaning: str
+    exact: bool = False
+
+
+_PYTHON = _Rule(
+    "warning", "note", "ok", "the file does not depend on it; your own code and some methods of `random` may"
+)
+
+_RULES = {
+    "sklearn": _Rule(
+        "warning", "warning", "note",
+        "fitted estimators keep private state, which another version may read differently: "
+        "compare predictions",
+        exact=True,
+    ),
+    "torch": _Rule(
+        "warning", "note", "ok",
+        "the weights are the same; kernels may round differently, and newer module classes may expect "
+        "attributes that older ones had not",
+    ),
+    "numpy": _Rule(
+        "note", "note", "ok",
+        "arrays are the same; a restored random Generator may go on with other numbers",
+    ),
+    "pandas": _Rule(
+        "warning", "note", "ok",
+        "values are the same; dtypes may not be (pandas 3 gave strings one of their own)",
+    ),
+    "scipy": _Rule(
+        "note", "note", "ok",
+        "arrays are the same; distributions and interpolators keep private state",
+    ),
+}  # fmt: skip
+
+_OTHERS = _Rule(
+    "warning", "note", "ok", "its objects may keep state that another version reads differently: try them"
+)
+
+
+def _python(recorded: Mapping[str, Any], here: Mapping[str, Any]) -> Iterator[Finding]:
+    then, now = _text(recorded, "python"), _text(here, "python")
+    if then:
+        yield _version(_PYTHON, "python", then, now)
+    then, now = _text(recorded, "implementation"), _text(here, "implementation")
+    if then and then != now:
+        yield Finding("note", "implementation", then, now, "packages with C code may behave differently")
+
+
+def _packages(
+    recorded: Mapping[str, Any], here: Mapping[str, Any], needed: Mapping[str, list[str]]
+) -> Iterator[Finding]:
+    then, now = _table(recorded, "packages"), _table(here, "packages")
+    modules = here.get("modules")
+    present = {*now, *(modules if isinstance(modules, list) else ())}
+    for package in sorted({*needed, *(then.keys() & now.keys() & {"numpy"})}):
+        name = environment.DISTRIBUTIONS.get(package, package)
+        old, new = _text(then, package), _text(now, package)
+        if package == "__main__":
+            yield Finding("note", package, "a script", "", _MAIN.format(_of(needed[package])))
+        elif package in sys.stdlib_module_names or package == "saver":
+            continue
+        elif package not in present:
+            yield Finding("problem", name, old, "missing", _missing(package, old, needed[package]))
+        else:
+            yield _version(_RULES.get(package, _OTHERS), name, old, new)
+    yield from _saver(_text(then, "saver"), _text(now, "saver"))
+
+
+_MAIN = "classes of {} come from the script that saved it: the script that loads it must define the same"
+
+
+def _missing(package: str, version: str, parts: list[str]) -> str:
+    """What to do about a package that is not there. Only one that Saver knows is named to pip: a file could
+    ask for any name that someone has registered."""
+    if not registry.known("codecs", package):
+        return f"{_of(parts)} cannot load; Saver does not know it: install it only if you know who makes it"
+    name = environment.DISTRIBUTIONS.get(package, package)
+    exact = f"=={version}" if _VERSION.fullmatch(version) else ""
+    return f"{_of(parts)} cannot load: pip install {name}{exact}"
+
+
+def _of(parts: list[str]) -> str:
+    return ", ".join(parts[:3]) + (f" and {len(parts) - 3} more" if len(parts) > 3 else "")
+
+
+def _version(rule: _Rule, name: str, old: str, new: str) -> Finding:
+    changed = _change(old, new)
+    severity: Severity = "ok" if changed == "none" else getattr(rule, changed)
+    meaning = "" if severity == "ok" else rule.meaning
+    if rule.exact and severity == "warning" and _VERSION.fullmatch(old):
+        meaning += f", or pip install {name}=={old}"
+    return Finding(severity, name, old or "no version", new or "no version", meaning)
+
+
+def _saver(old: str, new: str) -> Iterator[Finding]:
+    """Old files are read forever; a newer Saver may have written what this one has to refuse."""
+    before, after = _numbers(old), _numbers(new)
+    if before and after and before > after:
+        meaning = "a newer Saver wrote it; what this one does not know it refuses by name: update it"
+        yield Finding("note", "saver-ml", old, new, meaning)
+    elif old:
+        yield Finding("ok", "saver-ml", old, new)
+
+
+_VERSION = re.compile(r"[0-9]{1,6}(?:\.[0-9]{1,6}){0,3}(?:(?:a|b|rc|\.post|\.dev)[0-9]{1,4})?")
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    """Major, minor and patch, as far as they stand there."""
+    found = re.match(r"([0-9]{1,6})(?:\.([0-9]{1,6}))?(?:\.([0-9]{1,6}))?", version)
+    return tuple(int(number) for number in found.groups("0")) if found else ()
+
+
+def _change(old: str, new: str) -> Literal["none", "major", "minor", "patch"]:
+    """The first number in which two versions differ; minor where that cannot be told."""
+    if old == new:
+        return "none"
+    before, after = _numbers(old), _numbers(new)
+    if not before or not after:
+        return "minor"
+    if before[0] != after[0]:
+        return "major"
+    return "minor" if before[1] != after[1] else "patch"
+
+
+_SUMS = "the saved bits are the same; sums may differ in the last place when it computes"
+
+
+def _machine(recorded: Mapping[str, Any], here: Mapping[str, Any]) -> Iterator[Finding]:
+    keys = ("platform", "machine", "byteorder")
+    then, now = (
+        " ".join(_text(side, key).partition("-")[0] for key in keys if _text(recorded, key))
+        for side in (recorded, here)
+    )
+    if then:
+        yield _compared("machine", then, now, _SUMS)
+    old, new = (set(_text(side, "vector").split()) for side in (recorded, here))
+    if old and old != new:
+        lost, gained = (" ".join(sorted(words)) or "-" for words in (old - new, new - old))
+        yield Finding("note", "vector instructions", lost, gained, _SUMS)
+    if _text(recorded, "cpu"):
+        then, now = (f"{_text(side, 'cpu')} x {_text(side, 'cpus')}" for side in (recorded, here))
+        meaning = "libraries may take other routines and split sums otherwise: last bits may differ"
+        yield _compared("processors", then, now, meaning)
+
+
+def _compared(topic: str, then: str, now: str, meaning: str) -> Finding:
+    return Finding("ok", topic, then, now) if then == now else Finding("note", topic, then, now, meaning)
+
+
+def _gpu(recorded: Mapping[str, Any], here: Mapping[str, Any]) -> Iterator[Finding]:
+    if not _text(recorded, "gpu"):
+        return
+    then, now = (
+        f"{_text(side, 'gpu')} x {_text(side, 'gpus')}, CUDA {_text(side, 'cuda')}"
+        for side in (recorded, here)
+    )
+    if _text(here, "gpu"):
+        yield _compared("gpu", then, now, "the saved bits are the same; kernels may round differently")
+    else:
+        meaning = "tensors that were on it come back on the CPU where there is none; last bits may differ"
+        yield Finding("note", "gpu", then, "none in use", meaning)
+
+
+def _git(recorded: Mapping[str, Any], here: Mapping[str, Any]) -> Iterator[Finding]:
+    then, now = _text(recorded, "commit"), _text(here, "commit")
+    if not then:
+        return
+    meanings = []
+    if then != now and _COMMIT.fullmatch(then):
+        meanings.append(f"the code that made it: git checkout {then[:12]}")
+    if recorded.get("dirty") is True:
+        meanings.append("it was made with uncommitted changes, which the commit does not have")
+    if then == now and here.get("dirty") is True:
+        meanings.append("the code here has uncommitted changes")
+    severity: Severity = "note" if meanings or then != now else "ok"
+    yield Finding(severity, "git", _commit(recorded), _commit(here), "; ".join(meanings))
+
+
+_COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+
+
+def _commit(state: Mapping[str, Any]) -> str:
+    commit = _text(state, "commit")[:12]
+    return f"{commit} + changes" if commit and state.get("dirty") is True else commit or "no repository"
+
+
+def _random(recorded: Mapping[str, Any], here: Mapping[str, Any]) -> Iterator[Finding]:
+    generators = _table(recorded, "generators")
+    seeds = {**_table(recorded, "given"), **_table(recorded, "seeds")}
+    told = [f"{name} = {_text(seeds, name)}" for name in seeds]
+    told += [
+        f"{name} = {_text(generators, name)[5:]}"
+        for name in generators
+        if name != "hash" and _text(generators, name).startswith("seed ")
+    ]
+    if told:
+        more = f" and {len(told) - 5} more" if len(told) > 5 else ""
+        yield Finding("ok", "seeds", (", ".join(told[:5]) + more)[:TEXT_LIMIT], "")
+    elif recorded:
+        meaning = "no seed was recorded: trained again, it may become another model"
+        yield Finding("note", "seeds", "none", "", meaning)
+    old, new = (_text(_table(side, "generators"), "hash") for side in (recorded, here))
+    if old != new:
+        meaning = "sets of strings have another order: set PYTHONHASHSEED as it was, where that matters"
+        yield Finding("note", "PYTHONHASHSEED", _seed(old), _seed(new), meaning)
+
+
+def _seed(text: str) -> str:
+    return text.removeprefix("seed ") or "not set"
+
+
+def _table(value: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    found = value.get(name)
+    return found if isinstance(found, Mapping) else {}
+
+
+def _text(value: Mapping[str, Any], name: str) -> str:
+    """A scalar as text; what is none is not told."""
+    found = value.get(name)
+    if isinstance(found, int) and found.bit_length() > TEXT_LIMIT:  # Python refuses to write the largest
+        return "a huge number"
+    return str(found)[:TEXT_LIMIT] if isinstance(found, (str, int, float)) else ""

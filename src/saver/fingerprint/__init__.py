@@ -1,0 +1,192 @@
+"""Fingerprints of data: what one needs to tell later what a model was trained on.
+
+They are JSON: what kind of data it was, its dtype and shape, and BLAKE3 of its content; never the data
+itself. Equal content has equal fingerprints: in whatever order an array lies in memory, whether pandas
+keeps strings as objects or in Arrow, whether a folder holds files or links to them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from saver.errors import CannotSave
+from saver.fingerprint.arrays import array_fingerprint, sparse_fingerprint, tensor_fingerprint
+from saver.fingerprint.frames import frame_fingerprint, is_a
+from saver.fingerprint.paths import Found, look, path_fingerprint
+
+Progress: TypeAlias = Callable[[int, int], None]
+"""Called with bytes done and bytes in total."""
+
+SOLE = "data"
+"""The name of data that was given without one."""
+
+NAME_LIMIT = 200
+DATA_LIMIT = 1000
+
+
+def fingerprints(data: Any, progress: Progress | None = None) -> dict[str, dict[str, Any]]:
+    """The fingerprints of `data`, by name.
+
+    A mapping names its values itself; those of a list or tuple of arrays, frames and paths are "0", "1",
+    …; a single one is "data". `progress(done, total)` is called with bytes while files are read.
+    Raises CannotSave, naming the place, for what has no fingerprint: `data.train: …`.
+    """
+    if data is None:
+        return {}
+    if isinstance(data, Mapping):
+        named = {f"{SOLE}.{_checked(name)}": (name, value) for name, value in data.items()}
+    elif type(data) in (list, tuple) and data and _is_data(data[0]):
+        named = {f"{SOLE}[{at}]": (str(at), value) for at, value in enumerate(data)}
+    else:
+        named = {SOLE: (SOLE, data)}
+    if len(named) > DATA_LIMIT:
+        raise CannotSave(
+            f"{SOLE}: {len(named):,} pieces of data, of {DATA_LIMIT:,} at most; pass the folder that they lie in, "
+            "or join them into one array"
+        )
+    found = {where: look(value, where) for where, (_, value) in named.items() if _is_path(value)}
+    advance = _advance(progress, sum(each.bytes for each in found.values()))
+    return {
+        name: path_fingerprint(found[where], where, advance) if where in found else _of(value, where)
+        for where, (name, value) in named.items()
+    }
+
+
+def fingerprint(data: Any, where: str = SOLE, progress: Progress | None = None) -> dict[str, Any]:
+    """The fingerprint of one array, frame, file or folder; a string is a path.
+
+    Arrays are NumPy's, SciPy's sparse ones, torch's tensors, lists of numbers and what converts itself
+    by `__array__`; frames those of pandas and PyArrow. `where` is what messages call it. Raises CannotSave.
+    """
+    if not _is_path(data):
+        return _of(data, where)
+    found: Found = look(data, where)
+    return path_fingerprint(found, where, _advance(progress, found.bytes))
+
+
+def same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two fingerprints, which may come from anywhere, are of equal content of one kind.
+
+    Names of files, and the library that an array came from, make no difference.
+    """
+    return isinstance(one.get("hash"), str) and all(one.get(key) == other.get(key) for key in _CONTENT)
+
+
+_CONTENT = ("kind", "dtype", "shape", "files", "hash")
+
+
+def describe(found: Mapping[str, Any]) -> str:
+    """A fingerprint, which may come from anywhere, in a line: `array float64 [1437, 64], 736 kB, 3fa9c1…`."""
+    shape, files = found.get("shape"), found.get("files")
+    words = [found.get("kind"), found.get("name"), found.get("dtype")]
+    text = " ".join(str(word)[:NAME_LIMIT] for word in words if word not in (None, ""))
+    if isinstance(shape, list):
+        text = f"{text} {str(shape)[:NAME_LIMIT]}"
+    counts = [f"{files:,} file{'s' * (files != 1)}"] if isinstance(files, int) else []
+    counts += [_size(found["bytes"])] if isinstance(found.get("bytes"), int) else []
+    digest = found.get("hash")
+    return ", ".join([text.strip(), *counts, f"{digest[:6]}…" if isinstance(digest, str) else "no hash"])
+
+
+def _size(count: float) -> str:
+    """A number of bytes with three digits, in decimal units."""
+    unit = 0
+    while count >= 999.5 and unit < len(_UNITS) - 1:
+        count, unit = count / 1000, unit + 1
+    return f"{count:.3g} {_UNITS[unit]}"
+
+
+_UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
+
+
+def _checked(name: Any) -> str:
+    if isinstance(name, str) and name and name.isprintable() and len(name) <= NAME_LIMIT:
+        return name
+    raise CannotSave(
+        f"{SOLE}: the name {name!r:.80} is not a printable string of 1 to {NAME_LIMIT} letters; rename it"
+    )
+
+
+def _advance(progress: Progress | None, total: int) -> Callable[[int], None]:
+    done = 0
+
+    def advance(count: int) -> None:
+        nonlocal done
+        done += count
+        if progress is not None:
+            progress(done, total)
+
+    return advance
+
+
+def _is_path(value: Any) -> bool:
+    return isinstance(value, (str, os.PathLike))
+
+
+def _is_data(value: Any) -> bool:
+    """Whether an item of a list is data of its own, and not a number of one list."""
+    return (
+        _is_path(value)
+        or (hasattr(value, "__array__") and not isinstance(value, np.generic))
+        or is_a(value, "pyarrow", *_ARROW)
+        or hasattr(value, "tocsr")
+    )
+
+
+_ARROW = ("Table", "RecordBatch", "Array", "ChunkedArray")
+
+
+def _of(value: Any, where: str) -> dict[str, Any]:
+    """The fingerprint of what is no path."""
+    library, name = type(value).__module__.partition(".")[0], type(value).__name__
+    kind = {"type": name if library == "builtins" else f"{library}.{name}"}
+    framed = frame_fingerprint(value, where)
+    if framed is not None:
+        return framed | kind
+    if is_a(value, "torch", "Tensor"):
+        return {"kind": "array", **kind, **tensor_fingerprint(value, where)}
+    if hasattr(value, "tocsr") and hasattr(value, "ndim"):
+        return {"kind": "sparse", **kind, **sparse_fingerprint(value, where)}
+    return {"kind": "array", **kind, **array_fingerprint(_array(value, where), where)}
+
+
+def _array(value: Any, where: str) -> Any:
+    """`value` as an array, without copying one."""
+    if isinstance(value, np.ndarray):
+        return value
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return np.frombuffer(value, np.uint8)
+    converts = hasattr(value, "__array__") or hasattr(value, "__array_interface__")
+    if not converts and not isinstance(value, (list, tuple, range)):
+        raise CannotSave(f"{where}: {_refusal(value)}")
+    try:
+        array = np.asarray(value)
+    except Exception as error:  # whatever an object of anyone's raises when asked for an array
+        raise CannotSave(
+            f"{where}: this {type(value).__name__} does not turn into an array ({str(error)[:100]}); "
+            "pass a NumPy array"
+        ) from error
+    if not converts and array.dtype.kind not in "biufc":
+        raise CannotSave(
+            f"{where}: a {type(value).__name__} that is not all numbers; give several paths or arrays a name "
+            "each, and make an array of values: np.array([...])"
+        )
+    return array
+
+
+def _refusal(value: Any) -> str:
+    """Why something has no fingerprint, and what has."""
+    name = type(value).__name__
+    if any(cls.__module__.startswith("torch.utils.data") for cls in type(value).__mro__):
+        return f"a {name} hands data out as it goes; pass the arrays or the paths behind it"
+    if hasattr(value, "read"):
+        return f"an open file ({name}) has no fingerprint; pass its path"
+    if hasattr(value, "__next__"):
+        return f"a {name} is used up by looking at it; pass the arrays or the paths behind it"
+    if isinstance(value, Mapping):
+        return f"a {name} within data; give each of its arrays a name of its own in one dict"
+    return f"{name} has no fingerprint; pass arrays, frames, or paths of files and folders"

@@ -1,0 +1,183 @@
+"""Hashes of arrays: of the elements in C order, little-endian, whatever their order in memory.
+
+Nothing is copied whole: what does not lie in C order is hashed in pieces.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from blake3 import blake3
+from numpy.typing import NDArray
+
+from saver.errors import CannotSave
+from saver.fingerprint.elements import NoValue, encode
+
+PIECE = 4 << 20
+"""Bytes copied at a time, where something must be."""
+
+PARALLEL = 16 << 20
+"""From this size on, several threads are worth starting: on 4 processors 17 instead of 5 GB/s."""
+
+OBJECTS = 1 << 16
+"""Objects turned into bytes at a time."""
+
+
+def processors() -> int:
+    """Threads to hash with. More than eight run into the limit of the memory."""
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return min(8, usable or 1)
+
+
+def new_hasher(size: int) -> blake3:
+    """A hasher for about `size` bytes.
+
+    With a number of threads of its own: those that `blake3.AUTO` shares are gone after a fork, and the
+    child would wait for them forever.
+    """
+    return blake3(max_threads=processors() if size >= PARALLEL else 1)
+
+
+def dtype_name(dtype: np.dtype[Any]) -> str:
+    """The dtype as people call it; byte order and padding aside, since hashes do not depend on them."""
+    if dtype.names is not None:
+        fields = (f"{name}: {dtype_name(dtype[name])}" for name in dtype.names)
+        return f"[{', '.join(fields)}]"
+    if dtype.subdtype is not None:
+        return f"{dtype_name(dtype.subdtype[0])}{list(dtype.shape)}"
+    if dtype.kind in "US":
+        return dtype.str.lstrip("<>|=")
+    return str(dtype) if dtype.kind == "T" else dtype.name
+
+
+def array_fingerprint(array: NDArray[Any], where: str) -> dict[str, Any]:
+    """Dtype, shape, bytes and hash of an array of any dtype. Raises CannotSave for what has no value."""
+    hasher = new_hasher(array.nbytes)
+    try:
+        _absorb_any(array, hasher)
+    except (NoValue, RecursionError) as error:
+        raise no_value(error, where) from None
+    found: dict[str, Any] = {"dtype": dtype_name(array.dtype), "shape": list(array.shape)}
+    if not array.dtype.hasobject:  # an array of pointers has no size that says anything
+        found["bytes"] = array.nbytes
+    return {**found, "hash": hasher.hexdigest()}
+
+
+def no_value(error: Exception, where: str) -> CannotSave:
+    """The error for an element that is not a plain value."""
+    if isinstance(error, RecursionError):
+        return CannotSave(f"{where}: its elements lie too deep within each other; flatten them")
+    return CannotSave(
+        f"{where}: it holds objects of the type {error}, which have no value to compare; turn them into "
+        "numbers, strings or dates, or leave them out"
+    )
+
+
+def _absorb_any(array: NDArray[Any], hasher: blake3) -> None:
+    """Hash the elements; a masked array's first, with zeros where they are masked, and then its mask."""
+    mask: NDArray[Any] = np.asarray(np.ma.getmask(array))
+    if not np.ascontiguousarray(mask).reshape(-1).view(np.bool_).any():  # of records, for each field
+        absorb(np.asarray(array), hasher)
+        return
+    zero: Any = np.zeros((), array.dtype)[()]
+    for block in blocks(array, array.dtype.itemsize):
+        absorb(np.ma.filled(block, zero), hasher)
+    absorb(mask, hasher)
+
+
+def absorb(array: NDArray[Any], hasher: blake3) -> None:
+    """Hash the elements of an array; those of structured ones field by field, without what lies between."""
+    dtype = array.dtype
+    if dtype.names is not None:
+        for name in dtype.names:
+            absorb(array[name], hasher)
+    elif dtype.hasobject or dtype.kind == "T":
+        for block in blocks(array, PIECE // OBJECTS):
+            hasher.update(encode(block.reshape(-1).tolist()))
+    elif dtype.itemsize and array.size:
+        little = dtype.newbyteorder("<")
+        whole = array.flags.c_contiguous and dtype == little and not _padded(dtype)
+        for block in (array,) if whole else blocks(array, dtype.itemsize):
+            raw = np.ascontiguousarray(block, little).reshape(-1).view(np.uint8)
+            hasher.update((_without_padding(raw) if _padded(dtype) else raw).data)
+
+
+_EXTENDED = np.finfo(np.longdouble).nmant == 63
+"""Whether long doubles are x87's: 10 bytes, and then whatever was in memory."""
+
+
+def _padded(dtype: np.dtype[Any]) -> bool:
+    return _EXTENDED and dtype.char in "gG"
+
+
+def _without_padding(raw: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return np.ascontiguousarray(raw.reshape(-1, np.dtype(np.longdouble).itemsize)[:, :10]).reshape(-1)
+
+
+def blocks(array: Any, item: int) -> Iterator[Any]:
+    """An array or tensor in C order, in pieces of `PIECE` bytes or less; an element takes `item` bytes."""
+    row = math.prod(array.shape[1:]) * item
+    if array.ndim == 0 or row * len(array) <= PIECE:
+        yield array
+    elif row > PIECE:
+        for part in array:
+            yield from blocks(part, item)
+    else:
+        step = PIECE // row
+        for start in range(0, len(array), step):
+            yield array[start : start + step]
+
+
+def tensor_fingerprint(tensor: Any, where: str) -> dict[str, Any]:
+    """Like that of the NumPy array with the same elements, for a torch tensor on any device."""
+    torch = sys.modules["torch"]
+    if tensor.layout is not torch.strided or tensor.is_quantized or tensor.is_nested or tensor.is_meta:
+        raise CannotSave(
+            f"{where}: a torch tensor that is sparse, nested, quantized or without data; pass the dense "
+            "tensors that it is made of, each under its own name"
+        )
+    tensor, item = tensor.detach(), tensor.element_size()
+    size = tensor.numel() * item
+    hasher = new_hasher(size)
+    whole = tensor.is_contiguous() and tensor.device.type == "cpu"
+    for block in (tensor,) if whole else blocks(tensor, item):
+        dense = block.resolve_conj().resolve_neg().cpu().contiguous()
+        # A tensor without or with one element may have any strides, which `view` would refuse.
+        line = dense.as_strided((dense.numel(),), (1,))
+        hasher.update(line.view(torch.uint8).numpy().data)
+    return {
+        "dtype": str(tensor.dtype).removeprefix("torch."),
+        "shape": list(tensor.shape),
+        "bytes": size,
+        "hash": hasher.hexdigest(),
+    }
+
+
+def sparse_fingerprint(matrix: Any, where: str) -> dict[str, Any]:
+    """Of a SciPy sparse array in any format: its values that are not zero, and where they lie, by rows."""
+    rows = matrix.shape[0] if matrix.ndim > 1 else 1
+    flat = matrix if matrix.ndim == 2 else matrix.reshape((rows, -1))
+    compressed = flat.tocsr()
+    if not compressed.has_canonical_format:
+        compressed = compressed.copy()  # what follows works in place, and this may be the caller's own
+        compressed.sum_duplicates()
+    if np.count_nonzero(compressed.data) < compressed.data.size:
+        compressed = compressed.copy()
+        compressed.eliminate_zeros()
+    hasher = new_hasher(compressed.data.nbytes)
+    for indices in (compressed.indptr, compressed.indices):
+        for block in blocks(indices, 8):
+            absorb(block.astype(np.int64), hasher)
+    absorb(compressed.data, hasher)
+    return {
+        "dtype": dtype_name(compressed.dtype),
+        "shape": list(matrix.shape),
+        "values": int(compressed.data.size),
+        "bytes": sum(array.nbytes for array in (compressed.indptr, compressed.indices, compressed.data)),
+        "hash": hasher.hexdigest(),
+    }

@@ -1,0 +1,120 @@
+"""A file, opened for reading: mapped privately, and brought into the page cache by several threads."""
+
+from __future__ import annotations
+
+import errno
+import mmap
+import os
+import stat
+from threading import Lock
+
+import numpy as np
+from numpy.typing import NDArray
+
+from saver.errors import CannotRead, Damaged, NotFound, SaverError, Unsupported
+from saver.files import FILES, Files
+from saver.store import Blob
+
+_BROKEN = {errno.EIO, errno.EBADMSG, getattr(errno, "EUCLEAN", errno.EIO)}
+"""What a disk or a file system says of bytes that it has lost."""
+
+
+class MappedFile(Blob):
+    """An open file. The name may lead to another one meanwhile, or nowhere."""
+
+    def __init__(self, file: int, name: str, files: Files = FILES) -> None:
+        self.name = name
+        self._files = files
+        self._file = file
+        self.size = files.stat(file).st_size
+        self._map: NDArray[np.uint8] | None = None
+        self._lock = Lock()
+
+    def __del__(self) -> None:
+        self._files.close(self._file)
+
+    def read(self, start: int = 0, end: int | None = None) -> bytes:
+        stop = self.size if end is None else min(end, self.size)
+        found = []
+        try:
+            while start < stop and (data := self._files.read(self._file, stop - start, start)):
+                found.append(data)
+                start += len(data)
+        except OSError as error:
+            raise cannot_read(self.name, error) from error
+        return found[0] if len(found) == 1 else b"".join(found)
+
+    def map(self) -> NDArray[np.uint8]:
+        """Writing to it changes memory only. A file that another program cuts meanwhile ends this one."""
+        with self._lock:
+            if self._map is None:
+                self._map = self._mapped()
+            return self._map
+
+    def _mapped(self) -> NDArray[np.uint8]:
+        if self.size == 0:
+            return np.empty(0, np.uint8)
+        try:
+            return np.frombuffer(mmap.mmap(self._file, self.size, access=mmap.ACCESS_COPY), np.uint8)
+        except OSError as error:
+            raise cannot_read(self.name, error) from error
+
+    def fetch(self, start: int, end: int, scratch: memoryview) -> None:
+        """Read it, for the page cache: that is faster than what page faults would do."""
+        try:
+            while start < end:
+                size = self._files.read_into(self._file, scratch[: end - start], start)
+                if size == 0:
+                    raise Damaged(f"{self.name} was cut off at {start:,} bytes while it was read; restore it")
+                start += size
+        except OSError as error:
+            raise cannot_read(self.name, error) from error
+
+    def near(self, start: int, end: int) -> bool:
+        """Whether the last and the first page are in the page cache."""
+        probe = memoryview(bytearray(1))
+        try:
+            return all(self._files.read_into(self._file, probe, at, False) == 1 for at in (end - 1, start))
+        except OSError:  # it would have to wait, or cannot tell
+            return False
+
+
+def open_file(path: str, name: str = "", files: Files = FILES) -> MappedFile:
+    """The file at `path`, which messages call `name`, or else by its path.
+
+    Raises NotFound, CannotRead, and Unsupported for what is no file.
+    """
+    name = name or path
+    try:
+        file = files.open(path)
+    except IsADirectoryError:
+        raise Unsupported(f"{name} is a folder, not a Saver file") from None
+    except OSError as error:
+        if error.errno == errno.ENXIO:
+            raise Unsupported(f"{name} is a pipe or a device, not a Saver file") from None
+        raise cannot_read(name, error) from None
+    opened = MappedFile(file, name, files)
+    mode = files.stat(file).st_mode
+    if not stat.S_ISREG(mode):
+        kind = "a folder" if stat.S_ISDIR(mode) else "a pipe or a device"
+        raise Unsupported(f"{name} is {kind}, not a Saver file")
+    return opened
+
+
+def cannot_read(name: str, error: OSError) -> SaverError:
+    """What a failed system call means to whoever wanted to read `name`."""
+    reason = error.strerror or str(error)
+    if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ESTALE):
+        return NotFound(f"{name}: there is no such file")
+    if error.errno in _BROKEN:
+        return Damaged(f"{name}: the disk cannot read it ({reason}); check the disk, and restore a copy")
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return CannotRead(f"{name}: {reason}; ask its owner, {_owner(name)}, to let you read it")
+    return CannotRead(f"{name}: {reason}; it was not read; try again")
+
+
+def _owner(path: str) -> str:
+    try:
+        return f"user {os.stat(path).st_uid}"
+    except OSError:
+        return "or that of its folder"

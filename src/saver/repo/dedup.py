@@ -1,0 +1,270 @@
+"""Which tensors of a save the store already has, to the byte.
+
+Hashing everything before writing would cost a pass over the data that finds nothing when all weights
+moved, as they do in training. So large tensors are first compared by their first bytes, block by block;
+only where those are the same is the rest hashed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+import numpy as np
+from blake3 import blake3
+from numpy.typing import NDArray
+
+from saver.pack.layout import BLOCK, BLOCKS_FROM
+from saver.pack.write import pieces
+from saver.repo.places import Known, Place, joined
+from saver.tree import ITEM_SIZE, TensorData
+
+if TYPE_CHECKING:
+    from saver.repo.index import Index
+
+PROBE = 4096
+"""Bytes at the beginning of a tensor or block by which most changes show."""
+
+PROBED = 1 << 20
+"""Smaller tensors are hashed at once: that is as fast as looking for a reason not to."""
+
+THREADS = 4
+CHUNKS = 16
+SERIAL = 4 << 20
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+ReadPlace = Callable[[Place], bytes]
+Lookup = Callable[[Iterable[str]], Mapping[str, Known]]
+
+
+class Reuse(msgspec.Struct, frozen=True):
+    """What a save need not write: whole tensors, and blocks (by number) of others."""
+
+    whole: dict[str, Known]
+    blocks: dict[str, dict[int, Place]]
+
+
+def length_of(data: TensorData) -> int:
+    """Bytes of a tensor."""
+    return math.prod(data.shape) * ITEM_SIZE[data.dtype]
+
+
+def find_reuse(
+    tensors: Mapping[str, TensorData],
+    sources: Sequence[Mapping[str, Known]],
+    read: ReadPlace,
+    index: Index | None,
+    lookup: Lookup,
+) -> Reuse:
+    """What of `tensors` lies in `sources` (the parent version first, then the declared bases), or anywhere.
+
+    `read` gives the bytes of a place. `lookup` asks the index for hashes, and answers with what the live
+    log confirms.
+    """
+    have = _Have(sources, read, index)
+    hashed = _hash_all({name: data for name, data in tensors.items() if have.may_have(data)})
+    whole = {}
+    unknown = []
+    for name, (digest, _) in hashed.items():
+        known = have.by_hash.get((digest, length_of(tensors[name])))
+        if known is not None:
+            whole[name] = known
+        else:
+            unknown.append(digest)
+    if index is not None and unknown:
+        elsewhere = lookup(unknown)
+        for name, (digest, _) in hashed.items():
+            if name not in whole and digest in elsewhere:
+                whole[name] = elsewhere[digest]
+    blocks = {}
+    for name, data in tensors.items():
+        if name not in whole and length_of(data) >= BLOCKS_FROM:
+            same = _same_blocks(data, have.named(name, data), read)
+            if same:
+                blocks[name] = same
+    return Reuse(whole, blocks)
+
+
+class _Have:
+    """The tensors of the sources, by what a new tensor can be compared by."""
+
+    def __init__(self, sources: Sequence[Mapping[str, Known]], read: ReadPlace, index: Index | None) -> None:
+        self._sources = sources
+        self._read = read
+        self._index = index
+        self._by_length: dict[int, list[Known]] = {}
+        self._firsts: dict[int, set[bytes]] = {}
+        self.by_hash: dict[tuple[str, int], Known] = {}
+        for source in sources:
+            for known in source.values():
+                if self.by_hash.setdefault((known.hash, known.length), known) is known and known.length:
+                    self._by_length.setdefault(known.length, []).append(known)
+
+    def may_have(self, data: TensorData) -> bool:
+        """Whether it is worth hashing the tensor."""
+        length = length_of(data)
+        same = self._by_length.get(length, ())
+        if length < PROBED:
+            return length > 0 and (bool(same) or (self._index is not None and self._index.has(length, None)))
+        first = first_bytes(data)
+        if first in self._first_of(length, same):
+            return True
+        return self._index is not None and self._index.has(length, probe_of(first))
+
+    def named(self, name: str, data: TensorData) -> Known | None:
+        """The tensor of this name, if it can share blocks with `data`."""
+        for source in self._sources:
+            known = source.get(name)
+            if known is not None and known.dtype == data.dtype and known.length == length_of(data):
+                return known
+        return None
+
+    def _first_of(self, length: int, same: Iterable[Known]) -> set[bytes]:
+        """The first bytes of all known tensors of a length."""
+        if length not in self._firsts:
+            places = (known.places[0] for known in same)
+            self._firsts[length] = {self._read((pack, at, min(PROBE, size))) for pack, at, size in places}
+        return self._firsts[length]
+
+
+def first_bytes(data: TensorData) -> bytes:
+    """The first `PROBE` bytes of a tensor."""
+    for piece in pieces(data):
+        return piece[:PROBE].tobytes()
+    return b""
+
+
+def probe_of(first: bytes) -> bytes:
+    """What the index keeps of a tensor's first bytes."""
+    return blake3(first).digest(16)
+
+
+def flat(data: TensorData) -> NDArray[np.uint8] | None:
+    """The bytes of a tensor that lies in memory in one piece."""
+    if isinstance(data.data, np.ndarray) and data.data.flags.c_contiguous:
+        return data.data.reshape(-1).view(np.uint8)
+    return None
+
+
+def _same_blocks(data: TensorData, known: Known | None, read: ReadPlace) -> dict[int, Place]:
+    """The blocks of a large tensor that are the same in the known one."""
+    memory = flat(data)
+    if known is None or memory is None:
+        return {}
+    candidates = []
+    for number, digest, place in known.block_places():
+        pack, offset, length = place
+        first = memory[number * BLOCK : number * BLOCK + min(PROBE, length)].tobytes()
+        if read((pack, offset, min(PROBE, length))) == first:
+            candidates.append((number, digest, place))
+
+    def same(candidate: tuple[int, str, Place]) -> bool:
+        number, digest, place = candidate
+        return blake3(memory[number * BLOCK : number * BLOCK + place[2]].data).hexdigest() == digest
+
+    answers = _on_threads(same, candidates, len(candidates) * BLOCK)
+    return {number: place for (number, _, place), is_same in zip(candidates, answers, strict=True) if is_same}
+
+
+def _hash_all(tensors: Mapping[str, TensorData]) -> dict[str, tuple[str, tuple[str, ...]]]:
+    total = sum(map(length_of, tensors.values()))
+    return dict(zip(tensors, _on_threads(tensor_hash, tensors.values(), total), strict=True))
+
+
+def tensor_hash(data: TensorData) -> tuple[str, tuple[str, ...]]:
+    """The hash of a tensor and those of its blocks, as a pack would have them."""
+    length = length_of(data)
+    if length < BLOCKS_FROM:
+        hasher = blake3()
+        for piece in pieces(data):
+            hasher.update(piece.data)
+        return hasher.hexdigest(), ()
+    digests: list[bytes] = []
+    hasher, room = blake3(), BLOCK
+    for piece in pieces(data):
+        at = 0
+        while at < piece.size:
+            take = min(room, piece.size - at)
+            hasher.update(piece[at : at + take].data)
+            at, room = at + take, room - take
+            if room == 0:
+                digests.append(hasher.digest())
+                hasher, room = blake3(), BLOCK
+    if room < BLOCK:
+        digests.append(hasher.digest())
+    return blake3(b"".join(digests)).hexdigest(), tuple(digest.hex() for digest in digests)
+
+
+def _on_threads(function: Callable[[T], R], items: Iterable[T], size: int) -> list[R]:
+    """`function` of every item, on several threads where `size` bytes make it worth while."""
+    if size <= SERIAL:
+        return list(map(function, items))
+    from concurrent.futures import ThreadPoolExecutor
+
+    listed = list(items)
+    some = max(1, len(listed) // (THREADS * CHUNKS))  # what a thread takes at a time
+    chunks = [listed[at : at + some] for at in range(0, len(listed), some)]
+    with ThreadPoolExecutor(THREADS) as pool:
+        return [
+            found
+            for answers in pool.map(lambda chunk: list(map(function, chunk)), chunks)
+            for found in answers
+        ]
+
+
+class Writing(msgspec.Struct):
+    """What goes into packs, by the name it has there; and which block of which tensor it is."""
+
+    tensors: dict[str, TensorData]
+    block_of: dict[str, tuple[str, int]]
+
+
+def what_to_write(tensors: Mapping[str, TensorData], reuse: Reuse) -> Writing:
+    """The tensors, and the blocks of partly known ones, that the store does not have."""
+    writing = Writing({}, {})
+    for name, data in tensors.items():
+        if name in reuse.whole or length_of(data) == 0:
+            continue
+        if name not in reuse.blocks:
+            writing.tensors[name] = data
+            continue
+        memory = flat(data)
+        assert memory is not None
+        for number in range(-(-memory.size // BLOCK)):
+            if number not in reuse.blocks[name]:
+                block, data_ = _block(name, data, memory, number)
+                while block in tensors:
+                    block += "#"
+                writing.tensors[block] = data_
+                writing.block_of[block] = (name, number)
+    return writing
+
+
+def _block(name: str, data: TensorData, memory: NDArray[np.uint8], number: int) -> tuple[str, TensorData]:
+    start, end = number * BLOCK, min((number + 1) * BLOCK, memory.size)
+    item = ITEM_SIZE[data.dtype]
+    array: NDArray[Any] = memory[start:end]
+    found = TensorData(data.dtype, ((end - start) // item,), array)
+    return f"{name}[{start // item}:{end // item}]", found
+
+
+def assemble(
+    data: TensorData, reused: Mapping[int, Place], old: Known, written: Mapping[int, tuple[str, Place]]
+) -> Known:
+    """A tensor of blocks: some `reused` from `old`, the others `written`, with their hashes."""
+    length = length_of(data)
+    hashes, places = [], []
+    for number in range(-(-length // BLOCK)):
+        if number in reused:
+            hashes.append(old.blocks[number])
+            places.append(reused[number])
+        else:
+            digest, place = written[number]
+            hashes.append(digest)
+            places.append(place)
+    root = blake3(b"".join(map(bytes.fromhex, hashes))).hexdigest()
+    return Known(data.dtype, data.shape, length, root, tuple(hashes), joined(places))

@@ -1,0 +1,49 @@
+"""Small JSON documents that vouch for themselves: log records, checkpoints, `store.json`.
+
+A document begins with `{"hash":"<64 digits>"`: the BLAKE3 of its bytes with zeros in place of the digits.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import msgspec
+from blake3 import blake3
+
+from saver.errors import Damaged
+from saver.tree import strict_json, to_json
+
+T = TypeVar("T")
+
+_PREFIX = b'{"hash":"'
+_AT = len(_PREFIX)
+_ZERO = b"0" * 64
+
+
+def encode(document: msgspec.Struct) -> bytes:
+    """The document as JSON, with its hash before everything else."""
+    text = b"".join((_PREFIX, _ZERO, b'",', to_json(document)[1:]))
+    return b"".join((_PREFIX, digest(text).encode(), text[_AT + 64 :]))
+
+
+def digest(data: bytes) -> str:
+    """The hash that stands, or should stand, in a document."""
+    hasher = blake3(data[:_AT])
+    hasher.update(_ZERO)
+    hasher.update(data[_AT + 64 :])
+    return hasher.hexdigest()
+
+
+def decode(data: bytes, kind: type[T], where: str) -> tuple[T, str]:
+    """The document and its hash. Raises Damaged for bytes that are not those that were written."""
+    found = digest(data)
+    if data[:_AT] != _PREFIX or data[_AT : _AT + 64] != found.encode():
+        raise Damaged(
+            f"{where}: the bytes are not those that were written; restore it from a copy of the store"
+        )
+    document: Any = strict_json(data, where)
+    del document["hash"]
+    try:
+        return msgspec.convert(document, kind), found
+    except msgspec.ValidationError as error:
+        raise Damaged(f"{where}: not a document of this kind: {error}") from None

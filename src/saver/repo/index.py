@@ -1,0 +1,310 @@
+"""A cache that knows which version may already hold a tensor, among all versions of a store.
+
+It answers with hints: callers check each against the log and the manifest. So it may be wrong, late or
+missing, and its file may be deleted at any time. It never fails: where it cannot be used it knows nothing,
+and `trouble` says why.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import threading
+import time
+import weakref
+from collections.abc import Callable, Collection, Iterable
+from operator import itemgetter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar
+
+from blake3 import blake3
+
+if TYPE_CHECKING:  # imported when it is needed: `import saver` stays fast
+    import sqlite3
+
+T = TypeVar("T")
+
+SCHEMA = 0x5A0001
+"""Stands in the file; a file with another number is begun anew."""
+
+ROWS = 1_000_000
+"""How many tensors are kept, the newest: some 90 MB."""
+
+CANDIDATES = 4
+"""How many versions `find` names for a tensor at most."""
+
+TIMEOUT = 1.0
+"""Seconds to wait for other processes. Adding 20,000 tensors takes 0.1 to 0.3."""
+
+PAUSE = 60.0
+"""Seconds to do without after having waited in vain."""
+
+_VARIABLES = 900
+"""Values in one query: every SQLite takes 999."""
+
+# Hashes and probes are cut to the 64 bits that SQLite keeps as an integer: an index over them is a third as
+# large as over text, and a wrong hint once in 2**64 costs a look into a manifest. Tensors are added at the
+# end of their table, so that most pages that an addition touches are those of the two indexes.
+_TABLES = """
+CREATE TABLE head (number INTEGER NOT NULL);
+INSERT INTO head VALUES (0);
+CREATE TABLE versions (
+    id INTEGER PRIMARY KEY, model TEXT NOT NULL, number INTEGER NOT NULL, manifest TEXT NOT NULL,
+    UNIQUE (manifest, model, number)
+);
+CREATE TABLE tensors (
+    id INTEGER PRIMARY KEY, hash INTEGER NOT NULL, length INTEGER NOT NULL, probe INTEGER,
+    version INTEGER NOT NULL, name TEXT NOT NULL
+);
+CREATE UNIQUE INDEX by_hash ON tensors (hash, version);
+CREATE INDEX by_length ON tensors (length, probe);
+"""
+
+Candidate: TypeAlias = tuple[str, int, str, str]
+"""Model, number, hash of the manifest, name of the tensor."""
+
+
+class Row(NamedTuple):
+    """A tensor of a version. `hash` is that of its bytes, `length` their number; `probe` is the BLAKE3, 16
+    bytes of it, of the first 4096 bytes, or None where it is not known."""
+
+    hash: str
+    length: int
+    probe: bytes | None
+    model: str
+    number: int
+    manifest: str
+    name: str
+
+
+def index_path(store_id: str) -> str:
+    """Where the index of a store is: under `$SAVER_CACHE`, else in the XDG folder for caches.
+
+    The id comes from a file: one that would not do as the name of a file is replaced by its hash.
+    """
+    home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    folder = os.environ.get("SAVER_CACHE") or os.path.join(home, "saver")
+    if not re.fullmatch(r"[0-9A-Za-z-]{1,64}", store_id):
+        store_id = blake3(store_id.encode(errors="surrogatepass")).hexdigest()
+    return os.path.join(folder, f"{store_id}.sqlite")
+
+
+class Index:
+    """The cache in the file at `path`, which is made when it is first needed.
+
+    Several threads and processes may use one file. `trouble` is None, or why this index is as if empty: for
+    good, or for a minute where others kept the file locked.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.trouble: str | None = None
+        self._lock = threading.RLock()
+        self._connection: sqlite3.Connection | None = None
+        self._closing: weakref.finalize[..., Index] | None = None
+        self._process = 0
+        self._again = 0.0
+        self._lengths: dict[int, bool] = {}
+
+    @property
+    def head(self) -> int:
+        """The number of the newest log record whose tensors were added; 0 when none were."""
+        return self._ask(lambda db: _number(db, "SELECT number FROM head"), 0)
+
+    def has(self, length: int, probe: bytes | None) -> bool:
+        """Whether there may be a tensor of `length` bytes that begins with what `probe` is the hash of.
+
+        None, here or in a row, is for what is not known, and the same as any.
+        """
+        if probe is not None:
+            some, key = "SELECT 1 FROM tensors WHERE length = ? AND probe", _probe_key(probe)
+            query = f"SELECT EXISTS ({some} = ?) OR EXISTS ({some} IS NULL)"
+            return self._ask(lambda db: _number(db, query, length, key, length) > 0, False)
+        with self._lock:
+            if length not in self._lengths:  # 20,000 small tensors have few lengths
+                query = "SELECT EXISTS (SELECT 1 FROM tensors WHERE length = ?)"
+                self._lengths[length] = self._ask(lambda db: _number(db, query, length) > 0, False)
+            return self._lengths[length]
+
+    def find(self, hashes: Iterable[str]) -> dict[str, list[Candidate]]:
+        """The versions that may hold tensors with these hashes, those that were added last first."""
+        wanted = list(hashes)
+        return self._ask(lambda db: _find(db, wanted), {})
+
+    def add(self, head: int, rows: Iterable[Row]) -> None:
+        """Note tensors of versions up to the log record `head`: all of them or none. Twice is the same."""
+        noted = list(rows)
+        with self._lock:
+            self._ask(lambda db: _add(db, head, noted), None)
+            self._lengths.clear()
+
+    def close(self) -> None:
+        """Let go of the file. It is opened again when it is needed."""
+        with self._lock:
+            if self._closing is not None:
+                self._closing()
+            self._connection = self._closing = None
+
+    def _ask(self, question: Callable[[sqlite3.Connection], T], unknown: T) -> T:
+        """The answer; `unknown` where there is trouble. A file that cannot be an index is replaced once."""
+        with self._lock:
+            for attempt in range(2):
+                if self.trouble is not None and time.monotonic() < self._again:
+                    break
+                try:
+                    import sqlite3
+
+                    answer = question(self._opened())
+                    self.trouble = None
+                    return answer
+                except (ImportError, OSError, ValueError, OverflowError) as error:
+                    self._stop(error, math.inf)
+                except sqlite3.Error as error:
+                    if attempt or not _is_broken(error) or not self._begin_anew():
+                        self._stop(error, PAUSE if _is_locked(error) else math.inf)
+            return unknown
+
+    def _opened(self) -> sqlite3.Connection:
+        import sqlite3
+
+        if self._connection is not None and self._process == os.getpid():
+            return self._connection
+        os.makedirs(os.path.dirname(self.path) or ".", mode=0o700, exist_ok=True)
+        found = sqlite3.connect(self.path, timeout=TIMEOUT, isolation_level=None, check_same_thread=False)
+        self._connection, self._process = found, os.getpid()
+        self._closing = weakref.finalize(self, _close, found, self._process)
+        _prepare(found)
+        return found
+
+    def _begin_anew(self) -> bool:
+        """Delete the file; what belongs to it first, lest it is taken for that of the next one."""
+        self.close()
+        try:
+            for ending in ("-journal", "-wal", "-shm", ""):
+                Path(self.path + ending).unlink(missing_ok=True)
+        except OSError:
+            return False
+        return True
+
+    def _stop(self, error: Exception, pause: float) -> None:
+        self.close()
+        self._again = time.monotonic() + pause
+        self.trouble = (
+            f"{self.path}: the index of tensors is not used ({error}); saves share tensors with their parent "
+            "and their bases only; delete the file, or set SAVER_CACHE to a folder that can be written"
+        )
+
+
+def _close(connection: sqlite3.Connection, process: int) -> None:
+    if process == os.getpid():  # a connection that came through a fork is the parent's
+        connection.close()
+
+
+def _is_locked(error: sqlite3.Error) -> bool:
+    import sqlite3
+
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
+def _is_broken(error: sqlite3.Error) -> bool:
+    """Whether the file is not an index of this Saver, rather than in use, read-only or too large."""
+    import sqlite3
+
+    broken = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)
+    code: int | None = getattr(error, "sqlite_errorcode", None)
+    if code is None:  # text that is not UTF-8, and tables of another kind
+        return isinstance(error, sqlite3.OperationalError)
+    return code & 0xFF in broken
+
+
+def _prepare(db: sqlite3.Connection) -> None:
+    """Make the tables of a new file. Raises OperationalError for a file of another kind.
+
+    No write-ahead log: its shared memory does not work where home folders lie on a network. No fsync: what a
+    power failure breaks is begun anew.
+    """
+    import sqlite3
+
+    for setting in ("trusted_schema=OFF", "synchronous=OFF", "journal_mode=TRUNCATE", "cache_size=-32768"):
+        db.execute(f"PRAGMA {setting}")
+    if _number(db, "PRAGMA user_version") == SCHEMA:
+        return
+    with db:
+        db.execute("BEGIN IMMEDIATE")
+        if _number(db, "PRAGMA user_version") == SCHEMA:
+            return
+        if _number(db, "SELECT count(*) FROM sqlite_master"):
+            raise sqlite3.OperationalError("made by another Saver")
+        for statement in _TABLES.split(";"):
+            db.execute(statement)
+        db.execute(f"PRAGMA user_version = {SCHEMA}")
+
+
+def _number(db: sqlite3.Connection, query: str, *values: int | str) -> int:
+    row = db.execute(query, values).fetchone()
+    return row[0] if row is not None and type(row[0]) is int else 0
+
+
+def _hash_key(digest: str) -> int:
+    return int(digest[:16], 16) - 2**63
+
+
+def _probe_key(probe: bytes) -> int:
+    return int.from_bytes(probe[:8], "big") - 2**63
+
+
+def _find(db: sqlite3.Connection, hashes: list[str]) -> dict[str, list[Candidate]]:
+    wanted = {_hash_key(digest): digest for digest in hashes}
+    rows = _rows_among(db, "hash, version, name FROM tensors WHERE hash", wanted, "ORDER BY id DESC")
+    asked = {version for _, version, _ in rows if type(version) is int}
+    versions = {
+        version: (model, number, manifest)
+        for version, model, number, manifest in _rows_among(
+            db, "id, model, number, manifest FROM versions WHERE id", asked
+        )
+        if (type(model), type(number), type(manifest)) == (str, int, str)  # columns hold any type
+    }
+    found: dict[str, list[Candidate]] = {}
+    for key, version, name in rows:
+        if version in versions and type(name) is str:
+            candidates = found.setdefault(wanted[key], [])
+            if len(candidates) < CANDIDATES:
+                candidates.append((*versions[version], name))
+    return found
+
+
+def _rows_among(db: sqlite3.Connection, query: str, keys: Collection[int], order: str = "") -> list[Any]:
+    """The rows of a query that ends with a column whose value is one of `keys`."""
+    values = sorted(keys)  # neighbours lie in the same pages
+    found = []
+    for start in range(0, len(values), _VARIABLES):
+        some = values[start : start + _VARIABLES]
+        found += db.execute(f"SELECT {query} IN ({','.join('?' * len(some))}) {order}", some).fetchall()
+    return found
+
+
+def _add(db: sqlite3.Connection, head: int, rows: list[Row]) -> None:
+    with db:
+        db.execute("BEGIN IMMEDIATE")
+        versions = dict.fromkeys((row.model, row.number, row.manifest) for row in rows)
+        ids = {version: _version(db, *version) for version in versions}
+        stored = [_stored(row, ids[row.model, row.number, row.manifest]) for row in rows]
+        db.executemany(
+            "INSERT OR IGNORE INTO tensors (hash, length, probe, version, name) VALUES (?, ?, ?, ?, ?)",
+            sorted(stored, key=itemgetter(3, 0)),  # neighbours go into the same pages
+        )
+        db.execute("DELETE FROM tensors WHERE id <= (SELECT max(id) FROM tensors) - ?", (ROWS,))
+        db.execute("DELETE FROM versions WHERE id < (SELECT version FROM tensors ORDER BY id LIMIT 1)")
+        db.execute("UPDATE head SET number = max(number, ?)", (head,))
+
+
+def _stored(row: Row, version: int) -> tuple[int, int, int | None, int, str]:
+    probe = None if row.probe is None else _probe_key(row.probe)
+    return _hash_key(row.hash), row.length, probe, version, row.name
+
+
+def _version(db: sqlite3.Connection, model: str, number: int, manifest: str) -> int:
+    values = (manifest, model, number)
+    db.execute("INSERT OR IGNORE INTO versions (manifest, model, number) VALUES (?, ?, ?)", values)
+    return _number(db, "SELECT id FROM versions WHERE manifest = ? AND model = ? AND number = ?", *values)

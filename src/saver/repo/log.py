@@ -1,0 +1,196 @@
+"""The log: numbered records, each taken by atomic creation, never changed. docs/protocol.md says why this
+suffices.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import msgspec
+
+from saver.errors import Damaged, NotFound, Unsupported
+from saver.repo import document
+from saver.store import Stat, Store
+
+FORMAT = 1
+DIGITS = 20
+ZERO = "0" * 64
+"""What the first record has for the hash of the record before."""
+
+
+class PartVersion(msgspec.Struct, frozen=True):
+    """A part of a version: its own number, which moves only when its content does; hash; size in bytes."""
+
+    number: int
+    hash: str
+    bytes: int
+
+
+class Commit(msgspec.Struct, frozen=True, omit_defaults=True, tag="commit", tag_field="kind"):
+    """A version came to be. `packs` are all that it needs; metrics that are not finite are texts."""
+
+    model: str
+    number: int
+    manifest: str
+    parts: dict[str, PartVersion]
+    packs: tuple[str, ...] = ()
+    parent: int | None = None
+    step: int | None = None
+    metrics: dict[str, float | str] = {}
+    tags: tuple[str, ...] = ()
+    notes: str = ""
+    bytes: int = 0
+    bytes_added: int = 0
+
+
+class Tag(msgspec.Struct, frozen=True, tag="tag", tag_field="kind"):
+    """A tag was set to a version, or removed (None)."""
+
+    model: str
+    tag: str
+    number: int | None
+
+
+class Delete(msgspec.Struct, frozen=True, tag="delete", tag_field="kind"):
+    """Versions were deleted, and the tags that led to them."""
+
+    model: str
+    numbers: tuple[int, ...]
+
+
+class Condemn(msgspec.Struct, frozen=True, tag="condemn", tag_field="kind"):
+    """Objects that no version needs: from here on, no version may come to need them."""
+
+    objects: tuple[str, ...]
+
+
+Move: TypeAlias = tuple[int, int, str, int]
+"""Offset and length in the old pack; the new pack, and the offset there."""
+
+
+class Relocate(msgspec.Struct, frozen=True, omit_defaults=True, tag="relocate", tag_field="kind"):
+    """Bytes that are now to be read elsewhere, by pack; and the packs that are condemned therefore."""
+
+    moves: dict[str, tuple[Move, ...]]
+    objects: tuple[str, ...] = ()
+
+
+class Harm(msgspec.Struct, frozen=True, tag="harm", tag_field="kind"):
+    """Damage that a check found: by pack, the places (offset, length) that must not be shared any more."""
+
+    places: dict[str, tuple[tuple[int, int], ...]]
+
+
+Event: TypeAlias = Commit | Tag | Delete | Condemn | Relocate | Harm
+
+
+class Record(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One record. `previous` is the hash of the one before; `transaction` is random; `time` is Unix time,
+    UTC.
+    """
+
+    format: int
+    number: int
+    previous: str
+    transaction: str
+    time: float
+    event: Event
+    author: str = ""
+
+
+class _Kind(msgspec.Struct, frozen=True):
+    kind: str = ""
+
+
+class _Outline(msgspec.Struct, frozen=True):
+    """As much of a record as every format has."""
+
+    format: int
+    event: _Kind = _Kind()
+
+
+_KINDS = {kind.__struct_config__.tag for kind in (Commit, Tag, Delete, Condemn, Relocate, Harm)}
+
+
+def log_key(number: int) -> str:
+    """Where a record stands."""
+    return f"log/{number:0{DIGITS}}.json"
+
+
+class Log:
+    """The records of a store. Keeps nothing but the store."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+
+    def head(self, known: int = 0) -> int:
+        """The number of the last record, of which `known` is known to be there.
+
+        Records have no gaps, so it is found by doubling and halving: some 30 questions among 100,000.
+        Raises Damaged where a gap shows.
+        """
+        low, step = known, 1
+        while self._has(low + step):
+            low += step
+            step *= 4
+        high = low + step
+        while high - low > 1:
+            middle = (low + high) // 2
+            if self._has(middle):
+                low = middle
+            else:
+                high = middle
+        if self._has(low + 2):
+            if not self._has(low + 1):
+                raise self.gap(low + 1)
+            return self.head(low + 2)
+        return low
+
+    def _has(self, number: int) -> bool:
+        return self.stat(number) is not None
+
+    def stat(self, number: int) -> Stat | None:
+        """Size and time of a record."""
+        return self.store.stat(log_key(number))
+
+    def gap(self, number: int) -> Damaged:
+        """The error for a missing record."""
+        return Damaged(
+            f"{self.store}: the record {log_key(number)} is missing, and later ones are there; nothing was "
+            "changed; restore it from a copy of the store"
+        )
+
+    def read(self, number: int) -> tuple[Record, str]:
+        """A record and its hash. Raises Damaged or Unsupported."""
+        try:
+            data = self.store.read(log_key(number))
+        except NotFound:
+            raise self.gap(number) from None
+        where = f"{self.store}: {log_key(number)}"
+        outline, _ = document.decode(data, _Outline, where)
+        if outline.format != FORMAT or outline.event.kind not in _KINDS:
+            raise Unsupported(
+                f"{where} is of a newer Saver (format {outline.format}, {outline.event.kind[:40]!r}); "
+                "nothing was changed; install a newer Saver to use this store"
+            )
+        record, digest = document.decode(data, Record, where)
+        if record.number != number:
+            raise Damaged(
+                f"{where} says that it is record {record.number}; restore it from a copy of the store"
+            )
+        return record, digest
+
+    def append(self, record: Record) -> bool:
+        """Take the record's number; False when another one has it. Durable when this returns True.
+
+        A retry by the store itself may find its own record there: the transaction tells.
+        """
+        if self.store.create(log_key(record.number), document.encode(record)):
+            return True
+        found, _ = self.read(record.number)
+        return found.transaction == record.transaction
+
+
+def plain(value: Any) -> Any:
+    """A struct as JSON values."""
+    return msgspec.to_builtins(value)

@@ -1,0 +1,102 @@
+"""The tensors of one version, read from wherever they lie and verified before they are handed out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from saver.errors import Damaged, NotFound
+from saver.pack import Entry, Range, damaged
+from saver.repo.places import Known
+from saver.store import Blob, Progress, Store
+
+
+class StoredTensors:
+    """What a decoder takes its tensors from. Packs are opened when they are needed, and kept open.
+
+    `locate` says where the tensors lie. It is asked again when a pack is gone, for a collector may have moved
+    its bytes elsewhere in the meantime.
+    """
+
+    def __init__(self, store: Store, locate: Callable[[], dict[str, Known]], where: str) -> None:
+        self._store = store
+        self._locate = locate
+        self._known = locate()
+        self._where = where
+        self._blobs: dict[str, Blob] = {}
+        self._verified: set[str] = set()
+
+    @property
+    def names(self) -> Iterable[str]:
+        """The names of all tensors."""
+        return self._known.keys()
+
+    def entry(self, name: str) -> Entry:
+        """What a tensor is, without reading it. KeyError when there is none."""
+        known = self._known[name]
+        return Entry(name, known.dtype, known.shape, 0, known.length, known.hash, known.blocks)
+
+    def tensor(self, name: str) -> tuple[str, tuple[int, ...], NDArray[np.uint8]]:
+        """safetensors dtype, shape, and the verified bytes, flat and writable. KeyError if there is none."""
+        if name not in self._verified:
+            self.verify([name])
+        known = self._known[name]
+        views = []
+        for pack, offset, length in known.places:
+            views.append(self._blob(pack).map()[offset : offset + length])
+        if len(views) == 1:
+            return known.dtype, known.shape, views[0]
+        memory = np.empty(known.length, np.uint8)
+        at = 0
+        for view in views:
+            memory[at : at + view.size] = view
+            at += view.size
+        return known.dtype, known.shape, memory
+
+    def verify(self, names: Iterable[str] | None = None, progress: Progress | None = None) -> None:
+        """Read the tensors named, or all. Raises Damaged, which names those whose bytes are not what was
+        saved.
+        """
+        wanted = [name for name in (self._known if names is None else names) if name not in self._verified]
+        self._open([self._known[name] for name in wanted])
+        ranges = [item for name in wanted for item in self._ranges(name)]
+        lost = damaged(ranges, progress)
+        if lost:
+            shown = ", ".join(sorted(lost)[:5]) + (f" and {len(lost) - 5} more" if len(lost) > 5 else "")
+            raise Damaged(
+                f"{self._where}: the bytes of {shown} are not those that were saved; load other parts or "
+                "another version, or restore the packs from a copy; `saver check` tells all that is damaged"
+            )
+        self._verified.update(wanted)
+
+    def _open(self, wanted: Iterable[Known]) -> None:
+        """Open the packs; where one is gone, look again where its bytes are."""
+        try:
+            for known in wanted:
+                for place in known.places:
+                    self._blob(place[0])
+        except NotFound:
+            located = self._locate()
+            names = [name for name, known in self._known.items() if located[name].places != known.places]
+            self._known = located
+            if not names:
+                raise Damaged(
+                    f"{self._where}: a pack is missing; restore it from a copy of the store"
+                ) from None
+            self._open([located[name] for name in names])
+
+    def _blob(self, pack: str) -> Blob:
+        if pack not in self._blobs:
+            self._blobs[pack] = self._store.open(f"packs/{pack}.safetensors")
+        return self._blobs[pack]
+
+    def _ranges(self, name: str) -> Iterator[Range]:
+        known = self._known[name]
+        if not known.root_matches():
+            raise Damaged(
+                f"{self._where}: the hashes of {name!r} contradict each other; take another version"
+            )
+        for _, digest, (pack, offset, length) in known.block_places():
+            yield Range(name, self._blob(pack), offset, offset + length, digest)

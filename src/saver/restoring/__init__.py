@@ -1,0 +1,26 @@
+"""Restoring in place: what was saved goes into objects that are already there.
+
+`restore` plans for every part, reads and verifies all bytes that it needs, and only then changes anything.
+What can be restored into is known by the restorers of the codec modules (`RESTORERS`, beside `CODECS`).
+"""
+
+from __future__ import annotations
+
+from saver.restoring.contract import Plan, Restorer, Saved, ask
+from saver.restoring.naming import Names, Naming
+from saver.restoring.report import Conversion, Mismatch, PartReport, Report
+from saver.restoring.restore import restore
+
+__all__ = [
+    "Conversion",
+    "Mismatch",
+    "Names",
+    "Naming",
+    "PartReport",
+    "Plan",
+    "Report",
+    "Restorer",
+    "Saved",
+    "ask",
+    "restore",
+]

@@ -1,0 +1,203 @@
+"""What a restorer is, and what it is shown of a version."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
+
+import msgspec
+
+from saver import trust as policy
+from saver.codec import Decoder, check, families
+from saver.errors import Damaged, DoesNotFit, SaverError
+from saver.restoring.naming import Naming
+from saver.restoring.report import PartReport
+from saver.store import Progress
+from saver.tree import Node, Ref, Tensor, Value, walk
+
+if TYPE_CHECKING:
+    from saver.parts import Opened
+    from saver.view import TensorEntry
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """What will happen to a target, as far as that can be told without reading bytes.
+
+    `ready` is called once all bytes were read and verified. It decodes and checks what is left to check,
+    changes nothing, and returns the function that changes the target; None when nothing fits. `foreign` says
+    that this function is code of the caller's, which may refuse: it is called before all others.
+    """
+
+    report: PartReport
+    ready: Callable[[Decoder], Callable[[], None]] | None = None
+    foreign: bool = False
+
+
+class Restorer(ABC):
+    """Puts what was saved into one kind of object, in place.
+
+    A codec module lists its restorers in `RESTORERS`, beside its `CODECS`; it may have none.
+    """
+
+    live: ClassVar[bool] = True
+    """Whether others are likely to hold the target: within a dict it is restored then, otherwise replaced."""
+
+    @abstractmethod
+    def accepts(self, cls: type) -> bool:
+        """Whether this restores into instances of `cls`."""
+
+    @abstractmethod
+    def plan(self, value: Value, target: Any, saved: Saved) -> Plan:
+        """How `value`, which may come from an enemy, would be put into `target`. Changes nothing.
+
+        What `ready` will decode is announced with `saved.want`. Raise through `saved.refuse` where the
+        kinds differ; names and shapes that do not fit belong in the report.
+        """
+
+
+def restorer_for(cls: type) -> Restorer | None:
+    """The restorer for instances of `cls`: of its own family first, then of its bases'."""
+    for module in families(cls):
+        for restorer in getattr(module, "RESTORERS", ()):
+            if restorer.accepts(cls):
+                return restorer  # type: ignore[no-any-return]
+    return None
+
+
+class Saved:
+    """One version, as restorers see it: trees in which they look around, and what of them will be decoded."""
+
+    def __init__(self, opened: Opened, naming: Naming, strict: bool) -> None:
+        self.strict = strict
+        self.naming = naming
+        self._opened = opened
+        self._steps: list[str] = []
+        self._wanted: list[Value] = []
+        self._live: list[tuple[Node, Any]] = []
+        self._targets: dict[int | str, Node] = {}
+        self.batches: dict[str, Value] = {}
+        for part in opened.manifest.parts.values():
+            self.batches.update(part.batches)
+            for root in (part.tree, *part.batches.values()):
+                for item in walk(root):
+                    if type(item) is Node and item.id is not None:
+                        self._targets[item.id] = item
+
+    @property
+    def where(self) -> str:
+        """What messages call the value that is being planned for: `run@3: optimizer`."""
+        return f"{self._opened.where}: {'.'.join(self._steps)}" if self._steps else self._opened.where
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """While a value of this name is planned for."""
+        self._steps.append(name)
+        yield
+        self._steps.pop()
+
+    def plan(self, value: Value, target: Any) -> Plan:
+        """The plan of the target's restorer. Raises DoesNotFit, or Damaged for what no codec wrote."""
+        restorer = restorer_for(type(target))
+        if restorer is None:
+            self.refuse(f"a {kind(target)} cannot be restored in place; take it from `load`")
+        try:
+            return restorer.plan(value, target, self)
+        except (SaverError, MemoryError):
+            raise
+        except Exception as error:
+            raise not_as_saved(self.where, error) from error
+
+    def refuse(self, why: str) -> NoReturn:
+        """Raise DoesNotFit for the value that is being planned for."""
+        raise DoesNotFit(f"{self.where}: {why}")
+
+    def follow(self, value: Value) -> Value:
+        """The value itself, or the node that it refers to."""
+        if type(value) is not Ref:
+            return value
+        node = self._targets.get(value.id)
+        if node is None:
+            raise Damaged(f"{self.where}: a reference to node {value.id}, which is not there")
+        return node
+
+    def entry(self, ref: Any) -> TensorEntry:
+        """What a `Tensor` is, without reading it."""
+        if type(ref) is not Tensor:
+            raise ValueError("a tensor is missing")
+        try:
+            return self._opened.entry(ref.name)
+        except KeyError:
+            raise Damaged(
+                f"{self.where} refers to the tensor {ref.name[:80]!r}, which is not there"
+            ) from None
+
+    def peek(self) -> Decoder:
+        """Decodes runs of plain values at once, such as the keys of a dict, though nothing was admitted."""
+        return Decoder((), {}, self._opened, self.where)
+
+    def want(self, *values: Value | dict[str, Any] | list[Any]) -> None:
+        """Announce what will be decoded, whole: nodes, tensors, or the state of nodes."""
+        self._wanted.extend(values)
+
+    def stands_for(self, node: Node, target: Any) -> None:
+        """Whoever refers to `node` will get `target`, and the node itself is not decoded."""
+        self._live.append((node, target))
+
+    def read(self, trust: Iterable[str], progress: Progress | None) -> tuple[Decoder, int]:
+        """Read and verify all that is wanted: what decodes it, and how many bytes it was.
+
+        Raises before that unless all classes that it asks for are trusted.
+        """
+        found = list(self._reached())
+        names = list(dict.fromkeys(item.name for item in found if type(item) is Tensor))
+        for name in names:
+            self.entry(Tensor(name))
+        nodes = check(found, names, self.where)
+        policy.audit(nodes, trust, self.where)
+        self._opened.tensors.verify(names, progress)
+        decoder = Decoder(nodes, self.batches, self._opened, self.where)
+        for node, target in self._live:
+            decoder.keep(node, target)
+        return decoder, sum(self._opened.entry(name).length for name in names)
+
+    def _reached(self) -> Iterator[Node | Tensor]:
+        """Every node and tensor that decoding what is wanted will meet, each node once."""
+        kept = {id(node) for node, _ in self._live}
+        batches = {name.rpartition("/")[2] for name in self.batches}
+        stack = self._wanted[::-1]
+        while stack:
+            value = self.follow(stack.pop())
+            if type(value) is Node:
+                if id(value) in kept:
+                    continue
+                kept.add(id(value))
+                yield value
+                stack.append(value.state)
+                if value.codec in batches and type(value.state) is list and value.state:
+                    stack.append(self.batches.get(str(value.state[0])))
+            elif type(value) is Tensor:
+                yield value
+            elif isinstance(value, (list, dict)):
+                stack.extend(reversed(value if isinstance(value, list) else value.values()))
+
+
+def not_as_saved(where: str, error: Exception) -> Damaged:
+    """What it means that a tree or its bytes could not be read for what they should be."""
+    return Damaged(f"{where} is not what was saved: {type(error).__name__}: {error}")
+
+
+def ask(where: str, function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+    """Call a method of the target. DoesNotFit when it fails: that is no damage of what was saved."""
+    try:
+        return function(*arguments, **options)
+    except Exception as error:
+        name = getattr(function, "__qualname__", function)
+        raise DoesNotFit(f"{where}: {name} failed: {type(error).__name__}: {error}") from error
+
+
+def kind(target: Any) -> str:
+    """What messages and reports call the class of a target."""
+    cls = type(target)
+    return cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"

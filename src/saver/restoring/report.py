@@ -1,0 +1,118 @@
+"""What a restore did, or would have done: names that matched, and those that did not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import msgspec
+
+SHOWN = 4
+"""As many names of a kind stand in messages; all stand in the report."""
+
+
+class Mismatch(msgspec.Struct, frozen=True):
+    """A name that is on both sides, with values that cannot be copied.
+
+    `saved` and `target` are shapes; `why` says what is wrong where it is not the shape.
+    """
+
+    name: str
+    saved: tuple[int, ...]
+    target: tuple[int, ...]
+    why: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.why or f'saved {_shape(self.saved)}, here {_shape(self.target)}'})"
+
+
+class Conversion(msgspec.Struct, frozen=True):
+    """A value that was converted to the dtype that the target has."""
+
+    name: str
+    saved: str
+    target: str
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.saved} to {self.target})"
+
+
+class PartReport(msgspec.Struct, frozen=True):
+    """How a part fits its target, of the class `into`. True when nothing is amiss.
+
+    `matched` and `missing` are names of the target, `unexpected` and `left_out` of what was saved; `left_out`
+    are those that the caller's `names` drop. `renaming` is an entry for `names` that would match more.
+    """
+
+    into: str
+    matched: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    unexpected: tuple[str, ...] = ()
+    mismatched: tuple[Mismatch, ...] = ()
+    converted: tuple[Conversion, ...] = ()
+    left_out: tuple[str, ...] = ()
+    renaming: tuple[str, str] | None = None
+
+    def __bool__(self) -> bool:
+        return not (self.missing or self.unexpected or self.mismatched)
+
+    def told(self) -> Iterator[str]:
+        """What is amiss, a phrase for each kind."""
+        if self.mismatched:
+            yield f"{len(self.mismatched)} cannot be copied: {listed(self.mismatched)}"
+        if self.missing:
+            yield f"{len(self.missing)} were not saved: {listed(self.missing)}"
+        if self.unexpected:
+            yield f"{len(self.unexpected)} have no place here: {listed(self.unexpected)}"
+
+
+class Report(msgspec.Struct, frozen=True):
+    """What was restored from `where`, part by part. True when every name of every part matched.
+
+    `bytes` counts the tensors that were read. Its `str` is a table.
+    """
+
+    where: str
+    parts: dict[str, PartReport]
+    bytes: int = 0
+
+    def __bool__(self) -> bool:
+        return all(self.parts.values())
+
+    def __str__(self) -> str:
+        rows: list[tuple[str, ...]] = [
+            ("part", "into", "matched", "missing", "unexpected", "mismatched", "converted")
+        ]
+        for name, part in self.parts.items():
+            counts = (part.matched, part.missing, part.unexpected, part.mismatched, part.converted)
+            rows.append((name, part.into.rpartition(".")[2], *(f"{len(items):,}" for items in counts)))
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = [f"{self.where}: {self.bytes:,} bytes restored"]
+        told: list[PartReport | None] = [None, *self.parts.values()]
+        for row, about in zip(rows, told, strict=True):
+            cells = [
+                cell.ljust(width) if at < 2 else cell.rjust(width)
+                for at, (cell, width) in enumerate(zip(row, widths, strict=True))
+            ]
+            lines.append("  ".join(("", *cells)).rstrip())
+            if about is not None:
+                lines += [f"      {line}" for line in _details(about)]
+        return "\n".join(lines)
+
+
+def _details(part: PartReport) -> Iterator[str]:
+    yield from part.told()
+    if part.converted:
+        yield f"{len(part.converted)} were converted: {listed(part.converted)}"
+    if part.left_out:
+        yield f"{len(part.left_out)} were left out: {listed(part.left_out)}"
+
+
+def listed(items: Iterable[object]) -> str:
+    """The first few, and how many more there are."""
+    texts = [str(item) for item in items]
+    more = f" and {len(texts) - SHOWN:,} more" if len(texts) > SHOWN else ""
+    return ", ".join(texts[:SHOWN]) + more
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return "×".join(map(str, shape)) or "a single number"  # noqa: RUF001

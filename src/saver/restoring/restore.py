@@ -1,0 +1,142 @@
+"""From a version into live objects: all that was asked for, or nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from saver.codec import Decoder
+from saver.errors import DoesNotFit, NotFound, SaverError
+from saver.restoring.contract import Plan, Saved, not_as_saved
+from saver.restoring.naming import Names, Naming
+from saver.restoring.report import Report
+from saver.store import Progress
+from saver.tree import Node, Value
+
+if TYPE_CHECKING:
+    from saver.parts import Opened
+
+
+def restore(
+    opened: Opened,
+    into: Any,
+    *,
+    strict: bool = True,
+    names: Names = None,
+    trust: Iterable[str] = (),
+    progress: Progress | None = None,
+) -> Report:
+    """Put what was saved into objects that are there already, in place; says what fitted.
+
+    `into` maps parts to their targets; a single target is for a version of a single part, or for one that is
+    its state dict. What a target can be:
+
+    - a PyTorch module, from a module or a state dict that was saved: by name, into its own parameters and
+      buffers, wherever they lie; a class that was saved is neither imported nor trusted
+    - an optimizer, from one of its class or a state dict: by position, as torch does; a learning-rate
+      scheduler, a gradient scaler
+    - a tensor, array or random generator: its values, or where it is in its sequence
+    - a dict, list, set: emptied and filled; modules and the like that lie within are restored, not replaced
+    - an estimator or an object of your own, from one of the same class: its attributes
+    - whatever has `load_state_dict`, from a dict that was saved
+
+    All is checked first: bytes against their hashes, names, shapes. With `strict` any name that does not
+    match is an error and nothing is changed; otherwise what matches is copied, and the rest left as it is.
+    `names` says what is called what: `{"encoder.": "backbone.", "fc.bias": None}`, or a function of the
+    saved name; None leaves a name out. dtypes are those of the target; what is converted to them stands in
+    the report.
+
+    Raises DoesNotFit (which carries the report), NotFound, Damaged, or Untrusted.
+    """
+    saved = Saved(opened, Naming(names), strict)
+    plans: dict[str, Plan] = {}
+    for name, value, target in _pairs(opened, into, saved):
+        with saved.step(name):
+            plans[name] = saved.plan(value, target)
+    saved.naming.check(saved.where)
+    report = Report(opened.where, {name: plan.report for name, plan in plans.items()})
+    if strict and not report:
+        raise DoesNotFit(_told(report), report)
+    decoder, size = saved.read(trust, progress)
+    opened.warn([name for name in plans if name in opened.manifest.parts])
+    changes = [
+        (plan.foreign, _ready(plan.ready, decoder, f"{opened.where}: {name}"))
+        for name, plan in plans.items()
+        if plan.ready is not None
+    ]
+    for _, change in sorted(changes, key=lambda item: not item[0]):
+        change()
+    return Report(report.where, report.parts, size)
+
+
+def _ready(
+    ready: Callable[[Decoder], Callable[[], None]], decoder: Decoder, where: str
+) -> Callable[[], None]:
+    try:
+        return ready(decoder)
+    except (SaverError, MemoryError):
+        raise
+    except Exception as error:
+        raise not_as_saved(where, error) from error
+
+
+def _pairs(opened: Opened, into: Any, saved: Saved) -> Iterator[tuple[str, Value, Any]]:
+    """What is to be restored: the name and tree of a part, and its target."""
+    parts = opened.manifest.parts
+    if isinstance(into, Mapping):
+        for name, target in into.items():
+            if name not in parts:
+                raise NotFound(_no_part(opened, name))
+            yield name, parts[name].tree, target
+    elif opened.manifest.whole and _is_state_of(into, saved, {n: part.tree for n, part in parts.items()}):
+        yield "state", Node("dict", state={name: part.tree for name, part in parts.items()}), into
+    elif len(parts) == 1:
+        ((name, part),) = parts.items()
+        yield name, part.tree, into
+    else:
+        listed = ", ".join(parts)
+        raise NotFound(
+            f"{opened.where} has the parts {listed}; say which goes where: "
+            f"into={{{next(iter(parts))!r}: target}}"
+        )
+
+
+def _no_part(opened: Opened, name: object) -> str:
+    parts = opened.manifest.parts
+    if opened.manifest.whole:
+        return f"{opened.where} has no part {str(name)[:80]!r}; its parts are {', '.join(parts)}"
+    (sole,) = parts
+    return (
+        f"{opened.where} has no part {str(name)[:80]!r}; what was saved is one object, not a mapping: "
+        f"into={{{sole!r}: target}}, or the target itself unless it is a mapping"
+    )
+
+
+def _is_state_of(target: Any, saved: Saved, trees: dict[str, Value]) -> bool:
+    """Whether the parts are the items of one state dict, which was saved as it is.
+
+    They are when most of them are called like items of the target's, or when all are tensors.
+    """
+    if not callable(getattr(target, "load_state_dict", None)):
+        return False
+    if all(
+        isinstance(tree, Node) and tree.codec == "torch.Tensor" for tree in map(saved.follow, trees.values())
+    ):
+        return True
+    state = target.state_dict() if callable(getattr(target, "state_dict", None)) else None
+    return isinstance(state, Mapping) and 2 * len(trees.keys() & state.keys()) > len(trees)
+
+
+def _told(report: Report) -> str:
+    """The message for what does not fit: place, facts, next step."""
+    unfit = {name: part for name, part in report.parts.items() if not part}
+    facts = "; ".join(
+        f"{name} does not fit the {part.into}: of its names {', '.join(part.told())}"
+        for name, part in unfit.items()
+    )
+    renaming = next((part.renaming for part in unfit.values() if part.renaming), None)
+    way = f"names={{{renaming[0]!r}: {renaming[1]!r}}} would match more; " if renaming else ""
+    return (
+        f"{report.where}: {facts}. Nothing was changed; {way}strict=False restores what fits, "
+        "`.report` has all names"
+    )

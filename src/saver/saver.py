@@ -1,0 +1,378 @@
+"""`Saver`: a store of models with their versions."""
+
+from __future__ import annotations
+
+import operator
+import os
+import time
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from saver import environment, parts, registry
+from saver.description import Description, describe_opened
+from saver.environment import Git
+from saver.errors import CannotSave
+from saver.parts import Encoded, Opened, encoded_again
+from saver.repo import history, reading
+from saver.repo.history import Change, Summary
+from saver.repo.log import Delete, Event, Tag
+from saver.repo.refs import STEP_LIMIT, check_model, check_tag
+from saver.repo.repository import Draft, DraftPart, Repository
+from saver.repo.version import Version, number_of
+from saver.single import open_raw, write_file
+from saver.store import Progress, Store
+
+if TYPE_CHECKING:  # imported when they are called: `import saver` stays fast
+    from saver.compare import Difference
+    from saver.repo.check import Checked
+    from saver.repo.gc import Collected
+    from saver.repo.index import Index
+    from saver.restoring import Names, Report
+
+GRACE = 900.0
+"""Seconds for which a collector leaves condemned objects to those who are reading them."""
+
+NOTES_LIMIT = 10_000
+
+
+class Saver:
+    """A store: models by name, each with its versions 1, 2, 3 …; see docs/quickstart.md.
+
+    `store` is a folder, `memory://name`, or a Store. The first save makes the folder. Any number of
+    processes may use it at once, and one object from any number of threads.
+
+    Versions are named by refs: `iris` (the newest), `iris@3`, `iris@production` (a tag), `iris@step=1000`,
+    `iris@time=2026-11-20T12:00` (the newest until then).
+    """
+
+    def __init__(self, store: str | os.PathLike[str] | Store) -> None:
+        self.store = store if isinstance(store, Store) else open_store(os.fspath(store))
+        self._repo = Repository(self.store, environment.author(), _index)
+
+    def __repr__(self) -> str:
+        return f"saver.Saver({str(self.store)!r})"
+
+    # Saving and loading
+
+    def save(
+        self,
+        model: str,
+        obj: Any,
+        *,
+        step: int | None = None,
+        metrics: Mapping[str, float] | None = None,
+        tags: Iterable[str] = (),
+        notes: str = "",
+        data: Any = None,
+        seeds: Mapping[str, int] | int | None = None,
+        base: str | Iterable[str] = (),
+        progress: Progress | None = None,
+    ) -> Version:
+        """Save `obj` as the next version of `model`. When this returns, it survives any crash.
+
+        A dict with string keys (64 at most) makes its keys the parts, each with a number of its own that
+        moves when its content does. Bytes that the store has already are not written again: those of the
+        version before, of `base` (refs of other versions), or of any other that this machine saved or
+        read here.
+
+        `data` (an array, a frame, a path, or a mapping of names to those) is fingerprinted, not saved, so
+        that one can tell what the model was trained on. `seeds` are recorded with the environment.
+
+        Raises CannotSave for what has no data form; CannotWrite, when nothing was saved; and
+        CommitUnknown, when that could not be learned.
+        """
+        from saver.fingerprint import fingerprints
+
+        git = Git()
+        details = _details(model, step, metrics, tags, notes)
+        encoded = parts.encode(obj)
+        given = environment.given_seeds(seeds) if seeds is not None else None
+        draft = Draft(
+            model=model,
+            parts=_draft_parts(encoded),
+            tensors=encoded.tensors,
+            whole=encoded.whole,
+            time=time.time(),
+            environment=environment.describe(encoded.packages, encoded.seeds, git, given),
+            author=self._repo.author,
+            data=fingerprints(data) if data is not None else {},
+            bases=(base,) if isinstance(base, str) else tuple(base),
+            **details,
+        )
+        return self._repo.commit(draft, progress)
+
+    def load(
+        self,
+        ref: str,
+        *,
+        parts: Iterable[str] | None = None,
+        trust: Iterable[str] = (),
+        lazy: bool = False,
+        progress: Progress | None = None,
+    ) -> Any:
+        """What was saved, to the bit, without running code from the store.
+
+        With `parts`, a dict of those alone, and no other bytes are read than theirs. `trust`, `lazy` and
+        errors as in `saver.load`.
+        """
+        return self._open(ref)[0].load(trust, parts, lazy, progress)
+
+    def restore(
+        self,
+        ref: str,
+        into: Any,
+        *,
+        strict: bool = True,
+        names: Names = None,
+        trust: Iterable[str] = (),
+        progress: Progress | None = None,
+    ) -> Report:
+        """Put what was saved into objects that are there: `into={"model": net, "optimizer": opt}`; see
+        saver.restoring.
+        """
+        from saver.restoring import restore
+
+        opened, _ = self._open(ref)
+        return restore(opened, into, strict=strict, names=names, trust=trust, progress=progress)
+
+    def _open(self, ref: str) -> tuple[Opened, Version]:
+        """The version that a ref names, its manifest parsed."""
+        repo = self._repo
+        repo.open()
+        version = repo.version(ref)
+        where = f"{self.store}: {version}"
+
+        def locate() -> dict[str, Any]:
+            repo.state.refresh()
+            repo.version(str(version))
+            return repo.places.of(manifest, where)
+
+        manifest = repo.manifest(version)
+        return Opened(manifest, reading.StoredTensors(self.store, locate, where), where), version
+
+    # What there is
+
+    def exists(self) -> bool:
+        """Whether anything was ever saved here. Raises Unsupported for the store of a newer Saver."""
+        return self._repo.exists()
+
+    def models(self) -> list[str]:
+        """The names of the models that have versions, sorted."""
+        if not self._repo.exists():
+            return []
+        self._repo.open()
+        return [name for name, _ in self._repo.models()]
+
+    def summaries(self) -> list[Summary]:
+        """A line for each model, by name: how many versions, the newest, the tags. Raises NotFound where there
+        is no store."""
+        self._repo.open()
+        return list(history.summaries(self._repo))
+
+    def summary(self, model: str) -> Summary:
+        """The line about one model. Raises NotFound for a model without versions."""
+        check_model(model)
+        self._repo.open()
+        return history.summary(self._repo, model)
+
+    def versions(self, model: str, *, last: int | None = None) -> list[Version]:
+        """The versions of a model, by number; with `last`, only as many of the newest. Raises NotFound for a
+        model without any."""
+        check_model(model)
+        self._repo.open()
+        self._repo.version(model)
+        return history.newest(self._repo, model, last)
+
+    def version(self, ref: str) -> Version:
+        """The version that a ref names. Raises NotFound."""
+        self._repo.open()
+        return self._repo.version(ref)
+
+    def describe(self, ref: str) -> Description:
+        """What lies in a version: parts, shapes, sizes, dtypes, environment. Builds and imports nothing."""
+        opened, version = self._open(ref)
+        return describe_opened(opened, version.bytes, version.manifest)
+
+    def history(self, model: str, *, last: int | None = None) -> list[Change]:
+        """Who changed what, and when: the versions of a model by number, each with the parts that moved; with
+        `last`, only as many of the newest."""
+        versions = self.versions(model, last=None if last is None else last + 1)
+        changes = list(history.changes(versions))
+        return changes if last is None else changes[-last:] if last else []
+
+    def diff(self, a: str, b: str, *, progress: Progress | None = None) -> Difference:
+        """What changed from version `a` to version `b`: parameters, weights, data, environment, metrics."""
+        from saver.compare import compare
+
+        return compare(self._open(a)[0], self._open(b)[0], progress=progress)
+
+    # Changing
+
+    def tag(self, ref: str, tag: str) -> None:
+        """Let `model@tag` name this version; the tag moves if another version had it."""
+        check_tag(tag)
+
+        def decide() -> Event | None:
+            version = self._repo.version(ref)
+            return Tag(version.model, tag, version.number) if tag not in version.tags else None
+
+        self._repo.open()
+        self._repo.append(decide)
+
+    def untag(self, model: str, tag: str) -> None:
+        """Remove a tag; the version stays. Raises NotFound when there is no such tag."""
+        check_tag(tag)
+
+        def decide() -> Event | None:
+            self._repo.version(f"{model}@{tag}")
+            return Tag(model, tag, None)
+
+        self._repo.open()
+        self._repo.append(decide)
+
+    def delete(self, ref: str) -> Version:
+        """Delete a version and its tags; its number is never given again. `gc` frees the bytes that only
+        it needed.
+        """
+        deleted: list[Version] = []
+
+        def decide() -> Event | None:
+            version = deleted[0] if deleted else self._repo.version(ref)
+            deleted[:] = [version]
+            self._repo.version(str(version))
+            return Delete(version.model, (version.number,))
+
+        self._repo.open()
+        self._repo.append(decide)
+        return deleted[0]
+
+    def gc(
+        self, *, grace: float = GRACE, dry_run: bool = False, progress: Progress | None = None
+    ) -> Collected:
+        """Free what no version needs; safe while others save and load.
+
+        What is found is condemned at once, and deleted by the first collection that comes `grace` seconds
+        later (by the store's own clock), so that those who are reading it can finish. With `grace=0`, all
+        in one.
+        """
+        from saver.repo.gc import collect
+
+        return collect(self._repo, grace, dry_run, progress)
+
+    def check(self, *, progress: Progress | None = None) -> Checked:
+        """Read everything and tell what is damaged, and what is garbage. Saving damaged tensors again
+        heals them.
+        """
+        from saver.repo.check import check
+
+        return check(self._repo, progress)
+
+    def verify(self, ref: str, *, progress: Progress | None = None) -> None:
+        """Read all tensors of a version. Raises Damaged, naming those whose bytes are not what was saved."""
+        self._open(ref)[0].tensors.verify(progress=progress)
+
+    # Carrying away
+
+    def export(self, ref: str, path: str | os.PathLike[str], *, progress: Progress | None = None) -> int:
+        """Write a version to a single file, as `saver.dump` does. Returns the bytes written."""
+        opened, version = self._open(ref)
+        raw = self._repo.manifest(version)
+        encoded = encoded_again(opened, raw, progress)
+        document = msgspec.structs.replace(raw, parts={}, tensors={}, packs=(), transaction="")
+        return write_file(path, document, encoded, progress)
+
+    def import_(
+        self,
+        path: str | os.PathLike[str],
+        model: str,
+        *,
+        tags: Iterable[str] = (),
+        progress: Progress | None = None,
+    ) -> Version:
+        """Save what lies in a single file as the next version of `model`, with all that it tells of its
+        making.
+
+        Nothing of it is built, so no class needs to be trusted.
+        """
+        opened, raw = open_raw(path)
+        metrics = {name: number_of(value) for name, value in raw.metrics.items()}
+        details = _details(model, raw.step, metrics, tags, raw.notes)
+        encoded = encoded_again(opened, raw, progress)
+        draft = Draft(
+            model=model,
+            parts=_draft_parts(encoded),
+            tensors=encoded.tensors,
+            whole=encoded.whole,
+            time=raw.time,
+            environment=raw.environment,
+            author=raw.author or self._repo.author,
+            data=raw.data,
+            unknown=raw.unknown,
+            **details,
+        )
+        return self._repo.commit(draft, progress)
+
+
+def _index(ident: str) -> Index:
+    from saver.repo.index import Index, index_path
+
+    return Index(index_path(ident))
+
+
+def _draft_parts(encoded: Encoded) -> dict[str, DraftPart]:
+    return {
+        name: DraftPart(part.tree, part.batches, part.packages, part.tensors)
+        for name, part in encoded.parts.items()
+    }
+
+
+def _details(
+    model: str, step: Any, metrics: Mapping[str, Any] | None, tags: Iterable[str], notes: Any
+) -> dict[str, Any]:
+    """What the caller says of a version, checked before anything is encoded or written."""
+    check_model(model)
+    tags = (tags,) if isinstance(tags, str) else tuple(dict.fromkeys(tags))
+    for tag in tags:
+        check_tag(tag)
+    if step is not None:
+        step = _whole_number(step)
+    if not isinstance(notes, str) or len(notes) > NOTES_LIMIT:
+        raise CannotSave(
+            f"notes: a text of at most {NOTES_LIMIT:,} characters is wanted; save longer ones as a part"
+        )
+    return {"step": step, "metrics": _metrics(metrics or {}), "tags": tags, "notes": notes}
+
+
+def _whole_number(step: Any) -> int:
+    try:
+        found = operator.index(step)
+    except TypeError:
+        raise CannotSave(f"step: {type(step).__name__} is no whole number; pass an int") from None
+    if not 0 <= found < STEP_LIMIT:
+        raise CannotSave(f"step: {found} is not from 0 to {STEP_LIMIT - 1:,}")
+    return found
+
+
+def _metrics(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """Metrics as floats: numbers, and arrays or tensors of one."""
+    found = {}
+    for name, value in metrics.items():
+        if not isinstance(name, str) or not 0 < len(name) <= 200 or not name.isprintable():
+            raise CannotSave(f"metrics: {str(name)[:80]!r} is not a name of 1 to 200 printable characters")
+        try:
+            found[name] = float(value)
+        except (TypeError, ValueError):
+            raise CannotSave(
+                f"metrics[{name!r}]: {type(value).__name__} is no number; pass a float, or save it as a part"
+            ) from None
+    return found
+
+
+def open_store(address: str) -> Store:
+    """The store at an address: `memory://name`, or a folder."""
+    scheme, separator, _ = address.partition("://")
+    module = registry.find("stores", scheme if separator else "local")
+    store: Store = module.open_store(address)
+    return store

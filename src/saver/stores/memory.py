@@ -1,0 +1,117 @@
+"""Objects in memory: for tests, and for what need not last."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from threading import Lock
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from saver.errors import CannotWrite, NotFound
+from saver.store import Blob, Sink, Stat, Store
+from saver.stores._keys import checked, checked_prefix
+
+SCHEME = "memory://"
+
+
+class MemoryStore(Store):
+    """Objects that last as long as the process. `clock` gives their times, which never go backwards."""
+
+    def __init__(self, name: str = "", clock: Callable[[], float] = time.time) -> None:
+        self._address = f"{SCHEME}{name}"
+        self._clock = clock
+        self._objects: dict[str, tuple[bytes, float]] = {}
+        self._last = 0.0
+        self._lock = Lock()
+
+    def __str__(self) -> str:
+        return self._address
+
+    def put(self, key: str, size: int, fill: Callable[[Sink], Any]) -> None:
+        sink = _MemorySink(size)
+        fill(sink)
+        if not self._add(checked(key), bytes(sink.held)):
+            raise CannotWrite(f"{self._where(key)}: there is such an object already; it was not changed")
+
+    def create(self, key: str, data: bytes) -> bool:
+        return self._add(checked(key), bytes(data))
+
+    def _add(self, key: str, data: bytes) -> bool:
+        with self._lock:
+            if key in self._objects:
+                return False
+            self._last = max(self._last, self._clock())
+            self._objects[key] = data, self._last
+            return True
+
+    def open(self, key: str) -> Blob:
+        found = self._objects.get(checked(key))
+        if found is None:
+            raise NotFound(f"{self._where(key)}: there is no such object")
+        return _MemoryBlob(self._where(key), found[0])
+
+    def stat(self, key: str) -> Stat | None:
+        found = self._objects.get(checked(key))
+        return None if found is None else Stat(len(found[0]), found[1])
+
+    def list(self, prefix: str, after: str = "") -> Iterator[str]:
+        checked_prefix(prefix)
+        with self._lock:
+            return iter(sorted(key for key in self._objects if key.startswith(prefix) and key > after))
+
+    def delete(self, key: str) -> None:
+        with self._lock:
+            self._objects.pop(checked(key), None)
+
+    def _where(self, key: str) -> str:
+        return f"{self._address}/{key}"
+
+
+class _MemorySink(Sink):
+    def __init__(self, size: int) -> None:
+        self.held = bytearray(size)
+
+    def write(self, data: bytes | memoryview, offset: int) -> None:
+        within = memoryview(data)[: max(0, len(self.held) - offset)]
+        self.held[offset : offset + len(within)] = within
+
+    def write_aligned(self, data: memoryview, offset: int) -> None:
+        self.write(data, offset)
+
+
+class _MemoryBlob(Blob):
+    def __init__(self, name: str, data: bytes) -> None:
+        self.name = name
+        self.size = len(data)
+        self._data = data
+        self._map: NDArray[np.uint8] | None = None
+        self._lock = Lock()
+
+    def read(self, start: int = 0, end: int | None = None) -> bytes:
+        return self._data[start:end]
+
+    def map(self) -> NDArray[np.uint8]:
+        with self._lock:
+            if self._map is None:
+                self._map = np.frombuffer(self._data, np.uint8).copy()
+            return self._map
+
+    def fetch(self, start: int, end: int, scratch: memoryview) -> None:
+        """All of it is there."""
+
+    def near(self, start: int, end: int) -> bool:
+        return True
+
+
+_STORES: dict[str, MemoryStore] = {}
+_STORES_LOCK = Lock()
+
+
+def open_store(address: str) -> Store:
+    """The store of this process called `memory://name`, which is made when it is first asked for."""
+    name = address.removeprefix(SCHEME).strip("/")
+    with _STORES_LOCK:
+        return _STORES.setdefault(name, MemoryStore(name))

@@ -1,0 +1,241 @@
+"""File systems and stores that fail when they are told to, and processes that die."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from threading import Lock
+from typing import Any, TypeVar
+
+import msgspec
+
+from saver.errors import CommitUnknown
+from saver.files import FILES, Files
+from saver.store import Blob, Sink, Stat, Store
+
+T = TypeVar("T")
+
+
+class Crash(BaseException):
+    """The process is dead: from now on nothing it does has any effect."""
+
+
+class Faults:
+    """Counts calls, and makes one of them fail.
+
+    `calls` says what was called. `struck` is whether the fault took place. Safe to use from several threads.
+    """
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+        self.struck = False
+        self._at = 0
+        self._error: BaseException = Crash()
+        self._after = False
+        self._dead = False
+        self._lock = Lock()
+
+    def fail(self, at: int, error: BaseException, after: bool = False) -> None:
+        """Raise `error` at the call number `at`, of which the next is 1: instead of it, or `after` it.
+
+        After a Crash, no call does anything any more.
+        """
+        self._at, self._error, self._after = len(self.calls) + at, error, after
+
+    def crash(self, at: int, after: bool = False) -> None:
+        """Die at the call number `at`, of which the next is 1: before it has done anything, or `after` it."""
+        self.fail(at, Crash(), after)
+
+    def _run(self, what: str, action: Callable[[], T], forget: Callable[[T], object] | None = None) -> T:
+        """What the action returns; `forget` releases that when nobody will get it."""
+        with self._lock:
+            if self._dead:
+                raise Crash
+            self.calls.append(what)
+            strikes = len(self.calls) == self._at
+            if strikes:
+                self.struck = True
+                self._dead = isinstance(self._error, Crash)
+        if strikes and not self._after:
+            raise self._error
+        result = action()
+        if strikes:
+            if forget is not None:
+                forget(result)
+            raise self._error
+        return result
+
+
+class Operation(msgspec.Struct, frozen=True):
+    """What was done to the file system. `file` numbers the files in the order in which they were made."""
+
+    name: str
+    path: str = ""
+    source: str = ""
+    file: int = -1
+    offset: int = 0
+    data: bytes = b""
+
+
+class FaultyFiles(Files, Faults):
+    """A file system that counts what is asked of it, and fails when it is told to.
+
+        files = FaultyFiles()
+        files.fail(3, errno.ENOSPC)      # or files.crash(3)
+        LocalStore(folder, files).put(...)
+
+    `operations` are the changes that took place, in order, for `crash_states`. Reading counts too, apart from
+    closing. An `error` may be a number of the module errno.
+    """
+
+    def __init__(self, files: Files = FILES) -> None:
+        Faults.__init__(self)
+        self.operations: list[Operation] = []
+        self._files = files
+        self._numbers: dict[int, int] = {}
+        self._made = 0
+
+    def fail(self, at: int, error: BaseException | int, after: bool = False) -> None:
+        super().fail(at, OSError(error, os.strerror(error)) if isinstance(error, int) else error, after)
+
+    def _do(
+        self, operation: Operation, action: Callable[[], T], forget: Callable[[T], object] | None = None
+    ) -> T:
+        def act() -> T:
+            result = action()
+            self.operations.append(operation)
+            return result
+
+        return self._run(f"{operation.name} {operation.path}".strip(), act, forget)
+
+    def make_folder(self, path: str) -> None:
+        self._do(Operation("make_folder", _real(path)), lambda: self._files.make_folder(path))
+
+    def create(self, path: str) -> int:
+        return self._made_file("create", path, self._files.create)
+
+    def create_unnamed(self, folder: str) -> int:
+        return self._made_file("create_unnamed", folder, self._files.create_unnamed)
+
+    def _made_file(self, name: str, path: str, action: Callable[[str], int]) -> int:
+        number = self._made
+        self._made += 1
+
+        def make() -> int:
+            file = action(path)
+            self._numbers[file] = number
+            return file
+
+        return self._do(Operation(name, _real(path), file=number), make, self.close)
+
+    def open_direct(self, file: int) -> int:
+        direct = self._run("open_direct", lambda: self._files.open_direct(file), self.close)
+        self._numbers[direct] = self._numbers[file]
+        return direct
+
+    def reserve(self, file: int, size: int) -> None:
+        self._do(self._on(file, "reserve", size), lambda: self._files.reserve(file, size))
+
+    def write(self, file: int, data: memoryview, offset: int) -> int:
+        def act() -> int:
+            written = self._files.write(file, data, offset)
+            self.operations.append(self._on(file, "write", offset, bytes(data[:written])))
+            return written
+
+        return self._run("write", act)
+
+    def truncate(self, file: int, size: int) -> None:
+        self._do(self._on(file, "truncate", size), lambda: self._files.truncate(file, size))
+
+    def set_mode(self, file: int, mode: int) -> None:
+        self._run("set_mode", lambda: self._files.set_mode(file, mode))
+
+    def sync(self, file: int) -> None:
+        self._do(self._on(file, "sync"), lambda: self._files.sync(file))
+
+    def close(self, file: int) -> None:
+        self._numbers.pop(file, None)
+        self._files.close(file)
+
+    def link(self, source: str | int, path: str) -> None:
+        if isinstance(source, str):
+            operation = Operation("link", _real(path), _real(source))
+        else:
+            operation = Operation("link", _real(path), file=self._numbers[source])
+        self._do(operation, lambda: self._files.link(source, path))
+
+    def replace(self, source: str, path: str) -> None:
+        self._do(Operation("replace", _real(path), _real(source)), lambda: self._files.replace(source, path))
+
+    def remove(self, path: str) -> None:
+        self._do(Operation("remove", _real(path)), lambda: self._files.remove(path))
+
+    def sync_folder(self, path: str) -> None:
+        self._do(Operation("sync_folder", os.path.realpath(path)), lambda: self._files.sync_folder(path))
+
+    def open(self, path: str) -> int:
+        return self._run(f"open {path}", lambda: self._files.open(path), self.close)
+
+    def read(self, file: int, size: int, offset: int) -> bytes:
+        return self._run("read", lambda: self._files.read(file, size, offset))
+
+    def read_into(self, file: int, buffer: memoryview, offset: int, wait: bool = True) -> int:
+        return self._run("read_into", lambda: self._files.read_into(file, buffer, offset, wait))
+
+    def list(self, folder: str) -> AbstractContextManager[Iterator[os.DirEntry[str]]]:
+        return self._run(
+            f"list {folder}", lambda: self._files.list(folder), lambda found: found.__exit__(None, None, None)
+        )
+
+    def stat(self, file: str | int) -> os.stat_result:
+        return self._run("stat", lambda: self._files.stat(file))
+
+    def _on(self, file: int, name: str, offset: int = 0, data: bytes = b"") -> Operation:
+        return Operation(name, file=self._numbers[file], offset=offset, data=data)
+
+
+def _real(path: str) -> str:
+    """By the true name of its folder; what it is itself may be a link."""
+    folder, name = os.path.split(path)
+    return os.path.join(os.path.realpath(folder), name)
+
+
+class FaultyStore(Store, Faults):
+    """A store that counts what is asked of it, and fails when it is told to.
+
+        store = FaultyStore(MemoryStore())
+        store.fail(3, CannotWrite("the disk is full"))      # or store.lose(3), or store.crash(3)
+
+    `create` and `put` count when they are called, not when they are done.
+    """
+
+    def __init__(self, store: Store) -> None:
+        Faults.__init__(self)
+        self._store = store
+
+    def lose(self, at: int) -> None:
+        """Do what call number `at` asks for, and lose the answer: CommitUnknown."""
+        error = CommitUnknown(f"{self._store}: the answer was lost; look whether it was done")
+        self.fail(at, error, after=True)
+
+    def __str__(self) -> str:
+        return str(self._store)
+
+    def put(self, key: str, size: int, fill: Callable[[Sink], Any]) -> None:
+        self._run(f"put {key}", lambda: self._store.put(key, size, fill))
+
+    def create(self, key: str, data: bytes) -> bool:
+        return self._run(f"create {key}", lambda: self._store.create(key, data))
+
+    def open(self, key: str) -> Blob:
+        return self._run(f"open {key}", lambda: self._store.open(key))
+
+    def stat(self, key: str) -> Stat | None:
+        return self._run(f"stat {key}", lambda: self._store.stat(key))
+
+    def list(self, prefix: str, after: str = "") -> Iterator[str]:
+        return self._run(f"list {prefix}", lambda: self._store.list(prefix, after))
+
+    def delete(self, key: str) -> None:
+        self._run(f"delete {key}", lambda: self._store.delete(key))

@@ -1,0 +1,71 @@
+"""What the golden store of format 1 holds. Never change it: add another store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import golden_values
+import numpy as np
+
+import saver
+from saver.repo import gc
+
+
+def second() -> Any:
+    return {**golden_values.python(), "scalars": [1, 2.5]}
+
+
+def backbone() -> Any:
+    return {
+        "embedding": np.arange(4000.0),
+        "layers": [np.arange(300, dtype=np.float32) + n for n in range(3)],
+    }
+
+
+def healed() -> Any:
+    return {"weights": np.arange(2000, dtype=np.int64) ** 2}
+
+
+STORE: dict[str, Callable[[], Any]] = {
+    "golden@1": golden_values.python,
+    "golden@3": second,
+    "golden@4": golden_values.numpy,
+    "team/net@2": backbone,
+    "harmed@1": healed,
+    "harmed@2": healed,
+    "one": golden_values.single,
+}
+
+
+def make(folder: Path) -> None:
+    """One record of every kind, and enough of them for a checkpoint."""
+    store = saver.Saver(folder)
+    store.save(
+        "golden", STORE["golden@1"](), step=1, metrics={"loss": 0.5, "worst": float("nan")}, tags=["first"]
+    )
+    store.save("golden", {"gone": np.arange(5000)}, step=2)
+    store.save(
+        "golden", second(), step=3, notes="a second scalar", data={"x": np.arange(9)}, seeds={"split": 7}
+    )
+    store.save("golden", STORE["golden@4"](), tags=["numpy", "newest"])
+    store.save("team/net", {**backbone(), "head": np.arange(20_000.0)})
+    store.save("team/net", backbone())
+    store.save("one", STORE["one"]())
+    store.delete("golden@2")
+    store.delete("team/net@1")
+    gc.DEAD_BYTES = 10_000
+    store.gc(grace=0)
+    store.save("harmed", healed())
+    (pack,) = store.version("harmed").packs
+    path = folder / "packs" / f"{pack}.safetensors"
+    path.chmod(0o644)
+    raw = bytearray(path.read_bytes())
+    raw[-1] ^= 1
+    path.write_bytes(raw)
+    store.check()
+    store.save("harmed", healed())
+    for turn in range(60):
+        store.tag(f"golden@{(1, 3)[turn % 2]}", "moving")
+    store.untag("golden", "newest")

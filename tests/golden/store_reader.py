@@ -1,0 +1,116 @@
+"""A reader of stores, written from docs/format.md, section 4, alone. Knows nothing of Saver."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from blake3 import blake3
+from format_reader import DTYPES, Reader, parse, require
+
+BLOCK = 16 << 20
+
+
+def document(path: Path) -> dict[str, Any]:
+    """A document, its hash checked."""
+    raw = path.read_bytes()
+    require(raw[:9] == b'{"hash":"', "not a document")
+    require(blake3(raw[:9] + b"0" * 64 + raw[73:]).hexdigest() == raw[9:73].decode(), f"hash of {path.name}")
+    found: dict[str, Any] = parse(raw)
+    return found
+
+
+class StoreReader:
+    """The log, replayed; `versions` are commits by ref, `tags` refs by tag ref."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        form = document(folder / "store.json")
+        require(form["format"] == 1 and not form.get("read"), "format")
+        self.versions: dict[str, dict[str, Any]] = {}
+        self.tags: dict[str, str] = {}
+        self.last: dict[str, int] = {}
+        self.moves: dict[str, list[list[Any]]] = {}
+        self.kinds: set[str] = set()
+        previous = "0" * 64
+        number = 1
+        while (path := folder / "log" / f"{number:020}.json").exists():
+            record = document(path)
+            require(record["format"] == 1 and record["number"] == number, "record")
+            require(record["previous"] == previous, "chain")
+            previous = record["hash"]
+            self.take(record["event"])
+            number += 1
+        require(len(list((folder / "log").glob("[0-9]*"))) == number - 1, "gap")
+
+    def take(self, event: dict[str, Any]) -> None:
+        self.kinds.add(event["kind"])
+        match event["kind"]:
+            case "commit":
+                model = event["model"]
+                require(event["number"] == self.last.get(model, 0) + 1, "number")
+                self.last[model] = event["number"]
+                ref = f"{model}@{event['number']}"
+                self.versions[ref] = event
+                self.tags |= {f"{model}@{tag}": ref for tag in event.get("tags", ())}
+            case "tag":
+                tag = f"{event['model']}@{event['tag']}"
+                self.tags.pop(tag, None)
+                if event["number"] is not None:
+                    self.tags[tag] = f"{event['model']}@{event['number']}"
+            case "delete":
+                gone = {f"{event['model']}@{number}" for number in event["numbers"]}
+                self.versions = {ref: v for ref, v in self.versions.items() if ref not in gone}
+                self.tags = {tag: ref for tag, ref in self.tags.items() if ref not in gone}
+            case "relocate":
+                for pack, moves in event["moves"].items():
+                    own = {move[0]: move for move in [*self.moves.get(pack, ()), *moves]}
+                    self.moves[pack] = [own[offset] for offset in sorted(own)]
+            case "condemn" | "harm":
+                pass
+            case kind:
+                require(False, f"the kind {kind}")
+
+    def open(self, ref: str) -> VersionReader:
+        digest = self.versions[ref]["manifest"]
+        raw = (self.folder / "manifests" / digest[:2] / f"{digest}.json").read_bytes()
+        require(blake3(raw).hexdigest() == digest, "hash of the manifest")
+        return VersionReader(self, raw.decode())
+
+    def bytes_at(self, pack: str, offset: int, length: int) -> bytes:
+        """Bytes of a pack, wherever they are now."""
+        for start, size, target, there in self.moves.get(pack, ()):
+            if start < offset + length and offset < start + size:
+                first, end = max(start, offset), min(start + size, offset + length)
+                return (
+                    self.bytes_at(pack, offset, first - offset)
+                    + self.bytes_at(target, there + first - start, end - first)
+                    + self.bytes_at(pack, end, offset + length - end)
+                )
+        if not length:
+            return b""
+        with open(self.folder / "packs" / f"{pack}.safetensors", "rb") as file:
+            file.seek(offset)
+            return file.read(length)
+
+
+class VersionReader:
+    """A version, as what `Values` reads from."""
+
+    def __init__(self, store: StoreReader, text: str) -> None:
+        manifest = parse(text)
+        self.metadata = {"saver.manifest": text}
+        self.slots = manifest.get("tensors", {})
+        self.hashes = {name: slot["hash"] for name, slot in self.slots.items()}
+        self.tensors = {}
+        for name, slot in self.slots.items():
+            data = b"".join(
+                store.bytes_at(manifest["packs"][pack], offset, length)
+                for pack, offset, length in slot.get("extents", ())
+            )
+            dtype = np.dtype(DTYPES[slot["dtype"]])
+            require(len(data) == math.prod(slot["shape"]) * dtype.itemsize, "length")
+            require(Reader.hash_of(data, slot.get("blocks")) == slot["hash"], f"hash of {name}")
+            self.tensors[name] = np.frombuffer(data, dtype).reshape(slot["shape"])

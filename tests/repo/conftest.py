@@ -1,0 +1,32 @@
+"""A repository in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from drafts import Save, draft
+
+from saver.repo.repository import Repository
+from saver.repo.version import Version
+from saver.store import Store
+from saver.stores.memory import MemoryStore
+
+
+@pytest.fixture
+def store() -> MemoryStore:
+    return MemoryStore()
+
+
+@pytest.fixture
+def repo(store: Store) -> Repository:
+    return Repository(store, "ada")
+
+
+@pytest.fixture
+def save(repo: Repository) -> Save:
+    def save(model: str, tensors: Mapping[str, Any], **more: Any) -> Version:
+        return repo.commit(draft(model, tensors, **more))
+
+    return save

@@ -1,0 +1,45 @@
+"""Versions of plain tensors, for a repository that knows no Python object."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from saver.repo.reading import StoredTensors
+from saver.repo.repository import Draft, DraftPart, Repository
+from saver.repo.version import Version
+from saver.tree import Node, Tensor, TensorData
+
+Save = Callable[..., Version]
+
+CODES = {"float32": "F32", "float64": "F64", "int64": "I64", "uint8": "U8"}
+
+
+def draft(model: str, tensors: Mapping[str, Any], **more: Any) -> Draft:
+    """A version whose parts are the first steps of the tensors' names."""
+    data = {
+        name: TensorData(CODES[array.dtype.name], array.shape, array)
+        for name, array in ((n, np.asarray(a)) for n, a in tensors.items())
+    }
+    parts: dict[str, DraftPart] = {}
+    for name in data:
+        part = parts.setdefault(name.partition("/")[0], DraftPart(Node("list", state=[]), {}, (), []))
+        part.tree.state.append(Node("numpy.array", state=Tensor(name)))
+        part.tensors.append(name)
+    return Draft(model=model, parts=parts, tensors=data, whole=True, time=1.0, environment={}, **more)
+
+
+def contents(repo: Repository, ref: str) -> dict[str, Any]:
+    """All tensors of a version, verified."""
+    repo.open()
+    version = repo.version(ref)
+    stored = StoredTensors(repo.store, lambda: repo.known(version), ref)
+    stored.verify()
+    return {name: stored.tensor(name)[2].tobytes() for name in stored.names}
+
+
+def same(repo: Repository, ref: str, tensors: Mapping[str, Any]) -> bool:
+    """Whether a version holds these tensors, to the bit."""
+    return contents(repo, ref) == {name: np.asarray(a).tobytes() for name, a in tensors.items()}

@@ -1,0 +1,158 @@
+"""Check finds every damaged byte, says what it costs, and saving again heals."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from drafts import Save, contents, draft, same
+
+import saver
+from saver.repo.check import Checked, check
+from saver.repo.repository import Repository, manifest_key
+from saver.stores.memory import MemoryStore
+
+RANDOM = np.random.default_rng(2)
+
+
+def array(count: int = 500) -> Any:
+    return RANDOM.standard_normal(count)
+
+
+def flip(store: MemoryStore, key: str, at: int) -> None:
+    data = bytearray(store.read(key))
+    data[at] ^= 4
+    store.delete(key)
+    store.put(key, len(data), lambda sink: sink.write(bytes(data), 0))
+
+
+def checked(store: MemoryStore) -> Checked:
+    return check(Repository(store))
+
+
+@pytest.fixture
+def filled(store: MemoryStore, repo: Repository, save: Save) -> dict[str, dict[str, Any]]:
+    x = array()
+    saved = {
+        "m@1": {"a/x": x, "b/y": array()},
+        "m@2": {"a/x": x, "b/y": array()},
+        "n@1": {"c/z": array(40)},
+    }
+    for ref, tensors in saved.items():
+        save(ref[0], tensors)
+    return saved
+
+
+def test_a_sound_store_is_sound(store: MemoryStore, filled: dict[str, Any]) -> None:
+    found = checked(store)
+    assert found.sound
+    assert (found.versions, found.damage, found.garbage) == (3, (), ())
+    assert found.bytes == sum(len(store.read(key)) for key in store.list(""))
+
+
+def test_a_damaged_byte_anywhere_is_found_and_never_loaded(
+    store: MemoryStore, filled: dict[str, Any]
+) -> None:
+    """Every object is damaged at many places: `check` says so, loads are right or refuse."""
+    originals = {key: store.read(key) for key in store.list("")}
+    for key, data in originals.items():
+        places = {0, 7, 9, len(data) // 2, len(data) - 1, *RANDOM.integers(len(data), size=12).tolist()}
+        for at in sorted(places):
+            flip(store, key, at)
+            if key.startswith(("log/", "store.json")):
+                with pytest.raises(saver.Damaged):
+                    checked(store)
+            else:
+                assert {damage.key for damage in checked(store).damage} == {key}, at
+            for ref, tensors in filled.items():
+                try:
+                    assert same(Repository(store), ref, tensors)
+                except saver.SaverError:
+                    pass
+            for extra in set(store.list("")) - set(originals):
+                store.delete(extra)
+            store.delete(key)
+            store.put(key, len(data), lambda sink, data=data: sink.write(data, 0))
+    assert checked(store).sound
+
+
+def test_damage_is_named_by_model_version_part_and_tensor(
+    store: MemoryStore, repo: Repository, filled: dict[str, Any]
+) -> None:
+    shared = repo.known(repo.version("m@2"))["a/x"].places[0]
+    flip(store, f"packs/{shared[0]}.safetensors", shared[1] + 3)
+    found = checked(store)
+    named = {(d.model, d.number, d.part, d.tensor) for d in found.damage}
+    assert named == {("m", 1, "a", "a/x"), ("m", 2, "a", "a/x")}
+    for ref in ("m@1", "m@2"):
+        with pytest.raises(saver.Damaged, match="a/x"):
+            contents(Repository(store), ref)
+    assert same(Repository(store), "n@1", filled["n@1"]), "other versions still load"
+
+
+def test_saving_the_same_tensor_again_heals_older_versions(
+    store: MemoryStore, repo: Repository, filled: dict[str, Any]
+) -> None:
+    shared = repo.known(repo.version("m@2"))["a/x"].places[0]
+    flip(store, f"packs/{shared[0]}.safetensors", shared[1] + 3)
+    assert checked(store).recorded
+    fresh = Repository(store)
+    healed = fresh.commit(draft("m", {"a/x": filled["m@1"]["a/x"], "b/y": filled["m@2"]["b/y"]}))
+    assert healed.bytes_added > 4000, "damaged bytes are not shared"
+    for ref, tensors in {**filled, "m@3": filled["m@2"]}.items():
+        assert same(Repository(store), ref, tensors), ref
+    after = checked(store)
+    assert [damage.model for damage in after.damage] == [""] * len(after.damage), (
+        "it costs no version any more"
+    )
+
+
+def test_a_check_records_damage_once(store: MemoryStore, repo: Repository, filled: dict[str, Any]) -> None:
+    place = repo.known(repo.version("n@1"))["c/z"].places[0]
+    flip(store, f"packs/{place[0]}.safetensors", place[1])
+    first = checked(store)
+    head = len(list(store.list("log/")))
+    assert checked(store).damage == first.damage
+    assert len(list(store.list("log/"))) == head
+
+
+def test_a_lost_manifest_costs_its_version_alone(
+    store: MemoryStore, repo: Repository, filled: dict[str, Any]
+) -> None:
+    store.delete(manifest_key(repo.version("m@1").manifest))
+    found = checked(store)
+    assert {(d.model, d.number, d.part) for d in found.damage} == {("m", 1, "a"), ("m", 1, "b")}
+    assert same(Repository(store), "m@2", filled["m@2"])
+
+
+def test_a_lost_pack_is_told_for_all_that_lay_in_it(
+    store: MemoryStore, repo: Repository, filled: dict[str, Any]
+) -> None:
+    pack = repo.known(repo.version("m@1"))["a/x"].places[0][0]
+    store.delete(f"packs/{pack}.safetensors")
+    found = checked(store)
+    assert {str(d.number) + d.tensor for d in found.damage} == {"1a/x", "1b/y", "2a/x"}
+
+
+def test_a_cut_off_pack_is_damage(store: MemoryStore, repo: Repository, filled: dict[str, Any]) -> None:
+    key = f"packs/{repo.known(repo.version('n@1'))['c/z'].places[0][0]}.safetensors"
+    data = store.read(key)[:-100]
+    store.delete(key)
+    store.put(key, len(data), lambda sink: sink.write(data, 0))
+    assert any(d.model == "n" and d.tensor == "c/z" for d in checked(store).damage)
+
+
+def test_garbage_is_no_damage(store: MemoryStore, filled: dict[str, Any], repo: Repository) -> None:
+    store.put("manifests/00/" + "0" * 64 + ".json", 2, lambda sink: sink.write(b"{}", 0))
+    found = checked(store)
+    assert found.sound
+    assert found.garbage == ("manifests/00/" + "0" * 64 + ".json",)
+    assert found.garbage_bytes == 2
+
+
+def test_progress_ends_with_everything(store: MemoryStore, filled: dict[str, Any]) -> None:
+    seen: list[tuple[int, int]] = []
+    check(Repository(store), lambda *now: seen.append(now))
+    assert seen == sorted(seen)
+    assert seen

@@ -1,0 +1,45 @@
+"""Documents vouch for themselves."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+import saver
+from saver.repo import document
+
+
+class Note(msgspec.Struct):
+    text: str
+    number: int = 0
+
+
+def test_a_document_comes_back_with_the_hash_that_stands_in_it() -> None:
+    data = document.encode(Note("héllo", 3))
+    found, digest = document.decode(data, Note, "here")
+    assert found == Note("héllo", 3)
+    assert data.startswith(f'{{"hash":"{digest}","text":'.encode())
+    assert msgspec.json.decode(data)["number"] == 3
+
+
+def test_every_changed_byte_is_found() -> None:
+    data = document.encode(Note("text", 3))
+    for at in range(len(data)):
+        changed = bytearray(data)
+        changed[at] ^= 1
+        with pytest.raises(saver.Damaged, match="here: the bytes are not those"):
+            document.decode(bytes(changed), Note, "here")
+
+
+@pytest.mark.parametrize("cut", [0, 1, 8, 40, 72, 80])
+def test_a_torn_document_is_damaged(cut: int) -> None:
+    with pytest.raises(saver.Damaged):
+        document.decode(document.encode(Note("text"))[:cut], Note, "here")
+
+
+def test_another_kind_of_document_is_told() -> None:
+    class Other(msgspec.Struct):
+        text: int
+
+    with pytest.raises(saver.Damaged, match="not a document of this kind"):
+        document.decode(document.encode(Note("text")), Other, "here")

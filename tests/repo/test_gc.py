@@ -1,0 +1,288 @@
+"""Collection frees what no version needs, and nothing else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from drafts import Save, contents, draft, same
+
+import saver
+from saver.repo import gc, state
+from saver.repo.check import check
+from saver.repo.gc import collect
+from saver.repo.log import Delete, log_key
+from saver.repo.repository import Repository
+from saver.store import Store
+from saver.stores.memory import MemoryStore
+
+RANDOM = np.random.default_rng(1)
+
+
+def array(count: int = 1000) -> Any:
+    return RANDOM.standard_normal(count)
+
+
+def delete(repo: Repository, model: str, *numbers: int) -> None:
+    repo.append(lambda: Delete(model, numbers))
+
+
+def objects(store: Store) -> set[str]:
+    return {*store.list("packs/"), *store.list("manifests/")}
+
+
+def test_what_a_deleted_version_alone_needed_is_freed(
+    store: MemoryStore, repo: Repository, save: Save
+) -> None:
+    shared = array()
+    keep = {"a/x": shared, "b/y": array()}
+    save("m", keep)
+    before = objects(store)
+    save("m", {"a/x": shared, "b/y": array()})
+    delete(repo, "m", 2)
+    done = collect(repo, grace=0)
+    assert objects(store) == before
+    assert set(done.condemned) == set(done.freed)
+    assert len(done.freed) == 2
+    assert done.freed_bytes > 8000
+    assert same(repo, "m@1", keep)
+    assert collect(repo, grace=0).condemned == ()
+
+
+def test_a_store_without_garbage_gets_no_record(store: MemoryStore, repo: Repository, save: Save) -> None:
+    save("m", {"a/x": array()})
+    head = repo.state.head
+    assert collect(repo, grace=0) == gc.Collected((), (), 0, (), 0, (), ())
+    assert repo.state.head == head
+
+
+def test_readers_get_a_grace_period_by_the_clock_of_the_store() -> None:
+    now = 0.0
+    store = MemoryStore(clock=lambda: now)
+    repo = Repository(store)
+    repo.commit(draft("m", {"a/x": array()}))
+    repo.commit(draft("m", {"a/x": array()}))
+    delete(repo, "m", 1)
+    now = 1000.0
+    first = collect(repo, grace=100)
+    assert len(first.condemned) == len(first.waiting) == 2
+    assert first.freed == ()
+    now = 1099.0
+    assert collect(repo, grace=100).freed == ()
+    now = 1101.0
+    assert set(collect(repo, grace=100).freed) == set(first.condemned)
+    assert len(objects(store)) == 2
+
+
+def test_what_may_belong_to_a_save_under_way_is_left_alone() -> None:
+    now = 0.0
+    store = MemoryStore(clock=lambda: now)
+    repo = Repository(store)
+    repo.commit(draft("m", {"a/x": array()}))
+    store.put("packs/0123.safetensors", 4, lambda sink: sink.write(b"torn", 0))
+    now = 50.0
+    done = collect(repo, grace=100)
+    assert done.busy == ("packs/0123.safetensors",)
+    now = 200.0
+    assert collect(repo, grace=100).condemned == ("packs/0123.safetensors",)
+
+
+def test_a_dry_run_changes_nothing_and_tells_what_would_be(
+    store: MemoryStore, repo: Repository, save: Save
+) -> None:
+    save("m", {"a/x": array()})
+    save("m", {"a/x": array()})
+    delete(repo, "m", 1)
+    before = {key: store.read(key) for key in store.list("")}
+    told = collect(repo, grace=0, dry_run=True)
+    assert len(told.condemned) == 2
+    assert told.waiting_bytes > 8000
+    assert {key: store.read(key) for key in store.list("")} == before
+    assert collect(repo, grace=0).condemned == told.condemned
+
+
+def test_a_gap_in_the_log_stops_the_collector(store: MemoryStore, repo: Repository, save: Save) -> None:
+    for _ in range(5):
+        save("m", {"a/x": array()})
+    delete(repo, "m", 1)
+    store.delete(log_key(3))
+    before = objects(store)
+    with pytest.raises(saver.Damaged, match=log_key(3)):
+        collect(repo, grace=0)
+    assert objects(store) == before
+
+
+def test_a_listing_that_fails_stops_the_collector(repo: Repository, save: Save) -> None:
+    class Unlistable(MemoryStore):
+        broken = ""
+
+        def list(self, prefix: str, after: str = "") -> Any:
+            if self.broken and prefix.startswith(self.broken):
+                raise saver.CannotRead(f"{prefix}: permission denied")
+            return super().list(prefix, after)
+
+    for broken in ("log/", "packs/", "manifests/"):
+        store = Unlistable()
+        repo = Repository(store)
+        repo.commit(draft("m", {"a/x": array()}))
+        repo.commit(draft("m", {"a/x": array()}))
+        delete(repo, "m", 1)
+        store.broken = broken
+        with pytest.raises(saver.CannotRead):
+            collect(repo, grace=0)
+        store.broken = ""
+        assert len(objects(store)) == 4
+
+
+def test_a_condemned_pack_is_never_shared_again(store: MemoryStore, repo: Repository, save: Save) -> None:
+    """A saver that found its tensors in a pack before it was condemned writes them anew."""
+    tensors = {"a/x": array()}
+    save("m", tensors)
+
+    class Late(Repository):
+        """Commits only after a collector came by."""
+
+        def condemned(self, known: Any) -> list[str]:
+            if not self.delayed:
+                self.delayed = True
+                delete(repo, "m", 1)
+                collect(repo, grace=0)
+                self.state.refresh()
+            return super().condemned(known)
+
+        delayed = False
+
+    late = Late(store)
+    assert late.commit(draft("m", tensors)).number == 2
+    assert same(Repository(store), "m@2", tensors)
+    assert check(Repository(store)).sound
+
+
+def test_a_save_whose_own_pack_was_condemned_writes_it_anew(store: MemoryStore, repo: Repository) -> None:
+    class Slow(Repository):
+        delayed = False
+
+        def condemned(self, known: Any) -> list[str]:
+            if not self.delayed:
+                self.delayed = True
+                repo.open_to_write()
+                assert len(collect(repo, grace=0).freed) == 1
+                self.state.refresh()
+            return super().condemned(known)
+
+    tensors = {"a/x": array()}
+    slow = Slow(store)
+    slow.commit(draft("m", tensors))
+    assert same(Repository(store), "m", tensors)
+
+
+@pytest.fixture
+def eager(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gc, "DEAD_BYTES", 5000)
+
+
+def mostly_dead(repo: Repository) -> tuple[dict[str, Any], str]:
+    """A version that needs a tenth of an old pack."""
+    backbone = {"a/small": array(1000)}
+    repo.commit(draft("m", {**backbone, "a/large": array(9000)}))
+    (pack,) = repo.store.list("packs/")
+    tensors = {**backbone, "b/new": array(10)}
+    repo.commit(draft("m", tensors))
+    delete(repo, "m", 1)
+    return tensors, pack
+
+
+def test_what_lives_in_a_mostly_dead_pack_moves(eager: None, store: MemoryStore, repo: Repository) -> None:
+    tensors, pack = mostly_dead(repo)
+    reader = Repository(store)
+    reader.open()
+    before = sum(len(store.read(key)) for key in store.list("packs/"))
+    done = collect(repo, grace=0)
+    assert done.moved == (pack,)
+    assert pack in done.freed
+    assert sum(len(store.read(key)) for key in store.list("packs/")) < before / 3
+    assert same(Repository(store), "m", tensors)
+    assert same(reader, "m", tensors), "who opened the store before follows the move"
+    assert check(Repository(store)).sound
+    assert repo.commit(draft("m", tensors)).bytes_added < 3000, "moved tensors are shared where they lie now"
+    assert same(Repository(store), "m@3", tensors)
+    assert collect(repo, grace=0).moved == ()
+
+
+def test_bytes_may_move_again_and_again(eager: None, store: MemoryStore, repo: Repository) -> None:
+    sizes = {"a/1": 200, "a/2": 2000, "a/3": 9000, "a/4": 40_000}
+    tensors = {name: array(size) for name, size in sizes.items()}
+    while len(tensors) > 1:
+        repo.commit(draft("m", tensors))
+        del tensors[max(tensors)]
+        last = repo.commit(draft("m", tensors))
+        delete(repo, "m", *range(1, last.number))
+        assert len(collect(repo, grace=0).moved) == 1
+        assert same(Repository(store), "m", tensors)
+    assert check(Repository(store)).sound
+    assert sum(len(store.read(key)) for key in store.list("packs/")) < 8000
+
+
+def test_damage_is_never_moved(eager: None, store: MemoryStore, repo: Repository) -> None:
+    _, pack = mostly_dead(repo)
+    data = bytearray(store.read(pack))
+    place = repo.known(repo.version("m"))["a/small"].places[0]
+    data[place[1] + 5] ^= 1
+    store.delete(pack)
+    store.put(pack, len(data), lambda sink: sink.write(bytes(data), 0))
+    assert collect(repo, grace=0).moved == ()
+    with pytest.raises(saver.Damaged, match="a/small"):
+        contents(repo, "m")
+
+
+def test_a_version_that_came_while_bytes_were_moved_keeps_them(
+    eager: None, store: MemoryStore, repo: Repository
+) -> None:
+    """The mover gives up when somebody has come to need more of the pack than it moved."""
+    tensors, _ = mostly_dead(repo)
+    revived = {"a/large": np.frombuffer(_first(repo, store, "a/large"))}
+
+    class Raced(Repository):
+        raced = False
+
+        def append(self, decide: Any) -> Any:
+            if not self.raced:
+                self.raced = True
+                other = Repository(store)
+                other.commit(draft("m", revived))
+            return super().append(decide)
+
+    collect(Raced(store), grace=0)
+    assert same(Repository(store), "m@2", tensors)
+    assert same(Repository(store), "m@3", revived)
+    assert check(Repository(store)).sound
+
+
+def _first(repo: Repository, store: Store, name: str) -> bytes:
+    """The bytes of a tensor of the first pack, which no version may name any more."""
+    from saver.pack import Pack
+
+    for key in store.list("packs/"):
+        pack = Pack(store.open(key))
+        if name in pack.entries:
+            return pack.tensor(name)[2].tobytes()
+    raise AssertionError(name)
+
+
+def test_old_checkpoints_are_dropped(
+    store: MemoryStore, repo: Repository, save: Save, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(state, "INTERVAL", 4)
+    for _ in range(40):
+        save("m", {"a/x": array(3)})
+    repo.state.keep_checkpoint()
+    many = set(store.list("state/"))
+    collect(repo, grace=0)
+    few = set(store.list("state/"))
+    assert few < many
+    assert len([key for key in few if "pages" not in key]) == gc.CHECKPOINTS_KEPT
+    fresh = Repository(store)
+    fresh.open()
+    assert fresh.state.trouble is None
+    assert [version.number for version in fresh.versions("m")] == list(range(1, 41))

@@ -1,0 +1,265 @@
+"""The log: records without gaps, found without listing, and what they say taken together."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import saver
+from saver.repo import document, state
+from saver.repo.log import ZERO, Commit, Condemn, Delete, Event, Log, PartVersion, Record, Tag, log_key
+from saver.repo.pages import Pages
+from saver.repo.state import State, checkpoint_key, page_key
+from saver.store import Store
+from saver.stores.memory import MemoryStore
+
+
+def write(store: Store, events: list[Event], first: int = 1, previous: str = ZERO) -> None:
+    log = Log(store)
+    for number, event in enumerate(events, first):
+        record = Record(1, number, previous, f"{number:032x}", float(number), event)
+        assert log.append(record)
+        previous = log.read(number)[1]
+
+
+def commit(number: int, model: str = "m", **more: Any) -> Commit:
+    return Commit(model, number, "ab" * 32, {"p": PartVersion(1, "cd" * 32, 8)}, **more)
+
+
+@pytest.mark.parametrize("count", [*range(12), 63, 64, 65, 200])
+@pytest.mark.parametrize("known", [0, 1, 7])
+def test_the_head_is_found_from_wherever_one_stands(count: int, known: int) -> None:
+    store = MemoryStore()
+    write(store, [commit(number) for number in range(1, count + 1)])
+    assert Log(store).head(min(known, count)) == count
+
+
+def test_finding_the_head_asks_few_questions() -> None:
+    class Counting(Log):
+        asked = 0
+
+        def stat(self, number: int) -> Any:
+            self.asked += 1
+            return number <= 100_000 or None
+
+    log = Counting(MemoryStore())
+    assert log.head() == 100_000
+    assert log.asked < 40
+
+
+@pytest.mark.parametrize("lost", [1, 5, 63, 64, 98, 99])
+def test_a_missing_record_is_told_and_never_written_anew(lost: int) -> None:
+    store = MemoryStore()
+    write(store, [commit(number) for number in range(1, 101)])
+    store.delete(log_key(lost))
+    with pytest.raises(saver.Damaged, match=log_key(lost)):
+        State(store).refresh()
+
+
+def test_a_number_is_taken_once() -> None:
+    store = MemoryStore()
+    log = Log(store)
+    first = Record(1, 1, ZERO, "a" * 32, 1.0, commit(1))
+    assert log.append(first)
+    assert not log.append(Record(1, 1, ZERO, "b" * 32, 1.0, commit(1)))
+    assert log.append(first), "a retry knows its own write"
+    assert log.read(1)[0] == first
+
+
+def test_records_of_a_newer_saver_are_refused_by_name() -> None:
+    store = MemoryStore()
+
+    class Newer(Record, frozen=True):
+        pass
+
+    for number, (form, event) in enumerate([(2, commit(1)), (1, {"kind": "fuse", "x": 1})], 1):
+        record = Newer(form, number, ZERO, "a" * 32, 1.0, event)  # type: ignore[arg-type]
+        store.create(log_key(number), document.encode(record))
+        with pytest.raises(saver.Unsupported, match="newer Saver"):
+            Log(store).read(number)
+
+
+def test_copies_of_a_store_that_were_mixed_are_told() -> None:
+    store, other = MemoryStore(), MemoryStore()
+    write(store, [commit(1), commit(2)])
+    write(other, [commit(1, step=7), commit(2), commit(3)])
+    store.create(log_key(3), other.read(log_key(3)))
+    with pytest.raises(saver.Damaged, match="does not follow"):
+        State(store).refresh()
+
+
+def test_a_renamed_record_is_told() -> None:
+    store = MemoryStore()
+    write(store, [commit(1)])
+    store.create(log_key(2), store.read(log_key(1)))
+    with pytest.raises(saver.Damaged, match="says that it is record 1"):
+        State(store).refresh()
+
+
+def test_a_version_number_that_is_not_the_next_is_damage() -> None:
+    store = MemoryStore()
+    write(store, [commit(2)])
+    with pytest.raises(saver.Damaged, match="version 2 of 'm' after 0"):
+        State(store).refresh()
+
+
+def everything(found: State) -> dict[str, Any]:
+    return dict(found.scan(""))
+
+
+EVENTS = st.lists(
+    st.one_of(
+        st.tuples(st.just("commit"), st.sampled_from("ab"), st.integers(0, 3)),
+        st.tuples(st.just("delete"), st.sampled_from("ab"), st.integers(1, 12)),
+        st.tuples(st.just("tag"), st.sampled_from("ab"), st.integers(1, 12)),
+        st.tuples(st.just("untag"), st.sampled_from("ab"), st.integers(1, 2)),
+        st.tuples(st.just("condemn"), st.sampled_from("ab"), st.integers(1, 5)),
+    ),
+    max_size=40,
+)
+
+
+class Model:
+    """What the state should say, told by the simplest means."""
+
+    def __init__(self) -> None:
+        self.versions: dict[str, dict[int, int | None]] = {"a": {}, "b": {}}
+        self.last = {"a": 0, "b": 0}
+        self.tags: dict[tuple[str, str], int] = {}
+
+    def event(self, kind: str, model: str, value: int) -> Event:
+        if kind == "commit":
+            self.last[model] += 1
+            self.versions[model][self.last[model]] = value
+            return commit(self.last[model], model, step=value)
+        if kind == "delete":
+            self.versions[model].pop(value, None)
+            self.tags = {key: n for key, n in self.tags.items() if key[0] != model or n != value}
+            return Delete(model, (value,))
+        if kind == "tag" and value in self.versions[model]:
+            self.tags[model, f"t{value % 2}"] = value
+            return Tag(model, f"t{value % 2}", value)
+        if kind == "untag":
+            self.tags.pop((model, f"t{value % 2}"), None)
+            return Tag(model, f"t{value % 2}", None)
+        return Condemn((f"packs/{model}{value}.safetensors",))
+
+    def agrees(self, found: State) -> None:
+        for model, versions in self.versions.items():
+            keys = [int(key[-12:]) for key, _ in found.scan(f"version {model} ")]
+            assert keys == sorted(versions)
+            assert [int(key[-12:]) for key, _ in found.scan(f"version {model} ", reverse=True)] == keys[::-1]
+            if self.last[model]:
+                value = found.get(f"model {model}")
+                assert (value["last"], value["count"]) == (self.last[model], len(versions))
+                assert value["latest"] == max(versions, default=None)
+            for step in range(4):
+                with_step = [number for number, its in versions.items() if its == step]
+                assert [n for _, n in found.scan(state.step_key(model, step))] == sorted(with_step)
+        tags = {tuple(key.split(" ")[1:]): number for key, number in found.scan("tag ")}
+        assert tags == self.tags
+
+
+@settings(max_examples=60, deadline=None)
+@given(EVENTS, st.integers(1, 9), st.integers(1, 9))
+def test_the_state_is_the_same_by_checkpoints_by_steps_and_from_the_log_alone(
+    kinds: list[tuple[str, str, int]], interval: int, stride: int
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(state, "INTERVAL", interval)
+        store, model = MemoryStore(), Model()
+        follower = State(store)
+        previous = ZERO
+        for number, kind in enumerate(kinds, 1):
+            write(store, [model.event(*kind)], number, previous)
+            previous = Log(store).read(number)[1]
+            if number % stride == 0:
+                follower.refresh()
+                follower.keep_checkpoint()
+        follower.refresh()
+        model.agrees(follower)
+        fresh = State(store)
+        fresh.refresh()
+        model.agrees(fresh)
+        assert everything(fresh) == everything(follower)
+        bare = MemoryStore()
+        for key in store.list("log/"):
+            bare.create(key, store.read(key))
+        alone = State(bare)
+        alone.refresh()
+        assert everything(alone) == everything(fresh)
+
+
+def with_checkpoints(count: int = 200) -> MemoryStore:
+    store = MemoryStore()
+    found = State(store)
+    previous = ZERO
+    for number in range(1, count + 1):
+        write(store, [commit(number, step=number)], number, previous)
+        previous = Log(store).read(number)[1]
+        found.refresh()
+        found.keep_checkpoint()
+    return store
+
+
+def test_opening_reads_only_what_came_after_the_checkpoint() -> None:
+    store = with_checkpoints(200)
+    for number in itertools.chain(range(1, 127), range(128, 192)):
+        data = store.read(log_key(number))
+        store.delete(log_key(number))
+        store.create(log_key(number), b"x" * len(data))
+    found = State(store)
+    found.refresh()
+    assert found.head == 200
+    assert found.trouble is None
+    assert found.get("version m 000000000003")["step"] == 3
+
+
+@pytest.mark.parametrize("harm", ["damaged", "missing"])
+@pytest.mark.parametrize("what", ["checkpoint", "page"])
+def test_without_its_checkpoints_the_log_says_the_same(harm: str, what: str) -> None:
+    store = with_checkpoints(200)
+    expected = State(store)
+    expected.refresh()
+    keys = [checkpoint_key(192)] if what == "checkpoint" else [page_key(expected._root or "")]
+    for key in keys:
+        store.delete(key)
+        if harm == "damaged":
+            store.create(key, b"{}")
+    found = State(store)
+    found.refresh()
+    assert everything(found) == everything(expected)
+    assert (found.trouble is not None) == (harm == "damaged")
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("ask", ["get", "scan"])
+def test_pages_that_go_missing_while_they_are_used_cost_time_only(ask: str, reverse: bool) -> None:
+    store = with_checkpoints(200)
+    found, expected = State(store), State(store)
+    found.refresh()
+    expected.refresh()
+    rest = found.scan("version m ", reverse)
+    seen = [next(rest) for _ in range(3)]
+    for key in list(store.list("state/")):
+        store.delete(key)
+    found.pages = Pages(found._read_page, found._write_page)
+    if ask == "get":
+        assert found.get("version m 000000000003")["step"] == 3
+    seen += rest
+    assert seen == list(expected.scan("version m ", reverse))
+    assert found.head == 200
+
+
+def test_a_version_is_found_among_many_by_reading_few_pages() -> None:
+    store = with_checkpoints(640)
+    read: list[str] = []
+    found = State(store)
+    found.pages = Pages(lambda name: (read.append(name), found._read_page(name))[1], found._write_page)
+    found.refresh()
+    assert found.get("version m 000000000003")["step"] == 3
+    assert len(read) <= 4

@@ -1,0 +1,328 @@
+"""Commits: numbers, parts, and bytes that are not written twice."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import numpy as np
+import pytest
+from drafts import Save, contents, draft, same
+
+import saver
+from saver.pack import layout
+from saver.repo import dedup, document, repository
+from saver.repo.gc import collect
+from saver.repo.repository import Repository
+from saver.stores.memory import MemoryStore
+
+RANDOM = np.random.default_rng(0)
+
+
+def array(*shape: int) -> Any:
+    return RANDOM.standard_normal(shape or (300,))
+
+
+def packs(store: MemoryStore) -> list[str]:
+    return list(store.list("packs/"))
+
+
+def test_versions_are_numbered_and_come_back_to_the_bit(repo: Repository, save: Save) -> None:
+    saved = [{"a/x": array(), "b/y": array(3, 4)} for _ in range(5)]
+    assert [save("m", tensors).number for tensors in saved] == [1, 2, 3, 4, 5]
+    assert save("other", saved[0]).number == 1
+    for number, tensors in enumerate(saved, 1):
+        assert same(repo, f"m@{number}", tensors)
+    fresh = Repository(repo.store)
+    assert same(fresh, "m", saved[-1])
+    assert [version.parent for version in fresh.versions("m")] == [None, 1, 2, 3, 4]
+
+
+def test_a_part_has_a_number_that_moves_with_its_content(repo: Repository, save: Save) -> None:
+    x, y, z = array(), array(), array()
+    saved = [
+        {"a/t": x, "b/t": y},
+        {"a/t": x, "b/t": z},
+        {"a/t": x},
+        {"a/t": x, "b/t": z},
+        {"a/t": x, "b/t": y},
+    ]
+    numbers = [{n: part.number for n, part in save("m", tensors).parts.items()} for tensors in saved]
+    assert numbers == [{"a": 1, "b": 1}, {"a": 1, "b": 2}, {"a": 1}, {"a": 1, "b": 2}, {"a": 1, "b": 3}]
+
+
+def test_unchanged_tensors_cost_no_bytes(store: MemoryStore, save: Save) -> None:
+    tensors = {"a/x": array(1000), "b/y": array(1000)}
+    save("m", tensors)
+    before = packs(store)
+    again = save("m", {name: item.copy() for name, item in tensors.items()})
+    assert packs(store) == before
+    assert again.bytes_added < 2000
+    changed = save("m", {**tensors, "b/y": array(1000)})
+    assert len(packs(store)) == 2
+    assert 8000 < changed.bytes_added < 8000 + 4096 + 2000
+
+
+def test_equal_bytes_are_shared_whatever_their_name_and_place(
+    store: MemoryStore, repo: Repository, save: Save
+) -> None:
+    x = array(1000)
+    save("m", {"a/x": x, "a/y": array(1000)})
+    save("m", {"b/z": x.reshape(10, 100)})
+    assert len(packs(store)) == 1
+    assert same(repo, "m", {"b/z": x})
+
+
+def test_a_base_of_another_model_shares_its_tensors(store: MemoryStore, repo: Repository, save: Save) -> None:
+    backbone = {"net/backbone": array(1000)}
+    save("pretrained", backbone)
+    save("mine", {**backbone, "net/head": array(10)}, bases=("pretrained@1",))
+    assert len(packs(store)) == 2
+    assert repo.version("mine").bytes_added < 8000
+    with pytest.raises(saver.NotFound, match="no model 'nothing'"):
+        save("mine", backbone, bases=("nothing",))
+
+
+@pytest.fixture
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> int:
+    """Tensors from 32 kB have blocks of 8 kB, so that tests of them stay small."""
+    from saver.pack import read, verify, write
+    from saver.repo import places
+
+    for module in (layout, read, verify, write, dedup, places):
+        for name, value in (("BLOCK", 8192), ("BLOCKS_FROM", 32768), ("PROBED", 16384)):
+            if hasattr(module, name):
+                monkeypatch.setattr(module, name, value)
+    return 8192
+
+
+@pytest.mark.parametrize(
+    ("rows", "cost"),
+    [(range(1), 1), (range(5, 6), 1), (range(7, 9), 2), (range(3, 12, 4), 3), (range(19, 20), 1)],
+)  # fmt: skip
+def test_a_large_tensor_costs_the_blocks_that_changed(
+    rows: range, cost: int, store: MemoryStore, repo: Repository, save: Save, small_blocks: int
+) -> None:
+    """20 rows of which each takes half a block: rows 2n and 2n + 1 lie in block n."""
+    table = array(20, small_blocks // 16)
+    save("m", {"a/table": table})
+    changed = table.copy()
+    for row in rows:
+        changed[row, 5] += 1
+    version = save("m", {"a/table": changed})
+    written = sum(layout_size(store, key) for key in packs(store)[0:]) - table.nbytes
+    blocks = len({row // 2 for row in rows})
+    assert blocks == cost
+    assert written == cost * small_blocks
+    assert same(repo, "m@1", {"a/table": table})
+    assert same(repo, "m@2", {"a/table": changed})
+    third = save("m", {"a/table": table.copy()})
+    assert same(repo, "m@3", {"a/table": table})
+    assert third.bytes_added < version.bytes_added + 3000
+
+
+def layout_size(store: MemoryStore, key: str) -> int:
+    from saver.pack import Pack
+
+    return sum(entry.length for entry in Pack(store.open(key)).entries.values())
+
+
+def test_a_chain_of_partly_changed_tensors_stays_right(
+    repo: Repository, save: Save, small_blocks: int
+) -> None:
+    table = array(20, small_blocks // 16)
+    saved = []
+    for _ in range(12):
+        row = int(RANDOM.integers(20))
+        table[row] += 1
+        saved.append(table.copy())
+        save("m", {"a/table": table})
+    for number, expected in enumerate(saved, 1):
+        assert same(repo, f"m@{number}", {"a/table": expected})
+        assert same(Repository(repo.store), f"m@{number}", {"a/table": expected})
+
+
+def test_a_pack_holds_a_bounded_number_of_tensors(
+    store: MemoryStore, repo: Repository, save: Save, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(repository, "PACK_TENSORS", 3)
+    tensors = {f"a/{number}": array(10) for number in range(8)}
+    save("m", tensors)
+    assert len(packs(store)) == 3
+    assert same(repo, "m", tensors)
+
+
+def test_progress_counts_all_packs(repo: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(repository, "PACK_TENSORS", 2)
+    seen: list[tuple[int, int]] = []
+    repo.commit(draft("m", {f"a/{n}": array(1000) for n in range(5)}), lambda *now: seen.append(now))
+    assert [done for done, _ in seen] == sorted(done for done, _ in seen)
+    assert seen[-1][0] >= 5 * 8000
+
+
+def test_two_savers_see_each_other(store: MemoryStore) -> None:
+    one, other = Repository(store), Repository(store)
+    for number in range(6):
+        version = (one, other)[number % 2].commit(draft("m", {"a/x": array()}))
+        assert (version.number, version.parent) == (number + 1, number or None)
+
+
+def test_threads_share_a_repository(repo: Repository) -> None:
+    saved: dict[str, Any] = {}
+    errors: list[BaseException] = []
+
+    def work(name: int) -> None:
+        try:
+            for _ in range(5):
+                tensors = {"a/x": np.full(50, name) + len(saved)}
+                saved[str(repo.commit(draft("m", tensors)))] = tensors
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=work, args=(name,)) for name in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    assert sorted(saved) == sorted(f"m@{number}" for number in range(1, 31))
+    assert all(same(repo, ref, tensors) for ref, tensors in saved.items())
+
+
+class Failing(MemoryStore):
+    """A store that fails to put or create keys that begin with `at`."""
+
+    at = "nothing"
+    error: type[BaseException] = saver.CannotWrite
+
+    def put(self, key: str, size: int, fill: Any) -> None:
+        if key.startswith(self.at):
+            raise self.error(f"{key}: no room")
+        super().put(key, size, fill)
+
+    def create(self, key: str, data: bytes) -> bool:
+        if key.startswith(self.at):
+            raise self.error(f"{key}: no room")
+        return super().create(key, data)
+
+
+@pytest.mark.parametrize("at", ["packs/", "manifests/", "log/"])
+@pytest.mark.parametrize("error", [saver.CannotWrite, KeyboardInterrupt, MemoryError])
+def test_a_save_that_fails_leaves_nothing_and_the_next_succeeds(at: str, error: type[BaseException]) -> None:
+    store = Failing()
+    repo = Repository(store)
+    tensors = {"a/x": array(1000)}
+    repo.commit(draft("m", tensors))
+    before = list(store.list(""))
+    store.at, store.error = at, error
+    with pytest.raises(error):
+        repo.commit(draft("m", {"a/x": array(1000)}))
+    left = set(store.list("")) - set(before)
+    assert not left or (at == "log/" and error is not saver.CannotWrite), left
+    store.at = "nothing"
+    assert repo.commit(draft("m", tensors)).number == 2
+    assert same(repo, "m", tensors)
+
+
+def test_when_it_is_unknown_whether_a_record_was_written_nothing_is_deleted() -> None:
+    class Unsure(MemoryStore):
+        unsure = False
+
+        def create(self, key: str, data: bytes) -> bool:
+            done = super().create(key, data)
+            if self.unsure and key.startswith("log/"):
+                raise saver.CommitUnknown(f"{key}: the line broke")
+            return done
+
+    store = Unsure()
+    repo = Repository(store)
+    repo.commit(draft("m", {"a/x": array()}))
+    store.unsure = True
+    tensors = {"a/x": array()}
+    with pytest.raises(saver.CommitUnknown):
+        repo.commit(draft("m", tensors))
+    store.unsure = False
+    assert same(repo, "m@2", tensors), "it had been written after all"
+    assert repo.commit(draft("m", tensors)).number == 3
+
+
+def test_what_is_not_there_is_told_with_what_is(repo: Repository, save: Save) -> None:
+    with pytest.raises(saver.NotFound, match="no store here"):
+        repo.open()
+    save("iris", {"a/x": array()}, tags=("best",), step=3)
+    save("bert", {"a/x": array()})
+    with pytest.raises(saver.NotFound, match=r"no model .irsi.; there are iris"):
+        repo.version("irsi@1")
+    for ref in ("iris@2", "iris@worst", "iris@step=4", "iris@time=1999-01-01"):
+        with pytest.raises(saver.NotFound, match=r"newest is iris@1, tagged: best"):
+            repo.version(ref)
+    assert repo.version("iris@step=3") == repo.version("iris@best") == repo.version("iris@latest")
+
+
+def test_features_of_the_future_are_refused_by_name() -> None:
+    for purpose in ("read", "write", "collect"):
+        store = MemoryStore()
+        found = repository.Format(1, "ab" * 16, **{purpose: ("ropes", "ladders")})
+        store.create("store.json", document.encode(found))
+        repo = Repository(store)
+        act = (lambda r: collect(r, 0)) if purpose == "collect" else (lambda r: r.commit(draft("m", {})))
+        with pytest.raises(saver.Unsupported, match=rf"to {purpose}.* Saver needs ladders, ropes"):
+            act(repo)
+        assert list(store.list("")) == ["store.json"]
+
+
+def test_a_store_of_another_format_is_refused() -> None:
+    store = MemoryStore()
+    store.create("store.json", document.encode(repository.Format(2, "ab" * 16)))
+    with pytest.raises(saver.Unsupported, match="format 2"):
+        Repository(store).open()
+
+
+def test_a_log_without_its_store_is_not_taken_for_a_new_store(
+    store: MemoryStore, repo: Repository, save: Save
+) -> None:
+    save("m", {"a/x": array()})
+    store.delete("store.json")
+    with pytest.raises(saver.Damaged, match=r"store.json is missing"):
+        Repository(store).commit(draft("m", {"a/x": array()}))
+
+
+def test_a_damaged_parent_is_no_reason_not_to_save(store: MemoryStore, repo: Repository, save: Save) -> None:
+    tensors = {"a/x": array()}
+    first = save("m", tensors)
+    store.delete(repository.manifest_key(first.manifest))
+    fresh = Repository(store)
+    assert fresh.commit(draft("m", tensors)).number == 2
+    assert same(fresh, "m@2", tensors)
+    with pytest.raises(saver.Damaged, match=r"m@1: its manifest"):
+        contents(fresh, "m@1")
+
+
+def test_a_version_with_a_missing_pack_is_damaged(store: MemoryStore, repo: Repository, save: Save) -> None:
+    save("m", {"a/x": array()})
+    store.delete(packs(store)[0])
+    with pytest.raises(saver.Damaged, match="a pack is missing"):
+        contents(repo, "m")
+
+
+def test_a_version_by_time_is_the_newest_until_then(store: MemoryStore) -> None:
+    now = 1000.0
+    repo = Repository(store, clock=lambda: now)
+    for hour in range(4):
+        now = 1000.0 + 3600 * hour
+        repo.commit(draft("m", {"a/x": array(4)}))
+    assert repo.version("m@time=1970-01-01T01:20:00+00:00").number == 2
+    assert repo.version("m@time=1970-01-01T00:16:40+00:00").number == 1
+
+
+def test_metrics_that_are_not_finite_come_back(repo: Repository, save: Save) -> None:
+    save(
+        "m",
+        {"a/x": array()},
+        metrics={"loss": float("nan"), "up": float("inf"), "down": -float("inf"), "acc": 0.5},
+    )
+    metrics = Repository(repo.store)
+    metrics.open()
+    found = metrics.version("m").metrics
+    assert found["loss"] != found["loss"]
+    assert (found["up"], found["down"], found["acc"]) == (float("inf"), -float("inf"), 0.5)

@@ -1,0 +1,106 @@
+"""Opening a file: what it is, or why it cannot be read."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from saver.errors import CannotRead, Damaged, NotFound, SaverError, Unsupported
+from saver.files import Files
+from saver.mapped import open_file
+
+
+def test_a_file_is_read_and_mapped(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(b"0123456789")
+    blob = open_file(str(path))
+    assert (blob.name, blob.size) == (str(path), 10)
+    assert blob.read() == b"0123456789"
+    assert blob.read(3, 5) == b"34"
+    assert blob.read(8, 100) == b"89"
+    assert blob.map().tobytes() == b"0123456789"
+    assert blob.map() is blob.map()
+
+
+def test_an_empty_file_is_one(tmp_path: Path) -> None:
+    (tmp_path / "a").touch()
+    blob = open_file(str(tmp_path / "a"))
+    assert blob.read() == b""
+    assert blob.map().size == 0
+
+
+def test_it_is_called_as_one_says(tmp_path: Path) -> None:
+    with pytest.raises(NotFound, match="the model: there is no such file"):
+        open_file(str(tmp_path / "a"), "the model")
+
+
+def test_what_is_no_file_is_told(tmp_path: Path) -> None:
+    with pytest.raises(Unsupported, match="is a folder"):
+        open_file(str(tmp_path))
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(Unsupported, match="is a pipe or a device"):
+        open_file(str(tmp_path / "pipe"))
+    with pytest.raises(Unsupported, match="is a pipe or a device"):
+        open_file("/dev/null")
+    with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(f"{folder}/s")
+        with pytest.raises(Unsupported, match="is a pipe or a device"):
+            open_file(f"{folder}/s")
+
+
+@pytest.mark.parametrize(
+    ("number", "kind", "told"),
+    [(errno.EACCES, CannotRead, "ask its owner, user "), (errno.EPERM, CannotRead, "ask its owner"),
+     (errno.EIO, Damaged, "check the disk"), (errno.EMFILE, CannotRead, "Too many open files"),
+     (errno.ENOENT, NotFound, "no such file"), (errno.ENOTDIR, NotFound, "no such file"),
+     (errno.ESTALE, NotFound, "no such file"), (errno.ENAMETOOLONG, CannotRead, "too long")],
+)  # fmt: skip
+def test_what_cannot_be_opened_is_told(
+    number: int, kind: type[SaverError], told: str, tmp_path: Path
+) -> None:
+    (tmp_path / "a").write_bytes(b"x")
+
+    class Refusing(Files):
+        def open(self, path: str) -> int:
+            raise OSError(number, os.strerror(number))
+
+    with pytest.raises(kind, match=told):
+        open_file(str(tmp_path / "a"), files=Refusing())
+
+
+def test_reads_that_give_little_are_continued(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(bytes(range(256)))
+
+    class Slow(Files):
+        def read(self, file: int, size: int, offset: int) -> bytes:
+            return super().read(file, min(size, 7), offset)
+
+        def read_into(self, file: int, buffer: memoryview, offset: int, wait: bool = True) -> int:
+            return super().read_into(file, buffer[:7], offset, wait)
+
+    blob = open_file(str(tmp_path / "a"), files=Slow())
+    assert blob.read(5, 200) == bytes(range(5, 200))
+    blob.fetch(5, 200, memoryview(bytearray(195)))
+
+
+def test_no_descriptor_stays_open(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"x" * 5000)
+
+    def count() -> int:
+        return len(os.listdir("/proc/self/fd"))
+
+    before = count()
+    found: Any = [open_file(str(tmp_path / "a")) for _ in range(10)]
+    arrays = [blob.map() for blob in found]
+    del found
+    del arrays
+    for ask in (str(tmp_path), "/dev/null"):
+        with pytest.raises(Unsupported):
+            open_file(ask)
+    assert count() == before

@@ -1,0 +1,327 @@
+"""Crashes and faults: what was acknowledged survives each, and what was not is whole or absent."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import saver
+from saver import files as file_module
+from saver import single
+from saver.durable import NewFile
+from saver.errors import CannotWrite, CommitUnknown, SaverError
+from saver.files import Files
+from saver.pack import write
+from saver.stores.local import LocalStore
+from saver.stores.memory import MemoryStore
+from saver.testing import Crash, FaultyFiles, FaultyStore, StoreTests, crash_states
+
+Act = Callable[[LocalStore], object]
+
+
+class TestFaultyStore(StoreTests):
+    """Without a fault it is the store that it wraps."""
+
+    @pytest.fixture
+    def store(self) -> FaultyStore:
+        return FaultyStore(MemoryStore())
+
+
+class TestFaultyFiles(StoreTests):
+    @pytest.fixture
+    def store(self, tmp_path: Path) -> LocalStore:
+        return LocalStore(tmp_path, FaultyFiles())
+
+
+@pytest.fixture(params=["unnamed", "named"])
+def temporary(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    if request.param == "named":
+        monkeypatch.setattr(file_module, "_O_TMPFILE", 0)
+    return str(request.param)
+
+
+def put(store: LocalStore, key: str, data: bytes) -> None:
+    """In two halves, the first of them last."""
+
+    def fill(sink: Any) -> None:
+        sink.write(data[len(data) // 2 :], len(data) // 2)
+        sink.write(data[: len(data) // 2], 0)
+
+    store.put(key, len(data), fill)
+
+
+ACTS: dict[str, Act] = {
+    "put": lambda store: put(store, "packs/b", b"new" * 5000),
+    "create": lambda store: store.create("log/2", b"new"),
+    "create in a new folder": lambda store: store.create("state/3f/1", b"new"),
+}
+OLD = {"log/1": b"old", "packs/a": b"old" * 1000}
+NEW = {
+    "put": {"packs/b": b"new" * 5000},
+    "create": {"log/2": b"new"},
+    "create in a new folder": {"state/3f/1": b"new"},
+}
+
+
+def old_store(folder: Path) -> LocalStore:
+    store = LocalStore(folder)
+    for key, data in OLD.items():
+        put(store, key, data)
+    return store
+
+
+def content(store: LocalStore) -> dict[str, bytes]:
+    return {key: store.read(key) for key in store.list("")}
+
+
+@pytest.mark.parametrize("act", ACTS)
+@pytest.mark.parametrize("fresh", [False, True])
+def test_an_object_survives_every_crash_once_it_is_acknowledged(
+    act: str, fresh: bool, temporary: str, tmp_path: Path
+) -> None:
+    old = {} if fresh else OLD
+    for name in ("before", "disk"):
+        (tmp_path / name).mkdir()
+        if not fresh:
+            old_store(tmp_path / name / "models")
+    files = FaultyFiles()
+    ACTS[act](LocalStore(tmp_path / "disk" / "models", files))
+    acknowledged, kinds = len(files.operations), set()
+    for state in crash_states(tmp_path / "before", tmp_path / "disk", files.operations, tmp_path / "state"):
+        found = content(LocalStore(state.folder / "models"))
+        assert found == old | NEW[act] or (found == old and state.done < acknowledged), state.what
+        kinds.add(found == old)
+    assert kinds == {True, False}
+
+
+@pytest.mark.parametrize("act", ACTS)
+@pytest.mark.parametrize("after", [False, True])
+def test_a_process_that_dies_anywhere_leaves_the_object_whole_or_absent(
+    act: str, after: bool, temporary: str, tmp_path: Path
+) -> None:
+    at, struck = 0, True
+    while struck:
+        at += 1
+        folder = tmp_path / str(at)
+        old_store(folder)
+        files = FaultyFiles()
+        files.crash(at, after)
+        try:
+            ACTS[act](LocalStore(folder, files))
+        except Crash:
+            pass
+        struck = files.struck
+        found = content(LocalStore(folder))
+        assert found in (OLD, OLD | NEW[act])
+        if found == OLD:
+            ACTS[act](LocalStore(folder))
+        assert content(LocalStore(folder)) == OLD | NEW[act], "the next one succeeds"
+    assert at > 8
+
+
+@pytest.mark.parametrize("act", ACTS)
+@pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC, errno.EROFS])
+@pytest.mark.parametrize("after", [False, True])
+def test_a_fault_anywhere_is_told_and_leaves_nothing_half(
+    act: str, number: int, after: bool, temporary: str, tmp_path: Path
+) -> None:
+    at, struck = 0, True
+    while struck:
+        at += 1
+        folder = tmp_path / str(at)
+        old_store(folder)
+        files = FaultyFiles()
+        files.fail(at, number, after)
+        wanted = OLD | NEW[act]
+        try:
+            ACTS[act](LocalStore(folder, files))
+        except CommitUnknown:
+            assert content(LocalStore(folder)) in (OLD, wanted)
+        except SaverError:
+            assert content(LocalStore(folder)) == OLD
+        else:
+            assert content(LocalStore(folder)) == wanted
+        struck = files.struck
+        if content(LocalStore(folder)) == OLD:
+            ACTS[act](LocalStore(folder))
+        assert content(LocalStore(folder)) == wanted, "the next one succeeds"
+    assert at > 8
+
+
+@pytest.mark.parametrize("ring", [False, True])
+@pytest.mark.parametrize("replaces", [False, True])
+def test_a_dump_survives_every_crash_once_it_is_acknowledged(
+    ring: bool, replaces: bool, temporary: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if ring:
+        monkeypatch.setattr(write, "SMALL", 0)
+        monkeypatch.setattr(write, "RING_BUFFER", 1 << 14)
+    for name in ("before", "disk"):
+        (tmp_path / name).mkdir()
+    if replaces:
+        saver.dump(np.zeros(3000), tmp_path / "disk" / "a.saver")
+        (tmp_path / "before" / "a.saver").write_bytes((tmp_path / "disk" / "a.saver").read_bytes())
+    files = FaultyFiles()
+    monkeypatch.setattr(single, "NewFile", partial(NewFile, files=files))
+    saver.dump(np.ones(9000), tmp_path / "disk" / "a.saver")
+    acknowledged, seen = len(files.operations), set()
+    for state in crash_states(tmp_path / "before", tmp_path / "disk", files.operations, tmp_path / "state"):
+        try:
+            found = saver.load(state.folder / "a.saver").tolist()
+        except saver.NotFound:
+            found = []
+        old = [0.0] * 3000 if replaces else []
+        assert found == [1.0] * 9000 or (found == old and state.done < acknowledged), state.what
+        seen.add(len(found))
+    assert len(seen) == 2
+
+
+def forgetting(name: str) -> type[FaultyFiles]:
+    """A file system of which a careless program does not ask all that it should."""
+
+    def forget(self: FaultyFiles, *arguments: Any) -> None:
+        pass
+
+    return type("Careless", (FaultyFiles,), {name: forget})
+
+
+@pytest.mark.parametrize("careless", ["sync", "sync_folder"])
+def test_a_store_that_syncs_too_little_is_found_out(careless: str, temporary: str, tmp_path: Path) -> None:
+    for name in ("before", "disk"):
+        (tmp_path / name).mkdir()
+    files = forgetting(careless)()
+    LocalStore(tmp_path / "disk" / "models", files).create("log/1", b"new")
+    found = [
+        content(LocalStore(state.folder / "models"))
+        for state in crash_states(
+            tmp_path / "before", tmp_path / "disk", files.operations, tmp_path / "state"
+        )
+        if state.done == len(files.operations)
+    ]
+    assert [each for each in found if each != {"log/1": b"new"}]
+
+
+def test_what_is_deleted_may_come_back_after_a_power_loss(tmp_path: Path) -> None:
+    for name in ("before", "disk"):
+        (tmp_path / name).mkdir()
+        old_store(tmp_path / name)
+    files = FaultyFiles()
+    store = LocalStore(tmp_path / "disk", files)
+    store.delete("packs/a")
+    found = [
+        sorted(content(LocalStore(state.folder)))
+        for state in crash_states(
+            tmp_path / "before", tmp_path / "disk", files.operations, tmp_path / "state"
+        )
+    ]
+    assert found == [["log/1", "packs/a"], ["log/1"], ["log/1", "packs/a"]]
+
+
+def test_without_power_losses_there_is_one_state_for_each_operation(tmp_path: Path) -> None:
+    (tmp_path / "before").mkdir()
+    (tmp_path / "disk").mkdir()
+    files = FaultyFiles()
+    LocalStore(tmp_path / "disk", files).create("a", b"x")
+    states = crash_states(
+        tmp_path / "before", tmp_path / "disk", files.operations, tmp_path / "state", power=False
+    )
+    assert [state.done for state in states] == list(range(len(files.operations) + 1))
+
+
+@pytest.mark.parametrize("kind", ["lost", "zeros", "torn"])
+def test_unsynced_data_may_be_lost_zero_or_torn(kind: str, tmp_path: Path) -> None:
+    (tmp_path / "before").mkdir()
+    (tmp_path / "disk").mkdir()
+    files = FaultyFiles()
+    path = str(tmp_path / "disk" / "a")
+    file = files.create(path)
+    files.write(file, memoryview(b"abcd"), 0)
+    files.sync(file)
+    files.sync_folder(str(tmp_path / "disk"))
+    files.write(file, memoryview(b"efgh"), 4)
+    files.close(file)
+    found = {
+        (state.folder / "a").read_bytes()
+        for state in crash_states(
+            tmp_path / "before", tmp_path / "disk", files.operations, tmp_path / "state"
+        )
+        if state.done == len(files.operations)
+    }
+    assert found == {b"abcdefgh", b"abcd", b"abcd\0\0\0\0", b"abcdef"}
+
+
+def test_a_renamed_file_has_one_name_or_the_other(tmp_path: Path) -> None:
+    for name in ("before", "disk"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a").write_bytes(b"old")
+    files = FaultyFiles()
+    disk = str(tmp_path / "disk")
+    file = files.create(f"{disk}/b")
+    files.write(file, memoryview(b"new"), 0)
+    files.sync(file)
+    files.close(file)
+    files.sync_folder(disk)
+    files.replace(f"{disk}/b", f"{disk}/a")
+    found = {
+        tuple((path.name, path.read_bytes()) for path in sorted(state.folder.iterdir()))
+        for state in crash_states(
+            tmp_path / "before", tmp_path / "disk", files.operations, tmp_path / "state"
+        )
+        if state.done == len(files.operations)
+    }
+    assert found == {(("a", b"new"),), (("a", b"old"), ("b", b"new"))}
+
+
+def test_after_a_crash_nothing_has_any_effect(tmp_path: Path) -> None:
+    files = FaultyFiles()
+    store = LocalStore(tmp_path, files)
+    files.crash(1)
+    for _ in range(3):
+        with pytest.raises(Crash):
+            store.create("a", b"x")
+    assert os.listdir(tmp_path) == []
+
+
+def test_faults_are_counted_from_where_they_are_set(tmp_path: Path) -> None:
+    store = FaultyStore(MemoryStore())
+    store.create("a", b"1")
+    store.fail(2, CannotWrite("the disk is full"))
+    store.create("b", b"2")
+    with pytest.raises(CannotWrite, match="full"):
+        store.create("c", b"3")
+    assert store.struck
+    store.create("d", b"4")
+    assert list(store.list("")) == ["a", "b", "d"]
+    assert store.calls == ["create a", "create b", "create c", "create d", "list "]
+
+
+def test_a_lost_answer_leaves_what_was_done(tmp_path: Path) -> None:
+    store = FaultyStore(MemoryStore())
+    store.lose(1)
+    with pytest.raises(CommitUnknown, match="the answer was lost"):
+        store.create("a", b"1")
+    assert store.read("a") == b"1"
+
+
+def test_a_dead_process_does_nothing_more_to_a_store() -> None:
+    inner = MemoryStore()
+    store = FaultyStore(inner)
+    store.crash(1, after=True)
+    with pytest.raises(Crash):
+        store.create("a", b"1")
+    with pytest.raises(Crash):
+        store.delete("a")
+    assert list(inner.list("")) == ["a"]
+
+
+def test_every_operation_can_fail() -> None:
+    """Whoever adds one to `Files` adds it here."""
+    ours = {name for name in vars(FaultyFiles) if not name.startswith("_")} - {"fail"}
+    assert ours == {name for name in vars(Files) if not name.startswith("_")}
