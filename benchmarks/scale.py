@@ -23,7 +23,7 @@ STORES = {TEN: (1, 10), "10,000 versions": (1, 10_000), MUCH: (1, 100_000), MUCH
 """Models, and versions of each."""
 
 ROUNDS = 64
-"""As many as there are records from one checkpoint of the log to the next, so that each state between is met."""
+"""As many as there are records from one checkpoint of the log to the next: each state between is met."""
 
 LISTED = (1_000, 10)
 
@@ -34,7 +34,8 @@ IMPORT = "import saver"
 
 
 def run(folder: Path, repeat: int, count: int = ROUNDS, factor: int = 1) -> list[Table]:
-    """The tables `scale-open`, `scale-save` and `scale-list`; `factor` makes the stores smaller, but for the one of ten."""
+    """The tables `scale-open`, `scale-save` and `scale-list`. `factor` makes all stores smaller but that of
+    ten."""
     home = folder / "scale"
     home.mkdir()
     with own_index(home):
@@ -96,7 +97,7 @@ def _growing(folder: Path, count: int, factor: int) -> list[Table]:
 
 
 def _sound(folder: Path, models: int, what: str) -> None:
-    """Raise AssertionError unless a store that was built is one: all of a small one, samples of a large one."""
+    """Raise AssertionError unless what was built is a store: all of a small one, samples of a large one."""
     store = Saver(folder)
     model = model_name(models - 1)
     newest = store.version(model)
@@ -143,15 +144,16 @@ def _versions(store: Saver) -> int:
 
 
 _OPEN = (
-    'A new Saver, and its `version("…@latest")`, in a process that runs already, from the page cache. Each round finds another '
-    "number of log records since the last checkpoint. Above 1 is faster than with ten versions; all of them are saved "
-    "by Saver itself."
+    'A new Saver and its `version("…@latest")`, in a process that runs already, from the page cache. Each '
+    "round finds another number of log records since the last checkpoint; with ten versions there is none. "
+    "Above 1 is faster than with ten versions."
 )
 _SAVE = (
-    "The save that follows: 8 kB that are new, so a pack, a manifest and a record, all fsynced. Each store but that of ten grows "
-    "by {} versions meanwhile, and writes a checkpoint of the log once in 64 saves: that is the worst."
+    "The save that follows: 8 kB that are new, so a pack, a manifest and a record, all fsynced. All stores "
+    "but that of ten grow by {} versions meanwhile, and write a checkpoint of the log once in 64: that is the "
+    "worst."
 )
 _LIST = (
-    "A new Saver each time. `versions()` are the whole descriptions: parts, metrics, tags, sizes. The command and the "
-    "import are whole processes."
+    "A new Saver each time. `versions()` gives all there is to tell of them: parts, metrics, tags, sizes. The "
+    "command and the import are whole processes."
 )

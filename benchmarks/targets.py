@@ -68,13 +68,9 @@ def _of_stores() -> list[Target]:
     """What versions may cost, and how much more where there are many."""
     nothing, head, rows = (f"versions-{name}" for name in ("nothing", "head", "rows"))
     found = [
-        Target(
-            "nothing changed: tensor bytes a version adds", (nothing,), 0, _packed, "bytes", at_least=False
-        ),
+        Target("nothing changed: tensor bytes added", (nothing,), 0, _packed, "bytes", at_least=False),
         Target("the head changed: bytes added, of the head's", (head,), 1.01, _added(head), at_least=False),
-        Target(
-            "rows changed: bytes added, of their 16 MiB block's", (rows,), 1.01, _added(rows), at_least=False
-        ),
+        Target("rows changed: bytes added, of their block's", (rows,), 1.01, _added(rows), at_least=False),
     ]
     for what in (scale.MUCH, scale.MUCH_OF_MANY):
         for doing, name, bound in (("open + latest", "scale-open", 2), ("save", "scale-save", 1.5)):

@@ -1,4 +1,4 @@
-"""What the 2nd, 3rd … 50th version of a model costs, in bytes and seconds, when little or all of it changed."""
+"""What the 2nd … 50th version of a model costs, in bytes and seconds, when little or all of it changed."""
 
 from __future__ import annotations
 
@@ -87,12 +87,16 @@ def _all(state: State, number: int) -> None:
         array += STEP
 
 
+def _head_bytes(state: State) -> int:
+    return int(state["head.weight"].nbytes + state["head.bias"].nbytes)
+
+
 SCENARIOS = (
     Scenario("nothing", "nothing changed", lambda state, number: None, lambda state: 0),
-    Scenario("head", "the head changed", _head, lambda state: state["head.weight"].nbytes + state["head.bias"].nbytes),
+    Scenario("head", "the head changed", _head, _head_bytes),
     Scenario("rows", "64 rows of the embedding changed", _rows, lambda state: BLOCK),
     Scenario("everything", "everything changed", _all, size_of),
-)  # fmt: skip
+)
 
 
 class Keeper(Protocol):
@@ -178,15 +182,10 @@ class _Versions:
         if not equal(keeper.load(self.state), self.state):
             raise AssertionError(f"{name}: what was loaded is not what was saved")
 
-    def _change(self) -> None:
-        self._changes += 1
-        self.scenario.change(self.state, self._changes)
-
     def turn(self, name: str, keeper: Keeper) -> Callable[[], None]:
-        """A turn of a peer: one version."""
+        """A turn of a peer: one version, of the state as it is, since it writes all of it anyway."""
 
         def run() -> None:
-            self._change()
             before = allocated(self.folder / name)
             seconds, _ = timed(lambda: keeper.save(self.state))
             self.seconds[name].append(seconds)
@@ -202,7 +201,8 @@ class _Versions:
         def run() -> None:
             whole, packs, taken = allocated(home), allocated(home / "packs"), 0.0
             for _ in range(self.each):
-                self._change()
+                self._changes += 1
+                self.scenario.change(self.state, self._changes)
                 taken += timed(lambda: keeper.save(self.state))[0]
             self.seconds[OURS].append(taken / self.each)
             self.bytes[OURS].append((allocated(home) - whole) // self.each)
@@ -232,28 +232,26 @@ class _Versions:
 
 
 _ABOUT = (
-    "A model of {:.0f} MB in {} tensors. Saver saves the versions 2 to {} of one model in one store, {} a round; "
-    "the others, whose versions have nothing in common, one a round, which is deleted after it was measured. "
-    "MB added are what a version adds to the folder on disk, in whole blocks, as du counts them, and on average; "
-    "for Saver what is not in its packs is the manifest and the log record. "
-    "Everyone's bytes are fsynced when the time ends: for peers the benchmark does it. "
-    "MLflow is mlflow.pytorch.log_state_dict, with runs in SQLite; log_model takes it seconds more, in which it finds "
-    "out requirements. "
-    "The limit hashes all bytes with BLAKE3 on every processor, unless all changed, and writes and fsyncs those that changed."
+    "A model of {:.0f} MB in {} tensors. Saver saves the versions 2 to {} of one model in one store, {} a "
+    "round; the others, whose versions share nothing, one a round, which is deleted once it was measured. "
+    "“MB added” is what a version adds on disk on average, in whole blocks of files, as du counts them; what "
+    "Saver adds beside its packs are the manifest and the log record. All is fsynced when the time ends; for "
+    "the peers the benchmark does it. MLflow is mlflow.pytorch.log_state_dict with runs in SQLite; its "
+    "log_model takes seconds more, in which it finds out requirements. The limit hashes all bytes with "
+    "BLAKE3 on every processor, unless all changed, and writes and fsyncs those that changed."
 )
 
 
 def run(folder: Path, factor: int = 1, count: int = ROUNDS, each: int = EACH) -> list[Table]:
-    """A table for each scenario: `versions-nothing`, `versions-head`, `versions-rows`, `versions-everything`."""
+    """A table for each scenario, `versions-<its name>`, of `count` rounds with `each` versions of Saver's."""
     tables = []
-    home = folder / "versions"
     for scenario in SCENARIOS:
+        home = folder / f"versions-{scenario.name}"
         home.mkdir()
         several = 1 if scenario.name == "everything" else each  # 50 whole copies would take 17 GB
-        with own_index(folder):
+        with own_index(home):
             tables.append(_scenario(_Versions(scenario, model(factor), home, several), count))
         remove(home)
-    remove(folder / "cache")
     return tables
 
 

@@ -1,7 +1,8 @@
-"""What made a version: versions, git with real repositories, and the random generators."""
+"""What made a version: versions, processor, git with real repositories, seeds and generators, author."""
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import random
@@ -11,12 +12,18 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import saver
 from saver import environment
-from saver.environment import Git
+from saver.environment import Git, author, given_seeds
+from saver.errors import CannotSave
+
+BIG = st.one_of(st.integers(), st.integers(-(2**54), 2**54), st.integers(-(2**200), 2**200))
 
 needs_git = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
 
@@ -216,6 +223,51 @@ def test_python_and_platform_are_recorded(tmp_path):
     assert found["machine"] == platform.machine()
 
 
+def test_the_processor_is_recorded(tmp_path):
+    saver.dump(1, tmp_path / "model.saver")
+    found = saver.describe(tmp_path / "model.saver").environment
+    assert found["byteorder"] == sys.byteorder
+    assert 1 <= found["cpus"] <= (os.cpu_count() or 1)
+    if platform.machine() == "x86_64" and sys.platform == "linux":
+        assert found["cpu"]
+        assert set(found["vector"].split()) <= environment._VECTOR
+        assert found["vector"]
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the system cannot bind processes")
+def test_processors_that_may_not_be_used_do_not_count(tmp_path):
+    code = """
+import os
+from saver.environment import hardware
+os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])
+print(hardware()["cpus"])
+"""
+    assert in_a_fresh_process(code, tmp_path) == "1"
+
+
+def test_looking_at_the_hardware_starts_no_gpu_and_imports_nothing(tmp_path):
+    code = """
+import sys
+from saver import environment
+before = set(sys.modules)
+found = environment.hardware()
+print(sorted(set(sys.modules) - before), "gpu" in found)
+"""
+    assert in_a_fresh_process(code, tmp_path) == "[] False"
+
+
+def test_a_gpu_is_recorded_once_it_is_in_use():
+    torch = pytest.importorskip("torch")
+    if not torch.cuda.is_available():
+        assert "gpu" not in environment.hardware()
+        return
+    torch.zeros(1, device="cuda")
+    found = environment.hardware()
+    assert found["gpu"] == torch.cuda.get_device_name()
+    assert found["gpus"] == torch.cuda.device_count()
+    assert found["cuda"] == torch.version.cuda
+
+
 def test_the_packages_of_what_is_held_are_recorded_and_no_others(tmp_path):
     pandas = pytest.importorskip("pandas")
     saver.dump({"a": np.ones(3)}, tmp_path / "a.saver")
@@ -307,3 +359,68 @@ def test_looking_at_the_generators_does_not_move_them():
     environment.generators()
     assert random.getstate() == python
     assert np.random.get_state()[1].tolist() == numpy
+
+
+class TestGivenSeeds:
+    def test_they_stand_beside_those_that_were_found(self):
+        recorded = environment.describe((), {"$.seed": 3}, Git(), given_seeds({"python": 1, "numpy": 2}))
+        assert recorded["random"]["given"] == {"python": 1, "numpy": 2}
+        assert recorded["random"]["seeds"] == {"$.seed": 3}
+
+    def test_without_any_there_is_no_entry(self):
+        assert "given" not in environment.describe((), {}, Git())["random"]
+
+    def test_a_single_one_has_a_name_too(self):
+        assert given_seeds(42) == {"seed": 42}
+        assert given_seeds(np.uint8(42)) == {"seed": 42}
+
+    @given(st.dictionaries(st.text(st.characters(categories=["L", "N"]), min_size=1, max_size=100), BIG))
+    def test_every_integer_survives_json(self, seeds):
+        recorded = json.loads(json.dumps(given_seeds(seeds)), parse_int=float)
+        assert {name: int(value) for name, value in recorded.items()} == seeds
+        assert all((type(value) is str) == (abs(seeds[name]) > 2**53) for name, value in recorded.items())
+
+    @pytest.mark.parametrize("value", [1.0, "1", None, True, np.True_, [1], np.arange(2)], ids=repr)
+    def test_what_is_no_integer_is_refused(self, value):
+        with pytest.raises(CannotSave, match=r"^seeds\['numpy'\]: \w+ is no integer; pass the one that"):
+            given_seeds({"numpy": value})
+
+    @pytest.mark.parametrize("name", [1, "", "a\nb", "\x1b[31m", "x" * 101])
+    def test_names_are_short_printable_strings(self, name):
+        with pytest.raises(CannotSave, match=r"^seeds: .* is not a name of 1 to 100 printable characters$"):
+            given_seeds({name: 1})
+
+    def test_a_seed_beyond_any_generator_is_refused(self):
+        with pytest.raises(CannotSave, match=r"^seeds: it has more than 4096 bits"):
+            given_seeds(2**4096)
+        assert given_seeds(2**4096 - 1) == {"seed": str(2**4096 - 1)}
+
+
+class TestAuthor:
+    def test_it_is_who_the_user_says(self, monkeypatch):
+        monkeypatch.setenv("SAVER_AUTHOR", " Ada Lovelace ")
+        assert author() == "Ada Lovelace"
+
+    def test_an_empty_one_is_a_wish_not_to_be_named(self, monkeypatch):
+        monkeypatch.setenv("SAVER_AUTHOR", "")
+        monkeypatch.setenv("LOGNAME", "ada")
+        assert author() == ""
+
+    def test_otherwise_it_is_the_name_that_the_system_has(self, monkeypatch):
+        monkeypatch.delenv("SAVER_AUTHOR", raising=False)
+        monkeypatch.setenv("LOGNAME", "ada")
+        assert author() == "ada"
+
+    def test_a_user_without_a_name_has_none(self, monkeypatch):
+        for name in ("SAVER_AUTHOR", "LOGNAME", "USER", "LNAME", "USERNAME"):
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setattr(os, "getuid", lambda: 3_999_999_999)
+        assert author() == ""
+
+    @pytest.mark.parametrize("name", [b"\xff\xfeAda", b"A\x1b[31md\na", "Zoë 日".encode(), b"x" * 999])
+    def test_any_name_can_be_recorded(self, name, monkeypatch):
+        monkeypatch.setenv("SAVER_AUTHOR", os.fsdecode(name))
+        found = author()
+        assert found.isprintable()
+        assert 0 < len(found) <= environment.AUTHOR_LIMIT
+        assert json.loads(msgspec.json.encode(found)) == found

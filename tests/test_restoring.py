@@ -7,16 +7,15 @@ import sys
 from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from equality import assert_same
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import saver
+from equality import assert_same
 from saver.errors import Damaged, DoesNotFit, NotFound, Untrusted
 from saver.parts import Opened
 from saver.restoring import Report, restore
@@ -97,7 +96,9 @@ class Loader:
 def test_an_array_takes_what_numpy_calls_the_same_kind(
     save: Save, saved_as: str, target_as: str, shape: tuple[int, ...], fortran: bool
 ) -> None:
-    value = np.asarray(np.arange(np.prod(shape)).reshape(shape).astype(saved_as), order="F" if fortran else "C")
+    value = np.asarray(
+        np.arange(np.prod(shape)).reshape(shape).astype(saved_as), order="F" if fortran else "C"
+    )
     target = np.zeros(shape, target_as)
     address = target.__array_interface__["data"][0]
     opened = save(value)
@@ -135,8 +136,8 @@ def test_objects_and_records_are_restored_into_arrays(save: Save) -> None:
 @pytest.mark.parametrize(
     ("value", "target", "why"),
     [
-        (np.zeros((2, 3)), np.zeros((3, 2)), "saved 2×3, here 3×2"),
-        (np.zeros(100), np.zeros(()), "saved 100, here a single number"),
+        (np.zeros((2, 3)), np.zeros((3, 2)), "saved \\[2, 3\\], here \\[3, 2\\]"),
+        (np.zeros(100), np.zeros(()), "saved \\[100\\], here \\[\\]"),
         (np.zeros(3), np.ma.zeros(3), "cannot be copied into a numpy.ma"),
         ([1, 2], np.zeros(2), "a list was saved"),
     ],
@@ -180,7 +181,7 @@ def test_a_generator_goes_on_where_the_saved_one_was(save: Save, make: Any) -> N
 def test_a_generator_of_another_kind_is_refused(save: Save) -> None:
     target = np.random.default_rng(1)
     before = target.bit_generator.state
-    with pytest.raises(DoesNotFit, match="MT19937, this one a numpy.*PCG64"):
+    with pytest.raises(DoesNotFit, match=r"MT19937, this one a numpy.*PCG64"):
         restore(save(np.random.Generator(np.random.MT19937(1))), target)
     with pytest.raises(DoesNotFit, match="cannot continue"):
         restore(save(random.Random(1)), target)
@@ -312,7 +313,9 @@ def test_whatever_loads_a_state_is_given_it(save: Save) -> None:
 def test_what_refuses_its_state_is_asked_before_anything_is_changed(save: Save) -> None:
     opened = save({"weights": np.ones(100), "loader": {"position": "lost"}})
     weights = np.zeros(100)
-    with pytest.raises(DoesNotFit, match=r"loader: Loader.load_state_dict failed: RuntimeError: this position"):
+    with pytest.raises(
+        DoesNotFit, match=r"loader: Loader.load_state_dict failed: RuntimeError: this position"
+    ):
         restore(opened, {"weights": weights, "loader": Loader()})
     assert weights.sum() == 0
 
@@ -343,7 +346,7 @@ def test_an_estimator_becomes_the_one_that_was_saved(save: Save) -> None:
     restore(save({"forest": fitted}), {"forest": step})
     assert_same(pipeline[-1].predict_proba(rows), fitted.predict_proba(rows))
     assert_same(step.get_params(), fitted.get_params())
-    with pytest.raises(DoesNotFit, match="RandomForestClassifier was saved, not a .*LogisticRegression"):
+    with pytest.raises(DoesNotFit, match=r"RandomForestClassifier was saved, not a .*LogisticRegression"):
         restore(save({"forest": fitted}), {"forest": LogisticRegression()})
 
 
@@ -383,7 +386,9 @@ def test_a_mapping_that_is_a_state_dict_is_one(save: Save) -> None:
 
 def test_which_part_goes_where_must_be_said_where_there_are_several(save: Save) -> None:
     opened = save({"scaler": np.ones(3), "loader": {"position": 1}})
-    with pytest.raises(NotFound, match=r"has the parts scaler, loader; say which goes where: into=\{'scaler': target\}"):
+    with pytest.raises(
+        NotFound, match=r"has the parts scaler, loader; say which goes where: into=\{'scaler': target\}"
+    ):
         restore(opened, Loader())
     with pytest.raises(NotFound, match="has no part 'scalar'; its parts are scaler, loader"):
         restore(opened, {"scalar": np.zeros(3)})
@@ -432,7 +437,7 @@ def test_progress_counts_the_bytes_that_are_read(save: Save) -> None:
 
 
 def test_names_that_apply_to_nothing_are_an_error(save: Save) -> None:
-    with pytest.raises(DoesNotFit, match="`names` has 'encoder.', but nothing was saved by name"):
+    with pytest.raises(DoesNotFit, match=r"`names` has 'encoder.', but nothing was saved by name"):
         restore(save(np.ones(3)), np.zeros(3), names={"encoder.": "backbone."})
 
 
@@ -461,13 +466,13 @@ def test_a_part_whose_tree_is_no_array_is_damage(save: Save) -> None:
             restore(opened, np.zeros(100))
 
 
-def test_the_report_is_a_table(save: Save, tmp_path: Path) -> None:
-    opened = save({"first": np.ones(100, np.float32), "second": np.ones(100)})
-    report = restore(opened, {"first": np.zeros(100), "second": np.zeros(5)}, strict=False)
+def test_the_report_is_a_table(save: Save) -> None:
+    opened = save({"first": np.ones(1000, np.float32), "second": np.ones(100)})
+    report = restore(opened, {"first": np.zeros(1000), "second": np.zeros(5)}, strict=False)
     lines = str(report).splitlines()
-    assert lines[0] == f"{opened.where}: 400 bytes restored"
+    assert lines[0] == f"{opened.where}: 4,000 bytes restored"
     assert lines[1].split() == ["part", "into", "matched", "missing", "unexpected", "mismatched", "converted"]
     assert lines[2].split() == ["first", "ndarray", "1", "0", "0", "0", "1"]
     assert lines[3].strip() == "1 were converted: value (float32 to float64)"
     assert lines[4].split() == ["second", "ndarray", "0", "0", "0", "1", "0"]
-    assert lines[5].strip() == "1 cannot be copied: value (saved 100, here 5)"
+    assert lines[5].strip() == "1 cannot be copied: value (saved [100], here [5])"

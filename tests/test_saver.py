@@ -280,6 +280,11 @@ def test_bytes_that_lie_anywhere_in_the_store_are_not_written_again(
     (tmp_path / "cache").rename(tmp_path / "lost")
     fresh = saver.Saver(tmp_path / "models")
     assert fresh.save("three", weights).bytes_added > 3_000_000, "the index is only ever a cache"
+    store.save("more", {"w": weights["w"] + 1})
+    (tmp_path / "cache").rename(tmp_path / "lost again")
+    fresh = saver.Saver(tmp_path / "models")
+    assert fresh.check().sound
+    assert fresh.save("four", {"v": weights["w"] + 1}).bytes_added < 5000, "a check learns it anew"
     assert_same(fresh.load("two")["other name"], weights["w"])
 
 

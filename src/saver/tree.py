@@ -15,13 +15,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from saver.errors import CannotSave, Damaged
+
+T = TypeVar("T")
 
 MAX_OBJECT_DEPTH = 150
 """Objects within objects. Each costs a few interpreter frames of the default 1,000 on either side."""
@@ -103,6 +105,16 @@ def to_json(value: object) -> bytes:
             "$: objects lie too deep within each other; flatten the structure, "
             f"or save its pieces as separate parts (the limit is {MAX_OBJECT_DEPTH} levels)"
         ) from None
+
+
+def decodable(kind: type[T]) -> type[T]:
+    """Decorates a struct that is decoded: msgspec learns now what it looks like.
+
+    Otherwise it would when the first one is decoded; and when two threads do that at once, it crashes
+    (msgspec 0.22).
+    """
+    msgspec.json.Decoder(kind)
+    return kind
 
 
 def strict_json(data: bytes, where: str) -> Any:

@@ -415,7 +415,9 @@ class Stubborn:
 
 
 class TestOtherValues:
-    @pytest.mark.parametrize("value", [[0.0, 1.0, 2.0], (0.0, 1.0, 2.0), Convertible(), np.arange(3.0).data])
+    @pytest.mark.parametrize(
+        "value", [[0.0, 1.0, 2.0], (0.0, 1.0, 2.0), Convertible(), np.arange(3.0).data], ids=type
+    )
     def test_what_turns_into_an_array_is_like_the_array(self, value):
         expected = fingerprint(np.arange(3.0))
         if isinstance(value, memoryview):
@@ -451,7 +453,7 @@ class TestOtherValues:
                 "this Stubborn does not turn into an array (the device is gone); pass a NumPy array",
             ),
         ],
-        ids=repr,
+        ids=lambda value: type(value).__name__,
     )
     def test_anything_else_is_refused_with_its_name_and_a_way_out(self, value, says):
         with pytest.raises(CannotSave) as raised:

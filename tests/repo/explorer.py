@@ -1,18 +1,23 @@
 """Runs actors on one store through every interleaving of their calls, and says how many there were.
 
-An actor is a function of a Store. It runs in a greenlet and stops at every call of the store; what it asks for next depends on
-the answers so far alone. So the whole of a moment is what the store holds and, for each actor, the answers it was
-given; from there each actor's next call leads to another moment. All moments are visited once. Orders of calls that
-lead to the same moment merge there, and none is left out: it is a search of the whole graph, no sample of it.
+An actor is a function of a Store. It runs in a greenlet and stops at every call of the store; what it asks for next
+depends on the answers so far alone. So the whole of a moment is what the store holds and, for each actor, the
+answers that it was given; from there each actor's next call leads to another moment. All moments are visited once.
+Orders of calls that lead to the same moment merge there, and none is left out: this is a search of the whole
+graph, no sample of it.
 
-One reduction: what reads a record of the log or `store.json` that is there commutes with every other call, since
-these are never changed or deleted (whoever tries fails the exploration). Where an actor is about to do so, it goes
-first. `every_order` does without.
+Two reductions, which lose nothing:
+
+- What reads a record of the log or `store.json` that is there commutes with every other call, since these are
+  never changed or deleted (whoever tries fails the exploration). Where an actor is about to do so, it goes first.
+- What readers do is seen by nobody. So the others are explored without them, and then each reader by itself on the graph of
+  the stores' contents that the others passed through: it may see any walk through that graph, which is every
+  walk that is possible, and perhaps more.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,12 +31,12 @@ Call = tuple[Any, ...]
 """A method of the store and its arguments; what is written stands there as bytes."""
 
 Actor = Callable[[Store], Any]
-"""Deterministic; what it returns is hashable."""
+"""Deterministic; what it returns is hashable, and not None."""
 
-Content = dict[str, bytes]
+Content = Mapping[str, bytes]
 
 ABSENT = "absent"
-UNKNOWN = "unknown"
+LOST = "lost"
 REFUSED = "refused"
 
 
@@ -43,10 +48,10 @@ class Failed(NamedTuple):
 
 
 class Moment(NamedTuple):
-    """What a judge sees: the store, and what each actor ended with, None where it has not ended."""
+    """What the store holds, and what those of the actors that have ended ended with."""
 
     content: Content
-    outcomes: tuple[Any, ...]
+    ended: dict[str, Any]
 
 
 Judge = Callable[[Moment], None]
@@ -58,14 +63,40 @@ class Violation(AssertionError):
 
 
 class Explored(NamedTuple):
-    """How much was explored. `ends` are the moments at which all actors had ended, `stores` the different contents."""
+    """How much was explored: different moments, calls between them, contents of the store, and moments at which all
+    actors had ended; `courses` are the answers that the actors were given, up to any point, that differ."""
 
     moments: int
-    steps: int
-    ends: int
+    calls: int
     stores: int
-    lives: int
-    """Different courses that an actor took, of all actors."""
+    ends: int
+    courses: int
+
+
+def explore(
+    content: Content,
+    actors: Mapping[str, Actor],
+    judge: Judge,
+    readers: Mapping[str, Actor] | None = None,
+    *,
+    remote: bool = False,
+    every_order: bool = False,
+    failing: Sequence[str] = (),
+) -> Explored:
+    """Visit every moment of these actors on a store with this content, and show each to the judge.
+
+    As every moment is judged, what holds at all of them holds when any of the actors is killed at any call. With
+    `remote`, an object may be gone while it is open. The `create` of the actors that are `failing` may fail, or
+    its answer get lost. `every_order` does without the first reduction.
+
+    Raises Violation.
+    """
+    return _Exploration(content, actors, judge, readers or {}, remote, every_order, failing).run()
+
+
+def is_forever(key: str) -> bool:
+    """Whether an object is never changed or deleted, once it is there."""
+    return key.startswith("log/") or key == "store.json"
 
 
 class _Sink(Sink):
@@ -80,21 +111,20 @@ class _Sink(Sink):
 
 
 class _Blob(Blob):
-    """`ask` is called before each read, where an object may be gone while it is open."""
+    """`ask` is called before each read, for it is then that a remote object may be gone."""
 
     def __init__(self, name: str, data: bytes, ask: Callable[[], Any]) -> None:
         self.name = name
         self.size = len(data)
         self._data = data
         self._ask = ask
-        self._map = np.frombuffer(data, np.uint8).copy()
 
     def read(self, start: int = 0, end: int | None = None) -> bytes:
         self._ask()
         return self._data[start:end]
 
     def map(self) -> NDArray[np.uint8]:
-        return self._map
+        return np.frombuffer(self._data, np.uint8)
 
     def fetch(self, start: int, end: int, scratch: memoryview) -> None:
         self._ask()
@@ -118,39 +148,36 @@ class _Asking(Store):
             raise GreenletExit
         try:
             answer = getcurrent().parent.switch(call)
-        except GreenletExit:  # its life is over; whatever it still wants to tidy up does not happen
+        except GreenletExit:  # nobody goes on with this course; what it would tidy up does not matter
             self._killed = True
             raise
-        if answer is UNKNOWN:
-            raise CommitUnknown(f"{call[1]}: it may be there or not")
-        if answer is REFUSED:
-            raise CannotWrite(f"{call[1]}: no room")
+        if answer == LOST:
+            raise CommitUnknown(f"{call[1]}: the answer was lost")
+        if answer == REFUSED:
+            raise CannotWrite(f"{call[1]}: there is no room")
         return answer
 
     def put(self, key: str, size: int, fill: Callable[[Sink], Any]) -> None:
         sink = _Sink(size)
         fill(sink)
-        if not self._ask("put", key, bytes(sink.held)):
-            raise AssertionError(f"{key} is put twice")
+        self._ask("put", key, bytes(sink.held))
 
     def create(self, key: str, data: bytes) -> bool:
         created: bool = self._ask("create", key, bytes(data))
         return created
 
     def open(self, key: str) -> Blob:
-        data = self._open(key)
-        return _Blob(key, data, lambda: self._open(key) if self._remote else None)
+        return _Blob(key, self._open(key), lambda: self._open(key) if self._remote else None)
 
     def _open(self, key: str) -> bytes:
-        data = self._ask("open", key)
-        if data is ABSENT:
+        data: bytes | str = self._ask("open", key)
+        if isinstance(data, str):
             raise NotFound(f"{key}: there is no such object")
-        assert isinstance(data, bytes)
         return data
 
     def stat(self, key: str) -> Stat | None:
         size = self._ask("stat", key)
-        return None if size is ABSENT else Stat(size, 0.0)
+        return None if size == ABSENT else Stat(size, 0.0)
 
     def list(self, prefix: str, after: str = "") -> Iterator[str]:
         yield from self._ask("list", prefix, after)
@@ -172,22 +199,22 @@ class _Numbers:
             self.things.append(thing)
         return number
 
-    def __len__(self) -> int:
-        return len(self.things)
-
 
 class _Contents:
     """What stores may hold, numbered, and what calls do to them."""
 
-    def __init__(self, numbers: _Numbers) -> None:
-        self._answers = numbers
+    def __init__(self, answers: _Numbers) -> None:
+        self._answers = answers
         self._objects = _Numbers()
         self._sets = _Numbers()
-        self._done: dict[tuple[int, Call], tuple[tuple[int, int], ...]] = {}
+        self._results: dict[tuple[int, Call, bool], tuple[tuple[int, int], ...]] = {}
         self._content: list[Content] = []
 
     def __len__(self) -> int:
-        return len(self._sets)
+        return len(self._content)
+
+    def __getitem__(self, number: int) -> Content:
+        return self._content[number]
 
     def number(self, content: Content) -> int:
         number = self._sets(frozenset(map(self._objects, content.items())))
@@ -195,59 +222,53 @@ class _Contents:
             self._content.append(content)
         return number
 
-    def __getitem__(self, number: int) -> Content:
-        return self._content[number]
-
     def after(self, store: int, call: Call, fails: bool) -> tuple[tuple[int, int], ...]:
-        """The stores and answers that a call can lead to."""
-        found = self._done.get((store, call))
+        """The stores and answers that a call can lead to; it `fails` perhaps."""
+        found = self._results.get((store, call, fails))
         if found is None:
-            results = self._after(self._content[store], call, fails)
+            results = _results(self._content[store], call, fails)
             found = tuple((self.number(content), self._answers(answer)) for content, answer in results)
-            self._done[store, call] = found
+            self._results[store, call, fails] = found
         return found
 
-    def _after(self, content: Content, call: Call, fails: bool) -> list[tuple[Content, Any]]:
-        match call:
-            case ("open", key):
-                return [(content, content.get(key, ABSENT))]
-            case ("stat", key):
-                return [(content, len(content[key]) if key in content else ABSENT)]
-            case ("list", prefix, after):
-                return [(content, tuple(sorted(k for k in content if k.startswith(prefix) and k > after)))]
-            case ("put" | "create" as method, key, data):
-                if key in content:
-                    return [(content, False)]
-                there = {**content, key: data}
-                if not fails or method == "put":
-                    return [(there, True)]
-                return [(there, True), (there, UNKNOWN), (content, UNKNOWN), (content, REFUSED)]
-            case ("delete", key):
-                assert not is_forever(key), f"{key} is deleted"
-                return [({k: v for k, v in content.items() if k != key}, None)]
-        raise AssertionError(call)
+
+def _results(content: Content, call: Call, fails: bool) -> list[tuple[Content, Any]]:
+    match call:
+        case ("open", key):
+            return [(content, content.get(key, ABSENT))]
+        case ("stat", key):
+            return [(content, len(content[key]) if key in content else ABSENT)]
+        case ("list", prefix, after):
+            return [(content, tuple(sorted(k for k in content if k.startswith(prefix) and k > after)))]
+        case ("put", key, data):
+            assert key not in content, f"{key} is put twice"
+            return [({**content, key: data}, "")]
+        case ("create", key, data):
+            done = [(content, False)] if key in content else [({**content, key: data}, True)]
+            return [*done, (done[0][0], LOST), (content, LOST), (content, REFUSED)] if fails else done
+        case ("delete", key):
+            assert not is_forever(key), f"{key} is deleted"
+            return [({k: v for k, v in content.items() if k != key}, "")]
+    raise AssertionError(call)
 
 
-def is_forever(key: str) -> bool:
-    """Whether an object is never changed or deleted, once it is there."""
-    return key.startswith("log/") or key == "store.json"
+class _Courses:
+    """What an actor does, by the answers that it was given so far: a tree.
 
-
-class _Lives:
-    """What an actor does, by the answers it was given so far: a tree of its possible lives.
-
-    Each leaf keeps the greenlet that got there; the first further answer goes to it, for others it is run again.
+    Each leaf keeps the greenlet that got there. The first further answer goes to it; for others it is run again.
     """
 
-    def __init__(self, actor: Actor, remote: bool, numbers: _Numbers) -> None:
+    def __init__(self, actor: Actor, remote: bool, answers: _Numbers) -> None:
         self._actor = actor
         self._remote = remote
-        self._answers = numbers
+        self._answers = answers
         self._runs: dict[int, greenlet] = {}
-        self._came: list[tuple[int, int]] = []
-        self._next: dict[tuple[int, int], int] = {}
+        self._before: list[tuple[int, int]] = []
+        self._after: dict[tuple[int, int], int] = {}
         self.calls: list[Call | None] = []
-        self.outcomes: list[Any] = []
+        """What each course asks for next; None where the actor has ended."""
+        self.ends: list[Any] = []
+        """What each course ended with; None where it has not."""
         self._add((-1, -1), *self._begin())
 
     def __len__(self) -> int:
@@ -259,7 +280,7 @@ class _Lives:
         def live() -> Any:
             try:
                 return self._actor(store)
-            except (AssertionError, GreenletExit):
+            except AssertionError:
                 raise
             except Exception as error:
                 return Failed(type(error).__name__, str(error))
@@ -267,139 +288,158 @@ class _Lives:
         run = greenlet(live)
         return run, run.switch()
 
-    def _add(self, came: tuple[int, int], run: greenlet, said: Any) -> int:
+    def _add(self, before: tuple[int, int], run: greenlet, said: Any) -> int:
         number = len(self.calls)
-        self._came.append(came)
+        self._before.append(before)
         self.calls.append(None if run.dead else said)
-        self.outcomes.append(said if run.dead else None)
+        self.ends.append(said if run.dead else None)
         if not run.dead:
             self._runs[number] = run
         return number
 
-    def after(self, life: int, answer: int) -> int:
-        found = self._next.get((life, answer))
+    def after(self, course: int, answer: int) -> int:
+        """The course that goes on with this answer."""
+        found = self._after.get((course, answer))
         if found is None:
-            run = self._runs.pop(life, None) or self._again(life)
-            found = self._next[life, answer] = self._add(
-                (life, answer), run, run.switch(self._answers.things[answer])
-            )
+            run = self._runs.pop(course, None) or self._again(course)
+            said = run.switch(self._answers.things[answer])
+            found = self._after[course, answer] = self._add((course, answer), run, said)
         return found
 
-    def _again(self, life: int) -> greenlet:
+    def _again(self, course: int) -> greenlet:
+        answers = []
+        while course:
+            course, answer = self._before[course]
+            answers.append(answer)
         run, _ = self._begin()
-        for answer in reversed([answer for _, answer in self._way(life)]):
+        for answer in reversed(answers):
             run.switch(self._answers.things[answer])
         return run
 
-    def _way(self, life: int) -> Iterator[tuple[int, int]]:
-        while self._came[life][0] >= 0:
-            yield self._came[life]
-            life = self._came[life][0]
-
-    def told(self, life: int) -> list[str]:
-        """The calls and answers of a life, for messages."""
-        way = reversed(list(self._way(life)))
-        return [f"{_shown(self.calls[at])} -> {_shown(self._answers.things[answer])}" for at, answer in way]
-
-
-def explore(
-    content: Content,
-    actors: dict[str, Actor],
-    judge: Judge,
-    *,
-    remote: bool = False,
-    every_order: bool = False,
-    failing: str = "",
-) -> Explored:
-    """Visit every moment of these actors on a store with this content, and show each to the judge.
-
-    Since every moment is judged, whatever holds also holds when any of the actors is killed at any call. With `remote`, an
-    object may be gone while it is open. The `create` of the actor called `failing` may fail, or leave it open whether it failed.
-
-    Raises Violation.
-    """
-    return _Exploration(content, actors, judge, remote, every_order, failing).run()
+    def told(self, course: int) -> str:
+        """The last call of a course, and its answer."""
+        before, answer = self._before[course]
+        return f"{_shown(self.calls[before])} -> {_shown(self._answers.things[answer])}"
 
 
 class _Exploration:
     def __init__(
         self,
         content: Content,
-        actors: dict[str, Actor],
+        actors: Mapping[str, Actor],
         judge: Judge,
+        readers: Mapping[str, Actor],
         remote: bool,
         every_order: bool,
-        failing: str,
+        failing: Sequence[str],
     ) -> None:
-        self._names = list(actors)
+        answers = _Numbers()
+        self._contents = _Contents(answers)
+        self._actors = {name: _Courses(actor, remote, answers) for name, actor in actors.items()}
+        self._readers = {name: _Courses(actor, remote, answers) for name, actor in readers.items()}
+        self._first = self._contents.number(content)
         self._judge = judge
         self._every_order = every_order
-        self._failing = [name == failing for name in actors]
-        numbers = _Numbers()
-        self._contents = _Contents(numbers)
-        self._lives = [_Lives(actor, remote, numbers) for actor in actors.values()]
-        self._first = (self._contents.number(content), *(0 for _ in actors))
-        self._judged: set[tuple[Any, ...]] = set()
+        self._failing = failing
+        self._next: dict[int, dict[int, None]] = {}
+        """By the content of the store those that may follow."""
+        self._calls = self._moments = self._ends = 0
 
     def run(self) -> Explored:
-        seen = {self._first}
-        path = [(self._first, self._moves(self._first))]
-        steps = ends = 0
-        self._show(self._first, path)
+        self._search(self._actors, {})
+        for name, courses in self._readers.items():
+            self._search({name: courses}, self._next)
+        courses = [*self._actors.values(), *self._readers.values()]
+        return Explored(self._moments, self._calls, len(self._contents), self._ends, sum(map(len, courses)))
+
+    def _search(self, actors: dict[str, _Courses], others: dict[int, dict[int, None]]) -> None:
+        """Visit all moments of these actors: the number of the store's content, and of each actor's course.
+
+        Meanwhile `others` may change the content.
+        """
+        first = (self._first, *(0 for _ in actors))
+        search = _Search(actors, self._contents, self._judge)
+        search.show(first, [])
+        seen, path = {first}, [(first, self._moves(first, actors, others))]
         while path:
             moment = next(path[-1][1], None)
             if moment is None:
                 path.pop()
                 continue
-            steps += 1
-            if moment in seen:
-                continue
-            seen.add(moment)
-            path.append((moment, self._moves(moment)))
-            ends += self._show(moment, path)
-        return Explored(len(seen), steps, ends, len(self._contents), sum(map(len, self._lives)))
+            self._calls += 1
+            if moment not in seen:
+                seen.add(moment)
+                path.append((moment, self._moves(moment, actors, others)))
+                self._ends += search.show(moment, [step for step, _ in path])
+        self._moments += len(seen)
 
-    def _moves(self, moment: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
-        """The moments that come next, by the actors that are to be tried."""
-        store = moment[0]
-        content = self._contents[store]
-        calls = [lives.calls[life] for lives, life in zip(self._lives, moment[1:], strict=True)]
-        first = (
-            None
-            if self._every_order
-            else next((at for at, call in enumerate(calls) if call and _is_settled(call, content)), None)
+    def _moves(
+        self, moment: tuple[int, ...], actors: dict[str, _Courses], others: dict[int, dict[int, None]]
+    ) -> Iterator[tuple[int, ...]]:
+        """The moments that may come next."""
+        store, *courses = moment
+        calls = [each.calls[course] for each, course in zip(actors.values(), courses, strict=True)]
+        if not self._every_order:
+            calls = _settled(calls, self._contents[store]) or calls
+        for at, (name, call) in enumerate(zip(actors, calls, strict=True)):
+            if call is None:
+                continue
+            for after, answer in self._contents.after(store, call, name in self._failing):
+                if after != store:
+                    assert not others, f"{name} is no reader"
+                    self._next.setdefault(store, {})[after] = None
+                course = actors[name].after(courses[at], answer)
+                yield (after, *moment[1 : at + 1], course, *moment[at + 2 :])
+        for after in others.get(store, ()):
+            yield (after, *courses)
+
+
+class _Search:
+    """What is shown to the judge: each content and end once."""
+
+    def __init__(self, actors: dict[str, _Courses], contents: _Contents, judge: Judge) -> None:
+        self._actors = actors
+        self._contents = contents
+        self._judge = judge
+        self._shown: set[tuple[Any, ...]] = set()
+
+    def show(self, moment: tuple[int, ...], path: list[tuple[int, ...]]) -> bool:
+        """Let the judge see a moment. Whether all actors have ended."""
+        ends = tuple(
+            courses.ends[course] for courses, course in zip(self._actors.values(), moment[1:], strict=True)
         )
-        for at, call in enumerate(calls):
-            if call is None or first not in (None, at):
-                continue
-            for after, answer in self._contents.after(store, call, self._failing[at]):
-                life = self._lives[at].after(moment[at + 1], answer)
-                yield (after, *moment[1 : at + 1], life, *moment[at + 2 :])
-
-    def _show(self, moment: tuple[int, ...], path: list[Any]) -> bool:
-        """Let the judge see a moment, once for equal ones. Whether all actors have ended."""
-        outcomes = tuple(lives.outcomes[life] for lives, life in zip(self._lives, moment[1:], strict=True))
-        shown = (moment[0], outcomes)
-        if shown not in self._judged:
-            self._judged.add(shown)
+        shown = (moment[0], *ends)
+        if shown not in self._shown:
+            self._shown.add(shown)
+            ended = {name: end for name, end in zip(self._actors, ends, strict=True) if end is not None}
             try:
-                self._judge(Moment(self._contents[moment[0]], outcomes))
+                self._judge(Moment(self._contents[moment[0]], ended))
             except AssertionError as error:
-                raise Violation(f"{error}\n{self._story([step for step, _ in path])}") from error
-        return None not in outcomes
+                raise Violation("\n".join((str(error), *self._story(path)))) from error
+        return None not in ends
 
-    def _story(self, path: list[tuple[int, ...]]) -> str:
+    def _story(self, path: list[tuple[int, ...]]) -> Iterator[str]:
         """The calls that led to a moment, a line each."""
-        lines = []
         for before, after in zip(path, path[1:], strict=False):
-            at = next(n for n in range(len(self._names)) if before[n + 1] != after[n + 1])
-            lines.append(f"  {self._names[at]}: {self._lives[at].told(after[at + 1])[-1]}")
-        return "\n".join(lines)
+            moved = [at for at in range(1, len(after)) if before[at] != after[at]]
+            for (name, courses), at in zip(self._actors.items(), range(1, len(after)), strict=True):
+                if at in moved:
+                    yield f"  {name}: {courses.told(after[at])}"
+            if not moved:
+                there, then = self._contents[before[0]], self._contents[after[0]]
+                changed = [
+                    *(f"+ {key}" for key in then.keys() - there),
+                    *(f"- {key}" for key in there.keys() - then),
+                ]
+                yield f"  the others: {', '.join(changed)}"
 
 
-def _is_settled(call: Call, content: Content) -> bool:
-    """Whether a call gets the same answer whenever it is made from here on."""
-    return call[0] in ("open", "stat") and call[1] in content and is_forever(call[1])
+def _settled(calls: list[Call | None], content: Content) -> list[Call | None]:
+    """The first of the calls alone that gets the same answer whenever it is made from here on."""
+    for at, call in enumerate(calls):
+        if call and call[0] in ("open", "stat") and call[1] in content and is_forever(call[1]):
+            return [call if number == at else None for number in range(len(calls))]
+    return []
 
 
 def _shown(thing: Any) -> str:

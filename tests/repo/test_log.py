@@ -155,8 +155,8 @@ class Model:
             assert [int(key[-12:]) for key, _ in found.scan(f"version {model} ", reverse=True)] == keys[::-1]
             if self.last[model]:
                 value = found.get(f"model {model}")
-                assert (value["last"], value["count"]) == (self.last[model], len(versions))
-                assert value["latest"] == max(versions, default=None)
+                assert (value.last, value.count) == (self.last[model], len(versions))
+                assert value.latest == max(versions, default=None)
             for step in range(4):
                 with_step = [number for number, its in versions.items() if its == step]
                 assert [n for _, n in found.scan(state.step_key(model, step))] == sorted(with_step)
@@ -216,7 +216,7 @@ def test_opening_reads_only_what_came_after_the_checkpoint() -> None:
     found.refresh()
     assert found.head == 200
     assert found.trouble is None
-    assert found.get("version m 000000000003")["step"] == 3
+    assert found.get("version m 000000000003").step == 3
 
 
 @pytest.mark.parametrize("harm", ["damaged", "missing"])
@@ -249,10 +249,49 @@ def test_pages_that_go_missing_while_they_are_used_cost_time_only(ask: str, reve
         store.delete(key)
     found.pages = Pages(found._read_page, found._write_page)
     if ask == "get":
-        assert found.get("version m 000000000003")["step"] == 3
+        assert found.get("version m 000000000003").step == 3
     seen += rest
     assert seen == list(expected.scan("version m ", reverse))
     assert found.head == 200
+
+
+@pytest.mark.parametrize("harm", ["damaged", "missing"])
+def test_the_next_checkpoint_is_written_whatever_became_of_the_last(harm: str) -> None:
+    store = with_checkpoints(127)
+    keys = list(store.list("state/"))
+    for key in keys:
+        store.delete(key)
+        if harm == "damaged":
+            store.create(key, b"{}")
+    found = State(store)
+    found.refresh()
+    write(store, [commit(128, step=128)], 128, Log(store).read(127)[1])
+    found.refresh()
+    found.keep_checkpoint()
+    fresh = State(store)
+    fresh.refresh()
+    assert fresh.trouble is None
+    assert fresh.head == 128
+    assert fresh.get("version m 000000000003").step == 3
+    assert everything(fresh) == everything(found)
+
+
+def test_a_damaged_checkpoint_is_written_anew() -> None:
+    store = with_checkpoints(128)
+    sound = {key: store.read(key) for key in store.list("state/")}
+    whole = State(store)
+    whole.refresh()
+    for key in sound:
+        store.delete(key)
+        store.create(key, b"{}")
+    found = State(store)
+    found.refresh()
+    assert found.trouble
+    found.keep_checkpoint()
+    fresh = State(store)
+    fresh.refresh()
+    assert fresh.trouble is None
+    assert everything(fresh) == everything(whole)
 
 
 def test_a_version_is_found_among_many_by_reading_few_pages() -> None:
@@ -261,5 +300,5 @@ def test_a_version_is_found_among_many_by_reading_few_pages() -> None:
     found = State(store)
     found.pages = Pages(lambda name: (read.append(name), found._read_page(name))[1], found._write_page)
     found.refresh()
-    assert found.get("version m 000000000003")["step"] == 3
+    assert found.get("version m 000000000003").step == 3
     assert len(read) <= 4

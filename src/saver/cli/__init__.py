@@ -25,6 +25,10 @@ INTERRUPTED = 130
 """What shells report for a program that Ctrl-C ended."""
 
 
+LONGEST = 1000
+"""Characters of a sentence of help: no sentence has as many."""
+
+
 class Failure(click.ClickException):
     """A command could not do its work: one line on stderr, exit code 2."""
 
@@ -67,6 +71,13 @@ class Commands(click.Group):
             ctx.fail(f"no such command: {clean(args[0])}" + (f"; did you mean {near[0]}?" if near else ""))
         return super().resolve_command(ctx, args)
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Each command with the first sentence of its help, whole."""
+        names = self.list_commands(ctx)
+        found = {name: command for name in names if (command := self.get_command(ctx, name)) is not None}
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, each.get_short_help_str(LONGEST)) for name, each in found.items()])
+
     def invoke(self, ctx: click.Context) -> None:
         """Run the command; what it raises on purpose becomes a line and an exit code."""
         try:
@@ -85,10 +96,15 @@ class Commands(click.Group):
             ctx.exit(INTERRUPTED)
 
 
-@click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(
+    cls=Commands, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]}
+)
 @click.version_option(__version__, prog_name="saver")
-def program() -> None:
+@click.pass_context
+def program(ctx: click.Context) -> None:
     """Save trained models whole, load them anywhere, run nothing from them."""
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
 
 
 def main() -> None:

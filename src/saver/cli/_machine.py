@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from saver import Saver, registry
 from saver.cli._screen import size
+from saver.cli._store import counted
 from saver.doctor import Finding, Severity, environment_here
 from saver.environment import DISTRIBUTIONS
 from saver.errors import SaverError
@@ -54,12 +55,16 @@ def _store(store: str) -> Iterator[Finding]:
     if "://" not in store and not os.path.lexists(store):
         yield Finding("ok", "store", "", store, "is not there yet; the first save makes it")
         return
+    if "://" not in store and not os.path.isdir(store):
+        yield Finding("problem", "store", "", store, "is no folder: name another one")
+        return
     try:
-        count = len(Saver(store).models())
+        opened = Saver(store)
+        held = counted(len(opened.models()), "model") if opened.exists() else "nothing was saved in it yet"
     except (SaverError, OSError) as error:
         yield Finding("problem", "store", "", store, str(error))
         return
-    yield Finding("ok", "store", "", store, f"{count:,} model{'s' * (count != 1)}")
+    yield Finding("ok", "store", "", store, held)
 
 
 def _existing(folder: str) -> str:

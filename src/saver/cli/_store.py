@@ -12,9 +12,16 @@ from saver.cli import Failure
 from saver.cli._times import utc
 from saver.repo.version import plain_metric
 
+
+def _named(_: click.Context, __: click.Parameter, address: str) -> str:
+    if not address:
+        raise click.BadParameter("an empty name is that of no store")
+    return address
+
+
 store_option = click.option(
-    "--store", "address", envvar="SAVER_STORE", default="models", metavar="DIR",
-    help="The store: a folder, or memory://name ($SAVER_STORE, or models).",
+    "--store", "address", envvar="SAVER_STORE", default="models", metavar="DIR", callback=_named,
+    help="The folder of the store ($SAVER_STORE, or models).",
 )  # fmt: skip
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document, with all.")

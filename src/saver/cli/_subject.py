@@ -87,7 +87,7 @@ class _Stored(Subject):
             "step": "" if version.step is None else f"{version.step:,}",
             "tags": ", ".join(version.tags),
             "metrics": ", ".join(f"{name} {value:.10g}" for name, value in version.metrics.items()),
-            "notes": version.notes,
+            "notes": "" if "\n" in version.notes else version.notes,
             "parent": "" if version.parent is None else f"{version.model}@{version.parent}",
             "size": f"{size(version.bytes)}; the store grew by {size(version.bytes_added)}",
             "hash": version.manifest,

@@ -24,7 +24,7 @@ ROWS_SHOWN = 50
 @store_option
 @json_option
 def command(address: str, as_json: bool) -> None:
-    """Read every byte of the store and compare it with its hash.
+    """Read every byte and tell what is damaged.
 
     Exit code 1 when something is damaged: it is named by version, part and tensor. The rest is
     sound.
@@ -38,7 +38,7 @@ def command(address: str, as_json: bool) -> None:
             found = store.check(progress=progress)
         _show(found, str(store.store), on)
     if not found.sound:
-        raise Finding(f"{store.store}: {_verdict(found)}")
+        raise Finding(f"{store.store} is damaged: {_verdict(found)}")
 
 
 def _check_json(store: Saver) -> Checked:
@@ -54,7 +54,7 @@ def _check_json(store: Saver) -> Checked:
 
 def _show(found: Checked, place: str, on: Screen) -> None:
     on.heading(place)
-    garbage = f"{counted(len(found.garbage), 'object')}, {size(found.garbage_bytes)}; `saver gc` frees them"
+    garbage = f"{counted(len(found.garbage), 'object')}, {size(found.garbage_bytes)} that `saver gc` frees"
     on.facts(
         {
             "versions": f"{found.versions:,}",
@@ -65,7 +65,8 @@ def _show(found: Checked, place: str, on: Screen) -> None:
     )
     costly = [each for each in found.damage if each.model]
     if costly:
-        _show_losses(costly, found.recorded, on)
+        _show_losses(costly, place, on)
+        _advise(found, costly, on)
     harmless = [f"{each.key}: {each.what}" for each in found.damage if not each.model]
     if harmless:
         on.heading("Damage that costs no version anything")
@@ -74,32 +75,42 @@ def _show(found: Checked, place: str, on: Screen) -> None:
 
 def _verdict(found: Checked) -> str:
     """What is damaged, in a line."""
-    lost = {(each.model, each.number) for each in found.damage if each.model}
+    versions = {(each.model, each.number) for each in found.damage if each.model}
     if found.sound:
         return "none: all of it is as it was saved"
-    if not lost:
-        return f"{counted(len(found.damage), 'object')} that no version needs"
-    tensors = {(each.key, each.tensor) for each in found.damage if each.tensor}
-    what = counted(len(tensors), "tensor") if tensors else "the structure"
-    return f"{what} of {counted(len(lost), 'version')}"
+    if not versions:
+        return f"{counted(len({each.key for each in found.damage}), 'object')} that no version needs"
+    counts = {
+        "tensor": len({(each.key, each.tensor) for each in found.damage if each.tensor}),
+        "manifest": len({each.key for each in found.damage if each.model and not each.tensor}),
+    }
+    what = " and ".join(counted(count, noun) for noun, count in counts.items() if count)
+    return f"{what} of {counted(len(versions), 'version')}"
 
 
-def _show_losses(damage: Sequence[Damage], recorded: bool, on: Screen) -> None:
+def _show_losses(damage: Sequence[Damage], place: str, on: Screen) -> None:
+    """What it costs: a row for each tensor of each version, or for a version that is lost whole."""
+    parts: dict[tuple[str, int, str, str], list[str]] = {}
+    for each in damage:
+        parts.setdefault((each.model, each.number, each.tensor, each.what), []).append(each.part)
+    rows = [
+        (f"{model}@{number}", ", ".join(names), tensor, what.removeprefix(f"{place}: {model}@{number}: "))
+        for (model, number, tensor, what), names in sorted(parts.items())
+    ]
     on.heading("Damage")
-    shown = _first(damage, on)
-    on.table(
-        ("version", "part", "tensor", "what"),
-        [(f"{each.model}@{each.number}", each.part, each.tensor, each.what) for each in shown],
-    )
-    if len(shown) < len(damage):
-        on.say(f"and {len(damage) - len(shown):,} more: --json has them all")
+    on.table(("version", "part", "tensor", "what"), _first(rows, on))
+    if len(_first(rows, on)) < len(rows):
+        on.say(f"and {len(rows) - ROWS_SHOWN:,} more: --json has them all")
+
+
+def _advise(found: Checked, costly: Sequence[Damage], on: Screen) -> None:
     on.heading("What to do")
     on.say("Load other versions, or other parts of these: they are sound.")
     on.say("Restore these objects, if there is a copy of the store:")
-    on.code(_first(sorted({each.key for each in damage}), on))
-    if recorded:
+    on.code(_first(sorted({each.key for each in costly}), on))
+    if found.recorded:
         on.say("Or save the same tensors again, which heals them in these versions too.")
-    elif any(each.tensor for each in damage):
+    elif any(each.tensor for each in costly):
         on.say("The log could not be told of it: run `saver check` where the store may be written to.")
 
 

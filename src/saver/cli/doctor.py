@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Sequence
 
 import click
 import msgspec
 
-from saver import Description, Saver, describe
 from saver.cli._screen import Screen, print_json, screen
+from saver.cli._store import counted, json_option, store_option
+from saver.cli._subject import subject
+from saver.description import Description
 from saver.doctor import Finding, Severity, diagnose
 
 FOUND = 1
@@ -21,25 +22,22 @@ SEVERITIES: tuple[Severity, ...] = ("problem", "warning", "note", "ok")
 
 @click.command()
 @click.argument("what", metavar="[REF_OR_FILE]", required=False)
-@click.option(
-    "--store", metavar="DIR", envvar="SAVER_STORE", default="models", show_default=True,
-    help="The store; also $SAVER_STORE.",
-)  # fmt: skip
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@store_option
+@json_option
 @click.pass_context
-def command(ctx: click.Context, what: str | None, store: str, as_json: bool) -> None:
-    """Tell what differs between here and where a version or a file was made, and what that may mean.
+def command(ctx: click.Context, what: str | None, address: str, as_json: bool) -> None:
+    """Tell what differs between here and where a version was made.
 
-    Without an argument, tell how this machine and the store are. Nothing of what was saved is built.
-    Exit code 1 when there is a problem or a warning.
+    And what that may mean for its results. Without an argument, tell how this machine and the store are.
+    Nothing of what was saved is built. Exit code 1 when there is a problem or a warning.
     """
     if what is None:
         from saver.cli._machine import inspect
 
-        place, findings = "This machine", inspect(store)
+        place, findings = "This machine", inspect(address)
     else:
-        found = _describe(what, store)
-        place, findings = found.path, _findings(found)
+        found = subject(what, address).description
+        place, findings = found.path, _compare(found)
     findings.sort(key=lambda finding: SEVERITIES.index(finding.severity))
     if as_json:
         print_json({"path": place, "findings": msgspec.to_builtins(findings)})
@@ -49,21 +47,15 @@ def command(ctx: click.Context, what: str | None, store: str, as_json: bool) -> 
         ctx.exit(FOUND)
 
 
-def _describe(what: str, store: str) -> Description:
-    """A file where there is one, or something that is called like one; otherwise a version."""
-    if os.path.isfile(what) or what.endswith(".saver"):
-        return describe(what)
-    return Saver(store).describe(what)
-
-
-def _findings(found: Description) -> list[Finding]:
+def _compare(found: Description) -> list[Finding]:
     if isinstance(found.environment.get("gpu"), str):
         _start_gpu()
     findings = diagnose(found.environment, {part.name: part for part in found.parts})
     if found.untrusted:
         names = ", ".join(f'"{name}"' for name in found.untrusted)
-        meaning = f"to load it, say that you trust them: trust=[{names}]"
-        findings.append(Finding("note", "trust", f"{len(found.untrusted)} unknown classes", "", meaning))
+        meaning = f"if you trust whoever made it, load it with trust=[{names}]"
+        classes = f"{len(found.untrusted)} unknown class{'es' * (len(found.untrusted) > 1)}"
+        findings.append(Finding("note", "trust", classes, "", meaning))
     return findings
 
 
@@ -78,6 +70,7 @@ def _start_gpu() -> None:
 
 
 def _show(place: str, findings: Sequence[Finding], on: Screen) -> None:
+    """A table, which fits the terminal, and below it what would not."""
     compared = any(finding.recorded for finding in findings)
     on.heading(place)
     on.table(
@@ -99,5 +92,5 @@ def _show(place: str, findings: Sequence[Finding], on: Screen) -> None:
 
 def _summary(findings: Sequence[Finding]) -> str:
     counts = Counter(finding.severity for finding in findings)
-    told = [f"{counts[word]} {word}{'s' * (counts[word] > 1)}" for word in SEVERITIES[:3] if counts[word]]
+    told = [counted(counts[severity], severity) for severity in SEVERITIES[:3] if counts[severity]]
     return ", ".join(told) if told else "Nothing stands in the way."

@@ -18,9 +18,10 @@ from saver.cli._store import existing, json_option, store_option
 @store_option
 @json_option
 def command(ref: str, file: str, force: bool, address: str, as_json: bool) -> None:
-    """Write a version to a single file, for `saver.load` and `saver import`.
+    """Write a version to a single file.
 
-    It is a valid safetensors file, and holds all that the version does. It is written durably, or not at all.
+    `saver.load` and `saver import` read it. It is a valid safetensors file, and holds all that the
+    version does. It is written durably, or not at all.
     """
     store = existing(address)
     version = store.version(ref)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 
@@ -15,19 +16,26 @@ from saver.repo.gc import Collected
 from saver.saver import GRACE
 
 
+def _seconds(_: click.Context, __: click.Parameter, grace: float) -> float:
+    if math.isnan(grace):  # neither less nor more than anything: nothing would have to wait
+        raise click.BadParameter("nan is no number of seconds")
+    return grace
+
+
 @click.command()
 @click.option(
-    "--grace", default=GRACE, metavar="SECONDS", type=click.FloatRange(0),
+    "--grace", default=GRACE, metavar="SECONDS", type=click.FloatRange(0), callback=_seconds,
     help=f"What is condemned waits so long for those who read it ({GRACE:.0f}).",
 )  # fmt: skip
 @click.option("-n", "--dry-run", is_flag=True, help="Only tell; change nothing.")
 @store_option
 @json_option
 def command(grace: float, dry_run: bool, address: str, as_json: bool) -> None:
-    """Free what no version needs, safely while others save and load.
+    """Free what no version needs.
 
-    What is found is condemned, and deleted by the first `saver gc` that comes when its grace period is over.
-    With --grace 0 all is freed at once: for stores that nobody else is using.
+    Safe while others save and load. What is found is condemned, and deleted by the first `saver gc`
+    that comes when its grace period is over. With --grace 0 all is freed at once: for stores that
+    nobody else is using.
     """
     store = existing(address)
     if as_json:
@@ -56,7 +64,7 @@ def _told(found: Collected, grace: float, dry_run: bool) -> dict[str, str]:
     if waiting:
         told["waiting"] = (
             f"{_objects(waiting)}, {size(found.waiting_bytes)}: no version needs them, but somebody may be "
-            f"reading them; the first `saver gc` after {local(time.time() + grace, zone=False)} frees them"
+            f"reading them; the first `saver gc` after {local(time.time() + grace)} frees them"
         )
     if found.moved:
         told["moved"] = f"what lived in {_objects(found.moved)} that were mostly dead"

@@ -18,9 +18,10 @@ from saver.cli._store import counted, json_option, store_option, version_documen
 @store_option
 @json_option
 def command(file: str, model: str, tags: tuple[str, ...], address: str, as_json: bool) -> None:
-    """Save what lies in a single file as the next version of MODEL, with all that it tells of its making.
+    """Save what lies in a single file as a version.
 
-    Nothing of it is built or run, so no class needs to be trusted. The first version makes the store.
+    It becomes the next version of MODEL, with all that the file tells of its making. Nothing of it is
+    built or run, so no class needs to be trusted. The first version makes the store.
     """
     store = Saver(address)
     if as_json:

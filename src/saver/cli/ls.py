@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from saver import Saver
+from saver.cli import Failure
 from saver.cli._screen import Screen, print_json, screen, size
 from saver.cli._store import counted, existing, json_option, store_option, version_document
 from saver.cli._times import age, local
@@ -26,12 +27,13 @@ METRICS_FIRST = 3
 @store_option
 @json_option
 def command(model: str | None, last: int | None, address: str, as_json: bool) -> None:
-    """List the models of the store, or the versions of MODEL with what each changed.
+    """List models, or the versions of one.
 
-    On a terminal, the 20 newest versions, unless -n says how many.
+    Of versions, also the parts that each changed. On a terminal, the 20 newest versions, unless -n says
+    how many.
     """
     if model is not None and "@" in model:
-        raise click.UsageError(
+        raise Failure(
             f"{model!r} names a version: `saver show` tells of it, `saver ls` lists those of a model"
         )
     store = existing(address)
@@ -138,7 +140,7 @@ def _row(change: Change, metrics: Iterable[str]) -> tuple[str, ...]:
         size(version.bytes),
         size(version.bytes_added),
         version.author,
-        version.notes,
+        " ".join(version.notes.split()),
     )
 
 

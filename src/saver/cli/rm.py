@@ -22,20 +22,22 @@ NAMED = 20
 @store_option
 @json_option
 def command(refs: tuple[str, ...], yes: bool, address: str, as_json: bool) -> None:
-    """Delete versions, with their tags. Their numbers are never given again.
+    """Delete versions.
 
-    Asks first; where nobody can be asked, and for versions with tags, --yes is needed. `saver gc` then frees
-    the bytes that no other version needs.
+    Their tags go too, and their numbers are never given again. Asks first; where nobody can be asked,
+    and for versions with tags, --yes is needed. `saver gc` then frees the bytes that no other version
+    needs.
     """
     store = existing(address)
     versions = _versions(store, refs)
-    if not yes:
-        _confirm(versions)
+    if not yes and not _is_confirmed(versions):
+        click.echo("nothing was deleted", err=True)
+        raise click.exceptions.Exit(Failure.exit_code)
     deleted = [store.delete(str(version)) for version in versions]
     if as_json:
         print_json({"deleted": [version_document(version) for version in deleted]})
     else:
-        screen().done(f"deleted {_named(deleted)}; `saver gc` frees what no other version needs")
+        screen().done(f"deleted {_named(deleted)}; `saver gc` frees the bytes")
 
 
 def _versions(store: Saver, refs: Iterable[str]) -> list[Version]:
@@ -44,15 +46,15 @@ def _versions(store: Saver, refs: Iterable[str]) -> list[Version]:
     for ref in refs:
         if "@" not in ref:
             newest = store.version(ref)
-            raise click.UsageError(
-                f"{ref} is a model: name its versions, {newest} or {ref}@latest for the newest"
+            raise Failure(
+                f"{ref} is a model; nothing was deleted; name versions of it: its newest is {newest}"
             )
         version = store.version(ref)
         found[str(version)] = version
     return list(found.values())
 
 
-def _confirm(versions: Sequence[Version]) -> None:
+def _is_confirmed(versions: Sequence[Version]) -> bool:
     tagged = [f"{version} ({', '.join(version.tags)})" for version in versions if version.tags]
     if tagged:
         raise Failure(
@@ -63,8 +65,7 @@ def _confirm(versions: Sequence[Version]) -> None:
         raise Failure(
             "nobody is here to be asked, so nothing was deleted; say --yes to delete without a question"
         )
-    if not click.confirm(clean(f"Delete {_named(versions)}?"), err=True):
-        raise Failure("nothing was deleted")
+    return click.confirm(clean(f"Delete {_named(versions)}?"), err=True)
 
 
 def _named(versions: Sequence[Version]) -> str:

@@ -34,10 +34,11 @@ FIELDS_SHOWN = 30
 @store_option
 @json_option
 def command(what: str, tensors: int, verify: bool, address: str, as_json: bool) -> None:
-    """Tell what lies in a version or a file: parts, tensors, environment, and the classes it asks trust for.
+    """Tell what lies in a version or a file.
 
-    REF_OR_FILE is a file if there is one of that name, or if it ends in .saver. Builds and imports nothing
-    of it. Exit code 1 when it is damaged.
+    Its parts, tensors, environment, and the classes that it asks trust for. REF_OR_FILE is a file if
+    there is one of that name, or if it ends in .saver. Builds and imports nothing of it. Exit code 1
+    when it is damaged.
     """
     shown = subject(what, address)
     if as_json:
@@ -47,6 +48,7 @@ def command(what: str, tensors: int, verify: bool, address: str, as_json: bool) 
     found = shown.description
     on.heading(found.path)
     on.facts(shown.facts())
+    _show_notes(shown, on)
     _show_parts(found.parts, shown.version is not None, on)
     _show_tensors(found.parts, tensors, on)
     _show_data(found.data, on)
@@ -69,6 +71,15 @@ def _show_json(shown: Subject, verify: bool) -> None:
             raise
         document["verified"] = True
     print_json(document)
+
+
+def _show_notes(shown: Subject, on: Screen) -> None:
+    """Those that have several lines."""
+    notes = shown.version.notes if shown.version is not None else ""
+    if "\n" in notes:
+        on.heading("Notes")
+        for line in notes.splitlines():
+            on.say(line)
 
 
 def _show_parts(parts: Sequence[PartInfo], numbered: bool, on: Screen) -> None:

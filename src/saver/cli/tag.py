@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from saver.cli import Failure
 from saver.cli._screen import print_json, screen
 from saver.cli._store import existing, json_option, store_option
 from saver.repo.refs import parse_ref
@@ -16,7 +17,7 @@ from saver.repo.refs import parse_ref
 @store_option
 @json_option
 def command(ref: str, tag: str | None, delete: bool, address: str, as_json: bool) -> None:
-    """Let MODEL@TAG name a version, remove a tag, or list the tags of a model.
+    """Set, move, remove or list tags.
 
     \b
       saver tag iris@3 production           iris@production is iris@3 from now on
@@ -48,7 +49,7 @@ def _set(ref: str, tag: str, address: str, as_json: bool) -> None:
 def _delete(ref: str, tag: str | None, address: str, as_json: bool) -> None:
     found = parse_ref(ref)
     if tag is not None or found.tag is None:
-        raise click.UsageError("say which tag to remove: saver tag --delete MODEL@TAG")
+        raise Failure(f"{ref} names no tag to remove; write saver tag --delete MODEL@TAG")
     store = existing(address)
     before = store.version(ref)
     store.untag(found.model, found.tag)
@@ -60,7 +61,7 @@ def _delete(ref: str, tag: str | None, address: str, as_json: bool) -> None:
 
 def _list(model: str, address: str, as_json: bool) -> None:
     if "@" in model:
-        raise click.UsageError(f"name the tag for it: saver tag {model} TAG")
+        raise Failure(f"{model}: which tag is it to have? saver tag {model} TAG; saver tag MODEL lists tags")
     tags = existing(address).summary(model).tags
     if as_json:
         print_json({"model": model, "tags": tags})

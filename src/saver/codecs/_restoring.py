@@ -68,7 +68,7 @@ class StateRestorer(Restorer):
             state = decoder(node)
             return lambda: ask(where, target.load_state_dict, state)
 
-        return Plan(PartReport(kind(target), names), ready, foreign=True)
+        return Plan(PartReport(kind(target), names), ready, may_refuse=True)
 
 
 def told(value: Value) -> str:
@@ -144,7 +144,7 @@ def _filling(
 
         return change
 
-    return Plan(within.report(kind(target), map(str, rest)), ready, foreign=within.foreign)
+    return Plan(within.report(kind(target), map(str, rest)), ready, may_refuse=within.may_refuse)
 
 
 class _Within:
@@ -158,11 +158,11 @@ class _Within:
             if key in found:
                 with saved.step(str(key)):
                     self.plans[key] = saved.plan(found[key], item)
-        self.foreign = any(plan.foreign for plan in self.plans.values())
+        self.may_refuse = any(plan.may_refuse for plan in self.plans.values())
 
     def ready(self, decoder: Decoder) -> list[Callable[[], None]]:
         """What changes them, the caller's own code first."""
-        plans = sorted(self.plans.values(), key=lambda plan: not plan.foreign)
+        plans = sorted(self.plans.values(), key=lambda plan: not plan.may_refuse)
         return [plan.ready(decoder) for plan in plans if plan.ready is not None]
 
     def report(self, into: str, matched: Iterable[str]) -> PartReport:

@@ -13,6 +13,7 @@ from torch.overrides import TorchFunctionMode
 from saver.codec import Decoder
 from saver.codecs._restoring import items, told
 from saver.codecs._torch_restoring import Leaf, Leaves, fit, read
+from saver.codecs._torch_storages import row_major
 from saver.errors import Damaged
 from saver.restoring import Conversion, Mismatch, PartReport, Plan, Restorer, Saved, ask
 from saver.restoring.contract import kind
@@ -43,7 +44,6 @@ class SavedState:
         self.values: dict[str, Value] = {}
         self.spare: set[str] = set()
         self.metadata: Value = None
-        self.flat = False
         self._saved = saved
         self._steps = 0
         node = saved.follow(value)
@@ -52,7 +52,7 @@ class SavedState:
             saved.refuse(f"{told(node)} was saved, neither a module nor a state dict; take it from `load`")
         if type(node) is Node and node.codec == "stdlib.OrderedDict" and type(node.state) is list:
             self.metadata = node.state[1].get("_metadata") if node.state[2:] == ["attributes"] else None
-        self.flat = not module
+        self.is_dict = not module
         self._add("", node, 0)
 
     def _add(self, name: str, value: Value, depth: int) -> None:
@@ -233,7 +233,8 @@ class ModuleRestorer(Restorer):
         state = SavedState(value, saved)
         match = _Match(state, here, saved)
         versions = getattr(here, "_metadata", None)
-        if match.unexpected or match.missing or match.unfit:
+        own_ways = _loads_its_own_way(target)
+        if own_ways and (match.unexpected or match.missing or match.unfit):
             _rehearse(target, match, versions)
         for item in match.given.values():
             if isinstance(item, Leaf):
@@ -249,13 +250,13 @@ class ModuleRestorer(Restorer):
                 (name, read(item, decoder) if isinstance(item, Leaf) else decoder(item))
                 for name, item in match.given.items()
             )
-            if not state.flat or match.moved:
+            if not state.is_dict or match.moved:
                 found._metadata = versions
             elif metadata is not None:
                 found._metadata = _versions(decoder(metadata))
             return lambda: ask(where, target.load_state_dict, found, strict=False)
 
-        return Plan(match.report(kind(target)), ready)
+        return Plan(match.report(kind(target)), ready, may_refuse=own_ways)
 
 
 def _versions(metadata: Any) -> Any:
@@ -279,16 +280,20 @@ class _Rehearsal(TorchFunctionMode):  # type: ignore[misc]
         return function(*arguments, **(options or {}))
 
 
-def _rehearse(target: Any, match: _Match, versions: Any) -> None:
-    """Let hooks of the module's own say what they would do with names and shapes that do not fit."""
-    hooks = any(
-        module._load_state_dict_pre_hooks
-        or type(module)._load_from_state_dict is not nn.Module._load_from_state_dict
+def _loads_its_own_way(target: Any) -> bool:
+    """Whether a module, or one within, does more on loading than torch does."""
+    own = nn.Module._load_from_state_dict
+    return any(
+        module._load_state_dict_pre_hooks or type(module)._load_from_state_dict is not own
         for module in target.modules()
     )
+
+
+def _rehearse(target: Any, match: _Match, versions: Any) -> None:
+    """Let the module itself say what it would do with names and shapes that do not fit."""
     lazy = any(map(nn.parameter.is_lazy, match.here.values()))
     closed = match.mismatched.keys() - match.unfit.keys()
-    if not hooks or lazy or closed or torch.__future__.get_swap_module_params_on_conversion():
+    if lazy or closed or torch.__future__.get_swap_module_params_on_conversion():
         return
     leaves = {**match.given, **match.unfit, **match.unexpected}
     state: Any = OrderedDict(
@@ -326,6 +331,6 @@ def _takes_the_place(leaf: Leaf | None, target: Any) -> bool:
     """Whether a parameter lies in memory as the saved one did, so that views of that are views of this."""
     if leaf is None or not leaf.plain or nn.parameter.is_lazy(target) or target.layout is not torch.strided:
         return False
-    stride = tuple(leaf.node.state.get("stride", ())) or torch.empty(leaf.shape, device="meta").stride()
+    stride = tuple(leaf.node.state.get("stride", row_major(leaf.shape)))
     fits = leaf.shape == tuple(target.shape) and leaf.dtype is target.dtype
     return fits and stride == target.stride() and target.storage_offset() == 0

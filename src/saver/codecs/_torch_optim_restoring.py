@@ -138,7 +138,7 @@ class OptimizerRestorer(Restorer):
             }
             return _loading(target, groups, entries, parameters, where)
 
-        return Plan(report, ready)
+        return Plan(report, ready, may_refuse=True)
 
 
 def _counted(lengths: tuple[int, ...]) -> str:

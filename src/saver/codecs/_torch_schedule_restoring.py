@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import FunctionType
 from typing import Any
 
 from torch.amp.grad_scaler import GradScaler
@@ -40,7 +41,7 @@ class SchedulerRestorer(Restorer):
             built = _built(state, decoder)
             return lambda: ask(where, target.load_state_dict, built)
 
-        return Plan(report, ready)
+        return Plan(report, ready, may_refuse=True)
 
 
 class _SavedScheduler:
@@ -71,9 +72,9 @@ class _SavedScheduler:
             ]
         if _FUNCTIONS in state:
             functions = self._equally_many(state[_FUNCTIONS], target.lr_lambdas)
-            state[_FUNCTIONS] = list(map(self._of_function, functions))
+            state[_FUNCTIONS] = list(map(self._of_function, functions, target.lr_lambdas))
         if _SCALE in known:
-            state[_SCALE] = self._of_function(state.get(_SCALE))
+            state[_SCALE] = self._of_function(state.get(_SCALE), target._scale_fn_custom)
         return state
 
     def _attributes(self, target: Any, value: Value) -> dict[str, Value]:
@@ -96,8 +97,10 @@ class _SavedScheduler:
             )
         return found
 
-    def _of_function(self, value: Value) -> Any:
+    def _of_function(self, value: Value, own: Any) -> Any:
         """What torch saves of a callable object: its attributes; None of a function, which the target has."""
+        if isinstance(own, FunctionType) or not hasattr(own, "__dict__"):
+            return None
         node = self._saved.follow(value)
         if type(node) is Node and node.codec in ("object", "dataclass"):
             return node.state
@@ -141,7 +144,7 @@ class ScalerRestorer(Restorer):
                 raise ValueError("what a gradient scaler counts are numbers")
             return lambda: ask(where, target.load_state_dict, numbers)
 
-        return Plan(report, ready)
+        return Plan(report, ready, may_refuse=True)
 
 
 def _scaler_state(own: dict[str, Value]) -> dict[str, Value]:

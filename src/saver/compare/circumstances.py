@@ -9,6 +9,7 @@ from saver import fingerprint
 from saver.compare.difference import DataChange, Field, MetricChange, Number, number
 from saver.compare.texts import both, printable
 from saver.repo.manifest import Manifest
+from saver.repo.version import number_of
 
 
 def facts(old: Manifest, new: Manifest) -> tuple[Field, ...]:
@@ -79,13 +80,11 @@ def metrics(old: Manifest, new: Manifest) -> tuple[MetricChange, ...]:
 
 
 def _number(value: float | str | None) -> Number | None:
-    return printable(value) if isinstance(value, str) else None if value is None else number(value)
+    return None if value is None else number(number_of(value))
 
 
 def _delta(old: Number | None, new: Number | None) -> Number | None:
-    if isinstance(old, (int, float)) and isinstance(new, (int, float)):
-        return number(new - old)
-    return None
+    return None if old is None or new is None else number(number_of(new) - number_of(old))
 
 
 def _fields(old: Mapping[str, str | None], new: Mapping[str, str | None]) -> Iterator[Field]:

@@ -8,7 +8,10 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
+import msgspec
+
 from saver.compare.arrays import Entries, column_array, numpy_array, tensor_array, torch_array
+from saver.compare.forms import FORMS, TEXT
 from saver.compare.texts import plain, printable
 from saver.repo.manifest import Manifest
 from saver.tree import Node, Ref, Tensor, walk
@@ -271,9 +274,18 @@ def _listed(value: Any, side: Side) -> Iterator[Node]:
             yield found
 
 
+def _text(node: Node, side: Side) -> Found:
+    """A long string."""
+    array = tensor_array(node.state, side.entries) if type(node.state) is Tensor else None
+    if array is None or array.form != FORMS["U8"]:
+        return _any_node(node, side)
+    return [("", msgspec.structs.replace(array, form=TEXT))], False
+
+
 _READERS: dict[str, Callable[[Node, Side], Found]] = {
     **dict.fromkeys(("list", "tuple", "set", "frozenset"), _sequence),
     **dict.fromkeys(("dict", "stdlib.OrderedDict", "stdlib.Counter", "sklearn.bunch"), _mapping),
+    "str": _text,
     "stdlib.defaultdict": _default_mapping,
     "numpy.array": _numpy,
     "torch.Tensor": _torch_tensor,

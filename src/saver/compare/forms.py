@@ -44,6 +44,9 @@ FORMS = {
 STRINGS = Form("str", 0)
 """Strings after each other, which end where another tensor says."""
 
+TEXT = Form("text", 1)
+"""One long string, in UTF-8."""
+
 _OF_NUMPY = {dtype.str: FORMS[name] for name, dtype in NUMPY_DTYPE.items()}
 _UNIT = r"\[(?:[1-9]\d{0,8})?(?:Y|M|W|D|h|m|s|ms|us|ns|ps|fs|as)\]"
 _DTYPE = re.compile(rf"([<>|])([biufcmMSUV])([1-9]\d{{0,8}})({_UNIT})?")
@@ -91,12 +94,13 @@ def form_of_torch(dtype: Any) -> Form | None:
 
 def numbers(raw: NDArray[np.uint8], form: Form) -> NDArray[Any]:
     """The numbers that flat bytes of this form stand for: floats as float64, integers as they are."""
-    if form.number == "bf16":
-        return (raw.view("<u2").astype(np.uint32) << 16).view(np.float32).astype(np.float64)
-    if form.number in _FLOATS:
-        return _eight_bits(form.number)[raw]
-    found: NDArray[Any] = raw.view(form.number)
-    return found.astype(np.float64) if found.dtype.kind == "f" else found
+    with np.errstate(invalid="ignore"):  # a cast of signaling nan would warn
+        if form.number == "bf16":
+            return (raw.view("<u2").astype(np.uint32) << 16).view(np.float32).astype(np.float64)
+        if form.number in _FLOATS:
+            return _eight_bits(form.number)[raw]
+        found: NDArray[Any] = raw.view(form.number)
+        return found.astype(np.float64) if found.dtype.kind == "f" else found
 
 
 @cache
@@ -120,6 +124,8 @@ def values(raw: NDArray[np.uint8], form: Form) -> list[Any] | None:
             pairs = found.reshape(-1, 2).tolist()
             return [complex(real, imaginary) for real, imaginary in pairs]
         return [bool(item) for item in found.tolist()] if form.name == "BOOL" else list(found.tolist())
+    if form == TEXT:
+        return [raw.tobytes().decode("utf-8", "backslashreplace")]
     kind = form.name[1:2] if form.name[0] in "<>|" else ""
     if kind and kind in ("m", "M"):
         return list(map(str, raw.view(form.name)))

@@ -12,7 +12,8 @@ import numpy as np
 from saver.compare.amounts import Bytes, amount, counted, strings_changed
 from saver.compare.arrays import Array
 from saver.compare.difference import Amount, ArrayChange, ArrayInfo
-from saver.compare.forms import STRINGS, values
+from saver.compare.forms import STRINGS, TEXT, values
+from saver.compare.texts import both
 from saver.compare.walk import Pair
 from saver.errors import Damaged
 from saver.store import Progress
@@ -22,6 +23,9 @@ THREADS = 2
 
 FEW = 8
 """Arrays of so many entries are told by their values."""
+
+TEXT_LIMIT = 1 << 20
+"""Strings of so many bytes are told where they differ."""
 
 BUDGET = 8
 """How many times the bytes of the two versions may be read; honest ones need two at most."""
@@ -137,22 +141,28 @@ def _in_c_order(raw: Bytes, array: Array) -> Bytes:
 def _infos(pair: Pair, old: _Source, new: _Source) -> tuple[ArrayInfo | None, ArrayInfo | None]:
     """Both arrays, and their values if they are few: in six digits where that tells them apart."""
     few = _few(pair.old, old), _few(pair.new, new)
-    short = _shown(pair.old, few[0], "{:.6g}"), _shown(pair.new, few[1], "{:.6g}")
-    if short[0] is None or short[1] is None or short[0].values != short[1].values:
-        return short
-    return _shown(pair.old, few[0], "{!r}"), _shown(pair.new, few[1], "{!r}")
+    texts = _written(pair.old, few[0], "{:.6g}"), _written(pair.new, few[1], "{:.6g}")
+    if texts[0] == texts[1]:
+        texts = _written(pair.old, few[0], "{!r}"), _written(pair.new, few[1], "{!r}")
+    before, after = both(*texts)
+    return (
+        None if pair.old is None else ArrayInfo(pair.old.form.name, pair.old.shape, before),
+        None if pair.new is None else ArrayInfo(pair.new.form.name, pair.new.shape, after),
+    )
 
 
 def _few(array: Array | None, source: _Source) -> list[Any] | None:
-    if array is None or not 0 < array.count <= FEW or array.form == STRINGS or not source.afford(0):
+    if array is None or array.form == STRINGS or not source.afford(0):
+        return None
+    if not 0 < array.count <= (TEXT_LIMIT if array.form == TEXT else FEW):
         return None
     return values(_in_c_order(source.read(array), array), array.form)
 
 
-def _shown(array: Array | None, few: list[Any] | None, digits: str) -> ArrayInfo | None:
-    if array is None:
+def _written(array: Array | None, few: list[Any] | None, digits: str) -> str | None:
+    if array is None or few is None:
         return None
-    return ArrayInfo(array.form.name, array.shape, None if few is None else nested(few, array.shape, digits))
+    return repr(few[0]) if array.form == TEXT else nested(few, array.shape, digits)
 
 
 def nested(items: list[Any], shape: tuple[int, ...], digits: str) -> str:

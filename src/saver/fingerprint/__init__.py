@@ -45,8 +45,8 @@ def fingerprints(data: Any, progress: Progress | None = None) -> dict[str, dict[
         named = {SOLE: (SOLE, data)}
     if len(named) > DATA_LIMIT:
         raise CannotSave(
-            f"{SOLE}: {len(named):,} pieces of data, of {DATA_LIMIT:,} at most; pass the folder that they lie in, "
-            "or join them into one array"
+            f"{SOLE}: {len(named):,} pieces of data, of {DATA_LIMIT:,} at most; pass the folder that "
+            "they lie in, or join them into one array"
         )
     found = {where: look(value, where) for where, (_, value) in named.items() if _is_path(value)}
     advance = _advance(progress, sum(each.bytes for each in found.values()))

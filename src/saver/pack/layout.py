@@ -12,7 +12,7 @@ from blake3 import blake3
 
 from saver.errors import Damaged, Unsupported
 from saver.store import ALIGNMENT
-from saver.tree import ITEM_SIZE, TensorData, strict_json
+from saver.tree import ITEM_SIZE, TensorData, decodable, strict_json
 
 HEADER_LIMIT = 100_000_000
 """safetensors readers refuse longer headers."""
@@ -147,6 +147,7 @@ def parse_header(header: bytes, size: int, path: str) -> tuple[dict[str, str], d
 Digest = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 
 
+@decodable
 class _Slot(msgspec.Struct, forbid_unknown_fields=True):
     dtype: str
     shape: tuple[int, ...]

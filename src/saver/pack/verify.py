@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from operator import attrgetter
 from queue import SimpleQueue
 from threading import Lock
 
 import msgspec
 import numpy as np
 from blake3 import blake3
-from numpy.typing import NDArray
 
 from saver.errors import Damaged
 from saver.store import Blob, Progress
@@ -29,6 +29,9 @@ GAP = 64 << 10
 
 SERIAL = 4 << 20
 """Up to this size, one thread is as fast as several."""
+
+
+_START = attrgetter("start")
 
 
 class Range(msgspec.Struct, frozen=True, gc=False):
@@ -51,17 +54,19 @@ def damaged(ranges: Iterable[Range], progress: Progress | None = None) -> set[st
     Reads in the order of the blobs, and within each in the order of its bytes.
     """
     lost: set[str] = set()
-    within: list[Range] = []
+    within: dict[int, list[Range]] = {}
+    total = 0
     for item in ranges:
-        if 0 <= item.start <= item.end <= item.blob.size:
-            within.append(item)
+        size = item.end - item.start
+        if item.start >= 0 and size >= 0 and item.end <= item.blob.size:
+            within.setdefault(id(item.blob), []).append(item)
+            total += size
         else:
             lost.add(item.name)
-    order: dict[int, int] = {}
-    within.sort(key=lambda item: (order.setdefault(id(item.blob), len(order)), item.start))
-    total = sum(item.end - item.start for item in within)
+    for same in within.values():
+        same.sort(key=_START)
     done = 0
-    feed = _Feed(_jobs(within))
+    feed = _Feed(job for same in within.values() for job in _jobs(same))
     for size, names in feed.checked() if total <= SERIAL else _checked_by_threads(feed):
         lost.update(names)
         done += size
@@ -75,33 +80,26 @@ class _Job:
 
     __slots__ = ("blob", "broken", "end", "missing", "ranges", "size", "start")
 
-    def __init__(self, first: Range) -> None:
-        self.blob = first.blob
-        self.start = self.end = first.start
-        self.ranges: list[Range] = []
-        self.size = 0
+    def __init__(self, ranges: Sequence[Range], end: int, size: int) -> None:
+        self.ranges = ranges
+        self.blob = ranges[0].blob
+        self.start = ranges[0].start
+        self.end = end
+        self.size = size
         self.missing = 1
         self.broken = False
-
-    def add(self, item: Range) -> None:
-        """One range more."""
-        self.ranges.append(item)
-        self.end = max(self.end, item.end)
-        self.size += item.end - item.start
-
-    def wants(self, item: Range) -> bool:
-        """Whether `item` is close by, and there is room for it."""
-        return self.size < JOB and item.blob is self.blob and item.start <= self.end + GAP
 
     def check(self) -> tuple[int, list[str]]:
         """How many bytes the job has, and the names of what is damaged in it."""
         mapped = self.blob.map()
-        if self.broken:
-            sound = [self._can_be_read(item) and _matches(item, mapped) for item in self.ranges]
-        else:
-            sound = [_matches(item, mapped) for item in self.ranges]
-        return self.size, [
-            item.name for item, is_sound in zip(self.ranges, sound, strict=True) if not is_sound
+        ranges, lost = self.ranges, list[str]()
+        if self.broken:  # what of it?
+            lost = [item.name for item in ranges if not self._can_be_read(item)]
+            ranges = [item for item in ranges if item.name not in lost]
+        return self.size, lost + [
+            item.name
+            for item in ranges
+            if blake3(mapped[item.start : item.end].data).hexdigest() != item.hash
         ]
 
     def _can_be_read(self, item: Range) -> bool:
@@ -114,20 +112,19 @@ class _Job:
         return True
 
 
-def _matches(item: Range, mapped: NDArray[np.uint8]) -> bool:
-    return blake3(mapped[item.start : item.end].data).hexdigest() == item.hash
-
-
 def _jobs(ranges: Sequence[Range]) -> Iterator[_Job]:
-    job = None
+    """Jobs of ranges of one blob, which come in order."""
+    held: list[Range] = []
+    end = size = 0
     for item in ranges:
-        if job is None or not job.wants(item):
-            if job is not None:
-                yield job
-            job = _Job(item)
-        job.add(item)
-    if job is not None:
-        yield job
+        if held and (size >= JOB or item.start > end + GAP):
+            yield _Job(held, end, size)
+            held, end, size = [], 0, 0
+        held.append(item)
+        end = max(end, item.end)
+        size += item.end - item.start
+    if held:
+        yield _Job(held, end, size)
 
 
 def _checked_by_threads(feed: _Feed) -> Iterator[tuple[int, list[str]]]:

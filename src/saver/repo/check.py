@@ -10,7 +10,9 @@ from blake3 import blake3
 from saver.errors import CannotWrite, Damaged, NotFound, SaverError
 from saver.pack import Pack, Range, damaged
 from saver.repo import document
+from saver.repo.dedup import PROBE, PROBED, probe_of
 from saver.repo.gc import check_log
+from saver.repo.index import Row
 from saver.repo.log import Event, Harm
 from saver.repo.manifest import Manifest
 from saver.repo.places import Known, Place, overlaps
@@ -80,6 +82,7 @@ class _Check:
         self._uses: dict[str, list[tuple[Place, str, _Use]]] = {}
         self._harm: dict[str, set[tuple[int, int]]] = {}
         self._needed: set[str] = set()
+        self._rows: list[Row] = []
 
     def run(self) -> Checked:
         repo = self._repo
@@ -89,6 +92,8 @@ class _Check:
         for version in versions:
             self._version(version)
         self._packs()
+        if repo.index is not None:
+            repo.index.add(repo.state.head, self._rows)
         garbage = [key for key in self._objects() if key not in self._needed]
         size = sum(stat.size for key in garbage if (stat := repo.store.stat(key)) is not None)
         return Checked(len(versions), self._bytes, tuple(self._damage), tuple(garbage), size, self._record())
@@ -139,14 +144,41 @@ class _Check:
             parts = _parts_of(found, str(version))
         except SaverError as error:
             self._lost(version, key, str(error))
+            self._needed.update(map(pack_key, self._packs_of(version)))
             return
         stat = repo.store.stat(key)
         self._bytes += stat.size if stat is not None else 0
         for name, item in known.items():
             use = _Use(version, tuple(parts.get(name, ())), name, item)
+            self._learn(use)
             for _, digest, place in item.block_places():
                 self._needed.add(pack_key(place[0]))
                 self._uses.setdefault(place[0], []).append((place, digest, use))
+
+    def _learn(self, use: _Use) -> None:
+        """What the index of this machine may not know yet: versions that others saved."""
+        known, version = use.known, use.version
+        if self._repo.index is None or not known.length:
+            return
+        probe = None
+        if known.length >= PROBED:
+            try:
+                pack, offset, length = known.places[0]
+                probe = probe_of(self._repo.read_place((pack, offset, min(PROBE, length))))
+            except NotFound:  # told below
+                return
+        self._rows.append(
+            Row(known.hash, known.length, probe, version.model, version.number, version.manifest, use.tensor)
+        )
+
+    def _packs_of(self, version: Version) -> set[str]:
+        """What the collector keeps for a version of which only the log tells."""
+        found, waiting = set[str](), set(version.packs)
+        while waiting:
+            pack = waiting.pop()
+            found.add(pack)
+            waiting |= self._repo.places.targets(pack) - found
+        return found
 
     def _lost(self, version: Version, key: str, what: str) -> None:
         for part in version.parts:
@@ -159,7 +191,8 @@ class _Check:
         missing = {pack_key(pack) for pack in self._uses} - set(packs)
         for key in sorted(missing):
             self._report(key, self._uses_of(key), "the pack is missing")
-        total = sum(stat.size for key in packs if (stat := store.stat(key)) is not None)
+        sizes = (stat.size for key in packs if (stat := store.stat(key)) is not None)
+        total = self._bytes + sum(sizes)
         for key in packs:
             size = self._pack(key, total)
             self._bytes += size

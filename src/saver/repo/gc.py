@@ -95,11 +95,11 @@ class _Collection:
         return sum(self._sizes.get(key, 0) for key in keys)
 
     def _now(self) -> float:
-        """The time by the store's own clock: that of an object made for it, or of the last record."""
+        """The time by the store's own clock: that of an object made for it, which a dry run does not make."""
         store = self._repo.store
         if self._dry:
             stat = self._repo.state.log.stat(self._repo.state.head)
-            return stat.time if stat is not None else 0.0
+            return max(self._repo.clock(), stat.time if stat is not None else 0.0)
         for key in store.list("clock/"):
             store.delete(key)
         key = f"clock/{self._repo.fresh()}"
@@ -177,8 +177,10 @@ class _Collection:
         """Delete condemned objects whose grace period is over."""
         repo, freed, waiting = self._repo, [], list(besides)
         condemned = [key for key in self._objects() if repo.state.get(f"gone {key}") is not None]
-        for number, key in enumerate(condemned):
+        for key in condemned:
             self._age(key, now)
+        total, done = self._size(condemned), 0
+        for key in condemned:
             stat = repo.state.log.stat(repo.state.get(f"gone {key}"))
             if stat is None:
                 raise Damaged(
@@ -190,8 +192,9 @@ class _Collection:
             if not self._dry:
                 repo.store.delete(key)
             freed.append(key)
+            done += self._size([key])
             if self._progress is not None:
-                self._progress(number + 1, len(condemned))
+                self._progress(done, total)
         return tuple(freed), tuple(waiting)
 
     def _drop_pages(self, now: float) -> None:
@@ -209,7 +212,7 @@ class _Collection:
     def _relocate(self) -> Iterator[str]:
         """Write anew what lives in packs that are mostly dead, and condemn those."""
         repo = self._repo
-        if all(value["count"] == value["last"] for _, value in repo.models()):
+        if all(value.count == value.last for _, value in repo.models()):
             return  # nothing was ever deleted
         for pack, living in self._mostly_dead().items():
             if self._move(pack, living):

@@ -35,22 +35,22 @@ def summary(repo: Repository, model: str) -> Summary:
     newest = repo.version(model)
     value = repo.state.get(f"model {model}")
     tags = {key.rpartition(" ")[2]: number for key, number in repo.state.scan(f"tag {model} ")}
-    return Summary(model, value["count"], newest, tags)
+    return Summary(model, value.count, newest, tags)
 
 
 def summaries(repo: Repository) -> Iterator[Summary]:
     """A line for each model, by name. Reads no version but the newest of each."""
     tags: dict[str, dict[str, int]] = {}
     for key, number in repo.state.scan("tag "):
-        _, model, tag = key.split(" ")
+        model, _, tag = key.removeprefix("tag ").rpartition(" ")
         tags.setdefault(model, {})[tag] = number
     for model, value in repo.models():
-        number = value["latest"]
-        found = repo.state.get(version_key(model, number))
-        if found is not None:  # not deleted by another thread right now
+        number = value.latest
+        found = repo.state.get(version_key(model, number)) if number is not None else None
+        if number is not None and found is not None:  # not deleted by another thread right now
             own = tags.get(model, {})
             names = tuple(tag for tag, tagged in own.items() if tagged == number)
-            yield Summary(model, value["count"], from_state(model, number, found, names), own)
+            yield Summary(model, value.count, from_state(model, number, found, names), own)
 
 
 def newest(repo: Repository, model: str, last: int | None = None) -> list[Version]:

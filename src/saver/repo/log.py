@@ -4,13 +4,14 @@ suffices.
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import msgspec
 
 from saver.errors import Damaged, NotFound, Unsupported
 from saver.repo import document
 from saver.store import Stat, Store
+from saver.tree import decodable
 
 FORMAT = 1
 DIGITS = 20
@@ -84,6 +85,7 @@ class Harm(msgspec.Struct, frozen=True, tag="harm", tag_field="kind"):
 Event: TypeAlias = Commit | Tag | Delete | Condemn | Relocate | Harm
 
 
+@decodable
 class Record(msgspec.Struct, frozen=True, omit_defaults=True):
     """One record. `previous` is the hash of the one before; `transaction` is random; `time` is Unix time,
     UTC.
@@ -102,6 +104,7 @@ class _Kind(msgspec.Struct, frozen=True):
     kind: str = ""
 
 
+@decodable
 class _Outline(msgspec.Struct, frozen=True):
     """As much of a record as every format has."""
 
@@ -180,17 +183,13 @@ class Log:
             )
         return record, digest
 
-    def append(self, record: Record) -> bool:
-        """Take the record's number; False when another one has it. Durable when this returns True.
+    def append(self, record: Record) -> str | None:
+        """Take the record's number, durably: the record's hash. None when another one has the number.
 
         A retry by the store itself may find its own record there: the transaction tells.
         """
-        if self.store.create(log_key(record.number), document.encode(record)):
-            return True
-        found, _ = self.read(record.number)
-        return found.transaction == record.transaction
-
-
-def plain(value: Any) -> Any:
-    """A struct as JSON values."""
-    return msgspec.to_builtins(value)
+        data = document.encode(record)
+        if self.store.create(log_key(record.number), data):
+            return document.digest(data)
+        found, digest = self.read(record.number)
+        return digest if found.transaction == record.transaction else None

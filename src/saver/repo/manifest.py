@@ -13,7 +13,7 @@ from blake3 import blake3
 
 from saver.errors import Damaged, Unsupported
 from saver.pack.layout import AXES_LIMIT, Digest
-from saver.tree import ITEM_SIZE, strict_json, to_json
+from saver.tree import ITEM_SIZE, decodable, strict_json, to_json
 
 FORMAT = 1
 FEATURES: frozenset[str] = frozenset()
@@ -53,6 +53,7 @@ class Stored(msgspec.Struct, frozen=True, omit_defaults=True):
     blocks: tuple[Digest, ...] = ()
 
 
+@decodable
 class Manifest(msgspec.Struct, kw_only=True, omit_defaults=True):
     """One version. `whole` says that the parts were one mapping; otherwise there is a single part.
 
@@ -96,6 +97,7 @@ class TensorInfo(Protocol):
     def hash(self) -> str: ...
 
 
+@decodable
 class _Environment(msgspec.Struct):
     """What readers rely on in `environment`; the rest is shown as it is."""
 

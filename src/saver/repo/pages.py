@@ -24,7 +24,7 @@ import msgspec
 from blake3 import blake3
 
 from saver.errors import Damaged
-from saver.tree import to_json
+from saver.tree import decodable, to_json
 
 LEAF_BYTES = 16 << 10
 """What the keys and values of a leaf take at most, unless there is only one."""
@@ -47,6 +47,7 @@ _CACHED = 128
 _is_name = re.compile(r"[0-9a-f]{64}").fullmatch
 
 
+@decodable
 class _Page(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, frozen=True):
     """A page as it is stored. Its lists are never changed: others may hold them."""
 

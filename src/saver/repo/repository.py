@@ -20,10 +20,10 @@ from saver.repo.log import Commit, Event, PartVersion, Record, Relocate
 from saver.repo.manifest import Manifest, Part, Stored
 from saver.repo.places import Known, Place, Places, overlaps
 from saver.repo.refs import Ref, parse_ref
-from saver.repo.state import State, step_key, version_key
+from saver.repo.state import ModelState, State, number_in, step_key, version_key, version_state
 from saver.repo.version import Version, from_state, plain_metric
 from saver.store import Progress, Store
-from saver.tree import TensorData, to_json
+from saver.tree import TensorData, decodable, to_json
 
 if TYPE_CHECKING:
     from saver.repo.index import Index
@@ -34,6 +34,7 @@ PACK_TENSORS = 100_000
 """Tensors per pack: their header stays well below the 100 MB that readers allow."""
 
 
+@decodable
 class Format(msgspec.Struct, frozen=True):
     """`store.json`. The features that one must know to read, to write, and to collect."""
 
@@ -179,32 +180,27 @@ class Repository:
         self.state.keep_checkpoint()
         transaction = self.fresh()
         while True:
+            last = self.state.last()  # before the decision: other threads may move the state on meanwhile
             event = decide()
             if event is None:
                 return None
-            record = self._record(event, transaction)
-            if self.state.log.append(record):
-                self.state.refresh()
+            record = self._record(last, event, transaction, self.author)
+            digest = self.state.log.append(record)
+            if digest is not None:
+                self.state.took(record, digest)
                 return record
             self.state.refresh()
 
-    def _record(self, event: Event, transaction: str, author: str | None = None) -> Record:
-        return Record(
-            FORMAT,
-            self.state.head + 1,
-            self.state.previous,
-            transaction,
-            self.clock(),
-            event,
-            self.author if author is None else author,
-        )
+    def _record(self, last: tuple[int, str], event: Event, transaction: str, author: str) -> Record:
+        head, previous = last
+        return Record(FORMAT, head + 1, previous, transaction, self.clock(), event, author)
 
     # Reading
 
-    def models(self) -> Iterator[tuple[str, dict[str, Any]]]:
+    def models(self) -> Iterator[tuple[str, ModelState]]:
         """The names of the models, sorted, each with how many versions live and the number of the newest."""
         for key, value in self.state.scan("model "):
-            if value["count"]:
+            if value.count:
                 yield key.removeprefix("model "), value
 
     def versions(self, model: str, reverse: bool = False) -> Iterator[Version]:
@@ -212,9 +208,8 @@ class Repository:
         tags: dict[int, list[str]] = {}
         for key, number in self.state.scan(f"tag {model} "):
             tags.setdefault(number, []).append(key.rpartition(" ")[2])
-        prefix = f"version {model} "
-        for key, value in self.state.scan(prefix, reverse):
-            number = int(key[len(prefix) :])
+        for key, value in self.state.scan(f"version {model} ", reverse):
+            number = number_in(key)
             yield from_state(model, number, value, tuple(tags.get(number, ())))
 
     def version(self, ref: str) -> Version:
@@ -243,11 +238,11 @@ class Repository:
             older = (v.number for v in self.versions(ref.model, reverse=True) if v.time <= ref.time)
             return next(older, None)
         model = self.state.get(f"model {ref.model}")
-        return model["latest"] if model is not None else None
+        return model.latest if model is not None else None
 
     def _not_found(self, text: str, ref: Ref) -> NotFound:
         model = self.state.get(f"model {ref.model}")
-        if model is None or not model["count"]:
+        if model is None or not model.count:
             from difflib import get_close_matches
 
             names = [name for name, _ in self.models()]
@@ -257,8 +252,8 @@ class Repository:
         tags = [key.rpartition(" ")[2] for key, _ in self.state.scan(f"tag {ref.model} ")]
         tagged = f", tagged: {', '.join(tags[:10])}" if tags else ""
         return NotFound(
-            f"{self.store}: there is no {text}; {ref.model} has {model['count']} versions, the newest is "
-            f"{ref.model}@{model['latest']}{tagged}"
+            f"{self.store}: there is no {text}; {ref.model} has {model.count} versions, the newest is "
+            f"{ref.model}@{model.latest}{tagged}"
         )
 
     def manifest(self, version: Version) -> Manifest:
@@ -304,10 +299,10 @@ class Repository:
     def parent_of(self, model: str) -> Version | None:
         """The newest version of a model."""
         found = self.state.get(f"model {model}")
-        if found is None or found["latest"] is None:
+        if found is None or found.latest is None:
             return None
-        number = found["latest"]
-        return from_state(model, number, self.state.get(version_key(model, number)), ())
+        value = self.state.get(version_key(model, found.latest))
+        return from_state(model, found.latest, value, ()) if value is not None else None
 
     def harmed(self, known: Known) -> bool:
         """Whether a check found some of the tensor's bytes damaged."""
@@ -413,7 +408,7 @@ class _Commit:
 
     def _confirmed(self, model: str, number: int, manifest: str) -> dict[str, Known]:
         value = self._repo.state.get(version_key(model, number))
-        if value is None or value["manifest"] != manifest:
+        if value is None or value.manifest != manifest:
             return {}
         return self._known_of(from_state(model, number, value, ()))
 
@@ -474,6 +469,7 @@ class _Commit:
         repo, digest, size = self._repo, "", 0
         last: tuple[Any, ...] | None = None
         while True:
+            head = repo.state.last()  # before anything is decided: other threads may move the state on
             gone = repo.condemned(self._known)
             if gone:  # a collector was faster; write them anew, sharing nothing
                 self._write({name: self._draft.tensors[name] for name in gone}, Reuse({}, {}), ())
@@ -484,37 +480,39 @@ class _Commit:
                 digest, size = self._put_manifest(event)
                 last = key
                 event = self._event(digest, size)
-            record = repo._record(event, self._transaction, self._draft.author)
+            record = repo._record(head, event, self._transaction, self._draft.author)
             if self._append(record):
-                repo.state.refresh()
                 self._clean(self._manifests[:-1])
-                return from_state(event.model, event.number, _value(record, event), event.tags)
+                return from_state(event.model, event.number, version_state(record, event), event.tags)
             repo.state.refresh()
 
     def _append(self, record: Record) -> bool:
         """Put the record into the log. Once that may have happened, nothing that it needs is removed."""
+        state = self._repo.state
         try:
-            won = self._repo.state.log.append(record)
+            digest = state.log.append(record)
         except CannotWrite:
             raise
         except BaseException:
             self._own.clear()
             raise
-        if won:
-            self._own.clear()
-        return won
+        if digest is None:
+            return False
+        self._own.clear()
+        state.took(record, digest)
+        return True
 
     def _event(self, manifest: str, manifest_size: int) -> Commit:
         draft, state = self._draft, self._repo.state
-        model = state.get(f"model {draft.model}") or {"last": 0, "latest": None, "parts": {}}
+        model: ModelState = state.get(f"model {draft.model}") or ModelState()
         packs = sorted({place[0] for known in self._known.values() for place in known.places})
         return Commit(
             model=draft.model,
-            number=model["last"] + 1,
+            number=model.last + 1,
             manifest=manifest,
-            parts={name: self._part_version(name, model["parts"].get(name)) for name in draft.parts},
+            parts={name: self._part_version(name, model.parts.get(name)) for name in draft.parts},
             packs=tuple(packs),
-            parent=model["latest"],
+            parent=model.latest,
             step=draft.step,
             metrics={name: plain_metric(value) for name, value in draft.metrics.items()},
             tags=draft.tags,
@@ -607,6 +605,7 @@ class _Commit:
         index.add(self._repo.state.head, rows)
 
 
+@decodable
 class _Outline(msgspec.Struct):
     format: int
 
@@ -621,8 +620,3 @@ class _Named(msgspec.Struct, frozen=True):
 
 
 _EMPTY = blake3(b"").hexdigest()
-
-
-def _value(record: Record, event: Commit) -> dict[str, Any]:
-    value: dict[str, Any] = msgspec.to_builtins(event)
-    return {**value, "time": record.time, "author": record.author}

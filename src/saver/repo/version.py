@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any
 
 import msgspec
 
 from saver.repo.log import PartVersion
+from saver.repo.state import VersionState
 
 _NOT_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 
@@ -41,24 +40,14 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.model}@{self.number}"
 
 
-def from_state(model: str, number: int, value: Mapping[str, Any], tags: tuple[str, ...]) -> Version:
-    """The version that a value of the state describes."""
+def from_state(model: str, number: int, state: VersionState, tags: tuple[str, ...]) -> Version:
+    """The version of which the state says this."""
     return Version(
-        model=model,
-        number=number,
-        time=value["time"],
-        step=value.get("step"),
-        author=value.get("author", ""),
-        metrics={name: number_of(metric) for name, metric in value.get("metrics", {}).items()},
-        tags=tags,
-        notes=value.get("notes", ""),
-        parts={name: msgspec.convert(part, PartVersion) for name, part in value["parts"].items()},
-        bytes=value.get("bytes", 0),
-        bytes_added=value.get("bytes_added", 0),
-        parent=value.get("parent"),
-        manifest=value["manifest"],
-        packs=tuple(value.get("packs", ())),
-    )
+        model=model, number=number, time=state.time, step=state.step, author=state.author,
+        metrics={name: number_of(metric) for name, metric in state.metrics.items()},
+        tags=tags, notes=state.notes, parts=state.parts, bytes=state.bytes, bytes_added=state.bytes_added,
+        parent=state.parent, manifest=state.manifest, packs=state.packs,
+    )  # fmt: skip
 
 
 def number_of(metric: float | str) -> float:

@@ -26,13 +26,13 @@ class Plan(msgspec.Struct, frozen=True):
     """What will happen to a target, as far as that can be told without reading bytes.
 
     `ready` is called once all bytes were read and verified. It decodes and checks what is left to check,
-    changes nothing, and returns the function that changes the target; None when nothing fits. `foreign` says
-    that this function is code of the caller's, which may refuse: it is called before all others.
+    changes nothing, and returns the function that changes the target; None when nothing fits. `may_refuse`
+    says that this function calls code that can, as `load_state_dict` of anything; it is called before others.
     """
 
     report: PartReport
     ready: Callable[[Decoder], Callable[[], None]] | None = None
-    foreign: bool = False
+    may_refuse: bool = False
 
 
 class Restorer(ABC):

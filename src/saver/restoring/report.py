@@ -22,7 +22,7 @@ class Mismatch(msgspec.Struct, frozen=True):
     why: str = ""
 
     def __str__(self) -> str:
-        return f"{self.name} ({self.why or f'saved {_shape(self.saved)}, here {_shape(self.target)}'})"
+        return f"{self.name} ({self.why or f'saved {list(self.saved)}, here {list(self.target)}'})"
 
 
 class Conversion(msgspec.Struct, frozen=True):
@@ -112,7 +112,3 @@ def listed(items: Iterable[object]) -> str:
     texts = [str(item) for item in items]
     more = f" and {len(texts) - SHOWN:,} more" if len(texts) > SHOWN else ""
     return ", ".join(texts[:SHOWN]) + more
-
-
-def _shape(shape: tuple[int, ...]) -> str:
-    return "×".join(map(str, shape)) or "a single number"  # noqa: RUF001

@@ -59,14 +59,27 @@ def restore(
         raise DoesNotFit(_told(report), report)
     decoder, size = saved.read(trust, progress)
     opened.warn([name for name in plans if name in opened.manifest.parts])
-    changes = [
-        (plan.foreign, _ready(plan.ready, decoder, f"{opened.where}: {name}"))
-        for name, plan in plans.items()
+    in_order = sorted(plans.items(), key=lambda item: not item[1].may_refuse)
+    changes = {
+        name: _ready(plan.ready, decoder, f"{opened.where}: {name}")
+        for name, plan in in_order
         if plan.ready is not None
-    ]
-    for _, change in sorted(changes, key=lambda item: not item[0]):
-        change()
-    return Report(report.where, report.parts, size)
+    }
+    report = Report(report.where, report.parts, size)
+    _change_all(changes, report)
+    return report
+
+
+def _change_all(changes: Mapping[str, Callable[[], None]], report: Report) -> None:
+    """What cannot be undone; only code of the targets' own can still fail."""
+    done: list[str] = []
+    for name, change in changes.items():
+        try:
+            change()
+        except DoesNotFit as error:
+            told = f"; by then {', '.join(done)} had been restored" if done else ""
+            raise DoesNotFit(f"{error}{told}", report) from error.__cause__
+        done.append(name)
 
 
 def _ready(

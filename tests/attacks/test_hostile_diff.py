@@ -1,0 +1,286 @@
+"""What is compared may come from an enemy: everything that differs is told, nothing runs, hangs or crashes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from forge import File, forged, node, places
+from hypothesis import given
+from hypothesis import strategies as st
+from samples import SAMPLES
+from test_fuzz import change, slow
+
+import saver
+from saver.compare import Difference, compare
+from saver.single import open_view
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # samples and hostile numbers make others warn
+
+
+@cache
+def sample(name: str) -> File:
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return forged(Path(folder), SAMPLES[name]())
+
+
+def diff(old: File, new: File, folder: Path) -> Difference:
+    return compare(open_view(old.write(folder / "old.saver")), open_view(new.write(folder / "new.saver")))
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_what_was_loaded_and_saved_again_does_not_differ(name: str, tmp_path: Path) -> None:
+    sample(name).write(tmp_path / "old.saver")
+    saver.dump(saver.load(tmp_path / "old.saver"), tmp_path / "new.saver")
+    found = compare(open_view(tmp_path / "old.saver"), open_view(tmp_path / "new.saver"))
+    assert not found, str(found)
+
+
+def changed(value: Any) -> Any:
+    """Another value of the same kind: the least change that there is."""
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, (int, float)):
+        return value + 1
+    if value is None:
+        return 7
+    last = "b" if value[-1:] != "b" else "c"
+    return ("A" if value[0] != "A" else "B") + value[1:] if value.endswith("=") else value[:-1] + last
+
+
+def scalars(file: File) -> Iterator[tuple[Any, Any]]:
+    for part in file.manifest["parts"].values():
+        for container, key in places([part["tree"], part.get("batches", {})]):
+            if key not in ("$ref", "id", "part") and not isinstance(container[key], (dict, list)):
+                yield container, key
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_every_value_that_changes_in_a_tree_is_told(name: str, tmp_path: Path) -> None:
+    """Also when the part declares the hash that it had before."""
+    old = sample(name)
+    original = open_view(old.write(tmp_path / "old.saver"))
+    count = sum(1 for _ in scalars(old))
+    for index in range(0, count, max(1, count // 60)):
+        new = old.copy()
+        container, key = list(scalars(new))[index]
+        before = container[key]
+        container[key] = changed(before)
+        try:
+            found = compare(original, open_view(new.write(tmp_path / "new.saver")))
+        except saver.SaverError:
+            continue
+        assert found, (key, before)
+        assert any(part.status == "changed" for part in found.parts)
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_every_tensor_that_changes_is_told(name: str, tmp_path: Path) -> None:
+    old = sample(name)
+    original = open_view(old.write(tmp_path / "old.saver"))
+    for tensor, slot in old.tensors.items():
+        begin, end = slot["data_offsets"]
+        if begin == end:
+            continue
+        new = old.copy()
+        raw = bytearray(new.data)
+        raw[(begin + end) // 2] ^= 1
+        new.data = bytes(raw)
+        new.rehash()
+        assert compare(original, open_view(new.write(tmp_path / "new.saver"))).arrays, tensor
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+@slow
+@given(data=st.data())
+def test_a_changed_file_is_compared_or_refused(name: str, data: st.DataObject, tmp_path_factory: Any) -> None:
+    old, new = sample(name), sample(name).copy()
+    for _ in range(data.draw(st.integers(1, 3))):
+        change(data, new.manifest if data.draw(st.booleans()) else new.manifest["parts"])
+        if not isinstance(new.manifest.get("parts"), dict):
+            return
+    try:
+        found = diff(old, new, tmp_path_factory.getbasetemp())
+    except saver.SaverError:
+        return
+    json.dumps(found, default=_fields, allow_nan=False)
+    assert str(found).replace("\n", "").isprintable()
+
+
+def _fields(struct: Any) -> dict[str, Any]:
+    return {name: getattr(struct, name) for name in struct.__struct_fields__}
+
+
+EVIL = "\x1b]0;owned\x07\u202e"
+
+
+def test_nothing_that_is_told_can_steer_a_terminal(tmp_path: Path) -> None:
+    texts = (EVIL, f"{EVIL}{EVIL}")
+    files = [
+        forged(tmp_path, {"text": [{text: text, EVIL: text}, np.array([text] * 2), text * 50], "number": 1})
+        for text in texts
+    ]
+    for file, text in zip(files, texts, strict=True):
+        file.manifest.update(
+            environment={"packages": {EVIL: text}, text: [text]},
+            metrics={EVIL: text, text: 1.0},
+            notes=text,
+            data={EVIL: {"kind": text, "hash": text}, text: text},
+        )
+        file.manifest["parts"][text] = {"tree": node(text, {text: text}), "hash": text}
+        file.manifest["parts"]["number"] = {"tree": node(text, {EVIL: text}, f"{text}:{text}"), "hash": text}
+    found = str(diff(*files, tmp_path))
+    assert "owned" in found
+    assert found.replace("\n", "").isprintable()
+
+
+# Trees that ask for more work than their size warrants
+
+COUNT = 20_000
+
+
+def ref(number: int) -> dict[str, int]:
+    return {"$ref": number}
+
+
+def rings(length: int) -> Any:
+    """A ring of lists, each of which holds the next."""
+    links = [node("list", [ref((n + 1) % length + 1), None], id=n + 1) for n in range(length)]
+    return node("list", links)
+
+
+def many_for_one(large: Any) -> tuple[Any, Any]:
+    """As many references to one large thing as there are small things of its kind on the other side."""
+    small = [node(large["$"], large["state"][:1]) for _ in range(COUNT)]
+    return node("list", [node("list", []), *small]), node("list", [large, *[ref(1)] * COUNT])
+
+
+def group(parameters: int) -> Any:
+    return node("dict", {"params": node("list", [node("list", [n]) for n in range(parameters)])}, id=1)
+
+
+def optimizers(first: Any, count: int) -> Any:
+    state = {"param_groups": node("list", [ref(1)]), "state": [[1, 2]]}
+    made = [node("torch.Optimizer", state, "torch.optim.sgd:SGD") for _ in range(count)]
+    return node("list", [first, *made])
+
+
+def inline(data: str) -> Any:
+    return {"dtype": "|u1", "shape": [len(data) * 3 // 4], "data": data}
+
+
+EXPENSIVE = {
+    "rings of other lengths": (rings(COUNT), rings(COUNT - 1)),
+    "a large list, often": many_for_one(node("list", list(range(COUNT)), id=1)),
+    "a large tuple of tuples, often": many_for_one(
+        node("tuple", [node("tuple", [node("tuple", [1] * 20)] * 20)] * 20, id=1)
+    ),
+    "a large array, often": (
+        node("list", [node("numpy.array", inline("AAAA")) for _ in range(COUNT)]),
+        node("list", [node("numpy.array", inline("AAAA" * 1_000_000), id=1), *[ref(1)] * (COUNT - 1)]),
+    ),
+    "a large text, often": (
+        node("list", [node("str", "AAAA") for _ in range(COUNT)]),
+        node("list", [node("str", "AAAA" * 1_000_000, id=1), *[ref(1)] * (COUNT - 1)]),
+    ),
+    "a large text as many keys": (
+        node("list", [node("dict", [[node("str", "AAAA")] * COUNT, list(range(COUNT))])]),
+        node("list", [node("str", "AAAA" * 1_000_000, id=1), node("dict", [[ref(1)] * COUNT, [1] * COUNT])]),
+    ),
+    "one group in many optimizers": (optimizers(group(COUNT), COUNT), optimizers(group(COUNT - 1), COUNT)),
+    "keys that begin alike": tuple(
+        node("list", [node("dict", {f"{'k' * 200}{n}": n + more for n in range(COUNT)})]) for more in (0, 1)
+    ),
+    "a key many times": tuple(
+        node("list", [node("dict", [["k"] * COUNT, [more] * COUNT])]) for more in (0, 1)
+    ),
+    "a chain of references": tuple(
+        node("list", [node("list", [ref(n + 1), more], id=n) for n in range(1, COUNT)] + [node("list", [], id=COUNT)])
+        for more in (0, 1)
+    ),
+    "long keys, deep": tuple(
+        _deep(200, node("dict", {f"a{n}": n + more for n in range(COUNT)}))
+        for more in (0, 1)
+        for _deep in [lambda depth, inner: inner if not depth else node("dict", {"k" * 90: _deep(depth - 1, inner)})]
+    ),
+}  # fmt: skip
+
+PROGRAM = """
+import sys
+from saver.compare import compare
+from saver.single import open_view
+print(bool(compare(open_view(sys.argv[1]), open_view(sys.argv[2]))))
+"""
+
+
+@pytest.mark.parametrize("name", EXPENSIVE)
+def test_time_is_linear_in_the_size_of_the_trees(name: str, file: File, tmp_path: Path) -> None:
+    """What takes a second or two would take hours, were each named thing walked every time it is named."""
+    paths = []
+    for number, tree in enumerate(EXPENSIVE[name]):
+        new = file.copy()
+        new.tree = tree
+        paths.append(str(new.write(tmp_path / f"{number}.saver")))
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, *paths], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.stdout == "True\n", done.stderr
+
+
+def test_one_tensor_under_many_names_is_read_a_few_times_only(file: File, tmp_path: Path) -> None:
+    """Sixteen gigabytes to compare, in files of one megabyte."""
+    paths = []
+    for number in (0, 1):
+        new = file.copy()
+        base = node("torch.Tensor", {"data": new.tensor("model/w", "U8", bytes([number]) * (1 << 20))}, id=1)
+        views = [
+            node("torch.Tensor", {"base": ref(1), "dtype": "uint8", "offset": n, "shape": [800_000], "stride": [1]})
+            for n in range(COUNT)
+        ]  # fmt: skip
+        new.tree = node("list", [base, *views])
+        paths.append(str(new.write(tmp_path / f"{number}.saver")))
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, *paths], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.stdout == "True\n", done.stderr
+
+
+BROKEN = {
+    "a tensor that is not there": node("list", [{"$tensor": "model/none"}]),
+    "a reference to nothing": node("list", [ref(9)]),
+    "a tensor of other size": node("numpy.array", {"dtype": "<f8", "shape": [10**12], "data": "AAAA"}),
+    "an array of empty elements": node("numpy.array", {"dtype": "|V0", "shape": [10**12], "data": ""}),
+    "an array without rows": node("numpy.array", {"dtype": "<f8", "shape": [10**12, 0], "data": ""}),
+    "a view of itself": node("torch.Tensor", {"base": ref(1), "dtype": "int8", "offset": 0, "shape": [], "stride": []}, id=1),
+    "a view before its base": node("torch.Tensor", {"base": node("torch.Tensor", {"dtype": "int8", "data": "00"}),
+        "dtype": "int8", "offset": -5, "shape": [1], "stride": [1]}),
+    "a module of lists": node("torch.Module", {"attributes": [], "modules": [1], "parameters": None}),
+    "an optimizer of nothing": node("torch.Optimizer", {"param_groups": 5, "state": [1, [2], [3, 4, 5]]}),
+    "a dict of unequal runs": node("dict", [[1, 2], [3]]),
+    "a default dict of nothing": node("stdlib.defaultdict", []),
+    "a column of nothing": node("list", {"str": 1, "ends": 2}),
+    "a float that is none": node("float", [1]),
+    "an integer that is none": node("int", "zz"),
+    "text that is none": node("str", "****"),
+    "a scalar that is none": node("numpy.scalar", ["<f8", "****"]),
+    "an unknown codec": node("nobody.knows", {"a": [1, {"b": node("list", [2])}]}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_what_cannot_be_interpreted_is_compared_as_it_stands(name: str, file: File, tmp_path: Path) -> None:
+    new = file.copy()
+    new.tree = BROKEN[name]
+    assert not diff(new, new, tmp_path)
+    assert diff(file, new, tmp_path)
+    assert diff(new, file, tmp_path)
