@@ -12,7 +12,7 @@ import numpy as np
 
 from benchmarks.measure import rounds, timed
 from benchmarks.startup import process
-from benchmarks.stores import build, model_name, own_index, small_model
+from benchmarks.stores import build, index_in, model_name, small_model
 from benchmarks.tables import Row, Table
 from saver import Saver, Version
 
@@ -38,7 +38,7 @@ def run(folder: Path, repeat: int, count: int = ROUNDS, factor: int = 1) -> list
     ten."""
     home = folder / "scale"
     home.mkdir()
-    with own_index(home):
+    with index_in(home / "cache"):
         tables = [*_growing(home, count, factor), _listing(home, repeat, factor)]
     shutil.rmtree(home)
     return tables
@@ -57,6 +57,7 @@ class _Growing:
         def run() -> None:
             number = len(self.opens[what])
             folder, model = next(folders), model_name(number * 37 % models)
+            _open(folder, model)  # nobody's files are cold
             seconds, (store, latest) = timed(lambda: _open(folder, model))
             self.opens[what].append(seconds)
             content = {"model": {"coef": np.random.default_rng(number).random(1000), "step": latest.number}}
@@ -150,10 +151,10 @@ _OPEN = (
 )
 _SAVE = (
     "The save that follows: 8 kB that are new, so a pack, a manifest and a record, all fsynced. All stores "
-    "but that of ten grow by {} versions meanwhile, and write a checkpoint of the log once in 64: that is the "
-    "worst."
+    "but that of ten grow by {} versions meanwhile, and write a checkpoint of the log once in 64, which is "
+    "the worst."
 )
 _LIST = (
-    "A new Saver each time. `versions()` gives all there is to tell of them: parts, metrics, tags, sizes. The "
-    "command and the import are whole processes."
+    "A new Saver each time. `versions()` gives all there is to tell of them: parts, metrics, tags, sizes. "
+    "The command and the import are whole processes."
 )

@@ -15,7 +15,7 @@ from benchmarks.limits import Way, hashing, raw_write
 from benchmarks.measure import remove, rounds, timed
 from benchmarks.peers import Peer, peers
 from benchmarks.states import State, as_torch, equal, size_of
-from benchmarks.stores import allocated, own_index
+from benchmarks.stores import allocated, index_in
 from benchmarks.tables import Row, Table
 from benchmarks.tracking import MLFLOW, Runs
 from saver import Saver
@@ -249,7 +249,7 @@ def run(folder: Path, factor: int = 1, count: int = ROUNDS, each: int = EACH) ->
         home = folder / f"versions-{scenario.name}"
         home.mkdir()
         several = 1 if scenario.name == "everything" else each  # 50 whole copies would take 17 GB
-        with own_index(home):
+        with index_in(home / "cache"):
             tables.append(_scenario(_Versions(scenario, model(factor), home, several), count))
         remove(home)
     return tables

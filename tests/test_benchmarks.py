@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -13,17 +14,24 @@ import pytest
 for needed in ("torch", "safetensors", "joblib", "h5py", "sklearn", "skops", "pandas", "matplotlib"):
     pytest.importorskip(needed)
 
-from benchmarks import large, limits, memory, models, startup
+from benchmarks import large, limits, memory, models, scale, startup, versions
 from benchmarks.measure import make_cold, make_warm, resident
 from benchmarks.peers import Peer, peers
 from benchmarks.report import Report
 from benchmarks.states import MANY, ONE, SHAPES, TENSORS, Shape, equal, size_of, touch
+from benchmarks.stores import allocated, build, index_in, model_name, small_model
 from benchmarks.tables import Row, Table, markdown, plain
 from benchmarks.targets import verdicts
+
+from saver import Saver
+from saver.pack.layout import BLOCK
+from saver.repo.state import INTERVAL
 
 TINY = [TENSORS.smaller(500), MANY.smaller(500), ONE.smaller(2000)]
 WAY = limits.Way(False, 2, limits.MIB)
 WAYS = limits.Fastest((WAY,), (WAY,))
+TINY_MODEL = 64
+"""By how much the model of the versions is made smaller."""
 
 
 @pytest.mark.parametrize("shape", TINY, ids=lambda shape: shape.name)
@@ -81,6 +89,108 @@ def test_small_models_and_processes_are_measured_and_reported(tmp_path: Path) ->
         assert picture in text
         assert (tmp_path / "results" / picture).read_bytes().startswith(b"\x89PNG")
     assert len(json.loads(report.json())["tables"]) == len(report.tables)
+
+
+@pytest.fixture(scope="module")
+def versions_tables(tmp_path_factory: pytest.TempPathFactory) -> list[Table]:
+    """The 2nd and 3rd version of a small model, saved by everyone."""
+    pytest.importorskip("mlflow")
+    folder = tmp_path_factory.mktemp("versions")
+    tables = versions.run(folder, TINY_MODEL, 1, 2)
+    assert list(folder.iterdir()) == []
+    return tables
+
+
+def test_everyone_keeps_versions_and_is_reported(versions_tables: list[Table], tmp_path: Path) -> None:
+    everyone = [versions.OURS, *versions.PEERS, versions.MLFLOW]
+    assert [table.name for table in versions_tables] == [f"versions-{s.name}" for s in versions.SCENARIOS]
+    for table in versions_tables:
+        assert {row.what for row in table.rows if row.seconds} == {versions.LIMIT, *everyone}
+        assert all(row.bytes for row in table.rows)
+    Report(versions_tables).save(tmp_path)
+    assert "versions.png" in (tmp_path / "RESULTS.md").read_text(encoding="utf-8")
+    assert (tmp_path / "versions.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_version_of_savers_adds_what_changed_and_one_of_a_peers_adds_it_all(
+    versions_tables: list[Table],
+) -> None:
+    size = size_of(versions.model(TINY_MODEL))
+    for table, scenario in zip(versions_tables, versions.SCENARIOS, strict=True):
+        (changed,) = table.row(versions.LIMIT).bytes
+        (added,) = table.row(versions.OURS).bytes
+        assert changed == scenario.bytes(versions.model(TINY_MODEL))
+        assert changed <= added <= changed + 200_000, scenario.name
+        for peer in (*versions.PEERS, versions.MLFLOW):
+            assert size <= table.row(peer).bytes[0] <= 1.1 * size
+    assert versions_tables[0].row(versions.PACKS).bytes == (0,)
+
+
+@pytest.mark.parametrize("scenario", versions.SCENARIOS, ids=lambda scenario: scenario.name)
+def test_a_scenario_changes_the_bytes_that_it_says(scenario: versions.Scenario) -> None:
+    state, before = versions.model(TINY_MODEL), versions.model(TINY_MODEL)
+    blocks = set()
+    for number in range(3):
+        scenario.change(state, number)
+        changed = [name for name in state if not np.array_equal(state[name], before[name])]
+        rows = np.flatnonzero((state["embedding.weight"] != before["embedding.weight"]).any(axis=1))
+        if scenario.name == "rows":
+            assert changed == ["embedding.weight"]
+            assert len(rows) == 64
+            assert len(set(rows * 4096 // BLOCK)) == 1
+            blocks.add(rows[0] * 4096 // BLOCK)
+        else:
+            assert sum(state[name].nbytes for name in changed) == scenario.bytes(state)
+        before = {name: array.copy() for name, array in state.items()}
+    assert len(blocks) in (0, 3)
+
+
+def test_the_model_of_the_versions_is_as_large_as_it_says() -> None:
+    state = versions.model()
+    assert len(state) == pytest.approx(100, abs=5)
+    assert state["embedding.weight"].nbytes == 128 << 20
+    assert size_of(state) - (128 << 20) == pytest.approx(200e6, rel=0.05)
+
+
+def test_a_store_that_was_built_is_what_saving_would_have_left(tmp_path: Path) -> None:
+    with index_in(tmp_path / "cache"):
+        build(tmp_path / "store", 2, 70)
+        store = Saver(tmp_path / "store")
+        assert store.models() == [model_name(0), model_name(1)]
+        found = store.check()
+        assert found.sound
+        assert found.versions == 140
+        assert found.garbage == ()
+        latest = store.version(f"{model_name(1)}@latest")
+        assert (latest.number, latest.step) == (70, 69)
+        loaded, saved = store.load(str(latest))["model"], small_model(69)["model"]
+        assert np.array_equal(loaded.pop("coef"), saved.pop("coef"))
+        assert loaded == saved
+        assert store.save(model_name(1), small_model(70)).number == 71
+
+
+def test_large_stores_are_measured_at_every_distance_from_a_checkpoint(tmp_path: Path) -> None:
+    tables = scale.run(tmp_path, 1, 2, 500)
+    assert list(tmp_path.iterdir()) == []
+    assert [table.name for table in tables] == ["scale-open", "scale-save", "scale-list"]
+    for table in tables[:2]:
+        assert [row.what for row in table.rows] == list(scale.STORES)
+        assert all(len(row.seconds) == 2 for row in table.rows)
+    assert scale.ROUNDS == INTERVAL
+    goals = [goal for goal, *_ in verdicts(tables, [])]
+    assert len(goals) == 4
+    assert scale.COMMAND in plain(tables[2])
+
+
+def test_a_folder_takes_the_blocks_of_its_files(tmp_path: Path) -> None:
+    assert allocated(tmp_path) == allocated(tmp_path / "nothing") == 0
+    (tmp_path / "below").mkdir()
+    for name in ("one", "below/two"):
+        (tmp_path / name).write_bytes(b"x" * 10_000)
+    found = subprocess.run(
+        ("du", "-s", "-B1", tmp_path / "one", tmp_path / "below" / "two"), capture_output=True
+    )
+    assert allocated(tmp_path) == sum(int(line.split()[0]) for line in found.stdout.splitlines())
 
 
 def test_the_memory_of_a_save_is_measured_in_a_process_of_its_own(tmp_path: Path) -> None:
@@ -145,3 +255,16 @@ def test_goals_say_by_how_much_they_are_missed() -> None:
         "forest of 100 trees: dump, against joblib": "short by 50%",
         "forest of 100 trees: dump, against skops": "pass",
     }
+
+
+def test_goals_of_bytes_are_held_against_what_changed() -> None:
+    rows = (
+        Row(versions.LIMIT, (0.1, 0.1), bytes=(4_000_000, 4_000_000)),
+        Row(versions.OURS, (0.1, 0.1), bytes=(4_100_000, 4_060_000)),
+        Row(versions.PACKS, (), bytes=(0, 1)),
+    )
+    tables = [Table(f"versions-{name}", "", "", rows) for name in ("nothing", "head")]
+    assert [(figure, verdict) for _, _, figure, verdict in verdicts(tables, [])] == [
+        ("1.00 bytes", "short"),
+        ("1.02 times", "short by 1%"),
+    ]

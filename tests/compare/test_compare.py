@@ -578,17 +578,18 @@ def test_any_circumstance_makes_a_difference(more: Any, store: saver.Saver) -> N
 
 
 def test_another_environment_is_told_by_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def random(number: int) -> Any:
+        generators = {"python": f"state {number}", "torch": f"seed {number}"}
+        return {"seeds": {"$.model.random_state": number}, "generators": generators}
+
     recorded = {
-        "python": "3.11.7", "packages": {"numpy": "1.26.4", "gone": "1"}, "git": {"commit": "a" * 40, "dirty": False},
-        "random": {"seeds": {"$.model.random_state": 1}, "generators": {"python": "state 1", "torch": "seed 1"}},
-    }  # fmt: skip
-    later = copy.deepcopy(recorded)
-    later["packages"] = {"numpy": "2.5.0", "new": "2"}
-    later["git"]["dirty"] = None
-    later["random"] = {
-        "seeds": {"$.model.random_state": 2},
-        "generators": {"python": "state 2", "torch": "seed 2"},
+        "python": "3.11.7",
+        "packages": {"numpy": "1.26.4", "gone": "1"},
+        "git": {"commit": "a" * 40, "dirty": False},
+        "random": random(1),
     }
+    later = copy.deepcopy(recorded) | {"packages": {"numpy": "2.5.0", "new": "2"}, "random": random(2)}
+    later["git"]["dirty"] = None
     for name, environment in (("old", recorded), ("new", later)):
         with monkeypatch.context() as patch:
             patch.setattr(saver.environment, "describe", lambda *_, e=environment: e)

@@ -82,7 +82,7 @@ class Terminal(Screen):
         for at, column_width in zip(shown, widths, strict=True):
             column = found[at]
             table.add_column(
-                Text(column.title),
+                Text(clean(column.title)),
                 justify="right" if column.right else "left",
                 overflow="ellipsis" if column.brief else "fold",
                 no_wrap=column.right or column.brief,
@@ -128,7 +128,7 @@ class _Column(NamedTuple):
     @classmethod
     def of(cls, title: str, cells: Iterable[str], brief: Sequence[str]) -> _Column:
         name, right = title.removeprefix(">"), title.startswith(">")
-        natural = max([cell_len(name), *map(cell_len, cells)])
+        natural = max([cell_len(clean(name)), *map(cell_len, cells)])
         if name in brief:
             natural = min(natural, BRIEF)
         return cls(name, right, name in brief, natural, natural if right else min(natural, NARROW))

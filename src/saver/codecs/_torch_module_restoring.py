@@ -233,9 +233,9 @@ class ModuleRestorer(Restorer):
         state = SavedState(value, saved)
         match = _Match(state, here, saved)
         versions = getattr(here, "_metadata", None)
-        own_ways = _loads_its_own_way(target)
-        if own_ways and (match.unexpected or match.missing or match.unfit):
-            _rehearse(target, match, versions)
+        plain = _is_plain(target)
+        if match.unexpected or match.missing or match.unfit:
+            plain = not _rehearse(target, match, versions) and plain
         for item in match.given.values():
             if isinstance(item, Leaf):
                 match.leaves.want(item)
@@ -250,13 +250,22 @@ class ModuleRestorer(Restorer):
                 (name, read(item, decoder) if isinstance(item, Leaf) else decoder(item))
                 for name, item in match.given.items()
             )
+            if plain:
+                return lambda: _copy_all(found, here)
             if not state.is_dict or match.moved:
                 found._metadata = versions
             elif metadata is not None:
                 found._metadata = _versions(decoder(metadata))
             return lambda: ask(where, target.load_state_dict, found, strict=False)
 
-        return Plan(match.report(kind(target)), ready, may_refuse=own_ways)
+        return Plan(match.report(kind(target)), ready, may_refuse=not plain)
+
+
+def _copy_all(elements: Mapping[str, Any], here: Mapping[str, Any]) -> None:
+    """What `load_state_dict` does to a plain module, in a time that does not grow with its number of modules."""
+    with torch.no_grad():
+        for name, item in elements.items():
+            here[name].copy_(item)
 
 
 def _versions(metadata: Any) -> Any:
@@ -280,21 +289,42 @@ class _Rehearsal(TorchFunctionMode):  # type: ignore[misc]
         return function(*arguments, **(options or {}))
 
 
-def _loads_its_own_way(target: Any) -> bool:
-    """Whether a module, or one within, does more on loading than torch does."""
-    own = nn.Module._load_from_state_dict
-    return any(
-        module._load_state_dict_pre_hooks or type(module)._load_from_state_dict is not own
+_TORCHS_OWN = {
+    name: {getattr(cls, name) for cls in (nn.Module, nn.modules.batchnorm._NormBase)}
+    for name in (
+        "_load_from_state_dict",
+        "_save_to_state_dict",
+        "set_extra_state",
+        "load_state_dict",
+        "state_dict",
+    )
+}
+_HOOKS = (
+    "_load_state_dict_pre_hooks", "_load_state_dict_post_hooks", "_state_dict_hooks", "_state_dict_pre_hooks",
+)  # fmt: skip
+
+
+def _is_plain(target: Any) -> bool:
+    """Whether loading a state is no more than copying into what the state dict has."""
+    if torch.__future__.get_swap_module_params_on_conversion():
+        return False
+    return all(
+        all(getattr(cls, name) in own for name, own in _TORCHS_OWN.items())
+        for cls in {type(module) for module in target.modules()}
+    ) and not any(getattr(module, hooks) for module in target.modules() for hooks in _HOOKS)
+
+
+def _rehearse(target: Any, match: _Match, versions: Any) -> bool:
+    """Let the module itself say what it would do with names and shapes that do not fit: whether it can do more."""
+    hooks = any(
+        module._load_state_dict_pre_hooks
+        or type(module)._load_from_state_dict is not nn.Module._load_from_state_dict
         for module in target.modules()
     )
-
-
-def _rehearse(target: Any, match: _Match, versions: Any) -> None:
-    """Let the module itself say what it would do with names and shapes that do not fit."""
     lazy = any(map(nn.parameter.is_lazy, match.here.values()))
     closed = match.mismatched.keys() - match.unfit.keys()
-    if lazy or closed or torch.__future__.get_swap_module_params_on_conversion():
-        return
+    if not hooks or lazy or closed or torch.__future__.get_swap_module_params_on_conversion():
+        return False
     leaves = {**match.given, **match.unfit, **match.unexpected}
     state: Any = OrderedDict(
         (name, torch.empty(leaf.shape, dtype=leaf.dtype, device="meta"))
@@ -306,9 +336,10 @@ def _rehearse(target: Any, match: _Match, versions: Any) -> None:
         with _Rehearsal():
             found = target.load_state_dict(state, strict=False)
     except Exception:  # the shapes do not fit, or the hooks cannot say without values: names decide
-        return
+        return False
     others = [name for name, leaf in match.unexpected.items() if not isinstance(leaf, Leaf)]
     match.accept(found.missing_keys, (*found.unexpected_keys, *others))
+    return True
 
 
 def _pair(node: Any, module: Any, saved: Saved) -> None:

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from saver.compare.arrays import Entries, column_array, numpy_array, tensor_array, torch_array
+from saver.compare.arrays import Array, Entries, column_array, numpy_array, tensor_array, torch_array
 from saver.compare.forms import FORMS, TEXT
-from saver.compare.texts import plain, printable
+from saver.compare.texts import plain, printable, title
 from saver.repo.manifest import Manifest
 from saver.tree import Node, Ref, Tensor, walk
 from saver.view import View
@@ -62,6 +62,12 @@ class Side:
         if id(value) not in self._texts:
             self._texts[id(value)] = plain(value)
         return self._texts[id(value)]
+
+    def title(self, value: Any) -> str:
+        """A value in a line, or what it is."""
+        if type(value) is Array:
+            return f"{value.form.name} {list(value.shape)}"
+        return self.text(value) or title(value)
 
     def inside(self, value: Any) -> Inside | None:
         """What lies within; None for what is no container."""

@@ -83,7 +83,8 @@ _NOT_FINITE = {"7ff8000000000000": "nan", "7ff0000000000000": "inf", "fff0000000
 
 
 def _float(node: Node, levels: int) -> str | None:
-    return _NOT_FINITE.get(node.state) or _other(node, levels)
+    told = _NOT_FINITE.get(node.state) if type(node.state) is str else None
+    return told or _other(node, levels)
 
 
 def _int(node: Node, levels: int) -> str | None:
@@ -178,10 +179,7 @@ _READABLE: dict[str, Callable[[Node, int], str | None]] = {
 
 
 def title(value: Any) -> str:
-    """A value in a few words, where it is too large for a line."""
-    text = plain(value)
-    if text is not None:
-        return text
+    """What a value is, in a few words, where it is too large for a line."""
     if type(value) is not Node:
         return f"{len(value)} values" if isinstance(value, (list, dict)) else "a value"
     if value.cls is not None:

@@ -10,7 +10,7 @@ import msgspec
 from saver.compare.arrays import Array
 from saver.compare.contents import Inside, Side
 from saver.compare.difference import Field
-from saver.compare.texts import both, printable, title
+from saver.compare.texts import both, printable
 from saver.tree import Node
 
 PATH_LIMIT = 400
@@ -61,6 +61,7 @@ class Walk:
         self._sides = (old, new)
         self._first: tuple[dict[int, Place], dict[int, Place]] = ({}, {})
         self._again = AGAIN
+        self._told: dict[tuple[int, int], tuple[str | None, str | None]] = {}
         self._part = ""
         self._stack: list[tuple[Place, Any, Any, bool]] = []
         self.fields: list[tuple[str, Field]] = []
@@ -91,27 +92,44 @@ class Walk:
         else:
             texts = self._sides[0].text(old), self._sides[1].text(new)
             if texts[0] is None or texts[1] is None:
-                self._containers(place, old, new, texts)
-            elif texts[0] != texts[1]:
-                self._field(place, *texts)
-            elif _kind(old) != _kind(new):
-                self._field(place, *(f"{title(value)} as {_kind(value)[0]!r}" for value in (old, new)))
+                self._containers(place, old, new)
+            elif type(old) is Node or type(new) is Node or texts[0] != texts[1]:
+                self._plain(place, old, new)
 
-    def _containers(self, place: Place, old: Any, new: Any, texts: tuple[str | None, str | None]) -> None:
+    def _plain(self, place: Place, old: Any, new: Any) -> None:
+        """Compare values that fit in a line; two that can be named again only once."""
+        key = id(old), id(new)
+        told = self._told.get(key)
+        if told is None:
+            told = self._titles(old, new)
+            if type(old) is Node and type(new) is Node and old.id is not None and new.id is not None:
+                self._told[key] = told
+        if told[0] != told[1]:
+            self._field(place, *told)
+
+    def _titles(self, old: Any, new: Any) -> tuple[str | None, str | None]:
+        """Two values in a few words each, which are the same only if the values are, as far as that shows."""
+        texts = self._sides[0].title(old), self._sides[1].title(new)
+        if texts[0] == texts[1] and _kind(old) != _kind(new):
+            return f"{texts[0]} as {_kind(old)}", f"{texts[1]} as {_kind(new)}"
+        return texts if texts[0] == texts[1] else both(*texts)
+
+    def _containers(self, place: Place, old: Any, new: Any) -> None:
         seen = self._meet(place, old, new) if type(old) is Node and type(new) is Node else 0
         if seen == 2 or (seen and self._again < 0):
             return
         within = self._sides[0].inside(old), self._sides[1].inside(new)
+        alike = _kind(old) == _kind(new)
         if within[0] is None or within[1] is None:
-            self._field(place, texts[0] or _told(old), texts[1] or _told(new))
+            self._field(place, *self._titles(old, new))
             self._one_sided(place, old, _ABSENT, True)
             self._one_sided(place, _ABSENT, new, True)
             return
+        if not alike:
+            self._field(place, *self._titles(old, new))
         if seen:
             self._again -= len(within[0].children) + len(within[1].children)
-        if _kind(old) != _kind(new):
-            self._field(place, texts[0] or title(old), texts[1] or title(new))
-        self._descend(place, within[0], within[1], _kind(old) == _kind(new))
+        self._descend(place, within[0], within[1], alike)
 
     def _meet(self, place: Place, old: Node, new: Node) -> int:
         """Note where these are met first, and tell when the places differ; how many were met before."""
@@ -144,7 +162,7 @@ class Walk:
         inside = self._sides[is_new].inside(value) if first is None else None
         own = self._sides[is_new].resolve(inside.children.get("")) if inside is not None else None
         if not quiet and type(own) is not Array:
-            text = title(value) if first is None else _own(first, place)
+            text = self._sides[is_new].title(value) if first is None else _own(first, place)
             self._field(place, *((None, text) if is_new else (text, None)))
         if inside is None or self._sides[is_new].text(value) is not None:
             return
@@ -153,8 +171,8 @@ class Walk:
         for name, child in reversed(inside.children.items()):
             self._stack.append((place.below(name), *((_ABSENT, child) if is_new else (child, _ABSENT)), True))
 
-    def _field(self, place: Place, *texts: str | None) -> None:
-        old, new = both(*texts)
+    def _field(self, place: Place, old: str | None, new: str | None) -> None:
+        old, new = both(old, new)
         self.fields.append((self._part, Field(place.path, old, new)))
 
     def _pair(self, place: Place, old: Array | None, new: Array | None) -> None:
@@ -165,10 +183,6 @@ def _kind(value: Any) -> tuple[Any, ...]:
     if type(value) is Node:
         return value.codec, value.cls, value.version
     return (type(value).__name__,)
-
-
-def _told(value: Any) -> str:
-    return f"{value.form.name} of {list(value.shape)}" if type(value) is Array else title(value)
 
 
 def _own(first: Place, place: Place) -> str:

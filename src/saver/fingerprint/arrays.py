@@ -141,21 +141,24 @@ def tensor_fingerprint(tensor: Any, where: str) -> dict[str, Any]:
             f"{where}: a torch tensor that is sparse, nested, quantized or without data; pass the dense "
             "tensors that it is made of, each under its own name"
         )
-    tensor, item = tensor.detach(), tensor.element_size()
-    size = tensor.numel() * item
+    tensor = tensor.detach()
+    size = tensor.numel() * tensor.element_size()
     hasher = new_hasher(size)
-    whole = tensor.is_contiguous() and tensor.device.type == "cpu"
-    for block in (tensor,) if whole else blocks(tensor, item):
-        dense = block.resolve_conj().resolve_neg().cpu().contiguous()
-        # A tensor without or with one element may have any strides, which `view` would refuse.
-        line = dense.as_strided((dense.numel(),), (1,))
-        hasher.update(line.view(torch.uint8).numpy().data)
+    whole = tensor.device.type == "cpu" and not tensor.is_conj() and not tensor.is_neg()
+    for block in (tensor,) if whole else blocks(tensor, tensor.element_size()):
+        here = block.resolve_conj().resolve_neg().cpu()
+        real = torch.view_as_real(here) if here.is_complex() else here
+        # As integers of their size, since NumPy lacks some of the dtypes.
+        absorb(real.view(getattr(torch, _INTEGERS[real.element_size()])).numpy(), hasher)
     return {
         "dtype": str(tensor.dtype).removeprefix("torch."),
         "shape": list(tensor.shape),
         "bytes": size,
         "hash": hasher.hexdigest(),
     }
+
+
+_INTEGERS = {1: "uint8", 2: "int16", 4: "int32", 8: "int64"}
 
 
 def sparse_fingerprint(matrix: Any, where: str) -> dict[str, Any]:

@@ -93,7 +93,7 @@ class _Job:
         """How many bytes the job has, and the names of what is damaged in it."""
         mapped = self.blob.map()
         ranges, lost = self.ranges, list[str]()
-        if self.broken:  # what of it?
+        if self.broken:  # some of it cannot be read
             lost = [item.name for item in ranges if not self._can_be_read(item)]
             ranges = [item for item in ranges if item.name not in lost]
         return self.size, lost + [

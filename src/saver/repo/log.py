@@ -170,18 +170,26 @@ class Log:
         except NotFound:
             raise self.gap(number) from None
         where = f"{self.store}: {log_key(number)}"
+        try:
+            record, digest = document.decode(data, Record, where)
+        except Damaged:
+            self._refuse_newer(data, where)
+            raise
+        if record.format != FORMAT:
+            self._refuse_newer(data, where)
+        if record.number != number:
+            raise Damaged(
+                f"{where} says that it is record {record.number}; restore it from a copy of the store"
+            )
+        return record, digest
+
+    def _refuse_newer(self, data: bytes, where: str) -> None:
         outline, _ = document.decode(data, _Outline, where)
         if outline.format != FORMAT or outline.event.kind not in _KINDS:
             raise Unsupported(
                 f"{where} is of a newer Saver (format {outline.format}, {outline.event.kind[:40]!r}); "
                 "nothing was changed; install a newer Saver to use this store"
             )
-        record, digest = document.decode(data, Record, where)
-        if record.number != number:
-            raise Damaged(
-                f"{where} says that it is record {record.number}; restore it from a copy of the store"
-            )
-        return record, digest
 
     def append(self, record: Record) -> str | None:
         """Take the record's number, durably: the record's hash. None when another one has the number.

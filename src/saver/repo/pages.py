@@ -26,10 +26,10 @@ from blake3 import blake3
 from saver.errors import Damaged
 from saver.tree import decodable, to_json
 
-LEAF_BYTES = 16 << 10
+LEAF_BYTES = 8 << 10
 """What the keys and values of a leaf take at most, unless there is only one."""
 
-FAN_OUT = 96
+FAN_OUT = 32
 """How many children a page has at most.
 
 Measured with 100,000 values of 473 bytes, added 64 at a time in the order of their keys, each time with

@@ -1,0 +1,66 @@
+"""Stores for commands to work on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import saver
+from saver.repo import document
+from saver.repo.repository import STORE_KEY, Draft, DraftPart, Format, Repository
+from saver.stores.local import LocalStore
+from saver.tree import Node
+
+EVIL = "\x1b]0;owned\x07\x1b[2J\u202e\x9b31m\r\n"
+
+
+@pytest.fixture(autouse=True)
+def _surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty folder to work in, and settings of nobody."""
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.delenv("SAVER_STORE", raising=False)
+    monkeypatch.setenv("SAVER_AUTHOR", "ada")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def store() -> saver.Saver:
+    """The store `models` of this folder: `iris` with three versions, `team/bert` with one."""
+    made = saver.Saver("models")
+    scaler, model = {"mean": np.arange(300.0)}, {"weights": np.arange(2000.0)}
+    made.save("iris", {"scaler": scaler, "model": model}, step=100, metrics={"loss": 0.5}, tags=["first"])
+    model = {"weights": np.arange(2000.0) + 1}
+    made.save(
+        "iris", {"scaler": scaler, "model": model, "log": [1, 2]}, step=200, metrics={"loss": 0.25, "f1": 0.9},
+        notes="with a\nlonger warm-up", data={"train": np.zeros((30, 4))}, seeds=7,
+    )  # fmt: skip
+    made.save("iris", {"model": model, "log": [1, 2]}, step=300, metrics={"loss": float("nan")})
+    made.save("team/bert", [np.zeros(500)], tags=["production"])
+    return made
+
+
+@pytest.fixture
+def hostile() -> Repository:
+    """The store `models` of this folder: texts in it try to steer the terminal, wherever text may stand."""
+    repo = Repository(LocalStore("models"))
+    part = DraftPart(Node("list", state=[EVIL]), {}, (EVIL,), [])
+    repo.commit(
+        Draft(
+            model="evil", parts={EVIL: part, f"-{EVIL}": part}, tensors={}, whole=True, time=1e300,
+            environment={EVIL: EVIL}, author=EVIL, metrics={EVIL: 1.0, ">" + EVIL: float("inf")},
+            notes=f"{EVIL}\n{EVIL}", data={EVIL: {"kind": EVIL, "shape": [EVIL], "hash": EVIL, "bytes": 10**400}},
+        )
+    )  # fmt: skip
+    return repo
+
+
+@pytest.fixture
+def newer(store: saver.Saver) -> Path:
+    """The same store, made by a Saver that knows more."""
+    found, _ = document.decode(store.store.read(STORE_KEY), Format, "")
+    needs = Format(found.format, found.id, read=("sealed",))
+    Path("models", STORE_KEY).write_bytes(document.encode(needs))
+    return Path("models")

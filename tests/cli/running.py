@@ -1,0 +1,102 @@
+"""Runs `saver`: in this process, or as one of its own in a terminal or on a full disk."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import resource
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from saver.cli import program
+
+pty = pytest.importorskip("pty")
+
+STEERING = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
+"""What a terminal is told by colours and progress bars."""
+
+
+def run(*arguments: str | Path, **variables: str) -> Result:
+    """What a command prints on pipes, and its exit code."""
+    return CliRunner().invoke(program, [*map(str, arguments)], env=variables)
+
+
+def run_json(*arguments: str | Path) -> Any:
+    """The document that `--json` prints; it must be one that every reader takes."""
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} is no JSON")
+
+    done = run(*arguments, "--json")
+    assert done.exit_code == 0, done.stderr
+    assert done.stdout.isascii()
+    return json.loads(done.stdout, parse_constant=refuse)
+
+
+def error_of(done: Result, exit_code: int = 2) -> str:
+    """The message of a command that failed: one line on stderr, and nothing else."""
+    assert (done.exit_code, done.stdout) == (exit_code, ""), done.output
+    assert re.fullmatch(r"error: [^\n]+\n", done.stderr), done.stderr
+    return done.stderr
+
+
+def run_in_a_terminal(
+    *arguments: str | Path, width: int = 80, answer: str = "", exit_code: int = 0, **variables: str
+) -> str:
+    """What a command writes to a terminal of this width, where somebody types `answer` to a question."""
+    main, side = pty.openpty()
+    settings = {"TERM": "xterm-256color", "COLUMNS": str(width), "PYTHONIOENCODING": "utf-8"}
+    inherited = {name: text for name, text in os.environ.items() if name != "NO_COLOR"}
+    with subprocess.Popen(
+        (sys.executable, "-m", "saver", *map(str, arguments)),
+        stdin=side, stdout=side, stderr=side, env=inherited | settings | variables,
+    ) as process:  # fmt: skip
+        os.close(side)
+        written = b""
+        while True:
+            try:
+                block = os.read(main, 65536)
+            except OSError:  # Linux says so when the other side is closed
+                break
+            if not block:
+                break
+            written += block
+            if answer and written.endswith(b": "):
+                os.write(main, answer.encode())
+                answer = ""
+        assert process.wait() == exit_code, written.decode()
+    os.close(main)
+    return written.decode().replace("\r\n", "\n")
+
+
+def text_in_a_terminal(*arguments: str | Path, **options: Any) -> str:
+    """The same without colours, and without what the bars left behind."""
+    shown = STEERING.sub("", run_in_a_terminal(*arguments, **options))
+    return "\n".join(line.rpartition("\r")[2].rstrip() for line in shown.split("\n"))
+
+
+def run_where_nothing_can_be_written(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """A process whose files may not have a single byte, as on a full disk; also when root runs it."""
+    return subprocess.run(
+        (sys.executable, "-m", "saver", *map(str, arguments)),
+        capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)),
+    )  # fmt: skip
+
+
+def printable(text: str) -> bool:
+    """Whether nothing in a text steers a terminal."""
+    return all(char.isprintable() or char == "\n" for char in text)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """All files of a folder."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()
+    }

@@ -1,0 +1,87 @@
+"""`saver rm`: asks, deletes all or nothing of what is named, and leaves the rest alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from running import contents, error_of, run, run_in_a_terminal, run_json
+
+import saver
+
+
+def numbers(store: saver.Saver) -> list[int]:
+    return [version.number for version in store.versions("iris")]
+
+
+def test_versions_are_deleted_and_others_stay(store: saver.Saver) -> None:
+    done = run("rm", "iris@2", "iris@step=300", "iris@3", "--yes")
+    assert done.stdout == "deleted iris@2, iris@3; `saver gc` frees the bytes\n"
+    assert numbers(store) == [1]
+    assert store.models() == ["iris", "team/bert"]
+
+
+def test_a_wrong_name_is_told_before_anything_is_deleted(store: saver.Saver) -> None:
+    before = contents(Path("models"))
+    assert "there is no iris@7" in error_of(run("rm", "iris@2", "iris@7", "--yes"))
+    assert contents(Path("models")) == before
+
+
+def test_a_model_without_a_version_is_not_taken_for_its_newest(store: saver.Saver) -> None:
+    message = error_of(run("rm", "--yes", "iris"))
+    assert "its newest is iris@3" in message
+    assert numbers(store) == [1, 2, 3]
+    assert run("rm", "--yes", "iris@latest").exit_code == 0
+    assert numbers(store) == [1, 2]
+
+
+def test_where_nobody_can_be_asked_yes_is_needed(store: saver.Saver) -> None:
+    assert "--yes" in error_of(run("rm", "iris@2"))
+    assert numbers(store) == [1, 2, 3]
+
+
+def test_a_tagged_version_needs_yes_and_its_tags_are_named(store: saver.Saver) -> None:
+    store.tag("iris@1", "production")
+    message = error_of(run("rm", "iris@1", "iris@2"))
+    assert "iris@1 (first, production)" in message
+    assert "iris@2 (" not in message
+    assert "iris@1 (first" in run_in_a_terminal("rm", "iris@1", exit_code=2, width=200)
+    assert numbers(store) == [1, 2, 3]
+    assert run("rm", "iris@1", "--yes").exit_code == 0
+    assert numbers(store) == [2, 3]
+    assert store.summary("iris").tags == {}
+
+
+@pytest.mark.parametrize(
+    ("answer", "exit_code", "left"), [("y\n", 0, [1, 3]), ("n\n", 2, [1, 2, 3]), ("\n", 2, [1, 2, 3])]
+)
+def test_a_terminal_asks(store: saver.Saver, answer: str, exit_code: int, left: list[int]) -> None:
+    shown = run_in_a_terminal("rm", "iris@2", answer=answer, exit_code=exit_code)
+    assert "Delete iris@2? [y/N]: " in shown
+    assert ("nothing was deleted" in shown) == bool(exit_code)
+    assert numbers(store) == left
+
+
+@pytest.mark.parametrize("key", ["\x03", "\x04"], ids=["Ctrl-C", "Ctrl-D"])
+def test_a_question_can_be_left(store: saver.Saver, key: str) -> None:
+    assert "interrupted" in run_in_a_terminal("rm", "iris@2", answer=key, exit_code=130)
+    assert numbers(store) == [1, 2, 3]
+
+
+def test_many_versions_are_counted(store: saver.Saver) -> None:
+    for number in range(25):
+        store.save("long", number)
+    shown = run("rm", *(f"long@{number}" for number in range(1, 26)), "--yes").stdout
+    assert "long@20 and 5 others;" in shown
+    assert store.models() == ["iris", "team/bert"]
+
+
+def test_json_tells_of_what_was_deleted(store: saver.Saver) -> None:
+    (deleted,) = run_json("rm", "iris@1", "--yes")["deleted"]
+    assert (deleted["ref"], deleted["tags"], deleted["step"]) == ("iris@1", ["first"], 100)
+
+
+def test_a_newer_store_is_not_written_to(newer: Path) -> None:
+    before = contents(newer)
+    assert "sealed" in error_of(run("rm", "iris@1", "--yes"))
+    assert contents(newer) == before

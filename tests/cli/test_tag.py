@@ -1,0 +1,79 @@
+"""`saver tag`: sets, moves, removes and lists tags."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from running import contents, error_of, run, run_json, run_where_nothing_can_be_written
+
+import saver
+from saver.repo.log import Tag
+
+
+def test_a_tag_is_set_moved_and_removed(store: saver.Saver) -> None:
+    assert run("tag", "iris@1", "production").stdout == "iris@production is iris@1\n"
+    assert run("tag", "iris@step=200", "production").stdout == "iris@production is iris@2; it was iris@1\n"
+    assert str(store.version("iris@production")) == "iris@2"
+    assert run("tag", "--delete", "iris@production").stdout == "iris@production is gone; iris@2 stays\n"
+    with pytest.raises(saver.NotFound):
+        store.version("iris@production")
+    assert len(store.versions("iris")) == 3
+
+
+def test_setting_a_tag_again_changes_nothing(store: saver.Saver) -> None:
+    before = contents(Path("models"))
+    assert run("tag", "iris@1", "first").stdout == "iris@first is iris@1\n"
+    assert contents(Path("models")) == before
+
+
+def test_a_model_lists_its_tags(store: saver.Saver) -> None:
+    store.tag("iris@3", "b")
+    assert [line.split() for line in run("tag", "iris").stdout.splitlines()] == [
+        ["tag", "version"], ["b", "iris@3"], ["first", "iris@1"],
+    ]  # fmt: skip
+    store.untag("team/bert", "production")
+    assert "has no tags" in run("tag", "team/bert").stdout
+
+
+def test_json_says_where_a_tag_leads_and_led(store: saver.Saver) -> None:
+    assert run_json("tag", "iris", "best") == {"model": "iris", "tag": "best", "number": 3, "before": None}
+    assert run_json("tag", "iris@1", "best") == {"model": "iris", "tag": "best", "number": 1, "before": 3}
+    assert run_json("tag", "iris") == {"model": "iris", "tags": {"best": 1, "first": 1}}
+    assert run_json("tag", "-d", "iris@best") == {"model": "iris", "tag": "best", "number": None, "before": 1}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["iris@9", "best"], "there is no iris@9"),
+        (["rose", "best"], "there is no model 'rose'"),
+        (["iris@1", "latest"], "'latest' is not a tag"),
+        (["iris@1", "no tag"], "is not a tag"),
+        (["iris@1"], "which tag"),
+        (["--delete", "iris@best"], "there is no iris@best"),
+        (["--delete", "iris@1"], "names no tag"),
+        (["--delete", "iris"], "names no tag"),
+        (["--delete", "iris@latest"], "names no tag"),
+        (["--delete", "iris@first", "first"], "names no tag"),
+    ],
+)
+def test_misuse_changes_nothing(store: saver.Saver, arguments: list[str], told: str) -> None:
+    before = contents(Path("models"))
+    assert told in error_of(run("tag", *arguments))
+    assert contents(Path("models")) == before
+
+
+def test_a_newer_store_is_not_written_to(newer: Path) -> None:
+    before = contents(newer)
+    assert "sealed" in error_of(run("tag", "iris@1", "best"))
+    assert contents(newer) == before
+
+
+def test_a_full_disk_is_told_and_the_next_tag_is_set(store: saver.Saver) -> None:
+    done = run_where_nothing_can_be_written("tag", "iris@1", "best")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "File too large" in done.stderr
+    assert run("tag", "iris@1", "best").exit_code == 0
+    head = store.store.read("log/00000000000000000005.json")
+    assert Tag.__struct_config__.tag in head.decode()

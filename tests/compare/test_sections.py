@@ -1,0 +1,160 @@
+"""A difference as people read it."""
+
+from __future__ import annotations
+
+import pytest
+
+from saver.compare import (
+    Amount,
+    ArrayChange,
+    ArrayInfo,
+    DataChange,
+    Difference,
+    Field,
+    MetricChange,
+    PartChange,
+    sections,
+)
+from saver.compare.sections import share
+
+SAME = PartChange("scaler", "same", 1, 1, "a", "a")
+CHANGED = PartChange("model", "changed", 1, 2, "b", "c")
+
+
+def made(**fields: object) -> Difference:
+    return Difference("iris@1", "iris@2", (SAME, CHANGED), **fields)  # type: ignore[arg-type]
+
+
+def rows(found: Difference, title: str) -> tuple[tuple[str, ...], ...]:
+    return next(section.rows for section in sections(found) if section.title == title)
+
+
+def changed(path: str, amount: Amount, *shape: int) -> ArrayChange:
+    return ArrayChange(path, ArrayInfo("F32", shape), ArrayInfo("F32", shape), amount)
+
+
+AMOUNT = Amount(600, 600, 1.0, 1.23456, 0.0123456, 0.5, (0, 0))
+
+
+def test_sections_without_rows_are_left_out() -> None:
+    assert [section.title for section in sections(made())] == ["Parts"]
+    assert rows(made(), "Parts") == (("scaler", "1", "1", "same"), ("model", "1", "2", "changed"))
+
+
+def test_parts_that_came_or_went_have_no_version_on_one_side() -> None:
+    found = Difference("a", "b", (PartChange("x", "added", None, 3), PartChange("y", "removed", 2)))
+    assert rows(found, "Parts") == (("x", "-", "3", "added"), ("y", "2", "-", "removed"))
+
+
+def test_every_row_has_a_cell_for_each_column() -> None:
+    found = made(
+        fields=(Field("a", "1", None),),
+        arrays=(
+            changed("w", AMOUNT, 30, 20),
+            ArrayChange("v", ArrayInfo("F32", (3,)), None),
+            ArrayChange("few", ArrayInfo("F64", (2,), "[1, 2]"), ArrayInfo("F64", (2,), "[1, 3]"), AMOUNT),
+        ),
+        facts=(Field("step", None, "5"),),
+        metrics=(MetricChange("loss", 0.5, "nan", "nan"),),
+        data=(DataChange("train", "same", "array", "array"),),
+        environment=(Field("python", "3.11", "3.12"),),
+    )
+    titles = [section.title for section in sections(found)]
+    assert titles == [
+        "Parts", "Metrics", "Fields", "Tensors", "Tensors added, removed or reshaped", "Data", "Environment", "Facts",
+    ]  # fmt: skip
+    for section in sections(found):
+        assert {len(row) for row in section.rows} == {len(section.columns)}
+        assert set(section.spare) <= {title.removeprefix(">") for title in section.columns}
+    assert ("few", "[1, 2]", "[1, 3]") in rows(found, "Fields")
+    assert rows(found, "Metrics") == (("loss", "0.5", "nan", "nan"),)
+
+
+def test_tensors_are_measured_in_few_digits() -> None:
+    found = made(arrays=(changed("w", AMOUNT, 30, 20),))
+    assert rows(found, "Tensors") == (("w", "F32", "30 x 20", "1.23", "0.012", "0.5", "100%"),)
+
+
+def test_entries_that_are_not_finite_have_a_column_where_there_are_any() -> None:
+    lost = Amount(600, 600, 1.0, 1.0, None, 1.0, (0, 7))
+    found = made(arrays=(changed("w", AMOUNT, 600), changed("v", lost, 600)))
+    assert [row[-1] for row in rows(found, "Tensors")] == ["0 -> 0", "0 -> 7"]
+
+
+def test_an_array_that_grew_tells_what_changed_of_the_rows_that_were_there() -> None:
+    grown = ArrayChange("w", ArrayInfo("F32", (10, 2)), ArrayInfo("F32", (12, 2)), Amount(20, 5, 0.25, 1.0))
+    found = made(arrays=(grown, ArrayChange("v", None, ArrayInfo("F32", ()))))
+    assert rows(found, "Tensors added, removed or reshaped") == (
+        ("w", "F32 10 x 2", "F32 12 x 2", "25% changed"),
+        ("v", "-", "F32 scalar", "-"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("changed_", "entries", "expected"),
+    [(0, 5, "0%"), (1, 3, "33.3%"), (5, 5, "100%"), (99_999, 100_000, "99.9%"), (1, 10_000_000, "1e-05%")],
+)
+def test_all_is_said_of_all_entries_only(changed_: int, entries: int, expected: str) -> None:
+    assert share(Amount(entries, changed_, changed_ / entries)) == expected
+
+
+def test_fields_that_change_alike_are_one_row() -> None:
+    steps = tuple(Field(f"optimizer.state[{n}].step", "1", "2") for n in range(150))
+    rates = tuple(Field(f"optimizer.param_groups[{n}].lr", "0.1", f"0.{n + 2}") for n in range(2))
+    layers = tuple(Field(f"model.{n}.training", "True", "False") for n in range(3))
+    assert rows(made(fields=(*steps, *rates, *layers)), "Fields") == (
+        ("optimizer.state[*].step (150 times)", "1", "2"),
+        ("optimizer.param_groups[0].lr", "0.1", "0.2"),
+        ("optimizer.param_groups[1].lr", "0.1", "0.3"),
+        ("model.*.training (3 times)", "True", "False"),
+    )
+
+
+def test_the_fields_of_one_object_stand_together() -> None:
+    few = ArrayChange("a.mean_", ArrayInfo("F64", (), "1"), ArrayInfo("F64", (), "2"), AMOUNT)
+    found = made(fields=(Field("a.x", "1", "2"), Field("b.x", "1", "2")), arrays=(few,))
+    assert [row[0] for row in rows(found, "Fields")] == ["a.x", "a.mean_", "b.x"]
+
+
+def test_values_that_differ_in_their_bits_only_are_measured() -> None:
+    nan = ArrayInfo("F64", (1,), "[nan]")
+    found = made(arrays=(ArrayChange("w", nan, nan, Amount(1, 1, 1.0, 0.0, None, 0.0, (1, 1))),))
+    assert [section.title for section in sections(found)] == ["Parts", "Tensors"]
+
+
+def test_a_summary_is_one_line() -> None:
+    found = made(
+        fields=(Field("model.C", "1.0", "10.0"),),
+        arrays=(changed("w", AMOUNT, 600),),
+        unchanged=3,
+        metrics=(MetricChange("accuracy", 0.953333, 0.9733333, 0.02),),
+        environment=(Field("python", "3.11", "3.12"),),
+        facts=(Field("step", "1", "2"),),
+        data=(DataChange("train", "changed", "a", "b"),),
+    )
+    assert found.summary() == (
+        "model changed, 1 field, 1 of 4 arrays, accuracy 0.9533 -> 0.9733, other data, other environment, other step"
+    )
+    assert made().summary() == "model changed"
+    assert Difference("a", "b", (SAME,)).summary() == "no difference"
+    many = tuple(PartChange(str(n), "changed", 1, 2) for n in range(9))
+    assert Difference("a", "b", (SAME, *many)).summary() == "9 of 10 parts differ"
+
+
+def test_text_holds_the_summary_and_aligned_tables() -> None:
+    found = made(fields=(Field("model.C", "1.0", "10.0"), Field("model.penalty", "'l2'", None)))
+    assert str(found) == "\n".join(
+        [
+            "iris@1 -> iris@2: model changed, 2 fields",
+            "",
+            "Parts",
+            "  part    old  new",
+            "  scaler    1    1  same",
+            "  model     1    2  changed",
+            "",
+            "Fields",
+            "                 old   new",
+            "  model.C        1.0   10.0",
+            "  model.penalty  'l2'  -",
+        ]
+    )

@@ -1,0 +1,185 @@
+"""A store that asks for an answer to every call, and what the answers are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from greenlet import GreenletExit, getcurrent
+from numpy.typing import NDArray
+
+from saver.errors import CannotWrite, CommitUnknown, NotFound
+from saver.store import Blob, Sink, Stat, Store
+
+Call = tuple[Any, ...]
+"""A method of the store and its arguments; what is written stands there as bytes."""
+
+Content = Mapping[str, bytes]
+
+ABSENT = "absent"
+LOST = "lost"
+REFUSED = "refused"
+
+
+def is_forever(key: str) -> bool:
+    """Whether an object is never changed or deleted, once it is there."""
+    return key.startswith("log/") or key == "store.json"
+
+
+def is_settled(call: Call, content: Content) -> bool:
+    """Whether a call gets the same answer whenever it is made from here on."""
+    return call[0] in ("open", "stat") and call[1] in content and is_forever(call[1])
+
+
+class _Sink(Sink):
+    def __init__(self, size: int) -> None:
+        self.held = bytearray(size)
+
+    def write(self, data: bytes | memoryview, offset: int) -> None:
+        self.held[offset : offset + len(data)] = data
+
+    def write_aligned(self, data: memoryview, offset: int) -> None:
+        self.write(data[: max(0, len(self.held) - offset)], offset)
+
+
+class _Blob(Blob):
+    """`ask` is called before each read, for it is then that a remote object may be gone."""
+
+    def __init__(self, name: str, data: bytes, ask: Callable[[], Any]) -> None:
+        self.name = name
+        self.size = len(data)
+        self._data = data
+        self._ask = ask
+
+    def read(self, start: int = 0, end: int | None = None) -> bytes:
+        self._ask()
+        return self._data[start:end]
+
+    def map(self) -> NDArray[np.uint8]:
+        return np.frombuffer(self._data, np.uint8)
+
+    def fetch(self, start: int, end: int, scratch: memoryview) -> None:
+        self._ask()
+
+    def near(self, start: int, end: int) -> bool:
+        return False
+
+
+class Asking(Store):
+    """The store as an actor sees it: every call waits until the explorer answers it."""
+
+    def __init__(self, remote: bool) -> None:
+        self._remote = remote
+        self._killed = False
+
+    def __str__(self) -> str:
+        return "store"
+
+    def _ask(self, *call: Any) -> Any:
+        if self._killed:
+            raise GreenletExit
+        try:
+            answer = getcurrent().parent.switch(call)
+        except GreenletExit:  # nobody goes on with this course; what it would tidy up does not matter
+            self._killed = True
+            raise
+        if answer == LOST:
+            raise CommitUnknown(f"{call[1]}: the answer was lost")
+        if answer == REFUSED:
+            raise CannotWrite(f"{call[1]}: there is no room")
+        return answer
+
+    def put(self, key: str, size: int, fill: Callable[[Sink], Any]) -> None:
+        sink = _Sink(size)
+        fill(sink)
+        self._ask("put", key, bytes(sink.held))
+
+    def create(self, key: str, data: bytes) -> bool:
+        created: bool = self._ask("create", key, bytes(data))
+        return created
+
+    def open(self, key: str) -> Blob:
+        return _Blob(key, self._open(key), lambda: self._open(key) if self._remote else None)
+
+    def _open(self, key: str) -> bytes:
+        data: bytes | str = self._ask("open", key)
+        if isinstance(data, str):
+            raise NotFound(f"{key}: there is no such object")
+        return data
+
+    def stat(self, key: str) -> Stat | None:
+        size = self._ask("stat", key)
+        return None if size == ABSENT else Stat(size, 0.0)
+
+    def list(self, prefix: str, after: str = "") -> Iterator[str]:
+        yield from self._ask("list", prefix, after)
+
+    def delete(self, key: str) -> None:
+        self._ask("delete", key)
+
+
+class Numbers:
+    """Numbers things, equal ones alike."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[Any, int] = {}
+        self.things: list[Any] = []
+
+    def __call__(self, thing: Any) -> int:
+        number = self._numbers.setdefault(thing, len(self.things))
+        if number == len(self.things):
+            self.things.append(thing)
+        return number
+
+
+class Contents:
+    """What stores may hold, numbered, and what calls do to them."""
+
+    def __init__(self, answers: Numbers) -> None:
+        self._answers = answers
+        self._objects = Numbers()
+        self._sets = Numbers()
+        self._results: dict[tuple[int, Call, bool], tuple[tuple[int, int], ...]] = {}
+        self._content: list[Content] = []
+
+    def __len__(self) -> int:
+        return len(self._content)
+
+    def __getitem__(self, number: int) -> Content:
+        return self._content[number]
+
+    def number(self, content: Content) -> int:
+        number = self._sets(frozenset(map(self._objects, content.items())))
+        if number == len(self._content):
+            self._content.append(content)
+        return number
+
+    def after(self, store: int, call: Call, fails: bool) -> tuple[tuple[int, int], ...]:
+        """The stores and answers that a call can lead to; it `fails` perhaps."""
+        found = self._results.get((store, call, fails))
+        if found is None:
+            there = results(self._content[store], call, fails)
+            found = tuple((self.number(content), self._answers(answer)) for content, answer in there)
+            self._results[store, call, fails] = found
+        return found
+
+
+def results(content: Content, call: Call, fails: bool) -> list[tuple[Content, Any]]:
+    match call:
+        case ("open", key):
+            return [(content, content.get(key, ABSENT))]
+        case ("stat", key):
+            return [(content, len(content[key]) if key in content else ABSENT)]
+        case ("list", prefix, after):
+            return [(content, tuple(sorted(k for k in content if k.startswith(prefix) and k > after)))]
+        case ("put", key, data):
+            assert key not in content, f"{key} is put twice"
+            return [({**content, key: data}, "")]
+        case ("create", key, data):
+            done = [(content, False)] if key in content else [({**content, key: data}, True)]
+            return [*done, (done[0][0], LOST), (content, LOST), (content, REFUSED)] if fails else done
+        case ("delete", key):
+            assert not is_forever(key), f"{key} is deleted"
+            return [({k: v for k, v in content.items() if k != key}, "")]
+    raise AssertionError(call)

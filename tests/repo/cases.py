@@ -1,0 +1,304 @@
+"""Actors that save, load, tag, delete and collect, and the judge of what they leave behind."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+from asking import Content
+from explorer import Actor, Failed, Moment
+
+from saver import parts
+from saver.repo.repository import Draft, DraftPart, Repository
+from saver.saver import Saver
+from saver.store import Blob, Store
+from saver.stores.memory import MemoryStore
+
+SIZES = {"a": 1000, "b": 9000, "c": 9000, "d": 1000, "e": 1000, "f": 1000}
+ARRAYS = {
+    name: np.random.default_rng(number).integers(0, 256, size, np.uint8)
+    for number, (name, size) in enumerate(SIZES.items())
+}
+"""What versions are made of: a version is named by the arrays that it holds, `ac`."""
+
+
+class Saved(NamedTuple):
+    """What a saver was told."""
+
+    ref: str
+    holds: str
+
+
+class Loaded(NamedTuple):
+    """What a reader got: the arrays, or `…` for others than were saved."""
+
+    ref: str
+    holds: str
+
+
+class Done(NamedTuple):
+    """What somebody did: `tag`, `delete`, …"""
+
+    what: str
+    ref: str = ""
+
+
+def opened(store: Store, name: str) -> Saver:
+    """The store as the actor of this name opens it. Names and times are not random, for actors live again and again."""
+    numbers = itertools.count(1)
+    found = Saver(store)
+    found._repo = Repository(store, "", None, lambda: f"{name}{next(numbers):03}", lambda: 1.0)
+    return found
+
+
+def draft(holds: str, model: str = "m", **more: Any) -> Draft:
+    encoded = parts.encode({name: {"x": ARRAYS[name]} for name in holds})
+    return Draft(
+        model=model,
+        parts={
+            name: DraftPart(part.tree, part.batches, part.packages, part.tensors)
+            for name, part in encoded.parts.items()
+        },
+        tensors=encoded.tensors,
+        whole=True,
+        time=0.0,
+        environment={},
+        notes=holds,
+        **more,
+    )
+
+
+def saves(name: str, holds: str, model: str = "m", **more: Any) -> Actor:
+    def act(store: Store) -> Saved:
+        return Saved(str(opened(store, name)._repo.commit(draft(holds, model, **more))), holds)
+
+    return act
+
+
+def loads(ref: str) -> Actor:
+    def act(store: Store) -> Loaded:
+        return Loaded(ref, held(opened(store, "r").load(ref)))
+
+    return act
+
+
+def held(loaded: dict[str, Any]) -> str:
+    same = all(np.array_equal(array["x"], ARRAYS[name]) for name, array in loaded.items())
+    return "".join(loaded) if same else "…"
+
+
+def collects(name: str, after: Callable[[Saver], object] = id) -> Actor:
+    """Collects without any grace period; does something else before."""
+
+    def act(store: Store) -> Done:
+        saver = opened(store, name)
+        after(saver)
+        saver.gc(grace=0)
+        return Done("gc")
+
+    return act
+
+
+def deletes(name: str, ref: str) -> Actor:
+    def act(store: Store) -> Done:
+        opened(store, name).delete(ref)
+        return Done("delete", ref)
+
+    return act
+
+
+def tags(name: str, ref: str, tag: str) -> Actor:
+    def act(store: Store) -> Done:
+        opened(store, name).tag(ref, tag)
+        return Done("tag", ref)
+
+    return act
+
+
+def untags(name: str, model: str, tag: str) -> Actor:
+    def act(store: Store) -> Done:
+        opened(store, name).untag(model, tag)
+        return Done("untag", model)
+
+    return act
+
+
+def checks(store: Store) -> Done:
+    """Whether all is sound, by `check`."""
+    found = opened(store, "k").check()
+    return Done("sound" if found.sound else str(found.damage))
+
+
+def filled(fill: Callable[[Saver], object]) -> Content:
+    """What a store holds after it was filled."""
+    store = MemoryStore()
+    fill(opened(store, "0"))
+    return {key: store.read(key) for key in store.list("")}
+
+
+def stored(content: Content) -> MemoryStore:
+    store = MemoryStore()
+    for key, data in content.items():
+        store.create(key, data)
+    return store
+
+
+class _Traced(MemoryStore):
+    """Remembers what was opened of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.opened: set[str] = set()
+
+    def open(self, key: str) -> Blob:
+        self.opened.add(key)
+        return super().open(key)
+
+
+class Told:
+    """What the log says, by a reading of its own: straight, and without the code under test."""
+
+    def __init__(self, content: Content) -> None:
+        keys = sorted(key for key in content if key.startswith("log/"))
+        assert keys == [f"log/{number:020}.json" for number in range(1, len(keys) + 1)], "the log has a gap"
+        self.commits: list[dict[str, Any]] = []
+        self.live: dict[str, str] = {}
+        self.tags: dict[str, str] = {}
+        self.deleted: set[str] = set()
+        self.latest: list[dict[str, str]] = []
+        """After each record by model what the newest version holds."""
+        for key in keys:
+            self._take(json.loads(content[key])["event"])
+            newest = {ref.partition("@")[0]: holds for ref, holds in self.live.items()}
+            self.latest.append(newest)
+
+    def _take(self, event: dict[str, Any]) -> None:
+        if event["kind"] == "commit":
+            self._commit(event)
+        elif event["kind"] == "tag":
+            tag = f"{event['model']}@{event['tag']}"
+            self.tags.pop(tag, None)
+            if event["number"] is not None:
+                self.tags[tag] = f"{event['model']}@{event['number']}"
+                assert self.tags[tag] in self.live, "a tag of a version that is not there"
+        elif event["kind"] == "delete":
+            gone = {f"{event['model']}@{number}" for number in event["numbers"]}
+            self.deleted |= gone
+            self.live = {ref: holds for ref, holds in self.live.items() if ref not in gone}
+            self.tags = {tag: ref for tag, ref in self.tags.items() if ref not in gone}
+
+    def _commit(self, event: dict[str, Any]) -> None:
+        same = [each for each in self.commits if each["model"] == event["model"]]
+        assert event["number"] == len(same) + 1, "numbers with a gap, or double"
+        versions: dict[str, tuple[int, str]] = {}
+        for each in same:
+            versions.update({name: (part["number"], part["hash"]) for name, part in each["parts"].items()})
+        for name, part in event["parts"].items():
+            number, digest = versions.get(name, (0, ""))
+            assert part["number"] == number + (digest != part["hash"]), f"the number of part {name}"
+        ref = f"{event['model']}@{event['number']}"
+        self.commits.append(event)
+        self.live[ref] = event["notes"]
+        self.tags |= {f"{event['model']}@{tag}": ref for tag in event.get("tags", ())}
+
+
+class Judge:
+    """Holds every moment against what must hold: see `__call__`.
+
+    `first` is what the store held at first. `next_save` says whether everything that comes after is tried out at each
+    content of the store, too: a save, a collection, a check.
+    """
+
+    def __init__(self, first: Content, allowed: Callable[[str, Failed], bool] = lambda name, end: False) -> None:
+        self._head = sum(key.startswith("log/") for key in first)
+        self._allowed = allowed
+        self._told: dict[frozenset[tuple[str, bytes]], tuple[Told, set[tuple[str, bytes]]]] = {}
+        self._tried: set[frozenset[tuple[str, bytes]]] = set()
+        self.ends: set[tuple[str, Any]] = set()
+
+    def __call__(self, moment: Moment) -> None:
+        content, ended = moment
+        told = self._living(content)
+        for name, end in ended.items():
+            self.ends.add((name, end))
+            self._check(name, end, told)
+        whole = frozenset(content.items())
+        if whole not in self._tried:
+            self._tried.add(whole)
+            _go_on(content, told)
+
+    def _living(self, content: Content) -> Told:
+        """All versions that the log tells of are there, to the bit."""
+        log = frozenset(item for item in content.items() if item[0].startswith("log/"))
+        told, needed = self._told.get(log, (None, set()))
+        if told is None or not needed <= content.items():
+            told = told or Told(content)
+            needed = _load_all(content, told)
+            self._told[log] = told, needed
+        return told
+
+    def _check(self, name: str, end: Any, told: Told) -> None:
+        match end:
+            case Saved(ref, holds):
+                mine = [each for each in told.commits if each["notes"] == holds]
+                assert [f"{each['model']}@{each['number']}" for each in mine] == [ref], f"{name} saved {end}"
+                assert ref in told.live or ref in told.deleted
+            case Loaded(ref, holds):
+                model, _, number = ref.partition("@")
+                latest = [newest.get(model) for newest in told.latest[self._head - 1 :]]
+                numbered = [each["notes"] for each in told.commits if str(each["number"]) == number]
+                assert holds in (numbered if number else latest), f"{name} loaded {end}"
+            case Done("delete", ref):
+                assert ref in told.deleted
+            case Failed("NotFound", _):
+                assert self._allowed(name, end) or told.deleted, f"{name} ended with {end}"
+            case Failed():
+                assert self._allowed(name, end), f"{name} ended with {end}"
+            case Done("gc" | "tag" | "untag" | "sound"):
+                pass
+            case _:
+                raise AssertionError(f"{name} ended with {end}")
+
+
+def _load_all(content: Content, told: Told) -> set[tuple[str, bytes]]:
+    """Load all versions that live; what of the store they need."""
+    store = _Traced()
+    for key, data in content.items():
+        store.create(key, data)
+    saver = opened(store, "j")
+    assert saver.models() == sorted({ref.partition("@")[0] for ref in told.live})
+    for model in saver.models():
+        versions = saver.versions(model)
+        assert {str(version): version.notes for version in versions} == {
+            ref: holds for ref, holds in told.live.items() if ref.partition("@")[0] == model
+        }
+        for version in versions:
+            assert {f"{model}@{tag}" for tag in version.tags} == {
+                tag for tag, ref in told.tags.items() if ref == str(version)
+            }
+            assert held(saver.load(str(version))) == version.notes
+            assert saver._repo.manifest(version).number == version.number
+    return {(key, content[key]) for key in store.opened}
+
+
+def _go_on(content: Content, told: Told) -> None:
+    """Whatever happened: the next save succeeds, and a collection leaves what is needed and nothing else."""
+    store = stored(content)
+    saver = opened(store, "n")
+    version = saver._repo.commit(draft("af"))
+    saver.gc(grace=0)
+    after = Told({key: store.read(key) for key in store.list("log/")})
+    assert after.live == {**told.live, str(version): "af"}
+    needed = _load_all({key: store.read(key) for key in store.list("")}, after)
+    found = saver.check()
+    assert found.sound, found.damage
+    assert not found.garbage
+    objects = {*store.list("packs/"), *store.list("manifests/")}
+    assert objects == {key for key, _ in needed if key in objects}, "garbage is left"
+
+
+def reverse(*actors: Actor) -> Iterator[Actor]:
+    yield from reversed(actors)
