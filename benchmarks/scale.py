@@ -15,6 +15,7 @@ from benchmarks.startup import process
 from benchmarks.stores import build, index_in, model_name, small_model
 from benchmarks.tables import Row, Table
 from saver import Saver, Version
+from saver.repo.state import INTERVAL
 
 TEN = "10 versions"
 MUCH = "100,000 versions"
@@ -22,8 +23,8 @@ MUCH_OF_MANY = "100,000 versions of 100 models"
 STORES = {TEN: (1, 10), "10,000 versions": (1, 10_000), MUCH: (1, 100_000), MUCH_OF_MANY: (100, 1_000)}
 """Models, and versions of each."""
 
-ROUNDS = 64
-"""As many as there are records from one checkpoint of the log to the next: each state between is met."""
+ROUNDS = 4 * INTERVAL
+"""Each number of log records that there can be since the last checkpoint is met equally often."""
 
 LISTED = (1_000, 10)
 
@@ -93,7 +94,9 @@ def _growing(folder: Path, count: int, factor: int) -> list[Table]:
         turns.append(growing.turn(what, iter(homes) if what == TEN else forever(homes[0]), models))
     rounds(count, turns)
     opened = growing.table("scale-open", "open a store and find the newest version", _OPEN, growing.opens)
-    saved = growing.table("scale-save", "save a small version in it", _SAVE.format(count), growing.saves)
+    saved = growing.table(
+        "scale-save", "save a small version in it", _SAVE.format(count, INTERVAL), growing.saves
+    )
     return [opened, saved]
 
 
@@ -151,7 +154,7 @@ _OPEN = (
 )
 _SAVE = (
     "The save that follows: 8 kB that are new, so a pack, a manifest and a record, all fsynced. All stores "
-    "but that of ten grow by {} versions meanwhile, and write a checkpoint of the log once in 64, which is "
+    "but that of ten grow by {} versions meanwhile, and write a checkpoint of the log once in {}, which is "
     "the worst."
 )
 _LIST = (

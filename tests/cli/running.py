@@ -6,6 +6,8 @@ import json
 import os
 import re
 import resource
+import select
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +17,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from saver.cli import program
+
+PATIENCE = 60
+"""Seconds for which a command may be silent."""
 
 pty = pytest.importorskip("pty")
 
@@ -53,13 +58,20 @@ def run_in_a_terminal(
     main, side = pty.openpty()
     settings = {"TERM": "xterm-256color", "COLUMNS": str(width), "PYTHONIOENCODING": "utf-8"}
     inherited = {name: text for name, text in os.environ.items() if name != "NO_COLOR"}
+
+    def sit_down() -> None:
+        os.login_tty(side)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
     with subprocess.Popen(
         (sys.executable, "-m", "saver", *map(str, arguments)),
-        stdin=side, stdout=side, stderr=side, env=inherited | settings | variables,
+        pass_fds=(side,), preexec_fn=sit_down, env=inherited | settings | variables,
     ) as process:  # fmt: skip
         os.close(side)
         written = b""
         while True:
+            if not select.select([main], [], [], PATIENCE)[0]:
+                process.kill()
             try:
                 block = os.read(main, 65536)
             except OSError:  # Linux says so when the other side is closed

@@ -1052,3 +1052,46 @@ def test_states_that_are_none_are_damage(save: Save, codec: str, state: Any) -> 
     _first(opened.manifest.parts["part"].tree, codec).state = state
     with pytest.raises((Damaged, DoesNotFit)):
         restore(opened, {"part": parts[codec]})
+
+
+def test_a_state_dict_from_before_batches_were_counted_fits(save: Save) -> None:
+    net, other = seeded(Vision, 1), seeded(Vision, 2)
+    old = {name: item for name, item in net.state_dict().items() if "num_batches" not in name}
+    assert restore(save({"model": old}), {"model": other})
+    assert bits(other.stem.weight) == bits(net.stem.weight)
+    new = OrderedDict(old)
+    new._metadata = net.state_dict()._metadata  # type: ignore[attr-defined]
+    with pytest.raises(DoesNotFit, match=r"2 were not saved: blocks\.0\.norm\.num_batches_tracked"):
+        restore(save({"model": new}), {"model": other})
+
+
+def test_old_versions_of_a_module_reach_its_own_loading(save: Save) -> None:
+    class Versioned(nn.Linear):
+        _version = 3
+        met: Any = None
+
+        def _load_from_state_dict(self, state: Any, prefix: str, metadata: Any, *rest: Any) -> None:
+            Versioned.met = metadata.get("version")
+            super()._load_from_state_dict(state, prefix, metadata, *rest)
+
+    state = Versioned(2, 2).state_dict()
+    state._metadata[""]["version"] = 2
+    restore(save({"model": state}), {"model": Versioned(2, 2)})
+    assert Versioned.met == 2
+
+
+def test_what_was_restored_before_a_refusal_is_told(save: Save) -> None:
+    class Refusing:
+        def load_state_dict(self, state: Any) -> None:
+            raise RuntimeError("no")
+
+    net, other = nn.Linear(2, 2), nn.Linear(2, 2)
+    sgd = torch.optim.SGD(net.parameters(), 0.1)
+    opened = save({"model": net, "optimizer": sgd, "loader": {"a": 1}})
+    before = bits(other.weight)
+    into = {"model": other, "optimizer": torch.optim.SGD(other.parameters(), 0.2), "loader": Refusing()}
+    with pytest.raises(
+        DoesNotFit, match=r"loader: .*Refusing.load_state_dict failed.*; by then optimizer had been"
+    ):
+        restore(opened, into)
+    assert bits(other.weight) == before

@@ -61,8 +61,15 @@ def test_every_row_has_a_cell_for_each_column() -> None:
     )
     titles = [section.title for section in sections(found)]
     assert titles == [
-        "Parts", "Metrics", "Fields", "Tensors", "Tensors added, removed or reshaped", "Data", "Environment", "Facts",
-    ]  # fmt: skip
+        "Parts",
+        "Metrics",
+        "Fields",
+        "Tensors",
+        "Tensors added, removed or reshaped",
+        "Data",
+        "Environment",
+        "Facts",
+    ]
     for section in sections(found):
         assert {len(row) for row in section.rows} == {len(section.columns)}
         assert set(section.spare) <= {title.removeprefix(">") for title in section.columns}
@@ -133,7 +140,8 @@ def test_a_summary_is_one_line() -> None:
         data=(DataChange("train", "changed", "a", "b"),),
     )
     assert found.summary() == (
-        "model changed, 1 field, 1 of 4 arrays, accuracy 0.9533 -> 0.9733, other data, other environment, other step"
+        "model changed, 1 field, 1 of 4 arrays, accuracy 0.9533 -> 0.9733, "
+        "other data, other environment, other step"
     )
     assert made().summary() == "model changed"
     assert Difference("a", "b", (SAME,)).summary() == "no difference"

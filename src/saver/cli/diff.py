@@ -60,8 +60,8 @@ def _compare(old: str, new: str, address: str, progress: Progress | None) -> Dif
 
 
 def _is_file(what: str) -> bool:
-    """Whether there is such a file, or it is called like one."""
-    return os.path.isfile(what) or what.endswith(".saver")
+    """Whether there is such a file, or it is called like one; as in the other commands."""
+    return what.endswith(".saver") or (os.path.exists(what) and not os.path.isdir(what))
 
 
 def _show(found: Difference, on: Screen, limit: int | None) -> None:

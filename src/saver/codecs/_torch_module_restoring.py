@@ -11,78 +11,14 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from saver.codec import Decoder
-from saver.codecs._restoring import items, told
+from saver.codecs._restoring import told
 from saver.codecs._torch_restoring import Leaf, Leaves, fit, read
+from saver.codecs._torch_state_names import MODULE, SavedState, homes_of, is_extra
 from saver.codecs._torch_storages import row_major
-from saver.errors import Damaged
 from saver.restoring import Conversion, Mismatch, PartReport, Plan, Restorer, Saved, ask
 from saver.restoring.contract import kind
 from saver.restoring.naming import suggest
 from saver.tree import Node, Value
-
-_MODULE = "torch.Module"
-_EXTRA = "_extra_state"
-"""How torch calls what a module adds to its state dict with `get_extra_state`."""
-
-_WRAPPERS = frozenset(("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"))
-"""Steps that `torch.compile` and other wrappers put into names."""
-
-_STEPS_LIMIT = 1_000_000
-"""References can make a small file mean endless names."""
-
-_DEPTH_LIMIT = 200
-
-
-class SavedState:
-    """What a saved module or state dict has, under the names of a state dict.
-
-    `spare` are buffers that were not persistent: of use only to a module in which they are. `metadata` holds
-    the versions of the modules' classes, where a state dict was saved with them.
-    """
-
-    def __init__(self, value: Value, saved: Saved) -> None:
-        self.values: dict[str, Value] = {}
-        self.spare: set[str] = set()
-        self.metadata: Value = None
-        self._saved = saved
-        self._steps = 0
-        node = saved.follow(value)
-        module = type(node) is Node and node.codec == _MODULE
-        if not module and items(node, saved) is None:
-            saved.refuse(f"{told(node)} was saved, neither a module nor a state dict; take it from `load`")
-        if type(node) is Node and node.codec == "stdlib.OrderedDict" and type(node.state) is list:
-            self.metadata = node.state[1].get("_metadata") if node.state[2:] == ["attributes"] else None
-        self.is_dict = not module
-        self._add("", node, 0)
-
-    def _add(self, name: str, value: Value, depth: int) -> None:
-        self._steps += 1
-        if self._steps > _STEPS_LIMIT or depth > _DEPTH_LIMIT:
-            raise Damaged(f"{self._saved.where}: too many names, or too deep within each other")
-        node = self._saved.follow(value)
-        if type(node) is Node and node.codec == _MODULE:
-            self._add_module(name, node.state, depth)
-            return
-        within = items(node, self._saved) if name.rpartition(".")[2] != _EXTRA else None
-        if within is None:
-            if name in self.values:
-                self._saved.refuse(
-                    f"two saved values are both called {name!r}; give the inner dict by itself"
-                )
-            self.values[name] = node
-        for key, item in (within or {}).items():
-            self._add(_join(name, str(key)), item, depth + 1)
-
-    def _add_module(self, name: str, state: dict[str, Any], depth: int) -> None:
-        for group in ("parameters", "buffers", "modules"):
-            for key, item in state.get(group, {}).items():
-                if item is not None:
-                    self._add(_join(name, key), item, depth + 1)
-        self.spare.update(_join(name, key) for key in state.get("non_persistent", ()))
-
-
-def _join(name: str, step: str) -> str:
-    return f"{name}.{step}" if name else step
 
 
 class _Match:
@@ -98,7 +34,7 @@ class _Match:
         self.left_out: list[str] = []
         self.unfit: dict[str, Leaf] = {}
         renamed = self._renamed(state, saved)
-        homes = _homes(renamed, here)
+        homes = homes_of(renamed, here)
         self.moved = any(old != homes[new] for new, old in renamed.items() if homes[new] is not None)
         for new, old in renamed.items():
             self._place(new, homes[new], state.values[old], old in state.spare)
@@ -125,7 +61,7 @@ class _Match:
         if home is None or home in self.given or home in self.mismatched:
             if not spare:
                 self.unexpected[name] = value if leaf is None else leaf
-        elif not isinstance(self.here[home], torch.Tensor) or home.rpartition(".")[2] == _EXTRA:
+        elif not isinstance(self.here[home], torch.Tensor) or is_extra(home):
             self.given[home] = value
         elif leaf is None:
             shape = tuple(self.here[home].shape)
@@ -202,21 +138,6 @@ def _shape(tensor: Any) -> tuple[int, ...] | None:
     return tuple(tensor.shape) if known else None
 
 
-def _homes(names: Iterable[str], here: Mapping[str, Any]) -> dict[str, str | None]:
-    """What the target calls each name: the same, or the same but for what wrappers put into names."""
-    by_plain = {plain: name for name, plain in _without_wrappers(here).items()}
-    plain_names = _without_wrappers(names)
-    return {name: name if name in here else by_plain.get(plain_names[name]) for name in names}
-
-
-def _without_wrappers(names: Iterable[str]) -> dict[str, str]:
-    """Names as the module itself has them; `module.` is what DataParallel puts before all."""
-    found = {name: ".".join(s for s in name.split(".") if s not in _WRAPPERS) for name in names}
-    while found and all(plain.startswith("module.") for plain in found.values()):
-        found = {name: plain.removeprefix("module.") for name, plain in found.items()}
-    return found
-
-
 class ModuleRestorer(Restorer):
     """Modules, from modules or state dicts: parameters and persistent buffers are copied, by name, into those
     that are there. The copying is the module's own `load_state_dict`, so what it does besides happens too.
@@ -232,7 +153,8 @@ class ModuleRestorer(Restorer):
         here = ask(where, target.state_dict, keep_vars=True)
         state = SavedState(value, saved)
         match = _Match(state, here, saved)
-        versions = getattr(here, "_metadata", None)
+        kept = state.is_dict and not match.moved
+        versions = state.versions if kept else getattr(here, "_metadata", None)
         plain = _is_plain(target)
         if match.unexpected or match.missing or match.unfit:
             plain = not _rehearse(target, match, versions) and plain
@@ -241,8 +163,6 @@ class ModuleRestorer(Restorer):
                 match.leaves.want(item)
             else:
                 saved.want(item)
-        metadata = state.metadata if not match.moved else None
-        saved.want(metadata)
         _pair(saved.follow(value), target, saved)
 
         def ready(decoder: Decoder) -> Callable[[], None]:
@@ -252,31 +172,17 @@ class ModuleRestorer(Restorer):
             )
             if plain:
                 return lambda: _copy_all(found, here)
-            if not state.is_dict or match.moved:
-                found._metadata = versions
-            elif metadata is not None:
-                found._metadata = _versions(decoder(metadata))
+            found._metadata = versions
             return lambda: ask(where, target.load_state_dict, found, strict=False)
 
         return Plan(match.report(kind(target)), ready, may_refuse=not plain)
 
 
 def _copy_all(elements: Mapping[str, Any], here: Mapping[str, Any]) -> None:
-    """What `load_state_dict` does to a plain module, in a time that does not grow with its number of modules."""
+    """What `load_state_dict` does to a plain module; that takes time quadratic in the number of modules."""
     with torch.no_grad():
         for name, item in elements.items():
             here[name].copy_(item)
-
-
-def _versions(metadata: Any) -> Any:
-    """The versions of classes that a state dict came with, and nothing else that it says to torch."""
-    if not isinstance(metadata, dict):
-        return None
-    return OrderedDict(
-        (name, {"version": item["version"]})
-        for name, item in metadata.items()
-        if isinstance(item, dict) and type(item.get("version")) is int
-    )
 
 
 class _Rehearsal(TorchFunctionMode):  # type: ignore[misc]
@@ -315,7 +221,8 @@ def _is_plain(target: Any) -> bool:
 
 
 def _rehearse(target: Any, match: _Match, versions: Any) -> bool:
-    """Let the module itself say what it would do with names and shapes that do not fit: whether it can do more."""
+    """Let the module itself say what it does with names and shapes that do not fit. False if it does no more
+    than we know."""
     hooks = any(
         module._load_state_dict_pre_hooks
         or type(module)._load_from_state_dict is not nn.Module._load_from_state_dict
@@ -344,7 +251,7 @@ def _rehearse(target: Any, match: _Match, versions: Any) -> bool:
 
 def _pair(node: Any, module: Any, saved: Saved) -> None:
     """Let references to a saved module, and to what lies in it, lead to what takes its place."""
-    if type(node) is not Node or node.codec != _MODULE:
+    if type(node) is not Node or node.codec != MODULE:
         return
     saved.stands_for(node, module)
     for name, value in node.state.get("modules", {}).items():
@@ -354,7 +261,9 @@ def _pair(node: Any, module: Any, saved: Saved) -> None:
     leaves = Leaves(saved)
     for name, value in node.state.get("parameters", {}).items():
         target = module._parameters.get(name)
-        if target is not None and type(value) is Node and _takes_the_place(leaves.find(value), target):
+        if target is None or type(value) is not Node or value.id is None:
+            continue
+        if _takes_the_place(leaves.find(value), target):
             saved.stands_for(value, target)
 
 

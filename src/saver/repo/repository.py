@@ -257,11 +257,16 @@ class Repository:
         )
 
     def manifest(self, version: Version) -> Manifest:
-        """The manifest of a version, verified; its trees are still raw JSON. Raises Damaged or NotFound."""
+        """The manifest of a version, verified; its trees are still raw JSON.
+
+        Raises Damaged; NotFound when the version was deleted meanwhile.
+        """
         where = f"{self.store}: {version}"
         try:
             data = self.store.read(manifest_key(version.manifest))
         except NotFound:
+            self.state.refresh()
+            self.version(str(version))
             raise Damaged(f"{where}: its manifest {manifest_key(version.manifest)} is missing") from None
         if blake3(data).hexdigest() != version.manifest:
             raise Damaged(

@@ -143,7 +143,8 @@ class Saved:
 
     def stands_for(self, node: Node, target: Any) -> None:
         """Whoever refers to `node` will get `target`, and the node itself is not decoded."""
-        self._live.append((node, target))
+        if node.id is not None:  # otherwise nobody refers to it
+            self._live.append((node, target))
 
     def read(self, trust: Iterable[str], progress: Progress | None) -> tuple[Decoder, int]:
         """Read and verify all that is wanted: what decodes it, and how many bytes it was.
