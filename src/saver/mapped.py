@@ -93,8 +93,11 @@ def open_file(path: str, name: str = "", files: Files = FILES) -> MappedFile:
         if error.errno == errno.ENXIO:
             raise Unsupported(f"{name} is a pipe or a device, not a Saver file") from None
         raise cannot_read(name, error) from None
-    opened = MappedFile(file, name, files)
-    mode = files.stat(file).st_mode
+    try:
+        opened = MappedFile(file, name, files)
+        mode = files.stat(file).st_mode
+    except OSError as error:
+        raise cannot_read(name, error) from None
     if not stat.S_ISREG(mode):
         kind = "a folder" if stat.S_ISDIR(mode) else "a pipe or a device"
         raise Unsupported(f"{name} is {kind}, not a Saver file")

@@ -83,8 +83,6 @@ class Saver:
         Raises CannotSave for what has no data form; CannotWrite, when nothing was saved; and
         CommitUnknown, when that could not be learned.
         """
-        from saver.fingerprint import fingerprints
-
         git = Git()
         details = _details(model, step, metrics, tags, notes)
         encoded = parts.encode(obj)
@@ -97,7 +95,7 @@ class Saver:
             time=time.time(),
             environment=environment.describe(encoded.packages, encoded.seeds, git, given),
             author=self._repo.author,
-            data=fingerprints(data) if data is not None else {},
+            data=_fingerprints(data, progress) if data is not None else {},
             bases=(base,) if isinstance(base, str) else tuple(base),
             **details,
         )
@@ -166,8 +164,7 @@ class Saver:
         return [name for name, _ in self._repo.models()]
 
     def summaries(self) -> list[Summary]:
-        """A line for each model, by name: how many versions, the newest, the tags. Raises NotFound where there
-        is no store."""
+        """A line for each model, by name: how many versions, the newest, the tags."""
         self._repo.open()
         return list(history.summaries(self._repo))
 
@@ -319,6 +316,12 @@ def _index(ident: str) -> Index:
     from saver.repo.index import Index, index_path
 
     return Index(index_path(ident))
+
+
+def _fingerprints(data: Any, progress: Progress | None) -> dict[str, Any]:
+    from saver.fingerprint import fingerprints
+
+    return fingerprints(data, progress)
 
 
 def _draft_parts(encoded: Encoded) -> dict[str, DraftPart]:

@@ -17,13 +17,12 @@ EVIL = "\x1b]0;owned\x07\x1b[2J\u202e\x9b31m\r\n"
 
 
 @pytest.fixture(autouse=True)
-def _surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _surroundings(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """An empty folder to work in, and settings of nobody."""
-    (tmp_path / "here").mkdir()
-    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.chdir(tmp_path_factory.mktemp("here"))
     monkeypatch.delenv("SAVER_STORE", raising=False)
     monkeypatch.setenv("SAVER_AUTHOR", "ada")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("SAVER_CACHE", str(tmp_path_factory.mktemp("cache")))
 
 
 @pytest.fixture
@@ -34,8 +33,9 @@ def store() -> saver.Saver:
     made.save("iris", {"scaler": scaler, "model": model}, step=100, metrics={"loss": 0.5}, tags=["first"])
     model = {"weights": np.arange(2000.0) + 1}
     made.save(
-        "iris", {"scaler": scaler, "model": model, "log": [1, 2]}, step=200, metrics={"loss": 0.25, "f1": 0.9},
-        notes="with a\nlonger warm-up", data={"train": np.zeros((30, 4))}, seeds=7,
+        "iris", {"scaler": scaler, "model": model, "log": [1, 2]},
+        step=200, metrics={"loss": 0.25, "f1": 0.9}, seeds=7, data={"train": np.zeros((30, 4))},
+        notes="with a\nlonger warm-up",
     )  # fmt: skip
     made.save("iris", {"model": model, "log": [1, 2]}, step=300, metrics={"loss": float("nan")})
     made.save("team/bert", [np.zeros(500)], tags=["production"])
@@ -47,11 +47,12 @@ def hostile() -> Repository:
     """The store `models` of this folder: texts in it try to steer the terminal, wherever text may stand."""
     repo = Repository(LocalStore("models"))
     part = DraftPart(Node("list", state=[EVIL]), {}, (EVIL,), [])
+    data = {EVIL: {"kind": EVIL, "shape": [EVIL], "hash": EVIL, "bytes": 10**400}}
     repo.commit(
         Draft(
             model="evil", parts={EVIL: part, f"-{EVIL}": part}, tensors={}, whole=True, time=1e300,
             environment={EVIL: EVIL}, author=EVIL, metrics={EVIL: 1.0, ">" + EVIL: float("inf")},
-            notes=f"{EVIL}\n{EVIL}", data={EVIL: {"kind": EVIL, "shape": [EVIL], "hash": EVIL, "bytes": 10**400}},
+            notes=f"{EVIL}\n{EVIL}", data=data,
         )
     )  # fmt: skip
     return repo

@@ -109,6 +109,4 @@ def printable(text: str) -> bool:
 
 def contents(folder: Path) -> dict[str, bytes]:
     """All files of a folder."""
-    return {
-        str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()
-    }
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}

@@ -70,6 +70,34 @@ def test_ctrl_c_ends_a_command_without_a_traceback():
     assert result.stderr == "interrupted\n"
 
 
+def test_without_arguments_the_commands_are_listed_whole():
+    result = CliRunner().invoke(program, [])
+    assert result.exit_code == 0
+    commands = program.list_commands(click.Context(program))
+    assert {"check", "export", "gc", "import", "ls", "rm", "show", "tag"} <= set(commands)
+    assert all(f"\n  {name} " in result.stdout for name in commands)
+    assert "..." not in result.stdout.partition("Commands:")[2]
+
+
+@pytest.mark.parametrize(("typed", "meant"), [("shwo", "show"), ("improt", "import"), ("exprot", "export")])
+def test_a_command_that_is_nearly_right_is_suggested(typed, meant):
+    assert f"did you mean {meant}?" in CliRunner().invoke(program, [typed]).stderr
+    assert "did you mean" not in CliRunner().invoke(program, ["zzzz"]).stderr
+
+
+def test_a_warning_is_one_line_that_cannot_steer_a_terminal():
+    code = "import warnings, saver.cli as c; c.program = lambda **_: warnings.warn('a\\x1b[2Jb'); c.main()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr == "warning: a\\x1b[2Jb\n"
+
+
+@pytest.mark.parametrize("name", ["ls", "show", "tag", "rm", "gc", "check", "export", "import"])
+def test_every_command_of_a_store_takes_its_place_and_json(name):
+    output = CliRunner().invoke(program, [name, "-h"]).stdout
+    assert "--store DIR" in output
+    assert "--json" in output
+
+
 @given(st.text())
 def test_cleaned_text_is_printable_and_clean_text_stays(text):
     assert clean(text).isprintable()

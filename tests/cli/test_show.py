@@ -1,4 +1,4 @@
-"""`saver show`: facts of a file, on pipes, terminals and as JSON; damage and misuse by exit code."""
+"""`saver show`: facts of files and versions, on pipes, terminals and as JSON; damage by exit code."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from running import contents, error_of, printable, run, run_in_a_terminal, run_json, text_in_a_terminal
 
 import saver
 from saver import environment
 from saver.cli import program
 from saver.cli._screen import size
-
-pty = pytest.importorskip("pty")
+from saver.repo.repository import Repository, manifest_key, pack_key
 
 ESCAPE = "\x1b"
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
@@ -34,28 +34,8 @@ def show(*arguments: str | Path) -> Result:
     return CliRunner().invoke(program, ["show", *map(str, arguments)])
 
 
-def show_in_a_terminal(*arguments: str | Path, width: int = 80, **variables: str) -> str:
-    """What `saver show` writes to a terminal of this width."""
-    main, side = pty.openpty()
-    settings = {"TERM": "xterm-256color", "COLUMNS": str(width), "PYTHONIOENCODING": "utf-8"}
-    inherited = {name: text for name, text in os.environ.items() if name != "NO_COLOR"}
-    with subprocess.Popen(
-        (sys.executable, "-m", "saver", "show", *map(str, arguments)),
-        stdout=side, stderr=side, stdin=subprocess.DEVNULL, env=inherited | settings | variables,
-    ) as process:  # fmt: skip
-        os.close(side)
-        written = b""
-        while True:
-            try:
-                block = os.read(main, 65536)
-            except OSError:  # Linux says so when the other side is closed
-                break
-            if not block:
-                break
-            written += block
-        assert process.wait() == 0, written.decode()
-    os.close(main)
-    return written.decode().replace("\r\n", "\n")
+def show_in_a_terminal(*arguments: str | Path, **options: Any) -> str:
+    return run_in_a_terminal("show", *arguments, **options)
 
 
 class Own:
@@ -351,6 +331,7 @@ def test_a_pipe_imports_neither_rich_nor_the_demo_nor_what_the_file_holds(tmp_pa
 import sys
 from saver.cli import program
 from saver.cli._screen import size
+from saver.repo.repository import Repository, manifest_key, pack_key
 program(["show", sys.argv[1], "--verify"], standalone_mode=False)
 found = {name.partition(".")[0] for name in sys.modules} & {"rich", "sklearn", "matplotlib"}
 print("imported:", *sorted(found), *(name for name in sys.modules if name == "saver.cli.demo"))
@@ -361,3 +342,136 @@ print("imported:", *sorted(found), *(name for name in sys.modules if name == "sa
     )  # fmt: skip
     assert "MinMaxScaler  sklearn" in done.stdout
     assert done.stdout.splitlines()[-1] == "imported:"
+
+
+# Versions
+
+
+def facts(output: str) -> dict[str, str]:
+    """What stands below the title, by its name."""
+    lines = output.partition("\n\n")[0].splitlines()[1:]
+    return dict(re.split(r" {2,}", line.strip(), maxsplit=1) for line in lines)
+
+
+def test_a_version_is_told_with_what_was_said_of_it(store: saver.Saver) -> None:
+    version = store.version("iris@2")
+    output = show("iris@2").stdout
+    assert output.startswith("models: iris@2\n")
+    told = facts(output)
+    assert told["saved"].endswith(", by ada")
+    assert (told["step"], told["metrics"], told["parent"]) == ("200", "loss 0.25, f1 0.9", "iris@1")
+    assert told["size"] == f"{size(version.bytes)}; the store grew by {size(version.bytes_added)}"
+    assert told["hash"] == version.manifest
+    assert "\nNotes\n  with a\n  longer warm-up\n" in output
+    assert re.search(r"\nData\n  train +array float64 \[30, 4\], 960 B, ", output)
+    assert "  seeds given  seed = 7\n" in output
+
+
+def test_notes_of_one_line_are_a_fact(store: saver.Saver) -> None:
+    store.save("noted", 1, notes="as it was")
+    output = show("noted").stdout
+    assert facts(output)["notes"] == "as it was"
+    assert "Notes" not in output
+
+
+def test_the_parts_of_a_version_have_numbers_of_their_own(store: saver.Saver) -> None:
+    rows = [line.split()[:2] for line in show("iris@3").stdout.splitlines()]
+    assert ["part", "number"] in rows
+    assert ["model", "2"] in rows
+    assert ["log", "1"] in rows
+    assert "number" not in show_file_of("iris@3", store)
+
+
+def show_file_of(ref: str, store: saver.Saver) -> str:
+    store.export(ref, "file.saver")
+    return show("file.saver").stdout
+
+
+def test_a_version_is_named_by_any_ref(store: saver.Saver) -> None:
+    for ref in ("iris@1", "iris@first", "iris@step=100"):
+        assert show(ref).stdout.startswith("models: iris@1\n")
+        assert facts(show(ref).stdout)["tags"] == "first"
+    assert show("iris").stdout.startswith("models: iris@3\n")
+    assert show("iris", "--store", "nowhere").exit_code == 2
+
+
+def test_a_file_goes_before_a_model_of_its_name(store: saver.Saver) -> None:
+    saver.dump(1, "iris")
+    assert show("iris").stdout.startswith("iris\n")
+    os.remove("iris")
+    os.mkdir("iris")
+    assert show("iris").stdout.startswith("models: iris@3\n")
+
+
+def test_what_is_neither_file_nor_version_is_told_to_be_neither(store: saver.Saver) -> None:
+    for name in ("rose", "iris@9", "iris@best", "no name", "iris@!"):
+        message = error_of(show(name))
+        assert "there is no such file; nor is it a version: " in message
+    assert "there is no model" not in error_of(show("rose.saver"))
+    assert "there is no store here" in error_of(show("rose", "--store", "nowhere"))
+
+
+def test_json_of_a_version_has_all(store: saver.Saver) -> None:
+    document = run_json("show", "iris@2", "--verify")
+    assert document["path"] == "models: iris@2"
+    assert document["verified"] is True
+    version = document["version"]
+    assert (version["ref"], version["step"], version["parent"]) == ("iris@2", 200, 1)
+    assert version["parts"]["model"]["number"] == 2
+    assert document["data"]["train"]["shape"] == [30, 4]
+    assert run_json("show", "iris@3")["version"]["metrics"] == {"loss": "nan"}
+
+
+def test_a_version_is_verified_when_asked_for(store: saver.Saver) -> None:
+    assert "match their hashes" in show("iris@3", "--verify").stdout
+    for name in set(store.version("iris@3").packs) - set(store.version("iris@1").packs):
+        flip_a_byte(Path("models", pack_key(name)))
+    assert show("iris@3").exit_code == 0
+    result = show("iris@3", "--verify")
+    assert result.exit_code == 1
+    assert result.stderr.startswith("error: models: iris@3: the bytes of model/weights")
+    assert show("iris@1", "--verify").exit_code == 0
+    assert json.loads(show("iris@3", "--verify", "--json").stdout)["verified"] is False
+
+
+def test_a_version_without_its_manifest_is_damaged(store: saver.Saver) -> None:
+    os.remove(Path("models", manifest_key(store.version("iris@1").manifest)))
+    assert "its manifest" in error_of(show("iris@1"), exit_code=1)
+
+
+def test_the_line_that_loads_a_version_with_trust_works(store: saver.Saver, monkeypatch) -> None:
+    monkeypatch.setattr(saver.trust, "_registered", set())
+    saver.register(Own)
+    store.save("own", Own())
+    monkeypatch.setattr(saver.trust, "_registered", set())
+    lines = [line[4:] for line in show("own").stdout.splitlines() if line.startswith("    ")]
+    assert lines == [
+        'store = saver.Saver("models")',
+        f'store.load("own@1", trust=["{Own.__module__}.Own"])',
+    ]
+    found: dict[str, Any] = {"saver": saver}
+    exec(f"{lines[0]}\nloaded = {lines[1]}", found)
+    assert isinstance(found["loaded"], Own)
+
+
+def test_hostile_texts_of_a_version_cannot_steer_a_terminal(hostile: Repository) -> None:
+    for arguments in (["evil"], ["evil", "--json"]):
+        result = show(*arguments)
+        assert result.exit_code == 0, result.output
+        assert printable(result.output)
+    assert printable(text_in_a_terminal("show", "evil", width=200))
+
+
+@pytest.mark.parametrize("width", [60, 80, 140])
+def test_a_version_fits_the_terminal(store: saver.Saver, width: int) -> None:
+    store.save("long", {"p" * 90: np.zeros(100)}, tags=["t" * 90], notes="note " * 100)
+    shown = text_in_a_terminal("show", "long", width=width)
+    assert max(map(len, shown.splitlines())) <= width
+
+
+def test_a_store_of_a_newer_saver_is_refused_and_files_are_not(newer: Path) -> None:
+    before = contents(newer)
+    saver.dump(1, "a.saver")
+    assert "sealed" in error_of(run("show", "iris"))
+    assert run("show", "a.saver").exit_code == 0
+    assert contents(newer) == before

@@ -71,6 +71,8 @@ def _show(found: Checked, place: str, on: Screen) -> None:
     if harmless:
         on.heading("Damage that costs no version anything")
         on.code(_first(harmless, on))
+        if {each.key for each in found.damage} & set(found.garbage):
+            on.say("`saver gc` frees what is garbage of it.")
 
 
 def _verdict(found: Checked) -> str:

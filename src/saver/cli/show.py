@@ -23,6 +23,9 @@ SHORT_HASH = 12
 
 FIELDS_SHOWN = 30
 
+RANDOM = (("given", "seeds given", " = "), ("seeds", "seeds", " = "), ("generators", "generators", ": "))
+"""What is recorded of chance, what it is called, and what stands between name and value."""
+
 
 @click.command()
 @click.argument("what", metavar="REF_OR_FILE")
@@ -168,10 +171,10 @@ def _git(state: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _random(state: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    for name, joint in (("seeds", " = "), ("generators", ": ")):
+    for name, title, joint in RANDOM:
         values = state.get(name)
         if values and isinstance(values, dict):
-            yield name, ", ".join(f"{place}{joint}{text}" for place, text in values.items())
+            yield title, ", ".join(f"{place}{joint}{text}" for place, text in values.items())
 
 
 def _show_trust(shown: Subject, on: Screen) -> None:

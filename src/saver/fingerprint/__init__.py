@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeGuard
 
 import numpy as np
 
@@ -81,15 +81,25 @@ _CONTENT = ("kind", "dtype", "shape", "files", "hash")
 
 def describe(found: Mapping[str, Any]) -> str:
     """A fingerprint, which may come from anywhere, in a line: `array float64 [1437, 64], 736 kB, 3fa9c1…`."""
-    shape, files = found.get("shape"), found.get("files")
-    words = [found.get("kind"), found.get("name"), found.get("dtype")]
-    text = " ".join(str(word)[:NAME_LIMIT] for word in words if word not in (None, ""))
-    if isinstance(shape, list):
-        text = f"{text} {str(shape)[:NAME_LIMIT]}"
-    counts = [f"{files:,} file{'s' * (files != 1)}"] if isinstance(files, int) else []
-    counts += [_size(found["bytes"])] if isinstance(found.get("bytes"), int) else []
-    digest = found.get("hash")
+    words = (_brief(found.get(key)) for key in ("kind", "name", "dtype"))
+    text = " ".join(word for word in words if word)
+    if isinstance(found.get("shape"), list):
+        text = f"{text} {_brief(found['shape'])}"
+    files, size, digest = found.get("files"), found.get("bytes"), found.get("hash")
+    counts = [f"{files:,} file{'s' * (files != 1)}"] if _is_count(files) else []
+    counts += [_size(size)] if _is_count(size) else []
     return ", ".join([text.strip(), *counts, f"{digest[:6]}…" if isinstance(digest, str) else "no hash"])
+
+
+def _brief(value: Any) -> str:
+    try:
+        return "" if value is None else str(value)[:NAME_LIMIT]
+    except (ValueError, RecursionError):  # integers of thousands of digits; nested too deep
+        return "?"
+
+
+def _is_count(value: Any) -> TypeGuard[int]:
+    return isinstance(value, int) and 0 <= value < 1 << 64
 
 
 def _size(count: float) -> str:

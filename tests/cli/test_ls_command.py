@@ -44,7 +44,8 @@ def test_versions_come_newest_first_with_what_each_changed(store: saver.Saver) -
     assert output.startswith("iris: 3 versions\n  tags: first @1\n")
     titles, third, second, first = table(output)[2:]
     assert titles == [
-        "version", "step", "saved", "age", "loss", "f1", "tags", "changed", "size", "added", "author", "notes",
+        "version", "step", "saved", "age", "loss", "f1",
+        "tags", "changed", "size", "added", "author", "notes",
     ]  # fmt: skip
     assert (third[0], second[0], first[0]) == ("@3", "@2", "@1")
     assert (third[1], second[1], first[1]) == ("300", "200", "100")

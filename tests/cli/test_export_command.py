@@ -31,7 +31,12 @@ def test_a_version_goes_to_a_file_and_into_another_store_whole(store: saver.Save
     assert_same(other.load("copy@b"), store.load("iris@2"))
     before, after = store.version("iris@2"), other.version("copy")
     assert after.tags == ("a", "b")
-    assert (after.step, after.metrics, after.notes, after.author) == (200, before.metrics, before.notes, "ada")
+    assert (after.step, after.metrics, after.notes, after.author) == (
+        200,
+        before.metrics,
+        before.notes,
+        "ada",
+    )
 
 
 def test_a_file_that_is_there_is_replaced_only_by_force(store: saver.Saver) -> None:
@@ -106,7 +111,11 @@ def test_a_full_disk_leaves_everything_as_it_was(store: saver.Saver) -> None:
     store.export("iris", "iris.saver")
     Path("taken").write_text("precious")
     before = contents(Path.cwd())
-    for arguments in (["export", "iris", "a"], ["export", "iris", "taken", "--force"], ["import", "iris.saver", "rose"]):
+    for arguments in (
+        ["export", "iris", "a"],
+        ["export", "iris", "taken", "--force"],
+        ["import", "iris.saver", "rose"],
+    ):
         done = run_where_nothing_can_be_written(*arguments)
         assert (done.returncode, done.stdout) == (2, "")
         assert "File too large" in done.stderr

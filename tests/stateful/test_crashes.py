@@ -1,0 +1,188 @@
+"""Power loss and failing calls at every moment of a store's life: nothing acknowledged is lost."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import saver
+from saver.stores.local import LocalStore
+from saver.testing import Crash, FaultyFiles, crash_states
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SAVER_CACHE", str(tmp_path / "cache"))
+
+
+def value(number: int) -> dict[str, Any]:
+    return {"scaler": np.arange(200.0), "model": np.full(2000, float(number))}
+
+
+def holds(store: saver.Saver, ref: str) -> bool:
+    """Whether a version loads, to the bit, as it was saved: its first number says which it was."""
+    found = store.load(ref)
+    number = int(found["model"][0])
+    return bool(
+        (found["scaler"] == np.arange(200.0)).all() and (found["model"] == np.full(2000, number)).all()
+    )
+
+
+class Life:
+    """A store with two versions; then a save, a tag, a delete and a collection, by way of `files`.
+
+    `acknowledged` says what was done, each with the number of file operations by then.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.before = folder.parent / "before"
+        folder.mkdir()
+        store = saver.Saver(folder / "models")
+        for number in (1, 2):
+            store.save("iris", value(number))
+        shutil.copytree(folder, self.before)
+        self.acknowledged: dict[str, int] = {}
+
+    def acts(self, store: saver.Saver) -> Iterator[tuple[str, Callable[[], Any]]]:
+        yield "save", lambda: store.save("iris", value(3))
+        yield "tag", lambda: store.tag("iris@3", "best")
+        yield "delete", lambda: store.delete("iris@1")
+        yield "gc", lambda: store.gc(grace=0)
+
+    def live(self, files: FaultyFiles) -> None:
+        store = saver.Saver(LocalStore(str(self.folder / "models"), files))
+        for name, act in self.acts(store):
+            act()
+            self.acknowledged[name] = len(files.operations)
+
+
+def sound(folder: Path, done: set[str]) -> None:
+    """Everything that was acknowledged is there; the store goes on."""
+    store = saver.Saver(folder / "models")
+    versions = {version.number for version in store.versions("iris")}
+    assert versions >= {2}
+    assert versions <= {1, 2, 3}
+    if "save" in done:
+        assert 3 in versions
+    if "tag" in done:
+        assert store.version("iris@best").number == 3
+    if "delete" in done:
+        assert 1 not in versions
+    elif "save" not in done:
+        assert 1 in versions
+    for number in versions:
+        assert store.load(f"iris@{number}")["model"][0] == number
+        assert holds(store, f"iris@{number}")
+    new = store.save("iris", value(4))
+    assert new.number == max(versions | {3} if "save" in done else versions) + 1
+    assert holds(store, str(new))
+    assert store.check().sound
+    store.gc(grace=0)
+    assert store.check() == saver.Saver(folder / "models").check()
+    assert all(holds(store, str(version)) for version in store.versions("iris"))
+
+
+def test_a_power_loss_at_any_moment_loses_nothing_acknowledged(tmp_path: Path) -> None:
+    life = Life(tmp_path / "disk")
+    files = FaultyFiles()
+    life.live(files)
+    states = 0
+    for found in crash_states(life.before, life.folder, files.operations, tmp_path / "state"):
+        done = {name for name, operations in life.acknowledged.items() if found.done >= operations}
+        try:
+            sound(found.folder, done)
+        except (AssertionError, saver.SaverError) as error:
+            raise AssertionError(f"after {found.what}, {sorted(done)} acknowledged: {error}") from error
+        states += 1
+    assert states > 60
+
+
+FAULTS = [errno.ENOSPC, errno.EIO, errno.EACCES, errno.EROFS]
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["instead", "after"])
+@pytest.mark.parametrize("number", FAULTS, ids=[errno.errorcode[number] for number in FAULTS])
+def test_an_error_at_any_moment_is_told_and_loses_nothing(number: int, after: bool, tmp_path: Path) -> None:
+    """A full disk, a failing one, a folder that became read-only: an error, and the next save succeeds."""
+    life = Life(tmp_path / "disk")
+    counting = FaultyFiles()
+    life.live(counting)
+    told = 0
+    for at in range(1, len(counting.calls) + 1, 3):
+        shutil.rmtree(life.folder)
+        shutil.copytree(life.before, life.folder)
+        files = FaultyFiles()
+        files.fail(at, number, after)
+        store = saver.Saver(LocalStore(str(life.folder / "models"), files))
+        done = set()
+        for name, act in life.acts(store):
+            try:
+                act()
+                done.add(name)
+            except saver.SaverError:
+                told += 1
+                if name == "save":
+                    break
+        sound(life.folder, done)
+    assert told > 10
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+def test_a_process_that_dies_at_any_moment_loses_nothing(after: bool, tmp_path: Path) -> None:
+    life = Life(tmp_path / "disk")
+    counting = FaultyFiles()
+    life.live(counting)
+    for at in range(1, len(counting.calls) + 1, 2):
+        shutil.rmtree(life.folder)
+        shutil.copytree(life.before, life.folder)
+        files = FaultyFiles()
+        files.crash(at, after)
+        done = set()
+        try:
+            for name, act in life.acts(saver.Saver(LocalStore(str(life.folder / "models"), files))):
+                act()
+                done.add(name)
+        except Crash:
+            pass
+        sound(life.folder, done)
+
+
+def test_a_failed_save_leaves_no_file_behind(tmp_path: Path) -> None:
+    life = Life(tmp_path / "disk")
+    store = saver.Saver(LocalStore(str(life.folder / "models"), FaultyFiles()))
+    before = {path for path in life.folder.rglob("*") if path.is_file()}
+    counting = FaultyFiles()
+    counted = saver.Saver(LocalStore(str(tmp_path / "copy"), counting))
+    counted.save("iris", value(9))
+    for at in range(1, len(counting.calls) + 1):
+        files = FaultyFiles()
+        files.fail(at, errno.ENOSPC)
+        store = saver.Saver(LocalStore(str(life.folder / "models"), files))
+        try:
+            store.save("iris", value(9))
+        except saver.CommitUnknown:
+            pass
+        except saver.SaverError:
+            assert {path for path in life.folder.rglob("*") if path.is_file()} <= before, at
+        before = {path for path in life.folder.rglob("*") if path.is_file()}
+    assert saver.Saver(life.folder / "models").check().sound
+
+
+@pytest.mark.skipif(not os.path.isdir("/dev/shm"), reason="no tmpfs at /dev/shm")
+def test_a_store_may_lie_in_memory() -> None:
+    folder = Path(f"/dev/shm/saver-test-{os.getpid()}")
+    try:
+        store = saver.Saver(folder)
+        store.save("iris", value(1))
+        assert holds(saver.Saver(folder), "iris")
+        assert store.check().sound
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,113 @@
+"""Many processes at one store: every acknowledged version is there, and loads to the bit."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import saver
+
+SAVERS, SAVES = 8, 8
+
+PROGRAM = """
+import json, sys, time
+import numpy as np
+import saver
+
+role, name, folder, count = sys.argv[1], int(sys.argv[2]), sys.argv[3], int(sys.argv[4])
+store = saver.Saver(folder)
+told = []
+
+def value(number):
+    return {"shared": np.arange(3000.0), "own": np.full(500, name * 1000.0 + number)}
+
+if role == "save":
+    for number in range(count):
+        told.append([str(store.save("m", value(number))), name, number])
+elif role == "collect":
+    end = time.monotonic() + count
+    while time.monotonic() < end:
+        store.gc(grace=0)
+        told.append(1)
+elif role == "delete":
+    end = time.monotonic() + count
+    while time.monotonic() < end:
+        numbers = [version.number for version in store.versions("m")] if store.models() else []
+        for number in numbers[1:-4:3]:
+            told.append(str(store.delete(f"m@{number}")))
+elif role == "read":
+    end = time.monotonic() + count
+    while time.monotonic() < end:
+        if not store.models():
+            continue
+        for version in store.versions("m")[-3:]:
+            try:
+                found = store.load(str(version))
+            except saver.NotFound:
+                continue  # deleted meanwhile
+            assert (found["shared"] == np.arange(3000.0)).all(), version
+            assert (found["own"] == found["own"][0]).all(), version
+            told.append(str(version))
+print(json.dumps(told))
+"""
+
+
+def start(role: str, name: int, folder: Path, count: int) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, role, str(name), str(folder), str(count)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def answer(process: subprocess.Popen[str]) -> list[Any]:
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    found: list[Any] = json.loads(out)
+    return found
+
+
+def check_all(store: saver.Saver, told: list[list[Any]], deleted: set[str]) -> None:
+    refs = [ref for ref, _, _ in told]
+    assert sorted(refs) == sorted(f"m@{number}" for number in range(1, len(told) + 1)), "no gap and no double"
+    assert {str(version) for version in store.versions("m")} == set(refs) - deleted
+    for ref, name, number in told:
+        if ref not in deleted:
+            found = store.load(ref)
+            assert (found["own"] == np.full(500, name * 1000.0 + number)).all()
+            assert (found["shared"] == np.arange(3000.0)).all()
+    assert store.check().sound
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("SAVER_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "models"
+
+
+def test_eight_processes_save_to_one_model_at_once(folder: Path) -> None:
+    savers = [start("save", name, folder, SAVES) for name in range(SAVERS)]
+    told = [line for process in savers for line in answer(process)]
+    assert len(told) == SAVERS * SAVES
+    check_all(saver.Saver(folder), told, set())
+
+
+def test_and_while_others_read_delete_and_collect(folder: Path) -> None:
+    others = [start("collect", 0, folder, 6), start("read", 1, folder, 6), start("read", 2, folder, 6)]
+    deleting = start("delete", 3, folder, 6)
+    saver.Saver(folder).save("other", 1)
+    savers = [start("save", name, folder, SAVES) for name in range(SAVERS)]
+    told = [line for process in savers for line in answer(process)]
+    deleted = set(answer(deleting))
+    collected, *read = [answer(process) for process in others]
+    assert collected
+    assert all(read), "the readers read"
+    store = saver.Saver(folder)
+    check_all(store, told, deleted)
+    store.gc(grace=0)
+    assert store.check().garbage == ()
