@@ -71,7 +71,8 @@ def measure(
         count, each = (versions.ROUNDS, versions.EACH) if factor == 1 else (2, 2)
         add(versions.run(folder, factor, count, each))
     if "scale" in questions:
-        add(scale.run(folder, 4 * repeat, scale.ROUNDS if factor == 1 else 4, factor))
+        count, each = (scale.ROUNDS, scale.EACH) if factor == 1 else (2, 2)
+        add(scale.run(folder, 4 * repeat, count, each, factor))
     report.machine = machine.describe(folder)
     return report
 

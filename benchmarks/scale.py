@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from itertools import repeat as forever
+from itertools import cycle
 from pathlib import Path
+from statistics import fmean
 
 import numpy as np
 
@@ -23,8 +25,10 @@ MUCH_OF_MANY = "100,000 versions of 100 models"
 STORES = {TEN: (1, 10), "10,000 versions": (1, 10_000), MUCH: (1, 100_000), MUCH_OF_MANY: (100, 1_000)}
 """Models, and versions of each."""
 
-ROUNDS = 4 * INTERVAL
-"""Each number of log records that there can be since the last checkpoint is met equally often."""
+ROUNDS = 8
+EACH = INTERVAL
+"""How often a store is opened and saved to in a round: from one checkpoint of the log to the next, so that
+a round meets every number of records since the last one, and writes one."""
 
 LISTED = (1_000, 10)
 
@@ -34,47 +38,61 @@ COMMAND = "saver ls --store DIR"
 IMPORT = "import saver"
 
 
-def run(folder: Path, repeat: int, count: int = ROUNDS, factor: int = 1) -> list[Table]:
-    """The tables `scale-open`, `scale-save` and `scale-list`. `factor` makes all stores smaller but that of
-    ten."""
+def run(folder: Path, repeat: int, count: int = ROUNDS, each: int = EACH, factor: int = 1) -> list[Table]:
+    """The tables `scale-open` and `scale-save`, of `count` rounds, and `scale-list`, of `repeat`. `factor`
+    makes all stores smaller but that of ten."""
     home = folder / "scale"
     home.mkdir()
     with index_in(home / "cache"):
-        tables = [*_growing(home, count, factor), _listing(home, repeat, factor)]
+        tables = [*_growing(home, count, each, factor), _listing(home, repeat, factor)]
     shutil.rmtree(home)
     return tables
 
 
 class _Growing:
-    """What opening and saving took in each store."""
+    """What opening and saving took in each store, on average of each round, and at worst."""
 
-    def __init__(self) -> None:
+    def __init__(self, each: int) -> None:
+        self.each = each
         self.opens: dict[str, list[float]] = defaultdict(list)
         self.saves: dict[str, list[float]] = defaultdict(list)
+        self.worst: dict[str, float] = defaultdict(float)
 
     def turn(self, what: str, folders: Iterator[Path], models: int) -> Callable[[], None]:
-        """Open the next folder, find the newest version of a model, and save another one."""
+        """Open the next folder, find the newest version of a model, and save another one: `each` times."""
+        place = cycle(range(models))
 
         def run() -> None:
-            number = len(self.opens[what])
-            folder, model = next(folders), model_name(number * 37 % models)
-            _open(folder, model)  # nobody's files are cold
-            seconds, (store, latest) = timed(lambda: _open(folder, model))
-            self.opens[what].append(seconds)
-            content = {"model": {"coef": np.random.default_rng(number).random(1000), "step": latest.number}}
-            seconds, saved = timed(
-                lambda: store.save(model, content, step=latest.number, metrics={"loss": 0.5})
-            )
-            self.saves[what].append(seconds)
-            if saved.number != latest.number + 1:
-                raise AssertionError(f"{what}: {saved} was saved after {latest}")
+            taken = [self._once(next(folders), model_name(next(place))) for _ in range(self.each)]
+            opens, saves = zip(*taken, strict=True)
+            self.opens[what].append(fmean(opens))
+            self.saves[what].append(fmean(saves))
+            self.worst[what] = max(self.worst[what], *saves)
 
         return run
 
-    def table(self, name: str, title: str, about: str, times: dict[str, list[float]]) -> Table:
-        rows = tuple(Row(what, tuple(seconds)) for what, seconds in times.items())
-        cells = tuple((f"{np.mean(row.seconds) * 1e3:.1f}", f"{max(row.seconds) * 1e3:.1f}") for row in rows)
-        return Table(name, title, about, rows, TEN, unit="ms", extra=("mean, ms", "worst, ms"), cells=cells)
+    def _once(self, folder: Path, model: str) -> tuple[float, float]:
+        _open(folder, model)  # nobody's files are cold
+        opening, (store, latest) = timed(lambda: _open(folder, model))
+        coefficients = np.random.default_rng(latest.number).random(1000)
+        content = {"model": {"coef": coefficients, "intercept": 0.5, "step": latest.number}}
+        saving, saved = timed(lambda: store.save(model, content, step=latest.number, metrics={"loss": 0.5}))
+        if saved.number != latest.number + 1:
+            raise AssertionError(f"{folder}: {saved} was saved after {latest}")
+        return opening, saving
+
+    def tables(self) -> list[Table]:
+        opens = tuple(Row(what, tuple(seconds)) for what, seconds in self.opens.items())
+        saves = tuple(Row(what, tuple(seconds)) for what, seconds in self.saves.items())
+        worst = tuple((f"{self.worst[row.what] * 1e3:.1f}",) for row in saves)
+        about = _SAVE.format(self.each, INTERVAL)
+        return [
+            Table("scale-open", "open a store and find the newest version", _OPEN, opens, TEN, unit="ms"),
+            Table(
+                "scale-save", "save a small version in it", about, saves, TEN, unit="ms",
+                extra=("worst save, ms",), cells=worst,
+            ),
+        ]  # fmt: skip
 
 
 def _open(folder: Path, model: str) -> tuple[Saver, Version]:
@@ -82,22 +100,19 @@ def _open(folder: Path, model: str) -> tuple[Saver, Version]:
     return store, store.version(f"{model}@latest")
 
 
-def _growing(folder: Path, count: int, factor: int) -> list[Table]:
-    growing = _Growing()
+def _growing(folder: Path, count: int, each: int, factor: int) -> list[Table]:
+    growing = _Growing(each)
     turns = []
     for what, (models, versions) in STORES.items():
-        # A save makes ten versions eleven, so every round gets a store of ten; the others do not notice.
-        homes = [folder / f"{what} {number}" for number in range(count if what == TEN else 1)]
+        # A save makes ten versions eleven, so each finds a store of ten; the others do not notice.
+        homes = [folder / f"{what} {number}" for number in range(count * each if what == TEN else 1)]
         for home in homes:
             build(home, models, versions if what == TEN else max(versions // factor, 1))
         _sound(homes[0], models, what)
-        turns.append(growing.turn(what, iter(homes) if what == TEN else forever(homes[0]), models))
+        turns.append(growing.turn(what, iter(homes) if what == TEN else cycle(homes), models))
+    os.sync()
     rounds(count, turns)
-    opened = growing.table("scale-open", "open a store and find the newest version", _OPEN, growing.opens)
-    saved = growing.table(
-        "scale-save", "save a small version in it", _SAVE.format(count, INTERVAL), growing.saves
-    )
-    return [opened, saved]
+    return growing.tables()
 
 
 def _sound(folder: Path, models: int, what: str) -> None:
@@ -148,14 +163,14 @@ def _versions(store: Saver) -> int:
 
 
 _OPEN = (
-    'A new Saver and its `version("…@latest")`, in a process that runs already, from the page cache. Each '
-    "round finds another number of log records since the last checkpoint; with ten versions there is none. "
-    "Above 1 is faster than with ten versions."
+    'A new Saver and its `version("…@latest")`, in a process that runs already, from the page cache: the '
+    "average of a round, in which the stores stand at every distance from the last checkpoint of the log. "
+    "With ten versions there is none yet. Above 1 is faster than with ten."
 )
 _SAVE = (
-    "The save that follows: 8 kB that are new, so a pack, a manifest and a record, all fsynced. All stores "
-    "but that of ten grow by {} versions meanwhile, and write a checkpoint of the log once in {}, which is "
-    "the worst."
+    "The save that follows: 8 kB that are new, so a pack, a manifest and a record, all fsynced. {} of them "
+    "make a round, of which the average counts. Once in {} log records a checkpoint is written: that is the "
+    "worst; with ten versions there is none. The other stores grow by what is saved."
 )
 _LIST = (
     "A new Saver each time. `versions()` gives all there is to tell of them: parts, metrics, tags, sizes. "

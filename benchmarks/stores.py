@@ -60,7 +60,6 @@ def build(folder: Path, models: int, versions: int) -> None:
             os.makedirs(home, exist_ok=True)
             made.add(home)
         _write(f"{home}/{name}", memory.read(key))
-    os.sync()
 
 
 def _write(path: str, data: bytes) -> None:

@@ -25,7 +25,6 @@ from benchmarks.targets import verdicts
 
 from saver import Saver
 from saver.pack.layout import BLOCK
-from saver.repo.state import INTERVAL
 
 TINY = [TENSORS.smaller(500), MANY.smaller(500), ONE.smaller(2000)]
 WAY = limits.Way(False, 2, limits.MIB)
@@ -91,39 +90,25 @@ def test_small_models_and_processes_are_measured_and_reported(tmp_path: Path) ->
     assert len(json.loads(report.json())["tables"]) == len(report.tables)
 
 
-@pytest.fixture(scope="module")
-def versions_tables(tmp_path_factory: pytest.TempPathFactory) -> list[Table]:
-    """The 2nd and 3rd version of a small model, saved by everyone."""
+def test_a_version_of_savers_adds_what_changed_and_one_of_the_others_adds_it_all(tmp_path: Path) -> None:
     pytest.importorskip("mlflow")
-    folder = tmp_path_factory.mktemp("versions")
-    tables = versions.run(folder, TINY_MODEL, 1, 2)
-    assert list(folder.iterdir()) == []
-    return tables
-
-
-def test_everyone_keeps_versions_and_is_reported(versions_tables: list[Table], tmp_path: Path) -> None:
-    everyone = [versions.OURS, *versions.PEERS, versions.MLFLOW]
-    assert [table.name for table in versions_tables] == [f"versions-{s.name}" for s in versions.SCENARIOS]
-    for table in versions_tables:
-        assert {row.what for row in table.rows if row.seconds} == {versions.LIMIT, *everyone}
-        assert all(row.bytes for row in table.rows)
-    Report(versions_tables).save(tmp_path)
-    assert "versions.png" in (tmp_path / "RESULTS.md").read_text(encoding="utf-8")
-    assert (tmp_path / "versions.png").read_bytes().startswith(b"\x89PNG")
-
-
-def test_a_version_of_savers_adds_what_changed_and_one_of_a_peers_adds_it_all(
-    versions_tables: list[Table],
-) -> None:
-    size = size_of(versions.model(TINY_MODEL))
-    for table, scenario in zip(versions_tables, versions.SCENARIOS, strict=True):
+    others = (*versions.PEERS, versions.MLFLOW)
+    tables = versions.run(tmp_path, TINY_MODEL, 1, 2)
+    assert list(tmp_path.iterdir()) == []
+    assert [table.name for table in tables] == [f"versions-{each.name}" for each in versions.SCENARIOS]
+    state = versions.model(TINY_MODEL)
+    for table, scenario in zip(tables, versions.SCENARIOS, strict=True):
+        assert {row.what for row in table.rows if row.seconds} == {versions.LIMIT, versions.OURS, *others}
         (changed,) = table.row(versions.LIMIT).bytes
         (added,) = table.row(versions.OURS).bytes
-        assert changed == scenario.bytes(versions.model(TINY_MODEL))
+        assert changed == scenario.bytes(state)
         assert changed <= added <= changed + 200_000, scenario.name
-        for peer in (*versions.PEERS, versions.MLFLOW):
-            assert size <= table.row(peer).bytes[0] <= 1.1 * size
-    assert versions_tables[0].row(versions.PACKS).bytes == (0,)
+        for other in others:
+            assert size_of(state) <= table.row(other).bytes[0] <= 1.1 * size_of(state)
+    assert tables[0].row(versions.PACKS).bytes == (0,)
+    Report(tables).save(tmp_path)
+    assert "versions.png" in (tmp_path / "RESULTS.md").read_text(encoding="utf-8")
+    assert (tmp_path / "versions.png").read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize("scenario", versions.SCENARIOS, ids=lambda scenario: scenario.name)
@@ -169,14 +154,13 @@ def test_a_store_that_was_built_is_what_saving_would_have_left(tmp_path: Path) -
         assert store.save(model_name(1), small_model(70)).number == 71
 
 
-def test_large_stores_are_measured_at_every_distance_from_a_checkpoint(tmp_path: Path) -> None:
-    tables = scale.run(tmp_path, 1, 2, 500)
+def test_stores_of_many_versions_and_models_are_measured_and_listed(tmp_path: Path) -> None:
+    tables = scale.run(tmp_path, 1, 2, 2, 500)
     assert list(tmp_path.iterdir()) == []
     assert [table.name for table in tables] == ["scale-open", "scale-save", "scale-list"]
     for table in tables[:2]:
         assert [row.what for row in table.rows] == list(scale.STORES)
         assert all(len(row.seconds) == 2 for row in table.rows)
-    assert scale.ROUNDS % INTERVAL == 0
     goals = [goal for goal, *_ in verdicts(tables, [])]
     assert len(goals) == 4
     assert scale.COMMAND in plain(tables[2])

@@ -52,6 +52,7 @@ CONTRACTS = {
     "saver.restoring": ("errors", "tree", "trust", "codec", "store", "parts", "view", "restoring"),
     "saver.compare": ("errors", "tree", "trust", "fields", "store", "repo", "view", "fingerprint", "compare"),
     "saver.fingerprint": ("errors", "fingerprint"),
+    "saver.policy": ("policy",),
     "saver.doctor": ("environment", "registry"),
     "saver.description": ("errors", "tree", "trust", "fields", "pack", "parts"),
     "saver.single": (

@@ -254,6 +254,8 @@ class Saver:
         later (by the store's own clock), so that those who are reading it can finish. With `grace=0`, all
         in one.
         """
+        if not grace >= 0:
+            raise ValueError(f"grace: {grace} is no time; pass seconds, 0 or more")
         from saver.repo.gc import collect
 
         return collect(self._repo, grace, dry_run, progress)

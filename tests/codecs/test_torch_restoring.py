@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import copy
+import random
 import sys
 import types
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -22,11 +24,11 @@ from torch.optim.swa_utils import SWALR, AveragedModel
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import saver
-from saver.errors import Damaged, DoesNotFit, NotFound, Untrusted
+from saver.errors import Damaged, DoesNotFit, NotFound, SaverError, Untrusted
 from saver.parts import Opened
 from saver.restoring import restore
 from saver.single import open_view
-from saver.tree import Node, Ref
+from saver.tree import Node, Ref, Tensor
 
 Save = Callable[[Any], Opened]
 
@@ -1095,3 +1097,54 @@ def test_what_was_restored_before_a_refusal_is_told(save: Save) -> None:
     ):
         restore(opened, into)
     assert bits(other.weight) == before
+
+
+def _places(tree: Any) -> list[tuple[Any, Any]]:
+    """Every place in a tree where something stands, as its container and key."""
+    found: list[tuple[Any, Any]] = []
+    stack = [tree]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, Node):
+            found += [(item, field) for field in ("codec", "cls", "state")]
+            stack.append(item.state)
+        elif isinstance(item, (list, dict)):
+            found += [(item, key) for key in (range(len(item)) if isinstance(item, list) else item)]
+            stack.extend(item if isinstance(item, list) else item.values())
+    return found
+
+
+STRANGE: list[Any] = [
+    None, 5, -1, 1 << 70, 1.5, "x", "", [], {}, [1, 2], {"a": 1}, True, Tensor("nowhere"), Ref("model/1"),
+    Node("list", state=[1]), Node("dict", state={"a": 1}), Node("function", cls="os:system"),
+    Node("torch.Tensor", state={"data": "00000000", "dtype": "float32"}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", range(100))
+def test_whatever_a_tree_says_it_fits_or_is_an_error_of_saver(save: Save, seed: int) -> None:
+    chance = random.Random(seed)
+    net = seeded(Vision, 1)
+    optimizer = torch.optim.AdamW(net.parameters(), fused=True)
+    scheduler = schedules.SequentialLR(
+        optimizer, [schedules.LinearLR(optimizer), schedules.LambdaLR(optimizer, decay)], [3]
+    )
+    loose = {"epoch": 1, "nets": [net.stem]}
+    objects = {"model": net, "optimizer": optimizer, "scheduler": scheduler, "rng": torch.Generator()}
+    opened = save(
+        {"loose": loose, **(objects if seed % 2 else {name: _state(o) for name, o in objects.items()})}
+    )
+    places = _places(opened.manifest.parts[chance.choice(["loose", *objects])].tree)
+    container, key = chance.choice(places)
+    strange = copy.deepcopy(chance.choice(STRANGE))
+    if isinstance(container, Node):
+        names = {"codec": ["dict", "torch.Module", "no.codec"], "cls": ["os:system", "no name", None]}
+        setattr(container, key, chance.choice(names.get(key, [strange])))
+    else:
+        container[key] = strange
+    with suppress(SaverError):
+        restore(opened, {"loose": loose, **objects}, strict=seed % 3 > 0)
+
+
+def _state(item: Any) -> Any:
+    return item.state_dict() if hasattr(item, "state_dict") else item

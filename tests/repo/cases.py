@@ -212,7 +212,9 @@ class Judge:
     content of the store, too: a save, a collection, a check.
     """
 
-    def __init__(self, first: Content, allowed: Callable[[str, Failed], bool] = lambda name, end: False) -> None:
+    def __init__(
+        self, first: Content, allowed: Callable[[str, Failed], bool] = lambda name, end: False
+    ) -> None:
         self._head = sum(key.startswith("log/") for key in first)
         self._allowed = allowed
         self._told: dict[frozenset[tuple[str, bytes]], tuple[Told, set[tuple[str, bytes]]]] = {}

@@ -10,6 +10,7 @@ from drafts import Save, contents, draft, same
 
 import saver
 from saver.repo.check import Checked, check
+from saver.repo.gc import collect
 from saver.repo.repository import Repository, manifest_key
 from saver.stores.memory import MemoryStore
 
@@ -106,6 +107,21 @@ def test_saving_the_same_tensor_again_heals_older_versions(
     assert [damage.model for damage in after.damage] == [""] * len(after.damage), (
         "it costs no version any more"
     )
+
+
+def test_a_healed_pack_that_nobody_needs_is_freed(store: MemoryStore, repo: Repository, save: Save) -> None:
+    tensors = {"a/x": array()}
+    save("m", tensors)
+    (key,) = store.list("packs/")
+    flip(store, key, len(store.read(key)) - 1)
+    assert checked(store).recorded
+    Repository(store).commit(draft("m", tensors))
+    found = checked(store)
+    assert [(damage.key, damage.model) for damage in found.damage] == [(key, "")]
+    assert found.garbage == (key,)
+    assert collect(Repository(store), grace=0).freed == (key,)
+    assert checked(store).sound
+    assert same(Repository(store), "m@1", tensors)
 
 
 def test_a_check_records_damage_once(store: MemoryStore, repo: Repository, filled: dict[str, Any]) -> None:

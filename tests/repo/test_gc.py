@@ -13,7 +13,7 @@ from saver.repo import gc, state
 from saver.repo.check import check
 from saver.repo.gc import collect
 from saver.repo.log import Delete, log_key
-from saver.repo.repository import Repository
+from saver.repo.repository import Repository, manifest_key
 from saver.store import Store
 from saver.stores.memory import MemoryStore
 
@@ -222,6 +222,29 @@ def test_bytes_may_move_again_and_again(eager: None, store: MemoryStore, repo: R
         assert same(Repository(store), "m", tensors)
     assert check(Repository(store)).sound
     assert sum(len(store.read(key)) for key in store.list("packs/")) < 8000
+
+
+@pytest.mark.parametrize("moved", [False, True])
+def test_a_version_whose_manifest_is_lost_keeps_its_packs(
+    moved: bool, eager: None, store: MemoryStore, repo: Repository, save: Save
+) -> None:
+    """And all others are collected from as ever."""
+    if moved:
+        mostly_dead(repo)
+        collect(repo, grace=0)
+    else:
+        save("m", {"a/x": array()})
+    lost = repo.version("m")
+    data = store.read(manifest_key(lost.manifest))
+    packs = set(store.list("packs/"))
+    store.delete(manifest_key(lost.manifest))
+    save("other", {"c/x": array()})
+    delete(repo, "other", 1)
+    fresh = Repository(store)
+    assert len(collect(fresh, grace=0).freed) == 2
+    assert set(store.list("packs/")) == packs
+    store.put(manifest_key(lost.manifest), len(data), lambda sink: sink.write(data, 0))
+    assert contents(Repository(store), "m")
 
 
 def test_damage_is_never_moved(eager: None, store: MemoryStore, repo: Repository) -> None:

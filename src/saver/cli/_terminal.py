@@ -9,7 +9,7 @@ from typing import NamedTuple
 from rich.cells import cell_len
 from rich.console import Console
 from rich.padding import Padding
-from rich.progress import BarColumn, DownloadColumn, TextColumn, TransferSpeedColumn
+from rich.progress import BarColumn, DownloadColumn, Task, TextColumn, TransferSpeedColumn
 from rich.progress import Progress as Bars
 from rich.table import Table
 from rich.text import Text
@@ -106,14 +106,28 @@ class Terminal(Screen):
         bars = Bars(
             TextColumn(clean(text), markup=False),
             BarColumn(),
-            DownloadColumn(),
-            TransferSpeedColumn(),
+            _Done(),
+            _Speed(),
             console=self._console,
             transient=True,
         )
         with bars:
             task = bars.add_task("", total=None)
             yield lambda done, total: bars.update(task, completed=done, total=total)
+
+
+class _Done(DownloadColumn):
+    """Bytes done, of how many; nothing before that is known."""
+
+    def render(self, task: Task) -> Text:
+        return Text() if task.total is None else super().render(task)
+
+
+class _Speed(TransferSpeedColumn):
+    """Bytes a second; nothing before there were any."""
+
+    def render(self, task: Task) -> Text:
+        return super().render(task) if task.speed else Text()
 
 
 class _Column(NamedTuple):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator
 
 import msgspec
 from blake3 import blake3
@@ -17,7 +17,7 @@ from saver.repo.log import Event, Harm
 from saver.repo.manifest import Manifest
 from saver.repo.places import Known, Place, overlaps
 from saver.repo.repository import STORE_KEY, Repository, manifest_key, pack_key
-from saver.repo.state import Checkpoint
+from saver.repo.state import Checkpoint, version_key
 from saver.repo.version import Version
 from saver.store import Progress
 from saver.tree import Tensor, parse, walk
@@ -86,6 +86,8 @@ class _Check:
 
     def run(self) -> Checked:
         repo = self._repo
+        objects = [*self._objects()]  # before the log is read: what is saved from here on is no garbage
+        repo.state.refresh()
         self._log()
         self._checkpoints()
         versions = [version for model, _ in repo.models() for version in repo.versions(model)]
@@ -94,7 +96,7 @@ class _Check:
         self._packs()
         if repo.index is not None:
             repo.index.add(repo.state.head, self._rows)
-        garbage = [key for key in self._objects() if key not in self._needed]
+        garbage = [key for key in objects if key not in self._needed]
         size = sum(stat.size for key in garbage if (stat := repo.store.stat(key)) is not None)
         return Checked(len(versions), self._bytes, tuple(self._damage), tuple(garbage), size, self._record())
 
@@ -142,6 +144,8 @@ class _Check:
             found = repo.manifest(version)
             known = repo.places.of(found, f"{repo.store}: {version}")
             parts = _parts_of(found, str(version))
+        except NotFound:  # deleted meanwhile
+            return
         except SaverError as error:
             self._lost(version, key, str(error))
             self._needed.update(map(pack_key, self._packs_of(version)))
@@ -238,9 +242,13 @@ class _Check:
         self._report(key, bad, "the bytes are not those that were saved")
         return blob.size
 
-    def _report(self, key: str, uses: Iterable[tuple[Place, str, _Use]], what: str) -> None:
+    def _report(self, key: str, uses: Collection[tuple[Place, str, _Use]], what: str) -> None:
         told = set()
+        if uses:
+            self._repo.state.refresh()
         for place, _, use in uses:
+            if not self._is_needed(key, use.version):
+                continue
             self._harm.setdefault(place[0], set()).add((place[1], place[2]))
             for part in use.parts or ("",):
                 version = use.version
@@ -248,6 +256,12 @@ class _Check:
                 if told_ not in told:
                     told.add(told_)
                     self._damage.append(Damage(key, what, *told_))
+
+    def _is_needed(self, key: str, version: Version) -> bool:
+        """Whether a version still needs an object: neither was it deleted, nor were its bytes moved, meanwhile."""
+        state = self._repo.state
+        live = state.get(version_key(version.model, version.number)) is not None
+        return live and state.get(f"gone {key}") is None
 
     def _record(self) -> bool:
         """Put damage that is new into the log, so that no save shares these bytes any more."""

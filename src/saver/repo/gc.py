@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from saver.errors import CannotWrite, Damaged
+from saver.errors import CannotWrite, Damaged, NotFound
 from saver.pack import PackWriter, Progress
 from saver.repo.log import Condemn, Event, Move, Relocate, log_key
 from saver.repo.places import Known, Place
@@ -148,17 +148,25 @@ class _Collection:
         """The objects that live versions need, moved bytes followed."""
         repo, packs = self._repo, set[str]()
         needed = set[str]()
+        moved = {key.removeprefix("moved ") for key, _ in repo.state.scan("moved ")}
         for version in self._living():
             needed.add(manifest_key(version.manifest))
-            packs.update(version.packs)
-        moved = {key.removeprefix("moved ") for key, _ in repo.state.scan("moved ")}
-        while packs:
-            pack = packs.pop()
-            if pack_key(pack) not in needed:
-                needed.add(pack_key(pack))
-                if pack in moved:
-                    packs.update(repo.places.targets(pack))
-        return needed
+            if moved.isdisjoint(version.packs):
+                packs.update(version.packs)
+            else:
+                packs.update(self._packs_of(version))
+        return needed | set(map(pack_key, packs))
+
+    def _packs_of(self, version: Version) -> set[str]:
+        """The packs that a version needs now, after bytes were moved."""
+        try:
+            known = self._repo.known(version)
+        except (Damaged, NotFound):  # without its manifest nobody can tell: none of them is garbage
+            packs = set(version.packs)
+            while more := {t for pack in packs for t in self._repo.places.targets(pack)} - packs:
+                packs |= more
+            return packs
+        return {place[0] for item in known.values() for place in item.places}
 
     def _living(self) -> Iterator[Version]:
         for model, _ in self._repo.models():
@@ -214,7 +222,11 @@ class _Collection:
         repo = self._repo
         if all(value.count == value.last for _, value in repo.models()):
             return  # nothing was ever deleted
-        for pack, living in self._mostly_dead().items():
+        try:
+            dying = self._mostly_dead()
+        except (Damaged, NotFound):  # without all manifests nobody knows what lives; `check` tells of them
+            return
+        for pack, living in dying.items():
             if self._move(pack, living):
                 yield pack_key(pack)
 

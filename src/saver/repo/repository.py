@@ -6,6 +6,7 @@ import os
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -357,9 +358,13 @@ class _Commit:
         return version
 
     def _clean(self, keys: Iterable[str]) -> None:
-        """Remove what was written and is not needed: no other writer can know of it."""
+        """Remove what was written and is not needed: no other writer can know of it.
+
+        What cannot be deleted is garbage, which a collector frees: no reason to hide why the save failed.
+        """
         for key in keys:
-            self._repo.store.delete(key)
+            with suppress(CannotWrite):
+                self._repo.store.delete(key)
 
     def _sources(self) -> list[dict[str, Known]]:
         """The tensors that may be shared: the parent's, then those of the bases; damaged ones apart."""

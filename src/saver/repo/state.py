@@ -31,7 +31,7 @@ from saver.store import Store
 from saver.tree import decodable
 
 INTERVAL = 16
-"""Records between checkpoints. With 64, opening a store of 100,000 versions took 3 times as long as one of ten;
+"""Records between checkpoints. With 64, opening a store of 100,000 versions took 3 times as long as ten;
 with 16, less than twice, and a save costs some 15 % more for it."""
 FORMAT = 1
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
@@ -50,9 +51,10 @@ class LocalStore(Store):
         try:
             self._make_folder(os.path.dirname(path))
         except OSError as error:
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+            advice = "free some room" if full else "choose another folder, or one where you may write"
             raise CannotWrite(
-                f"{self._where(key)}: {error.strerror or error}; nothing was written; choose another folder, "
-                "or one where you may write"
+                f"{self._where(key)}: {error.strerror or error}; nothing was written; {advice}"
             ) from error
         return NewFile(path, size, self._files)
 
