@@ -112,7 +112,7 @@ def plot_startup(table: Table, path: Path) -> None:
 
 
 def plot_versions(tables: list[Table], path: Path) -> None:
-    """What the next version adds on disk and what it takes, by what changed, on logarithmic scales."""
+    """What the next version adds on disk, on a logarithmic scale, and what it takes, by what changed."""
     import matplotlib
 
     matplotlib.use("agg")
@@ -123,6 +123,7 @@ def plot_versions(tables: list[Table], path: Path) -> None:
     figure, axes = pyplot.subplots(1, 2, figsize=(12, 5.6), layout="constrained", sharey=True)
     _versions_panel(axes[0], tables, colors, lambda row: fmean(row.bytes) / 1e6, "added on disk, MB")
     _versions_panel(axes[1], tables, colors, lambda row: median(row.seconds), "saved and fsynced, s")
+    axes[0].set_xscale("log")
     axes[0].set_yticks(range(len(tables)), [table.title.partition(": ")[2] for table in tables])
     axes[0].invert_yaxis()
     handles = [pyplot.Rectangle((0, 0), 1, 1, color=color) for color in colors.values()]
@@ -146,7 +147,6 @@ def _versions_panel(
         limit = measure(table.row(versions.LIMIT))
         if limit:
             axis.plot([limit, limit], [number - 0.42, number + 0.42], color=LIMIT_COLOR, linewidth=1.6)
-    axis.set_xscale("log")
     axis.set_title(title, fontsize=11)
     axis.spines[["top", "right"]].set_visible(False)
     axis.margins(x=0.12)

@@ -250,5 +250,5 @@ def test_goals_of_bytes_are_held_against_what_changed() -> None:
     tables = [Table(f"versions-{name}", "", "", rows) for name in ("nothing", "head")]
     assert [(figure, verdict) for _, _, figure, verdict in verdicts(tables, [])] == [
         ("1.00 bytes", "short"),
-        ("1.02 times", "short by 1%"),
+        ("2.00 %", "short by 100%"),
     ]

@@ -45,7 +45,9 @@ CONTRACTS = {
     "saver.fields": ("errors", "tree", "trust"),
     "saver.registration": ("errors", "trust", "codec"),
     "saver.pack": ("errors", "tree", "store", "pack"),
-    "saver.codecs": ("errors", "tree", "trust", "codec", "restoring", "codecs"),
+    "saver.codecs": (
+        "errors", "tree", "trust", "codec", "restoring", "frameworks", "training_log", "codecs",
+    ),
     "saver.repo": ("errors", "tree", "seal", "pack", "store", "repo"),
     "saver.parts": ("errors", "tree", "trust", "codec", "pack", "store", "repo", "environment"),
     "saver.view": ("repo",),
@@ -53,6 +55,14 @@ CONTRACTS = {
     "saver.compare": ("errors", "tree", "trust", "fields", "store", "repo", "view", "fingerprint", "compare"),
     "saver.fingerprint": ("errors", "fingerprint"),
     "saver.policy": ("policy",),
+    "saver.training_log": ("errors", "files", "durable", "store", "plotting", "training_log"),
+    "saver.plotting": ("errors", "files", "durable", "store", "training_log", "plotting"),
+    "saver.frameworks": ("registry",),
+    "saver.staging": ("tree", "pack", "repo"),
+    "saver.checkpoints": (
+        "errors", "codec", "environment", "frameworks", "parts", "policy", "repo", "staging", "training_log",
+        "restoring", "saver", "checkpoints",
+    ),
     "saver.doctor": ("environment", "registry"),
     "saver.description": ("errors", "tree", "trust", "fields", "pack", "parts"),
     "saver.single": (
@@ -60,7 +70,7 @@ CONTRACTS = {
     ),
     "saver.saver": (
         "errors", "registry", "store", "repo", "environment", "parts", "description", "single", "compare",
-        "restoring", "fingerprint",
+        "restoring", "fingerprint", "checkpoints", "policy",
     ),
 }  # fmt: skip
 
@@ -108,7 +118,10 @@ def test_saver_itself_is_imported_by_those_who_join_things_only() -> None:
         module for module, path in MODULES.items()
         if {"saver", "saver.single", "saver.saver"} & imports_of(path) and module != "saver"
     }  # fmt: skip
-    assert {name for name in importers if not name.startswith(JOINERS)} == {"saver.saver"}
+    assert {name for name in importers if not name.startswith(JOINERS)} == {
+        "saver.saver",
+        "saver.checkpoints.run",
+    }
 
 
 def test_the_repository_knows_no_python_object() -> None:
@@ -146,7 +159,10 @@ def test_the_core_depends_on_three_packages() -> None:
     for module, path in MODULES.items():
         if module.startswith(("saver.codecs", "saver.cli", "saver.serve", "saver.testing", "saver.__main__")):
             continue
-        roots = {name.partition(".")[0] for name in imports_of(path)}
+        shows = module.startswith(
+            ("saver.training_log", "saver.plotting")
+        )  # as frames and pictures, when asked to
+        roots = {name.partition(".")[0] for name in imports_of(path, top_only=shows)}
         assert roots <= {*sys.stdlib_module_names, *EVERYWHERE, "saver"}, module
 
 
@@ -188,9 +204,9 @@ def _numpy_loads() -> set[str]:
 
 def test_the_public_names_are_these() -> None:
     assert sorted(saver.__all__) == [
-        "CannotRead", "CannotSave", "CannotWrite", "CommitUnknown", "Damaged", "Description", "NotFound",
-        "Saver", "SaverError", "Unsupported", "Untrusted", "Version", "VersionWarning", "describe", "dump",
-        "load", "register",
+        "CannotRead", "CannotSave", "CannotWrite", "CommitUnknown", "Damaged", "Description", "Every",
+        "Keep", "NotFound", "OnSignal", "Saver", "SaverError", "Unsupported", "Untrusted", "Version",
+        "VersionWarning", "describe", "dump", "load", "register",
     ]  # fmt: skip
     assert len(saver.__all__) <= 20
     assert all(hasattr(saver, name) for name in saver.__all__)

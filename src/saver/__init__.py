@@ -24,6 +24,7 @@ from saver.errors import (
     Untrusted,
     VersionWarning,
 )
+from saver.policy import Every, Keep, OnSignal
 from saver.registration import register
 from saver.repo.version import Version
 from saver.saver import Saver
@@ -38,7 +39,10 @@ __all__ = [
     "CommitUnknown",
     "Damaged",
     "Description",
+    "Every",
+    "Keep",
     "NotFound",
+    "OnSignal",
     "Saver",
     "SaverError",
     "Unsupported",

@@ -6,7 +6,7 @@ import operator
 import os
 import time
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
@@ -25,7 +25,9 @@ from saver.single import open_raw, write_file
 from saver.store import Progress, Store
 
 if TYPE_CHECKING:  # imported when they are called: `import saver` stays fast
+    from saver.checkpoints import Checkpoints
     from saver.compare import Difference
+    from saver.policy import Policy, Retention
     from saver.repo.check import Checked
     from saver.repo.gc import Collected
     from saver.repo.index import Index
@@ -271,6 +273,38 @@ class Saver:
     def verify(self, ref: str, *, progress: Progress | None = None) -> None:
         """Read all tensors of a version. Raises Damaged, naming those whose bytes are not what was saved."""
         self._open(ref)[0].tensors.verify(progress=progress)
+
+    def checkpoints(
+        self,
+        model: str,
+        objects: Mapping[str, Any],
+        *,
+        every: Policy,
+        keep: Retention | None = None,
+        busy: Literal["wait", "skip"] = "wait",
+        grace: float = 30.0,
+        data: Any = None,
+        notes: str = "",
+    ) -> Checkpoints:
+        """A training run that saves itself and resumes:
+
+        run = store.checkpoints("run-7", {"model": net, "optimizer": opt}, every=Every(steps=1000),
+        keep=Keep(last=3)) with run: for step in range(run.resume(), 100_000): ... run.step(step,
+        loss=loss)
+
+        `objects` are saved when `every` says so, with the random generators and the training log
+        `run.log`, and restored in place by `resume`. Saving goes on in the background; `step` blocks only
+        while tensors are copied, and with PyTorch optimizers among the objects not even for that. While
+        one save is being written the next waits, or with `busy="skip"` is left out. Versions that `keep`
+        does not name are dropped once a newer one is on disk (without it, none). `grace` is how many
+        seconds there are after a signal such as SIGTERM.
+        """
+        from saver.checkpoints import Checkpoints
+
+        check_model(model)
+        return Checkpoints(
+            self, model, objects, every=every, keep=keep, busy=busy, grace=grace, data=data, notes=notes
+        )
 
     # Carrying away
 

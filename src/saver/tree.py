@@ -69,12 +69,14 @@ class TensorData(msgspec.Struct, frozen=True):
 
     `dtype` is a safetensors dtype, `shape` in elements. `data` holds the elements in C order,
     little-endian; or it is a function that yields such arrays one after another, for data that
-    should not be held in memory whole.
+    should not be held in memory whole. `changes` counts how often the elements were changed, where that is
+    known: so one can tell whether they stayed the same while they were copied.
     """
 
     dtype: str
     shape: tuple[int, ...]
     data: NDArray[Any] | Callable[[], Iterator[NDArray[Any]]]
+    changes: Callable[[], int] | None = None
 
 
 ITEM_SIZE = {

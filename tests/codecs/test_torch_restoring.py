@@ -441,6 +441,15 @@ def test_nothing_is_copied_twice(save: Save) -> None:
     assert same(other.state_dict(), net.state_dict())
 
 
+def test_autograd_notices_that_values_changed(save: Save) -> None:
+    for net, other in ((nn.Linear(3, 3), nn.Linear(3, 3)), (nn.Linear(3, 3).double(), nn.Linear(3, 3))):
+        opened = save(net)
+        loss = (other.weight**2).sum()
+        restore(opened, other)
+        with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+            loss.backward()
+
+
 # What does not fit
 
 

@@ -154,8 +154,9 @@ class _Traced(MemoryStore):
         self.opened: set[str] = set()
 
     def open(self, key: str) -> Blob:
+        found = super().open(key)
         self.opened.add(key)
-        return super().open(key)
+        return found
 
 
 class Told:
@@ -168,12 +169,13 @@ class Told:
         self.live: dict[str, str] = {}
         self.tags: dict[str, str] = {}
         self.deleted: set[str] = set()
-        self.latest: list[dict[str, str]] = []
-        """After each record by model what the newest version holds."""
+        self.named: list[dict[str, str]] = [{}]
+        """After each record what is held by every ref: `m`, `m@2`, `m@tag`."""
         for key in keys:
             self._take(json.loads(content[key])["event"])
             newest = {ref.partition("@")[0]: holds for ref, holds in self.live.items()}
-            self.latest.append(newest)
+            tagged = {tag: self.live[ref] for tag, ref in self.tags.items()}
+            self.named.append({**newest, **self.live, **tagged})
 
     def _take(self, event: dict[str, Any]) -> None:
         if event["kind"] == "commit":
@@ -249,16 +251,12 @@ class Judge:
                 assert [f"{each['model']}@{each['number']}" for each in mine] == [ref], f"{name} saved {end}"
                 assert ref in told.live or ref in told.deleted
             case Loaded(ref, holds):
-                model, _, number = ref.partition("@")
-                latest = [newest.get(model) for newest in told.latest[self._head - 1 :]]
-                numbered = [each["notes"] for each in told.commits if str(each["number"]) == number]
-                assert holds in (numbered if number else latest), f"{name} loaded {end}"
+                assert holds in {named.get(ref) for named in told.named[self._head :]}, f"{name} loaded {end}"
             case Done("delete", ref):
                 assert ref in told.deleted
-            case Failed("NotFound", _):
-                assert self._allowed(name, end) or told.deleted, f"{name} ended with {end}"
-            case Failed():
-                assert self._allowed(name, end), f"{name} ended with {end}"
+            case Failed(kind, _):
+                missed = kind == "NotFound" and told.deleted
+                assert missed or self._allowed(name, end), f"{name} ended with {end}"
             case Done("gc" | "tag" | "untag" | "sound"):
                 pass
             case _:

@@ -19,6 +19,9 @@ import click
 from saver.pack import Progress
 
 BAR_WIDTH = 24
+PLAIN_WIDTH = 78
+"""Columns of a drawing in plain text, with its indentation 80."""
+
 UNITS = ("kB", "MB", "GB", "TB", "PB")
 LARGEST = 10**30
 """Bytes; what is larger was never measured, but made up."""
@@ -90,6 +93,20 @@ class Screen(ABC):
         the width is limited, cells of those titled `brief` may be cut. Nothing else ever is.
         """
 
+    @property
+    @abstractmethod
+    def width(self) -> int:
+        """How many columns a drawing may take."""
+
+    @property
+    @abstractmethod
+    def colourful(self) -> bool:
+        """Whether a drawing may tell things apart by colour, and be more than ASCII."""
+
+    @abstractmethod
+    def drawing(self, lines: Iterable[Sequence[tuple[str, int | None]]]) -> None:
+        """Lines to look at, each of pieces with the number of their colour; None is that of text."""
+
     @abstractmethod
     def bar(self, text: str, fraction: float) -> None:
         """A line with a bar, of which `fraction` (0 to 1) is filled."""
@@ -134,6 +151,18 @@ class Plain(Screen):
     ) -> None:
         titles = [title.removeprefix(">") for title in columns]
         self._aligned((titles, *rows), [title.startswith(">") for title in columns])
+
+    @property
+    def width(self) -> int:
+        return PLAIN_WIDTH
+
+    @property
+    def colourful(self) -> bool:
+        return False
+
+    def drawing(self, lines: Iterable[Sequence[tuple[str, int | None]]]) -> None:
+        for line in lines:
+            self._echo(f"  {clean(''.join(text for text, _ in line))}".rstrip())
 
     def bar(self, text: str, fraction: float) -> None:
         self._echo(f"  {clean(text)}  {'#' * round(fraction * BAR_WIDTH)}")

@@ -20,6 +20,9 @@ from saver.pack import Progress
 LINE = 100
 """Longer lines of prose are hard to read."""
 
+INKS = ("#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#f0e442", "#0072b2")
+"""The colours of a drawing: Okabe and Ito's, which colour-blind people can tell apart, on dark and light."""
+
 INDENT = 2
 GAP = 2
 NARROW = 20
@@ -94,6 +97,20 @@ class Terminal(Screen):
         if len(shown) < len(found):
             left = ", ".join(column.title for at, column in enumerate(found) if at not in shown)
             self.say(f"not shown here: {left} (a wider terminal has room, and --json has all)")
+
+    @property
+    def width(self) -> int:
+        return max(1, self._console.width - INDENT)
+
+    @property
+    def colourful(self) -> bool:
+        return self._console.color_system is not None and not self._console.no_color
+
+    def drawing(self, lines: Iterable[Sequence[tuple[str, int | None]]]) -> None:
+        self._first = False
+        for line in lines:
+            styled = ((clean(text), "" if ink is None else INKS[ink % len(INKS)]) for text, ink in line)
+            self._console.print(Text.assemble(" " * INDENT, *styled), soft_wrap=True)
 
     def bar(self, text: str, fraction: float) -> None:
         filled = round(fraction * BAR_WIDTH)

@@ -50,7 +50,8 @@ def elements(value: Value, saved: Saved) -> list[Value] | None:
 
 
 class StateRestorer(Restorer):
-    """Whatever has `load_state_dict`: a data loader, an average of weights, a metric."""
+    """Whatever has `load_state_dict`: a data loader, an average of weights, a metric. It is given what `load`
+    would give."""
 
     def accepts(self, cls: type) -> bool:
         return callable(getattr(cls, "load_state_dict", None))
@@ -193,13 +194,13 @@ class _Within:
 _PLAIN = (str, int, float, bytes, tuple, type(None))
 
 
-def is_live(target: Any, levels: int = 8) -> bool:
+def is_live(target: Any, seen: frozenset[int] = frozenset()) -> bool:
     """Whether an object within a container is restored, not replaced; so are containers that hold one."""
-    if isinstance(target, _PLAIN):
+    if isinstance(target, _PLAIN) or id(target) in seen:
         return False
     if isinstance(target, (dict, list)) and not hasattr(target, "load_state_dict"):
         within = target.values() if isinstance(target, dict) else target
-        return levels > 0 and any(is_live(item, levels - 1) for item in within)
+        return any(is_live(item, seen | {id(target)}) for item in within)
     restorer = restorer_for(type(target))
     return restorer is not None and restorer.live
 

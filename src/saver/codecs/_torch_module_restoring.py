@@ -12,7 +12,7 @@ from torch.overrides import TorchFunctionMode
 
 from saver.codec import Decoder
 from saver.codecs._restoring import told
-from saver.codecs._torch_restoring import Leaf, Leaves, fit, read
+from saver.codecs._torch_restoring import Leaf, Leaves, copy, fit, read
 from saver.codecs._torch_state_names import MODULE, SavedState, homes_of, is_extra
 from saver.codecs._torch_storages import row_major
 from saver.restoring import Conversion, Mismatch, PartReport, Plan, Restorer, Saved, ask
@@ -180,9 +180,8 @@ class ModuleRestorer(Restorer):
 
 def _copy_all(elements: Mapping[str, Any], here: Mapping[str, Any]) -> None:
     """What `load_state_dict` does to a plain module; that takes time quadratic in the number of modules."""
-    with torch.no_grad():
-        for name, item in elements.items():
-            here[name].copy_(item)
+    for name, item in elements.items():
+        copy(here[name], item)
 
 
 class _Rehearsal(TorchFunctionMode):  # type: ignore[misc]

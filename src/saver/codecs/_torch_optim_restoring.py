@@ -10,7 +10,7 @@ from torch.optim import Optimizer
 
 from saver.codec import Decoder
 from saver.codecs._restoring import elements, items, told
-from saver.codecs._torch_restoring import Leaf, Leaves, copy
+from saver.codecs._torch_restoring import Leaf, Leaves, copy, duplicate
 from saver.restoring import Mismatch, PartReport, Plan, Restorer, Saved, ask
 from saver.restoring.contract import kind
 from saver.tree import Node, Ref, Value
@@ -228,7 +228,7 @@ def _placed(item: Any, existing: Any, parameter: Any, copies: list[tuple[Any, An
     if _can_take(existing, item, parameter):
         copies.append((existing, item))
         return existing
-    return item.clone()
+    return duplicate(item)
 
 
 def _can_take(existing: Any, item: Any, parameter: Any) -> bool:

@@ -72,9 +72,8 @@ def tensor_data(tensor: Any) -> TensorData:
     dtype = tensor.dtype
     items = torch.view_as_real(tensor) if dtype.is_complex else tensor
     items = items.view(_CARRIERS[items.dtype.itemsize])
-    if items.device.type == "cpu":
-        return TensorData(CODES[dtype], tuple(items.shape), items.numpy())
-    return TensorData(CODES[dtype], tuple(items.shape), lambda: _from_device(items))
+    data = items.numpy() if items.device.type == "cpu" else lambda: _from_device(items)
+    return TensorData(CODES[dtype], tuple(items.shape), data, lambda: int(tensor._version))
 
 
 def _from_device(items: Any) -> Iterator[NDArray[Any]]:
@@ -174,7 +173,8 @@ class Shared:
             dtype = torch.uint8
         start, stop = (at // dtype.itemsize for at in self.span)
         flat = torch.empty(0, dtype=dtype, device=self.storage.device)
-        return tensor_data(flat.set_(self.storage, start, (stop - start,), (1,)))
+        data = tensor_data(flat.set_(self.storage, start, (stop - start,), (1,)))
+        return TensorData(data.dtype, data.shape, data.data)  # nobody changes anything by way of `flat`
 
 
 class Storages:

@@ -14,6 +14,7 @@ from saver.codecs._torch_module_restoring import ModuleRestorer
 from saver.codecs._torch_modules import ModuleCodec, OptionsCodec
 from saver.codecs._torch_optim import GradScalerCodec, OptimizerCodec, SchedulerCodec
 from saver.codecs._torch_optim_restoring import OptimizerRestorer
+from saver.codecs._torch_run import TorchFramework
 from saver.codecs._torch_schedule_restoring import ScalerRestorer, SchedulerRestorer
 from saver.codecs._torch_tensors import StorageCodec, TensorCodec, place
 from saver.errors import NotFound
@@ -126,3 +127,5 @@ RESTORERS: tuple[Restorer, ...] = (
     ModuleRestorer(), OptimizerRestorer(), SchedulerRestorer(), ScalerRestorer(), restoring.TensorRestorer(),
     restoring.GeneratorRestorer(),
 )  # fmt: skip
+
+FRAMEWORK = TorchFramework()

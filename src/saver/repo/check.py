@@ -19,7 +19,7 @@ from saver.repo.places import Known, Place, overlaps
 from saver.repo.repository import STORE_KEY, Repository, manifest_key, pack_key
 from saver.repo.state import Checkpoint, version_key
 from saver.repo.version import Version
-from saver.store import Progress
+from saver.store import Blob, Progress
 from saver.tree import Tensor, parse, walk
 
 
@@ -210,9 +210,12 @@ class _Check:
     def _pack(self, key: str, total: int) -> int:
         """Verify one pack; returns its size. Damage in it is told for every version that it costs."""
         try:
-            blob = self._repo.store.open(key)
+            return self._verified(key, self._repo.store.open(key), total)
         except NotFound:  # deleted by a collector since it was listed
+            self._report(key, self._uses_of(key), "the pack is missing")
             return 0
+
+    def _verified(self, key: str, blob: Blob, total: int) -> int:
         uses = self._uses_of(key)
         before, progress = self._bytes, self._progress
         report = (lambda done, _: progress(before + done, total)) if progress is not None else None
@@ -227,7 +230,9 @@ class _Check:
                         key, f"the bytes of {', '.join(sorted(lost)[:5])} are damaged; no version needs them"
                     )
                 )
-        except (Damaged, NotFound, SaverError) as error:
+        except NotFound:
+            raise
+        except SaverError as error:
             whom = "; the versions that lie in it are not concerned" if uses else "; no version needs it"
             self._damage.append(Damage(key, f"its header is damaged ({error}){whom}"))
         ranges, by_name = [], {}
@@ -258,7 +263,7 @@ class _Check:
                     self._damage.append(Damage(key, what, *told_))
 
     def _is_needed(self, key: str, version: Version) -> bool:
-        """Whether a version still needs an object: neither was it deleted, nor were its bytes moved, meanwhile."""
+        """Whether a version still needs an object: it was not deleted meanwhile, nor were its bytes moved."""
         state = self._repo.state
         live = state.get(version_key(version.model, version.number)) is not None
         return live and state.get(f"gone {key}") is None

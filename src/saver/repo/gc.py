@@ -29,6 +29,9 @@ DEAD_BYTES = 1 << 20
 
 CHECKPOINTS_KEPT = 2
 
+CLOCK_LEFT = 3600.0
+"""Seconds after which an object that was made to tell the time is of nobody any more."""
+
 
 class Collected(msgspec.Struct, frozen=True):
     """What a collection did. `condemned` objects are needed by no version; they were `freed` when their
@@ -100,8 +103,6 @@ class _Collection:
         if self._dry:
             stat = self._repo.state.log.stat(self._repo.state.head)
             return max(self._repo.clock(), stat.time if stat is not None else 0.0)
-        for key in store.list("clock/"):
-            store.delete(key)
         key = f"clock/{self._repo.fresh()}"
         store.put(key, 0, lambda sink: None)
         stat = store.stat(key)
@@ -110,6 +111,10 @@ class _Collection:
             raise CannotWrite(
                 f"{store}: {key} was written and is not there; nothing was collected; try again"
             )
+        for left in store.list("clock/"):  # by a collector that was killed
+            old = store.stat(left)
+            if old is not None and stat.time - old.time > CLOCK_LEFT:
+                store.delete(left)
         return stat.time
 
     # Condemning

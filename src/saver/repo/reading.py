@@ -60,9 +60,7 @@ class StoredTensors:
         saved.
         """
         wanted = [name for name in (self._known if names is None else names) if name not in self._verified]
-        self._open([self._known[name] for name in wanted])
-        ranges = [item for name in wanted for item in self._ranges(name)]
-        lost = damaged(ranges, progress)
+        lost = self._lost(wanted, progress)
         if lost:
             shown = ", ".join(sorted(lost)[:5]) + (f" and {len(lost) - 5} more" if len(lost) > 5 else "")
             raise Damaged(
@@ -71,21 +69,19 @@ class StoredTensors:
             )
         self._verified.update(wanted)
 
-    def _open(self, wanted: Iterable[Known]) -> None:
-        """Open the packs; where one is gone, look again where its bytes are."""
-        try:
-            for known in wanted:
-                for place in known.places:
-                    self._blob(place[0])
-        except NotFound:
-            located = self._locate()
-            names = [name for name, known in self._known.items() if located[name].places != known.places]
-            self._known = located
-            if not names:
-                raise Damaged(
-                    f"{self._where}: a pack is missing; restore it from a copy of the store"
-                ) from None
-            self._open([located[name] for name in names])
+    def _lost(self, wanted: Iterable[str], progress: Progress | None) -> set[str]:
+        """Which of some tensors are damaged; where a pack is gone, look again where its bytes are."""
+        while True:
+            try:
+                return damaged([item for name in wanted for item in self._ranges(name)], progress)
+            except NotFound:
+                located = self._locate()
+                moved = {name: located[name] for name in wanted if located[name] != self._known[name]}
+                if not moved:
+                    raise Damaged(
+                        f"{self._where}: a pack is missing; restore it from a copy of the store"
+                    ) from None
+                self._known = {**self._known, **moved}
 
     def _blob(self, pack: str) -> Blob:
         if pack not in self._blobs:

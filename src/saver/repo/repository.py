@@ -163,7 +163,8 @@ class Repository:
     def open_to_write(self) -> None:
         """Be up to date and allowed to write; the first one makes the store."""
         if not self.exists():
-            if next(self.store.list("log/"), None) is not None:
+            # Looked at again: another process may just have made the store, and saved.
+            if next(self.store.list("log/"), None) is not None and not self.exists():
                 raise Damaged(
                     f"{self.store}: {STORE_KEY} is missing, and there are log records; nothing was changed; "
                     "restore it from a copy of the store"

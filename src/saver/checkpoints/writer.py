@@ -1,0 +1,72 @@
+"""The thread that writes snapshots, one at a time, while training goes on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from queue import SimpleQueue
+from threading import Condition, Thread
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+class Writer:
+    """Does one job at a time in a thread of its own. An error stays until `raise_failure` has raised it."""
+
+    def __init__(self, name: str) -> None:
+        self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._changed = Condition()
+        self._busy = False
+        self._failure: BaseException | None = None
+        self._thread = Thread(target=self._serve, name=f"saver-{name}", daemon=True)
+        self._thread.start()
+
+    @property
+    def busy(self) -> bool:
+        """Whether a job is under way."""
+        return self._busy
+
+    @property
+    def failed(self) -> bool:
+        """Whether there is an error that nobody was told yet."""
+        return self._failure is not None
+
+    def begin(self, job: Callable[[], None]) -> None:
+        """Do `job` in the background; the one before must be over."""
+        with self._changed:
+            self._busy = True
+        self._jobs.put(job)
+
+    def wait(self, seconds: float | None = None) -> bool:
+        """Until no job is under way; False if that takes longer."""
+        end = None if seconds is None else time.monotonic() + seconds
+        with self._changed:
+            while self._busy:
+                left = None if end is None else end - time.monotonic()
+                if left is not None and left <= 0:
+                    return False
+                self._changed.wait(left)
+        return True
+
+    def raise_failure(self) -> None:
+        """Raise the error of a job, once."""
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            raise failure
+
+    def close(self) -> None:
+        """End the thread, after the job that is under way."""
+        self._jobs.put(None)
+        self._thread.join()
+
+    def _serve(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            try:
+                job()
+            except BaseException as error:  # raised where it cannot be missed: see raise_failure
+                self._failure = error
+            del job  # holds the snapshot
+            with self._changed:
+                self._busy = False
+                self._changed.notify_all()

@@ -1,0 +1,73 @@
+"""What a training run needs of a framework, beside its codecs."""
+
+from __future__ import annotations
+
+import random
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from saver import registry
+
+
+class Steps(msgspec.Struct, frozen=True):
+    """What is known of when weights change: the memory at these `addresses` only in optimizers' steps,
+    before each of which `before(call)` has `call` called, until what it returned is called.
+    """
+
+    addresses: frozenset[int]
+    before: Callable[[Callable[[], None]], Callable[[], None]]
+
+
+class Framework(ABC):
+    """A codec module may have one, as `FRAMEWORK`, beside its `CODECS`."""
+
+    @abstractmethod
+    def random_state(self) -> Any:
+        """The state of the global random generators: an object that can be saved."""
+
+    @abstractmethod
+    def set_random_state(self, state: Any) -> None:
+        """Go on from what `random_state` returned."""
+
+    @abstractmethod
+    def steps(self, objects: Iterable[Any]) -> Steps | None:
+        """When the weights of `objects` change, if optimizers among them say so."""
+
+
+def loaded() -> dict[str, Framework]:
+    """The frameworks that are in use, by the name of their package. Imports none."""
+    found = {}
+    for root in sorted({name.partition(".")[0] for name in tuple(sys.modules)}):
+        if registry.known("codecs", root) and root in _WITH_RUNS:
+            framework = getattr(registry.find("codecs", root), "FRAMEWORK", None)
+            if framework is not None:
+                found[root] = framework
+    return found
+
+
+_WITH_RUNS = ("torch", "jax", "tensorflow")
+
+
+def random_states() -> dict[str, Any]:
+    """The states of all global random generators in use: Python's, NumPy's, and those of frameworks."""
+    states: dict[str, Any] = {"python": random.getstate()}
+    if "numpy.random" in sys.modules:
+        states["numpy"] = np.random.get_state(legacy=False)
+    return states | {name: framework.random_state() for name, framework in loaded().items()}
+
+
+def set_random_states(states: dict[str, Any]) -> None:
+    """Go on from what `random_states` returned."""
+    frameworks = loaded()
+    for name, state in states.items():
+        if name == "python":
+            random.setstate(state)
+        elif name == "numpy":
+            np.random.set_state(state)
+        elif name in frameworks:
+            frameworks[name].set_random_state(state)

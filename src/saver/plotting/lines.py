@@ -1,0 +1,181 @@
+"""What is done to a curve before it is drawn: pure functions of arrays."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from saver.plotting.panels import Curves
+
+Floats = NDArray[np.float64]
+Steps = NDArray[np.int64]
+
+SQUEEZED = 100.0
+"""A positive curve whose extremes are so far apart may want a logarithmic axis."""
+
+LARGEST = 1e250
+"""Axes of larger numbers overflow; of smaller ones than the inverse, logarithmic ones do."""
+
+NOISE = 30
+"""A curve is noisy that travels more often than this from its lowest to its highest value."""
+
+AUTOMATIC = 100
+"""Into so many pieces is the picture divided by an average that nobody asked for."""
+
+_UNITS = ((10**12, "T"), (10**9, "G"), (10**6, "M"), (10**3, "k"))
+
+
+def check_smooth(weight: float | None) -> None:
+    """Raise ValueError unless this is the weight of an average, or None for none."""
+    if weight is not None and not 0 <= weight < 1:
+        raise ValueError(f"smooth: {weight!r} is not from 0 to below 1")
+
+
+def smoothed(steps: Steps, values: Floats, weight: float, gap: float) -> Floats:
+    """The exponential moving average, free of the bias of its beginning (Kingma and Ba 2015, section 3).
+
+    `weight` is that of the past `gap` steps later, so that curves of which one has a hundred times the points
+    of the other are smoothed alike. What is not finite stays as it is, and moves nothing.
+    """
+    weights = weight ** np.maximum(np.diff(steps, prepend=steps[:1] - 1) / gap, 1.0)
+    mean = share = 0.0
+    found = []
+    for value, past in zip(values.tolist(), weights.tolist(), strict=True):
+        if math.isfinite(value):
+            mean = past * mean + (1 - past) * value
+            share = past * share + (1 - past)
+            value = mean / share
+        found.append(value)
+    return np.array(found, np.float64)
+
+
+def averaged(
+    steps: Steps, values: Floats, weight: float | None, gap: float, ends: tuple[int, int]
+) -> Floats | None:
+    """What is drawn in front of the values: their moving average; None where they are drawn alone.
+
+    Without a weight, only noise is averaged, over about a hundredth of the picture.
+    """
+    if weight is None:
+        extent = (ends[1] - ends[0]) / (AUTOMATIC * gap)
+        weight = math.exp(-1 / extent) if extent > 1 and noisy(values) else 0.0
+    return smoothed(steps, values, weight, gap) if weight and len(values) > 2 else None
+
+
+def noisy(values: Floats) -> bool:
+    """Whether a curve goes up and down so often that nobody could follow it."""
+    known = drawable(values[np.isfinite(values)])
+    if len(known) < NOISE:
+        return False
+    return bool(np.abs(np.diff(known)).sum() > NOISE * (known.max() - known.min()))
+
+
+def usual_gap(curves: Iterable[Steps]) -> float:
+    """The steps between two points of the densest curve."""
+    return min((float(np.median(np.diff(steps))) for steps in curves if len(steps) > 1), default=1.0) or 1.0
+
+
+def thinned(steps: Steps, values: Floats, low: float, high: float, columns: int) -> tuple[Steps, Floats]:
+    """A few of the points, which look like all of them in a picture so many pixels wide, from the steps
+    `low` to `high`.
+
+    Of each column of pixels the first, last, lowest and highest remain. What is not finite remains where a
+    column has nothing else, so that gaps stay gaps.
+    """
+    if len(steps) <= 4 * columns:
+        return steps, values
+    place = ((steps - low) * (columns / (high - low))).astype(np.int64) if high > low else 0 * steps
+    known = np.isfinite(values)
+    kept = np.zeros(len(steps), np.bool_)
+    inside = np.flatnonzero(known)
+    if len(inside):
+        column, held = place[inside], values[inside]
+        starts = np.flatnonzero(np.diff(column, prepend=column[0] - 1))
+        lengths = np.diff(starts, append=len(column))
+        kept[inside[starts]] = kept[inside[starts + lengths - 1]] = True
+        for extreme in (np.minimum, np.maximum):
+            at = np.flatnonzero(held == np.repeat(extreme.reduceat(held, starts), lengths))
+            kept[inside[at[np.diff(column[at], prepend=column[0] - 1) > 0]]] = True
+    empty = np.flatnonzero(~known)
+    lonely = empty[~np.isin(place[empty], place[inside])]
+    kept[lonely[np.diff(place[lonely], prepend=-1) != 0]] = True
+    return steps[kept], values[kept]
+
+
+def isolated(values: Floats) -> NDArray[np.bool_]:
+    """Which points no line leads to, since what stands beside them is not finite, or not there."""
+    known = np.concatenate(([False], np.isfinite(values), [False]))
+    return known[1:-1] & ~known[:-2] & ~known[2:]
+
+
+def drawable(values: Floats) -> Floats:
+    """What is not finite as nan, and nothing so large that the extent of an axis overflows."""
+    return np.clip(np.where(np.isfinite(values), values, np.nan), -LARGEST, LARGEST)
+
+
+def wants_log(curves: Iterable[Floats]) -> bool:
+    """Whether a logarithmic axis shows more: all is positive, and most of it lies far below the highest."""
+    parts = [values[np.isfinite(values)] for values in curves]
+    joined = np.concatenate(parts) if parts else np.empty(0)
+    if not len(joined) or joined.min() < 1 / LARGEST:
+        return False
+    highest = joined.max()
+    return bool(joined.min() * SQUEEZED <= highest and np.median(joined) * 10 <= highest)
+
+
+def ticks(low: float, high: float, count: int) -> list[float]:
+    """About so many round numbers from `low` to `high`: multiples of 1, 2 or 5 times a power of ten."""
+    rough = (high - low) / max(1, count)
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough * 0.999)
+    return [
+        number * step for number in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)
+    ]
+
+
+def decades(low: float, high: float, count: int) -> list[float]:
+    """At most so many powers of ten from `low` to `high`."""
+    first, last = math.ceil(math.log10(low) - 1e-9), math.floor(math.log10(high) + 1e-9)
+    return [10.0**power for power in range(first, last + 1, max(1, -(-(last - first + 1) // count)))]
+
+
+def span(runs: Mapping[str, Curves], names: Iterable[str]) -> tuple[int, int]:
+    """The first and the last step of some metrics in all runs."""
+    held = [log[name][0] for name in names for log in runs.values() if name in log]
+    return min(int(steps[0]) for steps in held), max(int(steps[-1]) for steps in held)
+
+
+def axis_name(runs: Mapping[str, Curves]) -> str:
+    """`epoch` where steps are those, otherwise `step`."""
+    for log in runs.values():
+        if "epoch" not in log or len(log["epoch"][0]) != len(log["time"][0]):
+            return "step"
+        steps, epochs = log["epoch"]
+        if not np.array_equal(steps, epochs):
+            return "step"
+    return "epoch"
+
+
+def step_text(step: float) -> str:
+    """`0`, `750`, `1.5k`, `20M`."""
+    for unit, letter in _UNITS:
+        if abs(step) >= unit:
+            return f"{step / unit:.4g}{letter}"
+    return f"{step:.4g}"
+
+
+def value_text(value: float) -> str:
+    """A value as ticks show it: `0.25`, `1500`, `1e-6`."""
+    text = f"{value + 0.0:.6g}"
+    mantissa, e, exponent = text.partition("e")
+    return f"{mantissa}e{int(exponent)}" if e else text
+
+
+def shown(name: Any, limit: int = 40) -> str:
+    """A name for a picture: what cannot be printed is escaped, and of a long one the middle is left out."""
+    text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(name))
+    return text if len(text) <= limit else f"{text[: limit // 2 - 1]}…{text[-limit // 2 :]}"

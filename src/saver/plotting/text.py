@@ -1,0 +1,247 @@
+"""Panels as lines of text, for terminals and pipes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby, pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from saver.plotting.lines import (
+    Floats,
+    averaged,
+    axis_name,
+    check_smooth,
+    decades,
+    drawable,
+    shown,
+    span,
+    step_text,
+    thinned,
+    ticks,
+    usual_gap,
+    value_text,
+    wants_log,
+)
+from saver.plotting.panels import PANELS, Curve, Curves, Panel
+
+HEIGHT = 12
+NARROWEST = 16
+"""Columns for the curves, however wide their labels are."""
+
+GAP = 3
+
+MARKERS = "*+ox#%@&=~"
+"""What curves are drawn with where there is neither colour nor braille."""
+
+_DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
+"""The bits of braille characters, by row and column of their dots."""
+
+_EVENTS = {"saved": ("┴", "|"), "resumed": ("▲", "^")}
+_OTHER = ("◆", "!")
+
+
+class Span(NamedTuple):
+    """A piece of a line; `ink` counts the curves from 0, None is the colour of text."""
+
+    text: str
+    ink: int | None = None
+
+
+class Chart(NamedTuple):
+    """A panel as text: its title, and lines no wider than was asked for, unless a name is."""
+
+    title: str
+    lines: list[list[Span]]
+
+
+def charts(
+    runs: Mapping[str, Curves], panels: Sequence[Panel], width: int, fine: bool, smooth: float | None = None
+) -> list[Chart]:
+    """The panels (24 at most), each with labelled axes and a legend.
+
+    `fine` draws with the dots of braille characters, where curves are told apart by colour alone; otherwise
+    each curve has a character of its own, in ASCII.
+    """
+    check_smooth(smooth)
+    drawn = panels[:PANELS]
+    names = {curve.metric for panel in drawn for curve in panel.curves}
+    ends = span(runs, names)
+    gap = usual_gap(log[name][0] for name in names for log in runs.values() if name in log)
+    found = []
+    for panel in drawn:
+        curves = []
+        for curve in panel.curves:
+            steps, values = runs[curve.run][curve.metric]
+            average = averaged(steps, values, smooth, gap, ends)
+            curves.append((steps, drawable(values if average is None else average)))
+        scale = _Scale(ends, [values for _, values in curves])
+        plot = _Plot(scale, width, fine)
+        for ink, (steps, values) in enumerate(curves):
+            plot.draw(steps, values, ink)
+        lines = [*plot.lines(runs), *_legend(panel.curves, runs, width, fine)]
+        title = shown(panel.title) + (", logarithmic" if scale.logarithmic else "")
+        found.append(Chart(title, lines))
+    return found
+
+
+class _Scale:
+    """From steps and values to places between 0 and 1."""
+
+    def __init__(self, ends: tuple[int, int], curves: Sequence[Floats]) -> None:
+        self.first, self.last = ends
+        self.logarithmic = wants_log(curves)
+        known = np.concatenate([values[np.isfinite(values)] for values in curves])
+        self.low, self.high = (float(known.min()), float(known.max())) if len(known) else (0.0, 1.0)
+        if self.low == self.high:
+            more = abs(self.low) * 0.1 or 1.0
+            self.low, self.high = self.low - more, self.high + more
+
+    def height(self, values: Any) -> Any:
+        if self.logarithmic:
+            return np.log10(values / self.low) / math.log10(self.high / self.low)
+        return (values - self.low) / (self.high - self.low)
+
+    def width(self, steps: Any) -> Any:
+        return (steps - self.first) / ((self.last - self.first) or 1)
+
+    def value_ticks(self) -> list[float]:
+        within = decades if self.logarithmic else ticks
+        return within(self.low, self.high, 6)
+
+
+class _Plot:
+    """A field of characters with axes at its left and below."""
+
+    def __init__(self, scale: _Scale, width: int, fine: bool) -> None:
+        self._scale = scale
+        self._fine = fine
+        self._across, self._down = (2, 4) if fine else (1, 1)
+        self._labels = {
+            round((1 - float(scale.height(tick))) * (HEIGHT - 1)): value_text(tick)
+            for tick in scale.value_ticks()
+        }
+        self._margin = max(map(len, self._labels.values()), default=0)
+        self._columns = max(NARROWEST, width - self._margin - 2)
+        self._cells: dict[tuple[int, int], tuple[int, int]] = {}
+
+    def draw(self, steps: Any, values: Floats, ink: int) -> None:
+        """Draw a curve, over those that are there."""
+        scale, columns, rows = self._scale, self._columns * self._across, HEIGHT * self._down
+        steps, values = thinned(steps, values, scale.first, scale.last, columns)
+        known = np.isfinite(values)
+        across = np.rint(scale.width(steps) * (columns - 1)).astype(np.int64).tolist()
+        heights = scale.height(np.where(known, values, scale.low))
+        down = np.rint((1 - heights) * (rows - 1)).astype(np.int64).tolist()
+        points = [(x, y) if there else None for x, y, there in zip(across, down, known.tolist(), strict=True)]
+        for point in filter(None, points):
+            self._dot(*point, ink)
+        for before, after in pairwise(points):
+            if before and after:
+                self._line(before, after, ink)
+
+    def _line(self, start: tuple[int, int], end: tuple[int, int], ink: int) -> None:
+        across, down = end[0] - start[0], end[1] - start[1]
+        length = max(abs(across), abs(down))
+        for at in range(1, length):
+            self._dot(start[0] + round(across * at / length), start[1] + round(down * at / length), ink)
+
+    def _dot(self, x: int, y: int, ink: int) -> None:
+        place = y // self._down, x // self._across
+        dots, _ = self._cells.get(place, (0, ink))
+        self._cells[place] = dots | _DOTS[y % self._down][x % self._across], ink
+
+    def lines(self, runs: Mapping[str, Curves]) -> list[list[Span]]:
+        """The field with its axes."""
+        side, tick, corner = ("│", "┤", "└") if self._fine else ("|", "+", "+")
+        found = []
+        for row in range(HEIGHT):
+            label = self._labels.get(row)
+            start = f"{label or '':>{self._margin}} {tick if label else side}"
+            found.append([Span(start), *self._row(row)])
+        pad = " " * (self._margin + 1)
+        found.append([Span(f"{pad}{corner}{self._axis(runs)}")])
+        found.append([Span(f"{pad} {self._steps(axis_name(runs))}".rstrip())])
+        return found
+
+    def _row(self, row: int) -> list[Span]:
+        last = max((column for at, column in self._cells if at == row), default=-1)
+        cells = [self._cells.get((row, column)) for column in range(last + 1)]
+        spans = []
+        for ink, group in groupby(cells, lambda cell: cell[1] if cell else None):
+            spans.append(Span("".join(map(self._character, group)), ink))
+        return spans
+
+    def _character(self, cell: tuple[int, int] | None) -> str:
+        if cell is None:
+            return " "
+        dots, ink = cell
+        return chr(0x2800 + dots) if self._fine else MARKERS[ink % len(MARKERS)]
+
+    def _axis(self, runs: Mapping[str, Curves]) -> str:
+        """The axis, with the marks of all runs on it."""
+        line = ["─" if self._fine else "-"] * self._columns
+        scale = self._scale
+        for log in runs.values():
+            for event in sorted(log.events, key=lambda event: event.kind != "saved"):
+                if scale.first <= event.step <= scale.last:
+                    at = round(scale.width(event.step) * (self._columns - 1))
+                    line[at] = _event_sign(event.kind, self._fine)
+        return "".join(line)
+
+    def _steps(self, name: str) -> str:
+        """The labels below the axis; its name stands where there is room, at the end if possible."""
+        line = [" "] * self._columns
+        scale = self._scale
+        if scale.first == scale.last:
+            wanted = [float(scale.first)]
+        else:
+            count = max(2, min(6, self._columns // 12))
+            wanted = [tick for tick in ticks(scale.first, scale.last, count) if tick.is_integer()]
+        for tick in wanted:
+            text = step_text(tick)
+            center = round(scale.width(tick) * (self._columns - 1))
+            start = min(max(0, center - len(text) // 2), self._columns - len(text))
+            if "".join(line[max(0, start - 1) : start + len(text) + 1]).strip() == "":
+                line[start : start + len(text)] = text
+        joined = "".join(line)
+        free = joined.rfind(" " * (len(name) + 2))
+        if free >= 0:
+            joined = f"{joined[: free + 1]}{name}{joined[free + 1 + len(name) :]}"
+        return joined
+
+
+def _event_sign(kind: str, fine: bool) -> str:
+    return _EVENTS.get(kind, _OTHER)[0 if fine else 1]
+
+
+def _legend(curves: Sequence[Curve], runs: Mapping[str, Curves], width: int, fine: bool) -> list[list[Span]]:
+    """What is drawn with which colour or character, in as many lines as it takes."""
+    entries = []
+    for ink, curve in enumerate(curves):
+        sign = "━━" if fine else MARKERS[ink % len(MARKERS)]
+        name = " ".join(filter(None, (shown(curve.run) if len(runs) > 1 else "", shown(curve.role))))
+        if name:
+            entries.append([Span(f"{sign} ", ink), Span(name)])
+    kinds = dict.fromkeys(event.kind for log in runs.values() for event in log.events)
+    entries += [[Span(f"{_event_sign(kind, fine)} {shown(kind)}")] for kind in kinds]
+    return list(_wrapped(entries, width))
+
+
+def _wrapped(entries: Iterable[list[Span]], width: int) -> Iterable[list[Span]]:
+    line: list[Span] = []
+    used = 0
+    for entry in entries:
+        length = sum(len(piece.text) for piece in entry)
+        if line and used + GAP + length > width:
+            yield line
+            line, used = [], 0
+        if line:
+            line.append(Span(" " * GAP))
+            used += GAP
+        line += entry
+        used += length
+    if line:
+        yield line

@@ -1,0 +1,152 @@
+"""What to keep: `Keep`, and the one place that says what goes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import overload
+
+from saver.policy.arguments import Mode, metric, mode_of, one_of, size_of, size_text, whole
+from saver.policy.contract import Retention, Saved
+
+
+def doomed(saved: Sequence[Saved], keep: Retention, verified: int | None) -> list[int]:
+    """The numbers of the versions that `keep` lets go, oldest first; `saved` comes oldest first.
+
+    Whatever the policy says, three kinds never go: the newest version, those with a tag, and `verified`, the
+    newest whose bytes are known to be whole. While no version is known to be (None, or a number that is not
+    among them), nothing goes: any of them may be the only sound one.
+    """
+    numbers = [version.number for version in saved]
+    if verified not in numbers:
+        return []
+    tagged = {version.number for version in saved if version.tags}
+    safe = keep.kept(saved) | tagged | {verified, max(numbers)}
+    return [number for number in numbers if number not in safe]
+
+
+@overload
+def Keep(*, last: int) -> Retention: ...
+@overload
+def Keep(*, best: int, by: str, mode: Mode | None = None) -> Retention: ...
+@overload
+def Keep(*, every: int) -> Retention: ...
+@overload
+def Keep(*, budget: str | int) -> Retention: ...
+def Keep(
+    *,
+    last: int | None = None,
+    best: int | None = None,
+    every: int | None = None,
+    budget: str | int | None = None,
+    by: str | None = None,
+    mode: Mode | None = None,
+) -> Retention:
+    """Keep some of the versions. Takes one of these, and several are joined with `|`, which keeps what any
+    of them keeps:
+
+    `last`: the newest so many.
+
+    `best`: the best so many `by` a metric; less is better unless `mode="max"`, which names like `accuracy`
+    must say. Of equals the first; versions without the metric, or where it is nan or infinite, do not count.
+
+    `every`: one for every so many steps: the first that was saved at each multiple of that, or after it if
+    none lies on it, before the next multiple.
+
+    `budget`: the newest that fit together into so many bytes: `"20GB"` are 20 * 10**9, `"20GiB"` 20 * 2**30.
+    A version counts with what it added to the one before, and whole if that one is not kept with it, so
+    weights that never change count once. It is no cap: the newest version stays however large it is, and
+    what tags and other policies keep comes on top; and what went takes its room until `gc` has freed it.
+    Bytes that came back after they were gone (an old state saved again) may count too little.
+
+    The newest version, the newest verified one and those with a tag stay in any case; see `doomed`.
+
+    Raises TypeError and ValueError, with what to write instead.
+    """
+    given = {"last": last, "best": best, "every": every, "budget": budget}
+    name = one_of("Keep", 'Keep(last=3) | Keep(best=2, by="val_loss")', given)
+    if name == "best":
+        if by is None:
+            raise TypeError(f'Keep(best={best!r}): best of what? Write Keep(best={best!r}, by="val_loss")')
+        named = metric("Keep", "by", by)
+        call = f"Keep(best={best!r}, by={named!r})"
+        return Best(whole("Keep", name, best, 2), named, mode_of(call, named, mode))
+    if by is not None or mode is not None:
+        raise TypeError(f"Keep({name}=...): by and mode belong to best; leave them out")
+    if name == "last":
+        return Last(whole("Keep", name, last, 3))
+    if name == "every":
+        return Spaced(whole("Keep", name, every, 10_000))
+    return Budget(size_of("Keep", budget))
+
+
+class Last(Retention, frozen=True):
+    count: int
+
+    def kept(self, saved: Sequence[Saved]) -> frozenset[int]:
+        return frozenset(version.number for version in saved[-self.count :])
+
+    def __repr__(self) -> str:
+        return f"Keep(last={self.count})"
+
+
+class Best(Retention, frozen=True):
+    count: int
+    by: str
+    mode: Mode
+
+    def kept(self, saved: Sequence[Saved]) -> frozenset[int]:
+        sign = 1 if self.mode == "min" else -1
+        ranked = sorted(
+            (sign * value, version.number)
+            for version in saved
+            if math.isfinite(value := version.metrics.get(self.by, math.nan))
+        )
+        return frozenset(number for _, number in ranked[: self.count])
+
+    @property
+    def metrics(self) -> frozenset[str]:
+        return frozenset({self.by})
+
+    def __repr__(self) -> str:
+        return f"Keep(best={self.count}, by={self.by!r}, mode={self.mode!r})"
+
+
+class Spaced(Retention, frozen=True):
+    steps: int
+
+    def kept(self, saved: Sequence[Saved]) -> frozenset[int]:
+        first: dict[int, tuple[int, int]] = {}
+        for version in saved:
+            if version.step is None:
+                continue
+            finished = version.step + 1
+            multiple = finished // self.steps
+            # A step that was saved again, after the run went back, has its sound version in the newer one.
+            rank = finished, -version.number
+            if multiple and rank < first.get(multiple, (math.inf, 0)):
+                first[multiple] = rank
+        return frozenset(-negated for _, negated in first.values())
+
+    def __repr__(self) -> str:
+        return f"Keep(every={self.steps})"
+
+
+class Budget(Retention, frozen=True):
+    size: int
+
+    def kept(self, saved: Sequence[Saved]) -> frozenset[int]:
+        found: list[Saved] = []
+        newer = 0  # what all but the oldest of those found take
+        for version in reversed(saved):
+            if found:
+                oldest = found[-1]
+                follows = version.number == oldest.number - 1
+                newer += oldest.bytes_added if follows else oldest.bytes
+            if newer + version.bytes > self.size:
+                break
+            found.append(version)
+        return frozenset(version.number for version in found)
+
+    def __repr__(self) -> str:
+        return f"Keep(budget={size_text(self.size)!r})"

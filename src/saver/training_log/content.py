@@ -1,0 +1,143 @@
+"""What a log holds: columns that grow, and what others are given to look at."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+STEP_LIMIT = 10**15
+NAME_LIMIT = 200
+REF_LIMIT = 1000
+
+OWN = ("step", "epoch", "time")
+"""What a row has that is no metric."""
+
+
+class Event(NamedTuple):
+    """What happened to a run at a step. `kind` is "saved", "resumed", or a word of your own; `time` is Unix
+    time, UTC; `ref` names the version, where there is one."""
+
+    kind: str
+    step: int
+    time: float
+    ref: str
+
+
+class Column(NamedTuple):
+    """The values of a metric, and in which rows they stand: in those from `rows` on where that is a
+    number, otherwise in those that it lists, rising."""
+
+    rows: int | NDArray[np.int64]
+    values: NDArray[np.float64]
+
+    def where(self) -> NDArray[np.int64] | slice:
+        """What takes these rows out of an array."""
+        return self.rows if not isinstance(self.rows, int) else slice(self.rows, self.rows + len(self.values))
+
+
+class Content(NamedTuple):
+    """All that a log holds, as arrays. Column by name, in the order in which they appeared."""
+
+    steps: NDArray[np.int64]
+    times: NDArray[np.float64]
+    columns: dict[str, Column]
+    events: Sequence[Event]
+
+
+class Growing:
+    """A column that is appended to.
+
+    Elements below `size` are never changed: others may look at them. The array is larger, so that the next
+    ones find room; one that others look at whole is left to them, and the next value goes into a copy.
+    """
+
+    __slots__ = ("first", "rows", "size", "values")
+
+    def __init__(self, column: Column) -> None:
+        contiguous = isinstance(column.rows, int)
+        self.first: int = column.rows if contiguous else 0  # type: ignore[assignment]
+        self.rows: NDArray[np.int64] | None = None if contiguous else column.rows  # type: ignore[assignment]
+        self.values = column.values
+        self.size = len(column.values)
+
+    def append(self, row: int, value: float) -> None:
+        """Put a value into a row beyond all others. Interrupted anywhere, it leaves a column in which that
+        value stands, or does not."""
+        size = self.size
+        if self.rows is None and row != self.first + size:
+            if size:
+                self.rows = np.arange(self.first, self.first + size)
+            else:
+                self.first = row
+        if size >= len(self.values):
+            self.values = grown(self.values, size)
+        if self.rows is not None:
+            if size >= len(self.rows):
+                self.rows = grown(self.rows, size)
+            self.rows[size] = row
+        self.values[size] = value
+        self.size = size + 1
+
+    def below(self, end: int) -> Column:
+        """The values in the rows before `end`, for others to look at."""
+        size = self.size
+        if self.rows is None:
+            count = min(size, max(0, end - self.first))
+            return Column(self.first, self.values[:count])
+        count = int(self.rows[:size].searchsorted(end))
+        return packed(self.rows[:count], self.values[:count])
+
+
+def packed(rows: NDArray[np.int64], values: NDArray[np.float64]) -> Column:
+    """A column in its only form: rows without a gap are told by the first one."""
+    if len(rows) and rows[-1] - rows[0] + 1 == len(rows):
+        return Column(int(rows[0]), values)
+    return Column(rows, values)
+
+
+def grown(array: NDArray[Any], size: int) -> NDArray[Any]:
+    """A copy of the first `size` elements, with room for as many again."""
+    larger = np.empty(max(16, 2 * size), array.dtype)
+    larger[:size] = array[:size]
+    return larger
+
+
+def is_name(name: object) -> bool:
+    """Whether metrics and events may be called so."""
+    return isinstance(name, str) and 0 < len(name) <= NAME_LIMIT and name.isprintable()
+
+
+def check(content: Content) -> None:
+    """Raise ValueError unless a log can hold this."""
+    steps, times, columns, events = content
+    size = len(steps)
+    if not _is(steps, np.int64) or not _is(times, np.float64) or len(times) != size:
+        raise ValueError("steps and times are not columns of the same length")
+    if size and (steps[0] < 0 or steps[-1] >= STEP_LIMIT or (steps[1:] < steps[:-1]).any()):
+        raise ValueError("the steps fall, or are no steps")
+    for name, (rows, values) in columns.items():
+        if name in ("step", "time") or not is_name(name):
+            raise ValueError(f"{name[:80]!r} is not the name of a metric")
+        if not _is(values, np.float64) or not 0 < len(values) <= size:
+            raise ValueError(f"{name!r} is not a column of numbers")
+        if isinstance(rows, int):
+            if not 0 <= rows <= size - len(values):
+                raise ValueError(f"{name!r} stands in rows that are not there")
+        elif not _is(rows, np.int64) or len(rows) != len(values) or not _rise(rows, size):
+            raise ValueError(f"{name!r} stands in rows that are not there, or not in order")
+    for kind, step, _, ref in events:
+        if not is_name(kind) or len(ref) > REF_LIMIT or not 0 <= step < STEP_LIMIT:
+            raise ValueError("an event is none that a log can hold")
+
+
+def _is(array: NDArray[Any], dtype: type[np.generic]) -> bool:
+    return array.dtype == dtype and array.ndim == 1
+
+
+def _rise(rows: NDArray[np.int64], size: int) -> bool:
+    """Whether these are rows of a log so long, each once and in order, with a gap somewhere."""
+    rising = bool(rows[0] >= 0 and rows[-1] < size and (rows[1:] > rows[:-1]).all())
+    return rising and bool(rows[-1] - rows[0] + 1 > len(rows))

@@ -1,0 +1,304 @@
+"""The log itself."""
+
+from __future__ import annotations
+
+import operator
+import os
+from collections.abc import Iterable, Iterator
+from time import time as now
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from saver.errors import CannotSave, NotFound
+from saver.training_log import rows
+from saver.training_log.content import (
+    NAME_LIMIT,
+    OWN,
+    REF_LIMIT,
+    STEP_LIMIT,
+    Column,
+    Content,
+    Event,
+    Growing,
+    check,
+    grown,
+    is_name,
+)
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+
+class Best(NamedTuple):
+    """Where a metric was best."""
+
+    step: int
+    value: float
+
+
+class TrainingLog:
+    """Metrics by step: a part of a version like any other.
+
+        log = TrainingLog()
+        log.append(100, loss=0.31, val_loss=0.35)
+        store.save("run", {"model": net, "log": log})
+        steps, losses = log["loss"]
+
+    Rows may have different metrics: those of validation, say, every hundred steps only. Steps never fall:
+    whoever resumes from an older version drops what comes after it with `truncate`, so that no step stands
+    there twice. Appending takes constant time. One thread appends; `snapshot` is for the others.
+    """
+
+    __slots__ = ("_columns", "_events", "_size", "_steps", "_times", "_unfinished")
+
+    def __init__(self) -> None:
+        self._hold(Content(np.empty(0, np.int64), np.empty(0, np.float64), {}, ()))
+
+    def _hold(self, content: Content) -> None:
+        self._steps, self._times = content.steps, content.times
+        self._columns = {name: Growing(column) for name, column in content.columns.items()}
+        self._events = list(content.events)
+        self._size = len(content.steps)
+        self._unfinished = False
+
+    @classmethod
+    def of(cls, content: Content) -> TrainingLog:
+        """The log that holds this. Raises ValueError for what no log can hold; the arrays are not copied."""
+        check(content)
+        log = cls()
+        log._hold(content)
+        return log
+
+    # Writing
+
+    def append(
+        self, step: int, epoch: float | None = None, time: float | None = None, **metrics: Any
+    ) -> None:
+        """Add a row, whole or not at all. `time` is Unix time, UTC, and now unless it is given.
+
+        Metrics are numbers, or arrays and tensors of one; they are kept as 64-bit floats, nan and infinities
+        too. None means that there is none. Raises CannotSave for what is no number, and for a step before
+        the last one.
+        """
+        number = step if type(step) is int else _whole(step)
+        if not 0 <= number < STEP_LIMIT or (self._size and number < self._steps[self._size - 1]):
+            self._refuse(number)
+        when = now() if time is None else _number("time", time)
+        row = {} if epoch is None else {"epoch": _number("epoch", epoch)}
+        for name, value in metrics.items():
+            if value is not None:
+                row[name] = value if type(value) is float else _number(name, value)
+                if name not in self._columns:
+                    _check_name(name)
+        self._add(number, when, row)
+
+    def _add(self, step: int, when: float, values: dict[str, float]) -> None:
+        """Add a row that was checked. A signal, as of Ctrl-C, may end this anywhere."""
+        if self._unfinished:
+            self._hold(self._now())  # without the values of the row that was not finished
+        size = self._size
+        self._unfinished = True
+        for name, value in values.items():
+            column = self._columns.get(name)
+            if column is None:
+                column = self._columns[name] = Growing(Column(size, np.empty(0, np.float64)))
+            column.append(size, value)
+        if size >= len(self._steps):
+            self._steps = grown(self._steps, size)
+        if size >= len(self._times):
+            self._times = grown(self._times, size)
+        self._steps[size] = step
+        self._times[size] = when
+        self._size = size + 1  # from here on the row is there
+        self._unfinished = False
+
+    def _refuse(self, step: int) -> None:
+        if not 0 <= step < STEP_LIMIT:
+            raise CannotSave(f"step: {step} is not from 0 to {STEP_LIMIT - 1:,}")
+        raise CannotSave(
+            f"step: {step:,} comes before {int(self._steps[self._size - 1]):,}, the last of the log; call "
+            "`truncate` first to drop what comes after a step"
+        )
+
+    def mark(self, kind: str, step: int, ref: object = "", time: float | None = None) -> None:
+        """Note that the run was "saved" at this step (in the version `ref`), or "resumed" there, or anything
+        else worth a mark in its picture."""
+        _check_name(kind)
+        text = str(ref)
+        if len(text) > REF_LIMIT:
+            raise CannotSave(f"ref: {text[:80]!r}… is longer than {REF_LIMIT:,} characters")
+        number = _whole(step)
+        if not 0 <= number < STEP_LIMIT:
+            self._refuse(number)
+        self._events.append(Event(kind, number, now() if time is None else _number("time", time), text))
+
+    def truncate(self, step: int) -> None:
+        """Drop all rows and events after `step`: the log is as if the run had never come further."""
+        size = int(self._steps[: self._size].searchsorted(step, "right"))
+        self._hold(self._first(size, [event for event in self._events if event.step <= step]))
+
+    def replace(self, other: TrainingLog) -> None:
+        """Hold what `other` holds instead."""
+        self._hold(other.content())
+
+    # Reading
+
+    def snapshot(self) -> TrainingLog:
+        """A log of its own that holds what this one does now, for another thread to save or to draw.
+
+        Takes time for each column and event, not for the rows: both look at the same memory, of which
+        nothing that either one holds is ever changed.
+        """
+        log = TrainingLog()
+        log._hold(self.content())
+        return log
+
+    def content(self) -> Content:
+        """All that it holds now, for others to look at."""
+        return self._now()._replace(events=tuple(self._events))
+
+    def _now(self) -> Content:
+        return self._first(self._size, self._events)
+
+    def _first(self, size: int, events: list[Event]) -> Content:
+        columns = {name: column.below(size) for name, column in self._columns.copy().items()}
+        held = {name: column for name, column in columns.items() if len(column.values)}
+        return Content(self._steps[:size], self._times[:size], held, events)
+
+    def __len__(self) -> int:
+        return self._size
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The names of the metrics, in the order in which they first appeared."""
+        return tuple(name for name in self._now().columns if name not in OWN)
+
+    @property
+    def events(self) -> tuple[Event, ...]:
+        """Where it was saved and resumed, in the order in which that was noted."""
+        return tuple(self._events)
+
+    def __contains__(self, name: object) -> bool:
+        return name in ("step", "time") or name in self._now().columns
+
+    def __getitem__(self, name: str) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """The steps at which a metric (or `epoch`, or `time`) was noted, and its values; read-only arrays of
+        one axis. Raises NotFound."""
+        steps, times, columns, _ = self._now()
+        if name == "time":
+            return _readable(steps), _readable(times)
+        column = columns.get(name)
+        if column is None:
+            there = ", ".join(list(columns)[:20]) or "none"
+            raise NotFound(f"the log has no metric {str(name)[:80]!r}; it has {there}")
+        return _readable(steps[column.where()]), _readable(column.values)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        """The rows, each a dict of `step`, `epoch` if it has one, `time`, and the metrics that it has."""
+        for block in rows.blocks(self._now()):
+            yield from block
+
+    def rows(self) -> list[dict[str, Any]]:
+        """All rows, as iteration gives them."""
+        return list(self)
+
+    @property
+    def last(self) -> dict[str, Any]:
+        """The last row; empty if there is none."""
+        size = self._size
+        return rows.between(self._now(), size - 1, size)[0] if size else {}
+
+    def best(self, name: str, mode: Literal["min", "max"]) -> Best:
+        """Where a metric was lowest or highest, and first so. Raises NotFound if it never was a number."""
+        steps, values = self[name]
+        if mode not in ("min", "max"):
+            raise ValueError(f"mode: {mode!r} is neither 'min' nor 'max'")
+        if np.isnan(values).all():
+            raise NotFound(f"{name} was nan in all {len(values):,} rows that have it")
+        at = int(np.nanargmin(values) if mode == "min" else np.nanargmax(values))
+        return Best(int(steps[at]), float(values[at]))
+
+    def __eq__(self, other: object) -> bool:
+        """Whether both hold the same, to the bit: times and events too."""
+        if not isinstance(other, TrainingLog):
+            return NotImplemented
+        return bool(_bits(self._now()) == _bits(other._now()))
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        names = ", ".join(self.metrics)
+        rows = f"{self._size:,} row{'' if self._size == 1 else 's'}"
+        return f"<TrainingLog: {rows}{f' of {names}' if names else ''}>"
+
+    # Elsewhere
+
+    def frame(self) -> DataFrame:
+        """A pandas DataFrame with the columns `step`, `epoch` if there is one, `time` and the metrics. What a
+        row does not have is nan there."""
+        return rows.frame(self._now())
+
+    def to_csv(self, path: str | os.PathLike[str]) -> None:
+        """Write the rows durably, or nothing: a line of names, then `step,epoch,time` and the metrics, empty
+        where a row has none."""
+        rows.write(path, rows.csv_blocks(self._now()))
+
+    def to_jsonl(self, path: str | os.PathLike[str]) -> None:
+        """Write the rows durably, or nothing: a JSON object in each line, as iteration gives them. What is
+        not finite, for which JSON has no number, is the text "nan", "inf" or "-inf"."""
+        rows.write(path, rows.jsonl_blocks(self._now()))
+
+    def plot(
+        self,
+        path: str | os.PathLike[str],
+        metrics: Iterable[str] | None = None,
+        smooth: float | None = None,
+    ) -> None:
+        """Draw the metrics, or those named, into a PNG, SVG or PDF; see saver.plotting."""
+        from saver.plotting import plot
+
+        plot({"": self}, path, metrics, smooth)
+
+
+def _bits(content: Content) -> Any:
+    arrays = [content.steps, content.times]
+    for column in content.columns.values():
+        arrays += [np.asarray(column.rows), column.values]
+    events = [(kind, step, np.float64(when).tobytes(), ref) for kind, step, when, ref in content.events]
+    return list(content.columns), [array.tobytes() for array in arrays], events
+
+
+def _readable(array: NDArray[Any]) -> NDArray[Any]:
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
+def _whole(step: Any) -> int:
+    try:
+        return operator.index(step)
+    except TypeError:
+        raise CannotSave(f"step: {type(step).__name__} is no whole number; pass an int") from None
+
+
+def _number(name: str, value: Any) -> float:
+    """A number, or the only one of an array or tensor, as a float."""
+    try:
+        found = value.item() if hasattr(value, "item") else value
+        if not isinstance(found, (str, bytes, bytearray)):
+            return float(found)
+    except (TypeError, ValueError, OverflowError, RuntimeError):  # the last one is PyTorch's
+        pass
+    raise CannotSave(
+        f"{name[:80]!r}: {type(value).__name__} is not one number that a float can hold; pass a float, "
+        "or log each number under a name of its own"
+    )
+
+
+def _check_name(name: object) -> None:
+    if not is_name(name):
+        raise CannotSave(
+            f"{str(name)[:80]!r} is not a name of 1 to {NAME_LIMIT} printable characters; choose another one"
+        )

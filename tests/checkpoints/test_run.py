@@ -1,0 +1,264 @@
+"""A run saves itself by its policy, and resumes."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import saver
+from saver import Every, Keep
+from saver.policy import Moment, Policy
+from saver.repo.repository import pack_key
+from saver.stores.memory import MemoryStore
+
+
+class Counter:
+    """Something that trains: what it becomes depends on every step and every random number."""
+
+    def __init__(self) -> None:
+        self.weights = np.zeros(1000)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"weights": self.weights.copy()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.weights = state["weights"].copy()
+
+    def train(self, step: int) -> float:
+        self.weights = self.weights * 0.9 + np.random.rand(1000) + random.random() + step
+        return float(self.weights.sum())
+
+
+def train(store: saver.Saver, until: int, stop: int | None = None, **options: Any) -> tuple[Counter, Any]:
+    counter = Counter()
+    random.seed(1)
+    np.random.seed(1)
+    options = {"every": Every(steps=3), "keep": Keep(last=2), **options}
+    run = store.checkpoints("run", {"counter": counter}, **options)
+    with run:
+        for step in range(run.resume(), until):
+            if step == stop:
+                break
+            run.step(step, loss=counter.train(step))
+    return counter, run
+
+
+@pytest.fixture
+def store() -> saver.Saver:
+    return saver.Saver(MemoryStore())
+
+
+def test_a_run_that_was_stopped_goes_on_to_the_bit(store: saver.Saver) -> None:
+    whole, whole_run = train(saver.Saver(MemoryStore()), 20)
+    for stop in (5, 6, 11, 16):
+        train(store, 20, stop)
+    resumed, run = train(store, 20)
+    assert (resumed.weights == whole.weights).all()
+    for mine, its in zip(run.log["loss"], whole_run.log["loss"], strict=True):
+        assert (mine == its).all()
+    assert [event.kind for event in run.log.events].count("resumed") >= 1
+
+
+def test_versions_are_saved_by_the_policy_and_kept_by_the_other(store: saver.Saver) -> None:
+    train(store, 14)
+    versions = store.versions("run")
+    assert [version.step for version in versions] == [8, 11]
+    assert list(versions[-1].parts) == ["counter", "log", "random", "run"]
+    assert store.version("run").metrics.keys() == {"loss"}
+    assert store.check().sound
+
+
+def test_the_newest_version_that_verifies_is_taken_and_it_says_so(store: saver.Saver) -> None:
+    whole, _ = train(saver.Saver(MemoryStore()), 20)
+    train(store, 14)
+    newest = store.version("run")
+    older = store.versions("run")[-2]
+    (own,) = set(newest.packs) - set(older.packs)
+    raw = bytearray(store.store.read(pack_key(own)))
+    raw[-5] ^= 1
+    store.store.delete(pack_key(own))
+    store.store.put(pack_key(own), len(raw), lambda sink: sink.write(bytes(raw), 0))
+    with pytest.warns(UserWarning, match=rf"resumed from {older}; {newest} could not be used"):
+        resumed, _ = train(store, 20)
+    assert (resumed.weights == whole.weights).all()
+
+
+def test_objects_that_were_not_saved_cannot_be_resumed(store: saver.Saver) -> None:
+    train(store, 5)
+    run = store.checkpoints("run", {"counter": Counter(), "other": [1]}, every=Every(steps=1))
+    with run, pytest.raises(saver.SaverError, match="no part other"):
+        run.resume()
+
+
+@pytest.mark.parametrize(
+    ("objects", "message"),
+    [
+        ({"log": []}, "log: the run itself"),
+        ({"data": (n for n in range(3))}, "data: a generator cannot be resumed"),
+    ],
+)
+def test_what_cannot_be_resumed_is_refused_at_once(
+    store: saver.Saver, objects: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(saver.CannotSave, match=message):
+        store.checkpoints("run", objects, every=Every(steps=1))
+
+
+def test_outside_of_with_nothing_is_done(store: saver.Saver) -> None:
+    run = store.checkpoints("run", {"counter": Counter()}, every=Every(steps=1))
+    for act in (run.resume, lambda: run.step(0), run.flush, run.save):
+        with pytest.raises(saver.CannotSave, match="with run:"):
+            act()
+
+
+class Failing(MemoryStore):
+    """A store whose disk is full while `full`."""
+
+    full = False
+
+    def put(self, key: str, size: int, fill: Any) -> None:
+        if self.full:
+            raise saver.CannotWrite(f"{key}: no room")
+        super().put(key, size, fill)
+
+
+@pytest.mark.parametrize("where", ["step", "flush", "exit"])
+def test_an_error_in_the_background_cannot_be_missed(where: str) -> None:
+    place = Failing()
+    store = saver.Saver(place)
+    counter = Counter()
+    run = store.checkpoints("run", {"counter": counter}, every=Every(steps=1))
+    with pytest.raises(saver.CannotWrite, match="no room"), run:  # noqa: PT012
+        run.step(0)
+        run.flush()
+        place.full = True
+        run.step(1)
+        if where == "step":
+            while run._writer is not None and run._writer.busy:
+                time.sleep(0.001)
+            run.step(2)
+        elif where == "flush":
+            run.flush()
+    place.full = False
+    assert store.version("run").step == 0, "the last good version stays"
+    with store.checkpoints("run", {"counter": counter}, every=Every(steps=1)) as again:
+        assert again.resume() == 1
+        again.step(1)
+    assert store.version("run").step == 1
+
+
+def test_after_an_error_the_same_run_goes_on() -> None:
+    place = Failing()
+    store = saver.Saver(place)
+    run = store.checkpoints("run", {"counter": Counter()}, every=Every(steps=1))
+    with run:
+        place.full = True
+        run.step(0)
+        with pytest.raises(saver.CannotWrite):
+            run.flush()
+        place.full = False
+        run.step(1)
+        run.flush()
+    assert store.version("run").step == 1
+
+
+def test_an_error_of_the_loop_comes_first_and_tells_of_the_other() -> None:
+    place = Failing()
+    run = saver.Saver(place).checkpoints("run", {"counter": Counter()}, every=Every(steps=1))
+    with pytest.raises(KeyError) as caught, run:  # noqa: PT012
+        place.full = True
+        run.step(0)
+        raise KeyError("mine")
+    assert "the last save failed" in str(caught.value.__notes__)
+
+
+class Slow(MemoryStore):
+    """A store that takes its time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = threading.Event()
+
+    def put(self, key: str, size: int, fill: Any) -> None:
+        self.gate.wait(30)
+        super().put(key, size, fill)
+
+
+def test_a_save_that_comes_too_soon_is_left_out_if_the_caller_said_so() -> None:
+    place = Slow()
+    store = saver.Saver(place)
+    run = store.checkpoints("run", {"counter": Counter()}, every=Every(steps=1), busy="skip")
+    with run:
+        assert run.step(0)
+        assert not run.step(1)
+        assert run.progress.skipped == 1
+        place.gate.set()
+        run.flush()
+        assert run.step(2)
+    assert [version.step for version in store.versions("run")] == [0, 2]
+
+
+def test_step_returns_while_it_writes() -> None:
+    place = Slow()
+    store = saver.Saver(place)
+    with store.checkpoints("run", {"counter": Counter()}, every=Every(steps=1)) as run:
+        run.step(0)
+        assert not store.models(), "nothing is acknowledged before it is on disk"
+        place.gate.set()
+        run.flush()
+        assert store.models() == ["run"]
+
+
+def test_tagged_versions_are_never_dropped(store: saver.Saver) -> None:
+    train(store, 4)
+    store.tag("run@1", "keep")
+    train(store, 20)
+    assert store.version("run@keep").number == 1
+    assert len(store.versions("run")) == 3
+
+
+class Always(Policy, frozen=True):
+    """Records what policies are told."""
+
+    def due(self, moment: Moment, saved: Any) -> str | None:
+        MOMENTS.append((moment, len(saved)))
+        return "always"
+
+    def next_due(self, moment: Moment, saved: Any) -> str | None:
+        return None
+
+
+MOMENTS: list[tuple[Moment, int]] = []
+
+
+def test_policies_are_told_what_is_known(store: saver.Saver) -> None:
+    MOMENTS.clear()
+    with store.checkpoints("run", {"counter": Counter()}, every=Always()) as run:
+        for step in range(3):
+            run.step(step, epoch=step // 2, loss=1.0 - step)
+            run.flush()
+    first, second, third = (moment for moment, _ in MOMENTS)
+    assert (first.previous, second.previous, third.previous_epoch) == (None, 0, 0)
+    assert first.cost is None
+    assert second.cost is not None
+    assert third.ranges == {"loss": (0.0, 1.0)}
+    assert [count for _, count in MOMENTS] == [0, 1, 2]
+    MOMENTS.clear()
+    with store.checkpoints("run", {"counter": Counter()}, every=Always()) as run:
+        assert run.resume() == 3
+        run.step(3)
+    assert MOMENTS[0][0].ranges == {"loss": (-1.0, 1.0)}, "what was best survives a resume"
+    assert MOMENTS[0][1] == 3
+
+
+def test_no_thread_and_no_memory_is_left(tmp_path: Path) -> None:
+    before = threading.active_count()
+    _, run = train(saver.Saver(tmp_path / "models"), 10)
+    assert threading.active_count() == before
+    assert run._staging.bytes == 0
