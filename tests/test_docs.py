@@ -64,6 +64,11 @@ def test_the_quickstart_works(tmp_path: Path) -> None:
     assert (tmp_path / "iris.saver").exists()
 
 
+def test_the_loop_of_the_guide_to_checkpoints_works(tmp_path: Path) -> None:
+    told = run("\n".join(blocks("docs/checkpoints.md", "python")), tmp_path)
+    assert told == "499 500\n"
+
+
 def test_the_commands_of_the_readme_are_those_of_ci() -> None:
     commands = blocks("README.md", "sh")[0].strip().splitlines()
     assert len(commands) == 2

@@ -11,13 +11,13 @@ parts = store.load("iris@best")
 
 from __future__ import annotations
 
-from saver.description import Description
 from saver.errors import (
     CannotRead,
     CannotSave,
     CannotWrite,
     CommitUnknown,
     Damaged,
+    DoesNotFit,
     NotFound,
     SaverError,
     Unsupported,
@@ -38,7 +38,7 @@ __all__ = [
     "CannotWrite",
     "CommitUnknown",
     "Damaged",
-    "Description",
+    "DoesNotFit",
     "Every",
     "Keep",
     "NotFound",

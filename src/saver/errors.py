@@ -52,9 +52,10 @@ class NotFound(SaverError):
 
 
 class DoesNotFit(SaverError):
-    """What was saved does not fit the object that it was to be restored into; nothing was changed.
+    """What was saved does not fit the object that it was to be restored into, or that object refused it.
 
-    `report`, a `saver.restoring.Report`, says what fits and what does not; None where the kinds differ.
+    Nothing was changed, unless the message names what had been restored by then. `report`, a
+    `saver.restoring.Report`, says what fits and what does not; None where the kinds differ.
     """
 
     code = "does-not-fit"

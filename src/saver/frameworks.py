@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 import msgspec
@@ -42,15 +42,24 @@ class Framework(ABC):
 def loaded() -> dict[str, Framework]:
     """The frameworks that are in use, by the name of their package. Imports none."""
     found = {}
-    for root in sorted({name.partition(".")[0] for name in tuple(sys.modules)}):
-        if registry.known("codecs", root) and root in _WITH_RUNS:
+    for root in _WITH_RUNS:
+        if root in sys.modules and registry.known("codecs", root):
             framework = getattr(registry.find("codecs", root), "FRAMEWORK", None)
             if framework is not None:
                 found[root] = framework
     return found
 
 
-_WITH_RUNS = ("torch", "jax", "tensorflow")
+_WITH_RUNS = ("jax", "tensorflow", "torch")
+
+
+def steps(objects: Collection[Any]) -> Steps | None:
+    """When the weights of `objects` change, if a framework in use can tell."""
+    for framework in loaded().values():
+        found = framework.steps(objects)
+        if found is not None:
+            return found
+    return None
 
 
 def random_states() -> dict[str, Any]:

@@ -26,7 +26,7 @@ def _watch(event: str, arguments: tuple[Any, ...]) -> None:
 
 
 sys.addaudithook(_watch)
-for _root in ("builtins", "stdlib", "numpy"):  # Saver's own code, imported when first needed
+for _root in ("builtins", "stdlib", "numpy", "saver"):  # Saver's own code, imported when first needed
     registry.find("codecs", _root)
 with tempfile.TemporaryDirectory() as _folder:  # and its annotations, evaluated when first needed
     saver.dump([1], Path(_folder) / "first.saver")

@@ -29,6 +29,8 @@ def is_forever(key: str) -> bool:
 
 def is_settled(call: Call, content: Content) -> bool:
     """Whether a call gets the same answer whenever it is made from here on."""
+    if call[0] == "next":
+        return call[1] == "log/" and bool(_keys(content, *call[1:]))
     return call[0] in ("open", "stat") and call[1] in content and is_forever(call[1])
 
 
@@ -67,7 +69,10 @@ class _Blob(Blob):
 
 
 class Asking(Store):
-    """The store as an actor sees it: every call waits until the explorer answers it."""
+    """The store as an actor sees it: every call waits until the explorer answers it.
+
+    If it is `remote`, an object may be gone while it is open, and a listing tells one key at each call.
+    """
 
     def __init__(self, remote: bool) -> None:
         self._remote = remote
@@ -113,7 +118,11 @@ class Asking(Store):
         return None if size == ABSENT else Stat(size, 0.0)
 
     def list(self, prefix: str, after: str = "") -> Iterator[str]:
-        yield from self._ask("list", prefix, after)
+        if not self._remote:
+            yield from self._ask("list", prefix, after)
+            return
+        while (after := self._ask("next", prefix, after)) != ABSENT:
+            yield after
 
     def delete(self, key: str) -> None:
         self._ask("delete", key)
@@ -165,6 +174,10 @@ class Contents:
         return found
 
 
+def _keys(content: Content, prefix: str, after: str) -> list[str]:
+    return sorted(key for key in content if key.startswith(prefix) and key > after)
+
+
 def results(content: Content, call: Call, fails: bool) -> list[tuple[Content, Any]]:
     match call:
         case ("open", key):
@@ -172,7 +185,9 @@ def results(content: Content, call: Call, fails: bool) -> list[tuple[Content, An
         case ("stat", key):
             return [(content, len(content[key]) if key in content else ABSENT)]
         case ("list", prefix, after):
-            return [(content, tuple(sorted(k for k in content if k.startswith(prefix) and k > after)))]
+            return [(content, tuple(_keys(content, prefix, after)))]
+        case ("next", prefix, after):
+            return [(content, next(iter(_keys(content, prefix, after)), ABSENT))]
         case ("put", key, data):
             assert key not in content, f"{key} is put twice"
             return [({**content, key: data}, "")]

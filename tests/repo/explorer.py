@@ -78,8 +78,9 @@ def explore(
     """Visit every moment of these actors on a store with this content, and show each to the judge.
 
     As every moment is judged, what holds at all of them holds when any of the actors is killed at any call.
-    With `remote`, an object may be gone while it is open. Each `create` of the actors that are `failing` may
-    also fail, or its answer get lost. `every_order` does without the first reduction.
+    With `remote`, an object may be gone while it is open, and a listing tells one key at each call. Each
+    `create` of the actors that are `failing` may also fail, or its answer get lost. `every_order` does
+    without the first reduction.
 
     Raises Violation.
     """
@@ -142,13 +143,14 @@ class _Courses:
         return found
 
     def _again(self, course: int) -> greenlet:
-        answers = []
+        way = []
         while course:
-            course, answer = self._before[course]
-            answers.append(answer)
+            way.append(course)
+            course, _ = self._before[course]
         run, _ = self._begin()
-        for answer in reversed(answers):
-            run.switch(self._answers.things[answer])
+        for course in reversed(way):
+            said = run.switch(self._answers.things[self._before[course][1]])
+            assert said == self.calls[course], "an actor did something else when it lived again"
         return run
 
     def told(self, course: int) -> str:

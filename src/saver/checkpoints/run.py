@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from saver import environment, frameworks, parts, policy
+from saver.checkpoints import progress as telling
+from saver.checkpoints.progress import Line, Pace
 from saver.checkpoints.signals import Caught
 from saver.checkpoints.writer import Writer
 from saver.codec import codec_for
@@ -25,6 +27,7 @@ from saver.staging import Snapshot, Staging, Torn
 from saver.training_log import TrainingLog
 
 if TYPE_CHECKING:
+    from saver.checkpoints.proof import Proof, Told
     from saver.saver import Saver
 
 LOG, RANDOM, RUN = "log", "random", "run"
@@ -66,7 +69,8 @@ class Checkpoints:
         grace: float = 30.0,
         data: Any = None,
         notes: str = "",
-        on_progress: Callable[[Progress], None] | None = None,
+        total: int | None = None,
+        progress: bool | None = None,
     ) -> None:
         self.model = model
         self.log = TrainingLog()
@@ -78,7 +82,10 @@ class Checkpoints:
         self._skip = busy == "skip"
         self._grace = grace
         self._data, self._notes = data, notes
-        self._on_progress = on_progress
+        self._total, self._wanted = total, progress
+        self._pace = Pace()
+        self._line: Line | None = None
+        self._proving: list[Told] | None = None
         self._staging = Staging()
         self._writer: Writer | None = None
         self._caught = Caught(every.signals)
@@ -89,7 +96,6 @@ class Checkpoints:
         self._previous_epoch: float | None = None
         self._since = 0.0
         self._retake = ""
-        self._steps: frameworks.Steps | None = None
         self._unhook: Callable[[], None] | None = None
         self._snapshot: Snapshot | None = None
 
@@ -98,9 +104,10 @@ class Checkpoints:
     def __enter__(self) -> Checkpoints:
         self._writer = Writer(self.model.rpartition("/")[2])
         self._caught.install()
-        for framework in frameworks.loaded().values():
-            self._steps = framework.steps(self._objects.values()) or self._steps
         self._since = time.monotonic()
+        self._line = telling.line(self._wanted)
+        if self._line is not None:
+            self._line.open()
         return self
 
     def __exit__(
@@ -118,6 +125,7 @@ class Checkpoints:
                 except BaseException as failure:
                     error.add_note(f"and the last save failed: {failure}")
         finally:
+            self._end_line()
             self._close()
 
     def _close(self) -> None:
@@ -167,7 +175,7 @@ class Checkpoints:
                 warnings.warn(f"resumed from {version}; {'; '.join(back)}", stacklevel=2)
             self._know()
             self.log.mark("resumed", step, str(version))
-            self.progress.saved = version
+            self.progress.saved, self.progress.step = version, step
             self._since = time.monotonic()
             return step + 1
         if back:
@@ -209,27 +217,33 @@ class Checkpoints:
         """Say that a step is finished. Saves if that is due: True then. Raises what went wrong in the
         background.
         """
+        values = {name: float(value) for name, value in metrics.items() if value is not None}
+        if self._proving is not None:
+            self._proving += [Told(step, name, value) for name, value in values.items()]
+            return False
         writer = self._inside()
         writer.raise_failure()
         self.log.append(step, epoch, **metrics)
-        values = {name: float(value) for name, value in metrics.items()}
+        now = time.monotonic()
         moment = Moment(
             step=step, previous=self._previous, epoch=epoch, previous_epoch=self._previous_epoch,
             metrics=values, ranges=self._ranges, signals=frozenset(self._caught.arrived),
-            since=time.monotonic() - self._since, cost=self._cost,
+            since=now - self._since, cost=self._cost,
         )  # fmt: skip
         reason = self._every.due(moment, self._saved) or self._retake
         self._previous = step
         self._previous_epoch = epoch if epoch is not None else self._previous_epoch
         self.progress.step = step
+        self.progress.steps_per_second = self._pace(step, now)
         saved = bool(reason) and self._begin(step, epoch, values, reason)
         ending = self._caught.ending()
         if ending is not None:
             self.flush()
             self._caught.pass_on(ending)
         self._caught.forget()
-        if self._on_progress is not None:
-            self._on_progress(self.progress)
+        if self._line is not None and self._line.is_due(now):
+            self._moment = moment
+            self._show(self._line)
         return saved
 
     def save(self, reason: str = "asked for") -> None:
@@ -280,11 +294,12 @@ class Checkpoints:
                 },
             }
         )
-        later = self._later(encoded)
+        steps = frameworks.steps(self._objects.values())  # anew: an optimizer makes its state when it steps
+        later = _unchanged(encoded, steps) if steps is not None else set()
         snapshot = self._staging.take(encoded.tensors, later)
-        if later and self._steps is not None:
+        if later and steps is not None:
             self._snapshot = snapshot
-            self._unhook = self._steps.before(self._hold)
+            self._unhook = steps.before(self._hold)
         draft = Draft(
             model=self.model,
             parts={n: DraftPart(p.tree, p.batches, p.packages, p.tensors) for n, p in encoded.parts.items()},
@@ -299,21 +314,6 @@ class Checkpoints:
         self.progress.saves += 1
         self._cost = blocked if self._cost is None else (1 - SMOOTHING) * self._cost + SMOOTHING * blocked
         return True
-
-    def _later(self, encoded: parts.Encoded) -> set[str]:
-        """The tensors that stay the same until an optimizer's next step: they are copied beside what
-        comes first.
-        """
-        steps = self._steps
-        if steps is None:
-            return set()
-        return {
-            name
-            for name, data in encoded.tensors.items()
-            if data.changes is not None
-            and not callable(data.data)
-            and data.data.ctypes.data in steps.addresses
-        }
 
     def _write(self, draft: Draft, snapshot: Snapshot) -> None:
         """In the background: commit the snapshot, then drop what need not be kept."""
@@ -331,6 +331,15 @@ class Checkpoints:
             self._repo.append(lambda: Delete(self.model, tuple(doomed)))
             collect(self._repo, RETENTION_GRACE)
             self._know()
+
+
+def _unchanged(encoded: parts.Encoded, steps: frameworks.Steps) -> set[str]:
+    """The tensors that stay the same until an optimizer's next step: they are copied beside what comes first."""
+    return {
+        name
+        for name, data in encoded.tensors.items()
+        if data.changes is not None and not callable(data.data) and data.data.ctypes.data in steps.addresses
+    }
 
 
 def _saved(version: Version) -> Saved:

@@ -6,7 +6,8 @@ import json
 import os
 from abc import ABC, abstractmethod
 
-from saver import Description, NotFound, SaverError, Version, describe
+from saver import NotFound, SaverError, Version, describe
+from saver.description import Description
 from saver import Saver as Store
 from saver.cli import Failure
 from saver.cli._screen import size

@@ -145,8 +145,8 @@ def _as_log(part: Any, where: str) -> TrainingLog:
         return _from_lists(part)
     except (CannotSave, TypeError, ValueError) as error:
         raise Failure(
-            f"{where} is no training log ({error}); save a TrainingLog, or lists of equal length, of which one "
-            "is called step or epoch"
+            f"{where} is no training log ({error}); save a TrainingLog, or lists of equal length "
+            "of which one is called step or epoch"
         ) from None
 
 

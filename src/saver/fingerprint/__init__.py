@@ -79,8 +79,10 @@ def same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
 _CONTENT = ("kind", "dtype", "shape", "files", "hash")
 
 
-def describe(found: Mapping[str, Any]) -> str:
+def describe(found: Any) -> str:
     """A fingerprint, which may come from anywhere, in a line: `array float64 [1437, 64], 736 kB, 3fa9c1…`."""
+    if not isinstance(found, Mapping):
+        return _brief(found)
     words = (_brief(found.get(key)) for key in ("kind", "name", "dtype"))
     text = " ".join(word for word in words if word)
     if isinstance(found.get("shape"), list):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from matplotlib.axes import Axes
@@ -20,6 +20,7 @@ from saver.plotting.lines import (
     axis_name,
     drawable,
     isolated,
+    noisy,
     shown,
     span,
     step_text,
@@ -109,7 +110,7 @@ def _draw_panel(axes: Axes, panel: Panel, frame: _Frame) -> None:
             shadow = {"alpha": 0.5 / max(2, len(order)), "linewidth": 0.8, "zorder": 1.5}
             _draw_curve(axes, steps, values, frame.ends, style | shadow)
             values = average
-        elif len(values) > PIXELS:
+        elif noisy(values):
             style["linewidth"] /= 2
         _draw_curve(axes, steps, values, frame.ends, style)
     logarithmic = wants_log(frame.runs[curve.run][curve.metric][1] for curve in panel.curves)

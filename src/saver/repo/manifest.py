@@ -76,7 +76,7 @@ class Manifest(msgspec.Struct, kw_only=True, omit_defaults=True):
     author: str = ""
     metrics: dict[str, float | str] = {}
     notes: str = ""
-    data: dict[str, dict[str, Any]] = {}
+    data: dict[str, Any] = {}
     tensors: dict[str, Stored] = {}
     packs: tuple[_PackName, ...] = ()
     transaction: str = ""

@@ -592,8 +592,16 @@ class _Commit:
                 moves.setdefault(pack, []).append((offset, length, new.places[0][0], new.places[0][1]))
         if not moves:
             return
+        used = {name: self._known[name] for name in self._new}
+
+        def decide() -> Event | None:
+            """The version may have been deleted, and its packs condemned."""
+            if self._repo.condemned(used):
+                return None
+            return Relocate({pack: tuple(sorted(m)) for pack, m in moves.items()})
+
         try:
-            self._repo.append(lambda: Relocate({pack: tuple(sorted(m)) for pack, m in moves.items()}))
+            self._repo.append(decide)
         except SaverError as error:
             warnings.warn(
                 f"{version} is saved, but older versions could not be healed with it: {error}", stacklevel=2

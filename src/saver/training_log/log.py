@@ -181,7 +181,7 @@ class TrainingLog:
         return tuple(self._events)
 
     def __contains__(self, name: object) -> bool:
-        return name in ("step", "time") or name in self._now().columns
+        return name == "time" or name in self._now().columns
 
     def __getitem__(self, name: str) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """The steps at which a metric (or `epoch`, or `time`) was noted, and its values; read-only arrays of

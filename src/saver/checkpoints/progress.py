@@ -1,0 +1,196 @@
+"""A line for a person who watches a run: step, rate, what was saved, when the next save is due."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from threading import RLock
+from typing import TYPE_CHECKING, Any, TextIO
+
+from saver.compare.texts import printable
+
+if TYPE_CHECKING:
+    from saver.checkpoints.run import Progress
+
+INTERVAL = 0.2
+"""Seconds between two updates, at least."""
+
+MEMORY = 5.0
+"""Seconds after which a measurement of the rate counts for a third of what it did."""
+
+WIDTH = 80
+"""Columns where nobody says how many there are."""
+
+
+class Pace:
+    """How fast steps follow each other: an average that forgets with `MEMORY`."""
+
+    __slots__ = ("_rate", "_since", "_step")
+
+    def __init__(self) -> None:
+        self._since, self._step, self._rate = 0.0, -1, 0.0
+
+    def __call__(self, step: int, now: float) -> float:
+        """Steps per second, when `step` is finished `now`; 0 while that is unknown."""
+        passed = now - self._since
+        if passed < INTERVAL:
+            return self._rate
+        if self._step >= 0 and step > self._step:
+            newest = (step - self._step) / passed
+            self._rate += (newest - self._rate) * (1 - math.exp(-passed / MEMORY) if self._rate else 1)
+        self._since, self._step = now, step
+        return self._rate
+
+
+class Line:
+    """One line at the bottom of a terminal, updated in place. What others print goes above it.
+
+    For others that is all of Python in this process, through `sys.stdout` and `sys.stderr`, if these are
+    terminals: the line is taken away before they write, and comes back once their own line is whole.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._write = stream.write
+        self._lock = RLock()
+        self._process = os.getpid()
+        self._shown = 0
+        self._next = 0.0
+        self._whole = True
+        self._undo: list[Callable[[], None]] = []
+
+    def open(self) -> None:
+        """Let others write above the line from now on."""
+        for stream in {id(each): each for each in (sys.stdout, sys.stderr, self._stream)}.values():
+            if is_terminal(stream):
+                self._come_between(stream)
+
+    def _come_between(self, stream: Any) -> None:
+        write, own = stream.write, vars(stream).get("write") if hasattr(stream, "__dict__") else None
+
+        def above(text: str) -> Any:
+            if not text or not self._undo or os.getpid() != self._process:  # a fork has no line
+                return write(text)
+            with self._lock:
+                self._take_away()
+                self._whole = text.endswith("\n")
+                return write(text)
+
+        def undo() -> None:
+            if vars(stream).get("write") is not above:  # somebody else stands before it now
+                return
+            if own is None:
+                del stream.write
+            else:
+                stream.write = own
+
+        with suppress(AttributeError):  # of a stream that lets nobody come between
+            stream.write = above
+            self._undo.append(undo)
+
+    def is_due(self, now: float) -> bool:
+        """Whether it is time to `show` again."""
+        return now >= self._next
+
+    def show(self, pieces: Iterable[str]) -> None:
+        """Show as many of the pieces as the terminal has room for."""
+        with self._lock:
+            self._next = time.monotonic() + INTERVAL
+            if self._whole:
+                text = fitting(pieces, columns(self._stream) - 1)
+                width = _width(text)
+                self._put(f"\r{text}{' ' * (self._shown - width)}")
+                self._shown = width
+
+    def close(self) -> None:
+        """End the line; it stays as it was shown last."""
+        with self._lock:
+            undo, self._undo = self._undo, []
+            for each in undo:
+                each()
+            if self._shown:
+                self._shown = 0
+                self._put("\n")
+
+    def _take_away(self) -> None:
+        if self._shown:
+            shown, self._shown = self._shown, 0
+            self._put(f"\r{' ' * shown}\r")
+
+    def _put(self, text: str) -> None:
+        with suppress(OSError, ValueError):  # a terminal that is gone stops no training
+            self._write(text)
+            self._stream.flush()
+
+
+def line(wanted: bool | None) -> Line | None:
+    """The line on standard error, if it is wanted; for None, if that is a terminal."""
+    if sys.stderr is None or not (is_terminal(sys.stderr) if wanted is None else wanted):
+        return None
+    return Line(sys.stderr)
+
+
+def is_terminal(stream: Any) -> bool:
+    """Whether a line can be updated in place there."""
+    try:
+        return bool(stream.isatty()) and os.environ.get("TERM") not in ("dumb", "")
+    except (AttributeError, ValueError):  # None, or closed
+        return False
+
+
+def columns(stream: Any) -> int:
+    """How many columns a terminal has."""
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or WIDTH
+    except (AttributeError, OSError, ValueError):
+        return WIDTH
+
+
+def fitting(pieces: Iterable[str], width: int) -> str:
+    """The pieces beside each other, as far as they fit into so many columns; the first is cut if it must be."""
+    text = ""
+    for piece in filter(None, map(printable, pieces)):
+        longer = f"{text}  {piece}" if text else piece
+        if text and _width(longer) > width:
+            break
+        text = longer
+    while _width(text) > width:
+        text = text[:-1]
+    return text
+
+
+def _width(text: str) -> int:
+    """Columns that a text takes, at most: what is no ASCII may take two."""
+    return len(text) if text.isascii() else sum(1 if char.isascii() else 2 for char in text)
+
+
+def told(
+    model: str, progress: Progress, total: int | None, next_due: str | None, kept: int, now: float
+) -> tuple[str, ...]:
+    """What the line tells of a run, most important first. `now` is Unix time."""
+    done = progress.step + 1
+    saved = progress.saved
+    texts = [f"{model}: step {done:,}" if total is None else f"{model}: step {done:,}/{total:,}"]
+    texts.append(rate_text(progress.steps_per_second))
+    texts.append("not saved yet" if saved is None else f"saved @{saved.number} {ago(now - saved.time)}, {kept} kept")
+    texts.append("" if next_due is None else f"next {next_due}")
+    return tuple(texts)
+
+
+def rate_text(rate: float) -> str:
+    """`12.3/s`, or `4.5 s/step` where that says more; empty for 0."""
+    if rate < 1:
+        return f"{1 / rate:.3g} s/step" if rate > 0 else ""
+    return f"{rate:.3g}/s" if rate < 1000 else f"{rate:,.0f}/s"
+
+
+def ago(seconds: float) -> str:
+    """How long ago something was: `8 s ago`."""
+    for unit, name in ((86400.0, "d"), (3600.0, "h"), (60.0, "min")):
+        if seconds >= unit:
+            return f"{int(seconds / unit)} {name} ago"
+    return f"{int(max(0.0, seconds))} s ago"

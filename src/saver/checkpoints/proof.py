@@ -1,0 +1,250 @@
+"""The proof that a run can be resumed: the same steps are trained twice from the same state, and compared to the bit."""
+
+from __future__ import annotations
+
+import struct
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import zip_longest
+from typing import Any, NamedTuple
+
+import msgspec
+
+from saver import frameworks, parts
+from saver.compare import Amount, ArrayChange, Difference, Field, compare
+from saver.compare.sections import digits
+from saver.compare.texts import printable
+from saver.parts import Opened
+from saver.repo.reading import StoredTensors
+from saver.repo.repository import Draft, DraftPart, Repository
+from saver.repo.version import Version
+from saver.restoring import restore
+from saver.stores.memory import MemoryStore
+
+RANDOM = "random"
+"""The part with the random states, beside the objects."""
+
+ROUNDING = 1e-4
+"""Changes relative to the norm of an array that the order of sums can explain, over a few steps."""
+
+
+class Told(NamedTuple):
+    """A number that training told of a step: what `train_step` returned, or a metric."""
+
+    step: int
+    name: str
+    value: float
+
+
+class Differing(msgspec.Struct, frozen=True):
+    """A value that was not the same both times: its path, as in a `Difference`, and both as text where that is
+    short; the `amount` of an array."""
+
+    path: str
+    old: str | None = None
+    new: str | None = None
+    amount: Amount | None = None
+
+    def __str__(self) -> str:
+        amount = self.amount
+        if self.old is not None and self.new is not None and max(len(self.old), len(self.new)) <= _SHORT:
+            return f"{self.path} differs: {self.old} the first time, {self.new} the second"
+        if amount is None:
+            return f"{self.path} differs"
+        by = "" if amount.largest is None else f", by up to {digits(amount.largest, '.2g')}"
+        return f"{self.path} differs in {amount.changed:,} of {amount.entries:,} entries{by}"
+
+
+_SHORT = 60
+
+
+class Proof(msgspec.Struct, frozen=True):
+    """Whether training goes on to the bit from what a run saves; true if it does. `str` says why not.
+
+    `first` is the first value that differs, of `differences` in all: of the objects in their order, then of the
+    random states, then of the numbers that training told. `since` is the first step of which such a number
+    differs; None where none does.
+    """
+
+    start: int
+    steps: int
+    differences: int = 0
+    first: Differing | None = None
+    since: int | None = None
+    advice: str = ""
+
+    def __bool__(self) -> bool:
+        return self.first is None
+
+    def __str__(self) -> str:
+        last = self.start + self.steps - 1
+        trained = f"step {last}" if self.steps == 1 else f"steps {self.start} to {last}"
+        if self.first is None:
+            return f"{trained}, trained twice from the same state: all bits agree"
+        others = self.differences - 1
+        more = f", and {others:,} more {'value differs' if others == 1 else 'values differ'}" if others else ""
+        since = f"; the numbers part at step {self.since}" if self.since is not None and self.steps > 1 else ""
+        return f"{trained}, trained twice from the same state: {self.first}{more}{since}. {self.advice}"
+
+
+def prove(
+    objects: Mapping[str, Any],
+    state: Callable[[], dict[str, Any]],
+    train_step: Callable[[int], Any],
+    start: int,
+    steps: int,
+    told: list[Told],
+) -> Proof:
+    """Train `steps` steps from `start` on twice, the second time from where the first began, and compare. The objects
+    and the random states are then again what they were.
+
+    `state` gives what would be saved of the objects; `told` is where metrics arrive during a step. Takes memory for
+    three copies of the state. Raises whatever saving and restoring raise, and what `train_step` does.
+    """
+    held = _Memory()
+    begin = held.save(state())
+
+    def rewind() -> None:
+        opened = held.open(begin)
+        restore(opened, objects, trust="*")  # it never left this process
+        frameworks.set_random_states(opened.load("*", [RANDOM])[RANDOM])
+
+    def train() -> tuple[Version, list[Told]]:
+        told.clear()
+        for step in range(start, start + steps):
+            value = _number(train_step(step))
+            if value is not None:
+                told.append(Told(step, "what train_step returned", value))
+        return held.save(state()), list(told)
+
+    rewind()  # what cannot be restored says so while nothing has changed
+    try:
+        first, told_first = train()
+        rewind()
+        second, told_second = train()
+    finally:
+        rewind()
+    found = compare(held.open(first), held.open(second))
+    return _proof(start, steps, found, _unequal(told_first, told_second))
+
+
+class _Memory:
+    """Versions of the state, in memory: no disk, no index."""
+
+    def __init__(self) -> None:
+        self._store = MemoryStore("proof")
+        self._repo = Repository(self._store)
+
+    def save(self, state: dict[str, Any]) -> Version:
+        encoded = parts.encode(state | {RANDOM: frameworks.random_states()})
+        found = {
+            name: DraftPart(part.tree, part.batches, part.packages, part.tensors)
+            for name, part in encoded.parts.items()
+        }
+        return self._repo.commit(
+            Draft(
+                model="proof", parts=found, tensors=encoded.tensors, whole=True, time=time.time(),
+                environment={},
+            )
+        )  # fmt: skip
+
+    def open(self, version: Version) -> Opened:
+        manifest, where = self._repo.manifest(version), "the state before the proof"
+        tensors = StoredTensors(self._store, lambda: self._repo.places.of(manifest, where), where)
+        return Opened(manifest, tensors, where)
+
+
+def _number(value: Any) -> float | None:
+    """A number, or the only one of an array or tensor; None for anything else."""
+    found = value.item() if getattr(value, "size", None) == 1 or _is_single(value) else value
+    return float(found) if isinstance(found, (int, float)) else None
+
+
+def _is_single(value: Any) -> bool:
+    """Whether this is a tensor of one element."""
+    count = getattr(value, "numel", None)
+    return callable(count) and count() == 1
+
+
+def _unequal(first: Iterable[Told], second: Iterable[Told]) -> list[tuple[Told | None, Told | None]]:
+    return [pair for pair in zip_longest(first, second) if _bits(pair[0]) != _bits(pair[1])]
+
+
+def _bits(told: Told | None) -> Any:
+    return None if told is None else (told.step, told.name, struct.pack("<d", told.value))
+
+
+def _proof(
+    start: int, steps: int, found: Difference, unequal: Sequence[tuple[Told | None, Told | None]]
+) -> Proof:
+    values = [_of_value(value) for value in _in_order(found)]
+    numbers = [_of_numbers(old, new) for old, new in unequal]
+    listed = [*values, *numbers]
+    if not listed:
+        return Proof(start, steps)
+    since = min((told.step for pair in unequal for told in pair if told is not None), default=None)
+    advice = _advice(found, values)
+    return Proof(start, steps, len(listed), listed[0], since, advice)
+
+
+def _in_order(found: Difference) -> Iterable[ArrayChange | Field]:
+    """What differs, part by part; in each of them arrays first, for weights say more than counters."""
+    values = [*found.arrays, *found.fields]
+    order = {part.name: at for at, part in enumerate(found.parts)}
+    return sorted(values, key=lambda value: order.get(_part(value.path, order), len(order)))
+
+
+def _part(path: str, names: Iterable[str]) -> str:
+    """The part that a path lies in: the longest name that it begins with."""
+    begun = (name for name in names if path == name or path.startswith((f"{name}.", f"{name}[", f"{name} ")))
+    return max(begun, key=len, default="")
+
+
+def _of_value(value: ArrayChange | Field) -> Differing:
+    if isinstance(value, Field):
+        return Differing(value.path, value.old, value.new)
+    old, new = (None if info is None else info.values for info in (value.old, value.new))
+    return Differing(value.path, old, new, value.amount)
+
+
+def _of_numbers(old: Told | None, new: Told | None) -> Differing:
+    (told, *_) = (each for each in (old, new) if each is not None)
+    texts = ("nothing" if each is None else repr(each.value) for each in (old, new))
+    return Differing(f"{printable(told.name)} at step {told.step}", *texts)
+
+
+_NEXT = "add what it comes from (the data loader, a random generator, a counter) to the objects of the run"
+
+
+def _advice(found: Difference, values: Sequence[Differing]) -> str:
+    """What may be the cause, and what to do about it."""
+    if not values:
+        return (
+            "The state agrees, so training goes on to the bit; only what is told of it depends on something "
+            f"else: {_NEXT}, or leave it"
+        )
+    drawn = [value.path for value in values if _part(value.path, [RANDOM])]
+    if len(drawn) == len(values):
+        return (
+            "The objects agree, but unequally many random numbers were drawn, or one of the generators is seeded "
+            "by something else: seed it once, before the run"
+        )
+    cause = "Something that is not among the objects changes it: the order of the data, perhaps"
+    also = f" ({drawn[0]} differs too, so unequally many random numbers were drawn)" if drawn else ""
+    advice = f"{cause}{also}; {_NEXT}"
+    if "torch" in sys.modules and _is_rounding(values):
+        advice += (
+            "; or, for the change is small, sums are not taken in the same order each time: "
+            "torch.use_deterministic_algorithms(True) prevents it, or names the operation"
+        )
+    return advice
+
+
+def _is_rounding(values: Iterable[Differing]) -> bool:
+    """Whether all changes of arrays are so small that rounding may explain them."""
+    amounts = [value.amount for value in values]
+    return all(
+        amount is not None and isinstance(amount.relative, float) and amount.relative < ROUNDING
+        for amount in amounts
+    )
