@@ -358,11 +358,10 @@ def test_an_interrupted_append_adds_a_whole_row_or_none(size: int) -> None:
         log = told(start)
         before, snapshot = log.rows(), log.snapshot()
         interrupted = interrupted_after(lines, lambda log=log: log.append(**row))  # type: ignore[misc]
-        now = log.rows()
-        assert now in (before, [*before, *expected([row])]) or now == expected([*start, row])
-        assert log == told([*start, row] if len(now) > size else start)
+        whole = len(log) > size
+        assert log == told([*start, row] if whole else start)
         log.append(**later)
-        assert log == told([*start, row, later] if len(now) > size else [*start, later])
+        assert log == told([*start, row, later] if whole else [*start, later])
         assert snapshot.rows() == before
         if not interrupted:
             break
@@ -477,14 +476,16 @@ def test_a_frame_has_a_column_for_each_metric(history: Any) -> None:
 
 @settings(max_examples=30)
 @given(histories())
-def test_csv_and_jsonl_hold_the_rows_to_the_bit(tmp_path_factory: Any, history: Any) -> None:
+def test_csv_and_jsonl_hold_the_rows_to_the_bit_but_for_the_bits_of_nan(
+    tmp_path_factory: Any, history: Any
+) -> None:
     folder = tmp_path_factory.mktemp("text")
     rows, _ = history
     log = told(rows)
     log.to_csv(folder / "log.csv")
     with open(folder / "log.csv", newline="", encoding="utf-8") as file:
         read = [{name: float(text) for name, text in row.items() if text} for row in csv.DictReader(file)]
-    wanted = [{name: float(value) for name, value in row.items()} for row in expected(rows)]
+    wanted = [{name: float(str(value)) for name, value in row.items()} for row in expected(rows)]
     assert_same([dict(sorted(row.items())) for row in read], [dict(sorted(row.items())) for row in wanted])
     log.to_jsonl(folder / "log.jsonl")
     lines = (folder / "log.jsonl").read_text(encoding="utf-8").splitlines()

@@ -11,6 +11,9 @@ parts = store.load("iris@best")
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from saver.errors import (
     CannotRead,
     CannotSave,
@@ -24,11 +27,13 @@ from saver.errors import (
     Untrusted,
     VersionWarning,
 )
-from saver.policy import Every, Keep, OnSignal
 from saver.registration import register
-from saver.repo.version import Version
-from saver.saver import Saver
 from saver.single import describe, dump, load
+
+if TYPE_CHECKING:
+    from saver.policy import Every, Keep, OnSignal
+    from saver.repo.version import Version
+    from saver.saver import Saver
 
 __version__ = "0.1.0"
 
@@ -54,3 +59,19 @@ __all__ = [
     "load",
     "register",
 ]
+
+_LATER = {
+    "Every": "saver.policy",
+    "Keep": "saver.policy",
+    "OnSignal": "saver.policy",
+    "Saver": "saver.saver",
+    "Version": "saver.repo.version",
+}
+"""Names whose modules are imported when they are first asked for: whoever has one file needs no store."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module 'saver' has no attribute {name!r}")
+    found = globals()[name] = getattr(import_module(_LATER[name]), name)
+    return found

@@ -285,12 +285,17 @@ class Saver:
         grace: float = 30.0,
         data: Any = None,
         notes: str = "",
+        total: int | None = None,
+        progress: bool | None = None,
     ) -> Checkpoints:
         """A training run that saves itself and resumes:
 
-        run = store.checkpoints("run-7", {"model": net, "optimizer": opt}, every=Every(steps=1000),
-        keep=Keep(last=3)) with run: for step in range(run.resume(), 100_000): ... run.step(step,
-        loss=loss)
+            objects = {"model": net, "optimizer": opt}
+            run = store.checkpoints("run-7", objects, every=Every(steps=1000), keep=Keep(last=3))
+            with run:
+                for step in range(run.resume(), 100_000):
+                    ...
+                    run.step(step, loss=loss)
 
         `objects` are saved when `every` says so, with the random generators and the training log
         `run.log`, and restored in place by `resume`. Saving goes on in the background; `step` blocks only
@@ -298,13 +303,17 @@ class Saver:
         one save is being written the next waits, or with `busy="skip"` is left out. Versions that `keep`
         does not name are dropped once a newer one is on disk (without it, none). `grace` is how many
         seconds there are after a signal such as SIGTERM.
+
+        `progress` shows a line for whoever watches: step, rate, what was saved, what is due; of the steps in
+        `total`, if that is given. None shows it when standard error is a terminal.
         """
         from saver.checkpoints import Checkpoints
 
         check_model(model)
         return Checkpoints(
-            self, model, objects, every=every, keep=keep, busy=busy, grace=grace, data=data, notes=notes
-        )
+            self, model, objects, every=every, keep=keep, busy=busy, grace=grace, data=data, notes=notes,
+            total=total, progress=progress,
+        )  # fmt: skip
 
     # Carrying away
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,18 +20,6 @@ Content = Mapping[str, bytes]
 ABSENT = "absent"
 LOST = "lost"
 REFUSED = "refused"
-
-
-def is_forever(key: str) -> bool:
-    """Whether an object is never changed or deleted, once it is there."""
-    return key.startswith("log/") or key == "store.json"
-
-
-def is_settled(call: Call, content: Content) -> bool:
-    """Whether a call gets the same answer whenever it is made from here on."""
-    if call[0] == "next":
-        return call[1] == "log/" and bool(_keys(content, *call[1:]))
-    return call[0] in ("open", "stat") and call[1] in content and is_forever(call[1])
 
 
 class _Sink(Sink):
@@ -178,7 +166,8 @@ def _keys(content: Content, prefix: str, after: str) -> list[str]:
     return sorted(key for key in content if key.startswith(prefix) and key > after)
 
 
-def results(content: Content, call: Call, fails: bool) -> list[tuple[Content, Any]]:
+def results(content: Content, call: Call, fails: bool) -> Sequence[tuple[Content, Any]]:
+    """What a store holds after a call, and its answer; several where it `fails` perhaps."""
     match call:
         case ("open", key):
             return [(content, content.get(key, ABSENT))]
@@ -195,6 +184,6 @@ def results(content: Content, call: Call, fails: bool) -> list[tuple[Content, An
             done = [(content, False)] if key in content else [({**content, key: data}, True)]
             return [*done, (done[0][0], LOST), (content, LOST), (content, REFUSED)] if fails else done
         case ("delete", key):
-            assert not is_forever(key), f"{key} is deleted"
+            assert not key.startswith(("log/", "store.json")), f"{key} is deleted"
             return [({k: v for k, v in content.items() if k != key}, "")]
     raise AssertionError(call)

@@ -236,13 +236,14 @@ class Told:
 class Judge:
     """Holds every moment against what must hold:
 
-    - every version that the log tells of is there and loads to the bit, acknowledged or not: never half of one;
+    - every version that the log tells of is there and loads to the bit, acknowledged or not: never half of
+      one;
     - what was acknowledged stands in the log, once, under the number that was told;
     - numbers of versions and parts have no gaps and no doubles; tags name what they should;
     - who loads gets what some version held under that ref meanwhile, or is told that it was deleted;
     - nobody fails otherwise, but as `allowed`;
-    - if everybody is killed now, the next save succeeds, and the next collection leaves what is needed, nothing
-      else, and that is sound.
+    - if everybody is killed now, the next save succeeds, and the next collection leaves what is needed,
+      nothing else, and that is sound.
     """
 
     def __init__(

@@ -6,14 +6,9 @@ actor, the answers that it was given; from there each actor's next call leads to
 are visited once. Orders of calls that lead to the same moment merge there, and none is left out: this is a
 search of the whole graph, no sample of it.
 
-Two reductions, which lose nothing:
-
-- What reads a record of the log or `store.json` that is there commutes with every other call, since these are
-  never changed or deleted (whoever tries fails the exploration). Where an actor is about to do so, it goes
-  first.
-- What readers do is seen by nobody. So the others are explored without them, and then each reader by itself
-  on the graph of the contents that the store passed through: it may see any walk through that graph, which
-  is every walk that is possible, and perhaps more.
+What readers do is seen by nobody. So the others are explored without them, and then each reader by itself
+on the graph of the contents that the store passed through: it may see any walk through that graph, which is
+every walk that is possible, and perhaps more.
 """
 
 from __future__ import annotations
@@ -22,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple, TypeAlias
 
-from asking import Asking, Call, Content, Contents, Numbers, is_settled
+from asking import Asking, Call, Content, Contents, Numbers
 from greenlet import greenlet
 
 from saver.store import Store
@@ -72,19 +67,17 @@ def explore(
     readers: Mapping[str, Actor] | None = None,
     *,
     remote: bool = False,
-    every_order: bool = False,
     failing: Sequence[str] = (),
 ) -> Explored:
     """Visit every moment of these actors on a store with this content, and show each to the judge.
 
     As every moment is judged, what holds at all of them holds when any of the actors is killed at any call.
     With `remote`, an object may be gone while it is open, and a listing tells one key at each call. Each
-    `create` of the actors that are `failing` may also fail, or its answer get lost. `every_order` does
-    without the first reduction.
+    `create` of the actors that are `failing` may also fail, or its answer get lost.
 
     Raises Violation.
     """
-    return _Exploration(content, actors, judge, readers or {}, remote, every_order, failing).run()
+    return _Exploration(content, actors, judge, readers or {}, remote, failing).run()
 
 
 class _Courses:
@@ -172,7 +165,6 @@ class _Exploration:
         judge: Judge,
         readers: Mapping[str, Actor],
         remote: bool,
-        every_order: bool,
         failing: Sequence[str],
     ) -> None:
         answers = Numbers()
@@ -181,7 +173,6 @@ class _Exploration:
         self._readers = {name: _Courses(actor, remote, answers) for name, actor in readers.items()}
         self._first = self._contents.number(content)
         self._judge = judge
-        self._every_order = every_order
         self._failing = failing
         self._next: _Graph = {}
         self._calls = self._moments = self._ends = 0
@@ -218,8 +209,6 @@ class _Exploration:
         """The moments that may come next."""
         store, *courses = moment
         calls = [each.calls[course] for each, course in zip(actors.values(), courses, strict=True)]
-        if not self._every_order:
-            calls = _settled(calls, self._contents[store]) or calls
         for at, (name, call) in enumerate(zip(actors, calls, strict=True)):
             if call is None:
                 continue
@@ -269,15 +258,6 @@ class _Search:
 def _change(before: Content, after: Content) -> str:
     added, removed = after.keys() - before.keys(), before.keys() - after.keys()
     return " ".join([*(f"put {key}" for key in added), *(f"delete {key}" for key in removed)])
-
-
-def _settled(calls: list[Call | None], content: Content) -> list[Call | None]:
-    """The first of the calls alone that gets the same answer whenever it is made; none where there is
-    none."""
-    for at, call in enumerate(calls):
-        if call and is_settled(call, content):
-            return [call if number == at else None for number in range(len(calls))]
-    return []
 
 
 def _shown(thing: Any) -> str:

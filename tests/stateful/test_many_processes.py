@@ -1,10 +1,14 @@
-"""Many processes at one store: every acknowledged version is there, and loads to the bit."""
+"""Many processes, or threads, at one store: every acknowledged version is there, and loads to the bit."""
 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +17,7 @@ import pytest
 
 import saver
 
-SAVERS, SAVES = 8, 8
+SAVERS, SAVES = 8, 12
 
 PROGRAM = """
 import json, sys, time
@@ -38,13 +42,13 @@ elif role == "collect":
 elif role == "delete":
     end = time.monotonic() + count
     while time.monotonic() < end:
-        numbers = [version.number for version in store.versions("m")] if store.models() else []
+        numbers = [version.number for version in store.versions("m")] if "m" in store.models() else []
         for number in numbers[1:-4:3]:
             told.append(str(store.delete(f"m@{number}")))
 elif role == "read":
     end = time.monotonic() + count
     while time.monotonic() < end:
-        if not store.models():
+        if "m" not in store.models():
             continue
         for version in store.versions("m")[-3:]:
             try:
@@ -111,3 +115,69 @@ def test_and_while_others_read_delete_and_collect(folder: Path) -> None:
     check_all(store, told, deleted)
     store.gc(grace=0)
     assert store.check().garbage == ()
+
+
+def test_eight_threads_share_one_saver(folder: Path) -> None:
+    store = saver.Saver(folder)
+    told: list[list[Any]] = []
+
+    def save(name: int) -> None:
+        for number in range(SAVES):
+            value = {"shared": np.arange(3000.0), "own": np.full(500, name * 1000.0 + number)}
+            version = str(store.save("m", value))
+            told.append([version, name, number])
+            assert (store.load(version)["own"] == value["own"]).all()
+            store.tag(version, f"of-{name}")
+            store.gc(grace=0)
+
+    with quick_switches(), ThreadPoolExecutor(SAVERS) as threads:
+        list(threads.map(save, range(SAVERS)))
+    check_all(saver.Saver(folder), told, set())
+    last = {name: ref for ref, name, number in told if number == SAVES - 1}
+    assert {str(store.version(f"m@of-{name}")) for name in last} == set(last.values())
+
+
+@contextmanager
+def quick_switches() -> Iterator[None]:
+    """Threads take turns a hundred times as often as usual."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(5e-5)
+    yield
+    sys.setswitchinterval(before)
+
+
+STRUCTS = """
+import gc, os
+import msgspec, numpy as np
+import saver, saver.repo.check, saver.repo.gc, saver.repo.index
+from saver.repo import state
+
+def structs(kind=msgspec.Struct):
+    for each in kind.__subclasses__():
+        yield each
+        yield from structs(each)
+
+def learned():
+    return {each for each in structs() if any(type(r).__name__ == "StructInfo" for r in gc.get_referents(each))}
+
+before = learned()
+assert saver.repo.log.Record in before
+state.INTERVAL = 2
+for _ in range(2):
+    store = saver.Saver("models")
+    for number in range(5):
+        store.save("m", {"a": np.arange(900.0) + number, "b": np.zeros(300)}, tags=["new"], metrics={"x": 1})
+    store.load("m"), store.versions("m"), store.history("m"), store.diff("m@1", "m@2"), store.describe("m")
+    store.delete("m@3"), store.gc(grace=0), store.check(), store.export("m", "m.saver")
+    store.import_("m.saver", "n"), saver.load("m.saver"), saver.describe("m.saver")
+print([f"{each.__module__}.{each.__qualname__}" for each in learned() - before])
+"""
+
+
+def test_what_is_decoded_is_known_before_threads_can_ask(tmp_path: Path) -> None:
+    """msgspec crashes when two threads are the first to decode a struct, so each is `decodable` when it is imported."""
+    done = subprocess.run(
+        [sys.executable, "-c", STRUCTS], cwd=tmp_path, capture_output=True, text=True, check=False,
+        env={**os.environ, "SAVER_CACHE": str(tmp_path / "cache")},
+    )  # fmt: skip
+    assert (done.stdout.strip(), done.stderr) == ("[]", "")

@@ -151,7 +151,7 @@ def columns(stream: Any) -> int:
 
 
 def fitting(pieces: Iterable[str], width: int) -> str:
-    """The pieces beside each other, as far as they fit into so many columns; the first is cut if it must be."""
+    """The pieces beside each other, as far as they fit into so many columns; the first is cut to fit."""
     text = ""
     for piece in filter(None, map(printable, pieces)):
         longer = f"{text}  {piece}" if text else piece
@@ -174,11 +174,14 @@ def told(
     """What the line tells of a run, most important first. `now` is Unix time."""
     done = progress.step + 1
     saved = progress.saved
-    texts = [f"{model}: step {done:,}" if total is None else f"{model}: step {done:,}/{total:,}"]
-    texts.append(rate_text(progress.steps_per_second))
-    texts.append("not saved yet" if saved is None else f"saved @{saved.number} {ago(now - saved.time)}, {kept} kept")
-    texts.append("" if next_due is None else f"next {next_due}")
-    return tuple(texts)
+    return (
+        f"{model}: step {done:,}" + ("" if total is None else f"/{total:,}"),
+        rate_text(progress.steps_per_second),
+        f"saved @{saved.number} {ago(now - saved.time)}, {kept} kept"
+        if saved is not None
+        else "not saved yet",
+        f"next {next_due}" if next_due is not None else "",
+    )
 
 
 def rate_text(rate: float) -> str:

@@ -1,4 +1,4 @@
-"""The proof that a run can be resumed: the same steps are trained twice from the same state, and compared to the bit."""
+"""The proof that a run can be resumed: the same steps, trained twice from the same state, compared to the bit."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from saver import frameworks, parts
 from saver.compare import Amount, ArrayChange, Difference, Field, compare
 from saver.compare.sections import digits
 from saver.compare.texts import printable
+from saver.environment import package_version
 from saver.parts import Opened
 from saver.repo.reading import StoredTensors
 from saver.repo.repository import Draft, DraftPart, Repository
@@ -38,8 +39,8 @@ class Told(NamedTuple):
 
 
 class Differing(msgspec.Struct, frozen=True):
-    """A value that was not the same both times: its path, as in a `Difference`, and both as text where that is
-    short; the `amount` of an array."""
+    """A value that was not the same both times: its path, as in a `Difference`, and both as text where that
+    is short; the `amount` of an array."""
 
     path: str
     old: str | None = None
@@ -62,9 +63,9 @@ _SHORT = 60
 class Proof(msgspec.Struct, frozen=True):
     """Whether training goes on to the bit from what a run saves; true if it does. `str` says why not.
 
-    `first` is the first value that differs, of `differences` in all: of the objects in their order, then of the
-    random states, then of the numbers that training told. `since` is the first step of which such a number
-    differs; None where none does.
+    `first` is the first value that differs, of `differences` in all: of the objects in their order, then of
+    the random states, then of the numbers that training told. `since` is the first step of which such a
+    number differs; None where none does.
     """
 
     start: int
@@ -79,13 +80,16 @@ class Proof(msgspec.Struct, frozen=True):
 
     def __str__(self) -> str:
         last = self.start + self.steps - 1
-        trained = f"step {last}" if self.steps == 1 else f"steps {self.start} to {last}"
+        steps = f"step {last}" if self.steps == 1 else f"steps {self.start} to {last}"
+        text = f"{steps}, trained twice from the same state: "
         if self.first is None:
-            return f"{trained}, trained twice from the same state: all bits agree"
-        others = self.differences - 1
-        more = f", and {others:,} more {'value differs' if others == 1 else 'values differ'}" if others else ""
-        since = f"; the numbers part at step {self.since}" if self.since is not None and self.steps > 1 else ""
-        return f"{trained}, trained twice from the same state: {self.first}{more}{since}. {self.advice}"
+            return text + "all bits agree"
+        text += str(self.first)
+        if self.differences > 1:
+            text += f", and so do {self.differences - 1:,} more"
+        if self.since is not None and self.steps > 1:
+            text += f"; the numbers part at step {self.since}"
+        return f"{text}. {self.advice}"
 
 
 def prove(
@@ -96,12 +100,14 @@ def prove(
     steps: int,
     told: list[Told],
 ) -> Proof:
-    """Train `steps` steps from `start` on twice, the second time from where the first began, and compare. The objects
-    and the random states are then again what they were.
+    """Train `steps` steps from `start` on twice, the second time from where the first began, and compare.
+    The objects and the random states are then again what they were.
 
-    `state` gives what would be saved of the objects; `told` is where metrics arrive during a step. Takes memory for
-    three copies of the state. Raises whatever saving and restoring raise, and what `train_step` does.
+    `state` gives what would be saved of the objects; `told` is where metrics arrive during a step. Raises
+    whatever saving and restoring raise, and what `train_step` does.
     """
+    if steps < 1:
+        raise ValueError(f"steps: {steps} would prove nothing; pass 1 or more")
     held = _Memory()
     begin = held.save(state())
 
@@ -145,7 +151,7 @@ class _Memory:
         return self._repo.commit(
             Draft(
                 model="proof", parts=found, tensors=encoded.tensors, whole=True, time=time.time(),
-                environment={},
+                environment={"packages": {name: package_version(name) for name in encoded.packages}},
             )
         )  # fmt: skip
 
@@ -227,8 +233,8 @@ def _advice(found: Difference, values: Sequence[Differing]) -> str:
     drawn = [value.path for value in values if _part(value.path, [RANDOM])]
     if len(drawn) == len(values):
         return (
-            "The objects agree, but unequally many random numbers were drawn, or one of the generators is seeded "
-            "by something else: seed it once, before the run"
+            "The objects agree, but unequally many random numbers were drawn, or one of the generators is "
+            "seeded by something else: seed it once, before the run"
         )
     cause = "Something that is not among the objects changes it: the order of the data, perhaps"
     also = f" ({drawn[0]} differs too, so unequally many random numbers were drawn)" if drawn else ""

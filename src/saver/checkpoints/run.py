@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
+import traceback
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import GeneratorType, TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,6 +14,7 @@ import msgspec
 from saver import environment, frameworks, parts, policy
 from saver.checkpoints import progress as telling
 from saver.checkpoints.progress import Line, Pace
+from saver.checkpoints.rehearsal import Teller
 from saver.checkpoints.signals import Caught
 from saver.checkpoints.writer import Writer
 from saver.codec import codec_for
@@ -27,7 +29,7 @@ from saver.staging import Snapshot, Staging, Torn
 from saver.training_log import TrainingLog
 
 if TYPE_CHECKING:
-    from saver.checkpoints.proof import Proof, Told
+    from saver.checkpoints.proof import Proof
     from saver.saver import Saver
 
 LOG, RANDOM, RUN = "log", "random", "run"
@@ -85,10 +87,13 @@ class Checkpoints:
         self._total, self._wanted = total, progress
         self._pace = Pace()
         self._line: Line | None = None
-        self._proving: list[Told] | None = None
+        self._moment: Moment | None = None
+        self._proving: Callable[[int, dict[str, float]], None] | None = None
         self._staging = Staging()
         self._writer: Writer | None = None
-        self._caught = Caught(every.signals)
+        self._teller = Teller(model)
+        self._caught = Caught(every.signals, self._hear)
+        self._by_state: dict[str, bool] = {}
         self._saved: list[Saved] = []
         self._ranges: dict[str, tuple[float, float]] = {}
         self._cost: float | None = None
@@ -102,8 +107,16 @@ class Checkpoints:
     # The frame around the loop
 
     def __enter__(self) -> Checkpoints:
+        self._teller.open()
+        if not self._caught.install():
+            warnings.warn(
+                f"{self.model}: signals reach the main thread only, and this run is in another one: OnSignal() "
+                "will not save it; open the run in the main thread",
+                RuntimeWarning,
+                stacklevel=2,
+            )
         self._writer = Writer(self.model.rpartition("/")[2])
-        self._caught.install()
+        self._teller.tell("started")
         self._since = time.monotonic()
         self._line = telling.line(self._wanted)
         if self._line is not None:
@@ -115,6 +128,7 @@ class Checkpoints:
     ) -> None:
         writer, self._writer = self._writer, None
         assert writer is not None
+        raised = error
         try:
             writer.close()
             if error is None:
@@ -124,18 +138,26 @@ class Checkpoints:
                     writer.raise_failure()
                 except BaseException as failure:
                     error.add_note(f"and the last save failed: {failure}")
+        except BaseException as failure:
+            raised = failure
+            raise
         finally:
             self._end_line()
-            self._close()
+            self._close(raised)
 
-    def _close(self) -> None:
+    def _close(self, raised: BaseException | None) -> None:
         self._release()
-        ending = self._caught.ending()
         self._caught.remove()
         self._staging.close()
         self._snapshot = None
-        if ending is not None:
-            self._caught.pass_on(ending)
+        self._teller.tell("ended", self.progress.step)
+        self._teller.close()
+        arrived = sorted(filter(self._caught.works, self._caught.arrived))
+        if arrived and raised is not None:
+            traceback.print_exception(raised)  # for the process may end here
+        for number in arrived:
+            self._caught.pass_on(number)
+        self._caught.arrived.clear()
 
     def _hold(self) -> None:
         """Called before weights change: wait until they are copied."""
@@ -174,7 +196,8 @@ class Checkpoints:
             if back:
                 warnings.warn(f"resumed from {version}; {'; '.join(back)}", stacklevel=2)
             self._know()
-            self.log.mark("resumed", step, str(version))
+            self.log.mark("resumed", max(step, 0), str(version))
+            self._teller.tell("resumed", step, str(version))
             self.progress.saved, self.progress.step = version, step
             self._since = time.monotonic()
             return step + 1
@@ -217,17 +240,19 @@ class Checkpoints:
         """Say that a step is finished. Saves if that is due: True then. Raises what went wrong in the
         background.
         """
-        values = {name: float(value) for name, value in metrics.items() if value is not None}
         if self._proving is not None:
-            self._proving += [Told(step, name, value) for name, value in values.items()]
+            self._proving(step, _numbers(metrics))
             return False
         writer = self._inside()
         writer.raise_failure()
         self.log.append(step, epoch, **metrics)
+        values = _numbers(metrics)
+        self._teller.tell("step", step)
         now = time.monotonic()
+        signals = frozenset(self._caught.arrived)
         moment = Moment(
             step=step, previous=self._previous, epoch=epoch, previous_epoch=self._previous_epoch,
-            metrics=values, ranges=self._ranges, signals=frozenset(self._caught.arrived),
+            metrics=values, ranges=self._ranges, signals=signals,
             since=now - self._since, cost=self._cost,
         )  # fmt: skip
         reason = self._every.due(moment, self._saved) or self._retake
@@ -236,15 +261,22 @@ class Checkpoints:
         self.progress.step = step
         self.progress.steps_per_second = self._pace(step, now)
         saved = bool(reason) and self._begin(step, epoch, values, reason)
-        ending = self._caught.ending()
-        if ending is not None:
-            self.flush()
-            self._caught.pass_on(ending)
-        self._caught.forget()
+        self._obey(signals)
+        self._moment = moment
         if self._line is not None and self._line.is_due(now):
-            self._moment = moment
-            self._show(self._line)
+            self._show(self._line, moment)
         return saved
+
+    def _obey(self, signals: Iterable[int]) -> None:
+        """Signals asked for the save that was begun: once it is on disk, let them do their work."""
+        for number in sorted(signals):
+            if self._caught.works(number):
+                self.flush()
+                self._teller.tell("flushed", self.progress.step)
+            self._caught.pass_on(number)
+
+    def _hear(self, number: int) -> None:
+        self._teller.tell("signal", self.progress.step, signal=number)
 
     def save(self, reason: str = "asked for") -> None:
         """Save now, whatever the policy says, after the step that was finished last."""
@@ -256,6 +288,55 @@ class Checkpoints:
         writer = self._inside()
         writer.wait()
         writer.raise_failure()
+
+    def prove(self, train_step: Callable[[int], Any], *, steps: int = 3) -> Proof:
+        """Whether training goes on to the bit from what this run saves; see `Proof`, whose text says why not.
+
+            print(run.prove(train_step, steps=10))
+
+        Trains so many steps from here twice, on the objects themselves: `train_step(step)` does what the loop
+        does, and may return its loss. Between and afterwards the objects, the random states and the log are
+        put back, so training goes on as if nothing had happened; `run.step` saves nothing meanwhile. Takes
+        memory for three copies of the state, and nothing of the store.
+        """
+        from saver.checkpoints.proof import Told, prove
+
+        if self._writer is not None:
+            self.flush()
+        self._release()
+        log, told = self.log.snapshot(), list[Told]()
+        self._proving = lambda step, values: told.extend(Told(step, *item) for item in values.items())
+        try:
+            return prove(self._objects, self._state, train_step, self.progress.step + 1, steps, told)
+        finally:
+            self._proving = None
+            self.log.replace(log)
+
+    def _state(self) -> dict[str, Any]:
+        """What is saved of the objects: themselves, or their `state_dict()` where they have no data form."""
+        for name, obj in self._objects.items():
+            if name not in self._by_state:
+                self._by_state[name] = _goes_by_state(obj)
+        return {
+            name: obj.state_dict() if self._by_state[name] else obj for name, obj in self._objects.items()
+        }
+
+    def _show(self, line: Line, moment: Moment) -> None:
+        """Tell a person how far it is."""
+        since = time.monotonic() - self._since
+        now = msgspec.structs.replace(moment, since=since, ranges=self._ranges, cost=self._cost)
+        due = self._every.next_due(now, self._saved)
+        line.show(
+            telling.told(self.model, self.progress, self._total, due, len(self._saved), time.time())
+        )
+
+    def _end_line(self) -> None:
+        """Leave the line as the run ended."""
+        line, self._line = self._line, None
+        if line is not None:
+            if self._moment is not None:
+                self._show(line, self._moment)
+            line.close()
 
     def _inside(self) -> Writer:
         if self._writer is None:
@@ -282,7 +363,7 @@ class Checkpoints:
         self._ranges = policy.widened(self._ranges, metrics)
         self._retake = ""
         encoded = parts.encode(
-            {name: _sayable(obj) for name, obj in self._objects.items()}
+            self._state()
             | {
                 LOG: self.log.snapshot(),
                 RANDOM: frameworks.random_states(),
@@ -305,40 +386,58 @@ class Checkpoints:
             parts={n: DraftPart(p.tree, p.batches, p.packages, p.tensors) for n, p in encoded.parts.items()},
             tensors=snapshot.tensors, whole=True, time=time.time(),
             environment=environment.describe(encoded.packages, encoded.seeds, git),
-            author=self._repo.author, step=step, metrics=metrics, notes=self._notes,
+            author=self._repo.author, step=step if step >= 0 else None, metrics=metrics, notes=self._notes,
         )  # fmt: skip
         self._since = time.monotonic()
-        writer.begin(lambda: self._write(draft, snapshot))
+        writer.begin(lambda: self._write(draft, snapshot, step))
         blocked = time.perf_counter() - started
         self.progress.blocked_seconds += blocked
         self.progress.saves += 1
         self._cost = blocked if self._cost is None else (1 - SMOOTHING) * self._cost + SMOOTHING * blocked
         return True
 
-    def _write(self, draft: Draft, snapshot: Snapshot) -> None:
+    def _write(self, draft: Draft, snapshot: Snapshot, step: int) -> None:
         """In the background: commit the snapshot, then drop what need not be kept."""
         try:
             snapshot.wait()
         except Torn as error:
-            self._retake = f"again, for {error} changed while it was copied at step {draft.step}"
+            self._retake = f"again, for {error} changed while it was copied at step {step}"
             return
         version = self._repo.commit(draft)
+        took = time.monotonic() - self._since
+        self._teller.tell("saved", step, str(version))
         self.progress.saved = version
-        self.log.mark("saved", draft.step or 0, str(version))
+        self.log.mark("saved", max(step, 0), str(version))
         self._know()
         doomed = policy.doomed(self._saved, self._keep, version.number) if self._keep is not None else []
         if doomed:
             self._repo.append(lambda: Delete(self.model, tuple(doomed)))
             collect(self._repo, RETENTION_GRACE)
             self._know()
+        if self._caught.ends and took > self._grace:
+            warnings.warn(
+                f"{version} took {took:.1f} s to save, and after a signal there are {self._grace:g} s: what is "
+                "saved then may come too late; save more often, or grant more time and say so with grace=",
+                RuntimeWarning,
+                stacklevel=1,
+            )
 
 
 def _unchanged(encoded: parts.Encoded, steps: frameworks.Steps) -> set[str]:
-    """The tensors that stay the same until an optimizer's next step: they are copied beside what comes first."""
+    """The tensors that stay the same until an optimizer's next step: copied beside what comes first."""
     return {
         name
         for name, data in encoded.tensors.items()
         if data.changes is not None and not callable(data.data) and data.data.ctypes.data in steps.addresses
+    }
+
+
+def _numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """Metrics that the log has taken, as numbers; None is none."""
+    return {
+        name: float(value.item() if hasattr(value, "item") else value)
+        for name, value in metrics.items()
+        if value is not None
     }
 
 
@@ -362,8 +461,15 @@ def _checked(objects: Mapping[str, Any]) -> dict[str, Any]:
     return dict(objects)
 
 
-def _sayable(obj: Any) -> Any:
-    """The object itself, or its `state_dict()` where no codec knows it."""
-    if codec_for(type(obj)) is None and hasattr(obj, "state_dict") and hasattr(obj, "load_state_dict"):
-        return obj.state_dict()
-    return obj
+def _goes_by_state(obj: Any) -> bool:
+    """Whether an object is saved by its `state_dict()`: no codec knows it, or it holds what has no data form,
+    such as the function in an average of weights. It is restored into one that is there, which has that."""
+    if not (hasattr(obj, "state_dict") and hasattr(obj, "load_state_dict")):
+        return False
+    if codec_for(type(obj)) is None:
+        return True
+    try:
+        parts.encode(obj)
+    except CannotSave:
+        return True
+    return False

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from types import FrameType
 from typing import Any
 
@@ -18,46 +19,80 @@ ENDING = frozenset(
 
 
 class Caught:
-    """Notes signals while it is in place, instead of what they would do; `pass_on` lets one do its work."""
+    """Notes signals while it is in place, instead of what they would do; `pass_on` lets one do its work then.
 
-    def __init__(self, numbers: Iterable[int]) -> None:
+    Python runs its handlers in the main thread, between two of its instructions: a signal that arrives while
+    that is in native code is noted when that returns. `told` is called with each one.
+    """
+
+    def __init__(self, numbers: Iterable[int], told: Callable[[int], None] | None = None) -> None:
         self._numbers = sorted(numbers)
+        self._told = told
         self._before: dict[int, Any] = {}
+        self._process = 0
+        self._due: set[int] = set()
         self.arrived: set[int] = set()
 
-    def install(self) -> None:
-        """Catch the signals. Only the main thread can: elsewhere this does nothing, and says so by
-        `installed`.
-        """
-        if threading.current_thread() is threading.main_thread():
-            for number in self._numbers:
-                self._before[number] = signal.signal(number, self._note)
-
-    @property
-    def installed(self) -> bool:
-        """Whether signals are caught."""
-        return bool(self._before)
+    def install(self) -> bool:
+        """Catch the signals. Only the main thread can: elsewhere this does nothing, and is False if there are
+        any to catch."""
+        if threading.current_thread() is not threading.main_thread():
+            return not self._numbers
+        self._process = os.getpid()
+        for number in self._numbers:
+            self._before[number] = signal.signal(number, self._note)
+        return True
 
     def _note(self, number: int, frame: FrameType | None) -> None:
+        if os.getpid() != self._process:  # a forked child, such as a data loader's worker, has no run
+            self._work(number, frame)
+            return
+        if number in self._due:
+            self._due.discard(number)
+            self.arrived.discard(number)
+            self._work(number, frame)
+            return
+        if self._told is not None:
+            self._told(number)
         if number in self.arrived and number in ENDING:
-            self.pass_on(number)  # asked twice: whoever asks means it
+            self._work(number, frame)  # asked twice: whoever asks means it
         self.arrived.add(number)
 
-    def ending(self) -> int | None:
-        """A signal that arrived and ends the process, if one did."""
-        return next(iter(sorted(self.arrived & ENDING)), None)
+    @property
+    def ends(self) -> bool:
+        """Whether signals that end the process are among them."""
+        return bool(ENDING.intersection(self._numbers))
 
-    def forget(self) -> None:
-        """The save that was asked for is done."""
-        self.arrived.clear()
+    def works(self, number: int) -> bool:
+        """Whether `pass_on` does anything: the signal ends the process, or the caller has a handler for it."""
+        before = self._before.get(number)
+        return callable(before) or (number in ENDING and before is not signal.SIG_IGN)
 
     def pass_on(self, number: int) -> None:
-        """Let the signal do what it would have done without us."""
-        self.remove()
-        os.kill(os.getpid(), number)
+        """Let a signal that arrived do its work: call the handler that was there before, or end the process.
+
+        Without such a handler, a signal that is not among ENDING has done its work.
+        """
+        if not self.works(number):
+            self.arrived.discard(number)
+        elif threading.current_thread() is threading.main_thread():
+            self.arrived.discard(number)
+            self._work(number, sys._getframe())
+        else:
+            self._due.add(number)
+            os.kill(os.getpid(), number)  # once more, for the main thread
+
+    def _work(self, number: int, frame: FrameType | None) -> None:
+        """What the signal would have done without us."""
+        before = self._before.get(number)
+        if callable(before):
+            before(number, frame)
+        elif before is not signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
 
     def remove(self) -> None:
-        """Put back what was there before."""
+        """Put back what was there before, unless somebody has put something else there since."""
         for number, handler in self._before.items():
-            signal.signal(number, handler if handler is not None else signal.SIG_DFL)
-        self._before = {}
+            if signal.getsignal(number) == self._note:
+                signal.signal(number, signal.SIG_DFL if handler is None else handler)

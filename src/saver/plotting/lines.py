@@ -17,7 +17,7 @@ Steps = NDArray[np.int64]
 SQUEEZED = 100.0
 """A positive curve whose extremes are so far apart may want a logarithmic axis."""
 
-LARGEST = 1e250
+LARGEST = 1e150
 """Axes of larger numbers overflow; of smaller ones than the inverse, logarithmic ones do."""
 
 NOISE = 30

@@ -198,7 +198,7 @@ class _Plot:
         if scale.first == scale.last:
             wanted = [float(scale.first)]
         else:
-            count = max(2, min(6, self._columns // 12))
+            count = max(2, min(6, self._columns // 10))
             wanted = [tick for tick in ticks(scale.first, scale.last, count) if tick.is_integer()]
         for tick in wanted:
             text = step_text(tick)

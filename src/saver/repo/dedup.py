@@ -37,6 +37,9 @@ SERIAL = 4 << 20
 T = TypeVar("T")
 R = TypeVar("R")
 
+Hashed = tuple[str, tuple[str, ...]]
+"""The hash of a tensor, and those of its blocks."""
+
 ReadPlace = Callable[[Place], bytes]
 Lookup = Callable[[Iterable[str]], Mapping[str, Known]]
 
@@ -83,7 +86,7 @@ def find_reuse(
     blocks = {}
     for name, data in tensors.items():
         if name not in whole and length_of(data) >= BLOCKS_FROM:
-            same = _same_blocks(data, have.named(name, data), read)
+            same = _same_blocks(data, have.named(name, data), read, hashed.get(name))
             if same:
                 blocks[name] = same
     return Reuse(whole, blocks)
@@ -150,11 +153,15 @@ def flat(data: TensorData) -> NDArray[np.uint8] | None:
     return None
 
 
-def _same_blocks(data: TensorData, known: Known | None, read: ReadPlace) -> dict[int, Place]:
-    """The blocks of a large tensor that are the same in the known one."""
+def _same_blocks(
+    data: TensorData, known: Known | None, read: ReadPlace, hashed: Hashed | None
+) -> dict[int, Place]:
+    """The blocks of a large tensor that are the same in the known one; `hashed`, if that was done already."""
     memory = flat(data)
     if known is None or memory is None:
         return {}
+    if hashed is not None:
+        return {n: place for n, digest, place in known.block_places() if hashed[1][n] == digest}
     candidates = []
     for number, digest, place in known.block_places():
         pack, offset, length = place
@@ -170,15 +177,32 @@ def _same_blocks(data: TensorData, known: Known | None, read: ReadPlace) -> dict
     return {number: place for (number, _, place), is_same in zip(candidates, answers, strict=True) if is_same}
 
 
-def _hash_all(tensors: Mapping[str, TensorData]) -> dict[str, tuple[str, tuple[str, ...]]]:
+def _hash_all(tensors: Mapping[str, TensorData]) -> dict[str, Hashed]:
+    """The hashes of tensors. Of large ones the threads share the blocks, so that a single one is no slower."""
+    blocks: list[NDArray[np.uint8]] = []
+    large: dict[str, range] = {}
+    for name, data in tensors.items():
+        memory = flat(data)
+        if memory is not None and memory.size >= BLOCKS_FROM:
+            large[name] = range(len(blocks), len(blocks) - (-memory.size // BLOCK))
+            blocks += [memory[at : at + BLOCK] for at in range(0, memory.size, BLOCK)]
+    rest = {name: data for name, data in tensors.items() if name not in large}
     total = sum(map(length_of, tensors.values()))
-    return dict(zip(tensors, _on_threads(tensor_hash, tensors.values(), total), strict=True))
+    digests = _on_threads(lambda block: blake3(block.data).digest(), blocks, total)
+    found = dict(zip(rest, _on_threads(tensor_hash, rest.values(), total), strict=True))
+    for name, numbers in large.items():
+        own = [digests[number] for number in numbers]
+        found[name] = blake3(b"".join(own)).hexdigest(), tuple(digest.hex() for digest in own)
+    return found
 
 
 def tensor_hash(data: TensorData) -> tuple[str, tuple[str, ...]]:
     """The hash of a tensor and those of its blocks, as a pack would have them."""
     length = length_of(data)
     if length < BLOCKS_FROM:
+        memory = flat(data)
+        if memory is not None:
+            return blake3(memory.data).hexdigest(), ()
         hasher = blake3()
         for piece in pieces(data):
             hasher.update(piece.data)
