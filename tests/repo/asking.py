@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -59,7 +60,8 @@ class _Blob(Blob):
 class Asking(Store):
     """The store as an actor sees it: every call waits until the explorer answers it.
 
-    If it is `remote`, an object may be gone while it is open, and a listing tells one key at each call.
+    If it is `remote`, an object may be gone while it is open, and what comes or goes during a listing may be
+    in it or not.
     """
 
     def __init__(self, remote: bool) -> None:
@@ -109,8 +111,7 @@ class Asking(Store):
         if not self._remote:
             yield from self._ask("list", prefix, after)
             return
-        while (after := self._ask("next", prefix, after)) != ABSENT:
-            yield after
+        yield from self._ask("listed", prefix, after, self._ask("list", prefix, after))
 
     def delete(self, key: str) -> None:
         self._ask("delete", key)
@@ -162,6 +163,13 @@ class Contents:
         return found
 
 
+def _between(before: set[str], after: set[str]) -> Iterator[list[str]]:
+    """What a listing may have said that began and ended with these: what came or went meanwhile, or not."""
+    changed = before ^ after
+    for some in (chosen for size in range(len(changed) + 1) for chosen in combinations(changed, size)):
+        yield sorted((before & after).union(some))
+
+
 def _keys(content: Content, prefix: str, after: str) -> list[str]:
     return sorted(key for key in content if key.startswith(prefix) and key > after)
 
@@ -175,8 +183,9 @@ def results(content: Content, call: Call, fails: bool) -> Sequence[tuple[Content
             return [(content, len(content[key]) if key in content else ABSENT)]
         case ("list", prefix, after):
             return [(content, tuple(_keys(content, prefix, after)))]
-        case ("next", prefix, after):
-            return [(content, next(iter(_keys(content, prefix, after)), ABSENT))]
+        case ("listed", prefix, after, before):
+            now = _keys(content, prefix, after)
+            return [(content, tuple(keys)) for keys in _between(set(before), set(now))]
         case ("put", key, data):
             assert key not in content, f"{key} is put twice"
             return [({**content, key: data}, "")]

@@ -63,11 +63,10 @@ def fails(*kinds: str) -> Callable[[str, Failed], bool]:
 # Everything holds
 
 
-@FAR
-def test_two_savers_a_collector_and_a_reader(remote: bool) -> None:
+def test_two_savers_a_collector_and_a_reader() -> None:
     judge = Judge(TWO)
     actors = {"ada": saves("a", "acd"), "bob": saves("b", "ce"), "collector": collects("c")}
-    found = explore(TWO, actors, judge, {"reader": loads("m")}, remote=remote)
+    found = explore(TWO, actors, judge, {"reader": loads("m")})
     assert judge.ends == {
         *(("ada", Saved(f"m@{number}", "acd")) for number in (3, 4)),
         *(("bob", Saved(f"m@{number}", "ce")) for number in (3, 4)),
@@ -131,6 +130,14 @@ def test_tags_that_come_and_go_with_their_versions() -> None:
     }
     found = explore(TWO, actors, judge, {"reader": loads("m@t")})
     assert {("reader", Loaded("m@t", "ac")), ("reader", Loaded("m@t", "acd"))} <= judge.ends
+    assert found.moments > 10_000, found
+
+
+def test_records_that_come_while_the_log_is_listed() -> None:
+    judge = Judge(TWO)
+    actors = {"one": tags("t", "m@1", "t"), "other": tags("u", "m@2", "u"), "collector": collects("c")}
+    found = explore(TWO, actors, judge, remote=True)
+    assert {name for name, _ in judge.ends} == set(actors)
     assert found.moments > 10_000, found
 
 

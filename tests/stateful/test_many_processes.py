@@ -168,7 +168,7 @@ for _ in range(2):
     for number in range(5):
         store.save("m", {"a": np.arange(900.0) + number, "b": np.zeros(300)}, tags=["new"], metrics={"x": 1})
     store.load("m"), store.versions("m"), store.history("m"), store.diff("m@1", "m@2"), store.describe("m")
-    store.delete("m@3"), store.gc(grace=0), store.check(), store.export("m", "m.saver")
+    store.delete("m"), store.gc(grace=0), store.check(), store.export("m", "m.saver")
     store.import_("m.saver", "n"), saver.load("m.saver"), saver.describe("m.saver")
 print([f"{each.__module__}.{each.__qualname__}" for each in learned() - before])
 """

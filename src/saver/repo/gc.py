@@ -63,14 +63,17 @@ def collect(
 
 def check_log(repo: Repository) -> None:
     """Raise Damaged unless the log has all records up to its head."""
-    expected = 1
+    log, expected = repo.state.log, 1
     for key in repo.store.list("log/"):
-        if key == log_key(expected):
+        # A listing need not have what was made since it began.
+        while key > log_key(expected) and log.stat(expected) is not None:
             expected += 1
-        elif key > log_key(expected):
-            raise repo.state.log.gap(expected)
-    if expected <= repo.state.head:
-        raise repo.state.log.gap(expected)
+        if key > log_key(expected):
+            raise log.gap(expected)
+        expected += key == log_key(expected)
+    for number in range(expected, repo.state.head + 1):
+        if log.stat(number) is None:
+            raise log.gap(number)
 
 
 class _Collection:

@@ -48,6 +48,7 @@ class Checkpoint(msgspec.Struct, frozen=True):
     root: str | None
 
 
+@decodable
 class ModelState(msgspec.Struct, frozen=True):
     """A model: the last number that was given, how many versions live, the newest of them; and of every part
     that any version had the last number and hash."""
@@ -58,6 +59,7 @@ class ModelState(msgspec.Struct, frozen=True):
     parts: dict[str, tuple[int, str]] = {}
 
 
+@decodable
 class VersionState(msgspec.Struct, frozen=True, omit_defaults=True):
     """A version: what its commit says, with the record's time and author."""
 
