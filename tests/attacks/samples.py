@@ -21,6 +21,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from saver.training_log import TrainingLog
+
 
 def _builtins() -> Any:
     looped: list[Any] = [1, "a"]
@@ -175,6 +177,16 @@ def _torch() -> Any:
     }  # fmt: skip
 
 
+def _saver() -> Any:
+    log = TrainingLog()
+    for step in range(100):
+        log.append(step, time=float(step), loss=1 / (step + 1), val_loss=None if step % 3 else 0.5)
+        log.mark("saved", step, f"run@{step}", time=float(step))
+    short = log.snapshot()
+    short.truncate(5)
+    return {"log": log, "short": short, "empty": TrainingLog()}
+
+
 SAMPLES: dict[str, Callable[[], Any]] = {
     "builtins": _builtins,
     "stdlib": _stdlib,
@@ -185,5 +197,6 @@ SAMPLES: dict[str, Callable[[], Any]] = {
     "sklearn trees": _sklearn_trees,
     "sklearn": _sklearn_others,
     "torch": _torch,
+    "saver": _saver,
 }
 """Name → what makes the object. The fuzzer saves each, changes the file, and loads it."""

@@ -100,9 +100,7 @@ def test_a_folder_of_another_user_is_read_and_not_written(open_folder: Path, act
         for path in [open_folder, *open_folder.rglob("*")]:
             path.chmod(0o555 if path.is_dir() else 0o444)
     before = files(open_folder)
-    assert (
-        as_somebody_else(open_folder, "store.load('m@1')") == "done\n"
-    )
+    assert as_somebody_else(open_folder, "store.load('m@1')") == "done\n"
     told = as_somebody_else(open_folder, act)
     assert told.startswith("CannotWrite")
     assert str(open_folder) in told

@@ -1,4 +1,4 @@
-"""Real signals to real processes: what is staged is flushed, the last step is saved, and the signal does its work."""
+"""Real signals to real processes: what is staged is flushed, the last step is saved, the signal does its work."""
 
 from __future__ import annotations
 
@@ -353,15 +353,19 @@ def test_a_handler_that_was_set_in_the_loop_stays(run: Any) -> None:
 # Threads and children
 
 
+def in_a_thread(work: Callable[[], None]) -> None:
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+
+
 def test_outside_the_main_thread_a_warning_says_that_signals_are_not_caught(run: Any) -> None:
     def train() -> None:
         with run:
             run.step(0)
 
     with pytest.warns(RuntimeWarning, match=r"run: signals reach the main thread only.*OnSignal\(\)") as told:
-        thread = threading.Thread(target=train)
-        thread.start()
-        thread.join()
+        in_a_thread(train)
     assert len(told) == 1
     assert run.progress.saved.step == 0
 
@@ -377,9 +381,7 @@ def test_where_no_signal_is_asked_for_there_is_no_warning(tmp_path: Path) -> Non
         except BaseException as error:
             failures.append(error)
 
-    thread = threading.Thread(target=train)
-    thread.start()
-    thread.join()
+    in_a_thread(train)
     assert failures == []
 
 

@@ -1,4 +1,4 @@
-"""The proof that a run can be resumed: the same steps, trained twice from the same state, compared to the bit."""
+"""The proof that a run can be resumed: the same steps, trained twice from one state, compared to the bit."""
 
 from __future__ import annotations
 
@@ -196,7 +196,7 @@ def _proof(
 
 def _in_order(found: Difference) -> Iterable[ArrayChange | Field]:
     """What differs, part by part; in each of them arrays first, for weights say more than counters."""
-    values = [*found.arrays, *found.fields]
+    values: list[ArrayChange | Field] = [*found.arrays, *found.fields]
     order = {part.name: at for at, part in enumerate(found.parts)}
     return sorted(values, key=lambda value: order.get(_part(value.path, order), len(order)))
 
@@ -216,8 +216,8 @@ def _of_value(value: ArrayChange | Field) -> Differing:
 
 def _of_numbers(old: Told | None, new: Told | None) -> Differing:
     (told, *_) = (each for each in (old, new) if each is not None)
-    texts = ("nothing" if each is None else repr(each.value) for each in (old, new))
-    return Differing(f"{printable(told.name)} at step {told.step}", *texts)
+    first, second = ("nothing" if each is None else repr(each.value) for each in (old, new))
+    return Differing(f"{printable(told.name)} at step {told.step}", first, second)
 
 
 _NEXT = "add what it comes from (the data loader, a random generator, a counter) to the objects of the run"

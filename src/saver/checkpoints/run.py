@@ -110,8 +110,8 @@ class Checkpoints:
         self._teller.open()
         if not self._caught.install():
             warnings.warn(
-                f"{self.model}: signals reach the main thread only, and this run is in another one: OnSignal() "
-                "will not save it; open the run in the main thread",
+                f"{self.model}: signals reach the main thread only, and this run is in another one, so "
+                "OnSignal() will not save it; open the run in the main thread",
                 RuntimeWarning,
                 stacklevel=2,
             )
@@ -416,8 +416,8 @@ class Checkpoints:
             self._know()
         if self._caught.ends and took > self._grace:
             warnings.warn(
-                f"{version} took {took:.1f} s to save, and after a signal there are {self._grace:g} s: what is "
-                "saved then may come too late; save more often, or grant more time and say so with grace=",
+                f"{version} took {took:.1f} s to save, and after a signal there are {self._grace:g} s: what "
+                "is saved then may come too late; save more often, or grant more time and say so with grace=",
                 RuntimeWarning,
                 stacklevel=1,
             )

@@ -64,7 +64,7 @@ class Caught:
         return bool(ENDING.intersection(self._numbers))
 
     def works(self, number: int) -> bool:
-        """Whether `pass_on` does anything: the signal ends the process, or the caller has a handler for it."""
+        """Whether `pass_on` does anything: the signal ends the process, or the caller has a handler."""
         before = self._before.get(number)
         return callable(before) or (number in ENDING and before is not signal.SIG_IGN)
 

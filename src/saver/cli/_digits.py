@@ -64,6 +64,15 @@ class Digits:
         right = self.model.classes_[probabilities.argmax(axis=1)] == labels
         return float(log_loss(labels, probabilities)), float(right.mean())
 
+    def scaled(self) -> dict[str, NDArray[Any]]:
+        """Images and labels for another network; the pixels, brought to 0..1, as float32."""
+        return {
+            "images": self.scaler.transform(self.images).astype("f4"),
+            "labels": self.labels.astype("i8"),
+            "held_out_images": self.scaler.transform(self.held_out_images).astype("f4"),
+            "held_out_labels": self.held_out_labels.astype("i8"),
+        }
+
     def predict(self) -> tuple[NDArray[Any], NDArray[Any]]:
         """The labels and the probabilities for the held-out images."""
         pixels = self.scaler.transform(self.held_out_images)

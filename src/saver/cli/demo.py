@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
 import subprocess
 import sys
@@ -16,7 +15,7 @@ import click
 from numpy.typing import NDArray
 
 from saver import describe, dump, load
-from saver.cli import Failure, Finding
+from saver.cli import Failure, Finding, _resuming
 from saver.cli._screen import Screen, screen, size
 
 if TYPE_CHECKING:
@@ -47,7 +46,7 @@ saver.dump({
 def command(folder: Path, epochs: int) -> None:
     """Train a model on real digits, save it whole, load it elsewhere, and compare.
 
-    Takes seconds, needs no network, and writes to one folder only.
+    Then kill a training in the middle, resume it, and compare again. Takes seconds, needs no network, and writes to one folder only.
     """
     try:
         from saver.cli._digits import Digits
@@ -65,6 +64,7 @@ def command(folder: Path, epochs: int) -> None:
     _load_elsewhere(digits, file, tour)
     _look_inside(file, tour)
     _draw(digits, folder / "training.png", tour)
+    _resuming.show(digits, folder, tour)
     _say_what_next(file, tour)
 
 
@@ -161,7 +161,7 @@ def _run_fresh(file: Path, images: Path, answers: Path) -> int:
     """Run `FRESH` in a new Python that imports from where this one does; returns its process id."""
     process = subprocess.Popen(
         (sys.executable, "-P", "-c", FRESH, str(file), str(images), str(answers)),
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        env=_resuming.variables(),
         stdin=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,

@@ -93,7 +93,7 @@ def _document(run: str, log: TrainingLog, names: Iterable[str] | None) -> dict[s
     return {
         "run": run,
         "metrics": [name for name in log.metrics if name in kept],
-        "events": [event._asdict() | {"time": plain(event._asdict())["time"]} for event in log.events],
+        "events": [event._asdict() | plain({"time": event.time}) for event in log.events],
         "rows": shown,
     }
 

@@ -170,7 +170,7 @@ def step_text(step: float) -> str:
 
 def value_text(value: float) -> str:
     """A value as ticks show it: `0.25`, `1500`, `1e-6`."""
-    text = f"{value + 0.0:.6g}"
+    text = f"{value + 0.0:.10g}"
     mantissa, e, exponent = text.partition("e")
     return f"{mantissa}e{int(exponent)}" if e else text
 

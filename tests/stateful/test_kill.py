@@ -1,0 +1,236 @@
+"""`kill -9` at any instant of a save, a tag, a delete, a collection: nothing acknowledged is lost.
+
+To a kill, as opposed to a power loss, only what others can see of the file system matters: names that came and
+went. So a process that is killed right after each of them is killed at every instant.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import saver
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+
+PROGRAM = """
+import itertools, json, os, signal, sys
+import numpy as np
+import saver
+from saver.files import Files
+from saver.repo import gc, state
+from saver.stores.local import LocalStore
+
+state.INTERVAL, gc.DEAD_BYTES = 2, 6000  # checkpoints are written and bytes are moved, too
+
+
+class Killing(Files):
+    left = None
+
+    def did(self):
+        if self.left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if self.left is not None:
+            self.left -= 1
+
+
+def killing(name):
+    def method(self, *arguments):
+        result = getattr(Files, name)(self, *arguments)
+        self.did()
+        return result
+
+    return method
+
+
+for name in ("make_folder", "create", "link", "replace", "remove"):
+    setattr(Killing, name, killing(name))
+
+
+def value(number):
+    return {"kept": np.arange(200.0), "own": np.full(2000, float(number)), "large": np.full(9000, float(number))}
+
+
+def tell(*what):
+    os.write(1, (json.dumps(what) + "\\n").encode())
+
+
+def once(store):
+    yield "save", "iris@3", lambda: store.save("iris", value(3))
+    yield "tag", "iris@3", lambda: store.tag("iris@3", "best")
+    yield "delete", "iris@1", lambda: store.delete("iris@1")
+    yield "delete", "iris@2", lambda: store.delete("iris@2")
+    yield "gc", "", lambda: store.gc(grace=0)
+    yield "save", "iris@4", lambda: store.save("iris", value(4))
+    yield "other", "rose@1", lambda: store.save("rose", value(1))
+
+
+def for_ever(store):
+    for number in itertools.count(store.versions("iris")[-1].number + 1):
+        yield "save", f"iris@{number}", lambda: store.save("iris", value(number))
+        yield "tag", f"iris@{number}", lambda: store.tag(f"iris@{number}", "best")
+        old = store.versions("iris")[0]
+        yield "delete", str(old), lambda: store.delete(str(old))
+        yield "gc", "", lambda: store.gc(grace=0)
+
+
+def live(folder, left):
+    files = Killing()
+    store = saver.Saver(LocalStore(folder, files))
+    files.left = left
+    for name, ref, act in for_ever(store) if left is None else once(store):
+        tell("try", name, ref)
+        act()
+        tell("done", name, ref)
+
+
+for line in sys.stdin:
+    folder, left = json.loads(line)
+    child = os.fork()
+    if child == 0:
+        live(folder, left)
+        os._exit(0)
+    tell("child", child)
+    tell("ended", os.waitpid(child, 0)[1])
+"""
+
+
+def value(number: int) -> dict[str, Any]:
+    own = float(number)
+    return {"kept": np.arange(200.0), "own": np.full(2000, own), "large": np.full(9000, own)}
+
+
+class Lives:
+    """A process that lives a life for each that is asked for, up to where it is killed."""
+
+    def __init__(self, cache: Path) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", PROGRAM], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            env={**os.environ, "SAVER_CACHE": str(cache)},
+        )  # fmt: skip
+
+    def begin(self, folder: Path, left: int | None) -> int:
+        """One more life: it ends after `left` and one more names came or went. Returns the process."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps([str(folder), left]) + "\n")
+        self._process.stdin.flush()
+        told = next(self.told())
+        assert told[0] == "child"
+        return int(told[1])
+
+    def told(self) -> Iterator[list[Any]]:
+        """What it tells: what it tries, what is done, and that it ended."""
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            yield json.loads(line)
+
+    def rest(self) -> tuple[list[tuple[str, str]], tuple[str, str] | None, bool]:
+        """What was done, what was under way, and whether it was killed."""
+        done: list[tuple[str, str]] = []
+        under_way = None
+        for what, *about in self.told():
+            match what:
+                case "try":
+                    under_way = (about[0], about[1])
+                case "done":
+                    done.append((about[0], about[1]))
+                    under_way = None
+                case "ended":
+                    assert about[0] in (0, signal.SIGKILL), "it did not fail"
+                    return done, under_way, about[0] == signal.SIGKILL
+        raise AssertionError("it tells no more")
+
+    def end(self) -> None:
+        self._process.communicate()
+
+
+@pytest.fixture
+def lives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lives]:
+    monkeypatch.setenv("SAVER_CACHE", str(tmp_path / "cache"))
+    found = Lives(tmp_path / "cache")
+    yield found
+    found.end()
+
+
+def all_is_there(
+    store: saver.Saver, saved: set[str], deleted: set[str], perhaps: tuple[str, str] | None
+) -> None:
+    """What was saved and not deleted, and perhaps what was under way; and it loads to the bit."""
+    name, ref = perhaps or ("", "")
+    there = {str(version) for model in store.models() for version in store.versions(model)}
+    assert there >= saved - deleted - ({ref} if name == "delete" else set())
+    assert there <= saved - deleted | ({ref} if name in ("save", "other") else set())
+    for ref in there:
+        wanted, found = value(int(ref.partition("@")[2])), store.load(ref)
+        assert all(np.array_equal(found[part], wanted[part]) for part in wanted), ref
+    assert store.check().sound
+
+
+def test_after_each_name_that_came_or_went(lives: Lives, tmp_path: Path) -> None:
+    before, folder = tmp_path / "before", tmp_path / "models"
+    for number in (1, 2):
+        saver.Saver(before).save("iris", value(number))
+    ended = False
+    left = 0
+    while not ended:
+        shutil.copytree(before, folder)
+        lives.begin(folder, left)
+        done, under_way, killed = lives.rest()
+        ended = not killed
+        store = saver.Saver(folder)
+        saved = {"iris@1", "iris@2", *(ref for name, ref in done if name in ("save", "other"))}
+        deleted = {ref for name, ref in done if name == "delete"}
+        all_is_there(store, saved, deleted, under_way)
+        if ("tag", "iris@3") in done:
+            assert store.version("iris@best").number == 3
+        assert store.load(str(store.save("new", value(9))))["own"][0] == 9.0
+        store.gc(grace=0)
+        again = store.check()
+        assert again.sound
+        assert again.garbage == ()
+        kinds = {json.loads(path.read_text())["event"]["kind"] for path in folder.glob("log/*.json")}
+        shutil.rmtree(folder)
+        left += 1
+    assert kinds == {"commit", "tag", "delete", "condemn", "relocate"}
+    assert left > 30, "it was killed at every instant"
+
+
+def test_at_random_again_and_again(lives: Lives, tmp_path: Path) -> None:
+    """The same store is used, and the process that uses it killed, thirty times."""
+    folder = tmp_path / "models"
+    saver.Saver(folder).save("iris", value(1))
+    saved, deleted = {"iris@1"}, set[str]()
+    chance = random.Random(7)
+    for _ in range(30):
+        child = lives.begin(folder, None)
+        time.sleep(chance.uniform(0.0, 0.3))
+        os.kill(child, signal.SIGKILL)
+        done, under_way, killed = lives.rest()
+        assert killed
+        saved |= {ref for name, ref in done if name == "save"}
+        deleted |= {ref for name, ref in done if name == "delete"}
+        store = saver.Saver(folder)
+        all_is_there(store, saved, deleted, under_way)
+        there = {str(version) for version in store.versions("iris")}
+        saved, deleted = saved | there, deleted | (saved - there)
+        if ("tag", ref := f"iris@{len(saved)}") in done:
+            assert str(store.version("iris@best")) == ref
+        number = store.versions("iris")[-1].number + 1
+        assert str(store.save("iris", value(number))) == f"iris@{number}"
+        saved.add(f"iris@{number}")
+    assert saved == {f"iris@{number}" for number in range(1, len(saved) + 1)}
+    assert len(saved) > 60
+    store.gc(grace=0)
+    assert store.check().garbage == ()
