@@ -7,14 +7,14 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import large, limits, machine, memory, models, scale, startup, versions
+from benchmarks import checkpoints, large, limits, machine, memory, models, scale, startup, versions
 from benchmarks.peers import peers
 from benchmarks.report import Report
 from benchmarks.states import MANY, ONE, TENSORS
 from benchmarks.tables import Table, plain
 
 STATES = {shape.name: shape for shape in (TENSORS, MANY, ONE)}
-QUESTIONS = (*STATES, "memory", "models", "startup", "versions", "scale")
+QUESTIONS = (*STATES, "memory", "models", "startup", "versions", "scale", "checkpoints")
 RESULTS = Path(__file__).parent / "results"
 
 _REPEAT = (
@@ -73,6 +73,9 @@ def measure(
     if "scale" in questions:
         count, each = (scale.ROUNDS, scale.EACH) if factor == 1 else (2, 2)
         add(scale.run(folder, 4 * repeat, count, each, factor))
+    if "checkpoints" in questions:
+        count, saves, steps = (repeat, checkpoints.SAVES, checkpoints.STEPS) if factor == 1 else (2, 1, 2)
+        add(checkpoints.run(folder, count, factor, saves, steps))
     report.machine = machine.describe(folder)
     return report
 

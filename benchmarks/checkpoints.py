@@ -1,4 +1,4 @@
-"""What saving costs a training run: the seconds it stands still, the speed it loses, the memory that is kept."""
+"""What saving costs a training run: the time it stands still, the speed it loses, the memory it keeps."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from statistics import median
 
 import numpy as np
 
-from benchmarks.loops import DCP, LIMIT, SAVINGS, Saving, Training
+from benchmarks.loops import BATCH, DCP, LIMIT, SAVINGS, Saving, Training
 from benchmarks.measure import remove, rounds
 from benchmarks.tables import Row, Table
 
@@ -25,36 +25,44 @@ SAVES, STEPS = 2, 8
 """How often a process saves, and how many steps it trains for each save."""
 
 BARE = "without saving"
+STAGING = "for snapshots, of the state"
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What one process found. Seconds for which a save stopped the training; seconds of a step with saving and
-    without; bytes of the state, and by which the process had grown once the first save was written."""
+    """What one process found. Seconds for which a save stopped the training; seconds of a step with saving
+    and without; bytes of the state, those by which the process had grown once the first save was written,
+    and those of it that are for snapshots, where that is told."""
 
     blocked: float
     saving: float
     bare: float
     state: int
     kept: int
+    staging: int
 
 
-def run(folder: Path, repeat: int = ROUNDS, factor: int = 1, saves: int = SAVES, steps: int = STEPS) -> list[Table]:
+def run(
+    folder: Path, repeat: int = ROUNDS, factor: int = 1, saves: int = SAVES, steps: int = STEPS
+) -> list[Table]:
     """The tables `checkpoints`, of what blocks, and `checkpoints-steps`, of the speed of the training."""
     found: dict[str, list[Found]] = defaultdict(list)
 
     def turn(what: str) -> Callable[[], None]:
-        return lambda: found[what].append(measure(what, folder, factor, saves, steps))
+        return lambda: found[what].append(measure(what, folder, factor, saves, steps, not found[what]))
 
     rounds(repeat, [turn(what) for what in SAVINGS])
     return _tables(found, steps)
 
 
-def measure(what: str, folder: Path, factor: int, saves: int, steps: int) -> Found:
-    """One way to save, in a new process, so that no one finds another's memory or threads."""
+def measure(what: str, folder: Path, factor: int, saves: int, steps: int, check: bool) -> Found:
+    """One way to save, in a new process, so that no one finds another's memory or threads.
+
+    With `check` it also makes sure that what is saved can be loaded.
+    """
     home = folder / "checkpoints"
     home.mkdir()
-    arguments = (what, str(home), str(factor), str(saves), str(steps))
+    arguments = (what, str(home), str(factor), str(saves), str(steps), str(int(check)))
     command = (sys.executable, "-W", "ignore", "-m", "benchmarks.checkpoints", *arguments)
     environment = os.environ | {"SAVER_CACHE": str(home / "cache"), "JAX_PLATFORMS": "cpu"}
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=HOME, env=environment)
@@ -64,13 +72,14 @@ def measure(what: str, folder: Path, factor: int, saves: int, steps: int) -> Fou
     return Found(**json.loads(done.stdout.splitlines()[-1]))
 
 
-def _measure(what: str, folder: Path, factor: int, saves: int, steps: int) -> Found:
-    """Save once, so that all memory is there, and compare what can be loaded; then count."""
+def _measure(what: str, folder: Path, factor: int, saves: int, steps: int, check: int) -> Found:
+    """Save once, so that all memory is there; then count."""
     training = Training(factor)
-    arrays = training.arrays()
     before = _resident()
     saving = SAVINGS[what](training, folder)
-    _check(what, saving)
+    saving.save()
+    training.step()
+    saving.wait()
     kept = _resident() - before
     bare, with_saving, blocked = [], [], []
     for _ in range(saves):
@@ -84,9 +93,12 @@ def _measure(what: str, folder: Path, factor: int, saves: int, steps: int) -> Fo
         saving.wait()
         with_saving.append((time.perf_counter() - begin) / steps)
         blocked.append(saved + saving.held - held)
+    staging = saving.staging()
+    if check:
+        compare(what, saving)
     saving.close()
-    state = sum(array.nbytes for array in arrays)
-    return Found(median(blocked), median(with_saving), median(bare), state, max(0, kept))
+    state = sum(array.nbytes for array in training.arrays())
+    return Found(median(blocked), median(with_saving), median(bare), state, max(0, kept), staging)
 
 
 def _seconds_of_step(training: Training, steps: int) -> float:
@@ -96,17 +108,14 @@ def _seconds_of_step(training: Training, steps: int) -> float:
     return (time.perf_counter() - begin) / max(1, steps)
 
 
-def _check(what: str, saving: Saving) -> None:
-    """Save, train on while it is written, and raise AssertionError unless the moment of the save comes back."""
-    arrays = saving.training.arrays()
-    then = [array[..., :1].copy() for array in arrays]
+def compare(what: str, saving: Saving) -> None:
+    """Save, train on while it is written; AssertionError unless the moment of the save comes back."""
+    then = [array.copy() for array in saving.training.arrays()]
     saving.save()
     saving.training.step()
     saving.wait()
     loaded = saving.load()
-    if loaded is not None and not all(
-        np.array_equal(one[..., :1], other) for one, other in zip(loaded, then, strict=True)
-    ):
+    if loaded is not None and not (len(loaded) == len(then) and all(map(np.array_equal, loaded, then))):
         raise AssertionError(f"{what}: what was loaded is not what was saved")
 
 
@@ -120,10 +129,12 @@ def _resident() -> int:
 def _tables(found: dict[str, list[Found]], steps: int) -> list[Table]:
     some = next(iter(found.values()))
     size = some[0].state
-    rows, paces = [], []
+    rows, paces, told = [], [], []
     for what, several in found.items():
         kept = () if what == LIMIT else tuple(one.kept for one in several)
         rows.append(Row(what, tuple(one.blocked for one in several), bytes=kept))
+        staging = max(one.staging for one in several)
+        told.append((f"{staging / size:.2f}" if staging else "",))
         if what != LIMIT:
             paces.append(Row(what, tuple(one.saving for one in several)))
     bare = [median(one.bare for one in turn) for turn in zip(*found.values(), strict=True)]
@@ -131,10 +142,42 @@ def _tables(found: dict[str, list[Found]], steps: int) -> list[Table]:
     rates = tuple((f"{1 / median(row.seconds):.2f}",) for row in paces)
     title = f"a training run of {size / 1e9:.2f} GB saves itself"
     blocked = Table(
-        "checkpoints", f"{title}: it stands still", _BLOCKED, tuple(rows), DCP, LIMIT, size, "ms", kept="MB kept"
+        "checkpoints",
+        f"{title}: it stands still",
+        _BLOCKED,
+        tuple(rows),
+        DCP,
+        LIMIT,
+        size,
+        "ms",
+        bytes_are="MB kept",
+        extra=(STAGING,),
+        cells=tuple(told),
     )
     pace = Table(
         "checkpoints-steps", f"{title}: seconds a step", _STEPS.format(steps), tuple(paces), "", BARE,
         extra=("steps/s",), cells=rates,
     )  # fmt: skip
     return [blocked, pace]
+
+
+_BLOCKED = (
+    "A PyTorch model and its AdamW on the CPU, each row in a process of its own in each round. The time is "
+    "that for which a save stops the training: in the call that saves, and in the next step of the optimizer "
+    "where that has to wait. Each process had saved once before, so memory that is kept is warm. “Saver” is "
+    "given state dicts and copies them at once; where the “optimizer waits”, the copy runs beside the next "
+    f"forward and backward pass (of {BATCH} rows). The training, and what PyTorch copies, have half of the "
+    "processors; Saver copies with two threads, as does the limit. DCP has a DefaultStager, which keeps its "
+    "memory; Lightning's plugin works without its trainer; Orbax is given NumPy arrays. “MB kept” is by how "
+    "much the whole process had grown when the first save was written."
+)
+_STEPS = (
+    "Forward, backward and the optimizer's step, with a save every {} steps, until that is written: what "
+    "runs in the background takes processors from the training. Without saving: the same processes, before each "
+    "save, and their median in each round."
+)
+
+
+if __name__ == "__main__":
+    way, place, *numbers = sys.argv[1:]
+    print(json.dumps(asdict(_measure(way, Path(place), *map(int, numbers)))))

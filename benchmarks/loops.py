@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
@@ -22,14 +23,17 @@ Arrays = list[NDArray[Any]]
 
 
 class Training:
-    """Layers of 336 MB in 40 tensors, and AdamW, which keeps twice as much: 1.007 GB, `factor` times less if asked.
+    """Layers of 336 MB in 40 tensors, and AdamW, which keeps twice as much: 1.007 GB, or `factor` times less.
 
+    It takes half of the processors and leaves the others to what runs in the background, as training on a GPU
+    does: with all of them its threads wait for the one that was interrupted, and a step takes any time.
     Gradients stay where they are, so that memory does not come and go.
     """
 
     def __init__(self, factor: int = 1) -> None:
         import torch
 
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) // 2))
         torch.manual_seed(0)
         width = max(16, int(WIDTH / factor**0.5))
         self.net = torch.nn.Sequential(*(torch.nn.Linear(width, width) for _ in range(LAYERS)))
@@ -56,7 +60,9 @@ def arrays_of(state: dict[str, Any]) -> Arrays:
     """The tensors of the two state dicts, in their order."""
     moments = state["optimizer"]["state"]
     found = list(state["model"].values())
-    found += [moments[number][name] for number in sorted(moments) for name in ("step", "exp_avg", "exp_avg_sq")]
+    found += [
+        moments[number][name] for number in sorted(moments) for name in ("step", "exp_avg", "exp_avg_sq")
+    ]
     return [np.asarray(item) for item in found]
 
 
@@ -74,13 +80,19 @@ class Saving(ABC):
 
     def wait(self) -> None:
         """Until what was saved is written."""
+        return
 
     def load(self) -> Arrays | None:
         """What was saved last, as `Training.arrays` would have it; None where nothing is written."""
         return None
 
+    def staging(self) -> int:
+        """Bytes of memory that are kept for snapshots; 0 where nobody tells."""
+        return 0
+
     def close(self) -> None:
         """Give everything back."""
+        return
 
 
 class Memcpy(Saving):
@@ -135,6 +147,9 @@ class _Checkpoints(Saving):
         self._run.flush()
         self.held = self._run.progress.blocked_seconds - self._counted
 
+    def staging(self) -> int:
+        return self._run.progress.staging_bytes
+
     def close(self) -> None:
         self._run.__exit__(None, None, None)
 
@@ -178,8 +193,8 @@ class TorchSave(Saving):
 
 
 class Dcp(Saving):
-    """`async_save` with a stager that keeps its memory. BlockingAsyncStager keeps pinned memory, which needs a GPU;
-    DefaultStager, which is to replace it, does without."""
+    """`async_save` with a stager that keeps its memory: DefaultStager. BlockingAsyncStager, which it
+    replaces, keeps only pinned memory, for which there has to be a GPU."""
 
     beside = False
 
@@ -199,7 +214,9 @@ class Dcp(Saving):
 
         self._number += 1
         state = self.training.state()
-        return async_save(state, checkpoint_id=self._path(self._number), async_stager=self._stager, no_dist=True)
+        return async_save(
+            state, checkpoint_id=self._path(self._number), async_stager=self._stager, no_dist=True
+        )
 
     def save(self) -> None:
         self.wait()

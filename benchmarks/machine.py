@@ -11,6 +11,7 @@ from pathlib import Path
 PACKAGES = (
     *("saver-ml", "numpy", "blake3", "msgspec", "torch", "safetensors"),
     *("joblib", "h5py", "scikit-learn", "skops", "mlflow-skinny"),
+    *("lightning", "orbax-checkpoint"),
 )
 
 

@@ -49,6 +49,9 @@ class Report:
         if kept:
             names.append("versions.png")
             plot.plot_versions(kept, folder / names[-1])
+        if "checkpoints" in named:
+            names.append("checkpoints.png")
+            plot.plot_checkpoints(named["checkpoints"], named["checkpoints-steps"], folder / names[-1])
         return names
 
     def goals(self) -> list[tuple[str, str, str, str]]:

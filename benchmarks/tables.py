@@ -42,6 +42,7 @@ class Table:
     unit: str = "s"
     extra: tuple[str, ...] = ()
     cells: tuple[tuple[str, ...], ...] = ()
+    bytes_are: str = "MB added"
 
     def row(self, what: str) -> Row:
         """The row called `what`; KeyError when there is none."""
@@ -72,7 +73,7 @@ class Table:
         head += ["GB/s"] if self.size else []
         head += [f"{self.baseline} = 1"] if self.baseline else []
         head += ["of the limit"] if self.limit else []
-        head += ["MB added"] if self._adds() else []
+        head += [self.bytes_are] if self._adds() else []
         return head + list(self.extra)
 
     def _adds(self) -> bool:

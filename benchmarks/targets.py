@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median
 
-from benchmarks import large, models, scale, startup, versions
+from benchmarks import large, loops, models, scale, startup, versions
 from benchmarks.memory import Peak
 from benchmarks.peers import BASELINE, OURS
 from benchmarks.states import MANY, ONE, TENSORS
@@ -61,7 +61,7 @@ def _targets() -> list[Target]:
     targets.append(
         Target("`import saver` beyond `import numpy`", ("startup",), 60, _beyond, "ms", at_least=False)
     )
-    return targets + _of_stores()
+    return targets + _of_stores() + _of_checkpoints()
 
 
 def _of_stores() -> list[Target]:
@@ -77,6 +77,35 @@ def _of_stores() -> list[Target]:
             title = f"{what}: {doing}, against {scale.TEN}"
             found.append(Target(title, (name,), bound, _slower(name, what, scale.TEN), at_least=False))
     return found
+
+
+def _of_checkpoints() -> list[Target]:
+    """For how long a save may stop a training run, and how much memory it may keep."""
+    table = "checkpoints"
+    goals = (
+        (loops.PLAIN, "a memcpy of two threads", loops.LIMIT, 1.1),
+        (loops.HOOK, "a memcpy of two threads", loops.LIMIT, 0.2),
+        (loops.PLAIN, loops.DCP, loops.DCP, 0.5),
+        (loops.HOOK, loops.DCP, loops.DCP, 0.5),
+    )
+    found = [
+        Target(
+            f"{ours}: blocked, against {name}", (table,), bound, _slower(table, ours, other), at_least=False
+        )
+        for ours, name, other, bound in goals
+    ]
+    return found + [
+        Target(f"{ours}: memory for snapshots, of the state", (table,), 1, _kept(ours), at_least=False)
+        for ours in (loops.PLAIN, loops.HOOK)
+    ]
+
+
+def _kept(ours: str) -> Callable[[Tables], float]:
+    def measure(tables: Tables) -> float:
+        table = tables["checkpoints"]
+        return float(table.cells[table.rows.index(table.row(ours))][-1])
+
+    return measure
 
 
 def _packed(tables: Tables) -> float:

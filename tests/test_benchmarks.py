@@ -14,7 +14,8 @@ import pytest
 for needed in ("torch", "safetensors", "joblib", "h5py", "sklearn", "skops", "pandas", "matplotlib"):
     pytest.importorskip(needed)
 
-from benchmarks import large, limits, memory, models, scale, startup, versions
+from benchmarks import checkpoints, large, limits, memory, models, scale, startup, versions
+from benchmarks.loops import LAYERS, LIMIT, SAVINGS, WIDTH, Training
 from benchmarks.measure import make_cold, make_warm, resident
 from benchmarks.peers import Peer, peers
 from benchmarks.report import Report
@@ -31,6 +32,12 @@ WAY = limits.Way(False, 2, limits.MIB)
 WAYS = limits.Fastest((WAY,), (WAY,))
 TINY_MODEL = 64
 """By how much the model of the versions is made smaller."""
+
+
+SMALL_RUN = 5000
+"""By how much the training run that saves itself is made smaller."""
+
+NEEDS = {"Lightning AsyncCheckpointIO": "lightning", "Orbax CheckpointManager": "orbax.checkpoint"}
 
 
 @pytest.mark.parametrize("shape", TINY, ids=lambda shape: shape.name)
@@ -164,6 +171,56 @@ def test_stores_of_many_versions_and_models_are_measured_and_listed(tmp_path: Pa
     goals = [goal for goal, *_ in verdicts(tables, [])]
     assert len(goals) == 4
     assert scale.COMMAND in plain(tables[2])
+
+
+@pytest.mark.filterwarnings("ignore:torch.distributed is disabled")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("name", SAVINGS)
+def test_what_a_training_run_saves_is_the_moment_of_the_save(name: str, tmp_path: Path) -> None:
+    if name in NEEDS:
+        pytest.importorskip(NEEDS[name])
+    with index_in(tmp_path / "cache"):
+        saving = SAVINGS[name](Training(SMALL_RUN), tmp_path)
+        for _ in range(2):
+            checkpoints.compare(name, saving)
+        saving.close()
+    assert saving.held >= 0
+    assert (saving.load() is None) is (name == LIMIT)
+
+
+def test_a_save_that_comes_back_as_another_moment_is_noticed(tmp_path: Path) -> None:
+    saving = SAVINGS["torch.save in the loop"](Training(SMALL_RUN), tmp_path)
+    saving.save()
+    saving.save = lambda: None  # type: ignore[method-assign]  # it saves no more
+    saving.training.step()
+    with pytest.raises(AssertionError, match="not what was saved"):
+        checkpoints.compare("it", saving)
+
+
+def test_a_training_run_is_as_large_as_it_says() -> None:
+    width = LAYERS * (WIDTH * WIDTH + WIDTH) * 4
+    assert 3 * width == pytest.approx(1.007e9, rel=1e-3)
+    assert sum(array.nbytes for array in Training(SMALL_RUN).arrays()) == pytest.approx(
+        1.007e9 / SMALL_RUN, rel=0.1
+    )
+
+
+def test_what_stops_a_training_run_is_measured_and_held_against_the_goals(tmp_path: Path) -> None:
+    for needed in NEEDS.values():
+        pytest.importorskip(needed)
+    tables = checkpoints.run(tmp_path, 1, SMALL_RUN, 1, 2)
+    assert list(tmp_path.iterdir()) == []
+    blocked, pace = tables
+    assert [row.what for row in blocked.rows] == list(SAVINGS)
+    assert [row.what for row in pace.rows] == [checkpoints.BARE, *list(SAVINGS)[1:]]
+    assert all(row.seconds for table in tables for row in table.rows)
+    goals = {goal: figure for goal, _, figure, _ in verdicts(tables, [])}
+    assert len(goals) == 6
+    assert all(float(figure.split()[0]) >= 0.9 for goal, figure in goals.items() if "snapshots" in goal)
+    assert "MB kept" in plain(blocked)
+    Report(tables).save(tmp_path)
+    assert "checkpoints.png" in (tmp_path / "RESULTS.md").read_text(encoding="utf-8")
+    assert (tmp_path / "checkpoints.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_folder_takes_the_blocks_of_its_files(tmp_path: Path) -> None:

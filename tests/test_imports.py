@@ -61,7 +61,7 @@ CONTRACTS = {
     "saver.staging": ("tree", "pack", "repo"),
     "saver.checkpoints": (
         "errors", "codec", "environment", "frameworks", "parts", "policy", "repo", "staging", "training_log",
-        "restoring", "saver", "checkpoints",
+        "restoring", "compare", "fingerprint", "stores", "saver", "checkpoints",
     ),
     "saver.doctor": ("environment", "registry"),
     "saver.description": ("errors", "tree", "trust", "fields", "pack", "parts"),

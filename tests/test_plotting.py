@@ -91,6 +91,14 @@ def test_a_metric_without_a_partner_keeps_its_name() -> None:
     assert roles("val_loss") == [("val_loss", {"val_loss": ""})]
 
 
+def test_training_is_what_others_are_compared_with() -> None:
+    log = log_of(
+        2, loss=falling, val_loss=falling, test_loss=falling, lr=falling, val_acc=falling, test_acc=falling
+    )
+    ranks = {curve.metric: curve.rank for panel in panels({"": log}) for curve in panel.curves}
+    assert ranks == {"loss": 0, "val_loss": 1, "test_loss": 2, "lr": 1, "val_acc": 1, "test_acc": 2}
+
+
 def test_where_roles_say_too_little_names_do() -> None:
     assert roles("loss", "train_loss", "val_loss") == [
         ("loss", {"train_loss": "training", "loss": "loss", "val_loss": "validation"})

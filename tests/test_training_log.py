@@ -236,10 +236,10 @@ class Tensors:
 
 
 def decoded(change: Callable[[Any], None]) -> TrainingLog:
-    """A log of 3 rows, encoded, changed by an enemy, and decoded."""
+    """A log of 5 rows, encoded, changed by an enemy, and decoded."""
     log = TrainingLog()
-    for step in (1, 2, 3):
-        log.append(step, time=0.0, loss=0.5, odd=1.0 if step != 2 else None)
+    for step in (1, 2, 3, 4, 5):
+        log.append(step, time=0.0, loss=0.5, odd=1.0 if step % 2 else None)
     log.mark("saved", 2, "run@1", time=0.0)
     encoder = Encoder()
     node = encoder.part("log", log)
@@ -267,16 +267,16 @@ def set_to(*path: Any) -> Callable[[Any], None]:
 
 
 def test_what_was_encoded_is_decoded() -> None:
-    assert [row["step"] for row in decoded(lambda state: None)] == [1, 2, 3]
+    assert [row["step"] for row in decoded(lambda state: None)] == [1, 2, 3, 4, 5]
 
 
 @pytest.mark.parametrize(
     "change",
     [
-        set_to("steps", base64([3, 2, 1])),
-        set_to("steps", base64([-1, 2, 3])),
-        set_to("steps", base64([1, 2, 2**62])),
-        set_to("steps", base64([1, 2])),
+        set_to("steps", base64([1, 2, 4, 3, 5])),
+        set_to("steps", base64([-1, 2, 3, 4, 5])),
+        set_to("steps", base64([1, 2, 3, 4, 2**62])),
+        set_to("steps", base64([1, 2, 3, 4])),
         set_to("steps", "not base64"),
         set_to("steps", "AAAA"),
         set_to("steps", None),
@@ -289,14 +289,14 @@ def test_what_was_encoded_is_decoded() -> None:
         set_to("columns", "loss", 0, True),
         set_to("columns", "loss", 0, 2**70),
         set_to("columns", "loss", 1, base64([], "<f8")),
-        set_to("columns", "loss", 1, base64([0.0] * 4, "<f8")),
-        set_to("columns", "odd", 0, base64([0, 3])),
-        set_to("columns", "odd", 0, base64([-1, 2])),
-        set_to("columns", "odd", 0, base64([2, 0])),
-        set_to("columns", "odd", 0, base64([1, 1])),
-        set_to("columns", "odd", 0, base64([0, 1])),
-        set_to("columns", "odd", 0, base64([0])),
-        set_to("columns", "odd", 0, base64([-(2**63), 2**63 - 1])),
+        set_to("columns", "loss", 1, base64([0.0] * 6, "<f8")),
+        set_to("columns", "odd", 0, base64([0, 2, 5])),
+        set_to("columns", "odd", 0, base64([-1, 2, 4])),
+        set_to("columns", "odd", 0, base64([4, 2, 0])),
+        set_to("columns", "odd", 0, base64([0, 0, 4])),
+        set_to("columns", "odd", 0, base64([1, 2, 3])),
+        set_to("columns", "odd", 0, base64([0, 2])),
+        set_to("columns", "odd", 0, base64([-(2**63), 0, 2**63 - 1])),
         set_to("columns", "step", [0, base64([0.0], "<f8")]),
         set_to("columns", "\x1b[2J", [0, base64([0.0], "<f8")]),
         set_to("columns", "x" * 201, [0, base64([0.0], "<f8")]),

@@ -262,3 +262,10 @@ def test_no_thread_and_no_memory_is_left(tmp_path: Path) -> None:
     _, run = train(saver.Saver(tmp_path / "models"), 10)
     assert threading.active_count() == before
     assert run._staging.bytes == 0
+
+
+def test_versions_tell_what_they_were_trained_on(store: saver.Saver) -> None:
+    train(store, 3, data={"train": np.arange(10.0)})
+    train(store, 6, data={"train": np.arange(11.0)})
+    (found,) = store.diff("run@1", "run@2").data
+    assert (found.name, found.status) == ("train", "changed")

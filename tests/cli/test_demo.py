@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import re
 import struct
 import subprocess
@@ -19,15 +20,23 @@ from saver.cli import program
 pytest.importorskip("sklearn")
 
 
+WITHOUT = """
+import sys
+from importlib.machinery import PathFinder
+class Without(PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        return None if name in {!r} else PathFinder.find_spec(name, path, target)
+sys.meta_path[sys.meta_path.index(PathFinder)] = Without
+from saver.cli import main
+main()
+"""
+
+
 def demo(folder: Path, *arguments: str, blocked: str = "") -> subprocess.CompletedProcess[str]:
-    """Run the demo as a process in `folder`; the package `blocked` cannot be imported there."""
-    code = (
-        "import sys; from saver.cli import main\n"
-        f"sys.modules.update(dict.fromkeys({blocked.split()!r}))\n"
-        "main()"
-    )
+    """Run the demo as a process in `folder`; for it, the packages `blocked` are not installed."""
     return subprocess.run(
-        (sys.executable, "-c", code, "demo", *arguments),
+        (sys.executable, "-c", WITHOUT.format(blocked.split()), "demo", *arguments),
         cwd=folder, capture_output=True, text=True, check=False,
     )  # fmt: skip
 
@@ -45,12 +54,16 @@ def test_the_files_lie_where_it_says_and_nowhere_else(tour):
     folder, output = tour
     found = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
     assert "saver-demo/digits.saver" in found
-    assert found <= {"saver-demo/digits.saver", "saver-demo/training.png"}
-    assert all(name in output for name in found)
+    runs = {name for name in found if name.startswith("saver-demo/runs/")}
+    assert "saver-demo/runs/store.json" in runs
+    pictures = {"saver-demo/training.png", "saver-demo/runs.png"}
+    assert found - runs - pictures == {"saver-demo/digits.saver"}
+    assert all(name in output for name in found - runs)
 
 
 def test_the_steps_are_numbered_in_order(tour):
-    assert re.findall(r"^(\d)\. ", tour[1], re.MULTILINE) == list("123456")
+    numbers = re.findall(r"^(\d+)\. ", tour[1], re.MULTILINE)
+    assert numbers == [str(number) for number in range(1, 11)]
 
 
 def test_every_epoch_has_its_line_and_the_loss_falls(tour):
@@ -81,12 +94,13 @@ def test_the_file_holds_scaler_model_and_log(tour):
 
 def test_the_picture_is_a_png_of_sensible_size(tour):
     pytest.importorskip("matplotlib")
-    data = (tour[0] / "saver-demo" / "training.png").read_bytes()
-    assert data[:8] == b"\x89PNG\r\n\x1a\n"
-    width, height = struct.unpack(">II", data[16:24])
-    assert 1000 <= width <= 3000
-    assert 600 <= height <= 3000
-    assert 20_000 < len(data) < 1_000_000
+    for name in ("training.png", "runs.png"):
+        data = (tour[0] / "saver-demo" / name).read_bytes()
+        assert data[:8] == b"\x89PNG\r\n\x1a\n"
+        width, height = struct.unpack(">II", data[16:24])
+        assert 1000 <= width <= 3000
+        assert 400 <= height <= 3000
+        assert 20_000 < len(data) < 1_000_000
 
 
 def test_what_to_try_next_works(tour):
@@ -123,19 +137,44 @@ def test_two_runs_train_the_same_model():
     assert list(first.train(2)) == list(second.train(2))
 
 
-def test_folder_and_epochs_are_the_user_s(tmp_path):
-    done = demo(tmp_path, "--folder", "a folder/b", "--epochs", "1", blocked="matplotlib")
+@pytest.fixture(scope="module")
+def small(tmp_path_factory) -> tuple[Path, Path, str]:
+    """Where scikit-learn alone is there: the folder in which the demo ran, the user's cache, the output."""
+    folder, cache = tmp_path_factory.mktemp("small"), tmp_path_factory.mktemp("users-cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SAVER_CACHE", str(cache))
+        done = demo(folder, "--folder", "a folder/b", "--epochs", "1", blocked="matplotlib torch")
     assert (done.returncode, done.stderr) == (0, "")
-    assert [path.name for path in (tmp_path / "a folder" / "b").iterdir()] == ["digits.saver"]
-    assert "saver show 'a folder/b/digits.saver'" in done.stdout
+    return folder / "a folder" / "b", cache, done.stdout
 
 
-def test_without_matplotlib_there_is_no_picture_and_the_tour_says_why(tmp_path):
-    done = demo(tmp_path, "--epochs", "1", blocked="matplotlib")
-    assert done.returncode == 0
-    assert "matplotlib is not there" in done.stdout
-    assert 'pip install "saver-ml[demo]"' in done.stdout
-    assert not (tmp_path / "saver-demo" / "training.png").exists()
+def test_folder_and_epochs_are_the_user_s(small):
+    folder, cache, output = small
+    assert {path.name for path in folder.iterdir()} == {"digits.saver", "runs"}
+    assert list(cache.iterdir()) == []
+    assert "saver show 'a folder/b/digits.saver'" in output
+
+
+def test_without_matplotlib_there_is_no_picture_and_the_tour_says_why(small):
+    assert "matplotlib is not there" in small[2]
+    assert 'pip install "saver-ml[demo]"' in small[2]
+
+
+def test_without_torch_the_network_is_one_of_numpy(small):
+    assert "A small network in NumPy" in small[2]
+    assert re.search(r"^  generator +(\w+)  \1$", small[2], re.MULTILINE)
+    assert float(re.findall(r"accuracy +(\S+)%", small[2])[-1]) > 90
+
+
+def test_a_second_demo_in_the_same_folder_leaves_the_first_one_as_it_is(small):
+    folder, _, _ = small
+    before = saver.Saver(folder / "runs").versions("killed")
+    again = demo(folder.parent, "--folder", "b", "--epochs", "1", blocked="matplotlib torch")
+    assert (again.returncode, again.stderr) == (0, "")
+    store = saver.Saver(folder / "runs")
+    assert store.models() == ["killed", "killed-2", "whole", "whole-2"]
+    assert store.versions("killed") == before
+    assert "goes on from killed-2@" in again.stdout
 
 
 def test_without_scikit_learn_it_says_what_to_install(tmp_path):
@@ -182,3 +221,122 @@ print("matplotlib.pyplot" in sys.modules)
     )
     assert done.stdout == "False\n"
     assert (tmp_path / "one.png").stat().st_size > 5000
+
+
+# The second half: killed and resumed
+
+
+def test_three_processes_train_and_one_of_them_is_killed(tour):
+    trained, killed, resumed = (
+        re.findall(pattern, tour[1])
+        for pattern in (r"Process (\d+) trains", r"SIGKILL: process (\d+) is gone", r"Process (\d+) goes on")
+    )
+    assert trained == killed
+    assert len({*killed, *resumed}) == 2
+    rows = re.findall(r"^  step +(\d+) +loss \S+ +accuracy +\S+%  #+$", tour[1], re.MULTILINE)
+    first, later = [int(row) for row in rows[:4]], [int(row) for row in rows[4:]]
+    assert first == [50, 100, 150, 200]
+    assert later in ([200, 250, 300, 350, 400], [250, 300, 350, 400], [300, 350, 400])
+
+
+def test_it_goes_on_after_the_step_that_was_saved_last(tour):
+    number, step = map(int, re.findall(r"goes on from killed@(\d+), after step (\d+):", tour[1])[0])
+    assert step == 25 * number
+    assert 175 <= step <= 250  # what was being written when it was killed counts only if it was durable
+
+
+def test_both_runs_end_with_the_same_bits(tour):
+    store = saver.Saver(tour[0] / "saver-demo" / "runs")
+    whole, killed = store.version("whole"), store.version("killed")
+    assert (whole.step, killed.step) == (399, 399)
+    for part in ("model", "optimizer", "random"):
+        assert whole.parts[part].hash == killed.parts[part].hash
+        told = re.findall(rf"^  {part} +(\w+)  (\w+)$", tour[1], re.MULTILINE)
+        assert told == [(whole.parts[part].hash[:16],) * 2]
+    logs = [store.load(name, parts=["log"])["log"] for name in ("whole", "killed")]
+    steps, losses = zip(*(log["loss"] for log in logs), strict=True)
+    np.testing.assert_array_equal(steps[1], np.arange(400))
+    np.testing.assert_array_equal(losses[0].view("u8"), losses[1].view("u8"))
+    assert [event.kind for event in logs[1].events].count("resumed") == 1
+    assert "resumed" not in {event.kind for event in logs[0].events}
+    assert "400 of 400 are equal, to the last bit" in tour[1]
+
+
+def test_the_run_proves_that_it_can_be_resumed(tour):
+    assert "run.prove: steps 0 to 2, trained twice from the same state: all bits agree." in tour[1]
+
+
+def test_what_lies_there_is_shown_by_the_commands_themselves(tour):
+    told = tour[1].partition("What lies there")[2]
+    assert re.findall(r"^    saver (\w+)", told.partition("Try next")[0], re.MULTILINE)[:3] == [
+        "ls",
+        "diff",
+        "plot",
+    ]
+    assert "killed: 5 versions" in told
+    assert re.search(r"saver-demo/runs: killed@4 -> saver-demo/runs: killed@16\n", told)
+    assert re.search(r"\* training +\+ held out +\| saved +\^ resumed", told)
+
+
+@pytest.fixture
+def data(tmp_path) -> Path:
+    """What the processes learn from."""
+    from saver.cli._digits import Digits
+
+    digits = Digits()
+    digits.scaler.fit(digits.images)
+    saver.dump(digits.scaled(), tmp_path / "data.saver")
+    return tmp_path / "data.saver"
+
+
+def test_a_training_is_killed_by_a_signal_that_no_process_can_catch(tmp_path, data):
+    from saver.cli._resuming import Training
+
+    training = Training(tmp_path / "runs", "killed", data, "numpy", read_along=True)
+    assert next(training.told())["start"] == 0
+    training.kill()
+    assert training._process.returncode == -9
+    training.kill()  # once more does no harm
+
+
+def test_a_training_that_fails_says_why(tmp_path, data):
+    from saver.cli import Failure
+    from saver.cli._resuming import Training
+
+    training = Training(tmp_path / "runs", "killed", data, "nonsense", read_along=True)
+    with pytest.raises(Failure, match=r"ended with code 1: KeyError: 'nonsense'"):
+        list(training.told())
+
+
+def test_runs_that_end_differently_are_a_finding(tmp_path):
+    from saver.cli import Finding
+    from saver.cli._resuming import _compare
+    from saver.cli._screen import Plain
+    from saver.cli.demo import Tour
+    from saver.training_log import TrainingLog
+
+    store = saver.Saver(tmp_path / "runs")
+    log = TrainingLog()
+    for step in range(400):
+        log.append(step, loss=1.0)
+    for name, weight in (("whole", 1.0), ("killed", np.nextafter(1.0, 2))):
+        store.save(name, {"model": {"w": np.full(100, weight)}, "log": log})
+    with pytest.raises(Finding, match="killed did not end with the bits of whole"):
+        _compare(store, "whole", "killed", Tour(Plain()))
+
+
+@pytest.mark.parametrize("kind", ["torch", "numpy"])
+def test_the_networks_are_all_in_their_objects(kind, data):
+    pytest.importorskip(kind)
+    from saver.cli._killed import NETWORKS
+
+    network = NETWORKS[kind](saver.load(data))
+    run = saver.Saver("memory://networks").checkpoints(
+        kind, network.objects, every=saver.Every(steps=1000), progress=False
+    )
+    assert run.prove(network.train_step, steps=5)
+    losses = [network.train_step(step) for step in range(200)]
+    assert np.mean(losses[-10:]) < np.mean(losses[:10]) / 3
+    before = random.getstate()
+    network.logits(saver.load(data)["held_out_images"])
+    assert random.getstate() == before

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 import saver
 from saver.compare import ArrayChange, ArrayInfo, Difference, Field, compare, sections
 from saver.single import open_view
+from saver.training_log import TrainingLog
 
 Compare = Callable[[Any, Any], Difference]
 
@@ -652,3 +653,28 @@ def test_an_ordered_dict_with_attributes_has_the_paths_of_its_items(told: Compar
     found = told(made(1), made(2))
     assert list(arrays(found)) == ["net.0.weight"]
     assert fields(found) == {"net._metadata.version": ("1", "2")}
+
+
+def test_a_training_log_is_told_by_its_metrics_wherever_they_are_kept(told: Compare) -> None:
+    """Short columns stand in the manifest, long ones are tensors."""
+
+    def made(steps: int, scale: float = 1.0) -> TrainingLog:
+        log = TrainingLog()
+        for step in range(steps):
+            some = {"val_loss": scale * step} if step % 3 == 1 else {}
+            log.append(step, time=0.0, loss=scale, **some)
+        log.mark("saved", steps, f"run@{steps}", time=0.0)
+        return log
+
+    assert not told({"log": made(5)}, {"log": made(5)})
+    found = told({"log": made(5)}, {"log": made(200)})
+    assert fields(found)["log.events.step"] == ("[5]", "[200]")
+    assert {"log.step", "log.time", "log.loss", "log.val_loss"} <= arrays(found).keys()
+    loss = arrays(found)["log.loss"]
+    assert (loss.old, loss.new) == (ArrayInfo("F64", (5,), "[1, 1, 1, 1, 1]"), ArrayInfo("F64", (200,)))
+    assert loss.amount is not None
+    assert (loss.amount.entries, loss.amount.changed) == (5, 0)
+    for steps in (5, 200):
+        found = told({"log": made(steps)}, {"log": made(steps, 2.0)})
+        assert list(arrays(found)) == ["log.loss", "log.val_loss"]
+        assert fields(found) == {}

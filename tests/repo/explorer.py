@@ -72,8 +72,8 @@ def explore(
     """Visit every moment of these actors on a store with this content, and show each to the judge.
 
     As every moment is judged, what holds at all of them holds when any of the actors is killed at any call.
-    With `remote`, an object may be gone while it is open, and what comes or goes during a listing may be in it
-    or not. Each `create` of the actors that are `failing` may also fail, or its answer get lost.
+    With `remote`, an object may be gone while it is open, and what comes or goes during a listing may be in
+    it or not. Each `create` of the actors that are `failing` may also fail, or its answer get lost.
 
     Raises Violation.
     """

@@ -235,6 +235,29 @@ def test_a_save_that_another_thread_overtakes_within_one_repository_decides_anew
     Judge({})(Moment(content_of(store), {"one": Saved("m@2", "ab"), "other": Saved("m@3", "ac")}))
 
 
+def test_a_save_is_done_once_its_record_is_there_though_it_cannot_tidy_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Keeping(MemoryStore):
+        def delete(self, key: str) -> None:
+            raise CannotWrite(f"{key}: it was not deleted")
+
+    store = Keeping()
+    repo = Repository(store)
+    decide, left = _Commit._event, [2]
+
+    def overtaken(self: Any, *manifest: Any) -> Any:
+        event = decide(self, *manifest)
+        left[0] -= 1
+        if left[0] == 0:  # so the manifest must be written anew, and the first one be deleted
+            Repository(store).commit(draft("ab"))
+        return event
+
+    monkeypatch.setattr(_Commit, "_event", overtaken)
+    assert str(repo.commit(draft("ac"))) == "m@2"
+    assert len(list(store.list("manifests/"))) == 3
+
+
 def test_a_tag_that_another_thread_overtakes_within_one_repository_decides_anew() -> None:
     store = MemoryStore()
     repo = Repository(store)

@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 
 import saver
+from saver.files import Files
+from saver.repo import gc, state
 from saver.stores.local import LocalStore
 from saver.testing import Crash, FaultyFiles, crash_states
 
@@ -64,9 +66,23 @@ class Life:
             self.acknowledged[name] = len(files.operations)
 
 
+class Unsynced(Files):
+    """For a store that is looked at once, and thrown away: nobody cuts its power."""
+
+    def sync(self, file: int) -> None:
+        pass
+
+    def sync_folder(self, path: str) -> None:
+        pass
+
+
+def found_at(folder: Path) -> saver.Saver:
+    return saver.Saver(LocalStore(folder, Unsynced()))
+
+
 def sound(folder: Path, done: set[str]) -> None:
     """Everything that was acknowledged is there; the store goes on."""
-    store = saver.Saver(folder / "models")
+    store = found_at(folder / "models")
     versions = {version.number for version in store.versions("iris")}
     assert versions >= {2}
     assert versions <= {1, 2, 3}
@@ -86,7 +102,7 @@ def sound(folder: Path, done: set[str]) -> None:
     assert holds(store, str(new))
     assert store.check().sound
     store.gc(grace=0)
-    assert store.check() == saver.Saver(folder / "models").check()
+    assert store.check() == found_at(folder / "models").check()
     assert all(holds(store, str(version)) for version in store.versions("iris"))
 
 
@@ -103,6 +119,53 @@ def test_a_power_loss_at_any_moment_loses_nothing_acknowledged(tmp_path: Path) -
             raise AssertionError(f"after {found.what}, {sorted(done)} acknowledged: {error}") from error
         states += 1
     assert states > 60
+
+
+def test_a_power_loss_while_a_store_is_made_leaves_one_or_none(tmp_path: Path) -> None:
+    folder, files = tmp_path / "disk", FaultyFiles()
+    folder.mkdir()
+    shutil.copytree(folder, tmp_path / "before")
+    saver.Saver(LocalStore(folder / "team" / "models", files)).save("iris", value(1), tags=["best"])
+    done = len(files.operations)
+    saved = set()
+    for found in crash_states(tmp_path / "before", folder, files.operations, tmp_path / "state"):
+        store = found_at(found.folder / "team" / "models")
+        saved.add(store.models() == ["iris"])
+        assert store.models() == ["iris"] or (found.done < done and store.models() == []), found.what
+        assert store.save("iris", value(2)).number == 1 + (len(store.versions("iris")) == 2), found.what
+        assert all(holds(store, str(version)) for version in store.versions("iris")), found.what
+        assert store.check().sound, found.what
+    assert saved == {False, True}
+
+
+def test_a_power_loss_while_bytes_move_and_checkpoints_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(state, "INTERVAL", 2)
+    monkeypatch.setattr(gc, "DEAD_BYTES", 6000)
+    folder, files = tmp_path / "disk", FaultyFiles()
+    store = saver.Saver(folder / "models")
+    for number in (1, 2, 3):
+        store.save("iris", value(number))
+    store.delete("iris@1")
+    shutil.copytree(folder, tmp_path / "before")
+    store = saver.Saver(LocalStore(folder / "models", files))
+    assert store.gc(grace=0).moved, "the shared part of the first version moved"
+    store.save("iris", value(4))
+    saved = len(files.operations)
+    states = 0
+    for found in crash_states(tmp_path / "before", folder, files.operations, tmp_path / "state"):
+        store = found_at(found.folder / "models")
+        numbers = [version.number for version in store.versions("iris")]
+        assert numbers == [2, 3, 4] or (found.done < saved and numbers == [2, 3]), found.what
+        assert all(holds(store, f"iris@{number}") for number in numbers), found.what
+        assert store.check().sound, found.what
+        store.save("iris", value(5))
+        store.gc(grace=0)
+        assert store.check().garbage == (), found.what
+        assert all(holds(store, str(version)) for version in store.versions("iris")), found.what
+        states += 1
+    assert states > 100
 
 
 FAULTS = [errno.ENOSPC, errno.EIO, errno.EACCES, errno.EROFS]

@@ -18,10 +18,13 @@ import saver
 from saver.repo import document
 from saver.repo.log import ZERO, Record, log_key
 from saver.repo.repository import Format
+from saver.stores.local import LocalStore
+from saver.testing import FaultyFiles
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("SAVER_CACHE", str(tmp_path / "cache"))
     store = saver.Saver(tmp_path / "models")
     store.save("m", {"a": np.arange(1000.0), "b": 1})
     store.save("m", {"a": np.arange(1000.0), "b": 2})
@@ -200,3 +203,89 @@ def test_a_file_where_the_store_should_be_is_told(tmp_path: Path) -> None:
         with pytest.raises(saver.SaverError, match="models"):
             act(saver.Saver(tmp_path / "models"))
     assert (tmp_path / "models").read_text() == "no store"
+
+
+def test_a_store_without_its_description_is_no_empty_store(folder: Path) -> None:
+    description = (folder / "store.json").read_bytes()
+    (folder / "store.json").unlink()
+    before = files(folder)
+    reads = (lambda s: s.load("m"), lambda s: s.models(), lambda s: s.versions("m"), lambda s: s.check())
+    for act in (*reads, *WRITES.values(), lambda s: s.gc(grace=0)):
+        with pytest.raises(saver.Damaged, match=r"store.json is missing.*nothing was changed; restore it"):
+            act(saver.Saver(folder))
+    assert files(folder) == before
+    (folder / "store.json").write_bytes(description)
+    assert saver.Saver(folder).save("m", 3).number == 3
+
+
+def test_a_collector_leaves_a_store_alone_that_it_may_not_write_to(folder: Path) -> None:
+    """Not even for a moment is there an object more."""
+    ident = document.decode((folder / "store.json").read_bytes(), Format, "store.json")[0].id
+    (folder / "store.json").write_bytes(document.encode(Format(1, ident, write=("ropes",))))
+    disk = FaultyFiles()
+    with pytest.raises(saver.Unsupported, match="ropes"):
+        saver.Saver(LocalStore(folder, disk)).gc(grace=0)
+    assert not disk.operations
+    assert saver.Saver(folder).gc(grace=0, dry_run=True).condemned == ()
+
+
+def test_damage_is_told_where_it_cannot_be_recorded(folder: Path) -> None:
+    ident = document.decode((folder / "store.json").read_bytes(), Format, "store.json")[0].id
+    (folder / "store.json").write_bytes(document.encode(Format(1, ident, write=("ropes",))))
+    (pack,) = folder.glob("packs/*")
+    data = bytearray(pack.read_bytes())
+    data[-1] ^= 1
+    pack.write_bytes(data)
+    before = files(folder)
+    found = saver.Saver(folder).check()
+    assert {(damage.model, damage.number, damage.part) for damage in found.damage} == {
+        ("m", 1, "a"),
+        ("m", 2, "a"),
+    }
+    assert not found.recorded
+    assert files(folder) == before
+
+
+def test_files_that_others_left_in_the_folders_do_no_harm(folder: Path) -> None:
+    """File managers and backups do that."""
+    kept = ["desktop.ini", "log/desktop.ini", f"{log_key(2)}.bak", "log/.DS_Store", "packs/Thumbs.db"]
+    for name in kept:
+        (folder / name).write_text("not of this store")
+    store = saver.Saver(folder)
+    store.delete("m@1")
+    store.gc(grace=0)
+    assert store.save("m", {"a": np.arange(1000.0), "b": 3}).number == 3
+    assert store.check().sound
+    assert whole(folder)
+    assert all((folder / name).read_text() == "not of this store" for name in kept)
+
+
+def test_a_copy_is_equal_and_goes_its_own_way(folder: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "elsewhere" / "copy"
+    shutil.copytree(folder, copy)
+    one, other = saver.Saver(folder), saver.Saver(copy)
+    assert one.versions("m") == other.versions("m")
+    assert one.check() == other.check()
+    before = files(folder)
+    other.save("n", np.arange(7000.0))
+    other.save("m", {"a": np.arange(1000.0), "b": 3})
+    other.delete("m@1")
+    other.gc(grace=0)
+    assert files(folder) == before
+    added = one.save("n", np.arange(7000.0)).bytes_added
+    assert added > 7000 * 8, "what only the copy has is not here, though both have one index"
+    assert (one.load("n") == np.arange(7000.0)).all()
+    assert whole(folder)
+    assert whole(copy)
+    assert one.check().sound
+    assert other.check().sound
+
+
+def test_a_store_may_be_moved_while_it_is_in_use(folder: Path, tmp_path: Path) -> None:
+    """Everything in it is named relative to the folder, which may be a link."""
+    (tmp_path / "disk").mkdir()
+    folder.rename(tmp_path / "disk" / "moved")
+    folder.symlink_to(Path("disk") / "moved")
+    assert saver.Saver(folder).save("m", {"a": np.arange(1000.0), "b": 3}).number == 3
+    folder.unlink()
+    assert whole(tmp_path / "disk" / "moved")

@@ -1,7 +1,7 @@
 """`kill -9` at any instant of a save, a tag, a delete, a collection: nothing acknowledged is lost.
 
-To a kill, as opposed to a power loss, only what others can see of the file system matters: names that came and
-went. So a process that is killed right after each of them is killed at every instant.
+To a kill, as opposed to a power loss, only what others can see of the file system matters: names that came
+and went. So a process that is killed right after each of them is killed at every instant.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
+import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -60,7 +60,8 @@ for name in ("make_folder", "create", "link", "replace", "remove"):
 
 
 def value(number):
-    return {"kept": np.arange(200.0), "own": np.full(2000, float(number)), "large": np.full(9000, float(number))}
+    own = float(number)
+    return {"kept": np.arange(200.0), "own": np.full(2000, own), "large": np.full(9000, own)}
 
 
 def tell(*what):
@@ -112,6 +113,14 @@ def value(number: int) -> dict[str, Any]:
     return {"kept": np.arange(200.0), "own": np.full(2000, own), "large": np.full(9000, own)}
 
 
+class Life(NamedTuple):
+    """What was done, by name and ref, what was under way in the end, and whether it was killed."""
+
+    done: list[tuple[str, str]]
+    under_way: tuple[str, str] | None
+    killed: bool
+
+
 class Lives:
     """A process that lives a life for each that is asked for, up to where it is killed."""
 
@@ -121,35 +130,65 @@ class Lives:
             env={**os.environ, "SAVER_CACHE": str(cache)},
         )  # fmt: skip
 
-    def begin(self, folder: Path, left: int | None) -> int:
-        """One more life: it ends after `left` and one more names came or went. Returns the process."""
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps([str(folder), left]) + "\n")
-        self._process.stdin.flush()
-        told = next(self.told())
-        assert told[0] == "child"
-        return int(told[1])
-
-    def told(self) -> Iterator[list[Any]]:
+    def _told(self) -> Iterator[list[Any]]:
         """What it tells: what it tries, what is done, and that it ended."""
         assert self._process.stdout is not None
         for line in self._process.stdout:
             yield json.loads(line)
 
-    def rest(self) -> tuple[list[tuple[str, str]], tuple[str, str] | None, bool]:
-        """What was done, what was under way, and whether it was killed."""
-        done: list[tuple[str, str]] = []
-        under_way = None
-        for what, *about in self.told():
+    def live(self, folder: Path, left: int | None, acts: int = 0, delay: float = 0.0) -> Life:
+        """One more life: it ends right after so many names, and one, came or went.
+
+        Without `left` it goes on for ever, and is killed `delay` seconds after so many acts are done.
+        """
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps([str(folder), left]) + "\n")
+        self._process.stdin.flush()
+        life, child, killer = Life([], None, False), 0, None
+        for what, *about in self._told():
             match what:
+                case "child":
+                    child = about[0]
                 case "try":
-                    under_way = (about[0], about[1])
+                    life = life._replace(under_way=(about[0], about[1]))
                 case "done":
-                    done.append((about[0], about[1]))
-                    under_way = None
+                    life = Life([*life.done, (about[0], about[1])], None, False)
                 case "ended":
-                    assert about[0] in (0, signal.SIGKILL), "it did not fail"
-                    return done, under_way, about[0] == signal.SIGKILL
+                    assert about[0] in (0, signal.SIGKILL), "it failed by itself"
+                    return life._replace(killed=about[0] == signal.SIGKILL)
+            if left is None and killer is None and len(life.done) == acts:
+                killer = threading.Timer(delay, os.kill, (child, signal.SIGKILL))
+                killer.start()
+        raise AssertionError("it tells no more")
+
+    def _told(self) -> Iterator[list[Any]]:
+        """What it tells: what it tries, what is done, and that it ended."""
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            yield json.loads(line)
+
+    def live(self, folder: Path, left: int | None, kill: Callable[[int], object] = id) -> Life:
+        """One more life: it ends right after so many names, and one, came or went, or when it is killed.
+
+        `kill` is given the process when the life begins.
+        """
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps([str(folder), left]) + "\n")
+        self._process.stdin.flush()
+        life = Life([], None, False)
+        for what, *about in self._told():
+            match what:
+                case "child":
+                    killer = threading.Thread(target=kill, args=about)
+                    killer.start()
+                case "try":
+                    life = life._replace(under_way=(about[0], about[1]))
+                case "done":
+                    life = Life([*life.done, (about[0], about[1])], None, False)
+                case "ended":
+                    killer.join()
+                    assert about[0] in (0, signal.SIGKILL), "it failed by itself"
+                    return life._replace(killed=about[0] == signal.SIGKILL)
         raise AssertionError("it tells no more")
 
     def end(self) -> None:
@@ -186,8 +225,7 @@ def test_after_each_name_that_came_or_went(lives: Lives, tmp_path: Path) -> None
     left = 0
     while not ended:
         shutil.copytree(before, folder)
-        lives.begin(folder, left)
-        done, under_way, killed = lives.rest()
+        done, under_way, killed = lives.live(folder, left)
         ended = not killed
         store = saver.Saver(folder)
         saved = {"iris@1", "iris@2", *(ref for name, ref in done if name in ("save", "other"))}
@@ -214,10 +252,7 @@ def test_at_random_again_and_again(lives: Lives, tmp_path: Path) -> None:
     saved, deleted = {"iris@1"}, set[str]()
     chance = random.Random(7)
     for _ in range(30):
-        child = lives.begin(folder, None)
-        time.sleep(chance.uniform(0.0, 0.3))
-        os.kill(child, signal.SIGKILL)
-        done, under_way, killed = lives.rest()
+        done, under_way, killed = lives.live(folder, None, chance.randrange(8), chance.uniform(0, 0.05))
         assert killed
         saved |= {ref for name, ref in done if name == "save"}
         deleted |= {ref for name, ref in done if name == "delete"}

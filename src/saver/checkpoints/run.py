@@ -52,6 +52,8 @@ class Progress(msgspec.Struct):
     skipped: int = 0
     blocked_seconds: float = 0.0
     saves: int = 0
+    staging_bytes: int = 0
+    """Memory that is kept for snapshots."""
 
 
 class Checkpoints:
@@ -83,7 +85,8 @@ class Checkpoints:
         self._every, self._keep = every, keep
         self._skip = busy == "skip"
         self._grace = grace
-        self._data, self._notes = data, notes
+        self._data = _fingerprints(data) if data is not None else {}
+        self._notes = notes
         self._total, self._wanted = total, progress
         self._pace = Pace()
         self._line: Line | None = None
@@ -326,9 +329,7 @@ class Checkpoints:
         since = time.monotonic() - self._since
         now = msgspec.structs.replace(moment, since=since, ranges=self._ranges, cost=self._cost)
         due = self._every.next_due(now, self._saved)
-        line.show(
-            telling.told(self.model, self.progress, self._total, due, len(self._saved), time.time())
-        )
+        line.show(telling.told(self.model, self.progress, self._total, due, len(self._saved), time.time()))
 
     def _end_line(self) -> None:
         """Leave the line as the run ended."""
@@ -378,6 +379,7 @@ class Checkpoints:
         steps = frameworks.steps(self._objects.values())  # anew: an optimizer makes its state when it steps
         later = _unchanged(encoded, steps) if steps is not None else set()
         snapshot = self._staging.take(encoded.tensors, later)
+        self.progress.staging_bytes = self._staging.bytes
         if later and steps is not None:
             self._snapshot = snapshot
             self._unhook = steps.before(self._hold)
@@ -387,6 +389,7 @@ class Checkpoints:
             tensors=snapshot.tensors, whole=True, time=time.time(),
             environment=environment.describe(encoded.packages, encoded.seeds, git),
             author=self._repo.author, step=step if step >= 0 else None, metrics=metrics, notes=self._notes,
+            data=self._data,
         )  # fmt: skip
         self._since = time.monotonic()
         writer.begin(lambda: self._write(draft, snapshot, step))
@@ -430,6 +433,12 @@ def _unchanged(encoded: parts.Encoded, steps: frameworks.Steps) -> set[str]:
         for name, data in encoded.tensors.items()
         if data.changes is not None and not callable(data.data) and data.data.ctypes.data in steps.addresses
     }
+
+
+def _fingerprints(data: Any) -> dict[str, Any]:
+    from saver.fingerprint import fingerprints
+
+    return fingerprints(data)
 
 
 def _numbers(metrics: Mapping[str, Any]) -> dict[str, float]:

@@ -161,22 +161,19 @@ def _resume(training: Training, tour: Tour, stack: ExitStack) -> None:
     tour.step(
         "Go on as if nothing had happened",
         "A fresh process runs the same lines; run.resume() takes the newest version that is whole.",
+        "What came after that was lost with the process, and is trained again.",
     )
     for report in training.told():
         if "start" in report:
-            tour.on.say(
-                f"Process {training.number} goes on from {report['ref']}, after step {report['start']}:"
-            )
+            ref, start = report["ref"], report["start"]
+            tour.on.say(f"Process {training.number} goes on from {ref}, after step {start}:")
         else:
             _bar(report, tour)
 
 
 def _bar(report: dict[str, Any], tour: Tour) -> None:
-    accuracy = report["held_out_accuracy"]
-    tour.on.bar(
-        f"step {report['step'] + 1:>{len(str(STEPS))}}   loss {report['loss']:.4f}   accuracy {accuracy:6.1%}",
-        accuracy,
-    )
+    step, accuracy = f"{report['step'] + 1:>{len(str(STEPS))}}", report["held_out_accuracy"]
+    tour.on.bar(f"step {step}   loss {report['loss']:.4f}   accuracy {accuracy:6.1%}", accuracy)
 
 
 def _compare(store: Saver, whole: str, killed: str, tour: Tour) -> None:

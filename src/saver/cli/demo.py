@@ -46,7 +46,8 @@ saver.dump({
 def command(folder: Path, epochs: int) -> None:
     """Train a model on real digits, save it whole, load it elsewhere, and compare.
 
-    Then kill a training in the middle, resume it, and compare again. Takes seconds, needs no network, and writes to one folder only.
+    Then kill a training in the middle, resume it, and compare again. Takes seconds, needs no network, and
+    writes to one folder only.
     """
     try:
         from saver.cli._digits import Digits

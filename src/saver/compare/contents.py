@@ -12,7 +12,7 @@ import msgspec
 
 from saver.compare.arrays import Array, Entries, column_array, numpy_array, tensor_array, torch_array
 from saver.compare.forms import FORMS, TEXT
-from saver.compare.texts import plain, printable, title
+from saver.compare.texts import base64_bytes, plain, printable, title
 from saver.repo.manifest import Manifest
 from saver.tree import Node, Ref, Tensor, walk
 from saver.view import View
@@ -288,6 +288,38 @@ def _text(node: Node, side: Side) -> Found:
     return [("", msgspec.structs.replace(array, form=TEXT))], False
 
 
+def _training_log(node: Node, side: Side) -> Found:
+    """The columns by the names of the metrics, and the rows where they stand."""
+    state = node.state
+    if type(state) is not dict or type(state.get("columns")) is not dict:
+        return _any_node(node, side)
+    found = [
+        (".step", _log_column(state.get("steps"), "I64")),
+        (".time", _log_column(state.get("times"), "F64")),
+    ]
+    for key, column in state["columns"].items():
+        name = step(key.removeprefix("\\"))
+        if type(column) is list and len(column) == 2:
+            found += [(name, _log_column(column[1], "F64")), (f"{name}.rows", _log_column(column[0], "I64"))]
+        else:
+            found.append((name, column))
+    events = state.get("events")
+    if type(events) is list and len(events) == len(_EVENTS):
+        return [*found, *zip(_EVENTS, events, strict=True)], False
+    return [*found, (".events", events)], False
+
+
+_EVENTS = (".events.kind", ".events.step", ".events.time", ".events.ref")
+
+
+def _log_column(value: Any, dtype: str) -> Any:
+    """A short column, which stands there as base64 text, as an array; a long one is a tensor."""
+    data, form = base64_bytes(value), FORMS[dtype]
+    return (
+        value if data is None or len(data) % form.size else Array(form, (len(data) // form.size,), data=data)
+    )
+
+
 _READERS: dict[str, Callable[[Node, Side], Found]] = {
     **dict.fromkeys(("list", "tuple", "set", "frozenset"), _sequence),
     **dict.fromkeys(("dict", "stdlib.OrderedDict", "stdlib.Counter", "sklearn.bunch"), _mapping),
@@ -298,4 +330,5 @@ _READERS: dict[str, Callable[[Node, Side], Found]] = {
     "torch.Module": _module,
     "torch.Optimizer": _optimizer,
     "torch.LRScheduler": _scheduler,
+    "saver.TrainingLog": _training_log,
 }

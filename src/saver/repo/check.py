@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 import msgspec
 from blake3 import blake3
 
-from saver.errors import CannotWrite, Damaged, NotFound, SaverError
+from saver.errors import CannotWrite, Damaged, NotFound, SaverError, Unsupported
 from saver.pack import Pack, Range, damaged
 from saver.repo import document
 from saver.repo.dedup import PROBE, PROBED, probe_of
@@ -285,7 +285,7 @@ class _Check:
 
         try:
             repo.append(decide)
-        except CannotWrite:  # a store that is only read, or a full disk; `recorded` says so
+        except (CannotWrite, Unsupported):  # a store that is only read, a full disk; `recorded` says so
             return False
         return True
 

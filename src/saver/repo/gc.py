@@ -13,7 +13,7 @@ import msgspec
 
 from saver.errors import CannotWrite, Damaged, NotFound
 from saver.pack import PackWriter, Progress
-from saver.repo.log import Condemn, Event, Move, Relocate, log_key
+from saver.repo.log import Condemn, Event, Move, Relocate, is_log_key, log_key
 from saver.repo.places import Known, Place
 from saver.repo.reading import StoredTensors
 from saver.repo.repository import Repository, manifest_key, pack_key
@@ -58,13 +58,15 @@ def collect(
     """
     repo.open()
     repo.demand(repo.format().collect, "collect in")
+    if not dry_run:
+        repo.demand(repo.format().write, "write to")
     return _Collection(repo, grace, dry_run, progress).run()
 
 
 def check_log(repo: Repository) -> None:
     """Raise Damaged unless the log has all records up to its head."""
     log, expected = repo.state.log, 1
-    for key in repo.store.list("log/"):
+    for key in filter(is_log_key, repo.store.list("log/")):
         # A listing need not have what was made since it began.
         while key > log_key(expected) and log.stat(expected) is not None:
             expected += 1

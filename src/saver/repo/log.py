@@ -120,6 +120,11 @@ def log_key(number: int) -> str:
     return f"log/{number:0{DIGITS}}.json"
 
 
+def is_log_key(key: str) -> bool:
+    """Whether a record may stand there."""
+    return len(key) == len(log_key(0)) and key[4 : 4 + DIGITS].isdigit() and key.endswith(".json")
+
+
 class Log:
     """The records of a store. Keeps nothing but the store."""
 

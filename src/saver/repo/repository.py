@@ -125,9 +125,8 @@ class Repository:
         return self._format is not None
 
     def _read_format(self) -> Format | None:
-        try:
-            data = self.store.read(STORE_KEY)
-        except NotFound:
+        data = self._format_bytes()
+        if data is None:
             return None
         where = f"{self.store}: {STORE_KEY}"
         outline, _ = document.decode(data, _Outline, where)
@@ -138,6 +137,21 @@ class Repository:
         found, _ = document.decode(data, Format, where)
         self.demand(found.read, "read")
         return found
+
+    def _format_bytes(self) -> bytes | None:
+        """`store.json`; None where there is no store. Raises Damaged where there is one without it."""
+        try:
+            return self.store.read(STORE_KEY)
+        except NotFound:
+            if next(self.store.list("log/"), None) is None:
+                return None
+        try:  # again: another process may just have made the store, and saved
+            return self.store.read(STORE_KEY)
+        except NotFound:
+            raise Damaged(
+                f"{self.store}: {STORE_KEY} is missing, and there are log records; nothing was changed; "
+                "restore it from a copy of the store"
+            ) from None
 
     def demand(self, features: Iterable[str], purpose: str) -> None:
         """Raise Unsupported unless this Saver knows all `features`."""
@@ -163,12 +177,6 @@ class Repository:
     def open_to_write(self) -> None:
         """Be up to date and allowed to write; the first one makes the store."""
         if not self.exists():
-            # Looked at again: another process may just have made the store, and saved.
-            if next(self.store.list("log/"), None) is not None and not self.exists():
-                raise Damaged(
-                    f"{self.store}: {STORE_KEY} is missing, and there are log records; nothing was changed; "
-                    "restore it from a copy of the store"
-                )
             self.store.create(STORE_KEY, document.encode(Format(FORMAT, self.fresh())))
         self.demand(self.format().write, "write to")
         self.state.refresh()

@@ -1,0 +1,117 @@
+"""A training script as a process of its own, that tells of its runs while it is rehearsed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import TypeVar
+
+from saver.checkpoints.rehearsal import VARIABLE, Told, read
+from saver.cli import Failure
+
+T = TypeVar("T")
+
+INTERVAL = 0.01
+"""Seconds between two looks at what it told."""
+
+
+class Script:
+    """Runs in a session of its own, until the end of the `with` block: then nothing of it is left.
+
+    What it prints goes to a file in `folder`, which is empty at first.
+    """
+
+    def __init__(self, command: Sequence[str], folder: Path) -> None:
+        self.command = command
+        self.events: list[Told] = []
+        self.began = 0.0
+        self._told, self._output = folder / "told", folder / "output"
+        self._read = 0
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Script:
+        self._told.touch(mode=0o600)
+        with self._output.open("wb") as output:
+            self.began = time.monotonic()
+            self._process = subprocess.Popen(
+                self.command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True,
+                env=os.environ | {VARIABLE: str(self._told)},
+            )  # fmt: skip
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.kill()
+
+    @property
+    def process(self) -> subprocess.Popen[bytes]:
+        """Its first process."""
+        assert self._process is not None
+        return self._process
+
+    def kill(self) -> None:
+        """SIGKILL for it and for all that it started, such as the workers of data loaders."""
+        with suppress(ProcessLookupError, PermissionError):  # macOS refuses where all have ended
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        self.look()
+
+    def look(self) -> None:
+        """Read what it told since."""
+        with self._told.open("rb") as file:
+            file.seek(self._read)
+            data = file.read()
+        whole = data[: data.rfind(b"\n") + 1]
+        self._read += len(whole)
+        self.events += read(whole)
+
+    def wait_for(self, what: str, find: Callable[[list[Told]], T | None], patience: float) -> T:
+        """What `find` finds in its events. Raises Failure when it ends before, or takes longer."""
+        end = time.monotonic() + patience
+        while True:
+            ended = self.process.poll() is not None
+            self.look()
+            found = find(self.events)
+            if found is not None:
+                return found
+            if ended:
+                raise Failure(f"the script ended ({self.status}) before {what}; {self._last_words()}")
+            if time.monotonic() > end:
+                raise Failure(f"{patience:g} s went by before {what}; {self._advice()}")
+            time.sleep(INTERVAL)
+
+    def end(self, seconds: float) -> bool:
+        """Wait until it has ended; False if it still has not after so many seconds."""
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(seconds)
+        return self.process.poll() is not None
+
+    @property
+    def status(self) -> str:
+        """How it ended: `exit code 0`, or the name of the signal that ended it."""
+        code = self.process.returncode
+        if code is None or code >= 0:
+            return f"exit code {code}"
+        try:
+            return signal.Signals(-code).name
+        except ValueError:  # one of the nameless real-time signals
+            return f"signal {-code}"
+
+    def _last_words(self) -> str:
+        lines = self._output.read_bytes()[-4096:].decode(errors="replace").split("\n")
+        last = [line.strip() for line in lines if line.strip()]
+        return f"it printed last: {last[-1]}" if last else "it printed nothing"
+
+    def _advice(self) -> str:
+        if not self.events:
+            return "it has not entered a run: `with store.checkpoints(...) as run:` does; --patience waits longer"
+        return (
+            "send the signal without waiting for a save with --after SECONDS, or wait longer with --patience"
+        )
