@@ -173,8 +173,8 @@ _BLOCKED = (
 )
 _STEPS = (
     "Forward, backward and the optimizer's step, with a save every {} steps, until that is written: what "
-    "runs in the background takes processors from the training. Without saving: the same processes, before each "
-    "save, and their median in each round."
+    "runs in the background takes processors from the training. Without saving: the same processes, before "
+    "each save, and their median in each round."
 )
 
 

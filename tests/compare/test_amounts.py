@@ -48,7 +48,7 @@ def test_floats_are_measured_as_extended_precision_would(dtype: str, data: st.Da
     both = np.isfinite(old) & np.isfinite(new)
     change = new[both].astype(np.longdouble) - old[both].astype(np.longdouble)
     norm = np.sqrt((change**2).sum())
-    if math.isfinite(float(norm)):
+    if norm < 1e308:  # beyond, rounding decides whether it is still a number
         assert float(found.norm or 0) == pytest.approx(float(norm), rel=TINY)
         assert float(found.largest or 0) == pytest.approx(float(abs(change).max(initial=0)), rel=TINY)
         before = np.sqrt((old[np.isfinite(old)].astype(np.longdouble) ** 2).sum())

@@ -23,7 +23,9 @@ ARRAYS = {
     name: np.random.default_rng(number).integers(0, 256, size, np.uint8)
     for number, (name, size) in enumerate(SIZES.items())
 }
-"""What versions are made of: a version is named by the arrays that it holds, `ac`."""
+ARRAYS["B"] = ARRAYS["b"].copy()
+ARRAYS["B"][4000:4500] += 1
+"""What versions are made of: a version is named by the arrays that it holds, `ac`. `B` is `b`, partly changed."""
 
 
 class Saved(NamedTuple):
@@ -34,7 +36,7 @@ class Saved(NamedTuple):
 
 
 class Loaded(NamedTuple):
-    """What a reader got: the arrays, or `…` for others than were saved."""
+    """What a reader got: see `held`."""
 
     ref: str
     holds: str
@@ -64,7 +66,7 @@ def opened(store: Store, name: str, change: Change = id) -> Saver:
 
 
 def draft(holds: str, **more: Any) -> Draft:
-    encoded = parts.encode({name: {"x": ARRAYS[name]} for name in holds})
+    encoded = parts.encode({name.lower(): {"x": ARRAYS[name]} for name in holds})
     return Draft(
         model="m",
         parts={
@@ -97,8 +99,12 @@ def loads(ref: str) -> Actor:
 
 
 def held(loaded: dict[str, Any]) -> str:
-    same = all(np.array_equal(array["x"], ARRAYS[name]) for name, array in loaded.items())
-    return "".join(loaded) if same else "…"
+    """The names of the arrays; `?` for one that was never saved."""
+    names = ((name, name.upper()) if name.upper() in ARRAYS else (name,) for name in loaded)
+    found = zip(names, loaded.values(), strict=True)
+    return "".join(
+        next((name for name in each if np.array_equal(part["x"], ARRAYS[name])), "?") for each, part in found
+    )
 
 
 def collects(name: str, deleting: str = "", change: Change = id) -> Actor:

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from unsynced import unsynced
 
 import saver
-from saver.files import Files
 from saver.repo import gc, state
 from saver.stores.local import LocalStore
 from saver.testing import Crash, FaultyFiles, crash_states
@@ -66,23 +66,9 @@ class Life:
             self.acknowledged[name] = len(files.operations)
 
 
-class Unsynced(Files):
-    """For a store that is looked at once, and thrown away: nobody cuts its power."""
-
-    def sync(self, file: int) -> None:
-        pass
-
-    def sync_folder(self, path: str) -> None:
-        pass
-
-
-def found_at(folder: Path) -> saver.Saver:
-    return saver.Saver(LocalStore(folder, Unsynced()))
-
-
 def sound(folder: Path, done: set[str]) -> None:
     """Everything that was acknowledged is there; the store goes on."""
-    store = found_at(folder / "models")
+    store = unsynced(folder / "models")
     versions = {version.number for version in store.versions("iris")}
     assert versions >= {2}
     assert versions <= {1, 2, 3}
@@ -102,7 +88,7 @@ def sound(folder: Path, done: set[str]) -> None:
     assert holds(store, str(new))
     assert store.check().sound
     store.gc(grace=0)
-    assert store.check() == found_at(folder / "models").check()
+    assert store.check() == unsynced(folder / "models").check()
     assert all(holds(store, str(version)) for version in store.versions("iris"))
 
 
@@ -129,7 +115,7 @@ def test_a_power_loss_while_a_store_is_made_leaves_one_or_none(tmp_path: Path) -
     done = len(files.operations)
     saved = set()
     for found in crash_states(tmp_path / "before", folder, files.operations, tmp_path / "state"):
-        store = found_at(found.folder / "team" / "models")
+        store = unsynced(found.folder / "team" / "models")
         saved.add(store.models() == ["iris"])
         assert store.models() == ["iris"] or (found.done < done and store.models() == []), found.what
         assert store.save("iris", value(2)).number == 1 + (len(store.versions("iris")) == 2), found.what
@@ -155,7 +141,7 @@ def test_a_power_loss_while_bytes_move_and_checkpoints_are_kept(
     saved = len(files.operations)
     states = 0
     for found in crash_states(tmp_path / "before", folder, files.operations, tmp_path / "state"):
-        store = found_at(found.folder / "models")
+        store = unsynced(found.folder / "models")
         numbers = [version.number for version in store.versions("iris")]
         assert numbers == [2, 3, 4] or (found.done < saved and numbers == [2, 3]), found.what
         assert all(holds(store, f"iris@{number}") for number in numbers), found.what

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+from unsynced import unsynced
 
 import saver
 
@@ -38,6 +39,12 @@ state.INTERVAL, gc.DEAD_BYTES = 2, 6000  # checkpoints are written and bytes are
 
 class Killing(Files):
     left = None
+
+    def sync(self, file):
+        pass  # a kill takes nothing away that was written
+
+    def sync_folder(self, path):
+        pass
 
     def did(self):
         if self.left == 0:
@@ -101,9 +108,9 @@ for line in sys.stdin:
     folder, left = json.loads(line)
     child = os.fork()
     if child == 0:
+        tell("begin", os.getpid())
         live(folder, left)
         os._exit(0)
-    tell("child", child)
     tell("ended", os.waitpid(child, 0)[1])
 """
 
@@ -144,11 +151,10 @@ class Lives:
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps([str(folder), left]) + "\n")
         self._process.stdin.flush()
-        life, child, killer = Life([], None, False), 0, None
+        life, killer = Life([], None, False), None
+        _, child = next(self._told())
         for what, *about in self._told():
             match what:
-                case "child":
-                    child = about[0]
                 case "try":
                     life = life._replace(under_way=(about[0], about[1]))
                 case "done":
@@ -159,36 +165,6 @@ class Lives:
             if left is None and killer is None and len(life.done) == acts:
                 killer = threading.Timer(delay, os.kill, (child, signal.SIGKILL))
                 killer.start()
-        raise AssertionError("it tells no more")
-
-    def _told(self) -> Iterator[list[Any]]:
-        """What it tells: what it tries, what is done, and that it ended."""
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            yield json.loads(line)
-
-    def live(self, folder: Path, left: int | None, kill: Callable[[int], object] = id) -> Life:
-        """One more life: it ends right after so many names, and one, came or went, or when it is killed.
-
-        `kill` is given the process when the life begins.
-        """
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps([str(folder), left]) + "\n")
-        self._process.stdin.flush()
-        life = Life([], None, False)
-        for what, *about in self._told():
-            match what:
-                case "child":
-                    killer = threading.Thread(target=kill, args=about)
-                    killer.start()
-                case "try":
-                    life = life._replace(under_way=(about[0], about[1]))
-                case "done":
-                    life = Life([*life.done, (about[0], about[1])], None, False)
-                case "ended":
-                    killer.join()
-                    assert about[0] in (0, signal.SIGKILL), "it failed by itself"
-                    return life._replace(killed=about[0] == signal.SIGKILL)
         raise AssertionError("it tells no more")
 
     def end(self) -> None:
@@ -220,14 +196,14 @@ def all_is_there(
 def test_after_each_name_that_came_or_went(lives: Lives, tmp_path: Path) -> None:
     before, folder = tmp_path / "before", tmp_path / "models"
     for number in (1, 2):
-        saver.Saver(before).save("iris", value(number))
+        unsynced(before).save("iris", value(number))
     ended = False
     left = 0
     while not ended:
         shutil.copytree(before, folder)
         done, under_way, killed = lives.live(folder, left)
         ended = not killed
-        store = saver.Saver(folder)
+        store = unsynced(folder)
         saved = {"iris@1", "iris@2", *(ref for name, ref in done if name in ("save", "other"))}
         deleted = {ref for name, ref in done if name == "delete"}
         all_is_there(store, saved, deleted, under_way)
@@ -248,7 +224,7 @@ def test_after_each_name_that_came_or_went(lives: Lives, tmp_path: Path) -> None
 def test_at_random_again_and_again(lives: Lives, tmp_path: Path) -> None:
     """The same store is used, and the process that uses it killed, thirty times."""
     folder = tmp_path / "models"
-    saver.Saver(folder).save("iris", value(1))
+    unsynced(folder).save("iris", value(1))
     saved, deleted = {"iris@1"}, set[str]()
     chance = random.Random(7)
     for _ in range(30):
@@ -256,7 +232,7 @@ def test_at_random_again_and_again(lives: Lives, tmp_path: Path) -> None:
         assert killed
         saved |= {ref for name, ref in done if name == "save"}
         deleted |= {ref for name, ref in done if name == "delete"}
-        store = saver.Saver(folder)
+        store = unsynced(folder)
         all_is_there(store, saved, deleted, under_way)
         there = {str(version) for version in store.versions("iris")}
         saved, deleted = saved | there, deleted | (saved - there)

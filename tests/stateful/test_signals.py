@@ -1,4 +1,4 @@
-"""Real signals to real processes: what is staged is flushed, then the last step, then the signal does its work."""
+"""Real signals to real processes: what is staged is flushed, then the last step; then the signal works."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ INTERVAL = 0.01
 class Script:
     """Runs in a session of its own, until the end of the `with` block: then nothing of it is left.
 
-    What it prints goes to a file in `folder`, which is empty at first.
+    What it prints goes to a file in `folder`, which is made.
     """
 
     def __init__(self, command: Sequence[str], folder: Path) -> None:
@@ -36,7 +36,8 @@ class Script:
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Script:
-        self._told.touch(mode=0o600)
+        self._told.parent.mkdir()
+        self._told.touch()
         with self._output.open("wb") as output:
             self.began = time.monotonic()
             self._process = subprocess.Popen(
@@ -111,7 +112,7 @@ class Script:
 
     def _advice(self) -> str:
         if not self.events:
-            return "it has not entered a run: `with store.checkpoints(...) as run:` does; --patience waits longer"
+            return "it has not entered a run, as `with store.checkpoints(...) as run:` does"
         return (
             "send the signal without waiting for a save with --after SECONDS, or wait longer with --patience"
         )

@@ -7,12 +7,12 @@ import os
 from abc import ABC, abstractmethod
 
 from saver import NotFound, SaverError, Version, describe
-from saver.description import Description
 from saver import Saver as Store
 from saver.cli import Failure
 from saver.cli._screen import size
 from saver.cli._store import existing
 from saver.cli._times import age, local
+from saver.description import Description
 from saver.mapped import open_file
 from saver.pack import Pack
 from saver.store import Progress

@@ -1,4 +1,4 @@
-"""`saver rehearse`: ends a training script as a scheduler would, starts it again, and tells what that cost."""
+"""`saver rehearse`: ends a training script as a scheduler would, and tells what that cost."""
 
 from __future__ import annotations
 
@@ -7,79 +7,21 @@ import shlex
 import signal
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import NamedTuple
 
 import click
 import msgspec
 
-from saver.checkpoints.rehearsal import Told
-from saver.cli import Finding
+from saver.cli import Failure, Finding
+from saver.cli._rehearsal import Ended, Plan, Rehearsal, going_on, outcome, ready
 from saver.cli._screen import Screen, print_json, screen
 from saver.cli._script import Script
 from saver.cli._store import counted, json_option
 
 ENDING_GRACE = 5.0
 """Seconds that the second start is left to end by itself: what it saves then is of no interest."""
-
-
-class Ended(msgspec.Struct, frozen=True):
-    """How the script ended: how many seconds after the signal, by what, and whether SIGKILL was needed."""
-
-    seconds: float
-    status: str
-    within_grace: bool
-
-
-class Saved(msgspec.Struct, frozen=True):
-    """The newest version when it had ended; `seconds` from the signal until it was on disk, negative for one
-    that was there before."""
-
-    ref: str
-    step: int
-    seconds: float
-
-
-class Resumed(msgspec.Struct, frozen=True):
-    """What the second start went on from; `seconds` until it had taken a step, None if none was left."""
-
-    ref: str
-    step: int
-    seconds: float | None
-
-
-class Rehearsal(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of it. Steps are those of the run, the last one finished each time."""
-
-    command: tuple[str, ...]
-    run: str
-    signal: str
-    grace: float
-    step_at_signal: int
-    noticed_seconds: float | None
-    last_step: int
-    ended: Ended
-    saved: Saved | None
-    resumed: Resumed | None
-    steps_lost: int
-
-    @property
-    def good(self) -> bool:
-        """Whether it went on after the last step that it had finished."""
-        return self.resumed is not None and not self.steps_lost
-
-
-class Plan(NamedTuple):
-    """What was asked for."""
-
-    command: tuple[str, ...]
-    number: int
-    grace: float
-    after: float | None
-    saves: int
-    patience: float
 
 
 def _number(_: click.Context, __: click.Parameter, name: str) -> int:
@@ -152,7 +94,7 @@ def _rehearse(plan: Plan, on: Screen | None) -> Rehearsal:
         first, second = Script(plan.command, folder / "1"), Script(plan.command, folder / "2")
         with _telling(on, "Waiting until it has saved" if plan.after is None else "Waiting until it trains"):
             stack.enter_context(first)
-            run = first.wait_for("it had saved and gone on", lambda told: _ready(told, plan), plan.patience)
+            run = first.wait_for("it had saved and gone on", lambda told: ready(told, plan), plan.patience)
         with _telling(on, "Waiting until it has ended"):
             sent = time.monotonic()
             first.process.send_signal(plan.number)
@@ -162,10 +104,19 @@ def _rehearse(plan: Plan, on: Screen | None) -> Rehearsal:
         ended = Ended(seconds, first.status, within)
         with _telling(on, "Waiting until it has resumed"):
             stack.enter_context(second)
-            second.wait_for("it had taken a step", lambda told: _going_on(told, run), plan.patience)
-            second.process.send_signal(signal.SIGTERM)
-            second.end(ENDING_GRACE)
-    return outcome(plan, run, first.events, sent, ended, second.events, second.began)
+            problem = _begin_again(second, plan, run)
+    return outcome(plan, run, first.events, sent, ended, second.events, second.began, problem)
+
+
+def _begin_again(script: Script, plan: Plan, run: str) -> str:
+    """Wait until it has resumed and taken a step, and end it; returns what kept it from that, or ""."""
+    try:
+        script.wait_for("it had taken a step", lambda told: going_on(told, run), plan.patience)
+    except Failure as error:
+        return error.message
+    script.process.send_signal(signal.SIGTERM)
+    script.end(ENDING_GRACE)
+    return ""
 
 
 @contextmanager
@@ -186,71 +137,6 @@ def _telling(on: Screen | None, text: str) -> Iterator[None]:
         yield
 
 
-# Deciding
-
-
-def _ready(told: Sequence[Told], plan: Plan) -> str | None:
-    """The name of the run that trains, once it is time for the signal."""
-    steps = [event for event in told if event.kind == "step"]
-    if not steps:
-        return None
-    run = steps[-1].run
-    if plan.after is not None:
-        begun = next(event.at for event in steps if event.run == run)
-        return run if time.monotonic() >= begun + plan.after else None
-    saved = [event.step for event in told if event.kind == "saved" and event.run == run]
-    return run if len(saved) >= plan.saves and steps[-1].step > saved[-1] else None
-
-
-def _going_on(told: Sequence[Told], run: str) -> bool | None:
-    """Whether it has taken a step, or was left without one after it had resumed: then none was left to take."""
-    kinds = [event.kind for event in told if event.run == run]
-    return True if "step" in kinds or {"resumed", "ended"} <= set(kinds) else None
-
-
-def outcome(
-    plan: Plan,
-    run: str,
-    first: Sequence[Told],
-    sent: float,
-    ended: Ended,
-    second: Sequence[Told],
-    began: float,
-) -> Rehearsal:
-    """What came of it, from what was told before and after."""
-    before = [event for event in first if event.run == run]
-    after = [event for event in second if event.run == run]
-    steps = [event for event in before if event.kind in ("step", "signal")]
-    noticed = next((event.at - sent for event in before if event.kind == "signal"), None)
-    last = max(event.step for event in steps)
-    saves = [event for event in before if event.kind == "saved"]
-    saved = Saved(saves[-1].ref, saves[-1].step, saves[-1].at - sent) if saves else None
-    resumed = _resumed(after, began)
-    return Rehearsal(
-        command=plan.command,
-        run=run,
-        signal=signal.Signals(plan.number).name,
-        grace=plan.grace,
-        step_at_signal=max((event.step for event in steps if event.at <= sent), default=-1),
-        noticed_seconds=noticed,
-        last_step=last,
-        ended=ended,
-        saved=saved,
-        resumed=resumed,
-        steps_lost=max(0, last - (resumed.step if resumed is not None else -1)),
-    )
-
-
-def _resumed(told: Sequence[Told], began: float) -> Resumed | None:
-    stepped = next((event for event in told if event.kind == "step"), None)
-    for event in told:
-        if event is stepped:
-            break
-        if event.kind == "resumed":
-            return Resumed(event.ref, event.step, None if stepped is None else stepped.at - began)
-    return None
-
-
 # Telling
 
 
@@ -264,13 +150,13 @@ def _show(found: Rehearsal, on: Screen) -> None:
         facts["ended"] = f"by SIGKILL, when the grace period of {found.grace:g} s was over"
     facts["last step"] = f"{found.last_step:,}"
     if saved is None:
-        facts["saved"] = "nothing"
+        facts["saved"] = "nothing since it was started"
     elif saved.seconds < 0:
         facts["saved"] = f"nothing after the signal; {saved.ref} was there, of step {saved.step:,}"
     else:
         facts["saved"] = f"{saved.ref}, step {saved.step:,}; on disk {_span(saved.seconds)} after the signal"
     if resumed is None:
-        facts["resumed"] = "no: it began again"
+        facts["resumed"] = f"no: {found.problem or 'it began again'}"
     else:
         facts["resumed"] = f"from {resumed.ref}, step {resumed.step:,}" + (
             f"; a step further {_span(resumed.seconds)} after it was started"
@@ -306,12 +192,12 @@ def _advice(found: Rehearsal) -> list[str]:
     advice = []
     caught = found.noticed_seconds is not None
     saved = found.saved is not None and found.saved.seconds >= 0
-    if found.resumed is None:
+    if found.resumed is None and not found.problem:
         advice.append("Begin the loop where the run says: `for step in range(run.resume(), ...)`.")
     if not caught and found.ended.within_grace and not saved:
         advice.append(
-            f"The run did not catch {found.signal}: join OnSignal() to its `every`, and see that the signal reaches "
-            "the process that trains, not only a shell around it."
+            f"The run did not catch {found.signal}: join OnSignal() to its `every`, and see that the signal "
+            "reaches the process that trains, not only a shell around it."
         )
     elif not saved:
         advice.append(
@@ -320,8 +206,8 @@ def _advice(found: Rehearsal) -> list[str]:
         )
     elif not found.ended.within_grace and found.steps_lost:
         advice.append(
-            "It went on after it had saved, until SIGKILL came: SIGTERM would have ended it; after other signals "
-            "a run goes on."
+            "It went on after it had saved, until SIGKILL came: after SIGTERM a run ends, after SIGUSR1 and "
+            "the like it goes on."
         )
     return advice
 

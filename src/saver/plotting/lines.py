@@ -17,6 +17,7 @@ Steps = NDArray[np.int64]
 SQUEEZED = 100.0
 """A positive curve whose extremes are so far apart may want a logarithmic axis."""
 
+SMALLEST = 1e-300
 LARGEST = 1e150
 """Axes of larger numbers overflow; of smaller ones than the inverse, logarithmic ones do."""
 
@@ -130,6 +131,8 @@ def wants_log(curves: Iterable[Floats]) -> bool:
 def ticks(low: float, high: float, count: int) -> list[float]:
     """About so many round numbers from `low` to `high`: multiples of 1, 2 or 5 times a power of ten."""
     rough = (high - low) / max(1, count)
+    if rough < SMALLEST:  # between numbers so close there are no round ones
+        return [low]
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough * 0.999)
     return [

@@ -178,7 +178,7 @@ def _same_blocks(
 
 
 def _hash_all(tensors: Mapping[str, TensorData]) -> dict[str, Hashed]:
-    """The hashes of tensors. Of large ones the threads share the blocks, so that a single one is no slower."""
+    """The hashes of tensors. Of large ones the threads share the blocks, so that one alone is as fast."""
     blocks: list[NDArray[np.uint8]] = []
     large: dict[str, range] = {}
     for name, data in tensors.items():

@@ -1,0 +1,347 @@
+"""`saver rehearse`: real signals to real training scripts, and what it says of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import Result
+from running import error_of, run, text_in_a_terminal
+
+import saver
+from saver.checkpoints.rehearsal import Told, read
+from saver.cli._rehearsal import Ended, Plan, Rehearsal, going_on, outcome, ready
+
+SCRIPT = """
+import os, signal, subprocess, sys, time
+import numpy as np
+import saver
+from saver import Every, OnSignal
+
+EVERY, SECONDS = {every}, {seconds}
+objects = {{"weights": np.zeros(1000)}}
+
+def before(step): time.sleep(SECONDS)
+def at(run): return run.resume()
+def begin(): pass
+
+{lines}
+
+begin()
+with saver.Saver("models").checkpoints("run-7", objects, every=EVERY) as run:
+    for step in range(at(run), 10**6):
+        before(step)
+        objects["weights"] += 1
+        run.step(step, loss=1.0)
+"""
+
+
+def script(every: str = "Every(steps=10) | OnSignal()", seconds: float = 0.005, lines: str = "") -> list[str]:
+    """Writes a training script; the command that starts it."""
+    Path("train.py").write_text(SCRIPT.format(every=every, seconds=seconds, lines=lines))
+    return ["--", sys.executable, "train.py"]
+
+
+def facts(done: Result) -> dict[str, str]:
+    """The report, by what each line is about."""
+    found = re.findall(r"^  (\w+(?: \w+)?) {2,}(.+)$", done.stdout, re.MULTILINE)
+    return dict(found)
+
+
+def document(*arguments: str) -> tuple[int, Any]:
+    done = run("rehearse", "--json", *arguments)
+    return done.exit_code, json.loads(done.stdout)
+
+
+def test_a_run_that_saves_on_signals_loses_nothing() -> None:
+    done = run("rehearse", *script())
+    assert done.exit_code == 0, done.output
+    told = facts(done)
+    assert told["run"] == "run-7"
+    step = int(told["last step"])
+    versions = saver.Saver("models").versions("run-7")
+    (ref,) = [str(version) for version in versions if version.step == step]
+    assert re.fullmatch(rf"SIGTERM, after step {step}|SIGTERM, after step {step - 1}", told["signal"])
+    assert re.fullmatch(r"[\d.]+ s after the signal, by SIGTERM", told["ended"])
+    assert re.fullmatch(rf"{ref}, step {step}; on disk [\d.]+ s after the signal", told["saved"])
+    assert re.fullmatch(
+        rf"from {ref}, step {step}; a step further [\d.]+ s after it was started", told["resumed"]
+    )
+    assert told["lost"] == "nothing"
+    assert "What to do" not in done.stdout
+    assert done.stderr == ""
+
+
+def test_one_that_does_not_catch_the_signal_loses_steps() -> None:
+    done = run("rehearse", *script("Every(steps=10)"))
+    assert done.exit_code == 1
+    told = facts(done)
+    last, (first, ref) = int(told["last step"]), told["resumed"].split(",")[0].rsplit(" ", 1)
+    assert first == "from"
+    kept = saver.Saver("models").version(ref).step
+    assert kept is not None
+    lost = f"{last - kept} steps: {kept + 1} to {last}" if last - kept > 1 else f"1 step: {last}"
+    assert told["lost"] == lost
+    assert told["saved"] == f"nothing after the signal; {ref} was there, of step {kept}"
+    assert "join OnSignal() to its `every`" in done.stdout
+    assert done.stderr == f"error: run-7 lost {lost}\n"
+
+
+def test_a_step_that_is_longer_than_the_grace_period_costs_what_was_not_saved() -> None:
+    lines = "def before(step): time.sleep(600 if step == 3 and not os.path.exists('again') else 0.01)\n"
+    lines += "begin = lambda: open('again', 'w') if os.path.exists('models') else None"
+    code, found = document("--grace", "0.3", *script("Every(steps=2) | OnSignal()", lines=lines))
+    assert code == 1
+    assert (found["good"], found["steps_lost"], found["last_step"], found["step_at_signal"]) == (
+        False,
+        1,
+        2,
+        2,
+    )
+    assert found["ended"]["status"] == "SIGKILL"
+    assert found["ended"]["within_grace"] is False
+    assert found["ended"]["seconds"] >= 0.3
+    assert (found["saved"]["ref"], found["saved"]["step"]) == ("run-7@1", 1)
+    assert (found["resumed"]["ref"], found["resumed"]["step"]) == ("run-7@1", 1)
+    assert found["noticed_seconds"] > 0
+
+
+def test_a_run_that_does_not_resume_is_told_how_to() -> None:
+    done = run("rehearse", *script(lines="at = lambda run: 0"))
+    assert done.exit_code == 1
+    assert facts(done)["resumed"] == "no: it began again"
+    assert "range(run.resume(), ...)" in done.stdout
+    assert re.fullmatch(r"error: run-7 did not resume: it lost \d+ steps: 0 to \d+\n", done.stderr)
+
+
+def test_a_script_that_cannot_start_again_is_a_finding() -> None:
+    lines = "begin = lambda: sys.exit('no room for two') if os.path.exists('models') else None"
+    done = run("rehearse", *script(lines=lines))
+    assert done.exit_code == 1
+    told = facts(done)["resumed"]
+    assert told == (
+        "no: the script ended (exit code 1) before it had taken a step; it printed last: no room for two"
+    )
+
+
+def test_after_a_signal_that_does_not_end_it_sigkill_does() -> None:
+    code, found = document("--signal", "usr1", "--grace", "0.4", *script("OnSignal()"), "--ignored")
+    assert code == 2 or found["signal"] == "SIGUSR1"
+
+
+def test_the_signal_may_be_another_one() -> None:
+    code, found = document("--signal", "usr1", "--grace", "0.4", "--after", "0", *script("OnSignal()", 0.05))
+    assert code == 1
+    assert (found["signal"], found["ended"]["status"]) == ("SIGUSR1", "SIGKILL")
+    assert found["saved"]["step"] == found["last_step"] - found["steps_lost"]
+    assert found["saved"]["seconds"] > 0
+    assert found["steps_lost"] >= 1, "it went on"
+
+
+def test_the_signal_may_be_sent_when_nothing_was_saved_yet() -> None:
+    code, found = document("--after", "0.1", *script("OnSignal()"))
+    assert (code, found["good"], found["steps_lost"]) == (0, True, 0)
+    assert found["saved"]["ref"] == "run-7@1"
+    assert found["step_at_signal"] > 3
+
+
+def test_the_signal_may_be_sent_after_some_saves() -> None:
+    code, found = document("--after-saves", "3", *script())
+    assert code == 0
+    assert int(found["saved"]["ref"].rpartition("@")[2]) >= 4
+    assert found["step_at_signal"] >= 30
+
+
+def test_a_run_that_was_over_had_no_step_left_to_take() -> None:
+    lines = "at = lambda run: run.resume() if not os.path.exists('over') else (run.resume(), 10**6)[1]\n"
+    lines += "begin = lambda: open('over', 'w') if os.path.exists('models') else None"
+    done = run("rehearse", *script(lines=lines))
+    assert done.exit_code == 0, done.output
+    assert facts(done)["resumed"].endswith("there was no step left to take")
+
+
+def test_nothing_that_the_script_started_is_left() -> None:
+    lines = """
+def begin():
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    with open("children", "a") as file:
+        print(child.pid, file=file)
+"""
+    assert run("rehearse", *script(lines=lines)).exit_code == 0
+    children = [int(line) for line in Path("children").read_text().split()]
+    assert len(children) == 2
+    assert not any(map(alive, children))
+
+
+def alive(process: int) -> bool:
+    """Whether a process runs; one that ended, and that nobody asked about yet, does not."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_who_ends_the_rehearsal_ends_the_script(number: int) -> None:
+    lines = "begin = lambda: print(os.getpid(), file=open('process', 'w'), flush=True)"
+    command = script("OnSignal()", lines=lines)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "saver", "rehearse", *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )  # fmt: skip
+    end = time.monotonic() + 60
+    while not (Path("process").exists() and Path("process").read_text()) and time.monotonic() < end:
+        time.sleep(0.01)
+    process.send_signal(number)
+    assert process.communicate(timeout=60) == (b"", b"interrupted\n")
+    assert process.returncode == 130
+    assert not alive(int(Path("process").read_text()))
+
+
+def test_a_terminal_shows_the_same() -> None:
+    shown = text_in_a_terminal("rehearse", *script())
+    assert re.search(r"saved +run-7@\d+, step \d+; on disk", shown)
+    assert re.search(r"lost +nothing", shown)
+
+
+# Misuse, and what keeps it from its work
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (),
+        ("--after", "1", "--after-saves", "1", "--", "true"),
+        ("--signal", "NONE", "--", "true"),
+        ("--grace", "nan", "--", "true"),
+        ("--grace", "-1", "--", "true"),
+        ("--after-saves", "0", "--", "true"),
+        ("--patience", "inf", "--", "true"),
+    ],
+    ids=" ".join,
+)
+def test_misuse_is_told(arguments: Sequence[str]) -> None:
+    done = run("rehearse", *arguments)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "rehearse" in done.stderr
+
+
+def test_a_command_that_is_not_there_is_told() -> None:
+    assert (
+        error_of(run("rehearse", "--", "no-such-program"))
+        == "error: no-such-program: No such file or directory\n"
+    )
+
+
+def test_a_script_that_ends_too_early_is_told_with_its_last_words() -> None:
+    assert error_of(run("rehearse", "--", sys.executable, "-c", "print('a'); print('bye')")) == (
+        "error: the script ended (exit code 0) before it had saved and gone on; it printed last: bye\n"
+    )
+    killed = "import os; os.kill(os.getpid(), 9)"
+    assert error_of(run("rehearse", "--", sys.executable, "-c", killed)) == (
+        "error: the script ended (SIGKILL) before it had saved and gone on; it printed nothing\n"
+    )
+
+
+def test_a_script_that_enters_no_run_is_told_after_a_while() -> None:
+    told = error_of(
+        run("rehearse", "--patience", "0.2", "--", sys.executable, "-c", "import time; time.sleep(60)")
+    )
+    assert "0.2 s went by before it had saved and gone on; it has not entered a run" in told
+
+
+def test_a_run_that_never_saves_is_told_how_to_go_without() -> None:
+    told = error_of(run("rehearse", "--patience", "3", *script("OnSignal()")))
+    assert "--after SECONDS" in told
+
+
+def test_what_a_script_prints_steers_no_terminal() -> None:
+    told = error_of(run("rehearse", "--", sys.executable, "-c", r"print('\x1b]0;owned\x07')"))
+    assert r"\x1b]0;owned\x07" in told
+
+
+# What is decided, and when
+
+
+def told(kind: Any, at: float, step: int = -1, run: str = "run", ref: str = "") -> Told:
+    return Told(kind=kind, at=at, process=1, run=run, step=step, ref=ref)
+
+
+PLAN = Plan(("train",), signal.SIGTERM, 30.0, None, 1, 60.0)
+BEFORE = [told("started", 0), told("step", 1, 0), told("saved", 2, 0, ref="run@1"), told("step", 3, 1)]
+ENDED = Ended(1.0, "SIGTERM", True)
+
+
+def come_of(first: Sequence[Told], second: Sequence[Told], problem: str = "") -> Rehearsal:
+    return outcome(PLAN, "run", first, 3.5, ENDED, second, 10.0, problem)
+
+
+def test_it_is_time_for_the_signal_when_there_is_something_to_lose() -> None:
+    assert [ready(BEFORE[:count], PLAN) for count in range(5)] == [None, None, None, None, "run"]
+    twice = [*BEFORE, told("saved", 4, 1), told("step", 5, 2)]
+    assert ready(BEFORE, PLAN._replace(saves=2)) is None
+    assert ready(twice, PLAN._replace(saves=2)) == "run"
+    now = time.monotonic()
+    assert ready([told("step", now - 5, 0)], PLAN._replace(after=4.0)) == "run"
+    assert ready([told("step", now - 5, 0)], PLAN._replace(after=60.0)) is None
+
+
+def test_other_runs_of_the_script_do_not_count() -> None:
+    other = [told("step", 0.5, 70, "warm-up"), told("saved", 0.6, 70, "warm-up", "warm-up@1")]
+    again = [told("resumed", 11, 1, ref="run@2"), told("step", 12, 2)]
+    saved = told("saved", 4, 1, ref="run@2")
+    assert come_of([*other, *BEFORE, saved], [*other, *again]) == come_of([*BEFORE, saved], again)
+    assert come_of([*other, *BEFORE, saved], [*other, *again]).good
+    assert going_on(other, "run") is None
+
+
+def test_a_step_that_was_finished_after_the_signal_counts_as_finished() -> None:
+    found = come_of(
+        [*BEFORE, told("signal", 3.6, 1), told("step", 4, 2)], [told("resumed", 11, 1), told("step", 12, 2)]
+    )
+    assert (found.step_at_signal, found.last_step, found.steps_lost) == (1, 2, 1)
+
+
+def test_a_step_too_quick_to_be_told_is_known_from_the_signal() -> None:
+    found = come_of(
+        [*BEFORE, told("signal", 3.6, 5)], [told("resumed", 11, 0, ref="run@1"), told("step", 12, 1)]
+    )
+    assert (found.last_step, found.steps_lost) == (5, 5)
+    assert found.saved is not None
+    assert found.saved.seconds < 0
+
+
+def test_whoever_resumes_after_the_first_step_did_not_resume() -> None:
+    found = come_of(BEFORE, [told("step", 11, 0), told("resumed", 12, 1)])
+    assert (found.resumed, found.steps_lost, found.good) == (None, 2, False)
+
+
+def test_a_line_that_is_being_written_is_not_read() -> None:
+    line = b'{"kind":"step","at":1.5,"process":7,"run":"run","step":3}\n'
+    assert read(line + line[:20]) == [Told(kind="step", at=1.5, process=7, run="run", step=3)]
+
+
+def test_without_the_variable_a_run_tells_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = tmp_path / "told"
+    for name in ("", str(told)):
+        monkeypatch.setenv("SAVER_REHEARSAL", name)
+        with saver.Saver(f"memory://told{bool(name)}").checkpoints(
+            "run", {"x": 1}, every=saver.Every(steps=2)
+        ) as run:
+            run.step(0)
+            run.step(1)
+        assert told.exists() == bool(name)
+    kinds = [(event.kind, event.step, event.ref) for event in read(told.read_bytes())]
+    assert sorted(kinds) == sorted(
+        [("started", -1, ""), ("step", 0, ""), ("step", 1, ""), ("saved", 1, "run@1"), ("ended", 1, "")]
+    )
+    assert {event.process for event in read(told.read_bytes())} == {os.getpid()}
