@@ -66,7 +66,8 @@ def test_the_quickstart_works(tmp_path: Path) -> None:
 
 def test_the_loop_of_the_guide_to_checkpoints_works(tmp_path: Path) -> None:
     told = run("\n".join(blocks("docs/checkpoints.md", "python")), tmp_path)
-    assert told == "499 500\n"
+    assert told.startswith("499 500\n")
+    assert "all bits agree" in told
 
 
 def test_the_commands_of_the_readme_are_those_of_ci() -> None:
