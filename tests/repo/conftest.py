@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from drafts import Save, draft
 
+from saver.repo import gc
 from saver.repo.repository import Repository
 from saver.repo.version import Version
 from saver.store import Store
@@ -30,3 +31,9 @@ def save(repo: Repository) -> Save:
         return repo.commit(draft(model, tensors, **more))
 
     return save
+
+
+@pytest.fixture
+def eager(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Packs are rewritten when a few thousand bytes of them are dead."""
+    monkeypatch.setattr(gc, "DEAD_BYTES", 6000)

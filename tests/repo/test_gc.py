@@ -309,3 +309,14 @@ def test_old_checkpoints_are_dropped(
     fresh.open()
     assert fresh.state.trouble is None
     assert [version.number for version in fresh.versions("m")] == list(range(1, 41))
+
+
+def test_what_others_need_of_a_model_that_is_gone_moves(
+    eager: None, store: MemoryStore, repo: Repository, save: Save
+) -> None:
+    shared = array(1000)
+    save("m", {"a/small": shared, "a/large": array(9000)})
+    save("n", {"a/small": shared}, bases=("m",))
+    delete(repo, "m", 1)
+    assert len(collect(repo, grace=0).moved) == 1
+    assert same(Repository(store), "n", {"a/small": shared})

@@ -1,28 +1,29 @@
 """The argument of docs/protocol.md, run: small cases in every interleaving of their calls of the store.
 
-The judge (`cases.Judge`) sees every moment, so each case also says what holds when any of the actors, or
-all of them, are killed at any call. Then each rule of the protocol is taken away, and something must be
+The judge (`judge.Judge`) sees every moment, so each case also says what holds when any of the actors, or
+all of them, are killed at any call. test_rules.py takes each rule of the protocol away, and something is
 lost.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
 from typing import Any
 
 import pytest
 from asking import Content
 from cases import (
+    LARGE,
+    TWO,
     Done,
-    Judge,
     Loaded,
     Saved,
-    Told,
     checks,
     collects,
     content_of,
     deletes,
     draft,
+    fails,
     filled,
     loads,
     opened,
@@ -31,36 +32,17 @@ from cases import (
     tags,
     untags,
 )
-from explorer import Actor, Failed, Moment, Violation, explore
+from explorer import Actor, Failed, Moment, explore
+from judge import Judge, Told
 
-from saver.errors import CannotWrite, CommitUnknown
-from saver.repo import document, gc, state
-from saver.repo.log import Event, Log, Tag, log_key
-from saver.repo.reading import StoredTensors
+from saver.errors import CannotWrite
+from saver.repo import gc, state
+from saver.repo.log import Event, Tag
 from saver.repo.repository import Repository, _Commit
-from saver.store import Sink, Store
+from saver.store import Store
 from saver.stores.memory import MemoryStore
 
-TWO = filled("ab", "ac")
-"""m@2 shares `a` with m@1."""
-
-LARGE = filled("abc", "ad")
-"""m@2 needs `a` alone of the pack of m@1, which is mostly `b` and `c`."""
-
 FAR = pytest.mark.parametrize("remote", [False, True], ids=["near", "far"])
-
-
-@pytest.fixture
-def eager(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Packs are rewritten when a few thousand bytes of them are dead."""
-    monkeypatch.setattr(gc, "DEAD_BYTES", 6000)
-
-
-def fails(*kinds: str) -> Callable[[str, Failed], bool]:
-    return lambda name, end: end.kind in kinds
-
-
-# Everything holds
 
 
 def test_two_savers_a_collector_and_a_reader() -> None:
@@ -102,6 +84,42 @@ def test_a_saver_that_comes_to_need_what_was_not_moved(eager: None) -> None:
     actors = {"saver": saves("a", "be", bases=("m@1",)), "collector": collects("c", "m@1")}
     found = explore(LARGE, actors, judge, {"reader": loads("m")})
     assert ("saver", Saved("m@3", "be")) in judge.ends
+    assert found.moments > 10_000, found
+
+
+@pytest.fixture
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tensors of a few thousand bytes are hashed, shared and moved by blocks."""
+    for module in [module for name, module in sys.modules.items() if name.startswith("saver.")]:
+        for name, size in (("BLOCK", 1024), ("BLOCKS_FROM", 2048)):
+            if hasattr(module, name):
+                monkeypatch.setattr(module, name, size)
+    monkeypatch.setattr(gc, "DEAD_BYTES", 4100)
+
+
+def test_a_saver_and_a_reader_while_blocks_of_a_tensor_move(small_blocks: None) -> None:
+    """m@2 needs most blocks of `b` in the pack of m@1, and so does the saver."""
+    first = filled("abc", "aB")
+    judge = Judge(first)
+    actors = {"saver": saves("a", "Be"), "collector": collects("c", "m@1")}
+    found = explore(first, actors, judge, {"reader": loads("m@2")})
+    assert {end for name, end in judge.ends if name == "reader"} == {Loaded("m@2", "aB")}
+    assert any("packs/c" in key for content in judge.contents for key, _ in content), "bytes were moved"
+    assert found.moments > 10_000, found
+
+
+def test_a_saver_that_saves_again_what_it_remembers() -> None:
+    wanted = draft("acd"), draft("cde")
+
+    def twice(store: Store) -> Saved:
+        repo = opened(store, "a")._repo
+        for each in wanted:
+            version = repo.commit(each)
+        return Saved(str(version), version.notes)
+
+    judge = Judge(TWO)
+    found = explore(TWO, {"saver": twice, "collector": collects("c", "m@2")}, judge)
+    assert ("saver", Saved("m@4", "cde")) in judge.ends
     assert found.moments > 10_000, found
 
 
@@ -282,200 +300,3 @@ def test_a_reader_by_itself_ends_as_among_the_others() -> None:
     more = explore(TWO, {**actors, **reader}, together)
     assert fewer.moments < more.moments
     assert apart.ends == together.ends
-
-
-# Each rule is needed
-
-
-def lost(
-    content: Content, judge: Judge | None = None, *, failing: tuple[str, ...] = (), **actors: Any
-) -> pytest.ExceptionInfo[Violation]:
-    readers = {name: actor for name, actor in actors.items() if name == "reader"}
-    others = {name: actor for name, actor in actors.items() if name != "reader"}
-    with pytest.raises(Violation) as caught:
-        explore(content, others, judge or Judge(content), readers, failing=failing)
-    return caught
-
-
-def test_unless_a_saver_looks_whether_its_packs_are_condemned_a_version_is_lost() -> None:
-    def careless(repo: Repository) -> None:
-        repo.condemned = lambda known: []  # type: ignore[method-assign]
-
-    told = lost(TWO, saver=saves("a", "acd", careless), collector=collects("c", "m@2"))
-    assert "a pack is missing" in str(told.value)
-
-
-def test_unless_a_saver_looks_whether_its_manifest_is_condemned_a_version_is_lost() -> None:
-    def careless(repo: Repository) -> None:
-        get = repo.state.get
-        repo.state.get = lambda key: None if "manifests/" in key else get(key)  # type: ignore[method-assign]
-
-    told = lost(TWO, saver=saves("a", "ca", careless), collector=collects("c"))
-    assert "its manifest" in str(told.value)
-
-
-def _once(decide: Callable[[], Any]) -> Callable[[], Any]:
-    decided: list[Any] = []
-
-    def first() -> Any:
-        decided.append(decide() if not decided else decided[0])
-        return decided[0]
-
-    return first
-
-
-def test_unless_a_collector_decides_anew_a_version_is_lost() -> None:
-    def stale(repo: Repository) -> None:
-        append = repo.append
-        repo.append = lambda decide: append(_once(decide))  # type: ignore[method-assign]
-
-    lost(TWO, saver=saves("a", "acd"), collector=collects("c", change=stale))
-
-
-def test_unless_a_collector_condemns_before_it_deletes_a_version_is_lost(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    condemn = gc._Collection._condemn
-
-    def hasty(self: Any, now: float) -> Any:
-        self._dry = True
-        for key in condemn(self, now)[0]:
-            self._repo.store.delete(key)
-        self._dry = False
-        return condemn(self, now)
-
-    monkeypatch.setattr(gc._Collection, "_condemn", hasty)
-    lost(TWO, saver=saves("a", "acd"), collector=collects("c"))
-
-
-def blind(repo: Repository) -> None:
-    """Knows the number and the hash of the last record, not what it says."""
-    now = repo.state
-
-    def last() -> tuple[int, str]:
-        head = now.log.head(now.head)
-        return head, now.log.read(head)[1]
-
-    now.last = last  # type: ignore[method-assign]
-    now.took = lambda record, digest: now.refresh()  # type: ignore[method-assign]
-
-
-def test_unless_a_saver_has_read_all_records_numbers_are_double() -> None:
-    told = lost(TWO, ada=saves("a", "acd", blind), bob=saves("b", "ce"))
-    assert "double" in str(told.value)
-
-
-def test_unless_a_collector_has_read_all_records_a_version_is_lost() -> None:
-    told = lost(TWO, saver=saves("a", "acd"), collector=collects("c", change=blind))
-    assert "is missing" in str(told.value)
-
-
-def test_unless_numbers_are_decided_with_the_record_they_are_double(monkeypatch: pytest.MonkeyPatch) -> None:
-    decide = _Commit._event
-
-    def stubborn(self: Any, manifest: str, size: int) -> Any:
-        event = decide(self, manifest, size)
-        self.number = getattr(self, "number", event.number)
-        return type(event)(**{**_fields(event), "number": self.number})
-
-    monkeypatch.setattr(_Commit, "_event", stubborn)
-    told = lost(TWO, ada=saves("a", "acd"), bob=saves("b", "ce"))
-    assert "double" in str(told.value)
-
-
-def _fields(event: Any) -> dict[str, Any]:
-    return {name: getattr(event, name) for name in event.__struct_fields__}
-
-
-def test_unless_records_are_created_exclusively_one_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
-    def look_then_write(self: Log, record: Any) -> str | None:
-        data = document.encode(record)
-        if self.stat(record.number) is not None:
-            return None
-        self.store.put(log_key(record.number), len(data), lambda sink: sink.write(data, 0))
-        return document.digest(data)
-
-    monkeypatch.setattr(Log, "append", look_then_write)
-    with pytest.raises(AssertionError, match="put twice"):
-        explore(TWO, {"ada": saves("a", "acd"), "bob": saves("b", "ce")}, Judge(TWO))
-
-
-class _Late:
-    """A store that puts what it was given only when a record was created."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._waiting: list[tuple[str, int, Callable[[Sink], Any]]] = []
-
-    def put(self, key: str, size: int, fill: Callable[[Sink], Any]) -> None:
-        self._waiting.append((key, size, fill))
-        fill(_Nowhere())
-
-    def create(self, key: str, data: bytes) -> bool:
-        created = self._store.create(key, data)
-        while self._waiting:
-            self._store.put(*self._waiting.pop())
-        return created
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._store, name)
-
-
-class _Nowhere(Sink):
-    def write(self, data: bytes | memoryview, offset: int) -> None:
-        pass
-
-    def write_aligned(self, data: memoryview, offset: int) -> None:
-        pass
-
-
-def test_unless_packs_are_there_before_the_record_a_killed_saver_leaves_half_a_version() -> None:
-    def late(repo: Repository) -> None:
-        repo.store = _Late(repo.store)  # type: ignore[assignment]
-        repo.state.log.store = repo.store
-
-    told = lost(TWO, saver=saves("a", "acd", late))
-    assert "missing" in str(told.value)
-
-
-def test_unless_a_lost_answer_deletes_nothing_a_version_is_lost() -> None:
-    def rash(repo: Repository) -> None:
-        append = repo.state.log.append
-
-        def told(record: Any) -> str | None:
-            try:
-                return append(record)
-            except CommitUnknown as error:
-                raise CannotWrite("it failed, so it did not happen") from error
-
-        repo.state.log.append = told  # type: ignore[method-assign]
-
-    lost(TWO, Judge(TWO, fails("CannotWrite")), failing=("saver",), saver=saves("a", "acd", rash))
-
-
-def test_unless_a_reader_looks_again_it_loses_what_was_moved(
-    eager: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def once(self: Any, wanted: Any, progress: Any) -> set[str]:
-        for name in wanted:
-            list(self._ranges(name))
-        return set()
-
-    monkeypatch.setattr(StoredTensors, "_lost", once)
-    told = lost(LARGE, collector=collects("c", "m@1"), reader=loads("m@2"))
-    assert "reader ended with" in str(told.value)
-
-
-def test_unless_a_collector_follows_moved_bytes_they_are_lost(eager: None) -> None:
-    def forgetful(repo: Repository) -> None:
-        repo.places._moves_of = lambda pack: []  # type: ignore[method-assign]
-
-    lost(LARGE, collector=collects("c", "m@1", forgetful))
-
-
-def test_unless_a_mover_looks_again_what_it_did_not_move_is_lost(
-    eager: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(gc._Collection, "_covers", lambda self, pack, moves: True)
-    judge = Judge(LARGE, fails("NotFound"))
-    lost(LARGE, judge, saver=saves("a", "be", bases=("m@1",)), collector=collects("c", "m@1"))

@@ -17,7 +17,7 @@ from saver.cli import Failure
 
 T = TypeVar("T")
 
-INTERVAL = 0.01
+INTERVAL = 0.02
 """Seconds between two looks at what it told."""
 
 

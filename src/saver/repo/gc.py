@@ -230,7 +230,7 @@ class _Collection:
     def _relocate(self) -> Iterator[str]:
         """Write anew what lives in packs that are mostly dead, and condemn those."""
         repo = self._repo
-        if all(value.count == value.last for _, value in repo.models()):
+        if all(value.count == value.last for _, value in repo.state.scan("model ")):
             return  # nothing was ever deleted
         try:
             dying = self._mostly_dead()

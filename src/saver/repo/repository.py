@@ -176,10 +176,27 @@ class Repository:
 
     def open_to_write(self) -> None:
         """Be up to date and allowed to write; the first one makes the store."""
-        if not self.exists():
+        if self._format is not None:
+            self._look_again(self._format)
+        elif not self.exists():
             self.store.create(STORE_KEY, document.encode(Format(FORMAT, self.fresh())))
         self.demand(self.format().write, "write to")
         self.state.refresh()
+
+    def _look_again(self, known: Format) -> None:
+        """Whether the store is still there, and what it asks for by now.
+
+        What is written once its folder was deleted, moved or unmounted would begin another one, without its
+        past; and a store that came back would have a gap.
+        """
+        found = self._read_format()
+        if found is None or found.id != known.id:
+            what = "is not there any more" if found is None else "is another one than it was"
+            raise CannotWrite(
+                f"{self.store}: the store {what}: it was deleted, moved or unmounted; nothing was written; bring "
+                "it back, or begin another one with a new Saver"
+            )
+        self._format = found
 
     def append(self, decide: Callable[[], Event | None]) -> Record | None:
         """Put the event that `decide` returns into the log, durably; None when it returns none.

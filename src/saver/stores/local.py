@@ -26,6 +26,7 @@ class LocalStore(Store):
         self._shown = os.fspath(folder)
         self._folder = os.path.abspath(self._shown)
         self._files = files
+        self._there = False
 
     def __str__(self) -> str:
         return self._shown
@@ -50,6 +51,7 @@ class LocalStore(Store):
         path = self._path(key)
         try:
             self._make_folder(os.path.dirname(path))
+            self._there = True
         except OSError as error:
             full = error.errno in (errno.ENOSPC, errno.EDQUOT)
             advice = "free some room" if full else "choose another folder, or one where you may write"
@@ -62,9 +64,13 @@ class LocalStore(Store):
         """`folder` is there, and its name is durable.
 
         Its name is made so before there is any object in it. So whoever sees an object in a folder, which
-        another process may just have made, need not sync the folder above.
+        another process may just have made, need not sync the folder above. The folder of the store itself is
+        made once: raises FileNotFoundError when it is gone since, for what it held is.
         """
         above = os.path.dirname(folder)
+        if folder == self._folder and self._there:
+            self._files.stat(folder)
+            return
         if len(folder) > len(self._folder):  # those above the store are made only where they are missing
             self._make_folder(above)
         try:

@@ -1,0 +1,214 @@
+"""Each rule of docs/protocol.md is needed: take one away, and some interleaving loses something."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from asking import Content
+from cases import LARGE, TWO, collects, fails, loads, saves
+from explorer import Violation, explore
+from judge import Judge
+
+from saver.errors import CannotWrite, CommitUnknown
+from saver.repo import document, gc
+from saver.repo.log import Log, log_key
+from saver.repo.reading import StoredTensors
+from saver.repo.repository import Repository, _Commit
+from saver.store import Sink, Store
+
+
+def lost(
+    content: Content, judge: Judge | None = None, *, failing: tuple[str, ...] = (), **actors: Any
+) -> pytest.ExceptionInfo[Violation]:
+    """What is lost when these actors are explored."""
+    readers = {name: actor for name, actor in actors.items() if name == "reader"}
+    others = {name: actor for name, actor in actors.items() if name != "reader"}
+    with pytest.raises(Violation) as caught:
+        explore(content, others, judge or Judge(content), readers, failing=failing)
+    return caught
+
+
+def test_unless_a_saver_looks_whether_its_packs_are_condemned_a_version_is_lost() -> None:
+    def careless(repo: Repository) -> None:
+        repo.condemned = lambda known: []  # type: ignore[method-assign]
+
+    told = lost(TWO, saver=saves("a", "acd", careless), collector=collects("c", "m@2"))
+    assert "a pack is missing" in str(told.value)
+
+
+def test_unless_a_saver_looks_whether_its_manifest_is_condemned_a_version_is_lost() -> None:
+    def careless(repo: Repository) -> None:
+        get = repo.state.get
+        repo.state.get = lambda key: None if "manifests/" in key else get(key)  # type: ignore[method-assign]
+
+    told = lost(TWO, saver=saves("a", "ca", careless), collector=collects("c"))
+    assert "its manifest" in str(told.value)
+
+
+def _once(decide: Callable[[], Any]) -> Callable[[], Any]:
+    decided: list[Any] = []
+
+    def first() -> Any:
+        decided.append(decide() if not decided else decided[0])
+        return decided[0]
+
+    return first
+
+
+def test_unless_a_collector_decides_anew_a_version_is_lost() -> None:
+    def stale(repo: Repository) -> None:
+        append = repo.append
+        repo.append = lambda decide: append(_once(decide))  # type: ignore[method-assign]
+
+    lost(TWO, saver=saves("a", "acd"), collector=collects("c", change=stale))
+
+
+def test_unless_a_collector_condemns_before_it_deletes_a_version_is_lost(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    condemn = gc._Collection._condemn
+
+    def hasty(self: Any, now: float) -> Any:
+        self._dry = True
+        for key in condemn(self, now)[0]:
+            self._repo.store.delete(key)
+        self._dry = False
+        return condemn(self, now)
+
+    monkeypatch.setattr(gc._Collection, "_condemn", hasty)
+    lost(TWO, saver=saves("a", "acd"), collector=collects("c"))
+
+
+def blind(repo: Repository) -> None:
+    """Knows the number and the hash of the last record, not what it says."""
+    now = repo.state
+
+    def last() -> tuple[int, str]:
+        head = now.log.head(now.head)
+        return head, now.log.read(head)[1]
+
+    now.last = last  # type: ignore[method-assign]
+    now.took = lambda record, digest: now.refresh()  # type: ignore[method-assign]
+
+
+def test_unless_a_saver_has_read_all_records_numbers_are_double() -> None:
+    told = lost(TWO, ada=saves("a", "acd", blind), bob=saves("b", "ce"))
+    assert "double" in str(told.value)
+
+
+def test_unless_a_collector_has_read_all_records_a_version_is_lost() -> None:
+    told = lost(TWO, saver=saves("a", "acd"), collector=collects("c", change=blind))
+    assert "is missing" in str(told.value)
+
+
+def test_unless_numbers_are_decided_with_the_record_they_are_double(monkeypatch: pytest.MonkeyPatch) -> None:
+    decide = _Commit._event
+
+    def stubborn(self: Any, manifest: str, size: int) -> Any:
+        event = decide(self, manifest, size)
+        self.number = getattr(self, "number", event.number)
+        return type(event)(**{**_fields(event), "number": self.number})
+
+    monkeypatch.setattr(_Commit, "_event", stubborn)
+    told = lost(TWO, ada=saves("a", "acd"), bob=saves("b", "ce"))
+    assert "double" in str(told.value)
+
+
+def _fields(event: Any) -> dict[str, Any]:
+    return {name: getattr(event, name) for name in event.__struct_fields__}
+
+
+def test_unless_records_are_created_exclusively_one_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    def look_then_write(self: Log, record: Any) -> str | None:
+        data = document.encode(record)
+        if self.stat(record.number) is not None:
+            return None
+        self.store.put(log_key(record.number), len(data), lambda sink: sink.write(data, 0))
+        return document.digest(data)
+
+    monkeypatch.setattr(Log, "append", look_then_write)
+    with pytest.raises(AssertionError, match="put twice"):
+        explore(TWO, {"ada": saves("a", "acd"), "bob": saves("b", "ce")}, Judge(TWO))
+
+
+class _Late:
+    """A store that puts what it was given only when a record was created."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._waiting: list[tuple[str, int, Callable[[Sink], Any]]] = []
+
+    def put(self, key: str, size: int, fill: Callable[[Sink], Any]) -> None:
+        self._waiting.append((key, size, fill))
+        fill(_Nowhere())
+
+    def create(self, key: str, data: bytes) -> bool:
+        created = self._store.create(key, data)
+        while self._waiting:
+            self._store.put(*self._waiting.pop())
+        return created
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+
+class _Nowhere(Sink):
+    def write(self, data: bytes | memoryview, offset: int) -> None:
+        pass
+
+    def write_aligned(self, data: memoryview, offset: int) -> None:
+        pass
+
+
+def test_unless_packs_are_there_before_the_record_a_killed_saver_leaves_half_a_version() -> None:
+    def late(repo: Repository) -> None:
+        repo.store = _Late(repo.store)  # type: ignore[assignment]
+        repo.state.log.store = repo.store
+
+    told = lost(TWO, saver=saves("a", "acd", late))
+    assert "missing" in str(told.value)
+
+
+def test_unless_a_lost_answer_deletes_nothing_a_version_is_lost() -> None:
+    def rash(repo: Repository) -> None:
+        append = repo.state.log.append
+
+        def told(record: Any) -> str | None:
+            try:
+                return append(record)
+            except CommitUnknown as error:
+                raise CannotWrite("it failed, so it did not happen") from error
+
+        repo.state.log.append = told  # type: ignore[method-assign]
+
+    lost(TWO, Judge(TWO, fails("CannotWrite")), failing=("saver",), saver=saves("a", "acd", rash))
+
+
+def test_unless_a_reader_looks_again_it_loses_what_was_moved(
+    eager: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def once(self: Any, wanted: Any, progress: Any) -> set[str]:
+        for name in wanted:
+            list(self._ranges(name))
+        return set()
+
+    monkeypatch.setattr(StoredTensors, "_lost", once)
+    told = lost(LARGE, collector=collects("c", "m@1"), reader=loads("m@2"))
+    assert "reader ended with" in str(told.value)
+
+
+def test_unless_a_collector_follows_moved_bytes_they_are_lost(eager: None) -> None:
+    def forgetful(repo: Repository) -> None:
+        repo.places._moves_of = lambda pack: []  # type: ignore[method-assign]
+
+    lost(LARGE, collector=collects("c", "m@1", forgetful))
+
+
+def test_unless_a_mover_looks_again_what_it_did_not_move_is_lost(
+    eager: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gc._Collection, "_covers", lambda self, pack, moves: True)
+    judge = Judge(LARGE, fails("NotFound"))
+    lost(LARGE, judge, saver=saves("a", "be", bases=("m@1",)), collector=collects("c", "m@1"))
