@@ -24,7 +24,6 @@ ROUNDS = 5
 SAVES, STEPS = 2, 8
 """How often a process saves, and how many steps it trains for each save."""
 
-BARE = "without saving"
 STAGING = "for snapshots, of the state"
 
 
@@ -127,38 +126,34 @@ def _resident() -> int:
 
 
 def _tables(found: dict[str, list[Found]], steps: int) -> list[Table]:
-    some = next(iter(found.values()))
-    size = some[0].state
-    rows, paces, told = [], [], []
+    size = next(iter(found.values()))[0].state
+    title = f"a training run of {size / 1e9:.2f} GB saves itself"
+    rows, told = [], []
     for what, several in found.items():
         kept = () if what == LIMIT else tuple(one.kept for one in several)
         rows.append(Row(what, tuple(one.blocked for one in several), bytes=kept))
         staging = max(one.staging for one in several)
         told.append((f"{staging / size:.2f}" if staging else "",))
-        if what != LIMIT:
-            paces.append(Row(what, tuple(one.saving for one in several)))
-    bare = [median(one.bare for one in turn) for turn in zip(*found.values(), strict=True)]
-    paces.insert(0, Row(BARE, tuple(bare)))
-    rates = tuple((f"{1 / median(row.seconds):.2f}",) for row in paces)
-    title = f"a training run of {size / 1e9:.2f} GB saves itself"
     blocked = Table(
-        "checkpoints",
-        f"{title}: it stands still",
-        _BLOCKED,
-        tuple(rows),
-        DCP,
-        LIMIT,
-        size,
-        "ms",
-        bytes_are="MB kept",
-        extra=(STAGING,),
-        cells=tuple(told),
-    )
-    pace = Table(
-        "checkpoints-steps", f"{title}: seconds a step", _STEPS.format(steps), tuple(paces), "", BARE,
-        extra=("steps/s",), cells=rates,
+        "checkpoints", f"{title}: it stands still", _BLOCKED, tuple(rows), DCP, LIMIT, size, "ms",
+        extra=(STAGING,), cells=tuple(told), bytes_are="MB kept",
     )  # fmt: skip
+    paces = {what: several for what, several in found.items() if what != LIMIT}
+    pace = Table(
+        "checkpoints-steps",
+        f"{title}: seconds a step",
+        _STEPS.format(steps),
+        tuple(Row(what, tuple(one.saving for one in several)) for what, several in paces.items()),
+        extra=("steps/s", "without saving", "speed that is left"),
+        cells=tuple(_speeds(several) for several in paces.values()),
+    )
     return [blocked, pace]
+
+
+def _speeds(several: list[Found]) -> tuple[str, ...]:
+    """Steps per second with saving and without, and the one as a share of the other, in the same process."""
+    saving, bare = (median(times) for times in ([o.saving for o in several], [o.bare for o in several]))
+    return f"{1 / saving:.2f}", f"{1 / bare:.2f}", f"{median(one.bare / one.saving for one in several):.2f}"
 
 
 _BLOCKED = (
@@ -167,14 +162,14 @@ _BLOCKED = (
     "where that has to wait. Each process had saved once before, so memory that is kept is warm. “Saver” is "
     "given state dicts and copies them at once; where the “optimizer waits”, the copy runs beside the next "
     f"forward and backward pass (of {BATCH} rows). The training, and what PyTorch copies, have half of the "
-    "processors; Saver copies with two threads, as does the limit. DCP has a DefaultStager, which keeps its "
-    "memory; Lightning's plugin works without its trainer; Orbax is given NumPy arrays. “MB kept” is by how "
-    "much the whole process had grown when the first save was written."
+    "processors; Saver copies with two threads beside the training, and with the one that stands still. DCP "
+    "has a DefaultStager, which keeps its memory; Lightning's plugin works without its trainer; Orbax is "
+    "given NumPy arrays. “MB kept” is by how much the whole process had grown after the first save."
 )
 _STEPS = (
     "Forward, backward and the optimizer's step, with a save every {} steps, until that is written: what "
-    "runs in the background takes processors from the training. Without saving: the same processes, before "
-    "each save, and their median in each round."
+    "runs in the background takes processors from the training. “Without saving”, and the “speed that is "
+    "left”, are of the same process, which trained as many steps before each save."
 )
 
 

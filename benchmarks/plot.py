@@ -153,30 +153,33 @@ def _versions_panel(
 
 
 def plot_checkpoints(blocked: Table, steps: Table, path: Path) -> None:
-    """For how long a save stops the training, on a logarithmic scale, and the speed that is left of it."""
+    """For how long a save stops the training, on a logarithmic scale, and how much of its speed is left."""
     import matplotlib
 
     matplotlib.use("agg")
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(1, 2, figsize=(12, 4.6), layout="constrained", sharey=True)
-    names = [row.what for row in blocked.rows if row.what != blocked.limit]
-    for axis, table, show, title in (
-        (axes[0], blocked, lambda seconds: seconds * 1e3, "a save stops the training, ms"),
-        (axes[1], steps, lambda seconds: 1 / seconds, "steps per second with a save every few"),
+    rows = steps.rows
+    waits = [median(blocked.row(row.what).seconds) * 1e3 for row in rows]
+    limit = median(blocked.row(blocked.limit).seconds) * 1e3
+    shares = [float(cells[-1]) for cells in steps.cells]
+    for axis, values, bound, told, title in (
+        (axes[0], waits, limit, f"{blocked.limit}: {limit:,.0f}", "a save stops the training, ms"),
+        (axes[1], shares, 1.0, "without saving", "speed of the training that is left"),
     ):
-        values = [show(median(table.row(name).seconds)) for name in names]
-        limit = show(median(table.row(table.limit).seconds))
-        axis.barh(names, values, color=[_color(table.row(name)) for name in names], height=0.72)
-        axis.axvline(limit, color=LIMIT_COLOR, linewidth=1.4, linestyle="--")
+        axis.barh([row.what for row in rows], values, color=list(map(_color, rows)), height=0.72)
+        axis.axvline(bound, color=LIMIT_COLOR, linewidth=1.4, linestyle="--")
         for place, value in enumerate(values):
-            axis.text(value, place, f" {value:.3g}", va="center", fontsize=9)
+            text = f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+            axis.text(value, place, f" {text}", va="center", fontsize=9)
         axis.set_title(title, fontsize=11)
-        axis.set_xlabel(f"- - -  {table.limit}: {limit:.3g}", color=LIMIT_COLOR, fontsize=9)
+        axis.set_xlabel(f"- - -  {told}", color=LIMIT_COLOR, fontsize=9)
         axis.spines[["top", "right"]].set_visible(False)
         axis.margins(x=0.15)
     axes[0].set_xscale("log")
     axes[0].invert_yaxis()
-    figure.suptitle(blocked.title.partition(":")[0].capitalize(), fontsize=14, fontweight="bold")
+    title = blocked.title.partition(":")[0]
+    figure.suptitle(title[0].upper() + title[1:], fontsize=14, fontweight="bold")
     figure.savefig(path, dpi=130)
     pyplot.close(figure)

@@ -212,7 +212,7 @@ def test_what_stops_a_training_run_is_measured_and_held_against_the_goals(tmp_pa
     assert list(tmp_path.iterdir()) == []
     blocked, pace = tables
     assert [row.what for row in blocked.rows] == list(SAVINGS)
-    assert [row.what for row in pace.rows] == [checkpoints.BARE, *list(SAVINGS)[1:]]
+    assert [row.what for row in pace.rows] == list(SAVINGS)[1:]
     assert all(row.seconds for table in tables for row in table.rows)
     goals = {goal: figure for goal, _, figure, _ in verdicts(tables, [])}
     assert len(goals) == 6

@@ -57,12 +57,14 @@ class Snapshot(msgspec.Struct):
 class _Work:
     """Copies that several threads share."""
 
-    def __init__(self, jobs: Iterator[Callable[[], None]], changes: Mapping[str, Callable[[], int]]) -> None:
+    def __init__(
+        self, jobs: Iterator[Callable[[], None]], changes: Mapping[str, Callable[[], int]], threads: int
+    ) -> None:
         self._jobs = jobs
         self._lock = Lock()
         self._changes = changes
         self._before = {name: count() for name, count in changes.items()}
-        self._active = THREADS
+        self._active = threads
         self._error: BaseException | None = None
         self.finished = Event()
 
@@ -123,16 +125,18 @@ class Staging:
             staged[name] = TensorData(data.dtype, data.shape, views[name])
             at += -(-length // LINE) * LINE
         now = {name: data for name, data in tensors.items() if name not in later}
-        self._start(now, views).wait()
+        self._start(now, views, True).wait()
         rest = {name: data for name, data in tensors.items() if name in later}
-        return Snapshot(staged, self._start(rest, views))
+        return Snapshot(staged, self._start(rest, views, False))
 
-    def _start(self, tensors: Mapping[str, TensorData], views: Mapping[str, NDArray[np.uint8]]) -> _Work:
+    def _start(
+        self, tensors: Mapping[str, TensorData], views: Mapping[str, NDArray[np.uint8]], helping: bool
+    ) -> _Work:
+        """Begin to copy. Who has to wait for it anyway is `helping`."""
         changes = {name: data.changes for name, data in tensors.items() if data.changes is not None}
-        work = _Work(_jobs(tensors, views), changes)
         small = sum(map(length_of, tensors.values())) <= PIECE // 4
+        work = _Work(_jobs(tensors, views), changes, 1 if small else THREADS + helping)
         if small:
-            work._active = 1
             work.run()
             return work
         while len(self._threads) < THREADS:
@@ -141,6 +145,8 @@ class Staging:
             self._threads.append(thread)
         for _ in range(THREADS):
             self._queue.put(work)
+        if helping:
+            work.run()
         return work
 
     def _serve(self) -> None:

@@ -10,6 +10,7 @@ import select
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,7 @@ def run_in_a_terminal(
                 break
             written += block
             if answer and written.endswith(b": "):
+                time.sleep(0.5)  # a signal between the question and the reading would wait for a key
                 os.write(main, answer.encode())
                 answer = ""
         assert process.wait() == exit_code, written.decode()

@@ -136,6 +136,7 @@ class Checkpoints:
             writer.close()
             if error is None:
                 writer.raise_failure()
+                self._raise_given_up()
             elif writer.failed:
                 try:
                     writer.raise_failure()
@@ -247,10 +248,11 @@ class Checkpoints:
             self._proving(step, _numbers(metrics))
             return False
         writer = self._inside()
-        writer.raise_failure()
         self.log.append(step, epoch, **metrics)
         values = _numbers(metrics)
+        self.progress.step = step
         self._teller.tell("step", step)
+        writer.raise_failure()  # the step is in the log by now, and whether it is due is decided at the next
         now = time.monotonic()
         signals = frozenset(self._caught.arrived)
         moment = Moment(
@@ -261,7 +263,6 @@ class Checkpoints:
         reason = self._every.due(moment, self._saved) or self._retake
         self._previous = step
         self._previous_epoch = epoch if epoch is not None else self._previous_epoch
-        self.progress.step = step
         self.progress.steps_per_second = self._pace(step, now)
         saved = bool(reason) and self._begin(step, epoch, values, reason)
         self._obey(signals)
@@ -291,6 +292,14 @@ class Checkpoints:
         writer = self._inside()
         writer.wait()
         writer.raise_failure()
+        self._raise_given_up()
+
+    def _raise_given_up(self) -> None:
+        if self._retake:
+            raise CannotSave(
+                f"{self.model}: the last save was given up, to be taken {self._retake}; let weights change "
+                "in the step of an optimizer only, or call flush() before"
+            )
 
     def prove(self, train_step: Callable[[int], Any], *, steps: int = 3) -> Proof:
         """Whether training goes on to the bit from what this run saves; see `Proof`, whose text says why not.
@@ -361,7 +370,7 @@ class Checkpoints:
         writer.raise_failure()
         self._release()
         git = Git()
-        self._ranges = policy.widened(self._ranges, metrics)
+        before, ranges = self._ranges, policy.widened(self._ranges, metrics)
         self._retake = ""
         encoded = parts.encode(
             self._state()
@@ -372,7 +381,7 @@ class Checkpoints:
                     "step": step,
                     "epoch": epoch,
                     "reason": reason,
-                    "ranges": {n: list(r) for n, r in self._ranges.items()},
+                    "ranges": {n: list(r) for n, r in ranges.items()},
                 },
             }
         )
@@ -391,22 +400,29 @@ class Checkpoints:
             author=self._repo.author, step=step if step >= 0 else None, metrics=metrics, notes=self._notes,
             data=self._data,
         )  # fmt: skip
-        self._since = time.monotonic()
-        writer.begin(lambda: self._write(draft, snapshot, step))
+        self._since, self._ranges = time.monotonic(), ranges
+        writer.begin(lambda: self._write(draft, snapshot, step, before))
         blocked = time.perf_counter() - started
         self.progress.blocked_seconds += blocked
         self.progress.saves += 1
         self._cost = blocked if self._cost is None else (1 - SMOOTHING) * self._cost + SMOOTHING * blocked
         return True
 
-    def _write(self, draft: Draft, snapshot: Snapshot, step: int) -> None:
-        """In the background: commit the snapshot, then drop what need not be kept."""
+    def _write(
+        self, draft: Draft, snapshot: Snapshot, step: int, ranges: dict[str, tuple[float, float]]
+    ) -> None:
+        """In the background: commit the snapshot, then drop what need not be kept. If that fails, what the
+        metrics reached goes back to `ranges`: a best value that is not on disk is to be saved yet."""
         try:
             snapshot.wait()
+            version = self._repo.commit(draft)
         except Torn as error:
+            self._ranges = ranges
             self._retake = f"again, for {error} changed while it was copied at step {step}"
             return
-        version = self._repo.commit(draft)
+        except BaseException:
+            self._ranges = ranges
+            raise
         took = time.monotonic() - self._since
         self._teller.tell("saved", step, str(version))
         self.progress.saved = version

@@ -193,8 +193,8 @@ class Repository:
         if found is None or found.id != known.id:
             what = "is not there any more" if found is None else "is another one than it was"
             raise CannotWrite(
-                f"{self.store}: the store {what}: it was deleted, moved or unmounted; nothing was written; bring "
-                "it back, or begin another one with a new Saver"
+                f"{self.store}: the store {what}: it was deleted, moved or unmounted; nothing was written; "
+                "bring it back, or begin another one with a new Saver"
             )
         self._format = found
 
