@@ -174,6 +174,9 @@ def begin():
     assert run("rehearse", *script(lines=lines)).exit_code == 0
     children = [int(line) for line in Path("children").read_text().split()]
     assert len(children) == 2
+    end = time.monotonic() + 10  # a signal that was sent takes its time to arrive
+    while any(map(alive, children)) and time.monotonic() < end:
+        time.sleep(0.02)
     assert not any(map(alive, children))
 
 

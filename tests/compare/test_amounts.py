@@ -54,7 +54,7 @@ def test_floats_are_measured_as_extended_precision_would(dtype: str, data: st.Da
         before = np.sqrt((old[np.isfinite(old)].astype(np.longdouble) ** 2).sum())
         if before == 0:
             assert found.relative is None
-        elif math.isfinite(float(norm / before)):
+        elif before < 1e308 and math.isfinite(float(norm / before)):
             assert float(found.relative or 0) == pytest.approx(float(norm / before), rel=TINY)
 
 

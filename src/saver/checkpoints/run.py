@@ -39,6 +39,9 @@ RESERVED = (LOG, RANDOM, RUN)
 RETENTION_GRACE = 60.0
 """Seconds that dropped versions are left to who is loading them."""
 
+COLLECTING = 15.0
+"""Seconds between two collections, at least: each looks at all that is in the store."""
+
 SMOOTHING = 0.3
 """Weight of the newest measurement in the cost of a save."""
 
@@ -104,6 +107,7 @@ class Checkpoints:
         self._previous_epoch: float | None = None
         self._since = 0.0
         self._retake = ""
+        self._collected = -COLLECTING
         self._unhook: Callable[[], None] | None = None
         self._snapshot: Snapshot | None = None
 
@@ -261,10 +265,10 @@ class Checkpoints:
             since=now - self._since, cost=self._cost,
         )  # fmt: skip
         reason = self._every.due(moment, self._saved) or self._retake
-        self._previous = step
-        self._previous_epoch = epoch if epoch is not None else self._previous_epoch
         self.progress.steps_per_second = self._pace(step, now)
         saved = bool(reason) and self._begin(step, epoch, values, reason)
+        self._previous = step  # now only: what is due stays so when it fails
+        self._previous_epoch = epoch if epoch is not None else self._previous_epoch
         self._obey(signals)
         self._moment = moment
         if self._line is not None and self._line.is_due(now):
@@ -431,8 +435,10 @@ class Checkpoints:
         doomed = policy.doomed(self._saved, self._keep, version.number) if self._keep is not None else []
         if doomed:
             self._repo.append(lambda: Delete(self.model, tuple(doomed)))
-            collect(self._repo, RETENTION_GRACE)
             self._know()
+        if doomed and time.monotonic() >= self._collected + COLLECTING:
+            collect(self._repo, RETENTION_GRACE)
+            self._collected = time.monotonic()
         if self._caught.ends and took > self._grace:
             warnings.warn(
                 f"{version} took {took:.1f} s to save, and after a signal there are {self._grace:g} s: what "
