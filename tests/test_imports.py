@@ -46,7 +46,7 @@ CONTRACTS = {
     "saver.registration": ("errors", "trust", "codec"),
     "saver.pack": ("errors", "tree", "store", "pack"),
     "saver.codecs": (
-        "errors", "tree", "trust", "codec", "restoring", "frameworks", "training_log", "codecs",
+        "errors", "tree", "trust", "codec", "restoring", "device", "frameworks", "training_log", "codecs",
     ),
     "saver.repo": ("errors", "tree", "seal", "pack", "store", "repo"),
     "saver.parts": ("errors", "tree", "trust", "codec", "pack", "store", "repo", "environment"),
@@ -58,7 +58,8 @@ CONTRACTS = {
     "saver.training_log": ("errors", "durable", "plotting", "training_log"),
     "saver.plotting": ("errors", "durable", "plotting"),
     "saver.frameworks": ("registry",),
-    "saver.staging": ("tree", "pack", "repo"),
+    "saver.device": (),
+    "saver.staging": ("tree", "device", "pack", "repo"),
     "saver.checkpoints": (
         "errors", "codec", "environment", "frameworks", "parts", "policy", "repo", "staging", "training_log",
         "restoring", "compare", "fingerprint", "stores", "saver", "checkpoints",
@@ -120,6 +121,7 @@ def test_saver_itself_is_imported_by_those_who_join_things_only() -> None:
     }  # fmt: skip
     assert {name for name in importers if not name.startswith(JOINERS)} == {
         "saver.saver",
+        "saver.checkpoints.objects",
         "saver.checkpoints.run",
     }
 

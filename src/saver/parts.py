@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 import numpy as np
@@ -19,6 +19,9 @@ from saver.pack import Entry
 from saver.repo.manifest import Manifest, Part
 from saver.store import Progress
 from saver.tree import Node, Ref, Tensor, TensorData, Value, parse, settle, walk
+
+if TYPE_CHECKING:
+    from saver.repo.commit import DraftPart
 
 SOLE = "model"
 """The name of the only part of what is not a mapping."""
@@ -56,6 +59,15 @@ class Encoded(msgspec.Struct):
     def packages(self) -> set[str]:
         """All packages that classes come from."""
         return {package for part in self.parts.values() for package in part.packages}
+
+    def drafted(self) -> dict[str, DraftPart]:
+        """The parts as a store takes them."""
+        from saver.repo.commit import DraftPart
+
+        return {
+            name: DraftPart(part.tree, part.batches, part.packages, part.tensors)
+            for name, part in self.parts.items()
+        }
 
 
 def encode(obj: Any) -> Encoded:

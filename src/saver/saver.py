@@ -14,12 +14,13 @@ from saver import environment, parts, registry
 from saver.description import Description, describe_opened
 from saver.environment import Git
 from saver.errors import CannotSave
-from saver.parts import Encoded, Opened, encoded_again
+from saver.parts import Opened, encoded_again
 from saver.repo import history, reading
+from saver.repo.commit import Draft
 from saver.repo.history import Change, Summary
 from saver.repo.log import Delete, Event, Tag
 from saver.repo.refs import STEP_LIMIT, check_model, check_tag
-from saver.repo.repository import Draft, DraftPart, Repository
+from saver.repo.repository import Repository
 from saver.repo.version import Version, number_of
 from saver.single import open_raw, write_file
 from saver.store import Progress, Store
@@ -91,7 +92,7 @@ class Saver:
         given = environment.given_seeds(seeds) if seeds is not None else None
         draft = Draft(
             model=model,
-            parts=_draft_parts(encoded),
+            parts=encoded.drafted(),
             tensors=encoded.tensors,
             whole=encoded.whole,
             time=time.time(),
@@ -282,6 +283,7 @@ class Saver:
         every: Policy,
         keep: Retention | None = None,
         busy: Literal["wait", "skip"] = "wait",
+        staging: int | str | None = None,
         grace: float = 30.0,
         data: Any = None,
         notes: str = "",
@@ -300,9 +302,10 @@ class Saver:
         `objects` are saved when `every` says so, with the random generators and the training log
         `run.log`, and restored in place by `resume`. Saving goes on in the background; `step` blocks only
         while tensors are copied, and with PyTorch optimizers among the objects not even for that. While
-        one save is being written the next waits, or with `busy="skip"` is left out. Versions that `keep`
-        does not name are dropped once a newer one is on disk (without it, none). `grace` is how many
-        seconds there are after a signal such as SIGTERM.
+        one save is being written the next waits, or with `busy="skip"` is left out. `staging` is how much
+        memory there may be for the copy, as in "8GB" (None: what is free); a state that is larger stops
+        training until it is written. Versions that `keep` does not name are dropped once a newer one is on
+        disk (without it, none). `grace` is how many seconds there are after a signal such as SIGTERM.
 
         `progress` shows a line for whoever watches: step, rate, what was saved, what is due; of the steps in
         `total`, if that is given. None shows it when standard error is a terminal.
@@ -311,8 +314,8 @@ class Saver:
 
         check_model(model)
         return Checkpoints(
-            self, model, objects, every=every, keep=keep, busy=busy, grace=grace, data=data, notes=notes,
-            total=total, progress=progress,
+            self, model, objects, every=every, keep=keep, busy=busy, staging=staging, grace=grace, data=data,
+            notes=notes, total=total, progress=progress,
         )  # fmt: skip
 
     # Carrying away
@@ -344,7 +347,7 @@ class Saver:
         encoded = encoded_again(opened, raw, progress)
         draft = Draft(
             model=model,
-            parts=_draft_parts(encoded),
+            parts=encoded.drafted(),
             tensors=encoded.tensors,
             whole=encoded.whole,
             time=raw.time,
@@ -367,13 +370,6 @@ def _fingerprints(data: Any, progress: Progress | None) -> dict[str, Any]:
     from saver.fingerprint import fingerprints
 
     return fingerprints(data, progress)
-
-
-def _draft_parts(encoded: Encoded) -> dict[str, DraftPart]:
-    return {
-        name: DraftPart(part.tree, part.batches, part.packages, part.tensors)
-        for name, part in encoded.parts.items()
-    }
 
 
 def _details(

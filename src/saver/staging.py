@@ -3,22 +3,24 @@ is written.
 
 Copying into fresh memory costs four times as much as into memory that was used before, for the kernel has
 to find and clear every page; two threads halve the rest (measured: 2.4, 5.9 and 11.3 GB/s). So the memory
-stays from one snapshot to the next. It is as large as the largest snapshot, and no larger.
+stays from one snapshot to the next. It is as large as the largest snapshot, and no larger. What lies on a
+device copies itself, into the same memory, which is locked in its place for that.
 """
 
 from __future__ import annotations
 
 import mmap
 import sys
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
+from pathlib import Path
 from queue import SimpleQueue
 from threading import Event, Lock, Thread
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from saver.device import Copying, Elsewhere
 from saver.pack.write import pieces
 from saver.repo.dedup import length_of
 from saver.tree import TensorData
@@ -30,43 +32,83 @@ PIECE = 16 << 20
 LINE = 64
 HUGE_PAGE = 2 << 20
 
+WITNESSES = 64
+"""Bytes of a tensor that are looked at again once it is copied. A change of the whole tensor that raised no
+count, as `weight.data.mul_(0.9)` raises none, is overlooked if it left all of them as they were."""
+
 WIPE_ON_FORK = 18
 """MADV_WIPEONFORK of Linux, which the module mmap has no name for."""
+
+Views = Mapping[str, NDArray[np.uint8]]
+Tensors = Mapping[str, TensorData]
 
 
 class Torn(Exception):
     """A tensor changed while it was being copied."""
 
 
-class Snapshot(msgspec.Struct):
+class Snapshot:
     """Staged tensors. They are whole once `wait` has returned."""
 
-    tensors: dict[str, TensorData]
-    work: _Work
+    def __init__(self, tensors: dict[str, TensorData], copies: Iterable[Copying] = ()) -> None:
+        self.tensors = tensors
+        self._copies = tuple(copies)
+
+    def hold(self) -> None:
+        """Call this before anything changes what is still being copied: it waits for the copies of what lies
+        in host memory, and lets devices wait for theirs.
+        """
+        for copy in self._copies:
+            copy.hold()
 
     def wait(self) -> None:
         """Until everything is copied. Raises Torn when a tensor was changed meanwhile, naming it."""
-        self.work.wait()
-
-    @property
-    def ready(self) -> bool:
-        """Whether everything is copied."""
-        return self.work.finished.is_set()
+        for copy in self._copies:
+            copy.wait()
 
 
-class _Work:
-    """Copies that several threads share."""
+class _Changes:
+    """Whether tensors changed since this was made: by their own counts, and by some of their bytes."""
 
-    def __init__(
-        self, jobs: Iterator[Callable[[], None]], changes: Mapping[str, Callable[[], int]], threads: int
-    ) -> None:
+    def __init__(self, tensors: Tensors, witnessed: bool) -> None:
+        self._counts = {name: data.changes for name, data in tensors.items() if data.changes is not None}
+        self._before = {name: count() for name, count in self._counts.items()}
+        self._samples = {}
+        if witnessed:
+            found = {name: _sample(data) for name, data in tensors.items()}
+            self._samples = {name: (s, s.copy()) for name, s in found.items() if s is not None}
+
+    def look(self) -> Torn | None:
+        """What to raise if anything did."""
+        changed = [name for name, count in self._counts.items() if count() != self._before[name]]
+        changed += [
+            name for name, (now, then) in self._samples.items()
+            if name not in changed and not np.array_equal(now, then)
+        ]  # fmt: skip
+        if not changed:
+            return None
+        more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
+        return Torn(", ".join(changed[:3]) + more)
+
+
+def _sample(data: TensorData) -> NDArray[np.uint8] | None:
+    """Bytes at equal distances, which is odd so that they come from all places within an element."""
+    if not isinstance(data.data, np.ndarray) or not data.data.flags.c_contiguous:
+        return None
+    raw = data.data.reshape(-1).view(np.uint8)
+    return raw[:: raw.size // WITNESSES | 1]
+
+
+class _HostCopies(Copying):
+    """Copies within host memory, that several threads share."""
+
+    def __init__(self, jobs: Iterator[Callable[[], None]], changes: _Changes, threads: int) -> None:
         self._jobs = jobs
         self._lock = Lock()
         self._changes = changes
-        self._before = {name: count() for name, count in changes.items()}
         self._active = threads
         self._error: BaseException | None = None
-        self.finished = Event()
+        self._finished = Event()
 
     def run(self) -> None:
         """Do jobs until there are no more; the last thread to come back checks that nothing changed."""
@@ -82,29 +124,60 @@ class _Work:
         with self._lock:
             self._active -= 1
             last = self._active == 0
-        if last:
-            self._look()
-            self.finished.set()
+        if last:  # now, for whoever waits may change tensors once this is finished
+            self._error = self._error or self._changes.look()
+            self._finished.set()
 
-    def _look(self) -> None:
-        """Whether anything changed meanwhile: now, for whoever waits may change it once this is finished."""
-        changed = [name for name, count in self._changes.items() if count() != self._before[name]]
-        if changed and self._error is None:
-            more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
-            self._error = Torn(", ".join(changed[:3]) + more)
+    def hold(self) -> None:
+        self._finished.wait()
 
     def wait(self) -> None:
-        self.finished.wait()
+        self._finished.wait()
         if self._error is not None:
             raise self._error
 
 
-class Staging:
-    """Memory for one snapshot at a time, and the threads that fill it. `close` gives both back."""
+class _DeviceCopies(Copying):
+    """Copies that devices do by themselves."""
 
-    def __init__(self) -> None:
+    def __init__(self, tensors: Tensors, views: Views) -> None:
+        self._changes = _Changes(tensors, witnessed=False)
+        self._lock = Lock()
+        self._looked = False
+        self._error: Torn | None = None
+        self._copies = [
+            data.data.begin(views[name]) for name, data in tensors.items() if isinstance(data.data, Elsewhere)
+        ]
+
+    def hold(self) -> None:
+        for copy in self._copies:
+            copy.hold()
+        self._look()
+
+    def wait(self) -> None:
+        for copy in self._copies:
+            copy.wait()
+        self._look()
+        if self._error is not None:
+            raise self._error
+
+    def _look(self) -> None:
+        """Once: after `hold`, tensors may change."""
+        with self._lock:
+            if not self._looked:
+                self._looked, self._error = True, self._changes.look()
+
+
+class Staging:
+    """Memory for one snapshot at a time, at most `limit` bytes, and the threads that fill it. `close` gives
+    both back.
+    """
+
+    def __init__(self, limit: int | None = None) -> None:
+        self._limit = limit
         self._memory: NDArray[np.uint8] = np.empty(0, np.uint8)
-        self._queue: SimpleQueue[_Work | None] = SimpleQueue()
+        self._unpin: Callable[[], None] | None = None
+        self._queue: SimpleQueue[_HostCopies | None] = SimpleQueue()
         self._threads: list[Thread] = []
 
     @property
@@ -112,11 +185,23 @@ class Staging:
         """How much memory is kept."""
         return self._memory.size
 
-    def take(self, tensors: Mapping[str, TensorData], later: Collection[str] = ()) -> Snapshot:
+    def room(self, tensors: Tensors) -> int:
+        """Bytes that would still be free with a snapshot of `tensors`; below 0 there is no taking it."""
+        size = _size(tensors)
+        if self._limit is not None:
+            return self._limit - size
+        if size <= self._memory.size:
+            return self._memory.size - size
+        free = available_memory()
+        return size if free is None else free + self._memory.size - size
+
+    def take(self, tensors: Tensors, later: Collection[str] = ()) -> Snapshot:
         """Copy `tensors` into the staging memory, over what was there. Returns when all are copied but
-        those named in `later`, which must not change until `Snapshot.wait` has returned.
+        those named in `later`, which must not change until the snapshot's `hold` has returned. Of what lies
+        on devices none is copied by then; but they change the others only once these are.
         """
-        self._reserve(sum(-(-length_of(data) // LINE) * LINE for data in tensors.values()))
+        devices = [data.data for data in tensors.values() if isinstance(data.data, Elsewhere)]
+        self._reserve(_size(tensors), next(iter(devices), None))
         staged, views = {}, {}
         at = 0
         for name, data in tensors.items():
@@ -124,18 +209,21 @@ class Staging:
             views[name] = self._memory[at : at + length]
             staged[name] = TensorData(data.dtype, data.shape, views[name])
             at += -(-length // LINE) * LINE
-        now = {name: data for name, data in tensors.items() if name not in later}
-        self._start(now, views, True).wait()
-        rest = {name: data for name, data in tensors.items() if name in later}
-        return Snapshot(staged, self._start(rest, views, False))
+        here, there = _split(tensors, lambda name: not isinstance(tensors[name].data, Elsewhere))
+        (here_now, here_later), (there_now, there_later) = (
+            _split(found, lambda name: name not in later) for found in (here, there)
+        )
+        first = _DeviceCopies(there_now, views)
+        first.hold()
+        beside = _DeviceCopies(there_later, views)
+        self._start(here_now, views, True).wait()
+        return Snapshot(staged, (self._start(here_later, views, False), beside, first))
 
-    def _start(
-        self, tensors: Mapping[str, TensorData], views: Mapping[str, NDArray[np.uint8]], helping: bool
-    ) -> _Work:
+    def _start(self, tensors: Tensors, views: Views, helping: bool) -> _HostCopies:
         """Begin to copy. Who has to wait for it anyway is `helping`."""
-        changes = {name: data.changes for name, data in tensors.items() if data.changes is not None}
         small = sum(map(length_of, tensors.values())) <= PIECE // 4
-        work = _Work(_jobs(tensors, views), changes, 1 if small else THREADS + helping)
+        changes = _Changes(tensors, witnessed=not helping)
+        work = _HostCopies(_jobs(tensors, views), changes, 1 if small else THREADS + helping)
         if small:
             work.run()
             return work
@@ -153,11 +241,18 @@ class Staging:
         while (work := self._queue.get()) is not None:
             work.run()
 
-    def _reserve(self, size: int) -> None:
-        if size <= self._memory.size:
-            return
-        self._memory = np.empty(0, np.uint8)  # the old one goes first
-        self._memory = _mapped(size)
+    def _reserve(self, size: int, device: Elsewhere | None) -> None:
+        if size > self._memory.size:
+            self._free()  # the old one goes first
+            self._memory = _mapped(size)
+        if device is not None and self._unpin is None:
+            self._unpin = device.pin(self._memory)
+
+    def _free(self) -> None:
+        unpin, self._unpin = self._unpin, None
+        if unpin is not None:
+            unpin()
+        self._memory = np.empty(0, np.uint8)
 
     def close(self) -> None:
         """Stop the threads and give the memory back."""
@@ -166,12 +261,39 @@ class Staging:
         for thread in self._threads:
             thread.join()
         self._threads = []
-        self._memory = np.empty(0, np.uint8)
+        self._free()
 
 
-def _jobs(
-    tensors: Mapping[str, TensorData], views: Mapping[str, NDArray[np.uint8]]
-) -> Iterator[Callable[[], None]]:
+def address_of(data: TensorData) -> int | None:
+    """Where the elements begin; None where that is no one place."""
+    if isinstance(data.data, Elsewhere):
+        return data.data.address
+    return data.data.ctypes.data if isinstance(data.data, np.ndarray) else None
+
+
+def available_memory() -> int | None:
+    """Bytes that can be had without taking them from others; None where the system does not tell."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return None
+    sizes = (line.split() for line in lines if line.startswith("MemAvailable:"))
+    return next((int(size) * 1024 for _, size, *_ in sizes), None)
+
+
+def _size(tensors: Tensors) -> int:
+    return sum(-(-length_of(data) // LINE) * LINE for data in tensors.values())
+
+
+def _split(tensors: Tensors, first: Callable[[str], bool]) -> tuple[dict[str, TensorData], ...]:
+    """Those for whose name it is true, and the others."""
+    found: tuple[dict[str, TensorData], ...] = ({}, {})
+    for name, data in tensors.items():
+        found[not first(name)][name] = data
+    return found
+
+
+def _jobs(tensors: Tensors, views: Views) -> Iterator[Callable[[], None]]:
     """Copies of about `PIECE` bytes; of tensors that come in pieces of their own, whole ones."""
     for name, data in tensors.items():
         view = views[name]

@@ -173,11 +173,47 @@ def test_also_when_a_step_fails_everything_is_put_back(walker):
     assert run.prove(walker.train_step)
 
 
-def test_what_cannot_be_restored_says_so_before_anything_is_trained(walker):
-    run = checkpoints({"model": walker.weights, "limit": 3})
-    with pytest.raises(saver.SaverError, match="limit: a int cannot be restored in place"):
+class Forgetful:
+    """A loader whose state says which epoch it is in, and not where it stands in it."""
+
+    def __init__(self) -> None:
+        self.epoch, self.position = 0, 0
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"epoch": self.epoch}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.epoch, self.position = state["epoch"], 0
+
+    def draw(self) -> int:
+        self.position += 1
+        return 1000 * self.epoch + self.position
+
+
+def test_a_state_that_forgets_where_it_stood_is_noticed(walker):
+    """Two restores of it would agree with each other: what it is compared with has not been restored."""
+    loader = Forgetful()
+
+    def train_step(step: int) -> None:
+        walker.weights["w"] += loader.draw()
+
+    with checkpoints({"model": walker.weights, "loader": loader}) as run:
+        for step in range(5):
+            train_step(step)
+            run.step(step)
+        proof = run.prove(train_step)
+    assert not proof
+    assert proof.first.path == "model.w"
+
+
+def test_what_refuses_its_own_state_says_so(walker):
+    class Proud(Forgetful):
+        def load_state_dict(self, state: dict[str, Any]) -> None:
+            raise ValueError("not mine")
+
+    run = checkpoints({"model": walker.weights, "loader": Proud()})
+    with pytest.raises(saver.DoesNotFit, match="not mine"):
         run.prove(walker.train_step)
-    assert walker.trained == []
 
 
 def test_nothing_is_saved_in_the_store(walker):

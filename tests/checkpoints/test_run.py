@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -13,8 +15,10 @@ import pytest
 
 import saver
 from saver import Every, Keep
+from saver.device import Copying
 from saver.policy import Moment, Policy
-from saver.repo.repository import pack_key
+from saver.repo.places import pack_key
+from saver.staging import Snapshot, Staging, Torn
 from saver.stores.memory import MemoryStore
 
 
@@ -87,6 +91,18 @@ def test_the_newest_version_that_verifies_is_taken_and_it_says_so(store: saver.S
     with pytest.warns(UserWarning, match=rf"resumed from {older}; {newest} could not be used"):
         resumed, _ = train(store, 20)
     assert (resumed.weights == whole.weights).all()
+
+
+@pytest.mark.parametrize(
+    ("obj", "way"),
+    [(3, "{'thing': {'value': ...}}"), ((1, 2), "{'thing': {'value': ...}}"), (object(), "load_state_dict")],
+)
+def test_what_cannot_be_put_back_in_place_is_refused_before_days_of_training(
+    store: saver.Saver, obj: Any, way: str
+) -> None:
+    with pytest.raises(saver.CannotSave, match=r"thing: .* nobody could resume") as caught:
+        store.checkpoints("run", {"thing": obj}, every=Every(steps=1))
+    assert way in str(caught.value)
 
 
 def test_objects_that_were_not_saved_cannot_be_resumed(store: saver.Saver) -> None:
@@ -178,6 +194,62 @@ def test_an_error_of_the_loop_comes_first_and_tells_of_the_other() -> None:
     assert "the last save failed" in str(caught.value.__notes__)
 
 
+@pytest.mark.parametrize("leave", [SystemExit(0), SystemExit(None), SystemExit()])
+def test_a_process_does_not_end_well_with_a_save_that_failed(leave: SystemExit) -> None:
+    place = Failing()
+    run = saver.Saver(place).checkpoints("run", {"counter": Counter()}, every=Every(steps=1))
+    with pytest.raises(saver.CannotWrite, match="no room"), run:  # noqa: PT012
+        place.full = True
+        run.step(0)
+        raise leave
+
+
+def test_an_exit_code_of_the_loop_stays(store: saver.Saver) -> None:
+    with pytest.raises(SystemExit, match="3"), _run(store) as run:  # noqa: PT012
+        run.step(0)
+        raise SystemExit(3)
+    with pytest.raises(SystemExit) as caught, _run(store) as run:  # noqa: PT012
+        run.step(1)
+        raise SystemExit(0)
+    assert caught.value.code == 0
+    assert store.version("run").step == 1
+
+
+def _run(store: saver.Saver, **options: Any) -> Any:
+    return store.checkpoints("run", {"counter": Counter()}, **{"every": Every(steps=1), **options})
+
+
+NEVER_LEFT = """
+import sys
+import threading
+import saver
+from saver import Every
+
+store = saver.Saver(sys.argv[1])
+run = store.checkpoints("run", {"weights": {"w": 1}}, every=Every(steps=1))
+run.__enter__()
+run.step(0)
+if sys.argv[2] == "failing":
+    run.flush()
+
+    def commit(draft):
+        raise saver.CannotWrite("no room")
+
+    store._repo.commit = commit
+    run.step(1)
+sys.exit(0)
+"""
+
+
+@pytest.mark.parametrize(("how", "code"), [("well", 0), ("failing", 1)])
+def test_a_run_that_nobody_left_is_on_disk_or_the_process_fails(how: str, code: int, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", NEVER_LEFT, str(tmp_path / "models"), how]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == code
+    assert ("no room" in done.stderr) == (how == "failing")
+    assert saver.Saver(tmp_path / "models").version("run").step == 0
+
+
 class Slow(MemoryStore):
     """A store that takes its time."""
 
@@ -255,6 +327,99 @@ def test_policies_are_told_what_is_known(store: saver.Saver) -> None:
         run.step(3)
     assert MOMENTS[0][0].ranges == {"loss": (-1.0, 1.0)}, "what was best survives a resume"
     assert MOMENTS[0][1] == 3
+
+
+def test_what_a_save_costs_includes_what_an_optimizer_waits_for_it(store: saver.Saver) -> None:
+    """With a stand-in for an optimizer: it is its next step that waits."""
+    with _run(store, every=Always()) as run:
+        run.step(0)
+        run.flush()
+        MOMENTS.clear()
+        run._snapshot = Snapshot({}, [Waits(0.05)])
+        run._hold()
+        run.step(1)
+    ((moment, _),) = MOMENTS
+    assert moment.cost is not None
+    assert moment.cost >= 0.05
+    assert run.progress.blocked_seconds >= 0.05
+
+
+class Waits(Copying):
+    """A copy that takes a while."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+
+    def hold(self) -> None:
+        time.sleep(self.seconds)
+
+    def wait(self) -> None:
+        raise AssertionError("nobody writes it")
+
+
+def test_a_resume_goes_on_with_the_epoch_that_was_saved(store: saver.Saver) -> None:
+    with _run(store, every=Every(epochs=1)) as run:
+        assert not run.step(0, epoch=0.5)
+        assert run.step(1, epoch=1)
+    with _run(store, every=Every(epochs=1)) as run:
+        assert run.resume() == 2
+        assert not run.step(2, epoch=1.5)
+        assert run.step(3, epoch=2)
+    with _run(store, every=Every(epochs=1)) as run:
+        assert run.resume() == 4
+        assert run.step(4, epoch=3), "the first call crosses it"
+
+
+def test_a_state_without_memory_for_a_copy_is_written_while_training_waits(store: saver.Saver) -> None:
+    with _run(store, staging="1kB") as run:
+        counter = run._objects.live["counter"]
+        assert run.step(0, loss=counter.train(0))
+        assert run.progress.saved.step == 0, "it is on disk"
+        then = counter.weights.copy()
+        counter.train(1)
+        assert run.progress.staging_bytes == 0
+        np.testing.assert_array_equal(store.load("run")["counter"]["weights"], then)
+    with _run(store, staging="8MB") as run:
+        run.step(1)
+        assert 8000 <= run.progress.staging_bytes < 8_000_000
+
+
+def test_where_memory_is_short_a_warning_says_that_training_waits(
+    store: saver.Saver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("saver.staging.available_memory", lambda: 1000)
+    with _run(store) as run, pytest.warns(RuntimeWarning, match="no memory for a snapshot"):
+        run.step(0)
+    assert store.version("run").step == 0
+
+
+def test_a_size_that_is_none_is_refused_at_once(store: saver.Saver) -> None:
+    with pytest.raises(ValueError, match="checkpoints\\(staging='much'\\)"):
+        _run(store, staging="much")
+
+
+def test_a_metric_that_never_came_is_told(store: saver.Saver) -> None:
+    every, keep = Every(improvement="val_los"), Keep(best=1, by="val_acc", mode="max")
+    with pytest.warns(RuntimeWarning, match="no step told val_acc, val_los, .* was told: loss, val_loss"):  # noqa: SIM117
+        with _run(store, every=every, keep=keep) as run:
+            run.step(0, loss=1.0, val_loss=2.0)
+
+
+def test_a_change_by_others_while_it_is_copied_is_taken_again(
+    store: saver.Saver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take = Staging.take
+
+    def torn(*arguments: Any) -> Any:
+        monkeypatch.setattr(Staging, "take", take)
+        raise Torn("counter.weights")
+
+    monkeypatch.setattr(Staging, "take", torn)
+    with _run(store, every=Every(steps=2)) as run:
+        run.step(0)
+        assert not run.step(1)
+        assert run.step(2), "though the policy would not"
+    assert [version.step for version in store.versions("run")] == [2]
 
 
 def test_no_thread_and_no_memory_is_left(tmp_path: Path) -> None:

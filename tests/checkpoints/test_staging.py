@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from saver import staging
-from saver.staging import Staging, Torn
+from saver.device import Copying, Elsewhere
+from saver.staging import Staging, Torn, address_of
 from saver.tree import TensorData
 
 
@@ -98,10 +101,147 @@ def test_what_is_copied_later_is_copied_beside_the_caller(
         yield np.arange(100.0)
 
     snapshot = own.take({"t": TensorData("F64", (100,), slow)}, {"t"})
-    assert not snapshot.ready
+    held = threading.Thread(target=snapshot.hold)
+    held.start()
+    held.join(0.01)
+    assert held.is_alive(), "who wants to change the tensor waits"
     gate.set()
+    held.join(30)
     snapshot.wait()
     assert snapshot.tensors["t"].data.tobytes() == np.arange(100.0).tobytes()  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("size", [3, 63, 64, 65, 5000, 100_000])
+def test_a_change_that_raises_no_count_is_noticed_as_well(
+    own: Staging, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `weight.data.mul_(0.9)` is, which torch does not count."""
+    monkeypatch.setattr(staging, "PIECE", 64)
+    gate = threading.Event()
+
+    def slow() -> Iterator[Any]:
+        gate.wait(30)
+        yield np.zeros(1)
+
+    array = np.linspace(1.0, 2.0, size)
+    data = {"slow": TensorData("F64", (1,), slow)} | tensors(array)
+    snapshot = own.take(data, set(data))
+    array *= 0.9
+    gate.set()
+    with pytest.raises(Torn, match="t0"):
+        snapshot.wait()
+
+
+class Device:
+    """Tensors that lie elsewhere, and are copied once `gate` opens. `did` is what it was asked to do."""
+
+    def __init__(self) -> None:
+        self.gate = threading.Event()
+        self.did: list[str] = []
+        self.pinned: list[int] = []
+
+    def tensor(self, name: str, array: Any, changes: Any = None) -> TensorData:
+        return TensorData("F64", array.shape, OnDevice(self, name, array), changes)
+
+
+class OnDevice(Elsewhere):
+    def __init__(self, device: Device, name: str, array: Any) -> None:
+        self.device, self.name, self.array = device, name, array
+
+    @property
+    def address(self) -> int:
+        return int(self.array.ctypes.data)
+
+    def __call__(self) -> Iterator[Any]:
+        yield self.array
+
+    def begin(self, target: Any) -> Copying:
+        return Transfer(self, target)
+
+    def pin(self, memory: Any) -> Any:
+        self.device.pinned.append(memory.size)
+        return lambda: self.device.pinned.remove(memory.size)
+
+
+class Transfer(Copying):
+    def __init__(self, source: OnDevice, target: Any) -> None:
+        self.source = source
+        self.thread = threading.Thread(target=self.copy, args=(target,))
+        self.thread.start()
+
+    def copy(self, target: Any) -> None:
+        self.source.device.gate.wait(30)
+        target[:] = self.source.array.view(np.uint8)
+
+    def hold(self) -> None:
+        self.source.device.did.append(f"held for {self.source.name}")
+
+    def wait(self) -> None:
+        self.thread.join()
+
+
+def test_a_device_copies_while_its_owner_goes_on_and_holds_what_would_change_it(own: Staging) -> None:
+    device = Device()
+    weights, statistics = np.arange(1000.0), np.arange(7.0)
+    data = {"w": device.tensor("w", weights), "s": device.tensor("s", statistics)} | tensors(np.ones(3))
+    snapshot = own.take(data, {"w"})
+    assert device.did == ["held for s"], "who knows when it changes: at once, therefore"
+    snapshot.hold()
+    assert device.did[1:].count("held for w") == 1
+    assert address_of(data["w"]) == weights.ctypes.data
+    device.gate.set()
+    snapshot.wait()
+    expected = tensors(weights, statistics, np.ones(3))
+    assert same(dict(zip(expected, snapshot.tensors.values(), strict=True)), expected)
+
+
+def test_what_a_device_holds_may_be_changed_from_then_on_and_not_before(own: Staging) -> None:
+    for early in (True, False):
+        device, count = Device(), [0]
+        snapshot = own.take({"w": device.tensor("w", np.arange(9.0), lambda count=count: count[0])}, {"w"})
+        count[0] += early
+        snapshot.hold()
+        count[0] += 1
+        device.gate.set()
+        if early:
+            with pytest.raises(Torn, match="w"):
+                snapshot.wait()
+        else:
+            snapshot.wait()
+
+
+def test_memory_is_pinned_for_devices_as_long_as_it_is_kept(own: Staging) -> None:
+    device = Device()
+    device.gate.set()
+    own.take(tensors(np.zeros(1000))).wait()
+    assert device.pinned == [], "nobody needs it"
+    own.take({"w": device.tensor("w", np.zeros(500))}).wait()
+    assert device.pinned == [own.bytes]
+    own.take({"w": device.tensor("w", np.zeros(3000))}).wait()
+    assert device.pinned == [own.bytes] == [24000 // 64 * 64]
+    own.close()
+    assert device.pinned == []
+
+
+def test_what_there_is_room_for_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Staging(limit=8000).room(tensors(np.zeros(1000))) == 0
+    assert Staging(limit=7999).room(tensors(np.zeros(1000))) == -1
+    monkeypatch.setattr(staging, "available_memory", lambda: 10_000)
+    own = Staging()
+    assert own.room(tensors(np.zeros(1000))) == 2000
+    assert own.room(tensors(np.zeros(2000))) == -6000
+    own.take(tensors(np.zeros(1000))).wait()
+    monkeypatch.setattr(staging, "available_memory", lambda: 100)
+    assert own.room(tensors(np.zeros(1000))) == 0, "the memory that is kept is not asked for again"
+    assert own.room(tensors(np.zeros(1008))) == 36
+    own.close()
+
+
+@pytest.mark.skipif(not Path("/proc/meminfo").exists(), reason="only Linux tells in /proc/meminfo")
+def test_the_system_tells_how_much_memory_there_is() -> None:
+    found = staging.available_memory()
+    assert found is not None
+    assert 1 << 20 < found < os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def test_an_error_of_a_source_is_raised(own: Staging) -> None:

@@ -9,7 +9,9 @@ import pytest
 
 import saver
 from saver.repo import document
-from saver.repo.repository import STORE_KEY, Draft, DraftPart, Format, Repository
+from saver.repo.commit import Draft, DraftPart
+from saver.repo.format import STORE_KEY, Format
+from saver.repo.repository import Repository
 from saver.stores.local import LocalStore
 from saver.tree import Node
 

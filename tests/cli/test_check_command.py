@@ -19,7 +19,9 @@ from running import (
 import saver
 from equality import assert_same
 from saver.repo.log import log_key
-from saver.repo.repository import Repository, manifest_key, pack_key
+from saver.repo.manifest import manifest_key
+from saver.repo.places import pack_key
+from saver.repo.repository import Repository
 
 
 def flip(key: str, at: int = -1) -> None:

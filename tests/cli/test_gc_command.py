@@ -12,7 +12,7 @@ from running import contents, error_of, run, run_json, text_in_a_terminal
 
 import saver
 from saver.repo import document
-from saver.repo.repository import STORE_KEY, Format
+from saver.repo.format import STORE_KEY, Format
 
 
 @pytest.fixture

@@ -334,7 +334,7 @@ def test_without_the_variable_a_run_tells_nothing(tmp_path: Path, monkeypatch: p
     for name in ("", str(told)):
         monkeypatch.setenv("SAVER_REHEARSAL", name)
         with saver.Saver(f"memory://told{bool(name)}").checkpoints(
-            "run", {"x": 1}, every=saver.Every(steps=2)
+            "run", {"x": {"y": 1}}, every=saver.Every(steps=2)
         ) as run:
             run.step(0)
             run.step(1)

@@ -24,7 +24,9 @@ import saver
 from saver import environment
 from saver.cli import program
 from saver.cli._screen import size
-from saver.repo.repository import Repository, manifest_key, pack_key
+from saver.repo.manifest import manifest_key
+from saver.repo.places import pack_key
+from saver.repo.repository import Repository
 
 ESCAPE = "\x1b"
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
@@ -331,7 +333,9 @@ def test_a_pipe_imports_neither_rich_nor_the_demo_nor_what_the_file_holds(tmp_pa
 import sys
 from saver.cli import program
 from saver.cli._screen import size
-from saver.repo.repository import Repository, manifest_key, pack_key
+from saver.repo.manifest import manifest_key
+from saver.repo.places import pack_key
+from saver.repo.repository import Repository
 program(["show", sys.argv[1], "--verify"], standalone_mode=False)
 found = {name.partition(".")[0] for name in sys.modules} & {"rich", "sklearn", "matplotlib"}
 print("imported:", *sorted(found), *(name for name in sys.modules if name == "saver.cli.demo"))

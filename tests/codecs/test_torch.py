@@ -24,7 +24,7 @@ from torch.optim import lr_scheduler as schedules
 
 import saver
 from saver.codec import Decoder, Encoder
-from saver.codecs import _torch_storages
+from saver.codecs import _torch_devices
 from saver.codecs._torch_storages import DTYPES
 from saver.tree import Node, Tensor, parse, to_json, walk
 
@@ -1172,10 +1172,10 @@ def test_what_was_on_a_device_that_is_not_here_comes_back_on_the_cpu() -> None:
 def test_what_is_taken_from_a_device_piece_by_piece_is_whole(
     shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_torch_storages, "_DEVICE_PIECE", 64)
+    monkeypatch.setattr(_torch_devices, "PIECE", 64)
     tensor = filled(torch.int64, shape)
     for items in (tensor, tensor.t() if len(shape) == 2 else tensor):
-        pieces = list(_torch_storages._from_device(items))
+        pieces = list(_torch_devices._in_pieces(items))
         assert b"".join(piece.tobytes() for piece in pieces) == bits(items)
         assert all(piece.nbytes <= max(64, piece[:1].nbytes) for piece in pieces if piece.ndim)
 

@@ -229,6 +229,24 @@ def test_training_goes_on_to_the_bit_with_every_schedule(save: Save, name: str, 
     assert follower.optimizer is again
 
 
+@pytest.mark.parametrize("loaded", [False, True])
+@pytest.mark.parametrize("form", ["whole", "state"])
+def test_options_keep_their_order(save: Save, form: str, loaded: bool) -> None:
+    """Though torch's `load_state_dict` changes it: a difference that is none would be found otherwise."""
+
+    def make() -> Any:
+        net = nn.Linear(3, 2)
+        optimizer = torch.optim.AdamW([{"params": [net.weight], "lr": 0.1}, {"params": [net.bias]}])
+        schedules.CosineAnnealingLR(optimizer, 10)
+        return optimizer
+
+    optimizer, again = make(), make()
+    if loaded and form == "whole":
+        optimizer.load_state_dict(optimizer.state_dict())
+    restore(save(forms(optimizer=optimizer)[form]), {"optimizer": again})
+    assert [list(group) for group in again.param_groups] == [list(group) for group in optimizer.param_groups]
+
+
 @pytest.mark.parametrize("form", ["whole", "state"])
 def test_a_plateau_is_remembered(save: Save, form: str) -> None:
     def make() -> tuple[Any, Any]:

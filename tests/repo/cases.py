@@ -11,7 +11,8 @@ from asking import Content
 from explorer import Actor, Failed
 
 from saver import parts
-from saver.repo.repository import Draft, DraftPart, Repository
+from saver.repo.commit import Draft, DraftPart
+from saver.repo.repository import Repository
 from saver.saver import Saver
 from saver.store import Store
 from saver.stores.memory import MemoryStore

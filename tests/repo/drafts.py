@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from saver.repo.commit import Draft, DraftPart
 from saver.repo.reading import StoredTensors
-from saver.repo.repository import Draft, DraftPart, Repository
+from saver.repo.repository import Repository
 from saver.repo.version import Version
 from saver.tree import Node, Tensor, TensorData
 

@@ -11,7 +11,8 @@ from drafts import Save, contents, draft, same
 import saver
 from saver.repo.check import Checked, check
 from saver.repo.gc import collect
-from saver.repo.repository import Repository, manifest_key
+from saver.repo.manifest import manifest_key
+from saver.repo.repository import Repository
 from saver.stores.memory import MemoryStore
 
 RANDOM = np.random.default_rng(2)

@@ -13,7 +13,8 @@ from saver.repo import gc, state
 from saver.repo.check import check
 from saver.repo.gc import collect
 from saver.repo.log import Delete, log_key
-from saver.repo.repository import Repository, manifest_key
+from saver.repo.manifest import manifest_key
+from saver.repo.repository import Repository
 from saver.store import Store
 from saver.stores.memory import MemoryStore
 

@@ -37,8 +37,9 @@ from judge import Judge, Told
 
 from saver.errors import CannotWrite
 from saver.repo import gc, state
+from saver.repo.commit import _Commit
 from saver.repo.log import Event, Tag
-from saver.repo.repository import Repository, _Commit
+from saver.repo.repository import Repository
 from saver.store import Store
 from saver.stores.memory import MemoryStore
 

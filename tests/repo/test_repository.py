@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,14 @@ from drafts import Save, contents, draft, same
 
 import saver
 from saver.pack import layout
-from saver.repo import dedup, document, repository
+from saver.repo import commit, dedup, document
+from saver.repo.format import Format
 from saver.repo.gc import collect
+from saver.repo.index import Index
+from saver.repo.manifest import manifest_key
 from saver.repo.repository import Repository
 from saver.stores.memory import MemoryStore
+from saver.tree import TensorData
 
 RANDOM = np.random.default_rng(0)
 
@@ -142,10 +147,39 @@ def test_a_chain_of_partly_changed_tensors_stays_right(
         assert same(Repository(repo.store), f"m@{number}", {"a/table": expected})
 
 
+def test_blocks_are_shared_with_the_tensor_that_has_them_though_another_is_as_long(
+    repo: Repository, save: Save, small_blocks: int
+) -> None:
+    """The parent's tensor of that name has as many bytes, of another dtype; the base's has the blocks."""
+    table = array(20, small_blocks // 16)
+    save("pretrained", {"a/table": table})
+    save("m", {"a/table": np.arange(table.size).reshape(table.shape)})
+    changed = table.copy()
+    changed[3, 5] += 1
+    version = save("m", {"a/table": changed}, bases=("pretrained",))
+    assert version.bytes_added < 2 * small_blocks
+    assert same(repo, "m@2", {"a/table": changed})
+
+
+def test_a_small_tensor_that_spells_the_hash_of_a_large_one_is_not_taken_for_it(
+    store: MemoryStore, tmp_path: Path, small_blocks: int
+) -> None:
+    """The hash of a large tensor is that of its blocks' hashes, which may be the bytes of a small one."""
+    repo = Repository(store, index=lambda ident: Index(str(tmp_path / "index.sqlite")))
+    table = array(40 * 1024)
+    _, blocks = dedup.tensor_hash(TensorData("F64", table.shape, table))
+    spelled = np.frombuffer(b"".join(map(bytes.fromhex, blocks)), np.uint8)
+    alike = table.copy()
+    alike[-1] += 1
+    repo.commit(draft("hostile", {"a/spelled": spelled, "a/alike": alike}))
+    repo.commit(draft("m", {"b/table": table}))
+    assert same(repo, "m", {"b/table": table})
+
+
 def test_a_pack_holds_a_bounded_number_of_tensors(
     store: MemoryStore, repo: Repository, save: Save, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(repository, "PACK_TENSORS", 3)
+    monkeypatch.setattr(commit, "PACK_TENSORS", 3)
     tensors = {f"a/{number}": array(10) for number in range(8)}
     save("m", tensors)
     assert len(packs(store)) == 3
@@ -153,7 +187,7 @@ def test_a_pack_holds_a_bounded_number_of_tensors(
 
 
 def test_progress_counts_all_packs(repo: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(repository, "PACK_TENSORS", 2)
+    monkeypatch.setattr(commit, "PACK_TENSORS", 2)
     seen: list[tuple[int, int]] = []
     repo.commit(draft("m", {f"a/{n}": array(1000) for n in range(5)}), lambda *now: seen.append(now))
     assert [done for done, _ in seen] == sorted(done for done, _ in seen)
@@ -262,7 +296,7 @@ def test_what_is_not_there_is_told_with_what_is(repo: Repository, save: Save) ->
 def test_features_of_the_future_are_refused_by_name() -> None:
     for purpose in ("read", "write", "collect"):
         store = MemoryStore()
-        found = repository.Format(1, "ab" * 16, **{purpose: ("ropes", "ladders")})
+        found = Format(1, "ab" * 16, **{purpose: ("ropes", "ladders")})
         store.create("store.json", document.encode(found))
         repo = Repository(store)
         act = (lambda r: collect(r, 0)) if purpose == "collect" else (lambda r: r.commit(draft("m", {})))
@@ -273,7 +307,7 @@ def test_features_of_the_future_are_refused_by_name() -> None:
 
 def test_a_store_of_another_format_is_refused() -> None:
     store = MemoryStore()
-    store.create("store.json", document.encode(repository.Format(2, "ab" * 16)))
+    store.create("store.json", document.encode(Format(2, "ab" * 16)))
     with pytest.raises(saver.Unsupported, match="format 2"):
         Repository(store).open()
 
@@ -290,7 +324,7 @@ def test_a_log_without_its_store_is_not_taken_for_a_new_store(
 def test_a_damaged_parent_is_no_reason_not_to_save(store: MemoryStore, repo: Repository, save: Save) -> None:
     tensors = {"a/x": array()}
     first = save("m", tensors)
-    store.delete(repository.manifest_key(first.manifest))
+    store.delete(manifest_key(first.manifest))
     fresh = Repository(store)
     assert fresh.commit(draft("m", tensors)).number == 2
     assert same(fresh, "m@2", tensors)

@@ -13,9 +13,10 @@ from judge import Judge
 
 from saver.errors import CannotWrite, CommitUnknown
 from saver.repo import document, gc
+from saver.repo.commit import _Commit
 from saver.repo.log import Log, log_key
 from saver.repo.reading import StoredTensors
-from saver.repo.repository import Repository, _Commit
+from saver.repo.repository import Repository
 from saver.store import Sink, Store
 
 

@@ -16,8 +16,8 @@ import pytest
 
 import saver
 from saver.repo import document
+from saver.repo.format import Format
 from saver.repo.log import ZERO, Record, log_key
-from saver.repo.repository import Format
 from saver.stores.local import LocalStore
 from saver.testing import FaultyFiles
 

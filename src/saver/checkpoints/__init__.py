@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from saver.checkpoints.run import Checkpoints, Progress
+from saver.checkpoints.progress import Progress
+from saver.checkpoints.run import Checkpoints
 
 __all__ = ["Checkpoints", "Progress"]

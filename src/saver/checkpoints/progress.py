@@ -9,12 +9,12 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from threading import RLock
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any, TextIO
+
+import msgspec
 
 from saver.compare.texts import printable
-
-if TYPE_CHECKING:
-    from saver.checkpoints.run import Progress
+from saver.repo.version import Version
 
 INTERVAL = 0.2
 """Seconds between two updates, at least."""
@@ -22,8 +22,46 @@ INTERVAL = 0.2
 MEMORY = 5.0
 """Seconds after which a measurement of the rate counts for a third of what it did."""
 
+SMOOTHING = 0.3
+"""Weight of the newest measurement in what a save costs."""
+
 WIDTH = 80
 """Columns where nobody says how many there are."""
+
+
+class Progress(msgspec.Struct):
+    """What a run can tell of itself. Seconds are those for which saving stopped training, all together."""
+
+    step: int = -1
+    steps_per_second: float = 0.0
+    saved: Version | None = None
+    skipped: int = 0
+    blocked_seconds: float = 0.0
+    saves: int = 0
+    staging_bytes: int = 0
+    """Memory that is kept for snapshots."""
+
+
+class Cost:
+    """For how many seconds a save stops training, in the call that begins it and later: an average over
+    saves, of which the newest counts for `SMOOTHING`. None before the first.
+    """
+
+    def __init__(self) -> None:
+        self._before: float | None = None
+        self._newest: float | None = None
+
+    def begin(self) -> None:
+        """What is added from now on is of another save."""
+        self._before, self._newest = self(), None
+
+    def add(self, seconds: float) -> None:
+        self._newest = (self._newest or 0.0) + seconds
+
+    def __call__(self) -> float | None:
+        if self._before is None or self._newest is None:
+            return self._before if self._newest is None else self._newest
+        return (1 - SMOOTHING) * self._before + SMOOTHING * self._newest
 
 
 class Pace:

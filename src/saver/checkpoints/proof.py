@@ -1,30 +1,30 @@
-"""The proof that a run can be resumed: the same steps, trained twice from one state, compared to the bit."""
+"""The proof that a run can be resumed: steps as they come, and the same once more from what would be saved,
+compared to the bit."""
 
 from __future__ import annotations
 
 import struct
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import zip_longest
 from typing import Any, NamedTuple
 
 import msgspec
 
 from saver import frameworks, parts
+from saver.checkpoints.objects import RANDOM, Objects
 from saver.compare import Amount, ArrayChange, Difference, Field, compare
 from saver.compare.sections import digits
 from saver.compare.texts import printable
 from saver.environment import package_version
 from saver.parts import Opened
+from saver.repo.commit import Draft
 from saver.repo.reading import StoredTensors
-from saver.repo.repository import Draft, DraftPart, Repository
+from saver.repo.repository import Repository
 from saver.repo.version import Version
 from saver.restoring import restore
 from saver.stores.memory import MemoryStore
-
-RANDOM = "random"
-"""The part with the random states, beside the objects."""
 
 ROUNDING = 1e-4
 """Changes relative to the norm of an array that the order of sums can explain, over a few steps."""
@@ -93,27 +93,22 @@ class Proof(msgspec.Struct, frozen=True):
 
 
 def prove(
-    objects: Mapping[str, Any],
-    state: Callable[[], dict[str, Any]],
-    train_step: Callable[[int], Any],
-    start: int,
-    steps: int,
-    told: list[Told],
+    objects: Objects, train_step: Callable[[int], Any], start: int, steps: int, told: list[Told]
 ) -> Proof:
-    """Train `steps` steps from `start` on twice, the second time from where the first began, and compare.
-    The objects and the random states are then again what they were.
+    """Train `steps` steps from `start` on, once more from what would have been saved before them, and
+    compare. The objects and the random states are then again what they were.
 
-    `state` gives what would be saved of the objects; `told` is where metrics arrive during a step. Raises
-    whatever saving and restoring raise, and what `train_step` does.
+    `told` is where metrics arrive during a step. Raises whatever saving and restoring raise, and what
+    `train_step` does.
     """
     if steps < 1:
         raise ValueError(f"steps: {steps} would prove nothing; pass 1 or more")
     held = _Memory()
-    begin = held.save(state())
+    begin = held.save(objects.state())
 
     def rewind() -> None:
         opened = held.open(begin)
-        restore(opened, objects, trust="*")  # it never left this process
+        restore(opened, objects.live, trust="*")  # it never left this process
         frameworks.set_random_states(opened.load("*", [RANDOM])[RANDOM])
 
     def train() -> tuple[Version, list[Told]]:
@@ -122,9 +117,8 @@ def prove(
             value = _number(train_step(step))
             if value is not None:
                 told.append(Told(step, "what train_step returned", value))
-        return held.save(state()), list(told)
+        return held.save(objects.state()), list(told)
 
-    rewind()  # what cannot be restored says so while nothing has changed
     try:
         first, told_first = train()
         rewind()
@@ -144,13 +138,9 @@ class _Memory:
 
     def save(self, state: dict[str, Any]) -> Version:
         encoded = parts.encode(state | {RANDOM: frameworks.random_states()})
-        found = {
-            name: DraftPart(part.tree, part.batches, part.packages, part.tensors)
-            for name, part in encoded.parts.items()
-        }
         return self._repo.commit(
             Draft(
-                model="proof", parts=found, tensors=encoded.tensors, whole=True, time=time.time(),
+                model="proof", parts=encoded.drafted(), tensors=encoded.tensors, whole=True, time=time.time(),
                 environment={"packages": {name: package_version(name) for name in encoded.packages}},
             )
         )  # fmt: skip

@@ -59,9 +59,13 @@ class Caught:
         self.arrived.add(number)
 
     @property
-    def ends(self) -> bool:
+    def ending(self) -> bool:
         """Whether signals that end the process are among them."""
         return bool(ENDING.intersection(self._numbers))
+
+    def ends(self, number: int) -> bool:
+        """Whether `pass_on` ends the process: the caller has no handler for it."""
+        return self.works(number) and not callable(self._before.get(number))
 
     def works(self, number: int) -> bool:
         """Whether `pass_on` does anything: the signal ends the process, or the caller has a handler."""

@@ -43,7 +43,8 @@ def is_same_class(node: Node, target: Any, above: type) -> bool:
 class _SavedOptimizer:
     """Parameter groups and state, from an optimizer or its state dict that was saved.
 
-    `groups` are the options of each group, `numbers` those of its parameters, `state` by number.
+    `groups` are the options of each group, `numbers` those of its parameters, `state` by number. `places` is
+    where the parameters stood among the options of each group: a state dict has forgotten that.
     """
 
     def __init__(self, node: Any, target: Any, saved: Saved) -> None:
@@ -51,6 +52,7 @@ class _SavedOptimizer:
         self.groups: list[dict[str, Value]] = []
         self.numbers: list[list[Any]] = []
         self.state: dict[Any, Value] = {}
+        self.places = [list(group).index("params") for group in target.param_groups]
         if type(node) is Node and node.codec == _OPTIMIZER:
             if not is_same_class(node, target, Optimizer):
                 saved.refuse(f"{told(node)} was saved, not a {kind(target)}; take it from `load`")
@@ -76,8 +78,10 @@ class _SavedOptimizer:
     def _take_object(self, state: Any) -> None:
         """Number the parameters as the optimizer's own `state_dict` does."""
         known: dict[Any, int] = {}
+        self.places = []
         for group in self._groups(state["param_groups"]):
             listed = elements(group["params"], self._saved)
+            self.places.append(list(group).index("params"))
             keys = [
                 self._identity(value) for value in (listed if listed is not None else _wrong("parameters"))
             ]
@@ -136,9 +140,25 @@ class OptimizerRestorer(Restorer):
             entries = {
                 key: {name: decoder(item) for name, item in entry.items()} for key, entry in state.items()
             }
-            return _loading(target, groups, entries, parameters, where)
+            load = _loading(target, groups, entries, parameters, where)
+
+            def change() -> None:
+                load()
+                for group, place in zip(target.param_groups, found.places, strict=True):
+                    _put_parameters(group, place)
+
+            return change
 
         return Plan(report, ready, may_refuse=True)
+
+
+def _put_parameters(group: dict[str, Any], place: int) -> None:
+    """Torch loads them behind the options. What is compared or saved next has the order that it had."""
+    found = list(group.items())
+    (own,) = (item for item in found if item[0] == "params")
+    found.remove(own)
+    group.clear()
+    group.update([*found[:place], own, *found[place:]])
 
 
 def _counted(lengths: tuple[int, ...]) -> str:

@@ -14,26 +14,28 @@ class TorchFramework(Framework):
     """Optimizers change weights and their own state in `step` alone, and have hooks before it."""
 
     def random_state(self) -> Any:
-        cuda = (
-            torch.cuda.get_rng_state_all()
-            if torch.cuda.is_available() and torch.cuda.is_initialized()
-            else []
-        )
-        return {"cpu": torch.get_rng_state(), "cuda": cuda}
+        state: dict[str, Any] = {"cpu": torch.get_rng_state(), "cuda": []}
+        for name in ("cuda", "xpu"):
+            module = getattr(torch, name)
+            if module.is_initialized():
+                state[name] = module.get_rng_state_all()
+        if torch.backends.mps.is_available():
+            state["mps"] = [torch.mps.get_rng_state()]
+        return state
 
     def set_random_state(self, state: Any) -> None:
         torch.set_rng_state(state["cpu"])
-        if state["cuda"] and torch.cuda.is_available():
-            for device, found in zip(range(torch.cuda.device_count()), state["cuda"], strict=False):
-                torch.cuda.set_rng_state(found.cpu(), device)
+        for name in ("cuda", "xpu", "mps"):
+            module = getattr(torch, name)
+            if state.get(name) and module.is_available():
+                for device, found in zip(range(module.device_count()), state[name], strict=False):
+                    module.set_rng_state(found.cpu(), device)
 
     def steps(self, objects: Iterable[Any]) -> Steps | None:
         optimizers = [obj for obj in objects if isinstance(obj, torch.optim.Optimizer)]
         if not optimizers:
             return None
-        addresses = frozenset(
-            t.data_ptr() for opt in optimizers for t in _tensors(opt) if t.device.type == "cpu"
-        )
+        addresses = frozenset(tensor.data_ptr() for opt in optimizers for tensor in _tensors(opt))
 
         def before(call: Callable[[], None]) -> Callable[[], None]:
             handles = [opt.register_step_pre_hook(lambda *_: call()) for opt in optimizers]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -12,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from saver.codec import Encoder
+from saver.codecs._torch_devices import on_device
 from saver.tree import Tensor as TensorRef
 from saver.tree import TensorData, Value
 
@@ -45,9 +45,6 @@ _LINE = 64
 of a matrix and a vector differed in its last bits in half of the cases when the matrix was moved by 4 to 36
 bytes (PyTorch 2.13 with MKL). So memory keeps its place in the line over a save and a load."""
 
-_DEVICE_PIECE = 32 << 20
-"""Bytes taken from an accelerator at a time, so that its tensors never lie in host memory whole."""
-
 
 def is_dense(shape: Any, stride: Any) -> bool:
     """Whether the elements fill one run of memory without holes or overlaps, in whatever order."""
@@ -72,17 +69,8 @@ def tensor_data(tensor: Any) -> TensorData:
     dtype = tensor.dtype
     items = torch.view_as_real(tensor) if dtype.is_complex else tensor
     items = items.view(_CARRIERS[items.dtype.itemsize])
-    data = items.numpy() if items.device.type == "cpu" else lambda: _from_device(items)
+    data = items.numpy() if items.device.type == "cpu" else on_device(items)
     return TensorData(CODES[dtype], tuple(items.shape), data, lambda: int(tensor._version))
-
-
-def _from_device(items: Any) -> Iterator[NDArray[Any]]:
-    if not items.numel():
-        return
-    rows = items.reshape(-1) if items.is_contiguous() else items
-    step = max(1, _DEVICE_PIECE * len(rows) // (items.numel() * items.dtype.itemsize))
-    for at in range(0, len(rows), step):
-        yield rows[at : at + step].contiguous().cpu().numpy()
 
 
 def owned(data: NDArray[np.uint8]) -> Any:

@@ -89,7 +89,7 @@ def plain(value: float) -> str:
     return str(int(value)) if value.is_integer() and value < 1e15 else repr(value)
 
 
-def size_of(call: str, value: Any) -> int:
+def size_of(call: str, name: str, value: Any) -> int:
     """A size in bytes: a whole number of them, or a text with a unit.
 
     kB, MB, GB, TB and PB are powers of 1000; KiB, MiB, GiB, TiB and PiB of 1024 (IEC 80000-13). Case does not
@@ -106,7 +106,7 @@ def size_of(call: str, value: Any) -> int:
         except TypeError:
             size = None
     if size is None or size < 1:
-        raise ValueError(f"{call}(budget={value!r}): {way_out}")
+        raise ValueError(f"{call}({name}={value!r}): {way_out}")
     return size
 
 

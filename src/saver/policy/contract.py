@@ -101,6 +101,8 @@ class Policy(msgspec.Struct, frozen=True):
 
 
 class AnyOf(Policy, frozen=True):
+    """Policies joined with `|`: due when any of them is, with the reasons of all that are."""
+
     policies: tuple[Policy, ...]
 
     def due(self, moment: Moment, saved: Sequence[Saved]) -> str | None:
@@ -155,6 +157,8 @@ class Retention(msgspec.Struct, frozen=True):
 
 
 class AllOf(Retention, frozen=True):
+    """Policies joined with `|`: what any of them keeps is kept."""
+
     policies: tuple[Retention, ...]
 
     def kept(self, saved: Sequence[Saved]) -> frozenset[int]:

@@ -77,10 +77,12 @@ def Keep(
         return Last(whole("Keep", name, last, 3))
     if name == "every":
         return Spaced(whole("Keep", name, every, 10_000))
-    return Budget(size_of("Keep", budget))
+    return Budget(size_of("Keep", "budget", budget))
 
 
 class Last(Retention, frozen=True):
+    """`Keep(last=...)`: the newest `count` versions."""
+
     count: int
 
     def kept(self, saved: Sequence[Saved]) -> frozenset[int]:
@@ -91,6 +93,8 @@ class Last(Retention, frozen=True):
 
 
 class Best(Retention, frozen=True):
+    """`Keep(best=...)`: the best `count` versions by a metric; of equals the first."""
+
     count: int
     by: str
     mode: Mode
@@ -113,6 +117,8 @@ class Best(Retention, frozen=True):
 
 
 class Spaced(Retention, frozen=True):
+    """`Keep(every=...)`: the first version at or after each multiple of so many steps, before the next."""
+
     steps: int
 
     def kept(self, saved: Sequence[Saved]) -> frozenset[int]:
@@ -133,6 +139,8 @@ class Spaced(Retention, frozen=True):
 
 
 class Budget(Retention, frozen=True):
+    """`Keep(budget=...)`: the newest versions that fit together into `size` bytes."""
+
     size: int
 
     def kept(self, saved: Sequence[Saved]) -> frozenset[int]:

@@ -88,6 +88,8 @@ def OnSignal(*signals: int) -> Policy:
 
 
 class Steps(Policy, frozen=True):
+    """`Every(steps=...)`: due when a multiple of so many steps was reached or passed."""
+
     steps: int
 
     def due(self, moment: Moment, saved: Sequence[Saved]) -> str | None:
@@ -109,6 +111,8 @@ class Steps(Policy, frozen=True):
 
 
 class Minutes(Policy, frozen=True):
+    """`Every(minutes=...)`: due so long after the last save began."""
+
     minutes: float
 
     def due(self, moment: Moment, saved: Sequence[Saved]) -> str | None:
@@ -122,6 +126,8 @@ class Minutes(Policy, frozen=True):
 
 
 class Epochs(Policy, frozen=True):
+    """`Every(epochs=...)`: due when a multiple of so many epochs was reached or passed."""
+
     epochs: int
 
     def due(self, moment: Moment, saved: Sequence[Saved]) -> str | None:
@@ -149,6 +155,8 @@ class Epochs(Policy, frozen=True):
 
 
 class Improvement(Policy, frozen=True):
+    """`Every(improvement=...)`: due when a metric is better than in every save before."""
+
     metric: str
     mode: Mode
 
@@ -182,6 +190,8 @@ class Improvement(Policy, frozen=True):
 
 
 class Overhead(Policy, frozen=True):
+    """`Every(overhead=...)`: due as soon as saving takes at most this share of the time."""
+
     share: float
 
     def due(self, moment: Moment, saved: Sequence[Saved]) -> str | None:
@@ -203,6 +213,8 @@ class Overhead(Policy, frozen=True):
 
 
 class Signals(Policy, frozen=True):
+    """`OnSignal(...)`: due when one of these signals arrived since the last save began."""
+
     numbers: tuple[int, ...]
 
     def due(self, moment: Moment, saved: Sequence[Saved]) -> str | None:

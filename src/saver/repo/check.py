@@ -11,12 +11,13 @@ from saver.errors import CannotWrite, Damaged, NotFound, SaverError, Unsupported
 from saver.pack import Pack, Range, damaged
 from saver.repo import document
 from saver.repo.dedup import PROBE, PROBED, probe_of
+from saver.repo.format import STORE_KEY
 from saver.repo.gc import check_log
 from saver.repo.index import Row
 from saver.repo.log import Event, Harm
-from saver.repo.manifest import Manifest
-from saver.repo.places import Known, Place, overlaps
-from saver.repo.repository import STORE_KEY, Repository, manifest_key, pack_key
+from saver.repo.manifest import Manifest, manifest_key
+from saver.repo.places import Known, Place, overlaps, pack_key
+from saver.repo.repository import Repository
 from saver.repo.state import Checkpoint, version_key
 from saver.repo.version import Version
 from saver.store import Blob, Progress
@@ -168,7 +169,8 @@ class _Check:
         if known.length >= PROBED:
             try:
                 pack, offset, length = known.places[0]
-                probe = probe_of(self._repo.read_place((pack, offset, min(PROBE, length))))
+                blob = self._repo.store.open(pack_key(pack))
+                probe = probe_of(blob.read(offset, offset + min(PROBE, length)))
             except NotFound:  # told below
                 return
         self._rows.append(

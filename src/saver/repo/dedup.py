@@ -40,6 +40,9 @@ R = TypeVar("R")
 Hashed = tuple[str, tuple[str, ...]]
 """The hash of a tensor, and those of its blocks."""
 
+Block = tuple[str, Place]
+"""The hash of a block, and where it lies."""
+
 ReadPlace = Callable[[Place], bytes]
 Lookup = Callable[[Iterable[str]], Mapping[str, Known]]
 
@@ -48,7 +51,7 @@ class Reuse(msgspec.Struct, frozen=True):
     """What a save need not write: whole tensors, and blocks (by number) of others."""
 
     whole: dict[str, Known]
-    blocks: dict[str, dict[int, Place]]
+    blocks: dict[str, dict[int, Block]]
 
 
 def length_of(data: TensorData) -> int:
@@ -81,8 +84,10 @@ def find_reuse(
     if index is not None and unknown:
         elsewhere = lookup(unknown)
         for name, (digest, _) in hashed.items():
-            if name not in whole and digest in elsewhere:
-                whole[name] = elsewhere[digest]
+            known = elsewhere.get(digest)
+            # A small tensor may hold the hashes of a large one's blocks: then both have the same hash.
+            if name not in whole and known is not None and known.length == length_of(tensors[name]):
+                whole[name] = known
     blocks = {}
     for name, data in tensors.items():
         if name not in whole and length_of(data) >= BLOCKS_FROM:
@@ -155,13 +160,13 @@ def flat(data: TensorData) -> NDArray[np.uint8] | None:
 
 def _same_blocks(
     data: TensorData, known: Known | None, read: ReadPlace, hashed: Hashed | None
-) -> dict[int, Place]:
+) -> dict[int, Block]:
     """The blocks of a large tensor that are the same in the known one; `hashed`, if that was done already."""
     memory = flat(data)
     if known is None or memory is None:
         return {}
     if hashed is not None:
-        return {n: place for n, digest, place in known.block_places() if hashed[1][n] == digest}
+        return {n: (digest, place) for n, digest, place in known.block_places() if hashed[1][n] == digest}
     candidates = []
     for number, digest, place in known.block_places():
         pack, offset, length = place
@@ -174,7 +179,7 @@ def _same_blocks(
         return blake3(memory[number * BLOCK : number * BLOCK + place[2]].data).hexdigest() == digest
 
     answers = _on_threads(same, candidates, len(candidates) * BLOCK)
-    return {number: place for (number, _, place), is_same in zip(candidates, answers, strict=True) if is_same}
+    return {n: (digest, at) for (n, digest, at), is_same in zip(candidates, answers, strict=True) if is_same}
 
 
 def _hash_all(tensors: Mapping[str, TensorData]) -> dict[str, Hashed]:
@@ -276,19 +281,9 @@ def _block(name: str, data: TensorData, memory: NDArray[np.uint8], number: int) 
     return f"{name}[{start // item}:{end // item}]", found
 
 
-def assemble(
-    data: TensorData, reused: Mapping[int, Place], old: Known, written: Mapping[int, tuple[str, Place]]
-) -> Known:
-    """A tensor of blocks: some `reused` from `old`, the others `written`, with their hashes."""
+def assemble(data: TensorData, blocks: Mapping[int, Block]) -> Known:
+    """A large tensor of its blocks, all of them, by number."""
     length = length_of(data)
-    hashes, places = [], []
-    for number in range(-(-length // BLOCK)):
-        if number in reused:
-            hashes.append(old.blocks[number])
-            places.append(reused[number])
-        else:
-            digest, place = written[number]
-            hashes.append(digest)
-            places.append(place)
+    hashes, places = zip(*(blocks[number] for number in range(-(-length // BLOCK))), strict=True)
     root = blake3(b"".join(map(bytes.fromhex, hashes))).hexdigest()
-    return Known(data.dtype, data.shape, length, root, tuple(hashes), joined(places))
+    return Known(data.dtype, data.shape, length, root, hashes, joined(places))

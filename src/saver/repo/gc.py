@@ -13,10 +13,12 @@ import msgspec
 
 from saver.errors import CannotWrite, Damaged, NotFound
 from saver.pack import PackWriter, Progress
+from saver.repo.format import demand
 from saver.repo.log import Condemn, Event, Move, Relocate, is_log_key, log_key
-from saver.repo.places import Known, Place
+from saver.repo.manifest import manifest_key
+from saver.repo.places import Known, Place, pack_key
 from saver.repo.reading import StoredTensors
-from saver.repo.repository import Repository, manifest_key, pack_key
+from saver.repo.repository import Repository
 from saver.repo.state import checkpoint_key, page_key
 from saver.repo.version import Version
 from saver.tree import ITEM_SIZE, TensorData
@@ -57,9 +59,9 @@ def collect(
     Raises Damaged, and changes nothing, when the log has a gap.
     """
     repo.open()
-    repo.demand(repo.format().collect, "collect in")
+    demand(repo.store, repo.format().collect, "collect in")
     if not dry_run:
-        repo.demand(repo.format().write, "write to")
+        demand(repo.store, repo.format().write, "write to")
     return _Collection(repo, grace, dry_run, progress).run()
 
 

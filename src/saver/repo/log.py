@@ -100,6 +100,12 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
     author: str = ""
 
 
+def record_after(last: tuple[int, str], event: Event, transaction: str, time: float, author: str) -> Record:
+    """The record that follows the `last` one, of which number and hash are given."""
+    number, previous = last
+    return Record(FORMAT, number + 1, previous, transaction, time, event, author)
+
+
 class _Kind(msgspec.Struct, frozen=True):
     kind: str = ""
 

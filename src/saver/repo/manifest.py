@@ -114,6 +114,11 @@ def part_hash(
     return hasher.hexdigest()
 
 
+def manifest_key(digest: str) -> str:
+    """Where a manifest stands."""
+    return f"manifests/{digest[:2]}/{digest}.json"
+
+
 def encode(manifest: Manifest) -> str:
     """The manifest as JSON text."""
     document = msgspec.structs.asdict(manifest)

@@ -24,6 +24,11 @@ MOVES_DEPTH = 64
 """How often bytes may have moved; each collection moves them once at most."""
 
 
+def pack_key(name: str) -> str:
+    """Where a pack stands."""
+    return f"packs/{name}.safetensors"
+
+
 class Known(msgspec.Struct, frozen=True):
     """A tensor that the store has. Its bytes are those of `places` after each other."""
 
@@ -80,7 +85,7 @@ class Places:
             if stop <= offset or start >= end:
                 continue
             if depth == MOVES_DEPTH:
-                raise Damaged(f"packs/{pack}.safetensors was moved in circles")
+                raise Damaged(f"{pack_key(pack)} was moved in circles")
             if start > offset:
                 yield pack, offset, start - offset
                 offset = start
@@ -89,6 +94,11 @@ class Places:
             offset += take
         if offset < end:
             yield pack, offset, end - offset
+
+    def harmed(self, known: Known) -> bool:
+        """Whether a check found some of the tensor's bytes damaged."""
+        found = {pack: self._state.get(f"harmed {pack}") or () for pack, _, _ in known.places}
+        return any(overlaps(place, found) for place in known.places)
 
     def targets(self, pack: str) -> set[str]:
         """The packs that bytes of a pack were moved to."""
@@ -113,7 +123,7 @@ class Places:
 def _apart(moves: list[Move], pack: str) -> list[Move]:
     for one, other in pairwise(moves):
         if one[0] + one[1] > other[0]:
-            raise Damaged(f"packs/{pack}.safetensors: two moves of the same bytes")
+            raise Damaged(f"{pack_key(pack)}: two moves of the same bytes")
     return moves
 
 

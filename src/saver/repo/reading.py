@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from saver.errors import Damaged, NotFound
 from saver.pack import Entry, Range, damaged
-from saver.repo.places import Known
+from saver.repo.places import Known, pack_key
 from saver.store import Blob, Progress, Store
 
 
@@ -85,7 +85,7 @@ class StoredTensors:
 
     def _blob(self, pack: str) -> Blob:
         if pack not in self._blobs:
-            self._blobs[pack] = self._store.open(f"packs/{pack}.safetensors")
+            self._blobs[pack] = self._store.open(pack_key(pack))
         return self._blobs[pack]
 
     def _ranges(self, name: str) -> Iterator[Range]:

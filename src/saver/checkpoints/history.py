@@ -1,0 +1,55 @@
+"""The versions of a run that are there, and how those are dropped that need not be kept."""
+
+from __future__ import annotations
+
+import time
+
+from saver import policy
+from saver.policy import Retention, Saved
+from saver.repo.gc import collect
+from saver.repo.log import Delete
+from saver.repo.repository import Repository
+from saver.repo.version import Version
+
+GRACE = 60.0
+"""Seconds that dropped versions are left to who is loading them."""
+
+COLLECTING = 15.0
+"""Seconds between two collections, at least: each looks at all that is in the store."""
+
+
+class History:
+    """`saved` is what policies are shown, oldest first. It is replaced, never changed."""
+
+    def __init__(self, repo: Repository, model: str, keep: Retention | None) -> None:
+        self.saved: list[Saved] = []
+        self._repo, self._model, self._keep = repo, model, keep
+        self._known = False
+        self._collected = -COLLECTING
+
+    def read(self) -> None:
+        """See what the store has."""
+        self.saved = [_saved(version) for version in self._repo.versions(self._model)]
+        self._known = True
+
+    def add(self, version: Version) -> None:
+        """A version is on disk: now others may be dropped."""
+        if self._keep is None and self._known:
+            self.saved = [*self.saved, _saved(version)]
+            return
+        self.read()  # for tags may have come and gone
+        doomed = policy.doomed(self.saved, self._keep, version.number) if self._keep is not None else ()
+        if not doomed:
+            return
+        self._repo.append(lambda: Delete(self._model, tuple(doomed)))
+        self.saved = [each for each in self.saved if each.number not in doomed]
+        if time.monotonic() >= self._collected + COLLECTING:
+            collect(self._repo, GRACE)
+            self._collected = time.monotonic()
+
+
+def _saved(version: Version) -> Saved:
+    return Saved(
+        number=version.number, step=version.step, time=version.time, metrics=version.metrics,
+        tags=version.tags, bytes=version.bytes, bytes_added=version.bytes_added,
+    )  # fmt: skip

@@ -1,0 +1,149 @@
+"""What a run saves: the caller's objects, and parts of its own beside them."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from types import GeneratorType
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from saver import frameworks, parts
+from saver.codec import codec_for
+from saver.errors import CannotSave, Damaged, NotFound
+from saver.repo.version import Version
+from saver.restoring import restore
+from saver.restoring.contract import kind, restorer_for
+from saver.staging import address_of
+from saver.training_log import TrainingLog
+
+if TYPE_CHECKING:
+    from saver.saver import Saver
+
+LOG, RANDOM, RUN = "log", "random", "run"
+RESERVED = (LOG, RANDOM, RUN)
+"""Parts that a run saves beside the caller's objects."""
+
+
+class Place(msgspec.Struct, frozen=True):
+    """Where in the training something was saved, and why; `ranges` as in a `Moment`."""
+
+    step: int
+    epoch: float | None
+    reason: str
+    ranges: Mapping[str, tuple[float, float]]
+
+    def as_part(self) -> dict[str, Any]:
+        """The part `run`."""
+        ranges = {name: list(both) for name, both in self.ranges.items()}
+        return {"step": self.step, "epoch": self.epoch, "reason": self.reason, "ranges": ranges}
+
+    @classmethod
+    def of_part(cls, part: Mapping[str, Any]) -> Place:
+        ranges = {name: tuple(both) for name, both in part["ranges"].items()}
+        return cls(int(part["step"]), part["epoch"], part["reason"], ranges)
+
+
+class Objects:
+    """The caller's objects. Raises CannotSave for what could not go on where it was."""
+
+    def __init__(self, objects: Mapping[str, Any]) -> None:
+        for name, obj in objects.items():
+            _check(name, obj)
+        self.live = dict(objects)
+        self._by_state: dict[str, bool] = {}
+
+    def state(self) -> dict[str, Any]:
+        """What is saved of the objects: themselves, or their `state_dict()` where they have no data form."""
+        for name, obj in self.live.items():
+            if name not in self._by_state:
+                self._by_state[name] = _goes_by_state(obj)
+        return {name: obj.state_dict() if self._by_state[name] else obj for name, obj in self.live.items()}
+
+    def encode(self, log: TrainingLog, place: Place) -> parts.Encoded:
+        """All parts of a version."""
+        own = {LOG: log, RANDOM: frameworks.random_states(), RUN: place.as_part()}
+        return parts.encode(self.state() | own)
+
+    def unchanged(self, encoded: parts.Encoded) -> tuple[frameworks.Steps | None, set[str]]:
+        """The tensors that stay the same until an optimizer's next step, and how to be told of that."""
+        steps = frameworks.steps(self.live.values())  # anew: an optimizer makes its state when it steps
+        if steps is None:
+            return None, set()
+        return steps, {
+            name
+            for name, data in encoded.tensors.items()
+            if data.changes is not None and address_of(data) in steps.addresses
+        }
+
+    def restore(self, store: Saver, version: Version, trust: Any) -> tuple[TrainingLog, Place]:
+        """Everything of a version goes into the objects, and the random generators, or nothing: all is read
+        and verified before."""
+        opened, _ = store._open(str(version))
+        missing = [name for name in (*self.live, *RESERVED) if name not in opened.manifest.parts]
+        if missing:
+            raise NotFound(
+                f"{version} has no part {', '.join(missing)}; resume with the objects that were saved"
+            )
+        opened.tensors.verify()
+        own = opened.load((), RESERVED)
+        place = Place.of_part(own[RUN])
+        restore(opened, self.live, trust=trust)
+        frameworks.set_random_states(own[RANDOM])
+        return own[LOG], place
+
+    def resume(self, store: Saver, model: str, trust: Any) -> tuple[Version, TrainingLog, Place] | None:
+        """Restore the newest version that verifies; None when there is none at all. Warns when it had to go
+        back, and says why.
+        """
+        repo = store._repo
+        if not repo.exists():
+            return None
+        repo.open()
+        back: list[str] = []
+        for version in repo.versions(model, reverse=True):
+            try:
+                log, place = self.restore(store, version, trust)
+            except (Damaged, NotFound) as error:
+                back.append(f"{version} could not be used: {error}")
+                continue
+            if back:
+                warnings.warn(f"resumed from {version}; {'; '.join(back)}", stacklevel=3)
+            return version, log, place
+        if back:
+            raise Damaged(f"{store.store}: no version of {model} can be resumed from; {'; '.join(back)}")
+        return None
+
+
+def _check(name: str, obj: Any) -> None:
+    if name in RESERVED:
+        raise CannotSave(f"{name}: the run itself has a part of this name; call it something else")
+    if isinstance(obj, GeneratorType):
+        raise CannotSave(
+            f"{name}: a generator cannot be resumed, for nobody can tell where it stands; use a loader "
+            "with `state_dict` (torchdata's StatefulDataLoader), or an object that counts its steps"
+        )
+    if restorer_for(type(obj)) is None:
+        way = (
+            "give it `state_dict` and `load_state_dict`, or register its class with saver.register"
+            if codec_for(type(obj)) is None
+            else f"put it into a dict: {{{name!r}: {{'value': ...}}}}"
+        )
+        raise CannotSave(
+            f"{name}: objects of {kind(obj)} cannot be put back in place, so nobody could resume; {way}"
+        )
+
+
+def _goes_by_state(obj: Any) -> bool:
+    """Whether an object is saved by its `state_dict()`: no codec knows it, or it holds what has no data form,
+    such as the function in an average of weights. It is restored into one that is there, which has that."""
+    if not (hasattr(obj, "state_dict") and hasattr(obj, "load_state_dict")):
+        return False
+    if codec_for(type(obj)) is None:
+        return True
+    try:
+        parts.encode(obj)
+    except CannotSave:
+        return True
+    return False

@@ -1,0 +1,105 @@
+"""What a save may share with the versions that are there, as far as they are live and sound."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from saver.errors import Damaged, NotFound
+from saver.repo.dedup import PROBED, Reuse, find_reuse, first_bytes, probe_of
+from saver.repo.places import Known, Place, pack_key
+from saver.repo.state import version_key
+from saver.repo.version import Version, from_state
+from saver.store import Blob
+from saver.tree import TensorData
+
+if TYPE_CHECKING:
+    from saver.repo.repository import Repository
+
+
+class Sharing:
+    """What one save may share: the tensors of the newest version of its model, of the `bases` (refs of
+    versions of any model), and of all versions that the index knows.
+
+    `harmed` are those of the first two that a check found damaged. They are never shared.
+    """
+
+    def __init__(self, repo: Repository, model: str, bases: Iterable[str]) -> None:
+        self._repo = repo
+        self._sources: list[dict[str, Known]] = []
+        self.harmed: list[Known] = []
+        found = repo.state.get(f"model {model}")
+        newest = found.latest if found is not None else None
+        parent = self._live(model, newest) if newest is not None else None
+        for version in (parent, *map(repo.version, bases)):
+            known = self._known(version)
+            harmed = {name for name, item in known.items() if repo.places.harmed(item)}
+            self.harmed += [known[name] for name in harmed]
+            self._sources.append({name: item for name, item in known.items() if name not in harmed})
+
+    def find(self, tensors: Mapping[str, TensorData]) -> Reuse:
+        """What of `tensors` the store has."""
+        index = self._repo.index
+        if index is None and not any(self._sources):
+            return Reuse({}, {})
+        return find_reuse(tensors, self._sources, self._reader(), index, self._elsewhere)
+
+    def _reader(self) -> Callable[[Place], bytes]:
+        """Reads places, keeping the packs open; what cannot be read is no reason not to save."""
+        blobs: dict[str, Blob] = {}
+
+        def read(place: Place) -> bytes:
+            pack, offset, length = place
+            try:
+                if pack not in blobs:
+                    blobs[pack] = self._repo.store.open(pack_key(pack))
+                return blobs[pack].read(offset, offset + length)
+            except NotFound:
+                return b""
+
+        return read
+
+    def _elsewhere(self, hashes: Iterable[str]) -> dict[str, Known]:
+        """Tensors that the index knows of, as far as a live version confirms them."""
+        index, found = self._repo.index, {}
+        opened: dict[str, dict[str, Known]] = {}
+        if index is None:
+            return {}
+        for digest, candidates in index.find(hashes).items():
+            for model, number, manifest, name in candidates:
+                if manifest not in opened:
+                    opened[manifest] = self._confirmed(model, number, manifest)
+                known = opened[manifest].get(name)
+                if known is not None and known.hash == digest and not self._repo.places.harmed(known):
+                    found[digest] = known
+                    break
+        return found
+
+    def _confirmed(self, model: str, number: int, manifest: str) -> dict[str, Known]:
+        version = self._live(model, number)
+        return self._known(version) if version is not None and version.manifest == manifest else {}
+
+    def _live(self, model: str, number: int) -> Version | None:
+        value = self._repo.state.get(version_key(model, number))
+        return from_state(model, number, value, ()) if value is not None else None
+
+    def _known(self, version: Version | None) -> dict[str, Known]:
+        try:
+            return self._repo.known(version) if version is not None else {}
+        except (Damaged, NotFound):  # a damaged old version is no reason not to save a new one
+            return {}
+
+    def tell(self, version: Version, new: Mapping[str, Known], tensors: Mapping[str, TensorData]) -> None:
+        """Let the index know of the tensors that are `new` with a version."""
+        index = self._repo.index
+        if index is None:
+            return
+        from saver.repo.index import Row
+
+        rows = []
+        for name, known in new.items():
+            probe = probe_of(first_bytes(tensors[name])) if known.length >= PROBED else None
+            rows.append(
+                Row(known.hash, known.length, probe, version.model, version.number, version.manifest, name)
+            )
+        index.add(self._repo.state.head, rows)
