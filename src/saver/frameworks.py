@@ -15,8 +15,8 @@ from saver import registry
 
 
 class Steps(msgspec.Struct, frozen=True):
-    """What is known of when weights change: the memory at these `addresses` only in optimizers' steps,
-    before each of which `before(call)` has `call` called, until what it returned is called.
+    """What is known of when weights change: the memory at these `addresses` only in optimizers' steps, or
+    after them. Before each step, `before(call)` has `call` called, until what it returned is called.
     """
 
     addresses: frozenset[int]

@@ -44,7 +44,12 @@ Tensors = Mapping[str, TensorData]
 
 
 class Torn(Exception):
-    """A tensor changed while it was being copied."""
+    """Tensors of these `names` changed while they were being copied."""
+
+    def __init__(self, *names: str) -> None:
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        super().__init__(", ".join(names[:3]) + more)
+        self.names = names
 
 
 class Snapshot:
@@ -85,10 +90,7 @@ class _Changes:
             name for name, (now, then) in self._samples.items()
             if name not in changed and not np.array_equal(now, then)
         ]  # fmt: skip
-        if not changed:
-            return None
-        more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
-        return Torn(", ".join(changed[:3]) + more)
+        return Torn(*changed) if changed else None
 
 
 def _sample(data: TensorData) -> NDArray[np.uint8] | None:

@@ -73,6 +73,28 @@ def test_what_an_optimizer_was_given_on_resuming_is_copied_beside_as_well(
     assert copied[0] == copied[1]
 
 
+def test_frozen_weights_and_averages_are_copied_beside_as_well(
+    copied: list[tuple[set[str], set[str]]],
+) -> None:
+    net, _ = network()
+    frozen = torch.nn.Linear(64, 64).requires_grad_(False)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    average = torch.optim.swa_utils.AveragedModel(net)
+    objects = {"frozen": frozen, "net": net, "optimizer": optimizer, "average": average}
+    with saver.Saver(MemoryStore()).checkpoints("r", objects, every=Every(steps=1)) as run:
+        train(net, optimizer)
+        average.update_parameters(net)
+        run.step(0)
+        train(net, optimizer)
+        average.update_parameters(net)
+    ((now, later),) = copied
+    assert {"frozen/weight", "frozen/bias", "average/module.0.weight", "net/0.weight"} <= later
+    assert {name for name in now if "running_mean" in name} == {
+        "net/1.running_mean",
+        "average/module.1.running_mean",
+    }
+
+
 def test_the_moment_of_the_save_is_saved_though_the_optimizer_goes_on() -> None:
     net, optimizer = network()
     store = saver.Saver(MemoryStore())

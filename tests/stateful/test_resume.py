@@ -372,7 +372,9 @@ def test_a_save_that_was_given_up_and_never_taken_again_is_an_error(monkeypatch:
     net = torch.nn.Linear(2000, 1000)
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
     store = saver.Saver("memory://given-up")
-    run = store.checkpoints("run", {"net": net, "optimizer": optimizer}, every=Every(steps=1))
+
+    def begin() -> Any:
+        return store.checkpoints("run", {"net": net, "optimizer": optimizer}, every=Every(steps=1))
 
     def change() -> None:
         with torch.no_grad():
@@ -380,7 +382,7 @@ def test_a_save_that_was_given_up_and_never_taken_again_is_an_error(monkeypatch:
         changed.set()
 
     def end_in_the_middle() -> None:
-        with run:
+        with begin() as run:
             run.step(0)
             change()
 
@@ -388,13 +390,20 @@ def test_a_save_that_was_given_up_and_never_taken_again_is_an_error(monkeypatch:
         end_in_the_middle()
     assert store.models() == []
     changed.clear()
-    with run:
+    with begin() as run:
         run.step(1)
         change()
         with pytest.raises(saver.CannotSave, match="given up"):
             run.flush()
         assert run.step(2), "it is taken again"
-    assert [version.step for version in store.versions("run")] == [2]
+        run.flush()
+        changed.clear()
+        threading.Timer(0.2, changed.set).start()  # for the threads that copy the rest
+        assert run.step(3)
+        with torch.no_grad():
+            net.weight += 1
+        run.flush()  # what changed once is copied at once
+    assert [version.step for version in store.versions("run")] == [2, 3]
 
 
 # A thousand saves

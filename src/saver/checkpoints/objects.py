@@ -52,6 +52,9 @@ class Objects:
         for name, obj in objects.items():
             _check(name, obj)
         self.live = dict(objects)
+        self.restless: set[str] = set()
+        """Tensors that changed though nobody expects it: they are copied at once."""
+
         self._by_state: dict[str, bool] = {}
 
     def state(self) -> dict[str, Any]:
@@ -67,14 +70,16 @@ class Objects:
         return parts.encode(self.state() | own)
 
     def unchanged(self, encoded: parts.Encoded) -> tuple[frameworks.Steps | None, set[str]]:
-        """The tensors that stay the same until an optimizer's next step, and how to be told of that."""
+        """The tensors that should stay the same until an optimizer's next step; how to be told of that."""
         steps = frameworks.steps(self.live.values())  # anew: an optimizer makes its state when it steps
         if steps is None:
             return None, set()
         return steps, {
             name
             for name, data in encoded.tensors.items()
-            if data.changes is not None and address_of(data) in steps.addresses
+            if data.changes is not None
+            and address_of(data) in steps.addresses
+            and name not in self.restless
         }
 
     def restore(self, store: Saver, version: Version, trust: Any) -> tuple[TrainingLog, Place]:

@@ -380,6 +380,7 @@ class Checkpoints:
 
     def _give_up(self, error: Torn, step: int) -> None:
         self._retake = f"again, for {error} changed while it was copied at step {step}"
+        self._objects.restless.update(error.names)
 
     def _write(
         self, draft: Draft, snapshot: Snapshot, step: int, ranges: Mapping[str, tuple[float, float]]

@@ -11,7 +11,8 @@ from saver.frameworks import Framework, Steps
 
 
 class TorchFramework(Framework):
-    """Optimizers change weights and their own state in `step` alone, and have hooks before it."""
+    """Optimizers change weights and their own state in `step` alone, and have hooks before it; averages of
+    weights follow afterwards."""
 
     def random_state(self) -> Any:
         state: dict[str, Any] = {"cpu": torch.get_rng_state(), "cuda": []}
@@ -35,7 +36,8 @@ class TorchFramework(Framework):
         optimizers = [obj for obj in objects if isinstance(obj, torch.optim.Optimizer)]
         if not optimizers:
             return None
-        addresses = frozenset(tensor.data_ptr() for opt in optimizers for tensor in _tensors(opt))
+        modules = [obj for obj in objects if isinstance(obj, torch.nn.Module)]
+        addresses = frozenset(tensor.data_ptr() for tensor in _tensors(optimizers, modules))
 
         def before(call: Callable[[], None]) -> Callable[[], None]:
             handles = [opt.register_step_pre_hook(lambda *_: call()) for opt in optimizers]
@@ -49,8 +51,13 @@ class TorchFramework(Framework):
         return Steps(addresses, before)
 
 
-def _tensors(optimizer: Any) -> Iterator[Any]:
-    for group in optimizer.param_groups:
-        yield from group["params"]
-    for state in optimizer.state.values():
-        yield from (value for value in state.values() if isinstance(value, torch.Tensor))
+def _tensors(optimizers: Iterable[Any], modules: Iterable[Any]) -> Iterator[Any]:
+    """What changes in steps alone, or after them. The latter are parameters that no optimizer has: frozen
+    ones, averages. Buffers change in the forward pass."""
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            yield from group["params"]
+        for state in optimizer.state.values():
+            yield from (value for value in state.values() if isinstance(value, torch.Tensor))
+    for module in modules:
+        yield from module.parameters()
