@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 import saver
 from equality import assert_same
 from saver.codec import Decoder, Encoder
-from saver.training_log import Content, TrainingLog
+from saver.codecs.saver import LARGEST, cuts
+from saver.training_log import Column, Content, TrainingLog
 from saver.training_log.content import Growing
 from saver.tree import Node, TensorData
 
@@ -381,6 +382,35 @@ def test_what_is_one_number_is_logged_as_a_float(value: Any) -> None:
     log.append(np.int64(1), loss=value)
     assert_same(log.last["loss"], float(value.item() if isinstance(value, np.ndarray) else value))
     assert type(log.last["step"]) is int
+
+
+@pytest.mark.parametrize("count", [0, 1, 1023, 1024, 1025, 2048, 3000, 65_535, 65_536, 65_537, 200_000])
+def test_a_long_log_is_cut_into_pieces_and_whole_again(count: int, roundtrip: Callable[..., Any]) -> None:
+    pieces = list(cuts(count))
+    assert [start for start, _ in pieces] == [0, *(end for _, end in pieces)][: len(pieces)]
+    assert (pieces[-1][1] if pieces else 0) == count
+    assert len(pieces) <= count // LARGEST + 7
+    steps = np.arange(count)
+    column = Column(0, np.sqrt(steps)) if count else None
+    columns = {} if column is None else {"loss": column}
+    if count > 3:
+        columns["rare"] = Column(steps[::3], steps[::3] * 0.5)
+    log = TrainingLog.of(Content(steps, steps * 0.1, columns, ()))
+    assert roundtrip(log) == log
+
+
+def test_a_version_of_a_run_adds_the_rows_that_are_new(tmp_path: Path) -> None:
+    """All told over a long run, too: rows move to larger pieces a few times, and then rest."""
+    store = saver.Saver(tmp_path / "models")
+    log, saves, rows, bytes_of_row = TrainingLog(), 100, 1000, 24
+    for step in range(saves * rows):
+        log.append(step, time=float(step), loss=step**0.5)
+        if step % rows == rows - 1:
+            store.save("run", {"log": log})
+    added = [version.bytes_added for version in store.versions("run")]
+    assert added[0] > rows * bytes_of_row
+    assert np.median(added) < 3 * added[0]
+    assert sum(added) < 6 * saves * added[0], "the whole log each time would be 50 times"
 
 
 def test_a_loss_of_pytorch_is_logged_as_it_is() -> None:

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from saver.training_log import TrainingLog
+from saver.training_log import Column, Content, TrainingLog
 
 
 def _builtins() -> Any:
@@ -184,7 +184,9 @@ def _saver() -> Any:
         log.mark("saved", step, f"run@{step}", time=float(step))
     short = log.snapshot()
     short.truncate(5)
-    return {"log": log, "short": short, "empty": TrainingLog()}
+    steps = np.arange(2500)
+    long = TrainingLog.of(Content(steps, steps * 0.5, {"loss": Column(0, 1 / (steps + 1))}, ()))
+    return {"log": log, "short": short, "long": long, "empty": TrainingLog()}
 
 
 SAMPLES: dict[str, Callable[[], Any]] = {

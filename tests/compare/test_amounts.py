@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -174,6 +174,8 @@ def test_memory_stays_bounded_however_large_the_arrays_are() -> None:
 
 
 @given(text=st.text(alphabet="<>|biufcmMSUVtn[]0123456789sD", max_size=12))
+@example(text="|b2")
+@example(text="<f3")
 def test_any_text_for_a_dtype_is_read_or_refused(text: str) -> None:
     """What is read has a size, and NumPy agrees with it."""
     form = form_of_numpy(text)

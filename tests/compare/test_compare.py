@@ -674,7 +674,14 @@ def test_a_training_log_is_told_by_its_metrics_wherever_they_are_kept(told: Comp
     assert (loss.old, loss.new) == (ArrayInfo("F64", (5,), "[1, 1, 1, 1, 1]"), ArrayInfo("F64", (200,)))
     assert loss.amount is not None
     assert (loss.amount.entries, loss.amount.changed) == (5, 0)
-    for steps in (5, 200):
+    for steps in (5, 200, 5000):
         found = told({"log": made(steps)}, {"log": made(steps, 2.0)})
         assert list(arrays(found)) == ["log.loss", "log.val_loss"]
         assert fields(found) == {}
+    for steps in (200, 3000, 4999):  # however it is cut, it is one column
+        found = told({"log": made(steps)}, {"log": made(5000, 2.0)})
+        loss = arrays(found)["log.loss"]
+        assert (loss.old, loss.new) == (ArrayInfo("F64", (steps,)), ArrayInfo("F64", (5000,)))
+        assert loss.amount is not None
+        assert (loss.amount.entries, loss.amount.changed) == (steps, steps)
+    assert not told({"log": made(5000)}, {"log": made(5000)})

@@ -22,7 +22,7 @@ class Array(msgspec.Struct, frozen=True):
 
     They lie in C order unless `strides` (in entries) say otherwise; strides are dense: no holes, no overlaps.
     `hash` is that of the whole tensor. For strings, `name` is the tensor of their bytes, and `ends` that of
-    their ends.
+    their ends. An array may also consist of `pieces`, of the same form, one after another.
     """
 
     form: Form
@@ -33,6 +33,7 @@ class Array(msgspec.Struct, frozen=True):
     data: bytes = b""
     strides: tuple[int, ...] | None = None
     ends: str = ""
+    pieces: tuple[Array, ...] = ()
 
     @property
     def count(self) -> int:
@@ -46,6 +47,9 @@ class Array(msgspec.Struct, frozen=True):
 
     def equals(self, other: Array) -> bool:
         """Whether it is known to be the same without reading a byte."""
+        if self.pieces and other.pieces:
+            same_cuts = [piece.shape for piece in self.pieces] == [piece.shape for piece in other.pieces]
+            return same_cuts and all(map(Array.equals, self.pieces, other.pieces))
         if self.name and other.name:
             other = msgspec.structs.replace(other, name=self.name, ends=self.ends)
         return self == other

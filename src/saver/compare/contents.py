@@ -294,13 +294,14 @@ def _training_log(node: Node, side: Side) -> Found:
     if type(state) is not dict or type(state.get("columns")) is not dict:
         return _any_node(node, side)
     found = [
-        (".step", _log_column(state.get("steps"), "I64")),
-        (".time", _log_column(state.get("times"), "F64")),
+        (".step", _log_column(state.get("steps"), "I64", side)),
+        (".time", _log_column(state.get("times"), "F64", side)),
     ]
     for key, column in state["columns"].items():
         name = step(key.removeprefix("\\"))
         if type(column) is list and len(column) == 2:
-            found += [(name, _log_column(column[1], "F64")), (f"{name}.rows", _log_column(column[0], "I64"))]
+            values, rows = _log_column(column[1], "F64", side), _log_column(column[0], "I64", side)
+            found += [(name, values), (f"{name}.rows", rows)]
         else:
             found.append((name, column))
     events = state.get("events")
@@ -312,9 +313,19 @@ def _training_log(node: Node, side: Side) -> Found:
 _EVENTS = (".events.kind", ".events.step", ".events.time", ".events.ref")
 
 
-def _log_column(value: Any, dtype: str) -> Any:
-    """A short column, which stands there as base64 text, as an array; a long one is a tensor."""
-    data, form = base64_bytes(value), FORMS[dtype]
+def _log_column(value: Any, dtype: str, side: Side) -> Any:
+    """A column as one array, whether it stands there as base64 text, as a tensor, or as a list of those."""
+    form = FORMS[dtype]
+    if type(value) is list:
+        found = [_log_column(piece, dtype, side) for piece in value if type(piece) is not list]
+        found = [tensor_array(piece, side.entries) if type(piece) is Tensor else piece for piece in found]
+        pieces = tuple(piece for piece in found if isinstance(piece, Array) and piece.form == form)
+        if len(pieces) < len(value) or len({piece.name or index for index, piece in enumerate(pieces)}) < len(
+            value
+        ):
+            return value
+        return Array(form, (sum(piece.count for piece in pieces),), pieces=pieces)
+    data = base64_bytes(value)
     return (
         value if data is None or len(data) % form.size else Array(form, (len(data) // form.size,), data=data)
     )

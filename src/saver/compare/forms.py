@@ -71,7 +71,15 @@ def form_of_numpy(dtype: Any) -> Form | None:
         return Form(dtype, size, dtype)
     if kind in "mM" and size != 8:
         return None
-    return Form(dtype, size)
+    return Form(dtype, size) if kind not in "biufc" or _numpy_has(dtype) else None
+
+
+def _numpy_has(dtype: str) -> bool:
+    try:
+        np.dtype(dtype)
+    except TypeError:
+        return False
+    return True
 
 
 _OF_TORCH = {

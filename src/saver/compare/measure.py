@@ -56,7 +56,8 @@ class _Source:
 
     def __init__(self, view: View, arrays: Iterable[Array | None]) -> None:
         self._view = view
-        names = {name for array in arrays if array is not None for name in (array.name, array.ends) if name}
+        whole = [piece for array in arrays if array is not None for piece in (array.pieces or (array,))]
+        names = {name for array in whole for name in (array.name, array.ends) if name}
         self._left = BUDGET * sum(view.entry(name).length for name in names)
         self._last: tuple[str, Bytes] = ("", np.empty(0, np.uint8))
 
@@ -67,6 +68,8 @@ class _Source:
 
     def read(self, array: Array) -> Bytes:
         """The bytes of an array, as they lie."""
+        if array.pieces:
+            return np.concatenate([self.read(piece) for piece in array.pieces])
         if not array.name:
             return np.frombuffer(array.data, np.uint8)
         raw = self.tensor(array.name)[array.offset : array.offset + array.length]
@@ -110,8 +113,9 @@ def _amount(pair: Pair, old: _Source, new: _Source, pool: Executor) -> Amount | 
     if pair.old.form == STRINGS:
         return _strings_amount(pair.old, pair.new, entries, old, new)
     length = entries * pair.old.form.size
-    if pair.old.name and not (old.afford(length) and new.afford(length)):
-        return None
+    for array, source in ((pair.old, old), (pair.new, new)):
+        if (array.name or array.pieces) and not source.afford(array.length if array.pieces else length):
+            return None
     before, after = old.read(pair.old), new.read(pair.new)
     if pair.old.strides != pair.new.strides:
         before, after = _in_c_order(before, pair.old), _in_c_order(after, pair.new)
