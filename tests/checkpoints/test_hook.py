@@ -73,6 +73,21 @@ def test_what_an_optimizer_was_given_on_resuming_is_copied_beside_as_well(
     assert copied[0] == copied[1]
 
 
+def test_the_optimizer_of_an_open_run_can_be_saved_by_others(tmp_path: Path) -> None:
+    net, optimizer = network()
+    with saver.Saver(MemoryStore()).checkpoints(
+        "r", {"model": net, "optimizer": optimizer}, every=Every(steps=1)
+    ) as run:
+        train(net, optimizer)
+        run.step(0)
+        saver.dump({"model": net, "optimizer": optimizer}, tmp_path / "mine.saver")
+        found = saver.load(tmp_path / "mine.saver")["optimizer"]
+        assert not found._optimizer_step_pre_hooks
+        optimizer.register_step_pre_hook(print)
+        with pytest.raises(saver.CannotSave, match="hook"):
+            saver.dump(optimizer, tmp_path / "other.saver")
+
+
 def test_frozen_weights_and_averages_are_copied_beside_as_well(
     copied: list[tuple[set[str], set[str]]],
 ) -> None:

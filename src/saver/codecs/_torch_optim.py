@@ -15,6 +15,7 @@ from torch.optim.swa_utils import SWALR
 
 from saver.codec import Codec, Decoder, Encoder
 from saver.codecs._torch_modules import found_name, lies_in
+from saver.codecs._torch_run import BeforeStep
 from saver.codecs._torch_storages import is_dense, storages
 from saver.tree import Node, Value
 
@@ -27,6 +28,11 @@ _NOT_STORED = frozenset((*_HOOKS, "step", "state", "param_groups", "_zero_grad_p
 
 
 _PLACES = ("torch.optim.", "torch.amp.", "torch.cuda.amp.", "torch.cpu.amp.")
+
+
+def _is_of_a_run(hook: Any) -> bool:
+    """Whether a run has registered it, for as long as it lasts."""
+    return isinstance(hook, BeforeStep)
 
 
 def _made(node: Node, decoder: Decoder, family: Any) -> Any:
@@ -54,7 +60,9 @@ class OptimizerCodec(Codec):
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
         own = vars(obj)
-        hooks = next((kind for kind in _HOOKS if own.get(kind)), None)
+        hooks = next(
+            (kind for kind in _HOOKS if not all(map(_is_of_a_run, own.get(kind, {}).values()))), None
+        )
         if hooks:
             encoder.refuse(
                 f"a hook of an optimizer ({hooks.strip('_')}) has no data form; remove it, save, "

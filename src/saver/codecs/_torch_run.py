@@ -40,7 +40,7 @@ class TorchFramework(Framework):
         addresses = frozenset(tensor.data_ptr() for tensor in _tensors(optimizers, modules))
 
         def before(call: Callable[[], None]) -> Callable[[], None]:
-            handles = [opt.register_step_pre_hook(lambda *_: call()) for opt in optimizers]
+            handles = [opt.register_step_pre_hook(BeforeStep(call)) for opt in optimizers]
 
             def undo() -> None:
                 for handle in handles:
@@ -49,6 +49,16 @@ class TorchFramework(Framework):
             return undo
 
         return Steps(addresses, before)
+
+
+class BeforeStep:
+    """The hook of a run. It is no part of the optimizer, which is saved without it."""
+
+    def __init__(self, call: Callable[[], None]) -> None:
+        self._call = call
+
+    def __call__(self, *_: Any) -> None:
+        self._call()
 
 
 def _tensors(optimizers: Iterable[Any], modules: Iterable[Any]) -> Iterator[Any]:
