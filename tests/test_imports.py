@@ -22,7 +22,7 @@ MODULES = {
 FRAMEWORKS = {
     "scipy", "sklearn", "torch", "pandas", "pyarrow", "jax", "tensorflow", "keras", "xgboost", "lightgbm",
     "catboost",
-    "dateutil", "pytz", "joblib", "safetensors", "h5py", "skops",
+    "torchdata", "dateutil", "pytz", "joblib", "safetensors", "h5py", "skops",
 }  # fmt: skip
 """Packages that a user may not have."""
 
@@ -61,8 +61,8 @@ CONTRACTS = {
     "saver.device": (),
     "saver.staging": ("tree", "device", "pack", "repo"),
     "saver.checkpoints": (
-        "errors", "codec", "environment", "frameworks", "parts", "policy", "repo", "staging", "training_log",
-        "restoring", "compare", "fingerprint", "stores", "saver", "checkpoints",
+        "errors", "tree", "trust", "store", "codec", "environment", "frameworks", "parts", "policy", "repo",
+        "staging", "training_log", "restoring", "compare", "fingerprint", "stores", "single", "saver", "checkpoints",
     ),
     "saver.doctor": ("environment", "registry"),
     "saver.description": ("errors", "tree", "trust", "fields", "pack", "parts"),
@@ -122,6 +122,7 @@ def test_saver_itself_is_imported_by_those_who_join_things_only() -> None:
     assert {name for name in importers if not name.startswith(JOINERS)} == {
         "saver.saver",
         "saver.checkpoints.objects",
+        "saver.checkpoints.recording",
         "saver.checkpoints.run",
     }
 

@@ -300,6 +300,7 @@ def test_the_share_of_time_says_what_it_waits_for() -> None:
 def test_a_signal_saves_if_it_was_named() -> None:
     assert OnSignal().signals == {signal.SIGTERM, signal.SIGUSR1}
     assert OnSignal(signal.SIGUSR2).signals == {signal.SIGUSR2}
+    assert OnSignal("SIGTERM", "SIGINT") == OnSignal(signal.SIGINT, signal.SIGTERM)
     both = moment(signals=frozenset({signal.SIGUSR1, signal.SIGTERM, signal.SIGINT}))
     assert OnSignal().due(both, []) == "SIGUSR1, SIGTERM"
     assert OnSignal(signal.SIGUSR2).due(both, []) is None
@@ -478,7 +479,7 @@ def test_sizes_are_read_exactly(text: str | int, size: int) -> None:
         (lambda: Every(improvement="loss", mode="less"), ValueError, 'mode="min" or mode="max"'),
         (lambda: Every(improvement="val/Acc@1"), ValueError, 'usually better; say mode="max"'),
         (lambda: Every(steps=5, mode="min"), TypeError, "mode belongs to improvement"),
-        (lambda: OnSignal("SIGTERM"), TypeError, r"OnSignal\(signal.SIGUSR2\)"),
+        (lambda: OnSignal("SIGNOPE"), TypeError, r"OnSignal\(signal.SIGUSR2\)"),
         (lambda: OnSignal(signal.SIGKILL), ValueError, "no program can catch SIGKILL"),
         (lambda: OnSignal(4000), ValueError, "no such signal"),
         (lambda: Keep(), TypeError, r"given nothing; give it one of last, best, every, budget"),

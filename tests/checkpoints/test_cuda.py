@@ -62,7 +62,7 @@ def test_snapshots_go_into_pinned_memory() -> None:
     ) as run:
         train(net, optimizer)
         run.step(0)
-        memory = torch.from_numpy(run._staging._memory)
+        memory = torch.from_numpy(run._saving._staging._memory)
         assert memory.is_pinned()
         run.flush()
     assert not memory.is_pinned()

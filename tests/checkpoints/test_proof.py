@@ -15,6 +15,8 @@ from saver.stores.memory import MemoryStore
 
 EVERY = saver.Every(steps=1000)
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*nothing was saved:RuntimeWarning")
+
 
 class Walker:
     """Weights that training changes by noise; `generator` is where it comes from."""

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+import gc
 import random
+import re
 import subprocess
 import sys
 import threading
 import time
+import weakref
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +19,7 @@ import numpy as np
 import pytest
 
 import saver
-from saver import Every, Keep
+from saver import Every, Keep, OnSignal
 from saver.device import Copying
 from saver.policy import Moment, Policy
 from saver.repo.places import pack_key
@@ -108,7 +113,7 @@ def test_what_cannot_be_put_back_in_place_is_refused_before_days_of_training(
 def test_objects_that_were_not_saved_cannot_be_resumed(store: saver.Saver) -> None:
     train(store, 5)
     run = store.checkpoints("run", {"counter": Counter(), "other": [1]}, every=Every(steps=1))
-    with run, pytest.raises(saver.SaverError, match="no part other"):
+    with run, pytest.raises(saver.SaverError, match="run@1 has counter; the run has counter, other"):
         run.resume()
 
 
@@ -156,7 +161,7 @@ def test_an_error_in_the_background_cannot_be_missed(where: str) -> None:
         place.full = True
         run.step(1)
         if where == "step":
-            while run._writer is not None and run._writer.busy:
+            while run._saving.writer.busy:
                 time.sleep(0.001)
             run.step(2)
         elif where == "flush":
@@ -209,7 +214,7 @@ def test_an_exit_code_of_the_loop_stays(store: saver.Saver) -> None:
         run.step(0)
         raise SystemExit(3)
     with pytest.raises(SystemExit) as caught, _run(store) as run:  # noqa: PT012
-        run.step(1)
+        run.step(run.resume())
         raise SystemExit(0)
     assert caught.value.code == 0
     assert store.version("run").step == 1
@@ -335,8 +340,8 @@ def test_what_a_save_costs_includes_what_an_optimizer_waits_for_it(store: saver.
         run.step(0)
         run.flush()
         MOMENTS.clear()
-        run._snapshot = Snapshot({}, [Waits(0.05)])
-        run._hold()
+        run._saving._snapshot = Snapshot({}, [Waits(0.05)])
+        run._saving._hold()
         run.step(1)
     ((moment, _),) = MOMENTS
     assert moment.cost is not None
@@ -380,7 +385,7 @@ def test_a_state_without_memory_for_a_copy_is_written_while_training_waits(store
         assert run.progress.staging_bytes == 0
         np.testing.assert_array_equal(store.load("run")["counter"]["weights"], then)
     with _run(store, staging="8MB") as run:
-        run.step(1)
+        run.step(run.resume())
         assert 8000 <= run.progress.staging_bytes < 8_000_000
 
 
@@ -399,7 +404,7 @@ def test_a_size_that_is_none_is_refused_at_once(store: saver.Saver) -> None:
 
 
 def test_a_metric_that_never_came_is_told(store: saver.Saver) -> None:
-    every, keep = Every(improvement="val_los"), Keep(best=1, by="val_acc", mode="max")
+    every, keep = Every(improvement="val_los") | Every(steps=1), Keep(best=1, by="val_acc", mode="max")
     with pytest.warns(RuntimeWarning, match="no step told val_acc, val_los, .* was told: loss, val_loss"):  # noqa: SIM117
         with _run(store, every=every, keep=keep) as run:
             run.step(0, loss=1.0, val_loss=2.0)
@@ -422,11 +427,222 @@ def test_a_change_by_others_while_it_is_copied_is_taken_again(
     assert [version.step for version in store.versions("run")] == [2]
 
 
+def test_who_forgets_to_resume_loses_nothing(store: saver.Saver) -> None:
+    train(store, 9)
+    before = [str(version) for version in store.versions("run")]
+    with _run(store) as run:
+        with pytest.raises(saver.CannotSave, match=r"run@3 of step 8 already; begin the loop with .*resume"):
+            run.step(0)
+        with pytest.raises(saver.CannotSave, match="run@3"):
+            run.save()
+    assert [str(version) for version in store.versions("run")] == before
+
+
+@pytest.mark.filterwarnings("ignore:.*nothing was saved:RuntimeWarning")
+def test_what_was_trained_and_never_saved_is_not_begun_again(store: saver.Saver) -> None:
+    """As in a notebook, where a cell is run again after an error."""
+    run = _run(store, every=Every(steps=100))
+    with pytest.raises(ZeroDivisionError), run:  # noqa: PT012
+        assert run.resume() == 0
+        run.step(0)
+        raise ZeroDivisionError
+    with run, pytest.raises(saver.CannotSave, match="trained up to step 0; make them and the run anew"):
+        run.resume()
+
+
+def test_a_run_that_was_left_can_be_gone_on_with(store: saver.Saver) -> None:
+    run = _run(store)
+    for step in range(3):
+        with run:
+            run.step(step)
+    assert [version.step for version in store.versions("run")] == [0, 1, 2]
+    with run, pytest.raises(saver.CannotSave, match="open already"), run:
+        pass
+    with pytest.raises(saver.CannotSave, match="with run:"):
+        run.__exit__(None, None, None)
+
+
+@pytest.mark.parametrize("kind", [int, np.int64, np.uint8])
+def test_steps_are_whole_numbers_of_any_kind(kind: Any, store: saver.Saver) -> None:
+    with _run(store) as run:
+        for step in range(3):
+            run.step(kind(step))
+        for wrong in (3.0, "3", None):
+            with pytest.raises(TypeError, match="is no whole number; count steps from 0"):
+                run.step(wrong)
+    assert [version.step for version in store.versions("run")] == [0, 1, 2]
+
+
+def test_each_step_is_told_once_and_in_order(store: saver.Saver) -> None:
+    """A second row of a step that was saved with the first would be gone after a resume."""
+    with _run(store) as run:
+        run.step(5, loss=1.0)
+        with pytest.raises(saver.CannotSave, match="step 5 was told already; tell each step once"):
+            run.step(5, val_loss=1.0)
+        with pytest.raises(saver.CannotSave, match="4 after 5"):
+            run.step(4, loss=1.0)
+        with pytest.raises(saver.CannotSave, match="time: the log has a column of this name"):
+            run.step(6, time=0.5)
+        run.step(6, loss=2.0, val_loss=None)
+    assert run.log["loss"][0].tolist() == [5, 6]
+
+
+def test_what_was_saved_and_is_not_given_any_more_is_told(store: saver.Saver) -> None:
+    objects = {"a": Counter(), "b": Counter()}
+    with store.checkpoints("run", objects, every=Every(steps=1)) as run:
+        run.step(0)
+    del objects["b"]
+    run = store.checkpoints("run", objects, every=Every(steps=1))
+    with run, pytest.warns(RuntimeWarning, match="run@1 has a, b; the run has a: what is missing here"):
+        assert run.resume() == 1
+
+
+def test_what_does_not_fit_any_more_is_told_with_the_way_to_begin_from_it(store: saver.Saver) -> None:
+    with store.checkpoints("run", {"w": np.zeros(3)}, every=Every(steps=1)) as run:
+        run.step(0)
+    run = store.checkpoints("run", {"w": np.zeros(4)}, every=Every(steps=1))
+    with run, pytest.raises(saver.DoesNotFit) as caught:
+        run.resume()
+    (note,) = caught.value.__notes__
+    assert "store.restore('run@1', into=..., strict=False)" in note
+
+
+@dataclass
+class Setting:
+    """A class of the caller's own."""
+
+    rate: float
+
+
+def test_classes_of_the_objects_that_are_there_are_trusted(store: saver.Saver) -> None:
+    for stop in (2, 4):
+        objects = {"settings": {"all": [Setting(0.5)]}}
+        with store.checkpoints("run", objects, every=Every(steps=1)) as run:
+            for step in range(run.resume(), stop):
+                objects["settings"]["all"][0].rate += 1
+                run.step(step)
+    assert objects["settings"]["all"] == [Setting(4.5)]
+
+
+def test_classes_of_others_are_not_trusted_by_a_resume(store: saver.Saver) -> None:
+    with store.checkpoints("run", {"settings": {"all": [Setting(0.5)]}}, every=Every(steps=1)) as run:
+        run.step(0)
+    with store.checkpoints("run", {"settings": {"all": None}}, every=Every(steps=1)) as run:
+        with pytest.raises(saver.Untrusted, match="Setting") as caught:
+            run.resume()
+        assert "run.resume(trust=...)" in caught.value.__notes__[0]
+        assert run.resume(trust=[f"{Setting.__module__}.Setting"]) == 1
+
+
+def test_who_else_saves_under_the_name_is_told(store: saver.Saver) -> None:
+    with _run(store) as run:
+        run.step(0)
+        run.flush()
+        store.save("run", [1])
+        with pytest.warns(RuntimeWarning, match="run@3 follows run@1 of this run: somebody else"):  # noqa: PT031
+            run.step(1)
+            run.flush()
+
+
+def test_an_end_without_any_version_is_told(store: saver.Saver) -> None:
+    run = _run(store, every=Every(steps=9))
+    run.__enter__()
+    for step in range(5):
+        run.step(step)
+    with pytest.warns(
+        RuntimeWarning, match=r"ended after step 4 and nothing was saved, for Every\(steps=9\)"
+    ):
+        run.__exit__(None, None, None)
+
+
+def test_epochs_that_nobody_told_are_missed(store: saver.Saver) -> None:
+    run = _run(store, every=Every(epochs=1) | Every(steps=1))
+    with pytest.warns(RuntimeWarning, match="no step told epoch"), run:
+        run.step(0)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error", "told"),
+    [
+        ({"every": None}, TypeError, "every=None is no policy; write every=Every"),
+        ({"every": 100}, TypeError, "every=100"),
+        ({"keep": 3}, TypeError, "keep=3 is no policy; write keep=Keep"),
+        ({"objects": [1]}, TypeError, "objects: a list has no names"),
+        ({"objects": {1: {}}}, ValueError, "1 is no name of a part"),
+        ({"objects": {"a/b": {}}}, ValueError, "'a/b' is no name"),
+        ({"busy": "drop"}, ValueError, "busy='drop' is not known"),
+        ({"grace": "x"}, ValueError, "grace='x'"),
+        ({"grace": -1}, ValueError, "grace=-1"),
+        ({"total": "5"}, ValueError, "total='5'"),
+    ],
+)
+def test_arguments_that_are_none_are_refused_at_once(
+    wrong: dict[str, Any], error: type[Exception], told: str, store: saver.Saver
+) -> None:
+    with pytest.raises(error, match=re.escape(told)):
+        store.checkpoints("run", **{"objects": {"c": Counter()}, "every": Every(steps=1), **wrong})
+
+
+def test_a_run_tells_what_it_is(store: saver.Saver) -> None:
+    run = _run(store)
+    assert repr(run) == f"<run run in {store.store}: step -1>"
+    with run:
+        run.step(0)
+    assert repr(run) == f"<run run in {store.store}: step 0, saved run@1>"
+
+
+class Tight(MemoryStore):
+    """A store with little room."""
+
+    room = 80_000
+
+    def put(self, key: str, size: int, fill: Any) -> None:
+        if sum(self.stat(key).size for key in self.list("")) + size > self.room:  # type: ignore[union-attr]
+            raise saver.CannotWrite(f"{key}: no room") from OSError(errno.ENOSPC, "full")
+        super().put(key, size, fill)
+
+
+def test_where_there_is_no_room_what_was_dropped_makes_some() -> None:
+    """Dropped versions are left to who is loading them for a while; not while training fails for it."""
+    place = Tight("tight")
+    store = saver.Saver(place)
+    counter = Counter()
+    with store.checkpoints("run", {"counter": counter}, every=Every(steps=1), keep=Keep(last=1)) as run:
+        for step in range(6):
+            counter.train(step)
+            run.step(step)
+    assert [version.step for version in store.versions("run")] == [5]
+
+
+def test_where_all_is_kept_nothing_makes_room() -> None:
+    counter = Counter()
+    run = saver.Saver(Tight("full")).checkpoints("all", {"counter": counter}, every=Every(steps=1))
+    with pytest.raises(saver.CannotWrite, match="no room"), run:  # noqa: PT012
+        for step in range(6):
+            counter.train(step)
+            run.step(step)
+
+
 def test_no_thread_and_no_memory_is_left(tmp_path: Path) -> None:
     before = threading.active_count()
     _, run = train(saver.Saver(tmp_path / "models"), 10)
     assert threading.active_count() == before
-    assert run._staging.bytes == 0
+    assert run._saving._staging.bytes == 0
+
+
+def test_a_run_that_nobody_holds_any_more_is_gone_at_once(store: saver.Saver) -> None:
+    """With all it holds, the workers of loaders among it: it does not wait for the garbage collector."""
+    gc.collect()
+    gc.disable()
+    try:
+        with _run(store, every=Every(steps=1) | OnSignal(), keep=Keep(last=1)) as run:
+            run.resume()
+            run.step(0, loss=1.0)
+        gone = weakref.ref(run)
+        del run
+        assert gone() is None
+    finally:
+        gc.enable()
 
 
 def test_versions_tell_what_they_were_trained_on(store: saver.Saver) -> None:

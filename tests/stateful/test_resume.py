@@ -127,7 +127,7 @@ def train_on(
             run.step(step, loss=loss)
         except saver.SaverError:
             errors += 1
-        run._inside().wait()
+        run._saving.writer.wait()
     return errors
 
 
@@ -185,7 +185,7 @@ def test_a_full_disk_keeps_the_last_good_version_and_says_so_until_there_is_room
             else:
                 run.step(step, loss=loss)
             if step in (5, 7):
-                run._inside().wait()
+                run._saving.writer.wait()
                 assert [version.step for version in saver.Saver(tmp_path / "models").versions("run")] == [
                     1,
                     3,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 
 from saver import policy
 from saver.policy import Retention, Saved
@@ -25,6 +26,7 @@ class History:
         self.saved: list[Saved] = []
         self._repo, self._model, self._keep = repo, model, keep
         self._known = False
+        self._own: int | None = None
         self._collected = -COLLECTING
 
     def read(self) -> None:
@@ -34,6 +36,14 @@ class History:
 
     def add(self, version: Version) -> None:
         """A version is on disk: now others may be dropped."""
+        if self._own is not None and version.number != self._own + 1:
+            warnings.warn(
+                f"{version} follows {self._model}@{self._own} of this run: somebody else saves under this "
+                "name, and each drops what the other saved; give each training a name of its own",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+        self._own = version.number
         if self._keep is None and self._known:
             self.saved = [*self.saved, _saved(version)]
             return
@@ -46,6 +56,12 @@ class History:
         if time.monotonic() >= self._collected + COLLECTING:
             collect(self._repo, GRACE)
             self._collected = time.monotonic()
+
+    def make_room(self) -> bool:
+        """Free what dropped versions took, though somebody may be loading them. False where this run drops
+        none, or nothing was to be freed.
+        """
+        return self._keep is not None and bool(collect(self._repo, 0.0).freed_bytes)
 
 
 def _saved(version: Version) -> Saved:

@@ -11,12 +11,14 @@ import msgspec
 
 from saver import frameworks, parts
 from saver.codec import codec_for
-from saver.errors import CannotSave, Damaged, NotFound
+from saver.errors import CannotSave, Damaged, DoesNotFit, NotFound, Untrusted
 from saver.repo.version import Version
 from saver.restoring import restore
 from saver.restoring.contract import kind, restorer_for
 from saver.staging import address_of
 from saver.training_log import TrainingLog
+from saver.tree import Node, walk
+from saver.trust import dotted
 
 if TYPE_CHECKING:
     from saver.saver import Saver
@@ -64,6 +66,19 @@ class Objects:
                 self._by_state[name] = _goes_by_state(obj)
         return {name: obj.state_dict() if self._by_state[name] else obj for name, obj in self.live.items()}
 
+    def refuse_iterators(self) -> None:
+        """Raise CannotSave for a loader: a loop that has begun goes on with the iterator it has, and would
+        not notice that the loader was put back.
+        """
+        self.state()
+        for name, obj in self.live.items():
+            if self._by_state[name] and hasattr(type(obj), "__iter__") and not callable(obj):
+                raise CannotSave(
+                    f"{name}: the loop keeps the iterator that it has, so this cannot be put back under it; "
+                    "call prove right after resume(), before the loop asks for batches, or have it proved in "
+                    "processes of their own: saver rehearse --prove 3 -- python train.py"
+                )
+
     def encode(self, log: TrainingLog, place: Place) -> parts.Encoded:
         """All parts of a version."""
         own = {LOG: log, RANDOM: frameworks.random_states(), RUN: place.as_part()}
@@ -77,20 +92,51 @@ class Objects:
         return steps, {
             name
             for name, data in encoded.tensors.items()
-            if data.changes is not None
-            and address_of(data) in steps.addresses
-            and name not in self.restless
+            if data.changes is not None and address_of(data) in steps.addresses and name not in self.restless
         }
 
-    def restore(self, store: Saver, version: Version, trust: Any) -> tuple[TrainingLog, Place]:
+    def newest(self, store: Saver, model: str) -> Version | None:
+        """The newest version of a run, if there is any."""
+        repo = store._repo
+        if not repo.exists():
+            return None
+        repo.open()
+        return next(repo.versions(model, reverse=True), None)
+
+    def resume(self, store: Saver, model: str, trust: Any) -> tuple[Version, TrainingLog, Place] | None:
+        """Restore the newest version that verifies; None when there is none at all. Warns when it had to go
+        back, and says why. Besides what the caller trusts, classes that the live objects have are.
+        """
+        newest = self.newest(store, model)
+        if newest is None:
+            return None
+        self._compare_parts(newest, set(store._open(str(newest))[0].manifest.parts))
+        trusted = trust if trust == "*" else (*trust, *self._classes())
+        back: list[str] = []
+        for version in store._repo.versions(model, reverse=True):
+            try:
+                log, place = self._restore(store, version, trusted)
+            except (Damaged, NotFound) as error:
+                back.append(f"{version} could not be used: {error}")
+                continue
+            except Untrusted as error:
+                error.add_note(f"of a run: run.resume(trust=...); or trust it where {version} is loaded")
+                raise
+            except DoesNotFit as error:
+                error.add_note(
+                    "a run resumes with what it saved; to begin another one from there: "
+                    f"store.restore({str(version)!r}, into=..., strict=False)"
+                )
+                raise
+            if back:
+                warnings.warn(f"resumed from {version}; {'; '.join(back)}", stacklevel=3)
+            return version, log, place
+        raise Damaged(f"{store.store}: no version of {model} can be resumed from; {'; '.join(back)}")
+
+    def _restore(self, store: Saver, version: Version, trust: Any) -> tuple[TrainingLog, Place]:
         """Everything of a version goes into the objects, and the random generators, or nothing: all is read
         and verified before."""
         opened, _ = store._open(str(version))
-        missing = [name for name in (*self.live, *RESERVED) if name not in opened.manifest.parts]
-        if missing:
-            raise NotFound(
-                f"{version} has no part {', '.join(missing)}; resume with the objects that were saved"
-            )
         opened.tensors.verify()
         own = opened.load((), RESERVED)
         place = Place.of_part(own[RUN])
@@ -98,27 +144,25 @@ class Objects:
         frameworks.set_random_states(own[RANDOM])
         return own[LOG], place
 
-    def resume(self, store: Saver, model: str, trust: Any) -> tuple[Version, TrainingLog, Place] | None:
-        """Restore the newest version that verifies; None when there is none at all. Warns when it had to go
-        back, and says why.
-        """
-        repo = store._repo
-        if not repo.exists():
-            return None
-        repo.open()
-        back: list[str] = []
-        for version in repo.versions(model, reverse=True):
-            try:
-                log, place = self.restore(store, version, trust)
-            except (Damaged, NotFound) as error:
-                back.append(f"{version} could not be used: {error}")
-                continue
-            if back:
-                warnings.warn(f"resumed from {version}; {'; '.join(back)}", stacklevel=3)
-            return version, log, place
-        if back:
-            raise Damaged(f"{store.store}: no version of {model} can be resumed from; {'; '.join(back)}")
-        return None
+    def _compare_parts(self, version: Version, saved: set[str]) -> None:
+        """Raise NotFound for objects that were not saved; warn of those that were and are not here."""
+        listed = f"{version} has {', '.join(sorted(saved - {*RESERVED}))}; the run has {', '.join(self.live)}"
+        if not saved >= {*self.live, *RESERVED}:
+            raise NotFound(f"{listed}; resume with the objects that were saved, under the same names")
+        if saved - {*self.live, *RESERVED}:
+            warnings.warn(
+                f"{listed}: what is missing here is not put back, and not saved any more",
+                RuntimeWarning,
+                stacklevel=4,
+            )
+
+    def _classes(self) -> set[str]:
+        """The classes of the live objects, and of what they hold, as policies of trust name them."""
+        found = parts.encode(self.state()).parts.values()
+        nodes = (
+            item for part in found for root in (part.tree, *part.batches.values()) for item in walk(root)
+        )
+        return {dotted(node.cls) for node in nodes if isinstance(node, Node) and node.cls is not None}
 
 
 def _check(name: str, obj: Any) -> None:

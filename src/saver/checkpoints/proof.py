@@ -4,7 +4,6 @@ compared to the bit."""
 from __future__ import annotations
 
 import struct
-import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from itertools import zip_longest
@@ -24,6 +23,7 @@ from saver.repo.reading import StoredTensors
 from saver.repo.repository import Repository
 from saver.repo.version import Version
 from saver.restoring import restore
+from saver.store import Progress
 from saver.stores.memory import MemoryStore
 
 ROUNDING = 1e-4
@@ -63,12 +63,13 @@ _SHORT = 60
 class Proof(msgspec.Struct, frozen=True):
     """Whether training goes on to the bit from what a run saves; true if it does. `str` says why not.
 
-    `first` is the first value that differs, of `differences` in all: of the objects in their order, then of
-    the random states, then of the numbers that training told. `since` is the first step of which such a
-    number differs; None where none does.
+    So many `steps` were trained, from `start` to `last`. `first` is the first value that differs, of
+    `differences` in all: of the objects in their order, then of the random states, then of the numbers that
+    training told. `since` is the first step of which such a number differs; None where none does.
     """
 
     start: int
+    last: int
     steps: int
     differences: int = 0
     first: Differing | None = None
@@ -78,18 +79,37 @@ class Proof(msgspec.Struct, frozen=True):
     def __bool__(self) -> bool:
         return self.first is None
 
-    def __str__(self) -> str:
-        last = self.start + self.steps - 1
-        steps = f"step {last}" if self.steps == 1 else f"steps {self.start} to {last}"
-        text = f"{steps}, trained twice from the same state: "
+    @property
+    def finding(self) -> str:
+        """What came of it, in a line and without the advice."""
         if self.first is None:
-            return text + "all bits agree"
-        text += str(self.first)
+            return "all bits agree"
+        text = str(self.first)
         if self.differences > 1:
             text += f", and so do {self.differences - 1:,} more"
         if self.since is not None and self.steps > 1:
             text += f"; the numbers part at step {self.since}"
-        return f"{text}. {self.advice}"
+        return text
+
+    def __str__(self) -> str:
+        text = f"{steps_text(self.start, self.last)}, trained twice from the same state: {self.finding}"
+        return text if self.first is None else f"{text}. {self.advice}"
+
+
+def steps_text(start: int, last: int) -> str:
+    """`step 3`, `steps 3 to 5`."""
+    return f"step {start}" if start == last else f"steps {start} to {last}"
+
+
+_ORDER = "the order of the data, perhaps"
+
+
+class Trained(NamedTuple):
+    """What some steps came to: the state after them, and the numbers that were told of them."""
+
+    steps: Sequence[int]
+    state: Opened
+    told: list[Told]
 
 
 def prove(
@@ -104,29 +124,49 @@ def prove(
     if steps < 1:
         raise ValueError(f"steps: {steps} would prove nothing; pass 1 or more")
     held = _Memory()
-    begin = held.save(objects.state())
+    begin = held.save(comparable(objects))
 
     def rewind() -> None:
         opened = held.open(begin)
         restore(opened, objects.live, trust="*")  # it never left this process
         frameworks.set_random_states(opened.load("*", [RANDOM])[RANDOM])
 
-    def train() -> tuple[Version, list[Told]]:
+    def train() -> Trained:
         told.clear()
         for step in range(start, start + steps):
             value = _number(train_step(step))
             if value is not None:
                 told.append(Told(step, "what train_step returned", value))
-        return held.save(objects.state()), list(told)
+        state = held.open(held.save(comparable(objects)))
+        return Trained(range(start, start + steps), state, list(told))
 
     try:
-        first, told_first = train()
+        first = train()
         rewind()
-        second, told_second = train()
+        second = train()
     finally:
         rewind()
-    found = compare(held.open(first), held.open(second))
-    return _proof(start, steps, found, _unequal(told_first, told_second))
+    return compared(first, second)
+
+
+def comparable(objects: Objects) -> dict[str, Any]:
+    """All of a version that must be the same to the bit: the objects, and the random states."""
+    return objects.state() | {RANDOM: frameworks.random_states()}
+
+
+def compared(first: Trained, second: Trained, cause: str = _ORDER, progress: Progress | None = None) -> Proof:
+    """Whether the same steps, one or more, came to the same both times. `cause` is what the advice suspects
+    where objects differ."""
+    found = compare(first.state, second.state, progress=progress)
+    values = [*_missing(found), *map(_of_value, _in_order(found))]
+    unequal = _unequal(first.told, second.told)
+    listed = [*values, *(_of_numbers(old, new) for old, new in unequal)]
+    start, last, steps = first.steps[0], first.steps[-1], len(first.steps)
+    if not listed:
+        return Proof(start, last, steps)
+    since = min((told.step for pair in unequal for told in pair if told is not None), default=None)
+    advice = _advice(found, values, cause, _uses_torch(first.state))
+    return Proof(start, last, steps, len(listed), listed[0], since, advice)
 
 
 class _Memory:
@@ -137,7 +177,7 @@ class _Memory:
         self._repo = Repository(self._store)
 
     def save(self, state: dict[str, Any]) -> Version:
-        encoded = parts.encode(state | {RANDOM: frameworks.random_states()})
+        encoded = parts.encode(state)
         return self._repo.commit(
             Draft(
                 model="proof", parts=encoded.drafted(), tensors=encoded.tensors, whole=True, time=time.time(),
@@ -171,17 +211,13 @@ def _bits(told: Told | None) -> Any:
     return None if told is None else (told.step, told.name, struct.pack("<d", told.value))
 
 
-def _proof(
-    start: int, steps: int, found: Difference, unequal: Sequence[tuple[Told | None, Told | None]]
-) -> Proof:
-    values = [_of_value(value) for value in _in_order(found)]
-    numbers = [_of_numbers(old, new) for old, new in unequal]
-    listed = [*values, *numbers]
-    if not listed:
-        return Proof(start, steps)
-    since = min((told.step for pair in unequal for told in pair if told is not None), default=None)
-    advice = _advice(found, values)
-    return Proof(start, steps, len(listed), listed[0], since, advice)
+def _missing(found: Difference) -> Iterable[Differing]:
+    """Parts that one of both lacks."""
+    there, missing = "among the objects", "missing"
+    for part in found.parts:
+        if part.status in ("added", "removed"):
+            both = (there, missing) if part.status == "removed" else (missing, there)
+            yield Differing(part.name, *both)
 
 
 def _in_order(found: Difference) -> Iterable[ArrayChange | Field]:
@@ -213,12 +249,13 @@ def _of_numbers(old: Told | None, new: Told | None) -> Differing:
 _NEXT = "add what it comes from (the data loader, a random generator, a counter) to the objects of the run"
 
 
-def _advice(found: Difference, values: Sequence[Differing]) -> str:
+def _advice(found: Difference, values: Sequence[Differing], cause: str, torch: bool) -> str:
     """What may be the cause, and what to do about it."""
     if not values:
         return (
-            "The state agrees, so training goes on to the bit; only what is told of it depends on something "
-            f"else: {_NEXT}, or leave it"
+            f"The state agrees; what is told of it depends on something else: {_NEXT}, or leave it. Or "
+            "training has replaced an object (`weights = ...`), and the run holds the one before: change it "
+            "in place"
         )
     drawn = [value.path for value in values if _part(value.path, [RANDOM])]
     if len(drawn) == len(values):
@@ -226,15 +263,19 @@ def _advice(found: Difference, values: Sequence[Differing]) -> str:
             "The objects agree, but unequally many random numbers were drawn, or one of the generators is "
             "seeded by something else: seed it once, before the run"
         )
-    cause = "Something that is not among the objects changes it: the order of the data, perhaps"
     also = f" ({drawn[0]} differs too, so unequally many random numbers were drawn)" if drawn else ""
-    advice = f"{cause}{also}; {_NEXT}"
-    if "torch" in sys.modules and _is_rounding(values):
+    advice = f"Something that is not among the objects changes it: {cause}{also}; {_NEXT}"
+    if torch and _is_rounding(values):
         advice += (
             "; or, for the change is small, sums are not taken in the same order each time: "
             "torch.use_deterministic_algorithms(True) prevents it, or names the operation"
         )
     return advice
+
+
+def _uses_torch(state: Opened) -> bool:
+    """Whether PyTorch was in use; its random state is there then."""
+    return any("torch" in part.packages for part in state.manifest.parts.values())
 
 
 def _is_rounding(values: Iterable[Differing]) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import msgspec
 
@@ -15,16 +15,19 @@ BURST = 1000
 """Steps that are told in a second, or at once after a pause: the last one before a long one is among them.
 Telling one takes 5 µs."""
 
+Kind: TypeAlias = Literal["started", "resumed", "step", "signal", "saved", "flushed", "recorded", "ended"]
+
 
 class Told(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """An event in a run, a line of JSON. `at` is of the system's monotonic clock, which all processes share.
 
     `started`: the run was entered. `resumed`: from the version `ref`, saved at `step`. `step`: finished.
     `signal`: noted while `step` was the last one finished. `saved`: `ref`, the state at `step`, is on disk.
-    `flushed`: so is everything that the signals asked for. `ended`: the run was left.
+    `flushed`: so is everything that the signals asked for. `recorded`: so is the state that training
+    came to from `ref` on, in the file that was asked for. `ended`: the run was left.
     """
 
-    kind: Literal["started", "resumed", "step", "signal", "saved", "flushed", "ended"]
+    kind: Kind
     at: float
     process: int
     run: str
@@ -48,13 +51,7 @@ class Teller:
         if path and self._file < 0:
             self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
-    def tell(
-        self,
-        kind: Literal["started", "resumed", "step", "signal", "saved", "flushed", "ended"],
-        step: int = -1,
-        ref: str = "",
-        signal: int = 0,
-    ) -> None:
+    def tell(self, kind: Kind, step: int = -1, ref: str = "", signal: int = 0) -> None:
         """Append an event; of steps, no more than BURST a second."""
         if self._file < 0:
             return

@@ -5,28 +5,24 @@ from __future__ import annotations
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from saver import environment, parts, policy
-from saver.checkpoints import ending
+from saver.checkpoints import arguments, ending
 from saver.checkpoints import progress as telling
 from saver.checkpoints.history import History
-from saver.checkpoints.objects import Objects, Place
-from saver.checkpoints.progress import Cost, Line, Pace, Progress
+from saver.checkpoints.objects import Objects
+from saver.checkpoints.progress import Line, Pace, Progress
+from saver.checkpoints.recording import Recording
 from saver.checkpoints.rehearsal import Teller
+from saver.checkpoints.saving import Saving
 from saver.checkpoints.signals import Caught
-from saver.checkpoints.writer import Writer
-from saver.environment import Git
 from saver.errors import CannotSave
 from saver.policy import Moment, Policy, Retention
-from saver.policy.arguments import size_of
-from saver.repo.commit import Draft
-from saver.staging import Snapshot, Staging, Torn
+from saver.repo.version import Version
 from saver.training_log import TrainingLog
 
 if TYPE_CHECKING:
@@ -55,6 +51,7 @@ class Checkpoints:
         total: int | None = None,
         progress: bool | None = None,
     ) -> None:
+        arguments.check(every, keep, objects, busy, grace, total)
         self.model = model
         self.log = TrainingLog()
         self.progress = Progress()
@@ -63,43 +60,50 @@ class Checkpoints:
         self._every, self._keep = every, keep
         self._skip = busy == "skip"
         self._grace = grace
-        self._data = _fingerprints(data) if data is not None else {}
-        self._notes = notes
         self._total, self._wanted = total, progress
         self._history = History(self._repo, model, keep)
-        self._bounded = staging is not None
-        self._staging = Staging(size_of("checkpoints", "staging", staging) if staging is not None else None)
+        details = {"notes": notes, "data": _fingerprints(data) if data is not None else {}}
+        self._saving = Saving(
+            self._repo, model, self._objects, self.log, self._history, self.progress, staging, details
+        )
         self._teller = Teller(model)
-        self._caught = Caught(every.signals, self._hear)
-        self._pace, self._cost = Pace(), Cost()
-        self._ranges: Mapping[str, tuple[float, float]] = {}
+        self._recording = Recording(model, self._objects, self.log, self._teller)
+        self._caught = Caught(every.signals)
+        self._pace = Pace()
+        self._told = -1
+        """The step that was told last, or resumed from."""
+
+        self._begun = False
+        """Whether this is known to go on where the run was, if there was one."""
+
         self._previous: int | None = None
         self._previous_epoch: float | None = None
-        self._since = 0.0
-        self._retake = ""
         # while the run is open
-        self._writer: Writer | None = None
         self._line: Line | None = None
         self._moment: Moment | None = None
-        self._snapshot: Snapshot | None = None
-        self._unhook: Callable[[], None] | None = None
         self._proving: Callable[[int, dict[str, float]], None] | None = None
 
     # The frame around the loop
 
+    def __repr__(self) -> str:
+        saved = f", saved {self.progress.saved}" if self.progress.saved is not None else ""
+        return f"<run {self.model} in {self._store.store}: step {self.progress.step}{saved}>"
+
     def __enter__(self) -> Checkpoints:
+        if self._saving.is_open:
+            raise CannotSave(f"{self.model}: the run is open already; leave its `with` block first")
         self._teller.open()
-        if not self._caught.install():
+        self._recording.open()
+        if not self._caught.install(self._hear):
             warnings.warn(
                 f"{self.model}: signals reach the main thread only, and this run is in another one, so "
                 "OnSignal() will not save it; open the run in the main thread",
                 RuntimeWarning,
                 stacklevel=2,
             )
-        self._writer = Writer(self.model.rpartition("/")[2])
+        self._saving.open(self._saved)
         ending.opened(self, self.flush)
         self._teller.tell("started")
-        self._since = time.monotonic()
         self._line = telling.line(self._wanted)
         if self._line is not None:
             self._line.open()
@@ -108,15 +112,13 @@ class Checkpoints:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        writer, self._writer = self._writer, None
-        assert writer is not None
-        raised = error
+        writer, raised = self._saving.finish(), error
         try:
-            writer.close()
             if error is None or _is_no_failure(error):
                 writer.raise_failure()
-                self._raise_given_up()
-                self._warn_of_metrics()
+                self._saving.raise_given_up()
+                self._warn_of_policies()
+                self._recording.end()
             elif writer.failed:
                 try:
                     writer.raise_failure()
@@ -131,10 +133,8 @@ class Checkpoints:
 
     def _close(self, raised: BaseException | None) -> None:
         ending.closed(self)
-        self._release()
+        self._saving.close()
         self._caught.remove()
-        self._staging.close()
-        self._snapshot = None
         self._teller.tell("ended", self.progress.step)
         self._teller.close()
         arrived = sorted(filter(self._caught.works, self._caught.arrived))
@@ -144,22 +144,29 @@ class Checkpoints:
             self._caught.pass_on(number)
         self._caught.arrived.clear()
 
-    def _warn_of_metrics(self) -> None:
-        """A metric that policies wait for, and that never came, is likely called something else."""
+    def _warn_of_policies(self) -> None:
+        """A metric that policies wait for, and that never came, is likely called something else; and who
+        trains to the end and saves nothing has likely meant to.
+        """
+        if self._previous is None:
+            return
+        told = set(self.log.metrics) | ({"epoch"} if self._previous_epoch is not None else set())
         wanted = self._every.metrics | (self._keep.metrics if self._keep is not None else frozenset())
-        missing = sorted(wanted.difference(self.log.metrics))
-        if missing and self._previous is not None:
-            warnings.warn(
-                f"{self.model}: no step told {', '.join(missing)}, which `every` or `keep` wait for; what "
-                f"was told: {', '.join(self.log.metrics) or 'nothing'}",
-                RuntimeWarning,
-                stacklevel=3,
+        missing = sorted(wanted - told)
+        if missing:
+            self._warn(
+                f"no step told {', '.join(missing)}, which `every` or `keep` wait for; what was told: "
+                f"{', '.join(sorted(told)) or 'nothing'}"
+            )
+        asks = any(not policy.signals for policy in self._every.members)
+        if self.progress.saved is None and asks and not self._recording.forbids_saves:
+            self._warn(
+                f"it ended after step {self._told} and nothing was saved, for {self._every!r} was never due; "
+                "call run.save() at the end of the block"
             )
 
-    def _inside(self) -> Writer:
-        if self._writer is None:
-            raise CannotSave(f"{self.model}: the run is not open; write `with run:` around the loop")
-        return self._writer
+    def _warn(self, what: str) -> None:
+        warnings.warn(f"{self.model}: {what}", RuntimeWarning, stacklevel=4)
 
     # Training
 
@@ -169,8 +176,14 @@ class Checkpoints:
 
         Warns when it had to go back, and says why.
         """
-        self._inside()
+        _ = self._saving.writer  # is the run open?
         found = self._objects.resume(self._store, self.model, trust)
+        if found is None and self._told >= 0:
+            raise CannotSave(
+                f"{self.model}: nothing was saved yet, and the objects have been trained up to step "
+                f"{self._told}; make them and the run anew"
+            )
+        self._begun = True
         if found is None:
             return 0
         version, log, place = found
@@ -178,33 +191,39 @@ class Checkpoints:
         self.log.truncate(place.step)
         self.log.mark("resumed", max(place.step, 0), str(version))
         self._history.read()
-        self._ranges, self._previous, self._previous_epoch = place.ranges, None, place.epoch
+        self._saving.ranges, self._previous, self._previous_epoch = place.ranges, None, place.epoch
+        self._told = place.step
         self.progress.saved, self.progress.step = version, place.step
         self._teller.tell("resumed", place.step, str(version))
-        self._since = time.monotonic()
+        self._recording.resumed(str(version))
+        self._saving.since = time.monotonic()
         return place.step + 1
 
     def step(self, step: int, *, epoch: float | None = None, **metrics: Any) -> bool:
-        """Say that a step is finished. Saves if that is due: True then. Raises what went wrong in the
-        background.
+        """Say that a step is finished, with all its metrics: numbers, or None. Saves if that is due: True
+        then. Raises what went wrong in the background.
         """
+        step = arguments.number_of_step(self.model, step)
         if self._proving is not None:
             self._proving(step, _numbers(metrics))
             return False
-        writer = self._inside()
+        saving, writer = self._saving, self._saving.writer
+        self._check_order(step, metrics)
         self.log.append(step, epoch, **metrics)
         values = _numbers(metrics)
-        self.progress.step = step
+        self.progress.step = self._told = step
         self._teller.tell("step", step)
+        self._recording.step()
         writer.raise_failure()  # the step is in the log by now, and whether it is due is decided at the next
+        self._refuse_to_begin_again()
         now = time.monotonic()
         signals = frozenset(self._caught.arrived)
         moment = Moment(
             step=step, previous=self._previous, epoch=epoch, previous_epoch=self._previous_epoch,
-            metrics=values, ranges=self._ranges, signals=signals,
-            since=now - self._since, cost=self._cost(),
+            metrics=values, ranges=saving.ranges, signals=signals,
+            since=now - saving.since, cost=saving.cost(),
         )  # fmt: skip
-        reason = self._every.due(moment, self._history.saved) or self._retake
+        reason = self._every.due(moment, self._history.saved) or saving.again
         self.progress.steps_per_second = self._pace(step, now)
         saved = bool(reason) and self._begin(step, epoch, values, reason)
         self._previous = step  # now only: what is due stays so when it fails
@@ -215,24 +234,39 @@ class Checkpoints:
             self._show(self._line, moment)
         return saved
 
+    def _check_order(self, step: int, metrics: Mapping[str, Any]) -> None:
+        if step <= self._told:
+            before = f"step {step} was told already" if step == self._told else f"{step} after {self._told}"
+            raise CannotSave(
+                f"{self.model}: {before}; tell each step once, in order, with all its metrics (None for what "
+                "it does not have); to go back, make the objects and the run anew, and begin with resume()"
+            )
+        if "time" in metrics:
+            raise CannotSave(
+                f"{self.model}: time: the log has a column of this name, of its own; call it seconds"
+            )
+
+    def _refuse_to_begin_again(self) -> None:
+        """A run that has versions is gone on with: if it began again, its versions and its log would be lost,
+        one after the other.
+        """
+        newest = None if self._begun else self._objects.newest(self._store, self.model)
+        if newest is not None:
+            raise CannotSave(
+                f"{self.model}: there is {newest} of step {newest.step} already; begin the loop with "
+                "`for step in range(run.resume(), ...)`, or give this training another name"
+            )
+        self._begun = True
+
     def save(self, reason: str = "asked for") -> None:
         """Save now, whatever the policy says, after the step that was finished last."""
-        self._inside().raise_failure()
+        self._saving.writer.raise_failure()
+        self._refuse_to_begin_again()
         self._begin(self.progress.step, self._previous_epoch, {}, reason, wait=True)
 
     def flush(self) -> None:
         """Wait until everything is on disk. Raises what went wrong."""
-        writer = self._inside()
-        writer.wait()
-        writer.raise_failure()
-        self._raise_given_up()
-
-    def _raise_given_up(self) -> None:
-        if self._retake:
-            raise CannotSave(
-                f"{self.model}: the last save was given up, to be taken {self._retake}; let weights change "
-                "in the step of an optimizer only, or call flush() before"
-            )
+        self._saving.flush()
 
     def prove(self, train_step: Callable[[int], Any], *, steps: int = 3) -> Proof:
         """Whether training goes on to the bit from what this run saves; see `Proof`, whose text says why not.
@@ -247,9 +281,11 @@ class Checkpoints:
         """
         from saver.checkpoints.proof import Told, prove
 
-        if self._writer is not None:
+        if self._saving.is_open:
             self.flush()
-        self._release()
+        if self._previous is not None:
+            self._objects.refuse_iterators()
+        self._saving.release()
         log, told = self.log.snapshot(), list[Told]()
         self._proving = lambda step, values: told.extend(Told(step, *item) for item in values.items())
         try:
@@ -277,8 +313,9 @@ class Checkpoints:
 
     def _show(self, line: Line, moment: Moment) -> None:
         """Tell a person how far it is."""
-        since = time.monotonic() - self._since
-        now = msgspec.structs.replace(moment, since=since, ranges=self._ranges, cost=self._cost())
+        since = time.monotonic() - self._saving.since
+        saving = self._saving
+        now = msgspec.structs.replace(moment, since=since, ranges=saving.ranges, cost=saving.cost())
         saved = self._history.saved
         due = self._every.next_due(now, saved)
         line.show(telling.told(self.model, self.progress, self._total, due, len(saved), time.time()))
@@ -293,114 +330,27 @@ class Checkpoints:
 
     # Saving
 
-    @contextmanager
-    def _blocking(self) -> Iterator[None]:
-        """While training stands still for a save."""
-        started = time.perf_counter()
-        try:
-            yield
-        finally:
-            took = time.perf_counter() - started
-            self.progress.blocked_seconds += took
-            self._cost.add(took)
-
     def _begin(
         self, step: int, epoch: float | None, metrics: dict[str, float], reason: str, wait: bool = False
     ) -> bool:
-        """Take a snapshot, and have it written. False when the one before is still being written and may
-        be skipped.
+        """Save. False when that had to be left out: the one before is still being written and may be skipped,
+        it was not whole, or nothing may be saved now.
         """
-        writer = self._inside()
+        writer = self._saving.writer
+        if self._recording.forbids_saves:
+            return False
         if writer.busy and self._skip and not wait and not self._caught.arrived:
             self.progress.skipped += 1
             return False
-        self._cost.begin()
-        with self._blocking():
-            writer.wait()
-            writer.raise_failure()
-            self._release()
-            self._retake = ""
-            git, before = Git(), self._ranges
-            place = Place(step, epoch, reason, policy.widened(before, metrics))
-            encoded = self._objects.encode(self.log.snapshot(), place)
-            try:
-                snapshot = self._take(encoded)
-            except Torn as error:
-                self._give_up(error, step)
-                return False
-            draft = Draft(
-                model=self.model,
-                parts=encoded.drafted(),
-                tensors=snapshot.tensors, whole=True, time=time.time(),
-                environment=environment.describe(encoded.packages, encoded.seeds, git),
-                author=self._repo.author, step=step if step >= 0 else None, metrics=metrics,
-                notes=self._notes, data=self._data,
-            )  # fmt: skip
-            self._since, self._ranges = time.monotonic(), place.ranges
-            writer.begin(lambda: self._write(draft, snapshot, step, before))
-            if snapshot.tensors is encoded.tensors:
-                writer.wait()
-                writer.raise_failure()
-        self.progress.saves += 1
-        return True
+        saved = self._saving.begin(step, epoch, metrics, reason)
+        if saved and self._recording.counts_saves:
+            self.flush()
+            self._recording.saved(str(self.progress.saved))
+        return saved
 
-    def _take(self, encoded: parts.Encoded) -> Snapshot:
-        """Copy the tensors; those that only optimizers change, beside what comes until their next step.
-        Without memory for that they stay where they are, and training must wait until they are written."""
-        room = self._staging.room(encoded.tensors)
-        if room < 0:
-            if not self._bounded:
-                warnings.warn(
-                    f"{self.model}: there is no memory for a snapshot, {-room / 1e9:.2f} GB are missing, so "
-                    "training waits while it is written; free memory, or accept that with staging=...",
-                    RuntimeWarning,
-                    stacklevel=5,
-                )
-            return Snapshot(encoded.tensors)
-        steps, later = self._objects.unchanged(encoded)
-        snapshot = self._staging.take(encoded.tensors, later)
-        self.progress.staging_bytes = self._staging.bytes
-        if later and steps is not None:
-            self._snapshot = snapshot
-            self._unhook = steps.before(self._hold)
-        return snapshot
-
-    def _hold(self) -> None:
-        """Called before weights change: wait until they are copied."""
-        snapshot, self._snapshot = self._snapshot, None
-        if snapshot is not None:
-            with self._blocking():
-                snapshot.hold()
-
-    def _release(self) -> None:
-        """Take the hook away: optimizers are saved without it."""
-        if self._unhook is not None:
-            self._unhook()
-            self._unhook = None
-
-    def _give_up(self, error: Torn, step: int) -> None:
-        self._retake = f"again, for {error} changed while it was copied at step {step}"
-        self._objects.restless.update(error.names)
-
-    def _write(
-        self, draft: Draft, snapshot: Snapshot, step: int, ranges: Mapping[str, tuple[float, float]]
-    ) -> None:
-        """In the background: commit the snapshot, then drop what need not be kept. If that fails, what the
-        metrics reached goes back to `ranges`: a best value that is not on disk is to be saved yet."""
-        try:
-            snapshot.wait()
-            version = self._repo.commit(draft)
-        except BaseException as error:
-            self._ranges = ranges
-            if not isinstance(error, Torn):
-                raise
-            self._give_up(error, step)
-            return
-        took = time.monotonic() - self._since
+    def _saved(self, version: Version, step: int, took: float) -> None:
+        """In the background: a version is on disk."""
         self._teller.tell("saved", step, str(version))
-        self.progress.saved = version
-        self.log.mark("saved", max(step, 0), str(version))
-        self._history.add(version)
         if self._caught.ending and took > self._grace:
             warnings.warn(
                 f"{version} took {took:.1f} s to save, and after a signal there are {self._grace:g} s: what "

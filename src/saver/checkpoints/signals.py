@@ -22,23 +22,23 @@ class Caught:
     """Notes signals while it is in place, instead of what they would do; `pass_on` lets one do its work then.
 
     Python runs its handlers in the main thread, between two of its instructions: a signal that arrives while
-    that is in native code is noted when that returns. `told` is called with each one.
+    that is in native code is noted when that returns.
     """
 
-    def __init__(self, numbers: Iterable[int], told: Callable[[int], None] | None = None) -> None:
+    def __init__(self, numbers: Iterable[int]) -> None:
         self._numbers = sorted(numbers)
-        self._told = told
+        self._told: Callable[[int], None] | None = None
         self._before: dict[int, Any] = {}
         self._process = 0
         self._due: set[int] = set()
         self.arrived: set[int] = set()
 
-    def install(self) -> bool:
-        """Catch the signals. Only the main thread can: elsewhere this does nothing, and is False if there are
-        any to catch."""
+    def install(self, told: Callable[[int], None] | None = None) -> bool:
+        """Catch the signals; `told` is called with each one. Only the main thread can: elsewhere this does
+        nothing, and is False if there are any to catch."""
         if threading.current_thread() is not threading.main_thread():
             return not self._numbers
-        self._process = os.getpid()
+        self._told, self._process = told, os.getpid()
         for number in self._numbers:
             self._before[number] = signal.signal(number, self._note)
         return True
@@ -97,6 +97,7 @@ class Caught:
 
     def remove(self) -> None:
         """Put back what was there before, unless somebody has put something else there since."""
+        self._told = None
         for number, handler in self._before.items():
             if signal.getsignal(number) == self._note:
                 signal.signal(number, signal.SIG_DFL if handler is None else handler)

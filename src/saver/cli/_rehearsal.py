@@ -108,7 +108,7 @@ def outcome(
     last = max(event.step for event in steps)
     saves = [event for event in before if event.kind == "saved"]
     saved = Saved(saves[-1].ref, saves[-1].step, saves[-1].at - sent) if saves else None
-    resumed = _resumed(after, began)
+    resumed = resumed_by(after, began)
     return Rehearsal(
         command=plan.command,
         run=run,
@@ -125,7 +125,8 @@ def outcome(
     )
 
 
-def _resumed(told: Sequence[Told], began: float) -> Resumed | None:
+def resumed_by(told: Sequence[Told], began: float) -> Resumed | None:
+    """What a start at `began` went on from, as the events of a run tell it; None when it began again."""
     stepped = next((event for event in told if event.kind == "step"), None)
     for event in told:
         if event is stepped:
@@ -133,3 +134,21 @@ def _resumed(told: Sequence[Told], began: float) -> Resumed | None:
         if event.kind == "resumed":
             return Resumed(event.ref, event.step, None if stepped is None else stepped.at - began)
     return None
+
+
+# In words
+
+BEGINNING = "Begin the loop where the run says: `for step in range(run.resume(), ...)`."
+
+
+def resumed_text(resumed: Resumed) -> str:
+    """From what the second start went on, and when it was a step further."""
+    text = f"from {resumed.ref}, step {resumed.step:,}"
+    if resumed.seconds is None:
+        return text
+    return f"{text}; a step further {span(resumed.seconds)} after it was started"
+
+
+def span(seconds: float) -> str:
+    """`0.52 s`, `3.2 s`, `140 s`."""
+    return f"{seconds:.{0 if seconds >= 10 else 1 if seconds >= 1 else 2}f} s"

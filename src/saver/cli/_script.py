@@ -1,4 +1,5 @@
-"""A training script as a process of its own, that tells of its runs while it is rehearsed."""
+"""A training script as a process of its own, that tells of its runs while it is rehearsed; and the person who
+waits for it."""
 
 from __future__ import annotations
 
@@ -6,29 +7,33 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
 
 from saver.checkpoints.rehearsal import VARIABLE, Told, read
 from saver.cli import Failure
+from saver.cli._screen import Screen
 
 T = TypeVar("T")
 
 INTERVAL = 0.02
 """Seconds between two looks at what it told."""
 
+PATIENCE = "wait longer with --patience"
+
 
 class Script:
     """Runs in a session of its own, until the end of the `with` block: then nothing of it is left.
 
-    What it prints goes to a file in `folder`, which is made.
+    What it prints goes to a file in `folder`, which is made. `variables` are added to its environment.
     """
 
-    def __init__(self, command: Sequence[str], folder: Path) -> None:
+    def __init__(self, command: Sequence[str], folder: Path, variables: Mapping[str, str] = {}) -> None:
         self.command = command
+        self._variables = {VARIABLE: str(folder / "told"), **variables}
         self.events: list[Told] = []
         self.began = 0.0
         self._told, self._output = folder / "told", folder / "output"
@@ -42,7 +47,7 @@ class Script:
             self.began = time.monotonic()
             self._process = subprocess.Popen(
                 self.command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True,
-                env=os.environ | {VARIABLE: str(self._told)},
+                env=os.environ | self._variables,
             )  # fmt: skip
         return self
 
@@ -73,8 +78,12 @@ class Script:
         self._read += len(whole)
         self.events += read(whole)
 
-    def wait_for(self, what: str, find: Callable[[list[Told]], T | None], patience: float) -> T:
-        """What `find` finds in its events. Raises Failure when it ends before, or takes longer."""
+    def wait_for(
+        self, what: str, find: Callable[[list[Told]], T | None], patience: float, advice: str = PATIENCE
+    ) -> T:
+        """What `find` finds in its events. Raises Failure when it ends before, or takes longer; `advice` is
+        for a run that does.
+        """
         end = time.monotonic() + patience
         while True:
             ended = self.process.poll() is not None
@@ -85,7 +94,8 @@ class Script:
             if ended:
                 raise Failure(f"the script ended ({self.status}) before {what}; {self._last_words()}")
             if time.monotonic() > end:
-                raise Failure(f"{patience:g} s went by before {what}; {self._advice()}")
+                known = advice if self.events else _NO_RUN
+                raise Failure(f"{patience:g} s went by before {what}; {known}")
             time.sleep(INTERVAL)
 
     def end(self, seconds: float) -> bool:
@@ -110,9 +120,24 @@ class Script:
         last = [line.strip() for line in lines if line.strip()]
         return f"it printed last: {last[-1]}" if last else "it printed nothing"
 
-    def _advice(self) -> str:
-        if not self.events:
-            return "it has not entered a run, as `with store.checkpoints(...) as run:` does"
-        return (
-            "send the signal without waiting for a save with --after SECONDS, or wait longer with --patience"
-        )
+
+_NO_RUN = "it has not entered a run, as `with store.checkpoints(...) as run:` does"
+
+
+@contextmanager
+def ended_like_by_ctrl_c() -> Iterator[None]:
+    """Who ends the rehearsal ends the script too."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def telling(on: Screen | None, text: str) -> Iterator[None]:
+    """Tell who looks on, if somebody does, what is waited for."""
+    with ExitStack() as stack:
+        if on is not None:
+            stack.enter_context(on.progress(text))
+        yield

@@ -7,21 +7,36 @@ import shlex
 import signal
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 
 import click
 import msgspec
+from click.core import ParameterSource
 
 from saver.cli import Failure, Finding
-from saver.cli._rehearsal import Ended, Plan, Rehearsal, going_on, outcome, ready
+from saver.cli._proving import Proven, Wanted, prove, show
+from saver.cli._rehearsal import (
+    BEGINNING,
+    Ended,
+    Plan,
+    Rehearsal,
+    going_on,
+    outcome,
+    ready,
+    resumed_text,
+    span,
+)
 from saver.cli._screen import Screen, print_json, screen
-from saver.cli._script import Script
+from saver.cli._script import Script, ended_like_by_ctrl_c, telling
 from saver.cli._store import counted, json_option
 
 ENDING_GRACE = 5.0
 """Seconds that the second start is left to end by itself: what it saves then is of no interest."""
+
+WITHOUT_A_SAVE = (
+    "send the signal without waiting for a save with --after SECONDS, or wait longer with --patience"
+)
 
 
 def _number(_: click.Context, __: click.Parameter, name: str) -> int:
@@ -49,7 +64,7 @@ def _seconds(_: click.Context, __: click.Parameter, seconds: float | None) -> fl
 )  # fmt: skip
 @click.option(
     "--after-saves", "saves", metavar="N", type=click.IntRange(1),
-    help="Send it after so many saves, and a step beyond the last one (1).",
+    help="Send it after so many saves, and a step beyond the last one; or prove from there (1).",
 )  # fmt: skip
 @click.option(
     "--signal", "number", default="SIGTERM", metavar="NAME", callback=_number, help="Which one (SIGTERM)."
@@ -58,11 +73,16 @@ def _seconds(_: click.Context, __: click.Parameter, seconds: float | None) -> fl
     "--patience", default=600.0, metavar="SECONDS", type=click.FloatRange(0), callback=_seconds,
     help="Give up when it takes longer until then, or until it has resumed (600).",
 )  # fmt: skip
+@click.option(
+    "--prove", "steps", metavar="STEPS", type=click.IntRange(1),
+    help="No signal: compare so many steps after a save with the same ones after a resume.",
+)  # fmt: skip
 @json_option
 @click.argument("script", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- COMMAND [ARGS]...")
+@click.pass_context
 def command(
-    grace: float, after: float | None, saves: int | None, number: int, patience: float, as_json: bool,
-    script: tuple[str, ...],
+    ctx: click.Context, grace: float, after: float | None, saves: int | None, number: int, patience: float,
+    steps: int | None, as_json: bool, script: tuple[str, ...],
 ) -> None:  # fmt: skip
     """End a training script as a scheduler would, start it again, and tell what was lost.
 
@@ -70,18 +90,40 @@ def command(
     period, SIGKILL. Then it is started again, and ended when it has resumed and taken a step. It saves
     where it always does: use a run of its own. Exit code 1 when steps that were finished were lost, or
     it did not resume.
+
+    With --prove, it is left to train so many steps after a save, killed, and started again to train the
+    same steps on from that version. Exit code 1 when the objects, the random states or the metrics are
+    not the same then, to the bit. The two states lie in the folder for temporary files meanwhile.
     """
     if after is not None and saves is not None:
         raise click.UsageError("--after and --after-saves exclude each other")
-    plan = Plan(script, number, grace, after, saves or 1, patience)
     on = None if as_json else screen()
-    found = _rehearse(plan, on)
+    found: Rehearsal | Proven
+    if steps is not None:
+        _refuse_signals(ctx)
+        found = prove(Wanted(script, steps, saves or 1, patience), on)
+    else:
+        found = _rehearse(Plan(script, number, grace, after, saves or 1, patience), on)
     if on is None:
         print_json(msgspec.to_builtins(found) | {"good": found.good})
+    elif isinstance(found, Proven):
+        show(found, on)
     else:
         _show(found, on)
     if not found.good:
-        raise Finding(_verdict(found))
+        raise Finding(found.verdict if isinstance(found, Proven) else _verdict(found))
+
+
+def _refuse_signals(ctx: click.Context) -> None:
+    """A proof sends none, so what is said of one has no meaning."""
+    options = {"number": "--signal", "after": "--after", "grace": "--grace"}
+    given = [
+        option
+        for name, option in options.items()
+        if ctx.get_parameter_source(name) is not ParameterSource.DEFAULT
+    ]
+    if given:
+        raise click.UsageError(f"--prove sends no signal: leave out {' and '.join(given)}")
 
 
 # Doing it
@@ -89,20 +131,22 @@ def command(
 
 def _rehearse(plan: Plan, on: Screen | None) -> Rehearsal:
     with ExitStack() as stack:
-        stack.enter_context(_ended_like_by_ctrl_c())
+        stack.enter_context(ended_like_by_ctrl_c())
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="saver-rehearse-")))
         first, second = Script(plan.command, folder / "1"), Script(plan.command, folder / "2")
-        with _telling(on, "Waiting until it has saved" if plan.after is None else "Waiting until it trains"):
+        with telling(on, "Waiting until it has saved" if plan.after is None else "Waiting until it trains"):
             stack.enter_context(first)
-            run = first.wait_for("it had saved and gone on", lambda told: ready(told, plan), plan.patience)
-        with _telling(on, "Waiting until it has ended"):
+            run = first.wait_for(
+                "it had saved and gone on", lambda told: ready(told, plan), plan.patience, WITHOUT_A_SAVE
+            )
+        with telling(on, "Waiting until it has ended"):
             sent = time.monotonic()
             first.process.send_signal(plan.number)
             within = first.end(plan.grace)
             seconds = time.monotonic() - sent
             first.kill()
         ended = Ended(seconds, first.status, within)
-        with _telling(on, "Waiting until it has resumed"):
+        with telling(on, "Waiting until it has resumed"):
             stack.enter_context(second)
             problem = _begin_again(second, plan, run)
     return outcome(plan, run, first.events, sent, ended, second.events, second.began, problem)
@@ -119,24 +163,6 @@ def _begin_again(script: Script, plan: Plan, run: str) -> str:
     return ""
 
 
-@contextmanager
-def _ended_like_by_ctrl_c() -> Iterator[None]:
-    """Who ends the rehearsal ends the script too."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-@contextmanager
-def _telling(on: Screen | None, text: str) -> Iterator[None]:
-    with ExitStack() as stack:
-        if on is not None:
-            stack.enter_context(on.progress(text))
-        yield
-
-
 # Telling
 
 
@@ -145,7 +171,7 @@ def _show(found: Rehearsal, on: Screen) -> None:
     on.heading(shlex.join(found.command))
     facts = {"run": found.run, "signal": f"{found.signal}, after step {found.step_at_signal:,}"}
     if ended.within_grace:
-        facts["ended"] = f"{_span(ended.seconds)} after the signal, by {ended.status}"
+        facts["ended"] = f"{span(ended.seconds)} after the signal, by {ended.status}"
     else:
         facts["ended"] = f"by SIGKILL, when the grace period of {found.grace:g} s was over"
     facts["last step"] = f"{found.last_step:,}"
@@ -154,15 +180,12 @@ def _show(found: Rehearsal, on: Screen) -> None:
     elif saved.seconds < 0:
         facts["saved"] = f"nothing after the signal; {saved.ref} was there, of step {saved.step:,}"
     else:
-        facts["saved"] = f"{saved.ref}, step {saved.step:,}; on disk {_span(saved.seconds)} after the signal"
+        facts["saved"] = f"{saved.ref}, step {saved.step:,}; on disk {span(saved.seconds)} after the signal"
     if resumed is None:
         facts["resumed"] = f"no: {found.problem or 'it began again'}"
     else:
-        facts["resumed"] = f"from {resumed.ref}, step {resumed.step:,}" + (
-            f"; a step further {_span(resumed.seconds)} after it was started"
-            if resumed.seconds is not None
-            else "; there was no step left to take"
-        )
+        over = "; there was no step left to take" if resumed.seconds is None else ""
+        facts["resumed"] = resumed_text(resumed) + over
     facts["lost"] = _lost(found)
     on.facts(facts)
     advice = _advice(found)
@@ -193,7 +216,7 @@ def _advice(found: Rehearsal) -> list[str]:
     caught = found.noticed_seconds is not None
     saved = found.saved is not None and found.saved.seconds >= 0
     if found.resumed is None and not found.problem:
-        advice.append("Begin the loop where the run says: `for step in range(run.resume(), ...)`.")
+        advice.append(BEGINNING)
     if not caught and found.ended.within_grace and not saved:
         advice.append(
             f"The run did not catch {found.signal}: join OnSignal() to its `every`, and see that the signal "
@@ -210,8 +233,3 @@ def _advice(found: Rehearsal) -> list[str]:
             "the like it goes on."
         )
     return advice
-
-
-def _span(seconds: float) -> str:
-    """`0.52 s`, `3.2 s`, `140 s`."""
-    return f"{seconds:.{0 if seconds >= 10 else 1 if seconds >= 1 else 2}f} s"

@@ -85,7 +85,7 @@ class Policy(msgspec.Struct, frozen=True):
 
     @property
     def metrics(self) -> frozenset[str]:
-        """The metrics that this policy waits for: a name that never comes is likely a mistake."""
+        """What steps must tell for this policy: metrics, or `epoch`. What never comes is likely a mistake."""
         return frozenset()
 
     @property

@@ -79,8 +79,9 @@ def Every(
     return Overhead(number("Every", name, overhead, 1.0, share))
 
 
-def OnSignal(*signals: int) -> Policy:
-    """Save when one of these signals arrives: SIGTERM and SIGUSR1, unless others are named.
+def OnSignal(*signals: int | str) -> Policy:
+    """Save when one of these signals arrives: SIGTERM and SIGUSR1, unless others are named, by number or name
+    (`OnSignal("SIGTERM", "SIGINT")` saves on Ctrl-C, too).
 
     Raises TypeError and ValueError for what is no signal, or cannot be caught.
     """
@@ -143,6 +144,10 @@ class Epochs(Policy, frozen=True):
             return moment.previous_epoch
         known = (version.epoch for version in reversed(saved) if version.epoch is not None)
         return next(known, None if saved else 0)
+
+    @property
+    def metrics(self) -> frozenset[str]:
+        return frozenset({"epoch"})
 
     def next_due(self, moment: Moment, saved: Sequence[Saved]) -> str | None:
         if moment.epoch is None or not math.isfinite(moment.epoch):
@@ -232,6 +237,8 @@ class Signals(Policy, frozen=True):
 
 
 def _signal(value: object) -> int:
+    if isinstance(value, str) and value in signal.Signals.__members__:
+        value = signal.Signals[value]
     try:
         found = int(operator.index(value))  # type: ignore[arg-type]
     except TypeError:

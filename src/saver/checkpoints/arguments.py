@@ -1,0 +1,42 @@
+"""What people give a run, checked before they train for days."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Mapping
+from numbers import Real
+from typing import Any
+
+from saver.policy import Policy, Retention
+
+
+def check(every: Any, keep: Any, objects: Any, busy: Any, grace: Any, total: Any) -> None:
+    """Raise TypeError or ValueError for an argument that is none, with what to write instead."""
+    if not isinstance(every, Policy):
+        raise TypeError(f"every={every!r} is no policy; write every=Every(steps=1000) | OnSignal()")
+    if keep is not None and not isinstance(keep, Retention):
+        raise TypeError(f"keep={keep!r} is no policy; write keep=Keep(last=3), or leave it out to keep all")
+    if not isinstance(objects, Mapping):
+        raise TypeError(
+            f"objects: a {type(objects).__name__} has no names; write {{'model': net, 'optimizer': opt}}"
+        )
+    for name in objects:
+        if not isinstance(name, str) or not name.isprintable() or not 0 < len(name) <= 100 or "/" in name:
+            raise ValueError(
+                f"objects: {name!r} is no name of a part; write up to 100 characters without '/'"
+            )
+    if busy not in ("wait", "skip"):
+        raise ValueError(f"busy={busy!r} is not known; write busy='wait' or busy='skip'")
+    if not isinstance(grace, Real) or isinstance(grace, bool) or not 0 <= float(grace) < math.inf:
+        raise ValueError(f"grace={grace!r} is no number of seconds; write grace=30")
+    if total is not None and (not isinstance(total, int) or total < 1):
+        raise ValueError(f"total={total!r} is no number of steps; write total=100_000, or leave it out")
+
+
+def number_of_step(model: str, step: Any) -> int:
+    """The step as an `int`, whatever kind of whole number it is."""
+    try:
+        return int(operator.index(step))
+    except TypeError:
+        raise TypeError(f"{model}: step {step!r} is no whole number; count steps from 0") from None

@@ -1,0 +1,206 @@
+"""The saves of a run: each a snapshot of its objects, which is written while training goes on."""
+
+from __future__ import annotations
+
+import errno
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from saver import environment, parts, policy
+from saver.checkpoints.history import History
+from saver.checkpoints.objects import Objects, Place
+from saver.checkpoints.progress import Cost, Progress
+from saver.checkpoints.writer import Writer
+from saver.environment import Git
+from saver.errors import CannotSave, CannotWrite
+from saver.policy.arguments import size_of
+from saver.repo.commit import Draft
+from saver.repo.repository import Repository
+from saver.repo.version import Version
+from saver.staging import Snapshot, Staging, Torn
+from saver.training_log import TrainingLog
+
+Ranges = Mapping[str, tuple[float, float]]
+
+
+class Saving:
+    """Takes snapshots and has them written, one at a time, between `open` and `close`.
+
+    `since` is when the last one was begun; `ranges` what the metrics of all reached, as in a `Moment`;
+    `again` says why one must be taken once more.
+    """
+
+    def __init__(
+        self, repo: Repository, model: str, objects: Objects, log: TrainingLog, history: History,
+        progress: Progress, staging: int | str | None, details: Mapping[str, Any],
+    ) -> None:  # fmt: skip
+        self.since = 0.0
+        self.ranges: Ranges = {}
+        self.again = ""
+        self.cost = Cost()
+        self._repo, self._model, self._details = repo, model, details
+        self._objects, self._log, self._history = objects, log, history
+        self._progress = progress
+        self._bounded = staging is not None
+        self._staging = Staging(size_of("checkpoints", "staging", staging) if staging is not None else None)
+        self._writer: Writer | None = None
+        self._snapshot: Snapshot | None = None
+        self._unhook: Callable[[], None] | None = None
+        self._saved: Callable[[Version, int, float], None] | None = None
+
+    @property
+    def is_open(self) -> bool:
+        return self._writer is not None
+
+    @property
+    def writer(self) -> Writer:
+        """The thread that writes. Raises CannotSave unless there is one."""
+        if self._writer is None:
+            raise CannotSave(f"{self._model}: the run is not open; write `with run:` around the loop")
+        return self._writer
+
+    def open(self, saved: Callable[[Version, int, float], None]) -> None:
+        """Begin; `saved` is called in the background with each version, its step, and the seconds it took."""
+        self._writer = Writer(self._model.rpartition("/")[2])
+        self._saved = saved
+        self.since = time.monotonic()
+
+    def finish(self) -> Writer:
+        """Write what is under way, and no more. Returns who knows whether that failed."""
+        writer, self._writer = self.writer, None
+        writer.close()
+        return writer
+
+    def close(self) -> None:
+        """Give everything back."""
+        self.release()
+        self._staging.close()
+        self._snapshot = self._saved = None
+
+    def flush(self) -> None:
+        """Wait until everything is on disk. Raises what went wrong."""
+        self.writer.wait()
+        self.writer.raise_failure()
+        self.raise_given_up()
+
+    def raise_given_up(self) -> None:
+        """Raise CannotSave for a snapshot that was not whole, and was not taken again."""
+        if self.again:
+            raise CannotSave(
+                f"{self._model}: the last save was given up, to be taken {self.again}; let weights change "
+                "in the step of an optimizer only, or call flush() before"
+            )
+
+    def begin(self, step: int, epoch: float | None, metrics: dict[str, float], reason: str) -> bool:
+        """Take a snapshot, once the one before is written, and have it written. False if it was not whole."""
+        writer = self.writer
+        self.cost.begin()
+        with self._blocking():
+            writer.wait()
+            writer.raise_failure()
+            self.release()
+            self.again = ""
+            git, before = Git(), self.ranges
+            place = Place(step, epoch, reason, policy.widened(before, metrics))
+            encoded = self._objects.encode(self._log.snapshot(), place)
+            try:
+                snapshot = self._take(encoded)
+            except Torn as error:
+                self._give_up(error, step)
+                return False
+            draft = Draft(
+                model=self._model, parts=encoded.drafted(), tensors=snapshot.tensors, whole=True,
+                time=time.time(), environment=environment.describe(encoded.packages, encoded.seeds, git),
+                author=self._repo.author, step=step if step >= 0 else None, metrics=metrics, **self._details,
+            )  # fmt: skip
+            self.since, self.ranges = time.monotonic(), place.ranges
+            writer.begin(lambda: self._write(draft, snapshot, step, before))
+            if snapshot.tensors is encoded.tensors:
+                writer.wait()
+                writer.raise_failure()
+        self._progress.saves += 1
+        return True
+
+    @contextmanager
+    def _blocking(self) -> Iterator[None]:
+        """While training stands still for a save."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            took = time.perf_counter() - started
+            self._progress.blocked_seconds += took
+            self.cost.add(took)
+
+    def _take(self, encoded: parts.Encoded) -> Snapshot:
+        """Copy the tensors; those that only optimizers change, beside what comes until their next step.
+        Without memory for that they stay where they are, and training must wait until they are written."""
+        room = self._staging.room(encoded.tensors)
+        if room < 0:
+            if not self._bounded:
+                warnings.warn(
+                    f"{self._model}: there is no memory for a snapshot, {-room / 1e9:.2f} GB are missing, so "
+                    "training waits while it is written; free memory, or accept that with staging=...",
+                    RuntimeWarning,
+                    stacklevel=5,
+                )
+            return Snapshot(encoded.tensors)
+        steps, later = self._objects.unchanged(encoded)
+        snapshot = self._staging.take(encoded.tensors, later)
+        self._progress.staging_bytes = self._staging.bytes
+        if later and steps is not None:
+            self._snapshot = snapshot
+            self._unhook = steps.before(self._hold)
+        return snapshot
+
+    def _hold(self) -> None:
+        """Called before weights change: wait until they are copied."""
+        snapshot, self._snapshot = self._snapshot, None
+        if snapshot is not None:
+            with self._blocking():
+                snapshot.hold()
+
+    def release(self) -> None:
+        """Let optimizers step without asking."""
+        if self._unhook is not None:
+            self._unhook()
+            self._unhook = None
+
+    def _give_up(self, error: Torn, step: int) -> None:
+        self.again = f"again, for {error} changed while it was copied at step {step}"
+        self._objects.restless.update(error.names)
+
+    def _write(self, draft: Draft, snapshot: Snapshot, step: int, ranges: Ranges) -> None:
+        """In the background: commit the snapshot, then drop what need not be kept. If that fails, what the
+        metrics reached goes back to `ranges`: a best value that is not on disk is to be saved yet."""
+        try:
+            snapshot.wait()
+            version = self._commit(draft)
+        except BaseException as error:
+            self.ranges = ranges
+            if not isinstance(error, Torn):
+                raise
+            self._give_up(error, step)
+            return
+        took = time.monotonic() - self.since
+        self._progress.saved = version
+        self._log.mark("saved", max(step, 0), str(version))
+        if self._saved is not None:
+            self._saved(version, step, took)
+        self._history.add(version)
+
+    def _commit(self, draft: Draft) -> Version:
+        """Commit; where there is no room, once more when that of dropped versions was freed."""
+        try:
+            return self._repo.commit(draft)
+        except CannotWrite as error:
+            if not _is_full(error) or not self._history.make_room():
+                raise
+            return self._repo.commit(draft)
+
+
+def _is_full(error: CannotWrite) -> bool:
+    return getattr(error.__cause__, "errno", None) in (errno.ENOSPC, errno.EDQUOT)

@@ -1,0 +1,97 @@
+"""Whatever steers an optimizer goes on to the bit when a run is resumed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+pytest.importorskip("torch")
+
+import torch
+from torch.optim import lr_scheduler as schedules
+from torch.optim.swa_utils import SWALR, AveragedModel, get_ema_multi_avg_fn
+
+import saver
+from saver import Every
+from saver.stores.memory import MemoryStore
+
+STEPS = 16
+
+SCHEDULES: dict[str, Callable[[Any], Any]] = {
+    "one cycle": lambda o: schedules.OneCycleLR(o, 0.1, total_steps=STEPS),
+    "cyclic": lambda o: schedules.CyclicLR(o, 0.01, 0.1, step_size_up=4, cycle_momentum=False),
+    "cyclic by a function": lambda o: schedules.CyclicLR(
+        o, 0.01, 0.1, step_size_up=3, scale_fn=lambda at: 0.9**at, scale_mode="iterations"
+    ),
+    "warm restarts": lambda o: schedules.CosineAnnealingWarmRestarts(o, 3, 2),
+    "cosine": lambda o: schedules.CosineAnnealingLR(o, STEPS),
+    "plateau": lambda o: schedules.ReduceLROnPlateau(o, factor=0.5, patience=1, cooldown=1, threshold=0.01),
+    "steps": lambda o: schedules.MultiStepLR(o, [3, 7, 8], 0.5),
+    "by a function": lambda o: schedules.LambdaLR(o, lambda epoch: 0.9**epoch),
+    "by factors": lambda o: schedules.MultiplicativeLR(o, lambda epoch: 0.99**epoch),
+    "warm-up": lambda o: schedules.SequentialLR(
+        o, [schedules.LinearLR(o, 0.1, total_iters=4), schedules.CosineAnnealingLR(o, STEPS - 4)], [4]
+    ),
+    "warm-up by a function": lambda o: schedules.SequentialLR(
+        o, [schedules.LambdaLR(o, lambda epoch: (1 + epoch) / 4), schedules.ExponentialLR(o, 0.9)], [4]
+    ),
+    "chained": lambda o: schedules.ChainedScheduler(
+        [schedules.ConstantLR(o, 0.5, 5), schedules.ExponentialLR(o, 0.9)]
+    ),
+    "averaging": lambda o: SWALR(o, 0.05, anneal_epochs=6),
+}
+
+AVERAGES: dict[str, Callable[[Any], Any]] = {
+    "mean": AveragedModel,
+    "exponential": lambda net: AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(0.9), use_buffers=True),
+    "by a function": lambda net: AveragedModel(net, avg_fn=lambda old, new, count: 0.8 * old + 0.2 * new),
+}
+
+
+def train(store: saver.Saver, schedule: str, average: str, stop: int) -> dict[str, Any]:
+    """A life with new objects, to before the step `stop`. What it ends with, to the bit."""
+    torch.manual_seed(1)
+    net = torch.nn.Sequential(torch.nn.Linear(4, 6), torch.nn.BatchNorm1d(6), torch.nn.Linear(6, 1))
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.05, momentum=0.9)
+    rate, mean = SCHEDULES[schedule](optimizer), AVERAGES[average](net)
+    scaler = torch.amp.GradScaler("cpu", init_scale=2.0**10, growth_interval=3)
+    objects = {"net": net, "optimizer": optimizer, "rate": rate, "average": mean, "scaler": scaler}
+    run = store.checkpoints("run", objects, every=Every(steps=1), progress=False)
+    with run:
+        for step in range(run.resume(), stop):
+            points = torch.randn(8, 4)
+            loss = (net(points)[:, 0] - points.sum(1)).square().mean()
+            optimizer.zero_grad()
+            scaler.scale(loss * (torch.inf if step == 5 else 1)).backward()  # too much, so it is scaled down
+            scaler.step(optimizer)
+            scaler.update()
+            rate.step(*([loss.item()] if schedule == "plateau" else []))
+            mean.update_parameters(net)
+            run.step(step, loss=loss, rate=optimizer.param_groups[0]["lr"], scale=scaler.get_scale())
+    found = {name: [values.tobytes() for values in run.log[name]] for name in run.log.metrics}
+    weights = {name: value.numpy().tobytes() for name, value in mean.state_dict().items()}
+    return found | weights | {"scaler": scaler.state_dict(), "momentum": _momentum(optimizer)}
+
+
+def _momentum(optimizer: Any) -> list[bytes]:
+    return [state["momentum_buffer"].numpy().tobytes() for state in optimizer.state.values()]
+
+
+CASES = [(schedule, "exponential") for schedule in SCHEDULES] + [
+    ("cosine", "mean"),
+    ("cosine", "by a function"),
+]
+
+
+@pytest.mark.parametrize(("schedule", "average"), CASES)
+@pytest.mark.filterwarnings("ignore:.*the epoch parameter:UserWarning")  # SequentialLR warns of itself
+@pytest.mark.filterwarnings("ignore:Detected call of `lr_scheduler.step:UserWarning")  # a step was left out
+def test_rates_averages_and_scales_go_on_to_the_bit(schedule: str, average: str) -> None:
+    whole = train(saver.Saver(MemoryStore()), schedule, average, STEPS)
+    store = saver.Saver(MemoryStore())
+    for stop in (1, 4, 6, 11):
+        train(store, schedule, average, stop)
+    assert [version.step for version in store.versions("run")] == list(range(11))
+    assert train(store, schedule, average, STEPS) == whole
