@@ -96,6 +96,32 @@ def test_one_that_does_not_catch_the_signal_loses_steps() -> None:
     assert done.stderr == f"error: run-7 lost {lost}\n"
 
 
+@pytest.mark.parametrize("ends", [False, True])
+def test_one_that_ignores_the_signal_and_saves_by_the_way_did_not_hear_it(ends: bool) -> None:
+    """Whether it has SIGKILL end it, or happens to come to its end before."""
+    lines = "heard = []\nsignal.signal(signal.SIGTERM, lambda *_: heard.append(time.monotonic()))\n"
+    lines += "def before(step):\n    time.sleep(SECONDS)\n"
+    end = "os._exit(0)" if ends else "time.sleep(60)"
+    lines += f"    if heard and time.monotonic() > heard[0] + 0.3 and step % 7 == 5: {end}\n"
+    done = run("rehearse", "--grace", "60" if ends else "1.5", *script("Every(steps=7)", lines=lines))
+    assert done.exit_code == 1
+    assert "The run did not hear SIGTERM: join OnSignal()" in done.stdout
+    assert "It went on after it had saved" not in done.stdout
+
+
+def test_the_signal_may_go_to_all_processes() -> None:
+    """A child that dies of it, as a loader's worker does, takes the step with it unless it is told not to."""
+    worker = "child = subprocess.Popen([sys.executable, '-c', {!r}])\n"
+    worker += "def before(step):\n    time.sleep(SECONDS)\n    assert child.poll() is None\n"
+    stays = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)"
+    goes = "import time; time.sleep(60)"
+    late = "    if step == 0: time.sleep(0.5)\n"  # until the child is that far
+    good, found = document("--group", *script(lines=worker.format(stays) + late))
+    assert (good, found["steps_lost"]) == (0, 0)
+    bad, found = document("--group", *script("Every(steps=10)", lines=worker.format(goes)))
+    assert bad == 1
+
+
 def test_a_step_that_is_longer_than_the_grace_period_costs_what_was_not_saved() -> None:
     lines = "def before(step): time.sleep(600 if step == 3 and not os.path.exists('again') else 0.01)\n"
     lines += "begin = lambda: open('again', 'w') if os.path.exists('models') else None"

@@ -69,6 +69,7 @@ class Plan(NamedTuple):
     after: float | None
     saves: int
     patience: float
+    group: bool = False
 
 
 def ready(told: Sequence[Told], plan: Plan) -> str | None:

@@ -62,6 +62,14 @@ class Script:
         assert self._process is not None
         return self._process
 
+    def send(self, number: int, group: bool = False) -> None:
+        """Send a signal to its first process, or to all that it has started as well."""
+        if group:
+            with suppress(ProcessLookupError):
+                os.killpg(self.process.pid, number)
+        else:
+            self.process.send_signal(number)
+
     def kill(self) -> None:
         """SIGKILL for it and for all that it started, such as the workers of data loaders."""
         with suppress(ProcessLookupError, PermissionError):  # macOS refuses where all have ended

@@ -70,6 +70,10 @@ def _seconds(_: click.Context, __: click.Parameter, seconds: float | None) -> fl
     "--signal", "number", default="SIGTERM", metavar="NAME", callback=_number, help="Which one (SIGTERM)."
 )
 @click.option(
+    "--group", is_flag=True,
+    help="Send it to all processes that the script has started, as some schedulers do.",
+)  # fmt: skip
+@click.option(
     "--patience", default=600.0, metavar="SECONDS", type=click.FloatRange(0), callback=_seconds,
     help="Give up when it takes longer until then, or until it has resumed (600).",
 )  # fmt: skip
@@ -82,7 +86,7 @@ def _seconds(_: click.Context, __: click.Parameter, seconds: float | None) -> fl
 @click.pass_context
 def command(
     ctx: click.Context, grace: float, after: float | None, saves: int | None, number: int, patience: float,
-    steps: int | None, as_json: bool, script: tuple[str, ...],
+    group: bool, steps: int | None, as_json: bool, script: tuple[str, ...],
 ) -> None:  # fmt: skip
     """End a training script as a scheduler would, start it again, and tell what was lost.
 
@@ -103,7 +107,7 @@ def command(
         _refuse_signals(ctx)
         found = prove(Wanted(script, steps, saves or 1, patience), on)
     else:
-        found = _rehearse(Plan(script, number, grace, after, saves or 1, patience), on)
+        found = _rehearse(Plan(script, number, grace, after, saves or 1, patience, group), on)
     if on is None:
         print_json(msgspec.to_builtins(found) | {"good": found.good})
     elif isinstance(found, Proven):
@@ -116,7 +120,7 @@ def command(
 
 def _refuse_signals(ctx: click.Context) -> None:
     """A proof sends none, so what is said of one has no meaning."""
-    options = {"number": "--signal", "after": "--after", "grace": "--grace"}
+    options = {"number": "--signal", "after": "--after", "grace": "--grace", "group": "--group"}
     given = [
         option
         for name, option in options.items()
@@ -141,7 +145,7 @@ def _rehearse(plan: Plan, on: Screen | None) -> Rehearsal:
             )
         with telling(on, "Waiting until it has ended"):
             sent = time.monotonic()
-            first.process.send_signal(plan.number)
+            first.send(plan.number, plan.group)
             within = first.end(plan.grace)
             seconds = time.monotonic() - sent
             first.kill()
@@ -158,7 +162,7 @@ def _begin_again(script: Script, plan: Plan, run: str) -> str:
         script.wait_for("it had taken a step", lambda told: going_on(told, run), plan.patience)
     except Failure as error:
         return error.message
-    script.process.send_signal(signal.SIGTERM)
+    script.send(signal.SIGTERM)
     script.end(ENDING_GRACE)
     return ""
 
@@ -217,10 +221,11 @@ def _advice(found: Rehearsal) -> list[str]:
     saved = found.saved is not None and found.saved.seconds >= 0
     if found.resumed is None and not found.problem:
         advice.append(BEGINNING)
-    if not caught and found.ended.within_grace and not saved:
+    if not caught and (found.ended.within_grace or found.last_step > found.step_at_signal):
         advice.append(
-            f"The run did not catch {found.signal}: join OnSignal() to its `every`, and see that the signal "
-            "reaches the process that trains, not only a shell around it."
+            f"The run did not hear {found.signal}: join OnSignal() to its `every`, and see that the signal "
+            "reaches the process that trains, not only a shell around it, and that nothing there ignores it "
+            "or handles it alone."
         )
     elif not saved:
         advice.append(
