@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +26,13 @@ from saver.plotting.lines import (
     thinned,
     ticks,
     usual_gap,
-    value_text,
+    value_texts,
     wants_log,
 )
+from saver.plotting.marks import MARKED, spaced
 from saver.plotting.panels import role_of
 from saver.plotting.text import NARROWEST
+from saver.plotting.turns import Turn, turns
 from saver.training_log import TrainingLog
 
 numbers = st.floats(allow_nan=True, allow_infinity=True)
@@ -208,6 +211,33 @@ def test_noise_is_averaged_unasked_and_nothing_else() -> None:
     assert averaged(steps[:20], noisy[:20], None, 1.0, (0, 19)) is None
 
 
+def curve(values: Any, every: int = 1) -> tuple[Any, Any]:
+    return np.arange(len(values)) * every, np.array(values, np.float64)
+
+
+def test_curves_that_lie_on_each_other_take_turns() -> None:
+    noise = np.random.default_rng(0).standard_normal(3000)
+    forked = np.where(np.arange(3000) < 2000, noise, noise + 1)
+    longer = np.concatenate([noise, noise])
+    assert turns([curve(noise), curve(noise + 1), curve(noise)]) == [Turn(0, 2), Turn(0, 1), Turn(1, 2)]
+    assert turns([curve(noise), curve(longer), curve(forked)]) == [Turn(1, 3), Turn(0, 3), Turn(2, 3)]
+    early = np.where(np.arange(3000) < 1000, noise, noise + 1)
+    assert turns([curve(noise), curve(early)]) == [Turn(0, 1)] * 2, "most of it can be seen"
+    assert turns([curve(noise), curve(noise, 2)]) == [Turn(0, 1)] * 2, "at other steps"
+    nothing = np.full(3000, np.nan)
+    assert turns([curve(nothing), curve(nothing), curve([])]) == [Turn(0, 1)] * 3
+    assert turns([]) == []
+
+
+@given(st.lists(st.integers(0, 100)), st.integers(0, 30))
+def test_marks_lie_apart_and_none_is_far_from_one(steps: list[int], gap: int) -> None:
+    kept = spaced(steps, gap)
+    assert set(kept) <= set(steps)
+    assert kept[:1] == sorted(steps)[-1:]
+    assert all(one - other >= gap for one, other in pairwise(kept))
+    assert all(any(0 <= mark - step < max(gap, 1) for mark in kept) for step in steps)
+
+
 @pytest.mark.parametrize(
     ("values", "logarithmic"),
     [
@@ -253,9 +283,24 @@ def test_steps_and_values_are_told_shortly() -> None:
         "2.5M",
         "3G",
     ]
-    assert list(map(value_text, (0.25, -0.0, 1500, 1e-6, 1e20, 0.1 + 0.2))) == [
-        "0.25", "0", "1500", "1e-6", "1e20", "0.3",
-    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("values", "texts"),
+    [
+        ([0.25, -0.0, 1500, 0.1 + 0.2], ["0.25", "0", "1500", "0.3"]),
+        ([1e-21, 1e-7, 1, 1e7, 1e14], ["1e-21", "1e-7", "1e0", "1e7", "1e14"]),
+        ([1e-5, 1e-4, 0.001, 0.01], ["0.00001", "0.0001", "0.001", "0.01"]),
+        ([1e-6, 0.001], ["1e-6", "1e-3"]),
+        ([0, 2e28, 4e28], ["0", "2e28", "4e28"]),
+        ([0, 1.5e-7, 3e-7], ["0", "1.5e-7", "3e-7"]),
+        ([100000001, 100000002], ["100000001", "100000002"]),
+        ([-1e20, 1e20], ["-1e20", "1e20"]),
+        ([], []),
+    ],
+)
+def test_the_ticks_of_an_axis_are_written_alike(values: list[float], texts: list[str]) -> None:
+    assert value_texts(values) == texts
 
 
 def test_the_axis_counts_epochs_where_steps_are_epochs() -> None:
@@ -331,6 +376,12 @@ def figure_of(runs: dict[str, TrainingLog], metrics: Any = None, smooth: float |
     return figure
 
 
+def marks_of(axes: Any) -> dict[tuple[str, str], list[int]]:
+    """The steps of the marks below the axis, by colour and form."""
+    lanes = (line for line in axes.lines if not line.get_clip_on())
+    return {(line.get_color(), line.get_marker()): list(line.get_xdata()) for line in lanes}
+
+
 def legend_of(figure: Any) -> list[str]:
     return [text.get_text() for legend in figure.legends for text in legend.get_texts()]
 
@@ -343,8 +394,7 @@ def test_one_run_has_a_panel_for_each_metric_and_a_legend_of_roles_and_marks() -
     assert figure.legends[0].get_title().get_text() == ""
     assert [axes.get_xlabel() for axes in figure.axes] == ["step", "step"]
     loss = figure.axes[0]
-    marks = {line.get_marker(): list(line.get_xdata()) for line in loss.lines if line.get_marker() in "|^"}
-    assert marks == {"|": [99, 199, 299], "^": [150]}
+    assert marks_of(loss) == {("#0072b2", "o"): [299, 199, 99], ("#0072b2", "^"): [150]}
     curves = [line for line in loss.lines if len(line.get_xdata()) > 3]
     assert [len(line.get_xdata()) for line in curves] == [300, 30]
 
@@ -360,8 +410,9 @@ def test_several_runs_are_told_apart_by_colour_and_named_as_they_are() -> None:
     handles = figure.legends[0].legend_handles
     assert len({handle.get_color() for handle in handles[:5]}) == 5
     (axes,) = figure.axes
-    lanes = {line.get_color() for line in axes.lines if line.get_marker() == "|"}
+    lanes = {color for color, marker in marks_of(axes) if marker == "o"}
     assert lanes == {handle.get_color() for handle in handles[:5]}
+    assert figure.get_supxlabel() == ""
 
 
 @pytest.mark.usefixtures("matplotlib")
@@ -373,7 +424,7 @@ def test_the_name_of_a_single_run_is_the_title() -> None:
 
 @pytest.mark.usefixtures("matplotlib")
 def test_more_runs_than_colours_are_still_different() -> None:
-    figure = figure_of({f"run-{at}": log_of(loss=falling) for at in range(20)})
+    figure = figure_of({f"run-{at}": log_of(loss=lambda step, at=at: falling(step) + at) for at in range(20)})
     styles = {(line.get_color(), line.get_linestyle()) for line in figure.axes[0].lines}
     assert len(styles) == 20
 
@@ -393,13 +444,115 @@ def test_decades_are_drawn_on_a_logarithmic_axis() -> None:
     assert [axes.get_yscale() for axes in figure.axes] == ["log", "linear"]
     labels = [text.get_text() for text in figure.axes[0].get_yticklabels()]
     assert {"1", "0.1", "0.01"} <= set(labels)
+    assert [axes.get_title("right") for axes in figure.axes] == ["logarithmic", ""]
+
+
+@pytest.mark.usefixtures("matplotlib")
+def test_the_ticks_of_many_decades_are_powers_of_ten() -> None:
+    (axes,) = figure_of({"": log_of(loss=lambda step: 10.0 ** (step - 20))}).axes
+    labels = {text.get_text() for text in axes.get_yticklabels()}
+    assert {"1e0", "1e7", "1e14", "1e-7"} <= labels
+
+
+@pytest.mark.usefixtures("matplotlib")
+def test_of_equal_runs_both_can_be_seen() -> None:
+    (axes,) = figure_of({"whole": training_log(), "killed": training_log()}, ["loss"]).axes
+    curves = [line for line in axes.lines if line.get_clip_on()]
+    assert [line.get_linestyle() for line in curves] == ["-", "--", "-", "--"]
+    assert [line.get_color() for line in curves[2:]] == ["#0072b2", "#d55e00"]
+    assert all(line.get_alpha() is None for line in curves), "colours that mix are those of nobody"
+    for below, above in (curves[:2], curves[2:]):
+        assert below.get_zorder() < above.get_zorder()
+    assert len({line.get_color() for line in curves}) == 4
+
+
+@pytest.mark.usefixtures("matplotlib")
+def test_the_pieces_of_equal_curves_are_all_there() -> None:
+    """Drawn for real: each of five runs that are equal has its colour in the picture."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.colors import to_rgb
+
+    figure = figure_of({f"run-{at}": log_of(loss=falling) for at in range(5)})
+    colors = {line.get_color() for line in figure.axes[0].lines}
+    (legend,) = figure.legends
+    legend.remove()
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    seen = {tuple(color) for color in np.asarray(canvas.buffer_rgba())[..., :3].reshape(-1, 3).tolist()}
+    assert len(colors) == 5
+    assert {tuple(round(255 * part) for part in to_rgb(color)) for color in colors} <= seen
+
+
+@pytest.mark.usefixtures("matplotlib")
+def test_marks_stand_in_the_panels_where_their_run_has_a_curve() -> None:
+    one, other, empty = log_of(loss=falling), log_of(lr=falling), log_of(loss=lambda step: float("nan"))
+    for log in (one, other, empty):
+        log.mark("saved", 20)
+    empty.mark("resumed", 20)
+    figure = figure_of({"one": one, "other": other, "empty": empty})
+    assert [list(marks_of(axes)) for axes in figure.axes] == [[("#0072b2", "o")], [("#d55e00", "o")]]
+    assert legend_of(figure) == ["one", "other", "empty", "saved"]
+
+
+@pytest.mark.usefixtures("matplotlib")
+def test_of_too_many_runs_no_marks_are_drawn_and_that_is_said() -> None:
+    def runs(count: int) -> dict[str, TrainingLog]:
+        return {f"run-{at}": training_log(at) for at in range(count)} | {"bare": log_of(loss=falling)}
+
+    assert len(marks_of(figure_of(runs(MARKED)).axes[0])) == 2 * MARKED
+    figure = figure_of(runs(MARKED + 1))
+    assert all(marks_of(axes) == {} for axes in figure.axes)
+    assert figure.get_supxlabel() == "6 runs are too many to mark where each was saved"
+    assert "saved" not in legend_of(figure)
+
+
+@pytest.mark.usefixtures("matplotlib")
+def test_saves_in_close_succession_are_one_mark_and_that_is_said() -> None:
+    log = log_of(2000, loss=falling)
+    for step in (100, *range(1500, 1515), 1999):
+        log.mark("saved", step)
+    figure = figure_of({"": log})
+    assert marks_of(figure.axes[0]) == {("#0072b2", "o"): [1999, 1514, 100]}
+    assert figure.get_supxlabel() == "of what was saved in close succession, not all is marked"
+
+
+@pytest.mark.usefixtures("matplotlib")
+def test_what_was_never_finite_is_said_to_be() -> None:
+    nothing = float("inf")
+    (axes,) = figure_of({"": log_of(loss=lambda step: nothing)}).axes
+    assert (axes.get_title("right"), list(axes.get_yticks())) == ("no finite values", [])
+    log = log_of(loss=falling, val_loss=lambda step: nothing)
+    (axes,) = figure_of({"": log}).axes
+    assert axes.get_title("right") == "no finite values: validation"
+    (axes,) = figure_of({"a": log, "b": log_of(loss=falling)}).axes
+    assert axes.get_title("right") == "no finite values: a validation"
+    many = {f"run-{at}": log_of(loss=lambda step: nothing) for at in range(3)}
+    (axes,) = figure_of({"a": log_of(loss=falling)} | many).axes
+    assert axes.get_title("right") == "no finite values: 3 of 4 curves"
+
+
+@pytest.mark.usefixtures("matplotlib")
+def test_the_last_panel_of_each_column_names_the_axis() -> None:
+    figure = figure_of({"": log_of(3, **dict.fromkeys("abcde", falling))})
+    assert [axes.get_xlabel() for axes in figure.axes] == ["", "", "step", "step", "step", ""]
+
+
+@pytest.mark.usefixtures("matplotlib")
+def test_a_legend_lies_within_the_picture() -> None:
+    for count in (4, 13):
+        names = [f"a-rather-long-run-name-with-lr-0.00{at}" if at % 3 else f"run-{at}" for at in range(count)]
+        figure = figure_of({name: training_log(at) for at, name in enumerate(names)})
+        box = figure.legends[0].get_window_extent()
+        assert 0 <= box.x0 < box.x1 <= figure.bbox.x1
+        assert all(axes.get_window_extent().height > 200 for axes in figure.axes)
 
 
 @pytest.mark.usefixtures("matplotlib")
 def test_noise_is_a_shadow_behind_its_average() -> None:
     figure = figure_of({"": training_log(noise=0.1, steps=3000)}, ["loss"])
     shadow, average = [line for line in figure.axes[0].lines if len(line.get_xdata()) > 1000]
-    assert shadow.get_alpha() < average.get_alpha()
+    assert shadow.get_alpha() < 1
+    assert average.get_alpha() is None
     assert np.std(np.diff(average.get_ydata())) < np.std(np.diff(shadow.get_ydata())) / 5
 
 
@@ -553,3 +706,38 @@ def test_each_curve_has_a_colour_and_a_character_of_its_own() -> None:
     (plain,) = charts(runs, panels(runs), 60, False)
     assert lines_of(plain)[-1] == "* a   + b"
     assert {"*", "+"} <= set("".join(lines_of(plain)[:12]))
+
+
+def test_of_equal_runs_both_can_be_seen_in_text_too() -> None:
+    runs = {"whole": training_log(), "killed": training_log()}
+    (plain,) = charts(runs, panels(runs, ["lr"]), 60, False)
+    (row,) = [line for line in lines_of(plain)[:12] if "*" in line]
+    assert "**++**++**" in row
+    (fine,) = charts(runs, panels(runs, ["lr"]), 60, True)
+    inks = [piece.ink for line in fine.lines[:12] for piece in line if piece.ink is not None]
+    assert inks[:4] == [0, 1, 0, 1]
+
+
+def test_of_several_runs_each_has_a_line_for_its_marks() -> None:
+    runs = {"a": training_log(), "b": training_log(1), "bare": log_of(loss=falling)}
+    runs["b"].mark("best", 0, time=0.0)
+    (chart,) = charts(runs, panels(runs, ["val_loss"]), 60, False)
+    axis, one, other, labels, legend = lines_of(chart)[12:]
+    assert set(axis.strip()) == {"+", "-"}
+    assert (one.split()[0], "".join(one.split()[1:])) == ("*", "|^|")
+    assert (other.split()[0], "".join(other.split()[1:])) == ("+", "!|^|")
+    assert one.index("^") == other.index("^")
+    assert one.index("|") == pytest.approx(labels.index("100") + 1, abs=1)
+    assert legend == "* a   + b   | saved   ^ resumed   ! best"
+    many = {f"run-{at}": training_log(at) for at in range(MARKED + 1)}
+    (chart,) = charts(many, panels(many, ["lr"]), 60, False)
+    lines = lines_of(chart)
+    assert lines[13].split()[-1] == "step"
+    assert lines[-1].endswith("6 runs are too many to mark where each was saved")
+
+
+def test_what_was_never_finite_is_said_in_text_too() -> None:
+    runs = {"": log_of(loss=lambda step: float("nan"))}
+    (chart,) = charts(runs, panels(runs), 60, False)
+    assert chart.title == "loss, no finite values"
+    assert "1" not in "".join(lines_of(chart)[:12])

@@ -509,6 +509,20 @@ def test_a_frame_has_a_column_for_each_metric(history: Any) -> None:
     pandas.testing.assert_frame_equal(frame, wanted)
 
 
+def test_without_pandas_it_says_what_to_install() -> None:
+    code = """
+import sys, saver
+from saver.training_log import TrainingLog
+sys.modules["pandas"] = None
+try:
+    TrainingLog().frame()
+except saver.Unsupported as error:
+    print(error)
+"""
+    done = subprocess.run((sys.executable, "-c", code), capture_output=True, text=True, check=True)
+    assert 'pip install "saver-ml[pandas]"' in done.stdout
+
+
 @settings(max_examples=30, deadline=None)
 @given(histories())
 def test_csv_and_jsonl_hold_the_rows_to_the_bit_but_for_the_bits_of_nan(

@@ -6,7 +6,9 @@ import collections
 import math
 import operator
 import os
+import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -124,6 +126,68 @@ def test_a_configuration_file_that_is_no_toml_is_told(no_configuration: Path) ->
     no_configuration.write_text("trust = [")
     trust._configured.cache_clear()
     with pytest.raises(saver.Damaged, match=r"config\.toml"):
+        audit("dataclass", "mypackage:Net")
+
+
+AS_SOMEBODY_ELSE = """
+import os, tomllib
+import saver
+from saver import trust
+from saver.tree import Node
+if os.getuid() == 0:
+    os.setgid(65534)
+    os.setuid(65534)
+try:
+    trust.audit([Node("dataclass", "mypackage:Net")], (), "here")
+except saver.SaverError as error:
+    print(type(error).__name__, error)
+"""
+
+
+def as_somebody_else(**variables: str) -> str:
+    """What a user whom no folder lets in is told who asks for a class that is not trusted."""
+    inherited = {
+        key: text for key, text in os.environ.items() if key not in ("SAVER_CONFIG", "XDG_CONFIG_HOME")
+    }
+    done = subprocess.run(
+        (sys.executable, "-c", AS_SOMEBODY_ELSE),
+        env=inherited | variables, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    return done.stdout
+
+
+@pytest.fixture
+def closed(tmp_path: Path) -> Iterator[Path]:
+    """A folder with a configuration file that trusts the class, which nobody but root may enter."""
+    home = tmp_path / "home"
+    (home / ".config" / "saver").mkdir(parents=True)
+    (home / ".config" / "saver" / "config.toml").write_text('trust = ["*"]')
+    home.chmod(0)
+    yield home
+    home.chmod(0o700)
+
+
+def test_a_home_that_may_not_be_entered_has_no_configuration(closed: Path) -> None:
+    assert as_somebody_else(HOME=str(closed)).startswith("Untrusted here asks for mypackage.Net")
+    assert as_somebody_else(XDG_CONFIG_HOME=str(closed / ".config")).startswith("Untrusted")
+
+
+def test_a_configuration_file_that_was_named_must_be_readable(closed: Path) -> None:
+    named = str(closed / ".config" / "saver" / "config.toml")
+    assert as_somebody_else(SAVER_CONFIG=named).startswith(
+        f"CannotRead $SAVER_CONFIG is {named}: Permission denied"
+    )
+
+
+def test_a_folder_is_no_configuration_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "saver" / "config.toml"
+    folder.mkdir(parents=True)
+    monkeypatch.setenv("SAVER_CONFIG", str(folder))
+    with pytest.raises(saver.CannotRead, match=r"\$SAVER_CONFIG is .*: Is a directory"):
+        audit("dataclass", "mypackage:Net")
+    monkeypatch.delenv("SAVER_CONFIG")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    with pytest.raises(saver.Untrusted):
         audit("dataclass", "mypackage:Net")
 
 

@@ -25,8 +25,11 @@ from importlib import import_module
 from typing import Any
 
 from saver import registry
-from saver.errors import CannotSave, Damaged, NotFound, Untrusted
+from saver.errors import CannotRead, CannotSave, Damaged, NotFound, Untrusted
 from saver.tree import Node
+
+VARIABLE = "SAVER_CONFIG"
+"""Names the configuration file, where that is not the usual one."""
 
 _NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 _NAME_LIMIT = 500
@@ -174,6 +177,12 @@ def _configured(path: str) -> tuple[str, ...]:
             data = file.read()
     except FileNotFoundError:
         return ()
+    except OSError as error:
+        if path != os.environ.get(VARIABLE):
+            return ()  # as in a container, whose user may not enter HOME: who trusts less is safe
+        raise CannotRead(
+            f"${VARIABLE} is {path}: {error.strerror}; name a file that can be read, or unset it"
+        ) from error
     import tomllib
 
     try:
@@ -186,9 +195,10 @@ def _configured(path: str) -> tuple[str, ...]:
 
 
 def configuration() -> str:
-    """The user's configuration file: `$SAVER_CONFIG`, or `saver/config.toml` in the XDG folder."""
+    """The user's configuration file: `$SAVER_CONFIG`, or `saver/config.toml` in the XDG folder, which counts
+    as empty where it cannot be read."""
     home = os.environ.get("XDG_CONFIG_HOME") or os.path.join(os.path.expanduser("~"), ".config")
-    return os.environ.get("SAVER_CONFIG") or os.path.join(home, "saver", "config.toml")
+    return os.environ.get(VARIABLE) or os.path.join(home, "saver", "config.toml")
 
 
 def allows(node: Node, patterns: Iterable[str]) -> bool:

@@ -99,6 +99,13 @@ def test_it_tells_step_rate_last_save_what_is_kept_and_what_is_due():
     assert text == "run-7: step 1,340/100,000  12.3/s  saved @2 8 s ago, 3 kept  next in 160 steps"
 
 
+def test_at_the_end_no_save_is_due_any_more():
+    done = Progress(step=399, steps_per_second=12.34, saved=version(2, 1000.0))
+    for total, due in ((400, False), (399, False), (401, True), (None, True)):
+        text = fitting(told("run-7", done, total, "in 25 steps", 3, 1008.5), 79)
+        assert text.endswith("next in 25 steps" if due else "3 kept")
+
+
 def test_before_the_first_save_and_without_a_total_it_tells_less():
     assert fitting(told("run-7", Progress(step=0), None, None, 0, 0.0), 79) == "run-7: step 1  not saved yet"
 
@@ -170,7 +177,7 @@ def test_where_nobody_knows_the_width_it_is_80():
 def test_it_is_shown_on_a_terminal_and_stays_as_it_was_at_the_end(terminal):
     with at(terminal):
         train(5, total=5)
-    assert re.fullmatch(r"run-7: step 5/5  .*saved @2 0 s ago, 1 kept  next in 1 step", terminal.screen[0])
+    assert re.fullmatch(r"run-7: step 5/5  .*saved @2 0 s ago, 1 kept", terminal.screen[0])
     assert terminal.screen[1:] == [""]
     assert terminal.getvalue().endswith("\n")
 
@@ -314,7 +321,7 @@ def test_a_real_terminal_shows_it(tmp_path: Path):
     written = _in_a_terminal(PROGRAM, tmp_path)
     whole = [text.rpartition("\r")[2].rstrip() for text in written.replace("\r\n", "\n").split("\n")]
     assert whole[0] == "validated"
-    assert re.fullmatch(r"run-7: step 6/6  \S+  saved @3 \d s ago, 3 kept  next in 2 steps", whole[1])
+    assert re.fullmatch(r"run-7: step 6/6  \S+  saved @3 \d s ago, 3 kept", whole[1])
     assert whole[2:] == [""]
     shown = re.findall(r"\rrun-7: step (\d)", written)
     assert shown[0] == "1"

@@ -58,6 +58,7 @@ def test_several_runs_are_drawn_together_and_told_apart() -> None:
     assert legend == (
         "* run-1 training + run-1 validation o run-2@1 training x run-2@1 validation | saved ^ resumed"
     )
+    assert [line.split() for line in lines[14:16]] == [["*", "|", "^"], ["o", "|", "^"]]
     drawn = "".join(lines[:-2])
     assert all(sign in drawn for sign in "*+ox")
     assert lines[0] == "loss"
@@ -115,6 +116,18 @@ def test_json_has_the_rows_and_the_events() -> None:
         for row in log_of().rows()
         if "val_loss" in row
     ]
+
+
+def test_the_version_itself_has_its_mark(runs: saver.Saver) -> None:
+    """Its log was written before anybody knew that it would be saved."""
+    version = runs.save("run-1", {"log": log_of()}, step=180)
+    (found,) = run_json("plot", "run-1")["runs"]
+    assert found["events"][2:] == [{"kind": "saved", "step": 180, "time": version.time, "ref": "run-1@2"}]
+    axis = next(line for line in run("plot", "run-1").stdout.splitlines() if "^" in line)
+    assert axis.count("|") == 2
+    for step in (99, 200, 10**12):  # marked already, and beyond the log
+        runs.save("run-1", {"log": log_of()}, step=step)
+        assert len(run_json("plot", "run-1")["runs"][0]["events"]) == 2
 
 
 def test_files_are_drawn_whatever_the_part_is_called(tmp_path: Path) -> None:

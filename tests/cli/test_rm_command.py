@@ -47,8 +47,12 @@ def test_a_tagged_version_needs_yes_and_its_tags_are_named(store: saver.Saver) -
     assert "iris@2 (" not in message
     assert "iris@1 (first" in run_in_a_terminal("rm", "iris@1", exit_code=2, width=200)
     assert numbers(store) == [1, 2, 3]
-    assert run("rm", "iris@1", "--yes").exit_code == 0
-    assert numbers(store) == [2, 3]
+    done = run("rm", "iris@1", "iris@2", "--yes")
+    assert done.stdout == (
+        "deleted iris@1, iris@2, and with that 2 tags: iris@first, iris@production; "
+        "`saver gc` frees the bytes\n"
+    )
+    assert numbers(store) == [3]
     assert store.summary("iris").tags == {}
 
 

@@ -36,6 +36,31 @@ def test_a_model_lists_its_tags(store: saver.Saver) -> None:
     assert "has no tags" in run("tag", "team/bert").stdout
 
 
+def test_a_store_lists_its_tags(store: saver.Saver) -> None:
+    lines = [line.split() for line in run("tag").stdout.splitlines()]
+    assert lines == [
+        ["models:", "2", "tags"],
+        ["model", "tag", "version"],
+        ["iris", "first", "iris@1"],
+        ["team/bert", "production", "team/bert@1"],
+    ]
+    assert run_json("tag") == {
+        "store": str(store.store),
+        "tags": [
+            {"model": "iris", "tag": "first", "number": 1},
+            {"model": "team/bert", "tag": "production", "number": 1},
+        ],
+    }
+    store.untag("iris", "first")
+    store.untag("team/bert", "production")
+    assert "has no tags" in run("tag").stdout
+    assert run_json("tag")["tags"] == []
+
+
+def test_without_a_store_there_are_no_tags() -> None:
+    assert "there is no store here" in error_of(run("tag"))
+
+
 def test_json_says_where_a_tag_leads_and_led(store: saver.Saver) -> None:
     assert run_json("tag", "iris", "best") == {"model": "iris", "tag": "best", "number": 3, "before": None}
     assert run_json("tag", "iris@1", "best") == {"model": "iris", "tag": "best", "number": 1, "before": 3}
@@ -51,6 +76,7 @@ def test_json_says_where_a_tag_leads_and_led(store: saver.Saver) -> None:
         (["iris@1", "latest"], "'latest' is not a tag"),
         (["iris@1", "no tag"], "is not a tag"),
         (["iris@1"], "which tag"),
+        (["--delete"], "which tag is to go"),
         (["--delete", "iris@best"], "there is no iris@best"),
         (["--delete", "iris@1"], "names no tag"),
         (["--delete", "iris"], "names no tag"),

@@ -293,6 +293,17 @@ def test_what_is_not_there_is_told_with_what_is(repo: Repository, save: Save) ->
     assert repo.version("iris@step=3") == repo.version("iris@best") == repo.version("iris@latest")
 
 
+def test_what_is_not_named_is_counted(repo: Repository, save: Save) -> None:
+    for number in range(25):
+        save(f"run-{number:02}", {"a/x": array()}, tags=[f"t{tag:02}" for tag in range(12 * (number == 0))])
+    with pytest.raises(saver.NotFound, match=r"there are run-00, .*, run-04 and 20 more$"):
+        repo.version("nosuch")
+    with pytest.raises(saver.NotFound, match=r"there are run-\d+, run-\d+, run-\d+ and 22 more$"):
+        repo.version("run-99")
+    with pytest.raises(saver.NotFound, match=r"tagged: t00, .*, t09 and 2 more$"):
+        repo.version("run-00@none")
+
+
 def test_features_of_the_future_are_refused_by_name() -> None:
     for purpose in ("read", "write", "collect"):
         store = MemoryStore()

@@ -218,7 +218,7 @@ def told(
         f"saved @{saved.number} {ago(now - saved.time)}, {kept} kept"
         if saved is not None
         else "not saved yet",
-        f"next {next_due}" if next_due is not None else "",
+        f"next {next_due}" if next_due is not None and (total is None or done < total) else "",
     )
 
 

@@ -152,7 +152,8 @@ def _kill(training: Training, kind: str, tour: Tour, stack: ExitStack) -> None:
             break
     training.kill()
     tour.on.say(
-        f"SIGKILL: process {training.number} is gone, between steps {KILLED_AFTER} and {KILLED_AFTER + TOLD}."
+        f"SIGKILL: process {training.number} is gone, after step {KILLED_AFTER} and before step "
+        f"{KILLED_AFTER + TOLD + 1}, at an instant that nobody chose."
     )
 
 

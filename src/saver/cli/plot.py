@@ -8,7 +8,7 @@ from typing import Any
 import click
 import numpy as np
 
-from saver import Saver
+from saver import Saver, Version
 from saver.cli import Failure
 from saver.cli._screen import Screen, print_json, screen
 from saver.cli._store import counted, existing, json_option, store_option
@@ -117,6 +117,9 @@ def _logs(run: str, address: str) -> dict[str, TrainingLog]:
         raise Failure(f"{run} has no training log, only {there}; save a TrainingLog as its part 'log'")
     parts = _load(found, run, address, names)
     logs = {name: _as_log(part, f"{run}: {name}") for name, part in parts.items()}
+    if found.version is not None:
+        for log in logs.values():
+            _mark_as_saved(log, found.version)
     return {run if len(logs) == 1 else f"{run}: {name}": log for name, log in logs.items()}
 
 
@@ -135,6 +138,15 @@ def _load(found: Subject, run: str, address: str, names: Sequence[str]) -> dict[
         store: Saver = existing(address)
         parts = store.load(str(found.version), parts=names)
     return parts
+
+
+def _mark_as_saved(log: TrainingLog, version: Version) -> None:
+    """Add the mark that a log inside of a version lacks: the one of that version."""
+    step = version.step
+    if step is None or not 0 <= step <= log.last.get("step", -1):
+        return
+    if all(event.kind != "saved" or event.step != step for event in log.events):
+        log.mark("saved", step, version, version.time)
 
 
 def _as_log(part: Any, where: str) -> TrainingLog:

@@ -37,7 +37,9 @@ def command(refs: tuple[str, ...], yes: bool, address: str, as_json: bool) -> No
     if as_json:
         print_json({"deleted": [version_document(version) for version in deleted]})
     else:
-        screen().done(f"deleted {_named(deleted)}; `saver gc` frees the bytes")
+        tags = [f"{version.model}@{tag}" for version in deleted for tag in version.tags]
+        gone = f", and with that {counted(len(tags), 'tag')}: {', '.join(tags)}" if tags else ""
+        screen().done(f"deleted {_named(deleted)}{gone}; `saver gc` frees the bytes")
 
 
 def _versions(store: Saver, refs: Iterable[str]) -> list[Version]:

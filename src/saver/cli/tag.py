@@ -6,25 +6,30 @@ import click
 
 from saver.cli import Failure
 from saver.cli._screen import print_json, screen
-from saver.cli._store import existing, json_option, store_option
+from saver.cli._store import counted, existing, json_option, store_option
 from saver.repo.refs import parse_ref
 
 
 @click.command()
-@click.argument("ref", metavar="REF")
+@click.argument("ref", metavar="[REF]", required=False)
 @click.argument("tag", required=False)
 @click.option("-d", "--delete", is_flag=True, help="Remove the tag that REF names; its version stays.")
 @store_option
 @json_option
-def command(ref: str, tag: str | None, delete: bool, address: str, as_json: bool) -> None:
+def command(ref: str | None, tag: str | None, delete: bool, address: str, as_json: bool) -> None:
     """Set, move, remove or list tags.
 
     \b
       saver tag iris@3 production           iris@production is iris@3 from now on
       saver tag --delete iris@production    the tag is gone, the version stays
       saver tag iris                        the tags of iris
+      saver tag                             all tags of the store
     """
-    if delete:
+    if ref is None:
+        if delete:
+            raise Failure("which tag is to go? saver tag --delete MODEL@TAG")
+        _list_all(address, as_json)
+    elif delete:
         _delete(ref, tag, address, as_json)
     elif tag is not None:
         _set(ref, tag, address, as_json)
@@ -71,3 +76,19 @@ def _list(model: str, address: str, as_json: bool) -> None:
         on.table(("tag", "version"), [(tag, f"{model}@{number}") for tag, number in tags.items()])
     else:
         on.done(f"{model} has no tags; saver tag {model}@latest TAG sets one")
+
+
+def _list_all(address: str, as_json: bool) -> None:
+    store = existing(address)
+    found = [(each.model, tag, number) for each in store.summaries() for tag, number in each.tags.items()]
+    if as_json:
+        tags = [{"model": model, "tag": tag, "number": number} for model, tag, number in found]
+        print_json({"store": str(store.store), "tags": tags})
+        return
+    on = screen()
+    if found:
+        on.heading(f"{store.store}: {counted(len(found), 'tag')}")
+        rows = [(model, tag, f"{model}@{number}") for model, tag, number in found]
+        on.table(("model", "tag", "version"), rows)
+    else:
+        on.done(f"{store.store} has no tags; saver tag MODEL@latest TAG sets one")

@@ -24,9 +24,10 @@ def plot(
     """Draw runs, by name, into one picture: PNG, SVG or PDF by the path's suffix; durably, or nothing.
 
     A metric of training and the same of validation (`loss` and `val_loss`, `train/acc` and `valid/acc`,
-    `held_out_loss`) share a panel; ticks at its bottom say where a run was saved, and triangles where it was
-    resumed. What is not finite leaves a gap. An axis is logarithmic where most of a positive curve would lie
-    in the lowest tenth of it otherwise.
+    `held_out_loss`) share a panel; dots below it say where a run with a curve there was saved, and triangles
+    where it was resumed; there are none for more than five runs, and one for saves that lie close together.
+    Curves that lie on each other are drawn in turns, piece by piece. What is not finite leaves a gap. An axis
+    is logarithmic where most of a positive curve would lie in the lowest tenth of it otherwise.
 
     `metrics` chooses some by name; `loss` alone stands for its whole panel. `smooth`, from 0 to below 1, is
     the weight of the past in an exponential moving average, as in TensorBoard; the values themselves stay as

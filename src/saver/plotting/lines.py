@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +25,9 @@ NOISE = 30
 
 AUTOMATIC = 100
 """Into so many pieces is the picture divided by an average that nobody asked for."""
+
+PLAIN = 7
+"""Ticks longer than this are written in powers of ten, if that makes them shorter."""
 
 _UNITS = ((10**12, "T"), (10**9, "G"), (10**6, "M"), (10**3, "k"))
 
@@ -171,14 +173,15 @@ def step_text(step: float) -> str:
     return f"{step:.4g}"
 
 
-def value_text(value: float) -> str:
-    """A value as ticks show it: `0.25`, `1500`, `1e-6`."""
-    text = f"{value + 0.0:.10g}"
-    mantissa, e, exponent = text.partition("e")
-    return f"{mantissa}e{int(exponent)}" if e else text
+def value_texts(values: Sequence[float]) -> list[str]:
+    """Values as the ticks of one axis show them, all alike: `0.25` and `0.5`, or `1e-6` and `1e0`."""
+    rounded = [float(f"{value + 0.0:.10g}") for value in values]
+    plain = [np.format_float_positional(value, trim="-") for value in rounded]
+    powers = list(map(_power_text, rounded))
+    longest, shorter = max(map(len, plain), default=0), max(map(len, powers), default=0)
+    return plain if longest <= max(PLAIN, shorter) else powers
 
 
-def shown(name: Any, limit: int = 40) -> str:
-    """A name for a picture: what cannot be printed is escaped, and of a long one the middle is left out."""
-    text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(name))
-    return text if len(text) <= limit else f"{text[: limit // 2 - 1]}…{text[-limit // 2 :]}"
+def _power_text(value: float) -> str:
+    mantissa, _, exponent = np.format_float_scientific(value, trim="-").partition("e")
+    return f"{mantissa}e{int(exponent)}" if value else "0"

@@ -14,6 +14,9 @@ from saver.errors import NotFound
 PANELS = 24
 """More are not drawn: nobody could read them."""
 
+NAMED = 2
+"""So many curves without a finite value are named beside the title of a panel; more are counted."""
+
 
 class Curves(Protocol):
     """What is drawn of a run: TrainingLog, or anything like it."""
@@ -47,6 +50,21 @@ class Panel(NamedTuple):
 
     title: str
     curves: tuple[Curve, ...]
+
+
+def remark(panel: Panel, there: Sequence[bool], logarithmic: bool) -> str:
+    """What is to be said of a panel beside its title: `logarithmic`, `no finite values`. `there` says of each
+    curve whether it has any."""
+    told = ["logarithmic"] if logarithmic else []
+    empty = [curve for curve, some in zip(panel.curves, there, strict=True) if not some]
+    if len(empty) == len(there):
+        told.append("no finite values")
+    elif empty:
+        several = len({curve.run for curve in panel.curves}) > 1
+        names = [shown(f"{each.run} {each.role}".strip() if several else each.role) for each in empty]
+        listed = ", ".join(names) if len(names) <= NAMED else f"{len(names)} of {len(there)} curves"
+        told.append(f"no finite values: {listed}")
+    return ", ".join(told)
 
 
 _ROLES = {
@@ -126,3 +144,9 @@ def _roles(names: Sequence[str]) -> dict[str, str]:
         roles = {name: role or "training" for name, role in roles.items()}
     given = list(roles.values())
     return {name: role if role and given.count(role) == 1 else name for name, role in roles.items()}
+
+
+def shown(name: Any, limit: int = 40) -> str:
+    """A name for a picture: what cannot be printed is escaped, and of a long one the middle is left out."""
+    text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(name))
+    return text if len(text) <= limit else f"{text[: limit // 2 - 1]}…{text[-limit // 2 :]}"

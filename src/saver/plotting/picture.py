@@ -6,12 +6,14 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import FixedLocator, Formatter, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 from matplotlib.transforms import ScaledTranslation
 
 from saver.durable import NewFile
@@ -21,15 +23,16 @@ from saver.plotting.lines import (
     drawable,
     isolated,
     noisy,
-    shown,
     span,
     step_text,
     thinned,
     usual_gap,
-    value_text,
+    value_texts,
     wants_log,
 )
-from saver.plotting.panels import PANELS, Curve, Curves, Panel
+from saver.plotting.marks import crowded, marked, spaced
+from saver.plotting.panels import PANELS, Curve, Curves, Panel, remark, shown
+from saver.plotting.turns import Turn, turns
 
 DPI = 160
 WIDTHS = {1: 7.5, 2: 11.0, 3: 14.0}
@@ -45,11 +48,23 @@ COLORS = (
 
 INK, SOFT, GRID, AXIS = "#24292f", "#57606a", "#eaeef2", "#d0d7de"
 DASHES = ("-", "--", ":", "-.")
-MARKERS = {"saved": "|", "resumed": "^"}
+PIECE = 4.0
+"""Of a curve that lies on others: how long each of its pieces is, in widths of the line."""
+
+MARKERS = {"saved": "o", "resumed": "^"}
 OTHER = "d"
 PALE = 0.45
 LANE = 7.0
-"""Points below the axis for the marks of a run; less for each where there are many."""
+"""Points below the axis for the marks of a run."""
+
+LEGEND = 2
+"""A picture has room for a legend of so many lines; more of them make it higher."""
+
+POINTS = 60.0
+"""How many points wide the axis is for each inch of the panel; its labels take the rest of the 72."""
+
+MARK = 4.6
+"""How wide a mark is, in points; those of saves that lie closer are left out."""
 
 
 def draw(
@@ -76,48 +91,68 @@ def _figure(runs: Mapping[str, Curves], panels: Sequence[Panel], smooth: float |
     grid = list(figure.subplots(rows, columns, squeeze=False).flat)
     names = {curve.metric for panel in drawn for curve in panel.curves}
     gap = usual_gap(log[name][0] for name in names for log in runs.values() if name in log)
-    frame = _Frame(runs, span(runs, names), smooth, gap)
-    for axes, panel in zip(grid, drawn, strict=False):
-        _draw_panel(axes, panel, frame)
-        _draw_marks(axes, frame)
+    ends = span(runs, names)
+    points = POINTS * size[0] / columns
+    frame = _Frame(runs, ends, smooth, gap, (ends[1] - ends[0]) * MARK / points)
+    all_marked = [_draw_panel(axes, panel, frame) for axes, panel in zip(grid, drawn, strict=False)]
     for axes in grid[len(drawn) :]:
         axes.axis("off")
-    for axes in grid[columns * (rows - 1) : len(drawn)]:
+    for axes in grid[max(0, len(drawn) - columns) : len(drawn)]:  # the last one of each column
         axes.set_xlabel(axis_name(runs), color=SOFT)
     _legend(figure, runs, drawn)
-    if len(panels) > len(drawn):
-        left = f"and {len(panels) - len(drawn)} more panels, which are not drawn; choose metrics by name"
-        figure.supxlabel(left, color=SOFT, fontsize=9)
+    _caption(figure, len(panels) - len(drawn), crowded(runs), all(all_marked))
     return figure
 
 
+def _caption(figure: Figure, left: int, crowd: str, all_marked: bool) -> None:
+    """Below all panels: what is not drawn."""
+    told = [f"and {left} more panels, which are not drawn; choose metrics by name"] if left > 0 else []
+    if crowd:
+        told.append(crowd)
+    elif not all_marked:
+        told.append("of what was saved in close succession, not all is marked")
+    if told:
+        figure.supxlabel("\n".join(told), color=SOFT, fontsize=9)
+
+
 class _Frame(NamedTuple):
-    """What all panels have in common; `gap` is what `smooth` is measured by."""
+    """What all panels have in common; `gap` is what `smooth` is measured by, `wide` a mark, in steps."""
 
     runs: Mapping[str, Curves]
     ends: tuple[int, int]
     smooth: float | None
     gap: float
+    wide: float
 
 
-def _draw_panel(axes: Axes, panel: Panel, frame: _Frame) -> None:
+def _draw_panel(axes: Axes, panel: Panel, frame: _Frame) -> bool:
+    """Returns whether it has all the marks that it could."""
     order = list(frame.runs)
-    for curve in sorted(panel.curves, key=lambda curve: curve.rank > 0):  # training lies below
-        steps, values = frame.runs[curve.run][curve.metric]
+    curves = [frame.runs[curve.run][curve.metric] for curve in panel.curves]
+    together = turns(curves)
+    below = sorted(range(len(curves)), key=lambda at: panel.curves[at].rank > 0)  # training
+    for at in below:
+        curve, turn, (steps, values) = panel.curves[at], together[at], curves[at]
         style = _style(order.index(curve.run), curve)
         average = averaged(steps, values, frame.smooth, frame.gap, frame.ends)
         if average is not None:
             shadow = {"alpha": 0.5 / max(2, len(order)), "linewidth": 0.8, "zorder": 1.5}
-            _draw_curve(axes, steps, values, frame.ends, style | shadow)
+            if turn.number == 0:  # for others it is there already
+                _draw_curve(axes, steps, values, frame.ends, style | shadow)
             values = average
         elif noisy(values):
             style["linewidth"] /= 2
-        _draw_curve(axes, steps, values, frame.ends, style)
-    logarithmic = wants_log(frame.runs[curve.run][curve.metric][1] for curve in panel.curves)
+        _draw_curve(axes, steps, values, frame.ends, style | _pieces(turn))
+    logarithmic = wants_log(values for _, values in curves)
+    there = [bool(np.isfinite(values).any()) for _, values in curves]
     _set_axes(axes, frame.ends, logarithmic)
+    if not any(there):
+        axes.set_yticks([])
     axes.set_title(
         shown(panel.title), loc="left", color=INK, fontweight="bold", fontsize=11, parse_math=False
     )
+    axes.set_title(remark(panel, there, logarithmic), loc="right", color=SOFT, fontsize=9, parse_math=False)
+    return _draw_marks(axes, frame, marked(frame.runs, panel))
 
 
 def _draw_curve(axes: Axes, steps: Any, values: Any, ends: tuple[int, int], style: dict[str, Any]) -> None:
@@ -133,9 +168,24 @@ def _style(run: int, curve: Curve) -> dict[str, Any]:
     """Colour by run; training paler and thinner than what it is compared with."""
     color = COLORS[run % len(COLORS)]
     if curve.rank == 0:
-        return {"color": color, "alpha": PALE, "linewidth": 1.6, "linestyle": _dashes(run), "zorder": 2}
+        return {"color": _pale(color), "linewidth": 1.6, "linestyle": _dashes(run), "zorder": 2}
     dashes = _dashes(run) if curve.rank == 1 else DASHES[min(curve.rank - 1, len(DASHES) - 1)]
     return {"color": color, "linewidth": 1.9, "linestyle": dashes, "zorder": 2.2}
+
+
+def _pale(color: str) -> str:
+    """Opaque all the same: where curves cross, none of them gets a colour that is nobody's."""
+    return to_hex([PALE * part + (1 - PALE) for part in to_rgb(color)])
+
+
+def _pieces(turn: Turn) -> dict[str, Any]:
+    """Where curves lie on each other, pieces of all but the first one lie on that in turns."""
+    if turn.of == 1:
+        return {}
+    if turn.number == 0:
+        return {"linestyle": "-"}
+    begins = (turn.of - turn.number) * PIECE
+    return {"linestyle": (begins, (PIECE, (turn.of - 1) * PIECE)), "zorder": 2.4, "dash_capstyle": "butt"}
 
 
 def _dashes(run: int) -> str:
@@ -154,7 +204,7 @@ def _set_axes(axes: Axes, ends: tuple[int, int], logarithmic: bool) -> None:
         axes.set_yscale("log")
         axes.yaxis.set_major_locator(LogLocator(numticks=8))
         axes.yaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: value_text(value)))
+    axes.yaxis.set_major_formatter(_Values(axes))
     axes.margins(y=0.08)
     axes.tick_params(colors=SOFT, length=0)
     axes.grid(axis="y", color=GRID)
@@ -163,30 +213,48 @@ def _set_axes(axes: Axes, ends: tuple[int, int], logarithmic: bool) -> None:
     axes.spines["bottom"].set_color(AXIS)
 
 
-def _draw_marks(axes: Axes, frame: _Frame) -> None:
-    """Where runs were saved and resumed: below the axis, in a lane for each run that was."""
+class _Values(Formatter):
+    """The ticks of an axis of values, all alike."""
+
+    def __init__(self, axes: Axes) -> None:
+        self._axes = axes
+
+    def __call__(self, value: float, position: int | None = None) -> str:
+        return value_texts([value])[0]
+
+    def format_ticks(self, values: Sequence[float]) -> list[str]:
+        low, high = self._axes.get_ylim()
+        # ticks beyond have no say in how others are written
+        seen = [low - 1e-9 * abs(low) <= value <= high + 1e-9 * abs(high) for value in values]
+        texts = iter(value_texts([value for value, there in zip(values, seen, strict=True) if there]))
+        return [next(texts) if there else "" for there in seen]
+
+
+def _draw_marks(axes: Axes, frame: _Frame, runs: Sequence[str]) -> bool:
+    """Where runs were saved and resumed: below the axis, in a lane for each. Whether all are there."""
     low, high = frame.ends
-    marked = [run for run, log in frame.runs.items() if log.events]
-    height = min(LANE, 4 * LANE / max(1, len(marked)))
-    for lane, run in enumerate(marked):
-        color = COLORS[list(frame.runs).index(run) % len(COLORS)] if len(frame.runs) > 1 else SOFT
-        below = ScaledTranslation(0, -height * (lane + 0.6) / 72, axes.figure.dpi_scale_trans)
+    complete = True
+    for lane, run in enumerate(runs):
+        color = COLORS[list(frame.runs).index(run) % len(COLORS)]
+        below = ScaledTranslation(0, -LANE * (lane + 0.7) / 72, axes.figure.dpi_scale_trans)
         events = frame.runs[run].events
         for kind in dict.fromkeys(event.kind for event in events):
-            steps = [event.step for event in events if event.kind == kind and low <= event.step <= high]
-            where = {(step - low) * PIXELS // (high - low or 1): step for step in steps}
+            steps = {event.step for event in events if event.kind == kind and low <= event.step <= high}
+            where = spaced(steps, frame.wide)
+            complete = complete and len(where) == len(steps)
             axes.plot(
-                list(where.values()), [0] * len(where), clip_on=False,
-                transform=axes.get_xaxis_transform() + below, **_mark(kind, color, height),
+                where, [0] * len(where), clip_on=False,
+                transform=axes.get_xaxis_transform() + below, **_mark(kind, color),
             )  # fmt: skip
-    axes.tick_params(axis="x", pad=4 + height * len(marked))
+    axes.tick_params(axis="x", pad=4 + LANE * len(runs))
+    return complete
 
 
-def _mark(kind: str, color: str, height: float = LANE) -> dict[str, Any]:
-    thin = kind == "saved"
+def _mark(kind: str, color: str) -> dict[str, Any]:
     return {
-        "marker": MARKERS.get(kind, OTHER), "color": color, "markersize": height * (0.8 if thin else 0.75),
-        "linestyle": "none", "markeredgewidth": 1.1 if thin else 0,
+        "marker": MARKERS.get(kind, OTHER), "color": color, "linestyle": "none",
+        "markersize": MARK * (1 if kind == "saved" else 1.25), "zorder": 3 if kind == "saved" else 3.1,
+        "markeredgecolor": "white", "markeredgewidth": 0.5,
     }  # fmt: skip
 
 
@@ -198,9 +266,11 @@ def _legend(figure: Figure, runs: Mapping[str, Curves], panels: Sequence[Panel])
         entries += [(run, _style(at, Curve(run, "", "", 1))) for at, run in enumerate(runs)]
     roles = {curve.role: curve for panel in panels for curve in panel.curves if curve.role}
     for role, curve in sorted(roles.items(), key=lambda item: item[1].rank):
-        entries.append((role, _style(0, curve) | ({"color": SOFT} if several else {})))
-    kinds = dict.fromkeys(event.kind for log in runs.values() for event in log.events)
-    entries += [(kind, _mark(kind, SOFT)) for kind in kinds]
+        neutral = {"color": SOFT if curve.rank else _pale(SOFT)} if several else {}
+        entries.append((role, _style(0, curve) | neutral))
+    kept = {run for panel in panels for run in marked(runs, panel)}
+    kinds = dict.fromkeys(event.kind for run in runs if run in kept for event in runs[run].events)
+    entries += [(kind, _mark(kind, SOFT if several else COLORS[0])) for kind in kinds]
     title = "" if several else shown(next(iter(runs)))
     if entries or title:
         _place(figure, [(shown(name), style) for name, style in entries], title)
@@ -208,11 +278,13 @@ def _legend(figure: Figure, runs: Mapping[str, Curves], panels: Sequence[Panel])
 
 def _place(figure: Figure, entries: Sequence[tuple[str, dict[str, Any]]], title: str) -> None:
     """Above the panels, in one line or in columns of equal width."""
-    widths = [0.45 + 0.075 * len(name) for name, _ in entries]
+    widths = [0.56 + 0.075 * len(name) for name, _ in entries]
     columns = len(entries)
     if sum(widths) > figure.get_figwidth():
         columns = max(1, int(figure.get_figwidth() / max(widths)))
         columns = -(-len(entries) // -(-len(entries) // columns))
+    more = -(-len(entries) // max(1, columns)) - LEGEND
+    figure.set_figheight(figure.get_figheight() + max(0, more) * 0.2)
     handles = [Line2D([], [], **{"linewidth": 2.4} | style) for _, style in entries]
     legend: Legend = figure.legend(
         handles, ["-"] * len(handles), loc="outside upper left", ncols=max(1, columns), frameon=False,

@@ -16,22 +16,26 @@ from saver.plotting.lines import (
     check_smooth,
     decades,
     drawable,
-    shown,
     span,
     step_text,
     thinned,
     ticks,
     usual_gap,
-    value_text,
+    value_texts,
     wants_log,
 )
-from saver.plotting.panels import PANELS, Curve, Curves, Panel
+from saver.plotting.marks import crowded, marked
+from saver.plotting.panels import PANELS, Curves, Panel, remark, shown
+from saver.plotting.turns import Turn, turns
 
 HEIGHT = 12
 NARROWEST = 16
 """Columns for the curves, however wide their labels are."""
 
 GAP = 3
+
+PIECE = 2
+"""Columns of each piece of a curve that is drawn in turns with others."""
 
 MARKERS = "*+ox#%@&=~"
 """What curves are drawn with where there is neither colour nor braille."""
@@ -79,10 +83,11 @@ def charts(
             curves.append((steps, drawable(values if average is None else average)))
         scale = _Scale(ends, [values for _, values in curves])
         plot = _Plot(scale, width, fine)
-        for ink, (steps, values) in enumerate(curves):
-            plot.draw(steps, values, ink)
-        lines = [*plot.lines(runs), *_legend(panel.curves, runs, width, fine)]
-        title = shown(panel.title) + (", logarithmic" if scale.logarithmic else "")
+        for ink, ((steps, values), turn) in enumerate(zip(curves, turns(curves), strict=True)):
+            plot.draw(steps, values, ink, turn)
+        lines = [*plot.lines(runs, panel), *_legend(panel, runs, width, fine)]
+        there = [bool(np.isfinite(values).any()) for _, values in curves]
+        title = ", ".join(filter(None, (shown(panel.title), remark(panel, there, scale.logarithmic))))
         found.append(Chart(title, lines))
     return found
 
@@ -94,6 +99,7 @@ class _Scale:
         self.first, self.last = ends
         self.logarithmic = wants_log(curves)
         known = np.concatenate([values[np.isfinite(values)] for values in curves])
+        self._empty = not len(known)
         self.low, self.high = (float(known.min()), float(known.max())) if len(known) else (0.0, 1.0)
         if self.low == self.high:
             more = abs(self.low) * 0.1 or 1.0
@@ -108,6 +114,8 @@ class _Scale:
         return (steps - self.first) / ((self.last - self.first) or 1)
 
     def value_ticks(self) -> list[float]:
+        if self._empty:
+            return []
         within = decades if self.logarithmic else ticks
         return within(self.low, self.high, 6)
 
@@ -119,16 +127,17 @@ class _Plot:
         self._scale = scale
         self._fine = fine
         self._across, self._down = (2, 4) if fine else (1, 1)
+        values = scale.value_ticks()
         self._labels = {
-            round((1 - float(scale.height(tick))) * (HEIGHT - 1)): value_text(tick)
-            for tick in scale.value_ticks()
+            round((1 - float(scale.height(value))) * (HEIGHT - 1)): text
+            for value, text in zip(values, value_texts(values), strict=True)
         }
-        self._margin = max(map(len, self._labels.values()), default=0)
+        self._margin = max(map(len, self._labels.values()), default=1)
         self._columns = max(NARROWEST, width - self._margin - 2)
         self._cells: dict[tuple[int, int], tuple[int, int]] = {}
 
-    def draw(self, steps: Any, values: Floats, ink: int) -> None:
-        """Draw a curve, over those that are there."""
+    def draw(self, steps: Any, values: Floats, ink: int, turn: Turn) -> None:
+        """Draw a curve, over those that are there; over those that it lies on, in turns with them."""
         scale, columns, rows = self._scale, self._columns * self._across, HEIGHT * self._down
         steps, values = thinned(steps, values, scale.first, scale.last, columns)
         known = np.isfinite(values)
@@ -137,24 +146,26 @@ class _Plot:
         down = np.rint((1 - heights) * (rows - 1)).astype(np.int64).tolist()
         points = [(x, y) if there else None for x, y, there in zip(across, down, known.tolist(), strict=True)]
         for point in filter(None, points):
-            self._dot(*point, ink)
+            self._dot(*point, ink, turn)
         for before, after in pairwise(points):
             if before and after:
-                self._line(before, after, ink)
+                self._line(before, after, ink, turn)
 
-    def _line(self, start: tuple[int, int], end: tuple[int, int], ink: int) -> None:
+    def _line(self, start: tuple[int, int], end: tuple[int, int], ink: int, turn: Turn) -> None:
         across, down = end[0] - start[0], end[1] - start[1]
         length = max(abs(across), abs(down))
         for at in range(1, length):
-            self._dot(start[0] + round(across * at / length), start[1] + round(down * at / length), ink)
+            x, y = start[0] + round(across * at / length), start[1] + round(down * at / length)
+            self._dot(x, y, ink, turn)
 
-    def _dot(self, x: int, y: int, ink: int) -> None:
+    def _dot(self, x: int, y: int, ink: int, turn: Turn) -> None:
         place = y // self._down, x // self._across
-        dots, _ = self._cells.get(place, (0, ink))
-        self._cells[place] = dots | _DOTS[y % self._down][x % self._across], ink
+        dots, before = self._cells.get(place, (0, ink))
+        mine = place[1] // PIECE % turn.of == turn.number
+        self._cells[place] = dots | _DOTS[y % self._down][x % self._across], ink if mine else before
 
-    def lines(self, runs: Mapping[str, Curves]) -> list[list[Span]]:
-        """The field with its axes."""
+    def lines(self, runs: Mapping[str, Curves], panel: Panel) -> list[list[Span]]:
+        """The field with its axes and marks: those of a run on the axis, of several in a line for each."""
         side, tick, corner = ("│", "┤", "└") if self._fine else ("|", "+", "+")
         found = []
         for row in range(HEIGHT):
@@ -162,7 +173,15 @@ class _Plot:
             start = f"{label or '':>{self._margin}} {tick if label else side}"
             found.append([Span(start), *self._row(row)])
         pad = " " * (self._margin + 1)
-        found.append([Span(f"{pad}{corner}{self._axis(runs)}")])
+        own = marked(runs, panel)
+        axis = ("─" if self._fine else "-") * self._columns
+        alone = len(runs) == 1 and own
+        found.append([Span(f"{pad}{corner}{self._marks(runs[own[0]], axis) if alone else axis}")])
+        for run in own if not alone else ():
+            ink = next(ink for ink, curve in enumerate(panel.curves) if curve.run == run)
+            sign = "━" if self._fine else MARKERS[ink % len(MARKERS)]
+            marks = self._marks(runs[run], " " * self._columns)
+            found.append([Span(f"{sign:>{self._margin}}", ink), Span(f"  {marks}".rstrip())])
         found.append([Span(f"{pad} {self._steps(axis_name(runs))}".rstrip())])
         return found
 
@@ -180,15 +199,13 @@ class _Plot:
         dots, ink = cell
         return chr(0x2800 + dots) if self._fine else MARKERS[ink % len(MARKERS)]
 
-    def _axis(self, runs: Mapping[str, Curves]) -> str:
-        """The axis, with the marks of all runs on it."""
-        line = ["─" if self._fine else "-"] * self._columns
-        scale = self._scale
-        for log in runs.values():
-            for event in sorted(log.events, key=lambda event: event.kind != "saved"):
-                if scale.first <= event.step <= scale.last:
-                    at = round(scale.width(event.step) * (self._columns - 1))
-                    line[at] = _event_sign(event.kind, self._fine)
+    def _marks(self, log: Curves, on: str) -> str:
+        """A line with the marks of a run on it."""
+        line, scale = list(on), self._scale
+        for event in sorted(log.events, key=lambda event: event.kind != "saved"):
+            if scale.first <= event.step <= scale.last:
+                at = round(scale.width(event.step) * (self._columns - 1))
+                line[at] = _event_sign(event.kind, self._fine)
         return "".join(line)
 
     def _steps(self, name: str) -> str:
@@ -217,16 +234,18 @@ def _event_sign(kind: str, fine: bool) -> str:
     return _EVENTS.get(kind, _OTHER)[0 if fine else 1]
 
 
-def _legend(curves: Sequence[Curve], runs: Mapping[str, Curves], width: int, fine: bool) -> list[list[Span]]:
+def _legend(panel: Panel, runs: Mapping[str, Curves], width: int, fine: bool) -> list[list[Span]]:
     """What is drawn with which colour or character, in as many lines as it takes."""
     entries = []
-    for ink, curve in enumerate(curves):
+    for ink, curve in enumerate(panel.curves):
         sign = "━━" if fine else MARKERS[ink % len(MARKERS)]
         name = " ".join(filter(None, (shown(curve.run) if len(runs) > 1 else "", shown(curve.role))))
         if name:
             entries.append([Span(f"{sign} ", ink), Span(name)])
-    kinds = dict.fromkeys(event.kind for log in runs.values() for event in log.events)
+    kinds = dict.fromkeys(event.kind for run in marked(runs, panel) for event in runs[run].events)
     entries += [[Span(f"{_event_sign(kind, fine)} {shown(kind)}")] for kind in kinds]
+    if crowd := crowded(runs):
+        entries.append([Span(crowd)])
     return list(_wrapped(entries, width))
 
 

@@ -153,10 +153,10 @@ class Repository:
 
             names = [name for name, _ in self.models()]
             near = get_close_matches(ref.model, names, 3) or names[:5]
-            there = f"there are {', '.join(near)}" if near else "nothing was saved here yet"
+            there = f"there are {_some(near, len(names))}" if near else "nothing was saved here yet"
             return NotFound(f"{self.store}: there is no model {ref.model!r}; {there}")
         tags = [key.rpartition(" ")[2] for key, _ in self.state.scan(f"tag {ref.model} ")]
-        tagged = f", tagged: {', '.join(tags[:10])}" if tags else ""
+        tagged = f", tagged: {_some(tags[:10], len(tags))}" if tags else ""
         return NotFound(
             f"{self.store}: there is no {text}; {ref.model} has {model.count} versions, the newest is "
             f"{ref.model}@{model.latest}{tagged}"
@@ -208,3 +208,9 @@ class Repository:
     def remember(self, version: Version, known: dict[str, Known]) -> None:
         """Keep what was just saved at hand, for the next save."""
         self._last = (version.manifest, known)
+
+
+def _some(names: list[str], count: int) -> str:
+    """Some names of so many."""
+    more = count - len(names)
+    return ", ".join(names) + (f" and {more:,} more" if more else "")

@@ -237,7 +237,7 @@ class TrainingLog:
 
     def frame(self) -> DataFrame:
         """A pandas DataFrame with the columns `step`, `epoch` if there is one, `time` and the metrics. What a
-        row does not have is nan there."""
+        row does not have is nan there. Raises Unsupported where pandas is missing."""
         return rows.frame(self._now())
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:

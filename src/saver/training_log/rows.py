@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 
 from saver.durable import NewFile
+from saver.errors import Unsupported
 from saver.training_log.content import OWN, Column, Content
 
 if TYPE_CHECKING:
@@ -77,8 +78,13 @@ def jsonl_blocks(content: Content) -> Iterator[bytes]:
 
 
 def frame(content: Content) -> DataFrame:
-    """A column for each metric; nan where a row has no value."""
-    import pandas
+    """A column for each metric; nan where a row has no value. Raises Unsupported without pandas."""
+    try:
+        import pandas
+    except ImportError as error:
+        raise Unsupported(
+            f'a data frame takes pandas, which is not there ({error}); pip install "saver-ml[pandas]"'
+        ) from error
 
     found: dict[str, Any] = dict.fromkeys(["step", *content.columns.keys() & {"epoch"}, "time"])
     found["step"], found["time"] = content.steps.copy(), content.times.copy()
