@@ -62,7 +62,8 @@ CONTRACTS = {
     "saver.staging": ("tree", "device", "pack", "repo"),
     "saver.checkpoints": (
         "errors", "tree", "trust", "store", "codec", "environment", "frameworks", "parts", "policy", "repo",
-        "staging", "training_log", "restoring", "compare", "fingerprint", "stores", "single", "saver", "checkpoints",
+        "staging", "training_log", "restoring", "compare", "fingerprint", "stores", "single", "saver",
+        "checkpoints",
     ),
     "saver.doctor": ("environment", "registry"),
     "saver.description": ("errors", "tree", "trust", "fields", "pack", "parts"),

@@ -45,6 +45,7 @@ class Decoder:
         self._codecs: dict[str, Codec] = {}
         self._classes: dict[str, Any] = {}
         self._built: dict[int | str, Any] = {}
+        self._standing: dict[int, Any] = {}
         self._depth = 0
         self._open: set[int | str] = set()
         self._waiting: dict[int | str, list[tuple[Any, Any]]] = {}
@@ -117,6 +118,11 @@ class Decoder:
         if node.id is not None:
             self._built[node.id] = obj
 
+    def stand_in(self, node: Node, obj: Any) -> None:
+        """Let `obj`, which is there already, be the object of `node`, wherever that is met."""
+        self._standing[id(node)] = obj
+        self.keep(node, obj)
+
     def cls(self, node: Node) -> Any:
         """The class or function that `node` asks for, audited and resolved."""
         if node.cls is None:
@@ -135,6 +141,8 @@ class Decoder:
 
     def _build(self, node: Node) -> Any:
         ident = node.id
+        if id(node) in self._standing:
+            return self._standing[id(node)]
         if ident is not None:
             if ident in self._built:
                 return self._built[ident]

@@ -11,7 +11,7 @@ from saver.codec import Decoder
 from saver.codecs._numpy_dtypes import decode_dtype
 from saver.codecs._restoring import told
 from saver.errors import DoesNotFit
-from saver.restoring import Conversion, Mismatch, PartReport, Plan, Restorer, Saved
+from saver.restoring import Conversion, Mismatch, Pair, PartReport, Plan, Restorer, Saved, array_memory
 from saver.restoring.contract import kind
 from saver.tree import NUMPY_DTYPE, Node, Tensor, Value
 
@@ -45,15 +45,35 @@ class ArrayRestorer(Restorer):
         if dtype != target.dtype:
             conversion = Conversion("value", str(dtype), str(target.dtype))
             report = PartReport(kind(target), ("value",), converted=(conversion,))
-        saved.want(node)
+        pair = self.pair(node, target, saved)
+        if pair is not None:
+            saved.fills(pair)
+        else:
+            pair = _copied(node, target)
+        saved.hold(pair.needs)
+        return Plan(report, pair.ready)
 
-        def ready(decoder: Decoder) -> Callable[[], None]:
-            found = decoder(node)
-            if found.shape != target.shape:
-                raise ValueError(f"an array of the shape {found.shape}")
-            return lambda: np.copyto(target, found, "same_kind")
+    def pair(self, node: Node, target: Any, saved: Saved) -> Pair | None:
+        if type(target) not in (np.ndarray, np.memmap) or node.codec != _CODEC or not target.flags.writeable:
+            return None
+        if _form(node.state, saved) != (target.shape, target.dtype):
+            return None
+        pair = _copied(node, target)
+        return pair if pair.memory is not None and pair.memory.distinct else None
 
-        return Plan(report, ready)
+
+def _copied(node: Node, target: Any) -> Pair:
+    content = Node(node.codec, version=node.version, state=node.state)
+
+    def ready(decoder: Decoder) -> Callable[[], None]:
+        found = decoder(content)
+        if found.shape != target.shape:
+            raise ValueError(f"an array of the shape {found.shape}")
+        return lambda: np.copyto(target, found, "same_kind")
+
+    in_bytes = not target.dtype.hasobject and target.dtype.kind != "T"
+    memory = array_memory(target, (lambda decoder: decoder(content)) if in_bytes else None)
+    return Pair(node, target, content, ready, memory=memory)
 
 
 def _unfit(target: Any, mismatch: Mismatch) -> PartReport:

@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
+from msgspec.structs import replace
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from saver.codec import Decoder
 from saver.codecs._restoring import told
-from saver.codecs._torch_restoring import Leaf, Leaves, copy, fit, read
+from saver.codecs._torch_restoring import Leaf, Leaves, copy, fit, pair_of, read
 from saver.codecs._torch_state_names import MODULE, SavedState, homes_of, is_extra
 from saver.codecs._torch_storages import row_major
 from saver.restoring import Conversion, Mismatch, PartReport, Plan, Restorer, Saved, ask
@@ -163,6 +164,9 @@ class ModuleRestorer(Restorer):
                 match.leaves.want(item)
             else:
                 saved.want(item)
+        for name, item in match.given.items():
+            if isinstance(item, Leaf) and isinstance(here.get(name), torch.Tensor):
+                saved.fills(replace(pair_of(item, here[name], saved), stands=False))
         _pair(saved.follow(value), target, saved)
 
         def ready(decoder: Decoder) -> Callable[[], None]:

@@ -7,7 +7,9 @@ from itertools import count
 from typing import Any
 
 import msgspec
+import numpy as np
 import torch
+from msgspec.structs import replace
 from torch import nn
 
 from saver.codec import Decoder
@@ -15,8 +17,9 @@ from saver.codecs._restoring import told
 from saver.codecs._torch_storages import DTYPES, NAMES, is_dense, look, owned, row_major
 from saver.codecs._torch_tensors import plain_bytes, plain_form, sizes
 from saver.errors import DoesNotFit
-from saver.restoring import Conversion, Mismatch, PartReport, Plan, Restorer, Saved
+from saver.restoring import Conversion, Memory, Mismatch, Pair, PartReport, Plan, Restorer, Saved, Storage
 from saver.restoring.contract import kind
+from saver.restoring.reach import root_of
 from saver.tree import Node, Value
 
 _CODEC = "torch.Tensor"
@@ -27,9 +30,12 @@ _numbers = count()
 
 
 class Leaf(msgspec.Struct, frozen=True):
-    """A saved tensor whose elements will be copied elsewhere: what it is, before any of it was read."""
+    """A saved tensor whose elements will be copied elsewhere: what it is, before any of it was read.
+
+    `origin` is its node as it was saved, `node` what of it matters for that."""
 
     node: Node
+    origin: Node
     dtype: Any
     shape: tuple[int, ...]
     layout: Any
@@ -67,7 +73,7 @@ class Leaves:
         else:
             entry = self._saved.entry(state["data"])
             dtype, shape = plain_form(state, entry.dtype, entry.shape)
-        return Leaf(self._stripped(node), dtype, tuple(shape), layout)
+        return Leaf(self._stripped(node), node, dtype, tuple(shape), layout)
 
     def want(self, leaf: Leaf) -> None:
         """Announce that its elements will be read."""
@@ -162,6 +168,8 @@ class TensorRestorer(Restorer):
         if isinstance(found, Mismatch):
             return Plan(PartReport(kind(target), mismatched=(found,)))
         leaves.want(leaf)
+        pair = pair_of(leaf, target, saved)
+        saved.fills(replace(pair, stands=pair.stands and _is_bare(leaf, target)))
 
         def ready(decoder: Decoder) -> Callable[[], None]:
             elements = read(leaf, decoder)
@@ -169,6 +177,90 @@ class TensorRestorer(Restorer):
 
         converted = () if found is None else (found,)
         return Plan(PartReport(kind(target), ("value",), converted=converted), ready)
+
+    def pair(self, node: Node, target: Any, saved: Saved) -> Pair | None:
+        leaf = Leaves(saved).find(node)
+        pair = None if leaf is None or target.is_nested else pair_of(leaf, target, saved)
+        return pair if pair and pair.stands and pair.memory and pair.memory.distinct else None
+
+
+def _class_of(leaf: Leaf) -> type:
+    return nn.Parameter if leaf.origin.state.get("parameter") is True else torch.Tensor  # type: ignore[no-any-return]
+
+
+def _wants_grad(leaf: Leaf) -> bool:
+    state = leaf.origin.state
+    return state.get("requires_grad", state.get("parameter") is True) is True
+
+
+def _is_bare(leaf: Leaf, target: Any) -> bool:
+    """Whether the saved tensor is nothing that the target is not, but for its elements."""
+    return "attributes" not in leaf.origin.state and target.requires_grad is _wants_grad(leaf)
+
+
+def pair_of(leaf: Leaf, target: Any, saved: Saved) -> Pair:
+    """A tensor that takes the elements, and whatever else was saved of it. It stands for the saved one where
+    that makes it the same."""
+    attributes, grad = leaf.origin.state.get("attributes", {}), _wants_grad(leaf)
+
+    def ready(decoder: Decoder) -> Callable[[], None]:
+        elements, fresh = read(leaf, decoder), dict[str, Any]()
+        decoder.fill(attributes, fresh)
+
+        def change() -> None:
+            copy(target, elements)
+            if target.requires_grad is not grad:
+                target.requires_grad_(grad)
+            if fresh or vars(target):
+                vars(target).clear()
+                vars(target).update(fresh)
+
+        return change
+
+    needs = [leaf.node.state["data"] if leaf.plain else leaf.node, attributes]
+    alike = type(target) is _class_of(leaf) and not nn.parameter.is_lazy(target)
+    stands = bool(alike and target.is_leaf and fit("value", leaf, target) is None)
+    return Pair(leaf.origin, target, needs, ready, memory=_memory_of(leaf, target, saved), stands=stands)
+
+
+def _memory_of(leaf: Leaf, target: Any, saved: Saved) -> Memory | None:
+    """Where the target lies, against where the saved tensor lay."""
+    own = type(target) in (torch.Tensor, nn.Parameter)
+    if not own or any(layout is not torch.strided for layout in (leaf.layout, target.layout)):
+        return None
+    if not target.numel():
+        return Memory(0, tuple(target.shape), tuple(target.stride()), target.itemsize, None)
+    root, state, size = root_of(leaf.origin, saved.follow), leaf.origin.state, target.itemsize
+    place = str(target.device), target.untyped_storage().data_ptr()
+    plain = leaf.plain
+    stride = state.get("stride", row_major(leaf.shape)) if plain else state["stride"]
+    storage = Storage(
+        id(root),
+        place,
+        target.storage_offset() * size - (0 if plain else state["offset"] * size),
+        leaf.dtype is target.dtype and tuple(stride) == target.stride(),
+        plain and target.storage_offset() == 0,
+    )
+    steps = tuple(step * size for step in target.stride())
+    address, shape = place[1] + target.storage_offset() * size, tuple(target.shape)
+    reads = _raw_reader(leaf, target)
+    return Memory(address, shape, steps, size, reads, place[0], storage)
+
+
+def _raw_reader(leaf: Leaf, target: Any) -> Callable[[Decoder], Any] | None:
+    """What gives the elements as an array of plain bytes; None where they are converted, or lie elsewhere."""
+    if leaf.dtype is not target.dtype or target.device.type != "cpu":
+        return None
+
+    def reads(decoder: Decoder) -> Any:
+        elements = read(leaf, decoder).detach()
+        elements = elements.conj() if target.is_conj() else elements
+        elements = torch._neg_view(elements) if target.is_neg() else elements
+        elements = elements.resolve_conj().resolve_neg()
+        raw = elements.clone(memory_format=torch.contiguous_format).reshape(-1).view(torch.uint8).numpy()
+        return raw.view(np.dtype((np.void, leaf.dtype.itemsize))).reshape(leaf.shape)
+
+    return reads
 
 
 def copy(target: Any, elements: Any) -> None:

@@ -20,14 +20,8 @@ from saver.codecs._classes import (
     ObjectCodec,
 )
 from saver.codecs._columns import LONG, decode_run, encode_run, fill_run
-from saver.codecs._restoring import (
-    ContainerRestorer,
-    DictRestorer,
-    ListRestorer,
-    ObjectRestorer,
-    RandomRestorer,
-    StateRestorer,
-)
+from saver.codecs._restoring import ObjectRestorer, RandomRestorer, StateRestorer
+from saver.codecs._restoring_containers import ContainerRestorer, DictRestorer, ListRestorer
 from saver.restoring import Restorer
 from saver.tree import Node, Tensor, Value, reserved
 

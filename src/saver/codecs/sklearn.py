@@ -94,6 +94,7 @@ class EstimatorRestorer(ObjectRestorer):
     """Estimators of the same class become what was saved, whoever holds them: a pipeline, a search."""
 
     codecs = frozenset(("sklearn.estimator",))
+    looks = True
 
     def check(self, target: Any, fresh: dict[str, Any]) -> None:
         whole: Any = object.__new__(type(target))

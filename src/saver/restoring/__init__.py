@@ -7,20 +7,26 @@ What can be restored into is known by the restorers of the codec modules (`RESTO
 from __future__ import annotations
 
 from saver.restoring.contract import Plan, Restorer, Saved, ask
+from saver.restoring.memory import Memory, Storage, array_memory
 from saver.restoring.naming import Names, Naming
+from saver.restoring.pairing import Pair
 from saver.restoring.report import Conversion, Mismatch, PartReport, Report
 from saver.restoring.restore import restore
 
 __all__ = [
     "Conversion",
+    "Memory",
     "Mismatch",
     "Names",
     "Naming",
+    "Pair",
     "PartReport",
     "Plan",
     "Report",
     "Restorer",
     "Saved",
+    "Storage",
+    "array_memory",
     "ask",
     "restore",
 ]

@@ -13,6 +13,7 @@ from saver import trust as policy
 from saver.codec import Decoder, check, families
 from saver.errors import Damaged, DoesNotFit, SaverError
 from saver.restoring.naming import Naming
+from saver.restoring.pairing import Pair, Pairs
 from saver.restoring.report import PartReport
 from saver.store import Progress
 from saver.tree import Node, Ref, Tensor, Value, walk
@@ -42,7 +43,8 @@ class Restorer(ABC):
     """
 
     live: ClassVar[bool] = True
-    """Whether others are likely to hold the target: within a dict it is restored then, otherwise replaced."""
+    """Whether what lies in a dict or list must fit what was saved there. Otherwise it is filled in place
+    where it can be, and replaced where it cannot."""
 
     @abstractmethod
     def accepts(self, cls: type) -> bool:
@@ -55,6 +57,11 @@ class Restorer(ABC):
         What `ready` will decode is announced with `saved.want`. Raise through `saved.refuse` where the
         kinds differ; names and shapes that do not fit belong in the report.
         """
+
+    def pair(self, node: Node, target: Any, saved: Saved) -> Pair | None:
+        """How `target`, which lies where `node` goes, becomes exactly what `load` would give, in place; None
+        where it cannot. Changes nothing."""
+        return None
 
 
 def restorer_for(cls: type) -> Restorer | None:
@@ -74,7 +81,10 @@ class Saved:
         self.naming = naming
         self._opened = opened
         self._steps: list[str] = []
-        self._wanted: list[Value] = []
+        self._wanted: list[Value | dict[str, Any]] = []
+        self._held: list[Value | dict[str, Any]] = []
+        self._pairs = Pairs(self)
+        self._restorers: dict[type, Restorer | None] = {}
         self._live: list[tuple[Node, Any]] = []
         self._targets: dict[int | str, Node] = {}
         self.batches: dict[str, Value] = {}
@@ -100,6 +110,7 @@ class Saved:
     def plan(self, value: Value, target: Any) -> Plan:
         """The plan of the target's restorer. Raises DoesNotFit, or Damaged for what no codec wrote."""
         restorer = restorer_for(type(target))
+        self._pairs.taken.add(id(target))
         if restorer is None:
             self.refuse(f"a {kind(target)} cannot be restored in place; take it from `load`")
         try:
@@ -141,6 +152,35 @@ class Saved:
         """Announce what will be decoded, whole: nodes, tensors, or the state of nodes."""
         self._wanted.extend(values)
 
+    def hold(self, *values: Value | dict[str, Any] | list[Any]) -> None:
+        """Announce what will be decoded and kept as it is: nobody looks into it before all is restored, so it
+        may hold objects that will only be filled by then."""
+        self._held.extend(values)
+
+    def stay(self, value: Value, target: Any) -> None:
+        """Let `target`, which lies where `value` goes, be filled in place if it can be; likewise what lies
+        within it. It is among what decodes to it then; `value` is held."""
+        self._pairs.roots.append((value, target))
+
+    def fills(self, pair: Pair) -> None:
+        """Announce that a plan fills a target: whoever refers to the node is to get it."""
+        self._pairs.planned.append(pair)
+
+    def paired(self, node: Node, target: Any) -> Pair | None:
+        """The pair that the target's restorer makes of it, if one can be made."""
+        cls = type(target)
+        if cls not in self._restorers:
+            self._restorers[cls] = restorer_for(cls)
+        restorer = self._restorers[cls]
+        if restorer is None or restorer.live:
+            return None
+        try:
+            return restorer.pair(node, target, self)
+        except (SaverError, MemoryError):
+            raise
+        except Exception as error:
+            raise not_as_saved(self.where, error) from error
+
     def stands_for(self, node: Node, target: Any) -> None:
         """Whoever refers to `node` will get `target`, and the node itself is not decoded."""
         if node.id is not None:  # otherwise nobody refers to it
@@ -151,7 +191,8 @@ class Saved:
 
         Raises before that unless all classes that it asks for are trusted.
         """
-        found = list(self._reached())
+        standing = self._settled()
+        found = list(self._reached({id(pair.node) for pair in standing}))
         names = list(dict.fromkeys(item.name for item in found if type(item) is Tensor))
         for name in names:
             self.entry(Tensor(name))
@@ -161,13 +202,31 @@ class Saved:
         decoder = Decoder(nodes, self.batches, self._opened, self.where)
         for node, target in self._live:
             decoder.keep(node, target)
+        for pair in standing:
+            decoder.stand_in(pair.node, pair.target)
+        for pair in self._pairs.at_odds(decoder):
+            decoder.stand_in(pair.node, decoder(pair.needs))
         return decoder, sum(self._opened.entry(name).length for name in names)
 
-    def _reached(self) -> Iterator[Node | Tensor]:
+    def _settled(self) -> list[Pair]:
+        """The pairs whose targets stand for nodes."""
+        try:
+            return self._pairs.settle(self._wanted, self._held, {id(node) for node, _ in self._live})
+        except (SaverError, MemoryError):
+            raise
+        except Exception as error:
+            raise not_as_saved(self.where, error) from error
+
+    def changes(self, decoder: Decoder) -> list[Callable[[], None]]:
+        """What fills the objects that stay, once all was read."""
+        return [pair.ready(decoder) for pair in self._pairs.kept]
+
+    def _reached(self, standing: set[int]) -> Iterator[Node | Tensor]:
         """Every node and tensor that decoding what is wanted will meet, each node once."""
-        kept = {id(node) for node, _ in self._live}
+        kept = standing | {id(node) for node, _ in self._live}
         batches = {name.rpartition("/")[2] for name in self.batches}
-        stack = self._wanted[::-1]
+        needed = [pair.needs for pair in self._pairs.kept]
+        stack: list[Any] = [*self._wanted, *self._held, *needed][::-1]
         while stack:
             value = self.follow(stack.pop())
             if type(value) is Node:

@@ -36,7 +36,10 @@ def restore(
     - an optimizer, from one of its class or a state dict: by position, as torch does; a learning-rate
       scheduler, a gradient scaler
     - a tensor, array or random generator: its values, or where it is in its sequence
-    - a dict, list, set: emptied and filled; modules and the like that lie within are restored, not replaced
+    - a dict, list, set, deque, bytearray: emptied and filled. What lies within dicts, lists and tuples under
+      the same keys stays the same object if it can become what was saved, and whoever holds it goes on with
+      it: arrays and tensors of equal shape and dtype, containers, estimators, objects of the same class.
+      Modules, random generators and whatever has `load_state_dict` must fit; what else does not is replaced
     - an estimator or an object of your own, from one of the same class: its attributes
     - whatever has `load_state_dict`, from a dict that was saved
 
@@ -65,9 +68,19 @@ def restore(
         for name, plan in in_order
         if plan.ready is not None
     }
+    within = _ready(lambda decoder: _all(saved.changes(decoder)), decoder, opened.where)
     report = Report(report.where, report.parts, size)
     _change_all(changes, report)
+    within()
     return report
+
+
+def _all(changes: Iterable[Callable[[], None]]) -> Callable[[], None]:
+    def change() -> None:
+        for step in changes:
+            step()
+
+    return change
 
 
 def _change_all(changes: Mapping[str, Callable[[], None]], report: Report) -> None:

@@ -1,0 +1,167 @@
+"""Which objects within containers stay: each takes what was saved under its key, so that whoever holds it
+goes on with it. What was shared is shared again, and nothing else."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from saver.codec import Decoder
+from saver.restoring.memory import Memory, Storage, agree, overlapping
+from saver.restoring.reach import Reach, root_of
+from saver.tree import Node, Ref, Value
+
+if TYPE_CHECKING:
+    from saver.restoring.contract import Saved
+
+
+class Pair(msgspec.Struct, frozen=True, eq=False):
+    """A saved node, and the object that can become what it says.
+
+    `needs` is what is decoded for that, and `ready` as in a `Plan`. `within` are saved values and the objects
+    that lie where they go, in a container. `memory` is that of an array or tensor. Whoever refers to the node
+    gets the target, if that `stands` for it.
+    """
+
+    node: Node
+    target: Any
+    needs: Any
+    ready: Callable[[Decoder], Callable[[], None]]
+    within: Sequence[tuple[Value, Any]] = ()
+    memory: Memory | None = None
+    stands: bool = True
+
+    @property
+    def storage(self) -> Storage | None:
+        """Where a tensor lies."""
+        return None if self.memory is None else self.memory.storage
+
+
+class Pairs:
+    """All pairs of one restore. `planned` are filled whatever comes; others are `kept` where that is sound.
+
+    `roots` are values and what lies where they go; `taken` the targets of plans, by their ids.
+    """
+
+    def __init__(self, saved: Saved) -> None:
+        self._saved = saved
+        self.roots: list[tuple[Value, Any]] = []
+        self.planned: list[Pair] = []
+        self.taken: set[int] = set()
+        self.kept: list[Pair] = []
+        self._by_node: dict[int, Pair] = {}
+        self._standing: set[int] = set()
+
+    def settle(self, wanted: Iterable[Value], held: Iterable[Value], standing: set[int]) -> list[Pair]:
+        """Those whose targets stand for their nodes, once it is known which are kept. For the nodes that are
+        `standing` already that is so in any case."""
+        for pair in self.planned:
+            if pair.stands and id(pair.node) not in standing:
+                self._by_node.setdefault(id(pair.node), pair)
+        found = self._matched(standing)
+        if not self._by_node:
+            return []
+        reach = Reach(self._saved, wanted, held, standing)
+        chosen = [pair for pair in self._by_node.values() if id(pair.node) not in reach.looked_into]
+        own = set(map(id, found))
+        planned = [pair for pair in chosen if id(pair) not in own]
+        found = [pair for pair in chosen if id(pair) in own]
+        self._standing = standing | {id(pair.node) for pair in (*planned, *found)}
+        self.kept = self._apart(self._sharing(found, reach))
+        return [*planned, *self.kept]
+
+    def _matched(self, standing: set[int]) -> list[Pair]:
+        """Each node and each object in one pair at most: the first that fits, in the order of the tree."""
+        found: list[Pair] = []
+        targets = self.taken.copy()
+        stack, met = self.roots[::-1], set[tuple[int, int]]()
+        while stack:
+            value, target = stack.pop()
+            node = self._saved.follow(value) if type(value) in (Node, Ref) else None
+            if type(node) is not Node or (id(node), id(target)) in met:
+                continue
+            met.add((id(node), id(target)))
+            if isinstance(target, tuple):
+                stack += _in_tuple(node, target)[::-1]
+            elif not (id(node) in self._by_node or id(node) in standing or id(target) in targets):
+                pair = self._saved.paired(node, target)
+                if pair is not None:
+                    self._by_node[id(node)] = pair
+                    targets.add(id(target))
+                    found.append(pair)
+                    stack += pair.within[::-1]
+        return found
+
+    def _sharing(self, found: list[Pair], reach: Reach) -> list[Pair]:
+        """Without tensors that would not share their storages as the saved ones did."""
+        claims: defaultdict[int, list[tuple[int, int, Storage]]] = defaultdict(list)
+        for pair in (*self.planned, *found):
+            if pair.storage is not None:
+                claims[pair.storage.root].append((id(pair), id(pair.node), pair.storage))
+        members: defaultdict[int, set[int]] = defaultdict(set)
+        for node in reach.tensors.values():
+            members[id(root_of(node, self._saved.follow))].add(id(node))
+        lost, owners = set[int](), dict[tuple[str, int], int]()
+        for root, claimed in claims.items():
+            group = [claim for claim in claimed if owners.setdefault(claim[2].place, root) == root]
+            lost |= {claim[0] for claim in claimed} - {claim[0] for claim in group}
+            alike = len(group) == 1 or all(own.lies_as(group[0][2]) for _, _, own in group)
+            if alike and members[root] <= {node for _, node, _ in group}:
+                continue
+            # the others will be views of the one that stands for the root, if there is one
+            stands = root in self._standing
+            anchor = next((own for _, node, own in group if stands and node == root and own.whole), None)
+            lost |= {pair for pair, _, own in group if anchor is None or not own.lies_as(anchor)}
+        return [pair for pair in found if id(pair) not in lost]
+
+    def _apart(self, found: list[Pair]) -> list[Pair]:
+        """Without those that write to memory of others though that was not saved as shared, or cannot be
+        compared."""
+        pairs = [pair for pair in (*self.planned, *found) if pair.memory is not None]
+        memories = [pair.memory for pair in pairs if pair.memory is not None]
+        own, lost = {id(pair) for pair in found}, set[int]()
+        for one, other in sorted(overlapping(memories)):
+            if id(pairs[other]) not in own or _key(pairs[one]) in lost:
+                continue
+            first, second = memories[one], memories[other]
+            if first.storage is not None and second.storage is not None:
+                clash = first.storage.root != second.storage.root
+            else:
+                clash = first.saved is None or second.saved is None
+            if clash:
+                lost.add(_key(pairs[other]))
+        return [pair for pair in found if _key(pair) not in lost]
+
+    def at_odds(self, decoder: Decoder) -> list[Pair]:
+        """Arrays among those kept that would get other values in memory that others fill. They are kept no
+        longer."""
+        arrays = [pair for pair in self.kept if pair.memory is not None and pair.storage is None]
+        others = [pair for pair in self.kept if pair.storage is not None]
+        pairs = [pair for pair in (*self.planned, *others, *arrays) if pair.memory is not None]
+        memories = [pair.memory for pair in pairs if pair.memory is not None]
+        first, lost = len(pairs) - len(arrays), dict[int, Pair]()
+        for one, other in sorted(overlapping(memories), key=lambda both: both[::-1]):
+            if other < first or one in lost or other in lost:
+                continue
+            if not agree(memories[one], memories[other], decoder):
+                lost[other] = pairs[other]
+        self.kept = [pair for pair in self.kept if pair not in lost.values()]
+        return list(lost.values())
+
+
+def _key(pair: Pair) -> int:
+    """Tensors that shared a storage are kept together, or not at all."""
+    return id(pair) if pair.storage is None else pair.storage.root
+
+
+def _in_tuple(node: Node, target: tuple[Any, ...]) -> list[tuple[Value, Any]]:
+    """What lies within a tuple: it is made anew, of what stays."""
+    state = node.state
+    if node.codec == "namedtuple" and type(state) is dict and tuple(state) == getattr(target, "_fields", ()):
+        state = list(state.values())
+    elif node.codec != "tuple":
+        return []
+    return list(zip(state, target, strict=True)) if type(state) is list and len(state) == len(target) else []
