@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from itertools import count
 from typing import Any
 
 # Tests run in one process for each processor; threads within them would only wait for each other.
@@ -11,6 +12,7 @@ for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 import pytest
 
 import saver
+from saver.single import open_view
 
 
 @pytest.fixture(scope="session")
@@ -21,6 +23,19 @@ def roundtrip(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
     def run(obj: Any, **options: Any) -> Any:
         saver.dump(obj, path)
         return saver.load(path, **options)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def save(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Any], Any]:
+    """Saves an object to a file of its own and opens that."""
+    folder, numbers = tmp_path_factory.mktemp("saved"), count()
+
+    def run(obj: Any) -> Any:
+        path = folder / f"{next(numbers)}.saver"
+        saver.dump(obj, path)
+        return open_view(path)
 
     return run
 

@@ -25,20 +25,6 @@ from saver.tree import Node
 Save = Callable[[Any], Opened]
 
 
-@pytest.fixture(scope="module")
-def save(tmp_path_factory: pytest.TempPathFactory) -> Save:
-    """Saves an object to a file of its own and opens that."""
-    folder = tmp_path_factory.mktemp("restoring")
-    numbers = iter(range(1_000_000))
-
-    def run(obj: Any) -> Opened:
-        path = folder / f"{next(numbers)}.saver"
-        saver.dump(obj, path)
-        return open_view(path)
-
-    return run
-
-
 @dataclass
 class Settings:
     rate: float

@@ -26,20 +26,6 @@ Save = Callable[[Any], Opened]
 MINE = [f"{__name__}.*"]
 
 
-@pytest.fixture(scope="module")
-def save(tmp_path_factory: pytest.TempPathFactory) -> Save:
-    """Saves an object to a file of its own and opens that."""
-    folder = tmp_path_factory.mktemp("in_place")
-    numbers = iter(range(1_000_000))
-
-    def run(obj: Any) -> Opened:
-        path = folder / f"{next(numbers)}.saver"
-        saver.dump(obj, path)
-        return open_view(path)
-
-    return run
-
-
 @dataclass(eq=False)
 class Record:
     first: Any

@@ -28,6 +28,8 @@ from hypothesis import strategies as st
 
 import saver
 from equality import assert_same
+from saver.codec import Decoder
+from saver.tree import Node, Ref
 
 Roundtrip = Callable[..., Any]
 
@@ -373,3 +375,22 @@ def test_what_has_no_data_form_is_refused_with_its_path(tmp_path: Path, thing: A
         saver.dump({"part": {"inner": [1, thing]}}, tmp_path / "x")
     assert str(caught.value).startswith("$.part.inner[1]: ")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("holder", ["dict", "set", "frozenset"])
+def test_a_key_that_would_take_forever_to_hash_is_refused(holder: str) -> None:
+    """Tuples, each of which holds the one before twice."""
+    key: Any = Node("tuple", id=0, state=[1])
+    nodes = [key]
+    for level in range(1, 60):
+        key = Node("tuple", id=level, state=[key, Ref(level - 1)])
+        nodes.append(key)
+    root = Node(holder, state=[[key], [None]] if holder == "dict" else [key])
+    with pytest.raises(saver.Damaged, match="over and over"):
+        Decoder([root, *nodes], {}, None)(root)  # type: ignore[arg-type]
+
+
+def test_a_key_that_holds_much_is_none_of_those(roundtrip: Roundtrip) -> None:
+    large = tuple(range(300_000))
+    key = (large, (large, large[:10]))
+    assert roundtrip({key: 1, (1, key): 2}) == {key: 1, (1, key): 2}

@@ -19,24 +19,9 @@ import saver
 from saver.errors import Damaged, SaverError
 from saver.parts import Opened
 from saver.restoring import restore
-from saver.single import open_view
 from saver.tree import Node, Ref
 
 Save = Callable[[Any], Opened]
-
-
-@pytest.fixture(scope="module")
-def save(tmp_path_factory: pytest.TempPathFactory) -> Save:
-    """Saves an object to a file of its own and opens that."""
-    folder = tmp_path_factory.mktemp("in_place")
-    numbers = iter(range(1_000_000))
-
-    def run(obj: Any) -> Opened:
-        path = folder / f"{next(numbers)}.saver"
-        saver.dump(obj, path)
-        return open_view(path)
-
-    return run
 
 
 # Any tensors

@@ -33,20 +33,6 @@ from saver.tree import Node, Ref, Tensor
 Save = Callable[[Any], Opened]
 
 
-@pytest.fixture(scope="module")
-def save(tmp_path_factory: pytest.TempPathFactory) -> Save:
-    """Saves an object to a file of its own and opens that."""
-    folder = tmp_path_factory.mktemp("restoring")
-    numbers = iter(range(1_000_000))
-
-    def run(obj: Any) -> Opened:
-        path = folder / f"{next(numbers)}.saver"
-        saver.dump(obj, path)
-        return open_view(path)
-
-    return run
-
-
 def bits(tensor: Any) -> bytes:
     """The elements in C order."""
     plain = tensor.detach().resolve_conj().resolve_neg()

@@ -181,13 +181,47 @@ def _unfillable(items: list[Any], encoder: Encoder) -> Value:
     return [encoder(item, "keys", index) for index, item in enumerate(items)]
 
 
+HASHED = 1_000_000
+"""Values that hashing may meet again and again. Python forgets the hash of a tuple: of forty tuples, each of
+which holds the one before twice, it would take 2**40 steps."""
+
+
+def hashable(items: Iterable[Any]) -> list[Any]:
+    """Keys or elements. ValueError for some that would take forever to hash."""
+    found, weights = list(items), dict[int, int]()
+    steps = sum(_weight(item, weights) for item in found if isinstance(item, tuple))
+    if steps > HASHED and steps > 64 * _distinct(found):
+        raise ValueError("keys that hold the same tuples over and over")
+    return found
+
+
+def _distinct(items: Iterable[Any]) -> int:
+    """How many values there are in tuples, each tuple counted once."""
+    count, met, stack = 0, set[int](), list(items)
+    while stack:
+        item = stack.pop()
+        count += 1
+        if isinstance(item, tuple) and id(item) not in met:
+            met.add(id(item))
+            stack.extend(item)
+    return count
+
+
+def _weight(item: Any, weights: dict[int, int]) -> int:
+    if not isinstance(item, tuple):
+        return 1
+    if id(item) not in weights:
+        weights[id(item)] = 1 + sum(_weight(within, weights) for within in item)
+    return weights[id(item)]
+
+
 def fill_items(state: Any, decoder: Decoder, target: Any) -> None:
     """Decode what `encode_items` encoded into a mapping."""
     if type(state) is dict:
         decoder.fill(state, target)
         return
     keys_state, values_state = state
-    keys = list(decode_run(keys_state, decoder))
+    keys = hashable(decode_run(keys_state, decoder))
     if type(values_state) is not list:
         values: list[Any] = []
         fill_run(values_state, decoder, values)
@@ -245,7 +279,7 @@ class SetCodec(Codec):
         return _unfillable(in_order(obj), encoder)
 
     def decode(self, node: Node, decoder: Decoder) -> Any:
-        items = list(decode_run(node.state, decoder))
+        items = hashable(decode_run(node.state, decoder))
         found = self.make(items)
         if len(found) != len(items):
             raise ValueError("an element stands there twice")
