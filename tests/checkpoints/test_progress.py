@@ -24,6 +24,8 @@ import saver
 from saver.checkpoints import Progress
 from saver.checkpoints.progress import (
     INTERVAL,
+    SMOOTHING,
+    Cost,
     Line,
     Pace,
     ago,
@@ -353,3 +355,21 @@ def _in_a_terminal(program: str, folder: Path) -> str:
         assert process.wait() == 0
     os.close(main)
     return written.decode()
+
+
+def test_what_a_save_costs_is_an_average_of_saves_with_all_that_each_made_training_wait() -> None:
+    cost = Cost()
+    assert cost() is None
+    cost.begin()
+    assert cost() is None, "nothing was measured yet"
+    cost.add(1.0)
+    cost.add(3.0)  # in the optimizer's next step
+    assert cost() == 4.0
+    cost.begin()
+    assert cost() == 4.0
+    cost.add(2.0)
+    assert cost() == pytest.approx((1 - SMOOTHING) * 4.0 + SMOOTHING * 2.0)
+    for _ in range(50):
+        cost.begin()
+        cost.add(1.0)
+    assert cost() == pytest.approx(1.0)

@@ -188,7 +188,6 @@ class Checkpoints:
             return 0
         version, log, place = found
         self.log.replace(log)
-        self.log.truncate(place.step)
         self.log.mark("resumed", max(place.step, 0), str(version))
         self._history.read()
         self._saving.ranges, self._previous, self._previous_epoch = place.ranges, None, place.epoch
