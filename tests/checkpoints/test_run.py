@@ -22,6 +22,7 @@ import saver
 from saver import Every, Keep, OnSignal
 from saver.device import Copying
 from saver.policy import Moment, Policy
+from saver.repo.manifest import manifest_key
 from saver.repo.places import pack_key
 from saver.staging import Snapshot, Staging, Torn
 from saver.stores.memory import MemoryStore
@@ -81,6 +82,13 @@ def test_versions_are_saved_by_the_policy_and_kept_by_the_other(store: saver.Sav
     assert list(versions[-1].parts) == ["counter", "log", "random", "run"]
     assert store.version("run").metrics.keys() == {"loss"}
     assert store.check().sound
+
+
+def test_a_newest_version_whose_manifest_is_lost_is_gone_back_from_too(store: saver.Saver) -> None:
+    train(store, 7)
+    store.store.delete(manifest_key(store.version("run").manifest))
+    with _run(store) as run, pytest.warns(UserWarning, match="resumed from run@1; run@2 could not be used"):
+        assert run.resume() == 3
 
 
 def test_the_newest_version_that_verifies_is_taken_and_it_says_so(store: saver.Saver) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import GeneratorType
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ from saver.tree import Node, walk
 from saver.trust import dotted
 
 if TYPE_CHECKING:
+    from saver.parts import Opened
     from saver.saver import Saver
 
 LOG, RANDOM, RUN = "log", "random", "run"
@@ -107,17 +108,16 @@ class Objects:
         """Restore the newest version that verifies; None when there is none at all. Warns when it had to go
         back, and says why. Besides what the caller trusts, classes that the live objects have are.
         """
-        newest = self.newest(store, model)
-        if newest is None:
+        if self.newest(store, model) is None:
             return None
-        self._compare_parts(newest, set(store._open(str(newest))[0].manifest.parts))
         trusted = trust if trust == "*" else (*trust, *self._classes())
         back: list[str] = []
-        for version in store._repo.versions(model, reverse=True):
+        for version, opened in _readable(store, model, back):
+            self._compare_parts(version, set(opened.manifest.parts))
             try:
-                log, place = self._restore(store, version, trusted)
+                log, place = self._restore(opened, trusted)
             except (Damaged, NotFound) as error:
-                back.append(f"{version} could not be used: {error}")
+                back.append(_unusable(version, error))
                 continue
             except Untrusted as error:
                 error.add_note(f"of a run: run.resume(trust=...); or trust it where {version} is loaded")
@@ -133,10 +133,9 @@ class Objects:
             return version, log, place
         raise Damaged(f"{store.store}: no version of {model} can be resumed from; {'; '.join(back)}")
 
-    def _restore(self, store: Saver, version: Version, trust: Any) -> tuple[TrainingLog, Place]:
+    def _restore(self, opened: Opened, trust: Any) -> tuple[TrainingLog, Place]:
         """Everything of a version goes into the objects, and the random generators, or nothing: all is read
         and verified before."""
-        opened, _ = store._open(str(version))
         opened.tensors.verify()
         own = opened.load((), RESERVED)
         place = Place.of_part(own[RUN])
@@ -163,6 +162,21 @@ class Objects:
             item for part in found for root in (part.tree, *part.batches.values()) for item in walk(root)
         )
         return {dotted(node.cls) for node in nodes if isinstance(node, Node) and node.cls is not None}
+
+
+def _readable(store: Saver, model: str, back: list[str]) -> Iterator[tuple[Version, Opened]]:
+    """The versions of a run, newest first. Those without a sound manifest are left out; `back` gets why."""
+    for version in store._repo.versions(model, reverse=True):
+        try:
+            opened, _ = store._open(str(version))
+        except (Damaged, NotFound) as error:
+            back.append(_unusable(version, error))
+            continue
+        yield version, opened
+
+
+def _unusable(version: Version, error: Exception) -> str:
+    return f"{version} could not be used: {error}"
 
 
 def _check(name: str, obj: Any) -> None:
