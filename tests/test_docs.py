@@ -36,9 +36,16 @@ def test_the_codec_example_works_as_an_installed_plugin(tmp_path: Path) -> None:
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: geometry\nVersion: 1.0\n", encoding="utf-8")
     (info / "entry_points.txt").write_text(
-        f"[saver.codecs]\n{entry_point[0]} = {entry_point[1]}\n", encoding="utf-8"
+        f"[saver.families]\n{entry_point[0]} = {entry_point[1]}\n", encoding="utf-8"
     )
     run(example, tmp_path)
+    unnamed = example.replace(', trust=["family:geometry"]', "")
+    assert unnamed != example
+    told = run(
+        f"import saver\ntry:\n{indented(unnamed)}\nexcept saver.Untrusted as error:\n    print(error.names)\n",
+        tmp_path,
+    )
+    assert told == "('family:geometry',)\n"
     hostile = example.replace("np.array([0, 1, 2, 3])", "np.array([0, 1, 2, 99])")
     refused = f"import saver\ntry:\n{indented(hostile)}\nexcept saver.Damaged as error:\n    print(error)\n"
     assert "not a permutation" in run(refused, tmp_path)

@@ -289,5 +289,5 @@ def test_a_number_that_python_does_not_write_is_compared_too():
 
 
 def test_the_packages_that_saver_knows_have_codecs():
-    assert registry.known("codecs", "sklearn")
-    assert not registry.known("codecs", "oddity")
+    assert registry.is_own("sklearn")
+    assert not registry.known("oddity")

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 import saver
 from equality import assert_same
 from saver.codec import Decoder, Encoder
-from saver.codecs.saver import LARGEST, cuts
+from saver.families.saver.codecs import LARGEST, cuts
 from saver.training_log import Column, Content, TrainingLog
 from saver.training_log.content import Growing
 from saver.tree import Node, TensorData

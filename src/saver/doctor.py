@@ -9,15 +9,12 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
+from typing import Any, Literal, Protocol
 
 import msgspec
 
 from saver import environment, registry
-
-Severity: TypeAlias = Literal["ok", "note", "warning", "problem"]
-"""`ok`: the same, or no matter; `note`: good to know; `warning`: results may be wrong; `problem`: it will
-not load."""
+from saver.family import OTHERS, Change, Severity
 
 TEXT_LIMIT = 200
 
@@ -76,49 +73,8 @@ def environment_here(packages: Iterable[str]) -> dict[str, Any]:
     return found | {"modules": [name for name in unversioned if name in sys.modules or find_spec(name)]}
 
 
-class _Rule(NamedTuple):
-    """How much another major, minor or patch version of a package matters, and why; `exact` where it may
-    be worth it to install the very version."""
-
-    major: Severity
-    minor: Severity
-    patch: Severity
-    meaning: str
-    exact: bool = False
-
-
-_PYTHON = _Rule(
+_PYTHON = Change(
     "warning", "note", "ok", "the file does not depend on it; your own code and some methods of `random` may"
-)
-
-_RULES = {
-    "sklearn": _Rule(
-        "warning", "warning", "note",
-        "fitted estimators keep private state, which another version may read differently: "
-        "compare predictions",
-        exact=True,
-    ),
-    "torch": _Rule(
-        "warning", "note", "ok",
-        "the weights are the same; kernels may round differently, and newer module classes may expect "
-        "attributes that older ones had not",
-    ),
-    "numpy": _Rule(
-        "note", "note", "ok",
-        "arrays are the same; a restored random Generator may go on with other numbers",
-    ),
-    "pandas": _Rule(
-        "warning", "note", "ok",
-        "values are the same; dtypes may not be (pandas 3 gave strings one of their own)",
-    ),
-    "scipy": _Rule(
-        "note", "note", "ok",
-        "arrays are the same; distributions and interpolators keep private state",
-    ),
-}  # fmt: skip
-
-_OTHERS = _Rule(
-    "warning", "note", "ok", "its objects may keep state that another version reads differently: try them"
 )
 
 
@@ -138,7 +94,7 @@ def _packages(
     modules = here.get("modules")
     present = {*now, *(modules if isinstance(modules, list) else ())}
     for package in sorted({*needed, *(then.keys() & now.keys() & {"numpy"})}):
-        name = environment.DISTRIBUTIONS.get(package, package)
+        name = environment.distribution(package)
         old, new = _text(then, package), _text(now, package)
         if package == "__main__":
             yield Finding("note", package, "a script", "", _MAIN.format(_of(needed[package])))
@@ -147,19 +103,25 @@ def _packages(
         elif package not in present:
             yield Finding("problem", name, old, "missing", _missing(package, old, needed[package]))
         else:
-            yield _version(_RULES.get(package, _OTHERS), name, old, new)
+            yield _version(_change_of(package), name, old, new)
     yield from _saver(_text(then, "saver"), _text(now, "saver"))
 
 
 _MAIN = "classes of {} come from the script that saved it: the script that loads it must define the same"
 
 
+def _change_of(package: str) -> Change:
+    """What another version of a package may mean: as its family says, or as it is of any."""
+    family = registry.family(package) if registry.is_own(package) else None
+    return family.change if family is not None else OTHERS
+
+
 def _missing(package: str, version: str, parts: list[str]) -> str:
     """What to do about a package that is not there. Only one that Saver knows is named to pip: a file could
     ask for any name that someone has registered."""
-    if not registry.known("codecs", package):
+    if not registry.is_own(package):
         return f"{_of(parts)} cannot load; Saver does not know it: install it only if you know who makes it"
-    name = environment.DISTRIBUTIONS.get(package, package)
+    name = environment.distribution(package)
     exact = f"=={version}" if _VERSION.fullmatch(version) else ""
     return f"{_of(parts)} cannot load: pip install {name}{exact}"
 
@@ -168,7 +130,7 @@ def _of(parts: list[str]) -> str:
     return ", ".join(parts[:3]) + (f" and {len(parts) - 3} more" if len(parts) > 3 else "")
 
 
-def _version(rule: _Rule, name: str, old: str, new: str) -> Finding:
+def _version(rule: Change, name: str, old: str, new: str) -> Finding:
     changed = _change(old, new)
     severity: Severity = "ok" if changed == "none" else getattr(rule, changed)
     meaning = "" if severity == "ok" else rule.meaning

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from blake3 import blake3
 
+from saver import registry
 from saver.errors import CannotSave
 
 GIT_SECONDS = 5.0
@@ -22,8 +23,11 @@ GIT_SECONDS = 5.0
 
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
-DISTRIBUTIONS = {"sklearn": "scikit-learn", "saver": "saver-ml", "dateutil": "python-dateutil"}
-"""Import names whose distribution is called otherwise."""
+
+def distribution(package: str) -> str:
+    """What pip calls the package with this import name, as far as a family says so."""
+    family = registry.in_use(package) if registry.is_own(package) else None
+    return (family.distribution if family is not None else "") or package
 
 
 @cache
@@ -32,12 +36,12 @@ def package_version(name: str) -> str | None:
     module = sys.modules.get(name)
     version = getattr(module, "__version__", None)
     if isinstance(version, str):
-        return str(version)  # torch's is a subclass of str, which JSON encoders refuse
+        return str(version)  # that of some packages is a subclass of str, which JSON encoders refuse
     from importlib.metadata import PackageNotFoundError
     from importlib.metadata import version as distribution_version
 
     try:
-        return distribution_version(DISTRIBUTIONS.get(name, name))
+        return distribution_version(distribution(name))
     except (PackageNotFoundError, ValueError):
         return None
 
@@ -125,10 +129,10 @@ AUTHOR_LIMIT = 200
 
 def hardware() -> dict[str, Any]:
     """What may change the last bits of a computation: the processor, its vector instructions, how many of it
-    this process may use; and the GPU, if PyTorch is using one. Nothing is imported or started to learn it.
+    this process may use; and the GPU, if a library is using one. Nothing is imported or started to learn it.
     """
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return {"byteorder": sys.byteorder, "cpus": count or 1, **_processor(), **_gpu()}
+    return {"byteorder": sys.byteorder, "cpus": count or 1, **_processor(), **_told("hardware")}
 
 
 _CPUINFO_BYTES = 8192
@@ -156,16 +160,14 @@ def _processor() -> dict[str, str]:
     return {name: value for name, value in found.items() if value}
 
 
-def _gpu() -> dict[str, Any]:
-    torch = sys.modules.get("torch")
-    cuda = getattr(torch, "cuda", None)
-    if torch is None or cuda is None or not cuda.is_initialized():
-        return {}
-    try:
-        found = {"gpu": str(cuda.get_device_name()), "gpus": cuda.device_count()}
-    except RuntimeError:  # a device that broke down; saving what is in memory must still go
-        return {}
-    return {"cuda": str(torch.version.cuda or torch.version.hip), **found}
+def _told(what: str) -> dict[str, Any]:
+    """What the families whose libraries are in use tell of themselves: their `hardware` or `generators`."""
+    found: dict[str, Any] = {}
+    for family in registry.families():
+        module = family.module("facts") if family.packages[0] in sys.modules else None
+        if module is not None:
+            found |= getattr(module, what)()
+    return found
 
 
 def generators() -> dict[str, str]:
@@ -177,9 +179,7 @@ def generators() -> dict[str, str]:
     found = {"python": _fingerprint(random.getstate())}
     if "numpy.random" in sys.modules:
         found["numpy"] = _fingerprint(np.random.get_state(legacy=False))
-    torch = sys.modules.get("torch")
-    if torch is not None:
-        found["torch"] = f"seed {torch.initial_seed()}"
+    found |= _told("generators")
     hash_seed = os.environ.get("PYTHONHASHSEED")
     if hash_seed:
         found["hash"] = f"seed {hash_seed}"

@@ -6,12 +6,13 @@ import random
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 import numpy as np
 
 from saver import registry
+from saver.family import Family
 
 
 class Steps(msgspec.Struct, frozen=True):
@@ -24,7 +25,10 @@ class Steps(msgspec.Struct, frozen=True):
 
 
 class Framework(ABC):
-    """A codec module may have one, as `FRAMEWORK`, beside its `CODECS`."""
+    """A family may have one, as `FRAMEWORK` of the module that it names as its `run`."""
+
+    deterministic: ClassVar[str] = ""
+    """The line that has sums taken in the same order each time; "" if there is none."""
 
     @abstractmethod
     def random_state(self) -> Any:
@@ -41,16 +45,12 @@ class Framework(ABC):
 
 def loaded() -> dict[str, Framework]:
     """The frameworks that are in use, by the name of their package. Imports none."""
-    found = {}
-    for root in _WITH_RUNS:
-        if root in sys.modules and registry.known("codecs", root):
-            framework = getattr(registry.find("codecs", root), "FRAMEWORK", None)
-            if framework is not None:
-                found[root] = framework
-    return found
+    modules = {family.name: family.module("run") for family in registry.families() if _in_use(family)}
+    return {name: module.FRAMEWORK for name, module in modules.items() if module is not None}
 
 
-_WITH_RUNS = ("jax", "tensorflow", "torch")
+def _in_use(family: Family) -> bool:
+    return family.run != "" and family.packages[0] in sys.modules
 
 
 def steps(objects: Collection[Any]) -> Steps | None:

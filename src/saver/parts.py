@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from saver import environment
+from saver import environment, registry
 from saver import trust as policy
 from saver.codec import Decoder, Encoder, check, codec_root
 from saver.environment import package_version
@@ -28,9 +28,6 @@ SOLE = "model"
 
 PARTS_LIMIT = 64
 """A mapping with more keys than this is one part: a state dict, not a set of parts."""
-
-VERSION_BOUND = ("sklearn",)
-"""Packages whose fitted objects carry private state that other versions may read differently."""
 
 
 class EncodedPart(msgspec.Struct):
@@ -231,11 +228,11 @@ class Opened:
         caller of Saver is so many `frames` up.
         """
         recorded = self.manifest.environment.get("packages", {})
-        for package in VERSION_BOUND:
+        for package in _version_bound():
             concerned = [name for name in parts if package in self.part(name).packages]
             then, now = recorded.get(package), package_version(package)
             if concerned and then != now:
-                name = environment.DISTRIBUTIONS.get(package, package)
+                name = environment.distribution(package)
                 warnings.warn(
                     f"{self.where}: {', '.join(concerned)} saved under {name} {then}, loaded under {now}; "
                     "check the results, or install the version it was saved with",
@@ -262,6 +259,11 @@ class Opened:
         if parts is None and not self.manifest.whole:
             return decoder(self.part(SOLE).tree)
         return {name: decoder(self.part(name).tree) for name in names}
+
+
+def _version_bound() -> list[str]:
+    """Packages whose objects carry private state that other versions may read differently."""
+    return [family.packages[0] for family in registry.families() if family.version_bound]
 
 
 def encoded_again(opened: Opened, raw: Manifest, progress: Progress | None = None) -> Encoded:

@@ -1,23 +1,29 @@
-"""Finds plugins by name: a file in a folder of Saver's own, or an installed entry point.
+"""Finds plugins by name: a folder or file of Saver's own, or an installed entry point.
 
-The only registry. A codec for `xgboost` is `saver/codecs/xgboost.py`, or an entry point named `xgboost`
-in the group `saver.codecs` of an installed distribution. Nothing is imported to learn that a name exists.
+The only registry. The family of `geometry` is the folder `saver/families/geometry`, or an entry point named
+`geometry` in the group `saver.families` of an installed distribution. Nothing is imported to learn that a
+name exists.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from functools import cache
 from importlib import import_module
 from types import ModuleType
 
 from saver.errors import Unsupported
+from saver.family import Family
+
+_HERE = os.path.dirname(__file__)
 
 
 @cache
-def _files(kind: str) -> frozenset[str]:
-    folder = os.path.join(os.path.dirname(__file__), kind)
-    return frozenset(name[:-3] for name in os.listdir(folder) if name.endswith(".py") and name[0] != "_")
+def _own(kind: str) -> frozenset[str]:
+    """The names of the files and folders in a folder of Saver's own."""
+    names = (name.removesuffix(".py") for name in os.listdir(os.path.join(_HERE, kind)))
+    return frozenset(name for name in names if name.isidentifier() and name[0] != "_")
 
 
 @cache
@@ -27,14 +33,9 @@ def _entry_points(kind: str) -> dict[str, str]:
     return {point.name: point.module for point in entry_points(group=f"saver.{kind}")}
 
 
-def known(kind: str, name: str) -> bool:
-    """Whether there is such a plugin; imports nothing."""
-    return name in _files(kind) or name in _entry_points(kind)
-
-
 def find(kind: str, name: str) -> ModuleType:
     """Import and return the module that implements `name`; Unsupported when there is none."""
-    if name in _files(kind):
+    if name in _own(kind):
         return import_module(f"saver.{kind}.{name}")
     module = _entry_points(kind).get(name)
     if module is None:
@@ -43,3 +44,58 @@ def find(kind: str, name: str) -> ModuleType:
             f"(an entry point {name[:80]!r} in the group 'saver.{kind}'), or a newer Saver"
         )
     return import_module(module)
+
+
+@cache
+def _home(root: str) -> str:
+    """The name of the family of Saver's own to which a package, or what begins the name of a codec, belongs;
+    "" when there is none."""
+    if root in _own("families"):
+        return root
+    return next((family.name for family in families() if root in (*family.packages, *family.codec_roots)), "")
+
+
+def is_own(root: str) -> bool:
+    """Whether a family of Saver's own knows the package, or codecs whose names begin so."""
+    return _home(root) != ""
+
+
+def is_installed(root: str) -> bool:
+    """Whether an installed distribution has a family of that name, which Saver itself does not have."""
+    return not is_own(root) and root in _entry_points("families")
+
+
+def known(root: str) -> bool:
+    """Whether there is such a family. Imports none of those that others installed."""
+    return is_own(root) or is_installed(root)
+
+
+def family(root: str) -> Family:
+    """The family that knows a package, or the codecs whose names begin so; Unsupported when there is none."""
+    name = _home(root) or root
+    if name not in _loaded:
+        _loaded[name] = find("families", name).FAMILY
+    return _loaded[name]
+
+
+def families() -> Iterator[Family]:
+    """The families of Saver's own, by name."""
+    for name in sorted(_own("families")):
+        yield import_module(f"saver.families.{name}").FAMILY
+
+
+_loaded: dict[str, Family] = {}
+
+
+def in_use(root: str) -> Family | None:
+    """As `family`, of Saver's own and of those installed ones that this process has used already."""
+    if is_own(root):
+        return family(root)
+    return _loaded.get(root)
+
+
+def codec_root(codec: str) -> str:
+    """What the name of a codec begins with, by which its family is found; `list` is short for
+    `builtins.list`."""
+    root, dot, _ = codec.partition(".")
+    return root if dot else "builtins"

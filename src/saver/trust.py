@@ -1,16 +1,16 @@
 """Which classes a tree may ask for, and the only import by name.
 
 A file can name classes and functions; it can never say that they are safe. The policy lies outside of
-it, from four sources: what Saver's own codecs stand for, `trust=[...]` of the call, the `trust` list in
-the user's configuration file, and `@saver.register`.
+it, from four sources: what the families declare, `trust=[...]` of the call, the `trust` list in the user's
+configuration file, and `@saver.register`.
 
-- A node of the codec `sklearn.…` may ask for classes of the package `sklearn`, and so for every codec
-  that is installed. The codec then builds only the kinds of class that it knows.
-- A *reference* (a function or class held as a value) can be called later with data from the file, so
-  only the functions and classes of `REFERENCES` are trusted: numerical ones, without side effects.
-- Parts of a package that exist to run, build or test things are trusted by nobody's default.
+- A node may ask for the classes that the family of its codec declares for that codec, by name.
+- A *reference* (a function or class held as a value) can be called later with data from the file, so only
+  those that the families list are trusted: each reviewed, numerical, without side effects.
+- A family that another distribution brings is used for a file only if the user names it: `"family:NAME"`.
 
-Names stand in files as `module:qualname`, so that there is one way only to look them up.
+All of this is decided by names, before anything is imported. They stand in files as `module:qualname`, so
+that there is one way only to look them up.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from typing import Any
 
 from saver import registry
 from saver.errors import CannotRead, CannotSave, Damaged, NotFound, Untrusted
+from saver.family import Reference
 from saver.tree import Node
 
 VARIABLE = "SAVER_CONFIG"
@@ -36,110 +37,6 @@ _NAME_LIMIT = 500
 
 REFERENCE_CODECS = frozenset(("function", "class"))
 """Nodes of these codecs stand for the named thing itself instead of an instance of it."""
-
-_NEVER_BY_DEFAULT = frozenset(
-    (
-        "__main__",
-        "_build_utils",
-        "_dynamo",
-        "_inductor",
-        "_mptestutils",
-        "_pyinstaller",
-        "_testing",
-        "_testutils",
-        "conftest",
-        "cpp_extension",
-        "distutils",
-        "externals",
-        "f2py",
-        "hub",
-        "setup",
-        "testing",
-        "tests",
-    )
-)
-
-_BUILTINS = (
-    "abs all any bool bytearray bytes complex dict divmod enumerate float frozenset int len list max"
-    " min object pow range reversed round set slice sorted str sum tuple type zip"
-)
-_OPERATOR = (
-    "abs add and_ concat contains eq floordiv ge gt index inv invert le lshift lt matmul mod mul ne"
-    " neg not_ or_ pos pow rshift sub truediv truth xor"
-)
-_NUMPY = (
-    # ufuncs
-    "abs absolute acos acosh add arccos arccosh arcsin arcsinh arctan arctan2 arctanh asin asinh atan"
-    " atan2 atanh bitwise_and bitwise_count bitwise_invert bitwise_left_shift bitwise_not bitwise_or"
-    " bitwise_right_shift bitwise_xor cbrt ceil conj conjugate copysign cos cosh deg2rad degrees divide"
-    " divmod equal exp exp2 expm1 fabs float_power floor floor_divide fmax fmin fmod frexp gcd greater"
-    " greater_equal heaviside hypot invert isfinite isinf isnan isnat lcm ldexp left_shift less"
-    " less_equal log log10 log1p log2 logaddexp logaddexp2 logical_and logical_not logical_or"
-    " logical_xor matmul matvec maximum minimum mod modf multiply negative nextafter not_equal positive"
-    " pow power rad2deg radians reciprocal remainder right_shift rint sign signbit sin sinh spacing sqrt"
-    " square subtract tan tanh true_divide trunc vecdot vecmat"
-    # functions of arrays
-    " all amax amin any argmax argmin argsort around array asarray atleast_1d atleast_2d average clip"
-    " column_stack concatenate corrcoef cov cumprod cumsum diff digitize dot expand_dims fix flip"
-    " fliplr flipud full_like histogram hstack i0 imag interp isclose isin max mean median min moveaxis"
-    " nan_to_num nancumsum nanmax nanmean nanmedian nanmin nanpercentile nanquantile nanstd nansum"
-    " nanvar ones_like percentile prod ptp quantile ravel real repeat reshape roll round searchsorted"
-    " select sinc sort squeeze stack std sum swapaxes tile trace transpose unique unwrap var vstack"
-    " where zeros_like"
-    # scalar types
-    " bool bool_ byte bytes_ cdouble character clongdouble complex128 complex256 complex64 complexfloating"
-    " csingle datetime64 double flexible float128 float16 float32 float64 floating generic half inexact"
-    " int16 int32 int64 int8 int_ intc integer intp long longdouble longlong ndarray number object_"
-    " short signedinteger single str_ timedelta64 ubyte uint uint16 uint32 uint64 uint8 uintc uintp ulong"
-    " ulonglong unsignedinteger ushort void"
-)
-_TORCH = (
-    # activations
-    "celu hardshrink log_softmax prelu relu relu_ rrelu selu selu_ sigmoid sigmoid_ softmax softplus tanh"
-    " tanh_ threshold"
-    # arithmetic
-    " abs acos acosh add addmm amax amin argmax argmin asin asinh atan atan2 atanh bmm ceil clamp cos cosh"
-    " div dot erf erfc erfinv exp exp2 expm1 floor fmod frac lerp log log10 log1p log2 logaddexp logit"
-    " logsumexp matmul max maximum mean median min minimum mm mul neg norm pow prod reciprocal remainder"
-    " round rsqrt sign sin sinh sqrt square std sub sum tan trunc var where"
-    # shapes
-    " cat flatten permute reshape squeeze stack transpose unsqueeze"
-    # what torch.nn.functional exports from here
-    " adaptive_avg_pool1d avg_pool1d bilinear channel_shuffle conv1d conv2d conv3d cosine_similarity"
-    " pairwise_distance pdist pixel_shuffle pixel_unshuffle"
-)
-_TORCH_NN = (
-    "avg_pool2d avg_pool3d elu gelu glu hardsigmoid hardswish hardtanh leaky_relu linear log_sigmoid mish"
-    " one_hot relu6 scaled_dot_product_attention silu softplus softshrink"
-)
-
-REFERENCES = frozenset(
-    f"{module}:{name}"
-    for module, names in (
-        ("builtins", _BUILTINS),
-        ("_operator", _OPERATOR),
-        ("numpy", _NUMPY),
-        ("numpy.linalg", "det eigh eigvalsh inv norm pinv qr slogdet svd"),
-        ("numpy.fft", "fft fft2 fftn fftshift ifft irfft rfft rfft2 rfftn"),
-        ("torch", _TORCH),
-        ("torch._C._nn", _TORCH_NN),
-        ("sklearn.utils.validation", "check_array"),
-        ("sklearn.cluster._kmeans", "_kmeans_single_elkan _kmeans_single_lloyd"),
-        ("collections", "Counter OrderedDict defaultdict deque"),
-        ("decimal", "Decimal"),
-        ("fractions", "Fraction"),
-    )
-    for name in names.split()
-)
-"""Functions and classes that a file may hold as values; besides the modules below, whole."""
-
-REFERENCE_MODULES = (
-    "math", "cmath", "scipy.special", "scipy.stats", "scipy.spatial.distance",
-    "sklearn.metrics", "sklearn.feature_selection", "sklearn.preprocessing", "sklearn.gaussian_process",
-    "torch.nn.functional",
-)  # fmt: skip
-"""Modules, with those below them, whose functions only compute. Methods, which may do more, are not meant:
-`rv_generic._attach_argparser_methods` of `scipy.stats` runs the text of an attribute."""
 
 _registered: set[str] = set()
 
@@ -201,48 +98,54 @@ def configuration() -> str:
     return os.environ.get(VARIABLE) or os.path.join(home, "saver", "config.toml")
 
 
+FAMILY = "family:"
+"""What a pattern begins with that names a family."""
+
+
+def reference(name: str) -> Reference | None:
+    """The review of a function or class that files may hold as a value; None when there is none."""
+    root = name.partition(":")[0].partition(".")[0]
+    family = registry.in_use(root) or registry.family("python")
+    return family.named_references.get(name)
+
+
 def allows(node: Node, patterns: Iterable[str]) -> bool:
-    """Whether the policy trusts what `node` asks for. A pure decision; imports nothing."""
+    """Whether the policy trusts the class that `node` asks for, of a family that counts. Imports nothing of
+    the library."""
     name = node.cls
     if name is None or name in _registered:
         return True
     if any(fnmatchcase(dotted(name), pattern) for pattern in patterns):
         return True
-    module = name.partition(":")[0]
-    if not _NEVER_BY_DEFAULT.isdisjoint(module.split(".")):
-        return False
     if node.codec in REFERENCE_CODECS:
-        return name in REFERENCES or (
-            f"{module}.".startswith(_REFERENCE_PREFIXES) and "." not in name.partition(":")[2]
-        )
-    root = module.partition(".")[0]
-    return root == node.codec.partition(".")[0] and registry.known("codecs", root)
-
-
-_REFERENCE_PREFIXES = tuple(f"{module}." for module in REFERENCE_MODULES)
+        return reference(name) is not None
+    root = registry.codec_root(node.codec)
+    return registry.known(root) and registry.family(root).admits(node.codec, name)
 
 
 def audit(nodes: Iterable[Node], trust: Iterable[str], where: str) -> None:
-    """Raise unless the policy trusts every class that `nodes` ask for. Imports nothing.
+    """Raise unless the policy trusts every class, and every installed family, that `nodes` ask for. Imports
+    nothing.
 
-    Damaged for what cannot be a name; Untrusted names every class that is not trusted, at once, and
-    the line to write.
+    Damaged for what cannot be a name; Untrusted names all that is not trusted, at once, and the line to
+    write.
     """
-    if isinstance(trust, str):
-        trust = [trust]
-    patterns = (*trust, *_configured(configuration()))
-    seen: dict[tuple[str, str], bool] = {}
+    patterns = (*((trust,) if isinstance(trust, str) else trust), *_configured(configuration()))
+    seen = set[tuple[str, str | None]]()
+    refused = set[str]()
     for node in nodes:
-        if node.cls is None:
+        if (node.codec, node.cls) in seen:
             continue
-        key = (node.codec, node.cls)
-        if key in seen:
-            continue
-        if len(node.cls) > _NAME_LIMIT or not _NAME.fullmatch(node.cls):
+        seen.add((node.codec, node.cls))
+        if node.cls is not None and (len(node.cls) > _NAME_LIMIT or not _NAME.fullmatch(node.cls)):
             raise Damaged(f"{where}: {node.cls[:80]!r} is not the name of a class")
-        seen[key] = allows(node, patterns)
-    names = tuple(sorted({dotted(cls) for (_, cls), trusted in seen.items() if not trusted}))
-    if names:
+        family = f"{FAMILY}{registry.codec_root(node.codec)}"
+        if not _admits(family, patterns):
+            refused.add(family)
+        elif node.cls is not None and not allows(node, patterns):
+            refused.add(dotted(node.cls))
+    if refused:
+        names = tuple(sorted(refused))
         listed = ", ".join(f'"{name}"' for name in names)
         raise Untrusted(
             f"{where} asks for {', '.join(names)}, which is not trusted; nothing was imported. "
@@ -251,11 +154,18 @@ def audit(nodes: Iterable[Node], trust: Iterable[str], where: str) -> None:
         )
 
 
+def _admits(family: str, patterns: Iterable[str]) -> bool:
+    """Whether a family counts: one of Saver's own, or one that the user named."""
+    if not registry.is_installed(family.removeprefix(FAMILY)):
+        return True
+    return any(fnmatchcase(family, pattern) for pattern in patterns)
+
+
 def resolve(name: str) -> Any:
     """The class or function called `name` (`module:qualname`), already audited.
 
     The only place where a name from a file becomes an object. What is found must itself carry the name
-    that was audited, so that `sklearn.utils:os.system` leads nowhere. NotFound when there is no such
+    that was audited, so that `library.utils:os.system` leads nowhere. NotFound when there is no such
     thing on this machine, Damaged when the name leads somewhere else.
     """
     module_name, _, qualname = name.partition(":")
@@ -284,9 +194,6 @@ def names_of(thing: Any) -> tuple[str, ...]:
     return _public_homes(thing, qualname)
 
 
-_PUBLIC_HOMES = ("numpy", "scipy.special", "torch", "torch.nn.functional")
-
-
 def _public_homes(thing: Any, qualname: str) -> tuple[str, ...]:
     """Ufuncs and built-in functions do not say where they live: the public modules that export them."""
     name = getattr(thing, "__name__", qualname)
@@ -294,6 +201,11 @@ def _public_homes(thing: Any, qualname: str) -> tuple[str, ...]:
         return ()
     return tuple(
         f"{home}:{name}"
-        for home in _PUBLIC_HOMES
+        for home in _homes()
         if home in sys.modules and getattr(sys.modules[home], name, None) is thing
     )
+
+
+@cache
+def _homes() -> tuple[str, ...]:
+    return tuple(home for family in registry.families() for home in family.homes)

@@ -7,20 +7,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from saver.reading.arrays import TensorEntry
 from saver.repo.manifest import Manifest
-
-
-class TensorEntry(Protocol):
-    """What a tensor is: safetensors dtype, shape in elements, BLAKE3, length in bytes."""
-
-    @property
-    def dtype(self) -> str: ...
-    @property
-    def shape(self) -> tuple[int, ...]: ...
-    @property
-    def hash(self) -> str: ...
-    @property
-    def length(self) -> int: ...
 
 
 class View(Protocol):

@@ -26,8 +26,10 @@ def _watch(event: str, arguments: tuple[Any, ...]) -> None:
 
 
 sys.addaudithook(_watch)
-for _root in ("builtins", "stdlib", "numpy", "saver"):  # Saver's own code, imported when first needed
-    registry.find("codecs", _root)
+for _family in ("python", "numpy", "saver"):  # Saver's own code, imported when first needed
+    registry.family(_family).module("codecs")
+    registry.family(_family).module("reading")
+list(registry.families())
 with tempfile.TemporaryDirectory() as _folder:  # and its annotations, evaluated when first needed
     saver.dump([1], Path(_folder) / "first.saver")
     saver.load(Path(_folder) / "first.saver")

@@ -293,7 +293,7 @@ def test_hostile_sizes_load_nothing_in_a_process_of_little_memory(tmp_path: Path
         file.tree = tree
         paths.append(str(file.write(tmp_path / f"{number}.saver")))
     program = """
-import resource, sys, saver, saver.codecs.numpy, saver.codecs.stdlib, saver.codecs.builtins
+import resource, sys, saver, saver.families.numpy.codecs, saver.families.python.codecs
 pages = int(open("/proc/self/statm").read().split()[0])
 limit = pages * resource.getpagesize() + (64 << 20)
 resource.setrlimit(resource.RLIMIT_AS, (limit, limit))

@@ -15,7 +15,7 @@ from hypothesis.extra import numpy as arrays
 
 from saver.compare.amounts import CHUNK, PIECE, amount
 from saver.compare.difference import Amount
-from saver.compare.forms import FORMS, Form, form_of_numpy, numbers, values
+from saver.reading.forms import FORMS, Form, form_of_numpy, numbers, values
 
 FLOATS = ("F16", "F32", "F64")
 INTEGERS = ("I8", "U8", "I16", "U16", "I32", "U32", "I64", "U64")

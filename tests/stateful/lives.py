@@ -127,7 +127,7 @@ def with_torch() -> Callable[[str, int], dict[str, Any]]:
     from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
     import_module("saver.checkpoints")
-    import_module("saver.codecs.torch")
+    import_module("saver.families.torch.codecs")
     torch.set_num_threads(1)
     torch.optim.AdamW([torch.zeros(1, requires_grad=True)]).step()  # imports what it needs
 

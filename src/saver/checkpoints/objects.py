@@ -185,7 +185,7 @@ def _check(name: str, obj: Any) -> None:
     if isinstance(obj, GeneratorType):
         raise CannotSave(
             f"{name}: a generator cannot be resumed, for nobody can tell where it stands; use a loader "
-            "with `state_dict` (torchdata's StatefulDataLoader), or an object that counts its steps"
+            "with `state_dict` (StatefulDataLoader), or an object that counts its steps"
         )
     if restorer_for(type(obj)) is None:
         way = (

@@ -15,9 +15,9 @@ from saver import frameworks, parts
 from saver.checkpoints.objects import RANDOM, Objects
 from saver.compare import Amount, ArrayChange, Difference, Field, compare
 from saver.compare.sections import digits
-from saver.compare.texts import printable
 from saver.environment import package_version
 from saver.parts import Opened
+from saver.reading.texts import printable
 from saver.repo.commit import Draft
 from saver.repo.reading import StoredTensors
 from saver.repo.repository import Repository
@@ -165,7 +165,7 @@ def compared(first: Trained, second: Trained, cause: str = _ORDER, progress: Pro
     if not listed:
         return Proof(start, last, steps)
     since = min((told.step for pair in unequal for told in pair if told is not None), default=None)
-    advice = _advice(found, values, cause, _uses_torch(first.state))
+    advice = _advice(found, values, cause, _deterministic(first.state))
     return Proof(start, last, steps, len(listed), listed[0], since, advice)
 
 
@@ -249,7 +249,7 @@ def _of_numbers(old: Told | None, new: Told | None) -> Differing:
 _NEXT = "add what it comes from (the data loader, a random generator, a counter) to the objects of the run"
 
 
-def _advice(found: Difference, values: Sequence[Differing], cause: str, torch: bool) -> str:
+def _advice(found: Difference, values: Sequence[Differing], cause: str, orderly: str) -> str:
     """What may be the cause, and what to do about it."""
     if not values:
         return (
@@ -265,17 +265,19 @@ def _advice(found: Difference, values: Sequence[Differing], cause: str, torch: b
         )
     also = f" ({drawn[0]} differs too, so unequally many random numbers were drawn)" if drawn else ""
     advice = f"Something that is not among the objects changes it: {cause}{also}; {_NEXT}"
-    if torch and _is_rounding(values):
+    if orderly and _is_rounding(values):
         advice += (
             "; or, for the change is small, sums are not taken in the same order each time: "
-            "torch.use_deterministic_algorithms(True) prevents it, or names the operation"
+            f"{orderly} prevents it, or names the operation"
         )
     return advice
 
 
-def _uses_torch(state: Opened) -> bool:
-    """Whether PyTorch was in use; its random state is there then."""
-    return any("torch" in part.packages for part in state.manifest.parts.values())
+def _deterministic(state: Opened) -> str:
+    """What has sums taken in the same order each time, of a framework that was in use; "" if none has such a
+    thing. Its random state is there then."""
+    used = {package for part in state.manifest.parts.values() for package in part.packages}
+    return next((each.deterministic for name, each in frameworks.loaded().items() if name in used), "")
 
 
 def _is_rounding(values: Iterable[Differing]) -> bool:

@@ -12,17 +12,16 @@ from typing import NamedTuple
 from saver import Saver, registry
 from saver.cli._screen import size
 from saver.cli._store import counted
-from saver.doctor import Finding, Severity, environment_here
-from saver.environment import DISTRIBUTIONS
+from saver.doctor import Finding, environment_here
+from saver.environment import distribution
 from saver.errors import SaverError
+from saver.family import Severity
 from saver.files import FILES, Files
 from saver.repo.index import index_path
 from saver.store import ALIGNMENT
 
-FRAMEWORKS = (
-    "scipy", "pandas", "pyarrow", "sklearn", "torch", "keras", "tensorflow", "jax", "flax", "xgboost",
-    "lightgbm", "catboost",
-)  # fmt: skip
+_ALWAYS = ("numpy", "python", "saver")
+"""Families of what is there wherever Saver is."""
 
 MEMORY = ("tmpfs", "ramfs")
 REMOTE = ("nfs", "nfs4", "cifs", "smb3", "9p", "fuse.sshfs", "ceph", "lustre", "glusterfs")
@@ -38,7 +37,7 @@ def inspect(store: str) -> list[Finding]:
 
 
 def _software() -> Iterator[Finding]:
-    known = [name for name in FRAMEWORKS if registry.known("codecs", name)]
+    known = [family.name for family in registry.families() if family.name not in _ALWAYS]
     here = environment_here(known)
     packages = here["packages"]
     yield Finding("ok", "saver", "", packages["saver"])
@@ -47,7 +46,7 @@ def _software() -> Iterator[Finding]:
     processor = f"{here.get('cpu', here['machine'])} x {here['cpus']}"
     yield Finding("ok", "processors", "", processor, here.get("vector", ""))
     for name in ("numpy", *known):
-        told = DISTRIBUTIONS.get(name, name)
+        told = distribution(name)
         yield Finding("ok", told, "", packages.get(name, "not installed"))
 
 

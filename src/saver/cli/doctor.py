@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from importlib.util import find_spec
 
 import click
 import msgspec
 
+from saver import registry
 from saver.cli._screen import Screen, print_json, screen
 from saver.cli._store import counted, json_option, store_option
 from saver.cli._subject import subject
 from saver.description import Description
-from saver.doctor import Finding, Severity, diagnose
+from saver.doctor import Finding, diagnose
+from saver.family import Severity
 
 FOUND = 1
 """The exit code when there is a problem or a warning."""
@@ -60,13 +63,11 @@ def _compare(found: Description) -> list[Finding]:
 
 
 def _start_gpu() -> None:
-    """What was made on a GPU is compared with the one here, so PyTorch has to look for it."""
-    try:
-        import torch
-    except ImportError:
-        return
-    if torch.cuda.is_available():
-        torch.cuda.init()
+    """What was made on a GPU is compared with the one here, so the libraries have to look for it."""
+    for family in registry.families():
+        module = family.module("facts") if find_spec(family.packages[0]) is not None else None
+        if module is not None:
+            module.start()
 
 
 def _show(place: str, findings: Sequence[Finding], on: Screen) -> None:

@@ -14,7 +14,7 @@ from saver.cli._store import json_option, store_option, version_document
 from saver.cli._subject import Subject, subject
 from saver.cli._times import utc
 from saver.description import PartInfo
-from saver.environment import DISTRIBUTIONS
+from saver.environment import distribution
 from saver.fingerprint import describe
 from saver.pack import Entry
 
@@ -160,7 +160,7 @@ def _environment(environment: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _packages(versions: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    names = (f"{DISTRIBUTIONS.get(name, name)} {text}" for name, text in versions.items())
+    names = (f"{distribution(name)} {text}" for name, text in versions.items())
     yield "packages", ", ".join(names)
 
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 from saver.codec.contract import INLINE_BYTES, BatchCodec, Codec, Tensors
 from saver.codec.decoder import Decoder
 from saver.codec.encoder import Encoder, encodable
-from saver.codec.lookup import check, codec_for, codec_named, codec_root, families, forget_codecs
+from saver.codec.lookup import check, codec_for, codec_modules, codec_named, forget_codecs
+from saver.registry import codec_root
 
 __all__ = [
     "INLINE_BYTES",
@@ -21,9 +22,9 @@ __all__ = [
     "Tensors",
     "check",
     "codec_for",
+    "codec_modules",
     "codec_named",
     "codec_root",
     "encodable",
-    "families",
     "forget_codecs",
 ]

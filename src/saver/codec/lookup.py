@@ -8,37 +8,44 @@ from types import ModuleType
 from saver import registry
 from saver.codec.contract import Codec
 from saver.errors import Damaged, Unsupported
+from saver.family import Family
+from saver.registry import codec_root
 from saver.tree import Node, Ref, Tensor
 
 _by_type: dict[type, Codec] = {}
 _by_name: dict[str, Codec] = {}
 
 
-def _module_root(cls: type) -> str:
-    root = cls.__module__.partition(".")[0]
-    return root if registry.known("codecs", root) else ""
-
-
-def _load(module: ModuleType) -> Iterable[Codec]:
-    codecs: tuple[Codec, ...] = module.CODECS
+def _load(family: Family) -> Iterable[Codec]:
+    module = family.module("codecs")
+    codecs: tuple[Codec, ...] = module.CODECS if module is not None else ()
     for codec in codecs:
         _by_name[codec.name] = codec
     return codecs
 
 
-def families(cls: type) -> Iterator[ModuleType]:
-    """The codec modules that may know `cls`: of its own package first, then of its bases', then Python's."""
-    roots = dict.fromkeys((*map(_module_root, cls.__mro__), "stdlib"))
-    for root in filter(None, roots):
-        yield registry.find("codecs", root)
+def families(cls: type) -> Iterator[Family]:
+    """The families that may know `cls`: of its own package first, then of its bases', then Python's."""
+    roots = dict.fromkeys(base.__module__.partition(".")[0] for base in cls.__mro__)
+    found = {family.name: family for family in map(registry.family, filter(registry.known, roots))}
+    python = found.pop("python", None) or registry.family("python")
+    yield from (*found.values(), python)
+
+
+def codec_modules(cls: type) -> Iterator[ModuleType]:
+    """The codec modules of those families, in the same order."""
+    for family in families(cls):
+        module = family.module("codecs")
+        if module is not None:
+            yield module
 
 
 def codec_for(cls: type) -> Codec | None:
     """The codec that takes direct instances of `cls`: the class's own family first, then its bases'."""
     found = _by_type.get(cls)
     if found is None:
-        for module in families(cls):
-            for codec in _load(module):
+        for family in families(cls):
+            for codec in _load(family):
                 if codec.accepts(cls):
                     _by_type[cls] = codec
                     return codec
@@ -49,17 +56,11 @@ def codec_named(name: str) -> Codec:
     """The codec called `name` in a file; Unsupported when there is none."""
     codec = _by_name.get(name)
     if codec is None:
-        _load(registry.find("codecs", codec_root(name)))
+        _load(registry.family(codec_root(name)))
         codec = _by_name.get(name)
     if codec is None:
         raise Unsupported(f"this Saver has no codec {name[:80]!r}; install a newer Saver to open the file")
     return codec
-
-
-def codec_root(name: str) -> str:
-    """The codec module that a codec's name belongs to; `list` is short for `builtins.list`."""
-    root, dot, _ = name.partition(".")
-    return root if dot else "builtins"
 
 
 def forget_codecs() -> None:
@@ -85,7 +86,7 @@ def check(found: Iterable[Node | Tensor | Ref], names: Iterable[str], where: str
         elif type(item) is Ref:
             refs.add(item.id)
     for codec in sorted(codecs):
-        if not registry.known("codecs", codec_root(codec)):
+        if not registry.known(codec_root(codec)):
             raise Unsupported(
                 f"{where} needs the codec {codec[:80]!r}, which is not installed; install the package "
                 "that provides it, or a newer Saver"

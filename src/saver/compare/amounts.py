@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from saver.compare.difference import Amount, number
-from saver.compare.forms import Form, numbers
+from saver.reading.forms import Form, numbers
 
 PIECE = 2 << 20
 """Bytes of each version that a thread is given at a time."""

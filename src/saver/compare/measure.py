@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from saver.compare.amounts import Bytes, amount, counted, strings_changed
-from saver.compare.arrays import Array
 from saver.compare.difference import Amount, ArrayChange, ArrayInfo
-from saver.compare.forms import STRINGS, TEXT, values
-from saver.compare.texts import both
 from saver.compare.walk import Pair
 from saver.errors import Damaged
+from saver.reading.arrays import Array
+from saver.reading.forms import STRINGS, TEXT, values
+from saver.reading.texts import both
 from saver.store import Progress
 from saver.view import View
 

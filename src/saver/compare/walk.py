@@ -7,10 +7,10 @@ from typing import Any
 
 import msgspec
 
-from saver.compare.arrays import Array
 from saver.compare.contents import Inside, Side
 from saver.compare.difference import Field
-from saver.compare.texts import both, printable
+from saver.reading.arrays import Array
+from saver.reading.texts import both, printable
 from saver.tree import Node
 
 PATH_LIMIT = 400

@@ -1,21 +1,22 @@
 """Fingerprints of data: what one needs to tell later what a model was trained on.
 
 They are JSON: what kind of data it was, its dtype and shape, and BLAKE3 of its content; never the data
-itself. Equal content has equal fingerprints: in whatever order an array lies in memory, whether pandas
+itself. Equal content has equal fingerprints: in whatever order an array lies in memory, whether a frame
 keeps strings as objects or in Arrow, whether a folder holds files or links to them.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeAlias, TypeGuard
 
 import numpy as np
 
+from saver import registry
 from saver.errors import CannotSave
-from saver.fingerprint.arrays import array_fingerprint, sparse_fingerprint, tensor_fingerprint
-from saver.fingerprint.frames import frame_fingerprint, is_a
+from saver.family import Family
+from saver.fingerprint.arrays import array_fingerprint
 from saver.fingerprint.paths import Found, look, path_fingerprint
 
 Progress: TypeAlias = Callable[[int, int], None]
@@ -59,8 +60,9 @@ def fingerprints(data: Any, progress: Progress | None = None) -> dict[str, dict[
 def fingerprint(data: Any, where: str = SOLE, progress: Progress | None = None) -> dict[str, Any]:
     """The fingerprint of one array, frame, file or folder; a string is a path.
 
-    Arrays are NumPy's, SciPy's sparse ones, torch's tensors, lists of numbers and what converts itself
-    by `__array__`; frames those of pandas and PyArrow. `where` is what messages call it. Raises CannotSave.
+    Arrays are NumPy's, those that a family knows (tensors, sparse ones), lists of numbers and what converts
+    itself by `__array__`; frames are those that a family knows. `where` is what messages call it. Raises
+    CannotSave.
     """
     if not _is_path(data):
         return _of(data, where)
@@ -144,25 +146,28 @@ def _is_data(value: Any) -> bool:
     return (
         _is_path(value)
         or (hasattr(value, "__array__") and not isinstance(value, np.generic))
-        or is_a(value, "pyarrow", *_ARROW)
-        or hasattr(value, "tocsr")
+        or any(_families_of(value))
     )
 
 
-_ARROW = ("Table", "RecordBatch", "Array", "ChunkedArray")
+def _families_of(value: Any) -> Iterator[Family]:
+    """The families that know fingerprints of values of this class."""
+    roots = dict.fromkeys(cls.__module__.partition(".")[0] for cls in type(value).__mro__)
+    for root in filter(registry.is_own, roots):
+        family = registry.family(root)
+        if family.fingerprints:
+            yield family
 
 
 def _of(value: Any, where: str) -> dict[str, Any]:
     """The fingerprint of what is no path."""
     library, name = type(value).__module__.partition(".")[0], type(value).__name__
     kind = {"type": name if library == "builtins" else f"{library}.{name}"}
-    framed = frame_fingerprint(value, where)
-    if framed is not None:
-        return framed | kind
-    if is_a(value, "torch", "Tensor"):
-        return {"kind": "array", **kind, **tensor_fingerprint(value, where)}
-    if hasattr(value, "tocsr") and hasattr(value, "ndim"):
-        return {"kind": "sparse", **kind, **sparse_fingerprint(value, where)}
+    for family in _families_of(value):
+        module: Any = family.module("fingerprints")
+        found: dict[str, Any] | None = module.fingerprint(value, where)
+        if found is not None:
+            return kind | found
     return {"kind": "array", **kind, **array_fingerprint(_array(value, where), where)}
 
 
@@ -193,8 +198,6 @@ def _array(value: Any, where: str) -> Any:
 def _refusal(value: Any) -> str:
     """Why something has no fingerprint, and what has."""
     name = type(value).__name__
-    if any(cls.__module__.startswith("torch.utils.data") for cls in type(value).__mro__):
-        return f"a {name} hands data out as it goes; pass the arrays or the paths behind it"
     if hasattr(value, "read"):
         return f"an open file ({name}) has no fingerprint; pass its path"
     if hasattr(value, "__next__"):

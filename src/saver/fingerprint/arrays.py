@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 import os
-import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -131,56 +130,3 @@ def blocks(array: Any, item: int) -> Iterator[Any]:
         step = PIECE // row
         for start in range(0, len(array), step):
             yield array[start : start + step]
-
-
-def tensor_fingerprint(tensor: Any, where: str) -> dict[str, Any]:
-    """Like that of the NumPy array with the same elements, for a torch tensor on any device."""
-    torch = sys.modules["torch"]
-    if tensor.layout is not torch.strided or tensor.is_quantized or tensor.is_nested or tensor.is_meta:
-        raise CannotSave(
-            f"{where}: a torch tensor that is sparse, nested, quantized or without data; pass the dense "
-            "tensors that it is made of, each under its own name"
-        )
-    tensor = tensor.detach()
-    size = tensor.numel() * tensor.element_size()
-    hasher = new_hasher(size)
-    whole = tensor.device.type == "cpu" and not tensor.is_conj() and not tensor.is_neg()
-    for block in (tensor,) if whole else blocks(tensor, tensor.element_size()):
-        here = block.resolve_conj().resolve_neg().cpu()
-        real = torch.view_as_real(here) if here.is_complex() else here
-        # As integers of their size, since NumPy lacks some of the dtypes.
-        absorb(real.view(getattr(torch, _INTEGERS[real.element_size()])).numpy(), hasher)
-    return {
-        "dtype": str(tensor.dtype).removeprefix("torch."),
-        "shape": list(tensor.shape),
-        "bytes": size,
-        "hash": hasher.hexdigest(),
-    }
-
-
-_INTEGERS = {1: "uint8", 2: "int16", 4: "int32", 8: "int64"}
-
-
-def sparse_fingerprint(matrix: Any, where: str) -> dict[str, Any]:
-    """Of a SciPy sparse array in any format: its values that are not zero, and where they lie, by rows."""
-    rows = matrix.shape[0] if matrix.ndim > 1 else 1
-    flat = matrix if matrix.ndim == 2 else matrix.reshape((rows, -1))
-    compressed = flat.tocsr()
-    if not compressed.has_canonical_format:
-        compressed = compressed.copy()  # what follows works in place, and this may be the caller's own
-        compressed.sum_duplicates()
-    if np.count_nonzero(compressed.data) < compressed.data.size:
-        compressed = compressed.copy()
-        compressed.eliminate_zeros()
-    hasher = new_hasher(compressed.data.nbytes)
-    for indices in (compressed.indptr, compressed.indices):
-        for block in blocks(indices, 8):
-            absorb(block.astype(np.int64), hasher)
-    absorb(compressed.data, hasher)
-    return {
-        "dtype": dtype_name(compressed.dtype),
-        "shape": list(matrix.shape),
-        "values": int(compressed.data.size),
-        "bytes": sum(array.nbytes for array in (compressed.indptr, compressed.indices, compressed.data)),
-        "hash": hasher.hexdigest(),
-    }

@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 from fractions import Fraction
+from functools import cache
 from pathlib import PosixPath, PurePosixPath, PureWindowsPath, WindowsPath
 from typing import Any
 from uuid import UUID
@@ -18,6 +19,8 @@ from uuid import UUID
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
+
+from saver import registry
 
 _PACKED = msgspec.msgpack.Encoder()
 _NATIVE = frozenset((str, bytes, bool, type(None), int, float))
@@ -28,8 +31,6 @@ _TEXT: dict[type, Callable[[Any], str]] = {
     **dict.fromkeys((PosixPath, PurePosixPath, WindowsPath, PureWindowsPath), lambda item: item.as_posix()),
 }
 """Types whose text tells the value whole, and their text."""
-
-_PANDAS = frozenset(("Interval", "NAType", "NaTType", "Period", "Timedelta", "Timestamp"))
 
 
 class NoValue(Exception):
@@ -72,9 +73,16 @@ def _plain(item: Any) -> Any:
     if kind in _CONTAINERS:
         letter, parts = _CONTAINERS[kind]
         return _extension(letter, b"".join(parts(item)))
-    if kind.__module__.partition(".")[0] == "pandas" and kind.__name__ in _PANDAS:
+    if kind.__name__ in _values_of(kind.__module__.partition(".")[0]):
         return _extension("t", encode((kind.__name__, str(item))))
     raise NoValue(f"{kind.__module__}.{kind.__qualname__}")
+
+
+@cache
+def _values_of(root: str) -> frozenset[str]:
+    """The classes of a package whose instances are values that their text tells whole."""
+    module = registry.family(root).module("fingerprints") if registry.is_own(root) else None
+    return getattr(module, "VALUES", frozenset())
 
 
 def _extension(letter: str, content: bytes) -> msgspec.msgpack.Ext:

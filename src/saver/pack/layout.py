@@ -92,7 +92,7 @@ def header_bytes(entries: Sequence[Entry], ident: str, metadata: Mapping[str, st
 
 _MAGIC = (
     (b"\x80\x02", "a pickle"), (b"\x80\x03", "a pickle"), (b"\x80\x04", "a pickle"),
-    (b"\x80\x05", "a pickle"), (b"PK\x03\x04", "a zip archive, as torch.save, np.savez and skops write"),
+    (b"\x80\x05", "a pickle"), (b"PK\x03\x04", "a zip archive, as np.savez and many others write"),
     (b"\x89HDF", "an HDF5 file"), (b"\x93NUMPY", "a NumPy .npy file"), (b"\x1f\x8b", "gzip-compressed"),
     (b"x\x9c", "zlib-compressed, as joblib.dump writes"), (b"x^", "zlib-compressed, as joblib.dump writes"),
     (b"x\xda", "zlib-compressed"), (b"x\x01", "zlib-compressed"),

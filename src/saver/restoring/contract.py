@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 import msgspec
 
 from saver import trust as policy
-from saver.codec import Decoder, check, families
+from saver.codec import Decoder, check, codec_modules
 from saver.errors import Damaged, DoesNotFit, SaverError
 from saver.restoring.naming import Naming
 from saver.restoring.pairing import Pair, Pairs
@@ -20,7 +20,7 @@ from saver.tree import Node, Ref, Tensor, Value, walk
 
 if TYPE_CHECKING:
     from saver.parts import Opened
-    from saver.view import TensorEntry
+    from saver.reading.arrays import TensorEntry
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -66,7 +66,7 @@ class Restorer(ABC):
 
 def restorer_for(cls: type) -> Restorer | None:
     """The restorer for instances of `cls`: of its own family first, then of its bases'."""
-    for module in families(cls):
+    for module in codec_modules(cls):
         for restorer in getattr(module, "RESTORERS", ()):
             if restorer.accepts(cls):
                 return restorer  # type: ignore[no-any-return]

@@ -5,18 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
+from saver.reading.dispatch import said
 from saver.tree import Node, Ref, Value
 
 if TYPE_CHECKING:
     from saver.restoring.contract import Saved
-
-TENSOR = "torch.Tensor"
-
-_HOLDERS = frozenset(
-    ("dataclass", "dict", "list", "namedtuple", "object", "sklearn.bunch", "stdlib.SimpleNamespace", "tuple")
-)
-"""Codecs whose objects hold what is decoded as it is. Whoever checks, counts, copies or hashes it must be
-given what was saved, and not an object that will only be filled with that."""
 
 
 class Reach:
@@ -54,7 +47,7 @@ class Reach:
             met.add((id(node), looked, as_base))
             if looked:
                 self.looked_into.add(id(node))
-            if node.codec == TENSOR:
+            if is_tensor(node):
                 self._tensor(node, looked, as_base)
                 continue
             held, others = _held(node)
@@ -71,25 +64,19 @@ class Reach:
                 self._stack.append((item, looked or key not in ("base", "attributes"), key == "base"))
 
 
+def is_tensor(node: Node) -> bool:
+    """Whether the node is a tensor, which may be a view of another one: its `base`."""
+    return bool(said(node.codec, "TENSORS"))
+
+
 def _held(node: Node) -> tuple[Any, Any]:
-    """Of what lies within a node: what its object holds as it is decoded, and the rest."""
-    state, others = node.state, list[Any]()
-    if node.codec == "stdlib.deque":
-        return state[1], None
-    if node.codec == "numpy.array" and type(state) is dict and "items" in state:
-        return state["items"], state.get("dtype")
-    if node.codec == "stdlib.OrderedDict" and type(state) is list and state[2:] == ["attributes"]:
-        state, attributes, _ = state
-        others.append(attributes)
-    elif node.codec == "stdlib.defaultdict":
-        factory, state = state
-        others.append(factory)
-    elif node.codec != "stdlib.OrderedDict" and node.codec not in _HOLDERS:
-        return None, state
-    if type(state) is list and node.codec not in ("list", "tuple"):
-        keys, state = state
-        others.append(keys)
-    return state, others
+    """Of what lies within a node: what its object holds as it is decoded, and the rest.
+
+    Whoever checks, counts, copies or hashes it must be given what was saved, and not an object that will only
+    be filled with that.
+    """
+    holds = said(node.codec, "HOLDS")
+    return holds(node.state) if holds is not None else (None, node.state)
 
 
 def root_of(node: Node, follow: Callable[[Value], Value]) -> Node:
@@ -98,7 +85,7 @@ def root_of(node: Node, follow: Callable[[Value], Value]) -> Node:
     while "base" in node.state:
         met.add(id(node))
         base = follow(node.state["base"])
-        if type(base) is not Node or base.codec != TENSOR or id(base) in met:
+        if type(base) is not Node or not is_tensor(base) or id(base) in met:
             raise ValueError("a view of what is not a tensor")
         node = base
     return node

@@ -9,6 +9,7 @@ from saver.codec import Decoder
 from saver.errors import DoesNotFit, NotFound, SaverError
 from saver.restoring.contract import Plan, Saved, not_as_saved
 from saver.restoring.naming import Names, Naming
+from saver.restoring.reach import is_tensor
 from saver.restoring.report import Report
 from saver.store import Progress
 from saver.tree import Node, Value
@@ -33,7 +34,7 @@ def restore(
 
     - a PyTorch module, from a module or a state dict that was saved: by name, into its own parameters and
       buffers, wherever they lie; a class that was saved is neither imported nor trusted
-    - an optimizer, from one of its class or a state dict: by position, as torch does; a learning-rate
+    - an optimizer, from one of its class or a state dict: by position; a learning-rate
       scheduler, a gradient scaler
     - a tensor, array or random generator: its values, or where it is in its sequence
     - a dict, list, set, deque, bytearray: emptied and filled. What lies within dicts, lists and tuples under
@@ -145,9 +146,7 @@ def _is_state_of(target: Any, saved: Saved, trees: dict[str, Value]) -> bool:
     """
     if not callable(getattr(target, "load_state_dict", None)):
         return False
-    if all(
-        isinstance(tree, Node) and tree.codec == "torch.Tensor" for tree in map(saved.follow, trees.values())
-    ):
+    if all(isinstance(tree, Node) and is_tensor(tree) for tree in map(saved.follow, trees.values())):
         return True
     state = target.state_dict() if callable(getattr(target, "state_dict", None)) else None
     return isinstance(state, Mapping) and 2 * len(trees.keys() & state.keys()) > len(trees)

@@ -6,7 +6,7 @@ import operator
 import os
 from collections.abc import Iterable, Iterator
 from time import time as now
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,9 +26,6 @@ from saver.training_log.content import (
     grown,
     is_name,
 )
-
-if TYPE_CHECKING:
-    from pandas import DataFrame
 
 
 class Best(NamedTuple):
@@ -235,9 +232,10 @@ class TrainingLog:
 
     # Elsewhere
 
-    def frame(self) -> DataFrame:
-        """A pandas DataFrame with the columns `step`, `epoch` if there is one, `time` and the metrics. What a
-        row does not have is nan there. Raises Unsupported where pandas is missing."""
+    def frame(self) -> Any:
+        """A data frame with the columns `step`, `epoch` if there is one, `time` and the metrics. What a
+        row does not have is nan there. Raises Unsupported where no library has
+        data frames."""
         return rows.frame(self._now())
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:

@@ -7,17 +7,15 @@ import io
 import math
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 import numpy as np
 
+from saver import registry
 from saver.durable import NewFile
 from saver.errors import Unsupported
 from saver.training_log.content import OWN, Column, Content
-
-if TYPE_CHECKING:
-    from pandas import DataFrame
 
 BLOCK = 4096
 """Rows that are made into Python objects at a time."""
@@ -77,21 +75,23 @@ def jsonl_blocks(content: Content) -> Iterator[bytes]:
         yield encoder.encode_lines(map(plain, block))
 
 
-def frame(content: Content) -> DataFrame:
-    """A column for each metric; nan where a row has no value. Raises Unsupported without pandas."""
+def frame(content: Content) -> Any:
+    """A column for each metric; nan where a row has no value. Raises Unsupported without a library that has
+    data frames."""
+    (family,) = (family for family in registry.families() if family.frames)
     try:
-        import pandas
+        module: Any = family.module("frames")
     except ImportError as error:
         raise Unsupported(
-            f'a data frame takes pandas, which is not there ({error}); pip install "saver-ml[pandas]"'
+            f"a data frame takes {family.name}, which is not there ({error}); "
+            f'pip install "saver-ml[{family.extra}]"'
         ) from error
-
     found: dict[str, Any] = dict.fromkeys(["step", *content.columns.keys() & {"epoch"}, "time"])
     found["step"], found["time"] = content.steps.copy(), content.times.copy()
     for name, column in content.columns.items():
         found[name] = np.full(len(content.steps), np.nan)
         found[name][column.where()] = column.values
-    return pandas.DataFrame(found)
+    return module.frame_of(found)
 
 
 def write(path: str | os.PathLike[str], blocks: Iterable[bytes]) -> None:

@@ -1,0 +1,1 @@
+"""The families: what Saver knows of each library, one folder each. `saver.family` is the contract."""

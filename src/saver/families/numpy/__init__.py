@@ -1,0 +1,17 @@
+"""NumPy: arrays, scalars, dtypes, random generators."""
+
+from __future__ import annotations
+
+from saver.family import Change, Family
+
+FAMILY = Family(
+    name="numpy",
+    packages=("numpy",),
+    codecs="saver.families.numpy.codecs",
+    references="saver.families.numpy.references",
+    reading="saver.families.numpy.reading",
+    homes=("numpy",),
+    change=Change(
+        "note", "note", "ok", "arrays are the same; a restored random Generator may go on with other numbers"
+    ),
+)

@@ -1,0 +1,263 @@
+"""NumPy arrays of every dtype and layout, masked arrays and subclasses."""
+
+from __future__ import annotations
+
+import math
+from base64 import b64decode, b64encode
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from saver import trust
+from saver.codec import INLINE_BYTES, Codec, Decoder, Encoder
+from saver.families.numpy.dtypes import decode_dtype, dense, encode_dtype, storage
+from saver.families.python.columns import encode_run, fill_run
+from saver.tree import TENSOR_DTYPE, Node, Tensor, Value
+
+_MAX_CODE_POINT = 0x10FFFF
+
+
+class ArrayCodec(Codec):
+    """Arrays. Elements that safetensors has a dtype for are tensors of that dtype.
+
+    Others are stored as the items they consist of: complex numbers as pairs of floats, dates as int64,
+    unicode as code points, the rest as bytes; the state says what they are.
+    """
+
+    name = "numpy.array"
+    types = (np.ndarray, np.memmap)
+    early = True
+
+    def encode(self, obj: Any, encoder: Encoder) -> Value:
+        array = np.asarray(obj)
+        fortran = array.flags.f_contiguous and not array.flags.c_contiguous
+        plain = (array.dtype.kind, array.dtype.itemsize) in TENSOR_DTYPE and array.dtype.isnative
+        if plain and not fortran and array.nbytes > INLINE_BYTES:
+            return encoder.tensor(array)
+        if array.dtype.hasobject or array.dtype.kind == "T":
+            return self._encode_objects(array, encoder)
+        if array.dtype.itemsize == 0:
+            return {"dtype": encode_dtype(array.dtype, encoder), "shape": list(array.shape), "data": ""}
+        state: dict[str, Value] = {"dtype": encode_dtype(array.dtype, encoder), "shape": list(array.shape)}
+        if fortran:
+            array = array.T
+            state.update(shape=list(array.shape), order="F")
+        if array.nbytes <= INLINE_BYTES:
+            state["data"] = b64encode(dense(array).tobytes()).decode()
+            return state
+        return {**state, "data": encoder.tensor(storage(array))}
+
+    def _encode_objects(self, array: NDArray[Any], encoder: Encoder) -> Value:
+        state: dict[str, Value] = {"dtype": encode_dtype(array.dtype, encoder), "shape": list(array.shape)}
+        if array.dtype.names is not None:
+            state["fields"] = [encoder(np.ascontiguousarray(array[name]), name) for name in array.dtype.names]
+            return state
+        if array.dtype.kind == "V":
+            encoder.refuse("arrays of sub-arrays of objects have no data form; use a structured dtype")
+        if array.flags.f_contiguous and not array.flags.c_contiguous:
+            array = array.T
+            state.update(shape=list(array.shape), order="F")
+        items: list[Any] = array.ravel().tolist()
+        if array.dtype.kind == "T":
+            items = [item if isinstance(item, str) else None for item in items]
+        state["items"] = encode_run(items, encoder)
+        return state
+
+    def decode(self, node: Node, decoder: Decoder) -> Any:
+        state = node.state
+        if type(state) is Tensor:
+            return _aligned(decoder.array(state))
+        dtype = decode_dtype(state["dtype"], decoder)
+        shape = _shape(state["shape"])
+        if "fields" in state:
+            return self._decode_fields(state, dtype, shape, decoder)
+        if "items" in state:
+            return self._decode_objects(node, dtype, shape, decoder)
+        if dtype.hasobject:
+            raise ValueError("bytes cannot be objects")
+        order = state.get("order", "C")
+        data = state["data"]
+        stored: Any = (
+            bytearray(b64decode(data, validate=True)) if isinstance(data, str) else decoder.tensor(data)[2]
+        )
+        if dtype.itemsize and len(stored) != math.prod(shape) * dtype.itemsize:
+            raise ValueError(f"{len(stored)} bytes for {shape} of {dtype}")
+        if dtype.itemsize == 0:
+            return np.empty(_zero_size(shape), dtype)
+        array: NDArray[Any] = (
+            np.frombuffer(stored, dtype, math.prod(shape)) if len(stored) else np.empty(0, dtype)
+        )
+        _check_text(array)
+        array = _aligned(array)
+        return array.reshape(shape).T if order == "F" else array.reshape(shape)
+
+    def _decode_fields(
+        self, state: Any, dtype: np.dtype[Any], shape: tuple[int, ...], decoder: Decoder
+    ) -> NDArray[Any]:
+        fields = dict(zip(dtype.names or (), map(decoder, state["fields"]), strict=True))
+        held = sum(field.nbytes for field in fields.values() if isinstance(field, np.ndarray))
+        if math.prod(shape) * dtype.itemsize > max(held * _PADDING_LIMIT, _PADDING_LIMIT):
+            raise ValueError(f"{shape} of {dtype.itemsize} bytes each, for {held} bytes of fields")
+        for name, field in fields.items():
+            if not isinstance(field, np.ndarray) or field.shape[: len(shape)] != shape:
+                raise ValueError(f"field {name!r} has another shape")
+        array = np.zeros(shape, dtype)
+        for name, field in fields.items():
+            array[name] = field
+        return array
+
+    def _decode_objects(
+        self, node: Node, dtype: np.dtype[Any], shape: tuple[int, ...], decoder: Decoder
+    ) -> NDArray[Any]:
+        state = node.state
+        items = state["items"]
+        count = math.prod(shape)
+        if type(items) is list and len(items) != count:
+            raise ValueError(f"{len(items)} items for the shape {shape}")
+        if dtype.kind != "T" and dtype != np.dtype(object):
+            raise ValueError(f"items of the dtype {dtype}")
+        found: list[Any] = []
+        if dtype.kind == "T" or type(items) is not list:
+            fill_run(items, decoder, found)
+            count = len(found)
+        flat = np.empty(count, dtype)
+        array = flat.reshape(shape)
+        if dtype.kind == "T":
+            missing = getattr(dtype, "na_object", None)
+            found = [missing if item is None else item for item in found]
+        if found:
+            flat[:] = found
+        else:
+            decoder.keep(node, array.T if state.get("order") == "F" else array)
+            target = _Items(flat)
+            for index, item in enumerate(items):
+                target[index] = decoder.slot(item, target, index)
+        return array.T if state.get("order") == "F" else array
+
+
+class _Items:
+    """Sets the items of a one-dimensional object array, whatever they are: arrays, too, stay whole."""
+
+    def __init__(self, flat: NDArray[Any]) -> None:
+        self._flat = flat
+        self._box = np.empty((), object)
+
+    def __setitem__(self, index: int, item: Any) -> None:
+        if isinstance(item, np.ndarray) and item.ndim == 0:
+            self._box[()] = None
+            self._box.fill(item)
+            self._flat[index : index + 1] = self._box
+        else:
+            self._flat[index] = item
+
+
+def _aligned(array: NDArray[Any]) -> NDArray[Any]:
+    """The array where NumPy would have put it: vector code may round by where the data begins.
+
+    Tensors whose size is a multiple of 16 bytes lie so in the pack; only others are copied.
+    """
+    return array.copy() if array.__array_interface__["data"][0] % _NUMPY_ALIGNMENT else array
+
+
+_NUMPY_ALIGNMENT = 16
+
+
+def _shape(value: Any) -> tuple[int, ...]:
+    if type(value) is not list or not all(type(axis) is int and axis >= 0 for axis in value):
+        raise ValueError(f"{str(value)[:80]} is not a shape")
+    return tuple(value)
+
+
+_PADDING_LIMIT = 1 << 12
+"""How many times its fields a structured element may take; a view of one field of many takes more."""
+
+_ZERO_SIZE_LIMIT = 1 << 24
+
+
+def _zero_size(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Elements without bytes need no room, but NumPy gives them one each."""
+    if math.prod(shape) > _ZERO_SIZE_LIMIT:
+        raise ValueError(f"the shape {shape} has too many empty elements")
+    return shape
+
+
+def _check_text(array: NDArray[Any]) -> None:
+    if array.dtype.kind == "U" and array.size:
+        points = array.view(np.dtype(np.uint32).newbyteorder(array.dtype.byteorder))
+        if int(points.max()) > _MAX_CODE_POINT:
+            raise ValueError("a string has a code point beyond Unicode")
+    for name in array.dtype.names or ():
+        _check_text(np.ascontiguousarray(array[name]))
+
+
+class SubclassCodec(Codec):
+    """`np.matrix`, `np.recarray` and `np.char.chararray`: arrays that behave differently."""
+
+    name = "numpy.subclass"
+    types = (np.matrix, np.recarray)
+    names = frozenset(("numpy.char:chararray",))  # looking it up warns where NumPy is about to drop it
+
+    def encode(self, obj: Any, encoder: Encoder) -> Value:
+        plain = obj.view(np.ndarray)
+        if type(obj) is np.recarray and obj.dtype.type is np.record:
+            plain = plain.view(np.dtype((np.void, obj.dtype)))
+        return [type(obj).__name__, encoder(np.asarray(plain))]
+
+    def decode(self, node: Node, decoder: Decoder) -> Any:
+        kind, state = node.state
+        array = decoder(state)
+        if not isinstance(array, np.ndarray):
+            raise ValueError("not an array")
+        if kind == "recarray" and array.dtype.names is not None:
+            return array.view(np.dtype((np.record, array.dtype)), np.recarray)
+        if kind == "matrix" and array.ndim == 2:
+            return array.view(np.matrix)
+        if kind == "chararray" and array.dtype.kind in "SU":
+            return array.view(trust.resolve("numpy.char:chararray"))
+        raise ValueError(f"this array cannot be a {kind}")
+
+
+class MaskedCodec(Codec):
+    """Masked arrays: data, mask or `nomask`, fill value, and whether the mask is hard."""
+
+    name = "numpy.masked"
+    types = (np.ma.MaskedArray,)
+
+    def encode(self, obj: Any, encoder: Encoder) -> Value:
+        mask = np.ma.getmask(obj)
+        filled = obj._fill_value
+        return {
+            "data": encoder(np.ma.getdata(obj), "data"),
+            "mask": None if mask is np.ma.nomask else encoder(mask, "mask"),
+            "fill_value": None if filled is None else encoder(np.asarray(filled), "fill_value"),
+            "hard": bool(obj.hardmask),
+        }
+
+    def decode(self, node: Node, decoder: Decoder) -> Any:
+        state = node.state
+        data, mask, filled = (decoder(state[key]) for key in ("data", "mask", "fill_value"))
+        if not isinstance(data, np.ndarray) or not (mask is None or (
+            isinstance(mask, np.ndarray) and mask.shape == data.shape
+        )):  # fmt: skip
+            raise ValueError("the mask does not fit the data")
+        found: Any = np.ma.MaskedArray(
+            data, np.ma.nomask if mask is None else mask, hard_mask=bool(state["hard"])
+        )
+        if filled is not None:
+            found.fill_value = filled[()]
+        return found
+
+
+class MaskedConstantCodec(Codec):
+    """The single value `np.ma.masked`."""
+
+    name = "numpy.masked_constant"
+    types = (type(np.ma.masked),)
+    shared = False
+
+    def encode(self, obj: Any, encoder: Encoder) -> Value:
+        return None
+
+    def decode(self, node: Node, decoder: Decoder) -> Any:
+        return np.ma.masked

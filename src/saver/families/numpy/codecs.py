@@ -1,0 +1,103 @@
+"""NumPy: arrays of every dtype, scalars, dtypes, masked arrays, random generators."""
+
+from __future__ import annotations
+
+from base64 import b64decode, b64encode
+from typing import Any
+
+import numpy as np
+
+from saver.codec import INLINE_BYTES, Codec, Decoder, Encoder
+from saver.families.numpy.arrays import ArrayCodec, MaskedCodec, MaskedConstantCodec, SubclassCodec
+from saver.families.numpy.dtypes import decode_dtype, dense, encode_dtype
+from saver.families.numpy.random import (
+    BitGeneratorCodec,
+    GeneratorCodec,
+    RandomStateCodec,
+    SeedSequenceCodec,
+)
+from saver.families.numpy.restoring import ArrayRestorer, GeneratorRestorer
+from saver.restoring import Restorer
+from saver.tree import EXACT_INTEGER, Node, Value
+
+_FLAT_KINDS = "biufcmMSUV"
+
+
+class ScalarCodec(Codec):
+    """NumPy scalars: numbers readable where JSON is exact, otherwise their bytes."""
+
+    name = "numpy.scalar"
+    shared = False
+
+    def accepts(self, cls: type) -> bool:
+        return issubclass(cls, np.generic) and cls.__module__.partition(".")[0] == "numpy"
+
+    def encode(self, obj: Any, encoder: Encoder) -> Value:
+        dtype = obj.dtype
+        if dtype.kind == "b" or (dtype.kind in "iu" and dtype.isnative and abs(int(obj)) <= EXACT_INTEGER):
+            return [dtype.str, obj.item()]
+        if dtype.kind == "f" and dtype.itemsize <= 8 and dtype.isnative and np.isfinite(obj):
+            return [dtype.str, float(obj)]
+        if dtype.kind in "SU":
+            return [dtype.kind, encoder(bytes(obj) if dtype.kind == "S" else str(obj))]
+        if (
+            dtype.hasobject
+            or obj.nbytes > INLINE_BYTES
+            or dtype.kind not in _FLAT_KINDS
+            or not dtype.itemsize
+        ):
+            array = np.empty((), dtype)
+            array[()] = obj
+            return [encode_dtype(dtype, encoder), encoder(array)]
+        data = b64encode(dense(np.asarray(obj)).tobytes()).decode()
+        return [encode_dtype(dtype, encoder), data, *(["record"] if type(obj) is np.record else [])]
+
+    def decode(self, node: Node, decoder: Decoder) -> Any:
+        spec, value = node.state[:2]
+        if spec == "S":
+            return np.bytes_(_exactly(bytes, decoder(value)))
+        if spec == "U":
+            return np.str_(_exactly(str, decoder(value)))
+        dtype = decode_dtype(spec, decoder)
+        if node.state[2:] == ["record"]:
+            dtype = np.dtype((np.record, dtype))
+        if type(value) is Node:
+            array = decoder(value)
+            if not isinstance(array, np.ndarray) or array.shape != () or array.dtype != dtype:
+                raise ValueError("not a scalar")
+            return array[()]
+        if type(value) is str:
+            return np.frombuffer(b64decode(value, validate=True), dtype, 1)[0]
+        if type(value) not in (int, float, bool) or dtype.kind not in "biuf":
+            raise ValueError(f"{value!r} is not a {dtype}")
+        return dtype.type(value)
+
+
+def _exactly(kind: type, value: Any) -> Any:
+    if type(value) is not kind:
+        raise ValueError(f"{value!r} is not {kind.__name__}")
+    return value
+
+
+class DtypeCodec(Codec):
+    """Dtypes as values."""
+
+    name = "numpy.dtype"
+    shared = False
+
+    def accepts(self, cls: type) -> bool:
+        return issubclass(cls, np.dtype)
+
+    def encode(self, obj: Any, encoder: Encoder) -> Value:
+        return encode_dtype(obj, encoder)
+
+    def decode(self, node: Node, decoder: Decoder) -> Any:
+        return decode_dtype(node.state, decoder)
+
+
+CODECS: tuple[Codec, ...] = (
+    ArrayCodec(), ScalarCodec(), MaskedCodec(), MaskedConstantCodec(), SubclassCodec(), DtypeCodec(),
+    SeedSequenceCodec(), BitGeneratorCodec(), GeneratorCodec(), RandomStateCodec(),
+)  # fmt: skip
+
+RESTORERS: tuple[Restorer, ...] = (ArrayRestorer(), GeneratorRestorer())

@@ -1,0 +1,127 @@
+"""Restoring into NumPy arrays and random generators that are already there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from saver.codec import Decoder
+from saver.errors import DoesNotFit
+from saver.families.numpy.dtypes import decode_dtype
+from saver.families.python.restoring import told
+from saver.restoring import Conversion, Mismatch, Pair, PartReport, Plan, Restorer, Saved, array_memory
+from saver.restoring.contract import kind
+from saver.tree import NUMPY_DTYPE, Node, Tensor, Value
+
+_CODEC = "numpy.array"
+
+
+class ArrayRestorer(Restorer):
+    """Arrays of the same shape: the elements are copied, converted where NumPy calls that the same kind."""
+
+    live = False
+
+    def accepts(self, cls: type) -> bool:
+        return issubclass(cls, np.ndarray)
+
+    def plan(self, value: Value, target: Any, saved: Saved) -> Plan:
+        node = saved.follow(value)
+        masked = isinstance(target, np.ma.MaskedArray)
+        if type(node) is not Node or node.codec != _CODEC or masked:
+            saved.refuse(
+                f"{told(node)} was saved, which cannot be copied into a {kind(target)}; take it from `load`"
+            )
+        if not target.flags.writeable:
+            saved.refuse("the array is read-only and cannot be restored in place; take it from `load`")
+        shape, dtype = _form(node.state, saved)
+        report = PartReport(kind(target), ("value",))
+        if shape != target.shape:
+            return Plan(_unfit(target, Mismatch("value", shape, target.shape)))
+        if not np.can_cast(dtype, target.dtype, "same_kind"):
+            why = f"{dtype} does not go into {target.dtype}"
+            return Plan(_unfit(target, Mismatch("value", shape, target.shape, why)))
+        if dtype != target.dtype:
+            conversion = Conversion("value", str(dtype), str(target.dtype))
+            report = PartReport(kind(target), ("value",), converted=(conversion,))
+        pair = self.pair(node, target, saved)
+        if pair is not None:
+            saved.fills(pair)
+        else:
+            pair = _copied(node, target)
+        saved.hold(pair.needs)
+        return Plan(report, pair.ready)
+
+    def pair(self, node: Node, target: Any, saved: Saved) -> Pair | None:
+        if type(target) not in (np.ndarray, np.memmap) or node.codec != _CODEC or not target.flags.writeable:
+            return None
+        if _form(node.state, saved) != (target.shape, target.dtype):
+            return None
+        pair = _copied(node, target)
+        return pair if pair.memory is not None and pair.memory.distinct else None
+
+
+def _copied(node: Node, target: Any) -> Pair:
+    content = Node(node.codec, version=node.version, state=node.state)
+
+    def ready(decoder: Decoder) -> Callable[[], None]:
+        found = decoder(content)
+        if found.shape != target.shape:
+            raise ValueError(f"an array of the shape {found.shape}")
+        return lambda: np.copyto(target, found, "same_kind")
+
+    in_bytes = not target.dtype.hasobject and target.dtype.kind != "T"
+    memory = array_memory(target, (lambda decoder: decoder(content)) if in_bytes else None)
+    return Pair(node, target, content, ready, memory=memory)
+
+
+def _unfit(target: Any, mismatch: Mismatch) -> PartReport:
+    return PartReport(kind(target), mismatched=(mismatch,))
+
+
+def _form(state: Any, saved: Saved) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Shape and dtype of a saved array, without its bytes."""
+    if type(state) is Tensor:
+        entry = saved.entry(state)
+        return tuple(entry.shape), NUMPY_DTYPE[entry.dtype]
+    shape = tuple(state["shape"])
+    dtype = decode_dtype(state["dtype"], saved.peek())
+    return (shape[::-1] if state.get("order") == "F" else shape), dtype
+
+
+class GeneratorRestorer(Restorer):
+    """Random generators, which go on where the saved one was. Children that they spawn later come from
+    their own seeds: those cannot be changed."""
+
+    def accepts(self, cls: type) -> bool:
+        return issubclass(cls, (np.random.Generator, np.random.RandomState, np.random.BitGenerator))
+
+    def plan(self, value: Value, target: Any, saved: Saved) -> Plan:
+        node, where = saved.follow(value), saved.where
+        legacy = isinstance(target, np.random.RandomState)
+        codecs = ("numpy.RandomState",) if legacy else ("numpy.Generator", "numpy.BitGenerator")
+        if type(node) is not Node or node.codec not in codecs:
+            saved.refuse(f"{told(node)} was saved, which cannot continue in a {kind(target)}")
+        saved.want(node)
+
+        def ready(decoder: Decoder) -> Callable[[], None]:
+            found = decoder(node)
+            source, bits = _bits(found), _bits(target)
+            if type(source) is not type(bits):
+                raise DoesNotFit(
+                    f"{where}: the saved generator is a {kind(source)}, this one a {kind(bits)}; make one of "
+                    "the same kind, or take it from `load`"
+                )
+            if legacy:
+                state = found.get_state(legacy=False)
+                return lambda: target.set_state(state)
+            return lambda: setattr(bits, "state", source.state)
+
+        return Plan(PartReport(kind(target), ("value",)), ready)
+
+
+def _bits(generator: Any) -> Any:
+    if isinstance(generator, np.random.Generator):
+        return generator.bit_generator
+    return generator._bit_generator if isinstance(generator, np.random.RandomState) else generator

@@ -1,0 +1,20 @@
+"""pandas: frames, series, indexes, and what they are made of."""
+
+from __future__ import annotations
+
+from saver.family import Change, Family
+
+FAMILY = Family(
+    name="pandas",
+    packages=("pandas",),
+    extra="pandas",
+    codecs="saver.families.pandas.codecs",
+    fingerprints="saver.families.pandas.fingerprints",
+    frames="saver.families.pandas.frames",
+    change=Change(
+        "warning",
+        "note",
+        "ok",
+        "values are the same; dtypes may not be (pandas 3 gave strings one of their own)",
+    ),
+)

@@ -1,0 +1,338 @@
+"""The dtypes and extension arrays of pandas, whose native code trusts codes, masks and indices."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from saver.codec import Codec, Decoder, Encoder
+from saver.families.python.columns import decode_run, encode_run
+from saver.tree import Node, Value
+
+_MASKED_NAMES = (
+    "Int8", "Int16", "Int32", "Int64", "UInt8", "UInt16", "UInt32", "UInt64", "Float32", "Float64", "boolean",
+)  # fmt: skip
+_MASKED: dict[str, Any] = {name: pd.api.types.pandas_dtype(name) for name in _MASKED_NAMES}
+_NumpyDtype = type(pd.arrays.NumpyExtensionArray(np.zeros(1)).dtype)
+_CLOSED = ("left", "right", "both", "neither")
+UNITS = ("s", "ms", "us", "ns")
+
+
+def ndarray(value: Any, kinds: str, what: str, ndim: int = 1) -> NDArray[Any]:
+    """`value`, when it is a NumPy array of one of the dtype `kinds`; ValueError otherwise."""
+    if not isinstance(value, np.ndarray) or value.dtype.kind not in kinds or value.ndim != ndim:
+        raise ValueError(f"{what} must be an array of kind {kinds!r} with {ndim} axes")
+    return value
+
+
+def unit_of(value: Any) -> str:
+    """One of the resolutions that pandas knows."""
+    if value not in UNITS:
+        raise ValueError(f"{value!r} is not a resolution of pandas")
+    return str(value)
+
+
+class DtypeCodec(Codec):
+    """Every dtype of pandas, as a value or as part of an array."""
+
+    name = "pandas.dtype"
+
+    def accepts(self, cls: type) -> bool:
+        known = (
+            pd.CategoricalDtype, pd.DatetimeTZDtype, pd.PeriodDtype, pd.IntervalDtype, pd.SparseDtype,
+            pd.StringDtype, pd.ArrowDtype, _NumpyDtype, *map(type, _MASKED.values()),
+        )  # fmt: skip
+        return cls in known
+
+    def encode(self, obj: Any, encoder: Encoder) -> Value:
+        dtype: Any = obj
+        if isinstance(dtype, pd.CategoricalDtype):
+            return ["category", encoder(dtype.categories, "categories"), dtype.ordered]
+        if isinstance(dtype, pd.DatetimeTZDtype):
+            return ["datetime", dtype.unit, encoder(dtype.tz, "tz")]
+        if isinstance(dtype, pd.PeriodDtype):
+            return ["period", dtype._freqstr]
+        if isinstance(dtype, pd.IntervalDtype):
+            return ["interval", encoder(dtype.subtype), dtype.closed]
+        if isinstance(dtype, pd.SparseDtype):
+            return ["sparse", encoder(dtype.subtype), encoder(dtype._fill_value, "fill_value")]
+        if isinstance(dtype, pd.StringDtype):
+            return ["string", dtype.storage, "NA" if dtype.na_value is pd.NA else "nan"]
+        if isinstance(dtype, pd.ArrowDtype):
+            return ["arrow", encoder(dtype.pyarrow_dtype)]
+        if isinstance(dtype, _NumpyDtype):
+            return ["numpy", encoder(dtype.numpy_dtype)]
+        return dtype.name  # type: ignore[no-any-return]
+
+    def decode(self, node: Node, decoder: Decoder) -> Any:
+        if type(node.state) is str:
+            return _MASKED[node.state]
+        kind, *rest = node.state
+        return _DTYPES[kind](decoder, *rest)
+
+
+def _category(decoder: Decoder, categories: Value, ordered: Any) -> Any:
+    found = decoder(categories)
+    if not (found is None or isinstance(found, pd.Index)) or ordered not in (None, False, True):
+        raise ValueError("categories are an index")
+    return pd.CategoricalDtype(found, ordered)
+
+
+def period_dtype(frequency: Any) -> Any:
+    """The dtype of periods, by the frequency's name. Business days warn that they will go: not here."""
+    if type(frequency) is not str:
+        raise ValueError(f"{frequency!r} is not a frequency")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        return pd.PeriodDtype(frequency)
+
+
+def _interval(decoder: Decoder, subtype: Value, closed: Any) -> Any:
+    if closed not in (None, *_CLOSED):
+        raise ValueError(f"an interval cannot be closed {closed!r}")
+    return pd.IntervalDtype(decoder(subtype), closed)
+
+
+def _string(decoder: Decoder, storage: Any, missing: Any) -> Any:
+    if storage not in ("python", "pyarrow", "pyarrow_numpy") or missing not in ("NA", "nan"):
+        raise ValueError(f"there is no string storage {storage!r}")
+    if missing == "NA" or storage == "pyarrow_numpy":
+        return pd.StringDtype(storage)
+    return pd.StringDtype(storage, na_value=np.nan)
+
+
+_DTYPES: dict[str, Any] = {
+    "category": _category,
+    "datetime": lambda decoder, unit, zone: pd.DatetimeTZDtype(unit_of(unit), decoder(zone)),
+    "period": lambda decoder, frequency: period_dtype(frequency),
+    "interval": _interval,
+    "sparse": lambda decoder, subtype, fill: pd.SparseDtype(decoder(subtype), decoder(fill)),
+    "string": _string,
+    "arrow": lambda decoder, kind: pd.ArrowDtype(decoder(kind)),
+    "numpy": lambda decoder, dtype: _NumpyDtype(decoder(dtype)),
+}
+
+
+class CategoricalCodec(Codec):
+    """Codes and categories; every code is -1 or that of a category."""
+
+    name = "pandas.Categorical"
+    types = (pd.Categorical,)
+
+    def encode(self, obj: Any, encoder: Encoder) -> Value:
+        return [encoder(obj.codes, "codes"), encoder(obj.dtype)]
+
+    def decode(self, node: Node, decoder: Decoder) -> Any:
+        codes, dtype = map(decoder, node.state)
+        if not isinstance(dtype, pd.CategoricalDtype) or dtype.categories is None:
+            raise ValueError("a categorical needs its categories")
+        return pd.Categorical.from_codes(ndarray(codes, "i", "codes"), dtype=dtype)
+
+
+class DatetimeCodec(Codec):
+    """Arrays of dates and of durations: integers with a unit, and for dates perhaps a zone."""
+
+    name = "pandas.datetime"
+    types = (pd.arrays.DatetimeArray, pd.arrays.TimedeltaArray)
+
+    def encode(self, obj: Any, encoder: Encoder) -> Value:
+        zone = getattr(obj, "tz", None)
+        values = obj._ndarray.reshape(-1)
+        return [encoder(values, "values"), None if zone is None else encoder(obj.dtype, "dtype")]
+
+    def decode(self, node: Node, decoder: Decoder) -> Any:
+        values, dtype = map(decoder, node.state)
+        ndarray(values, "mM", "dates")
+        unit, count = np.datetime_data(values.dtype)
+        if count != 1 or not values.dtype.isnative:
+            raise ValueError(f"pandas has no {values.dtype}")
+        unit_of(unit)
+        if dtype is None:
+            return pd.array(values, copy=False)
+        if not isinstance(dtype, pd.DatetimeTZDtype) or values.dtype != np.dtype(f"M8[{dtype.unit}]"):
+            raise ValueError(f"{values.dtype} cannot be {dtype}")
+        cls: Any = pd.arrays.DatetimeArray
+        return cls._simple_new(values, dtype)
+
+
+class PeriodCodec(Codec):
+    """Periods: ordinals and a frequency."""
+
+    name = "pandas.period"
+    types = (pd.arrays.PeriodArray,)
+
+    def encode(self, obj: Any, encoder: Encoder) -> Value:
+        return [encoder(obj._ndarray, "values"), encoder(obj.dtype, "dtype")]
+
+    def decode(self, node: Node, decoder: Decoder) -> Any:
+        values, dtype = map(decoder, node.state)
+        if not isinstance(dtype, pd.PeriodDtype) or ndarray(values, "i", "periods").dtype != np.int64:
+            raise ValueError("periods are int64, with the dtype of a period")
+        return pd.arrays.PeriodArray(values, dtype=dtype)
+
+
+class IntervalCodec(Codec):
+    """Intervals: both ends, and which of them belong to it."""
+
+    name = "pandas.interval"
+    types = (pd.arrays.IntervalArray,)
+
+    def encode(self, obj: Any, encoder: Encoder) -> Value:
+        return [encoder(obj._left, "left"), encoder(obj._right, "right"), obj.closed]
+
+    def decode(self, node: Node, decoder: Decoder) -> Any:
+        left, right = map(decoder, node.state[:2])
+        closed = node.state[2]
+        allowed = (np.ndarray, pd.arrays.DatetimeArray, pd.arrays.TimedeltaArray)
+        if not isinstance(left, allowed) or not isinstance(right, allowed) or left.dtype != right.dtype:
+            raise ValueError("both ends of intervals need arrays of one dtype")
+        if closed not in _CLOSED:
+            raise ValueError(f"an interval cannot be closed {closed!r}")
+        found = pd.arrays.IntervalArray.from_arrays(left, right, closed)
+        if found.dtype.subtype != left.dtype:
+            raise ValueError(f"intervals cannot be of {left.dtype}")
+        return found
+
+
+class MaskedCodec(Codec):
+    """`Int64` and its kind: values, and a mask that says which are missing."""
+
+    name = "pandas.masked"
+    types = tuple({dtype.construct_array_type() for dtype in _MASKED.values()})
+
+    def encode(self, obj: Any, encoder: Encoder) -> Value:
+        return [obj.dtype.name, encoder(obj._data, "values"), encoder(obj._mask, "mask")]
+
+    def decode(self, node: Node, decoder: Decoder) -> Any:
+        name, *rest = node.state
+        values, mask = map(decoder, rest)
+        dtype = _MASKED[name]
+        ndarray(mask, "b", "the mask")
+        if ndarray(values, "biuf", "values").dtype != dtype.numpy_dtype or len(mask) != len(values):
+            raise ValueError(f"values of {values.dtype} and a mask of {len(mask)} cannot be {name}")
+        return dtype.construct_array_type()(values, mask)
+
+
+class NumpyArrayCodec(Codec):
+    """A NumPy array as pandas wraps it."""
+
+    name = "pandas.numpy"
+    types = (pd.arrays.NumpyExtensionArray,)
+
+    def encode(self, obj: Any, encoder: Encoder) -> Value:
+        return encoder(obj._ndarray)
+
+    def decode(self, node: Node, decoder: Decoder) -> Any:
+        values = decoder(node.state)
+        if not isinstance(values, np.ndarray) or values.ndim != 1:
+            raise ValueError("not an array")
+        return pd.arrays.NumpyExtensionArray(values)
+
+
+class StringsCodec(Codec):
+    """Strings kept as Python objects: a run of them, and where they are missing a mask."""
+
+    name = "pandas.strings"
+
+    def accepts(self, cls: type) -> bool:
+        return issubclass(cls, pd.arrays.StringArray) and cls.__module__.startswith("pandas.")
+
+    def encode(self, obj: Any, encoder: Encoder) -> Value:
+        missing = np.asarray(obj.isna())
+        texts = np.where(missing, "", obj._ndarray).tolist()
+        mask = encoder(missing, "mask") if missing.any() else None
+        return [encoder(obj.dtype), encode_run(texts, encoder, "values"), mask]
+
+    def decode(self, node: Node, decoder: Decoder) -> Any:
+        dtype, run, mask = decoder(node.state[0]), node.state[1], decoder(node.state[2])
+        texts = list(decode_run(run, decoder))
+        if not isinstance(dtype, pd.StringDtype) or dtype.storage != "python":
+            raise ValueError("the dtype is not one of Python strings")
+        if not all(type(text) is str for text in texts):
+            raise ValueError("not all of them are strings")
+        values = np.empty(len(texts), object)
+        values[:] = texts
+        if mask is not None:
+            values[ndarray(mask, "b", "the mask")] = dtype.na_value
+        return pd.array(values, dtype=dtype, copy=False)
+
+
+class ArrowCodec(Codec):
+    """Arrays that Arrow keeps: of any of its types, or strings of pandas."""
+
+    name = "pandas.arrow"
+
+    def accepts(self, cls: type) -> bool:
+        return issubclass(cls, pd.arrays.ArrowExtensionArray) and cls.__module__.startswith("pandas.")
+
+    def encode(self, obj: Any, encoder: Encoder) -> Value:
+        strings = isinstance(obj.dtype, pd.StringDtype)
+        return [encoder(obj._pa_array, "values"), encoder(obj.dtype) if strings else None]
+
+    def decode(self, node: Node, decoder: Decoder) -> Any:
+        import pyarrow
+
+        values, dtype = map(decoder, node.state)
+        if not isinstance(values, pyarrow.ChunkedArray):
+            raise ValueError("not an Arrow array")
+        if dtype is None:
+            return pd.arrays.ArrowExtensionArray(values)
+        if not isinstance(dtype, pd.StringDtype) or not (
+            pyarrow.types.is_string(values.type) or pyarrow.types.is_large_string(values.type)
+        ):
+            raise ValueError(f"{values.type} cannot be {dtype}")
+        return dtype.__from_arrow__(values)
+
+
+class SparseCodec(Codec):
+    """Sparse columns: the values that are stored, and where they lie."""
+
+    name = "pandas.sparse"
+    types = (pd.arrays.SparseArray,)
+
+    def encode(self, obj: Any, encoder: Encoder) -> Value:
+        index = obj.sp_index
+        places: list[Value] = [encoder(np.asarray(index.indices), "indices")]
+        if obj.kind == "block":
+            places = [encoder(np.asarray(getattr(index, name)), name) for name in ("blocs", "blengths")]
+        values = encoder(obj.sp_values, "values")
+        return {"dtype": encoder(obj.dtype), "length": index.length, "places": places, "values": values}
+
+    def decode(self, node: Node, decoder: Decoder) -> Any:
+        state = node.state
+        dtype, values = decoder(state["dtype"]), decoder(state["values"])
+        places = [ndarray(decoder(place), "i", "places") for place in state["places"]]
+        length = state["length"]
+        if type(length) is not int or not 0 <= length < 2**31 or any(p.dtype != np.int32 for p in places):
+            raise ValueError("the places of a sparse array are int32")
+        if not isinstance(dtype, pd.SparseDtype) or not isinstance(values, np.ndarray):
+            raise ValueError("not a sparse array")
+        index = _sparse_index(length, places)
+        if values.dtype != dtype.subtype or values.shape != (index.npoints,):
+            raise ValueError(f"{values.shape} values of {values.dtype} for {index.npoints} places")
+        cls: Any = pd.arrays.SparseArray
+        return cls._simple_new(values, index, dtype)
+
+
+def _sparse_index(length: int, places: list[NDArray[Any]]) -> Any:
+    from pandas._libs.sparse import BlockIndex, IntIndex
+
+    if len(places) == 1:
+        return IntIndex(length, places[0])
+    starts, lengths = places
+    ends = starts.astype(np.int64) + lengths
+    if starts.shape != lengths.shape or np.any(lengths < 0):
+        raise ValueError("blocks need a start and a length each")
+    if np.any(starts < 0) or np.any(ends > length) or np.any(starts[1:] < ends[:-1]):
+        raise ValueError("blocks must lie in order within the array")
+    return BlockIndex(length, starts, lengths)
+
+
+ARRAYS: tuple[Codec, ...] = (
+    DtypeCodec(), CategoricalCodec(), DatetimeCodec(), PeriodCodec(), IntervalCodec(), MaskedCodec(),
+    NumpyArrayCodec(), StringsCodec(), ArrowCodec(), SparseCodec(),
+)  # fmt: skip

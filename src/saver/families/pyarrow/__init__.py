@@ -1,0 +1,13 @@
+"""Apache Arrow: arrays, tables, types."""
+
+from __future__ import annotations
+
+from saver.family import Family
+
+FAMILY = Family(
+    name="pyarrow",
+    packages=("pyarrow",),
+    extra="pandas",
+    codecs="saver.families.pyarrow.codecs",
+    fingerprints="saver.families.pyarrow.fingerprints",
+)

@@ -1,0 +1,31 @@
+"""Python itself: builtins, classes of the standard library, what `class` and `def` statements make."""
+
+from __future__ import annotations
+
+from saver.family import Family
+
+FAMILY = Family(
+    name="python",
+    packages=(
+        "builtins",
+        "_operator",
+        "cmath",
+        "collections",
+        "datetime",
+        "decimal",
+        "enum",
+        "fractions",
+        "functools",
+        "math",
+        "operator",
+        "pathlib",
+        "random",
+        "types",
+        "uuid",
+        "zoneinfo",
+    ),
+    codec_roots=("builtins", "stdlib"),
+    codecs="saver.families.python.codecs",
+    references="saver.families.python.references",
+    reading="saver.families.python.reading",
+)

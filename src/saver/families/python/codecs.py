@@ -1,0 +1,15 @@
+"""The codecs and restorers of Python's own values."""
+
+from __future__ import annotations
+
+from saver.codec import Codec
+from saver.families.python import builtins, stdlib
+from saver.families.python.containers import ContainerRestorer, DictRestorer, ListRestorer
+from saver.families.python.restoring import ObjectRestorer, RandomRestorer, StateRestorer
+from saver.restoring import Restorer
+
+CODECS: tuple[Codec, ...] = (*builtins.CODECS, *stdlib.CODECS)
+
+RESTORERS: tuple[Restorer, ...] = (
+    StateRestorer(), DictRestorer(), ListRestorer(), ContainerRestorer(), RandomRestorer(), ObjectRestorer(),
+)  # fmt: skip

@@ -1,0 +1,309 @@
+"""Restoring into dicts, lists, sets, deques and bytearrays, and what lies within them."""
+
+from __future__ import annotations
+
+from base64 import b64decode
+from collections import OrderedDict, defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from msgspec.structs import replace
+
+from saver.codec import Decoder, Encoder, codec_for
+from saver.errors import CannotSave
+from saver.families.python.restoring import elements, is_mapping, items, told
+from saver.restoring import Pair, PartReport, Plan, Restorer, Saved, array_memory
+from saver.restoring.contract import kind, restorer_for
+from saver.tree import Node, Ref, Tensor, Value, walk
+
+
+class DictRestorer(Restorer):
+    """Dicts, emptied and filled again in the saved order. Modules and other live objects that they hold are
+    restored themselves, from what was saved under the same key; what else fits stays, too."""
+
+    live = False
+
+    def accepts(self, cls: type) -> bool:
+        return issubclass(cls, dict)
+
+    def plan(self, value: Value, target: Any, saved: Saved) -> Plan:
+        node = saved.follow(value)
+        if not is_mapping(node):
+            saved.refuse(f"{told(node)} was saved, not a mapping; take it from `load`")
+        found = items(node, saved)
+        if found is None:
+            return _replacing(node, target, saved, _under_same_keys(node, target, saved))
+
+        def fill(fresh: dict[Any, Any]) -> None:
+            target.clear()
+            target.update(fresh)
+
+        return _filling(node, target, target, found, fill, saved)
+
+    def pair(self, node: Node, target: Any, saved: Saved) -> Pair | None:
+        if not _is_of_kind(node, target):
+            return None
+        return _refilled(node, target, _under_same_keys(node, target, saved))
+
+
+class ListRestorer(Restorer):
+    """Lists, filled again. What they hold is restored as within a dict, by its position."""
+
+    live = False
+
+    def accepts(self, cls: type) -> bool:
+        return issubclass(cls, list)
+
+    def plan(self, value: Value, target: Any, saved: Saved) -> Plan:
+        node = saved.follow(value)
+        found = elements(node, saved)
+        if found is None or type(node) is not Node:
+            saved.refuse(f"{told(node)} was saved, not a list; take it from `load`")
+
+        def fill(fresh: dict[int, Any]) -> None:
+            target[:] = fresh.values()
+
+        return _filling(node, target, dict(enumerate(target)), dict(enumerate(found)), fill, saved)
+
+    def pair(self, node: Node, target: Any, saved: Saved) -> Pair | None:
+        if not _is_of_kind(node, target):
+            return None
+        found = node.state if type(node.state) is list else []
+        return _refilled(node, target, list(zip(found, target, strict=False)))
+
+
+def _is_of_kind(node: Node, target: Any) -> bool:
+    """Whether `load` would give an object of the very class that the target has."""
+    codec = codec_for(type(target))
+    return codec is not None and codec.name == node.codec
+
+
+def _under_same_keys(node: Node, target: Mapping[Any, Any], saved: Saved) -> list[tuple[Value, Any]]:
+    """The saved values, and what lies under the same keys in the target. Keys that are objects are the same
+    when they would be saved alike; so nothing need be read or trusted."""
+    state = node.state
+    if node.codec == "stdlib.OrderedDict" and type(state) is list and state[2:] == ["attributes"]:
+        state = state[0]
+    elif node.codec == "stdlib.defaultdict":
+        state = state[1]
+    keys, values = state if type(state) is list else (list(state), list(state.values()))
+    if type(keys) is not list or type(values) is not list:
+        return []
+    plain = all(type(key) in _PLAIN_KEYS for key in keys)
+    here = target if plain else {_name_here(key): item for key, item in target.items()}
+    pairs = zip(keys if plain else (_name(key, saved.follow, _steps()) for key in keys), values, strict=True)
+    return [(item, here[name]) for name, item in pairs if name in here]
+
+
+_PLAIN_KEYS = frozenset((str, int, float, bool, type(None)))
+_NAME_LIMIT = 64
+"""So much of a key is looked at: references can make a small one mean endless values."""
+
+
+def _name(key: Value, follow: Callable[[Value], Value], steps: Iterator[int]) -> Any:
+    """A plain key itself, and what a key says that is an object."""
+    if next(steps, None) is None:
+        return None
+    found = follow(key)
+    if type(found) is Node:
+        return ("an object", found.codec, found.cls, _name(found.state, follow, steps))
+    if isinstance(found, (list, dict)):
+        within = found[:_NAME_LIMIT] if isinstance(found, list) else (*found, *found.values())[:_NAME_LIMIT]
+        return (type(found).__name__, *(_name(item, follow, steps) for item in within))
+    return found
+
+
+def _name_here(key: Any) -> Any:
+    """The name of a key that is there; one that has no data form is like no other."""
+    try:
+        tree = Encoder().part("key", key)
+    except CannotSave:
+        return object()
+    nodes = {item.id: item for item in walk(tree) if type(item) is Node}
+    return _name(tree, lambda value: nodes[value.id] if type(value) is Ref else value, _steps())
+
+
+def _steps() -> Iterator[int]:
+    return iter(range(_NAME_LIMIT))
+
+
+def _filling(
+    node: Node,
+    target: Any,
+    here: Mapping[Any, Any],
+    found: dict[Any, Value],
+    fill: Callable[[dict[Any, Any]], None],
+    saved: Saved,
+) -> Plan:
+    """The plan for a container that has `here` by key or position, and is to have what was `found`."""
+    within = _Within(here, found, saved)
+    rest = {key: item for key, item in found.items() if key not in within.plans}
+    saved.stands_for(node, target)
+    saved.hold(list(rest.values()))
+    for key, item in rest.items():
+        if key in here:
+            saved.stay(item, here[key])
+
+    def ready(decoder: Decoder) -> Callable[[], None]:
+        fresh = {key: decoder(item) if key in rest else here[key] for key, item in found.items()}
+        fresh.update((key, here[key]) for key in within.missing)
+        changes = within.ready(decoder)
+
+        def change() -> None:
+            for step in changes:
+                step()
+            fill(fresh)
+
+        return change
+
+    return Plan(within.report(kind(target), map(str, rest)), ready, may_refuse=within.may_refuse)
+
+
+class _Within:
+    """The live objects within a container: `plans` by key, and the keys under which nothing was saved."""
+
+    def __init__(self, here: Mapping[Any, Any], found: Mapping[Any, Value], saved: Saved) -> None:
+        live = {key: item for key, item in here.items() if is_live(item)}
+        self.missing = [key for key in live if key not in found]
+        self.plans: dict[Any, Plan] = {}
+        for key, item in live.items():
+            if key in found:
+                with saved.step(str(key)):
+                    self.plans[key] = saved.plan(found[key], item)
+        self.may_refuse = any(plan.may_refuse for plan in self.plans.values())
+
+    def ready(self, decoder: Decoder) -> list[Callable[[], None]]:
+        """What changes them, the caller's own code first."""
+        plans = sorted(self.plans.values(), key=lambda plan: not plan.may_refuse)
+        return [plan.ready(decoder) for plan in plans if plan.ready is not None]
+
+    def report(self, into: str, matched: Iterable[str]) -> PartReport:
+        """One report of all, with the keys before the names."""
+        parts = [(str(key), plan.report) for key, plan in self.plans.items()]
+
+        def named(field: str) -> tuple[str, ...]:
+            return tuple(f"{key}.{name}" for key, part in parts for name in getattr(part, field))
+
+        def listed(field: str) -> tuple[Any, ...]:
+            return tuple(
+                replace(item, name=f"{key}.{item.name}")
+                for key, part in parts
+                for item in getattr(part, field)
+            )
+
+        return PartReport(
+            into,
+            matched=(*matched, *named("matched")),
+            missing=(*map(str, self.missing), *named("missing")),
+            unexpected=named("unexpected"),
+            mismatched=listed("mismatched"),
+            converted=listed("converted"),
+            left_out=named("left_out"),
+        )
+
+
+_PLAIN = (str, int, float, bytes, tuple, type(None))
+
+
+def is_live(target: Any, seen: frozenset[int] = frozenset()) -> bool:
+    """Whether an object within a container must fit what was saved; so must containers that hold one."""
+    if isinstance(target, _PLAIN) or id(target) in seen:
+        return False
+    if isinstance(target, (dict, list)) and not hasattr(target, "load_state_dict"):
+        within = target.values() if isinstance(target, dict) else target
+        return any(is_live(item, seen | {id(target)}) for item in within)
+    restorer = restorer_for(type(target))
+    return restorer is not None and restorer.live
+
+
+def _replacing(node: Node, target: Any, saved: Saved, within: Iterable[tuple[Value, Any]] = ()) -> Plan:
+    """The plan for a container whose contents are decoded whole."""
+    pair = _refilled(node, target, ())
+    saved.hold(pair.needs)
+    for item, there in within:
+        saved.stay(item, there)
+    if _is_of_kind(node, target):
+        saved.fills(pair)
+    return Plan(PartReport(kind(target), ("value",)), pair.ready)
+
+
+def _refilled(node: Node, target: Any, within: Iterable[tuple[Value, Any]]) -> Pair:
+    """A container that is emptied and filled with what the saved one has, itself included."""
+    content = Node(node.codec, node.cls, node.version, state=node.state)
+
+    def ready(decoder: Decoder) -> Callable[[], None]:
+        fresh = decoder(content)
+        return lambda: _refill(target, fresh)
+
+    return Pair(node, target, content, ready, tuple(within))
+
+
+def _refill(target: Any, fresh: Any) -> None:
+    if isinstance(target, (list, bytearray)):
+        target[:] = fresh
+        return
+    target.clear()
+    (target.extend if isinstance(target, deque) else target.update)(fresh)
+    if isinstance(target, defaultdict) and isinstance(fresh, defaultdict):
+        target.default_factory = fresh.default_factory
+    if isinstance(target, OrderedDict) and isinstance(fresh, OrderedDict):
+        vars(target).clear()
+        vars(target).update(vars(fresh))
+
+
+class ContainerRestorer(Restorer):
+    """Sets, deques and bytearrays, emptied and filled again."""
+
+    live = False
+
+    _CODECS = (
+        (set, ("set", "frozenset")),
+        (deque, ("stdlib.deque", "list", "tuple")),
+        (bytearray, ("bytearray", "bytes")),
+    )
+
+    def accepts(self, cls: type) -> bool:
+        return issubclass(cls, (set, deque, bytearray))
+
+    def plan(self, value: Value, target: Any, saved: Saved) -> Plan:
+        node = saved.follow(value)
+        codecs = next(codecs for cls, codecs in self._CODECS if isinstance(target, cls))
+        if type(node) is not Node or node.codec not in codecs:
+            saved.refuse(f"{told(node)} was saved, which cannot fill a {kind(target)}; take it from `load`")
+        return _replacing(node, target, saved)
+
+    def pair(self, node: Node, target: Any, saved: Saved) -> Pair | None:
+        if not _is_of_kind(node, target):
+            return None
+        if isinstance(target, bytearray):
+            return _paired_bytes(node, target, saved)
+        if isinstance(target, deque) and target.maxlen != node.state[0]:
+            return None
+        return _refilled(node, target, ())
+
+
+def _paired_bytes(node: Node, target: bytearray, saved: Saved) -> Pair | None:
+    """Bytes that arrays look at cannot become more or fewer, and must be the same for them."""
+    pair = _refilled(node, target, ())
+    if not target:
+        return pair
+    data = node.state
+    size = saved.entry(data).length if type(data) is Tensor else len(b64decode(data, validate=True))
+    if size != len(target):
+        return pair if _can_grow(target) else None
+
+    def elements_of(decoder: Decoder) -> Any:
+        return np.frombuffer(decoder(pair.needs), np.uint8)
+
+    return replace(pair, memory=array_memory(np.frombuffer(target, np.uint8), elements_of))
+
+
+def _can_grow(target: bytearray) -> bool:
+    """Whether nobody looks at its memory."""
+    try:
+        target.append(0)
+    except BufferError:
+        return False
+    target.pop()
+    return True

@@ -1,0 +1,54 @@
+"""Functions and classes of Python that files may hold as values, each reviewed.
+
+Left out on purpose: what takes a callable (`sorted`, `min` and `max` by their key, `map`, `defaultdict`),
+the name of an attribute (`getattr`, `attrgetter`), text or a path (`eval`, `open`), what makes classes
+(`type`), and what makes much of little (`pow`, `<<`, `range`, `bytes` of a number, factorials).
+"""
+
+from __future__ import annotations
+
+from saver.family import Reference, reviewed
+
+REFERENCES: dict[str, Reference] = {
+    **reviewed(
+        "builtins", "number array", "asks a number or a container for one number, by its type's own method",
+        "abs all any len round sum",
+    ),
+    **reviewed(
+        "builtins",
+        "type factory",
+        "a plain type: `dtype=float`; called without arguments it makes an empty value",
+        "bool complex float int str",
+    ),
+    **reviewed(
+        "builtins", "factory", "called without arguments, as a factory is, it makes an empty container",
+        "dict frozenset list set tuple",
+    ),
+    **reviewed("builtins", "type", "`dtype=object`; it has no arguments and no state", "object"),
+    **reviewed(
+        "collections", "factory", "called without arguments, as a factory is, it makes an empty container",
+        "Counter OrderedDict deque",
+    ),
+    **reviewed(
+        "_operator", "number elementwise", "an operator of one operand, by its type's own method",
+        "abs inv invert neg not_ pos truth",
+    ),
+    **reviewed(
+        "_operator", "combining", "an operator of two operands, by their types' own methods",
+        "add and_ eq floordiv ge gt le lt matmul mod mul ne or_ sub truediv xor",
+    ),
+    **reviewed(
+        "math", "number", "a function of a floating point number, of fixed cost",
+        "acos acosh asin asinh atan atanh cbrt ceil cos cosh degrees erf erfc exp exp2 expm1 fabs floor"
+        " gamma isfinite isinf isnan lgamma log log10 log1p log2 radians sin sinh sqrt tan tanh trunc",
+    ),
+    **reviewed(
+        "math", "combining", "a function of two floating point numbers, of fixed cost",
+        "atan2 copysign fmod hypot ldexp pow",
+    ),
+    **reviewed(
+        "cmath", "number", "a function of a complex number, of fixed cost",
+        "acos acosh asin asinh atan atanh cos cosh exp isfinite isinf isnan log log10 phase sin sinh sqrt"
+        " tan tanh",
+    ),
+}  # fmt: skip

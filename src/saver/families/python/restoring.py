@@ -1,0 +1,169 @@
+"""Restoring into objects by their attributes, and whatever loads a state; what a saved container holds."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Any, ClassVar, TypeGuard
+
+from saver import trust
+from saver.codec import Decoder, codec_for
+from saver.families.python.classes import slots
+from saver.families.python.columns import decode_run
+from saver.reading.dispatch import said
+from saver.restoring import Pair, PartReport, Plan, Restorer, Saved, ask
+from saver.restoring.contract import kind
+from saver.tree import Node, Value
+
+
+def is_mapping(value: Value) -> TypeGuard[Node]:
+    """Whether a mapping was saved, whose items can be read one by one."""
+    return type(value) is Node and bool(said(value.codec, "MAPPINGS"))
+
+
+_SEQUENCES = frozenset(("list", "tuple"))
+
+
+def items(value: Value, saved: Saved) -> dict[Any, Value] | None:
+    """The items of a saved mapping, not decoded; None for what is none, or has keys that are objects."""
+    node = saved.follow(value)
+    if not is_mapping(node):
+        return None
+    state = node.state
+    if node.codec == "stdlib.OrderedDict" and type(state) is list and state[2:] == ["attributes"]:
+        state = state[0]
+    elif node.codec == "stdlib.defaultdict":
+        state = state[1]
+    if type(state) is dict:
+        return state
+    keys, values = state
+    if type(keys) is list and any(type(key) not in (str, int, float, bool) for key in keys):
+        return None
+    decoder = saved.peek()
+    listed = values if type(values) is list else decode_run(values, decoder)
+    return dict(zip(decode_run(keys, decoder), listed, strict=True))
+
+
+def elements(value: Value, saved: Saved) -> list[Value] | None:
+    """The elements of a saved list or tuple, not decoded; None for anything else."""
+    node = saved.follow(value)
+    if type(node) is not Node or node.codec not in _SEQUENCES:
+        return None
+    return node.state if type(node.state) is list else list(decode_run(node.state, saved.peek()))
+
+
+class StateRestorer(Restorer):
+    """Whatever has `load_state_dict`: a data loader, an average of weights, a metric. It is given what `load`
+    would give."""
+
+    def accepts(self, cls: type) -> bool:
+        return callable(getattr(cls, "load_state_dict", None))
+
+    def plan(self, value: Value, target: Any, saved: Saved) -> Plan:
+        node, where = saved.follow(value), saved.where
+        if not is_mapping(node):
+            if _OBJECTS.accepts(type(target)):
+                return _OBJECTS.plan(value, target, saved)
+            saved.refuse(f"{told(node)} was saved, where load_state_dict needs a dict; save the state_dict()")
+        saved.want(node)
+        names = tuple(map(str, items(node, saved) or ()))
+
+        def ready(decoder: Decoder) -> Callable[[], None]:
+            state = decoder(node)
+            return lambda: ask(where, target.load_state_dict, state)
+
+        return Plan(PartReport(kind(target), names), ready, may_refuse=True)
+
+
+def told(value: Value) -> str:
+    """What messages call a saved value."""
+    if isinstance(value, Node):
+        return f"a {trust.dotted(value.cls or value.codec).removeprefix('stdlib.')}"
+    return f"{value!r:.40}"
+
+
+class RandomRestorer(Restorer):
+    """`random.Random`, which goes on where the saved one was."""
+
+    def accepts(self, cls: type) -> bool:
+        return issubclass(cls, random.Random)
+
+    def plan(self, value: Value, target: Any, saved: Saved) -> Plan:
+        node, where = saved.follow(value), saved.where
+        if type(node) is not Node or node.codec != "stdlib.Random":
+            saved.refuse(f"{told(node)} was saved, not a random.Random")
+        saved.want(node)
+
+        def ready(decoder: Decoder) -> Callable[[], None]:
+            state = decoder(node).getstate()
+            return lambda: ask(where, target.setstate, state)
+
+        return Plan(PartReport(kind(target), ("value",)), ready)
+
+
+class ObjectRestorer(Restorer):
+    """Objects that are their attributes: dataclasses and registered classes. Their attributes become those
+    that were saved; of the same class only, which needs no trust, as the target brings it along."""
+
+    live = False
+    codecs: frozenset[str] = frozenset(("object", "dataclass"))
+    looks: ClassVar[bool] = False
+    """Whether `check` looks into the attributes, which must be what was saved then."""
+
+    def accepts(self, cls: type) -> bool:
+        codec = codec_for(cls)
+        return codec is not None and codec.name in self.codecs
+
+    def plan(self, value: Value, target: Any, saved: Saved) -> Plan:
+        node, cls = saved.follow(value), type(target)
+        if type(node) is not Node or not self._is_of_class(node, cls):
+            saved.refuse(f"{told(node)} was saved, not a {kind(target)}; take it from `load`")
+        if _is_frozen(cls):
+            saved.refuse(f"a {kind(target)} is frozen and cannot be restored in place; take it from `load`")
+        saved.stands_for(node, target)
+        (saved.want if self.looks else saved.hold)(node.state)
+        return Plan(PartReport(kind(target), tuple(node.state)), self._ready(node, target))
+
+    def pair(self, node: Node, target: Any, saved: Saved) -> Pair | None:
+        cls = type(target)
+        if not self._is_of_class(node, cls) or _is_frozen(cls):
+            return None
+        return Pair(node, target, node.state, self._ready(node, target))
+
+    def _is_of_class(self, node: Node, cls: type) -> bool:
+        return node.codec in self.codecs and node.cls == trust.class_name(cls)
+
+    def _ready(self, node: Node, target: Any) -> Callable[[Decoder], Callable[[], None]]:
+        def ready(decoder: Decoder) -> Callable[[], None]:
+            fresh: dict[str, Any] = {}
+            decoder.fill(node.state, fresh)
+            self.check(target, fresh)
+            return lambda: _replace_attributes(target, fresh)
+
+        return ready
+
+    def check(self, target: Any, fresh: dict[str, Any]) -> None:
+        """Raise ValueError for attributes that an object of the target's class cannot have."""
+        known = {name for cls in type(target).__mro__ for name in slots(cls)}
+        if not hasattr(target, "__dict__") and not fresh.keys() <= known:
+            raise ValueError(f"{kind(target)} has no room for {min(fresh.keys() - known)!r}")
+
+
+def _is_frozen(cls: type) -> bool:
+    return bool(getattr(getattr(cls, "__dataclass_params__", None), "frozen", False))
+
+
+def _replace_attributes(target: Any, fresh: dict[str, Any]) -> None:
+    """Past `__setattr__` of the class, as when it is loaded."""
+    known = {name for cls in type(target).__mro__ for name in slots(cls)}
+    own = getattr(target, "__dict__", {})
+    own.clear()
+    own.update((name, value) for name, value in fresh.items() if name not in known)
+    for name in known - {"__dict__", "__weakref__"}:
+        if name in fresh:
+            object.__setattr__(target, name, fresh[name])
+        elif hasattr(target, name):
+            object.__delattr__(target, name)
+
+
+_OBJECTS = ObjectRestorer()

@@ -1,0 +1,345 @@
+"""Classes of Python's standard library."""
+
+from __future__ import annotations
+
+import array
+import functools
+import random
+from collections import Counter, OrderedDict, defaultdict, deque
+from datetime import UTC, date, datetime, time, timedelta, timezone
+from decimal import Decimal
+from fractions import Fraction
+from pathlib import Path, PosixPath, PurePath, PurePosixPath, PureWindowsPath, WindowsPath
+from types import SimpleNamespace
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from saver.codec import Codec, Decoder, Encoder
+from saver.families.python.builtins import bytes_value, encode_items, fill_items, value_bytes
+from saver.families.python.columns import encode_run, fill_run
+from saver.tree import Node, Value
+
+
+class OrderedDictCodec(Codec):
+    """Ordered dicts, with the attributes that were set on them: `_metadata` of a PyTorch state dict."""
+
+    name = "stdlib.OrderedDict"
+    types = (OrderedDict,)
+    early = True
+
+    def encode(self, obj: Any, encoder: Encoder) -> Value:
+        items = encode_items(obj, encoder)
+        return [items, encoder.fields(vars(obj)), "attributes"] if vars(obj) else items
+
+    def decode(self, node: Node, decoder: Decoder) -> Any:
+        found: OrderedDict[Any, Any] = OrderedDict()
+        decoder.keep(node, found)
+        items = node.state
+        if type(items) is list and items[2:] == ["attributes"]:
+            items, attributes, _ = items
+            decoder.fill(attributes, vars(found))
+        fill_items(items, decoder, found)
+        return found
+
+
+class CounterCodec(Codec):
+    """Counts in their order."""
+
+    name = "stdlib.Counter"
+    types = (Counter,)
+    early = True
+
+    def encode(self, obj: Any, encoder: Encoder) -> Value:
+        return encode_items(obj, encoder)
+
+    def decode(self, node: Node, decoder: Decoder) -> Any:
+        items: dict[Any, Any] = {}
+        fill_items(node.state, decoder, items)
+        return Counter(items)
+
+
+class DefaultDictCodec(Codec):
+    """Items, and the factory if it has a data form."""
+
+    name = "stdlib.defaultdict"
+    types = (defaultdict,)
+    early = True
+
+    def encode(self, obj: Any, encoder: Encoder) -> Value:
+        return [encoder(obj.default_factory, "default_factory"), encode_items(obj, encoder)]
+
+    def decode(self, node: Node, decoder: Decoder) -> Any:
+        factory, items = node.state
+        found: defaultdict[Any, Any] = defaultdict(decoder(factory))
+        decoder.keep(node, found)
+        fill_items(items, decoder, found)
+        return found
+
+
+class DequeCodec(Codec):
+    """Items, and the greatest length."""
+
+    name = "stdlib.deque"
+    types = (deque,)
+
+    def encode(self, obj: Any, encoder: Encoder) -> Value:
+        return [obj.maxlen, encode_run(list(obj), encoder)]
+
+    def decode(self, node: Node, decoder: Decoder) -> Any:
+        length, items = node.state
+        found: list[Any] = []
+        fill_run(items, decoder, found)
+        return deque(found, length)
+
+
+class NamespaceCodec(Codec):
+    """`SimpleNamespace` by its attributes."""
+
+    name = "stdlib.SimpleNamespace"
+    types = (SimpleNamespace,)
+    early = True
+
+    def encode(self, obj: Any, encoder: Encoder) -> Value:
+        return encoder.fields(vars(obj))
+
+    def decode(self, node: Node, decoder: Decoder) -> Any:
+        found = SimpleNamespace()
+        decoder.keep(node, found)
+        decoder.fill(node.state, vars(found))
+        return found
+
+
+class PartialCodec(Codec):
+    """`functools.partial` of a function that has a data form."""
+
+    name = "stdlib.partial"
+    types = (functools.partial,)
+
+    def encode(self, obj: Any, encoder: Encoder) -> Value:
+        return [encoder(obj.func, "func"), encoder(obj.args, "args"), encoder(obj.keywords, "keywords")]
+
+    def decode(self, node: Node, decoder: Decoder) -> Any:
+        function, positional, keywords = map(decoder, node.state)
+        if type(positional) is not tuple or type(keywords) is not dict:
+            raise ValueError("the arguments are not a tuple and a dict")
+        return functools.partial(function, *positional, **keywords)
+
+
+class DecimalCodec(Codec):
+    """Decimals as text, which keeps exponent, sign and payload."""
+
+    name = "stdlib.Decimal"
+    types = (Decimal,)
+
+    def encode(self, obj: Any, encoder: Encoder) -> Value:
+        return bytes_value(str(obj).encode(), encoder)
+
+    def decode(self, node: Node, decoder: Decoder) -> Any:
+        return Decimal(value_bytes(node.state, decoder).decode())
+
+
+_FRACTION_BITS = 1 << 16
+"""Fractions of larger integers are refused: their greatest common divisor takes quadratic time."""
+
+
+class FractionCodec(Codec):
+    """Numerator and denominator."""
+
+    name = "stdlib.Fraction"
+    types = (Fraction,)
+
+    def encode(self, obj: Any, encoder: Encoder) -> Value:
+        if min(obj.numerator.bit_length(), obj.denominator.bit_length()) > _FRACTION_BITS:
+            encoder.refuse(f"a fraction of integers of more than {_FRACTION_BITS} bits; save the two apart")
+        return [encoder(obj.numerator), encoder(obj.denominator)]
+
+    def decode(self, node: Node, decoder: Decoder) -> Any:
+        numerator, denominator = map(decoder, node.state)
+        if type(numerator) is not int or type(denominator) is not int:
+            raise ValueError("a fraction needs two integers")
+        if min(numerator.bit_length(), denominator.bit_length()) > _FRACTION_BITS:
+            raise ValueError("a fraction of integers too large to be checked in time")
+        return Fraction(numerator, denominator)
+
+
+class UUIDCodec(Codec):
+    """32 hexadecimal digits."""
+
+    name = "stdlib.UUID"
+    types = (UUID,)
+
+    def encode(self, obj: Any, encoder: Encoder) -> Value:
+        return obj.hex  # type: ignore[no-any-return]
+
+    def decode(self, node: Node, decoder: Decoder) -> Any:
+        return UUID(hex=node.state)
+
+
+_PATHS = {cls.__name__: cls for cls in (PosixPath, WindowsPath, PurePosixPath, PureWindowsPath)}
+
+
+class PathCodec(Codec):
+    """Paths by their text. A `Path` of another system comes back as the pure path of that system."""
+
+    name = "stdlib.path"
+    types = (Path, PurePath, *_PATHS.values())
+
+    def encode(self, obj: Any, encoder: Encoder) -> Value:
+        return [type(obj).__name__, encoder(str(obj))]
+
+    def decode(self, node: Node, decoder: Decoder) -> Any:
+        kind, text = node.state
+        cls: Any = _PATHS[kind]
+        if issubclass(cls, Path) and not isinstance(Path(), cls):
+            cls = _PATHS["Pure" + kind]
+        return cls(decoder(text))
+
+
+class DateCodec(Codec):
+    """ISO 8601."""
+
+    name = "stdlib.date"
+    types = (date,)
+
+    def encode(self, obj: Any, encoder: Encoder) -> Value:
+        return obj.isoformat()  # type: ignore[no-any-return]
+
+    def decode(self, node: Node, decoder: Decoder) -> Any:
+        return date.fromisoformat(node.state)
+
+
+class DateTimeCodec(Codec):
+    """ISO 8601, time zone and fold."""
+
+    name = "stdlib.datetime"
+    types = (datetime,)
+
+    def encode(self, obj: Any, encoder: Encoder) -> Value:
+        return [obj.replace(tzinfo=None).isoformat(), encoder(obj.tzinfo, "tzinfo"), obj.fold]
+
+    def decode(self, node: Node, decoder: Decoder) -> Any:
+        text, zone, fold = node.state
+        return datetime.fromisoformat(text).replace(tzinfo=decoder(zone), fold=fold)
+
+
+class TimeCodec(Codec):
+    """ISO 8601, time zone and fold."""
+
+    name = "stdlib.time"
+    types = (time,)
+
+    def encode(self, obj: Any, encoder: Encoder) -> Value:
+        return [obj.replace(tzinfo=None).isoformat(), encoder(obj.tzinfo, "tzinfo"), obj.fold]
+
+    def decode(self, node: Node, decoder: Decoder) -> Any:
+        text, zone, fold = node.state
+        return time.fromisoformat(text).replace(tzinfo=decoder(zone), fold=fold)
+
+
+class TimedeltaCodec(Codec):
+    """Days, seconds and microseconds."""
+
+    name = "stdlib.timedelta"
+    types = (timedelta,)
+
+    def encode(self, obj: Any, encoder: Encoder) -> Value:
+        return [obj.days, obj.seconds, obj.microseconds]
+
+    def decode(self, node: Node, decoder: Decoder) -> Any:
+        days, seconds, microseconds = node.state
+        return timedelta(days, seconds, microseconds)
+
+
+class TimezoneCodec(Codec):
+    """A fixed offset, and its name if it has one."""
+
+    name = "stdlib.timezone"
+    types = (timezone,)
+
+    def encode(self, obj: Any, encoder: Encoder) -> Value:
+        arguments = obj.__getinitargs__()
+        return [encoder(argument) for argument in arguments]
+
+    def decode(self, node: Node, decoder: Decoder) -> Any:
+        arguments = [decoder(argument) for argument in node.state]
+        return UTC if arguments == [timedelta(0)] else timezone(*arguments)
+
+
+class ZoneInfoCodec(Codec):
+    """A time zone by its key, looked up in the tables of the machine."""
+
+    name = "stdlib.ZoneInfo"
+    types = (ZoneInfo,)
+
+    def encode(self, obj: Any, encoder: Encoder) -> Value:
+        if obj.key is None:
+            encoder.refuse("a time zone without a key has no data form; use ZoneInfo(key)")
+        return obj.key  # type: ignore[no-any-return]
+
+    def decode(self, node: Node, decoder: Decoder) -> Any:
+        return ZoneInfo(node.state)
+
+
+class ArrayCodec(Codec):
+    """`array.array`: type code, and the items little-endian."""
+
+    name = "stdlib.array"
+    types = (array.array,)
+
+    def encode(self, obj: Any, encoder: Encoder) -> Value:
+        if obj.typecode in "uw":
+            return [obj.typecode, encoder(obj.tounicode())]
+        little = obj[:]
+        if _big_endian():
+            little.byteswap()
+        return [obj.typecode, obj.itemsize, bytes_value(little.tobytes(), encoder)]
+
+    def decode(self, node: Node, decoder: Decoder) -> Any:
+        if len(node.state) == 2:
+            code, text = node.state[0], decoder(node.state[1])
+            if code not in ("u", "w") or type(text) is not str:  # any iterable would be run to its end
+                raise ValueError("an array of characters needs a string")
+            return array.array(code, text)
+        typecode, size, data = node.state
+        found = array.array(typecode)
+        if found.itemsize != size:
+            raise ValueError(
+                f"items of type {typecode!r} take {found.itemsize} bytes here, {size} where it was saved"
+            )
+        found.frombytes(value_bytes(data, decoder))
+        if _big_endian():
+            found.byteswap()
+        return found
+
+
+def _big_endian() -> bool:
+    import sys
+
+    return sys.byteorder == "big"
+
+
+class RandomCodec(Codec):
+    """`random.Random`, continuing the same sequence."""
+
+    name = "stdlib.Random"
+    types = (random.Random,)
+
+    def encode(self, obj: Any, encoder: Encoder) -> Value:
+        version, words, gauss = obj.getstate()
+        return [version, encode_run(words, encoder), encoder(gauss)]
+
+    def decode(self, node: Node, decoder: Decoder) -> Any:
+        version, words, gauss = node.state
+        state: list[Any] = []
+        fill_run(words, decoder, state)
+        found = random.Random(0)
+        found.setstate((version, tuple(state), decoder(gauss)))
+        return found
+
+
+CODECS: tuple[Codec, ...] = (
+    OrderedDictCodec(), CounterCodec(), DefaultDictCodec(), DequeCodec(), NamespaceCodec(), PartialCodec(),
+    DecimalCodec(), FractionCodec(), UUIDCodec(), PathCodec(), DateCodec(), DateTimeCodec(), TimeCodec(),
+    TimedeltaCodec(), TimezoneCodec(), ZoneInfoCodec(), ArrayCodec(), RandomCodec(),
+)  # fmt: skip

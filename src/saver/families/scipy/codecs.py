@@ -1,0 +1,223 @@
+"""SciPy: sparse matrices, distributions, interpolators, search trees, results of optimisers."""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from saver.codec import Codec, Decoder, Encoder
+from saver.families.python.builtins import encode_items, fill_items
+from saver.families.scipy.distributions import DistributionCodec, FrozenCodec
+from saver.families.scipy.interpolation import Interp1dCodec, PolynomialCodec, SplineCodec
+from saver.families.scipy.sparse import SparseCodec
+from saver.tree import Node, Value
+
+
+class _NamedCodec(Codec):
+    """Takes the classes that stand by name in one package, which is imported only when met."""
+
+    package: str
+    qualnames: tuple[str, ...]
+
+    def accepts(self, cls: type) -> bool:
+        return cls.__module__.startswith(f"scipy.{self.package}.") and cls.__qualname__ in self.qualnames
+
+
+def _array(value: Any, dtype: type, ndim: int) -> Any:
+    if not isinstance(value, np.ndarray) or value.dtype != dtype or value.ndim != ndim:
+        raise ValueError(f"not an array of {dtype.__name__} with {ndim} axes")
+    return value
+
+
+class OptimizeResultCodec(_NamedCodec):
+    """`OptimizeResult` and `RootResults`: dicts that show their items as attributes."""
+
+    name = "scipy.OptimizeResult"
+    package = "optimize"
+    qualnames = ("OptimizeResult", "RootResults")
+    early = True
+
+    def encode(self, obj: Any, encoder: Encoder) -> Value:
+        return [type(obj).__name__, encode_items(obj, encoder)]
+
+    def decode(self, node: Node, decoder: Decoder) -> Any:
+        from scipy import optimize
+
+        kind, items = node.state
+        if kind not in self.qualnames:
+            raise ValueError(f"{kind!r} is not a result")
+        found = dict.__new__(getattr(optimize, kind))
+        decoder.keep(node, found)
+        fill_items(items, decoder, found)
+        return found
+
+
+class BoundsCodec(_NamedCodec):
+    """Bounds of an optimiser's variables."""
+
+    name = "scipy.Bounds"
+    package = "optimize"
+    qualnames = ("Bounds",)
+
+    def encode(self, obj: Any, encoder: Encoder) -> Value:
+        return [encoder(getattr(obj, name), name) for name in ("lb", "ub", "keep_feasible")]
+
+    def decode(self, node: Node, decoder: Decoder) -> Any:
+        from scipy.optimize import Bounds
+
+        lower, upper, kept = map(decoder, node.state)
+        if not all(isinstance(item, np.ndarray) for item in (lower, upper, kept)):
+            raise ValueError("bounds are arrays")
+        return Bounds(lower, upper, kept)
+
+
+class InverseHessianCodec(_NamedCodec):
+    """What `minimize(method="L-BFGS-B")` returns as `hess_inv`."""
+
+    name = "scipy.LbfgsInvHessProduct"
+    package = "optimize"
+    qualnames = ("LbfgsInvHessProduct",)
+
+    def encode(self, obj: Any, encoder: Encoder) -> Value:
+        return [encoder(obj.sk, "sk"), encoder(obj.yk, "yk")]
+
+    def decode(self, node: Node, decoder: Decoder) -> Any:
+        from scipy.optimize import LbfgsInvHessProduct
+
+        steps, changes = (_array(decoder(item), np.float64, 2) for item in node.state)
+        return LbfgsInvHessProduct(steps, changes)
+
+
+class SearchTreeCodec(_NamedCodec):
+    """`KDTree` and `cKDTree`, by their points and the choices that lead to the same tree again."""
+
+    name = "scipy.KDTree"
+    package = "spatial"
+    qualnames = ("KDTree", "cKDTree")
+
+    def encode(self, obj: Any, encoder: Encoder) -> Value:
+        box = obj.boxsize
+        settings: dict[str, Any] = {"leafsize": int(obj.leafsize), "boxsize": box}
+        for balanced, compact in product((True, False), repeat=2):
+            tree = type(obj)(obj.data, **settings, balanced_tree=balanced, compact_nodes=compact)
+            if _same_tree(tree, obj):
+                break
+        else:
+            encoder.refuse("SciPy does not build this search tree again; save its points instead")
+        return {
+            "kind": type(obj).__name__,
+            "data": encoder(np.asarray(obj.data), "data"),
+            "leafsize": int(obj.leafsize),
+            "boxsize": None if box is None else encoder(np.asarray(box), "boxsize"),
+            "balanced_tree": balanced,
+            "compact_nodes": compact,
+        }
+
+    def decode(self, node: Node, decoder: Decoder) -> Any:
+        from scipy import spatial
+
+        state = node.state
+        if state["kind"] not in self.qualnames or type(state["leafsize"]) is not int:
+            raise ValueError("not a search tree")
+        data, box = decoder(state["data"]), decoder(state["boxsize"])
+        return getattr(spatial, state["kind"])(
+            _array(data, np.float64, 2),
+            leafsize=state["leafsize"],
+            boxsize=None if box is None else _array(box, np.float64, 1),
+            balanced_tree=state["balanced_tree"] is True,
+            compact_nodes=state["compact_nodes"] is True,
+        )
+
+
+_NODE = np.dtype([
+    ("axis", "i8"), ("children", "i8"), ("split", "f8"), ("start", "i8"), ("end", "i8"),
+    ("addresses", "V16"), ("less", "i8"), ("greater", "i8"),
+])  # fmt: skip
+"""A node of the tree as SciPy lays it out; all but the addresses say what the tree is like."""
+
+
+def _same_tree(one: Any, other: Any) -> bool:
+    if not np.array_equal(one.indices, other.indices):
+        return False
+    nodes = [np.frombuffer(tree.__getstate__()[0], _NODE) for tree in (one, other)]
+    return all(
+        np.array_equal(nodes[0][name], nodes[1][name]) for name in _NODE.names or () if name != "addresses"
+    )
+
+
+class RotationCodec(_NamedCodec):
+    """Rotations as quaternions, to the bit."""
+
+    name = "scipy.Rotation"
+    package = "spatial.transform"
+    qualnames = ("Rotation",)
+
+    def encode(self, obj: Any, encoder: Encoder) -> Value:
+        return encoder(obj.as_quat())
+
+    def decode(self, node: Node, decoder: Decoder) -> Any:
+        from scipy.spatial.transform import Rotation
+
+        quaternions = decoder(node.state)
+        if not isinstance(quaternions, np.ndarray) or quaternions.dtype != np.float64:
+            raise ValueError("not quaternions")
+        return Rotation(quaternions, normalize=False)
+
+
+_KDE_FIELDS = (
+    "dataset", "_weights", "_neff", "factor", "_data_covariance", "_data_cho_cov", "covariance", "cho_cov",
+    "log_det",
+)  # fmt: skip
+_KDE_FACTORS = ("scotts_factor", "silverman_factor")
+
+
+class KernelDensityCodec(_NamedCodec):
+    """`gaussian_kde`, with its bandwidth by rule or by number."""
+
+    name = "scipy.gaussian_kde"
+    package = "stats"
+    qualnames = ("gaussian_kde",)
+
+    def encode(self, obj: Any, encoder: Encoder) -> Value:
+        rule = getattr(obj.covariance_factor, "__name__", "")
+        method = getattr(obj, "_bw_method", None)
+        if rule not in _KDE_FACTORS and callable(method):
+            encoder.refuse("a bandwidth computed by a function has no data form; pass its number instead")
+        state = {name: encoder(getattr(obj, name), name) for name in _KDE_FIELDS if hasattr(obj, name)}
+        return {**state, "rule": rule if rule in _KDE_FACTORS else None}
+
+    def decode(self, node: Node, decoder: Decoder) -> Any:
+        from scipy.stats import gaussian_kde
+
+        state = node.state
+        fields = {name: decoder(state[name]) for name in _KDE_FIELDS if name in state}
+        axes, count = _array(fields["dataset"], np.float64, 2).shape
+        _sized(fields["_weights"], (count,))
+        for name in ("_data_covariance", "_data_cho_cov", "covariance", "cho_cov"):
+            _sized(fields[name], (axes, axes))
+        for name in ("_neff", "factor", "log_det"):
+            if not isinstance(fields.get(name, 1.0), (int, float)):
+                raise ValueError(f"{name} is not a number")
+        found: Any = object.__new__(gaussian_kde)
+        vars(found).update(fields, d=axes, n=count)
+        if state["rule"] == "silverman_factor":
+            found.covariance_factor = found.silverman_factor
+        elif state["rule"] is None:
+            factor = fields["factor"]
+            found._bw_method = "use constant"
+            found.covariance_factor = lambda: factor
+        return found
+
+
+def _sized(value: Any, shape: tuple[int, ...]) -> None:
+    if _array(value, np.float64, len(shape)).shape != shape:
+        raise ValueError(f"an array of shape {value.shape} where {shape} is needed")
+
+
+CODECS: tuple[Codec, ...] = (
+    SparseCodec(), DistributionCodec(), FrozenCodec(), SplineCodec(), PolynomialCodec(), Interp1dCodec(),
+    OptimizeResultCodec(), BoundsCodec(), InverseHessianCodec(), SearchTreeCodec(), RotationCodec(),
+    KernelDensityCodec(),
+)  # fmt: skip

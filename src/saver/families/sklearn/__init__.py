@@ -1,0 +1,25 @@
+"""scikit-learn: every estimator, fitted or not, and what estimators are made of."""
+
+from __future__ import annotations
+
+from saver.family import Change, Family
+
+FAMILY = Family(
+    name="sklearn",
+    packages=("sklearn",),
+    distribution="scikit-learn",
+    extra="sklearn",
+    classes="saver.families.sklearn:classes.json",
+    codecs="saver.families.sklearn.codecs",
+    references="saver.families.sklearn.references",
+    reading="saver.families.sklearn.reading",
+    change=Change(
+        "warning",
+        "warning",
+        "note",
+        "fitted estimators keep private state, which another version may read differently: "
+        "compare predictions",
+        exact=True,
+    ),
+    version_bound=True,
+)

@@ -1,0 +1,155 @@
+"""scikit-learn: every estimator, fitted or not, and what estimators are made of.
+
+An estimator is its class and its attributes. Its class must be a `BaseEstimator`; the other Python
+classes that estimators hold are listed in `_BASES`; compiled ones have codecs of their own.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sklearn.base import BaseEstimator
+from sklearn.utils import Bunch
+
+from saver import trust
+from saver.codec import Codec, Decoder, Encoder
+from saver.families.python.builtins import encode_items, fill_items
+from saver.families.python.restoring import ObjectRestorer
+from saver.families.sklearn import checks as _sklearn_checks
+from saver.families.sklearn.birch import BirchNodeCodec
+from saver.families.sklearn.neighbors import DistanceCodec, NeighborTreeCodec
+from saver.families.sklearn.trees import PredictorCodec, TreeCodec
+from saver.restoring import Restorer
+from saver.tree import Node, Value
+
+_BASES = frozenset(
+    (
+        "sklearn._loss.link:BaseLink",
+        "sklearn._loss.link:Interval",
+        "sklearn._loss.loss:BaseLoss",
+        "sklearn.calibration:_CalibratedClassifier",
+        "sklearn.cluster._bisect_k_means:_BisectingTree",
+        "sklearn.compose._column_transformer:make_column_selector",
+        "sklearn.gaussian_process.kernels:Kernel",
+        "sklearn.metrics._scorer:_BaseScorer",
+        "sklearn.metrics._scorer:_MultimetricScorer",
+        "sklearn.metrics._scorer:_PassthroughScorer",
+        "sklearn.model_selection._search:ParameterGrid",
+        "sklearn.model_selection._search:ParameterSampler",
+        "sklearn.model_selection._split:BaseCrossValidator",
+        "sklearn.model_selection._split:BaseShuffleSplit",
+        "sklearn.model_selection._split:_RepeatedSplits",
+        "sklearn.neural_network._stochastic_optimizers:BaseOptimizer",
+        "sklearn.utils._metadata_requests:MetadataRequest",
+        "sklearn.utils._metadata_requests:MetadataRouter",
+        "sklearn.utils._metadata_requests:MethodMapping",
+        "sklearn.utils._metadata_requests:MethodMetadataRequest",
+    )
+)
+"""Plain Python classes that estimators hold; their subclasses too."""
+
+
+class ObjectCodec(Codec):
+    """Instances of the listed classes, by their attributes; no code of the class runs."""
+
+    name = "sklearn.object"
+    early = True
+
+    def accepts(self, cls: type) -> bool:
+        return any(f"{base.__module__}:{base.__qualname__}" in _BASES for base in cls.__mro__)
+
+    def class_of(self, obj: Any) -> str:
+        return trust.class_name(type(obj))
+
+    def encode(self, obj: Any, encoder: Encoder) -> Value:
+        return encoder.fields(vars(obj))
+
+    def decode(self, node: Node, decoder: Decoder) -> Any:
+        cls = decoder.cls(node)
+        if not (isinstance(cls, type) and self.accepts(cls)):
+            raise ValueError(f"{cls!r} is not a class that this codec builds")
+        obj: Any = object.__new__(cls)
+        decoder.keep(node, obj)
+        decoder.fill(node.state, obj.__dict__)
+        self.check(obj)
+        return obj
+
+    def check(self, obj: Any) -> None:
+        """Raise ValueError for what compiled code could not bear."""
+
+
+class EstimatorCodec(ObjectCodec):
+    """Estimators by their attributes, checked as a whole for what compiled code takes for granted."""
+
+    name = "sklearn.estimator"
+
+    def accepts(self, cls: type) -> bool:
+        return issubclass(cls, BaseEstimator)
+
+    def check(self, obj: Any) -> None:
+        _sklearn_checks.check(obj)
+
+
+class EstimatorRestorer(ObjectRestorer):
+    """Estimators of the same class become what was saved, whoever holds them: a pipeline, a search."""
+
+    codecs = frozenset(("sklearn.estimator",))
+    looks = True
+
+    def check(self, target: Any, fresh: dict[str, Any]) -> None:
+        whole: Any = object.__new__(type(target))
+        whole.__dict__ = fresh
+        _sklearn_checks.check(whole)
+
+
+class BunchCodec(Codec):
+    """`Bunch`, a dict that shows its items as attributes."""
+
+    name = "sklearn.bunch"
+    types = (Bunch,)
+    early = True
+
+    def encode(self, obj: Any, encoder: Encoder) -> Value:
+        return encode_items(obj, encoder)
+
+    def decode(self, node: Node, decoder: Decoder) -> Any:
+        found = Bunch()
+        decoder.keep(node, found)
+        fill_items(node.state, decoder, found)
+        return found
+
+
+_LOSSES = frozenset(("sklearn._loss._loss:CyLossFunction", "sklearn._loss._loss:CyHalfMultinomialLoss"))
+
+
+class LossCodec(Codec):
+    """Compiled loss functions: a class and a few numbers."""
+
+    name = "sklearn.loss"
+
+    def accepts(self, cls: type) -> bool:
+        return any(f"{base.__module__}:{base.__qualname__}" in _LOSSES for base in cls.__mro__)
+
+    def class_of(self, obj: Any) -> str:
+        return trust.class_name(type(obj))
+
+    def encode(self, obj: Any, encoder: Encoder) -> Value:
+        arguments = () if type(obj).__qualname__ == "CyHalfMultinomialLoss" else obj.__reduce__()[1]
+        return [encoder(argument) for argument in arguments]
+
+    def decode(self, node: Node, decoder: Decoder) -> Any:
+        cls = decoder.cls(node)
+        arguments = [decoder(argument) for argument in node.state]
+        if not (isinstance(cls, type) and self.accepts(cls)) or not all(
+            isinstance(argument, (int, float)) for argument in arguments
+        ):
+            raise ValueError(f"{cls!r} is not a loss function")
+        return cls(*arguments)
+
+
+CODECS: tuple[Codec, ...] = (
+    EstimatorCodec(), ObjectCodec(), BunchCodec(), LossCodec(), BirchNodeCodec(), TreeCodec(),
+    PredictorCodec(), NeighborTreeCodec(), DistanceCodec(),
+)  # fmt: skip
+
+RESTORERS: tuple[Restorer, ...] = (EstimatorRestorer(),)

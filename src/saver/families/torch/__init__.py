@@ -1,0 +1,26 @@
+"""PyTorch: tensors, modules, what trains them, random generators."""
+
+from __future__ import annotations
+
+from saver.family import Change, Family
+
+FAMILY = Family(
+    name="torch",
+    packages=("torch",),
+    extra="torch",
+    classes="saver.families.torch:classes.json",
+    codecs="saver.families.torch.codecs",
+    references="saver.families.torch.references",
+    reading="saver.families.torch.reading",
+    run="saver.families.torch.run",
+    facts="saver.families.torch.facts",
+    fingerprints="saver.families.torch.fingerprints",
+    homes=("torch", "torch.nn.functional"),
+    change=Change(
+        "warning",
+        "note",
+        "ok",
+        "the weights are the same; kernels may round differently, and newer module classes may expect "
+        "attributes that older ones had not",
+    ),
+)

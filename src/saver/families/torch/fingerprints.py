@@ -1,0 +1,50 @@
+"""Hashes of tensors, as of NumPy arrays with the same elements."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from saver.errors import CannotSave
+from saver.fingerprint.arrays import absorb, blocks, new_hasher
+
+
+def fingerprint(value: Any, where: str) -> dict[str, Any] | None:
+    """The fingerprint of a tensor; None for anything else. Raises CannotSave for what hands data out as it
+    goes."""
+    if isinstance(value, torch.Tensor):
+        return {"kind": "array", **_tensor(value, where)}
+    if any(cls.__module__.startswith("torch.utils.data") for cls in type(value).__mro__):
+        raise CannotSave(
+            f"{where}: a {type(value).__name__} hands data out as it goes; pass the arrays or the paths "
+            "behind it"
+        )
+    return None
+
+
+def _tensor(tensor: Any, where: str) -> dict[str, Any]:
+    """Like that of the NumPy array with the same elements, for a torch tensor on any device."""
+    if tensor.layout is not torch.strided or tensor.is_quantized or tensor.is_nested or tensor.is_meta:
+        raise CannotSave(
+            f"{where}: a torch tensor that is sparse, nested, quantized or without data; pass the dense "
+            "tensors that it is made of, each under its own name"
+        )
+    tensor = tensor.detach()
+    size = tensor.numel() * tensor.element_size()
+    hasher = new_hasher(size)
+    whole = tensor.device.type == "cpu" and not tensor.is_conj() and not tensor.is_neg()
+    for block in (tensor,) if whole else blocks(tensor, tensor.element_size()):
+        here = block.resolve_conj().resolve_neg().cpu()
+        real = torch.view_as_real(here) if here.is_complex() else here
+        # As integers of their size, since NumPy lacks some of the dtypes.
+        absorb(real.view(getattr(torch, _INTEGERS[real.element_size()])).numpy(), hasher)
+    return {
+        "dtype": str(tensor.dtype).removeprefix("torch."),
+        "shape": list(tensor.shape),
+        "bytes": size,
+        "hash": hasher.hexdigest(),
+    }
+
+
+_INTEGERS = {1: "uint8", 2: "int16", 4: "int32", 8: "int64"}

@@ -1,0 +1,207 @@
+"""`nn.Module`: parameters, buffers, submodules and attributes, and torch's own bookkeeping anew."""
+
+from __future__ import annotations
+
+import sys
+import weakref
+from typing import Any
+
+import torch
+from torch import nn
+
+from saver import trust
+from saver.codec import Codec, Decoder, Encoder
+from saver.errors import CannotSave
+from saver.families.python.classes import DataclassCodec
+from saver.tree import Node, Value, reserved
+
+_HOOKS = tuple(name for name, value in vars(nn.Module()).items() if name.endswith("_hooks"))
+_HOOK_FLAGS = (
+    "_forward_hooks_with_kwargs",
+    "_forward_hooks_always_called",
+    "_forward_pre_hooks_with_kwargs",
+)
+_CONTENTS = ("_parameters", "_buffers", "_modules", "_non_persistent_buffers_set")
+_REBUILT = ("_flat_weights", "_flat_weight_refs")
+"""Of recurrent networks: the parameters once more, as a list and as weak references."""
+
+_NOT_STORED = frozenset((*_HOOKS, *_HOOK_FLAGS, *_CONTENTS, "_compiled_call_impl"))
+
+_BUILT_FROM_TORCH = ("torch.nn.modules.", "torch.optim.swa_utils.")
+"""Where the classes of PyTorch lie that are data and a `forward`, and need nothing else to be rebuilt."""
+
+_INSTEAD = (
+    ("torch.nn.parallel.", "save its `.module`"),
+    ("torch.distributed.", "save the module that it wraps, from its full state dict"),
+    ("torch._dynamo.", "save `._orig_mod`, the module that was compiled"),
+    (
+        "torch.jit.",
+        "save the module that it was scripted from; torch.jit.save keeps the script itself",
+    ),
+    ("torch.fx.", "save the module that it was traced from"),
+)
+
+
+def found_again(cls: type) -> bool:
+    """Whether the name of `cls` leads to it; it does not for classes made while a program runs."""
+    found: Any = sys.modules.get(cls.__module__)
+    for step in cls.__qualname__.split("."):
+        found = getattr(found, step, None)
+    return found is cls
+
+
+def found_name(cls: type) -> str:
+    """The name of `cls` in a file; CannotSave when it would not lead to it."""
+    name = trust.class_name(cls)
+    if not found_again(cls):
+        raise CannotSave(_MADE.format(trust.dotted(name)))
+    return name
+
+
+_MADE = "{} was made while the program ran, so that its name does not lead to it; use a class statement"
+
+
+def lies_in(cls: Any, places: tuple[str, ...]) -> bool:
+    """Whether a class of PyTorch is in one of these modules; classes of other packages are trusted
+    by their user and may lie anywhere."""
+    module = f"{cls.__module__}."
+    return not module.startswith("torch.") or module.startswith(places)
+
+
+class ModuleCodec(Codec):
+    """Modules of `torch.nn`, and of classes that the loader trusts.
+
+    Tensors are called what the state dict calls them: `model/layers.0.weight`. Neither `__init__` nor
+    `__setstate__` runs. Hooks have no data form; a module that was compiled in place comes back not
+    compiled.
+    """
+
+    name = "torch.Module"
+    early = True
+
+    def accepts(self, cls: type) -> bool:
+        return issubclass(cls, nn.Module)
+
+    def class_of(self, obj: Any) -> str:
+        why = _no_data_form(obj)
+        if why:
+            raise CannotSave(why)
+        return trust.class_name(type(obj))
+
+    def encode(self, obj: Any, encoder: Encoder) -> Value:
+        own = vars(obj)
+        rebuilt = _REBUILT if isinstance(obj, nn.RNNBase) else ()
+        rest = {k: v for k, v in own.items() if k not in _NOT_STORED and k not in rebuilt}
+        state: dict[str, Value] = {"attributes": encoder.fields(rest)}
+        for kind in ("parameters", "buffers", "modules"):
+            named: dict[str, Value] = {}
+            for name, item in own.get(f"_{kind}", {}).items():  # here, as every frame costs depth of nesting
+                if type(name) is not str or reserved(name):
+                    encoder.refuse(f"a parameter or module is called {name!r}; choose a plain name")
+                named[name] = encoder(item, int(name) if name.isdecimal() else name)
+            if named:
+                state[kind] = named
+        if own.get("_non_persistent_buffers_set"):
+            state["non_persistent"] = sorted(own["_non_persistent_buffers_set"])
+        return state
+
+    def decode(self, node: Node, decoder: Decoder) -> Any:
+        cls, state = decoder.cls(node), node.state
+        if not (isinstance(cls, type) and issubclass(cls, nn.Module)) or not lies_in(cls, _BUILT_FROM_TORCH):
+            raise ValueError(f"{cls!r} is not a module class that can be rebuilt")
+        module: Any = object.__new__(cls)
+        own = module.__dict__
+        own.update(vars(nn.Module()))
+        decoder.keep(node, module)
+        if not _NOT_STORED.isdisjoint(state["attributes"]):
+            raise ValueError("an attribute has the name of a field that torch keeps itself")
+        decoder.fill(state["attributes"], own)
+        for kind, held in (
+            ("parameters", torch.Tensor),
+            ("buffers", torch.Tensor),
+            ("modules", nn.Module),
+        ):
+            _decode_named(state.get(kind, {}), held, own[f"_{kind}"], decoder)
+        own["_non_persistent_buffers_set"] = set(map(_text, state.get("non_persistent", ())))
+        if issubclass(cls, nn.RNNBase):
+            _list_weights(module)
+        return module
+
+
+def _decode_named(state: Any, kind: type, target: dict[str, Any], decoder: Decoder) -> None:
+    for name, value in state.items():
+        item = decoder(value)
+        if not (item is None or isinstance(item, kind)):
+            raise ValueError(f"{name!r} is a {type(item).__name__}, not a {kind.__name__}")
+        target[name] = item
+
+
+def _text(value: Any) -> str:
+    if type(value) is not str:
+        raise ValueError(f"{value!r} is not a name")
+    return value
+
+
+def _list_weights(module: Any) -> None:
+    """What `RNNBase.__setstate__` does: the native code is given its weights as one list."""
+    own = vars(module)
+    names = [_text(name) for name in own["_flat_weights_names"]]
+    weights = [own["_parameters"].get(name, own.get(name)) for name in names]
+    if not all(weight is None or isinstance(weight, torch.Tensor) for weight in weights):
+        raise ValueError("a weight is not a tensor")
+    own["_flat_weights"] = weights
+    own["_flat_weight_refs"] = [None if weight is None else weakref.ref(weight) for weight in weights]
+
+
+def _no_data_form(module: Any) -> str | None:
+    """Why a module cannot be saved, and what to do about it."""
+    cls = type(module)
+    name = f"{cls.__module__}.{cls.__qualname__}"
+    for start, instead in _INSTEAD:
+        if any(
+            f"{base.__module__}.".startswith(start) for base in cls.__mro__ if issubclass(base, nn.Module)
+        ):
+            return f"{name} wraps or compiles another module and has no data form; {instead}"
+    if nn.utils.parametrize.is_parametrized(module):
+        return (
+            "a parametrized module has no data form; make its parameters plain with "
+            "torch.nn.utils.parametrize.remove_parametrizations(module, name), then save"
+        )
+    if isinstance(module, nn.modules.lazy.LazyModuleMixin) and module.has_uninitialized_params():
+        return "a lazy module has no parameters yet; run one batch through it first"
+    if not found_again(cls):
+        return _MADE.format(name)
+    if not lies_in(cls, _BUILT_FROM_TORCH):
+        return (
+            f"{name} holds more than parameters and attributes, and has no data form; save its state_dict()"
+        )
+    return _hooks_of(module)
+
+
+def _hooks_of(module: Any) -> str | None:
+    kinds = {
+        kind.strip("_").replace("_", " ")[:-1]: [_shown(hook) for hook in hooks.values()]
+        for kind in _HOOKS
+        if (hooks := vars(module).get(kind))
+    }
+    if not kinds:
+        return None
+    listed = "; ".join(f"a {kind} ({', '.join(hooks)})" for kind, hooks in kinds.items())
+    return (
+        f"{listed} has no data form; call `remove()` on its handle (torch has a function for "
+        "that of weight_norm, spectral_norm and pruning), save, and register it again"
+    )
+
+
+def _shown(hook: Any) -> str:
+    inner = getattr(hook, "hook", hook)
+    return str(getattr(inner, "__qualname__", type(inner).__name__))
+
+
+class OptionsCodec(DataclassCodec):
+    """The dataclasses in which modules of `torch.nn` keep their options."""
+
+    name = "torch.options"
+
+    def accepts(self, cls: type) -> bool:
+        return f"{cls.__module__}.".startswith(_BUILT_FROM_TORCH) and super().accepts(cls)

@@ -1,0 +1,227 @@
+"""What trains a module: optimizers, learning-rate schedulers, and the scaler of mixed precision."""
+
+from __future__ import annotations
+
+import functools
+import weakref
+from collections import OrderedDict, defaultdict
+from typing import Any
+
+import torch
+from torch.amp.grad_scaler import GradScaler, _refresh_per_optimizer_state
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import CyclicLR, LRScheduler
+from torch.optim.swa_utils import SWALR
+
+from saver.codec import Codec, Decoder, Encoder
+from saver.families.torch.modules import found_name, lies_in
+from saver.families.torch.run import BeforeStep
+from saver.families.torch.storages import is_dense, storages
+from saver.tree import Node, Value
+
+_HOOKS = (
+    "_optimizer_step_pre_hooks", "_optimizer_step_post_hooks", "_optimizer_state_dict_pre_hooks",
+    "_optimizer_state_dict_post_hooks", "_optimizer_load_state_dict_pre_hooks",
+    "_optimizer_load_state_dict_post_hooks",
+)  # fmt: skip
+_NOT_STORED = frozenset((*_HOOKS, "step", "state", "param_groups", "_zero_grad_profile_name"))
+
+
+_PLACES = ("torch.optim.", "torch.amp.", "torch.cuda.amp.", "torch.cpu.amp.")
+
+
+def _is_of_a_run(hook: Any) -> bool:
+    """Whether a run has registered it, for as long as it lasts."""
+    return isinstance(hook, BeforeStep)
+
+
+def _made(node: Node, decoder: Decoder, family: Any) -> Any:
+    """An empty instance of the node's class, which must belong to `family`; no code of the class runs."""
+    cls = decoder.cls(node)
+    if not (isinstance(cls, type) and issubclass(cls, family)) or not lies_in(cls, _PLACES):
+        raise ValueError(f"{cls!r} is not a {family.__name__} that can be rebuilt")
+    obj: Any = object.__new__(cls)
+    decoder.keep(node, obj)
+    return obj
+
+
+class OptimizerCodec(Codec):
+    """Optimizers with the state of every parameter; saved together with a model, they hold its very
+    parameters again. `.grad` is not saved, hooks have no data form."""
+
+    name = "torch.Optimizer"
+    early = True
+
+    def accepts(self, cls: type) -> bool:
+        return issubclass(cls, Optimizer)
+
+    def class_of(self, obj: Any) -> str:
+        return found_name(type(obj))
+
+    def encode(self, obj: Any, encoder: Encoder) -> Value:
+        own = vars(obj)
+        hooks = next(
+            (kind for kind in _HOOKS if not all(map(_is_of_a_run, own.get(kind, {}).values()))), None
+        )
+        if hooks:
+            encoder.refuse(
+                f"a hook of an optimizer ({hooks.strip('_')}) has no data form; remove it, save, "
+                "and register it again"
+            )
+        step = own.get("step")
+        if step is not None and not hasattr(step, "_wrapped_by_lr_sched"):
+            encoder.refuse(
+                "`step` was replaced by a function of its own, which has no data form; put it back first"
+            )
+        groups = encoder(obj.param_groups, "param_groups")
+        fields = encoder.fields({name: value for name, value in own.items() if name not in _NOT_STORED})
+        return {
+            "torch": str(torch.__version__),
+            "attributes": fields,
+            "param_groups": groups,
+            "state": _encode_state(obj, encoder),
+            "scheduled": step is not None,
+        }
+
+    def decode(self, node: Node, decoder: Decoder) -> Any:
+        state = node.state
+        optimizer = _made(node, decoder, Optimizer)
+        Optimizer._patch_step_function(optimizer)  # while no attribute from the file is in its way
+        own = optimizer.__dict__
+        if not _NOT_STORED.isdisjoint(state["attributes"]):
+            raise ValueError("an attribute has the name of a field that torch keeps itself")
+        own.update((kind, OrderedDict()) for kind in _HOOKS)
+        own["state"] = defaultdict(dict)
+        own["param_groups"] = _checked_groups(decoder(state["param_groups"]))
+        decoder.fill(state["attributes"], own)
+        for key, value in state["state"]:
+            parameter = decoder(key)
+            if not isinstance(parameter, torch.Tensor):
+                raise ValueError("the state of what is not a parameter")
+            own["state"][parameter] = decoder(value)
+        _check_fused(own["param_groups"], own["state"])
+        if state["torch"] != str(torch.__version__) and type(optimizer).__module__.startswith("torch.optim."):
+            optimizer.__setstate__({})
+        if state["scheduled"] is True:
+            own["step"] = _counting_step(optimizer)
+        return optimizer
+
+
+def _encode_state(obj: Any, encoder: Encoder) -> list[Value]:
+    """Pairs of parameter and state, named by the parameter's number as in the optimizer's state dict."""
+    ordered = dict.fromkeys(p for group in obj.param_groups for p in group["params"])
+    numbers = {parameter: number for number, parameter in enumerate(ordered)}
+    pairs: list[Value] = []
+    known = storages(encoder)
+    before, known.inline = known.inline, True
+    for key, value in obj.state.items():
+        number = numbers.setdefault(key, len(numbers))
+        pairs.append([encoder(key, "state", number, "parameter"), encoder(value, "state", number)])
+    known.inline = before
+    return pairs
+
+
+def _checked_groups(groups: Any) -> Any:
+    sound = type(groups) is list and all(
+        isinstance(group, dict)
+        and isinstance(group.get("params"), list)
+        and all(isinstance(parameter, torch.Tensor) for parameter in group["params"])
+        for group in groups
+    )
+    if not sound:
+        raise ValueError("parameter groups are not lists of tensors")
+    return groups
+
+
+def _check_fused(groups: Any, state: Any) -> None:
+    """The fused kernels walk the state by the size of the parameter and check neither."""
+    for group in groups:
+        for parameter in group["params"] if group.get("fused") else ():
+            if not is_dense(parameter.shape, parameter.stride()):
+                raise ValueError("a fused optimizer needs dense parameters")
+            for name, value in state.get(parameter, {}).items():
+                if isinstance(value, torch.Tensor) and name != "step" and (
+                    value.shape != parameter.shape or value.stride() != parameter.stride()
+                ):  # fmt: skip
+                    raise ValueError(f"the state {name!r} does not have the shape of its parameter")
+
+
+def _counting_step(optimizer: Any) -> Any:
+    """What a scheduler makes of `optimizer.step`: it says that it was called, so that the scheduler can
+    warn of the wrong order."""
+    function = type(optimizer).step
+    holder = weakref.ref(optimizer)
+
+    @functools.wraps(function)
+    def step(*arguments: Any, **options: Any) -> Any:
+        owner: Any = holder()
+        owner._opt_called = True
+        return function.__get__(owner, type(owner))(*arguments, **options)
+
+    step._wrapped_by_lr_sched = True  # type: ignore[attr-defined]
+    return step
+
+
+_ANNEALINGS = ("_cosine_anneal", "_linear_anneal")
+
+
+class SchedulerCodec(Codec):
+    """Learning-rate schedulers, which hold their optimizer. Functions that they were given must have a
+    data form: those of trusted modules have one, lambdas do not."""
+
+    name = "torch.LRScheduler"
+    early = True
+
+    def accepts(self, cls: type) -> bool:
+        return issubclass(cls, LRScheduler)
+
+    def class_of(self, obj: Any) -> str:
+        return found_name(type(obj))
+
+    def encode(self, obj: Any, encoder: Encoder) -> Value:
+        own = dict(vars(obj))
+        state: dict[str, Value] = {}
+        if isinstance(obj, CyclicLR):
+            own.pop("_scale_fn_ref", None)
+        if isinstance(obj, SWALR):
+            state["anneal"] = own.pop("anneal_func").__name__
+        return {"attributes": encoder.fields(own), **state}
+
+    def decode(self, node: Node, decoder: Decoder) -> Any:
+        scheduler = _made(node, decoder, LRScheduler)
+        decoder.fill(node.state["attributes"], scheduler.__dict__)
+        if isinstance(scheduler, CyclicLR):
+            CyclicLR._init_scale_fn(scheduler)
+        if isinstance(scheduler, SWALR):
+            (anneal,) = (name for name in _ANNEALINGS if name == node.state["anneal"])
+            scheduler.anneal_func = getattr(SWALR, anneal)
+        return scheduler
+
+
+class GradScalerCodec(Codec):
+    """The scaler of mixed precision, between two iterations; its scale is a number, so that it loads
+    on any device."""
+
+    name = "torch.GradScaler"
+
+    def accepts(self, cls: type) -> bool:
+        return cls in (GradScaler, torch.cuda.amp.GradScaler, torch.cpu.amp.GradScaler)
+
+    def class_of(self, obj: Any) -> str:
+        return found_name(type(obj))
+
+    def encode(self, obj: Any, encoder: Encoder) -> Value:
+        own = dict(vars(obj))
+        if own.pop("_per_optimizer_states", None):
+            encoder.refuse("a GradScaler amid an iteration has no data form; save it after `scaler.update()`")
+        if obj.is_enabled():
+            own.update(_init_scale=obj.get_scale(), _init_growth_tracker=obj._get_growth_tracker())
+            own.update(_scale=None, _growth_tracker=None)
+        return encoder.fields(own)
+
+    def decode(self, node: Node, decoder: Decoder) -> Any:
+        scaler = _made(node, decoder, GradScaler)
+        decoder.fill(node.state, scaler.__dict__)
+        if scaler.is_enabled():
+            scaler._per_optimizer_states = defaultdict(_refresh_per_optimizer_state)
+        return scaler

@@ -1,0 +1,69 @@
+"""Functions of PyTorch that files may hold as values, each reviewed.
+
+Left out on purpose: what dispatches to others (`handle_torch_function`, `boolean_dispatch`), takes a
+callable (`triplet_margin_with_distance_loss`), compiles, loads or saves, and what makes tensors of a size
+that an argument names.
+"""
+
+from __future__ import annotations
+
+from saver.family import Reference, reviewed
+
+_ACTIVATION = "an activation: arithmetic for each element, or along an axis"
+_LOSS = "a loss: arithmetic on two tensors whose shapes PyTorch checks"
+_ELEMENTS = "arithmetic for each element"
+_ARRAY = "sums, orders or arranges what is in tensors whose shapes PyTorch checks"
+
+REFERENCES: dict[str, Reference] = {
+    **reviewed(
+        "torch", "activation elementwise", _ACTIVATION,
+        "celu hardshrink log_softmax prelu relu relu_ rrelu selu selu_ sigmoid sigmoid_ softmax tanh"
+        " tanh_ threshold",
+    ),
+    **reviewed(
+        "torch._C._nn", "activation elementwise", _ACTIVATION,
+        "elu gelu glu hardsigmoid hardswish hardtanh leaky_relu log_sigmoid mish relu6 silu softplus"
+        " softshrink",
+    ),
+    **reviewed(
+        "torch.nn.functional", "activation elementwise", _ACTIVATION,
+        "celu elu gelu glu hardshrink hardsigmoid hardswish hardtanh leaky_relu log_softmax logsigmoid"
+        " mish normalize prelu relu relu6 rrelu selu sigmoid silu softmax softmin softplus softshrink"
+        " softsign tanh tanhshrink threshold",
+    ),
+    **reviewed(
+        "torch.nn.functional", "loss", _LOSS,
+        "binary_cross_entropy binary_cross_entropy_with_logits cosine_embedding_loss cross_entropy"
+        " gaussian_nll_loss hinge_embedding_loss huber_loss kl_div l1_loss margin_ranking_loss mse_loss"
+        " multi_margin_loss multilabel_margin_loss multilabel_soft_margin_loss nll_loss poisson_nll_loss"
+        " smooth_l1_loss soft_margin_loss triplet_margin_loss",
+    ),
+    **reviewed(
+        "torch.nn.functional", "array", _ARRAY,
+        "adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d alpha_dropout avg_pool1d avg_pool2d"
+        " avg_pool3d bilinear cosine_similarity dropout group_norm instance_norm layer_norm linear one_hot"
+        " pairwise_distance pdist pixel_shuffle pixel_unshuffle rms_norm",
+    ),
+    **reviewed(
+        "torch", "distance array", "a distance along an axis, of tensors whose shapes PyTorch checks",
+        "cosine_similarity pairwise_distance pdist",
+    ),
+    **reviewed(
+        "torch", "elementwise", _ELEMENTS,
+        "abs acos acosh asin asinh atan atanh ceil clamp cos cosh erf erfc erfinv exp exp2 expm1 floor"
+        " frac log log10 log1p log2 logit neg reciprocal round rsqrt sign sin sinh sqrt square tan trunc",
+    ),
+    **reviewed(
+        "torch", "combining", "arithmetic for each pair of elements",
+        "add atan2 bmm div dot fmod lerp logaddexp matmul mm mul pow remainder sub where",
+    ),
+    **reviewed(
+        "torch", "array", _ARRAY,
+        "addmm amax amin argmax argmin logsumexp max maximum mean median min minimum norm prod std sum"
+        " var adaptive_avg_pool1d avg_pool1d bilinear cat channel_shuffle conv1d conv2d conv3d flatten"
+        " permute pixel_shuffle pixel_unshuffle reshape squeeze stack transpose unsqueeze",
+    ),
+    **reviewed(
+        "torch._C._nn", "array", _ARRAY, "avg_pool2d avg_pool3d linear one_hot scaled_dot_product_attention"
+    ),
+}  # fmt: skip

@@ -1,0 +1,160 @@
+"""Restoring into learning-rate schedulers and gradient scalers, through `load_state_dict` of torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import FunctionType
+from typing import Any
+
+from torch.amp.grad_scaler import GradScaler
+from torch.optim.lr_scheduler import LRScheduler
+
+from saver.codec import Decoder
+from saver.families.python.restoring import elements, items, told
+from saver.families.torch.optim_restoring import is_same_class
+from saver.restoring import PartReport, Plan, Restorer, Saved, ask
+from saver.restoring.contract import kind
+from saver.tree import Node, Value
+
+_SCHEDULER = "torch.LRScheduler"
+_SCALER = "torch.GradScaler"
+_NESTED, _FUNCTIONS, _SCALE = "_schedulers", "lr_lambdas", "_scale_fn_custom"
+_NO_STATE = frozenset(("optimizer", "verbose"))
+
+
+class SchedulerRestorer(Restorer):
+    """Learning-rate schedulers of the same class, or from a state dict. Functions stay the target's."""
+
+    def accepts(self, cls: type) -> bool:
+        return issubclass(cls, LRScheduler)
+
+    def plan(self, value: Value, target: Any, saved: Saved) -> Plan:
+        where, found = saved.where, _SavedScheduler(saved)
+        state = found.state_for(target, value)
+        saved.want(state)
+        node = saved.follow(value)
+        if type(node) is Node and node.codec == _SCHEDULER:
+            saved.stands_for(node, target)
+        report = PartReport(kind(target), tuple(state), tuple(found.missing), tuple(found.unexpected))
+
+        def ready(decoder: Decoder) -> Callable[[], None]:
+            built = _built(state, decoder)
+            return lambda: ask(where, target.load_state_dict, built)
+
+        return Plan(report, ready, may_refuse=True)
+
+
+class _SavedScheduler:
+    """What `load_state_dict` of the target is to get, values not decoded; and the names that do not match.
+
+    Names with an underscore, which come and go with versions of torch, are missed by nobody.
+    """
+
+    def __init__(self, saved: Saved) -> None:
+        self.missing: list[str] = []
+        self.unexpected: list[str] = []
+        self._saved = saved
+
+    def state_for(self, target: Any, value: Value, at: str = "") -> dict[str, Any]:
+        """The state of one scheduler, which lies `at` within another."""
+        found = self._attributes(target, value)
+        known = ask(self._saved.where, target.state_dict)
+        state: dict[str, Any] = {name: found[name] for name in known if name in found}
+        self.missing += [at + name for name in known if name not in found and name[0] != "_"]
+        self.unexpected += [
+            at + name for name in found if not (name in known or name[0] == "_" or name in _NO_STATE)
+        ]
+        if _NESTED in state:
+            inner = enumerate(self._equally_many(state[_NESTED], target._schedulers))
+            state[_NESTED] = [
+                self.state_for(target._schedulers[number], item, f"{at}{_NESTED}.{number}.")
+                for number, item in inner
+            ]
+        if _FUNCTIONS in state:
+            functions = self._equally_many(state[_FUNCTIONS], target.lr_lambdas)
+            state[_FUNCTIONS] = list(map(self._of_function, functions, target.lr_lambdas))
+        if _SCALE in known:
+            state[_SCALE] = self._of_function(state.get(_SCALE), target._scale_fn_custom)
+        return state
+
+    def _attributes(self, target: Any, value: Value) -> dict[str, Value]:
+        """The attributes that were saved, of a scheduler or as its state dict."""
+        node = self._saved.follow(value)
+        if type(node) is Node and node.codec == _SCHEDULER:
+            if not is_same_class(node, target, LRScheduler):
+                self._saved.refuse(f"{told(node)} was saved, not a {kind(target)}; take it from `load`")
+            return node.state["attributes"]  # type: ignore[no-any-return]
+        found = items(node, self._saved)
+        if found is None:
+            self._saved.refuse(f"{told(node)} was saved, neither a scheduler nor its state dict")
+        return {str(name): item for name, item in found.items()}
+
+    def _equally_many(self, value: Value, here: Any) -> list[Value]:
+        found = elements(value, self._saved) or []
+        if len(found) != len(here):
+            self._saved.refuse(
+                f"{len(found)} schedulers or functions were saved within it, {len(here)} are here"
+            )
+        return found
+
+    def _of_function(self, value: Value, own: Any) -> Any:
+        """What torch saves of a callable object: its attributes; None of a function, which the target has."""
+        if isinstance(own, FunctionType) or not hasattr(own, "__dict__"):
+            return None
+        node = self._saved.follow(value)
+        if type(node) is Node and node.codec in ("object", "dataclass"):
+            return node.state
+        return items(node, self._saved)
+
+
+def _built(state: Any, decoder: Decoder) -> Any:
+    if type(state) is dict:
+        return {name: _built(item, decoder) for name, item in state.items()}
+    if type(state) is list:
+        return [_built(item, decoder) for item in state]
+    return decoder(state)
+
+
+class ScalerRestorer(Restorer):
+    """The scaler of mixed precision: scale, growth and backoff. One that is disabled stays so."""
+
+    def accepts(self, cls: type) -> bool:
+        return issubclass(cls, GradScaler)
+
+    def plan(self, value: Value, target: Any, saved: Saved) -> Plan:
+        node, where = saved.follow(value), saved.where
+        if type(node) is Node and node.codec == _SCALER:
+            found = _scaler_state(node.state)
+        else:
+            found = items(node, saved)  # type: ignore[assignment]
+            if found is None:
+                saved.refuse(f"{told(node)} was saved, neither a gradient scaler nor its state dict")
+        known = ask(where, target.state_dict)
+        missing = tuple(name for name in known if name not in found)
+        unexpected = tuple(str(name) for name in found if name not in known) if known else ()
+        state = {name: found[name] for name in known if name in found}
+        saved.want(state)
+        report = PartReport(kind(target), tuple(state), missing, unexpected)
+        if missing or not known:
+            return Plan(report)
+
+        def ready(decoder: Decoder) -> Callable[[], None]:
+            numbers = _built(state, decoder)
+            if not all(type(number) in (int, float) for number in numbers.values()):
+                raise ValueError("what a gradient scaler counts are numbers")
+            return lambda: ask(where, target.load_state_dict, numbers)
+
+        return Plan(report, ready, may_refuse=True)
+
+
+def _scaler_state(own: dict[str, Value]) -> dict[str, Value]:
+    """What `state_dict` of a saved scaler would have said."""
+    if own["_enabled"] is not True:
+        return {}
+    return {
+        "scale": own["_init_scale"],
+        "growth_factor": own["_growth_factor"],
+        "backoff_factor": own["_backoff_factor"],
+        "growth_interval": own["_growth_interval"],
+        "_growth_tracker": own["_init_growth_tracker"],
+    }

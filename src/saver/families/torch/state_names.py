@@ -1,0 +1,102 @@
+"""The names under which a module keeps its state: of what was saved, and of a target in whatever wrapper."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from saver.errors import Damaged
+from saver.families.python.restoring import items, told
+from saver.restoring import Saved
+from saver.tree import Node, Value
+
+MODULE = "torch.Module"
+_EXTRA = "_extra_state"
+
+_WRAPPERS = frozenset(("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"))
+"""Steps that `torch.compile` and other wrappers put into names."""
+
+_STEPS_LIMIT = 1_000_000
+"""References can make a small file mean endless names."""
+
+_DEPTH_LIMIT = 200
+
+
+class SavedState:
+    """What a saved module or state dict has, under the names of a state dict.
+
+    `spare` are buffers that were not persistent: of use only to a module in which they are. `versions` are
+    those of the modules' classes, as torch passes them on, where a state dict was saved with them.
+    """
+
+    def __init__(self, value: Value, saved: Saved) -> None:
+        self.values: dict[str, Value] = {}
+        self.spare: set[str] = set()
+        self.versions: dict[str, dict[str, int]] | None = None
+        self._saved = saved
+        self._steps = 0
+        node = saved.follow(value)
+        module = type(node) is Node and node.codec == MODULE
+        if not module and items(node, saved) is None:
+            saved.refuse(f"{told(node)} was saved, neither a module nor a state dict; take it from `load`")
+        if type(node) is Node and type(node.state) is list and node.state[2:] == ["attributes"]:
+            self.versions = self._versions(node.state[1].get("_metadata"))
+        self.is_dict = not module
+        self._add("", node, 0)
+
+    def _add(self, name: str, value: Value, depth: int) -> None:
+        self._steps += 1
+        if self._steps > _STEPS_LIMIT or depth > _DEPTH_LIMIT:
+            raise Damaged(f"{self._saved.where}: too many names, or too deep within each other")
+        node = self._saved.follow(value)
+        if type(node) is Node and node.codec == MODULE:
+            self._add_module(name, node.state, depth)
+            return
+        within = items(node, self._saved) if not is_extra(name) else None
+        if within is None:
+            if name in self.values:
+                self._saved.refuse(
+                    f"two saved values are both called {name!r}; give the inner dict by itself"
+                )
+            self.values[name] = node
+        for key, item in (within or {}).items():
+            self._add(_join(name, str(key)), item, depth + 1)
+
+    def _add_module(self, name: str, state: dict[str, Any], depth: int) -> None:
+        for group in ("parameters", "buffers", "modules"):
+            for key, item in state.get(group, {}).items():
+                if item is not None:
+                    self._add(_join(name, key), item, depth + 1)
+        self.spare.update(_join(name, key) for key in state.get("non_persistent", ()))
+
+    def _versions(self, metadata: Value) -> dict[str, dict[str, int]] | None:
+        """The versions, and nothing else that a state dict could tell torch, such as to assign parameters."""
+        found = items(metadata, self._saved)
+        if found is None:
+            return None
+        held = {str(name): (items(item, self._saved) or {}).get("version") for name, item in found.items()}
+        return {name: {"version": number} for name, number in held.items() if type(number) is int}
+
+
+def is_extra(name: str) -> bool:
+    """Whether this is what a module adds to its state dict with `get_extra_state`: any object."""
+    return name.rpartition(".")[2] == _EXTRA
+
+
+def _join(name: str, step: str) -> str:
+    return f"{name}.{step}" if name else step
+
+
+def homes_of(names: Iterable[str], here: Mapping[str, Any]) -> dict[str, str | None]:
+    """What the target calls each name: the same, or the same but for what wrappers put into names."""
+    by_plain = {plain: name for name, plain in _without_wrappers(here).items()}
+    plain_names = _without_wrappers(names)
+    return {name: name if name in here else by_plain.get(plain_names[name]) for name in names}
+
+
+def _without_wrappers(names: Iterable[str]) -> dict[str, str]:
+    """Names as the module itself has them; `module.` is what DataParallel puts before all."""
+    found = {name: ".".join(s for s in name.split(".") if s not in _WRAPPERS) for name in names}
+    while found and all(plain.startswith("module.") for plain in found.values()):
+        found = {name: plain.removeprefix("module.") for name, plain in found.items()}
+    return found

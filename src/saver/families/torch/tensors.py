@@ -1,0 +1,250 @@
+"""PyTorch tensors: every dtype and layout, views that share a storage, parameters."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from saver.codec import Codec, Decoder, Encoder
+from saver.families.torch.storages import (
+    CODES,
+    DTYPE_OF,
+    DTYPES,
+    is_dense,
+    look,
+    owned,
+    row_major,
+    storages,
+)
+from saver.tree import Node, Value
+
+_COMPRESSED = {
+    "sparse_csr": (torch.sparse_csr, "crow_indices", "col_indices"),
+    "sparse_csc": (torch.sparse_csc, "ccol_indices", "row_indices"),
+    "sparse_bsr": (torch.sparse_bsr, "crow_indices", "col_indices"),
+    "sparse_bsc": (torch.sparse_bsc, "ccol_indices", "row_indices"),
+}
+_ACCELERATORS = frozenset(("cuda", "xpu", "mps"))
+
+
+def place(name: Any) -> Any:
+    """The device of that name if this machine has it, otherwise the CPU."""
+    if type(name) is not str:
+        raise ValueError(f"{name!r} is not the name of a device")
+    device = torch.device(name)
+    module: Any = getattr(torch, device.type) if device.type in _ACCELERATORS else None
+    if module is None or not module.is_available() or (device.index or 0) >= module.device_count():
+        return torch.device("cpu")
+    return device
+
+
+class TensorCodec(Codec):
+    """Tensors and parameters.
+
+    A dense tensor that begins its storage is a tensor of the pack, of its true dtype and shape;
+    others are views of it, or of a flat tensor over the part of the storage that is in use, which is all
+    that is written of it. Strides come back as they were. Complex numbers are stored as pairs, the
+    dtypes that safetensors lacks as bytes.
+
+    As `torch.save` does, this keeps `requires_grad` and Python attributes, and leaves out `.grad`; a
+    tensor in the middle of a graph comes back as a leaf with its values. What was on an accelerator comes
+    back there if the loading machine has it, otherwise on the CPU.
+    """
+
+    name = "torch.Tensor"
+    early = True
+
+    def accepts(self, cls: type) -> bool:
+        return issubclass(cls, torch.Tensor)
+
+    def encode(self, obj: Any, encoder: Encoder) -> Value:
+        why = _no_data_form(obj)
+        if why:
+            encoder.refuse(why)
+        parameter = type(obj) is torch.nn.Parameter
+        state: dict[str, Value] = {}
+        if parameter:
+            state["parameter"] = True
+        if obj.requires_grad is not parameter:
+            state["requires_grad"] = obj.requires_grad
+        plain = obj.detach()
+        if plain.layout is not torch.strided:
+            self._encode_sparse(plain, state, encoder)
+        else:
+            if plain.is_conj():
+                state["conj"] = True
+                plain = plain.conj()
+            if plain.is_neg():
+                state["neg"] = True
+                plain = torch._neg_view(plain)
+            storages(encoder).add(obj, plain, state, encoder)
+        if obj.__dict__:
+            state["attributes"] = encoder.fields(obj.__dict__)
+        return state
+
+    def _encode_sparse(self, tensor: Any, state: dict[str, Value], encoder: Encoder) -> None:
+        layout = str(tensor.layout).removeprefix("torch.")
+        state["layout"] = layout
+        state["shape"] = list(tensor.shape)
+        if layout == "sparse_coo":
+            state["coalesced"] = tensor.is_coalesced()
+            state["indices"] = encoder(tensor._indices(), "indices")
+            state["values"] = encoder(tensor._values(), "values")
+            return
+        _, compressed, other = _COMPRESSED[layout]
+        state[compressed] = encoder(getattr(tensor, compressed)(), compressed)
+        state[other] = encoder(getattr(tensor, other)(), other)
+        state["values"] = encoder(tensor.values(), "values")
+
+    def decode(self, node: Node, decoder: Decoder) -> Any:
+        state = node.state
+        if "layout" in state:
+            tensor = _decode_sparse(state, decoder)
+        elif "base" in state:
+            tensor = _decode_view(state, decoder)
+        else:
+            tensor = _decode_plain(state, decoder)
+        if state.get("neg"):
+            tensor = torch._neg_view(tensor)
+        if state.get("conj"):
+            tensor = tensor.conj()
+        parameter = state.get("parameter") is True
+        grad = state.get("requires_grad", parameter) is True
+        if parameter:
+            tensor = torch.nn.Parameter(tensor, grad)
+        elif grad:
+            tensor.requires_grad_()
+        decoder.keep(node, tensor)
+        if "attributes" in state:
+            decoder.fill(state["attributes"], tensor.__dict__)
+        return tensor
+
+
+def _no_data_form(tensor: Any) -> str | None:
+    """Why a tensor cannot be saved, and what to do about it."""
+    if torch.nn.parameter.is_lazy(tensor):
+        return "an uninitialized parameter has no data yet; run one batch through the module first"
+    if tensor.is_nested:
+        return "a nested tensor has no data form; save the list `tensor.unbind()`"
+    if tensor.is_quantized:
+        return (
+            "a quantized tensor has no data form; save `tensor.dequantize()`, or its `int_repr()` and scales"
+        )
+    if type(tensor) not in (torch.Tensor, torch.nn.Parameter):
+        name = f"{type(tensor).__module__}.{type(tensor).__qualname__}"
+        return f"{name}, a kind of tensor, has no data form; save a plain tensor made from it"
+    if tensor.is_meta:
+        return "a tensor on the device 'meta' has no data; give it some with `to_empty` and load its values"
+    if tensor.layout is torch._mkldnn:
+        return "a tensor in the layout of oneDNN has no data form; save `tensor.to_dense()`"
+    if tensor.dtype not in CODES:
+        return f"a tensor of {tensor.dtype} has no data form; convert it first"
+    if tensor._backward_hooks or getattr(tensor, "_post_accumulate_grad_hooks", None):
+        return "a hook of a tensor has no data form; remove it, save, and register it again"
+    return None
+
+
+def sizes(value: Any) -> list[int]:
+    """A list of sizes from a file; ValueError for anything else."""
+    if (
+        type(value) is not list
+        or len(value) > 64
+        or not all(type(n) is int and 0 <= n < 1 << 62 for n in value)
+    ):
+        raise ValueError(f"{str(value)[:80]} are not sizes")
+    return value
+
+
+def plain_bytes(state: Any, decoder: Decoder) -> tuple[Any, list[int], NDArray[np.uint8]]:
+    """dtype, shape, and the elements in C order, of a tensor that is written plainly."""
+    data, shape = state["data"], list[int]()
+    if isinstance(data, str):
+        dtype = DTYPES[state["dtype"]]
+        raw: NDArray[np.uint8] = np.frombuffer(bytearray.fromhex(data), np.uint8)
+    else:
+        code, stored, raw = decoder.tensor(data)
+        dtype, shape = plain_form(state, code, stored)
+    if raw.size != math.prod(shape) * dtype.itemsize:
+        raise ValueError(f"{raw.size} bytes for {shape} of {dtype}")
+    return dtype, shape, raw
+
+
+def plain_form(state: Any, code: str, stored: Iterable[int]) -> tuple[Any, list[int]]:
+    """dtype and shape of a tensor that is written plainly, from the safetensors dtype and shape there."""
+    dtype = DTYPES[state["dtype"]] if "dtype" in state else DTYPE_OF[code]
+    shape = list(stored)
+    if CODES[dtype] != code or (dtype.is_complex and shape[-1:] != [2]):
+        raise ValueError(f"{code}{shape} does not hold {dtype}")
+    if dtype.is_complex:
+        shape.pop()
+    return dtype, shape
+
+
+def _decode_plain(state: Any, decoder: Decoder) -> Any:
+    dtype, shape, raw = plain_bytes(state, decoder)
+    stride = row_major(shape)
+    if "stride" in state:
+        stride = sizes(state["stride"])
+        raw = _reordered(raw, dtype, shape, stride)
+    tensor = look(owned(raw), dtype, 0, shape, stride)
+    return tensor.to(place(state["device"])) if "device" in state else tensor
+
+
+def _reordered(raw: NDArray[np.uint8], dtype: Any, shape: list[int], stride: list[int]) -> NDArray[np.uint8]:
+    """The bytes of elements in C order, as they lie under dense strides."""
+    if len(stride) != len(shape) or not (math.prod(shape) == 0 or is_dense(shape, stride)):
+        raise ValueError(f"the strides {stride} of {shape} are not dense")
+    order = sorted(range(len(shape)), key=lambda axis: -stride[axis] if shape[axis] != 1 else 0)
+    items = raw.view(np.dtype((np.void, dtype.itemsize))).reshape(shape).transpose(order)
+    return np.ascontiguousarray(items).reshape(-1).view(np.uint8)
+
+
+def _decode_view(state: Any, decoder: Decoder) -> Any:
+    base = decoder(state["base"])
+    if not isinstance(base, torch.Tensor) or base.layout is not torch.strided:
+        raise ValueError("a view of what is not a tensor")
+    dtype = DTYPES[state["dtype"]]
+    (offset,) = sizes([state["offset"]])
+    return look(base.untyped_storage(), dtype, offset, sizes(state["shape"]), sizes(state["stride"]))
+
+
+def _decode_sparse(state: Any, decoder: Decoder) -> Any:
+    """Through the constructors that check every index."""
+    layout, shape = state["layout"], sizes(state["shape"])
+    if layout == "sparse_coo":
+        indices, values = _tensors(decoder, (state["indices"], state["values"]))
+        coalesced = state["coalesced"] is True
+        return torch.sparse_coo_tensor(
+            indices, values, shape, device=values.device, check_invariants=True, is_coalesced=coalesced
+        )
+    kind, compressed, other = _COMPRESSED[layout]
+    parts = _tensors(decoder, (state[compressed], state[other], state["values"]))
+    device = parts[-1].device
+    return torch.sparse_compressed_tensor(*parts, shape, layout=kind, device=device, check_invariants=True)
+
+
+def _tensors(decoder: Decoder, values: Iterable[Value]) -> list[Any]:
+    found = [decoder(value) for value in values]
+    if not all(isinstance(tensor, torch.Tensor) for tensor in found):
+        raise ValueError("a sparse tensor is made of tensors")
+    return found
+
+
+class StorageCodec(Codec):
+    """`UntypedStorage`, shared with the tensors over it."""
+
+    name = "torch.UntypedStorage"
+    types = (torch.UntypedStorage,)
+
+    def encode(self, obj: Any, encoder: Encoder) -> Value:
+        flat = torch.empty(0, dtype=torch.uint8, device=obj.device)
+        return encoder(flat.set_(obj))
+
+    def decode(self, node: Node, decoder: Decoder) -> Any:
+        (tensor,) = _tensors(decoder, (node.state,))
+        return tensor.untyped_storage()

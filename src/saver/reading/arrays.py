@@ -1,0 +1,134 @@
+"""Arrays as trees describe them, without building one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, Protocol, TypeAlias
+
+import msgspec
+
+from saver.reading.forms import FORMS, Form
+from saver.reading.texts import printable
+from saver.tree import Tensor
+
+AXES_LIMIT = 64
+_NAME_LIMIT = 40
+
+
+class Array(msgspec.Struct, frozen=True):
+    """Entries of one form: `length` bytes from `offset` of the tensor `name`, or `data` from the manifest.
+
+    They lie in C order unless `strides` (in entries) say otherwise; strides are dense: no holes, no overlaps.
+    `hash` is that of the whole tensor. For strings, `name` is the tensor of their bytes, and `ends` that of
+    their ends. An array may also consist of `pieces`, of the same form, one after another.
+    """
+
+    form: Form
+    shape: tuple[int, ...]
+    hash: str = ""
+    name: str = ""
+    offset: int = 0
+    data: bytes = b""
+    strides: tuple[int, ...] | None = None
+    ends: str = ""
+    pieces: tuple[Array, ...] = ()
+
+    @property
+    def count(self) -> int:
+        """How many entries."""
+        return math.prod(self.shape)
+
+    @property
+    def length(self) -> int:
+        """In bytes; strings not counted."""
+        return self.count * self.form.size
+
+    def equals(self, other: Array) -> bool:
+        """Whether it is known to be the same without reading a byte."""
+        if self.pieces and other.pieces:
+            same_cuts = [piece.shape for piece in self.pieces] == [piece.shape for piece in other.pieces]
+            return same_cuts and all(map(Array.equals, self.pieces, other.pieces))
+        if self.name and other.name:
+            other = msgspec.structs.replace(other, name=self.name, ends=self.ends)
+        return self == other
+
+
+class TensorEntry(Protocol):
+    """What a tensor is: safetensors dtype, shape in elements, BLAKE3, length in bytes."""
+
+    @property
+    def dtype(self) -> str: ...
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    @property
+    def hash(self) -> str: ...
+    @property
+    def length(self) -> int: ...
+
+
+Entries: TypeAlias = Callable[[str], TensorEntry]
+"""Tells what a tensor is; KeyError when there is none of this name."""
+
+
+def tensor_array(tensor: Tensor, entries: Entries) -> Array | None:
+    """A tensor as it stands in the pack; None when it is not there."""
+    entry = entry_of(tensor, entries)
+    if entry is None:
+        return None
+    form = FORMS.get(entry.dtype)
+    if form is None or math.prod(entry.shape) * form.size != entry.length:
+        return opaque(entry.dtype, entry, tensor.name)
+    return Array(form, entry.shape, entry.hash, tensor.name)
+
+
+def opaque(dtype: str, entry: TensorEntry, name: str) -> Array:
+    """A tensor as mere bytes."""
+    return Array(Form(printable(dtype[:_NAME_LIMIT]), 1), (entry.length,), entry.hash, name)
+
+
+def entry_of(value: Any, entries: Entries) -> TensorEntry | None:
+    """What a tensor of the tree is; None when it is none, or is not there."""
+    try:
+        return entries(value.name) if type(value) is Tensor else None
+    except KeyError:
+        return None
+
+
+def held(array: Array, data: Any, decode: Callable[[Any], bytes | None], entries: Entries) -> Array | None:
+    """The array with its bytes, if they are as many as it needs: those of a tensor, or of a text."""
+    entry = entry_of(data, entries)
+    if entry is not None:
+        fits = entry.length == array.length
+        return msgspec.structs.replace(array, name=data.name, hash=entry.hash) if fits else None
+    found = decode(data)
+    if found is None or len(found) != array.length:
+        return None
+    return msgspec.structs.replace(array, data=found)
+
+
+def shape_of(value: Any) -> tuple[int, ...] | None:
+    """A shape as it stands in a tree; None for anything else."""
+    if type(value) is not list or len(value) > AXES_LIMIT:
+        return None
+    return tuple(value) if all(type(axis) is int and 0 <= axis < 1 << 62 for axis in value) else None
+
+
+def row_major(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The strides of C order, in entries."""
+    steps = [1]
+    for axis in reversed(shape[1:]):
+        steps.append(steps[-1] * max(axis, 1))
+    return tuple(steps[: len(shape)][::-1])
+
+
+def is_dense(shape: tuple[int, ...], strides: tuple[int, ...]) -> bool:
+    """Whether the entries fill one run of memory without holes or overlaps, in whatever order."""
+    if len(shape) != len(strides):
+        return False
+    expected = 1
+    for step, axis in sorted((s, n) for n, s in zip(shape, strides, strict=True) if n != 1):
+        if step != expected:
+            return False
+        expected *= axis
+    return True

@@ -1,0 +1,61 @@
+"""Steps into the values of a tree, as people take them: attribute, key, index."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from typing import Any, Protocol
+
+from saver.reading.arrays import Entries
+from saver.tree import Node
+
+STEP_LIMIT = 100
+
+
+class Look(Protocol):
+    """One version, as far as readers of trees need it."""
+
+    @property
+    def entries(self) -> Entries:
+        """What the tensors are."""
+        ...
+
+    def resolve(self, value: Any) -> Any:
+        """The node that a reference leads to, the array that a tensor is; everything else as it is."""
+        ...
+
+    def may_look(self) -> bool:
+        """Whether one value more may be looked up: a crafted file could have one list in many places."""
+        ...
+
+
+def step(key: str) -> str:
+    """The step to an attribute or a key."""
+    if len(key) <= STEP_LIMIT and re.fullmatch(r"[\w.\-]+", key):
+        return f".{key}"
+    return f"[{json.dumps(key if len(key) <= STEP_LIMIT else f'{key[:STEP_LIMIT]}…')}]"
+
+
+Children = Iterable[tuple[str, Any]]
+Found = tuple[Children, "bool | frozenset[str]"]
+"""Children, and whether their order counts: all of them, or these."""
+
+
+def indexed(items: list[Any]) -> Children:
+    """The items of a list, by index."""
+    return [(f"[{index}]", item) for index, item in enumerate(items)]
+
+
+def any_node(node: Node, look: Look) -> Found:
+    """What lies in a node whose meaning is not known here."""
+    return any_state(node.state), False
+
+
+def any_state(state: Any) -> Children:
+    """What lies in a state whose meaning is not known here."""
+    if type(state) is dict:
+        return [(step(key), item) for key, item in state.items()]
+    if type(state) is list:
+        return indexed(state)
+    return [] if state is None else [("", state)]

@@ -1,0 +1,224 @@
+"""Writes down by name which classes the codecs of a family may be asked for.
+
+    python tests/families/classes.py [sklearn|torch]
+    python tests/families/classes.py torch --source FOLDER VERSION
+
+The first adds what the installed library has to `src/saver/families/*/classes.json`; the second what the
+Python files of another version have, which lie in FOLDER as in its wheel, and of which nothing is run.
+Names are only ever added: files of older versions ask for them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import inspect
+import json
+import pkgutil
+import sys
+import warnings
+from collections.abc import Container, Iterable, Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+
+_TORCH_MODULES = ("torch.nn.modules", "torch.optim.swa_utils")
+
+PLACES: dict[str, dict[str, tuple[str, ...]]] = {
+    "sklearn": {
+        "sklearn.estimator": ("sklearn",),
+        "sklearn.loss": ("sklearn",),
+        "sklearn.object": ("sklearn",),
+    },
+    "torch": {
+        "torch.GradScaler": ("torch.amp", "torch.cpu.amp", "torch.cuda.amp"),
+        "torch.LRScheduler": ("torch.optim",),
+        "torch.Module": _TORCH_MODULES,
+        "torch.Optimizer": ("torch.optim",),
+        "torch.options": _TORCH_MODULES,
+    },
+}
+"""The modules in which the classes of a codec lie, with those below them."""
+
+_HELPERS = frozenset(
+    (
+        "_build_utils", "_mocking", "_test_common", "_testing", "conftest", "estimator_checks", "externals",
+        "setup", "tests",
+    )
+)  # fmt: skip
+"""Steps in the names of modules that build and test the library."""
+
+_SOURCE_BASES = {
+    "torch.GradScaler": "GradScaler",
+    "torch.LRScheduler": "LRScheduler",
+    "torch.Module": "Module",
+    "torch.Optimizer": "Optimizer",
+}
+
+
+def path_of(family: str) -> Path:
+    return ROOT / "src" / "saver" / "families" / family / "classes.json"
+
+
+def load(family: str) -> dict[str, Any]:
+    path = path_of(family)
+    return json.loads(path.read_text()) if path.exists() else {"versions": [], "codecs": {}}
+
+
+def version_of(family: str) -> str:
+    """The installed version, whatever it was built for."""
+    return str(import_module(family).__version__).partition("+")[0]
+
+
+def order(version: str) -> tuple[int, ...]:
+    return tuple(int(step) for step in version.split(".") if step.isdecimal())
+
+
+def _helps(module: str) -> bool:
+    return not _HELPERS.isdisjoint(module.split("."))
+
+
+def _lies_in(module: str, places: Iterable[str]) -> bool:
+    return any(f"{module}.".startswith(f"{place}.") for place in places)
+
+
+def _imported(name: str) -> Any:
+    """The module, or None where it needs what is not installed."""
+    try:
+        return import_module(name)
+    except Exception as error:
+        print(f"{name} cannot be imported: {type(error).__name__}: {error}", file=sys.stderr)
+        return None
+
+
+def modules(places: Iterable[str]) -> Iterator[Any]:
+    """The modules of these places and below, imported."""
+    for place in places:
+        found = _imported(place)
+        yield found
+        for info in pkgutil.walk_packages(getattr(found, "__path__", ()), f"{place}.", lambda name: None):
+            if not _helps(info.name) and (module := _imported(info.name)):
+                yield module
+
+
+def _name(cls: type) -> str | None:
+    """What a file calls the class; None where that does not lead to it."""
+    from saver import trust
+    from saver.errors import CannotSave
+
+    try:
+        name = trust.class_name(cls)
+    except CannotSave:
+        return None
+    found: Any = sys.modules.get(cls.__module__)
+    for step in cls.__qualname__.split("."):
+        found = getattr(found, step, None)
+    return name if found is cls else None
+
+
+def _classes(holder: Any) -> Iterator[type]:
+    for value in list(vars(holder).values()):
+        if isinstance(value, type):
+            yield value
+            if holder is sys.modules.get(value.__module__):
+                yield from (inner for inner in _classes(value) if inner.__module__ == value.__module__)
+
+
+def find(family: str) -> dict[str, list[str]]:
+    """The names of all classes of the installed version that can be those of an instance, by codec."""
+    from saver.codec import codec_named
+
+    found: dict[str, set[str]] = {codec: set() for codec in PLACES[family]}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        everywhere = {place for places in PLACES[family].values() for place in places}
+        classes = {cls for module in modules(sorted(everywhere)) for cls in _classes(module)}
+        for codec, places in PLACES[family].items():
+            accepts = codec_named(codec).accepts
+            for cls in classes:
+                if _helps(cls.__module__) or not _lies_in(cls.__module__, places) or inspect.isabstract(cls):
+                    continue
+                if accepts(cls) and (name := _name(cls)):
+                    found[codec].add(name)
+    return {codec: sorted(names) for codec, names in found.items()}
+
+
+def _last(expression: ast.expr) -> str:
+    return expression.attr if isinstance(expression, ast.Attribute) else getattr(expression, "id", "")
+
+
+def _files(place: Path) -> list[Path]:
+    return sorted(place.rglob("*.py")) if place.is_dir() else [place.with_suffix(".py")]
+
+
+def read(family: str, folder: Path) -> dict[str, list[str]]:
+    """The same from source: bases are told by the last step of their names."""
+    defined: list[tuple[str, ast.ClassDef]] = []
+    everywhere = sorted({place for places in PLACES[family].values() for place in places})
+    for path in (path for place in everywhere for path in _files(folder / place.replace(".", "/"))):
+        steps = path.relative_to(folder).with_suffix("").parts
+        module = ".".join(steps[:-1] if steps[-1] == "__init__" else steps)
+        if not _helps(module):
+            body = ast.parse(path.read_bytes()).body
+            defined += [(module, item) for item in body if isinstance(item, ast.ClassDef)]
+    found: dict[str, list[str]] = {}
+    for codec, places in PLACES[family].items():
+        here = [(module, cls) for module, cls in defined if _lies_in(module, places)]
+        root = _SOURCE_BASES.get(codec)
+        names, count = {root}, -1
+        members: list[tuple[str, str]] = []
+        while len(members) > count:
+            count = len(members)
+            members = [
+                (module, cls.name)
+                for module, cls in here
+                if (_is_dataclass(cls) if root is None else _derives(cls, names) or cls.name == root)
+            ]
+            names.update(name for _, name in members)
+        found[codec] = sorted({f"{module}:{name}" for module, name in members})
+    return found
+
+
+def _derives(cls: ast.ClassDef, names: Container[str | None]) -> bool:
+    return any(_last(base) in names for base in cls.bases)
+
+
+def _is_dataclass(cls: ast.ClassDef) -> bool:
+    return any(_last(getattr(item, "func", item)) == "dataclass" for item in cls.decorator_list)
+
+
+def merge(family: str, version: str, found: dict[str, list[str]]) -> None:
+    """Add the names to those on disk."""
+    data = load(family)
+    codecs = {
+        codec: sorted({*data["codecs"].get(codec, ()), *found.get(codec, ())})
+        for codec in sorted({*data["codecs"], *found})
+    }
+    added = sum(map(len, codecs.values())) - sum(map(len, data["codecs"].values()))
+    versions = sorted({*data["versions"], version}, key=order)
+    path = path_of(family)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"versions": versions, "codecs": codecs}, indent=1) + "\n")
+    counts = ", ".join(f"{len(names)} of {codec}" for codec, names in found.items())
+    print(f"{family} {version}: {counts}; {added} new")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("family", nargs="?", choices=sorted(PLACES))
+    parser.add_argument("--source", nargs=2, metavar=("FOLDER", "VERSION"))
+    arguments = parser.parse_args()
+    if arguments.source:
+        if arguments.family != "torch":
+            parser.error("--source reads torch only, whose classes are all written in Python")
+        folder, version = arguments.source
+        merge("torch", version, read("torch", Path(folder)))
+        return
+    for family in [arguments.family] if arguments.family else sorted(PLACES):
+        merge(family, version_of(family), find(family))
+
+
+if __name__ == "__main__":
+    main()
