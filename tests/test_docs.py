@@ -42,7 +42,8 @@ def test_the_codec_example_works_as_an_installed_plugin(tmp_path: Path) -> None:
     unnamed = example.replace(', trust=["family:geometry"]', "")
     assert unnamed != example
     told = run(
-        f"import saver\ntry:\n{indented(unnamed)}\nexcept saver.Untrusted as error:\n    print(error.names)\n",
+        f"import saver\ntry:\n{indented(unnamed)}\nexcept saver.Untrusted as error:\n"
+        "    print(error.names)\n",
         tmp_path,
     )
     assert told == "('family:geometry',)\n"

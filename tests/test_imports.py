@@ -69,8 +69,8 @@ CONTRACTS = {
     "saver.staging": ("tree", "device", "pack", "repo"),
     "saver.checkpoints": (
         "errors", "tree", "trust", "store", "codec", "environment", "frameworks", "parts", "policy", "repo",
-        "staging", "training_log", "restoring", "reading", "compare", "fingerprint", "stores", "single", "saver",
-        "checkpoints",
+        "staging", "training_log", "restoring", "reading", "compare", "fingerprint", "stores", "single",
+        "saver", "checkpoints",
     ),
     "saver.doctor": ("family", "environment", "registry"),
     "saver.description": ("errors", "tree", "trust", "fields", "pack", "parts"),

@@ -7,6 +7,7 @@
     ├── NotFound               no such file, version, part or class                    not-found
     ├── DoesNotFit             what was saved does not fit the object to restore into  does-not-fit
     ├── Untrusted              a file asks for a class that the policy does not know   untrusted
+    ├── LimitExceeded          loading would take more than the size of it warrants     limit-exceeded
     ├── Damaged                bytes or structure that do not match what was saved     damaged
     ├── Unsupported            not a Saver file, or a feature of a newer Saver         unsupported
     └── CommitUnknown          whether a commit took place could not be learned        commit-unknown
@@ -76,6 +77,15 @@ class Untrusted(SaverError):
     def __init__(self, message: str, names: tuple[str, ...] = ()) -> None:
         super().__init__(message)
         self.names = names
+
+
+class LimitExceeded(SaverError):
+    """Loading asks for more memory or work than the size of what is loaded warrants.
+
+    The message says which part asked for how much; `limit=` allows it, for whoever trusts the file.
+    """
+
+    code = "limit-exceeded"
 
 
 class Damaged(SaverError):

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from saver import environment, registry
 from saver import trust as policy
-from saver.codec import Decoder, Encoder, check, codec_root
+from saver.codec import Budget, Decoder, Encoder, bytes_of, check, codec_root
 from saver.environment import package_version
 from saver.errors import Damaged, NotFound, VersionWarning
 from saver.pack import Entry
@@ -120,6 +120,10 @@ class VerifiedTensors(Protocol):
     def names(self) -> Iterable[str]:
         """The names of all tensors."""
 
+    @property
+    def size(self) -> int:
+        """How many bytes are stored, by which it is judged what loading may take."""
+
     def entry(self, name: str) -> Entry:
         """What a tensor is, without reading it. KeyError when there is none."""
 
@@ -195,18 +199,26 @@ class Opened:
             for item in found
             if type(item) is Node and item.id is not None
         }
+        chosen = list(parts)
+        with_batches, seen = set(chosen), set[int]()
         waiting: list[Any] = []
-        seen: set[Any] = set()
-        for part in parts:
-            waiting += [self.part(part).tree, *self.part(part).batches.values()]
+        for name in chosen:
+            waiting += [self.part(name).tree, *self.part(name).batches.values()]
         while waiting:
-            for item in walk(waiting.pop()):
-                if type(item) is Tensor:
-                    names[item.name] = None
-                elif type(item) is Ref and item.id in nodes and item.id not in seen:
-                    seen.add(item.id)
-                    home, node = nodes[item.id]
-                    waiting += [node, *self.part(home).batches.values()]
+            item = waiting.pop()
+            if type(item) is Tensor:
+                names[item.name] = None
+            elif type(item) is Node and id(item) not in seen:
+                seen.add(id(item))
+                waiting.append(item.state)
+            elif type(item) is Ref and item.id in nodes:
+                home, node = nodes[item.id]
+                waiting.append(node)
+                if home not in with_batches:
+                    with_batches.add(home)
+                    waiting += self.part(home).batches.values()
+            elif isinstance(item, (list, dict)):
+                waiting.extend(item if isinstance(item, list) else item.values())
         return list(names)
 
     def admit(self, trusted: Iterable[str], parts: Iterable[str] | None = None) -> list[Node]:
@@ -219,9 +231,13 @@ class Opened:
         policy.audit(nodes, trusted, self.where)
         return nodes
 
-    def decoder(self, nodes: Iterable[Node]) -> Decoder:
+    def budget(self, limit: int | str | None = None) -> Budget:
+        """What loading may take: in proportion to the size, or up to a `limit` in bytes."""
+        return Budget(self.tensors.size, bytes_of(limit), self.where)
+
+    def decoder(self, nodes: Iterable[Node], budget: Budget) -> Decoder:
         """What builds objects, of nodes that were admitted."""
-        return Decoder(nodes, self._batches, self.tensors, self.where)
+        return Decoder(nodes, self._batches, self.tensors, self.where, budget)
 
     def warn(self, parts: Iterable[str], frames: int = 4) -> None:
         """Warn of parts that were saved under another version of a package that they depend on. The
@@ -246,19 +262,26 @@ class Opened:
         parts: Iterable[str] | None = None,
         lazy: bool = False,
         progress: Progress | None = None,
+        limit: int | str | None = None,
     ) -> Any:
         """The objects: all that was saved, or a dict of the parts named."""
+        budget = self.budget(limit)
         names = list(self.manifest.parts) if parts is None else list(dict.fromkeys(parts))
         nodes = self.admit(trust, names)
         if lazy and (self.manifest.whole or parts is not None):
-            return LazyParts(self, names, nodes)
+            return LazyParts(self, names, nodes, budget)
         if not lazy:
             self.tensors.verify(None if parts is None else self.tensors_of(names), progress)
-        decoder = self.decoder(nodes)
+        decoder = self.decoder(nodes, budget)
         self.warn(names)
         if parts is None and not self.manifest.whole:
-            return decoder(self.part(SOLE).tree)
-        return {name: decoder(self.part(name).tree) for name in names}
+            return self.build(SOLE, decoder)
+        return {name: self.build(name, decoder) for name in names}
+
+    def build(self, name: str, decoder: Decoder) -> Any:
+        """The object of a part."""
+        decoder.budget.part = name
+        return decoder(self.part(name).tree)
 
 
 def _version_bound() -> list[str]:
@@ -290,10 +313,10 @@ def encoded_again(opened: Opened, raw: Manifest, progress: Progress | None = Non
 class LazyParts(Mapping[str, Any]):
     """The parts of a version, each read and verified when it is first asked for."""
 
-    def __init__(self, opened: Opened, names: list[str], nodes: list[Node]) -> None:
+    def __init__(self, opened: Opened, names: list[str], nodes: list[Node], budget: Budget) -> None:
         self._opened = opened
         self._names = names
-        self._decoder = opened.decoder(nodes)
+        self._decoder = opened.decoder(nodes, budget)
         self._built: dict[str, Any] = {}
 
     def __getitem__(self, name: str) -> Any:
@@ -301,7 +324,7 @@ class LazyParts(Mapping[str, Any]):
             if name not in self._names:
                 raise KeyError(name)
             self._opened.warn([name], 3)
-            self._built[name] = self._decoder(self._opened.part(name).tree)
+            self._built[name] = self._opened.build(name, self._decoder)
         return self._built[name]
 
     def __iter__(self) -> Iterator[str]:

@@ -111,14 +111,15 @@ class Saver:
         parts: Iterable[str] | None = None,
         trust: Iterable[str] = (),
         lazy: bool = False,
+        limit: int | str | None = None,
         progress: Progress | None = None,
     ) -> Any:
         """What was saved, to the bit, without running code from the store.
 
-        With `parts`, a dict of those alone, and no other bytes are read than theirs. `trust`, `lazy` and
-        errors as in `saver.load`.
+        With `parts`, a dict of those alone, and no other bytes are read than theirs. `trust`, `lazy`,
+        `limit` and errors as in `saver.load`.
         """
-        return self._open(ref)[0].load(trust, parts, lazy, progress)
+        return self._open(ref)[0].load(trust, parts, lazy, progress, limit)
 
     def restore(
         self,
@@ -128,6 +129,7 @@ class Saver:
         strict: bool = True,
         names: Names = None,
         trust: Iterable[str] = (),
+        limit: int | str | None = None,
         progress: Progress | None = None,
     ) -> Report:
         """Put what was saved into objects that are there: `into={"model": net, "optimizer": opt}`; see
@@ -136,7 +138,7 @@ class Saver:
         from saver.restoring import restore
 
         opened, _ = self._open(ref)
-        return restore(opened, into, strict=strict, names=names, trust=trust, progress=progress)
+        return restore(opened, into, strict=strict, names=names, trust=trust, limit=limit, progress=progress)
 
     def _open(self, ref: str) -> tuple[Opened, Version]:
         """The version that a ref names, its manifest parsed."""

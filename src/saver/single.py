@@ -81,6 +81,7 @@ def load(
     *,
     trust: Iterable[str] = (),
     lazy: bool = False,
+    limit: int | str | None = None,
     progress: Progress | None = None,
 ) -> Any:
     """What was saved, to the bit, without running code from the file.
@@ -92,10 +93,13 @@ def load(
     Large arrays are views of a private mapping of the file: writing to them changes memory only. Replace
     a loaded file by renaming another over it (as `dump` does), never by overwriting it in place.
 
-    Raises NotFound, Unsupported (not a Saver file, or of a newer one), Damaged, or Untrusted, which lists
-    every class that the policy does not know.
+    A load may take memory and work in proportion to the size of the file. `limit` is how many bytes it may
+    take instead, as in `limit="8GB"`, for files that you trust.
+
+    Raises NotFound, Unsupported (not a Saver file, or of a newer one), Damaged, LimitExceeded, or Untrusted,
+    which lists every class that the policy does not know.
     """
-    return open_view(path).load(trust, lazy=lazy, progress=progress)
+    return open_view(path).load(trust, lazy=lazy, progress=progress, limit=limit)
 
 
 def open_view(path: str | os.PathLike[str]) -> Opened:
@@ -123,6 +127,7 @@ class PackTensors:
     def __init__(self, pack: Pack) -> None:
         self.pack = pack
         self.names = pack.entries.keys()
+        self.size = pack.size
         self._verified: set[str] = set()
 
     def entry(self, name: str) -> Entry:

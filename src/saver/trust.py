@@ -206,6 +206,14 @@ def _public_homes(thing: Any, qualname: str) -> tuple[str, ...]:
     )
 
 
+def is_ufunc(kind: type) -> bool:
+    """Whether instances of this class are functions of NumPy that are compiled: ufuncs and their kin."""
+    return kind.__module__.partition(".")[0] == "numpy" and kind.__name__ in (
+        "ufunc",
+        "_ArrayFunctionDispatcher",
+    )
+
+
 @cache
 def _homes() -> tuple[str, ...]:
     return tuple(home for family in registry.families() for home in family.homes)

@@ -29,6 +29,7 @@ from hypothesis import strategies as st
 import saver
 from equality import assert_same
 from saver.codec import Decoder
+from saver.errors import LimitExceeded
 from saver.tree import Node, Ref
 
 Roundtrip = Callable[..., Any]
@@ -338,7 +339,7 @@ def test_the_corners_come_back(roundtrip: Roundtrip, value: Any) -> None:
     assert_same([value], roundtrip([value]))
 
 
-@pytest.mark.parametrize("function", [math.sqrt, operator.add, len, sorted, max, math.comb])
+@pytest.mark.parametrize("function", [math.sqrt, operator.add, len, sum, math.comb])
 def test_functions_that_only_compute_are_kept_by_name(roundtrip: Roundtrip, function: Any) -> None:
     assert roundtrip([function])[0] is function
 
@@ -378,15 +379,18 @@ def test_what_has_no_data_form_is_refused_with_its_path(tmp_path: Path, thing: A
 
 
 @pytest.mark.parametrize("holder", ["dict", "set", "frozenset"])
-def test_a_key_that_would_take_forever_to_hash_is_refused(holder: str) -> None:
-    """Tuples, each of which holds the one before twice."""
+@pytest.mark.parametrize("within", ["tuple", "frozenset"])
+def test_a_key_that_would_take_forever_to_hash_is_refused(holder: str, within: str) -> None:
+    """Tuples or frozensets, each of which holds the one before twice."""
     key: Any = Node("tuple", id=0, state=[1])
     nodes = [key]
     for level in range(1, 60):
-        key = Node("tuple", id=level, state=[key, Ref(level - 1)])
+        key = Node(within, id=level, state=[key, Ref(level - 1)])
+        if within == "frozenset":
+            key.state[1] = Node("tuple", state=[Ref(level - 1)])
         nodes.append(key)
     root = Node(holder, state=[[key], [None]] if holder == "dict" else [key])
-    with pytest.raises(saver.Damaged, match="over and over"):
+    with pytest.raises(LimitExceeded, match="steps more"):
         Decoder([root, *nodes], {}, None)(root)  # type: ignore[arg-type]
 
 

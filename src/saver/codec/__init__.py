@@ -7,6 +7,8 @@ collect tensors. See docs/codecs.md for how to add one.
 
 from __future__ import annotations
 
+from saver.codec.attributes import door, special
+from saver.codec.budget import Budget, bytes_of
 from saver.codec.contract import INLINE_BYTES, BatchCodec, Codec, Tensors
 from saver.codec.decoder import Decoder
 from saver.codec.encoder import Encoder, encodable
@@ -16,15 +18,19 @@ from saver.registry import codec_root
 __all__ = [
     "INLINE_BYTES",
     "BatchCodec",
+    "Budget",
     "Codec",
     "Decoder",
     "Encoder",
     "Tensors",
+    "bytes_of",
     "check",
     "codec_for",
     "codec_modules",
     "codec_named",
     "codec_root",
+    "door",
     "encodable",
     "forget_codecs",
+    "special",
 ]

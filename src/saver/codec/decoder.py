@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from saver import trust
+from saver.codec.attributes import NONE, door
+from saver.codec.budget import Budget
 from saver.codec.contract import BatchCodec, Codec, Tensors
 from saver.codec.lookup import codec_named
 from saver.errors import Damaged, SaverError, Unsupported
@@ -30,7 +32,8 @@ class _Pending:
 class Decoder:
     """One walk from trees, parsed and audited, to objects.
 
-    `nodes` are all the nodes of the trees; `batches` the shared state of batch codecs.
+    `nodes` are all the nodes of the trees; `batches` the shared state of batch codecs; `budget` what all of
+    it may take.
     """
 
     def __init__(
@@ -39,8 +42,12 @@ class Decoder:
         batches: Mapping[str, Value],
         tensors: Tensors,
         where: str = "$",
+        budget: Budget | None = None,
     ) -> None:
         self._where = where
+        self.budget = Budget(0, where=where) if budget is None else budget
+        self._handed: set[str] = set()
+        self._checks: list[tuple[Node, Callable[[Any], None], Any]] = []
         self._targets: dict[int | str, Node] = {}
         self._codecs: dict[str, Codec] = {}
         self._classes: dict[str, Any] = {}
@@ -100,10 +107,34 @@ class Decoder:
             return None
         return found
 
-    def fill(self, state: Any, target: MutableMapping[str, Any]) -> None:
-        """Decode the attributes that `Encoder.fields` encoded into `target`, an object's `__dict__`."""
+    def fill_attributes(self, obj: Any, state: Any, data: frozenset[str] = NONE) -> None:
+        """Decode what `Encoder.attributes` encoded into the attributes of `obj`. The only way to set them.
+
+        No code of the class runs. ValueError for a name that the class does not leave free: that of a method,
+        of a property, of anything that Python looks up by itself. `data` are names that the class declares as
+        data though it has a value for them.
+        """
         if type(state) is not dict:
             raise ValueError("the attributes of an object are not a JSON object")
+        self.fill(state, door(type(obj), data).target(obj, state))
+
+    def attributes(self, cls: type, state: Any, data: frozenset[str] = NONE) -> dict[str, Any]:
+        """The same for an object of that class which is there already: what its attributes are to be."""
+        if type(state) is not dict:
+            raise ValueError("the attributes of an object are not a JSON object")
+        for name in state:
+            why = door(cls, data).refusal(name)
+            if why is not None:
+                raise ValueError(why)
+        found: dict[str, Any] = {}
+        self.fill(state, found)
+        return found
+
+    def fill(self, state: Any, target: MutableMapping[str, Any]) -> None:
+        """Decode the items that `Encoder.fields` encoded into `target`, a mapping that is no object's
+        attributes."""
+        if type(state) is not dict:
+            raise ValueError("items are not a JSON object")
         for key, value in state.items():
             kind = type(value)
             if kind is Node:
@@ -152,6 +183,10 @@ class Decoder:
         self._depth += 1
         if self._depth > MAX_DECODED_DEPTH:
             raise Damaged(f"{self._where}: objects lie too deep within each other")
+        budget = self.budget
+        budget.steps -= 1
+        if budget.steps < 0:
+            budget.exceeded()
         try:
             obj = self._codecs[node.codec].decode(node, self)
         except (SaverError, MemoryError, KeyboardInterrupt):
@@ -159,27 +194,69 @@ class Decoder:
         except RecursionError:
             raise Damaged(f"{self._where}: objects lie too deep within each other") from None
         except Exception as error:
-            raise Damaged(
-                f"{self._where}: the state of a {node.codec!r}"
-                + (f" ({trust.dotted(node.cls)})" if node.cls else "")
-                + f" is not what was saved: {type(error).__name__}: {error}"
-            ) from error
+            raise self._not_as_saved(node, error) from error
         self._depth -= 1
         if ident is not None:
             self._open.discard(ident)
             self._built[ident] = obj
             for container, key in self._waiting.pop(ident, ()):
                 container[key] = obj
+        if not self._depth and self._checks:
+            self._check()
         return obj
 
-    def tensor(self, ref: Any) -> tuple[str, tuple[int, ...], NDArray[np.uint8]]:
-        """safetensors dtype, shape, and the bytes, flat, of a `Tensor`."""
+    def _not_as_saved(self, node: Node, error: Exception) -> Damaged:
+        return Damaged(
+            f"{self._where}: the state of a {node.codec!r}"
+            + (f" ({trust.dotted(node.cls)})" if node.cls else "")
+            + f" is not what was saved: {type(error).__name__}: {error}"
+        )
+
+    def check_later(self, node: Node, check: Callable[[Any], None], obj: Any) -> None:
+        """Have `check(obj)` called once all is built: by then a cycle may have put something else into it."""
+        self._checks.append((node, check, obj))
+
+    def _check(self) -> None:
+        checks, self._checks = self._checks, []
+        for node, check, obj in checks:
+            try:
+                check(obj)
+            except (SaverError, MemoryError):
+                raise
+            except Exception as error:
+                raise self._not_as_saved(node, error) from error
+
+    def look(self, ref: Any) -> tuple[str, tuple[int, ...], NDArray[np.uint8]]:
+        """safetensors dtype, shape, and the bytes, flat, of a `Tensor`, for whoever copies them elsewhere."""
         if type(ref) is not Tensor:
             raise ValueError("a tensor is missing")
         try:
-            return self._tensors.tensor(ref.name)
+            found = self._tensors.tensor(ref.name)
         except KeyError:
             raise Damaged(f"{self._where}: the tensor {ref.name!r} is not in the pack") from None
+        budget, size = self.budget, found[2].nbytes
+        budget.bytes -= size
+        if budget.bytes < 0:
+            budget.exceeded(size, 0)
+        return found
+
+    def tensor(self, ref: Any) -> tuple[str, tuple[int, ...], NDArray[np.uint8]]:
+        """The same, for whoever keeps them: no two objects share the bytes, unless a reference says that they
+        are one object."""
+        dtype, shape, data = self.look(ref)
+        if ref.name in self._handed:
+            return dtype, shape, data.copy()
+        self._handed.add(ref.name)
+        return dtype, shape, data
+
+    def own(self, value: Value) -> Any:
+        """The object that `value` describes; of an array that others may refer to, a copy. For whoever checks
+        its elements once and relies on them."""
+        found = self(value)
+        if isinstance(found, np.ndarray) and not (type(value) is Node and value.id is None):
+            self.budget.charge(found.nbytes)
+            return found.copy(order="K")
+        return found
 
     def array(self, ref: Any, dtype: str | None = None, ndim: int | None = None) -> NDArray[Any]:
         """A `Tensor` as a NumPy array; ValueError unless it has the safetensors dtype and ndim asked for."""

@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 
 from numpy.typing import NDArray
 
+from saver.codec.attributes import NONE, attributes_of
 from saver.codec.contract import INLINE_BYTES, BatchCodec, Codec
 from saver.codec.lookup import codec_for
 from saver.errors import CannotSave
@@ -96,7 +97,11 @@ class Encoder:
             return self._again(known, obj, steps, fillable)
         return self._node(obj, kind, steps)
 
-    def _node(self, obj: Any, kind: type, steps: tuple[str | int, ...]) -> Node:
+    def own(self, obj: Any, *steps: str | int) -> Value:
+        """Like calling, for what `Decoder.own` reads: nobody else refers to it."""
+        return self._node(obj, type(obj), steps, False)
+
+    def _node(self, obj: Any, kind: type, steps: tuple[str | int, ...], shared: bool = True) -> Node:
         codec = codec_for(kind)
         self._path.extend(steps)
         if codec is None:
@@ -106,7 +111,7 @@ class Encoder:
         key = id(obj)
         node = Node(codec.name, version=codec.version)
         self._open[key] = codec
-        if codec.shared:
+        if codec.shared and shared:
             self._nodes[key] = node
             self._homes[key] = self._part
             self._alive.append(obj)
@@ -140,8 +145,19 @@ class Encoder:
         """Whether this very object was encoded as a node of its own."""
         return id(obj) in self._nodes
 
+    def attributes(self, obj: Any, *left_out: str, data: frozenset[str] = NONE) -> dict[str, Value]:
+        """The attributes of an object, but for those `left_out`, each at a step of its name.
+
+        Refuses what `Decoder.fill_attributes` would refuse: a name that the class has a method or a property
+        for. `data` are names that the class declares as data though it has a value for them.
+        """
+        found, why = attributes_of(obj, data, left_out)
+        if why is not None:
+            self.refuse(f"{why}; rename it, or leave it out")
+        return self.fields(found)
+
     def fields(self, mapping: Mapping[str, Any]) -> dict[str, Value]:
-        """The attributes of an object, each at a step of its name."""
+        """The items of a mapping, each at a step of its name."""
         for key in mapping:
             if type(key) is not str or reserved(key):
                 self.refuse(f"an attribute is called {key!r}; attributes need plain names")

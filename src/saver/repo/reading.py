@@ -27,11 +27,17 @@ class StoredTensors:
         self._where = where
         self._blobs: dict[str, Blob] = {}
         self._verified: set[str] = set()
+        self._shared: frozenset[str] | None = None
 
     @property
     def names(self) -> Iterable[str]:
         """The names of all tensors."""
         return self._known.keys()
+
+    @property
+    def size(self) -> int:
+        """How many bytes the tensors have, each counted though others may share its bytes."""
+        return sum(known.length for known in self._known.values())
 
     def entry(self, name: str) -> Entry:
         """What a tensor is, without reading it. KeyError when there is none."""
@@ -47,13 +53,26 @@ class StoredTensors:
         for pack, offset, length in known.places:
             views.append(self._blob(pack).map()[offset : offset + length])
         if len(views) == 1:
-            return known.dtype, known.shape, views[0]
+            shared = name in self._sharing()
+            return known.dtype, known.shape, views[0].copy() if shared else views[0]
         memory = np.empty(known.length, np.uint8)
         at = 0
         for view in views:
             memory[at : at + view.size] = view
             at += view.size
         return known.dtype, known.shape, memory
+
+    def _sharing(self) -> frozenset[str]:
+        """The tensors some of whose bytes are those of another one: loaded, each is an array of its own."""
+        if self._shared is None:
+            found, end = set[str](), dict[str, int]()
+            whole = {name: known for name, known in self._known.items() if len(known.places) == 1}
+            for (pack, offset, length), name in sorted((k.places[0], name) for name, k in whole.items()):
+                if length and offset < end.get(pack, 0):
+                    found.add(name)
+                end[pack] = max(end.get(pack, 0), offset + length)
+            self._shared = frozenset(found)
+        return self._shared
 
     def verify(self, names: Iterable[str] | None = None, progress: Progress | None = None) -> None:
         """Read the tensors named, or all. Raises Damaged, which names those whose bytes are not what was
@@ -82,6 +101,7 @@ class StoredTensors:
                         f"{self._where}: a pack is missing; restore it from a copy of the store"
                     ) from None
                 self._known = {**self._known, **moved}
+                self._shared = None
 
     def _blob(self, pack: str) -> Blob:
         if pack not in self._blobs:

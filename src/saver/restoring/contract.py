@@ -76,7 +76,8 @@ def restorer_for(cls: type) -> Restorer | None:
 class Saved:
     """One version, as restorers see it: trees in which they look around, and what of them will be decoded."""
 
-    def __init__(self, opened: Opened, naming: Naming, strict: bool) -> None:
+    def __init__(self, opened: Opened, naming: Naming, strict: bool, limit: int | str | None = None) -> None:
+        self._budget = opened.budget(limit)
         self.strict = strict
         self.naming = naming
         self._opened = opened
@@ -146,7 +147,7 @@ class Saved:
 
     def peek(self) -> Decoder:
         """Decodes runs of plain values at once, such as the keys of a dict, though nothing was admitted."""
-        return Decoder((), {}, self._opened, self.where)
+        return Decoder((), {}, self._opened, self.where, self._budget)
 
     def want(self, *values: Value | dict[str, Any] | list[Any]) -> None:
         """Announce what will be decoded, whole: nodes, tensors, or the state of nodes."""
@@ -199,7 +200,7 @@ class Saved:
         nodes = check(found, names, self.where)
         policy.audit(nodes, trust, self.where)
         self._opened.tensors.verify(names, progress)
-        decoder = Decoder(nodes, self.batches, self._opened, self.where)
+        decoder = Decoder(nodes, self.batches, self._opened, self.where, self._budget)
         for node, target in self._live:
             decoder.keep(node, target)
         for pair in standing:

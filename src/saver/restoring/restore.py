@@ -25,6 +25,7 @@ def restore(
     strict: bool = True,
     names: Names = None,
     trust: Iterable[str] = (),
+    limit: int | str | None = None,
     progress: Progress | None = None,
 ) -> Report:
     """Put what was saved into objects that are there already, in place; says what fitted.
@@ -50,9 +51,11 @@ def restore(
     saved name; None leaves a name out. dtypes are those of the target; what is converted to them stands in
     the report.
 
-    Raises DoesNotFit (which carries the report), NotFound, Damaged, or Untrusted.
+    `limit` is as in `saver.load`.
+
+    Raises DoesNotFit (which carries the report), NotFound, Damaged, LimitExceeded, or Untrusted.
     """
-    saved = Saved(opened, Naming(names), strict)
+    saved = Saved(opened, Naming(names), strict, limit)
     plans: dict[str, Plan] = {}
     for name, value, target in _pairs(opened, into, saved):
         with saved.step(name):

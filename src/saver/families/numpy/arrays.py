@@ -84,11 +84,12 @@ class ArrayCodec(Codec):
         if dtype.itemsize and len(stored) != math.prod(shape) * dtype.itemsize:
             raise ValueError(f"{len(stored)} bytes for {shape} of {dtype}")
         if dtype.itemsize == 0:
+            decoder.budget.charge(math.prod(shape))  # NumPy gives elements without bytes one each
             return np.empty(_zero_size(shape), dtype)
         array: NDArray[Any] = (
             np.frombuffer(stored, dtype, math.prod(shape)) if len(stored) else np.empty(0, dtype)
         )
-        _check_text(array)
+        _check_text(array, decoder)
         array = _aligned(array)
         return array.reshape(shape).T if order == "F" else array.reshape(shape)
 
@@ -102,6 +103,7 @@ class ArrayCodec(Codec):
         for name, field in fields.items():
             if not isinstance(field, np.ndarray) or field.shape[: len(shape)] != shape:
                 raise ValueError(f"field {name!r} has another shape")
+        decoder.budget.charge(math.prod(shape) * dtype.itemsize)
         array = np.zeros(shape, dtype)
         for name, field in fields.items():
             array[name] = field
@@ -182,13 +184,16 @@ def _zero_size(shape: tuple[int, ...]) -> tuple[int, ...]:
     return shape
 
 
-def _check_text(array: NDArray[Any]) -> None:
+def _check_text(array: NDArray[Any], decoder: Decoder) -> None:
+    """Fields may overlap, so what is looked at may be much more than there is."""
     if array.dtype.kind == "U" and array.size:
+        decoder.budget.charge(array.nbytes)
         points = array.view(np.dtype(np.uint32).newbyteorder(array.dtype.byteorder))
         if int(points.max()) > _MAX_CODE_POINT:
             raise ValueError("a string has a code point beyond Unicode")
     for name in array.dtype.names or ():
-        _check_text(np.ascontiguousarray(array[name]))
+        decoder.budget.charge(array.size * array.dtype[name].itemsize, 1)
+        _check_text(np.ascontiguousarray(array[name]), decoder)
 
 
 class SubclassCodec(Codec):
@@ -241,6 +246,9 @@ class MaskedCodec(Codec):
             isinstance(mask, np.ndarray) and mask.shape == data.shape
         )):  # fmt: skip
             raise ValueError("the mask does not fit the data")
+        if not (filled is None or type(filled) is np.ndarray):
+            raise ValueError("the fill value is not an array")
+        decoder.budget.charge(0 if mask is None else mask.nbytes)
         found: Any = np.ma.MaskedArray(
             data, np.ma.nomask if mask is None else mask, hard_mask=bool(state["hard"])
         )

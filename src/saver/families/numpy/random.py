@@ -26,6 +26,15 @@ def _is_seed(value: Any) -> bool:
     return value is None or (isinstance(value, (int, np.integer)) and int(value).bit_length() <= _SEED_BITS)
 
 
+def _words(seed: Any) -> int:
+    """How many words of 32 bits a seed is mixed from."""
+    if isinstance(seed, (list, tuple)):
+        return sum(map(_words, seed))
+    if isinstance(seed, np.ndarray):
+        return 2 * seed.size
+    return 1 if seed is None else 1 + int(seed).bit_length() // 32
+
+
 class SeedSequenceCodec(Codec):
     """Seeds and how many children they have spawned."""
 
@@ -45,6 +54,8 @@ class SeedSequenceCodec(Codec):
             raise ValueError(f"a pool of {state['pool_size']} words")
         if not (_is_seed(state["entropy"]) and _is_seed(state["spawn_key"])):
             raise ValueError("the seeds are not integers of a size that can be mixed in time")
+        pool = state["pool_size"]
+        decoder.budget.charge(steps=pool * (pool + _words(state["entropy"]) + _words(state["spawn_key"])))
         return np.random.SeedSequence(**state)
 
 
@@ -68,6 +79,7 @@ class BitGeneratorCodec(Codec):
         position = state["state"]["pos"] if kind == "MT19937" else state.get("buffer_pos", 0)
         if type(position) is not int or not 0 <= position <= (624 if kind == "MT19937" else 4):
             raise ValueError(f"position {position!r} in the buffer of a {kind}")
+        decoder.budget.charge(steps=1000)
         found = _BIT_GENERATORS[kind](0 if seeds is None else seeds)
         if seeds is None and kind == "MT19937":
             found._legacy_seeding(0)  # as RandomState(seed) does: no SeedSequence to spawn from

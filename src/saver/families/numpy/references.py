@@ -58,4 +58,5 @@ REFERENCES: dict[str, Reference] = {
         " number object_ short signedinteger single str_ timedelta64 ubyte uint uint16 uint32 uint64 uint8"
         " uintc uintp ulong ulonglong unsignedinteger ushort void",
     ),
+    **reviewed("numpy", "class", "the class of arrays, to compare others with; nothing calls it", "ndarray"),
 }  # fmt: skip

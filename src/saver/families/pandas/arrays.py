@@ -124,10 +124,10 @@ class CategoricalCodec(Codec):
     types = (pd.Categorical,)
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
-        return [encoder(obj.codes, "codes"), encoder(obj.dtype)]
+        return [encoder.own(obj.codes, "codes"), encoder(obj.dtype)]
 
     def decode(self, node: Node, decoder: Decoder) -> Any:
-        codes, dtype = map(decoder, node.state)
+        codes, dtype = decoder.own(node.state[0]), decoder(node.state[1])
         if not isinstance(dtype, pd.CategoricalDtype) or dtype.categories is None:
             raise ValueError("a categorical needs its categories")
         return pd.Categorical.from_codes(ndarray(codes, "i", "codes"), dtype=dtype)
@@ -192,6 +192,7 @@ class IntervalCodec(Codec):
             raise ValueError("both ends of intervals need arrays of one dtype")
         if closed not in _CLOSED:
             raise ValueError(f"an interval cannot be closed {closed!r}")
+        decoder.budget.charge(2 * left.nbytes, 100)
         found = pd.arrays.IntervalArray.from_arrays(left, right, closed)
         if found.dtype.subtype != left.dtype:
             raise ValueError(f"intervals cannot be of {left.dtype}")
@@ -296,16 +297,16 @@ class SparseCodec(Codec):
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
         index = obj.sp_index
-        places: list[Value] = [encoder(np.asarray(index.indices), "indices")]
+        places: list[Value] = [encoder.own(np.asarray(index.indices), "indices")]
         if obj.kind == "block":
-            places = [encoder(np.asarray(getattr(index, name)), name) for name in ("blocs", "blengths")]
+            places = [encoder.own(np.asarray(getattr(index, name)), name) for name in ("blocs", "blengths")]
         values = encoder(obj.sp_values, "values")
         return {"dtype": encoder(obj.dtype), "length": index.length, "places": places, "values": values}
 
     def decode(self, node: Node, decoder: Decoder) -> Any:
         state = node.state
         dtype, values = decoder(state["dtype"]), decoder(state["values"])
-        places = [ndarray(decoder(place), "i", "places") for place in state["places"]]
+        places = [ndarray(decoder.own(place), "i", "places") for place in state["places"]]
         length = state["length"]
         if type(length) is not int or not 0 <= length < 2**31 or any(p.dtype != np.int32 for p in places):
             raise ValueError("the places of a sparse array are int32")

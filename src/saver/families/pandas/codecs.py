@@ -6,15 +6,16 @@ of numbers are one tensor.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, NoReturn
 
 import numpy as np
 import pandas as pd
 
-from saver.codec import Codec, Decoder, Encoder
+from saver.codec import Codec, Decoder, Encoder, special
 from saver.families.pandas.arrays import ARRAYS, UNITS, ndarray
 from saver.families.pandas.scalars import SCALARS
+from saver.families.python.builtins import hashable
 from saver.tree import Node, Value
 
 _UNITS = [(unit, 1) for unit in UNITS]
@@ -56,6 +57,8 @@ class IndexCodec(Codec):
     def decode(self, node: Node, decoder: Decoder) -> Any:
         state = node.state
         values = _values(decoder(state["values"]), "an index")
+        if isinstance(values, np.ndarray) and values.dtype == object:  # labels are hashed
+            hashable(values.tolist(), decoder)
         found: Any = pd.Index(
             values, dtype=values.dtype, name=decoder(state["name"]), copy=False, tupleize_cols=False
         )
@@ -93,18 +96,19 @@ class MultiIndexCodec(Codec):
     def encode(self, obj: Any, encoder: Encoder) -> Value:
         return {
             "levels": [encoder(level, "levels", i) for i, level in enumerate(obj.levels)],
-            "codes": [encoder(np.asarray(codes), "codes", i) for i, codes in enumerate(obj.codes)],
+            "codes": [encoder.own(np.asarray(codes), "codes", i) for i, codes in enumerate(obj.codes)],
             "names": [encoder(name, "names", i) for i, name in enumerate(obj.names)],
             "sortorder": obj.sortorder,
         }
 
     def decode(self, node: Node, decoder: Decoder) -> Any:
         state = node.state
-        levels, codes, names = ([*map(decoder, state[name])] for name in ("levels", "codes", "names"))
+        levels, names = ([*map(decoder, state[name])] for name in ("levels", "names"))
+        codes = [*map(decoder.own, state["codes"])]
         if not all(isinstance(level, pd.Index) for level in levels):
             raise ValueError("levels are indexes")
         for array in codes:
-            ndarray(array, "i", "codes")
+            decoder.budget.charge(ndarray(array, "i", "codes").nbytes, 100)
         return pd.MultiIndex(levels, codes, sortorder=state["sortorder"], names=names, verify_integrity=True)
 
 
@@ -127,6 +131,25 @@ def _decode_extras(state: Any, obj: Any, decoder: Decoder) -> None:
         obj.flags.allows_duplicate_labels = False
 
 
+def _refuse(why: str) -> NoReturn:
+    raise ValueError(why)
+
+
+def _check_labels(labels: Any, what: str, refuse: Callable[[str], NoReturn]) -> int:
+    """Refuse labels that Python and NumPy look up by themselves, since pandas shows labels as attributes: a
+    column `__array_interface__` would be a pointer. How many steps that took."""
+    if isinstance(labels, pd.MultiIndex):
+        return sum(_check_labels(level, what, refuse) for level in labels.levels)
+    if isinstance(labels, pd.CategoricalIndex):
+        return _check_labels(labels.categories, what, refuse)
+    if labels.dtype != object and not isinstance(labels.dtype, (pd.StringDtype, pd.ArrowDtype)):
+        return 1
+    for label in labels:
+        if type(label) is str and special(label):
+            refuse(f"a {what} is called {label!r}, which Python and NumPy look up by themselves; rename it")
+    return len(labels) // 8
+
+
 def _index(value: Any) -> Any:
     if not isinstance(value, pd.Index):
         raise ValueError("an index is missing")
@@ -140,6 +163,7 @@ class SeriesCodec(Codec):
     types = (pd.Series,)
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
+        _check_labels(obj.index, "row", encoder.refuse)
         return {
             "values": encoder(obj._values, "values"),
             "index": encoder(obj.index, "index"),
@@ -152,6 +176,7 @@ class SeriesCodec(Codec):
         values, index = _values(decoder(state["values"]), "a series"), _index(decoder(state["index"]))
         if len(values) != len(index):
             raise ValueError(f"{len(values)} values for an index of {len(index)}")
+        decoder.budget.charge(steps=_check_labels(index, "row", _refuse))
         found = pd.Series(values, index=index, dtype=values.dtype, name=decoder(state["name"]), copy=False)
         _decode_extras(state, found, decoder)
         return found
@@ -164,6 +189,7 @@ class FrameCodec(Codec):
     types = (pd.DataFrame,)
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
+        _check_labels(obj.columns, "column", encoder.refuse)
         return {
             "blocks": [
                 [encoder(values, "blocks", number), encoder(places, "places", number)]
@@ -177,6 +203,7 @@ class FrameCodec(Codec):
     def decode(self, node: Node, decoder: Decoder) -> Any:
         state = node.state
         index, columns = _index(decoder(state["index"])), _index(decoder(state["columns"]))
+        decoder.budget.charge(steps=_check_labels(columns, "column", _refuse))
         blocks = [(decoder(values), decoder(places)) for values, places in state["blocks"]]
         for values, places in blocks:
             ndarray(places, "i", "places")

@@ -21,6 +21,9 @@ from saver.tree import Node, Value
 _ALIGNMENT = 64
 _EXTENSION = b"ARROW:extension:name"
 _DICTIONARY, _BATCH = 2, 3
+_V5 = 4
+"""MetadataVersion of what Arrow has written since 1.0. Older versions could say elsewhere that buffers are
+compressed, in metadata of their own."""
 
 
 def _refuse_extensions(kind: Any, encoder: Encoder) -> None:
@@ -54,13 +57,23 @@ def _decode_batches(state: Any, decoder: Decoder) -> tuple[Any, list[Any]]:
         metadata = message.metadata.to_pybytes()
         if message.type == "schema" and _EXTENSION in metadata:
             raise ValueError("Arrow extension types are not read")
+        if _version(metadata) != _V5:
+            raise ValueError("Arrow metadata of a version other than 5 is not read")
         if _is_compressed(metadata):
             raise ValueError("compressed Arrow buffers are not read")
     reader = pa.ipc.open_stream(stream)
     batches = list(reader)
+    decoder.budget.charge(4 * stream.size, 1000)
     for batch in batches:
+        decoder.budget.charge(steps=batch.num_rows // 64 * batch.num_columns)
         batch.validate(full=True)
     return reader.schema, batches
+
+
+def _version(message: bytes) -> int:
+    """The version of a message's metadata."""
+    at = _field(message, _number("I", message, 0), 0)
+    return 0 if at is None else int(_number("H", message, at))
 
 
 def _is_compressed(message: bytes) -> bool:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import enum
 import struct
 from base64 import b64decode, b64encode
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 
-from saver.codec import INLINE_BYTES, Codec, Decoder, Encoder, encodable
+from saver.codec import INLINE_BYTES, Codec, Decoder, Encoder, door, encodable
 from saver.families.python.classes import (
     ClassCodec,
     DataclassCodec,
@@ -178,37 +178,38 @@ def _unfillable(items: list[Any], encoder: Encoder) -> Value:
     return [encoder(item, "keys", index) for index, item in enumerate(items)]
 
 
-HASHED = 1_000_000
-"""Values that hashing may meet again and again. Python forgets the hash of a tuple: of forty tuples, each of
-which holds the one before twice, it would take 2**40 steps."""
+def hashable(items: Iterable[Any], decoder: Decoder) -> list[Any]:
+    """Keys or elements, once it is charged what hashing and comparing them takes.
 
-
-def hashable(items: Iterable[Any]) -> list[Any]:
-    """Keys or elements. ValueError for some that would take forever to hash."""
+    Python forgets the hash of a tuple, and compares equal ones item by item: of forty tuples or frozensets,
+    each of which holds the one before twice, it would take 2**40 steps.
+    """
     found, weights = list(items), dict[int, int]()
-    steps = sum(_weight(item, weights) for item in found if isinstance(item, tuple))
-    if steps > HASHED and steps > 64 * _distinct(found):
-        raise ValueError("keys that hold the same tuples over and over")
+    decoder.budget.charge(steps=sum(_weight(item, weights) for item in found))
     return found
 
 
-def _distinct(items: Iterable[Any]) -> int:
-    """How many values there are in tuples, each tuple counted once."""
-    count, met, stack = 0, set[int](), list(items)
-    while stack:
-        item = stack.pop()
-        count += 1
-        if isinstance(item, tuple) and id(item) not in met:
-            met.add(id(item))
-            stack.extend(item)
-    return count
-
-
 def _weight(item: Any, weights: dict[int, int]) -> int:
-    if not isinstance(item, tuple):
+    """How many values an item has, each counted as often as it is met."""
+    if isinstance(item, (int, float, str, bytes)):
         return 1
+    if not isinstance(item, (tuple, frozenset)):
+        return 1 + (item.size if isinstance(item, np.ndarray) else _weight_within(item, weights))
     if id(item) not in weights:
         weights[id(item)] = 1 + sum(_weight(within, weights) for within in item)
+    return weights[id(item)]
+
+
+def _weight_within(item: Any, weights: dict[int, int]) -> int:
+    """Other objects that are hashed by what they hold: frozen dataclasses, slices, partials."""
+    if id(item) in weights:
+        return weights[id(item)]
+    weights[id(item)] = 1  # a cycle ends here
+    if isinstance(item, slice):
+        held: Iterable[Any] = (item.start, item.stop, item.step)
+    else:
+        held = list(vars(item).values()) if hasattr(item, "__dataclass_fields__") else ()
+    weights[id(item)] = 1 + sum(_weight(within, weights) for within in held)
     return weights[id(item)]
 
 
@@ -218,7 +219,7 @@ def fill_items(state: Any, decoder: Decoder, target: Any) -> None:
         decoder.fill(state, target)
         return
     keys_state, values_state = state
-    keys = hashable(decode_run(keys_state, decoder))
+    keys = hashable(decode_run(keys_state, decoder), decoder)
     if type(values_state) is not list:
         values: list[Any] = []
         fill_run(values_state, decoder, values)
@@ -229,6 +230,16 @@ def fill_items(state: Any, decoder: Decoder, target: Any) -> None:
         target[key] = decoder.slot(value, target, key)
     if len(target) != len(keys):
         raise ValueError("a key stands there twice")
+
+
+def refused_names(mapping: Any) -> Iterator[str]:
+    """Why keys of a mapping that shows its items as attributes may not be called as they are: the rule for
+    attributes holds for them, too."""
+    way = door(type(mapping))
+    for key in mapping:
+        why = way.refusal(key) if type(key) is str else None
+        if why is not None:
+            yield why
 
 
 class DictCodec(Codec):
@@ -276,7 +287,7 @@ class SetCodec(Codec):
         return _unfillable(in_order(obj), encoder)
 
     def decode(self, node: Node, decoder: Decoder) -> Any:
-        items = hashable(decode_run(node.state, decoder))
+        items = hashable(decode_run(node.state, decoder), decoder)
         found = self.make(items)
         if len(found) != len(items):
             raise ValueError("an element stands there twice")

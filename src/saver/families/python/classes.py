@@ -30,10 +30,7 @@ class FunctionCodec(Codec):
     types = (types.FunctionType, types.BuiltinFunctionType)
 
     def accepts(self, cls: type) -> bool:
-        return cls in self.types or (
-            cls.__module__.partition(".")[0] == "numpy"
-            and cls.__name__ in ("ufunc", "_ArrayFunctionDispatcher")
-        )
+        return cls in self.types or trust.is_ufunc(cls)
 
     def class_of(self, obj: Any) -> str:
         for name in trust.names_of(obj):
@@ -136,48 +133,9 @@ def _tuple_fields(cls: type) -> tuple[str, ...] | None:
     return fields if plain and cls.__base__ is not None and tuple in cls.__mro__ else None
 
 
-def attributes(obj: Any) -> dict[str, Any]:
-    """The attributes of an instance, in slots and in its dict."""
-    found = {
-        name: getattr(obj, name)
-        for cls in type(obj).__mro__
-        for name in slots(cls)
-        if name not in ("__dict__", "__weakref__") and hasattr(obj, name)
-    }
-    found.update(getattr(obj, "__dict__", {}))
-    return found
-
-
-def slots(cls: type) -> tuple[str, ...]:
-    """The attributes that a class itself keeps in slots, as they are called from outside."""
-    found = cls.__dict__.get("__slots__", ())
-    names = (found,) if isinstance(found, str) else tuple(found)
-    prefix = f"_{cls.__name__.lstrip('_')}"
-    return tuple(prefix + n if n.startswith("__") and not n.endswith("__") else n for n in names)
-
-
-class _Attributes:
-    """Sets attributes by item, past frozen dataclasses and `__setattr__` of the class."""
-
-    def __init__(self, obj: Any) -> None:
-        self._obj = obj
-
-    def __setitem__(self, name: str, value: Any) -> None:
-        object.__setattr__(self._obj, name, value)
-
-
-def build_object(node: Node, decoder: Decoder) -> Any:
-    """An instance of the node's class with the attributes of its state; no code of the class runs."""
-    cls = decoder.cls(node)
-    obj = object.__new__(cls)
-    decoder.keep(node, obj)
-    target: Any = obj.__dict__ if _has_plain_dict(cls) else _Attributes(obj)
-    decoder.fill(node.state, target)
-    return obj
-
-
-def _has_plain_dict(cls: type) -> bool:
-    return hasattr(cls, "__dict__") and not any(map(slots, cls.__mro__)) and cls.__dictoffset__ != 0
+def declared(cls: type) -> frozenset[str]:
+    """The fields of a dataclass, which its class declares as data though it may have defaults for them."""
+    return frozenset(getattr(cls, "__dataclass_fields__", ()))
 
 
 class DataclassCodec(Codec):
@@ -195,13 +153,20 @@ class DataclassCodec(Codec):
         return trust.class_name(type(obj))
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
-        return encoder.fields(attributes(obj))
+        return encoder.attributes(obj, data=declared(type(obj)))
 
     def decode(self, node: Node, decoder: Decoder) -> Any:
         cls = decoder.cls(node)
         if not (isinstance(cls, type) and self.accepts(cls)):
             raise ValueError(f"{cls!r} is not a dataclass")
-        return build_object(node, decoder)
+        return self._build(cls, node, decoder)
+
+    def _build(self, cls: type, node: Node, decoder: Decoder) -> Any:
+        """An instance with the attributes of the node's state; no code of the class runs."""
+        obj: Any = object.__new__(cls)
+        decoder.keep(node, obj)
+        decoder.fill_attributes(obj, node.state, declared(cls))
+        return obj
 
 
 class ObjectCodec(DataclassCodec):
@@ -213,6 +178,7 @@ class ObjectCodec(DataclassCodec):
         return trust.is_registered(cls)
 
     def decode(self, node: Node, decoder: Decoder) -> Any:
-        if not isinstance(decoder.cls(node), type):
+        cls = decoder.cls(node)
+        if not isinstance(cls, type):
             raise ValueError("not a class")
-        return build_object(node, decoder)
+        return self._build(cls, node, decoder)

@@ -44,7 +44,7 @@ REFERENCES: dict[str, Reference] = {
     ),
     **reviewed(
         "math", "combining", "a function of two floating point numbers, of fixed cost",
-        "atan2 copysign fmod hypot ldexp pow",
+        "atan2 comb copysign fmod hypot ldexp pow",
     ),
     **reviewed(
         "cmath", "number", "a function of a complex number, of fixed cost",

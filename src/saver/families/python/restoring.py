@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Any, ClassVar, TypeGuard
 
 from saver import trust
-from saver.codec import Decoder, codec_for
-from saver.families.python.classes import slots
+from saver.codec import Decoder, codec_for, door
+from saver.families.python.classes import declared
 from saver.families.python.columns import decode_run
 from saver.reading.dispatch import said
 from saver.restoring import Pair, PartReport, Plan, Restorer, Saved, ask
@@ -135,18 +135,14 @@ class ObjectRestorer(Restorer):
 
     def _ready(self, node: Node, target: Any) -> Callable[[Decoder], Callable[[], None]]:
         def ready(decoder: Decoder) -> Callable[[], None]:
-            fresh: dict[str, Any] = {}
-            decoder.fill(node.state, fresh)
+            fresh = decoder.attributes(type(target), node.state, declared(type(target)))
             self.check(target, fresh)
             return lambda: _replace_attributes(target, fresh)
 
         return ready
 
     def check(self, target: Any, fresh: dict[str, Any]) -> None:
-        """Raise ValueError for attributes that an object of the target's class cannot have."""
-        known = {name for cls in type(target).__mro__ for name in slots(cls)}
-        if not hasattr(target, "__dict__") and not fresh.keys() <= known:
-            raise ValueError(f"{kind(target)} has no room for {min(fresh.keys() - known)!r}")
+        """Raise ValueError for attributes that do not fit together."""
 
 
 def _is_frozen(cls: type) -> bool:
@@ -155,15 +151,12 @@ def _is_frozen(cls: type) -> bool:
 
 def _replace_attributes(target: Any, fresh: dict[str, Any]) -> None:
     """Past `__setattr__` of the class, as when it is loaded."""
-    known = {name for cls in type(target).__mro__ for name in slots(cls)}
-    own = getattr(target, "__dict__", {})
-    own.clear()
-    own.update((name, value) for name, value in fresh.items() if name not in known)
-    for name in known - {"__dict__", "__weakref__"}:
-        if name in fresh:
-            object.__setattr__(target, name, fresh[name])
-        elif hasattr(target, name):
-            object.__delattr__(target, name)
+    cls = type(target)
+    way = door(cls, declared(cls))
+    way.clear(target)
+    into = way.target(target, fresh)
+    for name, value in fresh.items():
+        into[name] = value
 
 
 _OBJECTS = ObjectRestorer()

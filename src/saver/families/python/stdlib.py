@@ -15,6 +15,7 @@ from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+from saver import uses
 from saver.codec import Codec, Decoder, Encoder
 from saver.families.python.builtins import bytes_value, encode_items, fill_items, value_bytes
 from saver.families.python.columns import encode_run, fill_run
@@ -30,7 +31,7 @@ class OrderedDictCodec(Codec):
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
         items = encode_items(obj, encoder)
-        return [items, encoder.fields(vars(obj)), "attributes"] if vars(obj) else items
+        return [items, encoder.attributes(obj), "attributes"] if vars(obj) else items
 
     def decode(self, node: Node, decoder: Decoder) -> Any:
         found: OrderedDict[Any, Any] = OrderedDict()
@@ -38,7 +39,7 @@ class OrderedDictCodec(Codec):
         items = node.state
         if type(items) is list and items[2:] == ["attributes"]:
             items, attributes, _ = items
-            decoder.fill(attributes, vars(found))
+            decoder.fill_attributes(found, attributes)
         fill_items(items, decoder, found)
         return found
 
@@ -59,6 +60,10 @@ class CounterCodec(Codec):
         return Counter(items)
 
 
+def _is_factory(value: Any) -> bool:
+    return value is None or (uses.is_callable_value(value) and uses.may_be(value, ("factory",)))
+
+
 class DefaultDictCodec(Codec):
     """Items, and the factory if it has a data form."""
 
@@ -67,11 +72,16 @@ class DefaultDictCodec(Codec):
     early = True
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
+        if not _is_factory(obj.default_factory):
+            encoder.refuse("its default factory makes no empty value; use list, dict, set, int, float or str")
         return [encoder(obj.default_factory, "default_factory"), encode_items(obj, encoder)]
 
     def decode(self, node: Node, decoder: Decoder) -> Any:
-        factory, items = node.state
-        found: defaultdict[Any, Any] = defaultdict(decoder(factory))
+        factory_state, items = node.state
+        factory = decoder(factory_state)
+        if not _is_factory(factory):
+            raise ValueError("a default factory makes an empty value")
+        found: defaultdict[Any, Any] = defaultdict(factory)
         decoder.keep(node, found)
         fill_items(items, decoder, found)
         return found
@@ -101,13 +111,20 @@ class NamespaceCodec(Codec):
     early = True
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
-        return encoder.fields(vars(obj))
+        return encoder.attributes(obj)
 
     def decode(self, node: Node, decoder: Decoder) -> Any:
         found = SimpleNamespace()
         decoder.keep(node, found)
-        decoder.fill(node.state, vars(found))
+        decoder.fill_attributes(found, node.state)
         return found
+
+
+def _is_plain_function(value: Any) -> bool:
+    """Whether it is a function, or a class that was not reviewed, so that the user trusts it by name."""
+    if not uses.is_callable_value(value) or type(value) is functools.partial:
+        return False
+    return not isinstance(value, type) or uses.kinds_of(value) is None
 
 
 class PartialCodec(Codec):
@@ -117,12 +134,16 @@ class PartialCodec(Codec):
     types = (functools.partial,)
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
+        if not _is_plain_function(obj.func):
+            encoder.refuse(f"a partial of a {type(obj.func).__name__}; only functions can be kept in one")
         return [encoder(obj.func, "func"), encoder(obj.args, "args"), encoder(obj.keywords, "keywords")]
 
     def decode(self, node: Node, decoder: Decoder) -> Any:
         function, positional, keywords = map(decoder, node.state)
         if type(positional) is not tuple or type(keywords) is not dict:
             raise ValueError("the arguments are not a tuple and a dict")
+        if not _is_plain_function(function):
+            raise ValueError("a partial of what is not a function")
         return functools.partial(function, *positional, **keywords)
 
 
@@ -158,8 +179,10 @@ class FractionCodec(Codec):
         numerator, denominator = map(decoder, node.state)
         if type(numerator) is not int or type(denominator) is not int:
             raise ValueError("a fraction needs two integers")
+        bits = max(numerator.bit_length(), denominator.bit_length())
         if min(numerator.bit_length(), denominator.bit_length()) > _FRACTION_BITS:
             raise ValueError("a fraction of integers too large to be checked in time")
+        decoder.budget.charge(steps=(bits // 64) ** 2 // 32)
         return Fraction(numerator, denominator)
 
 

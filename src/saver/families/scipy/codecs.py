@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from saver.codec import Codec, Decoder, Encoder
-from saver.families.python.builtins import encode_items, fill_items
+from saver.families.python.builtins import encode_items, fill_items, refused_names
 from saver.families.scipy.distributions import DistributionCodec, FrozenCodec
 from saver.families.scipy.interpolation import Interp1dCodec, PolynomialCodec, SplineCodec
 from saver.families.scipy.sparse import SparseCodec
@@ -40,6 +40,8 @@ class OptimizeResultCodec(_NamedCodec):
     early = True
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
+        for why in refused_names(obj):
+            encoder.refuse(f"{why}; rename the item")
         return [type(obj).__name__, encode_items(obj, encoder)]
 
     def decode(self, node: Node, decoder: Decoder) -> Any:
@@ -51,6 +53,8 @@ class OptimizeResultCodec(_NamedCodec):
         found = dict.__new__(getattr(optimize, kind))
         decoder.keep(node, found)
         fill_items(items, decoder, found)
+        for why in refused_names(found):
+            raise ValueError(why)
         return found
 
 
@@ -87,6 +91,7 @@ class InverseHessianCodec(_NamedCodec):
         from scipy.optimize import LbfgsInvHessProduct
 
         steps, changes = (_array(decoder(item), np.float64, 2) for item in node.state)
+        decoder.budget.charge(steps.nbytes + changes.nbytes)
         return LbfgsInvHessProduct(steps, changes)
 
 
@@ -121,9 +126,10 @@ class SearchTreeCodec(_NamedCodec):
         state = node.state
         if state["kind"] not in self.qualnames or type(state["leafsize"]) is not int:
             raise ValueError("not a search tree")
-        data, box = decoder(state["data"]), decoder(state["boxsize"])
+        data, box = _array(decoder(state["data"]), np.float64, 2), decoder(state["boxsize"])
+        decoder.budget.charge(2 * data.nbytes, data.size * len(data).bit_length() // 16)
         return getattr(spatial, state["kind"])(
-            _array(data, np.float64, 2),
+            data,
             leafsize=state["leafsize"],
             boxsize=None if box is None else _array(box, np.float64, 1),
             balanced_tree=state["balanced_tree"] is True,
@@ -163,6 +169,7 @@ class RotationCodec(_NamedCodec):
         quaternions = decoder(node.state)
         if not isinstance(quaternions, np.ndarray) or quaternions.dtype != np.float64:
             raise ValueError("not quaternions")
+        decoder.budget.charge(2 * quaternions.nbytes)
         return Rotation(quaternions, normalize=False)
 
 

@@ -67,16 +67,19 @@ def _decode_distribution(state: Any, decoder: Decoder) -> Any:
 
     if type(state) is str:
         return _copy(_exported(state))
+    decoder.budget.charge(steps=10_000)  # SciPy makes a parser of the arguments, each time
     if "histogram" in state:
         counts, edges = (_numbers(decoder(item)) for item in state["histogram"])
         if np.any(edges[1:] < edges[:-1]) or state["density"] not in (None, True, False):
             raise ValueError("the edges of a histogram must grow")
         density = True if state["density"] is None else state["density"]
+        decoder.budget.charge(4 * (counts.nbytes + edges.nbytes))
         found = stats.rv_histogram((counts, edges), density=density, name=str(state["name"]))
         found._density = state["density"]
         return found
     values = tuple(_numbers(decoder(item)) for item in state["values"])
     badvalue, tolerance, step, name = (decoder(state[name]) for name in _SAMPLE)
+    decoder.budget.charge(4 * sum(value.nbytes for value in values))
     return stats.rv_discrete(
         values=values, badvalue=float(badvalue), moment_tol=float(tolerance), inc=step, name=str(name)
     )

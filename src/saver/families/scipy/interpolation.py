@@ -65,15 +65,22 @@ class SplineCodec(Codec):
             _check_spline(t, c, k, extrapolate, axis)
         except ValueError as error:
             encoder.refuse(f"not a sound spline: {error}")
-        return {"t": encoder(t, "t"), "c": encoder(c, "c"), "k": k, "extrapolate": extrapolate, "axis": axis}
+        return {
+            "t": encoder.own(t, "t"),
+            "c": encoder(c, "c"),
+            "k": k,
+            "extrapolate": extrapolate,
+            "axis": axis,
+        }
 
     def decode(self, node: Node, decoder: Decoder) -> Any:
         from scipy.interpolate import BSpline
 
         state = node.state
-        t, c = decoder(state["t"]), decoder(state["c"])
+        t, c = decoder.own(state["t"]), decoder(state["c"])
         k, extrapolate, axis = state["k"], state["extrapolate"], state["axis"]
         _check_spline(t, c, k, extrapolate, axis)
+        decoder.budget.charge(t.nbytes + c.nbytes)
         return BSpline.construct_fast(t, np.ascontiguousarray(c), k, extrapolate, axis)
 
 
@@ -107,7 +114,7 @@ class PolynomialCodec(Codec):
             encoder.refuse(f"not a sound piecewise polynomial: {error}")
         return {
             "kind": type(obj).__name__,
-            "x": encoder(x, "x"),
+            "x": encoder.own(x, "x"),
             "c": encoder(c, "c"),
             "extrapolate": extrapolate,
             "axis": axis,
@@ -119,10 +126,11 @@ class PolynomialCodec(Codec):
         state = node.state
         if state["kind"] not in _POLYNOMIALS:
             raise ValueError(f"{state['kind']!r} is not a piecewise polynomial")
-        x, c = decoder(state["x"]), decoder(state["c"])
+        x, c = decoder.own(state["x"]), decoder(state["c"])
         extrapolate, axis = state["extrapolate"], state["axis"]
         _check_polynomial(x, c, extrapolate, axis)
         cls: Any = getattr(interpolate, state["kind"])
+        decoder.budget.charge(x.nbytes + c.nbytes)
         return cls.construct_fast(np.ascontiguousarray(c), x, extrapolate, axis)
 
 
@@ -156,6 +164,7 @@ class Interp1dCodec(Codec):
         for array in (x, y):
             if not isinstance(array, np.ndarray) or array.dtype.kind not in "biufc":
                 raise ValueError("x and y must be arrays of numbers")
+            decoder.budget.charge(array.nbytes)
         if kind not in (*_METHODS, "spline"):
             raise ValueError(f"{kind!r} is not a kind of interpolation")
         found: Any = interp1d(

@@ -54,6 +54,7 @@ class SparseCodec(Codec):
         state = node.state
         cls = _KINDS[state["kind"]]
         shape = _shape(state["shape"], cls)
+        decoder.budget.charge(steps=1000)
         found = _HANDLERS[state["kind"][:3]].decode(state, cls, shape, decoder)
         if "maxprint" in state:
             found.maxprint = _count(state["maxprint"])
@@ -131,12 +132,20 @@ def _check_compressed(kind: str, shape: Shape, data: Any, indices: Any, indptr: 
 def _encode_compressed(obj: Any, encoder: Encoder) -> dict[str, Value]:
     _check_compressed(obj.format, obj.shape, obj.data, obj.indices, obj.indptr)
     flags = {name: bool(vars(obj)[f"_{name}"]) for name in _FLAGS if f"_{name}" in vars(obj)}
-    arrays = ("data", "indices", "indptr")
-    return {**{name: encoder(getattr(obj, name), name) for name in arrays}, **flags}
+    return {
+        "data": encoder(obj.data, "data"),
+        "indices": encoder.own(obj.indices, "indices"),
+        "indptr": encoder.own(obj.indptr, "indptr"),
+        **flags,
+    }
 
 
 def _decode_compressed(state: Any, cls: Any, shape: Shape, decoder: Decoder) -> Any:
-    data, indices, indptr = (decoder(state[name]) for name in ("data", "indices", "indptr"))
+    data, indices, indptr = (
+        decoder(state["data"]),
+        decoder.own(state["indices"]),
+        decoder.own(state["indptr"]),
+    )
     _check_compressed(state["kind"][:3], shape, data, indices, indptr)
     found = cls(shape, **({"blocksize": data.shape[1:]} if data.ndim == 3 else {}))
     found.data, found.indices, found.indptr = data, indices, indptr
@@ -165,13 +174,13 @@ def _encode_coordinates(obj: Any, encoder: Encoder) -> dict[str, Value]:
     _check_coordinates(obj.shape, obj.data, obj.coords)
     return {
         "data": encoder(obj.data, "data"),
-        "coords": [encoder(index, "coords", axis) for axis, index in enumerate(obj.coords)],
+        "coords": [encoder.own(index, "coords", axis) for axis, index in enumerate(obj.coords)],
         "has_canonical_format": bool(obj.has_canonical_format),
     }
 
 
 def _decode_coordinates(state: Any, cls: Any, shape: Shape, decoder: Decoder) -> Any:
-    data, coordinates = decoder(state["data"]), tuple(map(decoder, state["coords"]))
+    data, coordinates = decoder(state["data"]), tuple(map(decoder.own, state["coords"]))
     _check_coordinates(shape, data, coordinates)
     found = cls(shape)
     found.data, found.coords = data, coordinates
@@ -192,11 +201,11 @@ def _check_diagonals(shape: Shape, data: Any, offsets: Any) -> None:
 
 def _encode_diagonals(obj: Any, encoder: Encoder) -> dict[str, Value]:
     _check_diagonals(obj.shape, obj.data, obj.offsets)
-    return {"data": encoder(obj.data, "data"), "offsets": encoder(obj.offsets, "offsets")}
+    return {"data": encoder(obj.data, "data"), "offsets": encoder.own(obj.offsets, "offsets")}
 
 
 def _decode_diagonals(state: Any, cls: Any, shape: Shape, decoder: Decoder) -> Any:
-    data, offsets = decoder(state["data"]), decoder(state["offsets"])
+    data, offsets = decoder(state["data"]), decoder.own(state["offsets"])
     _check_diagonals(shape, data, offsets)
     found = cls(shape)
     found.data, found.offsets = data, offsets
@@ -215,7 +224,7 @@ def _encode_dictionary(obj: Any, encoder: Encoder) -> dict[str, Value]:
 
 
 def _decode_dictionary(state: Any, cls: Any, shape: Shape, decoder: Decoder) -> Any:
-    keys, values = decoder(state["keys"]), state["values"]
+    keys, values = decoder.own(state["keys"]), state["values"]
     values = list(
         decode_run(values, decoder) if type(values) is list or type(values) is dict else decoder(values)
     )
@@ -257,7 +266,7 @@ def _encode_lists(obj: Any, encoder: Encoder) -> dict[str, Value]:
 
 
 def _decode_lists(state: Any, cls: Any, shape: Shape, decoder: Decoder) -> Any:
-    ends = decoder(state["ends"])
+    ends = decoder.own(state["ends"])
     columns, values = (list(decode_run(state[name], decoder)) for name in ("columns", "values"))
     _check_index(ends, "ends")
     edges = [0, *ends.tolist()]

@@ -13,9 +13,9 @@ from sklearn.utils import Bunch
 
 from saver import trust
 from saver.codec import Codec, Decoder, Encoder
-from saver.families.python.builtins import encode_items, fill_items
+from saver.families.python.builtins import encode_items, fill_items, refused_names
 from saver.families.python.restoring import ObjectRestorer
-from saver.families.sklearn import checks as _sklearn_checks
+from saver.families.sklearn import callables, checks
 from saver.families.sklearn.birch import BirchNodeCodec
 from saver.families.sklearn.neighbors import DistanceCodec, NeighborTreeCodec
 from saver.families.sklearn.trees import PredictorCodec, TreeCodec
@@ -62,7 +62,12 @@ class ObjectCodec(Codec):
         return trust.class_name(type(obj))
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
-        return encoder.fields(vars(obj))
+        state = encoder.attributes(obj)
+        try:
+            callables.check(obj)
+        except ValueError as error:
+            encoder.refuse(f"{error}; it could not be loaded again")
+        return state
 
     def decode(self, node: Node, decoder: Decoder) -> Any:
         cls = decoder.cls(node)
@@ -70,12 +75,13 @@ class ObjectCodec(Codec):
             raise ValueError(f"{cls!r} is not a class that this codec builds")
         obj: Any = object.__new__(cls)
         decoder.keep(node, obj)
-        decoder.fill(node.state, obj.__dict__)
-        self.check(obj)
+        decoder.fill_attributes(obj, node.state)
+        decoder.check_later(node, self.check, obj)
         return obj
 
     def check(self, obj: Any) -> None:
-        """Raise ValueError for what compiled code could not bear."""
+        """Raise ValueError for what must not be called, or what compiled code could not bear."""
+        callables.check(obj)
 
 
 class EstimatorCodec(ObjectCodec):
@@ -87,7 +93,8 @@ class EstimatorCodec(ObjectCodec):
         return issubclass(cls, BaseEstimator)
 
     def check(self, obj: Any) -> None:
-        _sklearn_checks.check(obj)
+        super().check(obj)
+        checks.check(obj)
 
 
 class EstimatorRestorer(ObjectRestorer):
@@ -99,7 +106,8 @@ class EstimatorRestorer(ObjectRestorer):
     def check(self, target: Any, fresh: dict[str, Any]) -> None:
         whole: Any = object.__new__(type(target))
         whole.__dict__ = fresh
-        _sklearn_checks.check(whole)
+        callables.check(whole)
+        checks.check(whole)
 
 
 class BunchCodec(Codec):
@@ -110,12 +118,16 @@ class BunchCodec(Codec):
     early = True
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
+        for why in refused_names(obj):
+            encoder.refuse(f"{why}; rename the item")
         return encode_items(obj, encoder)
 
     def decode(self, node: Node, decoder: Decoder) -> Any:
         found = Bunch()
         decoder.keep(node, found)
         fill_items(node.state, decoder, found)
+        for why in refused_names(found):
+            raise ValueError(why)
         return found
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from saver import trust
+from saver import trust, uses
 from saver.codec import Codec, Decoder, Encoder
 from saver.tree import Node, Value
 
@@ -47,7 +47,9 @@ class DistanceCodec(Codec):
         _check_array(mat, np.float64, 2)
         if type(p) is not float or mat.shape[0] != mat.shape[1]:
             raise ValueError("the parameters are not those of a distance")
-        if name.startswith("PyFunc") != (len(function) == 2) or (function and not callable(function[0])):
+        if name.startswith("PyFunc") != (len(function) == 2) or (
+            function and not (uses.is_callable_value(function[0]) and uses.may_be(function[0], ("distance",)))
+        ):
             raise ValueError("the function of a distance is missing")
         cls = trust.resolve(_DISTANCES[name])
         found = cls.__new__(cls)
@@ -88,7 +90,7 @@ class NeighborTreeCodec(Codec):
         return {
             "class": type(obj).__name__,
             "data": encoder(np.asarray(data), "data"),
-            "index": encoder(np.asarray(index), "index"),
+            "index": encoder.own(np.asarray(index), "index"),
             "nodes": {
                 name: encoder(np.ascontiguousarray(nodes[name]), "nodes", name) for name in nodes.dtype.names
             },
@@ -102,8 +104,10 @@ class NeighborTreeCodec(Codec):
         state = node.state
         cls = trust.resolve(_TREES[state["class"]])
         real = np.float32 if state["class"].endswith("32") else np.float64
-        data, index, bounds, weight = (decoder(state[key]) for key in ("data", "index", "bounds", "weight"))
+        data, bounds, weight = (decoder(state[key]) for key in ("data", "bounds", "weight"))
+        index = decoder.own(state["index"])
         _check_array(data, real, 2)
+        decoder.budget.charge(data.nbytes)
         _check_array(index, np.int64, 1)
         _check_array(bounds, real, 3)
         nodes = _records({name: decoder(value) for name, value in state["nodes"].items()})

@@ -76,9 +76,13 @@ REFERENCES: dict[str, Reference] = {
     **reviewed(
         "sklearn.utils.extmath", "array", "exponentials of one array, and their sum", "softmax",
     ),
-    **reviewed("sklearn.utils.validation", "internal", "checks an array and gives it back", "check_array"),
+    **reviewed("sklearn.utils.validation", "check", "checks an array and gives it back", "check_array"),
     **reviewed(
         "sklearn.cluster._kmeans", "internal", "one run of k-means, which fitted estimators keep at hand",
         "_kmeans_single_elkan _kmeans_single_lloyd",
+    ),
+    **reviewed(
+        "sklearn.model_selection._split", "splitter", "cuts rows into folds by numbers alone",
+        "KFold StratifiedKFold",
     ),
 }  # fmt: skip

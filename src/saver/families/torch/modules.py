@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from saver import trust
-from saver.codec import Codec, Decoder, Encoder
+from saver import trust, uses
+from saver.codec import Codec, Decoder, Encoder, door
 from saver.errors import CannotSave
 from saver.families.python.classes import DataclassCodec
 from saver.tree import Node, Value, reserved
@@ -91,13 +91,18 @@ class ModuleCodec(Codec):
     def encode(self, obj: Any, encoder: Encoder) -> Value:
         own = vars(obj)
         rebuilt = _REBUILT if isinstance(obj, nn.RNNBase) else ()
-        rest = {k: v for k, v in own.items() if k not in _NOT_STORED and k not in rebuilt}
-        state: dict[str, Value] = {"attributes": encoder.fields(rest)}
+        state: dict[str, Value] = {"attributes": encoder.attributes(obj, *_NOT_STORED, *rebuilt)}
+        try:
+            _check_uses(obj)
+        except ValueError as error:
+            encoder.refuse(f"{error}; it could not be loaded again")
+        way = door(type(obj))
         for kind in ("parameters", "buffers", "modules"):
             named: dict[str, Value] = {}
             for name, item in own.get(f"_{kind}", {}).items():  # here, as every frame costs depth of nesting
-                if type(name) is not str or reserved(name):
-                    encoder.refuse(f"a parameter or module is called {name!r}; choose a plain name")
+                why = way.refusal(name) if type(name) is str and not reserved(name) else "choose a plain name"
+                if why is not None:
+                    encoder.refuse(f"a parameter or module is called {name!r}; {why}")
                 named[name] = encoder(item, int(name) if name.isdecimal() else name)
             if named:
                 state[kind] = named
@@ -115,21 +120,35 @@ class ModuleCodec(Codec):
         decoder.keep(node, module)
         if not _NOT_STORED.isdisjoint(state["attributes"]):
             raise ValueError("an attribute has the name of a field that torch keeps itself")
-        decoder.fill(state["attributes"], own)
+        decoder.fill_attributes(module, state["attributes"])
         for kind, held in (
             ("parameters", torch.Tensor),
             ("buffers", torch.Tensor),
             ("modules", nn.Module),
         ):
-            _decode_named(state.get(kind, {}), held, own[f"_{kind}"], decoder)
+            _decode_named(cls, state.get(kind, {}), held, own[f"_{kind}"], decoder)
         own["_non_persistent_buffers_set"] = set(map(_text, state.get("non_persistent", ())))
         if issubclass(cls, nn.RNNBase):
             _list_weights(module)
+        decoder.check_later(node, _check_uses, module)
         return module
 
 
-def _decode_named(state: Any, kind: type, target: dict[str, Any], decoder: Decoder) -> None:
+_ALLOWED = {"activation": frozenset(("activation",)), "distance_function": frozenset(("distance",))}
+"""Attributes of torch's modules that hold functions."""
+
+
+def _check_uses(module: Any) -> None:
+    uses.check(vars(module), _ALLOWED, type(module).__module__.partition(".")[0] == "torch")
+
+
+def _decode_named(cls: type, state: Any, kind: type, target: dict[str, Any], decoder: Decoder) -> None:
+    """Modules show these as attributes, so their names fall under the same rule."""
+    way = door(cls)
     for name, value in state.items():
+        why = way.refusal(name)
+        if why is not None:
+            raise ValueError(why)
         item = decoder(value)
         if not (item is None or isinstance(item, kind)):
             raise ValueError(f"{name!r} is a {type(item).__name__}, not a {kind.__name__}")

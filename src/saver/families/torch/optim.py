@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import CyclicLR, LRScheduler
 from torch.optim.swa_utils import SWALR
 
+from saver import uses
 from saver.codec import Codec, Decoder, Encoder
 from saver.families.torch.modules import found_name, lies_in
 from saver.families.torch.run import BeforeStep
@@ -74,7 +75,7 @@ class OptimizerCodec(Codec):
                 "`step` was replaced by a function of its own, which has no data form; put it back first"
             )
         groups = encoder(obj.param_groups, "param_groups")
-        fields = encoder.fields({name: value for name, value in own.items() if name not in _NOT_STORED})
+        fields = encoder.attributes(obj, *_NOT_STORED)
         return {
             "torch": str(torch.__version__),
             "attributes": fields,
@@ -93,7 +94,8 @@ class OptimizerCodec(Codec):
         own.update((kind, OrderedDict()) for kind in _HOOKS)
         own["state"] = defaultdict(dict)
         own["param_groups"] = _checked_groups(decoder(state["param_groups"]))
-        decoder.fill(state["attributes"], own)
+        decoder.fill_attributes(optimizer, state["attributes"])
+        decoder.check_later(node, _check_uses, optimizer)
         for key, value in state["state"]:
             parameter = decoder(key)
             if not isinstance(parameter, torch.Tensor):
@@ -101,7 +103,7 @@ class OptimizerCodec(Codec):
             own["state"][parameter] = decoder(value)
         _check_fused(own["param_groups"], own["state"])
         if state["torch"] != str(torch.__version__) and type(optimizer).__module__.startswith("torch.optim."):
-            optimizer.__setstate__({})
+            type(optimizer).__setstate__(optimizer, {})
         if state["scheduled"] is True:
             own["step"] = _counting_step(optimizer)
         return optimizer
@@ -162,7 +164,22 @@ def _counting_step(optimizer: Any) -> Any:
     return step
 
 
+_FACTOR = frozenset(("number",))
+
+
+def _check_uses(obj: Any) -> None:
+    """Schedules are functions of a step that give a number; other functions have no place here."""
+    own = {name: value for name, value in vars(obj).items() if name not in ("step", *_MADE_ANEW)}
+    listed = own.pop("lr_lambdas", None)
+    functions = dict(enumerate(listed)) if type(listed) is list else {0: listed}
+    own.update((f"lr_lambdas[{number}]", function) for number, function in functions.items())
+    allowed = dict.fromkeys(("_scale_fn_custom", *(f"lr_lambdas[{number}]" for number in functions)), _FACTOR)
+    uses.check(own, allowed, type(obj).__module__.partition(".")[0] == "torch")
+
+
 _ANNEALINGS = ("_cosine_anneal", "_linear_anneal")
+_MADE_ANEW = frozenset(("_scale_fn_ref", "anneal_func"))
+"""Functions of their own that schedulers hold."""
 
 
 class SchedulerCodec(Codec):
@@ -179,17 +196,22 @@ class SchedulerCodec(Codec):
         return found_name(type(obj))
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
-        own = dict(vars(obj))
         state: dict[str, Value] = {}
-        if isinstance(obj, CyclicLR):
-            own.pop("_scale_fn_ref", None)
         if isinstance(obj, SWALR):
-            state["anneal"] = own.pop("anneal_func").__name__
-        return {"attributes": encoder.fields(own), **state}
+            state["anneal"] = vars(obj)["anneal_func"].__name__
+        found = {"attributes": encoder.attributes(obj, *_MADE_ANEW), **state}
+        try:
+            _check_uses(obj)
+        except ValueError as error:
+            encoder.refuse(f"{error}; it could not be loaded again")
+        return found
 
     def decode(self, node: Node, decoder: Decoder) -> Any:
         scheduler = _made(node, decoder, LRScheduler)
-        decoder.fill(node.state["attributes"], scheduler.__dict__)
+        if not _MADE_ANEW.isdisjoint(node.state["attributes"]):
+            raise ValueError("an attribute has the name of a function that torch keeps itself")
+        decoder.fill_attributes(scheduler, node.state["attributes"])
+        decoder.check_later(node, _check_uses, scheduler)
         if isinstance(scheduler, CyclicLR):
             CyclicLR._init_scale_fn(scheduler)
         if isinstance(scheduler, SWALR):
@@ -211,17 +233,17 @@ class GradScalerCodec(Codec):
         return found_name(type(obj))
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
-        own = dict(vars(obj))
-        if own.pop("_per_optimizer_states", None):
+        kind: Any = type(obj)
+        if vars(obj).get("_per_optimizer_states"):
             encoder.refuse("a GradScaler amid an iteration has no data form; save it after `scaler.update()`")
-        if obj.is_enabled():
-            own.update(_init_scale=obj.get_scale(), _init_growth_tracker=obj._get_growth_tracker())
-            own.update(_scale=None, _growth_tracker=None)
-        return encoder.fields(own)
+        state = encoder.attributes(obj, "_per_optimizer_states", "_scale", "_growth_tracker")
+        if kind.is_enabled(obj):
+            state.update(_init_scale=kind.get_scale(obj), _init_growth_tracker=kind._get_growth_tracker(obj))
+        return {**state, "_scale": None, "_growth_tracker": None}
 
     def decode(self, node: Node, decoder: Decoder) -> Any:
         scaler = _made(node, decoder, GradScaler)
-        decoder.fill(node.state, scaler.__dict__)
-        if scaler.is_enabled():
+        decoder.fill_attributes(scaler, node.state)
+        if type(scaler).is_enabled(scaler):
             scaler._per_optimizer_states = defaultdict(_refresh_per_optimizer_state)
         return scaler

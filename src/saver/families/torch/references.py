@@ -41,8 +41,13 @@ REFERENCES: dict[str, Reference] = {
     **reviewed(
         "torch.nn.functional", "array", _ARRAY,
         "adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d alpha_dropout avg_pool1d avg_pool2d"
-        " avg_pool3d bilinear cosine_similarity dropout group_norm instance_norm layer_norm linear one_hot"
-        " pairwise_distance pdist pixel_shuffle pixel_unshuffle rms_norm",
+        " avg_pool3d bilinear dropout group_norm instance_norm layer_norm linear one_hot"
+        " pdist pixel_shuffle pixel_unshuffle rms_norm",
+    ),
+    **reviewed(
+        "torch.nn.functional", "distance array",
+        "a distance along an axis, of tensors whose shapes PyTorch checks",
+        "cosine_similarity pairwise_distance",
     ),
     **reviewed(
         "torch", "distance array", "a distance along an axis, of tensors whose shapes PyTorch checks",

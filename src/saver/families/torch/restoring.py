@@ -101,7 +101,7 @@ def read(leaf: Leaf, decoder: Decoder) -> Any:
     """The elements, where they are mapped; nothing is copied that need not be."""
     state = leaf.node.state
     if leaf.plain:
-        dtype, shape, raw = plain_bytes(state, decoder)
+        dtype, shape, raw = plain_bytes(state, decoder, False)
         aligned = raw.size and raw.ctypes.data % dtype.itemsize == 0
         storage = torch.from_numpy(raw).untyped_storage() if aligned else owned(raw)
         tensor = look(storage, dtype, 0, shape, row_major(shape))
@@ -204,8 +204,8 @@ def pair_of(leaf: Leaf, target: Any, saved: Saved) -> Pair:
     attributes, grad = leaf.origin.state.get("attributes", {}), _wants_grad(leaf)
 
     def ready(decoder: Decoder) -> Callable[[], None]:
-        elements, fresh = read(leaf, decoder), dict[str, Any]()
-        decoder.fill(attributes, fresh)
+        elements = read(leaf, decoder)
+        fresh = decoder.attributes(type(target), attributes)
 
         def change() -> None:
             copy(target, elements)

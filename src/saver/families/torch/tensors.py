@@ -84,7 +84,7 @@ class TensorCodec(Codec):
                 plain = torch._neg_view(plain)
             storages(encoder).add(obj, plain, state, encoder)
         if obj.__dict__:
-            state["attributes"] = encoder.fields(obj.__dict__)
+            state["attributes"] = encoder.attributes(obj)
         return state
 
     def _encode_sparse(self, tensor: Any, state: dict[str, Value], encoder: Encoder) -> None:
@@ -121,7 +121,7 @@ class TensorCodec(Codec):
             tensor.requires_grad_()
         decoder.keep(node, tensor)
         if "attributes" in state:
-            decoder.fill(state["attributes"], tensor.__dict__)
+            decoder.fill_attributes(tensor, state["attributes"])
         return tensor
 
 
@@ -160,14 +160,15 @@ def sizes(value: Any) -> list[int]:
     return value
 
 
-def plain_bytes(state: Any, decoder: Decoder) -> tuple[Any, list[int], NDArray[np.uint8]]:
-    """dtype, shape, and the elements in C order, of a tensor that is written plainly."""
+def plain_bytes(state: Any, decoder: Decoder, keep: bool) -> tuple[Any, list[int], NDArray[np.uint8]]:
+    """dtype, shape, and the elements in C order, of a tensor that is written plainly. `keep` says that they
+    become those of a tensor, and are not only copied elsewhere."""
     data, shape = state["data"], list[int]()
     if isinstance(data, str):
         dtype = DTYPES[state["dtype"]]
         raw: NDArray[np.uint8] = np.frombuffer(bytearray.fromhex(data), np.uint8)
     else:
-        code, stored, raw = decoder.tensor(data)
+        code, stored, raw = decoder.tensor(data) if keep else decoder.look(data)
         dtype, shape = plain_form(state, code, stored)
     if raw.size != math.prod(shape) * dtype.itemsize:
         raise ValueError(f"{raw.size} bytes for {shape} of {dtype}")
@@ -186,7 +187,7 @@ def plain_form(state: Any, code: str, stored: Iterable[int]) -> tuple[Any, list[
 
 
 def _decode_plain(state: Any, decoder: Decoder) -> Any:
-    dtype, shape, raw = plain_bytes(state, decoder)
+    dtype, shape, raw = plain_bytes(state, decoder, True)
     stride = row_major(shape)
     if "stride" in state:
         stride = sizes(state["stride"])
@@ -210,6 +211,8 @@ def _decode_view(state: Any, decoder: Decoder) -> Any:
         raise ValueError("a view of what is not a tensor")
     dtype = DTYPES[state["dtype"]]
     (offset,) = sizes([state["offset"]])
+    if dtype is torch.bool:  # all of them are looked at
+        decoder.budget.charge(base.untyped_storage().nbytes())
     return look(base.untyped_storage(), dtype, offset, sizes(state["shape"]), sizes(state["stride"]))
 
 
@@ -218,14 +221,25 @@ def _decode_sparse(state: Any, decoder: Decoder) -> Any:
     layout, shape = state["layout"], sizes(state["shape"])
     if layout == "sparse_coo":
         indices, values = _tensors(decoder, (state["indices"], state["values"]))
+        indices = _owned(indices, decoder)
+        decoder.budget.charge(2 * (values.numel() * values.itemsize + indices.numel() * indices.itemsize))
         coalesced = state["coalesced"] is True
         return torch.sparse_coo_tensor(
             indices, values, shape, device=values.device, check_invariants=True, is_coalesced=coalesced
         )
     kind, compressed, other = _COMPRESSED[layout]
-    parts = _tensors(decoder, (state[compressed], state[other], state["values"]))
+    *indices, values = _tensors(decoder, (state[compressed], state[other], state["values"]))
+    parts = (*(_owned(tensor, decoder) for tensor in indices), values)
+    decoder.budget.charge(2 * sum(tensor.numel() * tensor.itemsize for tensor in parts))
     device = parts[-1].device
     return torch.sparse_compressed_tensor(*parts, shape, layout=kind, device=device, check_invariants=True)
+
+
+def _owned(indices: Any, decoder: Decoder) -> Any:
+    """Indices of their own: they are checked once, and another tensor over the same bytes could change them
+    behind that."""
+    decoder.budget.charge(indices.numel() * indices.itemsize)
+    return indices.clone(memory_format=torch.contiguous_format)
 
 
 def _tensors(decoder: Decoder, values: Iterable[Value]) -> list[Any]:

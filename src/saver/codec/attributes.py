@@ -1,0 +1,205 @@
+"""The only door to the attributes of objects that a file describes.
+
+Python, and the libraries, look up on an instance what they call: whatever a file could put under the name of
+a method would run in its place. So an attribute may have a name only if the class leaves it free.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from functools import cached_property
+from typing import Any
+
+from saver import registry
+
+_PLAIN = (bool, int, float, complex, str, bytes, type(None))
+_CONTAINERS = (tuple, list, dict, set, frozenset)
+_HEAP = 1 << 9
+"""Py_TPFLAGS_HEAPTYPE: set for classes made by a `class` statement."""
+
+_MRO = type.__dict__["__mro__"].__get__
+_DICT = type.__dict__["__dict__"].__get__
+"""What a metaclass cannot answer in another way."""
+
+NONE: frozenset[str] = frozenset()
+
+
+def special(name: str) -> bool:
+    """Whether Python and libraries look this name up by themselves: `__array__`, `__reduce_ex__`."""
+    return name[:2] == "__" and (name[-2:] == "__" or name.startswith(("__array_", "__cuda_array_")))
+
+
+class Door:
+    """What a class lets in: which names an attribute of its instances may have, and where it goes.
+
+    `data` are names that the class declares as data though it has a value for them, as a dataclass does.
+    """
+
+    def __init__(self, cls: type, data: frozenset[str] = NONE) -> None:
+        self._cls = cls
+        self._data = data
+        self._known: dict[str, str | types.MemberDescriptorType | None] = {}
+        self._dict = _dict_descriptor(cls)
+
+    def refusal(self, name: str) -> str | None:
+        """Why no attribute may have this name; None where one may."""
+        found = self._look(name)
+        return found if type(found) is str else None
+
+    def _look(self, name: str) -> str | types.MemberDescriptorType | None:
+        """Why the name is refused, the slot that it is, or None for one that goes into the dict."""
+        try:
+            return self._known[name]
+        except KeyError:
+            found = self._known[name] = self._judge(name)
+            return found
+
+    def _judge(self, name: str) -> str | types.MemberDescriptorType | None:
+        if special(name):
+            return f"no attribute may be called {name!r}, which Python and libraries look up by themselves"
+        for base in _MRO(self._cls):
+            if name in _DICT(base):
+                return self._taken(name, base, _DICT(base)[name])
+        if self._dict is None:
+            return f"{self._cls.__qualname__} has no room for an attribute {name!r}"
+        return None
+
+    def _taken(self, name: str, base: type, value: Any) -> str | types.MemberDescriptorType | None:
+        """The same for a name that a class of the MRO has a value for."""
+        if type(value) is types.MemberDescriptorType and base.__flags__ & _HEAP:
+            return value
+        is_data = (
+            type(value) in _PLAIN
+            or (name in self._data and not _is_descriptor(value))
+            or (type(value) in _CONTAINERS and not registry.is_own(base.__module__.partition(".")[0]))
+        )
+        if is_data:
+            return None
+        return f"{base.__qualname__} has {_kind(value)} called {name!r}, whose place no attribute may take"
+
+    def target(self, obj: Any, names: Iterable[str]) -> Any:
+        """Where attributes of these names go: the dict of `obj`, or what sets them by item. ValueError for a
+        name that is refused."""
+        slotted = dict[str, types.MemberDescriptorType]()
+        for name in names:
+            found = self._look(name)
+            if type(found) is str:
+                raise ValueError(found)
+            if found is not None:
+                slotted[name] = found  # type: ignore[assignment]
+        own = None if self._dict is None else self._dict.__get__(obj, self._cls)
+        return _Slotted(obj, own, slotted) if slotted or own is None else own
+
+    def clear(self, obj: Any) -> None:
+        """Take all attributes away that could be set."""
+        if self._dict is not None:
+            self._dict.__get__(obj, self._cls).clear()
+        for name in slots_of(self._cls):
+            slot = self._look(name)
+            if type(slot) is types.MemberDescriptorType:
+                with suppress(AttributeError):  # never set
+                    slot.__delete__(obj)
+
+
+class _Slotted:
+    """Sets attributes by item, each through its own slot or in the dict."""
+
+    def __init__(
+        self, obj: Any, own: dict[str, Any] | None, slots: Mapping[str, types.MemberDescriptorType]
+    ) -> None:
+        self._obj = obj
+        self._own = own
+        self._slots = slots
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        if name in self._slots:
+            self._slots[name].__set__(self._obj, value)
+        else:
+            assert self._own is not None
+            self._own[name] = value
+
+
+_doors: dict[tuple[type, frozenset[str]], Door] = {}
+
+
+def door(cls: type, data: frozenset[str] = NONE) -> Door:
+    """The door of a class."""
+    found = _doors.get((cls, data))
+    if found is None:
+        found = _doors[cls, data] = Door(cls, data)
+    return found
+
+
+def _dict_descriptor(cls: type) -> types.GetSetDescriptorType | types.MemberDescriptorType | None:
+    """What gives the dict of an instance, past whatever the class calls `__dict__`."""
+    for base in _MRO(cls):
+        found = _DICT(base).get("__dict__")
+        if type(found) in (types.GetSetDescriptorType, types.MemberDescriptorType):
+            return found  # type: ignore[no-any-return]
+    return None
+
+
+def _is_descriptor(value: Any) -> bool:
+    """Whether the class does more than to hold it: a function is left out, which a dataclass may have as the
+    default of a field."""
+    names = {name for base in _MRO(type(value)) for name in _DICT(base)}
+    return "__set__" in names or ("__get__" in names and type(value) is not types.FunctionType)
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, (types.FunctionType, classmethod, staticmethod)):
+        return "a method"
+    if isinstance(value, property):
+        return "a property"
+    if isinstance(value, type):
+        return "a class"
+    return f"a {type(value).__name__}"
+
+
+def attributes_of(
+    obj: Any, data: frozenset[str] = NONE, left_out: Iterable[str] = ()
+) -> tuple[dict[str, Any], str | None]:
+    """The attributes of an instance, in slots and in its dict, as they are saved; and why one of them cannot
+    be, if one cannot.
+
+    Left out is what the class makes anew by itself: the values of cached properties, and its own methods.
+    """
+    way, found = door(type(obj), data), dict[str, Any]()
+    for name in slots_of(type(obj)):
+        slot = way._look(name)
+        if type(slot) is types.MemberDescriptorType:
+            try:
+                found[name] = slot.__get__(obj, type(obj))
+            except AttributeError:  # never set
+                continue
+    own = {} if way._dict is None else way._dict.__get__(obj, type(obj))
+    for name, value in own.items():
+        if name in left_out:
+            continue
+        why = way.refusal(name) if type(name) is str else f"an attribute is called {name!r}; use a plain name"
+        if why is not None:
+            if _made_anew(obj, name, value):
+                continue
+            return found, why
+        found[name] = value
+    return found, None
+
+
+def _made_anew(obj: Any, name: str, value: Any) -> bool:
+    held = next((_DICT(base)[name] for base in _MRO(type(obj)) if name in _DICT(base)), None)
+    if isinstance(held, cached_property):
+        return True
+    return type(value) is types.MethodType and value.__self__ is obj and value.__func__ is held
+
+
+def slots_of(cls: type) -> tuple[str, ...]:
+    """The names of all slots of a class, as they are called from outside."""
+    return tuple(
+        name
+        for base in _MRO(cls)
+        if base.__flags__ & _HEAP
+        for name, value in _DICT(base).items()
+        if type(value) is types.MemberDescriptorType
+    )

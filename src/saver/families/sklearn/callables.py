@@ -1,0 +1,61 @@
+"""Which attributes of scikit-learn's objects hold functions or classes, and of what kind.
+
+Found by going through the constraints of all constructors and the source of scikit-learn 1.5 to 1.9. Where
+native code relies on what a function gives (`kernel` of a support-vector machine: a column for each training
+sample), only functions are admitted that give it. Parameters that are called with text, with an estimator or
+with no data at all (`tokenizer`, `scoring`, `callback`, `importance_getter`) may hold functions of the user's
+own alone.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from saver import uses
+
+_ELEMENTWISE = frozenset(("elementwise", "array", "check"))
+_DISTANCE = frozenset(("distance", "pairwise"))
+_TYPE = frozenset(("type",))
+_NONE: frozenset[str] = frozenset()
+
+ALLOWED: dict[str, frozenset[str]] = {
+    "func": _ELEMENTWISE,
+    "inverse_func": _ELEMENTWISE,
+    "score_func": frozenset(("scores",)),
+    "_score_func": frozenset(("metric",)),
+    "oob_score": frozenset(("metric",)),
+    "kernel": frozenset(("kernel",)),
+    "affinity": frozenset(("kernel", "distance")),
+    "metric": _DISTANCE,
+    "effective_metric_": _DISTANCE,
+    "weights": _ELEMENTWISE,
+    "pooling_func": frozenset(("array",)),
+    "strategy": frozenset(("array",)),
+    "max_features": frozenset(("array",)),
+    "loss": frozenset(("combining",)),
+    "dtype": _TYPE,
+    "dtype_include": _TYPE,
+    "dtype_exclude": _TYPE,
+    "cv": frozenset(("splitter",)),
+    "_kmeans_single": frozenset(("internal",)),
+    **dict.fromkeys(
+        ("feature_names_out", "connectivity", "init", "scoring", "refit", "analyzer", "tokenizer",
+         "preprocessor", "strip_accents", "optimizer", "fun", "callback", "is_data_valid", "is_model_valid",
+         "importance_getter", "feature_name_combiner", "verbose_feature_names_out"),
+        _NONE,
+    ),
+}  # fmt: skip
+"""Attribute → the kinds that a function or class there may be of."""
+
+_ROWS = frozenset(("kernel", "distance", "combining"))
+_BY_ROWS = frozenset(("KernelPCA", "KernelRidge", "Nystroem", "PairwiseKernel"))
+"""Their kernel is called with two rows and gives a number, which NumPy checks."""
+
+
+def check(obj: Any) -> None:
+    """Raise ValueError for a function or class in a place where it does not belong."""
+    cls = type(obj)
+    allowed = ALLOWED
+    if any(base.__name__ in _BY_ROWS and base.__module__.startswith("sklearn.") for base in cls.__mro__):
+        allowed = {**ALLOWED, "kernel": _ROWS, "metric": _ROWS}
+    uses.check(vars(obj), allowed, cls.__module__.partition(".")[0] == "sklearn")

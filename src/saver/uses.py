@@ -1,0 +1,72 @@
+"""What functions and classes that a file holds as values may be used as.
+
+Each function that files may name was reviewed, and its review says what kind it is (`Reference.kinds`):
+
+- `elementwise`: one array in, one of the same shape out; `combining`: two in, one out
+- `array`: an array in, and out no more than was given; `number`: a number in, a number out
+- `metric`, `scores`, `distance`, `kernel`, `pairwise`, `activation`, `loss`: as the field uses the words
+- `type`: for `dtype=`; `factory`: makes an empty value; `check`, `splitter`, `internal`: what libraries hold
+  themselves
+
+Where one is used, its kind is checked: a unary numeric function there is not any callable. What the user
+trusts by name, beside the reviewed ones, may be used anywhere.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Iterable, Mapping
+from functools import partial
+from typing import Any
+
+from saver import trust
+
+_FUNCTIONS = (types.FunctionType, types.BuiltinFunctionType)
+
+
+def is_callable_value(value: Any) -> bool:
+    """Whether the value is a function or a class, or a partial of one: what has no class of a file's own."""
+    kind = type(value)
+    return kind is partial or isinstance(value, (type, *_FUNCTIONS)) or trust.is_ufunc(kind)
+
+
+def may_be(value: Any, kinds: Iterable[str]) -> bool:
+    """Whether a function, a class or a partial may be used as one of these kinds."""
+    if type(value) is partial:
+        found = kinds_of(value.func)
+        if found is not None and "combining" in found and len(value.args) == 1:
+            found |= {"elementwise"}
+        elif value.args and found is not None:
+            return False
+    else:
+        found = kinds_of(value)
+    return found is None or not found.isdisjoint(kinds)
+
+
+def kinds_of(value: Any) -> frozenset[str] | None:
+    """What a function or class was reviewed as; None when it was not, so that the user must have named it."""
+    reviews = (trust.reference(name) for name in trust.names_of(value))
+    return next((review.kinds for review in reviews if review is not None), None)
+
+
+def check(attributes: Mapping[str, Any], allowed: Mapping[str, frozenset[str]], closed: bool) -> None:
+    """Raise ValueError for a function or class among the attributes of an object that may not be used there.
+
+    `allowed` are the kinds by the attribute's name. With `closed` no other attribute may hold one.
+    """
+    for name, value in attributes.items():
+        if is_callable_value(value):
+            kinds = allowed.get(name)
+            if kinds is None and closed and kinds_of(_named(value)) is not None:
+                raise ValueError(f"{name!r} cannot be a function or a class, and it is {_shown(value)}")
+            if kinds is not None and not may_be(value, kinds):
+                raise ValueError(f"{name!r} may be {' or '.join(sorted(kinds))}, and it is {_shown(value)}")
+
+
+def _named(value: Any) -> Any:
+    return value.func if type(value) is partial else value
+
+
+def _shown(value: Any) -> str:
+    names = trust.names_of(_named(value))
+    return trust.dotted(names[0]) if names else type(value).__name__
