@@ -67,7 +67,7 @@ def test_any_text_is_damage_or_untrusted_or_listed(text: str) -> None:
         audit("function", text)
     except (saver.Damaged, saver.Untrusted):
         return
-    assert text in trust.REFERENCES or text.partition(":")[0].startswith(trust.REFERENCE_MODULES)
+    assert text in trust.REFERENCES
 
 
 def test_a_codec_trusts_the_classes_of_its_own_package_only() -> None:

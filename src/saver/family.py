@@ -7,10 +7,11 @@ modules that the declaration names, each imported when it is first needed.
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Mapping
 from functools import cache
 from importlib import import_module
-from importlib.resources import files
 from types import ModuleType
 from typing import Literal, TypeAlias
 
@@ -75,8 +76,9 @@ class Family(msgspec.Struct, frozen=True, kw_only=True):
     - `fingerprints`: `fingerprint(value, where)`, of data that a model was trained on.
     - `frames`: `frame_of(columns)`, which makes a data frame.
 
-    `homes` are public modules that export things which do not say where they are. `change` says what another
-    version of the library may mean; with `version_bound`, loading warns of it.
+    `user_codecs` are codecs that take classes of the user's own alone. `homes` are public modules that export
+    things which do not say where they are; `zips` what writes zip archives, as messages call it. `change` says
+    what another version of the library may mean; with `version_bound`, loading warns of it.
     """
 
     name: str
@@ -85,6 +87,8 @@ class Family(msgspec.Struct, frozen=True, kw_only=True):
     distribution: str = ""
     extra: str = ""
     classes: str = ""
+    user_codecs: tuple[str, ...] = ()
+    zips: tuple[str, ...] = ()
     codecs: str = ""
     references: str = ""
     reading: str = ""
@@ -100,6 +104,10 @@ class Family(msgspec.Struct, frozen=True, kw_only=True):
         """One of the modules above; None when the family does not have it."""
         name: str = getattr(self, what)
         return import_module(name) if name else None
+
+    def takes_class(self, codec: str) -> bool:
+        """Whether nodes of a codec name a class at all."""
+        return codec in self.user_codecs or (self.classes != "" and codec in _classes(self.classes))
 
     def admits(self, codec: str, name: str) -> bool:
         """Whether a codec builds the class of this name. Imports nothing of the library."""
@@ -117,5 +125,7 @@ class Family(msgspec.Struct, frozen=True, kw_only=True):
 def _classes(place: str) -> dict[str, frozenset[str]]:
     """The names in a file `package:file`, by codec."""
     package, _, file = place.partition(":")
-    document = msgspec.json.decode(files(package).joinpath(file).read_bytes())
+    (folder,) = sys.modules[package].__path__
+    with open(os.path.join(folder, file), "rb") as data:
+        document = msgspec.json.decode(data.read())
     return {codec: frozenset(names) for codec, names in document["codecs"].items()}

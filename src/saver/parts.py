@@ -235,9 +235,9 @@ class Opened:
         """What loading may take: in proportion to the size, or up to a `limit` in bytes."""
         return Budget(self.tensors.size, bytes_of(limit), self.where)
 
-    def decoder(self, nodes: Iterable[Node], budget: Budget) -> Decoder:
+    def decoder(self, nodes: Iterable[Node], budget: Budget | None = None) -> Decoder:
         """What builds objects, of nodes that were admitted."""
-        return Decoder(nodes, self._batches, self.tensors, self.where, budget)
+        return Decoder(nodes, self._batches, self.tensors, self.where, budget or self.budget())
 
     def warn(self, parts: Iterable[str], frames: int = 4) -> None:
         """Warn of parts that were saved under another version of a package that they depend on. The

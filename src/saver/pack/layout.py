@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import msgspec
 from blake3 import blake3
 
+from saver import registry
 from saver.errors import Damaged, Unsupported
 from saver.store import ALIGNMENT
 from saver.tree import ITEM_SIZE, TensorData, decodable, strict_json
@@ -92,7 +93,7 @@ def header_bytes(entries: Sequence[Entry], ident: str, metadata: Mapping[str, st
 
 _MAGIC = (
     (b"\x80\x02", "a pickle"), (b"\x80\x03", "a pickle"), (b"\x80\x04", "a pickle"),
-    (b"\x80\x05", "a pickle"), (b"PK\x03\x04", "a zip archive, as np.savez and many others write"),
+    (b"\x80\x05", "a pickle"), (b"PK\x03\x04", "a zip archive"),
     (b"\x89HDF", "an HDF5 file"), (b"\x93NUMPY", "a NumPy .npy file"), (b"\x1f\x8b", "gzip-compressed"),
     (b"x\x9c", "zlib-compressed, as joblib.dump writes"), (b"x^", "zlib-compressed, as joblib.dump writes"),
     (b"x\xda", "zlib-compressed"), (b"x\x01", "zlib-compressed"),
@@ -111,6 +112,8 @@ def no_saver_file(first: bytes, path: str) -> Exception:
     kind = next((kind for magic, kind in _MAGIC if first.startswith(magic)), None)
     if kind is None and _OLD_PICKLE.match(first):
         kind = "a pickle"
+    if kind == "a zip archive":
+        kind += f", as {', '.join(name for family in registry.families() for name in family.zips)} write"
     if kind is None:
         return Unsupported(f"{path} is not a Saver file: it does not begin with a safetensors header")
     return Unsupported(

@@ -8,6 +8,7 @@ FAMILY = Family(
     name="numpy",
     packages=("numpy",),
     codecs="saver.families.numpy.codecs",
+    zips=("np.savez",),
     references="saver.families.numpy.references",
     reading="saver.families.numpy.reading",
     homes=("numpy",),

@@ -25,6 +25,7 @@ FAMILY = Family(
         "zoneinfo",
     ),
     codec_roots=("builtins", "stdlib"),
+    user_codecs=("dataclass", "enum", "namedtuple", "object"),
     codecs="saver.families.python.codecs",
     references="saver.families.python.references",
     reading="saver.families.python.reading",

@@ -84,8 +84,8 @@ def items(state: Any, look: Look) -> Children:
             return list(zip(steps, values, strict=True))
     return [
         (f".{what}{name}", value)
-        for what, run in (("keys", keys), ("values", values))
-        for name, value in run(run, look)
+        for what, listed in (("keys", keys), ("values", values))
+        for name, value in run(listed, look)
     ]
 
 

@@ -11,6 +11,7 @@ FAMILY = Family(
     extra="sklearn",
     classes="saver.families.sklearn:classes.json",
     codecs="saver.families.sklearn.codecs",
+    zips=("skops",),
     references="saver.families.sklearn.references",
     reading="saver.families.sklearn.reading",
     change=Change(

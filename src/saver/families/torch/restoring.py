@@ -238,13 +238,24 @@ def _memory_of(leaf: Leaf, target: Any, saved: Saved) -> Memory | None:
         id(root),
         place,
         target.storage_offset() * size - (0 if plain else state["offset"] * size),
-        leaf.dtype is target.dtype and tuple(stride) == target.stride(),
+        leaf.dtype is target.dtype
+        and tuple(stride) == target.stride()
+        and _flags(state) == _flags_of(target),
         plain and target.storage_offset() == 0,
     )
     steps = tuple(step * size for step in target.stride())
     address, shape = place[1] + target.storage_offset() * size, tuple(target.shape)
     reads = _raw_reader(leaf, target)
     return Memory(address, shape, steps, size, reads, place[0], storage)
+
+
+def _flags(state: Any) -> tuple[bool, bool]:
+    """Whether the elements are the conjugates or the negatives of what is stored."""
+    return state.get("conj") is True, state.get("neg") is True
+
+
+def _flags_of(target: Any) -> tuple[bool, bool]:
+    return target.is_conj(), target.is_neg()
 
 
 def _raw_reader(leaf: Leaf, target: Any) -> Callable[[Decoder], Any] | None:
