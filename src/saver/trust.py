@@ -136,7 +136,7 @@ def allows(node: Node, patterns: Iterable[str]) -> bool:
     if not registry.known(root):
         return False
     family = registry.family(root)
-    if not (family.classes or family.takes_class(node.codec)):  # which the decoder refuses before it looks the class up
+    if not (family.classes or family.takes_class(node.codec)):  # which the decoder refuses, unimported
         package, *below = name.partition(":")[0].split(".")
         return package in family.packages and _TOOLS.isdisjoint(below)
     return family.admits(node.codec, name)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-pytest.register_assert_rewrite("saver.testing.stores")
+pytest.register_assert_rewrite("saver.testing.codecs", "saver.testing.stores")
 
+from saver.testing.codecs import CodecTests  # noqa: E402
 from saver.testing.crashes import CrashState, crash_states  # noqa: E402
 from saver.testing.faults import Crash, FaultyFiles, FaultyStore  # noqa: E402
 from saver.testing.stores import StoreTests  # noqa: E402
 
-__all__ = ["Crash", "CrashState", "FaultyFiles", "FaultyStore", "StoreTests", "crash_states"]
+__all__ = ["CodecTests", "Crash", "CrashState", "FaultyFiles", "FaultyStore", "StoreTests", "crash_states"]

@@ -28,7 +28,7 @@ REFERENCES: dict[str, Reference] = {
     ),
     **reviewed(
         "scipy.stats._stats_py", "array", "a statistic of one array, by its own formula",
-        "gmean gzscore hmean iqr kurtosis median_abs_deviation rankdata sem skew trim_mean zscore",
+        "gmean gzscore hmean iqr kurtosis rankdata sem skew trim_mean zscore",
     ),
     **reviewed("scipy.stats._entropy", "array", "a statistic of one array, by its own formula", "entropy"),
     **reviewed(

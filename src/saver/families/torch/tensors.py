@@ -93,12 +93,12 @@ class TensorCodec(Codec):
         state["shape"] = list(tensor.shape)
         if layout == "sparse_coo":
             state["coalesced"] = tensor.is_coalesced()
-            state["indices"] = encoder(tensor._indices(), "indices")
+            state["indices"] = encoder.own(tensor._indices().clone(), "indices")
             state["values"] = encoder(tensor._values(), "values")
             return
         _, compressed, other = _COMPRESSED[layout]
-        state[compressed] = encoder(getattr(tensor, compressed)(), compressed)
-        state[other] = encoder(getattr(tensor, other)(), other)
+        for name in (compressed, other):  # copies, as they are when loaded: nobody shares them
+            state[name] = encoder.own(getattr(tensor, name)().clone(), name)
         state["values"] = encoder(tensor.values(), "values")
 
     def decode(self, node: Node, decoder: Decoder) -> Any:
@@ -239,7 +239,7 @@ def _owned(indices: Any, decoder: Decoder) -> Any:
     """Indices of their own: they are checked once, and another tensor over the same bytes could change them
     behind that."""
     decoder.budget.charge(indices.numel() * indices.itemsize)
-    return indices.clone(memory_format=torch.contiguous_format)
+    return indices.clone()
 
 
 def _tensors(decoder: Decoder, values: Iterable[Value]) -> list[Any]:

@@ -1,0 +1,246 @@
+"""What every family must do, as tests."""
+
+from __future__ import annotations
+
+import copy
+import random
+import subprocess
+import sys
+import types
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, ClassVar
+
+import msgspec
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from saver import parts, registry, trust
+from saver.codec import Budget, Decoder, check
+from saver.errors import SaverError, Untrusted
+from saver.tree import Node, Ref, Tensor, TensorData, parse, settle, to_json
+
+CHANGES = 200
+"""Changed trees that are tried for each sample."""
+
+
+class CodecTests:
+    """Tests of a family: subclass it, name the family and what it saves, and run pytest.
+
+        class TestGeometry(CodecTests):
+            family = "geometry"
+            samples = {"square": lambda: Polygon(...), "empty": lambda: Polygon(...)}
+            trust = ("family:geometry",)
+
+    Each sample is made anew for each test, equal each time. They test what the page on families calls duties:
+    the same bits, equal bytes for equal objects, nothing run and nothing believed, and a declaration that
+    imports nothing.
+    """
+
+    family: ClassVar[str]
+    """The family's name."""
+
+    samples: ClassVar[Mapping[str, Callable[[], Any]]]
+    """Name → what makes an object; together they should use every codec of the family."""
+
+    trust: ClassVar[tuple[str, ...]] = ()
+    """What loading has to be told, as in `saver.load(trust=...)`."""
+
+    def same(self, saved: Any, loaded: Any) -> bool:
+        """Whether what was loaded is what was saved. Here: whether it would be saved as the same bytes."""
+        return bytes_of(saved) == bytes_of(loaded)
+
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        """One test for each sample."""
+        if "sample" in metafunc.fixturenames:
+            metafunc.parametrize("sample", list(type(self).samples))
+
+    def test_it_comes_back(self, sample: str) -> None:
+        made = self.samples[sample]()
+        assert self.same(made, load(Saved(made), self.trust))
+
+    def test_equal_objects_have_equal_bytes(self, sample: str) -> None:
+        assert bytes_of(self.samples[sample]()) == bytes_of(self.samples[sample]())
+
+    def test_what_is_shared_is_shared_again(self, sample: str) -> None:
+        made = self.samples[sample]()
+        first, again = load(Saved([made, made]), self.trust)
+        assert first is again or self.same(first, again)
+
+    def test_the_declaration_imports_nothing_of_the_library(self) -> None:
+        package = registry.family(self.family).packages[0]
+        if package in ("builtins", "numpy", "saver"):
+            return  # there in any case
+        program = (
+            "import sys\nfrom saver import registry\n"
+            f"family = registry.family({self.family!r})\n"
+            "family.named_references, family.module('reading')\n"
+            f"assert {package!r} not in sys.modules\n"
+        )
+        subprocess.run([sys.executable, "-c", program], check=True, timeout=120)
+
+    def test_a_foreign_class_is_refused(self, sample: str) -> None:
+        saved = Saved(self.samples[sample]())
+        for node in list(saved.nodes()):
+            if "class" in node:
+                node["class"] = "os:system"
+                with pytest.raises(Untrusted, match=r"os\.system"):
+                    load(saved, self.trust)
+                return
+
+    def test_no_attribute_takes_the_place_of_a_method(self, sample: str) -> None:
+        """In whatever object of a state a name of the class is put, it is refused, or does not become one."""
+        saved = Saved(self.samples[sample]())
+        evil = {"$": "function", "class": "builtins:abs"}
+        before = overridden(load(saved, self.trust))
+        for number, node in enumerate(list(saved.nodes())):
+            cls = resolved(node)
+            for at in range(len(objects(node.get("state")))) if cls is not None else ():
+                for name in methods(cls):
+                    changed = saved.copy()
+                    target = objects(list(changed.nodes())[number]["state"])[at]
+                    target[name] = copy.deepcopy(evil)
+                    try:
+                        found = load(changed, self.trust)
+                    except SaverError:
+                        continue
+                    assert overridden(found) == before, f"{trust.dotted(node['class'])}: {name}"
+
+    def test_a_changed_tree_loads_or_raises_a_saver_error(self, sample: str) -> None:
+        """Nothing else: no other error, no crash."""
+        honest, draw = Saved(self.samples[sample]()), random.Random(sample)
+        for _ in range(CHANGES):
+            changed = honest.copy()
+            change(changed.trees, draw)
+            try:
+                load(changed, self.trust)
+            except SaverError:
+                continue
+
+
+class Saved:
+    """An object as it would be stored: the JSON of its trees, and its tensors."""
+
+    def __init__(self, obj: Any) -> None:
+        encoded = parts.encode({"part": obj})
+        part = encoded.parts["part"]
+        self.trees: Any = msgspec.json.decode(to_json([part.tree, part.batches]))
+        self.tensors = {name: _flat(data) for name, data in encoded.tensors.items()}
+
+    def copy(self) -> Saved:
+        """The same, to be changed."""
+        found = copy.copy(self)
+        found.trees = copy.deepcopy(self.trees)
+        return found
+
+    def nodes(self) -> Iterator[dict[str, Any]]:
+        """Every node, as it is written."""
+        return (item for item in everything(self.trees) if isinstance(item, dict) and "$" in item)
+
+    def tensor(self, name: str) -> tuple[str, tuple[int, ...], NDArray[np.uint8]]:
+        """As `saver.codec.Tensors` wants it."""
+        dtype, shape, data = self.tensors[name]
+        return dtype, shape, np.frombuffer(bytearray(data), np.uint8)
+
+
+def _flat(data: TensorData) -> tuple[str, tuple[int, ...], bytes]:
+    pieces = data.data() if callable(data.data) else [data.data]
+    return data.dtype, data.shape, b"".join(np.ascontiguousarray(piece).tobytes() for piece in pieces)
+
+
+def load(saved: Saved, trusted: tuple[str, ...]) -> Any:
+    """What loading would give: parsed, audited, built."""
+    found: list[Node | Tensor | Ref] = []
+    trees = parse(copy.deepcopy(saved.trees), "$", found)
+    settle(found, "part")
+    nodes = check(found, saved.tensors, "$")
+    trust.audit(nodes, trusted, "$")
+    if type(trees) is not list or len(trees) != 2 or type(trees[1]) is not dict:
+        return None  # that was no tree with its batches
+    return Decoder(nodes, trees[1], saved, "$", Budget(1 << 20))(trees[0])
+
+
+def bytes_of(obj: Any) -> tuple[bytes, list[Any]]:
+    """All bytes that an object is stored as."""
+    saved = Saved(obj)
+    return to_json(saved.trees), sorted(saved.tensors.items())
+
+
+def everything(value: Any) -> Iterator[Any]:
+    """Every value below a JSON value, and itself."""
+    yield value
+    for item in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from everything(item)
+
+
+def objects(state: Any) -> list[dict[str, Any]]:
+    """The JSON objects that belong to a state itself."""
+    if isinstance(state, list):
+        return [found for item in state for found in objects(item)]
+    if not isinstance(state, dict) or any(key.startswith("$") for key in state):
+        return []
+    return [state, *(found for item in state.values() for found in objects(item))]
+
+
+def resolved(node: dict[str, Any]) -> type | None:
+    """The class of a node, once it is known to be there."""
+    found = trust.resolve(node["class"]) if isinstance(node.get("class"), str) else None
+    return found if isinstance(found, type) and node["$"] not in trust.REFERENCE_CODECS else None
+
+
+def methods(cls: type | None) -> list[str]:
+    """Some names that a class has functions for, and some that Python looks up."""
+    names = sorted(
+        {name for base in (cls or object).__mro__ for name, value in vars(base).items() if callable(value)}
+    )
+    plain = [name for name in names if not name.startswith("__")]
+    return [*plain[:: max(1, len(plain) // 8)], "__array__", "__reduce_ex__", "__deepcopy__"]
+
+
+def overridden(found: Any) -> set[str]:
+    """The names under which an object has a function in the place of one of its class."""
+    kinds = (types.FunctionType, types.BuiltinFunctionType)
+    own = getattr(found, "__dict__", {})
+    return {name for name, value in own.items() if isinstance(value, kinds) and hasattr(type(found), name)}
+
+
+_VALUES: tuple[Any, ...] = (
+    None,
+    True,
+    -1,
+    0,
+    3,
+    2**31,
+    2**63,
+    -(2**63),
+    0.5,
+    "",
+    "x",
+    "<f8",
+    "$",
+    [],
+    {},
+    [1],
+    {"a": 1},
+)
+
+
+def change(root: Any, draw: random.Random) -> None:
+    """Replace, remove, double or move something, somewhere in a JSON value."""
+    places = [
+        (holder, key)
+        for holder in everything(root)
+        if isinstance(holder, (dict, list))
+        for key in (list(holder) if isinstance(holder, dict) else range(len(holder)))
+    ]
+    holder, key = draw.choice(places)
+    other, there = draw.choice(places)
+    what = draw.randrange(4)
+    if what == 0:
+        del holder[key]
+    elif what == 1:
+        holder[key] = copy.deepcopy(other[there])
+    elif what == 2 and isinstance(holder, list):
+        holder.insert(key, copy.deepcopy(holder[key]))
+    else:
+        holder[key] = copy.deepcopy(draw.choice(_VALUES))

@@ -1,0 +1,286 @@
+"""No attribute of a file takes the place of a method, a property or anything else that a class has.
+
+Every class that the default policy can build is enumerated, and every name that it has.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import sys
+import types
+from collections import OrderedDict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import saver
+from saver import registry, trust
+from saver.codec import Decoder, door
+from saver.errors import CannotSave, Damaged
+from saver.tree import Node, walk
+
+EVIL = Node("function", "numpy:log1p")
+
+SPECIAL = (
+    "__array__", "__array_interface__", "__array_struct__", "__array_ufunc__", "__array_function__",
+    "__cuda_array_interface__", "__array_priority__", "__call__", "__class__", "__deepcopy__", "__copy__",
+    "__del__", "__dict__", "__dlpack__", "__fspath__", "__getattr__", "__getstate__", "__init__", "__iter__",
+    "__len__",
+    "__reduce__", "__reduce_ex__", "__repr__", "__setstate__", "__sklearn_tags__", "__sklearn_clone__",
+    "__torch_function__", "__jax_array__", "__arrow_c_stream__", "__no_such_protocol_yet__",
+)  # fmt: skip
+
+
+def admitted() -> Iterator[tuple[str, str]]:
+    """Codec and class name of all classes that the default policy lets a file ask for."""
+    for family in registry.families():
+        if family.classes:
+            folder = Path(sys.modules[f"saver.families.{family.name}"].__path__[0])
+            listed = json.loads((folder / family.classes.partition(":")[2]).read_text())["codecs"]
+            yield from ((codec, name) for codec, names in listed.items() for name in names)
+
+
+ADMITTED = list(admitted())
+
+
+def resolved(name: str) -> type:
+    """The class, or a skip where this version of the library has none of that name."""
+    pytest.importorskip(name.partition(".")[0].partition(":")[0])
+    try:
+        found = trust.resolve(name)
+    except (saver.NotFound, Damaged):
+        pytest.skip(f"{name} is of another version of its library")
+    assert isinstance(found, type)
+    return found
+
+
+def taken(cls: type) -> set[str]:
+    """All names that a class has for functions, properties, classes and other descriptors. Its slots are
+    where attributes belong."""
+    slots = {
+        name
+        for base in cls.__mro__
+        for name, value in vars(base).items()
+        if isinstance(value, types.MemberDescriptorType) and base.__flags__ & 1 << 9
+    }
+    return {
+        name
+        for base in cls.__mro__
+        for name, value in vars(base).items()
+        if callable(value)
+        or hasattr(type(value), "__get__")
+        or hasattr(type(value), "__set__")
+        or isinstance(value, (property, classmethod, staticmethod))
+    } - slots | set(SPECIAL)
+
+
+def state_with(codec: str, name: str) -> Any:
+    """The least state of a node of that codec that has an attribute of this name."""
+    own = {name: EVIL}
+    if codec in ("torch.Module", "torch.LRScheduler"):
+        return {"attributes": own}
+    if codec == "torch.Optimizer":
+        return {"attributes": own, "param_groups": Node("list", state=[]), "state": [], "scheduled": False,
+                "torch": "0"}  # fmt: skip
+    return own
+
+
+def decode(node: Node) -> Any:
+    nodes = [item for item in walk(node) if isinstance(item, Node)]
+    return Decoder(nodes, {}, None)(node)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("codec", "name"), ADMITTED, ids=lambda value: value)
+def test_every_name_that_a_class_has_is_refused(codec: str, name: str) -> None:
+    cls = resolved(name)
+    if codec == "sklearn.loss":
+        return  # built from numbers alone; has no attributes of a file
+    names = taken(cls)
+    assert len(names) > 20
+    for attribute in sorted(names):
+        node = Node(codec, name, state=state_with(codec, attribute))
+        with pytest.raises(Damaged, match=r"is not what was saved: ValueError: .*(attribute|name)"):
+            decode(node)
+
+
+@pytest.mark.parametrize(("codec", "name"), [item for item in ADMITTED if item[0] == "torch.Module"],
+                         ids=lambda value: value)  # fmt: skip
+@pytest.mark.parametrize("kind", ["parameters", "buffers", "modules"])
+def test_no_parameter_or_module_is_called_like_a_method(kind: str, codec: str, name: str) -> None:
+    cls = resolved(name)
+    for attribute in sorted(taken(cls)):
+        node = Node(codec, name, state={"attributes": {}, kind: {attribute: None}})
+        with pytest.raises(Damaged, match=r"attribute|name"):
+            decode(node)
+
+
+def holders() -> Iterator[tuple[str, type, Any]]:
+    """Codecs of objects with free attributes, or items that show as such, and how their state is made."""
+    yield "stdlib.SimpleNamespace", types.SimpleNamespace, lambda name: {name: EVIL}
+    yield "stdlib.OrderedDict", OrderedDict, lambda name: [{}, {name: EVIL}, "attributes"]
+    optimize = pytest.importorskip("scipy.optimize")
+    yield "scipy.OptimizeResult", optimize.OptimizeResult, lambda name: ["OptimizeResult", [[name], [EVIL]]]
+    bunch = pytest.importorskip("sklearn.utils").Bunch
+    yield "sklearn.bunch", bunch, lambda name: [[name], [EVIL]]
+    torch = pytest.importorskip("torch")
+    tensor = {"data": "00000000", "dtype": "float32"}
+    yield "torch.Tensor", torch.Tensor, lambda name: {**tensor, "attributes": {name: EVIL}}
+    yield "torch.Tensor", torch.nn.Parameter, lambda name: {
+        **tensor, "parameter": True, "attributes": {name: EVIL}
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("number", range(6))
+def test_objects_with_free_attributes_have_none_that_their_class_has(number: int) -> None:
+    codec, cls, state = list(holders())[number]
+    for attribute in sorted(taken(cls)):
+        node = Node(codec, state=state(attribute))
+        with pytest.raises(Damaged, match="is not what was saved: ValueError"):
+            decode(node)
+
+
+LABELS = ["__array__", "__array_interface__", "__array_struct__", "__deepcopy__", "__anything__"]
+
+
+@pytest.mark.parametrize("label", LABELS)
+@pytest.mark.parametrize("where", ["rows", "columns", "categories", "level", "rows of strings"])
+def test_no_label_of_pandas_is_looked_up_by_numpy(where: str, label: str, tmp_path: Path) -> None:
+    """pandas shows labels as attributes; NumPy would take one for a pointer."""
+    pd = pytest.importorskip("pandas")
+    labels = pd.Index([label, "b"], dtype=object)
+    made = {
+        "rows": lambda: pd.Series([1, 2], labels),
+        "columns": lambda: pd.DataFrame([[1, 2]], columns=labels),
+        "categories": lambda: pd.Series([1, 2], pd.CategoricalIndex([label, "b"])),
+        "level": lambda: pd.Series([1, 2], pd.MultiIndex.from_arrays([[label, "b"], [1, 2]])),
+        "rows of strings": lambda: pd.Series([1, 2], pd.Index([label, "b"], dtype="str")),
+    }
+    with pytest.raises(CannotSave, match="look up by themselves"):
+        saver.dump(made[where](), tmp_path / "a.saver")
+
+
+@pytest.mark.parametrize("label", LABELS)
+@pytest.mark.parametrize("kind", ["row", "column"])
+def test_a_forged_label_is_refused(kind: str, label: str, tmp_path: Path) -> None:
+    pd = pytest.importorskip("pandas")
+    from forge import forged
+
+    honest = "q" * len(label)
+    labels = pd.Index([honest, "b"], dtype=object)
+    file = forged(
+        tmp_path, pd.Series([1, 2], labels) if kind == "row" else pd.DataFrame([[1, 2]], columns=labels)
+    )
+    text = json.dumps(file.manifest)
+    assert honest in text
+    file.manifest = json.loads(text.replace(honest, label))
+    with pytest.raises(Damaged, match="look up by themselves"):
+        saver.load(file.write(tmp_path / "bad.saver"))
+
+
+ran: list[str] = []
+
+
+@dataclasses.dataclass(slots=True)
+class Slotted:
+    """A dataclass whose field is a property further down: a setter that runs."""
+
+    size: int
+
+    @property
+    def area(self) -> int:
+        return self.size**2
+
+    @area.setter
+    def area(self, value: int) -> None:
+        ran.append("area")
+
+
+class _Guarded:
+    @property
+    def size(self) -> int:
+        return 0
+
+    @size.setter
+    def size(self, value: int) -> None:
+        ran.append("size")
+
+
+@dataclasses.dataclass
+class Guarded(_Guarded):
+    """A field whose name is a property of a base."""
+
+    other: int = 3
+
+
+@dataclasses.dataclass
+class Plain:
+    """Defaults that are functions are data of a dataclass; what is cached is made anew."""
+
+    scale: Any = np.log1p
+    names: list[str] = dataclasses.field(default_factory=list)
+
+    @functools.cached_property
+    def doubled(self) -> list[str]:
+        return self.names * 2
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        ran.append(name)
+        object.__setattr__(self, name, value)
+
+
+@pytest.mark.parametrize(("cls", "name"), [(Slotted, "area"), (Guarded, "size"), (Plain, "doubled")])
+def test_no_setter_of_a_trusted_class_runs(cls: type, name: str) -> None:
+    ran.clear()
+    node = Node("dataclass", f"{cls.__module__}:{cls.__qualname__}", state={name: 1})
+    with pytest.raises(Damaged, match=f"called '{name}'"):
+        decode(node)
+    assert ran == []
+
+
+def test_slots_fields_and_cached_properties_come_back(tmp_path: Path) -> None:
+    plain = Plain(np.sqrt, ["a"])
+    assert plain.doubled == ["a", "a"]
+    ran.clear()
+    saver.dump([Slotted(4), plain], tmp_path / "a.saver")
+    slotted, found = saver.load(tmp_path / "a.saver", trust=[f"{__name__}.*"])
+    assert (slotted.size, found.scale, found.names) == (4, np.sqrt, ["a"])
+    assert ran == []
+    assert "doubled" not in vars(found)
+    assert found.doubled == ["a", "a"]
+
+
+class Shadowing:
+    """Someone's own class, whose instances carry what their class has a method for."""
+
+    def predict(self) -> int:
+        return 1
+
+
+def test_an_honest_attribute_in_the_place_of_a_method_is_told_when_saving(tmp_path: Path) -> None:
+    saver.register(Shadowing)
+    mine = Shadowing()
+    mine.predict = np.log1p  # type: ignore[method-assign]
+    with pytest.raises(CannotSave, match="Shadowing has a method called 'predict'"):
+        saver.dump(mine, tmp_path / "a.saver")
+    assert not (tmp_path / "a.saver").exists()
+
+
+def test_what_a_class_says_of_itself_is_read_past_its_metaclass() -> None:
+    class Lying(type):
+        def __getattribute__(cls, name: str) -> Any:
+            ran.append(name)
+            return super().__getattribute__(name)
+
+    class Victim(metaclass=Lying):
+        def method(self) -> None: ...
+
+    ran.clear()
+    way = door(Victim)
+    assert way.refusal("method") is not None
+    assert way.refusal("free") is None
+    assert set(ran) <= {"__flags__", "__module__", "__qualname__"}
