@@ -93,7 +93,7 @@ class TensorCodec(Codec):
         state["shape"] = list(tensor.shape)
         if layout == "sparse_coo":
             state["coalesced"] = tensor.is_coalesced()
-            state["indices"] = encoder.own(tensor._indices().clone(), "indices")
+            state["indices"] = encoder(tensor._indices(), "indices")
             state["values"] = encoder(tensor._values(), "values")
             return
         _, compressed, other = _COMPRESSED[layout]
