@@ -28,10 +28,12 @@ def run(source: str, folder: Path) -> str:
 
 def test_the_codec_example_works_as_an_installed_plugin(tmp_path: Path) -> None:
     """The page's modules, and a distribution whose metadata holds the page's entry point."""
-    register, geometry, codec, example = blocks("docs/codecs.md", "python")
+    pages = blocks("docs/codecs.md", "python")
+    register, geometry, codec, declaration, example, references, contract = pages
     (entry_point,) = re.findall(r"^(\w+) = \"(\w+)\"$", blocks("docs/codecs.md", "toml")[0], re.MULTILINE)
     (tmp_path / "geometry.py").write_text(geometry, encoding="utf-8")
-    (tmp_path / f"{entry_point[1]}.py").write_text(codec, encoding="utf-8")
+    (tmp_path / "geometry_codecs.py").write_text(codec, encoding="utf-8")
+    (tmp_path / f"{entry_point[1]}.py").write_text(declaration, encoding="utf-8")
     info = tmp_path / "geometry-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: geometry\nVersion: 1.0\n", encoding="utf-8")
@@ -50,6 +52,10 @@ def test_the_codec_example_works_as_an_installed_plugin(tmp_path: Path) -> None:
     hostile = example.replace("np.array([0, 1, 2, 3])", "np.array([0, 1, 2, 99])")
     refused = f"import saver\ntry:\n{indented(hostile)}\nexcept saver.Damaged as error:\n    print(error)\n"
     assert "not a permutation" in run(refused, tmp_path)
+    run(references, tmp_path)
+    (tmp_path / "test_geometry.py").write_text(contract, encoding="utf-8")
+    tested = run("import sys, pytest\nsys.exit(pytest.main(['-q', '-p', 'no:cacheprovider']))", tmp_path)
+    assert "passed" in tested
     checked = 'assert saver.load("v.saver").words == ["a"]'
     run(f'{register}\nsaver.dump(Vocabulary(["a"]), "v.saver")\n{checked}\n', tmp_path)
 
