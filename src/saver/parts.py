@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
@@ -284,6 +285,7 @@ class Opened:
         return decoder(self.part(name).tree)
 
 
+@cache
 def _version_bound() -> list[str]:
     """Packages whose objects carry private state that other versions may read differently."""
     return [family.packages[0] for family in registry.families() if family.version_bound]

@@ -8,7 +8,6 @@ name exists.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from functools import cache
 from importlib import import_module
 from types import ModuleType
@@ -78,10 +77,10 @@ def family(root: str) -> Family:
     return _loaded[name]
 
 
-def families() -> Iterator[Family]:
+@cache
+def families() -> tuple[Family, ...]:
     """The families of Saver's own, by name."""
-    for name in sorted(_own("families")):
-        yield import_module(f"saver.families.{name}").FAMILY
+    return tuple(import_module(f"saver.families.{name}").FAMILY for name in sorted(_own("families")))
 
 
 _loaded: dict[str, Family] = {}

@@ -150,12 +150,8 @@ def audit(nodes: Iterable[Node], trust: Iterable[str], where: str) -> None:
     write.
     """
     patterns = (*((trust,) if isinstance(trust, str) else trust), *_configured(configuration()))
-    seen = set[tuple[str, str | None]]()
     refused = set[str]()
-    for node in nodes:
-        if (node.codec, node.cls) in seen:
-            continue
-        seen.add((node.codec, node.cls))
+    for node in {(node.codec, node.cls): node for node in nodes}.values():
         if node.cls is not None and (len(node.cls) > _NAME_LIMIT or not _NAME.fullmatch(node.cls)):
             raise Damaged(f"{where}: {node.cls[:80]!r} is not the name of a class")
         family = f"{FAMILY}{registry.codec_root(node.codec)}"

@@ -21,13 +21,20 @@ from typing import Any
 
 from saver import trust
 
-_FUNCTIONS = (types.FunctionType, types.BuiltinFunctionType)
+_others: set[type] = set()
+"""Classes whose instances are known to be objects like any other: nearly all there are."""
 
 
 def is_callable_value(value: Any) -> bool:
     """Whether the value is a function or a class, or a partial of one: what has no class of a file's own."""
     kind = type(value)
-    return kind is partial or isinstance(value, (type, *_FUNCTIONS)) or trust.is_ufunc(kind)
+    if kind in _others:
+        return False
+    found = issubclass(kind, (type, partial, types.FunctionType, types.BuiltinFunctionType))
+    if not found and not trust.is_ufunc(kind):
+        _others.add(kind)
+        return False
+    return True
 
 
 def may_be(value: Any, kinds: Iterable[str]) -> bool:
@@ -54,6 +61,8 @@ def check(attributes: Mapping[str, Any], allowed: Mapping[str, frozenset[str]], 
 
     `allowed` are the kinds by the attribute's name. With `closed` no other attribute may hold one.
     """
+    if _others.issuperset(map(type, attributes.values())):
+        return
     for name, value in attributes.items():
         if is_callable_value(value):
             kinds = allowed.get(name)

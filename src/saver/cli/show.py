@@ -181,7 +181,7 @@ def _show_trust(shown: Subject, on: Screen) -> None:
     untrusted = shown.description.untrusted
     on.heading("Trust")
     if not untrusted:
-        on.say("Saver knows every class in it: it loads as it is.")
+        on.say("Saver knows every class and function that it names: it loads as it is, without trust=.")
         return
     on.say("To load it, say that you trust these classes, if you trust whoever made it:")
     on.code(shown.loading(", ".join(f'"{name}"' for name in untrusted)))

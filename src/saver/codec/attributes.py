@@ -7,7 +7,7 @@ a method would run in its place. So an attribute may have a name only if the cla
 from __future__ import annotations
 
 import types
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, KeysView, Mapping
 from contextlib import suppress
 from functools import cached_property
 from typing import Any
@@ -42,6 +42,9 @@ class Door:
         self._data = data
         self._known: dict[str, str | types.MemberDescriptorType | None] = {}
         self._dict = _dict_descriptor(cls)
+        self._slots = slots_of(cls)
+        self.free: set[str] = set()
+        """Names that were asked for and go into the dict of an instance: most attributes, at once."""
 
     def refusal(self, name: str) -> str | None:
         """Why no attribute may have this name; None where one may."""
@@ -54,6 +57,8 @@ class Door:
             return self._known[name]
         except KeyError:
             found = self._known[name] = self._judge(name)
+            if found is None:
+                self.free.add(name)
             return found
 
     def _judge(self, name: str) -> str | types.MemberDescriptorType | None:
@@ -79,9 +84,11 @@ class Door:
             return None
         return f"{base.__qualname__} has {_kind(value)} called {name!r}, whose place no attribute may take"
 
-    def target(self, obj: Any, names: Iterable[str]) -> Any:
+    def target(self, obj: Any, names: KeysView[str]) -> Any:
         """Where attributes of these names go: the dict of `obj`, or what sets them by item. ValueError for a
         name that is refused."""
+        if names <= self.free and self._dict is not None:
+            return self._dict.__get__(obj, self._cls)
         slotted = dict[str, types.MemberDescriptorType]()
         for name in names:
             found = self._look(name)
@@ -96,7 +103,7 @@ class Door:
         """Take all attributes away that could be set."""
         if self._dict is not None:
             self._dict.__get__(obj, self._cls).clear()
-        for name in slots_of(self._cls):
+        for name in self._slots:
             slot = self._look(name)
             if type(slot) is types.MemberDescriptorType:
                 with suppress(AttributeError):  # never set
@@ -167,14 +174,16 @@ def attributes_of(
     Left out is what the class makes anew by itself: the values of cached properties, and its own methods.
     """
     way, found = door(type(obj), data), dict[str, Any]()
-    for name in slots_of(type(obj)):
+    own = {} if way._dict is None else way._dict.__get__(obj, type(obj))
+    if not way._slots and own.keys() <= way.free and not left_out:
+        return own, None
+    for name in way._slots:
         slot = way._look(name)
         if type(slot) is types.MemberDescriptorType:
             try:
                 found[name] = slot.__get__(obj, type(obj))
             except AttributeError:  # never set
                 continue
-    own = {} if way._dict is None else way._dict.__get__(obj, type(obj))
     for name, value in own.items():
         if name in left_out:
             continue

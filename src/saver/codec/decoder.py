@@ -116,7 +116,7 @@ class Decoder:
         """
         if type(state) is not dict:
             raise ValueError("the attributes of an object are not a JSON object")
-        self.fill(state, door(type(obj), data).target(obj, state))
+        self.fill(state, door(type(obj), data).target(obj, state.keys()))
 
     def attributes(self, cls: type, state: Any, data: frozenset[str] = NONE) -> dict[str, Any]:
         """The same for an object of that class which is there already: what its attributes are to be."""

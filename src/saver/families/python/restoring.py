@@ -154,7 +154,7 @@ def _replace_attributes(target: Any, fresh: dict[str, Any]) -> None:
     cls = type(target)
     way = door(cls, declared(cls))
     way.clear(target)
-    into = way.target(target, fresh)
+    into = way.target(target, fresh.keys())
     for name, value in fresh.items():
         into[name] = value
 
