@@ -37,6 +37,11 @@ def is_callable_value(value: Any) -> bool:
     return True
 
 
+def are_plain(values: Iterable[Any]) -> bool:
+    """Whether none of the values is, as far as is known, a function or a class. Quick, and in doubt no."""
+    return _others.issuperset(map(type, values))
+
+
 def may_be(value: Any, kinds: Iterable[str]) -> bool:
     """Whether a function, a class or a partial may be used as one of these kinds."""
     if type(value) is partial:
@@ -61,8 +66,6 @@ def check(attributes: Mapping[str, Any], allowed: Mapping[str, frozenset[str]], 
 
     `allowed` are the kinds by the attribute's name. With `closed` no other attribute may hold one.
     """
-    if _others.issuperset(map(type, attributes.values())):
-        return
     for name, value in attributes.items():
         if is_callable_value(value):
             kinds = allowed.get(name)

@@ -22,6 +22,8 @@ import saver
 from saver import registry, trust
 from saver.codec import Decoder, door
 from saver.errors import CannotSave, Damaged
+from saver.restoring import restore
+from saver.single import open_view
 from saver.tree import Node, walk
 
 EVIL = Node("function", "numpy:log1p")
@@ -142,6 +144,30 @@ def test_objects_with_free_attributes_have_none_that_their_class_has(number: int
         node = Node(codec, state=state(attribute))
         with pytest.raises(Damaged, match="is not what was saved: ValueError"):
             decode(node)
+
+
+@pytest.mark.parametrize("codec", ["dict", "sklearn.bunch"])
+@pytest.mark.parametrize("name", ["__array__", "__array_interface__", "keys", "__deepcopy__"])
+def test_no_item_is_restored_into_a_mapping_that_shows_it_as_an_attribute(
+    name: str, codec: str, tmp_path: Path
+) -> None:
+    pytest.importorskip("sklearn")
+    from forge import forged
+    from sklearn.utils import Bunch
+
+    file = forged(tmp_path, [Bunch(a=1)])
+    file.tree["state"][0] = {"$": codec, "state": [[name], [1]]}
+    target, whole = Bunch(a=2), open_view(file.write(tmp_path / "bad.saver"))
+    if codec == "dict":  # which takes the place of another kind of object
+        restore(whole, {"model": [target]}, strict=False)
+    else:
+        with pytest.raises(Damaged, match="attribute"):
+            restore(whole, {"model": [target]}, strict=False)
+    assert target == {"a": 2}
+    file.tree = file.tree["state"][0]
+    with pytest.raises(Damaged, match="attribute"):
+        restore(open_view(file.write(tmp_path / "bad.saver")), {"model": target}, strict=False)
+    assert target == {"a": 2}
 
 
 LABELS = ["__array__", "__array_interface__", "__array_struct__", "__deepcopy__", "__anything__"]

@@ -7,12 +7,13 @@ a method would run in its place. So an attribute may have a name only if the cla
 from __future__ import annotations
 
 import types
-from collections.abc import Iterable, KeysView, Mapping
+from collections.abc import KeysView, Mapping
 from contextlib import suppress
 from functools import cached_property
 from typing import Any
 
 from saver import registry
+from saver.tree import reserved
 
 _PLAIN = (bool, int, float, complex, str, bytes, type(None))
 _CONTAINERS = (tuple, list, dict, set, frozenset)
@@ -28,7 +29,7 @@ NONE: frozenset[str] = frozenset()
 
 def special(name: str) -> bool:
     """Whether Python and libraries look this name up by themselves: `__array__`, `__reduce_ex__`."""
-    return name[:2] == "__" and (name[-2:] == "__" or name.startswith(("__array_", "__cuda_array_")))
+    return name[:2] == "__" and (name[-2:] == "__" or reserved(name))
 
 
 class Door:
@@ -62,7 +63,7 @@ class Door:
             return found
 
     def _judge(self, name: str) -> str | types.MemberDescriptorType | None:
-        if special(name):
+        if special(name) or reserved(name):
             return f"no attribute may be called {name!r}, which Python and libraries look up by themselves"
         for base in _MRO(self._cls):
             if name in _DICT(base):
@@ -166,7 +167,7 @@ def _kind(value: Any) -> str:
 
 
 def attributes_of(
-    obj: Any, data: frozenset[str] = NONE, left_out: Iterable[str] = ()
+    obj: Any, data: frozenset[str] = NONE, left_out: frozenset[str] = NONE
 ) -> tuple[dict[str, Any], str | None]:
     """The attributes of an instance, in slots and in its dict, as they are saved; and why one of them cannot
     be, if one cannot.
@@ -175,7 +176,9 @@ def attributes_of(
     """
     way, found = door(type(obj), data), dict[str, Any]()
     own = {} if way._dict is None else way._dict.__get__(obj, type(obj))
-    if not way._slots and own.keys() <= way.free and not left_out:
+    if left_out:
+        own = {name: value for name, value in own.items() if name not in left_out}
+    if not way._slots and own.keys() <= way.free:
         return own, None
     for name in way._slots:
         slot = way._look(name)
@@ -185,8 +188,6 @@ def attributes_of(
             except AttributeError:  # never set
                 continue
     for name, value in own.items():
-        if name in left_out:
-            continue
         why = way.refusal(name) if type(name) is str else f"an attribute is called {name!r}; use a plain name"
         if why is not None:
             if _made_anew(obj, name, value):

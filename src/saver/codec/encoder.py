@@ -145,7 +145,9 @@ class Encoder:
         """Whether this very object was encoded as a node of its own."""
         return id(obj) in self._nodes
 
-    def attributes(self, obj: Any, *left_out: str, data: frozenset[str] = NONE) -> dict[str, Value]:
+    def attributes(
+        self, obj: Any, left_out: frozenset[str] = NONE, data: frozenset[str] = NONE
+    ) -> dict[str, Value]:
         """The attributes of an object, but for those `left_out`, each at a step of its name.
 
         Refuses what `Decoder.fill_attributes` would refuse: a name that the class has a method or a property
@@ -154,7 +156,7 @@ class Encoder:
         found, why = attributes_of(obj, data, left_out)
         if why is not None:
             self.refuse(f"{why}; rename it, or leave it out")
-        return self.fields(found)
+        return {name: self._value(item, (name,), True) for name, item in found.items()}
 
     def fields(self, mapping: Mapping[str, Any]) -> dict[str, Value]:
         """The items of a mapping, each at a step of its name."""

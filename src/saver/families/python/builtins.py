@@ -232,11 +232,11 @@ def fill_items(state: Any, decoder: Decoder, target: Any) -> None:
         raise ValueError("a key stands there twice")
 
 
-def refused_names(mapping: Any) -> Iterator[str]:
-    """Why keys of a mapping that shows its items as attributes may not be called as they are: the rule for
-    attributes holds for them, too."""
-    way = door(type(mapping))
-    for key in mapping:
+def refused_names(cls: type, keys: Iterable[Any]) -> Iterator[str]:
+    """Why keys of a mapping of this class, which shows its items as attributes, may not be called as they
+    are: the rule for attributes holds for them, too."""
+    way = door(cls)
+    for key in keys:
         why = way.refusal(key) if type(key) is str else None
         if why is not None:
             yield why

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64decode
-from collections import OrderedDict, defaultdict, deque
+from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -12,10 +12,14 @@ from msgspec.structs import replace
 
 from saver.codec import Decoder, Encoder, codec_for
 from saver.errors import CannotSave
+from saver.families.python.builtins import refused_names
 from saver.families.python.restoring import elements, is_mapping, items, told
 from saver.restoring import Pair, PartReport, Plan, Restorer, Saved, array_memory
 from saver.restoring.contract import kind, restorer_for
 from saver.tree import Node, Ref, Tensor, Value, walk
+
+_PLAIN_MAPPINGS = (dict, OrderedDict, defaultdict, Counter)
+"""Mappings that do not show their items as attributes."""
 
 
 class DictRestorer(Restorer):
@@ -34,6 +38,9 @@ class DictRestorer(Restorer):
         found = items(node, saved)
         if found is None:
             return _replacing(node, target, saved, _under_same_keys(node, target, saved))
+        if type(target) not in _PLAIN_MAPPINGS:
+            for why in refused_names(type(target), found):
+                raise ValueError(why)
 
         def fill(fresh: dict[Any, Any]) -> None:
             target.clear()

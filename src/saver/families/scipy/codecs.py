@@ -40,7 +40,7 @@ class OptimizeResultCodec(_NamedCodec):
     early = True
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
-        for why in refused_names(obj):
+        for why in refused_names(type(obj), obj):
             encoder.refuse(f"{why}; rename the item")
         return [type(obj).__name__, encode_items(obj, encoder)]
 
@@ -53,7 +53,7 @@ class OptimizeResultCodec(_NamedCodec):
         found = dict.__new__(getattr(optimize, kind))
         decoder.keep(node, found)
         fill_items(items, decoder, found)
-        for why in refused_names(found):
+        for why in refused_names(type(found), found):
             raise ValueError(why)
         return found
 

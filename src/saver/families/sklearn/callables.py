@@ -55,7 +55,7 @@ _BY_ROWS = frozenset(("KernelPCA", "KernelRidge", "Nystroem", "PairwiseKernel"))
 def check(obj: Any) -> None:
     """Raise ValueError for a function or class in a place where it does not belong."""
     own = vars(obj)
-    if not any(map(uses.is_callable_value, own.values())):
+    if uses.are_plain(own.values()):
         return
     cls = type(obj)
     allowed = ALLOWED

@@ -118,7 +118,7 @@ class BunchCodec(Codec):
     early = True
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
-        for why in refused_names(obj):
+        for why in refused_names(type(obj), obj):
             encoder.refuse(f"{why}; rename the item")
         return encode_items(obj, encoder)
 
@@ -126,7 +126,7 @@ class BunchCodec(Codec):
         found = Bunch()
         decoder.keep(node, found)
         fill_items(node.state, decoder, found)
-        for why in refused_names(found):
+        for why in refused_names(type(found), found):
             raise ValueError(why)
         return found
 

@@ -22,7 +22,7 @@ _HOOK_FLAGS = (
     "_forward_pre_hooks_with_kwargs",
 )
 _CONTENTS = ("_parameters", "_buffers", "_modules", "_non_persistent_buffers_set")
-_REBUILT = ("_flat_weights", "_flat_weight_refs")
+_REBUILT = frozenset(("_flat_weights", "_flat_weight_refs"))
 """Of recurrent networks: the parameters once more, as a list and as weak references."""
 
 _NOT_STORED = frozenset((*_HOOKS, *_HOOK_FLAGS, *_CONTENTS, "_compiled_call_impl"))
@@ -90,8 +90,10 @@ class ModuleCodec(Codec):
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
         own = vars(obj)
-        rebuilt = _REBUILT if isinstance(obj, nn.RNNBase) else ()
-        state: dict[str, Value] = {"attributes": encoder.attributes(obj, *_NOT_STORED, *rebuilt)}
+        rebuilt = isinstance(obj, nn.RNNBase)
+        state: dict[str, Value] = {
+            "attributes": encoder.attributes(obj, _NOT_STORED | _REBUILT if rebuilt else _NOT_STORED)
+        }
         try:
             _check_uses(obj)
         except ValueError as error:
@@ -139,16 +141,19 @@ _ALLOWED = {"activation": frozenset(("activation",)), "distance_function": froze
 
 
 def _check_uses(module: Any) -> None:
-    uses.check(vars(module), _ALLOWED, type(module).__module__.partition(".")[0] == "torch")
+    own = vars(module)
+    if not uses.are_plain(own.values()):
+        uses.check(own, _ALLOWED, type(module).__module__.partition(".")[0] == "torch")
 
 
 def _decode_named(cls: type, state: Any, kind: type, target: dict[str, Any], decoder: Decoder) -> None:
     """Modules show these as attributes, so their names fall under the same rule."""
     way = door(cls)
     for name, value in state.items():
-        why = way.refusal(name)
-        if why is not None:
-            raise ValueError(why)
+        if name not in way.free:
+            why = way.refusal(name)
+            if why is not None:
+                raise ValueError(why)
         item = decoder(value)
         if not (item is None or isinstance(item, kind)):
             raise ValueError(f"{name!r} is a {type(item).__name__}, not a {kind.__name__}")

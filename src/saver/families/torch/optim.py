@@ -75,7 +75,7 @@ class OptimizerCodec(Codec):
                 "`step` was replaced by a function of its own, which has no data form; put it back first"
             )
         groups = encoder(obj.param_groups, "param_groups")
-        fields = encoder.attributes(obj, *_NOT_STORED)
+        fields = encoder.attributes(obj, _NOT_STORED)
         return {
             "torch": str(torch.__version__),
             "attributes": fields,
@@ -199,7 +199,7 @@ class SchedulerCodec(Codec):
         state: dict[str, Value] = {}
         if isinstance(obj, SWALR):
             state["anneal"] = vars(obj)["anneal_func"].__name__
-        found = {"attributes": encoder.attributes(obj, *_MADE_ANEW), **state}
+        found = {"attributes": encoder.attributes(obj, _MADE_ANEW), **state}
         try:
             _check_uses(obj)
         except ValueError as error:
@@ -220,6 +220,9 @@ class SchedulerCodec(Codec):
         return scheduler
 
 
+_OF_AN_ITERATION = frozenset(("_per_optimizer_states", "_scale", "_growth_tracker"))
+
+
 class GradScalerCodec(Codec):
     """The scaler of mixed precision, between two iterations; its scale is a number, so that it loads
     on any device."""
@@ -236,7 +239,7 @@ class GradScalerCodec(Codec):
         kind: Any = type(obj)
         if vars(obj).get("_per_optimizer_states"):
             encoder.refuse("a GradScaler amid an iteration has no data form; save it after `scaler.update()`")
-        state = encoder.attributes(obj, "_per_optimizer_states", "_scale", "_growth_tracker")
+        state = encoder.attributes(obj, _OF_AN_ITERATION)
         if kind.is_enabled(obj):
             state.update(_init_scale=kind.get_scale(obj), _init_growth_tracker=kind._get_growth_tracker(obj))
         return {**state, "_scale": None, "_growth_tracker": None}
