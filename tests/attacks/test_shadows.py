@@ -6,6 +6,7 @@ Every class that the default policy can build is enumerated, and every name that
 from __future__ import annotations
 
 import dataclasses
+import enum
 import functools
 import json
 import sys
@@ -278,6 +279,32 @@ def test_slots_fields_and_cached_properties_come_back(tmp_path: Path) -> None:
     assert ran == []
     assert "doubled" not in vars(found)
     assert found.doubled == ["a", "a"]
+
+
+class Shade(enum.Flag):
+    """Flags with code for values that they do not know."""
+
+    LIGHT = 1
+    DARK = 2
+
+    @classmethod
+    def _missing_(cls, value: object) -> Any:
+        ran.append("missing")
+        return super()._missing_(value)
+
+
+def test_no_code_of_an_enum_runs(tmp_path: Path) -> None:
+    saver.dump([Shade.LIGHT, Shade.LIGHT | Shade.DARK], tmp_path / "a.saver")
+    ran.clear()
+    Shade._value2member_map_.pop(3, None)
+    found = saver.load(tmp_path / "a.saver", trust=[f"{__name__}.*"])
+    assert ran == []
+    assert found == [Shade.LIGHT, Shade.LIGHT | Shade.DARK]
+    for state in (["x"], [7.0], [[1]], [64]):
+        node = Node("enum", f"{__name__}:Shade", state=state)
+        with pytest.raises(Damaged):
+            decode(node)
+    assert ran == ["missing"] or ran == []
 
 
 class Shadowing:

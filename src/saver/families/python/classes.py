@@ -101,9 +101,14 @@ class EnumCodec(Codec):
         if not (isinstance(cls, type) and issubclass(cls, enum.Enum)):
             raise ValueError(f"{cls!r} is not an enum")
         if isinstance(node.state, str):
-            return cls[node.state]
-        (value,) = node.state
-        return cls(decoder(value))
+            return cls._member_map_[node.state]
+        (state,) = node.state
+        value = decoder(state)
+        if type(value) is not int or not issubclass(cls, enum.Flag):
+            raise ValueError("only combined flags have a value and no name")
+        # past `_missing_` of the class, which is code of its own
+        found = cls._value2member_map_.get(value)
+        return enum.Flag._missing_.__func__(cls, value) if found is None else found  # type: ignore[attr-defined]
 
 
 class NamedTupleCodec(Codec):
