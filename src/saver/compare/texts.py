@@ -11,6 +11,7 @@ import numpy as np
 
 from saver import trust
 from saver.compare.forms import form_of_numpy, values
+from saver.errors import printable as printable  # who builds texts takes it from here
 from saver.tree import Node
 
 LINE = 80
@@ -20,13 +21,6 @@ TEXT_LIMIT = 200
 _LEVELS = 3
 _AROUND = 40
 """What is shown of long texts before the place where they begin to differ."""
-
-
-def printable(text: str) -> str:
-    """`text` with all that could steer a terminal (control, format and bidi characters) escaped."""
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 def plain(value: Any, levels: int = _LEVELS) -> str | None:

@@ -37,6 +37,7 @@ class LocalStore(Store):
     def __init__(self, folder: str | os.PathLike[str], files: Files = FILES) -> None:
         self._shown = os.fspath(folder)
         self._folder = os.path.abspath(self._shown)
+        self._in_shown, self._in_folder = (os.path.join(path, "") for path in (self._shown, self._folder))
         self._files = files
         self._there = False
 
@@ -57,8 +58,8 @@ class LocalStore(Store):
     def _enter(self, names: Sequence[str], enter: Callable[[Path], int]) -> int:
         """The folder of these names, opened one by one: `enter` opens each, and refuses symbolic links."""
         if not names:
-            return self._files.open_folder(os.path.join(self._folder, "."))  # which may be a link
-        folder = enter(os.path.join(self._folder, names[0]))
+            return self._files.open_folder(self._in_folder + ".")  # which may be a link
+        folder = enter(self._in_folder + names[0])
         for name in names[1:]:
             try:
                 inner = enter(Inside(folder, name))
@@ -68,7 +69,7 @@ class LocalStore(Store):
         return folder
 
     def _where(self, key: str) -> str:
-        return os.path.join(self._shown, key)
+        return self._in_shown + key
 
     # Writing
 
