@@ -97,7 +97,7 @@ def _verdict(found: Checked) -> str:
         "manifest": len(
             {each.key for each in found.damage if each.model and each.key.startswith("manifests/")}
         ),
-        "checkpoint": len({each.key for each in found.damage if each.model and each.key == "state/"}),
+        "checkpoint": len({each.key for each in found.damage if each.model and each.key == "state"}),
     }
     what = " and ".join(counted(count, noun) for noun, count in counts.items() if count)
     return f"{what} of {counted(len(versions), 'version')}"
