@@ -21,8 +21,8 @@ _O_BINARY: Final = getattr(os, "O_BINARY", 0)
 _O_NONBLOCK: Final = getattr(os, "O_NONBLOCK", 0)
 _O_NOFOLLOW: Final = getattr(os, "O_NOFOLLOW", 0)
 _O_FOLDER: Final = getattr(os, "O_DIRECTORY", 0) | _O_CLOEXEC
-_O_PASS: Final = getattr(os, "O_PATH", os.O_RDONLY)
-"""To go through a folder takes no right to list it, where the system can tell the two apart."""
+_O_STEP: Final = getattr(os, "O_PATH", os.O_RDONLY) | _O_FOLDER | _O_NOFOLLOW
+"""To step into a folder takes no right to list it, where the system can tell the two apart."""
 
 _O_DIRECT = getattr(os, "O_DIRECT", 0)
 _O_TMPFILE = getattr(os, "O_TMPFILE", 0)
@@ -55,7 +55,7 @@ class Files:
         """
         name, folder = _at(path)
         try:
-            return os.open(name, _O_PASS | _O_FOLDER | _O_NOFOLLOW, dir_fd=folder)
+            return os.open(name, _O_STEP, dir_fd=folder)
         except NotADirectoryError:
             if stat.S_ISLNK(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
                 raise OSError(errno.ELOOP, os.strerror(errno.ELOOP)) from None

@@ -22,7 +22,7 @@ from saver.repo.replay import Replay
 from saver.repo.repository import Repository
 from saver.repo.state import Checkpoint
 from saver.repo.version import Version
-from saver.repo.wholeness import check_log
+from saver.repo.wholeness import check_end, check_gaps
 from saver.store import Progress
 from saver.tree import Tensor, parse, walk
 
@@ -76,7 +76,9 @@ class _Check:
         # Before the log is read: what is saved from here on is no garbage.
         listed = {prefix: self._own(prefix) for prefix in FOLDERS}
         repo.state.refresh()
-        check_log(repo.store, repo.state)
+        check_gaps(repo.store, repo.state)
+        if "state/" not in self._hidden:
+            check_end(repo.store, repo.state)
         self._checkpoints(listed["state/"])
         versions = self._versions()
         for version in versions:

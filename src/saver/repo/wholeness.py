@@ -15,11 +15,12 @@ _PAST_NUMBERS = "state/:"
 
 def check_log(store: Store, state: State) -> None:
     """Raise Damaged unless the log has all records that there ever were, as far as can be told."""
-    _check_gaps(store, state)
+    check_gaps(store, state)
     check_end(store, state)
 
 
-def _check_gaps(store: Store, state: State) -> None:
+def check_gaps(store: Store, state: State) -> None:
+    """Raise Damaged when a record is missing while later ones are there."""
     log, expected = state.log, 1
     for key in filter(is_log_key, store.list("log/")):
         # A listing need not have what was made since it began.
@@ -55,8 +56,13 @@ def check_end(store: Store, state: State) -> None:
 
 
 def check_next(store: Store, state: State) -> None:
-    """The same as `check_end` at the price of one question, which finds most of it: for who only reads."""
-    if store.stat(checkpoint_key(next_checkpoint(state.head))) is not None:
+    """The same as `check_end` at the price of one question, which finds most of it: for who only reads, and
+    can do so where no checkpoint can be looked at."""
+    try:
+        later = store.stat(checkpoint_key(next_checkpoint(state.head)))
+    except Damaged:
+        return
+    if later is not None:
         check_end(store, state)
 
 

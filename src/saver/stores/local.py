@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
@@ -48,19 +48,21 @@ class LocalStore(Store):
 
     def _at(self, key: str, act: Callable[[Inside], T]) -> T:
         """What `act` returns for the place of an object, whose folder is open as long as that takes."""
-        *folders, name = checked(key).split("/")
-        folder = self._enter(folders, self._files.open_folder)
+        path, _, name = checked(key).rpartition("/")
+        folder = self._enter(path, self._files.open_folder)
         try:
             return act(Inside(folder, name))
         finally:
             self._files.close(folder)
 
-    def _enter(self, names: Sequence[str], enter: Callable[[Path], int]) -> int:
-        """The folder of these names, opened one by one: `enter` opens each, and refuses symbolic links."""
-        if not names:
+    def _enter(self, path: str, enter: Callable[[Path], int]) -> int:
+        """A folder of the store, opened name by name: `enter` opens each, and refuses symbolic links."""
+        if not path:
             return self._files.open_folder(self._in_folder + ".")  # which may be a link
-        folder = enter(self._in_folder + names[0])
-        for name in names[1:]:
+        first, _, rest = path.partition("/")
+        folder = enter(self._in_folder + first)
+        while rest:
+            name, _, rest = rest.partition("/")
             try:
                 inner = enter(Inside(folder, name))
             finally:
@@ -102,12 +104,12 @@ class LocalStore(Store):
 
     @contextmanager
     def _new(self, key: str, size: int) -> Iterator[NewFile]:
-        *folders, name = checked(key).split("/")
+        path, _, name = checked(key).rpartition("/")
         try:
             if not self._there:
                 self._make_store(self._folder)
                 self._there = True
-            folder = self._enter(folders, self._enter_durable)
+            folder = self._enter(path, self._enter_durable)
         except OSError as error:
             raise self._unwritten(key, error) from error
         try:
@@ -233,7 +235,7 @@ class LocalStore(Store):
     def _names(self, prefix: str) -> Iterable[str]:
         """What is in a folder, in the order of keys: folders end with a slash, links to folders do not."""
         try:
-            folder = self._enter(prefix.split("/")[:-1], self._files.open_folder)
+            folder = self._enter(prefix.removesuffix("/"), self._files.open_folder)
             try:
                 with self._files.list(Inside(folder, ".")) as found:
                     return sorted(
