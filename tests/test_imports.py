@@ -39,7 +39,7 @@ CONTRACTS = {
     "saver.registry": ("errors", "family"),
     "saver.trust": ("errors", "tree", "family", "registry"),
     "saver.uses": ("trust",),
-    "saver.reading": ("tree", "trust", "registry", "reading"),
+    "saver.reading": ("errors", "tree", "trust", "registry", "reading"),
     "saver.store": ("errors", "tree"),
     "saver.files": ("errors",),
     "saver.durable": ("errors", "files", "store"),

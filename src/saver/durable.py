@@ -10,7 +10,7 @@ from threading import Lock
 from types import TracebackType
 
 from saver.errors import CannotWrite, CommitUnknown, SaverError
-from saver.files import FILES, Files
+from saver.files import FILES, Files, Inside, Path
 from saver.store import Sink
 
 _UNSUPPORTED = (errno.EOPNOTSUPP, errno.EINVAL, errno.ENODEV, errno.ENOSYS)
@@ -27,18 +27,19 @@ class NewFile(Sink):
     """A file being written, invisible until `commit`, which makes it durable and puts it in place.
 
     Leaving the `with` block without `commit` leaves nothing behind. Where the system has unnamed files
-    (O_TMPFILE), not even a killed process does. A symbolic link at `path` is followed, and the mode of
-    a file that is replaced is kept. A failure is a CannotWrite, and what was there before is untouched;
-    only when the system leaves open whether the new file is in place for good, it is a CommitUnknown.
+    (O_TMPFILE), not even a killed process does. A symbolic link at `path` is followed, unless that is
+    `Inside` of a folder, and the mode of a file that is replaced is kept. A failure is a CannotWrite, and
+    what was there before is untouched; only when the system leaves open whether the new file is in place for
+    good, it is a CommitUnknown. Messages call the file `shown`, or else by its path.
     """
 
-    def __init__(self, path: str, size: int, files: Files = FILES) -> None:
-        self._path = os.path.realpath(path)
-        self._shown = path
-        self._folder = os.path.dirname(self._path)
+    def __init__(self, path: Path, size: int, files: Files = FILES, shown: str = "") -> None:
+        self._path: Path = os.path.realpath(path) if isinstance(path, str) else path
+        self._folder = self._beside(".")
+        self._shown = shown or _name_of(path)
         self._size = size
         self._files = files
-        self._name: str | None = None
+        self._name: Path | None = None
         self._file = -1
         self._direct: int | None = None
         self._open: list[int] = []
@@ -57,7 +58,7 @@ class NewFile(Sink):
         return self
 
     def _create(self) -> None:
-        if os.path.isdir(self._path):
+        if isinstance(self._path, str) and os.path.isdir(self._path):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), self._path)
         try:
             self._file = self._files.create_unnamed(self._folder)
@@ -68,9 +69,16 @@ class NewFile(Sink):
             self._file = self._files.create(self._name)
         self._open.append(self._file)
 
-    def _hidden(self) -> str:
-        base = os.path.basename(self._path)[:100]
-        return os.path.join(self._folder, f".{base}.{os.urandom(6).hex()}.part")
+    def _hidden(self) -> Path:
+        base = os.path.basename(_name_of(self._path))[:100]
+        return self._beside(f".{base}.{os.urandom(6).hex()}.part")
+
+    def _beside(self, name: str) -> Path:
+        """Another name in the folder of the file; `.` is the folder."""
+        if not isinstance(self._path, str):
+            return Inside(self._path.folder, name)
+        folder = os.path.dirname(self._path)
+        return folder if name == "." else os.path.join(folder, name)
 
     def _reserve(self) -> None:
         if self._size == 0:
@@ -189,10 +197,11 @@ class NewFile(Sink):
 
     def _keep_mode(self) -> None:
         try:
-            mode = stat.S_IMODE(self._files.stat(self._path).st_mode)
+            mode = self._files.stat(self._path).st_mode
         except FileNotFoundError:
             return
-        self._files.set_mode(self._file, mode)
+        if stat.S_ISREG(mode):
+            self._files.set_mode(self._file, stat.S_IMODE(mode))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -217,13 +226,18 @@ class NewFile(Sink):
         )
 
     def _failed(self, error: OSError) -> SaverError:
+        folder = os.path.dirname(self._shown if isinstance(self._path, Inside) else self._path)
         advice = {
             errno.ENOSPC: f"it needs {self._size:,} bytes: free some, or choose another folder",
             errno.EDQUOT: f"it needs {self._size:,} bytes of your quota",
-            errno.ENOENT: f"create the folder {self._folder} first, or choose another one",
-            errno.EACCES: f"you may not write to {self._folder}; choose another folder",
-            errno.EPERM: f"you may not write to {self._folder}; choose another folder",
+            errno.ENOENT: f"create the folder {folder} first, or choose another one",
+            errno.EACCES: f"you may not write to {folder}; choose another folder",
+            errno.EPERM: f"you may not write to {folder}; choose another folder",
             errno.EROFS: "the file system is read-only; choose another folder",
             errno.EISDIR: "it is a folder; name a file in it",
         }.get(error.errno or 0, "try again, or choose another folder")
         return CannotWrite(f"{self._shown}: {error.strerror or error}; nothing was changed there; {advice}")
+
+
+def _name_of(path: Path) -> str:
+    return path if isinstance(path, str) else path.name

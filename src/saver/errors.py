@@ -15,17 +15,48 @@
     VersionWarning             saved under another version of a package that its parts depend on
 
 Every message names the place, the fact and the next step. `code` is stable and meant for programs.
+
+Messages quote what stands in files, which may be anything: names that would steer a terminal, or be taken for
+lines of Saver's own. So every message, also of a warning, is one line of `printable` text, whoever makes it
+of what. Nobody who raises an error need think of it.
 """
 
 from __future__ import annotations
 
 from typing import ClassVar
 
+MESSAGE_LIMIT = 20_000
+"""Characters of a message: enough for a hundred classes that are not trusted, each named twice."""
+
+
+def printable(text: str) -> str:
+    """`text` in one line, with all that could steer a terminal (control, format and bidi characters, what has
+    no meaning in Unicode) escaped as in Python. Twice is the same as once."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+def _message(text: str) -> str:
+    """A message, printable; of one that is too long the beginning and the end, where the next step is."""
+    if len(text) > MESSAGE_LIMIT:  # before each of its characters is looked at, and after it got longer
+        text = _shortened(text)
+    text = printable(text)
+    return _shortened(text) if len(text) > MESSAGE_LIMIT else text
+
+
+def _shortened(text: str) -> str:
+    half = MESSAGE_LIMIT // 2 - 3
+    return f"{text[:half]} […] {text[-half:]}"
+
 
 class SaverError(Exception):
-    """Any error that Saver raises on purpose."""
+    """Any error that Saver raises on purpose. Its message is printable, whatever it was made of."""
 
     code: ClassVar[str] = "error"
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(_message(message))
 
 
 class CannotSave(SaverError):
@@ -69,14 +100,14 @@ class DoesNotFit(SaverError):
 class Untrusted(SaverError):
     """The file asks for classes or functions that the trust policy does not know.
 
-    `names` holds them all, sorted, as they would stand in `trust=[...]`.
+    `names` holds them all, sorted, as they would stand in `trust=[...]`; printable, as the message is.
     """
 
     code = "untrusted"
 
     def __init__(self, message: str, names: tuple[str, ...] = ()) -> None:
         super().__init__(message)
-        self.names = names
+        self.names = tuple(map(printable, names))
 
 
 class LimitExceeded(SaverError):
@@ -108,3 +139,6 @@ class CommitUnknown(SaverError):
 
 class VersionWarning(UserWarning):
     """Saved under another version of a package that the named parts depend on."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(_message(message))

@@ -1,21 +1,29 @@
 """The local file system as the few operations that Saver uses, each a system call or nearly.
 
 All file work that can lose data goes through a `Files`, so that whoever wraps it can make any of it fail.
-Files are descriptors; paths are strings. Every operation may raise OSError.
+Files are descriptors; paths are strings, or names inside of an open folder. Every operation may raise
+OSError.
 """
 
 from __future__ import annotations
 
 import errno
 import os
+import stat
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from typing import Final
+from types import TracebackType
+from typing import Final, NamedTuple, TypeAlias
 
 _O_CLOEXEC: Final = getattr(os, "O_CLOEXEC", 0)
 _O_BINARY: Final = getattr(os, "O_BINARY", 0)
 _O_NONBLOCK: Final = getattr(os, "O_NONBLOCK", 0)
+_O_NOFOLLOW: Final = getattr(os, "O_NOFOLLOW", 0)
+_O_FOLDER: Final = getattr(os, "O_DIRECTORY", 0) | _O_CLOEXEC
+_O_STEP: Final = getattr(os, "O_PATH", os.O_RDONLY) | _O_FOLDER | _O_NOFOLLOW
+"""To step into a folder takes no right to list it, where the system can tell the two apart."""
+
 _O_DIRECT = getattr(os, "O_DIRECT", 0)
 _O_TMPFILE = getattr(os, "O_TMPFILE", 0)
 _RWF_NOWAIT: Final = getattr(os, "RWF_NOWAIT", 0)
@@ -24,22 +32,52 @@ _MODE = 0o666
 """As far as the umask lets it be."""
 
 
+class Inside(NamedTuple):
+    """A name inside of an open folder; `.` is the folder itself.
+
+    A symbolic link of that name is never followed, whoever put it there, and when.
+    """
+
+    folder: int
+    name: str
+
+
+Path: TypeAlias = str | Inside
+"""Where something is. What a string names may lie behind symbolic links."""
+
+
 class Files:
     """The local file system."""
 
-    def make_folder(self, path: str) -> None:
+    def open_folder(self, path: Path) -> int:
+        """A folder, as what names are `Inside` of. A symbolic link is refused (ELOOP), though not one on the
+        way there.
+        """
+        name, folder = _at(path)
+        try:
+            return os.open(name, _O_STEP, dir_fd=folder)
+        except NotADirectoryError:
+            if stat.S_ISLNK(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
+                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP)) from None
+            raise
+
+    def make_folder(self, path: Path) -> None:
         """A new folder; FileExistsError when there is something of this name."""
-        os.mkdir(path)
+        name, folder = _at(path)
+        os.mkdir(name, dir_fd=folder)
 
-    def create(self, path: str) -> int:
+    def create(self, path: Path) -> int:
         """A new file, open for writing; FileExistsError when there is something of this name."""
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _O_CLOEXEC | _O_BINARY, _MODE)
+        name, folder = _at(path)
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | _O_CLOEXEC | _O_BINARY
+        return os.open(name, flags, _MODE, dir_fd=folder)
 
-    def create_unnamed(self, folder: str) -> int:
+    def create_unnamed(self, folder: Path) -> int:
         """A new file without a name, which is gone with its last descriptor; `link` can name it."""
         if not _O_TMPFILE or not os.path.isdir("/proc/self/fd"):
             raise _refused()
-        return os.open(folder, os.O_RDWR | _O_TMPFILE | _O_CLOEXEC, _MODE)
+        name, within = _at(folder)
+        return os.open(name, os.O_RDWR | _O_TMPFILE | _O_CLOEXEC, _MODE, dir_fd=within)
 
     def open_direct(self, file: int) -> int:
         """Another descriptor of an open file, for aligned writes that bypass the page cache."""
@@ -73,31 +111,36 @@ class Files:
         """Give a descriptor back."""
         os.close(file)
 
-    def link(self, source: str | int, path: str) -> None:
+    def link(self, source: Path | int, path: Path) -> None:
         """A name more, or the first one; FileExistsError when there is something of this name."""
-        if isinstance(source, str):
-            os.link(source, path)
-            return
-        # Only with a folder's descriptor does os.link follow the link in /proc.
-        folder = os.open(os.path.dirname(path), os.O_RDONLY | _O_CLOEXEC)
-        try:
-            os.link(f"/proc/self/fd/{source}", path, src_dir_fd=folder)
-        finally:
-            os.close(folder)
+        name, folder = _at(path)
+        if not isinstance(source, int):
+            old, within = _at(source)
+            os.link(old, name, src_dir_fd=within, dst_dir_fd=folder, follow_symlinks=False)
+        elif folder is not None:
+            os.link(f"/proc/self/fd/{source}", name, dst_dir_fd=folder)
+        else:  # only with a folder's descriptor does os.link follow the link in /proc
+            folder = os.open(os.path.dirname(name), os.O_RDONLY | _O_CLOEXEC)
+            try:
+                os.link(f"/proc/self/fd/{source}", name, src_dir_fd=folder)
+            finally:
+                os.close(folder)
 
-    def replace(self, source: str, path: str) -> None:
+    def replace(self, source: Path, path: Path) -> None:
         """Give a file another name, which may be that of another file, at once."""
-        os.replace(source, path)
+        (old, within), (name, folder) = _at(source), _at(path)
+        os.replace(old, name, src_dir_fd=within, dst_dir_fd=folder)
 
-    def remove(self, path: str) -> None:
+    def remove(self, path: Path) -> None:
         """Take a name away."""
-        os.unlink(path)
+        name, folder = _at(path)
+        os.unlink(name, dir_fd=folder)
 
-    def sync_folder(self, path: str) -> None:
+    def sync_folder(self, path: Path) -> None:
         """Make the names in a folder durable, as far as the system knows such a thing."""
         if sys.platform == "win32":
             return
-        folder = os.open(path, os.O_RDONLY | _O_CLOEXEC)
+        folder = _listable(path)
         try:
             os.fsync(folder)
         except OSError as error:
@@ -107,9 +150,11 @@ class Files:
         finally:
             os.close(folder)
 
-    def open(self, path: str) -> int:
+    def open(self, path: Path) -> int:
         """A file for reading. A named pipe is opened without waiting for its writer."""
-        return os.open(path, os.O_RDONLY | _O_CLOEXEC | _O_NONBLOCK | _O_BINARY)
+        name, folder = _at(path)
+        flags = os.O_RDONLY | _O_CLOEXEC | _O_NONBLOCK | _O_BINARY
+        return os.open(name, flags if folder is None else flags | _O_NOFOLLOW, dir_fd=folder)
 
     def read(self, file: int, size: int, offset: int) -> bytes:
         """Up to `size` bytes; none at the end of the file."""
@@ -123,13 +168,46 @@ class Files:
             raise _refused()
         return os.preadv(file, [buffer], offset, _RWF_NOWAIT)
 
-    def list(self, folder: str) -> AbstractContextManager[Iterator[os.DirEntry[str]]]:
+    def list(self, folder: Path) -> AbstractContextManager[Iterator[os.DirEntry[str]]]:
         """What is in a folder, in no order."""
-        return os.scandir(folder)
+        return os.scandir(folder) if isinstance(folder, str) else _Listing(folder)
 
-    def stat(self, file: str | int) -> os.stat_result:
+    def stat(self, file: Path | int) -> os.stat_result:
         """Size, times, mode and number of names of a file."""
+        if isinstance(file, Inside):
+            return os.stat(file.name, dir_fd=file.folder, follow_symlinks=False)
         return os.stat(file)
+
+
+def _at(path: Path) -> tuple[str, int | None]:
+    return (path, None) if isinstance(path, str) else (path.name, path.folder)
+
+
+def _listable(path: Path) -> int:
+    name, folder = _at(path)
+    flags = os.O_RDONLY | _O_CLOEXEC
+    return os.open(name, flags if folder is None else flags | _O_FOLDER | _O_NOFOLLOW, dir_fd=folder)
+
+
+class _Listing:
+    """What is in a folder; its descriptor stays open as long as the entries may need it."""
+
+    def __init__(self, folder: Inside) -> None:
+        self._folder = _listable(folder)
+        try:
+            self._found = os.scandir(self._folder)
+        except BaseException:
+            os.close(self._folder)
+            raise
+
+    def __enter__(self) -> Iterator[os.DirEntry[str]]:
+        return self._found
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._found.close()
+        os.close(self._folder)
 
 
 def _refused() -> OSError:

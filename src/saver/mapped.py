@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from saver.errors import CannotRead, Damaged, NotFound, SaverError, Unsupported
-from saver.files import FILES, Files
+from saver.files import FILES, Files, Path
 from saver.store import Blob
 
 _BROKEN = {errno.EIO, errno.EBADMSG, getattr(errno, "EUCLEAN", errno.EIO)}
@@ -26,7 +26,9 @@ class MappedFile(Blob):
         self.name = name
         self._files = files
         self._file = file
-        self.size = files.stat(file).st_size
+        found = files.stat(file)
+        self.size = found.st_size
+        self.mode = found.st_mode
         self._map: NDArray[np.uint8] | None = None
         self._lock = Lock()
 
@@ -79,12 +81,12 @@ class MappedFile(Blob):
             return False
 
 
-def open_file(path: str, name: str = "", files: Files = FILES) -> MappedFile:
+def open_file(path: Path, name: str = "", files: Files = FILES) -> MappedFile:
     """The file at `path`, which messages call `name`, or else by its path.
 
     Raises NotFound, CannotRead, and Unsupported for what is no file.
     """
-    name = name or path
+    name = name or (path if isinstance(path, str) else path.name)
     try:
         file = files.open(path)
     except IsADirectoryError:
@@ -95,13 +97,18 @@ def open_file(path: str, name: str = "", files: Files = FILES) -> MappedFile:
         raise cannot_read(name, error) from None
     try:
         opened = MappedFile(file, name, files)
-        mode = files.stat(file).st_mode
     except OSError as error:
         raise cannot_read(name, error) from None
-    if not stat.S_ISREG(mode):
-        kind = "a folder" if stat.S_ISDIR(mode) else "a pipe or a device"
-        raise Unsupported(f"{name} is {kind}, not a Saver file")
+    if not stat.S_ISREG(opened.mode):
+        raise Unsupported(f"{name} is {kind_of(opened.mode)}, not a Saver file")
     return opened
+
+
+def kind_of(mode: int) -> str:
+    """What something is that is no file."""
+    if stat.S_ISLNK(mode):
+        return "a symbolic link"
+    return "a folder" if stat.S_ISDIR(mode) else "a pipe or a device"
 
 
 def cannot_read(name: str, error: OSError) -> SaverError:

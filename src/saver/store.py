@@ -1,9 +1,9 @@
 """A place that keeps bytes: what a folder, a bucket and memory have in common.
 
 A store holds objects under keys such as `packs/4f….safetensors`: relative paths of lower-case ASCII letters,
-digits, dots and hyphens. An object never changes once it is there; it is put, read and deleted, no more.
-Six methods suffice for everything that Saver keeps, so whoever writes them has written a store; test it
-by subclassing `saver.testing.StoreTests`.
+digits, dots and hyphens, 16 names deep at most. An object never changes once it is there; it is put, read and
+deleted, no more. Six methods suffice for everything that Saver keeps, so whoever writes them has written a
+store; test it by subclassing `saver.testing.StoreTests`.
 """
 
 from __future__ import annotations
@@ -77,7 +77,12 @@ class Stat(msgspec.Struct, frozen=True):
 
 
 class Store(ABC):
-    """A place that keeps bytes. Its `str` is what messages call it. Safe to use from several threads."""
+    """A place that keeps bytes. Its `str` is what messages call it. Safe to use from several threads.
+
+    Nothing outside of the place is ever read, written or deleted, whatever somebody else put into it. Where
+    it can hold what has the name of an object and is none, such as a symbolic link, that is listed; `open`
+    and `stat` raise Damaged for it, `put` and `create` CannotWrite.
+    """
 
     @abstractmethod
     def put(self, key: str, size: int, fill: Callable[[Sink], Any]) -> None:
@@ -89,7 +94,8 @@ class Store(ABC):
 
     @abstractmethod
     def create(self, key: str, data: bytes) -> bool:
-        """Like `put`, unless there is an object of this key: then False, and nothing is changed.
+        """Like `put`, unless there is an object of this key: then False, and nothing is changed. That object,
+        too, is durable when this returns.
 
         Of all who try at the same time, one succeeds: the only thing in a store that is decided.
         """

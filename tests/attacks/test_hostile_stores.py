@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import random
+import re
+import shutil
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -11,12 +13,18 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from blake3 import blake3
 
 import saver
+from saver.pack import Entry, Pack
+from saver.pack.layout import header_bytes
 from saver.repo import state
+from saver.repo.log import Commit, log_key
+from saver.repo.manifest import Manifest
+from saver.repo.places import pack_key
 from saver.stores.local import LocalStore
 from saver.stores.memory import MemoryStore
 
@@ -259,3 +267,422 @@ def test_classes_of_a_store_need_trust(no_cache: None) -> None:
     with warnings.catch_warnings(), pytest.raises(saver.Untrusted, match=r"os\.system"):
         own.load("n/o@2")
     assert own.describe("n/o@2").untrusted == ("os.system",)
+
+
+# What is said twice
+
+
+def manifest_of(forged: Forged, model: str, number: int) -> Any:
+    """The manifest of a version, to be changed."""
+    return next(
+        document for key, document in forged.documents.items()
+        if key.startswith("manifests/") and (document["model"], document["number"]) == (model, number)
+    )  # fmt: skip
+
+
+def record_of(forged: Forged, model: str, number: int) -> Any:
+    """The commit of a version, to be changed; no checkpoint knows better."""
+    for name in [key for key in forged.documents if key.startswith("state/")]:
+        del forged.documents[name]
+    events = (doc["event"] for key, doc in forged.documents.items() if key.startswith("log/"))
+    return next(
+        event for event in events
+        if event["kind"] == "commit" and (event["model"], event["number"]) == (model, number)
+    )  # fmt: skip
+
+
+def set_field(name: str, value: Any) -> Callable[[Any], None]:
+    return lambda document: document.__setitem__(name, value)
+
+
+def change_part(name: str, value: Any) -> Callable[[Any], None]:
+    return lambda document: document["parts"]["a"].__setitem__(name, value)
+
+
+IN_MANIFESTS: dict[str, tuple[str, Callable[[Any], None]]] = {
+    "model": ("model", set_field("model", "n/o")),
+    "number": ("number", set_field("number", 2)),
+    "parent": ("parent", set_field("parent", None)),
+    "another parent": ("parent", set_field("parent", 1)),
+    "step": ("step", set_field("step", 7)),
+    "author": ("author", set_field("author", "mallory")),
+    "metric": ("metric 'loss'", set_field("metrics", {"loss": 0.5})),
+    "more metrics": ("metric 'f1'", set_field("metrics", {"loss": "nan", "f1": 1.0})),
+    "no metrics": ("metric 'loss'", set_field("metrics", {})),
+    "notes": ("notes", set_field("notes", "best ever")),
+    "part hash": ("part 'a'", change_part("hash", "0" * 64)),
+    "part number": ("part 'a'", change_part("version", 9)),
+    "part more": ("part 'z'", lambda document: document["parts"].update(z=document["parts"]["a"])),
+    "part less": ("part 'c'", lambda document: document["parts"].pop("c")),
+    "packs": ("packs", lambda document: document["packs"].append("0" * 32)),
+}
+IN_RECORDS: dict[str, tuple[str, Callable[[Any], None]]] = {
+    "parent": ("parent", set_field("parent", 1)),
+    "step": ("step", set_field("step", 7)),
+    "metric": ("metric 'loss'", set_field("metrics", {"loss": 0.001})),
+    "more metrics": ("metric 'f1'", set_field("metrics", {"loss": "nan", "f1": 1.0})),
+    "notes": ("notes", set_field("notes", "best ever")),
+    "part hash": ("part 'a'", change_part("hash", "0" * 64)),
+    "part number": ("part 'a'", change_part("number", 9)),
+    "part more": ("part 'z'", lambda document: document["parts"].update(z=document["parts"]["a"])),
+    "part less": ("part 'c'", lambda document: document["parts"].pop("c")),
+    "packs": ("packs", set_field("packs", [])),
+}
+TWICE = [
+    *((f"the manifest's {what}", manifest_of, *case) for what, case in IN_MANIFESTS.items()),
+    *((f"the record's {what}", record_of, *case) for what, case in IN_RECORDS.items()),
+]
+
+OPENING: dict[str, Callable[[saver.Saver, Path], Any]] = {
+    "load": lambda own, folder: own.load("m@3"),
+    "load a part": lambda own, folder: own.load("m@3", parts=["c"], lazy=True),
+    "restore": lambda own, folder: own.restore("m@3", {"c": np.zeros(70)}),
+    "describe": lambda own, folder: own.describe("m@3"),
+    "diff": lambda own, folder: own.diff("m@2", "m@3"),
+    "diff from": lambda own, folder: own.diff("m@3", "m@2"),
+    "export": lambda own, folder: own.export("m@3", folder / "m.saver"),
+    "verify": lambda own, folder: own.verify("m@3"),
+}
+
+
+def third(act: Callable[[Any], None], find: Callable[..., Any]) -> MemoryStore:
+    forged = fresh()
+    for found in (manifest_of(forged, "m", 3), record_of(forged, "m", 3)):
+        found["metrics"] = {"loss": "nan"}  # nan is equal to nan
+    act(find(forged, "m", 3))
+    return forged.assemble()
+
+
+def test_fields_that_are_said_twice_are_all_met_here() -> None:
+    """A field more must be compared, or stand here with the reason why not."""
+    said = set(Commit.__struct_fields__) & {*Manifest.__struct_fields__, "author"}
+    assert said == {"model", "number", "parts", "packs", "parent", "step", "metrics", "notes"}
+    words = {what.removeprefix("another ").partition(" ")[0] for what in IN_MANIFESTS}
+    assert words >= (said - {"parts", "metrics"}) | {"part", "metric", "author"}
+    alone = set(Commit.__struct_fields__) - said
+    assert alone == {"manifest", "tags", "bytes", "bytes_added"}, "which manifests do not have"
+
+
+def test_a_store_in_which_both_agree_is_sound(no_cache: None, tmp_path: Path) -> None:
+    own = saver.Saver(third(lambda document: None, record_of))
+    for act in OPENING.values():
+        act(own, tmp_path)
+    assert own.check().sound
+
+
+@pytest.mark.parametrize("opening", OPENING)
+@pytest.mark.parametrize(("find", "field", "act"), [case[1:] for case in TWICE], ids=[c[0] for c in TWICE])
+def test_a_record_and_a_manifest_that_contradict_each_other_are_never_believed(
+    find: Callable[..., Any],
+    field: str,
+    act: Callable[[Any], None],
+    opening: str,
+    no_cache: None,
+    tmp_path: Path,
+) -> None:
+    own = saver.Saver(third(act, find))
+    with pytest.raises(saver.Damaged, match=rf"m@3.*contradict each other about its {field}.*restore"):
+        OPENING[opening](own, tmp_path)
+    own.load("m@2"), own.load("n/o")
+
+
+@pytest.mark.parametrize(("find", "field", "act"), [case[1:] for case in TWICE], ids=[c[0] for c in TWICE])
+def test_a_check_names_the_version_and_the_field(
+    find: Callable[..., Any], field: str, act: Callable[[Any], None], no_cache: None
+) -> None:
+    found = saver.Saver(third(act, find)).check()
+    assert {(damage.model, damage.number) for damage in found.damage} == {("m", 3)}
+    assert all(f"about its {field}" in damage.what for damage in found.damage)
+
+
+def test_the_weights_of_another_model_are_not_those_of_this_one(no_cache: None) -> None:
+    forged = fresh()
+    record_of(forged, "m", 3)["manifest"] = record_of(forged, "n/o", 2)["manifest"]
+    own = saver.Saver(forged.assemble())
+    with pytest.raises(saver.Damaged, match="contradict each other about its model: 'm' and 'n/o'"):
+        own.load("m@3")
+    assert {(damage.model, damage.number) for damage in own.check().damage} == {("m", 3)}
+
+
+def test_a_checkpoint_that_says_something_else_than_the_log_is_named(no_cache: None) -> None:
+    """What it says of versions is what all who open the store are told."""
+    lies = {
+        "tag m second": b"tag m sedond",
+        '"step":2': b'"step":5',
+        '"author":': b'"notes":"best","author":',
+        '"bytes_added":1': b'"bytes_added":2',
+        "version m 000000000002": b"version m 000000000001",
+    }
+    for said, lie in lies.items():
+        forged = fresh()
+        pages = {key: text(doc) for key, doc in forged.documents.items() if key.startswith("state/pages/")}
+        assert any(said.encode() in page for page in pages.values()), said
+        for key, page in pages.items():
+            forged.documents[key] = json.loads(page.replace(said.encode(), lie))
+        found = saver.Saver(forged.assemble()).check()
+        assert ("state", "m", 2) in {(each.key, each.model, each.number) for each in found.damage}, said
+
+
+# Headers of packs
+
+
+def headed(forged: Forged, act: Callable[[dict[str, Any], list[Entry]], None]) -> str:
+    """Change the header of the pack of n/o@1, whose hash matches again; returns its key."""
+    (name,) = manifest_of(forged, "n/o", 1)["packs"]
+    key = pack_key(name)
+    store = MemoryStore()
+    put(store, {key: forged.packs[key]})
+    pack = Pack(store.open(key))
+    told, entries = {"id": name}, list(pack.entries.values())
+    act(told, entries)
+    header = header_bytes(entries, told["id"], {})
+    forged.packs[key] = header + forged.packs[key][pack.start :]
+    return key
+
+
+def replaced(**fields: Any) -> Callable[[dict[str, Any], list[Entry]], None]:
+    def act(told: dict[str, Any], entries: list[Entry]) -> None:
+        entries[0] = msgspec.structs.replace(entries[0], **fields)
+
+    return act
+
+
+HEADERS: dict[str, tuple[str, Callable[[dict[str, Any], list[Entry]], None]]] = {
+    "id": ("its header calls it", lambda told, entries: told.update(id="0" * 32)),
+    "hash": ("not those that its header tells of", replaced(hash="1" * 64)),
+    "dtype": ("says that it is I64", replaced(dtype="I64")),
+    "shape": (r"says that it is F64 \[20, 20\]", replaced(shape=(20, 20))),
+    "name": ("does not name it", replaced(name="other")),
+}
+
+
+@pytest.mark.parametrize("what", HEADERS)
+def test_a_pack_whose_header_says_something_else_than_the_manifest_is_damaged(
+    what: str, no_cache: None
+) -> None:
+    """Saver reads by the manifest; other readers of safetensors would see other weights."""
+    forged = fresh()
+    sentence, act = HEADERS[what]
+    key = headed(forged, act)
+    own = saver.Saver(forged.assemble())
+    found = own.check()
+    assert {damage.key for damage in found.damage} == {key}
+    assert any(re.search(sentence, damage.what) for damage in found.damage)
+    own.load("n/o@1")
+
+
+def test_bytes_that_are_shared_under_another_form_are_no_contradiction(no_cache: None) -> None:
+    """Zeros are zeros, whatever their dtype and shape; and a pack outlives the version it was made for."""
+    own = saver.Saver(MemoryStore())
+    own.save("m", {"a": np.zeros((100, 3)), "b": np.arange(500)})
+    own.save("m", {"c": np.zeros(300), "d": np.arange(500).view(np.float64).reshape(5, 100)})
+    assert own.version("m").bytes_added < 3000
+    own.save("n", {"e": np.zeros((3, 100), np.int64)}, base="m")
+    assert own.check().sound
+    own.delete("m@1")
+    assert own.check().sound
+    own.gc(grace=0)
+    own.delete("m@2")
+    assert own.check().sound
+
+
+# Records that were removed
+
+
+@cache
+def long_log() -> tuple[tuple[str, bytes], ...]:
+    """A store with 18 records and a checkpoint after every fourth."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(state, "INTERVAL", 4)
+        patch.setattr("saver.saver._index", lambda ident: None)
+        store = MemoryStore()
+        own = saver.Saver(store)
+        for number in range(18):
+            own.save("m", {"a": np.arange(40.0) + number})
+    return tuple((key, store.read(key)) for key in store.list(""))
+
+
+WRITING: dict[str, Callable[[saver.Saver], Any]] = {
+    "save": lambda own: own.save("m", 1),
+    "save another": lambda own: own.save("other", 1),
+    "tag": lambda own: own.tag("m@1", "t"),
+    "delete": lambda own: own.delete("m@1"),
+    "gc": lambda own: own.gc(grace=0),
+    "dry gc": lambda own: own.gc(grace=0, dry_run=True),
+    "check": lambda own: own.check(),
+}
+
+
+@pytest.mark.parametrize("act", WRITING)
+@pytest.mark.parametrize("kept", range(16))
+def test_the_newest_records_cannot_be_removed_while_a_checkpoint_tells_of_them(
+    kept: int, act: str, no_cache: None
+) -> None:
+    """All but the first `kept`, of which the last checkpoint, after record 16, is not one."""
+    store = MemoryStore()
+    put(store, {key: data for key, data in long_log() if not key.startswith("log/") or key <= log_key(kept)})
+    before = {key: store.read(key) for key in store.list("")}
+    with pytest.raises(saver.Damaged, match=rf"log ends with record {kept}: .*restore the folder log/"):
+        WRITING[act](saver.Saver(store))
+    assert {key: store.read(key) for key in store.list("")} == before
+    if kept:
+        with pytest.raises(saver.Damaged, match=f"log ends with record {kept}"):
+            saver.Saver(store).load("m@1")
+
+
+@pytest.mark.parametrize("act", WRITING)
+@pytest.mark.parametrize("junk", [b"", b"{}", b"x" * 100, "another"], ids=str)
+def test_what_is_no_checkpoint_proves_nothing(act: str, junk: Any, no_cache: None) -> None:
+    """A file of this name is told of by `check`, and keeps nobody from anything."""
+    store = MemoryStore()
+    put(store, dict(long_log()))
+    data = store.read(state.checkpoint_key(16)) if junk == "another" else junk
+    put(store, {state.checkpoint_key(20): data, "state/x.json": b"", "state/99.json": b""})
+    WRITING[act](saver.Saver(store))
+    assert saver.Saver(store).load("m@2")
+
+
+def test_a_checkpoint_that_is_made_while_one_looks_is_no_reason_to_stop(no_cache: None) -> None:
+    """Its record was made meanwhile, too."""
+
+    class Busy(MemoryStore):
+        asked = 0
+
+        def list(self, prefix: str, after: str = "") -> Any:
+            if prefix == "state/" and not self.asked:
+                self.asked = 1
+                other = saver.Saver(self)
+                for number in range(9):
+                    other.save("m", number)
+            return super().list(prefix, after)
+
+    store = Busy()
+    put(store, dict(long_log()))
+    assert saver.Saver(store).save("m", 1).number == 28
+    store.asked = 0
+    saver.Saver(store).gc(grace=0)
+    assert saver.Saver(store).check().sound
+
+
+# What is not Saver's
+
+
+FOREIGN = [
+    "packs/model.safetensors", "packs/0123.safetensors", f"packs/{'0' * 32}.safetensors.bak",
+    f"packs/sub/{'0' * 32}.safetensors", f"packs/{'0' * 33}.safetensors", f"packs/{'g' * 32}.safetensors",
+    f"manifests/00/{'1' * 64}.json", f"manifests/{'0' * 64}.json", f"manifests/00/{'0' * 63}.json",
+    f"manifests/00/x/{'0' * 64}.json", "manifests/readme.txt", "state/notes.txt", "state/1.json",
+    f"state/pages/00/{'1' * 64}.json", "state/pages/x.json", "clock/tower", f"clock/{'0' * 31}",
+    "log/desktop.ini", "log/1.json", f"log/{'0' * 19}1.json.bak",
+]  # fmt: skip
+
+
+def test_only_what_is_savers_is_ever_deleted(no_cache: None) -> None:
+    """Whatever lies in the folders, and whatever a record condemns."""
+    forged = fresh()
+    outside = ["notes/mine.txt", "models.csv"]
+    for document in forged.documents.values():
+        event = document.get("event", {})
+        if event.get("kind") in ("condemn", "relocate"):
+            event["objects"] = [
+                *event["objects"],
+                *FOREIGN,
+                *outside,
+                "store.json",
+                "log/" + "0" * 19 + "1.json",
+            ]
+    for name in [key for key in forged.documents if key.startswith("state/")]:
+        del forged.documents[name]
+    now = 0.0
+    store = MemoryStore(clock=lambda: now)
+    assembled = forged.assemble()
+    put(store, {key: assembled.read(key) for key in assembled.list("")})
+    put(store, dict.fromkeys([*FOREIGN, *outside], b"mine"))
+    now = 10.0**9
+    own = saver.Saver(store)
+    for _ in range(2):
+        own.gc(grace=0)
+        own.save("m", {"a": np.arange(9.0)})
+    assert {key: store.stat(key) is not None for key in [*FOREIGN, *outside]} == dict.fromkeys(
+        [*FOREIGN, *outside], True
+    )
+    assert store.stat("store.json")
+    found = own.check()
+    assert found.sound
+    assert set(found.foreign) == set(FOREIGN)
+    assert not set(found.foreign) & set(found.garbage)
+
+
+# Links in a folder
+
+
+def in_folder(folder: Path) -> saver.Saver:
+    store = LocalStore(folder)
+    memory = fresh().assemble()
+    put(store, {key: memory.read(key) for key in memory.list("")})
+    return saver.Saver(folder)
+
+
+def linked(folder: Path, key: str, outside: Path) -> None:
+    """What stood under the key stands outside, and a link leads there."""
+    (outside / key).parent.mkdir(parents=True, exist_ok=True)
+    (folder / key).rename(outside / key)
+    (folder / key).symlink_to(outside / key)
+
+
+def every_place(folder: Path) -> list[str]:
+    """All folders of a store, and one object of each."""
+    paths = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))
+    first: dict[str, str] = {}
+    for path in paths:
+        first.setdefault(str(Path(path).parent) if (folder / path).is_file() else path, path)
+    return sorted({*first.values(), *(path for path in paths if (folder / path).is_dir())})
+
+
+def snapshot(folder: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_links_at_every_place_of_a_store_are_named_and_nothing_behind_them_is_touched(
+    no_cache: None, tmp_path: Path
+) -> None:
+    in_folder(tmp_path / "first")
+    keys = every_place(tmp_path / "first")
+    assert {"packs", "log", "manifests", "state", "state/pages", "store.json"} <= set(keys)
+    for number, key in enumerate(keys):
+        folder, outside = tmp_path / f"s{number}", tmp_path / f"o{number}"
+        shutil.copytree(tmp_path / "first", folder)
+        linked(folder, key, outside)
+        before = snapshot(outside)
+        told = []
+        for act in use(folder, tmp_path):
+            try:
+                act()
+            except saver.SaverError as error:
+                told.append(str(error))
+        assert snapshot(outside) == before, key
+        try:
+            named = [damage.key + damage.what for damage in saver.Saver(folder).check().damage]
+        except saver.Damaged as error:
+            named = [str(error)]
+        healed = not (folder / key).is_symlink()  # a checkpoint that was no good is made anew
+        assert any(key in what for what in named) or (healed and key.startswith("state/")), (key, named)
+        if not key.startswith("state"):
+            assert any("symbolic link" in text or "no folder" in text for text in [*told, *named]), key
+
+
+def test_a_collector_deletes_nothing_behind_a_link(no_cache: None, tmp_path: Path) -> None:
+    """It did: all that lay behind a link named `packs` and had been there for an hour."""
+    for number, level in enumerate(("packs", "manifests", "state", "clock")):
+        folder, outside = tmp_path / f"s{number}", tmp_path / f"o{number}"
+        in_folder(folder)
+        (outside / "00").mkdir(parents=True)
+        for name in (f"{'0' * 32}.safetensors", f"00/{'0' * 64}.json", "0" * 32, "mine.safetensors"):
+            (outside / name).write_bytes(b"mine")
+        if (folder / level).exists():
+            shutil.rmtree(folder / level)
+        (folder / level).symlink_to(outside)
+        before = snapshot(outside)
+        with pytest.raises(saver.SaverError, match=f"{level} is a symbolic link"):
+            saver.Saver(folder).gc(grace=0)
+        assert snapshot(outside) == before

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 from running import (
     error_of,
     printable,
@@ -18,7 +19,7 @@ from running import (
 
 import saver
 from equality import assert_same
-from saver.repo.log import log_key
+from saver.repo.log import ZERO, Log, log_key, record_after
 from saver.repo.manifest import manifest_key
 from saver.repo.places import pack_key
 from saver.repo.repository import Repository
@@ -166,3 +167,48 @@ def test_hostile_texts_cannot_steer_a_terminal(hostile: Repository) -> None:
 
 def test_a_newer_store_is_refused(newer: Path) -> None:
     assert "sealed" in error_of(run("check"))
+
+
+def test_what_is_not_savers_is_told_and_no_damage(store: saver.Saver) -> None:
+    for name in ("packs/model.safetensors", "log/desktop.ini"):
+        Path("models", name).write_bytes(b"mine")
+    done = run("check")
+    assert done.exit_code == 0
+    assert "2 files, which nothing here reads or deletes" in done.stdout
+    assert done.stdout.splitlines()[-2:] == ["    log/desktop.ini", "    packs/model.safetensors"]
+    assert run_json("check")["foreign"] == ["log/desktop.ini", "packs/model.safetensors"]
+    assert run("gc", "--grace", "0").exit_code == 0
+    assert Path("models/packs/model.safetensors").read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize("level", ["packs", "manifests", "state"])
+def test_a_link_in_place_of_a_folder_is_named_and_not_followed(store: saver.Saver, level: str) -> None:
+    Path("models", level).mkdir(exist_ok=True)
+    Path("models", level).rename("elsewhere")
+    Path("models", level).symlink_to(Path("elsewhere").absolute())
+    done = run("check")
+    assert done.exit_code == 1
+    assert "Folders that were not looked into" in done.stdout
+    assert f"{level}: models/{level} is a symbolic link" in done.stdout
+    assert ("iris@1" in done.stdout) == (level != "state")
+    assert f"models/{level} is a symbolic link" in run("gc", "--grace", "0").stderr
+    Path("models", level).unlink()
+    Path("elsewhere").rename(Path("models", level))
+    assert run("check").exit_code == 0
+    assert store.save("iris", store.load("iris@3")).bytes_added < 5000, "nothing was said to be damaged"
+
+
+def test_a_manifest_of_another_version_is_damage_in_one_row(store: saver.Saver) -> None:
+    """The log is made anew, by somebody who can compute hashes."""
+    repo = Repository(store.store)
+    repo.open()
+    event = repo.state.log.read(1)[0].event
+    for number in range(1, repo.state.head + 1):
+        Path("models", log_key(number)).rename(Path("models", f"old{number}"))
+    log = Log(store.store)
+    record = record_after((0, ZERO), structs.replace(event, metrics={"loss": 0.0}), "a" * 32, 1.0, "ada")
+    assert log.append(record)
+    done = run("check")
+    assert done.exit_code == 1
+    assert "1 manifest of 1 version" in done.stderr
+    assert "contradict each other about its metric 'loss': 0.0 and 0.5" in done.stdout

@@ -59,7 +59,8 @@ def opened(store: Store, name: str, change: Change = id) -> Saver:
     """
     numbers = itertools.count(1)
     found = Saver(store)
-    found._repo = Repository(store, "", None, lambda: f"{name}{next(numbers):03}", lambda: 1.0)
+    own = name if name in "0123456789abcdef" else name.encode().hex()
+    found._repo = Repository(store, "", None, lambda: f"{own}{next(numbers):0{32 - len(own)}}", lambda: 1.0)
     change(found._repo)
     return found
 

@@ -81,12 +81,13 @@ def test_what_may_belong_to_a_save_under_way_is_left_alone() -> None:
     store = MemoryStore(clock=lambda: now)
     repo = Repository(store)
     repo.commit(draft("m", {"a/x": array()}))
-    store.put("packs/0123.safetensors", 4, lambda sink: sink.write(b"torn", 0))
+    torn = "packs/0123456789abcdef0123456789abcdef.safetensors"
+    store.put(torn, 4, lambda sink: sink.write(b"torn", 0))
     now = 50.0
     done = collect(repo, grace=100)
-    assert done.busy == ("packs/0123.safetensors",)
+    assert done.busy == (torn,)
     now = 200.0
-    assert collect(repo, grace=100).condemned == ("packs/0123.safetensors",)
+    assert collect(repo, grace=100).condemned == (torn,)
 
 
 def test_a_dry_run_changes_nothing_and_tells_what_would_be(

@@ -16,6 +16,7 @@ from saver.repo.pages import Pages
 from saver.repo.state import State, checkpoint_key, page_key
 from saver.store import Store
 from saver.stores.memory import MemoryStore
+from saver.testing import FaultyStore
 
 
 def write(store: Store, events: list[Event], first: int = 1, previous: str = ZERO) -> None:
@@ -302,3 +303,27 @@ def test_a_version_is_found_among_many_by_reading_few_pages() -> None:
     found.refresh()
     assert found.get("version m 000000000003").step == 3
     assert len(read) <= 4
+
+
+def test_a_record_of_somebody_else_is_made_durable_before_a_checkpoint_tells_of_it() -> None:
+    """One of one's own is so already, and so are all before it."""
+    store = FaultyStore(MemoryStore())
+    write(store, [commit(number) for number in range(1, state.INTERVAL + 1)])
+    reader, last = State(store), checkpoint_key(state.INTERVAL)
+    reader.refresh()
+    store.calls.clear()
+    reader.keep_checkpoint()
+    made = [call.removeprefix("create ") for call in store.calls if call.startswith("create ")]
+    assert made[0] == log_key(state.INTERVAL)
+    assert made[-1] == last
+    store.delete(last)
+    writer = State(store)
+    writer.refresh()
+    event = commit(state.INTERVAL + 1)
+    record = Record(1, state.INTERVAL + 1, writer.previous, "f" * 32, 1.0, event)
+    digest = writer.log.append(record)
+    assert digest is not None
+    writer.took(record, digest)
+    store.calls.clear()
+    writer.keep_checkpoint()
+    assert [call for call in store.calls if call.startswith("create log/")] == []

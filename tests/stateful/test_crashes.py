@@ -14,6 +14,7 @@ import pytest
 from unsynced import unsynced
 
 import saver
+from saver.files import Path as Place
 from saver.repo import gc, state
 from saver.stores.local import LocalStore
 from saver.testing import Crash, FaultyFiles, crash_states
@@ -235,3 +236,41 @@ def test_a_store_may_lie_in_memory() -> None:
         assert store.check().sound
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+class Unlucky(FaultyFiles):
+    """The folder of the log cannot be synced, once."""
+
+    unlucky = False
+
+    def sync_folder(self, path: Place) -> None:
+        if self.unlucky and self._real(path).endswith("/log"):
+            self.unlucky = False
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        super().sync_folder(path)
+
+
+def test_a_power_loss_never_leaves_a_checkpoint_of_a_record_that_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would be taken for a log whose end somebody removed. One writer has made the record, and is yet to
+    make it durable, when another one reads it and keeps the checkpoint."""
+    monkeypatch.setattr(state, "INTERVAL", 4)
+    folder, files = tmp_path / "disk", Unlucky()
+    folder.mkdir()
+    for number in (1, 2, 3):
+        saver.Saver(folder / "models").save("iris", value(number))
+    shutil.copytree(folder, tmp_path / "before")
+    files.unlucky = True
+    with pytest.raises(saver.CommitUnknown):
+        saver.Saver(LocalStore(folder / "models", files)).save("iris", value(4))
+    saver.Saver(LocalStore(folder / "models", files)).save("iris", value(5))
+    kept = set()
+    for found in crash_states(tmp_path / "before", folder, files.operations, tmp_path / "state"):
+        store = unsynced(found.folder / "models")
+        kept.add((found.folder / "models" / "state").exists())
+        assert store.check().sound, found.what
+        store.save("iris", value(6))
+        store.gc(grace=0)
+        assert all(holds(store, str(version)) for version in store.versions("iris")), found.what
+    assert kept == {False, True}

@@ -16,6 +16,7 @@ import pytest
 
 import saver
 from saver.files import Files
+from saver.files import Path as Place
 from saver.stores.local import LocalStore
 
 
@@ -52,8 +53,8 @@ class SmallDisk(Files):
             self.room += kept
         super().close(file)
 
-    def remove(self, path: str) -> None:
-        size = os.stat(path).st_size
+    def remove(self, path: Place) -> None:
+        size = self.stat(path).st_size
         super().remove(path)
         self.room += size
 

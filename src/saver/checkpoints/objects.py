@@ -11,7 +11,7 @@ import msgspec
 
 from saver import frameworks, parts
 from saver.codec import codec_for
-from saver.errors import CannotSave, Damaged, DoesNotFit, NotFound, Untrusted
+from saver.errors import CannotSave, Damaged, DoesNotFit, NotFound, Untrusted, printable
 from saver.repo.version import Version
 from saver.restoring import restore
 from saver.restoring.contract import kind, restorer_for
@@ -150,7 +150,7 @@ class Objects:
             raise NotFound(f"{listed}; resume with the objects that were saved, under the same names")
         if saved - {*self.live, *RESERVED}:
             warnings.warn(
-                f"{listed}: what is missing here is not put back, and not saved any more",
+                printable(f"{listed}: what is missing here is not put back, and not saved any more"),
                 RuntimeWarning,
                 stacklevel=4,
             )

@@ -13,7 +13,7 @@ from typing import Any, TextIO
 
 import msgspec
 
-from saver.reading.texts import printable
+from saver.errors import printable
 from saver.repo.version import Version
 
 INTERVAL = 0.2

@@ -16,8 +16,8 @@ from saver.checkpoints.objects import RANDOM, Objects
 from saver.compare import Amount, ArrayChange, Difference, Field, compare
 from saver.compare.sections import digits
 from saver.environment import package_version
+from saver.errors import printable
 from saver.parts import Opened
-from saver.reading.texts import printable
 from saver.repo.commit import Draft
 from saver.repo.reading import StoredTensors
 from saver.repo.repository import Repository

@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 
 import click
 
+from saver.errors import printable
 from saver.pack import Progress
 
 BAR_WIDTH = 24
@@ -26,12 +27,8 @@ UNITS = ("kB", "MB", "GB", "TB", "PB")
 LARGEST = 10**30
 """Bytes; what is larger was never measured, but made up."""
 
-
-def clean(text: str) -> str:
-    """`text` with all that could steer a terminal (control, format and bidi characters) escaped."""
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+clean = printable
+"""What makes every text harmless."""
 
 
 def size(count: int) -> str:

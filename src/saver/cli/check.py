@@ -13,6 +13,7 @@ from saver.cli import Finding
 from saver.cli._screen import Screen, print_json, screen, size
 from saver.cli._store import counted, existing, json_option, store_option
 from saver.repo.check import Checked, Damage
+from saver.repo.objects import is_own
 
 T = TypeVar("T")
 
@@ -55,24 +56,33 @@ def _check_json(store: Saver) -> Checked:
 def _show(found: Checked, place: str, on: Screen) -> None:
     on.heading(place)
     garbage = f"{counted(len(found.garbage), 'object')}, {size(found.garbage_bytes)} that `saver gc` frees"
-    on.facts(
-        {
-            "versions": f"{found.versions:,}",
-            "read": size(found.bytes),
-            "damage": _verdict(found),
-            "garbage": garbage if found.garbage else "none",
-        }
-    )
+    facts = {
+        "versions": f"{found.versions:,}",
+        "read": size(found.bytes),
+        "damage": _verdict(found),
+        "garbage": garbage if found.garbage else "none",
+    }
+    if found.foreign:
+        facts["not Saver's"] = f"{counted(len(found.foreign), 'file')}, which nothing here reads or deletes"
+    on.facts(facts)
     costly = [each for each in found.damage if each.model]
     if costly:
         _show_losses(costly, place, on)
         _advise(found, costly, on)
-    harmless = [f"{each.key}: {each.what}" for each in found.damage if not each.model]
+    without = [each for each in found.damage if not each.model]
+    folders = [f"{each.key}: {each.what}" for each in without if not is_own(each.key)]
+    if folders:
+        on.heading("Folders that were not looked into")
+        on.code(_first(folders, on))
+    harmless = [f"{each.key}: {each.what}" for each in without if is_own(each.key)]
     if harmless:
         on.heading("Damage that costs no version anything")
         on.code(_first(harmless, on))
         if {each.key for each in found.damage} & set(found.garbage):
             on.say("`saver gc` frees what is garbage of it.")
+    if found.foreign:
+        on.heading("Not Saver's")
+        on.code(_first(found.foreign, on))
 
 
 def _verdict(found: Checked) -> str:
@@ -84,7 +94,10 @@ def _verdict(found: Checked) -> str:
         return f"{counted(len({each.key for each in found.damage}), 'object')} that no version needs"
     counts = {
         "tensor": len({(each.key, each.tensor) for each in found.damage if each.tensor}),
-        "manifest": len({each.key for each in found.damage if each.model and not each.tensor}),
+        "manifest": len(
+            {each.key for each in found.damage if each.model and each.key.startswith("manifests/")}
+        ),
+        "checkpoint": len({each.key for each in found.damage if each.model and each.key == "state"}),
     }
     what = " and ".join(counted(count, noun) for noun, count in counts.items() if count)
     return f"{what} of {counted(len(versions), 'version')}"

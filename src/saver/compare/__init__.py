@@ -23,7 +23,7 @@ from saver.compare.difference import (
 from saver.compare.measure import measure
 from saver.compare.sections import Section, sections
 from saver.compare.walk import Walk
-from saver.reading.texts import printable
+from saver.errors import printable
 from saver.repo.manifest import Part
 from saver.store import Progress
 from saver.view import View

@@ -7,7 +7,8 @@ from typing import Any
 
 from saver import fingerprint
 from saver.compare.difference import DataChange, Field, MetricChange, Number, number
-from saver.reading.texts import both, printable
+from saver.errors import printable
+from saver.reading.texts import both
 from saver.repo.manifest import Manifest
 from saver.repo.version import number_of
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any, NamedTuple
 
+from saver.errors import printable
 from saver.reading.arrays import Array, Entries, tensor_array
 from saver.reading.dispatch import said
 from saver.reading.steps import any_node, any_state
-from saver.reading.texts import plain, printable, title
+from saver.reading.texts import plain, title
 from saver.repo.manifest import Manifest
 from saver.tree import Node, Ref, Tensor, walk
 from saver.view import View

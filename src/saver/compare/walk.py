@@ -9,8 +9,9 @@ import msgspec
 
 from saver.compare.contents import Inside, Side
 from saver.compare.difference import Field
+from saver.errors import printable
 from saver.reading.arrays import Array
-from saver.reading.texts import both, printable
+from saver.reading.texts import both
 from saver.tree import Node
 
 PATH_LIMIT = 400

@@ -8,8 +8,8 @@ from typing import Any, Protocol, TypeAlias
 
 import msgspec
 
+from saver.errors import printable
 from saver.reading.forms import FORMS, Form
-from saver.reading.texts import printable
 from saver.tree import Tensor
 
 AXES_LIMIT = 64

@@ -5,6 +5,7 @@ from __future__ import annotations
 from base64 import b64decode
 from typing import Any
 
+from saver.errors import printable
 from saver.reading.dispatch import said
 from saver.tree import Node
 from saver.trust import dotted
@@ -16,13 +17,6 @@ TEXT_LIMIT = 200
 _LEVELS = 3
 _AROUND = 40
 """What is shown of long texts before the place where they begin to differ."""
-
-
-def printable(text: str) -> str:
-    """`text` with all that could steer a terminal (control, format and bidi characters) escaped."""
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 def plain(value: Any, levels: int = _LEVELS) -> str | None:

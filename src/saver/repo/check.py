@@ -2,45 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterable
 
 import msgspec
 from blake3 import blake3
 
 from saver.errors import CannotWrite, Damaged, NotFound, SaverError, Unsupported
-from saver.pack import Pack, Range, damaged
 from saver.repo import document
 from saver.repo.dedup import PROBE, PROBED, probe_of
 from saver.repo.format import STORE_KEY
-from saver.repo.gc import check_log
 from saver.repo.index import Row
-from saver.repo.log import Event, Harm
+from saver.repo.log import ZERO, Event, Harm, log_key
 from saver.repo.manifest import Manifest, manifest_key
-from saver.repo.places import Known, Place, overlaps, pack_key
+from saver.repo.objects import FOLDERS, is_own, no_folder, stands_for_folder
+from saver.repo.packs import Damage as Damage
+from saver.repo.packs import Packs, Use
+from saver.repo.places import overlaps, pack_key
+from saver.repo.replay import Replay
 from saver.repo.repository import Repository
-from saver.repo.state import Checkpoint, version_key
+from saver.repo.state import Checkpoint
 from saver.repo.version import Version
-from saver.store import Blob, Progress
+from saver.repo.wholeness import check_end, check_gaps
+from saver.store import Progress
 from saver.tree import Tensor, parse, walk
-
-
-class Damage(msgspec.Struct, frozen=True):
-    """Something that is not as it was saved. `model`, `number`, `part` and `tensor` say what it costs, as
-    far as it costs a version anything; `key` is the object in the store, `what` a sentence.
-    """
-
-    key: str
-    what: str
-    model: str = ""
-    number: int = 0
-    part: str = ""
-    tensor: str = ""
 
 
 class Checked(msgspec.Struct, frozen=True):
     """What a check saw: live versions, bytes read, all damage. `garbage` is needed by no version: no
     damage, `gc` frees it. `recorded` says that the damaged bytes stand in the log, so that saving the
-    same tensors again heals them.
+    same tensors again heals them. `foreign` lies in the folders of the store and is not Saver's: it was not
+    looked into, and nothing will ever delete it.
     """
 
     versions: int
@@ -49,6 +40,7 @@ class Checked(msgspec.Struct, frozen=True):
     garbage: tuple[str, ...]
     garbage_bytes: int
     recorded: bool
+    foreign: tuple[str, ...] = ()
 
     @property
     def sound(self) -> bool:
@@ -65,74 +57,124 @@ def check(repo: Repository, progress: Progress | None = None) -> Checked:
     return _Check(repo, progress).run()
 
 
-class _Use(msgspec.Struct, frozen=True):
-    """A tensor of a version."""
-
-    version: Version
-    parts: tuple[str, ...]
-    tensor: str
-    known: Known
-
-
 class _Check:
     def __init__(self, repo: Repository, progress: Progress | None) -> None:
         self._repo = repo
         self._progress = progress
         self._damage: list[Damage] = []
         self._bytes = 0
-        self._uses: dict[str, list[tuple[Place, str, _Use]]] = {}
-        self._harm: dict[str, set[tuple[int, int]]] = {}
+        self._replay = Replay()
+        self._previous = ZERO
+        self._packs = Packs(repo, self._replay)
         self._needed: set[str] = set()
         self._rows: list[Row] = []
+        self._foreign: list[str] = []
+        self._hidden: set[str] = set()
 
     def run(self) -> Checked:
         repo = self._repo
-        objects = [*self._objects()]  # before the log is read: what is saved from here on is no garbage
+        # Before the log is read: what is saved from here on is no garbage.
+        listed = {prefix: self._own(prefix) for prefix in FOLDERS}
         repo.state.refresh()
-        self._log()
-        self._checkpoints()
-        versions = [version for model, _ in repo.models() for version in repo.versions(model)]
+        check_gaps(repo.store, repo.state)
+        if "state/" not in self._hidden:
+            check_end(repo.store, repo.state)
+        self._checkpoints(listed["state/"])
+        versions = self._versions()
         for version in versions:
             self._version(version)
-        self._packs()
+        self._read_packs(listed["packs/"])
         if repo.index is not None:
             repo.index.add(repo.state.head, self._rows)
-        garbage = [key for key in objects if key not in self._needed]
-        size = sum(stat.size for key in garbage if (stat := repo.store.stat(key)) is not None)
-        return Checked(len(versions), self._bytes, tuple(self._damage), tuple(garbage), size, self._record())
+        garbage = [key for key in (*listed["manifests/"], *listed["packs/"]) if key not in self._needed]
+        size = self._garbage_bytes(garbage)
+        foreign = tuple(key for key in self._foreign if key not in self._needed)
+        recorded = self._record()
+        damage = (*self._damage, *self._packs.damage)
+        return Checked(len(versions), self._bytes, damage, tuple(garbage), size, recorded, foreign)
 
-    def _objects(self) -> Iterator[str]:
-        yield from self._repo.store.list("manifests/")
-        yield from self._repo.store.list("packs/")
+    def _own(self, prefix: str) -> list[str]:
+        """Saver's objects below a prefix. Others are noted, and folders that cannot be looked into."""
+        found = []
+        try:
+            for key in self._repo.store.list(prefix):
+                if is_own(key):
+                    found.append(key)
+                elif stands_for_folder(key):
+                    self._damage.append(Damage(key, no_folder(key)))
+                else:
+                    self._foreign.append(key)
+        except Damaged as error:
+            self._damage.append(Damage(prefix.removesuffix("/"), str(error)))
+            self._hidden.add(prefix)
+        return found
 
-    def _log(self) -> None:
+    def _size(self, key: str) -> int:
+        """Bytes of an object; 0 when it is gone, or is none, which who reads it is told."""
+        try:
+            stat = self._repo.store.stat(key)
+        except Damaged:
+            return 0
+        return stat.size if stat is not None else 0
+
+    def _garbage_bytes(self, garbage: Iterable[str]) -> int:
+        """Of manifests that no version needs nobody read more than their names: they may be no objects."""
+        for key in garbage:
+            try:
+                self._repo.store.stat(key)
+            except Damaged as error:
+                if key.startswith("manifests/"):
+                    self._damage.append(Damage(key, str(error)))
+        return sum(map(self._size, garbage))
+
+    def _versions(self) -> list[Version]:
+        """The live versions. What a checkpoint says of them must be what the log says."""
+        repo, replay = self._repo, self._replay
+        while True:
+            head = repo.state.head
+            self._log(head)
+            versions = [version for model, _ in repo.models() for version in repo.versions(model)]
+            if head == repo.state.head:  # otherwise another thread goes on meanwhile
+                break
+        found, told = {str(version): version for version in versions}, replay.versions()
+        for ref in sorted({*found, *told}):
+            if found.get(ref) != told.get(ref):
+                model, _, number = ref.partition("@")
+                what = (
+                    "the newest checkpoint says something else of it than the log; delete the folder state/"
+                )
+                self._damage.append(Damage("state", what, model, int(number)))
+        return versions
+
+    def _log(self, head: int) -> None:
         """Every record, also those that a checkpoint makes unnecessary."""
         repo = self._repo
-        check_log(repo)
-        self._bytes += len(repo.store.read(STORE_KEY))
-        previous = None
-        for number in range(1, repo.state.head + 1):
+        if not self._replay.head:
+            self._bytes += len(repo.store.read(STORE_KEY))
+        for number in range(self._replay.head + 1, head + 1):
             record, digest = repo.state.log.read(number)
-            if previous is not None and record.previous != previous:
-                raise Damaged(f"{repo.store}: record {number} does not follow the one before it")
-            previous = digest
-            stat = repo.state.log.stat(number)
-            self._bytes += stat.size if stat is not None else 0
+            if record.previous != self._previous:
+                raise Damaged(
+                    f"{repo.store}: {log_key(number)} does not follow the record before it; restore the "
+                    "folder log/ from a copy of the store"
+                )
+            self._previous = digest
+            self._replay.follow(record)
+            self._bytes += self._size(log_key(number))
 
-    def _checkpoints(self) -> None:
+    def _checkpoints(self, keys: Iterable[str]) -> None:
         """They cost nothing but time when they are damaged: the log says the same."""
         store = self._repo.store
-        for key in store.list("state/"):
+        for key in keys:
             try:
                 data = store.read(key)
-            except NotFound:
-                continue
-            self._bytes += len(data)
-            try:
+                self._bytes += len(data)
                 if not key.startswith("state/pages/"):
                     document.decode(data, Checkpoint, f"{store}: {key}")
                 elif f"/{blake3(data).hexdigest()}." not in key:
                     raise Damaged(f"{store}: {key}: the bytes are not those that were written")
+            except NotFound:
+                continue
             except Damaged as error:
                 self._damage.append(
                     Damage(key, f"{error}; it is only a shortcut: delete it, no version needs it")
@@ -154,13 +196,12 @@ class _Check:
         stat = repo.store.stat(key)
         self._bytes += stat.size if stat is not None else 0
         for name, item in known.items():
-            use = _Use(version, tuple(parts.get(name, ())), name, item)
+            use = Use(version, tuple(parts.get(name, ())), name, item)
             self._learn(use)
-            for _, digest, place in item.block_places():
-                self._needed.add(pack_key(place[0]))
-                self._uses.setdefault(place[0], []).append((place, digest, use))
+            self._packs.use(use)
+            self._needed.update(pack_key(place[0]) for place in item.places)
 
-    def _learn(self, use: _Use) -> None:
+    def _learn(self, use: Use) -> None:
         """What the index of this machine may not know yet: versions that others saved."""
         known, version = use.known, use.version
         if self._repo.index is None or not known.length:
@@ -171,7 +212,7 @@ class _Check:
                 pack, offset, length = known.places[0]
                 blob = self._repo.store.open(pack_key(pack))
                 probe = probe_of(blob.read(offset, offset + min(PROBE, length)))
-            except NotFound:  # told below
+            except (Damaged, NotFound):  # told below
                 return
         self._rows.append(
             Row(known.hash, known.length, probe, version.model, version.number, version.manifest, use.tensor)
@@ -190,95 +231,24 @@ class _Check:
         for part in version.parts:
             self._damage.append(Damage(key, what, version.model, version.number, part))
 
-    def _packs(self) -> None:
-        """Every byte of every pack: by its own header, and by what the manifests say."""
-        store = self._repo.store
-        packs = [key for key in store.list("packs/") if self._is_live(key)]
-        missing = {pack_key(pack) for pack in self._uses} - set(packs)
-        for key in sorted(missing):
-            self._report(key, self._uses_of(key), "the pack is missing")
-        sizes = (stat.size for key in packs if (stat := store.stat(key)) is not None)
-        total = self._bytes + sum(sizes)
-        for key in packs:
-            size = self._pack(key, total)
-            self._bytes += size
-
-    def _is_live(self, key: str) -> bool:
-        return self._repo.state.get(f"gone {key}") is None or key in self._needed
-
-    def _uses_of(self, key: str) -> list[tuple[Place, str, _Use]]:
-        return self._uses.get(key.removeprefix("packs/").removesuffix(".safetensors"), [])
-
-    def _pack(self, key: str, total: int) -> int:
-        """Verify one pack; returns its size. Damage in it is told for every version that it costs."""
-        try:
-            return self._verified(key, self._repo.store.open(key), total)
-        except NotFound:  # deleted by a collector since it was listed
-            self._report(key, self._uses_of(key), "the pack is missing")
-            return 0
-
-    def _verified(self, key: str, blob: Blob, total: int) -> int:
-        uses = self._uses_of(key)
-        before, progress = self._bytes, self._progress
-        report = (lambda done, _: progress(before + done, total)) if progress is not None else None
-        sound: dict[tuple[int, int], str] = {}
-        try:
-            pack = Pack(blob)
-            lost = pack.damaged(progress=report)
-            sound = {(start, end): digest for name, start, end, digest in pack.places() if name not in lost}
-            if lost and not uses:
-                self._damage.append(
-                    Damage(
-                        key, f"the bytes of {', '.join(sorted(lost)[:5])} are damaged; no version needs them"
-                    )
-                )
-        except NotFound:
-            raise
-        except SaverError as error:
-            whom = "; the versions that lie in it are not concerned" if uses else "; no version needs it"
-            self._damage.append(Damage(key, f"its header is damaged ({error}){whom}"))
-        ranges, by_name = [], {}
-        for number, (place, digest, use) in enumerate(uses):
-            _, offset, length = place
-            if offset + length > blob.size:
-                self._report(key, [(place, digest, use)], "the pack is cut off")
-            elif sound.get((offset, offset + length)) != digest:
-                ranges.append(Range(str(number), blob, offset, offset + length, digest))
-                by_name[str(number)] = (place, digest, use)
-        bad = [by_name[name] for name in sorted(damaged(ranges, None), key=int)]
-        self._report(key, bad, "the bytes are not those that were saved")
-        return blob.size
-
-    def _report(self, key: str, uses: Collection[tuple[Place, str, _Use]], what: str) -> None:
-        told = set()
-        if uses:
-            self._repo.state.refresh()
-        for place, _, use in uses:
-            if not self._is_needed(key, use.version):
-                continue
-            self._harm.setdefault(place[0], set()).add((place[1], place[2]))
-            for part in use.parts or ("",):
-                version = use.version
-                told_ = (version.model, version.number, part, use.tensor)
-                if told_ not in told:
-                    told.add(told_)
-                    self._damage.append(Damage(key, what, *told_))
-
-    def _is_needed(self, key: str, version: Version) -> bool:
-        """Whether a version still needs an object: it was not deleted meanwhile, nor were its bytes moved."""
-        state = self._repo.state
-        live = state.get(version_key(version.model, version.number)) is not None
-        return live and state.get(f"gone {key}") is None
+    def _read_packs(self, listed: Iterable[str]) -> None:
+        """Every pack that is there, and every one that a version needs."""
+        repo, packs = self._repo, self._packs
+        keys = packs.used | {
+            key for key in listed if key in self._needed or repo.state.get(f"gone {key}") is None
+        }
+        total = self._bytes + sum(map(self._size, keys))
+        self._bytes = packs.read(keys, self._bytes, total, self._progress)
 
     def _record(self) -> bool:
         """Put damage that is new into the log, so that no save shares these bytes any more."""
-        repo = self._repo
-        if not self._harm:
+        repo, harm = self._repo, self._packs.harm
+        if not harm or "packs/" in self._hidden:  # it may be sound, behind a link that nobody follows
             return False
 
         def decide() -> Event | None:
             places = {}
-            for pack, found in self._harm.items():
+            for pack, found in harm.items():
                 told = {pack: repo.state.get(f"harmed {pack}") or ()}
                 new = [(at, size) for at, size in sorted(found) if not overlaps((pack, at, size), told)]
                 if new:
@@ -287,7 +257,11 @@ class _Check:
 
         try:
             repo.append(decide)
-        except (CannotWrite, Unsupported):  # a store that is only read, a full disk; `recorded` says so
+        except (
+            CannotWrite,
+            Damaged,
+            Unsupported,
+        ):  # a store that is only read, a full disk: `recorded` says so
             return False
         return True
 

@@ -14,13 +14,15 @@ import msgspec
 from saver.errors import CannotWrite, Damaged, NotFound
 from saver.pack import PackWriter, Progress
 from saver.repo.format import demand
-from saver.repo.log import Condemn, Event, Move, Relocate, is_log_key, log_key
+from saver.repo.log import Condemn, Event, Move, Relocate
 from saver.repo.manifest import manifest_key
+from saver.repo.objects import own
 from saver.repo.places import Known, Place, pack_key
 from saver.repo.reading import StoredTensors
 from saver.repo.repository import Repository
 from saver.repo.state import checkpoint_key, page_key
 from saver.repo.version import Version
+from saver.repo.wholeness import check_log
 from saver.tree import ITEM_SIZE, TensorData
 
 DEAD_SHARE = 0.5
@@ -56,28 +58,14 @@ def collect(
 ) -> Collected:
     """Free what no version needs. `grace` is in seconds of the store's own clock.
 
-    Raises Damaged, and changes nothing, when the log has a gap.
+    Raises Damaged, and deletes nothing, when the log has a gap or its end is missing, and when something else
+    stands in place of an object or a folder. Only objects whose keys have the exact form are ever deleted.
     """
     repo.open()
     demand(repo.store, repo.format().collect, "collect in")
     if not dry_run:
         demand(repo.store, repo.format().write, "write to")
     return _Collection(repo, grace, dry_run, progress).run()
-
-
-def check_log(repo: Repository) -> None:
-    """Raise Damaged unless the log has all records up to its head."""
-    log, expected = repo.state.log, 1
-    for key in filter(is_log_key, repo.store.list("log/")):
-        # A listing need not have what was made since it began.
-        while key > log_key(expected) and log.stat(expected) is not None:
-            expected += 1
-        if key > log_key(expected):
-            raise log.gap(expected)
-        expected += key == log_key(expected)
-    for number in range(expected, repo.state.head + 1):
-        if log.stat(number) is None:
-            raise log.gap(number)
 
 
 class _Collection:
@@ -90,7 +78,7 @@ class _Collection:
 
     def run(self) -> Collected:
         repo = self._repo
-        check_log(repo)
+        check_log(repo.store, repo.state)
         now = self._now()
         moved = tuple(self._relocate()) if not self._dry else ()
         condemned, busy = self._condemn(now)
@@ -118,7 +106,7 @@ class _Collection:
             raise CannotWrite(
                 f"{store}: {key} was written and is not there; nothing was collected; try again"
             )
-        for left in store.list("clock/"):  # by a collector that was killed
+        for left in own(store, "clock/"):  # by a collector that was killed
             old = store.stat(left)
             if old is not None and stat.time - old.time > CLOCK_LEFT:
                 store.delete(left)
@@ -153,8 +141,8 @@ class _Collection:
         return chosen, tuple(sorted(busy))
 
     def _objects(self) -> Iterator[str]:
-        yield from self._repo.store.list("manifests/")
-        yield from self._repo.store.list("packs/")
+        yield from own(self._repo.store, "manifests/")
+        yield from own(self._repo.store, "packs/")
 
     def _needed(self) -> set[str]:
         """The objects that live versions need, moved bytes followed."""
@@ -220,10 +208,11 @@ class _Collection:
     def _drop_pages(self, now: float) -> None:
         """Delete old checkpoints, and pages that only they need."""
         repo, store = self._repo, self._repo.store
-        found = [key for key in store.list("state/") if not key.startswith("state/pages/")]
+        keys = [*own(store, "state/")]
+        found = [key for key in keys if not key.startswith("state/pages/")]
         kept = sorted(key for key in found if key <= checkpoint_key(repo.state.head))[-CHECKPOINTS_KEPT:]
         needed = {page_key(name) for key in kept for name in repo.state.pages_of(key)}
-        for key in [*found, *store.list("state/pages/")]:
+        for key in keys:
             if key not in kept and key not in needed and self._age(key, now) >= self._grace:
                 store.delete(key)
 

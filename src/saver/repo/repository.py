@@ -12,6 +12,7 @@ from blake3 import blake3
 from saver.errors import Damaged, NotFound
 from saver.repo import document
 from saver.repo import manifest as manifests
+from saver.repo.agreement import check_agreement
 from saver.repo.commit import Draft, commit
 from saver.repo.format import FORMAT, STORE_KEY, Format, demand, read_again, read_format
 from saver.repo.log import Event, Record, record_after
@@ -20,6 +21,7 @@ from saver.repo.places import Known, Places, pack_key
 from saver.repo.refs import Ref, parse_ref
 from saver.repo.state import ModelState, State, number_in, step_key, version_key
 from saver.repo.version import Version, from_state
+from saver.repo.wholeness import check_end, check_next
 from saver.store import Progress, Store
 
 if TYPE_CHECKING:
@@ -50,6 +52,7 @@ class Repository:
         self._make_index = index
         self._format: Format | None = None
         self._last: tuple[str, dict[str, Known]] = ("", {})
+        self._whole: Callable[[Store, State], None] | None = None
 
     # The store itself
 
@@ -70,7 +73,7 @@ class Repository:
     def open(self) -> None:
         """Be up to date. Raises NotFound where there is no store."""
         self.format()
-        self.state.refresh()
+        self._refresh(check_next)
 
     def open_to_write(self) -> None:
         """Be up to date and allowed to write; the first one makes the store."""
@@ -79,7 +82,14 @@ class Repository:
         elif not self.exists():
             self.store.create(STORE_KEY, document.encode(Format(FORMAT, self.fresh())))
         demand(self.store, self.format().write, "write to")
+        self._refresh(check_end)
+
+    def _refresh(self, check: Callable[[Store, State], None]) -> None:
+        """Read the log to its end, and look once whether that is the end: records that were seen stay."""
         self.state.refresh()
+        if self._whole not in (check, check_end):
+            check(self.store, self.state)
+            self._whole = check
 
     def append(self, decide: Callable[[], Event | None]) -> Record | None:
         """Put the event that `decide` returns into the log, durably; None when it returns none.
@@ -163,7 +173,7 @@ class Repository:
         )
 
     def manifest(self, version: Version) -> Manifest:
-        """The manifest of a version, verified; its trees are still raw JSON.
+        """The manifest of a version, verified and compared with the log; its trees are still raw JSON.
 
         Raises Damaged; NotFound when the version was deleted meanwhile.
         """
@@ -179,7 +189,9 @@ class Repository:
                 f"{where}: its manifest {manifest_key(version.manifest)} is damaged; restore that file "
                 "from a copy of the store"
             )
-        return manifests.decode(data.decode(errors="replace"), where)
+        found = manifests.decode(data.decode(errors="replace"), where)
+        check_agreement(version, found, where)
+        return found
 
     def known(self, version: Version) -> dict[str, Known]:
         """The tensors of a version, and where they lie now."""

@@ -54,7 +54,7 @@ class Sharing:
                 if pack not in blobs:
                     blobs[pack] = self._repo.store.open(pack_key(pack))
                 return blobs[pack].read(offset, offset + length)
-            except NotFound:
+            except (Damaged, NotFound):
                 return b""
 
         return read

@@ -24,7 +24,19 @@ import msgspec
 
 from saver.errors import Damaged, NotFound, Unsupported
 from saver.repo import document
-from saver.repo.log import ZERO, Commit, Condemn, Delete, Harm, Log, PartVersion, Record, Relocate, Tag
+from saver.repo.log import (
+    ZERO,
+    Commit,
+    Condemn,
+    Delete,
+    Harm,
+    Log,
+    PartVersion,
+    Record,
+    Relocate,
+    Tag,
+    log_key,
+)
 from saver.repo.pages import Pages
 from saver.repo.refs import check_model, check_tag
 from saver.store import Store
@@ -109,6 +121,11 @@ def checkpoint_key(number: int) -> str:
     return f"state/{number:020}.json"
 
 
+def next_checkpoint(head: int) -> int:
+    """The number of the record after which the next checkpoint is due."""
+    return head - head % INTERVAL + INTERVAL
+
+
 def page_key(name: str) -> str:
     """Where a page stands."""
     return f"state/pages/{name[:2]}/{name}.json"
@@ -135,6 +152,7 @@ class State:
         self._store = store
         self._root: str | None = None
         self._due: tuple[int, str] | None = None
+        self._wrote = 0
         self._settled: dict[str, Any] = {}
         self._recent: dict[str, Any] = {}
         self._keys: list[str] | None = None
@@ -176,6 +194,7 @@ class State:
     def took(self, record: Record, digest: str) -> None:
         """Take in a record that was just written, unless another thread has read it already."""
         with self._lock:
+            self._wrote = max(self._wrote, record.number)
             if record.number > self.head:
                 self.follow(record, digest)
 
@@ -254,11 +273,21 @@ class State:
             number, previous = self._due
             found = self._kept(number)
             if found is None:
+                self._make_durable(number)
                 found = self._checkpoint(number, previous)
                 self._store.delete(checkpoint_key(number))  # it is damaged, if it is there
                 self._store.create(checkpoint_key(number), document.encode(found))
             self._root, self._due = found.root, None
             self._settled, self._keys = {}, None
+
+    def _make_durable(self, number: int) -> None:
+        """A record, before anything else in the store builds on it.
+
+        Its writer may be about to do that. A power loss now could leave a checkpoint of a record that is not
+        there, as if somebody had removed it. What was written here made all before it durable.
+        """
+        if self._wrote < number:
+            self._store.create(log_key(number), self._store.read(log_key(number)))
 
     def _kept(self, number: int) -> Checkpoint | None:
         """The checkpoint of a record that somebody has written already."""

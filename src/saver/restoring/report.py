@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
+from saver.errors import printable
+
 SHOWN = 4
 """As many names of a kind stand in messages; all stand in the report."""
 
@@ -22,7 +24,7 @@ class Mismatch(msgspec.Struct, frozen=True):
     why: str = ""
 
     def __str__(self) -> str:
-        return f"{self.name} ({self.why or f'saved {list(self.saved)}, here {list(self.target)}'})"
+        return printable(f"{self.name} ({self.why or f'saved {list(self.saved)}, here {list(self.target)}'})")
 
 
 class Conversion(msgspec.Struct, frozen=True):
@@ -33,7 +35,7 @@ class Conversion(msgspec.Struct, frozen=True):
     target: str
 
     def __str__(self) -> str:
-        return f"{self.name} ({self.saved} to {self.target})"
+        return printable(f"{self.name} ({self.saved} to {self.target})")
 
 
 class PartReport(msgspec.Struct, frozen=True):
@@ -96,7 +98,7 @@ class Report(msgspec.Struct, frozen=True):
             lines.append("  ".join(("", *cells)).rstrip())
             if about is not None:
                 lines += [f"      {line}" for line in _details(about)]
-        return "\n".join(lines)
+        return "\n".join(map(printable, lines))
 
 
 def _details(part: PartReport) -> Iterator[str]:

@@ -6,8 +6,12 @@ import re
 
 from saver.errors import Damaged
 
+DEPTH = 16
+"""Names in a key at most: four times as many as Saver needs. Whoever lists a store need not follow all the
+folders within folders that somebody made in it."""
+
 _SEGMENT = "[a-z0-9-][a-z0-9.-]*"
-_KEY = re.compile(f"{_SEGMENT}(/{_SEGMENT})*")
+_KEY = re.compile(f"{_SEGMENT}(/{_SEGMENT}){{0,{DEPTH - 1}}}")
 
 
 def valid(key: str) -> bool:

@@ -1,35 +1,79 @@
-"""Objects as files in a folder, under their keys."""
+"""Objects as files in a folder, under their keys.
+
+Whoever gives away a store may have put anything into its folder. So no symbolic link is followed in there:
+each folder on the way to an object is opened from the one above it, and what is no file is no object.
+"""
 
 from __future__ import annotations
 
 import errno
 import os
+import stat
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
-from typing import Any
+from contextlib import contextmanager, suppress
+from typing import Any, TypeVar
 
 from saver.durable import NewFile, NoHardLinks
-from saver.errors import CannotWrite, NotFound, Unsupported
-from saver.files import FILES, Files
-from saver.mapped import cannot_read, open_file
+from saver.errors import CannotWrite, Damaged, NotFound, SaverError, Unsupported
+from saver.files import FILES, Files, Inside, Path
+from saver.mapped import cannot_read, kind_of, open_file
 from saver.store import Blob, Sink, Stat, Store
-from saver.stores._keys import checked, checked_prefix, valid
+from saver.stores._keys import DEPTH, checked, checked_prefix, valid
+
+T = TypeVar("T")
+
+_ABSENT = (FileNotFoundError, NotADirectoryError)
+"""There is nothing of this name, or something else in place of its folder."""
 
 
 class LocalStore(Store):
-    """A folder. It appears with the first object.
+    """A folder. It appears with the first object, and may itself be a symbolic link; nothing in it may.
 
-    Hidden files, and others whose names cannot be keys, are none of its objects.
+    Hidden files, and others whose names cannot be keys, are none of its objects. A link, pipe or folder that
+    has the name of an object is listed, and otherwise Damaged, or CannotWrite; so is a link in place of a
+    folder.
     """
 
     def __init__(self, folder: str | os.PathLike[str], files: Files = FILES) -> None:
         self._shown = os.fspath(folder)
         self._folder = os.path.abspath(self._shown)
+        self._in_shown, self._in_folder = (os.path.join(path, "") for path in (self._shown, self._folder))
         self._files = files
         self._there = False
 
     def __str__(self) -> str:
         return self._shown
+
+    # The way to an object
+
+    def _at(self, key: str, act: Callable[[Inside], T]) -> T:
+        """What `act` returns for the place of an object, whose folder is open as long as that takes."""
+        path, _, name = checked(key).rpartition("/")
+        folder = self._enter(path, self._files.open_folder)
+        try:
+            return act(Inside(folder, name))
+        finally:
+            self._files.close(folder)
+
+    def _enter(self, path: str, enter: Callable[[Path], int]) -> int:
+        """A folder of the store, opened name by name: `enter` opens each, and refuses symbolic links."""
+        if not path:
+            return self._files.open_folder(self._in_folder + ".")  # which may be a link
+        first, _, rest = path.partition("/")
+        folder = enter(self._in_folder + first)
+        while rest:
+            name, _, rest = rest.partition("/")
+            try:
+                inner = enter(Inside(folder, name))
+            finally:
+                self._files.close(folder)
+            folder = inner
+        return folder
+
+    def _where(self, key: str) -> str:
+        return self._in_shown + key
+
+    # Writing
 
     def put(self, key: str, size: int, fill: Callable[[Sink], Any]) -> None:
         with self._new(key, size) as file:
@@ -38,41 +82,48 @@ class LocalStore(Store):
                 placed = file.commit(replace=False)
             except NoHardLinks:  # nobody else uses this key, so replacing is as good
                 placed = file.commit()
-            if not placed:
-                raise CannotWrite(f"{self._where(key)}: there is such an object already; it was not changed")
+        if not placed:
+            self._demand_object(key)
+            raise CannotWrite(f"{self._where(key)}: there is such an object already; it was not changed")
 
     def create(self, key: str, data: bytes) -> bool:
         """When this returns False, too, the object that is there is durable."""
         with self._new(key, len(data)) as file:
             file.write(data, 0)
-            return file.commit(replace=False)
+            placed = file.commit(replace=False)
+        if not placed:
+            self._demand_object(key)
+        return placed
 
-    def _new(self, key: str, size: int) -> NewFile:
-        path = self._path(key)
+    def _demand_object(self, key: str) -> None:
+        """Raise CannotWrite when what has the name of an object is none."""
         try:
-            self._make_folder(os.path.dirname(path))
-            self._there = True
+            self.stat(key)
+        except Damaged as error:
+            raise CannotWrite(f"{error}; nothing was written") from None
+
+    @contextmanager
+    def _new(self, key: str, size: int) -> Iterator[NewFile]:
+        path, _, name = checked(key).rpartition("/")
+        try:
+            if not self._there:
+                self._make_store(self._folder)
+                self._there = True
+            folder = self._enter(path, self._enter_durable)
         except OSError as error:
-            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-            advice = "free some room" if full else "choose another folder, or one where you may write"
-            raise CannotWrite(
-                f"{self._where(key)}: {error.strerror or error}; nothing was written; {advice}"
-            ) from error
-        return NewFile(path, size, self._files)
+            raise self._unwritten(key, error) from error
+        try:
+            with NewFile(Inside(folder, name), size, self._files, self._where(key)) as file:
+                yield file
+        finally:
+            self._files.close(folder)
 
-    def _make_folder(self, folder: str) -> None:
-        """`folder` is there, and its name is durable.
+    def _make_store(self, folder: str) -> None:
+        """The folder of the store is there, and its name is durable; those above it are made if need be.
 
-        Its name is made so before there is any object in it. So whoever sees an object in a folder, which
-        another process may just have made, need not sync the folder above. The folder of the store itself is
-        made once: raises FileNotFoundError when it is gone since, for what it held is.
+        This is done once: when it is gone since, what it held is.
         """
         above = os.path.dirname(folder)
-        if folder == self._folder and self._there:
-            self._files.stat(folder)
-            return
-        if len(folder) > len(self._folder):  # those above the store are made only where they are missing
-            self._make_folder(above)
         try:
             self._files.make_folder(folder)
         except FileExistsError:
@@ -81,30 +132,93 @@ class LocalStore(Store):
                     self._files.sync_folder(above)
             return
         except FileNotFoundError:
-            self._make_folder(above)
+            self._make_store(above)
             with suppress(FileExistsError):  # another process was faster
                 self._files.make_folder(folder)
         self._files.sync_folder(above)
 
-    def _has_objects(self, folder: str) -> bool:
+    def _enter_durable(self, place: Path) -> int:
+        """A folder of the store, opened; made if it is missing. Its name is durable.
+
+        That was made so before there was any object in it. So whoever sees an object in a folder, which
+        another process may just have made, need not sync the folder above.
+        """
+        above = self._folder if isinstance(place, str) else Inside(place.folder, ".")
+        try:
+            folder = self._files.open_folder(place)
+        except FileNotFoundError:
+            with suppress(FileExistsError):  # another process was faster
+                self._files.make_folder(place)
+            self._files.sync_folder(above)
+            return self._files.open_folder(place)
+        try:
+            if not self._has_objects(Inside(folder, ".")):
+                with suppress(PermissionError):  # whoever made it there has to care for its name
+                    self._files.sync_folder(above)
+        except BaseException:
+            self._files.close(folder)
+            raise
+        return folder
+
+    def _has_objects(self, folder: Path) -> bool:
         with self._files.list(folder) as found:
             return any(valid(entry.name) for entry in found)
 
+    def _unwritten(self, key: str, error: OSError) -> SaverError:
+        if error.errno == errno.ELOOP:
+            return CannotWrite(f"{self._link(key)}; nothing was written")
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        advice = "free some room" if full else "choose another folder, or one where you may write"
+        return CannotWrite(f"{self._where(key)}: {error.strerror or error}; nothing was written; {advice}")
+
+    # Reading
+
     def open(self, key: str) -> Blob:
+        where = self._where(key)
+
+        def opened(place: Inside) -> Blob:
+            self._demand_file(key, self._files.stat(place))  # of a device not even opening is harmless
+            return open_file(place, where, self._files)
+
         try:
-            return open_file(self._path(key), self._where(key), self._files)
-        except NotFound:
-            raise NotFound(f"{self._where(key)}: there is no such object") from None
+            return self._at(key, opened)
+        except (NotFound, *_ABSENT):
+            raise NotFound(f"{where}: there is no such object") from None
+        except OSError as error:
+            raise self._unread(key, error) from error
 
     def stat(self, key: str) -> Stat | None:
         """The time is when the file was last written to, by the clock of the file system."""
         try:
-            found = self._files.stat(self._path(key))
-        except (FileNotFoundError, NotADirectoryError):
+            found = self._at(key, self._files.stat)
+        except _ABSENT:
             return None
         except OSError as error:
-            raise cannot_read(self._where(key), error) from error
+            raise self._unread(key, error) from error
+        self._demand_file(key, found)
         return Stat(found.st_size, found.st_mtime)
+
+    def _demand_file(self, key: str, found: os.stat_result) -> None:
+        if not stat.S_ISREG(found.st_mode):
+            raise Damaged(
+                f"{self._where(key)} is {kind_of(found.st_mode)}, and no object of a store; it was neither "
+                "followed nor read; remove it, and restore the object from a copy of the store"
+            )
+
+    def _unread(self, key: str, error: OSError) -> SaverError:
+        return (
+            Damaged(self._link(key)) if error.errno == errno.ELOOP else cannot_read(self._where(key), error)
+        )
+
+    def _link(self, key: str) -> str:
+        """What to say of a symbolic link on the way to a key."""
+        names = key.split("/")
+        paths = [self._where("/".join(names[:count])) for count in range(1, len(names) + 1)]
+        link = next(filter(os.path.islink, paths), paths[-1])
+        return (
+            f"{link} is a symbolic link, and a store has none; nothing behind it was read or changed; "
+            "remove it, and put the folder itself in its place"
+        )
 
     def list(self, prefix: str, after: str = "") -> Iterator[str]:
         return self._walk(checked_prefix(prefix), after)
@@ -115,16 +229,22 @@ class LocalStore(Store):
             if not name.endswith("/"):
                 if key > after:
                     yield key
-            elif key > after or after.startswith(key):
+            elif (key > after or after.startswith(key)) and key.count("/") < DEPTH:
                 yield from self._walk(key, after)
 
     def _names(self, prefix: str) -> Iterable[str]:
-        """What is in a folder, in the order of keys: folders end with a slash."""
+        """What is in a folder, in the order of keys: folders end with a slash, links to folders do not."""
         try:
-            with self._files.list(os.path.join(self._folder, *prefix.split("/"))) as found:
-                return sorted(
-                    entry.name + "/" if entry.is_dir() else entry.name for entry in found if valid(entry.name)
-                )
+            folder = self._enter(prefix.removesuffix("/"), self._files.open_folder)
+            try:
+                with self._files.list(Inside(folder, ".")) as found:
+                    return sorted(
+                        entry.name + "/" if entry.is_dir(follow_symlinks=False) else entry.name
+                        for entry in found
+                        if valid(entry.name)
+                    )
+            finally:
+                self._files.close(folder)
         except FileNotFoundError:
             return []
         except NotADirectoryError:
@@ -132,7 +252,9 @@ class LocalStore(Store):
                 return []
             raise Unsupported(f"{self._shown} is a file, not a store; name a folder") from None
         except OSError as error:
-            raise cannot_read(self._where(prefix), error) from error
+            raise self._unread(prefix.removesuffix("/"), error) from error
+
+    # Deleting
 
     def delete(self, key: str) -> None:
         """Until the system writes it down by itself, a power loss may bring the object back.
@@ -140,20 +262,16 @@ class LocalStore(Store):
         That does no harm to what is stored: whoever deletes finds it again, and deletes it again.
         """
         try:
-            self._files.remove(self._path(key))
-        except (FileNotFoundError, NotADirectoryError):
+            self._at(key, self._files.remove)
+        except _ABSENT:
             return
         except OSError as error:
+            if error.errno == errno.ELOOP:
+                raise CannotWrite(f"{self._link(key)}; nothing was deleted") from error
             raise CannotWrite(
                 f"{self._where(key)}: {error.strerror or error}; it was not deleted; you need the right to "
                 "write to its folder"
             ) from error
-
-    def _path(self, key: str) -> str:
-        return os.path.join(self._folder, *checked(key).split("/"))
-
-    def _where(self, key: str) -> str:
-        return os.path.join(self._shown, key)
 
 
 def open_store(address: str) -> Store:

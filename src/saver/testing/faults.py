@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from saver.errors import CommitUnknown
-from saver.files import FILES, Files
+from saver.files import FILES, Files, Inside, Path
 from saver.store import Blob, Sink, Stat, Store
 
 T = TypeVar("T")
@@ -94,6 +94,7 @@ class FaultyFiles(Files, Faults):
         self.operations: list[Operation] = []
         self._files = files
         self._numbers: dict[int, int] = {}
+        self._folders: dict[int, str] = {}
         self._made = 0
 
     def fail(self, at: int, error: BaseException | int, after: bool = False) -> None:
@@ -109,16 +110,22 @@ class FaultyFiles(Files, Faults):
 
         return self._run(f"{operation.name} {operation.path}".strip(), act, forget)
 
-    def make_folder(self, path: str) -> None:
-        self._do(Operation("make_folder", _real(path)), lambda: self._files.make_folder(path))
+    def open_folder(self, path: Path) -> int:
+        where = self._real(path)
+        folder = self._run(f"open_folder {where}", lambda: self._files.open_folder(path), self.close)
+        self._folders[folder] = os.path.realpath(where)
+        return folder
 
-    def create(self, path: str) -> int:
+    def make_folder(self, path: Path) -> None:
+        self._do(Operation("make_folder", self._real(path)), lambda: self._files.make_folder(path))
+
+    def create(self, path: Path) -> int:
         return self._made_file("create", path, self._files.create)
 
-    def create_unnamed(self, folder: str) -> int:
+    def create_unnamed(self, folder: Path) -> int:
         return self._made_file("create_unnamed", folder, self._files.create_unnamed)
 
-    def _made_file(self, name: str, path: str, action: Callable[[str], int]) -> int:
+    def _made_file(self, name: str, path: Path, action: Callable[[Path], int]) -> int:
         number = self._made
         self._made += 1
 
@@ -127,7 +134,7 @@ class FaultyFiles(Files, Faults):
             self._numbers[file] = number
             return file
 
-        return self._do(Operation(name, _real(path), file=number), make, self.close)
+        return self._do(Operation(name, self._real(path), file=number), make, self.close)
 
     def open_direct(self, file: int) -> int:
         direct = self._run("open_direct", lambda: self._files.open_direct(file), self.close)
@@ -156,26 +163,29 @@ class FaultyFiles(Files, Faults):
 
     def close(self, file: int) -> None:
         self._numbers.pop(file, None)
+        self._folders.pop(file, None)
         self._files.close(file)
 
-    def link(self, source: str | int, path: str) -> None:
-        if isinstance(source, str):
-            operation = Operation("link", _real(path), _real(source))
+    def link(self, source: Path | int, path: Path) -> None:
+        if isinstance(source, int):
+            operation = Operation("link", self._real(path), file=self._numbers[source])
         else:
-            operation = Operation("link", _real(path), file=self._numbers[source])
+            operation = Operation("link", self._real(path), self._real(source))
         self._do(operation, lambda: self._files.link(source, path))
 
-    def replace(self, source: str, path: str) -> None:
-        self._do(Operation("replace", _real(path), _real(source)), lambda: self._files.replace(source, path))
+    def replace(self, source: Path, path: Path) -> None:
+        operation = Operation("replace", self._real(path), self._real(source))
+        self._do(operation, lambda: self._files.replace(source, path))
 
-    def remove(self, path: str) -> None:
-        self._do(Operation("remove", _real(path)), lambda: self._files.remove(path))
+    def remove(self, path: Path) -> None:
+        self._do(Operation("remove", self._real(path)), lambda: self._files.remove(path))
 
-    def sync_folder(self, path: str) -> None:
-        self._do(Operation("sync_folder", os.path.realpath(path)), lambda: self._files.sync_folder(path))
+    def sync_folder(self, path: Path) -> None:
+        where = os.path.realpath(self._real(path))
+        self._do(Operation("sync_folder", where), lambda: self._files.sync_folder(path))
 
-    def open(self, path: str) -> int:
-        return self._run(f"open {path}", lambda: self._files.open(path), self.close)
+    def open(self, path: Path) -> int:
+        return self._run(f"open {self._real(path)}", lambda: self._files.open(path), self.close)
 
     def read(self, file: int, size: int, offset: int) -> bytes:
         return self._run("read", lambda: self._files.read(file, size, offset))
@@ -183,22 +193,26 @@ class FaultyFiles(Files, Faults):
     def read_into(self, file: int, buffer: memoryview, offset: int, wait: bool = True) -> int:
         return self._run("read_into", lambda: self._files.read_into(file, buffer, offset, wait))
 
-    def list(self, folder: str) -> AbstractContextManager[Iterator[os.DirEntry[str]]]:
+    def list(self, folder: Path) -> AbstractContextManager[Iterator[os.DirEntry[str]]]:
         return self._run(
-            f"list {folder}", lambda: self._files.list(folder), lambda found: found.__exit__(None, None, None)
+            f"list {self._real(folder)}",
+            lambda: self._files.list(folder),
+            lambda found: found.__exit__(None, None, None),
         )
 
-    def stat(self, file: str | int) -> os.stat_result:
+    def stat(self, file: Path | int) -> os.stat_result:
         return self._run("stat", lambda: self._files.stat(file))
 
     def _on(self, file: int, name: str, offset: int = 0, data: bytes = b"") -> Operation:
         return Operation(name, file=self._numbers[file], offset=offset, data=data)
 
-
-def _real(path: str) -> str:
-    """By the true name of its folder; what it is itself may be a link."""
-    folder, name = os.path.split(path)
-    return os.path.join(os.path.realpath(folder), name)
+    def _real(self, path: Path) -> str:
+        """By the true name of its folder; what it is itself may be a link."""
+        if isinstance(path, Inside):
+            folder = self._folders[path.folder]
+            return folder if path.name == "." else os.path.join(folder, path.name)
+        folder, name = os.path.split(path)
+        return os.path.join(os.path.realpath(folder), name)
 
 
 class FaultyStore(Store, Faults):

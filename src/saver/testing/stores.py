@@ -12,10 +12,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from saver.errors import NotFound
+from saver.errors import Damaged, NotFound
 from saver.store import ALIGNMENT, Sink, Store
 
 SIZES = (0, 1, ALIGNMENT - 1, ALIGNMENT, ALIGNMENT + 1, 5_000_001)
+
+NO_KEYS = (
+    "", "/", "a/", "/a", "a//b", ".", "..", "../a", "a/../b", "a/..", ".a", "a/.b", "A", "a b", "ä", "a\0b",
+    "a\n", "a\\b", "C:a", "~", "a_b", "/".join("a" * 17), "a/" * 5000 + "a",
+)  # fmt: skip
+"""What a damaged or forged document could name."""
 
 
 class StoreTests:
@@ -71,6 +77,29 @@ class StoreTests:
             with pytest.raises(NotFound):
                 store.read(key)
             assert store.stat(key) is None
+
+    @pytest.mark.parametrize("key", NO_KEYS, ids=lambda key: ascii(key)[:40])
+    def test_what_cannot_be_a_key_is_refused(self, store: Store, key: str) -> None:
+        put(store, "a", b"x")
+        for ask in (store.open, store.read, store.stat, store.delete):
+            with pytest.raises(Damaged):
+                ask(key)
+        with pytest.raises(Damaged):
+            put(store, key, b"y")
+        with pytest.raises(Damaged):
+            store.create(key, b"y")
+        assert list(store.list("")) == ["a"]
+
+    @pytest.mark.parametrize("prefix", ["a", "/", "../", "a/../", ".a/", "a//"])
+    def test_what_cannot_be_a_prefix_is_refused(self, store: Store, prefix: str) -> None:
+        with pytest.raises(Damaged):
+            list(store.list(prefix))
+
+    def test_keys_may_be_sixteen_names_deep(self, store: Store) -> None:
+        key = "/".join("abcdefghijklmnop")
+        put(store, key, b"x")
+        assert list(store.list("")) == list(store.list("a/b/")) == [key]
+        assert store.read(key) == b"x"
 
     def test_an_object_is_seen_only_when_it_is_whole(self, store: Store) -> None:
         seen: list[Any] = []

@@ -8,10 +8,11 @@ from typing import Any
 
 import msgspec
 
+from saver.errors import printable
 from saver.reading.arrays import Array, Entries, entry_of, tensor_array
 from saver.reading.forms import FORMS, STRINGS, TEXT
 from saver.reading.steps import Children, Found, Look, any_node, any_state, step
-from saver.reading.texts import base64_bytes, other, plain, printable, row
+from saver.reading.texts import base64_bytes, other, plain, row
 from saver.tree import Node, Tensor
 from saver.trust import dotted
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
+from saver.errors import printable
 from saver.reading.arrays import (
     Array,
     Entries,
@@ -19,7 +20,7 @@ from saver.reading.arrays import (
 )
 from saver.reading.forms import FORMS, Form
 from saver.reading.steps import Children, Found, Look, any_node, any_state, step
-from saver.reading.texts import other, printable
+from saver.reading.texts import other
 from saver.tree import Node, Tensor
 
 Resolve: TypeAlias = Callable[[Any], Any]

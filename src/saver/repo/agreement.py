@@ -1,0 +1,64 @@
+"""What the log and the manifest both say of a version must be the same.
+
+Each of them vouches for its own bytes alone. A record that names the manifest of another version,
+whose weights are then taken for those of this one, or metrics that nobody measured show only where the two
+are compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from saver.errors import Damaged
+from saver.repo.manifest import Manifest
+from saver.repo.version import Version, number_of, plain_metric
+
+_SHOWN = 80
+
+
+def check_agreement(version: Version, manifest: Manifest, where: str) -> None:
+    """Raise Damaged, which names the field, unless the manifest is that of the version.
+
+    `time` is not compared: that of a record is when it was committed, and that of a manifest when the version
+    was made.
+    """
+    for field, logged, found in _fields(version, manifest):
+        if logged != found:
+            raise Damaged(
+                f"{where}: the log and its manifest contradict each other about its {field}: "
+                f"{_shown(logged)} and {_shown(found)}; one of them was changed, or is that of another "
+                "version; restore the folders log/ and manifests/ from a copy of the store"
+            )
+
+
+def _fields(version: Version, manifest: Manifest) -> Iterator[tuple[str, Any, Any]]:
+    yield "model", version.model, manifest.model
+    yield "number", version.number, manifest.number
+    yield "parent", version.parent, manifest.parent
+    yield "step", version.step, manifest.step
+    yield "notes", version.notes, manifest.notes
+    if version.author and manifest.author:
+        yield "author", version.author, manifest.author
+    metrics = {name: number_of(metric) for name, metric in manifest.metrics.items()}
+    yield from _items("metric", _plain(version.metrics), _plain(metrics))
+    logged = {name: (part.number, part.hash) for name, part in version.parts.items()}
+    found = {name: (part.version, part.hash) for name, part in manifest.parts.items()}
+    yield from _items("part", logged, found)
+    yield "packs", version.packs, manifest.packs
+
+
+def _items(kind: str, logged: Mapping[str, Any], found: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
+    if logged != found:
+        for name in sorted({*logged, *found}):
+            yield f"{kind} {name[:_SHOWN]!r}", logged.get(name), found.get(name)
+
+
+def _plain(metrics: Mapping[str, float]) -> dict[str, float | str]:
+    """As they stand in documents: nan is equal to nan."""
+    return {name: plain_metric(value) for name, value in metrics.items()}
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"

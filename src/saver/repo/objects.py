@@ -1,0 +1,55 @@
+"""Which keys are Saver's own. Whatever has another one is left alone, whoever names it: people keep files in
+folders, and the documents of a store that one was given may name anything.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from saver.errors import Damaged
+from saver.store import Store
+
+FOLDERS = ("clock/", "log/", "manifests/", "packs/", "state/")
+"""What the keys begin with, but for that of `store.json`."""
+
+_is_own = re.compile(
+    r"""store\.json
+    | clock/[0-9a-f]{32}
+    | log/[0-9]{20}\.json
+    | manifests/(?P<manifest>[0-9a-f]{2})/(?P=manifest)[0-9a-f]{62}\.json
+    | packs/[0-9a-f]{32}\.safetensors
+    | state/[0-9]{20}\.json
+    | state/pages/(?P<page>[0-9a-f]{2})/(?P=page)[0-9a-f]{62}\.json""",
+    re.VERBOSE,
+).fullmatch
+
+_is_folder = re.compile(r"(manifests|state/pages)/[0-9a-f]{2}|state/pages").fullmatch
+
+
+def is_own(key: str) -> bool:
+    """Whether a key has the exact form of one that Saver makes."""
+    return _is_own(key) is not None
+
+
+def stands_for_folder(key: str) -> bool:
+    """Whether what is listed under this key, and so is no folder, is where Saver keeps one."""
+    return _is_folder(key) is not None
+
+
+def own(store: Store, prefix: str) -> Iterator[str]:
+    """Saver's own objects below a prefix. Raises Damaged where some could be hidden: for whoever must see
+    them all."""
+    for key in store.list(prefix):
+        if is_own(key):
+            yield key
+        elif stands_for_folder(key):
+            raise Damaged(f"{store}: {no_folder(key)}")
+
+
+def no_folder(key: str) -> str:
+    """What to say of an object that stands where a folder should."""
+    return (
+        f"{key} is a file or a symbolic link, where a store has a folder; nothing behind it was looked at; "
+        "restore the folder from a copy of the store"
+    )

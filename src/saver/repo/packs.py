@@ -1,0 +1,180 @@
+"""The packs of a store, read whole: what of them is damaged, and which versions that costs something."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import TypeAlias
+
+import msgspec
+
+from saver.errors import Damaged, NotFound, SaverError
+from saver.pack import Pack, Range, damaged
+from saver.repo.headers import contradiction
+from saver.repo.places import Known, Place, overlaps, pack_key
+from saver.repo.replay import Replay
+from saver.repo.repository import Repository
+from saver.repo.state import version_key
+from saver.repo.version import Version
+from saver.store import Blob, Progress
+
+
+class Damage(msgspec.Struct, frozen=True):
+    """Something that is not as it was saved. `model`, `number`, `part` and `tensor` say what it costs, as
+    far as it costs a version anything; `key` is the object in the store, `what` a sentence.
+    """
+
+    key: str
+    what: str
+    model: str = ""
+    number: int = 0
+    part: str = ""
+    tensor: str = ""
+
+
+class Use(msgspec.Struct, frozen=True):
+    """A tensor of a version."""
+
+    version: Version
+    parts: tuple[str, ...]
+    tensor: str
+    known: Known
+
+    def damage(self, key: str, what: str) -> list[Damage]:
+        """What damage costs, part by part."""
+        version = self.version
+        return [
+            Damage(key, what, version.model, version.number, part, self.tensor)
+            for part in self.parts or ("",)
+        ]
+
+
+_Used: TypeAlias = tuple[Place, str, Use]
+"""A place that has a hash of its own, that hash, and who needs it."""
+
+
+class Packs:
+    """All packs, and what versions need of them. `damage` is what was found; `harm` the damaged places, by
+    pack.
+    """
+
+    def __init__(self, repo: Repository, replay: Replay) -> None:
+        self.damage: list[Damage] = []
+        self.harm: dict[str, set[tuple[int, int]]] = {}
+        self._repo = repo
+        self._replay = replay
+        self._uses: dict[str, list[_Used]] = {}
+
+    def use(self, use: Use) -> None:
+        """A version needs a tensor."""
+        for _, digest, place in use.known.block_places():
+            self._uses.setdefault(place[0], []).append((place, digest, use))
+
+    @property
+    def used(self) -> set[str]:
+        """The keys of the packs that some version needs."""
+        return set(map(pack_key, self._uses))
+
+    def read(self, keys: Iterable[str], before: int, total: int, progress: Progress | None) -> int:
+        """Verify packs, by their own headers and by what the manifests say. `before` bytes of `total` were
+        read by now; returns how many there are after it."""
+        for key in sorted(keys):
+            done = before
+            report = (lambda n, _, done=done: progress(done + n, total)) if progress is not None else None
+            try:
+                before += self._verified(key, self._repo.store.open(key), report)
+            except NotFound:  # deleted by a collector since it was listed, perhaps
+                self._report(key, self._uses_of(key), "the pack is missing")
+            except Damaged as error:
+                self._report(key, self._uses_of(key), str(error))
+                if not self._uses_of(key):
+                    self.damage.append(Damage(key, str(error)))
+        return before
+
+    def _uses_of(self, key: str) -> list[_Used]:
+        return self._uses.get(_name_in(key), [])
+
+    def _verified(self, key: str, blob: Blob, progress: Progress | None) -> int:
+        pack, lost = self._opened(key, blob), set[str]()
+        sound: dict[tuple[int, int], str] = {}
+        if pack is not None:
+            lost = pack.damaged(progress=progress)
+            sound = {(start, end): digest for name, start, end, digest in pack.places() if name not in lost}
+        ranges, by_name = [], {}
+        for number, (place, digest, use) in enumerate(self._uses_of(key)):
+            _, offset, length = place
+            if offset + length > blob.size:
+                self._report(key, [(place, digest, use)], "the pack is cut off")
+            elif sound.get((offset, offset + length)) != digest:
+                ranges.append(Range(str(number), blob, offset, offset + length, digest))
+                by_name[str(number)] = (place, digest, use)
+        bad = [by_name[name] for name in sorted(damaged(ranges, None), key=int)]
+        self._report(key, bad, "the bytes are not those that were saved")
+        if pack is not None:
+            self._header(key, pack, lost)
+        return blob.size
+
+    def _opened(self, key: str, blob: Blob) -> Pack | None:
+        """A pack; None, and damage, when its header is no good. Versions are read without it."""
+        try:
+            return Pack(blob)
+        except NotFound:
+            raise
+        except SaverError as error:
+            self._harmless(key, f"its header is damaged ({error})")
+            return None
+
+    def _harmless(self, key: str, what: str) -> None:
+        whom = (
+            "the versions that lie in it are not concerned" if self._uses_of(key) else "no version needs it"
+        )
+        self.damage.append(Damage(key, f"{what}; {whom}"))
+
+    # Headers
+
+    def _header(self, key: str, pack: Pack, lost: set[str]) -> None:
+        """What a header says wrongly, by which others read the pack."""
+        name = _name_in(key)
+        if pack.id != name:
+            self._harmless(key, f"its header calls it {pack.id[:40]!r}")
+        alone = sorted(lost - self._told(name, pack, lost)) if self._uses_of(key) else sorted(lost)
+        if alone:
+            self._harmless(key, f"the bytes of {', '.join(alone[:5])} are not those that its header tells of")
+        for use in self._written_for(name):
+            what = contradiction(pack, use.tensor, use.known)
+            if what is not None and self._is_needed(key, use.version):
+                self.damage += use.damage(key, what)
+
+    def _told(self, name: str, pack: Pack, lost: set[str]) -> set[str]:
+        """The tensors of which damage was told, now or by an earlier check: it may be healed."""
+        harmed = {name: [*(self._repo.state.get(f"harmed {name}") or ()), *self.harm.get(name, ())]}
+        places = ((tensor, (name, start, end - start)) for tensor, start, end, _ in pack.places(lost))
+        return {tensor for tensor, place in places if overlaps(place, harmed)}
+
+    def _written_for(self, name: str) -> Iterable[Use]:
+        """The tensors that a pack was written for, as far as they lie in it whole."""
+        uses = {id(use): use for _, _, use in self._uses.get(name, ()) if len(use.known.places) == 1}
+        return (use for use in uses.values() if self._replay.wrote(name, use.version))
+
+    # What it costs
+
+    def _report(self, key: str, uses: Collection[_Used], what: str) -> None:
+        told = set[tuple[str, str]]()
+        if uses:
+            self._repo.state.refresh()
+        for place, _, use in uses:
+            if not self._is_needed(key, use.version):
+                continue
+            self.harm.setdefault(place[0], set()).add((place[1], place[2]))
+            if (str(use.version), use.tensor) not in told:
+                told.add((str(use.version), use.tensor))
+                self.damage += use.damage(key, what)
+
+    def _is_needed(self, key: str, version: Version) -> bool:
+        """Whether a version still needs an object: it was not deleted meanwhile, nor were its bytes moved."""
+        state = self._repo.state
+        live = state.get(version_key(version.model, version.number)) is not None
+        return live and state.get(f"gone {key}") is None
+
+
+def _name_in(key: str) -> str:
+    return key.removeprefix("packs/").removesuffix(".safetensors")

@@ -1,0 +1,60 @@
+"""What the log says, by reading all of it and nothing else. `check` compares the rest with it."""
+
+from __future__ import annotations
+
+from saver.repo.log import Commit, Delete, Record, Relocate, Tag
+from saver.repo.state import VersionState, version_state
+from saver.repo.version import Version, from_state
+
+
+class Replay:
+    """The records from the first on, as far as they were taken in: live versions, tags, and for which version
+    each pack was written.
+    """
+
+    def __init__(self) -> None:
+        self.head = 0
+        self._live: dict[tuple[str, int], VersionState] = {}
+        self._tags: dict[tuple[str, str], int] = {}
+        self._first: dict[str, tuple[str, int]] = {}
+        self._moved: set[str] = set()
+
+    def follow(self, record: Record) -> None:
+        """Take in the next record."""
+        self.head = record.number
+        match record.event:
+            case Commit() as event:
+                self._live[event.model, event.number] = version_state(record, event)
+                self._tags.update(((event.model, tag), event.number) for tag in event.tags)
+                for pack in event.packs:
+                    self._first.setdefault(pack, (event.model, event.number))
+            case Tag() as event if event.number is not None:
+                self._tags[event.model, event.tag] = event.number
+            case Tag() as event:
+                self._tags.pop((event.model, event.tag), None)
+            case Delete() as event:
+                self._delete(event.model, set(event.numbers))
+            case Relocate() as event:
+                self._moved.update(move[2] for moves in event.moves.values() for move in moves)
+
+    def _delete(self, model: str, numbers: set[int]) -> None:
+        gone = [number for number in numbers if self._live.pop((model, number), None) is not None]
+        for key in [key for key, number in self._tags.items() if key[0] == model and number in gone]:
+            del self._tags[key]
+
+    def versions(self) -> dict[str, Version]:
+        """The live versions, by ref."""
+        tags: dict[tuple[str, int], list[str]] = {}
+        for (model, tag), number in sorted(self._tags.items()):
+            tags.setdefault((model, number), []).append(tag)
+        found = (from_state(*key, state, tuple(tags.get(key, ()))) for key, state in self._live.items())
+        return {str(version): version for version in found}
+
+    def wrote(self, pack: str, version: Version) -> bool:
+        """Whether the pack was written for this version: it is the first that needs it, for others can only
+        share it later.
+
+        Of packs that a collector made, or a save that healed older versions, nothing is known: who shares
+        bytes may see them with another dtype and shape, and under another name.
+        """
+        return pack not in self._moved and self._first.get(pack) == (version.model, version.number)

@@ -1,0 +1,77 @@
+"""Whether the log is whole: without a gap, and up to its end."""
+
+from __future__ import annotations
+
+from saver.errors import Damaged, NotFound
+from saver.repo import document
+from saver.repo.log import is_log_key, log_key
+from saver.repo.objects import is_own
+from saver.repo.state import Checkpoint, State, checkpoint_key, next_checkpoint
+from saver.store import Store
+
+_PAST_NUMBERS = "state/:"
+"""Comes after the keys of all checkpoints, and before those of pages."""
+
+
+def check_log(store: Store, state: State) -> None:
+    """Raise Damaged unless the log has all records that there ever were, as far as can be told."""
+    check_gaps(store, state)
+    check_end(store, state)
+
+
+def check_gaps(store: Store, state: State) -> None:
+    """Raise Damaged when a record is missing while later ones are there."""
+    log, expected = state.log, 1
+    for key in filter(is_log_key, store.list("log/")):
+        # A listing need not have what was made since it began.
+        while key > log_key(expected) and log.stat(expected) is not None:
+            expected += 1
+        if key > log_key(expected):
+            raise log.gap(expected)
+        expected += key == log_key(expected)
+    for number in range(expected, state.head + 1):
+        if log.stat(number) is None:
+            raise log.gap(number)
+
+
+def check_end(store: Store, state: State) -> None:
+    """Raise Damaged when a checkpoint tells of records that the log does not have.
+
+    It was made when they were there, durably, and no record is ever deleted. Of those that were made while
+    this looks, too: the log is read again before anything is concluded.
+    """
+    for key in store.list("state/", after=checkpoint_key(state.head)):
+        if key > _PAST_NUMBERS:
+            return
+        number = _number_of(store, key)
+        if number > state.head:
+            state.refresh()
+        if number > state.head:
+            raise Damaged(
+                f"{store}: {key} was made after record {number}, and the log ends with record {state.head}: "
+                "its newest records were removed, or another copy of the store was mixed in; nothing was "
+                "changed; restore the folder log/ from a copy, or delete the folder state/ to go on without "
+                "them"
+            )
+
+
+def check_next(store: Store, state: State) -> None:
+    """The same as `check_end` at the price of one question, which finds most of it: for who only reads, and
+    can do so where no checkpoint can be looked at."""
+    try:
+        later = store.stat(checkpoint_key(next_checkpoint(state.head)))
+    except Damaged:
+        return
+    if later is not None:
+        check_end(store, state)
+
+
+def _number_of(store: Store, key: str) -> int:
+    """The record of a checkpoint; 0 for what is none, or is damaged: that proves nothing."""
+    if not is_own(key):
+        return 0
+    try:
+        found, _ = document.decode(store.read(key), Checkpoint, f"{store}: {key}")
+    except (Damaged, NotFound):
+        return 0
+    return found.number if key == checkpoint_key(found.number) else 0
