@@ -209,6 +209,24 @@ def test_a_forged_label_is_refused(kind: str, label: str, tmp_path: Path) -> Non
         saver.load(file.write(tmp_path / "bad.saver"))
 
 
+@pytest.mark.parametrize("label", LABELS)
+@pytest.mark.parametrize("kind", ["recarray", "record"])
+def test_no_field_of_a_record_is_looked_up_by_itself(kind: str, label: str, tmp_path: Path) -> None:
+    """Records show their fields as attributes."""
+    from forge import forged
+
+    def records(name: str) -> Any:
+        made = np.zeros(2, [(name, "<f8")]).view(np.recarray)
+        return made if kind == "recarray" else made[0]
+
+    with pytest.raises(CannotSave, match="look up by themselves"):
+        saver.dump(records(label), tmp_path / "a.saver")
+    file = forged(tmp_path, records("q" * len(label)))
+    file.manifest = json.loads(json.dumps(file.manifest).replace("q" * len(label), label))
+    with pytest.raises(Damaged, match="look up by themselves"):
+        saver.load(file.write(tmp_path / "bad.saver"))
+
+
 ran: list[str] = []
 
 

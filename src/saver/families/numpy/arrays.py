@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from saver import trust
 from saver.codec import INLINE_BYTES, Codec, Decoder, Encoder
-from saver.families.numpy.dtypes import decode_dtype, dense, encode_dtype, storage
+from saver.families.numpy.dtypes import decode_dtype, dense, encode_dtype, refused_field, storage
 from saver.families.python.columns import encode_run, fill_run
 from saver.tree import TENSOR_DTYPE, Node, Tensor, Value
 
@@ -204,6 +204,9 @@ class SubclassCodec(Codec):
     names = frozenset(("numpy.char:chararray",))  # looking it up warns where NumPy is about to drop it
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
+        why = refused_field(obj.dtype) if type(obj) is np.recarray else None
+        if why is not None:
+            encoder.refuse(why)
         plain = obj.view(np.ndarray)
         if type(obj) is np.recarray and obj.dtype.type is np.record:
             plain = plain.view(np.dtype((np.void, obj.dtype)))
@@ -215,6 +218,9 @@ class SubclassCodec(Codec):
         if not isinstance(array, np.ndarray):
             raise ValueError("not an array")
         if kind == "recarray" and array.dtype.names is not None:
+            why = refused_field(array.dtype)
+            if why is not None:
+                raise ValueError(why)
             return array.view(np.dtype((np.record, array.dtype)), np.recarray)
         if kind == "matrix" and array.ndim == 2:
             return array.view(np.matrix)

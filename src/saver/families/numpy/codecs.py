@@ -9,7 +9,7 @@ import numpy as np
 
 from saver.codec import INLINE_BYTES, Codec, Decoder, Encoder
 from saver.families.numpy.arrays import ArrayCodec, MaskedCodec, MaskedConstantCodec, SubclassCodec
-from saver.families.numpy.dtypes import decode_dtype, dense, encode_dtype
+from saver.families.numpy.dtypes import decode_dtype, dense, encode_dtype, refused_field
 from saver.families.numpy.random import (
     BitGeneratorCodec,
     GeneratorCodec,
@@ -49,6 +49,9 @@ class ScalarCodec(Codec):
             array = np.empty((), dtype)
             array[()] = obj
             return [encode_dtype(dtype, encoder), encoder(array)]
+        why = refused_field(dtype) if type(obj) is np.record else None
+        if why is not None:
+            encoder.refuse(why)
         data = b64encode(dense(np.asarray(obj)).tobytes()).decode()
         return [encode_dtype(dtype, encoder), data, *(["record"] if type(obj) is np.record else [])]
 
@@ -60,6 +63,9 @@ class ScalarCodec(Codec):
             return np.str_(_exactly(str, decoder(value)))
         dtype = decode_dtype(spec, decoder)
         if node.state[2:] == ["record"]:
+            why = refused_field(dtype)
+            if why is not None:
+                raise ValueError(why)
             dtype = np.dtype((np.record, dtype))
         if type(value) is Node:
             array = decoder(value)

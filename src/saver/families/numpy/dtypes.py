@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from saver.codec import Decoder, Encoder
+from saver.codec import Decoder, Encoder, special
 from saver.tree import TENSOR_DTYPE, Value
 
 
@@ -61,6 +61,15 @@ def decode_dtype(spec: Any, decoder: Decoder) -> np.dtype[Any]:
             raise ValueError(f"a field at {offset} of {spec['itemsize']} bytes")
     structured: Any = np.dtype
     return structured(fields)  # type: ignore[no-any-return]
+
+
+def refused_field(dtype: np.dtype[Any]) -> str | None:
+    """Why records of this dtype cannot be kept: records show their fields as attributes, so the rule for the
+    names of attributes holds for them."""
+    for name in dtype.names or ():
+        if special(name):
+            return f"a field is called {name!r}, which Python and libraries look up by themselves; rename it"
+    return None
 
 
 def dense(array: NDArray[Any]) -> NDArray[Any]:
