@@ -1,0 +1,43 @@
+"""Losses in estimators: a wrong one answers with other columns than compiled code then writes to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from saver.families.sklearn.checks.attributes import is_of, require, whole
+
+_LINKS = {
+    "HalfSquaredError": "IdentityLink", "AbsoluteError": "IdentityLink", "PinballLoss": "IdentityLink",
+    "HuberLoss": "IdentityLink", "HalfPoissonLoss": "LogLink", "HalfGammaLoss": "LogLink",
+    "HalfTweedieLoss": "LogLink", "HalfTweedieLossIdentity": "IdentityLink", "HalfBinomialLoss": "LogitLink",
+    "HalfMultinomialLoss": "MultinomialLogit", "ExponentialLoss": "HalfLogitLink",
+    "HalfBinomialLossArrayAPI": "LogitLink", "HalfMultinomialLossArrayAPI": "MultinomialLogit",
+    "HalfPoissonLossArrayAPI": "LogLink",
+}  # fmt: skip
+
+
+def check_loss(loss: Any, *, classifies: bool, width: int | None) -> None:
+    """Raise ValueError unless `loss` is one of scikit-learn's, whole, for `width` columns of predictions."""
+    if not type(loss).__module__.startswith("sklearn."):
+        require(is_of(loss, "BaseLoss"), "a loss is missing")
+        return  # a user's own, trusted by name
+    name = type(loss).__name__
+    require(name in _LINKS, "a loss is missing")
+    link, compiled = loss.__dict__.get("link"), loss.__dict__.get("closs")
+    require(
+        type(link).__module__ == "sklearn._loss.link" and type(link).__name__ == _LINKS[name],
+        f"{name} with the link of another loss",
+    )
+    expected = "Cy" + name.removesuffix("ArrayAPI")
+    require(
+        type(compiled).__module__ == "sklearn._loss._loss" and type(compiled).__name__ == expected,
+        f"{name} with the compiled code of another loss",
+    )
+    require("is_multiclass" not in loss.__dict__, f"{name} that says of how many classes it is")
+    many = name.startswith("HalfMultinomial")
+    of_classes = many or name.startswith(("HalfBinomial", "Exponential"))
+    require(of_classes == classifies, f"{name} in an estimator of another kind")
+    if width is not None:
+        require(many == (width > 1), f"{name} for {width} predictions in each round")
+    if many and width is not None:
+        require(whole(loss.__dict__.get("n_classes")) == width, f"{name} of other classes")
