@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from saver.families.sklearn.checks import columns, names, neighbors, trees, vectors
+from saver.families.sklearn.checks import columns, losses, names, neighbors, trees, vectors
 from saver.families.sklearn.checks.attributes import Checker
 
 __all__ = ["check"]
@@ -37,6 +37,8 @@ _CHECKS: dict[str, tuple[Checker, ...]] = {
     "IsolationForest": (trees.isolation_forest,),
     "BaseGradientBoosting": (trees.boosting,),
     "BaseHistGradientBoosting": (trees.histogram_boosting,),
+    "_BinMapper": (trees.bins,),
+    "_GeneralizedLinearRegressor": (losses.generalized_linear,),
     "BaseLibSVM": (vectors.support_vectors,),
     "BaseSGD": (_COEFFICIENTS,),
     "ElasticNet": (_COEFFICIENTS,),

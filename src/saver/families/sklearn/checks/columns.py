@@ -64,7 +64,10 @@ def one_hot(estimator: Any) -> None:
         drop = None if dropped is None else dropped[index]
         if drop is not None:
             place = whole(drop)
-            require(place is not None and 0 <= place < max(number, 1), "a category is dropped that is not there")
+            require(
+                place is not None and 0 <= place < max(number, 1),
+                "a category is dropped that is not there",
+            )
             number -= 1
         require(whole(outs[index]) == number, "a feature with another number of columns than categories")
 
@@ -75,7 +78,8 @@ def _grouped(groups: Any, mappings: Any, index: int, number: int) -> int:
     require((group is None) == (mapping is None), "rare categories without their group")
     if group is None:
         return number
-    group, mapping = array(group, "the rare categories", 1, "iu"), array(mapping, "the groups", 1, "iu").copy()
+    group = array(group, "the rare categories", 1, "iu")
+    mapping = array(mapping, "the groups", 1, "iu").copy()
     left = number - len(group) + 1
     require(mapping.shape == (number,), "not a group for each category")
     require(bool(((mapping >= 0) & (mapping < left)).all()), "a category in a group that is not there")
@@ -100,5 +104,3 @@ def _in_order(known: Any) -> bool:
     if known.dtype.kind in "OUS":
         return True
     return bool((np.argsort(known, kind="stable") == np.arange(len(known))).all())
-
-

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from saver.families.sklearn.checks.attributes import (
-    array,
     features,
     is_array,
     is_of,
@@ -94,7 +93,8 @@ def _linear(guess: Any, known: int | None, classes: int | None) -> bool:
     rows = 1 if classes in (None, 2) else classes
     plain = type(intercept) in (float, int, np.float64, np.float32)
     fits = shape(coefficients) in (((known,), (1, known)) if classes is None else ((rows, known),))
-    fits = fits and (plain or (is_array(intercept) and intercept.shape in ((rows,), () if rows == 1 else (rows,))))
+    offsets = ((rows,), ()) if rows == 1 else ((rows,),)
+    fits = fits and (plain or (is_array(intercept) and intercept.shape in offsets))
     return fits and (classes is None or shape(guess.__dict__.get("classes_")) == (classes,))
 
 

@@ -41,3 +41,9 @@ def check_loss(loss: Any, *, classifies: bool, width: int | None) -> None:
         require(many == (width > 1), f"{name} for {width} predictions in each round")
     if many and width is not None:
         require(whole(loss.__dict__.get("n_classes")) == width, f"{name} of other classes")
+
+
+def generalized_linear(estimator: Any) -> None:
+    """A score asks the loss, which takes targets for the numbers of classes when it is one of classes."""
+    if "_base_loss" in estimator.__dict__:
+        check_loss(estimator.__dict__["_base_loss"], classifies=False, width=1)

@@ -7,7 +7,9 @@ from typing import Any
 
 from saver.families.sklearn.checks.attributes import require, state
 
-_RESPONSES = frozenset(("predict", "predict_proba", "predict_log_proba", "decision_function", "score_samples", "auto"))
+_RESPONSES = frozenset(
+    ("predict", "predict_proba", "predict_log_proba", "decision_function", "score_samples", "auto")
+)
 
 
 def _check_response(found: Any, name: str) -> None:
@@ -31,7 +33,10 @@ def importances(estimator: Any) -> None:
     """`importance_getter`, a dotted path, leads to attributes of estimators, not to those of Python."""
     found = estimator.__dict__.get("importance_getter")
     if type(found) is str:
-        require(not any(step.startswith("__") for step in found.split(".")), "importance_getter leaves the estimator")
+        require(
+            not any(step.startswith("__") for step in found.split(".")),
+            "importance_getter leaves the estimator",
+        )
 
 
 def column_names(estimator: Any) -> None:

@@ -16,6 +16,7 @@ from saver.families.sklearn.checks.attributes import (
     require,
     shape,
     state,
+    whole,
 )
 from saver.families.sklearn.neighbors import check_distance
 
@@ -49,6 +50,7 @@ def neighbors(estimator: Any) -> None:
         require(tuple(tree.data.shape) == (rows, columns), "the tree has other samples")
     if is_of(estimator, "KNeighborsClassifier") or is_of(estimator, "RadiusNeighborsClassifier"):
         _check_labels(estimator, rows)
+        _check_number(estimator, rows)
 
 
 def _is_tree(tree: Any) -> bool:
@@ -56,13 +58,19 @@ def _is_tree(tree: Any) -> bool:
 
 
 def check_parameters(found: Any, known: int | None) -> None:
-    """Weights and matrices of a metric fit `known` features, and none of them is a norm, which is believed."""
+    """Weights and matrices of a metric fit `known` features; none of them is a norm, which is believed."""
     require(found is None or type(found) is dict, "the parameters of a metric are not a dict")
     for key, value in (found or {}).items():
-        require(type(key) is str and not key.endswith("_norm_squared"), "the parameters of a metric bring norms along")
+        require(type(key) is str, "a parameter of a metric without a name")
+        require(not key.endswith("_norm_squared"), "the parameters of a metric bring norms along")
         if key in ("V", "VI", "w") and value is not None:
             size = _lengths(value)
-            right = [(known,), (known, known)] if key == "V" else [(known, known) if key == "VI" else (known,)]
+            either: dict[Any, list[Any]] = {
+                "V": [(known,), (known, known)],
+                "VI": [(known, known)],
+                "w": [(known,)],
+            }
+            right = either[key]
             require(
                 size is not None and (size in right if known is not None else len(set(size)) == 1),
                 f"{key} does not fit the features of the metric",
@@ -93,12 +101,26 @@ def _check_labels(estimator: Any, rows: int) -> None:
     require(type(several) in (bool, np.bool_), "one target or several?")
     require(labels.shape[:1] == (rows,), "not one label for each sample")
     if several:
-        require(type(classes) is list and labels.ndim == 2 and labels.shape[1] == len(classes), "not one list of classes for each target")
+        require(
+            type(classes) is list and labels.ndim == 2 and labels.shape[1] == len(classes),
+            "not one list of classes for each target",
+        )
         numbers = [len(array(found, "classes_", 1)) for found in classes]
     else:
         require(labels.ndim == 1 or labels.shape == (rows, 1), "more than one label for each sample")
         numbers = [len(array(classes, "classes_", 1))]
     require(bool(((labels >= 0) & (labels < np.array(numbers))).all()), "a label of no class")
+
+
+def _check_number(estimator: Any, rows: int) -> None:
+    """Votes are counted for as many neighbours as asked for, with no look at how many there are."""
+    asked, metric, power, method = state(estimator, "n_neighbors", "metric", "p", "_fit_method")
+    euclidean = type(metric) is str and (
+        metric in ("euclidean", "sqeuclidean", "precomputed")
+        or (metric == "minkowski" and type(power) in (int, float) and power == 2)
+    )
+    if method == "brute" and not euclidean and whole(asked) is not None:
+        require((whole(asked) or 0) <= rows, f"{whole(asked)} neighbours of {rows} samples")
 
 
 def density(estimator: Any) -> None:
@@ -132,5 +154,3 @@ def linkage(estimator: Any) -> None:
             found.dtype.kind == "i" and bool(((found >= 0) & (found < ahead)).all()),
             "the linkage joins a cluster that is not there",
         )
-
-

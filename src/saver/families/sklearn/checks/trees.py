@@ -66,8 +66,11 @@ def boosting(estimator: Any) -> None:
         return
     trees = owned(estimator, "estimators_", 2, "O")
     width = trees.shape[1]
-    per_round = estimator.__dict__.get("n_trees_per_iteration_", width)  # 1.5 had it, too
-    require(count(per_round, "n_trees_per_iteration_") == width, "not as many trees as predictions in each round")
+    per_round = estimator.__dict__.get("n_trees_per_iteration_", width)
+    require(
+        count(per_round, "n_trees_per_iteration_") == width,
+        "not as many trees as predictions in each round",
+    )
     require(trees.size > 0, "gradient boosting without trees")
     _check_trees(trees.ravel().tolist(), features(estimator), "boosting")
     classifies = is_of(estimator, "ClassifierMixin")
@@ -100,13 +103,22 @@ def histogram_boosting(estimator: Any) -> None:
 def _check_bins(mapper: Any, known: int) -> Any:
     """Which features are categories, once that and the bins are known to be as long as they should."""
     require(is_of(mapper, "_BinMapper"), "the bins are missing")
-    categorical = owned(mapper, "is_categorical_", kinds="biu")
+    categorical = array(mapper.__dict__.get("is_categorical_"), "is_categorical_", 1)
     require(categorical.shape == (known,), "which features are categories?")
+    bins(mapper)
+    return mapper.__dict__["is_categorical_"]
+
+
+def bins(mapper: Any) -> None:
+    """A set of bins for each feature, and whether it is a category."""
+    if "bin_thresholds_" not in mapper.__dict__:
+        return
+    categorical = owned(mapper, "is_categorical_", 1, "biu")
     thresholds = owned_list(mapper, "bin_thresholds_")
-    require(len(thresholds) == known, "not one set of bins for each feature")
+    numbers = array(mapper.__dict__.get("n_bins_non_missing_"), "n_bins_non_missing_", 1)
+    require(len(thresholds) == len(categorical) == len(numbers), "not one set of bins for each feature")
     for values in thresholds:
         array(values, "the bins of a feature", 1, "f")
-    return categorical
 
 
 def _check_predictor(tree: Any, known: int, categorical: Any) -> None:
@@ -124,7 +136,8 @@ def _check_preprocessor(found: Any, known: int) -> None:
     """What turns categories into codes must give a column for each feature."""
     if found is None:
         return
-    require(is_of(found, "ColumnTransformer") and features(found) == known, "what reads categories has other features")
+    require(is_of(found, "ColumnTransformer"), "what reads categories is missing")
+    require(features(found) == known, "what reads categories has other features")
     steps = owned_list(found, "transformers_")
     require(found.__dict__.get("transformer_weights") is None, "what reads categories weighs them")
     taken = np.zeros(known, np.int64)

@@ -60,7 +60,10 @@ def _check_vectors(estimator: Any, total: int, rows: int) -> None:
         samples = shape(estimator.__dict__.get("_BaseLibSVM__Xfit"))
         require(samples is not None and samples[0] == rows, "a kernel without its training samples")
     elif kernel != "precomputed" or sparse:
-        require(size == (total, features(estimator)), "not as many support vectors as counted, or of other features")
+        require(
+            size == (total, features(estimator)),
+            "not as many support vectors as counted, or of other features",
+        )
     if sparse:
         _own_sparse(estimator, "support_vectors_")
 
@@ -88,7 +91,7 @@ def _own_sparse(estimator: Any, name: str) -> None:
 
 
 def _check_coefficients(estimator: Any, number: int, total: int) -> None:
-    dual, sparse, kernel = state(estimator, "_dual_coef_", "_sparse", "kernel")
+    dual, sparse = state(estimator, "_dual_coef_", "_sparse")
     pairs = max(number * (number - 1) // 2, 1)
     size = shape(dual)
     none = sparse and total == 0 and size == (1, 0)
@@ -97,15 +100,30 @@ def _check_coefficients(estimator: Any, number: int, total: int) -> None:
     if sparse:
         values = array(dual.__dict__.get("data"), "the coefficients", 1)
         require(values.shape == ((number - 1) * total,), "the coefficients do not fit the support vectors")
-    rho, first, second = (array(a, "an intercept or probability", 1) for a in state(estimator, "_intercept_", "_probA", "_probB"))
+    rho = array(estimator.__dict__.get("_intercept_"), "_intercept_", 1)
     require(rho.shape == (pairs,), "not one intercept for each pair of classes")
-    given = estimator.__dict__.get("_effective_probability", estimator.__dict__.get("probability"))
-    none_needed = not sparse or given is False or not is_of(estimator, "BaseSVC")
-    require(
-        (len(first), len(second)) == (pairs, pairs)
-        or (none_needed and len(first) in (0, pairs, 2) and len(second) in (0, pairs) and not (len(first) and is_of(estimator, "BaseSVC"))),
-        "the probability parameters do not fit",
-    )
+    _check_probabilities(estimator, pairs)
+
+
+def _check_probabilities(estimator: Any, pairs: int) -> None:
+    """Where probabilities are asked for, libsvm reads two parameters for each pair of classes."""
+    lengths = [len(array(found, "a probability", 1)) for found in state(estimator, "_probA", "_probB")]
+    needed = bool(estimator.__dict__["_sparse"]) and _asks_for_probabilities(estimator)
+    if is_of(estimator, "BaseSVC"):
+        fits = lengths == [pairs, pairs] or (lengths == [0, 0] and not needed)
+    else:
+        fits = lengths[0] in (0, 1, 2) and lengths[1] in (0, 1) and not needed
+    require(fits, "the probability parameters do not fit")
+
+
+def _asks_for_probabilities(estimator: Any) -> bool:
+    """What libsvm is told: since scikit-learn 1.9 what was found out in `fit`, before it the parameter."""
+    import sklearn
+
+    major, minor, *_ = sklearn.__version__.split(".")
+    since = (int(major), int(minor)) >= (1, 9)
+    asked = estimator.__dict__.get("_effective_probability" if since else "probability")
+    return not (type(asked) is bool and not asked)
 
 
 def centers(estimator: Any) -> None:
@@ -113,7 +131,8 @@ def centers(estimator: Any) -> None:
     found, counts = state(estimator, "cluster_centers_", "_counts")
     if found is None:
         return
-    require(array(found, "cluster_centers_", 2).shape[1] == features(estimator), "cluster_centers_ has other features")
+    width = array(found, "cluster_centers_", 2).shape[1]
+    require(width == features(estimator), "cluster_centers_ has other features")
     if counts is not None:
         require(shape(counts) == (len(found),), "not one count for each center")
 
