@@ -41,16 +41,16 @@ from sklearn.base import BaseEstimator
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 
-from sklearn_models import Case, cases
+from sklearn_models import Case, cases  # noqa: E402
 
-from saver.families.sklearn.checks import check
+from saver.families.sklearn.checks import check  # noqa: E402
 
 METHODS = (
     "predict", "predict_proba", "predict_log_proba", "decision_function", "transform", "inverse_transform",
     "score_samples", "kneighbors", "kneighbors_graph", "radius_neighbors", "radius_neighbors_graph", "apply",
     "decision_path", "staged_predict", "staged_decision_function", "staged_predict_proba", "predict_joint",
-    "partial_fit", "sample", "dbscan_clustering", "get_feature_names_out", "get_params", "repr", "copy", "clone",
-    "feature_importances_", "coef_", "fit",
+    "partial_fit", "sample", "dbscan_clustering", "get_feature_names_out", "get_params", "repr", "copy",
+    "clone", "feature_importances_", "coef_", "fit",
 )  # fmt: skip
 HELD_BY_CODECS = ("Tree", "TreePredictor", "_CFNode", "_CFSubcluster", "KDTree", "BallTree")
 INTEGERS = (0, -1, 1, 7, 2**31 - 1, 2**31, 2**62, -(2**63), 200_000)
@@ -134,16 +134,20 @@ def changes_of(value: Any, others: list[Any]) -> Iterator[tuple[str, Callable[[A
         yield from _of_sparse(value)
     elif kind in (list, tuple):
         yield from (
-            ("empty", lambda old: type(old)()), ("shorter", lambda old: old[:-1]), ("longer", lambda old: old + old[-1:]),
-            ("doubled", lambda old: old * 2), ("backwards", lambda old: old[::-1]),
-        )  # fmt: skip
+            ("empty", lambda old: type(old)()),
+            ("shorter", lambda old: old[:-1]),
+            ("longer", lambda old: old + old[-1:]),
+            ("doubled", lambda old: old * 2),
+            ("backwards", lambda old: old[::-1]),
+        )
     elif kind is dict:
         yield "shifted", lambda old: {k: v + 10_000 if type(v) is int else v for k, v in old.items()}
         yield "negative", lambda old: {k: -9 - v if type(v) is int else v for k, v in old.items()}
         yield "first gone", lambda old: dict(list(old.items())[1:])
     else:
         yield "=array", lambda _: np.zeros((2, 2))
-    if isinstance(value, BaseEstimator) or "loss" in kind.__module__ or kind.__name__ in HELD_BY_CODECS or value is None:
+    swapped = isinstance(value, BaseEstimator) or "loss" in kind.__module__
+    if swapped or kind.__name__ in HELD_BY_CODECS or value is None:
         for number, other in enumerate(others):
             yield f"=other {type(other).__name__} {number}", lambda _, o=other: pickle.loads(pickle.dumps(o))
 
@@ -248,7 +252,8 @@ def check_all(value: Any, seen: set[int]) -> None:
     elif isinstance(value, np.ndarray):
         inner = value.ravel().tolist() if value.dtype == object else ()
     else:
-        inner = vars(value).values() if type(value).__module__.startswith("sklearn.") and hasattr(value, "__dict__") else ()
+        holds = type(value).__module__.startswith("sklearn.") and hasattr(value, "__dict__")
+        inner = vars(value).values() if holds or isinstance(value, BaseEstimator) else ()
     for item in list(inner):
         check_all(item, seen)
     if isinstance(value, BaseEstimator):
@@ -364,7 +369,12 @@ def child(case: Case, todo: list[tuple[Change, ...]], pipe: int, checked: bool, 
 
 
 def attempt(
-    case: Case, todo: list[tuple[Change, ...]], checked: bool, guard: str | None, patience: float, until: float
+    case: Case,
+    todo: list[tuple[Change, ...]],
+    checked: bool,
+    guard: str | None,
+    patience: float,
+    until: float,
 ) -> tuple[int, str, str, dict[str, int]]:
     """Run a child: how far it came, what it was doing, how it ended, and how many were refused and run."""
     reader, writer = os.pipe()
@@ -396,12 +406,14 @@ def attempt(
     os.close(reader)
     _, status = os.waitpid(process, 0)
     if not ended and doing != "done":
-        ended = signal.Signals(os.WTERMSIG(status)).name if os.WIFSIGNALED(status) else f"exit {os.WEXITSTATUS(status)}"
+        killed = os.WIFSIGNALED(status)
+        ended = signal.Signals(os.WTERMSIG(status)).name if killed else f"exit {os.WEXITSTATUS(status)}"
     return number, doing, ended, counts
 
 
 def report(case: Case, steps: tuple[Change, ...], doing: str, ended: str) -> None:
-    where = " + ".join("".join(f"[{n!r}]" if k != "a" else f".{n}" for k, n in path) + f" {label}" for path, label, _ in steps)
+    places = ["".join(f"[{n!r}]" if k != "a" else f".{n}" for k, n in path) for path, _, _ in steps]
+    where = " + ".join(f"{place} {label}" for place, (_, label, _) in zip(places, steps, strict=True))
     print(json.dumps({"case": case.name, "change": where, "method": doing, "end": ended}), flush=True)
 
 
@@ -414,8 +426,9 @@ def search(case: Case, options: argparse.Namespace, guard: str | None, until: fl
     del todo[options.most :]
     todo += [(shuffled.choice(known), shuffled.choice(known)) for _ in range(options.pairs)]
     total = {"changes": 0, "refused": 0, "run": 0, "found": 0}
+    checked, patience = not options.unchecked, options.patience
     while todo and time.monotonic() < until:
-        number, doing, ended, counts = attempt(case, todo, not options.unchecked, guard, options.patience, until)
+        number, doing, ended, counts = attempt(case, todo, checked, guard, patience, until)
         total = {**total, **{key: total[key] + count for key, count in counts.items()}}
         total["changes"] += min(number + 1, len(todo))
         if ended and ended != "time is up":
@@ -433,13 +446,17 @@ def guarded(folder: str) -> str | None:
     source = Path(__file__).parent / "guardalloc.c"
     command = ["cc", "-O1", "-shared", "-fPIC", f"-I{sysconfig.get_path('include')}", f"-I{np.get_include()}"]
     with suppress(OSError, subprocess.CalledProcessError):
-        subprocess.run([*command, str(source), "-o", f"{folder}/guardalloc.so"], check=True, capture_output=True)
+        subprocess.run(
+            [*command, str(source), "-o", f"{folder}/guardalloc.so"], check=True, capture_output=True
+        )
         return folder
     return None
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--only", default="", help="names of cases, separated by commas")
     parser.add_argument("--seconds", type=float, default=600)
     parser.add_argument("--most", type=int, default=100_000, help="changes of one case at most")

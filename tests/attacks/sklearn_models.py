@@ -7,15 +7,36 @@ import pickle
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
 import scipy.sparse
 from sklearn import (
-    calibration, cluster, compose, datasets, decomposition, dummy, ensemble, feature_extraction, feature_selection,
-    impute, isotonic, kernel_approximation, linear_model, mixture, model_selection, multiclass, multioutput,
-    neighbors, neural_network, pipeline, preprocessing, svm, tree,
-)  # fmt: skip
+    calibration,
+    cluster,
+    compose,
+    datasets,
+    decomposition,
+    dummy,
+    ensemble,
+    feature_extraction,
+    feature_selection,
+    impute,
+    isotonic,
+    kernel_approximation,
+    linear_model,
+    mixture,
+    model_selection,
+    multiclass,
+    multioutput,
+    neighbors,
+    neural_network,
+    pipeline,
+    preprocessing,
+    svm,
+    tree,
+)
 from sklearn.base import BaseEstimator, clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils import all_estimators
@@ -23,7 +44,6 @@ from sklearn.utils._test_common.instance_generator import _construct_instances
 from sklearn.utils.estimator_checks import _enforce_estimator_tags_X, _enforce_estimator_tags_y
 
 X, Y = datasets.make_blobs(60, n_features=6, centers=3, random_state=0)
-X, Y = X + 0.0, Y
 SPARSE = scipy.sparse.csr_matrix(np.where(np.abs(X) > 3, X, 0))
 TWO, NUMBERS = Y % 2, X[:, 0] * 2 + X[:, 1]
 BOTH = np.column_stack([NUMBERS, X[:, 2]])
@@ -101,11 +121,15 @@ VARIANTS: dict[str, tuple[Callable[[], Any], Any, Any]] = {
     "knn precomputed": (lambda: KNC(metric="precomputed"), np.abs(X @ X.T), Y),
     "knn regression multi": (lambda: KNR(), X, BOTH),
     "knn mahalanobis": (
-        lambda: neighbors.NearestNeighbors(metric="mahalanobis", metric_params={"VI": np.eye(6)}, algorithm="brute"),
+        lambda: neighbors.NearestNeighbors(
+            metric="mahalanobis", metric_params={"VI": np.eye(6)}, algorithm="brute"
+        ),
         X, None,
     ),
     "knn seuclidean": (
-        lambda: neighbors.NearestNeighbors(metric="seuclidean", metric_params={"V": np.ones(6)}, algorithm="brute"),
+        lambda: neighbors.NearestNeighbors(
+            metric="seuclidean", metric_params={"V": np.ones(6)}, algorithm="brute"
+        ),
         X, None,
     ),
     "knn minkowski": (
@@ -128,7 +152,9 @@ VARIANTS: dict[str, tuple[Callable[[], Any], Any, Any]] = {
     "gb linear": (lambda: GB(n_estimators=3, init=linear_model.LinearRegression()), X, NUMBERS),
     "gb logistic": (lambda: GC(n_estimators=3, init=linear_model.LogisticRegression()), X, Y),
     "gb pipeline": (
-        lambda: GB(n_estimators=3, init=pipeline.make_pipeline(preprocessing.StandardScaler(), linear_model.Ridge())),
+        lambda: GB(
+            n_estimators=3, init=pipeline.make_pipeline(preprocessing.StandardScaler(), linear_model.Ridge())
+        ),
         X, NUMBERS,
     ),
     "gb forest": (lambda: GB(n_estimators=3, init=ensemble.RandomForestRegressor(3)), X, NUMBERS),
@@ -147,7 +173,9 @@ VARIANTS: dict[str, tuple[Callable[[], Any], Any, Any]] = {
         np.column_stack([np.arange(60) % 7, CODES[:, 1:]]), Y,
     ),
     "hc early": (lambda: HC(max_iter=3, early_stopping=True), X, Y),
-    "hb poisson": (lambda: HB(max_iter=3, loss="poisson", interaction_cst="no_interactions"), X, np.abs(NUMBERS)),
+    "hb poisson": (
+        lambda: HB(max_iter=3, loss="poisson", interaction_cst="no_interactions"), X, np.abs(NUMBERS),
+    ),
     "forest": (lambda: ensemble.RandomForestClassifier(3, oob_score=False), SPARSE, Y),
     "forest multi": (lambda: ensemble.ExtraTreesRegressor(3, random_state=0), X, BOTH),
     "forest multi classes": (lambda: ensemble.RandomForestClassifier(3, random_state=0), X, LABELS),
@@ -157,7 +185,9 @@ VARIANTS: dict[str, tuple[Callable[[], Any], Any, Any]] = {
     "embedding": (lambda: ensemble.RandomTreesEmbedding(3, random_state=0, sparse_output=False), X, None),
     "tree multi": (lambda: tree.DecisionTreeRegressor(), X, BOTH),
     "isolation": (lambda: ensemble.IsolationForest(n_estimators=5, max_features=3, random_state=0), X, None),
-    "isolation all": (lambda: ensemble.IsolationForest(n_estimators=5, contamination=0.1, random_state=0), SMALL, None),
+    "isolation all": (
+        lambda: ensemble.IsolationForest(n_estimators=5, contamination=0.1, random_state=0), SMALL, None,
+    ),
     "isolation sparse": (lambda: ensemble.IsolationForest(n_estimators=5, random_state=0), SPARSE, None),
     "bagging": (lambda: ensemble.BaggingClassifier(KNC(), 3, max_features=3, random_state=0), X, Y),
     "ada": (lambda: ensemble.AdaBoostClassifier(n_estimators=3), X, Y),
@@ -174,7 +204,8 @@ VARIANTS: dict[str, tuple[Callable[[], Any], Any, Any]] = {
     "one hot drop binary": (lambda: OHE(drop="if_binary", sparse_output=False), WORDS, None),
     "one hot rare": (lambda: OHE(min_frequency=20, handle_unknown="infrequent_if_exist"), WORDS, None),
     "one hot rare drop": (
-        lambda: OHE(max_categories=2, drop="first", handle_unknown="ignore", sparse_output=False), WORDS, None,
+        lambda: OHE(max_categories=2, drop="first", handle_unknown="ignore", sparse_output=False),
+        WORDS, None,
     ),
     "one hot drop given": (lambda: OHE(drop=np.array(["b", "y"], object)), WORDS, None),
     "ordinal": (lambda: preprocessing.OrdinalEncoder(max_categories=2), WORDS, None),
@@ -185,7 +216,9 @@ VARIANTS: dict[str, tuple[Callable[[], Any], Any, Any]] = {
     "multi label": (lambda: preprocessing.MultiLabelBinarizer(sparse_output=True), [(1, 2), (3,)], None),
     "label": (lambda: preprocessing.LabelBinarizer(sparse_output=True), Y, None),
     "counts": (lambda: feature_extraction.text.CountVectorizer(ngram_range=(1, 2)), TEXTS, None),
-    "counts given": (lambda: feature_extraction.text.CountVectorizer(vocabulary={"cat": 1, "dog": 0}), TEXTS, None),
+    "counts given": (
+        lambda: feature_extraction.text.CountVectorizer(vocabulary={"cat": 1, "dog": 0}), TEXTS, None,
+    ),
     "tfidf": (lambda: feature_extraction.text.TfidfVectorizer(), TEXTS, None),
     "scaler sparse": (lambda: preprocessing.StandardScaler(with_mean=False), SPARSE, None),
     "imputer": (lambda: impute.SimpleImputer(add_indicator=True), np.where(X > 5, np.nan, X), None),
@@ -210,13 +243,22 @@ VARIANTS: dict[str, tuple[Callable[[], Any], Any, Any]] = {
     "huber": (lambda: linear_model.HuberRegressor(), X, NUMBERS),
     "ridge multi": (lambda: linear_model.Ridge(), X, BOTH),
     "mlp": (lambda: neural_network.MLPClassifier((5,), max_iter=5), X, Y),
-    "mlp sgd": (lambda: neural_network.MLPRegressor(hidden_layer_sizes=(5,), max_iter=5, solver="sgd", early_stopping=True), X, BOTH),
-    "lda": (lambda: decomposition.LatentDirichletAllocation(3, max_iter=2), scipy.sparse.csr_matrix(COUNTS), None),
+    "mlp sgd": (
+        lambda: neural_network.MLPRegressor(
+            hidden_layer_sizes=(5,), max_iter=5, solver="sgd", early_stopping=True
+        ), X, BOTH,
+    ),
+    "lda": (
+        lambda: decomposition.LatentDirichletAllocation(3, max_iter=2), scipy.sparse.csr_matrix(COUNTS), None,
+    ),
     "nmf": (lambda: decomposition.NMF(2, max_iter=5), COUNTS, None),
     "nmf batch": (lambda: decomposition.MiniBatchNMF(2, max_iter=5), COUNTS, None),
-    "dictionary": (lambda: decomposition.DictionaryLearning(3, max_iter=2, transform_algorithm="lasso_cd"), X, None),
+    "dictionary": (
+        lambda: decomposition.DictionaryLearning(3, max_iter=2, transform_algorithm="lasso_cd"), X, None,
+    ),
     "dictionary batch": (
-        lambda: decomposition.MiniBatchDictionaryLearning(3, max_iter=2, transform_algorithm="lasso_lars"), X, None,
+        lambda: decomposition.MiniBatchDictionaryLearning(3, max_iter=2, transform_algorithm="lasso_lars"),
+        X, None,
     ),
     "mixture": (lambda: mixture.GaussianMixture(2), X, None),
     "chi2": (lambda: kernel_approximation.Nystroem("chi2", n_components=5), COUNTS, None),
@@ -238,8 +280,9 @@ VARIANTS: dict[str, tuple[Callable[[], Any], Any, Any]] = {
     "chain": (lambda: multioutput.ClassifierChain(linear_model.LogisticRegression()), X, LABELS),
     "codes": (lambda: multiclass.OutputCodeClassifier(svm.LinearSVC(), code_size=2, random_state=0), X, Y),
     "columns": (
-        lambda: compose.ColumnTransformer([("a", preprocessing.StandardScaler(), [0, 1])], remainder="passthrough"),
-        X, None,
+        lambda: compose.ColumnTransformer(
+            [("a", preprocessing.StandardScaler(), [0, 1])], remainder="passthrough"
+        ), X, None,
     ),
     "grid": (
         lambda: model_selection.GridSearchCV(
@@ -304,19 +347,29 @@ def others() -> list[Any]:
 
     from sklearn._loss import loss
 
-    few = X[:, :2]
+    few, many = X[:, :2], np.c_[X, X]
+    wide = tree.DecisionTreeRegressor().fit(many, NUMBERS)
     return [
-        dummy.DummyRegressor().fit(X, BOTH), dummy.DummyClassifier().fit(X, TWO), linear_model.LinearRegression().fit(few, BOTH),
-        tree.DecisionTreeRegressor(max_depth=2).fit(np.c_[X, X], BOTH), preprocessing.StandardScaler().fit(few),
-        ensemble.RandomForestRegressor(2).fit(np.c_[X, X], NUMBERS), neighbors.KDTree(few), tree.DecisionTreeRegressor().fit(np.c_[X, X], NUMBERS).tree_,
-        preprocessing.OneHotEncoder().fit(WORDS), cluster.KMeans(2, n_init=1, max_iter=2).fit(few), loss.HalfMultinomialLoss(n_classes=5),
-        loss.HalfSquaredError(), SimpleNamespace(tree_=tree.DecisionTreeRegressor().fit(np.c_[X, X], NUMBERS).tree_),
-        ensemble.GradientBoostingRegressor(n_estimators=1).fit(few, NUMBERS), preprocessing.FunctionTransformer().fit(few),
-    ]  # fmt: skip
+        dummy.DummyRegressor().fit(X, BOTH),
+        dummy.DummyClassifier().fit(X, TWO),
+        linear_model.LinearRegression().fit(few, BOTH),
+        tree.DecisionTreeRegressor(max_depth=2).fit(many, BOTH),
+        preprocessing.StandardScaler().fit(few),
+        ensemble.RandomForestRegressor(2).fit(many, NUMBERS),
+        neighbors.KDTree(few),
+        wide.tree_,
+        preprocessing.OneHotEncoder().fit(WORDS),
+        cluster.KMeans(2, n_init=1, max_iter=2).fit(few),
+        loss.HalfMultinomialLoss(n_classes=5),
+        loss.HalfSquaredError(),
+        SimpleNamespace(tree_=wide.tree_),
+        ensemble.GradientBoostingRegressor(n_estimators=1).fit(few, NUMBERS),
+        preprocessing.FunctionTransformer().fit(few),
+    ]
 
 
 def in_a_child(work: Callable[[], Any]) -> Any:
-    """What `work` returns, pickled; threads of OpenMP that it starts do not outlive it, so that others can fork."""
+    """What `work` returns, pickled. Threads of OpenMP that it starts end with it: others can still fork."""
     reader, writer = os.pipe()
     process = os.fork()
     if process == 0:
@@ -343,10 +396,11 @@ def cases(wanted: set[str]) -> Iterator[Case]:
         if wanted and name not in wanted and name.rpartition("-")[0] not in wanted:
             continue
         features, target = fitting_data(estimator)
-        yield from _case(name, lambda e=estimator, f=features, t=target: fitted(e, f, t, warm=True), features, target, swaps)
+        work = partial(fitted, estimator, features, target, warm=True)
+        yield from _case(name, work, features, target, swaps)
     for name, (_, features, target) in VARIANTS.items():
         if not wanted or name in wanted:
-            yield from _case(name, lambda n=name: fitted_variant(n, warm=True), features, target, swaps)
+            yield from _case(name, partial(fitted_variant, name, warm=True), features, target, swaps)
 
 
 def _case(name: str, work: Callable[[], Any], features: Any, target: Any, swaps: list[Any]) -> Iterator[Case]:

@@ -9,6 +9,7 @@ import numpy as np
 from saver.families.sklearn.checks.attributes import (
     array,
     is_array,
+    owned,
     owned_list,
     require,
     whole,
@@ -20,8 +21,20 @@ def vocabulary(estimator: Any) -> None:
     _check_mapping(estimator, "vocabulary_")
 
 
-def label_cache(estimator: Any) -> None:
+def labels(estimator: Any) -> None:
+    """Each label has a column, unless it is there twice: then columns are numbered, but not counted."""
     _check_mapping(estimator, "_cached_dict")
+    if "classes_" in estimator.__dict__:
+        known = owned(estimator, "classes_", 1)
+        values = [value for value in known.tolist() if _is_plain(value)]
+        require(len(set(values)) == len(values), "a class is there twice")
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether comparing it runs no code but Python's own; what else is there was trusted by name."""
+    if type(value) in (tuple, frozenset):
+        return all(_is_plain(item) for item in value)
+    return type(value).__module__ in ("builtins", "datetime", "decimal", "fractions", "numpy", "uuid")
 
 
 def _check_mapping(estimator: Any, name: str) -> None:

@@ -26,14 +26,14 @@ _TREES = ("KDTree", "BallTree", "KDTree64", "BallTree64", "KDTree32", "BallTree3
 
 def neighbors(estimator: Any) -> None:
     fitted, tree, method = state(estimator, "_fit_X", "_tree", "_fit_method")
-    if type(fitted).__name__ == "_memoryviewslice":  # of a tree it was fitted to; has no data form
+    if type(fitted).__module__ == "_cyutility":  # a view of the tree it was fitted to; has no data form
         return
     known = features(estimator) if fitted is not None else None
     for name in ("effective_metric_params_", "metric_params"):
         check_parameters(estimator.__dict__.get(name), known)
     for name in ("metric", "effective_metric_"):
         _check_metric(estimator.__dict__.get(name), known)
-    if fitted is None:
+    if not any(name in estimator.__dict__ for name in ("_fit_X", "_tree", "_fit_method", "n_samples_fit_")):
         return
     size = shape(fitted)
     require(size is not None and len(size) == 2, "samples that are no matrix")
@@ -75,6 +75,11 @@ def check_parameters(found: Any, known: int | None) -> None:
                 size is not None and (size in right if known is not None else len(set(size)) == 1),
                 f"{key} does not fit the features of the metric",
             )
+
+
+def metric(estimator: Any) -> None:
+    """SciPy reads as much of the matrix of a metric as the data have features."""
+    check_parameters(estimator.__dict__.get("metric_params"), whole(estimator.__dict__.get("n_features_in_")))
 
 
 def _lengths(value: Any) -> tuple[int, ...] | None:
