@@ -93,6 +93,17 @@ REFUSED: dict[str, tuple[str, Alter, str]] = {
     "a prior that is a number": ("gb three", put("init_.class_prior_", 3), "another shape"),
     "a prior of fewer classes": ("gb three", put("init_.class_prior_", np.ones(1)), "another shape"),
     "a first guess of who knows what": ("gb", put("init_", cluster.KMeans(2).fit(models.X)), "nothing shows"),
+    "a first guess that is no estimator": ("gb", put("init_", 3), "nothing shows"),
+    "a first guess of another library": (
+        "gb",
+        put("init_", SimpleNamespace(predict=np.sum)),
+        "nothing shows",
+    ),
+    "a first guess that ends in a number": (
+        "gb pipeline",
+        lambda m: m.init_.steps.__setitem__(-1, ("end", 3)),
+        "nothing shows",
+    ),
     "a first guess by a function": (
         "gb pipeline",
         lambda m: m.init_.steps.insert(0, ("f", preprocessing.FunctionTransformer(np.sum))),

@@ -308,7 +308,7 @@ def fitting_data(estimator: Any) -> tuple[Any, Any]:
         return X[:, : estimator.dictionary.shape[1]], None
     if name in ("GraphicalLasso", "GraphicalLassoCV"):
         return np.random.default_rng(0).normal(size=(200, 4)), None
-    return _enforce_estimator_tags_X(estimator, X), _enforce_estimator_tags_y(estimator, Y)
+    return _enforce_estimator_tags_X(estimator, X.copy()), _enforce_estimator_tags_y(estimator, Y.copy())
 
 
 def instances() -> Iterator[tuple[str, Any]]:

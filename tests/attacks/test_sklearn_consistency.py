@@ -1,7 +1,7 @@
 """What an estimator holds fits together, or is refused; what honest programs hold is never refused.
 
-Each case of `sklearn_misfits` ended a process (a signal, an exit) when it was used, or writes where it must not: most
-were found by `sklearn_crashes.py`, which tries many more.
+Each case of `sklearn_misfits` ended a process (a signal, an exit) when it was used, or wrote where it must
+not: most were found by `sklearn_crashes.py`, which tries many more.
 """
 
 from __future__ import annotations

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from saver import registry
+
 _INTEGERS = (int, np.int64, np.int32, np.uint64, np.uint32)
 _ARRAYS = (np.ndarray, np.memmap)
 _SPARSE = frozenset(("csr_matrix", "csr_array", "csc_matrix", "csc_array"))
@@ -31,6 +33,12 @@ def state(estimator: Any, *names: str) -> Iterable[Any]:
 def is_of(value: Any, name: str, module: str = "sklearn.") -> bool:
     """Whether `value` is an instance of the class of that name in scikit-learn, or of a subclass."""
     return any(base.__name__ == name and base.__module__.startswith(module) for base in type(value).__mro__)
+
+
+def is_users_own(value: Any) -> bool:
+    """Whether the class of `value` belongs to no library that Saver knows: the user trusted it by name."""
+    root = type(value).__module__.partition(".")[0]
+    return root != "builtins" and not registry.known(root)
 
 
 def is_array(value: Any) -> bool:

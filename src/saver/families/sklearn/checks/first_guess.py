@@ -2,7 +2,7 @@
 
 An answer with fewer rows or columns than expected would be written behind its end. Nothing may be called to
 find out what a file's estimator answers, so only such are taken whose answer follows from their attributes.
-A class that is not of scikit-learn was trusted by name, its methods with it.
+A class of the user's own was trusted by name, its methods with it.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from saver.families.sklearn.checks.attributes import (
-    features,
     is_array,
     is_of,
+    is_users_own,
     require,
     shape,
     state,
@@ -30,10 +30,9 @@ def check_first_guess(guess: Any, known: int, width: int, *, classifies: bool) -
     if type(guess) is str:
         require(guess == "zero", "the first guess is a text")
         return
-    if not type(guess).__module__.startswith("sklearn."):
-        require(callable(getattr(type(guess), "predict", None)), "the first guess cannot predict")
-        return
     inner, expected = _last(guess, known)
+    if is_users_own(inner):
+        return
     for base in type(inner).__mro__:
         proof = _PROOFS.get(base.__name__) if base.__module__.startswith("sklearn.") else None
         if proof is not None:
@@ -47,7 +46,7 @@ def check_first_guess(guess: Any, known: int, width: int, *, classifies: bool) -
     )
 
 
-def _last(guess: Any, known: int) -> tuple[Any, int | None]:
+def _last(guess: Any, known: int | None) -> tuple[Any, int | None]:
     """The estimator that answers, behind the transformers of a pipeline, and how many features it gets."""
     for _ in range(_MOST_STEPS):
         if not is_of(guess, "Pipeline"):
@@ -58,14 +57,15 @@ def _last(guess: Any, known: int) -> tuple[Any, int | None]:
         for _, step in steps[:-1]:
             require(step is None or type(step) is str or _keeps_rows(step), "a step that may drop samples")
         guess = steps[-1][1]
-        known = features(guess) if "n_features_in_" in guess.__dict__ else known
+        if is_of(guess, "BaseEstimator") and not is_of(guess, "Pipeline"):
+            return guess, whole(guess.__dict__.get("n_features_in_"))
     raise ValueError("pipelines within pipelines without end")
 
 
 def _keeps_rows(step: Any) -> bool:
     """Whether a transformer gives a row for each sample: it holds no function that could do otherwise."""
     name, module = type(step).__name__, type(step).__module__
-    if not module.startswith("sklearn."):
+    if is_users_own(step):
         return True
     if name == "FunctionTransformer":
         return state(step, "func") == [None]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from saver.families.sklearn.checks.attributes import is_of, require, whole
+from saver.families.sklearn.checks.attributes import is_of, is_users_own, require, whole
 
 _LINKS = {
     "HalfSquaredError": "IdentityLink", "AbsoluteError": "IdentityLink", "PinballLoss": "IdentityLink",
@@ -18,9 +18,8 @@ _LINKS = {
 
 def check_loss(loss: Any, *, classifies: bool, width: int | None) -> None:
     """Raise ValueError unless `loss` is one of scikit-learn's, whole, for `width` columns of predictions."""
-    if not type(loss).__module__.startswith("sklearn."):
-        require(is_of(loss, "BaseLoss"), "a loss is missing")
-        return  # a user's own, trusted by name
+    if is_users_own(loss) and is_of(loss, "BaseLoss"):
+        return
     name = type(loss).__name__
     require(name in _LINKS, "a loss is missing")
     link, compiled = loss.__dict__.get("link"), loss.__dict__.get("closs")
