@@ -357,10 +357,12 @@ def child(case: Case, todo: list[tuple[Change, ...]], pipe: int, checked: bool, 
             if method == "fit" and not warm and all(path[0][1].endswith("_") for path, _, _ in steps):
                 continue  # fits anew
             os.write(pipe, f"{number} {method}\n".encode())
-            signal.setitimer(signal.ITIMER_REAL, 0.5)
-            with suppress(Exception, SystemExit, RecursionError):
-                use(model, method, case, data)
-            signal.setitimer(signal.ITIMER_REAL, 0)
+            with suppress(Slow), suppress(Exception, SystemExit):
+                signal.setitimer(signal.ITIMER_REAL, 0.5)
+                try:
+                    use(model, method, case, data)
+                finally:
+                    signal.setitimer(signal.ITIMER_REAL, 0)
     os.write(pipe, b"-1 done\n")
     os._exit(0)
 

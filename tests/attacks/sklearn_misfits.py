@@ -219,6 +219,10 @@ REFUSED: dict[str, tuple[str, Alter, str]] = {
     "a shorter average": ("sgd average", put("_average_coef", np.zeros((3, 2))), "other features"),
     "a shorter start": ("lasso", put("coef_", np.zeros(2)), "other features"),
     "a start that pretends": ("lasso", put("coef_", Pretender()), "neither a vector"),
+    "a longer start": ("huber", change("coef_", lambda a: np.r_[a, a]), "other features"),
+    "fewer tasks": ("multi task", change("coef_", lambda a: a[:1]), "other tasks"),
+    "no precision": ("envelope", put("precision_", np.zeros((0, 0))), "other features"),
+    "a size beyond those of C": ("tree multi", put("min_samples_leaf", 2**62), "min_samples_leaf"),
     "a loss of classes for numbers": (
         "poisson",
         put("_base_loss", loss.HalfMultinomialLoss()),

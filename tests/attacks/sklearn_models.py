@@ -16,6 +16,7 @@ from sklearn import (
     calibration,
     cluster,
     compose,
+    covariance,
     datasets,
     decomposition,
     dummy,
@@ -260,6 +261,7 @@ VARIANTS: dict[str, tuple[Callable[[], Any], Any, Any]] = {
         lambda: decomposition.MiniBatchDictionaryLearning(3, max_iter=2, transform_algorithm="lasso_lars"),
         X, None,
     ),
+    "envelope": (lambda: covariance.EllipticEnvelope(random_state=0), X, None),
     "mixture": (lambda: mixture.GaussianMixture(2), X, None),
     "chi2": (lambda: kernel_approximation.Nystroem("chi2", n_components=5), COUNTS, None),
     "calibrated isotonic": (

@@ -32,7 +32,7 @@ _COEFFICIENTS = vectors.rows_of_features("coef_", "_standard_coef", "standard_co
 
 _CHECKS: dict[str, tuple[Checker, ...]] = {
     "BaseEstimator": (vectors.threads, names.responses),
-    "BaseDecisionTree": (trees.single_tree,),
+    "BaseDecisionTree": (trees.single_tree, trees.sizes),
     "BaseForest": (trees.forest,),
     "IsolationForest": (trees.isolation_forest,),
     "BaseGradientBoosting": (trees.boosting,),
@@ -42,6 +42,9 @@ _CHECKS: dict[str, tuple[Checker, ...]] = {
     "BaseLibSVM": (vectors.support_vectors,),
     "BaseSGD": (_COEFFICIENTS,),
     "ElasticNet": (_COEFFICIENTS,),
+    "HuberRegressor": (_COEFFICIENTS,),
+    "MultiTaskElasticNet": (vectors.tasks,),
+    "EmpiricalCovariance": (vectors.covariance,),
     "LogisticRegression": (_COEFFICIENTS,),
     "_BaseKMeans": (vectors.centers,),
     "BisectingKMeans": (vectors.bisecting,),

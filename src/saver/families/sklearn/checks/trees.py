@@ -15,6 +15,7 @@ from saver.families.sklearn.checks.attributes import (
     owned_list,
     require,
     state,
+    whole,
 )
 from saver.families.sklearn.checks.first_guess import check_first_guess
 from saver.families.sklearn.checks.losses import check_loss
@@ -33,6 +34,16 @@ def tree_of(estimator: Any) -> Any:
 def single_tree(estimator: Any) -> None:
     if "tree_" in estimator.__dict__:
         require(tree_of(estimator).n_features == features(estimator), "the tree has other features")
+
+
+def sizes(estimator: Any) -> None:
+    """A number beyond C's stops `fit` halfway, with a tree of no nodes, which `predict` then follows."""
+    for name in ("min_samples_leaf", "min_samples_split", "max_depth", "max_leaf_nodes"):
+        found = whole(estimator.__dict__.get(name))
+        require(found is None or abs(found) <= _LARGEST_SIZE, f"{name} is {found}")
+
+
+_LARGEST_SIZE = 2**53
 
 
 def _check_trees(trees: list[Any], expected: int, owner: str) -> None:

@@ -169,6 +169,23 @@ def rows_of_features(*names: str) -> Callable[[Any], None]:
     return checker
 
 
+def covariance(estimator: Any) -> None:
+    """SciPy reads as much of the precision matrix as the data have features."""
+    for name in ("precision_", "covariance_"):
+        found = estimator.__dict__.get(name)
+        known = features(estimator) if found is not None else 0
+        require(found is None or shape(found) == (known, known), f"{name} has other features")
+
+
+def tasks(estimator: Any) -> None:
+    """Learning that goes on takes the number of tasks from the targets, and the coefficients for as many."""
+    coefficients, intercept = state(estimator, "coef_", "intercept_")
+    if coefficients is not None:
+        rows = array(coefficients, "coef_", 2).shape[0]
+        require(rows > 0, "coefficients of no task")
+        require(not is_array(intercept) or intercept.shape in ((), (rows,)), "coef_ is of other tasks")
+
+
 def threads(estimator: Any) -> None:
     """OpenMP ends the process when it cannot start that many threads, joblib starts what it is told."""
     inside = estimator.__dict__
