@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,6 +12,7 @@ import scipy.sparse
 import sklearn_models as models
 from sklearn import cluster, dummy, neighbors, preprocessing, tree
 from sklearn._loss import loss
+from sklearn.utils import check_array
 
 Alter = Callable[[Any], None]
 
@@ -133,6 +135,13 @@ REFUSED: dict[str, tuple[str, Alter, str]] = {
         "hb categories",
         lambda m: m._preprocessor.transformers_.pop(0),
         "every feature once",
+    ),
+    "a preprocessor that answers with other data": (
+        "hb categories",
+        lambda m: vars(m._preprocessor.transformers_[1][1]).update(
+            func=partial(check_array, np.ones((1, 6)))
+        ),
+        "other columns",
     ),
     "in the middle of a fit": ("hb", put("_in_fit", True), "middle of its fit"),
     "trees that are none": (

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from saver import registry
+from saver.codec.lookup import families
 
 _INTEGERS = (int, np.int64, np.int32, np.uint64, np.uint32)
 _ARRAYS = (np.ndarray, np.memmap)
@@ -38,7 +38,8 @@ def is_of(value: Any, name: str, module: str = "sklearn.") -> bool:
 def is_users_own(value: Any) -> bool:
     """Whether the class of `value` belongs to no library that Saver knows: the user trusted it by name."""
     root = type(value).__module__.partition(".")[0]
-    return root != "builtins" and not registry.known(root)
+    known = (package for family in families(type(value)) for package in family.packages)
+    return root != "builtins" and root not in known
 
 
 def is_array(value: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,6 @@ from saver.families.sklearn.checks.attributes import (
     owned,
     owned_list,
     require,
-    state,
     whole,
 )
 from saver.families.sklearn.checks.first_guess import check_first_guess
@@ -166,11 +166,12 @@ def _check_preprocessor(found: Any, known: int) -> None:
 
 def _keeps_columns(step: Any) -> bool:
     """Whether a step is one of the two that histogram boosting makes."""
-    from functools import partial
+    from sklearn.preprocessing import FunctionTransformer, OrdinalEncoder
+    from sklearn.utils import check_array
 
-    if type(step).__module__ == "sklearn.preprocessing._encoders":
-        return type(step).__name__ == "OrdinalEncoder"
-    (function,) = state(step, "func") if is_of(step, "FunctionTransformer") else (0,)
+    if type(step) is not FunctionTransformer:
+        return type(step) is OrdinalEncoder
+    function = step.__dict__.get("func")
     if type(function) is partial:
-        return getattr(partial.func.__get__(function), "__qualname__", "") == "check_array"
+        return function.func is check_array and not function.args
     return function is None

@@ -58,7 +58,7 @@ def _check_vectors(estimator: Any, total: int, rows: int) -> None:
     require(size is not None and len(size) == 2, "support vectors of another kind")
     if type(kernel) is not str:
         samples = shape(estimator.__dict__.get("_BaseLibSVM__Xfit"))
-        require(samples is not None and samples[0] == rows, "a kernel without its training samples")
+        require(samples is not None and samples[:1] == (rows,), "a kernel without its training samples")
     elif kernel != "precomputed" or sparse:
         require(
             size == (total, features(estimator)),
