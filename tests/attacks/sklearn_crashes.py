@@ -71,7 +71,8 @@ def sites(value: Any, path: tuple[Any, ...] = (), seen: set[int] | None = None) 
     if type(value).__name__ in HELD_BY_CODECS:
         return
     steps: list[tuple[str, Any]] = []
-    if type(value).__module__.startswith("sklearn.") and hasattr(value, "__dict__"):
+    of_sklearn = type(value).__module__.startswith("sklearn.") and hasattr(value, "__dict__")
+    if of_sklearn or isinstance(value, BaseEstimator):
         seen.add(id(value))
         steps = [("a", name) for name in vars(value)]
     elif type(value) is list or (type(value) is np.ndarray and value.dtype == object and value.ndim < 3):
@@ -426,7 +427,7 @@ def search(case: Case, options: argparse.Namespace, guard: str | None, until: fl
     todo: list[tuple[Change, ...]] = [(change,) for change in known]
     shuffled.shuffle(todo)
     del todo[options.most :]
-    todo += [(shuffled.choice(known), shuffled.choice(known)) for _ in range(options.pairs)]
+    todo += [(shuffled.choice(known), shuffled.choice(known)) for _ in range(options.pairs if known else 0)]
     total = {"changes": 0, "refused": 0, "run": 0, "found": 0}
     checked, patience = not options.unchecked, options.patience
     while todo and time.monotonic() < until:
