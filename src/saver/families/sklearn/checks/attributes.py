@@ -1,0 +1,109 @@
+"""Reading what a file put into an estimator's attributes, without asking the objects found there anything.
+
+An object of a file may be of any admitted class, and its `__len__`, `__eq__` or `__array__` may be anything.
+So nothing here is asked but its exact type, and only exact arrays, lists and numbers are looked into.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from saver.codec.lookup import families
+
+_INTEGERS = (int, np.int64, np.int32, np.uint64, np.uint32)
+_ARRAYS = (np.ndarray, np.memmap)
+_SPARSE = frozenset(("csr_matrix", "csr_array", "csc_matrix", "csc_array"))
+
+
+def require(fits: bool, what: str) -> None:
+    """Raise ValueError, saying `what`, unless it fits."""
+    if not fits:
+        raise ValueError(what)
+
+
+def state(estimator: Any, *names: str) -> Iterable[Any]:
+    """The attributes; those that are not there are None."""
+    return [estimator.__dict__.get(name) for name in names]
+
+
+def is_of(value: Any, name: str, module: str = "sklearn.") -> bool:
+    """Whether `value` is an instance of the class of that name in scikit-learn, or of a subclass."""
+    return any(base.__name__ == name and base.__module__.startswith(module) for base in type(value).__mro__)
+
+
+def is_users_own(value: Any) -> bool:
+    """Whether the class of `value` belongs to no library that Saver knows: the user trusted it by name."""
+    root = type(value).__module__.partition(".")[0]
+    known = (package for family in families(type(value)) for package in family.packages)
+    return root != "builtins" and root not in known
+
+
+def is_array(value: Any) -> bool:
+    """Whether `value` is an array of no other class than NumPy's own."""
+    return type(value) in _ARRAYS
+
+
+def is_sparse(value: Any) -> bool:
+    """Whether `value` is a matrix of SciPy in compressed rows or columns."""
+    return type(value).__module__.startswith("scipy.sparse.") and type(value).__name__ in _SPARSE
+
+
+def whole(value: Any) -> int | None:
+    """An integer of Python or NumPy as an int; None for all else."""
+    return int(value) if type(value) in _INTEGERS else None
+
+
+def count(value: Any, what: str) -> int:
+    """A count that cannot be negative."""
+    found = whole(value)
+    require(found is not None and found >= 0, f"{what} is no count")
+    return found or 0
+
+
+def array(value: Any, what: str, ndim: int | None = None, kinds: str | None = None) -> NDArray[Any]:
+    """An exact array of so many axes and one of those kinds of dtype."""
+    require(is_array(value), f"{what} is not an array")
+    require(ndim is None or value.ndim == ndim, f"{what} is not an array with {ndim} axes")
+    require(kinds is None or value.dtype.kind in kinds, f"{what} holds {value.dtype}")
+    found: NDArray[Any] = value
+    return found
+
+
+def shape(value: Any) -> tuple[int, ...] | None:
+    """The shape of an exact array or sparse matrix; None for all else."""
+    if is_array(value):
+        return tuple(value.shape)
+    if is_sparse(value):
+        found = value.__dict__.get("_shape")
+        return found if type(found) is tuple else None
+    return None
+
+
+def owned(estimator: Any, name: str, ndim: int | None = None, kinds: str | None = None) -> NDArray[Any]:
+    """The array of an attribute, which from now on nobody else can change: it is made a copy of its own."""
+    found = array(estimator.__dict__.get(name), name, ndim, kinds).copy()
+    estimator.__dict__[name] = found
+    return found
+
+
+def owned_list(estimator: Any, name: str) -> list[Any]:
+    """The list of an attribute, made a list of the estimator's own; its elements stay."""
+    found = estimator.__dict__.get(name)
+    require(type(found) is list, f"{name} is not a list")
+    own = list(found)
+    estimator.__dict__[name] = own
+    return own
+
+
+def features(estimator: Any) -> int:
+    """The number of features that the estimator was fitted to."""
+    found = whole(estimator.__dict__.get("n_features_in_"))
+    require(found is not None and found >= 0, "a fitted estimator without its number of features")
+    return found or 0
+
+
+Checker = Callable[[Any], None]

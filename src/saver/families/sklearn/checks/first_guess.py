@@ -1,0 +1,154 @@
+"""Gradient boosting's first guess, `init_`: compiled code adds trees to its answer, without asking its shape.
+
+An answer with fewer rows or columns than expected would be written behind its end. Nothing may be called to
+find out what a file's estimator answers, so only such are taken whose answer follows from their attributes.
+A class of the user's own was trusted by name, its methods with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from saver.families.sklearn.checks.attributes import (
+    is_array,
+    is_of,
+    is_users_own,
+    require,
+    shape,
+    state,
+    whole,
+)
+
+_MOST_STEPS = 100
+
+
+def check_first_guess(guess: Any, known: int, width: int, *, classifies: bool) -> None:
+    """Raise ValueError unless `guess` answers with a row for each sample and the columns of `width` trees."""
+    if type(guess) is str:
+        require(guess == "zero", "the first guess is a text")
+        return
+    inner, expected = _last(guess, known)
+    if is_users_own(inner):
+        return
+    for base in type(inner).__mro__:
+        proof = _PROOFS.get(base.__name__) if base.__module__.startswith("sklearn.") else None
+        if proof is not None:
+            classes = max(width, 2) if classifies else None
+            require(is_of(inner, "ClassifierMixin") == classifies, "the first guess is of another kind")
+            require(proof(inner, expected, classes), "the first guess answers in another shape")
+            return
+    raise ValueError(
+        f"init_ is a {type(inner).__name__}, and nothing shows that its answers fit; use a Dummy estimator, a"
+        " linear model, a tree, a forest or a support vector machine, or a class of your own"
+    )
+
+
+def _last(guess: Any, known: int | None) -> tuple[Any, int | None]:
+    """The estimator that answers, behind the transformers of a pipeline, and how many features it gets."""
+    for _ in range(_MOST_STEPS):
+        if not is_of(guess, "Pipeline"):
+            return guess, known
+        steps = guess.__dict__.get("steps")
+        require(type(steps) is list and len(steps) > 0, "a pipeline without steps")
+        require(all(type(step) is tuple and len(step) == 2 for step in steps), "a pipeline without steps")
+        for _, step in steps[:-1]:
+            require(step is None or type(step) is str or _keeps_rows(step), "a step that may drop samples")
+        guess = steps[-1][1]
+        if is_of(guess, "BaseEstimator") and not is_of(guess, "Pipeline"):
+            return guess, whole(guess.__dict__.get("n_features_in_"))
+    raise ValueError("pipelines within pipelines without end")
+
+
+def _keeps_rows(step: Any) -> bool:
+    """Whether a transformer gives a row for each sample: it holds no function that could do otherwise."""
+    name, module = type(step).__name__, type(step).__module__
+    if is_users_own(step):
+        return True
+    if name == "FunctionTransformer":
+        return state(step, "func") == [None]
+    return module.startswith(("sklearn.preprocessing.", "sklearn.decomposition.", "sklearn.impute."))
+
+
+def _dummy_classifier(guess: Any, _: int | None, classes: int | None) -> bool:
+    outputs, number, known, prior = state(guess, "n_outputs_", "n_classes_", "classes_", "class_prior_")
+    return (
+        whole(outputs) == 1
+        and whole(number) == classes
+        and shape(known) == (classes,)
+        and shape(prior) == (classes,)
+        and is_array(prior)
+    )
+
+
+def _dummy_regressor(guess: Any, _: int | None, classes: int | None) -> bool:
+    outputs, constant = state(guess, "n_outputs_", "constant_")
+    return whole(outputs) == 1 and is_array(constant) and constant.size == 1 and constant.dtype.kind in "fiu"
+
+
+def _linear(guess: Any, known: int | None, classes: int | None) -> bool:
+    coefficients, intercept = state(guess, "coef_", "intercept_")
+    rows = 1 if classes in (None, 2) else classes
+    plain = type(intercept) in (float, int, np.float64, np.float32)
+    fits = shape(coefficients) in (((known,), (1, known)) if classes is None else ((rows, known),))
+    offsets = ((rows,), ()) if rows == 1 else ((rows,),)
+    fits = fits and (plain or (is_array(intercept) and intercept.shape in offsets))
+    return fits and (classes is None or shape(guess.__dict__.get("classes_")) == (classes,))
+
+
+def _tree(guess: Any, _: int | None, classes: int | None) -> bool:
+    tree = guess.__dict__.get("tree_")
+    return type(tree).__module__ == "sklearn.tree._tree" and _of_tree(guess, tree, classes)
+
+
+def _of_tree(guess: Any, tree: Any, classes: int | None) -> bool:
+    outputs, number = state(guess, "n_outputs_", "n_classes_")
+    if whole(outputs) != 1 or tree.n_outputs != 1:
+        return False
+    return classes is None or (whole(number) == classes and int(tree.max_n_classes) == classes)
+
+
+def _forest(guess: Any, _: int | None, classes: int | None) -> bool:
+    outputs, trees, number = state(guess, "n_outputs_", "estimators_", "n_classes_")
+    if whole(outputs) != 1 or type(trees) is not list or not trees:
+        return False
+    return classes is None or whole(number) == classes
+
+
+def _support_vectors(guess: Any, _: int | None, classes: int | None) -> bool:
+    found = guess.__dict__.get("classes_")
+    return classes is None or (is_array(found) and found.shape == (classes,))
+
+
+def _neighbors(guess: Any, _: int | None, classes: int | None) -> bool:
+    targets = guess.__dict__.get("_y")
+    if classes is None:
+        return is_array(targets) and targets.ndim in (1, 2) and 0 not in targets.shape
+    return guess.__dict__.get("outputs_2d_") is False and shape(guess.__dict__.get("classes_")) == (classes,)
+
+
+def _histograms(guess: Any, _: int | None, classes: int | None) -> bool:
+    per_round = whole(guess.__dict__.get("n_trees_per_iteration_"))
+    return per_round == (1 if classes in (None, 2) else classes)
+
+
+_PROOFS: dict[str, Callable[[Any, int | None, int | None], bool]] = {
+    "DummyClassifier": _dummy_classifier,
+    "DummyRegressor": _dummy_regressor,
+    "LinearModel": _linear,
+    "LogisticRegression": _linear,
+    "SGDRegressor": _linear,
+    "_GeneralizedLinearRegressor": _linear,
+    "BaseDecisionTree": _tree,
+    "BaseForest": _forest,
+    "BaseLibSVM": _support_vectors,
+    "KNeighborsRegressor": _neighbors,
+    "KNeighborsClassifier": _neighbors,
+    "BaseHistGradientBoosting": _histograms,
+    "BaseGradientBoosting": _histograms,
+}
+"""By a class of scikit-learn: whether its answer to `n` samples has `n` rows, and a column for each class.
+
+Regressors answer in one column (a vector); with more columns they do no harm, with none they would."""

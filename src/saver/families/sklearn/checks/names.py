@@ -1,0 +1,50 @@
+"""Texts that name methods or attributes, which are looked up when the estimator is used."""
+
+from __future__ import annotations
+
+from string import Formatter
+from typing import Any
+
+from saver.families.sklearn.checks.attributes import require, state
+
+_RESPONSES = frozenset(
+    ("predict", "predict_proba", "predict_log_proba", "decision_function", "score_samples", "auto")
+)
+
+
+def _check_response(found: Any, name: str) -> None:
+    texts = found if type(found) in (list, tuple) else [found]
+    require(
+        all(text is None or (type(text) is str and text in _RESPONSES) for text in texts),
+        f"{name} names no method that answers",
+    )
+
+
+def responses(estimator: Any) -> None:
+    """`predict`, `predict_proba` and their kin, where a fitted estimator calls what an attribute names."""
+    for name in ("stack_method_", "chain_method_", "response_method"):
+        _check_response(estimator.__dict__.get(name), name)
+    for scorer in state(estimator, "_curve_scorer", "scorer_", "_scorer"):
+        if "sklearn.metrics._scorer" in {base.__module__ for base in type(scorer).__mro__}:
+            _check_response(scorer.__dict__.get("_response_method"), "_response_method")
+
+
+def importances(estimator: Any) -> None:
+    """`importance_getter`, a dotted path, leads to attributes of estimators, not to those of Python."""
+    found = estimator.__dict__.get("importance_getter")
+    if type(found) is str:
+        require(
+            not any(step.startswith("__") for step in found.split(".")),
+            "importance_getter leaves the estimator",
+        )
+
+
+def column_names(estimator: Any) -> None:
+    """`verbose_feature_names_out` may be a format, with two names and nothing else to it."""
+    found = estimator.__dict__.get("verbose_feature_names_out")
+    if type(found) is str:
+        fields = [(name, spec) for _, name, spec, _ in Formatter().parse(found) if name is not None]
+        require(
+            all(name in ("feature_name", "transformer_name") and not spec for name, spec in fields),
+            "verbose_feature_names_out asks for more than names",
+        )
