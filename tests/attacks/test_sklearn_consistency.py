@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 import textwrap
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,14 @@ from sklearn import (
     svm,
     tree,
 )
+from sklearn.ensemble import (
+    GradientBoostingClassifier,
+    GradientBoostingRegressor,
+    VotingClassifier,
+    VotingRegressor,
+)
+from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
+from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn_crashes import check_all
 from sklearn_misfits import REFUSED
 
@@ -173,3 +182,21 @@ def test_a_forged_file_is_refused_and_ends_no_process(case: str, tmp_path: Path)
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(saver.__file__).parents[1])])},
     )  # fmt: skip
     assert (done.returncode, done.stdout[:8]) == (0, "refused:"), done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("kind", [GradientBoostingClassifier, GradientBoostingRegressor])
+def test_a_first_guess_that_could_not_be_loaded_is_told_when_it_is_saved(kind: Any, tmp_path: Path) -> None:
+    features, classes = np.random.default_rng(0).random((40, 3)), np.arange(40) % 2
+    perceptron = MLPClassifier if kind is GradientBoostingClassifier else MLPRegressor
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        fine = kind(n_estimators=2, init=perceptron((4, 3), max_iter=5)).fit(features, classes)
+        neighbors = KNeighborsClassifier() if kind is GradientBoostingClassifier else KNeighborsRegressor()
+        voting = VotingClassifier if kind is GradientBoostingClassifier else VotingRegressor
+        options = {"voting": "soft"} if kind is GradientBoostingClassifier else {}
+        odd = kind(n_estimators=2, init=voting([("a", neighbors)], **options)).fit(features, classes)
+    saver.dump(fine, tmp_path / "a.saver")
+    assert np.array_equal(saver.load(tmp_path / "a.saver").predict(features), fine.predict(features))
+    with pytest.raises(saver.CannotSave, match=r"init_ is a Voting.* use a Dummy"):
+        saver.dump(odd, tmp_path / "b.saver")
+    assert not (tmp_path / "b.saver").exists()

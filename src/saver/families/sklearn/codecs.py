@@ -64,7 +64,7 @@ class ObjectCodec(Codec):
     def encode(self, obj: Any, encoder: Encoder) -> Value:
         state = encoder.attributes(obj)
         try:
-            callables.check(obj)
+            self.check_saved(obj)
         except ValueError as error:
             encoder.refuse(f"{error}; it could not be loaded again")
         return state
@@ -79,6 +79,10 @@ class ObjectCodec(Codec):
         decoder.check_later(node, self.check, obj)
         return obj
 
+    def check_saved(self, obj: Any) -> None:
+        """Raise ValueError for what honest objects can have, too, and could not be loaded with."""
+        callables.check(obj)
+
     def check(self, obj: Any) -> None:
         """Raise ValueError for what must not be called, or what compiled code could not bear."""
         callables.check(obj)
@@ -91,6 +95,10 @@ class EstimatorCodec(ObjectCodec):
 
     def accepts(self, cls: type) -> bool:
         return issubclass(cls, BaseEstimator)
+
+    def check_saved(self, obj: Any) -> None:
+        super().check_saved(obj)
+        checks.check_guess(obj)
 
     def check(self, obj: Any) -> None:
         super().check(obj)

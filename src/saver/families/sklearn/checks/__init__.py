@@ -17,7 +17,7 @@ from typing import Any
 from saver.families.sklearn.checks import columns, losses, names, neighbors, trees, vectors
 from saver.families.sklearn.checks.attributes import Checker
 
-__all__ = ["check"]
+__all__ = ["check", "check_guess"]
 
 
 def check(estimator: Any) -> None:
@@ -26,6 +26,12 @@ def check(estimator: Any) -> None:
         if base.__module__.startswith("sklearn."):
             for checker in _CHECKS.get(base.__name__, ()):
                 checker(estimator)
+
+
+def check_guess(estimator: Any) -> None:
+    """Raise ValueError for what honest estimators can have, too, and could not be loaded with. Changes nothing."""
+    if any(base.__name__ == "BaseGradientBoosting" for base in type(estimator).__mro__):
+        trees.guess(estimator)
 
 
 _COEFFICIENTS = vectors.rows_of_features("coef_", "_standard_coef", "standard_coef_", "_average_coef")

@@ -42,7 +42,7 @@ def check_first_guess(guess: Any, known: int, width: int, *, classifies: bool) -
             return
     raise ValueError(
         f"init_ is a {type(inner).__name__}, and nothing shows that its answers fit; use a Dummy estimator, a"
-        " linear model, a tree, a forest or a support vector machine, or a class of your own"
+        " linear model, a tree, a forest, a perceptron, a support vector machine, or a class of your own"
     )
 
 
@@ -134,6 +134,21 @@ def _histograms(guess: Any, _: int | None, classes: int | None) -> bool:
     return per_round == (1 if classes in (None, 2) else classes)
 
 
+def _layers(guess: Any, known: int | None, classes: int | None) -> bool:
+    """Each layer takes what the one before gives, the last one gives a column for each class but the first."""
+    weights, offsets, layers = state(guess, "coefs_", "intercepts_", "n_layers_")
+    if type(weights) is not list or type(offsets) is not list or not 0 < len(weights) == len(offsets):
+        return False
+    shapes = [shape(item) for item in weights]
+    if any(item is None or len(item) != 2 for item in shapes) or whole(layers) != len(weights) + 1:
+        return False
+    sizes = [known, *(item[1] for item in shapes if item is not None)]
+    taken = [item[0] for item in shapes if item is not None]
+    last = 1 if classes in (None, 2) else classes
+    fits = sizes[:-1] == taken and sizes[-1] == last
+    return fits and [shape(item) for item in offsets] == [(size,) for size in sizes[1:]]
+
+
 _PROOFS: dict[str, Callable[[Any, int | None, int | None], bool]] = {
     "DummyClassifier": _dummy_classifier,
     "DummyRegressor": _dummy_regressor,
@@ -143,6 +158,7 @@ _PROOFS: dict[str, Callable[[Any, int | None, int | None], bool]] = {
     "_GeneralizedLinearRegressor": _linear,
     "BaseDecisionTree": _tree,
     "BaseForest": _forest,
+    "BaseMultilayerPerceptron": _layers,
     "BaseLibSVM": _support_vectors,
     "KNeighborsRegressor": _neighbors,
     "KNeighborsClassifier": _neighbors,

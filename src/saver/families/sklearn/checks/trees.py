@@ -72,6 +72,15 @@ def isolation_forest(estimator: Any) -> None:
         _check_trees([tree], known if most == known else len(found), "forest")
 
 
+def guess(estimator: Any) -> None:
+    """That of `boosting` which honest estimators may fail, so that it is told when they are saved."""
+    trees = estimator.__dict__.get("estimators_")
+    if trees is not None:
+        width, classifies = array(trees, "estimators_", 2, "O").shape[1], is_of(estimator, "ClassifierMixin")
+        first = estimator.__dict__.get("init_")
+        check_first_guess(first, features(estimator), width, classifies=classifies)
+
+
 def boosting(estimator: Any) -> None:
     if estimator.__dict__.get("estimators_") is None:
         return
