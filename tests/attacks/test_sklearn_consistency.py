@@ -190,7 +190,9 @@ def test_a_first_guess_that_could_not_be_loaded_is_told_when_it_is_saved(kind: A
     perceptron = MLPClassifier if kind is GradientBoostingClassifier else MLPRegressor
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        fine = kind(n_estimators=2, init=perceptron((4, 3), max_iter=5)).fit(features, classes)
+        fine = kind(n_estimators=2, init=perceptron(hidden_layer_sizes=(4, 3), max_iter=5)).fit(
+            features, classes
+        )
         neighbors = KNeighborsClassifier() if kind is GradientBoostingClassifier else KNeighborsRegressor()
         voting = VotingClassifier if kind is GradientBoostingClassifier else VotingRegressor
         options = {"voting": "soft"} if kind is GradientBoostingClassifier else {}

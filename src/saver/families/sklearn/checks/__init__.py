@@ -29,7 +29,7 @@ def check(estimator: Any) -> None:
 
 
 def check_guess(estimator: Any) -> None:
-    """Raise ValueError for what honest estimators can have, too, and could not be loaded with. Changes nothing."""
+    """Raise ValueError for what honest estimators can have, and could not be loaded with. Changes nothing."""
     if any(base.__name__ == "BaseGradientBoosting" for base in type(estimator).__mro__):
         trees.guess(estimator)
 

@@ -31,19 +31,31 @@ def check_first_guess(guess: Any, known: int, width: int, *, classifies: bool) -
         require(guess == "zero", "the first guess is a text")
         return
     inner, expected = _last(guess, known)
+    proof = provable(inner)
+    if proof is not None:
+        classes = max(width, 2) if classifies else None
+        require(is_of(inner, "ClassifierMixin") == classifies, "the first guess is of another kind")
+        require(proof(inner, expected, classes), "the first guess answers in another shape")
+
+
+def provable(inner: Any) -> Callable[[Any, int | None, int | None], bool] | None:
+    """What shows in which shape an estimator answers; None for a class of the user's own. ValueError for others,
+    which honest models can have, too."""
     if is_users_own(inner):
-        return
+        return None
     for base in type(inner).__mro__:
-        proof = _PROOFS.get(base.__name__) if base.__module__.startswith("sklearn.") else None
-        if proof is not None:
-            classes = max(width, 2) if classifies else None
-            require(is_of(inner, "ClassifierMixin") == classifies, "the first guess is of another kind")
-            require(proof(inner, expected, classes), "the first guess answers in another shape")
-            return
+        if base.__module__.startswith("sklearn.") and base.__name__ in _PROOFS:
+            return _PROOFS[base.__name__]
     raise ValueError(
-        f"init_ is a {type(inner).__name__}, and nothing shows that its answers fit; use a Dummy estimator, a"
-        " linear model, a tree, a forest, a perceptron, a support vector machine, or a class of your own"
+        f"init_ is a {type(inner).__name__}, and nothing shows that its answers fit; use a Dummy estimator, a "
+        "linear model, a tree, a forest, a perceptron, a support vector machine, or a class of your own"
     )
+
+
+def check_kind(guess: Any) -> None:
+    """Raise ValueError for a first guess of a kind that could not be loaded again."""
+    if type(guess) is not str:
+        provable(_last(guess, None)[0])
 
 
 def _last(guess: Any, known: int | None) -> tuple[Any, int | None]:

@@ -17,7 +17,7 @@ from saver.families.sklearn.checks.attributes import (
     require,
     whole,
 )
-from saver.families.sklearn.checks.first_guess import check_first_guess
+from saver.families.sklearn.checks.first_guess import check_first_guess, check_kind
 from saver.families.sklearn.checks.losses import check_loss
 
 
@@ -74,11 +74,8 @@ def isolation_forest(estimator: Any) -> None:
 
 def guess(estimator: Any) -> None:
     """That of `boosting` which honest estimators may fail, so that it is told when they are saved."""
-    trees = estimator.__dict__.get("estimators_")
-    if trees is not None:
-        width, classifies = array(trees, "estimators_", 2, "O").shape[1], is_of(estimator, "ClassifierMixin")
-        first = estimator.__dict__.get("init_")
-        check_first_guess(first, features(estimator), width, classifies=classifies)
+    if estimator.__dict__.get("estimators_") is not None:
+        check_kind(estimator.__dict__.get("init_"))
 
 
 def boosting(estimator: Any) -> None:
