@@ -39,16 +39,16 @@ def check_first_guess(guess: Any, known: int, width: int, *, classifies: bool) -
 
 
 def provable(inner: Any) -> Callable[[Any, int | None, int | None], bool] | None:
-    """What shows in which shape an estimator answers; None for a class of the user's own. ValueError for others,
-    which honest models can have, too."""
+    """What shows in which shape an estimator answers; None for a class of the user's own. ValueError for
+    others, which honest models can have, too."""
     if is_users_own(inner):
         return None
     for base in type(inner).__mro__:
         if base.__module__.startswith("sklearn.") and base.__name__ in _PROOFS:
             return _PROOFS[base.__name__]
     raise ValueError(
-        f"init_ is a {type(inner).__name__}, and nothing shows that its answers fit; use a Dummy estimator, a "
-        "linear model, a tree, a forest, a perceptron, a support vector machine, or a class of your own"
+        f"init_ is a {type(inner).__name__}, and nothing shows that its answers fit; use a Dummy estimator, "
+        "a linear model, a tree, a forest, a perceptron, a support vector machine, or a class of your own"
     )
 
 
@@ -147,7 +147,7 @@ def _histograms(guess: Any, _: int | None, classes: int | None) -> bool:
 
 
 def _layers(guess: Any, known: int | None, classes: int | None) -> bool:
-    """Each layer takes what the one before gives, the last one gives a column for each class but the first."""
+    """Each layer takes what the one before gives, the last gives a column for each class but the first."""
     weights, offsets, layers = state(guess, "coefs_", "intercepts_", "n_layers_")
     if type(weights) is not list or type(offsets) is not list or not 0 < len(weights) == len(offsets):
         return False
