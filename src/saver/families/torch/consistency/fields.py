@@ -1,0 +1,80 @@
+"""What a module holds, looked up without running any code of its class."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+MISSING: Any = object()
+"""Stands for a field that a module does not have."""
+
+LARGEST = 2**31 - 1
+"""What a size may be at most: kernels count in 32 bits here and there. Weights of that many rows exist nowhere."""
+
+
+class Fields:
+    """The fields of one module, and how to complain about them.
+
+    An attribute of the instance hides a parameter of the same name, as it does for Python. Of a recurrent
+    network torch may use either, so `every` gives all that go by a name.
+    """
+
+    def __init__(self, module: Any) -> None:
+        self.own: dict[str, Any] = vars(module)
+        self.kind = type(module).__name__
+
+    def every(self, name: str) -> list[Any]:
+        """All that the module holds under that name, what Python finds first in front."""
+        places = (self.own, *(self.own.get(kind) for kind in ("_parameters", "_buffers", "_modules")))
+        return [place[name] for place in places if isinstance(place, dict) and name in place]
+
+    def get(self, name: str) -> Any:
+        return next(iter(self.every(name)), MISSING)
+
+    def tensor(self, name: str) -> Any:
+        """The tensor of that name, or None."""
+        found = self.get(name)
+        return found if isinstance(found, torch.Tensor) else None
+
+    def flag(self, name: str) -> bool:
+        """What Python makes of the field in an `if`; of a tensor or a missing field, False."""
+        found = self.get(name)
+        return found is not MISSING and type(found) in (bool, int, str, float) and bool(found)
+
+    def count(self, name: str, least: int, most: int = LARGEST) -> int | None:
+        """The whole number of that name, None if there is no such field; ValueError outside of the bounds."""
+        found = self.get(name)
+        if found is MISSING:
+            return None
+        number = whole(found)
+        if number is None or not least <= number <= most:
+            raise self.wrong(f"{name} is {shown(found)}, not a whole number from {least} to {most}")
+        return number
+
+    def shape(self, name: str, shape: tuple[int, ...]) -> None:
+        """Every tensor of that name must have this shape; ValueError otherwise."""
+        for found in self.every(name):
+            if isinstance(found, torch.Tensor) and tuple(found.shape) != shape:
+                raise self.wrong(f"{name} has the shape {tuple(found.shape)}, not {shape}")
+
+    def wrong(self, fact: str) -> ValueError:
+        article = "an" if self.kind[:1] in "AEFHILMNORSX" and self.kind[:2].isupper() else "a"
+        return ValueError(f"{article} {self.kind}: {fact}")
+
+
+def whole(value: Any) -> int | None:
+    """A whole number as torch reads one, None for anything else."""
+    kind = type(value)
+    if issubclass(kind, int):
+        return int.__int__(value)  # never the method of a class of its own
+    return int(value) if kind.__module__ == "numpy" and issubclass(kind, np.integer) else None
+
+
+def shown(value: Any) -> str:
+    """A value in a message; only plain ones are asked how they look."""
+    if type(value) in (int, float, bool, str, type(None)):
+        return repr(value)[:80]
+    number = whole(value)
+    return str(number) if number is not None else f"of the type {type(value).__name__}"
