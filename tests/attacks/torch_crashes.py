@@ -97,7 +97,9 @@ def exercise(module: Any, arguments: list[Any]) -> Iterator[Callable[[], Any]]:
     yield lambda: module.state_dict()
     yield lambda: copy.deepcopy(module)
     for training, grad in itertools.product((True, False), (True, False)):
-        wanted = [a.clone().requires_grad_() if grad and a.is_floating_point() else a.clone() for a in arguments]
+        wanted = [
+            a.clone().requires_grad_() if grad and a.is_floating_point() else a.clone() for a in arguments
+        ]
         yield lambda training=training: module.train(training)
         yield lambda wanted=wanted, grad=grad: _forward(module, lambda: module(*wanted), grad)
         for call in extra_calls(module, wanted):
@@ -251,7 +253,9 @@ def _guarded() -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--only", default="", help="samples whose name begins so; several with semicolons")
     parser.add_argument("--but", default="-", help="not those whose name begins so")
     parser.add_argument("--checked", action="store_true", help="use only what the check lets through")
@@ -283,7 +287,9 @@ def main() -> int:
             if index in wanted:
                 print(f"{wanted[index]}\t{sample.label}\t{mutation.place}\t{mutation.value}", flush=True)
         print(f"# {time.monotonic() - began:.1f} s\t{sample.label}", file=sys.stderr, flush=True)
-    print(f"# {len(chosen)} samples, {COUNTS['mutations']} changes, {COUNTS['refused']} refused, {found} crashes")
+    print(
+        f"# {len(chosen)} samples, {COUNTS['mutations']} changes, {COUNTS['refused']} refused, {found} crashes"
+    )
     return int(found > 0)
 
 

@@ -103,7 +103,12 @@ def _attention() -> Iterator[Entry]:
         {"enable_nested_tensor": False},
         _SEQUENCE,
     )
-    yield "TransformerDecoder", (nn.TransformerDecoderLayer(4, **layer), 1, nn.LayerNorm(4)), {}, _twice(3, 5, 4)
+    yield (
+        "TransformerDecoder",
+        (nn.TransformerDecoderLayer(4, **layer), 1, nn.LayerNorm(4)),
+        {},
+        _twice(3, 5, 4),
+    )
     yield "Transformer", (4, 2, 1, 1, 8), batch, _twice(3, 5, 4)
 
 
@@ -343,7 +348,18 @@ def _sample(name: str, positional: tuple[Any, ...], named: dict[str, Any], input
     return Sample(f"{name}({', '.join(shown)})", lambda: cls(*positional, **named), inputs)
 
 
-_KINDS = (_convolutions, _recurrent, _attention, _tables, _norms, _pools, _shapes, _losses, _others, _containers)
+_KINDS = (
+    _convolutions,
+    _recurrent,
+    _attention,
+    _tables,
+    _norms,
+    _pools,
+    _shapes,
+    _losses,
+    _others,
+    _containers,
+)
 
 SAMPLES: tuple[Sample, ...] = (
     *(_sample(*entry) for kind in _KINDS for entry in kind()),

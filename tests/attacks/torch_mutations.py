@@ -193,7 +193,10 @@ def _slots(module: Any) -> Iterator[tuple[str, list[Mutation]]]:
             yield where, [Mutation(where, _show(v), _put(path, None, name, v)) for v in others]
         for kind in ("_parameters", "_buffers"):
             for name, tensor in own[kind].items():
-                yield f"{path}.{name}", [m for m in _of_tensor(path, kind, name, tensor) if "attr" not in m.value]
+                yield (
+                    f"{path}.{name}",
+                    [m for m in _of_tensor(path, kind, name, tensor) if "attr" not in m.value],
+                )
 
 
 def groups(module: Any, count: int, seed: int) -> Iterator[Mutation]:

@@ -13,6 +13,7 @@ from saver import trust, uses
 from saver.codec import Codec, Decoder, Encoder, door
 from saver.errors import CannotSave
 from saver.families.python.classes import DataclassCodec
+from saver.families.torch import consistency
 from saver.tree import Node, Value, reserved
 
 _HOOKS = tuple(name for name, value in vars(nn.Module()).items() if name.endswith("_hooks"))
@@ -132,7 +133,7 @@ class ModuleCodec(Codec):
         own["_non_persistent_buffers_set"] = set(map(_text, state.get("non_persistent", ())))
         if issubclass(cls, nn.RNNBase):
             _list_weights(module)
-        decoder.check_later(node, _check_uses, module)
+        decoder.check_later(node, _check, module)
         return module
 
 
@@ -144,6 +145,11 @@ def _check_uses(module: Any) -> None:
     own = vars(module)
     if not uses.are_plain(own.values()):
         uses.check(own, _ALLOWED, type(module).__module__.partition(".")[0] == "torch")
+
+
+def _check(module: Any) -> None:
+    _check_uses(module)
+    consistency.check(module)
 
 
 def _decode_named(cls: type, state: Any, kind: type, target: dict[str, Any], decoder: Decoder) -> None:
