@@ -97,6 +97,7 @@ class ModuleCodec(Codec):
         }
         try:
             _check_uses(obj)
+            consistency.check_declared(obj)
         except ValueError as error:
             encoder.refuse(f"{error}; it could not be loaded again")
         way = door(type(obj))

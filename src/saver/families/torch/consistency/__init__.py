@@ -11,6 +11,9 @@ from torch.nn.modules import conv, padding, pooling
 from torch.nn.modules.batchnorm import _NormBase
 
 from saver.families.torch.consistency import attention, geometry, norms, recurrent
+from saver.families.torch.consistency.declared import check_declared
+
+__all__ = ["check", "check_declared"]
 
 Rule = Callable[[Any], None]
 
@@ -38,6 +41,7 @@ _RULES: dict[type, Rule] = {
 def check(module: Any) -> None:
     """ValueError for a module that could lead native code astray; only classes with native code that
     believes their fields have a rule, and a field that is not there breaks none."""
+    check_declared(module)
     for cls in type(module).__mro__:
         rule = _RULES.get(cls)
         if rule is not None:
