@@ -8,12 +8,11 @@ from typing import Any
 
 import pytest
 
-torch: Any = pytest.importorskip("torch")
-
 from forge import forged
 
 import saver
 
+torch: Any = pytest.importorskip("torch")
 nn = torch.nn
 MODULES: dict[str, Callable[[], Any]] = {
     "Embedding": lambda: nn.Embedding(5, 3, padding_idx=1),

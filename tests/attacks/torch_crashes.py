@@ -200,7 +200,7 @@ class Child:
 
 
 def _without_weights(module: Any) -> bool:
-    """Whether it is a recurrent network that the codec could not rebuild; otherwise its weights are listed."""
+    """Whether it is a recurrent network that the codec could not rebuild; else its weights are listed."""
     try:
         for part in module.modules():
             if isinstance(part, nn.RNNBase):
@@ -282,13 +282,14 @@ def main() -> int:
         began = time.monotonic()
         crashes = list(run(sample, options))
         found += len(crashes)
-        wanted = {index: how for index, how in crashes}
+        wanted = dict(crashes)
         for index, mutation in enumerate(mutations(sample, options)):
             if index in wanted:
                 print(f"{wanted[index]}\t{sample.label}\t{mutation.place}\t{mutation.value}", flush=True)
         print(f"# {time.monotonic() - began:.1f} s\t{sample.label}", file=sys.stderr, flush=True)
     print(
-        f"# {len(chosen)} samples, {COUNTS['mutations']} changes, {COUNTS['refused']} refused, {found} crashes"
+        f"# {len(chosen)} samples, {COUNTS['mutations']} changes, "
+        f"{COUNTS['refused']} refused, {found} crashes"
     )
     return int(found > 0)
 

@@ -245,7 +245,8 @@ def _losses() -> Iterator[Entry]:
         ]
 
     for name in ("L1Loss", "MSELoss", "SmoothL1Loss", "HuberLoss", "KLDivLoss", "BCELoss", "SoftMarginLoss",
-                 "HingeEmbeddingLoss", "PoissonNLLLoss", "MultiLabelSoftMarginLoss", "BCEWithLogitsLoss"):  # fmt: skip
+                 "HingeEmbeddingLoss", "PoissonNLLLoss", "MultiLabelSoftMarginLoss",
+                 "BCEWithLogitsLoss"):  # fmt: skip
         yield name, (), {}, _twice(3, 4)
     yield "PoissonNLLLoss", (), {"log_input": False, "full": True, "reduction": "none"}, _twice(3, 4)
     yield "KLDivLoss", (), {"reduction": "batchmean", "log_target": True}, _twice(3, 4)
@@ -286,9 +287,12 @@ def _losses() -> Iterator[Entry]:
 
 def _others() -> Iterator[Entry]:
     rows = _rand(3, 4)
-    for name in ("CELU", "ELU", "GELU", "GLU", "Hardshrink", "Hardsigmoid", "Hardswish", "Hardtanh", "LeakyReLU",
-                 "LogSigmoid", "Mish", "PReLU", "RReLU", "ReLU", "ReLU6", "SELU", "SiLU", "Sigmoid", "Softplus",
-                 "Softshrink", "Softsign", "Tanh", "Tanhshrink", "AlphaDropout", "Dropout", "FeatureAlphaDropout",
+    for name in ("CELU", "ELU", "GELU", "GLU", "Hardshrink", "Hardsigmoid", "Hardswish", "Hardtanh",
+                 "LeakyReLU",
+                 "LogSigmoid", "Mish", "PReLU", "RReLU", "ReLU", "ReLU6", "SELU", "SiLU", "Sigmoid",
+                 "Softplus",
+                 "Softshrink", "Softsign", "Tanh", "Tanhshrink", "AlphaDropout", "Dropout",
+                 "FeatureAlphaDropout",
                  "Identity"):  # fmt: skip
         yield name, (), {}, rows
     yield "ELU", (), {"inplace": True}, rows

@@ -29,13 +29,15 @@ _NUMBERS = (*_SIZES, float("nan"), float("inf"), -1.0, 0.0, 0.5, 2.0, 1e308, 2**
 _FEW = (0, -1, 1, 7, 2**31, 2**62, -(2**63))
 _TEXTS = ("", "zeros", "reflect", "replicate", "circular", "constant", "same", "valid", "mean", "sum", "max",
           "none", "batchmean", "tanh", "relu", "gelu", "nearest", "linear", "bilinear", "bicubic",
-          "trilinear", "area", "nearest-exact", "LSTM", "GRU", "RNN_TANH", "RNN_RELU", "weight_ih_l0")  # fmt: skip
+          "trilinear", "area", "nearest-exact", "LSTM", "GRU", "RNN_TANH", "RNN_RELU",
+          "weight_ih_l0")  # fmt: skip
 
 
 def _odd() -> list[Any]:
     """Values of kinds that nobody expects."""
     return [
-        None, True, False, "x", (), [], (2,), [2, 2], (0, 0), (-1, -1), (2, 1, 0), {}, np.int64(0), np.int64(-1),
+        None, True, False, "x", (), [], (2,), [2, 2], (0, 0), (-1, -1), (2, 1, 0), {}, np.int64(0),
+        np.int64(-1),
         np.int64(2**62), np.float64(2), torch.tensor(0), torch.tensor(-1), torch.tensor(2**62),
         torch.tensor(2.0), torch.tensor([2]), torch.empty(0), torch.rand(3, 4), torch.Size([2, 0]),
         torch.relu, torch.float64, nn.Identity(),
@@ -79,7 +81,8 @@ def tensors(tensor: Any) -> Iterator[tuple[str, Any]]:
     """Tensors of other shapes, strides, dtypes and layouts."""
     plain = tensor.detach()
     shape = list(plain.shape)
-    shapes: list[list[int]] = [[0], [], [1], [3], [64], [2, 2], [0, 4], [4, 0], shape + [1], [1] + shape, shape[::-1],
+    shapes: list[list[int]] = [[0], [], [1], [3], [64], [2, 2], [0, 4], [4, 0], shape + [1],
+                                [1] + shape, shape[::-1],
               [plain.numel()], [n + 1 for n in shape], [2 * n for n in shape], [0 for _ in shape],
               [1 for _ in shape], shape[1:], shape[:-1]]  # fmt: skip
     for at, size in enumerate(shape):
@@ -92,8 +95,10 @@ def tensors(tensor: Any) -> Iterator[tuple[str, Any]]:
     yield "empty and wide", torch.empty([0, 2**40] if len(shape) < 3 else [0, 2**40, 1]).to(plain.dtype)
     if len(shape) > 1:
         yield "transposed", plain.t().contiguous().t() if len(shape) == 2 else plain.transpose(0, -1)
-    for dtype in (torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int64, torch.int32, torch.int8,
-                  torch.uint8, torch.bool, torch.complex64, torch.complex32, torch.float8_e4m3fn):  # fmt: skip
+    for dtype in (torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int64, torch.int32,
+                  torch.int8,
+                  torch.uint8, torch.bool, torch.complex64, torch.complex32,
+                  torch.float8_e4m3fn):  # fmt: skip
         if dtype is not plain.dtype:
             yield str(dtype), plain.to(dtype)
     if not plain.dtype.is_floating_point:
@@ -222,7 +227,7 @@ def _together(changes: list[Mutation]) -> Change:
 
 
 def sizes(module: Any, count: int, seed: int) -> Iterator[Mutation]:
-    """Weights of one size too many or too few, and numbers that go with them: what a plausible lie looks like."""
+    """Weights of one size too many or too few, and numbers that go with them: plausible lies."""
     draw = random.Random(seed)
     for _ in range(count):
         old, new = draw.choice((2, 3, 4, 6, 8)), draw.choice((0, 1, 2, 5, 8, 64))

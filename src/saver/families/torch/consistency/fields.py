@@ -11,7 +11,7 @@ MISSING: Any = object()
 """Stands for a field that a module does not have."""
 
 LARGEST = 2**31 - 1
-"""What a size may be at most: kernels count in 32 bits here and there. Weights of that many rows exist nowhere."""
+"""What a size may be at most: kernels count in 32 bits here and there, and no weights have so many rows."""
 
 
 class Fields:
