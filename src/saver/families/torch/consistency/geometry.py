@@ -10,8 +10,8 @@ import torch
 from saver.families.torch.consistency.fields import LARGEST, MISSING, Fields, shown, whole
 
 STEP = 1 << 24
-"""What a kernel, a stride or a dilation may be at most. Of two numbers of this size, torch 2.13 still computes
-the product right; a pool over 2**31 never came to an end."""
+"""What a kernel, a stride or a dilation may be at most. Of two numbers of this size, torch 2.13 still
+computes the product right; a pool over 2**31 never came to an end."""
 
 _STEPS = ("kernel_size", "stride", "dilation", "groups", "upscale_factor", "downscale_factor")
 _SIGNED = ("padding", "output_padding", "_reversed_padding_repeated_twice")
@@ -51,8 +51,8 @@ def check_convolution(module: Any) -> None:
 _REACH = 1 << 30
 _REACH_TRANSPOSED = 1 << 28
 """The square of the last stride, times channels, from where on the backward pass of oneDNN 3.12 was seen to
-jump out of its tensors: 4 channels and 2**14, 64 and 2**12, 512 and 2**11, 2048 and 2**10; transposed, 512 and
-1000."""
+jump out of its tensors: 4 channels and 2**14, 64 and 2**12, 512 and 2**11, 2048 and 2**10; transposed, 512
+and 1000."""
 
 
 def _within(fields: Fields, name: str, least: int, most: int) -> None:
