@@ -1,7 +1,7 @@
 """Weights against the sizes that a module declares: embeddings, convolutions, normalisation.
 
 PyTorch 2.13 was not seen to crash where they disagree, but kernels of other versions and devices need not
-look. Honest modules can disagree, too, when weights were cut or replaced by hand. So this is checked when they
+look. Honest modules can disagree, too, when weights were cut or replaced by hand. So it is checked when they
 are saved as well, and what is told then is easily mended. Classes of the user's own may mean something else.
 """
 
