@@ -24,6 +24,8 @@ from fuzz_samples import makers
 from fuzz_watch import Watch
 from fuzz_worker import Notes, Worker
 
+from saver import registry
+
 Case = tuple[str, Callable[[Path], list[str]]]
 Outcome = dict[str, Any]
 
@@ -38,6 +40,7 @@ class Lab:
         os.environ["SAVER_CONFIG"] = str(folder / "no-config.toml")
         self.folder, self.timeout, self.plant = folder, timeout, plant
         canaries.admit()
+        registry.is_installed("nothing")  # reads the entry points of all distributions, once
         if any(name.partition("/")[0] != "plain" for name in wanted) or not wanted:
             preload()
         self.makers = makers(wanted)
