@@ -34,7 +34,7 @@ def printable(text: str) -> str:
     no meaning in Unicode) escaped as in Python. Twice is the same as once."""
     if text.isprintable():
         return text
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
 def _message(text: str) -> str:

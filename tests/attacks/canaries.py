@@ -1,5 +1,6 @@
-"""Functions that tell when they are called. To a worker of the fuzzer they are reviewed functions, one of each
-kind, and one of a kind that no place takes: who calls it found a way around the review."""
+"""Functions that tell when they are called. To a worker of the fuzzer they are reviewed functions, one of
+each kind, and one of a kind that no place takes: who calls it found a way around the review.
+"""
 
 from __future__ import annotations
 

@@ -1,14 +1,16 @@
-"""A fuzzer that knows the format: `python -m tests.attacks.fuzz --minutes 60`, from the root of the repository.
+"""A fuzzer that knows the format: `python -m tests.attacks.fuzz --minutes 60`, from the root of the
+repository.
 
 It makes honest files (`fuzz_samples`), changes their trees and tensors so that all hashes are right again
-(`mutations`), and loads each in a forked process with little memory and time, under an audit hook (`fuzz_watch`).
-What loads is then used as a user would (`fuzz_uses`). A find is what no file may do: run code, import or open
-what the honest object did not, call a function that has no place there, fail with anything but a SaverError, take
-much memory or time, crash, hang or end the process. Each kind of find is made smaller and kept in `corpus/`, with a
-line in its README.
+(`mutations`), and loads each in a forked process with little memory and time, under an audit hook
+(`fuzz_watch`). What loads is then used as a user would (`fuzz_uses`). A find is what no file may do: run
+code, import or open what the honest object did not, call a function that has no place there, fail with
+anything but a SaverError, take much memory or time, crash, hang or end the process. Each kind of find is
+made smaller and kept in `corpus/`, with a line in its README.
 
-The same `--seed` makes the same files, as far as the run comes. `--samples` names groups (`sklearn`) or single
-samples (`nn/Linear`). `--replay` loads files of the corpus instead. The exit status is 1 if anything was found.
+The same `--seed` makes the same files, as far as the run comes. `--samples` names groups (`sklearn`) or
+single samples (`nn/Linear`). `--replay` loads files of the corpus instead. The exit status is 1 if
+anything was found.
 """
 
 from __future__ import annotations
@@ -61,7 +63,9 @@ class Report:
                 self._keep(sample, what, where, outcome, path)
 
     def _keep(self, sample: str, what: str, where: str, outcome: Outcome, path: Path) -> None:
-        print(f"FIND {what}\n  {where}\n  {sample}, case {outcome['case']}, {outcome.get('kinds')}", flush=True)
+        print(
+            f"FIND {what}\n  {where}\n  {sample}, case {outcome['case']}, {outcome.get('kinds')}", flush=True
+        )
         original = path.read_bytes()
         if what not in self._lab.alone(original)["found"]:
             print("  not so when loaded alone: nothing kept", flush=True)
@@ -78,11 +82,16 @@ class Report:
         print(f"  kept as {name}, {len(data):,} bytes", flush=True)
 
     def show(self) -> None:
-        for title, counts in (("outcomes", self.outcomes), ("mutations", self.kinds), ("slow steps", self.slow),
-                              ("finds", self.finds)):  # fmt: skip
-            print(f"{title}: " + (", ".join(f"{key} {count}" for key, count in counts.most_common()) or "none"))
+        titles = {"outcomes": self.outcomes, "mutations": self.kinds, "slow steps": self.slow}
+        for title, counts in {**titles, "finds": self.finds}.items():
+            print(
+                f"{title}: " + (", ".join(f"{key} {count}" for key, count in counts.most_common()) or "none")
+            )
         called = sorted(self._lab.calls.items(), key=lambda item: -item[1])
-        print("reviewed functions called: " + ("; ".join(f"{what} {count}" for what, count in called[:60]) or "none"))
+        print(
+            "reviewed functions called: "
+            + ("; ".join(f"{what} {count}" for what, count in called[:60]) or "none")
+        )
 
 
 def slug(what: str) -> str:
@@ -108,7 +117,7 @@ def rounds(lab: Lab, seed: int) -> Iterator[tuple[str, list[Case]]]:
         number += 1
 
 
-def fuzz(lab: Lab, report: Report, seed: int, seconds: float, most: int) -> None:
+def fuzz(lab: Lab, report: Report, seed: int, seconds: float, most: int, first: bool) -> None:
     until, told = time.monotonic() + seconds, time.monotonic()
     for sample, cases in rounds(lab, seed):
         for outcome, path in lab.outcomes(cases[: most - report.cases]):
@@ -116,7 +125,7 @@ def fuzz(lab: Lab, report: Report, seed: int, seconds: float, most: int) -> None
             if time.monotonic() > told + 20:
                 told = time.monotonic()
                 print(f"{report.cases:,} cases, {len(report.finds)} kinds of finds, at {sample}", flush=True)
-            if time.monotonic() > until:
+            if time.monotonic() > until or (first and report.finds):
                 return
         if report.cases >= most or time.monotonic() > until:
             return
@@ -125,7 +134,7 @@ def fuzz(lab: Lab, report: Report, seed: int, seconds: float, most: int) -> None
 def replay(lab: Lab, report: Report, paths: list[Path]) -> None:
     """Load and use files of the corpus, each in a process of its own."""
     notes = (CORPUS / "README.md").read_text() if (CORPUS / "README.md").exists() else ""
-    for sample in sorted(set(re.findall(r"^- `[^`]*` \(([^)]*)\)", notes, re.M))):
+    for sample in sorted(set(re.findall(r"^- `[^`]*` \(([^)]*)\)", notes, re.MULTILINE))):
         if sample in lab.makers:
             lab.file(sample)
     for path in paths:
@@ -147,6 +156,7 @@ def main() -> int:
     parser.add_argument("--corpus", type=Path, default=CORPUS, help="where finds are kept")
     parser.add_argument("--timeout", type=float, default=20.0, help="seconds until a case counts as hanging")
     parser.add_argument("--replay", type=Path, nargs="*", help="load these files instead")
+    parser.add_argument("--first", action="store_true", help="stop at the first find")
     parser.add_argument("--plant", default="", help="a hole of fuzz_plants, to see that it is found")
     options = parser.parse_args()
     others = []
@@ -169,7 +179,7 @@ def run(options: argparse.Namespace) -> int:
         if options.replay is not None:
             replay(lab, report, options.replay)
         else:
-            fuzz(lab, report, options.seed, options.minutes * 60, options.cases)
+            fuzz(lab, report, options.seed, options.minutes * 60, options.cases, options.first)
         print(f"{report.cases:,} cases of seed {options.seed}")
         report.show()
         return 1 if report.finds else 0

@@ -66,7 +66,9 @@ class Lab:
             try:
                 folder = Path(tempfile.mkdtemp(dir=self.folder))
                 found = forged(folder, self.makers[name]())
-            except BaseException as error:  # one that the libraries here do not make, or that has no data form
+            except (
+                BaseException
+            ) as error:  # one that the libraries here do not make, or that has no data form
                 if isinstance(error, KeyboardInterrupt):
                     raise
                 print(f"no sample {name}: {type(error).__name__}: {str(error)[:100]}", flush=True)
@@ -123,7 +125,9 @@ class Lab:
 class Running:
     """A worker, as its parent sees it."""
 
-    def __init__(self, pid: int, read: int, notes: Notes, folder: Path, names: list[str], timeout: float) -> None:
+    def __init__(
+        self, pid: int, read: int, notes: Notes, folder: Path, names: list[str], timeout: float
+    ) -> None:
         self.folder, self.answered = folder, 0
         self._pid, self._read, self._notes, self._names, self._timeout = pid, read, notes, names, timeout
 
@@ -172,7 +176,12 @@ class Running:
         outcome = {"case": case, "kinds": note.get("kinds", []), "outcome": kind, "found": {}, "slow": []}
         if hung and step in PATIENT:
             return {**outcome, "outcome": "loaded", "slow": [step]}
-        return {**outcome, "found": {f"{how} in {phase}" + (f" at {where[0]}" if where else ""): f"{step}: " + " < ".join(where)}}
+        return {
+            **outcome,
+            "found": {
+                f"{how} in {phase}" + (f" at {where[0]}" if where else ""): f"{step}: " + " < ".join(where)
+            },
+        }
 
     def _crash_site(self) -> list[str]:
         """The innermost functions, as faulthandler told them."""
@@ -180,7 +189,9 @@ class Running:
             text = (self.folder / "crash.txt").read_text(errors="replace")
             main = text.rpartition("Current thread")[2]
             found = re.findall(r'File "([^"]*)", line (\d+) in (\S+)', main)
-            return [f"{'/'.join(Path(path).parts[-2:])}:{name}" for path, _, name in found if "fuzz" not in path][:7]
+            return [
+                f"{'/'.join(Path(path).parts[-2:])}:{name}" for path, _, name in found if "fuzz" not in path
+            ][:7]
         return []
 
 
@@ -213,4 +224,3 @@ def preload() -> None:
             import torch
 
             torch.set_num_threads(1)
-

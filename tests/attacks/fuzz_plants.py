@@ -7,7 +7,8 @@ from typing import Any
 
 
 def _door() -> None:
-    """Attributes may have any name."""
+    """Attributes may have any name, and hold any function."""
+    _uses()
     from saver.codec import attributes
 
     attributes.Door._judge = lambda self, name: None  # type: ignore[method-assign]

@@ -135,13 +135,22 @@ def _scipy() -> Iterator[tuple[str, Callable[[], Any]]]:
         interpolate.Akima1DInterpolator(x, np.sin(x)),
     ]  # fmt: skip
     points = np.random.default_rng(0).random((60, 3))
-    yield "trees", lambda: [scipy.spatial.cKDTree(points, leafsize=7), scipy.spatial.KDTree(points, boxsize=2.0)]
+    yield (
+        "trees",
+        lambda: [scipy.spatial.cKDTree(points, leafsize=7), scipy.spatial.KDTree(points, boxsize=2.0)],
+    )
     yield "density", lambda: scipy.stats.gaussian_kde(points.T)
     yield "rotation", lambda: scipy.spatial.transform.Rotation.from_euler("xyz", [[10, 20, 30]], degrees=True)
-    yield "result", lambda: scipy.optimize.minimize(
-        lambda v: float(((v - 1) ** 2).sum()), np.zeros(2), method="L-BFGS-B"
+    yield (
+        "result",
+        lambda: scipy.optimize.minimize(
+            lambda v: float(((v - 1) ** 2).sum()), np.zeros(2), method="L-BFGS-B"
+        ),
     )
-    yield "bounds", lambda: [scipy.optimize.Bounds([0.0, 0.0], [1.0, 2.0]), scipy.optimize.RootResults(1.0, 2, 3, 0, "")]
+    yield (
+        "bounds",
+        lambda: [scipy.optimize.Bounds([0.0, 0.0], [1.0, 2.0]), scipy.optimize.RootResults(1.0, 2, 3, 0, "")],
+    )
 
 
 def _pandas() -> Iterator[tuple[str, Callable[[], Any]]]:
@@ -151,9 +160,13 @@ def _pandas() -> Iterator[tuple[str, Callable[[], Any]]]:
     for name in tests.INDEXES:
         yield f"index {name}", lambda name=name: tests.INDEXES[name]
     pd = tests.pd
-    yield "frame", lambda: pd.DataFrame({name: tests.COLUMNS[name] for name in ("float", "str", "category", "Int32")})
+    yield (
+        "frame",
+        lambda: pd.DataFrame({name: tests.COLUMNS[name] for name in ("float", "str", "category", "Int32")}),
+    )
     yield "scalars", lambda: [
-        pd.Timestamp("2024-01-01", tz="Europe/Oslo"), pd.Timedelta(1, "ns"), pd.Period("2024-05", "M"), pd.NaT,
+        pd.Timestamp("2024-01-01", tz="Europe/Oslo"), pd.Timedelta(1, "ns"), pd.Period("2024-05", "M"),
+        pd.NaT,
         pd.Interval(0, 1.5, "both"), pd.offsets.Week(weekday=3), pd.CategoricalDtype(["a"], True),
     ]  # fmt: skip
 

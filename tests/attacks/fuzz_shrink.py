@@ -28,7 +28,12 @@ def shrunk(path: Path, folder: Path, reproduces: Reproduces, seconds: float = 10
             if time.monotonic() > until:
                 break
             data = _written(smaller, folder)
-            if data is not None and len(data) <= len(best) and smaller.manifest != file.manifest and reproduces(data):
+            if (
+                data is not None
+                and len(data) <= len(best)
+                and smaller.manifest != file.manifest
+                and reproduces(data)
+            ):
                 best, file, again = data, smaller, True
                 break
     data = _written(_without_spare_tensors(file), folder)
@@ -52,7 +57,9 @@ def _smaller(file: File) -> Iterator[File]:
             copy.manifest["whole"] = False
             copy.manifest["parts"] = {"model": {"tree": held[at], "hash": "0" * 64, "packages": []}}
             yield copy
-    sizes = sorted(((len(repr(holder[key])), number) for number, (holder, key) in enumerate(spots(file))), reverse=True)
+    sizes = sorted(
+        ((len(repr(holder[key])), number) for number, (holder, key) in enumerate(spots(file))), reverse=True
+    )
     for _, number in sizes[:300]:
         for change in (_drop, _null):
             copy = file.copy()

@@ -1,5 +1,6 @@
-"""What a user does with an object that was loaded. Errors of Python are no matter here; what is watched is what
-runs meanwhile, and whether the process lives."""
+"""What a user does with an object that was loaded. Errors of Python are no matter here; what is watched is
+what runs meanwhile, and whether the process lives.
+"""
 
 from __future__ import annotations
 
@@ -60,7 +61,13 @@ def _estimator(obj: Any, step: Step) -> None:
         inputs.append(np.random.default_rng(0).random((4, int(width))))
     with joblib.parallel_config("sequential"):
         for rows in inputs:
-            for method in (*test_sklearn.METHODS, "inverse_transform", "kneighbors_graph", "sample", "predict_log_proba"):
+            for method in (
+                *test_sklearn.METHODS,
+                "inverse_transform",
+                "kneighbors_graph",
+                "sample",
+                "predict_log_proba",
+            ):
                 call = step("look up", getattr, obj, method)
                 if call is not None:
                     step(method, _run, call, () if method in ("get_feature_names_out", "sample") else (rows,))
@@ -78,7 +85,9 @@ def _estimator(obj: Any, step: Step) -> None:
 def _run(call: Callable[..., Any], arguments: Any) -> Any:
     """The answer, all of it where it is an iterator."""
     answer = call(*arguments)
-    return [item for _, item in zip(range(5), answer, strict=False)] if hasattr(answer, "__next__") else answer
+    return (
+        [item for _, item in zip(range(5), answer, strict=False)] if hasattr(answer, "__next__") else answer
+    )
 
 
 def _object(obj: Any, step: Step) -> None:
@@ -188,7 +197,10 @@ def _callable_fit(obj: Any, step: Step) -> None:
     step("roots", lambda: obj.roots())
     step("evaluate", lambda: (obj(np.zeros((obj.d, 2))), obj.resample(3), obj.logpdf(np.zeros((obj.d, 2)))))
     step("query", lambda: (obj.query(np.zeros((3, obj.m)), 2), obj.query_ball_point(np.zeros(obj.m), 1.0)))
-    step("pairs", lambda: (obj.query_pairs(0.1), obj.count_neighbors(obj, 0.5), obj.sparse_distance_matrix(obj, 0.1)))
+    step(
+        "pairs",
+        lambda: (obj.query_pairs(0.1), obj.count_neighbors(obj, 0.5), obj.sparse_distance_matrix(obj, 0.1)),
+    )
     step("rotate", lambda: (obj.as_matrix(), obj.apply(np.ones(3)), obj.inv(), obj.as_euler("xyz")))
     step("matrix", lambda: (obj.matvec(np.ones(obj.shape[0])), obj.todense()))
 
@@ -211,7 +223,17 @@ def _pandas(obj: Any, step: Step) -> None:
     step("index", lambda: (obj.iloc[0], obj.iloc[-1:], obj.loc[obj.index[0]]))
     step("labels", lambda: (obj[0], obj[-1], obj.get_loc(obj[0]), obj.get_indexer(obj), obj.unique()))
     step("order", lambda: (obj.sort_values(), obj.argsort(), obj.value_counts(), obj.factorize()))
-    step("frame", lambda: (obj.describe(), obj.dtypes, obj.columns, obj.T, obj.reset_index(), obj.groupby(level=0).sum()))
+    step(
+        "frame",
+        lambda: (
+            obj.describe(),
+            obj.dtypes,
+            obj.columns,
+            obj.T,
+            obj.reset_index(),
+            obj.groupby(level=0).sum(),
+        ),
+    )
     step("take", lambda: (obj.take([0, -1]), obj.astype(object), obj.astype(str), obj.copy()))
 
 

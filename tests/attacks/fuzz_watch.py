@@ -1,7 +1,7 @@
 """What a process does while it loads hostile objects and uses them, and which of that it may do.
 
-Python's audit hook tells of code that runs, modules, files, sockets and processes. What an honest object did in
-the warm-up is allowed: code by its bytes, modules by name, files by path, all else by who did it.
+Python's audit hook tells of code that runs, modules, files, sockets and processes. What an honest object
+did in the warm-up is allowed: code by its bytes, modules by name, files by path, all else by who did it.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ _WATCHED = (
     "exec", "compile", "import", "marshal.", "pickle.", "open", "socket.", "subprocess.", "os.", "shutil.",
     "ctypes.", "tempfile.", "urllib.", "ftplib.", "http.", "smtplib.", "imaplib.", "webbrowser.", "sqlite3.",
     "builtins.input", "builtins.breakpoint", "code.__new__", "function.__new__", "glob.", "fcntl.", "pty.",
-    "signal.", "syslog.", "setopencodehook", "sys.addaudithook", "sys.setprofile", "sys.settrace", "cpython.run_",
-    "object.__setattr__",
+    "signal.", "syslog.", "setopencodehook", "sys.addaudithook", "sys.setprofile", "sys.settrace",
+    "cpython.run_", "object.__setattr__",
 )  # fmt: skip
 _HERE = ("fuzz_watch", "canaries")
 _PASSIVE = ("repr", "str", "clone", "deepcopy", "pickle", "get_params", "state_dict", "hash")
@@ -71,7 +71,9 @@ class Watch:
         if self.learning:
             self.allowed[phase].add(key)
         elif key not in self.allowed[phase] and not (
-            _is_statement(frames) if phase == "use" else _is_admitted(frames)
+            _is_statement(frames) or _is_told(event, arguments, frames)
+            if phase == "use"
+            else _is_admitted(frames)
         ):
             self._note(f"{event} {key[1]}", frames)
 
@@ -125,7 +127,11 @@ def _what(event: str, arguments: tuple[Any, ...], frames: list[types.FrameType])
         return f"{'writes' if _writes(arguments) else 'reads'} {arguments[0]!r:.150}"
     if event == "exec":
         code = arguments[0]
-        parts = (code.co_code, code.co_names, [c for c in code.co_consts if not isinstance(c, types.CodeType)])
+        parts = (
+            code.co_code,
+            code.co_names,
+            [c for c in code.co_consts if not isinstance(c, types.CodeType)],
+        )
         return f"{code.co_filename} {code.co_name} {hashlib.sha256(repr(parts).encode()).hexdigest()[:12]}"
     if event == "compile":
         return f"{arguments[1]!r:.80} {hashlib.sha256(repr(arguments[0]).encode()).hexdigest()[:12]}"
@@ -147,10 +153,23 @@ def _is_statement(frames: list[types.FrameType]) -> bool:
     return False
 
 
+def _is_told(event: str, arguments: tuple[Any, ...], frames: list[types.FrameType]) -> bool:
+    """Whether the interpreter tells of an error or of a signature: it reads the lines of its own modules, and
+    parses the signatures that compiled functions carry."""
+    names = {frame.f_globals.get("__name__") for frame in frames[:6]}
+    if event == "open":
+        return "linecache" in names and str(arguments[0]).endswith(".py") and not _writes(arguments)
+    return event == "compile" and any(frame.f_code.co_name == "_signature_fromstr" for frame in frames[:4])
+
+
 @cache
 def _modules() -> frozenset[str]:
     """The modules that files may have imported: those of the classes and functions that Saver lists."""
-    names = [*words.references(), *canaries.NAMES, *(name for names in words.CLASSES.values() for name in names)]
+    names = [
+        *words.references(),
+        *canaries.NAMES,
+        *(name for names in words.CLASSES.values() for name in names),
+    ]
     return frozenset(name.partition(":")[0] for name in names)
 
 

@@ -77,7 +77,7 @@ class Worker:
         return None
 
     def load_and_use(self, path: Path) -> tuple[str, dict[str, str]]:
-        """"loaded" or the error's code, and what should not have happened."""
+        """ "loaded" or the error's code, and what should not have happened."""
         self.watch.path, self.watch.found, self.slow = str(path), {}, []
         self._until = time.monotonic() + USE_SECONDS
         memory, began = _peak(), time.process_time()

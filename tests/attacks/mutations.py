@@ -114,7 +114,8 @@ def rename(file: File, random: Random, others: Others) -> None:
 def rename_label(file: File, random: Random, others: Others) -> None:
     """Texts in lists: keys of items, labels of frames, names of fields and of steps."""
     holder, key = _one(
-        [(held, at) for held, at in spots(file) if isinstance(held, list) and isinstance(held[at], str)], random
+        [(held, at) for held, at in spots(file) if isinstance(held, list) and isinstance(held[at], str)],
+        random,
     )
     holder[key] = random.choice(words.PROTOCOLS)
 
@@ -199,7 +200,9 @@ def nest(file: File, random: Random, others: Others) -> None:
         for number in range(1, depth):
             twice = [{"$ref": ident + number - 1}] * 2
             state = [1, *twice] if codec == "slice" else [*twice, number]
-            levels.append(node("tuple" if codec in ("stdlib.partial", "frozenset") else codec, state, id=ident + number))
+            levels.append(
+                node("tuple" if codec in ("stdlib.partial", "frozenset") else codec, state, id=ident + number)
+            )
         last = {"$ref": ident + depth - 1}
         key_node = node("frozenset", [last]) if codec == "frozenset" else last
         found = node("list", [*levels, node("dict", [[key_node], [found]]) if kind == "keys" else last])
@@ -238,7 +241,9 @@ def layout(file: File, random: Random, others: Others) -> None:
     sizes = holder[key]
     change = random.choice(["one", "swap", "grow", "drop", "zero"])
     if change == "one" and sizes:
-        sizes[random.randrange(len(sizes))] = random.choice([item for item in words.NUMBERS if type(item) is int])
+        sizes[random.randrange(len(sizes))] = random.choice(
+            [item for item in words.NUMBERS if type(item) is int]
+        )
     elif change == "grow":
         sizes.insert(random.randint(0, len(sizes)), random.choice([0, 1, 2, 2**31, 2**62]))
     elif change == "drop" and sizes:
@@ -299,7 +304,9 @@ def _changed(data: bytes, size: int, random: Random) -> bytes:
         if random.random() < 0.3:
             number = struct.pack("<d", random.choice([float("nan"), float("inf"), -1e300, 0.5, 1e19]))
         else:
-            number = struct.pack("<q", random.choice([-1, 0, 1, 2, 5, 100, 2**31 - 1, 2**31, -(2**31), 2**62, -(2**63), -2]))
+            number = struct.pack(
+                "<q", random.choice([-1, 0, 1, 2, 5, 100, 2**31 - 1, 2**31, -(2**31), 2**62, -(2**63), -2])
+            )
         raw[at : at + size] = number[:size] if size < 8 or random.random() < 0.9 else random.randbytes(8)
     return bytes(raw)
 

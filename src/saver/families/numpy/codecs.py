@@ -81,7 +81,7 @@ class ScalarCodec(Codec):
 
 def _exactly(kind: type, value: Any) -> Any:
     if type(value) is not kind:
-        raise ValueError(f"{value!r} is not {kind.__name__}")
+        raise ValueError(f"a {type(value).__name__} is not {kind.__name__}")
     return value
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,10 @@ from numpy.typing import NDArray
 
 from saver.codec import Decoder, Encoder, special
 from saver.tree import TENSOR_DTYPE, Value
+
+_UNIT = r"\[[0-9]{0,9}(?:Y|M|W|D|h|m|s|ms|us|ns|ps|fs|as)\]"
+_DTYPE = re.compile(rf"[<>|=]?[biufcmMSUVO]?[0-9]{{0,10}}(?:{_UNIT})?|[?bBhHiIlLqQefdgFDGSUVOMm]")
+"""How `dtype.str` writes dtypes."""
 
 
 def encode_dtype(dtype: np.dtype[Any], encoder: Encoder) -> Value:
@@ -44,6 +49,8 @@ def encode_dtype(dtype: np.dtype[Any], encoder: Encoder) -> Value:
 def decode_dtype(spec: Any, decoder: Decoder) -> np.dtype[Any]:
     """The dtype that `encode_dtype` described."""
     if isinstance(spec, str):
+        if not _DTYPE.fullmatch(spec):  # NumPy evaluates some texts: those with commas and parentheses
+            raise ValueError(f"{spec[:40]!r} is not the text of a dtype")
         return np.dtype(spec)
     if "base" in spec:
         return np.dtype((decode_dtype(spec["base"], decoder), tuple(spec["shape"])))

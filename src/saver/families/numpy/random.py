@@ -78,7 +78,8 @@ class BitGeneratorCodec(Codec):
             raise ValueError("the seeds are not a SeedSequence")
         position = state["state"]["pos"] if kind == "MT19937" else state.get("buffer_pos", 0)
         if type(position) is not int or not 0 <= position <= (624 if kind == "MT19937" else 4):
-            raise ValueError(f"position {position!r} in the buffer of a {kind}")
+            shown = position if type(position) is int else type(position).__name__
+            raise ValueError(f"position {shown} in the buffer of a {kind}")
         decoder.budget.charge(steps=1000)
         found = _BIT_GENERATORS[kind](0 if seeds is None else seeds)
         if seeds is None and kind == "MT19937":

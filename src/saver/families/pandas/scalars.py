@@ -35,7 +35,7 @@ class MissingCodec(Codec):
 
 def _int64(value: Any) -> Any:
     if type(value) is not int or not -(2**63) < value < 2**63:
-        raise ValueError(f"{value!r} is not a 64-bit integer")
+        raise ValueError(f"a {type(value).__name__} is not a 64-bit integer, or too large for one")
     return value
 
 

@@ -190,6 +190,6 @@ class Interp1dCodec(Codec):
 def _fill_value(value: Any) -> Any:
     for item in value if type(value) is tuple else (value,):
         number = isinstance(item, (int, float, complex, np.generic, np.ndarray))
-        if not (number or item == "extrapolate"):
-            raise ValueError(f"{item!r} is not a value to fill in")
+        if not (number or (type(item) is str and item == "extrapolate")):
+            raise ValueError(f"a {type(item).__name__} is not a value to fill in")
     return value

@@ -169,7 +169,7 @@ def _decode_named(cls: type, state: Any, kind: type, target: dict[str, Any], dec
 
 def _text(value: Any) -> str:
     if type(value) is not str:
-        raise ValueError(f"{value!r} is not a name")
+        raise ValueError(f"a {type(value).__name__} is not a name")
     return value
 
 

@@ -1,0 +1,53 @@
+"""The fuzzer, for half a minute; and whether it finds holes that are made on purpose."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("sklearn")
+pytest.importorskip("torch")
+
+ROOT = Path(__file__).parents[2]
+
+
+def fuzz(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "tests.attacks.fuzz", "--corpus", str(folder / "corpus"), *options]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=900)
+
+
+def test_nothing_is_found_in_a_bounded_run(tmp_path: Path) -> None:
+    done = fuzz(tmp_path, "--seed", "3", "--cases", "1000", "--minutes", "0.7", "--timeout", "120")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "finds: none" in done.stdout
+
+
+HOLES = {
+    "door": ("sklearn/StandardScaler-0", "nn/Linear"),
+    "budget": ("plain", "base"),
+    "sparse": ("scipy",),
+    "uses": ("sklearn/FunctionTransformer-0",),
+}
+
+
+@pytest.mark.parametrize("hole", HOLES)
+def test_a_hole_made_on_purpose_is_found(hole: str, tmp_path: Path) -> None:
+    options = (
+        "--plant",
+        hole,
+        "--first",
+        "--cases",
+        "4000",
+        "--minutes",
+        "3",
+        "--timeout",
+        "8",
+        "--samples",
+        *HOLES[hole],
+    )
+    done = fuzz(tmp_path, *options)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "FIND" in done.stdout
