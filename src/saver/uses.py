@@ -19,6 +19,8 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
 
+import numpy as np
+
 from saver import trust
 
 _others: set[type] = set()
@@ -46,13 +48,32 @@ def may_be(value: Any, kinds: Iterable[str]) -> bool:
     """Whether a function, a class or a partial may be used as one of these kinds."""
     if type(value) is partial:
         found = kinds_of(value.func)
-        if found is not None and "combining" in found and len(value.args) == 1:
+        if found is not None and not _REFUSED.isdisjoint(value.keywords):
+            return False
+        if found is not None and "combining" in found and len(value.args) == 1 and _is_number(value.args[0]):
             found |= {"elementwise"}
         elif value.args and found is not None:
             return False
     else:
         found = kinds_of(value)
     return found is None or not found.isdisjoint(kinds)
+
+
+_REFUSED = frozenset(("out", "like", "where", "initial", "signature"))
+"""Options of numerical functions that write elsewhere than into what they return, or ask others."""
+
+
+def _is_number(value: Any) -> bool:
+    """A number, or an array of numbers: with a text, an operator would make texts."""
+    if type(value) is np.ndarray:
+        return value.dtype.kind in "biufcmM"
+    return type(value) in (bool, int, float, complex) or isinstance(value, np.number)
+
+
+def check_options(options: Any) -> None:
+    """Raise ValueError for the options of a numerical function that write elsewhere, or ask others."""
+    if type(options) is dict and not _REFUSED.isdisjoint(options):
+        raise ValueError(f"a function cannot be given {min(_REFUSED.intersection(options))!r}")
 
 
 def kinds_of(value: Any) -> frozenset[str] | None:

@@ -6,12 +6,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from base64 import b64encode
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from forge import File, forged, node
+from forge import File, forged, node, places
 
 import saver
 from saver.errors import LimitExceeded
@@ -43,13 +44,48 @@ class TestReferences:
         for function in ("numpy:add", "sklearn.metrics._classification:accuracy_score", "builtins:len"):
             file = honest.copy()
             file.tree["state"]["func"] = node("function", cls=function)
-            allowed = function == "builtins:len"
+            with pytest.raises(saver.Damaged, match="'func' may be"):
+                saver.load(file.write(tmp_path / "bad.saver"))
+
+    def test_an_operator_is_unary_with_a_number_alone(self, tmp_path: Path) -> None:
+        """With a text it would make texts, which others take for names of methods."""
+        pytest.importorskip("sklearn")
+        from sklearn.preprocessing import FunctionTransformer
+
+        honest = forged(tmp_path, FunctionTransformer(np.log1p))
+        array = node("numpy.array", {"dtype": "<f8", "shape": [1], "data": "AAAAAAAA8D8="})
+        for argument, fine in (
+            (2, True),
+            (0.5, True),
+            (array, True),
+            ("eval", False),
+            (node("list", []), False),
+        ):
+            file = honest.copy()
+            file.tree["state"]["func"] = partial("numpy:multiply", argument)
             path = file.write(tmp_path / "bad.saver")
-            if allowed:
+            if fine:
                 saver.load(path)
             else:
                 with pytest.raises(saver.Damaged, match="'func' may be"):
                     saver.load(path)
+
+    @pytest.mark.parametrize("option", ["out", "where", "like", "signature"])
+    def test_no_option_writes_into_another_array(self, option: str, tmp_path: Path) -> None:
+        """The support counts of a machine further down, for example."""
+        pytest.importorskip("sklearn")
+        from sklearn.preprocessing import FunctionTransformer
+
+        honest = forged(tmp_path, FunctionTransformer(np.log1p, kw_args={"dtype": "f8"}))
+        array = node("numpy.array", {"dtype": "<f8", "shape": [1], "data": "AAAAAAAA8D8="})
+        for place in ("kw_args", "func"):
+            file = honest.copy()
+            if place == "func":
+                file.tree["state"]["func"] = partial("numpy:log1p", **{option: array})
+            else:
+                file.tree["state"]["kw_args"]["state"] = {option: array}
+            with pytest.raises(saver.Damaged, match=f"'func' may be|cannot be given '{option}'"):
+                saver.load(file.write(tmp_path / "bad.saver"))
 
     def test_a_partial_is_of_a_function_alone(self, tmp_path: Path) -> None:
         file = forged(tmp_path, [1])
@@ -356,6 +392,108 @@ def test_one_key_many_times_is_found_without_comparing_all_with_all() -> None:
     with pytest.raises(ValueError, match="stands there twice"):
         _unique([*pairs, (Counted("k4999"), 1)])
     assert Counted.comparisons < 10 * len(pairs)
+
+
+def masked(value: Any) -> Any:
+    """An array as a masked one, with nothing shown: what is asked of it answers for no element."""
+    whole = node("numpy.array", value["state"]) if isinstance(value, dict) and "$" in value else value
+    shape = whole["state"]["shape"]
+    count = int(np.prod(shape))
+    mask = b64encode(bytes([1]) * count).decode()
+    shown = node("numpy.array", {"dtype": "|b1", "shape": shape, "data": mask})
+    return node("numpy.masked", {"data": whole, "mask": shown, "fill_value": None, "hard": False})
+
+
+def arrays_of(value: Any) -> list[tuple[Any, Any]]:
+    """Where plain arrays stand in a tree."""
+    return [
+        (holder, key)
+        for holder, key in places(value)
+        if isinstance(holder[key], dict) and holder[key].get("$") == "numpy.array"
+        and isinstance(holder[key].get("state"), dict) and "shape" in holder[key]["state"]
+    ]  # fmt: skip
+
+
+def checked() -> dict[str, Any]:
+    """Objects whose arrays are checked because native code relies on them."""
+    sparse: Any = pytest.importorskip("scipy.sparse")
+    interpolate: Any = pytest.importorskip("scipy.interpolate")
+    pd: Any = pytest.importorskip("pandas")
+    matrix = sparse.random_array((6, 5), density=0.3, rng=np.random.default_rng(0))
+    found = {form: matrix.asformat(form) for form in ("csr", "csc", "coo", "bsr", "dok", "lil")}
+    return {
+        **found,
+        "spline": interpolate.make_interp_spline(np.arange(6.0), np.arange(6.0)),
+        "cubic": interpolate.CubicSpline(np.arange(6.0), np.arange(6.0)),
+        "categories": pd.Categorical(["a", "b", "a"]),
+        "levels": pd.MultiIndex.from_product([[1, 2], [3, 4]]),
+        "gaps": pd.arrays.SparseArray([0.0, 0.0, 1.0]),
+        "nullable": pd.array([1, None, 3], dtype="Int64"),
+    }
+
+
+def test_a_masked_array_is_not_taken_for_an_array(tmp_path: Path) -> None:
+    """Minima, maxima and comparisons of masked arrays leave out what is masked; native code does not."""
+    tried = 0
+    for name, obj in checked().items():
+        honest = forged(tmp_path, [obj])
+        for number in range(len(arrays_of(honest.tree))):
+            file = honest.copy()
+            holder, key = arrays_of(file.tree)[number]
+            holder[key] = masked(holder[key])
+            tried += 1
+            with pytest.raises(saver.Damaged, match="is not what was saved"):
+                saver.load(file.write(tmp_path / "bad.saver"))
+            assert name
+    assert tried > 20
+
+
+def test_no_method_of_what_a_file_gives_is_called_by_an_optimizer(tmp_path: Path) -> None:
+    """One of another version is brought up to date while it is loaded, by methods of its defaults."""
+    torch = pytest.importorskip("torch")
+    weight = torch.ones(2, requires_grad=True)
+    optimizer = torch.optim.Adam([weight], lr=0.1)
+    weight.sum().backward()
+    optimizer.step()
+    honest = forged(tmp_path, optimizer)
+    honest.tree["state"]["torch"] = "0.0"
+    saver.load(honest.write(tmp_path / "good.saver"))
+    evil = node("stdlib.SimpleNamespace", {"setdefault": partial("_operator:mod", "%s")})
+    file = honest.copy()
+    file.tree["state"]["attributes"]["defaults"] = evil
+    with pytest.raises(saver.Damaged, match="defaults of an optimizer"):
+        saver.load(file.write(tmp_path / "bad.saver"))
+    file = honest.copy()
+    groups = file.tree["state"]["param_groups"]["state"]
+    evil = {"setdefault": partial("_operator:mod", "%s")}
+    groups[0] = node("stdlib.OrderedDict", [groups[0]["state"], evil, "attributes"])
+    with pytest.raises(saver.Damaged, match=r"parameter groups|attribute"):
+        saver.load(file.write(tmp_path / "bad.saver"))
+
+
+@pytest.mark.parametrize("place", ["steps", "estimator", "transformers", "estimators_"])
+def test_a_data_frame_is_no_estimator(place: str, tmp_path: Path) -> None:
+    """Its methods take texts that they evaluate, and names of other methods."""
+    pd = pytest.importorskip("pandas")
+    pytest.importorskip("sklearn")
+    from sklearn.compose import ColumnTransformer
+    from sklearn.ensemble import StackingRegressor
+    from sklearn.feature_selection import RFE
+    from sklearn.linear_model import LinearRegression
+    from sklearn.pipeline import Pipeline
+
+    features, frame = np.random.default_rng(0).random((20, 3)), pd.DataFrame({"a": [1.0]})
+    fitted = StackingRegressor([("a", LinearRegression())]).fit(features, features[:, 0])
+    fitted.estimators_ = [frame]
+    made = {
+        "steps": lambda: Pipeline([("a", frame), ("b", LinearRegression())]),
+        "estimator": lambda: RFE(frame),
+        "transformers": lambda: ColumnTransformer([("a", frame, [0])]),
+        "estimators_": lambda: fitted,
+    }[place]()
+    saver.dump(made, tmp_path / "a.saver")
+    with pytest.raises(saver.Damaged, match="holds a DataFrame, which is no estimator"):
+        saver.load(tmp_path / "a.saver")
 
 
 class TestImports:

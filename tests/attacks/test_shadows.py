@@ -210,14 +210,15 @@ def test_a_forged_label_is_refused(kind: str, label: str, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("label", LABELS)
-@pytest.mark.parametrize("kind", ["recarray", "record"])
+@pytest.mark.parametrize("kind", ["recarray", "record", "nested"])
 def test_no_field_of_a_record_is_looked_up_by_itself(kind: str, label: str, tmp_path: Path) -> None:
     """Records show their fields as attributes."""
     from forge import forged
 
     def records(name: str) -> Any:
-        made = np.zeros(2, [(name, "<f8")]).view(np.recarray)
-        return made if kind == "recarray" else made[0]
+        inner = [("outer", [(name, "<f8")])] if kind == "nested" else [(name, "<f8")]
+        made = np.zeros(2, inner).view(np.recarray)
+        return made[0] if kind == "record" else made
 
     with pytest.raises(CannotSave, match="look up by themselves"):
         saver.dump(records(label), tmp_path / "a.saver")

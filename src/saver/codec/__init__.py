@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from saver.codec.attributes import door, special
 from saver.codec.budget import Budget, bytes_of
-from saver.codec.contract import INLINE_BYTES, BatchCodec, Codec, Tensors
+from saver.codec.contract import INLINE_BYTES, BatchCodec, Codec, Tensors, is_array
 from saver.codec.decoder import Decoder
 from saver.codec.encoder import Encoder, encodable
 from saver.codec.lookup import check, codec_for, codec_modules, codec_named, forget_codecs
@@ -32,5 +32,6 @@ __all__ = [
     "door",
     "encodable",
     "forget_codecs",
+    "is_array",
     "special",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,6 +85,12 @@ class BatchCodec(Codec):
     @abstractmethod
     def decode_batch(self, state: Any, decoder: Decoder) -> Sequence[Any]:
         """The objects of a batch, in their order."""
+
+
+def is_array(value: Any) -> TypeGuard[NDArray[Any]]:
+    """Whether it is an array of NumPy's own class. Of a subclass, what is asked (`min`, `any`, `==`) may
+    answer for some elements alone: a masked array hides what native code reads all the same."""
+    return type(value) is np.ndarray or type(value) is np.memmap
 
 
 def _index(value: Any) -> int:

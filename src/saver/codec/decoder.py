@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from saver import trust
 from saver.codec.attributes import NONE, door
 from saver.codec.budget import Budget
-from saver.codec.contract import BatchCodec, Codec, Tensors
+from saver.codec.contract import BatchCodec, Codec, Tensors, is_array
 from saver.codec.lookup import codec_named
 from saver.errors import Damaged, SaverError, Unsupported
 from saver.tree import MAX_OBJECT_DEPTH, NUMPY_DTYPE, Node, Ref, Tensor, Value
@@ -253,6 +253,8 @@ class Decoder:
         """The object that `value` describes; of an array that others may refer to, a copy. For whoever checks
         its elements once and relies on them."""
         found = self(value)
+        if isinstance(found, np.ndarray) and not is_array(found):
+            raise ValueError(f"a {type(found).__name__} where an array of NumPy's own class belongs")
         if isinstance(found, np.ndarray) and not (type(value) is Node and value.id is None):
             self.budget.charge(found.nbytes)
             return found.copy(order="K")

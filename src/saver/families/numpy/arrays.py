@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from saver import trust
-from saver.codec import INLINE_BYTES, Codec, Decoder, Encoder
+from saver.codec import INLINE_BYTES, Codec, Decoder, Encoder, is_array
 from saver.families.numpy.dtypes import decode_dtype, dense, encode_dtype, refused_field, storage
 from saver.families.python.columns import encode_run, fill_run
 from saver.tree import TENSOR_DTYPE, Node, Tensor, Value
@@ -97,11 +97,11 @@ class ArrayCodec(Codec):
         self, state: Any, dtype: np.dtype[Any], shape: tuple[int, ...], decoder: Decoder
     ) -> NDArray[Any]:
         fields = dict(zip(dtype.names or (), map(decoder, state["fields"]), strict=True))
-        held = sum(field.nbytes for field in fields.values() if isinstance(field, np.ndarray))
+        held = sum(field.nbytes for field in fields.values() if is_array(field))
         if math.prod(shape) * dtype.itemsize > max(held * _PADDING_LIMIT, _PADDING_LIMIT):
             raise ValueError(f"{shape} of {dtype.itemsize} bytes each, for {held} bytes of fields")
         for name, field in fields.items():
-            if not isinstance(field, np.ndarray) or field.shape[: len(shape)] != shape:
+            if not is_array(field) or field.shape[: len(shape)] != shape:
                 raise ValueError(f"field {name!r} has another shape")
         decoder.budget.charge(math.prod(shape) * dtype.itemsize)
         array = np.zeros(shape, dtype)
@@ -215,7 +215,7 @@ class SubclassCodec(Codec):
     def decode(self, node: Node, decoder: Decoder) -> Any:
         kind, state = node.state
         array = decoder(state)
-        if not isinstance(array, np.ndarray):
+        if not is_array(array):
             raise ValueError("not an array")
         if kind == "recarray" and array.dtype.names is not None:
             why = refused_field(array.dtype)
@@ -248,8 +248,8 @@ class MaskedCodec(Codec):
     def decode(self, node: Node, decoder: Decoder) -> Any:
         state = node.state
         data, mask, filled = (decoder(state[key]) for key in ("data", "mask", "fill_value"))
-        if not isinstance(data, np.ndarray) or not (mask is None or (
-            isinstance(mask, np.ndarray) and mask.shape == data.shape
+        if not is_array(data) or not (mask is None or (
+            is_array(mask) and mask.shape == data.shape
         )):  # fmt: skip
             raise ValueError("the mask does not fit the data")
         if not (filled is None or type(filled) is np.ndarray):

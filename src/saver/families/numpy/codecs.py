@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from saver.codec import INLINE_BYTES, Codec, Decoder, Encoder
+from saver.codec import INLINE_BYTES, Codec, Decoder, Encoder, is_array
 from saver.families.numpy.arrays import ArrayCodec, MaskedCodec, MaskedConstantCodec, SubclassCodec
 from saver.families.numpy.dtypes import decode_dtype, dense, encode_dtype, refused_field
 from saver.families.numpy.random import (
@@ -69,7 +69,7 @@ class ScalarCodec(Codec):
             dtype = np.dtype((np.record, dtype))
         if type(value) is Node:
             array = decoder(value)
-            if not isinstance(array, np.ndarray) or array.shape != () or array.dtype != dtype:
+            if not is_array(array) or array.shape != () or array.dtype != dtype:
                 raise ValueError("not a scalar")
             return array[()]
         if type(value) is str:

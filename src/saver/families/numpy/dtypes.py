@@ -73,9 +73,14 @@ def decode_dtype(spec: Any, decoder: Decoder) -> np.dtype[Any]:
 def refused_field(dtype: np.dtype[Any]) -> str | None:
     """Why records of this dtype cannot be kept: records show their fields as attributes, so the rule for the
     names of attributes holds for them."""
+    if dtype.subdtype is not None:
+        return refused_field(dtype.subdtype[0])
     for name in dtype.names or ():
         if special(name):
             return f"a field is called {name!r}, which Python and libraries look up by themselves; rename it"
+        why = refused_field(dtype[name])
+        if why is not None:
+            return why
     return None
 
 

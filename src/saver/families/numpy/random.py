@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from saver.codec import Codec, Decoder, Encoder
+from saver.codec import Codec, Decoder, Encoder, is_array
 from saver.tree import Node, Value
 
 _BIT_GENERATORS: dict[str, Any] = {
@@ -21,7 +21,7 @@ _SEED_BITS = 1 << 16
 def _is_seed(value: Any) -> bool:
     if isinstance(value, (list, tuple)):
         return all(map(_is_seed, value))
-    if isinstance(value, np.ndarray):
+    if is_array(value):
         return value.dtype.kind in "iu"
     return value is None or (isinstance(value, (int, np.integer)) and int(value).bit_length() <= _SEED_BITS)
 
@@ -30,7 +30,7 @@ def _words(seed: Any) -> int:
     """How many words of 32 bits a seed is mixed from."""
     if isinstance(seed, (list, tuple)):
         return sum(map(_words, seed))
-    if isinstance(seed, np.ndarray):
+    if is_array(seed):
         return 2 * seed.size
     return 1 if seed is None else 1 + int(seed).bit_length() // 32
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from saver.codec import Codec, Decoder, Encoder
+from saver.codec import Codec, Decoder, Encoder, is_array
 from saver.families.python.columns import decode_run, encode_run
 from saver.tree import Node, Value
 
@@ -24,7 +24,7 @@ UNITS = ("s", "ms", "us", "ns")
 
 def ndarray(value: Any, kinds: str, what: str, ndim: int = 1) -> NDArray[Any]:
     """`value`, when it is a NumPy array of one of the dtype `kinds`; ValueError otherwise."""
-    if not isinstance(value, np.ndarray) or value.dtype.kind not in kinds or value.ndim != ndim:
+    if not is_array(value) or value.dtype.kind not in kinds or value.ndim != ndim:
         raise ValueError(f"{what} must be an array of kind {kinds!r} with {ndim} axes")
     return value
 
@@ -188,7 +188,7 @@ class IntervalCodec(Codec):
         left, right = map(decoder, node.state[:2])
         closed = node.state[2]
         allowed = (np.ndarray, pd.arrays.DatetimeArray, pd.arrays.TimedeltaArray)
-        if not isinstance(left, allowed) or not isinstance(right, allowed) or left.dtype != right.dtype:
+        if type(left) not in allowed or type(right) not in allowed or left.dtype != right.dtype:
             raise ValueError("both ends of intervals need arrays of one dtype")
         if closed not in _CLOSED:
             raise ValueError(f"an interval cannot be closed {closed!r}")
@@ -229,7 +229,7 @@ class NumpyArrayCodec(Codec):
 
     def decode(self, node: Node, decoder: Decoder) -> Any:
         values = decoder(node.state)
-        if not isinstance(values, np.ndarray) or values.ndim != 1:
+        if not is_array(values) or values.ndim != 1:
             raise ValueError("not an array")
         return pd.arrays.NumpyExtensionArray(values)
 
@@ -310,7 +310,7 @@ class SparseCodec(Codec):
         length = state["length"]
         if type(length) is not int or not 0 <= length < 2**31 or any(p.dtype != np.int32 for p in places):
             raise ValueError("the places of a sparse array are int32")
-        if not isinstance(dtype, pd.SparseDtype) or not isinstance(values, np.ndarray):
+        if not isinstance(dtype, pd.SparseDtype) or not is_array(values):
             raise ValueError("not a sparse array")
         index = _sparse_index(length, places)
         if values.dtype != dtype.subtype or values.shape != (index.npoints,):

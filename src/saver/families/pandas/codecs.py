@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 import numpy as np
 import pandas as pd
 
-from saver.codec import Codec, Decoder, Encoder, special
+from saver.codec import Codec, Decoder, Encoder, is_array, special
 from saver.families.pandas.arrays import ARRAYS, UNITS, ndarray
 from saver.families.pandas.scalars import SCALARS
 from saver.families.python.builtins import hashable
@@ -26,7 +26,7 @@ def _values(value: Any, what: str) -> Any:
     """A column of values: a NumPy array that pandas can hold, or an extension array."""
     if isinstance(value, pd.api.extensions.ExtensionArray):
         return value
-    if isinstance(value, np.ndarray) and value.ndim == 1 and _can_hold(value.dtype):
+    if is_array(value) and value.ndim == 1 and _can_hold(value.dtype):
         return value
     raise ValueError(f"the values of {what} are not those of a column")
 
@@ -57,7 +57,7 @@ class IndexCodec(Codec):
     def decode(self, node: Node, decoder: Decoder) -> Any:
         state = node.state
         values = _values(decoder(state["values"]), "an index")
-        if isinstance(values, np.ndarray) and values.dtype == object:  # labels are hashed
+        if is_array(values) and values.dtype == object:  # labels are hashed
             hashable(values.tolist(), decoder)
         found: Any = pd.Index(
             values, dtype=values.dtype, name=decoder(state["name"]), copy=False, tupleize_cols=False
@@ -225,7 +225,7 @@ def _blocks(frame: Any) -> Iterator[tuple[Any, Any]]:
         values, places = block.values, np.asarray(block.mgr_locs.as_array, np.int64)
         if not len(places):
             continue
-        if isinstance(values, np.ndarray) and values.dtype.kind != "O":
+        if is_array(values) and values.dtype.kind != "O":
             yield values, places
         elif values.ndim == 2 and values.dtype.kind in "mM" and isinstance(values.dtype, np.dtype):
             yield values._ndarray, places  # dates and durations without a time zone
@@ -241,7 +241,7 @@ def _first_place(block: tuple[Any, Any]) -> int:
 
 
 def _check_block(values: Any, width: int, height: int) -> None:
-    if isinstance(values, np.ndarray) and values.ndim == 2 and _can_hold(values.dtype):
+    if is_array(values) and values.ndim == 2 and _can_hold(values.dtype):
         shape = values.shape
     else:
         shape = (1, len(_values(values, "a frame")))
@@ -259,7 +259,7 @@ def _frame(blocks: list[tuple[Any, Any]], index: Any, columns: Any) -> Any:
         found.columns = columns
         return found
     whole = [
-        (values.reshape(1, -1) if isinstance(values, np.ndarray) and values.ndim == 1 else values, places)
+        (values.reshape(1, -1) if is_array(values) and values.ndim == 1 else values, places)
         for values, places in blocks
     ]
     return create_dataframe_from_blocks(whole, index=index, columns=columns)

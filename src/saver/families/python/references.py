@@ -11,7 +11,7 @@ from saver.family import Reference, reviewed
 
 REFERENCES: dict[str, Reference] = {
     **reviewed(
-        "builtins", "number array", "asks a number or a container for one number, by its type's own method",
+        "builtins", "number", "asks a number or a container for one number, by its type's own method",
         "abs all any len round sum",
     ),
     **reviewed(
@@ -31,7 +31,11 @@ REFERENCES: dict[str, Reference] = {
     ),
     **reviewed(
         "_operator", "number elementwise", "an operator of one operand, by its type's own method",
-        "abs inv invert neg not_ pos truth",
+        "abs inv invert neg pos",
+    ),
+    **reviewed(
+        "_operator", "number", "whether its operand is true, by its type's own method",
+        "not_ truth",
     ),
     **reviewed(
         "_operator", "combining", "an operator of two operands, by their types' own methods",

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from saver.codec import Codec, Decoder, Encoder
+from saver.codec import Codec, Decoder, Encoder, is_array
 from saver.families.python.builtins import encode_items, fill_items, refused_names
 from saver.families.scipy.distributions import DistributionCodec, FrozenCodec
 from saver.families.scipy.interpolation import Interp1dCodec, PolynomialCodec, SplineCodec
@@ -26,7 +26,7 @@ class _NamedCodec(Codec):
 
 
 def _array(value: Any, dtype: type, ndim: int) -> Any:
-    if not isinstance(value, np.ndarray) or value.dtype != dtype or value.ndim != ndim:
+    if not is_array(value) or value.dtype != dtype or value.ndim != ndim:
         raise ValueError(f"not an array of {dtype.__name__} with {ndim} axes")
     return value
 
@@ -72,7 +72,7 @@ class BoundsCodec(_NamedCodec):
         from scipy.optimize import Bounds
 
         lower, upper, kept = map(decoder, node.state)
-        if not all(isinstance(item, np.ndarray) for item in (lower, upper, kept)):
+        if not all(is_array(item) for item in (lower, upper, kept)):
             raise ValueError("bounds are arrays")
         return Bounds(lower, upper, kept)
 
@@ -167,7 +167,7 @@ class RotationCodec(_NamedCodec):
         from scipy.spatial.transform import Rotation
 
         quaternions = decoder(node.state)
-        if not isinstance(quaternions, np.ndarray) or quaternions.dtype != np.float64:
+        if not is_array(quaternions) or quaternions.dtype != np.float64:
             raise ValueError("not quaternions")
         decoder.budget.charge(2 * quaternions.nbytes)
         return Rotation(quaternions, normalize=False)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from saver.codec import Codec, Decoder, Encoder
+from saver.codec import Codec, Decoder, Encoder, is_array
 from saver.tree import Node, Value
 
 _INFRASTRUCTURE = "scipy.stats._distn_infrastructure"
@@ -56,7 +56,7 @@ def _encode_distribution(obj: Any, encoder: Encoder) -> Value:
 
 
 def _numbers(value: Any) -> Any:
-    if not isinstance(value, np.ndarray) or value.dtype.kind not in "biuf":
+    if not is_array(value) or value.dtype.kind not in "biuf":
         raise ValueError("not an array of numbers")
     return value
 

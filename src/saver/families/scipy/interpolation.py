@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from saver.codec import Codec, Decoder, Encoder
+from saver.codec import Codec, Decoder, Encoder, is_array
 from saver.tree import Node, Value
 
 _POLYNOMIALS = (
@@ -26,7 +26,7 @@ def _named(cls: type, *names: str) -> bool:
 
 def _check_coefficients(c: Any, x: Any, least: int) -> None:
     for array, ndim in ((x, 1), (c, least)):
-        if not isinstance(array, np.ndarray) or array.ndim < ndim or not array.dtype.isnative:
+        if not is_array(array) or array.ndim < ndim or not array.dtype.isnative:
             raise ValueError("coefficients and knots must be arrays")
     if x.ndim != 1 or x.dtype != np.float64 or c.dtype not in (np.float64, np.complex128):
         raise ValueError("knots must be float64, coefficients float64 or complex128")
@@ -162,7 +162,7 @@ class Interp1dCodec(Codec):
         kind = state["kind"]
         x, y = decoder(state["x"]), decoder(state["y"])
         for array in (x, y):
-            if not isinstance(array, np.ndarray) or array.dtype.kind not in "biufc":
+            if not is_array(array) or array.dtype.kind not in "biufc":
                 raise ValueError("x and y must be arrays of numbers")
             decoder.budget.charge(array.nbytes)
         if kind not in (*_METHODS, "spline"):
@@ -189,7 +189,7 @@ class Interp1dCodec(Codec):
 
 def _fill_value(value: Any) -> Any:
     for item in value if type(value) is tuple else (value,):
-        number = isinstance(item, (int, float, complex, np.generic, np.ndarray))
+        number = isinstance(item, (int, float, complex, np.generic)) or is_array(item)
         if not (number or (type(item) is str and item == "extrapolate")):
             raise ValueError(f"a {type(item).__name__} is not a value to fill in")
     return value

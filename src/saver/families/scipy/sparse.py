@@ -14,7 +14,7 @@ import numpy as np
 import scipy.sparse
 from numpy.typing import NDArray
 
-from saver.codec import Codec, Decoder, Encoder
+from saver.codec import Codec, Decoder, Encoder, is_array
 from saver.families.python.columns import decode_run, encode_run
 from saver.tree import Node, Value
 
@@ -78,7 +78,7 @@ def _count(value: Any) -> int:
 
 
 def _check_index(array: Any, what: str) -> None:
-    if not isinstance(array, np.ndarray) or array.ndim != 1:
+    if not is_array(array) or array.ndim != 1:
         raise ValueError(f"{what} must be an array of one axis")
     if array.dtype not in (np.int32, np.int64) or not array.dtype.isnative:
         raise ValueError(f"{what} must be int32 or int64, not {array.dtype}")
@@ -110,7 +110,7 @@ def _check_pointers(indptr: Any, indices: Any, stored: int, major: int, minor: i
 
 
 def _check_values(data: Any, ndim: int) -> None:
-    if not isinstance(data, np.ndarray) or data.ndim != ndim:
+    if not is_array(data) or data.ndim != ndim:
         raise ValueError(f"data must be an array with {ndim} axes")
 
 
@@ -225,10 +225,13 @@ def _encode_dictionary(obj: Any, encoder: Encoder) -> dict[str, Value]:
 
 def _decode_dictionary(state: Any, cls: Any, shape: Shape, decoder: Decoder) -> Any:
     keys, values = decoder.own(state["keys"]), state["values"]
-    values = list(
-        decode_run(values, decoder) if type(values) is list or type(values) is dict else decoder(values)
-    )
-    if not isinstance(keys, np.ndarray) or keys.dtype != np.int64 or keys.shape != (len(values), len(shape)):
+    if type(values) is list or type(values) is dict:
+        values = list(decode_run(values, decoder))
+    else:
+        typed = decoder.own(values)
+        _check_values(typed, 1)
+        values = list(typed)
+    if not is_array(keys) or keys.dtype != np.int64 or keys.shape != (len(values), len(shape)):
         raise ValueError("the keys do not fit the values")
     for axis, size in enumerate(shape):
         _check_range(keys[:, axis], size, f"the indices of axis {axis}")

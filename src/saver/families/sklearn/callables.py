@@ -55,6 +55,9 @@ _BY_ROWS = frozenset(("KernelPCA", "KernelRidge", "Nystroem", "PairwiseKernel"))
 def check(obj: Any) -> None:
     """Raise ValueError for a function or class in a place where it does not belong."""
     own = vars(obj)
+    if "kw_args" in own:
+        uses.check_options(own["kw_args"])
+        uses.check_options(own.get("inv_kw_args"))
     if uses.are_plain(own.values()):
         return
     cls = type(obj)

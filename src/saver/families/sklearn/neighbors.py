@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from saver import trust, uses
-from saver.codec import Codec, Decoder, Encoder
+from saver.codec import Codec, Decoder, Encoder, is_array
 from saver.tree import Node, Value
 
 _TREES = {
@@ -75,7 +75,7 @@ def check_distance(distance: Any, features: int) -> None:
 
 
 def _check_array(value: Any, dtype: Any, ndim: int) -> None:
-    if not isinstance(value, np.ndarray) or value.dtype != dtype or value.ndim != ndim:
+    if not is_array(value) or value.dtype != dtype or value.ndim != ndim:
         raise ValueError(f"expected an array of {np.dtype(dtype)} with {ndim} axes")
 
 

@@ -101,6 +101,10 @@ class OptimizerCodec(Codec):
             if not isinstance(parameter, torch.Tensor):
                 raise ValueError("the state of what is not a parameter")
             own["state"][parameter] = decoder(value)
+            if type(own["state"][parameter]) not in (dict, defaultdict):
+                raise ValueError("the state of a parameter is not a dict")
+        if type(own.get("defaults", {})) is not dict:  # whose methods torch calls
+            raise ValueError("the defaults of an optimizer are not a dict")
         _check_fused(own["param_groups"], own["state"])
         if state["torch"] != str(torch.__version__) and type(optimizer).__module__.startswith("torch.optim."):
             type(optimizer).__setstate__(optimizer, {})
@@ -125,8 +129,8 @@ def _encode_state(obj: Any, encoder: Encoder) -> list[Value]:
 
 def _checked_groups(groups: Any) -> Any:
     sound = type(groups) is list and all(
-        isinstance(group, dict)
-        and isinstance(group.get("params"), list)
+        type(group) is dict
+        and type(group.get("params")) is list
         and all(isinstance(parameter, torch.Tensor) for parameter in group["params"])
         for group in groups
     )

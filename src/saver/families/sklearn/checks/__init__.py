@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from saver.families.sklearn.checks import columns, losses, names, neighbors, trees, vectors
+from saver.families.sklearn.checks import columns, losses, names, neighbors, nested, trees, vectors
 from saver.families.sklearn.checks.attributes import Checker
 
 __all__ = ["check", "check_guess"]
@@ -37,7 +37,7 @@ def check_guess(estimator: Any) -> None:
 _COEFFICIENTS = vectors.rows_of_features("coef_", "_standard_coef", "standard_coef_", "_average_coef")
 
 _CHECKS: dict[str, tuple[Checker, ...]] = {
-    "BaseEstimator": (vectors.threads, names.responses),
+    "BaseEstimator": (vectors.threads, names.responses, nested.members),
     "BaseDecisionTree": (trees.single_tree, trees.sizes),
     "BaseForest": (trees.forest,),
     "IsolationForest": (trees.isolation_forest,),
