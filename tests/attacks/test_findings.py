@@ -16,6 +16,8 @@ from forge import File, forged, node, places
 
 import saver
 from saver.errors import LimitExceeded
+from saver.restoring import restore
+from saver.single import open_view
 from saver.tree import _unique
 
 
@@ -524,3 +526,37 @@ class TestImports:
         code, imported = done.stdout.splitlines()
         assert code == "untrusted"
         assert imported == "[]"
+
+
+POINTER = {"shape": node("tuple", [8]), "typestr": "|S1", "data": node("tuple", [4096, True]), "version": 3}
+
+
+@pytest.mark.parametrize("name", ["Bunch", "OptimizeResult"])
+def test_a_live_mapping_gets_no_item_that_its_class_reads_as_an_attribute(name: str, tmp_path: Path) -> None:
+    """One key that is no text turns a dict into pairs, which a rule for texts would not see."""
+    if name == "Bunch":
+        target = pytest.importorskip("sklearn.utils").Bunch(a=1)
+    else:
+        target = pytest.importorskip("scipy.optimize").OptimizeResult(a=1)
+    file = forged(tmp_path, [1])
+    file.tree = node("dict", [[node("tuple", [1]), "__array_interface__"], [1, node("dict", POINTER)]])
+    with pytest.raises(saver.Damaged, match="__array_interface__"):
+        restore(open_view(file.write(tmp_path / "bad.saver")), {"model": target}, strict=False)
+    assert list(target) == ["a"]
+
+
+def test_a_live_subclass_keeps_its_methods(tmp_path: Path) -> None:
+    """What was saved as an OrderedDict fills one of a user's class, whose methods the file did not know."""
+    from collections import OrderedDict
+
+    class Registry(OrderedDict[str, int]):
+        def step(self) -> str:
+            return "the class's own"
+
+    target = Registry()
+    file = forged(tmp_path, [1])
+    called = partial("_operator:add", 1, 2)
+    file.tree = node("stdlib.OrderedDict", [[[node("tuple", [1])], [1]], {"step": called}, "attributes"])
+    with pytest.raises(saver.Damaged, match="step"):
+        restore(open_view(file.write(tmp_path / "bad.saver")), {"model": target}, strict=False)
+    assert target.step() == "the class's own"

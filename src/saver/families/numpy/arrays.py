@@ -89,7 +89,7 @@ class ArrayCodec(Codec):
         array: NDArray[Any] = (
             np.frombuffer(stored, dtype, math.prod(shape)) if len(stored) else np.empty(0, dtype)
         )
-        _check_text(array, decoder)
+        check_text(array, decoder)
         array = _aligned(array)
         return array.reshape(shape).T if order == "F" else array.reshape(shape)
 
@@ -184,7 +184,7 @@ def _zero_size(shape: tuple[int, ...]) -> tuple[int, ...]:
     return shape
 
 
-def _check_text(array: NDArray[Any], decoder: Decoder) -> None:
+def check_text(array: NDArray[Any], decoder: Decoder) -> None:
     """Fields may overlap, so what is looked at may be much more than there is."""
     if array.dtype.kind == "U" and array.size:
         decoder.budget.charge(array.nbytes)
@@ -193,7 +193,7 @@ def _check_text(array: NDArray[Any], decoder: Decoder) -> None:
             raise ValueError("a string has a code point beyond Unicode")
     for name in array.dtype.names or ():
         decoder.budget.charge(array.size * array.dtype[name].itemsize, 1)
-        _check_text(np.ascontiguousarray(array[name]), decoder)
+        check_text(np.ascontiguousarray(array[name]), decoder)
 
 
 class SubclassCodec(Codec):

@@ -8,7 +8,13 @@ from typing import Any
 import numpy as np
 
 from saver.codec import INLINE_BYTES, Codec, Decoder, Encoder, is_array
-from saver.families.numpy.arrays import ArrayCodec, MaskedCodec, MaskedConstantCodec, SubclassCodec
+from saver.families.numpy.arrays import (
+    ArrayCodec,
+    MaskedCodec,
+    MaskedConstantCodec,
+    SubclassCodec,
+    check_text,
+)
 from saver.families.numpy.dtypes import decode_dtype, dense, encode_dtype, refused_field
 from saver.families.numpy.random import (
     BitGeneratorCodec,
@@ -73,7 +79,9 @@ class ScalarCodec(Codec):
                 raise ValueError("not a scalar")
             return array[()]
         if type(value) is str:
-            return np.frombuffer(b64decode(value, validate=True), dtype, 1)[0]
+            found = np.frombuffer(b64decode(value, validate=True), dtype, 1)
+            check_text(found, decoder)
+            return found[0]
         if type(value) not in (int, float, bool) or dtype.kind not in "biuf":
             raise ValueError(f"{value!r} is not a {dtype}")
         return dtype.type(value)

@@ -58,7 +58,7 @@ def decode_dtype(spec: Any, decoder: Decoder) -> np.dtype[Any]:
         coerce, missing, known = spec["string"]
         strings: Callable[..., Any] = np.dtypes.StringDType
         found: np.dtype[Any] = (
-            strings(coerce=coerce, na_object=decoder(missing)) if known else strings(coerce=coerce)
+            strings(coerce=coerce, na_object=_missing(decoder(missing))) if known else strings(coerce=coerce)
         )
         return found
     fields = {key: spec[key] for key in ("names", "offsets", "itemsize", "titles", "aligned") if key in spec}
@@ -70,15 +70,22 @@ def decode_dtype(spec: Any, decoder: Decoder) -> np.dtype[Any]:
     return structured(fields)  # type: ignore[no-any-return]
 
 
+def _missing(value: Any) -> Any:
+    """What stands for a missing string: None, nan, a text or an object without contents of its own."""
+    if isinstance(value, (tuple, list, dict, set, frozenset)):
+        raise ValueError(f"a {type(value).__name__} cannot stand for a missing string")
+    return value
+
+
 def refused_field(dtype: np.dtype[Any]) -> str | None:
     """Why records of this dtype cannot be kept: records show their fields as attributes, so the rule for the
     names of attributes holds for them."""
     if dtype.subdtype is not None:
         return refused_field(dtype.subdtype[0])
-    for name in dtype.names or ():
-        if special(name):
+    for name in dtype.fields or ():  # titles are among them
+        if special(str(name)):
             return f"a field is called {name!r}, which Python and libraries look up by themselves; rename it"
-        why = refused_field(dtype[name])
+        why = refused_field(dtype.fields[name][0]) if dtype.fields is not None else None
         if why is not None:
             return why
     return None

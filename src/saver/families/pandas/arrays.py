@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import warnings
 from typing import Any
 
@@ -10,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from saver.codec import Codec, Decoder, Encoder, is_array
+from saver.families.python.builtins import hashable
 from saver.families.python.columns import decode_run, encode_run
 from saver.tree import Node, Value
 
@@ -34,6 +36,13 @@ def unit_of(value: Any) -> str:
     if value not in UNITS:
         raise ValueError(f"{value!r} is not a resolution of pandas")
     return str(value)
+
+
+def zone_of(value: Any) -> Any:
+    """A time zone: no text, for which pandas would look among the files of the machine."""
+    if not isinstance(value, datetime.tzinfo):
+        raise ValueError(f"a {type(value).__name__} is not a time zone")
+    return value
 
 
 class DtypeCodec(Codec):
@@ -107,10 +116,12 @@ def _string(decoder: Decoder, storage: Any, missing: Any) -> Any:
 
 _DTYPES: dict[str, Any] = {
     "category": _category,
-    "datetime": lambda decoder, unit, zone: pd.DatetimeTZDtype(unit_of(unit), decoder(zone)),
+    "datetime": lambda decoder, unit, zone: pd.DatetimeTZDtype(unit_of(unit), zone_of(decoder(zone))),
     "period": lambda decoder, frequency: period_dtype(frequency),
     "interval": _interval,
-    "sparse": lambda decoder, subtype, fill: pd.SparseDtype(decoder(subtype), decoder(fill)),
+    "sparse": lambda decoder, subtype, fill: pd.SparseDtype(
+        decoder(subtype), hashable([decoder(fill)], decoder)[0]
+    ),
     "string": _string,
     "arrow": lambda decoder, kind: pd.ArrowDtype(decoder(kind)),
     "numpy": lambda decoder, dtype: _NumpyDtype(decoder(dtype)),

@@ -37,6 +37,11 @@ def _can_hold(dtype: np.dtype[Any]) -> bool:
     return dtype.kind in "biufcO"
 
 
+def _name(value: Value, decoder: Decoder) -> Any:
+    """The name of a series or an index, which pandas hashes."""
+    return hashable([decoder(value)], decoder)[0]
+
+
 class IndexCodec(Codec):
     """Every index with one level; its kind follows from its values."""
 
@@ -60,7 +65,7 @@ class IndexCodec(Codec):
         if is_array(values) and values.dtype == object:  # labels are hashed
             hashable(values.tolist(), decoder)
         found: Any = pd.Index(
-            values, dtype=values.dtype, name=decoder(state["name"]), copy=False, tupleize_cols=False
+            values, dtype=values.dtype, name=_name(state["name"], decoder), copy=False, tupleize_cols=False
         )
         if "freq" in state:
             frequency = decoder(state["freq"])
@@ -83,7 +88,8 @@ class RangeIndexCodec(Codec):
         ]
 
     def decode(self, node: Node, decoder: Decoder) -> Any:
-        start, stop, step, name = map(decoder, node.state)
+        start, stop, step = map(decoder, node.state[:3])
+        name = _name(node.state[3], decoder)
         return pd.RangeIndex(start, stop, step, name=name)
 
 
@@ -103,7 +109,7 @@ class MultiIndexCodec(Codec):
 
     def decode(self, node: Node, decoder: Decoder) -> Any:
         state = node.state
-        levels, names = ([*map(decoder, state[name])] for name in ("levels", "names"))
+        levels, names = [*map(decoder, state["levels"])], [_name(name, decoder) for name in state["names"]]
         codes = [*map(decoder.own, state["codes"])]
         if not all(isinstance(level, pd.Index) for level in levels):
             raise ValueError("levels are indexes")
@@ -177,7 +183,9 @@ class SeriesCodec(Codec):
         if len(values) != len(index):
             raise ValueError(f"{len(values)} values for an index of {len(index)}")
         decoder.budget.charge(steps=_check_labels(index, "row", _refuse))
-        found = pd.Series(values, index=index, dtype=values.dtype, name=decoder(state["name"]), copy=False)
+        found = pd.Series(
+            values, index=index, dtype=values.dtype, name=_name(state["name"], decoder), copy=False
+        )
         _decode_extras(state, found, decoder)
         return found
 

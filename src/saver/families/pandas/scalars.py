@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from saver.codec import Codec, Decoder, Encoder
-from saver.families.pandas.arrays import period_dtype, unit_of
+from saver.families.pandas.arrays import period_dtype, unit_of, zone_of
 from saver.tree import Node, Value
 
 _OFFSETS: dict[str, Any] = {
@@ -57,7 +57,7 @@ class TimestampCodec(Codec):
         found: Any = pd.Timestamp(_DATE(_int64(decoder(count)), unit_of(unit)))
         zone = decoder(zone)
         if zone is not None:
-            found = found.tz_localize("UTC").tz_convert(zone)
+            found = found.tz_localize("UTC").tz_convert(zone_of(zone))
         return found if found.fold == fold else found.replace(fold=fold)
 
 

@@ -241,9 +241,19 @@ def _refilled(node: Node, target: Any, within: Iterable[tuple[Value, Any]]) -> P
 
     def ready(decoder: Decoder) -> Callable[[], None]:
         fresh = decoder(content)
+        for why in _refused(target, fresh):
+            raise ValueError(why)
         return lambda: _refill(target, fresh)
 
     return Pair(node, target, content, ready, tuple(within))
+
+
+def _refused(target: Any, fresh: Any) -> Iterator[str]:
+    """Why what was saved may not become items or attributes of a live container of another class."""
+    if isinstance(target, dict) and type(target) not in _PLAIN_MAPPINGS:
+        yield from refused_names(type(target), fresh)
+    if isinstance(target, OrderedDict) and isinstance(fresh, OrderedDict):
+        yield from refused_names(type(target), vars(fresh))
 
 
 def _refill(target: Any, fresh: Any) -> None:

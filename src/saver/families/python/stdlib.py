@@ -325,6 +325,8 @@ class ArrayCodec(Codec):
                 raise ValueError("an array of characters needs a string")
             return array.array(code, text)
         typecode, size, data = node.state
+        if typecode in ("u", "w"):
+            raise ValueError("an array of characters is stored as a string")
         found = array.array(typecode)
         if found.itemsize != size:
             raise ValueError(

@@ -95,6 +95,15 @@ class InverseHessianCodec(_NamedCodec):
         return LbfgsInvHessProduct(steps, changes)
 
 
+_DEEPEST = 20_000
+"""Levels that SciPy's recursive builder has room for on a stack of 8 MiB, by a wide margin."""
+
+
+def _is_shallow(data: Any) -> bool:
+    """Whether halving the box around the points ends soon: 2,100 halvings along an axis exhaust a float64."""
+    return bool(min(len(data), 2100 * data.shape[1]) <= _DEEPEST)
+
+
 class SearchTreeCodec(_NamedCodec):
     """`KDTree` and `cKDTree`, by their points and the choices that lead to the same tree again."""
 
@@ -106,6 +115,10 @@ class SearchTreeCodec(_NamedCodec):
         box = obj.boxsize
         settings: dict[str, Any] = {"leafsize": int(obj.leafsize), "boxsize": box}
         for balanced, compact in product((True, False), repeat=2):
+            if not (balanced or _is_shallow(np.asarray(obj.data))):
+                encoder.refuse(
+                    "an unbalanced search tree of so many axes has no data form; build a balanced one"
+                )
             tree = type(obj)(obj.data, **settings, balanced_tree=balanced, compact_nodes=compact)
             if _same_tree(tree, obj):
                 break
@@ -128,6 +141,8 @@ class SearchTreeCodec(_NamedCodec):
             raise ValueError("not a search tree")
         data, box = _array(decoder(state["data"]), np.float64, 2), decoder(state["boxsize"])
         decoder.budget.charge(2 * data.nbytes, data.size * len(data).bit_length() // 16)
+        if not (state["balanced_tree"] is True or _is_shallow(data)):
+            raise ValueError("a tree that may become too deep to build")
         return getattr(spatial, state["kind"])(
             data,
             leafsize=state["leafsize"],

@@ -7,6 +7,7 @@ the exported one is used again, so that loading compiles nothing.
 
 from __future__ import annotations
 
+import math
 from types import MethodType
 from typing import Any
 
@@ -70,6 +71,8 @@ def _decode_distribution(state: Any, decoder: Decoder) -> Any:
     decoder.budget.charge(steps=10_000)  # SciPy makes a parser of the arguments, each time
     if "histogram" in state:
         counts, edges = (_numbers(decoder(item)) for item in state["histogram"])
+        if counts.ndim != 1 or edges.ndim != 1 or type(state["name"]) is not str:
+            raise ValueError("a histogram has one axis, and its name is a text")
         if np.any(edges[1:] < edges[:-1]) or state["density"] not in (None, True, False):
             raise ValueError("the edges of a histogram must grow")
         density = True if state["density"] is None else state["density"]
@@ -79,6 +82,8 @@ def _decode_distribution(state: Any, decoder: Decoder) -> Any:
         return found
     values = tuple(_numbers(decoder(item)) for item in state["values"])
     badvalue, tolerance, step, name = (decoder(state[name]) for name in _SAMPLE)
+    if type(name) is not str or any(value.ndim != 1 for value in values):
+        raise ValueError("a sample has one axis, and its name is a text")
     decoder.budget.charge(4 * sum(value.nbytes for value in values))
     return stats.rv_discrete(
         values=values, badvalue=float(badvalue), moment_tol=float(tolerance), inc=step, name=str(name)
@@ -146,6 +151,10 @@ class FrozenCodec(Codec):
         found: Any = object.__new__(
             infrastructure.rv_discrete_frozen if discrete else infrastructure.rv_continuous_frozen
         )
+        sizes = [value.shape for value in (*args, *kwds.values()) if is_array(value)]
+        decoder.budget.charge(
+            64 * math.prod(np.broadcast_shapes(*sizes))
+        )  # SciPy spreads them over each other
         shapes = distribution._parse_args(*args, **kwds)[0]
         found.args, found.kwds, found.dist = args, kwds, distribution
         found.a, found.b = distribution._get_support(*shapes)

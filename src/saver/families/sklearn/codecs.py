@@ -86,6 +86,7 @@ class ObjectCodec(Codec):
     def check(self, obj: Any) -> None:
         """Raise ValueError for what must not be called, or what compiled code could not bear."""
         callables.check(obj)
+        checks.check_response(vars(obj).get("_response_method"), "_response_method")
 
 
 class EstimatorCodec(ObjectCodec):

@@ -16,8 +16,9 @@ from typing import Any
 
 from saver.families.sklearn.checks import columns, losses, names, neighbors, nested, trees, vectors
 from saver.families.sklearn.checks.attributes import Checker
+from saver.families.sklearn.checks.names import check_response
 
-__all__ = ["check", "check_guess"]
+__all__ = ["check", "check_guess", "check_response"]
 
 
 def check(estimator: Any) -> None:

@@ -6,6 +6,7 @@ So nothing here is asked but its exact type, and only exact arrays, lists and nu
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -39,7 +40,7 @@ def is_users_own(value: Any) -> bool:
     """Whether the class of `value` belongs to no library that Saver knows: the user trusted it by name."""
     root = type(value).__module__.partition(".")[0]
     known = (package for family in families(type(value)) for package in family.packages)
-    return root != "builtins" and root not in known
+    return root not in sys.stdlib_module_names and root not in known
 
 
 def is_array(value: Any) -> bool:

@@ -8,11 +8,21 @@ from typing import Any
 from saver.families.sklearn.checks.attributes import require, state
 
 _RESPONSES = frozenset(
-    ("predict", "predict_proba", "predict_log_proba", "decision_function", "score_samples", "auto")
+    (
+        "predict",
+        "predict_proba",
+        "predict_log_proba",
+        "decision_function",
+        "score_samples",
+        "auto",
+        "default",
+        "transform",
+    )
 )
 
 
-def _check_response(found: Any, name: str) -> None:
+def check_response(found: Any, name: str) -> None:
+    """Raise ValueError for names that are none of methods that answer."""
     texts = found if type(found) in (list, tuple) else [found]
     require(
         all(text is None or (type(text) is str and text in _RESPONSES) for text in texts),
@@ -23,10 +33,10 @@ def _check_response(found: Any, name: str) -> None:
 def responses(estimator: Any) -> None:
     """`predict`, `predict_proba` and their kin, where a fitted estimator calls what an attribute names."""
     for name in ("stack_method_", "chain_method_", "response_method"):
-        _check_response(estimator.__dict__.get(name), name)
+        check_response(estimator.__dict__.get(name), name)
     for scorer in state(estimator, "_curve_scorer", "scorer_", "_scorer"):
         if "sklearn.metrics._scorer" in {base.__module__ for base in type(scorer).__mro__}:
-            _check_response(scorer.__dict__.get("_response_method"), "_response_method")
+            check_response(scorer.__dict__.get("_response_method"), "_response_method")
 
 
 def importances(estimator: Any) -> None:
