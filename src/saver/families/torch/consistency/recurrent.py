@@ -63,16 +63,3 @@ def _check_weights(fields: Fields, names: list[str], layers: int, shapes: Shapes
         raise fields.wrong(f"its weights are of {' and '.join(sorted(str(dtype) for dtype, _ in kinds))}")
     if any(layout is not torch.strided for _, layout in kinds):
         raise fields.wrong("a weight is sparse")
-
-
-def check_cell(module: Any, gates: int) -> None:
-    """`nn.RNNCell`, `nn.LSTMCell` and `nn.GRUCell`."""
-    fields = Fields(module)
-    hidden, width = fields.count("hidden_size", 1), fields.count("input_size", 0)
-    if hidden is None or width is None:
-        return
-    rows = gates * hidden
-    for name, shape in (("weight_ih", (rows, width)), ("weight_hh", (rows, hidden))):
-        fields.shape(name, shape)
-    for name in ("bias_ih", "bias_hh"):
-        fields.shape(name, (rows,))
