@@ -560,3 +560,13 @@ def test_a_live_subclass_keeps_its_methods(tmp_path: Path) -> None:
     with pytest.raises(saver.Damaged, match="step"):
         restore(open_view(file.write(tmp_path / "bad.saver")), {"model": target}, strict=False)
     assert target.step() == "the class's own"
+
+
+@pytest.mark.parametrize("text", ["7", "", "<", "1e9", "<4", "i4,i4", "(2,)i4"])
+def test_a_text_that_numpy_evaluates_is_no_dtype(text: str, tmp_path: Path, refused: Any) -> None:
+    """NumPy takes digits alone for a literal, which it parses."""
+    file = forged(tmp_path, [1])
+    file.tree = node("numpy.array", {"dtype": text, "shape": [0], "data": ""})
+    refused(file.write(tmp_path / "bad.saver"), saver.Damaged)
+    file.tree = node("numpy.scalar", [text, 1])
+    refused(file.write(tmp_path / "bad.saver"), saver.Damaged)

@@ -13,7 +13,7 @@ from saver.codec import Decoder, Encoder, special
 from saver.tree import TENSOR_DTYPE, Value
 
 _UNIT = r"\[[0-9]{0,9}(?:Y|M|W|D|h|m|s|ms|us|ns|ps|fs|as)\]"
-_DTYPE = re.compile(rf"[<>|=]?[biufcmMSUVO]?[0-9]{{0,10}}(?:{_UNIT})?|[?bBhHiIlLqQefdgFDGSUVOMm]")
+_DTYPE = re.compile(rf"[<>|=]?[biufcmMSUVO][0-9]{{0,10}}(?:{_UNIT})?|[?bBhHiIlLqQefdgFDGSUVOMm]")
 """How `dtype.str` writes dtypes."""
 
 
