@@ -77,7 +77,7 @@ class Family(msgspec.Struct, frozen=True, kw_only=True):
     - `frames`: `frame_of(columns)`, which makes a data frame.
 
     `user_codecs` are codecs that take classes of the user's own alone. `homes` are public modules that export
-    `user_codecs` are codecs that take classes of the user's own alone. `homes` are public modules that export
+    things which do not say where they are; `zips` what writes zip archives, as messages call it. `change` is
     what another version of the library may mean; with `version_bound`, loading warns of it.
     """
 

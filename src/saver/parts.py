@@ -184,6 +184,8 @@ class Opened:
     def needed(self, parts: Iterable[str]) -> list[str]:
         """The parts, and those that they refer to, in the order of the manifest."""
         waiting, found = [name for name in parts if self.part(name)], set[str]()
+        if len(set(waiting)) == len(self.manifest.parts):
+            return list(self.manifest.parts)
         while waiting:
             name = waiting.pop()
             if name not in found and name in self._found:

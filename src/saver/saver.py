@@ -153,7 +153,8 @@ class Saver:
             return repo.places.of(manifest, where)
 
         manifest = repo.manifest(version)
-        return Opened(manifest, reading.StoredTensors(self.store, locate, where), where), version
+        known = repo.places.of(manifest, where)
+        return Opened(manifest, reading.StoredTensors(self.store, known, locate, where), where), version
 
     # What there is
 

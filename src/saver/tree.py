@@ -163,13 +163,12 @@ def parse(raw: Any, where: str, found: list[Node | Tensor | Ref], depth: int = 0
         return raw
     if type(raw) is not dict:
         return raw
-    for marker, kind, make in _LEAVES:
-        if marker in raw:
-            leaf = _parse_leaf(raw, marker, kind, make, where)
-            found.append(leaf)
-            return leaf
     if "$" in raw:
         return _parse_node(raw, where, found, depth)
+    if "$tensor" in raw or "$ref" in raw:
+        leaf = _parse_leaf(raw, where)
+        found.append(leaf)
+        return leaf
     for key, item in raw.items():
         if key[:1] in _RESERVED_FIRST and reserved(key):
             raise Damaged(f"{where}: an object has the reserved key {key!r}")
@@ -188,10 +187,6 @@ def reserved(key: str) -> bool:
 
 
 _RESERVED_FIRST = frozenset("$_")
-_LEAVES: tuple[tuple[str, type, Callable[..., Tensor | Ref]], ...] = (
-    ("$tensor", str, Tensor),
-    ("$ref", int, Ref),
-)
 _NODE_KEYS = frozenset(("$", "class", "v", "id", "state"))
 
 
@@ -214,14 +209,14 @@ def _parse_node(raw: dict[str, Any], where: str, found: list[Node | Tensor | Ref
     return node
 
 
-def _parse_leaf(
-    raw: dict[str, Any], key: str, kind: type, make: Callable[..., Tensor | Ref], where: str
-) -> Tensor | Ref:
-    value, *rest = raw[key], *(raw[name] for name in raw if name != key)
-    far = make is Ref and list(raw) == [key, "part"] and type(raw["part"]) is str
-    if type(value) is not kind or (rest and not far):
-        raise Damaged(f"{where}: a wrong {key} entry: {str(list(raw))[:120]}")
-    return make(value, *rest)
+def _parse_leaf(raw: dict[str, Any], where: str) -> Tensor | Ref:
+    if len(raw) == 1 and type(raw.get("$tensor")) is str:
+        return Tensor(raw["$tensor"])
+    part = raw.get("part")
+    far = list(raw) == ["$ref", "part"] and type(part) is str
+    if not (far or len(raw) == 1) or type(raw.get("$ref")) is not int:
+        raise Damaged(f"{where}: a wrong reference: {str(list(raw))[:120]}")
+    return Ref(raw["$ref"], part)
 
 
 def settle(found: Iterable[Node | Tensor | Ref], part: str) -> None:

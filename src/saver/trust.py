@@ -20,7 +20,7 @@ import re
 import sys
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
-from functools import cache
+from functools import cache, lru_cache
 from importlib import import_module
 from typing import Any
 
@@ -94,8 +94,15 @@ def _configured(path: str) -> tuple[str, ...]:
 def configuration() -> str:
     """The user's configuration file: `$SAVER_CONFIG`, or `saver/config.toml` in the XDG folder, which counts
     as empty where it cannot be read."""
-    home = os.environ.get("XDG_CONFIG_HOME") or os.path.join(os.path.expanduser("~"), ".config")
-    return os.environ.get(VARIABLE) or os.path.join(home, "saver", "config.toml")
+    named = os.environ.get(VARIABLE)
+    return named or _usual_place(os.environ.get("XDG_CONFIG_HOME"), os.environ.get("HOME"))
+
+
+@lru_cache(16)
+def _usual_place(settings: str | None, home: str | None) -> str:
+    """Where the configuration file lies, by the values of `$XDG_CONFIG_HOME` and `$HOME`."""
+    folder = settings or os.path.join(home or os.path.expanduser("~"), ".config")
+    return os.path.join(folder, "saver", "config.toml")
 
 
 FAMILY = "family:"
@@ -122,24 +129,21 @@ _TOOLS = frozenset(("distutils", "f2py", "testing"))
 """What builds and tests packages."""
 
 
-def allows(node: Node, patterns: Iterable[str]) -> bool:
-    """Whether the policy trusts the class that `node` asks for, of a family that counts. Imports nothing of
-    the library."""
-    name = node.cls
-    if name is None or name in _registered:
+def allows(codec: str, name: str, patterns: Iterable[str]) -> bool:
+    """Whether the policy trusts the class that a node of a codec asks for, of a family that counts. Imports
+    nothing of the library."""
+    if name in _registered or _matches(dotted(name), patterns):
         return True
-    if any(fnmatchcase(dotted(name), pattern) for pattern in patterns):
-        return True
-    if node.codec in REFERENCE_CODECS:
+    if codec in REFERENCE_CODECS:
         return reference(name) is not None
-    root = registry.codec_root(node.codec)
+    root = registry.codec_root(codec)
     if not registry.known(root):
         return False
     family = registry.family(root)
-    if not (family.classes or family.takes_class(node.codec)):  # which the decoder refuses, unimported
+    if not (family.classes or family.takes_class(codec)):  # which the decoder refuses, unimported
         package, *below = name.partition(":")[0].split(".")
         return package in family.packages and _TOOLS.isdisjoint(below)
-    return family.admits(node.codec, name)
+    return family.admits(codec, name)
 
 
 def audit(nodes: Iterable[Node], trust: Iterable[str], where: str) -> None:
@@ -151,14 +155,14 @@ def audit(nodes: Iterable[Node], trust: Iterable[str], where: str) -> None:
     """
     patterns = (*((trust,) if isinstance(trust, str) else trust), *_configured(configuration()))
     refused = set[str]()
-    for node in {(node.codec, node.cls): node for node in nodes}.values():
-        if node.cls is not None and (len(node.cls) > _NAME_LIMIT or not _NAME.fullmatch(node.cls)):
-            raise Damaged(f"{where}: {node.cls[:80]!r} is not the name of a class")
-        family = f"{FAMILY}{registry.codec_root(node.codec)}"
-        if not _admits(family, patterns):
-            refused.add(family)
-        elif node.cls is not None and not allows(node, patterns):
-            refused.add(dotted(node.cls))
+    for codec, cls in dict.fromkeys([(node.codec, node.cls) for node in nodes]):
+        if cls is not None and (len(cls) > _NAME_LIMIT or not _NAME.fullmatch(cls)):
+            raise Damaged(f"{where}: {cls[:80]!r} is not the name of a class")
+        root = registry.codec_root(codec)
+        if registry.is_installed(root) and not _matches(FAMILY + root, patterns):
+            refused.add(FAMILY + root)
+        elif cls is not None and not allows(codec, cls, patterns):
+            refused.add(dotted(cls))
     if refused:
         names = tuple(sorted(refused))
         listed = ", ".join(f'"{name}"' for name in names)
@@ -169,11 +173,9 @@ def audit(nodes: Iterable[Node], trust: Iterable[str], where: str) -> None:
         )
 
 
-def _admits(family: str, patterns: Iterable[str]) -> bool:
-    """Whether a family counts: one of Saver's own, or one that the user named."""
-    if not registry.is_installed(family.removeprefix(FAMILY)):
-        return True
-    return any(fnmatchcase(family, pattern) for pattern in patterns)
+def _matches(name: str, patterns: Iterable[str]) -> bool:
+    """Whether the user named it."""
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def resolve(name: str) -> Any:

@@ -187,7 +187,8 @@ class _Memory:
 
     def open(self, version: Version) -> Opened:
         manifest, where = self._repo.manifest(version), "the state before the proof"
-        tensors = StoredTensors(self._store, lambda: self._repo.places.of(manifest, where), where)
+        known = self._repo.places.of(manifest, where)
+        tensors = StoredTensors(self._store, known, lambda: known, where)
         return Opened(manifest, tensors, where)
 
 

@@ -19,6 +19,8 @@ from saver.tree import MAX_OBJECT_DEPTH, NUMPY_DTYPE, Node, Ref, Tensor, Value
 MAX_DECODED_DEPTH = 2 * MAX_OBJECT_DEPTH
 """Twice what is ever written: a reference may lead deep into a part that has not been decoded."""
 
+_SCALARS = frozenset((bool, int, float, str, type(None)))
+
 
 class _Pending:
     """Stands for an object that is being built, until it can be put where it is wanted."""
@@ -139,6 +141,8 @@ class Decoder:
             kind = type(value)
             if kind is Node:
                 target[key] = self._build(value)
+            elif kind in _SCALARS:
+                target[key] = value
             elif kind is Ref:
                 target[key] = self.slot(value, target, key)
             else:

@@ -79,7 +79,8 @@ def _root_matches(entry: Entry) -> bool:
 
 
 def _read_header(blob: Blob) -> bytes:
-    first = blob.read(0, 64)
+    read = blob.read(0, _FIRST_READ)
+    first = read[:64]
     length = int.from_bytes(first[:8], "little")
     if len(first) < 16 or first[8:9] != b"{" or length > HEADER_LIMIT:
         raise no_saver_file(first, blob.name)
@@ -88,4 +89,8 @@ def _read_header(blob: Blob) -> bytes:
             f"{blob.name}: cut off: the header takes {length + 8:,} bytes, the file has {blob.size:,}; "
             "copy it again from where it came"
         )
-    return blob.read(0, 8 + length)
+    return read[: 8 + length] if 8 + length <= len(read) else blob.read(0, 8 + length)
+
+
+_FIRST_READ = 16 << 10
+"""Bytes that hold the whole header of a small pack."""

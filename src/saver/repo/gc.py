@@ -249,7 +249,7 @@ class _Collection:
 
     def _move(self, pack: str, living: _Living) -> bool:
         repo, units = self._repo, living.units()
-        stored = StoredTensors(repo.store, lambda: units, f"{repo.store}: {pack_key(pack)}")
+        stored = StoredTensors(repo.store, units, lambda: units, f"{repo.store}: {pack_key(pack)}")
         try:
             stored.verify(progress=self._progress)
         except Damaged:  # stays as it is: `check` will tell, and damage is never copied

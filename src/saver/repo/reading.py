@@ -16,14 +16,16 @@ from saver.store import Blob, Progress, Store
 class StoredTensors:
     """What a decoder takes its tensors from. Packs are opened when they are needed, and kept open.
 
-    `locate` says where the tensors lie. It is asked again when a pack is gone, for a collector may have moved
-    its bytes elsewhere in the meantime.
+    `known` says where the tensors lie, and `locate` where they lie by now: it is asked when a pack is gone,
+    for a collector may have moved its bytes elsewhere.
     """
 
-    def __init__(self, store: Store, locate: Callable[[], dict[str, Known]], where: str) -> None:
+    def __init__(
+        self, store: Store, known: dict[str, Known], locate: Callable[[], dict[str, Known]], where: str
+    ) -> None:
         self._store = store
         self._locate = locate
-        self._known = locate()
+        self._known = known
         self._where = where
         self._blobs: dict[str, Blob] = {}
         self._verified: set[str] = set()

@@ -78,9 +78,10 @@ class ArrayCodec(Codec):
             raise ValueError("bytes cannot be objects")
         order = state.get("order", "C")
         data = state["data"]
-        stored: Any = (
-            bytearray(b64decode(data, validate=True)) if isinstance(data, str) else decoder.tensor(data)[2]
-        )
+        inline = isinstance(data, str)
+        stored: Any = b64decode(data, validate=True) if inline else decoder.tensor(data)[2]
+        if inline and dtype.kind == "V":  # copying an array may leave out what lies between the fields
+            stored, inline = bytearray(stored), False
         if dtype.itemsize and len(stored) != math.prod(shape) * dtype.itemsize:
             raise ValueError(f"{len(stored)} bytes for {shape} of {dtype}")
         if dtype.itemsize == 0:
@@ -89,8 +90,8 @@ class ArrayCodec(Codec):
         array: NDArray[Any] = (
             np.frombuffer(stored, dtype, math.prod(shape)) if len(stored) else np.empty(0, dtype)
         )
+        array = array.copy() if inline else _aligned(array)
         check_text(array, decoder)
-        array = _aligned(array)
         return array.reshape(shape).T if order == "F" else array.reshape(shape)
 
     def _decode_fields(
@@ -166,9 +167,13 @@ _NUMPY_ALIGNMENT = 16
 
 
 def _shape(value: Any) -> tuple[int, ...]:
-    if type(value) is not list or not all(type(axis) is int and axis >= 0 for axis in value):
-        raise ValueError(f"{str(value)[:80]} is not a shape")
-    return tuple(value)
+    if type(value) is list:
+        for axis in value:
+            if type(axis) is not int or axis < 0:
+                break
+        else:
+            return tuple(value)
+    raise ValueError(f"{str(value)[:80]} is not a shape")
 
 
 _PADDING_LIMIT = 1 << 12

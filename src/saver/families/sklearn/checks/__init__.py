@@ -23,10 +23,22 @@ __all__ = ["check", "check_guess", "check_response"]
 
 def check(estimator: Any) -> None:
     """Raise ValueError where compiled code would read or write outside of the estimator's arrays."""
-    for base in type(estimator).__mro__:
-        if base.__module__.startswith("sklearn."):
-            for checker in _CHECKS.get(base.__name__, ()):
-                checker(estimator)
+    for checker in _of.get(type(estimator)) or _checkers(type(estimator)):
+        checker(estimator)
+
+
+_of: dict[type, tuple[Checker, ...]] = {}
+
+
+def _checkers(cls: type) -> tuple[Checker, ...]:
+    """What to check of direct instances of a class, found once."""
+    found = _of[cls] = tuple(
+        checker
+        for base in cls.__mro__
+        if base.__module__.startswith("sklearn.")
+        for checker in _CHECKS.get(base.__name__, ())
+    )
+    return found
 
 
 def check_guess(estimator: Any) -> None:

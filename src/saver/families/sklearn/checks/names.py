@@ -23,6 +23,8 @@ _RESPONSES = frozenset(
 
 def check_response(found: Any, name: str) -> None:
     """Raise ValueError for names that are none of methods that answer."""
+    if found is None:
+        return
     texts = found if type(found) in (list, tuple) else [found]
     require(
         all(text is None or (type(text) is str and text in _RESPONSES) for text in texts),

@@ -25,6 +25,7 @@ _TREES = ("KDTree", "BallTree", "KDTree64", "BallTree64", "KDTree32", "BallTree3
 
 
 def neighbors(estimator: Any) -> None:
+    """The training data, its tree and the metric fit together."""
     fitted, tree, method = state(estimator, "_fit_X", "_tree", "_fit_method")
     if type(fitted).__module__ == "_cyutility":  # a view of the tree it was fitted to; has no data form
         return
@@ -129,6 +130,7 @@ def _check_number(estimator: Any, rows: int) -> None:
 
 
 def density(estimator: Any) -> None:
+    """The tree is one, of the features that the estimator was fitted to."""
     tree = estimator.__dict__.get("tree_")
     if tree is not None:
         require(_is_tree(tree), "a tree is missing")

@@ -32,6 +32,7 @@ def tree_of(estimator: Any) -> Any:
 
 
 def single_tree(estimator: Any) -> None:
+    """The tree has the features that the estimator was fitted to."""
     if "tree_" in estimator.__dict__:
         require(tree_of(estimator).n_features == features(estimator), "the tree has other features")
 
@@ -55,11 +56,13 @@ def _check_trees(trees: list[Any], expected: int, owner: str) -> None:
 
 
 def forest(estimator: Any) -> None:
+    """Each tree has the features that the forest was fitted to."""
     if estimator.__dict__.get("estimators_") is not None:
         _check_trees(owned_list(estimator, "estimators_"), features(estimator), "forest")
 
 
 def isolation_forest(estimator: Any) -> None:
+    """Each tree fits the features that were drawn for it."""
     if estimator.__dict__.get("estimators_") is None:
         return
     trees = owned_list(estimator, "estimators_")
@@ -79,6 +82,7 @@ def guess(estimator: Any) -> None:
 
 
 def boosting(estimator: Any) -> None:
+    """The trees, a row for each stage, fit the features; the first guess is one that answers."""
     if estimator.__dict__.get("estimators_") is None:
         return
     trees = owned(estimator, "estimators_", 2, "O")
@@ -98,6 +102,7 @@ def boosting(estimator: Any) -> None:
 
 
 def histogram_boosting(estimator: Any) -> None:
+    """The predictors, a list for each stage, fit the features and their bins."""
     given = estimator.__dict__.get("loss")
     if type(given) is not str and is_of(given, "BaseLoss"):
         check_loss(given, classifies=is_of(estimator, "ClassifierMixin"), width=None)

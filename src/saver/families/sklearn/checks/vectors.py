@@ -138,6 +138,7 @@ def centers(estimator: Any) -> None:
 
 
 def bisecting(estimator: Any) -> None:
+    """The tree of centers ends, and its leaves are the clusters."""
     tree = estimator.__dict__.get("_bisecting_tree")
     open_nodes, seen = [] if tree is None else [tree], set()
     while open_nodes:
