@@ -463,9 +463,7 @@ def test_objects_that_a_hostile_record_condemns_are_deleted_only_if_they_may_be_
     save("m", {"a/x": array()})
     collect(repo, grace=0, listing=False)
     before = set(store.list(""))
-    repo.append(
-        lambda: Condemn(("store.json", "log/00000000000000000001.json", "../../x", "state/reserve/0"))
-    )
+    repo.append(lambda: Condemn(("store.json", "log/00000000000000000001.json", "../../x", "state/free-0")))
     collect(repo, grace=0, listing=False)
     collect(Repository(store), grace=0)
     assert before <= set(store.list(""))
