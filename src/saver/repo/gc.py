@@ -74,7 +74,8 @@ def collect(
     demand(repo.store, repo.format().collect, "collect in")
     if not dry_run:
         demand(repo.store, repo.format().write, "write to")
-    return _Collection(repo, grace, dry_run, progress, listing).run()
+    with repo.users.lock:
+        return _Collection(repo, grace, dry_run, progress, listing).run()
 
 
 class _Collection:
