@@ -4,6 +4,7 @@ under test."""
 from __future__ import annotations
 
 import json
+import re
 from functools import lru_cache
 from typing import Any, NamedTuple, TypeAlias
 
@@ -135,12 +136,20 @@ def content_of(store: Store) -> Content:
     return {key: store.read(key) for key in store.list("")}
 
 
+def checkpoints(content: Content) -> list[tuple[str, list[list[str]]]]:
+    """The keys of the checkpoints, oldest first, each with those of its pages, by level, the root first."""
+    keys = sorted(filter(re.compile(r"state/[0-9]{20}\.json").fullmatch, content))
+    return [(key, _levels(content, json.loads(content[key])["root"])) for key in keys]
+
+
 def newest_checkpoint(content: Content) -> tuple[str, list[list[str]]]:
-    """The key of the newest checkpoint, and the keys of its pages by level, from the root down."""
-    key = max(key for key in content if key.startswith("state/") and key.count("/") == 1)
-    levels, names = list[list[str]](), [json.loads(content[key])["root"]]
+    """The last of `checkpoints`."""
+    return checkpoints(content)[-1]
+
+
+def _levels(content: Content, root: str) -> list[list[str]]:
+    levels, names = list[list[str]](), [root]
     while names:
         levels.append([f"state/pages/{name[:2]}/{name}.json" for name in names])
-        pages = [json.loads(content[page]) for page in levels[-1]]
-        names = [name for page in pages for name in page.get("pages", ())]
-    return key, levels
+        names = [name for key in levels[-1] for name in json.loads(content[key]).get("pages", ())]
+    return levels

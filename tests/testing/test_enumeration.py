@@ -24,6 +24,7 @@ from saver.testing import (
     FaultyStore,
     Kind,
     Tally,
+    every_damage,
     every_fault,
     every_file_fault,
     overtaken,
@@ -204,6 +205,21 @@ def test_what_does_not_survive_a_fault_is_found_out() -> None:
 
     wrong = [case for case in every_fault(filled, careless) if case.strike().result != b"\1" * 10]
     assert {case.kind.name for case in wrong} >= {"flipped", "truncated", "raises CannotRead", "another one"}
+
+
+def test_every_object_is_damaged_in_every_way() -> None:
+    cases = every_damage(filled, "state/")
+    found = {str(case): case.store() for case in cases}
+    assert len(found) == 4 * 6
+    assert found["state/1 is missing"].stat("state/1") is None
+    told = ("truncated", "empty", "flipped", "flipped at its end", "another one")
+    assert [found[f"state/1 is {how}"].read("state/1") for how in told] == [
+        b"\1" * 5, b"", b"\1" * 5 + b"\x11" + b"\1" * 4, b"\1" * 9 + b"\x11", b"\0" * 10
+    ]  # fmt: skip
+    assert found["state/0 is another one"].read("state/0") == b"\1" * 10
+    assert all(store.read("state/2") == b"\2" * 10 for name, store in found.items() if "state/2" not in name)
+    assert every_damage(filled, "log/") == []
+    assert {case.how for case in every_damage(filled, sample=6)} == {case.how for case in cases}
 
 
 def test_every_read_of_a_file_fails_once_with_every_error(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from saver.files import FILES, Files
 from saver.store import Store
 from saver.testing.faults import Crash, FaultyFiles
 from saver.testing.faulty_store import FaultyStore, Kind
-from saver.testing.kinds import KINDS
+from saver.testing.kinds import DAMAGE, KINDS
 
 T = TypeVar("T")
 
@@ -105,6 +105,45 @@ def every_fault(
 def _group(case: FaultCase) -> Hashable:
     name, key = case.call.split(" ", 1)
     return case.kind.name, name, key.split("/")[0], key.count("/")
+
+
+class DamageCase(msgspec.Struct, frozen=True):
+    """A store in which one object is damaged for good: `how` says in which way."""
+
+    make_store: Callable[[], Store]
+    key: str
+    how: str
+
+    def __str__(self) -> str:
+        return f"{_random_name.sub('*', self.key)} is {self.how}"
+
+    def store(self) -> Store:
+        """A store of its own with this damage."""
+        store = self.make_store()
+        change = DAMAGE[self.how]
+        data = change(store, self.key) if change is not None else None
+        store.delete(self.key)
+        if data is not None:
+            store.create(self.key, data)
+        return store
+
+
+def every_damage(
+    make_store: Callable[[], Store],
+    prefix: str = "",
+    hows: Iterable[str] = tuple(DAMAGE),
+    sample: int | None = None,
+    seed: int = 0,
+) -> list[DamageCase]:
+    """Every object whose key begins with `prefix` in turn, damaged in each of these ways: gone, cut off,
+    changed, or with the bytes of the one beside it in its folder. Arguments are as for `every_fault`."""
+    ways, keys = tuple(hows), filter(lambda key: key.startswith(prefix), make_store().list(""))
+    cases = [DamageCase(make_store, key, how) for key in keys for how in ways]
+    return cases if sample is None else _drawn(cases, _damaged_group, sample, seed)
+
+
+def _damaged_group(case: DamageCase) -> Hashable:
+    return case.how, case.key.split("/")[0], case.key.count("/")
 
 
 class FileFault(msgspec.Struct, frozen=True):

@@ -45,16 +45,6 @@ def _denies(call: Call) -> Any:
     return iter(found[: len(found) // 2])
 
 
-def _holds(name: str, change: Callable[[Call, bytes], bytes]) -> Kind:
-    """An object is opened, and its bytes are others."""
-
-    def strike(call: Call) -> MemoryBlob:
-        blob = call.do()
-        return MemoryBlob(blob.name, change(call, blob.read()))
-
-    return Kind(name, ("open",), strike)
-
-
 def flipped(data: bytes, at: int) -> bytes:
     """The bytes with one bit changed."""
     found = bytearray(data)
@@ -107,13 +97,28 @@ def _lasting(kind: Kind) -> Kind:
     return replace(kind, name=f"{kind.name} from then on", lasting=True)
 
 
-_SPOILT = [
-    _holds("truncated", lambda call, data: data[: len(data) // 2]),
-    _holds("empty", lambda call, data: b""),
-    _holds("flipped", lambda call, data: flipped(data, len(data) // 2)),
-    _holds("flipped at its end", lambda call, data: flipped(data, -1)),
-    _holds("another one", lambda call, data: neighbour(call.store, call.key)),
-]
+DAMAGE: dict[str, Callable[[Store, str], bytes] | None] = {
+    "missing": None,
+    "truncated": lambda store, key: (data := store.read(key))[: len(data) // 2],
+    "empty": lambda store, key: b"",
+    "flipped": lambda store, key: flipped(data := store.read(key), len(data) // 2),
+    "flipped at its end": lambda store, key: flipped(store.read(key), -1),
+    "another one": neighbour,
+}
+"""What may become of an object, by what that is called: from its store and key the bytes that are there
+instead."""
+
+
+def _spoils(name: str, change: Callable[[Store, str], bytes]) -> Kind:
+    """An object is opened, and its bytes are others."""
+
+    def strike(call: Call) -> MemoryBlob:
+        return MemoryBlob(call.do().name, change(call.store, call.key))
+
+    return Kind(name, ("open",), strike)
+
+
+_SPOILT = [_spoils(name, change) for name, change in DAMAGE.items() if change is not None]
 _FAILED = [_raises(CannotRead, READS), _raises(Damaged, READS), _raises(NotFound, BYTES)]
 _STALE = Kind("not there yet", ("stat", "list"), _denies, SHORTCUTS)
 
