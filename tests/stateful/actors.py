@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, TypeVar
 
 import saver
-from saver.errors import CannotRead, CannotWrite, CommitUnknown, Damaged, NotFound, SaverError
+from saver.errors import CannotRead, CannotWrite, CommitUnknown, Damaged, NotFound
 from saver.repo.index import Index
 from saver.store import Blob, Sink
 from saver.stores.memory import MemoryStore
@@ -126,6 +126,3 @@ class Actor:
 def names() -> Iterator[str]:
     """Names as random ones look, the same in every run."""
     return (f"{number * 0x9E3779B97F4A7C15F39CC0605CEDC835 % 2**128:032x}" for number in itertools.count(1))
-
-
-Outcome = SaverError | Crash

@@ -24,7 +24,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from truth import Kept, Truth, ref_of, same, seen
 
 import saver
-from saver.errors import CannotWrite, CommitUnknown, NotFound, SaverError
+from saver.errors import CommitUnknown, NotFound, SaverError
 from saver.repo import gc, pages, state
 from saver.testing import Crash
 
@@ -145,11 +145,13 @@ class Processes(RuleBasedStateMachine):
                 warnings.filterwarnings("ignore", ".*older versions could not be healed")
                 result = act(actor.saver)
         except (SaverError, Crash) as error:
-            assert actor.store.struck, f"it failed by itself: {error!r}"
-            self._settle(error, change)
             result = error
-        else:
+        if not isinstance(result, BaseException):
             change(self.truth)
+        elif actor.store.struck:
+            self._settle(result, change)
+        else:
+            raise AssertionError("it failed by itself") from result
         self.struck = actor.store.struck
         actor.store.arm(None)
         if isinstance(result, Crash):
@@ -273,8 +275,9 @@ class Processes(RuleBasedStateMachine):
     def judge(self, found: Any) -> None:
         """Damage was done below state/ alone, if any was."""
         assert found.versions == len(self.truth.refs())
-        assert [item for item in found.damage if not item.key.startswith("state/")] == []
-        assert self.broken or found.sound
+        elsewhere = [item for item in found.damage if not item.key.startswith("state/")]
+        assert elsewhere == [], elsewhere
+        assert self.broken or found.sound, found.damage
 
     # Reading
 
@@ -359,7 +362,8 @@ class Processes(RuleBasedStateMachine):
             wanted = {key: objects[key] for key in keys if how == "all pages" and "pages" not in key}
             self.broken = True
         elif keys:
-            key, other = keys[pick % len(keys)], keys[-1 - pick % len(keys)]
+            tops = [key for key in keys if pick % 2 or "pages" not in key] or keys
+            key, other = tops[-1 - pick % len(tops)], tops[pick % len(tops)]
             wanted[key] = _broken(wanted.pop(key), objects[other], how, pick)
             self.broken = True
             if how == "gone":
