@@ -91,7 +91,7 @@ class Processes(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         try:
-            if self.truth.last and sys.exc_info()[0] is None:
+            if self.truth.numbers and sys.exc_info()[0] is None:
                 self.end()
         finally:
             self._patches.close()
@@ -125,6 +125,11 @@ class Processes(RuleBasedStateMachine):
     @invariant()
     def a_fresh_process_sees_the_truth(self) -> None:
         self.all_is_there(self.anew())
+
+    @invariant()
+    def numbers_have_no_gaps(self) -> None:
+        for model, numbers in self.truth.numbers.items():
+            assert numbers == {*range(1, len(numbers) + 1)}, model
 
     # Acting
 
@@ -177,7 +182,7 @@ class Processes(RuleBasedStateMachine):
         """How to write a ref, and the number that it leads to."""
         model, what, pick = ref
         about: Any = {
-            "number": pick % (self.truth.last.get(model, 0) + 2) or 1,
+            "number": pick % (self.truth.last(model) + 2) or 1,
             "tag": TAGS[pick % len(TAGS)],
             "step": STEPS[1:][pick % 3],
             "time": BEGIN - 200 + 25 * pick,
@@ -196,7 +201,7 @@ class Processes(RuleBasedStateMachine):
     ) -> None:  # fmt: skip
         kept = Kept(keys, whole, step, self.actors[at].clock())
         bases = ["{}@{}".format(*self.chosen(base))] if base % 2 and self.truth.refs() else ()
-        number = self.truth.last.get(model, 0) + 1
+        number = self.truth.last(model) + 1
         found = self.attempt(
             at,
             trouble,
@@ -378,25 +383,27 @@ class Processes(RuleBasedStateMachine):
 
     @rule(
         outer=st.sampled_from(["save", "gc", "check", "load", "delete"]), at=actors, other=actors,
-        moment=st.integers(1, 50), only=st.sampled_from(["", "create log/", "put", "open", "stat"]),
+        moment=st.integers(1, 3) | st.integers(1, 50),
+        only=st.sampled_from(["", "create log/", "put", "put manifests/", "open", "stat"]),
         inner=st.lists(
-            st.tuples(st.sampled_from(["gc", "save", "delete", "tag"]), picks, contents),
+            st.tuples(st.sampled_from(["gc", "save", "delete", "drop", "tag"]), picks, contents),
             min_size=1, max_size=3,
         ),
-        keys=contents, pick=picks,
+        keys=st.none() | contents, pick=picks,
     )  # fmt: skip
     def meanwhile(
         self, outer: str, at: int, other: int, moment: int, only: str,
-        inner: list[tuple[str, int, tuple[int, ...]]], keys: tuple[int, ...], pick: int,
+        inner: list[tuple[str, int, tuple[int, ...]]], keys: tuple[int, ...] | None, pick: int,
     ) -> None:  # fmt: skip
-        """In the midst of what one actor does, another one does something from begin to end."""
+        """In the midst of what one actor does, another one does something from begin to end. Without `keys`
+        what is saved is what a version has already.
+        """
         if not self.truth.refs():
             return
         actor, store = self.actors[at], self.actors[other].saver if other != at else self.anew()
         clock = self.actors[other].clock if other != at else lambda: self.now
         model, number = self.chosen(pick)
-        kept = Kept(keys, True, None, actor.clock())
-        before = self.truth.last.get(model, 0)
+        kept = Kept(keys or self.truth.versions[model][number].keys, True, None, actor.clock())
 
         def others() -> None:
             for what, which, content in inner:
@@ -406,8 +413,11 @@ class Processes(RuleBasedStateMachine):
         try:
             match outer:
                 case "save":
-                    found = actor.saver.save(model, kept.value()).number
-                    self.truth.save(model, found, kept, ())
+                    try:
+                        found = actor.saver.save(model, kept.value(), base=f"{model}@{number}")
+                        self.truth.save(model, found.number, kept, ())
+                    except NotFound:  # its base
+                        assert number not in self.truth.versions[model]
                 case "gc":
                     actor.saver.gc(grace=0)
                 case "check":
@@ -423,8 +433,14 @@ class Processes(RuleBasedStateMachine):
                     self.truth.delete(model, number)
         finally:
             actor.store.arm(None)
-        made = {*range(before + 1, self.truth.last[model] + 1)}
-        assert made >= {made_now for made_now in self.truth.versions[model] if made_now > before}
+
+    @rule(
+        outer=st.sampled_from(["save", "save", "load"]), at=actors, pick=picks, moment=st.integers(1, 2),
+        only=st.sampled_from(["create log/", "put manifests/", "open packs/", "open manifests/"]),
+    )  # fmt: skip
+    def drop_meanwhile(self, outer: str, at: int, pick: int, moment: int, only: str) -> None:
+        """What is being shared or read is deleted and collected, at the worst moments."""
+        self.meanwhile(outer, at, at, moment, only, [("drop", 0, (0,))], None, pick)
 
     def _meanwhile(
         self, store: saver.Saver, clock: Callable[[], float], what: str, which: int,
@@ -441,6 +457,10 @@ class Processes(RuleBasedStateMachine):
             case "delete" if there:
                 store.delete(f"{model}@{number}")
                 self.truth.delete(model, number)
+            case "drop" if target in there:
+                store.delete("{}@{}".format(*target))
+                self.truth.delete(*target)
+                store.gc(grace=0)
             case "tag" if there:
                 store.tag(f"{model}@{number}", "busy")
                 self.truth.tags[(model, "busy")] = number

@@ -130,7 +130,7 @@ def test_a_run_that_lost_steps_is_noticed(place: Place, worker: Worker) -> None:
 def test_what_grows_without_bound_is_noticed(place: Place, worker: Worker) -> None:
     watch, files = Watch(place), []
     for turn in range(40):
-        (folder := place.store / "manifests" / f"{turn}").mkdir()
+        (folder := place.store / "manifests" / f"turn-{turn}").mkdir()
         for number in range(100):
             (folder / f"{number}").touch()
         files += [os.dup(1) for _ in range(4)]

@@ -54,21 +54,25 @@ class Kept(NamedTuple):
 
 
 class Truth:
-    """The versions that live, the tags, and the last number that each model gave."""
+    """The versions that live, the tags, and the numbers that each model gave."""
 
     def __init__(self) -> None:
         self.versions: dict[str, dict[int, Kept]] = {}
-        self.last: dict[str, int] = {}
+        self.numbers: dict[str, set[int]] = {}
         self.tags: dict[tuple[str, str], int] = {}
 
     def copy(self) -> Truth:
         return copy.deepcopy(self)
 
     def save(self, model: str, number: int, kept: Kept, tags: tuple[str, ...]) -> None:
-        assert number not in self.versions.get(model, {}), f"{model}@{number} was given twice"
+        assert number not in self.numbers.setdefault(model, set()), f"{model}@{number} was given twice"
+        self.numbers[model].add(number)
         self.versions.setdefault(model, {})[number] = kept
-        self.last[model] = max(self.last.get(model, 0), number)
         self.tags.update({(model, tag): number for tag in tags})
+
+    def last(self, model: str) -> int:
+        """The last number that a model gave; 0 before it gave any."""
+        return max(self.numbers.get(model, ()), default=0)
 
     def delete(self, model: str, number: int) -> None:
         del self.versions[model][number]
