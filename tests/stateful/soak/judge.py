@@ -177,7 +177,7 @@ def _checked(store: saver.Saver) -> list[str]:
 
 
 def _collected(store: saver.Saver) -> list[str]:
-    """What nobody needs is freed; and who writes on mends the shortcuts."""
+    """What nobody needs is freed; and the check before has mended the shortcuts."""
     model = store.models()[0]
     for turn in range(200):
         if turn % 2:
