@@ -21,7 +21,7 @@ def sabotage(place: Place, chance: random.Random) -> str:
     )[0]
     try:
         _do(what, place, path, other, chance)
-    except FileNotFoundError:  # a collector was faster
+    except (FileNotFoundError, shutil.Error):  # a collector was faster
         return "nothing"
     return what
 

@@ -33,6 +33,7 @@ FAULTS = 0.15
 """How likely it is that one of the file operations of an act fails, for whom it may."""
 
 RUN_STEPS = 200
+LAST = RUN_STEPS - 1
 
 
 class Worker:
@@ -194,25 +195,31 @@ def _look(worker: Worker, ref: str, found: Any) -> None:
 
 
 def train(worker: Worker) -> None:
-    """Runs that are killed, and resumed: one after the other."""
-    number = 0
+    """Runs that are killed, and resumed: one after the other. Those before the last one are dropped."""
     while worker.going():
-        name = f"runs/{worker.name}-{number}"
-        worker.disarm()
-        if name in worker.store.models() and worker.store.versions(name)[-1].step == RUN_STEPS - 1:
+        number = max(_runs(worker), default=0)
+        if number in _runs(worker) and worker.store.versions(_run_name(worker, number))[-1].step == LAST:
             number += 1
-            continue
-        for old in range(number):
-            _drop(worker, f"runs/{worker.name}-{old}")
-        struck = False
+        for old in _runs(worker):
+            if old < number - 1:
+                _drop(worker, _run_name(worker, old))
         try:
-            _run(worker, name)
+            _run(worker, _run_name(worker, number))
         except SaverError as error:
-            struck = worker.files.struck
             worker.journal.tell("count", f"run: {error.code}")
-            if not struck:
-                worker.bad(f"{name} failed by itself")
+            if not worker.files.struck:
+                worker.bad(f"run {number} failed by itself")
         worker.disarm()
+
+
+def _run_name(worker: Worker, number: int) -> str:
+    return f"runs/{worker.name}-{number}"
+
+
+def _runs(worker: Worker) -> list[int]:
+    """The numbers of this worker's runs that are there."""
+    names = [name for name in worker.store.models() if name.startswith(f"runs/{worker.name}-")]
+    return [int(name.rpartition("-")[2]) for name in names]
 
 
 def _run(worker: Worker, name: str) -> None:
@@ -228,7 +235,7 @@ def _run(worker: Worker, name: str) -> None:
         for step in range(start, RUN_STEPS):
             weights[:] = trained(weights, step)
             run.step(step, loss=1 / (step + 1))
-            if worker.chance.random() < 0.1 or step == RUN_STEPS - 1:
+            if worker.chance.random() < 0.1 or step == LAST:
                 run.flush()
                 if run.progress.saved is not None:
                     worker.journal.tell("saved", name, run.progress.saved.step, str(run.progress.saved))
@@ -242,7 +249,7 @@ def _run(worker: Worker, name: str) -> None:
 
 def _drop(worker: Worker, name: str) -> None:
     """A run that ended some time ago is of no use any more."""
-    for version in worker.versions(name) if name in worker.store.models() else []:
+    for version in worker.versions(name):
         worker.act("delete", [str(version)], partial(worker.store.delete, str(version)), True)
 
 
