@@ -481,7 +481,7 @@ BUDGET = {"deadline": None, "database": None, "suppress_health_check": list(Heal
 class TestProcesses(Processes.TestCase):  # type: ignore[misc,name-defined]
     """The same examples in each run, for about half a minute."""
 
-    settings = settings(derandomize=True, max_examples=60, stateful_step_count=40, **BUDGET)
+    settings = settings(derandomize=True, max_examples=200, stateful_step_count=40, **BUDGET)
 
 
 @pytest.mark.long
