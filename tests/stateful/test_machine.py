@@ -489,3 +489,66 @@ class TestProcessesForLong(Processes.TestCase):  # type: ignore[misc,name-define
     """Others in each run, for about an hour; what fails is printed as steps that can be repeated."""
 
     settings = settings(max_examples=5000, stateful_step_count=60, print_blob=True, **BUDGET)
+
+
+def test_a_writer_that_was_open_during_a_check_does_not_rest_on_checkpoints_that_were_made_anew() -> None:
+    """Their pages were in its memory still, and nowhere else. The machine found it."""
+    state = Processes()
+    state.begin(interval=2, leaf=600, fan_out=3, count=9)
+    state.save(
+        at=3,
+        base=14,
+        keys=(0,),
+        model="o",
+        step=None,
+        tags=("live", "best"),
+        trouble=Trouble("flipped", 8, "stat"),
+        whole=True,
+    )
+    state.untag(at=2, model="o", tag="live", trouble=None)
+    state.drop_meanwhile(at=3, moment=1, only="open manifests/", outer="save", pick=34)
+    state.save(
+        at=2,
+        base=13,
+        keys=(4, 0, 0),
+        model="o",
+        step=100,
+        tags=("best", "live"),
+        trouble=Trouble("crash after", 24, "list"),
+        whole=True,
+    )
+    state.meanwhile(
+        at=2,
+        inner=[("save", 18, (7,)), ("tag", 6, (8, 0, 9)), ("delete", 25, (3,))],
+        keys=(11, 0, 9),
+        moment=18,
+        only="",
+        other=1,
+        outer="gc",
+        pick=18,
+    )
+    state.collect(at=3, dry=True, grace=0, trouble=Trouble("crash", 11, "delete"))
+    state.untag(at=0, model="o", tag="live", trouble=Trouble("cut", 4, "create"))
+    state.crowd(count=295)
+    state.drop_meanwhile(at=3, moment=2, only="open packs/", outer="save", pick=21)
+    state.meanwhile(
+        at=0,
+        inner=[("drop", 40, (6,)), ("gc", 24, (8, 4)), ("gc", 0, (2, 2, 7))],
+        keys=None,
+        moment=2,
+        only="put manifests/",
+        other=3,
+        outer="save",
+        pick=2,
+    )
+    state.save(
+        at=3, base=17, keys=(11, 10, 6), model="m", step=5, tags=("best", "live"), trouble=None, whole=True
+    )
+    state.begin_anew(at=0)
+    state.collect(at=0, dry=True, grace=0, trouble=Trouble("flipped", 18, "put"))
+    state.turn_the_clock(at=None, seconds=2000)
+    state.break_a_shortcut(how="flipped", pick=13)
+    state.check(at=2, trouble=Trouble("lost", 16, "open packs/"))  # is not struck: it judges, and mends
+    state.drop_meanwhile(at=2, moment=1, only="open manifests/", outer="load", pick=17)
+    state.untag(at=0, model="team/n", tag="live", trouble=None)
+    state.teardown()
