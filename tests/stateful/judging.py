@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from large import Failed, held, lists, opened, value
-from truth import Content, Listed, Moment, Told, Truth, content_of
+from log_truth import Content, Listed, Moment, Told, Truth, content_of
 
 from saver import CommitUnknown, Saver, SaverError
 from saver.repo.check import Checked

@@ -37,7 +37,7 @@ from large import (
     untags,
     value,
 )
-from truth import Moment, Truth, checkpoints, content_of, newest_checkpoint
+from log_truth import Moment, Truth, checkpoints, content_of, newest_checkpoint
 from unsynced import Unsynced
 
 from saver import Damaged, Saver, SaverError

@@ -1,155 +1,141 @@
-"""What the log of a store says, by a reading of its own: straight from its documents, and without the code
-under test."""
+"""What must be in a store, told by plain dicts: the model that real stores are held against."""
 
 from __future__ import annotations
 
-import json
-import re
-from functools import lru_cache
-from typing import Any, NamedTuple, TypeAlias
+import copy
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
 
-from saver.store import Store
+import numpy as np
 
-Content: TypeAlias = dict[str, bytes]
-"""What a store holds, by key."""
+import saver
 
-Listed: TypeAlias = dict[str, "Told"]
-"""The live versions by ref."""
-
-_parsed = lru_cache(4096)(json.loads)
+SIZES = (3, 40, 300, 1100)
+"""Of arrays, in items of 8 bytes."""
 
 
-class Told(NamedTuple):
-    """What is told of a version: `holds` names its content, and is what was written first in its notes."""
+def array(key: int) -> Any:
+    """The array of a key. Those of different keys have no values in common."""
+    return np.arange(SIZES[key % len(SIZES)]) * 0.5 + 10_000.0 * key
 
-    holds: str
-    manifest: str
-    packs: tuple[str, ...]
-    parent: int | None
+
+def value(keys: tuple[int, ...], whole: bool = True) -> Any:
+    """What is saved: parts by name, each with one array twice and one once; or a list of those."""
+    pieces = []
+    for at, key in enumerate(keys):
+        held = array(key)
+        pieces.append({"held": held, "again": held, "key": key, "equal": array(keys[at - 1])})
+    return {f"p{at}": piece for at, piece in enumerate(pieces)} if whole else pieces
+
+
+def same(found: Any, wanted: Any) -> bool:
+    """Whether two values are the same to the bit."""
+    if type(found) is not type(wanted):
+        return False
+    if isinstance(wanted, dict):
+        return list(found) == list(wanted) and all(same(found[name], wanted[name]) for name in wanted)
+    if isinstance(wanted, list):
+        return len(found) == len(wanted) and all(map(same, found, wanted))
+    if isinstance(wanted, np.ndarray):
+        return (found.dtype, found.shape, found.tobytes()) == (wanted.dtype, wanted.shape, wanted.tobytes())
+    return bool(found == wanted)
+
+
+class Kept(NamedTuple):
+    """A version: what `value` is made of, and what was told with it."""
+
+    keys: tuple[int, ...]
+    whole: bool
     step: int | None
-    metrics: dict[str, float]
-    tags: tuple[str, ...] = ()
+    time: float
 
-
-class Moment(NamedTuple):
-    """The live versions, and what refs held, after a record."""
-
-    live: Listed
-    refs: dict[str, str]
+    def value(self) -> Any:
+        return value(self.keys, self.whole)
 
 
 class Truth:
-    """The log, read to its end. Raises AssertionError for one that no correct program writes.
+    """The versions that live, the tags, and the numbers that each model gave."""
 
-    `moments` is the state after each record from `since` on.
-    """
+    def __init__(self) -> None:
+        self.versions: dict[str, dict[int, Kept]] = {}
+        self.numbers: dict[str, set[int]] = {}
+        self.tags: dict[tuple[str, str], int] = {}
 
-    def __init__(self, content: Content, since: int = 1 << 60) -> None:
-        keys = sorted(key for key in content if key.startswith("log/"))
-        assert keys == [f"log/{number:020}.json" for number in range(1, len(keys) + 1)], "the log has a gap"
-        self.head = len(keys)
-        self.last: dict[str, int] = {}
-        self.condemned: set[str] = set()
-        self.commits: list[tuple[str, str]] = []
-        """Of every version that ever was its ref and what it holds."""
+    def copy(self) -> Truth:
+        return copy.deepcopy(self)
 
-        self.moves: list[str] = []
-        self.moments: list[Moment] = []
-        self._live: dict[str, dict[int, dict[str, Any]]] = {}
-        self._tags: dict[str, dict[str, int]] = {}
-        for number, key in enumerate(keys, 1):
-            self._take(_parsed(content[key])["event"])
-            if number >= since or number == self.head:
-                self.moments.append(self._moment())
+    def save(self, model: str, number: int, kept: Kept, tags: tuple[str, ...]) -> None:
+        assert number not in self.numbers.setdefault(model, set()), f"{model}@{number} was given twice"
+        self.numbers[model].add(number)
+        self.versions.setdefault(model, {})[number] = kept
+        self.tags.update({(model, tag): number for tag in tags})
 
-    @property
-    def now(self) -> Moment:
-        return self.moments[-1]
+    def last(self, model: str) -> int:
+        """The last number that a model gave; 0 before it gave any."""
+        return max(self.numbers.get(model, ()), default=0)
 
-    def _take(self, event: dict[str, Any]) -> None:
-        model = event.get("model", "")
-        live, tags = self._live.setdefault(model, {}), self._tags.setdefault(model, {})
-        match event["kind"]:
-            case "commit":
-                number = event["number"]
-                assert number == self.last.get(model, 0) + 1, (
-                    f"{model}@{number}: numbers with a gap, or double"
-                )
-                self.last[model] = number
-                needed = {_pack(pack) for pack in event.get("packs", ())} | {_manifest(event["manifest"])}
-                assert not needed & self.condemned, f"{model}@{number} was saved with what was condemned"
-                live[number] = event
-                tags.update(dict.fromkeys(event.get("tags", ()), number))
-                self.commits.append((f"{model}@{number}", _holds(event)))
-            case "tag" if event["number"] is None:
-                tags.pop(event["tag"], None)
+    def delete(self, model: str, number: int) -> None:
+        del self.versions[model][number]
+        self.tags = {at: tagged for at, tagged in self.tags.items() if at[0] != model or tagged != number}
+
+    def refs(self) -> list[tuple[str, int]]:
+        """All versions that live."""
+        return [(model, number) for model in sorted(self.versions) for number in sorted(self.versions[model])]
+
+    def find(self, model: str, what: str, about: int | str | float | None = None) -> int | None:
+        """The number that a ref leads to: of a `number`, `tag`, `step` or `time`, or the `latest`."""
+        living = self.versions.get(model, {})
+        match what:
+            case "number":
+                return about if about in living else None  # type: ignore[return-value]
             case "tag":
-                assert event["number"] in live, "a tag of a version that is not there"
-                tags[event["tag"]] = event["number"]
-            case "delete":
-                for number in event["numbers"]:
-                    live.pop(number, None)
-                self._tags[model] = {tag: number for tag, number in tags.items() if number in live}
-            case "relocate":
-                self.moves.append(json.dumps(event))
-        self.condemned |= set(event.get("objects", ()))
+                return self.tags.get((model, str(about)))
+            case "step":
+                return max((number for number, kept in living.items() if kept.step == about), default=None)
+            case "time":
+                until = float(about or 0)
+                return max((number for number, kept in living.items() if kept.time <= until), default=None)
+            case _:
+                return max(living, default=None)
 
-    def _moment(self) -> Moment:
-        listed: Listed = {}
-        refs: dict[str, str] = {}
-        for model, live in self._live.items():
-            tags = self._tags[model]
-            for number in sorted(live):
-                names = tuple(sorted(tag for tag, tagged in tags.items() if tagged == number))
-                told = _told(live[number], names)
-                listed[f"{model}@{number}"] = told
-                refs |= dict.fromkeys((model, f"{model}@{number}", f"{model}@step={told.step}"), told.holds)
-                refs |= {f"{model}@{tag}": told.holds for tag in names}
-        return Moment(listed, refs)
-
-
-def _told(event: dict[str, Any], tags: tuple[str, ...]) -> Told:
-    return Told(
-        _holds(event),
-        event["manifest"],
-        tuple(event.get("packs", ())),
-        event.get("parent"),
-        event.get("step"),
-        event.get("metrics", {}),
-        tags,
-    )
+    def shown(self) -> dict[str, Any]:
+        """All of it but the content, as `seen` sees it in a store."""
+        found = {}
+        for model, living in self.versions.items():
+            tags = {tag: number for (of, tag), number in self.tags.items() if of == model}
+            told = {
+                number: (kept.step, kept.time, sorted(tag for tag, at in tags.items() if at == number))
+                for number, kept in living.items()
+            }
+            if living:
+                found[model] = (told, max(living), tags)
+        return found
 
 
-def _holds(event: dict[str, Any]) -> str:
-    return str(event.get("notes", "").partition(" ")[0]) or f"step {event.get('step')}"
+def ref_of(model: str, what: str, about: int | str | float | None = None) -> str:
+    """How one writes a ref, as `Truth.find` takes it."""
+    match what:
+        case "number" | "tag":
+            return f"{model}@{about}"
+        case "step":
+            return f"{model}@step={about}"
+        case "time":
+            return f"{model}@time={datetime.fromtimestamp(float(about or 0), UTC).isoformat()}"
+        case _:
+            return model if about is None else f"{model}@latest"
 
 
-def _pack(name: str) -> str:
-    return f"packs/{name}.safetensors"
-
-
-def _manifest(digest: str) -> str:
-    return f"manifests/{digest[:2]}/{digest}.json"
-
-
-def content_of(store: Store) -> Content:
-    return {key: store.read(key) for key in store.list("")}
-
-
-def checkpoints(content: Content) -> list[tuple[str, list[list[str]]]]:
-    """The keys of the checkpoints, oldest first, each with those of its pages, by level, the root first."""
-    keys = sorted(filter(re.compile(r"state/[0-9]{20}\.json").fullmatch, content))
-    return [(key, _levels(content, json.loads(content[key])["root"])) for key in keys]
-
-
-def newest_checkpoint(content: Content) -> tuple[str, list[list[str]]]:
-    """The last of `checkpoints`."""
-    return checkpoints(content)[-1]
-
-
-def _levels(content: Content, root: str) -> list[list[str]]:
-    levels, names = list[list[str]](), [root]
-    while names:
-        levels.append([f"state/pages/{name[:2]}/{name}.json" for name in names])
-        names = [name for key in levels[-1] for name in json.loads(content[key]).get("pages", ())]
-    return levels
+def seen(store: saver.Saver) -> dict[str, Any]:
+    """What a store shows, as `Truth.shown` tells it."""
+    if not store.exists():
+        return {}
+    found = {}
+    lines = {line.model: line for line in store.summaries()}
+    assert sorted(lines) == store.models()
+    for model, line in lines.items():
+        versions = store.versions(model)
+        assert [version.number for version in versions] == sorted({version.number for version in versions})
+        assert line.versions == len(versions)
+        told = {version.number: (version.step, version.time, sorted(version.tags)) for version in versions}
+        found[model] = (told, line.newest.number, line.tags)
+    return found

@@ -288,10 +288,14 @@ class State:
         return found if found.previous == previous else None
 
     def _updated(self) -> str | None:
+        """The root of the pages that say what is settled."""
+        view = self._view
         try:
-            return self.pages.update(self._view.root, self._view.settled)
-        except SaverError as error:
-            if not self._view.alone:
+            if not view.alone and self._checkpoint(view.base).root != view.root:
+                raise Broken(f"{self._store}: {checkpoint_key(view.base)} was made anew")
+            return self.pages.update(view.root, view.settled)
+        except SaverError as error:  # pages that only memory has may be gone with their checkpoint
+            if not view.alone:
                 self._held.clear()
             raise Broken(str(error)) from error
 
