@@ -70,9 +70,10 @@ def train(store: Saver, steps: int, told: list[Any]) -> None:
         told.append(("resumed", f"step {start - 1}" if whole else "?"))
         for step in range(start, start + steps):
             weights[:] = trained(step)
-            run.step(step, loss=1 / (step + 1))
+            saved = run.step(step, loss=1 / (step + 1))
             run.flush()
-            told.append(("saved", str(run.progress.saved), f"step {step}"))
+            if saved:
+                told.append(("saved", str(run.progress.saved), f"step {step}"))
 
 
 class Large(NamedTuple):

@@ -10,6 +10,7 @@ import errno
 import os
 import random
 import shutil
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -155,7 +156,8 @@ def test_the_store_is_large(where: str, large: Large) -> None:
 
 def enumerated(large: Large, tally: Tally, act: str, where: str, sample: int | None) -> None:
     store: MemoryStore = getattr(large, where)
-    cases = every_fault(store.copy, ACTS[act], sample=sample)
+    seed = zlib.crc32(f"{act} {where}".encode())
+    cases = every_fault(store.copy, ACTS[act], sample=sample, seed=seed)
     judge = Judge(content_of(store))
 
     def one(case: FaultCase) -> None:

@@ -7,8 +7,8 @@ import errno
 import random
 import re
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Sequence
-from itertools import islice, zip_longest
+from collections.abc import Callable, Iterable, Sequence
+from itertools import zip_longest
 from typing import Any, TypeVar
 
 import msgspec
@@ -86,9 +86,9 @@ def every_fault(
             assert isinstance(struck.error, SaverError) or struck.result == model
 
     `make_store` makes a store with the same objects each time. `act` is done once, without a fault, to see
-    which calls it makes, and should make the same ones each time, in the same order. A sample is drawn in
-    turn from the groups of cases that have the kind, the method and the folder in common, so that it has
-    some of each; the same ones for the same `seed`.
+    which calls it makes, and should make the same ones each time, in the same order. A sample is drawn from
+    each kind in turn, and among its cases from each method and folder in turn, so that it has some of each;
+    the same ones for the same `seed`.
     """
     counting = FaultyStore(make_store())
     act(counting)
@@ -102,9 +102,9 @@ def every_fault(
     return cases if sample is None else _drawn(cases, _group, sample, seed)
 
 
-def _group(case: FaultCase) -> Hashable:
+def _group(case: FaultCase) -> tuple[str, ...]:
     name, key = case.call.split(" ", 1)
-    return case.kind.name, name, key.split("/")[0], key.count("/")
+    return case.kind.name, name, key.split("/")[0], str(key.count("/"))
 
 
 class DamageCase(msgspec.Struct, frozen=True):
@@ -142,8 +142,8 @@ def every_damage(
     return cases if sample is None else _drawn(cases, _damaged_group, sample, seed)
 
 
-def _damaged_group(case: DamageCase) -> Hashable:
-    return case.how, case.key.split("/")[0], case.key.count("/")
+def _damaged_group(case: DamageCase) -> tuple[str, ...]:
+    return case.how, case.key.split("/")[0], str(case.key.count("/"))
 
 
 class FileFault(msgspec.Struct, frozen=True):
@@ -189,7 +189,9 @@ def every_file_fault(
         if name in _FILE_READS:
             short = (0,) if name.startswith("read") else ()
             cases += [FileFault(act, files, at, name, number) for number in (*errors, *short)]
-    return cases if sample is None else _drawn(cases, lambda case: (case.call, case.number), sample, seed)
+    return (
+        cases if sample is None else _drawn(cases, lambda case: (str(case.number), case.call), sample, seed)
+    )
 
 
 def _outcome(act: Callable[[T], Any], given: T) -> tuple[Any, BaseException | None]:
@@ -199,16 +201,28 @@ def _outcome(act: Callable[[T], Any], given: T) -> tuple[Any, BaseException | No
         return None, error
 
 
-def _drawn(cases: Sequence[T], group: Callable[[T], Hashable], count: int, seed: int) -> list[T]:
-    """So many of the cases, in their order: drawn from each group in turn."""
-    drawing = random.Random(seed)
-    groups: dict[Hashable, list[int]] = {}
+def _drawn(cases: Sequence[T], group: Callable[[T], tuple[str, ...]], count: int, seed: int) -> list[T]:
+    """So many of the cases, in their order: drawn in turn from those whose group begins alike, and among
+    these in turn from each group. Whose turn comes first is drawn, too."""
+    groups: dict[tuple[str, ...], list[int]] = {}
     for number, case in enumerate(cases):
         groups.setdefault(group(case), []).append(number)
-    for numbers in groups.values():
-        drawing.shuffle(numbers)
-    turns = (number for turn in zip_longest(*groups.values()) for number in turn if number is not None)
-    return [cases[number] for number in sorted(islice(turns, count))]
+    drawing = random.Random(seed)
+    alike: dict[str, list[list[int]]] = {}
+    for name, numbers in groups.items():
+        alike.setdefault(name[0], []).append(drawing.sample(numbers, len(numbers)))
+    turns = _in_turn([_in_turn(drawing.sample(each, len(each))) for each in alike.values()], drawing)
+    return [cases[number] for number in sorted(turns[:count])]
+
+
+def _in_turn(rows: Sequence[Sequence[int]], drawing: random.Random | None = None) -> list[int]:
+    """The first of each row, then the second of each, and so on; with `drawing`, each time in another
+    order."""
+    found = []
+    for turn in zip_longest(*rows):
+        there = [number for number in turn if number is not None]
+        found += there if drawing is None else drawing.sample(there, len(there))
+    return found
 
 
 class Tally:
