@@ -225,19 +225,22 @@ class Staging:
         """Begin to copy. Who has to wait for it anyway is `helping`."""
         small = sum(map(length_of, tensors.values())) <= PIECE // 4
         changes = _Changes(tensors, witnessed=not helping)
-        work = _HostCopies(_jobs(tensors, views), changes, 1 if small else THREADS + helping)
-        if small:
-            work.run()
-            return work
-        while len(self._threads) < THREADS:
-            thread = Thread(target=self._serve, name="saver-staging", daemon=True)
-            thread.start()
-            self._threads.append(thread)
-        for _ in range(THREADS):
+        threads = 0 if small else self._threads_at_work()
+        work = _HostCopies(_jobs(tensors, views), changes, threads + helping if threads else 1)
+        for _ in range(threads):
             self._queue.put(work)
-        if helping:
+        if helping or not threads:
             work.run()
         return work
+
+    def _threads_at_work(self) -> int:
+        """How many threads there are; fewer than `THREADS`, or none, where the system starts no more."""
+        with suppress(RuntimeError):
+            while len(self._threads) < THREADS:
+                thread = Thread(target=self._serve, name="saver-staging", daemon=True)
+                thread.start()
+                self._threads.append(thread)
+        return len(self._threads)
 
     def _serve(self) -> None:
         while (work := self._queue.get()) is not None:

@@ -26,6 +26,7 @@ from saver.repo.manifest import manifest_key
 from saver.repo.places import pack_key
 from saver.staging import Snapshot, Staging, Torn
 from saver.stores.memory import MemoryStore
+from saver.tree import TensorData
 
 
 class Counter:
@@ -658,3 +659,47 @@ def test_versions_tell_what_they_were_trained_on(store: saver.Saver) -> None:
     train(store, 6, data={"train": np.arange(11.0)})
     (found,) = store.diff("run@1", "run@2").data
     assert (found.name, found.status) == ("train", "changed")
+
+
+def test_a_run_saves_where_the_system_starts_no_thread(
+    store: saver.Saver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The user has as many as may be, or there is no memory: then training waits for its saves."""
+    whole, _ = train(saver.Saver(MemoryStore()), 14)
+
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    train(store, 14, 8)
+    counter, run = train(store, 14)
+    assert (counter.weights == whole.weights).all()
+    assert str(run.progress.saved) == str(store.version("run"))
+
+
+@pytest.mark.parametrize("given", [0, 1])
+def test_a_snapshot_is_copied_by_the_threads_that_there_are(
+    given: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start, left = threading.Thread.start, [given]
+
+    def scarce(thread: threading.Thread) -> None:
+        if left[0] == 0:
+            raise RuntimeError("can't start new thread")
+        left[0] -= 1
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", scarce)
+    staging = Staging()
+    weights = np.arange(4_000_000.0)
+    tensors = {
+        "now": TensorData("F64", weights.shape, weights),
+        "later": TensorData("F64", weights.shape, weights),
+    }
+    for later in ((), ("later",)):
+        snapshot = staging.take(tensors, later)
+        snapshot.hold()
+        snapshot.wait()
+        for data in snapshot.tensors.values():
+            assert np.array_equal(np.asarray(data.data).view(np.float64), weights)
+    staging.close()
