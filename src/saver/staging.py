@@ -200,7 +200,8 @@ class Staging:
     def take(self, tensors: Tensors, later: Collection[str] = ()) -> Snapshot:
         """Copy `tensors` into the staging memory, over what was there. Returns when all are copied but
         those named in `later`, which must not change until the snapshot's `hold` has returned. Of what lies
-        on devices none is copied by then; but they change the others only once these are.
+        on devices none is copied by then; but they change the others only once these are. Raises MemoryError
+        when there is no memory for them.
         """
         devices = [data.data for data in tensors.values() if isinstance(data.data, Elsewhere)]
         self._reserve(_size(tensors), next(iter(devices), None))
@@ -332,9 +333,12 @@ def _mapped(size: int) -> NDArray[np.uint8]:
 
     It is private to the process: shared memory has huge pages on few systems, and took 1.2 times as long.
     And a child, such as a data loader's worker, finds zeros there: with memory that it could look at, the
-    next snapshot took ten times as long, for every page had to be copied first.
+    next snapshot took ten times as long, for every page had to be copied first. Raises MemoryError.
     """
-    memory = mmap.mmap(-1, size + HUGE_PAGE, access=mmap.ACCESS_COPY)
+    try:
+        memory = mmap.mmap(-1, size + HUGE_PAGE, access=mmap.ACCESS_COPY)
+    except OSError as error:
+        raise MemoryError(f"{size + HUGE_PAGE:,} bytes for a snapshot ({error.strerror})") from error
     for advice in (getattr(mmap, "MADV_HUGEPAGE", None), WIPE_ON_FORK if sys.platform == "linux" else None):
         if advice is not None:
             with suppress(OSError):  # a kernel without it

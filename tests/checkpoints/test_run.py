@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import gc
+import os
 import random
 import re
 import subprocess
@@ -19,7 +20,7 @@ import numpy as np
 import pytest
 
 import saver
-from saver import Every, Keep, OnSignal
+from saver import Every, Keep, OnSignal, staging
 from saver.device import Copying
 from saver.policy import Moment, Policy
 from saver.repo.manifest import manifest_key
@@ -703,3 +704,18 @@ def test_a_snapshot_is_copied_by_the_threads_that_there_are(
         for data in snapshot.tensors.values():
             assert np.array_equal(np.asarray(data.data).view(np.float64), weights)
     staging.close()
+
+
+def test_training_waits_for_saves_when_the_process_may_have_no_more_memory(
+    store: saver.Saver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The system has enough, but a limit keeps it from the process."""
+
+    def refuse(*arguments: Any, **options: Any) -> None:
+        raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+
+    monkeypatch.setattr(staging.mmap, "mmap", refuse)
+    with pytest.warns(RuntimeWarning, match="no memory for a snapshot.*training waits"):
+        train(store, 7)
+    assert [version.step for version in store.versions("run")] == [2, 5]
+    assert store.check().sound
