@@ -178,6 +178,18 @@ def frees(store: saver.Saver, seed: int) -> Iterator[Act]:
     yield save(store, "m", seed)
 
 
+def commits(store: saver.Saver, seed: int) -> Iterator[Act]:
+    """Two saves that share tensors, and a tag; nothing that frees."""
+    yield save(store, "m", seed)
+    yield tag(store, "m", "best")
+    yield save(store, "m", seed + 1)
+
+
+def collects(store: saver.Saver, seed: int) -> Iterator[Act]:
+    yield collect(store)
+    yield check(store)
+
+
 def looks(store: saver.Saver, seed: int) -> Iterator[Act]:
     yield load(store, "m")
     yield check(store)
@@ -185,7 +197,7 @@ def looks(store: saver.Saver, seed: int) -> Iterator[Act]:
 
 LIVES = {
     "looks": looks, "everything": everything, "briefly": briefly, "for ever": for_ever, "saves": saves,
-    "frees": frees,
+    "frees": frees, "commits": commits, "collects": collects,
 }  # fmt: skip
 
 

@@ -10,6 +10,9 @@ import saver
 
 LARGE = 100_000
 
+AFTERWARDS = 77_777
+"""The seed of what a judge saves."""
+
 
 def value(seed: int) -> dict[str, Any]:
     """What is saved with a seed: something that all versions share, and something of its own."""
@@ -39,6 +42,7 @@ class Expected:
         self.must = dict(before)
         self.may: dict[str, int] = {}
         self.seeds = {line["seed"] for line in told if line["what"] == "try" and line["act"] == "save"}
+        self.seeds.add(AFTERWARDS)
         self.tags: dict[str, str] = {}
         self.run: tuple[int, int] | None = None
         """Number and step of the last version of the run that is known to be saved."""
@@ -128,7 +132,7 @@ def _promises(store: saver.Saver, expected: Expected) -> list[str]:
 def _goes_on(folder: str, expected: Expected) -> list[str]:
     """The next save and the next collection succeed, and no garbage is left."""
     wrong = []
-    store, seed = saver.Saver(folder), 77_777
+    store, seed = saver.Saver(folder), AFTERWARDS
     version = store.save("m", value(seed), notes=str(seed))
     if version.number <= expected.last.get("m", 0):
         wrong.append(f"{version} was given twice")
