@@ -14,6 +14,7 @@ from saver.errors import Damaged
 from saver.pack.layout import BLOCK, block_count
 from saver.repo.log import Move, Relocate
 from saver.repo.manifest import Manifest
+from saver.repo.objects import pack_key
 from saver.repo.state import State
 from saver.tree import ITEM_SIZE
 
@@ -22,11 +23,6 @@ Place: TypeAlias = tuple[str, int, int]
 
 MOVES_DEPTH = 64
 """How often bytes may have moved; each collection moves them once at most."""
-
-
-def pack_key(name: str) -> str:
-    """Where a pack stands."""
-    return f"packs/{name}.safetensors"
 
 
 class Known(msgspec.Struct, frozen=True):
