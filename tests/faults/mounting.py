@@ -11,14 +11,15 @@ from pathlib import Path
 import pytest
 
 
-def demand(*command: str) -> None:
-    """Run a command that only some users on some systems may; skip with what was said if it fails."""
+def demand(*command: str) -> str:
+    """What a command says that only some users on some systems may run; skip with that if it fails."""
     if shutil.which(command[0]) is None:
         pytest.skip(f"there is no {command[0]} on this system")
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         said = " ".join((done.stderr or done.stdout).split())[:200]
         pytest.skip(f"{' '.join(command[:3])} was refused: {said}")
+    return done.stdout.strip()
 
 
 @contextmanager

@@ -41,6 +41,8 @@ def print_line(**line):
 """
 
 FORKS = """
+save(1)  # what is imported when it is first needed, Python itself lets a child wait for
+load()
 stop = threading.Event()
 
 def busy(number):
