@@ -18,7 +18,7 @@ Promised = Callable[[Path, Before, Life], bool]
 PATIENCE = 100
 
 COMMON = """
-import json, multiprocessing, os, sys, threading, time, warnings
+import faulthandler, json, multiprocessing, os, sys, threading, time, warnings
 warnings.simplefilter("ignore", DeprecationWarning)  # threads and fork: that is what is tried
 sys.path.insert(0, {here!r})
 import saver
@@ -59,6 +59,7 @@ late = 0
 for child in range(40):
     process = os.fork()
     if process == 0:
+        faulthandler.dump_traceback_later(15)  # where it hangs
         try:
             load()
             save(10_000 + child)
@@ -126,6 +127,7 @@ def run(program: str, folder: Path, place: Path) -> Life:
         env={**os.environ, "PYTHONPATH": paths},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
+    sys.stderr.write(done.stderr)
     return Life([json.loads(line) for line in done.stdout.splitlines()], 0)
 
 
@@ -144,5 +146,6 @@ def test_children_load_and_save_whatever_threads_of_their_parent_were_doing(
 ) -> None:
     folder = few.copy(place / "forked")
     life = run(FORKS, folder, place)
+    assert not [line["text"] for line in life.told if line["what"] == "wrong"]
     assert len({line["seed"] for line in life.done("save")} & {*range(10_000, 10_040)}) == 40
     assert promised(folder, few, life)
