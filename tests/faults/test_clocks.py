@@ -90,3 +90,15 @@ def set_back(folder: Path, seconds: float) -> None:
             path.unlink()
             path.write_bytes(data)
         os.utime(path, (when, when))
+
+
+def test_a_clock_that_was_set_back_keeps_nothing_from_being_freed(
+    lives: Lives, few: Before, place: Path, promised: Promised
+) -> None:
+    """All files are of a time to come: without a grace period they are freed nevertheless."""
+    folder = few.copy(place / "clocks")
+    set_back(folder, 12 * YEARS)
+    life = lives.live({"folder": str(folder), "life": "everything"})
+    assert not life.failures()
+    assert life.done("gc")[0]["freed"] > 0
+    assert promised(folder, few, life)

@@ -118,3 +118,26 @@ def test_the_right_to_write_that_is_lost_in_mid_run(
     for path in [before.folder, *before.folder.rglob("*")]:
         path.chmod(0o755)
     assert promised(before.folder, before, life)
+
+
+def test_a_full_disk_frees_what_is_deleted(
+    disk: Path, lacking: str, lives: Lives, promised: Promised
+) -> None:
+    """With no room left at all, versions are deleted and collected, and then there is some."""
+    folder, before, life = until_full(lives, disk)
+    fill(disk)
+    freeing = lives.live({"folder": str(folder), "life": "frees"})
+    assert not freeing.failures()
+    assert freeing.done("gc")[0]["freed"] > 0
+    assert remount(disk, LARGE[lacking])
+    both = Life([*life.told, *freeing.told], 0)
+    assert promised(folder, before, both)
+
+
+def fill(disk: Path) -> None:
+    """Take what room is left, down to the last page or file."""
+    for number in range(10_000):
+        try:
+            (disk / f"filler-{number}").write_bytes(bytes(4096))
+        except OSError:
+            return
