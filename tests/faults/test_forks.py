@@ -56,7 +56,7 @@ threads = [threading.Thread(target=busy, args=(number,)) for number in (1, 2, 3)
 for thread in threads:
     thread.start()
 late = 0
-for child in range(40):
+for child in range(24):
     process = os.fork()
     if process == 0:
         faulthandler.dump_traceback_later(15)  # where it hangs
@@ -147,5 +147,5 @@ def test_children_load_and_save_whatever_threads_of_their_parent_were_doing(
     folder = few.copy(place / "forked")
     life = run(FORKS, folder, place)
     assert not [line["text"] for line in life.told if line["what"] == "wrong"]
-    assert len({line["seed"] for line in life.done("save")} & {*range(10_000, 10_040)}) == 40
+    assert len({line["seed"] for line in life.done("save")} & {*range(10_000, 10_024)}) == 24
     assert promised(folder, few, life)
