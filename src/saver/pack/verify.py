@@ -143,7 +143,7 @@ def _checked_by_threads(feed: _Feed) -> Iterator[tuple[int, list[str]]]:
             feed.stop()
             results.put(None)
 
-    from saver.pack.threads import Threads
+    from saver.threads import Threads
 
     with Threads(_threads()) as pool:
         workers = [pool.submit(work) for _ in range(pool.count)]

@@ -187,7 +187,7 @@ def _write_large(
     progress: Progress | None,
 ) -> list[Entry]:
     """Copy into a ring of aligned buffers; beside that, hash them in one thread and write them in two."""
-    from saver.pack.threads import Threads  # small files do without: 5 ms of `import saver`
+    from saver.threads import Threads  # small files do without: 5 ms of `import saver`
 
     hashing = _Hashing(entries)
     ring = _ring()

@@ -232,7 +232,7 @@ def _on_threads(function: Callable[[T], R], items: Iterable[T], size: int) -> li
     """`function` of every item, on several threads where `size` bytes make it worth while."""
     if size <= SERIAL:
         return list(map(function, items))
-    from saver.pack.threads import Threads
+    from saver.threads import Threads
 
     listed = list(items)
     some = max(1, len(listed) // (THREADS * CHUNKS))  # what a thread takes at a time

@@ -11,7 +11,7 @@ import pytest
 
 import saver
 from saver.pack import verify, write
-from saver.pack.threads import Threads
+from saver.threads import Threads
 
 
 @pytest.fixture(params=[0, 1, 2])
