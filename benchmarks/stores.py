@@ -18,7 +18,7 @@ from saver.repo import manifest as manifests
 from saver.repo.format import STORE_KEY
 from saver.repo.log import Commit, Delete, Event, log_key, record_after
 from saver.repo.manifest import Manifest, manifest_key
-from saver.repo.state import State, checkpoint_key, page_key
+from saver.repo.state import State
 from saver.stores.memory import MemoryStore
 
 _COEFFICIENTS = np.linspace(-1, 1, 1000)
@@ -89,7 +89,8 @@ def build_long(folder: Path, models: int, kept: int, deleted: int) -> int:
 
 
 class _Long:
-    """A store whose log grows, with the objects that its living versions need; written by hand."""
+    """A store whose log grows, with the objects that its living versions need. The store in memory has the
+    first version and the checkpoints only: all else is written to the folder alone."""
 
     def __init__(self, memory: MemoryStore, manifest: Manifest) -> None:
         self.state = State(memory)
@@ -99,16 +100,19 @@ class _Long:
         event = self.state.log.read(1)[0].event
         assert isinstance(event, Commit)
         self._event = event
-        self._needed = {STORE_KEY, *memory.list("packs/")}
+        self._needed = {STORE_KEY, log_key(1), *memory.list("packs/")}
+        self._records: list[bytes] = []
+        self._manifests: dict[str, bytes] = {}
 
     def live(self, model: str, kept: int, deleted: int) -> None:
         """Let a model have versions, of which all but the newest are deleted at once."""
         for number in range(1, kept + deleted + 1):
             is_kept = number > deleted
-            if (model, number) == (self._event.model, 1):  # which was saved to make the store
-                self._needed |= {manifest_key(self._event.manifest)} if is_kept else set()
-            else:
-                self._append(self._commit(model, number, number - 1 if number > deleted + 1 else None, is_kept))
+            parent = number - 1 if number > deleted + 1 else None
+            if (model, number) != (self._event.model, 1):
+                self._append(self._commit(model, number, parent, is_kept))
+            elif is_kept:  # it was saved to make the store
+                self._needed.add(manifest_key(self._event.manifest))
             if not is_kept:
                 self._append(Delete(model, (number,)))
 
@@ -120,29 +124,26 @@ class _Long:
         data = manifests.encode(manifest).encode()
         digest = blake3(data).hexdigest()
         if is_kept:
-            self._memory.put(manifest_key(digest), len(data), lambda sink: sink.write(data, 0))
-            self._needed.add(manifest_key(digest))
+            self._manifests[manifest_key(digest)] = data
         return msgspec.structs.replace(
             self._event, model=model, number=number, manifest=digest, parent=parent, step=number - 1
         )
 
     def _append(self, event: Event) -> None:
-        state = self.state
-        transaction = f"{state.head:032x}"
-        record = record_after(state.last(), event, transaction, _TIME + state.head, self._manifest.author)
+        state, author = self.state, self._manifest.author
+        record = record_after(state.last(), event, f"{state.head:032x}", _TIME + state.head, author)
         data = document.encode(record)
-        self._memory.create(log_key(record.number), data)
+        self._records.append(data)
         state.took(record, document.digest(data))
         if state.head % _CHECKPOINT == 0:
             state.keep_checkpoint()
 
     def objects(self) -> Iterator[tuple[str, bytes]]:
-        """What a collector would leave: with the newest checkpoint, and its pages."""
-        state, needed = self.state, self._needed
-        checkpoint = checkpoint_key(state.head - state.head % _CHECKPOINT)
-        needed |= {checkpoint, *map(page_key, state.pages_of(checkpoint))}
-        keys = (*sorted(needed), *map(log_key, range(1, state.head + 1)))
-        return ((key, self._memory.read(key)) for key in keys)
+        """What a collector would leave: with the newest checkpoints, and their pages."""
+        needed = self.state.needed().intersection(self._memory.list("state/"))
+        yield from ((key, self._memory.read(key)) for key in sorted(needed | self._needed))
+        yield from sorted(self._manifests.items())
+        yield from ((log_key(number), data) for number, data in enumerate(self._records, 2))
 
 
 def _write_all(folder: Path, objects: Iterable[tuple[str, bytes]]) -> None:

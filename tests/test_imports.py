@@ -34,6 +34,7 @@ COMMAND_LINE = {"click", "rich", "matplotlib"}
 # What each module may import of Saver at its top: a name stands for the module and all below it.
 CONTRACTS = {
     "saver.errors": (),
+    "saver.forks": (),
     "saver.tree": ("errors",),
     "saver.family": (),
     "saver.registry": ("errors", "family"),
@@ -44,7 +45,7 @@ CONTRACTS = {
     "saver.files": ("errors",),
     "saver.durable": ("errors", "files", "store"),
     "saver.mapped": ("errors", "files", "store"),
-    "saver.stores": ("errors", "store", "files", "durable", "mapped", "stores"),
+    "saver.stores": ("errors", "forks", "store", "files", "durable", "mapped", "stores"),
     "saver.environment": ("errors", "registry"),
     "saver.codec": ("errors", "tree", "family", "registry", "trust", "codec"),
     "saver.fields": ("errors", "tree", "trust"),
@@ -54,7 +55,7 @@ CONTRACTS = {
         "errors", "tree", "family", "trust", "uses", "codec", "reading", "restoring", "device", "frameworks",
         "fingerprint", "training_log", "families",
     ),
-    "saver.repo": ("errors", "tree", "seal", "pack", "store", "repo"),
+    "saver.repo": ("errors", "forks", "tree", "seal", "pack", "store", "repo"),
     "saver.parts": ("errors", "tree", "registry", "trust", "codec", "pack", "store", "repo", "environment"),
     "saver.view": ("reading", "repo"),
     "saver.restoring": ("errors", "tree", "trust", "codec", "reading", "store", "parts", "restoring"),

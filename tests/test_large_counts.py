@@ -24,7 +24,7 @@ from saver.parts import encode
 from saver.repo import commit, gc
 from saver.stores.memory import MemoryStore
 
-FEW, TIMES = 60, 8
+FEW, TIMES = 40, 6
 
 ITEMS = INLINE_BYTES // 4 + 1
 """The fewest float32 that are a tensor of the pack."""

@@ -23,6 +23,7 @@ of what. Nobody who raises an error need think of it.
 
 from __future__ import annotations
 
+import errno
 from typing import ClassVar
 
 MESSAGE_LIMIT = 20_000
@@ -69,6 +70,11 @@ class CannotWrite(SaverError):
     """The bytes could not be made durable; what was there before is untouched."""
 
     code = "cannot-write"
+
+
+def is_full(error: CannotWrite) -> bool:
+    """Whether the device has no room left, or the user no quota."""
+    return getattr(error.__cause__, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
 
 
 class CannotRead(SaverError):

@@ -24,7 +24,7 @@ from saver.pack.layout import header_bytes
 from saver.repo import state
 from saver.repo.log import Commit, log_key
 from saver.repo.manifest import Manifest
-from saver.repo.places import pack_key
+from saver.repo.objects import pack_key
 from saver.stores.local import LocalStore
 from saver.stores.memory import MemoryStore
 

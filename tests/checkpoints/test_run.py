@@ -23,7 +23,7 @@ from saver import Every, Keep, OnSignal
 from saver.device import Copying
 from saver.policy import Moment, Policy
 from saver.repo.manifest import manifest_key
-from saver.repo.places import pack_key
+from saver.repo.objects import pack_key
 from saver.staging import Snapshot, Staging, Torn
 from saver.stores.memory import MemoryStore
 

@@ -21,7 +21,7 @@ import saver
 from equality import assert_same
 from saver.repo.log import ZERO, Log, log_key, record_after
 from saver.repo.manifest import manifest_key
-from saver.repo.places import pack_key
+from saver.repo.objects import pack_key
 from saver.repo.repository import Repository
 
 

@@ -25,7 +25,7 @@ from saver import environment
 from saver.cli import program
 from saver.cli._screen import size
 from saver.repo.manifest import manifest_key
-from saver.repo.places import pack_key
+from saver.repo.objects import pack_key
 from saver.repo.repository import Repository
 
 ESCAPE = "\x1b"
@@ -334,7 +334,7 @@ import sys
 from saver.cli import program
 from saver.cli._screen import size
 from saver.repo.manifest import manifest_key
-from saver.repo.places import pack_key
+from saver.repo.objects import pack_key
 from saver.repo.repository import Repository
 program(["show", sys.argv[1], "--verify"], standalone_mode=False)
 found = {name.partition(".")[0] for name in sys.modules} & {"rich", "sklearn", "matplotlib"}

@@ -107,14 +107,15 @@ def held(loaded: dict[str, Any]) -> str:
     )
 
 
-def collects(name: str, deleting: str = "", change: Change = id) -> Actor:
+def collects(name: str, deleting: str = "", change: Change = id, times: int = 1) -> Actor:
     """Collects without any grace period; perhaps deletes a version before."""
 
     def act(store: Store) -> Done:
         saver = opened(store, name, change)
         if deleting:
             saver.delete(deleting)
-        saver.gc(grace=0)
+        for _ in range(times):
+            saver.gc(grace=0)
         return Done("gc")
 
     return act

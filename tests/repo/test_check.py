@@ -13,6 +13,7 @@ from saver.repo.check import Checked, check
 from saver.repo.gc import collect
 from saver.repo.manifest import manifest_key
 from saver.repo.repository import Repository
+from saver.repo.state import RESERVE
 from saver.stores.memory import MemoryStore
 
 RANDOM = np.random.default_rng(2)
@@ -58,7 +59,8 @@ def test_a_damaged_byte_anywhere_is_found_and_never_loaded(
 ) -> None:
     """Every object is damaged at many places: `check` says so, loads are right or refuse."""
     originals = {key: store.read(key) for key in store.list("")}
-    for key, data in originals.items():
+    meaning = {key: data for key, data in originals.items() if key not in RESERVE}
+    for key, data in meaning.items():
         places = {0, 7, 9, len(data) // 2, len(data) - 1, *RANDOM.integers(len(data), size=12).tolist()}
         for at in sorted(places):
             flip(store, key, at)

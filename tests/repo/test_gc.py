@@ -14,6 +14,7 @@ from saver.repo.check import check
 from saver.repo.gc import collect
 from saver.repo.log import Delete, log_key
 from saver.repo.manifest import manifest_key
+from saver.repo.objects import page_key
 from saver.repo.repository import Repository
 from saver.store import Store
 from saver.stores.memory import MemoryStore
@@ -295,22 +296,42 @@ def _first(repo: Repository, store: Store, name: str) -> bytes:
     raise AssertionError(name)
 
 
-def test_old_checkpoints_are_dropped(
+def test_old_checkpoints_are_dropped_by_who_makes_new_ones(
     store: MemoryStore, repo: Repository, save: Save, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(state, "INTERVAL", 4)
+    counts = []
     for _ in range(40):
         save("m", {"a/x": array(3)})
+        counts.append(len(list(store.list("state/"))))
+    assert max(counts[20:]) <= max(counts[:20]) + 6, "a few pages for forty versions"
     repo.state.keep_checkpoint()
-    many = set(store.list("state/"))
-    collect(repo, grace=0)
-    few = set(store.list("state/"))
-    assert few < many
-    assert len([key for key in few if "pages" not in key]) == gc.CHECKPOINTS_KEPT
+    keys = list(store.list("state/"))
+    assert len([key for key in keys if is_checkpoint(key)]) == state.CHECKPOINTS_KEPT
+    assert set(keys) == repo.state.needed(), "nothing else is left"
     fresh = Repository(store)
     fresh.open()
     assert fresh.state.trouble is None
     assert [version.number for version in fresh.versions("m")] == list(range(1, 41))
+
+
+def is_checkpoint(key: str) -> bool:
+    return key.removeprefix("state/")[:20].isdigit()
+
+
+@pytest.mark.parametrize("age", [1.0, 3600.0])
+def test_pages_that_no_checkpoint_needs_are_dropped_once_they_are_old(age: float) -> None:
+    now = 1e9
+    store = MemoryStore(clock=lambda: now)
+    repo = Repository(store)
+    for _ in range(20):
+        repo.commit(draft("m", {"a/x": array(3)}))
+    left = page_key("ab" * 32)
+    store.create(left, b"left by a writer that was killed")
+    now += age
+    collect(repo, grace=0)
+    assert (store.stat(left) is None) == (age > gc.PAGES_LEFT)
+    assert repo.state.needed() <= set(store.list("state/"))
 
 
 def test_what_others_need_of_a_model_that_is_gone_moves(

@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 import saver
 from saver.repo import document, state
 from saver.repo.log import ZERO, Commit, Condemn, Delete, Event, Log, PartVersion, Record, Tag, log_key
+from saver.repo.objects import checkpoint_key, page_key
 from saver.repo.pages import Pages
-from saver.repo.state import State, checkpoint_key, page_key
+from saver.repo.state import State
+from saver.repo.view import View, step_key
 from saver.store import Store
 from saver.stores.memory import MemoryStore
 from saver.testing import FaultyStore
@@ -160,7 +162,7 @@ class Model:
                 assert value.latest == max(versions, default=None)
             for step in range(4):
                 with_step = [number for number, its in versions.items() if its == step]
-                assert [n for _, n in found.scan(state.step_key(model, step))] == sorted(with_step)
+                assert [n for _, n in found.scan(step_key(model, step))] == sorted(with_step)
         tags = {tuple(key.split(" ")[1:]): number for key, number in found.scan("tag ")}
         assert tags == self.tags
 
@@ -226,7 +228,7 @@ def test_without_its_checkpoints_the_log_says_the_same(harm: str, what: str) -> 
     store = with_checkpoints(200)
     expected = State(store)
     expected.refresh()
-    keys = [checkpoint_key(192)] if what == "checkpoint" else [page_key(expected._root or "")]
+    keys = [checkpoint_key(192)] if what == "checkpoint" else [page_key(expected._view.root or "")]
     for key in keys:
         store.delete(key)
         if harm == "damaged":
@@ -248,7 +250,7 @@ def test_pages_that_go_missing_while_they_are_used_cost_time_only(ask: str, reve
     seen = [next(rest) for _ in range(3)]
     for key in list(store.list("state/")):
         store.delete(key)
-    found.pages = Pages(found._read_page, found._write_page)
+    found.pages._page.cache_clear()
     if ask == "get":
         assert found.get("version m 000000000003").step == 3
     seen += rest
@@ -299,7 +301,8 @@ def test_a_version_is_found_among_many_by_reading_few_pages() -> None:
     store = with_checkpoints(640)
     read: list[str] = []
     found = State(store)
-    found.pages = Pages(lambda name: (read.append(name), found._read_page(name))[1], found._write_page)
+    found.pages = Pages(lambda name: (read.append(name), found._read_page(name))[1], {}.__setitem__)
+    found._view = View(found.pages)
     found.refresh()
     assert found.get("version m 000000000003").step == 3
     assert len(read) <= 4
@@ -320,7 +323,7 @@ def test_a_record_of_somebody_else_is_made_durable_before_a_checkpoint_tells_of_
     writer = State(store)
     writer.refresh()
     event = commit(state.INTERVAL + 1)
-    record = Record(1, state.INTERVAL + 1, writer.previous, "f" * 32, 1.0, event)
+    record = Record(1, state.INTERVAL + 1, writer.last()[1], "f" * 32, 1.0, event)
     digest = writer.log.append(record)
     assert digest is not None
     writer.took(record, digest)

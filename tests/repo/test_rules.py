@@ -71,12 +71,12 @@ def test_unless_a_collector_condemns_before_it_deletes_a_version_is_lost(
 ) -> None:
     condemn = gc._Collection._condemn
 
-    def hasty(self: Any, now: float) -> Any:
+    def hasty(self: Any, now: float, judged: Any) -> Any:
         self._dry = True
-        for key in condemn(self, now)[0]:
+        for key in condemn(self, now, judged)[0]:
             self._repo.store.delete(key)
         self._dry = False
-        return condemn(self, now)
+        return condemn(self, now, judged)
 
     monkeypatch.setattr(gc._Collection, "_condemn", hasty)
     lost(TWO, saver=saves("a", "acd"), collector=collects("c"))
@@ -202,14 +202,14 @@ def test_unless_a_reader_looks_again_it_loses_what_was_moved(
 
 def test_unless_a_collector_follows_moved_bytes_they_are_lost(eager: None) -> None:
     def forgetful(repo: Repository) -> None:
-        repo.places._moves_of = lambda pack: []  # type: ignore[method-assign]
+        repo.users._move = lambda event: None  # type: ignore[method-assign]
 
-    lost(LARGE, collector=collects("c", "m@1", forgetful))
+    lost(LARGE, collector=collects("c", "m@1", forgetful, times=2))
 
 
 def test_unless_a_mover_looks_again_what_it_did_not_move_is_lost(
     eager: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gc._Collection, "_covers", lambda self, pack, moves: True)
+    monkeypatch.setattr(gc._Collection, "_covers", lambda self, pack, living, moves: True)
     judge = Judge(LARGE, fails("NotFound"))
     lost(LARGE, judge, saver=saves("a", "be", bases=("m@1",)), collector=collects("c", "m@1"))

@@ -16,7 +16,7 @@ GRACE = 60.0
 """Seconds that dropped versions are left to who is loading them."""
 
 COLLECTING = 15.0
-"""Seconds between two collections, at least: each looks at all that is in the store."""
+"""Seconds between two collections, at least; the first one of a process looks at all that is in the store."""
 
 
 class History:
@@ -54,14 +54,14 @@ class History:
         self._repo.append(lambda: Delete(self._model, tuple(doomed)))
         self.saved = [each for each in self.saved if each.number not in doomed]
         if time.monotonic() >= self._collected + COLLECTING:
-            collect(self._repo, GRACE)
+            collect(self._repo, GRACE, listing=False)
             self._collected = time.monotonic()
 
     def make_room(self) -> bool:
         """Free what dropped versions took, though somebody may be loading them. False where this run drops
         none, or nothing was to be freed.
         """
-        return self._keep is not None and bool(collect(self._repo, 0.0).freed_bytes)
+        return self._keep is not None and bool(collect(self._repo, 0.0, listing=False).freed_bytes)
 
 
 def _saved(version: Version) -> Saved:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -15,7 +14,7 @@ from saver.checkpoints.objects import Objects, Place
 from saver.checkpoints.progress import Cost, Progress
 from saver.checkpoints.writer import Writer
 from saver.environment import Git
-from saver.errors import CannotSave, CannotWrite
+from saver.errors import CannotSave, CannotWrite, is_full
 from saver.policy.arguments import size_of
 from saver.repo.commit import Draft
 from saver.repo.repository import Repository
@@ -197,10 +196,6 @@ class Saving:
         try:
             return self._repo.commit(draft)
         except CannotWrite as error:
-            if not _is_full(error) or not self._history.make_room():
+            if not is_full(error) or not self._history.make_room():
                 raise
             return self._repo.commit(draft)
-
-
-def _is_full(error: CannotWrite) -> bool:
-    return getattr(error.__cause__, "errno", None) in (errno.ENOSPC, errno.EDQUOT)

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 
 import msgspec
 from blake3 import blake3
 
-from saver.errors import CannotWrite, Damaged, NotFound, SaverError, Unsupported
+from saver.errors import CannotRead, CannotWrite, Damaged, NotFound, SaverError, Unsupported
 from saver.repo import document
 from saver.repo.dedup import PROBE, PROBED, probe_of
-from saver.repo.format import STORE_KEY
+from saver.repo.format import STORE_KEY, demand
 from saver.repo.index import Row
 from saver.repo.log import ZERO, Event, Harm, log_key
 from saver.repo.manifest import Manifest, manifest_key
-from saver.repo.objects import FOLDERS, is_own, no_folder, stands_for_folder
+from saver.repo.objects import FOLDERS, checkpoint_key, is_own, no_folder, pack_key, stands_for_folder
 from saver.repo.packs import Damage as Damage
 from saver.repo.packs import Packs, Use
-from saver.repo.places import overlaps, pack_key
+from saver.repo.places import overlaps
 from saver.repo.replay import Replay
 from saver.repo.repository import Repository
-from saver.repo.state import Checkpoint
+from saver.repo.state import RESERVE, Checkpoint
 from saver.repo.version import Version
 from saver.repo.wholeness import check_end, check_gaps
 from saver.store import Progress
@@ -46,6 +47,9 @@ class Checked(msgspec.Struct, frozen=True):
     def sound(self) -> bool:
         """Whether there is no damage."""
         return not self.damage
+
+
+_SHORTCUT = "it is only a shortcut, which no version needs, and is made anew; if that fails, delete it"
 
 
 def check(repo: Repository, progress: Progress | None = None) -> Checked:
@@ -79,8 +83,8 @@ class _Check:
         check_gaps(repo.store, repo.state)
         if "state/" not in self._hidden:
             check_end(repo.store, repo.state)
-        self._checkpoints(listed["state/"])
         versions = self._versions()
+        self._checkpoints(listed["state/"])
         for version in versions:
             self._version(version)
         self._read_packs(listed["packs/"])
@@ -141,9 +145,11 @@ class _Check:
             if found.get(ref) != told.get(ref):
                 model, _, number = ref.partition("@")
                 what = (
-                    "the newest checkpoint says something else of it than the log; delete the folder state/"
+                    "the newest checkpoint says something else of it than the log, which is right; "
+                    "checkpoints are made anew from it; if that fails, delete the folder state/"
                 )
                 self._damage.append(Damage("state", what, model, int(number)))
+                versions = list(told.values())
         return versions
 
     def _log(self, head: int) -> None:
@@ -163,22 +169,40 @@ class _Check:
             self._bytes += self._size(log_key(number))
 
     def _checkpoints(self, keys: Iterable[str]) -> None:
-        """They cost nothing but time when they are damaged: the log says the same."""
-        store = self._repo.store
+        """They cost nothing but time when they are damaged: the log says the same. They are made anew."""
+        store, state = self._repo.store, self._repo.state
+        if "state/" in self._hidden:
+            return
+        before = len(self._damage)
         for key in keys:
             try:
                 data = store.read(key)
                 self._bytes += len(data)
-                if not key.startswith("state/pages/"):
-                    document.decode(data, Checkpoint, f"{store}: {key}")
-                elif f"/{blake3(data).hexdigest()}." not in key:
-                    raise Damaged(f"{store}: {key}: the bytes are not those that were written")
+                if key.startswith("state/pages/"):
+                    if f"/{blake3(data).hexdigest()}." not in key:
+                        raise Damaged(f"{store}: {key}: the bytes are not those that were written")
+                elif key not in RESERVE:
+                    found, _ = document.decode(data, Checkpoint, f"{store}: {key}")
+                    if checkpoint_key(found.number) != key:
+                        raise Damaged(f"{store}: {key} is that of record {found.number}")
             except NotFound:
                 continue
-            except Damaged as error:
-                self._damage.append(
-                    Damage(key, f"{error}; it is only a shortcut: delete it, no version needs it")
-                )
+            except (Damaged, CannotRead) as error:
+                self._damage.append(Damage(key, f"{error}; {_SHORTCUT}"))
+        for key, number in state.missing_pages(set(keys)):
+            what = f"{store}: {key} is missing, which {checkpoint_key(number)} needs"
+            self._damage.append(Damage(key, f"{what}; {_SHORTCUT}"))
+        if self._damage[before:] or any(each.key == "state" for each in self._damage):
+            self._make_anew([each.key for each in self._damage[before:]])
+
+    def _make_anew(self, damaged: Iterable[str]) -> None:
+        """Checkpoints, where some are damaged; who may not write there is told of them all the same."""
+        repo = self._repo
+        with suppress(SaverError):
+            demand(repo.store, repo.format().write, "write to")
+            repo.state.make_anew()
+            for key in set(damaged) - repo.state.needed():
+                repo.store.delete(key)
 
     def _version(self, version: Version) -> None:
         repo, key = self._repo, manifest_key(version.manifest)

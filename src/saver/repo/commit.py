@@ -17,10 +17,11 @@ from saver.repo import manifest as manifests
 from saver.repo.dedup import Reuse, assemble, length_of, what_to_write
 from saver.repo.log import Commit, Event, Move, PartVersion, Record, Relocate, record_after
 from saver.repo.manifest import Manifest, Part, Stored, manifest_key
-from saver.repo.places import Known, pack_key
+from saver.repo.objects import pack_key
+from saver.repo.places import Known
 from saver.repo.sharing import Sharing
-from saver.repo.state import ModelState, version_state
 from saver.repo.version import Version, from_state, plain_metric
+from saver.repo.view import ModelState, version_state
 from saver.store import Progress
 from saver.tree import TensorData, to_json
 

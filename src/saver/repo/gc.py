@@ -7,21 +7,22 @@ on no commit may need them. Only then, and after a grace period for readers, are
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from functools import cached_property
 
 import msgspec
 
-from saver.errors import CannotWrite, Damaged, NotFound
+from saver.errors import CannotWrite, Damaged, NotFound, SaverError, is_full
 from saver.pack import PackWriter, Progress
 from saver.repo.format import demand
 from saver.repo.log import Condemn, Event, Move, Relocate
-from saver.repo.manifest import manifest_key
-from saver.repo.objects import own
-from saver.repo.places import Known, Place, pack_key
+from saver.repo.objects import checkpoint_key, is_collectable, own, pack_key
+from saver.repo.places import Known, Place
 from saver.repo.reading import StoredTensors
 from saver.repo.repository import Repository
-from saver.repo.state import checkpoint_key, page_key
-from saver.repo.version import Version
+from saver.repo.state import PAST_NUMBERS
+from saver.repo.users import Name, pack_in
 from saver.repo.wholeness import check_log
 from saver.tree import ITEM_SIZE, TensorData
 
@@ -31,7 +32,8 @@ DEAD_SHARE = 0.5
 DEAD_BYTES = 1 << 20
 """Dead bytes that are worth rewriting a pack for."""
 
-CHECKPOINTS_KEPT = 2
+PAGES_LEFT = 60.0
+"""Seconds for which pages are left alone that no checkpoint needs: it may be under way."""
 
 CLOCK_LEFT = 3600.0
 """Seconds after which an object that was made to tell the time is of nobody any more."""
@@ -54,9 +56,16 @@ class Collected(msgspec.Struct, frozen=True):
 
 
 def collect(
-    repo: Repository, grace: float, dry_run: bool = False, progress: Progress | None = None
+    repo: Repository,
+    grace: float,
+    dry_run: bool = False,
+    progress: Progress | None = None,
+    listing: bool = True,
 ) -> Collected:
     """Free what no version needs. `grace` is in seconds of the store's own clock.
+
+    Without `listing`, only what was freed since the last collection of this process is looked at, and not
+    all that lies in the store: what a killed save left is not found then.
 
     Raises Damaged, and deletes nothing, when the log has a gap or its end is missing, and when something else
     stands in place of an object or a folder. Only objects whose keys have the exact form are ever deleted.
@@ -65,187 +74,253 @@ def collect(
     demand(repo.store, repo.format().collect, "collect in")
     if not dry_run:
         demand(repo.store, repo.format().write, "write to")
-    return _Collection(repo, grace, dry_run, progress).run()
+    return _Collection(repo, grace, dry_run, progress, listing).run()
 
 
 class _Collection:
-    def __init__(self, repo: Repository, grace: float, dry_run: bool, progress: Progress | None) -> None:
+    def __init__(
+        self, repo: Repository, grace: float, dry_run: bool, progress: Progress | None, listing: bool
+    ) -> None:
         self._repo = repo
         self._grace = grace
         self._dry = dry_run
         self._progress = progress
+        self._users = repo.users
+        self._lists = listing or not repo.users.listed
         self._sizes: dict[str, int] = {}
+        self._objects: list[str] = []
+        self._waiting: list[str] = []
+        self._partial = False
 
     def run(self) -> Collected:
-        repo = self._repo
-        check_log(repo.store, repo.state)
+        repo, users = self._repo, self._users
+        check_log(repo.store, repo.state, repo.gapless)
+        repo.gapless = repo.state.head
+        users.refresh()
+        if self._lists:
+            self._objects = [*own(repo.store, "manifests/"), *own(repo.store, "packs/")]
+            gone = {key.removeprefix("gone ") for key, _ in repo.state.scan("gone ")}
+            users.condemned = gone.intersection(self._objects)
+            users.listed = True
+        # What may be deleted goes first: where the disk is full, nothing can be written before.
+        freed = [] if self._dry else self._sweep(self._newest())
         now = self._now()
-        moved = tuple(self._relocate()) if not self._dry else ()
-        condemned, busy = self._condemn(now)
-        last = repo.state.log.stat(repo.state.head)
-        now = max(now, last.time if last is not None else 0.0)
-        freed, waiting = self._sweep(now, () if not self._dry else condemned)
-        if not self._dry:
+        judged, moved = self._judge() if not self._dry else ({}, ())
+        condemned, busy = self._condemn(now, judged)
+        while self._partial and self._grace <= 0:
+            freed += self._sweep(self._newest())
+            condemned += self._condemn(now, judged)[0]
+        freed += self._sweep(max(now, self._newest()))
+        if self._dry:
+            self._waiting += condemned
+        elif self._lists:
             self._drop_pages(now)
-        return Collected(condemned, freed, self._size(freed), waiting, self._size(waiting), moved, busy)
+        waiting = tuple(self._waiting)
+        return Collected(
+            condemned, tuple(freed), self._size(freed), waiting, self._size(waiting), moved, busy
+        )
 
     def _size(self, keys: Iterable[str]) -> int:
         return sum(self._sizes.get(key, 0) for key in keys)
 
+    def _newest(self) -> float:
+        """When the last record was written, by the store's own clock."""
+        stat = self._repo.state.log.stat(self._repo.state.head)
+        return stat.time if stat is not None else 0.0
+
     def _now(self) -> float:
-        """The time by the store's own clock: that of an object made for it, which a dry run does not make."""
+        """The time by the store's own clock: that of an object made for it. A dry run makes none, nor can it
+        be made on a full disk."""
         store = self._repo.store
-        if self._dry:
-            stat = self._repo.state.log.stat(self._repo.state.head)
-            return max(self._repo.clock(), stat.time if stat is not None else 0.0)
-        key = f"clock/{self._repo.fresh()}"
-        store.put(key, 0, lambda sink: None)
-        stat = store.stat(key)
-        store.delete(key)
+        key, stat = f"clock/{self._repo.fresh()}", None
+        if not self._dry:
+            try:
+                store.put(key, 0, lambda sink: None)
+                stat = store.stat(key)
+                store.delete(key)
+            except CannotWrite as error:
+                if not is_full(error):
+                    raise
         if stat is None:
-            raise CannotWrite(
-                f"{store}: {key} was written and is not there; nothing was collected; try again"
-            )
+            return max(self._repo.clock(), self._newest())
         for left in own(store, "clock/"):  # by a collector that was killed
             old = store.stat(left)
-            if old is not None and stat.time - old.time > CLOCK_LEFT:
+            if old is not None and abs(stat.time - old.time) > CLOCK_LEFT:
                 store.delete(left)
         return stat.time
 
+    def _is_young(self, time: float, now: float) -> bool:
+        """Whether something of that time is within the grace period. What comes from beyond an hour ahead is
+        not: the clock was set back."""
+        return self._grace > 0 and -CLOCK_LEFT < now - time < self._grace
+
     # Condemning
 
-    def _condemn(self, now: float) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    def _condemn(self, now: float, judged: dict[str, int]) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Condemn, in one record, what no version needs by all records below it."""
         repo, busy = self._repo, set[str]()
-        chosen: tuple[str, ...] = ()
+        condemned: tuple[str, ...] = ()
+        chosen: list[str] = []
+        most = _ALL
 
         def decide() -> Event | None:
-            nonlocal chosen
+            nonlocal condemned
+            chosen.clear()
             busy.clear()
-            needed = self._needed()
-            garbage = []
-            for key in self._objects():
-                if key in needed or repo.state.get(f"gone {key}") is not None:
+            self._users.refresh()
+            for key in self._candidates():
+                if repo.state.get(f"gone {key}") is not None or self._is_needed(key):
                     continue
-                if self._age(key, now) < self._grace:
+                stat = repo.store.stat(key)
+                if stat is None:
+                    continue
+                self._sizes[key] = stat.size
+                if self._is_young(stat.time, now):
                     busy.add(key)
                 else:
-                    garbage.append(key)
-            chosen = tuple(garbage)
-            return Condemn(chosen) if chosen and not self._dry else None
+                    chosen.append(key)
+            condemned = tuple(chosen[:most])
+            kept = [p for p, number in judged.items() if repo.state.get(f"freed {pack_key(p)}") == number]
+            if (condemned or kept) and not self._dry:
+                return Condemn(condemned, tuple(sorted(kept)))
+            return None
 
         if self._dry:
             decide()
-        else:
-            repo.append(decide)
-        return chosen, tuple(sorted(busy))
+            return condemned, tuple(sorted(busy))
+        for most in (_ALL, _SOME, 1):
+            try:
+                repo.append(decide)
+                break
+            except CannotWrite as error:
+                if not is_full(error) or most == 1:
+                    raise
+        self._users.condemned.update(condemned)
+        self._partial = len(condemned) < len(chosen)
+        return condemned, tuple(sorted(busy))
 
-    def _objects(self) -> Iterator[str]:
-        yield from own(self._repo.store, "manifests/")
-        yield from own(self._repo.store, "packs/")
+    def _is_needed(self, key: str) -> bool:
+        """Whether a live version needs an object. Where bytes were moved, only manifests tell: one that
+        cannot be read needs all that it may need."""
+        users, pack = self._users, pack_in(key)
+        if not users.needs(key) or not users.is_moved(pack):
+            return users.needs(key)
+        for name in users.of(pack):
+            try:
+                known = self._repo.known(users.version(name))
+            except (Damaged, NotFound):
+                return True
+            if any(place[0] == pack for item in known.values() for place in item.places):
+                return True
+        return False
 
-    def _needed(self) -> set[str]:
-        """The objects that live versions need, moved bytes followed."""
-        repo, packs = self._repo, set[str]()
-        needed = set[str]()
-        moved = {key.removeprefix("moved ") for key, _ in repo.state.scan("moved ")}
-        for version in self._living():
-            needed.add(manifest_key(version.manifest))
-            if moved.isdisjoint(version.packs):
-                packs.update(version.packs)
-            else:
-                packs.update(self._packs_of(version))
-        return needed | set(map(pack_key, packs))
+    def _candidates(self) -> Iterator[str]:
+        """What may be garbage: all there is, or what deletions freed since the last collection."""
+        if self._lists:
+            yield from self._objects
+        freed = [key.removeprefix("freed ") for key, _ in self._repo.state.scan("freed ")]
+        packs = self._users.targets(pack_in(key) for key in freed if key.startswith("packs/"))
+        for key in sorted({*freed, *map(pack_key, packs)}):
+            if is_collectable(key) and key not in self._all:
+                yield key
 
-    def _packs_of(self, version: Version) -> set[str]:
-        """The packs that a version needs now, after bytes were moved."""
-        try:
-            known = self._repo.known(version)
-        except (Damaged, NotFound):  # without its manifest nobody can tell: none of them is garbage
-            packs = set(version.packs)
-            while more := {t for pack in packs for t in self._repo.places.targets(pack)} - packs:
-                packs |= more
-            return packs
-        return {place[0] for item in known.values() for place in item.places}
-
-    def _living(self) -> Iterator[Version]:
-        for model, _ in self._repo.models():
-            yield from self._repo.versions(model)
-
-    def _age(self, key: str, now: float) -> float:
-        stat = self._repo.store.stat(key)
-        if stat is None:
-            return 0.0
-        self._sizes[key] = stat.size
-        return now - stat.time
+    @cached_property
+    def _all(self) -> set[str]:
+        return set(self._objects)
 
     # Deleting
 
-    def _sweep(self, now: float, besides: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Delete condemned objects whose grace period is over."""
-        repo, freed, waiting = self._repo, [], list(besides)
-        condemned = [key for key in self._objects() if repo.state.get(f"gone {key}") is not None]
+    def _sweep(self, now: float) -> list[str]:
+        """Delete condemned objects whose grace period is over; the others are waiting."""
+        repo, self._waiting = self._repo, []
+        freed: list[str] = []
+        condemned = sorted(self._users.condemned)
         for key in condemned:
-            self._age(key, now)
+            stat = repo.store.stat(key)
+            self._sizes[key] = stat.size if stat is not None else 0
         total, done = self._size(condemned), 0
         for key in condemned:
-            stat = repo.state.log.stat(repo.state.get(f"gone {key}"))
-            if stat is None:
+            number = repo.state.get(f"gone {key}")
+            record = repo.state.log.stat(number) if number is not None else None
+            if record is None:
                 raise Damaged(
                     f"{repo.store}: the record that condemned {key} is missing; nothing more was deleted"
                 )
-            if now - stat.time < self._grace:
-                waiting.append(key)
+            if self._is_young(record.time, now):
+                self._waiting.append(key)
                 continue
             if not self._dry:
                 repo.store.delete(key)
-            freed.append(key)
-            done += self._size([key])
+                self._users.condemned.discard(key)
+            if self._sizes[key] or key in self._all:
+                freed.append(key)
+            done += self._sizes[key]
             if self._progress is not None:
                 self._progress(done, total)
-        return tuple(freed), tuple(waiting)
+        return freed
 
     def _drop_pages(self, now: float) -> None:
-        """Delete old checkpoints, and pages that only they need."""
-        repo, store = self._repo, self._repo.store
-        keys = [*own(store, "state/")]
-        found = [key for key in keys if not key.startswith("state/pages/")]
-        kept = sorted(key for key in found if key <= checkpoint_key(repo.state.head))[-CHECKPOINTS_KEPT:]
-        needed = {page_key(name) for key in kept for name in repo.state.pages_of(key)}
-        for key in keys:
-            if key not in kept and key not in needed and self._age(key, now) >= self._grace:
+        """Delete what is left of old checkpoints, and of those that were never finished."""
+        state, store = self._repo.state, self._repo.store
+        try:
+            needed = state.needed()
+        except SaverError:  # they are of no use
+            with suppress(CannotWrite):
+                state.make_anew()
+            return
+        for key in own(store, "state/"):
+            beyond = checkpoint_key(state.head) < key < PAST_NUMBERS
+            if key in needed or beyond:
+                continue
+            stat = store.stat(key)
+            if stat is not None and not (-CLOCK_LEFT < now - stat.time < max(self._grace, PAGES_LEFT)):
                 store.delete(key)
 
     # Moving
 
-    def _relocate(self) -> Iterator[str]:
-        """Write anew what lives in packs that are mostly dead, and condemn those."""
-        repo = self._repo
-        if all(value.count == value.last for _, value in repo.state.scan("model ")):
-            return  # nothing was ever deleted
-        try:
-            dying = self._mostly_dead()
-        except (Damaged, NotFound):  # without all manifests nobody knows what lives; `check` tells of them
-            return
-        for pack, living in dying.items():
-            if self._move(pack, living):
-                yield pack_key(pack)
+    def _judge(self) -> tuple[dict[str, int], tuple[str, ...]]:
+        """Move what lives in packs that are mostly dead. Returns the packs that stay as they are, each with
+        the record that freed it in part, and the keys of those that were moved."""
+        repo, users = self._repo, self._users
+        stay: dict[str, int] = {}
+        moved: list[str] = []
+        freed = {
+            pack_in(key): number
+            for key, number in ((k.removeprefix("freed "), n) for k, n in repo.state.scan("freed "))
+            if key.startswith("packs/")
+        }
+        for pack in filter(users.of, sorted(users.targets(freed))):
+            if not is_collectable(pack_key(pack)):
+                continue
+            try:
+                gone = repo.state.get(f"gone {pack_key(pack)}") is not None
+                living = self._mostly_dead(pack) if not gone else None
+                if living is not None and self._move(pack, living):
+                    moved.append(pack_key(pack))
+                elif living is None and pack in freed:
+                    stay[pack] = freed[pack]
+            except (Damaged, NotFound):
+                continue  # without all manifests nobody knows what lives; `check` tells of them
+        return stay, tuple(moved)
 
-    def _mostly_dead(self) -> dict[str, _Living]:
-        """The packs that are worth rewriting, with what lives in them."""
-        packs: dict[str, _Living] = {}
-        for version in self._living():
-            for name, known in self._repo.known(version).items():
-                for pack, offset, length in known.places:
-                    packs.setdefault(pack, _Living()).add(name, known, (pack, offset, length))
-        return {pack: living for pack, living in sorted(packs.items()) if self._is_mostly_dead(pack, living)}
+    def _mostly_dead(self, pack: str) -> _Living | None:
+        """What lives in a pack that is worth rewriting; None where enough of it lives.
 
-    def _is_mostly_dead(self, pack: str, living: _Living) -> bool:
-        stat = self._repo.store.stat(pack_key(pack))
-        if stat is None or self._repo.state.get(f"gone {pack_key(pack)}") is not None:
-            return False
-        dead = stat.size - living.bytes()
-        return dead > DEAD_BYTES and dead > DEAD_SHARE * stat.size
+        Reads the manifests of those who need it until that is clear, which mostly takes one.
+        """
+        repo, living = self._repo, _Living()
+        stat = repo.store.stat(pack_key(pack))
+        if stat is None or stat.size <= DEAD_BYTES:
+            return None
+        enough = stat.size - max(DEAD_BYTES, DEAD_SHARE * stat.size)
+        look = 1
+        for count, name in enumerate(sorted(self._users.of(pack), reverse=True), 1):
+            living.add_version(name, repo.known(self._users.version(name)), pack)
+            if count == look:
+                look *= 2
+                if living.bytes() >= enough:
+                    return None
+        return living if living.bytes() < enough else None
 
     def _move(self, pack: str, living: _Living) -> bool:
         repo, units = self._repo, living.units()
@@ -256,7 +331,12 @@ class _Collection:
             return False
         tensors = {name: TensorData(*stored.tensor(name)) for name in units}
         writer = PackWriter(tensors, lambda hashes: {}, None, ident=repo.fresh())
-        repo.store.put(pack_key(writer.id), writer.size, writer)
+        try:
+            repo.store.put(pack_key(writer.id), writer.size, writer)
+        except CannotWrite as error:
+            if is_full(error):  # later, when there is room
+                return False
+            raise
         moves: list[Move] = [
             (units[entry.name].places[0][1], entry.length, writer.id, writer.start + entry.offset)
             for entry in writer.entries
@@ -266,33 +346,48 @@ class _Collection:
         def decide() -> Event | None:
             """Still right? A version may have come that needs more of the pack, or another collector."""
             gone = [key for key in (pack, writer.id) if repo.state.get(f"gone {pack_key(key)}") is not None]
-            return None if gone or not self._covers(pack, moves) else relocate
+            return None if gone or not self._covers(pack, living, moves) else relocate
 
         if repo.append(decide) is not None:
+            self._users.condemned.add(pack_key(pack))
             return True
         repo.store.delete(pack_key(writer.id))
         return False
 
-    def _covers(self, pack: str, moves: list[Move]) -> bool:
+    def _covers(self, pack: str, living: _Living, moves: list[Move]) -> bool:
         """Whether all that lives in a pack is among the moves."""
+        self._users.refresh()
         ranges = _joined((offset, length) for offset, length, _, _ in moves)
         return all(
             any(start <= offset and offset + length <= start + size for start, size in ranges)
-            for version in self._living()
-            for known in self._repo.known(version).values()
+            for name in self._users.of(pack) - living.versions
+            for known in self._repo.known(self._users.version(name)).values()
             for at, offset, length in known.places
             if at == pack
         )
+
+
+_ALL, _SOME = 1 << 40, 16
+"""How many objects one record condemns; on a full disk there may be no room for many names."""
 
 
 class _Living:
     """What live versions need of a pack."""
 
     def __init__(self) -> None:
+        self.versions: set[Name] = set()
         self._wholes: dict[tuple[int, int], tuple[str, Known]] = {}
         self._blocks: dict[tuple[int, int], tuple[str, Known]] = {}
 
-    def add(self, name: str, known: Known, place: Place) -> None:
+    def add_version(self, version: Name, tensors: Mapping[str, Known], pack: str) -> None:
+        """A version needs what lies in the pack of these tensors."""
+        self.versions.add(version)
+        for name, known in tensors.items():
+            for place in known.places:
+                if place[0] == pack:
+                    self._add(name, known, place)
+
+    def _add(self, name: str, known: Known, place: Place) -> None:
         """A tensor of a version has bytes at this place."""
         if len(known.places) == 1:
             self._wholes.setdefault(place[1:], (name, known))

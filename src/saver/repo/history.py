@@ -8,8 +8,8 @@ from itertools import islice
 import msgspec
 
 from saver.repo.repository import Repository
-from saver.repo.state import version_key
 from saver.repo.version import Version, from_state
+from saver.repo.view import version_key
 
 
 class Summary(msgspec.Struct, frozen=True):

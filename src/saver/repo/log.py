@@ -59,10 +59,12 @@ class Delete(msgspec.Struct, frozen=True, tag="delete", tag_field="kind"):
     numbers: tuple[int, ...]
 
 
-class Condemn(msgspec.Struct, frozen=True, tag="condemn", tag_field="kind"):
-    """Objects that no version needs: from here on, no version may come to need them."""
+class Condemn(msgspec.Struct, frozen=True, omit_defaults=True, tag="condemn", tag_field="kind"):
+    """Objects that no version needs: from here on, no version may come to need them. `kept` are packs that
+    deleted versions needed and others still do, enough of them to leave them as they are."""
 
     objects: tuple[str, ...]
+    kept: tuple[str, ...] = ()
 
 
 Move: TypeAlias = tuple[int, int, str, int]

@@ -20,16 +20,37 @@ _is_own = re.compile(
     | manifests/(?P<manifest>[0-9a-f]{2})/(?P=manifest)[0-9a-f]{62}\.json
     | packs/[0-9a-f]{32}\.safetensors
     | state/[0-9]{20}\.json
+    | state/reserve/[0-9]
     | state/pages/(?P<page>[0-9a-f]{2})/(?P=page)[0-9a-f]{62}\.json""",
     re.VERBOSE,
 ).fullmatch
 
-_is_folder = re.compile(r"(manifests|state/pages)/[0-9a-f]{2}|state/pages").fullmatch
+_is_folder = re.compile(r"(manifests|state/pages)/[0-9a-f]{2}|state/(pages|reserve)").fullmatch
+
+
+def pack_key(name: str) -> str:
+    """Where a pack stands."""
+    return f"packs/{name}.safetensors"
+
+
+def checkpoint_key(number: int) -> str:
+    """Where the checkpoint of a record stands."""
+    return f"state/{number:020}.json"
+
+
+def page_key(name: str) -> str:
+    """Where a page of a checkpoint stands."""
+    return f"state/pages/{name[:2]}/{name}.json"
 
 
 def is_own(key: str) -> bool:
     """Whether a key has the exact form of one that Saver makes."""
     return _is_own(key) is not None
+
+
+def is_collectable(key: str) -> bool:
+    """Whether an object with this key may be garbage: a manifest or a pack."""
+    return is_own(key) and key.startswith(("manifests/", "packs/"))
 
 
 def stands_for_folder(key: str) -> bool:

@@ -10,11 +10,12 @@ import msgspec
 from saver.errors import Damaged, NotFound, SaverError
 from saver.pack import Pack, Range, damaged
 from saver.repo.headers import contradiction
-from saver.repo.places import Known, Place, Ranges, pack_key
+from saver.repo.objects import pack_key
+from saver.repo.places import Known, Place, Ranges
 from saver.repo.replay import Replay
 from saver.repo.repository import Repository
-from saver.repo.state import version_key
 from saver.repo.version import Version
+from saver.repo.view import version_key
 from saver.store import Blob, Progress
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import accumulate, pairwise
 from operator import itemgetter, lt
@@ -128,6 +128,32 @@ class Pages:
                     yield name
                     if page.height > 1:
                         waiting.append(self._child(page, at, end)[1:])
+
+    def only_in(self, root: str | None, others: Iterable[str | None]) -> set[str]:
+        """The names of the pages of a map that none of the other maps has. Reads only where they differ."""
+        found = [self._difference(root, other) for other in others]
+        return set.intersection(*found) if found else set(self.reachable(root))
+
+    def _difference(self, root: str | None, other: str | None) -> set[str]:
+        """What of one map another has not, level by level: equal pages are equal with all below them."""
+        mine, height = self._top(root)
+        theirs, other_height = self._top(other)
+        found = set[str]()
+        while mine:
+            if other_height > height:
+                theirs, other_height = self._below(theirs), other_height - 1
+                continue
+            if other_height == height:
+                mine, theirs = mine - theirs, theirs - mine
+            found |= mine
+            mine, height = self._below(mine) if height else set(), height - 1
+        return found
+
+    def _top(self, root: str | None) -> tuple[set[str], int]:
+        return (set(), -1) if root is None else ({root}, self._page(root).height)
+
+    def _below(self, names: set[str]) -> set[str]:
+        return {child for name in names for child in self._page(name).pages}
 
     def _child(self, page: _Page, at: int, end: str | None) -> tuple[str, _Page, str | None]:
         """The name of a child, itself, and the key that all of its own are before."""

@@ -17,6 +17,7 @@ from saver.errors import Damaged
 from saver.pack.layout import BLOCK, block_count
 from saver.repo.log import Move, Relocate
 from saver.repo.manifest import Manifest
+from saver.repo.objects import pack_key
 from saver.repo.state import State
 from saver.tree import ITEM_SIZE
 
@@ -28,11 +29,6 @@ MOVES_DEPTH = 64
 
 
 _START = itemgetter(0)
-
-
-def pack_key(name: str) -> str:
-    """Where a pack stands."""
-    return f"packs/{name}.safetensors"
 
 
 class Known(msgspec.Struct, frozen=True, gc=False):

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from saver.errors import Damaged, NotFound
 from saver.pack import Entry, Range, damaged
-from saver.repo.places import Known, pack_key
+from saver.repo.objects import pack_key
+from saver.repo.places import Known
 from saver.store import Blob, Progress, Store
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from saver.repo.log import Commit, Delete, Record, Relocate, Tag
-from saver.repo.state import VersionState, version_state
 from saver.repo.version import Version, from_state
+from saver.repo.view import VersionState, version_state
 
 
 class Replay:

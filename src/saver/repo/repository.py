@@ -9,19 +9,22 @@ from typing import TYPE_CHECKING
 
 from blake3 import blake3
 
-from saver.errors import Damaged, NotFound
+from saver.errors import CannotWrite, Damaged, NotFound, is_full
 from saver.repo import document
 from saver.repo import manifest as manifests
 from saver.repo.agreement import check_agreement
 from saver.repo.commit import Draft, commit
 from saver.repo.format import FORMAT, STORE_KEY, Format, demand, read_again, read_format
-from saver.repo.log import Event, Record, record_after
+from saver.repo.log import Condemn, Delete, Event, Record, record_after
 from saver.repo.manifest import Manifest, manifest_key
-from saver.repo.places import Known, Places, pack_key
+from saver.repo.objects import pack_key
+from saver.repo.places import Known, Places
 from saver.repo.refs import Ref, parse_ref
-from saver.repo.state import ModelState, State, number_in, step_key, version_key
+from saver.repo.state import State
+from saver.repo.users import Users
 from saver.repo.version import Version, from_state
-from saver.repo.wholeness import check_end, check_next
+from saver.repo.view import ModelState, number_in, step_key, version_key
+from saver.repo.wholeness import check_end, check_end_if_possible
 from saver.store import Progress, Store
 
 if TYPE_CHECKING:
@@ -46,6 +49,9 @@ class Repository:
         self.author = author
         self.state = State(store)
         self.places = Places(self.state)
+        self.users = Users(self.state)
+        self.gapless = 0
+        """Up to which record the log was found to have no gap."""
         self.fresh = fresh
         self.clock = clock
         self.index: Index | None = None
@@ -73,14 +79,16 @@ class Repository:
     def open(self) -> None:
         """Be up to date. Raises NotFound where there is no store."""
         self.format()
-        self._refresh(check_next)
+        self._refresh(check_end_if_possible)
 
     def open_to_write(self) -> None:
         """Be up to date and allowed to write; the first one makes the store."""
         if self._format is not None:
             self._format = read_again(self.store, self._format)
-        elif not self.exists():
-            self.store.create(STORE_KEY, document.encode(Format(FORMAT, self.fresh())))
+        elif not self.exists() and self.store.create(
+            STORE_KEY, document.encode(Format(FORMAT, self.fresh()))
+        ):
+            self.state.keep_reserve()
         demand(self.store, self.format().write, "write to")
         self._refresh(check_end)
 
@@ -94,7 +102,8 @@ class Repository:
     def append(self, decide: Callable[[], Event | None]) -> Record | None:
         """Put the event that `decide` returns into the log, durably; None when it returns none.
 
-        `decide` is called again, with the state as it then is, whenever another writer was faster.
+        `decide` is called again, with the state as it then is, whenever another writer was faster. On a full
+        disk, what leads to free room takes that of the shortcuts.
         """
         self.open_to_write()
         self.state.keep_checkpoint()
@@ -105,7 +114,12 @@ class Repository:
             if event is None:
                 return None
             record = record_after(last, event, transaction, self.clock(), self.author)
-            digest = self.state.log.append(record)
+            try:
+                digest = self.state.log.append(record)
+            except CannotWrite as error:
+                if is_full(error) and isinstance(event, Delete | Condemn) and self.state.make_room():
+                    continue
+                raise
             if digest is not None:
                 self.state.took(record, digest)
                 return record

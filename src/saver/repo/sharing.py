@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from saver.errors import Damaged, NotFound
 from saver.repo.dedup import PROBED, Reuse, find_reuse, first_bytes, probe_of
-from saver.repo.places import Known, Place, pack_key
-from saver.repo.state import version_key
+from saver.repo.objects import pack_key
+from saver.repo.places import Known, Place
 from saver.repo.version import Version, from_state
+from saver.repo.view import version_key
 from saver.store import Blob
 from saver.tree import TensorData
 

@@ -1,53 +1,50 @@
-"""What the log says: which versions, tags and moves there are, after any number of records.
+"""What the log says now: which versions, tags and moves there are.
 
-It is a sorted map from text keys to values. Every `INTERVAL` records a writer keeps it as a checkpoint:
-pages (`repo/pages.py`) under `state/pages/`, and a document that names their root. Checkpoints only make
-opening cheap. Whatever is wrong with them, the log alone says the same.
-
-    model <name>                    a ModelState
-    version <name> <number>         a VersionState
-    step <name> <step> <number>     that number: the version has that step
-    tag <name> <tag>                the number of a version
-    gone <object key>               the record that condemned it
-    moved <pack>                    the records that say where bytes of the pack went
-    harmed <pack>                   places (offset, length) that must not be shared
+It is a pure function of the log. Every `INTERVAL` records a writer keeps it as a checkpoint: pages
+(`repo/pages.py`) under `state/pages/`, and a document that names their root. Checkpoints make opening cheap,
+and are nothing else: one that fails in any way is as if it were not there, and the log is read instead. Who
+writes next then makes them anew.
 """
 
 from __future__ import annotations
 
 import threading
-from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator
+from contextlib import suppress
 from typing import Any
 
 import msgspec
+from blake3 import blake3
 
-from saver.errors import Damaged, NotFound, Unsupported
+from saver import forks
+from saver.errors import Damaged, NotFound, SaverError, Unsupported
 from saver.repo import document
-from saver.repo.log import (
-    ZERO,
-    Commit,
-    Condemn,
-    Delete,
-    Harm,
-    Log,
-    PartVersion,
-    Record,
-    Relocate,
-    Tag,
-    log_key,
-)
+from saver.repo.log import Log, Record, log_key
+from saver.repo.objects import checkpoint_key, own, page_key
 from saver.repo.pages import Pages
-from saver.repo.refs import check_model, check_tag
-from saver.store import Store
+from saver.repo.view import END, Broken, View
+from saver.store import Sink, Store
 from saver.tree import decodable
 
 INTERVAL = 16
 """Records between checkpoints. With 64, opening a store of 100,000 versions took 3 times as long as ten;
 with 16, less than twice, and a save costs some 15 % more for it."""
-FORMAT = 1
 
-_END = "\U0010ffff"
+FORMAT = 2
+
+CHECKPOINTS_KEPT = 4
+"""The newest checkpoints, which stay: a reader may still use one that is not the newest."""
+
+HELD = 4096
+"""Keys that are held in memory besides pages, at most about so many."""
+
+PAST_NUMBERS = "state/:"
+"""Comes after the keys of all checkpoints, and before those of pages."""
+
+RESERVE = tuple(f"state/reserve/{number}" for number in range(4))
+RESERVE_BYTES = 4 << 10
+"""Room on a full disk, in blocks and in inodes, for the records of deletions, and for that of the collection
+which then frees something."""
 
 
 @decodable
@@ -60,225 +57,215 @@ class Checkpoint(msgspec.Struct, frozen=True):
     root: str | None
 
 
-@decodable
-class ModelState(msgspec.Struct, frozen=True):
-    """A model: the last number that was given, how many versions live, the newest of them; and of every part
-    that any version had the last number and hash."""
-
-    last: int = 0
-    count: int = 0
-    latest: int | None = None
-    parts: dict[str, tuple[int, str]] = {}
-
-
-@decodable
-class VersionState(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A version: what its commit says, with the record's time and author."""
-
-    manifest: str
-    parts: dict[str, PartVersion]
-    time: float
-    author: str = ""
-    packs: tuple[str, ...] = ()
-    parent: int | None = None
-    step: int | None = None
-    metrics: dict[str, float | str] = {}
-    notes: str = ""
-    bytes: int = 0
-    bytes_added: int = 0
-
-
-_KINDS: dict[str, Any] = {
-    "model": ModelState,
-    "version": VersionState,
-    "step": int,
-    "tag": int,
-    "gone": int,
-    "moved": list[int],
-    "harmed": list[tuple[int, int]],
-}
-"""The first word of a key → what its value is."""
-
-
-def _typed(key: str, value: Any) -> Any:
-    """A value from a page. Raises Damaged for what no log says."""
-    try:
-        return msgspec.convert(value, _KINDS[key.partition(" ")[0]])
-    except (KeyError, msgspec.ValidationError) as error:
-        raise Damaged(f"the state says of {key[:100]!r} what no log says: {error}") from None
-
-
-def number_in(key: str) -> int:
-    """The number at the end of a key."""
-    last = key.rpartition(" ")[2]
-    if not last.isascii() or not last.isdigit():
-        raise Damaged(f"the state has the key {key[:100]!r}, which no log makes; delete the folder state/")
-    return int(last)
-
-
-def checkpoint_key(number: int) -> str:
-    """Where the checkpoint of a record stands."""
-    return f"state/{number:020}.json"
-
-
-def next_checkpoint(head: int) -> int:
-    """The number of the record after which the next checkpoint is due."""
-    return head - head % INTERVAL + INTERVAL
-
-
-def page_key(name: str) -> str:
-    """Where a page stands."""
-    return f"state/pages/{name[:2]}/{name}.json"
-
-
-def version_key(model: str, number: int) -> str:
-    """The key of a version; keys of one model sort by number."""
-    return f"version {model} {number:012}"
-
-
-def step_key(model: str, step: int, number: int | None = None) -> str:
-    """The key of a version with a step, or the beginning of those of all versions with the step."""
-    return f"step {model} {step:015} " + (f"{number:012}" if number is not None else "")
-
-
 class State:
     """What the log says, up to record `head`. `refresh` reads what is new. Safe to use from threads."""
 
     def __init__(self, store: Store) -> None:
         self.log = Log(store)
-        self.pages = Pages(self._read_page, self._write_page)
-        self.head = 0
-        self.previous = ZERO
         self._store = store
-        self._root: str | None = None
-        self._due: tuple[int, str] | None = None
-        self._wrote = 0
-        self._settled: dict[str, Any] = {}
-        self._recent: dict[str, Any] = {}
-        self._keys: list[str] | None = None
+        self._begin()
+        forks.begin_anew(self, State._begin)
+
+    def _begin(self) -> None:
+        """As if nothing had been read yet. After a fork, too: a thread that is not there any more may have
+        been in the midst of a change."""
         self._lock = threading.RLock()
+        self._held: dict[str, bytes] = {}
+        """Pages that the store has not: of a view of the log alone, and of a checkpoint being written."""
+        self.pages = Pages(self._read_page, self._held.__setitem__)
+        self._view = View(self.pages)
+        self._distrusts = False
+        """Whether a checkpoint could not be used, and none was written since."""
+        self._wrote = 0
         self.trouble: str | None = None
-        """Why a checkpoint could not be used, if one could not."""
+        """Why a checkpoint could not be used or kept, if one could not."""
 
-    def refresh(self) -> None:
-        """Read the records that were added."""
-        with self._lock:
-            head = self.log.head(self.head)
-            if head - self.head > INTERVAL:
-                self._jump(head)
-            for number in range(self.head + 1, head + 1):
-                self.follow(*self.log.read(number))
-
-    def follow(self, record: Record, digest: str) -> None:
-        """Take in the next record."""
-        with self._lock:
-            where = f"{self._store}: record {record.number}"
-            if record.number != self.head + 1 or record.previous != self.previous:
-                raise Damaged(
-                    f"{where} does not follow the one before it; two copies of the store were mixed, or "
-                    "records were changed; restore the folder log/ from a copy"
-                )
-            self._recent.update(_changes(record, self, where))
-            self._keys = None
-            self.head, self.previous = record.number, digest
-            if self.head % INTERVAL == 0:
-                self._due = (self.head, digest)
-                self._settled.update(self._recent)
-                self._recent = {}
+    @property
+    def head(self) -> int:
+        """The number of the last record that was taken in."""
+        return self._view.head
 
     def last(self) -> tuple[int, str]:
         """The number and the hash of the last record that was taken in."""
         with self._lock:
-            return self.head, self.previous
+            return self._view.head, self._view.previous
+
+    def refresh(self) -> None:
+        """Read the records that were added."""
+        with self._lock:
+            head = self.log.head(self._view.head)
+            far = head - self._view.head > INTERVAL or len(self._view.settled) > HELD
+            if far and not self._distrusts:
+                self._view = self._checkpointed(head, self._view.head) or self._view
+            while self._view.head < head:
+                self._follow(*self.log.read(self._view.head + 1))
 
     def took(self, record: Record, digest: str) -> None:
         """Take in a record that was just written, unless another thread has read it already."""
         with self._lock:
             self._wrote = max(self._wrote, record.number)
-            if record.number > self.head:
-                self.follow(record, digest)
+            while self._view.head < record.number - 1:
+                self._follow(*self.log.read(self._view.head + 1))
+            self._follow(record, digest)
 
     def get(self, key: str) -> Any:
         """The value of a key; None when it has none."""
         with self._lock:
-            for changes in (self._recent, self._settled):
-                if key in changes:
-                    return changes[key]
-            try:
-                value = self.pages.get(self._root, key)
-                return _typed(key, value) if value is not None else None
-            except (Damaged, NotFound) as error:
-                self._replay(error)
-                return self._recent.get(key, self._settled.get(key))
+            while True:
+                try:
+                    return self._view.get(key)
+                except Broken as error:
+                    self._recover(error)
 
     def scan(self, prefix: str, reverse: bool = False) -> Iterator[tuple[str, Any]]:
         """The keys that begin with `prefix`, in order, with their values."""
-        first, stop = prefix, prefix + _END
-        try:
-            for key, value in self._scan(first, stop, reverse):
-                first, stop = (first, key) if reverse else (key + "\0", stop)
-                yield key, value
-        except (Damaged, NotFound) as error:
-            self._replay(error)
-            yield from self._scan(first, stop, reverse)
-
-    def _scan(self, first: str, stop: str, reverse: bool) -> Iterator[tuple[str, Any]]:
-        with self._lock:
-            if self._keys is None:
-                self._keys = sorted(self._settled.keys() | self._recent.keys())
-            recent = self._keys[bisect_left(self._keys, first) : bisect_left(self._keys, stop)]
-            changed = {
-                key: self._recent[key] if key in self._recent else self._settled[key] for key in recent
-            }
-            older = self.pages.scan(self._root, first, stop, reverse)
-        typed = ((key, _typed(key, value)) for key, value in older)
-        return _merged(typed, recent[::-1] if reverse else recent, changed, reverse)
-
-    def _replay(self, error: Exception) -> None:
-        """Without the pages of the checkpoint: read the whole log."""
-        with self._lock:
-            self.trouble = str(error)
-            head = self.head
-            self._forget(0, ZERO, None)
-            for number in range(1, head + 1):
-                self.follow(*self.log.read(number))
-
-    def _forget(self, base: int, previous: str, root: str | None) -> None:
-        self.head, self.previous = base, previous
-        self._root = root
-        self._settled, self._recent, self._keys, self._due = {}, {}, None, None
-
-    def _jump(self, head: int) -> None:
-        """Go on from the newest checkpoint, if there is one beyond what is known."""
-        for number in range(head - head % INTERVAL, max(self.head, 0), -INTERVAL):
+        first, stop = prefix, prefix + END
+        while True:
+            with self._lock:
+                view = self._view
+                found = view.scan(first, stop, reverse)
             try:
-                data = self._store.read(checkpoint_key(number))
-                found, _ = document.decode(data, Checkpoint, f"{self._store}: {checkpoint_key(number)}")
-                if found.format != FORMAT or found.number != number:
-                    raise Unsupported(f"{self._store}: {checkpoint_key(number)} is of another Saver")
+                for key, value in found:
+                    first, stop = (first, key) if reverse else (key + "\0", stop)
+                    yield key, value
+                return
+            except Broken as error:
+                with self._lock:
+                    if self._view is view:
+                        self._recover(error)
+
+    # The log
+
+    def _follow(self, record: Record, digest: str) -> None:
+        """Take in the next record. Where it does not fit, the checkpoint may be to blame, and not the log."""
+        while self._view.head < record.number:
+            try:
+                self._grow(self._view, record, digest)
+            except Damaged as error:
+                if self._view.alone:
+                    raise
+                self._recover(error)
+
+    def _grow(self, view: View, record: Record, digest: str) -> None:
+        view.follow(record, digest, f"{self._store}: record {record.number}", INTERVAL)
+        if view.alone and len(view.settled) > HELD:
+            view.settle(self.pages.update(view.root, view.settled))
+            needed = set(self.pages.reachable(view.root))
+            for name in [name for name in self._held if name not in needed]:
+                del self._held[name]
+
+    def _recover(self, error: Damaged) -> None:
+        """Another view, from a newer checkpoint or the log alone, which says at least what this one does.
+        Until it is whole, the one there is stays: nobody ever decides by the half of a log."""
+        if self._view.alone:
+            raise error
+        self.trouble = str(error)
+        head, view = self._view.head, None
+        with suppress(Damaged):
+            view = self._checkpointed(self.log.head(head), self._view.base)
+            while view is not None and view.head < head:
+                self._grow(view, *self.log.read(view.head + 1))
+        if view is None or view.head < head:
+            self._held.clear()
+            view, self._distrusts = self._from_log(head), True
+        self._view = view
+
+    def _from_log(self, head: int) -> View:
+        view = View(self.pages)
+        while view.head < head:
+            self._grow(view, *self.log.read(view.head + 1))
+        return view
+
+    # Checkpoints
+
+    def _checkpointed(self, head: int, after: int) -> View | None:
+        """The view from the newest checkpoint that can be used, if there is one of a record after that."""
+        for number in self._numbers(head, after):
+            try:
+                found = self._checkpoint(number)
+                if number == head and self.log.read(number)[1] != found.previous:
+                    raise Damaged(f"{self._store}: {checkpoint_key(number)} is not of this log")
                 self.pages.get(found.root, "")
             except NotFound:
                 continue
-            except (Damaged, Unsupported) as error:
+            except SaverError as error:
                 self.trouble = str(error)
                 continue
-            self._forget(number, found.previous, found.root)
+            return View(self.pages, number, found.previous, found.root)
+        return None
+
+    def _numbers(self, head: int, after: int) -> Iterator[int]:
+        """Of which records there may be checkpoints, the newest first."""
+        newest = head - head % INTERVAL
+        if newest <= after:
             return
+        yield newest
+        try:
+            listed = self._listed(newest - 1)
+        except SaverError:
+            listed = [*range(INTERVAL, newest, INTERVAL)]
+        yield from (number for number in reversed(listed) if number > after)
+
+    def _listed(self, head: int) -> list[int]:
+        """The numbers of the checkpoints that are there, up to `head`."""
+        found = []
+        for key in self._store.list("state/"):
+            if key > PAST_NUMBERS:
+                break
+            number = key.removeprefix("state/").removesuffix(".json")
+            if number.isdigit() and key == checkpoint_key(int(number)) and 0 < int(number) <= head:
+                found.append(int(number))
+        return found
+
+    def _checkpoint(self, number: int) -> Checkpoint:
+        key = checkpoint_key(number)
+        found, _ = document.decode(self._store.read(key), Checkpoint, f"{self._store}: {key}")
+        if found.format != FORMAT or found.number != number:
+            raise Unsupported(f"{self._store}: {key} is of another Saver")
+        return found
 
     def keep_checkpoint(self) -> None:
-        """Write the checkpoint that is due, if one is. Writers call this before they commit."""
+        """Write the checkpoint that is due, if one is. Writers call this before they commit.
+
+        It is no reason not to commit when that fails: `trouble` says why.
+        """
         with self._lock:
-            if self._due is None:
-                return
-            number, previous = self._due
-            found = self._kept(number)
-            if found is None:
-                self._make_durable(number)
-                found = self._checkpoint(number, previous)
-                self._store.delete(checkpoint_key(number))  # it is damaged, if it is there
-                self._store.create(checkpoint_key(number), document.encode(found))
-            self._root, self._due = found.root, None
-            self._settled, self._keys = {}, None
+            while self._view.due is not None:
+                try:
+                    self._keep(*self._view.due)
+                    return
+                except Broken as error:
+                    self._recover(error)
+                except SaverError as error:
+                    self.trouble = str(error)
+                    if not self._view.alone:
+                        self._held.clear()
+                    return
+
+    def make_anew(self) -> None:
+        """Write the newest checkpoint anew from the log alone, and delete all others: for when what is there
+        is damaged. Raises CannotWrite."""
+        with self._lock:
+            self._held.clear()
+            self._view, self._distrusts = self._from_log(self._view.head), True
+            for number in self._listed(self._view.head):
+                self._store.delete(checkpoint_key(number))
+            if self._view.due is not None:
+                self._keep(*self._view.due)
+
+    def _keep(self, number: int, previous: str) -> None:
+        found = None if self._distrusts else self._made_by_others(number, previous)
+        if found is None:
+            self._make_durable(number)
+            found = Checkpoint(FORMAT, number, previous, self._updated())
+            self._write_pages(found.root)
+            self._store.delete(checkpoint_key(number))  # it is damaged, if it is there
+            self._store.create(checkpoint_key(number), document.encode(found))
+            self._distrusts = False
+            self._drop_old(number)
+            self.keep_reserve()
+        self._held.clear()
+        self._view.rest_on(found.root)
 
     def _make_durable(self, number: int) -> None:
         """A record, before anything else in the store builds on it.
@@ -289,139 +276,110 @@ class State:
         if self._wrote < number:
             self._store.create(log_key(number), self._store.read(log_key(number)))
 
-    def _kept(self, number: int) -> Checkpoint | None:
+    def _made_by_others(self, number: int, previous: str) -> Checkpoint | None:
         """The checkpoint of a record that somebody has written already."""
         try:
-            where = f"{self._store}: {checkpoint_key(number)}"
-            return document.decode(self._store.read(checkpoint_key(number)), Checkpoint, where)[0]
-        except (Damaged, NotFound):
+            found = self._checkpoint(number)
+            self.pages.get(found.root, "")
+        except SaverError:
             return None
+        return found if found.previous == previous else None
 
-    def _checkpoint(self, number: int, previous: str) -> Checkpoint:
+    def _updated(self) -> str | None:
         try:
-            root = self.pages.update(self._root, self._settled)
-        except (Damaged, NotFound) as error:
-            self._replay(error)
-            root = self.pages.update(self._root, self._settled)
-        return Checkpoint(FORMAT, number, previous, root)
+            return self.pages.update(self._view.root, self._view.settled)
+        except SaverError as error:
+            if not self._view.alone:
+                self._held.clear()
+            raise Broken(str(error)) from error
 
-    def pages_of(self, key: str) -> Iterator[str]:
-        """The names of the pages that a checkpoint needs; none, if it cannot be read."""
+    def _write_pages(self, root: str | None) -> None:
+        """Write those pages of a new checkpoint that the store lacks, children before their parents."""
+        needed = set(self.pages.reachable(root)) if self._view.alone else self._held.keys()
+        for name, data in self._held.items():
+            if name in needed and not (self._distrusts and self._is_there(name, data)):
+                self._write_page(name, data)
+
+    def _is_there(self, name: str, data: bytes) -> bool:
         try:
-            found, _ = document.decode(self._store.read(key), Checkpoint, f"{self._store}: {key}")
-            names = list(self.pages.reachable(found.root)) if found.root is not None else []
-        except (Damaged, NotFound):
-            return
-        yield from names
-
-    def _read_page(self, name: str) -> bytes:
-        return self._store.read(page_key(name))
+            return self._store.read(page_key(name)) == data
+        except SaverError:
+            return False
 
     def _write_page(self, name: str, data: bytes) -> None:
-        if not self._store.create(page_key(name), data) and self._store.read(page_key(name)) != data:
-            self._store.delete(page_key(name))  # it was damaged
+        if not self._store.create(page_key(name), data) and not self._is_there(name, data):
+            self._store.delete(page_key(name))  # it is damaged
             self._store.create(page_key(name), data)
 
+    def _read_page(self, name: str) -> bytes:
+        data = self._held.get(name)
+        if data is not None:
+            return data
+        try:
+            return self._store.read(page_key(name))
+        except NotFound:
+            raise
+        except SaverError:  # to try once more costs less than to read the whole log
+            return self._store.read(page_key(name))
 
-def _merged(
-    older: Iterator[tuple[str, Any]], recent: list[str], changed: dict[str, Any], reverse: bool
-) -> Iterator[tuple[str, Any]]:
-    at = 0
-    for key, value in older:
-        while at < len(recent) and ((recent[at] > key) if reverse else (recent[at] < key)):
-            if changed[recent[at]] is not None:
-                yield recent[at], changed[recent[at]]
-            at += 1
-        if key not in changed:
-            yield key, value
-    for key in recent[at:]:
-        if changed[key] is not None:
-            yield key, changed[key]
+    # What is needed no more
 
+    def _drop_old(self, number: int) -> None:
+        """Delete checkpoints before the newest ones, and the pages that only they need. What cannot be
+        deleted now is for a collection."""
+        with suppress(SaverError):
+            numbers = self._listed(number)
+            old, kept = numbers[:-CHECKPOINTS_KEPT], numbers[-CHECKPOINTS_KEPT:]
+            roots = [self._checkpoint(each).root for each in kept] if old else []
+            for each in old:
+                doomed = set[str]()
+                with suppress(SaverError):
+                    doomed = self.pages.only_in(self._checkpoint(each).root, roots)
+                self._store.delete(checkpoint_key(each))
+                for name in doomed:
+                    self._store.delete(page_key(name))
 
-def _changes(record: Record, state: State, where: str) -> dict[str, Any]:
-    """What a record changes in the state, by key; None removes."""
-    event = record.event
-    match event:
-        case Commit():
-            _check_names(event.model, event.tags, where)
-            return _committed(record, event, state, where)
-        case Tag():
-            _check_names(event.model, (event.tag,), where)
-            if event.number is not None and state.get(version_key(event.model, event.number)) is None:
-                raise Damaged(f"{where} tags {event.model}@{event.number}, which is not there")
-            return {f"tag {event.model} {event.tag}": event.number}
-        case Delete():
-            _check_names(event.model, (), where)
-            return _deleted(event, state)
-        case Condemn():
-            return dict.fromkeys((f"gone {key}" for key in event.objects), record.number)
-        case Relocate():
-            changes: dict[str, Any] = dict.fromkeys((f"gone {key}" for key in event.objects), record.number)
-            for pack in event.moves:
-                changes[f"moved {pack}"] = [*(state.get(f"moved {pack}") or ()), record.number]
-            return changes
-        case Harm():
-            return {
-                f"harmed {pack}": [*(state.get(f"harmed {pack}") or ()), *places]
-                for pack, places in event.places.items()
-            }
+    def needed(self) -> set[str]:
+        """The keys below `state/` that are of use: the newest checkpoints, all their pages, the reserve.
+        Raises Damaged, NotFound or CannotRead where a checkpoint cannot be read whole."""
+        numbers, seen = self._listed(self.head)[-CHECKPOINTS_KEPT:], set[str]()
+        for number in numbers:
+            for _ in self.pages.reachable(self._checkpoint(number).root, seen):
+                pass
+        return {*RESERVE, *map(checkpoint_key, numbers), *map(page_key, seen)}
 
+    def missing_pages(self, there: Collection[str]) -> Iterator[tuple[str, int]]:
+        """The keys of pages that a checkpoint needs and that are not there, each with the checkpoint's
+        number. `there` are the keys that were listed; what is not among them is looked for."""
+        for number in self._listed(self.head):
+            missing: list[str] = []
+            with suppress(SaverError):  # what cannot be read is told by who reads it
+                needed = map(page_key, self.pages.reachable(self._checkpoint(number).root))
+                missing.extend(key for key in needed if key not in there and self._store.stat(key) is None)
+            if missing and self._store.stat(checkpoint_key(number)) is not None:
+                yield from ((key, number) for key in missing)
 
-def _check_names(model: str, tags: Iterable[str], where: str) -> None:
-    try:
-        check_model(model)
-        for tag in tags:
-            check_tag(tag)
-    except NotFound as error:
-        raise Damaged(f"{where}: {error}") from None
+    def keep_reserve(self) -> None:
+        """Have room set aside for records, should the disk be full one day; if there is room."""
+        with suppress(SaverError):
+            for key in RESERVE:
+                if self._store.stat(key) is None:
+                    self._store.put(key, RESERVE_BYTES, _fill)
 
-
-def _committed(record: Record, event: Commit, state: State, where: str) -> dict[str, Any]:
-    model: ModelState = state.get(f"model {event.model}") or ModelState()
-    if event.number != model.last + 1:
-        raise Damaged(f"{where} has version {event.number} of {event.model!r} after {model.last}")
-    parts = {name: (part.number, part.hash) for name, part in event.parts.items()}
-    changes: dict[str, Any] = {
-        version_key(event.model, event.number): version_state(record, event),
-        f"model {event.model}": ModelState(
-            event.number, model.count + 1, event.number, {**model.parts, **parts}
-        ),
-    }
-    if event.step is not None:
-        changes[step_key(event.model, event.step, event.number)] = event.number
-    for tag in event.tags:
-        changes[f"tag {event.model} {tag}"] = event.number
-    return changes
+    def make_room(self) -> bool:
+        """Delete what is no more than a shortcut, so that a record fits on a full disk: a piece of the
+        reserve, or else all the rest. False when there is nothing."""
+        with self._lock, suppress(SaverError):
+            for key in RESERVE:
+                if self._store.stat(key) is not None:
+                    self._store.delete(key)
+                    return True
+            keys = [*own(self._store, "state/")]
+            for key in keys:
+                self._store.delete(key)
+            return bool(keys)
+        return False
 
 
-def version_state(record: Record, event: Commit) -> VersionState:
-    """What is kept of a commit."""
-    return VersionState(
-        event.manifest, event.parts, record.time, record.author, event.packs, event.parent, event.step,
-        event.metrics, event.notes, event.bytes, event.bytes_added,
-    )  # fmt: skip
-
-
-def _deleted(event: Delete, state: State) -> dict[str, Any]:
-    """Without the versions, and the tags and steps that lead to them."""
-    changes: dict[str, Any] = {}
-    gone = set()
-    for number in sorted(set(event.numbers)):
-        value = state.get(version_key(event.model, number))
-        if value is not None:
-            gone.add(number)
-            changes[version_key(event.model, number)] = None
-            if value.step is not None:
-                changes[step_key(event.model, value.step, number)] = None
-    for key, number in state.scan(f"tag {event.model} "):
-        if number in gone:
-            changes[key] = None
-    model = state.get(f"model {event.model}")
-    if gone and model is not None:
-        left = (number_in(key) for key, _ in state.scan(f"version {event.model} ", reverse=True))
-        latest = next((number for number in left if number not in gone), None)
-        changes[f"model {event.model}"] = msgspec.structs.replace(
-            model, count=model.count - len(gone), latest=latest
-        )
-    return changes
+def _fill(sink: Sink) -> None:
+    sink.write(blake3(b"reserve").digest(RESERVE_BYTES), 0)  # of which no file system can make less

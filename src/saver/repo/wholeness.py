@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-from saver.errors import Damaged, NotFound
+from collections.abc import Iterable, Iterator
+from itertools import takewhile
+
+from saver.errors import Damaged, SaverError
 from saver.repo import document
 from saver.repo.log import is_log_key, log_key
-from saver.repo.objects import is_own
-from saver.repo.state import Checkpoint, State, checkpoint_key, next_checkpoint
+from saver.repo.objects import checkpoint_key, is_own
+from saver.repo.state import PAST_NUMBERS, Checkpoint, State
 from saver.store import Store
 
-_PAST_NUMBERS = "state/:"
-"""Comes after the keys of all checkpoints, and before those of pages."""
 
-
-def check_log(store: Store, state: State) -> None:
-    """Raise Damaged unless the log has all records that there ever were, as far as can be told."""
-    check_gaps(store, state)
+def check_log(store: Store, state: State, known: int = 0) -> None:
+    """Raise Damaged unless the log has all records that there ever were, as far as can be told. Those up to
+    `known` were seen before."""
+    check_gaps(store, state, known)
     check_end(store, state)
 
 
-def check_gaps(store: Store, state: State) -> None:
+def check_gaps(store: Store, state: State, known: int = 0) -> None:
     """Raise Damaged when a record is missing while later ones are there."""
-    log, expected = state.log, 1
-    for key in filter(is_log_key, store.list("log/")):
+    log, expected = state.log, known + 1
+    for key in filter(is_log_key, store.list("log/", after=log_key(known))):
         # A listing need not have what was made since it began.
         while key > log_key(expected) and log.stat(expected) is not None:
             expected += 1
@@ -40,9 +41,26 @@ def check_end(store: Store, state: State) -> None:
     It was made when they were there, durably, and no record is ever deleted. Of those that were made while
     this looks, too: the log is read again before anything is concluded.
     """
-    for key in store.list("state/", after=checkpoint_key(state.head)):
-        if key > _PAST_NUMBERS:
-            return
+    _check_beyond(store, state, _beyond(store, state))
+
+
+def check_end_if_possible(store: Store, state: State) -> None:
+    """The same, for who only reads, and can do so where no checkpoint can be looked at."""
+    try:
+        keys = list(_beyond(store, state))
+    except SaverError:
+        return
+    _check_beyond(store, state, keys)
+
+
+def _beyond(store: Store, state: State) -> Iterator[str]:
+    """The keys of checkpoints after the head."""
+    listed = store.list("state/", after=checkpoint_key(state.head))
+    return takewhile(lambda key: key < PAST_NUMBERS, listed)
+
+
+def _check_beyond(store: Store, state: State, keys: Iterable[str]) -> None:
+    for key in keys:
         number = _number_of(store, key)
         if number > state.head:
             state.refresh()
@@ -55,23 +73,12 @@ def check_end(store: Store, state: State) -> None:
             )
 
 
-def check_next(store: Store, state: State) -> None:
-    """The same as `check_end` at the price of one question, which finds most of it: for who only reads, and
-    can do so where no checkpoint can be looked at."""
-    try:
-        later = store.stat(checkpoint_key(next_checkpoint(state.head)))
-    except Damaged:
-        return
-    if later is not None:
-        check_end(store, state)
-
-
 def _number_of(store: Store, key: str) -> int:
     """The record of a checkpoint; 0 for what is none, or is damaged: that proves nothing."""
     if not is_own(key):
         return 0
     try:
         found, _ = document.decode(store.read(key), Checkpoint, f"{store}: {key}")
-    except (Damaged, NotFound):
+    except SaverError:
         return 0
     return found.number if key == checkpoint_key(found.number) else 0

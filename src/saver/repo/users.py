@@ -1,0 +1,157 @@
+"""Which live versions need which packs: what a collection asks, kept up to date record by record.
+
+A process that collects again and again reads the log on, and neither all versions nor their manifests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TypeAlias
+
+import msgspec
+
+from saver import forks
+from saver.repo.log import Commit, Condemn, Delete, Event, Move, Relocate
+from saver.repo.manifest import manifest_key
+from saver.repo.objects import is_collectable
+from saver.repo.state import State
+from saver.repo.version import Version, from_state
+from saver.repo.view import number_in, version_key
+
+MANY = 10_000
+"""So many new records are read one by one; beyond that, all versions at once."""
+
+Name: TypeAlias = tuple[str, int]
+"""A model, and the number of a version."""
+
+
+class _Needs(msgspec.Struct, frozen=True, gc=False):
+    manifest: str
+    packs: tuple[str, ...]
+
+
+class Users:
+    """The live versions by what they need, as of record `head`. `refresh` goes on to that of the state."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._begin()
+        forks.begin_anew(self, Users._begin)
+
+    def _begin(self) -> None:
+        self.head = 0
+        self._needs: dict[Name, _Needs] = {}
+        self._of: dict[str, set[Name]] = {}
+        self._manifests: set[str] = set()
+        self._sources: dict[str, set[str]] = {}
+        self._targets: dict[str, set[str]] = {}
+        self.condemned: set[str] = set()
+        """Objects that were condemned, of those that may still be there."""
+        self.listed = False
+        """Whether all objects of the store were seen once."""
+
+    def refresh(self) -> None:
+        """Be as far as the state is."""
+        while self.head != self._state.head:
+            head = self._state.head
+            if self.head and head - self.head <= MANY:
+                for number in range(self.head + 1, head + 1):
+                    self._follow(self._state.log.read(number)[0].event)
+                self.head = head
+            else:
+                self._read_all()
+                if head == self._state.head:  # otherwise somebody moved it on meanwhile
+                    self.head = head
+
+    def _read_all(self) -> None:
+        self._needs, self._of, self._manifests = {}, {}, set()
+        for key, value in self._state.scan("version "):
+            model = key.removeprefix("version ").rpartition(" ")[0]
+            self._add((model, number_in(key)), _Needs(value.manifest, value.packs))
+        self._sources, self._targets, read = {}, {}, set[int]()
+        for _, numbers in self._state.scan("moved "):
+            for number in numbers:
+                event = self._state.log.read(number)[0].event if number not in read else None
+                read.add(number)
+                if isinstance(event, Relocate):
+                    self._move(event)
+
+    def _follow(self, event: Event) -> None:
+        match event:
+            case Commit():
+                self._add((event.model, event.number), _Needs(event.manifest, event.packs))
+            case Delete():
+                for number in event.numbers:
+                    self._drop((event.model, number))
+            case Condemn():
+                self.condemned.update(filter(is_collectable, event.objects))
+            case Relocate():
+                self._move(event)
+                self.condemned.update(filter(is_collectable, event.objects))
+
+    def _add(self, name: Name, needs: _Needs) -> None:
+        self._needs[name] = needs
+        self._manifests.add(manifest_key(needs.manifest))
+        for pack in needs.packs:
+            self._of.setdefault(pack, set()).add(name)
+
+    def _drop(self, name: Name) -> None:
+        needs = self._needs.pop(name, None)
+        if needs is None:
+            return
+        self._manifests.discard(manifest_key(needs.manifest))
+        for pack in needs.packs:
+            users = self._of[pack]
+            users.discard(name)
+            if not users:
+                del self._of[pack]
+
+    def _move(self, event: Relocate) -> None:
+        for pack, moves in event.moves.items():
+            for target in _targets(moves):
+                self._sources.setdefault(target, set()).add(pack)
+                self._targets.setdefault(pack, set()).add(target)
+
+    def of(self, pack: str) -> set[Name]:
+        """The versions that need a pack, or one whose bytes were moved to it: all that may, and no others."""
+        found = set[Name]()
+        for each in _reached(pack, self._sources):
+            found |= self._of.get(each, set())
+        return found
+
+    def targets(self, packs: Iterable[str]) -> set[str]:
+        """These packs, and those that bytes of them were moved to."""
+        return {target for pack in packs for target in _reached(pack, self._targets)}
+
+    def needs(self, key: str) -> bool:
+        """Whether a live version needs the manifest or pack of this key."""
+        if key.startswith("manifests/"):
+            return key in self._manifests
+        return any(self._of.get(each) for each in _reached(pack_in(key), self._sources))
+
+    def is_moved(self, pack: str) -> bool:
+        """Whether bytes were moved to a pack, or from it."""
+        return pack in self._sources or pack in self._targets
+
+    def version(self, name: Name) -> Version:
+        """A live version."""
+        return from_state(*name, self._state.get(version_key(*name)), ())
+
+
+def pack_in(key: str) -> str:
+    """The name of the pack whose key this is."""
+    return key.removeprefix("packs/").removesuffix(".safetensors")
+
+
+def _targets(moves: Iterable[Move]) -> set[str]:
+    return {move[2] for move in moves}
+
+
+def _reached(pack: str, links: dict[str, set[str]]) -> set[str]:
+    found, waiting = {pack}, [pack]
+    while waiting:
+        for other in links.get(waiting.pop(), ()):
+            if other not in found:
+                found.add(other)
+                waiting.append(other)
+    return found
