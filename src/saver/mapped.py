@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import mmap
 import os
 import stat
-from threading import Lock
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,8 +31,7 @@ class MappedFile(Blob):
         found = files.stat(file)
         self.size = found.st_size
         self.mode = found.st_mode
-        self._map: NDArray[np.uint8] | None = None
-        self._lock = Lock()
+        self._maps: dict[str, NDArray[np.uint8]] = {}
 
     def __del__(self) -> None:
         self._files.close(self._file)
@@ -48,16 +49,15 @@ class MappedFile(Blob):
 
     def map(self) -> NDArray[np.uint8]:
         """Writing to it changes memory only. A file that another program cuts meanwhile ends this one."""
-        with self._lock:
-            if self._map is None:
-                self._map = self._mapped()
-            return self._map
+        found = self._maps.get("all")
+        # Without a lock, which a fork could leave locked: of two threads, the first one's is kept.
+        return self._maps.setdefault("all", self._mapped()) if found is None else found
 
     def _mapped(self) -> NDArray[np.uint8]:
         if self.size == 0:
             return np.empty(0, np.uint8)
         try:
-            return np.frombuffer(mmap.mmap(self._file, self.size, access=mmap.ACCESS_COPY), np.uint8)
+            return memory_of(self._file, self.size)
         except OSError as error:
             raise cannot_read(self.name, error) from error
 
@@ -79,6 +79,53 @@ class MappedFile(Blob):
             return all(self._files.read_into(self._file, probe, at, False) == 1 for at in (end - 1, start))
         except OSError:  # it would have to wait, or cannot tell
             return False
+
+
+class _Mapping:
+    """Memory that is given back when the last array with a view of it is gone."""
+
+    def __init__(self, start: int, size: int) -> None:
+        self._start, self._size = start, size
+        self.__array_interface__ = {
+            "version": 3, "typestr": "|u1", "shape": (size,), "data": (start, False),
+        }  # fmt: skip
+
+    def __del__(self) -> None:
+        if _munmap is not None:  # at the end of the process there is none any more
+            _munmap(self._start, self._size)
+
+
+def memory_of(file: int, size: int) -> NDArray[np.uint8]:
+    """The first bytes of a file as memory, private and writable.
+
+    It needs no descriptor any more. Those of the module mmap keep one each (unless told not to, from
+    Python 3.13 on), and whoever loads many models would run out of them.
+    """
+    if _mmap is None or _munmap is None:
+        return np.frombuffer(mmap.mmap(file, size, access=mmap.ACCESS_COPY), np.uint8)
+    start = _mmap(None, size, mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_PRIVATE, file, 0)
+    if start == _FAILED:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    return np.asarray(_Mapping(start, size))
+
+
+def _function(name: str, result: type, *arguments: type) -> Callable[..., Any] | None:
+    """A function of the C library; None where there is none."""
+    try:
+        found = getattr(ctypes.CDLL(None, use_errno=True), name)
+    except (OSError, TypeError, AttributeError):
+        return None
+    found.restype, found.argtypes = result, arguments
+    return found  # type: ignore[no-any-return]
+
+
+_FAILED = ctypes.c_void_p(-1).value
+_mmap = _function(
+    "mmap", ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int,
+    ctypes.c_ssize_t,
+)  # fmt: skip
+_munmap = _function("munmap", ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t)
 
 
 def open_file(path: Path, name: str = "", files: Files = FILES) -> MappedFile:

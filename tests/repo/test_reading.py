@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
 import pytest
 from cases import ARRAYS, draft, opened
 
-from saver.repo import gc
+import saver
+from saver.repo import gc, reading
 from saver.repo.reading import StoredTensors
 from saver.stores.memory import MemoryStore
 
@@ -15,16 +25,16 @@ def test_what_was_verified_is_not_taken_from_elsewhere_once_it_was_moved(
 ) -> None:
     monkeypatch.setattr(gc, "DEAD_BYTES", 1000)
     store = MemoryStore()
-    saver = opened(store, "1")
+    own = opened(store, "1")
     for each in (draft("abc"), draft("def"), draft("ad", bases=("m@1",))):
-        saver._repo.commit(each)
+        own._repo.commit(each)
     tensors = opened(store, "2")._open("m@3")[0].tensors
     assert isinstance(tensors, StoredTensors)
     assert tensors.tensor("a/x")[2].tobytes() == ARRAYS["a"].tobytes()
-    saver.delete("m@1")
-    saver.delete("m@2")
-    assert len(saver.gc(grace=0).moved) == 2
-    _damage(store, saver._repo.known(saver.version("m@3"))["a/x"].places[0])
+    own.delete("m@1")
+    own.delete("m@2")
+    assert len(own.gc(grace=0).moved) == 2
+    _damage(store, own._repo.known(own.version("m@3"))["a/x"].places[0])
     assert tensors.tensor("d/x")[2].tobytes() == ARRAYS["d"].tobytes(), (
         "it is read from where it was moved to"
     )
@@ -37,3 +47,72 @@ def _damage(store: MemoryStore, place: tuple[str, int, int]) -> None:
     data[place[1]] ^= 1
     store.delete(key)
     store.create(key, bytes(data))
+
+
+def descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="the system does not list descriptors")
+def test_a_version_in_many_packs_is_loaded_with_few_files_open(tmp_path: Path) -> None:
+    """What was loaded keeps none of them open."""
+    store = saver.Saver(tmp_path / "models")
+    parts: dict[str, Any] = {}
+    for number in range(60):
+        parts[f"p{number}"] = np.full(2000, float(number))
+        store.save("m", parts)
+    assert len(store.version("m").packs) == 60
+    seen: list[int] = []
+    before = descriptors()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reading, "TOGETHER", 7)
+        found = saver.Saver(tmp_path / "models").load("m", progress=lambda *_: seen.append(descriptors()))
+        assert max(seen) <= before + 7 + 2
+    assert {name: array[0] for name, array in found.items()} == {f"p{n}": float(n) for n in range(60)}
+    assert descriptors() <= before + 1
+    limited = subprocess.run(
+        [sys.executable, "-c", MANY_PACKS, str(tmp_path / "models")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert limited.stdout == "60\n", limited.stderr
+
+
+MANY_PACKS = """
+import resource, sys, saver
+from saver.repo import reading
+resource.setrlimit(resource.RLIMIT_NOFILE, (48, 48))
+reading.TOGETHER = 16
+loaded = [saver.Saver(sys.argv[1]).load("m") for _ in range(5)]
+print(len(loaded[-1]))
+"""
+
+
+def test_a_forked_child_loads_whatever_threads_of_its_parent_held(tmp_path: Path) -> None:
+    """Workers of a data loader are forked while a run saves in the background."""
+    store = saver.Saver(tmp_path / "models")
+    store.save("m", {"x": np.arange(5000.0)})
+    index = store._repo.index
+    assert index is not None
+    locks = [store._repo.state._lock, index._lock]
+    held, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        for lock in locks:
+            lock.acquire()
+        held.set()
+        done.wait(60)
+
+    thread = threading.Thread(target=hold, daemon=True)
+    thread.start()
+    held.wait()
+    child = os.fork()
+    if not child:
+        signal.alarm(30)
+        same = (store.load("m")["x"] == np.arange(5000.0)).all()
+        os._exit(0 if same and store.save("m", {"x": np.arange(5.0)}).number == 2 else 1)
+    _, status = os.waitpid(child, 0)
+    done.set()
+    thread.join()
+    assert status == 0

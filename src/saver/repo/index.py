@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar
 
 from blake3 import blake3
 
+from saver import forks
+
 if TYPE_CHECKING:  # imported when it is needed: `import saver` stays fast
     import sqlite3
 
@@ -90,6 +92,9 @@ def index_path(store_id: str) -> str:
     return os.path.join(folder, f"{store_id}.sqlite")
 
 
+_left: list[sqlite3.Connection | None] = []
+
+
 class Index:
     """The cache in the file at `path`, which is made when it is first needed.
 
@@ -100,6 +105,17 @@ class Index:
     def __init__(self, path: str) -> None:
         self.path = path
         self.trouble: str | None = None
+        self._begin()
+        forks.begin_anew(self, Index._leave)
+
+    def _leave(self) -> None:
+        """In a forked child: the connection is the parent's, which may be in the midst of a change, and is
+        not to be closed here."""
+        _left.append(self._connection)
+        self._begin()
+
+    def _begin(self) -> None:
+        """As if nothing had been asked yet."""
         self._lock = threading.RLock()
         self._connection: sqlite3.Connection | None = None
         self._closing: weakref.finalize[..., Index] | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,11 +11,15 @@ from saver.errors import Damaged, NotFound
 from saver.pack import Entry, Range, damaged
 from saver.repo.objects import pack_key
 from saver.repo.places import Known
-from saver.store import Blob, Progress, Store
+from saver.store import Progress, Store
+
+TOGETHER = 64
+"""Packs that are open at the same time: processes may have some 1,000 files open, in all."""
 
 
 class StoredTensors:
-    """What a decoder takes its tensors from. Packs are opened when they are needed, and kept open.
+    """What a decoder takes its tensors from. Packs are opened when they are needed, `TOGETHER` at a time.
+    What was verified stays readable, whatever becomes of its pack.
 
     `known` says where the tensors lie, and `locate` where they lie by now: it is asked when a pack is gone,
     for a collector may have moved its bytes elsewhere.
@@ -28,8 +32,8 @@ class StoredTensors:
         self._locate = locate
         self._known = known
         self._where = where
-        self._blobs: dict[str, Blob] = {}
-        self._verified: set[str] = set()
+        self._views: dict[str, list[NDArray[np.uint8]]] = {}
+        """The bytes of what was verified."""
         self._shared: frozenset[str] | None = None
 
     @property
@@ -49,12 +53,9 @@ class StoredTensors:
 
     def tensor(self, name: str) -> tuple[str, tuple[int, ...], NDArray[np.uint8]]:
         """safetensors dtype, shape, and the verified bytes, flat and writable. KeyError if there is none."""
-        if name not in self._verified:
+        if name not in self._views:
             self.verify([name])
-        known = self._known[name]
-        views = []
-        for pack, offset, length in known.places:
-            views.append(self._blob(pack).map()[offset : offset + length])
+        known, views = self._known[name], self._views[name]
         if len(views) == 1:
             shared = name in self._sharing()
             return known.dtype, known.shape, views[0].copy() if shared else views[0]
@@ -81,21 +82,24 @@ class StoredTensors:
         """Read the tensors named, or all. Raises Damaged, which names those whose bytes are not what was
         saved.
         """
-        wanted = [name for name in (self._known if names is None else names) if name not in self._verified]
-        lost = self._lost(wanted, progress)
+        wanted = [name for name in (self._known if names is None else names) if name not in self._views]
+        views, lost = self._read(wanted, progress)
         if lost:
             shown = ", ".join(sorted(lost)[:5]) + (f" and {len(lost) - 5} more" if len(lost) > 5 else "")
             raise Damaged(
                 f"{self._where}: the bytes of {shown} are not those that were saved; load other parts or "
                 "another version, or restore the packs from a copy; `saver check` tells all that is damaged"
             )
-        self._verified.update(wanted)
+        self._views.update(views)
 
-    def _lost(self, wanted: Iterable[str], progress: Progress | None) -> set[str]:
-        """Which of some tensors are damaged; where a pack is gone, look again where its bytes are."""
+    def _read(
+        self, wanted: list[str], progress: Progress | None
+    ) -> tuple[dict[str, list[NDArray[np.uint8]]], set[str]]:
+        """The bytes of some tensors, and which are damaged; where a pack is gone, look again where its bytes
+        are."""
         while True:
             try:
-                return damaged([item for name in wanted for item in self._ranges(name)], progress)
+                return self._read_packs(wanted, progress)
             except NotFound:
                 located = self._locate()
                 moved = {name: located[name] for name in wanted if located[name] != self._known[name]}
@@ -106,16 +110,40 @@ class StoredTensors:
                 self._known = {**self._known, **moved}
                 self._shared = None
 
-    def _blob(self, pack: str) -> Blob:
-        if pack not in self._blobs:
-            self._blobs[pack] = self._store.open(pack_key(pack))
-        return self._blobs[pack]
+    def _read_packs(
+        self, wanted: list[str], progress: Progress | None
+    ) -> tuple[dict[str, list[NDArray[np.uint8]]], set[str]]:
+        known = {name: self._known[name] for name in wanted}
+        hashed: dict[str, list[tuple[str, int, int, str]]] = {}
+        for name, item in known.items():
+            if not item.root_matches():
+                raise Damaged(
+                    f"{self._where}: the hashes of {name!r} contradict each other; take another version"
+                )
+            for _, digest, (pack, offset, length) in item.block_places():
+                hashed.setdefault(pack, []).append((name, offset, offset + length, digest))
+        total, done = sum(item.length for item in known.values()), 0
+        memory: dict[str, NDArray[np.uint8]] = {}
+        lost = set[str]()
+        packs = list(hashed)
+        for at in range(0, len(packs), TOGETHER):
+            blobs = {pack: self._store.open(pack_key(pack)) for pack in packs[at : at + TOGETHER]}
+            ranges = [
+                Range(name, blob, start, end, digest)
+                for pack, blob in blobs.items()
+                for name, start, end, digest in hashed[pack]
+            ]
+            report = None if progress is None else _further(progress, done, total)
+            lost |= damaged(ranges, report)
+            done += sum(each.end - each.start for each in ranges)
+            memory.update((pack, blob.map()) for pack, blob in blobs.items())
+        views = {
+            name: [memory[pack][offset : offset + length] for pack, offset, length in item.places]
+            for name, item in known.items()
+            if name not in lost
+        }
+        return views, lost
 
-    def _ranges(self, name: str) -> Iterator[Range]:
-        known = self._known[name]
-        if not known.root_matches():
-            raise Damaged(
-                f"{self._where}: the hashes of {name!r} contradict each other; take another version"
-            )
-        for _, digest, (pack, offset, length) in known.block_places():
-            yield Range(name, self._blob(pack), offset, offset + length, digest)
+
+def _further(progress: Progress, done: int, total: int) -> Progress:
+    return lambda more, _: progress(done + more, total)

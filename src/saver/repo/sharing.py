@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from saver.errors import Damaged, NotFound
+from saver.errors import SaverError
 from saver.repo.dedup import PROBED, Reuse, find_reuse, first_bytes, probe_of
 from saver.repo.objects import pack_key
 from saver.repo.places import Known, Place
+from saver.repo.reading import TOGETHER
 from saver.repo.version import Version, from_state
 from saver.repo.view import version_key
 from saver.store import Blob
@@ -46,16 +47,18 @@ class Sharing:
         return find_reuse(tensors, self._sources, self._reader(), index, self._elsewhere)
 
     def _reader(self) -> Callable[[Place], bytes]:
-        """Reads places, keeping the packs open; what cannot be read is no reason not to save."""
+        """Reads places, keeping some packs open; what cannot be read is no reason not to save."""
         blobs: dict[str, Blob] = {}
 
         def read(place: Place) -> bytes:
             pack, offset, length = place
             try:
                 if pack not in blobs:
+                    if len(blobs) >= TOGETHER:
+                        blobs.clear()
                     blobs[pack] = self._repo.store.open(pack_key(pack))
                 return blobs[pack].read(offset, offset + length)
-            except (Damaged, NotFound):
+            except SaverError:
                 return b""
 
         return read
@@ -91,7 +94,7 @@ class Sharing:
     def _known(self, version: Version | None) -> dict[str, Known]:
         try:
             return self._repo.known(version) if version is not None else {}
-        except (Damaged, NotFound):  # a damaged old version is no reason not to save a new one
+        except SaverError:  # a damaged old version is no reason not to save a new one
             return {}
 
     def tell(self, version: Version, new: Mapping[str, Known], tensors: Mapping[str, TensorData]) -> None:

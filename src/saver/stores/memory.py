@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from saver import forks
 from saver.errors import CannotWrite, NotFound
 from saver.store import Blob, Sink, Stat, Store
 from saver.stores._keys import checked, checked_prefix
@@ -25,6 +26,10 @@ class MemoryStore(Store):
         self._clock = clock
         self._objects: dict[str, tuple[bytes, float]] = {}
         self._last = 0.0
+        self._unlock()
+        forks.begin_anew(self, MemoryStore._unlock)
+
+    def _unlock(self) -> None:
         self._lock = Lock()
 
     def __str__(self) -> str:
