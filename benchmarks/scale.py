@@ -330,6 +330,6 @@ _LOG = (
     "records. A new Saver each time, from the page cache."
 )
 _TENSORS = (
-    "Arrays of 800 bytes; the time for each thousand of them. A save finds all but one of them in the version "
-    "before, but for the first, which writes them."
+    "Arrays of 800 bytes; the time for each thousand of them. A save finds all but one of them in the "
+    "version before, but for the first, which writes them."
 )

@@ -29,6 +29,7 @@ if TYPE_CHECKING:  # imported when they are called: `import saver` stays fast
     from saver.checkpoints import Checkpoints
     from saver.compare import Difference
     from saver.policy import Policy, Retention
+    from saver.repo.backup import Copied
     from saver.repo.check import Checked
     from saver.repo.gc import Collected
     from saver.repo.index import Index
@@ -326,6 +327,20 @@ class Saver:
         )  # fmt: skip
 
     # Carrying away
+
+    def backup(self, target: str | os.PathLike[str] | Store, *, progress: Progress | None = None) -> Copied:
+        """Bring the copy of this store in `target` up to date, while others save, delete and collect here.
+
+        At first `target` is empty, or not there. What it has is not copied again; what is copied is verified
+        there. The copy is a store, to be read and not written to: see docs/backup.md. Raises CannotWrite, and
+        changes nothing, where `target` is something else. Check `whole` of the result: damaged objects of
+        this store are named there, and all others are copied.
+        """
+        from saver.repo.backup import backup
+
+        return backup(
+            self._repo, target if isinstance(target, Store) else open_store(os.fspath(target)), progress
+        )
 
     def export(self, ref: str, path: str | os.PathLike[str], *, progress: Progress | None = None) -> int:
         """Write a version to a single file, as `saver.dump` does. Returns the bytes written."""

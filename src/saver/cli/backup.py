@@ -1,0 +1,74 @@
+"""`saver backup`: brings a copy of a store up to date."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import click
+import msgspec
+
+from saver.cli import Finding
+from saver.cli._screen import Screen, print_json, screen, size
+from saver.cli._store import counted, existing, json_option
+from saver.repo.backup import Copied
+from saver.repo.packs import Damage
+
+ROWS_SHOWN = 50
+"""So much of the damage is told to those who read along; the rest is counted."""
+
+
+@click.command()
+@click.argument("address", metavar="STORE")
+@click.argument("target")
+@json_option
+def command(address: str, target: str, as_json: bool) -> None:
+    """Copy what is new in STORE to TARGET, a copy of it.
+
+    Safe while others save, delete and collect in STORE, which is only read. TARGET is a folder, new
+    or made by an earlier backup, and a store itself. What was copied is verified. Killed, the backup
+    goes on where it was when it is run again. Exit code 1 when something in STORE is damaged: it is
+    named, and all the rest is copied.
+    """
+    if not address or not target:
+        raise click.UsageError("an empty name is that of no store")
+    store = existing(address)
+    if as_json:
+        copied = store.backup(target)
+        document = {"store": address, "target": target, "whole": copied.whole}
+        print_json(document | msgspec.to_builtins(copied))
+    else:
+        on = screen()
+        with on.progress("Copying") as progress:
+            copied = store.backup(target, progress=progress)
+        _show(copied, address, target, on)
+    if not copied.whole:
+        refs = sorted({f"{each.model}@{each.number}" for each in copied.damage})
+        raise Finding(
+            f"{address}: {', '.join(refs[:5])} could not be copied whole; all the rest is in {target}"
+        )
+
+
+def _show(copied: Copied, address: str, target: str, on: Screen) -> None:
+    on.heading(f"{address}, copied to {target}")
+    facts = {
+        "versions": f"{copied.versions:,}, as of record {copied.head:,}",
+        "copied": f"{counted(copied.objects, 'object')}, {size(copied.bytes)}, and "
+        f"{counted(copied.records, 'record')}",
+        "there already": counted(copied.present, "object"),
+    }
+    if copied.removed:
+        facts["removed"] = f"{counted(copied.removed, 'object')} that no version needs"
+    on.facts(facts)
+    if copied.damage:
+        _show_damage(copied.damage, on)
+
+
+def _show_damage(damage: Sequence[Damage], on: Screen) -> None:
+    shown = damage[:ROWS_SHOWN] if on.interactive else damage
+    on.heading("Damaged in the store")
+    on.table(
+        ("version", "object", "what"),
+        [(f"{each.model}@{each.number}", each.key, each.what) for each in shown],
+    )
+    if len(shown) < len(damage):
+        on.say(f"and {len(damage) - len(shown):,} more: --json has them all")

@@ -1,0 +1,318 @@
+"""A backup: a copy of a store, made and brought up to date while others save, delete and collect in it.
+
+The copy is a store: the records of the source up to one of them, `head`, and what the versions need that live
+by then. What is needed is copied first and the records last, as a save does it, so that a copy that is broken
+off is an older copy, and the next backup goes on with what is there. docs/backup.md says how to use it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+
+import msgspec
+from blake3 import blake3
+
+from saver.errors import CannotWrite, Damaged, NotFound, SaverError
+from saver.pack import Pack
+from saver.repo import manifest as manifests
+from saver.repo.format import STORE_KEY, read_format
+from saver.repo.log import ZERO, Log, log_key
+from saver.repo.manifest import manifest_key
+from saver.repo.objects import is_own, own, pack_key
+from saver.repo.packs import Damage
+from saver.repo.repository import Repository
+from saver.repo.version import Version
+from saver.store import Blob, Progress, Sink, Store
+
+ROUNDS = 20
+"""How often a backup begins again because a collection was faster; the grace period makes one unlikely."""
+
+CHUNK = 8 << 20
+"""Bytes of a pack that are copied at a time."""
+
+
+class Copied(msgspec.Struct, frozen=True):
+    """What a backup did, and what the copy holds by now: the live `versions`, and the records up to `head`.
+
+    `objects` (manifests and packs) and `records` were copied now; the objects have `bytes`. `present` objects
+    were there already. `removed` ones were deleted in the copy, for they are condemned in the store. `damage`
+    is what could not be copied, or was copied as it is, for it is damaged in the store. Sizes in bytes.
+    """
+
+    head: int
+    versions: int
+    records: int
+    objects: int
+    bytes: int
+    present: int
+    removed: int
+    damage: tuple[Damage, ...] = ()
+
+    @property
+    def whole(self) -> bool:
+        """Whether all could be copied, and none of it is damaged."""
+        return not self.damage
+
+
+def backup(repo: Repository, target: Store, progress: Progress | None = None) -> Copied:
+    """Bring the copy in `target` up to date. When this returns, it is durable, and was verified by reading it
+    again. The store is only read.
+
+    Raises CannotWrite, and changes nothing, where `target` is no copy of the store.
+    """
+    return _Backup(repo, target, progress).run()
+
+
+class _Gone(Exception):
+    """Something that a live version needs was collected meanwhile: look again what lives."""
+
+
+class _Backup:
+    def __init__(self, repo: Repository, target: Store, progress: Progress | None) -> None:
+        self._repo = repo
+        self._source = repo.store
+        self._target = target
+        self._progress = progress
+        self._log = Log(target)
+        self._damage: dict[str, list[Damage]] = {}
+        self._copied: dict[str, int] = {}
+        self._done = self._present = 0
+
+    def run(self) -> Copied:
+        self._repo.open()
+        head = self._agreed()
+        for _ in range(ROUNDS):
+            try:
+                upto, versions = self._living()
+                needed = self._needed(versions)
+                self._copy(needed)
+                break
+            except _Gone:
+                continue
+        else:
+            raise CannotWrite(
+                f"{self._source} was collected {ROUNDS} times while it was copied, and what was to be copied "
+                "deleted; the copy is as it was; collect with a grace period, or less often"
+            )
+        records = self._write_records(head, upto)
+        removed = self._remove_condemned(set(needed))
+        damage = [each for key in needed for each in self._damage.get(key, ())]
+        return Copied(
+            upto, len(versions), records, len(self._copied), sum(self._copied.values()), self._present,
+            removed, tuple(damage),
+        )  # fmt: skip
+
+    # Whether the target is a copy of the store
+
+    def _agreed(self) -> int:
+        """The number of the last record that the copy has. Raises CannotWrite unless it is a copy."""
+        target, repo = self._target, self._repo
+        try:
+            found = read_format(target)
+        except Damaged:  # as long as the records of a first backup are written
+            found = None
+        if found is not None and found.id != repo.format().id:
+            raise self._refused("it is another store, or a copy of another one")
+        foreign = next((key for key in target.list("") if not is_own(key)), None) if found is None else None
+        if foreign is not None:
+            raise self._refused(f"it is no store, and holds other files: {foreign}")
+        head = self._log.head()
+        if head > repo.state.head:
+            raise self._refused(f"it has {head:,} records, and the store {repo.state.head:,}")
+        if head and target.read(log_key(head)) != self._source.read(log_key(head)):
+            raise self._refused(f"{log_key(head)} is another record there: somebody wrote to it")
+        self._demand_apart()
+        return head
+
+    def _refused(self, why: str) -> CannotWrite:
+        return CannotWrite(
+            f"{self._target} is no copy of {self._source}: {why}; nothing was changed; name another place, "
+            "which may be new"
+        )
+
+    def _demand_apart(self) -> None:
+        """Raise CannotWrite where both are one place, whatever they are called."""
+        key = f"clock/{os.urandom(16).hex()}"
+        self._target.put(key, 0, lambda sink: None)
+        try:
+            same = self._source.stat(key) is not None
+        finally:
+            self._target.delete(key)
+        if same:
+            raise CannotWrite(
+                f"{self._target} is {self._source} itself; nothing was copied; name another place"
+            )
+
+    # What is needed
+
+    def _living(self) -> tuple[int, list[Version]]:
+        """The head, and the versions that live by then."""
+        repo = self._repo
+        while True:
+            repo.state.refresh()
+            head = repo.state.head
+            versions = [version for model, _ in repo.models() for version in repo.versions(model)]
+            if head == repo.state.head:
+                return head, versions
+
+    def _needed(self, versions: list[Version]) -> dict[str, list[Version]]:
+        """The keys of all that these versions need, packs first, each with those who need it."""
+        packs: dict[str, list[Version]] = {}
+        self._damage.clear()
+        for version in versions:
+            for pack in sorted(self._packs_of(version)):
+                packs.setdefault(pack_key(pack), []).append(version)
+        return packs | {manifest_key(version.manifest): [version] for version in versions}
+
+    def _packs_of(self, version: Version) -> set[str]:
+        """The packs of a version. Of one without a sound manifest, those that the log tells of."""
+        key = manifest_key(version.manifest)
+        try:
+            found = manifests.decode(self._manifest(version).decode(errors="replace"), str(version))
+            known = self._repo.places.of(found, f"{self._source}: {version}")
+        except NotFound:
+            self._gone(version)
+            self._note(key, [version], "the manifest is missing")
+        except Damaged as error:
+            self._note(key, [version], str(error))
+        else:
+            return {place[0] for item in known.values() for place in item.places}
+        packs = set(version.packs)
+        while more := {target for pack in packs for target in self._repo.places.targets(pack)} - packs:
+            packs |= more
+        return {pack for pack in packs if self._repo.state.get(f"gone {pack_key(pack)}") is None}
+
+    def _manifest(self, version: Version) -> bytes:
+        """From the store, or from the copy, where it may be whole still. Raises NotFound or Damaged."""
+        key, seen = manifest_key(version.manifest), 0
+        for store in (self._source, self._target):
+            with suppress(NotFound, Damaged):
+                data = store.read(key)
+                seen += 1
+                if blake3(data).hexdigest() == version.manifest:
+                    return data
+        if not seen:
+            raise NotFound(f"{self._source}: {key} is missing")
+        raise Damaged(f"{self._source}: {key}: the bytes are not those that were written")
+
+    def _gone(self, version: Version) -> None:
+        """Raise _Gone if a version was deleted meanwhile, or what it needs was moved."""
+        before = self._repo.state.head
+        self._repo.state.refresh()
+        if self._repo.state.head != before:
+            raise _Gone
+
+    def _note(self, key: str, versions: list[Version], what: str) -> None:
+        self._damage.setdefault(key, []).extend(
+            Damage(key, what, version.model, version.number) for version in versions
+        )
+
+    # Copying
+
+    def _copy(self, needed: dict[str, list[Version]]) -> None:
+        missing = [key for key in needed if not self._is_there(key)]
+        self._present = len(needed) - len(missing) - len(self._copied.keys() & needed.keys())
+        total = self._done + sum(self._size(key) for key in missing)
+        for key in missing:
+            try:
+                blob = self._source.open(key)
+            except NotFound:
+                self._gone(needed[key][0])
+                if not self._damage.get(key):
+                    self._note(key, needed[key], f"{key} is missing")
+                continue
+            self._copy_object(key, blob, needed[key], total)
+
+    def _size(self, key: str) -> int:
+        stat = self._source.stat(key)
+        return stat.size if stat is not None else 0
+
+    def _is_there(self, key: str) -> bool:
+        """Whether the copy has an object: whatever has its key was verified when it was copied."""
+        found = self._target.stat(key)
+        return found is not None and found.size == self._size(key)
+
+    def _copy_object(self, key: str, blob: Blob, versions: list[Version], total: int) -> None:
+        target = self._target
+
+        def fill(sink: Sink) -> None:
+            for at in range(0, blob.size, CHUNK):
+                data = blob.read(at, at + CHUNK)
+                sink.write(data, at)
+                self._done += len(data)
+                if self._progress is not None:
+                    self._progress(self._done, max(total, self._done))
+
+        if target.stat(key) is not None:  # of another size: no object of Saver's ever is
+            target.delete(key)
+        try:
+            target.put(key, blob.size, fill)
+        except CannotWrite:
+            if not self._is_there(key):  # else another backup was faster
+                raise
+        except Damaged as error:  # it cannot be read to its end
+            self._note(key, versions, str(error))
+            return
+        self._copied[key] = blob.size
+        what = _damage_of(key, target.open(key))
+        if what is not None and _damage_of(key, self._source.open(key)) is None:
+            target.delete(key)
+            raise CannotWrite(
+                f"{target}: {key} is not what was written there ({what}); it was deleted; check that disk"
+            )
+        if what is not None and not self._damage.get(key):
+            self._note(key, versions, what)
+
+    # Records
+
+    def _write_records(self, head: int, upto: int) -> int:
+        """Take over the records after `head`, in order. Until the last of them, versions that the copy had by
+        then are all there is to be read."""
+        previous = self._log.read(head)[1] if head else ZERO
+        for number in range(head + 1, upto + 1):
+            data = self._source.read(log_key(number))
+            record, digest = self._repo.state.log.read(number)
+            if record.previous != previous:
+                raise Damaged(
+                    f"{self._source}: {log_key(number)} does not follow the record before it; the copy ends "
+                    "there; run `saver check`"
+                )
+            if not self._target.create(log_key(number), data) and self._target.read(log_key(number)) != data:
+                raise self._refused(f"{log_key(number)} is another record there: somebody wrote to it")
+            if self._target.read(log_key(number)) != data:
+                raise CannotWrite(
+                    f"{self._target}: {log_key(number)} is not what was written; check that disk"
+                )
+            previous = digest
+        self._target.create(STORE_KEY, self._source.read(STORE_KEY))
+        return upto - head
+
+    def _remove_condemned(self, needed: set[str]) -> int:
+        """Delete in the copy what its own records condemn: no version will ever need it."""
+        state, removed = self._repo.state, 0
+        head = self._log.head()
+        for key in list(_collectable(self._target)):
+            number = state.get(f"gone {key}")
+            if number is not None and number <= head and key not in needed:
+                self._target.delete(key)
+                removed += 1
+        return removed
+
+
+def _collectable(store: Store) -> Iterator[str]:
+    yield from own(store, "manifests/")
+    yield from own(store, "packs/")
+
+
+def _damage_of(key: str, blob: Blob) -> str | None:
+    """What is wrong with a manifest or a pack, by its own hashes; None where nothing is."""
+    try:
+        if key.startswith("manifests/"):
+            sound = key == manifest_key(blake3(blob.read()).hexdigest())
+            return None if sound else "the bytes are not those that were written"
+        Pack(blob).verify()
+    except SaverError as error:
+        return str(error)
+    return None

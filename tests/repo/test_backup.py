@@ -1,0 +1,317 @@
+"""A backup is a sound store at every instant, whatever happens to the store or to the copy meanwhile."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from drafts import draft, same
+
+import saver
+from saver.repo import backup as module
+from saver.repo.backup import Copied, backup
+from saver.repo.check import check
+from saver.repo.gc import collect
+from saver.repo.log import Delete, Tag, log_key
+from saver.repo.repository import Repository
+from saver.store import Blob, Store
+from saver.stores.memory import MemoryStore
+from saver.testing import Crash, FaultyStore
+
+BASE = np.random.default_rng(1).normal(size=2000)
+
+
+def tensors(number: int) -> dict[str, Any]:
+    return {"p/base": BASE, "p/head": np.full(200, float(number))}
+
+
+def save(store: Store, count: int = 1, model: str = "m") -> None:
+    repo = Repository(store)
+    for _ in range(count):
+        repo.open_to_write()
+        found = repo.state.get(f"model {model}")
+        repo.commit(draft(model, tensors(1 if found is None else found.last + 1), step=1))
+
+
+def busy_day(store: Store) -> None:
+    """Versions, a tag, a deletion, a collection, and one more version."""
+    save(store, 4)
+    repo = Repository(store)
+    repo.open()
+    repo.append(lambda: Tag("m", "best", 4))
+    repo.append(lambda: Delete("m", (2,)))
+    collect(repo, grace=0)
+    save(store)
+
+
+@pytest.fixture
+def store() -> MemoryStore:
+    found = MemoryStore("source")
+    busy_day(found)
+    return found
+
+
+def copy_of(store: Store, target: Store) -> Copied:
+    return backup(Repository(store), target)
+
+
+def holds_all(target: Store, live: set[int]) -> bool:
+    """Whether the copy has these versions of `m`, to the bit, and is sound."""
+    repo = Repository(target)
+    repo.open()
+    assert {version.number for version in repo.versions("m")} == live
+    assert all(same(Repository(target), f"m@{number}", tensors(number)) for number in live)
+    return check(Repository(target)).sound
+
+
+def test_a_copy_is_a_store_with_all_that_lives(store: MemoryStore) -> None:
+    target = MemoryStore("target")
+    copied = copy_of(store, target)
+    assert (copied.versions, copied.head, copied.records, copied.present) == (4, 8, 8, 0)
+    assert copied.whole
+    assert holds_all(target, {1, 3, 4, 5})
+    assert Repository(target).exists()
+    repo = Repository(target)
+    repo.open()
+    assert repo.version("m@best").number == 4
+    assert check(Repository(target)).garbage == ()
+
+
+def test_the_next_backup_copies_what_is_new_and_removes_what_was_freed(store: MemoryStore) -> None:
+    target = MemoryStore("target")
+    copy_of(store, target)
+    again = copy_of(store, target)
+    assert (again.objects, again.records, again.removed, again.present) == (0, 0, 0, 8)
+    save(store)
+    repo = Repository(store)
+    repo.open()
+    repo.append(lambda: Delete("m", (3,)))
+    collect(repo, grace=0)
+    new = copy_of(store, target)
+    assert (new.objects, new.records, new.removed) == (2, 3, 2)
+    assert holds_all(target, {1, 4, 5, 6})
+    assert check(Repository(target)).garbage == ()
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+def test_a_backup_that_is_killed_at_any_moment_leaves_a_store_or_none_and_goes_on(
+    store: MemoryStore, after: bool
+) -> None:
+    older = MemoryStore("older")
+    copy_of(store, older)
+    save(store, 3)
+    for begun in (MemoryStore("target"), older):
+        for at in itertools.count(1):
+            target = begun.copy()
+            faulty = FaultyStore(target)
+            faulty.crash(at, after)
+            try:
+                copy_of(store, faulty)
+            except Crash:
+                pass
+            if not faulty.struck:
+                break
+            killed = Repository(target.copy())
+            if target.stat("store.json") is not None:
+                killed.open()
+                numbers = {version.number for version in killed.versions("m")}
+                assert {1, 3, 4, 5} <= numbers <= {1, 3, 4, 5, 6, 7, 8}
+                assert holds_all(target.copy(), numbers)
+            elif next(target.list("log/"), None) is None:
+                assert not killed.exists()
+            copy_of(store, target)
+            assert holds_all(target, {1, 3, 4, 5, 6, 7, 8})
+
+
+class Meanwhile(MemoryStore):
+    """Does something just before one of the calls by which it is read."""
+
+    def __init__(self, other: MemoryStore, at: int, act: Callable[[Store], Any]) -> None:
+        super().__init__("source")
+        self._objects = other._objects
+        self._at, self._act, self._other, self.calls = at, act, other, 0
+
+    def _count(self) -> None:
+        self.calls += 1
+        if self.calls == self._at:
+            self._act(self._other)
+
+    def open(self, key: str) -> Blob:
+        self._count()
+        return super().open(key)
+
+    def list(self, prefix: str, after: str = "") -> Iterator[str]:
+        self._count()
+        return super().list(prefix, after)
+
+
+def deletes_and_collects(store: Store) -> None:
+    repo = Repository(store)
+    repo.open()
+    repo.append(lambda: Delete("m", (1, 3)))
+    collect(repo, grace=0)
+
+
+@pytest.mark.parametrize("act", [save, deletes_and_collects, busy_day], ids=lambda act: act.__name__)
+def test_whatever_others_do_at_any_moment_the_copy_is_sound(
+    store: MemoryStore, act: Callable[[Store], Any]
+) -> None:
+    for at in itertools.count(1):
+        begun = MemoryStore("source")
+        begun._objects = dict(store._objects)
+        source, target = Meanwhile(begun, at, act), MemoryStore("target")
+        copied = copy_of(source, target)
+        assert copied.whole
+        repo = Repository(target)
+        repo.open()
+        holds_all(target, {version.number for version in repo.versions("m")})
+        assert check(Repository(target)).sound, at
+        copy_of(begun, target)
+        now = Repository(begun)
+        now.open()
+        assert holds_all(target, {version.number for version in now.versions("m")})
+        if source.calls < at:
+            break
+    assert at > 30
+
+
+def test_two_backups_to_the_same_place_do_no_harm(store: MemoryStore) -> None:
+    for at in itertools.count(1):
+        target = MemoryStore("target")
+        source = Meanwhile(store, at, lambda other: copy_of(other, target))  # noqa: B023
+        copy_of(source, target)
+        assert holds_all(target, {1, 3, 4, 5}), at
+        if source.calls < at:
+            break
+
+
+def test_what_is_no_copy_is_refused_and_left_as_it_is(store: MemoryStore) -> None:
+    other = MemoryStore("other")
+    save(other, 2)
+    foreign = MemoryStore("foreign")
+    foreign.create("holiday/beach.jpg", b"sand")
+    written, ahead = MemoryStore("written"), MemoryStore("ahead")
+    for each in (written, ahead):
+        copy_of(store, each)
+    save(written)
+    save(store)
+    save(ahead, 3)
+    for target, why in (
+        (other, "another store"),
+        (foreign, "holds other files: holiday/beach.jpg"),
+        (written, "somebody wrote to it"),
+        (ahead, "it has 11 records"),
+        (store, "itself; nothing was copied"),
+    ):
+        before = dict(target._objects)
+        with pytest.raises(saver.CannotWrite, match=why):
+            copy_of(store, target)
+        assert target._objects == before
+
+
+@pytest.mark.parametrize("how", ["flipped", "missing"])
+@pytest.mark.parametrize("what", ["manifests/", "packs/"])
+def test_what_is_damaged_in_the_store_is_named_and_all_the_rest_is_copied(
+    store: MemoryStore, what: str, how: str
+) -> None:
+    repo = Repository(store)
+    repo.open()
+    version = repo.version("m@4")
+    known = repo.known(version)["p/head"].places[0][0]
+    key = f"packs/{known}.safetensors" if what == "packs/" else module.manifest_key(version.manifest)
+    data, time = store._objects.pop(key)
+    if how == "flipped":
+        store._objects[key] = data[:-3] + bytes([data[-3] ^ 1]) + data[-2:], time
+    target = MemoryStore("target")
+    copied = copy_of(store, target)
+    assert not copied.whole
+    assert {(damage.key, damage.model, damage.number) for damage in copied.damage} == {(key, "m", 4)}
+    for number in (1, 3, 5):
+        assert same(Repository(target), f"m@{number}", tensors(number))
+    assert {damage.number for damage in check(Repository(target)).damage if damage.model} == {4}
+
+
+def test_a_disk_that_keeps_other_bytes_is_told_and_nothing_of_it_stays(store: MemoryStore) -> None:
+    class Lying(MemoryStore):
+        def _add(self, key: str, data: bytes) -> bool:
+            return super()._add(key, data[:-1] + b"!" if key.startswith("packs/") else data)
+
+    target = Lying("target")
+    with pytest.raises(saver.CannotWrite, match="is not what was written there"):
+        copy_of(store, target)
+    assert list(target.list("packs/")) == []
+    assert target.stat("store.json") is None
+
+
+def test_backups_of_a_store_in_use_are_sound(tmp_path: Path) -> None:
+    source = saver.Saver(tmp_path / "models")
+    source.save("m", {"x": np.full(3000, 1.0)})
+    over = threading.Event()
+
+    def work(act: Callable[[saver.Saver, int], Any]) -> None:
+        own = saver.Saver(tmp_path / "models")
+        for number in itertools.count(2):
+            if over.is_set():
+                return
+            act(own, number)
+
+    def one(own: saver.Saver, number: int) -> None:
+        version = own.save("m", {"x": np.full(3000, float(number)), "y": np.arange(2000.0)}, step=number)
+        if version.number > 3:
+            own.delete(f"m@{version.number - 3}")
+
+    threads = [
+        threading.Thread(target=work, args=(act,), daemon=True)
+        for act in (one, lambda own, _: own.gc(grace=0))
+    ]
+    for thread in threads:
+        thread.start()
+    copies = 0
+    try:
+        while copies < 8:
+            try:
+                copied = saver.Saver(tmp_path / "models").backup(tmp_path / "copy")
+            except saver.CannotWrite:  # collected too often while it was copied
+                continue
+            copies += 1
+            assert copied.whole
+            copy = saver.Saver(tmp_path / "copy")
+            assert copy.check().sound
+            for version in copy.versions("m"):
+                found = copy.load(str(version))["x"]
+                assert (found == found[0]).all()
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
+
+
+def test_a_copying_tool_must_take_the_log_first(store: MemoryStore) -> None:
+    """Everything that a record needs is there before it: whoever has the record finds it later, too."""
+
+    def copied(order: tuple[str, ...]) -> MemoryStore:
+        source = MemoryStore("source")
+        source._objects = dict(store._objects)
+        target = MemoryStore("target")
+        for prefix in order:
+            save(source)
+            for key in [key for key in source.list("") if key.startswith(prefix)]:
+                target.create(key, source.read(key))
+        return target
+
+    good = copied(("store.json", "log/", "manifests/", "packs/"))
+    assert check(Repository(good)).sound
+    bad = copied(("store.json", "packs/", "manifests/", "log/"))
+    assert not check(Repository(bad)).sound
+
+
+def test_a_record_of_the_copy_is_that_of_the_store(store: MemoryStore) -> None:
+    target = MemoryStore("target")
+    copied = copy_of(store, target)
+    for number in range(1, copied.head + 1):
+        assert target.read(log_key(number)) == store.read(log_key(number))
