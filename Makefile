@@ -1,4 +1,4 @@
-.PHONY: test lint bench demo
+.PHONY: test lint bench demo mutants
 
 test:
 	pip install -e ".[test]" && python -m pytest -n auto
@@ -11,3 +11,6 @@ bench:
 
 demo:
 	pip install -e ".[demo]" && saver demo
+
+mutants:
+	python -m tests.mutants
