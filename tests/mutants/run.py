@@ -26,8 +26,8 @@ MEMORY = 6 << 30
 
 
 class Result(NamedTuple):
-    """`caught` by the test `by`, or by what is said there; None for what was not run, or not as it should be:
-    `by` says why."""
+    """`caught` by the test `by`, or by what is said there; None for what was not run because it is equivalent,
+    or could not be run: `by` says why."""
 
     name: str
     caught: bool | None
@@ -54,7 +54,7 @@ def sound(mutants: Iterable[Mutant]) -> str:
     with _folder() as folder:
         _copied(folder, None)
         code, output = _tested(folder, tests, stop=False, patience=6 * PATIENCE)
-    return "" if code == 0 else output
+    return "" if code == 0 else output or f"they hang: nothing in {6 * PATIENCE} seconds"
 
 
 @contextmanager
@@ -89,9 +89,10 @@ def _tested(
     process = subprocess.Popen(
         [*command, *(f"tests/{test}" for test in tests)],
         cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        start_new_session=True, preexec_fn=_limited,
+        start_new_session=True,
     )  # fmt: skip
     try:
+        resource.prlimit(process.pid, resource.RLIMIT_AS, (MEMORY, MEMORY))
         output, _ = process.communicate(timeout=patience)
         return process.returncode, output
     except subprocess.TimeoutExpired:
@@ -102,14 +103,11 @@ def _tested(
         process.wait()
 
 
-def _limited() -> None:
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-
-
 def _judged(code: int | None, output: str) -> tuple[bool | None, str]:
+    """Whether a test noticed, and which; None when the tests themselves could not be run."""
     if code is None:
         return True, f"nothing in {PATIENCE} seconds: it hangs"
-    if code < 0:
+    if code < 0 and code != -signal.SIGKILL:  # which may have come from anybody
         return True, f"the process, which {signal.Signals(-code).name} ended"
     failed = re.search(r"^(?:FAILED|ERROR) tests/(\S+?::\S.*?)(?: - .*)?$", output, re.MULTILINE)
     if code == 1 and failed:
