@@ -1,7 +1,10 @@
-.PHONY: test lint bench demo mutants
+.PHONY: test faults mutants lint bench demo
 
 test:
 	pip install -e ".[test]" && python -m pytest -n auto
+
+faults:
+	pip install -e ".[test]" && python -m pytest -v -m "" tests/faults tests/stateful tests/repo
 
 lint:
 	ruff check . && ruff format --check . && mypy

@@ -10,7 +10,7 @@ from threading import Lock
 from types import TracebackType
 
 from saver.errors import CannotWrite, CommitUnknown, SaverError
-from saver.files import FILES, Files, Inside, Path
+from saver.files import FILES, Files, Inside, Path, remedy
 from saver.store import Sink
 
 _UNSUPPORTED = (errno.EOPNOTSUPP, errno.EINVAL, errno.ENODEV, errno.ENOSYS)
@@ -228,14 +228,14 @@ class NewFile(Sink):
     def _failed(self, error: OSError) -> SaverError:
         folder = os.path.dirname(self._shown if isinstance(self._path, Inside) else self._path)
         advice = {
-            errno.ENOSPC: f"it needs {self._size:,} bytes: free some, or choose another folder",
-            errno.EDQUOT: f"it needs {self._size:,} bytes of your quota",
+            errno.ENOSPC: f"it needs {self._size:,} bytes and one file: free some, or choose another folder",
+            errno.EDQUOT: f"it needs {self._size:,} bytes and one file of your quota: free some",
             errno.ENOENT: f"create the folder {folder} first, or choose another one",
             errno.EACCES: f"you may not write to {folder}; choose another folder",
             errno.EPERM: f"you may not write to {folder}; choose another folder",
             errno.EROFS: "the file system is read-only; choose another folder",
             errno.EISDIR: "it is a folder; name a file in it",
-        }.get(error.errno or 0, "try again, or choose another folder")
+        }.get(error.errno or 0, remedy(error) or "try again, or choose another folder")
         return CannotWrite(f"{self._shown}: {error.strerror or error}; nothing was changed there; {advice}")
 
 

@@ -244,11 +244,18 @@ class _Answer:
         self._folder = folder
         self._commit = commit
         self._dirty: bool | None = None
-        self._thread = threading.Thread(target=self._ask, name="saver-git", daemon=True)
-        self._thread.start()
+        self._thread: threading.Thread | None = threading.Thread(
+            target=self._ask, name="saver-git", daemon=True
+        )
+        try:
+            self._thread.start()
+        except RuntimeError:  # "can't start new thread": then the save waits here
+            self._thread = None
+            self._ask()
 
     def wait(self) -> dict[str, Any] | None:
-        self._thread.join()
+        if self._thread is not None:
+            self._thread.join()
         return {"commit": self._commit, "dirty": self._dirty} if self._commit else None
 
     def _ask(self) -> None:

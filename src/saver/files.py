@@ -2,7 +2,7 @@
 
 All file work that can lose data goes through a `Files`, so that whoever wraps it can make any of it fail.
 Files are descriptors; paths are strings, or names inside of an open folder. Every operation may raise
-OSError.
+OSError, but for closing.
 """
 
 from __future__ import annotations
@@ -108,8 +108,12 @@ class Files:
         os.fsync(file)
 
     def close(self, file: int) -> None:
-        """Give a descriptor back."""
-        os.close(file)
+        """Give a descriptor back. What the system says of that is not told.
+
+        Its errors concern bytes that are not on disk yet, and all that must be was synced before; the rest
+        was read, or is thrown away. The descriptor is free in any case.
+        """
+        _close(file)
 
     def link(self, source: Path | int, path: Path) -> None:
         """A name more, or the first one; FileExistsError when there is something of this name."""
@@ -124,7 +128,7 @@ class Files:
             try:
                 os.link(f"/proc/self/fd/{source}", name, src_dir_fd=folder)
             finally:
-                os.close(folder)
+                _close(folder)
 
     def replace(self, source: Path, path: Path) -> None:
         """Give a file another name, which may be that of another file, at once."""
@@ -148,7 +152,7 @@ class Files:
             if error.errno not in (errno.EINVAL, errno.EBADF):
                 raise
         finally:
-            os.close(folder)
+            _close(folder)
 
     def open(self, path: Path) -> int:
         """A file for reading. A named pipe is opened without waiting for its writer."""
@@ -179,6 +183,14 @@ class Files:
         return os.stat(file)
 
 
+def _close(file: int) -> None:
+    try:
+        os.close(file)
+    except OSError as error:
+        if error.errno == errno.EBADF:  # it was closed before, so by now it may be somebody else's
+            raise
+
+
 def _at(path: Path) -> tuple[str, int | None]:
     return (path, None) if isinstance(path, str) else (path.name, path.folder)
 
@@ -197,7 +209,7 @@ class _Listing:
         try:
             self._found = os.scandir(self._folder)
         except BaseException:
-            os.close(self._folder)
+            _close(self._folder)
             raise
 
     def __enter__(self) -> Iterator[os.DirEntry[str]]:
@@ -207,7 +219,21 @@ class _Listing:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._found.close()
-        os.close(self._folder)
+        _close(self._folder)
+
+
+def remedy(error: OSError) -> str:
+    """What to do about an error that another folder or file would meet, too; "" for others."""
+    return _REMEDIES.get(error.errno or 0, "")
+
+
+_REMEDIES: Final = {
+    errno.EMFILE: "this process has too many files open: close some, or raise its limit (ulimit -n)",
+    errno.ENFILE: "the system has too many files open: close programs, or raise its limit",
+    errno.ENOMEM: "free some memory, and try again",
+    errno.EFBIG: "it is larger than files may be: raise the limit (ulimit -f), or choose another file system",
+    errno.EIO: "check the disk, and try again",
+}
 
 
 def _refused() -> OSError:

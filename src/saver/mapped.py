@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from saver.errors import CannotRead, Damaged, NotFound, SaverError, Unsupported
-from saver.files import FILES, Files, Path
+from saver.files import FILES, Files, Path, remedy
 from saver.store import Blob
 
 _BROKEN = {errno.EIO, errno.EBADMSG, getattr(errno, "EUCLEAN", errno.EIO)}
@@ -167,7 +167,7 @@ def cannot_read(name: str, error: OSError) -> SaverError:
         return Damaged(f"{name}: the disk cannot read it ({reason}); check the disk, and restore a copy")
     if error.errno in (errno.EACCES, errno.EPERM):
         return CannotRead(f"{name}: {reason}; ask its owner, {_owner(name)}, to let you read it")
-    return CannotRead(f"{name}: {reason}; it was not read; try again")
+    return CannotRead(f"{name}: {reason}; it was not read; {remedy(error) or 'try again'}")
 
 
 def _owner(path: str) -> str:

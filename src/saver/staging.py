@@ -200,7 +200,8 @@ class Staging:
     def take(self, tensors: Tensors, later: Collection[str] = ()) -> Snapshot:
         """Copy `tensors` into the staging memory, over what was there. Returns when all are copied but
         those named in `later`, which must not change until the snapshot's `hold` has returned. Of what lies
-        on devices none is copied by then; but they change the others only once these are.
+        on devices none is copied by then; but they change the others only once these are. Raises MemoryError
+        when there is no memory for them.
         """
         devices = [data.data for data in tensors.values() if isinstance(data.data, Elsewhere)]
         self._reserve(_size(tensors), next(iter(devices), None))
@@ -225,19 +226,22 @@ class Staging:
         """Begin to copy. Who has to wait for it anyway is `helping`."""
         small = sum(map(length_of, tensors.values())) <= PIECE // 4
         changes = _Changes(tensors, witnessed=not helping)
-        work = _HostCopies(_jobs(tensors, views), changes, 1 if small else THREADS + helping)
-        if small:
-            work.run()
-            return work
-        while len(self._threads) < THREADS:
-            thread = Thread(target=self._serve, name="saver-staging", daemon=True)
-            thread.start()
-            self._threads.append(thread)
-        for _ in range(THREADS):
+        threads = 0 if small else self._threads_at_work()
+        work = _HostCopies(_jobs(tensors, views), changes, threads + helping if threads else 1)
+        for _ in range(threads):
             self._queue.put(work)
-        if helping:
+        if helping or not threads:
             work.run()
         return work
+
+    def _threads_at_work(self) -> int:
+        """How many threads there are; fewer than `THREADS`, or none, where the system starts no more."""
+        with suppress(RuntimeError):
+            while len(self._threads) < THREADS:
+                thread = Thread(target=self._serve, name="saver-staging", daemon=True)
+                thread.start()
+                self._threads.append(thread)
+        return len(self._threads)
 
     def _serve(self) -> None:
         while (work := self._queue.get()) is not None:
@@ -329,9 +333,12 @@ def _mapped(size: int) -> NDArray[np.uint8]:
 
     It is private to the process: shared memory has huge pages on few systems, and took 1.2 times as long.
     And a child, such as a data loader's worker, finds zeros there: with memory that it could look at, the
-    next snapshot took ten times as long, for every page had to be copied first.
+    next snapshot took ten times as long, for every page had to be copied first. Raises MemoryError.
     """
-    memory = mmap.mmap(-1, size + HUGE_PAGE, access=mmap.ACCESS_COPY)
+    try:
+        memory = mmap.mmap(-1, size + HUGE_PAGE, access=mmap.ACCESS_COPY)
+    except OSError as error:
+        raise MemoryError(f"{size + HUGE_PAGE:,} bytes for a snapshot ({error.strerror})") from error
     for advice in (getattr(mmap, "MADV_HUGEPAGE", None), WIPE_ON_FORK if sys.platform == "linux" else None):
         if advice is not None:
             with suppress(OSError):  # a kernel without it

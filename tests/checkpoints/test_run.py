@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import gc
+import os
 import random
 import re
 import subprocess
@@ -19,13 +20,14 @@ import numpy as np
 import pytest
 
 import saver
-from saver import Every, Keep, OnSignal
+from saver import Every, Keep, OnSignal, staging
 from saver.device import Copying
 from saver.policy import Moment, Policy
 from saver.repo.manifest import manifest_key
 from saver.repo.objects import pack_key
 from saver.staging import Snapshot, Staging, Torn
 from saver.stores.memory import MemoryStore
+from saver.tree import TensorData
 
 
 class Counter:
@@ -658,3 +660,62 @@ def test_versions_tell_what_they_were_trained_on(store: saver.Saver) -> None:
     train(store, 6, data={"train": np.arange(11.0)})
     (found,) = store.diff("run@1", "run@2").data
     assert (found.name, found.status) == ("train", "changed")
+
+
+def test_a_run_saves_where_the_system_starts_no_thread(
+    store: saver.Saver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The user has as many as may be, or there is no memory: then training waits for its saves."""
+    whole, _ = train(saver.Saver(MemoryStore()), 14)
+
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    train(store, 14, 8)
+    counter, run = train(store, 14)
+    assert (counter.weights == whole.weights).all()
+    assert str(run.progress.saved) == str(store.version("run"))
+
+
+@pytest.mark.parametrize("given", [0, 1])
+def test_a_snapshot_is_copied_by_the_threads_that_there_are(
+    given: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start, left = threading.Thread.start, [given]
+
+    def scarce(thread: threading.Thread) -> None:
+        if left[0] == 0:
+            raise RuntimeError("can't start new thread")
+        left[0] -= 1
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", scarce)
+    staging = Staging()
+    weights = np.arange(4_000_000.0)
+    tensors = {
+        "now": TensorData("F64", weights.shape, weights),
+        "later": TensorData("F64", weights.shape, weights),
+    }
+    for later in ((), ("later",)):
+        snapshot = staging.take(tensors, later)
+        snapshot.hold()
+        snapshot.wait()
+        for data in snapshot.tensors.values():
+            assert np.array_equal(np.asarray(data.data).view(np.float64), weights)
+    staging.close()
+
+
+def test_training_waits_for_saves_when_the_process_may_have_no_more_memory(
+    store: saver.Saver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The system has enough, but a limit keeps it from the process."""
+
+    def refuse(*arguments: Any, **options: Any) -> None:
+        raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+
+    monkeypatch.setattr(staging.mmap, "mmap", refuse)
+    with pytest.warns(RuntimeWarning, match="no memory for a snapshot.*training waits"):
+        train(store, 7)
+    assert [version.step for version in store.versions("run")] == [2, 5]
+    assert store.check().sound

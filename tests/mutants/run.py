@@ -26,7 +26,7 @@ MEMORY = 6 << 30
 
 
 class Result(NamedTuple):
-    """`caught` by the test `by`, or by what is said there; None for what was not run because it is equivalent,
+    """`caught` by the test `by`, or by what is said there; None for what is equivalent, and so was not run,
     or could not be run: `by` says why."""
 
     name: str

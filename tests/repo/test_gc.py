@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from random import Random
 from typing import Any
 
 import numpy as np
 import pytest
 from drafts import Save, contents, draft, same
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import saver
 from saver.repo import gc, state
@@ -17,7 +21,7 @@ from saver.repo.log import Commit, Condemn, Delete, Event, Relocate, log_key
 from saver.repo.manifest import manifest_key
 from saver.repo.objects import checkpoint_key, page_key
 from saver.repo.repository import Repository
-from saver.store import Store
+from saver.store import Blob, Store
 from saver.stores.memory import MemoryStore
 
 RANDOM = np.random.default_rng(1)
@@ -504,3 +508,122 @@ def test_what_others_need_of_a_model_that_is_gone_moves(
     delete(repo, "m", 1)
     assert len(collect(repo, grace=0).moved) == 1
     assert same(Repository(store), "n", {"a/small": shared})
+
+
+class Counted(MemoryStore):
+    """Says what was read and listed."""
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        super().__init__(clock=clock)
+        self.calls: list[str] = []
+
+    def open(self, key: str) -> Blob:
+        self.calls.append(key)
+        return super().open(key)
+
+    def list(self, prefix: str, after: str = "") -> Iterator[str]:
+        self.calls.append(f"list {prefix}")
+        return super().list(prefix, after)
+
+    def read_of(self, prefix: str) -> int:
+        return sum(call.startswith(prefix) for call in self.calls)
+
+
+def test_a_collection_after_one_deletion_reads_what_that_freed_and_not_all_manifests() -> None:
+    store = Counted()
+    repo = Repository(store)
+    shared = array(300_000)
+    for count in range(200):
+        model = f"m{count % 10}"
+        repo.commit(draft(model, {"a/base": shared, "a/head": array(50)}, bases=("m0@1",) if count else ()))
+    delete(repo, "m3", 2)
+    cold = Repository(store)
+    store.calls.clear()
+    assert len(collect(cold, grace=0).freed) == 2
+    assert store.read_of("manifests/") <= 2
+    delete(cold, "m4", 2)
+    store.calls.clear()
+    assert len(collect(cold, grace=0, listing=False).freed) == 2
+    assert store.read_of("manifests/") <= 2
+    assert store.read_of("list packs/") == store.read_of("list manifests/") == 0
+    assert len(store.calls) < 30
+    store.calls.clear()
+    assert collect(cold, grace=0, listing=False).freed == ()
+    assert store.read_of("manifests/") == 0
+    assert check(Repository(store)).garbage == ()
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.randoms(use_true_random=False))
+def test_collections_without_listing_free_what_one_with_listing_would(random: Random) -> None:
+    """One process that collects now and then, and others that save, delete and collect beside it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gc, "DEAD_BYTES", 3000)
+        patch.setattr(state, "INTERVAL", random.choice((3, 16)))
+        store = MemoryStore()
+        repo, other = Repository(store), Repository(store)
+        pieces = [np.random.default_rng(n).normal(size=random.choice((40, 400))) for n in range(8)]
+        live: dict[str, dict[str, Any]] = {}
+        collect_at_first = random.random() < 0.5
+        for count in range(40):
+            model = random.choice("ab")
+            what = random.random()
+            if what < 0.5 or not live:
+                tensors = {f"p/{n}": pieces[n] for n in random.sample(range(8), 3)}
+                bases = tuple(random.sample(sorted(live), min(2, len(live))))
+                live[str(other.commit(draft(model, tensors, bases=bases)))] = tensors
+            elif what < 0.75:
+                ref = random.choice(sorted(live))
+                other.open()
+                delete(other, ref[0], other.version(ref).number)
+                del live[ref]
+            elif what < 0.9 and (count > 10 or collect_at_first):
+                collect(repo, grace=0, listing=False)
+            else:
+                collect(other, grace=0)
+        collect(repo, grace=0, listing=False)
+        assert check(Repository(store)).garbage == ()
+        assert check(Repository(store)).sound
+        for ref, tensors in live.items():
+            assert same(Repository(store), ref, tensors)
+
+
+@pytest.mark.parametrize("grace", [0.0, 60.0])
+@pytest.mark.parametrize("years", [-30, -1, 1, 30])
+def test_a_clock_that_is_years_off_keeps_nothing_from_being_freed(grace: float, years: int) -> None:
+    class Turned(MemoryStore):
+        now = 2e9
+
+        def _add(self, key: str, data: bytes) -> bool:
+            self._last, self._clock = 0.0, lambda: self.now
+            return super()._add(key, data)
+
+    store = Turned()
+    repo = Repository(store, clock=lambda: store.now)
+    for _ in range(3):
+        repo.commit(draft("m", {"a/x": array()}))
+    delete(repo, "m", 1)
+    collect(repo, grace=1e12)
+    store.now += years * 365 * 86400.0
+    freed = len(collect(Repository(store), grace=grace).freed)
+    store.now += 61.0
+    freed += len(collect(Repository(store), grace=grace).freed)
+    assert freed == 2
+    assert check(Repository(store)).garbage == ()
+    assert same(Repository(store), "m@3", contents_of(repo, "m@3"))
+
+
+def contents_of(repo: Repository, ref: str) -> dict[str, Any]:
+    return {name: np.frombuffer(data) for name, data in contents(repo, ref).items()}
+
+
+def test_objects_that_a_hostile_record_condemns_are_deleted_only_if_they_may_be_garbage(
+    store: MemoryStore, repo: Repository, save: Save
+) -> None:
+    save("m", {"a/x": array()})
+    collect(repo, grace=0, listing=False)
+    before = set(store.list(""))
+    repo.append(lambda: Condemn(("store.json", "log/00000000000000000001.json", "../../x", "state/free-0")))
+    collect(repo, grace=0, listing=False)
+    collect(Repository(store), grace=0)
+    assert before <= set(store.list(""))

@@ -13,6 +13,7 @@ import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from blake3 import blake3
@@ -476,3 +477,46 @@ def test_an_id_cannot_lead_anywhere_else(ident: str, monkeypatch: pytest.MonkeyP
     assert folder == "/somewhere"
     assert len(name) == 64 + len(".sqlite")
     assert name.isascii()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
+def test_a_fork_waits_until_nobody_is_in_sqlite(tmp_path: Path) -> None:
+    """SQLite locks things for the whole process, which would stay locked in the child."""
+    index, asked, answer = Index(str(tmp_path / "a.sqlite")), threading.Event(), threading.Event()
+    assert index.head == 0
+
+    def question(db: Any) -> int:
+        asked.set()
+        answer.wait(30)
+        return 1
+
+    asking = threading.Thread(target=index._ask, args=(question, 0))
+    statuses: list[int] = []
+
+    def fork() -> None:
+        child = os.fork()
+        if child == 0:
+            os._exit(0 if answer.is_set() and index.head == 0 else 1)
+        statuses.append(os.waitpid(child, 0)[1])
+
+    asking.start()
+    asked.wait()
+    forking = threading.Thread(target=fork)
+    forking.start()
+    forking.join(0.2)
+    answer.set()
+    asking.join()
+    forking.join()
+    assert statuses == [0]
+    assert index.head == 0
+
+
+def test_an_index_without_memory_knows_nothing_and_fails_nobody(tmp_path: Path) -> None:
+    index = Index(str(tmp_path / "a.sqlite"))
+
+    def question(db: Any) -> int:
+        raise MemoryError
+
+    assert index._ask(question, 7) == 7
+    assert index.trouble is not None

@@ -379,3 +379,28 @@ def test_of_all_processes_that_create_one_succeeds(tmp_path: Path) -> None:
     for number in range(50):
         (winner,) = (n for n in range(4) if won[n][number])
         assert found.read(f"log/{number:03}") == b"%d" % winner
+
+
+def test_closing_that_fails_is_no_reason_to_call_a_save_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What must be on disk was synced before, and what was read is there; no descriptor stays open."""
+    close = os.close
+
+    def failing(file: int) -> None:
+        close(file)
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    store, before = LocalStore(tmp_path / "models"), set(os.listdir("/proc/self/fd"))
+    monkeypatch.setattr(os, "close", failing)
+    store.put("packs/a", 3, lambda sink: sink.write(b"abc", 0))
+    assert store.create("log/1", b"first")
+    assert not store.create("log/1", b"second")
+    assert store.read("log/1") == b"first"
+    assert list(store.list("")) == ["log/1", "packs/a"]
+    assert store.stat("packs/a") is not None
+    with pytest.raises(CannotWrite, match="stop"), store._new("packs/b", 3):
+        raise CannotWrite("stop")
+    store.delete("packs/a")
+    monkeypatch.undo()
+    assert set(os.listdir("/proc/self/fd")) == before

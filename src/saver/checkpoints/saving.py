@@ -139,21 +139,28 @@ class Saving:
         Without memory for that they stay where they are, and training must wait until they are written."""
         room = self._staging.room(encoded.tensors)
         if room < 0:
-            if not self._bounded:
-                warnings.warn(
-                    f"{self._model}: there is no memory for a snapshot, {-room / 1e9:.2f} GB are missing, so "
-                    "training waits while it is written; free memory, or accept that with staging=...",
-                    RuntimeWarning,
-                    stacklevel=5,
-                )
-            return Snapshot(encoded.tensors)
+            return self._in_place(encoded, f"{-room / 1e9:.2f} GB are missing", warn=not self._bounded)
         steps, later = self._objects.unchanged(encoded)
-        snapshot = self._staging.take(encoded.tensors, later)
+        try:
+            snapshot = self._staging.take(encoded.tensors, later)
+        except MemoryError as error:  # this process may have no more, though the system has
+            return self._in_place(encoded, str(error), warn=True)
         self._progress.staging_bytes = self._staging.bytes
         if later and steps is not None:
             self._snapshot = snapshot
             self._unhook = steps.before(self._hold)
         return snapshot
+
+    def _in_place(self, encoded: parts.Encoded, why: str, warn: bool) -> Snapshot:
+        """The tensors themselves: training waits while they are written."""
+        if warn:
+            warnings.warn(
+                f"{self._model}: there is no memory for a snapshot, {why}, so training waits while it is "
+                "written; free memory, or accept that with staging=...",
+                RuntimeWarning,
+                stacklevel=6,
+            )
+        return Snapshot(encoded.tensors)
 
     def _hold(self) -> None:
         """Called before weights change: wait until they are copied."""

@@ -12,15 +12,21 @@ T = TypeVar("T")
 
 
 class Writer:
-    """Does one job at a time in a thread of its own. An error stays until `raise_failure` has raised it."""
+    """Does one job at a time in a thread of its own. An error stays until `raise_failure` has raised it.
+
+    Where the system starts no thread, `begin` does the job, and training waits for it.
+    """
 
     def __init__(self, name: str) -> None:
         self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._changed = Condition()
         self._busy = False
         self._failure: BaseException | None = None
-        self._thread = Thread(target=self._serve, name=f"saver-{name}", daemon=True)
-        self._thread.start()
+        self._thread: Thread | None = Thread(target=self._serve, name=f"saver-{name}", daemon=True)
+        try:
+            self._thread.start()
+        except RuntimeError:  # "can't start new thread"
+            self._thread = None
 
     @property
     def busy(self) -> bool:
@@ -34,6 +40,9 @@ class Writer:
 
     def begin(self, job: Callable[[], None]) -> None:
         """Do `job` in the background; the one before must be over."""
+        if self._thread is None:
+            self._do(job)
+            return
         with self._changed:
             self._busy = True
         self._jobs.put(job)
@@ -57,16 +66,20 @@ class Writer:
 
     def close(self) -> None:
         """End the thread, after the job that is under way."""
-        self._jobs.put(None)
-        self._thread.join()
+        if self._thread is not None:
+            self._jobs.put(None)
+            self._thread.join()
 
     def _serve(self) -> None:
         while (job := self._jobs.get()) is not None:
-            try:
-                job()
-            except BaseException as error:  # raised where it cannot be missed: see raise_failure
-                self._failure = error
+            self._do(job)
             del job  # holds the snapshot
             with self._changed:
                 self._busy = False
                 self._changed.notify_all()
+
+    def _do(self, job: Callable[[], None]) -> None:
+        try:
+            job()
+        except BaseException as error:  # raised where it cannot be missed: see raise_failure
+            self._failure = error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from saver.reading.arrays import Array
 from saver.reading.forms import STRINGS, TEXT, values
 from saver.reading.texts import both
 from saver.store import Progress
+from saver.threads import Threads
 from saver.view import View
 
 THREADS = 2
@@ -38,7 +39,7 @@ def measure(
     before, after = _Source(old, (pair.old for pair in pairs)), _Source(new, (pair.new for pair in pairs))
     total = sum(map(_length, pairs))
     done = 0
-    with ThreadPoolExecutor(THREADS) as pool:
+    with Threads(THREADS) as pool:
         for pair in pairs:
             found = _amount(pair, before, after, pool)
             done += _length(pair)

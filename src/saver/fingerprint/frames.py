@@ -8,7 +8,6 @@ each column.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 
 from saver.fingerprint.arrays import PARALLEL, PIECE, absorb, new_hasher, no_value, processors
 from saver.fingerprint.elements import NoValue, encode
+from saver.threads import Threads
 
 LISTED = 256
 """Columns of a frame that are listed one by one; of a wider one only the whole hash is kept."""
@@ -69,7 +69,7 @@ def hashes(groups: list[Columns], rows: int, where: str) -> list[Told]:
     """The hashes of all columns, in the order of the groups, which threads share when they are large."""
     if rows * sum(len(group.names) for group in groups) * 8 < PARALLEL or len(groups) == 1:
         return [told for group in groups for told in hash_group(group, rows, where, alone=True)]
-    with ThreadPoolExecutor(processors()) as pool:
+    with Threads(processors()) as pool:
         results = pool.map(lambda group: hash_group(group, rows, where, alone=False), groups)
         return [told for result in results for told in result]
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +17,7 @@ from blake3 import blake3
 
 from saver.errors import CannotSave
 from saver.fingerprint.arrays import PARALLEL, new_hasher
+from saver.threads import Threads
 
 READ = 8 << 20
 """Bytes read at a time: on 4 processors 13 GB/s from the page cache, where mapping gave 15."""
@@ -138,7 +138,7 @@ def path_fingerprint(found: Found, where: str, advance: Advance) -> dict[str, An
 
 def _digests(files: list[File], where: str, advance: Advance) -> Iterator[bytes]:
     """The hashes of the files: of small ones by several threads, of large ones by all threads together."""
-    pool = ThreadPoolExecutor(READERS)
+    pool = Threads(READERS)
     try:
         batches = list(_batches(files))
         small = (batch for batch in batches if batch[0].size < PARALLEL)
@@ -187,7 +187,7 @@ def _digest_large(file: File, where: str, advance: Advance) -> bytes:
     """BLAKE3 of a file: one thread reads ahead while the others hash."""
     hasher = new_hasher(file.size)
     buffers = [np.empty(READ, np.uint8).data for _ in range(2)]  # a bytearray would be zeroed first
-    with _Reading(file, where) as reading, ThreadPoolExecutor(1) as ahead:
+    with _Reading(file, where) as reading, Threads(1) as ahead:
         following = ahead.submit(reading.read, buffers[0])
         turn = 0
         while count := following.result():

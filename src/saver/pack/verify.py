@@ -143,11 +143,10 @@ def _checked_by_threads(feed: _Feed) -> Iterator[tuple[int, list[str]]]:
             feed.stop()
             results.put(None)
 
-    from concurrent.futures import ThreadPoolExecutor
+    from saver.threads import Threads
 
-    threads = _threads()
-    with ThreadPoolExecutor(threads) as pool:
-        workers = [pool.submit(work) for _ in range(threads)]
+    with Threads(_threads()) as pool:
+        workers = [pool.submit(work) for _ in range(pool.count)]
         try:
             for _ in workers:
                 yield from iter(results.get, None)

@@ -13,6 +13,7 @@ import numpy as np
 from blake3 import blake3
 from numpy.typing import NDArray
 
+from saver.errors import CannotWrite
 from saver.pack.layout import (
     BLOCK,
     BLOCKS_FROM,
@@ -186,12 +187,12 @@ def _write_large(
     progress: Progress | None,
 ) -> list[Entry]:
     """Copy into a ring of aligned buffers; beside that, hash them in one thread and write them in two."""
-    from concurrent.futures import ThreadPoolExecutor  # small files do without: 5 ms of `import saver`
+    from saver.threads import Threads  # small files do without: 5 ms of `import saver`
 
     hashing = _Hashing(entries)
     ring = _ring()
     busy: list[list[Future[None]]] = [[] for _ in ring]
-    with ThreadPoolExecutor(1) as hasher, ThreadPoolExecutor(WRITERS) as writers:
+    with Threads(1) as hasher, Threads(WRITERS) as writers:
         try:
             filled = _fill(ring, busy, (p for e in entries for p in pieces(tensors[e.name])))
             at = start
@@ -220,7 +221,13 @@ def _ring() -> list[NDArray[np.uint8]]:
     from ordinary pages at 2.8.
     """
     size = RING_BUFFER * RING_LENGTH
-    memory = mmap.mmap(-1, size + HUGE_PAGE, access=mmap.ACCESS_COPY)
+    try:
+        memory = mmap.mmap(-1, size + HUGE_PAGE, access=mmap.ACCESS_COPY)
+    except OSError as error:
+        raise CannotWrite(
+            f"there is no memory for the {size + HUGE_PAGE >> 20} MiB through which tensors are written "
+            f"({error.strerror}); nothing was written; free some memory, and save again"
+        ) from error
     if hasattr(mmap, "MADV_HUGEPAGE"):
         with suppress(OSError):  # a kernel without huge pages
             memory.madvise(mmap.MADV_HUGEPAGE)

@@ -232,12 +232,12 @@ def _on_threads(function: Callable[[T], R], items: Iterable[T], size: int) -> li
     """`function` of every item, on several threads where `size` bytes make it worth while."""
     if size <= SERIAL:
         return list(map(function, items))
-    from concurrent.futures import ThreadPoolExecutor
+    from saver.threads import Threads
 
     listed = list(items)
     some = max(1, len(listed) // (THREADS * CHUNKS))  # what a thread takes at a time
     chunks = [listed[at : at + some] for at in range(0, len(listed), some)]
-    with ThreadPoolExecutor(THREADS) as pool:
+    with Threads(THREADS) as pool:
         return [
             found
             for answers in pool.map(lambda chunk: list(map(function, chunk)), chunks)

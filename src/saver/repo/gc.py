@@ -24,6 +24,7 @@ from saver.repo.repository import Repository
 from saver.repo.state import PAST_NUMBERS
 from saver.repo.users import Name, pack_in
 from saver.repo.wholeness import check_log
+from saver.store import Stat
 from saver.tree import ITEM_SIZE, TensorData
 
 DEAD_SHARE = 0.5
@@ -74,7 +75,8 @@ def collect(
     demand(repo.store, repo.format().collect, "collect in")
     if not dry_run:
         demand(repo.store, repo.format().write, "write to")
-    return _Collection(repo, grace, dry_run, progress, listing).run()
+    with repo.users.lock:
+        return _Collection(repo, grace, dry_run, progress, listing).run()
 
 
 class _Collection:
@@ -88,6 +90,7 @@ class _Collection:
         self._users = repo.users
         self._lists = listing or not repo.users.listed
         self._sizes: dict[str, int] = {}
+        self._stats: dict[str, Stat | None] = {}
         self._objects: list[str] = []
         self._waiting: list[str] = []
         self._partial = False
@@ -161,24 +164,26 @@ class _Collection:
         repo, busy = self._repo, set[str]()
         condemned: tuple[str, ...] = ()
         chosen: list[str] = []
+        suspects: list[str] | None = None
         most = _ALL
 
         def decide() -> Event | None:
-            nonlocal condemned
+            nonlocal condemned, suspects
+            keys = self._candidates() if suspects is None else suspects
             chosen.clear()
             busy.clear()
             self._users.refresh()
-            for key in self._candidates():
+            for key in keys:
                 if repo.state.get(f"gone {key}") is not None or self._is_needed(key):
                     continue
-                stat = repo.store.stat(key)
+                stat = self._stat(key)
                 if stat is None:
                     continue
-                self._sizes[key] = stat.size
                 if self._is_young(stat.time, now):
                     busy.add(key)
                 else:
                     chosen.append(key)
+            suspects = [*chosen, *busy]  # whoever was faster need not be asked about all again
             condemned = tuple(chosen[:most])
             kept = [p for p, number in judged.items() if repo.state.get(f"freed {pack_key(p)}") == number]
             if (condemned or kept) and not self._dry:
@@ -198,6 +203,14 @@ class _Collection:
         self._users.condemned.update(condemned)
         self._partial = len(condemned) < len(chosen)
         return condemned, tuple(sorted(busy))
+
+    def _stat(self, key: str) -> Stat | None:
+        """Size and time of an object, asked for once: it does not change."""
+        if key not in self._stats:
+            self._stats[key] = self._repo.store.stat(key)
+        found = self._stats[key]
+        self._sizes[key] = found.size if found is not None else 0
+        return found
 
     def _is_needed(self, key: str) -> bool:
         """Whether a live version needs an object. Where bytes were moved, only manifests tell: one that
@@ -236,8 +249,7 @@ class _Collection:
         freed: list[str] = []
         condemned = sorted(self._users.condemned)
         for key in condemned:
-            stat = repo.store.stat(key)
-            self._sizes[key] = stat.size if stat is not None else 0
+            self._stat(key)
         total, done = self._size(condemned), 0
         for key in condemned:
             number = repo.state.get(f"gone {key}")

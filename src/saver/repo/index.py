@@ -94,6 +94,15 @@ def index_path(store_id: str) -> str:
 
 _left: list[sqlite3.Connection | None] = []
 
+_in_sqlite = threading.RLock()
+"""Held by whoever asks SQLite anything, and while the process forks. SQLite has locks for the whole
+process: a child whose parent was in the midst of a question could wait for one of them for ever."""
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_in_sqlite.acquire, after_in_parent=_in_sqlite.release, after_in_child=_in_sqlite.release
+    )
+
 
 class Index:
     """The cache in the file at `path`, which is made when it is first needed.
@@ -171,11 +180,14 @@ class Index:
                 try:
                     import sqlite3
 
-                    answer = question(self._opened())
+                    with _in_sqlite:
+                        answer = question(self._opened())
                     self.trouble = None
                     return answer
                 except (ImportError, OSError, ValueError, OverflowError) as error:
                     self._stop(error, math.inf)
+                except MemoryError as error:
+                    self._stop(error, PAUSE)
                 except sqlite3.Error as error:
                     if attempt or not _is_broken(error) or not self._begin_anew():
                         self._stop(error, PAUSE if _is_locked(error) else math.inf)
@@ -214,7 +226,8 @@ class Index:
 
 def _close(connection: sqlite3.Connection, process: int) -> None:
     if process == os.getpid():  # a connection that came through a fork is the parent's
-        connection.close()
+        with _in_sqlite:
+            connection.close()
 
 
 def _is_locked(error: sqlite3.Error) -> bool:

@@ -20,12 +20,12 @@ _is_own = re.compile(
     | manifests/(?P<manifest>[0-9a-f]{2})/(?P=manifest)[0-9a-f]{62}\.json
     | packs/[0-9a-f]{32}\.safetensors
     | state/[0-9]{20}\.json
-    | state/reserve/[0-9]
+    | state/free-[0-9]
     | state/pages/(?P<page>[0-9a-f]{2})/(?P=page)[0-9a-f]{62}\.json""",
     re.VERBOSE,
 ).fullmatch
 
-_is_folder = re.compile(r"(manifests|state/pages)/[0-9a-f]{2}|state/(pages|reserve)").fullmatch
+_is_folder = re.compile(r"(manifests|state/pages)/[0-9a-f]{2}|state/pages").fullmatch
 
 
 def pack_key(name: str) -> str:

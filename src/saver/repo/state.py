@@ -41,10 +41,10 @@ HELD = 4096
 PAST_NUMBERS = "state/:"
 """Comes after the keys of all checkpoints, and before those of pages."""
 
-RESERVE = tuple(f"state/reserve/{number}" for number in range(4))
+RESERVE = tuple(f"state/free-{number}" for number in range(4))
 RESERVE_BYTES = 4 << 10
 """Room on a full disk, in blocks and in inodes, for the records of deletions, and for that of the collection
-which then frees something."""
+which then frees something. Who lists checkpoints comes upon these names before the pages."""
 
 
 @decodable
@@ -246,8 +246,10 @@ class State:
         """Write the newest checkpoint anew from the log alone, and delete all others: for when what is there
         is damaged. Raises CannotWrite."""
         with self._lock:
-            self._held.clear()
-            self._view, self._distrusts = self._from_log(self._view.head), True
+            if not self._view.alone:
+                self._held.clear()
+                self._view = self._from_log(self._view.head)
+            self._distrusts = True
             for number in self._listed(self._view.head):
                 self._store.delete(checkpoint_key(number))
             if self._view.due is not None:
@@ -286,10 +288,14 @@ class State:
         return found if found.previous == previous else None
 
     def _updated(self) -> str | None:
+        """The root of the pages that say what is settled."""
+        view = self._view
         try:
-            return self.pages.update(self._view.root, self._view.settled)
-        except SaverError as error:
-            if not self._view.alone:
+            if not view.alone and self._checkpoint(view.base).root != view.root:
+                raise Broken(f"{self._store}: {checkpoint_key(view.base)} was made anew")
+            return self.pages.update(view.root, view.settled)
+        except SaverError as error:  # pages that only memory has may be gone with their checkpoint
+            if not view.alone:
                 self._held.clear()
             raise Broken(str(error)) from error
 

@@ -6,6 +6,7 @@ A process that collects again and again reads the log on, and neither all versio
 from __future__ import annotations
 
 from collections.abc import Iterable
+from threading import RLock
 from typing import TypeAlias
 
 import msgspec
@@ -31,7 +32,8 @@ class _Needs(msgspec.Struct, frozen=True, gc=False):
 
 
 class Users:
-    """The live versions by what they need, as of record `head`. `refresh` goes on to that of the state."""
+    """The live versions by what they need, as of record `head`. `refresh` goes on to that of the state. Safe
+    to use while `lock` is held."""
 
     def __init__(self, state: State) -> None:
         self._state = state
@@ -39,6 +41,8 @@ class Users:
         forks.begin_anew(self, Users._begin)
 
     def _begin(self) -> None:
+        self.lock = RLock()
+        """Whoever collects holds it: one thread at a time."""
         self.head = 0
         self._needs: dict[Name, _Needs] = {}
         self._of: dict[str, set[Name]] = {}

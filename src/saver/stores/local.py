@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from saver.durable import NewFile, NoHardLinks
 from saver.errors import CannotWrite, Damaged, NotFound, SaverError, Unsupported
-from saver.files import FILES, Files, Inside, Path
+from saver.files import FILES, Files, Inside, Path, remedy
 from saver.mapped import cannot_read, kind_of, open_file
 from saver.store import Blob, Sink, Stat, Store
 from saver.stores._keys import DEPTH, checked, checked_prefix, valid
@@ -168,7 +168,8 @@ class LocalStore(Store):
         if error.errno == errno.ELOOP:
             return CannotWrite(f"{self._link(key)}; nothing was written")
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        advice = "free some room" if full else "choose another folder, or one where you may write"
+        advice = "free some room" if full else remedy(error)
+        advice = advice or "choose another folder, or one where you may write"
         return CannotWrite(f"{self._where(key)}: {error.strerror or error}; nothing was written; {advice}")
 
     # Reading
@@ -268,9 +269,9 @@ class LocalStore(Store):
         except OSError as error:
             if error.errno == errno.ELOOP:
                 raise CannotWrite(f"{self._link(key)}; nothing was deleted") from error
+            advice = remedy(error) or "you need the right to write to its folder"
             raise CannotWrite(
-                f"{self._where(key)}: {error.strerror or error}; it was not deleted; you need the right to "
-                "write to its folder"
+                f"{self._where(key)}: {error.strerror or error}; it was not deleted; {advice}"
             ) from error
 
 

@@ -1,0 +1,70 @@
+"""Threads that share work, as many as the system gives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+from threading import Thread
+from typing import ParamSpec, TypeAlias, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_Job: TypeAlias = Callable[[], None]
+
+
+class Threads(Executor):
+    """Up to `count` threads, which begin what is submitted in its order.
+
+    Where the system starts fewer of them (it is out of memory, or the user has as many as may be), those do
+    it; where it starts none, `submit` itself does, and returns when that is done.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._jobs: SimpleQueue[tuple[Future[object], _Job] | None] = SimpleQueue()
+        self._threads: list[Thread] = []
+        with suppress(RuntimeError):  # "can't start new thread"; also once the interpreter ends
+            for _ in range(count):
+                thread = Thread(target=self._serve, name="saver", daemon=True)
+                thread.start()
+                self._threads.append(thread)
+
+    @property
+    def count(self) -> int:
+        """How many there are at work at once; whoever submits, where there is none."""
+        return max(1, len(self._threads))
+
+    def submit(self, act: Callable[P, T], /, *args: P.args, **options: P.kwargs) -> Future[T]:
+        future: Future[T] = Future()
+
+        def job() -> None:
+            try:
+                future.set_result(act(*args, **options))
+            except BaseException as error:  # raised by `future.result`
+                future.set_exception(error)
+
+        if self._threads:
+            self._jobs.put((future, job))  # type: ignore[arg-type]
+        else:
+            job()
+        return future
+
+    def _serve(self) -> None:
+        while (found := self._jobs.get()) is not None:
+            future, job = found
+            if future.set_running_or_notify_cancel():
+                job()
+            del found, future, job  # they hold the data
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        with suppress(Empty):
+            while cancel_futures:
+                found = self._jobs.get_nowait()
+                if found is not None:
+                    found[0].cancel()
+        for _ in self._threads:
+            self._jobs.put(None)
+        for thread in self._threads if wait else ():
+            thread.join()
