@@ -83,7 +83,8 @@ MUTANTS = [
         "unlearned-names", "durable.py",
         'raise self._unknown("whether the file stands there could not be learned", error) from error',
         "stands = False",
-        "telling that it could not be learned whether a name was taken", ("test_durable.py",),
+        "telling that it could not be learned whether a name was taken",
+        ("test_durable.py::test_where_nothing_can_be_learned_the_commit_is_unknown",),
     ),
     Mutant(
         "hidden-files", "durable.py",
@@ -117,7 +118,8 @@ MUTANTS = [
         "                with suppress(PermissionError):  # whoever made it there has to care for its name\n"
         "                    self._files.sync_folder(above)\n            return\n",
         "            return\n",
-        "the sync of the folder above a store that another process is just making", ("stores/test_local.py",),
+        "the sync of the folder above a store that another process is just making",
+        ("stores/test_local.py::test_a_store_that_another_process_has_just_made_is_synced",),
     ),
     Mutant(
         "sync-above-new-folder", "stores/local.py",
@@ -159,7 +161,7 @@ MUTANTS = [
     Mutant(
         "depth-of-keys", "stores/_keys.py",
         "(/{_SEGMENT}){{0,{DEPTH - 1}}}", "(/{_SEGMENT})*",
-        "the limit on the depth of keys", ("stores/test_local.py", "stores/test_memory.py"),
+        "the limit on the depth of keys", ("stores/test_local.py::test_what_cannot_be_a_key_is_refused",),
     ),
     Mutant(
         "depth-of-listings", "stores/local.py",

@@ -72,7 +72,7 @@ MUTANTS = [
     Mutant(
         "end-of-file", "pack/layout.py",
         "    if end != size:\n", "    if False:\n",
-        "holding the size of the file against its tensors", (_LIES, "attacks/test_hostile_files.py"),
+        "holding the size of the file against its tensors", (_LIES,),
     ),
     Mutant(
         "count-of-blocks", "pack/layout.py",

@@ -141,13 +141,13 @@ MUTANTS = [
         "another-store", "repo/format.py",
         "    if found is None or found.id != known.id:\n", "    if found is None:\n",
         "refusing to go on in another store that came in the place of this one",
-        (_REPOSITORY, "stateful/test_resume.py::test_a_store_that_is_gone_is_never_begun_anew"),
+        ("stateful/test_resume.py::test_a_store_that_is_gone_is_never_begun_anew",),
     ),
     Mutant(
         "store-that-is-gone", "repo/repository.py",
         "            self._format = read_again(self.store, self._format)\n", "            pass\n",
         "refusing to begin a store anew whose folder is gone",
-        (_REPOSITORY, "stateful/test_resume.py::test_a_store_that_is_gone_is_never_begun_anew"),
+        ("stateful/test_resume.py::test_a_store_that_is_gone_is_never_begun_anew",),
     ),
     Mutant(
         "log-without-store", "repo/format.py",

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from . import collecting, disk, log, packs, reading, saving
+from . import collecting, disk, log, packs, reading, saving, shortcuts
 
 GROUPS = {
     "Files and folders": disk.MUTANTS,
     "Packs": packs.MUTANTS,
-    "The log and its shortcuts": log.MUTANTS,
+    "The log": log.MUTANTS,
+    "Checkpoints, and whether the log is whole": shortcuts.MUTANTS,
     "Saving": saving.MUTANTS,
     "Collecting": collecting.MUTANTS,
     "Reading and checking": reading.MUTANTS,
