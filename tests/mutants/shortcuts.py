@@ -64,6 +64,11 @@ MUTANTS = [
         (f"{_LOG}::test_a_checkpoint_of_another_saver_is_not_believed",),
     ),
     Mutant(
+        "made-anew", "repo/state.py",
+        "            if not view.alone and self._checkpoint(view.base).root != view.root:\n", "            if False:\n",
+        "leaving a checkpoint that somebody has made anew", (_SHORTCUTS,),
+    ),
+    Mutant(
         "others-checkpoints", "repo/state.py",
         "        return found if found.previous == previous else None\n", "        return found\n",
         "holding a checkpoint that is there already against the log",
