@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from mutants.mutant import ROOT, Mutant
+from mutants.mutant import ROOT, SOURCE, Mutant
+from mutants.run import run
 from mutants.table import MUTANTS
 
 by_name = pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
@@ -29,6 +30,18 @@ def test_there_are_tests_that_should_notice(mutant: Mutant) -> None:
         name, _, function = test.partition("::")
         text = (ROOT / "tests" / name).read_text()
         assert not function or re.search(rf"^def {function}\(", text, re.MULTILINE), test
+
+
+def test_a_run_tells_what_was_noticed_what_was_not_and_what_could_not_be_run() -> None:
+    (mutant,) = [mutant for mutant in MUTANTS if mutant.name == "reserved-keys"]
+    before = (SOURCE / "saver" / mutant.file).read_bytes()
+    found = run(mutant)
+    assert (found.caught, found.by.partition("[")[0]) == (True, mutant.tests[0])
+    assert run(mutant._replace(tests=("test_tree.py::test_other_keys_are_not",))).caught is False
+    missing = run(mutant._replace(tests=("test_tree.py::test_nothing",)))
+    assert missing.caught is None
+    assert "could not be run" in missing.by
+    assert (SOURCE / "saver" / mutant.file).read_bytes() == before
 
 
 def test_the_documentation_has_them_all() -> None:

@@ -15,9 +15,9 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tests.mutants.mutant import Mutant
-from tests.mutants.run import Result, run, sound
-from tests.mutants.table import GROUPS, MUTANTS
+from .mutant import Mutant
+from .run import Result, run, sound
+from .table import GROUPS, MUTANTS
 
 
 def main() -> int:

@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.mutants.mutant import ROOT, SOURCE, Mutant
+from .mutant import ROOT, SOURCE, Mutant
 
 PATIENCE = 600
 """Seconds that the tests of one mutant may take; they take a few. Who hangs is caught."""

@@ -65,8 +65,10 @@ MUTANTS = [
     ),
     Mutant(
         "made-anew", "repo/state.py",
-        "            if not view.alone and self._checkpoint(view.base).root != view.root:\n", "            if False:\n",
-        "leaving a checkpoint that somebody has made anew", (_SHORTCUTS,),
+        "if not view.alone and self._checkpoint(view.base).root != view.root:", "if False:",
+        "leaving a checkpoint that somebody has made anew",
+        ("stateful/test_machine.py::"
+         "test_a_writer_that_was_open_during_a_check_does_not_rest_on_checkpoints_that_were_made_anew",),
     ),
     Mutant(
         "others-checkpoints", "repo/state.py",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import collecting, disk, log, packs, reading, saving, shortcuts
+from . import collecting, disk, log, packs, reading, runs, saving, shortcuts
 
 GROUPS = {
     "Files and folders": disk.MUTANTS,
@@ -12,6 +12,7 @@ GROUPS = {
     "Saving": saving.MUTANTS,
     "Collecting": collecting.MUTANTS,
     "Reading and checking": reading.MUTANTS,
+    "Training runs": runs.MUTANTS,
 }
 
 MUTANTS = [mutant for group in GROUPS.values() for mutant in group]
