@@ -14,7 +14,7 @@ import numpy as np
 
 from benchmarks.measure import rounds, timed
 from benchmarks.startup import process
-from benchmarks.stores import build, index_in, model_name, small_model
+from benchmarks.stores import build, build_long, index_in, model_name, small_model
 from benchmarks.tables import Row, Table
 from saver import Saver, Version
 from saver.repo.state import INTERVAL
@@ -32,6 +32,15 @@ a round meets every number of records since the last one, and writes one."""
 
 LISTED = (1_000, 10)
 
+SHORT, LONG = "1,000 records", "1,000,000 records"
+LOGS = {SHORT: 10, LONG: 10_000}
+"""Models of stores with long logs. Each has ten versions and had 45 more: a hundred records a model."""
+
+KEPT, DELETED = 10, 45
+
+FEW_TENSORS, MANY_TENSORS = "1,000 tensors", "100,000 tensors"
+TENSORS = {FEW_TENSORS: 1_000, MANY_TENSORS: 100_000}
+
 MODELS = "models()"
 VERSIONS = "versions() of every model"
 COMMAND = "saver ls --store DIR"
@@ -39,12 +48,14 @@ IMPORT = "import saver"
 
 
 def run(folder: Path, repeat: int, count: int = ROUNDS, each: int = EACH, factor: int = 1) -> list[Table]:
-    """The tables `scale-open` and `scale-save`, of `count` rounds, and `scale-list`, of `repeat`. `factor`
-    makes all stores smaller but that of ten."""
+    """The tables `scale-open` and `scale-save`, of `count` rounds, and `scale-list`, of `repeat`; then those
+    of long logs and of many tensors, `count` rounds each. `factor` makes all stores smaller but that of ten.
+    """
     home = folder / "scale"
     home.mkdir()
     with index_in(home / "cache"):
         tables = [*_growing(home, count, each, factor), _listing(home, repeat, factor)]
+        tables += [*_long(home, count, factor), *_tensors(home, count, factor)]
     shutil.rmtree(home)
     return tables
 
@@ -162,6 +173,144 @@ def _versions(store: Saver) -> int:
     return sum(len(store.versions(model)) for model in store.models())
 
 
+class _Aged:
+    """A store with a long log, and what is done in it. A new Saver each time, as a new process has it."""
+
+    def __init__(self, folder: Path, models: int) -> None:
+        self.folder = folder
+        self.records = build_long(folder, models, KEPT, DELETED)
+        self._models = models
+        self._number = 0
+
+    def _next(self) -> tuple[Saver, str]:
+        self._number += 1
+        return Saver(self.folder), model_name(self._number * 7 % self._models)
+
+    def open(self) -> None:
+        store, model = self._next()
+        store.version(model)
+
+    def load(self) -> None:
+        store, model = self._next()
+        store.load(model)
+
+    def save(self) -> None:
+        store, model = self._next()
+        store.save(model, small_model(1000 + self._number), step=1000 + self._number)
+
+    def tag(self) -> None:
+        store, model = self._next()
+        store.tag(model, f"tag-{self._number}")
+
+    def versions(self) -> None:
+        store, model = self._next()
+        store.versions(model)
+
+    def models(self) -> None:
+        if len(self._next()[0].models()) != self._models:
+            raise AssertionError(f"{self.folder}: models are missing")
+
+    def command(self) -> None:
+        process(("-m", "saver", "ls", "--store", str(self.folder)))
+
+    def gc(self) -> None:
+        if not self._next()[0].gc(grace=0).freed:
+            raise AssertionError(f"{self.folder}: nothing was freed")
+
+    def before_gc(self) -> None:
+        """Save a version whose bytes are its own, and delete it."""
+        store, model = self._next()
+        store.delete(str(store.save(model, {"x": np.random.default_rng(self._number).random(1000)})))
+
+    def check(self) -> None:
+        if not self._next()[0].check().sound:
+            raise AssertionError(f"{self.folder} is not sound")
+
+
+DOINGS: dict[str, tuple[str, Callable[[_Aged], None]]] = {
+    "open": ("open and find the newest version", _Aged.open),
+    "load": ("open and load a small version", _Aged.load),
+    "save": ("open and save a small version", _Aged.save),
+    "tag": ("open and tag a version", _Aged.tag),
+    "versions": ("the ten versions of a model", _Aged.versions),
+    "models": ("the names of all models", _Aged.models),
+    "ls": ("saver ls, a process", _Aged.command),
+    "gc": ("collect after one deletion, in a new process", _Aged.gc),
+    "check": ("check everything", _Aged.check),
+}
+"""What is done in stores with long logs, by the ending of the table's name."""
+
+WHOLE = ("models", "ls", "gc", "check")
+"""What looks at all there is, and is done once in a round; all else `EACH` times."""
+
+
+def _long(folder: Path, count: int, factor: int) -> list[Table]:
+    aged = {
+        what: _Aged(folder / what, models if what == SHORT else max(models // factor, 1))
+        for what, models in LOGS.items()
+    }
+    os.sync()
+    seconds: dict[tuple[str, str], list[float]] = defaultdict(list)
+
+    def turn(doing: str, what: str) -> Callable[[], None]:
+        def run() -> None:
+            store, action = aged[what], DOINGS[doing][1]
+            if doing == "gc":
+                store.before_gc()
+            action(store) if doing not in WHOLE else None  # nobody's files are cold
+            times = 1 if doing in WHOLE else EACH
+            seconds[doing, what].append(fmean(timed(lambda: action(store))[0] for _ in range(times)))
+
+        return run
+
+    rounds(count, [turn(doing, what) for doing in DOINGS for what in aged])
+    return [
+        Table(
+            f"scale-log-{doing}",
+            title,
+            _LOG.format(", ".join(f"{store.records:,}" for store in aged.values())),
+            tuple(Row(what, tuple(seconds[doing, what])) for what in aged),
+            SHORT,
+            unit="ms",
+        )
+        for doing, (title, _) in DOINGS.items()
+    ]
+
+
+def _tensors(folder: Path, count: int, factor: int) -> list[Table]:
+    """A version of very many small tensors; seconds for each thousand of them."""
+    seconds: dict[tuple[str, str], list[float]] = defaultdict(list)
+    sizes = {what: size if what == FEW_TENSORS else max(size // factor, 1) for what, size in TENSORS.items()}
+
+    def turn(what: str) -> Callable[[], None]:
+        state = {f"layer.{number}": np.full(200, number, np.float32) for number in range(sizes[what])}
+        store = Saver(folder / what)
+
+        def run() -> None:
+            state["layer.0"] += 1
+            taken, saved = timed(lambda: store.save("tensors", state))
+            seconds["save", what].append(taken / sizes[what] * 1000)
+            taken, loaded = timed(lambda: Saver(folder / what).load(str(saved)))
+            seconds["load", what].append(taken / sizes[what] * 1000)
+            if not all(np.array_equal(loaded[name], array) for name, array in state.items()):
+                raise AssertionError(f"{saved} is not what was saved")
+
+        return run
+
+    rounds(count, [turn(what) for what in sizes])
+    return [
+        Table(
+            f"scale-tensors-{doing}",
+            f"{doing} a version of many tensors",
+            _TENSORS,
+            tuple(Row(what, tuple(seconds[doing, what])) for what in sizes),
+            FEW_TENSORS,
+            unit="ms",
+        )
+        for doing in ("save", "load")
+    ]
+
+
 _OPEN = (
     'A new Saver and its `version("…@latest")`, in a process that runs already, from the page cache: the '
     "average of a round, in which the stores stand at every distance from the last checkpoint of the log. "
@@ -175,4 +324,12 @@ _SAVE = (
 _LIST = (
     "A new Saver each time. `versions()` gives all there is to tell of them: parts, metrics, tags, sizes. "
     "The command and the import are whole processes."
+)
+_LOG = (
+    "Stores of 10 and of 10,000 models, each with ten versions and 45 that were deleted: logs of {} "
+    "records. A new Saver each time, from the page cache."
+)
+_TENSORS = (
+    "Arrays of 800 bytes; the time for each thousand of them. A save finds all but one of them in the version "
+    "before, but for the first, which writes them."
 )

@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
+from blake3 import blake3
 
 from saver import Saver
+from saver.repo import document
+from saver.repo import manifest as manifests
+from saver.repo.format import STORE_KEY
+from saver.repo.log import Commit, Delete, Event, log_key, record_after
+from saver.repo.manifest import Manifest, manifest_key
+from saver.repo.state import State
 from saver.stores.memory import MemoryStore
 
 _COEFFICIENTS = np.linspace(-1, 1, 1000)
+
+_CHECKPOINT = 320
+"""How many records a long log that is built has between checkpoints. With more of them each deletion takes
+longer, with fewer there are more pages to write."""
+
+_TIME = 1_767_225_600.0
+"""When the first record of a long log was made."""
 
 
 @contextmanager
@@ -53,13 +68,93 @@ def build(folder: Path, models: int, versions: int) -> None:
             metrics = {"loss": 1 / (step + 1)}
             for number in range(models):
                 store.save(model_name(number), small_model(step), step=step, metrics=metrics)
+    _write_all(folder, ((key, memory.read(key)) for key in memory.list("")))
+
+
+def build_long(folder: Path, models: int, kept: int, deleted: int) -> int:
+    """Make a store in which each of the models had `deleted` versions more than the `kept` newest, which are
+    still there; returns how many records its log has.
+
+    All versions are `small_model(0)`. It is what saving, deleting and collecting leave, but that each model
+    had its turn after the one before, and that nothing tells of the objects that were freed.
+    """
+    memory = MemoryStore()
+    with index_in(Path(os.devnull) / "none"):
+        first = Saver(memory).save(model_name(0), small_model(0), step=0, metrics={"loss": 1.0})
+    model = _Long(memory, manifests.decode(memory.read(manifest_key(first.manifest)).decode(), "first"))
+    for number in range(models):
+        model.live(model_name(number), kept, deleted)
+    _write_all(folder, model.objects())
+    return model.state.head
+
+
+class _Long:
+    """A store whose log grows, with the objects that its living versions need. The store in memory has the
+    first version and the checkpoints only: all else is written to the folder alone."""
+
+    def __init__(self, memory: MemoryStore, manifest: Manifest) -> None:
+        self.state = State(memory)
+        self.state.refresh()
+        self._memory = memory
+        self._manifest = manifest
+        event = self.state.log.read(1)[0].event
+        assert isinstance(event, Commit)
+        self._event = event
+        self._needed = {STORE_KEY, log_key(1), *memory.list("packs/")}
+        self._records: list[bytes] = []
+        self._manifests: dict[str, bytes] = {}
+
+    def live(self, model: str, kept: int, deleted: int) -> None:
+        """Let a model have versions, of which all but the newest are deleted at once."""
+        for number in range(1, kept + deleted + 1):
+            is_kept = number > deleted
+            parent = number - 1 if number > deleted + 1 else None
+            if (model, number) != (self._event.model, 1):
+                self._append(self._commit(model, number, parent, is_kept))
+            elif is_kept:  # it was saved to make the store
+                self._needed.add(manifest_key(self._event.manifest))
+            if not is_kept:
+                self._append(Delete(model, (number,)))
+
+    def _commit(self, model: str, number: int, parent: int | None, is_kept: bool) -> Event:
+        manifest = msgspec.structs.replace(
+            self._manifest, model=model, number=number, parent=parent, step=number - 1,
+            transaction=f"{self.state.head:032x}",
+        )  # fmt: skip
+        data = manifests.encode(manifest).encode()
+        digest = blake3(data).hexdigest()
+        if is_kept:
+            self._manifests[manifest_key(digest)] = data
+        return msgspec.structs.replace(
+            self._event, model=model, number=number, manifest=digest, parent=parent, step=number - 1
+        )
+
+    def _append(self, event: Event) -> None:
+        state, author = self.state, self._manifest.author
+        record = record_after(state.last(), event, f"{state.head:032x}", _TIME + state.head, author)
+        data = document.encode(record)
+        self._records.append(data)
+        state.took(record, document.digest(data))
+        if state.head % _CHECKPOINT == 0:
+            state.keep_checkpoint()
+
+    def objects(self) -> Iterator[tuple[str, bytes]]:
+        """What a collector would leave: with the newest checkpoints, and their pages."""
+        needed = self.state.needed().intersection(self._memory.list("state/"))
+        yield from ((key, self._memory.read(key)) for key in sorted(needed | self._needed))
+        yield from sorted(self._manifests.items())
+        yield from ((log_key(number), data) for number, data in enumerate(self._records, 2))
+
+
+def _write_all(folder: Path, objects: Iterable[tuple[str, bytes]]) -> None:
+    """Write what belongs into a store, without waiting for the disk."""
     made = set()
-    for key in memory.list(""):
+    for key, data in objects:
         home, name = os.path.split(folder / key)
         if home not in made:
             os.makedirs(home, exist_ok=True)
             made.add(home)
-        _write(f"{home}/{name}", memory.read(key))
+        _write(f"{home}/{name}", data)
 
 
 def _write(path: str, data: bytes) -> None:

@@ -76,6 +76,15 @@ def _of_stores() -> list[Target]:
         for doing, name, bound in (("open + latest", "scale-open", 2), ("save", "scale-save", 1.5)):
             title = f"{what}: {doing}, against {scale.TEN}"
             found.append(Target(title, (name,), bound, _slower(name, what, scale.TEN), at_least=False))
+    for doing, bound in (("open", 2), ("load", 2), ("save", 1.5), ("tag", 1.5), ("versions", 2)):
+        name = f"scale-log-{doing}"
+        title = f"{scale.LONG}: {scale.DOINGS[doing][0]}, against {scale.SHORT}"
+        found.append(Target(title, (name,), bound, _slower(name, scale.LONG, scale.SHORT), at_least=False))
+    for doing in ("save", "load"):
+        name = f"scale-tensors-{doing}"
+        title = f"{scale.MANY_TENSORS}: {doing} of each, against {scale.FEW_TENSORS}"
+        measure = _slower(name, scale.MANY_TENSORS, scale.FEW_TENSORS)
+        found.append(Target(title, (name,), 3, measure, at_least=False))
     return found
 
 

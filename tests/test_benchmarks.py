@@ -21,7 +21,7 @@ from benchmarks.measure import make_cold, make_warm, resident
 from benchmarks.peers import Peer, peers
 from benchmarks.report import Report
 from benchmarks.states import MANY, ONE, SHAPES, TENSORS, Shape, equal, size_of, touch
-from benchmarks.stores import allocated, build, index_in, model_name, small_model
+from benchmarks.stores import allocated, build, build_long, index_in, model_name, small_model
 from benchmarks.tables import Row, Table, markdown, plain
 from benchmarks.targets import verdicts
 
@@ -163,15 +163,32 @@ def test_a_store_that_was_built_is_what_saving_would_have_left(tmp_path: Path) -
         assert store.save(model_name(1), small_model(70)).number == 71
 
 
+def test_a_store_with_a_long_log_is_sound_and_goes_on(tmp_path: Path) -> None:
+    with index_in(tmp_path / "cache"):
+        assert build_long(tmp_path / "store", 4, 10, 45) == 400
+        store = Saver(tmp_path / "store")
+        assert store.models() == [model_name(number) for number in range(4)]
+        found = store.check()
+        assert found.sound
+        assert found.versions == 40
+        assert found.garbage == ()
+        numbers = [version.number for version in store.versions(model_name(3))]
+        assert numbers == list(range(46, 56))
+        assert equal(store.load(f"{model_name(3)}@50")["model"], small_model(0)["model"])
+        assert store.save(model_name(3), small_model(1)).number == 56
+
+
 def test_stores_of_many_versions_and_models_are_measured_and_listed(tmp_path: Path) -> None:
     tables = scale.run(tmp_path, 1, 2, 2, 500)
     assert list(tmp_path.iterdir()) == []
-    assert [table.name for table in tables] == ["scale-open", "scale-save", "scale-list"]
+    logs = [f"scale-log-{doing}" for doing in scale.DOINGS]
+    tensors = ["scale-tensors-save", "scale-tensors-load"]
+    assert [table.name for table in tables] == ["scale-open", "scale-save", "scale-list", *logs, *tensors]
     for table in tables[:2]:
         assert [row.what for row in table.rows] == list(scale.STORES)
         assert all(len(row.seconds) == 2 for row in table.rows)
     goals = [goal for goal, *_ in verdicts(tables, [])]
-    assert len(goals) == 4
+    assert len(goals) == 11
     assert scale.COMMAND in plain(tables[2])
 
 

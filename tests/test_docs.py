@@ -84,6 +84,14 @@ def test_the_loop_of_the_guide_to_checkpoints_works(tmp_path: Path) -> None:
     assert "all bits agree" in told
 
 
+def test_the_examples_of_tests_with_faults_pass(tmp_path: Path) -> None:
+    examples = "\n".join(blocks("docs/faults.md", "python"))
+    (tmp_path / "test_promotion.py").write_text(examples, encoding="utf-8")
+    told = run("import sys, pytest\nsys.exit(pytest.main(['-q', '-p', 'no:cacheprovider']))", tmp_path)
+    (passed,) = re.findall(r"(\d+) passed", told)
+    assert int(passed) > 200, told
+
+
 def test_the_commands_of_the_readme_are_those_of_ci() -> None:
     commands = blocks("README.md", "sh")[0].strip().splitlines()
     assert len(commands) == 2

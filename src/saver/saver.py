@@ -142,9 +142,13 @@ class Saver:
 
     def _open(self, ref: str) -> tuple[Opened, Version]:
         """The version that a ref names, its manifest parsed."""
+        self._repo.open()
+        version = self._repo.version(ref)
+        return self._opened(version), version
+
+    def _opened(self, version: Version) -> Opened:
+        """A version, its manifest parsed."""
         repo = self._repo
-        repo.open()
-        version = repo.version(ref)
         where = f"{self.store}: {version}"
 
         def locate() -> dict[str, Any]:
@@ -154,7 +158,7 @@ class Saver:
 
         manifest = repo.manifest(version)
         known = repo.places.of(manifest, where)
-        return Opened(manifest, reading.StoredTensors(self.store, known, locate, where), where), version
+        return Opened(manifest, reading.StoredTensors(self.store, known, locate, where), where)
 
     # What there is
 

@@ -127,7 +127,7 @@ MUTANTS = [
     ),
     Mutant(
         "moves-in-circles", "repo/places.py",
-        "            if depth == MOVES_DEPTH:\n", "            if False:\n",
+        "        if depth == MOVES_DEPTH:\n", "        if False:\n",
         "the limit on how often bytes have moved", (_PLACES,),
     ),
     Mutant(

@@ -158,20 +158,19 @@ MUTANTS = [
     ),
     Mutant(
         "live-manifests", "repo/sharing.py",
-        "if version is not None and version.manifest == manifest else {}", "if version is not None else {}",
+        "if version is None or version.manifest != manifest:", "if version is None:",
         "holding the manifest that the index names against that in the log", (),
         equivalent="the hash of each tensor is compared with that in the manifest of the live version, too",
     ),
     Mutant(
         "confirmed-hashes", "repo/sharing.py",
-        "                if known is not None and known.hash == digest and not",
-        "                if known is not None and not",
+        "if known is not None and known.hash == digest:", "if known is not None:",
         "holding what the index says against the manifest",
         (f"{_REPOSITORY}::test_an_index_that_lies_costs_bytes_and_no_version",),
     ),
     Mutant(
         "harmed-elsewhere", "repo/sharing.py",
-        "known.hash == digest and not self._repo.places.harmed(known):", "known.hash == digest:",
+        "        return {name: item for name, item in known.items() if name not in harmed}", "        return known",
         "leaving damaged tensors that the index knows",
         (f"{_HEALS}::test_damaged_bytes_are_not_shared_though_the_index_knows_them",),
     ),
@@ -183,7 +182,8 @@ MUTANTS = [
     ),
     Mutant(
         "harmed-places", "repo/places.py",
-        "start < offset + length and offset < start + size for", "False for",
+        "        return length > 0 and at < len(self._starts) and self._starts[at] < offset + length",
+        "        return False",
         "knowing which places are damaged", (_HEALS,),
     ),
     Mutant(

@@ -1,4 +1,5 @@
-"""Where bytes lie: what a manifest and the log say of that is believed only as far as it can be."""
+"""Where bytes lie: what a manifest and the log say of that is believed only as far as it can be; and questions
+about very many ranges."""
 
 from __future__ import annotations
 
@@ -7,12 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 from blake3 import blake3
+from hypothesis import given
+from hypothesis import strategies as st
 
 import saver
 from saver.pack.layout import BLOCK, BLOCKS_FROM
 from saver.repo.log import ZERO, Event, Log, Move, Record, Relocate
 from saver.repo.manifest import Manifest, Stored, decode, encode
-from saver.repo.places import MOVES_DEPTH, Known, Places
+from saver.repo.places import MOVES_DEPTH, Known, Place, Places, Ranges
 from saver.repo.reading import StoredTensors
 from saver.repo.state import State
 from saver.stores.memory import MemoryStore
@@ -78,6 +81,13 @@ def test_a_tensor_of_a_shape_that_no_array_has_is_damage(shape: Any) -> None:
         places().of(decode(text, "m@1"), "m@1")
 
 
+def resolved(found: Places, place: Place) -> tuple[Place, ...]:
+    """Where the bytes of a place are now."""
+    stored = Stored("U8", (place[2],), ZERO, ((0, *place[1:]),))
+    known = found.of(Manifest(format=1, parts={}, tensors={"a/x": stored}, packs=place[:1]), "m@1")
+    return known["a/x"].places
+
+
 def moved(**moves: tuple[Move, ...]) -> Relocate:
     return Relocate(moves)
 
@@ -85,23 +95,23 @@ def moved(**moves: tuple[Move, ...]) -> Relocate:
 def test_bytes_that_were_moved_in_circles_are_damage() -> None:
     found = places(moved(p=((0, 10, "q", 0),)), moved(q=((0, 10, "p", 0),)))
     with pytest.raises(saver.Damaged, match="moved in circles"):
-        list(found.resolve(("p", 2, 5)))
+        resolved(found, ("p", 2, 5))
 
 
 def test_bytes_may_have_moved_as_often_as_collections_can() -> None:
     found = places(*(moved(**{f"p{at}": ((0, 10, f"p{at + 1}", 0),)}) for at in range(MOVES_DEPTH)))
-    assert list(found.resolve(("p0", 2, 5))) == [(f"p{MOVES_DEPTH}", 2, 5)]
+    assert resolved(found, ("p0", 2, 5)) == ((f"p{MOVES_DEPTH}", 2, 5),)
 
 
 def test_two_moves_of_the_same_bytes_are_damage() -> None:
     found = places(moved(p=((0, 10, "q", 0), (5, 10, "r", 0))))
     with pytest.raises(saver.Damaged, match="two moves of the same bytes"):
-        list(found.resolve(("p", 0, 15)))
+        resolved(found, ("p", 0, 15))
 
 
 def test_of_two_records_that_move_the_same_bytes_the_newer_is_right() -> None:
     found = places(moved(p=((0, 10, "q", 0),)), moved(p=((0, 10, "r", 5),)))
-    assert list(found.resolve(("p", 2, 5))) == [("r", 7, 5)]
+    assert resolved(found, ("p", 2, 5)) == (("r", 7, 5),)
 
 
 def test_blocks_that_are_not_those_of_the_tensor_are_damage() -> None:
@@ -119,3 +129,22 @@ def test_blocks_that_are_not_those_of_the_tensor_are_damage() -> None:
         else:
             with pytest.raises(saver.Damaged, match="contradict each other"):
                 stored.tensor("a/x")
+
+
+SPAN = st.tuples(st.integers(0, 40), st.integers(1, 9))
+
+
+@given(st.lists(SPAN), SPAN)
+def test_a_range_meets_and_is_held_as_its_bytes_are(
+    ranges: list[tuple[int, int]], asked: tuple[int, int]
+) -> None:
+    taken = {byte for offset, length in ranges for byte in range(offset, offset + length)}
+    bytes_asked = set(range(asked[0], sum(asked)))
+    found = Ranges(ranges)
+    assert found.meet(*asked) is bool(taken & bytes_asked)
+    assert found.hold(*asked) is (bytes_asked <= taken)
+
+
+@given(st.lists(SPAN), st.integers(0, 50))
+def test_no_byte_meets_nothing(ranges: list[tuple[int, int]], offset: int) -> None:
+    assert not Ranges(ranges).meet(offset, 0)

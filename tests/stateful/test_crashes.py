@@ -14,6 +14,8 @@ import pytest
 from unsynced import unsynced
 
 import saver
+from saver import Every, Keep
+from saver.checkpoints import history
 from saver.files import Path as Place
 from saver.repo import gc, state
 from saver.stores.local import LocalStore
@@ -274,3 +276,71 @@ def test_a_power_loss_never_leaves_a_checkpoint_of_a_record_that_is_lost(
         store.gc(grace=0)
         assert all(holds(store, str(version)) for version in store.versions("iris")), found.what
     assert kept == {False, True}
+
+
+class Run:
+    """A training run that is begun again, takes two more steps, drops what it need not keep, and collects.
+
+    `saved` says by step how many operations were done when its version was acknowledged.
+    """
+
+    def __init__(self) -> None:
+        self.saved: dict[int, int] = {}
+
+    @staticmethod
+    def weights(step: int) -> Any:
+        return np.full(300, step + 0.5)
+
+    def train(self, store: saver.Saver, steps: int, files: FaultyFiles | None = None) -> int:
+        """Go on for so many steps. Returns the step that it went on from, -1 for none, after a look at what
+        was restored."""
+        weights = np.zeros(300)
+        run = store.checkpoints(
+            "run", {"model": {"weights": weights}}, every=Every(steps=1), keep=Keep(last=1), progress=False
+        )
+        with run:
+            start = run.resume()
+            assert (weights == (self.weights(start - 1) if start else 0)).all()
+            assert [row["step"] for row in run.log.rows()] == list(range(start))
+            for step in range(start, start + steps):
+                weights[:] = self.weights(step)
+                run.step(step, loss=1 / (step + 1))
+                run.flush()
+                if files is not None:
+                    self.saved[step] = len(files.operations)
+        return start - 1
+
+
+@pytest.mark.parametrize("stride", [9, pytest.param(1, marks=pytest.mark.long)])
+def test_a_power_loss_in_a_training_run_loses_no_acknowledged_step(
+    stride: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It saves, forgets and collects, and keeps checkpoints of its state."""
+    monkeypatch.setattr(state, "INTERVAL", 2)
+    monkeypatch.setattr(history, "GRACE", 0.0)
+    monkeypatch.setattr(history, "COLLECTING", 0.0)
+    folder, files, run = tmp_path / "disk", FaultyFiles(), Run()
+    folder.mkdir()
+    assert run.train(saver.Saver(folder / "models"), 2) == -1
+    shutil.copytree(folder, tmp_path / "before")
+    assert run.train(saver.Saver(LocalStore(folder / "models", files)), 2, files) == 1
+    assert {operation.name for operation in files.operations} >= {"link", "remove", "sync", "sync_folder"}
+    resumed, states = set(), 0
+    left = crash_states(tmp_path / "before", folder, files.operations, tmp_path / "state", stride=stride)
+    for found in left:
+        store = unsynced(found.folder / "models")
+        acknowledged = max((step for step, done in run.saved.items() if done <= found.done), default=1)
+        try:
+            step = run.train(store, 1)
+            assert step >= acknowledged, f"went on from step {step}"
+            assert store.check().sound
+            store.gc(grace=0)
+            assert store.check().garbage == ()
+            assert run.train(unsynced(found.folder / "models"), 0) == step + 1
+        except (AssertionError, saver.SaverError) as error:
+            raise AssertionError(f"{found.what}, step {acknowledged} acknowledged: {error}") from error
+        resumed.add(step)
+        states += 1
+    assert resumed == {1, 2, 3}
+    assert states > 400 / stride
+    print(f"{states} states of a disk after a power loss in a training run")

@@ -49,3 +49,14 @@ def test_a_key_is_put_once() -> None:
 def test_what_cannot_be_a_key_is_refused(key: str) -> None:
     with pytest.raises(Damaged, match="cannot be the key"):
         MemoryStore().open(key)
+
+
+def test_a_copy_holds_the_same_and_goes_its_own_way() -> None:
+    store = MemoryStore("there")
+    store.create("a", b"1")
+    copy = store.copy()
+    assert str(copy) == str(store)
+    assert copy.stat("a") == store.stat("a")
+    copy.create("b", b"2")
+    store.delete("a")
+    assert (list(store.list("")), list(copy.list(""))) == ([], ["a", "b"])

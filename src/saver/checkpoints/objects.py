@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import GeneratorType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 LOG, RANDOM, RUN = "log", "random", "run"
 RESERVED = (LOG, RANDOM, RUN)
 """Parts that a run saves beside the caller's objects."""
+
+T = TypeVar("T")
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -115,7 +117,7 @@ class Objects:
         for version, opened in _readable(store, model, back):
             self._compare_parts(version, set(opened.manifest.parts))
             try:
-                log, place = self._restore(opened, trusted)
+                log, place = _twice(lambda: self._restore(opened, trusted))  # noqa: B023
             except (Damaged, NotFound) as error:
                 back.append(_unusable(version, error))
                 continue
@@ -168,11 +170,19 @@ def _readable(store: Saver, model: str, back: list[str]) -> Iterator[tuple[Versi
     """The versions of a run, newest first. Those without a sound manifest are left out; `back` gets why."""
     for version in store._repo.versions(model, reverse=True):
         try:
-            opened, _ = store._open(str(version))
+            opened = _twice(lambda: store._opened(version))  # noqa: B023
         except (Damaged, NotFound) as error:
             back.append(_unusable(version, error))
             continue
         yield version, opened
+
+
+def _twice(act: Callable[[], T]) -> T:
+    """A disk that cannot read something may be able to at once: no reason yet to go back to an older step."""
+    try:
+        return act()
+    except (Damaged, NotFound):
+        return act()
 
 
 def _unusable(version: Version, error: Exception) -> str:

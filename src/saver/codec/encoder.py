@@ -53,6 +53,7 @@ class Encoder:
         self._open: dict[int, Codec] = {}
         self._homes: dict[int, str] = {}
         self._ids: Counter[str] = Counter()
+        self._again_named: Counter[str] = Counter()
         self._path: list[str | int] = []
         self._part = ""
         self._batch_items: dict[str, tuple[BatchCodec, list[Any]]] = {}
@@ -174,10 +175,9 @@ class Encoder:
         """Add a tensor under the name of its path: `model/layers.0.weight`."""
         path = ".".join(map(str, (*self._path, *steps)))[:200]
         name = first = f"{self._part}/{path}" if path else self._part
-        again = 1
         while name in self.tensors:
-            again += 1
-            name = f"{first}#{again}"
+            self._again_named[first] += 1
+            name = f"{first}#{self._again_named[first] + 1}"
         self.tensors[name] = data
         return Tensor(name)
 

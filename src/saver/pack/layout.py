@@ -31,7 +31,7 @@ ZERO = "0" * 64
 Describe = Callable[[Mapping[str, str]], Mapping[str, str]]
 
 
-class Entry(msgspec.Struct, frozen=True):
+class Entry(msgspec.Struct, frozen=True, gc=False):
     """A tensor in a pack: `offset` and `length` in bytes, from the beginning of the data.
 
     `hash` is the BLAKE3 of the bytes; of the concatenated block digests for those that have `blocks`.
@@ -151,7 +151,7 @@ Digest = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 
 
 @decodable
-class _Slot(msgspec.Struct, forbid_unknown_fields=True):
+class _Slot(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     dtype: str
     shape: tuple[int, ...]
     data_offsets: tuple[int, int]

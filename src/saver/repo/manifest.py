@@ -38,7 +38,7 @@ _Natural = Annotated[int, msgspec.Meta(ge=0)]
 _PackName = Annotated[str, msgspec.Meta(pattern="^[0-9a-z]{1,64}$")]
 
 
-class Stored(msgspec.Struct, frozen=True, omit_defaults=True):
+class Stored(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """A tensor of a version in a store: what it is, and where its bytes lie.
 
     `hash` and `blocks` as in a pack's `Entry`. The bytes are those of the `extents` after each other: each

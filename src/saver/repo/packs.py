@@ -11,7 +11,7 @@ from saver.errors import Damaged, NotFound, SaverError
 from saver.pack import Pack, Range, damaged
 from saver.repo.headers import contradiction
 from saver.repo.objects import pack_key
-from saver.repo.places import Known, Place, overlaps
+from saver.repo.places import Known, Place, Ranges
 from saver.repo.replay import Replay
 from saver.repo.repository import Repository
 from saver.repo.version import Version
@@ -147,9 +147,8 @@ class Packs:
 
     def _told(self, name: str, pack: Pack, lost: set[str]) -> set[str]:
         """The tensors of which damage was told, now or by an earlier check: it may be healed."""
-        harmed = {name: [*(self._repo.state.get(f"harmed {name}") or ()), *self.harm.get(name, ())]}
-        places = ((tensor, (name, start, end - start)) for tensor, start, end, _ in pack.places(lost))
-        return {tensor for tensor, place in places if overlaps(place, harmed)}
+        harmed = Ranges([*(self._repo.state.get(f"harmed {name}") or ()), *self.harm.get(name, ())])
+        return {tensor for tensor, start, end, _ in pack.places(lost) if harmed.meet(start, end - start)}
 
     def _written_for(self, name: str) -> Iterable[Use]:
         """The tensors that a pack was written for, as far as they lie in it whole."""

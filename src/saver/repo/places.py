@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cache
 from itertools import pairwise
+from operator import itemgetter
 from typing import TypeAlias
 
 import msgspec
@@ -25,7 +28,10 @@ MOVES_DEPTH = 64
 """How often bytes may have moved; each collection moves them once at most."""
 
 
-class Known(msgspec.Struct, frozen=True):
+_START = itemgetter(0)
+
+
+class Known(msgspec.Struct, frozen=True, gc=False):
     """A tensor that the store has. Its bytes are those of `places` after each other."""
 
     dtype: str
@@ -62,39 +68,29 @@ class Places:
     def of(self, manifest: Manifest, where: str) -> dict[str, Known]:
         """The tensors of a version, by name. Raises Damaged where they are not all of one piece."""
         found = {}
+        packs = manifest.packs
+        moves_of = cache(self._moves_of)  # the log is asked once for each pack, not for each tensor
+        moved = any(map(moves_of, packs))
         for name, stored in manifest.tensors.items():
             length = math.prod(stored.shape) * ITEM_SIZE[stored.dtype]
-            extents = [(manifest.packs[pack], offset, size) for pack, offset, size in stored.extents]
-            places = joined(place for extent in extents for place in self.resolve(extent))
-            known = Known(stored.dtype, stored.shape, length, stored.hash, stored.blocks, places)
+            extents: Iterable[Place] = ((packs[pack], offset, size) for pack, offset, size in stored.extents)
+            if moved:
+                extents = (place for extent in extents for place in _resolved(extent, moves_of))
+            known = Known(stored.dtype, stored.shape, length, stored.hash, stored.blocks, joined(extents))
             if not _is_whole(known):
                 raise Damaged(f"{where}: the bytes of {name!r} do not lie in whole blocks")
             found[name] = known
         return found
 
-    def resolve(self, place: Place, depth: int = 0) -> Iterator[Place]:
-        """Where the bytes of a place are now, in order."""
-        pack, offset, length = place
-        end = offset + length
-        for start, size, target, there in self._moves_of(pack):
-            stop = start + size
-            if stop <= offset or start >= end:
-                continue
-            if depth == MOVES_DEPTH:
-                raise Damaged(f"{pack_key(pack)} was moved in circles")
-            if start > offset:
-                yield pack, offset, start - offset
-                offset = start
-            take = min(stop, end) - offset
-            yield from self.resolve((target, there + offset - start, take), depth + 1)
-            offset += take
-        if offset < end:
-            yield pack, offset, end - offset
-
-    def harmed(self, known: Known) -> bool:
-        """Whether a check found some of the tensor's bytes damaged."""
-        found = {pack: self._state.get(f"harmed {pack}") or () for pack, _, _ in known.places}
-        return any(overlaps(place, found) for place in known.places)
+    def harmed(self, known: Mapping[str, Known]) -> set[str]:
+        """The names of those tensors some of whose bytes a check found damaged."""
+        packs = {place[0] for item in known.values() for place in item.places}
+        found = {pack: Ranges(self._state.get(f"harmed {pack}") or ()) for pack in packs}
+        return {
+            name
+            for name, item in known.items()
+            if any(found[pack].meet(offset, length) for pack, offset, length in item.places)
+        }
 
     def targets(self, pack: str) -> set[str]:
         """The packs that bytes of a pack were moved to."""
@@ -114,6 +110,28 @@ class Places:
                     newest.update((move[0], move) for move in event.moves.get(pack, ()))
             self._moves[key] = _apart(sorted(newest.values()), pack)
         return self._moves[key]
+
+
+def _resolved(place: Place, moves_of: Callable[[str], list[Move]], depth: int = 0) -> Iterator[Place]:
+    """Where the bytes of a place are now, in order."""
+    pack, offset, length = place
+    end, moves = offset + length, moves_of(pack)
+    at = max(bisect_right(moves, offset, key=_START) - 1, 0)  # the first that may reach beyond the offset
+    while at < len(moves) and moves[at][0] < end:
+        start, size, target, there = moves[at]
+        at += 1
+        if start + size <= offset:
+            continue
+        if depth == MOVES_DEPTH:
+            raise Damaged(f"{pack_key(pack)} was moved in circles")
+        if start > offset:
+            yield pack, offset, start - offset
+            offset = start
+        take = min(start + size, end) - offset
+        yield from _resolved((target, there + offset - start, take), moves_of, depth + 1)
+        offset += take
+    if offset < end:
+        yield pack, offset, end - offset
 
 
 def _apart(moves: list[Move], pack: str) -> list[Move]:
@@ -142,6 +160,31 @@ def _is_whole(known: Known) -> bool:
     if not known.blocks:
         return len(known.places) <= 1
     return all(length % BLOCK == 0 for _, _, length in known.places[:-1])
+
+
+class Ranges:
+    """Ranges of bytes (offset and length), made one where they touch or overlap. However many there are,
+    questions about one more take a few steps."""
+
+    def __init__(self, ranges: Iterable[tuple[int, int]]) -> None:
+        self._starts: list[int] = []
+        self._ends: list[int] = []
+        for offset, length in sorted(ranges):
+            if self._ends and offset <= self._ends[-1]:
+                self._ends[-1] = max(self._ends[-1], offset + length)
+            else:
+                self._starts.append(offset)
+                self._ends.append(offset + length)
+
+    def meet(self, offset: int, length: int) -> bool:
+        """Whether some byte of a range is among them."""
+        at = bisect_right(self._ends, offset)
+        return length > 0 and at < len(self._starts) and self._starts[at] < offset + length
+
+    def hold(self, offset: int, length: int) -> bool:
+        """Whether every byte of a range is among them."""
+        at = bisect_left(self._ends, offset + length)
+        return at < len(self._starts) and self._starts[at] <= offset
 
 
 def overlaps(place: Place, others: Mapping[str, Iterable[tuple[int, int]]]) -> bool:

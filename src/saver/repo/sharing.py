@@ -35,7 +35,7 @@ class Sharing:
         parent = self._live(model, newest) if newest is not None else None
         for version in (parent, *map(repo.version, bases)):
             known = self._known(version)
-            harmed = {name for name, item in known.items() if repo.places.harmed(item)}
+            harmed = repo.places.harmed(known)
             self.harmed += [known[name] for name in harmed]
             self._sources.append({name: item for name, item in known.items() if name not in harmed})
 
@@ -74,14 +74,18 @@ class Sharing:
                 if manifest not in opened:
                     opened[manifest] = self._confirmed(model, number, manifest)
                 known = opened[manifest].get(name)
-                if known is not None and known.hash == digest and not self._repo.places.harmed(known):
+                if known is not None and known.hash == digest:
                     found[digest] = known
                     break
         return found
 
     def _confirmed(self, model: str, number: int, manifest: str) -> dict[str, Known]:
         version = self._live(model, number)
-        return self._known(version) if version is not None and version.manifest == manifest else {}
+        if version is None or version.manifest != manifest:
+            return {}
+        known = self._known(version)
+        harmed = self._repo.places.harmed(known)
+        return {name: item for name, item in known.items() if name not in harmed}
 
     def _live(self, model: str, number: int) -> Version | None:
         value = self._repo.state.get(version_key(model, number))

@@ -8,7 +8,42 @@ pytest.register_assert_rewrite("saver.testing.codecs", "saver.testing.stores")
 
 from saver.testing.codecs import CodecTests  # noqa: E402
 from saver.testing.crashes import CrashState, crash_states  # noqa: E402
-from saver.testing.faults import Crash, FaultyFiles, FaultyStore  # noqa: E402
+from saver.testing.enumeration import (  # noqa: E402
+    DamageCase,
+    FaultCase,
+    FileFault,
+    Struck,
+    Tally,
+    every_damage,
+    every_fault,
+    every_file_fault,
+)
+from saver.testing.faults import Crash, FaultyFiles  # noqa: E402
+from saver.testing.faulty_store import Call, FaultyStore, Kind  # noqa: E402
+from saver.testing.kinds import DAMAGE, KINDS, READ_KINDS, WRITE_KINDS, overtaken  # noqa: E402
 from saver.testing.stores import StoreTests  # noqa: E402
 
-__all__ = ["CodecTests", "Crash", "CrashState", "FaultyFiles", "FaultyStore", "StoreTests", "crash_states"]
+__all__ = [
+    "DAMAGE",
+    "KINDS",
+    "READ_KINDS",
+    "WRITE_KINDS",
+    "Call",
+    "CodecTests",
+    "Crash",
+    "CrashState",
+    "DamageCase",
+    "FaultCase",
+    "FaultyFiles",
+    "FaultyStore",
+    "FileFault",
+    "Kind",
+    "StoreTests",
+    "Struck",
+    "Tally",
+    "crash_states",
+    "every_damage",
+    "every_fault",
+    "every_file_fault",
+    "overtaken",
+]

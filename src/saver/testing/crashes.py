@@ -200,13 +200,18 @@ def _told(change: _Change) -> str:
 
 
 def crash_states(
-    before: Path, folder: Path, operations: Sequence[Operation], scratch: Path, power: bool = True
+    before: Path,
+    folder: Path,
+    operations: Sequence[Operation],
+    scratch: Path,
+    power: bool = True,
+    stride: int = 1,
 ) -> Iterator[CrashState]:
     """Every state in which `folder` may be after a crash while `operations` were done below it.
 
     It was like the folder `before` when they began: a copy of it, or empty; all of that is durable. They
     were recorded by a `FaultyFiles`. The states are made in `scratch`: those of a killed process and,
-    unless `power` is False, those of a power loss.
+    unless `power` is False, those of a power loss. Of many, only each `stride`-th is made.
 
         files = FaultyFiles()
         store = LocalStore(tmp_path / "disk" / "models", files)
@@ -216,7 +221,7 @@ def crash_states(
             found = list(LocalStore(state.folder / "models").list(""))
             assert found == ["log/1"] or (state.done < acknowledged and found == []), state.what
     """
-    disk = _Disk(before, folder.resolve())
+    disk, number = _Disk(before, folder.resolve()), 0
     for done in range(len(operations) + 1):
         after = "before anything was done"
         if done:
@@ -226,6 +231,9 @@ def crash_states(
         for what, held in disk.states(power):
             if held not in distinct:
                 distinct.append(held)
+                number += 1
+                if number % stride:
+                    continue
                 yield CrashState(_made(held, scratch), done, f"{after} ({done}): {what}")
 
 

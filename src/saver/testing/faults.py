@@ -1,4 +1,4 @@
-"""File systems and stores that fail when they are told to, and processes that die."""
+"""File systems that fail when they are told to, and processes that die."""
 
 from __future__ import annotations
 
@@ -6,13 +6,11 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from threading import Lock
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 
-from saver.errors import CommitUnknown
 from saver.files import FILES, Files, Inside, Path
-from saver.store import Blob, Sink, Stat, Store
 
 T = TypeVar("T")
 
@@ -50,10 +48,7 @@ class Faults:
     def _run(self, what: str, action: Callable[[], T], forget: Callable[[T], object] | None = None) -> T:
         """What the action returns; `forget` releases that when nobody will get it."""
         with self._lock:
-            if self._dead:
-                raise Crash
-            self.calls.append(what)
-            strikes = len(self.calls) == self._at
+            strikes = self._count(what) == self._at
             if strikes:
                 self.struck = True
                 self._dead = isinstance(self._error, Crash)
@@ -65,6 +60,13 @@ class Faults:
                 forget(result)
             raise self._error
         return result
+
+    def _count(self, what: str) -> int:
+        """The number of a call that is about to be made. Raises Crash in a process that is dead."""
+        if self._dead:
+            raise Crash
+        self.calls.append(what)
+        return len(self.calls)
 
 
 class Operation(msgspec.Struct, frozen=True):
@@ -86,7 +88,7 @@ class FaultyFiles(Files, Faults):
         LocalStore(folder, files).put(...)
 
     `operations` are the changes that took place, in order, for `crash_states`. Reading counts too, apart from
-    closing. An `error` may be a number of the module errno.
+    closing. An `error` may be a number of the module errno. `every_file_fault` makes every call fail in turn.
     """
 
     def __init__(self, files: Files = FILES) -> None:
@@ -96,9 +98,23 @@ class FaultyFiles(Files, Faults):
         self._numbers: dict[int, int] = {}
         self._folders: dict[int, str] = {}
         self._made = 0
+        self._shortens = 0
 
     def fail(self, at: int, error: BaseException | int, after: bool = False) -> None:
         super().fail(at, OSError(error, os.strerror(error)) if isinstance(error, int) else error, after)
+
+    def shorten(self, at: int) -> None:
+        """Let the call number `at`, if it reads, give half of the bytes that it could: systems may do that,
+        and it is no error."""
+        self._shortens = len(self.calls) + at
+
+    def _wanted(self, size: int) -> int:
+        """How many bytes a call that reads so many asks the system for. One that gave none would say that the
+        file ends there."""
+        if len(self.calls) != self._shortens:
+            return size
+        self.struck = True
+        return max(1, size // 2)
 
     def _do(
         self, operation: Operation, action: Callable[[], T], forget: Callable[[T], object] | None = None
@@ -188,10 +204,13 @@ class FaultyFiles(Files, Faults):
         return self._run(f"open {self._real(path)}", lambda: self._files.open(path), self.close)
 
     def read(self, file: int, size: int, offset: int) -> bytes:
-        return self._run("read", lambda: self._files.read(file, size, offset))
+        return self._run("read", lambda: self._files.read(file, self._wanted(size), offset))
 
     def read_into(self, file: int, buffer: memoryview, offset: int, wait: bool = True) -> int:
-        return self._run("read_into", lambda: self._files.read_into(file, buffer, offset, wait))
+        def act() -> int:
+            return self._files.read_into(file, buffer[: self._wanted(len(buffer))], offset, wait)
+
+        return self._run("read_into", act)
 
     def list(self, folder: Path) -> AbstractContextManager[Iterator[os.DirEntry[str]]]:
         return self._run(
@@ -213,43 +232,3 @@ class FaultyFiles(Files, Faults):
             return folder if path.name == "." else os.path.join(folder, path.name)
         folder, name = os.path.split(path)
         return os.path.join(os.path.realpath(folder), name)
-
-
-class FaultyStore(Store, Faults):
-    """A store that counts what is asked of it, and fails when it is told to.
-
-        store = FaultyStore(MemoryStore())
-        store.fail(3, CannotWrite("the disk is full"))      # or store.lose(3), or store.crash(3)
-
-    `create` and `put` count when they are called, not when they are done.
-    """
-
-    def __init__(self, store: Store) -> None:
-        Faults.__init__(self)
-        self._store = store
-
-    def lose(self, at: int) -> None:
-        """Do what call number `at` asks for, and lose the answer: CommitUnknown."""
-        error = CommitUnknown(f"{self._store}: the answer was lost; look whether it was done")
-        self.fail(at, error, after=True)
-
-    def __str__(self) -> str:
-        return str(self._store)
-
-    def put(self, key: str, size: int, fill: Callable[[Sink], Any]) -> None:
-        self._run(f"put {key}", lambda: self._store.put(key, size, fill))
-
-    def create(self, key: str, data: bytes) -> bool:
-        return self._run(f"create {key}", lambda: self._store.create(key, data))
-
-    def open(self, key: str) -> Blob:
-        return self._run(f"open {key}", lambda: self._store.open(key))
-
-    def stat(self, key: str) -> Stat | None:
-        return self._run(f"stat {key}", lambda: self._store.stat(key))
-
-    def list(self, prefix: str, after: str = "") -> Iterator[str]:
-        return self._run(f"list {prefix}", lambda: self._store.list(prefix, after))
-
-    def delete(self, key: str) -> None:
-        self._run(f"delete {key}", lambda: self._store.delete(key))

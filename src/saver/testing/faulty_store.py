@@ -1,0 +1,147 @@
+"""A store that fails when it is told to, in one of the ways that a store may."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from saver.errors import CommitUnknown
+from saver.store import Blob, Sink, Stat, Store
+from saver.testing.faults import Crash, Faults
+
+T = TypeVar("T")
+
+
+class Call(msgspec.Struct, frozen=True):
+    """What is asked of a store: a method of `Store` by its name, and a key, which for `list` is the prefix;
+    or `read` or `fetch` of the blob that `open` gave for the key.
+
+    `do` does it, and returns the answer. `store` is the store that does it, free of faults.
+    """
+
+    name: str
+    key: str
+    store: Store
+    do: Callable[[], Any]
+
+
+class Kind(msgspec.Struct, frozen=True):
+    """A way to fail: `strike` takes the place of a call, and returns what its caller gets, or raises.
+
+    It fits the calls of these names, of keys that begin with `below`. A kind that is `lasting` strikes from
+    then on at every call that it fits and that is for the same key. With a Crash the process dies: it
+    does nothing more.
+    """
+
+    name: str
+    calls: tuple[str, ...]
+    strike: Callable[[Call], Any]
+    below: str = ""
+    lasting: bool = False
+
+    def fits(self, name: str, key: str) -> bool:
+        """Whether a call can fail in this way."""
+        return name in self.calls and key.startswith(self.below)
+
+
+class FaultyStore(Store, Faults):
+    """A store that counts what is asked of it, and fails when it is told to.
+
+        store = FaultyStore(MemoryStore())
+        store.fail(3, CannotWrite("the disk is full"))      # or store.lose(3), or store.crash(3)
+        store.strike(3, kind)                               # one of saver.testing.KINDS, or your own
+
+    `create` and `put` count when they are called, not when they are done. Of blobs, `read` and `fetch` count:
+    nothing is ever near, so all that is used of a map is fetched first. `every_fault` makes every call fail
+    in turn, in every way.
+    """
+
+    def __init__(self, store: Store) -> None:
+        Faults.__init__(self)
+        self._store = store
+        self._kind: Kind | None = None
+        self._strikes = 0
+        self._key = ""
+
+    def lose(self, at: int) -> None:
+        """Do what call number `at` asks for, and lose the answer: CommitUnknown."""
+        error = CommitUnknown(f"{self._store}: the answer was lost; look whether it was done")
+        self.fail(at, error, after=True)
+
+    def strike(self, at: int, kind: Kind) -> None:
+        """Let the call number `at`, of which the next is 1, fail in this way."""
+        self._kind, self._strikes = kind, len(self.calls) + at
+
+    def mend(self) -> None:
+        """Fail no more, though a process that died stays dead."""
+        self._kind, self._at = None, 0
+
+    def _call(self, name: str, key: str, action: Callable[[], T]) -> T:
+        with self._lock:
+            kind = self._kind if self._is_struck(name, key) else None
+        if kind is None:
+            return self._run(f"{name} {key}", action)
+        with self._lock:
+            self._count(f"{name} {key}")
+            self.struck, self._key = True, key
+        try:
+            result: T = kind.strike(Call(name, key, self._store, action))
+        except Crash:
+            self._dead = True
+            raise
+        return result
+
+    def _is_struck(self, name: str, key: str) -> bool:
+        kind = self._kind
+        if kind is None or not kind.fits(name, key):
+            return False
+        again = kind.lasting and self.struck and key == self._key
+        return again or len(self.calls) + 1 == self._strikes
+
+    def __str__(self) -> str:
+        return str(self._store)
+
+    def put(self, key: str, size: int, fill: Callable[[Sink], Any]) -> None:
+        self._call("put", key, lambda: self._store.put(key, size, fill))
+
+    def create(self, key: str, data: bytes) -> bool:
+        return self._call("create", key, lambda: self._store.create(key, data))
+
+    def open(self, key: str) -> Blob:
+        blob = self._call("open", key, lambda: self._store.open(key))
+        return _FaultyBlob(key, blob, self._call)
+
+    def stat(self, key: str) -> Stat | None:
+        return self._call("stat", key, lambda: self._store.stat(key))
+
+    def list(self, prefix: str, after: str = "") -> Iterator[str]:
+        return self._call("list", prefix, lambda: self._store.list(prefix, after))
+
+    def delete(self, key: str) -> None:
+        self._call("delete", key, lambda: self._store.delete(key))
+
+
+class _FaultyBlob(Blob):
+    def __init__(self, key: str, blob: Blob, call: Callable[[str, str, Callable[[], Any]], Any]) -> None:
+        self.name = blob.name
+        self.size = blob.size
+        self._key = key
+        self._blob = blob
+        self._call = call
+
+    def read(self, start: int = 0, end: int | None = None) -> bytes:
+        found: bytes = self._call("read", self._key, lambda: self._blob.read(start, end))
+        return found
+
+    def map(self) -> NDArray[np.uint8]:
+        return self._blob.map()
+
+    def fetch(self, start: int, end: int, scratch: memoryview) -> None:
+        self._call("fetch", self._key, lambda: self._blob.fetch(start, end, scratch))
+
+    def near(self, start: int, end: int) -> bool:
+        return False

@@ -1,0 +1,169 @@
+"""The ways in which a store may fail, and lie: by its contract, and as disks and networks do it.
+
+Not among them: that `stat` and `open` deny an object that is there, for nobody could save or load with such a
+store. Only what lies below `state/` may be denied, or be as it once was: all of that is only a shortcut.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from typing import Any, NoReturn
+
+from msgspec.structs import replace
+
+from saver.errors import CannotRead, CannotWrite, CommitUnknown, Damaged, NotFound, SaverError
+from saver.store import Store
+from saver.stores.memory import MemoryBlob
+from saver.testing.faults import Crash
+from saver.testing.faulty_store import Call, Kind
+
+READS = ("open", "read", "fetch", "stat", "list")
+BYTES = ("open", "read", "fetch")
+WRITES = ("put", "create", "delete")
+SHORTCUTS = "state/"
+"""What lies below may be missing, or as it once was, and no answer may depend on it."""
+
+
+def _raises(error: type[SaverError], calls: tuple[str, ...]) -> Kind:
+    def strike(call: Call) -> NoReturn:
+        raise error(f"{call.store}: {call.key}: a fault that was asked for; try again")
+
+    return Kind(f"raises {error.__name__}", calls, strike)
+
+
+def _breaks_off(call: Call) -> Iterator[str]:
+    found = list(call.do())
+    yield from found[: len(found) // 2]
+    raise CannotRead(f"{call.store}: {call.key}: the listing broke off; try again")
+
+
+def _denies(call: Call) -> Any:
+    if call.name != "list":
+        return None
+    found = list(call.do())
+    return iter(found[: len(found) // 2])
+
+
+def flipped(data: bytes, at: int) -> bytes:
+    """The bytes with one bit changed."""
+    found = bytearray(data)
+    if found:
+        found[at] ^= 0x10
+    return bytes(found)
+
+
+def neighbour(store: Store, key: str) -> bytes:
+    """The bytes of the object before another one in its folder, or else of the one after; its own where it is
+    alone."""
+    folder = key.rpartition("/")[0]
+    top = folder.split("/")[0] + "/"
+    keys = [each for each in store.list(top) if each.count("/") == key.count("/")] if folder else [key]
+    for one, other in pairwise(keys):
+        if other == key or (one == key and one == keys[0]):
+            return store.read(one if other == key else other)
+    return store.read(key)
+
+
+def _fails_before(call: Call) -> NoReturn:
+    raise CannotWrite(f"{call.store}: {call.key}: nothing was done, as was asked for; try again")
+
+
+def _fails_after(call: Call) -> NoReturn:
+    call.do()
+    error = CannotWrite if call.name == "delete" else CommitUnknown
+    raise error(f"{call.store}: {call.key}: it was done, and the answer was lost; look whether it was done")
+
+
+def _is_unknown(call: Call) -> NoReturn:
+    raise CommitUnknown(f"{call.store}: {call.key}: the question was lost; look whether it was done")
+
+
+def _is_asked_again(call: Call) -> bool:
+    call.do()
+    return False
+
+
+def _dies_before(call: Call) -> NoReturn:
+    raise Crash
+
+
+def _dies_after(call: Call) -> NoReturn:
+    call.do()
+    raise Crash
+
+
+def _lasting(kind: Kind) -> Kind:
+    return replace(kind, name=f"{kind.name} from then on", lasting=True)
+
+
+DAMAGE: dict[str, Callable[[Store, str], bytes] | None] = {
+    "missing": None,
+    "truncated": lambda store, key: (data := store.read(key))[: len(data) // 2],
+    "empty": lambda store, key: b"",
+    "flipped": lambda store, key: flipped(data := store.read(key), len(data) // 2),
+    "flipped at its end": lambda store, key: flipped(store.read(key), -1),
+    "another one": neighbour,
+}
+"""What may become of an object, by what that is called: from its store and key the bytes that are there
+instead."""
+
+
+def _spoils(name: str, change: Callable[[Store, str], bytes]) -> Kind:
+    """An object is opened, and its bytes are others."""
+
+    def strike(call: Call) -> MemoryBlob:
+        return MemoryBlob(call.do().name, change(call.store, call.key))
+
+    return Kind(name, ("open",), strike)
+
+
+_SPOILT = [_spoils(name, change) for name, change in DAMAGE.items() if change is not None]
+_FAILED = [_raises(CannotRead, READS), _raises(Damaged, READS), _raises(NotFound, BYTES)]
+_STALE = Kind("not there yet", ("stat", "list"), _denies, SHORTCUTS)
+
+READ_KINDS: tuple[Kind, ...] = (
+    *_FAILED,
+    *map(_lasting, _FAILED),
+    Kind("breaks off", ("list",), _breaks_off),
+    _STALE,
+    _lasting(_STALE),
+    *_SPOILT,
+    *map(_lasting, _SPOILT),
+)
+"""How reading fails: an error that a store may raise; a listing that ends in one; a shortcut that is denied;
+bytes that are cut off, gone, changed or those of the object beside it. Once, or from then on."""
+
+WRITE_KINDS: tuple[Kind, ...] = (
+    Kind("fails before", WRITES, _fails_before),
+    Kind("fails after", WRITES, _fails_after),
+    Kind("unknown and not done", ("put", "create"), _is_unknown),
+    Kind("asked again", ("create",), _is_asked_again),
+    Kind("dies before", WRITES, _dies_before),
+    Kind("dies after", WRITES, _dies_after),
+)
+"""How writing fails: before or after it was done; the answer is lost, or the question; a store that asks
+again by itself finds its own object; the process dies."""
+
+KINDS: tuple[Kind, ...] = READ_KINDS + WRITE_KINDS
+"""All of them."""
+
+
+def overtaken(act: Callable[[Store], object], what: str = "another") -> tuple[Kind, Kind]:
+    """Somebody else does `act`, whole, between two calls: before a call, or after it and before its answer is
+    used.
+
+    So answers are as stale as the contract of stores lets them be: a listing lacks what was made since.
+    """
+
+    def before(call: Call) -> Any:
+        act(call.store)
+        return call.do()
+
+    def after(call: Call) -> Any:
+        found = call.do()
+        act(call.store)
+        return found
+
+    calls = (*READS, *WRITES)
+    return Kind(f"{what} before", calls, before), Kind(f"{what} after", calls, after)
