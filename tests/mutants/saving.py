@@ -170,7 +170,8 @@ MUTANTS = [
     ),
     Mutant(
         "harmed-elsewhere", "repo/sharing.py",
-        "        return {name: item for name, item in known.items() if name not in harmed}", "        return known",
+        "        return {name: item for name, item in known.items() if name not in harmed}",
+        "        return known",
         "leaving damaged tensors that the index knows",
         (f"{_HEALS}::test_damaged_bytes_are_not_shared_though_the_index_knows_them",),
     ),

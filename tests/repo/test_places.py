@@ -1,5 +1,5 @@
-"""Where bytes lie: what a manifest and the log say of that is believed only as far as it can be; and questions
-about very many ranges."""
+"""Where bytes lie: what a manifest and the log say of that is believed only as far as it can be; and
+questions about very many ranges."""
 
 from __future__ import annotations
 
