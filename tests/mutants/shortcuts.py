@@ -67,8 +67,7 @@ MUTANTS = [
         "made-anew", "repo/state.py",
         "if not view.alone and self._checkpoint(view.base).root != view.root:", "if False:",
         "leaving a checkpoint that somebody has made anew",
-        ("stateful/test_machine.py::"
-         "test_a_writer_that_was_open_during_a_check_does_not_rest_on_checkpoints_that_were_made_anew",),
+        (f"{_SHORTCUTS}::test_who_had_the_store_open_does_not_go_on_from_a_checkpoint_that_was_made_anew",),
     ),
     Mutant(
         "others-checkpoints", "repo/state.py",

@@ -279,6 +279,29 @@ def test_who_noticed_a_broken_page_writes_all_of_the_next_checkpoint_anew(large:
         assert fresh.state.trouble is None
 
 
+def test_who_had_the_store_open_does_not_go_on_from_a_checkpoint_that_was_made_anew(
+    large: MemoryStore,
+) -> None:
+    """Its pages are in the memory of the one, and nowhere else."""
+    store = MemoryStore()
+    store._objects = dict(large._objects)
+    writer = Repository(store)
+    writer.open()
+    dict(writer.state.scan(""))
+    page = min(key for key in writer.state.needed() if "pages" in key)
+    broken = harmed(store, page, "flipped")
+    store._objects = broken._objects
+    assert not check(Repository(store)).sound, "and makes them anew"
+    while writer.state.head % state.INTERVAL or writer.state.head == RECORDS:
+        writer.append(lambda: Tag("a", f"n{writer.state.head}", writer.version("a").number))
+    writer.state.keep_checkpoint()
+    fresh = Repository(store)
+    fresh.open()
+    assert dict(fresh.state.scan("")) == truth(store)
+    assert fresh.state.trouble is None
+    assert check(Repository(store)).sound
+
+
 def test_a_checkpoint_that_cannot_be_written_is_no_reason_not_to_save(
     large: MemoryStore,
 ) -> None:
