@@ -1,4 +1,4 @@
-.PHONY: test faults lint bench demo
+.PHONY: test faults mutants lint bench demo
 
 test:
 	pip install -e ".[test]" && python -m pytest -n auto
@@ -14,3 +14,6 @@ bench:
 
 demo:
 	pip install -e ".[demo]" && saver demo
+
+mutants:
+	python -m tests.mutants

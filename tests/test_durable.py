@@ -336,6 +336,26 @@ def test_where_it_cannot_be_told_the_commit_is_unknown(tmp_path: Path, temporary
             file.commit(replace=False)
 
 
+def test_where_nothing_can_be_learned_the_commit_is_unknown(tmp_path: Path, temporary: str) -> None:
+    """The name was taken, an error came, and then the disk does not even tell whether it was."""
+
+    class Blind(Files):
+        def link(self, source: str | int, path: str) -> None:
+            super().link(source, path)
+            if path == str(tmp_path / "a"):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        def stat(self, file: str | int) -> os.stat_result:
+            if file == str(tmp_path / "a"):
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            return super().stat(file)
+
+    with NewFile(str(tmp_path / "a"), 1, Blind()) as file:
+        file.write(b"x", 0)
+        with pytest.raises(saver.CommitUnknown, match="could not be learned"):
+            file.commit(replace=False)
+
+
 def test_a_file_is_as_long_as_it_was_said_to_be(tmp_path: Path, temporary: str) -> None:
     with NewFile(str(tmp_path / "a"), 5) as file:
         file.write(b"0123456789", 0)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from blake3 import blake3
 from forge import PREFIX, ZEROS, File, dumps, forged, sealed
 
 import saver
@@ -50,6 +51,12 @@ DAMAGED: dict[str, Change] = {
     "tensors that overlap": lambda f: slot(f, "b").update(data_offsets=[2000, 2600]),
     "tensors upon each other": lambda f: slot(f, "b").update(data_offsets=[0, 600]),
     "a gap between tensors": lambda f: (slot(f, "b").update(data_offsets=[2049, 2649]), _longer(f, 1)),
+    "a gap between tensors whose hashes match": lambda f: _moved(f, b"hidden"),
+    "a tensor upon another one whose hash it has": lambda f: _doubled(f),
+    "a shape that leaves bytes out of the hash": lambda f: (
+        slot(f).update(shape=[255]),
+        f.own["hashes"].__setitem__(0, blake3(f.data[: 255 * 8]).hexdigest()),
+    ),
     "bytes behind the last tensor": lambda f: _longer(f, 1),
     "many bytes behind the last tensor": lambda f: _longer(f, 1 << 20),
     "an unknown field": lambda f: slot(f).update(call="os.system"),
@@ -120,6 +127,18 @@ def _longer(file: File, count: int) -> None:
     file.data += b"\0" * count
 
 
+def _moved(file: File, hidden: bytes) -> None:
+    """The second tensor begins after some bytes that no hash covers."""
+    begin, end = slot(file, "b")["data_offsets"]
+    slot(file, "b")["data_offsets"] = [begin + len(hidden), end + len(hidden)]
+    file.data = file.data[:begin] + hidden + file.data[begin:]
+
+
+def _doubled(file: File) -> None:
+    file.tensors = {"a": slot(file), "again": slot(file).copy(), "b": slot(file, "b")}
+    file.rehash()
+
+
 def _check_message(error: saver.SaverError) -> None:
     assert len(str(error)) < 2_000, "an error message is for people"
 
@@ -184,6 +203,15 @@ def test_a_header_length_that_lies_is_refused(length: int, two: File, tmp_path: 
     refused(path, (saver.Damaged, saver.Unsupported))
 
 
+def test_a_header_beyond_the_limit_is_not_even_read(
+    two: File, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: Any
+) -> None:
+    path = two.write(tmp_path / "long.saver")
+    assert list(saver.load(path)) == ["a", "b"]
+    monkeypatch.setattr("saver.pack.read.HEADER_LIMIT", 4000)
+    refused(path, saver.Unsupported, "not a Saver file")
+
+
 @pytest.mark.parametrize(
     "text",
     [b"", b"{", b"{}", b"[]", b"null", b'{"__metadata__":{}}', b'{"__metadata__":[]}', b"{\xff}",
@@ -240,3 +268,10 @@ def test_blocks_of_a_large_tensor_are_bound_to_its_hash(
     refused(changed(lambda blocks: blocks.clear()), saver.Damaged)
     refused(changed(lambda blocks: blocks.__setitem__(2, blocks[1])), saver.Damaged)
     refused(changed(lambda blocks: blocks.__setitem__(2, "xyz")), saver.Damaged)
+    honest = file.own["hashes"][0]
+    file.own["hashes"][0] = blake3(b"".join(map(bytes.fromhex, file.own["blocks"][name][:4]))).hexdigest()
+    refused(changed(lambda blocks: blocks.pop()), saver.Damaged, "4 block hashes")
+    file.own["hashes"][0] = honest
+    file.data = file.data[:1030] + b"!" + file.data[1031:]
+    own = blake3(file.data[1024:1536]).hexdigest()
+    refused(changed(lambda blocks: blocks.__setitem__(2, own)), saver.Damaged)

@@ -350,13 +350,15 @@ def test_what_a_save_costs_includes_what_an_optimizer_waits_for_it(store: saver.
         run.step(0)
         run.flush()
         MOMENTS.clear()
-        run._saving._snapshot = Snapshot({}, [Waits(0.05)])
+        copy = Waits(0.5)
+        run._saving._snapshot = Snapshot({}, [copy])
         run._saving._hold()
+        assert copy.held
         run.step(1)
     ((moment, _),) = MOMENTS
     assert moment.cost is not None
-    assert moment.cost >= 0.05
-    assert run.progress.blocked_seconds >= 0.05
+    assert moment.cost >= 0.5
+    assert run.progress.blocked_seconds >= 0.5
 
 
 class Waits(Copying):
@@ -364,9 +366,11 @@ class Waits(Copying):
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
+        self.held = False
 
     def hold(self) -> None:
         time.sleep(self.seconds)
+        self.held = True
 
     def wait(self) -> None:
         raise AssertionError("nobody writes it")

@@ -21,6 +21,7 @@ from saver import pack as packs
 from saver.durable import NewFile
 from saver.mapped import MappedFile, open_file
 from saver.pack import Pack, PackWriter, layout, read, write
+from saver.stores.memory import MemoryStore
 from saver.tree import ITEM_SIZE, NUMPY_DTYPE, TENSOR_DTYPE, TensorData
 
 safe_open: Any = pytest.importorskip("safetensors").safe_open
@@ -396,6 +397,26 @@ def test_a_header_beyond_the_limit_of_readers_is_refused(
     with pytest.raises(saver.Unsupported, match="several files"):
         saver.dump({str(n): np.ones(100) for n in range(60)}, tmp_path / "a")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_header_that_comes_out_longer_than_planned_is_not_written_over_the_data(tmp_path: Path) -> None:
+    def longer(hashes: dict[str, str]) -> dict[str, str]:
+        return {"note": "x" * 10_000 * (set(hashes.values()) != {layout.ZERO})}
+
+    writer = PackWriter({"a": data_of(np.arange(1000))}, longer)  # type: ignore[arg-type]
+    with pytest.raises(AssertionError, match="changed its length"), NewFile(str(tmp_path / "a"), 0) as file:
+        writer(file)
+
+
+@pytest.mark.parametrize("shape", [(1,) * 65, (-4, -250), (4, -1, -250)], ids=str)
+def test_a_shape_that_no_array_has_is_damage(shape: tuple[int, ...]) -> None:
+    """Already to who only looks at the header."""
+    data = bytes(8 * abs(np.prod(shape, dtype=int)))
+    entry = packs.Entry("a", "F64", shape, 0, len(data), blake3(data).hexdigest())
+    store = MemoryStore()
+    store.create("packs/a", layout.header_bytes([entry], "0" * 32, {}) + data)
+    with pytest.raises(saver.Damaged, match="'a' has the shape"):
+        Pack(store.open("packs/a"))
 
 
 def test_a_large_save_takes_the_ring_and_no_copy(tmp_path: Path) -> None:

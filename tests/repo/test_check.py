@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from drafts import Save, contents, draft, same
 
 import saver
+from saver.repo import document
 from saver.repo.check import Checked, check
 from saver.repo.gc import collect
+from saver.repo.index import Index
+from saver.repo.log import log_key
 from saver.repo.manifest import manifest_key
 from saver.repo.repository import Repository
 from saver.repo.state import RESERVE
@@ -81,6 +86,19 @@ def test_a_damaged_byte_anywhere_is_found_and_never_loaded(
     assert checked(store).sound
 
 
+def test_a_record_that_was_exchanged_is_found_though_a_checkpoint_makes_it_unnecessary(
+    store: MemoryStore, repo: Repository, save: Save
+) -> None:
+    """Its own hash is right, and the next record has that of the one that was there."""
+    for number in range(18):
+        save("m", {"a/x": np.full(3, number)})
+    record, _ = repo.state.log.read(5)
+    store.delete(log_key(5))
+    store.create(log_key(5), document.encode(msgspec.structs.replace(record, author="mallory")))
+    with pytest.raises(saver.Damaged, match=f"{log_key(6)} does not follow the record before it"):
+        checked(store)
+
+
 def test_damage_is_named_by_model_version_part_and_tensor(
     store: MemoryStore, repo: Repository, filled: dict[str, Any]
 ) -> None:
@@ -110,6 +128,22 @@ def test_saving_the_same_tensor_again_heals_older_versions(
     assert [damage.model for damage in after.damage] == [""] * len(after.damage), (
         "it costs no version any more"
     )
+
+
+def test_damaged_bytes_are_not_shared_though_the_index_knows_them(store: MemoryStore, tmp_path: Path) -> None:
+    """By a model that has no version yet: nothing but the index leads to them."""
+
+    def indexed() -> Repository:
+        return Repository(store, index=lambda ident: Index(str(tmp_path / "index.sqlite")))
+
+    tensors = {"a/x": array()}
+    indexed().commit(draft("m", tensors))
+    assert indexed().commit(draft("n", tensors)).bytes_added < 4000, "sound bytes are"
+    (key,) = store.list("packs/")
+    flip(store, key, len(store.read(key)) - 1)
+    assert checked(store).recorded
+    indexed().commit(draft("z", tensors))
+    assert same(Repository(store), "z", tensors)
 
 
 def test_a_healed_pack_that_nobody_needs_is_freed(store: MemoryStore, repo: Repository, save: Save) -> None:

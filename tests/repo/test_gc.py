@@ -17,9 +17,9 @@ import saver
 from saver.repo import gc, state
 from saver.repo.check import check
 from saver.repo.gc import collect
-from saver.repo.log import Condemn, Delete, log_key
+from saver.repo.log import Commit, Condemn, Delete, Event, Relocate, log_key
 from saver.repo.manifest import manifest_key
-from saver.repo.objects import page_key
+from saver.repo.objects import checkpoint_key, page_key
 from saver.repo.repository import Repository
 from saver.store import Blob, Store
 from saver.stores.memory import MemoryStore
@@ -143,6 +143,21 @@ def test_a_listing_that_fails_stops_the_collector(repo: Repository, save: Save) 
         assert len(objects(store)) == 4
 
 
+@pytest.mark.parametrize("key", ["manifests/ab", "state/pages", "state/pages/cd"])
+def test_what_stands_in_place_of_a_folder_stops_the_collector(
+    key: str, store: MemoryStore, repo: Repository, save: Save
+) -> None:
+    save("m", {"a/x": array()})
+    save("m", {"a/x": array()})
+    delete(repo, "m", 1)
+    store.create(key, b"no folder")
+    before = objects(store)
+    with pytest.raises(saver.Damaged, match=f"{key} is a file or a symbolic link"):
+        collect(repo, grace=0)
+    assert objects(store) == before or key.startswith("state/")
+    assert same(Repository(store), "m", {"a/x": np.frombuffer(contents(repo, "m")["a/x"])})
+
+
 def test_a_condemned_pack_is_never_shared_again(store: MemoryStore, repo: Repository, save: Save) -> None:
     """A saver that found its tensors in a pack before it was condemned writes them anew."""
     tensors = {"a/x": array()}
@@ -183,6 +198,155 @@ def test_a_save_whose_own_pack_was_condemned_writes_it_anew(store: MemoryStore, 
     slow = Slow(store)
     slow.commit(draft("m", tensors))
     assert same(Repository(store), "m", tensors)
+
+
+class Raced(MemoryStore):
+    """Somebody else acts just before the next record is created."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.before: Callable[[], object] | None = None
+
+    def create(self, key: str, data: bytes) -> bool:
+        if key.startswith("log/") and self.before is not None:
+            act, self.before = self.before, None
+            act()
+        return super().create(key, data)
+
+
+class Overtaken(MemoryStore):
+    """When record `at` is about to be created, somebody acts; and before that one creates a record, the first
+    is there."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.at = 0
+        self.meanwhile: Callable[[], object] = lambda: None
+        self._first: tuple[str, bytes] | None = None
+
+    def create(self, key: str, data: bytes) -> bool:
+        if key == log_key(self.at):
+            self.at, self._first = 0, (key, data)
+            self.meanwhile()
+            return self.read(key) == data
+        if self._first is not None and key.startswith("log/"):
+            first, self._first = self._first, None
+            assert super().create(*first)
+        return super().create(key, data)
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_save_that_loses_the_race_against_a_collector_writes_anew_what_that_condemned(shared: bool) -> None:
+    """Its pack and its manifest; or, where it shares all its tensors, its manifest alone."""
+    store = Raced()
+    repo = Repository(store)
+    first = {"a/x": array()}
+    repo.commit(draft("m", first))
+    tensors = first if shared else {"a/x": array()}
+    freed: list[str] = []
+    store.before = lambda: freed.extend(collect(Repository(store), grace=0).freed)
+    assert repo.commit(draft("m", tensors)).number == 2
+    assert len(freed) == (1 if shared else 2)
+    assert same(Repository(store), "m@2", tensors)
+    assert check(Repository(store)).sound
+
+
+def test_a_collector_that_loses_the_race_against_a_save_decides_anew() -> None:
+    """It has seen a pack that nobody needed yet, and is about to condemn it."""
+
+    store = Overtaken()
+    repo = Repository(store)
+    repo.commit(draft("m", {"a/x": array()}))
+    repo.commit(draft("m", {"a/x": array()}))
+    delete(repo, "m", 1)
+    tensors = {"a/x": array()}
+    done: list[gc.Collected] = []
+    store.at, store.meanwhile = 4, lambda: done.append(collect(Repository(store), grace=0))
+    assert repo.commit(draft("m", tensors)).number == 3
+    assert len(done[0].freed) == 2, "what the first version needed alone"
+    assert same(Repository(store), "m@3", tensors)
+    assert check(Repository(store)).sound
+
+
+def test_a_collector_moves_nothing_to_a_pack_that_another_one_condemned(eager: None) -> None:
+    store = Raced()
+    repo = Repository(store)
+    tensors, _ = mostly_dead(repo)
+    others: list[gc.Collected] = []
+    store.before = lambda: others.append(collect(Repository(store), grace=0))
+    collect(repo, grace=0)
+    assert len(others[0].moved) == 1
+    assert same(Repository(store), "m", tensors)
+    assert check(Repository(store)).sound
+
+
+FOREIGN = ("notes/mine.txt", "packs/mine.safetensors", "packs/mine", "manifests/ab/mine.json")
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        Condemn((*FOREIGN, "store.json", log_key(1))),
+        Relocate({}, (*FOREIGN, "store.json", log_key(1))),
+        Commit("z", 1, "mine", {}, ("mine",)),
+    ],
+    ids=lambda event: type(event).__name__,
+)
+@pytest.mark.parametrize("listing", [False, True])
+def test_whatever_comes_to_stand_in_the_log_only_what_is_savers_is_deleted(
+    forged: Event, listing: bool, store: MemoryStore, repo: Repository, save: Save
+) -> None:
+    """By a collector that has the store open meanwhile."""
+    save("m", {"a/x": array()})
+    for key in FOREIGN:
+        store.create(key, b"mine")
+    collect(repo, grace=0)
+    before = {key for key in store.list("") if not key.startswith("state/")}
+    other = Repository(store)
+    other.append(lambda: forged)
+    if isinstance(forged, Commit):
+        delete(other, "z", 1)
+    collect(repo, grace=0, listing=listing)
+    assert before <= set(store.list(""))
+
+
+@pytest.mark.parametrize(("back", "grace"), [(600.0, 0.0), (864_000.0, 100.0)])
+def test_a_clock_that_was_set_back_keeps_nothing_from_being_freed(back: float, grace: float) -> None:
+    ahead = MemoryStore(clock=lambda: 1e9)
+    repo = Repository(ahead)
+    repo.commit(draft("m", {"a/x": array()}))
+    repo.commit(draft("m", {"a/x": array()}))
+    delete(repo, "m", 1)
+    store = MemoryStore(clock=lambda: 1e9 - back)
+    store._objects = dict(ahead._objects)
+    found = collect(Repository(store, clock=lambda: 1e9 - back), grace=grace)
+    assert len(found.condemned) == 2
+    if not grace:
+        assert len(found.freed) == 2
+
+
+def test_a_record_that_went_missing_since_it_was_read_stops_the_collector(
+    store: MemoryStore, repo: Repository, save: Save
+) -> None:
+    for _ in range(3):
+        save("m", {"a/x": array()})
+    delete(repo, "m", 1)
+    store.delete(log_key(4))
+    before = objects(store)
+    with pytest.raises(saver.Damaged, match=log_key(4)):
+        collect(repo, grace=0)
+    assert objects(store) == before
+
+
+def test_a_checkpoint_of_a_record_that_came_meanwhile_is_left_alone() -> None:
+    now = 1e9
+    store = MemoryStore(clock=lambda: now)
+    repo = Repository(store)
+    repo.commit(draft("m", {"a/x": array(3)}))
+    store.create(checkpoint_key(99), b"{}")
+    now += 1e6
+    collect(repo, grace=0)
+    assert store.stat(checkpoint_key(99))
 
 
 @pytest.fixture
@@ -267,38 +431,34 @@ def test_damage_is_never_moved(eager: None, store: MemoryStore, repo: Repository
         contents(repo, "m")
 
 
-def test_a_version_that_came_while_bytes_were_moved_keeps_them(
-    eager: None, store: MemoryStore, repo: Repository
-) -> None:
-    """The mover gives up when somebody has come to need more of the pack than it moved."""
-    tensors, _ = mostly_dead(repo)
-    revived = {"a/large": np.frombuffer(_first(repo, store, "a/large"))}
+def test_a_version_that_came_while_bytes_were_moved_keeps_them(eager: None) -> None:
+    """The mover gives up when somebody has come to need more of the pack than it moved: a save that began
+    when the version was there that is deleted now."""
 
-    class Raced(Repository):
-        raced = False
+    class Late(Repository):
+        deleted = False
 
-        def append(self, decide: Any) -> Any:
-            if not self.raced:
-                self.raced = True
-                other = Repository(store)
-                other.commit(draft("m", revived))
-            return super().append(decide)
+        def condemned(self, known: Any) -> list[str]:
+            if not self.deleted:
+                self.deleted = True
+                delete(Repository(store), "m", 1)
+                self.state.refresh()
+            return super().condemned(known)
 
-    collect(Raced(store), grace=0)
-    assert same(Repository(store), "m@2", tensors)
-    assert same(Repository(store), "m@3", revived)
+    store = Overtaken()
+    repo = Repository(store)
+    small, large = array(1000), array(9000)
+    repo.commit(draft("m", {"a/small": small, "a/large": large}))
+    (pack,) = store.list("packs/")
+    repo.commit(draft("m", {"a/small": small, "b/new": array(10)}))
+    done: list[gc.Collected] = []
+    store.at, store.meanwhile = 4, lambda: done.append(collect(Repository(store), grace=0))
+    late = Late(store)
+    assert late.commit(draft("m", {"a/large": large}, bases=("m@1",))).number == 3
+    assert done[0].moved == ()
+    assert pack in store.list("packs/"), "it was shared"
+    assert same(Repository(store), "m@3", {"a/large": large})
     assert check(Repository(store)).sound
-
-
-def _first(repo: Repository, store: Store, name: str) -> bytes:
-    """The bytes of a tensor of the first pack, which no version may name any more."""
-    from saver.pack import Pack
-
-    for key in store.list("packs/"):
-        pack = Pack(store.open(key))
-        if name in pack.entries:
-            return pack.tensor(name)[2].tobytes()
-    raise AssertionError(name)
 
 
 def test_old_checkpoints_are_dropped_by_who_makes_new_ones(

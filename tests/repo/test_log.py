@@ -6,7 +6,7 @@ import itertools
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import saver
@@ -14,7 +14,7 @@ from saver.repo import document, state
 from saver.repo.log import ZERO, Commit, Condemn, Delete, Event, Log, PartVersion, Record, Tag, log_key
 from saver.repo.objects import checkpoint_key, page_key
 from saver.repo.pages import Pages
-from saver.repo.state import State
+from saver.repo.state import Checkpoint, State
 from saver.repo.view import View, step_key
 from saver.store import Store
 from saver.stores.memory import MemoryStore
@@ -99,14 +99,34 @@ def test_a_renamed_record_is_told() -> None:
     store = MemoryStore()
     write(store, [commit(1)])
     store.create(log_key(2), store.read(log_key(1)))
-    with pytest.raises(saver.Damaged, match="says that it is record 1"):
-        State(store).refresh()
+    for read in (lambda: Log(store).read(2), State(store).refresh):
+        with pytest.raises(saver.Damaged, match="says that it is record 1"):
+            read()
 
 
 def test_a_version_number_that_is_not_the_next_is_damage() -> None:
     store = MemoryStore()
     write(store, [commit(2)])
     with pytest.raises(saver.Damaged, match="version 2 of 'm' after 0"):
+        State(store).refresh()
+
+
+@pytest.mark.parametrize(
+    ("event", "told"),
+    [
+        (Tag("m", "best", 7), "tags m@7, which is not there"),
+        (Tag("m", "latest", 1), "'latest' is not a tag"),
+        (Tag("../m", "best", None), "is not the name of a model"),
+        (Delete("m\n", (1,)), "is not the name of a model"),
+        (commit(1, "a b"), "is not the name of a model"),
+        (commit(2, tags=("7",)), "is not a tag"),
+    ],
+    ids=str,
+)
+def test_a_record_of_what_cannot_be_is_damage(event: Event, told: str) -> None:
+    store = MemoryStore()
+    write(store, [commit(1), event])
+    with pytest.raises(saver.Damaged, match=f"record 2.*{told}"):
         State(store).refresh()
 
 
@@ -169,6 +189,7 @@ class Model:
 
 @settings(max_examples=60, deadline=None)
 @given(EVENTS, st.integers(1, 9), st.integers(1, 9))
+@example([("commit", "a", 0), ("tag", "a", 1), ("commit", "a", 0), ("delete", "a", 1)], 3, 1)
 def test_the_state_is_the_same_by_checkpoints_by_steps_and_from_the_log_alone(
     kinds: list[tuple[str, str, int]], interval: int, stride: int
 ) -> None:
@@ -295,6 +316,34 @@ def test_a_damaged_checkpoint_is_written_anew() -> None:
     fresh.refresh()
     assert fresh.trouble is None
     assert everything(fresh) == everything(whole)
+
+
+def test_a_checkpoint_of_another_saver_is_not_believed() -> None:
+    store = with_checkpoints(32)
+    expected = State(store)
+    expected.refresh()
+    own = expected._checkpoint(32)
+    store.delete(checkpoint_key(32))
+    store.create(checkpoint_key(32), document.encode(Checkpoint(own.format + 1, 32, own.previous, None)))
+    found = State(store)
+    found.refresh()
+    assert everything(found) == everything(expected)
+    assert "of another Saver" in (found.trouble or "")
+
+
+def test_a_checkpoint_that_others_made_is_not_taken_over_unless_it_is_of_this_log() -> None:
+    store, other = MemoryStore(), with_checkpoints(16)
+    write(store, [commit(number, step=3) for number in range(1, 17)])
+    found = State(store)
+    found.refresh()
+    expected = everything(found)
+    for key in other.list("state/"):
+        store.create(key, other.read(key))
+    found.keep_checkpoint()
+    assert everything(found) == expected
+    fresh = State(store)
+    fresh.refresh()
+    assert everything(fresh) == expected
 
 
 def test_a_version_is_found_among_many_by_reading_few_pages() -> None:

@@ -1,11 +1,135 @@
-"""Where bytes lie: questions about very many ranges."""
+"""Where bytes lie: what a manifest and the log say of that is believed only as far as it can be; and
+questions about very many ranges."""
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
+import pytest
+from blake3 import blake3
 from hypothesis import given
 from hypothesis import strategies as st
 
-from saver.repo.places import Ranges
+import saver
+from saver.pack.layout import BLOCK, BLOCKS_FROM
+from saver.repo.log import ZERO, Event, Log, Move, Record, Relocate
+from saver.repo.manifest import Manifest, Stored, decode, encode
+from saver.repo.places import MOVES_DEPTH, Known, Place, Places, Ranges
+from saver.repo.reading import StoredTensors
+from saver.repo.state import State
+from saver.stores.memory import MemoryStore
+
+
+def places(*events: Event) -> Places:
+    store = MemoryStore()
+    log, previous = Log(store), ZERO
+    for number, event in enumerate(events, 1):
+        previous = log.append(Record(1, number, previous, f"{number:032x}", 1.0, event)) or ""
+    state = State(store)
+    state.refresh()
+    return Places(state)
+
+
+def manifest(length: int, *extents: tuple[int, int, int], blocks: int = 0) -> Manifest:
+    stored = Stored("U8", (length,), ZERO, extents, (ZERO,) * blocks)
+    return Manifest(format=1, parts={}, tensors={"a/x": stored}, packs=("p", "q"))
+
+
+LARGE = BLOCKS_FROM
+MANY = LARGE // BLOCK
+
+LIES: dict[str, Manifest] = {
+    "fewer bytes than the shape": manifest(10, (0, 0, 9)),
+    "more bytes than the shape": manifest(10, (0, 0, 11)),
+    "no bytes": manifest(10),
+    "a small tensor in two packs": manifest(10, (0, 0, 5), (1, 0, 5)),
+    "blocks of a small tensor": manifest(10, (0, 0, 10), blocks=1),
+    "a block too few": manifest(LARGE, (0, 0, LARGE), blocks=MANY - 1),
+    "a block too many": manifest(LARGE, (0, 0, LARGE), blocks=MANY + 1),
+    "no blocks of a large tensor": manifest(LARGE, (0, 0, LARGE)),
+    "half a block": manifest(LARGE, (0, 0, BLOCK // 2), (1, 0, LARGE - BLOCK // 2), blocks=MANY),
+}
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_bytes_that_do_not_make_a_tensor_are_damage(lie: str) -> None:
+    with pytest.raises(saver.Damaged, match="'a/x' do not lie in whole blocks"):
+        places().of(LIES[lie], "m@1")
+
+
+def test_bytes_that_do_are_not() -> None:
+    found = places().of(manifest(LARGE, (0, 0, BLOCK), (1, 7, LARGE - BLOCK), blocks=MANY), "m@1")
+    assert found["a/x"].places == (("p", 0, BLOCK), ("q", 7, LARGE - BLOCK))
+
+
+def test_a_tensor_in_a_pack_that_the_manifest_does_not_name_is_damage() -> None:
+    for pack, sound in ((1, True), (2, False)):
+        text = encode(manifest(10, (pack, 0, 10)))
+        if sound:
+            assert decode(text, "m@1").tensors["a/x"].extents == ((pack, 0, 10),)
+        else:
+            with pytest.raises(saver.Damaged, match="does not name"):
+                decode(text, "m@1")
+
+
+@pytest.mark.parametrize("shape", [(1,) * 65, (-1, -10), (10**40,), (1.5,), ("10",)], ids=str)
+def test_a_tensor_of_a_shape_that_no_array_has_is_damage(shape: Any) -> None:
+    stored = Stored("U8", shape, ZERO, ((0, 0, 10 if shape != (1,) * 65 else 1),))
+    text = encode(Manifest(format=1, parts={}, tensors={"a/x": stored}, packs=("p",)))
+    with pytest.raises(saver.Damaged):
+        places().of(decode(text, "m@1"), "m@1")
+
+
+def resolved(found: Places, place: Place) -> tuple[Place, ...]:
+    """Where the bytes of a place are now."""
+    stored = Stored("U8", (place[2],), ZERO, ((0, *place[1:]),))
+    known = found.of(Manifest(format=1, parts={}, tensors={"a/x": stored}, packs=place[:1]), "m@1")
+    return known["a/x"].places
+
+
+def moved(**moves: tuple[Move, ...]) -> Relocate:
+    return Relocate(moves)
+
+
+def test_bytes_that_were_moved_in_circles_are_damage() -> None:
+    found = places(moved(p=((0, 10, "q", 0),)), moved(q=((0, 10, "p", 0),)))
+    with pytest.raises(saver.Damaged, match="moved in circles"):
+        resolved(found, ("p", 2, 5))
+
+
+def test_bytes_may_have_moved_as_often_as_collections_can() -> None:
+    found = places(*(moved(**{f"p{at}": ((0, 10, f"p{at + 1}", 0),)}) for at in range(MOVES_DEPTH)))
+    assert resolved(found, ("p0", 2, 5)) == ((f"p{MOVES_DEPTH}", 2, 5),)
+
+
+def test_two_moves_of_the_same_bytes_are_damage() -> None:
+    found = places(moved(p=((0, 10, "q", 0), (5, 10, "r", 0))))
+    with pytest.raises(saver.Damaged, match="two moves of the same bytes"):
+        resolved(found, ("p", 0, 15))
+
+
+def test_of_two_records_that_move_the_same_bytes_the_newer_is_right() -> None:
+    found = places(moved(p=((0, 10, "q", 0),)), moved(p=((0, 10, "r", 5),)))
+    assert resolved(found, ("p", 2, 5)) == (("r", 7, 5),)
+
+
+def test_blocks_that_are_not_those_of_the_tensor_are_damage() -> None:
+    """Their bytes match their hashes; the hash of the tensor does not vouch for them."""
+    data: Any = np.arange(256, dtype=np.uint8)
+    store = MemoryStore()
+    store.create("packs/p.safetensors", data.tobytes())
+    block = blake3(data.tobytes()).hexdigest()
+    root = blake3(bytes.fromhex(block)).hexdigest()
+    for told, sound in ((root, True), ("0" * 64, False)):
+        known = {"a/x": Known("U8", (256,), 256, told, (block,), (("p", 0, 256),))}
+        stored = StoredTensors(store, known, lambda known=known: known, "m@1")  # type: ignore[misc]
+        if sound:
+            assert stored.tensor("a/x")[2].tobytes() == data.tobytes()
+        else:
+            with pytest.raises(saver.Damaged, match="contradict each other"):
+                stored.tensor("a/x")
+
 
 SPAN = st.tuples(st.integers(0, 40), st.integers(1, 9))
 

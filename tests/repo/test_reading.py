@@ -49,6 +49,16 @@ def _damage(store: MemoryStore, place: tuple[str, int, int]) -> None:
     store.create(key, bytes(data))
 
 
+def test_tensors_that_share_bytes_are_loaded_as_arrays_of_their_own() -> None:
+    own = saver.Saver(MemoryStore())
+    own.save("m", {"a": np.arange(500.0)})
+    own.save("m", {"a": np.arange(500.0), "b": np.arange(500.0)})
+    assert len(own.version("m").packs) == 1
+    found = own.load("m")
+    found["a"][:] = 7
+    assert (found["b"] == np.arange(500.0)).all()
+
+
 def descriptors() -> int:
     return len(os.listdir("/proc/self/fd"))
 
@@ -56,6 +66,7 @@ def descriptors() -> int:
 @pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="the system does not list descriptors")
 def test_a_version_in_many_packs_is_loaded_with_few_files_open(tmp_path: Path) -> None:
     """What was loaded keeps none of them open."""
+    assert 4 * reading.TOGETHER <= 1024, "which is how many files a process may usually have open"
     store = saver.Saver(tmp_path / "models")
     parts: dict[str, Any] = {}
     for number in range(60):

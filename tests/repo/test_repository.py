@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from saver.pack import layout
 from saver.repo import commit, dedup, document
 from saver.repo.format import Format
 from saver.repo.gc import collect
-from saver.repo.index import Index
+from saver.repo.index import Candidate, Index
 from saver.repo.manifest import manifest_key
 from saver.repo.repository import Repository
 from saver.stores.memory import MemoryStore
@@ -147,6 +148,19 @@ def test_a_chain_of_partly_changed_tensors_stays_right(
         assert same(Repository(repo.store), f"m@{number}", {"a/table": expected})
 
 
+def test_a_block_that_only_begins_like_another_one_is_not_shared(
+    repo: Repository, save: Save, small_blocks: int
+) -> None:
+    first = array(5 * small_blocks // 8)
+    save("m", {"a/x": first})
+    second = first.copy()
+    second[0] += 1  # so that it is compared block by block
+    second[3 * small_blocks // 8 - 1] += 1
+    save("m", {"a/x": second})
+    assert same(repo, "m@1", {"a/x": first})
+    assert same(repo, "m@2", {"a/x": second})
+
+
 def test_blocks_are_shared_with_the_tensor_that_has_them_though_another_is_as_long(
     repo: Repository, save: Save, small_blocks: int
 ) -> None:
@@ -174,6 +188,23 @@ def test_a_small_tensor_that_spells_the_hash_of_a_large_one_is_not_taken_for_it(
     repo.commit(draft("hostile", {"a/spelled": spelled, "a/alike": alike}))
     repo.commit(draft("m", {"b/table": table}))
     assert same(repo, "m", {"b/table": table})
+
+
+def test_an_index_that_lies_costs_bytes_and_no_version(store: MemoryStore, tmp_path: Path) -> None:
+    """It may be of another copy of the store, damaged, or anybody's."""
+
+    class Lying(Index):
+        def find(self, hashes: Iterable[str]) -> dict[str, list[Candidate]]:
+            manifest = first.manifest
+            lies = [("m", 1, manifest, "a/y"), ("m", 2, manifest, "a/x"), ("m", 1, "0" * 64, "a/x")]
+            return {digest: [*lies, ("m", 1, manifest, "nothing")] for digest in hashes}
+
+    repo = Repository(store, index=lambda ident: Lying(str(tmp_path / "index.sqlite")))
+    first = repo.commit(draft("m", {"a/x": array(), "a/y": array()}))
+    repo.commit(draft("m", {"a/x": array(), "a/y": array()}))
+    tensors = {"b/x": array(), "b/y": array()}
+    repo.commit(draft("n", tensors))
+    assert same(Repository(store), "n", tensors)
 
 
 def test_a_pack_holds_a_bounded_number_of_tensors(
@@ -278,6 +309,40 @@ def test_when_it_is_unknown_whether_a_record_was_written_nothing_is_deleted() ->
     store.unsure = False
     assert same(repo, "m@2", tensors), "it had been written after all"
     assert repo.commit(draft("m", tensors)).number == 3
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
+def test_an_interruption_after_the_record_was_written_deletes_nothing(error: type[BaseException]) -> None:
+    class Interrupted(MemoryStore):
+        armed = False
+
+        def create(self, key: str, data: bytes) -> bool:
+            done = super().create(key, data)
+            if self.armed and key.startswith("log/"):
+                raise error
+            return done
+
+    store = Interrupted()
+    repo = Repository(store)
+    repo.commit(draft("m", {"a/x": array()}))
+    store.armed = True
+    tensors = {"a/x": array()}
+    with pytest.raises(error):
+        repo.commit(draft("m", tensors))
+    store.armed = False
+    assert same(repo, "m@2", tensors)
+
+
+def test_an_interruption_once_the_record_is_there_deletes_nothing(
+    repo: Repository, save: Save, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save("m", {"a/x": array()})
+    tensors = {"a/x": array()}
+    with monkeypatch.context() as patch:
+        patch.setattr(repo.state, "took", lambda record, digest: (_ for _ in ()).throw(MemoryError))
+        with pytest.raises(MemoryError):
+            repo.commit(draft("m", tensors))
+    assert same(Repository(repo.store), "m@2", tensors)
 
 
 def test_what_is_not_there_is_told_with_what_is(repo: Repository, save: Save) -> None:

@@ -15,6 +15,7 @@ from saver.repo import pages, state
 from saver.repo.check import check
 from saver.repo.gc import collect
 from saver.repo.log import Delete, Tag
+from saver.repo.objects import page_key
 from saver.repo.repository import Repository
 from saver.repo.state import State
 from saver.store import Blob, Store
@@ -162,6 +163,59 @@ def test_a_read_that_fails_while_a_record_is_taken_in_loses_no_record(
             assert all(fresh.manifest(version) for version in fresh.versions(model))
 
 
+@pytest.mark.parametrize("pages", ["one", "all", "all but roots"])
+@pytest.mark.parametrize("ask", ["scan", "refresh"])
+def test_where_the_log_cannot_be_read_either_that_is_told_and_nothing_is_forgotten(
+    large: MemoryStore, ask: str, pages: str
+) -> None:
+    """A page is no good; then, while a view of the log is made anew, some record cannot be read, once."""
+
+    class Worse(Poor):
+        left = -1
+
+        def open(self, key: str) -> Blob:
+            if key.startswith("log/"):
+                self.left -= 1
+                if self.left == 0:
+                    raise saver.CannotRead(f"{key}: too many open files")
+            return super().open(key)
+
+    own = MemoryStore()
+    own._objects = dict(large._objects)
+    writer = Repository(own)
+    writer.open()
+    for number in range(5):
+        writer.append(lambda: Tag("a", f"new{number}", writer.version("a").number))  # noqa: B023
+    expected, head = truth(own), writer.state.head
+    roots = {page_key(writer.state._checkpoint(n).root or "") for n in writer.state._listed(head)}
+
+    def fails(count: int, key: str) -> bool:
+        kinds = {"one": count == 1, "all": True, "all but roots": "/pages/" in key and key not in roots}
+        return kinds[pages]
+
+    failed = 0
+    for at in [1, 2, 3, 4, 5, 6, 7, 8, 100, 300, 404]:
+        found, _ = lagging(own, head - RECORDS + 1)
+        assert found._view.base < RECORDS
+        for store in (found.log, found):
+            setattr(store, "store" if store is found.log else "_store", own)
+        if ask == "scan":
+            found.refresh()
+            assert found.head == head
+        poor = Worse(own, lambda count, key: fails(count, key), saver.NotFound("no page"))
+        poor.left = at
+        found._store = found.log.store = poor
+        found.pages._page.cache_clear()
+        try:
+            dict(found.scan("version a ")) if ask == "scan" else found.refresh()
+        except saver.CannotRead:
+            failed += 1
+        assert ask == "refresh" or found.head == head, f"after record read {at}"
+        found.refresh()
+        assert dict(found.scan("")) == expected, f"after record read {at}"
+    assert failed > 2
+
+
 def harmed(store: MemoryStore, key: str, how: str) -> MemoryStore:
     found = MemoryStore()
     found._objects = dict(store._objects)
@@ -223,6 +277,29 @@ def test_who_noticed_a_broken_page_writes_all_of_the_next_checkpoint_anew(large:
         fresh.open()
         assert dict(fresh.state.scan("")) == truth(store)
         assert fresh.state.trouble is None
+
+
+def test_who_had_the_store_open_does_not_go_on_from_a_checkpoint_that_was_made_anew(
+    large: MemoryStore,
+) -> None:
+    """Its pages are in the memory of the one, and nowhere else."""
+    store = MemoryStore()
+    store._objects = dict(large._objects)
+    writer = Repository(store)
+    writer.open()
+    dict(writer.state.scan(""))
+    page = min(key for key in writer.state.needed() if "pages" in key)
+    broken = harmed(store, page, "flipped")
+    store._objects = broken._objects
+    assert not check(Repository(store)).sound, "and makes them anew"
+    while writer.state.head % state.INTERVAL or writer.state.head == RECORDS:
+        writer.append(lambda: Tag("a", f"n{writer.state.head}", writer.version("a").number))
+    writer.state.keep_checkpoint()
+    fresh = Repository(store)
+    fresh.open()
+    assert dict(fresh.state.scan("")) == truth(store)
+    assert fresh.state.trouble is None
+    assert check(Repository(store)).sound
 
 
 def test_a_checkpoint_that_cannot_be_written_is_no_reason_not_to_save(
@@ -326,6 +403,21 @@ def test_on_a_full_disk_versions_can_be_deleted_and_freed(kind: str, versions: i
     assert len(found.freed) == 4
     again = Repository(store)
     assert again.commit(draft("m", {"p/x": np.arange(1000.0)})).number == versions + 1
+    assert check(Repository(store)).sound
+
+
+def test_when_the_reserve_is_used_up_checkpoints_give_their_room() -> None:
+    store = Full(1 << 40, 1 << 40)
+    repo = Repository(store)
+    for count in range(40):
+        repo.commit(draft("m", {"p/x": np.full(100, count)}))
+    store.objects = len(store._objects)
+    for number in range(1, 10):
+        Repository(store).append(lambda: Delete("m", (number,)))  # noqa: B023
+    assert len(collect(Repository(store), grace=0).freed) == 18
+    again = Repository(store)
+    again.open()
+    assert [version.number for version in again.versions("m")] == [*range(10, 41)]
     assert check(Repository(store)).sound
 
 

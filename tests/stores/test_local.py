@@ -105,7 +105,7 @@ def test_a_file_of_someone_else_is_no_object(store: LocalStore, tmp_path: Path) 
 @pytest.mark.parametrize(
     "key",
     ["", "/", "a/", "/a", "a//b", ".", "..", "../a", "a/../b", "a/..", ".a", "a/.b", "A", "a b", "ä", "a\0b",
-     "a\n", "a\\b", "C:a", "~", "a_b"],
+     "a\n", "a\\b", "C:a", "~", "a_b", "/".join("a" * 17)],
 )  # fmt: skip
 def test_what_cannot_be_a_key_is_refused(key: str, tmp_path: Path) -> None:
     """A damaged or forged document could name any path."""
@@ -286,6 +286,14 @@ def test_a_folder_that_another_process_has_just_made_is_synced(tmp_path: Path) -
     LocalStore(tmp_path / "models", recorded).create("log/1", b"x")
     synced = [os.path.basename(o.path) for o in recorded.operations if o.name == "sync_folder"]
     assert synced == ["models", "log"], "the name of `models` is durable: it has a folder in it"
+
+
+def test_a_store_that_another_process_has_just_made_is_synced(tmp_path: Path) -> None:
+    (tmp_path / "models").mkdir()
+    recorded = FaultyFiles()
+    LocalStore(tmp_path / "models", recorded).create("log/1", b"x")
+    synced = [os.path.basename(o.path) for o in recorded.operations if o.name == "sync_folder"]
+    assert synced == [tmp_path.name, "models", "log"]
 
 
 def test_who_loses_makes_the_other_durable(tmp_path: Path) -> None:

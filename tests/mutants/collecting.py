@@ -1,0 +1,207 @@
+"""A collection: what is garbage, when it is deleted, and what is never touched."""
+
+from __future__ import annotations
+
+from .mutant import Mutant
+
+_GC = "repo/test_gc.py"
+_STORES = "attacks/test_hostile_stores.py"
+_GRACE = f"{_GC}::test_readers_get_a_grace_period_by_the_clock_of_the_store"
+_YOUNG = f"{_GC}::test_what_may_belong_to_a_save_under_way_is_left_alone"
+_OWN = f"{_STORES}::test_only_what_is_savers_is_ever_deleted"
+_CAME = f"{_GC}::test_a_version_that_came_while_bytes_were_moved_keeps_them"
+_LOST = f"{_GC}::test_a_version_whose_manifest_is_lost_keeps_its_packs"
+_FORGED = f"{_GC}::test_whatever_comes_to_stand_in_the_log_only_what_is_savers_is_deleted"
+_AGAIN = f"{_GC}::test_bytes_may_move_again_and_again"
+
+MUTANTS = [
+    Mutant(
+        "condemn-before-delete", "repo/gc.py",
+        "                return Condemn(condemned, tuple(sorted(kept)))\n",
+        "                for key in condemned:\n                    repo.store.delete(key)\n"
+        "                return Condemn(condemned, tuple(sorted(kept)))\n",
+        "the order: what is deleted was condemned before", (_GC,),
+    ),
+    Mutant(
+        "grace-of-readers", "repo/gc.py",
+        "            if self._is_young(record.time, now):\n", "            if False:\n",
+        "the grace period between condemning and deleting", (_GRACE,),
+    ),
+    Mutant(
+        "grace-of-savers", "repo/gc.py",
+        "                if self._is_young(stat.time, now):\n", "                if False:\n",
+        "the grace period of what may belong to a save under way", (_YOUNG,),
+    ),
+    Mutant(
+        "clock-set-back", "repo/gc.py",
+        "        return self._grace > 0 and -CLOCK_LEFT < now - time < self._grace",
+        "        return self._grace > 0 and now - time < self._grace",
+        "freeing what comes from the future, once a clock was set back", (_GC,),
+    ),
+    Mutant(
+        "no-grace-wanted", "repo/gc.py",
+        "        return self._grace > 0 and -CLOCK_LEFT < now - time < self._grace",
+        "        return -CLOCK_LEFT < now - time < self._grace",
+        "freeing at once what is to be freed at once", (_GC,),
+    ),
+    Mutant(
+        "whole-log", "repo/gc.py",
+        "        check_log(repo.store, repo.state, repo.gapless)\n", "",
+        "looking for gaps before anything is deleted", (f"{_GC}::test_a_gap_in_the_log_stops_the_collector",),
+    ),
+    Mutant(
+        "decided-by-the-newest", "repo/gc.py",
+        "            busy.clear()\n            self._users.refresh()\n", "            busy.clear()\n",
+        "looking at all records before something is condemned", (_GC,),
+    ),
+    Mutant(
+        "needed", "repo/gc.py",
+        " or self._is_needed(key):\n", ":\n",
+        "looking whether a version needs what is condemned", (_GC,),
+    ),
+    Mutant(
+        "lost-manifests", "repo/gc.py",
+        "            except (Damaged, NotFound):\n                return True\n        ",
+        "            except (Damaged, NotFound):\n                continue\n        ",
+        "keeping all that a version may need whose manifest is lost", (_LOST,),
+    ),
+    Mutant(
+        "exact-needs", "repo/gc.py",
+        "            if any(place[0] == pack for item in known.values() for place in item.places):\n"
+        "                return True\n"
+        "        return False\n",
+        "            if any(place[0] == pack for item in known.values() for place in item.places):\n"
+        "                return True\n"
+        "        return True\n",
+        "freeing packs all of whose living bytes were moved",
+        ("repo/test_check.py::test_a_healed_pack_that_nobody_needs_is_freed",),
+    ),
+    Mutant(
+        "needs-in-moved-packs", "repo/gc.py",
+        "            if any(place[0] == pack for item in known.values() for place in item.places):\n"
+        "                return True\n"
+        "        return False\n",
+        "        return False\n",
+        "keeping packs to which bytes were moved", (_AGAIN, _GC),
+    ),
+    Mutant(
+        "moved-bytes", "repo/users.py",
+        "                self._sources.setdefault(target, set()).add(pack)\n", "",
+        "following moved bytes to who needs them", (_GC,),
+    ),
+    Mutant(
+        "records-of-others", "repo/users.py",
+        "            case Commit():\n"
+        "                self._add((event.model, event.number), _Needs(event.manifest, event.packs))\n",
+        "            case Commit():\n                pass\n",
+        "counting the versions that came since the last collection", (_GC,),
+    ),
+    Mutant(
+        "condemned-by-others", "repo/users.py",
+        "            case Condemn():\n"
+        "                self.condemned.update(filter(is_collectable, event.objects))\n",
+        "            case Condemn():\n                self.condemned.update(event.objects)\n",
+        "deleting only packs and manifests, whatever a record condemns", (_FORGED,),
+    ),
+    Mutant(
+        "moved-by-others", "repo/users.py",
+        "                self._move(event)\n"
+        "                self.condemned.update(filter(is_collectable, event.objects))\n",
+        "                self._move(event)\n                self.condemned.update(event.objects)\n",
+        "deleting only packs and manifests, whatever a move condemns", (_FORGED,),
+    ),
+    Mutant(
+        "freed-by-forgers", "repo/gc.py",
+        "            if is_collectable(key) and key not in self._all:\n",
+        "            if key not in self._all:\n",
+        "condemning only packs and manifests, whatever a record says was freed", (_FORGED,),
+    ),
+    Mutant(
+        "own-keys", "repo/objects.py",
+        "        if is_own(key):\n            yield key\n", "        if True:\n            yield key\n",
+        "leaving alone what is not Saver's", (_OWN,),
+    ),
+    Mutant(
+        "form-of-packs", "repo/objects.py",
+        "    | packs/[0-9a-f]{32}\\.safetensors\n", "    | packs/[^/]+\\.safetensors\n",
+        "leaving alone packs of other names", (_OWN,),
+    ),
+    Mutant(
+        "form-of-manifests", "repo/objects.py",
+        "    | manifests/(?P<manifest>[0-9a-f]{2})/(?P=manifest)[0-9a-f]{62}\\.json\n",
+        "    | manifests/[0-9a-f]{2}/[0-9a-f]{64}\\.json\n",
+        "leaving alone manifests in other folders", (_OWN,),
+    ),
+    Mutant(
+        "form-of-pages", "repo/objects.py",
+        "    | state/pages/(?P<page>[0-9a-f]{2})/(?P=page)[0-9a-f]{62}\\.json\"\"\"",
+        "    | state/pages/[0-9a-f]{2}/[0-9a-f]{64}\\.json\"\"\"",
+        "leaving alone pages in other folders", (_OWN,),
+    ),
+    Mutant(
+        "form-of-clocks", "repo/objects.py",
+        "    | clock/[0-9a-f]{32}\n", "    | clock/.*\n",
+        "leaving alone what lies beside the clock", (_OWN,),
+    ),
+    Mutant(
+        "links-that-hide", "repo/objects.py",
+        "        elif stands_for_folder(key):\n            raise Damaged",
+        "        elif False:\n            raise Damaged",
+        "refusing to collect where a link may hide objects",
+        (f"{_GC}::test_what_stands_in_place_of_a_folder_stops_the_collector",),
+    ),
+    Mutant(
+        "covered-by-moves", "repo/gc.py",
+        "        self._users.refresh()\n        ranges = _joined(",
+        "        return True\n        ranges = _joined(",
+        "looking whether all that lives was moved", (_CAME,),
+    ),
+    Mutant(
+        "covered-by-newest", "repo/gc.py",
+        "        self._users.refresh()\n        ranges = _joined(", "        ranges = _joined(",
+        "looking at the newest versions before a move is recorded", (_CAME,),
+    ),
+    Mutant(
+        "moved-to-condemned", "repo/gc.py",
+        "            return None if gone or not self._covers(",
+        "            return None if not self._covers(",
+        "moving bytes only to packs that are not condemned",
+        (f"{_GC}", "repo/test_interleavings.py::test_two_collectors_that_move_the_same_bytes"),
+    ),
+    Mutant(
+        "damage-that-moves", "repo/gc.py",
+        "            stored.verify(progress=self._progress)\n", "            pass\n",
+        "verifying bytes before they are moved", (),
+        equivalent="who takes the tensors out verifies them again, and gives up in the same way",
+    ),
+    Mutant(
+        "pages-in-use", "repo/gc.py",
+        "            if key in needed or beyond:\n", "            if beyond:\n",
+        "keeping the pages of the newest checkpoints",
+        (f"{_GC}::test_pages_that_no_checkpoint_needs_are_dropped_once_they_are_old",),
+    ),
+    Mutant(
+        "pages-under-way", "repo/gc.py",
+        "max(self._grace, PAGES_LEFT)", "self._grace",
+        "leaving pages of a checkpoint that is under way",
+        (f"{_GC}::test_pages_that_no_checkpoint_needs_are_dropped_once_they_are_old",),
+    ),
+    Mutant(
+        "checkpoints-beyond", "repo/gc.py",
+        "            if key in needed or beyond:\n", "            if key in needed:\n",
+        "leaving checkpoints that are newer than what was read",
+        (_GC, f"{_STORES}::test_what_is_no_checkpoint_proves_nothing"),
+    ),
+    Mutant(
+        "collectors-allowed", "repo/gc.py",
+        '    demand(repo.store, repo.format().collect, "collect in")\n', "",
+        "refusing to collect in a store that needs a newer Saver",
+        ("repo/test_repository.py::test_features_of_the_future_are_refused_by_name",),
+    ),
+    Mutant(
+        "dry-runs", "repo/gc.py",
+        "            if (condemned or kept) and not self._dry:\n", "            if condemned or kept:\n",
+        "changing nothing in a dry run", (),
+        equivalent="a dry run only asks for the decision, and writes none",
+    ),
+]  # fmt: skip

@@ -1,0 +1,121 @@
+"""The log, and what it says."""
+
+from __future__ import annotations
+
+from .mutant import Mutant
+
+_ONCE = "repo/test_log.py::test_a_number_is_taken_once"
+_NEITHER = (
+    "repo/test_shortcuts.py::test_where_the_log_cannot_be_read_either_that_is_told_and_nothing_is_forgotten"
+)
+_LOG = "repo/test_log.py"
+_CANNOT_BE = f"{_LOG}::test_a_record_of_what_cannot_be_is_damage"
+
+MUTANTS = [
+    Mutant(
+        "read-back-of-records", "repo/log.py",
+        "        found, digest = self.read(record.number)\n"
+        "        return digest if found.transaction == record.transaction else None",
+        "        return None",
+        "knowing one's own record again after an answer was lost", (_ONCE,),
+    ),
+    Mutant(
+        "transactions", "repo/log.py",
+        "        return digest if found.transaction == record.transaction else None", "        return digest",
+        "telling one's own record from that of another writer", (_ONCE,),
+    ),
+    Mutant(
+        "hash-of-documents", "repo/document.py",
+        "        if encode(found) == data:\n", "        if True:\n",
+        "the hash of records and checkpoints", ("repo/test_document.py",),
+    ),
+    Mutant(
+        "hash-of-strange-documents", "repo/document.py",
+        "    if data[:_AT] != _PREFIX or data[_AT : _AT + 64] != expected.encode():", "    if False:",
+        "the hash of documents that are not as Saver writes them", ("repo/test_document.py",),
+    ),
+    Mutant(
+        "number-of-a-record", "repo/log.py",
+        "        if record.number != number:\n", "        if False:\n",
+        "holding the number of a record against its place", (f"{_LOG}::test_a_renamed_record_is_told",),
+    ),
+    Mutant(
+        "newer-records", "repo/log.py",
+        "        if record.format != FORMAT:\n", "        if False:\n",
+        "refusing records of a newer Saver",
+        (f"{_LOG}::test_records_of_a_newer_saver_are_refused_by_name",),
+    ),
+    Mutant(
+        "gap-at-the-head", "repo/log.py",
+        "        if self._has(low + 2):\n", "        if False:\n",
+        "looking for a gap next to the head",
+        (f"{_LOG}::test_a_missing_record_is_told_and_never_written_anew",),
+    ),
+    Mutant(
+        "chain-of-records", "repo/view.py",
+        "        if record.number != self.head + 1 or record.previous != self.previous:\n",
+        "        if record.number != self.head + 1:\n",
+        "the chain of records, each of which has the hash of the one before",
+        (f"{_LOG}::test_copies_of_a_store_that_were_mixed_are_told",),
+    ),
+    Mutant(
+        "number-in-the-chain", "repo/view.py",
+        "        if record.number != self.head + 1 or record.previous != self.previous:\n",
+        "        if record.previous != self.previous:\n",
+        "the number of the next record", (),
+        equivalent="who reads a record holds its number against its place, which is the next one",
+    ),
+    Mutant(
+        "version-numbers", "repo/view.py",
+        "    if event.number != model.last + 1:\n", "    if False:\n",
+        "refusing a version whose number is not the next one",
+        (f"{_LOG}::test_a_version_number_that_is_not_the_next_is_damage",),
+    ),
+    Mutant(
+        "tags-of-nothing", "repo/view.py",
+        "if event.number is not None and view.get(version_key(event.model, event.number)) is None:",
+        "if False:",
+        "refusing a tag of a version that is not there", (_CANNOT_BE,),
+    ),
+    Mutant(
+        "names-in-records", "repo/view.py",
+        "        check_model(model)\n        for tag in tags:\n            check_tag(tag)\n",
+        "        pass\n",
+        "refusing names of models and tags that nobody could give", (_CANNOT_BE,),
+    ),
+    Mutant(
+        "apply-before-computing", "repo/view.py",
+        "        changes = _changes(record, self, where)\n",
+        "        self.head, self.previous = record.number, digest\n"
+        "        changes = _changes(record, self, where)\n",
+        "the order: what a record changes is known before it counts as taken in", (_NEITHER,),
+    ),
+    Mutant(
+        "stale-keys", "repo/view.py",
+        "        self._recent.update(changes)\n        self._keys = None\n",
+        "        self._recent.update(changes)\n",
+        "forgetting the sorted keys when a record comes", (_LOG,),
+    ),
+    Mutant(
+        "condemned-for-ever", "repo/view.py",
+        '        changes[f"gone {key}"] = number\n', "",
+        "remembering what was condemned", ("repo/test_gc.py",),
+    ),
+    Mutant(
+        "freed", "repo/view.py",
+        '                changes[f"freed {key}"] = record\n', "                pass\n",
+        "remembering what a deletion may have freed", ("repo/test_gc.py",),
+    ),
+    Mutant(
+        "tags-of-deleted", "repo/view.py",
+        "        if number in gone:\n            changes[key] = None\n", "        pass\n",
+        "taking tags away with their versions", (_LOG,),
+    ),
+    Mutant(
+        "types-in-pages", "repo/view.py",
+        "        return msgspec.convert(value, _KINDS[kind])\n", "        return value\n",
+        "holding the values of pages against their types",
+        ("attacks/test_hostile_stores.py::test_whatever_stands_in_a_store_it_loads_or_an_error_says_why_not",
+        ),
+    ),
+]  # fmt: skip

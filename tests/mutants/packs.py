@@ -1,0 +1,113 @@
+"""Packs: what is written, and what of it is believed."""
+
+from __future__ import annotations
+
+from .mutant import Mutant
+
+_LIES = "attacks/test_hostile_headers.py::test_a_header_that_lies_is_damage"
+_FLIPPED = "pack/test_pack.py::test_every_flipped_data_byte_is_found_and_its_tensor_named"
+_SHAPES = "pack/test_pack.py::test_a_shape_that_no_array_has_is_damage"
+_NAMED = "pack/test_verify.py::test_exactly_what_is_damaged_is_named"
+
+MUTANTS = [
+    Mutant(
+        "header-last", "pack/write.py",
+        "        write = _write_small if",
+        "        sink.write(self._header(self.entries), 0)\n        write = _write_small if",
+        "the order: the header of a pack is written when its data is",
+        ("test_durable.py::test_data_is_synced_before_the_name_and_the_name_before_the_return",),
+    ),
+    Mutant(
+        "header-length", "pack/write.py",
+        "        if len(header) != self.start:", "        if False:",
+        "refusing a header that would reach into the data",
+        ("pack/test_pack.py::test_a_header_that_comes_out_longer_than_planned_is_not_written_over_the_data",),
+    ),
+    Mutant(
+        "hash-of-tensors", "pack/verify.py",
+        "            if blake3(mapped[item.start : item.end].data).hexdigest() != item.hash\n",
+        "            if False\n",
+        "the hash of tensors", (_FLIPPED, "repo/test_check.py"),
+    ),
+    Mutant(
+        "unreadable-pieces", "pack/verify.py",
+        "                job.broken = True\n", "                pass\n",
+        "telling of bytes that the disk cannot read",
+        ("pack/test_verify.py::test_what_the_disk_cannot_read_is_damaged_and_its_neighbours_are_not",
+         "pack/test_verify.py::test_a_file_that_is_cut_or_broken_is_damaged_where_it_is"),
+    ),
+    Mutant(
+        "ranges-within-objects", "pack/verify.py",
+        "if item.start >= 0 and size >= 0 and item.end <= item.blob.size:", "if True:",
+        "refusing tensors that lie beyond their pack",
+        ("pack/test_verify.py::test_a_range_outside_of_its_object_is_damaged",),
+    ),
+    Mutant(
+        "blocks-bound-to-tensors", "pack/read.py",
+        "    return not entry.blocks or blake3(joined).hexdigest() == entry.hash", "    return True",
+        "holding the hashes of blocks against that of their tensor, in files",
+        ("attacks/test_hostile_headers.py::test_blocks_of_a_large_tensor_are_bound_to_its_hash",),
+    ),
+    Mutant(
+        "blocks-bound-in-stores", "repo/places.py",
+        'blake3(b"".join(map(bytes.fromhex, self.blocks))).hexdigest() == self.hash', "True",
+        "holding the hashes of blocks against that of their tensor, in stores",
+        ("repo/test_places.py",),
+    ),
+    Mutant(
+        "hash-of-headers", "pack/layout.py",
+        "    if blake3(blank).hexdigest().encode() != header[at : at + 64]:", "    if False:",
+        "the hash of headers", ("attacks/test_hostile_files.py::test_every_flipped_bit_is_noticed",),
+    ),
+    Mutant(
+        "tensors-tile-the-file", "pack/layout.py",
+        "        if begin != end or stop - begin != length:", "        if stop - begin != length:",
+        "refusing tensors that overlap or leave gaps", (_LIES,),
+    ),
+    Mutant(
+        "length-of-tensors", "pack/layout.py",
+        "        if begin != end or stop - begin != length:", "        if begin != end:",
+        "holding the place of a tensor against its shape", (_LIES,),
+    ),
+    Mutant(
+        "end-of-file", "pack/layout.py",
+        "    if end != size:\n", "    if False:\n",
+        "holding the size of the file against its tensors", (_LIES,),
+    ),
+    Mutant(
+        "count-of-blocks", "pack/layout.py",
+        "        if len(entry.blocks) != block_count(length):", "        if False:",
+        "counting the hashes of blocks",
+        ("attacks/test_hostile_headers.py::test_blocks_of_a_large_tensor_are_bound_to_its_hash",),
+    ),
+    Mutant(
+        "axes-of-files", "pack/layout.py",
+        "        if len(slot.shape) > AXES_LIMIT or any(axis < 0 for axis in slot.shape):",
+        "        if any(axis < 0 for axis in slot.shape):",
+        "the limit on the axes of a tensor, in files", (_SHAPES,),
+    ),
+    Mutant(
+        "negative-axes", "pack/layout.py",
+        "        if len(slot.shape) > AXES_LIMIT or any(axis < 0 for axis in slot.shape):",
+        "        if len(slot.shape) > AXES_LIMIT:",
+        "refusing negative axes", (_SHAPES,),
+    ),
+    Mutant(
+        "long-headers-written", "pack/layout.py",
+        "    if length > HEADER_LIMIT:\n", "    if False:\n",
+        "the limit on headers that are written",
+        ("pack/test_pack.py::test_a_header_beyond_the_limit_of_readers_is_refused",),
+    ),
+    Mutant(
+        "long-headers-read", "pack/read.py",
+        ' or first[8:9] != b"{" or length > HEADER_LIMIT:', ' or first[8:9] != b"{":',
+        "the limit on headers that are read",
+        ("attacks/test_hostile_headers.py::test_a_header_beyond_the_limit_is_not_even_read",),
+    ),
+    Mutant(
+        "order-of-damage", "pack/verify.py",
+        "    for same in within.values():\n        same.sort(key=_START)\n", "",
+        "reading a pack in the order of its bytes", (_NAMED,
+        "pack/test_verify.py::test_only_what_is_asked_for_is_fetched_and_in_order"),
+    ),
+]  # fmt: skip

@@ -1,0 +1,260 @@
+"""Reading: what is held against each other before anything is handed out, and how much is believed."""
+
+from __future__ import annotations
+
+from .mutant import Mutant
+
+_STORES = "attacks/test_hostile_stores.py"
+_PLACES = "repo/test_places.py"
+_BUDGET = "attacks/test_budget.py"
+_FIELDS = f"{_STORES}::test_a_check_names_the_version_and_the_field"
+_HEADERS = f"{_STORES}::test_a_pack_whose_header_says_something_else_than_the_manifest_is_damaged"
+_ANYTHING = f"{_STORES}::test_whatever_stands_in_a_store_it_loads_or_an_error_says_why_not"
+
+
+def _field(name: str, code: str) -> Mutant:
+    """A field of which the log and the manifest may say different things."""
+    return Mutant(
+        f"agreement-{name}", "repo/agreement.py", f"    {code}\n", "",
+        f"comparing the {name} in the log with that in the manifest", (_FIELDS,),
+    )  # fmt: skip
+
+
+MUTANTS = [
+    _field("model", 'yield "model", version.model, manifest.model'),
+    _field("number", 'yield "number", version.number, manifest.number'),
+    _field("parent", 'yield "parent", version.parent, manifest.parent'),
+    _field("step", 'yield "step", version.step, manifest.step'),
+    _field("notes", 'yield "notes", version.notes, manifest.notes'),
+    _field("author",
+    'if version.author and manifest.author:\n        yield "author", version.author, manifest.author'),
+    _field("metrics", 'yield from _items("metric", _plain(version.metrics), _plain(metrics))'),
+    _field("parts", 'yield from _items("part", logged, found)'),
+    _field("packs", 'yield "packs", version.packs, manifest.packs'),
+    Mutant(
+        "agreement", "repo/repository.py",
+        "        check_agreement(version, found, where)\n", "",
+        "comparing the log with the manifest at all", (_FIELDS,),
+    ),
+    Mutant(
+        "hash-of-manifests", "repo/repository.py",
+        "        if blake3(data).hexdigest() != version.manifest:", "        if False:",
+        "the hash of manifests", ("repo/test_check.py",),
+    ),
+    Mutant(
+        "packs-of-manifests", "repo/manifest.py",
+        "        if any(pack >= len(manifest.packs) for pack, _, _ in stored.extents):", "        if False:",
+        "refusing tensors in packs that the manifest does not name", (_PLACES,),
+    ),
+    Mutant(
+        "axes-in-stores", "repo/manifest.py",
+        "Annotated[tuple[_Natural, ...], msgspec.Meta(max_length=AXES_LIMIT)]", "tuple[_Natural, ...]",
+        "the limit on the axes of a tensor, in stores", (_PLACES,),
+    ),
+    Mutant(
+        "features-of-manifests", "repo/manifest.py",
+        "    if missing:\n", "    if False:\n",
+        "refusing a file that needs what this Saver does not have",
+        ("attacks/test_hostile_headers.py::test_a_required_feature_is_refused_by_name",),
+    ),
+    Mutant(
+        "features-of-stores", "repo/format.py",
+        "    if missing:\n", "    if False:\n",
+        "refusing a store that needs what this Saver does not have",
+        ("repo/test_repository.py::test_features_of_the_future_are_refused_by_name",),
+    ),
+    Mutant(
+        "format-of-stores", "repo/format.py",
+        "    if outline.format != FORMAT:\n", "    if False:\n",
+        "refusing a store of another format",
+        ("repo/test_repository.py::test_a_store_of_another_format_is_refused",),
+    ),
+    Mutant(
+        "verified-before-use", "repo/reading.py",
+        "            lost |= damaged(ranges, report)\n", "",
+        "verifying the tensors of a store before they are handed out",
+        ("repo/test_check.py::test_a_damaged_byte_anywhere_is_found_and_never_loaded",),
+    ),
+    Mutant(
+        "look-again", "repo/reading.py",
+        "                if not moved:\n", "                if True:\n",
+        "looking again where bytes are that a collector moved",
+        ("repo/test_reading.py::test_what_was_verified_is_not_taken_from_elsewhere_once_it_was_moved",),
+    ),
+    Mutant(
+        "open-files", "repo/reading.py",
+        "TOGETHER = 64\n", "TOGETHER = 1 << 40\n",
+        "the limit on packs that are open at once",
+        ("repo/test_reading.py::test_a_version_in_many_packs_is_loaded_with_few_files_open",),
+    ),
+    Mutant(
+        "open-files-ignored", "repo/reading.py",
+        "for pack in packs[at : at + TOGETHER]}", "for pack in (packs if at == 0 else ())}",
+        "opening a few packs at a time",
+        ("repo/test_reading.py::test_a_version_in_many_packs_is_loaded_with_few_files_open",),
+    ),
+    Mutant(
+        "own-arrays", "repo/reading.py",
+        "views[0].copy() if shared else views[0]", "views[0]",
+        "giving tensors that share bytes arrays of their own",
+        ("repo/test_reading.py::test_tensors_that_share_bytes_are_loaded_as_arrays_of_their_own",),
+    ),
+    Mutant(
+        "forks", "forks.py",
+        "    _known[obj] = begin  # type: ignore[assignment]\n", "",
+        "beginning anew in a forked child",
+        ("repo/test_reading.py::test_a_forked_child_loads_whatever_threads_of_its_parent_held",),
+    ),
+    Mutant(
+        "whole-length", "repo/places.py",
+        "    if sum(length for _, _, length in known.places) != known.length:\n        return False\n", "",
+        "holding the places of a tensor against its length", (_PLACES,),
+    ),
+    Mutant(
+        "blocks-in-stores", "repo/places.py",
+        "    if len(known.blocks) != block_count(known.length):\n        return False\n", "",
+        "counting the blocks of a tensor in a store", (_PLACES,),
+    ),
+    Mutant(
+        "one-place", "repo/places.py",
+        "        return len(known.places) <= 1\n", "        return True\n",
+        "refusing small tensors in several places", (_PLACES,),
+    ),
+    Mutant(
+        "whole-blocks", "repo/places.py",
+        "    return all(length % BLOCK == 0 for _, _, length in known.places[:-1])", "    return True",
+        "refusing places that are no whole blocks", (_PLACES,),
+    ),
+    Mutant(
+        "moves-in-circles", "repo/places.py",
+        "        if depth == MOVES_DEPTH:\n", "        if False:\n",
+        "the limit on how often bytes have moved", (_PLACES,),
+    ),
+    Mutant(
+        "moves-apart", "repo/places.py",
+        "        if one[0] + one[1] > other[0]:\n", "        if False:\n",
+        "refusing two moves of the same bytes", (_PLACES,),
+    ),
+    Mutant(
+        "newest-move", "repo/places.py",
+        "            for number in records:\n", "            for number in records[:1]:\n",
+        "the newer of two moves out of a pack", (_PLACES,),
+    ),
+    Mutant(
+        "header-name", "repo/headers.py",
+        "    if entry is None:\n        return",
+        "    if entry is None:\n        return None\n    if False:\n        return",
+        "telling that the header of a pack does not name a tensor", (_HEADERS,),
+    ),
+    Mutant(
+        "header-form", "repo/headers.py",
+        "    if (entry.dtype, entry.shape) != (known.dtype, known.shape):", "    if False:",
+        "telling that the header of a pack gives a tensor another form", (_HEADERS,),
+    ),
+    Mutant(
+        "header-hash", "repo/headers.py",
+        "    if (entry.hash, entry.blocks) != (known.hash, known.blocks):", "    if False:",
+        "telling that the header of a pack gives a tensor another hash", (),
+        equivalent="bytes match one of two hashes at most, so that they are told of as damaged anyway",
+    ),
+    Mutant(
+        "header-place", "repo/headers.py",
+        "    if (pack.start + entry.offset, entry.length) != (offset, length):", "    if False:",
+        "telling that the header of a pack places a tensor elsewhere", (),
+        equivalent="what lies elsewhere has another hash, which is told, or is the same bytes",
+    ),
+    Mutant(
+        "header-id", "repo/packs.py",
+        "        if pack.id != name:\n", "        if False:\n",
+        "telling that a pack calls itself another one", (_HEADERS,),
+    ),
+    Mutant(
+        "cut-packs", "repo/packs.py",
+        "            if offset + length > blob.size:\n", "            if False:\n",
+        "telling that a pack is cut off", (),
+        equivalent="what lies beyond the end of its pack does not match its hash either, and is told of so",
+    ),
+    Mutant(
+        "checked-bytes", "repo/packs.py",
+        "        bad = [by_name[name] for name in sorted(damaged(ranges, None), key=int)]\n",
+        "        bad = []\n",
+        "telling in a check of bytes that are not those of the manifest", ("repo/test_check.py",),
+    ),
+    Mutant(
+        "checked-log", "repo/check.py",
+        "            if record.previous != self._previous:\n", "            if False:\n",
+        "following the chain of records in a check",
+        ("repo/test_check.py::test_a_record_that_was_exchanged_is_found_though_a_checkpoint_makes_it_unnecessary",),
+    ),
+    Mutant(
+        "checked-state", "repo/check.py",
+        "            if found.get(ref) != told.get(ref):\n", "            if False:\n",
+        "holding the newest checkpoint against the log",
+        (f"{_STORES}::test_a_checkpoint_that_says_something_else_than_the_log_is_named",),
+    ),
+    Mutant(
+        "checked-pages", "repo/check.py",
+        '                    if f"/{blake3(data).hexdigest()}." not in key:\n',
+        "                    if False:\n",
+        "verifying pages in a check",
+        ("repo/test_shortcuts.py::test_any_shortcut_may_be_damaged_for_good_and_the_next_writer_mends_it",),
+    ),
+    Mutant(
+        "missing-pages", "repo/check.py",
+        "        for key, number in state.missing_pages(set(keys)):\n", "        for key, number in ():\n",
+        "telling of missing pages",
+        ("repo/test_shortcuts.py::test_any_shortcut_may_be_damaged_for_good_and_the_next_writer_mends_it",),
+    ),
+    Mutant(
+        "recorded-damage", "repo/check.py",
+        "            return Harm(places) if places else None\n", "            return None\n",
+        "keeping damage in the log", ("repo/test_check.py",),
+    ),
+    Mutant(
+        "bytes-of-a-load", "codec/budget.py",
+        "        if self.bytes < 0 or self.steps < 0:\n", "        if self.steps < 0:\n",
+        "the limit on bytes that a file may ask for",
+        (_BUDGET,),
+    ),
+    Mutant(
+        "steps-of-a-load", "codec/budget.py",
+        "        if self.bytes < 0 or self.steps < 0:\n", "        if self.bytes < 0:\n",
+        "the limit on steps that a file may ask for",
+        (_BUDGET,),
+    ),
+    Mutant(
+        "steps-of-nodes", "codec/decoder.py",
+        "        if budget.steps < 0:\n", "        if False:\n",
+        "the limit on how many objects are built",
+        (_BUDGET,),
+    ),
+    Mutant(
+        "bytes-of-tensors", "codec/decoder.py",
+        "        if budget.bytes < 0:\n", "        if False:\n",
+        "the limit on tensors that are used many times",
+        (_BUDGET,),
+    ),
+    Mutant(
+        "depth-of-trees", "tree.py",
+        "    if depth > MAX_JSON_DEPTH:\n", "    if False:\n",
+        "the limit on the depth of trees",
+        ("test_tree.py::test_a_tree_may_be_deep_but_not_endless",),
+    ),
+    Mutant(
+        "reserved-keys", "tree.py",
+        "        if key[:1] in _RESERVED_FIRST and reserved(key):\n", "        if False:\n",
+        "refusing keys that could become pointers",
+        ("test_tree.py::test_reserved_keys_are_damage_wherever_they_stand",),
+    ),
+    Mutant(
+        "keys-twice", "tree.py",
+        "        if key in found:\n", "        if False:\n",
+        "refusing keys that stand there twice",
+        ("test_tree.py::test_what_readers_could_disagree_about_is_damage",),
+    ),
+    Mutant(
+        "parts-of-a-version", "parts.py",
+        "or not 0 < len(obj) <= PARTS_LIMIT:", "or not 0 < len(obj):",
+        "the limit on parts", ("test_single.py",),
+    ),
+]  # fmt: skip

@@ -1,0 +1,61 @@
+"""Training runs that save themselves: what is told, and that a save is that of one moment."""
+
+from __future__ import annotations
+
+from .mutant import Mutant
+
+_RUN = "checkpoints/test_run.py"
+_RESUME = "stateful/test_resume.py"
+
+MUTANTS = [
+    Mutant(
+        "failed-saves-of-runs", "checkpoints/saving.py",
+        "        self.writer.raise_failure()\n        self.raise_given_up()\n",
+        "        self.raise_given_up()\n",
+        "telling of a save that failed in the background",
+        (f"{_RUN}::test_after_an_error_the_same_run_goes_on",),
+    ),
+    Mutant(
+        "given-up-saves", "checkpoints/saving.py",
+        "        if self.again:\n            raise CannotSave(\n",
+        "        if False:\n            raise CannotSave(\n",
+        "telling of a save that was given up",
+        (f"{_RESUME}::test_a_save_that_was_given_up_and_never_taken_again_is_an_error",),
+    ),
+    Mutant(
+        "best-values", "checkpoints/saving.py",
+        "            self.ranges = ranges\n            if not isinstance", "            if not isinstance",
+        "forgetting a best value that is not on disk",
+        (f"{_RESUME}::test_a_best_value_that_could_not_be_saved_is_saved_with_the_next_step_as_good",),
+    ),
+    Mutant(
+        "room-of-runs", "checkpoints/saving.py",
+        "            if not is_full(error) or not self._history.make_room():\n", "            if error:\n",
+        "making room with what a run has dropped",
+        (f"{_RUN}::test_where_there_is_no_room_what_was_dropped_makes_some",),
+    ),
+    Mutant(
+        "one-moment", "staging.py",
+        "        return Torn(*changed) if changed else None\n", "        return None\n",
+        "noticing that weights changed while they were copied",
+        ("checkpoints/test_staging.py::test_a_change_during_the_copy_is_never_kept",),
+    ),
+    Mutant(
+        "optimizers-wait", "checkpoints/saving.py",
+        "                snapshot.hold()\n", "                pass\n",
+        "holding an optimizer until its weights are copied",
+        (f"{_RUN}::test_what_a_save_costs_includes_what_an_optimizer_waits_for_it",),
+    ),
+    Mutant(
+        "exit-code", "checkpoints/ending.py",
+        "            _failed.append(error)\n", "",
+        "the exit code of a process whose last save failed",
+        (f"{_RUN}::test_a_run_that_nobody_left_is_on_disk_or_the_process_fails",),
+    ),
+    Mutant(
+        "last-save", "checkpoints/ending.py",
+        "            flush()\n        except", "            pass\n        except",
+        "writing what is staged when the process ends",
+        (f"{_RUN}::test_a_run_that_nobody_left_is_on_disk_or_the_process_fails",),
+    ),
+]  # fmt: skip

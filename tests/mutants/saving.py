@@ -1,0 +1,227 @@
+"""A save: in which order things are written, and when it is decided anew."""
+
+from __future__ import annotations
+
+from .mutant import Mutant
+
+_MOMENTS = "repo/test_interleavings.py"
+_TAKEN_OVER = f"{_MOMENTS}::test_a_save_that_another_thread_overtakes_within_one_repository_decides_anew"
+_TAGGED = f"{_MOMENTS}::test_a_tag_that_another_thread_overtakes_within_one_repository_decides_anew"
+_GC = "repo/test_gc.py"
+_REPOSITORY = "repo/test_repository.py"
+_FAILED = f"{_REPOSITORY}::test_a_save_that_fails_leaves_nothing_and_the_next_succeeds"
+_UNKNOWN = f"{_REPOSITORY}::test_when_it_is_unknown_whether_a_record_was_written_nothing_is_deleted"
+_HEALS = "repo/test_check.py"
+
+MUTANTS = [
+    Mutant(
+        "packs-before-the-record", "repo/commit.py",
+        "        self._repo.store.put(pack_key(writer.id), writer.size, writer)\n",
+        "        writer(_Nowhere())\n"
+        "        self._late.append(lambda: self._repo.store.put(pack_key(writer.id), writer.size, writer))\n",
+        "the order: packs are durable before the record that needs them", (_FAILED,),
+        more=(
+            ("        self._transaction = repo.fresh()\n",
+             "        self._transaction = repo.fresh()\n        self._late: list[Any] = []\n"),
+            ("            digest = state.log.append(record)\n",
+             "            digest = state.log.append(record)\n"
+             "            while digest is not None and self._late:\n"
+             "                self._late.pop()()\n"),
+            ("class _Named(",
+            "class _Nowhere:\n    def write(self, data: Any, offset: int) -> None:\n        pass\n\n"
+             "    write_aligned = write\n\n\nclass _Named("),
+        ),
+    ),
+    Mutant(
+        "manifest-before-the-record", "repo/commit.py",
+        "        self._repo.store.put(key, len(data), lambda sink: sink.write(data, 0))\n",
+        "        put = self._repo.store.put\n"
+        "        self._late = [lambda: put(key, len(data), lambda sink: sink.write(data, 0))]\n",
+        "the order: the manifest is durable before the record that names it", (_FAILED,),
+        more=(
+            ("        self._transaction = repo.fresh()\n",
+             "        self._transaction = repo.fresh()\n        self._late: list[Any] = []\n"),
+            ("            digest = state.log.append(record)\n",
+             "            digest = state.log.append(record)\n"
+             "            while digest is not None and self._late:\n"
+             "                self._late.pop()()\n"),
+        ),
+    ),
+    Mutant(
+        "head-before-the-decision", "repo/commit.py",
+        "            record = record_after(head, event,",
+        "            record = record_after(repo.state.last(), event,",
+        "the order: a save looks up the last record before it decides what comes next", (_TAKEN_OVER,),
+    ),
+    Mutant(
+        "head-before-any-decision", "repo/repository.py",
+        "            last = self.state.last()  # before the decision: other threads may move the state on "
+        "meanwhile\n            event = decide()\n",
+        "            event = decide()\n"
+        "            last = self.state.last()\n",
+        "the order: whoever writes looks up the last record before deciding", (_TAGGED,),
+    ),
+    Mutant(
+        "decide-anew", "repo/repository.py",
+        "        while True:\n"
+        "            last = self.state.last()  # before the decision: other threads may move the state on "
+        "meanwhile\n            event = decide()\n",
+        "        event = decide()\n        while True:\n            last = self.state.last()\n",
+        "deciding anew when another writer was faster", (_TAGGED, _GC),
+    ),
+    Mutant(
+        "save-decides-anew", "repo/commit.py",
+        "            if key != last or repo.state.get(", "            if last is None or repo.state.get(",
+        "writing the manifest anew for another number", (_TAKEN_OVER,),
+    ),
+    Mutant(
+        "condemned-packs", "repo/commit.py",
+        "            gone = repo.condemned(self._known)\n", "            gone: list[str] = []\n",
+        "looking before a commit whether its packs are condemned", (_GC,),
+    ),
+    Mutant(
+        "condemned-packs-known", "repo/repository.py",
+        "        if not gone:\n            return []\n", "        return []\n",
+        "knowing which packs are condemned", (_GC,),
+    ),
+    Mutant(
+        "condemned-manifests", "repo/commit.py",
+        '            if key != last or repo.state.get(f"gone {manifest_key(digest)}") is not None:\n',
+        "            if key != last:\n",
+        "looking before a commit whether its manifest is condemned", (_GC,),
+    ),
+    Mutant(
+        "remembered-packs", "repo/repository.py",
+        "        if digest == version.manifest and not self.condemned(known):\n",
+        "        if digest == version.manifest:\n",
+        "looking whether what was saved last is condemned",
+        (_GC, "repo/test_interleavings.py::test_a_saver_that_saves_again_what_it_remembers"),
+    ),
+    Mutant(
+        "unknown-commits", "repo/commit.py",
+        "        except BaseException:\n"
+        "            self._own.clear()\n"
+        "            raise\n"
+        "        if digest is None:\n",
+        "        except BaseException:\n            raise\n        if digest is None:\n",
+        "keeping what a record may need that may be there", (_UNKNOWN, _REPOSITORY),
+    ),
+    Mutant(
+        "unknown-commits-told", "repo/commit.py",
+        "        except CommitUnknown:\n"
+        "            raise\n"
+        "        except BaseException:\n"
+        "            self._clean",
+        "        except BaseException:\n            self._clean",
+        "keeping what was written when it is unknown whether a commit took place", (_UNKNOWN,),
+        more=(("        except BaseException:\n"
+               "            self._own.clear()\n"
+               "            raise\n"
+               "        if digest is None:\n",
+               "        except BaseException:\n            raise\n        if digest is None:\n"),),
+    ),
+    Mutant(
+        "acknowledged-objects", "repo/commit.py",
+        "            return False\n        self._own.clear()\n", "            return False\n",
+        "keeping what a version needs once its record is there", (_REPOSITORY,),
+    ),
+    Mutant(
+        "failed-saves", "repo/commit.py",
+        "            self._clean(self._own)\n            raise\n", "            raise\n",
+        "removing what a failed save wrote", (_FAILED,),
+    ),
+    Mutant(
+        "own-manifest", "repo/commit.py",
+        "                self._clean(self._manifests[:-1])\n",
+        "                self._clean(self._manifests)\n",
+        "keeping the manifest that the record names",
+        (f"{_REPOSITORY}::test_versions_are_numbered_and_come_back_to_the_bit",),
+    ),
+    Mutant(
+        "another-store", "repo/format.py",
+        "    if found is None or found.id != known.id:\n", "    if found is None:\n",
+        "refusing to go on in another store that came in the place of this one",
+        ("stateful/test_resume.py::test_a_store_that_is_gone_is_never_begun_anew",),
+    ),
+    Mutant(
+        "store-that-is-gone", "repo/repository.py",
+        "            self._format = read_again(self.store, self._format)\n", "            pass\n",
+        "refusing to begin a store anew whose folder is gone",
+        ("stateful/test_resume.py::test_a_store_that_is_gone_is_never_begun_anew",),
+    ),
+    Mutant(
+        "log-without-store", "repo/format.py",
+        '        if next(store.list("log/"), None) is None:\n            return None\n',
+        "        return None\n",
+        "refusing to begin a store anew that lost its description",
+        (f"{_REPOSITORY}::test_a_log_without_its_store_is_not_taken_for_a_new_store",),
+    ),
+    Mutant(
+        "live-manifests", "repo/sharing.py",
+        "if version is None or version.manifest != manifest:", "if version is None:",
+        "holding the manifest that the index names against that in the log", (),
+        equivalent="the hash of each tensor is compared with that in the manifest of the live version, too",
+    ),
+    Mutant(
+        "confirmed-hashes", "repo/sharing.py",
+        "if known is not None and known.hash == digest:", "if known is not None:",
+        "holding what the index says against the manifest",
+        (f"{_REPOSITORY}::test_an_index_that_lies_costs_bytes_and_no_version",),
+    ),
+    Mutant(
+        "harmed-elsewhere", "repo/sharing.py",
+        "        return {name: item for name, item in known.items() if name not in harmed}",
+        "        return known",
+        "leaving damaged tensors that the index knows",
+        (f"{_HEALS}::test_damaged_bytes_are_not_shared_though_the_index_knows_them",),
+    ),
+    Mutant(
+        "harmed-parents", "repo/sharing.py",
+        "self._sources.append({name: item for name, item in known.items() if name not in harmed})",
+        "self._sources.append(known)",
+        "leaving damaged tensors of the version before", (_HEALS,),
+    ),
+    Mutant(
+        "harmed-places", "repo/places.py",
+        "        return length > 0 and at < len(self._starts) and self._starts[at] < offset + length",
+        "        return False",
+        "knowing which places are damaged", (_HEALS,),
+    ),
+    Mutant(
+        "healing", "repo/commit.py",
+        "        self._heal(version, sharing.harmed)\n", "",
+        "healing older versions with what is written anew", (_HEALS,),
+    ),
+    Mutant(
+        "healing-with-condemned", "repo/commit.py",
+        "            if self._repo.condemned(self._new):\n                return None\n", "",
+        "healing by nothing that is condemned",
+        (f"{_MOMENTS}::test_a_version_that_is_deleted_while_it_heals_another",),
+    ),
+    Mutant(
+        "same-blocks", "repo/dedup.py",
+        "[number * BLOCK : number * BLOCK + place[2]].data).hexdigest() == digest\n",
+        "[number * BLOCK : number * BLOCK + place[2]].data).hexdigest() != \"\"\n",
+        "comparing a block to the end before it is shared",
+        (f"{_REPOSITORY}::test_a_block_that_only_begins_like_another_one_is_not_shared",),
+    ),
+    Mutant(
+        "length-of-shared", "repo/dedup.py",
+        "if name not in whole and known is not None and known.length == length_of(tensors[name]):",
+        "if name not in whole and known is not None:",
+        "comparing lengths before a tensor is shared",
+        (f"{_REPOSITORY}::test_a_small_tensor_that_spells_the_hash_of_a_large_one_is_not_taken_for_it",),
+    ),
+    Mutant(
+        "tensors-of-a-pack", "repo/commit.py",
+        "        while some := dict(islice(left, PACK_TENSORS)):\n", "        while some := dict(left):\n",
+        "the limit on tensors in one pack",
+        (f"{_REPOSITORY}::test_a_pack_holds_a_bounded_number_of_tensors",),
+    ),
+    Mutant(
+        "room-for-deletions", "repo/repository.py",
+        "if is_full(error) and isinstance(event, Delete | Condemn) and self.state.make_room():", "if False:",
+        "room for deletions on a full disk",
+        ("repo/test_shortcuts.py::test_on_a_full_disk_versions_can_be_deleted_and_freed",),
+    ),
+]  # fmt: skip

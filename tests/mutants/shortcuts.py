@@ -1,0 +1,259 @@
+"""The shortcuts to what the log says, their pages, and whether the log is whole."""
+
+from __future__ import annotations
+
+from .mutant import Mutant
+
+_NEITHER = (
+    "repo/test_shortcuts.py::test_where_the_log_cannot_be_read_either_that_is_told_and_nothing_is_forgotten"
+)
+_FAILS_ONCE = "repo/test_shortcuts.py::test_a_read_of_a_shortcut_that_fails_once_changes_nothing"
+_OTHER_LOG = "repo/test_shortcuts.py::test_a_checkpoint_of_another_log_is_not_believed"
+_LOG = "repo/test_log.py"
+_SHORTCUTS = "repo/test_shortcuts.py"
+_FULL = "repo/test_shortcuts.py::test_on_a_full_disk_versions_can_be_deleted_and_freed"
+_PAGE = "repo/test_pages.py::test_a_page_that_no_saver_wrote_is_damage"
+_FIT = "repo/test_pages.py::test_pages_that_do_not_fit_each_other_are_damage"
+_HOSTILE = "attacks/test_hostile_stores.py"
+_ENDS = f"{_HOSTILE}::test_the_newest_records_cannot_be_removed_while_a_checkpoint_tells_of_them"
+
+MUTANTS = [
+    Mutant(
+        "half-made-view", "repo/state.py",
+        "            view = self._checkpointed(self.log.head(head), self._view.base)\n",
+        "            view = self._checkpointed(self.log.head(head), self._view.base)\n"
+        "            self._view = view or self._view\n",
+        "the order: a view of the log is whole before anybody decides by it", (_NEITHER,),
+    ),
+    Mutant(
+        "half-read-log", "repo/state.py",
+        "        view = View(self.pages)\n        while",
+        "        view = self._view = View(self.pages)\n        while",
+        "the order: the log is read whole before anybody decides by it", (_NEITHER,),
+    ),
+    Mutant(
+        "lost-records", "repo/state.py",
+        "        if view is None or view.head < head:\n", "        if view is None:\n",
+        "the log itself, where a newer checkpoint does not do", (_NEITHER,),
+    ),
+    Mutant(
+        "distrust", "repo/state.py",
+        "            view, self._distrusts = self._from_log(head), True\n        self._view = view\n",
+        "            view = self._from_log(head)\n        self._view = view\n",
+        "writing all of a checkpoint anew when one was no good",
+        (f"{_SHORTCUTS}::test_who_noticed_a_broken_page_writes_all_of_the_next_checkpoint_anew",),
+    ),
+    Mutant(
+        "other-log", "repo/state.py",
+        "                if number == head and self.log.read(number)[1] != found.previous:\n",
+        "                if False:\n",
+        "holding a checkpoint against the log", (_OTHER_LOG,),
+    ),
+    Mutant(
+        "number-of-a-checkpoint", "repo/state.py",
+        "        if found.format != FORMAT or found.number != number:\n",
+        "        if found.format != FORMAT:\n",
+        "holding the number of a checkpoint against its name", (),
+        equivalent="the hash of the record that a checkpoint tells of is compared with the log, too",
+    ),
+    Mutant(
+        "format-of-a-checkpoint", "repo/state.py",
+        "        if found.format != FORMAT or found.number != number:\n",
+        "        if found.number != number:\n",
+        "refusing checkpoints of another Saver",
+        (f"{_LOG}::test_a_checkpoint_of_another_saver_is_not_believed",),
+    ),
+    Mutant(
+        "made-anew", "repo/state.py",
+        "if not view.alone and self._checkpoint(view.base).root != view.root:", "if False:",
+        "leaving a checkpoint that somebody has made anew",
+        (f"{_SHORTCUTS}::test_who_had_the_store_open_does_not_go_on_from_a_checkpoint_that_was_made_anew",),
+    ),
+    Mutant(
+        "others-checkpoints", "repo/state.py",
+        "        return found if found.previous == previous else None\n", "        return found\n",
+        "holding a checkpoint that is there already against the log",
+        (f"{_LOG}::test_a_checkpoint_that_others_made_is_not_taken_over_unless_it_is_of_this_log",),
+    ),
+    Mutant(
+        "durable-records", "repo/state.py",
+        "            self._make_durable(number)\n", "",
+        "making a record durable before a checkpoint tells of it",
+        (f"{_LOG}::test_a_record_of_somebody_else_is_made_durable_before_a_checkpoint_tells_of_it",
+         "stateful/test_crashes.py::test_a_power_loss_never_leaves_a_checkpoint_of_a_record_that_is_lost"),
+    ),
+    Mutant(
+        "pages-first", "repo/state.py",
+        "            self._write_pages(found.root)\n"
+        "            self._store.delete(checkpoint_key(number))  # it is damaged, if it is there\n"
+        "            self._store.create(checkpoint_key(number), document.encode(found))\n",
+        "            self._store.delete(checkpoint_key(number))  # it is damaged, if it is there\n"
+        "            self._store.create(checkpoint_key(number), document.encode(found))\n"
+        "            self._write_pages(found.root)\n",
+        "the order: the pages of a checkpoint are there before it is",
+        ("stateful/test_crashes.py::test_a_power_loss_while_bytes_move_and_checkpoints_are_kept",),
+    ),
+    Mutant(
+        "pages-of-others", "repo/state.py",
+        "only_in(self._checkpoint(each).root, roots)", "only_in(self._checkpoint(each).root, ())",
+        "leaving the pages that kept checkpoints need", (_FAILS_ONCE,),
+    ),
+    Mutant(
+        "pages-of-some-others", "repo/pages.py",
+        "        return set.intersection(*found) if found else", "        return found[0] if found else",
+        "leaving the pages that any other map needs",
+        (f"{_SHORTCUTS}::test_what_two_maps_share_is_not_only_in_one",),
+    ),
+    Mutant(
+        "old-checkpoints", "repo/state.py",
+        "            self._drop_old(number)\n", "",
+        "dropping old checkpoints",
+        ("repo/test_gc.py::test_old_checkpoints_are_dropped_by_who_makes_new_ones",),
+    ),
+    Mutant(
+        "unwritable-checkpoints", "repo/state.py",
+        "                except SaverError as error:\n"
+        "                    self.trouble = str(error)\n"
+        "                    if not self._view.alone:\n",
+        "                except SaverError as error:\n"
+        "                    if error:\n"
+        "                        raise\n"
+        "                    if not self._view.alone:\n",
+        "saving on where a checkpoint cannot be written",
+        (f"{_SHORTCUTS}::test_a_checkpoint_that_cannot_be_written_is_no_reason_not_to_save",),
+    ),
+    Mutant(
+        "room", "repo/state.py",
+        "        with self._lock, suppress(SaverError):\n"
+        "            for key in RESERVE:\n"
+        "                if self._store.stat(key) is not None:\n",
+        "        with self._lock, suppress(SaverError):\n"
+        "            return False\n"
+        "            for key in RESERVE:\n"
+        "                if self._store.stat(key) is not None:\n",
+        "making room on a full disk", (_FULL,),
+    ),
+    Mutant(
+        "reserve", "repo/state.py",
+        "                if self._store.stat(key) is None:\n"
+        "                    self._store.put(key, RESERVE_BYTES, _fill)\n",
+        "                pass\n",
+        "keeping room for the records of deletions", (_FULL,),
+    ),
+    Mutant(
+        "room-of-shortcuts", "repo/state.py",
+        '            keys = [*own(self._store, "state/")]\n', "            keys = []\n",
+        "giving up checkpoints for room",
+        ("repo/test_shortcuts.py::test_when_the_reserve_is_used_up_checkpoints_give_their_room",),
+    ),
+    Mutant(
+        "broken-pages", "repo/view.py",
+        "            value = self._pages.get(self.root, key)\n"
+        "        except SaverError as error:\n"
+        "            raise Broken(str(error)) from error\n",
+        "            value = self._pages.get(self.root, key)\n"
+        "        except SaverError:\n"
+        "            raise\n",
+        "going on by the log when a page cannot be read", (_FAILS_ONCE,),
+    ),
+    Mutant(
+        "broken-scans", "repo/view.py",
+        "    except Broken:\n"
+        "        raise\n"
+        "    except SaverError as error:\n"
+        "        raise Broken(str(error)) from error\n",
+        "    except Broken:\n        raise\n",
+        "going on by the log when a page cannot be read in the midst of a listing", (_FAILS_ONCE,),
+    ),
+    Mutant(
+        "read-twice", "repo/state.py",
+        "        except SaverError:  # to try once more costs less than to read the whole log\n"
+        "            return self._store.read(page_key(name))\n",
+        "        except SaverError:\n            raise\n",
+        "reading a page once more", (),
+        equivalent="without it the log is read, which says the same and takes longer",
+    ),
+    Mutant(
+        "name-of-a-page", "repo/pages.py",
+        "        if blake3(data).hexdigest() != name:\n", "        if False:\n",
+        "the hash of pages", ("repo/test_pages.py::test_a_changed_byte_is_found_and_its_page_named",),
+    ),
+    Mutant(
+        "names-of-pages", "repo/pages.py",
+        "        if not _is_name(name):\n", "        if False:\n",
+        "refusing names of pages that could lead elsewhere",
+        ("repo/test_pages.py::test_the_root_must_be_a_name",),
+    ),
+    Mutant(
+        "place-of-a-page", "repo/pages.py",
+        "        if height is not None and (page.height != height or page.keys[0] != first):\n",
+        "        if False:\n",
+        "holding a page against the one above it", (_FIT,),
+    ),
+    Mutant(
+        "end-of-a-page", "repo/pages.py",
+        "        if end is not None and page.keys[-1] >= end:\n", "        if False:\n",
+        "holding the keys of a page against those of the next",
+        (_FIT, "repo/test_pages.py::test_a_page_deep_down_cannot_reach_beyond_its_uncle"),
+    ),
+    Mutant(
+        "height-of-a-page", "repo/pages.py",
+        "        0 <= page.height <= MAX_HEIGHT\n        and len", "        len",
+        "the limit on the height of the pages", (_PAGE,),
+    ),
+    Mutant(
+        "keys-of-a-page", "repo/pages.py",
+        "        and len(page.keys) == len(items) > 0\n", "",
+        "counting the keys of a page", (_PAGE,),
+    ),
+    Mutant(
+        "order-of-a-page", "repo/pages.py",
+        "        and all(map(lt, page.keys, page.keys[1:]))\n", "",
+        "the order of the keys of a page", (_PAGE,),
+    ),
+    Mutant(
+        "kind-of-a-page", "repo/pages.py",
+        "        and not others\n", "",
+        "refusing a page that is a leaf and none", (_PAGE,),
+    ),
+    Mutant(
+        "children-of-a-page", "repo/pages.py",
+        "        and all(map(_is_name, page.pages))\n", "",
+        "holding the names of a page's children against their form", (_PAGE,),
+    ),
+    Mutant(
+        "removed-records", "repo/wholeness.py",
+        "    _check_beyond(store, state, _beyond(store, state))\n", "    return\n",
+        "refusing to write where the end of the log was removed", (_ENDS,),
+    ),
+    Mutant(
+        "removed-records-read", "repo/wholeness.py",
+        "    _check_beyond(store, state, keys)\n", "    return\n",
+        "refusing to read where the end of the log was removed", (_ENDS,),
+    ),
+    Mutant(
+        "gaps", "repo/wholeness.py",
+        "    check_gaps(store, state, known)\n", "",
+        "looking for gaps before a collection",
+        ("repo/test_gc.py::test_a_gap_in_the_log_stops_the_collector",),
+    ),
+    Mutant(
+        "gaps-at-the-end", "repo/wholeness.py",
+        "    for number in range(expected, state.head + 1):\n", "    for number in ():\n",
+        "looking for gaps after the last record that was listed", ("repo/test_gc.py", "repo/test_log.py"),
+    ),
+    Mutant(
+        "late-checkpoints", "repo/wholeness.py",
+        "        if number > state.head:\n            state.refresh()\n", "",
+        "reading the log again before it is said that its end is missing",
+        (f"{_HOSTILE}::test_a_checkpoint_that_is_made_while_one_looks_is_no_reason_to_stop",
+        ),
+    ),
+    Mutant(
+        "proof-of-removal", "repo/wholeness.py",
+        "    return found.number if key == checkpoint_key(found.number) else 0",
+        "    return found.number + 99",
+        "believing only checkpoints that have their own name",
+        ("attacks/test_hostile_stores.py::test_what_is_no_checkpoint_proves_nothing",),
+    ),
+]  # fmt: skip

@@ -1,0 +1,18 @@
+"""All mutants, by what they concern."""
+
+from __future__ import annotations
+
+from . import collecting, disk, log, packs, reading, runs, saving, shortcuts
+
+GROUPS = {
+    "Files and folders": disk.MUTANTS,
+    "Packs": packs.MUTANTS,
+    "The log": log.MUTANTS,
+    "Checkpoints, and whether the log is whole": shortcuts.MUTANTS,
+    "Saving": saving.MUTANTS,
+    "Collecting": collecting.MUTANTS,
+    "Reading and checking": reading.MUTANTS,
+    "Training runs": runs.MUTANTS,
+}
+
+MUTANTS = [mutant for group in GROUPS.values() for mutant in group]
