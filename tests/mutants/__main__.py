@@ -30,7 +30,7 @@ def main() -> int:
         return 0
     known = {result.name: result for result in _read(options.read)}
     new = [mutant for mutant in chosen if mutant.name not in known]
-    if failure := sound(new):
+    if failure := sound(new, options.jobs):
         print(f"without any mutation, the tests must pass:\n{failure}", file=sys.stderr)
         return 2
     for result in _run(new, options.jobs):
@@ -116,7 +116,7 @@ first test that noticed. It is made by
 
     python -m tests.mutants --markdown > docs/reliability-mutants.md
 
-which takes some half an hour on two processors, and changes nothing but a copy of the package. When nothing
+which takes some ten minutes on two processors, and changes nothing but a copy of the package. When nothing
 is taken away, all these tests pass: that is looked at first. `make mutants` shows the same as text, and fails
 if nothing notices one of the mutations.
 

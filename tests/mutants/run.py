@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -42,19 +43,22 @@ def run(mutant: Mutant) -> Result:
     started = time.monotonic()
     with _folder() as folder:
         _copied(folder, mutant)
-        caught, by = _judged(*_tested(folder, mutant.tests, stop=True))
+        caught, by = _judged(*_tested(folder / "run", folder, mutant.tests, stop=True))
     return Result(mutant.name, caught, by, time.monotonic() - started)
 
 
-def sound(mutants: Iterable[Mutant]) -> str:
-    """What fails of all their tests without any mutation; empty when they pass, as they must."""
-    tests = dict.fromkeys(test for mutant in mutants if not mutant.equivalent for test in mutant.tests)
-    if not tests:
-        return ""
-    with _folder() as folder:
+def sound(mutants: Iterable[Mutant], jobs: int) -> str:
+    """What fails of all their tests without any mutation; empty when they pass, as they must. Those of each
+    file have a process of their own: no test depends on what another one left behind."""
+    files: dict[str, dict[str, None]] = {}
+    for test in (test for mutant in mutants if not mutant.equivalent for test in mutant.tests):
+        files.setdefault(test.partition("::")[0], {})[test] = None
+    with _folder() as folder, ThreadPoolExecutor(jobs) as pool:
         _copied(folder, None)
-        code, output = _tested(folder, tests, stop=False, patience=6 * PATIENCE)
-    return "" if code == 0 else output or f"they hang: nothing in {6 * PATIENCE} seconds"
+        runs = pool.map(
+            lambda file: _tested(folder / file.replace("/", "-"), folder, files[file], False), files
+        )
+        return "\n".join(output or "they hang" for code, output in runs if code != 0)
 
 
 @contextmanager
@@ -68,20 +72,19 @@ def _folder() -> Iterator[Path]:
 
 def _copied(folder: Path, mutant: Mutant | None) -> None:
     shutil.copytree(SOURCE, folder / "src", ignore=shutil.ignore_patterns("__pycache__"))
-    (folder / "tmp").mkdir()
     if mutant is not None:
         (folder / "src" / "saver" / mutant.file).write_text(mutant.changed())
 
 
-def _tested(
-    folder: Path, tests: Iterable[str], stop: bool, patience: float = PATIENCE
-) -> tuple[int | None, str]:
-    """The exit status of pytest, None when it took too long, and what it said."""
+def _tested(folder: Path, copy: Path, tests: Iterable[str], stop: bool) -> tuple[int | None, str]:
+    """The exit status of pytest, None when it took too long, and what it said. What it leaves lies in a new
+    folder."""
+    (folder / "tmp").mkdir(parents=True)
     options = ["-q", "-p", "no:cacheprovider", "-rfE", "--tb=no", f"--basetemp={folder / 'base'}"]
     command = [sys.executable, "-m", "pytest", *options, *(["-x"] if stop else [])]
     environment = {
         **os.environ,
-        "PYTHONPATH": str(folder / "src"),
+        "PYTHONPATH": str(copy / "src"),
         "TMPDIR": str(folder / "tmp"),
         "HYPOTHESIS_STORAGE_DIRECTORY": str(folder / "hypothesis"),
         "COLUMNS": "1000",
@@ -93,7 +96,7 @@ def _tested(
     )  # fmt: skip
     try:
         resource.prlimit(process.pid, resource.RLIMIT_AS, (MEMORY, MEMORY))
-        output, _ = process.communicate(timeout=patience)
+        output, _ = process.communicate(timeout=PATIENCE)
         return process.returncode, output
     except subprocess.TimeoutExpired:
         return None, ""
