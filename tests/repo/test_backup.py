@@ -18,6 +18,7 @@ from saver.repo.backup import Copied, backup
 from saver.repo.check import check
 from saver.repo.gc import collect
 from saver.repo.log import Delete, Tag, log_key
+from saver.repo.objects import pack_key
 from saver.repo.repository import Repository
 from saver.store import Blob, Store
 from saver.stores.memory import MemoryStore
@@ -233,7 +234,21 @@ def test_what_is_damaged_in_the_store_is_named_and_all_the_rest_is_copied(
     assert {(damage.key, damage.model, damage.number) for damage in copied.damage} == {(key, "m", 4)}
     for number in (1, 3, 5):
         assert same(Repository(target), f"m@{number}", tensors(number))
-    assert {damage.number for damage in check(Repository(target)).damage if damage.model} == {4}
+    again = copy_of(store, target)
+    assert {damage.number for damage in again.damage} == {4}, "it is told each time"
+    assert {damage.number for damage in check(Repository(target.copy())).damage if damage.model} == {4}
+    store._objects[key] = data, time
+    assert copy_of(store, target).whole, "it was mended"
+    assert holds_all(target, {1, 3, 4, 5})
+
+
+def test_a_pack_that_agrees_with_itself_and_not_with_the_manifest_is_named(store: MemoryStore) -> None:
+    repo = Repository(store)
+    repo.open()
+    one, other = (repo.known(repo.version(ref))["p/head"].places[0][0] for ref in ("m@4", "m@5"))
+    store._objects[pack_key(one)] = store._objects[pack_key(other)]
+    copied = copy_of(store, MemoryStore("target"))
+    assert {(damage.key, damage.number) for damage in copied.damage} == {(pack_key(one), 4)}
 
 
 def test_a_disk_that_keeps_other_bytes_is_told_and_nothing_of_it_stays(store: MemoryStore) -> None:

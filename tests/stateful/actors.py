@@ -50,22 +50,22 @@ class TroubledStore(FaultyStore):
         super().__init__(store)
         self._trouble: Trouble | None = None
         self._meanwhile: Callable[[], None] | None = None
-        self._count = 0
+        self._met = 0
         self._lies = False
         self.struck = False
 
     def arm(self, trouble: Trouble | None, meanwhile: Callable[[], None] | None = None) -> None:
         """Expect trouble from the next call on; None expects none. With `meanwhile`, that is called then."""
         self._trouble, self._meanwhile = trouble, meanwhile
-        self._count, self.struck, self._lies = 0, False, False
+        self._met, self.struck, self._lies = 0, False, False
         self.calls.clear()
         self.fail(0, Crash())  # no call has this number
 
     def _run(self, what: str, action: Callable[[], T], forget: Callable[[T], object] | None = None) -> T:
         trouble = self._trouble
         if trouble is not None and what.startswith(trouble.only):
-            self._count += 1
-            if self._count == trouble.at:
+            self._met += 1
+            if self._met == trouble.at:
                 self._strike(what.partition(" ")[0], trouble.kind)
         return super()._run(what, action, forget)
 

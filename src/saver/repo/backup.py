@@ -15,7 +15,7 @@ import msgspec
 from blake3 import blake3
 
 from saver.errors import CannotWrite, Damaged, NotFound, SaverError
-from saver.pack import Pack
+from saver.pack import Pack, Range, damaged
 from saver.repo import manifest as manifests
 from saver.repo.format import STORE_KEY, read_format
 from saver.repo.log import ZERO, Log, log_key
@@ -78,6 +78,8 @@ class _Backup:
         self._log = Log(target)
         self._damage: dict[str, list[Damage]] = {}
         self._copied: dict[str, int] = {}
+        self._hashes: dict[str, set[tuple[int, int, str]]] = {}
+        """By pack the places of which the manifests tell: from, to, and the hash of what is there."""
         self._done = self._present = 0
 
     def run(self) -> Copied:
@@ -178,6 +180,9 @@ class _Backup:
         except Damaged as error:
             self._note(key, [version], str(error))
         else:
+            for item in known.values():
+                for _, digest, (pack, offset, length) in item.block_places():
+                    self._hashes.setdefault(pack_key(pack), set()).add((offset, offset + length, digest))
             return {place[0] for item in known.values() for place in item.places}
         packs = set(version.packs)
         while more := {target for pack in packs for target in self._repo.places.targets(pack)} - packs:
@@ -230,9 +235,9 @@ class _Backup:
         return stat.size if stat is not None else 0
 
     def _is_there(self, key: str) -> bool:
-        """Whether the copy has an object: whatever has its key was verified when it was copied."""
+        """Whether the copy has an object, and found it sound when it was copied."""
         found = self._target.stat(key)
-        return found is not None and found.size == self._size(key)
+        return found is not None and self._target.stat(_marker(key)) is None
 
     def _copy_object(self, key: str, blob: Blob, versions: list[Version], total: int) -> None:
         target = self._target
@@ -245,25 +250,47 @@ class _Backup:
                 if self._progress is not None:
                     self._progress(self._done, max(total, self._done))
 
-        if target.stat(key) is not None:  # of another size: no object of Saver's ever is
+        target.create(_marker(key), b"")  # until it is found sound
+        if target.stat(key) is not None:
+            if self._damage_of(key, target.open(key)) is None:  # a backup was killed before it could tell
+                target.delete(_marker(key))
+                return
             target.delete(key)
         try:
             target.put(key, blob.size, fill)
         except CannotWrite:
-            if not self._is_there(key):  # else another backup was faster
+            if target.stat(key) is None:  # else another backup was faster
                 raise
         except Damaged as error:  # it cannot be read to its end
             self._note(key, versions, str(error))
             return
         self._copied[key] = blob.size
-        what = _damage_of(key, target.open(key))
-        if what is not None and _damage_of(key, self._source.open(key)) is None:
+        what = self._damage_of(key, target.open(key))
+        if what is None:
+            target.delete(_marker(key))
+            return
+        if self._damage_of(key, self._source.open(key)) is None:
             target.delete(key)
             raise CannotWrite(
                 f"{target}: {key} is not what was written there ({what}); it was deleted; check that disk"
             )
-        if what is not None and not self._damage.get(key):
+        if not self._damage.get(key):
             self._note(key, versions, what)
+
+    def _damage_of(self, key: str, blob: Blob) -> str | None:
+        """What is wrong with a manifest or a pack, by its own hashes and by what manifests say of it; None
+        where nothing is."""
+        try:
+            if key.startswith("manifests/"):
+                sound = key == manifest_key(blake3(blob.read()).hexdigest())
+                return None if sound else "the bytes are not those that were written"
+            Pack(blob).verify()
+            places = self._hashes.get(key, ())
+            if damaged([Range(key, blob, start, end, digest) for start, end, digest in places]):
+                return "the bytes are not those that were saved"
+        except SaverError as error:
+            return str(error)
+        return None
 
     # Records
 
@@ -306,13 +333,6 @@ def _collectable(store: Store) -> Iterator[str]:
     yield from own(store, "packs/")
 
 
-def _damage_of(key: str, blob: Blob) -> str | None:
-    """What is wrong with a manifest or a pack, by its own hashes; None where nothing is."""
-    try:
-        if key.startswith("manifests/"):
-            sound = key == manifest_key(blake3(blob.read()).hexdigest())
-            return None if sound else "the bytes are not those that were written"
-        Pack(blob).verify()
-    except SaverError as error:
-        return str(error)
-    return None
+def _marker(key: str) -> str:
+    """The key of what stands beside an object in the copy that is yet to be found sound."""
+    return f"clock/{key.rpartition('/')[2][:32]}"
