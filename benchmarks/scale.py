@@ -34,7 +34,7 @@ LISTED = (1_000, 10)
 
 SHORT, LONG = "1,000 records", "1,000,000 records"
 LOGS = {SHORT: 10, LONG: 10_000}
-"""Models of stores with long logs. Each has ten versions and had 45 more: a hundred records a model."""
+"""Models of stores with long logs. Each has ten versions and had 45 more: 101 records a model."""
 
 KEPT, DELETED = 10, 45
 

@@ -16,7 +16,7 @@ from saver import Saver
 from saver.repo import document
 from saver.repo import manifest as manifests
 from saver.repo.format import STORE_KEY
-from saver.repo.log import Commit, Delete, Event, log_key, record_after
+from saver.repo.log import Commit, Condemn, Delete, Event, log_key, record_after
 from saver.repo.manifest import Manifest, manifest_key
 from saver.repo.state import State
 from saver.stores.memory import MemoryStore
@@ -76,7 +76,7 @@ def build_long(folder: Path, models: int, kept: int, deleted: int) -> int:
     still there; returns how many records its log has.
 
     All versions are `small_model(0)`. It is what saving, deleting and collecting leave, but that each model
-    had its turn after the one before, and that nothing tells of the objects that were freed.
+    had its turn after the one before.
     """
     memory = MemoryStore()
     with index_in(Path(os.devnull) / "none"):
@@ -100,12 +100,14 @@ class _Long:
         event = self.state.log.read(1)[0].event
         assert isinstance(event, Commit)
         self._event = event
+        self._newest = manifest_key(event.manifest)
         self._needed = {STORE_KEY, log_key(1), *memory.list("packs/")}
         self._records: list[bytes] = []
         self._manifests: dict[str, bytes] = {}
 
     def live(self, model: str, kept: int, deleted: int) -> None:
-        """Let a model have versions, of which all but the newest are deleted at once."""
+        """Let a model have versions, of which all but the newest are deleted at once, and then collected."""
+        freed = []
         for number in range(1, kept + deleted + 1):
             is_kept = number > deleted
             parent = number - 1 if number > deleted + 1 else None
@@ -114,7 +116,10 @@ class _Long:
             elif is_kept:  # it was saved to make the store
                 self._needed.add(manifest_key(self._event.manifest))
             if not is_kept:
+                freed.append(self._newest)
                 self._append(Delete(model, (number,)))
+        if freed:
+            self._append(Condemn(tuple(freed), self._event.packs))
 
     def _commit(self, model: str, number: int, parent: int | None, is_kept: bool) -> Event:
         manifest = msgspec.structs.replace(
@@ -123,8 +128,9 @@ class _Long:
         )  # fmt: skip
         data = manifests.encode(manifest).encode()
         digest = blake3(data).hexdigest()
+        self._newest = manifest_key(digest)
         if is_kept:
-            self._manifests[manifest_key(digest)] = data
+            self._manifests[self._newest] = data
         return msgspec.structs.replace(
             self._event, model=model, number=number, manifest=digest, parent=parent, step=number - 1
         )

@@ -165,7 +165,7 @@ def test_a_store_that_was_built_is_what_saving_would_have_left(tmp_path: Path) -
 
 def test_a_store_with_a_long_log_is_sound_and_goes_on(tmp_path: Path) -> None:
     with index_in(tmp_path / "cache"):
-        assert build_long(tmp_path / "store", 4, 10, 45) == 400
+        assert build_long(tmp_path / "store", 4, 10, 45) == 404
         store = Saver(tmp_path / "store")
         assert store.models() == [model_name(number) for number in range(4)]
         found = store.check()
