@@ -18,6 +18,7 @@ from saver.repo import manifest as manifests
 from saver.repo.format import STORE_KEY
 from saver.repo.log import Commit, Condemn, Delete, Event, log_key, record_after
 from saver.repo.manifest import Manifest, manifest_key
+from saver.repo.objects import pack_key
 from saver.repo.state import State
 from saver.stores.memory import MemoryStore
 
@@ -119,7 +120,7 @@ class _Long:
                 freed.append(self._newest)
                 self._append(Delete(model, (number,)))
         if freed:
-            self._append(Condemn(tuple(freed), self._event.packs))
+            self._append(Condemn(tuple(freed), tuple(map(pack_key, self._event.packs))))
 
     def _commit(self, model: str, number: int, parent: int | None, is_kept: bool) -> Event:
         manifest = msgspec.structs.replace(

@@ -56,7 +56,7 @@ MUTANTS = [
     ),
     Mutant(
         "needed", "repo/gc.py",
-        " or self._is_needed(key):\n", ":\n",
+        "if not gone and self._is_needed(key):\n", "if False:\n",
         "looking whether a version needs what is condemned", (_GC,),
     ),
     Mutant(
@@ -152,13 +152,13 @@ MUTANTS = [
     ),
     Mutant(
         "covered-by-moves", "repo/gc.py",
-        "        self._users.refresh()\n        ranges = _joined(",
-        "        return True\n        ranges = _joined(",
+        "        self._users.refresh()\n        ranges = Ranges(",
+        "        return True\n        ranges = Ranges(",
         "looking whether all that lives was moved", (_CAME,),
     ),
     Mutant(
         "covered-by-newest", "repo/gc.py",
-        "        self._users.refresh()\n        ranges = _joined(", "        ranges = _joined(",
+        "        self._users.refresh()\n        ranges = Ranges(", "        ranges = Ranges(",
         "looking at the newest versions before a move is recorded", (_CAME,),
     ),
     Mutant(

@@ -92,9 +92,8 @@ MUTANTS = [
     ),
     Mutant(
         "stale-keys", "repo/view.py",
-        "        self._recent.update(changes)\n        self._keys = None\n",
-        "        self._recent.update(changes)\n",
-        "forgetting the sorted keys when a record comes", (_LOG,),
+        "            self._settled_keys += self._recent.keys() - self.settled.keys()\n", "",
+        "learning the keys of records that came", (_LOG,),
     ),
     Mutant(
         "condemned-for-ever", "repo/view.py",

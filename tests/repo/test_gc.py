@@ -627,3 +627,24 @@ def test_objects_that_a_hostile_record_condemns_are_deleted_only_if_they_may_be_
     collect(repo, grace=0, listing=False)
     collect(Repository(store), grace=0)
     assert before <= set(store.list(""))
+
+
+def test_nothing_is_asked_for_again_once_it_is_freed(
+    eager: None, store: MemoryStore, repo: Repository
+) -> None:
+    """Also what was moved before the last version that needed it was deleted, or is missing."""
+    small = array(100)
+    for number in range(3):
+        tensors = {"a/small": small, "a/large": array(3000)}
+        repo.commit(draft("m", tensors, bases=("m@1",) if number else ()))
+    delete(repo, "m", 1)
+    assert len(collect(repo, grace=0).moved) == 1
+    store.delete(manifest_key(repo.version("m@3").manifest))
+    delete(repo, "m", 2, 3)
+    for listing in (True, False):
+        collect(repo, grace=0, listing=listing)
+    assert list(repo.state.scan("freed ")) == []
+    head = repo.state.head
+    collect(repo, grace=0)
+    assert repo.state.head == head
+    assert objects(store) == set()

@@ -7,6 +7,7 @@ on no commit may need them. Only then, and after a grace period for readers, are
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import cached_property
@@ -18,7 +19,7 @@ from saver.pack import PackWriter, Progress
 from saver.repo.format import demand
 from saver.repo.log import Condemn, Event, Move, Relocate
 from saver.repo.objects import checkpoint_key, is_collectable, own, pack_key
-from saver.repo.places import Known, Place
+from saver.repo.places import Known, Place, Ranges
 from saver.repo.reading import StoredTensors
 from saver.repo.repository import Repository
 from saver.repo.state import PAST_NUMBERS
@@ -173,11 +174,15 @@ class _Collection:
             chosen.clear()
             busy.clear()
             self._users.refresh()
+            settled = list[str]()
+            freed = {key.removeprefix("freed ") for key, _ in repo.state.scan("freed ")}
             for key in keys:
-                if repo.state.get(f"gone {key}") is not None or self._is_needed(key):
+                gone = repo.state.get(f"gone {key}") is not None
+                if not gone and self._is_needed(key):
                     continue
-                stat = self._stat(key)
+                stat = self._stat(key) if not gone else None
                 if stat is None:
+                    settled.append(key)
                     continue
                 if self._is_young(stat.time, now):
                     busy.add(key)
@@ -185,7 +190,8 @@ class _Collection:
                     chosen.append(key)
             suspects = [*chosen, *busy]  # whoever was faster need not be asked about all again
             condemned = tuple(chosen[:most])
-            kept = [p for p, number in judged.items() if repo.state.get(f"freed {pack_key(p)}") == number]
+            kept = {key for key, number in judged.items() if repo.state.get(f"freed {key}") == number}
+            kept.update(key for key in settled if key in freed)
             if (condemned or kept) and not self._dry:
                 return Condemn(condemned, tuple(sorted(kept)))
             return None
@@ -291,7 +297,7 @@ class _Collection:
     # Moving
 
     def _judge(self) -> tuple[dict[str, int], tuple[str, ...]]:
-        """Move what lives in packs that are mostly dead. Returns the packs that stay as they are, each with
+        """Move what lives in packs that are mostly dead. Returns the keys of those that stay, each with
         the record that freed it in part, and the keys of those that were moved."""
         repo, users = self._repo, self._users
         stay: dict[str, int] = {}
@@ -310,7 +316,7 @@ class _Collection:
                 if living is not None and self._move(pack, living):
                     moved.append(pack_key(pack))
                 elif living is None and pack in freed:
-                    stay[pack] = freed[pack]
+                    stay[pack_key(pack)] = freed[pack]
             except (Damaged, NotFound):
                 continue  # without all manifests nobody knows what lives; `check` tells of them
         return stay, tuple(moved)
@@ -369,9 +375,9 @@ class _Collection:
     def _covers(self, pack: str, living: _Living, moves: list[Move]) -> bool:
         """Whether all that lives in a pack is among the moves."""
         self._users.refresh()
-        ranges = _joined((offset, length) for offset, length, _, _ in moves)
+        ranges = Ranges((offset, length) for offset, length, _, _ in moves)
         return all(
-            any(start <= offset and offset + length <= start + size for start, size in ranges)
+            ranges.hold(offset, length)
             for name in self._users.of(pack) - living.versions
             for known in self._repo.known(self._users.version(name)).values()
             for at, offset, length in known.places
@@ -417,13 +423,14 @@ class _Living:
     def units(self) -> dict[str, Known]:
         """What to write anew: whole tensors, and blocks that lie in none of them; by unique names."""
         found: dict[str, Known] = {}
-        wholes = _joined(self._wholes)
+        wholes, times = Ranges(self._wholes), Counter[str]()
         for (offset, length), (name, known) in [*self._wholes.items(), *self._blocks.items()]:
-            within = any(start <= offset and offset + length <= start + size for start, size in wholes)
-            if (offset, length) in self._wholes or not within:
-                while name in found:
-                    name += "#"
-                found[name] = known
+            if (offset, length) in self._wholes or not wholes.hold(offset, length):
+                unique = name
+                while unique in found:
+                    times[name] += 1
+                    unique = f"{name}#{times[name]}"
+                found[unique] = known
         return found
 
 

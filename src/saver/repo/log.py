@@ -60,8 +60,8 @@ class Delete(msgspec.Struct, frozen=True, tag="delete", tag_field="kind"):
 
 
 class Condemn(msgspec.Struct, frozen=True, omit_defaults=True, tag="condemn", tag_field="kind"):
-    """Objects that no version needs: from here on, no version may come to need them. `kept` are packs that
-    deleted versions needed and others still do, enough of them to leave them as they are."""
+    """Objects that no version needs: from here on, no version may come to need them. `kept` are others that
+    deleted versions needed, and of which nothing is to be freed: enough of them lives, or they are gone."""
 
     objects: tuple[str, ...]
     kept: tuple[str, ...] = ()

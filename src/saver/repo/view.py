@@ -138,7 +138,8 @@ class View:
         """What changed from the base until then; None for what was removed."""
         self._pages = pages
         self._recent: dict[str, Any] = {}
-        self._keys: list[str] | None = None
+        self._settled_keys: list[str] = []
+        """Those of `settled`, sorted: a scan looks at its own share of them alone."""
 
     def get(self, key: str) -> Any:
         """The value of a key; None when it has none. Raises Broken."""
@@ -154,9 +155,9 @@ class View:
     def scan(self, first: str, stop: str, reverse: bool = False) -> Iterator[tuple[str, Any]]:
         """The keys from `first` to before `stop` with their values, in order, as they are now. Raises Broken,
         also in the midst of it."""
-        if self._keys is None:
-            self._keys = sorted(self.settled.keys() | self._recent.keys())
-        recent = self._keys[bisect_left(self._keys, first) : bisect_left(self._keys, stop)]
+        settled = self._settled_keys
+        recent = settled[bisect_left(settled, first) : bisect_left(settled, stop)]
+        recent = sorted({*recent, *(key for key in self._recent if first <= key < stop)})
         changed = {key: self._recent[key] if key in self._recent else self.settled[key] for key in recent}
         older = _read(self._pages.scan(self.root, first, stop, reverse))
         return _merged(older, recent[::-1] if reverse else recent, changed, reverse)
@@ -177,10 +178,11 @@ class View:
             )
         changes = _changes(record, self, where)
         self._recent.update(changes)
-        self._keys = None
         self.head, self.previous = record.number, digest
         if self.head % interval == 0:
             self.due = (self.head, digest)
+            self._settled_keys += self._recent.keys() - self.settled.keys()
+            self._settled_keys.sort()  # mostly sorted already, which takes one pass
             self.settled.update(self._recent)
             self._recent = {}
 
@@ -188,7 +190,7 @@ class View:
         """From now on read what is settled from the pages below `root`, which say it."""
         if self.due is not None:
             self.base = self.due[0]
-        self.root, self.settled, self._keys = root, {}, None
+        self.root, self.settled, self._settled_keys = root, {}, []
 
     def rest_on(self, root: str | None) -> None:
         """The same, for pages of a checkpoint that was kept."""
@@ -239,7 +241,7 @@ def _changes(record: Record, view: View, where: str) -> dict[str, Any]:
             return _deleted(record.number, event, view)
         case Condemn():
             return _condemned(record.number, event.objects) | dict.fromkeys(
-                f"freed {pack_key(pack)}" for pack in event.kept
+                f"freed {key}" for key in event.kept
             )
         case Relocate():
             changes = _condemned(record.number, event.objects)
@@ -314,8 +316,10 @@ def _deleted(record: int, event: Delete, view: View) -> dict[str, Any]:
             changes[key] = None
     model = view.get(f"model {event.model}")
     if gone and model is not None:
-        left = (number_in(key) for key, _ in view.below(f"version {event.model} ", reverse=True))
-        latest = next((number for number in left if number not in gone), None)
+        latest = model.latest
+        if latest in gone:  # only then another one is the newest
+            left = (number_in(key) for key, _ in view.below(f"version {event.model} ", reverse=True))
+            latest = next((number for number in left if number not in gone), None)
         changes[f"model {event.model}"] = msgspec.structs.replace(
             model, count=model.count - len(gone), latest=latest
         )
