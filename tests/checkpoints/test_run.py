@@ -608,7 +608,7 @@ def test_a_run_tells_what_it_is(store: saver.Saver) -> None:
 class Tight(MemoryStore):
     """A store with little room."""
 
-    room = 80_000
+    room = 110_000
 
     def put(self, key: str, size: int, fill: Any) -> None:
         if sum(self.stat(key).size for key in self.list("")) + size > self.room:  # type: ignore[union-attr]

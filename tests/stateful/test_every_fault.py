@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
-from judging import Judge, listing
 from large import (
     INTERVAL,
     RECORDS,
@@ -39,6 +38,7 @@ from large import (
     value,
 )
 from log_truth import Moment, Truth, checkpoints, content_of, newest_checkpoint
+from store_judge import Judge, listing
 from unsynced import Unsynced
 
 from saver import Damaged, Saver, SaverError

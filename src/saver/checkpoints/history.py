@@ -57,6 +57,10 @@ class History:
             collect(self._repo, GRACE, listing=False)
             self._collected = time.monotonic()
 
+    def lose_count(self) -> None:
+        """Whether the last save took place is not known: the next version may have any number."""
+        self._own = None
+
     def make_room(self) -> bool:
         """Free what dropped versions took, though somebody may be loading them. False where this run drops
         none, or nothing was to be freed.

@@ -14,7 +14,7 @@ from saver.checkpoints.objects import Objects, Place
 from saver.checkpoints.progress import Cost, Progress
 from saver.checkpoints.writer import Writer
 from saver.environment import Git
-from saver.errors import CannotSave, CannotWrite, is_full
+from saver.errors import CannotSave, CannotWrite, CommitUnknown, is_full
 from saver.policy.arguments import size_of
 from saver.repo.commit import Draft
 from saver.repo.repository import Repository
@@ -187,6 +187,8 @@ class Saving:
             version = self._commit(draft)
         except BaseException as error:
             self.ranges = ranges
+            if isinstance(error, CommitUnknown):
+                self._history.lose_count()
             if not isinstance(error, Torn):
                 raise
             self._give_up(error, step)
