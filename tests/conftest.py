@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable
 from itertools import count
 from typing import Any
@@ -45,3 +46,35 @@ def _no_configuration(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pyt
     """The trust policy and the cache of whoever runs the tests stay out of them."""
     monkeypatch.setenv("SAVER_CONFIG", str(tmp_path_factory.getbasetemp() / "no-config.toml"))
     monkeypatch.setenv("SAVER_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Of the tests with real faults: how many ran, how many calls failed in them, and why others did not
+    run. It stands here, for where tests run in several processes, folders below are unknown to the one that
+    tells."""
+    stats = terminalreporter.stats
+    mine = [
+        report
+        for kind in ("passed", "failed", "skipped")
+        for report in stats.get(kind, ())
+        if "tests/faults/" in report.nodeid.replace(os.sep, "/")
+    ]
+    if not mine:
+        return
+    ran = sum(not report.skipped for report in mine)
+    faults: Counter[str] = Counter()
+    for report in mine:
+        for name, number in report.user_properties:
+            if name.startswith("faults "):
+                faults[name.removeprefix("faults ")] += number
+    reasons = Counter(report.longrepr[2].removeprefix("Skipped: ") for report in mine if report.skipped)
+    line = f"real faults: {ran} tests ran, {sum(reasons.values())} skipped"
+    line += "".join(f"; {number} for {reason}" for reason, number in sorted(reasons.items()))
+    terminalreporter.write_line(line)
+    if faults:
+        terminalreporter.write_line(
+            f"real faults: {faults.total()} calls were made to fail, kill or interrupt"
+        )
+    if faults and terminalreporter.config.get_verbosity() > 0:
+        for name, number in sorted(faults.items()):
+            terminalreporter.write_line(f"    {name:24} {number}")

@@ -1,10 +1,9 @@
-"""Stores to try faults on, processes that act on them, and a line that says how many faults were tried."""
+"""Stores to try faults on, and processes that act on them."""
 
 from __future__ import annotations
 
 import os
 import shutil
-from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -61,36 +60,3 @@ def promised(lives: Lives) -> Callable[[Path, Before, Life], bool]:
         return True
 
     return promised
-
-
-# How many there were
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """How many tests ran, how many calls failed in them, and why others did not run."""
-    stats = terminalreporter.stats
-    mine = [
-        report
-        for kind in ("passed", "failed", "skipped")
-        for report in stats.get(kind, ())
-        if "tests/faults/" in report.nodeid.replace(os.sep, "/")
-    ]
-    if not mine:
-        return
-    ran = sum(not report.skipped for report in mine)
-    faults: Counter[str] = Counter()
-    for report in mine:
-        for name, count in report.user_properties:
-            if name.startswith("faults "):
-                faults[name.removeprefix("faults ")] += count
-    reasons = Counter(report.longrepr[2].removeprefix("Skipped: ") for report in mine if report.skipped)
-    line = f"real faults: {ran} tests ran, {sum(reasons.values())} skipped"
-    line += "".join(f"; {count} for {reason}" for reason, count in sorted(reasons.items()))
-    terminalreporter.write_line(line)
-    if faults:
-        terminalreporter.write_line(
-            f"real faults: {faults.total()} calls were made to fail, kill or interrupt"
-        )
-    if faults and terminalreporter.config.get_verbosity() > 0:
-        for name, count in sorted(faults.items()):
-            terminalreporter.write_line(f"    {name:24} {count}")
