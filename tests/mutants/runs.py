@@ -24,7 +24,7 @@ MUTANTS = [
     ),
     Mutant(
         "best-values", "checkpoints/saving.py",
-        "            self.ranges = ranges\n            if not isinstance", "            if not isinstance",
+        "            self.ranges = ranges\n            if isinstance", "            if isinstance",
         "forgetting a best value that is not on disk",
         (f"{_RESUME}::test_a_best_value_that_could_not_be_saved_is_saved_with_the_next_step_as_good",),
     ),
