@@ -8,7 +8,6 @@ off is an older copy, and the next backup goes on with what is there. docs/backu
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from contextlib import suppress
 
 import msgspec
@@ -20,7 +19,7 @@ from saver.repo import manifest as manifests
 from saver.repo.format import STORE_KEY, read_format
 from saver.repo.log import ZERO, Log, log_key
 from saver.repo.manifest import manifest_key
-from saver.repo.objects import is_own, own, pack_key
+from saver.repo.objects import collectables, is_own, pack_key
 from saver.repo.packs import Damage
 from saver.repo.repository import Repository
 from saver.repo.version import Version
@@ -184,9 +183,7 @@ class _Backup:
                 for _, digest, (pack, offset, length) in item.block_places():
                     self._hashes.setdefault(pack_key(pack), set()).add((offset, offset + length, digest))
             return {place[0] for item in known.values() for place in item.places}
-        packs = set(version.packs)
-        while more := {target for pack in packs for target in self._repo.places.targets(pack)} - packs:
-            packs |= more
+        packs = self._repo.places.reached(version.packs)
         return {pack for pack in packs if self._repo.state.get(f"gone {pack_key(pack)}") is None}
 
     def _manifest(self, version: Version) -> bytes:
@@ -320,17 +317,12 @@ class _Backup:
         """Delete in the copy what its own records condemn: no version will ever need it."""
         state, removed = self._repo.state, 0
         head = self._log.head()
-        for key in list(_collectable(self._target)):
+        for key in list(collectables(self._target)):
             number = state.get(f"gone {key}")
             if number is not None and number <= head and key not in needed:
                 self._target.delete(key)
                 removed += 1
         return removed
-
-
-def _collectable(store: Store) -> Iterator[str]:
-    yield from own(store, "manifests/")
-    yield from own(store, "packs/")
 
 
 def _marker(key: str) -> str:

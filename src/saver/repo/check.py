@@ -18,7 +18,7 @@ from saver.repo.manifest import Manifest, manifest_key
 from saver.repo.objects import FOLDERS, checkpoint_key, is_own, no_folder, pack_key, stands_for_folder
 from saver.repo.packs import Damage as Damage
 from saver.repo.packs import Packs, Use
-from saver.repo.places import overlaps
+from saver.repo.places import Ranges
 from saver.repo.replay import Replay
 from saver.repo.repository import Repository
 from saver.repo.state import RESERVE, Checkpoint
@@ -215,7 +215,7 @@ class _Check:
             return
         except SaverError as error:
             self._lost(version, key, str(error))
-            self._needed.update(map(pack_key, self._packs_of(version)))
+            self._needed.update(map(pack_key, repo.places.reached(version.packs)))
             return
         stat = repo.store.stat(key)
         self._bytes += stat.size if stat is not None else 0
@@ -242,15 +242,6 @@ class _Check:
             Row(known.hash, known.length, probe, version.model, version.number, version.manifest, use.tensor)
         )
 
-    def _packs_of(self, version: Version) -> set[str]:
-        """What the collector keeps for a version of which only the log tells."""
-        found, waiting = set[str](), set(version.packs)
-        while waiting:
-            pack = waiting.pop()
-            found.add(pack)
-            waiting |= self._repo.places.targets(pack) - found
-        return found
-
     def _lost(self, version: Version, key: str, what: str) -> None:
         for part in version.parts:
             self._damage.append(Damage(key, what, version.model, version.number, part))
@@ -273,8 +264,8 @@ class _Check:
         def decide() -> Event | None:
             places = {}
             for pack, found in harm.items():
-                told = {pack: repo.state.get(f"harmed {pack}") or ()}
-                new = [(at, size) for at, size in sorted(found) if not overlaps((pack, at, size), told)]
+                told = Ranges(repo.state.get(f"harmed {pack}") or ())
+                new = [(at, size) for at, size in sorted(found) if not told.meet(at, size)]
                 if new:
                     places[pack] = tuple(new)
             return Harm(places) if places else None

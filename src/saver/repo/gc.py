@@ -18,7 +18,7 @@ from saver.errors import CannotWrite, Damaged, NotFound, SaverError, is_full
 from saver.pack import PackWriter, Progress
 from saver.repo.format import demand
 from saver.repo.log import Condemn, Event, Move, Relocate
-from saver.repo.objects import checkpoint_key, is_collectable, own, pack_key
+from saver.repo.objects import checkpoint_key, collectables, is_collectable, own, pack_key
 from saver.repo.places import Known, Place, Ranges
 from saver.repo.reading import StoredTensors
 from saver.repo.repository import Repository
@@ -102,7 +102,7 @@ class _Collection:
         repo.gapless = repo.state.head
         users.refresh()
         if self._lists:
-            self._objects = [*own(repo.store, "manifests/"), *own(repo.store, "packs/")]
+            self._objects = [*collectables(repo.store)]
             gone = {key.removeprefix("gone ") for key, _ in repo.state.scan("gone ")}
             users.condemned = gone.intersection(self._objects)
             users.listed = True

@@ -68,6 +68,12 @@ def own(store: Store, prefix: str) -> Iterator[str]:
             raise Damaged(f"{store}: {no_folder(key)}")
 
 
+def collectables(store: Store) -> Iterator[str]:
+    """All that may be garbage: manifests and packs. Raises Damaged as `own` does."""
+    yield from own(store, "manifests/")
+    yield from own(store, "packs/")
+
+
 def no_folder(key: str) -> str:
     """What to say of an object that stands where a folder should."""
     return (

@@ -96,6 +96,14 @@ class Places:
         """The packs that bytes of a pack were moved to."""
         return {move[2] for move in self._moves_of(pack)}
 
+    def reached(self, packs: Iterable[str]) -> set[str]:
+        """These packs, and all that bytes of them were moved to since: what a version may need of which only
+        the log tells."""
+        found = set(packs)
+        while more := {target for pack in found for target in self.targets(pack)} - found:
+            found |= more
+        return found
+
     def _moves_of(self, pack: str) -> list[Move]:
         """The moves out of a pack, by offset; of two of the same bytes, the newer."""
         records: list[int] = self._state.get(f"moved {pack}") or []
@@ -185,9 +193,3 @@ class Ranges:
         """Whether every byte of a range is among them."""
         at = bisect_left(self._ends, offset + length)
         return at < len(self._starts) and self._starts[at] <= offset
-
-
-def overlaps(place: Place, others: Mapping[str, Iterable[tuple[int, int]]]) -> bool:
-    """Whether a place has bytes in common with any of `others`: offset and length, by pack."""
-    pack, offset, length = place
-    return any(start < offset + length and offset < start + size for start, size in others.get(pack, ()))
