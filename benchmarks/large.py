@@ -13,7 +13,7 @@ from benchmarks.measure import make_cold, make_warm, remove, rounds, timed
 from benchmarks.peers import BASELINE, Load, Peer
 from benchmarks.states import Shape, State, equal, size_of, touch
 from benchmarks.tables import Row, Table
-from saver import CannotSave
+from saver import CannotSaveError
 
 SAVE_LIMIT = "limit: raw direct writes"
 READ_LIMIT = "limit: raw parallel reads"
@@ -61,7 +61,7 @@ class _Large:
             state, path = peer.state(self.arrays), self.folder / "peer"
             try:
                 seconds, _ = timed(lambda: peer.save(state, path))
-            except CannotSave:
+            except CannotSaveError:
                 self.refused[peer.name] = "not supported"
                 return
             self.save[peer.name].append(seconds)

@@ -10,7 +10,7 @@ from pathlib import Path
 from benchmarks.measure import remove
 from benchmarks.peers import peers
 from benchmarks.states import TENSORS, Shape, size_of
-from saver import CannotSave
+from saver import CannotSaveError
 
 REFUSED = "not supported"
 HOME = Path(__file__).resolve().parents[1]
@@ -91,5 +91,5 @@ _ABOUT = (
 if __name__ == "__main__":
     try:
         print(*_measure(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])))
-    except CannotSave:
+    except CannotSaveError:
         print(REFUSED)

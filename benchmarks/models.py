@@ -114,7 +114,7 @@ class _Model:
                 return
             try:
                 seconds, _ = timed(lambda: tool.dump(self.model, path))
-            except saver.CannotSave:
+            except saver.CannotSaveError:
                 self.refused[tool.name] = "not supported"
                 return
             more, loaded = timed(lambda: tool.load(path))

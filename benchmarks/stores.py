@@ -20,7 +20,7 @@ from saver.repo.log import Commit, Condemn, Delete, Event, log_key, record_after
 from saver.repo.manifest import Manifest, manifest_key
 from saver.repo.objects import pack_key
 from saver.repo.state import State
-from saver.stores.memory import MemoryStore
+from saver.storages.memory import MemoryStorage
 
 _COEFFICIENTS = np.linspace(-1, 1, 1000)
 
@@ -62,7 +62,7 @@ def build(folder: Path, models: int, versions: int) -> None:
     It holds what `Saver.save` leaves, byte for byte; but that saved in memory, and the files were not
     fsynced one by one: 100,000 versions take a minute or two, and not half an hour.
     """
-    memory = MemoryStore()
+    memory = MemoryStorage()
     with index_in(Path(os.devnull) / "none"):  # where no folder can be: nothing is looked up, nothing noted
         store = Saver(memory)
         for step in range(versions):
@@ -79,7 +79,7 @@ def build_long(folder: Path, models: int, kept: int, deleted: int) -> int:
     All versions are `small_model(0)`. It is what saving, deleting and collecting leave, but that each model
     had its turn after the one before.
     """
-    memory = MemoryStore()
+    memory = MemoryStorage()
     with index_in(Path(os.devnull) / "none"):
         first = Saver(memory).save(model_name(0), small_model(0), step=0, metrics={"loss": 1.0})
     model = _Long(memory, manifests.decode(memory.read(manifest_key(first.manifest)).decode(), "first"))
@@ -93,7 +93,7 @@ class _Long:
     """A store whose log grows, with the objects that its living versions need. The store in memory has the
     first version and the checkpoints only: all else is written to the folder alone."""
 
-    def __init__(self, memory: MemoryStore, manifest: Manifest) -> None:
+    def __init__(self, memory: MemoryStorage, manifest: Manifest) -> None:
         self.state = State(memory)
         self.state.refresh()
         self._memory = memory

@@ -44,13 +44,15 @@ def test_the_codec_example_works_as_an_installed_plugin(tmp_path: Path) -> None:
     unnamed = example.replace(', trust=["family:geometry"]', "")
     assert unnamed != example
     told = run(
-        f"import saver\ntry:\n{indented(unnamed)}\nexcept saver.Untrusted as error:\n"
+        f"import saver\ntry:\n{indented(unnamed)}\nexcept saver.UntrustedError as error:\n"
         "    print(error.names)\n",
         tmp_path,
     )
     assert told == "('family:geometry',)\n"
     hostile = example.replace("np.array([0, 1, 2, 3])", "np.array([0, 1, 2, 99])")
-    refused = f"import saver\ntry:\n{indented(hostile)}\nexcept saver.Damaged as error:\n    print(error)\n"
+    refused = (
+        f"import saver\ntry:\n{indented(hostile)}\nexcept saver.DamagedError as error:\n    print(error)\n"
+    )
     assert "not a permutation" in run(refused, tmp_path)
     run(references, tmp_path)
     (tmp_path / "test_geometry.py").write_text(contract, encoding="utf-8")

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 import saver
 from saver import environment
 from saver.environment import Git, author, given_seeds
-from saver.errors import CannotSave
+from saver.errors import CannotSaveError
 
 BIG = st.one_of(st.integers(), st.integers(-(2**54), 2**54), st.integers(-(2**200), 2**200))
 
@@ -182,7 +182,7 @@ class TestGit:
 import gc, saver
 try:
     saver.dump(lambda: 0, "model.saver")
-except saver.CannotSave:
+except saver.CannotSaveError:
     gc.collect()
     print("refused")
 """
@@ -383,16 +383,18 @@ class TestGivenSeeds:
 
     @pytest.mark.parametrize("value", [1.0, "1", None, True, np.True_, [1], np.arange(2)], ids=repr)
     def test_what_is_no_integer_is_refused(self, value):
-        with pytest.raises(CannotSave, match=r"^seeds\['numpy'\]: \w+ is no integer; pass the one that"):
+        with pytest.raises(CannotSaveError, match=r"^seeds\['numpy'\]: \w+ is no integer; pass the one that"):
             given_seeds({"numpy": value})
 
     @pytest.mark.parametrize("name", [1, "", "a\nb", "\x1b[31m", "x" * 101])
     def test_names_are_short_printable_strings(self, name):
-        with pytest.raises(CannotSave, match=r"^seeds: .* is not a name of 1 to 100 printable characters$"):
+        with pytest.raises(
+            CannotSaveError, match=r"^seeds: .* is not a name of 1 to 100 printable characters$"
+        ):
             given_seeds({name: 1})
 
     def test_a_seed_beyond_any_generator_is_refused(self):
-        with pytest.raises(CannotSave, match=r"^seeds: it has more than 4096 bits"):
+        with pytest.raises(CannotSaveError, match=r"^seeds: it has more than 4096 bits"):
             given_seeds(2**4096)
         assert given_seeds(2**4096 - 1) == {"seed": str(2**4096 - 1)}
 

@@ -12,11 +12,11 @@ import pytest
 
 import saver
 from saver import errors
-from saver.durable import NoHardLinks
+from saver.disk.durable import NoHardLinks
 from saver.errors import MESSAGE_LIMIT, SaverError, VersionWarning, printable
 from saver.restoring import Conversion, Mismatch, PartReport, Report
-from saver.stores.local import LocalStore
-from saver.stores.memory import MemoryStore
+from saver.storages.local import LocalStorage
+from saver.storages.memory import MemoryStorage
 
 
 def kinds(root: type[SaverError] = SaverError) -> Iterator[type[SaverError]]:
@@ -85,23 +85,23 @@ def test_what_is_harmless_stays_as_it_is(text: str) -> None:
 
 
 def test_names_that_are_not_trusted_are_printable() -> None:
-    assert saver.Untrusted("x", ("os.system", "a\x1b[2J")).names == ("os.system", "a\\x1b[2J")
+    assert saver.UntrustedError("x", ("os.system", "a\x1b[2J")).names == ("os.system", "a\\x1b[2J")
 
 
 def test_a_report_stays_with_its_error() -> None:
     report = object()
-    assert saver.DoesNotFit("a\nb", report).report is report
+    assert saver.DoesNotFitError("a\nb", report).report is report
 
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
 def test_paths_and_refs_of_any_kind_are_told_printably(text: str, tmp_path: Any) -> None:
     path = str(tmp_path / text.replace("\0", "").replace("\ud800", ""))
-    store = LocalStore(path)
+    store = LocalStorage(path)
     acts = [
         lambda: saver.load(path),
         lambda: saver.Saver(store).load("m"),
-        lambda: saver.Saver(MemoryStore()).load(text),
-        lambda: saver.Saver(MemoryStore()).tag("m", text),
+        lambda: saver.Saver(MemoryStorage()).load(text),
+        lambda: saver.Saver(MemoryStorage()).tag("m", text),
         lambda: store.open("a"),
         lambda: store.open(text),
     ]
@@ -120,7 +120,7 @@ def test_a_warning_about_versions_is_printable(tmp_path: Any, monkeypatch: pytes
     with monkeypatch.context() as patch:
         patch.setattr("saver.environment.package_version", lambda name: "1\x1b[2J\u202e")
         patch.setattr("saver.parts.package_version", lambda name: "1\x1b[2J\u202e")
-        store = saver.Saver(MemoryStore())
+        store = saver.Saver(MemoryStorage())
         store.save("m", {"scaler": scaler})
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")

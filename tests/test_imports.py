@@ -42,47 +42,45 @@ CONTRACTS = {
     "saver.trust": ("errors", "tree", "family", "registry"),
     "saver.uses": ("trust",),
     "saver.reading": ("errors", "tree", "trust", "registry", "reading"),
-    "saver.store": ("errors", "tree"),
-    "saver.files": ("errors",),
-    "saver.durable": ("errors", "files", "store"),
-    "saver.mapped": ("errors", "files", "store"),
-    "saver.stores": ("errors", "forks", "store", "files", "durable", "mapped", "stores"),
+    "saver.storage": ("errors", "tree"),
+    "saver.disk": ("errors", "storage", "disk"),
+    "saver.storages": ("errors", "forks", "storage", "disk", "storages"),
     "saver.environment": ("errors", "registry"),
     "saver.codec": ("errors", "tree", "family", "registry", "trust", "codec"),
     "saver.fields": ("errors", "tree", "trust"),
     "saver.registration": ("errors", "trust", "codec"),
-    "saver.pack": ("errors", "threads", "tree", "registry", "store", "pack"),
+    "saver.pack": ("errors", "threads", "tree", "registry", "storage", "pack"),
     "saver.families": (
         "errors", "tree", "family", "trust", "uses", "codec", "reading", "restoring", "device", "frameworks",
         "fingerprint", "training_log", "families",
     ),
-    "saver.repo": ("errors", "forks", "threads", "tree", "seal", "pack", "store", "repo"),
-    "saver.parts": ("errors", "tree", "registry", "trust", "codec", "pack", "store", "repo", "environment"),
+    "saver.repo": ("errors", "forks", "threads", "tree", "seal", "pack", "storage", "repo"),
+    "saver.parts": ("errors", "tree", "registry", "trust", "codec", "pack", "storage", "repo", "environment"),
     "saver.view": ("reading", "repo"),
-    "saver.restoring": ("errors", "tree", "trust", "codec", "reading", "store", "parts", "restoring"),
+    "saver.restoring": ("errors", "tree", "trust", "codec", "reading", "storage", "parts", "restoring"),
     "saver.compare": (
-        "errors", "threads", "tree", "trust", "reading", "fields", "store", "repo", "view", "fingerprint",
+        "errors", "threads", "tree", "trust", "reading", "fields", "storage", "repo", "view", "fingerprint",
         "compare",
     ),
     "saver.fingerprint": ("errors", "threads", "family", "registry", "fingerprint"),
     "saver.policy": ("policy",),
-    "saver.training_log": ("errors", "registry", "durable", "plotting", "training_log"),
-    "saver.plotting": ("errors", "durable", "plotting"),
+    "saver.training_log": ("errors", "registry", "disk", "plotting", "training_log"),
+    "saver.plotting": ("errors", "disk", "plotting"),
     "saver.frameworks": ("family", "registry"),
     "saver.device": (),
     "saver.staging": ("tree", "device", "pack", "repo"),
     "saver.checkpoints": (
-        "errors", "tree", "trust", "store", "codec", "environment", "frameworks", "parts", "policy", "repo",
-        "staging", "training_log", "restoring", "reading", "compare", "fingerprint", "stores", "single",
+        "errors", "tree", "trust", "storage", "codec", "environment", "frameworks", "parts", "policy", "repo",
+        "staging", "training_log", "restoring", "reading", "compare", "fingerprint", "storages", "single",
         "saver", "checkpoints",
     ),
     "saver.doctor": ("family", "environment", "registry"),
     "saver.description": ("errors", "tree", "trust", "fields", "pack", "parts"),
     "saver.single": (
-        "errors", "store", "durable", "mapped", "pack", "repo", "environment", "parts", "description",
+        "errors", "storage", "disk", "pack", "repo", "environment", "parts", "description",
     ),
     "saver.saver": (
-        "errors", "registry", "store", "repo", "environment", "parts", "description", "single", "compare",
+        "errors", "registry", "storage", "repo", "environment", "parts", "description", "single", "compare",
         "restoring", "fingerprint", "checkpoints", "policy",
     ),
 }  # fmt: skip
@@ -141,7 +139,7 @@ def test_saver_itself_is_imported_by_those_who_join_things_only() -> None:
 
 def test_the_repository_knows_no_python_object() -> None:
     for module, path in MODULES.items():
-        if module.startswith(("saver.repo", "saver.pack", "saver.store", "saver.seal")):
+        if module.startswith(("saver.repo", "saver.pack", "saver.storage", "saver.seal")):
             assert not [
                 name for name in imports_of(path) if name.startswith(("saver.codec", "saver.trust"))
             ], module
@@ -250,8 +248,9 @@ def _numpy_loads() -> set[str]:
 
 def test_the_public_names_are_these() -> None:
     assert sorted(saver.__all__) == [
-        "CannotRead", "CannotSave", "CannotWrite", "CommitUnknown", "Damaged", "DoesNotFit", "Every",
-        "Keep", "NotFound", "OnSignal", "Saver", "SaverError", "Unsupported", "Untrusted", "Version",
+        "CannotReadError", "CannotSaveError", "CannotWriteError", "CommitUnknownError", "DamagedError",
+        "DoesNotFitError", "Every", "IncompatibleError", "Keep", "NotFoundError",
+        "OnSignal", "Saver", "SaverError", "UntrustedError", "Version",
         "VersionWarning", "describe", "dump", "load", "register",
     ]  # fmt: skip
     assert len(saver.__all__) <= 20

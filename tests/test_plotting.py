@@ -119,7 +119,7 @@ def test_metrics_are_chosen_by_name_and_a_plain_name_is_a_whole_panel() -> None:
     ]
     assert roles(*names, metrics=["val_loss"]) == [("val_loss", {"val_loss": ""})]
     assert roles(*names, metrics="acc") == [("val_acc", {"val_acc": ""})]
-    with pytest.raises(saver.NotFound, match="no run has a metric 'los'; there are loss, val_loss"):
+    with pytest.raises(saver.NotFoundError, match="no run has a metric 'los'; there are loss, val_loss"):
         roles(*names, metrics=["los"])
 
 
@@ -583,11 +583,11 @@ def test_whatever_was_logged_can_be_drawn(values: list[float], tmp_path: Path) -
 
 def test_what_cannot_be_drawn_is_said(tmp_path: Path) -> None:
     log = training_log()
-    with pytest.raises(saver.Unsupported, match=r"a\.gif: a picture is \.png, \.svg or \.pdf"):
+    with pytest.raises(saver.IncompatibleError, match=r"a\.gif: a picture is \.png, \.svg or \.pdf"):
         log.plot(tmp_path / "a.gif")
-    with pytest.raises(saver.NotFound, match="no run has a metric 'lossy'"):
+    with pytest.raises(saver.NotFoundError, match="no run has a metric 'lossy'"):
         log.plot(tmp_path / "a.png", ["lossy"])
-    with pytest.raises(saver.NotFound, match="no metric has been logged"):
+    with pytest.raises(saver.NotFoundError, match="no metric has been logged"):
         TrainingLog().plot(tmp_path / "a.png")
     with pytest.raises(ValueError, match="smooth: 1 is not from 0"):
         log.plot(tmp_path / "a.png", smooth=1)
@@ -596,7 +596,7 @@ def test_what_cannot_be_drawn_is_said(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("matplotlib")
 def test_where_it_cannot_be_written_the_old_picture_stays(tmp_path: Path) -> None:
-    with pytest.raises(saver.CannotWrite, match="create the folder"):
+    with pytest.raises(saver.CannotWriteError, match="create the folder"):
         training_log().plot(tmp_path / "nowhere" / "a.png")
 
 
@@ -609,7 +609,7 @@ log = TrainingLog()
 log.append(1, loss=1.0)
 try:
     log.plot("a.png")
-except saver.Unsupported as error:
+except saver.IncompatibleError as error:
     print(error)
 """
     done = subprocess.run(

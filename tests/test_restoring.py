@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import saver
 from equality import assert_same
-from saver.errors import Damaged, DoesNotFit, NotFound, Untrusted
+from saver.errors import DamagedError, DoesNotFitError, NotFoundError, UntrustedError
 from saver.parts import Opened
 from saver.restoring import Report, restore
 from saver.single import open_view
@@ -89,7 +89,7 @@ def test_an_array_takes_what_numpy_calls_the_same_kind(
     address = target.__array_interface__["data"][0]
     opened = save(value)
     if not np.can_cast(value.dtype, target.dtype, "same_kind"):
-        with pytest.raises(DoesNotFit, match="does not go into"):
+        with pytest.raises(DoesNotFitError, match="does not go into"):
             restore(opened, target)
         assert_same(target, np.zeros(shape, target_as))
         return
@@ -130,7 +130,7 @@ def test_objects_and_records_are_restored_into_arrays(save: Save) -> None:
 )
 def test_an_array_of_another_form_is_left_alone(save: Save, value: Any, target: Any, why: str) -> None:
     before = target.copy()
-    with pytest.raises(DoesNotFit, match=why):
+    with pytest.raises(DoesNotFitError, match=why):
         restore(save(value), target)
     assert_same(target, before)
 
@@ -138,7 +138,7 @@ def test_an_array_of_another_form_is_left_alone(save: Save, value: Any, target: 
 def test_a_read_only_array_is_refused(save: Save) -> None:
     target = np.zeros(3)
     target.flags.writeable = False
-    with pytest.raises(DoesNotFit, match="read-only"):
+    with pytest.raises(DoesNotFitError, match="read-only"):
         restore(save(np.ones(3)), target)
 
 
@@ -167,9 +167,9 @@ def test_a_generator_goes_on_where_the_saved_one_was(save: Save, make: Any) -> N
 def test_a_generator_of_another_kind_is_refused(save: Save) -> None:
     target = np.random.default_rng(1)
     before = target.bit_generator.state
-    with pytest.raises(DoesNotFit, match=r"MT19937, this one a numpy.*PCG64"):
+    with pytest.raises(DoesNotFitError, match=r"MT19937, this one a numpy.*PCG64"):
         restore(save(np.random.Generator(np.random.MT19937(1))), target)
-    with pytest.raises(DoesNotFit, match="cannot continue"):
+    with pytest.raises(DoesNotFitError, match="cannot continue"):
         restore(save(random.Random(1)), target)
     assert target.bit_generator.state == before
 
@@ -228,7 +228,7 @@ def test_a_live_object_of_which_nothing_was_saved_is_missing(save: Save) -> None
     kept = random.Random(1)
     target: dict[str, Any] = {"rng": kept}
     opened = save({"state": {"step": 7}})
-    with pytest.raises(DoesNotFit, match="1 were not saved: rng"):
+    with pytest.raises(DoesNotFitError, match="1 were not saved: rng"):
         restore(opened, {"state": target})
     assert target == {"rng": kept}
     restore(opened, {"state": target}, strict=False)
@@ -246,12 +246,12 @@ def test_an_object_gets_the_attributes_that_were_saved(save: Save) -> None:
 
 def test_an_object_needs_no_trust_but_what_it_holds_does(save: Save) -> None:
     opened = save({"settings": Settings(0.5)})
-    with pytest.raises(Untrusted):
+    with pytest.raises(UntrustedError):
         saver.load(opened.where)
     restore(opened, {"settings": Settings(0.1)})
     nested = save({"settings": Settings(0.5, Settings(0.6))})
     target = Settings(0.1)
-    with pytest.raises(Untrusted, match="Settings"):
+    with pytest.raises(UntrustedError, match="Settings"):
         restore(nested, {"settings": target})
     assert target == Settings(0.1)
     restore(nested, {"settings": target}, trust=[f"{__name__}.*"])
@@ -284,7 +284,7 @@ def test_kinds_that_differ_are_told_and_nothing_happens(
     save: Save, value: Any, target: Any, why: str
 ) -> None:
     before = repr(target)
-    with pytest.raises(DoesNotFit, match=why):
+    with pytest.raises(DoesNotFitError, match=why):
         restore(save({"part": value}), {"part": target})
     assert repr(target) == before
 
@@ -300,7 +300,7 @@ def test_what_refuses_its_state_is_asked_before_anything_is_changed(save: Save) 
     opened = save({"weights": np.ones(100), "loader": {"position": "lost"}})
     weights = np.zeros(100)
     with pytest.raises(
-        DoesNotFit, match=r"loader: Loader.load_state_dict failed: RuntimeError: this position"
+        DoesNotFitError, match=r"loader: Loader.load_state_dict failed: RuntimeError: this position"
     ):
         restore(opened, {"weights": weights, "loader": Loader()})
     assert weights.sum() == 0
@@ -332,7 +332,9 @@ def test_an_estimator_becomes_the_one_that_was_saved(save: Save) -> None:
     restore(save({"forest": fitted}), {"forest": step})
     assert_same(pipeline[-1].predict_proba(rows), fitted.predict_proba(rows))
     assert_same(step.get_params(), fitted.get_params())
-    with pytest.raises(DoesNotFit, match=r"RandomForestClassifier was saved, not a .*LogisticRegression"):
+    with pytest.raises(
+        DoesNotFitError, match=r"RandomForestClassifier was saved, not a .*LogisticRegression"
+    ):
         restore(save({"forest": fitted}), {"forest": LogisticRegression()})
 
 
@@ -346,7 +348,7 @@ def test_a_forged_estimator_is_not_restored(save: Save) -> None:
     tree = opened.manifest.parts["model"].tree
     tree.state["_n_support"] = Node("list", state=[10**6, 10**6])
     target = SVC()
-    with pytest.raises(Damaged):
+    with pytest.raises(DamagedError):
         restore(opened, target)
     assert not hasattr(target, "support_")
 
@@ -373,12 +375,12 @@ def test_a_mapping_that_is_a_state_dict_is_one(save: Save) -> None:
 def test_which_part_goes_where_must_be_said_where_there_are_several(save: Save) -> None:
     opened = save({"scaler": np.ones(3), "loader": {"position": 1}})
     with pytest.raises(
-        NotFound, match=r"has the parts scaler, loader; say which goes where: into=\{'scaler': target\}"
+        NotFoundError, match=r"has the parts scaler, loader; say which goes where: into=\{'scaler': target\}"
     ):
         restore(opened, Loader())
-    with pytest.raises(NotFound, match="has no part 'scalar'; its parts are scaler, loader"):
+    with pytest.raises(NotFoundError, match="has no part 'scalar'; its parts are scaler, loader"):
         restore(opened, {"scalar": np.zeros(3)})
-    with pytest.raises(NotFound, match=r"one object, not a mapping: into=\{'model': target\}"):
+    with pytest.raises(NotFoundError, match=r"one object, not a mapping: into=\{'model': target\}"):
         restore(save([1]), {"weights": []})
 
 
@@ -394,7 +396,7 @@ def test_parts_that_are_not_asked_for_are_not_read(save: Save) -> None:
     assert first.sum() == 1000
     assert report.bytes == 8000
     first[:] = 0
-    with pytest.raises(Damaged, match="second"):
+    with pytest.raises(DamagedError, match="second"):
         restore(damaged, {"first": first, "second": second})
     assert first.sum() == second.sum() == 0
 
@@ -402,7 +404,7 @@ def test_parts_that_are_not_asked_for_are_not_read(save: Save) -> None:
 def test_one_target_that_does_not_fit_leaves_all_alone(save: Save) -> None:
     opened = save({"first": np.ones(100), "second": np.ones(100)})
     first = np.zeros(100)
-    with pytest.raises(DoesNotFit) as caught:
+    with pytest.raises(DoesNotFitError) as caught:
         restore(opened, {"first": first, "second": np.zeros(50)})
     assert first.sum() == 0
     report = caught.value.report
@@ -423,7 +425,7 @@ def test_progress_counts_the_bytes_that_are_read(save: Save) -> None:
 
 
 def test_names_that_apply_to_nothing_are_an_error(save: Save) -> None:
-    with pytest.raises(DoesNotFit, match=r"`names` has 'encoder.', but nothing was saved by name"):
+    with pytest.raises(DoesNotFitError, match=r"`names` has 'encoder.', but nothing was saved by name"):
         restore(save(np.ones(3)), np.zeros(3), names={"encoder.": "backbone."})
 
 
@@ -448,7 +450,7 @@ def test_a_part_whose_tree_is_no_array_is_damage(save: Save) -> None:
     tree = opened.manifest.parts["model"].tree
     for state in ({}, {"shape": 5, "dtype": "f8"}, {"shape": [100], "dtype": "nonsense"}, None, 5):
         tree.state = state
-        with pytest.raises(Damaged):
+        with pytest.raises(DamagedError):
             restore(opened, np.zeros(100))
 
 

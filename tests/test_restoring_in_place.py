@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import saver
 from equality import assert_same
-from saver.errors import Damaged, SaverError, Untrusted
+from saver.errors import DamagedError, SaverError, UntrustedError
 from saver.parts import Opened
 from saver.restoring import restore
 from saver.single import open_view
@@ -357,7 +357,7 @@ def test_an_object_stays_and_needs_no_trust_where_it_fits(save: Save) -> None:
     assert target["record"] is record
     assert target["more"][0] is more
     assert (record.first, more.first) == (1, 2)
-    with pytest.raises(Untrusted, match="Record"):
+    with pytest.raises(UntrustedError, match="Record"):
         restore(opened, {"part": {"record": record, "more": []}})
     assert record.first == 1
 
@@ -417,7 +417,7 @@ def test_damage_changes_none_of_what_stays(save: Save) -> None:
         file.write(b"\xff" * 8)
     first, items = np.zeros(1000), [0]
     target = {"first": first, "list": items, "last": np.zeros(1000)}
-    with pytest.raises(Damaged):
+    with pytest.raises(DamagedError):
         restore(open_view(opened.where), {"part": target})
     assert first.sum() == 0
     assert items == [0]

@@ -79,6 +79,6 @@ def test_a_save_without_memory_for_its_buffers_says_so(
 
     monkeypatch.setattr(write.mmap, "mmap", refuse)
     monkeypatch.setattr(write, "SMALL", 0)
-    with pytest.raises(saver.CannotWrite, match=r"no memory for the 34 MiB.*free some memory"):
+    with pytest.raises(saver.CannotWriteError, match=r"no memory for the 34 MiB.*free some memory"):
         saver.dump(np.arange(1000.0), tmp_path / "a.saver")
     assert not list(tmp_path.iterdir())

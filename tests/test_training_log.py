@@ -104,7 +104,7 @@ def test_a_metric_is_two_arrays_with_a_place_for_each_row_that_has_it(history: A
         assert not found.flags.writeable
         assert name in log
     assert "step" not in log
-    with pytest.raises(saver.NotFound, match="no metric 'nothing'; it has"):
+    with pytest.raises(saver.NotFoundError, match="no metric 'nothing'; it has"):
         log["nothing"]
 
 
@@ -316,7 +316,7 @@ def test_what_was_encoded_is_decoded() -> None:
     ],
 )
 def test_a_forged_log_is_damage(change: Callable[[Any], None]) -> None:
-    with pytest.raises(saver.Damaged):
+    with pytest.raises(saver.DamagedError):
         decoded(change)
 
 
@@ -419,7 +419,7 @@ def test_a_loss_of_pytorch_is_logged_as_it_is() -> None:
     weight = torch.ones(1, requires_grad=True)
     log.append(torch.tensor(7), loss=(weight * 0.25).sum(), low=torch.tensor(0.5, dtype=torch.bfloat16))
     assert {name: log.last[name] for name in ("step", "loss", "low")} == {"step": 7, "loss": 0.25, "low": 0.5}
-    with pytest.raises(saver.CannotSave, match=r"'grad': Tensor is not one number"):
+    with pytest.raises(saver.CannotSaveError, match=r"'grad': Tensor is not one number"):
         log.append(8, grad=torch.ones(2))
 
 
@@ -452,7 +452,7 @@ def test_none_means_that_there_is_no_value() -> None:
 def test_what_cannot_be_logged_is_refused_and_leaves_the_log_as_it_was(row: Any, message: str) -> None:
     log = told([{"step": 4, "time": 0.0, "loss": 1.0}])
     before = log.snapshot()
-    with pytest.raises(saver.CannotSave, match=message):
+    with pytest.raises(saver.CannotSaveError, match=message):
         log.append(**{"fine": 1.0, **row})
     assert log == before
     log.append(4, fine=2.0)
@@ -464,7 +464,7 @@ def test_what_cannot_be_logged_is_refused_and_leaves_the_log_as_it_was(row: Any,
 )
 def test_what_cannot_be_marked_is_refused(arguments: Any) -> None:
     log = TrainingLog()
-    with pytest.raises(saver.CannotSave):
+    with pytest.raises(saver.CannotSaveError):
         log.mark(*arguments)
     assert log.events == ()
 
@@ -482,7 +482,7 @@ def test_the_best_is_the_first_of_the_lowest_or_highest(found: list[float]) -> N
     log = told([{"step": step, "loss": value} for step, value in enumerate(found)])
     known = [value for value in found if value == value]
     if not known:
-        with pytest.raises(saver.NotFound, match="loss was nan in all"):
+        with pytest.raises(saver.NotFoundError, match="loss was nan in all"):
             log.best("loss", "min")
         return
     assert log.best("loss", "min") == (found.index(min(known)), min(known))
@@ -516,7 +516,7 @@ from saver.training_log import TrainingLog
 sys.modules["pandas"] = None
 try:
     TrainingLog().frame()
-except saver.Unsupported as error:
+except saver.IncompatibleError as error:
     print(error)
 """
     done = subprocess.run((sys.executable, "-c", code), capture_output=True, text=True, check=True)
@@ -564,7 +564,7 @@ def test_long_logs_are_written_and_read_block_by_block(tmp_path: Path) -> None:
 
 def test_what_cannot_be_written_leaves_the_old_file(tmp_path: Path) -> None:
     log = told([{"step": 1, "loss": 1.0}])
-    with pytest.raises(saver.CannotWrite, match="create the folder"):
+    with pytest.raises(saver.CannotWriteError, match="create the folder"):
         log.to_csv(tmp_path / "nowhere" / "log.csv")
     log.to_csv(tmp_path / "log.csv")
     log.append(2, loss=0.5)

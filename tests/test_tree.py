@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from saver.errors import Damaged
+from saver.errors import DamagedError
 from saver.tree import MAX_JSON_DEPTH, Node, Ref, Tensor, parse, reserved, strict_json, to_json, walk
 
 scalars = st.one_of(
@@ -66,7 +66,7 @@ def test_json_of_any_spacing_is_read(value: Any) -> None:
      b'["\x00"]', b"[" * 100_000, b'{"a":' * 100_000, b"[" + b"9" * 100_000 + b"]", b'"\\ud800"x'],
 )  # fmt: skip
 def test_what_readers_could_disagree_about_is_damage(text: bytes) -> None:
-    with pytest.raises(Damaged, match=r"^here"):
+    with pytest.raises(DamagedError, match=r"^here"):
         strict_json(text, "here")
 
 
@@ -75,7 +75,7 @@ def test_what_readers_could_disagree_about_is_damage(text: bytes) -> None:
 )
 def test_reserved_keys_are_damage_wherever_they_stand(key: str) -> None:
     for raw in ({key: 1}, [{"a": {key: []}}], {"$": "dict", "state": {key: 1}}):
-        with pytest.raises(Damaged):
+        with pytest.raises(DamagedError):
             parse(raw, "here", [])
 
 
@@ -91,5 +91,5 @@ def test_a_tree_may_be_deep_but_not_endless() -> None:
     assert parse(raw, "here", []) == raw
     for _ in range(MAX_JSON_DEPTH):
         raw = [raw]
-    with pytest.raises(Damaged, match="nested deeper"):
+    with pytest.raises(DamagedError, match="nested deeper"):
         parse(raw, "here", [])

@@ -43,9 +43,9 @@ def test_every_listed_reference_is_a_name_that_leads_to_itself(name: str) -> Non
         pytest.importorskip(root)
     try:
         found = trust.resolve(name)
-    except saver.NotFound:
+    except saver.NotFoundError:
         return
-    except saver.Damaged:  # an alias: the thing has its own name, under which it is saved
+    except saver.DamagedError:  # an alias: the thing has its own name, under which it is saved
         module, _, attribute = name.partition(":")
         assert hasattr(sys.modules[module], attribute)
         return
@@ -65,7 +65,7 @@ def test_what_people_use_is_trusted_under_the_name_it_is_saved_by(thing: object,
 def test_any_text_is_damage_or_untrusted_or_listed(text: str) -> None:
     try:
         audit("function", text)
-    except (saver.Damaged, saver.Untrusted):
+    except (saver.DamagedError, saver.UntrustedError):
         return
     assert text in trust.REFERENCES
 
@@ -77,7 +77,7 @@ def test_a_codec_trusts_the_classes_of_its_own_package_only() -> None:
         ("list", "numpy:ndarray"),
         ("numpyx.array", "numpyx:A"),
     ]:
-        with pytest.raises(saver.Untrusted):
+        with pytest.raises(saver.UntrustedError):
             audit(codec, name)
 
 
@@ -98,7 +98,7 @@ def test_a_pattern_trusts_what_it_matches_whole(pattern: str, name: str, trusted
     if trusted:
         audit("dataclass", name, pattern)
     else:
-        with pytest.raises(saver.Untrusted):
+        with pytest.raises(saver.UntrustedError):
             audit("dataclass", name, pattern)
 
 
@@ -110,7 +110,7 @@ def test_the_configuration_file_adds_to_the_policy(no_configuration: Path) -> No
     no_configuration.write_text('trust = ["mypackage.*"]\n')
     trust._configured.cache_clear()
     audit("dataclass", "mypackage:Net")
-    with pytest.raises(saver.Untrusted):
+    with pytest.raises(saver.UntrustedError):
         audit("dataclass", "other:Net")
 
 
@@ -118,14 +118,14 @@ def test_the_configuration_file_adds_to_the_policy(no_configuration: Path) -> No
 def test_a_wrong_configuration_file_is_told(text: str, no_configuration: Path) -> None:
     no_configuration.write_text(text)
     trust._configured.cache_clear()
-    with pytest.raises(saver.Damaged, match="list of names"):
+    with pytest.raises(saver.DamagedError, match="list of names"):
         audit("dataclass", "mypackage:Net")
 
 
 def test_a_configuration_file_that_is_no_toml_is_told(no_configuration: Path) -> None:
     no_configuration.write_text("trust = [")
     trust._configured.cache_clear()
-    with pytest.raises(saver.Damaged, match=r"config\.toml"):
+    with pytest.raises(saver.DamagedError, match=r"config\.toml"):
         audit("dataclass", "mypackage:Net")
 
 
@@ -168,14 +168,14 @@ def closed(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_home_that_may_not_be_entered_has_no_configuration(closed: Path) -> None:
-    assert as_somebody_else(HOME=str(closed)).startswith("Untrusted here asks for mypackage.Net")
-    assert as_somebody_else(XDG_CONFIG_HOME=str(closed / ".config")).startswith("Untrusted")
+    assert as_somebody_else(HOME=str(closed)).startswith("UntrustedError here asks for mypackage.Net")
+    assert as_somebody_else(XDG_CONFIG_HOME=str(closed / ".config")).startswith("UntrustedError")
 
 
 def test_a_configuration_file_that_was_named_must_be_readable(closed: Path) -> None:
     named = str(closed / ".config" / "saver" / "config.toml")
     assert as_somebody_else(SAVER_CONFIG=named).startswith(
-        f"CannotRead $SAVER_CONFIG is {named}: Permission denied"
+        f"CannotReadError $SAVER_CONFIG is {named}: Permission denied"
     )
 
 
@@ -183,11 +183,11 @@ def test_a_folder_is_no_configuration_file(tmp_path: Path, monkeypatch: pytest.M
     folder = tmp_path / "saver" / "config.toml"
     folder.mkdir(parents=True)
     monkeypatch.setenv("SAVER_CONFIG", str(folder))
-    with pytest.raises(saver.CannotRead, match=r"\$SAVER_CONFIG is .*: Is a directory"):
+    with pytest.raises(saver.CannotReadError, match=r"\$SAVER_CONFIG is .*: Is a directory"):
         audit("dataclass", "mypackage:Net")
     monkeypatch.delenv("SAVER_CONFIG")
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
-    with pytest.raises(saver.Untrusted):
+    with pytest.raises(saver.UntrustedError):
         audit("dataclass", "mypackage:Net")
 
 
@@ -201,7 +201,7 @@ def test_the_configuration_file_lies_where_such_files_lie(monkeypatch: pytest.Mo
     "name", ["numpy.lib._datasource:os.system", "collections:abc", "os:path.join", "json:dumps.x"]
 )
 def test_a_name_leads_only_to_what_carries_it(name: str) -> None:
-    with pytest.raises((saver.Damaged, saver.NotFound)):
+    with pytest.raises((saver.DamagedError, saver.NotFoundError)):
         trust.resolve(name)
 
 
@@ -209,5 +209,5 @@ def test_a_local_class_has_no_name() -> None:
     class Local:
         pass
 
-    with pytest.raises(saver.CannotSave, match="top level"):
+    with pytest.raises(saver.CannotSaveError, match="top level"):
         trust.class_name(Local)

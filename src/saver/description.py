@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from saver import trust as policy
-from saver.errors import Untrusted
+from saver.errors import UntrustedError
 from saver.fields import fields
 from saver.pack import Entry
 from saver.parts import Opened
@@ -55,7 +55,7 @@ def describe_opened(opened: Opened, size: int, digest: str) -> Description:
     try:
         opened.admit(())
         untrusted: tuple[str, ...] = ()
-    except Untrusted as error:
+    except UntrustedError as error:
         untrusted = error.names
     return Description(
         opened.where,

@@ -16,7 +16,7 @@ import numpy as np
 from blake3 import blake3
 
 from saver import registry
-from saver.errors import CannotSave
+from saver.errors import CannotSaveError
 
 GIT_SECONDS = 5.0
 """How long `git status` may take before the state of the tree is recorded as unknown."""
@@ -84,13 +84,13 @@ SEED_BITS = 4096
 def given_seeds(seeds: Mapping[str, Any] | Any) -> dict[str, int | str]:
     """The seeds that someone says they used, by name, as they are recorded; a single one is called `seed`.
 
-    Large ones are text. Raises CannotSave for what is no integer.
+    Large ones are text. Raises CannotSaveError for what is no integer.
     """
     named = seeds if isinstance(seeds, Mapping) else {"seed": seeds}
     found: dict[str, int | str] = {}
     for name, value in named.items():
         if not isinstance(name, str) or not 0 < len(name) <= 100 or not name.isprintable():
-            raise CannotSave(f"seeds: {str(name)[:80]!r} is not a name of 1 to 100 printable characters")
+            raise CannotSaveError(f"seeds: {str(name)[:80]!r} is not a name of 1 to 100 printable characters")
         where = f"seeds[{name!r}]" if named is seeds else "seeds"
         found[name] = _seed(value, where)
     return found
@@ -102,11 +102,11 @@ def _seed(value: Any, where: str) -> int | str:
     except TypeError:
         seed = None
     if seed is None or isinstance(value, (bool, np.bool_)):
-        raise CannotSave(
+        raise CannotSaveError(
             f"{where}: {type(value).__name__} is no integer; pass the one that the generator was seeded with"
         )
     if seed.bit_length() > SEED_BITS:
-        raise CannotSave(f"{where}: it has more than {SEED_BITS} bits, which no generator takes in")
+        raise CannotSaveError(f"{where}: it has more than {SEED_BITS} bits, which no generator takes in")
     return seed if abs(seed) <= EXACT_INTEGER else str(seed)
 
 

@@ -1,18 +1,22 @@
 """The errors of Saver.
 
-    SaverError                 everything Saver raises on purpose
-    ├── CannotSave             an object, or a piece of one, has no data form          cannot-save
-    ├── CannotWrite            the bytes could not be made durable; nothing changed    cannot-write
-    ├── CannotRead             the system will not give the bytes; they may be sound   cannot-read
-    ├── NotFound               no such file, version, part or class                    not-found
-    ├── DoesNotFit             what was saved does not fit the object to restore into  does-not-fit
-    ├── Untrusted              a file asks for a class that the policy does not know   untrusted
-    ├── LimitExceeded          loading would take more than the size of it warrants     limit-exceeded
-    ├── Damaged                bytes or structure that do not match what was saved     damaged
-    ├── Unsupported            not a Saver file, or a feature of a newer Saver         unsupported
-    └── CommitUnknown          whether a commit took place could not be learned        commit-unknown
+    SaverError                     everything Saver raises on purpose
+    ├── CannotSaveError            TypeError          an object, or a piece of one, has no data form
+    ├── CannotWriteError           OSError            the bytes could not be made durable; nothing changed
+    ├── CannotReadError            OSError            the system will not give the bytes; they may be sound
+    ├── NotFoundError              FileNotFoundError, no such file, version, part or class
+    │                              LookupError
+    ├── DoesNotFitError            ValueError         what was saved does not fit the object to restore into
+    ├── UntrustedError             ValueError         a file asks for a class that the policy does not know
+    ├── LimitExceededError         ValueError         loading would take more than its size warrants
+    ├── DamagedError               ValueError         the bytes are not those that were saved
+    ├── IncompatibleError          ValueError         intact, but not understood here
+    └── CommitUnknownError         OSError            whether a commit took place could not be learned
 
-    VersionWarning             saved under another version of a package that its parts depend on
+    VersionWarning                 saved under another version of a package that its parts depend on
+
+Each is also the builtin in the second column, so code that catches that goes on working. `code` is the name
+in lower case with hyphens, without `Error`: `cannot-save`. It is stable and meant for programs.
 
 Every message names the place, the fact and the next step. `code` is stable and meant for programs.
 
@@ -60,36 +64,36 @@ class SaverError(Exception):
         super().__init__(_message(message))
 
 
-class CannotSave(SaverError):
+class CannotSaveError(SaverError, TypeError):
     """The object, or a piece of it that the message names by path, has no data form."""
 
     code = "cannot-save"
 
 
-class CannotWrite(SaverError):
+class CannotWriteError(SaverError, OSError):
     """The bytes could not be made durable; what was there before is untouched."""
 
     code = "cannot-write"
 
 
-def is_full(error: CannotWrite) -> bool:
+def is_full(error: CannotWriteError) -> bool:
     """Whether the device has no room left, or the user no quota."""
     return getattr(error.__cause__, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
 
 
-class CannotRead(SaverError):
+class CannotReadError(SaverError, OSError):
     """The system would not give the bytes: a missing permission, a lost connection. They may be sound."""
 
     code = "cannot-read"
 
 
-class NotFound(SaverError):
+class NotFoundError(SaverError, FileNotFoundError, LookupError):
     """There is no such file, version, part or class."""
 
     code = "not-found"
 
 
-class DoesNotFit(SaverError):
+class DoesNotFitError(SaverError, ValueError):
     """What was saved does not fit the object that it was to be restored into, or that object refused it.
 
     Nothing was changed, unless the message names what had been restored by then. `report`, a
@@ -103,7 +107,7 @@ class DoesNotFit(SaverError):
         self.report = report
 
 
-class Untrusted(SaverError):
+class UntrustedError(SaverError, ValueError):
     """The file asks for classes or functions that the trust policy does not know.
 
     `names` holds them all, sorted, as they would stand in `trust=[...]`; printable, as the message is.
@@ -116,7 +120,7 @@ class Untrusted(SaverError):
         self.names = tuple(map(printable, names))
 
 
-class LimitExceeded(SaverError):
+class LimitExceededError(SaverError, ValueError):
     """Loading asks for more memory or work than the size of what is loaded warrants.
 
     The message says which part asked for how much; `limit=` allows it, for whoever trusts the file.
@@ -125,19 +129,19 @@ class LimitExceeded(SaverError):
     code = "limit-exceeded"
 
 
-class Damaged(SaverError):
+class DamagedError(SaverError, ValueError):
     """Bytes or structure do not match what was saved, or never were what a Saver file holds."""
 
     code = "damaged"
 
 
-class Unsupported(SaverError):
+class IncompatibleError(SaverError, ValueError):
     """Not a Saver file, or one that needs a feature or a codec that this Saver does not have."""
 
-    code = "unsupported"
+    code = "incompatible"
 
 
-class CommitUnknown(SaverError):
+class CommitUnknownError(SaverError, OSError):
     """Whether a commit took place could not be learned; nothing was deleted."""
 
     code = "commit-unknown"

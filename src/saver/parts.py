@@ -15,10 +15,10 @@ from saver import environment, registry
 from saver import trust as policy
 from saver.codec import Budget, Decoder, Encoder, bytes_of, check, codec_root
 from saver.environment import package_version
-from saver.errors import Damaged, NotFound, VersionWarning
+from saver.errors import DamagedError, NotFoundError, VersionWarning
 from saver.pack import Entry
 from saver.repo.manifest import Manifest, Part
-from saver.store import Progress
+from saver.storage import Progress
 from saver.tree import Node, Ref, Tensor, TensorData, Value, parse, settle, walk
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class Encoded(msgspec.Struct):
 def encode(obj: Any) -> Encoded:
     """The parts of an object. A dict with string keys (64 at most) makes its keys the parts.
 
-    Raises CannotSave for what has no data form, naming its path.
+    Raises CannotSaveError for what has no data form, naming its path.
     """
     encoder, trees, whole = _walk(obj)
     parts = {}
@@ -132,7 +132,7 @@ class VerifiedTensors(Protocol):
         """safetensors dtype, shape and bytes, verified when they are read for the first time. KeyError."""
 
     def verify(self, names: Iterable[str] | None = None, progress: Progress | None = None) -> None:
-        """Read and verify the tensors named, or all, on several threads. Raises Damaged."""
+        """Read and verify the tensors named, or all, on several threads. Raises DamagedError."""
 
 
 class Opened:
@@ -148,12 +148,12 @@ class Opened:
         self._found: dict[str, list[Node | Tensor | Ref]] = {}
         self._batches: dict[str, Any] = {}
         if not manifest.whole and list(manifest.parts) != [SOLE]:
-            raise Damaged(f"{where}: the manifest must have the single part {SOLE!r}")
+            raise DamagedError(f"{where}: the manifest must have the single part {SOLE!r}")
         try:
             for name, part in manifest.parts.items():
                 self._parse(name, part)
         except RecursionError:
-            raise Damaged(f"{where}: nested too deep; restore the file from a copy") from None
+            raise DamagedError(f"{where}: nested too deep; restore the file from a copy") from None
 
     def _parse(self, name: str, part: Part) -> None:
         found: list[Node | Tensor | Ref] = []
@@ -174,12 +174,12 @@ class Opened:
         return self.tensors.tensor(name)
 
     def part(self, name: str) -> Part:
-        """A part. Raises NotFound, which says which parts there are."""
+        """A part. Raises NotFoundError, which says which parts there are."""
         try:
             return self.manifest.parts[name]
         except KeyError:
             there = ", ".join(list(self.manifest.parts)[:20])
-            raise NotFound(f"{self.where} has no part {str(name)[:80]!r}; it has {there}") from None
+            raise NotFoundError(f"{self.where} has no part {str(name)[:80]!r}; it has {there}") from None
 
     def needed(self, parts: Iterable[str]) -> list[str]:
         """The parts, and those that they refer to, in the order of the manifest."""
@@ -310,7 +310,7 @@ def encoded_again(opened: Opened, raw: Manifest, progress: Progress | None = Non
     try:
         tensors = {name: TensorData(*opened.tensor(name)) for name in needed}
     except KeyError as error:
-        raise Damaged(f"{opened.where} refers to the tensor {error}, which is not there") from None
+        raise DamagedError(f"{opened.where} refers to the tensor {error}, which is not there") from None
     return Encoded(parts, tensors, {}, raw.whole)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TypeVar
 
 from saver import codec, trust
-from saver.errors import CannotSave
+from saver.errors import CannotSaveError
 
 T = TypeVar("T", bound=type)
 
@@ -14,12 +14,12 @@ def register(cls: T) -> T:
     """Save instances of `cls` by their attributes, and trust it in this process. Usable as a decorator.
 
     Loading makes the object without calling `__init__` or `__setstate__`, and sets the attributes. In a
-    process that has not registered it, pass `trust=["module.Class"]`. Raises CannotSave for a class that
+    process that has not registered it, pass `trust=["module.Class"]`. Raises CannotSaveError for a class that
     is local to a function, or that inherits state from C code, which attributes do not show.
     """
     native = next((base for base in cls.__mro__ if not base.__flags__ & _HEAP and base is not object), None)
     if native is not None:
-        raise CannotSave(
+        raise CannotSaveError(
             f"{cls.__qualname__} inherits from {native.__module__}.{native.__qualname__}, whose state is not "
             "in attributes; write a codec for it (docs/codecs.md)"
         )

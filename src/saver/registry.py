@@ -12,7 +12,7 @@ from functools import cache
 from importlib import import_module
 from types import ModuleType
 
-from saver.errors import Unsupported
+from saver.errors import IncompatibleError
 from saver.family import Family
 
 _HERE = os.path.dirname(__file__)
@@ -33,12 +33,12 @@ def _entry_points(kind: str) -> dict[str, str]:
 
 
 def find(kind: str, name: str) -> ModuleType:
-    """Import and return the module that implements `name`; Unsupported when there is none."""
+    """Import and return the module that implements `name`; IncompatibleError when there is none."""
     if name in _own(kind):
         return import_module(f"saver.{kind}.{name}")
     module = _entry_points(kind).get(name)
     if module is None:
-        raise Unsupported(
+        raise IncompatibleError(
             f"this Saver has no {kind} for {name[:80]!r}; install the package that provides it "
             f"(an entry point {name[:80]!r} in the group 'saver.{kind}'), or a newer Saver"
         )
@@ -70,7 +70,8 @@ def known(root: str) -> bool:
 
 
 def family(root: str) -> Family:
-    """The family that knows a package, or the codecs whose names begin so; Unsupported when there is none."""
+    """The family that knows a package, or the codecs whose names begin so; IncompatibleError when there is
+    none."""
     name = _home(root) or root
     if name not in _loaded:
         _loaded[name] = find("families", name).FAMILY

@@ -13,7 +13,7 @@ import msgspec
 from saver import environment, parts, registry
 from saver.description import Description, describe_opened
 from saver.environment import Git
-from saver.errors import CannotSave
+from saver.errors import CannotSaveError
 from saver.parts import Opened, encoded_again
 from saver.repo import history, reading
 from saver.repo.commit import Draft
@@ -23,7 +23,7 @@ from saver.repo.refs import STEP_LIMIT, check_model, check_tag
 from saver.repo.repository import Repository
 from saver.repo.version import Version, number_of
 from saver.single import open_raw, write_file
-from saver.store import Progress, Store
+from saver.storage import Progress, Storage
 
 if TYPE_CHECKING:  # imported when they are called: `import saver` stays fast
     from saver.checkpoints import Checkpoints
@@ -44,19 +44,19 @@ NOTES_LIMIT = 10_000
 class Saver:
     """A store: models by name, each with its versions 1, 2, 3 …; see docs/quickstart.md.
 
-    `store` is a folder, `memory://name`, or a Store. The first save makes the folder. Any number of
+    `store` is a folder, `memory://name`, or a Storage. The first save makes the folder. Any number of
     processes may use it at once, and one object from any number of threads.
 
     Versions are named by refs: `iris` (the newest), `iris@3`, `iris@production` (a tag), `iris@step=1000`,
     `iris@time=2026-11-20T12:00` (the newest until then).
     """
 
-    def __init__(self, store: str | os.PathLike[str] | Store) -> None:
-        self.store = store if isinstance(store, Store) else open_store(os.fspath(store))
-        self._repo = Repository(self.store, environment.author(), _index)
+    def __init__(self, store: str | os.PathLike[str] | Storage) -> None:
+        self.storage = store if isinstance(store, Storage) else open_storage(os.fspath(store))
+        self._repo = Repository(self.storage, environment.author(), _index)
 
     def __repr__(self) -> str:
-        return f"saver.Saver({str(self.store)!r})"
+        return f"saver.Saver({str(self.storage)!r})"
 
     # Saving and loading
 
@@ -84,8 +84,8 @@ class Saver:
         `data` (an array, a frame, a path, or a mapping of names to those) is fingerprinted, not saved, so
         that one can tell what the model was trained on. `seeds` are recorded with the environment.
 
-        Raises CannotSave for what has no data form; CannotWrite, when nothing was saved; and
-        CommitUnknown, when that could not be learned.
+        Raises CannotSaveError for what has no data form; CannotWriteError, when nothing was saved; and
+        CommitUnknownError, when that could not be learned.
         """
         git = Git()
         details = _details(model, step, metrics, tags, notes)
@@ -150,7 +150,7 @@ class Saver:
     def _opened(self, version: Version) -> Opened:
         """A version, its manifest parsed."""
         repo = self._repo
-        where = f"{self.store}: {version}"
+        where = f"{self.storage}: {version}"
 
         def locate() -> dict[str, Any]:
             repo.state.refresh()
@@ -159,12 +159,12 @@ class Saver:
 
         manifest = repo.manifest(version)
         known = repo.places.of(manifest, where)
-        return Opened(manifest, reading.StoredTensors(self.store, known, locate, where), where)
+        return Opened(manifest, reading.StoredTensors(self.storage, known, locate, where), where)
 
     # What there is
 
     def exists(self) -> bool:
-        """Whether anything was ever saved here. Raises Unsupported for the store of a newer Saver."""
+        """Whether anything was ever saved here. Raises IncompatibleError for the store of a newer Saver."""
         return self._repo.exists()
 
     def models(self) -> list[str]:
@@ -180,21 +180,21 @@ class Saver:
         return list(history.summaries(self._repo))
 
     def summary(self, model: str) -> Summary:
-        """The line about one model. Raises NotFound for a model without versions."""
+        """The line about one model. Raises NotFoundError for a model without versions."""
         check_model(model)
         self._repo.open()
         return history.summary(self._repo, model)
 
     def versions(self, model: str, *, last: int | None = None) -> list[Version]:
-        """The versions of a model, by number; with `last`, only as many of the newest. Raises NotFound for a
-        model without any."""
+        """The versions of a model, by number; with `last`, only as many of the newest. Raises NotFoundError
+        for a model without any."""
         check_model(model)
         self._repo.open()
         self._repo.version(model)
         return history.newest(self._repo, model, last)
 
     def version(self, ref: str) -> Version:
-        """The version that a ref names. Raises NotFound."""
+        """The version that a ref names. Raises NotFoundError."""
         self._repo.open()
         return self._repo.version(ref)
 
@@ -230,7 +230,7 @@ class Saver:
         self._repo.append(decide)
 
     def untag(self, model: str, tag: str) -> None:
-        """Remove a tag; the version stays. Raises NotFound when there is no such tag."""
+        """Remove a tag; the version stays. Raises NotFoundError when there is no such tag."""
         check_tag(tag)
 
         def decide() -> Event | None:
@@ -280,7 +280,8 @@ class Saver:
         return check(self._repo, progress)
 
     def verify(self, ref: str, *, progress: Progress | None = None) -> None:
-        """Read all tensors of a version. Raises Damaged, naming those whose bytes are not what was saved."""
+        """Read all tensors of a version. Raises DamagedError, naming those whose bytes are not what was
+        saved."""
         self._open(ref)[0].tensors.verify(progress=progress)
 
     def checkpoints(
@@ -328,18 +329,19 @@ class Saver:
 
     # Carrying away
 
-    def backup(self, target: str | os.PathLike[str] | Store, *, progress: Progress | None = None) -> Copied:
+    def backup(self, target: str | os.PathLike[str] | Storage, *, progress: Progress | None = None) -> Copied:
         """Bring the copy of this store in `target` up to date, while others save, delete and collect here.
 
         At first `target` is empty, or not there. What it has is not copied again; what is copied is verified
-        there. The copy is a store, to be read and not written to: see docs/backup.md. Raises CannotWrite, and
+        there. The copy is a store, to be read and not written to: see docs/backup.md. Raises
+        CannotWriteError, and
         changes nothing, where `target` is something else. Check `whole` of the result: damaged objects of
         this store are named there, and all others are copied.
         """
         from saver.repo.backup import backup
 
         return backup(
-            self._repo, target if isinstance(target, Store) else open_store(os.fspath(target)), progress
+            self._repo, target if isinstance(target, Storage) else open_storage(os.fspath(target)), progress
         )
 
     def export(self, ref: str, path: str | os.PathLike[str], *, progress: Progress | None = None) -> int:
@@ -405,7 +407,7 @@ def _details(
     if step is not None:
         step = _whole_number(step)
     if not isinstance(notes, str) or len(notes) > NOTES_LIMIT:
-        raise CannotSave(
+        raise CannotSaveError(
             f"notes: a text of at most {NOTES_LIMIT:,} characters is wanted; save longer ones as a part"
         )
     return {"step": step, "metrics": _metrics(metrics or {}), "tags": tags, "notes": notes}
@@ -415,9 +417,9 @@ def _whole_number(step: Any) -> int:
     try:
         found = operator.index(step)
     except TypeError:
-        raise CannotSave(f"step: {type(step).__name__} is no whole number; pass an int") from None
+        raise CannotSaveError(f"step: {type(step).__name__} is no whole number; pass an int") from None
     if not 0 <= found < STEP_LIMIT:
-        raise CannotSave(f"step: {found} is not from 0 to {STEP_LIMIT - 1:,}")
+        raise CannotSaveError(f"step: {found} is not from 0 to {STEP_LIMIT - 1:,}")
     return found
 
 
@@ -426,19 +428,21 @@ def _metrics(metrics: Mapping[str, Any]) -> dict[str, float]:
     found = {}
     for name, value in metrics.items():
         if not isinstance(name, str) or not 0 < len(name) <= 200 or not name.isprintable():
-            raise CannotSave(f"metrics: {str(name)[:80]!r} is not a name of 1 to 200 printable characters")
+            raise CannotSaveError(
+                f"metrics: {str(name)[:80]!r} is not a name of 1 to 200 printable characters"
+            )
         try:
             found[name] = float(value)
         except (TypeError, ValueError):
-            raise CannotSave(
+            raise CannotSaveError(
                 f"metrics[{name!r}]: {type(value).__name__} is no number; pass a float, or save it as a part"
             ) from None
     return found
 
 
-def open_store(address: str) -> Store:
+def open_storage(address: str) -> Storage:
     """The store at an address: `memory://name`, or a folder."""
     scheme, separator, _ = address.partition("://")
-    module = registry.find("stores", scheme if separator else "local")
-    store: Store = module.open_store(address)
+    module = registry.find("storages", scheme if separator else "local")
+    store: Storage = module.open_storage(address)
     return store

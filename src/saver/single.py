@@ -13,16 +13,16 @@ from numpy.typing import NDArray
 
 from saver import environment, parts
 from saver.description import Description, describe_opened
-from saver.durable import NewFile
+from saver.disk.durable import NewFile
+from saver.disk.mapped import open_file
 from saver.environment import Git
-from saver.errors import Unsupported
-from saver.mapped import open_file
+from saver.errors import IncompatibleError
 from saver.pack import Entry, Pack, PackWriter
 from saver.pack.layout import plan
 from saver.parts import Encoded, Opened
 from saver.repo import manifest as manifests
 from saver.repo.manifest import Manifest, Part
-from saver.store import Progress
+from saver.storage import Progress
 
 MANIFEST = "saver.manifest"
 
@@ -32,9 +32,9 @@ def dump(obj: Any, path: str | os.PathLike[str], *, progress: Progress | None = 
 
     A dict with string keys (64 at most) makes its keys the parts. When this returns, the file survives a
     power loss; until then, what was at `path` before is untouched. `progress(done, total)` is called
-    with bytes while large data is written. Raises CannotSave for what has no data form, naming its
-    path, CannotWrite when the bytes cannot be made durable, and CommitUnknown in the rare case that the
-    new file stands there but its folder cannot be synced.
+    with bytes while large data is written. Raises CannotSaveError for what has no data form, naming its
+    path, CannotWriteError when the bytes cannot be made durable, and CommitUnknownError in the rare case that
+    the new file stands there but its folder cannot be synced.
     """
     git = Git()
     encoded = parts.encode(obj)
@@ -96,8 +96,8 @@ def load(
     A load may take memory and work in proportion to the size of the file. `limit` is how many bytes it may
     take instead, as in `limit="8GB"`, for files that you trust.
 
-    Raises NotFound, Unsupported (not a Saver file, or of a newer one), Damaged, LimitExceeded, or Untrusted,
-    which lists every class that the policy does not know.
+    Raises NotFoundError, IncompatibleError (not a Saver file, or of a newer one), DamagedError,
+    LimitExceededError, or UntrustedError, which lists every class that the policy does not know.
     """
     return open_view(path).load(trust, lazy=lazy, progress=progress, limit=limit)
 
@@ -117,7 +117,7 @@ def _open(path: str) -> tuple[Opened, Pack]:
     pack = Pack(open_file(path))
     text = pack.metadata.get(MANIFEST)
     if text is None:
-        raise Unsupported(f"{path} is a pack of a store, without a manifest; open its store instead")
+        raise IncompatibleError(f"{path} is a pack of a store, without a manifest; open its store instead")
     return Opened(manifests.decode(text, path), PackTensors(pack), path), pack
 
 
@@ -141,7 +141,7 @@ class PackTensors:
         return self.pack.tensor(name)
 
     def verify(self, names: Iterable[str] | None = None, progress: Progress | None = None) -> None:
-        """Raise Damaged, naming the tensors, unless all, or those named, match their hashes."""
+        """Raise DamagedError, naming the tensors, unless all, or those named, match their hashes."""
         wanted = list(self.names if names is None else names)
         self.pack.verify(wanted, progress)
         self._verified.update(wanted)

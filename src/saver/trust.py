@@ -25,7 +25,7 @@ from importlib import import_module
 from typing import Any
 
 from saver import registry
-from saver.errors import CannotRead, CannotSave, Damaged, NotFound, Untrusted
+from saver.errors import CannotReadError, CannotSaveError, DamagedError, NotFoundError, UntrustedError
 from saver.family import Reference
 from saver.tree import Node
 
@@ -42,10 +42,10 @@ _registered: set[str] = set()
 
 
 def class_name(cls: type) -> str:
-    """The name under which `cls` stands in a file: `module:qualname`. CannotSave for a local class."""
+    """The name under which `cls` stands in a file: `module:qualname`. CannotSaveError for a local class."""
     name = f"{cls.__module__}:{cls.__qualname__}"
     if not _NAME.fullmatch(name):
-        raise CannotSave(
+        raise CannotSaveError(
             f"{name.replace(':', '.')} is defined inside a function, where a loader cannot find it; "
             "move it to the top level of a module"
         )
@@ -77,7 +77,7 @@ def _configured(path: str) -> tuple[str, ...]:
     except OSError as error:
         if path != os.environ.get(VARIABLE):
             return ()  # as in a container, whose user may not enter HOME: who trusts less is safe
-        raise CannotRead(
+        raise CannotReadError(
             f"${VARIABLE} is {path}: {error.strerror}; name a file that can be read, or unset it"
         ) from error
     import tomllib
@@ -85,9 +85,9 @@ def _configured(path: str) -> tuple[str, ...]:
     try:
         patterns = tomllib.loads(data.decode()).get("trust", [])
     except ValueError as error:
-        raise Damaged(f"{path} is not valid TOML ({error}); correct it or remove it") from None
+        raise DamagedError(f"{path} is not valid TOML ({error}); correct it or remove it") from None
     if not isinstance(patterns, list) or not all(isinstance(p, str) for p in patterns):
-        raise Damaged(f'{path}: `trust` must be a list of names, as in trust = ["mypackage.*"]')
+        raise DamagedError(f'{path}: `trust` must be a list of names, as in trust = ["mypackage.*"]')
     return tuple(patterns)
 
 
@@ -150,14 +150,14 @@ def audit(nodes: Iterable[Node], trust: Iterable[str], where: str) -> None:
     """Raise unless the policy trusts every class, and every installed family, that `nodes` ask for. Imports
     nothing.
 
-    Damaged for what cannot be a name; Untrusted names all that is not trusted, at once, and the line to
-    write.
+    DamagedError for what cannot be a name; UntrustedError names all that is not trusted, at once, and the
+    line to write.
     """
     patterns = (*((trust,) if isinstance(trust, str) else trust), *_configured(configuration()))
     refused = set[str]()
     for codec, cls in dict.fromkeys([(node.codec, node.cls) for node in nodes]):
         if cls is not None and (len(cls) > _NAME_LIMIT or not _NAME.fullmatch(cls)):
-            raise Damaged(f"{where}: {cls[:80]!r} is not the name of a class")
+            raise DamagedError(f"{where}: {cls[:80]!r} is not the name of a class")
         root = registry.codec_root(codec)
         if registry.is_installed(root) and not _matches(FAMILY + root, patterns):
             refused.add(FAMILY + root)
@@ -166,7 +166,7 @@ def audit(nodes: Iterable[Node], trust: Iterable[str], where: str) -> None:
     if refused:
         names = tuple(sorted(refused))
         listed = ", ".join(f'"{name}"' for name in names)
-        raise Untrusted(
+        raise UntrustedError(
             f"{where} asks for {', '.join(names)}, which is not trusted; nothing was imported. "
             f"If you trust whoever made the file: trust=[{listed}]",
             names,
@@ -182,8 +182,8 @@ def resolve(name: str) -> Any:
     """The class or function called `name` (`module:qualname`), already audited.
 
     The only place where a name from a file becomes an object. What is found must itself carry the name
-    that was audited, so that `library.utils:os.system` leads nowhere. NotFound when there is no such
-    thing on this machine, Damaged when the name leads somewhere else.
+    that was audited, so that `library.utils:os.system` leads nowhere. NotFoundError when there is no such
+    thing on this machine, DamagedError when the name leads somewhere else.
     """
     module_name, _, qualname = name.partition(":")
     try:
@@ -191,12 +191,12 @@ def resolve(name: str) -> Any:
         for step in qualname.split("."):
             found = getattr(found, step)
     except (ImportError, AttributeError) as error:
-        raise NotFound(
+        raise NotFoundError(
             f"the file asks for {dotted(name)}, which is not on this machine ({error}); install the "
             "package that has it, in the version that `saver show` names"
         ) from error
     if name not in names_of(found):
-        raise Damaged(f"the file asks for {dotted(name)}, but that name leads to {found!r}")
+        raise DamagedError(f"the file asks for {dotted(name)}, but that name leads to {found!r}")
     return found
 
 

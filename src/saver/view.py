@@ -29,6 +29,6 @@ class View(Protocol):
         ...
 
     def tensor(self, name: str) -> tuple[str, tuple[int, ...], NDArray[np.uint8]]:
-        """safetensors dtype, shape, and the bytes, flat, verified. KeyError; Damaged when they are not
+        """safetensors dtype, shape, and the bytes, flat, verified. KeyError; DamagedError when they are not
         those that were saved."""
         ...

@@ -10,7 +10,7 @@ import pytest
 from saver.codec import Budget
 from saver.codec.budget import BYTES_FLOOR, STEPS_FLOOR
 from saver.codec.decoder import Decoder
-from saver.errors import LimitExceeded
+from saver.errors import LimitExceededError
 from saver.tree import Node, Tensor
 
 
@@ -18,7 +18,7 @@ from saver.tree import Node, Tensor
 def test_it_lasts_to_the_last(kind: str, floor: int) -> None:
     budget = Budget(0)
     budget.charge(**{kind: floor})
-    with pytest.raises(LimitExceeded, match=f"1 {kind} more"):
+    with pytest.raises(LimitExceededError, match=f"1 {kind} more"):
         budget.charge(**{kind: 1})
 
 
@@ -31,7 +31,7 @@ def test_every_object_that_is_built_is_a_step() -> None:
         if steps == 11:
             assert decoder(root) == [[]] * 10
         else:
-            with pytest.raises(LimitExceeded, match="steps more"):
+            with pytest.raises(LimitExceededError, match="steps more"):
                 decoder(root)
 
 
@@ -45,5 +45,5 @@ def test_every_use_of_a_tensor_costs_its_bytes() -> None:
     decoder = Decoder([], {}, One(), "$", budget)  # type: ignore[arg-type]
     for _ in range(3):
         decoder.look(Tensor("a"))
-    with pytest.raises(LimitExceeded, match="100 bytes more"):
+    with pytest.raises(LimitExceededError, match="100 bytes more"):
         decoder.look(Tensor("a"))

@@ -50,7 +50,7 @@ def test_a_reference_outside_the_list_is_refused_unimported(
 ) -> None:
     file.tree = node("list", [node(codec, cls=name)])
     before = set(sys.modules)
-    error = refused(file.write(tmp_path / "bad.saver"), saver.Untrusted)
+    error = refused(file.write(tmp_path / "bad.saver"), saver.UntrustedError)
     assert error.names == (trust.dotted(name),)
     assert f'trust=["{trust.dotted(name)}"]' in str(error)
     assert set(sys.modules) == before
@@ -65,7 +65,7 @@ def test_an_instance_of_a_foreign_class_is_refused_unimported(
 ) -> None:
     file.tree = node(codec, {}, name)
     before = set(sys.modules)
-    refused(file.write(tmp_path / "bad.saver"), (saver.Untrusted, saver.Unsupported))
+    refused(file.write(tmp_path / "bad.saver"), (saver.UntrustedError, saver.IncompatibleError))
     assert set(sys.modules) == before
 
 
@@ -75,19 +75,19 @@ def test_what_cannot_be_a_name_is_damage(
     codec: str, name: str, file: File, tmp_path: Path, refused: Any
 ) -> None:
     file.tree = node(codec, {}, name)
-    error = refused(file.write(tmp_path / "bad.saver"), saver.Damaged, "is not the name of a class")
+    error = refused(file.write(tmp_path / "bad.saver"), saver.DamagedError, "is not the name of a class")
     assert len(str(error)) < 500
 
 
 def test_every_untrusted_name_is_told_at_once(file: File, tmp_path: Path, refused: Any) -> None:
     file.tree = node("list", [node("function", cls=name) for name in FOREIGN])
-    error = refused(file.write(tmp_path / "bad.saver"), saver.Untrusted)
+    error = refused(file.write(tmp_path / "bad.saver"), saver.UntrustedError)
     assert set(error.names) == {trust.dotted(name) for name in FOREIGN}
 
 
 def test_an_untrusted_name_hidden_in_a_batch_is_found(file: File, tmp_path: Path, refused: Any) -> None:
     file.manifest["parts"]["model"]["batches"] = {"model/numpy.array": [node("function", cls="os:system")]}
-    refused(file.write(tmp_path / "bad.saver"), saver.Untrusted)
+    refused(file.write(tmp_path / "bad.saver"), saver.UntrustedError)
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_a_codec_is_found_among_the_installed_ones_only(
 ) -> None:
     file.tree = node("list", [node(codec, [])])
     before = {name for name in sys.modules if not name.startswith(("saver.", "numpy."))}
-    error = refused(file.write(tmp_path / "bad.saver"), (saver.Unsupported, saver.Damaged))
+    error = refused(file.write(tmp_path / "bad.saver"), (saver.IncompatibleError, saver.DamagedError))
     assert len(str(error)) < 500
     assert {name for name in sys.modules if not name.startswith(("saver.", "numpy."))} == before
 
@@ -109,7 +109,7 @@ def test_a_codec_is_found_among_the_installed_ones_only(
 @pytest.mark.parametrize("codec", [None, 1, True, ["list"], {"$": "list"}])
 def test_a_codec_name_is_a_string(codec: Any, file: File, tmp_path: Path, refused: Any) -> None:
     file.tree = {"$": codec, "state": []}
-    refused(file.write(tmp_path / "bad.saver"), saver.Damaged)
+    refused(file.write(tmp_path / "bad.saver"), saver.DamagedError)
 
 
 def test_a_name_that_leads_elsewhere_is_damage_even_if_trusted(file: File, tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ def test_a_name_that_leads_elsewhere_is_damage_even_if_trusted(file: File, tmp_p
     pytest.importorskip("numpy.lib._datasource")
     file.tree = node("function", cls="numpy.lib._datasource:os.system")
     path = file.write(tmp_path / "bad.saver")
-    with pytest.raises(saver.Damaged, match="leads to"):
+    with pytest.raises(saver.DamagedError, match="leads to"):
         saver.load(path, trust=["numpy.*"])
 
 
@@ -125,21 +125,21 @@ def test_a_name_that_leads_elsewhere_is_damage_even_if_trusted(file: File, tmp_p
 def test_a_trusted_function_is_not_taken_for_an_instance(name: str, file: File, tmp_path: Path) -> None:
     for codec in ("dataclass", "enum", "namedtuple"):
         file.tree = node(codec, {}, name)
-        with pytest.raises(saver.Damaged):
+        with pytest.raises(saver.DamagedError):
             saver.load(file.write(tmp_path / "bad.saver"), trust=["collections.*", "json.*"])
 
 
 def test_a_codec_without_classes_imports_none(file: File, tmp_path: Path) -> None:
     """`numpy.array` needs no class; one in its node could only be there to have a module imported."""
     file.tree = node("numpy.array", {"dtype": "<f8", "shape": [0], "data": ""}, "numpy.matlib:rand")
-    with pytest.raises(saver.Damaged, match="needs no class"):
+    with pytest.raises(saver.DamagedError, match="needs no class"):
         saver.load(file.write(tmp_path / "bad.saver"))
     assert "numpy.matlib" not in sys.modules
 
 
 def test_a_trusted_name_that_is_not_there_is_not_found(file: File, tmp_path: Path) -> None:
     file.tree = node("function", cls="numpy:no_such_function")
-    with pytest.raises(saver.NotFound, match="no_such_function"):
+    with pytest.raises(saver.NotFoundError, match="no_such_function"):
         saver.load(file.write(tmp_path / "bad.saver"), trust=["numpy.*"])
 
 
@@ -148,4 +148,4 @@ def test_the_file_cannot_widen_the_policy(file: File, tmp_path: Path, refused: A
     file.manifest.update(trust=["os.*"], registered=["os.system"], environment={"trust": ["os.*"]})
     file.metadata["trust"] = "os.*"
     file.own["trust"] = ["*"]
-    refused(file.write(tmp_path / "bad.saver"), saver.Untrusted)
+    refused(file.write(tmp_path / "bad.saver"), saver.UntrustedError)

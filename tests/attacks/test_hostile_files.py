@@ -60,14 +60,14 @@ def test_every_truncation_is_noticed(honest: bytes, tmp_path: Path) -> None:
 def test_trailing_bytes_are_noticed(extra: bytes, honest: bytes, tmp_path: Path) -> None:
     path = tmp_path / "longer.saver"
     path.write_bytes(honest + extra)
-    with pytest.raises(saver.Damaged):
+    with pytest.raises(saver.DamagedError):
         saver.load(path)
 
 
 def test_two_files_after_each_other_are_noticed(honest: bytes, tmp_path: Path) -> None:
     path = tmp_path / "twice.saver"
     path.write_bytes(honest + honest)
-    with pytest.raises(saver.Damaged):
+    with pytest.raises(saver.DamagedError):
         saver.load(path)
 
 
@@ -75,7 +75,7 @@ def test_a_header_that_was_never_written_is_told(honest: bytes, tmp_path: Path) 
     """The data is written first and the header last: this is what a torn pack looks like."""
     path = tmp_path / "torn.saver"
     path.write_bytes(bytes(4096) + honest[4096:])
-    with pytest.raises(saver.Damaged, match="cut off"):
+    with pytest.raises(saver.DamagedError, match="cut off"):
         saver.load(path)
 
 
@@ -134,7 +134,7 @@ def test_a_foreign_file_renamed_is_told_for_what_it_is(
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "model.saver"
     path.write_bytes(data)
-    assert told in str(refused(path, (saver.Unsupported, saver.Damaged)))
+    assert told in str(refused(path, (saver.IncompatibleError, saver.DamagedError)))
     assert os.listdir(tmp_path) == ["model.saver"]
 
 
@@ -143,28 +143,28 @@ def test_a_joblib_file_is_told_for_what_it_is(tmp_path: Path, refused: Any) -> N
     path = tmp_path / "model.saver"
     for compress in (0, 3):
         joblib.dump({"a": np.arange(10)}, path, compress=compress)
-        refused(path, saver.Unsupported, "a pickle|zlib")
+        refused(path, saver.IncompatibleError, "a pickle|zlib")
 
 
 def test_a_safetensors_file_of_others_is_told_for_what_it_is(tmp_path: Path, refused: Any) -> None:
     safetensors = pytest.importorskip("safetensors.numpy")
     path = tmp_path / "model.saver"
     safetensors.save_file({"w": np.arange(10)}, path, {"format": "pt"})
-    refused(path, saver.Unsupported, "did not write")
+    refused(path, saver.IncompatibleError, "did not write")
 
 
 def test_a_folder_is_told_for_what_it_is(tmp_path: Path, refused: Any) -> None:
-    refused(tmp_path, saver.Unsupported, "folder")
+    refused(tmp_path, saver.IncompatibleError, "folder")
 
 
 def test_a_missing_file_is_not_found(tmp_path: Path, refused: Any) -> None:
-    refused(tmp_path / "none.saver", saver.NotFound, "no such file")
+    refused(tmp_path / "none.saver", saver.NotFoundError, "no such file")
 
 
 def test_a_file_taken_for_a_folder_is_not_found(tmp_path: Path, honest: bytes) -> None:
     path = tmp_path / "a.saver" / "b.saver"
     (tmp_path / "a.saver").write_bytes(honest)
-    with pytest.raises(saver.NotFound):
+    with pytest.raises(saver.NotFoundError):
         saver.load(path)
 
 
@@ -172,7 +172,7 @@ def test_a_file_taken_for_a_folder_is_not_found(tmp_path: Path, honest: bytes) -
 def test_a_pipe_does_not_hang(tmp_path: Path, refused: Any) -> None:
     path = tmp_path / "pipe.saver"
     os.mkfifo(path)
-    refused(path, saver.Unsupported)
+    refused(path, saver.IncompatibleError)
 
 
 def test_a_device_is_no_file(refused: Any) -> None:

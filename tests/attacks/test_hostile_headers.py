@@ -147,7 +147,7 @@ def _check_message(error: saver.SaverError) -> None:
 def test_a_header_that_lies_is_damage(change: Change, two: File, tmp_path: Path, refused: Any) -> None:
     file = two.copy()
     change(file)
-    _check_message(refused(file.write(tmp_path / "bad.saver"), saver.Damaged))
+    _check_message(refused(file.write(tmp_path / "bad.saver"), saver.DamagedError))
 
 
 @pytest.mark.parametrize("change", UNSUPPORTED.values(), ids=UNSUPPORTED.keys())
@@ -156,13 +156,13 @@ def test_what_is_newer_is_refused_and_says_so(
 ) -> None:
     file = two.copy()
     change(file)
-    _check_message(refused(file.write(tmp_path / "bad.saver"), saver.Unsupported, "newer"))
+    _check_message(refused(file.write(tmp_path / "bad.saver"), saver.IncompatibleError, "newer"))
 
 
 def test_a_required_feature_is_refused_by_name(two: File, tmp_path: Path, refused: Any) -> None:
     file = two.copy()
     file.manifest["requires"] = ["teleport"]
-    refused(file.write(tmp_path / "bad.saver"), saver.Unsupported, "teleport")
+    refused(file.write(tmp_path / "bad.saver"), saver.IncompatibleError, "teleport")
 
 
 def test_an_unknown_field_is_no_harm(two: File, tmp_path: Path) -> None:
@@ -180,7 +180,7 @@ def test_a_name_that_stands_twice_in_the_header_is_damage(
     again = b"," + json.dumps(key).encode() + b":" + dumps(two.document()[key]).encode() + b"}"
     path = tmp_path / "bad.saver"
     path.write_bytes(sealed(text[:-1] + again) + two.data)
-    refused(path, saver.Damaged, "twice")
+    refused(path, saver.DamagedError, "twice")
 
 
 @pytest.mark.parametrize("field", ["shape", "dtype", "data_offsets"])
@@ -191,7 +191,7 @@ def test_a_field_that_stands_twice_in_a_tensor_is_damage(
     first = dumps(slot(two)[field]).encode()
     path = tmp_path / "bad.saver"
     path.write_bytes(sealed(two.text().replace(name, name + first + b"," + name, 1)) + two.data)
-    refused(path, saver.Damaged, "twice")
+    refused(path, saver.DamagedError, "twice")
 
 
 @pytest.mark.parametrize(
@@ -200,7 +200,7 @@ def test_a_field_that_stands_twice_in_a_tensor_is_damage(
 def test_a_header_length_that_lies_is_refused(length: int, two: File, tmp_path: Path, refused: Any) -> None:
     path = tmp_path / "bad.saver"
     path.write_bytes(sealed(two.text(), length) + two.data)
-    refused(path, (saver.Damaged, saver.Unsupported))
+    refused(path, (saver.DamagedError, saver.IncompatibleError))
 
 
 def test_a_header_beyond_the_limit_is_not_even_read(
@@ -209,7 +209,7 @@ def test_a_header_beyond_the_limit_is_not_even_read(
     path = two.write(tmp_path / "long.saver")
     assert list(saver.load(path)) == ["a", "b"]
     monkeypatch.setattr("saver.pack.read.HEADER_LIMIT", 4000)
-    refused(path, saver.Unsupported, "not a Saver file")
+    refused(path, saver.IncompatibleError, "not a Saver file")
 
 
 @pytest.mark.parametrize(
@@ -227,7 +227,7 @@ def test_a_header_beyond_the_limit_is_not_even_read(
 def test_any_header_is_refused_calmly(text: bytes, tmp_path: Path, refused: Any) -> None:
     path = tmp_path / "bad.saver"
     path.write_bytes(sealed(text))
-    _check_message(refused(path, (saver.Damaged, saver.Unsupported)))
+    _check_message(refused(path, (saver.DamagedError, saver.IncompatibleError)))
 
 
 @pytest.mark.parametrize(
@@ -262,16 +262,16 @@ def test_blocks_of_a_large_tensor_are_bound_to_its_hash(
         return other.write(tmp_path / "bad.saver")
 
     saver.load(file.write(tmp_path / "good.saver"))
-    refused(changed(lambda blocks: blocks.reverse()), saver.Damaged)
-    refused(changed(lambda blocks: blocks.pop()), saver.Damaged)
-    refused(changed(lambda blocks: blocks.append(ZEROS)), saver.Damaged)
-    refused(changed(lambda blocks: blocks.clear()), saver.Damaged)
-    refused(changed(lambda blocks: blocks.__setitem__(2, blocks[1])), saver.Damaged)
-    refused(changed(lambda blocks: blocks.__setitem__(2, "xyz")), saver.Damaged)
+    refused(changed(lambda blocks: blocks.reverse()), saver.DamagedError)
+    refused(changed(lambda blocks: blocks.pop()), saver.DamagedError)
+    refused(changed(lambda blocks: blocks.append(ZEROS)), saver.DamagedError)
+    refused(changed(lambda blocks: blocks.clear()), saver.DamagedError)
+    refused(changed(lambda blocks: blocks.__setitem__(2, blocks[1])), saver.DamagedError)
+    refused(changed(lambda blocks: blocks.__setitem__(2, "xyz")), saver.DamagedError)
     honest = file.own["hashes"][0]
     file.own["hashes"][0] = blake3(b"".join(map(bytes.fromhex, file.own["blocks"][name][:4]))).hexdigest()
-    refused(changed(lambda blocks: blocks.pop()), saver.Damaged, "4 block hashes")
+    refused(changed(lambda blocks: blocks.pop()), saver.DamagedError, "4 block hashes")
     file.own["hashes"][0] = honest
     file.data = file.data[:1030] + b"!" + file.data[1031:]
     own = blake3(file.data[1024:1536]).hexdigest()
-    refused(changed(lambda blocks: blocks.__setitem__(2, own)), saver.Damaged)
+    refused(changed(lambda blocks: blocks.__setitem__(2, own)), saver.DamagedError)

@@ -25,8 +25,8 @@ from saver.repo import state
 from saver.repo.log import Commit, log_key
 from saver.repo.manifest import Manifest
 from saver.repo.objects import pack_key
-from saver.stores.local import LocalStore
-from saver.stores.memory import MemoryStore
+from saver.storages.local import LocalStorage
+from saver.storages.memory import MemoryStorage
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -34,7 +34,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 class Forged:
     """The documents of a store, to be changed at will; `assemble` computes every hash anew."""
 
-    def __init__(self, store: MemoryStore) -> None:
+    def __init__(self, store: MemoryStorage) -> None:
         self.documents: dict[str, Any] = {}
         self.packs: dict[str, bytes] = {}
         for key in store.list(""):
@@ -44,8 +44,8 @@ class Forged:
             else:
                 self.packs[key] = data
 
-    def assemble(self) -> MemoryStore:
-        store = MemoryStore()
+    def assemble(self) -> MemoryStorage:
+        store = MemoryStorage()
         names: dict[str, str] = {}
         put(store, self.packs)
         for key in self._keys("manifests/"):
@@ -114,7 +114,7 @@ def original() -> str:
         patch.setattr(state, "INTERVAL", 4)
         patch.setattr("saver.repo.gc.DEAD_BYTES", 1000)
         patch.setattr("saver.saver._index", lambda ident: None)
-        store = MemoryStore()
+        store = MemoryStorage()
         own = saver.Saver(store)
         x = np.arange(400.0)
         own.save("m", {"a": x, "b": np.arange(3000.0)}, step=1, metrics={"loss": 0.5}, tags=["best"], data=x)
@@ -132,7 +132,7 @@ def original() -> str:
 
 
 def fresh() -> Forged:
-    found = Forged(MemoryStore())
+    found = Forged(MemoryStorage())
     saved = json.loads(original())
     found.documents = saved["documents"]
     found.packs = {key: bytes.fromhex(data) for key, data in saved["packs"].items()}
@@ -246,7 +246,7 @@ def test_names_in_a_store_lead_nowhere_else(no_cache: None, tmp_path: Path) -> N
                 document["packs"] = [evil for _ in document["packs"]]
         for name in [key for key in forged.documents if key.startswith("state/")]:
             del forged.documents[name]
-        store = LocalStore(str(tmp_path / "store"))
+        store = LocalStorage(str(tmp_path / "store"))
         memory = forged.assemble()
         put(store, {key: memory.read(key) for key in memory.list("")})
         for act in use(store, tmp_path):
@@ -264,7 +264,7 @@ def test_classes_of_a_store_need_trust(no_cache: None) -> None:
         if key.startswith("manifests/") and document["model"] == "n/o":
             document["parts"]["model"]["tree"] = {"$": "object", "class": "os:system", "state": {}}
     own = saver.Saver(forged.assemble())
-    with warnings.catch_warnings(), pytest.raises(saver.Untrusted, match=r"os\.system"):
+    with warnings.catch_warnings(), pytest.raises(saver.UntrustedError, match=r"os\.system"):
         own.load("n/o@2")
     assert own.describe("n/o@2").untrusted == ("os.system",)
 
@@ -345,7 +345,7 @@ OPENING: dict[str, Callable[[saver.Saver, Path], Any]] = {
 }
 
 
-def third(act: Callable[[Any], None], find: Callable[..., Any]) -> MemoryStore:
+def third(act: Callable[[Any], None], find: Callable[..., Any]) -> MemoryStorage:
     forged = fresh()
     for found in (manifest_of(forged, "m", 3), record_of(forged, "m", 3)):
         found["metrics"] = {"loss": "nan"}  # nan is equal to nan
@@ -381,7 +381,7 @@ def test_a_record_and_a_manifest_that_contradict_each_other_are_never_believed(
     tmp_path: Path,
 ) -> None:
     own = saver.Saver(third(act, find))
-    with pytest.raises(saver.Damaged, match=rf"m@3.*contradict each other about its {field}.*restore"):
+    with pytest.raises(saver.DamagedError, match=rf"m@3.*contradict each other about its {field}.*restore"):
         OPENING[opening](own, tmp_path)
     own.load("m@2"), own.load("n/o")
 
@@ -399,7 +399,7 @@ def test_the_weights_of_another_model_are_not_those_of_this_one(no_cache: None) 
     forged = fresh()
     record_of(forged, "m", 3)["manifest"] = record_of(forged, "n/o", 2)["manifest"]
     own = saver.Saver(forged.assemble())
-    with pytest.raises(saver.Damaged, match="contradict each other about its model: 'm' and 'n/o'"):
+    with pytest.raises(saver.DamagedError, match="contradict each other about its model: 'm' and 'n/o'"):
         own.load("m@3")
     assert {(damage.model, damage.number) for damage in own.check().damage} == {("m", 3)}
 
@@ -430,7 +430,7 @@ def headed(forged: Forged, act: Callable[[dict[str, Any], list[Entry]], None]) -
     """Change the header of the pack of n/o@1, whose hash matches again; returns its key."""
     (name,) = manifest_of(forged, "n/o", 1)["packs"]
     key = pack_key(name)
-    store = MemoryStore()
+    store = MemoryStorage()
     put(store, {key: forged.packs[key]})
     pack = Pack(store.open(key))
     told, entries = {"id": name}, list(pack.entries.values())
@@ -473,7 +473,7 @@ def test_a_pack_whose_header_says_something_else_than_the_manifest_is_damaged(
 
 def test_bytes_that_are_shared_under_another_form_are_no_contradiction(no_cache: None) -> None:
     """Zeros are zeros, whatever their dtype and shape; and a pack outlives the version it was made for."""
-    own = saver.Saver(MemoryStore())
+    own = saver.Saver(MemoryStorage())
     own.save("m", {"a": np.zeros((100, 3)), "b": np.arange(500)})
     own.save("m", {"c": np.zeros(300), "d": np.arange(500).view(np.float64).reshape(5, 100)})
     assert own.version("m").bytes_added < 3000
@@ -495,7 +495,7 @@ def long_log() -> tuple[tuple[str, bytes], ...]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(state, "INTERVAL", 4)
         patch.setattr("saver.saver._index", lambda ident: None)
-        store = MemoryStore()
+        store = MemoryStorage()
         own = saver.Saver(store)
         for number in range(18):
             own.save("m", {"a": np.arange(40.0) + number})
@@ -519,14 +519,14 @@ def test_the_newest_records_cannot_be_removed_while_a_checkpoint_tells_of_them(
     kept: int, act: str, no_cache: None
 ) -> None:
     """All but the first `kept`, of which the last checkpoint, after record 16, is not one."""
-    store = MemoryStore()
+    store = MemoryStorage()
     put(store, {key: data for key, data in long_log() if not key.startswith("log/") or key <= log_key(kept)})
     before = {key: store.read(key) for key in store.list("")}
-    with pytest.raises(saver.Damaged, match=rf"log ends with record {kept}: .*restore the folder log/"):
+    with pytest.raises(saver.DamagedError, match=rf"log ends with record {kept}: .*restore the folder log/"):
         WRITING[act](saver.Saver(store))
     assert {key: store.read(key) for key in store.list("")} == before
     if kept:
-        with pytest.raises(saver.Damaged, match=f"log ends with record {kept}"):
+        with pytest.raises(saver.DamagedError, match=f"log ends with record {kept}"):
             saver.Saver(store).load("m@1")
 
 
@@ -534,7 +534,7 @@ def test_the_newest_records_cannot_be_removed_while_a_checkpoint_tells_of_them(
 @pytest.mark.parametrize("junk", [b"", b"{}", b"x" * 100, "another"], ids=str)
 def test_what_is_no_checkpoint_proves_nothing(act: str, junk: Any, no_cache: None) -> None:
     """A file of this name is told of by `check`, and keeps nobody from anything."""
-    store = MemoryStore()
+    store = MemoryStorage()
     put(store, dict(long_log()))
     data = store.read(state.checkpoint_key(16)) if junk == "another" else junk
     put(store, {state.checkpoint_key(20): data, "state/x.json": b"", "state/99.json": b""})
@@ -545,7 +545,7 @@ def test_what_is_no_checkpoint_proves_nothing(act: str, junk: Any, no_cache: Non
 def test_a_checkpoint_that_is_made_while_one_looks_is_no_reason_to_stop(no_cache: None) -> None:
     """Its record was made meanwhile, too."""
 
-    class Busy(MemoryStore):
+    class Busy(MemoryStorage):
         asked = 0
 
         def list(self, prefix: str, after: str = "") -> Any:
@@ -594,7 +594,7 @@ def test_only_what_is_savers_is_ever_deleted(no_cache: None) -> None:
     for name in [key for key in forged.documents if key.startswith("state/")]:
         del forged.documents[name]
     now = 0.0
-    store = MemoryStore(clock=lambda: now)
+    store = MemoryStorage(clock=lambda: now)
     assembled = forged.assemble()
     put(store, {key: assembled.read(key) for key in assembled.list("")})
     put(store, dict.fromkeys([*FOREIGN, *outside], b"mine"))
@@ -617,7 +617,7 @@ def test_only_what_is_savers_is_ever_deleted(no_cache: None) -> None:
 
 
 def in_folder(folder: Path) -> saver.Saver:
-    store = LocalStore(folder)
+    store = LocalStorage(folder)
     memory = fresh().assemble()
     put(store, {key: memory.read(key) for key in memory.list("")})
     return saver.Saver(folder)
@@ -663,7 +663,7 @@ def test_links_at_every_place_of_a_store_are_named_and_nothing_behind_them_is_to
         assert snapshot(outside) == before, key
         try:
             named = [damage.key + damage.what for damage in saver.Saver(folder).check().damage]
-        except saver.Damaged as error:
+        except saver.DamagedError as error:
             named = [str(error)]
         healed = not (folder / key).is_symlink()  # a checkpoint that was no good is made anew
         assert any(key in what for what in named) or (healed and key.startswith("state/")), (key, named)

@@ -199,6 +199,6 @@ def test_a_first_guess_that_could_not_be_loaded_is_told_when_it_is_saved(kind: A
         odd = kind(n_estimators=2, init=voting([("a", neighbors)], **options)).fit(features, classes)
     saver.dump(fine, tmp_path / "a.saver")
     assert np.array_equal(saver.load(tmp_path / "a.saver").predict(features), fine.predict(features))
-    with pytest.raises(saver.CannotSave, match=r"init_ is a Voting.* use a Dummy"):
+    with pytest.raises(saver.CannotSaveError, match=r"init_ is a Voting.* use a Dummy"):
         saver.dump(odd, tmp_path / "b.saver")
     assert not (tmp_path / "b.saver").exists()

@@ -59,7 +59,7 @@ def test_every_size_that_does_not_fit_the_weights_is_refused(name: str, tmp_path
             file.tree["state"]["attributes"][key] = value
             if key in ("num_heads", "num_groups") and value is True:
                 continue  # which is one
-            with pytest.raises(saver.Damaged, match="is not what was saved"):
+            with pytest.raises(saver.DamagedError, match="is not what was saved"):
                 saver.load(file.write(tmp_path / "bad.saver"))
 
 
@@ -67,7 +67,7 @@ def test_weights_that_were_cut_by_hand_are_told_when_they_are_saved(tmp_path: Pa
     made = nn.Conv2d(4, 6, 3)
     made.weight = nn.Parameter(made.weight[:3].detach())
     with pytest.raises(
-        saver.CannotSave, match=r"a Conv2d: weight has the shape \(3, 4, 3, 3\), not \(6, 4, 3, 3\)"
+        saver.CannotSaveError, match=r"a Conv2d: weight has the shape \(3, 4, 3, 3\), not \(6, 4, 3, 3\)"
     ):
         saver.dump(made, tmp_path / "a.saver")
     made.out_channels, made.bias = 3, nn.Parameter(made.bias[:3].detach())

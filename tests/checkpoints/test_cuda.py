@@ -12,7 +12,7 @@ torch = pytest.importorskip("torch")
 
 import saver
 from saver import Every
-from saver.stores.memory import MemoryStore
+from saver.storages.memory import MemoryStorage
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 
@@ -41,7 +41,7 @@ def state_of(net: Any, optimizer: Any) -> list[Any]:
 
 def test_the_moment_of_the_save_is_saved_though_training_goes_on() -> None:
     net, optimizer = network()
-    store = saver.Saver(MemoryStore())
+    store = saver.Saver(MemoryStorage())
     with store.checkpoints("r", {"model": net, "optimizer": optimizer}, every=Every(steps=1)) as run:
         for step in range(5):
             train(net, optimizer)
@@ -57,7 +57,7 @@ def test_the_moment_of_the_save_is_saved_though_training_goes_on() -> None:
 
 def test_snapshots_go_into_pinned_memory() -> None:
     net, optimizer = network()
-    with saver.Saver(MemoryStore()).checkpoints(
+    with saver.Saver(MemoryStorage()).checkpoints(
         "r", {"model": net, "optimizer": optimizer}, every=Every(steps=1)
     ) as run:
         train(net, optimizer)
@@ -79,5 +79,5 @@ def test_a_run_on_a_device_goes_on_to_the_bit() -> None:
                     run.step(step)
         return state_of(net, optimizer)
 
-    whole, again = trained(saver.Saver(MemoryStore()), 12), trained(saver.Saver(MemoryStore()), 5, 9, 12)
+    whole, again = trained(saver.Saver(MemoryStorage()), 12), trained(saver.Saver(MemoryStorage()), 5, 9, 12)
     assert all(map(torch.equal, whole, again))

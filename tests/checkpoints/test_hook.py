@@ -17,7 +17,7 @@ torch = pytest.importorskip("torch")
 import saver
 from saver import Every
 from saver.staging import Snapshot, Staging
-from saver.stores.memory import MemoryStore
+from saver.storages.memory import MemoryStorage
 from saver.tree import TensorData
 
 
@@ -50,7 +50,7 @@ def test_what_an_optimizer_makes_at_its_first_step_is_copied_beside_as_well(
     copied: list[tuple[set[str], set[str]]],
 ) -> None:
     net, optimizer = network()
-    store = saver.Saver(MemoryStore())
+    store = saver.Saver(MemoryStorage())
     with store.checkpoints("r", {"model": net, "optimizer": optimizer}, every=Every(steps=1)) as run:
         train(net, optimizer)
         run.step(0)
@@ -63,7 +63,7 @@ def test_what_an_optimizer_makes_at_its_first_step_is_copied_beside_as_well(
 def test_what_an_optimizer_was_given_on_resuming_is_copied_beside_as_well(
     copied: list[tuple[set[str], set[str]]],
 ) -> None:
-    store = saver.Saver(MemoryStore())
+    store = saver.Saver(MemoryStorage())
     for until in (1, 2):
         net, optimizer = network()
         with store.checkpoints("r", {"model": net, "optimizer": optimizer}, every=Every(steps=1)) as run:
@@ -75,7 +75,7 @@ def test_what_an_optimizer_was_given_on_resuming_is_copied_beside_as_well(
 
 def test_the_optimizer_of_an_open_run_can_be_saved_by_others(tmp_path: Path) -> None:
     net, optimizer = network()
-    with saver.Saver(MemoryStore()).checkpoints(
+    with saver.Saver(MemoryStorage()).checkpoints(
         "r", {"model": net, "optimizer": optimizer}, every=Every(steps=1)
     ) as run:
         train(net, optimizer)
@@ -84,7 +84,7 @@ def test_the_optimizer_of_an_open_run_can_be_saved_by_others(tmp_path: Path) -> 
         found = saver.load(tmp_path / "mine.saver")["optimizer"]
         assert not found._optimizer_step_pre_hooks
         optimizer.register_step_pre_hook(print)
-        with pytest.raises(saver.CannotSave, match="hook"):
+        with pytest.raises(saver.CannotSaveError, match="hook"):
             saver.dump(optimizer, tmp_path / "other.saver")
 
 
@@ -96,7 +96,7 @@ def test_frozen_weights_and_averages_are_copied_beside_as_well(
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
     average = torch.optim.swa_utils.AveragedModel(net)
     objects = {"frozen": frozen, "net": net, "optimizer": optimizer, "average": average}
-    with saver.Saver(MemoryStore()).checkpoints("r", objects, every=Every(steps=1)) as run:
+    with saver.Saver(MemoryStorage()).checkpoints("r", objects, every=Every(steps=1)) as run:
         train(net, optimizer)
         average.update_parameters(net)
         run.step(0)
@@ -112,7 +112,7 @@ def test_frozen_weights_and_averages_are_copied_beside_as_well(
 
 def test_the_moment_of_the_save_is_saved_though_the_optimizer_goes_on() -> None:
     net, optimizer = network()
-    store = saver.Saver(MemoryStore())
+    store = saver.Saver(MemoryStorage())
     with store.checkpoints("r", {"model": net, "optimizer": optimizer}, every=Every(steps=1)) as run:
         for step in range(5):
             train(net, optimizer)

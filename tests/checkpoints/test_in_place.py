@@ -11,7 +11,7 @@ import pytest
 
 import saver
 from saver import Every
-from saver.stores.memory import MemoryStore
+from saver.storages.memory import MemoryStorage
 
 
 class Loop:
@@ -149,8 +149,8 @@ def run(store: saver.Saver, make: Callable[[], Loop], until: int) -> tuple[Loop,
 
 @pytest.mark.parametrize("make", LOOPS)
 def test_stopped_and_resumed_equals_never_stopped(make: Callable[[], Loop]) -> None:
-    whole, _ = run(saver.Saver(MemoryStore()), make, 12)
-    store = saver.Saver(MemoryStore())
+    whole, _ = run(saver.Saver(MemoryStorage()), make, 12)
+    store = saver.Saver(MemoryStorage())
     for until in (5, 6, 10):
         run(store, make, until)
     resumed, first = run(store, make, 12)
@@ -170,7 +170,7 @@ def test_a_proof_leaves_the_loop_what_it_holds(make: Callable[[], Loop]) -> None
     for step in range(3):
         loop.train(step)
     before = loop.held()
-    store = saver.Saver(MemoryStore())
+    store = saver.Saver(MemoryStorage())
     proof = store.checkpoints("proof", loop.objects(), every=Every(steps=100)).prove(loop.train)
     assert proof, proof
     assert loop.held() == before
@@ -185,7 +185,7 @@ def test_a_proof_leaves_the_same_objects_behind() -> None:
         objects["params"]["w"] += step + 1
         objects["params"]["history"].append(float(w.sum()))
 
-    assert saver.Saver(MemoryStore()).checkpoints("p", objects, every=Every(steps=100)).prove(train_step)
+    assert saver.Saver(MemoryStorage()).checkpoints("p", objects, every=Every(steps=100)).prove(train_step)
     assert objects["params"]["w"] is w
     assert objects["params"]["history"] is history
     assert w.tolist() == [0, 0, 0]

@@ -36,7 +36,7 @@ from torchdata.stateful_dataloader import StatefulDataLoader
 
 import saver
 from saver import Every
-from saver.stores.memory import MemoryStore
+from saver.storages.memory import MemoryStorage
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:'set_vital' is deprecated:UserWarning"),  # torchdata calls it
@@ -46,7 +46,7 @@ pytestmark = [
 
 @pytest.fixture
 def store() -> saver.Saver:
-    return saver.Saver(MemoryStore())
+    return saver.Saver(MemoryStorage())
 
 
 # torchdata's loader
@@ -97,7 +97,7 @@ def test_a_loader_that_was_stopped_in_the_middle_of_an_epoch_goes_on_to_the_bit(
     name: str, store: saver.Saver
 ) -> None:
     make, dropout = LOADERS[name]
-    whole = life(saver.Saver(MemoryStore()), make, STEPS, dropout)
+    whole = life(saver.Saver(MemoryStorage()), make, STEPS, dropout)
     for stop in (1, 6, EPOCH, EPOCH + 7, 3 * EPOCH):  # twice in an epoch, and after all its batches
         life(store, make, stop, dropout)
     assert [version.step for version in store.versions("run")] == list(range(3 * EPOCH))
@@ -109,7 +109,7 @@ def test_a_loader_that_was_saved_before_its_first_batch_goes_on_to_the_bit(
     name: str, store: saver.Saver
 ) -> None:
     make, dropout = LOADERS[name]
-    whole = life(saver.Saver(MemoryStore()), make, STEPS, dropout)
+    whole = life(saver.Saver(MemoryStorage()), make, STEPS, dropout)
     training = Training(store, make, dropout)
     with training.run:
         training.run.save()
@@ -123,7 +123,7 @@ def test_a_loader_that_was_saved_at_the_end_of_an_epoch_begins_the_next(
 ) -> None:
     """It knows that it has ended, where the one above has given all its batches and was not asked again."""
     make, dropout = LOADERS[name]
-    whole = life(saver.Saver(MemoryStore()), make, STEPS, dropout)
+    whole = life(saver.Saver(MemoryStorage()), make, STEPS, dropout)
     training = Training(store, make, dropout)
     with training.run:
         training.train(EPOCH - 1)
@@ -155,7 +155,7 @@ def test_training_with_workers_that_is_killed_goes_on_to_the_bit(tmp_path: Path)
     for before, after in itertools.pairwise(lives):
         assert before[0] < after[0] <= before[-1] + 3, "from one of the last, which may be on disk untold"
     assert any(steps[0] % EPOCH for steps in lives[1:])
-    whole = life(saver.Saver(MemoryStore()), workers_with_noise, STEPS, 0.5)
+    whole = life(saver.Saver(MemoryStorage()), workers_with_noise, STEPS, 0.5)
     assert json.loads((tmp_path / "result.json").read_text()) == whole
 
 
@@ -201,7 +201,7 @@ def test_pytorchs_loader_goes_on_to_the_bit_from_the_end_of_an_epoch(
                     run.step(epoch, loss=loss)
         return net[1].weight.detach().numpy().tobytes(), run.log["loss"][1].tobytes()
 
-    whole = train(saver.Saver(MemoryStore()), 4)
+    whole = train(saver.Saver(MemoryStorage()), 4)
     train(store, 1)
     train(store, 3, within=4)
     assert [version.step for version in store.versions("run")] == [0, 1]
@@ -258,7 +258,7 @@ class Chosen:
 
 
 def test_what_has_a_state_of_its_own_goes_on_to_the_bit(store: saver.Saver) -> None:
-    whole = life(saver.Saver(MemoryStore()), Chosen, STEPS, 0.5)
+    whole = life(saver.Saver(MemoryStorage()), Chosen, STEPS, 0.5)
     for stop in (3, 14, 15):
         life(store, Chosen, stop, 0.5)
     assert life(store, Chosen, STEPS, 0.5) == whole
@@ -276,5 +276,7 @@ def test_a_loader_under_way_is_not_put_back_by_a_proof(store: saver.Saver) -> No
     with training.run:
         assert training.run.prove(lambda step: training.learn(step, next(iter(training.loader))))
         training.train(3)
-        with pytest.raises(saver.CannotSave, match=r"loader: the loop keeps the iterator.*rehearse --prove"):
+        with pytest.raises(
+            saver.CannotSaveError, match=r"loader: the loop keeps the iterator.*rehearse --prove"
+        ):
             training.run.prove(lambda step: training.learn(step, next(iter(training.loader))))

@@ -36,7 +36,7 @@ from saver.checkpoints.progress import (
     told,
 )
 from saver.repo.version import Version
-from saver.stores.memory import MemoryStore
+from saver.storages.memory import MemoryStorage
 
 
 class Terminal(io.StringIO):
@@ -75,7 +75,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
 
 def train(steps: int, **options: Any) -> Any:
     """A run of so many steps, with a `print` now and then."""
-    store = saver.Saver(MemoryStore("progress"))
+    store = saver.Saver(MemoryStorage("progress"))
     every, keep = saver.Every(steps=2), saver.Keep(last=1)
     run = store.checkpoints("run-7", {"w": {"a": np.zeros(3)}}, every=every, keep=keep, **options)
     with run:
@@ -89,7 +89,7 @@ def train(steps: int, **options: Any) -> Any:
 
 
 def version(number: int, when: float) -> Version:
-    store = saver.Saver(MemoryStore("progress"))
+    store = saver.Saver(MemoryStorage("progress"))
     found = [store.save("run-7", {"w": at}) for at in range(number)][-1]
     return msgspec.structs.replace(found, time=when)
 
@@ -240,7 +240,7 @@ def test_an_error_in_the_loop_ends_the_line_and_gives_the_streams_back(terminal)
             raise ZeroDivisionError
 
     objects = {"w": {"a": np.zeros(3)}}
-    run = saver.Saver(MemoryStore("p")).checkpoints("run-7", objects, every=saver.Every(steps=9))
+    run = saver.Saver(MemoryStorage("p")).checkpoints("run-7", objects, every=saver.Every(steps=9))
     with at(terminal), pytest.raises(ZeroDivisionError):
         fail()
     assert terminal.screen == ["run-7: step 1  not saved yet  next in 8 steps", ""]
@@ -307,8 +307,8 @@ def test_the_streams_are_given_back_unless_somebody_else_took_them(terminal):
 
 PROGRAM = """
 import numpy as np, saver, sys, time
-from saver.stores.memory import MemoryStore
-run = saver.Saver(MemoryStore("p")).checkpoints(
+from saver.storages.memory import MemoryStorage
+run = saver.Saver(MemoryStorage("p")).checkpoints(
     "run-7", {"w": {"a": np.zeros(3)}}, every=saver.Every(steps=2), total=6)
 with run:
     for step in range(6):

@@ -11,7 +11,7 @@ import pytest
 
 import saver
 from saver.checkpoints.proof import Proof
-from saver.stores.memory import MemoryStore
+from saver.storages.memory import MemoryStorage
 
 EVERY = saver.Every(steps=1000)
 
@@ -35,7 +35,7 @@ class Walker:
 
 
 def checkpoints(objects: dict[str, Any], **options: Any) -> Any:
-    return saver.Saver(MemoryStore("proofs")).checkpoints("walk", objects, every=EVERY, **options)
+    return saver.Saver(MemoryStorage("proofs")).checkpoints("walk", objects, every=EVERY, **options)
 
 
 @pytest.fixture
@@ -214,12 +214,12 @@ def test_what_refuses_its_own_state_says_so(walker):
             raise ValueError("not mine")
 
     run = checkpoints({"model": walker.weights, "loader": Proud()})
-    with pytest.raises(saver.DoesNotFit, match="not mine"):
+    with pytest.raises(saver.DoesNotFitError, match="not mine"):
         run.prove(walker.train_step)
 
 
 def test_nothing_is_saved_in_the_store(walker):
-    store = saver.Saver(MemoryStore("proofs"))
+    store = saver.Saver(MemoryStorage("proofs"))
     run = store.checkpoints("walk", {"model": walker.weights}, every=saver.Every(steps=1))
     with run:
         run.prove(lambda step: run.step(step, loss=1.0), steps=3)
@@ -227,7 +227,7 @@ def test_nothing_is_saved_in_the_store(walker):
 
 
 def test_it_goes_on_from_a_resume(walker):
-    store = saver.Saver(MemoryStore("proofs"))
+    store = saver.Saver(MemoryStorage("proofs"))
     objects = {"model": walker.weights, "generator": walker.generator}
     with store.checkpoints("walk", objects, every=EVERY) as run:
         run.step(41, loss=walker.train_step(41))

@@ -10,12 +10,12 @@ import pytest
 
 import saver
 from saver import Every
-from saver.store import Store
-from saver.stores.memory import MemoryStore
+from saver.storage import Storage
+from saver.storages.memory import MemoryStorage
 from saver.testing import READ_KINDS, every_fault
 
 
-def train(store: Store, steps: int) -> int:
+def train(store: Storage, steps: int) -> int:
     """The step that it resumed with."""
     weights = np.zeros(300)
     run = saver.Saver(store).checkpoints(
@@ -31,13 +31,13 @@ def train(store: Store, steps: int) -> int:
 
 
 @pytest.fixture(scope="module")
-def trained() -> MemoryStore:
-    store = MemoryStore()
+def trained() -> MemoryStorage:
+    store = MemoryStorage()
     train(store, 3)
     return store
 
 
-def test_a_read_that_fails_once_is_no_reason_to_go_back(trained: MemoryStore) -> None:
+def test_a_read_that_fails_once_is_no_reason_to_go_back(trained: MemoryStorage) -> None:
     """Whatever it is a read of: the log, the manifest, the bytes."""
     tried = 0
     for case in every_fault(trained.copy, lambda store: train(store, 0), READ_KINDS):

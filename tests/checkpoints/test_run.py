@@ -26,7 +26,7 @@ from saver.policy import Moment, Policy
 from saver.repo.manifest import manifest_key
 from saver.repo.objects import pack_key
 from saver.staging import Snapshot, Staging, Torn
-from saver.stores.memory import MemoryStore
+from saver.storages.memory import MemoryStorage
 from saver.tree import TensorData
 
 
@@ -63,11 +63,11 @@ def train(store: saver.Saver, until: int, stop: int | None = None, **options: An
 
 @pytest.fixture
 def store() -> saver.Saver:
-    return saver.Saver(MemoryStore())
+    return saver.Saver(MemoryStorage())
 
 
 def test_a_run_that_was_stopped_goes_on_to_the_bit(store: saver.Saver) -> None:
-    whole, whole_run = train(saver.Saver(MemoryStore()), 20)
+    whole, whole_run = train(saver.Saver(MemoryStorage()), 20)
     for stop in (5, 6, 11, 16):
         train(store, 20, stop)
     resumed, run = train(store, 20)
@@ -88,21 +88,21 @@ def test_versions_are_saved_by_the_policy_and_kept_by_the_other(store: saver.Sav
 
 def test_a_newest_version_whose_manifest_is_lost_is_gone_back_from_too(store: saver.Saver) -> None:
     train(store, 7)
-    store.store.delete(manifest_key(store.version("run").manifest))
+    store.storage.delete(manifest_key(store.version("run").manifest))
     with _run(store) as run, pytest.warns(UserWarning, match="resumed from run@1; run@2 could not be used"):
         assert run.resume() == 3
 
 
 def test_the_newest_version_that_verifies_is_taken_and_it_says_so(store: saver.Saver) -> None:
-    whole, _ = train(saver.Saver(MemoryStore()), 20)
+    whole, _ = train(saver.Saver(MemoryStorage()), 20)
     train(store, 14)
     newest = store.version("run")
     older = store.versions("run")[-2]
     (own,) = set(newest.packs) - set(older.packs)
-    raw = bytearray(store.store.read(pack_key(own)))
+    raw = bytearray(store.storage.read(pack_key(own)))
     raw[-5] ^= 1
-    store.store.delete(pack_key(own))
-    store.store.put(pack_key(own), len(raw), lambda sink: sink.write(bytes(raw), 0))
+    store.storage.delete(pack_key(own))
+    store.storage.put(pack_key(own), len(raw), lambda sink: sink.write(bytes(raw), 0))
     with pytest.warns(UserWarning, match=rf"resumed from {older}; {newest} could not be used"):
         resumed, _ = train(store, 20)
     assert (resumed.weights == whole.weights).all()
@@ -115,7 +115,7 @@ def test_the_newest_version_that_verifies_is_taken_and_it_says_so(store: saver.S
 def test_what_cannot_be_put_back_in_place_is_refused_before_days_of_training(
     store: saver.Saver, obj: Any, way: str
 ) -> None:
-    with pytest.raises(saver.CannotSave, match=r"thing: .* nobody could resume") as caught:
+    with pytest.raises(saver.CannotSaveError, match=r"thing: .* nobody could resume") as caught:
         store.checkpoints("run", {"thing": obj}, every=Every(steps=1))
     assert way in str(caught.value)
 
@@ -137,25 +137,25 @@ def test_objects_that_were_not_saved_cannot_be_resumed(store: saver.Saver) -> No
 def test_what_cannot_be_resumed_is_refused_at_once(
     store: saver.Saver, objects: dict[str, Any], message: str
 ) -> None:
-    with pytest.raises(saver.CannotSave, match=message):
+    with pytest.raises(saver.CannotSaveError, match=message):
         store.checkpoints("run", objects, every=Every(steps=1))
 
 
 def test_outside_of_with_nothing_is_done(store: saver.Saver) -> None:
     run = store.checkpoints("run", {"counter": Counter()}, every=Every(steps=1))
     for act in (run.resume, lambda: run.step(0), run.flush, run.save):
-        with pytest.raises(saver.CannotSave, match="with run:"):
+        with pytest.raises(saver.CannotSaveError, match="with run:"):
             act()
 
 
-class Failing(MemoryStore):
+class Failing(MemoryStorage):
     """A store whose disk is full while `full`."""
 
     full = False
 
     def put(self, key: str, size: int, fill: Any) -> None:
         if self.full:
-            raise saver.CannotWrite(f"{key}: no room")
+            raise saver.CannotWriteError(f"{key}: no room")
         super().put(key, size, fill)
 
 
@@ -165,7 +165,7 @@ def test_an_error_in_the_background_cannot_be_missed(where: str) -> None:
     store = saver.Saver(place)
     counter = Counter()
     run = store.checkpoints("run", {"counter": counter}, every=Every(steps=1))
-    with pytest.raises(saver.CannotWrite, match="no room"), run:  # noqa: PT012
+    with pytest.raises(saver.CannotWriteError, match="no room"), run:  # noqa: PT012
         run.step(0)
         run.flush()
         place.full = True
@@ -191,7 +191,7 @@ def test_after_an_error_the_same_run_goes_on() -> None:
     with run:
         place.full = True
         run.step(0)
-        with pytest.raises(saver.CannotWrite):
+        with pytest.raises(saver.CannotWriteError):
             run.flush()
         place.full = False
         run.step(1)
@@ -213,7 +213,7 @@ def test_an_error_of_the_loop_comes_first_and_tells_of_the_other() -> None:
 def test_a_process_does_not_end_well_with_a_save_that_failed(leave: SystemExit) -> None:
     place = Failing()
     run = saver.Saver(place).checkpoints("run", {"counter": Counter()}, every=Every(steps=1))
-    with pytest.raises(saver.CannotWrite, match="no room"), run:  # noqa: PT012
+    with pytest.raises(saver.CannotWriteError, match="no room"), run:  # noqa: PT012
         place.full = True
         run.step(0)
         raise leave
@@ -248,7 +248,7 @@ if sys.argv[2] == "failing":
     run.flush()
 
     def commit(draft):
-        raise saver.CannotWrite("no room")
+        raise saver.CannotWriteError("no room")
 
     store._repo.commit = commit
     run.step(1)
@@ -265,7 +265,7 @@ def test_a_run_that_nobody_left_is_on_disk_or_the_process_fails(how: str, code: 
     assert saver.Saver(tmp_path / "models").version("run").step == 0
 
 
-class Slow(MemoryStore):
+class Slow(MemoryStorage):
     """A store that takes its time."""
 
     def __init__(self) -> None:
@@ -445,9 +445,11 @@ def test_who_forgets_to_resume_loses_nothing(store: saver.Saver) -> None:
     train(store, 9)
     before = [str(version) for version in store.versions("run")]
     with _run(store) as run:
-        with pytest.raises(saver.CannotSave, match=r"run@3 of step 8 already; begin the loop with .*resume"):
+        with pytest.raises(
+            saver.CannotSaveError, match=r"run@3 of step 8 already; begin the loop with .*resume"
+        ):
             run.step(0)
-        with pytest.raises(saver.CannotSave, match="run@3"):
+        with pytest.raises(saver.CannotSaveError, match="run@3"):
             run.save()
     assert [str(version) for version in store.versions("run")] == before
 
@@ -460,7 +462,7 @@ def test_what_was_trained_and_never_saved_is_not_begun_again(store: saver.Saver)
         assert run.resume() == 0
         run.step(0)
         raise ZeroDivisionError
-    with run, pytest.raises(saver.CannotSave, match="trained up to step 0; make them and the run anew"):
+    with run, pytest.raises(saver.CannotSaveError, match="trained up to step 0; make them and the run anew"):
         run.resume()
 
 
@@ -470,9 +472,9 @@ def test_a_run_that_was_left_can_be_gone_on_with(store: saver.Saver) -> None:
         with run:
             run.step(step)
     assert [version.step for version in store.versions("run")] == [0, 1, 2]
-    with run, pytest.raises(saver.CannotSave, match="open already"), run:
+    with run, pytest.raises(saver.CannotSaveError, match="open already"), run:
         pass
-    with pytest.raises(saver.CannotSave, match="with run:"):
+    with pytest.raises(saver.CannotSaveError, match="with run:"):
         run.__exit__(None, None, None)
 
 
@@ -491,11 +493,11 @@ def test_each_step_is_told_once_and_in_order(store: saver.Saver) -> None:
     """A second row of a step that was saved with the first would be gone after a resume."""
     with _run(store) as run:
         run.step(5, loss=1.0)
-        with pytest.raises(saver.CannotSave, match="step 5 was told already; tell each step once"):
+        with pytest.raises(saver.CannotSaveError, match="step 5 was told already; tell each step once"):
             run.step(5, val_loss=1.0)
-        with pytest.raises(saver.CannotSave, match="4 after 5"):
+        with pytest.raises(saver.CannotSaveError, match="4 after 5"):
             run.step(4, loss=1.0)
-        with pytest.raises(saver.CannotSave, match="time: the log has a column of this name"):
+        with pytest.raises(saver.CannotSaveError, match="time: the log has a column of this name"):
             run.step(6, time=0.5)
         run.step(6, loss=2.0, val_loss=None)
     assert run.log["loss"][0].tolist() == [5, 6]
@@ -515,7 +517,7 @@ def test_what_does_not_fit_any_more_is_told_with_the_way_to_begin_from_it(store:
     with store.checkpoints("run", {"w": np.zeros(3)}, every=Every(steps=1)) as run:
         run.step(0)
     run = store.checkpoints("run", {"w": np.zeros(4)}, every=Every(steps=1))
-    with run, pytest.raises(saver.DoesNotFit) as caught:
+    with run, pytest.raises(saver.DoesNotFitError) as caught:
         run.resume()
     (note,) = caught.value.__notes__
     assert "store.restore('run@1', into=..., strict=False)" in note
@@ -542,7 +544,7 @@ def test_classes_of_others_are_not_trusted_by_a_resume(store: saver.Saver) -> No
     with store.checkpoints("run", {"settings": {"all": [Setting(0.5)]}}, every=Every(steps=1)) as run:
         run.step(0)
     with store.checkpoints("run", {"settings": {"all": None}}, every=Every(steps=1)) as run:
-        with pytest.raises(saver.Untrusted, match="Setting") as caught:
+        with pytest.raises(saver.UntrustedError, match="Setting") as caught:
             run.resume()
         assert "run.resume(trust=...)" in caught.value.__notes__[0]
         assert run.resume(trust=[f"{Setting.__module__}.Setting"]) == 1
@@ -599,20 +601,20 @@ def test_arguments_that_are_none_are_refused_at_once(
 
 def test_a_run_tells_what_it_is(store: saver.Saver) -> None:
     run = _run(store)
-    assert repr(run) == f"<run run in {store.store}: step -1>"
+    assert repr(run) == f"<run run in {store.storage}: step -1>"
     with run:
         run.step(0)
-    assert repr(run) == f"<run run in {store.store}: step 0, saved run@1>"
+    assert repr(run) == f"<run run in {store.storage}: step 0, saved run@1>"
 
 
-class Tight(MemoryStore):
+class Tight(MemoryStorage):
     """A store with little room."""
 
     room = 110_000
 
     def put(self, key: str, size: int, fill: Any) -> None:
         if sum(self.stat(key).size for key in self.list("")) + size > self.room:  # type: ignore[union-attr]
-            raise saver.CannotWrite(f"{key}: no room") from OSError(errno.ENOSPC, "full")
+            raise saver.CannotWriteError(f"{key}: no room") from OSError(errno.ENOSPC, "full")
         super().put(key, size, fill)
 
 
@@ -631,7 +633,7 @@ def test_where_there_is_no_room_what_was_dropped_makes_some() -> None:
 def test_where_all_is_kept_nothing_makes_room() -> None:
     counter = Counter()
     run = saver.Saver(Tight("full")).checkpoints("all", {"counter": counter}, every=Every(steps=1))
-    with pytest.raises(saver.CannotWrite, match="no room"), run:  # noqa: PT012
+    with pytest.raises(saver.CannotWriteError, match="no room"), run:  # noqa: PT012
         for step in range(6):
             counter.train(step)
             run.step(step)
@@ -670,7 +672,7 @@ def test_a_run_saves_where_the_system_starts_no_thread(
     store: saver.Saver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The user has as many as may be, or there is no memory: then training waits for its saves."""
-    whole, _ = train(saver.Saver(MemoryStore()), 14)
+    whole, _ = train(saver.Saver(MemoryStorage()), 14)
 
     def refuse(thread: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")

@@ -15,7 +15,7 @@ from torch.optim.swa_utils import SWALR, AveragedModel, get_ema_multi_avg_fn
 
 import saver
 from saver import Every
-from saver.stores.memory import MemoryStore
+from saver.storages.memory import MemoryStorage
 
 STEPS = 16
 
@@ -89,8 +89,8 @@ CASES = [(schedule, "exponential") for schedule in SCHEDULES] + [
 @pytest.mark.filterwarnings("ignore:.*the epoch parameter:UserWarning")  # SequentialLR warns of itself
 @pytest.mark.filterwarnings("ignore:Detected call of `lr_scheduler.step:UserWarning")  # a step was left out
 def test_rates_averages_and_scales_go_on_to_the_bit(schedule: str, average: str) -> None:
-    whole = train(saver.Saver(MemoryStore()), schedule, average, STEPS)
-    store = saver.Saver(MemoryStore())
+    whole = train(saver.Saver(MemoryStorage()), schedule, average, STEPS)
+    store = saver.Saver(MemoryStorage())
     for stop in (1, 4, 6, 11):
         train(store, schedule, average, stop)
     assert [version.step for version in store.versions("run")] == list(range(11))

@@ -12,7 +12,7 @@ from saver.repo import document
 from saver.repo.commit import Draft, DraftPart
 from saver.repo.format import STORE_KEY, Format
 from saver.repo.repository import Repository
-from saver.stores.local import LocalStore
+from saver.storages.local import LocalStorage
 from saver.tree import Node
 
 EVIL = "\x1b]0;owned\x07\x1b[2J\u202e\x9b31m\r\n"
@@ -47,7 +47,7 @@ def store() -> saver.Saver:
 @pytest.fixture
 def hostile() -> Repository:
     """The store `models` of this folder: texts in it try to steer the terminal, wherever text may stand."""
-    repo = Repository(LocalStore("models"))
+    repo = Repository(LocalStorage("models"))
     part = DraftPart(Node("list", state=[EVIL]), {}, (EVIL,), [])
     data = {EVIL: {"kind": EVIL, "shape": [EVIL], "hash": EVIL, "bytes": 10**400}}
     repo.commit(
@@ -63,7 +63,7 @@ def hostile() -> Repository:
 @pytest.fixture
 def newer(store: saver.Saver) -> Path:
     """The same store, made by a Saver that knows more."""
-    found, _ = document.decode(store.store.read(STORE_KEY), Format, "")
+    found, _ = document.decode(store.storage.read(STORE_KEY), Format, "")
     needs = Format(found.format, found.id, read=("sealed",))
     Path("models", STORE_KEY).write_bytes(document.encode(needs))
     return Path("models")

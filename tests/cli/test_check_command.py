@@ -200,12 +200,12 @@ def test_a_link_in_place_of_a_folder_is_named_and_not_followed(store: saver.Save
 
 def test_a_manifest_of_another_version_is_damage_in_one_row(store: saver.Saver) -> None:
     """The log is made anew, by somebody who can compute hashes."""
-    repo = Repository(store.store)
+    repo = Repository(store.storage)
     repo.open()
     event = repo.state.log.read(1)[0].event
     for number in range(1, repo.state.head + 1):
         Path("models", log_key(number)).rename(Path("models", f"old{number}"))
-    log = Log(store.store)
+    log = Log(store.storage)
     record = record_after((0, ZERO), structs.replace(event, metrics={"loss": 0.0}), "a" * 32, 1.0, "ada")
     assert log.append(record)
     done = run("check")

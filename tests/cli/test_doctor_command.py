@@ -19,7 +19,7 @@ from running import error_of, printable, run, text_in_a_terminal
 import saver
 from saver import environment
 from saver.cli._machine import file_system, probe
-from saver.files import Files
+from saver.disk.files import Files
 
 
 def doctor(*arguments: str | Path) -> Result:

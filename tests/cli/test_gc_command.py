@@ -102,7 +102,7 @@ def test_a_grace_that_is_no_time_is_misuse(littered: saver.Saver, grace: str) ->
 
 
 def test_a_store_that_asks_for_more_of_collectors_is_not_collected(littered: saver.Saver) -> None:
-    found, _ = document.decode(littered.store.read(STORE_KEY), Format, "")
+    found, _ = document.decode(littered.storage.read(STORE_KEY), Format, "")
     Path("models", STORE_KEY).write_bytes(document.encode(Format(found.format, found.id, collect=("pins",))))
     before = contents(Path("models"))
     assert "pins" in error_of(run("gc", "--grace", "0"))

@@ -16,7 +16,7 @@ def test_a_tag_is_set_moved_and_removed(store: saver.Saver) -> None:
     assert run("tag", "iris@step=200", "production").stdout == "iris@production is iris@2; it was iris@1\n"
     assert str(store.version("iris@production")) == "iris@2"
     assert run("tag", "--delete", "iris@production").stdout == "iris@production is gone; iris@2 stays\n"
-    with pytest.raises(saver.NotFound):
+    with pytest.raises(saver.NotFoundError):
         store.version("iris@production")
     assert len(store.versions("iris")) == 3
 
@@ -45,7 +45,7 @@ def test_a_store_lists_its_tags(store: saver.Saver) -> None:
         ["team/bert", "production", "team/bert@1"],
     ]
     assert run_json("tag") == {
-        "store": str(store.store),
+        "store": str(store.storage),
         "tags": [
             {"model": "iris", "tag": "first", "number": 1},
             {"model": "team/bert", "tag": "production", "number": 1},
@@ -101,5 +101,5 @@ def test_a_full_disk_is_told_and_the_next_tag_is_set(store: saver.Saver) -> None
     assert (done.returncode, done.stdout) == (2, "")
     assert "File too large" in done.stderr
     assert run("tag", "iris@1", "best").exit_code == 0
-    head = store.store.read("log/00000000000000000005.json")
+    head = store.storage.read("log/00000000000000000005.json")
     assert Tag.__struct_config__.tag in head.decode()

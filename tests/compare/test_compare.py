@@ -295,7 +295,7 @@ def test_what_is_unchanged_is_never_read_and_what_changed_is_verified(tmp_path: 
         (tmp_path / "bad.saver").write_bytes(raw)
         views = open_view(paths[0]), open_view(tmp_path / "bad.saver")
         if damaged:
-            with pytest.raises(saver.Damaged, match="moved"):
+            with pytest.raises(saver.DamagedError, match="moved"):
                 compare(*views)
         else:
             assert compare(*views).unchanged == 1

@@ -106,11 +106,11 @@ def modules(places: Iterable[str]) -> Iterator[Any]:
 def _name(cls: type) -> str | None:
     """What a file calls the class; None where that does not lead to it."""
     from saver import trust
-    from saver.errors import CannotSave
+    from saver.errors import CannotSaveError
 
     try:
         name = trust.class_name(cls)
-    except CannotSave:
+    except CannotSaveError:
         return None
     found: Any = sys.modules.get(cls.__module__)
     for step in cls.__qualname__.split("."):

@@ -29,7 +29,7 @@ from hypothesis import strategies as st
 import saver
 from equality import assert_same
 from saver.codec import Decoder
-from saver.errors import LimitExceeded
+from saver.errors import LimitExceededError
 from saver.tree import Node, Ref
 
 Roundtrip = Callable[..., Any]
@@ -164,7 +164,7 @@ def test_a_cycle_that_cannot_be_built_is_refused_by_path(tmp_path: Path) -> None
     assert saver.load(tmp_path / "f")["fine"][0][0][0] is not None
     queue: deque[Any] = deque()
     queue.append((queue,))
-    with pytest.raises(saver.CannotSave, match=r"\$\.part\[0\]\[0\]: a cycle leads through a deque"):
+    with pytest.raises(saver.CannotSaveError, match=r"\$\.part\[0\]\[0\]: a cycle leads through a deque"):
         saver.dump({"part": queue}, tmp_path / "c")
 
 
@@ -172,7 +172,7 @@ def test_objects_too_deep_are_an_error_with_a_way_out(tmp_path: Path) -> None:
     deep: list[Any] = []
     for _ in range(5000):
         deep = [deep]
-    with pytest.raises(saver.CannotSave, match="flatten"):
+    with pytest.raises(saver.CannotSaveError, match="flatten"):
         saver.dump(deep, tmp_path / "d")
     assert not list(tmp_path.iterdir())
 
@@ -236,7 +236,7 @@ TRUST = [f"{__name__}.*"]
     ids=repr,
 )
 def test_classes_of_your_own_come_back_with_trust(roundtrip: Roundtrip, value: Any) -> None:
-    with pytest.raises(saver.Untrusted, match=r'trust=\["'):
+    with pytest.raises(saver.UntrustedError, match=r'trust=\["'):
         roundtrip(value)
     assert_same(value, roundtrip(value, trust=TRUST))
 
@@ -266,7 +266,7 @@ class Plain:
 
 
 def test_a_registered_class_is_saved_by_its_attributes(roundtrip: Roundtrip) -> None:
-    with pytest.raises(saver.CannotSave, match=r"saver\.register\(Plain\)"):
+    with pytest.raises(saver.CannotSaveError, match=r"saver\.register\(Plain\)"):
         roundtrip([Plain()])
     saver.register(Plain)
     loaded = roundtrip(Plain())
@@ -277,7 +277,7 @@ def test_a_class_with_state_in_c_cannot_be_registered() -> None:
     class Numbers(list[int]):
         pass
 
-    with pytest.raises(saver.CannotSave, match=r"inherits from builtins\.list"):
+    with pytest.raises(saver.CannotSaveError, match=r"inherits from builtins\.list"):
         saver.register(Numbers)
 
 
@@ -361,7 +361,7 @@ def test_random_generators_go_on(roundtrip: Roundtrip) -> None:
     [
         (lambda: 1, "a lambda has no data form"),
         ((i for i in ()), "a generator has no data form"),
-        (open, "has no data form|not trusted|Untrusted"),
+        (open, "has no data form|not trusted|UntrustedError"),
         (object(), "a object has no data form"),
         ("".join, "has no data form"),
     ],
@@ -369,10 +369,10 @@ def test_random_generators_go_on(roundtrip: Roundtrip) -> None:
 def test_what_has_no_data_form_is_refused_with_its_path(tmp_path: Path, thing: Any, why: str) -> None:
     if thing is open:
         saver.dump([thing], tmp_path / "o")
-        with pytest.raises(saver.Untrusted, match="open"):
+        with pytest.raises(saver.UntrustedError, match="open"):
             saver.load(tmp_path / "o")
         return
-    with pytest.raises(saver.CannotSave, match=why) as caught:
+    with pytest.raises(saver.CannotSaveError, match=why) as caught:
         saver.dump({"part": {"inner": [1, thing]}}, tmp_path / "x")
     assert str(caught.value).startswith("$.part.inner[1]: ")
     assert not list(tmp_path.iterdir())
@@ -390,7 +390,7 @@ def test_a_key_that_would_take_forever_to_hash_is_refused(holder: str, within: s
             key.state[1] = Node("tuple", state=[Ref(level - 1)])
         nodes.append(key)
     root = Node(holder, state=[[key], [None]] if holder == "dict" else [key])
-    with pytest.raises(LimitExceeded, match="steps more"):
+    with pytest.raises(LimitExceededError, match="steps more"):
         Decoder([root, *nodes], {}, None)(root)  # type: ignore[arg-type]
 
 

@@ -229,5 +229,5 @@ def test_foreign_dtypes_are_refused_by_path(tmp_path: Path) -> None:
     class Odd(np.ndarray):
         pass
 
-    with pytest.raises(saver.CannotSave, match=r"\$\.a: .*Odd has no data form"):
+    with pytest.raises(saver.CannotSaveError, match=r"\$\.a: .*Odd has no data form"):
         saver.dump({"a": np.zeros(3).view(Odd)}, tmp_path / "x")

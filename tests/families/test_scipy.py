@@ -97,7 +97,7 @@ def test_wrong_pointers_and_indices_are_refused(
     matrix = getattr(scipy.sparse, f"{form}_matrix")((3, 3))
     for key, array in {**CSR, name: np.array(value, np.int32)}.items():
         setattr(matrix, key, array)
-    with pytest.raises(saver.CannotSave, match="not a sound sparse matrix"):
+    with pytest.raises(saver.CannotSaveError, match="not a sound sparse matrix"):
         saver.dump(matrix, tmp_path / "m")
     good = getattr(scipy.sparse, f"{form}_matrix")((3, 3))
     for key, array in CSR.items():
@@ -122,7 +122,7 @@ def assert_refused_when_changed(path: Path, old: bytes, new: bytes) -> None:
     length = 8 + int.from_bytes(changed[:8], "little")
     blank = changed[:at] + b"0" * 64 + changed[at + 64 : length]
     path.write_bytes(blank[:at] + blake3(blank).hexdigest().encode() + changed[at + 64 :])
-    with pytest.raises(saver.Damaged):
+    with pytest.raises(saver.DamagedError):
         saver.load(path)
 
 

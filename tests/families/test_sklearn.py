@@ -290,7 +290,7 @@ class Mine(BaseEstimator):
 
 def test_an_estimator_of_your_own_needs_trust(roundtrip: Callable[..., Any]) -> None:
     model = Mine(2.0).fit(X)
-    with pytest.raises(saver.Untrusted, match="Mine") as caught:
+    with pytest.raises(saver.UntrustedError, match="Mine") as caught:
         roundtrip(model)
     assert_same(model.mean_, roundtrip(model, trust=caught.value.names).mean_)
 
@@ -311,7 +311,7 @@ def test_another_version_of_scikit_learn_is_a_warning_with_both_names(
 
 def test_local_functions_are_refused_by_path(tmp_path: Path) -> None:
     model = make_pipeline(preprocessing.FunctionTransformer(lambda x: x))
-    with pytest.raises(saver.CannotSave, match=r"steps\[0\]\[1\]\.func: a lambda has no data form"):
+    with pytest.raises(saver.CannotSaveError, match=r"steps\[0\]\[1\]\.func: a lambda has no data form"):
         saver.dump(model, tmp_path / "m.saver")
     assert not list(tmp_path.iterdir())
 

@@ -583,7 +583,7 @@ TRUST = [f"{__name__}.*"]
 
 def test_a_module_class_of_the_user_needs_trust(tmp_path: Path) -> None:
     saver.dump(Residual(4), tmp_path / "net.saver")
-    with pytest.raises(saver.Untrusted, match="Residual"):
+    with pytest.raises(saver.UntrustedError, match="Residual"):
         saver.load(tmp_path / "net.saver")
     assert type(saver.load(tmp_path / "net.saver", trust=TRUST)) is Residual
 
@@ -641,7 +641,7 @@ def test_a_state_dict_keeps_its_metadata(roundtrip: RoundTrip) -> None:
 
 def test_a_lazy_module_saves_once_it_has_seen_data(roundtrip: RoundTrip) -> None:
     net = nn.Sequential(nn.LazyLinear(3), nn.LazyBatchNorm1d())
-    with pytest.raises(saver.CannotSave, match=r"\$\.model\[0\]: a lazy module .* run one batch"):
+    with pytest.raises(saver.CannotSaveError, match=r"\$\.model\[0\]: a lazy module .* run one batch"):
         roundtrip(net)
     net(torch.randn(2, 4))
     assert_same_modules(roundtrip(net), net)
@@ -751,7 +751,7 @@ class Subclass(torch.Tensor):
 @pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor:UserWarning")
 def test_what_cannot_be_saved_says_where_it_is_and_what_to_do(name: str, tmp_path: Path) -> None:
     make, message = _REFUSED[name]
-    with pytest.raises(saver.CannotSave, match=message):
+    with pytest.raises(saver.CannotSaveError, match=message):
         saver.dump(make(), tmp_path / "refused.saver")
     assert not (tmp_path / "refused.saver").exists()
 
@@ -962,7 +962,7 @@ def test_a_gradient_scaler_amid_an_iteration_is_refused(tmp_path: Path) -> None:
     optimizer = torch.optim.SGD([nn.Parameter(torch.ones(2))])
     scaler.scale(optimizer.param_groups[0]["params"][0].sum()).backward()
     scaler.unscale_(optimizer)
-    with pytest.raises(saver.CannotSave, match=r"after `scaler\.update"):
+    with pytest.raises(saver.CannotSaveError, match=r"after `scaler\.update"):
         saver.dump(scaler, tmp_path / "scaler.saver")
 
 
@@ -1001,7 +1001,7 @@ _VIEW: list[dict[str, Any]] = [
 def test_a_view_beyond_its_storage_is_damage(change: dict[str, Any]) -> None:
     view = _PLAIN[:, 1:]
     assert bits(_tampered(view, "torch.Tensor", lambda state: None)) == bits(view)
-    with pytest.raises(saver.Damaged):
+    with pytest.raises(saver.DamagedError):
         _tampered(view, "torch.Tensor", lambda state: state.update(change))
 
 
@@ -1018,27 +1018,27 @@ _WRONG: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("change", _WRONG, ids=str)
 def test_a_tensor_that_contradicts_its_bytes_is_damage(change: dict[str, Any]) -> None:
-    with pytest.raises(saver.Damaged):
+    with pytest.raises(saver.DamagedError):
         _tampered(_PLAIN, "torch.Tensor", lambda state: state.update(change))
 
 
 def test_an_integer_that_wants_a_gradient_is_damage() -> None:
-    with pytest.raises(saver.Damaged):
+    with pytest.raises(saver.DamagedError):
         _tampered(torch.arange(3), "torch.Tensor", lambda state: state.update(requires_grad=True))
 
 
 def test_a_bool_that_is_neither_true_nor_false_is_damage() -> None:
     tree, memory = encoded(torch.ones(4, dtype=torch.bool))
     memory.held["model"][2][2] = 2
-    with pytest.raises(saver.Damaged, match="a bool is neither 0 nor 1"):
+    with pytest.raises(saver.DamagedError, match="a bool is neither 0 nor 1"):
         decoded(tree, memory)
     windows = torch.arange(6, dtype=torch.uint8).as_strided((3, 3), (1, 1))
-    with pytest.raises(saver.Damaged, match="a bool is neither 0 nor 1"):
+    with pytest.raises(saver.DamagedError, match="a bool is neither 0 nor 1"):
         _tampered(windows, "torch.Tensor", lambda state: state.update(dtype="bool"))
 
 
 def test_bools_of_other_bytes_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(saver.CannotSave, match="other bytes than 0 and 1"):
+    with pytest.raises(saver.CannotSaveError, match="other bytes than 0 and 1"):
         saver.dump(torch.arange(3, dtype=torch.uint8).view(torch.bool), tmp_path / "bools.saver")
 
 
@@ -1066,7 +1066,7 @@ def test_wrong_indices_of_a_sparse_tensor_are_damage(layout: str, name: str, val
     (place,) = (key for key in memory.held if key.endswith(f"/{name}"))
     array = np.array(values, np.int64)
     memory.held[place] = ("I64", array.shape, array.reshape(-1).view(np.uint8))
-    with pytest.raises(saver.Damaged):
+    with pytest.raises(saver.DamagedError):
         decoded(tree, memory)
 
 
@@ -1088,12 +1088,12 @@ def test_a_class_that_is_no_plain_module_is_damage(name: str) -> None:
     )
     with pytest.raises(saver.SaverError) as caught:
         _renamed(nn.Tanh(), "torch.nn.modules.activation:Tanh", name)
-    assert isinstance(caught.value, (saver.Damaged, saver.Untrusted, saver.NotFound))
+    assert isinstance(caught.value, (saver.DamagedError, saver.UntrustedError, saver.NotFoundError))
 
 
 @pytest.mark.parametrize("name", ["torch.nn.modules.linear:Linear", "torch.optim.lr_scheduler:StepLR"])
 def test_a_class_that_is_no_optimizer_is_damage(name: str) -> None:
-    with pytest.raises(saver.Damaged):
+    with pytest.raises(saver.DamagedError):
         _renamed(torch.optim.SGD([torch.ones(2)]), "torch.optim.sgd:SGD", name)
 
 
@@ -1103,7 +1103,7 @@ def test_a_class_that_is_no_optimizer_is_damage(name: str) -> None:
     {"non_persistent": [1]}, {"parameters": {"weight": {"$ref": 99}}},
 ], ids=str)  # fmt: skip
 def test_a_module_made_of_other_things_is_damage(change: dict[str, Any]) -> None:
-    with pytest.raises(saver.Damaged):
+    with pytest.raises(saver.DamagedError):
         _tampered(nn.Linear(2, 2), "torch.Module", lambda state: state.update(change))
 
 
@@ -1111,7 +1111,7 @@ def test_a_recurrent_network_without_sound_weights_is_damage() -> None:
     def change(state: Any) -> None:
         state["attributes"]["_flat_weights_names"] = {"$": "list", "state": ["training", 3]}
 
-    with pytest.raises(saver.Damaged):
+    with pytest.raises(saver.DamagedError):
         _tampered(nn.LSTM(2, 2), "torch.Module", change)
 
 
@@ -1121,7 +1121,7 @@ def test_a_recurrent_network_without_sound_weights_is_damage() -> None:
     {"param_groups": {"$": "list", "state": [{"$": "dict", "state": {"params": 1}}]}},
 ], ids=str)  # fmt: skip
 def test_an_optimizer_made_of_other_things_is_damage(change: dict[str, Any]) -> None:
-    with pytest.raises(saver.Damaged):
+    with pytest.raises(saver.DamagedError):
         _tampered(torch.optim.SGD([torch.ones(2)]), "torch.Optimizer", lambda state: state.update(change))
 
 
@@ -1131,7 +1131,7 @@ def test_a_fused_step_is_not_led_beyond_its_state() -> None:
     net(torch.ones(8)).sum().backward()
     optimizer.step()
     optimizer.state[net.weight]["exp_avg"] = torch.zeros(2)
-    with pytest.raises(saver.Damaged, match="does not have the shape of its parameter"):
+    with pytest.raises(saver.DamagedError, match="does not have the shape of its parameter"):
         again(optimizer)
 
 
@@ -1147,10 +1147,10 @@ def test_a_generator_cannot_be_led_beyond_its_words(at: int, value: int) -> None
         data[8:12] = np.array([600], np.int32).view(np.uint8)
     width = np.int32 if at == 12 else np.int64
     data[at : at + np.dtype(width).itemsize] = np.array([value], width).view(np.uint8)
-    with pytest.raises(saver.Damaged):
+    with pytest.raises(saver.DamagedError):
         decoded(tree, memory)
     memory.held["model/state"] = (dtype, (40,), data[:40])
-    with pytest.raises(saver.Damaged):
+    with pytest.raises(saver.DamagedError):
         decoded(tree, memory)
 
 
@@ -1164,7 +1164,7 @@ def test_what_was_on_a_device_that_is_not_here_comes_back_on_the_cpu() -> None:
     assert bits(found) == bits(_PLAIN)
     tree, memory = encoded(torch.Generator())
     tree["state"][0] = "cuda:0"
-    with pytest.raises(saver.NotFound, match="cannot go on without such a device"):
+    with pytest.raises(saver.NotFoundError, match="cannot go on without such a device"):
         decoded(tree, memory)
 
 

@@ -24,7 +24,7 @@ from torch.optim.swa_utils import SWALR, AveragedModel
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import saver
-from saver.errors import Damaged, DoesNotFit, NotFound, SaverError, Untrusted
+from saver.errors import DamagedError, DoesNotFitError, NotFoundError, SaverError, UntrustedError
 from saver.parts import Opened
 from saver.restoring import restore
 from saver.single import open_view
@@ -272,7 +272,7 @@ def test_a_gradient_scaler_goes_on(save: Save, form: str) -> None:
     off = torch.amp.GradScaler("cpu", enabled=False)
     restore(opened, {"scaler": off})
     assert off.state_dict() == {}
-    with pytest.raises(DoesNotFit, match="5 were not saved: scale"):
+    with pytest.raises(DoesNotFitError, match="5 were not saved: scale"):
         restore(save(forms(scaler=off)[form]), {"scaler": torch.amp.GradScaler("cpu")})
 
 
@@ -337,7 +337,7 @@ def test_sparse_parameters_are_restored(save: Save) -> None:
     assert torch.equal(other.sparse.to_dense(), torch.eye(4))
     dense = nn.Module()
     dense.register_buffer("sparse", torch.eye(4))
-    with pytest.raises(DoesNotFit, match=r"saved as torch.sparse_coo, here torch.strided"):
+    with pytest.raises(DoesNotFitError, match=r"saved as torch.sparse_coo, here torch.strided"):
         restore(save(make(1.0)), dense)
 
 
@@ -351,7 +351,7 @@ def test_dtypes_are_converted_as_torch_does_but_never_cut_off(save: Save, saved_
     target = torch.zeros(50, dtype=getattr(torch, here))
     opened = save(value)
     if not torch.can_cast(value.dtype, target.dtype):
-        with pytest.raises(DoesNotFit, match=f"{saved_as} does not go into {here}"):
+        with pytest.raises(DoesNotFitError, match=f"{saved_as} does not go into {here}"):
             restore(opened, target)
         assert not target.any()
         return
@@ -383,7 +383,9 @@ def test_one_name_of_a_tied_weight_is_enough(save: Save) -> None:
 
 def test_a_tied_weight_cannot_take_two_values(save: Save) -> None:
     net, other = seeded(lambda: Language(tied=False), 1), seeded(Language, 2)
-    with pytest.raises(DoesNotFit, match=r"it is embedding.weight as well here, which was saved with other"):
+    with pytest.raises(
+        DoesNotFitError, match=r"it is embedding.weight as well here, which was saved with other"
+    ):
         restore(save(net), other)
 
 
@@ -396,7 +398,7 @@ def test_buffers_that_are_not_persistent_are_not_state(save: Save) -> None:
     persistent.register_buffer("positions", torch.zeros(8, dtype=torch.int64))
     assert restore(save(net), persistent)
     assert persistent.positions.tolist() == list(range(1, 9))
-    with pytest.raises(DoesNotFit, match="1 have no place here: positions"):
+    with pytest.raises(DoesNotFitError, match="1 have no place here: positions"):
         restore(save(persistent), other)
 
 
@@ -413,7 +415,7 @@ def test_a_class_that_is_not_there_is_no_hindrance(save: Save) -> None:
     net.stem.weight.origin = Net  # type: ignore[assignment]
     opened = save({"model": net})
     del sys.modules["some_package"]
-    with pytest.raises(Untrusted, match=r"some_package\.Net"):
+    with pytest.raises(UntrustedError, match=r"some_package\.Net"):
         saver.load(opened.where)
     other = seeded(Vision, 2)
     restore(opened, {"model": other})
@@ -463,7 +465,7 @@ def test_a_new_head_keeps_its_own_weights(save: Save) -> None:
     before = copy.deepcopy(other.state_dict())
     opened = save({"model": net})
     with pytest.raises(
-        DoesNotFit, match=r"head.weight \(saved \[10, 8\], here \[3, 8\]\), head.bias"
+        DoesNotFitError, match=r"head.weight \(saved \[10, 8\], here \[3, 8\]\), head.bias"
     ) as caught:
         restore(opened, {"model": other})
     assert same(other.state_dict(), before)
@@ -478,7 +480,7 @@ def test_a_backbone_goes_into_a_model_that_calls_it_otherwise(save: Save) -> Non
     net, other = seeded(Vision, 1), seeded(Detector, 2)
     opened = save({"model": net})
     box = bits(other.box.weight)
-    with pytest.raises(DoesNotFit, match=r"names=\{'': 'backbone.'\} would match more"):
+    with pytest.raises(DoesNotFitError, match=r"names=\{'': 'backbone.'\} would match more"):
         restore(opened, {"model": other})
     report = restore(opened, {"model": other}, names={"": "backbone."}, strict=False)
     assert report.parts["model"].missing == ("box.weight", "box.bias")
@@ -509,7 +511,7 @@ def test_what_matches_by_name_is_copied_and_the_rest_is_told(
         other[name] = nn.Parameter(torch.zeros(3))
     opened = save({"model": net})
     if len(set(new_names)) < len(new_names):
-        with pytest.raises(DoesNotFit, match="to both"):
+        with pytest.raises(DoesNotFitError, match="to both"):
             restore(opened, {"model": other}, names=lambda name: renames.get(name, name))
         return
     report = restore(
@@ -536,7 +538,7 @@ def test_names_lead_where_they_say() -> None:
         Naming(lambda name: 5)("a")  # type: ignore[arg-type,return-value]
     naming = Naming({"typo.": "b."})
     naming("encoder.weight")
-    with pytest.raises(DoesNotFit, match=r"'typo.', but the saved names begin with encoder"):
+    with pytest.raises(DoesNotFitError, match=r"'typo.', but the saved names begin with encoder"):
         naming.check("here")
 
 
@@ -598,7 +600,7 @@ def test_a_state_dict_that_was_saved_by_itself_is_restored(save: Save) -> None:
 def test_a_checkpoint_within_a_dict_is_found_with_names(save: Save) -> None:
     net, other = seeded(Vision, 1), seeded(Vision, 2)
     opened = save({"checkpoint": {"state_dict": net.state_dict(), "epoch": 3}})
-    with pytest.raises(DoesNotFit, match=r"names=\{'state_dict.': ''\} would match more"):
+    with pytest.raises(DoesNotFitError, match=r"names=\{'state_dict.': ''\} would match more"):
         restore(opened, {"checkpoint": other})
     assert restore(opened, {"checkpoint": other}, names={"state_dict.": "", "epoch": None})
     assert same(other.state_dict(), net.state_dict())
@@ -613,7 +615,7 @@ def test_a_checkpoint_within_a_dict_is_found_with_names(save: Save) -> None:
     ],
 )
 def test_what_cannot_be_written_to_is_told(save: Save, make: Any, why: str) -> None:
-    with pytest.raises(DoesNotFit, match=why):
+    with pytest.raises(DoesNotFitError, match=why):
         restore(save(nn.Linear(3, 3)), make())
 
 
@@ -641,13 +643,13 @@ def test_other_kinds_are_refused(save: Save) -> None:
         ([1], torch.zeros(1), "not a tensor"),
         ([1], torch.Generator(), "not a random generator"),
     ]:
-        with pytest.raises(DoesNotFit, match=why):
+        with pytest.raises(DoesNotFitError, match=why):
             restore(save({"part": value}), {"part": target})
 
 
 def test_a_name_that_is_no_tensor_is_told(save: Save) -> None:
     state = {**nn.Linear(3, 3).state_dict(), "bias": [1.0, 2.0, 3.0]}
-    with pytest.raises(DoesNotFit, match=r"bias \(a list was saved, not a tensor\)"):
+    with pytest.raises(DoesNotFitError, match=r"bias \(a list was saved, not a tensor\)"):
         restore(save({"model": state}), {"model": nn.Linear(3, 3)})
 
 
@@ -661,7 +663,7 @@ def test_an_optimizer_with_other_groups_is_left_alone(save: Save, form: str) -> 
     opened = save(forms(optimizer=optimizer)[form])
     other = torch.optim.SGD(net.parameters(), 0.5)
     with pytest.raises(
-        DoesNotFit, match=r"saved 2 groups of 1 \+ 1 parameters, here 1 group of 2 parameters"
+        DoesNotFitError, match=r"saved 2 groups of 1 \+ 1 parameters, here 1 group of 2 parameters"
     ):
         restore(opened, {"optimizer": other})
     assert not restore(opened, {"optimizer": other}, strict=False)
@@ -678,7 +680,7 @@ def test_state_of_another_shape_is_left_out(save: Save, form: str) -> None:
     train(net, optimizer, None, range(2))
     opened = save(forms(model=net, optimizer=optimizer)[form])
     other, again = make(3, 2)
-    with pytest.raises(DoesNotFit, match=r"state\.\d+\.exp_avg \(saved \[10, 8\], here \[3, 8\]\)"):
+    with pytest.raises(DoesNotFitError, match=r"state\.\d+\.exp_avg \(saved \[10, 8\], here \[3, 8\]\)"):
         restore(opened, {"optimizer": again})
     assert again.state == {}
     restore(opened, {"model": other, "optimizer": again}, strict=False)
@@ -692,7 +694,7 @@ def test_the_state_of_another_optimizer_is_told_by_its_options(save: Save) -> No
     net = nn.Linear(3, 3)
     opened = save({"optimizer": torch.optim.SGD(net.parameters(), 0.1).state_dict()})
     other = torch.optim.Adam(net.parameters())
-    with pytest.raises(DoesNotFit, match=r"were not saved: param_groups.0.betas, param_groups.0.eps"):
+    with pytest.raises(DoesNotFitError, match=r"were not saved: param_groups.0.betas, param_groups.0.eps"):
         restore(opened, {"optimizer": other})
     restore(opened, {"optimizer": other}, strict=False)
     assert other.param_groups[0]["betas"] == (0.9, 0.999)
@@ -776,7 +778,9 @@ def test_a_schedule_of_other_pieces_is_refused(save: Save) -> None:
         return schedules.ChainedScheduler([schedules.StepLR(optimizer, 2) for _ in range(count)])
 
     for form in forms(scheduler=make(3)).values():
-        with pytest.raises(DoesNotFit, match="3 schedulers or functions were saved within it, 2 are here"):
+        with pytest.raises(
+            DoesNotFitError, match="3 schedulers or functions were saved within it, 2 are here"
+        ):
             restore(save(form), {"scheduler": make(2)})
 
 
@@ -784,7 +788,7 @@ def test_a_file_adds_no_attributes_to_a_schedule(save: Save) -> None:
     optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], 0.1)
     scheduler = schedules.StepLR(optimizer, 2)
     opened = save({"scheduler": {**scheduler.state_dict(), "step": 5, "last_epoch": 9}})
-    with pytest.raises(DoesNotFit, match="1 have no place here: step"):
+    with pytest.raises(DoesNotFitError, match="1 have no place here: step"):
         restore(opened, {"scheduler": scheduler})
     restore(opened, {"scheduler": scheduler}, strict=False)
     assert callable(scheduler.step)
@@ -833,7 +837,7 @@ def test_a_module_that_knows_its_old_names_is_asked(save: Save, strict: bool) ->
     assert net[0].weight.sum() == 9
     before = copy.deepcopy(net.state_dict())
     worse = {**old, "0.w": torch.zeros(4, 4), "2.weight": torch.zeros(1)}
-    with pytest.raises(DoesNotFit, match=r"2\.weight"):
+    with pytest.raises(DoesNotFitError, match=r"2\.weight"):
         restore(save({"model": worse}), {"model": net})
     assert same(net.state_dict(), before)
 
@@ -865,7 +869,7 @@ def test_extra_state_is_restored_and_missed(save: Save) -> None:
     assert restore(save({"model": net.state_dict()}), {"model": other})
     assert other[0].seen == 7
     whole = save({"model": net})
-    with pytest.raises(DoesNotFit, match=r"1 were not saved: 0._extra_state"):
+    with pytest.raises(DoesNotFitError, match=r"1 were not saved: 0._extra_state"):
         restore(whole, {"model": other})
     other[0].seen = 3
     restore(whole, {"model": other}, strict=False)
@@ -888,7 +892,7 @@ def test_a_module_that_refuses_leaves_the_others_alone(save: Save) -> None:
     opened = save({"first": nn.Linear(2, 2), "second": nn.Linear(2, 2)})
     first = nn.Linear(2, 2)
     before = bits(first.weight)
-    with pytest.raises(DoesNotFit, match=r"second: .*Refusing.state_dict failed: RuntimeError: not now"):
+    with pytest.raises(DoesNotFitError, match=r"second: .*Refusing.state_dict failed: RuntimeError: not now"):
         restore(opened, {"first": first, "second": Refusing(2, 2)})
     assert bits(first.weight) == before
 
@@ -936,7 +940,7 @@ def test_damage_anywhere_changes_nothing(save: Save) -> None:
     other = seeded(Vision, 2)
     before = copy.deepcopy(other.state_dict())
     again = torch.optim.AdamW(other.parameters())
-    with pytest.raises(Damaged, match=name.replace(".", r"\.")):
+    with pytest.raises(DamagedError, match=name.replace(".", r"\.")):
         restore(open_view(opened.where), {"model": other, "optimizer": again})
     assert same(other.state_dict(), before)
     assert again.state == {}
@@ -952,7 +956,7 @@ def test_a_generator_of_torch_goes_on(save: Save) -> None:
 
 def test_a_missing_part_is_not_found(save: Save) -> None:
     opened = save({"model": nn.Linear(2, 2)})
-    with pytest.raises(NotFound, match="no part 'optimizer'; its parts are model"):
+    with pytest.raises(NotFoundError, match="no part 'optimizer'; its parts are model"):
         restore(opened, {"optimizer": nn.Linear(2, 2)})
     restore(opened, nn.Linear(2, 2))
 
@@ -993,7 +997,7 @@ def test_a_tensor_that_lies_changes_nothing(save: Save, change: Any) -> None:
     change(opened.manifest.parts["model"].tree.state["parameters"]["weight"].state)
     other = nn.Linear(20, 20)
     before = copy.deepcopy(other.state_dict())
-    with pytest.raises((Damaged, DoesNotFit)):
+    with pytest.raises((DamagedError, DoesNotFitError)):
         restore(opened, {"model": other})
     assert same(other.state_dict(), before)
 
@@ -1005,7 +1009,7 @@ def test_a_view_beyond_its_base_is_damage(save: Save) -> None:
     opened = save({"model": net})
     state = opened.manifest.parts["model"].tree.state["parameters"]["b"].state
     state["offset"] = 1 << 40
-    with pytest.raises(Damaged, match="a view reaches"):
+    with pytest.raises(DamagedError, match="a view reaches"):
         restore(opened, {"model": net})
 
 
@@ -1016,11 +1020,11 @@ def test_endless_names_end(save: Save) -> None:
         node = Node("torch.Module", state={"modules": {"a": node, "b": Ref(f"model/{level}")}})
     opened = save({"model": nn.Linear(2, 2)})
     opened.manifest.parts["model"].tree = node
-    with pytest.raises(Damaged, match="too many names"):
+    with pytest.raises(DamagedError, match="too many names"):
         restore(opened, {"model": nn.Linear(2, 2)})
     loop = Node("torch.Module", id="model/1", state={"modules": {"a": Ref("model/1")}})
     opened.manifest.parts["model"].tree = loop
-    with pytest.raises(Damaged, match="too deep"):
+    with pytest.raises(DamagedError, match="too deep"):
         restore(opened, {"model": nn.Linear(2, 2)})
 
 
@@ -1045,10 +1049,10 @@ def test_forged_state_never_reaches_a_fused_kernel(save: Save, fused: bool) -> N
     state["param_groups"][0]["fused"] = True
     other = torch.optim.AdamW(nn.Linear(30, 30).parameters(), fused=fused)
     opened = save({"optimizer": state})
-    with pytest.raises(DoesNotFit, match=r"state.0.exp_avg"):
+    with pytest.raises(DoesNotFitError, match=r"state.0.exp_avg"):
         restore(opened, {"optimizer": other})
     state["state"][0]["own"] = state["state"][0].pop("exp_avg")
-    with pytest.raises(Damaged, match="'own' does not have the shape"):
+    with pytest.raises(DamagedError, match="'own' does not have the shape"):
         restore(save({"optimizer": state}), {"optimizer": other})
     assert other.state == {}
 
@@ -1065,7 +1069,7 @@ def test_states_that_are_none_are_damage(save: Save, codec: str, state: Any) -> 
     }
     opened = save({"part": parts[codec]})
     _first(opened.manifest.parts["part"].tree, codec).state = state
-    with pytest.raises((Damaged, DoesNotFit)):
+    with pytest.raises((DamagedError, DoesNotFitError)):
         restore(opened, {"part": parts[codec]})
 
 
@@ -1076,7 +1080,7 @@ def test_a_state_dict_from_before_batches_were_counted_fits(save: Save) -> None:
     assert bits(other.stem.weight) == bits(net.stem.weight)
     new = OrderedDict(old)
     new._metadata = net.state_dict()._metadata  # type: ignore[attr-defined]
-    with pytest.raises(DoesNotFit, match=r"2 were not saved: blocks\.0\.norm\.num_batches_tracked"):
+    with pytest.raises(DoesNotFitError, match=r"2 were not saved: blocks\.0\.norm\.num_batches_tracked"):
         restore(save({"model": new}), {"model": other})
 
 
@@ -1106,7 +1110,7 @@ def test_what_was_restored_before_a_refusal_is_told(save: Save) -> None:
     before = bits(other.weight)
     into = {"model": other, "optimizer": torch.optim.SGD(other.parameters(), 0.2), "loader": Refusing()}
     with pytest.raises(
-        DoesNotFit, match=r"loader: .*Refusing.load_state_dict failed.*; by then optimizer had been"
+        DoesNotFitError, match=r"loader: .*Refusing.load_state_dict failed.*; by then optimizer had been"
     ):
         restore(opened, into)
     assert bits(other.weight) == before

@@ -28,9 +28,9 @@ from judging import judge, state_of, value
 
 import saver
 from saver import Every, Keep
-from saver.files import Files
+from saver.disk.files import Files
 from saver.repo import gc
-from saver.stores.local import LocalStore
+from saver.storages.local import LocalStorage
 
 Act: TypeAlias = tuple[dict[str, Any], Callable[[], dict[str, Any]]]
 """What is told of it beforehand, and what does it: it returns what is told afterwards."""
@@ -216,7 +216,7 @@ class Unsynced(Files):
 
 def opened(task: dict[str, Any]) -> saver.Saver:
     folder = task["folder"]
-    return saver.Saver(LocalStore(folder, Unsynced()) if task.get("unsynced") else folder)
+    return saver.Saver(LocalStorage(folder, Unsynced()) if task.get("unsynced") else folder)
 
 
 def live(task: dict[str, Any]) -> None:
@@ -282,7 +282,7 @@ def warm() -> None:
             act()
         judge(task["folder"], {}, [], strict=False)
         for ref in ("m@1", "missing", "m@missing"):
-            with suppress(saver.NotFound):
+            with suppress(saver.NotFoundError):
                 store.load(ref)
 
 

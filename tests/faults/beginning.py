@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 from judging import value
 
 import saver
-from saver.files import Files
-from saver.stores.local import LocalStore
+from saver.disk.files import Files
+from saver.storages.local import LocalStorage
 
 RECORDS = 400
 """Of the store that is read under faults: several levels of pages."""
@@ -41,7 +41,7 @@ class Before(NamedTuple):
 
 
 def unsynced(folder: Path) -> saver.Saver:
-    return saver.Saver(LocalStore(folder, Unsynced()))
+    return saver.Saver(LocalStorage(folder, Unsynced()))
 
 
 def made(folder: Path, seeds: dict[str, int]) -> Before:

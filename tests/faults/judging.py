@@ -72,7 +72,7 @@ class Expected:
                     self.may[line["ref"]] = self.must.pop(line["ref"])
             case "done", "delete":
                 self.may.pop(line["ref"], None)
-            case "failed", "delete" if line["error"] not in ("CommitUnknown", "KeyboardInterrupt"):
+            case "failed", "delete" if line["error"] not in ("CommitUnknownError", "KeyboardInterrupt"):
                 if line["ref"] in self.may:
                     self.must[line["ref"]] = self.may.pop(line["ref"])
             case "try", "tag":

@@ -42,7 +42,7 @@ def test_a_disk_that_gets_full_loses_nothing_and_says_what_to_do(
 ) -> None:
     folder, before, life = until_full(lives, disk)
     (failure,) = life.failures()
-    assert failure["error"] == "CannotWrite"
+    assert failure["error"] == "CannotWriteError"
     assert "No space left on device" in failure["text"]
     assert "free some" in failure["text"]
     assert len(life.done("save")) > 3
@@ -83,7 +83,7 @@ def test_a_disk_that_may_only_be_read_from_some_moment_on(
         task = {"folder": str(before.folder), "life": "for ever", "until": "failure"}
         life = lives.live(task, Midway(count, lambda: remount(disk, "ro")))
         (failure,) = life.failures()
-        assert failure["error"] == "CannotWrite"
+        assert failure["error"] == "CannotWriteError"
         assert "Read-only file system" in failure["text"]
         looking = lives.live({"folder": str(before.folder), "life": "looks"})
         assert not looking.failures()
@@ -113,7 +113,7 @@ def test_the_right_to_write_that_is_lost_in_mid_run(
     task = {"folder": str(before.folder), "life": "for ever", "until": "failure", "uid": NOBODY}
     life = lives.live(task, Midway(count, take))
     (failure,) = life.failures()
-    assert (failure["error"], "Permission denied" in failure["text"]) == ("CannotWrite", True)
+    assert (failure["error"], "Permission denied" in failure["text"]) == ("CannotWriteError", True)
     assert "you may" in failure["text"]
     for path in [before.folder, *before.folder.rglob("*")]:
         path.chmod(0o755)

@@ -108,7 +108,7 @@ def test_elsewhere_they_are_read_and_nothing_is_changed(
     assert not lives.live({"folder": str(folder), "life": "looks"}).failures()
     failures = lives.live({"folder": str(folder), "life": "commits"}).failures()
     assert len(failures) == 3
-    assert {failure["error"] for failure in failures} <= {"CannotWrite", "NoHardLinks"}
+    assert {failure["error"] for failure in failures} <= {"CannotWriteError", "NoHardLinks"}
     assert [failure["text"] for failure in failures if "no hard links" not in failure["text"]] == []
     assert contents(folder) == before
 

@@ -22,7 +22,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from saver.errors import CannotSave
+from saver.errors import CannotSaveError
 from saver.fingerprint import arrays, describe, fingerprint, fingerprints, same
 from saver.fingerprint.elements import encode
 
@@ -274,7 +274,9 @@ class TestElements:
         assert encode([np.arange(6).reshape(2, 3).T]) == encode([np.arange(6).reshape(2, 3).T.copy()])
 
     def test_what_has_no_value_is_refused_by_type(self):
-        with pytest.raises(CannotSave, match=r"^data.x: it holds objects of the type builtins.function,"):
+        with pytest.raises(
+            CannotSaveError, match=r"^data.x: it holds objects of the type builtins.function,"
+        ):
             fingerprint(np.array(["a", lambda: 0], object), "data.x")
 
     def test_a_list_that_contains_itself_is_refused(self):
@@ -282,7 +284,7 @@ class TestElements:
         items.append(items)
         array = np.empty(1, object)
         array[0] = items
-        with pytest.raises(CannotSave, match=r"^data: its elements lie too deep"):
+        with pytest.raises(CannotSaveError, match=r"^data: its elements lie too deep"):
             fingerprint(array)
 
     def test_they_are_the_same_in_every_process(self):
@@ -367,14 +369,16 @@ class TestTorch:
             "meta": lambda: torch.ones(2, device="meta"),
             "nested": lambda: torch.nested.nested_tensor([torch.ones(1), torch.ones(2)]),
         }[kind]()
-        with pytest.raises(CannotSave, match=r"^data: a torch tensor that is sparse, nested"):
+        with pytest.raises(CannotSaveError, match=r"^data: a torch tensor that is sparse, nested"):
             fingerprint(tensor)
 
     def test_datasets_and_loaders_are_refused_with_a_way_out(self, torch):
         data = torch.utils.data
         dataset = data.TensorDataset(torch.ones(3))
         for value in (dataset, data.DataLoader(dataset)):
-            with pytest.raises(CannotSave, match=r"^data.train: a \w+ hands data out .* paths behind it$"):
+            with pytest.raises(
+                CannotSaveError, match=r"^data.train: a \w+ hands data out .* paths behind it$"
+            ):
                 fingerprints({"train": value})
 
 
@@ -464,7 +468,7 @@ class TestOtherValues:
         ids=lambda value: type(value).__name__,
     )
     def test_anything_else_is_refused_with_its_name_and_a_way_out(self, value, says):
-        with pytest.raises(CannotSave) as raised:
+        with pytest.raises(CannotSaveError) as raised:
             fingerprints({"train": value})
         assert str(raised.value).startswith(f"data.train: {says}")
 
@@ -487,7 +491,7 @@ class TestNames:
 
     def test_there_may_not_be_thousands(self):
         with pytest.raises(
-            CannotSave, match=r"^data: 1,001 pieces of data, of 1,000 at most; pass the folder"
+            CannotSaveError, match=r"^data: 1,001 pieces of data, of 1,000 at most; pass the folder"
         ):
             fingerprints([__file__] * 1001)
 
@@ -496,7 +500,7 @@ class TestNames:
 
     @pytest.mark.parametrize("name", [1, "", "a\nb", "\x1b[31m", "x" * 201, None])
     def test_names_are_printable_strings(self, name):
-        with pytest.raises(CannotSave, match=r"^data: the name .* is not a printable string"):
+        with pytest.raises(CannotSaveError, match=r"^data: the name .* is not a printable string"):
             fingerprints({name: [1]})
 
 

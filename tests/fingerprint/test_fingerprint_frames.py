@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 pd = pytest.importorskip("pandas")
 
-from saver.errors import CannotSave  # noqa: E402
+from saver.errors import CannotSaveError  # noqa: E402
 from saver.fingerprint import arrays, fingerprint, frames, same  # noqa: E402
 
 
@@ -178,7 +178,7 @@ def test_cells_may_hold_arrays_and_lists():
 
 def test_a_cell_without_a_value_is_refused_by_column():
     frame = pd.DataFrame({"good": [1], "bad": [object()]})
-    with pytest.raises(CannotSave, match=r"^data.train\['bad'\]: it holds objects of the type builtins"):
+    with pytest.raises(CannotSaveError, match=r"^data.train\['bad'\]: it holds objects of the type builtins"):
         fingerprint(frame, "data.train")
 
 

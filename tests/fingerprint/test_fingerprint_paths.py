@@ -12,7 +12,7 @@ from blake3 import blake3
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from saver.errors import CannotSave
+from saver.errors import CannotSaveError
 from saver.fingerprint import describe, fingerprint, fingerprints, paths, same
 
 
@@ -139,7 +139,9 @@ def test_links_are_followed(folder, tmp_path):
 
 def test_a_link_that_leads_back_is_refused(folder):
     (folder / "sub" / "around").symlink_to(folder)
-    with pytest.raises(CannotSave, match=r"^data.raw: .*images/sub/around leads back to a folder around it"):
+    with pytest.raises(
+        CannotSaveError, match=r"^data.raw: .*images/sub/around leads back to a folder around it"
+    ):
         fingerprints({"raw": folder})
 
 
@@ -150,7 +152,7 @@ def test_a_link_to_a_neighbour_is_no_loop(folder):
 
 def test_a_broken_link_is_refused_by_name(folder):
     (folder / "broken").symlink_to(folder / "nowhere")
-    with pytest.raises(CannotSave, match=r"^data: .*images/broken cannot be read \(No such file or"):
+    with pytest.raises(CannotSaveError, match=r"^data: .*images/broken cannot be read \(No such file or"):
         fingerprint(folder)
 
 
@@ -158,20 +160,24 @@ def test_a_broken_link_is_refused_by_name(folder):
 def test_a_named_pipe_is_refused_and_not_waited_for(folder):
     os.mkfifo(folder / "pipe")
     for path in (folder, folder / "pipe"):
-        with pytest.raises(CannotSave, match=r"images/pipe is neither a file nor a folder"):
+        with pytest.raises(CannotSaveError, match=r"images/pipe is neither a file nor a folder"):
             fingerprint(path)
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/mem"), reason="a file that fails to be read is Linux's")
 def test_what_cannot_be_read_is_refused_by_name(folder):
     (folder / "broken").symlink_to("/proc/self/mem")
-    with pytest.raises(CannotSave, match=r"^data: .*images/broken cannot be read \(Input/output error\), so"):
+    with pytest.raises(
+        CannotSaveError, match=r"^data: .*images/broken cannot be read \(Input/output error\), so"
+    ):
         fingerprint(folder)
 
 
 @pytest.mark.parametrize("text", ["no/such/file", "x" * 5000, "nul\0", ""])
 def test_a_string_that_is_no_path_is_refused(text):
-    with pytest.raises(CannotSave, match=r"(?s)^data.raw: '.*' is no file or folder here .* taken for a"):
+    with pytest.raises(
+        CannotSaveError, match=r"(?s)^data.raw: '.*' is no file or folder here .* taken for a"
+    ):
         fingerprints({"raw": text})
 
 
@@ -180,7 +186,7 @@ def test_a_file_that_changes_meanwhile_is_refused(tmp_path):
     path.write_bytes(b"x" * 100)
     found = paths.look(path, "data")
     path.write_bytes(b"x" * 200)
-    with pytest.raises(CannotSave, match=r"^data: .*growing.csv changed while it was read"):
+    with pytest.raises(CannotSaveError, match=r"^data: .*growing.csv changed while it was read"):
         paths.path_fingerprint(found, "data", lambda count: None)
 
 
@@ -193,7 +199,7 @@ def test_a_file_that_is_written_while_it_is_read_is_refused(tmp_path):
             file.write(b"x")
         os.utime(path, (0, 0))
 
-    with pytest.raises(CannotSave, match=r"busy.bin changed while it was read"):
+    with pytest.raises(CannotSaveError, match=r"busy.bin changed while it was read"):
         fingerprint(path, "data", write)
 
 

@@ -18,7 +18,7 @@ MUTANTS = [
     Mutant(
         "condemn-before-delete", "repo/gc.py",
         "                return Condemn(condemned, tuple(sorted(kept)))\n",
-        "                for key in condemned:\n                    repo.store.delete(key)\n"
+        "                for key in condemned:\n                    repo.storage.delete(key)\n"
         "                return Condemn(condemned, tuple(sorted(kept)))\n",
         "the order: what is deleted was condemned before", (_GC,),
     ),
@@ -46,7 +46,7 @@ MUTANTS = [
     ),
     Mutant(
         "whole-log", "repo/gc.py",
-        "        check_log(repo.store, repo.state, repo.gapless)\n", "",
+        "        check_log(repo.storage, repo.state, repo.gapless)\n", "",
         "looking for gaps before anything is deleted", (f"{_GC}::test_a_gap_in_the_log_stops_the_collector",),
     ),
     Mutant(
@@ -61,8 +61,8 @@ MUTANTS = [
     ),
     Mutant(
         "lost-manifests", "repo/gc.py",
-        "            except (Damaged, NotFound):\n                return True\n        ",
-        "            except (Damaged, NotFound):\n                continue\n        ",
+        "            except (DamagedError, NotFoundError):\n                return True\n        ",
+        "            except (DamagedError, NotFoundError):\n                continue\n        ",
         "keeping all that a version may need whose manifest is lost", (_LOST,),
     ),
     Mutant(
@@ -145,8 +145,8 @@ MUTANTS = [
     ),
     Mutant(
         "links-that-hide", "repo/objects.py",
-        "        elif stands_for_folder(key):\n            raise Damaged",
-        "        elif False:\n            raise Damaged",
+        "        elif stands_for_folder(key):\n            raise DamagedError",
+        "        elif False:\n            raise DamagedError",
         "refusing to collect where a link may hide objects",
         (f"{_GC}::test_what_stands_in_place_of_a_folder_stops_the_collector",),
     ),
@@ -194,7 +194,7 @@ MUTANTS = [
     ),
     Mutant(
         "collectors-allowed", "repo/gc.py",
-        '    demand(repo.store, repo.format().collect, "collect in")\n', "",
+        '    demand(repo.storage, repo.format().collect, "collect in")\n', "",
         "refusing to collect in a store that needs a newer Saver",
         ("repo/test_repository.py::test_features_of_the_future_are_refused_by_name",),
     ),

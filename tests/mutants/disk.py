@@ -4,26 +4,26 @@ from __future__ import annotations
 
 from .mutant import Mutant
 
-_SYNCED = "test_durable.py::test_data_is_synced_before_the_name_and_the_name_before_the_return"
+_SYNCED = "disk/test_durable.py::test_data_is_synced_before_the_name_and_the_name_before_the_return"
 _CRASHES = "testing/test_faults.py::test_an_object_survives_every_crash_once_it_is_acknowledged"
-_LATE = "test_durable.py::test_an_error_that_came_too_late_is_seen_through"
-_NAMES = "stores/test_local.py::test_names_are_synced_before_anything_is_acknowledged"
-_LINKED = "stores/test_outside.py::test_no_link_in_place_of_a_folder_is_followed"
-_NO_FILE = "stores/test_outside.py::test_what_is_no_file_is_no_object"
+_LATE = "disk/test_durable.py::test_an_error_that_came_too_late_is_seen_through"
+_NAMES = "storages/test_local.py::test_names_are_synced_before_anything_is_acknowledged"
+_LINKED = "storages/test_outside.py::test_no_link_in_place_of_a_folder_is_followed"
+_NO_FILE = "storages/test_outside.py::test_what_is_no_file_is_no_object"
 
 MUTANTS = [
     Mutant(
-        "file-sync", "durable.py",
+        "file-sync", "disk/durable.py",
         "            self._files.sync(self._file)\n", "",
         "the sync of a file before it gets its name", (_CRASHES,),
     ),
     Mutant(
-        "name-sync", "durable.py",
+        "name-sync", "disk/durable.py",
         "            self._files.sync_folder(self._folder)\n", "            pass\n",
         "the sync of the folder before a file is acknowledged", (_CRASHES,),
     ),
     Mutant(
-        "data-before-name", "durable.py",
+        "data-before-name", "disk/durable.py",
         "            self._files.sync(self._file)\n"
         "            placed = self._replace() if replace else self._place()\n",
         "            placed = self._replace() if replace else self._place()\n"
@@ -31,151 +31,154 @@ MUTANTS = [
         "the order: bytes are durable before the name is there", (_CRASHES,),
     ),
     Mutant(
-        "fsync-of-files", "files.py",
+        "fsync-of-files", "disk/files.py",
         "        os.fsync(file)", "        os.stat(file)",
         "the system call that makes files durable", (_SYNCED,),
     ),
     Mutant(
-        "fsync-of-folders", "files.py",
+        "fsync-of-folders", "disk/files.py",
         "            os.fsync(folder)", "            os.stat(folder)",
         "the system call that makes names durable", (_SYNCED,),
     ),
     Mutant(
-        "failed-folder-sync", "files.py",
+        "failed-folder-sync", "disk/files.py",
         "if error.errno not in (errno.EINVAL, errno.EBADF):",
         "if error.errno not in (errno.EINVAL, errno.EBADF, errno.EIO):",
         "the error when a folder cannot be synced",
-        ("test_durable.py::test_a_failed_sync_of_the_data_changes_nothing_and_one_of_the_folder_is_told",),
+        ("disk/test_durable.py::test_a_failed_sync_of_the_data_changes_nothing_and_one_of_the_folder_is_told",),
     ),
     Mutant(
-        "size-of-files", "durable.py",
+        "size-of-files", "disk/durable.py",
         "            self._files.truncate(self._file, self._size)", "            pass",
         "the cut to the size that was promised",
-        ("test_durable.py::test_a_file_is_as_long_as_it_was_said_to_be",),
+        ("disk/test_durable.py::test_a_file_is_as_long_as_it_was_said_to_be",),
     ),
     Mutant(
-        "short-writes", "durable.py",
+        "short-writes", "disk/durable.py",
         "            while view:", "            if view:",
-        "going on after a write that took only a part", ("test_durable.py::test_short_writes_are_continued",),
+        "going on after a write that took only a part",
+        ("disk/test_durable.py::test_short_writes_are_continued",),
     ),
     Mutant(
-        "exclusive-names", "durable.py",
+        "exclusive-names", "disk/durable.py",
         "placed = self._replace() if replace else self._place()", "placed = self._replace()",
-        "leaving a name to who has it", ("test_durable.py::test_a_name_that_is_taken_stays_with_who_has_it",),
+        "leaving a name to who has it",
+        ("disk/test_durable.py::test_a_name_that_is_taken_stays_with_who_has_it",),
     ),
     Mutant(
-        "read-back-of-links", "durable.py",
+        "read-back-of-links", "disk/durable.py",
         "            if self._stands(error):\n                return True\n", "",
         "looking whether a name was taken although an error came", (_LATE,),
     ),
     Mutant(
-        "read-back-of-replacing", "durable.py",
+        "read-back-of-replacing", "disk/durable.py",
         "            if not self._stands(error):\n                raise\n", "            raise\n",
         "looking whether a file was replaced although an error came", (_LATE,),
     ),
     Mutant(
-        "uncertain-names", "durable.py",
+        "uncertain-names", "disk/durable.py",
         "if not stands and error.errno in _UNCERTAIN:", "if False:",
         "telling that a name may yet appear",
-        ("test_durable.py::test_where_it_cannot_be_told_the_commit_is_unknown",),
+        ("disk/test_durable.py::test_where_it_cannot_be_told_the_commit_is_unknown",),
     ),
     Mutant(
-        "unlearned-names", "durable.py",
+        "unlearned-names", "disk/durable.py",
         'raise self._unknown("whether the file stands there could not be learned", error) from error',
         "stands = False",
         "telling that it could not be learned whether a name was taken",
-        ("test_durable.py::test_where_nothing_can_be_learned_the_commit_is_unknown",),
+        ("disk/test_durable.py::test_where_nothing_can_be_learned_the_commit_is_unknown",),
     ),
     Mutant(
-        "hidden-files", "durable.py",
+        "hidden-files", "disk/durable.py",
         "            self._files.close(self._open.pop())\n        self._remove_hidden()\n",
         "            self._files.close(self._open.pop())\n",
-        "removing what a failed save began", ("test_durable.py::test_a_failed_write_changes_nothing",),
+        "removing what a failed save began", ("disk/test_durable.py::test_a_failed_write_changes_nothing",),
     ),
     Mutant(
-        "mode-of-files", "durable.py",
+        "mode-of-files", "disk/durable.py",
         "        self._keep_mode()\n", "",
         "who may read a file that is replaced",
-        ("test_durable.py::test_the_mode_of_a_replaced_file_is_kept",),
+        ("disk/test_durable.py::test_the_mode_of_a_replaced_file_is_kept",),
     ),
     Mutant(
-        "loser-syncs", "durable.py",
+        "loser-syncs", "disk/durable.py",
         "        self._remove_hidden()\n        try:\n            self._files.sync_folder",
         "        self._remove_hidden()\n        if not placed:\n            return False\n"
         "        try:\n            self._files.sync_folder",
         "making the other one's name durable when a number was taken",
-        ("stores/test_local.py::test_who_loses_makes_the_other_durable",),
+        ("storages/test_local.py::test_who_loses_makes_the_other_durable",),
     ),
     Mutant(
-        "sync-above-new-store", "stores/local.py",
+        "sync-above-new-store", "storages/local.py",
         "                self._files.make_folder(folder)\n        self._files.sync_folder(above)\n",
         "                self._files.make_folder(folder)\n",
         "the sync of the folder above a new store", (_NAMES,),
     ),
     Mutant(
-        "sync-above-found-store", "stores/local.py",
+        "sync-above-found-store", "storages/local.py",
         "            if not self._has_objects(folder):\n"
         "                with suppress(PermissionError):  # whoever made it there has to care for its name\n"
         "                    self._files.sync_folder(above)\n            return\n",
         "            return\n",
         "the sync of the folder above a store that another process is just making",
-        ("stores/test_local.py::test_a_store_that_another_process_has_just_made_is_synced",),
+        ("storages/test_local.py::test_a_store_that_another_process_has_just_made_is_synced",),
     ),
     Mutant(
-        "sync-above-new-folder", "stores/local.py",
+        "sync-above-new-folder", "storages/local.py",
         "                self._files.make_folder(place)\n            self._files.sync_folder(above)\n",
         "                self._files.make_folder(place)\n",
         "the sync of the folder above a new one", (_NAMES,),
     ),
     Mutant(
-        "sync-above-found-folder", "stores/local.py",
+        "sync-above-found-folder", "storages/local.py",
         'if not self._has_objects(Inside(folder, ".")):', "if False:",
         "the sync of the folder above one that another process is just making",
-        ("stores/test_local.py::test_a_folder_that_another_process_has_just_made_is_synced",),
+        ("storages/test_local.py::test_a_folder_that_another_process_has_just_made_is_synced",),
     ),
     Mutant(
-        "put-once", "stores/local.py",
-        "        if not placed:\n            self._demand_object(key)\n            raise CannotWrite",
-        "        if False:\n            raise CannotWrite",
-        "the error when a key is put twice", ("stores/test_local.py::test_a_key_is_put_once",),
+        "put-once", "storages/local.py",
+        "        if not placed:\n            self._demand_object(key)\n            raise CannotWriteError",
+        "        if False:\n            raise CannotWriteError",
+        "the error when a key is put twice", ("storages/test_local.py::test_a_key_is_put_once",),
     ),
     Mutant(
-        "failed-listing", "stores/local.py",
+        "failed-listing", "storages/local.py",
         '            raise self._unread(prefix.removesuffix("/"), error) from error\n',
         "            return []\n",
         "the error when a folder cannot be listed",
-        ("stores/test_local.py::test_a_listing_that_fails_is_no_empty_one",),
+        ("storages/test_local.py::test_a_listing_that_fails_is_no_empty_one",),
     ),
     Mutant(
-        "foreign-names", "stores/local.py",
+        "foreign-names", "storages/local.py",
         "                        for entry in found\n                        if valid(entry.name)\n",
         "                        for entry in found\n",
         "leaving out files whose names cannot be keys",
-        ("stores/test_local.py::test_a_file_of_someone_else_is_no_object",),
+        ("storages/test_local.py::test_a_file_of_someone_else_is_no_object",),
     ),
     Mutant(
-        "keys", "stores/_keys.py",
+        "keys", "storages/_keys.py",
         "    if not valid(key):\n", "    if False:\n",
-        "refusing keys that lead elsewhere", ("stores/test_local.py::test_what_cannot_be_a_key_is_refused",),
+        "refusing keys that lead elsewhere",
+        ("storages/test_local.py::test_what_cannot_be_a_key_is_refused",),
     ),
     Mutant(
-        "depth-of-keys", "stores/_keys.py",
+        "depth-of-keys", "storages/_keys.py",
         "(/{_SEGMENT}){{0,{DEPTH - 1}}}", "(/{_SEGMENT})*",
-        "the limit on the depth of keys", ("stores/test_local.py::test_what_cannot_be_a_key_is_refused",),
+        "the limit on the depth of keys", ("storages/test_local.py::test_what_cannot_be_a_key_is_refused",),
     ),
     Mutant(
-        "depth-of-listings", "stores/local.py",
+        "depth-of-listings", "storages/local.py",
         ' and key.count("/") < DEPTH:', ":",
         "the limit on the depth of listings",
-        ("stores/test_outside.py::test_folders_within_folders_have_an_end",),
+        ("storages/test_outside.py::test_folders_within_folders_have_an_end",),
     ),
     Mutant(
-        "links-for-folders", "files.py",
+        "links-for-folders", "disk/files.py",
         "| _O_FOLDER | _O_NOFOLLOW\n\"\"\"To step", '| _O_FOLDER\n"""To step',
         "O_NOFOLLOW on the way to an object", (_LINKED,),
     ),
     Mutant(
-        "step-by-step", "stores/local.py",
+        "step-by-step", "storages/local.py",
         "        path, _, name = checked(key).rpartition(\"/\")\n"
         "        folder = self._enter(path, self._files.open_folder)\n",
         "        path, _, name = checked(key).rpartition(\"/\")\n"
@@ -183,31 +186,31 @@ MUTANTS = [
         "opening each folder from the one above it", (_LINKED,),
     ),
     Mutant(
-        "links-for-objects", "files.py",
+        "links-for-objects", "disk/files.py",
         "flags if folder is None else flags | _O_NOFOLLOW, dir_fd=folder)", "flags, dir_fd=folder)",
         "O_NOFOLLOW for an object that becomes a link while it is opened",
-        ("stores/test_outside.py::test_a_link_that_comes_at_any_moment_is_not_followed",),
+        ("storages/test_outside.py::test_a_link_that_comes_at_any_moment_is_not_followed",),
     ),
     Mutant(
-        "links-for-stat", "files.py",
+        "links-for-stat", "disk/files.py",
         "os.stat(file.name, dir_fd=file.folder, follow_symlinks=False)",
         "os.stat(file.name, dir_fd=file.folder)",
         "looking at a link itself", (_NO_FILE,),
     ),
     Mutant(
-        "links-for-listings", "files.py",
+        "links-for-listings", "disk/files.py",
         "flags if folder is None else flags | _O_FOLDER | _O_NOFOLLOW, dir_fd=folder)",
         "flags if folder is None else flags | _O_FOLDER, dir_fd=folder)",
         "O_NOFOLLOW where a folder is listed or synced", (),
         equivalent="only `.` is opened so, of a folder that was itself opened without following a link",
     ),
     Mutant(
-        "files-only-when-opened", "stores/local.py",
+        "files-only-when-opened", "storages/local.py",
         "            self._demand_file(key, self._files.stat(place))", "            pass",
         "refusing to open what is no file", (_NO_FILE,),
     ),
     Mutant(
-        "files-only-when-asked", "stores/local.py",
+        "files-only-when-asked", "storages/local.py",
         "        self._demand_file(key, found)\n        return Stat", "        return Stat",
         "refusing to tell of what is no file", (_NO_FILE,),
     ),

@@ -15,7 +15,7 @@ MUTANTS = [
         "        write = _write_small if",
         "        sink.write(self._header(self.entries), 0)\n        write = _write_small if",
         "the order: the header of a pack is written when its data is",
-        ("test_durable.py::test_data_is_synced_before_the_name_and_the_name_before_the_return",),
+        ("disk/test_durable.py::test_data_is_synced_before_the_name_and_the_name_before_the_return",),
     ),
     Mutant(
         "header-length", "pack/write.py",

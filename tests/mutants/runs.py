@@ -17,8 +17,8 @@ MUTANTS = [
     ),
     Mutant(
         "given-up-saves", "checkpoints/saving.py",
-        "        if self.again:\n            raise CannotSave(\n",
-        "        if False:\n            raise CannotSave(\n",
+        "        if self.again:\n            raise CannotSaveError(\n",
+        "        if False:\n            raise CannotSaveError(\n",
         "telling of a save that was given up",
         (f"{_RESUME}::test_a_save_that_was_given_up_and_never_taken_again_is_an_error",),
     ),

@@ -16,9 +16,10 @@ _HEALS = "repo/test_check.py"
 MUTANTS = [
     Mutant(
         "packs-before-the-record", "repo/commit.py",
-        "        self._repo.store.put(pack_key(writer.id), writer.size, writer)\n",
+        "        self._repo.storage.put(pack_key(writer.id), writer.size, writer)\n",
         "        writer(_Nowhere())\n"
-        "        self._late.append(lambda: self._repo.store.put(pack_key(writer.id), writer.size, writer))\n",
+        "        put, key = self._repo.storage.put, pack_key(writer.id)\n"
+        "        self._late.append(lambda: put(key, writer.size, writer))\n",
         "the order: packs are durable before the record that needs them", (_FAILED,),
         more=(
             ("        self._transaction = repo.fresh()\n",
@@ -34,8 +35,8 @@ MUTANTS = [
     ),
     Mutant(
         "manifest-before-the-record", "repo/commit.py",
-        "        self._repo.store.put(key, len(data), lambda sink: sink.write(data, 0))\n",
-        "        put = self._repo.store.put\n"
+        "        self._repo.storage.put(key, len(data), lambda sink: sink.write(data, 0))\n",
+        "        put = self._repo.storage.put\n"
         "        self._late = [lambda: put(key, len(data), lambda sink: sink.write(data, 0))]\n",
         "the order: the manifest is durable before the record that names it", (_FAILED,),
         more=(
@@ -108,7 +109,7 @@ MUTANTS = [
     ),
     Mutant(
         "unknown-commits-told", "repo/commit.py",
-        "        except CommitUnknown:\n"
+        "        except CommitUnknownError:\n"
         "            raise\n"
         "        except BaseException:\n"
         "            self._clean",
@@ -145,13 +146,13 @@ MUTANTS = [
     ),
     Mutant(
         "store-that-is-gone", "repo/repository.py",
-        "            self._format = read_again(self.store, self._format)\n", "            pass\n",
+        "            self._format = read_again(self.storage, self._format)\n", "            pass\n",
         "refusing to begin a store anew whose folder is gone",
         ("stateful/test_resume.py::test_a_store_that_is_gone_is_never_begun_anew",),
     ),
     Mutant(
         "log-without-store", "repo/format.py",
-        '        if next(store.list("log/"), None) is None:\n            return None\n',
+        '        if next(storage.list("log/"), None) is None:\n            return None\n',
         "        return None\n",
         "refusing to begin a store anew that lost its description",
         (f"{_REPOSITORY}::test_a_log_without_its_store_is_not_taken_for_a_new_store",),

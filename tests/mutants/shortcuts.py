@@ -85,10 +85,10 @@ MUTANTS = [
     Mutant(
         "pages-first", "repo/state.py",
         "            self._write_pages(found.root)\n"
-        "            self._store.delete(checkpoint_key(number))  # it is damaged, if it is there\n"
-        "            self._store.create(checkpoint_key(number), document.encode(found))\n",
-        "            self._store.delete(checkpoint_key(number))  # it is damaged, if it is there\n"
-        "            self._store.create(checkpoint_key(number), document.encode(found))\n"
+        "            self._storage.delete(checkpoint_key(number))  # it is damaged, if it is there\n"
+        "            self._storage.create(checkpoint_key(number), document.encode(found))\n",
+        "            self._storage.delete(checkpoint_key(number))  # it is damaged, if it is there\n"
+        "            self._storage.create(checkpoint_key(number), document.encode(found))\n"
         "            self._write_pages(found.root)\n",
         "the order: the pages of a checkpoint are there before it is",
         ("stateful/test_crashes.py::test_a_power_loss_while_bytes_move_and_checkpoints_are_kept",),
@@ -126,23 +126,23 @@ MUTANTS = [
         "room", "repo/state.py",
         "        with self._lock, suppress(SaverError):\n"
         "            for key in RESERVE:\n"
-        "                if self._store.stat(key) is not None:\n",
+        "                if self._storage.stat(key) is not None:\n",
         "        with self._lock, suppress(SaverError):\n"
         "            return False\n"
         "            for key in RESERVE:\n"
-        "                if self._store.stat(key) is not None:\n",
+        "                if self._storage.stat(key) is not None:\n",
         "making room on a full disk", (_FULL,),
     ),
     Mutant(
         "reserve", "repo/state.py",
-        "                if self._store.stat(key) is None:\n"
-        "                    self._store.put(key, RESERVE_BYTES, _fill)\n",
+        "                if self._storage.stat(key) is None:\n"
+        "                    self._storage.put(key, RESERVE_BYTES, _fill)\n",
         "                pass\n",
         "keeping room for the records of deletions", (_FULL,),
     ),
     Mutant(
         "room-of-shortcuts", "repo/state.py",
-        '            keys = [*own(self._store, "state/")]\n', "            keys = []\n",
+        '            keys = [*own(self._storage, "state/")]\n', "            keys = []\n",
         "giving up checkpoints for room",
         ("repo/test_shortcuts.py::test_when_the_reserve_is_used_up_checkpoints_give_their_room",),
     ),
@@ -168,7 +168,7 @@ MUTANTS = [
     Mutant(
         "read-twice", "repo/state.py",
         "        except SaverError:  # to try once more costs less than to read the whole log\n"
-        "            return self._store.read(page_key(name))\n",
+        "            return self._storage.read(page_key(name))\n",
         "        except SaverError:\n            raise\n",
         "reading a page once more", (),
         equivalent="without it the log is read, which says the same and takes longer",
@@ -223,17 +223,17 @@ MUTANTS = [
     ),
     Mutant(
         "removed-records", "repo/wholeness.py",
-        "    _check_beyond(store, state, _beyond(store, state))\n", "    return\n",
+        "    _check_beyond(storage, state, _beyond(storage, state))\n", "    return\n",
         "refusing to write where the end of the log was removed", (_ENDS,),
     ),
     Mutant(
         "removed-records-read", "repo/wholeness.py",
-        "    _check_beyond(store, state, keys)\n", "    return\n",
+        "    _check_beyond(storage, state, keys)\n", "    return\n",
         "refusing to read where the end of the log was removed", (_ENDS,),
     ),
     Mutant(
         "gaps", "repo/wholeness.py",
-        "    check_gaps(store, state, known)\n", "",
+        "    check_gaps(storage, state, known)\n", "",
         "looking for gaps before a collection",
         ("repo/test_gc.py::test_a_gap_in_the_log_stops_the_collector",),
     ),

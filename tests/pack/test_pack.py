@@ -18,10 +18,10 @@ from hypothesis.extra import numpy as arrays
 
 import saver
 from saver import pack as packs
-from saver.durable import NewFile
-from saver.mapped import MappedFile, open_file
+from saver.disk.durable import NewFile
+from saver.disk.mapped import MappedFile, open_file
 from saver.pack import Pack, PackWriter, layout, read, write
-from saver.stores.memory import MemoryStore
+from saver.storages.memory import MemoryStorage
 from saver.tree import ITEM_SIZE, NUMPY_DTYPE, TENSOR_DTYPE, TensorData
 
 safe_open: Any = pytest.importorskip("safetensors").safe_open
@@ -275,9 +275,9 @@ def test_every_flipped_data_byte_is_found_and_its_tensor_named(
             changed[at] ^= 0x10
             path.write_bytes(changed)
             pack = opened(path)
-            with pytest.raises(saver.Damaged, match=entry.name):
+            with pytest.raises(saver.DamagedError, match=entry.name):
                 pack.verify()
-            with pytest.raises(saver.Damaged, match=entry.name):
+            with pytest.raises(saver.DamagedError, match=entry.name):
                 pack.verify([entry.name])
             pack.verify([name for name in tensors if name != entry.name])
 
@@ -293,7 +293,7 @@ def test_both_ways_to_hash_find_damage(cached: bool, tmp_path: Path, monkeypatch
     with open(path, "r+b") as file:
         file.seek(-(1 << 20), 2)
         file.write(b"x")
-    with pytest.raises(saver.Damaged, match="the bytes of t are"):
+    with pytest.raises(saver.DamagedError, match="the bytes of t are"):
         opened(path).verify()
 
 
@@ -338,14 +338,14 @@ def test_damage_in_one_part_leaves_the_others_to_lazy_loading(tmp_path: Path) ->
     path = tmp_path / "a"
     saver.dump({"good": np.arange(1000.0), "bad": np.arange(1000.0) + 1, "also": np.arange(1000)}, path)
     _flip(path, "bad")
-    with pytest.raises(saver.Damaged, match="bad"):
+    with pytest.raises(saver.DamagedError, match="bad"):
         saver.load(path)
     parts = saver.load(path, lazy=True)
     assert list(parts) == ["good", "bad", "also"]
     np.testing.assert_array_equal(parts["good"], np.arange(1000.0))
     np.testing.assert_array_equal(parts["also"], np.arange(1000))
     for _ in range(2):
-        with pytest.raises(saver.Damaged, match="bad"):
+        with pytest.raises(saver.DamagedError, match="bad"):
             parts["bad"]
 
 
@@ -394,7 +394,7 @@ def test_a_header_beyond_the_limit_of_readers_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(layout, "HEADER_LIMIT", 10_000)
-    with pytest.raises(saver.Unsupported, match="several files"):
+    with pytest.raises(saver.IncompatibleError, match="several files"):
         saver.dump({str(n): np.ones(100) for n in range(60)}, tmp_path / "a")
     assert list(tmp_path.iterdir()) == []
 
@@ -413,9 +413,9 @@ def test_a_shape_that_no_array_has_is_damage(shape: tuple[int, ...]) -> None:
     """Already to who only looks at the header."""
     data = bytes(8 * abs(np.prod(shape, dtype=int)))
     entry = packs.Entry("a", "F64", shape, 0, len(data), blake3(data).hexdigest())
-    store = MemoryStore()
+    store = MemoryStorage()
     store.create("packs/a", layout.header_bytes([entry], "0" * 32, {}) + data)
-    with pytest.raises(saver.Damaged, match="'a' has the shape"):
+    with pytest.raises(saver.DamagedError, match="'a' has the shape"):
         Pack(store.open("packs/a"))
 
 

@@ -14,13 +14,13 @@ from blake3 import blake3
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from saver.errors import CannotRead, Damaged, NotFound
-from saver.files import Files
-from saver.mapped import MappedFile, open_file
+from saver.disk.files import Files
+from saver.disk.mapped import MappedFile, open_file
+from saver.errors import CannotReadError, DamagedError, NotFoundError
 from saver.pack import Pack, PackWriter, Range, damaged, verify
-from saver.store import Blob
-from saver.stores.local import LocalStore
-from saver.stores.memory import MemoryStore
+from saver.storage import Blob
+from saver.storages.local import LocalStorage
+from saver.storages.memory import MemoryStorage
 from saver.tree import TensorData
 
 quick = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -44,7 +44,7 @@ class Remote(Blob):
         assert 0 <= start < end <= self.size
         assert len(scratch) >= end - start
         if any(start <= at < end for at in self._broken):
-            raise Damaged("the disk cannot read it")
+            raise DamagedError("the disk cannot read it")
         self.fetched.append((start, end))
         self._map[start:end] = np.frombuffer(self._data[start:end], np.uint8)
 
@@ -104,7 +104,7 @@ def test_only_what_is_asked_for_is_fetched_and_in_order() -> None:
 
 
 def test_many_packs_are_checked_at_once(tmp_path: Path) -> None:
-    store = LocalStore(tmp_path)
+    store = LocalStorage(tmp_path)
     packs = []
     for number in range(20):
         tensors = {
@@ -132,7 +132,7 @@ def test_many_packs_are_checked_at_once(tmp_path: Path) -> None:
 def test_names_may_come_in_any_order(size: int, tmp_path: Path) -> None:
     """Also those of large tensors, which threads read in the order of the file."""
     names = [f"{number}" for number in range(4)]
-    store = MemoryStore()
+    store = MemoryStorage()
     writer = PackWriter(
         {name: TensorData("U8", (size,), np.frombuffer(content(size), np.uint8)) for name in names}
     )
@@ -145,7 +145,7 @@ def test_names_may_come_in_any_order(size: int, tmp_path: Path) -> None:
     lost = writer.entries[2].name
     assert pack.damaged(reversed(names)) == {lost}
     assert pack.damaged([name for name in reversed(names) if name != lost]) == set()
-    with pytest.raises(Damaged, match=f"the bytes of {lost} are not"):
+    with pytest.raises(DamagedError, match=f"the bytes of {lost} are not"):
         pack.verify(reversed(names))
 
 
@@ -171,7 +171,7 @@ def test_what_the_disk_cannot_read_is_damaged_and_its_neighbours_are_not(
 
 
 @pytest.mark.parametrize("serial", [True, False])
-@pytest.mark.parametrize("error", [NotFound, CannotRead, RuntimeError])
+@pytest.mark.parametrize("error", [NotFoundError, CannotReadError, RuntimeError])
 def test_other_errors_are_raised(
     error: type[Exception], serial: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:

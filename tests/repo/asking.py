@@ -10,8 +10,8 @@ import numpy as np
 from greenlet import GreenletExit, getcurrent
 from numpy.typing import NDArray
 
-from saver.errors import CannotWrite, CommitUnknown, NotFound
-from saver.store import Blob, Sink, Stat, Store
+from saver.errors import CannotWriteError, CommitUnknownError, NotFoundError
+from saver.storage import Blob, Sink, Stat, Storage
 
 Call = tuple[Any, ...]
 """A method of the store and its arguments; what is written stands there as bytes."""
@@ -57,7 +57,7 @@ class _Blob(Blob):
         return False
 
 
-class Asking(Store):
+class Asking(Storage):
     """The store as an actor sees it: every call waits until the explorer answers it.
 
     If it is `remote`, an object may be gone while it is open, and what comes or goes during a listing may be
@@ -80,9 +80,9 @@ class Asking(Store):
             self._killed = True
             raise
         if answer == LOST:
-            raise CommitUnknown(f"{call[1]}: the answer was lost")
+            raise CommitUnknownError(f"{call[1]}: the answer was lost")
         if answer == REFUSED:
-            raise CannotWrite(f"{call[1]}: there is no room")
+            raise CannotWriteError(f"{call[1]}: there is no room")
         return answer
 
     def put(self, key: str, size: int, fill: Callable[[Sink], Any]) -> None:
@@ -100,7 +100,7 @@ class Asking(Store):
     def _open(self, key: str) -> bytes:
         data: bytes | str = self._ask("open", key)
         if isinstance(data, str):
-            raise NotFound(f"{key}: there is no such object")
+            raise NotFoundError(f"{key}: there is no such object")
         return data
 
     def stat(self, key: str) -> Stat | None:

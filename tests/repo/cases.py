@@ -14,8 +14,8 @@ from saver import parts
 from saver.repo.commit import Draft, DraftPart
 from saver.repo.repository import Repository
 from saver.saver import Saver
-from saver.store import Store
-from saver.stores.memory import MemoryStore
+from saver.storage import Storage
+from saver.storages.memory import MemoryStorage
 
 SIZES = {"a": 1000, "b": 9000, "c": 9000, "d": 1000, "e": 1000, "f": 1000}
 ARRAYS = {
@@ -52,7 +52,7 @@ Change: TypeAlias = Callable[[Repository], object]
 """Takes a rule away from a repository, to see what happens."""
 
 
-def opened(store: Store, name: str, change: Change = id) -> Saver:
+def opened(store: Storage, name: str, change: Change = id) -> Saver:
     """The store as the actor of this name opens it.
 
     What is random or a time otherwise is not, for an actor must do the same each time that it lives.
@@ -85,14 +85,14 @@ def draft(holds: str, **more: Any) -> Draft:
 def saves(name: str, holds: str, change: Change = id, **more: Any) -> Actor:
     wanted = draft(holds, **more)
 
-    def act(store: Store) -> Saved:
+    def act(store: Storage) -> Saved:
         return Saved(str(opened(store, name, change)._repo.commit(wanted)), holds)
 
     return act
 
 
 def loads(ref: str) -> Actor:
-    def act(store: Store) -> Loaded:
+    def act(store: Storage) -> Loaded:
         return Loaded(ref, held(opened(store, "r").load(ref)))
 
     return act
@@ -110,7 +110,7 @@ def held(loaded: dict[str, Any]) -> str:
 def collects(name: str, deleting: str = "", change: Change = id, times: int = 1) -> Actor:
     """Collects without any grace period; perhaps deletes a version before."""
 
-    def act(store: Store) -> Done:
+    def act(store: Storage) -> Done:
         saver = opened(store, name, change)
         if deleting:
             saver.delete(deleting)
@@ -122,7 +122,7 @@ def collects(name: str, deleting: str = "", change: Change = id, times: int = 1)
 
 
 def deletes(name: str, ref: str) -> Actor:
-    def act(store: Store) -> Done:
+    def act(store: Storage) -> Done:
         opened(store, name).delete(ref)
         return Done("delete", ref)
 
@@ -130,7 +130,7 @@ def deletes(name: str, ref: str) -> Actor:
 
 
 def tags(name: str, ref: str, tag: str) -> Actor:
-    def act(store: Store) -> Done:
+    def act(store: Storage) -> Done:
         opened(store, name).tag(ref, tag)
         return Done("tag", ref)
 
@@ -138,14 +138,14 @@ def tags(name: str, ref: str, tag: str) -> Actor:
 
 
 def untags(name: str, tag: str) -> Actor:
-    def act(store: Store) -> Done:
+    def act(store: Storage) -> Done:
         opened(store, name).untag("m", tag)
         return Done("untag", tag)
 
     return act
 
 
-def checks(store: Store) -> Done:
+def checks(store: Storage) -> Done:
     """Says whether all is sound."""
     found = opened(store, "k").check()
     return Done("sound" if found.sound else str(found.damage))
@@ -153,19 +153,19 @@ def checks(store: Store) -> Done:
 
 def filled(*versions: str) -> Content:
     """What a store with these versions holds."""
-    store = MemoryStore()
+    store = MemoryStorage()
     saver = opened(store, "0")
     for holds in versions:
         saver._repo.commit(draft(holds))
     return content_of(store)
 
 
-def content_of(store: Store) -> Content:
+def content_of(store: Storage) -> Content:
     return {key: store.read(key) for key in store.list("")}
 
 
-def stored(content: Content) -> MemoryStore:
-    store = MemoryStore()
+def stored(content: Content) -> MemoryStorage:
+    store = MemoryStorage()
     for key, data in content.items():
         store.create(key, data)
     return store

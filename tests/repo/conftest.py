@@ -11,17 +11,17 @@ from drafts import Save, draft
 from saver.repo import gc
 from saver.repo.repository import Repository
 from saver.repo.version import Version
-from saver.store import Store
-from saver.stores.memory import MemoryStore
+from saver.storage import Storage
+from saver.storages.memory import MemoryStorage
 
 
 @pytest.fixture
-def store() -> MemoryStore:
-    return MemoryStore()
+def store() -> MemoryStorage:
+    return MemoryStorage()
 
 
 @pytest.fixture
-def repo(store: Store) -> Repository:
+def repo(store: Storage) -> Repository:
     return Repository(store, "ada")
 
 

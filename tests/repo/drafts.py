@@ -36,7 +36,7 @@ def contents(repo: Repository, ref: str) -> dict[str, Any]:
     """All tensors of a version, verified."""
     repo.open()
     version = repo.version(ref)
-    stored = StoredTensors(repo.store, repo.known(version), lambda: repo.known(version), ref)
+    stored = StoredTensors(repo.storage, repo.known(version), lambda: repo.known(version), ref)
     stored.verify()
     return {name: stored.tensor(name)[2].tobytes() for name in stored.names}
 

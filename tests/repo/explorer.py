@@ -1,6 +1,6 @@
 """Runs actors on one store through every interleaving of their calls, and says how many there were.
 
-An actor is a function of a Store. It runs in a greenlet and stops at every call of the store; what it asks
+An actor is a function of a Storage. It runs in a greenlet and stops at every call of the store; what it asks
 for next depends on the answers so far alone. So the whole of a moment is what the store holds and, for each
 actor, the answers that it was given; from there each actor's next call leads to another moment. All moments
 are visited once. Orders of calls that lead to the same moment merge there, and none is left out: this is a
@@ -20,9 +20,9 @@ from typing import Any, NamedTuple, TypeAlias
 from asking import Asking, Call, Content, Contents, Numbers
 from greenlet import greenlet
 
-from saver.store import Store
+from saver.storage import Storage
 
-Actor: TypeAlias = Callable[[Store], Any]
+Actor: TypeAlias = Callable[[Storage], Any]
 """Deterministic; what it returns is hashable, and not None."""
 
 

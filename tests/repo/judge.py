@@ -11,11 +11,11 @@ from cases import Done, Loaded, Saved, content_of, draft, held, opened, stored
 from explorer import Failed, Moment
 
 from saver.errors import SaverError
-from saver.store import Blob
-from saver.stores.memory import MemoryStore
+from saver.storage import Blob
+from saver.storages.memory import MemoryStorage
 
 
-class _Traced(MemoryStore):
+class _Traced(MemoryStorage):
     """Remembers what was opened of it."""
 
     def __init__(self) -> None:
@@ -140,7 +140,7 @@ class Judge:
                 assert holds in {named.get(ref) for named in told.named[self._head :]}, f"{name} loaded {end}"
             case Done("delete", ref):
                 assert ref in told.deleted
-            case Failed("NotFound", message) if any(f"no {ref};" in message for ref in told.deleted):
+            case Failed("NotFoundError", message) if any(f"no {ref};" in message for ref in told.deleted):
                 pass
             case Failed():
                 assert self._allowed(name, end), f"{name} ended with {end}"

@@ -20,9 +20,9 @@ from saver.repo.gc import collect
 from saver.repo.log import Delete, Tag, log_key
 from saver.repo.objects import pack_key
 from saver.repo.repository import Repository
-from saver.store import Blob, Store
-from saver.stores.memory import MemoryStore
-from saver.testing import Crash, FaultyStore
+from saver.storage import Blob, Storage
+from saver.storages.memory import MemoryStorage
+from saver.testing import Crash, FaultyStorage
 
 BASE = np.random.default_rng(1).normal(size=2000)
 
@@ -31,7 +31,7 @@ def tensors(number: int) -> dict[str, Any]:
     return {"p/base": BASE, "p/head": np.full(200, float(number))}
 
 
-def save(store: Store, count: int = 1, model: str = "m") -> None:
+def save(store: Storage, count: int = 1, model: str = "m") -> None:
     repo = Repository(store)
     for _ in range(count):
         repo.open_to_write()
@@ -39,7 +39,7 @@ def save(store: Store, count: int = 1, model: str = "m") -> None:
         repo.commit(draft(model, tensors(1 if found is None else found.last + 1), step=1))
 
 
-def busy_day(store: Store) -> None:
+def busy_day(store: Storage) -> None:
     """Versions, a tag, a deletion, a collection, and one more version."""
     save(store, 4)
     repo = Repository(store)
@@ -51,17 +51,17 @@ def busy_day(store: Store) -> None:
 
 
 @pytest.fixture
-def store() -> MemoryStore:
-    found = MemoryStore("source")
+def store() -> MemoryStorage:
+    found = MemoryStorage("source")
     busy_day(found)
     return found
 
 
-def copy_of(store: Store, target: Store) -> Copied:
+def copy_of(store: Storage, target: Storage) -> Copied:
     return backup(Repository(store), target)
 
 
-def holds_all(target: Store, live: set[int]) -> bool:
+def holds_all(target: Storage, live: set[int]) -> bool:
     """Whether the copy has these versions of `m`, to the bit, and is sound."""
     repo = Repository(target)
     repo.open()
@@ -70,8 +70,8 @@ def holds_all(target: Store, live: set[int]) -> bool:
     return check(Repository(target)).sound
 
 
-def test_a_copy_is_a_store_with_all_that_lives(store: MemoryStore) -> None:
-    target = MemoryStore("target")
+def test_a_copy_is_a_store_with_all_that_lives(store: MemoryStorage) -> None:
+    target = MemoryStorage("target")
     copied = copy_of(store, target)
     assert (copied.versions, copied.head, copied.records, copied.present) == (4, 8, 8, 0)
     assert copied.whole
@@ -83,8 +83,8 @@ def test_a_copy_is_a_store_with_all_that_lives(store: MemoryStore) -> None:
     assert check(Repository(target)).garbage == ()
 
 
-def test_the_next_backup_copies_what_is_new_and_removes_what_was_freed(store: MemoryStore) -> None:
-    target = MemoryStore("target")
+def test_the_next_backup_copies_what_is_new_and_removes_what_was_freed(store: MemoryStorage) -> None:
+    target = MemoryStorage("target")
     copy_of(store, target)
     again = copy_of(store, target)
     assert (again.objects, again.records, again.removed, again.present) == (0, 0, 0, 8)
@@ -101,15 +101,15 @@ def test_the_next_backup_copies_what_is_new_and_removes_what_was_freed(store: Me
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 def test_a_backup_that_is_killed_at_any_moment_leaves_a_store_or_none_and_goes_on(
-    store: MemoryStore, after: bool
+    store: MemoryStorage, after: bool
 ) -> None:
-    older = MemoryStore("older")
+    older = MemoryStorage("older")
     copy_of(store, older)
     save(store, 3)
-    for begun in (MemoryStore("target"), older):
+    for begun in (MemoryStorage("target"), older):
         for at in itertools.count(1):
             target = begun.copy()
-            faulty = FaultyStore(target)
+            faulty = FaultyStorage(target)
             faulty.crash(at, after)
             try:
                 copy_of(store, faulty)
@@ -129,10 +129,10 @@ def test_a_backup_that_is_killed_at_any_moment_leaves_a_store_or_none_and_goes_o
             assert holds_all(target, {1, 3, 4, 5, 6, 7, 8})
 
 
-class Meanwhile(MemoryStore):
+class Meanwhile(MemoryStorage):
     """Does something just before one of the calls by which it is read."""
 
-    def __init__(self, other: MemoryStore, at: int, act: Callable[[Store], Any]) -> None:
+    def __init__(self, other: MemoryStorage, at: int, act: Callable[[Storage], Any]) -> None:
         super().__init__("source")
         self._objects = other._objects
         self._at, self._act, self._other, self.calls = at, act, other, 0
@@ -151,7 +151,7 @@ class Meanwhile(MemoryStore):
         return super().list(prefix, after)
 
 
-def deletes_and_collects(store: Store) -> None:
+def deletes_and_collects(store: Storage) -> None:
     repo = Repository(store)
     repo.open()
     repo.append(lambda: Delete("m", (1, 3)))
@@ -160,12 +160,12 @@ def deletes_and_collects(store: Store) -> None:
 
 @pytest.mark.parametrize("act", [save, deletes_and_collects, busy_day], ids=lambda act: act.__name__)
 def test_whatever_others_do_at_any_moment_the_copy_is_sound(
-    store: MemoryStore, act: Callable[[Store], Any]
+    store: MemoryStorage, act: Callable[[Storage], Any]
 ) -> None:
     for at in itertools.count(1):
-        begun = MemoryStore("source")
+        begun = MemoryStorage("source")
         begun._objects = dict(store._objects)
-        source, target = Meanwhile(begun, at, act), MemoryStore("target")
+        source, target = Meanwhile(begun, at, act), MemoryStorage("target")
         copied = copy_of(source, target)
         assert copied.whole
         repo = Repository(target)
@@ -181,9 +181,9 @@ def test_whatever_others_do_at_any_moment_the_copy_is_sound(
     assert at > 30
 
 
-def test_two_backups_to_the_same_place_do_no_harm(store: MemoryStore) -> None:
+def test_two_backups_to_the_same_place_do_no_harm(store: MemoryStorage) -> None:
     for at in itertools.count(1):
-        target = MemoryStore("target")
+        target = MemoryStorage("target")
         source = Meanwhile(store, at, lambda other: copy_of(other, target))  # noqa: B023
         copy_of(source, target)
         assert holds_all(target, {1, 3, 4, 5}), at
@@ -191,12 +191,12 @@ def test_two_backups_to_the_same_place_do_no_harm(store: MemoryStore) -> None:
             break
 
 
-def test_what_is_no_copy_is_refused_and_left_as_it_is(store: MemoryStore) -> None:
-    other = MemoryStore("other")
+def test_what_is_no_copy_is_refused_and_left_as_it_is(store: MemoryStorage) -> None:
+    other = MemoryStorage("other")
     save(other, 2)
-    foreign = MemoryStore("foreign")
+    foreign = MemoryStorage("foreign")
     foreign.create("holiday/beach.jpg", b"sand")
-    written, ahead = MemoryStore("written"), MemoryStore("ahead")
+    written, ahead = MemoryStorage("written"), MemoryStorage("ahead")
     for each in (written, ahead):
         copy_of(store, each)
     save(written)
@@ -210,7 +210,7 @@ def test_what_is_no_copy_is_refused_and_left_as_it_is(store: MemoryStore) -> Non
         (store, "itself; nothing was copied"),
     ):
         before = dict(target._objects)
-        with pytest.raises(saver.CannotWrite, match=why):
+        with pytest.raises(saver.CannotWriteError, match=why):
             copy_of(store, target)
         assert target._objects == before
 
@@ -218,7 +218,7 @@ def test_what_is_no_copy_is_refused_and_left_as_it_is(store: MemoryStore) -> Non
 @pytest.mark.parametrize("how", ["flipped", "missing"])
 @pytest.mark.parametrize("what", ["manifests/", "packs/"])
 def test_what_is_damaged_in_the_store_is_named_and_all_the_rest_is_copied(
-    store: MemoryStore, what: str, how: str
+    store: MemoryStorage, what: str, how: str
 ) -> None:
     repo = Repository(store)
     repo.open()
@@ -228,7 +228,7 @@ def test_what_is_damaged_in_the_store_is_named_and_all_the_rest_is_copied(
     data, time = store._objects.pop(key)
     if how == "flipped":
         store._objects[key] = data[:-3] + bytes([data[-3] ^ 1]) + data[-2:], time
-    target = MemoryStore("target")
+    target = MemoryStorage("target")
     copied = copy_of(store, target)
     assert not copied.whole
     assert {(damage.key, damage.model, damage.number) for damage in copied.damage} == {(key, "m", 4)}
@@ -242,22 +242,22 @@ def test_what_is_damaged_in_the_store_is_named_and_all_the_rest_is_copied(
     assert holds_all(target, {1, 3, 4, 5})
 
 
-def test_a_pack_that_agrees_with_itself_and_not_with_the_manifest_is_named(store: MemoryStore) -> None:
+def test_a_pack_that_agrees_with_itself_and_not_with_the_manifest_is_named(store: MemoryStorage) -> None:
     repo = Repository(store)
     repo.open()
     one, other = (repo.known(repo.version(ref))["p/head"].places[0][0] for ref in ("m@4", "m@5"))
     store._objects[pack_key(one)] = store._objects[pack_key(other)]
-    copied = copy_of(store, MemoryStore("target"))
+    copied = copy_of(store, MemoryStorage("target"))
     assert {(damage.key, damage.number) for damage in copied.damage} == {(pack_key(one), 4)}
 
 
-def test_a_disk_that_keeps_other_bytes_is_told_and_nothing_of_it_stays(store: MemoryStore) -> None:
-    class Lying(MemoryStore):
+def test_a_disk_that_keeps_other_bytes_is_told_and_nothing_of_it_stays(store: MemoryStorage) -> None:
+    class Lying(MemoryStorage):
         def _add(self, key: str, data: bytes) -> bool:
             return super()._add(key, data[:-1] + b"!" if key.startswith("packs/") else data)
 
     target = Lying("target")
-    with pytest.raises(saver.CannotWrite, match="is not what was written there"):
+    with pytest.raises(saver.CannotWriteError, match="is not what was written there"):
         copy_of(store, target)
     assert list(target.list("packs/")) == []
     assert target.stat("store.json") is None
@@ -291,7 +291,7 @@ def test_backups_of_a_store_in_use_are_sound(tmp_path: Path) -> None:
         while copies < 8:
             try:
                 copied = saver.Saver(tmp_path / "models").backup(tmp_path / "copy")
-            except saver.CannotWrite:  # collected too often while it was copied
+            except saver.CannotWriteError:  # collected too often while it was copied
                 continue
             copies += 1
             assert copied.whole
@@ -306,13 +306,13 @@ def test_backups_of_a_store_in_use_are_sound(tmp_path: Path) -> None:
             thread.join()
 
 
-def test_a_copying_tool_must_take_the_log_first(store: MemoryStore) -> None:
+def test_a_copying_tool_must_take_the_log_first(store: MemoryStorage) -> None:
     """Everything that a record needs is there before it: whoever has the record finds it later, too."""
 
-    def copied(order: tuple[str, ...]) -> MemoryStore:
-        source = MemoryStore("source")
+    def copied(order: tuple[str, ...]) -> MemoryStorage:
+        source = MemoryStorage("source")
         source._objects = dict(store._objects)
-        target = MemoryStore("target")
+        target = MemoryStorage("target")
         for prefix in order:
             save(source)
             for key in [key for key in source.list("") if key.startswith(prefix)]:
@@ -325,8 +325,8 @@ def test_a_copying_tool_must_take_the_log_first(store: MemoryStore) -> None:
     assert not check(Repository(bad)).sound
 
 
-def test_a_record_of_the_copy_is_that_of_the_store(store: MemoryStore) -> None:
-    target = MemoryStore("target")
+def test_a_record_of_the_copy_is_that_of_the_store(store: MemoryStorage) -> None:
+    target = MemoryStorage("target")
     copied = copy_of(store, target)
     for number in range(1, copied.head + 1):
         assert target.read(log_key(number)) == store.read(log_key(number))

@@ -19,7 +19,7 @@ from saver.repo.log import log_key
 from saver.repo.manifest import manifest_key
 from saver.repo.repository import Repository
 from saver.repo.state import RESERVE
-from saver.stores.memory import MemoryStore
+from saver.storages.memory import MemoryStorage
 
 RANDOM = np.random.default_rng(2)
 
@@ -28,19 +28,19 @@ def array(count: int = 500) -> Any:
     return RANDOM.standard_normal(count)
 
 
-def flip(store: MemoryStore, key: str, at: int) -> None:
+def flip(store: MemoryStorage, key: str, at: int) -> None:
     data = bytearray(store.read(key))
     data[at] ^= 4
     store.delete(key)
     store.put(key, len(data), lambda sink: sink.write(bytes(data), 0))
 
 
-def checked(store: MemoryStore) -> Checked:
+def checked(store: MemoryStorage) -> Checked:
     return check(Repository(store))
 
 
 @pytest.fixture
-def filled(store: MemoryStore, repo: Repository, save: Save) -> dict[str, dict[str, Any]]:
+def filled(store: MemoryStorage, repo: Repository, save: Save) -> dict[str, dict[str, Any]]:
     x = array()
     saved = {
         "m@1": {"a/x": x, "b/y": array()},
@@ -52,7 +52,7 @@ def filled(store: MemoryStore, repo: Repository, save: Save) -> dict[str, dict[s
     return saved
 
 
-def test_a_sound_store_is_sound(store: MemoryStore, filled: dict[str, Any]) -> None:
+def test_a_sound_store_is_sound(store: MemoryStorage, filled: dict[str, Any]) -> None:
     found = checked(store)
     assert found.sound
     assert (found.versions, found.damage, found.garbage) == (3, (), ())
@@ -60,7 +60,7 @@ def test_a_sound_store_is_sound(store: MemoryStore, filled: dict[str, Any]) -> N
 
 
 def test_a_damaged_byte_anywhere_is_found_and_never_loaded(
-    store: MemoryStore, filled: dict[str, Any]
+    store: MemoryStorage, filled: dict[str, Any]
 ) -> None:
     """Every object is damaged at many places: `check` says so, loads are right or refuse."""
     originals = {key: store.read(key) for key in store.list("")}
@@ -70,7 +70,7 @@ def test_a_damaged_byte_anywhere_is_found_and_never_loaded(
         for at in sorted(places):
             flip(store, key, at)
             if key.startswith(("log/", "store.json")):
-                with pytest.raises(saver.Damaged):
+                with pytest.raises(saver.DamagedError):
                     checked(store)
             else:
                 assert {damage.key for damage in checked(store).damage} == {key}, at
@@ -87,7 +87,7 @@ def test_a_damaged_byte_anywhere_is_found_and_never_loaded(
 
 
 def test_a_record_that_was_exchanged_is_found_though_a_checkpoint_makes_it_unnecessary(
-    store: MemoryStore, repo: Repository, save: Save
+    store: MemoryStorage, repo: Repository, save: Save
 ) -> None:
     """Its own hash is right, and the next record has that of the one that was there."""
     for number in range(18):
@@ -95,12 +95,12 @@ def test_a_record_that_was_exchanged_is_found_though_a_checkpoint_makes_it_unnec
     record, _ = repo.state.log.read(5)
     store.delete(log_key(5))
     store.create(log_key(5), document.encode(msgspec.structs.replace(record, author="mallory")))
-    with pytest.raises(saver.Damaged, match=f"{log_key(6)} does not follow the record before it"):
+    with pytest.raises(saver.DamagedError, match=f"{log_key(6)} does not follow the record before it"):
         checked(store)
 
 
 def test_damage_is_named_by_model_version_part_and_tensor(
-    store: MemoryStore, repo: Repository, filled: dict[str, Any]
+    store: MemoryStorage, repo: Repository, filled: dict[str, Any]
 ) -> None:
     shared = repo.known(repo.version("m@2"))["a/x"].places[0]
     flip(store, f"packs/{shared[0]}.safetensors", shared[1] + 3)
@@ -108,13 +108,13 @@ def test_damage_is_named_by_model_version_part_and_tensor(
     named = {(d.model, d.number, d.part, d.tensor) for d in found.damage}
     assert named == {("m", 1, "a", "a/x"), ("m", 2, "a", "a/x")}
     for ref in ("m@1", "m@2"):
-        with pytest.raises(saver.Damaged, match="a/x"):
+        with pytest.raises(saver.DamagedError, match="a/x"):
             contents(Repository(store), ref)
     assert same(Repository(store), "n@1", filled["n@1"]), "other versions still load"
 
 
 def test_saving_the_same_tensor_again_heals_older_versions(
-    store: MemoryStore, repo: Repository, filled: dict[str, Any]
+    store: MemoryStorage, repo: Repository, filled: dict[str, Any]
 ) -> None:
     shared = repo.known(repo.version("m@2"))["a/x"].places[0]
     flip(store, f"packs/{shared[0]}.safetensors", shared[1] + 3)
@@ -130,7 +130,9 @@ def test_saving_the_same_tensor_again_heals_older_versions(
     )
 
 
-def test_damaged_bytes_are_not_shared_though_the_index_knows_them(store: MemoryStore, tmp_path: Path) -> None:
+def test_damaged_bytes_are_not_shared_though_the_index_knows_them(
+    store: MemoryStorage, tmp_path: Path
+) -> None:
     """By a model that has no version yet: nothing but the index leads to them."""
 
     def indexed() -> Repository:
@@ -146,7 +148,7 @@ def test_damaged_bytes_are_not_shared_though_the_index_knows_them(store: MemoryS
     assert same(Repository(store), "z", tensors)
 
 
-def test_a_healed_pack_that_nobody_needs_is_freed(store: MemoryStore, repo: Repository, save: Save) -> None:
+def test_a_healed_pack_that_nobody_needs_is_freed(store: MemoryStorage, repo: Repository, save: Save) -> None:
     tensors = {"a/x": array()}
     save("m", tensors)
     (key,) = store.list("packs/")
@@ -161,7 +163,7 @@ def test_a_healed_pack_that_nobody_needs_is_freed(store: MemoryStore, repo: Repo
     assert same(Repository(store), "m@1", tensors)
 
 
-def test_a_check_records_damage_once(store: MemoryStore, repo: Repository, filled: dict[str, Any]) -> None:
+def test_a_check_records_damage_once(store: MemoryStorage, repo: Repository, filled: dict[str, Any]) -> None:
     place = repo.known(repo.version("n@1"))["c/z"].places[0]
     flip(store, f"packs/{place[0]}.safetensors", place[1])
     first = checked(store)
@@ -171,7 +173,7 @@ def test_a_check_records_damage_once(store: MemoryStore, repo: Repository, fille
 
 
 def test_a_lost_manifest_costs_its_version_alone(
-    store: MemoryStore, repo: Repository, filled: dict[str, Any]
+    store: MemoryStorage, repo: Repository, filled: dict[str, Any]
 ) -> None:
     store.delete(manifest_key(repo.version("m@1").manifest))
     found = checked(store)
@@ -180,7 +182,7 @@ def test_a_lost_manifest_costs_its_version_alone(
 
 
 def test_a_lost_pack_is_told_for_all_that_lay_in_it(
-    store: MemoryStore, repo: Repository, filled: dict[str, Any]
+    store: MemoryStorage, repo: Repository, filled: dict[str, Any]
 ) -> None:
     pack = repo.known(repo.version("m@1"))["a/x"].places[0][0]
     store.delete(f"packs/{pack}.safetensors")
@@ -188,7 +190,7 @@ def test_a_lost_pack_is_told_for_all_that_lay_in_it(
     assert {str(d.number) + d.tensor for d in found.damage} == {"1a/x", "1b/y", "2a/x"}
 
 
-def test_a_cut_off_pack_is_damage(store: MemoryStore, repo: Repository, filled: dict[str, Any]) -> None:
+def test_a_cut_off_pack_is_damage(store: MemoryStorage, repo: Repository, filled: dict[str, Any]) -> None:
     key = f"packs/{repo.known(repo.version('n@1'))['c/z'].places[0][0]}.safetensors"
     data = store.read(key)[:-100]
     store.delete(key)
@@ -196,7 +198,7 @@ def test_a_cut_off_pack_is_damage(store: MemoryStore, repo: Repository, filled: 
     assert any(d.model == "n" and d.tensor == "c/z" for d in checked(store).damage)
 
 
-def test_garbage_is_no_damage(store: MemoryStore, filled: dict[str, Any], repo: Repository) -> None:
+def test_garbage_is_no_damage(store: MemoryStorage, filled: dict[str, Any], repo: Repository) -> None:
     store.put("manifests/00/" + "0" * 64 + ".json", 2, lambda sink: sink.write(b"{}", 0))
     found = checked(store)
     assert found.sound
@@ -204,7 +206,7 @@ def test_garbage_is_no_damage(store: MemoryStore, filled: dict[str, Any], repo: 
     assert found.garbage_bytes == 2
 
 
-def test_progress_ends_with_everything(store: MemoryStore, filled: dict[str, Any]) -> None:
+def test_progress_ends_with_everything(store: MemoryStorage, filled: dict[str, Any]) -> None:
     seen: list[tuple[int, int]] = []
     check(Repository(store), lambda *now: seen.append(now))
     assert seen == sorted(seen)

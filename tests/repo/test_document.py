@@ -27,13 +27,13 @@ def test_every_changed_byte_is_found() -> None:
     for at in range(len(data)):
         changed = bytearray(data)
         changed[at] ^= 1
-        with pytest.raises(saver.Damaged, match="here: the bytes are not those"):
+        with pytest.raises(saver.DamagedError, match="here: the bytes are not those"):
             document.decode(bytes(changed), Note, "here")
 
 
 @pytest.mark.parametrize("cut", [0, 1, 8, 40, 72, 80])
 def test_a_torn_document_is_damaged(cut: int) -> None:
-    with pytest.raises(saver.Damaged):
+    with pytest.raises(saver.DamagedError):
         document.decode(document.encode(Note("text"))[:cut], Note, "here")
 
 
@@ -41,5 +41,5 @@ def test_another_kind_of_document_is_told() -> None:
     class Other(msgspec.Struct):
         text: int
 
-    with pytest.raises(saver.Damaged, match="not a document of this kind"):
+    with pytest.raises(saver.DamagedError, match="not a document of this kind"):
         document.decode(document.encode(Note("text")), Other, "here")

@@ -21,8 +21,8 @@ from saver.repo.log import Commit, Condemn, Delete, Event, Relocate, log_key
 from saver.repo.manifest import manifest_key
 from saver.repo.objects import checkpoint_key, page_key
 from saver.repo.repository import Repository
-from saver.store import Blob, Store
-from saver.stores.memory import MemoryStore
+from saver.storage import Blob, Storage
+from saver.storages.memory import MemoryStorage
 
 RANDOM = np.random.default_rng(1)
 
@@ -35,12 +35,12 @@ def delete(repo: Repository, model: str, *numbers: int) -> None:
     repo.append(lambda: Delete(model, numbers))
 
 
-def objects(store: Store) -> set[str]:
+def objects(store: Storage) -> set[str]:
     return {*store.list("packs/"), *store.list("manifests/")}
 
 
 def test_what_a_deleted_version_alone_needed_is_freed(
-    store: MemoryStore, repo: Repository, save: Save
+    store: MemoryStorage, repo: Repository, save: Save
 ) -> None:
     shared = array()
     keep = {"a/x": shared, "b/y": array()}
@@ -57,7 +57,7 @@ def test_what_a_deleted_version_alone_needed_is_freed(
     assert collect(repo, grace=0).condemned == ()
 
 
-def test_a_store_without_garbage_gets_no_record(store: MemoryStore, repo: Repository, save: Save) -> None:
+def test_a_store_without_garbage_gets_no_record(store: MemoryStorage, repo: Repository, save: Save) -> None:
     save("m", {"a/x": array()})
     head = repo.state.head
     assert collect(repo, grace=0) == gc.Collected((), (), 0, (), 0, (), ())
@@ -66,7 +66,7 @@ def test_a_store_without_garbage_gets_no_record(store: MemoryStore, repo: Reposi
 
 def test_readers_get_a_grace_period_by_the_clock_of_the_store() -> None:
     now = 0.0
-    store = MemoryStore(clock=lambda: now)
+    store = MemoryStorage(clock=lambda: now)
     repo = Repository(store)
     repo.commit(draft("m", {"a/x": array()}))
     repo.commit(draft("m", {"a/x": array()}))
@@ -84,7 +84,7 @@ def test_readers_get_a_grace_period_by_the_clock_of_the_store() -> None:
 
 def test_what_may_belong_to_a_save_under_way_is_left_alone() -> None:
     now = 0.0
-    store = MemoryStore(clock=lambda: now)
+    store = MemoryStorage(clock=lambda: now)
     repo = Repository(store)
     repo.commit(draft("m", {"a/x": array()}))
     torn = "packs/0123456789abcdef0123456789abcdef.safetensors"
@@ -97,7 +97,7 @@ def test_what_may_belong_to_a_save_under_way_is_left_alone() -> None:
 
 
 def test_a_dry_run_changes_nothing_and_tells_what_would_be(
-    store: MemoryStore, repo: Repository, save: Save
+    store: MemoryStorage, repo: Repository, save: Save
 ) -> None:
     save("m", {"a/x": array()})
     save("m", {"a/x": array()})
@@ -110,24 +110,24 @@ def test_a_dry_run_changes_nothing_and_tells_what_would_be(
     assert collect(repo, grace=0).condemned == told.condemned
 
 
-def test_a_gap_in_the_log_stops_the_collector(store: MemoryStore, repo: Repository, save: Save) -> None:
+def test_a_gap_in_the_log_stops_the_collector(store: MemoryStorage, repo: Repository, save: Save) -> None:
     for _ in range(5):
         save("m", {"a/x": array()})
     delete(repo, "m", 1)
     store.delete(log_key(3))
     before = objects(store)
-    with pytest.raises(saver.Damaged, match=log_key(3)):
+    with pytest.raises(saver.DamagedError, match=log_key(3)):
         collect(repo, grace=0)
     assert objects(store) == before
 
 
 def test_a_listing_that_fails_stops_the_collector(repo: Repository, save: Save) -> None:
-    class Unlistable(MemoryStore):
+    class Unlistable(MemoryStorage):
         broken = ""
 
         def list(self, prefix: str, after: str = "") -> Any:
             if self.broken and prefix.startswith(self.broken):
-                raise saver.CannotRead(f"{prefix}: permission denied")
+                raise saver.CannotReadError(f"{prefix}: permission denied")
             return super().list(prefix, after)
 
     for broken in ("log/", "packs/", "manifests/"):
@@ -137,7 +137,7 @@ def test_a_listing_that_fails_stops_the_collector(repo: Repository, save: Save) 
         repo.commit(draft("m", {"a/x": array()}))
         delete(repo, "m", 1)
         store.broken = broken
-        with pytest.raises(saver.CannotRead):
+        with pytest.raises(saver.CannotReadError):
             collect(repo, grace=0)
         store.broken = ""
         assert len(objects(store)) == 4
@@ -145,20 +145,20 @@ def test_a_listing_that_fails_stops_the_collector(repo: Repository, save: Save) 
 
 @pytest.mark.parametrize("key", ["manifests/ab", "state/pages", "state/pages/cd"])
 def test_what_stands_in_place_of_a_folder_stops_the_collector(
-    key: str, store: MemoryStore, repo: Repository, save: Save
+    key: str, store: MemoryStorage, repo: Repository, save: Save
 ) -> None:
     save("m", {"a/x": array()})
     save("m", {"a/x": array()})
     delete(repo, "m", 1)
     store.create(key, b"no folder")
     before = objects(store)
-    with pytest.raises(saver.Damaged, match=f"{key} is a file or a symbolic link"):
+    with pytest.raises(saver.DamagedError, match=f"{key} is a file or a symbolic link"):
         collect(repo, grace=0)
     assert objects(store) == before or key.startswith("state/")
     assert same(Repository(store), "m", {"a/x": np.frombuffer(contents(repo, "m")["a/x"])})
 
 
-def test_a_condemned_pack_is_never_shared_again(store: MemoryStore, repo: Repository, save: Save) -> None:
+def test_a_condemned_pack_is_never_shared_again(store: MemoryStorage, repo: Repository, save: Save) -> None:
     """A saver that found its tensors in a pack before it was condemned writes them anew."""
     tensors = {"a/x": array()}
     save("m", tensors)
@@ -182,7 +182,7 @@ def test_a_condemned_pack_is_never_shared_again(store: MemoryStore, repo: Reposi
     assert check(Repository(store)).sound
 
 
-def test_a_save_whose_own_pack_was_condemned_writes_it_anew(store: MemoryStore, repo: Repository) -> None:
+def test_a_save_whose_own_pack_was_condemned_writes_it_anew(store: MemoryStorage, repo: Repository) -> None:
     class Slow(Repository):
         delayed = False
 
@@ -200,7 +200,7 @@ def test_a_save_whose_own_pack_was_condemned_writes_it_anew(store: MemoryStore, 
     assert same(Repository(store), "m", tensors)
 
 
-class Raced(MemoryStore):
+class Raced(MemoryStorage):
     """Somebody else acts just before the next record is created."""
 
     def __init__(self) -> None:
@@ -214,7 +214,7 @@ class Raced(MemoryStore):
         return super().create(key, data)
 
 
-class Overtaken(MemoryStore):
+class Overtaken(MemoryStorage):
     """When record `at` is about to be created, somebody acts; and before that one creates a record, the first
     is there."""
 
@@ -294,7 +294,7 @@ FOREIGN = ("notes/mine.txt", "packs/mine.safetensors", "packs/mine", "manifests/
 )
 @pytest.mark.parametrize("listing", [False, True])
 def test_whatever_comes_to_stand_in_the_log_only_what_is_savers_is_deleted(
-    forged: Event, listing: bool, store: MemoryStore, repo: Repository, save: Save
+    forged: Event, listing: bool, store: MemoryStorage, repo: Repository, save: Save
 ) -> None:
     """By a collector that has the store open meanwhile."""
     save("m", {"a/x": array()})
@@ -312,12 +312,12 @@ def test_whatever_comes_to_stand_in_the_log_only_what_is_savers_is_deleted(
 
 @pytest.mark.parametrize(("back", "grace"), [(600.0, 0.0), (864_000.0, 100.0)])
 def test_a_clock_that_was_set_back_keeps_nothing_from_being_freed(back: float, grace: float) -> None:
-    ahead = MemoryStore(clock=lambda: 1e9)
+    ahead = MemoryStorage(clock=lambda: 1e9)
     repo = Repository(ahead)
     repo.commit(draft("m", {"a/x": array()}))
     repo.commit(draft("m", {"a/x": array()}))
     delete(repo, "m", 1)
-    store = MemoryStore(clock=lambda: 1e9 - back)
+    store = MemoryStorage(clock=lambda: 1e9 - back)
     store._objects = dict(ahead._objects)
     found = collect(Repository(store, clock=lambda: 1e9 - back), grace=grace)
     assert len(found.condemned) == 2
@@ -326,21 +326,21 @@ def test_a_clock_that_was_set_back_keeps_nothing_from_being_freed(back: float, g
 
 
 def test_a_record_that_went_missing_since_it_was_read_stops_the_collector(
-    store: MemoryStore, repo: Repository, save: Save
+    store: MemoryStorage, repo: Repository, save: Save
 ) -> None:
     for _ in range(3):
         save("m", {"a/x": array()})
     delete(repo, "m", 1)
     store.delete(log_key(4))
     before = objects(store)
-    with pytest.raises(saver.Damaged, match=log_key(4)):
+    with pytest.raises(saver.DamagedError, match=log_key(4)):
         collect(repo, grace=0)
     assert objects(store) == before
 
 
 def test_a_checkpoint_of_a_record_that_came_meanwhile_is_left_alone() -> None:
     now = 1e9
-    store = MemoryStore(clock=lambda: now)
+    store = MemoryStorage(clock=lambda: now)
     repo = Repository(store)
     repo.commit(draft("m", {"a/x": array(3)}))
     store.create(checkpoint_key(99), b"{}")
@@ -358,14 +358,14 @@ def mostly_dead(repo: Repository) -> tuple[dict[str, Any], str]:
     """A version that needs a tenth of an old pack."""
     backbone = {"a/small": array(1000)}
     repo.commit(draft("m", {**backbone, "a/large": array(9000)}))
-    (pack,) = repo.store.list("packs/")
+    (pack,) = repo.storage.list("packs/")
     tensors = {**backbone, "b/new": array(10)}
     repo.commit(draft("m", tensors))
     delete(repo, "m", 1)
     return tensors, pack
 
 
-def test_what_lives_in_a_mostly_dead_pack_moves(eager: None, store: MemoryStore, repo: Repository) -> None:
+def test_what_lives_in_a_mostly_dead_pack_moves(eager: None, store: MemoryStorage, repo: Repository) -> None:
     tensors, pack = mostly_dead(repo)
     reader = Repository(store)
     reader.open()
@@ -382,7 +382,7 @@ def test_what_lives_in_a_mostly_dead_pack_moves(eager: None, store: MemoryStore,
     assert collect(repo, grace=0).moved == ()
 
 
-def test_bytes_may_move_again_and_again(eager: None, store: MemoryStore, repo: Repository) -> None:
+def test_bytes_may_move_again_and_again(eager: None, store: MemoryStorage, repo: Repository) -> None:
     sizes = {"a/1": 200, "a/2": 2000, "a/3": 9000, "a/4": 40_000}
     tensors = {name: array(size) for name, size in sizes.items()}
     while len(tensors) > 1:
@@ -398,7 +398,7 @@ def test_bytes_may_move_again_and_again(eager: None, store: MemoryStore, repo: R
 
 @pytest.mark.parametrize("moved", [False, True])
 def test_a_version_whose_manifest_is_lost_keeps_its_packs(
-    moved: bool, eager: None, store: MemoryStore, repo: Repository, save: Save
+    moved: bool, eager: None, store: MemoryStorage, repo: Repository, save: Save
 ) -> None:
     """And all others are collected from as ever."""
     if moved:
@@ -419,7 +419,7 @@ def test_a_version_whose_manifest_is_lost_keeps_its_packs(
     assert contents(Repository(store), "m")
 
 
-def test_damage_is_never_moved(eager: None, store: MemoryStore, repo: Repository) -> None:
+def test_damage_is_never_moved(eager: None, store: MemoryStorage, repo: Repository) -> None:
     _, pack = mostly_dead(repo)
     data = bytearray(store.read(pack))
     place = repo.known(repo.version("m"))["a/small"].places[0]
@@ -427,7 +427,7 @@ def test_damage_is_never_moved(eager: None, store: MemoryStore, repo: Repository
     store.delete(pack)
     store.put(pack, len(data), lambda sink: sink.write(bytes(data), 0))
     assert collect(repo, grace=0).moved == ()
-    with pytest.raises(saver.Damaged, match="a/small"):
+    with pytest.raises(saver.DamagedError, match="a/small"):
         contents(repo, "m")
 
 
@@ -462,7 +462,7 @@ def test_a_version_that_came_while_bytes_were_moved_keeps_them(eager: None) -> N
 
 
 def test_old_checkpoints_are_dropped_by_who_makes_new_ones(
-    store: MemoryStore, repo: Repository, save: Save, monkeypatch: pytest.MonkeyPatch
+    store: MemoryStorage, repo: Repository, save: Save, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(state, "INTERVAL", 4)
     counts = []
@@ -487,7 +487,7 @@ def is_checkpoint(key: str) -> bool:
 @pytest.mark.parametrize("age", [1.0, 3600.0])
 def test_pages_that_no_checkpoint_needs_are_dropped_once_they_are_old(age: float) -> None:
     now = 1e9
-    store = MemoryStore(clock=lambda: now)
+    store = MemoryStorage(clock=lambda: now)
     repo = Repository(store)
     for _ in range(20):
         repo.commit(draft("m", {"a/x": array(3)}))
@@ -500,7 +500,7 @@ def test_pages_that_no_checkpoint_needs_are_dropped_once_they_are_old(age: float
 
 
 def test_what_others_need_of_a_model_that_is_gone_moves(
-    eager: None, store: MemoryStore, repo: Repository, save: Save
+    eager: None, store: MemoryStorage, repo: Repository, save: Save
 ) -> None:
     shared = array(1000)
     save("m", {"a/small": shared, "a/large": array(9000)})
@@ -510,7 +510,7 @@ def test_what_others_need_of_a_model_that_is_gone_moves(
     assert same(Repository(store), "n", {"a/small": shared})
 
 
-class Counted(MemoryStore):
+class Counted(MemoryStorage):
     """Says what was read and listed."""
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
@@ -560,7 +560,7 @@ def test_collections_without_listing_free_what_one_with_listing_would(random: Ra
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(gc, "DEAD_BYTES", 3000)
         patch.setattr(state, "INTERVAL", random.choice((3, 16)))
-        store = MemoryStore()
+        store = MemoryStorage()
         repo, other = Repository(store), Repository(store)
         pieces = [np.random.default_rng(n).normal(size=random.choice((40, 400))) for n in range(8)]
         live: dict[str, dict[str, Any]] = {}
@@ -591,7 +591,7 @@ def test_collections_without_listing_free_what_one_with_listing_would(random: Ra
 @pytest.mark.parametrize("grace", [0.0, 60.0])
 @pytest.mark.parametrize("years", [-30, -1, 1, 30])
 def test_a_clock_that_is_years_off_keeps_nothing_from_being_freed(grace: float, years: int) -> None:
-    class Turned(MemoryStore):
+    class Turned(MemoryStorage):
         now = 2e9
 
         def _add(self, key: str, data: bytes) -> bool:
@@ -618,7 +618,7 @@ def contents_of(repo: Repository, ref: str) -> dict[str, Any]:
 
 
 def test_objects_that_a_hostile_record_condemns_are_deleted_only_if_they_may_be_garbage(
-    store: MemoryStore, repo: Repository, save: Save
+    store: MemoryStorage, repo: Repository, save: Save
 ) -> None:
     save("m", {"a/x": array()})
     collect(repo, grace=0, listing=False)
@@ -630,7 +630,7 @@ def test_objects_that_a_hostile_record_condemns_are_deleted_only_if_they_may_be_
 
 
 def test_nothing_is_asked_for_again_once_it_is_freed(
-    eager: None, store: MemoryStore, repo: Repository
+    eager: None, store: MemoryStorage, repo: Repository
 ) -> None:
     """Also what was moved before the last version that needed it was deleted, or is missing."""
     small = array(100)

@@ -13,8 +13,8 @@ from saver.repo import history
 from saver.repo.log import Delete, Tag
 from saver.repo.repository import Repository
 from saver.repo.state import INTERVAL
-from saver.store import Blob
-from saver.stores.memory import MemoryStore
+from saver.storage import Blob
+from saver.storages.memory import MemoryStorage
 
 
 def fill(save: Save, model: str, count: int) -> None:
@@ -43,13 +43,13 @@ def test_a_model_without_versions_has_no_line(repo: Repository, save: Save) -> N
     fill(save, "gone", 1)
     repo.append(lambda: Delete("gone", (1,)))
     assert list(history.summaries(repo)) == []
-    with pytest.raises(saver.NotFound, match="no model 'gone'"):
+    with pytest.raises(saver.NotFoundError, match="no model 'gone'"):
         history.summary(repo, "gone")
 
 
 @pytest.mark.parametrize("last", [None, 0, 1, 2, 3, 4, 9])
 def test_the_newest_are_the_end_of_all(last: int | None) -> None:
-    store = saver.Saver(MemoryStore())
+    store = saver.Saver(MemoryStorage())
     for number in range(5):
         parts: dict[str, Any] = {"same": 1, "other": number // 2, f"part{number // 3}": 0}
         store.save("m", parts)
@@ -61,7 +61,7 @@ def test_the_newest_are_the_end_of_all(last: int | None) -> None:
 
 
 def test_parts_move_come_and_go() -> None:
-    store = saver.Saver(MemoryStore())
+    store = saver.Saver(MemoryStorage())
     store.save("m", {"a": 1, "b": 1})
     store.save("m", {"a": 2, "c": 1})
     store.save("m", {"a": 2, "c": 1})
@@ -74,7 +74,7 @@ def test_parts_move_come_and_go() -> None:
 def test_the_newest_of_many_are_found_without_reading_the_others() -> None:
     reads: list[str] = []
 
-    class Watched(MemoryStore):
+    class Watched(MemoryStorage):
         def open(self, key: str) -> Blob:
             reads.append(key)
             return super().open(key)
@@ -93,30 +93,30 @@ def test_the_newest_of_many_are_found_without_reading_the_others() -> None:
 
 @pytest.mark.parametrize("ask", ["summaries", "summary", "versions", "history", "verify"])
 def test_where_there_is_no_store_that_is_said(ask: str) -> None:
-    store = saver.Saver(MemoryStore("empty"))
+    store = saver.Saver(MemoryStorage("empty"))
     assert not store.exists()
-    with pytest.raises(saver.NotFound, match="there is no store here"):
+    with pytest.raises(saver.NotFoundError, match="there is no store here"):
         getattr(store, ask)(*(() if ask == "summaries" else ("m",)))
 
 
 @pytest.mark.parametrize("ask", ["summary", "versions", "history"])
 def test_a_version_is_not_taken_for_a_model(ask: str) -> None:
-    store = saver.Saver(MemoryStore())
+    store = saver.Saver(MemoryStorage())
     store.save("m", 1)
-    with pytest.raises(saver.NotFound, match="'m@1' is not the name of a model"):
+    with pytest.raises(saver.NotFoundError, match="'m@1' is not the name of a model"):
         getattr(store, ask)("m@1")
 
 
 def test_verifying_reads_every_tensor_of_a_version(damaged: saver.Saver) -> None:
     damaged.verify("m@1")
-    with pytest.raises(saver.Damaged, match="m@2: the bytes of model/b"):
+    with pytest.raises(saver.DamagedError, match="m@2: the bytes of model/b"):
         damaged.verify("m@2")
 
 
 @pytest.fixture
 def damaged() -> saver.Saver:
     """A store in which a tensor of the second version of `m` is damaged."""
-    memory = MemoryStore()
+    memory = MemoryStorage()
     store = saver.Saver(memory)
     store.save("m", {"a": np.arange(1000.0)})
     store.save("m", {"model": {"a": np.arange(1000.0), "b": np.arange(999.0)}})

@@ -35,13 +35,13 @@ from cases import (
 from explorer import Actor, Failed, Moment, explore
 from judge import Judge, Told
 
-from saver.errors import CannotWrite
+from saver.errors import CannotWriteError
 from saver.repo import gc, state
 from saver.repo.commit import _Commit
 from saver.repo.log import Event, Tag
 from saver.repo.repository import Repository
-from saver.store import Store
-from saver.stores.memory import MemoryStore
+from saver.storage import Storage
+from saver.storages.memory import MemoryStorage
 
 FAR = pytest.mark.parametrize("remote", [False, True], ids=["near", "far"])
 
@@ -81,7 +81,7 @@ def test_a_saver_and_readers_while_bytes_move(eager: None, remote: bool) -> None
 
 
 def test_a_saver_that_comes_to_need_what_was_not_moved(eager: None) -> None:
-    judge = Judge(LARGE, fails("NotFound"))
+    judge = Judge(LARGE, fails("NotFoundError"))
     actors = {"saver": saves("a", "be", bases=("m@1",)), "collector": collects("c", "m@1")}
     found = explore(LARGE, actors, judge, {"reader": loads("m")})
     assert ("saver", Saved("m@3", "be")) in judge.ends
@@ -112,7 +112,7 @@ def test_a_saver_and_a_reader_while_blocks_of_a_tensor_move(small_blocks: None) 
 def test_a_saver_that_saves_again_what_it_remembers() -> None:
     wanted = draft("acd"), draft("cde")
 
-    def twice(store: Store) -> Saved:
+    def twice(store: Storage) -> Saved:
         repo = opened(store, "a")._repo
         for each in wanted:
             version = repo.commit(each)
@@ -140,7 +140,7 @@ def test_a_check_while_versions_go_and_bytes_move_finds_no_damage(eager: None, r
 
 
 def test_tags_that_come_and_go_with_their_versions() -> None:
-    judge = Judge(TWO, fails("NotFound"))
+    judge = Judge(TWO, fails("NotFoundError"))
     actors = {
         "saver": saves("a", "acd", tags=("t",)),
         "tagger": tags("t", "m@2", "t"),
@@ -161,7 +161,7 @@ def test_records_that_come_while_the_log_is_listed() -> None:
 
 
 def test_the_first_two_saves_of_a_store() -> None:
-    judge = Judge({}, lambda name, end: name == "reader" and end.kind == "NotFound")
+    judge = Judge({}, lambda name, end: name == "reader" and end.kind == "NotFoundError")
     explore({}, {"ada": saves("a", "a"), "bob": saves("b", "b")}, judge, {"reader": loads("m")})
     assert {
         ("ada", Saved("m@1", "a")),
@@ -172,10 +172,10 @@ def test_the_first_two_saves_of_a_store() -> None:
 
 @pytest.mark.parametrize("other", [saves("b", "ce"), collects("c")], ids=["saver", "collector"])
 def test_a_record_that_is_refused_or_whose_answer_is_lost(other: Actor) -> None:
-    judge = Judge(TWO, fails("CannotWrite", "CommitUnknown"))
+    judge = Judge(TWO, fails("CannotWriteError", "CommitUnknownError"))
     explore(TWO, {"saver": saves("a", "acd"), "other": other}, judge, failing=("saver", "other"))
     ends = {end.kind if isinstance(end, Failed) else end for name, end in judge.ends if name == "saver"}
-    assert {Saved("m@3", "acd"), "CannotWrite", "CommitUnknown"} <= ends
+    assert {Saved("m@3", "acd"), "CannotWriteError", "CommitUnknownError"} <= ends
 
 
 def test_checkpoints_that_are_written_read_and_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -236,7 +236,7 @@ def test_a_version_that_is_deleted_while_it_heals_another(damaged: Content) -> N
 def test_a_save_that_another_thread_overtakes_within_one_repository_decides_anew(
     calls: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store = MemoryStore()
+    store = MemoryStorage()
     repo = Repository(store)
     repo.commit(draft("a"))
     decide = _Commit._event
@@ -257,9 +257,9 @@ def test_a_save_that_another_thread_overtakes_within_one_repository_decides_anew
 def test_a_save_is_done_once_its_record_is_there_though_it_cannot_tidy_up(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    class Keeping(MemoryStore):
+    class Keeping(MemoryStorage):
         def delete(self, key: str) -> None:
-            raise CannotWrite(f"{key}: it was not deleted")
+            raise CannotWriteError(f"{key}: it was not deleted")
 
     store = Keeping()
     repo = Repository(store)
@@ -278,7 +278,7 @@ def test_a_save_is_done_once_its_record_is_there_though_it_cannot_tidy_up(
 
 
 def test_a_tag_that_another_thread_overtakes_within_one_repository_decides_anew() -> None:
-    store = MemoryStore()
+    store = MemoryStorage()
     repo = Repository(store)
     repo.commit(draft("a"))
     events = []

@@ -16,12 +16,12 @@ from saver.repo.objects import checkpoint_key, page_key
 from saver.repo.pages import Pages
 from saver.repo.state import Checkpoint, State
 from saver.repo.view import View, step_key
-from saver.store import Store
-from saver.stores.memory import MemoryStore
-from saver.testing import FaultyStore
+from saver.storage import Storage
+from saver.storages.memory import MemoryStorage
+from saver.testing import FaultyStorage
 
 
-def write(store: Store, events: list[Event], first: int = 1, previous: str = ZERO) -> None:
+def write(store: Storage, events: list[Event], first: int = 1, previous: str = ZERO) -> None:
     log = Log(store)
     for number, event in enumerate(events, first):
         record = Record(1, number, previous, f"{number:032x}", float(number), event)
@@ -36,7 +36,7 @@ def commit(number: int, model: str = "m", **more: Any) -> Commit:
 @pytest.mark.parametrize("count", [*range(12), 63, 64, 65, 200])
 @pytest.mark.parametrize("known", [0, 1, 7])
 def test_the_head_is_found_from_wherever_one_stands(count: int, known: int) -> None:
-    store = MemoryStore()
+    store = MemoryStorage()
     write(store, [commit(number) for number in range(1, count + 1)])
     assert Log(store).head(min(known, count)) == count
 
@@ -49,22 +49,22 @@ def test_finding_the_head_asks_few_questions() -> None:
             self.asked += 1
             return number <= 100_000 or None
 
-    log = Counting(MemoryStore())
+    log = Counting(MemoryStorage())
     assert log.head() == 100_000
     assert log.asked < 40
 
 
 @pytest.mark.parametrize("lost", [1, 5, 63, 64, 98, 99])
 def test_a_missing_record_is_told_and_never_written_anew(lost: int) -> None:
-    store = MemoryStore()
+    store = MemoryStorage()
     write(store, [commit(number) for number in range(1, 101)])
     store.delete(log_key(lost))
-    with pytest.raises(saver.Damaged, match=log_key(lost)):
+    with pytest.raises(saver.DamagedError, match=log_key(lost)):
         State(store).refresh()
 
 
 def test_a_number_is_taken_once() -> None:
-    store = MemoryStore()
+    store = MemoryStorage()
     log = Log(store)
     first = Record(1, 1, ZERO, "a" * 32, 1.0, commit(1))
     assert log.append(first)
@@ -74,7 +74,7 @@ def test_a_number_is_taken_once() -> None:
 
 
 def test_records_of_a_newer_saver_are_refused_by_name() -> None:
-    store = MemoryStore()
+    store = MemoryStorage()
 
     class Newer(Record, frozen=True):
         pass
@@ -82,32 +82,32 @@ def test_records_of_a_newer_saver_are_refused_by_name() -> None:
     for number, (form, event) in enumerate([(2, commit(1)), (1, {"kind": "fuse", "x": 1})], 1):
         record = Newer(form, number, ZERO, "a" * 32, 1.0, event)  # type: ignore[arg-type]
         store.create(log_key(number), document.encode(record))
-        with pytest.raises(saver.Unsupported, match="newer Saver"):
+        with pytest.raises(saver.IncompatibleError, match="newer Saver"):
             Log(store).read(number)
 
 
 def test_copies_of_a_store_that_were_mixed_are_told() -> None:
-    store, other = MemoryStore(), MemoryStore()
+    store, other = MemoryStorage(), MemoryStorage()
     write(store, [commit(1), commit(2)])
     write(other, [commit(1, step=7), commit(2), commit(3)])
     store.create(log_key(3), other.read(log_key(3)))
-    with pytest.raises(saver.Damaged, match="does not follow"):
+    with pytest.raises(saver.DamagedError, match="does not follow"):
         State(store).refresh()
 
 
 def test_a_renamed_record_is_told() -> None:
-    store = MemoryStore()
+    store = MemoryStorage()
     write(store, [commit(1)])
     store.create(log_key(2), store.read(log_key(1)))
     for read in (lambda: Log(store).read(2), State(store).refresh):
-        with pytest.raises(saver.Damaged, match="says that it is record 1"):
+        with pytest.raises(saver.DamagedError, match="says that it is record 1"):
             read()
 
 
 def test_a_version_number_that_is_not_the_next_is_damage() -> None:
-    store = MemoryStore()
+    store = MemoryStorage()
     write(store, [commit(2)])
-    with pytest.raises(saver.Damaged, match="version 2 of 'm' after 0"):
+    with pytest.raises(saver.DamagedError, match="version 2 of 'm' after 0"):
         State(store).refresh()
 
 
@@ -124,9 +124,9 @@ def test_a_version_number_that_is_not_the_next_is_damage() -> None:
     ids=str,
 )
 def test_a_record_of_what_cannot_be_is_damage(event: Event, told: str) -> None:
-    store = MemoryStore()
+    store = MemoryStorage()
     write(store, [commit(1), event])
-    with pytest.raises(saver.Damaged, match=f"record 2.*{told}"):
+    with pytest.raises(saver.DamagedError, match=f"record 2.*{told}"):
         State(store).refresh()
 
 
@@ -195,7 +195,7 @@ def test_the_state_is_the_same_by_checkpoints_by_steps_and_from_the_log_alone(
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(state, "INTERVAL", interval)
-        store, model = MemoryStore(), Model()
+        store, model = MemoryStorage(), Model()
         follower = State(store)
         previous = ZERO
         for number, kind in enumerate(kinds, 1):
@@ -210,7 +210,7 @@ def test_the_state_is_the_same_by_checkpoints_by_steps_and_from_the_log_alone(
         fresh.refresh()
         model.agrees(fresh)
         assert everything(fresh) == everything(follower)
-        bare = MemoryStore()
+        bare = MemoryStorage()
         for key in store.list("log/"):
             bare.create(key, store.read(key))
         alone = State(bare)
@@ -218,8 +218,8 @@ def test_the_state_is_the_same_by_checkpoints_by_steps_and_from_the_log_alone(
         assert everything(alone) == everything(fresh)
 
 
-def with_checkpoints(count: int = 200) -> MemoryStore:
-    store = MemoryStore()
+def with_checkpoints(count: int = 200) -> MemoryStorage:
+    store = MemoryStorage()
     found = State(store)
     previous = ZERO
     for number in range(1, count + 1):
@@ -332,7 +332,7 @@ def test_a_checkpoint_of_another_saver_is_not_believed() -> None:
 
 
 def test_a_checkpoint_that_others_made_is_not_taken_over_unless_it_is_of_this_log() -> None:
-    store, other = MemoryStore(), with_checkpoints(16)
+    store, other = MemoryStorage(), with_checkpoints(16)
     write(store, [commit(number, step=3) for number in range(1, 17)])
     found = State(store)
     found.refresh()
@@ -359,7 +359,7 @@ def test_a_version_is_found_among_many_by_reading_few_pages() -> None:
 
 def test_a_record_of_somebody_else_is_made_durable_before_a_checkpoint_tells_of_it() -> None:
     """One of one's own is so already, and so are all before it."""
-    store = FaultyStore(MemoryStore())
+    store = FaultyStorage(MemoryStorage())
     write(store, [commit(number) for number in range(1, state.INTERVAL + 1)])
     reader, last = State(store), checkpoint_key(state.INTERVAL)
     reader.refresh()

@@ -32,7 +32,7 @@ class Kept:
     def _read(self, name: str) -> bytes:
         self.read.append(name)
         if name not in self.data:
-            raise saver.NotFound(f"no page {name}")
+            raise saver.NotFoundError(f"no page {name}")
         return self.data[name]
 
     def _write(self, name: str, data: bytes) -> None:
@@ -305,7 +305,7 @@ def test_a_changed_byte_is_found_and_its_page_named(kept: Kept) -> None:
         good = kept.data[name]
         kept.data[name] = good.replace(b"version", b"Version", 1)
         pages = kept.cold()
-        with pytest.raises(saver.Damaged, match=f"page {name}.*copy"):
+        with pytest.raises(saver.DamagedError, match=f"page {name}.*copy"):
             items(pages, root)
         kept.data[name] = good
         assert len(items(pages, root)) == 380, "the damage is not remembered"
@@ -315,7 +315,7 @@ def test_a_missing_page_is_not_found(kept: Kept) -> None:
     root = grown(kept, 200, 50)
     last = list(kept.pages.reachable(root))[-1]
     del kept.data[last]
-    with pytest.raises(saver.NotFound, match=last):
+    with pytest.raises(saver.NotFoundError, match=last):
         items(kept.cold(), root)
 
 
@@ -355,7 +355,7 @@ NAME = "ab" * 32
 def test_a_page_that_no_saver_wrote_is_damage(kept: Kept, page: object) -> None:
     root = kept.add(page)
     for use in everything(kept.pages, root):
-        with pytest.raises(saver.Damaged):
+        with pytest.raises(saver.DamagedError):
             use()
     assert kept.written == []
     assert set(kept.read) == {root}
@@ -365,7 +365,7 @@ def test_a_page_that_no_saver_wrote_is_damage(kept: Kept, page: object) -> None:
 def test_a_value_that_is_not_json_is_damage(kept: Kept, value: bytes) -> None:
     root = kept.add(b'{"keys":["a","b"],"values":[1,' + value + b"]}")
     assert kept.pages.get(root, "a") == 1
-    with pytest.raises(saver.Damaged, match=f"page {root}.*'b'"):
+    with pytest.raises(saver.DamagedError, match=f"page {root}.*'b'"):
         kept.pages.get(root, "b")
 
 
@@ -384,7 +384,7 @@ def test_pages_that_do_not_fit_each_other_are_damage(
     first, second = kept.add(LEAF), kept.add({"keys": ["c", "d"], "values": [3, 4]})
     root = kept.add({"height": height, "keys": keys, "pages": [first, second]})
     for use in list(everything(kept.pages, root))[1:5]:
-        with pytest.raises(saver.Damaged, match=what):
+        with pytest.raises(saver.DamagedError, match=what):
             use()
     assert kept.written == []
 
@@ -396,7 +396,7 @@ def test_a_page_deep_down_cannot_reach_beyond_its_uncle(kept: Kept) -> None:
     right = kept.add({"height": 1, "keys": ["c"], "pages": [kept.add({"keys": ["c"], "values": [3]})]})
     root = kept.add({"height": 2, "keys": ["b", "c"], "pages": [left, right]})
     for use in list(everything(kept.pages, root))[1:5]:
-        with pytest.raises(saver.Damaged, match=f"page {last}"):
+        with pytest.raises(saver.DamagedError, match=f"page {last}"):
             use()
 
 
@@ -405,7 +405,7 @@ def test_a_page_that_stands_many_times_in_a_map_is_damage(kept: Kept) -> None:
     name = kept.add({"keys": ["a"], "values": [1]})
     for height in range(1, 17):
         name = kept.add({"height": height, "keys": ["a", "b"], "pages": [name, name]})
-    with pytest.raises(saver.Damaged):
+    with pytest.raises(saver.DamagedError):
         list(kept.pages.scan(name, "", END))
     assert len(kept.read) < 20
 
@@ -431,12 +431,12 @@ def test_whatever_pages_say_only_damage_is_raised(data: st.DataObject) -> None:
     for use in everything(kept.pages, names[-1]):
         try:
             use()
-        except (saver.Damaged, saver.NotFound):
+        except (saver.DamagedError, saver.NotFoundError):
             continue
     root = names[-1]
     try:
         root = kept.pages.update(root, {"c": 5}) or ""
-    except (saver.Damaged, saver.NotFound):
+    except (saver.DamagedError, saver.NotFoundError):
         return
     assert kept.pages.get(root, "c") == 5, "what an update wrote is sound"
 
@@ -444,7 +444,7 @@ def test_whatever_pages_say_only_damage_is_raised(data: st.DataObject) -> None:
 @pytest.mark.parametrize("root", ["", "x", "../../etc/passwd", NAME + "\n", NAME.upper(), "0" * 63])
 def test_the_root_must_be_a_name(kept: Kept, root: str) -> None:
     for use in everything(kept.pages, root):
-        with pytest.raises(saver.Damaged, match="not the name of a page"):
+        with pytest.raises(saver.DamagedError, match="not the name of a page"):
             use()
     assert kept.read == []
 

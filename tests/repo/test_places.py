@@ -18,11 +18,11 @@ from saver.repo.manifest import Manifest, Stored, decode, encode
 from saver.repo.places import MOVES_DEPTH, Known, Place, Places, Ranges
 from saver.repo.reading import StoredTensors
 from saver.repo.state import State
-from saver.stores.memory import MemoryStore
+from saver.storages.memory import MemoryStorage
 
 
 def places(*events: Event) -> Places:
-    store = MemoryStore()
+    store = MemoryStorage()
     log, previous = Log(store), ZERO
     for number, event in enumerate(events, 1):
         previous = log.append(Record(1, number, previous, f"{number:032x}", 1.0, event)) or ""
@@ -54,7 +54,7 @@ LIES: dict[str, Manifest] = {
 
 @pytest.mark.parametrize("lie", LIES)
 def test_bytes_that_do_not_make_a_tensor_are_damage(lie: str) -> None:
-    with pytest.raises(saver.Damaged, match="'a/x' do not lie in whole blocks"):
+    with pytest.raises(saver.DamagedError, match="'a/x' do not lie in whole blocks"):
         places().of(LIES[lie], "m@1")
 
 
@@ -69,7 +69,7 @@ def test_a_tensor_in_a_pack_that_the_manifest_does_not_name_is_damage() -> None:
         if sound:
             assert decode(text, "m@1").tensors["a/x"].extents == ((pack, 0, 10),)
         else:
-            with pytest.raises(saver.Damaged, match="does not name"):
+            with pytest.raises(saver.DamagedError, match="does not name"):
                 decode(text, "m@1")
 
 
@@ -77,7 +77,7 @@ def test_a_tensor_in_a_pack_that_the_manifest_does_not_name_is_damage() -> None:
 def test_a_tensor_of_a_shape_that_no_array_has_is_damage(shape: Any) -> None:
     stored = Stored("U8", shape, ZERO, ((0, 0, 10 if shape != (1,) * 65 else 1),))
     text = encode(Manifest(format=1, parts={}, tensors={"a/x": stored}, packs=("p",)))
-    with pytest.raises(saver.Damaged):
+    with pytest.raises(saver.DamagedError):
         places().of(decode(text, "m@1"), "m@1")
 
 
@@ -94,7 +94,7 @@ def moved(**moves: tuple[Move, ...]) -> Relocate:
 
 def test_bytes_that_were_moved_in_circles_are_damage() -> None:
     found = places(moved(p=((0, 10, "q", 0),)), moved(q=((0, 10, "p", 0),)))
-    with pytest.raises(saver.Damaged, match="moved in circles"):
+    with pytest.raises(saver.DamagedError, match="moved in circles"):
         resolved(found, ("p", 2, 5))
 
 
@@ -105,7 +105,7 @@ def test_bytes_may_have_moved_as_often_as_collections_can() -> None:
 
 def test_two_moves_of_the_same_bytes_are_damage() -> None:
     found = places(moved(p=((0, 10, "q", 0), (5, 10, "r", 0))))
-    with pytest.raises(saver.Damaged, match="two moves of the same bytes"):
+    with pytest.raises(saver.DamagedError, match="two moves of the same bytes"):
         resolved(found, ("p", 0, 15))
 
 
@@ -117,7 +117,7 @@ def test_of_two_records_that_move_the_same_bytes_the_newer_is_right() -> None:
 def test_blocks_that_are_not_those_of_the_tensor_are_damage() -> None:
     """Their bytes match their hashes; the hash of the tensor does not vouch for them."""
     data: Any = np.arange(256, dtype=np.uint8)
-    store = MemoryStore()
+    store = MemoryStorage()
     store.create("packs/p.safetensors", data.tobytes())
     block = blake3(data.tobytes()).hexdigest()
     root = blake3(bytes.fromhex(block)).hexdigest()
@@ -127,7 +127,7 @@ def test_blocks_that_are_not_those_of_the_tensor_are_damage() -> None:
         if sound:
             assert stored.tensor("a/x")[2].tobytes() == data.tobytes()
         else:
-            with pytest.raises(saver.Damaged, match="contradict each other"):
+            with pytest.raises(saver.DamagedError, match="contradict each other"):
                 stored.tensor("a/x")
 
 

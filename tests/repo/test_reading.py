@@ -17,14 +17,14 @@ from cases import ARRAYS, draft, opened
 import saver
 from saver.repo import gc, reading
 from saver.repo.reading import StoredTensors
-from saver.stores.memory import MemoryStore
+from saver.storages.memory import MemoryStorage
 
 
 def test_what_was_verified_is_not_taken_from_elsewhere_once_it_was_moved(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(gc, "DEAD_BYTES", 1000)
-    store = MemoryStore()
+    store = MemoryStorage()
     own = opened(store, "1")
     for each in (draft("abc"), draft("def"), draft("ad", bases=("m@1",))):
         own._repo.commit(each)
@@ -41,7 +41,7 @@ def test_what_was_verified_is_not_taken_from_elsewhere_once_it_was_moved(
     assert tensors.tensor("a/x")[2].tobytes() == ARRAYS["a"].tobytes()
 
 
-def _damage(store: MemoryStore, place: tuple[str, int, int]) -> None:
+def _damage(store: MemoryStorage, place: tuple[str, int, int]) -> None:
     key = f"packs/{place[0]}.safetensors"
     data = bytearray(store.read(key))
     data[place[1]] ^= 1
@@ -50,7 +50,7 @@ def _damage(store: MemoryStore, place: tuple[str, int, int]) -> None:
 
 
 def test_tensors_that_share_bytes_are_loaded_as_arrays_of_their_own() -> None:
-    own = saver.Saver(MemoryStore())
+    own = saver.Saver(MemoryStorage())
     own.save("m", {"a": np.arange(500.0)})
     own.save("m", {"a": np.arange(500.0), "b": np.arange(500.0)})
     assert len(own.version("m").packs) == 1

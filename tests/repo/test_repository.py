@@ -19,7 +19,7 @@ from saver.repo.gc import collect
 from saver.repo.index import Candidate, Index
 from saver.repo.manifest import manifest_key
 from saver.repo.repository import Repository
-from saver.stores.memory import MemoryStore
+from saver.storages.memory import MemoryStorage
 from saver.tree import TensorData
 
 RANDOM = np.random.default_rng(0)
@@ -29,7 +29,7 @@ def array(*shape: int) -> Any:
     return RANDOM.standard_normal(shape or (300,))
 
 
-def packs(store: MemoryStore) -> list[str]:
+def packs(store: MemoryStorage) -> list[str]:
     return list(store.list("packs/"))
 
 
@@ -39,7 +39,7 @@ def test_versions_are_numbered_and_come_back_to_the_bit(repo: Repository, save: 
     assert save("other", saved[0]).number == 1
     for number, tensors in enumerate(saved, 1):
         assert same(repo, f"m@{number}", tensors)
-    fresh = Repository(repo.store)
+    fresh = Repository(repo.storage)
     assert same(fresh, "m", saved[-1])
     assert [version.parent for version in fresh.versions("m")] == [None, 1, 2, 3, 4]
 
@@ -57,7 +57,7 @@ def test_a_part_has_a_number_that_moves_with_its_content(repo: Repository, save:
     assert numbers == [{"a": 1, "b": 1}, {"a": 1, "b": 2}, {"a": 1}, {"a": 1, "b": 2}, {"a": 1, "b": 3}]
 
 
-def test_unchanged_tensors_cost_no_bytes(store: MemoryStore, save: Save) -> None:
+def test_unchanged_tensors_cost_no_bytes(store: MemoryStorage, save: Save) -> None:
     tensors = {"a/x": array(1000), "b/y": array(1000)}
     save("m", tensors)
     before = packs(store)
@@ -70,7 +70,7 @@ def test_unchanged_tensors_cost_no_bytes(store: MemoryStore, save: Save) -> None
 
 
 def test_equal_bytes_are_shared_whatever_their_name_and_place(
-    store: MemoryStore, repo: Repository, save: Save
+    store: MemoryStorage, repo: Repository, save: Save
 ) -> None:
     x = array(1000)
     save("m", {"a/x": x, "a/y": array(1000)})
@@ -79,13 +79,15 @@ def test_equal_bytes_are_shared_whatever_their_name_and_place(
     assert same(repo, "m", {"b/z": x})
 
 
-def test_a_base_of_another_model_shares_its_tensors(store: MemoryStore, repo: Repository, save: Save) -> None:
+def test_a_base_of_another_model_shares_its_tensors(
+    store: MemoryStorage, repo: Repository, save: Save
+) -> None:
     backbone = {"net/backbone": array(1000)}
     save("pretrained", backbone)
     save("mine", {**backbone, "net/head": array(10)}, bases=("pretrained@1",))
     assert len(packs(store)) == 2
     assert repo.version("mine").bytes_added < 8000
-    with pytest.raises(saver.NotFound, match="no model 'nothing'"):
+    with pytest.raises(saver.NotFoundError, match="no model 'nothing'"):
         save("mine", backbone, bases=("nothing",))
 
 
@@ -107,7 +109,7 @@ def small_blocks(monkeypatch: pytest.MonkeyPatch) -> int:
     [(range(1), 1), (range(5, 6), 1), (range(7, 9), 2), (range(3, 12, 4), 3), (range(19, 20), 1)],
 )  # fmt: skip
 def test_a_large_tensor_costs_the_blocks_that_changed(
-    rows: range, cost: int, store: MemoryStore, repo: Repository, save: Save, small_blocks: int
+    rows: range, cost: int, store: MemoryStorage, repo: Repository, save: Save, small_blocks: int
 ) -> None:
     """20 rows of which each takes half a block: rows 2n and 2n + 1 lie in block n."""
     table = array(20, small_blocks // 16)
@@ -127,7 +129,7 @@ def test_a_large_tensor_costs_the_blocks_that_changed(
     assert third.bytes_added < version.bytes_added + 3000
 
 
-def layout_size(store: MemoryStore, key: str) -> int:
+def layout_size(store: MemoryStorage, key: str) -> int:
     from saver.pack import Pack
 
     return sum(entry.length for entry in Pack(store.open(key)).entries.values())
@@ -145,7 +147,7 @@ def test_a_chain_of_partly_changed_tensors_stays_right(
         save("m", {"a/table": table})
     for number, expected in enumerate(saved, 1):
         assert same(repo, f"m@{number}", {"a/table": expected})
-        assert same(Repository(repo.store), f"m@{number}", {"a/table": expected})
+        assert same(Repository(repo.storage), f"m@{number}", {"a/table": expected})
 
 
 def test_a_block_that_only_begins_like_another_one_is_not_shared(
@@ -176,7 +178,7 @@ def test_blocks_are_shared_with_the_tensor_that_has_them_though_another_is_as_lo
 
 
 def test_a_small_tensor_that_spells_the_hash_of_a_large_one_is_not_taken_for_it(
-    store: MemoryStore, tmp_path: Path, small_blocks: int
+    store: MemoryStorage, tmp_path: Path, small_blocks: int
 ) -> None:
     """The hash of a large tensor is that of its blocks' hashes, which may be the bytes of a small one."""
     repo = Repository(store, index=lambda ident: Index(str(tmp_path / "index.sqlite")))
@@ -190,7 +192,7 @@ def test_a_small_tensor_that_spells_the_hash_of_a_large_one_is_not_taken_for_it(
     assert same(repo, "m", {"b/table": table})
 
 
-def test_an_index_that_lies_costs_bytes_and_no_version(store: MemoryStore, tmp_path: Path) -> None:
+def test_an_index_that_lies_costs_bytes_and_no_version(store: MemoryStorage, tmp_path: Path) -> None:
     """It may be of another copy of the store, damaged, or anybody's."""
 
     class Lying(Index):
@@ -208,7 +210,7 @@ def test_an_index_that_lies_costs_bytes_and_no_version(store: MemoryStore, tmp_p
 
 
 def test_a_pack_holds_a_bounded_number_of_tensors(
-    store: MemoryStore, repo: Repository, save: Save, monkeypatch: pytest.MonkeyPatch
+    store: MemoryStorage, repo: Repository, save: Save, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(commit, "PACK_TENSORS", 3)
     tensors = {f"a/{number}": array(10) for number in range(8)}
@@ -225,7 +227,7 @@ def test_progress_counts_all_packs(repo: Repository, monkeypatch: pytest.MonkeyP
     assert seen[-1][0] >= 5 * 8000
 
 
-def test_two_savers_see_each_other(store: MemoryStore) -> None:
+def test_two_savers_see_each_other(store: MemoryStorage) -> None:
     one, other = Repository(store), Repository(store)
     for number in range(6):
         version = (one, other)[number % 2].commit(draft("m", {"a/x": array()}))
@@ -254,11 +256,11 @@ def test_threads_share_a_repository(repo: Repository) -> None:
     assert all(same(repo, ref, tensors) for ref, tensors in saved.items())
 
 
-class Failing(MemoryStore):
+class Failing(MemoryStorage):
     """A store that fails to put or create keys that begin with `at`."""
 
     at = "nothing"
-    error: type[BaseException] = saver.CannotWrite
+    error: type[BaseException] = saver.CannotWriteError
 
     def put(self, key: str, size: int, fill: Any) -> None:
         if key.startswith(self.at):
@@ -272,7 +274,7 @@ class Failing(MemoryStore):
 
 
 @pytest.mark.parametrize("at", ["packs/", "manifests/", "log/"])
-@pytest.mark.parametrize("error", [saver.CannotWrite, KeyboardInterrupt, MemoryError])
+@pytest.mark.parametrize("error", [saver.CannotWriteError, KeyboardInterrupt, MemoryError])
 def test_a_save_that_fails_leaves_nothing_and_the_next_succeeds(at: str, error: type[BaseException]) -> None:
     store = Failing()
     repo = Repository(store)
@@ -283,20 +285,20 @@ def test_a_save_that_fails_leaves_nothing_and_the_next_succeeds(at: str, error: 
     with pytest.raises(error):
         repo.commit(draft("m", {"a/x": array(1000)}))
     left = set(store.list("")) - set(before)
-    assert not left or (at == "log/" and error is not saver.CannotWrite), left
+    assert not left or (at == "log/" and error is not saver.CannotWriteError), left
     store.at = "nothing"
     assert repo.commit(draft("m", tensors)).number == 2
     assert same(repo, "m", tensors)
 
 
 def test_when_it_is_unknown_whether_a_record_was_written_nothing_is_deleted() -> None:
-    class Unsure(MemoryStore):
+    class Unsure(MemoryStorage):
         unsure = False
 
         def create(self, key: str, data: bytes) -> bool:
             done = super().create(key, data)
             if self.unsure and key.startswith("log/"):
-                raise saver.CommitUnknown(f"{key}: the line broke")
+                raise saver.CommitUnknownError(f"{key}: the line broke")
             return done
 
     store = Unsure()
@@ -304,7 +306,7 @@ def test_when_it_is_unknown_whether_a_record_was_written_nothing_is_deleted() ->
     repo.commit(draft("m", {"a/x": array()}))
     store.unsure = True
     tensors = {"a/x": array()}
-    with pytest.raises(saver.CommitUnknown):
+    with pytest.raises(saver.CommitUnknownError):
         repo.commit(draft("m", tensors))
     store.unsure = False
     assert same(repo, "m@2", tensors), "it had been written after all"
@@ -313,7 +315,7 @@ def test_when_it_is_unknown_whether_a_record_was_written_nothing_is_deleted() ->
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
 def test_an_interruption_after_the_record_was_written_deletes_nothing(error: type[BaseException]) -> None:
-    class Interrupted(MemoryStore):
+    class Interrupted(MemoryStorage):
         armed = False
 
         def create(self, key: str, data: bytes) -> bool:
@@ -342,18 +344,18 @@ def test_an_interruption_once_the_record_is_there_deletes_nothing(
         patch.setattr(repo.state, "took", lambda record, digest: (_ for _ in ()).throw(MemoryError))
         with pytest.raises(MemoryError):
             repo.commit(draft("m", tensors))
-    assert same(Repository(repo.store), "m@2", tensors)
+    assert same(Repository(repo.storage), "m@2", tensors)
 
 
 def test_what_is_not_there_is_told_with_what_is(repo: Repository, save: Save) -> None:
-    with pytest.raises(saver.NotFound, match="no store here"):
+    with pytest.raises(saver.NotFoundError, match="no store here"):
         repo.open()
     save("iris", {"a/x": array()}, tags=("best",), step=3)
     save("bert", {"a/x": array()})
-    with pytest.raises(saver.NotFound, match=r"no model .irsi.; there are iris"):
+    with pytest.raises(saver.NotFoundError, match=r"no model .irsi.; there are iris"):
         repo.version("irsi@1")
     for ref in ("iris@2", "iris@worst", "iris@step=4", "iris@time=1999-01-01"):
-        with pytest.raises(saver.NotFound, match=r"newest is iris@1, tagged: best"):
+        with pytest.raises(saver.NotFoundError, match=r"newest is iris@1, tagged: best"):
             repo.version(ref)
     assert repo.version("iris@step=3") == repo.version("iris@best") == repo.version("iris@latest")
 
@@ -361,61 +363,63 @@ def test_what_is_not_there_is_told_with_what_is(repo: Repository, save: Save) ->
 def test_what_is_not_named_is_counted(repo: Repository, save: Save) -> None:
     for number in range(25):
         save(f"run-{number:02}", {"a/x": array()}, tags=[f"t{tag:02}" for tag in range(12 * (number == 0))])
-    with pytest.raises(saver.NotFound, match=r"there are run-00, .*, run-04 and 20 more$"):
+    with pytest.raises(saver.NotFoundError, match=r"there are run-00, .*, run-04 and 20 more$"):
         repo.version("nosuch")
-    with pytest.raises(saver.NotFound, match=r"there are run-\d+, run-\d+, run-\d+ and 22 more$"):
+    with pytest.raises(saver.NotFoundError, match=r"there are run-\d+, run-\d+, run-\d+ and 22 more$"):
         repo.version("run-99")
-    with pytest.raises(saver.NotFound, match=r"tagged: t00, .*, t09 and 2 more$"):
+    with pytest.raises(saver.NotFoundError, match=r"tagged: t00, .*, t09 and 2 more$"):
         repo.version("run-00@none")
 
 
 def test_features_of_the_future_are_refused_by_name() -> None:
     for purpose in ("read", "write", "collect"):
-        store = MemoryStore()
+        store = MemoryStorage()
         found = Format(1, "ab" * 16, **{purpose: ("ropes", "ladders")})
         store.create("store.json", document.encode(found))
         repo = Repository(store)
         act = (lambda r: collect(r, 0)) if purpose == "collect" else (lambda r: r.commit(draft("m", {})))
-        with pytest.raises(saver.Unsupported, match=rf"to {purpose}.* Saver needs ladders, ropes"):
+        with pytest.raises(saver.IncompatibleError, match=rf"to {purpose}.* Saver needs ladders, ropes"):
             act(repo)
         assert list(store.list("")) == ["store.json"]
 
 
 def test_a_store_of_another_format_is_refused() -> None:
-    store = MemoryStore()
+    store = MemoryStorage()
     store.create("store.json", document.encode(Format(2, "ab" * 16)))
-    with pytest.raises(saver.Unsupported, match="format 2"):
+    with pytest.raises(saver.IncompatibleError, match="format 2"):
         Repository(store).open()
 
 
 def test_a_log_without_its_store_is_not_taken_for_a_new_store(
-    store: MemoryStore, repo: Repository, save: Save
+    store: MemoryStorage, repo: Repository, save: Save
 ) -> None:
     save("m", {"a/x": array()})
     store.delete("store.json")
-    with pytest.raises(saver.Damaged, match=r"store.json is missing"):
+    with pytest.raises(saver.DamagedError, match=r"store.json is missing"):
         Repository(store).commit(draft("m", {"a/x": array()}))
 
 
-def test_a_damaged_parent_is_no_reason_not_to_save(store: MemoryStore, repo: Repository, save: Save) -> None:
+def test_a_damaged_parent_is_no_reason_not_to_save(
+    store: MemoryStorage, repo: Repository, save: Save
+) -> None:
     tensors = {"a/x": array()}
     first = save("m", tensors)
     store.delete(manifest_key(first.manifest))
     fresh = Repository(store)
     assert fresh.commit(draft("m", tensors)).number == 2
     assert same(fresh, "m@2", tensors)
-    with pytest.raises(saver.Damaged, match=r"m@1: its manifest"):
+    with pytest.raises(saver.DamagedError, match=r"m@1: its manifest"):
         contents(fresh, "m@1")
 
 
-def test_a_version_with_a_missing_pack_is_damaged(store: MemoryStore, repo: Repository, save: Save) -> None:
+def test_a_version_with_a_missing_pack_is_damaged(store: MemoryStorage, repo: Repository, save: Save) -> None:
     save("m", {"a/x": array()})
     store.delete(packs(store)[0])
-    with pytest.raises(saver.Damaged, match="a pack is missing"):
+    with pytest.raises(saver.DamagedError, match="a pack is missing"):
         contents(repo, "m")
 
 
-def test_a_version_by_time_is_the_newest_until_then(store: MemoryStore) -> None:
+def test_a_version_by_time_is_the_newest_until_then(store: MemoryStorage) -> None:
     now = 1000.0
     repo = Repository(store, clock=lambda: now)
     for hour in range(4):
@@ -431,7 +435,7 @@ def test_metrics_that_are_not_finite_come_back(repo: Repository, save: Save) -> 
         {"a/x": array()},
         metrics={"loss": float("nan"), "up": float("inf"), "down": -float("inf"), "acc": 0.5},
     )
-    metrics = Repository(repo.store)
+    metrics = Repository(repo.storage)
     metrics.open()
     found = metrics.version("m").metrics
     assert found["loss"] != found["loss"]

@@ -11,13 +11,13 @@ from cases import LARGE, TWO, collects, fails, loads, saves
 from explorer import Violation, explore
 from judge import Judge
 
-from saver.errors import CannotWrite, CommitUnknown
+from saver.errors import CannotWriteError, CommitUnknownError
 from saver.repo import document, gc
 from saver.repo.commit import _Commit
 from saver.repo.log import Log, log_key
 from saver.repo.reading import StoredTensors
 from saver.repo.repository import Repository
-from saver.store import Sink, Store
+from saver.storage import Sink, Storage
 
 
 def lost(
@@ -74,7 +74,7 @@ def test_unless_a_collector_condemns_before_it_deletes_a_version_is_lost(
     def hasty(self: Any, now: float, judged: Any) -> Any:
         self._dry = True
         for key in condemn(self, now, judged)[0]:
-            self._repo.store.delete(key)
+            self._repo.storage.delete(key)
         self._dry = False
         return condemn(self, now, judged)
 
@@ -126,7 +126,7 @@ def test_unless_records_are_created_exclusively_one_is_lost(monkeypatch: pytest.
         data = document.encode(record)
         if self.stat(record.number) is not None:
             return None
-        self.store.put(log_key(record.number), len(data), lambda sink: sink.write(data, 0))
+        self.storage.put(log_key(record.number), len(data), lambda sink: sink.write(data, 0))
         return document.digest(data)
 
     monkeypatch.setattr(Log, "append", look_then_write)
@@ -137,8 +137,8 @@ def test_unless_records_are_created_exclusively_one_is_lost(monkeypatch: pytest.
 class _Late:
     """A store that puts what it was given only when a record was created."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, store: Storage) -> None:
+        self._storage = store
         self._waiting: list[tuple[str, int, Callable[[Sink], Any]]] = []
 
     def put(self, key: str, size: int, fill: Callable[[Sink], Any]) -> None:
@@ -146,13 +146,13 @@ class _Late:
         fill(_Nowhere())
 
     def create(self, key: str, data: bytes) -> bool:
-        created = self._store.create(key, data)
+        created = self._storage.create(key, data)
         while self._waiting:
-            self._store.put(*self._waiting.pop())
+            self._storage.put(*self._waiting.pop())
         return created
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._store, name)
+        return getattr(self._storage, name)
 
 
 class _Nowhere(Sink):
@@ -165,8 +165,8 @@ class _Nowhere(Sink):
 
 def test_unless_packs_are_there_before_the_record_a_killed_saver_leaves_half_a_version() -> None:
     def late(repo: Repository) -> None:
-        repo.store = _Late(repo.store)  # type: ignore[assignment]
-        repo.state.log.store = repo.store
+        repo.storage = _Late(repo.storage)  # type: ignore[assignment]
+        repo.state.log.storage = repo.storage
 
     told = lost(TWO, saver=saves("a", "acd", late))
     assert "missing" in str(told.value)
@@ -179,12 +179,12 @@ def test_unless_a_lost_answer_deletes_nothing_a_version_is_lost() -> None:
         def told(record: Any) -> str | None:
             try:
                 return append(record)
-            except CommitUnknown as error:
-                raise CannotWrite("it failed, so it did not happen") from error
+            except CommitUnknownError as error:
+                raise CannotWriteError("it failed, so it did not happen") from error
 
         repo.state.log.append = told  # type: ignore[method-assign]
 
-    lost(TWO, Judge(TWO, fails("CannotWrite")), failing=("saver",), saver=saves("a", "acd", rash))
+    lost(TWO, Judge(TWO, fails("CannotWriteError")), failing=("saver",), saver=saves("a", "acd", rash))
 
 
 def test_unless_a_reader_looks_again_it_loses_what_was_moved(
@@ -206,5 +206,5 @@ def test_unless_a_mover_looks_again_what_it_did_not_move_is_lost(
     eager: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(gc._Collection, "_covers", lambda self, pack, living, moves: True)
-    judge = Judge(LARGE, fails("NotFound"))
+    judge = Judge(LARGE, fails("NotFoundError"))
     lost(LARGE, judge, saver=saves("a", "be", bases=("m@1",)), collector=collects("c", "m@1"))

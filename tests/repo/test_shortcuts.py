@@ -18,8 +18,8 @@ from saver.repo.log import Delete, Tag
 from saver.repo.objects import page_key
 from saver.repo.repository import Repository
 from saver.repo.state import State
-from saver.store import Blob, Store
-from saver.stores.memory import MemoryStore
+from saver.storage import Blob, Storage
+from saver.storages.memory import MemoryStorage
 
 RECORDS = 400
 
@@ -27,10 +27,10 @@ STRIDE = int(os.environ.get("SAVER_STRIDE", "5"))
 """Of so many instants one is tried; with 1, all of them, which takes half an hour."""
 
 
-class Poor(MemoryStore):
+class Poor(MemoryStorage):
     """Reading below `state/` fails, once or for good, as told by `fails(number of the read, key)`."""
 
-    def __init__(self, other: MemoryStore, fails: Callable[[int, str], bool], error: Exception) -> None:
+    def __init__(self, other: MemoryStorage, fails: Callable[[int, str], bool], error: Exception) -> None:
         super().__init__()
         self._objects = dict(other._objects)
         self._fails, self._error = fails, error
@@ -45,10 +45,10 @@ class Poor(MemoryStore):
 
 
 ERRORS = [
-    saver.Damaged("the disk cannot read it"),
-    saver.CannotRead("too many open files"),
-    saver.NotFound("there is no such object"),
-    saver.Unsupported("of a newer Saver"),
+    saver.DamagedError("the disk cannot read it"),
+    saver.CannotReadError("too many open files"),
+    saver.NotFoundError("there is no such object"),
+    saver.IncompatibleError("of a newer Saver"),
 ]
 
 
@@ -62,9 +62,9 @@ def small_pages() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def large(small_pages: None) -> MemoryStore:
+def large(small_pages: None) -> MemoryStorage:
     """400 records: versions of two models, tags, deletions, collections, and pages of several levels."""
-    store = MemoryStore()
+    store = MemoryStorage()
     repo = Repository(store)
     while repo.state.head < RECORDS:
         count = repo.state.head
@@ -83,18 +83,18 @@ def large(small_pages: None) -> MemoryStore:
     return store
 
 
-def truth(store: MemoryStore) -> dict[str, Any]:
+def truth(store: MemoryStorage) -> dict[str, Any]:
     """What the log alone says."""
-    bare = MemoryStore()
+    bare = MemoryStorage()
     bare._objects = {key: value for key, value in store._objects.items() if not key.startswith("state/")}
     alone = State(bare)
     alone.refresh()
     return dict(alone.scan(""))
 
 
-def lagging(store: MemoryStore, behind: int) -> tuple[State, MemoryStore]:
+def lagging(store: MemoryStorage, behind: int) -> tuple[State, MemoryStorage]:
     """A state that has read the log but for its last records, and its store, which now has them."""
-    view = MemoryStore()
+    view = MemoryStorage()
     last = f"log/{truth_head(store) - behind:020}.json"
     view._objects = {k: v for k, v in store._objects.items() if not k.startswith("log/") or k <= last}
     found = State(view)
@@ -102,14 +102,14 @@ def lagging(store: MemoryStore, behind: int) -> tuple[State, MemoryStore]:
     return found, view
 
 
-def truth_head(store: MemoryStore) -> int:
+def truth_head(store: MemoryStorage) -> int:
     return len(list(store.list("log/")))
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
 @pytest.mark.parametrize("behind", [0, 1, 15, 40])
 def test_a_read_of_a_shortcut_that_fails_once_changes_nothing(
-    large: MemoryStore, behind: int, error: Exception
+    large: MemoryStorage, behind: int, error: Exception
 ) -> None:
     """At any instant, of who opens the store, and of who had it open and reads on."""
     expected = truth(large)
@@ -118,8 +118,8 @@ def test_a_read_of_a_shortcut_that_fails_once_changes_nothing(
         at += STRIDE
         found, _ = lagging(large, behind)
         poor = Poor(large, lambda count, key: count == at, error)  # noqa: B023
-        found._store = poor
-        found.log.store = poor
+        found._storage = poor
+        found.log.storage = poor
         found.pages._page.cache_clear()
         found.refresh()
         key = "version a 000000000100"
@@ -134,13 +134,13 @@ def test_a_read_of_a_shortcut_that_fails_once_changes_nothing(
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
 def test_a_read_that_fails_while_a_record_is_taken_in_loses_no_record(
-    large: MemoryStore, error: Exception
+    large: MemoryStorage, error: Exception
 ) -> None:
     """It was forgotten once: `save` then gave a number twice, and `gc` deleted what lives."""
     at = reads = 0
     while at <= reads:
         at += STRIDE
-        own = MemoryStore()
+        own = MemoryStorage()
         own._objects = dict(large._objects)
         writer = Repository(own)
         writer.open()
@@ -166,7 +166,7 @@ def test_a_read_that_fails_while_a_record_is_taken_in_loses_no_record(
 @pytest.mark.parametrize("pages", ["one", "all", "all but roots"])
 @pytest.mark.parametrize("ask", ["scan", "refresh"])
 def test_where_the_log_cannot_be_read_either_that_is_told_and_nothing_is_forgotten(
-    large: MemoryStore, ask: str, pages: str
+    large: MemoryStorage, ask: str, pages: str
 ) -> None:
     """A page is no good; then, while a view of the log is made anew, some record cannot be read, once."""
 
@@ -177,10 +177,10 @@ def test_where_the_log_cannot_be_read_either_that_is_told_and_nothing_is_forgott
             if key.startswith("log/"):
                 self.left -= 1
                 if self.left == 0:
-                    raise saver.CannotRead(f"{key}: too many open files")
+                    raise saver.CannotReadError(f"{key}: too many open files")
             return super().open(key)
 
-    own = MemoryStore()
+    own = MemoryStorage()
     own._objects = dict(large._objects)
     writer = Repository(own)
     writer.open()
@@ -198,17 +198,17 @@ def test_where_the_log_cannot_be_read_either_that_is_told_and_nothing_is_forgott
         found, _ = lagging(own, head - RECORDS + 1)
         assert found._view.base < RECORDS
         for store in (found.log, found):
-            setattr(store, "store" if store is found.log else "_store", own)
+            setattr(store, "storage" if store is found.log else "_storage", own)
         if ask == "scan":
             found.refresh()
             assert found.head == head
-        poor = Worse(own, lambda count, key: fails(count, key), saver.NotFound("no page"))
+        poor = Worse(own, lambda count, key: fails(count, key), saver.NotFoundError("no page"))
         poor.left = at
-        found._store = found.log.store = poor
+        found._storage = found.log.storage = poor
         found.pages._page.cache_clear()
         try:
             dict(found.scan("version a ")) if ask == "scan" else found.refresh()
-        except saver.CannotRead:
+        except saver.CannotReadError:
             failed += 1
         assert ask == "refresh" or found.head == head, f"after record read {at}"
         found.refresh()
@@ -216,8 +216,8 @@ def test_where_the_log_cannot_be_read_either_that_is_told_and_nothing_is_forgott
     assert failed > 2
 
 
-def harmed(store: MemoryStore, key: str, how: str) -> MemoryStore:
-    found = MemoryStore()
+def harmed(store: MemoryStorage, key: str, how: str) -> MemoryStorage:
+    found = MemoryStorage()
     found._objects = dict(store._objects)
     data, time = found._objects.pop(key)
     others = [other for other in store._objects if other.startswith(key[:12]) and other != key]
@@ -235,7 +235,7 @@ def harmed(store: MemoryStore, key: str, how: str) -> MemoryStore:
 
 @pytest.mark.parametrize("how", ["missing", "empty", "cut", "flipped", "another"])
 def test_any_shortcut_may_be_damaged_for_good_and_the_next_writer_mends_it(
-    large: MemoryStore, how: str
+    large: MemoryStorage, how: str
 ) -> None:
     expected = truth(large)
     whole = Repository(large)
@@ -260,7 +260,7 @@ def test_any_shortcut_may_be_damaged_for_good_and_the_next_writer_mends_it(
         assert fresh.state.trouble is None
 
 
-def test_who_noticed_a_broken_page_writes_all_of_the_next_checkpoint_anew(large: MemoryStore) -> None:
+def test_who_noticed_a_broken_page_writes_all_of_the_next_checkpoint_anew(large: MemoryStorage) -> None:
     whole = Repository(large)
     whole.open()
     for key in sorted(k for k in whole.state.needed() if "pages" in k)[::STRIDE]:
@@ -280,10 +280,10 @@ def test_who_noticed_a_broken_page_writes_all_of_the_next_checkpoint_anew(large:
 
 
 def test_who_had_the_store_open_does_not_go_on_from_a_checkpoint_that_was_made_anew(
-    large: MemoryStore,
+    large: MemoryStorage,
 ) -> None:
     """Its pages are in the memory of the one, and nowhere else."""
-    store = MemoryStore()
+    store = MemoryStorage()
     store._objects = dict(large._objects)
     writer = Repository(store)
     writer.open()
@@ -303,12 +303,12 @@ def test_who_had_the_store_open_does_not_go_on_from_a_checkpoint_that_was_made_a
 
 
 def test_a_checkpoint_that_cannot_be_written_is_no_reason_not_to_save(
-    large: MemoryStore,
+    large: MemoryStorage,
 ) -> None:
-    class Unwilling(MemoryStore):
+    class Unwilling(MemoryStorage):
         def create(self, key: str, data: bytes) -> bool:
             if key.startswith("state/"):
-                raise saver.CannotWrite(f"{key}: no")
+                raise saver.CannotWriteError(f"{key}: no")
             return super().create(key, data)
 
     store = Unwilling()
@@ -325,15 +325,15 @@ def saver_key(repo: Repository) -> str:
     return repo.state.trouble.removesuffix(": no")
 
 
-def test_a_checkpoint_of_another_log_is_not_believed(large: MemoryStore) -> None:
+def test_a_checkpoint_of_another_log_is_not_believed(large: MemoryStorage) -> None:
     """Nobody may write the next record after what such a checkpoint says was the last."""
-    other = MemoryStore()
+    other = MemoryStorage()
     repo = Repository(other)
     while repo.state.head < 96:
         repo.commit(draft("z", {"p/x": np.arange(3)}))
     repo.state.keep_checkpoint()
     for records in (96, 97, 100):
-        mixed = MemoryStore()
+        mixed = MemoryStorage()
         mixed._objects = {
             key: value
             for key, value in large._objects.items()
@@ -344,7 +344,7 @@ def test_a_checkpoint_of_another_log_is_not_believed(large: MemoryStore) -> None
         found.open()
         assert dict(found.state.scan("")) == truth(mixed), records
         version = found.commit(draft("a", {"p/x": np.arange(3)}))
-        assert Repository(mixed).store is mixed
+        assert Repository(mixed).storage is mixed
         again = Repository(mixed)
         again.open()
         assert again.version("a").number == version.number
@@ -369,7 +369,7 @@ def test_what_two_maps_share_is_not_only_in_one(small_pages: None) -> None:
         assert tree.only_in(root, others) == expected
 
 
-class Full(MemoryStore):
+class Full(MemoryStorage):
     """A disk with room for so many bytes and so many objects."""
 
     def __init__(self, most: int, objects: int) -> None:
@@ -382,7 +382,7 @@ class Full(MemoryStore):
             try:
                 raise OSError(28, "No space left on device")
             except OSError as error:
-                raise saver.CannotWrite(f"{key}: {error.strerror}; free some room") from error
+                raise saver.CannotWriteError(f"{key}: {error.strerror}; free some room") from error
         return super()._add(key, data)
 
 
@@ -396,7 +396,7 @@ def test_on_a_full_disk_versions_can_be_deleted_and_freed(kind: str, versions: i
     store.most = sum(len(data) for data, _ in store._objects.values()) if kind == "bytes" else 1 << 40
     store.objects = len(store._objects) if kind == "objects" else 1 << 40
     full = Repository(store)
-    with pytest.raises(saver.CannotWrite, match="No space left"):
+    with pytest.raises(saver.CannotWriteError, match="No space left"):
         full.commit(draft("m", {"p/x": np.arange(1000.0)}))
     full.append(lambda: Delete("m", (1, 2)))
     found = collect(Repository(store), grace=0)
@@ -422,7 +422,7 @@ def test_when_the_reserve_is_used_up_checkpoints_give_their_room() -> None:
 
 
 def test_a_store_that_others_follow_stays_small_beside_its_log(small_pages: None) -> None:
-    store: Store = MemoryStore()
+    store: Storage = MemoryStorage()
     repo = Repository(store)
     sizes = []
     for count in range(320):

@@ -7,18 +7,18 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, TypeVar
 
 import saver
-from saver.errors import CannotRead, CannotWrite, CommitUnknown, Damaged, NotFound
+from saver.errors import CannotReadError, CannotWriteError, CommitUnknownError, DamagedError, NotFoundError
 from saver.repo.index import Index
-from saver.store import Blob, Sink
-from saver.stores.memory import MemoryStore
-from saver.testing import Crash, FaultyStore
+from saver.storage import Blob, Sink
+from saver.storages.memory import MemoryStorage
+from saver.testing import Crash, FaultyStorage
 
 T = TypeVar("T")
 
 WRITING = ("put", "create", "delete")
 
 
-class Turned(MemoryStore):
+class Turned(MemoryStorage):
     """A store whose clock may be set back, as that of a folder may."""
 
     def put(self, key: str, size: int, fill: Callable[[Sink], Any]) -> None:
@@ -43,10 +43,10 @@ class Trouble(NamedTuple):
     only: str = ""
 
 
-class TroubledStore(FaultyStore):
+class TroubledStorage(FaultyStorage):
     """The store as one process sees it. One trouble at a time, or something that others do `meanwhile`."""
 
-    def __init__(self, store: MemoryStore) -> None:
+    def __init__(self, store: MemoryStorage) -> None:
         super().__init__(store)
         self._trouble: Trouble | None = None
         self._meanwhile: Callable[[], None] | None = None
@@ -79,12 +79,14 @@ class TroubledStore(FaultyStore):
             self.struck = self._lies = verb == "open"
         elif kind == "absent":
             if verb == "open":
-                self.fail(1, NotFound("there is no such object, it seems"))
+                self.fail(1, NotFoundError("there is no such object, it seems"))
         elif verb in WRITING:
             lost = kind == "lost"
-            self.fail(1, CommitUnknown("lost") if lost else CannotWrite("no room"), after=lost)
+            self.fail(1, CommitUnknownError("lost") if lost else CannotWriteError("no room"), after=lost)
         else:
-            self.fail(1, CannotRead("no answer") if kind == "lost" else Damaged("Input/output error"))
+            self.fail(
+                1, CannotReadError("no answer") if kind == "lost" else DamagedError("Input/output error")
+            )
 
     def open(self, key: str) -> Blob:
         blob = super().open(key)
@@ -96,7 +98,7 @@ class TroubledStore(FaultyStore):
             del data[len(data) // 2 :]
         else:
             data[len(data) // 3] ^= 4
-        aside = MemoryStore()
+        aside = MemoryStorage()
         aside.create(key, bytes(data))
         return aside.open(key)
 
@@ -105,7 +107,7 @@ class Actor:
     """A process: one Saver that stays open until it is killed. `clock` is its own, which may be anything."""
 
     def __init__(
-        self, memory: MemoryStore, fresh: Iterator[str], now: Callable[[], float], index: str | None
+        self, memory: MemoryStorage, fresh: Iterator[str], now: Callable[[], float], index: str | None
     ) -> None:
         self._memory, self._fresh, self._now, self._index = memory, fresh, now, index
         self.offset = 0.0
@@ -113,8 +115,8 @@ class Actor:
 
     def begin(self) -> None:
         """As a new process."""
-        self.store = TroubledStore(self._memory)
-        self.saver = saver.Saver(self.store)
+        self.storage = TroubledStorage(self._memory)
+        self.saver = saver.Saver(self.storage)
         repo, path = self.saver._repo, self._index
         repo.fresh, repo.clock = self._fresh.__next__, self.clock
         repo._make_index = (lambda ident: Index(f"{path}/{ident}.sqlite")) if path is not None else None

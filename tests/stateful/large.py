@@ -11,8 +11,8 @@ import numpy as np
 
 from saver import Every, Keep, Saver, SaverError
 from saver.repo.repository import Repository
-from saver.store import Store
-from saver.stores.memory import MemoryStore
+from saver.storage import Storage
+from saver.storages.memory import MemoryStorage
 from saver.testing import Crash
 
 RECORDS = 400
@@ -27,7 +27,7 @@ SIZE = 200
 """Numbers in an array: smaller ones would lie in manifests, and not in packs."""
 
 
-def opened(store: Store, name: str = "a") -> Saver:
+def opened(store: Storage, name: str = "a") -> Saver:
     """The store as the actor of this name opens it. What is random otherwise is not, so that whoever does the
     same leaves the same."""
     numbers, own = itertools.count(1), name.encode().hex()
@@ -80,12 +80,12 @@ class Large(NamedTuple):
     """Stores with the same past: of some `RECORDS` records, beyond the newest checkpoint; and where the next
     checkpoint is due."""
 
-    beyond: MemoryStore
-    due: MemoryStore
+    beyond: MemoryStorage
+    due: MemoryStorage
 
 
 def made() -> Large:
-    inner = MemoryStore()
+    inner = MemoryStorage()
     store = opened(inner, "0")
     head: Callable[[], int] = lambda: len(list(inner.list("log/")))  # noqa: E731
     holds = itertools.count(1)
@@ -137,7 +137,7 @@ class Act:
     def __init__(self, *things: Callable[[Saver, list[Any]], None]) -> None:
         self._things = things
 
-    def __call__(self, store: Store) -> tuple[Saver, list[Any]]:
+    def __call__(self, store: Storage) -> tuple[Saver, list[Any]]:
         actor, told = opened(store), list[Any]()
         for thing in self._things:
             try:

@@ -8,7 +8,7 @@ import re
 from functools import lru_cache
 from typing import Any, NamedTuple, TypeAlias
 
-from saver.store import Store
+from saver.storage import Storage
 
 Content: TypeAlias = dict[str, bytes]
 """What a store holds, by key."""
@@ -132,7 +132,7 @@ def _manifest(digest: str) -> str:
     return f"manifests/{digest[:2]}/{digest}.json"
 
 
-def content_of(store: Store) -> Content:
+def content_of(store: Storage) -> Content:
     return {key: store.read(key) for key in store.list("")}
 
 

@@ -8,11 +8,11 @@ from typing import Any
 from large import Failed, held, lists, opened, value
 from log_truth import Content, Listed, Moment, Told, Truth, content_of
 
-from saver import CommitUnknown, Saver, SaverError
+from saver import CommitUnknownError, Saver, SaverError
 from saver.repo.check import Checked
-from saver.store import Store
-from saver.stores.memory import MemoryStore
-from saver.testing import Crash, FaultyStore, Struck
+from saver.storage import Storage
+from saver.storages.memory import MemoryStorage
+from saver.testing import Crash, FaultyStorage, Struck
 
 NEXT = "987654"
 """What a version holds that is saved afterwards."""
@@ -42,13 +42,13 @@ class Judge:
         """Judge what came of an `Act` that met a fault at the object `key`."""
         if struck.error is not None:
             raise struck.error
-        assert isinstance(struck.store, MemoryStore)
+        assert isinstance(struck.storage, MemoryStorage)
         actor, told = struck.result
-        truth = self.left(struck.store, told, key)
+        truth = self.left(struck.storage, told, key)
         if not died(told):
             self._survives(actor, struck, truth)
 
-    def left(self, store: MemoryStore, told: list[Any], key: str = "") -> Truth:
+    def left(self, store: MemoryStorage, told: list[Any], key: str = "") -> Truth:
         """Judge what was told, and the store that was left. Returns what its log says."""
         content = content_of(store)
         truth = self.whole(store, content)
@@ -56,18 +56,18 @@ class Judge:
         self.goes_on(store, content, truth)
         return truth
 
-    def whole(self, store: Store, content: Content) -> Truth:
+    def whole(self, store: Storage, content: Content) -> Truth:
         """All that the log tells of is there, and whoever comes next sees that."""
         state = frozenset(content.items())
         if state not in self._wholes:
             self._wholes[state] = self._whole(store, content)
         return self._wholes[state]
 
-    def _whole(self, store: Store, content: Content) -> Truth:
+    def _whole(self, store: Storage, content: Content) -> Truth:
         truth = Truth(content, self._head)
         moves = tuple(truth.moves)
         fresh = [ref for ref in truth.now.live if not self._is_known(ref, truth, content)]
-        traced = FaultyStore(store)
+        traced = FaultyStorage(store)
         reader = opened(traced, "reader")
         assert listing(_listed(reader)) == truth.now.live, "who comes next sees something else"
         for ref in fresh:
@@ -87,7 +87,7 @@ class Judge:
         needed = self._loaded.get((ref, truth.now.live[ref].manifest, tuple(truth.moves)))
         return needed is not None and all(content.get(key) is data for key, data in needed)
 
-    def goes_on(self, left: MemoryStore, content: Content, truth: Truth) -> None:
+    def goes_on(self, left: MemoryStorage, content: Content, truth: Truth) -> None:
         """Whoever comes next can work."""
         state = frozenset(content.items())
         if state in self._judged:
@@ -124,7 +124,7 @@ class Judge:
             assert listing(listed) == before.now.live, "who met the fault sees something else"
         self._saves_next(actor, before)
         actor.gc(grace=0)
-        after = self.whole(struck.store, content_of(struck.store))
+        after = self.whole(struck.storage, content_of(struck.storage))
         assert after.now.live.keys() - before.now.live.keys() == {f"m4@{before.last['m4'] + 1}"}
         assert after.now.live.keys() >= before.now.live.keys(), "who met the fault lost a version"
 
@@ -173,7 +173,7 @@ def _judge_told(told: list[Any], truth: Truth, struck: set[str]) -> None:
             case "collected", [_]:
                 pass
             case _, [Failed(error)]:
-                if saving is not None and not isinstance(error, CommitUnknown | Crash):
+                if saving is not None and not isinstance(error, CommitUnknownError | Crash):
                     there = [each for each in truth.commits if each[1] == saving[1]]
                     assert not there, f"{there} is there, and the save failed with {error!r}"
             case _:

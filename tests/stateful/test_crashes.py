@@ -16,9 +16,9 @@ from unsynced import unsynced
 import saver
 from saver import Every, Keep
 from saver.checkpoints import history
-from saver.files import Path as Place
+from saver.disk.files import Path as Place
 from saver.repo import gc, state
-from saver.stores.local import LocalStore
+from saver.storages.local import LocalStorage
 from saver.testing import Crash, FaultyFiles, crash_states
 
 
@@ -63,7 +63,7 @@ class Life:
         yield "gc", lambda: store.gc(grace=0)
 
     def live(self, files: FaultyFiles) -> None:
-        store = saver.Saver(LocalStore(str(self.folder / "models"), files))
+        store = saver.Saver(LocalStorage(str(self.folder / "models"), files))
         for name, act in self.acts(store):
             act()
             self.acknowledged[name] = len(files.operations)
@@ -114,7 +114,7 @@ def test_a_power_loss_while_a_store_is_made_leaves_one_or_none(tmp_path: Path) -
     folder, files = tmp_path / "disk", FaultyFiles()
     folder.mkdir()
     shutil.copytree(folder, tmp_path / "before")
-    saver.Saver(LocalStore(folder / "team" / "models", files)).save("iris", value(1), tags=["best"])
+    saver.Saver(LocalStorage(folder / "team" / "models", files)).save("iris", value(1), tags=["best"])
     done = len(files.operations)
     saved = set()
     for found in crash_states(tmp_path / "before", folder, files.operations, tmp_path / "state"):
@@ -138,7 +138,7 @@ def test_a_power_loss_while_bytes_move_and_checkpoints_are_kept(
         store.save("iris", value(number))
     store.delete("iris@1")
     shutil.copytree(folder, tmp_path / "before")
-    store = saver.Saver(LocalStore(folder / "models", files))
+    store = saver.Saver(LocalStorage(folder / "models", files))
     assert store.gc(grace=0).moved, "the shared part of the first version moved"
     store.save("iris", value(4))
     saved = len(files.operations)
@@ -173,7 +173,7 @@ def test_an_error_at_any_moment_is_told_and_loses_nothing(number: int, after: bo
         shutil.copytree(life.before, life.folder)
         files = FaultyFiles()
         files.fail(at, number, after)
-        store = saver.Saver(LocalStore(str(life.folder / "models"), files))
+        store = saver.Saver(LocalStorage(str(life.folder / "models"), files))
         done = set()
         for name, act in life.acts(store):
             try:
@@ -199,7 +199,7 @@ def test_a_process_that_dies_at_any_moment_loses_nothing(after: bool, tmp_path: 
         files.crash(at, after)
         done = set()
         try:
-            for name, act in life.acts(saver.Saver(LocalStore(str(life.folder / "models"), files))):
+            for name, act in life.acts(saver.Saver(LocalStorage(str(life.folder / "models"), files))):
                 act()
                 done.add(name)
         except Crash:
@@ -209,18 +209,18 @@ def test_a_process_that_dies_at_any_moment_loses_nothing(after: bool, tmp_path: 
 
 def test_a_failed_save_leaves_no_file_behind(tmp_path: Path) -> None:
     life = Life(tmp_path / "disk")
-    store = saver.Saver(LocalStore(str(life.folder / "models"), FaultyFiles()))
+    store = saver.Saver(LocalStorage(str(life.folder / "models"), FaultyFiles()))
     before = {path for path in life.folder.rglob("*") if path.is_file()}
     counting = FaultyFiles()
-    counted = saver.Saver(LocalStore(str(tmp_path / "copy"), counting))
+    counted = saver.Saver(LocalStorage(str(tmp_path / "copy"), counting))
     counted.save("iris", value(9))
     for at in range(1, len(counting.calls) + 1):
         files = FaultyFiles()
         files.fail(at, errno.ENOSPC)
-        store = saver.Saver(LocalStore(str(life.folder / "models"), files))
+        store = saver.Saver(LocalStorage(str(life.folder / "models"), files))
         try:
             store.save("iris", value(9))
-        except saver.CommitUnknown:
+        except saver.CommitUnknownError:
             pass
         except saver.SaverError:
             assert {path for path in life.folder.rglob("*") if path.is_file()} <= before, at
@@ -264,9 +264,9 @@ def test_a_power_loss_never_leaves_a_checkpoint_of_a_record_that_is_lost(
         saver.Saver(folder / "models").save("iris", value(number))
     shutil.copytree(folder, tmp_path / "before")
     files.unlucky = True
-    with pytest.raises(saver.CommitUnknown):
-        saver.Saver(LocalStore(folder / "models", files)).save("iris", value(4))
-    saver.Saver(LocalStore(folder / "models", files)).save("iris", value(5))
+    with pytest.raises(saver.CommitUnknownError):
+        saver.Saver(LocalStorage(folder / "models", files)).save("iris", value(4))
+    saver.Saver(LocalStorage(folder / "models", files)).save("iris", value(5))
     kept = set()
     for found in crash_states(tmp_path / "before", folder, files.operations, tmp_path / "state"):
         store = unsynced(found.folder / "models")
@@ -323,7 +323,7 @@ def test_a_power_loss_in_a_training_run_loses_no_acknowledged_step(
     folder.mkdir()
     assert run.train(saver.Saver(folder / "models"), 2) == -1
     shutil.copytree(folder, tmp_path / "before")
-    assert run.train(saver.Saver(LocalStore(folder / "models", files)), 2, files) == 1
+    assert run.train(saver.Saver(LocalStorage(folder / "models", files)), 2, files) == 1
     assert {operation.name for operation in files.operations} >= {"link", "remove", "sync", "sync_folder"}
     resumed, states = set(), 0
     left = crash_states(tmp_path / "before", folder, files.operations, tmp_path / "state", stride=stride)

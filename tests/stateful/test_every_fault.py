@@ -41,10 +41,10 @@ from log_truth import Moment, Truth, checkpoints, content_of, newest_checkpoint
 from store_judge import Judge, listing
 from unsynced import Unsynced
 
-from saver import Damaged, Saver, SaverError
-from saver.store import Store
-from saver.stores.local import LocalStore
-from saver.stores.memory import MemoryStore
+from saver import DamagedError, Saver, SaverError
+from saver.storage import Storage
+from saver.storages.local import LocalStorage
+from saver.storages.memory import MemoryStorage
 from saver.testing import (
     DamageCase,
     FaultCase,
@@ -155,14 +155,14 @@ def test_the_store_is_large(where: str, large: Large) -> None:
 
 
 def enumerated(large: Large, tally: Tally, act: str, where: str, sample: int | None) -> None:
-    store: MemoryStore = getattr(large, where)
+    store: MemoryStorage = getattr(large, where)
     seed = zlib.crc32(f"{act} {where}".encode())
     cases = every_fault(store.copy, ACTS[act], sample=sample, seed=seed)
     judge = Judge(content_of(store))
 
     def one(case: FaultCase) -> None:
         struck = case.strike()
-        tally.add(act, case.kind.name.removesuffix(" from then on"), struck.store)
+        tally.add(act, case.kind.name.removesuffix(" from then on"), struck.storage)
         judge(struck, case.call.split(" ", 1)[1])
 
     survived(cases, one)
@@ -185,10 +185,10 @@ def test_no_fault_at_all_loses_or_forges_anything(act: str, where: str, large: L
 
 
 def crowded(large: Large, tally: Tally, act: str, where: str, sample: int | None) -> None:
-    store: MemoryStore = getattr(large, where)
+    store: MemoryStorage = getattr(large, where)
     judge = Judge(content_of(store))
 
-    def others(inner: Store) -> None:
+    def others(inner: Storage) -> None:
         other = opened(inner, "other")
         other.save("m0", value("4000"), notes="4000", step=4000, tags=["best"])
         other.delete("m3")
@@ -196,7 +196,7 @@ def crowded(large: Large, tally: Tally, act: str, where: str, sample: int | None
 
     def one(case: FaultCase) -> None:
         struck = case.strike()
-        tally.add(act, "somebody else saves, deletes and collects", struck.store)
+        tally.add(act, "somebody else saves, deletes and collects", struck.storage)
         judge(struck)
 
     survived(every_fault(store.copy, ACTS[act], overtaken(others), sample), one)
@@ -218,7 +218,7 @@ def test_somebody_else_may_act_at_every_moment(act: str, where: str, large: Larg
 # Damage that stays
 
 
-def shortcuts(store: MemoryStore, sample: int | None) -> list[DamageCase]:
+def shortcuts(store: MemoryStorage, sample: int | None) -> list[DamageCase]:
     cases = every_damage(store.copy, "state/")
     kept = [case for case in cases if case.key.endswith(".json")]
     return kept if sample is None else random.Random(0).sample(kept, sample)
@@ -233,26 +233,26 @@ def damaged(large: Large, tally: Tally, sample: int | None) -> None:
     def one(case: DamageCase) -> None:
         nonlocal told
         tally.add("damaged shortcuts", case.how)
-        store = case.store()
+        store = case.storage()
         _, did = Act(*EVERYTHING)(store)
         assert not [each for each in did if isinstance(each[-1], Failed)], "nothing needs a shortcut"
         judge.left(_checked(store), did)
-        store = case.store()
+        store = case.storage()
         named = {damage.key for damage in opened(store).check().damage}
         assert named <= {case.key}
         if case.how != "missing" or case.key in needed:
             assert named == {case.key}, "a check does not name it"
             told += 1
-        assert isinstance(store, MemoryStore)
+        assert isinstance(store, MemoryStorage)
         judge.left(store, [])
 
     survived(shortcuts(large.beyond, sample), one)
     assert told
 
 
-def _checked(store: Store) -> MemoryStore:
+def _checked(store: Storage) -> MemoryStorage:
     """The store, after a check that found what nobody else had stumbled over."""
-    assert isinstance(store, MemoryStore)
+    assert isinstance(store, MemoryStorage)
     opened(store, "first").check()
     return store
 
@@ -274,11 +274,11 @@ def spoilt(large: Large, tally: Tally, prefix: str, sample: int | None) -> None:
 
     def one(case: DamageCase) -> None:
         tally.add(f"damaged {prefix.removesuffix('/')}", case.how)
-        store = case.store()
+        store = case.storage()
         lost = loaded(opened(store), truth)
         try:
             named = {damage.key for damage in opened(store).check().damage}
-        except Damaged:
+        except DamagedError:
             assert prefix in ("log/", "store.json"), "only without the log nothing is known"
             return
         assert named <= {case.key}
@@ -335,8 +335,8 @@ def from_files(large: Large, tally: Tally, folder: Path, name: str, sample: int 
     shutil.copytree(first, place, copy_function=os.link)
     judge = Judge(content_of(large.due))
 
-    def act(files: FaultyFiles) -> tuple[MemoryStore, list[Any], list[Any]]:
-        actor, told = FILE_ACTS[name](LocalStore(place, files))
+    def act(files: FaultyFiles) -> tuple[MemoryStorage, list[Any], list[Any]]:
+        actor, told = FILE_ACTS[name](LocalStorage(place, files))
         seen: list[Any] = []
         while not seen:
             try:
@@ -364,7 +364,7 @@ def from_files(large: Large, tally: Tally, folder: Path, name: str, sample: int 
     assert content_of(read(first)) == content_of(large.due), "no object ever changes"
 
 
-def written(store: MemoryStore, folder: Path) -> None:
+def written(store: MemoryStorage, folder: Path) -> None:
     """The objects of a store as files, in a folder."""
     for key in store.list(""):
         path = folder / key
@@ -372,9 +372,9 @@ def written(store: MemoryStore, folder: Path) -> None:
         path.write_bytes(store.read(key))
 
 
-def read(folder: Path, first: Path | None = None, known: MemoryStore | None = None) -> MemoryStore:
+def read(folder: Path, first: Path | None = None, known: MemoryStorage | None = None) -> MemoryStorage:
     """The objects in a folder; those that are links to files of the `first` are `known`."""
-    store = MemoryStore()
+    store = MemoryStorage()
     for path in sorted(folder.rglob("*")):
         if path.is_file() and not path.name.startswith("."):
             key = path.relative_to(folder).as_posix()

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 
 import saver
-from saver.files import Files
-from saver.files import Path as Place
-from saver.stores.local import LocalStore
+from saver.disk.files import Files
+from saver.disk.files import Path as Place
+from saver.storages.local import LocalStorage
 
 
 @pytest.fixture(autouse=True)
@@ -68,7 +68,7 @@ def fill(store: saver.Saver) -> tuple[int, str]:
     for number in range(1, 1000):
         try:
             store.save("m", value(number))
-        except saver.CannotWrite as error:
+        except saver.CannotWriteError as error:
             return number - 1, str(error)
     raise AssertionError("it never got full")
 
@@ -86,7 +86,7 @@ def all_load(folder: Path, count: int) -> bool:
 @pytest.mark.parametrize("room", [200_000, 201_000, 203_000, 206_000, 212_000, 224_000])
 def test_a_disk_that_gets_full(room: int, tmp_path: Path) -> None:
     folder, disk = tmp_path / "models", SmallDisk(room)
-    count, told = fill(saver.Saver(LocalStore(folder, disk)))
+    count, told = fill(saver.Saver(LocalStorage(folder, disk)))
     assert count > 2
     assert str(folder) in told
     assert "free some" in told
@@ -95,15 +95,15 @@ def test_a_disk_that_gets_full(room: int, tmp_path: Path) -> None:
     assert all_load(folder, count)
     assert saver.Saver(folder).check().garbage == ()
     disk.room += 100_000
-    assert saver.Saver(LocalStore(folder, disk)).save("m", value(count + 1)).number == count + 1
+    assert saver.Saver(LocalStorage(folder, disk)).save("m", value(count + 1)).number == count + 1
     assert all_load(folder, count + 1)
 
 
 def test_room_is_made_by_deleting_and_collecting(tmp_path: Path) -> None:
     folder, disk = tmp_path / "models", SmallDisk(500_000)
-    count, _ = fill(saver.Saver(LocalStore(folder, disk)))
+    count, _ = fill(saver.Saver(LocalStorage(folder, disk)))
     disk.room = max(disk.room, 8000)
-    store = saver.Saver(LocalStore(folder, disk))
+    store = saver.Saver(LocalStorage(folder, disk))
     for number in range(1, 4):
         store.delete(f"m@{number}")
     assert store.gc(grace=0).freed_bytes > 50_000
@@ -113,12 +113,12 @@ def test_room_is_made_by_deleting_and_collecting(tmp_path: Path) -> None:
 
 def test_a_full_disk_does_not_hinder_loading_and_checking(tmp_path: Path) -> None:
     folder, disk = tmp_path / "models", SmallDisk(300_000)
-    count, _ = fill(saver.Saver(LocalStore(folder, disk)))
+    count, _ = fill(saver.Saver(LocalStorage(folder, disk)))
     disk.room = 0
-    store = saver.Saver(LocalStore(folder, disk))
+    store = saver.Saver(LocalStorage(folder, disk))
     assert np.array_equal(store.load("m")["own"], value(count)["own"])
     assert store.check().sound
-    with pytest.raises(saver.CannotWrite, match="free some"):
+    with pytest.raises(saver.CannotWriteError, match="free some"):
         store.tag("m", "best")
     assert store.gc(grace=0).condemned == ()
     assert all_load(folder, count)
@@ -153,7 +153,7 @@ def test_a_real_file_system_that_gets_full_and_then_may_only_be_read(small: Path
     assert all_load(folder, count)
     assert saver.Saver(folder).check().sound
     for act in (lambda s: s.save("m", value(9)), lambda s: s.delete("m@1"), lambda s: s.gc(grace=0)):
-        with pytest.raises(saver.CannotWrite, match="Read-only file system"):
+        with pytest.raises(saver.CannotWriteError, match="Read-only file system"):
             act(saver.Saver(folder))
     assert mounted(small, "remount", "rw", "size=2m")
     assert saver.Saver(folder).save("m", value(count + 1)).number == count + 1
@@ -174,13 +174,13 @@ def test_a_stick_without_hard_links_is_read_and_not_written(tmp_path: Path) -> N
     folder = tmp_path / "models"
     saver.Saver(folder).save("m", value(1))
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    stick = saver.Saver(LocalStore(folder, WithoutLinks()))
+    stick = saver.Saver(LocalStorage(folder, WithoutLinks()))
     assert np.array_equal(stick.load("m")["own"], value(1)["own"])
     acts = (lambda: stick.save("m", value(2)), lambda: stick.tag("m", "t"), lambda: stick.delete("m@1"))
     for act in acts:
-        with pytest.raises(saver.CannotWrite, match=r"no hard links.*on another file system"):
+        with pytest.raises(saver.CannotWriteError, match=r"no hard links.*on another file system"):
             act()
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
-    with pytest.raises(saver.CannotWrite, match="no hard links"):
-        saver.Saver(LocalStore(tmp_path / "new", WithoutLinks())).save("m", value(1))
+    with pytest.raises(saver.CannotWriteError, match="no hard links"):
+        saver.Saver(LocalStorage(tmp_path / "new", WithoutLinks())).save("m", value(1))
     assert not [path for path in (tmp_path / "new").rglob("*") if path.is_file()]

@@ -18,7 +18,7 @@ import saver
 from saver.repo import document
 from saver.repo.format import Format
 from saver.repo.log import ZERO, Record, log_key
-from saver.stores.local import LocalStore
+from saver.storages.local import LocalStorage
 from saver.testing import FaultyFiles
 
 
@@ -105,7 +105,7 @@ def test_a_folder_of_another_user_is_read_and_not_written(open_folder: Path, act
     before = files(open_folder)
     assert as_somebody_else(open_folder, "store.load('m@1')") == "done\n"
     told = as_somebody_else(open_folder, act)
-    assert told.startswith("CannotWrite")
+    assert told.startswith("CannotWriteError")
     assert str(open_folder) in told
     assert "you may" in told or "choose another folder" in told
     assert files(open_folder) == before
@@ -115,7 +115,7 @@ def test_files_that_may_not_be_read_are_told_from_damage(open_folder: Path) -> N
     (pack,) = open_folder.glob("packs/*")
     pack.chmod(0)
     told = as_somebody_else(open_folder, "store.load('m@1')")
-    assert told.startswith("CannotRead"), told
+    assert told.startswith("CannotReadError"), told
     assert pack.name in told
     assert whole_after(open_folder, pack)
 
@@ -140,7 +140,7 @@ def test_a_store_of_a_newer_saver_is_refused_by_name_and_left_alone(folder: Path
         "collect": [lambda s: s.gc(grace=0)],
     }
     for act in acts[purpose]:
-        with pytest.raises(saver.Unsupported, match=r"ropes.*install a newer"):
+        with pytest.raises(saver.IncompatibleError, match=r"ropes.*install a newer"):
             act(store)
     assert files(folder) == before
     if purpose != "read":
@@ -160,7 +160,9 @@ def test_a_record_of_a_newer_saver_is_refused_and_left_alone(folder: Path) -> No
     (folder / log_key(3)).write_bytes(document.encode(record))
     before = files(folder)
     for act in (*WRITES.values(), lambda s: s.load("m"), lambda s: s.gc(grace=0)):
-        with pytest.raises(saver.Unsupported, match=r"fuse.*nothing was changed; install a newer Saver"):
+        with pytest.raises(
+            saver.IncompatibleError, match=r"fuse.*nothing was changed; install a newer Saver"
+        ):
             act(saver.Saver(folder))
     assert files(folder) == before
 
@@ -173,7 +175,7 @@ def test_a_record_that_went_missing_is_told_by_all_who_would_build_on_it(folder:
     (folder / log_key(4)).unlink()
     before = files(folder)
     for act in (*WRITES.values(), lambda s: s.gc(grace=0), lambda s: s.check()):
-        with pytest.raises(saver.Damaged, match=rf"{log_key(4)} is missing.*restore"):
+        with pytest.raises(saver.DamagedError, match=rf"{log_key(4)} is missing.*restore"):
             act(saver.Saver(folder))
     assert files(folder) == before
     (folder / log_key(4)).write_bytes(lost)
@@ -192,7 +194,7 @@ def test_two_copies_that_went_different_ways_and_were_mixed_are_told(folder: Pat
         if path.is_file() and not target.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(path, target)
-    with pytest.raises(saver.Damaged, match=r"two copies of the store were mixed.*restore"):
+    with pytest.raises(saver.DamagedError, match=r"two copies of the store were mixed.*restore"):
         saver.Saver(folder).load("m")
     assert saver.Saver(copy).load("m") == "there 2"
 
@@ -211,7 +213,9 @@ def test_a_store_without_its_description_is_no_empty_store(folder: Path) -> None
     before = files(folder)
     reads = (lambda s: s.load("m"), lambda s: s.models(), lambda s: s.versions("m"), lambda s: s.check())
     for act in (*reads, *WRITES.values(), lambda s: s.gc(grace=0)):
-        with pytest.raises(saver.Damaged, match=r"store.json is missing.*nothing was changed; restore it"):
+        with pytest.raises(
+            saver.DamagedError, match=r"store.json is missing.*nothing was changed; restore it"
+        ):
             act(saver.Saver(folder))
     assert files(folder) == before
     (folder / "store.json").write_bytes(description)
@@ -223,8 +227,8 @@ def test_a_collector_leaves_a_store_alone_that_it_may_not_write_to(folder: Path)
     ident = document.decode((folder / "store.json").read_bytes(), Format, "store.json")[0].id
     (folder / "store.json").write_bytes(document.encode(Format(1, ident, write=("ropes",))))
     disk = FaultyFiles()
-    with pytest.raises(saver.Unsupported, match="ropes"):
-        saver.Saver(LocalStore(folder, disk)).gc(grace=0)
+    with pytest.raises(saver.IncompatibleError, match="ropes"):
+        saver.Saver(LocalStorage(folder, disk)).gc(grace=0)
     assert not disk.operations
     assert saver.Saver(folder).gc(grace=0, dry_run=True).condemned == ()
 

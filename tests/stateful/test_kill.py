@@ -30,9 +30,9 @@ PROGRAM = """
 import itertools, json, os, signal, sys
 import numpy as np
 import saver
-from saver.files import Files
+from saver.disk.files import Files
 from saver.repo import gc, state
-from saver.stores.local import LocalStore
+from saver.storages.local import LocalStorage
 
 state.INTERVAL, gc.DEAD_BYTES = 2, 6000  # checkpoints are written and bytes are moved, too
 
@@ -96,7 +96,7 @@ def for_ever(store):
 
 def live(folder, left):
     files = Killing()
-    store = saver.Saver(LocalStore(folder, files))
+    store = saver.Saver(LocalStorage(folder, files))
     files.left = left
     for name, ref, act in for_ever(store) if left is None else once(store):
         tell("try", name, ref)

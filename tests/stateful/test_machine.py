@@ -17,14 +17,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from actors import Actor, Trouble, TroubledStore, Turned, names
+from actors import Actor, Trouble, TroubledStorage, Turned, names
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from truth import Kept, Truth, ref_of, same, seen
 
 import saver
-from saver.errors import CommitUnknown, NotFound, SaverError
+from saver.errors import CommitUnknownError, NotFoundError, SaverError
 from saver.repo import gc, pages, state
 from saver.testing import Crash
 
@@ -66,7 +66,7 @@ class Processes(RuleBasedStateMachine):
             Actor(self.memory, self.fresh, lambda: self.now, self.folder if number < 2 else None)
             for number in range(4)
         ]
-        self.held: list[tuple[TroubledStore, Any, Kept, str, int]] = []
+        self.held: list[tuple[TroubledStorage, Any, Kept, str, int]] = []
         self.broken = self.struck = False
         self.kept_state: tuple[dict[str, bytes], bool] = ({}, False)
 
@@ -145,7 +145,7 @@ class Processes(RuleBasedStateMachine):
         cannot know, may either be. What it returned, or the error.
         """
         actor = self.actors[at]
-        actor.store.arm(trouble)
+        actor.storage.arm(trouble)
         try:
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", ".*older versions could not be healed")
@@ -154,14 +154,14 @@ class Processes(RuleBasedStateMachine):
             result = error
         if not isinstance(result, BaseException):
             change(self.truth)
-        elif actor.store.struck:
+        elif actor.storage.struck:
             self._settle(result, change)
         else:
             raise AssertionError("it failed by itself") from result
-        self.struck = actor.store.struck
-        actor.store.arm(None)
+        self.struck = actor.storage.struck
+        actor.storage.arm(None)
         if isinstance(result, Crash):
-            self.held = [held for held in self.held if held[0] is not actor.store]
+            self.held = [held for held in self.held if held[0] is not actor.storage]
             actor.begin()
         return result
 
@@ -170,7 +170,7 @@ class Processes(RuleBasedStateMachine):
         changed = self.truth.copy()
         change(changed)
         found = seen(self.anew())
-        if isinstance(error, CommitUnknown | Crash) and found == changed.shown():
+        if isinstance(error, CommitUnknownError | Crash) and found == changed.shown():
             self.truth = changed
         assert found == self.truth.shown(), f"after {error!r}"
 
@@ -258,7 +258,7 @@ class Processes(RuleBasedStateMachine):
         def refused(store: saver.Saver) -> None:
             try:
                 act(store)
-            except NotFound:
+            except NotFoundError:
                 return
             raise AssertionError("it found what is not there")
 
@@ -307,7 +307,7 @@ class Processes(RuleBasedStateMachine):
         if isinstance(found, BaseException):
             return
         if lazy and kept.whole:
-            self.held.append((self.actors[at].store, found, kept, ref[0], number))
+            self.held.append((self.actors[at].storage, found, kept, ref[0], number))
             return
         wanted = kept.value()
         assert same(found, {name: wanted[name] for name in chosen} if chosen else wanted)
@@ -320,7 +320,7 @@ class Processes(RuleBasedStateMachine):
         try:
             for name in found:
                 assert same(found[name], kept.value()[name])
-        except NotFound:
+        except NotFoundError:
             assert number not in self.truth.versions[model]
 
     # Time, lag, and what becomes of shortcuts
@@ -411,14 +411,14 @@ class Processes(RuleBasedStateMachine):
             for what, which, content in inner:
                 self._meanwhile(store, clock, what, which, content, (model, number), outer)
 
-        actor.store.arm(Trouble("meanwhile", moment, only), others)
+        actor.storage.arm(Trouble("meanwhile", moment, only), others)
         try:
             match outer:
                 case "save":
                     try:
                         found = actor.saver.save(model, kept.value(), base=f"{model}@{number}")
                         self.truth.save(model, found.number, kept, ())
-                    except NotFound:  # its base
+                    except NotFoundError:  # its base
                         assert number not in self.truth.versions[model]
                 case "gc":
                     actor.saver.gc(grace=0)
@@ -428,13 +428,13 @@ class Processes(RuleBasedStateMachine):
                     wanted = self.truth.versions[model][number].value()
                     try:
                         assert same(actor.saver.load(f"{model}@{number}"), wanted)
-                    except NotFound:
+                    except NotFoundError:
                         assert number not in self.truth.versions[model]
                 case "delete":
                     actor.saver.delete(f"{model}@{number}")
                     self.truth.delete(model, number)
         finally:
-            actor.store.arm(None)
+            actor.storage.arm(None)
 
     @rule(
         outer=st.sampled_from(["save", "save", "load"]), at=actors, pick=picks, moment=st.integers(1, 2),

@@ -53,7 +53,7 @@ elif role == "read":
         for version in store.versions("m")[-3:]:
             try:
                 found = store.load(str(version))
-            except saver.NotFound:
+            except saver.NotFoundError:
                 continue  # deleted meanwhile
             assert (found["shared"] == np.arange(3000.0)).all(), version
             assert (found["own"] == found["own"][0]).all(), version

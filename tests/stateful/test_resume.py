@@ -21,8 +21,8 @@ from lives import KILLS
 import saver
 from saver import Every, Keep
 from saver.checkpoints import Checkpoints
-from saver.files import Files
-from saver.stores.local import LocalStore
+from saver.disk.files import Files
+from saver.storages.local import LocalStorage
 from saver.testing import FaultyFiles
 
 LIVES = Path(__file__).with_name("lives.py")
@@ -96,7 +96,7 @@ STEPS = 12
 def begin(folder: Path, files: FaultyFiles | None = None) -> tuple[Walk, Checkpoints]:
     np.random.seed(1)
     walk = Walk()
-    store = saver.Saver(LocalStore(folder) if files is None else LocalStore(folder, files))
+    store = saver.Saver(LocalStorage(folder) if files is None else LocalStorage(folder, files))
     return walk, store.checkpoints("run", {"walk": walk}, every=Every(steps=2), keep=Keep(last=2))
 
 
@@ -180,7 +180,7 @@ def test_a_full_disk_keeps_the_last_good_version_and_says_so_until_there_is_room
             files.full = 4 <= step < 8
             loss = walk.train()
             if step in (6, 8):  # the next steps after the saves of 5 and 7
-                with pytest.raises(saver.CannotWrite, match="No space left on device"):
+                with pytest.raises(saver.CannotWriteError, match="No space left on device"):
                     run.step(step, loss=loss)
             else:
                 run.step(step, loss=loss)
@@ -222,13 +222,13 @@ def test_a_run_that_ends_with_an_error_resumes_from_the_last_good_version(
                 files.full = True
             run.step(step, loss=walk.train())
 
-    with pytest.raises(saver.CannotWrite, match="No space left"), run:
+    with pytest.raises(saver.CannotWriteError, match="No space left"), run:
         fill_up_at(4)
     files.full = False
     walk, run = begin(tmp_path / "models", files)
     with run:
         fill_up_at(6)
-        with pytest.raises(saver.CannotWrite, match="No space left"):
+        with pytest.raises(saver.CannotWriteError, match="No space left"):
             run.flush()
         files.full = False
         assert train_on(walk, run, 8) == 0
@@ -259,7 +259,7 @@ def test_a_store_that_is_gone_is_never_begun_anew(how: str, tmp_path: Path, undi
 
     walk, run = begin(folder)
     if how == "deleted":
-        with pytest.raises(saver.CannotWrite, match="not there any more"), run:
+        with pytest.raises(saver.CannotWriteError, match="not there any more"), run:
             assert train_on(walk, run, run.resume(), disturb) >= 2
         assert not folder.exists()
         return
@@ -277,10 +277,10 @@ def test_a_store_that_is_gone_is_never_begun_anew(how: str, tmp_path: Path, undi
 
 def test_a_folder_of_a_store_is_made_once(tmp_path: Path) -> None:
     """Also when it goes between two writes of a commit."""
-    store = LocalStore(tmp_path / "models")
+    store = LocalStorage(tmp_path / "models")
     store.create("store.json", b"{}")
     shutil.rmtree(tmp_path / "models")
-    with pytest.raises(saver.CannotWrite, match="No such file"):
+    with pytest.raises(saver.CannotWriteError, match="No such file"):
         store.create("log/1.json", b"{}")
     assert not (tmp_path / "models").exists()
 
@@ -338,14 +338,14 @@ def test_a_run_may_be_saved_before_its_first_step(tmp_path: Path) -> None:
 
 def test_a_best_value_that_could_not_be_saved_is_saved_with_the_next_step_as_good(tmp_path: Path) -> None:
     files = Full()
-    store = saver.Saver(LocalStore(tmp_path / "models", files))
+    store = saver.Saver(LocalStorage(tmp_path / "models", files))
     run = store.checkpoints("run", {"walk": Walk()}, every=Every(improvement="loss"))
     with run:
         run.step(0, loss=3.0)
         run.flush()
         files.full = True
         run.step(1, loss=1.0)
-        with pytest.raises(saver.CannotWrite):
+        with pytest.raises(saver.CannotWriteError):
             run.flush()
         files.full = False
         assert run.step(2, loss=2.0), "better than all that is on disk"
@@ -386,14 +386,14 @@ def test_a_save_that_was_given_up_and_never_taken_again_is_an_error(monkeypatch:
             run.step(0)
             change()
 
-    with pytest.raises(saver.CannotSave, match="given up, to be taken again, for net/weight changed"):
+    with pytest.raises(saver.CannotSaveError, match="given up, to be taken again, for net/weight changed"):
         end_in_the_middle()
     assert store.models() == []
     changed.clear()
     with begin() as run:
         run.step(1)
         change()
-        with pytest.raises(saver.CannotSave, match="given up"):
+        with pytest.raises(saver.CannotSaveError, match="given up"):
             run.flush()
         assert run.step(2), "it is taken again"
         run.flush()
@@ -445,7 +445,7 @@ class Hasty(Files):
 )
 def test_a_thousand_saves_hold_memory_threads_and_files_flat(tmp_path: Path, flat: None) -> None:
     walk = Walk()
-    store = saver.Saver(LocalStore(tmp_path / "models", Hasty()))
+    store = saver.Saver(LocalStorage(tmp_path / "models", Hasty()))
     run = store.checkpoints("run", {"walk": walk}, every=Every(steps=1), keep=Keep(last=3))
     seen: list[tuple[int, int, int]] = []
     with run:

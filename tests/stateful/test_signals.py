@@ -29,9 +29,9 @@ import hashlib, os, signal, sys, threading, time
 import numpy as np
 import saver
 from saver import Every, OnSignal
-from saver.stores.local import LocalStore
+from saver.storages.local import LocalStorage
 
-class Gated(LocalStore):
+class Gated(LocalStorage):
     # Writes nothing but what a run begins with, until there is a file of the name `gate`.
     def put(self, key, size, fill):
         while not os.path.exists("gate"):
@@ -233,7 +233,7 @@ train()
     training.send(signal.SIGTERM)
     status, _, errors = training.end()
     assert status == -signal.SIGTERM
-    assert "CannotWrite: models/store.json: Not a directory" in errors
+    assert "CannotWriteError: models/store.json: Not a directory" in errors
 
 
 # Signals after which it goes on

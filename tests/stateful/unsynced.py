@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import saver
-from saver.files import Files
-from saver.stores.local import LocalStore
+from saver.disk.files import Files
+from saver.storages.local import LocalStorage
 
 
 class Unsynced(Files):
@@ -21,4 +21,4 @@ class Unsynced(Files):
 
 def unsynced(folder: Path) -> saver.Saver:
     """The store in a folder that is thrown away."""
-    return saver.Saver(LocalStore(folder, Unsynced()))
+    return saver.Saver(LocalStorage(folder, Unsynced()))

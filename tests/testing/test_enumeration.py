@@ -11,17 +11,24 @@ import numpy as np
 import pytest
 
 import saver
-from saver.errors import CannotRead, CannotWrite, CommitUnknown, Damaged, NotFound, SaverError
-from saver.store import Store
-from saver.stores.local import LocalStore
-from saver.stores.memory import MemoryStore
+from saver.errors import (
+    CannotReadError,
+    CannotWriteError,
+    CommitUnknownError,
+    DamagedError,
+    NotFoundError,
+    SaverError,
+)
+from saver.storage import Storage
+from saver.storages.local import LocalStorage
+from saver.storages.memory import MemoryStorage
 from saver.testing import (
     KINDS,
     READ_KINDS,
     WRITE_KINDS,
     Crash,
     FaultyFiles,
-    FaultyStore,
+    FaultyStorage,
     Kind,
     Tally,
     every_damage,
@@ -33,28 +40,28 @@ from saver.testing import (
 KIND = {kind.name: kind for kind in KINDS}
 
 
-def filled() -> MemoryStore:
-    store = MemoryStore()
+def filled() -> MemoryStorage:
+    storage = MemoryStorage()
     for number in range(4):
-        store.create(f"state/{number}", bytes([number]) * 10)
-    return store
+        storage.create(f"state/{number}", bytes([number]) * 10)
+    return storage
 
 
-def read_two(store: Store) -> tuple[bytes, bytes]:
-    return store.read("state/1"), store.read("state/1")
+def read_two(storage: Storage) -> tuple[bytes, bytes]:
+    return storage.read("state/1"), storage.read("state/1")
 
 
-def struck(kind: str, at: int = 1) -> FaultyStore:
-    store = FaultyStore(filled())
-    store.strike(at, KIND[kind])
-    return store
+def struck(kind: str, at: int = 1) -> FaultyStorage:
+    storage = FaultyStorage(filled())
+    storage.strike(at, KIND[kind])
+    return storage
 
 
 def test_every_call_fails_once_in_every_way_that_it_can() -> None:
-    def act(store: Store) -> None:
-        store.read("state/1")
-        store.create("log/1", b"x")
-        list(store.list("log/"))
+    def act(storage: Storage) -> None:
+        storage.read("state/1")
+        storage.create("log/1", b"x")
+        list(storage.list("log/"))
 
     cases = every_fault(filled, act)
     assert Counter(case.call for case in cases) == {
@@ -70,10 +77,10 @@ def test_every_call_fails_once_in_every_way_that_it_can() -> None:
 
 
 def test_each_case_begins_with_a_store_of_its_own() -> None:
-    store = filled()
-    cases = every_fault(store.copy, lambda faulty: faulty.create("log/1", b"x"), WRITE_KINDS)
+    storage = filled()
+    cases = every_fault(storage.copy, lambda faulty: faulty.create("log/1", b"x"), WRITE_KINDS)
     found = {case.kind.name: case.strike() for case in cases}
-    assert {name: sorted(each.store.list("log/")) for name, each in found.items()} == {
+    assert {name: sorted(each.storage.list("log/")) for name, each in found.items()} == {
         "fails before": [],
         "fails after": ["log/1"],
         "unknown and not done": [],
@@ -82,15 +89,15 @@ def test_each_case_begins_with_a_store_of_its_own() -> None:
         "dies after": ["log/1"],
     }
     assert {name: type(each.error) for name, each in found.items()} == {
-        "fails before": CannotWrite,
-        "fails after": CommitUnknown,
-        "unknown and not done": CommitUnknown,
+        "fails before": CannotWriteError,
+        "fails after": CommitUnknownError,
+        "unknown and not done": CommitUnknownError,
         "asked again": type(None),
         "dies before": Crash,
         "dies after": Crash,
     }
     assert found["asked again"].result is False
-    assert not list(store.list("log/"))
+    assert not list(storage.list("log/"))
 
 
 @pytest.mark.parametrize(
@@ -120,60 +127,60 @@ def test_of_a_map_the_spoilt_bytes_are_fetched() -> None:
     assert blob.map().tobytes() == b"\1" * 9 + b"\x11"
 
 
-@pytest.mark.parametrize("error", [CannotRead, Damaged, NotFound])
+@pytest.mark.parametrize("error", [CannotReadError, DamagedError, NotFoundError])
 def test_reading_raises_what_a_store_may_raise(error: type[SaverError]) -> None:
     for at in (1, 2):  # to open it, and to read it
         with pytest.raises(error):
             struck(f"raises {error.__name__}", at).read("state/1")
-    store = struck(f"raises {error.__name__} from then on")
+    storage = struck(f"raises {error.__name__} from then on")
     for _ in range(2):
         with pytest.raises(error):
-            store.read("state/1")
-    assert store.read("state/2") == b"\2" * 10
+            storage.read("state/1")
+    assert storage.read("state/2") == b"\2" * 10
 
 
 def test_a_listing_breaks_off_in_its_midst() -> None:
     found = struck("breaks off").list("state/")
     assert [next(found), next(found)] == ["state/0", "state/1"]
-    with pytest.raises(CannotRead, match="broke off"):
+    with pytest.raises(CannotReadError, match="broke off"):
         next(found)
 
 
 def test_only_shortcuts_are_denied() -> None:
     assert list(struck("not there yet").list("state/")) == ["state/0", "state/1"]
     assert struck("not there yet").stat("state/1") is None
-    cases = every_fault(filled, lambda store: (store.stat("log/1"), list(store.list("log/"))))
+    cases = every_fault(filled, lambda storage: (storage.stat("log/1"), list(storage.list("log/"))))
     assert not [case for case in cases if case.kind.name.startswith("not there yet")]
 
 
 def test_a_dead_process_stays_dead_when_the_store_is_mended() -> None:
-    store = struck("dies before")
+    storage = struck("dies before")
     with pytest.raises(Crash):
-        store.create("log/1", b"x")
-    store.mend()
+        storage.create("log/1", b"x")
+    storage.mend()
     with pytest.raises(Crash):
-        store.read("state/1")
+        storage.read("state/1")
 
 
 def test_others_may_act_before_a_call_or_before_its_answer_is_used() -> None:
-    before, after = overtaken(lambda store: store.create("log/2", b"y"))
+    before, after = overtaken(lambda storage: storage.create("log/2", b"y"))
     found = {}
     for kind in (before, after):
-        (case,) = every_fault(filled, lambda store: list(store.list("log/")), [kind])
+        (case,) = every_fault(filled, lambda storage: list(storage.list("log/")), [kind])
         found[case.kind.name] = case.strike().result
     assert found == {"another before": ["log/2"], "another after": []}, "a listing lacks what was made since"
 
 
 def test_whoever_has_another_kind_brings_it() -> None:
     slow = Kind("is empty", ("list",), lambda call: iter(()))
-    (case,) = every_fault(filled, lambda store: list(store.list("state/")), [slow])
+    (case,) = every_fault(filled, lambda storage: list(storage.list("state/")), [slow])
     assert str(case) == "1 list state/: is empty"
     assert case.strike().result == []
 
 
 def test_a_sample_has_some_of_each_and_is_always_the_same() -> None:
-    def act(store: Store) -> Iterator[bytes]:
-        return iter([store.read(f"state/{at}") for at in range(4) for _ in range(20)])
+    def act(storage: Storage) -> Iterator[bytes]:
+        return iter([storage.read(f"state/{at}") for at in range(4) for _ in range(20)])
 
     cases = every_fault(filled, act)
     drawn = every_fault(filled, act, sample=40)
@@ -187,29 +194,34 @@ def test_a_sample_has_some_of_each_and_is_always_the_same() -> None:
 
 
 def test_random_names_do_not_get_into_those_of_cases() -> None:
-    def act(store: Store) -> object:
-        return saver.Saver(store).save("iris", {"model": np.arange(900.0)})
+    def act(storage: Storage) -> object:
+        return saver.Saver(storage).save("iris", {"model": np.arange(900.0)})
 
-    names = [[*map(str, every_fault(MemoryStore, act))] for _ in range(2)]
+    names = [[*map(str, every_fault(MemoryStorage, act))] for _ in range(2)]
     assert names[0] == names[1]
     assert any("put packs/*.safetensors" in name for name in names[0])
 
 
 def test_what_does_not_survive_a_fault_is_found_out() -> None:
-    def careless(store: Store) -> bytes:
+    def careless(storage: Storage) -> bytes:
         """Believes what it reads, and takes every failure for a missing object."""
         try:
-            return store.read("state/1")
+            return storage.read("state/1")
         except SaverError:
             return b""
 
     wrong = [case for case in every_fault(filled, careless) if case.strike().result != b"\1" * 10]
-    assert {case.kind.name for case in wrong} >= {"flipped", "truncated", "raises CannotRead", "another one"}
+    assert {case.kind.name for case in wrong} >= {
+        "flipped",
+        "truncated",
+        "raises CannotReadError",
+        "another one",
+    }
 
 
 def test_every_object_is_damaged_in_every_way() -> None:
     cases = every_damage(filled, "state/")
-    found = {str(case): case.store() for case in cases}
+    found = {str(case): case.storage() for case in cases}
     assert len(found) == 4 * 6
     assert found["state/1 is missing"].stat("state/1") is None
     told = ("truncated", "empty", "flipped", "flipped at its end", "another one")
@@ -217,17 +229,19 @@ def test_every_object_is_damaged_in_every_way() -> None:
         b"\1" * 5, b"", b"\1" * 5 + b"\x11" + b"\1" * 4, b"\1" * 9 + b"\x11", b"\0" * 10
     ]  # fmt: skip
     assert found["state/0 is another one"].read("state/0") == b"\1" * 10
-    assert all(store.read("state/2") == b"\2" * 10 for name, store in found.items() if "state/2" not in name)
+    assert all(
+        storage.read("state/2") == b"\2" * 10 for name, storage in found.items() if "state/2" not in name
+    )
     assert every_damage(filled, "log/") == []
     assert {case.how for case in every_damage(filled, sample=6)} == {case.how for case in cases}
 
 
 def test_every_read_of_a_file_fails_once_with_every_error(tmp_path: Path) -> None:
-    store = LocalStore(tmp_path)
-    store.create("packs/a", b"0123456789")
+    storage = LocalStorage(tmp_path)
+    storage.create("packs/a", b"0123456789")
 
     def act(files: FaultyFiles) -> bytes:
-        return LocalStore(tmp_path, files).read("packs/a")
+        return LocalStorage(tmp_path, files).read("packs/a")
 
     cases = every_file_fault(act, errors=[errno.EIO, errno.ENOENT])
     assert {case.call for case in cases} == {"open_folder", "stat", "open", "read"}
@@ -237,15 +251,15 @@ def test_every_read_of_a_file_fails_once_with_every_error(tmp_path: Path) -> Non
         if name.endswith("short"):
             assert result == b"0123456789", "a short read is no error: the rest is read after it"
         else:
-            assert isinstance(error, NotFound if name.endswith("ENOENT") else Damaged), name
+            assert isinstance(error, NotFoundError if name.endswith("ENOENT") else DamagedError), name
     assert any(name.endswith("short") for name in found)
     assert len(every_file_fault(act, sample=3)) == 3
 
 
 def test_a_tally_counts_faults_and_the_states_that_they_leave() -> None:
     tally = Tally()
-    for case in every_fault(filled, lambda store: store.create("log/1", b"x")):
-        tally.add("create", case.kind.name, case.strike().store)
+    for case in every_fault(filled, lambda storage: storage.create("log/1", b"x")):
+        tally.add("create", case.kind.name, case.strike().storage)
     tally.add("look", "flipped")
     assert (tally.total, tally.states) == (7, 2)
     assert str(tally).splitlines()[:3] == [

@@ -13,31 +13,31 @@ import numpy as np
 import pytest
 
 import saver
-from saver import files as file_module
 from saver import single
-from saver.durable import NewFile
-from saver.errors import CannotWrite, CommitUnknown, SaverError
-from saver.files import Files
+from saver.disk import files as file_module
+from saver.disk.durable import NewFile
+from saver.disk.files import Files
+from saver.errors import CannotWriteError, CommitUnknownError, SaverError
 from saver.pack import write
-from saver.stores.local import LocalStore
-from saver.stores.memory import MemoryStore
-from saver.testing import Crash, FaultyFiles, FaultyStore, StoreTests, crash_states
+from saver.storages.local import LocalStorage
+from saver.storages.memory import MemoryStorage
+from saver.testing import Crash, FaultyFiles, FaultyStorage, StorageTests, crash_states
 
-Act = Callable[[LocalStore], object]
+Act = Callable[[LocalStorage], object]
 
 
-class TestFaultyStore(StoreTests):
+class TestFaultyStorage(StorageTests):
     """Without a fault it is the store that it wraps."""
 
     @pytest.fixture
-    def store(self) -> FaultyStore:
-        return FaultyStore(MemoryStore())
+    def storage(self) -> FaultyStorage:
+        return FaultyStorage(MemoryStorage())
 
 
-class TestFaultyFiles(StoreTests):
+class TestFaultyFiles(StorageTests):
     @pytest.fixture
-    def store(self, tmp_path: Path) -> LocalStore:
-        return LocalStore(tmp_path, FaultyFiles())
+    def storage(self, tmp_path: Path) -> LocalStorage:
+        return LocalStorage(tmp_path, FaultyFiles())
 
 
 @pytest.fixture(params=["unnamed", "named"])
@@ -47,20 +47,20 @@ def temporary(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
     return str(request.param)
 
 
-def put(store: LocalStore, key: str, data: bytes) -> None:
+def put(storage: LocalStorage, key: str, data: bytes) -> None:
     """In two halves, the first of them last."""
 
     def fill(sink: Any) -> None:
         sink.write(data[len(data) // 2 :], len(data) // 2)
         sink.write(data[: len(data) // 2], 0)
 
-    store.put(key, len(data), fill)
+    storage.put(key, len(data), fill)
 
 
 ACTS: dict[str, Act] = {
-    "put": lambda store: put(store, "packs/b", b"new" * 5000),
-    "create": lambda store: store.create("log/2", b"new"),
-    "create in a new folder": lambda store: store.create("state/3f/1", b"new"),
+    "put": lambda storage: put(storage, "packs/b", b"new" * 5000),
+    "create": lambda storage: storage.create("log/2", b"new"),
+    "create in a new folder": lambda storage: storage.create("state/3f/1", b"new"),
 }
 OLD = {"log/1": b"old", "packs/a": b"old" * 1000}
 NEW = {
@@ -70,15 +70,15 @@ NEW = {
 }
 
 
-def old_store(folder: Path) -> LocalStore:
-    store = LocalStore(folder)
+def old_store(folder: Path) -> LocalStorage:
+    storage = LocalStorage(folder)
     for key, data in OLD.items():
-        put(store, key, data)
-    return store
+        put(storage, key, data)
+    return storage
 
 
-def content(store: LocalStore) -> dict[str, bytes]:
-    return {key: store.read(key) for key in store.list("")}
+def content(storage: LocalStorage) -> dict[str, bytes]:
+    return {key: storage.read(key) for key in storage.list("")}
 
 
 @pytest.mark.parametrize("act", ACTS)
@@ -92,10 +92,10 @@ def test_an_object_survives_every_crash_once_it_is_acknowledged(
         if not fresh:
             old_store(tmp_path / name / "models")
     files = FaultyFiles()
-    ACTS[act](LocalStore(tmp_path / "disk" / "models", files))
+    ACTS[act](LocalStorage(tmp_path / "disk" / "models", files))
     acknowledged, kinds = len(files.operations), set()
     for state in crash_states(tmp_path / "before", tmp_path / "disk", files.operations, tmp_path / "state"):
-        found = content(LocalStore(state.folder / "models"))
+        found = content(LocalStorage(state.folder / "models"))
         assert found == old | NEW[act] or (found == old and state.done < acknowledged), state.what
         kinds.add(found == old)
     assert kinds == {True, False}
@@ -114,15 +114,15 @@ def test_a_process_that_dies_anywhere_leaves_the_object_whole_or_absent(
         files = FaultyFiles()
         files.crash(at, after)
         try:
-            ACTS[act](LocalStore(folder, files))
+            ACTS[act](LocalStorage(folder, files))
         except Crash:
             pass
         struck = files.struck
-        found = content(LocalStore(folder))
+        found = content(LocalStorage(folder))
         assert found in (OLD, OLD | NEW[act])
         if found == OLD:
-            ACTS[act](LocalStore(folder))
-        assert content(LocalStore(folder)) == OLD | NEW[act], "the next one succeeds"
+            ACTS[act](LocalStorage(folder))
+        assert content(LocalStorage(folder)) == OLD | NEW[act], "the next one succeeds"
     assert at > 8
 
 
@@ -141,17 +141,17 @@ def test_a_fault_anywhere_is_told_and_leaves_nothing_half(
         files.fail(at, number, after)
         wanted = OLD | NEW[act]
         try:
-            ACTS[act](LocalStore(folder, files))
-        except CommitUnknown:
-            assert content(LocalStore(folder)) in (OLD, wanted)
+            ACTS[act](LocalStorage(folder, files))
+        except CommitUnknownError:
+            assert content(LocalStorage(folder)) in (OLD, wanted)
         except SaverError:
-            assert content(LocalStore(folder)) == OLD
+            assert content(LocalStorage(folder)) == OLD
         else:
-            assert content(LocalStore(folder)) == wanted
+            assert content(LocalStorage(folder)) == wanted
         struck = files.struck
-        if content(LocalStore(folder)) == OLD:
-            ACTS[act](LocalStore(folder))
-        assert content(LocalStore(folder)) == wanted, "the next one succeeds"
+        if content(LocalStorage(folder)) == OLD:
+            ACTS[act](LocalStorage(folder))
+        assert content(LocalStorage(folder)) == wanted, "the next one succeeds"
     assert at > 8
 
 
@@ -175,7 +175,7 @@ def test_a_dump_survives_every_crash_once_it_is_acknowledged(
     for state in crash_states(tmp_path / "before", tmp_path / "disk", files.operations, tmp_path / "state"):
         try:
             found = saver.load(state.folder / "a.saver").tolist()
-        except saver.NotFound:
+        except saver.NotFoundError:
             found = []
         old = [0.0] * 3000 if replaces else []
         assert found == [1.0] * 9000 or (found == old and state.done < acknowledged), state.what
@@ -197,9 +197,9 @@ def test_a_store_that_syncs_too_little_is_found_out(careless: str, temporary: st
     for name in ("before", "disk"):
         (tmp_path / name).mkdir()
     files = forgetting(careless)()
-    LocalStore(tmp_path / "disk" / "models", files).create("log/1", b"new")
+    LocalStorage(tmp_path / "disk" / "models", files).create("log/1", b"new")
     found = [
-        content(LocalStore(state.folder / "models"))
+        content(LocalStorage(state.folder / "models"))
         for state in crash_states(
             tmp_path / "before", tmp_path / "disk", files.operations, tmp_path / "state"
         )
@@ -213,10 +213,10 @@ def test_what_is_deleted_may_come_back_after_a_power_loss(tmp_path: Path) -> Non
         (tmp_path / name).mkdir()
         old_store(tmp_path / name)
     files = FaultyFiles()
-    store = LocalStore(tmp_path / "disk", files)
-    store.delete("packs/a")
+    storage = LocalStorage(tmp_path / "disk", files)
+    storage.delete("packs/a")
     found = [
-        sorted(content(LocalStore(state.folder)))
+        sorted(content(LocalStorage(state.folder)))
         for state in crash_states(
             tmp_path / "before", tmp_path / "disk", files.operations, tmp_path / "state"
         )
@@ -228,7 +228,7 @@ def test_without_power_losses_there_is_one_state_for_each_operation(tmp_path: Pa
     (tmp_path / "before").mkdir()
     (tmp_path / "disk").mkdir()
     files = FaultyFiles()
-    LocalStore(tmp_path / "disk", files).create("a", b"x")
+    LocalStorage(tmp_path / "disk", files).create("a", b"x")
     states = crash_states(
         tmp_path / "before", tmp_path / "disk", files.operations, tmp_path / "state", power=False
     )
@@ -239,7 +239,7 @@ def test_of_many_crash_states_each_so_many_th_is_made(tmp_path: Path) -> None:
     (tmp_path / "before").mkdir()
     (tmp_path / "disk").mkdir()
     files = FaultyFiles()
-    LocalStore(tmp_path / "disk", files).create("a", b"x")
+    LocalStorage(tmp_path / "disk", files).create("a", b"x")
     places = tmp_path / "before", tmp_path / "disk", files.operations, tmp_path / "state"
     every = [state.what for state in crash_states(*places)]
     assert [state.what for state in crash_states(*places, stride=3)] == every[2::3]
@@ -291,43 +291,43 @@ def test_a_renamed_file_has_one_name_or_the_other(tmp_path: Path) -> None:
 
 def test_after_a_crash_nothing_has_any_effect(tmp_path: Path) -> None:
     files = FaultyFiles()
-    store = LocalStore(tmp_path, files)
+    storage = LocalStorage(tmp_path, files)
     files.crash(1)
     for _ in range(3):
         with pytest.raises(Crash):
-            store.create("a", b"x")
+            storage.create("a", b"x")
     assert os.listdir(tmp_path) == []
 
 
 def test_faults_are_counted_from_where_they_are_set(tmp_path: Path) -> None:
-    store = FaultyStore(MemoryStore())
-    store.create("a", b"1")
-    store.fail(2, CannotWrite("the disk is full"))
-    store.create("b", b"2")
-    with pytest.raises(CannotWrite, match="full"):
-        store.create("c", b"3")
-    assert store.struck
-    store.create("d", b"4")
-    assert list(store.list("")) == ["a", "b", "d"]
-    assert store.calls == ["create a", "create b", "create c", "create d", "list "]
+    storage = FaultyStorage(MemoryStorage())
+    storage.create("a", b"1")
+    storage.fail(2, CannotWriteError("the disk is full"))
+    storage.create("b", b"2")
+    with pytest.raises(CannotWriteError, match="full"):
+        storage.create("c", b"3")
+    assert storage.struck
+    storage.create("d", b"4")
+    assert list(storage.list("")) == ["a", "b", "d"]
+    assert storage.calls == ["create a", "create b", "create c", "create d", "list "]
 
 
 def test_a_lost_answer_leaves_what_was_done(tmp_path: Path) -> None:
-    store = FaultyStore(MemoryStore())
-    store.lose(1)
-    with pytest.raises(CommitUnknown, match="the answer was lost"):
-        store.create("a", b"1")
-    assert store.read("a") == b"1"
+    storage = FaultyStorage(MemoryStorage())
+    storage.lose(1)
+    with pytest.raises(CommitUnknownError, match="the answer was lost"):
+        storage.create("a", b"1")
+    assert storage.read("a") == b"1"
 
 
 def test_a_dead_process_does_nothing_more_to_a_store() -> None:
-    inner = MemoryStore()
-    store = FaultyStore(inner)
-    store.crash(1, after=True)
+    inner = MemoryStorage()
+    storage = FaultyStorage(inner)
+    storage.crash(1, after=True)
     with pytest.raises(Crash):
-        store.create("a", b"1")
+        storage.create("a", b"1")
     with pytest.raises(Crash):
-        store.delete("a")
+        storage.delete("a")
     assert list(inner.list("")) == ["a"]
 
 

@@ -11,7 +11,14 @@ import msgspec
 
 from saver import frameworks, parts
 from saver.codec import codec_for
-from saver.errors import CannotSave, Damaged, DoesNotFit, NotFound, Untrusted, printable
+from saver.errors import (
+    CannotSaveError,
+    DamagedError,
+    DoesNotFitError,
+    NotFoundError,
+    UntrustedError,
+    printable,
+)
 from saver.repo.version import Version
 from saver.restoring import restore
 from saver.restoring.contract import kind, restorer_for
@@ -51,7 +58,7 @@ class Place(msgspec.Struct, frozen=True):
 
 
 class Objects:
-    """The caller's objects. Raises CannotSave for what could not go on where it was."""
+    """The caller's objects. Raises CannotSaveError for what could not go on where it was."""
 
     def __init__(self, objects: Mapping[str, Any]) -> None:
         for name, obj in objects.items():
@@ -70,13 +77,13 @@ class Objects:
         return {name: obj.state_dict() if self._by_state[name] else obj for name, obj in self.live.items()}
 
     def refuse_iterators(self) -> None:
-        """Raise CannotSave for a loader: a loop that has begun goes on with the iterator it has, and would
-        not notice that the loader was put back.
+        """Raise CannotSaveError for a loader: a loop that has begun goes on with the iterator it has, and
+        would not notice that the loader was put back.
         """
         self.state()
         for name, obj in self.live.items():
             if self._by_state[name] and hasattr(type(obj), "__iter__") and not callable(obj):
-                raise CannotSave(
+                raise CannotSaveError(
                     f"{name}: the loop keeps the iterator that it has, so this cannot be put back under it; "
                     "call prove right after resume(), before the loop asks for batches, or have it proved in "
                     "processes of their own: saver rehearse --prove 3 -- python train.py"
@@ -118,13 +125,13 @@ class Objects:
             self._compare_parts(version, set(opened.manifest.parts))
             try:
                 log, place = _twice(lambda: self._restore(opened, trusted))  # noqa: B023
-            except (Damaged, NotFound) as error:
+            except (DamagedError, NotFoundError) as error:
                 back.append(_unusable(version, error))
                 continue
-            except Untrusted as error:
+            except UntrustedError as error:
                 error.add_note(f"of a run: run.resume(trust=...); or trust it where {version} is loaded")
                 raise
-            except DoesNotFit as error:
+            except DoesNotFitError as error:
                 error.add_note(
                     "a run resumes with what it saved; to begin another one from there: "
                     f"store.restore({str(version)!r}, into=..., strict=False)"
@@ -133,7 +140,7 @@ class Objects:
             if back:
                 warnings.warn(f"resumed from {version}; {'; '.join(back)}", stacklevel=3)
             return version, log, place
-        raise Damaged(f"{store.store}: no version of {model} can be resumed from; {'; '.join(back)}")
+        raise DamagedError(f"{store.storage}: no version of {model} can be resumed from; {'; '.join(back)}")
 
     def _restore(self, opened: Opened, trust: Any) -> tuple[TrainingLog, Place]:
         """Everything of a version goes into the objects, and the random generators, or nothing: all is read
@@ -146,10 +153,10 @@ class Objects:
         return own[LOG], place
 
     def _compare_parts(self, version: Version, saved: set[str]) -> None:
-        """Raise NotFound for objects that were not saved; warn of those that were and are not here."""
+        """Raise NotFoundError for objects that were not saved; warn of those that were and are not here."""
         listed = f"{version} has {', '.join(sorted(saved - {*RESERVED}))}; the run has {', '.join(self.live)}"
         if not saved >= {*self.live, *RESERVED}:
-            raise NotFound(f"{listed}; resume with the objects that were saved, under the same names")
+            raise NotFoundError(f"{listed}; resume with the objects that were saved, under the same names")
         if saved - {*self.live, *RESERVED}:
             warnings.warn(
                 printable(f"{listed}: what is missing here is not put back, and not saved any more"),
@@ -171,7 +178,7 @@ def _readable(store: Saver, model: str, back: list[str]) -> Iterator[tuple[Versi
     for version in store._repo.versions(model, reverse=True):
         try:
             opened = _twice(lambda: store._opened(version))  # noqa: B023
-        except (Damaged, NotFound) as error:
+        except (DamagedError, NotFoundError) as error:
             back.append(_unusable(version, error))
             continue
         yield version, opened
@@ -181,7 +188,7 @@ def _twice(act: Callable[[], T]) -> T:
     """A disk that cannot read something may be able to at once: no reason yet to go back to an older step."""
     try:
         return act()
-    except (Damaged, NotFound):
+    except (DamagedError, NotFoundError):
         return act()
 
 
@@ -191,9 +198,9 @@ def _unusable(version: Version, error: Exception) -> str:
 
 def _check(name: str, obj: Any) -> None:
     if name in RESERVED:
-        raise CannotSave(f"{name}: the run itself has a part of this name; call it something else")
+        raise CannotSaveError(f"{name}: the run itself has a part of this name; call it something else")
     if isinstance(obj, GeneratorType):
-        raise CannotSave(
+        raise CannotSaveError(
             f"{name}: a generator cannot be resumed, for nobody can tell where it stands; use a loader "
             "with `state_dict` (StatefulDataLoader), or an object that counts its steps"
         )
@@ -203,7 +210,7 @@ def _check(name: str, obj: Any) -> None:
             if codec_for(type(obj)) is None
             else f"put it into a dict: {{{name!r}: {{'value': ...}}}}"
         )
-        raise CannotSave(
+        raise CannotSaveError(
             f"{name}: objects of {kind(obj)} cannot be put back in place, so nobody could resume; {way}"
         )
 
@@ -217,6 +224,6 @@ def _goes_by_state(obj: Any) -> bool:
         return True
     try:
         parts.encode(obj)
-    except CannotSave:
+    except CannotSaveError:
         return True
     return False

@@ -23,8 +23,8 @@ from saver.repo.reading import StoredTensors
 from saver.repo.repository import Repository
 from saver.repo.version import Version
 from saver.restoring import restore
-from saver.store import Progress
-from saver.stores.memory import MemoryStore
+from saver.storage import Progress
+from saver.storages.memory import MemoryStorage
 
 ROUNDING = 1e-4
 """Changes relative to the norm of an array that the order of sums can explain, over a few steps."""
@@ -173,7 +173,7 @@ class _Memory:
     """Versions of the state, in memory: no disk, no index."""
 
     def __init__(self) -> None:
-        self._store = MemoryStore("proof")
+        self._store = MemoryStorage("proof")
         self._repo = Repository(self._store)
 
     def save(self, state: dict[str, Any]) -> Version:

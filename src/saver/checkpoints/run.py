@@ -20,7 +20,7 @@ from saver.checkpoints.recording import Recording
 from saver.checkpoints.rehearsal import Teller
 from saver.checkpoints.saving import Saving
 from saver.checkpoints.signals import Caught
-from saver.errors import CannotSave
+from saver.errors import CannotSaveError
 from saver.policy import Moment, Policy, Retention
 from saver.repo.version import Version
 from saver.training_log import TrainingLog
@@ -87,11 +87,11 @@ class Checkpoints:
 
     def __repr__(self) -> str:
         saved = f", saved {self.progress.saved}" if self.progress.saved is not None else ""
-        return f"<run {self.model} in {self._store.store}: step {self.progress.step}{saved}>"
+        return f"<run {self.model} in {self._store.storage}: step {self.progress.step}{saved}>"
 
     def __enter__(self) -> Checkpoints:
         if self._saving.is_open:
-            raise CannotSave(f"{self.model}: the run is open already; leave its `with` block first")
+            raise CannotSaveError(f"{self.model}: the run is open already; leave its `with` block first")
         self._teller.open()
         self._recording.open()
         if not self._caught.install(self._hear):
@@ -179,7 +179,7 @@ class Checkpoints:
         _ = self._saving.writer  # is the run open?
         found = self._objects.resume(self._store, self.model, trust)
         if found is None and self._told >= 0:
-            raise CannotSave(
+            raise CannotSaveError(
                 f"{self.model}: nothing was saved yet, and the objects have been trained up to step "
                 f"{self._told}; make them and the run anew"
             )
@@ -236,12 +236,12 @@ class Checkpoints:
     def _check_order(self, step: int, metrics: Mapping[str, Any]) -> None:
         if step <= self._told:
             before = f"step {step} was told already" if step == self._told else f"{step} after {self._told}"
-            raise CannotSave(
+            raise CannotSaveError(
                 f"{self.model}: {before}; tell each step once, in order, with all its metrics (None for what "
                 "it does not have); to go back, make the objects and the run anew, and begin with resume()"
             )
         if "time" in metrics:
-            raise CannotSave(
+            raise CannotSaveError(
                 f"{self.model}: time: the log has a column of this name, of its own; call it seconds"
             )
 
@@ -251,7 +251,7 @@ class Checkpoints:
         """
         newest = None if self._begun else self._objects.newest(self._store, self.model)
         if newest is not None:
-            raise CannotSave(
+            raise CannotSaveError(
                 f"{self.model}: there is {newest} of step {newest.step} already; begin the loop with "
                 "`for step in range(run.resume(), ...)`, or give this training another name"
             )

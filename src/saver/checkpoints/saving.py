@@ -14,7 +14,7 @@ from saver.checkpoints.objects import Objects, Place
 from saver.checkpoints.progress import Cost, Progress
 from saver.checkpoints.writer import Writer
 from saver.environment import Git
-from saver.errors import CannotSave, CannotWrite, CommitUnknown, is_full
+from saver.errors import CannotSaveError, CannotWriteError, CommitUnknownError, is_full
 from saver.policy.arguments import size_of
 from saver.repo.commit import Draft
 from saver.repo.repository import Repository
@@ -56,9 +56,9 @@ class Saving:
 
     @property
     def writer(self) -> Writer:
-        """The thread that writes. Raises CannotSave unless there is one."""
+        """The thread that writes. Raises CannotSaveError unless there is one."""
         if self._writer is None:
-            raise CannotSave(f"{self._model}: the run is not open; write `with run:` around the loop")
+            raise CannotSaveError(f"{self._model}: the run is not open; write `with run:` around the loop")
         return self._writer
 
     def open(self, saved: Callable[[Version, int, float], None]) -> None:
@@ -86,9 +86,9 @@ class Saving:
         self.raise_given_up()
 
     def raise_given_up(self) -> None:
-        """Raise CannotSave for a snapshot that was not whole, and was not taken again."""
+        """Raise CannotSaveError for a snapshot that was not whole, and was not taken again."""
         if self.again:
-            raise CannotSave(
+            raise CannotSaveError(
                 f"{self._model}: the last save was given up, to be taken {self.again}; let weights change "
                 "in the step of an optimizer only, or call flush() before"
             )
@@ -187,7 +187,7 @@ class Saving:
             version = self._commit(draft)
         except BaseException as error:
             self.ranges = ranges
-            if isinstance(error, CommitUnknown):
+            if isinstance(error, CommitUnknownError):
                 self._history.lose_count()
             if not isinstance(error, Torn):
                 raise
@@ -204,7 +204,7 @@ class Saving:
         """Commit; where there is no room, once more when that of dropped versions was freed."""
         try:
             return self._repo.commit(draft)
-        except CannotWrite as error:
+        except CannotWriteError as error:
             if not is_full(error) or not self._history.make_room():
                 raise
             return self._repo.commit(draft)

@@ -19,7 +19,7 @@ import click
 
 from saver import __version__
 from saver.cli._screen import clean
-from saver.errors import Damaged, SaverError
+from saver.errors import DamagedError, SaverError
 
 INTERRUPTED = 130
 """What shells report for a program that Ctrl-C ended."""
@@ -82,7 +82,7 @@ class Commands(click.Group):
         """Run the command; what it raises on purpose becomes a line and an exit code."""
         try:
             super().invoke(ctx)
-        except Damaged as error:
+        except DamagedError as error:
             raise Finding(str(error)) from error
         except SaverError as error:
             raise Failure(str(error)) from error

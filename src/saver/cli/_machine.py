@@ -12,13 +12,13 @@ from typing import NamedTuple
 from saver import Saver, registry
 from saver.cli._screen import size
 from saver.cli._store import counted
+from saver.disk.files import FILES, Files
 from saver.doctor import Finding, environment_here
 from saver.environment import distribution
 from saver.errors import SaverError
 from saver.family import Severity
-from saver.files import FILES, Files
 from saver.repo.index import index_path
-from saver.store import ALIGNMENT
+from saver.storage import ALIGNMENT
 
 _ALWAYS = ("numpy", "python", "saver")
 """Families of what is there wherever Saver is."""

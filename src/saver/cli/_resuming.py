@@ -193,7 +193,7 @@ def _compare(store: Saver, whole: str, killed: str, tour: Tour) -> None:
     tour.on.say(f"Of the losses in the log {same} of {len(losses[0])} are equal, to the last bit.")
     if any(one != other for one, other in hashes) or not same == len(losses[0]) == len(losses[1]) == STEPS:
         raise Finding(
-            f"{store.store}: {killed} did not end with the bits of {whole}; "
+            f"{store.storage}: {killed} did not end with the bits of {whole}; "
             f"please report this with the output of `saver diff {ends[0]} {ends[1]}`"
         )
 

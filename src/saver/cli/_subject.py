@@ -6,16 +6,16 @@ import json
 import os
 from abc import ABC, abstractmethod
 
-from saver import NotFound, SaverError, Version, describe
-from saver import Saver as Store
+from saver import NotFoundError, SaverError, Version, describe
+from saver import Saver as Storage
 from saver.cli import Failure
 from saver.cli._screen import size
 from saver.cli._store import existing
 from saver.cli._times import age, local
 from saver.description import Description
-from saver.mapped import open_file
+from saver.disk.mapped import open_file
 from saver.pack import Pack
-from saver.store import Progress
+from saver.storage import Progress
 
 
 class Subject(ABC):
@@ -31,7 +31,7 @@ class Subject(ABC):
 
     @abstractmethod
     def verify(self, progress: Progress | None = None) -> None:
-        """Read all its bytes. Raises Damaged."""
+        """Read all its bytes. Raises DamagedError."""
 
     @abstractmethod
     def loading(self, trusted: str) -> list[str]:
@@ -47,12 +47,14 @@ def subject(what: str, address: str) -> Subject:
         return _File(what)
     try:
         return _Stored(store := existing(address), store.version(what))
-    except (NotFound, Failure) as no_version:
+    except (NotFoundError, Failure) as no_version:
         try:
             return _File(what)
-        except (SaverError, OSError) as no_file:
-            reason = f"{what}: {no_file.strerror}" if isinstance(no_file, OSError) else str(no_file)
-            raise Failure(f"{reason}; nor is it a version: {no_version}") from None
+        except SaverError as no_file:
+            reason = str(no_file)
+        except OSError as no_file:
+            reason = f"{what}: {no_file.strerror}"
+        raise Failure(f"{reason}; nor is it a version: {no_version}") from None
 
 
 class _File(Subject):
@@ -76,7 +78,7 @@ class _File(Subject):
 
 
 class _Stored(Subject):
-    def __init__(self, store: Store, version: Version) -> None:
+    def __init__(self, store: Storage, version: Version) -> None:
         self._store = store
         self.version: Version = version
         self.description = store.describe(str(version))
@@ -99,7 +101,7 @@ class _Stored(Subject):
         self._store.verify(str(self.version), progress=progress)
 
     def loading(self, trusted: str) -> list[str]:
-        address, ref = json.dumps(str(self._store.store)), json.dumps(str(self.version))
+        address, ref = json.dumps(str(self._store.storage)), json.dumps(str(self.version))
         return [f"store = saver.Saver({address})", f"store.load({ref}, trust=[{trusted}])"]
 
 

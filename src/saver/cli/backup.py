@@ -65,7 +65,7 @@ def _show(copied: Copied, address: str, target: str, on: Screen) -> None:
 
 def _show_damage(damage: Sequence[Damage], on: Screen) -> None:
     shown = damage[:ROWS_SHOWN] if on.interactive else damage
-    on.heading("Damaged in the store")
+    on.heading("DamagedError in the store")
     on.table(
         ("version", "object", "what"),
         [(f"{each.model}@{each.number}", each.key, each.what) for each in shown],

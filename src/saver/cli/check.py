@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import click
 import msgspec
 
-from saver import Damaged, Saver
+from saver import DamagedError, Saver
 from saver.cli import Finding
 from saver.cli._screen import Screen, print_json, screen, size
 from saver.cli._store import counted, existing, json_option, store_option
@@ -37,18 +37,18 @@ def command(address: str, as_json: bool) -> None:
         on = screen()
         with on.progress("Checking") as progress:
             found = store.check(progress=progress)
-        _show(found, str(store.store), on)
+        _show(found, str(store.storage), on)
     if not found.sound:
-        raise Finding(f"{store.store} is damaged: {_verdict(found)}")
+        raise Finding(f"{store.storage} is damaged: {_verdict(found)}")
 
 
 def _check_json(store: Saver) -> Checked:
     try:
         found = store.check()
-    except Damaged as error:  # of the log: then nothing else is known
-        print_json({"store": str(store.store), "sound": False, "damage": [{"what": str(error)}]})
+    except DamagedError as error:  # of the log: then nothing else is known
+        print_json({"store": str(store.storage), "sound": False, "damage": [{"what": str(error)}]})
         raise
-    document: dict[str, Any] = {"store": str(store.store), "sound": found.sound}
+    document: dict[str, Any] = {"store": str(store.storage), "sound": found.sound}
     print_json(document | msgspec.to_builtins(found))
     return found
 

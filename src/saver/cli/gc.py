@@ -47,10 +47,10 @@ def command(grace: float, dry_run: bool, address: str, as_json: bool) -> None:
         found = store.gc(grace=grace, dry_run=dry_run, progress=progress)
     told = _told(found, grace, dry_run)
     if told:
-        on.heading(f"{store.store}, if it were collected now" if dry_run else str(store.store))
+        on.heading(f"{store.storage}, if it were collected now" if dry_run else str(store.storage))
         on.facts(told)
     else:
-        on.done(f"{store.store}: nothing to free; versions need all that is there")
+        on.done(f"{store.storage}: nothing to free; versions need all that is there")
 
 
 def _told(found: Collected, grace: float, dry_run: bool) -> dict[str, str]:

@@ -32,5 +32,5 @@ def command(file: str, model: str, tags: tuple[str, ...], address: str, as_json:
         version = store.import_(file, model, tags=tags, progress=progress)
     parts = counted(len(version.parts), "part")
     on.done(
-        f"{version} is in {store.store}: {parts}, {size(version.bytes)}, {size(version.bytes_added)} added"
+        f"{version} is in {store.storage}: {parts}, {size(version.bytes)}, {size(version.bytes_added)} added"
     )

@@ -51,13 +51,13 @@ def _list_models(store: Saver, last: int | None, as_json: bool) -> None:
     if last is not None:
         found = sorted(found, key=lambda each: each.newest.time, reverse=True)[:last]
     if as_json:
-        print_json({"store": str(store.store), "models": [_model_document(each) for each in found]})
+        print_json({"store": str(store.storage), "models": [_model_document(each) for each in found]})
         return
     on = screen()
     if not found:
-        on.done(f"{store.store} holds no models.")
+        on.done(f"{store.storage} holds no models.")
         return
-    on.heading(f"{store.store}: {counted(len(found), 'model')}")
+    on.heading(f"{store.storage}: {counted(len(found), 'model')}")
     _table(
         on,
         ("model", ">versions", ">newest", ">size", "saved", ">age", "tags"),
@@ -96,7 +96,7 @@ def _list_versions(store: Saver, model: str, last: int | None, as_json: bool) ->
     if as_json:
         changes = store.history(model, last=last)
         print_json(
-            {"store": str(store.store), "model": model, "versions": [*map(_document, reversed(changes))]}
+            {"store": str(store.storage), "model": model, "versions": [*map(_document, reversed(changes))]}
         )
         return
     on = screen()

@@ -14,7 +14,7 @@ from saver.cli._screen import Screen, print_json, screen
 from saver.cli._store import counted, existing, json_option, store_option
 from saver.cli._subject import Subject, subject
 from saver.description import PartInfo
-from saver.errors import CannotSave
+from saver.errors import CannotSaveError
 from saver.plotting import PANELS, Panel, charts, panels, plot
 from saver.single import open_view
 from saver.training_log import TrainingLog
@@ -155,7 +155,7 @@ def _as_log(part: Any, where: str) -> TrainingLog:
         return part
     try:
         return _from_lists(part)
-    except (CannotSave, TypeError, ValueError) as error:
+    except (CannotSaveError, TypeError, ValueError) as error:
         raise Failure(
             f"{where} is no training log ({error}); save a TrainingLog, or lists of equal length "
             "of which one is called step or epoch"

@@ -8,7 +8,7 @@ from typing import Any
 import click
 import msgspec
 
-from saver import Damaged
+from saver import DamagedError
 from saver.cli._screen import Screen, print_json, screen, size
 from saver.cli._store import json_option, store_option, version_document
 from saver.cli._subject import Subject, subject
@@ -69,7 +69,7 @@ def _show_json(shown: Subject, verify: bool) -> None:
     if verify:
         try:
             shown.verify()
-        except Damaged as error:
+        except DamagedError as error:
             print_json(document | {"verified": False, "damage": str(error)})
             raise
         document["verified"] = True

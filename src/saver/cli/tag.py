@@ -83,12 +83,12 @@ def _list_all(address: str, as_json: bool) -> None:
     found = [(each.model, tag, number) for each in store.summaries() for tag, number in each.tags.items()]
     if as_json:
         tags = [{"model": model, "tag": tag, "number": number} for model, tag, number in found]
-        print_json({"store": str(store.store), "tags": tags})
+        print_json({"store": str(store.storage), "tags": tags})
         return
     on = screen()
     if found:
-        on.heading(f"{store.store}: {counted(len(found), 'tag')}")
+        on.heading(f"{store.storage}: {counted(len(found), 'tag')}")
         rows = [(model, tag, f"{model}@{number}") for model, tag, number in found]
         on.table(("model", "tag", "version"), rows)
     else:
-        on.done(f"{store.store} has no tags; saver tag MODEL@latest TAG sets one")
+        on.done(f"{store.storage} has no tags; saver tag MODEL@latest TAG sets one")

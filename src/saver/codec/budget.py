@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NoReturn
 
-from saver.errors import LimitExceeded
+from saver.errors import LimitExceededError
 
 BYTES_FLOOR, BYTES_FACTOR = 64 << 20, 16
 """What the smallest file may take, in bytes of arrays; and how many times its own size a larger one may."""
@@ -36,20 +36,20 @@ class Budget:
         self._where = where
 
     def charge(self, bytes: int = 0, steps: int = 0) -> None:
-        """Take what is about to be made; LimitExceeded when there is not so much left."""
+        """Take what is about to be made; LimitExceededError when there is not so much left."""
         self.bytes -= bytes
         self.steps -= steps
         if self.bytes < 0 or self.steps < 0:
             self.exceeded(bytes, steps)
 
     def exceeded(self, bytes: int = 0, steps: int = 1) -> NoReturn:
-        """Raise LimitExceeded for what was just charged."""
+        """Raise LimitExceededError for what was just charged."""
         what, asked, most = (
             ("bytes", bytes, self._all[0]) if self.bytes < 0 else ("steps", steps, self._all[1])
         )
         part = f"part {self.part!r} " if self.part else ""
         wanted = 2 * max(self._all[0] - self.bytes, 16 * (self._all[1] - self.steps), 1 << 30) >> 30
-        raise LimitExceeded(
+        raise LimitExceededError(
             f"{self._where}: {part}asks for {asked:,} {what} more, beyond the {most:,} that {self._size:,} "
             "stored bytes may take; nothing of it was kept. If you trust whoever made it: "
             f'limit="{wanted}GiB"'

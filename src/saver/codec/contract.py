@@ -55,13 +55,13 @@ class Codec(ABC):
 
     @abstractmethod
     def encode(self, obj: Any, encoder: Encoder) -> Value:
-        """The state of `obj`. Raise CannotSave, through `encoder.refuse`, for what has no data form."""
+        """The state of `obj`. Raise CannotSaveError, through `encoder.refuse`, for what has no data form."""
 
     @abstractmethod
     def decode(self, node: Node, decoder: Decoder) -> Any:
         """The object again. `node.state` may come from an enemy: check what native code will trust.
 
-        Any TypeError, ValueError or the like from here is reported as Damaged, with the path.
+        Any TypeError, ValueError or the like from here is reported as DamagedError, with the path.
         """
 
 

@@ -13,7 +13,7 @@ from saver.codec.attributes import NONE, door
 from saver.codec.budget import Budget
 from saver.codec.contract import BatchCodec, Codec, Tensors, is_array
 from saver.codec.lookup import codec_named
-from saver.errors import Damaged, SaverError, Unsupported
+from saver.errors import DamagedError, IncompatibleError, SaverError
 from saver.tree import MAX_OBJECT_DEPTH, NUMPY_DTYPE, Node, Ref, Tensor, Value
 
 MAX_DECODED_DEPTH = 2 * MAX_OBJECT_DEPTH
@@ -70,19 +70,19 @@ class Decoder:
         if codec is None:
             codec = self._codecs[node.codec] = codec_named(node.codec)
         if not 1 <= node.version <= codec.version:
-            raise Unsupported(
+            raise IncompatibleError(
                 f"{self._where}: version {node.version} of {node.codec!r} is newer than this Saver "
                 f"(which reads up to {codec.version}); install a newer one"
             )
         if node.cls is not None and type(codec).class_of is Codec.class_of:
-            raise Damaged(
+            raise DamagedError(
                 f"{self._where}: a {node.codec!r} asks for {trust.dotted(node.cls)}, and needs no class"
             )
         if node.cls is not None and node.cls not in self._classes:
             self._classes[node.cls] = trust.resolve(node.cls)
         if node.id is not None:
             if node.id in self._targets:
-                raise Damaged(f"{self._where}: two nodes have the id {node.id}")
+                raise DamagedError(f"{self._where}: two nodes have the id {node.id}")
             self._targets[node.id] = node
 
     def __call__(self, value: Value) -> Any:
@@ -93,10 +93,10 @@ class Decoder:
         if kind is Ref:
             found = self._again(value.id)  # type: ignore[union-attr, arg-type]
             if type(found) is _Pending:
-                raise Damaged(f"{self._where}: node {found.id} contains itself where it cannot")
+                raise DamagedError(f"{self._where}: node {found.id} contains itself where it cannot")
             return found
         if kind is list or kind is dict or kind is Tensor:
-            raise Damaged(f"{self._where}: a {kind.__name__} stands where an object should")
+            raise DamagedError(f"{self._where}: a {kind.__name__} stands where an object should")
         return value
 
     def slot(self, value: Value, container: Any, key: Any) -> Any:
@@ -169,7 +169,7 @@ class Decoder:
             return self._built[ident]
         node = self._targets.get(ident)
         if node is None:
-            raise Damaged(f"{self._where}: a reference to node {ident}, which is not there")
+            raise DamagedError(f"{self._where}: a reference to node {ident}, which is not there")
         if ident in self._open:
             return _Pending(ident)
         return self._build(node)
@@ -182,11 +182,11 @@ class Decoder:
             if ident in self._built:
                 return self._built[ident]
             if ident in self._open:
-                raise Damaged(f"{self._where}: node {ident} contains itself")
+                raise DamagedError(f"{self._where}: node {ident} contains itself")
             self._open.add(ident)
         self._depth += 1
         if self._depth > MAX_DECODED_DEPTH:
-            raise Damaged(f"{self._where}: objects lie too deep within each other")
+            raise DamagedError(f"{self._where}: objects lie too deep within each other")
         budget = self.budget
         budget.steps -= 1
         if budget.steps < 0:
@@ -196,7 +196,7 @@ class Decoder:
         except (SaverError, MemoryError, KeyboardInterrupt):
             raise
         except RecursionError:
-            raise Damaged(f"{self._where}: objects lie too deep within each other") from None
+            raise DamagedError(f"{self._where}: objects lie too deep within each other") from None
         except Exception as error:
             raise self._not_as_saved(node, error) from error
         self._depth -= 1
@@ -209,8 +209,8 @@ class Decoder:
             self._check()
         return obj
 
-    def _not_as_saved(self, node: Node, error: Exception) -> Damaged:
-        return Damaged(
+    def _not_as_saved(self, node: Node, error: Exception) -> DamagedError:
+        return DamagedError(
             f"{self._where}: the state of a {node.codec!r}"
             + (f" ({trust.dotted(node.cls)})" if node.cls else "")
             + f" is not what was saved: {type(error).__name__}: {error}"
@@ -237,7 +237,7 @@ class Decoder:
         try:
             found = self._tensors.tensor(ref.name)
         except KeyError:
-            raise Damaged(f"{self._where}: the tensor {ref.name!r} is not in the pack") from None
+            raise DamagedError(f"{self._where}: the tensor {ref.name!r} is not in the pack") from None
         budget, size = self.budget, found[2].nbytes
         budget.bytes -= size
         if budget.bytes < 0:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from saver.codec.attributes import NONE, attributes_of
 from saver.codec.contract import INLINE_BYTES, BatchCodec, Codec
 from saver.codec.lookup import codec_for
-from saver.errors import CannotSave
+from saver.errors import CannotSaveError
 from saver.tree import (
     EXACT_INTEGER,
     MAX_OBJECT_DEPTH,
@@ -65,7 +65,7 @@ class Encoder:
             value = self(obj)
             self._close_batches()
         except RecursionError:
-            raise CannotSave(self._too_deep()) from None
+            raise CannotSaveError(self._too_deep()) from None
         finally:
             self._path.clear()
             self._open.clear()
@@ -108,7 +108,7 @@ class Encoder:
         if codec is None:
             self.refuse(_no_data_form(obj))
         if len(self._open) > MAX_OBJECT_DEPTH:
-            raise CannotSave(self._too_deep())
+            raise CannotSaveError(self._too_deep())
         key = id(obj)
         node = Node(codec.name, version=codec.version)
         self._open[key] = codec
@@ -119,9 +119,9 @@ class Encoder:
         try:
             node.cls = codec.class_of(obj)
             node.state = codec.encode(obj, self)
-        except CannotSave as error:
+        except CannotSaveError as error:
             if not str(error).startswith("$"):
-                raise CannotSave(f"{self.where()}: {error}") from error.__cause__
+                raise CannotSaveError(f"{self.where()}: {error}") from error.__cause__
             raise
         del self._open[key]
         if steps:
@@ -203,8 +203,8 @@ class Encoder:
         return "".join(("$.", self._part, *shown))
 
     def refuse(self, why: str) -> NoReturn:
-        """Raise CannotSave for the object being encoded."""
-        raise CannotSave(f"{self.where()}: {why}")
+        """Raise CannotSaveError for the object being encoded."""
+        raise CannotSaveError(f"{self.where()}: {why}")
 
     def _too_deep(self) -> str:
         path = self.where()

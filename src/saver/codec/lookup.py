@@ -7,7 +7,7 @@ from types import ModuleType
 
 from saver import registry
 from saver.codec.contract import Codec
-from saver.errors import Damaged, Unsupported
+from saver.errors import DamagedError, IncompatibleError
 from saver.family import Family
 from saver.registry import codec_root
 from saver.tree import Node, Ref, Tensor
@@ -53,13 +53,15 @@ def codec_for(cls: type) -> Codec | None:
 
 
 def codec_named(name: str) -> Codec:
-    """The codec called `name` in a file; Unsupported when there is none."""
+    """The codec called `name` in a file; IncompatibleError when there is none."""
     codec = _by_name.get(name)
     if codec is None:
         _load(registry.family(codec_root(name)))
         codec = _by_name.get(name)
     if codec is None:
-        raise Unsupported(f"this Saver has no codec {name[:80]!r}; install a newer Saver to open the file")
+        raise IncompatibleError(
+            f"this Saver has no codec {name[:80]!r}; install a newer Saver to open the file"
+        )
     return codec
 
 
@@ -87,12 +89,12 @@ def check(found: Iterable[Node | Tensor | Ref], names: Iterable[str], where: str
             refs.add(item.id)
     for codec in sorted(codecs):
         if not registry.known(codec_root(codec)):
-            raise Unsupported(
+            raise IncompatibleError(
                 f"{where} needs the codec {codec[:80]!r}, which is not installed; install the package "
                 "that provides it, or a newer Saver"
             )
     for name in sorted(tensors.difference(names)):
-        raise Damaged(f"{where} refers to the tensor {name[:80]!r}, which is not in the pack")
+        raise DamagedError(f"{where} refers to the tensor {name[:80]!r}, which is not in the pack")
     for ident in sorted(map(str, refs.difference(node.id for node in nodes if node.id is not None))):
-        raise Damaged(f"{where} refers to node {ident}, which is not there")
+        raise DamagedError(f"{where} refers to node {ident}, which is not there")
     return nodes

@@ -25,7 +25,7 @@ from saver.compare.sections import Section, sections
 from saver.compare.walk import Walk
 from saver.errors import printable
 from saver.repo.manifest import Part
-from saver.store import Progress
+from saver.storage import Progress
 from saver.view import View
 
 __all__ = [
@@ -49,7 +49,7 @@ def compare(a: View, b: View, *, progress: Progress | None = None) -> Difference
 
     Safe on untrusted files: runs and imports nothing of them, in time and memory that their size warrants.
     Reads the tensors that differ, verified, in pieces; `progress(done, total)` is called with bytes then.
-    Raises Damaged when their bytes are not those that were saved.
+    Raises DamagedError when their bytes are not those that were saved.
     """
     walk = Walk(Side(a), Side(b))
     before, after = a.manifest.parts, b.manifest.parts

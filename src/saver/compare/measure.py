@@ -12,11 +12,11 @@ import numpy as np
 from saver.compare.amounts import Bytes, amount, counted, strings_changed
 from saver.compare.difference import Amount, ArrayChange, ArrayInfo
 from saver.compare.walk import Pair
-from saver.errors import Damaged
+from saver.errors import DamagedError
 from saver.reading.arrays import Array
 from saver.reading.forms import STRINGS, TEXT, values
 from saver.reading.texts import both
-from saver.store import Progress
+from saver.storage import Progress
 from saver.threads import Threads
 from saver.view import View
 
@@ -75,7 +75,7 @@ class _Source:
             return np.frombuffer(array.data, np.uint8)
         raw = self.tensor(array.name)[array.offset : array.offset + array.length]
         if raw.size != array.length:
-            raise Damaged(
+            raise DamagedError(
                 f"{self._view.where}: {array.name!r} has {raw.size} bytes where {array.length} should be; "
                 "restore it from a copy"
             )

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias, TypeGuard
 import numpy as np
 
 from saver import registry
-from saver.errors import CannotSave
+from saver.errors import CannotSaveError
 from saver.family import Family
 from saver.fingerprint.arrays import array_fingerprint
 from saver.fingerprint.paths import Found, look, path_fingerprint
@@ -34,7 +34,7 @@ def fingerprints(data: Any, progress: Progress | None = None) -> dict[str, dict[
 
     A mapping names its values itself; those of a list or tuple of arrays, frames and paths are "0", "1",
     …; a single one is "data". `progress(done, total)` is called with bytes while files are read.
-    Raises CannotSave, naming the place, for what has no fingerprint: `data.train: …`.
+    Raises CannotSaveError, naming the place, for what has no fingerprint: `data.train: …`.
     """
     if data is None:
         return {}
@@ -45,7 +45,7 @@ def fingerprints(data: Any, progress: Progress | None = None) -> dict[str, dict[
     else:
         named = {SOLE: (SOLE, data)}
     if len(named) > DATA_LIMIT:
-        raise CannotSave(
+        raise CannotSaveError(
             f"{SOLE}: {len(named):,} pieces of data, of {DATA_LIMIT:,} at most; pass the folder that "
             "they lie in, or join them into one array"
         )
@@ -62,7 +62,7 @@ def fingerprint(data: Any, where: str = SOLE, progress: Progress | None = None) 
 
     Arrays are NumPy's, those that a family knows (tensors, sparse ones), lists of numbers and what converts
     itself by `__array__`; frames are those that a family knows. `where` is what messages call it. Raises
-    CannotSave.
+    CannotSaveError.
     """
     if not _is_path(data):
         return _of(data, where)
@@ -120,7 +120,7 @@ _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 def _checked(name: Any) -> str:
     if isinstance(name, str) and name and name.isprintable() and len(name) <= NAME_LIMIT:
         return name
-    raise CannotSave(
+    raise CannotSaveError(
         f"{SOLE}: the name {name!r:.80} is not a printable string of 1 to {NAME_LIMIT} letters; rename it"
     )
 
@@ -179,16 +179,16 @@ def _array(value: Any, where: str) -> Any:
         return np.frombuffer(value, np.uint8)
     converts = hasattr(value, "__array__") or hasattr(value, "__array_interface__")
     if not converts and not isinstance(value, (list, tuple, range)):
-        raise CannotSave(f"{where}: {_refusal(value)}")
+        raise CannotSaveError(f"{where}: {_refusal(value)}")
     try:
         array = np.asarray(value)
     except Exception as error:  # whatever an object of anyone's raises when asked for an array
-        raise CannotSave(
+        raise CannotSaveError(
             f"{where}: this {type(value).__name__} does not turn into an array ({str(error)[:100]}); "
             "pass a NumPy array"
         ) from error
     if not converts and array.dtype.kind not in "biufc":
-        raise CannotSave(
+        raise CannotSaveError(
             f"{where}: a {type(value).__name__} that is not all numbers; give several paths or arrays a name "
             "each, and make an array of values: np.array([...])"
         )

@@ -14,7 +14,7 @@ import numpy as np
 from blake3 import blake3
 from numpy.typing import NDArray
 
-from saver.errors import CannotSave
+from saver.errors import CannotSaveError
 from saver.fingerprint.elements import NoValue, encode
 
 PIECE = 4 << 20
@@ -55,7 +55,7 @@ def dtype_name(dtype: np.dtype[Any]) -> str:
 
 
 def array_fingerprint(array: NDArray[Any], where: str) -> dict[str, Any]:
-    """Dtype, shape, bytes and hash of an array of any dtype. Raises CannotSave for what has no value."""
+    """Dtype, shape, bytes and hash of an array of any dtype. Raises CannotSaveError for what has no value."""
     hasher = new_hasher(array.nbytes)
     try:
         _absorb_any(array, hasher)
@@ -67,11 +67,11 @@ def array_fingerprint(array: NDArray[Any], where: str) -> dict[str, Any]:
     return {**found, "hash": hasher.hexdigest()}
 
 
-def no_value(error: Exception, where: str) -> CannotSave:
+def no_value(error: Exception, where: str) -> CannotSaveError:
     """The error for an element that is not a plain value."""
     if isinstance(error, RecursionError):
-        return CannotSave(f"{where}: its elements lie too deep within each other; flatten them")
-    return CannotSave(
+        return CannotSaveError(f"{where}: its elements lie too deep within each other; flatten them")
+    return CannotSaveError(
         f"{where}: it holds objects of the type {error}, which have no value to compare; turn them into "
         "numbers, strings or dates, or leave them out"
     )

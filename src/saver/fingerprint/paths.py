@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from blake3 import blake3
 
-from saver.errors import CannotSave
+from saver.errors import CannotSaveError
 from saver.fingerprint.arrays import PARALLEL, new_hasher
 from saver.threads import Threads
 
@@ -54,13 +54,13 @@ class Found(NamedTuple):
 
 
 def look(path: str | os.PathLike[str], where: str) -> Found:
-    """What lies at `path`. Raises CannotSave where it is neither file nor folder, or not readable."""
+    """What lies at `path`. Raises CannotSaveError where it is neither file nor folder, or not readable."""
     text = os.fsdecode(path)
     try:
         status = os.stat(text)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise CannotSave(
+        raise CannotSaveError(
             f"{where}: {text[:80]!r} is no file or folder here ({reason}); a string is taken for a path: "
             "correct it, or pass the data itself as an array"
         ) from None
@@ -98,7 +98,9 @@ def _walk(folder: str, ident: tuple[int, int], where: str) -> Iterator[File]:
                         _refuse_special(status, entry.path, where)
                         yield File(prefix + entry.name, entry.path, status.st_size)
                     elif ident in above:
-                        raise CannotSave(f"{where}: {entry.path} leads back to a folder around it; remove it")
+                        raise CannotSaveError(
+                            f"{where}: {entry.path} leads back to a folder around it; remove it"
+                        )
                     else:
                         pending.append((entry.path, f"{prefix}{entry.name}/", (*above, ident)))
         except OSError as error:
@@ -107,11 +109,13 @@ def _walk(folder: str, ident: tuple[int, int], where: str) -> Iterator[File]:
 
 def _refuse_special(status: os.stat_result, path: str, where: str) -> None:
     if not stat.S_ISREG(status.st_mode):
-        raise CannotSave(f"{where}: {path} is neither a file nor a folder; pass the data that comes from it")
+        raise CannotSaveError(
+            f"{where}: {path} is neither a file nor a folder; pass the data that comes from it"
+        )
 
 
-def _unreadable(error: OSError, path: str, where: str) -> CannotSave:
-    return CannotSave(
+def _unreadable(error: OSError, path: str, where: str) -> CannotSaveError:
+    return CannotSaveError(
         f"{where}: {error.filename or path} cannot be read ({error.strerror or error}), so its fingerprint "
         "is unknown; make it readable, or leave it out of data"
     )
@@ -199,7 +203,8 @@ def _digest_large(file: File, where: str, advance: Advance) -> bytes:
 
 
 class _Reading:
-    """A file read from beginning to end, which nobody may change meanwhile. Its errors are CannotSave."""
+    """A file read from beginning to end, which nobody may change meanwhile. Its errors are
+    CannotSaveError."""
 
     def __init__(self, file: File, where: str) -> None:
         self._file = file
@@ -225,7 +230,7 @@ class _Reading:
         self._open.close()
         same = after.st_size == self._file.size and after.st_mtime_ns == self._before.st_mtime_ns
         if error is None and not same:
-            raise CannotSave(
+            raise CannotSaveError(
                 f"{self._where}: {self._file.path} changed while it was read, so nobody can tell what was "
                 "trained on; save again when nothing writes to it"
             )

@@ -16,6 +16,6 @@ from saver.pack.layout import Describe, Entry
 from saver.pack.read import Pack
 from saver.pack.verify import Range, damaged
 from saver.pack.write import PackWriter
-from saver.store import Progress
+from saver.storage import Progress
 
 __all__ = ["Describe", "Entry", "Pack", "PackWriter", "Progress", "Range", "damaged"]

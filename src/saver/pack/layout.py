@@ -11,8 +11,8 @@ import msgspec
 from blake3 import blake3
 
 from saver import registry
-from saver.errors import Damaged, Unsupported
-from saver.store import ALIGNMENT
+from saver.errors import DamagedError, IncompatibleError, SaverError
+from saver.storage import ALIGNMENT
 from saver.tree import ITEM_SIZE, TensorData, decodable, strict_json
 
 HEADER_LIMIT = 100_000_000
@@ -82,7 +82,7 @@ def header_bytes(entries: Sequence[Entry], ident: str, metadata: Mapping[str, st
     text = msgspec.json.encode(document)
     length = -(-(8 + len(text)) // ALIGNMENT) * ALIGNMENT - 8
     if length > HEADER_LIMIT:
-        raise Unsupported(
+        raise IncompatibleError(
             f"the header would take {length:,} bytes of at most {HEADER_LIMIT:,}: too many tensors or too "
             "much structure for one file; save the parts in several files"
         )
@@ -106,17 +106,17 @@ _OLD_PICKLE = re.compile(rb"c[\w.]+\n[\w.]+\n|\((lp|dp|[cid])|[]})]q\x00")
 def no_saver_file(first: bytes, path: str) -> Exception:
     """The error for a file that begins with `first`: what it is, if that can be told."""
     if not first:
-        return Damaged(f"{path} is empty; copy it again from where it came")
+        return DamagedError(f"{path} is empty; copy it again from where it came")
     if not any(first):
-        return Damaged(f"{path}: the header is missing: the writing was cut off; use an older copy")
+        return DamagedError(f"{path}: the header is missing: the writing was cut off; use an older copy")
     kind = next((kind for magic, kind in _MAGIC if first.startswith(magic)), None)
     if kind is None and _OLD_PICKLE.match(first):
         kind = "a pickle"
     if kind == "a zip archive":
         kind += f", as {', '.join(name for family in registry.families() for name in family.zips)} write"
     if kind is None:
-        return Unsupported(f"{path} is not a Saver file: it does not begin with a safetensors header")
-    return Unsupported(
+        return IncompatibleError(f"{path} is not a Saver file: it does not begin with a safetensors header")
+    return IncompatibleError(
         f"{path} is {kind}, not a Saver file, whatever its name says; nothing in it was run. "
         "Open it with what wrote it, if you trust it, and save it anew with saver.dump"
     )
@@ -127,24 +127,30 @@ def parse_header(header: bytes, size: int, path: str) -> tuple[dict[str, str], d
     at = 8 + len(_PREFIX)
     if not header[8:].startswith(_PREFIX):
         if b'"saver.header"' in header:
-            raise Damaged(f"{path}: the header is damaged; copy the file again from where it came")
-        raise Unsupported(f"{path} is a safetensors file that Saver did not write; open it with safetensors")
+            raise DamagedError(f"{path}: the header is damaged; copy the file again from where it came")
+        raise IncompatibleError(
+            f"{path} is a safetensors file that Saver did not write; open it with safetensors"
+        )
     blank = b"".join((header[:at], ZERO.encode(), header[at + 64 :]))
     if blake3(blank).hexdigest().encode() != header[at : at + 64]:
-        raise Damaged(f"{path}: the header does not match its hash; copy the file again from where it came")
+        raise DamagedError(
+            f"{path}: the header does not match its hash; copy the file again from where it came"
+        )
     document = strict_json(header[8:].rstrip(b" "), path)
     metadata = document.pop("__metadata__")
     if not all(isinstance(text, str) for text in metadata.values()):
-        raise Damaged(f"{path}: the metadata must be strings")
+        raise DamagedError(f"{path}: the metadata must be strings")
     own = strict_json(metadata.get("saver", "").encode(), f"{path}: metadata 'saver'")
     try:
         if own["format"] != 1:
-            raise Unsupported(
+            raise IncompatibleError(
                 f"{path} has format {str(own['format'])[:20]}; this Saver reads format 1: install a newer one"
             )
         return metadata, _entries(document, own, size - len(header)), str(own["id"])
+    except SaverError:
+        raise
     except (KeyError, TypeError, ValueError, msgspec.ValidationError) as error:
-        raise Damaged(f"{path}: the header is not that of a pack: {error}") from None
+        raise DamagedError(f"{path}: the header is not that of a pack: {error}") from None
 
 
 Digest = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
@@ -169,7 +175,7 @@ def _entries(document: dict[str, Any], own: dict[str, Any], size: int) -> dict[s
     for (name, slot), digest in zip(slots.items(), hashes, strict=True):
         begin, stop = slot.data_offsets
         if slot.dtype not in ITEM_SIZE:
-            raise Unsupported(f"tensor {name!r} has the dtype {slot.dtype!r}: install a newer Saver")
+            raise IncompatibleError(f"tensor {name!r} has the dtype {slot.dtype!r}: install a newer Saver")
         if len(slot.shape) > AXES_LIMIT or any(axis < 0 for axis in slot.shape):
             raise ValueError(f"tensor {name!r} has the shape {str(slot.shape)[:80]}")
         length = math.prod(slot.shape) * ITEM_SIZE[slot.dtype]

@@ -8,10 +8,10 @@ import numpy as np
 from blake3 import blake3
 from numpy.typing import NDArray
 
-from saver.errors import Damaged
+from saver.errors import DamagedError
 from saver.pack.layout import BLOCK, HEADER_LIMIT, Entry, no_saver_file, parse_header
 from saver.pack.verify import Range, damaged
-from saver.store import Blob, Progress
+from saver.storage import Blob, Progress
 
 
 class Pack:
@@ -62,11 +62,11 @@ class Pack:
         return {name for name in chosen if not _root_matches(self.entries[name])} | damaged(places, progress)
 
     def verify(self, names: Iterable[str] | None = None, progress: Progress | None = None) -> None:
-        """Raise Damaged, naming the tensors, unless all, or those named, match their hashes."""
+        """Raise DamagedError, naming the tensors, unless all, or those named, match their hashes."""
         lost = self.damaged(names, progress)
         if lost:
             told = ", ".join(sorted(lost)[:5]) + (f" and {len(lost) - 5} more" if len(lost) > 5 else "")
-            raise Damaged(
+            raise DamagedError(
                 f"{self.blob.name}: the bytes of {told} are not those that were saved; use a copy of the "
                 "file, or load the other parts with lazy=True"
             )
@@ -85,7 +85,7 @@ def _read_header(blob: Blob) -> bytes:
     if len(first) < 16 or first[8:9] != b"{" or length > HEADER_LIMIT:
         raise no_saver_file(first, blob.name)
     if length + 8 > blob.size:
-        raise Damaged(
+        raise DamagedError(
             f"{blob.name}: cut off: the header takes {length + 8:,} bytes, the file has {blob.size:,}; "
             "copy it again from where it came"
         )

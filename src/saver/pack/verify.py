@@ -17,8 +17,8 @@ import msgspec
 import numpy as np
 from blake3 import blake3
 
-from saver.errors import Damaged
-from saver.store import Blob, Progress
+from saver.errors import DamagedError
+from saver.storage import Blob, Progress
 
 READ = 2 << 20
 JOB = 4 << 20
@@ -50,7 +50,7 @@ class Range(msgspec.Struct, frozen=True, gc=False):
 def damaged(ranges: Iterable[Range], progress: Progress | None = None) -> set[str]:
     """Fetch all ranges, of however many blobs, and return the names of those whose hash is wrong.
 
-    What lies outside of its blob is damaged, and what its blob calls Damaged; other errors are raised.
+    What lies outside of its blob is damaged, and what its blob calls DamagedError; other errors are raised.
     Reads in the order of the blobs, and within each in the order of its bytes.
     """
     lost: set[str] = set()
@@ -107,7 +107,7 @@ class _Job:
         try:
             for at in range(item.start, item.end, READ):
                 self.blob.fetch(at, min(at + READ, item.end), scratch)
-        except Damaged:
+        except DamagedError:
             return False
         return True
 
@@ -186,7 +186,7 @@ class _Feed:
         if start < end:
             try:
                 job.blob.fetch(start, end, scratch)
-            except Damaged:  # of what, the job will find out
+            except DamagedError:  # of what, the job will find out
                 job.broken = True
         with self._lock:
             job.missing -= 1

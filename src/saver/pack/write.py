@@ -13,7 +13,7 @@ import numpy as np
 from blake3 import blake3
 from numpy.typing import NDArray
 
-from saver.errors import CannotWrite
+from saver.errors import CannotWriteError
 from saver.pack.layout import (
     BLOCK,
     BLOCKS_FROM,
@@ -24,7 +24,7 @@ from saver.pack.layout import (
     header_bytes,
     plan,
 )
-from saver.store import ALIGNMENT, Progress, Sink
+from saver.storage import ALIGNMENT, Progress, Sink
 from saver.tree import TensorData
 
 if TYPE_CHECKING:
@@ -224,7 +224,7 @@ def _ring() -> list[NDArray[np.uint8]]:
     try:
         memory = mmap.mmap(-1, size + HUGE_PAGE, access=mmap.ACCESS_COPY)
     except OSError as error:
-        raise CannotWrite(
+        raise CannotWriteError(
             f"there is no memory for the {size + HUGE_PAGE >> 20} MiB through which tensors are written "
             f"({error.strerror}); nothing was written; free some memory, and save again"
         ) from error

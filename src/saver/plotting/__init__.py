@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 
-from saver.errors import NotFound, Unsupported
+from saver.errors import IncompatibleError, NotFoundError
 from saver.plotting.lines import check_smooth
 from saver.plotting.panels import PANELS, Curves, Panel, panels
 from saver.plotting.text import Chart, Span, charts
@@ -34,21 +34,23 @@ def plot(
     a shadow behind it. Without it, only what is too noisy to read gets an average, over about a hundredth of
     the picture; 0 draws the values alone. At most 24 panels are drawn.
 
-    Raises Unsupported for other suffixes and where matplotlib is missing, NotFound where there is nothing to
-    draw, and CannotWrite.
+    Raises IncompatibleError for other suffixes and where matplotlib is missing, NotFoundError where there is
+    nothing to draw, and CannotWriteError.
     """
     target = os.fspath(path)
     suffix = os.path.splitext(target)[1].lower()
     if suffix not in SUFFIXES:
-        raise Unsupported(f"{target}: a picture is {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}; name it so")
+        raise IncompatibleError(
+            f"{target}: a picture is {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}; name it so"
+        )
     check_smooth(smooth)
     found = panels(runs, metrics)
     if not found:
-        raise NotFound("there is nothing to draw: no metric has been logged; see TrainingLog.append")
+        raise NotFoundError("there is nothing to draw: no metric has been logged; see TrainingLog.append")
     try:
         from saver.plotting.picture import draw
     except ImportError as error:
-        raise Unsupported(
+        raise IncompatibleError(
             f'{target}: drawing takes matplotlib, which is not there ({error}); pip install "saver-ml[plot]"'
         ) from error
     draw(runs, found, target, suffix[1:], smooth)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from saver.errors import NotFound
+from saver.errors import NotFoundError
 
 PANELS = 24
 """More are not drawn: nobody could read them."""
@@ -94,8 +94,8 @@ def role_of(name: str) -> tuple[str, str]:
 def panels(runs: Mapping[str, Curves], metrics: Iterable[str] | None = None) -> list[Panel]:
     """The panels for all metrics of some runs, or for those named, in the order in which they appear.
 
-    A name that stands for several (`loss`, beside `val_loss`) chooses them all. Raises NotFound for one that
-    no run has.
+    A name that stands for several (`loss`, beside `val_loss`) chooses them all. Raises NotFoundError for one
+    that no run has.
     """
     names = list(dict.fromkeys(name for log in runs.values() for name in log.metrics))
     groups: dict[str, list[str]] = {}
@@ -116,7 +116,7 @@ def _chosen(groups: Mapping[str, list[str]], wanted: Iterable[str]) -> dict[str,
             names = [name]
         else:
             there = ", ".join([one for names in groups.values() for one in names][:20]) or "none"
-            raise NotFound(f"no run has a metric {str(name)[:80]!r}; there are {there}")
+            raise NotFoundError(f"no run has a metric {str(name)[:80]!r}; there are {there}")
         held = chosen.setdefault(base, [])
         held += [one for one in names if one not in held]
     return chosen

@@ -16,7 +16,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, Formatter, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 from matplotlib.transforms import ScaledTranslation
 
-from saver.durable import NewFile
+from saver.disk.durable import NewFile
 from saver.plotting.lines import (
     averaged,
     axis_name,

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from saver.errors import Damaged
+from saver.errors import DamagedError
 from saver.repo.manifest import Manifest
 from saver.repo.version import Version, number_of, plain_metric
 
@@ -18,14 +18,14 @@ _SHOWN = 80
 
 
 def check_agreement(version: Version, manifest: Manifest, where: str) -> None:
-    """Raise Damaged, which names the field, unless the manifest is that of the version.
+    """Raise DamagedError, which names the field, unless the manifest is that of the version.
 
     `time` is not compared: that of a record is when it was committed, and that of a manifest when the version
     was made.
     """
     for field, logged, found in _fields(version, manifest):
         if logged != found:
-            raise Damaged(
+            raise DamagedError(
                 f"{where}: the log and its manifest contradict each other about its {field}: "
                 f"{_shown(logged)} and {_shown(found)}; one of them was changed, or is that of another "
                 "version; restore the folders log/ and manifests/ from a copy of the store"

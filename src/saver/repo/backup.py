@@ -13,7 +13,7 @@ from contextlib import suppress
 import msgspec
 from blake3 import blake3
 
-from saver.errors import CannotWrite, Damaged, NotFound, SaverError
+from saver.errors import CannotWriteError, DamagedError, NotFoundError, SaverError
 from saver.pack import Pack, Range, damaged
 from saver.repo import manifest as manifests
 from saver.repo.format import STORE_KEY, read_format
@@ -23,7 +23,7 @@ from saver.repo.objects import collectables, is_own, pack_key
 from saver.repo.packs import Damage
 from saver.repo.repository import Repository
 from saver.repo.version import Version
-from saver.store import Blob, Progress, Sink, Store
+from saver.storage import Blob, Progress, Sink, Storage
 
 ROUNDS = 20
 """How often a backup begins again because a collection was faster; the grace period makes one unlikely."""
@@ -55,11 +55,11 @@ class Copied(msgspec.Struct, frozen=True):
         return not self.damage
 
 
-def backup(repo: Repository, target: Store, progress: Progress | None = None) -> Copied:
+def backup(repo: Repository, target: Storage, progress: Progress | None = None) -> Copied:
     """Bring the copy in `target` up to date. When this returns, it is durable, and was verified by reading it
     again. The store is only read.
 
-    Raises CannotWrite, and changes nothing, where `target` is no copy of the store.
+    Raises CannotWriteError, and changes nothing, where `target` is no copy of the store.
     """
     return _Backup(repo, target, progress).run()
 
@@ -69,9 +69,9 @@ class _Gone(Exception):
 
 
 class _Backup:
-    def __init__(self, repo: Repository, target: Store, progress: Progress | None) -> None:
+    def __init__(self, repo: Repository, target: Storage, progress: Progress | None) -> None:
         self._repo = repo
-        self._source = repo.store
+        self._source = repo.storage
         self._target = target
         self._progress = progress
         self._log = Log(target)
@@ -93,7 +93,7 @@ class _Backup:
             except _Gone:
                 continue
         else:
-            raise CannotWrite(
+            raise CannotWriteError(
                 f"{self._source} was collected {ROUNDS} times while it was copied, and what was to be copied "
                 "deleted; the copy is as it was; collect with a grace period, or less often"
             )
@@ -108,11 +108,11 @@ class _Backup:
     # Whether the target is a copy of the store
 
     def _agreed(self) -> int:
-        """The number of the last record that the copy has. Raises CannotWrite unless it is a copy."""
+        """The number of the last record that the copy has. Raises CannotWriteError unless it is a copy."""
         target, repo = self._target, self._repo
         try:
             found = read_format(target)
-        except Damaged:  # as long as the records of a first backup are written
+        except DamagedError:  # as long as the records of a first backup are written
             found = None
         if found is not None and found.id != repo.format().id:
             raise self._refused("it is another store, or a copy of another one")
@@ -127,14 +127,14 @@ class _Backup:
         self._demand_apart()
         return head
 
-    def _refused(self, why: str) -> CannotWrite:
-        return CannotWrite(
+    def _refused(self, why: str) -> CannotWriteError:
+        return CannotWriteError(
             f"{self._target} is no copy of {self._source}: {why}; nothing was changed; name another place, "
             "which may be new"
         )
 
     def _demand_apart(self) -> None:
-        """Raise CannotWrite where both are one place, whatever they are called."""
+        """Raise CannotWriteError where both are one place, whatever they are called."""
         key = f"clock/{os.urandom(16).hex()}"
         self._target.put(key, 0, lambda sink: None)
         try:
@@ -142,7 +142,7 @@ class _Backup:
         finally:
             self._target.delete(key)
         if same:
-            raise CannotWrite(
+            raise CannotWriteError(
                 f"{self._target} is {self._source} itself; nothing was copied; name another place"
             )
 
@@ -173,10 +173,10 @@ class _Backup:
         try:
             found = manifests.decode(self._manifest(version).decode(errors="replace"), str(version))
             known = self._repo.places.of(found, f"{self._source}: {version}")
-        except NotFound:
+        except NotFoundError:
             self._gone(version)
             self._note(key, [version], "the manifest is missing")
-        except Damaged as error:
+        except DamagedError as error:
             self._note(key, [version], str(error))
         else:
             for item in known.values():
@@ -187,17 +187,18 @@ class _Backup:
         return {pack for pack in packs if self._repo.state.get(f"gone {pack_key(pack)}") is None}
 
     def _manifest(self, version: Version) -> bytes:
-        """From the store, or from the copy, where it may be whole still. Raises NotFound or Damaged."""
+        """From the store, or from the copy, where it may be whole still. Raises NotFoundError or
+        DamagedError."""
         key, seen = manifest_key(version.manifest), 0
-        for store in (self._source, self._target):
-            with suppress(NotFound, Damaged):
-                data = store.read(key)
+        for storage in (self._source, self._target):
+            with suppress(NotFoundError, DamagedError):
+                data = storage.read(key)
                 seen += 1
                 if blake3(data).hexdigest() == version.manifest:
                     return data
         if not seen:
-            raise NotFound(f"{self._source}: {key} is missing")
-        raise Damaged(f"{self._source}: {key}: the bytes are not those that were written")
+            raise NotFoundError(f"{self._source}: {key} is missing")
+        raise DamagedError(f"{self._source}: {key}: the bytes are not those that were written")
 
     def _gone(self, version: Version) -> None:
         """Raise _Gone if a version was deleted meanwhile, or what it needs was moved."""
@@ -220,7 +221,7 @@ class _Backup:
         for key in missing:
             try:
                 blob = self._source.open(key)
-            except NotFound:
+            except NotFoundError:
                 self._gone(needed[key][0])
                 if not self._damage.get(key):
                     self._note(key, needed[key], f"{key} is missing")
@@ -255,10 +256,10 @@ class _Backup:
             target.delete(key)
         try:
             target.put(key, blob.size, fill)
-        except CannotWrite:
+        except CannotWriteError:
             if target.stat(key) is None:  # else another backup was faster
                 raise
-        except Damaged as error:  # it cannot be read to its end
+        except DamagedError as error:  # it cannot be read to its end
             self._note(key, versions, str(error))
             return
         self._copied[key] = blob.size
@@ -268,7 +269,7 @@ class _Backup:
             return
         if self._damage_of(key, self._source.open(key)) is None:
             target.delete(key)
-            raise CannotWrite(
+            raise CannotWriteError(
                 f"{target}: {key} is not what was written there ({what}); it was deleted; check that disk"
             )
         if not self._damage.get(key):
@@ -299,14 +300,14 @@ class _Backup:
             data = self._source.read(log_key(number))
             record, digest = self._repo.state.log.read(number)
             if record.previous != previous:
-                raise Damaged(
+                raise DamagedError(
                     f"{self._source}: {log_key(number)} does not follow the record before it; the copy ends "
                     "there; run `saver check`"
                 )
             if not self._target.create(log_key(number), data) and self._target.read(log_key(number)) != data:
                 raise self._refused(f"{log_key(number)} is another record there: somebody wrote to it")
             if self._target.read(log_key(number)) != data:
-                raise CannotWrite(
+                raise CannotWriteError(
                     f"{self._target}: {log_key(number)} is not what was written; check that disk"
                 )
             previous = digest

@@ -8,7 +8,14 @@ from contextlib import suppress
 import msgspec
 from blake3 import blake3
 
-from saver.errors import CannotRead, CannotWrite, Damaged, NotFound, SaverError, Unsupported
+from saver.errors import (
+    CannotReadError,
+    CannotWriteError,
+    DamagedError,
+    IncompatibleError,
+    NotFoundError,
+    SaverError,
+)
 from saver.repo import document
 from saver.repo.dedup import PROBE, PROBED, probe_of
 from saver.repo.format import STORE_KEY, demand
@@ -24,7 +31,7 @@ from saver.repo.repository import Repository
 from saver.repo.state import RESERVE, Checkpoint
 from saver.repo.version import Version
 from saver.repo.wholeness import check_end, check_gaps
-from saver.store import Progress
+from saver.storage import Progress
 from saver.tree import Tensor, parse, walk
 
 
@@ -55,7 +62,7 @@ _SHORTCUT = "it is only a shortcut, which no version needs, and is made anew; if
 def check(repo: Repository, progress: Progress | None = None) -> Checked:
     """Read and verify all that lies in the store.
 
-    Raises Damaged when the log itself is damaged: without it nothing is known.
+    Raises DamagedError when the log itself is damaged: without it nothing is known.
     """
     repo.open()
     return _Check(repo, progress).run()
@@ -80,9 +87,9 @@ class _Check:
         # Before the log is read: what is saved from here on is no garbage.
         listed = {prefix: self._own(prefix) for prefix in FOLDERS}
         repo.state.refresh()
-        check_gaps(repo.store, repo.state)
+        check_gaps(repo.storage, repo.state)
         if "state/" not in self._hidden:
-            check_end(repo.store, repo.state)
+            check_end(repo.storage, repo.state)
         versions = self._versions()
         self._checkpoints(listed["state/"])
         for version in versions:
@@ -101,14 +108,14 @@ class _Check:
         """Saver's objects below a prefix. Others are noted, and folders that cannot be looked into."""
         found = []
         try:
-            for key in self._repo.store.list(prefix):
+            for key in self._repo.storage.list(prefix):
                 if is_own(key):
                     found.append(key)
                 elif stands_for_folder(key):
                     self._damage.append(Damage(key, no_folder(key)))
                 else:
                     self._foreign.append(key)
-        except Damaged as error:
+        except DamagedError as error:
             self._damage.append(Damage(prefix.removesuffix("/"), str(error)))
             self._hidden.add(prefix)
         return found
@@ -116,8 +123,8 @@ class _Check:
     def _size(self, key: str) -> int:
         """Bytes of an object; 0 when it is gone, or is none, which who reads it is told."""
         try:
-            stat = self._repo.store.stat(key)
-        except Damaged:
+            stat = self._repo.storage.stat(key)
+        except DamagedError:
             return 0
         return stat.size if stat is not None else 0
 
@@ -125,8 +132,8 @@ class _Check:
         """Of manifests that no version needs nobody read more than their names: they may be no objects."""
         for key in garbage:
             try:
-                self._repo.store.stat(key)
-            except Damaged as error:
+                self._repo.storage.stat(key)
+            except DamagedError as error:
                 if key.startswith("manifests/"):
                     self._damage.append(Damage(key, str(error)))
         return sum(map(self._size, garbage))
@@ -156,12 +163,12 @@ class _Check:
         """Every record, also those that a checkpoint makes unnecessary."""
         repo = self._repo
         if not self._replay.head:
-            self._bytes += len(repo.store.read(STORE_KEY))
+            self._bytes += len(repo.storage.read(STORE_KEY))
         for number in range(self._replay.head + 1, head + 1):
             record, digest = repo.state.log.read(number)
             if record.previous != self._previous:
-                raise Damaged(
-                    f"{repo.store}: {log_key(number)} does not follow the record before it; restore the "
+                raise DamagedError(
+                    f"{repo.storage}: {log_key(number)} does not follow the record before it; restore the "
                     "folder log/ from a copy of the store"
                 )
             self._previous = digest
@@ -170,27 +177,27 @@ class _Check:
 
     def _checkpoints(self, keys: Iterable[str]) -> None:
         """They cost nothing but time when they are damaged: the log says the same. They are made anew."""
-        store, state = self._repo.store, self._repo.state
+        storage, state = self._repo.storage, self._repo.state
         if "state/" in self._hidden:
             return
         before = len(self._damage)
         for key in keys:
             try:
-                data = store.read(key)
+                data = storage.read(key)
                 self._bytes += len(data)
                 if key.startswith("state/pages/"):
                     if f"/{blake3(data).hexdigest()}." not in key:
-                        raise Damaged(f"{store}: {key}: the bytes are not those that were written")
+                        raise DamagedError(f"{storage}: {key}: the bytes are not those that were written")
                 elif key not in RESERVE:
-                    found, _ = document.decode(data, Checkpoint, f"{store}: {key}")
+                    found, _ = document.decode(data, Checkpoint, f"{storage}: {key}")
                     if checkpoint_key(found.number) != key:
-                        raise Damaged(f"{store}: {key} is that of record {found.number}")
-            except NotFound:
+                        raise DamagedError(f"{storage}: {key} is that of record {found.number}")
+            except NotFoundError:
                 continue
-            except (Damaged, CannotRead) as error:
+            except (DamagedError, CannotReadError) as error:
                 self._damage.append(Damage(key, f"{error}; {_SHORTCUT}"))
         for key, number in state.missing_pages(set(keys)):
-            what = f"{store}: {key} is missing, which {checkpoint_key(number)} needs"
+            what = f"{storage}: {key} is missing, which {checkpoint_key(number)} needs"
             self._damage.append(Damage(key, f"{what}; {_SHORTCUT}"))
         if self._damage[before:] or any(each.key == "state" for each in self._damage):
             self._make_anew([each.key for each in self._damage[before:]])
@@ -199,25 +206,25 @@ class _Check:
         """Checkpoints, where some are damaged; who may not write there is told of them all the same."""
         repo = self._repo
         with suppress(SaverError):
-            demand(repo.store, repo.format().write, "write to")
+            demand(repo.storage, repo.format().write, "write to")
             repo.state.make_anew()
             for key in set(damaged) - repo.state.needed():
-                repo.store.delete(key)
+                repo.storage.delete(key)
 
     def _version(self, version: Version) -> None:
         repo, key = self._repo, manifest_key(version.manifest)
         self._needed.add(key)
         try:
             found = repo.manifest(version)
-            known = repo.places.of(found, f"{repo.store}: {version}")
+            known = repo.places.of(found, f"{repo.storage}: {version}")
             parts = _parts_of(found, str(version))
-        except NotFound:  # deleted meanwhile
+        except NotFoundError:  # deleted meanwhile
             return
         except SaverError as error:
             self._lost(version, key, str(error))
             self._needed.update(map(pack_key, repo.places.reached(version.packs)))
             return
-        stat = repo.store.stat(key)
+        stat = repo.storage.stat(key)
         self._bytes += stat.size if stat is not None else 0
         for name, item in known.items():
             use = Use(version, tuple(parts.get(name, ())), name, item)
@@ -234,9 +241,9 @@ class _Check:
         if known.length >= PROBED:
             try:
                 pack, offset, length = known.places[0]
-                blob = self._repo.store.open(pack_key(pack))
+                blob = self._repo.storage.open(pack_key(pack))
                 probe = probe_of(blob.read(offset, offset + min(PROBE, length)))
-            except (Damaged, NotFound):  # told below
+            except (DamagedError, NotFoundError):  # told below
                 return
         self._rows.append(
             Row(known.hash, known.length, probe, version.model, version.number, version.manifest, use.tensor)
@@ -273,16 +280,16 @@ class _Check:
         try:
             repo.append(decide)
         except (
-            CannotWrite,
-            Damaged,
-            Unsupported,
+            CannotWriteError,
+            DamagedError,
+            IncompatibleError,
         ):  # a store that is only read, a full disk: `recorded` says so
             return False
         return True
 
 
 def _parts_of(found: Manifest, where: str) -> dict[str, list[str]]:
-    """The parts that refer to each tensor. Raises Damaged for what are no trees."""
+    """The parts that refer to each tensor. Raises DamagedError for what are no trees."""
     parts: dict[str, list[str]] = {}
     for name, part in found.parts.items():
         trees = [parse(part.tree, where, []), *(parse(state, where, []) for state in part.batches.values())]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from blake3 import blake3
 
-from saver.errors import CannotWrite, CommitUnknown, SaverError
+from saver.errors import CannotWriteError, CommitUnknownError, SaverError
 from saver.pack import PackWriter
 from saver.repo import manifest as manifests
 from saver.repo.dedup import Reuse, assemble, length_of, what_to_write
@@ -22,7 +22,7 @@ from saver.repo.places import Known
 from saver.repo.sharing import Sharing
 from saver.repo.version import Version, from_state, plain_metric
 from saver.repo.view import ModelState, version_state
-from saver.store import Progress
+from saver.storage import Progress
 from saver.tree import TensorData, to_json
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class Draft(msgspec.Struct, kw_only=True):
 def commit(repo: Repository, draft: Draft, progress: Progress | None = None) -> Version:
     """Save a version, durably, or nothing. When this returns, it is there for good.
 
-    Raises CannotWrite, and nothing is left; or CommitUnknown, when the version may be there or not.
+    Raises CannotWriteError, and nothing is left; or CommitUnknownError, when the version may be there or not.
     """
     repo.open_to_write()
     repo.state.keep_checkpoint()
@@ -93,7 +93,7 @@ class _Commit:
             sharing = Sharing(repo, draft.model, draft.bases)
             self._write(draft.tensors, sharing.find(draft.tensors))
             version = self._take_number()
-        except CommitUnknown:
+        except CommitUnknownError:
             raise
         except BaseException:
             self._clean(self._own)
@@ -109,8 +109,8 @@ class _Commit:
         What cannot be deleted is garbage, which a collector frees: no reason to hide why the save failed.
         """
         for key in keys:
-            with suppress(CannotWrite):
-                self._repo.store.delete(key)
+            with suppress(CannotWriteError):
+                self._repo.storage.delete(key)
 
     # Packs
 
@@ -146,7 +146,7 @@ class _Commit:
         report = (lambda done, _: progress(before + done, total)) if progress is not None else None
         writer = PackWriter(tensors, lambda hashes: {}, report, ident=self._repo.fresh())
         self._own.append(pack_key(writer.id))
-        self._repo.store.put(pack_key(writer.id), writer.size, writer)
+        self._repo.storage.put(pack_key(writer.id), writer.size, writer)
         self._added += writer.size
         return {
             entry.name: Known(
@@ -185,7 +185,7 @@ class _Commit:
         state = self._repo.state
         try:
             digest = state.log.append(record)
-        except CannotWrite:
+        except CannotWriteError:
             raise
         except BaseException:
             self._own.clear()
@@ -237,7 +237,7 @@ class _Commit:
         key = manifest_key(digest)
         self._own.append(key)
         self._manifests.append(key)
-        self._repo.store.put(key, len(data), lambda sink: sink.write(data, 0))
+        self._repo.storage.put(key, len(data), lambda sink: sink.write(data, 0))
         return digest, len(data)
 
     def _manifest(self, event: Commit) -> Manifest:
@@ -269,7 +269,7 @@ class _Commit:
     # Damage
 
     def _heal(self, version: Version, harmed: Iterable[Known]) -> None:
-        """Damaged bytes that were written anew are read from their new place by older versions too."""
+        """DamagedError bytes that were written anew are read from their new place by older versions too."""
         fresh = {(known.hash, known.length): known for known in self._new.values()}
         moves: dict[str, list[Move]] = {}
         for old in harmed:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import msgspec
 from blake3 import blake3
 
-from saver.errors import Damaged
+from saver.errors import DamagedError
 from saver.tree import strict_json, to_json
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -36,7 +36,7 @@ def digest(data: bytes) -> str:
 
 
 def decode(data: bytes, kind: type[T], where: str) -> tuple[T, str]:
-    """The document and its hash. Raises Damaged for bytes that are not those that were written.
+    """The document and its hash. Raises DamagedError for bytes that are not those that were written.
 
     What is written again to the same bytes, hash included, is sound: no key is doubled, and none unknown.
     Only other documents, of newer Savers or damaged ones, are looked at more closely.
@@ -58,7 +58,7 @@ def _decoder(kind: type[T]) -> msgspec.json.Decoder[T]:
 def _decode_closely(data: bytes, kind: type[T], where: str) -> tuple[T, str]:
     expected = digest(data)
     if data[:_AT] != _PREFIX or data[_AT : _AT + 64] != expected.encode():
-        raise Damaged(
+        raise DamagedError(
             f"{where}: the bytes are not those that were written; restore it from a copy of the store"
         )
     document: Any = strict_json(data, where)
@@ -66,4 +66,4 @@ def _decode_closely(data: bytes, kind: type[T], where: str) -> tuple[T, str]:
     try:
         return msgspec.convert(document, kind), expected
     except msgspec.ValidationError as error:
-        raise Damaged(f"{where}: not a document of this kind: {error}") from None
+        raise DamagedError(f"{where}: not a document of this kind: {error}") from None

@@ -14,7 +14,7 @@ from functools import cached_property
 
 import msgspec
 
-from saver.errors import CannotWrite, Damaged, NotFound, SaverError, is_full
+from saver.errors import CannotWriteError, DamagedError, NotFoundError, SaverError, is_full
 from saver.pack import PackWriter, Progress
 from saver.repo.format import demand
 from saver.repo.log import Condemn, Event, Move, Relocate
@@ -25,7 +25,7 @@ from saver.repo.repository import Repository
 from saver.repo.state import PAST_NUMBERS
 from saver.repo.users import Name, pack_in
 from saver.repo.wholeness import check_log
-from saver.store import Stat
+from saver.storage import Stat
 from saver.tree import ITEM_SIZE, TensorData
 
 DEAD_SHARE = 0.5
@@ -69,13 +69,14 @@ def collect(
     Without `listing`, only what was freed since the last collection of this process is looked at, and not
     all that lies in the store: what a killed save left is not found then.
 
-    Raises Damaged, and deletes nothing, when the log has a gap or its end is missing, and when something else
+    Raises DamagedError, and deletes nothing, when the log has a gap or its end is missing, and when something
+    else
     stands in place of an object or a folder. Only objects whose keys have the exact form are ever deleted.
     """
     repo.open()
-    demand(repo.store, repo.format().collect, "collect in")
+    demand(repo.storage, repo.format().collect, "collect in")
     if not dry_run:
-        demand(repo.store, repo.format().write, "write to")
+        demand(repo.storage, repo.format().write, "write to")
     with repo.users.lock:
         return _Collection(repo, grace, dry_run, progress, listing).run()
 
@@ -98,11 +99,11 @@ class _Collection:
 
     def run(self) -> Collected:
         repo, users = self._repo, self._users
-        check_log(repo.store, repo.state, repo.gapless)
+        check_log(repo.storage, repo.state, repo.gapless)
         repo.gapless = repo.state.head
         users.refresh()
         if self._lists:
-            self._objects = [*collectables(repo.store)]
+            self._objects = [*collectables(repo.storage)]
             gone = {key.removeprefix("gone ") for key, _ in repo.state.scan("gone ")}
             users.condemned = gone.intersection(self._objects)
             users.listed = True
@@ -135,22 +136,22 @@ class _Collection:
     def _now(self) -> float:
         """The time by the store's own clock: that of an object made for it. A dry run makes none, nor can it
         be made on a full disk."""
-        store = self._repo.store
+        storage = self._repo.storage
         key, stat = f"clock/{self._repo.fresh()}", None
         if not self._dry:
             try:
-                store.put(key, 0, lambda sink: None)
-                stat = store.stat(key)
-                store.delete(key)
-            except CannotWrite as error:
+                storage.put(key, 0, lambda sink: None)
+                stat = storage.stat(key)
+                storage.delete(key)
+            except CannotWriteError as error:
                 if not is_full(error):
                     raise
         if stat is None:
             return max(self._repo.clock(), self._newest())
-        for left in own(store, "clock/"):  # by a collector that was killed
-            old = store.stat(left)
+        for left in own(storage, "clock/"):  # by a collector that was killed
+            old = storage.stat(left)
             if old is not None and abs(stat.time - old.time) > CLOCK_LEFT:
-                store.delete(left)
+                storage.delete(left)
         return stat.time
 
     def _is_young(self, time: float, now: float) -> bool:
@@ -203,7 +204,7 @@ class _Collection:
             try:
                 repo.append(decide)
                 break
-            except CannotWrite as error:
+            except CannotWriteError as error:
                 if not is_full(error) or most == 1:
                     raise
         self._users.condemned.update(condemned)
@@ -213,7 +214,7 @@ class _Collection:
     def _stat(self, key: str) -> Stat | None:
         """Size and time of an object, asked for once: it does not change."""
         if key not in self._stats:
-            self._stats[key] = self._repo.store.stat(key)
+            self._stats[key] = self._repo.storage.stat(key)
         found = self._stats[key]
         self._sizes[key] = found.size if found is not None else 0
         return found
@@ -227,7 +228,7 @@ class _Collection:
         for name in users.of(pack):
             try:
                 known = self._repo.known(users.version(name))
-            except (Damaged, NotFound):
+            except (DamagedError, NotFoundError):
                 return True
             if any(place[0] == pack for item in known.values() for place in item.places):
                 return True
@@ -261,14 +262,14 @@ class _Collection:
             number = repo.state.get(f"gone {key}")
             record = repo.state.log.stat(number) if number is not None else None
             if record is None:
-                raise Damaged(
-                    f"{repo.store}: the record that condemned {key} is missing; nothing more was deleted"
+                raise DamagedError(
+                    f"{repo.storage}: the record that condemned {key} is missing; nothing more was deleted"
                 )
             if self._is_young(record.time, now):
                 self._waiting.append(key)
                 continue
             if not self._dry:
-                repo.store.delete(key)
+                repo.storage.delete(key)
                 self._users.condemned.discard(key)
             if self._sizes[key] or key in self._all:
                 freed.append(key)
@@ -279,20 +280,20 @@ class _Collection:
 
     def _drop_pages(self, now: float) -> None:
         """Delete what is left of old checkpoints, and of those that were never finished."""
-        state, store = self._repo.state, self._repo.store
+        state, storage = self._repo.state, self._repo.storage
         try:
             needed = state.needed()
         except SaverError:  # they are of no use
-            with suppress(CannotWrite):
+            with suppress(CannotWriteError):
                 state.make_anew()
             return
-        for key in own(store, "state/"):
+        for key in own(storage, "state/"):
             beyond = checkpoint_key(state.head) < key < PAST_NUMBERS
             if key in needed or beyond:
                 continue
-            stat = store.stat(key)
+            stat = storage.stat(key)
             if stat is not None and not (-CLOCK_LEFT < now - stat.time < max(self._grace, PAGES_LEFT)):
-                store.delete(key)
+                storage.delete(key)
 
     # Moving
 
@@ -317,7 +318,7 @@ class _Collection:
                     moved.append(pack_key(pack))
                 elif living is None and pack in freed:
                     stay[pack_key(pack)] = freed[pack]
-            except (Damaged, NotFound):
+            except (DamagedError, NotFoundError):
                 continue  # without all manifests nobody knows what lives; `check` tells of them
         return stay, tuple(moved)
 
@@ -327,7 +328,7 @@ class _Collection:
         Reads the manifests of those who need it until that is clear, which mostly takes one.
         """
         repo, living = self._repo, _Living()
-        stat = repo.store.stat(pack_key(pack))
+        stat = repo.storage.stat(pack_key(pack))
         if stat is None or stat.size <= DEAD_BYTES:
             return None
         enough = stat.size - max(DEAD_BYTES, DEAD_SHARE * stat.size)
@@ -342,16 +343,16 @@ class _Collection:
 
     def _move(self, pack: str, living: _Living) -> bool:
         repo, units = self._repo, living.units()
-        stored = StoredTensors(repo.store, units, lambda: units, f"{repo.store}: {pack_key(pack)}")
+        stored = StoredTensors(repo.storage, units, lambda: units, f"{repo.storage}: {pack_key(pack)}")
         try:
             stored.verify(progress=self._progress)
-        except Damaged:  # stays as it is: `check` will tell, and damage is never copied
+        except DamagedError:  # stays as it is: `check` will tell, and damage is never copied
             return False
         tensors = {name: TensorData(*stored.tensor(name)) for name in units}
         writer = PackWriter(tensors, lambda hashes: {}, None, ident=repo.fresh())
         try:
-            repo.store.put(pack_key(writer.id), writer.size, writer)
-        except CannotWrite as error:
+            repo.storage.put(pack_key(writer.id), writer.size, writer)
+        except CannotWriteError as error:
             if is_full(error):  # later, when there is room
                 return False
             raise
@@ -369,7 +370,7 @@ class _Collection:
         if repo.append(decide) is not None:
             self._users.condemned.add(pack_key(pack))
             return True
-        repo.store.delete(pack_key(writer.id))
+        repo.storage.delete(pack_key(writer.id))
         return False
 
     def _covers(self, pack: str, living: _Living, moves: list[Move]) -> bool:

@@ -31,7 +31,7 @@ class Change(msgspec.Struct, frozen=True):
 
 
 def summary(repo: Repository, model: str) -> Summary:
-    """The line about a model. Raises NotFound for one without versions."""
+    """The line about a model. Raises NotFoundError for one without versions."""
     newest = repo.version(model)
     value = repo.state.get(f"model {model}")
     tags = {key.rpartition(" ")[2]: number for key, number in repo.state.scan(f"tag {model} ")}

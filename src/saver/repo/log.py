@@ -8,9 +8,9 @@ from typing import TypeAlias
 
 import msgspec
 
-from saver.errors import Damaged, NotFound, Unsupported
+from saver.errors import DamagedError, IncompatibleError, NotFoundError
 from saver.repo import document
-from saver.store import Stat, Store
+from saver.storage import Stat, Storage
 from saver.tree import decodable
 
 FORMAT = 1
@@ -136,14 +136,14 @@ def is_log_key(key: str) -> bool:
 class Log:
     """The records of a store. Keeps nothing but the store."""
 
-    def __init__(self, store: Store) -> None:
-        self.store = store
+    def __init__(self, storage: Storage) -> None:
+        self.storage = storage
 
     def head(self, known: int = 0) -> int:
         """The number of the last record, of which `known` is known to be there.
 
         Records have no gaps, so it is found by doubling and halving: some 30 questions among 100,000.
-        Raises Damaged where a gap shows.
+        Raises DamagedError where a gap shows.
         """
         low, step = known, 1
         while self._has(low + step):
@@ -167,31 +167,31 @@ class Log:
 
     def stat(self, number: int) -> Stat | None:
         """Size and time of a record."""
-        return self.store.stat(log_key(number))
+        return self.storage.stat(log_key(number))
 
-    def gap(self, number: int) -> Damaged:
+    def gap(self, number: int) -> DamagedError:
         """The error for a missing record."""
-        return Damaged(
-            f"{self.store}: the record {log_key(number)} is missing, and later ones are there; nothing was "
+        return DamagedError(
+            f"{self.storage}: the record {log_key(number)} is missing, and later ones are there; nothing was "
             "changed; restore it from a copy of the store"
         )
 
     def read(self, number: int) -> tuple[Record, str]:
-        """A record and its hash. Raises Damaged or Unsupported."""
+        """A record and its hash. Raises DamagedError or IncompatibleError."""
         try:
-            data = self.store.read(log_key(number))
-        except NotFound:
+            data = self.storage.read(log_key(number))
+        except NotFoundError:
             raise self.gap(number) from None
-        where = f"{self.store}: {log_key(number)}"
+        where = f"{self.storage}: {log_key(number)}"
         try:
             record, digest = document.decode(data, Record, where)
-        except Damaged:
+        except DamagedError:
             self._refuse_newer(data, where)
             raise
         if record.format != FORMAT:
             self._refuse_newer(data, where)
         if record.number != number:
-            raise Damaged(
+            raise DamagedError(
                 f"{where} says that it is record {record.number}; restore it from a copy of the store"
             )
         return record, digest
@@ -199,7 +199,7 @@ class Log:
     def _refuse_newer(self, data: bytes, where: str) -> None:
         outline, _ = document.decode(data, _Outline, where)
         if outline.format != FORMAT or outline.event.kind not in _KINDS:
-            raise Unsupported(
+            raise IncompatibleError(
                 f"{where} is of a newer Saver (format {outline.format}, {outline.event.kind[:40]!r}); "
                 "nothing was changed; install a newer Saver to use this store"
             )
@@ -210,7 +210,7 @@ class Log:
         A retry by the store itself may find its own record there: the transaction tells.
         """
         data = document.encode(record)
-        if self.store.create(log_key(record.number), data):
+        if self.storage.create(log_key(record.number), data):
             return document.digest(data)
         found, digest = self.read(record.number)
         return digest if found.transaction == record.transaction else None

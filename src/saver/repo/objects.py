@@ -7,8 +7,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from saver.errors import Damaged
-from saver.store import Store
+from saver.errors import DamagedError
+from saver.storage import Storage
 
 FOLDERS = ("clock/", "log/", "manifests/", "packs/", "state/")
 """What the keys begin with, but for that of `store.json`."""
@@ -58,20 +58,20 @@ def stands_for_folder(key: str) -> bool:
     return _is_folder(key) is not None
 
 
-def own(store: Store, prefix: str) -> Iterator[str]:
-    """Saver's own objects below a prefix. Raises Damaged where some could be hidden: for whoever must see
-    them all."""
-    for key in store.list(prefix):
+def own(storage: Storage, prefix: str) -> Iterator[str]:
+    """Saver's own objects below a prefix. Raises DamagedError where some could be hidden: for whoever must
+    see them all."""
+    for key in storage.list(prefix):
         if is_own(key):
             yield key
         elif stands_for_folder(key):
-            raise Damaged(f"{store}: {no_folder(key)}")
+            raise DamagedError(f"{storage}: {no_folder(key)}")
 
 
-def collectables(store: Store) -> Iterator[str]:
-    """All that may be garbage: manifests and packs. Raises Damaged as `own` does."""
-    yield from own(store, "manifests/")
-    yield from own(store, "packs/")
+def collectables(storage: Storage) -> Iterator[str]:
+    """All that may be garbage: manifests and packs. Raises DamagedError as `own` does."""
+    yield from own(storage, "manifests/")
+    yield from own(storage, "packs/")
 
 
 def no_folder(key: str) -> str:

@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from saver.errors import Damaged, NotFound, SaverError
+from saver.errors import DamagedError, NotFoundError, SaverError
 from saver.pack import Pack, Range, damaged
 from saver.repo.headers import contradiction
 from saver.repo.objects import pack_key
@@ -16,7 +16,7 @@ from saver.repo.replay import Replay
 from saver.repo.repository import Repository
 from saver.repo.version import Version
 from saver.repo.view import version_key
-from saver.store import Blob, Progress
+from saver.storage import Blob, Progress
 
 
 class Damage(msgspec.Struct, frozen=True):
@@ -82,10 +82,10 @@ class Packs:
             done = before
             report = (lambda n, _, done=done: progress(done + n, total)) if progress is not None else None
             try:
-                before += self._verified(key, self._repo.store.open(key), report)
-            except NotFound:  # deleted by a collector since it was listed, perhaps
+                before += self._verified(key, self._repo.storage.open(key), report)
+            except NotFoundError:  # deleted by a collector since it was listed, perhaps
                 self._report(key, self._uses_of(key), "the pack is missing")
-            except Damaged as error:
+            except DamagedError as error:
                 self._report(key, self._uses_of(key), str(error))
                 if not self._uses_of(key):
                     self.damage.append(Damage(key, str(error)))
@@ -118,7 +118,7 @@ class Packs:
         """A pack; None, and damage, when its header is no good. Versions are read without it."""
         try:
             return Pack(blob)
-        except NotFound:
+        except NotFoundError:
             raise
         except SaverError as error:
             self._harmless(key, f"its header is damaged ({error})")

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple, TypeAlias
 import msgspec
 from blake3 import blake3
 
-from saver.errors import Damaged
+from saver.errors import DamagedError
 from saver.tree import decodable, to_json
 
 LEAF_BYTES = 8 << 10
@@ -59,7 +59,8 @@ class _Page(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknown_fie
 class Pages:
     """Reads and updates maps by the name of their root; None is the empty map.
 
-    `read` gives the bytes of a page by its name, or raises NotFound; `write` keeps them, and may be given a
+    `read` gives the bytes of a page by its name, or raises NotFoundError; `write` keeps them, and may be
+    given a
     page that is there already. Every page is checked against its name and its place in the map. Safe to use
     from several threads.
     """
@@ -70,7 +71,8 @@ class Pages:
         self._page = lru_cache(_CACHED)(self._decoded)
 
     def get(self, root: str | None, key: str) -> Any | None:
-        """The value of a key; None when it has none. Raises Damaged, or what `read` does; as all methods."""
+        """The value of a key; None when it has none. Raises DamagedError, or what `read` does; as all
+        methods."""
         if root is None:
             return None
         name, page, end = root, self._page(root), None
@@ -164,23 +166,27 @@ class Pages:
         """A root; or a page of this height, where keys from `first` to before `end` belong."""
         page = self._page(name)
         if height is not None and (page.height != height or page.keys[0] != first):
-            raise Damaged(f"page {name} is not what the page above it says: restore both from a copy")
+            raise DamagedError(f"page {name} is not what the page above it says: restore both from a copy")
         if end is not None and page.keys[-1] >= end:
-            raise Damaged(f"page {name} has keys of the page after it: restore both from a copy")
+            raise DamagedError(f"page {name} has keys of the page after it: restore both from a copy")
         return page
 
     def _decoded(self, name: str) -> _Page:
         if not _is_name(name):
-            raise Damaged(f"{name[:80]!r} is not the name of a page: restore what refers to it from a copy")
+            raise DamagedError(
+                f"{name[:80]!r} is not the name of a page: restore what refers to it from a copy"
+            )
         data = self._read(name)
         if blake3(data).hexdigest() != name:
-            raise Damaged(f"page {name}: the bytes are not those that were written; restore it from a copy")
+            raise DamagedError(
+                f"page {name}: the bytes are not those that were written; restore it from a copy"
+            )
         try:
             page = msgspec.json.decode(data, type=_Page)
         except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-            raise Damaged(f"page {name} is not as pages are: {error}") from None
+            raise DamagedError(f"page {name} is not as pages are: {error}") from None
         if not _is_sound(page):
-            raise Damaged(f"page {name} is not as pages are: its keys and values do not fit")
+            raise DamagedError(f"page {name} is not as pages are: its keys and values do not fit")
         return page
 
 
@@ -199,7 +205,7 @@ def _value(name: str, page: _Page, at: int) -> Any:
     try:
         return msgspec.json.decode(page.values[at])
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-        raise Damaged(f"page {name}: the value of {page.keys[at]!r} is not JSON: {error}") from None
+        raise DamagedError(f"page {name}: the value of {page.keys[at]!r} is not JSON: {error}") from None
 
 
 def _raw(value: Any) -> msgspec.Raw:

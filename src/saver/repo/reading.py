@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from saver.errors import Damaged, NotFound
+from saver.errors import DamagedError, NotFoundError
 from saver.pack import Entry, Range, damaged
 from saver.repo.objects import pack_key
 from saver.repo.places import Known
-from saver.store import Progress, Store
+from saver.storage import Progress, Storage
 
 TOGETHER = 64
 """Packs that are open at the same time: processes may have some 1,000 files open, in all."""
@@ -26,9 +26,9 @@ class StoredTensors:
     """
 
     def __init__(
-        self, store: Store, known: dict[str, Known], locate: Callable[[], dict[str, Known]], where: str
+        self, storage: Storage, known: dict[str, Known], locate: Callable[[], dict[str, Known]], where: str
     ) -> None:
-        self._store = store
+        self._storage = storage
         self._locate = locate
         self._known = known
         self._where = where
@@ -79,14 +79,14 @@ class StoredTensors:
         return self._shared
 
     def verify(self, names: Iterable[str] | None = None, progress: Progress | None = None) -> None:
-        """Read the tensors named, or all. Raises Damaged, which names those whose bytes are not what was
+        """Read the tensors named, or all. Raises DamagedError, which names those whose bytes are not what was
         saved.
         """
         wanted = [name for name in (self._known if names is None else names) if name not in self._views]
         views, lost = self._read(wanted, progress)
         if lost:
             shown = ", ".join(sorted(lost)[:5]) + (f" and {len(lost) - 5} more" if len(lost) > 5 else "")
-            raise Damaged(
+            raise DamagedError(
                 f"{self._where}: the bytes of {shown} are not those that were saved; load other parts or "
                 "another version, or restore the packs from a copy; `saver check` tells all that is damaged"
             )
@@ -100,11 +100,11 @@ class StoredTensors:
         while True:
             try:
                 return self._read_packs(wanted, progress)
-            except NotFound:
+            except NotFoundError:
                 located = self._locate()
                 moved = {name: located[name] for name in wanted if located[name] != self._known[name]}
                 if not moved:
-                    raise Damaged(
+                    raise DamagedError(
                         f"{self._where}: a pack is missing; restore it from a copy of the store"
                     ) from None
                 self._known = {**self._known, **moved}
@@ -117,7 +117,7 @@ class StoredTensors:
         hashed: dict[str, list[tuple[str, int, int, str]]] = {}
         for name, item in known.items():
             if not item.root_matches():
-                raise Damaged(
+                raise DamagedError(
                     f"{self._where}: the hashes of {name!r} contradict each other; take another version"
                 )
             for _, digest, (pack, offset, length) in item.block_places():
@@ -127,7 +127,7 @@ class StoredTensors:
         lost = set[str]()
         packs = list(hashed)
         for at in range(0, len(packs), TOGETHER):
-            blobs = {pack: self._store.open(pack_key(pack)) for pack in packs[at : at + TOGETHER]}
+            blobs = {pack: self._storage.open(pack_key(pack)) for pack in packs[at : at + TOGETHER]}
             ranges = [
                 Range(name, blob, start, end, digest)
                 for pack, blob in blobs.items()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from blake3 import blake3
 
-from saver.errors import CannotWrite, Damaged, NotFound, is_full
+from saver.errors import CannotWriteError, DamagedError, NotFoundError, is_full
 from saver.repo import document
 from saver.repo import manifest as manifests
 from saver.repo.agreement import check_agreement
@@ -25,7 +25,7 @@ from saver.repo.users import Users
 from saver.repo.version import Version, from_state
 from saver.repo.view import ModelState, number_in, step_key, version_key
 from saver.repo.wholeness import check_end, check_end_if_possible
-from saver.store import Progress, Store
+from saver.storage import Progress, Storage
 
 if TYPE_CHECKING:
     from saver.repo.index import Index
@@ -39,15 +39,15 @@ class Repository:
 
     def __init__(
         self,
-        store: Store,
+        storage: Storage,
         author: str = "",
         index: Callable[[str], Index] | None = None,
         fresh: Callable[[], str] = lambda: os.urandom(16).hex(),
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self.store = store
+        self.storage = storage
         self.author = author
-        self.state = State(store)
+        self.state = State(storage)
         self.places = Places(self.state)
         self.users = Users(self.state)
         self.gapless = 0
@@ -58,45 +58,47 @@ class Repository:
         self._make_index = index
         self._format: Format | None = None
         self._last: tuple[str, dict[str, Known]] = ("", {})
-        self._whole: Callable[[Store, State], None] | None = None
+        self._whole: Callable[[Storage, State], None] | None = None
 
     # The store itself
 
     def exists(self) -> bool:
-        """Whether anything was ever saved here; raises Unsupported for stores of newer Savers."""
+        """Whether anything was ever saved here; raises IncompatibleError for stores of newer Savers."""
         if self._format is None:
-            self._format = read_format(self.store)
+            self._format = read_format(self.storage)
             if self._format is not None and self._make_index is not None:
                 self.index = self._make_index(self._format.id)
         return self._format is not None
 
     def format(self) -> Format:
-        """What `store.json` says. Raises NotFound where there is no store."""
+        """What `store.json` says. Raises NotFoundError where there is no store."""
         if not self.exists() or self._format is None:
-            raise NotFound(f"{self.store}: there is no store here; check the path, or save something first")
+            raise NotFoundError(
+                f"{self.storage}: there is no store here; check the path, or save something first"
+            )
         return self._format
 
     def open(self) -> None:
-        """Be up to date. Raises NotFound where there is no store."""
+        """Be up to date. Raises NotFoundError where there is no store."""
         self.format()
         self._refresh(check_end_if_possible)
 
     def open_to_write(self) -> None:
         """Be up to date and allowed to write; the first one makes the store."""
         if self._format is not None:
-            self._format = read_again(self.store, self._format)
-        elif not self.exists() and self.store.create(
+            self._format = read_again(self.storage, self._format)
+        elif not self.exists() and self.storage.create(
             STORE_KEY, document.encode(Format(FORMAT, self.fresh()))
         ):
             self.state.keep_reserve()
-        demand(self.store, self.format().write, "write to")
+        demand(self.storage, self.format().write, "write to")
         self._refresh(check_end)
 
-    def _refresh(self, check: Callable[[Store, State], None]) -> None:
+    def _refresh(self, check: Callable[[Storage, State], None]) -> None:
         """Read the log to its end, and look once whether that is the end: records that were seen stay."""
         self.state.refresh()
         if self._whole not in (check, check_end):
-            check(self.store, self.state)
+            check(self.storage, self.state)
             self._whole = check
 
     def append(self, decide: Callable[[], Event | None]) -> Record | None:
@@ -116,7 +118,7 @@ class Repository:
             record = record_after(last, event, transaction, self.clock(), self.author)
             try:
                 digest = self.state.log.append(record)
-            except CannotWrite as error:
+            except CannotWriteError as error:
                 if is_full(error) and isinstance(event, Delete | Condemn) and self.state.make_room():
                     continue
                 raise
@@ -143,7 +145,7 @@ class Repository:
             yield from_state(model, number, value, tuple(tags.get(number, ())))
 
     def version(self, ref: str) -> Version:
-        """The version that a ref names. Raises NotFound, which says what there is."""
+        """The version that a ref names. Raises NotFoundError, which says what there is."""
         wanted = parse_ref(ref)
         number = self._number(wanted)
         value = self.state.get(version_key(wanted.model, number)) if number is not None else None
@@ -170,7 +172,7 @@ class Repository:
         model = self.state.get(f"model {ref.model}")
         return model.latest if model is not None else None
 
-    def _not_found(self, text: str, ref: Ref) -> NotFound:
+    def _not_found(self, text: str, ref: Ref) -> NotFoundError:
         model = self.state.get(f"model {ref.model}")
         if model is None or not model.count:
             from difflib import get_close_matches
@@ -178,28 +180,28 @@ class Repository:
             names = [name for name, _ in self.models()]
             near = get_close_matches(ref.model, names, 3) or names[:5]
             there = f"there are {_some(near, len(names))}" if near else "nothing was saved here yet"
-            return NotFound(f"{self.store}: there is no model {ref.model!r}; {there}")
+            return NotFoundError(f"{self.storage}: there is no model {ref.model!r}; {there}")
         tags = [key.rpartition(" ")[2] for key, _ in self.state.scan(f"tag {ref.model} ")]
         tagged = f", tagged: {_some(tags[:10], len(tags))}" if tags else ""
-        return NotFound(
-            f"{self.store}: there is no {text}; {ref.model} has {model.count} versions, the newest is "
+        return NotFoundError(
+            f"{self.storage}: there is no {text}; {ref.model} has {model.count} versions, the newest is "
             f"{ref.model}@{model.latest}{tagged}"
         )
 
     def manifest(self, version: Version) -> Manifest:
         """The manifest of a version, verified and compared with the log; its trees are still raw JSON.
 
-        Raises Damaged; NotFound when the version was deleted meanwhile.
+        Raises DamagedError; NotFoundError when the version was deleted meanwhile.
         """
-        where = f"{self.store}: {version}"
+        where = f"{self.storage}: {version}"
         try:
-            data = self.store.read(manifest_key(version.manifest))
-        except NotFound:
+            data = self.storage.read(manifest_key(version.manifest))
+        except NotFoundError:
             self.state.refresh()
             self.version(str(version))
-            raise Damaged(f"{where}: its manifest {manifest_key(version.manifest)} is missing") from None
+            raise DamagedError(f"{where}: its manifest {manifest_key(version.manifest)} is missing") from None
         if blake3(data).hexdigest() != version.manifest:
-            raise Damaged(
+            raise DamagedError(
                 f"{where}: its manifest {manifest_key(version.manifest)} is damaged; restore that file "
                 "from a copy of the store"
             )
@@ -212,7 +214,7 @@ class Repository:
         digest, known = self._last
         if digest == version.manifest and not self.condemned(known):
             return known
-        return self.places.of(self.manifest(version), f"{self.store}: {version}")
+        return self.places.of(self.manifest(version), f"{self.storage}: {version}")
 
     def condemned(self, known: Mapping[str, Known]) -> list[str]:
         """The names of tensors with bytes in packs that a collector condemned."""
@@ -227,7 +229,8 @@ class Repository:
     def commit(self, draft: Draft, progress: Progress | None = None) -> Version:
         """Save a version, durably, or nothing. When this returns, it is there for good.
 
-        Raises CannotWrite, and nothing is left; or CommitUnknown, when the version may be there or not.
+        Raises CannotWriteError, and nothing is left; or CommitUnknownError, when the version may be there or
+        not.
         """
         return commit(self, draft, progress)
 

@@ -12,7 +12,7 @@ from saver.repo.places import Known, Place
 from saver.repo.reading import TOGETHER
 from saver.repo.version import Version, from_state
 from saver.repo.view import version_key
-from saver.store import Blob
+from saver.storage import Blob
 from saver.tree import TensorData
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class Sharing:
                 if pack not in blobs:
                     if len(blobs) >= TOGETHER:
                         blobs.clear()
-                    blobs[pack] = self._repo.store.open(pack_key(pack))
+                    blobs[pack] = self._repo.storage.open(pack_key(pack))
                 return blobs[pack].read(offset, offset + length)
             except SaverError:
                 return b""

@@ -17,13 +17,13 @@ import msgspec
 from blake3 import blake3
 
 from saver import forks
-from saver.errors import Damaged, NotFound, SaverError, Unsupported
+from saver.errors import DamagedError, IncompatibleError, NotFoundError, SaverError
 from saver.repo import document
 from saver.repo.log import Log, Record, log_key
 from saver.repo.objects import checkpoint_key, own, page_key
 from saver.repo.pages import Pages
 from saver.repo.view import END, Broken, View
-from saver.store import Sink, Store
+from saver.storage import Sink, Storage
 from saver.tree import decodable
 
 INTERVAL = 16
@@ -60,9 +60,9 @@ class Checkpoint(msgspec.Struct, frozen=True):
 class State:
     """What the log says, up to record `head`. `refresh` reads what is new. Safe to use from threads."""
 
-    def __init__(self, store: Store) -> None:
-        self.log = Log(store)
-        self._store = store
+    def __init__(self, storage: Storage) -> None:
+        self.log = Log(storage)
+        self._storage = storage
         self._begin()
         forks.begin_anew(self, State._begin)
 
@@ -141,27 +141,27 @@ class State:
         while self._view.head < record.number:
             try:
                 self._grow(self._view, record, digest)
-            except Damaged as error:
+            except DamagedError as error:
                 if self._view.alone:
                     raise
                 self._recover(error)
 
     def _grow(self, view: View, record: Record, digest: str) -> None:
-        view.follow(record, digest, f"{self._store}: record {record.number}", INTERVAL)
+        view.follow(record, digest, f"{self._storage}: record {record.number}", INTERVAL)
         if view.alone and len(view.settled) > HELD:
             view.settle(self.pages.update(view.root, view.settled))
             needed = set(self.pages.reachable(view.root))
             for name in [name for name in self._held if name not in needed]:
                 del self._held[name]
 
-    def _recover(self, error: Damaged) -> None:
+    def _recover(self, error: DamagedError) -> None:
         """Another view, from a newer checkpoint or the log alone, which says at least what this one does.
         Until it is whole, the one there is stays: nobody ever decides by the half of a log."""
         if self._view.alone:
             raise error
         self.trouble = str(error)
         head, view = self._view.head, None
-        with suppress(Damaged):
+        with suppress(DamagedError):
             view = self._checkpointed(self.log.head(head), self._view.base)
             while view is not None and view.head < head:
                 self._grow(view, *self.log.read(view.head + 1))
@@ -184,9 +184,9 @@ class State:
             try:
                 found = self._checkpoint(number)
                 if number == head and self.log.read(number)[1] != found.previous:
-                    raise Damaged(f"{self._store}: {checkpoint_key(number)} is not of this log")
+                    raise DamagedError(f"{self._storage}: {checkpoint_key(number)} is not of this log")
                 self.pages.get(found.root, "")
-            except NotFound:
+            except NotFoundError:
                 continue
             except SaverError as error:
                 self.trouble = str(error)
@@ -209,7 +209,7 @@ class State:
     def _listed(self, head: int) -> list[int]:
         """The numbers of the checkpoints that are there, up to `head`."""
         found = []
-        for key in self._store.list("state/"):
+        for key in self._storage.list("state/"):
             if key > PAST_NUMBERS:
                 break
             number = key.removeprefix("state/").removesuffix(".json")
@@ -219,9 +219,9 @@ class State:
 
     def _checkpoint(self, number: int) -> Checkpoint:
         key = checkpoint_key(number)
-        found, _ = document.decode(self._store.read(key), Checkpoint, f"{self._store}: {key}")
+        found, _ = document.decode(self._storage.read(key), Checkpoint, f"{self._storage}: {key}")
         if found.format != FORMAT or found.number != number:
-            raise Unsupported(f"{self._store}: {key} is of another Saver")
+            raise IncompatibleError(f"{self._storage}: {key} is of another Saver")
         return found
 
     def keep_checkpoint(self) -> None:
@@ -244,14 +244,14 @@ class State:
 
     def make_anew(self) -> None:
         """Write the newest checkpoint anew from the log alone, and delete all others: for when what is there
-        is damaged. Raises CannotWrite."""
+        is damaged. Raises CannotWriteError."""
         with self._lock:
             if not self._view.alone:
                 self._held.clear()
                 self._view = self._from_log(self._view.head)
             self._distrusts = True
             for number in self._listed(self._view.head):
-                self._store.delete(checkpoint_key(number))
+                self._storage.delete(checkpoint_key(number))
             if self._view.due is not None:
                 self._keep(*self._view.due)
 
@@ -261,8 +261,8 @@ class State:
             self._make_durable(number)
             found = Checkpoint(FORMAT, number, previous, self._updated())
             self._write_pages(found.root)
-            self._store.delete(checkpoint_key(number))  # it is damaged, if it is there
-            self._store.create(checkpoint_key(number), document.encode(found))
+            self._storage.delete(checkpoint_key(number))  # it is damaged, if it is there
+            self._storage.create(checkpoint_key(number), document.encode(found))
             self._distrusts = False
             self._drop_old(number)
             self.keep_reserve()
@@ -276,7 +276,7 @@ class State:
         there, as if somebody had removed it. What was written here made all before it durable.
         """
         if self._wrote < number:
-            self._store.create(log_key(number), self._store.read(log_key(number)))
+            self._storage.create(log_key(number), self._storage.read(log_key(number)))
 
     def _made_by_others(self, number: int, previous: str) -> Checkpoint | None:
         """The checkpoint of a record that somebody has written already."""
@@ -292,7 +292,7 @@ class State:
         view = self._view
         try:
             if not view.alone and self._checkpoint(view.base).root != view.root:
-                raise Broken(f"{self._store}: {checkpoint_key(view.base)} was made anew")
+                raise Broken(f"{self._storage}: {checkpoint_key(view.base)} was made anew")
             return self.pages.update(view.root, view.settled)
         except SaverError as error:  # pages that only memory has may be gone with their checkpoint
             if not view.alone:
@@ -308,25 +308,25 @@ class State:
 
     def _is_there(self, name: str, data: bytes) -> bool:
         try:
-            return self._store.read(page_key(name)) == data
+            return self._storage.read(page_key(name)) == data
         except SaverError:
             return False
 
     def _write_page(self, name: str, data: bytes) -> None:
-        if not self._store.create(page_key(name), data) and not self._is_there(name, data):
-            self._store.delete(page_key(name))  # it is damaged
-            self._store.create(page_key(name), data)
+        if not self._storage.create(page_key(name), data) and not self._is_there(name, data):
+            self._storage.delete(page_key(name))  # it is damaged
+            self._storage.create(page_key(name), data)
 
     def _read_page(self, name: str) -> bytes:
         data = self._held.get(name)
         if data is not None:
             return data
         try:
-            return self._store.read(page_key(name))
-        except NotFound:
+            return self._storage.read(page_key(name))
+        except NotFoundError:
             raise
         except SaverError:  # to try once more costs less than to read the whole log
-            return self._store.read(page_key(name))
+            return self._storage.read(page_key(name))
 
     # What is needed no more
 
@@ -341,13 +341,13 @@ class State:
                 doomed = set[str]()
                 with suppress(SaverError):
                     doomed = self.pages.only_in(self._checkpoint(each).root, roots)
-                self._store.delete(checkpoint_key(each))
+                self._storage.delete(checkpoint_key(each))
                 for name in doomed:
-                    self._store.delete(page_key(name))
+                    self._storage.delete(page_key(name))
 
     def needed(self) -> set[str]:
         """The keys below `state/` that are of use: the newest checkpoints, all their pages, the reserve.
-        Raises Damaged, NotFound or CannotRead where a checkpoint cannot be read whole."""
+        Raises DamagedError, NotFoundError or CannotReadError where a checkpoint cannot be read whole."""
         numbers, seen = self._listed(self.head)[-CHECKPOINTS_KEPT:], set[str]()
         for number in numbers:
             for _ in self.pages.reachable(self._checkpoint(number).root, seen):
@@ -361,28 +361,28 @@ class State:
             missing: list[str] = []
             with suppress(SaverError):  # what cannot be read is told by who reads it
                 needed = map(page_key, self.pages.reachable(self._checkpoint(number).root))
-                missing.extend(key for key in needed if key not in there and self._store.stat(key) is None)
-            if missing and self._store.stat(checkpoint_key(number)) is not None:
+                missing.extend(key for key in needed if key not in there and self._storage.stat(key) is None)
+            if missing and self._storage.stat(checkpoint_key(number)) is not None:
                 yield from ((key, number) for key in missing)
 
     def keep_reserve(self) -> None:
         """Have room set aside for records, should the disk be full one day; if there is room."""
         with suppress(SaverError):
             for key in RESERVE:
-                if self._store.stat(key) is None:
-                    self._store.put(key, RESERVE_BYTES, _fill)
+                if self._storage.stat(key) is None:
+                    self._storage.put(key, RESERVE_BYTES, _fill)
 
     def make_room(self) -> bool:
         """Delete what is no more than a shortcut, so that a record fits on a full disk: a piece of the
         reserve, or else all the rest. False when there is nothing."""
         with self._lock, suppress(SaverError):
             for key in RESERVE:
-                if self._store.stat(key) is not None:
-                    self._store.delete(key)
+                if self._storage.stat(key) is not None:
+                    self._storage.delete(key)
                     return True
-            keys = [*own(self._store, "state/")]
+            keys = [*own(self._storage, "state/")]
             for key in keys:
-                self._store.delete(key)
+                self._storage.delete(key)
             return bool(keys)
         return False
 

@@ -20,7 +20,7 @@ from typing import Any
 
 import msgspec
 
-from saver.errors import Damaged, NotFound, SaverError
+from saver.errors import DamagedError, NotFoundError, SaverError
 from saver.repo.log import (
     ZERO,
     Commit,
@@ -42,7 +42,7 @@ END = "\U0010ffff"
 """Comes after all that begins a key."""
 
 
-class Broken(Damaged):
+class Broken(DamagedError):
     """A page of the checkpoint cannot be used, for whatever reason. The log says the same."""
 
 
@@ -169,10 +169,10 @@ class View:
     def follow(self, record: Record, digest: str, where: str, interval: int) -> None:
         """Take in the next record; a checkpoint is due after each `interval` of them.
 
-        Raises Damaged for a record that cannot be the next, or Broken, and is as it was.
+        Raises DamagedError for a record that cannot be the next, or Broken, and is as it was.
         """
         if record.number != self.head + 1 or record.previous != self.previous:
-            raise Damaged(
+            raise DamagedError(
                 f"{where} does not follow the one before it; two copies of the store were mixed, or "
                 "records were changed; restore the folder log/ from a copy"
             )
@@ -234,7 +234,7 @@ def _changes(record: Record, view: View, where: str) -> dict[str, Any]:
         case Tag():
             _check_names(event.model, (event.tag,), where)
             if event.number is not None and view.get(version_key(event.model, event.number)) is None:
-                raise Damaged(f"{where} tags {event.model}@{event.number}, which is not there")
+                raise DamagedError(f"{where} tags {event.model}@{event.number}, which is not there")
             return {f"tag {event.model} {event.tag}": event.number}
         case Delete():
             _check_names(event.model, (), where)
@@ -268,14 +268,14 @@ def _check_names(model: str, tags: Iterable[str], where: str) -> None:
         check_model(model)
         for tag in tags:
             check_tag(tag)
-    except NotFound as error:
-        raise Damaged(f"{where}: {error}") from None
+    except NotFoundError as error:
+        raise DamagedError(f"{where}: {error}") from None
 
 
 def _committed(record: Record, event: Commit, view: View, where: str) -> dict[str, Any]:
     model: ModelState = view.get(f"model {event.model}") or ModelState()
     if event.number != model.last + 1:
-        raise Damaged(f"{where} has version {event.number} of {event.model!r} after {model.last}")
+        raise DamagedError(f"{where} has version {event.number} of {event.model!r} after {model.last}")
     parts = {name: (part.number, part.hash) for name, part in event.parts.items()}
     changes: dict[str, Any] = {
         version_key(event.model, event.number): version_state(record, event),

@@ -5,25 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from itertools import takewhile
 
-from saver.errors import Damaged, SaverError
+from saver.errors import DamagedError, SaverError
 from saver.repo import document
 from saver.repo.log import is_log_key, log_key
 from saver.repo.objects import checkpoint_key, is_own
 from saver.repo.state import PAST_NUMBERS, Checkpoint, State
-from saver.store import Store
+from saver.storage import Storage
 
 
-def check_log(store: Store, state: State, known: int = 0) -> None:
-    """Raise Damaged unless the log has all records that there ever were, as far as can be told. Those up to
-    `known` were seen before."""
-    check_gaps(store, state, known)
-    check_end(store, state)
+def check_log(storage: Storage, state: State, known: int = 0) -> None:
+    """Raise DamagedError unless the log has all records that there ever were, as far as can be told. Those up
+    to `known` were seen before."""
+    check_gaps(storage, state, known)
+    check_end(storage, state)
 
 
-def check_gaps(store: Store, state: State, known: int = 0) -> None:
-    """Raise Damaged when a record is missing while later ones are there."""
+def check_gaps(storage: Storage, state: State, known: int = 0) -> None:
+    """Raise DamagedError when a record is missing while later ones are there."""
     log, expected = state.log, known + 1
-    for key in filter(is_log_key, store.list("log/", after=log_key(known))):
+    for key in filter(is_log_key, storage.list("log/", after=log_key(known))):
         # A listing need not have what was made since it began.
         while key > log_key(expected) and log.stat(expected) is not None:
             expected += 1
@@ -35,50 +35,51 @@ def check_gaps(store: Store, state: State, known: int = 0) -> None:
             raise log.gap(number)
 
 
-def check_end(store: Store, state: State) -> None:
-    """Raise Damaged when a checkpoint tells of records that the log does not have.
+def check_end(storage: Storage, state: State) -> None:
+    """Raise DamagedError when a checkpoint tells of records that the log does not have.
 
     It was made when they were there, durably, and no record is ever deleted. Of those that were made while
     this looks, too: the log is read again before anything is concluded.
     """
-    _check_beyond(store, state, _beyond(store, state))
+    _check_beyond(storage, state, _beyond(storage, state))
 
 
-def check_end_if_possible(store: Store, state: State) -> None:
+def check_end_if_possible(storage: Storage, state: State) -> None:
     """The same, for who only reads, and can do so where no checkpoint can be looked at."""
     try:
-        keys = list(_beyond(store, state))
+        keys = list(_beyond(storage, state))
     except SaverError:
         return
-    _check_beyond(store, state, keys)
+    _check_beyond(storage, state, keys)
 
 
-def _beyond(store: Store, state: State) -> Iterator[str]:
+def _beyond(storage: Storage, state: State) -> Iterator[str]:
     """The keys of checkpoints after the head."""
-    listed = store.list("state/", after=checkpoint_key(state.head))
+    listed = storage.list("state/", after=checkpoint_key(state.head))
     return takewhile(lambda key: key < PAST_NUMBERS, listed)
 
 
-def _check_beyond(store: Store, state: State, keys: Iterable[str]) -> None:
+def _check_beyond(storage: Storage, state: State, keys: Iterable[str]) -> None:
     for key in keys:
-        number = _number_of(store, key)
+        number = _number_of(storage, key)
         if number > state.head:
             state.refresh()
         if number > state.head:
-            raise Damaged(
-                f"{store}: {key} was made after record {number}, and the log ends with record {state.head}: "
+            raise DamagedError(
+                f"{storage}: {key} was made after record {number}, and the log ends with record "
+                f"{state.head}: "
                 "its newest records were removed, or another copy of the store was mixed in; nothing was "
                 "changed; restore the folder log/ from a copy, or delete the folder state/ to go on without "
                 "them"
             )
 
 
-def _number_of(store: Store, key: str) -> int:
+def _number_of(storage: Storage, key: str) -> int:
     """The record of a checkpoint; 0 for what is none, or is damaged: that proves nothing."""
     if not is_own(key):
         return 0
     try:
-        found, _ = document.decode(store.read(key), Checkpoint, f"{store}: {key}")
+        found, _ = document.decode(storage.read(key), Checkpoint, f"{storage}: {key}")
     except SaverError:
         return 0
     return found.number if key == checkpoint_key(found.number) else 0

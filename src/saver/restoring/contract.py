@@ -11,11 +11,11 @@ import msgspec
 
 from saver import trust as policy
 from saver.codec import Decoder, check, codec_modules
-from saver.errors import Damaged, DoesNotFit, SaverError
+from saver.errors import DamagedError, DoesNotFitError, SaverError
 from saver.restoring.naming import Naming
 from saver.restoring.pairing import Pair, Pairs
 from saver.restoring.report import PartReport
-from saver.store import Progress
+from saver.storage import Progress
 from saver.tree import Node, Ref, Tensor, Value, walk
 
 if TYPE_CHECKING:
@@ -109,7 +109,8 @@ class Saved:
         self._steps.pop()
 
     def plan(self, value: Value, target: Any) -> Plan:
-        """The plan of the target's restorer. Raises DoesNotFit, or Damaged for what no codec wrote."""
+        """The plan of the target's restorer. Raises DoesNotFitError, or DamagedError for what no codec
+        wrote."""
         restorer = restorer_for(type(target))
         self._pairs.taken.add(id(target))
         if restorer is None:
@@ -122,8 +123,8 @@ class Saved:
             raise not_as_saved(self.where, error) from error
 
     def refuse(self, why: str) -> NoReturn:
-        """Raise DoesNotFit for the value that is being planned for."""
-        raise DoesNotFit(f"{self.where}: {why}")
+        """Raise DoesNotFitError for the value that is being planned for."""
+        raise DoesNotFitError(f"{self.where}: {why}")
 
     def follow(self, value: Value) -> Value:
         """The value itself, or the node that it refers to."""
@@ -131,7 +132,7 @@ class Saved:
             return value
         node = self._targets.get(value.id)
         if node is None:
-            raise Damaged(f"{self.where}: a reference to node {value.id}, which is not there")
+            raise DamagedError(f"{self.where}: a reference to node {value.id}, which is not there")
         return node
 
     def entry(self, ref: Any) -> TensorEntry:
@@ -141,7 +142,7 @@ class Saved:
         try:
             return self._opened.entry(ref.name)
         except KeyError:
-            raise Damaged(
+            raise DamagedError(
                 f"{self.where} refers to the tensor {ref.name[:80]!r}, which is not there"
             ) from None
 
@@ -244,18 +245,18 @@ class Saved:
                 stack.extend(reversed(value if isinstance(value, list) else value.values()))
 
 
-def not_as_saved(where: str, error: Exception) -> Damaged:
+def not_as_saved(where: str, error: Exception) -> DamagedError:
     """What it means that a tree or its bytes could not be read for what they should be."""
-    return Damaged(f"{where} is not what was saved: {type(error).__name__}: {error}")
+    return DamagedError(f"{where} is not what was saved: {type(error).__name__}: {error}")
 
 
 def ask(where: str, function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
-    """Call a method of the target. DoesNotFit when it fails: that is no damage of what was saved."""
+    """Call a method of the target. DoesNotFitError when it fails: that is no damage of what was saved."""
     try:
         return function(*arguments, **options)
     except Exception as error:
         name = getattr(function, "__qualname__", function)
-        raise DoesNotFit(f"{where}: {name} failed: {type(error).__name__}: {error}") from error
+        raise DoesNotFitError(f"{where}: {name} failed: {type(error).__name__}: {error}") from error
 
 
 def kind(target: Any) -> str:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import TypeAlias
 
-from saver.errors import DoesNotFit
+from saver.errors import DoesNotFitError
 from saver.restoring.report import listed
 
 Names: TypeAlias = "Mapping[str, str | None] | Callable[[str], str | None] | None"
@@ -47,7 +47,7 @@ class Naming:
         if self._unused:
             begins = dict.fromkeys(name.partition(".")[0] for name in self._met)
             known = f"the saved names begin with {listed(begins)}" if begins else "nothing was saved by name"
-            raise DoesNotFit(f"{where}: `names` has {listed(map(repr, self._unused))}, but {known}")
+            raise DoesNotFitError(f"{where}: `names` has {listed(map(repr, self._unused))}, but {known}")
 
 
 def _checked(name: str, found: object) -> str | None:

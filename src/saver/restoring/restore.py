@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from saver.codec import Decoder
-from saver.errors import DoesNotFit, NotFound, SaverError
+from saver.errors import DoesNotFitError, NotFoundError, SaverError
 from saver.restoring.contract import Plan, Saved, not_as_saved
 from saver.restoring.naming import Names, Naming
 from saver.restoring.reach import is_tensor
 from saver.restoring.report import Report
-from saver.store import Progress
+from saver.storage import Progress
 from saver.tree import Node, Value
 
 if TYPE_CHECKING:
@@ -53,7 +53,8 @@ def restore(
 
     `limit` is as in `saver.load`.
 
-    Raises DoesNotFit (which carries the report), NotFound, Damaged, LimitExceeded, or Untrusted.
+    Raises DoesNotFitError (which carries the report), NotFoundError, DamagedError, LimitExceededError, or
+    UntrustedError.
     """
     saved = Saved(opened, Naming(names), strict, limit)
     plans: dict[str, Plan] = {}
@@ -63,7 +64,7 @@ def restore(
     saved.naming.check(saved.where)
     report = Report(opened.where, {name: plan.report for name, plan in plans.items()})
     if strict and not report:
-        raise DoesNotFit(_told(report), report)
+        raise DoesNotFitError(_told(report), report)
     decoder, size = saved.read(trust, progress)
     opened.warn([name for name in plans if name in opened.manifest.parts])
     in_order = sorted(plans.items(), key=lambda item: not item[1].may_refuse)
@@ -93,9 +94,9 @@ def _change_all(changes: Mapping[str, Callable[[], None]], report: Report) -> No
     for name, change in changes.items():
         try:
             change()
-        except DoesNotFit as error:
+        except DoesNotFitError as error:
             told = f"; by then {', '.join(done)} had been restored" if done else ""
-            raise DoesNotFit(f"{error}{told}", report) from error.__cause__
+            raise DoesNotFitError(f"{error}{told}", report) from error.__cause__
         done.append(name)
 
 
@@ -116,7 +117,7 @@ def _pairs(opened: Opened, into: Any, saved: Saved) -> Iterator[tuple[str, Value
     if isinstance(into, Mapping):
         for name, target in into.items():
             if name not in parts:
-                raise NotFound(_no_part(opened, name))
+                raise NotFoundError(_no_part(opened, name))
             yield name, parts[name].tree, target
     elif opened.manifest.whole and _is_state_of(into, saved, {n: part.tree for n, part in parts.items()}):
         yield "state", Node("dict", state={name: part.tree for name, part in parts.items()}), into
@@ -125,7 +126,7 @@ def _pairs(opened: Opened, into: Any, saved: Saved) -> Iterator[tuple[str, Value
         yield name, part.tree, into
     else:
         listed = ", ".join(parts)
-        raise NotFound(
+        raise NotFoundError(
             f"{opened.where} has the parts {listed}; say which goes where: "
             f"into={{{next(iter(parts))!r}: target}}"
         )

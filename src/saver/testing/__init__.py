@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-pytest.register_assert_rewrite("saver.testing.codecs", "saver.testing.stores")
+pytest.register_assert_rewrite("saver.testing.codecs", "saver.testing.storages")
 
 from saver.testing.codecs import CodecTests  # noqa: E402
 from saver.testing.crashes import CrashState, crash_states  # noqa: E402
@@ -19,9 +19,9 @@ from saver.testing.enumeration import (  # noqa: E402
     every_file_fault,
 )
 from saver.testing.faults import Crash, FaultyFiles  # noqa: E402
-from saver.testing.faulty_store import Call, FaultyStore, Kind  # noqa: E402
+from saver.testing.faulty_storage import Call, FaultyStorage, Kind  # noqa: E402
 from saver.testing.kinds import DAMAGE, KINDS, READ_KINDS, WRITE_KINDS, overtaken  # noqa: E402
-from saver.testing.stores import StoreTests  # noqa: E402
+from saver.testing.storages import StorageTests  # noqa: E402
 
 __all__ = [
     "DAMAGE",
@@ -35,10 +35,10 @@ __all__ = [
     "DamageCase",
     "FaultCase",
     "FaultyFiles",
-    "FaultyStore",
+    "FaultyStorage",
     "FileFault",
     "Kind",
-    "StoreTests",
+    "StorageTests",
     "Struck",
     "Tally",
     "crash_states",

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from saver import parts, registry, trust
 from saver.codec import Budget, Decoder, check
-from saver.errors import SaverError, Untrusted
+from saver.errors import SaverError, UntrustedError
 from saver.tree import Node, Ref, Tensor, TensorData, parse, settle, to_json
 
 CHANGES = 200
@@ -84,7 +84,7 @@ class CodecTests:
         for node in list(saved.nodes()):
             if "class" in node:
                 node["class"] = "os:system"
-                with pytest.raises(Untrusted, match=r"os\.system"):
+                with pytest.raises(UntrustedError, match=r"os\.system"):
                     load(saved, self.trust)
                 return
 

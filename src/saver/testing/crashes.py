@@ -214,11 +214,11 @@ def crash_states(
     unless `power` is False, those of a power loss. Of many, only each `stride`-th is made.
 
         files = FaultyFiles()
-        store = LocalStore(tmp_path / "disk" / "models", files)
+        store = LocalStorage(tmp_path / "disk" / "models", files)
         store.create("log/1", b"x")
         acknowledged = len(files.operations)
         for state in crash_states(empty, tmp_path / "disk", files.operations, tmp_path / "state"):
-            found = list(LocalStore(state.folder / "models").list(""))
+            found = list(LocalStorage(state.folder / "models").list(""))
             assert found == ["log/1"] or (state.done < acknowledged and found == []), state.what
     """
     disk, number = _Disk(before, folder.resolve()), 0

@@ -13,10 +13,10 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from saver.files import FILES, Files
-from saver.store import Store
+from saver.disk.files import FILES, Files
+from saver.storage import Storage
 from saver.testing.faults import Crash, FaultyFiles
-from saver.testing.faulty_store import FaultyStore, Kind
+from saver.testing.faulty_storage import FaultyStorage, Kind
 from saver.testing.kinds import DAMAGE, KINDS
 
 T = TypeVar("T")
@@ -37,8 +37,8 @@ class Struck(msgspec.Struct, frozen=True):
     the act was given, which still fails where the fault lasts, until it is mended.
     """
 
-    store: Store
-    faulty: FaultyStore
+    storage: Storage
+    faulty: FaultyStorage
     result: Any
     error: BaseException | None
     struck: bool
@@ -49,8 +49,8 @@ class FaultCase(msgspec.Struct, frozen=True):
     `kind` says. Its `str` is the same in every process, so it can be the id of a test.
     """
 
-    make_store: Callable[[], Store]
-    act: Callable[[Store], Any]
+    make_store: Callable[[], Storage]
+    act: Callable[[Storage], Any]
     at: int
     call: str
     kind: Kind
@@ -60,16 +60,16 @@ class FaultCase(msgspec.Struct, frozen=True):
 
     def strike(self) -> Struck:
         """Do the act, with the fault, on a store of its own. Never raises what the act does."""
-        store = self.make_store()
-        faulty = FaultyStore(store)
+        storage = self.make_store()
+        faulty = FaultyStorage(storage)
         faulty.strike(self.at, self.kind)
         result, error = _outcome(self.act, faulty)
-        return Struck(store, faulty, result, error, faulty.struck)
+        return Struck(storage, faulty, result, error, faulty.struck)
 
 
 def every_fault(
-    make_store: Callable[[], Store],
-    act: Callable[[Store], Any],
+    make_store: Callable[[], Storage],
+    act: Callable[[Storage], Any],
     kinds: Iterable[Kind] = KINDS,
     sample: int | None = None,
     seed: int = 0,
@@ -77,7 +77,7 @@ def every_fault(
     """Every fault of these kinds that `act` can meet: each call that it makes of the store, in each way in
     which that call can fail. With `sample`, so many of them.
 
-        store = MemoryStore()
+        store = MemoryStorage()
         Saver(store).save("iris", model)
 
         @pytest.mark.parametrize("case", every_fault(store.copy, lambda s: Saver(s).load("iris")), ids=str)
@@ -90,7 +90,7 @@ def every_fault(
     each kind in turn, and among its cases from each method and folder in turn, so that it has some of each;
     the same ones for the same `seed`.
     """
-    counting = FaultyStore(make_store())
+    counting = FaultyStorage(make_store())
     act(counting)
     chosen = tuple(kinds)
     cases = [
@@ -110,26 +110,26 @@ def _group(case: FaultCase) -> tuple[str, ...]:
 class DamageCase(msgspec.Struct, frozen=True):
     """A store in which one object is damaged for good: `how` says in which way."""
 
-    make_store: Callable[[], Store]
+    make_store: Callable[[], Storage]
     key: str
     how: str
 
     def __str__(self) -> str:
         return f"{_random_name.sub('*', self.key)} is {self.how}"
 
-    def store(self) -> Store:
+    def storage(self) -> Storage:
         """A store of its own with this damage."""
-        store = self.make_store()
+        storage = self.make_store()
         change = DAMAGE[self.how]
-        data = change(store, self.key) if change is not None else None
-        store.delete(self.key)
+        data = change(storage, self.key) if change is not None else None
+        storage.delete(self.key)
         if data is not None:
-            store.create(self.key, data)
-        return store
+            storage.create(self.key, data)
+        return storage
 
 
 def every_damage(
-    make_store: Callable[[], Store],
+    make_store: Callable[[], Storage],
     prefix: str = "",
     hows: Iterable[str] = tuple(DAMAGE),
     sample: int | None = None,
@@ -235,12 +235,12 @@ class Tally:
         self.faults: Counter[tuple[str, str]] = Counter()
         self._states: dict[str, set[frozenset[tuple[str, bytes]]]] = {}
 
-    def add(self, act: str, kind: str, store: Store | None = None) -> None:
+    def add(self, act: str, kind: str, storage: Storage | None = None) -> None:
         """A fault was tried, and left a store."""
         self.faults[act, kind] += 1
         states = self._states.setdefault(act, set())
-        if store is not None:
-            states.add(frozenset((key, store.read(key)) for key in store.list("")))
+        if storage is not None:
+            states.add(frozenset((key, storage.read(key)) for key in storage.list("")))
 
     @property
     def total(self) -> int:

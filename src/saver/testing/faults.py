@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import msgspec
 
-from saver.files import FILES, Files, Inside, Path
+from saver.disk.files import FILES, Files, Inside, Path
 
 T = TypeVar("T")
 
@@ -85,7 +85,7 @@ class FaultyFiles(Files, Faults):
 
         files = FaultyFiles()
         files.fail(3, errno.ENOSPC)      # or files.crash(3)
-        LocalStore(folder, files).put(...)
+        LocalStorage(folder, files).put(...)
 
     `operations` are the changes that took place, in order, for `crash_states`. Reading counts too, apart from
     closing. An `error` may be a number of the module errno. `every_file_fault` makes every call fail in turn.

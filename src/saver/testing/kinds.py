@@ -12,11 +12,18 @@ from typing import Any, NoReturn
 
 from msgspec.structs import replace
 
-from saver.errors import CannotRead, CannotWrite, CommitUnknown, Damaged, NotFound, SaverError
-from saver.store import Store
-from saver.stores.memory import MemoryBlob
+from saver.errors import (
+    CannotReadError,
+    CannotWriteError,
+    CommitUnknownError,
+    DamagedError,
+    NotFoundError,
+    SaverError,
+)
+from saver.storage import Storage
+from saver.storages.memory import MemoryBlob
 from saver.testing.faults import Crash
-from saver.testing.faulty_store import Call, Kind
+from saver.testing.faulty_storage import Call, Kind
 
 READS = ("open", "read", "fetch", "stat", "list")
 BYTES = ("open", "read", "fetch")
@@ -27,7 +34,7 @@ SHORTCUTS = "state/"
 
 def _raises(error: type[SaverError], calls: tuple[str, ...]) -> Kind:
     def strike(call: Call) -> NoReturn:
-        raise error(f"{call.store}: {call.key}: a fault that was asked for; try again")
+        raise error(f"{call.storage}: {call.key}: a fault that was asked for; try again")
 
     return Kind(f"raises {error.__name__}", calls, strike)
 
@@ -35,7 +42,7 @@ def _raises(error: type[SaverError], calls: tuple[str, ...]) -> Kind:
 def _breaks_off(call: Call) -> Iterator[str]:
     found = list(call.do())
     yield from found[: len(found) // 2]
-    raise CannotRead(f"{call.store}: {call.key}: the listing broke off; try again")
+    raise CannotReadError(f"{call.storage}: {call.key}: the listing broke off; try again")
 
 
 def _denies(call: Call) -> Any:
@@ -53,30 +60,30 @@ def flipped(data: bytes, at: int) -> bytes:
     return bytes(found)
 
 
-def neighbour(store: Store, key: str) -> bytes:
+def neighbour(storage: Storage, key: str) -> bytes:
     """The bytes of the object before another one in its folder, or else of the one after; its own where it is
     alone."""
     folder = key.rpartition("/")[0]
     top = folder.split("/")[0] + "/"
-    keys = [each for each in store.list(top) if each.count("/") == key.count("/")] if folder else [key]
+    keys = [each for each in storage.list(top) if each.count("/") == key.count("/")] if folder else [key]
     for one, other in pairwise(keys):
         if other == key or (one == key and one == keys[0]):
-            return store.read(one if other == key else other)
-    return store.read(key)
+            return storage.read(one if other == key else other)
+    return storage.read(key)
 
 
 def _fails_before(call: Call) -> NoReturn:
-    raise CannotWrite(f"{call.store}: {call.key}: nothing was done, as was asked for; try again")
+    raise CannotWriteError(f"{call.storage}: {call.key}: nothing was done, as was asked for; try again")
 
 
 def _fails_after(call: Call) -> NoReturn:
     call.do()
-    error = CannotWrite if call.name == "delete" else CommitUnknown
-    raise error(f"{call.store}: {call.key}: it was done, and the answer was lost; look whether it was done")
+    error = CannotWriteError if call.name == "delete" else CommitUnknownError
+    raise error(f"{call.storage}: {call.key}: it was done, and the answer was lost; look whether it was done")
 
 
 def _is_unknown(call: Call) -> NoReturn:
-    raise CommitUnknown(f"{call.store}: {call.key}: the question was lost; look whether it was done")
+    raise CommitUnknownError(f"{call.storage}: {call.key}: the question was lost; look whether it was done")
 
 
 def _is_asked_again(call: Call) -> bool:
@@ -97,29 +104,29 @@ def _lasting(kind: Kind) -> Kind:
     return replace(kind, name=f"{kind.name} from then on", lasting=True)
 
 
-DAMAGE: dict[str, Callable[[Store, str], bytes] | None] = {
+DAMAGE: dict[str, Callable[[Storage, str], bytes] | None] = {
     "missing": None,
-    "truncated": lambda store, key: (data := store.read(key))[: len(data) // 2],
-    "empty": lambda store, key: b"",
-    "flipped": lambda store, key: flipped(data := store.read(key), len(data) // 2),
-    "flipped at its end": lambda store, key: flipped(store.read(key), -1),
+    "truncated": lambda storage, key: (data := storage.read(key))[: len(data) // 2],
+    "empty": lambda storage, key: b"",
+    "flipped": lambda storage, key: flipped(data := storage.read(key), len(data) // 2),
+    "flipped at its end": lambda storage, key: flipped(storage.read(key), -1),
     "another one": neighbour,
 }
 """What may become of an object, by what that is called: from its store and key the bytes that are there
 instead."""
 
 
-def _spoils(name: str, change: Callable[[Store, str], bytes]) -> Kind:
+def _spoils(name: str, change: Callable[[Storage, str], bytes]) -> Kind:
     """An object is opened, and its bytes are others."""
 
     def strike(call: Call) -> MemoryBlob:
-        return MemoryBlob(call.do().name, change(call.store, call.key))
+        return MemoryBlob(call.do().name, change(call.storage, call.key))
 
     return Kind(name, ("open",), strike)
 
 
 _SPOILT = [_spoils(name, change) for name, change in DAMAGE.items() if change is not None]
-_FAILED = [_raises(CannotRead, READS), _raises(Damaged, READS), _raises(NotFound, BYTES)]
+_FAILED = [_raises(CannotReadError, READS), _raises(DamagedError, READS), _raises(NotFoundError, BYTES)]
 _STALE = Kind("not there yet", ("stat", "list"), _denies, SHORTCUTS)
 
 READ_KINDS: tuple[Kind, ...] = (
@@ -149,7 +156,7 @@ KINDS: tuple[Kind, ...] = READ_KINDS + WRITE_KINDS
 """All of them."""
 
 
-def overtaken(act: Callable[[Store], object], what: str = "another") -> tuple[Kind, Kind]:
+def overtaken(act: Callable[[Storage], object], what: str = "another") -> tuple[Kind, Kind]:
     """Somebody else does `act`, whole, between two calls: before a call, or after it and before its answer is
     used.
 
@@ -157,12 +164,12 @@ def overtaken(act: Callable[[Store], object], what: str = "another") -> tuple[Ki
     """
 
     def before(call: Call) -> Any:
-        act(call.store)
+        act(call.storage)
         return call.do()
 
     def after(call: Call) -> Any:
         found = call.do()
-        act(call.store)
+        act(call.storage)
         return found
 
     calls = (*READS, *WRITES)

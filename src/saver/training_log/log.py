@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from saver.errors import CannotSave, NotFound
+from saver.errors import CannotSaveError, NotFoundError
 from saver.training_log import rows
 from saver.training_log.content import (
     NAME_LIMIT,
@@ -76,8 +76,8 @@ class TrainingLog:
         """Add a row, whole or not at all. `time` is Unix time, UTC, and now unless it is given.
 
         Metrics are numbers, or arrays and tensors of one; they are kept as 64-bit floats, nan and infinities
-        too. None means that there is none. Raises CannotSave for what is no number, and for a step before
-        the last one.
+        too. None means that there is none. Raises CannotSaveError for what is no number, and for a step
+        before the last one.
         """
         number = step if type(step) is int else _whole(step)
         if not 0 <= number < STEP_LIMIT or (self._size and number < self._steps[self._size - 1]):
@@ -113,8 +113,8 @@ class TrainingLog:
 
     def _refuse(self, step: int) -> None:
         if not 0 <= step < STEP_LIMIT:
-            raise CannotSave(f"step: {step} is not from 0 to {STEP_LIMIT - 1:,}")
-        raise CannotSave(
+            raise CannotSaveError(f"step: {step} is not from 0 to {STEP_LIMIT - 1:,}")
+        raise CannotSaveError(
             f"step: {step:,} comes before {int(self._steps[self._size - 1]):,}, the last of the log; call "
             "`truncate` first to drop what comes after a step"
         )
@@ -125,7 +125,7 @@ class TrainingLog:
         _check_name(kind)
         text = str(ref)
         if len(text) > REF_LIMIT:
-            raise CannotSave(f"ref: {text[:80]!r}… is longer than {REF_LIMIT:,} characters")
+            raise CannotSaveError(f"ref: {text[:80]!r}… is longer than {REF_LIMIT:,} characters")
         number = _whole(step)
         if not 0 <= number < STEP_LIMIT:
             self._refuse(number)
@@ -182,14 +182,14 @@ class TrainingLog:
 
     def __getitem__(self, name: str) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """The steps at which a metric (or `epoch`, or `time`) was noted, and its values; read-only arrays of
-        one axis. Raises NotFound."""
+        one axis. Raises NotFoundError."""
         steps, times, columns, _ = self._now()
         if name == "time":
             return _readable(steps), _readable(times)
         column = columns.get(name)
         if column is None:
             there = ", ".join(list(columns)[:20]) or "none"
-            raise NotFound(f"the log has no metric {str(name)[:80]!r}; it has {there}")
+            raise NotFoundError(f"the log has no metric {str(name)[:80]!r}; it has {there}")
         return _readable(steps[column.where()]), _readable(column.values)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
@@ -208,12 +208,13 @@ class TrainingLog:
         return rows.between(self._now(), size - 1, size)[0] if size else {}
 
     def best(self, name: str, mode: Literal["min", "max"]) -> Best:
-        """Where a metric was lowest or highest, and first so. Raises NotFound if it never was a number."""
+        """Where a metric was lowest or highest, and first so. Raises NotFoundError if it never was a
+        number."""
         steps, values = self[name]
         if mode not in ("min", "max"):
             raise ValueError(f"mode: {mode!r} is neither 'min' nor 'max'")
         if np.isnan(values).all():
-            raise NotFound(f"{name} was nan in all {len(values):,} rows that have it")
+            raise NotFoundError(f"{name} was nan in all {len(values):,} rows that have it")
         at = int(np.nanargmin(values) if mode == "min" else np.nanargmax(values))
         return Best(int(steps[at]), float(values[at]))
 
@@ -234,7 +235,7 @@ class TrainingLog:
 
     def frame(self) -> Any:
         """A data frame with the columns `step`, `epoch` if there is one, `time` and the metrics. What a
-        row does not have is nan there. Raises Unsupported where no library has
+        row does not have is nan there. Raises IncompatibleError where no library has
         data frames."""
         return rows.frame(self._now())
 
@@ -278,7 +279,7 @@ def _whole(step: Any) -> int:
     try:
         return operator.index(step)
     except TypeError:
-        raise CannotSave(f"step: {type(step).__name__} is no whole number; pass an int") from None
+        raise CannotSaveError(f"step: {type(step).__name__} is no whole number; pass an int") from None
 
 
 def _number(name: str, value: Any) -> float:
@@ -289,7 +290,7 @@ def _number(name: str, value: Any) -> float:
             return float(found)
     except (TypeError, ValueError, OverflowError, RuntimeError):  # the last one is PyTorch's
         pass
-    raise CannotSave(
+    raise CannotSaveError(
         f"{name[:80]!r}: {type(value).__name__} is not one number that a float can hold; pass a float, "
         "or log each number under a name of its own"
     )
@@ -297,6 +298,6 @@ def _number(name: str, value: Any) -> float:
 
 def _check_name(name: object) -> None:
     if not is_name(name):
-        raise CannotSave(
+        raise CannotSaveError(
             f"{str(name)[:80]!r} is not a name of 1 to {NAME_LIMIT} printable characters; choose another one"
         )

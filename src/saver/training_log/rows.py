@@ -13,8 +13,8 @@ import msgspec
 import numpy as np
 
 from saver import registry
-from saver.durable import NewFile
-from saver.errors import Unsupported
+from saver.disk.durable import NewFile
+from saver.errors import IncompatibleError
 from saver.training_log.content import OWN, Column, Content
 
 BLOCK = 4096
@@ -76,13 +76,13 @@ def jsonl_blocks(content: Content) -> Iterator[bytes]:
 
 
 def frame(content: Content) -> Any:
-    """A column for each metric; nan where a row has no value. Raises Unsupported without a library that has
-    data frames."""
+    """A column for each metric; nan where a row has no value. Raises IncompatibleError without a library that
+    has data frames."""
     (family,) = (family for family in registry.families() if family.frames)
     try:
         module: Any = family.module("frames")
     except ImportError as error:
-        raise Unsupported(
+        raise IncompatibleError(
             f"a data frame takes {family.name}, which is not there ({error}); "
             f'pip install "saver-ml[{family.extra}]"'
         ) from error

@@ -12,7 +12,7 @@ from tests.stateful.unsynced import Unsynced
 
 import saver
 from saver.errors import SaverError
-from saver.stores.local import LocalStore
+from saver.storages.local import LocalStorage
 
 RUNS = "runs/"
 
@@ -99,7 +99,7 @@ def judge(place: Place, final: bool) -> tuple[list[str], str]:
     """What is wrong, and a line about what was looked at. In the end the store is collected as well."""
     os.environ["SAVER_CACHE"] = str(place.folder / "cache-judge")
     told = Told(place)
-    problems, store = told.problems, saver.Saver(LocalStore(place.store, Unsynced()))
+    problems, store = told.problems, saver.Saver(LocalStorage(place.storage, Unsynced()))
     try:
         problems += _versions(told, store)
         problems += _tags(told, store)
@@ -185,7 +185,7 @@ def _collected(store: saver.Saver) -> list[str]:
         else:
             store.tag(model, "turn")
     store.gc(grace=0)
-    checked = saver.Saver(store.store).check()
+    checked = saver.Saver(store.storage).check()
     found = [f"{key} is garbage, and was not freed" for key in checked.garbage]
     found += [f"{item.key} stays damaged: {item.what}" for item in checked.damage]
     return found + [f"{key} is foreign" for key in checked.foreign]

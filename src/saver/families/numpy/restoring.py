@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from saver.codec import Decoder
-from saver.errors import DoesNotFit
+from saver.errors import DoesNotFitError
 from saver.families.numpy.dtypes import decode_dtype
 from saver.families.python.restoring import told
 from saver.restoring import Conversion, Mismatch, Pair, PartReport, Plan, Restorer, Saved, array_memory
@@ -109,7 +109,7 @@ class GeneratorRestorer(Restorer):
             found = decoder(node)
             source, bits = _bits(found), _bits(target)
             if type(source) is not type(bits):
-                raise DoesNotFit(
+                raise DoesNotFitError(
                     f"{where}: the saved generator is a {kind(source)}, this one a {kind(bits)}; make one of "
                     "the same kind, or take it from `load`"
                 )

@@ -9,7 +9,7 @@ from typing import Any
 
 from saver import trust
 from saver.codec import Codec, Decoder, Encoder
-from saver.errors import CannotSave
+from saver.errors import CannotSaveError
 from saver.tree import Node, Value
 
 
@@ -40,7 +40,7 @@ class FunctionCodec(Codec):
             what = "a lambda"
         else:
             what = f"the function {getattr(obj, '__qualname__', obj)!r}, which its module does not export,"
-        raise CannotSave(
+        raise CannotSaveError(
             f"{what} has no data form; use a function at the top level of a module, register a codec "
             "(docs/codecs.md), or leave it out"
         )
@@ -67,7 +67,7 @@ class ClassCodec(Codec):
     def class_of(self, obj: Any) -> str:
         name = trust.class_name(obj)
         if _find(name) is not obj:
-            raise CannotSave(f"the class {trust.dotted(name)} cannot be found again by its name")
+            raise CannotSaveError(f"the class {trust.dotted(name)} cannot be found again by its name")
         return name
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:

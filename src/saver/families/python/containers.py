@@ -11,7 +11,7 @@ import numpy as np
 from msgspec.structs import replace
 
 from saver.codec import Decoder, Encoder, codec_for
-from saver.errors import CannotSave
+from saver.errors import CannotSaveError
 from saver.families.python.builtins import refused_names
 from saver.families.python.restoring import elements, is_mapping, items, told
 from saver.restoring import Pair, PartReport, Plan, Restorer, Saved, array_memory
@@ -125,7 +125,7 @@ def _name_here(key: Any) -> Any:
     """The name of a key that is there; one that has no data form is like no other."""
     try:
         tree = Encoder().part("key", key)
-    except CannotSave:
+    except CannotSaveError:
         return object()
     nodes = {item.id: item for item in walk(tree) if type(item) is Node}
     return _name(tree, lambda value: nodes[value.id] if type(value) is Ref else value, _steps())

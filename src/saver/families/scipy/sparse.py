@@ -15,6 +15,7 @@ import scipy.sparse
 from numpy.typing import NDArray
 
 from saver.codec import Codec, Decoder, Encoder, is_array
+from saver.errors import SaverError
 from saver.families.python.columns import decode_run, encode_run
 from saver.tree import Node, Value
 
@@ -45,6 +46,8 @@ class SparseCodec(Codec):
     def encode(self, obj: Any, encoder: Encoder) -> Value:
         try:
             state = _HANDLERS[obj.format].encode(obj, encoder)
+        except SaverError:
+            raise
         except (ValueError, TypeError) as error:
             encoder.refuse(f"not a sound sparse matrix ({error}); see its check_format()")
         extra = {} if obj.maxprint == _USUAL_PRINT else {"maxprint": int(obj.maxprint)}

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from saver.codec import Codec, Decoder, Encoder
-from saver.errors import NotFound
+from saver.errors import NotFoundError
 from saver.families.torch import restoring
 from saver.families.torch.module_restoring import ModuleRestorer
 from saver.families.torch.modules import ModuleCodec, OptionsCodec
@@ -89,7 +89,7 @@ class GeneratorCodec(Codec):
         name, data = node.state
         device = place(name)
         if device.type != torch.device(name).type:
-            raise NotFound(
+            raise NotFoundError(
                 f"a random generator of {name!r} cannot go on without such a device; load on a machine that "
                 "has one, or save a generator of the CPU"
             )

@@ -6,17 +6,17 @@ from typing import Any
 
 import torch
 
-from saver.errors import CannotSave
+from saver.errors import CannotSaveError
 from saver.fingerprint.arrays import absorb, blocks, new_hasher
 
 
 def fingerprint(value: Any, where: str) -> dict[str, Any] | None:
-    """The fingerprint of a tensor; None for anything else. Raises CannotSave for what hands data out as it
-    goes."""
+    """The fingerprint of a tensor; None for anything else. Raises CannotSaveError for what hands data out as
+    it goes."""
     if isinstance(value, torch.Tensor):
         return {"kind": "array", **_tensor(value, where)}
     if any(cls.__module__.startswith("torch.utils.data") for cls in type(value).__mro__):
-        raise CannotSave(
+        raise CannotSaveError(
             f"{where}: a {type(value).__name__} hands data out as it goes; pass the arrays or the paths "
             "behind it"
         )
@@ -26,7 +26,7 @@ def fingerprint(value: Any, where: str) -> dict[str, Any] | None:
 def _tensor(tensor: Any, where: str) -> dict[str, Any]:
     """Like that of the NumPy array with the same elements, for a torch tensor on any device."""
     if tensor.layout is not torch.strided or tensor.is_quantized or tensor.is_nested or tensor.is_meta:
-        raise CannotSave(
+        raise CannotSaveError(
             f"{where}: a torch tensor that is sparse, nested, quantized or without data; pass the dense "
             "tensors that it is made of, each under its own name"
         )

@@ -11,7 +11,7 @@ from torch import nn
 
 from saver import trust, uses
 from saver.codec import Codec, Decoder, Encoder, door
-from saver.errors import CannotSave
+from saver.errors import CannotSaveError
 from saver.families.python.classes import DataclassCodec
 from saver.families.torch import consistency
 from saver.tree import Node, Value, reserved
@@ -52,10 +52,10 @@ def found_again(cls: type) -> bool:
 
 
 def found_name(cls: type) -> str:
-    """The name of `cls` in a file; CannotSave when it would not lead to it."""
+    """The name of `cls` in a file; CannotSaveError when it would not lead to it."""
     name = trust.class_name(cls)
     if not found_again(cls):
-        raise CannotSave(_MADE.format(trust.dotted(name)))
+        raise CannotSaveError(_MADE.format(trust.dotted(name)))
     return name
 
 
@@ -86,7 +86,7 @@ class ModuleCodec(Codec):
     def class_of(self, obj: Any) -> str:
         why = _no_data_form(obj)
         if why:
-            raise CannotSave(why)
+            raise CannotSaveError(why)
         return trust.class_name(type(obj))
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:

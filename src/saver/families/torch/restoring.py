@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from torch import nn
 
 from saver.codec import Decoder
-from saver.errors import DoesNotFit
+from saver.errors import DoesNotFitError
 from saver.families.python.restoring import told
 from saver.families.torch.storages import DTYPES, NAMES, is_dense, look, owned, row_major
 from saver.families.torch.tensors import plain_bytes, plain_form, sizes
@@ -334,7 +334,7 @@ class GeneratorRestorer(Restorer):
         def ready(decoder: Decoder) -> Callable[[], None]:
             found = decoder(node)
             if found.device.type != target.device.type:
-                raise DoesNotFit(
+                raise DoesNotFitError(
                     f"{where}: the saved generator is of {found.device}, this one of {target.device}; make "
                     "one of the same kind of device"
                 )

@@ -9,9 +9,9 @@ from contextlib import suppress
 from threading import Lock
 from types import TracebackType
 
-from saver.errors import CannotWrite, CommitUnknown, SaverError
-from saver.files import FILES, Files, Inside, Path, remedy
-from saver.store import Sink
+from saver.disk.files import FILES, Files, Inside, Path, remedy
+from saver.errors import CannotWriteError, CommitUnknownError, SaverError
+from saver.storage import Sink
 
 _UNSUPPORTED = (errno.EOPNOTSUPP, errno.EINVAL, errno.ENODEV, errno.ENOSYS)
 _NO_UNNAMED = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT)
@@ -19,7 +19,7 @@ _UNCERTAIN = (errno.EIO, errno.ETIMEDOUT)
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
-class NoHardLinks(CannotWrite):
+class NoHardLinks(CannotWriteError):
     """The file system cannot give a file a name unless that is free."""
 
 
@@ -28,9 +28,10 @@ class NewFile(Sink):
 
     Leaving the `with` block without `commit` leaves nothing behind. Where the system has unnamed files
     (O_TMPFILE), not even a killed process does. A symbolic link at `path` is followed, unless that is
-    `Inside` of a folder, and the mode of a file that is replaced is kept. A failure is a CannotWrite, and
+    `Inside` of a folder, and the mode of a file that is replaced is kept. A failure is a CannotWriteError,
+    and
     what was there before is untouched; only when the system leaves open whether the new file is in place for
-    good, it is a CommitUnknown. Messages call the file `shown`, or else by its path.
+    good, it is a CommitUnknownError. Messages call the file `shown`, or else by its path.
     """
 
     def __init__(self, path: Path, size: int, files: Files = FILES, shown: str = "") -> None:
@@ -138,6 +139,8 @@ class NewFile(Sink):
             self._files.truncate(self._file, self._size)  # aligned writes may have gone beyond
             self._files.sync(self._file)
             placed = self._replace() if replace else self._place()
+        except SaverError:
+            raise
         except OSError as error:
             raise self._failed(error) from error
         self._remove_hidden()
@@ -220,7 +223,7 @@ class NewFile(Sink):
             self._name = None
 
     def _unknown(self, what: str, error: OSError) -> SaverError:
-        return CommitUnknown(
+        return CommitUnknownError(
             f"{self._shown}: {what} ({error.strerror or error}); check the disk, look whether it is there, "
             "and save again"
         )
@@ -236,7 +239,9 @@ class NewFile(Sink):
             errno.EROFS: "the file system is read-only; choose another folder",
             errno.EISDIR: "it is a folder; name a file in it",
         }.get(error.errno or 0, remedy(error) or "try again, or choose another folder")
-        return CannotWrite(f"{self._shown}: {error.strerror or error}; nothing was changed there; {advice}")
+        return CannotWriteError(
+            f"{self._shown}: {error.strerror or error}; nothing was changed there; {advice}"
+        )
 
 
 def _name_of(path: Path) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from saver.errors import Damaged
+from saver.errors import DamagedError
 
 DEPTH = 16
 """Names in a key at most: four times as many as Saver needs. Whoever lists a store need not follow all the
@@ -20,9 +20,12 @@ def valid(key: str) -> bool:
 
 
 def checked(key: str) -> str:
-    """The key itself; Damaged when it cannot be one, since only a damaged or forged document asks for it."""
+    """The key itself; DamagedError when it cannot be one, since only a damaged or forged document asks for
+    it."""
     if not valid(key):
-        raise Damaged(f"{key[:200]!r} cannot be the key of an object; what names it is damaged, or forged")
+        raise DamagedError(
+            f"{key[:200]!r} cannot be the key of an object; what names it is damaged, or forged"
+        )
     return key
 
 
@@ -31,5 +34,5 @@ def checked_prefix(prefix: str) -> str:
     if prefix:
         checked(prefix.removesuffix("/"))
         if not prefix.endswith("/"):
-            raise Damaged(f"{prefix[:200]!r} cannot be a prefix of keys: it must end with a slash")
+            raise DamagedError(f"{prefix[:200]!r} cannot be a prefix of keys: it must end with a slash")
     return prefix

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from saver.errors import Damaged, NotFound
-from saver.store import ALIGNMENT, Sink, Store
+from saver.errors import DamagedError, NotFoundError
+from saver.storage import ALIGNMENT, Sink, Storage
 
 SIZES = (0, 1, ALIGNMENT - 1, ALIGNMENT, ALIGNMENT + 1, 5_000_001)
 
@@ -24,111 +24,111 @@ NO_KEYS = (
 """What a damaged or forged document could name."""
 
 
-class StoreTests:
+class StorageTests:
     """Tests of a store: subclass it, say how an empty one is made, and run pytest.
 
-        class TestMyStore(StoreTests):
+        class TestMyStorage(StorageTests):
             @pytest.fixture
             def store(self, tmp_path):
-                return MyStore(tmp_path)
+                return MyStorage(tmp_path)
 
     They test all that a store promises but one thing, which no program can see: that what was put outlasts
     a power loss. For files, `FaultyFiles` and `crash_states` test that as well.
     """
 
     @pytest.fixture
-    def store(self) -> Store:
+    def storage(self) -> Storage:
         """An empty store."""
         raise NotImplementedError(f"{type(self).__name__} must override the fixture `store`")
 
     @pytest.mark.parametrize("size", SIZES)
-    def test_what_was_put_is_read(self, store: Store, size: int) -> None:
+    def test_what_was_put_is_read(self, storage: Storage, size: int) -> None:
         data = bytes_of(size)
-        put(store, "packs/a.bin", data)
-        assert store.read("packs/a.bin") == data
-        blob = store.open("packs/a.bin")
+        put(storage, "packs/a.bin", data)
+        assert storage.read("packs/a.bin") == data
+        blob = storage.open("packs/a.bin")
         assert blob.size == size
         assert fetched(blob).tobytes() == data
-        found = store.stat("packs/a.bin")
+        found = storage.stat("packs/a.bin")
         assert found is not None
         assert found.size == size
 
     @pytest.mark.parametrize("size", SIZES)
-    def test_what_was_created_is_read(self, store: Store, size: int) -> None:
+    def test_what_was_created_is_read(self, storage: Storage, size: int) -> None:
         data = bytes_of(size)
-        assert store.create("log/1.json", data) is True
-        assert store.read("log/1.json") == data
+        assert storage.create("log/1.json", data) is True
+        assert storage.read("log/1.json") == data
 
-    def test_any_part_is_read(self, store: Store) -> None:
+    def test_any_part_is_read(self, storage: Storage) -> None:
         data = bytes_of(100_000)
-        put(store, "a", data)
-        blob = store.open("a")
+        put(storage, "a", data)
+        blob = storage.open("a")
         edges = (0, 1, 4095, 4096, 50_000, 99_999, 100_000, 100_001, 10**12)
         for start in edges:
             assert blob.read(start) == data[start:]
             for end in edges:
                 assert blob.read(start, end) == (data[start:end] if start < end else b"")
 
-    def test_what_is_not_there_is_not_found(self, store: Store) -> None:
-        put(store, "a/b", b"x")
+    def test_what_is_not_there_is_not_found(self, storage: Storage) -> None:
+        put(storage, "a/b", b"x")
         for key in ("b", "a/c", "a/b.c", "c/d/e"):
-            with pytest.raises(NotFound, match=key):
-                store.open(key)
-            with pytest.raises(NotFound):
-                store.read(key)
-            assert store.stat(key) is None
+            with pytest.raises(NotFoundError, match=key):
+                storage.open(key)
+            with pytest.raises(NotFoundError):
+                storage.read(key)
+            assert storage.stat(key) is None
 
     @pytest.mark.parametrize("key", NO_KEYS, ids=lambda key: ascii(key)[:40])
-    def test_what_cannot_be_a_key_is_refused(self, store: Store, key: str) -> None:
-        put(store, "a", b"x")
-        for ask in (store.open, store.read, store.stat, store.delete):
-            with pytest.raises(Damaged):
+    def test_what_cannot_be_a_key_is_refused(self, storage: Storage, key: str) -> None:
+        put(storage, "a", b"x")
+        for ask in (storage.open, storage.read, storage.stat, storage.delete):
+            with pytest.raises(DamagedError):
                 ask(key)
-        with pytest.raises(Damaged):
-            put(store, key, b"y")
-        with pytest.raises(Damaged):
-            store.create(key, b"y")
-        assert list(store.list("")) == ["a"]
+        with pytest.raises(DamagedError):
+            put(storage, key, b"y")
+        with pytest.raises(DamagedError):
+            storage.create(key, b"y")
+        assert list(storage.list("")) == ["a"]
 
     @pytest.mark.parametrize("prefix", ["a", "/", "../", "a/../", ".a/", "a//"])
-    def test_what_cannot_be_a_prefix_is_refused(self, store: Store, prefix: str) -> None:
-        with pytest.raises(Damaged):
-            list(store.list(prefix))
+    def test_what_cannot_be_a_prefix_is_refused(self, storage: Storage, prefix: str) -> None:
+        with pytest.raises(DamagedError):
+            list(storage.list(prefix))
 
-    def test_keys_may_be_sixteen_names_deep(self, store: Store) -> None:
+    def test_keys_may_be_sixteen_names_deep(self, storage: Storage) -> None:
         key = "/".join("abcdefghijklmnop")
-        put(store, key, b"x")
-        assert list(store.list("")) == list(store.list("a/b/")) == [key]
-        assert store.read(key) == b"x"
+        put(storage, key, b"x")
+        assert list(storage.list("")) == list(storage.list("a/b/")) == [key]
+        assert storage.read(key) == b"x"
 
-    def test_an_object_is_seen_only_when_it_is_whole(self, store: Store) -> None:
+    def test_an_object_is_seen_only_when_it_is_whole(self, storage: Storage) -> None:
         seen: list[Any] = []
 
         def fill(sink: Sink) -> None:
             sink.write(b"half", 0)
-            seen.extend([store.stat("a/b"), list(store.list("")), list(store.list("a/"))])
-            with pytest.raises(NotFound):
-                store.open("a/b")
+            seen.extend([storage.stat("a/b"), list(storage.list("")), list(storage.list("a/"))])
+            with pytest.raises(NotFoundError):
+                storage.open("a/b")
             sink.write(b"whole", 4)
 
-        store.put("a/b", 9, fill)
+        storage.put("a/b", 9, fill)
         assert seen == [None, [], []]
-        assert store.read("a/b") == b"halfwhole"
+        assert storage.read("a/b") == b"halfwhole"
 
     @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, MemoryError])
-    def test_a_put_that_fails_leaves_nothing(self, store: Store, error: type[BaseException]) -> None:
+    def test_a_put_that_fails_leaves_nothing(self, storage: Storage, error: type[BaseException]) -> None:
         def fill(sink: Sink) -> None:
             sink.write(bytes(1000), 0)
             raise error
 
         with pytest.raises(error):
-            store.put("a/b", 5000, fill)
-        assert list(store.list("")) == []
-        assert store.stat("a/b") is None
-        put(store, "a/b", b"again")
-        assert store.read("a/b") == b"again"
+            storage.put("a/b", 5000, fill)
+        assert list(storage.list("")) == []
+        assert storage.stat("a/b") is None
+        put(storage, "a/b", b"again")
+        assert storage.read("a/b") == b"again"
 
-    def test_parts_may_be_written_by_threads_in_any_order(self, store: Store) -> None:
+    def test_parts_may_be_written_by_threads_in_any_order(self, storage: Storage) -> None:
         """As packs are: aligned pieces, the last of which reaches beyond the end, and the header last."""
         size = 40 * ALIGNMENT + 123
         data = bytes_of(size)
@@ -142,10 +142,10 @@ class StoreTests:
             sink.write(data[1000:ALIGNMENT], 1000)
             sink.write(memoryview(data)[:1000], 0)
 
-        store.put("a", size, fill)
-        assert store.read("a") == data
+        storage.put("a", size, fill)
+        assert storage.read("a") == data
 
-    def test_both_ways_to_write_go_together(self, store: Store) -> None:
+    def test_both_ways_to_write_go_together(self, storage: Storage) -> None:
         size = 64 * ALIGNMENT
         data = bytes_of(size)
         memory = aligned(data)
@@ -161,29 +161,29 @@ class StoreTests:
             with ThreadPoolExecutor(8) as pool:
                 list(pool.map(lambda at: piece(sink, at), range(0, size, ALIGNMENT)))
 
-        store.put("a", size, fill)
-        assert store.read("a") == data
+        storage.put("a", size, fill)
+        assert storage.read("a") == data
 
-    def test_a_created_object_is_never_changed(self, store: Store) -> None:
-        assert store.create("a/b", b"first") is True
-        before = store.stat("a/b")
-        assert store.create("a/b", b"second") is False
-        assert store.read("a/b") == b"first"
-        assert store.stat("a/b") == before
-        assert list(store.list("")) == ["a/b"]
+    def test_a_created_object_is_never_changed(self, storage: Storage) -> None:
+        assert storage.create("a/b", b"first") is True
+        before = storage.stat("a/b")
+        assert storage.create("a/b", b"second") is False
+        assert storage.read("a/b") == b"first"
+        assert storage.stat("a/b") == before
+        assert list(storage.list("")) == ["a/b"]
 
-    def test_what_was_put_is_not_created(self, store: Store) -> None:
-        put(store, "a", b"put")
-        assert store.create("a", b"created") is False
-        assert store.read("a") == b"put"
+    def test_what_was_put_is_not_created(self, storage: Storage) -> None:
+        put(storage, "a", b"put")
+        assert storage.create("a", b"created") is False
+        assert storage.read("a") == b"put"
 
-    def test_what_was_deleted_can_be_created(self, store: Store) -> None:
-        store.create("a", b"first")
-        store.delete("a")
-        assert store.create("a", b"second") is True
-        assert store.read("a") == b"second"
+    def test_what_was_deleted_can_be_created(self, storage: Storage) -> None:
+        storage.create("a", b"first")
+        storage.delete("a")
+        assert storage.create("a", b"second") is True
+        assert storage.read("a") == b"second"
 
-    def test_of_all_who_create_at_the_same_time_one_succeeds(self, store: Store) -> None:
+    def test_of_all_who_create_at_the_same_time_one_succeeds(self, storage: Storage) -> None:
         writers, rounds = 8, 20
         barrier = threading.Barrier(writers)
 
@@ -191,52 +191,52 @@ class StoreTests:
             won = []
             for number in range(rounds):
                 barrier.wait()
-                won.append(store.create(f"log/{number:03}", b"%d" % writer * 1000))
+                won.append(storage.create(f"log/{number:03}", b"%d" % writer * 1000))
             return won
 
         with ThreadPoolExecutor(writers) as pool:
             results = list(pool.map(write, range(writers)))
         for number in range(rounds):
             (winner,) = (writer for writer in range(writers) if results[writer][number])
-            assert store.read(f"log/{number:03}") == b"%d" % winner * 1000
+            assert storage.read(f"log/{number:03}") == b"%d" % winner * 1000
 
-    def test_keys_are_listed_in_order_after_any_key(self, store: Store) -> None:
+    def test_keys_are_listed_in_order_after_any_key(self, storage: Storage) -> None:
         """In the order of the keys as text, across what looks like folders: `a-b`, `a.b`, `a/b`, `a0`."""
         keys = ["a-b", "a.b", "a/b", "a/b-c", "a/b.c/d", "a/c/d/e", "a0", "a0-b", "b/1", "b/10", "b/2",
                 "c"]  # fmt: skip
         for key in random.Random(1).sample(keys, len(keys)):
-            put(store, key, key.encode())
+            put(storage, key, key.encode())
         keys.sort()
-        assert list(store.list("")) == keys
+        assert list(storage.list("")) == keys
         for prefix in ("", "a/", "b/", "a/c/", "none/", "a/b.c/"):
             within = [key for key in keys if key.startswith(prefix)]
-            assert list(store.list(prefix)) == within
+            assert list(storage.list(prefix)) == within
             for after in (*keys, "a", "a/", "a/bb", "a/c", "b", "z", "a/c/d/e/f", "a/b.c/"):
-                assert list(store.list(prefix, after)) == [key for key in within if key > after]
+                assert list(storage.list(prefix, after)) == [key for key in within if key > after]
 
-    def test_a_prefix_is_no_part_of_a_name(self, store: Store) -> None:
+    def test_a_prefix_is_no_part_of_a_name(self, storage: Storage) -> None:
         for key in ("ab/c", "a/c", "a.b/c"):
-            put(store, key, b"x")
-        assert list(store.list("a/")) == ["a/c"]
+            put(storage, key, b"x")
+        assert list(storage.list("a/")) == ["a/c"]
 
-    def test_what_stays_is_listed_while_others_come_and_go(self, store: Store) -> None:
+    def test_what_stays_is_listed_while_others_come_and_go(self, storage: Storage) -> None:
         steady = [f"a/{number:03}" for number in range(0, 200, 2)]
         for key in steady:
-            store.create(key, b"x")
+            storage.create(key, b"x")
         done = threading.Event()
 
         def disturb() -> None:
             chance = random.Random(2)
             while not done.is_set():
                 key = f"a/{chance.randrange(1, 200, 2):03}"
-                store.create(key, b"y")
-                store.delete(key)
+                storage.create(key, b"y")
+                storage.delete(key)
 
         with ThreadPoolExecutor(2) as pool:
             others = [pool.submit(disturb) for _ in range(2)]
             try:
                 for _ in range(10):
-                    found = list(store.list("a/"))
+                    found = list(storage.list("a/"))
                     assert found == sorted(found)
                     assert set(steady) <= set(found)
             finally:
@@ -244,56 +244,56 @@ class StoreTests:
             for other in others:
                 other.result()
 
-    def test_deleting_takes_one_object_away(self, store: Store) -> None:
+    def test_deleting_takes_one_object_away(self, storage: Storage) -> None:
         for key in ("a/b", "a/c", "d"):
-            put(store, key, key.encode())
-        store.delete("a/b")
-        assert list(store.list("")) == ["a/c", "d"]
-        assert store.stat("a/b") is None
-        with pytest.raises(NotFound):
-            store.open("a/b")
-        assert store.read("a/c") == b"a/c"
+            put(storage, key, key.encode())
+        storage.delete("a/b")
+        assert list(storage.list("")) == ["a/c", "d"]
+        assert storage.stat("a/b") is None
+        with pytest.raises(NotFoundError):
+            storage.open("a/b")
+        assert storage.read("a/c") == b"a/c"
 
-    def test_deleting_what_is_not_there_does_nothing(self, store: Store) -> None:
-        store.delete("a/b")
-        put(store, "a/b", b"x")
-        store.delete("a/c")
-        store.delete("a/b/c")
-        store.delete("a/b")
-        store.delete("a/b")
-        assert list(store.list("")) == []
+    def test_deleting_what_is_not_there_does_nothing(self, storage: Storage) -> None:
+        storage.delete("a/b")
+        put(storage, "a/b", b"x")
+        storage.delete("a/c")
+        storage.delete("a/b/c")
+        storage.delete("a/b")
+        storage.delete("a/b")
+        assert list(storage.list("")) == []
 
-    def test_an_opened_object_that_is_deleted_is_readable_or_not_found(self, store: Store) -> None:
+    def test_an_opened_object_that_is_deleted_is_readable_or_not_found(self, storage: Storage) -> None:
         data = bytes_of(3_000_000)
-        put(store, "a", data)
-        blob = store.open("a")
-        store.delete("a")
-        put(store, "b", bytes(len(data)))
+        put(storage, "a", data)
+        blob = storage.open("a")
+        storage.delete("a")
+        put(storage, "b", bytes(len(data)))
         try:
             assert blob.read() == data
             assert fetched(blob).tobytes() == data
-        except NotFound:
+        except NotFoundError:
             pass  # the contract allows either; other bytes, or fewer, it does not
 
-    def test_a_map_is_private_and_stays(self, store: Store) -> None:
+    def test_a_map_is_private_and_stays(self, storage: Storage) -> None:
         data = bytes_of(100_000)
-        put(store, "a", data)
-        first, second = store.open("a"), store.open("a")
+        put(storage, "a", data)
+        first, second = storage.open("a"), storage.open("a")
         one, other = fetched(first), fetched(second)
         assert first.map() is one
         one[:] = 0
         assert other.tobytes() == data
-        assert store.read("a") == data
+        assert storage.read("a") == data
         assert first.read() == data
         del first, second
         gc.collect()
         assert not one.any()
         assert other.tobytes() == data
 
-    def test_threads_fetch_at_the_same_time(self, store: Store) -> None:
+    def test_threads_fetch_at_the_same_time(self, storage: Storage) -> None:
         data = bytes_of(4_000_000)
-        put(store, "a", data)
-        blob = store.open("a")
+        put(storage, "a", data)
+        blob = storage.open("a")
         step = 50_000
 
         def fetch(at: int) -> bool:
@@ -305,39 +305,39 @@ class StoreTests:
         for at in range(0, len(data), step):
             assert isinstance(blob.near(at, at + step), bool)
 
-    def test_times_do_not_go_backwards(self, store: Store) -> None:
+    def test_times_do_not_go_backwards(self, storage: Storage) -> None:
         times = []
         for number in range(20):
-            put(store, f"a/{number}", b"x")
-            store.create(f"b/{number}", b"x")
+            put(storage, f"a/{number}", b"x")
+            storage.create(f"b/{number}", b"x")
             for key in (f"a/{number}", f"b/{number}"):
-                found = store.stat(key)
+                found = storage.stat(key)
                 assert found is not None
                 times.append(found.time)
         assert times == sorted(times)
-        found = store.stat("a/0")
+        found = storage.stat("a/0")
         assert found is not None
         assert found.time == times[0]
 
-    def test_threads_put_at_the_same_time(self, store: Store) -> None:
+    def test_threads_put_at_the_same_time(self, storage: Storage) -> None:
         def work(number: int) -> bool:
             data = bytes_of(10_000 + number)
-            put(store, f"a/{number:02}/b", data)
-            return store.read(f"a/{number:02}/b") == data
+            put(storage, f"a/{number:02}/b", data)
+            return storage.read(f"a/{number:02}/b") == data
 
         with ThreadPoolExecutor(8) as pool:
             assert all(pool.map(work, range(40)))
-        assert list(store.list("a/")) == [f"a/{number:02}/b" for number in range(40)]
+        assert list(storage.list("a/")) == [f"a/{number:02}/b" for number in range(40)]
 
-    def test_it_says_what_it_is(self, store: Store) -> None:
-        put(store, "a/b", b"x")
-        assert str(store)
-        assert "a/b" in store.open("a/b").name
+    def test_it_says_what_it_is(self, storage: Storage) -> None:
+        put(storage, "a/b", b"x")
+        assert str(storage)
+        assert "a/b" in storage.open("a/b").name
 
 
-def put(store: Store, key: str, data: bytes) -> None:
+def put(storage: Storage, key: str, data: bytes) -> None:
     """Put a small object."""
-    store.put(key, len(data), lambda sink: sink.write(data, 0))
+    storage.put(key, len(data), lambda sink: sink.write(data, 0))
 
 
 def bytes_of(size: int) -> bytes:

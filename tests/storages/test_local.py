@@ -15,40 +15,48 @@ from typing import Any
 
 import pytest
 
-from saver import files, registry
-from saver.errors import CannotRead, CannotWrite, CommitUnknown, Damaged, NotFound, Unsupported
-from saver.files import Files
-from saver.stores.local import LocalStore
-from saver.testing import FaultyFiles, StoreTests
+from saver import registry
+from saver.disk import files
+from saver.disk.files import Files
+from saver.errors import (
+    CannotReadError,
+    CannotWriteError,
+    CommitUnknownError,
+    DamagedError,
+    IncompatibleError,
+    NotFoundError,
+)
+from saver.storages.local import LocalStorage
+from saver.testing import FaultyFiles, StorageTests
 
 
-class TestLocalStore(StoreTests):
+class TestLocalStorage(StorageTests):
     @pytest.fixture
-    def store(self, tmp_path: Path) -> LocalStore:
-        return LocalStore(tmp_path / "models")
+    def storage(self, tmp_path: Path) -> LocalStorage:
+        return LocalStorage(tmp_path / "models")
 
 
-class TestWithoutUnnamedFiles(StoreTests):
+class TestWithoutUnnamedFiles(StorageTests):
     @pytest.fixture
-    def store(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LocalStore:
+    def storage(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LocalStorage:
         monkeypatch.setattr(files, "_O_TMPFILE", 0)
-        return LocalStore(tmp_path / "models")
+        return LocalStorage(tmp_path / "models")
 
 
 @pytest.mark.skipif(not os.path.isdir("/dev/shm"), reason="needs a tmpfs")
-class TestInMemory(StoreTests):
+class TestInMemory(StorageTests):
     @pytest.fixture
-    def store(self) -> Iterator[LocalStore]:
+    def storage(self) -> Iterator[LocalStorage]:
         with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
-            yield LocalStore(os.path.join(folder, "models"))
+            yield LocalStorage(os.path.join(folder, "models"))
 
 
 @pytest.fixture(params=["unnamed", "named"])
-def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LocalStore:
+def storage(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LocalStorage:
     """Both ways to be invisible until it is whole."""
     if request.param == "named":
         monkeypatch.setattr(files, "_O_TMPFILE", 0)
-    return LocalStore(tmp_path / "models")
+    return LocalStorage(tmp_path / "models")
 
 
 def everything(folder: Path) -> list[str]:
@@ -56,14 +64,14 @@ def everything(folder: Path) -> list[str]:
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))
 
 
-def put(store: LocalStore, key: str, data: bytes) -> None:
-    store.put(key, len(data), lambda sink: sink.write(data, 0))
+def put(storage: LocalStorage, key: str, data: bytes) -> None:
+    storage.put(key, len(data), lambda sink: sink.write(data, 0))
 
 
-def test_objects_are_plain_files_under_their_keys(store: LocalStore, tmp_path: Path) -> None:
-    put(store, "packs/a.safetensors", b"pack")
-    assert store.create("manifests/3f/3fa.json", b"{}")
-    assert store.create("manifests/3f/3fa.json", b"[]") is False
+def test_objects_are_plain_files_under_their_keys(storage: LocalStorage, tmp_path: Path) -> None:
+    put(storage, "packs/a.safetensors", b"pack")
+    assert storage.create("manifests/3f/3fa.json", b"{}")
+    assert storage.create("manifests/3f/3fa.json", b"[]") is False
     assert everything(tmp_path / "models") == [
         "manifests", "manifests/3f", "manifests/3f/3fa.json", "packs", "packs/a.safetensors",
     ]  # fmt: skip
@@ -72,7 +80,7 @@ def test_objects_are_plain_files_under_their_keys(store: LocalStore, tmp_path: P
 
 def test_an_address_is_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    found = registry.find("stores", "local").open_store("models")
+    found = registry.find("storages", "local").open_storage("models")
     assert str(found) == "models"
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
@@ -81,7 +89,7 @@ def test_an_address_is_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_reading_makes_no_folder(tmp_path: Path) -> None:
-    found = LocalStore(tmp_path / "models")
+    found = LocalStorage(tmp_path / "models")
     assert list(found.list("")) == []
     assert found.stat("a/b") is None
     found.delete("a/b")
@@ -89,17 +97,17 @@ def test_reading_makes_no_folder(tmp_path: Path) -> None:
 
 
 def test_folders_above_the_store_are_made_too(tmp_path: Path) -> None:
-    LocalStore(tmp_path / "a" / "b" / "models").create("log/1", b"x")
+    LocalStorage(tmp_path / "a" / "b" / "models").create("log/1", b"x")
     assert everything(tmp_path)[-1] == "a/b/models/log/1"
 
 
-def test_a_file_of_someone_else_is_no_object(store: LocalStore, tmp_path: Path) -> None:
-    store.create("log/1", b"x")
+def test_a_file_of_someone_else_is_no_object(storage: LocalStorage, tmp_path: Path) -> None:
+    storage.create("log/1", b"x")
     for name in (".DS_Store", "README.md", "log/.1.json.0123456789ab.part", "log/Thumbs.db", "log/a b"):
         (tmp_path / "models" / name).write_text("x")
     (tmp_path / "models" / ".git").mkdir()
     (tmp_path / "models" / ".git" / "config").write_text("x")
-    assert list(store.list("")) == ["log/1"]
+    assert list(storage.list("")) == ["log/1"]
 
 
 @pytest.mark.parametrize(
@@ -110,50 +118,50 @@ def test_a_file_of_someone_else_is_no_object(store: LocalStore, tmp_path: Path) 
 def test_what_cannot_be_a_key_is_refused(key: str, tmp_path: Path) -> None:
     """A damaged or forged document could name any path."""
     (tmp_path / "a").write_text("not yours")
-    found = LocalStore(tmp_path / "models")
+    found = LocalStorage(tmp_path / "models")
     asks: list[Callable[[], Any]] = [
         lambda: put(found, key, b"x"), lambda: found.create(key, b"x"), lambda: found.open(key),
         lambda: found.stat(key), lambda: found.delete(key), lambda: found.read(key),
     ]  # fmt: skip
     for ask in asks:
-        with pytest.raises(Damaged, match="cannot be the key"):
+        with pytest.raises(DamagedError, match="cannot be the key"):
             ask()
     assert everything(tmp_path) == ["a"]
 
 
 @pytest.mark.parametrize("prefix", ["a", "/", "../", "a/../", ".a/", "a//"])
 def test_what_cannot_be_a_prefix_is_refused(prefix: str, tmp_path: Path) -> None:
-    with pytest.raises(Damaged, match="cannot be"):
-        LocalStore(tmp_path).list(prefix)
+    with pytest.raises(DamagedError, match="cannot be"):
+        LocalStorage(tmp_path).list(prefix)
 
 
-def test_a_key_is_put_once(store: LocalStore, tmp_path: Path) -> None:
-    put(store, "a/b", b"first")
-    with pytest.raises(CannotWrite, match="already"):
-        put(store, "a/b", b"second")
-    assert store.read("a/b") == b"first"
+def test_a_key_is_put_once(storage: LocalStorage, tmp_path: Path) -> None:
+    put(storage, "a/b", b"first")
+    with pytest.raises(CannotWriteError, match="already"):
+        put(storage, "a/b", b"second")
+    assert storage.read("a/b") == b"first"
     assert everything(tmp_path / "models") == ["a", "a/b"]
 
 
-def test_a_folder_is_no_object(store: LocalStore) -> None:
-    store.create("a/b", b"x")
-    for ask in (store.open, store.read):
-        with pytest.raises(Damaged, match="is a folder"):
+def test_a_folder_is_no_object(storage: LocalStorage) -> None:
+    storage.create("a/b", b"x")
+    for ask in (storage.open, storage.read):
+        with pytest.raises(DamagedError, match="is a folder"):
             ask("a")
-    with pytest.raises(CannotWrite, match="folder"):
-        store.create("a", b"x")
-    with pytest.raises(CannotWrite):
-        store.create("a/b/c", b"x")
+    with pytest.raises(CannotWriteError, match="folder"):
+        storage.create("a", b"x")
+    with pytest.raises(CannotWriteError):
+        storage.create("a/b/c", b"x")
 
 
 def test_a_file_in_place_of_the_store_is_told(tmp_path: Path) -> None:
     (tmp_path / "models").write_text("x")
-    found = LocalStore(tmp_path / "models")
-    with pytest.raises(CannotWrite, match="Not a directory"):
+    found = LocalStorage(tmp_path / "models")
+    with pytest.raises(CannotWriteError, match="Not a directory"):
         found.create("a", b"x")
-    with pytest.raises(Unsupported, match="is a file, not a store"):
+    with pytest.raises(IncompatibleError, match="is a file, not a store"):
         list(found.list(""))
-    with pytest.raises(NotFound):
+    with pytest.raises(NotFoundError):
         found.open("a")
     assert found.stat("a") is None
 
@@ -174,11 +182,12 @@ class Refusing(Files):
 
 @pytest.mark.parametrize(
     ("number", "error", "told"),
-    [(errno.EACCES, CannotRead, "let you read it"), (errno.EMFILE, CannotRead, "Too many open files"),
-     (errno.EIO, Damaged, "the disk cannot read it")],
+    [(errno.EACCES, CannotReadError, "let you read it"),
+     (errno.EMFILE, CannotReadError, "Too many open files"),
+     (errno.EIO, DamagedError, "the disk cannot read it")],
 )  # fmt: skip
 def test_what_cannot_be_read_is_told(number: int, error: type[Exception], told: str, tmp_path: Path) -> None:
-    LocalStore(tmp_path).create("a/b", b"x")
+    LocalStorage(tmp_path).create("a/b", b"x")
     asks = {
         "open": lambda s: s.open("a/b"),
         "list": lambda s: list(s.list("a/")),
@@ -186,29 +195,29 @@ def test_what_cannot_be_read_is_told(number: int, error: type[Exception], told: 
     }
     for name, ask in asks.items():
         with pytest.raises(error, match=told):
-            ask(LocalStore(tmp_path, Refusing(number, name)))
+            ask(LocalStorage(tmp_path, Refusing(number, name)))
     with pytest.raises(error, match=told):
-        LocalStore(tmp_path, Refusing(number, "read")).read("a/b")
+        LocalStorage(tmp_path, Refusing(number, "read")).read("a/b")
 
 
 def test_a_listing_that_fails_is_no_empty_one(tmp_path: Path) -> None:
     """Whoever collects garbage by a listing must be able to rely on it."""
-    LocalStore(tmp_path).create("a/b", b"x")
-    with pytest.raises(CannotRead):
-        list(LocalStore(tmp_path, Refusing(errno.EACCES, "list")).list(""))
+    LocalStorage(tmp_path).create("a/b", b"x")
+    with pytest.raises(CannotReadError):
+        list(LocalStorage(tmp_path, Refusing(errno.EACCES, "list")).list(""))
 
 
 def test_what_cannot_be_deleted_is_told(tmp_path: Path) -> None:
-    LocalStore(tmp_path).create("a/b", b"x")
-    with pytest.raises(CannotWrite, match="was not deleted"):
-        LocalStore(tmp_path, Refusing(errno.EACCES, "remove")).delete("a/b")
-    assert LocalStore(tmp_path).read("a/b") == b"x"
+    LocalStorage(tmp_path).create("a/b", b"x")
+    with pytest.raises(CannotWriteError, match="was not deleted"):
+        LocalStorage(tmp_path, Refusing(errno.EACCES, "remove")).delete("a/b")
+    assert LocalStorage(tmp_path).read("a/b") == b"x"
 
 
 def test_a_read_only_folder_is_told(tmp_path: Path) -> None:
     refusing = Refusing(errno.EROFS, "make_folder")
-    with pytest.raises(CannotWrite, match="Read-only"):
-        LocalStore(tmp_path / "models", refusing).create("a", b"x")
+    with pytest.raises(CannotWriteError, match="Read-only"):
+        LocalStorage(tmp_path / "models", refusing).create("a", b"x")
 
 
 NO_LINKS = [errno.EPERM, errno.EOPNOTSUPP]
@@ -216,9 +225,9 @@ NO_LINKS = [errno.EPERM, errno.EOPNOTSUPP]
 
 @pytest.mark.parametrize("number", NO_LINKS)
 def test_without_hard_links_objects_are_put_all_the_same(number: int, tmp_path: Path) -> None:
-    found = LocalStore(tmp_path, Refusing(number, "link", "create_unnamed"))
+    found = LocalStorage(tmp_path, Refusing(number, "link", "create_unnamed"))
     if number == errno.EPERM:
-        found = LocalStore(tmp_path, _Unnamed(number, "link"))
+        found = LocalStorage(tmp_path, _Unnamed(number, "link"))
     put(found, "packs/a", b"pack")
     assert found.read("packs/a") == b"pack"
     assert everything(tmp_path) == ["packs", "packs/a"]
@@ -226,8 +235,8 @@ def test_without_hard_links_objects_are_put_all_the_same(number: int, tmp_path: 
 
 @pytest.mark.parametrize("number", NO_LINKS)
 def test_without_hard_links_no_number_is_taken(number: int, tmp_path: Path) -> None:
-    found = LocalStore(tmp_path, _Unnamed(number, "link"))
-    with pytest.raises(CannotWrite, match="no hard links"):
+    found = LocalStorage(tmp_path, _Unnamed(number, "link"))
+    with pytest.raises(CannotWriteError, match="no hard links"):
         found.create("log/1", b"x")
     assert everything(tmp_path) == ["log"]
 
@@ -252,16 +261,16 @@ def test_a_link_whose_answer_was_lost_is_known_again(tmp_path: Path) -> None:
             raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
 
     for number, kind in enumerate((Forgetful, NamedForgetful)):
-        found = LocalStore(tmp_path, kind())
+        found = LocalStorage(tmp_path, kind())
         assert found.create(f"log/{number}", b"mine") is True
-        assert LocalStore(tmp_path).create(f"log/{number}", b"other") is False
+        assert LocalStorage(tmp_path).create(f"log/{number}", b"other") is False
         assert found.create(f"log/{number}", b"other") is False
     assert everything(tmp_path) == ["log", "log/0", "log/1"]
 
 
-def test_names_are_synced_before_anything_is_acknowledged(store: LocalStore, tmp_path: Path) -> None:
+def test_names_are_synced_before_anything_is_acknowledged(storage: LocalStorage, tmp_path: Path) -> None:
     recorded = FaultyFiles()
-    found = LocalStore(tmp_path / "new", recorded)
+    found = LocalStorage(tmp_path / "new", recorded)
     found.create("log/1", b"x")
     done = [
         (o.name, os.path.basename(o.path))
@@ -283,7 +292,7 @@ def test_a_folder_that_another_process_has_just_made_is_synced(tmp_path: Path) -
     """It may not yet have come to that."""
     (tmp_path / "models" / "log").mkdir(parents=True)
     recorded = FaultyFiles()
-    LocalStore(tmp_path / "models", recorded).create("log/1", b"x")
+    LocalStorage(tmp_path / "models", recorded).create("log/1", b"x")
     synced = [os.path.basename(o.path) for o in recorded.operations if o.name == "sync_folder"]
     assert synced == ["models", "log"], "the name of `models` is durable: it has a folder in it"
 
@@ -291,29 +300,29 @@ def test_a_folder_that_another_process_has_just_made_is_synced(tmp_path: Path) -
 def test_a_store_that_another_process_has_just_made_is_synced(tmp_path: Path) -> None:
     (tmp_path / "models").mkdir()
     recorded = FaultyFiles()
-    LocalStore(tmp_path / "models", recorded).create("log/1", b"x")
+    LocalStorage(tmp_path / "models", recorded).create("log/1", b"x")
     synced = [os.path.basename(o.path) for o in recorded.operations if o.name == "sync_folder"]
     assert synced == [tmp_path.name, "models", "log"]
 
 
 def test_who_loses_makes_the_other_durable(tmp_path: Path) -> None:
-    """So that a retry after CommitUnknown that finds its own object can rely on it."""
-    found = LocalStore(tmp_path, Refusing(errno.EIO, "sync_folder"))
+    """So that a retry after CommitUnknownError that finds its own object can rely on it."""
+    found = LocalStorage(tmp_path, Refusing(errno.EIO, "sync_folder"))
     (tmp_path / "log").mkdir()
-    put(LocalStore(tmp_path), "log/0", b"")
-    with pytest.raises(CommitUnknown):
+    put(LocalStorage(tmp_path), "log/0", b"")
+    with pytest.raises(CommitUnknownError):
         found.create("log/1", b"mine")
     recorded = FaultyFiles()
-    assert LocalStore(tmp_path, recorded).create("log/1", b"mine") is False
+    assert LocalStorage(tmp_path, recorded).create("log/1", b"mine") is False
     assert recorded.operations[-1].name == "sync_folder"
-    with pytest.raises(CommitUnknown):
+    with pytest.raises(CommitUnknownError):
         found.create("log/1", b"mine")
 
 
 def test_a_folder_that_cannot_be_synced_leaves_it_open(tmp_path: Path) -> None:
-    put(LocalStore(tmp_path), "packs/a", b"x")
-    found = LocalStore(tmp_path, Refusing(errno.EIO, "sync_folder"))
-    with pytest.raises(CommitUnknown, match="check the disk"):
+    put(LocalStorage(tmp_path), "packs/a", b"x")
+    found = LocalStorage(tmp_path, Refusing(errno.EIO, "sync_folder"))
+    with pytest.raises(CommitUnknownError, match="check the disk"):
         put(found, "packs/b", b"x")
 
 
@@ -327,23 +336,23 @@ def test_a_folder_above_that_cannot_be_read_is_no_obstacle(tmp_path: Path) -> No
             super().sync_folder(path)
 
     (tmp_path / "models").mkdir()
-    assert LocalStore(tmp_path / "models", Passing()).create("log/1", b"x")
+    assert LocalStorage(tmp_path / "models", Passing()).create("log/1", b"x")
 
 
-def test_a_copy_of_the_folder_is_an_equal_store(store: LocalStore, tmp_path: Path) -> None:
+def test_a_copy_of_the_folder_is_an_equal_store(storage: LocalStorage, tmp_path: Path) -> None:
     for key in ("log/1", "packs/a", "manifests/3f/a"):
-        put(store, key, key.encode())
+        put(storage, key, key.encode())
     shutil.copytree(tmp_path / "models", tmp_path / "copy")
-    copy = LocalStore(tmp_path / "copy")
-    assert list(copy.list("")) == list(store.list(""))
-    assert all(copy.read(key) == store.read(key) for key in store.list(""))
+    copy = LocalStorage(tmp_path / "copy")
+    assert list(copy.list("")) == list(storage.list(""))
+    assert all(copy.read(key) == storage.read(key) for key in storage.list(""))
 
 
 @pytest.mark.parametrize("mask", [0o022, 0o077])
-def test_objects_heed_the_umask(mask: int, store: LocalStore, tmp_path: Path) -> None:
+def test_objects_heed_the_umask(mask: int, storage: LocalStorage, tmp_path: Path) -> None:
     before = os.umask(mask)
     try:
-        store.create("a/b", b"x")
+        storage.create("a/b", b"x")
     finally:
         os.umask(before)
     assert stat.S_IMODE((tmp_path / "models/a/b").stat().st_mode) == 0o666 & ~mask
@@ -352,8 +361,8 @@ def test_objects_heed_the_umask(mask: int, store: LocalStore, tmp_path: Path) ->
 
 CREATING = """
 import sys
-from saver.stores.local import LocalStore
-store = LocalStore(sys.argv[1])
+from saver.storages.local import LocalStorage
+store = LocalStorage(sys.argv[1])
 print("ready", flush=True)
 sys.stdin.readline()
 for number in range(50):
@@ -375,7 +384,7 @@ def test_of_all_processes_that_create_one_succeeds(tmp_path: Path) -> None:
         process.stdin.write("\n")
         process.stdin.flush()
     won = [[int(line) for line in process.communicate()[0].split()] for process in processes]
-    found = LocalStore(tmp_path / "models")
+    found = LocalStorage(tmp_path / "models")
     for number in range(50):
         (winner,) = (n for n in range(4) if won[n][number])
         assert found.read(f"log/{number:03}") == b"%d" % winner
@@ -391,16 +400,16 @@ def test_closing_that_fails_is_no_reason_to_call_a_save_failed(
         close(file)
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
-    store, before = LocalStore(tmp_path / "models"), set(os.listdir("/proc/self/fd"))
+    storage, before = LocalStorage(tmp_path / "models"), set(os.listdir("/proc/self/fd"))
     monkeypatch.setattr(os, "close", failing)
-    store.put("packs/a", 3, lambda sink: sink.write(b"abc", 0))
-    assert store.create("log/1", b"first")
-    assert not store.create("log/1", b"second")
-    assert store.read("log/1") == b"first"
-    assert list(store.list("")) == ["log/1", "packs/a"]
-    assert store.stat("packs/a") is not None
-    with pytest.raises(CannotWrite, match="stop"), store._new("packs/b", 3):
-        raise CannotWrite("stop")
-    store.delete("packs/a")
+    storage.put("packs/a", 3, lambda sink: sink.write(b"abc", 0))
+    assert storage.create("log/1", b"first")
+    assert not storage.create("log/1", b"second")
+    assert storage.read("log/1") == b"first"
+    assert list(storage.list("")) == ["log/1", "packs/a"]
+    assert storage.stat("packs/a") is not None
+    with pytest.raises(CannotWriteError, match="stop"), storage._new("packs/b", 3):
+        raise CannotWriteError("stop")
+    storage.delete("packs/a")
     monkeypatch.undo()
     assert set(os.listdir("/proc/self/fd")) == before

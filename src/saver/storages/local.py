@@ -13,12 +13,19 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
-from saver.durable import NewFile, NoHardLinks
-from saver.errors import CannotWrite, Damaged, NotFound, SaverError, Unsupported
-from saver.files import FILES, Files, Inside, Path, remedy
-from saver.mapped import cannot_read, kind_of, open_file
-from saver.store import Blob, Sink, Stat, Store
-from saver.stores._keys import DEPTH, checked, checked_prefix, valid
+from saver.disk.durable import NewFile, NoHardLinks
+from saver.disk.files import FILES, Files, Inside, Path, remedy
+from saver.disk.mapped import cannot_read, kind_of, open_file
+from saver.errors import (
+    CannotReadError,
+    CannotWriteError,
+    DamagedError,
+    IncompatibleError,
+    NotFoundError,
+    SaverError,
+)
+from saver.storage import Blob, Sink, Stat, Storage
+from saver.storages._keys import DEPTH, checked, checked_prefix, valid
 
 T = TypeVar("T")
 
@@ -26,12 +33,12 @@ _ABSENT = (FileNotFoundError, NotADirectoryError)
 """There is nothing of this name, or something else in place of its folder."""
 
 
-class LocalStore(Store):
+class LocalStorage(Storage):
     """A folder. It appears with the first object, and may itself be a symbolic link; nothing in it may.
 
     Hidden files, and others whose names cannot be keys, are none of its objects. A link, pipe or folder that
-    has the name of an object is listed, and otherwise Damaged, or CannotWrite; so is a link in place of a
-    folder.
+    has the name of an object is listed, and otherwise DamagedError, or CannotWriteError; so is a link in
+    place of a folder.
     """
 
     def __init__(self, folder: str | os.PathLike[str], files: Files = FILES) -> None:
@@ -84,7 +91,7 @@ class LocalStore(Store):
                 placed = file.commit()
         if not placed:
             self._demand_object(key)
-            raise CannotWrite(f"{self._where(key)}: there is such an object already; it was not changed")
+            raise CannotWriteError(f"{self._where(key)}: there is such an object already; it was not changed")
 
     def create(self, key: str, data: bytes) -> bool:
         """When this returns False, too, the object that is there is durable."""
@@ -96,11 +103,11 @@ class LocalStore(Store):
         return placed
 
     def _demand_object(self, key: str) -> None:
-        """Raise CannotWrite when what has the name of an object is none."""
+        """Raise CannotWriteError when what has the name of an object is none."""
         try:
             self.stat(key)
-        except Damaged as error:
-            raise CannotWrite(f"{error}; nothing was written") from None
+        except DamagedError as error:
+            raise CannotWriteError(f"{error}; nothing was written") from None
 
     @contextmanager
     def _new(self, key: str, size: int) -> Iterator[NewFile]:
@@ -166,11 +173,13 @@ class LocalStore(Store):
 
     def _unwritten(self, key: str, error: OSError) -> SaverError:
         if error.errno == errno.ELOOP:
-            return CannotWrite(f"{self._link(key)}; nothing was written")
+            return CannotWriteError(f"{self._link(key)}; nothing was written")
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         advice = "free some room" if full else remedy(error)
         advice = advice or "choose another folder, or one where you may write"
-        return CannotWrite(f"{self._where(key)}: {error.strerror or error}; nothing was written; {advice}")
+        return CannotWriteError(
+            f"{self._where(key)}: {error.strerror or error}; nothing was written; {advice}"
+        )
 
     # Reading
 
@@ -183,8 +192,10 @@ class LocalStore(Store):
 
         try:
             return self._at(key, opened)
-        except (NotFound, *_ABSENT):
-            raise NotFound(f"{where}: there is no such object") from None
+        except (NotFoundError, *_ABSENT):
+            raise NotFoundError(f"{where}: there is no such object") from None
+        except CannotReadError:
+            raise
         except OSError as error:
             raise self._unread(key, error) from error
 
@@ -201,14 +212,16 @@ class LocalStore(Store):
 
     def _demand_file(self, key: str, found: os.stat_result) -> None:
         if not stat.S_ISREG(found.st_mode):
-            raise Damaged(
+            raise DamagedError(
                 f"{self._where(key)} is {kind_of(found.st_mode)}, and no object of a store; it was neither "
                 "followed nor read; remove it, and restore the object from a copy of the store"
             )
 
     def _unread(self, key: str, error: OSError) -> SaverError:
         return (
-            Damaged(self._link(key)) if error.errno == errno.ELOOP else cannot_read(self._where(key), error)
+            DamagedError(self._link(key))
+            if error.errno == errno.ELOOP
+            else cannot_read(self._where(key), error)
         )
 
     def _link(self, key: str) -> str:
@@ -251,7 +264,7 @@ class LocalStore(Store):
         except NotADirectoryError:
             if prefix:
                 return []
-            raise Unsupported(f"{self._shown} is a file, not a store; name a folder") from None
+            raise IncompatibleError(f"{self._shown} is a file, not a store; name a folder") from None
         except OSError as error:
             raise self._unread(prefix.removesuffix("/"), error) from error
 
@@ -268,13 +281,13 @@ class LocalStore(Store):
             return
         except OSError as error:
             if error.errno == errno.ELOOP:
-                raise CannotWrite(f"{self._link(key)}; nothing was deleted") from error
+                raise CannotWriteError(f"{self._link(key)}; nothing was deleted") from error
             advice = remedy(error) or "you need the right to write to its folder"
-            raise CannotWrite(
+            raise CannotWriteError(
                 f"{self._where(key)}: {error.strerror or error}; it was not deleted; {advice}"
             ) from error
 
 
-def open_store(address: str) -> Store:
+def open_storage(address: str) -> Storage:
     """The store in the folder `address`, relative to the current one."""
-    return LocalStore(address)
+    return LocalStorage(address)

@@ -9,15 +9,15 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from saver.errors import CommitUnknown
-from saver.store import Blob, Sink, Stat, Store
+from saver.errors import CommitUnknownError
+from saver.storage import Blob, Sink, Stat, Storage
 from saver.testing.faults import Crash, Faults
 
 T = TypeVar("T")
 
 
 class Call(msgspec.Struct, frozen=True):
-    """What is asked of a store: a method of `Store` by its name, and a key, which for `list` is the prefix;
+    """What is asked of a store: a method of `Storage` by its name, and a key, which for `list` is the prefix;
     or `read` or `fetch` of the blob that `open` gave for the key.
 
     `do` does it, and returns the answer. `store` is the store that does it, free of faults.
@@ -25,7 +25,7 @@ class Call(msgspec.Struct, frozen=True):
 
     name: str
     key: str
-    store: Store
+    storage: Storage
     do: Callable[[], Any]
 
 
@@ -48,11 +48,11 @@ class Kind(msgspec.Struct, frozen=True):
         return name in self.calls and key.startswith(self.below)
 
 
-class FaultyStore(Store, Faults):
+class FaultyStorage(Storage, Faults):
     """A store that counts what is asked of it, and fails when it is told to.
 
-        store = FaultyStore(MemoryStore())
-        store.fail(3, CannotWrite("the disk is full"))      # or store.lose(3), or store.crash(3)
+        store = FaultyStorage(MemoryStorage())
+        store.fail(3, CannotWriteError("the disk is full"))      # or store.lose(3), or store.crash(3)
         store.strike(3, kind)                               # one of saver.testing.KINDS, or your own
 
     `create` and `put` count when they are called, not when they are done. Of blobs, `read` and `fetch` count:
@@ -60,16 +60,16 @@ class FaultyStore(Store, Faults):
     in turn, in every way.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, storage: Storage) -> None:
         Faults.__init__(self)
-        self._store = store
+        self._storage = storage
         self._kind: Kind | None = None
         self._strikes = 0
         self._key = ""
 
     def lose(self, at: int) -> None:
-        """Do what call number `at` asks for, and lose the answer: CommitUnknown."""
-        error = CommitUnknown(f"{self._store}: the answer was lost; look whether it was done")
+        """Do what call number `at` asks for, and lose the answer: CommitUnknownError."""
+        error = CommitUnknownError(f"{self._storage}: the answer was lost; look whether it was done")
         self.fail(at, error, after=True)
 
     def strike(self, at: int, kind: Kind) -> None:
@@ -89,7 +89,7 @@ class FaultyStore(Store, Faults):
             self._count(f"{name} {key}")
             self.struck, self._key = True, key
         try:
-            result: T = kind.strike(Call(name, key, self._store, action))
+            result: T = kind.strike(Call(name, key, self._storage, action))
         except Crash:
             self._dead = True
             raise
@@ -103,26 +103,26 @@ class FaultyStore(Store, Faults):
         return again or len(self.calls) + 1 == self._strikes
 
     def __str__(self) -> str:
-        return str(self._store)
+        return str(self._storage)
 
     def put(self, key: str, size: int, fill: Callable[[Sink], Any]) -> None:
-        self._call("put", key, lambda: self._store.put(key, size, fill))
+        self._call("put", key, lambda: self._storage.put(key, size, fill))
 
     def create(self, key: str, data: bytes) -> bool:
-        return self._call("create", key, lambda: self._store.create(key, data))
+        return self._call("create", key, lambda: self._storage.create(key, data))
 
     def open(self, key: str) -> Blob:
-        blob = self._call("open", key, lambda: self._store.open(key))
+        blob = self._call("open", key, lambda: self._storage.open(key))
         return _FaultyBlob(key, blob, self._call)
 
     def stat(self, key: str) -> Stat | None:
-        return self._call("stat", key, lambda: self._store.stat(key))
+        return self._call("stat", key, lambda: self._storage.stat(key))
 
     def list(self, prefix: str, after: str = "") -> Iterator[str]:
-        return self._call("list", prefix, lambda: self._store.list(prefix, after))
+        return self._call("list", prefix, lambda: self._storage.list(prefix, after))
 
     def delete(self, key: str) -> None:
-        self._call("delete", key, lambda: self._store.delete(key))
+        self._call("delete", key, lambda: self._storage.delete(key))
 
 
 class _FaultyBlob(Blob):

@@ -20,9 +20,9 @@ import numpy as np
 import pytest
 
 import saver
-from saver import files
-from saver.durable import NewFile
-from saver.files import Files
+from saver.disk import files
+from saver.disk.durable import NewFile
+from saver.disk.files import Files
 from saver.pack import PackWriter, write
 from saver.tree import TensorData
 
@@ -111,7 +111,7 @@ def test_a_failed_sync_of_the_data_changes_nothing_and_one_of_the_folder_is_told
         honest(descriptor)
 
     monkeypatch.setattr(os, "fsync", fsync)
-    with pytest.raises(saver.CannotWrite if failing == "file" else saver.CommitUnknown):
+    with pytest.raises(saver.CannotWriteError if failing == "file" else saver.CommitUnknownError):
         saver.dump(array(2), path)
     assert os.listdir(tmp_path) == ["a.saver"]
     assert saver.load(path)[0] == (1 if failing == "file" else 2)
@@ -128,7 +128,7 @@ def test_a_failed_write_changes_nothing(
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(os, "pwrite", pwrite)
-    with pytest.raises(saver.CannotWrite, match="nothing was changed"):
+    with pytest.raises(saver.CannotWriteError, match="nothing was changed"):
         saver.dump(array(2), path)
     monkeypatch.undo()
     assert os.listdir(tmp_path) == ["a.saver"]
@@ -164,26 +164,26 @@ def test_a_source_of_another_size_leaves_nothing(
 
 def test_what_cannot_be_saved_touches_no_file(tmp_path: Path) -> None:
     saver.dump([1], tmp_path / "a.saver")
-    with pytest.raises(saver.CannotSave):
+    with pytest.raises(saver.CannotSaveError):
         saver.dump([1, lambda: 1], tmp_path / "a.saver")
     assert saver.load(tmp_path / "a.saver") == [1]
     assert os.listdir(tmp_path) == ["a.saver"]
 
 
 def test_a_folder_that_is_not_there_is_told(tmp_path: Path, temporary: str) -> None:
-    with pytest.raises(saver.CannotWrite, match="create the folder"):
+    with pytest.raises(saver.CannotWriteError, match="create the folder"):
         saver.dump([1], tmp_path / "none" / "a.saver")
 
 
 def test_a_folder_in_place_of_the_file_is_told(tmp_path: Path, temporary: str) -> None:
     (tmp_path / "a.saver").mkdir()
-    with pytest.raises(saver.CannotWrite, match="it is a folder"):
+    with pytest.raises(saver.CannotWriteError, match="it is a folder"):
         saver.dump([1], tmp_path / "a.saver")
 
 
 def test_a_file_in_place_of_the_folder_is_told(tmp_path: Path, temporary: str) -> None:
     (tmp_path / "a").write_text("x")
-    with pytest.raises(saver.CannotWrite):
+    with pytest.raises(saver.CannotWriteError):
         saver.dump([1], tmp_path / "a" / "b.saver")
 
 
@@ -199,7 +199,7 @@ def test_a_folder_that_refuses_is_told(
         return honest(path, flags, *more, **keywords)
 
     monkeypatch.setattr(os, "open", refuse)
-    with pytest.raises(saver.CannotWrite, match="you may not write"):
+    with pytest.raises(saver.CannotWriteError, match="you may not write"):
         saver.dump([1], tmp_path / "a.saver")
 
 
@@ -332,7 +332,7 @@ def test_where_it_cannot_be_told_the_commit_is_unknown(tmp_path: Path, temporary
 
     with NewFile(str(tmp_path / "a"), 1, Mute()) as file:
         file.write(b"x", 0)
-        with pytest.raises(saver.CommitUnknown, match="may yet appear"):
+        with pytest.raises(saver.CommitUnknownError, match="may yet appear"):
             file.commit(replace=False)
 
 
@@ -352,7 +352,7 @@ def test_where_nothing_can_be_learned_the_commit_is_unknown(tmp_path: Path, temp
 
     with NewFile(str(tmp_path / "a"), 1, Blind()) as file:
         file.write(b"x", 0)
-        with pytest.raises(saver.CommitUnknown, match="could not be learned"):
+        with pytest.raises(saver.CommitUnknownError, match="could not be learned"):
             file.commit(replace=False)
 
 
@@ -378,13 +378,13 @@ def test_a_file_beyond_the_limit_leaves_the_old_one(unnamed: bool, tmp_path: Pat
     saver.dump([1], path)
     program = f"""
 import resource, signal, sys, numpy, saver
-from saver import files
+from saver.disk import files
 if not {unnamed}: files._O_TMPFILE = 0
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
 try:
     saver.dump(numpy.ones(1 << 20), sys.argv[1])
-except saver.CannotWrite as error:
+except saver.CannotWriteError as error:
     assert "nothing was changed" in str(error)
 else:
     sys.exit("it should not fit")
@@ -416,7 +416,7 @@ def test_a_full_disk_leaves_the_old_file(tmp_path: Path, temporary: str, size: s
         with pytest.MonkeyPatch.context() as patch:
             if not mounted:
                 patch.setattr(os, "posix_fallocate", _full)
-            with pytest.raises(saver.CannotWrite, match="free some"):
+            with pytest.raises(saver.CannotWriteError, match="free some"):
                 saver.dump(array(2, 1 << 20), path)
         assert os.listdir(disk) == ["a.saver"]
         assert saver.load(path)[0] == 1
@@ -462,7 +462,7 @@ import sys, numpy, saver
 from saver.pack import write
 write.SMALL = 1 << 16
 if sys.argv[2] == "named":
-    from saver import files
+    from saver.disk import files
     files._O_TMPFILE = 0
 data = {n: numpy.full(400_000, n) for n in range(10)}
 print("ready", flush=True)

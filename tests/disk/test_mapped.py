@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from saver.errors import CannotRead, Damaged, NotFound, SaverError, Unsupported
-from saver.files import Files
-from saver.mapped import open_file
+from saver.disk.files import Files
+from saver.disk.mapped import open_file
+from saver.errors import CannotReadError, DamagedError, IncompatibleError, NotFoundError, SaverError
 
 
 def test_a_file_is_read_and_mapped(tmp_path: Path) -> None:
@@ -36,30 +36,30 @@ def test_an_empty_file_is_one(tmp_path: Path) -> None:
 
 
 def test_it_is_called_as_one_says(tmp_path: Path) -> None:
-    with pytest.raises(NotFound, match="the model: there is no such file"):
+    with pytest.raises(NotFoundError, match="the model: there is no such file"):
         open_file(str(tmp_path / "a"), "the model")
 
 
 def test_what_is_no_file_is_told(tmp_path: Path) -> None:
-    with pytest.raises(Unsupported, match="is a folder"):
+    with pytest.raises(IncompatibleError, match="is a folder"):
         open_file(str(tmp_path))
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(Unsupported, match="is a pipe or a device"):
+    with pytest.raises(IncompatibleError, match="is a pipe or a device"):
         open_file(str(tmp_path / "pipe"))
-    with pytest.raises(Unsupported, match="is a pipe or a device"):
+    with pytest.raises(IncompatibleError, match="is a pipe or a device"):
         open_file("/dev/null")
     with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX) as listener:
         listener.bind(f"{folder}/s")
-        with pytest.raises(Unsupported, match="is a pipe or a device"):
+        with pytest.raises(IncompatibleError, match="is a pipe or a device"):
             open_file(f"{folder}/s")
 
 
 @pytest.mark.parametrize(
     ("number", "kind", "told"),
-    [(errno.EACCES, CannotRead, "ask its owner, user "), (errno.EPERM, CannotRead, "ask its owner"),
-     (errno.EIO, Damaged, "check the disk"), (errno.EMFILE, CannotRead, "Too many open files"),
-     (errno.ENOENT, NotFound, "no such file"), (errno.ENOTDIR, NotFound, "no such file"),
-     (errno.ESTALE, NotFound, "no such file"), (errno.ENAMETOOLONG, CannotRead, "too long")],
+    [(errno.EACCES, CannotReadError, "ask its owner, user "), (errno.EPERM, CannotReadError, "ask its owner"),
+     (errno.EIO, DamagedError, "check the disk"), (errno.EMFILE, CannotReadError, "Too many open files"),
+     (errno.ENOENT, NotFoundError, "no such file"), (errno.ENOTDIR, NotFoundError, "no such file"),
+     (errno.ESTALE, NotFoundError, "no such file"), (errno.ENAMETOOLONG, CannotReadError, "too long")],
 )  # fmt: skip
 def test_what_cannot_be_opened_is_told(
     number: int, kind: type[SaverError], told: str, tmp_path: Path
@@ -101,6 +101,6 @@ def test_no_descriptor_stays_open(tmp_path: Path) -> None:
     del found
     del arrays
     for ask in (str(tmp_path), "/dev/null"):
-        with pytest.raises(Unsupported):
+        with pytest.raises(IncompatibleError):
             open_file(ask)
     assert count() == before

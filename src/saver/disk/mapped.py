@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from saver.errors import CannotRead, Damaged, NotFound, SaverError, Unsupported
-from saver.files import FILES, Files, Path, remedy
-from saver.store import Blob
+from saver.disk.files import FILES, Files, Path, remedy
+from saver.errors import CannotReadError, DamagedError, IncompatibleError, NotFoundError, SaverError
+from saver.storage import Blob
 
 _BROKEN = {errno.EIO, errno.EBADMSG, getattr(errno, "EUCLEAN", errno.EIO)}
 """What a disk or a file system says of bytes that it has lost."""
@@ -67,7 +67,9 @@ class MappedFile(Blob):
             while start < end:
                 size = self._files.read_into(self._file, scratch[: end - start], start)
                 if size == 0:
-                    raise Damaged(f"{self.name} was cut off at {start:,} bytes while it was read; restore it")
+                    raise DamagedError(
+                        f"{self.name} was cut off at {start:,} bytes while it was read; restore it"
+                    )
                 start += size
         except OSError as error:
             raise cannot_read(self.name, error) from error
@@ -131,23 +133,23 @@ _munmap = _function("munmap", ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t)
 def open_file(path: Path, name: str = "", files: Files = FILES) -> MappedFile:
     """The file at `path`, which messages call `name`, or else by its path.
 
-    Raises NotFound, CannotRead, and Unsupported for what is no file.
+    Raises NotFoundError, CannotReadError, and IncompatibleError for what is no file.
     """
     name = name or (path if isinstance(path, str) else path.name)
     try:
         file = files.open(path)
     except IsADirectoryError:
-        raise Unsupported(f"{name} is a folder, not a Saver file") from None
+        raise IncompatibleError(f"{name} is a folder, not a Saver file") from None
     except OSError as error:
         if error.errno == errno.ENXIO:
-            raise Unsupported(f"{name} is a pipe or a device, not a Saver file") from None
+            raise IncompatibleError(f"{name} is a pipe or a device, not a Saver file") from None
         raise cannot_read(name, error) from None
     try:
         opened = MappedFile(file, name, files)
     except OSError as error:
         raise cannot_read(name, error) from None
     if not stat.S_ISREG(opened.mode):
-        raise Unsupported(f"{name} is {kind_of(opened.mode)}, not a Saver file")
+        raise IncompatibleError(f"{name} is {kind_of(opened.mode)}, not a Saver file")
     return opened
 
 
@@ -162,12 +164,12 @@ def cannot_read(name: str, error: OSError) -> SaverError:
     """What a failed system call means to whoever wanted to read `name`."""
     reason = error.strerror or str(error)
     if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ESTALE):
-        return NotFound(f"{name}: there is no such file")
+        return NotFoundError(f"{name}: there is no such file")
     if error.errno in _BROKEN:
-        return Damaged(f"{name}: the disk cannot read it ({reason}); check the disk, and restore a copy")
+        return DamagedError(f"{name}: the disk cannot read it ({reason}); check the disk, and restore a copy")
     if error.errno in (errno.EACCES, errno.EPERM):
-        return CannotRead(f"{name}: {reason}; ask its owner, {_owner(name)}, to let you read it")
-    return CannotRead(f"{name}: {reason}; it was not read; {remedy(error) or 'try again'}")
+        return CannotReadError(f"{name}: {reason}; ask its owner, {_owner(name)}, to let you read it")
+    return CannotReadError(f"{name}: {reason}; it was not read; {remedy(error) or 'try again'}")
 
 
 def _owner(path: str) -> str:

@@ -11,14 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from saver import forks
-from saver.errors import CannotWrite, NotFound
-from saver.store import Blob, Sink, Stat, Store
-from saver.stores._keys import checked, checked_prefix
+from saver.errors import CannotWriteError, NotFoundError
+from saver.storage import Blob, Sink, Stat, Storage
+from saver.storages._keys import checked, checked_prefix
 
 SCHEME = "memory://"
 
 
-class MemoryStore(Store):
+class MemoryStorage(Storage):
     """Objects that last as long as the process. `clock` gives their times, which never go backwards."""
 
     def __init__(self, name: str = "", clock: Callable[[], float] = time.time) -> None:
@@ -27,7 +27,7 @@ class MemoryStore(Store):
         self._objects: dict[str, tuple[bytes, float]] = {}
         self._last = 0.0
         self._unlock()
-        forks.begin_anew(self, MemoryStore._unlock)
+        forks.begin_anew(self, MemoryStorage._unlock)
 
     def _unlock(self) -> None:
         self._lock = Lock()
@@ -39,7 +39,7 @@ class MemoryStore(Store):
         sink = _MemorySink(size)
         fill(sink)
         if not self._add(checked(key), bytes(sink.held)):
-            raise CannotWrite(f"{self._where(key)}: there is such an object already; it was not changed")
+            raise CannotWriteError(f"{self._where(key)}: there is such an object already; it was not changed")
 
     def create(self, key: str, data: bytes) -> bool:
         return self._add(checked(key), bytes(data))
@@ -55,7 +55,7 @@ class MemoryStore(Store):
     def open(self, key: str) -> Blob:
         found = self._objects.get(checked(key))
         if found is None:
-            raise NotFound(f"{self._where(key)}: there is no such object")
+            raise NotFoundError(f"{self._where(key)}: there is no such object")
         return MemoryBlob(self._where(key), found[0])
 
     def stat(self, key: str) -> Stat | None:
@@ -71,14 +71,14 @@ class MemoryStore(Store):
         with self._lock:
             self._objects.pop(checked(key), None)
 
-    def copy(self) -> MemoryStore:
+    def copy(self) -> MemoryStorage:
         """Another store that holds the same, as of now. What is put into one, or deleted, the other does not
         see.
 
         It costs what a dict of the keys does, for the bytes are shared: a test may begin with the same large
         store a thousand times.
         """
-        found = MemoryStore(self._address.removeprefix(SCHEME), self._clock)
+        found = MemoryStorage(self._address.removeprefix(SCHEME), self._clock)
         with self._lock:
             found._objects, found._last = dict(self._objects), self._last
         return found
@@ -125,12 +125,12 @@ class MemoryBlob(Blob):
         return True
 
 
-_STORES: dict[str, MemoryStore] = {}
+_STORES: dict[str, MemoryStorage] = {}
 _STORES_LOCK = Lock()
 
 
-def open_store(address: str) -> Store:
+def open_storage(address: str) -> Storage:
     """The store of this process called `memory://name`, which is made when it is first asked for."""
     name = address.removeprefix(SCHEME).strip("/")
     with _STORES_LOCK:
-        return _STORES.setdefault(name, MemoryStore(name))
+        return _STORES.setdefault(name, MemoryStorage(name))

@@ -12,11 +12,11 @@ from typing import Any, TypeVar
 
 import pytest
 
-from saver.errors import CannotWrite, Damaged, NotFound, SaverError
-from saver.files import Files
-from saver.files import Path as Place
-from saver.store import Store
-from saver.stores.local import LocalStore
+from saver.disk.files import Files
+from saver.disk.files import Path as Place
+from saver.errors import CannotWriteError, DamagedError, NotFoundError, SaverError
+from saver.storage import Storage
+from saver.storages.local import LocalStorage
 from saver.testing import FaultyFiles
 
 T = TypeVar("T")
@@ -36,7 +36,7 @@ KEYS = [
 LEVELS = [(key, key[:at]) for key in KEYS for at, char in enumerate(key) if char == "/"]
 """A key, and a folder on the way to it."""
 
-Act = Callable[[Store, str], Any]
+Act = Callable[[Storage, str], Any]
 
 
 class Unsynced(Files):
@@ -49,22 +49,22 @@ class Unsynced(Files):
         pass
 
 
-def store_in(folder: Path) -> LocalStore:
-    return LocalStore(folder, Unsynced())
+def store_in(folder: Path) -> LocalStorage:
+    return LocalStorage(folder, Unsynced())
 
 
 READS: dict[str, Act] = {
-    "open": lambda store, key: store.open(key).read(),
-    "read": lambda store, key: store.read(key),
-    "stat": lambda store, key: store.stat(key),
+    "open": lambda storage, key: storage.open(key).read(),
+    "read": lambda storage, key: storage.read(key),
+    "stat": lambda storage, key: storage.stat(key),
 }
 WRITES: dict[str, Act] = {
-    "put": lambda store, key: store.put(key, 3, lambda sink: sink.write(b"new", 0)),
-    "create": lambda store, key: store.create(key, b"new"),
+    "put": lambda storage, key: storage.put(key, 3, lambda sink: sink.write(b"new", 0)),
+    "create": lambda storage, key: storage.create(key, b"new"),
 }
 OTHERS: dict[str, Act] = {
-    "list": lambda store, key: list(store.list(key.rpartition("/")[0] + "/" if "/" in key else "")),
-    "delete": lambda store, key: store.delete(key),
+    "list": lambda storage, key: list(storage.list(key.rpartition("/")[0] + "/" if "/" in key else "")),
+    "delete": lambda storage, key: storage.delete(key),
 }
 ACTS = READS | WRITES | OTHERS
 
@@ -90,9 +90,9 @@ def outside(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    store = store_in(tmp_path / "models")
+    storage = store_in(tmp_path / "models")
     for key in KEYS:
-        store.create(key, b"own")
+        storage.create(key, b"own")
     return tmp_path / "models"
 
 
@@ -137,7 +137,7 @@ def test_no_link_in_place_of_a_folder_is_followed(
     take_away(folder / level)
     FOLDER_LINKS[kind](folder / level, outside, level)
     before, inside, open_files = content(outside), content(folder), descriptors()
-    error = Damaged if act in {*READS, "list"} else CannotWrite
+    error = DamagedError if act in {*READS, "list"} else CannotWriteError
     with pytest.raises(error, match=rf"{level} is a symbolic link.*remove it"):
         ACTS[act](store_in(folder), key)
     assert content(outside) == before
@@ -161,15 +161,15 @@ def test_a_listing_from_above_does_not_enter_a_link(
 def test_a_file_in_place_of_a_folder_holds_nothing(key: str, level: str, act: str, folder: Path) -> None:
     take_away(folder / level)
     (folder / level).write_bytes(b"a file")
-    store, open_files = store_in(folder), descriptors()
+    storage, open_files = store_in(folder), descriptors()
     if act in WRITES:
-        with pytest.raises(CannotWrite, match="Not a directory"):
-            ACTS[act](store, key)
+        with pytest.raises(CannotWriteError, match="Not a directory"):
+            ACTS[act](storage, key)
     elif act in ("open", "read"):
-        with pytest.raises(NotFound):
-            ACTS[act](store, key)
+        with pytest.raises(NotFoundError):
+            ACTS[act](storage, key)
     else:
-        assert not ACTS[act](store, key)
+        assert not ACTS[act](storage, key)
     assert (folder / level).read_bytes() == b"a file"
     assert descriptors() == open_files
 
@@ -214,7 +214,9 @@ def test_what_is_no_file_is_no_object(key: str, act: str, kind: str, folder: Pat
     (folder / key).unlink()
     OTHER_KINDS[kind](folder / key, outside, key)
     before, inside, open_files = content(outside), content(folder), descriptors()
-    with pytest.raises(Damaged if act in READS else CannotWrite, match=r"no object of a store.*restore"):
+    with pytest.raises(
+        DamagedError if act in READS else CannotWriteError, match=r"no object of a store.*restore"
+    ):
         ACTS[act](store_in(folder), key)
     assert content(outside) == before
     assert content(folder) == inside
@@ -229,15 +231,15 @@ def test_what_is_no_file_is_listed_and_itself_deleted(
     """Never what it leads to; and a folder stays, with all that is in it."""
     (folder / key).unlink()
     OTHER_KINDS[kind](folder / key, outside, key)
-    before, store = content(outside), store_in(folder)
+    before, storage = content(outside), store_in(folder)
     if kind == "folder":
-        assert any(each.startswith(f"{key}/") for each in store.list(""))
-        with pytest.raises(CannotWrite, match="not deleted"):
-            store.delete(key)
+        assert any(each.startswith(f"{key}/") for each in storage.list(""))
+        with pytest.raises(CannotWriteError, match="not deleted"):
+            storage.delete(key)
         assert (folder / key).is_dir()
     else:
-        assert key in store.list("")
-        store.delete(key)
+        assert key in storage.list("")
+        storage.delete(key)
         assert not os.path.lexists(folder / key)
     assert content(outside) == before
 
@@ -246,12 +248,12 @@ def test_what_is_no_file_is_listed_and_itself_deleted(
 def test_a_hard_link_is_read_and_its_other_name_stays(key: str, folder: Path, outside: Path) -> None:
     (folder / key).unlink()
     os.link(outside / key, folder / key)
-    store = store_in(folder)
-    assert store.read(key) == b"secret"
-    assert store.create(key, b"new") is False
-    store.delete(key)
+    storage = store_in(folder)
+    assert storage.read(key) == b"secret"
+    assert storage.create(key, b"new") is False
+    storage.delete(key)
     assert (outside / key).read_bytes() == b"secret"
-    assert store.create(key, b"new") is True
+    assert storage.create(key, b"new") is True
     assert (outside / key).read_bytes() == b"secret"
 
 
@@ -259,10 +261,10 @@ def test_the_store_itself_may_be_a_link(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "way").symlink_to(tmp_path)
     (tmp_path / "link").symlink_to(folder)
     for way in (tmp_path / "link", tmp_path / "way" / "models"):
-        store = store_in(way)
-        assert [store.read(key) for key in KEYS] == [b"own"] * len(KEYS)
-        assert store.create(f"log/{way.name}", b"new") is True
-        assert sorted(store.list("")) == sorted(store_in(folder).list(""))
+        storage = store_in(way)
+        assert [storage.read(key) for key in KEYS] == [b"own"] * len(KEYS)
+        assert storage.create(f"log/{way.name}", b"new") is True
+        assert sorted(storage.list("")) == sorted(store_in(folder).list(""))
 
 
 def test_folders_within_folders_have_an_end(folder: Path) -> None:
@@ -323,7 +325,7 @@ def moments(act: Act, key: str, level: str, tmp_path: Path, outside: Path, fresh
 
         files = Swapping(at, swap)
         try:
-            found = act(LocalStore(folder, files), key)
+            found = act(LocalStorage(folder, files), key)
         except SaverError:
             found = None
         assert found != b"secret"
@@ -346,7 +348,7 @@ def test_a_link_that_comes_at_any_moment_is_not_followed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     if named:
-        monkeypatch.setattr("saver.files._O_TMPFILE", 0)
+        monkeypatch.setattr("saver.disk.files._O_TMPFILE", 0)
     before, open_files = content(outside), descriptors()
     for _ in moments(ACTS[act], key, level, tmp_path, outside, act in WRITES):
         assert content(outside) == before

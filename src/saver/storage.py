@@ -1,9 +1,9 @@
 """A place that keeps bytes: what a folder, a bucket and memory have in common.
 
-A store holds objects under keys such as `packs/4f….safetensors`: relative paths of lower-case ASCII letters,
-digits, dots and hyphens, 16 names deep at most. An object never changes once it is there; it is put, read and
-deleted, no more. Six methods suffice for everything that Saver keeps, so whoever writes them has written a
-store; test it by subclassing `saver.testing.StoreTests`.
+A storage holds objects under keys such as `packs/4f….safetensors`: relative paths of lower-case ASCII
+letters, digits, dots and hyphens, 16 names deep at most. An object never changes once it is there; it is put,
+read and deleted, no more. Six methods suffice for everything that Saver keeps: write them, and it is a
+storage. Test it by subclassing `saver.testing.StorageTests`.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Sink(ABC):
 
 class Blob(ABC):
     """An object, opened for reading. It stays readable as long as this lives, also once deleted, or
-    raises NotFound."""
+    raises NotFoundError."""
 
     name: str
     """What messages call it: a path or an address."""
@@ -70,18 +70,18 @@ class Blob(ABC):
 
 
 class Stat(msgspec.Struct, frozen=True):
-    """`size` in bytes; `time` when the object came to be, in seconds, by the clock of the store itself."""
+    """`size` in bytes; `time` when the object came to be, in seconds, by the clock of the storage itself."""
 
     size: int
     time: float
 
 
-class Store(ABC):
+class Storage(ABC):
     """A place that keeps bytes. Its `str` is what messages call it. Safe to use from several threads.
 
     Nothing outside of the place is ever read, written or deleted, whatever somebody else put into it. Where
     it can hold what has the name of an object and is none, such as a symbolic link, that is listed; `open`
-    and `stat` raise Damaged for it, `put` and `create` CannotWrite.
+    and `stat` raise DamagedError for it, `put` and `create` CannotWriteError.
     """
 
     @abstractmethod
@@ -89,7 +89,7 @@ class Store(ABC):
         """A new object of `size` bytes, which `fill` writes: durable when this returns, and never seen
         half-written. When anything fails, nothing is there. Keys are never put twice.
 
-        Raises CannotWrite; CommitUnknown when the object may be there or not.
+        Raises CannotWriteError; CommitUnknownError when the object may be there or not.
         """
 
     @abstractmethod
@@ -97,12 +97,12 @@ class Store(ABC):
         """Like `put`, unless there is an object of this key: then False, and nothing is changed. That object,
         too, is durable when this returns.
 
-        Of all who try at the same time, one succeeds: the only thing in a store that is decided.
+        Of all who try at the same time, one succeeds: the only thing in a storage that is decided.
         """
 
     @abstractmethod
     def open(self, key: str) -> Blob:
-        """The object of this key. Raises NotFound."""
+        """The object of this key. Raises NotFoundError."""
 
     @abstractmethod
     def stat(self, key: str) -> Stat | None:
@@ -118,8 +118,8 @@ class Store(ABC):
 
     @abstractmethod
     def delete(self, key: str) -> None:
-        """Remove an object for good; nothing happens when there is none. Raises CannotWrite."""
+        """Remove an object for good; nothing happens when there is none. Raises CannotWriteError."""
 
     def read(self, key: str) -> bytes:
-        """A whole small object. Raises NotFound."""
+        """A whole small object. Raises NotFoundError."""
         return self.open(key).read()
