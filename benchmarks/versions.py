@@ -19,7 +19,7 @@ from benchmarks.stores import allocated, index_in
 from benchmarks.tables import Row, Table
 from benchmarks.tracking import MLFLOW, Runs
 from saver import Saver
-from saver.pack.layout import BLOCK
+from saver.tensors import BLOCK
 
 OURS = "Saver"
 PACKS = "Saver, packs alone"

@@ -26,7 +26,7 @@ from benchmarks.tables import Row, Table, markdown, plain
 from benchmarks.targets import verdicts
 
 from saver import Saver
-from saver.pack.layout import BLOCK
+from saver.tensors import BLOCK
 
 TINY = [TENSORS.smaller(500), MANY.smaller(500), ONE.smaller(2000)]
 WAY = limits.Way(False, 2, limits.MIB)

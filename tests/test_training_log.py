@@ -21,9 +21,10 @@ import saver
 from equality import assert_same
 from saver.codec import Decoder, Encoder
 from saver.families.saver.codecs import LARGEST, cuts
+from saver.tensors import MemoryTensors
 from saver.training_log import Column, Content, TrainingLog
 from saver.training_log.content import Growing
-from saver.tree import Node, TensorData
+from saver.tree import Node
 
 Rows = list[dict[str, Any]]
 
@@ -224,18 +225,6 @@ def test_a_log_is_restored_in_place_and_goes_on_there() -> None:
     assert len(target) == 201
 
 
-class Tensors:
-    """What an encoder collected, read again."""
-
-    def __init__(self, held: dict[str, TensorData]) -> None:
-        self._held = held
-
-    def tensor(self, name: str) -> tuple[str, tuple[int, ...], Any]:
-        found = self._held[name]
-        assert isinstance(found.data, np.ndarray)
-        return found.dtype, found.shape, np.ascontiguousarray(found.data).view(np.uint8)
-
-
 def decoded(change: Callable[[Any], None]) -> TrainingLog:
     """A log of 5 rows, encoded, changed by an enemy, and decoded."""
     log = TrainingLog()
@@ -246,7 +235,7 @@ def decoded(change: Callable[[Any], None]) -> TrainingLog:
     node = encoder.part("log", log)
     assert isinstance(node, Node)
     change(node.state)
-    found: TrainingLog = Decoder([node], {}, Tensors(encoder.tensors))(node)
+    found: TrainingLog = Decoder([node], {}, MemoryTensors(encoder.tensors))(node)
     return found
 
 

@@ -9,8 +9,8 @@ import msgspec
 from saver import trust as policy
 from saver.errors import UntrustedError
 from saver.fields import fields
-from saver.pack import Entry
 from saver.parts import Opened
+from saver.tensors import TensorInfo
 from saver.tree import Node, Tensor, to_json, walk
 
 
@@ -26,7 +26,7 @@ class PartInfo(msgspec.Struct, frozen=True):
     kind: str
     hash: str
     bytes: int
-    tensors: tuple[Entry, ...]
+    tensors: tuple[TensorInfo, ...]
     classes: tuple[str, ...]
     values: dict[str, str]
     number: int
@@ -72,7 +72,7 @@ def describe_opened(opened: Opened, size: int, digest: str) -> Description:
 def _part_info(opened: Opened, name: str) -> PartInfo:
     part = opened.part(name)
     items = [item for root in (part.tree, *part.batches.values()) for item in walk(root)]
-    entries = [opened.entry(item.name) for item in items if isinstance(item, Tensor)]
+    entries = [opened.tensors.info(item.name) for item in items if isinstance(item, Tensor)]
     classes = dict.fromkeys(policy.dotted(i.cls) for i in items if isinstance(i, Node) and i.cls)
     tree = part.tree
     kind = policy.dotted(tree.cls or tree.codec) if isinstance(tree, Node) else type(tree).__name__

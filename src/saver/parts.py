@@ -5,20 +5,18 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
 
 from saver import environment, registry
 from saver import trust as policy
 from saver.codec import Budget, Decoder, Encoder, bytes_of, check, codec_root
 from saver.environment import package_version
 from saver.errors import DamagedError, NotFoundError, VersionWarning
-from saver.pack import Entry
 from saver.repo.manifest import Manifest, Part
 from saver.storage import Progress
+from saver.tensors import ShardedData, TensorSource, data_of
 from saver.tree import Node, Ref, Tensor, TensorData, Value, parse, settle, walk
 
 if TYPE_CHECKING:
@@ -45,13 +43,14 @@ class EncodedPart(msgspec.Struct):
 
 class Encoded(msgspec.Struct):
     """An object as data. `whole` says that the parts were one mapping; `seeds` are those of estimators,
-    by path.
+    by path. `sharded` are tensors of several shards: none of what was encoded, but of what was saved so.
     """
 
     parts: dict[str, EncodedPart]
     tensors: dict[str, TensorData]
     seeds: dict[str, int]
     whole: bool
+    sharded: dict[str, ShardedData] = {}
 
     @property
     def packages(self) -> set[str]:
@@ -114,34 +113,13 @@ def _packages(tree: Value) -> tuple[str, ...]:
     return tuple(sorted(found - {"builtins", "stdlib"}))
 
 
-class VerifiedTensors(Protocol):
-    """Where the tensors of a version are read from."""
-
-    @property
-    def names(self) -> Iterable[str]:
-        """The names of all tensors."""
-
-    @property
-    def size(self) -> int:
-        """How many bytes are stored, by which it is judged what loading may take."""
-
-    def entry(self, name: str) -> Entry:
-        """What a tensor is, without reading it. KeyError when there is none."""
-
-    def tensor(self, name: str) -> tuple[str, tuple[int, ...], NDArray[np.uint8]]:
-        """safetensors dtype, shape and bytes, verified when they are read for the first time. KeyError."""
-
-    def verify(self, names: Iterable[str] | None = None, progress: Progress | None = None) -> None:
-        """Read and verify the tensors named, or all, on several threads. Raises DamagedError."""
-
-
 class Opened:
     """A manifest whose trees were parsed, with its tensors. Builds and imports nothing until it is asked to.
 
     `where` is what messages call it: a path, or a ref.
     """
 
-    def __init__(self, manifest: Manifest, tensors: VerifiedTensors, where: str) -> None:
+    def __init__(self, manifest: Manifest, tensors: TensorSource, where: str) -> None:
         self.manifest = manifest
         self.tensors = tensors
         self.where = where
@@ -164,14 +142,6 @@ class Opened:
         part.batches = {batch: self._batches[batch] for batch in part.batches}
         settle(found, name)
         self._found[name] = found
-
-    def entry(self, name: str) -> Entry:
-        """What a tensor is, without reading it. KeyError when there is none."""
-        return self.tensors.entry(name)
-
-    def tensor(self, name: str) -> tuple[str, tuple[int, ...], NDArray[np.uint8]]:
-        """safetensors dtype, shape and verified bytes. KeyError when there is none."""
-        return self.tensors.tensor(name)
 
     def part(self, name: str) -> Part:
         """A part. Raises NotFoundError, which says which parts there are."""
@@ -308,10 +278,12 @@ def encoded_again(opened: Opened, raw: Manifest, progress: Progress | None = Non
         parts[name] = EncodedPart(old.tree, old.batches, held, part.packages, part.version)
     needed = dict.fromkeys(name for part in parts.values() for name in part.tensors)
     try:
-        tensors = {name: TensorData(*opened.tensor(name)) for name in needed}
+        tensors = {name: data_of(opened.tensors, name) for name in needed}
     except KeyError as error:
         raise DamagedError(f"{opened.where} refers to the tensor {error}, which is not there") from None
-    return Encoded(parts, tensors, {}, raw.whole)
+    plain = {name: data for name, data in tensors.items() if isinstance(data, TensorData)}
+    sharded = {name: data for name, data in tensors.items() if isinstance(data, ShardedData)}
+    return Encoded(parts, plain, {}, raw.whole, sharded)
 
 
 class LazyParts(Mapping[str, Any]):

@@ -15,7 +15,7 @@ from saver.description import Description, describe_opened
 from saver.environment import Git
 from saver.errors import CannotSaveError
 from saver.parts import Opened, encoded_again
-from saver.repo import history, reading
+from saver.repo import history
 from saver.repo.commit import Draft
 from saver.repo.history import Change, Summary
 from saver.repo.log import Delete, Event, Tag
@@ -149,17 +149,8 @@ class Saver:
 
     def _opened(self, version: Version) -> Opened:
         """A version, its manifest parsed."""
-        repo = self._repo
-        where = f"{self.storage}: {version}"
-
-        def locate() -> dict[str, Any]:
-            repo.state.refresh()
-            repo.version(str(version))
-            return repo.places.of(manifest, where)
-
-        manifest = repo.manifest(version)
-        known = repo.places.of(manifest, where)
-        return Opened(manifest, reading.StoredTensors(self.storage, known, locate, where), where)
+        manifest = self._repo.manifest(version)
+        return Opened(manifest, self._repo.source(version, manifest), f"{self.storage}: {version}")
 
     # What there is
 
@@ -372,7 +363,7 @@ class Saver:
         draft = Draft(
             model=model,
             parts=encoded.drafted(),
-            tensors=encoded.tensors,
+            tensors={**encoded.tensors, **encoded.sharded},
             whole=encoded.whole,
             time=raw.time,
             environment=raw.environment,

@@ -7,22 +7,18 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import msgspec
-import numpy as np
-from numpy.typing import NDArray
-
 from saver import environment, parts
 from saver.description import Description, describe_opened
 from saver.disk.durable import NewFile
 from saver.disk.mapped import open_file
 from saver.environment import Git
 from saver.errors import IncompatibleError
-from saver.pack import Entry, Pack, PackWriter
-from saver.pack.layout import plan
+from saver.pack import Pack, PackWriter
 from saver.parts import Encoded, Opened
 from saver.repo import manifest as manifests
 from saver.repo.manifest import Manifest, Part
 from saver.storage import Progress
+from saver.tensors import TensorInfo
 
 MANIFEST = "saver.manifest"
 
@@ -52,14 +48,10 @@ def write_file(
     path: str | os.PathLike[str], document: Manifest, encoded: Encoded, progress: Progress | None = None
 ) -> int:
     """Write what was encoded to one file, durably, or nothing; `document` still lacks its parts."""
-    planned = {entry.name: entry for entry in plan(encoded.tensors)}
 
-    def describe(hashes: Mapping[str, str]) -> dict[str, str]:
-        entries = {
-            name: msgspec.structs.replace(planned[name], hash=digest) for name, digest in hashes.items()
-        }
+    def describe(tensors: Mapping[str, TensorInfo]) -> dict[str, str]:
         for name, part in encoded.parts.items():
-            digest = manifests.part_hash(part.tree, part.batches, entries, part.tensors)
+            digest = manifests.part_hash(part.tree, part.batches, tensors, part.tensors)
             document.parts[name] = Part(
                 tree=part.tree,
                 batches=part.batches,
@@ -69,7 +61,7 @@ def write_file(
             )
         return {MANIFEST: manifests.encode(document)}
 
-    writer = PackWriter(encoded.tensors, describe, progress)
+    writer = PackWriter({**encoded.tensors, **encoded.sharded}, describe, progress)
     with NewFile(os.fspath(path), writer.size) as file:
         writer(file)
         file.commit()
@@ -118,33 +110,7 @@ def _open(path: str) -> tuple[Opened, Pack]:
     text = pack.metadata.get(MANIFEST)
     if text is None:
         raise IncompatibleError(f"{path} is a pack of a store, without a manifest; open its store instead")
-    return Opened(manifests.decode(text, path), PackTensors(pack), path), pack
-
-
-class PackTensors:
-    """The tensors of a pack, each checked the first time it is asked for."""
-
-    def __init__(self, pack: Pack) -> None:
-        self.pack = pack
-        self.names = pack.entries.keys()
-        self.size = pack.size
-        self._verified: set[str] = set()
-
-    def entry(self, name: str) -> Entry:
-        """What a tensor is, without reading it. KeyError when there is none."""
-        return self.pack.entries[name]
-
-    def tensor(self, name: str) -> tuple[str, tuple[int, ...], NDArray[np.uint8]]:
-        """safetensors dtype, shape, and the verified bytes, flat and writable. KeyError if there is none."""
-        if name not in self._verified:
-            self.verify([name])
-        return self.pack.tensor(name)
-
-    def verify(self, names: Iterable[str] | None = None, progress: Progress | None = None) -> None:
-        """Raise DamagedError, naming the tensors, unless all, or those named, match their hashes."""
-        wanted = list(self.names if names is None else names)
-        self.pack.verify(wanted, progress)
-        self._verified.update(wanted)
+    return Opened(manifests.decode(text, path), pack.source(), path), pack
 
 
 def describe(path: str | os.PathLike[str]) -> Description:

@@ -21,8 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from saver.device import Copying, Elsewhere
-from saver.pack.write import pieces
-from saver.repo.dedup import length_of
+from saver.tensors import length_of, pieces
 from saver.tree import TensorData
 
 THREADS = 2

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
 
@@ -11,7 +9,8 @@ from saver.codec import Budget
 from saver.codec.budget import BYTES_FLOOR, STEPS_FLOOR
 from saver.codec.decoder import Decoder
 from saver.errors import LimitExceededError
-from saver.tree import Node, Tensor
+from saver.tensors import MemoryTensors
+from saver.tree import Node, Tensor, TensorData
 
 
 @pytest.mark.parametrize(("kind", "floor"), [("bytes", BYTES_FLOOR), ("steps", STEPS_FLOOR)])
@@ -36,13 +35,10 @@ def test_every_object_that_is_built_is_a_step() -> None:
 
 
 def test_every_use_of_a_tensor_costs_its_bytes() -> None:
-    class One:
-        def tensor(self, name: str) -> Any:
-            return "U8", (100,), np.zeros(100, np.uint8)
-
+    source = MemoryTensors({"a": TensorData("U8", (100,), np.zeros(100, np.uint8))})
     budget = Budget(0)
     budget.bytes = 300
-    decoder = Decoder([], {}, One(), "$", budget)  # type: ignore[arg-type]
+    decoder = Decoder([], {}, source, "$", budget)
     for _ in range(3):
         decoder.look(Tensor("a"))
     with pytest.raises(LimitExceededError, match="100 bytes more"):

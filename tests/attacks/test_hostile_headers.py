@@ -13,6 +13,7 @@ from blake3 import blake3
 from forge import PREFIX, ZEROS, File, dumps, forged, sealed
 
 import saver
+from saver import tensors
 
 Change = Callable[[File], object]
 
@@ -246,12 +247,8 @@ def test_a_strange_environment_is_described_as_it_is(environment: Any, two: File
 def test_blocks_of_a_large_tensor_are_bound_to_its_hash(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: Any
 ) -> None:
-    from saver.pack import layout, read, write
-
-    for module in (layout, write):
-        monkeypatch.setattr(module, "BLOCKS_FROM", 2048)
-    for module in (layout, read, write):
-        monkeypatch.setattr(module, "BLOCK", 512)
+    monkeypatch.setattr(tensors, "BLOCKS_FROM", 2048)
+    monkeypatch.setattr(tensors, "BLOCK", 512)
     file = forged(tmp_path, np.arange(300.0))
     name = next(iter(file.tensors))
     assert len(file.own["blocks"][name]) == 5

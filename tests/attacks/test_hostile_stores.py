@@ -19,7 +19,7 @@ import pytest
 from blake3 import blake3
 
 import saver
-from saver.pack import Entry, Pack
+from saver.pack import Pack
 from saver.pack.layout import header_bytes
 from saver.repo import state
 from saver.repo.log import Commit, log_key
@@ -27,6 +27,7 @@ from saver.repo.manifest import Manifest
 from saver.repo.objects import pack_key
 from saver.storages.local import LocalStorage
 from saver.storages.memory import MemoryStorage
+from saver.tensors import Shard, whole
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -426,33 +427,40 @@ def test_a_checkpoint_that_says_something_else_than_the_log_is_named(no_cache: N
 # Headers of packs
 
 
-def headed(forged: Forged, act: Callable[[dict[str, Any], list[Entry]], None]) -> str:
+def headed(forged: Forged, act: Callable[[dict[str, Any], dict[str, Shard]], None]) -> str:
     """Change the header of the pack of n/o@1, whose hash matches again; returns its key."""
     (name,) = manifest_of(forged, "n/o", 1)["packs"]
     key = pack_key(name)
     store = MemoryStorage()
     put(store, {key: forged.packs[key]})
     pack = Pack(store.open(key))
-    told, entries = {"id": name}, list(pack.entries.values())
+    told, entries = {"id": name}, dict(pack.shards)
     act(told, entries)
     header = header_bytes(entries, told["id"], {})
     forged.packs[key] = header + forged.packs[key][pack.start :]
     return key
 
 
-def replaced(**fields: Any) -> Callable[[dict[str, Any], list[Entry]], None]:
-    def act(told: dict[str, Any], entries: list[Entry]) -> None:
-        entries[0] = msgspec.structs.replace(entries[0], **fields)
+def replaced(**fields: Any) -> Callable[[dict[str, Any], dict[str, Shard]], None]:
+    def act(told: dict[str, Any], entries: dict[str, Shard]) -> None:
+        name = next(iter(entries))
+        entries[name] = msgspec.structs.replace(entries[name], **fields)
 
     return act
 
 
-HEADERS: dict[str, tuple[str, Callable[[dict[str, Any], list[Entry]], None]]] = {
+def names_another(told: dict[str, Any], entries: dict[str, Shard]) -> None:
+    named = [(f"{name} of another", shard) for name, shard in entries.items()]
+    entries.clear()
+    entries.update(named)
+
+
+HEADERS: dict[str, tuple[str, Callable[[dict[str, Any], dict[str, Shard]], None]]] = {
     "id": ("its header calls it", lambda told, entries: told.update(id="0" * 32)),
     "hash": ("not those that its header tells of", replaced(hash="1" * 64)),
     "dtype": ("says that it is I64", replaced(dtype="I64")),
-    "shape": (r"says that it is F64 \[20, 20\]", replaced(shape=(20, 20))),
-    "name": ("does not name it", replaced(name="other")),
+    "shape": (r"says that it is F64 \[20, 20\]", replaced(box=whole((20, 20)))),
+    "name": ("does not name it", names_another),
 }
 
 

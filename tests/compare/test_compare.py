@@ -290,7 +290,7 @@ def test_what_is_unchanged_is_never_read_and_what_changed_is_verified(tmp_path: 
     entries = open_view(paths[1]).tensors
     for name, damaged in (("kept", False), ("moved", True)):
         raw = bytearray(paths[1].read_bytes())
-        at = raw.index(entries.tensor(name)[2].tobytes())
+        at = raw.index(entries.read(name).tobytes())
         raw[at] ^= 1
         (tmp_path / "bad.saver").write_bytes(raw)
         views = open_view(paths[0]), open_view(tmp_path / "bad.saver")

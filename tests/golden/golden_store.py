@@ -11,6 +11,8 @@ import numpy as np
 
 import saver
 from saver.repo import gc
+from saver.tensors import Box
+from shards import cut_draft
 
 
 def second() -> Any:
@@ -28,6 +30,13 @@ def healed() -> Any:
     return {"weights": np.arange(2000, dtype=np.int64) ** 2}
 
 
+def table(last: int) -> Any:
+    """Saved in three shards, of which the versions share two."""
+    found = np.arange(60 * 70, dtype=np.float32).reshape(60, 70)
+    found[-1, -1] += last
+    return {"table": found}
+
+
 STORE: dict[str, Callable[[], Any]] = {
     "golden@1": golden_values.python,
     "golden@3": second,
@@ -36,6 +45,8 @@ STORE: dict[str, Callable[[], Any]] = {
     "harmed@1": healed,
     "harmed@2": healed,
     "one": golden_values.single,
+    "cut@1": lambda: table(0),
+    "cut@2": lambda: table(1),
 }
 
 
@@ -66,6 +77,9 @@ def make(folder: Path) -> None:
     path.write_bytes(raw)
     store.check()
     store.save("harmed", healed())
+    boxes = [Box((0, 0), (60, 20)), Box((0, 20), (25, 50)), Box((25, 20), (35, 50))]
+    for last in range(2):
+        store._repo.commit(cut_draft("cut", table(last), lambda name, array: boxes))
     for turn in range(60):
         store.tag(f"golden@{(1, 3)[turn % 2]}", "moving")
     store.untag("golden", "newest")

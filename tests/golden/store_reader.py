@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from blake3 import blake3
-from format_reader import DTYPES, Reader, parse, require
+from format_reader import DTYPES, Reader, parse, put_together, require
 
 BLOCK = 16 << 20
 
@@ -103,14 +103,20 @@ class VersionReader:
         manifest = parse(text)
         self.metadata = {"saver.manifest": text}
         self.slots = manifest.get("tensors", {})
-        self.hashes = {name: slot["hash"] for name, slot in self.slots.items()}
+        self.hashes: dict[str, Any] = {}
         self.tensors = {}
         for name, slot in self.slots.items():
-            data = b"".join(
-                store.bytes_at(manifest["packs"][pack], offset, length)
-                for pack, offset, length in slot.get("extents", ())
-            )
             dtype = np.dtype(DTYPES[slot["dtype"]])
-            require(len(data) == math.prod(slot["shape"]) * dtype.itemsize, "length")
-            require(Reader.hash_of(data, slot.get("blocks")) == slot["hash"], f"hash of {name}")
-            self.tensors[name] = np.frombuffer(data, dtype).reshape(slot["shape"])
+            shards, hashes = [], []
+            for shard in slot["shards"]:
+                offsets, sizes = shard.get("box", ([0] * len(slot["shape"]), slot["shape"]))
+                data = b"".join(
+                    store.bytes_at(manifest["packs"][pack], offset, length)
+                    for pack, offset, length in shard.get("extents", ())
+                )
+                require(len(data) == math.prod(sizes) * dtype.itemsize, "length")
+                require(Reader.hash_of(data, shard.get("blocks")) == shard["hash"], f"hash of {name}")
+                shards.append((offsets, np.frombuffer(data, dtype).reshape(sizes)))
+                hashes.append([offsets, sizes, shard["hash"]])
+            self.tensors[name] = put_together(slot["shape"], shards)
+            self.hashes[name] = hashes if len(hashes) > 1 else hashes[0][2]

@@ -17,6 +17,8 @@ from store_reader import StoreReader
 
 import saver
 from equality import assert_same
+from saver.storages.memory import MemoryStorage
+from shards import cut_draft, rows
 
 FOLDER = Path(__file__).parent
 golden = pytest.mark.parametrize("name", GOLDEN)
@@ -52,7 +54,7 @@ def test_a_reader_written_from_the_specification_knows_when_parts_are_equal(
 
 
 def test_a_reader_written_from_the_specification_verifies_blocks(tmp_path: Path) -> None:
-    data = np.zeros((64 << 20) + 5, np.uint8)
+    data = np.zeros((8 << 20) + 5, np.uint8)
     data[::999_983] = 7
     path = tmp_path / "large.saver"
     saver.dump(data, path)
@@ -62,6 +64,18 @@ def test_a_reader_written_from_the_specification_verifies_blocks(tmp_path: Path)
         file.write(b"x")
     with pytest.raises(Wrong, match="blocks"):
         Reader(path)
+
+
+def test_a_reader_written_from_the_specification_puts_shards_together(tmp_path: Path) -> None:
+    table = {"table": np.arange(2400.0).reshape(40, 60), "other": np.arange(300)}
+    store = saver.Saver(MemoryStorage())
+    store._repo.commit(cut_draft("m", table, lambda name, array: rows(array.shape, 7, 20)))
+    path = tmp_path / "m.saver"
+    store.export("m", path)
+    values = Values(Reader(path))
+    assert_same(table, values.load())
+    for part in saver.describe(path).parts:
+        assert values.part_hash(part.name) == part.hash
 
 
 @golden

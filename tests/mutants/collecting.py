@@ -67,10 +67,10 @@ MUTANTS = [
     ),
     Mutant(
         "exact-needs", "repo/gc.py",
-        "            if any(place[0] == pack for item in known.values() for place in item.places):\n"
+        "            if pack in packs_of(known.values()):\n"
         "                return True\n"
         "        return False\n",
-        "            if any(place[0] == pack for item in known.values() for place in item.places):\n"
+        "            if pack in packs_of(known.values()):\n"
         "                return True\n"
         "        return True\n",
         "freeing packs all of whose living bytes were moved",
@@ -78,7 +78,7 @@ MUTANTS = [
     ),
     Mutant(
         "needs-in-moved-packs", "repo/gc.py",
-        "            if any(place[0] == pack for item in known.values() for place in item.places):\n"
+        "            if pack in packs_of(known.values()):\n"
         "                return True\n"
         "        return False\n",
         "        return False\n",

@@ -13,7 +13,7 @@ MUTANTS = [
     Mutant(
         "header-last", "pack/write.py",
         "        write = _write_small if",
-        "        sink.write(self._header(self.entries), 0)\n        write = _write_small if",
+        "        sink.write(self._header(), 0)\n        write = _write_small if",
         "the order: the header of a pack is written when its data is",
         ("disk/test_durable.py::test_data_is_synced_before_the_name_and_the_name_before_the_return",),
     ),
@@ -43,14 +43,14 @@ MUTANTS = [
         ("pack/test_verify.py::test_a_range_outside_of_its_object_is_damaged",),
     ),
     Mutant(
-        "blocks-bound-to-tensors", "pack/read.py",
-        "    return not entry.blocks or blake3(joined).hexdigest() == entry.hash", "    return True",
+        "blocks-bound-to-tensors", "pack/source.py",
+        "                if not shard.root_matches():\n", "                if False:\n",
         "holding the hashes of blocks against that of their tensor, in files",
         ("attacks/test_hostile_headers.py::test_blocks_of_a_large_tensor_are_bound_to_its_hash",),
     ),
     Mutant(
-        "blocks-bound-in-stores", "repo/places.py",
-        'blake3(b"".join(map(bytes.fromhex, self.blocks))).hexdigest() == self.hash', "True",
+        "blocks-bound-in-stores", "tensors.py",
+        "root_of(map(bytes.fromhex, self.blocks)) == self.hash", "True",
         "holding the hashes of blocks against that of their tensor, in stores",
         ("repo/test_places.py",),
     ),
@@ -71,12 +71,12 @@ MUTANTS = [
     ),
     Mutant(
         "end-of-file", "pack/layout.py",
-        "    if end != size:\n", "    if False:\n",
+        "    if at + end != size:\n", "    if False:\n",
         "holding the size of the file against its tensors", (_LIES,),
     ),
     Mutant(
         "count-of-blocks", "pack/layout.py",
-        "        if len(entry.blocks) != block_count(length):", "        if False:",
+        "        if len(own_blocks) != block_count(length):", "        if False:",
         "counting the hashes of blocks",
         ("attacks/test_hostile_headers.py::test_blocks_of_a_large_tensor_are_bound_to_its_hash",),
     ),

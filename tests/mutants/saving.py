@@ -28,9 +28,9 @@ MUTANTS = [
              "            digest = state.log.append(record)\n"
              "            while digest is not None and self._late:\n"
              "                self._late.pop()()\n"),
-            ("class _Named(",
-            "class _Nowhere:\n    def write(self, data: Any, offset: int) -> None:\n        pass\n\n"
-             "    write_aligned = write\n\n\nclass _Named("),
+            ("class _Commit:",
+             "class _Nowhere:\n    def write(self, data: Any, offset: int) -> None:\n        pass\n\n"
+             "    write_aligned = write\n\n\nclass _Commit:"),
         ),
     ),
     Mutant(
@@ -201,8 +201,8 @@ MUTANTS = [
     ),
     Mutant(
         "same-blocks", "repo/dedup.py",
-        "[number * BLOCK : number * BLOCK + place[2]].data).hexdigest() == digest\n",
-        "[number * BLOCK : number * BLOCK + place[2]].data).hexdigest() != \"\"\n",
+        "blake3(memory[start:end].data).hexdigest() == candidate[1]\n",
+        "blake3(memory[start:end].data).hexdigest() != \"\"\n",
         "comparing a block to the end before it is shared",
         (f"{_REPOSITORY}::test_a_block_that_only_begins_like_another_one_is_not_shared",),
     ),

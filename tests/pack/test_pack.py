@@ -18,10 +18,12 @@ from hypothesis.extra import numpy as arrays
 
 import saver
 from saver import pack as packs
+from saver import tensors as tensors_
 from saver.disk.durable import NewFile
 from saver.disk.mapped import MappedFile, open_file
-from saver.pack import Pack, PackWriter, layout, read, write
+from saver.pack import Pack, PackedTensors, PackWriter, layout, write
 from saver.storages.memory import MemoryStorage
+from saver.tensors import Shard, TensorInfo, TensorSource, whole
 from saver.tree import ITEM_SIZE, NUMPY_DTYPE, TENSOR_DTYPE, TensorData
 
 safe_open: Any = pytest.importorskip("safetensors").safe_open
@@ -61,13 +63,14 @@ def opened(path: Path) -> Pack:
 
 
 def loaded(path: Path) -> dict[str, Any]:
-    pack = opened(path)
-    pack.verify()
-    found = {}
-    for name in pack.entries:
-        dtype, shape, data = pack.tensor(name)
-        found[name] = data.view(NUMPY_DTYPE[dtype]).reshape(shape)
-    return found
+    source = opened(path).source()
+    source.verify()
+    return {name: array_of(source, name) for name in source.names}
+
+
+def array_of(source: TensorSource, name: str) -> Any:
+    info = source.info(name)
+    return source.read(name).view(NUMPY_DTYPE[info.dtype]).reshape(info.shape)
 
 
 def assert_same_bits(found: Any, expected: Any) -> None:
@@ -84,10 +87,8 @@ def in_ring(patch: pytest.MonkeyPatch) -> None:
 
 
 def with_small_blocks(patch: pytest.MonkeyPatch) -> None:
-    for module in (layout, write):
-        patch.setattr(module, "BLOCKS_FROM", 4096)
-    for module in (layout, read, write):
-        patch.setattr(module, "BLOCK", 1024)
+    patch.setattr(tensors_, "BLOCKS_FROM", 4096)
+    patch.setattr(tensors_, "BLOCK", 1024)
 
 
 @quick
@@ -123,14 +124,13 @@ def test_data_begins_on_a_page_and_every_tensor_on_its_items(tensors: dict[str, 
     save(path, tensors)
     pack = opened(path)
     assert (8 + int.from_bytes(path.read_bytes()[:8], "little")) % 4096 == 0
-    entries = list(pack.entries.values())
-    even = [entry.length % 64 == 0 for entry in entries]
+    even = [shard.length % 64 == 0 for shard in pack.shards.values()]
     assert even == sorted(even, reverse=True), "multiples of 64 bytes stand first"
-    for entry in entries:
-        assert entry.offset % ITEM_SIZE[entry.dtype] == 0
-        assert entry.length % 64 or entry.offset % 64 == 0
-        dtype, shape, data = pack.tensor(entry.name)
-        assert data.view(NUMPY_DTYPE[dtype]).reshape(shape).flags.aligned
+    for name, shard in pack.shards.items():
+        for _, offset, _ in shard.places:
+            assert offset % ITEM_SIZE[shard.dtype] == 0
+            assert shard.length % 64 or offset % 64 == 0
+        assert array_of(pack.source(), name).flags.aligned
 
 
 @quick
@@ -175,32 +175,26 @@ def test_a_large_tensor_is_hashed_in_blocks(
         in_ring(monkeypatch)
     data = np.arange(5000, dtype=np.uint8)
     save(tmp_path / "a", {"large": data, "small": data[:4095]})
-    entries = opened(tmp_path / "a").entries
+    shards = opened(tmp_path / "a").shards
     digests = [blake3(data[at : at + 1024].tobytes()).digest() for at in range(0, 5000, 1024)]
-    assert entries["large"].blocks == tuple(digest.hex() for digest in digests)
-    assert entries["large"].hash == blake3(b"".join(digests)).hexdigest()
-    assert entries["small"].blocks == ()
-    assert entries["small"].hash == blake3(data[:4095].tobytes()).hexdigest()
+    assert shards["large"].blocks == tuple(digest.hex() for digest in digests)
+    assert shards["large"].hash == blake3(b"".join(digests)).hexdigest()
+    assert shards["small"].blocks == ()
+    assert shards["small"].hash == blake3(data[:4095].tobytes()).hexdigest()
     loaded(tmp_path / "a")
 
 
 def test_the_block_sizes_are_those_of_the_specification() -> None:
-    assert (layout.BLOCK, layout.BLOCKS_FROM, write.BLOCK, read.BLOCK) == (
-        16 << 20,
-        64 << 20,
-        16 << 20,
-        16 << 20,
-    )
-    assert layout.block_count((64 << 20) - 1) == 0
-    assert layout.block_count(64 << 20) == 4
-    assert layout.block_count((64 << 20) + 1) == 5
+    assert (tensors_.BLOCK, tensors_.BLOCKS_FROM) == (4 << 20, 8 << 20)
+    lengths = 0, (8 << 20) - 1, 8 << 20, (8 << 20) + 1
+    assert [tensors_.block_count(length) for length in lengths] == [0, 0, 2, 3]
 
 
 @pytest.mark.parametrize("ring", [False, True])
 def test_sources_of_any_layout_give_their_elements_in_order(
     ring: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(write, "PIECE", 1000)
+    monkeypatch.setattr(tensors_, "PIECE", 1000)
     if ring:
         in_ring(monkeypatch)
     base = np.arange(60_000.0).reshape(50, 60, 20)
@@ -243,9 +237,9 @@ def test_dtypes_that_numpy_has_not_are_bytes_to_numpy(tmp_path: Path) -> None:
     save(tmp_path / "a", tensors)
     pack = opened(tmp_path / "a")
     for name in tensors:
-        dtype, shape, data = pack.tensor(name)
-        assert (dtype, shape) == (name, (8 // ITEM_SIZE[name],))
-        assert data.tobytes() == raw.tobytes()
+        info = pack.tensors[name]
+        assert (info.dtype, info.shape) == (name, (8 // ITEM_SIZE[name],))
+        assert pack.source().read(name).tobytes() == raw.tobytes()
     with safe_open(tmp_path / "a", "numpy") as file:
         assert {file.get_slice(name).get_dtype() for name in tensors} == set(tensors)
 
@@ -255,11 +249,8 @@ def test_every_flipped_data_byte_is_found_and_its_tensor_named(
     blocks: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if blocks:
-        monkeypatch.setattr(read, "BLOCK", 64)
-        monkeypatch.setattr(layout, "BLOCK", 64)
-        monkeypatch.setattr(write, "BLOCK", 64)
-        monkeypatch.setattr(layout, "BLOCKS_FROM", 256)
-        monkeypatch.setattr(write, "BLOCKS_FROM", 256)
+        monkeypatch.setattr(tensors_, "BLOCK", 64)
+        monkeypatch.setattr(tensors_, "BLOCKS_FROM", 256)
     path = tmp_path / "a"
     tensors = {
         "first": np.arange(64.0),
@@ -268,18 +259,20 @@ def test_every_flipped_data_byte_is_found_and_its_tensor_named(
     }
     save(path, tensors)
     honest = path.read_bytes()
-    start = 8 + int.from_bytes(honest[:8], "little")
-    for entry in opened(path).entries.values():
-        for at in range(start + entry.offset, start + entry.offset + entry.length):
+    for hit, shard in opened(path).shards.items():
+        ((_, start, length),) = shard.places
+        for at in range(start, start + length):
             changed = bytearray(honest)
             changed[at] ^= 0x10
             path.write_bytes(changed)
             pack = opened(path)
-            with pytest.raises(saver.DamagedError, match=entry.name):
-                pack.verify()
-            with pytest.raises(saver.DamagedError, match=entry.name):
-                pack.verify([entry.name])
-            pack.verify([name for name in tensors if name != entry.name])
+            assert pack.damaged() == {hit}
+            source = pack.source()
+            with pytest.raises(saver.DamagedError, match=hit):
+                source.verify()
+            with pytest.raises(saver.DamagedError, match=hit):
+                source.verify([hit])
+            source.verify([name for name in tensors if name != hit])
 
 
 @pytest.mark.parametrize("cached", [False, True])
@@ -294,7 +287,7 @@ def test_both_ways_to_hash_find_damage(cached: bool, tmp_path: Path, monkeypatch
         file.seek(-(1 << 20), 2)
         file.write(b"x")
     with pytest.raises(saver.DamagedError, match="the bytes of t are"):
-        opened(path).verify()
+        opened(path).source().verify()
 
 
 def test_progress_tells_bytes_up_to_all_of_them(tmp_path: Path) -> None:
@@ -329,8 +322,7 @@ def test_loaded_arrays_outlive_the_file(tmp_path: Path) -> None:
 
 def _flip(path: Path, name: str) -> None:
     raw = bytearray(path.read_bytes())
-    entry = opened(path).entries[name]
-    raw[8 + int.from_bytes(raw[:8], "little") + entry.offset + 3] ^= 1
+    raw[opened(path).shards[name].places[0][1] + 3] ^= 1
     path.write_bytes(raw)
 
 
@@ -355,13 +347,13 @@ def test_lazy_loading_verifies_only_what_is_asked_for(
     path = tmp_path / "a"
     saver.dump({name: np.arange(1000) for name in "abc"}, path)
     checked: list[str] = []
-    honest = Pack.verify
+    honest = PackedTensors.verify
 
-    def watch(pack: Pack, names: Any = None, progress: Any = None) -> None:
-        checked.extend(pack.entries if names is None else names)
-        honest(pack, names, progress)
+    def watch(source: PackedTensors, names: Any = None, progress: Any = None) -> None:
+        checked.extend(source.names if names is None else names)
+        honest(source, names, progress)
 
-    monkeypatch.setattr(Pack, "verify", watch)
+    monkeypatch.setattr(PackedTensors, "verify", watch)
     parts = saver.load(path, lazy=True)
     assert checked == []
     assert parts["b"] is parts["b"]
@@ -400,8 +392,9 @@ def test_a_header_beyond_the_limit_of_readers_is_refused(
 
 
 def test_a_header_that_comes_out_longer_than_planned_is_not_written_over_the_data(tmp_path: Path) -> None:
-    def longer(hashes: dict[str, str]) -> dict[str, str]:
-        return {"note": "x" * 10_000 * (set(hashes.values()) != {layout.ZERO})}
+    def longer(infos: dict[str, TensorInfo]) -> dict[str, str]:
+        known = any(info.hash != tensors_.ZERO for info in infos.values())
+        return {"note": "x" * 10_000 * known}
 
     writer = PackWriter({"a": data_of(np.arange(1000))}, longer)  # type: ignore[arg-type]
     with pytest.raises(AssertionError, match="changed its length"), NewFile(str(tmp_path / "a"), 0) as file:
@@ -412,9 +405,9 @@ def test_a_header_that_comes_out_longer_than_planned_is_not_written_over_the_dat
 def test_a_shape_that_no_array_has_is_damage(shape: tuple[int, ...]) -> None:
     """Already to who only looks at the header."""
     data = bytes(8 * abs(np.prod(shape, dtype=int)))
-    entry = packs.Entry("a", "F64", shape, 0, len(data), blake3(data).hexdigest())
+    shard = Shard("F64", whole(shape), blake3(data).hexdigest())
     store = MemoryStorage()
-    store.create("packs/a", layout.header_bytes([entry], "0" * 32, {}) + data)
+    store.create("packs/a", layout.header_bytes({"a": shard}, "0" * 32, {}) + data)
     with pytest.raises(saver.DamagedError, match="'a' has the shape"):
         Pack(store.open("packs/a"))
 
@@ -440,5 +433,5 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
 
 def test_a_pack_tells_its_public_names() -> None:
     assert set(packs.__all__) == {
-        "Describe", "Entry", "Pack", "PackWriter", "Progress", "Range", "damaged",
+        "Describe", "Pack", "PackWriter", "PackedTensors", "Progress", "Range", "damaged",
     }  # fmt: skip

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from saver.repo.commit import Draft, DraftPart
-from saver.repo.reading import StoredTensors
 from saver.repo.repository import Repository
 from saver.repo.version import Version
 from saver.tree import Node, Tensor, TensorData
@@ -36,9 +35,9 @@ def contents(repo: Repository, ref: str) -> dict[str, Any]:
     """All tensors of a version, verified."""
     repo.open()
     version = repo.version(ref)
-    stored = StoredTensors(repo.storage, repo.known(version), lambda: repo.known(version), ref)
+    stored = repo.source(version, repo.manifest(version))
     stored.verify()
-    return {name: stored.tensor(name)[2].tobytes() for name in stored.names}
+    return {name: stored.read(name).tobytes() for name in stored.names}
 
 
 def same(repo: Repository, ref: str, tensors: Mapping[str, Any]) -> bool:

@@ -7,7 +7,6 @@ lost.
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import pytest
@@ -35,6 +34,7 @@ from cases import (
 from explorer import Actor, Failed, Moment, explore
 from judge import Judge, Told
 
+from saver import tensors
 from saver.errors import CannotWriteError
 from saver.repo import gc, state
 from saver.repo.commit import _Commit
@@ -91,10 +91,8 @@ def test_a_saver_that_comes_to_need_what_was_not_moved(eager: None) -> None:
 @pytest.fixture
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tensors of a few thousand bytes are hashed, shared and moved by blocks."""
-    for module in [module for name, module in sys.modules.items() if name.startswith("saver.")]:
-        for name, size in (("BLOCK", 1024), ("BLOCKS_FROM", 2048)):
-            if hasattr(module, name):
-                monkeypatch.setattr(module, name, size)
+    monkeypatch.setattr(tensors, "BLOCK", 1024)
+    monkeypatch.setattr(tensors, "BLOCKS_FROM", 2048)
     monkeypatch.setattr(gc, "DEAD_BYTES", 4100)
 
 

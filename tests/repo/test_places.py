@@ -12,13 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import saver
-from saver.pack.layout import BLOCK, BLOCKS_FROM
+from saver.pack import PackedTensors
 from saver.repo.log import ZERO, Event, Log, Move, Record, Relocate
-from saver.repo.manifest import Manifest, Stored, decode, encode
-from saver.repo.places import MOVES_DEPTH, Known, Place, Places, Ranges
-from saver.repo.reading import StoredTensors
+from saver.repo.manifest import Manifest, ShardForm, TensorForm, decode, encode
+from saver.repo.places import MOVES_DEPTH, Places, Ranges
 from saver.repo.state import State
 from saver.storages.memory import MemoryStorage
+from saver.tensors import BLOCK, BLOCKS_FROM, Place, Shard, in_one, whole
 
 
 def places(*events: Event) -> Places:
@@ -32,8 +32,8 @@ def places(*events: Event) -> Places:
 
 
 def manifest(length: int, *extents: tuple[int, int, int], blocks: int = 0) -> Manifest:
-    stored = Stored("U8", (length,), ZERO, extents, (ZERO,) * blocks)
-    return Manifest(format=1, parts={}, tensors={"a/x": stored}, packs=("p", "q"))
+    form = TensorForm("U8", (length,), (ShardForm(ZERO, extents, (ZERO,) * blocks),))
+    return Manifest(format=1, parts={}, tensors={"a/x": form}, packs=("p", "q"))
 
 
 LARGE = BLOCKS_FROM
@@ -60,14 +60,14 @@ def test_bytes_that_do_not_make_a_tensor_are_damage(lie: str) -> None:
 
 def test_bytes_that_do_are_not() -> None:
     found = places().of(manifest(LARGE, (0, 0, BLOCK), (1, 7, LARGE - BLOCK), blocks=MANY), "m@1")
-    assert found["a/x"].places == (("p", 0, BLOCK), ("q", 7, LARGE - BLOCK))
+    assert found["a/x"].shards[0].places == (("p", 0, BLOCK), ("q", 7, LARGE - BLOCK))
 
 
 def test_a_tensor_in_a_pack_that_the_manifest_does_not_name_is_damage() -> None:
     for pack, sound in ((1, True), (2, False)):
         text = encode(manifest(10, (pack, 0, 10)))
         if sound:
-            assert decode(text, "m@1").tensors["a/x"].extents == ((pack, 0, 10),)
+            assert decode(text, "m@1").tensors["a/x"].shards[0].extents == ((pack, 0, 10),)
         else:
             with pytest.raises(saver.DamagedError, match="does not name"):
                 decode(text, "m@1")
@@ -75,17 +75,18 @@ def test_a_tensor_in_a_pack_that_the_manifest_does_not_name_is_damage() -> None:
 
 @pytest.mark.parametrize("shape", [(1,) * 65, (-1, -10), (10**40,), (1.5,), ("10",)], ids=str)
 def test_a_tensor_of_a_shape_that_no_array_has_is_damage(shape: Any) -> None:
-    stored = Stored("U8", shape, ZERO, ((0, 0, 10 if shape != (1,) * 65 else 1),))
-    text = encode(Manifest(format=1, parts={}, tensors={"a/x": stored}, packs=("p",)))
+    shard = ShardForm(ZERO, ((0, 0, 10 if shape != (1,) * 65 else 1),))
+    form = TensorForm("U8", shape, (shard,))
+    text = encode(Manifest(format=1, parts={}, tensors={"a/x": form}, packs=("p",)))
     with pytest.raises(saver.DamagedError):
         places().of(decode(text, "m@1"), "m@1")
 
 
 def resolved(found: Places, place: Place) -> tuple[Place, ...]:
     """Where the bytes of a place are now."""
-    stored = Stored("U8", (place[2],), ZERO, ((0, *place[1:]),))
-    known = found.of(Manifest(format=1, parts={}, tensors={"a/x": stored}, packs=place[:1]), "m@1")
-    return known["a/x"].places
+    form = TensorForm("U8", (place[2],), (ShardForm(ZERO, ((0, *place[1:]),)),))
+    known = found.of(Manifest(format=1, parts={}, tensors={"a/x": form}, packs=place[:1]), "m@1")
+    return known["a/x"].shards[0].places
 
 
 def moved(**moves: tuple[Move, ...]) -> Relocate:
@@ -122,13 +123,15 @@ def test_blocks_that_are_not_those_of_the_tensor_are_damage() -> None:
     block = blake3(data.tobytes()).hexdigest()
     root = blake3(bytes.fromhex(block)).hexdigest()
     for told, sound in ((root, True), ("0" * 64, False)):
-        known = {"a/x": Known("U8", (256,), 256, told, (block,), (("p", 0, 256),))}
-        stored = StoredTensors(store, known, lambda known=known: known, "m@1")  # type: ignore[misc]
+        shard = Shard("U8", whole((256,)), told, (block,), (("p", 0, 256),))
+        source = PackedTensors(
+            {"a/x": in_one("a/x", shard)}, lambda pack: store.open(f"packs/{pack}.safetensors"), "m@1", "!"
+        )
         if sound:
-            assert stored.tensor("a/x")[2].tobytes() == data.tobytes()
+            assert source.read("a/x").tobytes() == data.tobytes()
         else:
             with pytest.raises(saver.DamagedError, match="contradict each other"):
-                stored.tensor("a/x")
+                source.read("a/x")
 
 
 SPAN = st.tuples(st.integers(0, 40), st.integers(1, 9))

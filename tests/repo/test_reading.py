@@ -15,8 +15,8 @@ import pytest
 from cases import ARRAYS, draft, opened
 
 import saver
-from saver.repo import gc, reading
-from saver.repo.reading import StoredTensors
+from saver.pack import PackedTensors, source
+from saver.repo import gc
 from saver.storages.memory import MemoryStorage
 
 
@@ -29,16 +29,14 @@ def test_what_was_verified_is_not_taken_from_elsewhere_once_it_was_moved(
     for each in (draft("abc"), draft("def"), draft("ad", bases=("m@1",))):
         own._repo.commit(each)
     tensors = opened(store, "2")._open("m@3")[0].tensors
-    assert isinstance(tensors, StoredTensors)
-    assert tensors.tensor("a/x")[2].tobytes() == ARRAYS["a"].tobytes()
+    assert isinstance(tensors, PackedTensors)
+    assert tensors.read("a/x").tobytes() == ARRAYS["a"].tobytes()
     own.delete("m@1")
     own.delete("m@2")
     assert len(own.gc(grace=0).moved) == 2
     _damage(store, own._repo.known(own.version("m@3"))["a/x"].places[0])
-    assert tensors.tensor("d/x")[2].tobytes() == ARRAYS["d"].tobytes(), (
-        "it is read from where it was moved to"
-    )
-    assert tensors.tensor("a/x")[2].tobytes() == ARRAYS["a"].tobytes()
+    assert tensors.read("d/x").tobytes() == ARRAYS["d"].tobytes(), "it is read from where it was moved to"
+    assert tensors.read("a/x").tobytes() == ARRAYS["a"].tobytes()
 
 
 def _damage(store: MemoryStorage, place: tuple[str, int, int]) -> None:
@@ -66,7 +64,7 @@ def descriptors() -> int:
 @pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="the system does not list descriptors")
 def test_a_version_in_many_packs_is_loaded_with_few_files_open(tmp_path: Path) -> None:
     """What was loaded keeps none of them open."""
-    assert 4 * reading.TOGETHER <= 1024, "which is how many files a process may usually have open"
+    assert 4 * source.TOGETHER <= 1024, "which is how many files a process may usually have open"
     store = saver.Saver(tmp_path / "models")
     parts: dict[str, Any] = {}
     for number in range(60):
@@ -76,7 +74,7 @@ def test_a_version_in_many_packs_is_loaded_with_few_files_open(tmp_path: Path) -
     seen: list[int] = []
     before = descriptors()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(reading, "TOGETHER", 7)
+        patch.setattr(source, "TOGETHER", 7)
         found = saver.Saver(tmp_path / "models").load("m", progress=lambda *_: seen.append(descriptors()))
         assert max(seen) <= before + 7 + 2
     assert {name: array[0] for name, array in found.items()} == {f"p{n}": float(n) for n in range(60)}
@@ -92,9 +90,9 @@ def test_a_version_in_many_packs_is_loaded_with_few_files_open(tmp_path: Path) -
 
 MANY_PACKS = """
 import resource, sys, saver
-from saver.repo import reading
+from saver.pack import source
 resource.setrlimit(resource.RLIMIT_NOFILE, (48, 48))
-reading.TOGETHER = 16
+source.TOGETHER = 16
 loaded = [saver.Saver(sys.argv[1]).load("m") for _ in range(5)]
 print(len(loaded[-1]))
 """

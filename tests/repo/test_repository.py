@@ -12,7 +12,7 @@ import pytest
 from drafts import Save, contents, draft, same
 
 import saver
-from saver.pack import layout
+from saver import tensors as cells
 from saver.repo import commit, dedup, document
 from saver.repo.format import Format
 from saver.repo.gc import collect
@@ -94,13 +94,9 @@ def test_a_base_of_another_model_shares_its_tensors(
 @pytest.fixture
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> int:
     """Tensors from 32 kB have blocks of 8 kB, so that tests of them stay small."""
-    from saver.pack import read, verify, write
-    from saver.repo import places
-
-    for module in (layout, read, verify, write, dedup, places):
-        for name, value in (("BLOCK", 8192), ("BLOCKS_FROM", 32768), ("PROBED", 16384)):
-            if hasattr(module, name):
-                monkeypatch.setattr(module, name, value)
+    monkeypatch.setattr(cells, "BLOCK", 8192)
+    monkeypatch.setattr(cells, "BLOCKS_FROM", 32768)
+    monkeypatch.setattr(dedup, "PROBED", 16384)
     return 8192
 
 
@@ -132,7 +128,7 @@ def test_a_large_tensor_costs_the_blocks_that_changed(
 def layout_size(store: MemoryStorage, key: str) -> int:
     from saver.pack import Pack
 
-    return sum(entry.length for entry in Pack(store.open(key)).entries.values())
+    return sum(shard.length for shard in Pack(store.open(key)).shards.values())
 
 
 def test_a_chain_of_partly_changed_tensors_stays_right(
@@ -183,7 +179,7 @@ def test_a_small_tensor_that_spells_the_hash_of_a_large_one_is_not_taken_for_it(
     """The hash of a large tensor is that of its blocks' hashes, which may be the bytes of a small one."""
     repo = Repository(store, index=lambda ident: Index(str(tmp_path / "index.sqlite")))
     table = array(40 * 1024)
-    _, blocks = dedup.tensor_hash(TensorData("F64", table.shape, table))
+    _, blocks = cells.hash_of(TensorData("F64", table.shape, table))
     spelled = np.frombuffer(b"".join(map(bytes.fromhex, blocks)), np.uint8)
     alike = table.copy()
     alike[-1] += 1

@@ -12,10 +12,10 @@ from explorer import Violation, explore
 from judge import Judge
 
 from saver.errors import CannotWriteError, CommitUnknownError
+from saver.pack import PackedTensors
 from saver.repo import document, gc
 from saver.repo.commit import _Commit
 from saver.repo.log import Log, log_key
-from saver.repo.reading import StoredTensors
 from saver.repo.repository import Repository
 from saver.storage import Sink, Storage
 
@@ -190,7 +190,7 @@ def test_unless_a_lost_answer_deletes_nothing_a_version_is_lost() -> None:
 def test_unless_a_reader_looks_again_it_loses_what_was_moved(
     eager: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(StoredTensors, "_read", StoredTensors._read_packs)
+    monkeypatch.setattr(PackedTensors, "_verified", lambda *given: PackedTensors._read_packs(*given)[0])
     told = lost(LARGE, collector=collects("c", "m@1"), reader=loads("m@2"))
     assert "reader ended with" in str(told.value)
 

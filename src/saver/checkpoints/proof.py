@@ -19,7 +19,6 @@ from saver.environment import package_version
 from saver.errors import printable
 from saver.parts import Opened
 from saver.repo.commit import Draft
-from saver.repo.reading import StoredTensors
 from saver.repo.repository import Repository
 from saver.repo.version import Version
 from saver.restoring import restore
@@ -186,10 +185,8 @@ class _Memory:
         )  # fmt: skip
 
     def open(self, version: Version) -> Opened:
-        manifest, where = self._repo.manifest(version), "the state before the proof"
-        known = self._repo.places.of(manifest, where)
-        tensors = StoredTensors(self._store, known, lambda: known, where)
-        return Opened(manifest, tensors, where)
+        manifest = self._repo.manifest(version)
+        return Opened(manifest, self._repo.source(version, manifest), "the state before the proof")
 
 
 def _number(value: Any) -> float | None:

@@ -71,7 +71,7 @@ class _File(Subject):
         }
 
     def verify(self, progress: Progress | None = None) -> None:
-        Pack(open_file(self.description.path)).verify(progress=progress)
+        Pack(open_file(self.description.path)).source().verify(progress=progress)
 
     def loading(self, trusted: str) -> list[str]:
         return [f"saver.load({json.dumps(os.path.basename(self.description.path))}, trust=[{trusted}])"]

@@ -16,7 +16,7 @@ from saver.cli._times import utc
 from saver.description import PartInfo
 from saver.environment import distribution
 from saver.fingerprint import describe
-from saver.pack import Entry
+from saver.tensors import TensorInfo
 
 SHORT_HASH = 12
 """Digits of a hash that tell apart what one person has, and fit a table."""
@@ -128,7 +128,7 @@ def _show_tensors(parts: Sequence[PartInfo], limit: int, on: Screen) -> None:
         on.say(f"and {left:,} more: --tensors {len(entries)} lists them all")
 
 
-def _tensor_row(entry: Entry) -> tuple[str, ...]:
+def _tensor_row(entry: TensorInfo) -> tuple[str, ...]:
     return entry.name, entry.dtype, " x ".join(map(str, entry.shape)) or "-", size(entry.length)
 
 

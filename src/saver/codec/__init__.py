@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from saver.codec.attributes import door, special
 from saver.codec.budget import Budget, bytes_of
-from saver.codec.contract import INLINE_BYTES, BatchCodec, Codec, Tensors, is_array
+from saver.codec.contract import INLINE_BYTES, BatchCodec, Codec, is_array
 from saver.codec.decoder import Decoder
 from saver.codec.encoder import Encoder, encodable
 from saver.codec.lookup import check, codec_for, codec_modules, codec_named, forget_codecs
@@ -22,7 +22,6 @@ __all__ = [
     "Codec",
     "Decoder",
     "Encoder",
-    "Tensors",
     "bytes_of",
     "check",
     "codec_for",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeGuard
+from typing import TYPE_CHECKING, Any, ClassVar, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -97,10 +97,3 @@ def _index(value: Any) -> int:
     if type(value) is not int or value < 0:
         raise ValueError(f"{value!r} is not an index")
     return value
-
-
-class Tensors(Protocol):
-    """Where a decoder finds the bytes of tensors: a pack, or anything like it."""
-
-    def tensor(self, name: str) -> tuple[str, tuple[int, ...], NDArray[np.uint8]]:
-        """safetensors dtype, shape, and the bytes, flat. KeyError when there is none."""

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from saver import trust
 from saver.codec.attributes import NONE, door
 from saver.codec.budget import Budget
-from saver.codec.contract import BatchCodec, Codec, Tensors, is_array
+from saver.codec.contract import BatchCodec, Codec, is_array
 from saver.codec.lookup import codec_named
 from saver.errors import DamagedError, IncompatibleError, SaverError
+from saver.tensors import Bytes, TensorInfo, TensorSource
 from saver.tree import MAX_OBJECT_DEPTH, NUMPY_DTYPE, Node, Ref, Tensor, Value
 
 MAX_DECODED_DEPTH = 2 * MAX_OBJECT_DEPTH
@@ -42,7 +43,7 @@ class Decoder:
         self,
         nodes: Iterable[Node],
         batches: Mapping[str, Value],
-        tensors: Tensors,
+        tensors: TensorSource,
         where: str = "$",
         budget: Budget | None = None,
     ) -> None:
@@ -230,28 +231,32 @@ class Decoder:
             except Exception as error:
                 raise self._not_as_saved(node, error) from error
 
-    def look(self, ref: Any) -> tuple[str, tuple[int, ...], NDArray[np.uint8]]:
-        """safetensors dtype, shape, and the bytes, flat, of a `Tensor`, for whoever copies them elsewhere."""
+    def info(self, ref: Any) -> TensorInfo:
+        """What a `Tensor` is, without reading it."""
         if type(ref) is not Tensor:
             raise ValueError("a tensor is missing")
         try:
-            found = self._tensors.tensor(ref.name)
+            return self._tensors.info(ref.name)
         except KeyError:
             raise DamagedError(f"{self._where}: the tensor {ref.name!r} is not in the pack") from None
-        budget, size = self.budget, found[2].nbytes
+
+    def look(self, ref: Any) -> Bytes:
+        """The bytes of a `Tensor`, flat, for code that copies them elsewhere."""
+        size = self.info(ref).length
+        budget = self.budget
         budget.bytes -= size
         if budget.bytes < 0:
             budget.exceeded(size, 0)
-        return found
+        return self._tensors.read(ref.name)
 
-    def tensor(self, ref: Any) -> tuple[str, tuple[int, ...], NDArray[np.uint8]]:
-        """The same, for whoever keeps them: no two objects share the bytes, unless a reference says that they
-        are one object."""
-        dtype, shape, data = self.look(ref)
+    def tensor(self, ref: Any) -> Bytes:
+        """The same, for code that keeps them: no two objects share the bytes, unless a reference says that
+        they are one object."""
+        data = self.look(ref)
         if ref.name in self._handed:
-            return dtype, shape, data.copy()
+            return data.copy()
         self._handed.add(ref.name)
-        return dtype, shape, data
+        return data
 
     def own(self, value: Value) -> Any:
         """The object that `value` describes; of an array that others may refer to, a copy. For whoever checks
@@ -266,10 +271,10 @@ class Decoder:
 
     def array(self, ref: Any, dtype: str | None = None, ndim: int | None = None) -> NDArray[Any]:
         """A `Tensor` as a NumPy array; ValueError unless it has the safetensors dtype and ndim asked for."""
-        found, shape, data = self.tensor(ref)
-        if (dtype is not None and found != dtype) or (ndim is not None and len(shape) != ndim):
-            raise ValueError(f"{ref.name!r} is {found}{list(shape)}, not {dtype} with {ndim} axes")
-        array: NDArray[Any] = data.view(NUMPY_DTYPE[found]).reshape(shape)
+        info = self.info(ref)
+        if (dtype is not None and info.dtype != dtype) or (ndim is not None and len(info.shape) != ndim):
+            raise ValueError(f"{ref.name!r} is {info.dtype}{list(info.shape)}, not {dtype} with {ndim} axes")
+        array: NDArray[Any] = self.tensor(ref).view(NUMPY_DTYPE[info.dtype]).reshape(info.shape)
         return array
 
     def batch(self, codec: BatchCodec, name: Any) -> Sequence[Any]:

@@ -6,13 +6,13 @@ from collections import Counter
 from typing import Any, NamedTuple
 
 from saver.errors import printable
+from saver.parts import Opened
 from saver.reading.arrays import Array, Entries, tensor_array
 from saver.reading.dispatch import said
 from saver.reading.steps import any_node, any_state
 from saver.reading.texts import plain, title
 from saver.repo.manifest import Manifest
 from saver.tree import Node, Ref, Tensor, walk
-from saver.view import View
 
 LOOKS = 1_000_000
 """Values that readers may look up beside those that they walk through, as parameters of optimizers."""
@@ -32,9 +32,9 @@ class Side:
     What references lead to is read once only, so that naming one large thing many times costs little.
     """
 
-    def __init__(self, view: View) -> None:
+    def __init__(self, view: Opened) -> None:
         self.view = view
-        self.entries: Entries = view.entry
+        self.entries: Entries = view.tensors.info
         self._looks = LOOKS
         self._targets = _targets(view.manifest)
         self._texts: dict[int, str | None] = {}

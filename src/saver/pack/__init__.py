@@ -12,10 +12,11 @@ own place; `saver` holds format, id, and the BLAKE3 of every tensor. So the head
 
 from __future__ import annotations
 
-from saver.pack.layout import Describe, Entry
+from saver.pack.layout import Describe
 from saver.pack.read import Pack
+from saver.pack.source import PackedTensors
 from saver.pack.verify import Range, damaged
 from saver.pack.write import PackWriter
 from saver.storage import Progress
 
-__all__ = ["Describe", "Entry", "Pack", "PackWriter", "Progress", "Range", "damaged"]
+__all__ = ["Describe", "Pack", "PackWriter", "PackedTensors", "Progress", "Range", "damaged"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 import msgspec
@@ -13,72 +13,60 @@ from blake3 import blake3
 from saver import registry
 from saver.errors import DamagedError, IncompatibleError, SaverError
 from saver.storage import ALIGNMENT
+from saver.tensors import ZERO, Cut, Shard, TensorInfo, block_count, check_boxes, length_of, whole
 from saver.tree import ITEM_SIZE, TensorData, decodable, strict_json
 
 HEADER_LIMIT = 100_000_000
 """safetensors readers refuse longer headers."""
 
-BLOCK = 16 << 20
-"""Tensors of `BLOCKS_FROM` bytes and more are hashed in blocks of this size."""
-
-BLOCKS_FROM = 64 << 20
 AXES_LIMIT = 64
 """As many axes as NumPy arrays can have."""
 
 _PREFIX = b'{"__metadata__":{"saver.header":"'
-ZERO = "0" * 64
 
-Describe = Callable[[Mapping[str, str]], Mapping[str, str]]
-
-
-class Entry(msgspec.Struct, frozen=True, gc=False):
-    """A tensor in a pack: `offset` and `length` in bytes, from the beginning of the data.
-
-    `hash` is the BLAKE3 of the bytes; of the concatenated block digests for those that have `blocks`.
-    """
-
-    name: str
-    dtype: str
-    shape: tuple[int, ...]
-    offset: int
-    length: int
-    hash: str = ZERO
-    blocks: tuple[str, ...] = ()
+Describe = Callable[[Mapping[str, TensorInfo]], Mapping[str, str]]
 
 
-def plan(tensors: Mapping[str, TensorData]) -> list[Entry]:
-    """Where each tensor will lie: multiples of 64 bytes first, then by falling item size.
+def plan(tensors: Mapping[str, TensorData]) -> list[str]:
+    """The names of shards in the order in which they will lie: multiples of 64 bytes first, then by falling
+    item size.
 
     So every tensor is aligned to its items, and all but the odd-sized ones to cache lines, without
     filler, which safetensors forbids.
     """
-    sized = [(name, data, math.prod(data.shape) * ITEM_SIZE[data.dtype]) for name, data in tensors.items()]
-    sized.sort(key=lambda item: (item[2] % 64 != 0, -ITEM_SIZE[item[1].dtype] if item[2] % 64 else 0))
-    entries, offset = [], 0
-    for name, data, length in sized:
-        entries.append(Entry(name, data.dtype, data.shape, offset, length))
-        offset += length
-    return entries
+
+    def rank(name: str) -> tuple[bool, int]:
+        data = tensors[name]
+        odd = length_of(data) % 64 != 0
+        return odd, -ITEM_SIZE[data.dtype] if odd else 0
+
+    return sorted(tensors, key=rank)
 
 
-def block_count(length: int) -> int:
-    """Into how many blocks a tensor of `length` bytes is hashed; 0 when it is hashed whole."""
-    return -(-length // BLOCK) if length >= BLOCKS_FROM else 0
-
-
-def header_bytes(entries: Sequence[Entry], ident: str, metadata: Mapping[str, str]) -> bytes:
-    """Length and header, hashed and padded, ready to stand before the data."""
-    blocks = {entry.name: entry.blocks for entry in entries if entry.blocks}
-    own = {"format": 1, "id": ident, "hashes": [entry.hash for entry in entries], "blocks": blocks}
+def header_bytes(
+    shards: Mapping[str, Shard],
+    ident: str,
+    metadata: Mapping[str, str],
+    cuts: Mapping[str, Cut] | None = None,
+) -> bytes:
+    """Length and header, hashed and padded, ready to stand before the data, in which the shards lie in
+    this order. `cuts` are those of the tensors of which several shards are there, or might be.
+    """
+    own: dict[str, Any] = {
+        "format": 1,
+        "id": ident,
+        "hashes": [shard.hash for shard in shards.values()],
+        "blocks": {name: shard.blocks for name, shard in shards.items() if shard.blocks},
+    }
+    if cuts:
+        own["cuts"] = cuts
     document: dict[str, Any] = {
         "__metadata__": {"saver.header": ZERO, "saver": msgspec.json.encode(own).decode(), **metadata}
     }
-    for entry in entries:
-        document[entry.name] = {
-            "dtype": entry.dtype,
-            "shape": entry.shape,
-            "data_offsets": (entry.offset, entry.offset + entry.length),
-        }
+    end = 0
+    for name, shard in shards.items():
+        begin, end = end, end + shard.length
+        document[name] = {"dtype": shard.dtype, "shape": shard.shape, "data_offsets": (begin, end)}
     text = msgspec.json.encode(document)
     length = -(-(8 + len(text)) // ALIGNMENT) * ALIGNMENT - 8
     if length > HEADER_LIMIT:
@@ -122,8 +110,18 @@ def no_saver_file(first: bytes, path: str) -> Exception:
     )
 
 
-def parse_header(header: bytes, size: int, path: str) -> tuple[dict[str, str], dict[str, Entry], str]:
-    """Metadata, tensors and id of a header that matches its hash and tiles the file."""
+class Header(msgspec.Struct, frozen=True):
+    """What a header says: the metadata, the pack's id, its shards by name, and the cuts of tensors that
+    have several."""
+
+    metadata: dict[str, str]
+    id: str
+    shards: dict[str, Shard]
+    cuts: dict[str, Cut]
+
+
+def parse_header(header: bytes, size: int, path: str) -> Header:
+    """The header of a pack of `size` bytes, once it matches its hash and tiles the file."""
     at = 8 + len(_PREFIX)
     if not header[8:].startswith(_PREFIX):
         if b'"saver.header"' in header:
@@ -146,7 +144,10 @@ def parse_header(header: bytes, size: int, path: str) -> tuple[dict[str, str], d
             raise IncompatibleError(
                 f"{path} has format {str(own['format'])[:20]}; this Saver reads format 1: install a newer one"
             )
-        return metadata, _entries(document, own, size - len(header)), str(own["id"])
+        ident = str(own["id"])
+        cuts = msgspec.convert(own.get("cuts", {}), dict[str, Cut])
+        shards = _shards(document, own, ident, len(header), size)
+        return Header(metadata, ident, _in_boxes(shards, cuts), cuts)
     except SaverError:
         raise
     except (KeyError, TypeError, ValueError, msgspec.ValidationError) as error:
@@ -163,14 +164,16 @@ class _Slot(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     data_offsets: tuple[int, int]
 
 
-def _entries(document: dict[str, Any], own: dict[str, Any], size: int) -> dict[str, Entry]:
-    """The tensors of a header, once their places are known to tile the `size` bytes of data."""
+def _shards(
+    document: dict[str, Any], own: dict[str, Any], ident: str, at: int, size: int
+) -> dict[str, Shard]:
+    """The shards of a header, once they are known to tile the pack from `at` to its `size`."""
     slots = msgspec.convert(document, dict[str, _Slot])
     hashes = msgspec.convert(own["hashes"], list[Digest])
     blocks = msgspec.convert(own["blocks"], dict[str, tuple[Digest, ...]])
     if len(hashes) != len(slots):
         raise ValueError(f"{len(hashes)} hashes for {len(slots)} tensors")
-    entries: dict[str, Entry] = {}
+    shards: dict[str, Shard] = {}
     end = 0
     for (name, slot), digest in zip(slots.items(), hashes, strict=True):
         begin, stop = slot.data_offsets
@@ -181,11 +184,27 @@ def _entries(document: dict[str, Any], own: dict[str, Any], size: int) -> dict[s
         length = math.prod(slot.shape) * ITEM_SIZE[slot.dtype]
         if begin != end or stop - begin != length:
             raise ValueError(f"tensor {name!r} lies at {begin}:{stop}, expected {end}:{end + length}")
-        entry = Entry(name, slot.dtype, slot.shape, begin, length, digest, blocks.get(name, ()))
-        if len(entry.blocks) != block_count(length):
-            raise ValueError(f"tensor {name!r} has {len(entry.blocks)} block hashes")
-        entries[name] = entry
+        own_blocks = blocks.get(name, ())
+        if len(own_blocks) != block_count(length):
+            raise ValueError(f"tensor {name!r} has {len(own_blocks)} block hashes")
+        places = ((ident, at + begin, length),) if length else ()
+        shards[name] = Shard(slot.dtype, whole(slot.shape), digest, own_blocks, places)
         end = stop
-    if end != size:
-        raise ValueError(f"the tensors take {end:,} bytes, the file has {size:,} for them")
-    return entries
+    if at + end != size:
+        raise ValueError(f"the tensors take {end:,} bytes, the file has {size - at:,} for them")
+    return shards
+
+
+def _in_boxes(shards: dict[str, Shard], cuts: Mapping[str, Cut]) -> dict[str, Shard]:
+    """The shards, each with its box, once the boxes of each tensor are known to lie in it apart."""
+    owned = [name for cut in cuts.values() for name in cut.shards]
+    if len(set(owned)) != len(owned):
+        raise ValueError("a shard is that of two tensors")
+    for tensor, cut in cuts.items():
+        if tensor in shards or not cut.shards:
+            raise ValueError(f"{tensor[:80]!r} is the name of a shard, too, or has none")
+        boxes = {name: cut.box(name, shards[name].shape) for name in cut.shards}
+        check_boxes(cut.shape, list(boxes.values()), tiling=False)
+        for name, box in boxes.items():
+            shards[name] = msgspec.structs.replace(shards[name], box=box)
+    return shards

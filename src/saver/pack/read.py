@@ -3,79 +3,64 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-
-import numpy as np
-from blake3 import blake3
-from numpy.typing import NDArray
+from functools import cached_property
 
 from saver.errors import DamagedError
-from saver.pack.layout import BLOCK, HEADER_LIMIT, Entry, no_saver_file, parse_header
+from saver.pack.layout import HEADER_LIMIT, no_saver_file, parse_header
+from saver.pack.source import PackedTensors
 from saver.pack.verify import Range, damaged
 from saver.storage import Blob, Progress
+from saver.tensors import Shard, TensorInfo, put_together
 
 
 class Pack:
-    """A pack, its header verified. Tensors are mapped privately; `verify` checks their bytes.
+    """A pack, its header verified. `damaged` checks the bytes, and `source` reads them, verified.
 
-    Arrays stay valid after the pack is gone, and writing to them never reaches the file. `start` is where
-    the data begins, in bytes; `hash` that of the header, which vouches for the whole.
+    `start` is where the data begins, in bytes; `hash` that of the header, which vouches for the whole.
+    `shards` has all that lies in it by name, also where other shards of the same tensor lie elsewhere.
     """
 
     def __init__(self, blob: Blob) -> None:
         self.blob = blob
         self.size = blob.size
         header = _read_header(blob)
-        self.metadata, self.entries, self.id = parse_header(header, blob.size, blob.name)
+        found = parse_header(header, blob.size, blob.name)
+        self.metadata, self.id, self.cuts = found.metadata, found.id, found.cuts
+        self.shards: dict[str, Shard] = found.shards
         self.start = len(header)
         self.hash: str = self.metadata["saver.header"]
 
-    def tensor(self, name: str) -> tuple[str, tuple[int, ...], NDArray[np.uint8]]:
-        """safetensors dtype, shape, and the bytes, flat and writable. KeyError when there is none.
+    @cached_property
+    def tensors(self) -> dict[str, TensorInfo]:
+        """The tensors, all of whose shards must be here. Raises DamagedError where boxes do not tile."""
+        try:
+            return put_together(self.shards, self.cuts)
+        except ValueError as error:
+            raise DamagedError(f"{self.blob.name}: the header is not that of a whole file: {error}") from None
 
-        Unless the pack is a local file, they are sure to be there only once `verify` was given the name.
-        """
-        entry = self.entries[name]
-        at = self.start + entry.offset
-        return entry.dtype, entry.shape, self.blob.map()[at : at + entry.length]
+    def source(self) -> PackedTensors:
+        """Reads the tensors of a pack that has them all."""
+        return PackedTensors(
+            self.tensors, lambda _: self.blob, self.blob.name,
+            "use a copy of the file, or load the other parts with lazy=True", size=self.size,
+        )  # fmt: skip
 
     def places(self, names: Iterable[str] | None = None) -> Iterator[tuple[str, int, int, str]]:
-        """What has a hash of its own, of all tensors or of those named, in order.
+        """What has a hash of its own, of all shards or of those named, in order.
 
-        A tensor, or a block of one: the tensor's name, start and end in bytes from the beginning of the
+        A shard, or a block of one: the shard's name, start and end in bytes from the beginning of the
         pack, and the hash.
         """
-        for name in self.entries if names is None else names:
-            entry = self.entries[name]
-            start = self.start + entry.offset
-            end = start + entry.length
-            if not entry.blocks:
-                yield name, start, end, entry.hash
-            for number, digest in enumerate(entry.blocks):
-                at = start + number * BLOCK
-                yield name, at, min(at + BLOCK, end), digest
+        for name in self.shards if names is None else names:
+            for _, digest, (_, start, length) in self.shards[name].block_places():
+                yield name, start, start + length, digest
 
     def damaged(self, names: Iterable[str] | None = None, progress: Progress | None = None) -> set[str]:
-        """The names of those tensors, of all or of those named, whose bytes do not match their hashes."""
-        chosen = list(self.entries if names is None else names)
+        """The names of those shards, of all or of those named, whose bytes do not match their hashes."""
+        chosen = list(self.shards if names is None else names)
         blob = self.blob
         places = [Range(name, blob, start, end, hash_) for name, start, end, hash_ in self.places(chosen)]
-        return {name for name in chosen if not _root_matches(self.entries[name])} | damaged(places, progress)
-
-    def verify(self, names: Iterable[str] | None = None, progress: Progress | None = None) -> None:
-        """Raise DamagedError, naming the tensors, unless all, or those named, match their hashes."""
-        lost = self.damaged(names, progress)
-        if lost:
-            told = ", ".join(sorted(lost)[:5]) + (f" and {len(lost) - 5} more" if len(lost) > 5 else "")
-            raise DamagedError(
-                f"{self.blob.name}: the bytes of {told} are not those that were saved; use a copy of the "
-                "file, or load the other parts with lazy=True"
-            )
-
-
-def _root_matches(entry: Entry) -> bool:
-    """Whether the tensor's hash vouches for those of its blocks, if it has any."""
-    joined = b"".join(map(bytes.fromhex, entry.blocks))
-    return not entry.blocks or blake3(joined).hexdigest() == entry.hash
+        return {name for name in chosen if not self.shards[name].root_matches()} | damaged(places, progress)
 
 
 def _read_header(blob: Blob) -> bytes:

@@ -6,25 +6,30 @@ import mmap
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
-from blake3 import blake3
 from numpy.typing import NDArray
 
 from saver.errors import CannotWriteError
-from saver.pack.layout import (
-    BLOCK,
-    BLOCKS_FROM,
-    ZERO,
-    Describe,
-    Entry,
-    block_count,
-    header_bytes,
-    plan,
-)
+from saver.pack.layout import Describe, header_bytes, plan
 from saver.storage import ALIGNMENT, Progress, Sink
+from saver.tensors import (
+    ZERO,
+    Box,
+    Cut,
+    Hashed,
+    Hasher,
+    Shard,
+    ShardedData,
+    block_count,
+    in_shards,
+    length_of,
+    pieces,
+    put_together,
+    whole,
+)
 from saver.tree import TensorData
 
 if TYPE_CHECKING:
@@ -38,163 +43,142 @@ SMALL = 4 << 20
 """Data up to this size is written in one go; the threads would cost more than they bring."""
 
 WRITERS = 2
-PIECE = 8 << 20
 HUGE_PAGE = 2 << 20
-
-
-def _nothing(hashes: Mapping[str, str]) -> Mapping[str, str]:
-    return {}
 
 
 class PackWriter:
     """A pack to be written: `store.put(key, writer.size, writer)`.
 
-    Calling it with a sink writes the tensors, then the header. `describe` is given the hash of every tensor
-    and returns the metadata to add; it is also called beforehand with zeros, and its answers must have the
-    same length. `id` is random unless
-    it is given. `start` is where the data begins, and `size` all there is, in bytes.
-    `entries` say where in the data the tensors lie, and once it is written their hashes. Memory: the ring
+    Calling it with a sink writes the tensors, then the header. `describe` is given the tensors with their
+    hashes and returns the metadata to add; it is also called beforehand with zeros for hashes, and its
+    answers must have the same length. `id` is random unless it is given. `cuts` are those of tensors some of
+    whose shards are among the `tensors`. `start` is where the data begins, and `size` all there is, in bytes.
+    `shards` say what lies where in the pack and, once it is written, their hashes. Memory: the ring
     of `RING_LENGTH` buffers of `RING_BUFFER` bytes, whatever the size of the tensors.
     """
 
     def __init__(
         self,
-        tensors: Mapping[str, TensorData],
-        describe: Describe = _nothing,
+        tensors: Mapping[str, TensorData | ShardedData],
+        describe: Describe | None = None,
         progress: Progress | None = None,
         ident: str | None = None,
+        cuts: Mapping[str, Cut] | None = None,
     ) -> None:
-        self._tensors = tensors
+        data, own_cuts = in_shards(tensors)
+        self._data = {name: data[name] for name in plan(data)}
+        self._cuts = {**own_cuts, **_present(cuts or {}, data)}
         self._describe = describe
         self._progress = progress
         self.id = ident or os.urandom(16).hex()
-        self.entries: Sequence[Entry] = plan(tensors)
-        blank = [msgspec.structs.replace(e, blocks=(ZERO,) * block_count(e.length)) for e in self.entries]
-        self.start = len(self._header(blank))
-        self.size = self.start + sum(entry.length for entry in self.entries)
+        boxes = {name: cut.box(name, data[name].shape) for cut in self._cuts.values() for name in cut.shards}
+        self.shards = {name: _blank(item, boxes.get(name)) for name, item in self._data.items()}
+        self.start = len(self._header())
+        self.size = self.start + sum(shard.length for shard in self.shards.values())
+        at = self.start
+        for name, shard in self.shards.items():
+            if shard.length:
+                place = (self.id, at, shard.length)
+                self.shards[name] = msgspec.structs.replace(shard, places=(place,))
+            at += shard.length
 
     def __call__(self, sink: Sink) -> None:
         """Write it all. When it is called again, the tensors are read again."""
+        hashing = _Hashing(shard.length for shard in self.shards.values())
         write = _write_small if self.size - self.start <= SMALL else _write_large
-        self.entries = write(sink, self.entries, self._tensors, self.start, self.size, self._progress)
-        header = self._header(self.entries)
+        write(sink, list(self._data.values()), hashing, self.start, self.size, self._progress)
+        for (name, shard), (digest, blocks) in zip(self.shards.items(), hashing.done(), strict=True):
+            self.shards[name] = msgspec.structs.replace(shard, hash=digest, blocks=blocks)
+        header = self._header()
         if len(header) != self.start:
             raise AssertionError("the header changed its length between plan and write")
         sink.write(header, 0)
 
-    def _header(self, entries: Sequence[Entry]) -> bytes:
-        return header_bytes(entries, self.id, self._describe({e.name: e.hash for e in entries}))
+    def _header(self) -> bytes:
+        metadata = {} if self._describe is None else self._describe(put_together(self.shards, self._cuts))
+        return header_bytes(self.shards, self.id, metadata, self._cuts)
 
 
-def pieces(data: TensorData) -> Iterator[NDArray[np.uint8]]:
-    """The bytes of a tensor in order, as flat arrays, without copying what is contiguous."""
-    arrays = [data.data] if isinstance(data.data, np.ndarray) else data.data()
-    for array in arrays:
-        if array.flags.c_contiguous:
-            yield array.reshape(-1).view(np.uint8)
-        else:
-            rows = max(1, PIECE * len(array) // max(1, array.nbytes))
-            for at in range(0, len(array), rows):
-                yield np.ascontiguousarray(array[at : at + rows]).reshape(-1).view(np.uint8)
+def _present(cuts: Mapping[str, Cut], data: Mapping[str, TensorData]) -> dict[str, Cut]:
+    """The cuts of those shards that are there."""
+    found = {}
+    for tensor, cut in cuts.items():
+        shards = {name: offsets for name, offsets in cut.shards.items() if name in data}
+        if shards:
+            found[tensor] = Cut(cut.shape, shards)
+    return found
+
+
+def _blank(data: TensorData, box: Box | None) -> Shard:
+    """A shard before it is hashed: with as many hashes of blocks as it will have."""
+    return Shard(data.dtype, box or whole(data.shape), ZERO, (ZERO,) * block_count(length_of(data)))
 
 
 class _Hashing:
-    """The hashes of tensors whose bytes arrive in order."""
+    """The hashes of shards whose bytes arrive in order."""
 
-    def __init__(self, entries: Sequence[Entry]) -> None:
-        self._entries = entries
-        self._hashes: list[str] = []
-        self._blocks: dict[str, tuple[str, ...]] = {}
-        self._partial: Any = None
-        self._done = 0
-        self._digests: list[bytes] = []
+    def __init__(self, lengths: Iterable[int]) -> None:
+        self._lengths = iter(lengths)
+        self._hasher: Hasher | None = None
+        self._hashed: list[Hashed] = []
 
     def update(self, data: memoryview) -> None:
-        """Take the next bytes, of however many tensors."""
+        """Take the next bytes, of however many shards."""
         at, end = 0, len(data)
-        while at < end or self._next_is_empty():
-            if len(self._hashes) == len(self._entries):
+        while at < end:
+            if not self._goes_on():
                 raise AssertionError("more bytes than the tensors have")
-            entry = self._entries[len(self._hashes)]
-            length = entry.length
-            if self._done == 0 and length <= end - at and length < BLOCKS_FROM:
-                self._hashes.append(blake3(data[at : at + length]).hexdigest())
-                at += length
-            else:
-                at += self._take(entry, data[at:])
+            at += self._hasher.update(data[at:]) if self._hasher is not None else 0
 
-    def _next_is_empty(self) -> bool:
-        count = len(self._hashes)
-        return count < len(self._entries) and self._entries[count].length == 0
+    def _goes_on(self) -> bool:
+        """Whether there is a shard that still lacks bytes, or is at least to be begun."""
+        while self._hasher is None or not self._hasher.missing:
+            if self._hasher is not None:
+                self._hashed.append(self._hasher.hashed())
+            length = next(self._lengths, None)
+            self._hasher = Hasher(length) if length is not None else None
+            if self._hasher is None:
+                return False
+        return True
 
-    def _take(self, entry: Entry, data: memoryview) -> int:
-        """Take what `data` has of the tensor, up to the end of a block."""
-        whole = BLOCK if entry.length >= BLOCKS_FROM else entry.length
-        take = min(len(data), entry.length - self._done, whole - self._done % whole)
-        if self._partial is None:
-            self._partial = blake3()
-        self._partial.update(data[:take])
-        self._done += take
-        if self._done % whole == 0 or self._done == entry.length:
-            self._digests.append(self._partial.digest())
-            self._partial = None
-        if self._done == entry.length:
-            self._close(entry)
-        return take
-
-    def _close(self, entry: Entry) -> None:
-        if entry.length >= BLOCKS_FROM:
-            self._blocks[entry.name] = tuple(digest.hex() for digest in self._digests)
-            self._hashes.append(blake3(b"".join(self._digests)).hexdigest())
-        else:
-            self._hashes.append(self._digests[0].hex())
-        self._digests, self._done = [], 0
-
-    def done(self) -> list[Entry]:
-        """The entries with their hashes."""
-        self.update(memoryview(b""))
-        if len(self._hashes) != len(self._entries):
-            raise AssertionError(f"{self._entries[len(self._hashes)].name}: fewer bytes than its shape says")
-        return [
-            Entry(e.name, e.dtype, e.shape, e.offset, e.length, digest, self._blocks.get(e.name, ()))
-            for e, digest in zip(self._entries, self._hashes, strict=True)
-        ]
+    def done(self) -> list[Hashed]:
+        """The hashes of all shards. Raises AssertionError while bytes of one are missing."""
+        if self._goes_on():
+            raise AssertionError("fewer bytes than the shapes of the tensors say")
+        return self._hashed
 
 
 def _write_small(
     sink: Sink,
-    entries: Sequence[Entry],
-    tensors: Mapping[str, TensorData],
+    shards: Sequence[TensorData],
+    hashing: _Hashing,
     start: int,
     end: int,
     progress: Progress | None,
-) -> list[Entry]:
-    data = b"".join(piece.data for entry in entries for piece in pieces(tensors[entry.name]))
-    hashing = _Hashing(entries)
+) -> None:
+    data = b"".join(piece.data for shard in shards for piece in pieces(shard))
     hashing.update(memoryview(data))
     sink.write(data, start)
     if progress is not None:
         progress(end, end)
-    return hashing.done()
 
 
 def _write_large(
     sink: Sink,
-    entries: Sequence[Entry],
-    tensors: Mapping[str, TensorData],
+    shards: Sequence[TensorData],
+    hashing: _Hashing,
     start: int,
     end: int,
     progress: Progress | None,
-) -> list[Entry]:
+) -> None:
     """Copy into a ring of aligned buffers; beside that, hash them in one thread and write them in two."""
     from saver.threads import Threads  # small files do without: 5 ms of `import saver`
 
-    hashing = _Hashing(entries)
     ring = _ring()
     busy: list[list[Future[None]]] = [[] for _ in ring]
     with Threads(1) as hasher, Threads(WRITERS) as writers:
         try:
-            filled = _fill(ring, busy, (p for e in entries for p in pieces(tensors[e.name])))
+            filled = _fill(ring, busy, (piece for shard in shards for piece in pieces(shard)))
             at = start
             for turn, length in filled:
                 whole = -(-length // ALIGNMENT) * ALIGNMENT
@@ -211,7 +195,6 @@ def _write_large(
             for pool in (hasher, writers):
                 pool.shutdown(cancel_futures=True)
             raise
-    return hashing.done()
 
 
 def _ring() -> list[NDArray[np.uint8]]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, Protocol, TypeAlias
+from typing import Any, TypeAlias
 
 import msgspec
 
 from saver.errors import printable
 from saver.reading.forms import FORMS, Form
+from saver.tensors import TensorInfo
 from saver.tree import Tensor
 
 AXES_LIMIT = 64
@@ -54,20 +55,7 @@ class Array(msgspec.Struct, frozen=True):
         return self == other
 
 
-class TensorEntry(Protocol):
-    """What a tensor is: safetensors dtype, shape in elements, BLAKE3, length in bytes."""
-
-    @property
-    def dtype(self) -> str: ...
-    @property
-    def shape(self) -> tuple[int, ...]: ...
-    @property
-    def hash(self) -> str: ...
-    @property
-    def length(self) -> int: ...
-
-
-Entries: TypeAlias = Callable[[str], TensorEntry]
+Entries: TypeAlias = Callable[[str], TensorInfo]
 """Tells what a tensor is; KeyError when there is none of this name."""
 
 
@@ -82,12 +70,12 @@ def tensor_array(tensor: Tensor, entries: Entries) -> Array | None:
     return Array(form, entry.shape, entry.hash, tensor.name)
 
 
-def opaque(dtype: str, entry: TensorEntry, name: str) -> Array:
+def opaque(dtype: str, entry: TensorInfo, name: str) -> Array:
     """A tensor as mere bytes."""
     return Array(Form(printable(dtype[:_NAME_LIMIT]), 1), (entry.length,), entry.hash, name)
 
 
-def entry_of(value: Any, entries: Entries) -> TensorEntry | None:
+def entry_of(value: Any, entries: Entries) -> TensorInfo | None:
     """What a tensor of the tree is; None when it is none, or is not there."""
     try:
         return entries(value.name) if type(value) is Tensor else None

@@ -21,9 +21,11 @@ from saver.repo.log import ZERO, Log, log_key
 from saver.repo.manifest import manifest_key
 from saver.repo.objects import collectables, is_own, pack_key
 from saver.repo.packs import Damage
+from saver.repo.places import packs_of
 from saver.repo.repository import Repository
 from saver.repo.version import Version
 from saver.storage import Blob, Progress, Sink, Storage
+from saver.tensors import shards_of
 
 ROUNDS = 20
 """How often a backup begins again because a collection was faster; the grace period makes one unlikely."""
@@ -172,7 +174,7 @@ class _Backup:
         key = manifest_key(version.manifest)
         try:
             found = manifests.decode(self._manifest(version).decode(errors="replace"), str(version))
-            known = self._repo.places.of(found, f"{self._source}: {version}")
+            known = shards_of(self._repo.places.of(found, f"{self._source}: {version}").values())
         except NotFoundError:
             self._gone(version)
             self._note(key, [version], "the manifest is missing")
@@ -182,7 +184,7 @@ class _Backup:
             for item in known.values():
                 for _, digest, (pack, offset, length) in item.block_places():
                     self._hashes.setdefault(pack_key(pack), set()).add((offset, offset + length, digest))
-            return {place[0] for item in known.values() for place in item.places}
+            return packs_of(known.values())
         packs = self._repo.places.reached(version.packs)
         return {pack for pack in packs if self._repo.state.get(f"gone {pack_key(pack)}") is None}
 
@@ -282,9 +284,9 @@ class _Backup:
             if key.startswith("manifests/"):
                 sound = key == manifest_key(blake3(blob.read()).hexdigest())
                 return None if sound else "the bytes are not those that were written"
-            Pack(blob).verify()
+            lost = Pack(blob).damaged()
             places = self._hashes.get(key, ())
-            if damaged([Range(key, blob, start, end, digest) for start, end, digest in places]):
+            if lost or damaged([Range(key, blob, start, end, digest) for start, end, digest in places]):
                 return "the bytes are not those that were saved"
         except SaverError as error:
             return str(error)

@@ -25,13 +25,14 @@ from saver.repo.manifest import Manifest, manifest_key
 from saver.repo.objects import FOLDERS, checkpoint_key, is_own, no_folder, pack_key, stands_for_folder
 from saver.repo.packs import Damage as Damage
 from saver.repo.packs import Packs, Use
-from saver.repo.places import Ranges
+from saver.repo.places import Ranges, packs_of
 from saver.repo.replay import Replay
 from saver.repo.repository import Repository
 from saver.repo.state import RESERVE, Checkpoint
 from saver.repo.version import Version
 from saver.repo.wholeness import check_end, check_gaps
 from saver.storage import Progress
+from saver.tensors import shard_names
 from saver.tree import Tensor, parse, walk
 
 
@@ -216,7 +217,7 @@ class _Check:
         self._needed.add(key)
         try:
             found = repo.manifest(version)
-            known = repo.places.of(found, f"{repo.storage}: {version}")
+            tensors = repo.places.of(found, f"{repo.storage}: {version}")
             parts = _parts_of(found, str(version))
         except NotFoundError:  # deleted meanwhile
             return
@@ -226,11 +227,13 @@ class _Check:
             return
         stat = repo.storage.stat(key)
         self._bytes += stat.size if stat is not None else 0
-        for name, item in known.items():
-            use = Use(version, tuple(parts.get(name, ())), name, item)
-            self._learn(use)
-            self._packs.use(use)
-            self._needed.update(pack_key(place[0]) for place in item.places)
+        for tensor, info in tensors.items():
+            names = shard_names(tensor, len(info.shards), tensors)
+            for name, shard in zip(names, info.shards, strict=True):
+                use = Use(version, tuple(parts.get(tensor, ())), name, shard)
+                self._learn(use)
+                self._packs.use(use)
+                self._needed.update(map(pack_key, packs_of([shard])))
 
     def _learn(self, use: Use) -> None:
         """What the index of this machine may not know yet: versions that others saved."""

@@ -14,15 +14,16 @@ from blake3 import blake3
 from saver.errors import CannotWriteError, CommitUnknownError, SaverError
 from saver.pack import PackWriter
 from saver.repo import manifest as manifests
-from saver.repo.dedup import Reuse, assemble, length_of, what_to_write
+from saver.repo.dedup import Reuse, assemble, what_to_write
 from saver.repo.log import Commit, Event, Move, PartVersion, Record, Relocate, record_after
-from saver.repo.manifest import Manifest, Part, Stored, manifest_key
+from saver.repo.manifest import Manifest, Part, manifest_key, tensor_form
 from saver.repo.objects import pack_key
-from saver.repo.places import Known
+from saver.repo.places import packs_of
 from saver.repo.sharing import Sharing
 from saver.repo.version import Version, from_state, plain_metric
 from saver.repo.view import ModelState, version_state
 from saver.storage import Progress
+from saver.tensors import Shard, ShardedData, TensorInfo, in_shards, length_of, put_together, whole
 from saver.tree import TensorData, to_json
 
 if TYPE_CHECKING:
@@ -44,11 +45,14 @@ class DraftPart(msgspec.Struct):
 
 
 class Draft(msgspec.Struct, kw_only=True):
-    """A version to be saved. `bases` are refs of versions, of any model, that may share tensors with it."""
+    """A version to be saved. `bases` are refs of versions, of any model, that may share tensors with it.
+
+    A tensor may be given as shards; the boxes of these must tile it.
+    """
 
     model: str
     parts: dict[str, DraftPart]
-    tensors: dict[str, TensorData]
+    tensors: Mapping[str, TensorData | ShardedData]
     whole: bool
     time: float
     environment: dict[str, Any]
@@ -78,28 +82,30 @@ class _Commit:
     def __init__(self, repo: Repository, draft: Draft, progress: Progress | None) -> None:
         self._repo = repo
         self._draft = draft
+        self._shards, self._cuts = in_shards(draft.tensors)
         self._progress = progress
         self._transaction = repo.fresh()
         self._own: list[str] = []
         self._manifests: list[str] = []
         self._added = 0
-        self._known: dict[str, Known] = {}
-        self._new: dict[str, Known] = {}
+        self._known: dict[str, Shard] = {}
+        self._new: dict[str, Shard] = {}
+        self._tensors: dict[str, TensorInfo] = {}
         self._parts: dict[str, tuple[str, int]] = {}
 
     def run(self) -> Version:
         repo, draft = self._repo, self._draft
         try:
             sharing = Sharing(repo, draft.model, draft.bases)
-            self._write(draft.tensors, sharing.find(draft.tensors))
+            self._write(self._shards, sharing.find(self._shards))
             version = self._take_number()
         except CommitUnknownError:
             raise
         except BaseException:
             self._clean(self._own)
             raise
-        repo.remember(version, self._known)
-        sharing.tell(version, self._new, draft.tensors)
+        repo.remember(version, self._tensors)
+        sharing.tell(version, self._new, self._shards)
         self._heal(version, sharing.harmed)
         return version
 
@@ -115,7 +121,7 @@ class _Commit:
     # Packs
 
     def _write(self, tensors: Mapping[str, TensorData], reuse: Reuse) -> None:
-        """Put what the store lacks into packs; then all of `tensors` are known."""
+        """Put what the store lacks into packs; then all of `tensors`, which are shards, are known."""
         writing = what_to_write(tensors, reuse)
         written = self._put_packs(writing.tensors)
         blocks = {name: dict(found) for name, found in reuse.blocks.items()}
@@ -124,37 +130,32 @@ class _Commit:
         for name, data in tensors.items():
             if name in reuse.whole:
                 old = reuse.whole[name]
-                self._known[name] = msgspec.structs.replace(old, dtype=data.dtype, shape=data.shape)
+                self._known[name] = msgspec.structs.replace(old, dtype=data.dtype, box=whole(data.shape))
             elif length_of(data) == 0:
-                self._known[name] = Known(data.dtype, data.shape, 0, _EMPTY, (), ())
+                self._known[name] = Shard(data.dtype, whole(data.shape), _EMPTY)
             else:
                 new = assemble(data, blocks[name]) if name in blocks else written[name]
                 self._known[name] = self._new[name] = new
+        self._tensors = put_together({name: self._known[name] for name in self._shards}, self._cuts)
 
-    def _put_packs(self, tensors: Mapping[str, TensorData]) -> dict[str, Known]:
+    def _put_packs(self, tensors: Mapping[str, TensorData]) -> dict[str, Shard]:
         """Write tensors into packs that hold not too many each; returns where they lie."""
         total, done = sum(map(length_of, tensors.values())), 0
-        written: dict[str, Known] = {}
+        written: dict[str, Shard] = {}
         left = iter(tensors.items())
         while some := dict(islice(left, PACK_TENSORS)):
             written |= self._put_pack(some, done, total)
             done += sum(map(length_of, some.values()))
         return written
 
-    def _put_pack(self, tensors: dict[str, TensorData], before: int, total: int) -> dict[str, Known]:
+    def _put_pack(self, tensors: dict[str, TensorData], before: int, total: int) -> dict[str, Shard]:
         progress = self._progress
         report = (lambda done, _: progress(before + done, total)) if progress is not None else None
-        writer = PackWriter(tensors, lambda hashes: {}, report, ident=self._repo.fresh())
+        writer = PackWriter(tensors, None, report, ident=self._repo.fresh(), cuts=self._cuts)
         self._own.append(pack_key(writer.id))
         self._repo.storage.put(pack_key(writer.id), writer.size, writer)
         self._added += writer.size
-        return {
-            entry.name: Known(
-                entry.dtype, entry.shape, entry.length, entry.hash, entry.blocks,
-                ((writer.id, writer.start + entry.offset, entry.length),) if entry.length else (),
-            )
-            for entry in writer.entries
-        }  # fmt: skip
+        return writer.shards
 
     # The record
 
@@ -166,7 +167,7 @@ class _Commit:
             head = repo.state.last()  # before anything is decided: other threads may move the state on
             gone = repo.condemned(self._known)
             if gone:  # a collector was faster; write them anew, sharing nothing
-                self._write({name: self._draft.tensors[name] for name in gone}, Reuse({}, {}))
+                self._write({name: self._shards[name] for name in gone}, Reuse({}, {}))
                 last = None
             event = self._event(digest, size)
             key = (event.number, event.parent, event.parts)
@@ -199,13 +200,12 @@ class _Commit:
     def _event(self, manifest: str, manifest_size: int) -> Commit:
         draft, state = self._draft, self._repo.state
         model: ModelState = state.get(f"model {draft.model}") or ModelState()
-        packs = {place[0] for known in self._known.values() for place in known.places}
         return Commit(
             model=draft.model,
             number=model.last + 1,
             manifest=manifest,
             parts={name: self._part_version(name, model.parts.get(name)) for name in draft.parts},
-            packs=tuple(sorted(packs)),
+            packs=tuple(sorted(packs_of(self._known.values()))),
             parent=model.latest,
             step=draft.step,
             metrics={name: plain_metric(value) for name, value in draft.metrics.items()},
@@ -224,10 +224,9 @@ class _Commit:
 
     def _hash_part(self, part: DraftPart) -> tuple[str, int]:
         """The hash of a part, and its size in bytes: tensors and structure."""
-        held = {name: self._known[name] for name in part.tensors}
-        named = {name: _Named(name, known.dtype, known.shape, known.hash) for name, known in held.items()}
-        digest = manifests.part_hash(part.tree, part.batches, named, part.tensors)
-        size = sum(known.length for known in held.values())
+        tensors = self._tensors
+        digest = manifests.part_hash(part.tree, part.batches, tensors, part.tensors)
+        size = sum(tensors[name].length for name in dict.fromkeys(part.tensors))
         return digest, size + len(to_json([part.tree, part.batches]))
 
     def _put_manifest(self, event: Commit) -> tuple[str, int]:
@@ -255,20 +254,13 @@ class _Commit:
             whole=draft.whole, time=draft.time, environment=draft.environment, model=draft.model,
             number=event.number, parent=event.parent, step=draft.step, author=draft.author,
             metrics=event.metrics, notes=draft.notes, data=draft.data,
-            tensors={
-                name: Stored(
-                    known.dtype, known.shape, known.hash,
-                    tuple((packs[pack], offset, length) for pack, offset, length in known.places),
-                    known.blocks,
-                )
-                for name, known in self._known.items()
-            },
+            tensors={name: tensor_form(info, packs) for name, info in self._tensors.items()},
             packs=event.packs, transaction=self._repo.fresh(), unknown=draft.unknown,
         )  # fmt: skip
 
     # Damage
 
-    def _heal(self, version: Version, harmed: Iterable[Known]) -> None:
+    def _heal(self, version: Version, harmed: Iterable[Shard]) -> None:
         """DamagedError bytes that were written anew are read from their new place by older versions too."""
         fresh = {(known.hash, known.length): known for known in self._new.values()}
         moves: dict[str, list[Move]] = {}
@@ -293,12 +285,3 @@ class _Commit:
             warnings.warn(
                 f"{version} is saved, but older versions could not be healed with it: {error}", stacklevel=2
             )
-
-
-class _Named(msgspec.Struct, frozen=True):
-    """As much of a tensor as the hash of a part covers."""
-
-    name: str
-    dtype: str
-    shape: tuple[int, ...]
-    hash: str

@@ -7,7 +7,6 @@ only where those are the same is the rest hashed.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -16,9 +15,20 @@ import numpy as np
 from blake3 import blake3
 from numpy.typing import NDArray
 
-from saver.pack.layout import BLOCK, BLOCKS_FROM
-from saver.pack.write import pieces
-from saver.repo.places import Known, Place, joined
+from saver.repo.places import joined
+from saver.tensors import (
+    Hashed,
+    Place,
+    Shard,
+    block_count,
+    block_span,
+    hash_of,
+    hashed_of,
+    length_of,
+    pieces,
+    root_of,
+    whole,
+)
 from saver.tree import ITEM_SIZE, TensorData
 
 if TYPE_CHECKING:
@@ -37,31 +47,23 @@ SERIAL = 4 << 20
 T = TypeVar("T")
 R = TypeVar("R")
 
-Hashed = tuple[str, tuple[str, ...]]
-"""The hash of a tensor, and those of its blocks."""
-
 Block = tuple[str, Place]
 """The hash of a block, and where it lies."""
 
 ReadPlace = Callable[[Place], bytes]
-Lookup = Callable[[Iterable[str]], Mapping[str, Known]]
+Lookup = Callable[[Iterable[str]], Mapping[str, Shard]]
 
 
 class Reuse(msgspec.Struct, frozen=True):
     """What a save need not write: whole tensors, and blocks (by number) of others."""
 
-    whole: dict[str, Known]
+    whole: dict[str, Shard]
     blocks: dict[str, dict[int, Block]]
-
-
-def length_of(data: TensorData) -> int:
-    """Bytes of a tensor."""
-    return math.prod(data.shape) * ITEM_SIZE[data.dtype]
 
 
 def find_reuse(
     tensors: Mapping[str, TensorData],
-    sources: Sequence[Mapping[str, Known]],
+    sources: Sequence[Mapping[str, Shard]],
     read: ReadPlace,
     index: Index | None,
     lookup: Lookup,
@@ -90,7 +92,7 @@ def find_reuse(
                 whole[name] = known
     blocks = {}
     for name, data in tensors.items():
-        if name not in whole and length_of(data) >= BLOCKS_FROM:
+        if name not in whole and block_count(length_of(data)):
             same = _same_blocks(data, have.named(name, data), read, hashed.get(name))
             if same:
                 blocks[name] = same
@@ -100,13 +102,13 @@ def find_reuse(
 class _Have:
     """The tensors of the sources, by what a new tensor can be compared by."""
 
-    def __init__(self, sources: Sequence[Mapping[str, Known]], read: ReadPlace, index: Index | None) -> None:
+    def __init__(self, sources: Sequence[Mapping[str, Shard]], read: ReadPlace, index: Index | None) -> None:
         self._sources = sources
         self._read = read
         self._index = index
-        self._by_length: dict[int, list[Known]] = {}
+        self._by_length: dict[int, list[Shard]] = {}
         self._firsts: dict[int, set[bytes]] = {}
-        self.by_hash: dict[tuple[str, int], Known] = {}
+        self.by_hash: dict[tuple[str, int], Shard] = {}
         for source in sources:
             for known in source.values():
                 if self.by_hash.setdefault((known.hash, known.length), known) is known and known.length:
@@ -123,7 +125,7 @@ class _Have:
             return True
         return self._index is not None and self._index.has(length, probe_of(first))
 
-    def named(self, name: str, data: TensorData) -> Known | None:
+    def named(self, name: str, data: TensorData) -> Shard | None:
         """The tensor of this name, if it can share blocks with `data`."""
         for source in self._sources:
             known = source.get(name)
@@ -131,7 +133,7 @@ class _Have:
                 return known
         return None
 
-    def _first_of(self, length: int, same: Iterable[Known]) -> set[bytes]:
+    def _first_of(self, length: int, same: Iterable[Shard]) -> set[bytes]:
         """The first bytes of all known tensors of a length."""
         if length not in self._firsts:
             places = (known.places[0] for known in same)
@@ -159,7 +161,7 @@ def flat(data: TensorData) -> NDArray[np.uint8] | None:
 
 
 def _same_blocks(
-    data: TensorData, known: Known | None, read: ReadPlace, hashed: Hashed | None
+    data: TensorData, known: Shard | None, read: ReadPlace, hashed: Hashed | None
 ) -> dict[int, Block]:
     """The blocks of a large tensor that are the same in the known one; `hashed`, if that was done already."""
     memory = flat(data)
@@ -170,15 +172,15 @@ def _same_blocks(
     candidates = []
     for number, digest, place in known.block_places():
         pack, offset, length = place
-        first = memory[number * BLOCK : number * BLOCK + min(PROBE, length)].tobytes()
-        if read((pack, offset, min(PROBE, length))) == first:
+        start, end = block_span(number, memory.size)
+        if read((pack, offset, min(PROBE, length))) == memory[start:end][:PROBE].tobytes():
             candidates.append((number, digest, place))
 
     def same(candidate: tuple[int, str, Place]) -> bool:
-        number, digest, place = candidate
-        return blake3(memory[number * BLOCK : number * BLOCK + place[2]].data).hexdigest() == digest
+        start, end = block_span(candidate[0], memory.size)
+        return blake3(memory[start:end].data).hexdigest() == candidate[1]
 
-    answers = _on_threads(same, candidates, len(candidates) * BLOCK)
+    answers = _on_threads(same, candidates, sum(place[2] for _, _, place in candidates))
     return {n: (digest, at) for (n, digest, at), is_same in zip(candidates, answers, strict=True) if is_same}
 
 
@@ -188,44 +190,17 @@ def _hash_all(tensors: Mapping[str, TensorData]) -> dict[str, Hashed]:
     large: dict[str, range] = {}
     for name, data in tensors.items():
         memory = flat(data)
-        if memory is not None and memory.size >= BLOCKS_FROM:
-            large[name] = range(len(blocks), len(blocks) - (-memory.size // BLOCK))
-            blocks += [memory[at : at + BLOCK] for at in range(0, memory.size, BLOCK)]
+        if memory is not None and block_count(memory.size):
+            large[name] = range(len(blocks), len(blocks) + block_count(memory.size))
+            spans = (block_span(number, memory.size) for number in range(block_count(memory.size)))
+            blocks += [memory[start:end] for start, end in spans]
     rest = {name: data for name, data in tensors.items() if name not in large}
     total = sum(map(length_of, tensors.values()))
     digests = _on_threads(lambda block: blake3(block.data).digest(), blocks, total)
-    found = dict(zip(rest, _on_threads(tensor_hash, rest.values(), total), strict=True))
+    found = dict(zip(rest, _on_threads(hash_of, rest.values(), total), strict=True))
     for name, numbers in large.items():
-        own = [digests[number] for number in numbers]
-        found[name] = blake3(b"".join(own)).hexdigest(), tuple(digest.hex() for digest in own)
+        found[name] = hashed_of([digests[number] for number in numbers], length_of(tensors[name]))
     return found
-
-
-def tensor_hash(data: TensorData) -> tuple[str, tuple[str, ...]]:
-    """The hash of a tensor and those of its blocks, as a pack would have them."""
-    length = length_of(data)
-    if length < BLOCKS_FROM:
-        memory = flat(data)
-        if memory is not None:
-            return blake3(memory.data).hexdigest(), ()
-        hasher = blake3()
-        for piece in pieces(data):
-            hasher.update(piece.data)
-        return hasher.hexdigest(), ()
-    digests: list[bytes] = []
-    hasher, room = blake3(), BLOCK
-    for piece in pieces(data):
-        at = 0
-        while at < piece.size:
-            take = min(room, piece.size - at)
-            hasher.update(piece[at : at + take].data)
-            at, room = at + take, room - take
-            if room == 0:
-                digests.append(hasher.digest())
-                hasher, room = blake3(), BLOCK
-    if room < BLOCK:
-        digests.append(hasher.digest())
-    return blake3(b"".join(digests)).hexdigest(), tuple(digest.hex() for digest in digests)
 
 
 def _on_threads(function: Callable[[T], R], items: Iterable[T], size: int) -> list[R]:
@@ -263,7 +238,7 @@ def what_to_write(tensors: Mapping[str, TensorData], reuse: Reuse) -> Writing:
             continue
         memory = flat(data)
         assert memory is not None
-        for number in range(-(-memory.size // BLOCK)):
+        for number in range(block_count(memory.size)):
             if number not in reuse.blocks[name]:
                 block, data_ = _block(name, data, memory, number)
                 while block in tensors:
@@ -274,16 +249,16 @@ def what_to_write(tensors: Mapping[str, TensorData], reuse: Reuse) -> Writing:
 
 
 def _block(name: str, data: TensorData, memory: NDArray[np.uint8], number: int) -> tuple[str, TensorData]:
-    start, end = number * BLOCK, min((number + 1) * BLOCK, memory.size)
+    start, end = block_span(number, memory.size)
     item = ITEM_SIZE[data.dtype]
     array: NDArray[Any] = memory[start:end]
     found = TensorData(data.dtype, ((end - start) // item,), array)
     return f"{name}[{start // item}:{end // item}]", found
 
 
-def assemble(data: TensorData, blocks: Mapping[int, Block]) -> Known:
+def assemble(data: TensorData, blocks: Mapping[int, Block]) -> Shard:
     """A large tensor of its blocks, all of them, by number."""
-    length = length_of(data)
-    hashes, places = zip(*(blocks[number] for number in range(-(-length // BLOCK))), strict=True)
-    root = blake3(b"".join(map(bytes.fromhex, hashes))).hexdigest()
-    return Known(data.dtype, data.shape, length, root, hashes, joined(places))
+    numbers = range(block_count(length_of(data)))
+    hashes, places = zip(*(blocks[number] for number in numbers), strict=True)
+    root = root_of(map(bytes.fromhex, hashes))
+    return Shard(data.dtype, whole(data.shape), root, hashes, joined(places))

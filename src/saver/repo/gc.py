@@ -11,21 +11,22 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import cached_property
+from typing import NamedTuple
 
 import msgspec
 
 from saver.errors import CannotWriteError, DamagedError, NotFoundError, SaverError, is_full
-from saver.pack import PackWriter, Progress
+from saver.pack import PackedTensors, PackWriter, Progress
 from saver.repo.format import demand
 from saver.repo.log import Condemn, Event, Move, Relocate
 from saver.repo.objects import checkpoint_key, collectables, is_collectable, own, pack_key
-from saver.repo.places import Known, Place, Ranges
-from saver.repo.reading import StoredTensors
+from saver.repo.places import Ranges, packs_of
 from saver.repo.repository import Repository
 from saver.repo.state import PAST_NUMBERS
 from saver.repo.users import Name, pack_in
 from saver.repo.wholeness import check_log
 from saver.storage import Stat
+from saver.tensors import Cut, Place, Shard, TensorInfo, in_one, shard_names, whole
 from saver.tree import ITEM_SIZE, TensorData
 
 DEAD_SHARE = 0.5
@@ -230,7 +231,7 @@ class _Collection:
                 known = self._repo.known(users.version(name))
             except (DamagedError, NotFoundError):
                 return True
-            if any(place[0] == pack for item in known.values() for place in item.places):
+            if pack in packs_of(known.values()):
                 return True
         return False
 
@@ -334,7 +335,7 @@ class _Collection:
         enough = stat.size - max(DEAD_BYTES, DEAD_SHARE * stat.size)
         look = 1
         for count, name in enumerate(sorted(self._users.of(pack), reverse=True), 1):
-            living.add_version(name, repo.known(self._users.version(name)), pack)
+            living.add_version(name, repo.tensors(self._users.version(name)), pack)
             if count == look:
                 look *= 2
                 if living.bytes() >= enough:
@@ -343,13 +344,21 @@ class _Collection:
 
     def _move(self, pack: str, living: _Living) -> bool:
         repo, units = self._repo, living.units()
-        stored = StoredTensors(repo.storage, units, lambda: units, f"{repo.storage}: {pack_key(pack)}")
+        where = f"{repo.storage}: {pack_key(pack)}"
+        stored = PackedTensors(
+            {name: in_one(name, unit) for name, unit in units.items()},
+            repo.open_pack,
+            where,
+            "run `saver check`",
+        )
         try:
             stored.verify(progress=self._progress)
         except DamagedError:  # stays as it is: `check` will tell, and damage is never copied
             return False
-        tensors = {name: TensorData(*stored.tensor(name)) for name in units}
-        writer = PackWriter(tensors, lambda hashes: {}, None, ident=repo.fresh())
+        tensors = {
+            name: TensorData(unit.dtype, unit.shape, stored.read(name)) for name, unit in units.items()
+        }
+        writer = PackWriter(tensors, ident=repo.fresh(), cuts=living.cuts(units))
         try:
             repo.storage.put(pack_key(writer.id), writer.size, writer)
         except CannotWriteError as error:
@@ -357,8 +366,9 @@ class _Collection:
                 return False
             raise
         moves: list[Move] = [
-            (units[entry.name].places[0][1], entry.length, writer.id, writer.start + entry.offset)
-            for entry in writer.entries
+            (units[name].places[0][1], length, target, offset)
+            for name, shard in writer.shards.items()
+            for target, offset, length in shard.places
         ]
         relocate = Relocate({pack: tuple(sorted(moves))}, (pack_key(pack),))
 
@@ -390,48 +400,78 @@ _ALL, _SOME = 1 << 40, 16
 """How many objects one record condemns; on a full disk there may be no room for many names."""
 
 
+class _Home(NamedTuple):
+    """The tensor of a version that a shard is one of several of."""
+
+    version: Name
+    tensor: str
+    shape: tuple[int, ...]
+
+
 class _Living:
     """What live versions need of a pack."""
 
     def __init__(self) -> None:
         self.versions: set[Name] = set()
-        self._wholes: dict[tuple[int, int], tuple[str, Known]] = {}
-        self._blocks: dict[tuple[int, int], tuple[str, Known]] = {}
+        self._wholes: dict[tuple[int, int], tuple[str, Shard]] = {}
+        self._blocks: dict[tuple[int, int], tuple[str, Shard]] = {}
+        self._homes: dict[tuple[int, int], tuple[_Home, tuple[int, ...]]] = {}
 
-    def add_version(self, version: Name, tensors: Mapping[str, Known], pack: str) -> None:
+    def add_version(self, version: Name, tensors: Mapping[str, TensorInfo], pack: str) -> None:
         """A version needs what lies in the pack of these tensors."""
         self.versions.add(version)
-        for name, known in tensors.items():
-            for place in known.places:
-                if place[0] == pack:
-                    self._add(name, known, place)
+        for tensor, info in tensors.items():
+            home = _Home(version, tensor, info.shape) if len(info.shards) > 1 else None
+            names = shard_names(tensor, len(info.shards), tensors)
+            for name, shard in zip(names, info.shards, strict=True):
+                for place in shard.places:
+                    if place[0] == pack:
+                        self._add(name, shard, place, home)
 
-    def _add(self, name: str, known: Known, place: Place) -> None:
-        """A tensor of a version has bytes at this place."""
-        if len(known.places) == 1:
-            self._wholes.setdefault(place[1:], (name, known))
+    def _add(self, name: str, shard: Shard, place: Place, home: _Home | None) -> None:
+        """A shard of a version has bytes at this place."""
+        if len(shard.places) == 1:
+            if place[1:] not in self._wholes and home is not None:
+                self._homes[place[1:]] = home, shard.box.offsets
+            alone = msgspec.structs.replace(shard, box=whole(shard.shape))
+            self._wholes.setdefault(place[1:], (name, alone))
             return
-        for number, digest, (pack, offset, length) in known.block_places():
+        for number, digest, (pack, offset, length) in shard.block_places():
             if pack == place[0] and place[1] <= offset < place[1] + place[2]:
-                shape = (length // ITEM_SIZE[known.dtype],)
-                block = Known(known.dtype, shape, length, digest, (), ((pack, offset, length),))
+                shape = (length // ITEM_SIZE[shard.dtype],)
+                block = Shard(shard.dtype, whole(shape), digest, (), ((pack, offset, length),))
                 self._blocks.setdefault((offset, length), (f"{name}[{number}]", block))
 
     def bytes(self) -> int:
         """How many bytes live."""
         return sum(length for _, length in _joined([*self._wholes, *self._blocks]))
 
-    def units(self) -> dict[str, Known]:
-        """What to write anew: whole tensors, and blocks that lie in none of them; by unique names."""
-        found: dict[str, Known] = {}
+    def units(self) -> dict[str, Shard]:
+        """What to write anew: whole shards, and blocks that lie in none of them; by unique names."""
+        found: dict[str, Shard] = {}
         wholes, times = Ranges(self._wholes), Counter[str]()
-        for (offset, length), (name, known) in [*self._wholes.items(), *self._blocks.items()]:
+        for (offset, length), (name, shard) in [*self._wholes.items(), *self._blocks.items()]:
             if (offset, length) in self._wholes or not wholes.hold(offset, length):
                 unique = name
                 while unique in found:
                     times[name] += 1
-                    unique = f"{name}#{times[name]}"
-                found[unique] = known
+                    unique = f"{name}~{times[name]}"
+                found[unique] = shard
+        return found
+
+    def cuts(self, units: Mapping[str, Shard]) -> dict[str, Cut]:
+        """How the tensors are cut whose shards are among the units; by unique names."""
+        shards: dict[_Home, dict[str, tuple[int, ...]]] = {}
+        for name, unit in units.items():
+            home, offsets = self._homes.get(unit.places[0][1:], (None, ()))
+            if home is not None:
+                shards.setdefault(home, {})[name] = offsets
+        found: dict[str, Cut] = {}
+        for home, members in shards.items():
+            unique = home.tensor
+            while unique in found or unique in units:
+                unique += "~"
+            found[unique] = Cut(home.shape, members)
         return found
 
 

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 from saver.pack import Pack
-from saver.repo.places import Known
+from saver.tensors import Shard
 
 
-def contradiction(pack: Pack, name: str, known: Known) -> str | None:
+def contradiction(pack: Pack, name: str, shard: Shard) -> str | None:
     """What the header says else than the manifest of a tensor that the pack was written for, and that lies in
     it whole."""
-    ((_, offset, length),) = known.places
-    entry = pack.entries.get(name)
-    if entry is None:
+    told = pack.shards.get(name)
+    if told is None:
         return "the header of the pack does not name it, and the manifest does"
-    if (pack.start + entry.offset, entry.length) != (offset, length):
+    if [place[1:] for place in told.places] != [place[1:] for place in shard.places]:
         return "the header of the pack and the manifest place it differently"
-    told, wanted = _form(entry.dtype, entry.shape), _form(known.dtype, known.shape)
-    if (entry.dtype, entry.shape) != (known.dtype, known.shape):
-        return f"the header of the pack says that it is {told}, and the manifest {wanted}"
-    if (entry.hash, entry.blocks) != (known.hash, known.blocks):
+    if (told.dtype, told.box) != (shard.dtype, shard.box):
+        return f"the header of the pack says that it is {_form(told)}, and the manifest {_form(shard)}"
+    if (told.hash, told.blocks) != (shard.hash, shard.blocks):
         return "the header of the pack and the manifest have different hashes for it"
     return None
 
 
-def _form(dtype: str, shape: tuple[int, ...]) -> str:
-    return f"{dtype} {str(list(shape))[:80]}"
+def _form(shard: Shard) -> str:
+    at = f" at {str(list(shard.box.offsets))[:80]}" if any(shard.box.offsets) else ""
+    return f"{shard.dtype} {str(list(shard.shape))[:80]}{at}"

@@ -5,14 +5,15 @@ Unknown fields are kept; an unknown required feature is refused by name.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, Protocol
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Annotated, Any
 
 import msgspec
 from blake3 import blake3
 
 from saver.errors import DamagedError, IncompatibleError
 from saver.pack.layout import AXES_LIMIT, Digest
+from saver.tensors import Box, Shard, TensorInfo, check_boxes, whole
 from saver.tree import ITEM_SIZE, decodable, strict_json, to_json
 
 FORMAT = 1
@@ -35,22 +36,57 @@ class Part(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 _Natural = Annotated[int, msgspec.Meta(ge=0)]
+_Axes = Annotated[tuple[_Natural, ...], msgspec.Meta(max_length=AXES_LIMIT)]
 _PackName = Annotated[str, msgspec.Meta(pattern="^[0-9a-z]{1,64}$")]
 
 
-class Stored(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """A tensor of a version in a store: what it is, and where its bytes lie.
-
-    `hash` and `blocks` as in a pack's `Entry`. The bytes are those of the `extents` after each other: each
+class ShardForm(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """A shard as a manifest has it. The bytes are those of the `extents` after each other: each
     `(pack, offset, length)` with the pack's index in the manifest's `packs`, and the place in bytes from the
-    beginning of that file. Where there are several, each but the last holds whole blocks.
+    beginning of that file. Without a `box` (offsets and sizes) it covers the whole tensor.
     """
 
-    dtype: str
-    shape: Annotated[tuple[_Natural, ...], msgspec.Meta(max_length=AXES_LIMIT)]
     hash: Digest
     extents: tuple[tuple[_Natural, _Natural, _Natural], ...] = ()
     blocks: tuple[Digest, ...] = ()
+    box: tuple[_Axes, _Axes] | None = None
+
+
+class TensorForm(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """A tensor as a manifest has it: `saver.tensors.TensorInfo` without its name, and with numbers for the
+    names of packs."""
+
+    dtype: str
+    shape: _Axes
+    shards: Annotated[tuple[ShardForm, ...], msgspec.Meta(min_length=1)]
+
+    def info(self, name: str, packs: Sequence[str]) -> TensorInfo:
+        """The tensor, whose shards lie in these packs. Raises ValueError where boxes do not tile it."""
+        boxes = [whole(self.shape) if shard.box is None else Box(*shard.box) for shard in self.shards]
+        if len(boxes) > 1 or self.shards[0].box is not None:
+            check_boxes(self.shape, boxes)
+        shards = [
+            Shard(
+                self.dtype, box, shard.hash, shard.blocks,
+                tuple((packs[pack], offset, length) for pack, offset, length in shard.extents),
+            )
+            for box, shard in zip(boxes, self.shards, strict=True)
+        ]  # fmt: skip
+        return TensorInfo(name, self.dtype, self.shape, tuple(shards))
+
+
+def tensor_form(info: TensorInfo, packs: Mapping[str, int]) -> TensorForm:
+    """A tensor as a manifest has it, whose `packs` have these numbers: the reverse of `TensorForm.info`."""
+    shards = [
+        ShardForm(
+            shard.hash,
+            tuple((packs[pack], offset, length) for pack, offset, length in shard.places),
+            shard.blocks,
+            (shard.box.offsets, shard.box.sizes) if len(info.shards) > 1 else None,
+        )
+        for shard in info.shards
+    ]
+    return TensorForm(info.dtype, info.shape, tuple(shards))
 
 
 @decodable
@@ -77,24 +113,11 @@ class Manifest(msgspec.Struct, kw_only=True, omit_defaults=True):
     metrics: dict[str, float | str] = {}
     notes: str = ""
     data: dict[str, Any] = {}
-    tensors: dict[str, Stored] = {}
+    tensors: dict[str, TensorForm] = {}
     packs: tuple[_PackName, ...] = ()
     transaction: str = ""
     requires: tuple[str, ...] = ()
     unknown: dict[str, Any] = {}
-
-
-class TensorInfo(Protocol):
-    """As much of a tensor as the hash of a part covers."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def dtype(self) -> str: ...
-    @property
-    def shape(self) -> tuple[int, ...]: ...
-    @property
-    def hash(self) -> str: ...
 
 
 @decodable
@@ -105,12 +128,11 @@ class _Environment(msgspec.Struct):
 
 
 def part_hash(
-    tree: Any, batches: dict[str, Any], entries: Mapping[str, TensorInfo], names: Iterable[str]
+    tree: Any, batches: dict[str, Any], tensors: Mapping[str, TensorInfo], names: Iterable[str]
 ) -> str:
-    """BLAKE3 over the part's tree and the dtype, shape and hash of the tensors it refers to."""
+    """BLAKE3 over the part's tree and the dtype, shape, boxes and hashes of the tensors it refers to."""
     hasher = blake3(to_json([tree, batches]))
-    held = (entries[name] for name in names)
-    hasher.update(to_json([(entry.name, entry.dtype, entry.shape, entry.hash) for entry in held]))
+    hasher.update(to_json([tensors[name].covered for name in names]))
     return hasher.hexdigest()
 
 
@@ -149,7 +171,8 @@ def decode(text: str, where: str) -> Manifest:
             raise IncompatibleError(
                 f"{where}: tensor {name[:80]!r} has the dtype {stored.dtype[:20]!r}: install a newer Saver"
             )
-        if any(pack >= len(manifest.packs) for pack, _, _ in stored.extents):
+        extents = (extent for shard in stored.shards for extent in shard.extents)
+        if any(pack >= len(manifest.packs) for pack, _, _ in extents):
             raise DamagedError(
                 f"{where}: tensor {name[:80]!r} lies in a pack that the manifest does not name"
             )

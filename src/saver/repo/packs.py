@@ -11,12 +11,13 @@ from saver.errors import DamagedError, NotFoundError, SaverError
 from saver.pack import Pack, Range, damaged
 from saver.repo.headers import contradiction
 from saver.repo.objects import pack_key
-from saver.repo.places import Known, Place, Ranges
+from saver.repo.places import Ranges
 from saver.repo.replay import Replay
 from saver.repo.repository import Repository
 from saver.repo.version import Version
 from saver.repo.view import version_key
 from saver.storage import Blob, Progress
+from saver.tensors import Place, Shard
 
 
 class Damage(msgspec.Struct, frozen=True):
@@ -33,12 +34,12 @@ class Damage(msgspec.Struct, frozen=True):
 
 
 class Use(msgspec.Struct, frozen=True):
-    """A tensor of a version."""
+    """A tensor of a version, or a shard of one: then `tensor` is what that is called in packs."""
 
     version: Version
     parts: tuple[str, ...]
     tensor: str
-    known: Known
+    known: Shard
 
     def damage(self, key: str, what: str) -> list[Damage]:
         """What damage costs, part by part."""

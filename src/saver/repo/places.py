@@ -2,60 +2,26 @@
 
 from __future__ import annotations
 
-import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from itertools import pairwise
 from operator import itemgetter
-from typing import TypeAlias
 
 import msgspec
-from blake3 import blake3
 
 from saver.errors import DamagedError
-from saver.pack.layout import BLOCK, block_count
 from saver.repo.log import Move, Relocate
 from saver.repo.manifest import Manifest
 from saver.repo.objects import pack_key
 from saver.repo.state import State
-from saver.tree import ITEM_SIZE
-
-Place: TypeAlias = tuple[str, int, int]
-"""The name of a pack, and a range of its file: offset and length in bytes."""
+from saver.tensors import Place, Shard, TensorInfo
 
 MOVES_DEPTH = 64
 """How often bytes may have moved; each collection moves them once at most."""
 
 
 _START = itemgetter(0)
-
-
-class Known(msgspec.Struct, frozen=True, gc=False):
-    """A tensor that the store has. Its bytes are those of `places` after each other."""
-
-    dtype: str
-    shape: tuple[int, ...]
-    length: int
-    hash: str
-    blocks: tuple[str, ...]
-    places: tuple[Place, ...]
-
-    def root_matches(self) -> bool:
-        """Whether the hash vouches for those of the blocks, if there are any."""
-        return not self.blocks or blake3(b"".join(map(bytes.fromhex, self.blocks))).hexdigest() == self.hash
-
-    def block_places(self) -> Iterator[tuple[int, str, Place]]:
-        """The number, hash and place of each block; of the whole, if it is hashed whole."""
-        if not self.blocks:
-            if self.length:
-                yield 0, self.hash, self.places[0]
-            return
-        number = 0
-        for pack, offset, length in self.places:
-            for at in range(0, length, BLOCK):
-                yield number, self.blocks[number], (pack, offset + at, min(BLOCK, length - at))
-                number += 1
 
 
 class Places:
@@ -65,26 +31,27 @@ class Places:
         self._state = state
         self._moves: dict[tuple[str, int], list[Move]] = {}
 
-    def of(self, manifest: Manifest, where: str) -> dict[str, Known]:
-        """The tensors of a version, by name. Raises DamagedError where they are not all of one piece."""
+    def of(self, manifest: Manifest, where: str) -> dict[str, TensorInfo]:
+        """The tensors of a version, by name. Raises DamagedError where their boxes do not tile them, or the
+        bytes of a shard are not all there."""
         found = {}
         packs = manifest.packs
         moves_of = cache(self._moves_of)  # the log is asked once for each pack, not for each tensor
         moved = any(map(moves_of, packs))
-        for name, stored in manifest.tensors.items():
-            length = math.prod(stored.shape) * ITEM_SIZE[stored.dtype]
-            extents: Iterable[Place] = ((packs[pack], offset, size) for pack, offset, size in stored.extents)
-            if moved:
-                extents = (place for extent in extents for place in _resolved(extent, moves_of))
-            known = Known(stored.dtype, stored.shape, length, stored.hash, stored.blocks, joined(extents))
-            if not _is_whole(known):
+        for name, form in manifest.tensors.items():
+            try:
+                info = form.info(name, packs)
+            except ValueError as error:
+                raise DamagedError(f"{where}: {name[:80]!r}: {error}") from None
+            shards = [_resolved_shard(shard, moves_of if moved else None) for shard in info.shards]
+            if not all(shard.is_whole() for shard in shards):
                 raise DamagedError(f"{where}: the bytes of {name!r} do not lie in whole blocks")
-            found[name] = known
+            found[name] = msgspec.structs.replace(info, shards=tuple(shards))
         return found
 
-    def harmed(self, known: Mapping[str, Known]) -> set[str]:
-        """The names of those tensors some of whose bytes a check found damaged."""
-        packs = {place[0] for item in known.values() for place in item.places}
+    def harmed(self, known: Mapping[str, Shard]) -> set[str]:
+        """The names of those shards some of whose bytes a check found damaged."""
+        packs = packs_of(known.values())
         found = {pack: Ranges(self._state.get(f"harmed {pack}") or ()) for pack in packs}
         return {
             name
@@ -118,6 +85,21 @@ class Places:
                     newest.update((move[0], move) for move in event.moves.get(pack, ()))
             self._moves[key] = _apart(sorted(newest.values()), pack)
         return self._moves[key]
+
+
+def packs_of(shards: Iterable[Shard]) -> set[str]:
+    """The packs in which shards lie."""
+    return {place[0] for shard in shards for place in shard.places}
+
+
+def _resolved_shard(shard: Shard, moves_of: Callable[[str], list[Move]] | None) -> Shard:
+    """Where a shard lies now; its places are joined where they follow each other."""
+    places: Iterable[Place] = shard.places
+    if moves_of is not None:
+        places = (place for old in places for place in _resolved(old, moves_of))
+    elif len(shard.places) < 2:
+        return shard
+    return msgspec.structs.replace(shard, places=joined(places))
 
 
 def _resolved(place: Place, moves_of: Callable[[str], list[Move]], depth: int = 0) -> Iterator[Place]:
@@ -158,16 +140,6 @@ def joined(places: Iterable[Place]) -> tuple[Place, ...]:
         else:
             found.append((pack, offset, length))
     return tuple(found)
-
-
-def _is_whole(known: Known) -> bool:
-    if sum(length for _, _, length in known.places) != known.length:
-        return False
-    if len(known.blocks) != block_count(known.length):
-        return False
-    if not known.blocks:
-        return len(known.places) <= 1
-    return all(length % BLOCK == 0 for _, _, length in known.places[:-1])
 
 
 class Ranges:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from blake3 import blake3
 
 from saver.errors import CannotWriteError, DamagedError, NotFoundError, is_full
+from saver.pack import PackedTensors
 from saver.repo import document
 from saver.repo import manifest as manifests
 from saver.repo.agreement import check_agreement
@@ -18,14 +19,15 @@ from saver.repo.format import FORMAT, STORE_KEY, Format, demand, read_again, rea
 from saver.repo.log import Condemn, Delete, Event, Record, record_after
 from saver.repo.manifest import Manifest, manifest_key
 from saver.repo.objects import pack_key
-from saver.repo.places import Known, Places
+from saver.repo.places import Places, packs_of
 from saver.repo.refs import Ref, parse_ref
 from saver.repo.state import State
 from saver.repo.users import Users
 from saver.repo.version import Version, from_state
 from saver.repo.view import ModelState, number_in, step_key, version_key
 from saver.repo.wholeness import check_end, check_end_if_possible
-from saver.storage import Progress, Storage
+from saver.storage import Blob, Progress, Storage
+from saver.tensors import Shard, TensorInfo, shards_of
 
 if TYPE_CHECKING:
     from saver.repo.index import Index
@@ -57,7 +59,7 @@ class Repository:
         self.index: Index | None = None
         self._make_index = index
         self._format: Format | None = None
-        self._last: tuple[str, dict[str, Known]] = ("", {})
+        self._last: tuple[str, dict[str, TensorInfo]] = ("", {})
         self._whole: Callable[[Storage, State], None] | None = None
 
     # The store itself
@@ -209,17 +211,42 @@ class Repository:
         check_agreement(version, found, where)
         return found
 
-    def known(self, version: Version) -> dict[str, Known]:
+    def tensors(self, version: Version) -> dict[str, TensorInfo]:
         """The tensors of a version, and where they lie now."""
-        digest, known = self._last
-        if digest == version.manifest and not self.condemned(known):
-            return known
+        digest, tensors = self._last
+        if digest == version.manifest and not self.condemned(shards_of(tensors.values())):
+            return tensors
         return self.places.of(self.manifest(version), f"{self.storage}: {version}")
 
-    def condemned(self, known: Mapping[str, Known]) -> list[str]:
+    def known(self, version: Version) -> dict[str, Shard]:
+        """The shards of a version's tensors, by their names in packs, and where they lie now."""
+        return shards_of(self.tensors(version).values())
+
+    def source(self, version: Version, manifest: Manifest) -> PackedTensors:
+        """Reads the tensors of a version, whose manifest this is, also once its bytes are moved."""
+        where = f"{self.storage}: {version}"
+
+        def locate() -> dict[str, TensorInfo]:
+            self.state.refresh()
+            self.version(str(version))
+            return self.places.of(manifest, where)
+
+        advice = (
+            "load other parts or another version, or restore the packs from a copy; `saver check` tells all "
+            "that is damaged"
+        )
+        found = self.places.of(manifest, where)
+        return PackedTensors(found, self.open_pack, where, advice, locate)
+
+    def open_pack(self, name: str) -> Blob:
+        """A pack, opened for reading. Raises NotFoundError."""
+        return self.storage.open(pack_key(name))
+
+    def condemned(self, known: Mapping[str, Shard]) -> list[str]:
         """The names of tensors with bytes in packs that a collector condemned."""
-        packs = {place[0] for item in known.values() for place in item.places}
-        gone = {pack for pack in packs if self.state.get(f"gone {pack_key(pack)}") is not None}
+        gone = {
+            pack for pack in packs_of(known.values()) if self.state.get(f"gone {pack_key(pack)}") is not None
+        }
         if not gone:
             return []
         return [name for name, item in known.items() if any(place[0] in gone for place in item.places)]
@@ -234,9 +261,9 @@ class Repository:
         """
         return commit(self, draft, progress)
 
-    def remember(self, version: Version, known: dict[str, Known]) -> None:
+    def remember(self, version: Version, tensors: dict[str, TensorInfo]) -> None:
         """Keep what was just saved at hand, for the next save."""
-        self._last = (version.manifest, known)
+        self._last = (version.manifest, tensors)
 
 
 def _some(names: list[str], count: int) -> str:

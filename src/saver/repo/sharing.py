@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from saver.errors import SaverError
+from saver.pack.source import TOGETHER
 from saver.repo.dedup import PROBED, Reuse, find_reuse, first_bytes, probe_of
 from saver.repo.objects import pack_key
-from saver.repo.places import Known, Place
-from saver.repo.reading import TOGETHER
 from saver.repo.version import Version, from_state
 from saver.repo.view import version_key
 from saver.storage import Blob
+from saver.tensors import Place, Shard
 from saver.tree import TensorData
 
 if TYPE_CHECKING:
@@ -28,8 +28,8 @@ class Sharing:
 
     def __init__(self, repo: Repository, model: str, bases: Iterable[str]) -> None:
         self._repo = repo
-        self._sources: list[dict[str, Known]] = []
-        self.harmed: list[Known] = []
+        self._sources: list[dict[str, Shard]] = []
+        self.harmed: list[Shard] = []
         found = repo.state.get(f"model {model}")
         newest = found.latest if found is not None else None
         parent = self._live(model, newest) if newest is not None else None
@@ -63,10 +63,10 @@ class Sharing:
 
         return read
 
-    def _elsewhere(self, hashes: Iterable[str]) -> dict[str, Known]:
+    def _elsewhere(self, hashes: Iterable[str]) -> dict[str, Shard]:
         """Tensors that the index knows of, as far as a live version confirms them."""
         index, found = self._repo.index, {}
-        opened: dict[str, dict[str, Known]] = {}
+        opened: dict[str, dict[str, Shard]] = {}
         if index is None:
             return {}
         for digest, candidates in index.find(hashes).items():
@@ -79,7 +79,7 @@ class Sharing:
                     break
         return found
 
-    def _confirmed(self, model: str, number: int, manifest: str) -> dict[str, Known]:
+    def _confirmed(self, model: str, number: int, manifest: str) -> dict[str, Shard]:
         version = self._live(model, number)
         if version is None or version.manifest != manifest:
             return {}
@@ -91,13 +91,13 @@ class Sharing:
         value = self._repo.state.get(version_key(model, number))
         return from_state(model, number, value, ()) if value is not None else None
 
-    def _known(self, version: Version | None) -> dict[str, Known]:
+    def _known(self, version: Version | None) -> dict[str, Shard]:
         try:
             return self._repo.known(version) if version is not None else {}
         except SaverError:  # a damaged old version is no reason not to save a new one
             return {}
 
-    def tell(self, version: Version, new: Mapping[str, Known], tensors: Mapping[str, TensorData]) -> None:
+    def tell(self, version: Version, new: Mapping[str, Shard], tensors: Mapping[str, TensorData]) -> None:
         """Let the index know of the tensors that are `new` with a version."""
         index = self._repo.index
         if index is None:

@@ -20,7 +20,7 @@ from saver.tree import Node, Ref, Tensor, Value, walk
 
 if TYPE_CHECKING:
     from saver.parts import Opened
-    from saver.reading.arrays import TensorEntry
+    from saver.tensors import TensorInfo
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -135,12 +135,12 @@ class Saved:
             raise DamagedError(f"{self.where}: a reference to node {value.id}, which is not there")
         return node
 
-    def entry(self, ref: Any) -> TensorEntry:
+    def entry(self, ref: Any) -> TensorInfo:
         """What a `Tensor` is, without reading it."""
         if type(ref) is not Tensor:
             raise ValueError("a tensor is missing")
         try:
-            return self._opened.entry(ref.name)
+            return self._opened.tensors.info(ref.name)
         except KeyError:
             raise DamagedError(
                 f"{self.where} refers to the tensor {ref.name[:80]!r}, which is not there"
@@ -148,7 +148,7 @@ class Saved:
 
     def peek(self) -> Decoder:
         """Decodes runs of plain values at once, such as the keys of a dict, though nothing was admitted."""
-        return Decoder((), {}, self._opened, self.where, self._budget)
+        return Decoder((), {}, self._opened.tensors, self.where, self._budget)
 
     def want(self, *values: Value | dict[str, Any] | list[Any]) -> None:
         """Announce what will be decoded, whole: nodes, tensors, or the state of nodes."""
@@ -201,14 +201,14 @@ class Saved:
         nodes = check(found, names, self.where)
         policy.audit(nodes, trust, self.where)
         self._opened.tensors.verify(names, progress)
-        decoder = Decoder(nodes, self.batches, self._opened, self.where, self._budget)
+        decoder = Decoder(nodes, self.batches, self._opened.tensors, self.where, self._budget)
         for node, target in self._live:
             decoder.keep(node, target)
         for pair in standing:
             decoder.stand_in(pair.node, pair.target)
         for pair in self._pairs.at_odds(decoder):
             decoder.stand_in(pair.node, decoder(pair.needs))
-        return decoder, sum(self._opened.entry(name).length for name in names)
+        return decoder, sum(self._opened.tensors.info(name).length for name in names)
 
     def _settled(self) -> list[Pair]:
         """The pairs whose targets stand for nodes."""

@@ -13,11 +13,11 @@ from typing import Any, ClassVar
 import msgspec
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from saver import parts, registry, trust
 from saver.codec import Budget, Decoder, check
 from saver.errors import SaverError, UntrustedError
+from saver.tensors import MemoryTensors, pieces
 from saver.tree import Node, Ref, Tensor, TensorData, parse, settle, to_json
 
 CHANGES = 200
@@ -125,7 +125,7 @@ class Saved:
         encoded = parts.encode({"part": obj})
         part = encoded.parts["part"]
         self.trees: Any = msgspec.json.decode(to_json([part.tree, part.batches]))
-        self.tensors = {name: _flat(data) for name, data in encoded.tensors.items()}
+        self.tensors = {name: _copied(data) for name, data in encoded.tensors.items()}
 
     def copy(self) -> Saved:
         """The same, to be changed."""
@@ -137,15 +137,10 @@ class Saved:
         """Every node, as it is written."""
         return (item for item in everything(self.trees) if isinstance(item, dict) and "$" in item)
 
-    def tensor(self, name: str) -> tuple[str, tuple[int, ...], NDArray[np.uint8]]:
-        """As `saver.codec.Tensors` wants it."""
-        dtype, shape, data = self.tensors[name]
-        return dtype, shape, np.frombuffer(bytearray(data), np.uint8)
 
-
-def _flat(data: TensorData) -> tuple[str, tuple[int, ...], bytes]:
-    pieces = data.data() if callable(data.data) else [data.data]
-    return data.dtype, data.shape, b"".join(np.ascontiguousarray(piece).tobytes() for piece in pieces)
+def _copied(data: TensorData) -> TensorData:
+    """The same in memory of its own, flat."""
+    return TensorData(data.dtype, data.shape, np.concatenate([np.empty(0, np.uint8), *pieces(data)]))
 
 
 def load(saved: Saved, trusted: tuple[str, ...]) -> Any:
@@ -157,13 +152,16 @@ def load(saved: Saved, trusted: tuple[str, ...]) -> Any:
     trust.audit(nodes, trusted, "$")
     if type(trees) is not list or len(trees) != 2 or type(trees[1]) is not dict:
         return None  # that was no tree with its batches
-    return Decoder(nodes, trees[1], saved, "$", Budget(1 << 20))(trees[0])
+    return Decoder(nodes, trees[1], MemoryTensors(saved.tensors), "$", Budget(1 << 20))(trees[0])
 
 
 def bytes_of(obj: Any) -> tuple[bytes, list[Any]]:
     """All bytes that an object is stored as."""
     saved = Saved(obj)
-    return to_json(saved.trees), sorted(saved.tensors.items())
+    tensors = sorted(saved.tensors.items())
+    return to_json(saved.trees), [
+        (name, d.dtype, d.shape, b"".join(map(bytes, pieces(d)))) for name, d in tensors
+    ]
 
 
 def everything(value: Any) -> Iterator[Any]:

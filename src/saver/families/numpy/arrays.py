@@ -79,7 +79,7 @@ class ArrayCodec(Codec):
         order = state.get("order", "C")
         data = state["data"]
         inline = isinstance(data, str)
-        stored: Any = b64decode(data, validate=True) if inline else decoder.tensor(data)[2]
+        stored: Any = b64decode(data, validate=True) if inline else decoder.tensor(data)
         if inline and dtype.kind == "V":  # copying an array may leave out what lies between the fields
             stored, inline = bytearray(stored), False
         if dtype.itemsize and len(stored) != math.prod(shape) * dtype.itemsize:

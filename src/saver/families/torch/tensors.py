@@ -168,8 +168,8 @@ def plain_bytes(state: Any, decoder: Decoder, keep: bool) -> tuple[Any, list[int
         dtype = DTYPES[state["dtype"]]
         raw: NDArray[np.uint8] = np.frombuffer(bytearray.fromhex(data), np.uint8)
     else:
-        code, stored, raw = decoder.tensor(data) if keep else decoder.look(data)
-        dtype, shape = plain_form(state, code, stored)
+        info, raw = decoder.info(data), decoder.tensor(data) if keep else decoder.look(data)
+        dtype, shape = plain_form(state, info.dtype, info.shape)
     if raw.size != math.prod(shape) * dtype.itemsize:
         raise ValueError(f"{raw.size} bytes for {shape} of {dtype}")
     return dtype, shape, raw

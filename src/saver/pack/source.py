@@ -1,0 +1,230 @@
+"""Tensors read from the packs in which they lie, and verified before they are handed out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import TypeAlias
+
+import numpy as np
+
+from saver.errors import DamagedError, NotFoundError
+from saver.pack.verify import Range, damaged
+from saver.storage import Blob, Progress
+from saver.tensors import Box, Bytes, TensorInfo, block_span, copy_box, room_for, whole
+
+TOGETHER = 64
+"""Packs that are open at the same time: processes may have some 1,000 files open, in all."""
+
+
+Wanted: TypeAlias = Mapping[int, set[int]] | None
+"""What is wanted of a tensor: blocks by the number of their shard; None for all of it."""
+
+
+class PackedTensors:
+    """A source of tensors (`saver.tensors.TensorSource`) that lie in packs. Packs are opened when they are
+    needed, `TOGETHER` at a time. What was verified stays readable, whatever becomes of its pack.
+
+    `open` opens the pack of a name. `where` and `advice` are for messages. `locate` says where the tensors
+    lie by now: it is asked when a pack is gone, for a collector may have moved its bytes elsewhere. `size` is
+    that of all that is stored, if it is more than the tensors.
+    """
+
+    def __init__(
+        self,
+        infos: Mapping[str, TensorInfo],
+        open: Callable[[str], Blob],
+        where: str,
+        advice: str,
+        locate: Callable[[], Mapping[str, TensorInfo]] | None = None,
+        size: int | None = None,
+    ) -> None:
+        self._tensors = infos
+        self._open = open
+        self._where = where
+        self._advice = advice
+        self._locate = locate or (lambda: infos)
+        self._size = size
+        self._whole: dict[str, list[list[Bytes]]] = {}
+        """The bytes of tensors that were verified whole: of each shard, place by place."""
+        self._blocks: dict[tuple[str, int, int], Bytes] = {}
+        """The bytes of other blocks that were verified, by tensor, shard and number."""
+        self._shared: frozenset[str] | None = None
+
+    @property
+    def names(self) -> Iterable[str]:
+        """The names of all tensors."""
+        return self._tensors.keys()
+
+    @property
+    def size(self) -> int:
+        """How many bytes are stored; of a version those of its tensors, each counted though others may share
+        its bytes."""
+        return sum(info.length for info in self._tensors.values()) if self._size is None else self._size
+
+    def info(self, name: str) -> TensorInfo:
+        """What a tensor is, without reading it. KeyError when there is none."""
+        return self._tensors[name]
+
+    def read(self, name: str, box: Box | None = None) -> Bytes:
+        """The bytes of a tensor, or of a box of it: verified, flat, in C order, writable. Only the blocks
+        that the box cuts are read; what was verified before is not read again.
+
+        Raises KeyError when there is no such tensor, ValueError for a box beyond its shape, DamagedError.
+        """
+        info = self._tensors[name]
+        if box is None or box == whole(info.shape):
+            return self._read_whole(name)
+        target = room_for(box, info)
+        parts = {at: part for at, s in enumerate(info.shards) if (part := s.box.cut(box)) is not None}
+        if name not in self._whole:
+            self._keep_blocks(name, {
+                at: info.shards[at].blocks_of(part.within(info.shards[at].box)) for at, part in parts.items()
+            })  # fmt: skip
+        for at, part in parts.items():
+            copy_box(target, box, self._shard(name, at), info.shards[at], part)
+        return target
+
+    def _keep_blocks(self, name: str, wanted: Mapping[int, set[int]]) -> None:
+        """Verify those blocks of a tensor that were not yet."""
+        new = {
+            at: numbers - {number for number in numbers if (name, at, number) in self._blocks}
+            for at, numbers in wanted.items()
+        }
+        memory = self._verified({name: new}, None)
+        for at, numbers in new.items():
+            for number, _, (pack, offset, length) in self._tensors[name].shards[at].block_places():
+                if number in numbers:
+                    self._blocks[name, at, number] = memory[pack][offset : offset + length]
+
+    def _read_whole(self, name: str) -> Bytes:
+        if name not in self._whole:
+            self.verify([name])
+        info, shards = self._tensors[name], self._whole[name]
+        if len(shards) == 1:
+            (pieces,) = shards
+            found = _in_one(pieces, info.length)
+            return found.copy() if len(pieces) == 1 and name in self._sharing() else found
+        box = whole(info.shape)
+        target = room_for(box, info)
+        for shard, pieces in zip(info.shards, shards, strict=True):
+            copy_box(target, box, _in_one(pieces, shard.length), shard, shard.box)
+        return target
+
+    def _shard(self, name: str, at: int) -> Bytes:
+        """The bytes of a shard as one array, of which those of verified blocks are sure to be right."""
+        shard = self._tensors[name].shards[at]
+        if name in self._whole:
+            return _in_one(self._whole[name][at], shard.length)
+        if not shard.blocks:
+            return self._blocks[name, at, 0]
+        memory = np.empty(shard.length, np.uint8)  # pages that nothing is written to take no memory
+        for number in range(len(shard.blocks)):
+            block = self._blocks.get((name, at, number))
+            if block is not None:
+                start, end = block_span(number, shard.length)
+                memory[start:end] = block
+        return memory
+
+    def _sharing(self) -> frozenset[str]:
+        """The tensors some of whose bytes are those of another one: loaded, each is an array of its own."""
+        if self._shared is None:
+            found, end = set[str](), dict[str, int]()
+            places = [
+                (place, name)
+                for name, info in self._tensors.items()
+                if len(info.shards) == 1 and len(info.shards[0].places) == 1
+                for place in info.shards[0].places
+            ]
+            for (pack, offset, length), name in sorted(places):
+                if offset < end.get(pack, 0):
+                    found.add(name)
+                end[pack] = max(end.get(pack, 0), offset + length)
+            self._shared = frozenset(found)
+        return self._shared
+
+    def verify(self, names: Iterable[str] | None = None, progress: Progress | None = None) -> None:
+        """Read the tensors named, or all. Raises DamagedError, which names those whose bytes are not what was
+        saved.
+        """
+        wanted = [name for name in (self._tensors if names is None else names) if name not in self._whole]
+        memory = self._verified(dict.fromkeys(wanted), progress)
+        for name in wanted:
+            self._whole[name] = [
+                [memory[pack][offset : offset + length] for pack, offset, length in shard.places]
+                for shard in self._tensors[name].shards
+            ]
+
+    def _verified(self, wanted: Mapping[str, Wanted], progress: Progress | None) -> dict[str, Bytes]:
+        """The packs in which blocks lie, once these are known to be sound; where a pack is gone, look again
+        where its bytes are. Raises DamagedError."""
+        while True:
+            try:
+                memory, lost = self._read_packs(wanted, progress)
+                break
+            except NotFoundError:
+                located = self._locate()
+                moved = {name: located[name] for name in wanted if located[name] != self._tensors[name]}
+                if not moved:
+                    raise DamagedError(
+                        f"{self._where}: a pack is missing; restore it from a copy of the store"
+                    ) from None
+                self._tensors = {**self._tensors, **moved}
+                self._shared = None
+        if lost:
+            shown = ", ".join(sorted(lost)[:5]) + (f" and {len(lost) - 5} more" if len(lost) > 5 else "")
+            raise DamagedError(
+                f"{self._where}: the bytes of {shown} are not those that were saved; {self._advice}"
+            )
+        return memory
+
+    def _read_packs(
+        self, wanted: Mapping[str, Wanted], progress: Progress | None
+    ) -> tuple[dict[str, Bytes], set[str]]:
+        """The packs as far as they were fetched, and the tensors that are damaged."""
+        hashed = self._hashed(wanted)
+        total = sum(end - start for ranges in hashed.values() for _, start, end, _ in ranges)
+        done = 0
+        memory: dict[str, Bytes] = {}
+        lost = set[str]()
+        packs = list(hashed)
+        for at in range(0, len(packs), TOGETHER):
+            blobs = {pack: self._open(pack) for pack in packs[at : at + TOGETHER]}
+            ranges = [
+                Range(name, blob, start, end, digest)
+                for pack, blob in blobs.items()
+                for name, start, end, digest in hashed[pack]
+            ]
+            report = None if progress is None else _further(progress, done, total)
+            lost |= damaged(ranges, report)
+            done += sum(each.end - each.start for each in ranges)
+            memory.update((pack, blob.map()) for pack, blob in blobs.items())
+        return memory, lost
+
+    def _hashed(self, wanted: Mapping[str, Wanted]) -> dict[str, list[tuple[str, int, int, str]]]:
+        """What is to be verified, by pack: the tensor's name, start and end in the pack, and the hash."""
+        found: dict[str, list[tuple[str, int, int, str]]] = {}
+        for name, blocks in wanted.items():
+            for at, shard in enumerate(self._tensors[name].shards):
+                if not shard.root_matches():
+                    raise DamagedError(
+                        f"{self._where}: the hashes of {name!r} contradict each other; {self._advice}"
+                    )
+                for number, digest, (pack, offset, length) in shard.block_places():
+                    if blocks is None or number in blocks.get(at, ()):
+                        found.setdefault(pack, []).append((name, offset, offset + length, digest))
+        return found
+
+
+def _in_one(pieces: list[Bytes], length: int) -> Bytes:
+    """The bytes of pieces after each other; not copied, where there is one."""
+    if len(pieces) == 1:
+        return pieces[0]
+    memory, at = np.empty(length, np.uint8), 0
+    for piece in pieces:
+        memory[at : at + piece.size] = piece
+        at += piece.size
+    return memory
+
+
+def _further(progress: Progress, done: int, total: int) -> Progress:
+    return lambda more, _: progress(done + more, total)

@@ -1,0 +1,272 @@
+"""A version whose tensors are saved as shards: loaded whole and by box, shared, checked, moved, copied."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import saver
+from equality import assert_same
+from saver import tensors
+from saver.pack import Pack
+from saver.repo import gc
+from saver.repo import manifest as manifests
+from saver.single import open_view
+from saver.storages.memory import MemoryStorage
+from saver.tensors import Box, whole
+from shards import cut_draft, rows
+
+safe_open: Any = pytest.importorskip("safetensors").safe_open
+
+GRID = [Box((r, c), (20, n)) for r in (0, 20) for c, n in ((0, 30), (30, 20))]
+"""Four boxes of a table of 40 x 50."""
+
+
+def values() -> dict[str, Any]:
+    return {
+        "net": {"table": np.arange(2000, dtype=np.float32).reshape(40, 50), "bias": np.arange(99.0)},
+        "other": np.arange(500),
+    }
+
+
+def in_grid(name: str, array: Any) -> list[Box]:
+    return GRID if array.shape == (40, 50) else [whole(array.shape)]
+
+
+def in_rows(name: str, array: Any) -> list[Box]:
+    return rows(array.shape, 7, 33)
+
+
+@pytest.fixture
+def store() -> saver.Saver:
+    return saver.Saver(MemoryStorage())
+
+
+def save(store: saver.Saver, obj: Any, cut: Any = in_grid, model: str = "m", **more: Any) -> saver.Version:
+    return store._repo.commit(cut_draft(model, obj, cut, **more))
+
+
+def packs_of(store: saver.Saver) -> dict[str, Pack]:
+    return {key: Pack(store.storage.open(key)) for key in store.storage.list("packs/")}
+
+
+@pytest.mark.parametrize("cut", [in_grid, in_rows])
+def test_a_sharded_tensor_is_loaded_whole_and_by_box(store: saver.Saver, cut: Any) -> None:
+    save(store, values(), cut)
+    assert_same(values(), store.load("m"))
+    table = values()["net"]["table"]
+    source = store._open("m")[0].tensors
+    (name,) = [name for name in source.names if source.info(name).shape == (40, 50)]
+    assert len(source.info(name).shards) == len(cut(name, table))
+    for box in (Box((5, 25), (30, 10)), Box((0, 0), (20, 30)), Box((39, 49), (1, 1)), whole((40, 50))):
+        assert source.read(name, box).tobytes() == table[box.slices].tobytes()
+
+
+def test_packs_of_shards_are_files_of_safetensors_that_describe_themselves(tmp_path: Path) -> None:
+    store = saver.Saver(tmp_path)
+    save(store, values())
+    (path,) = (tmp_path / "packs").iterdir()
+    table = values()["net"]["table"]
+    with safe_open(path, "numpy") as file:
+        told = json.loads(file.metadata()["saver"])["cuts"]["net/table"]
+        assert told == {
+            "shape": [40, 50],
+            "shards": {f"net/table#{number}": list(box.offsets) for number, box in enumerate(GRID)},
+        }
+        for number, box in enumerate(GRID):
+            assert_same(table[box.slices], file.get_tensor(f"net/table#{number}"))
+
+
+def test_shards_are_shared_one_by_one_whatever_they_belong_to(store: saver.Saver) -> None:
+    first = save(store, values())
+    changed = values()
+    changed["net"]["table"][3, 40] += 1
+    second = save(store, changed)
+    assert second.bytes_added < first.bytes_added
+    new = [pack for key, pack in packs_of(store).items() if key[6:-12] not in first.packs]
+    assert [list(pack.shards) for pack in new] == [["net/table#1"]]
+    assert new[0].cuts["net/table"].shards == {"net/table#1": (0, 30)}
+    quarter = {"elsewhere": np.ascontiguousarray(values()["net"]["table"][:20, :30])}
+    save(store, quarter, lambda name, array: [whole(array.shape)], "n", bases=("m@1",))
+    assert set(store.version("n").packs) <= set(first.packs), "a tensor has the bytes of a shard"
+    assert_same(values(), store.load("m@1"))
+    assert_same(changed, store.load("m@2"))
+    assert_same(quarter, store.load("n"))
+
+
+def test_blocks_of_large_shards_are_shared(store: saver.Saver, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tensors, "BLOCK", 400)
+    monkeypatch.setattr(tensors, "BLOCKS_FROM", 800)
+    monkeypatch.setattr("saver.repo.dedup.PROBED", 800)
+    save(store, values())
+    changed = values()
+    changed["net"]["table"][39, 49] += 1
+    version = save(store, changed)
+    (new,) = [pack for key, pack in packs_of(store).items() if key[6:-12] not in store.version("m@1").packs]
+    assert [shard.length for shard in new.shards.values()] == [400]
+    assert_same(changed, store.load("m"))
+    assert_same(values(), store.load("m@1"))
+    source = store._open(str(version))[0].tensors
+    assert (
+        source.read("net/table", Box((38, 29), (2, 21))).tobytes()
+        == changed["net"]["table"][38:, 29:].tobytes()
+    )
+
+
+def test_the_cut_is_part_of_what_a_part_is(store: saver.Saver) -> None:
+    """And the bytes are the same for all that."""
+    numbers = [
+        save(store, values(), cut).parts["net"].number
+        for cut in (in_grid, in_grid, in_rows, lambda name, array: [whole(array.shape)])
+    ]
+    assert numbers == [1, 1, 2, 3]
+    for number in (1, 3, 4):
+        assert_same(values(), store.load(f"m@{number}"))
+    assert store.diff("m@1", "m@3").arrays == (), "another cut is no change of values"
+
+
+def test_a_damaged_shard_is_named_and_healed_by_saving_it_again(store: saver.Saver) -> None:
+    save(store, values())
+    shard = store._repo.known(store.version("m"))["net/table#2"]
+    _flip(store, shard.places[0])
+    (damage,) = store.check().damage
+    assert (damage.model, damage.part, damage.tensor) == ("m", "net", "net/table#2")
+    with pytest.raises(saver.DamagedError, match="net/table"):
+        store.load("m")
+    assert_same(values()["other"], store.load("m", parts=["other"])["other"])
+    source = store._open("m")[0].tensors
+    box = GRID[1]
+    assert source.read("net/table", box).tobytes() == values()["net"]["table"][box.slices].tobytes()
+    save(store, values())
+    assert_same(values(), store.load("m@1"))
+    assert store.check().damage == ()
+
+
+def _flip(store: saver.Saver, place: tuple[str, int, int]) -> None:
+    key = f"packs/{place[0]}.safetensors"
+    raw = bytearray(store.storage.read(key))
+    raw[place[1]] ^= 1
+    store.storage.delete(key)
+    store.storage.create(key, bytes(raw))
+
+
+def test_shards_are_moved_and_still_tell_whose_they_are(
+    store: saver.Saver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gc, "DEAD_BYTES", 500)
+    save(store, values())
+    changed = values()
+    changed["net"]["table"][:, :30] += 1
+    changed["net"]["bias"] += 1
+    changed["other"] += 1
+    save(store, changed)
+    opened = store._open("m@2")[0].tensors
+    store.delete("m@1")
+    assert len(store.gc(grace=0).moved) == 1
+    assert opened.read("net/table", GRID[1]).tobytes() == changed["net"]["table"][:20, 30:].tobytes()
+    assert_same(changed, store.load("m@2"))
+    assert store.check().damage == ()
+    moved = [pack for pack in packs_of(store).values() if set(pack.shards) == {"net/table#1", "net/table#3"}]
+    assert [pack.cuts["net/table"].shards for pack in moved] == [
+        {"net/table#1": (0, 30), "net/table#3": (20, 30)}
+    ]
+
+
+def test_a_backup_has_all_shards(store: saver.Saver) -> None:
+    save(store, values())
+    copy = MemoryStorage()
+    assert store.backup(copy).whole
+    assert_same(values(), saver.Saver(copy).load("m"))
+
+
+def test_a_single_file_keeps_the_shards(store: saver.Saver, tmp_path: Path) -> None:
+    version = save(store, values())
+    path = tmp_path / "m.saver"
+    store.export("m", path)
+    assert_same(values(), saver.load(path))
+    source = open_view(path).tensors
+    box = Box((10, 20), (20, 20))
+    assert source.read("net/table", box).tobytes() == values()["net"]["table"][box.slices].tobytes()
+    for part in saver.describe(path).parts:
+        assert part.hash == version.parts[part.name].hash
+    store.import_(path, "again")
+    assert_same(values(), store.load("again"))
+    assert {n: p.hash for n, p in store.version("again").parts.items()} == {
+        n: p.hash for n, p in version.parts.items()
+    }
+
+
+LIES: dict[str, Callable[[list[dict[str, Any]]], Any]] = {
+    "a gap": lambda shards: shards.pop(),
+    "an overlap": lambda shards: shards[1].update(box=[[0, 29], [20, 20]]),
+    "beyond the shape": lambda shards: shards[3].update(box=[[20, 31], [20, 20]]),
+    "before the tensor": lambda shards: shards[0].update(box=[[-1, 0], [20, 30]]),
+    "one of all": lambda shards: shards[0].pop("box"),
+    "twice": lambda shards: shards.insert(0, shards[0]),
+    "another order": lambda shards: shards.reverse(),
+    "fewer axes": lambda shards: shards[0].update(box=[[0], [600]]),
+    "more axes": lambda shards: shards[0].update(box=[[0, 0, 0], [20, 30, 1]]),
+    "no shards": lambda shards: shards.clear(),
+    "a box of one side": lambda shards: shards[0].update(box=[[0, 0]]),
+    "other bytes": lambda shards: shards[0].update(box=[[0, 0], [30, 20]]),
+    "very large": lambda shards: shards[0].update(box=[[0, 0], [10**40, 30]]),
+}
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_a_manifest_with_boxes_that_do_not_tile_is_damaged(store: saver.Saver, lie: str) -> None:
+    version = save(store, values())
+    honest = json.loads(manifests.encode(store._repo.manifest(version)))
+    LIES[lie](honest["tensors"]["net/table"]["shards"])
+    with pytest.raises(saver.DamagedError):
+        store._repo.places.of(manifests.decode(json.dumps(honest), "m@1"), "m@1")
+
+
+def test_a_manifest_with_the_boxes_swapped_is_damaged(store: saver.Saver) -> None:
+    """They still tile; their hashes are other shards', so the part is another one."""
+    save(store, values())
+    manifest = store._repo.manifest(store.version("m"))
+    info = store._repo.places.of(manifest, "m@1")["net/table"]
+    swapped = [*info.shards[1::2], *info.shards[::2]]
+    assert info.covered != tensors.TensorInfo(info.name, info.dtype, info.shape, tuple(swapped)).covered
+
+
+CUTS: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "a gap": lambda cuts: cuts["net/table"]["shards"].pop("net/table#3"),
+    "an overlap": lambda cuts: cuts["net/table"]["shards"].update({"net/table#1": [0, 29]}),
+    "beyond the shape": lambda cuts: cuts["net/table"].update(shape=[40, 49]),
+    "before the tensor": lambda cuts: cuts["net/table"]["shards"].update({"net/table#0": [-1, 0]}),
+    "a shard that is not there": lambda cuts: cuts["net/table"]["shards"].update({"x": [0, 0]}),
+    "a shard of two": lambda cuts: cuts.update(two={"shape": [20, 30], "shards": {"net/table#0": [0, 0]}}),
+    "the name of another": lambda cuts: cuts.update(other=cuts.pop("net/table")),
+    "another dtype": lambda cuts: cuts["net/table"]["shards"].update({"other": [40, 0]}),
+    "no shards": lambda cuts: cuts["net/table"].update(shards={}),
+    "no offsets": lambda cuts: cuts["net/table"]["shards"].update({"net/table#0": []}),
+    "no number": lambda cuts: cuts["net/table"]["shards"].update({"net/table#0": ["0", "0"]}),
+}
+
+
+@pytest.mark.parametrize("lie", CUTS)
+def test_a_file_with_boxes_that_do_not_tile_is_damaged(store: saver.Saver, lie: str, tmp_path: Path) -> None:
+    from blake3 import blake3
+
+    save(store, values())
+    path = tmp_path / "m.saver"
+    store.export("m", path)
+    raw = path.read_bytes()
+    size = 8 + int.from_bytes(raw[:8], "little")
+    header = json.loads(raw[8:size])
+    own = json.loads(header["__metadata__"]["saver"])
+    CUTS[lie](own["cuts"])
+    header["__metadata__"].update({"saver": json.dumps(own), "saver.header": "0" * 64})
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    head = (size - 8).to_bytes(8, "little") + text.ljust(size - 8)
+    assert len(head) == size
+    path.write_bytes(head[:41] + blake3(head).hexdigest().encode() + head[105:] + raw[size:])
+    with pytest.raises(saver.DamagedError):
+        saver.load(path)
