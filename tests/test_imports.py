@@ -55,11 +55,13 @@ CONTRACTS = {
         "fingerprint", "training_log", "families",
     ),
     "saver.repo": ("errors", "forks", "threads", "tree", "seal", "pack", "storage", "repo"),
-    "saver.parts": ("errors", "tree", "registry", "trust", "codec", "pack", "storage", "repo", "environment"),
-    "saver.view": ("reading", "repo"),
-    "saver.restoring": ("errors", "tree", "trust", "codec", "reading", "storage", "parts", "restoring"),
+    "saver.opened": (
+        "errors", "tree", "registry", "trust", "codec", "pack", "storage", "repo", "environment",
+    ),
+    "saver.encoding": ("errors", "tree", "codec", "storage", "repo", "environment", "opened"),
+    "saver.restoring": ("errors", "tree", "trust", "codec", "reading", "storage", "opened", "restoring"),
     "saver.compare": (
-        "errors", "threads", "tree", "trust", "reading", "fields", "storage", "repo", "view", "fingerprint",
+        "errors", "threads", "tree", "trust", "reading", "fields", "storage", "repo", "opened", "fingerprint",
         "compare",
     ),
     "saver.fingerprint": ("errors", "threads", "family", "registry", "fingerprint"),
@@ -70,17 +72,19 @@ CONTRACTS = {
     "saver.device": (),
     "saver.staging": ("tree", "device", "pack", "repo"),
     "saver.checkpoints": (
-        "errors", "tree", "trust", "storage", "codec", "environment", "frameworks", "parts", "policy", "repo",
-        "staging", "training_log", "restoring", "reading", "compare", "fingerprint", "storages", "single",
+        "errors", "tree", "trust", "storage", "codec", "environment", "frameworks", "encoding", "opened",
+        "policy", "repo",
+        "staging", "training_log", "restoring", "reading", "compare", "fingerprint", "storages", "file",
         "saver", "checkpoints",
     ),
     "saver.doctor": ("family", "environment", "registry"),
-    "saver.description": ("errors", "tree", "trust", "fields", "pack", "parts"),
-    "saver.single": (
-        "errors", "storage", "disk", "pack", "repo", "environment", "parts", "description",
+    "saver.description": ("errors", "tree", "trust", "fields", "pack", "opened"),
+    "saver.file": (
+        "errors", "storage", "disk", "pack", "repo", "environment", "encoding", "opened", "description",
     ),
     "saver.saver": (
-        "errors", "registry", "storage", "repo", "environment", "parts", "description", "single", "compare",
+        "errors", "registry", "storage", "repo", "environment", "encoding", "opened", "description", "file",
+        "compare",
         "restoring", "fingerprint", "checkpoints", "policy",
     ),
 }  # fmt: skip
@@ -127,7 +131,7 @@ def test_imports_point_one_way(module: str) -> None:
 def test_saver_itself_is_imported_by_those_who_join_things_only() -> None:
     importers = {
         module for module, path in MODULES.items()
-        if {"saver", "saver.single", "saver.saver"} & imports_of(path) and module != "saver"
+        if {"saver", "saver.file", "saver.saver"} & imports_of(path) and module != "saver"
     }  # fmt: skip
     assert {name for name in importers if not name.startswith(JOINERS)} == {
         "saver.saver",
