@@ -20,8 +20,9 @@ from saver.repo.manifest import Manifest, Part, Stored, manifest_key
 from saver.repo.objects import pack_key
 from saver.repo.places import Known
 from saver.repo.sharing import Sharing
+from saver.repo.state.facts import ModelState
+from saver.repo.state.view import version_state
 from saver.repo.version import Version, from_state, plain_metric
-from saver.repo.view import ModelState, version_state
 from saver.storage import Progress
 from saver.tree import TensorData, to_json
 
@@ -170,7 +171,7 @@ class _Commit:
                 last = None
             event = self._event(digest, size)
             key = (event.number, event.parent, event.parts)
-            if key != last or repo.state.get(f"gone {manifest_key(digest)}") is not None:
+            if key != last or repo.state.gone(manifest_key(digest)) is not None:
                 digest, size = self._put_manifest(event)
                 last = key
                 event = self._event(digest, size)
@@ -198,7 +199,7 @@ class _Commit:
 
     def _event(self, manifest: str, manifest_size: int) -> Commit:
         draft, state = self._draft, self._repo.state
-        model: ModelState = state.get(f"model {draft.model}") or ModelState()
+        model = state.model(draft.model) or ModelState()
         packs = {place[0] for known in self._known.values() for place in known.places}
         return Commit(
             model=draft.model,
