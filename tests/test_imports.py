@@ -74,6 +74,7 @@ CONTRACTS = {
         "staging", "training_log", "restoring", "reading", "compare", "fingerprint", "storages", "single",
         "saver", "checkpoints",
     ),
+    "saver.documents": ("repo",),
     "saver.doctor": ("family", "environment", "registry"),
     "saver.description": ("errors", "tree", "trust", "fields", "pack", "parts"),
     "saver.single": (
