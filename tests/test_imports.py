@@ -78,6 +78,7 @@ CONTRACTS = {
         "staging", "training_log", "restoring", "reading", "compare", "fingerprint", "storages", "file",
         "saver", "checkpoints",
     ),
+    "saver.documents": ("repo",),
     "saver.doctor": ("family", "environment", "registry"),
     "saver.description": ("errors", "tree", "trust", "fields", "pack", "opened"),
     "saver.file": (

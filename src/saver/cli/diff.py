@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 
 import click
-import msgspec
 
+from saver import documents
 from saver.cli import Failure
 from saver.cli._screen import Screen, print_json, screen
 from saver.cli._store import existing, json_option, store_option
@@ -36,7 +36,8 @@ def command(ctx: click.Context, old: str, new: str, rows: int | None, address: s
     """
     if as_json:
         found = _compare(old, new, address, None)
-        print_json({"differs": bool(found), "summary": found.summary()} | msgspec.to_builtins(found))
+        told = {"differs": bool(found), "summary": found.summary()}
+        print_json(documents.document(documents.Difference, found, **told))
     else:
         on = screen()
         with on.progress("Comparing") as progress:
