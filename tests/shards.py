@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import msgspec
 import numpy as np
 
-from saver import parts
-from saver.repo.commit import Draft
+from saver.encoding import encode
+from saver.repo.draft import Draft
 from saver.tensors import Box, ShardedData
 from saver.tree import NUMPY_DTYPE, TENSOR_DTYPE, TensorData
 
@@ -34,12 +35,10 @@ def rows(shape: tuple[int, ...], *ends: int) -> list[Box]:
 
 def cut_draft(model: str, obj: Any, cut: Callable[[str, Any], list[Box]], **more: Any) -> Draft:
     """A version of `obj` whose tensors are saved in the boxes that `cut` gives, by name and array."""
-    encoded = parts.encode(obj)
+    encoded = encode(obj)
     tensors = {}
     for name, data in encoded.tensors.items():
         array = np.asarray(data.data).view(NUMPY_DTYPE[data.dtype]).reshape(data.shape)
         tensors[name] = sharded(array, cut(name, array))
-    return Draft(
-        model=model, parts=encoded.drafted(), tensors=tensors, whole=encoded.whole, time=0.0, environment={},
-        **more,
-    )  # fmt: skip
+    encoded = msgspec.structs.replace(encoded, tensors={}, sharded=tensors)
+    return Draft(model=model, encoded=encoded, time=0.0, environment={}, **more)

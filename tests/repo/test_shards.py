@@ -13,10 +13,10 @@ import pytest
 import saver
 from equality import assert_same
 from saver import tensors
+from saver.file import open_file
 from saver.pack import Pack
 from saver.repo import gc
 from saver.repo import manifest as manifests
-from saver.single import open_view
 from saver.storages.memory import MemoryStorage
 from saver.tensors import Box, whole
 from shards import cut_draft, rows
@@ -60,7 +60,7 @@ def test_a_sharded_tensor_is_loaded_whole_and_by_box(store: saver.Saver, cut: An
     save(store, values(), cut)
     assert_same(values(), store.load("m"))
     table = values()["net"]["table"]
-    source = store._open("m")[0].tensors
+    source = store._open("m").tensors
     (name,) = [name for name in source.names if source.info(name).shape == (40, 50)]
     assert len(source.info(name).shards) == len(cut(name, table))
     for box in (Box((5, 25), (30, 10)), Box((0, 0), (20, 30)), Box((39, 49), (1, 1)), whole((40, 50))):
@@ -111,7 +111,7 @@ def test_blocks_of_large_shards_are_shared(store: saver.Saver, monkeypatch: pyte
     assert [shard.length for shard in new.shards.values()] == [400]
     assert_same(changed, store.load("m"))
     assert_same(values(), store.load("m@1"))
-    source = store._open(str(version))[0].tensors
+    source = store._open(str(version)).tensors
     assert (
         source.read("net/table", Box((38, 29), (2, 21))).tobytes()
         == changed["net"]["table"][38:, 29:].tobytes()
@@ -139,7 +139,7 @@ def test_a_damaged_shard_is_named_and_healed_by_saving_it_again(store: saver.Sav
     with pytest.raises(saver.DamagedError, match="net/table"):
         store.load("m")
     assert_same(values()["other"], store.load("m", parts=["other"])["other"])
-    source = store._open("m")[0].tensors
+    source = store._open("m").tensors
     box = GRID[1]
     assert source.read("net/table", box).tobytes() == values()["net"]["table"][box.slices].tobytes()
     save(store, values())
@@ -165,7 +165,7 @@ def test_shards_are_moved_and_still_tell_whose_they_are(
     changed["net"]["bias"] += 1
     changed["other"] += 1
     save(store, changed)
-    opened = store._open("m@2")[0].tensors
+    opened = store._open("m@2").tensors
     store.delete("m@1")
     assert len(store.gc(grace=0).moved) == 1
     assert opened.read("net/table", GRID[1]).tobytes() == changed["net"]["table"][:20, 30:].tobytes()
@@ -189,7 +189,7 @@ def test_a_single_file_keeps_the_shards(store: saver.Saver, tmp_path: Path) -> N
     path = tmp_path / "m.saver"
     store.export("m", path)
     assert_same(values(), saver.load(path))
-    source = open_view(path).tensors
+    source = open_file(path).tensors
     box = Box((10, 20), (20, 20))
     assert source.read("net/table", box).tobytes() == values()["net"]["table"][box.slices].tobytes()
     for part in saver.describe(path).parts:

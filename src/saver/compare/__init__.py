@@ -24,7 +24,7 @@ from saver.compare.measure import measure
 from saver.compare.sections import Section, sections
 from saver.compare.walk import Walk
 from saver.errors import printable
-from saver.parts import Opened
+from saver.opened import Opened
 from saver.repo.manifest import Part
 from saver.storage import Progress
 

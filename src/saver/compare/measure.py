@@ -13,7 +13,7 @@ from saver.compare.amounts import Bytes, amount, counted, strings_changed
 from saver.compare.difference import Amount, ArrayChange, ArrayInfo
 from saver.compare.walk import Pair
 from saver.errors import DamagedError
-from saver.parts import Opened
+from saver.opened import Opened
 from saver.reading.arrays import Array
 from saver.reading.forms import STRINGS, TEXT, values
 from saver.reading.texts import both

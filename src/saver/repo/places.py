@@ -51,8 +51,7 @@ class Places:
 
     def harmed(self, known: Mapping[str, Shard]) -> set[str]:
         """The names of those shards some of whose bytes a check found damaged."""
-        packs = packs_of(known.values())
-        found = {pack: Ranges(self._state.get(f"harmed {pack}") or ()) for pack in packs}
+        found = {pack: Ranges(self._state.harmed(pack)) for pack in packs_of(known.values())}
         return {
             name
             for name, item in known.items()
@@ -73,7 +72,7 @@ class Places:
 
     def _moves_of(self, pack: str) -> list[Move]:
         """The moves out of a pack, by offset; of two of the same bytes, the newer."""
-        records: list[int] = self._state.get(f"moved {pack}") or []
+        records = self._state.moved(pack)
         if not records:
             return []
         key = (pack, records[-1])

@@ -10,7 +10,6 @@ from saver.pack.source import TOGETHER
 from saver.repo.dedup import PROBED, Reuse, find_reuse, first_bytes, probe_of
 from saver.repo.objects import pack_key
 from saver.repo.version import Version, from_state
-from saver.repo.view import version_key
 from saver.storage import Blob
 from saver.tensors import Place, Shard
 from saver.tree import TensorData
@@ -30,7 +29,7 @@ class Sharing:
         self._repo = repo
         self._sources: list[dict[str, Shard]] = []
         self.harmed: list[Shard] = []
-        found = repo.state.get(f"model {model}")
+        found = repo.state.model(model)
         newest = found.latest if found is not None else None
         parent = self._live(model, newest) if newest is not None else None
         for version in (parent, *map(repo.version, bases)):
@@ -88,7 +87,7 @@ class Sharing:
         return {name: item for name, item in known.items() if name not in harmed}
 
     def _live(self, model: str, number: int) -> Version | None:
-        value = self._repo.state.get(version_key(model, number))
+        value = self._repo.state.version(model, number)
         return from_state(model, number, value, ()) if value is not None else None
 
     def _known(self, version: Version | None) -> dict[str, Shard]:
