@@ -140,11 +140,11 @@ class Shard(msgspec.Struct, frozen=True, gc=False):
 
     def is_whole(self) -> bool:
         """Whether the places have as many bytes as the box, in whole blocks, and each block its hash."""
-        length = self.length
-        if sum(size for _, _, size in self.places) != length or len(self.blocks) != block_count(length):
+        length, places = self.length, self.places
+        if sum([size for _, _, size in places]) != length or len(self.blocks) != block_count(length):
             return False
         if not self.blocks:
-            return len(self.places) <= 1
+            return len(places) <= 1
         return all(size % BLOCK == 0 for _, _, size in self.places[:-1])
 
     def root_matches(self) -> bool:
@@ -309,6 +309,8 @@ def put_together(shards: Mapping[str, Shard], cuts: Mapping[str, Cut]) -> dict[s
 
     Raises ValueError where the boxes do not tile, and KeyError where a shard is missing.
     """
+    if not cuts:
+        return {name: in_one(name, shard) for name, shard in shards.items()}
     of = {shard: tensor for tensor, cut in cuts.items() for shard in cut.shards}
     found: dict[str, TensorInfo] = {}
     for name, shard in shards.items():

@@ -8,6 +8,7 @@ _LIES = "attacks/test_hostile_headers.py::test_a_header_that_lies_is_damage"
 _FLIPPED = "pack/test_pack.py::test_every_flipped_data_byte_is_found_and_its_tensor_named"
 _SHAPES = "pack/test_pack.py::test_a_shape_that_no_array_has_is_damage"
 _NAMED = "pack/test_verify.py::test_exactly_what_is_damaged_is_named"
+_TILE = "test_tensors.py::test_boxes_are_accepted_exactly_if_they_tile"
 
 MUTANTS = [
     Mutant(
@@ -53,6 +54,58 @@ MUTANTS = [
         "root_of(map(bytes.fromhex, self.blocks)) == self.hash", "True",
         "holding the hashes of blocks against that of their tensor, in stores",
         ("repo/test_places.py",),
+    ),
+    Mutant(
+        "boxes-within", "tensors.py",
+        "    if not all(box.fits(shape) for box in boxes):\n", "    if False:\n",
+        "refusing boxes that reach beyond their tensor", (_TILE,),
+    ),
+    Mutant(
+        "boxes-tile", "tensors.py",
+        "    if any(corners.values()):\n", "    if False:\n",
+        "refusing boxes that leave a gap or overlap", (_TILE,),
+    ),
+    Mutant(
+        "order-of-boxes", "tensors.py",
+        "    if any(one.offsets >= other.offsets for one, other in pairwise(boxes)):\n", "    if False:\n",
+        "one order for the boxes of a tensor",
+        ("test_tensors.py::test_a_cut_is_accepted_and_with_one_number_changed_only_if_it_tiles",),
+    ),
+    Mutant(
+        "axes-of-cuts", "tensors.py",
+        "    if len(axes) > CUT_AXES:\n", "    if False:\n",
+        "the limit on the axes along which a tensor is cut",
+        ("test_tensors.py::test_boxes_that_no_writer_makes_are_refused",),
+    ),
+    Mutant(
+        "boxes-of-files", "tensors.py",
+        "        check_boxes(cut.shape, [part.box for part in parts])\n", "        pass\n",
+        "checking the boxes of a file",
+        ("repo/test_shards.py::test_a_file_with_boxes_that_do_not_tile_is_damaged",),
+    ),
+    Mutant(
+        "boxes-of-stores", "repo/manifest.py",
+        "        if len(shards) > 1 or self.shards[0].box is not None:\n", "        if False:\n",
+        "checking the boxes of a manifest",
+        ("repo/test_shards.py::test_a_manifest_with_boxes_that_do_not_tile_is_damaged",),
+    ),
+    Mutant(
+        "shards-of-one-tensor", "pack/layout.py",
+        "    if len(set(owned)) != len(owned):\n", "    if False:\n",
+        "refusing a shard that is that of two tensors",
+        ("repo/test_shards.py::test_a_file_with_boxes_that_do_not_tile_is_damaged",),
+    ),
+    Mutant(
+        "boxes-in-the-hash", "tensors.py",
+        "        return self.name, self.dtype, self.shape, boxes\n",
+        "        return self.name, self.dtype, self.shape, [box[2] for box in boxes]\n",
+        "the boxes in the hash of a part", ("golden/test_format.py", "repo/test_shards.py"),
+    ),
+    Mutant(
+        "blocks-of-boxes", "pack/source.py",
+        "                    if number in numbers:\n", "                    if True:\n",
+        "reading no more blocks than a box cuts",
+        ("test_tensors.py::test_a_box_is_read_from_the_shards_and_blocks_that_it_cuts_and_no_others",),
     ),
     Mutant(
         "hash-of-headers", "pack/layout.py",

@@ -238,16 +238,24 @@ class Decoder:
         try:
             return self._tensors.info(ref.name)
         except KeyError:
-            raise DamagedError(f"{self._where}: the tensor {ref.name!r} is not in the pack") from None
+            raise self._missing(ref) from None
 
     def look(self, ref: Any) -> Bytes:
         """The bytes of a `Tensor`, flat, for code that copies them elsewhere."""
-        size = self.info(ref).length
-        budget = self.budget
+        if type(ref) is not Tensor:
+            raise ValueError("a tensor is missing")
+        try:
+            found = self._tensors.read(ref.name)
+        except KeyError:
+            raise self._missing(ref) from None
+        budget, size = self.budget, found.nbytes
         budget.bytes -= size
         if budget.bytes < 0:
             budget.exceeded(size, 0)
-        return self._tensors.read(ref.name)
+        return found
+
+    def _missing(self, ref: Tensor) -> DamagedError:
+        return DamagedError(f"{self._where}: the tensor {ref.name!r} is not in the pack")
 
     def tensor(self, ref: Any) -> Bytes:
         """The same, for code that keeps them: no two objects share the bytes, unless a reference says that

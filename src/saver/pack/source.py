@@ -71,8 +71,10 @@ class PackedTensors:
 
         Raises KeyError when there is no such tensor, ValueError for a box beyond its shape, DamagedError.
         """
+        if box is None:
+            return self._read_whole(name)
         info = self._tensors[name]
-        if box is None or box == whole(info.shape):
+        if box == whole(info.shape):
             return self._read_whole(name)
         target = room_for(box, info)
         parts = {at: part for at, s in enumerate(info.shards) if (part := s.box.cut(box)) is not None}
@@ -99,11 +101,13 @@ class PackedTensors:
     def _read_whole(self, name: str) -> Bytes:
         if name not in self._whole:
             self.verify([name])
-        info, shards = self._tensors[name], self._whole[name]
+        shards = self._whole[name]
+        if len(shards) == 1 and len(shards[0]) == 1:
+            found = shards[0][0]
+            return found.copy() if name in self._sharing() else found
+        info = self._tensors[name]
         if len(shards) == 1:
-            (pieces,) = shards
-            found = _in_one(pieces, info.length)
-            return found.copy() if len(pieces) == 1 and name in self._sharing() else found
+            return _in_one(shards[0], info.length)
         box = whole(info.shape)
         target = room_for(box, info)
         for shard, pieces in zip(info.shards, shards, strict=True):
@@ -205,12 +209,18 @@ class PackedTensors:
         found: dict[str, list[tuple[str, int, int, str]]] = {}
         for name, blocks in wanted.items():
             for at, shard in enumerate(self._tensors[name].shards):
+                numbers = range(len(shard.blocks) or 1) if blocks is None else blocks.get(at, ())
+                if not shard.blocks:  # most have none, and there may be very many
+                    if 0 in numbers:
+                        for pack, offset, length in shard.places:
+                            found.setdefault(pack, []).append((name, offset, offset + length, shard.hash))
+                    continue
                 if not shard.root_matches():
                     raise DamagedError(
                         f"{self._where}: the hashes of {name!r} contradict each other; {self._advice}"
                     )
                 for number, digest, (pack, offset, length) in shard.block_places():
-                    if blocks is None or number in blocks.get(at, ()):
+                    if number in numbers:
                         found.setdefault(pack, []).append((name, offset, offset + length, digest))
         return found
 

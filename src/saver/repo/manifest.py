@@ -55,6 +55,12 @@ class ShardForm(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     blocks: tuple[Digest, ...] = ()
     box: tuple[_Axes, _Axes] | None = None
 
+    def placed(self, tensor: TensorForm, packs: Sequence[str]) -> Shard:
+        """The shard of a tensor, with the names of packs."""
+        box = whole(tensor.shape) if self.box is None else Box(*self.box)
+        places = tuple([(packs[pack], offset, length) for pack, offset, length in self.extents])
+        return Shard(tensor.dtype, box, self.hash, self.blocks, places)
+
 
 class TensorForm(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """A tensor as a manifest has it: `saver.tensors.TensorInfo` without its name, and with numbers for the
@@ -66,17 +72,10 @@ class TensorForm(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
     def info(self, name: str, packs: Sequence[str]) -> TensorInfo:
         """The tensor, whose shards lie in these packs. Raises ValueError where boxes do not tile it."""
-        boxes = [whole(self.shape) if shard.box is None else Box(*shard.box) for shard in self.shards]
-        if len(boxes) > 1 or self.shards[0].box is not None:
-            check_boxes(self.shape, boxes)
-        shards = [
-            Shard(
-                self.dtype, box, shard.hash, shard.blocks,
-                tuple((packs[pack], offset, length) for pack, offset, length in shard.extents),
-            )
-            for box, shard in zip(boxes, self.shards, strict=True)
-        ]  # fmt: skip
-        return TensorInfo(name, self.dtype, self.shape, tuple(shards))
+        shards = tuple([shard.placed(self, packs) for shard in self.shards])
+        if len(shards) > 1 or self.shards[0].box is not None:
+            check_boxes(self.shape, [shard.box for shard in shards])
+        return TensorInfo(name, self.dtype, self.shape, shards)
 
 
 def tensor_form(info: TensorInfo, packs: Mapping[str, int]) -> TensorForm:

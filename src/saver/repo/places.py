@@ -43,10 +43,13 @@ class Places:
                 info = form.info(name, packs)
             except ValueError as error:
                 raise DamagedError(f"{where}: {name[:80]!r}: {error}") from None
-            shards = [_resolved_shard(shard, moves_of if moved else None) for shard in info.shards]
-            if not all(shard.is_whole() for shard in shards):
-                raise DamagedError(f"{where}: the bytes of {name!r} do not lie in whole blocks")
-            found[name] = msgspec.structs.replace(info, shards=tuple(shards))
+            if moved:
+                shards = tuple(_resolved_shard(shard, moves_of) for shard in info.shards)
+                info = msgspec.structs.replace(info, shards=shards)
+            for shard in info.shards:
+                if not shard.is_whole():
+                    raise DamagedError(f"{where}: the bytes of {name!r} do not lie in whole blocks")
+            found[name] = info
         return found
 
     def harmed(self, known: Mapping[str, Shard]) -> set[str]:
@@ -91,13 +94,9 @@ def packs_of(shards: Iterable[Shard]) -> set[str]:
     return {place[0] for shard in shards for place in shard.places}
 
 
-def _resolved_shard(shard: Shard, moves_of: Callable[[str], list[Move]] | None) -> Shard:
+def _resolved_shard(shard: Shard, moves_of: Callable[[str], list[Move]]) -> Shard:
     """Where a shard lies now; its places are joined where they follow each other."""
-    places: Iterable[Place] = shard.places
-    if moves_of is not None:
-        places = (place for old in places for place in _resolved(old, moves_of))
-    elif len(shard.places) < 2:
-        return shard
+    places = (place for old in shard.places for place in _resolved(old, moves_of))
     return msgspec.structs.replace(shard, places=joined(places))
 
 
