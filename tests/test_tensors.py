@@ -132,6 +132,17 @@ def test_boxes_that_no_writer_makes_are_refused(shape: tuple[int, ...], boxes: l
         check_boxes(shape, boxes)
 
 
+@pytest.mark.parametrize("axes", [5, 6])
+def test_a_tensor_is_cut_along_few_axes(axes: int) -> None:
+    """Each axis doubles what it takes to check a box, and a hostile file may have 64."""
+    halves = [Box(at, (1,) * axes) for at in product((0, 1), repeat=axes)]
+    if axes == tensors.CUT_AXES:
+        check_boxes((2,) * axes, halves)
+    else:
+        with pytest.raises(ValueError, match="cut along 6 axes; at most 5"):
+            check_boxes((2,) * axes, halves)
+
+
 @pytest.mark.parametrize("shape", [(), (0,), (3, 0), (5,)], ids=str)
 def test_one_box_covers_any_tensor(shape: tuple[int, ...]) -> None:
     check_boxes(shape, [whole(shape)])

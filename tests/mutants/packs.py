@@ -75,7 +75,7 @@ MUTANTS = [
         "axes-of-cuts", "tensors.py",
         "    if len(axes) > CUT_AXES:\n", "    if False:\n",
         "the limit on the axes along which a tensor is cut",
-        ("test_tensors.py::test_boxes_that_no_writer_makes_are_refused",),
+        ("test_tensors.py::test_a_tensor_is_cut_along_few_axes",),
     ),
     Mutant(
         "boxes-of-files", "tensors.py",
