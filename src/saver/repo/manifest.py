@@ -11,6 +11,7 @@ from typing import Annotated, Any, Protocol
 import msgspec
 from blake3 import blake3
 
+from saver.canonical import canonical, in_order
 from saver.errors import DamagedError, IncompatibleError
 from saver.pack.layout import AXES_LIMIT, Digest
 from saver.tree import ITEM_SIZE, decodable, strict_json, to_json
@@ -57,6 +58,8 @@ class Stored(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 class Manifest(msgspec.Struct, kw_only=True, omit_defaults=True):
     """One version. `whole` says that the parts were one mapping; otherwise there is a single part.
 
+    `parts` are in the order of that mapping. JSON sorts them, so `order` says it there, where it is another:
+    the place of each part among the sorted names.
     `time` is in seconds since 1970, UTC. Everything below `requires` is there only in a store, where
     `tensors` and `packs` do what a single file's own header does: `packs` are the names of packs, without
     `packs/` and `.safetensors`. `parent` is the number of the version before it. `metrics`, `notes`, `step`
@@ -67,6 +70,7 @@ class Manifest(msgspec.Struct, kw_only=True, omit_defaults=True):
     format: int
     parts: dict[str, Part]
     whole: bool = False
+    order: tuple[_Natural, ...] = ()
     time: float = 0.0
     environment: dict[str, Any] = {}
     model: str | None = None
@@ -108,10 +112,20 @@ def part_hash(
     tree: Any, batches: dict[str, Any], entries: Mapping[str, TensorInfo], names: Iterable[str]
 ) -> str:
     """BLAKE3 over the part's tree and the dtype, shape and hash of the tensors it refers to."""
-    hasher = blake3(to_json([tree, batches]))
-    held = (entries[name] for name in names)
-    hasher.update(to_json([(entry.name, entry.dtype, entry.shape, entry.hash) for entry in held]))
+    hasher = blake3(canonical([_raw(tree), _raw_each(batches)], floats=False))
+    held = (entries[name] for name in in_order({*names}))
+    hasher.update(
+        canonical([(entry.name, entry.dtype, entry.shape, entry.hash) for entry in held], floats=False)
+    )
     return hasher.hexdigest()
+
+
+def _raw(tree: Any) -> msgspec.Raw:
+    return msgspec.Raw(to_json(tree))
+
+
+def _raw_each(batches: Mapping[str, Any]) -> dict[str, msgspec.Raw]:
+    return {name: _raw(state) for name, state in batches.items()}
 
 
 def manifest_key(digest: str) -> str:
@@ -120,10 +134,21 @@ def manifest_key(digest: str) -> str:
 
 
 def encode(manifest: Manifest) -> str:
-    """The manifest as JSON text."""
+    """The manifest as canonical JSON."""
+    names = list(manifest.parts)
+    ordered = in_order(names)
+    order = tuple(ordered.index(name) for name in names) if names != ordered else ()
+    parts = {
+        name: msgspec.structs.replace(part, tree=_raw(part.tree), batches=_raw_each(part.batches))
+        for name, part in manifest.parts.items()
+    }
+    tensors = msgspec.Raw(canonical(manifest.tensors, floats=False))
     document = msgspec.structs.asdict(manifest)
     unknown = document.pop("unknown")
-    return to_json({**document, **unknown}).decode()
+    document |= {"parts": parts, "tensors": tensors, "order": order}
+    if not order:
+        del document["order"]
+    return canonical({**document, **unknown}).decode()
 
 
 def decode(text: str, where: str) -> Manifest:
@@ -144,6 +169,7 @@ def decode(text: str, where: str) -> Manifest:
         msgspec.convert(manifest.environment, _Environment)
     except msgspec.ValidationError as error:
         raise DamagedError(f"{where}: the manifest is not as it should be: {error}") from None
+    manifest.parts = _ordered(manifest.parts, manifest.order, where)
     for name, stored in manifest.tensors.items():
         if stored.dtype not in ITEM_SIZE:
             raise IncompatibleError(
@@ -160,3 +186,11 @@ def decode(text: str, where: str) -> Manifest:
         )
     manifest.unknown = unknown
     return manifest
+
+
+def _ordered(parts: dict[str, Part], order: tuple[int, ...], where: str) -> dict[str, Part]:
+    names = in_order(parts)
+    places = order or tuple(range(len(names)))
+    if sorted(places) != list(range(len(names))):
+        raise DamagedError(f"{where}: the order of the parts is not one of its parts")
+    return {names[place]: parts[names[place]] for place in places}
