@@ -118,7 +118,7 @@ def to_json(tree: Value) -> bytes:
 
 
 def _to_json(tree: Value) -> bytes:
-    return canonical(_marked(tree, 0))
+    return canonical(_marked(tree, 0), floats=False)  # those that need it were marked
 
 
 _ATOMS = frozenset((str, bool, type(None), Tensor, Ref, msgspec.Raw))
@@ -256,11 +256,13 @@ def parse(raw: Any, where: str, found: list[Node | Tensor | Ref]) -> Any:
                 holder[key] = item
         kind = type(item)
         if kind is list:
-            at = [(item, index, depth) for index, value in enumerate(item) if type(value) in _CONTAINERS]
-            waiting += at[::-1]
+            index = len(item)
+            for value in reversed(item):
+                index -= 1
+                if type(value) in _CONTAINERS:
+                    waiting.append((item, index, depth))
         elif kind is dict:
-            within = [(item, name, depth) for name, value in item.items() if type(value) in _CONTAINERS]
-            waiting += within[::-1]
+            waiting += [(item, name, depth) for name in reversed(item) if type(item[name]) in _CONTAINERS]
         elif kind is not float:
             found.append(item)
             if kind is Node and type(item.state) in _CONTAINERS:

@@ -138,17 +138,24 @@ def encode(manifest: Manifest) -> str:
     names = list(manifest.parts)
     ordered = in_order(names)
     order = tuple(ordered.index(name) for name in names) if names != ordered else ()
-    parts = {
-        name: msgspec.structs.replace(part, tree=_raw(part.tree), batches=_raw_each(part.batches))
-        for name, part in manifest.parts.items()
-    }
-    tensors = msgspec.Raw(canonical(manifest.tensors, floats=False))
     document = msgspec.structs.asdict(manifest)
     unknown = document.pop("unknown")
-    document |= {"parts": parts, "tensors": tensors, "order": order}
+    document |= {**unknown, "order": order}
     if not order:
         del document["order"]
-    return canonical({**document, **unknown}).decode()
+    parts, tensors = _raw_parts(document.pop("parts")), document.pop("tensors")
+    pieces = {name: msgspec.Raw(canonical(value)) for name, value in document.items()}
+    pieces |= {"parts": parts, "tensors": msgspec.Raw(canonical(tensors, floats=False))}
+    return canonical(pieces, floats=False).decode()
+
+
+def _raw_parts(parts: Mapping[str, Part]) -> msgspec.Raw:
+    """The parts as JSON; what may hold floats in them are the trees."""
+    raw = {
+        name: msgspec.structs.replace(part, tree=_raw(part.tree), batches=_raw_each(part.batches))
+        for name, part in parts.items()
+    }
+    return msgspec.Raw(canonical(raw, floats=False))
 
 
 def decode(text: str, where: str) -> Manifest:
@@ -190,7 +197,8 @@ def decode(text: str, where: str) -> Manifest:
 
 def _ordered(parts: dict[str, Part], order: tuple[int, ...], where: str) -> dict[str, Part]:
     names = in_order(parts)
-    places = order or tuple(range(len(names)))
-    if sorted(places) != list(range(len(names))):
+    if not order:
+        return parts if list(parts) == names else {name: parts[name] for name in names}
+    if sorted(order) != list(range(len(names))):
         raise DamagedError(f"{where}: the order of the parts is not one of its parts")
-    return {names[place]: parts[names[place]] for place in places}
+    return {names[place]: parts[names[place]] for place in order}
