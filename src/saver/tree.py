@@ -238,7 +238,8 @@ def parse(raw: Any, where: str, found: list[Node | Tensor | Ref]) -> Any:
     """Decoded JSON as a tree; every node, tensor and reference in it is appended to `found`, in the order of
     the document.
 
-    Changes `raw` in place. Raises DamagedError for anything that is not a tree.
+    `raw` stays as it is; what holds plain values alone is part of the tree as it is. Raises DamagedError for
+    anything that is not a tree.
     """
     root = [raw]
     waiting: list[tuple[Any, Any, int]] = [(root, 0, 0)] if type(raw) in _CONTAINERS else []
@@ -247,26 +248,22 @@ def parse(raw: Any, where: str, found: list[Node | Tensor | Ref]) -> Any:
         if depth > MAX_JSON_DEPTH:
             raise DamagedError(f"{where}: nested deeper than {MAX_JSON_DEPTH} levels")
         item = holder.state if type(holder) is Node else holder[key]
-        depth += 1
         if type(item) is dict:
             item = _parse_dict(item, where)
-            if type(holder) is Node:
-                holder.state = item
-            else:
-                holder[key] = item
-        kind = type(item)
-        if kind is list:
-            index = len(item)
-            for value in reversed(item):
-                index -= 1
-                if type(value) in _CONTAINERS:
-                    waiting.append((item, index, depth))
-        elif kind is dict:
-            waiting += [(item, name, depth) for name in reversed(item) if type(item[name]) in _CONTAINERS]
-        elif kind is not float:
+        if type(item) in _CONTAINERS:
+            items = item.items() if type(item) is dict else enumerate(item)
+            within = [name for name, value in items if type(value) in _CONTAINERS]
+            if within:
+                item = item.copy()
+                waiting += [(item, name, depth + 1) for name in reversed(within)]
+        elif type(item) is not float:
             found.append(item)
-            if kind is Node and type(item.state) in _CONTAINERS:
-                waiting.append((item, None, depth))
+            if type(item) is Node and type(item.state) in _CONTAINERS:
+                waiting.append((item, None, depth + 1))
+        if type(holder) is Node:
+            holder.state = item
+        else:
+            holder[key] = item
     return root[0]
 
 
@@ -291,8 +288,8 @@ def _parse_dict(raw: dict[str, Any], where: str) -> Node | Tensor | Ref | float 
 
 def _ordered(raw: dict[str, Any], where: str) -> dict[str, Any]:
     """The object in the order that it had when it was saved."""
-    order = raw.pop("$order")
-    keys = in_order(raw)
+    order = raw["$order"]
+    keys = in_order(key for key in raw if key != "$order")
     places = list(range(len(keys)))
     if type(order) is not list or any(type(place) is not int for place in order) or sorted(order) != places:
         raise DamagedError(f"{where}: the order of an object is not one of its keys")

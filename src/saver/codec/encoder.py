@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import pairwise
 from math import isfinite
 from operator import itemgetter
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 from blake3 import blake3
@@ -32,6 +32,8 @@ from saver.tree import (
     reserved,
     to_json,
 )
+
+T = TypeVar("T")
 
 
 def encodable(text: str) -> bool:
@@ -66,6 +68,7 @@ class Encoder:
         self._part = ""
         self._batch_items: dict[str, tuple[BatchCodec, list[Any]]] = {}
         self._ranks: dict[int, bytes] = {}
+        self._shared: dict[Callable[[], Any], Any] = {}
 
     def part(self, name: str, obj: Any) -> Value:
         """The tree of one part."""
@@ -247,6 +250,13 @@ class Encoder:
         items = self._batch_items.setdefault(name, (codec, []))[1]
         items.append(obj)
         return name, len(items) - 1
+
+    def shared(self, make: Callable[[], T]) -> T:
+        """What codecs keep for this walk, in all of its parts; `make` makes it at the first call."""
+        if make not in self._shared:
+            self._shared[make] = make()
+        found: T = self._shared[make]
+        return found
 
     def _close_batches(self) -> None:
         while self._batch_items:

@@ -21,8 +21,12 @@ FEATURES: frozenset[str] = frozenset()
 """What a manifest may require of its reader, of this Saver."""
 
 
-class Part(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """A named piece of a version.
+SOLE = "model"
+"""The name of the only part of what was not a mapping."""
+
+
+class Part(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A named piece of a version. `tree` and `batches` are JSON as it is written: see saver.tree.
 
     `hash` covers the tree and the tensors that it refers to, and nothing else, so that equal parts of
     two versions have equal hashes. `packages` are the import names that its classes come from.
@@ -31,7 +35,7 @@ class Part(msgspec.Struct, kw_only=True, omit_defaults=True):
     tree: Any
     hash: str
     version: int = 1
-    batches: dict[str, Any] = {}
+    batches: Mapping[str, Any] = {}
     packages: tuple[str, ...] = ()
 
 
@@ -55,8 +59,9 @@ class Stored(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 @decodable
-class Manifest(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """One version. `whole` says that the parts were one mapping; otherwise there is a single part.
+class Manifest(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
+    """One version, as it is written. `whole` says that the parts were one mapping; otherwise there is one
+    part.
 
     `parts` are in the order of that mapping. JSON sorts them, so `order` says it there, where it is another:
     the place of each part among the sorted names.
@@ -68,24 +73,24 @@ class Manifest(msgspec.Struct, kw_only=True, omit_defaults=True):
     """
 
     format: int
-    parts: dict[str, Part]
+    parts: Mapping[str, Part]
     whole: bool = False
     order: tuple[_Natural, ...] = ()
     time: float = 0.0
-    environment: dict[str, Any] = {}
+    environment: Mapping[str, Any] = {}
     model: str | None = None
     number: int | None = None
     parent: int | None = None
     step: int | None = None
     author: str = ""
-    metrics: dict[str, float | str] = {}
+    metrics: Mapping[str, float | str] = {}
     notes: str = ""
-    data: dict[str, Any] = {}
-    tensors: dict[str, Stored] = {}
+    data: Mapping[str, Any] = {}
+    tensors: Mapping[str, Stored] = {}
     packs: tuple[_PackName, ...] = ()
     transaction: str = ""
     requires: tuple[str, ...] = ()
-    unknown: dict[str, Any] = {}
+    unknown: Mapping[str, Any] = {}
 
 
 class TensorInfo(Protocol):
@@ -109,7 +114,7 @@ class _Environment(msgspec.Struct):
 
 
 def part_hash(
-    tree: Any, batches: dict[str, Any], entries: Mapping[str, TensorInfo], names: Iterable[str]
+    tree: Any, batches: Mapping[str, Any], entries: Mapping[str, TensorInfo], names: Iterable[str]
 ) -> str:
     """BLAKE3 over the part's tree and the dtype, shape and hash of the tensors it refers to."""
     hasher = blake3(canonical([_raw(tree), _raw_each(batches)], floats=False))
@@ -172,11 +177,13 @@ def decode(text: str, where: str) -> Manifest:
     known = Manifest.__struct_fields__
     unknown = {key: value for key, value in document.items() if key not in known}
     try:
-        manifest = msgspec.convert({k: v for k, v in document.items() if k not in unknown}, Manifest)
+        manifest = msgspec.convert({**document, "unknown": unknown}, Manifest)
         msgspec.convert(manifest.environment, _Environment)
     except msgspec.ValidationError as error:
         raise DamagedError(f"{where}: the manifest is not as it should be: {error}") from None
-    manifest.parts = _ordered(manifest.parts, manifest.order, where)
+    parts = _ordered(manifest.parts, manifest.order, where)
+    if parts is not manifest.parts:
+        manifest = msgspec.structs.replace(manifest, parts=parts)
     for name, stored in manifest.tensors.items():
         if stored.dtype not in ITEM_SIZE:
             raise IncompatibleError(
@@ -191,11 +198,10 @@ def decode(text: str, where: str) -> Manifest:
         raise IncompatibleError(
             f"{where} needs {', '.join(missing)}, which this Saver does not have: install a newer one"
         )
-    manifest.unknown = unknown
     return manifest
 
 
-def _ordered(parts: dict[str, Part], order: tuple[int, ...], where: str) -> dict[str, Part]:
+def _ordered(parts: Mapping[str, Part], order: tuple[int, ...], where: str) -> Mapping[str, Part]:
     names = in_order(parts)
     if not order:
         return parts if list(parts) == names else {name: parts[name] for name in names}
