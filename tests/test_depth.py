@@ -196,9 +196,9 @@ def test_a_deep_version_of_a_store_can_be_used_anywhere(tmp_path: Path) -> None:
 
 
 def test_json_is_written_and_read_anywhere_up_to_the_limit() -> None:
-    tree: Any = Node("list")
-    for _ in range(MAX_JSON_DEPTH - 1):
-        tree = [tree]
+    tree: Any = Node("list", state=1.0)
+    for level in range(MAX_JSON_DEPTH - 1):
+        tree = {"b": tree, "a": 1e-6} if level % 2 else [tree]
 
     def again() -> bytes:
         return to_json(parse(strict_json(to_json(tree), "here"), "here", []))
@@ -207,7 +207,7 @@ def test_json_is_written_and_read_anywhere_up_to_the_limit() -> None:
     with pytest.raises(CannotSaveError, match="600 levels"):
         to_json([tree])
     with pytest.raises(DamagedError, match="600 levels"):
-        parse(strict_json(b"[[" + to_json(tree) + b"]]", "here"), "here", [])
+        parse(strict_json(b"[" + to_json(tree) + b"]", "here"), "here", [])
 
 
 def test_a_fresh_stack_returns_and_raises_as_a_call_does() -> None:

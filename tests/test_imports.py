@@ -82,7 +82,7 @@ CONTRACTS = {
     ),
     "saver.documents": ("repo",),
     "saver.doctor": ("family", "environment", "registry"),
-    "saver.description": ("errors", "tree", "trust", "fields", "pack", "opened"),
+    "saver.description": ("errors", "tree", "trust", "fields", "pack", "repo", "opened"),
     "saver.file": (
         "errors", "storage", "disk", "pack", "repo", "environment", "encoding", "opened", "description",
     ),

@@ -131,7 +131,7 @@ def _marked(value: Any, depth: int) -> Any:
         return value
     if kind is int or kind is float:
         return _marked_number(value)
-    if depth >= MAX_JSON_DEPTH:  # what lies in it may be written as one object more
+    if depth >= MAX_JSON_DEPTH:
         raise CannotSaveError(
             "$: objects lie too deep within each other; flatten the structure, or save its pieces as "
             f"separate parts (the limit is {MAX_JSON_DEPTH} levels of JSON)"
@@ -142,7 +142,10 @@ def _marked(value: Any, depth: int) -> Any:
             state = _marked(state, depth + 1)
         return Node(value.codec, value.cls, value.version, value.id, state)
     if kind is dict:
-        return _marked_dict(value, depth)
+        fields = {}
+        for name, item in value.items():
+            fields[name] = item if type(item) in _ATOMS else _marked(item, depth + 1)
+        return _with_order(fields)
     if kind is not list and kind is not tuple:
         return _marked_number(float(value)) if isinstance(value, float) else value
     found = list(value)
@@ -170,11 +173,8 @@ def _marked_number(value: float) -> Any:
     return msgspec.Raw(number(value).encode())
 
 
-def _marked_dict(value: dict[str, Any], depth: int) -> dict[str, Any]:
-    found = {}
-    for key, item in value.items():
-        found[key] = item if type(item) in _ATOMS else _marked(item, depth + 1)
-    keys = list(value)
+def _with_order(found: dict[str, Any]) -> dict[str, Any]:
+    keys = list(found)
     ordered = in_order(keys)
     if keys != ordered and not any(key[:1] == "$" for key in keys):  # raw JSON of a node has no order
         places = {key: place for place, key in enumerate(ordered)}
@@ -245,11 +245,11 @@ def parse(raw: Any, where: str, found: list[Node | Tensor | Ref]) -> Any:
     waiting: list[tuple[Any, Any, int]] = [(root, 0, 0)] if type(raw) in _CONTAINERS else []
     while waiting:
         holder, key, depth = waiting.pop()
-        if depth > MAX_JSON_DEPTH:
-            raise DamagedError(f"{where}: nested deeper than {MAX_JSON_DEPTH} levels")
         item = holder.state if type(holder) is Node else holder[key]
         if type(item) is dict:
             item = _parse_dict(item, where)
+        if depth >= MAX_JSON_DEPTH and type(item) not in _LEAVES:
+            raise DamagedError(f"{where}: nested deeper than {MAX_JSON_DEPTH} levels")
         if type(item) in _CONTAINERS:
             items = item.items() if type(item) is dict else enumerate(item)
             within = [name for name, value in items if type(value) in _CONTAINERS]
@@ -268,6 +268,8 @@ def parse(raw: Any, where: str, found: list[Node | Tensor | Ref]) -> Any:
 
 
 _CONTAINERS = frozenset((dict, list))
+_LEAVES = frozenset((Tensor, Ref, float))
+"""What an object may stand for that has nothing within it: it counts as no level."""
 
 
 def _parse_dict(raw: dict[str, Any], where: str) -> Node | Tensor | Ref | float | dict[str, Any]:

@@ -117,12 +117,17 @@ def part_hash(
     tree: Any, batches: Mapping[str, Any], entries: Mapping[str, TensorInfo], names: Iterable[str]
 ) -> str:
     """BLAKE3 over the part's tree and the dtype, shape and hash of the tensors it refers to."""
-    hasher = blake3(canonical([_raw(tree), _raw_each(batches)], floats=False))
+    hasher = blake3(structure(tree, batches))
     held = (entries[name] for name in in_order({*names}))
     hasher.update(
         canonical([(entry.name, entry.dtype, entry.shape, entry.hash) for entry in held], floats=False)
     )
     return hasher.hexdigest()
+
+
+def structure(tree: Any, batches: Mapping[str, Any]) -> bytes:
+    """What the hash of a part covers, but for its tensors, as canonical JSON."""
+    return canonical([_raw(tree), _raw_each(batches)], floats=False)
 
 
 def _raw(tree: Any) -> msgspec.Raw:
