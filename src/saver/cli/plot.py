@@ -15,8 +15,8 @@ from saver.cli._store import counted, existing, json_option, store_option
 from saver.cli._subject import Subject, subject
 from saver.description import PartInfo
 from saver.errors import CannotSaveError
+from saver.file import open_file
 from saver.plotting import PANELS, Panel, charts, panels, plot
-from saver.single import open_view
 from saver.training_log import TrainingLog
 from saver.training_log.rows import plain
 
@@ -131,7 +131,7 @@ def _parts(parts: Sequence[PartInfo]) -> list[str]:
 def _load(found: Subject, run: str, address: str, names: Sequence[str]) -> dict[str, Any]:
     """These parts and no others; trusts nobody."""
     if found.version is None:
-        parts: dict[str, Any] = open_view(run).load((), names)
+        parts: dict[str, Any] = open_file(run).load((), names)
     else:
         store: Saver = existing(address)
         parts = store.load(str(found.version), parts=names)
