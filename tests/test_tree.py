@@ -108,6 +108,7 @@ def test_walking_follows_the_order_of_the_document() -> None:
     assert list(walk(tree)) == [tree, inner, Tensor("t"), Tensor("u"), Ref(1)]
 
 
+@pytest.mark.slow
 @given(st.recursive(scalars, lambda inner: st.lists(inner) | st.dictionaries(keys, inner), max_leaves=20))
 def test_json_of_any_spacing_is_read(value: Any) -> None:
     assert strict_json(json.dumps(value, indent=1).encode(), "here") == value

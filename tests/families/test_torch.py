@@ -183,6 +183,7 @@ def views(draw: st.DrawFn) -> list[Any]:
     return found
 
 
+@pytest.mark.slow
 @given(views())
 @settings(deadline=None)
 def test_views_share_their_storage_again(tensors: list[Any]) -> None:
@@ -647,6 +648,7 @@ def test_a_lazy_module_saves_once_it_has_seen_data(roundtrip: RoundTrip) -> None
     assert_same_modules(roundtrip(net), net)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")
 def test_a_module_compiled_in_place_comes_back_not_compiled(roundtrip: RoundTrip) -> None:
     net = nn.Linear(2, 2)
@@ -1216,6 +1218,7 @@ def test_views_on_a_gpu_share_their_storage_again(roundtrip: RoundTrip) -> None:
 # The file itself
 
 
+@pytest.mark.slow
 def test_a_new_process_needs_nothing_but_the_file(tmp_path: Path) -> None:
     net = nn.Sequential(nn.Linear(2, 2), nn.TransformerEncoderLayer(2, 1, 4, activation=F.gelu)).eval()
     optimizer = torch.optim.Adam(net.parameters())
