@@ -36,6 +36,7 @@ CONTRACTS = {
     "saver.errors": (),
     "saver.forks": (),
     "saver.threads": (),
+    "saver.memory": (),
     "saver.tree": ("errors",),
     "saver.family": (),
     "saver.registry": ("errors", "family"),
@@ -49,7 +50,7 @@ CONTRACTS = {
     "saver.codec": ("errors", "tree", "family", "registry", "trust", "codec"),
     "saver.fields": ("errors", "tree", "trust"),
     "saver.registration": ("errors", "trust", "codec"),
-    "saver.pack": ("errors", "threads", "tree", "registry", "storage", "pack"),
+    "saver.pack": ("errors", "threads", "memory", "tree", "registry", "storage", "pack"),
     "saver.families": (
         "errors", "tree", "family", "trust", "uses", "codec", "reading", "restoring", "device", "frameworks",
         "fingerprint", "training_log", "families",
@@ -72,13 +73,14 @@ CONTRACTS = {
     "saver.plotting": ("errors", "disk", "plotting"),
     "saver.frameworks": ("family", "registry"),
     "saver.device": (),
-    "saver.staging": ("tree", "device", "pack", "repo"),
+    "saver.staging": ("threads", "memory", "tree", "device", "pack", "repo"),
     "saver.checkpoints": (
         "errors", "tree", "trust", "storage", "codec", "environment", "frameworks", "encoding", "opened",
         "policy", "repo",
         "staging", "training_log", "restoring", "reading", "compare", "fingerprint", "storages", "file",
         "saver", "checkpoints",
     ),
+    "saver.documents": ("repo",),
     "saver.doctor": ("family", "environment", "registry"),
     "saver.description": ("errors", "tree", "trust", "fields", "pack", "opened"),
     "saver.file": (

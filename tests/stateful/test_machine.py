@@ -24,6 +24,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from truth import Kept, Truth, plain, ref_of, same, seen
 
 import saver
+from saver import encoding
 from saver.errors import CommitUnknownError, NotFoundError, SaverError
 from saver.repo import gc
 from saver.repo.state import pages, state
@@ -84,7 +85,7 @@ class Processes(RuleBasedStateMachine):
             (pages, "FAN_OUT", fan_out),
             (pages, "LEAF_BYTES", leaf),
             (gc, "DEAD_BYTES", 3000),
-            (saver.saver, "time", SimpleNamespace(time=lambda: self.now)),
+            (encoding, "time", SimpleNamespace(time=lambda: self.now)),
         ):
             patch.setattr(module, name, what)
         self.save(0, "m", (1, 2), True, None, (), 0, None)

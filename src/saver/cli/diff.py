@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-import msgspec
 
-from saver import diff
+from saver import diff, documents
 from saver.cli._screen import Screen, print_json, screen
 from saver.cli._store import existing, json_option, store_option
 from saver.cli._subject import is_file
@@ -36,7 +35,8 @@ def command(ctx: click.Context, old: str, new: str, rows: int | None, address: s
     """
     if as_json:
         found = _compare(old, new, address, None)
-        print_json({"differs": bool(found), "summary": found.summary()} | msgspec.to_builtins(found))
+        told = {"differs": bool(found), "summary": found.summary()}
+        print_json(documents.document(documents.Difference, found, **told))
     else:
         on = screen()
         with on.progress("Comparing") as progress:
