@@ -13,6 +13,7 @@ from saver import trust
 from saver.codec.attributes import NONE, door
 from saver.codec.budget import Budget
 from saver.codec.contract import BatchCodec, Codec, Tensors, is_array
+from saver.codec.device import Device
 from saver.codec.lookup import codec_named
 from saver.errors import DamagedError, IncompatibleError, SaverError
 from saver.stack import SEGMENT, is_deep, on_fresh_stack
@@ -37,7 +38,7 @@ class Decoder:
     """One walk from trees, parsed and audited, to objects.
 
     `nodes` are all the nodes of the trees; `batches` the shared state of batch codecs; `budget` what all of
-    it may take.
+    it may take; `device` where tensors go.
     """
 
     def __init__(
@@ -47,8 +48,10 @@ class Decoder:
         tensors: Tensors,
         where: str = "$",
         budget: Budget | None = None,
+        device: Device | None = None,
     ) -> None:
         self._where = where
+        self.device = Device() if device is None else device
         self.budget = Budget(0, where=where) if budget is None else budget
         self._handed: set[str] = set()
         self._checks: list[tuple[Node, Callable[[Any], None], Any]] = []
@@ -93,6 +96,11 @@ class Decoder:
                 raise DamagedError(f"{self._where}: two nodes have the id {node.id}")
             self._targets[node.id] = node
 
+    @property
+    def where(self) -> str:
+        """What messages call what is decoded."""
+        return self._where
+
     def __call__(self, value: Value) -> Any:
         """The object that `value` describes."""
         kind = type(value)
@@ -106,6 +114,20 @@ class Decoder:
         if kind is list or kind is dict or kind is Tensor:
             raise DamagedError(f"{self._where}: a {kind.__name__} stands where an object should")
         return value
+
+    def attempt(self, value: Value) -> Any:
+        """Like a call. When it fails, all that it had built is forgotten: that may lack parts, or checks."""
+        known = len(self._built)
+        try:
+            return self(value)
+        except BaseException:
+            for ident in list(self._built)[known:]:
+                del self._built[ident]
+            self._open.clear()
+            self._waiting.clear()
+            self._checks.clear()
+            self._depth = 0
+            raise
 
     def slot(self, value: Value, container: Any, key: Any) -> Any:
         """The object for `container[key]`; when a cycle delays it, None, and it is put there later."""
