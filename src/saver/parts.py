@@ -23,6 +23,8 @@ from saver.tree import Node, Ref, Tensor, TensorData, Value, parse, settle, walk
 
 if TYPE_CHECKING:
     from saver.repo.commit import DraftPart
+    from saver.repo.repository import Repository
+    from saver.repo.version import Version
 
 SOLE = "model"
 """The name of the only part of what is not a mapping."""
@@ -285,6 +287,22 @@ class Opened:
         """The object of a part."""
         decoder.budget.part = name
         return decoder(self.part(name).tree)
+
+
+def open_version(repo: Repository, version: Version) -> Opened:
+    """A version of a store, its manifest parsed."""
+    from saver.repo.reading import StoredTensors
+
+    where = f"{repo.storage}: {version}"
+
+    def locate() -> dict[str, Any]:
+        repo.state.refresh()
+        repo.version(str(version))
+        return repo.places.of(manifest, where)
+
+    manifest = repo.manifest(version)
+    known = repo.places.of(manifest, where)
+    return Opened(manifest, StoredTensors(repo.storage, known, locate, where), where)
 
 
 @cache

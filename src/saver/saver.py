@@ -14,8 +14,8 @@ from saver import environment, parts, registry
 from saver.description import Description, describe_opened
 from saver.environment import Git
 from saver.errors import CannotSaveError
-from saver.parts import Opened, encoded_again
-from saver.repo import history, reading
+from saver.parts import Opened, encoded_again, open_version
+from saver.repo import history
 from saver.repo.commit import Draft
 from saver.repo.history import Change, Summary
 from saver.repo.log import Delete, Event, Tag
@@ -39,6 +39,9 @@ GRACE = 900.0
 """Seconds for which a collector leaves condemned objects to those who are reading them."""
 
 NOTES_LIMIT = 10_000
+
+REHEARSAL = "SAVER_REHEARSAL"
+"""Set where `saver rehearse` has started this process: it listens to the runs in it."""
 
 
 class Saver:
@@ -145,21 +148,7 @@ class Saver:
         """The version that a ref names, its manifest parsed."""
         self._repo.open()
         version = self._repo.version(ref)
-        return self._opened(version), version
-
-    def _opened(self, version: Version) -> Opened:
-        """A version, its manifest parsed."""
-        repo = self._repo
-        where = f"{self.storage}: {version}"
-
-        def locate() -> dict[str, Any]:
-            repo.state.refresh()
-            repo.version(str(version))
-            return repo.places.of(manifest, where)
-
-        manifest = repo.manifest(version)
-        known = repo.places.of(manifest, where)
-        return Opened(manifest, reading.StoredTensors(self.storage, known, locate, where), where)
+        return open_version(self._repo, version), version
 
     # What there is
 
@@ -322,10 +311,15 @@ class Saver:
         from saver.checkpoints import Checkpoints
 
         check_model(model)
-        return Checkpoints(
-            self, model, objects, every=every, keep=keep, busy=busy, staging=staging, grace=grace, data=data,
-            notes=notes, total=total, progress=progress,
+        run = Checkpoints(
+            self._repo, model, objects, every=every, keep=keep, busy=busy, staging=staging, grace=grace,
+            data=data, notes=notes, total=total, progress=progress,
         )  # fmt: skip
+        if REHEARSAL in os.environ:
+            from saver.rehearsal.attending import attend
+
+            attend(run)
+        return run
 
     # Carrying away
 
