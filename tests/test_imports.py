@@ -57,11 +57,13 @@ CONTRACTS = {
         "fingerprint", "training_log", "families",
     ),
     "saver.repo": ("errors", "forks", "threads", "tree", "seal", "pack", "storage", "repo"),
-    "saver.parts": ("errors", "tree", "registry", "trust", "codec", "pack", "storage", "repo", "environment"),
-    "saver.view": ("reading", "repo"),
-    "saver.restoring": ("errors", "tree", "trust", "codec", "reading", "storage", "parts", "restoring"),
+    "saver.opened": (
+        "errors", "tree", "registry", "trust", "codec", "pack", "storage", "repo", "environment",
+    ),
+    "saver.encoding": ("errors", "tree", "codec", "storage", "repo", "environment", "opened"),
+    "saver.restoring": ("errors", "tree", "trust", "codec", "reading", "storage", "opened", "restoring"),
     "saver.compare": (
-        "errors", "threads", "tree", "trust", "reading", "fields", "storage", "repo", "view", "fingerprint",
+        "errors", "threads", "tree", "trust", "reading", "fields", "storage", "repo", "opened", "fingerprint",
         "compare",
     ),
     "saver.fingerprint": ("errors", "threads", "family", "registry", "fingerprint"),
@@ -72,21 +74,22 @@ CONTRACTS = {
     "saver.device": (),
     "saver.staging": ("threads", "memory", "tree", "device", "pack", "repo"),
     "saver.checkpoints": (
-        "errors", "tree", "trust", "codec", "environment", "frameworks", "parts", "policy", "repo",
-        "staging", "training_log", "restoring", "fingerprint", "checkpoints",
+        "errors", "tree", "trust", "codec", "environment", "frameworks", "encoding", "opened", "policy",
+        "repo", "staging", "training_log", "restoring", "fingerprint", "checkpoints",
     ),
     "saver.rehearsal": (
-        "errors", "storage", "environment", "frameworks", "parts", "repo", "training_log", "restoring",
-        "compare", "storages", "single", "checkpoints", "rehearsal",
+        "errors", "storage", "environment", "frameworks", "encoding", "opened", "repo", "training_log",
+        "restoring", "compare", "storages", "file", "checkpoints", "rehearsal",
     ),
+    "saver.documents": ("repo",),
     "saver.doctor": ("family", "environment", "registry"),
-    "saver.description": ("errors", "tree", "trust", "fields", "pack", "parts"),
-    "saver.single": (
-        "errors", "storage", "disk", "pack", "repo", "environment", "parts", "description",
+    "saver.description": ("errors", "tree", "trust", "fields", "pack", "opened"),
+    "saver.file": (
+        "errors", "storage", "disk", "pack", "repo", "environment", "encoding", "opened", "description",
     ),
     "saver.saver": (
-        "errors", "registry", "storage", "repo", "environment", "parts", "description", "single", "compare",
-        "restoring", "fingerprint", "checkpoints", "rehearsal", "policy",
+        "errors", "registry", "storage", "repo", "environment", "encoding", "opened", "description", "file",
+        "compare", "restoring", "fingerprint", "checkpoints", "rehearsal", "policy",
     ),
 }  # fmt: skip
 

@@ -49,7 +49,7 @@ class Torn(Exception):
 class Snapshot:
     """Staged tensors. They are whole once `wait` has returned."""
 
-    def __init__(self, tensors: dict[str, TensorData], copies: Iterable[Copying] = ()) -> None:
+    def __init__(self, tensors: Mapping[str, TensorData], copies: Iterable[Copying] = ()) -> None:
         self.tensors = tensors
         self._copies = tuple(copies)
 

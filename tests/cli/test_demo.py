@@ -264,7 +264,7 @@ def test_both_runs_end_with_the_same_bits(tour):
 
 
 def test_the_run_proves_that_it_can_be_resumed(tour):
-    assert "saver.rehearsal.prove: steps 0 to 2, trained twice from the same state: all bits agree." in tour[1]
+    assert "rehearsal.prove: steps 0 to 2, trained twice from the same state: all bits agree." in tour[1]
 
 
 def test_what_lies_there_is_shown_by_the_commands_themselves(tour):

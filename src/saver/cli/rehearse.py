@@ -8,9 +8,9 @@ import signal
 from contextlib import nullcontext
 
 import click
-import msgspec
 from click.core import ParameterSource
 
+from saver import documents
 from saver.cli import Finding
 from saver.cli._screen import Screen, print_json, screen
 from saver.cli._store import counted, json_option
@@ -92,13 +92,19 @@ def command(
         plan = Plan(script, number, grace, after, saves or 1, patience, group)
         found = rehearse(plan, _waiting(on))
     if on is None:
-        print_json(msgspec.to_builtins(found) | {"good": found.good})
+        print_json(_document(found))
     elif isinstance(found, Proven):
         _show_proven(found, on)
     else:
         _show(found, on)
     if not found.good:
         raise Finding(found.verdict if isinstance(found, Proven) else _verdict(found))
+
+
+def _document(found: Rehearsal | Proven) -> documents.Rehearsal | documents.Proven:
+    if isinstance(found, Proven):
+        return documents.document(documents.Proven, found)
+    return documents.document(documents.Rehearsal, found)
 
 
 def _refuse_signals(ctx: click.Context) -> None:

@@ -6,14 +6,15 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from saver import frameworks, parts
+from saver import frameworks
 from saver.checkpoints import Checkpoints
 from saver.checkpoints.events import Event, StepTaken
 from saver.checkpoints.objects import RANDOM, Objects
+from saver.encoding import encode
 from saver.environment import package_version
-from saver.parts import Opened
+from saver.opened import Opened
 from saver.rehearsal.proof import Number, Proof, Trained, comparable, compared
-from saver.repo.commit import Draft
+from saver.repo.draft import Draft
 from saver.repo.reading import StoredTensors
 from saver.repo.repository import Repository
 from saver.repo.version import Version
@@ -84,10 +85,10 @@ class _Memory:
         self._repo = Repository(self._store)
 
     def save(self, state: dict[str, Any]) -> Version:
-        encoded = parts.encode(state)
+        encoded = encode(state)
         return self._repo.commit(
             Draft(
-                model="proof", parts=encoded.drafted(), tensors=encoded.tensors, whole=True, time=time.time(),
+                model="proof", encoded=encoded, time=time.time(),
                 environment={"packages": {name: package_version(name) for name in encoded.packages}},
             )
         )  # fmt: skip
@@ -96,7 +97,7 @@ class _Memory:
         manifest, where = self._repo.manifest(version), "the state before the proof"
         known = self._repo.places.of(manifest, where)
         tensors = StoredTensors(self._store, known, lambda: known, where)
-        return Opened(manifest, tensors, where)
+        return Opened(manifest, tensors, where, version.bytes, version.manifest)
 
 
 def _number(value: Any) -> float | None:

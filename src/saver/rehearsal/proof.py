@@ -14,7 +14,7 @@ from saver.checkpoints.objects import RANDOM, Objects
 from saver.compare import Amount, ArrayChange, Difference, Field, compare
 from saver.compare.sections import digits
 from saver.errors import printable
-from saver.parts import Opened
+from saver.opened import Opened
 from saver.storage import Progress
 
 ROUNDING = 1e-4

@@ -8,10 +8,11 @@ import time
 
 import msgspec
 
-from saver import parts
 from saver.checkpoints import Checkpoints
 from saver.checkpoints.events import Ended, Event, Resumed, SnapshotTaken, StepTaken
 from saver.checkpoints.objects import LOG
+from saver.encoding import encode
+from saver.file import open_file, write_file
 from saver.rehearsal.proof import Number, Trained, comparable
 from saver.rehearsal.telling import Teller
 from saver.repo import manifest as manifests
@@ -77,12 +78,9 @@ class Recording:
 
     def _record(self) -> None:
         """Does not return: what the script would do next is for no one."""
-        from saver import single
-
-        state = comparable(self._run.objects) | {LOG: self._run.log.snapshot()}
-        encoded = parts.encode(state)
-        document = Manifest(format=manifests.FORMAT, parts={}, whole=encoded.whole, time=time.time())
-        single.write_file(self._asked.path, document, encoded)
+        encoded = encode(comparable(self._run.objects) | {LOG: self._run.log.snapshot()})
+        document = Manifest(format=manifests.FORMAT, parts={}, time=time.time())
+        write_file(self._asked.path, document, encoded)
         self._teller.tell("recorded", ref=self._ref)
         time.sleep(LINGER)
         os.kill(os.getpid(), signal.SIGKILL)
@@ -90,11 +88,9 @@ class Recording:
 
 def read(path: str | os.PathLike[str], step: int) -> Trained:
     """What was recorded of the steps after `step`. Raises what opening a single file does."""
-    from saver import single
-
-    state = single.open_view(path)
+    state = open_file(path)
     log: TrainingLog = state.load((), [LOG])[LOG]
-    del state.manifest.parts[LOG]
+    state = state.without(LOG)
     rows = [row for row in log.rows() if row["step"] > step]
     told = [
         Number(row["step"], name, float(value))
