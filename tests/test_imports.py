@@ -231,6 +231,20 @@ def test_no_module_knows_pickle_or_marshal() -> None:
         assert not called & {"exec", "eval", "compile", "__import__"}, module
 
 
+def test_only_a_rehearsal_kills() -> None:
+    """And the demo, which shows that: no path of a run does."""
+    killers = {
+        module for module, path in MODULES.items()
+        for item in ast.walk(ast.parse(path.read_text()))
+        if isinstance(item, ast.Attribute) and item.attr in ("SIGKILL", "kill", "killpg", "abort")
+    }  # fmt: skip
+    allowed = {
+        "saver.policy.saving",  # refuses it: nobody can catch it
+        "saver.checkpoints.signals",  # passes the caller's own signals on
+    }
+    assert {name for name in killers if not name.startswith(("saver.rehearsal.", "saver.cli."))} == allowed
+
+
 def test_names_from_a_file_are_imported_in_one_place() -> None:
     importers = {module for module, path in MODULES.items() if "import_module(" in path.read_text()}
     importers = {name for name in importers if not name.startswith(("saver.cli", "saver.testing"))}

@@ -107,11 +107,20 @@ the one that trains. What a listener raises, the run raises."""
 
 
 class Stream:
-    """Hands each event to the listeners, in their order."""
+    """Hands each event to those who listen to its kind, in their order."""
 
     def __init__(self) -> None:
-        self.listeners: tuple[Listener, ...] = ()
+        self._listeners: dict[type[Event], list[Listener]] = {}
 
     def __call__(self, event: Event) -> None:
-        for listener in self.listeners:
+        for listener in self._listeners.get(type(event), ()):
             listener(event)
+
+    def add(self, listener: Listener, *kinds: type[Event]) -> None:
+        """Have `listener` hear events of these kinds, or of all."""
+        for kind in kinds or Event.__subclasses__():
+            self._listeners.setdefault(kind, []).append(listener)
+
+    def clear(self) -> None:
+        """Nobody listens any more."""
+        self._listeners.clear()

@@ -19,14 +19,15 @@ from saver.checkpoints.events import (
     StepDone,
     StepTaken,
 )
-from saver.checkpoints.progress import Line, Pace, Progress, line
-from saver.checkpoints.signals import Caught
+from saver.checkpoints.progress import Line, Pace, Progress
 from saver.policy import Moment
 from saver.training_log import TrainingLog
 
 
 class Counts:
     """Keeps a `Progress` up to date."""
+
+    hears = (StepTaken, Blocked, SnapshotTaken, SaveWritten, SaveSkipped, Resumed)
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
@@ -54,6 +55,8 @@ class Counts:
 class Marks:
     """Marks in a log where it was saved and resumed."""
 
+    hears = (SaveWritten, Resumed)
+
     def __init__(self, log: TrainingLog) -> None:
         self._log = log
 
@@ -68,11 +71,13 @@ class Marks:
 class Grace:
     """Warns of a save that took longer than the `seconds` that there are after a signal."""
 
-    def __init__(self, caught: Caught, seconds: float) -> None:
-        self._caught, self._seconds = caught, seconds
+    hears = (SaveWritten,)
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
 
     def __call__(self, event: Event) -> None:
-        if isinstance(event, SaveWritten) and self._caught.ending and event.seconds > self._seconds:
+        if isinstance(event, SaveWritten) and event.seconds > self._seconds:
             warnings.warn(
                 f"{event.version} took {event.seconds:.1f} s to save, and after a signal there are "
                 f"{self._seconds:g} s: what is saved then may come too late; save more often, or grant more "
@@ -83,13 +88,13 @@ class Grace:
 
 
 class Watch:
-    """Shows a person how far a run is, on the line that is `wanted` as in `progress.line`. `words` says it of
-    the moment of the last step.
-    """
+    """Shows a person how far a run is; `words` says it of the moment of the last step."""
 
-    def __init__(self, wanted: bool | None, words: Callable[[Moment], Iterable[str]]) -> None:
-        self._wanted, self._words = wanted, words
-        self._line: Line | None = None
+    hears = (StepTaken, StepDone, Started, SignalServed, Ended)
+
+    def __init__(self, line: Line, words: Callable[[Moment], Iterable[str]]) -> None:
+        self._line: Line | None = line
+        self._words = words
         self._moment: Moment | None = None
 
     def __call__(self, event: Event) -> None:
@@ -98,10 +103,8 @@ class Watch:
                 self._moment = moment
             case StepDone() if self._line is not None and self._line.is_due(time.monotonic()):
                 self._show(self._line)
-            case Started():
-                self._line = line(self._wanted)
-                if self._line is not None:
-                    self._line.open()
+            case Started() if self._line is not None:
+                self._line.open()
             case Ended() | SignalServed(ends=True):
                 self._end()
 

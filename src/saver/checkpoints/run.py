@@ -6,7 +6,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from types import TracebackType
 from typing import Any, Literal
 
@@ -16,6 +16,7 @@ from saver.checkpoints import arguments, ending
 from saver.checkpoints import progress as telling
 from saver.checkpoints.events import (
     Ended,
+    Event,
     Listener,
     Resumed,
     SaveDue,
@@ -77,7 +78,7 @@ class Checkpoints:
             repo, model, self.objects, self.log, self._history, staging, details, self._emit
         )
         self._caught = Caught(every.signals)
-        self._guests: list[Listener] = []
+        self._guests: list[tuple[Listener, tuple[type[Event], ...]]] = []
         self._aside: Listener | None = None
         self._saves = True
         self._told = -1
@@ -101,6 +102,7 @@ class Checkpoints:
     def __enter__(self) -> Checkpoints:
         if self._saving.is_open:
             raise CannotSaveError(f"{self.model}: the run is open already; leave its `with` block first")
+        self._begin_to_tell()
         if not self._caught.install(self._hear):
             warnings.warn(
                 f"{self.model}: signals reach the main thread only, and this run is in another one, so "
@@ -110,7 +112,6 @@ class Checkpoints:
             )
         self._saving.open()
         ending.opened(self, self.flush)
-        self._emit.listeners = (*self._own_listeners(), *self._guests)
         self._emit(Started(self._told))
         return self
 
@@ -137,12 +138,15 @@ class Checkpoints:
 
     def _close(self, raised: BaseException | None, failed: bool) -> None:
         ending.closed(self)
-        try:
-            self._saving.close()
-            self._caught.remove()
-        finally:
-            self._emit(Ended(self._told, failed))
-            self._emit.listeners = ()  # they hold the run
+        with ExitStack() as last_first:  # each of these, whatever the others raise
+            last_first.callback(self._end_by_signals, raised)
+            last_first.callback(self._emit.clear)  # those who listen may hold the run
+            last_first.callback(self._emit, Ended(self._told, failed))
+            last_first.callback(self._caught.remove)
+            last_first.callback(self._saving.close)
+
+    def _end_by_signals(self, raised: BaseException | None) -> None:
+        """Let signals that arrived do their work."""
         arrived = sorted(filter(self._caught.works, self._caught.arrived))
         if arrived and raised is not None:
             traceback.print_exception(raised)  # for the process may end here
@@ -268,9 +272,11 @@ class Checkpoints:
         """Save nothing from now on, so that the newest version stays the newest."""
         self._saves = False
 
-    def listen(self, listener: Listener) -> None:
-        """Have `listener` called with each event, once the run is entered; see saver.checkpoints.events."""
-        self._guests.append(listener)
+    def listen(self, listener: Listener, *kinds: type[Event]) -> None:
+        """Have `listener` called with events of these kinds, or of all; see saver.checkpoints.events. A run that
+        is open already begins with it when it is entered again.
+        """
+        self._guests.append((listener, kinds))
 
     @contextmanager
     def aside(self, listener: Listener) -> Iterator[Objects]:
@@ -306,9 +312,19 @@ class Checkpoints:
 
     # Telling
 
-    def _own_listeners(self) -> tuple[Listener, ...]:
-        shown = Watch(self._wanted, self._in_words)
-        return Counts(self.progress), Marks(self.log), shown, Grace(self._caught, self._grace)
+    def _begin_to_tell(self) -> None:
+        """Let those listen who always do, and the guests after them."""
+        self._emit.clear()
+        own: list[Counts | Marks | Grace | Watch] = [Counts(self.progress), Marks(self.log)]
+        if self._caught.ending:
+            own.append(Grace(self._grace))
+        line = telling.line(self._wanted)
+        if line is not None:
+            own.append(Watch(line, self._in_words))
+        for listener in own:
+            self._emit.add(listener, *listener.hears)
+        for guest, kinds in self._guests:
+            self._emit.add(guest, *kinds)
 
     def _in_words(self, moment: Moment) -> tuple[str, ...]:
         """How far it is, for a person."""
