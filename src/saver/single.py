@@ -71,7 +71,7 @@ def write_file(
 
     writer = PackWriter(encoded.tensors, describe, progress)
     with NewFile(os.fspath(path), writer.size) as file:
-        writer(file)
+        writer.write(file)
         file.commit()
     return writer.size
 

@@ -25,6 +25,7 @@ from saver.repo.log import Commit, log_key
 from saver.repo.manifest import Manifest
 from saver.repo.objects import pack_key
 from saver.repo.state import state
+from saver.storage import Bytes
 from saver.storages.local import LocalStorage
 from saver.storages.memory import MemoryStorage
 
@@ -37,7 +38,7 @@ class Forged:
     def __init__(self, store: MemoryStorage) -> None:
         self.documents: dict[str, Any] = {}
         self.packs: dict[str, bytes] = {}
-        for key in store.list(""):
+        for key in store.keys(""):
             data = store.read(key)
             if key.endswith(".json"):
                 self.documents[key] = json.loads(data)
@@ -104,7 +105,7 @@ def vouched(document: Any) -> tuple[bytes, str]:
 def put(store: Any, objects: dict[str, bytes]) -> None:
     for key, data in objects.items():
         if store.stat(key) is None:
-            store.put(key, len(data), lambda sink, data=data: sink.write(data, 0))
+            store.put(key, Bytes(data))
 
 
 @cache
@@ -248,7 +249,7 @@ def test_names_in_a_store_lead_nowhere_else(no_cache: None, tmp_path: Path) -> N
             del forged.documents[name]
         store = LocalStorage(str(tmp_path / "store"))
         memory = forged.assemble()
-        put(store, {key: memory.read(key) for key in memory.list("")})
+        put(store, {key: memory.read(key) for key in memory.keys("")})
         for act in use(store, tmp_path):
             with suppress(saver.SaverError):
                 act()
@@ -499,7 +500,7 @@ def long_log() -> tuple[tuple[str, bytes], ...]:
         own = saver.Saver(store)
         for number in range(18):
             own.save("m", {"a": np.arange(40.0) + number})
-    return tuple((key, store.read(key)) for key in store.list(""))
+    return tuple((key, store.read(key)) for key in store.keys(""))
 
 
 WRITING: dict[str, Callable[[saver.Saver], Any]] = {
@@ -521,10 +522,10 @@ def test_the_newest_records_cannot_be_removed_while_a_checkpoint_tells_of_them(
     """All but the first `kept`, of which the last checkpoint, after record 16, is not one."""
     store = MemoryStorage()
     put(store, {key: data for key, data in long_log() if not key.startswith("log/") or key <= log_key(kept)})
-    before = {key: store.read(key) for key in store.list("")}
+    before = {key: store.read(key) for key in store.keys("")}
     with pytest.raises(saver.DamagedError, match=rf"log ends with record {kept}: .*restore the folder log/"):
         WRITING[act](saver.Saver(store))
-    assert {key: store.read(key) for key in store.list("")} == before
+    assert {key: store.read(key) for key in store.keys("")} == before
     if kept:
         with pytest.raises(saver.DamagedError, match=f"log ends with record {kept}"):
             saver.Saver(store).load("m@1")
@@ -596,7 +597,7 @@ def test_only_what_is_savers_is_ever_deleted(no_cache: None) -> None:
     now = 0.0
     store = MemoryStorage(clock=lambda: now)
     assembled = forged.assemble()
-    put(store, {key: assembled.read(key) for key in assembled.list("")})
+    put(store, {key: assembled.read(key) for key in assembled.keys("")})
     put(store, dict.fromkeys([*FOREIGN, *outside], b"mine"))
     now = 10.0**9
     own = saver.Saver(store)
@@ -619,7 +620,7 @@ def test_only_what_is_savers_is_ever_deleted(no_cache: None) -> None:
 def in_folder(folder: Path) -> saver.Saver:
     store = LocalStorage(folder)
     memory = fresh().assemble()
-    put(store, {key: memory.read(key) for key in memory.list("")})
+    put(store, {key: memory.read(key) for key in memory.keys("")})
     return saver.Saver(folder)
 
 

@@ -136,13 +136,14 @@ MUTANTS = [
     Mutant(
         "reserve", "repo/state/state.py",
         "                if self._storage.stat(key) is None:\n"
-        "                    self._storage.put(key, RESERVE_BYTES, _fill)\n",
+        "                    self._storage.put(key, Bytes(_RESERVED))\n",
         "                pass\n",
         "keeping room for the records of deletions", (_FULL,),
     ),
     Mutant(
         "room-of-shortcuts", "repo/state/state.py",
-        '            keys = [*own(self._storage, "state/")]\n', "            keys = []\n",
+        '            keys = [found.key for found in own(self._storage, "state/")]\n',
+        "            keys = []\n",
         "giving up checkpoints for room",
         ("repo/test_shortcuts.py::test_when_the_reserve_is_used_up_checkpoints_give_their_room",),
     ),

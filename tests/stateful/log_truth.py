@@ -133,7 +133,7 @@ def _manifest(digest: str) -> str:
 
 
 def content_of(store: Storage) -> Content:
-    return {key: store.read(key) for key in store.list("")}
+    return {key: store.read(key) for key in store.keys("")}
 
 
 def checkpoints(content: Content) -> list[tuple[str, list[list[str]]]]:

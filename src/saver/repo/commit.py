@@ -23,7 +23,7 @@ from saver.repo.sharing import Sharing
 from saver.repo.state.facts import ModelState
 from saver.repo.state.view import version_state
 from saver.repo.version import Version, from_state, plain_metric
-from saver.storage import Progress
+from saver.storage import Bytes, Progress
 from saver.tree import TensorData, to_json
 
 if TYPE_CHECKING:
@@ -109,9 +109,8 @@ class _Commit:
 
         What cannot be deleted is garbage, which a collector frees: no reason to hide why the save failed.
         """
-        for key in keys:
-            with suppress(CannotWriteError):
-                self._repo.storage.delete(key)
+        with suppress(CannotWriteError):
+            self._repo.storage.delete(*keys)
 
     # Packs
 
@@ -147,7 +146,7 @@ class _Commit:
         report = (lambda done, _: progress(before + done, total)) if progress is not None else None
         writer = PackWriter(tensors, lambda hashes: {}, report, ident=self._repo.fresh())
         self._own.append(pack_key(writer.id))
-        self._repo.storage.put(pack_key(writer.id), writer.size, writer)
+        self._repo.storage.put(pack_key(writer.id), writer)
         self._added += writer.size
         return {
             entry.name: Known(
@@ -238,7 +237,7 @@ class _Commit:
         key = manifest_key(digest)
         self._own.append(key)
         self._manifests.append(key)
-        self._repo.storage.put(key, len(data), lambda sink: sink.write(data, 0))
+        self._repo.storage.put(key, Bytes(data))
         return digest, len(data)
 
     def _manifest(self, event: Commit) -> Manifest:

@@ -23,7 +23,7 @@ def check_log(storage: Storage, state: State, known: int = 0) -> None:
 def check_gaps(storage: Storage, state: State, known: int = 0) -> None:
     """Raise DamagedError when a record is missing while later ones are there."""
     log, expected = state.log, known + 1
-    for key in filter(is_log_key, storage.list("log/", after=log_key(known))):
+    for key in filter(is_log_key, storage.keys("log/", after=log_key(known))):
         # A listing need not have what was made since it began.
         while key > log_key(expected) and log.stat(expected) is not None:
             expected += 1
@@ -55,7 +55,7 @@ def check_end_if_possible(storage: Storage, state: State) -> None:
 
 def _beyond(storage: Storage, state: State) -> Iterator[str]:
     """The keys of checkpoints after the head."""
-    listed = storage.list("state/", after=checkpoint_key(state.head))
+    listed = storage.keys("state/", after=checkpoint_key(state.head))
     return takewhile(lambda key: key < PAST_NUMBERS, listed)
 
 

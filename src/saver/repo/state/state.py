@@ -24,7 +24,7 @@ from saver.repo.objects import checkpoint_key, own, page_key
 from saver.repo.state.facts import Facts
 from saver.repo.state.pages import Pages
 from saver.repo.state.view import END, Broken, View
-from saver.storage import Sink, Storage
+from saver.storage import Bytes, Storage
 from saver.tree import decodable
 
 INTERVAL = 16
@@ -46,6 +46,9 @@ RESERVE = tuple(f"state/free-{number}" for number in range(4))
 RESERVE_BYTES = 4 << 10
 """Room on a full disk, in blocks and in inodes, for the records of deletions, and for that of the collection
 which then frees something. Who lists checkpoints comes upon these names before the pages."""
+
+_RESERVED = blake3(b"reserve").digest(RESERVE_BYTES)
+"""What no file system can store in less."""
 
 
 @decodable
@@ -210,7 +213,7 @@ class State(Facts):
     def _listed(self, head: int) -> list[int]:
         """The numbers of the checkpoints that are there, up to `head`."""
         found = []
-        for key in self._storage.list("state/"):
+        for key in self._storage.keys("state/"):
             if key > PAST_NUMBERS:
                 break
             number = key.removeprefix("state/").removesuffix(".json")
@@ -251,8 +254,7 @@ class State(Facts):
                 self._held.clear()
                 self._view = self._from_log(self._view.head)
             self._distrusts = True
-            for number in self._listed(self._view.head):
-                self._storage.delete(checkpoint_key(number))
+            self._storage.delete(*map(checkpoint_key, self._listed(self._view.head)))
             if self._view.due is not None:
                 self._keep(*self._view.due)
 
@@ -343,8 +345,7 @@ class State(Facts):
                 with suppress(SaverError):
                     doomed = self.pages.only_in(self._checkpoint(each).root, roots)
                 self._storage.delete(checkpoint_key(each))
-                for name in doomed:
-                    self._storage.delete(page_key(name))
+                self._storage.delete(*map(page_key, doomed))
 
     def needed(self) -> set[str]:
         """The keys below `state/` that are of use: the newest checkpoints, all their pages, the reserve.
@@ -371,7 +372,7 @@ class State(Facts):
         with suppress(SaverError):
             for key in RESERVE:
                 if self._storage.stat(key) is None:
-                    self._storage.put(key, RESERVE_BYTES, _fill)
+                    self._storage.put(key, Bytes(_RESERVED))
 
     def make_room(self) -> bool:
         """Delete what is no more than a shortcut, so that a record fits on a full disk: a piece of the
@@ -381,12 +382,7 @@ class State(Facts):
                 if self._storage.stat(key) is not None:
                     self._storage.delete(key)
                     return True
-            keys = [*own(self._storage, "state/")]
-            for key in keys:
-                self._storage.delete(key)
+            keys = [found.key for found in own(self._storage, "state/")]
+            self._storage.delete(*keys)
             return bool(keys)
         return False
-
-
-def _fill(sink: Sink) -> None:
-    sink.write(blake3(b"reserve").digest(RESERVE_BYTES), 0)  # of which no file system can make less
