@@ -143,8 +143,7 @@ class Saver:
 
     def _open(self, ref: str) -> tuple[Opened, Version]:
         """The version that a ref names, its manifest parsed."""
-        self._repo.open()
-        version = self._repo.version(ref)
+        version = self._repo.find(ref)
         return self._opened(version), version
 
     def _opened(self, version: Version) -> Opened:
@@ -157,9 +156,9 @@ class Saver:
             repo.version(str(version))
             return repo.places.of(manifest, where)
 
-        manifest = repo.manifest(version)
+        manifest, blobs = repo.opened(version)
         known = repo.places.of(manifest, where)
-        return Opened(manifest, reading.StoredTensors(self.storage, known, locate, where), where)
+        return Opened(manifest, reading.StoredTensors(self.storage, known, locate, where, blobs), where)
 
     # What there is
 
@@ -195,8 +194,7 @@ class Saver:
 
     def version(self, ref: str) -> Version:
         """The version that a ref names. Raises NotFoundError."""
-        self._repo.open()
-        return self._repo.version(ref)
+        return self._repo.find(ref)
 
     def describe(self, ref: str) -> Description:
         """What lies in a version: parts, shapes, sizes, dtypes, environment. Builds and imports nothing."""

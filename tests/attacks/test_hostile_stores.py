@@ -23,7 +23,7 @@ from saver.pack import Entry, Pack
 from saver.pack.layout import header_bytes
 from saver.repo.log import Commit, log_key
 from saver.repo.manifest import Manifest
-from saver.repo.objects import pack_key
+from saver.repo.objects import checkpoint_key, checkpoint_number, pack_key
 from saver.repo.state import state
 from saver.storage import Bytes
 from saver.storages.local import LocalStorage
@@ -67,10 +67,10 @@ class Forged:
             data = renamed(renamed(text(self.documents[key]), names), pages)
             pages[Path(key).stem] = digest = blake3(data).hexdigest()
             put(store, {f"state/pages/{digest[:2]}/{digest}.json": data})
-        for key in self._keys("state/0"):
+        for key in filter(checkpoint_number, self._keys("state/")):
             document = json.loads(renamed(text(self.documents[key]), pages))
-            if isinstance(document, dict) and int(Path(key).stem) in records:
-                document["previous"] = records[int(Path(key).stem)]
+            if isinstance(document, dict) and checkpoint_number(key) in records:
+                document["previous"] = records[checkpoint_number(key)]
             put(store, {key: vouched(document)[0]})
         put(store, {"store.json": vouched(self.documents["store.json"])[0]})
         return store
@@ -537,8 +537,8 @@ def test_what_is_no_checkpoint_proves_nothing(act: str, junk: Any, no_cache: Non
     """A file of this name is told of by `check`, and keeps nobody from anything."""
     store = MemoryStorage()
     put(store, dict(long_log()))
-    data = store.read(state.checkpoint_key(16)) if junk == "another" else junk
-    put(store, {state.checkpoint_key(20): data, "state/x.json": b"", "state/99.json": b""})
+    data = store.read(checkpoint_key(16)) if junk == "another" else junk
+    put(store, {checkpoint_key(20): data, "state/x.json": b"", "state/99.json": b""})
     WRITING[act](saver.Saver(store))
     assert saver.Saver(store).load("m@2")
 

@@ -27,8 +27,8 @@ MUTANTS = [
     ),
     Mutant(
         "half-read-log", "repo/state/state.py",
-        "        view = View(self.pages)\n        while",
-        "        view = self._view = View(self.pages)\n        while",
+        "        view = View(self.pages)\n        for",
+        "        view = self._view = View(self.pages)\n        for",
         "the order: the log is read whole before anybody decides by it", (_NEITHER,),
     ),
     Mutant(
@@ -135,9 +135,9 @@ MUTANTS = [
     ),
     Mutant(
         "reserve", "repo/state/state.py",
-        "                if self._storage.stat(key) is None:\n"
-        "                    self._storage.put(key, Bytes(_RESERVED))\n",
-        "                pass\n",
+        "            if self._storage.stat(key) is None:\n"
+        "                self._storage.put(key, Bytes(_RESERVED))\n",
+        "            pass\n",
         "keeping room for the records of deletions", (_FULL,),
     ),
     Mutant(

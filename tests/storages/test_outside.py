@@ -27,7 +27,7 @@ KEYS = [
     "log/00000000000000000001.json",
     "packs/0123456789abcdef0123456789abcdef.safetensors",
     f"manifests/3f/{H}.json",
-    "state/00000000000000000016.json",
+    "state/99999999999999999983.json",
     f"state/pages/3f/{H}.json",
     "clock/0123456789abcdef0123456789abcdef",
 ]

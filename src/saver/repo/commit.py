@@ -68,6 +68,7 @@ def commit(repo: Repository, draft: Draft, progress: Progress | None = None) -> 
 
     Raises CannotWriteError, and nothing is left; or CommitUnknownError, when the version may be there or not.
     """
+    repo.state.expect(draft.model)
     repo.open_to_write()
     repo.state.keep_checkpoint()
     return _Commit(repo, draft, progress).run()
@@ -109,8 +110,10 @@ class _Commit:
 
         What cannot be deleted is garbage, which a collector frees: no reason to hide why the save failed.
         """
+        gone = [*keys]
         with suppress(CannotWriteError):
-            self._repo.storage.delete(*keys)
+            if gone:
+                self._repo.storage.delete(*gone)
 
     # Packs
 

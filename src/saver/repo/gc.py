@@ -22,7 +22,6 @@ from saver.repo.objects import checkpoint_key, collectables, is_collectable, own
 from saver.repo.places import Known, Place, Ranges
 from saver.repo.reading import StoredTensors
 from saver.repo.repository import Repository
-from saver.repo.state import PAST_NUMBERS
 from saver.repo.state.users import Name, pack_in
 from saver.repo.wholeness import check_log
 from saver.storage import Bytes, Stat
@@ -306,13 +305,14 @@ class _Collection:
             return
         old = []
         for found in own(storage, "state/"):
-            beyond = checkpoint_key(state.head) < found.key < PAST_NUMBERS
+            beyond = found.key < checkpoint_key(state.head)
             if found.key in needed or beyond:
                 continue
             stat = found.stat if found.stat is not None else storage.stat(found.key)
             if stat is not None and not (-CLOCK_LEFT < now - stat.time < max(self._grace, PAGES_LEFT)):
                 old.append(found.key)
-        storage.delete(*old)
+        if old:
+            storage.delete(*old)
 
     # Moving
 

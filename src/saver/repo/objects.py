@@ -33,9 +33,23 @@ def pack_key(name: str) -> str:
     return f"packs/{name}.safetensors"
 
 
+_LAST = 10**20 - 1
+
+PAST_NUMBERS = "state/:"
+"""Comes after the keys of all checkpoints, and before those of pages."""
+
+
 def checkpoint_key(number: int) -> str:
-    """Where the checkpoint of a record stands."""
-    return f"state/{number:020}.json"
+    """Where the checkpoint of a record stands. Their names descend, so the first that is listed is the
+    newest."""
+    return f"state/{_LAST - number:020}.json"
+
+
+def checkpoint_number(key: str) -> int:
+    """The record of a checkpoint, by its key; 0 for a key that is none of theirs."""
+    text = key.removeprefix("state/").removesuffix(".json")
+    number = _LAST - int(text) if text.isascii() and text.isdigit() and len(text) == 20 else 0
+    return number if key == checkpoint_key(number) else 0
 
 
 def page_key(name: str) -> str:
