@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from saver.repo.index import Index
 
 OPENED_ALONG = 4
-"""So many packs of a version are opened while its manifest is read: most have one."""
+"""Where a version has no more packs than these, they are opened while its manifest is read."""
 
 
 class Repository:
@@ -226,15 +226,15 @@ class Repository:
         return found
 
     def opened(self, version: Version) -> tuple[Manifest, dict[str, Blob]]:
-        """The manifest of a version, as `manifest` has it, and those of its packs that could be opened along
-        with it; not more than a few."""
+        """The manifest of a version, as `manifest` has it, and its packs, if they are few and could be opened
+        along with it."""
 
         def pack(name: str) -> Blob | None:
             with suppress(SaverError):  # whoever needs it opens it again
                 return self.storage.open(pack_key(name))
             return None
 
-        names = version.packs[:OPENED_ALONG]
+        names = version.packs if len(version.packs) <= OPENED_ALONG else ()
         asks: list[Callable[[], Any]] = [partial(self.manifest, version), *(partial(pack, n) for n in names)]
         manifest, *blobs = self.storage.together(asks)
         there = {name: blob for name, blob in zip(names, blobs, strict=True) if blob is not None}
