@@ -15,7 +15,8 @@ from saver.errors import CannotWriteError, DamagedError, NotFoundError, SaverErr
 from saver.repo import document
 from saver.repo import manifest as manifests
 from saver.repo.agreement import check_agreement
-from saver.repo.commit import Draft, commit
+from saver.repo.commit import commit
+from saver.repo.draft import Draft
 from saver.repo.format import FORMAT, STORE_KEY, Format, demand, read_again, read_format
 from saver.repo.log import Condemn, Delete, Event, Record, record_after
 from saver.repo.manifest import Manifest, manifest_key
