@@ -55,7 +55,7 @@ CONTRACTS = {
     "saver.reading": ("errors", "tree", "trust", "registry", "reading"),
     "saver.storage": ("errors", "tree"),
     "saver.disk": ("errors", "storage", "disk"),
-    "saver.storages": ("errors", "forks", "storage", "disk", "storages"),
+    "saver.storages": ("errors", "forks", "threads", "storage", "disk", "storages"),
     "saver.environment": ("errors", "registry"),
     "saver.codec": ("errors", "canonical", "stack", "tree", "family", "registry", "trust", "codec"),
     "saver.fields": ("errors", "tree", "trust"),

@@ -243,9 +243,9 @@ def open_version(repo: Repository, version: Version) -> Opened:
         repo.version(str(version))
         return repo.places.of(manifest, where)
 
-    manifest = repo.manifest(version)
+    manifest, blobs = repo.opened(version)
     known = repo.places.of(manifest, where)
-    tensors = StoredTensors(repo.storage, known, locate, where)
+    tensors = StoredTensors(repo.storage, known, locate, where, blobs)
     return Opened(manifest, tensors, where, version.bytes, version.manifest)
 
 

@@ -146,8 +146,7 @@ class Saver:
 
     def _open(self, ref: str) -> Opened:
         """The version that a ref names, opened."""
-        self._repo.open()
-        return open_version(self._repo, self._repo.version(ref))
+        return open_version(self._repo, self._repo.find(ref))
 
     # What there is
 
@@ -183,8 +182,7 @@ class Saver:
 
     def version(self, ref: str) -> Version:
         """The version that a ref names. Raises NotFoundError."""
-        self._repo.open()
-        return self._repo.version(ref)
+        return self._repo.find(ref)
 
     def describe(self, ref: str) -> Description:
         """What lies in a version: parts, shapes, sizes, dtypes, environment. Builds and imports nothing."""

@@ -52,7 +52,7 @@ def array(value: float, count: int = 20_000) -> Any:
 def dump(tensors: dict[str, TensorData], path: Path) -> None:
     writer = PackWriter(tensors)
     with NewFile(str(path), writer.size) as file:
-        writer(file)
+        writer.write(file)
         file.commit()
 
 

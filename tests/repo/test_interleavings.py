@@ -11,7 +11,7 @@ import sys
 from typing import Any
 
 import pytest
-from asking import Content
+from asking import Held
 from cases import (
     LARGE,
     TWO,
@@ -207,10 +207,10 @@ class _Healed(Judge):
 
 
 @pytest.fixture
-def damaged() -> Content:
+def damaged() -> Held:
     """m@1 with damage that a check found, and m@2."""
     store = stored(filled("ab"))
-    (pack,) = store.list("packs/")
+    (pack,) = store.keys("packs/")
     data = bytearray(store.read(pack))
     data[5000] ^= 1
     store.delete(pack)
@@ -221,14 +221,14 @@ def damaged() -> Content:
     return content_of(store)
 
 
-def test_damage_that_a_save_heals(damaged: Content) -> None:
+def test_damage_that_a_save_heals(damaged: Held) -> None:
     judge = _Healed(damaged)
     actors = {"saver": saves("a", "abd", bases=("m@1",)), "collector": collects("c")}
     explore(damaged, actors, judge)
     assert judge.contents
 
 
-def test_a_version_that_is_deleted_while_it_heals_another(damaged: Content) -> None:
+def test_a_version_that_is_deleted_while_it_heals_another(damaged: Held) -> None:
     """No record says that bytes lie in a pack that is condemned."""
     actors = {"saver": saves("a", "abd", bases=("m@1",)), "collector": collects("c", "m@3")}
     moved = set()
@@ -267,8 +267,8 @@ def test_a_save_is_done_once_its_record_is_there_though_it_cannot_tidy_up(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     class Keeping(MemoryStorage):
-        def delete(self, key: str) -> None:
-            raise CannotWriteError(f"{key}: it was not deleted")
+        def delete(self, *keys: str) -> None:
+            raise CannotWriteError(f"{keys}: not deleted")
 
     store = Keeping()
     repo = Repository(store)
@@ -283,7 +283,7 @@ def test_a_save_is_done_once_its_record_is_there_though_it_cannot_tidy_up(
 
     monkeypatch.setattr(_Commit, "_event", overtaken)
     assert str(repo.commit(draft("ac"))) == "m@2"
-    assert len(list(store.list("manifests/"))) == 3
+    assert len(list(store.keys("manifests/"))) == 3
 
 
 def test_a_tag_that_another_thread_overtakes_within_one_repository_decides_anew() -> None:

@@ -28,7 +28,7 @@ def test_what_was_verified_is_not_taken_from_elsewhere_once_it_was_moved(
     own = opened(store, "1")
     for each in (draft("abc"), draft("def"), draft("ad", bases=("m@1",))):
         own._repo.commit(each)
-    tensors = opened(store, "2")._open("m@3")[0].tensors
+    tensors = opened(store, "2")._open("m@3").tensors
     assert isinstance(tensors, StoredTensors)
     assert tensors.tensor("a/x")[2].tobytes() == ARRAYS["a"].tobytes()
     own.delete("m@1")

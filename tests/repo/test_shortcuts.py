@@ -102,7 +102,7 @@ def lagging(store: MemoryStorage, behind: int) -> tuple[State, MemoryStorage]:
 
 
 def truth_head(store: MemoryStorage) -> int:
-    return len(list(store.list("log/")))
+    return len(list(store.keys("log/")))
 
 
 @pytest.mark.slow
@@ -431,5 +431,5 @@ def test_a_store_that_others_follow_stays_small_beside_its_log(small_pages: None
     for count in range(320):
         repo.commit(draft("m", {"p/x": np.full(2, count)}))
         if count % 32 == 31:
-            sizes.append(len(list(store.list("state/"))) / (count + 1))
+            sizes.append(len(list(store.keys("state/"))) / (count + 1))
     assert sizes[-1] < 1.2 * sizes[2], "it grows with what lives, not with what was written"

@@ -24,7 +24,7 @@ from saver.repo.sharing import Sharing
 from saver.repo.state.facts import ModelState
 from saver.repo.state.view import version_state
 from saver.repo.version import Version, from_state, plain_metric
-from saver.storage import Progress
+from saver.storage import Bytes, Progress
 from saver.tree import TensorData
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ def commit(repo: Repository, draft: Draft, progress: Progress | None = None) -> 
 
     Raises CannotWriteError, and nothing is left; or CommitUnknownError, when the version may be there or not.
     """
+    repo.state.expect(draft.model)
     repo.open_to_write()
     repo.state.keep_checkpoint()
     return _Commit(repo, draft, progress).run()
@@ -82,9 +83,10 @@ class _Commit:
 
         What cannot be deleted is garbage, which a collector frees: no reason to hide why the save failed.
         """
-        for key in keys:
-            with suppress(CannotWriteError):
-                self._repo.storage.delete(key)
+        gone = [*keys]
+        with suppress(CannotWriteError):
+            if gone:
+                self._repo.storage.delete(*gone)
 
     # Packs
 
@@ -120,7 +122,7 @@ class _Commit:
         report = (lambda done, _: progress(before + done, total)) if progress is not None else None
         writer = PackWriter(tensors, lambda hashes: {}, report, ident=self._repo.fresh())
         self._own.append(pack_key(writer.id))
-        self._repo.storage.put(pack_key(writer.id), writer.size, writer)
+        self._repo.storage.put(pack_key(writer.id), writer)
         self._added += writer.size
         return {
             entry.name: Known(
@@ -211,7 +213,7 @@ class _Commit:
         key = manifest_key(digest)
         self._own.append(key)
         self._manifests.append(key)
-        self._repo.storage.put(key, len(data), lambda sink: sink.write(data, 0))
+        self._repo.storage.put(key, Bytes(data))
         return digest, len(data)
 
     def _manifest(self, event: Commit) -> Manifest:
