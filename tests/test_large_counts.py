@@ -22,6 +22,7 @@ import saver
 from saver.codec import INLINE_BYTES
 from saver.encoding import encode
 from saver.repo import commit, gc
+from saver.storage import Bytes
 from saver.storages.memory import MemoryStorage
 
 FEW, TIMES = 40, 6
@@ -89,7 +90,7 @@ class Case:
             for at in range(begin, len(data), 8 * ITEMS):
                 data[at] ^= 1
             self.storage.delete(key)
-            self.storage.put(key, len(data), lambda sink, data=data: sink.write(bytes(data), 0))
+            self.storage.put(key, Bytes(bytes(data)))
         assert self.store().check().recorded
 
     def moved(self) -> saver.Saver:

@@ -87,7 +87,7 @@ def write_file(target: Target, document: Manifest, encoded: Encoded, progress: P
         write_in_order(target, writer.pieces())
         return writer.size
     with NewFile(path, writer.size) as file:
-        writer(file)
+        writer.write(file)
         file.commit()
     return writer.size
 

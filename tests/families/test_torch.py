@@ -51,6 +51,15 @@ class _Memory:
         return self.held[name]
 
 
+def test_what_codecs_share_is_kept_for_one_walk_and_all_of_its_parts() -> None:
+    encoder, other = Encoder(), Encoder()
+    kept = encoder.shared(list)
+    encoder.part("a", 1)
+    assert encoder.shared(list) is kept
+    assert encoder.shared(dict) == {}
+    assert other.shared(list) is not kept
+
+
 def encoded(obj: Any) -> tuple[Any, _Memory]:
     """The tree of `obj` as a loader would parse it, and its tensors."""
     encoder = Encoder()
@@ -185,6 +194,7 @@ def views(draw: st.DrawFn) -> list[Any]:
     return found
 
 
+@pytest.mark.slow
 @given(views())
 @settings(deadline=None)
 def test_views_share_their_storage_again(tensors: list[Any]) -> None:
@@ -649,6 +659,7 @@ def test_a_lazy_module_saves_once_it_has_seen_data(roundtrip: RoundTrip) -> None
     assert_same_modules(roundtrip(net), net)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")
 def test_a_module_compiled_in_place_comes_back_not_compiled(roundtrip: RoundTrip) -> None:
     net = nn.Linear(2, 2)
@@ -1297,6 +1308,7 @@ def test_views_on_a_gpu_share_their_storage_again(roundtrip: RoundTrip) -> None:
 # The file itself
 
 
+@pytest.mark.slow
 def test_a_new_process_needs_nothing_but_the_file(tmp_path: Path) -> None:
     net = nn.Sequential(nn.Linear(2, 2), nn.TransformerEncoderLayer(2, 1, 4, activation=F.gelu)).eval()
     optimizer = torch.optim.Adam(net.parameters())

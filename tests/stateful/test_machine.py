@@ -359,7 +359,7 @@ class Processes(RuleBasedStateMachine):
     )
     def break_a_shortcut(self, pick: int, how: str) -> None:
         """Or copy all of them, or put what was copied back."""
-        objects = {key: self.memory.read(key) for key in self.memory.list("state/")}
+        objects = {key: self.memory.read(key) for key in self.memory.keys("state/")}
         if how == "copy":
             self.kept_state = objects, self.broken
             return

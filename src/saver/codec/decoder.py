@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from typing import Any
 
@@ -15,6 +16,7 @@ from saver.codec.contract import BatchCodec, Codec, Tensors, is_array
 from saver.codec.device import Device
 from saver.codec.lookup import codec_named
 from saver.errors import DamagedError, IncompatibleError, SaverError
+from saver.stack import SEGMENT, is_deep, on_fresh_stack
 from saver.tree import MAX_OBJECT_DEPTH, NUMPY_DTYPE, Node, Ref, Tensor, Value
 
 MAX_DECODED_DEPTH = 2 * MAX_OBJECT_DEPTH
@@ -64,6 +66,12 @@ class Decoder:
         self._batches = batches
         self._built_batches: dict[str, Sequence[Any]] = {}
         self._tensors = tensors
+        if is_deep():
+            on_fresh_stack(self._admit_all, nodes)  # imports need room
+        else:
+            self._admit_all(nodes)
+
+    def _admit_all(self, nodes: Iterable[Node]) -> None:
         for node in nodes:
             self._admit(node)
 
@@ -213,12 +221,19 @@ class Decoder:
         budget.steps -= 1
         if budget.steps < 0:
             budget.exceeded()
+        codec = self._codecs[node.codec]
         try:
-            obj = self._codecs[node.codec].decode(node, self)
+            if self._depth % SEGMENT == 1 and (self._depth > 1 or is_deep()):
+                obj = on_fresh_stack(codec.decode, node, self)
+            else:
+                obj = codec.decode(node, self)
         except (SaverError, MemoryError, KeyboardInterrupt):
             raise
-        except RecursionError:
-            raise DamagedError(f"{self._where}: objects lie too deep within each other") from None
+        except RecursionError as error:
+            raise IncompatibleError(
+                f"{self._where}: a {node.codec!r} needs more calls within each other than Python allows here "
+                f"({sys.getrecursionlimit()}); allow more with sys.setrecursionlimit"
+            ) from error
         except Exception as error:
             raise self._not_as_saved(node, error) from error
         self._depth -= 1

@@ -24,7 +24,7 @@ from saver.pack.layout import (
     header_bytes,
     plan,
 )
-from saver.storage import ALIGNMENT, Progress, Sink
+from saver.storage import ALIGNMENT, Content, Progress, Sink
 from saver.tree import TensorData
 
 if TYPE_CHECKING:
@@ -47,11 +47,11 @@ def _nothing(hashes: Mapping[str, str]) -> Mapping[str, str]:
     return {}
 
 
-class PackWriter:
-    """A pack to be written: `store.put(key, writer.size, writer)`.
+class PackWriter(Content):
+    """A pack to be written: `storage.put(key, writer)`.
 
-    Calling it with a sink writes the tensors, then the header: what was cut off shows itself. `pieces` hashes
-    the tensors first, and then reads them again, header first, for places where bytes arrive in order; they
+    `write` writes the tensors, then the header: what was cut off shows itself. `pieces` hashes the tensors
+    first, and then reads them again, header first, for places where bytes arrive in order; they
     are hashed again on their way, and CannotWriteError is raised before the last byte of a pack whose tensors
     changed meanwhile. `describe` is given the hash of every tensor
     and returns the metadata to add; it is also called beforehand with zeros, and its answers must have the
@@ -77,7 +77,7 @@ class PackWriter:
         self.start = len(self._header(blank))
         self.size = self.start + sum(entry.length for entry in self.entries)
 
-    def __call__(self, sink: Sink) -> None:
+    def write(self, sink: Sink) -> None:
         """Write it all. When it is called again, the tensors are read again."""
         write = _write_small if self.size - self.start <= SMALL else _write_large
         self.entries = write(sink, self.entries, self._tensors, self.start, self.size, self._progress)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 import struct
 from base64 import b64decode, b64encode
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -279,23 +278,6 @@ class DictCodec(Codec):
         return found
 
 
-def in_order(items: Iterable[Any]) -> list[Any]:
-    """The elements of a set in an order that depends on nothing but them."""
-    return sorted(items, key=_rank)
-
-
-def _rank(item: Any) -> Any:
-    kind = type(item)
-    name = f"{kind.__module__}.{kind.__qualname__}"
-    if kind is tuple:
-        return (name, "", tuple(map(_rank, item)))
-    if kind is frozenset:
-        return (name, "", tuple(sorted(map(_rank, item))))
-    if isinstance(item, enum.Enum):
-        return (name, str(item.name), ())
-    return (name, repr(item), ())
-
-
 class SetCodec(Codec):
     """Equal sets give equal bytes: the elements stand in an order of their own."""
 
@@ -304,7 +286,7 @@ class SetCodec(Codec):
     make: type[set[Any]] | type[frozenset[Any]] = set
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
-        return _unfillable(in_order(obj), encoder)
+        return _unfillable(encoder.in_order(obj), encoder)
 
     def decode(self, node: Node, decoder: Decoder) -> Any:
         items = hashable(decode_run(node.state, decoder), decoder)
