@@ -26,6 +26,7 @@ from saver.policy import Moment, Policy
 from saver.repo.manifest import manifest_key
 from saver.repo.objects import pack_key
 from saver.staging import Snapshot, Staging, Torn
+from saver.storage import Bytes, Content
 from saver.storages.memory import MemoryStorage
 from saver.tree import TensorData
 
@@ -114,7 +115,7 @@ def test_the_newest_version_that_verifies_is_taken_and_it_says_so(store: saver.S
     raw = bytearray(store.storage.read(pack_key(own)))
     raw[-5] ^= 1
     store.storage.delete(pack_key(own))
-    store.storage.put(pack_key(own), len(raw), lambda sink: sink.write(bytes(raw), 0))
+    store.storage.put(pack_key(own), Bytes(bytes(raw)))
     with pytest.warns(UserWarning, match=rf"resumed from {older}; {newest} could not be used"):
         resumed, _ = train(store, 20)
     assert (resumed.weights == whole.weights).all()
@@ -165,10 +166,10 @@ class Failing(MemoryStorage):
 
     full = False
 
-    def put(self, key: str, size: int, fill: Any) -> None:
+    def put(self, key: str, content: Content) -> None:
         if self.full:
             raise saver.CannotWriteError(f"{key}: no room")
-        super().put(key, size, fill)
+        super().put(key, content)
 
 
 @pytest.mark.parametrize("where", ["step", "flush", "exit"])
@@ -284,9 +285,9 @@ class Slow(MemoryStorage):
         super().__init__()
         self.gate = threading.Event()
 
-    def put(self, key: str, size: int, fill: Any) -> None:
+    def put(self, key: str, content: Content) -> None:
         self.gate.wait(30)
-        super().put(key, size, fill)
+        super().put(key, content)
 
 
 def test_a_save_that_comes_too_soon_is_left_out_if_the_caller_said_so() -> None:
@@ -624,10 +625,10 @@ class Tight(MemoryStorage):
 
     room = 110_000
 
-    def put(self, key: str, size: int, fill: Any) -> None:
-        if sum(self.stat(key).size for key in self.list("")) + size > self.room:  # type: ignore[union-attr]
+    def put(self, key: str, content: Content) -> None:
+        if sum(found.stat.size for found in self.list("")) + content.size > self.room:  # type: ignore[union-attr]
             raise saver.CannotWriteError(f"{key}: no room") from OSError(errno.ENOSPC, "full")
-        super().put(key, size, fill)
+        super().put(key, content)
 
 
 def test_where_there_is_no_room_what_was_dropped_makes_some() -> None:
