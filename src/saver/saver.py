@@ -13,7 +13,7 @@ from saver import encoding, environment, registry
 from saver.description import Description, describe_opened
 from saver.environment import Git
 from saver.errors import CannotSaveError
-from saver.file import open_file, write_file
+from saver.file import names_file, open_file, write_file
 from saver.opened import Opened
 from saver.repo import history, reading
 from saver.repo.draft import Draft
@@ -23,6 +23,7 @@ from saver.repo.refs import STEP_LIMIT, check_model, check_tag
 from saver.repo.repository import Repository
 from saver.repo.version import Version, number_of
 from saver.storage import Progress, Storage
+from saver.streams import Source, Target
 
 if TYPE_CHECKING:  # imported when they are called: `import saver` stays fast
     from saver.checkpoints import Checkpoints
@@ -109,15 +110,16 @@ class Saver:
         parts: Iterable[str] | None = None,
         trust: Iterable[str] = (),
         lazy: bool = False,
+        device: Any = None,
         limit: int | str | None = None,
         progress: Progress | None = None,
     ) -> Any:
         """What was saved, to the bit, without running code from the store.
 
-        With `parts`, a dict of those alone, and no other bytes are read than theirs. `trust`, `lazy`,
-        `limit` and errors as in `saver.load`.
+        `parts`, `trust`, `lazy`, `device`, `limit` and errors as in `saver.load`.
         """
-        return self._open(ref).load(trust, parts, lazy, progress, limit)
+        opened = self._open(ref)
+        return opened.load(trust, parts, lazy=lazy, device=device, limit=limit, progress=progress)
 
     def restore(
         self,
@@ -205,11 +207,15 @@ class Saver:
         changes = list(history.changes(versions))
         return changes if last is None else changes[-last:] if last else []
 
-    def diff(self, a: str, b: str, *, progress: Progress | None = None) -> Difference:
-        """What changed from version `a` to version `b`: parameters, weights, data, environment, metrics."""
+    def diff(self, a: str | Source, b: str | Source, *, progress: Progress | None = None) -> Difference:
+        """What changed from version `a` to version `b`: parameters, weights, data, environment, metrics.
+
+        Either may be a file instead: text that ends in `.saver`, a Path, or a file object.
+        """
         from saver.compare import compare
 
-        return compare(self._open(a), self._open(b), progress=progress)
+        old, new = (open_file(each) if names_file(each) else self._open(str(each)) for each in (a, b))
+        return compare(old, new, progress=progress)
 
     # Changing
 
@@ -339,7 +345,7 @@ class Saver:
             self._repo, target if isinstance(target, Storage) else open_storage(os.fspath(target)), progress
         )
 
-    def export(self, ref: str, path: str | os.PathLike[str], *, progress: Progress | None = None) -> int:
+    def export(self, ref: str, path: Target, *, progress: Progress | None = None) -> int:
         """Write a version to a single file, as `saver.dump` does. Returns the bytes written."""
         opened = self._open(ref)
         encoded = encoding.encode_opened(opened, progress)
@@ -348,7 +354,7 @@ class Saver:
 
     def import_(
         self,
-        path: str | os.PathLike[str],
+        path: Source,
         model: str,
         *,
         tags: Iterable[str] = (),

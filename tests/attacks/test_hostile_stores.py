@@ -205,6 +205,7 @@ def test_the_forger_gives_the_store_back_unchanged(no_cache: None, tmp_path: Pat
     assert saver.Saver(store).check().sound
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(16))
 def test_whatever_stands_in_a_store_it_loads_or_an_error_says_why_not(
     seed: int, no_cache: None, tmp_path: Path
@@ -231,6 +232,7 @@ def test_whatever_stands_in_a_store_it_loads_or_an_error_says_why_not(
     assert refused > 5
 
 
+@pytest.mark.slow
 def test_names_in_a_store_lead_nowhere_else(no_cache: None, tmp_path: Path) -> None:
     """Keys of a log are never paths outside of the folder, and only what is listed is deleted."""
     (tmp_path / "secret").write_bytes(b"s" * 4096)
@@ -644,6 +646,7 @@ def snapshot(folder: Path) -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+@pytest.mark.slow
 def test_links_at_every_place_of_a_store_are_named_and_nothing_behind_them_is_touched(
     no_cache: None, tmp_path: Path
 ) -> None:
@@ -672,6 +675,7 @@ def test_links_at_every_place_of_a_store_are_named_and_nothing_behind_them_is_to
             assert any("symbolic link" in text or "no folder" in text for text in [*told, *named]), key
 
 
+@pytest.mark.slow
 def test_a_collector_deletes_nothing_behind_a_link(no_cache: None, tmp_path: Path) -> None:
     """It did: all that lay behind a link named `packs` and had been there for an hour."""
     for number, level in enumerate(("packs", "manifests", "state", "clock")):

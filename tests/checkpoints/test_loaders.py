@@ -92,6 +92,7 @@ LOADERS: dict[str, tuple[Callable[[], Any], float]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LOADERS)
 def test_a_loader_that_was_stopped_in_the_middle_of_an_epoch_goes_on_to_the_bit(
     name: str, store: saver.Saver
@@ -104,6 +105,7 @@ def test_a_loader_that_was_stopped_in_the_middle_of_an_epoch_goes_on_to_the_bit(
     assert life(store, make, STEPS, dropout) == whole
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["shuffled", "two workers, with noise and dropout", "workers that stay"])
 def test_a_loader_that_was_saved_before_its_first_batch_goes_on_to_the_bit(
     name: str, store: saver.Saver
@@ -117,6 +119,7 @@ def test_a_loader_that_was_saved_before_its_first_batch_goes_on_to_the_bit(
     assert life(store, make, STEPS, dropout) == whole
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["shuffled", "two workers, with noise and dropout", "workers that stay"])
 def test_a_loader_that_was_saved_at_the_end_of_an_epoch_begins_the_next(
     name: str, store: saver.Saver
@@ -140,6 +143,7 @@ def test_a_loader_that_was_saved_at_the_end_of_an_epoch_begins_the_next(
     assert life(store, make, STEPS, dropout) == whole
 
 
+@pytest.mark.slow
 def test_training_with_workers_that_is_killed_goes_on_to_the_bit(tmp_path: Path) -> None:
     script = Path(__file__).with_name("loading.py")
     arguments: list[str | Path] = [sys.executable, script, tmp_path / "models", tmp_path / "result.json"]

@@ -307,6 +307,7 @@ def _network(torch: Any, generator: Any = None) -> tuple[Any, Any]:
     return checkpoints(objects), train_step
 
 
+@pytest.mark.slow
 def test_a_model_that_learns_in_parts_agrees_to_the_bit():
     pytest.importorskip("sklearn")
     from sklearn.linear_model import SGDClassifier

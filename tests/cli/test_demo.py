@@ -103,6 +103,7 @@ def test_the_picture_is_a_png_of_sensible_size(tour):
         assert 20_000 < len(data) < 1_000_000
 
 
+@pytest.mark.slow
 def test_what_to_try_next_works(tour):
     folder, output = tour
     path = os.pathsep.join((os.path.dirname(sys.executable), os.environ["PATH"]))
@@ -166,6 +167,7 @@ def test_without_torch_the_network_is_one_of_numpy(small):
     assert float(re.findall(r"accuracy +(\S+)%", small[2])[-1]) > 90
 
 
+@pytest.mark.slow
 def test_a_second_demo_in_the_same_folder_leaves_the_first_one_as_it_is(small):
     folder, _, _ = small
     before = saver.Saver(folder / "runs").versions("killed")
@@ -207,6 +209,7 @@ def test_a_difference_is_a_finding(tmp_path):
         _compare(digits, there, tmp_path / "digits.saver", Tour(Plain()))
 
 
+@pytest.mark.slow
 def test_drawing_leaves_no_state_of_pyplot(tmp_path):
     pytest.importorskip("matplotlib")
     code = """
@@ -325,6 +328,7 @@ def test_runs_that_end_differently_are_a_finding(tmp_path):
         _compare(store, "whole", "killed", Tour(Plain()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["torch", "numpy"])
 def test_the_networks_are_all_in_their_objects(kind, data):
     pytest.importorskip(kind)

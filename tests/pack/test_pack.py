@@ -91,6 +91,7 @@ def with_small_blocks(patch: pytest.MonkeyPatch) -> None:
         patch.setattr(module, "BLOCK", 1024)
 
 
+@pytest.mark.slow
 @quick
 @given(tensors=st.dictionaries(names, contents, max_size=6))
 @example(tensors={})
@@ -106,6 +107,7 @@ def test_safetensors_reads_every_pack(tensors: dict[str, Any], tmp_path: Path) -
         assert {"saver", "saver.header", "note"} <= set(file.metadata())
 
 
+@pytest.mark.slow
 @quick
 @given(tensors=st.dictionaries(names, contents, max_size=6))
 def test_saver_reads_every_pack(tensors: dict[str, Any], tmp_path: Path) -> None:
@@ -117,6 +119,7 @@ def test_saver_reads_every_pack(tensors: dict[str, Any], tmp_path: Path) -> None
         assert_same_bits(found[name], array)
 
 
+@pytest.mark.slow
 @quick
 @given(tensors=st.dictionaries(names, contents, max_size=12))
 def test_data_begins_on_a_page_and_every_tensor_on_its_items(tensors: dict[str, Any], tmp_path: Path) -> None:
@@ -134,6 +137,7 @@ def test_data_begins_on_a_page_and_every_tensor_on_its_items(tensors: dict[str, 
         assert data.view(NUMPY_DTYPE[dtype]).reshape(shape).flags.aligned
 
 
+@pytest.mark.slow
 @quick
 @given(
     tensors=st.dictionaries(names, contents, max_size=6),
@@ -251,6 +255,7 @@ def test_dtypes_that_numpy_has_not_are_bytes_to_numpy(tmp_path: Path) -> None:
         assert {file.get_slice(name).get_dtype() for name in tensors} == set(tensors)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("blocks", [False, True])
 def test_every_flipped_data_byte_is_found_and_its_tensor_named(
     blocks: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -483,6 +488,7 @@ def test_a_shape_that_no_array_has_is_damage(shape: tuple[int, ...]) -> None:
         Pack(store.open("packs/a"))
 
 
+@pytest.mark.slow
 def test_a_large_save_takes_the_ring_and_no_copy(tmp_path: Path) -> None:
     """400 MB of arrays, contiguous or not: the peak grows by the ring and little else."""
     program = """

@@ -99,6 +99,7 @@ def test_the_next_backup_copies_what_is_new_and_removes_what_was_freed(store: Me
     assert check(Repository(target)).garbage == ()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 def test_a_backup_that_is_killed_at_any_moment_leaves_a_store_or_none_and_goes_on(
     store: MemoryStorage, after: bool

@@ -47,6 +47,7 @@ from saver.storages.memory import MemoryStorage
 FAR = pytest.mark.parametrize("remote", [False, True], ids=["near", "far"])
 
 
+@pytest.mark.slow
 def test_two_savers_a_collector_and_a_reader() -> None:
     judge = Judge(TWO)
     actors = {"ada": saves("a", "acd"), "bob": saves("b", "ce"), "collector": collects("c")}
@@ -60,6 +61,7 @@ def test_two_savers_a_collector_and_a_reader() -> None:
     assert found.moments > 100_000, found
 
 
+@pytest.mark.slow
 @FAR
 def test_a_saver_that_shares_with_a_version_that_is_deleted_and_collected(remote: bool) -> None:
     judge = Judge(TWO)
@@ -71,6 +73,7 @@ def test_a_saver_that_shares_with_a_version_that_is_deleted_and_collected(remote
     assert found.moments > 10_000, found
 
 
+@pytest.mark.slow
 @FAR
 def test_a_saver_and_readers_while_bytes_move(eager: None, remote: bool) -> None:
     judge = Judge(LARGE)
@@ -110,6 +113,7 @@ def test_a_saver_and_a_reader_while_blocks_of_a_tensor_move(small_blocks: None) 
     assert found.moments > 10_000, found
 
 
+@pytest.mark.slow
 def test_a_saver_that_saves_again_what_it_remembers() -> None:
     wanted = draft("acd"), draft("cde")
 
@@ -125,6 +129,7 @@ def test_a_saver_that_saves_again_what_it_remembers() -> None:
     assert found.moments > 10_000, found
 
 
+@pytest.mark.slow
 def test_two_collectors_that_move_the_same_bytes(eager: None) -> None:
     judge = Judge(LARGE)
     actors = {"one": collects("c", "m@1"), "other": collects("e")}
@@ -133,6 +138,7 @@ def test_two_collectors_that_move_the_same_bytes(eager: None) -> None:
     assert found.moments > 10_000, found
 
 
+@pytest.mark.slow
 @FAR
 def test_a_check_while_versions_go_and_bytes_move_finds_no_damage(eager: None, remote: bool) -> None:
     judge = Judge(LARGE)
@@ -140,6 +146,7 @@ def test_a_check_while_versions_go_and_bytes_move_finds_no_damage(eager: None, r
     assert ("checker", Done("sound")) in judge.ends
 
 
+@pytest.mark.slow
 def test_tags_that_come_and_go_with_their_versions() -> None:
     judge = Judge(TWO, fails("NotFoundError"))
     actors = {
@@ -179,6 +186,7 @@ def test_a_record_that_is_refused_or_whose_answer_is_lost(other: Actor) -> None:
     assert {Saved("m@3", "acd"), "CannotWriteError", "CommitUnknownError"} <= ends
 
 
+@pytest.mark.slow
 def test_checkpoints_that_are_written_read_and_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(state, "INTERVAL", 2)
     many = filled("ab", "ac", "b", "ad", "c")

@@ -371,6 +371,7 @@ for number in range(50):
 """
 
 
+@pytest.mark.slow
 def test_of_all_processes_that_create_one_succeeds(tmp_path: Path) -> None:
     arguments = [sys.executable, "-c", CREATING, str(tmp_path / "models")]
     processes = [

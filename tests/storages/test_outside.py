@@ -267,6 +267,7 @@ def test_the_store_itself_may_be_a_link(folder: Path, tmp_path: Path) -> None:
         assert sorted(storage.keys("")) == sorted(store_in(folder).keys(""))
 
 
+@pytest.mark.slow
 def test_folders_within_folders_have_an_end(folder: Path) -> None:
     """Far beyond what one path can name."""
     here, depth = os.getcwd(), 3000

@@ -128,6 +128,7 @@ def test_a_process_that_dies_anywhere_leaves_the_object_whole_or_absent(
     assert at > 8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("act", ACTS)
 @pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC, errno.EROFS])
 @pytest.mark.parametrize("after", [False, True])

@@ -25,7 +25,7 @@ from saver.repo.state.facts import ModelState
 from saver.repo.state.view import version_state
 from saver.repo.version import Version, from_state, plain_metric
 from saver.storage import Bytes, Progress
-from saver.tree import TensorData, to_json
+from saver.tree import TensorData
 
 if TYPE_CHECKING:
     from saver.repo.repository import Repository
@@ -204,7 +204,7 @@ class _Commit:
         named = {name: _Named(name, known.dtype, known.shape, known.hash) for name, known in held.items()}
         digest = manifests.part_hash(part.tree, part.batches, named, part.tensors)
         size = sum(known.length for known in held.values())
-        return digest, size + len(to_json([part.tree, part.batches]))
+        return digest, size + len(manifests.structure(part.tree, part.batches))
 
     def _put_manifest(self, event: Commit) -> tuple[str, int]:
         """Write the manifest for this number and parent; returns its hash and size."""

@@ -23,8 +23,9 @@ from typing import Any, NamedTuple, TypeAlias
 import msgspec
 from blake3 import blake3
 
+from saver.canonical import canonical
 from saver.errors import DamagedError
-from saver.tree import decodable, to_json
+from saver.tree import decodable
 
 LEAF_BYTES = 8 << 10
 """What the keys and values of a leaf take at most, unless there is only one."""
@@ -237,7 +238,7 @@ def _value(name: str, page: _Page, at: int) -> Any:
 
 
 def _raw(value: Any) -> msgspec.Raw:
-    return msgspec.Raw(to_json(value))
+    return msgspec.Raw(canonical(value))
 
 
 class _Draft(NamedTuple):
@@ -360,7 +361,7 @@ class _Update:
 
     def _written(self, draft: _Draft) -> str:
         pages = [page if isinstance(page, str) else self._written(page) for page in draft.pages]
-        data = to_json(_Page(height=draft.height, keys=draft.keys, values=draft.values, pages=pages))
+        data = canonical(_Page(height=draft.height, keys=draft.keys, values=draft.values, pages=pages))
         name = blake3(data).hexdigest()
         if name not in self._known:
             self._write(name, data)
