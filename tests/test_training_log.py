@@ -316,7 +316,7 @@ def test_what_was_encoded_is_decoded() -> None:
     ],
 )
 def test_a_forged_log_is_damage(change: Callable[[Any], None]) -> None:
-    with pytest.raises(saver.DamagedError):
+    with pytest.raises(saver.IncompatibleError):
         decoded(change)
 
 

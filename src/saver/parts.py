@@ -15,7 +15,7 @@ from saver import environment, registry
 from saver import trust as policy
 from saver.codec import Budget, Decoder, Encoder, bytes_of, check, codec_root
 from saver.environment import package_version
-from saver.errors import DamagedError, NotFoundError, VersionWarning
+from saver.errors import IncompatibleError, NotFoundError, VersionWarning
 from saver.pack import Entry
 from saver.repo.manifest import Manifest, Part
 from saver.storage import Progress
@@ -148,12 +148,12 @@ class Opened:
         self._found: dict[str, list[Node | Tensor | Ref]] = {}
         self._batches: dict[str, Any] = {}
         if not manifest.whole and list(manifest.parts) != [SOLE]:
-            raise DamagedError(f"{where}: the manifest must have the single part {SOLE!r}")
+            raise IncompatibleError(f"{where}: the manifest must have the single part {SOLE!r}")
         try:
             for name, part in manifest.parts.items():
                 self._parse(name, part)
         except RecursionError:
-            raise DamagedError(f"{where}: nested too deep; restore the file from a copy") from None
+            raise IncompatibleError(f"{where}: nested too deep; no Saver wrote this") from None
 
     def _parse(self, name: str, part: Part) -> None:
         found: list[Node | Tensor | Ref] = []
@@ -240,7 +240,11 @@ class Opened:
 
     def decoder(self, nodes: Iterable[Node], budget: Budget | None = None) -> Decoder:
         """What builds objects, of nodes that were admitted."""
-        return Decoder(nodes, self._batches, self.tensors, self.where, budget or self.budget())
+        return Decoder(nodes, self._batches, self.tensors, self.where, budget or self.budget(), self.versions)
+
+    def versions(self, packages: Iterable[str]) -> str:
+        """Under which versions of packages this was saved, and the way out, for the end of a message."""
+        return environment.saved_under(self.manifest.environment.get("packages", {}), packages)
 
     def warn(self, parts: Iterable[str], frames: int = 4) -> None:
         """Warn of parts that were saved under another version of a package that they depend on. The
@@ -310,7 +314,7 @@ def encoded_again(opened: Opened, raw: Manifest, progress: Progress | None = Non
     try:
         tensors = {name: TensorData(*opened.tensor(name)) for name in needed}
     except KeyError as error:
-        raise DamagedError(f"{opened.where} refers to the tensor {error}, which is not there") from None
+        raise IncompatibleError(f"{opened.where} refers to the tensor {error}, which is not there") from None
     return Encoded(parts, tensors, {}, raw.whole)
 
 

@@ -96,7 +96,7 @@ def load(
     A load may take memory and work in proportion to the size of the file. `limit` is how many bytes it may
     take instead, as in `limit="8GB"`, for files that you trust.
 
-    Raises NotFoundError, IncompatibleError (not a Saver file, or of a newer one), DamagedError,
+    Raises NotFoundError, IncompatibleError (intact, and not understood here), DamagedError,
     LimitExceededError, or UntrustedError, which lists every class that the policy does not know.
     """
     return open_view(path).load(trust, lazy=lazy, progress=progress, limit=limit)

@@ -21,7 +21,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from saver.errors import CannotSaveError, DamagedError
+from saver.errors import CannotSaveError, IncompatibleError
 
 T = TypeVar("T")
 
@@ -131,9 +131,9 @@ def strict_json(data: bytes, where: str) -> Any:
             return value
         return json.loads(data.decode(), object_pairs_hook=_unique, parse_constant=_no_constant)
     except (msgspec.DecodeError, UnicodeError, ValueError) as error:
-        raise DamagedError(f"{where}: not valid JSON ({error}); restore the file from a copy") from None
+        raise IncompatibleError(f"{where}: not valid JSON ({error})") from None
     except RecursionError:
-        raise DamagedError(f"{where}: JSON nested too deep; restore the file from a copy") from None
+        raise IncompatibleError(f"{where}: JSON nested too deep") from None
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -152,10 +152,10 @@ def _no_constant(name: str) -> Any:
 def parse(raw: Any, where: str, found: list[Node | Tensor | Ref], depth: int = 0) -> Any:
     """Decoded JSON as a tree; every node, tensor and reference in it is appended to `found`.
 
-    Changes `raw` in place. Raises DamagedError for anything that is not a tree.
+    Changes `raw` in place. Raises IncompatibleError for anything that is not a tree.
     """
     if depth > MAX_JSON_DEPTH:
-        raise DamagedError(f"{where}: nested deeper than {MAX_JSON_DEPTH} levels")
+        raise IncompatibleError(f"{where}: nested deeper than {MAX_JSON_DEPTH} levels")
     if type(raw) is list:
         for index, item in enumerate(raw):
             if type(item) is dict or type(item) is list:
@@ -171,7 +171,7 @@ def parse(raw: Any, where: str, found: list[Node | Tensor | Ref], depth: int = 0
         return leaf
     for key, item in raw.items():
         if key[:1] in _RESERVED_FIRST and reserved(key):
-            raise DamagedError(f"{where}: an object has the reserved key {key!r}")
+            raise IncompatibleError(f"{where}: an object has the reserved key {key!r}")
         if type(item) is dict or type(item) is list:
             raw[key] = parse(item, where, found, depth + 1)
     return raw
@@ -199,7 +199,7 @@ def _parse_node(raw: dict[str, Any], where: str, found: list[Node | Tensor | Ref
         or type(version) is not int
         or not (ident is None or type(ident) is int)
     ):
-        raise DamagedError(f"{where}: a node with wrong fields: {str(list(raw))[:120]}")
+        raise IncompatibleError(f"{where}: a node with wrong fields: {str(list(raw))[:120]}")
     node = Node(codec, cls, version, ident)
     found.append(node)
     state = raw.get("state")
@@ -215,7 +215,7 @@ def _parse_leaf(raw: dict[str, Any], where: str) -> Tensor | Ref:
     part = raw.get("part")
     far = list(raw) == ["$ref", "part"] and type(part) is str
     if not (far or len(raw) == 1) or type(raw.get("$ref")) is not int:
-        raise DamagedError(f"{where}: a wrong reference: {str(list(raw))[:120]}")
+        raise IncompatibleError(f"{where}: a wrong reference: {str(list(raw))[:120]}")
     return Ref(raw["$ref"], part)
 
 

@@ -13,7 +13,8 @@ from saver.codec.attributes import NONE, door
 from saver.codec.budget import Budget
 from saver.codec.contract import BatchCodec, Codec, Tensors, is_array
 from saver.codec.lookup import codec_named
-from saver.errors import DamagedError, IncompatibleError, SaverError
+from saver.errors import IncompatibleError, SaverError
+from saver.registry import codec_root
 from saver.tree import MAX_OBJECT_DEPTH, NUMPY_DTYPE, Node, Ref, Tensor, Value
 
 MAX_DECODED_DEPTH = 2 * MAX_OBJECT_DEPTH
@@ -35,7 +36,8 @@ class Decoder:
     """One walk from trees, parsed and audited, to objects.
 
     `nodes` are all the nodes of the trees; `batches` the shared state of batch codecs; `budget` what all of
-    it may take.
+    it may take. `versions` says under which versions of some packages (by import name) it was saved, and what
+    to do about it, for the end of a message.
     """
 
     def __init__(
@@ -45,8 +47,10 @@ class Decoder:
         tensors: Tensors,
         where: str = "$",
         budget: Budget | None = None,
+        versions: Callable[[Iterable[str]], str] = lambda packages: "",
     ) -> None:
         self._where = where
+        self._versions = versions
         self.budget = Budget(0, where=where) if budget is None else budget
         self._handed: set[str] = set()
         self._checks: list[tuple[Node, Callable[[Any], None], Any]] = []
@@ -72,17 +76,17 @@ class Decoder:
         if not 1 <= node.version <= codec.version:
             raise IncompatibleError(
                 f"{self._where}: version {node.version} of {node.codec!r} is newer than this Saver "
-                f"(which reads up to {codec.version}); install a newer one"
+                f"(which reads up to {codec.version}); install a newer one{self._versions(['saver'])}"
             )
         if node.cls is not None and type(codec).class_of is Codec.class_of:
-            raise DamagedError(
+            raise IncompatibleError(
                 f"{self._where}: a {node.codec!r} asks for {trust.dotted(node.cls)}, and needs no class"
             )
         if node.cls is not None and node.cls not in self._classes:
             self._classes[node.cls] = trust.resolve(node.cls)
         if node.id is not None:
             if node.id in self._targets:
-                raise DamagedError(f"{self._where}: two nodes have the id {node.id}")
+                raise IncompatibleError(f"{self._where}: two nodes have the id {node.id}")
             self._targets[node.id] = node
 
     def __call__(self, value: Value) -> Any:
@@ -93,10 +97,10 @@ class Decoder:
         if kind is Ref:
             found = self._again(value.id)  # type: ignore[union-attr, arg-type]
             if type(found) is _Pending:
-                raise DamagedError(f"{self._where}: node {found.id} contains itself where it cannot")
+                raise IncompatibleError(f"{self._where}: node {found.id} contains itself where it cannot")
             return found
         if kind is list or kind is dict or kind is Tensor:
-            raise DamagedError(f"{self._where}: a {kind.__name__} stands where an object should")
+            raise IncompatibleError(f"{self._where}: a {kind.__name__} stands where an object should")
         return value
 
     def slot(self, value: Value, container: Any, key: Any) -> Any:
@@ -169,7 +173,7 @@ class Decoder:
             return self._built[ident]
         node = self._targets.get(ident)
         if node is None:
-            raise DamagedError(f"{self._where}: a reference to node {ident}, which is not there")
+            raise IncompatibleError(f"{self._where}: a reference to node {ident}, which is not there")
         if ident in self._open:
             return _Pending(ident)
         return self._build(node)
@@ -182,11 +186,11 @@ class Decoder:
             if ident in self._built:
                 return self._built[ident]
             if ident in self._open:
-                raise DamagedError(f"{self._where}: node {ident} contains itself")
+                raise IncompatibleError(f"{self._where}: node {ident} contains itself")
             self._open.add(ident)
         self._depth += 1
         if self._depth > MAX_DECODED_DEPTH:
-            raise DamagedError(f"{self._where}: objects lie too deep within each other")
+            raise IncompatibleError(f"{self._where}: objects lie too deep within each other")
         budget = self.budget
         budget.steps -= 1
         if budget.steps < 0:
@@ -196,9 +200,9 @@ class Decoder:
         except (SaverError, MemoryError, KeyboardInterrupt):
             raise
         except RecursionError:
-            raise DamagedError(f"{self._where}: objects lie too deep within each other") from None
+            raise IncompatibleError(f"{self._where}: objects lie too deep within each other") from None
         except Exception as error:
-            raise self._not_as_saved(node, error) from error
+            raise self._not_understood(node, error) from error
         self._depth -= 1
         if ident is not None:
             self._open.discard(ident)
@@ -209,11 +213,13 @@ class Decoder:
             self._check()
         return obj
 
-    def _not_as_saved(self, node: Node, error: Exception) -> DamagedError:
-        return DamagedError(
+    def _not_understood(self, node: Node, error: Exception) -> IncompatibleError:
+        """Its bytes match their hash, so another version of a library wrote this, or no Saver did."""
+        package = node.cls.partition(":")[0].partition(".")[0] if node.cls else codec_root(node.codec)
+        return IncompatibleError(
             f"{self._where}: the state of a {node.codec!r}"
             + (f" ({trust.dotted(node.cls)})" if node.cls else "")
-            + f" is not what was saved: {type(error).__name__}: {error}"
+            + f" is not understood here: {type(error).__name__}: {error}{self._versions([package])}"
         )
 
     def check_later(self, node: Node, check: Callable[[Any], None], obj: Any) -> None:
@@ -228,7 +234,7 @@ class Decoder:
             except (SaverError, MemoryError):
                 raise
             except Exception as error:
-                raise self._not_as_saved(node, error) from error
+                raise self._not_understood(node, error) from error
 
     def look(self, ref: Any) -> tuple[str, tuple[int, ...], NDArray[np.uint8]]:
         """safetensors dtype, shape, and the bytes, flat, of a `Tensor`, for whoever copies them elsewhere."""
@@ -237,7 +243,7 @@ class Decoder:
         try:
             found = self._tensors.tensor(ref.name)
         except KeyError:
-            raise DamagedError(f"{self._where}: the tensor {ref.name!r} is not in the pack") from None
+            raise IncompatibleError(f"{self._where}: the tensor {ref.name!r} is not in the pack") from None
         budget, size = self.budget, found[2].nbytes
         budget.bytes -= size
         if budget.bytes < 0:

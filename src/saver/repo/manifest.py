@@ -11,7 +11,7 @@ from typing import Annotated, Any, Protocol
 import msgspec
 from blake3 import blake3
 
-from saver.errors import DamagedError, IncompatibleError
+from saver.errors import IncompatibleError
 from saver.pack.layout import AXES_LIMIT, Digest
 from saver.tree import ITEM_SIZE, decodable, strict_json, to_json
 
@@ -127,11 +127,11 @@ def encode(manifest: Manifest) -> str:
 
 
 def decode(text: str, where: str) -> Manifest:
-    """A manifest from untrusted JSON; its trees are still raw JSON. Raises DamagedError or
-    IncompatibleError."""
+    """A manifest from untrusted JSON; its trees are still raw JSON. Raises IncompatibleError:
+    its bytes were checked against their hash before."""
     document = strict_json(text.encode(), where)
     if not isinstance(document, dict):
-        raise DamagedError(f"{where}: the manifest is not a JSON object")
+        raise IncompatibleError(f"{where}: the manifest is not a JSON object")
     if document.get("format") != FORMAT:
         raise IncompatibleError(
             f"{where} has the manifest format {str(document.get('format'))[:20]}; this Saver reads format "
@@ -143,14 +143,14 @@ def decode(text: str, where: str) -> Manifest:
         manifest = msgspec.convert({k: v for k, v in document.items() if k not in unknown}, Manifest)
         msgspec.convert(manifest.environment, _Environment)
     except msgspec.ValidationError as error:
-        raise DamagedError(f"{where}: the manifest is not as it should be: {error}") from None
+        raise IncompatibleError(f"{where}: the manifest is not as it should be: {error}") from None
     for name, stored in manifest.tensors.items():
         if stored.dtype not in ITEM_SIZE:
             raise IncompatibleError(
                 f"{where}: tensor {name[:80]!r} has the dtype {stored.dtype[:20]!r}: install a newer Saver"
             )
         if any(pack >= len(manifest.packs) for pack, _, _ in stored.extents):
-            raise DamagedError(
+            raise IncompatibleError(
                 f"{where}: tensor {name[:80]!r} lies in a pack that the manifest does not name"
             )
     missing = sorted(set(manifest.requires) - FEATURES)

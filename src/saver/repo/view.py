@@ -20,7 +20,7 @@ from typing import Any
 
 import msgspec
 
-from saver.errors import DamagedError, NotFoundError, SaverError
+from saver.errors import DamagedError, IncompatibleError, NotFoundError, SaverError
 from saver.repo.log import (
     ZERO,
     Commit,
@@ -169,7 +169,8 @@ class View:
     def follow(self, record: Record, digest: str, where: str, interval: int) -> None:
         """Take in the next record; a checkpoint is due after each `interval` of them.
 
-        Raises DamagedError for a record that cannot be the next, or Broken, and is as it was.
+        Raises DamagedError for a record that does not follow, IncompatibleError for one that says what no
+        Saver wrote there, or Broken; and is as it was then.
         """
         if record.number != self.head + 1 or record.previous != self.previous:
             raise DamagedError(
@@ -234,7 +235,7 @@ def _changes(record: Record, view: View, where: str) -> dict[str, Any]:
         case Tag():
             _check_names(event.model, (event.tag,), where)
             if event.number is not None and view.get(version_key(event.model, event.number)) is None:
-                raise DamagedError(f"{where} tags {event.model}@{event.number}, which is not there")
+                raise IncompatibleError(f"{where} tags {event.model}@{event.number}, which is not there")
             return {f"tag {event.model} {event.tag}": event.number}
         case Delete():
             _check_names(event.model, (), where)
@@ -269,13 +270,13 @@ def _check_names(model: str, tags: Iterable[str], where: str) -> None:
         for tag in tags:
             check_tag(tag)
     except NotFoundError as error:
-        raise DamagedError(f"{where}: {error}") from None
+        raise IncompatibleError(f"{where}: {error}") from None
 
 
 def _committed(record: Record, event: Commit, view: View, where: str) -> dict[str, Any]:
     model: ModelState = view.get(f"model {event.model}") or ModelState()
     if event.number != model.last + 1:
-        raise DamagedError(f"{where} has version {event.number} of {event.model!r} after {model.last}")
+        raise IncompatibleError(f"{where} has version {event.number} of {event.model!r} after {model.last}")
     parts = {name: (part.number, part.hash) for name, part in event.parts.items()}
     changes: dict[str, Any] = {
         version_key(event.model, event.number): version_state(record, event),
