@@ -10,8 +10,8 @@ import numpy as np
 from asking import Content
 from explorer import Actor, Failed
 
-from saver import parts
-from saver.repo.commit import Draft, DraftPart
+from saver.encoding import encode
+from saver.repo.draft import Draft
 from saver.repo.repository import Repository
 from saver.saver import Saver
 from saver.storage import Storage
@@ -66,20 +66,8 @@ def opened(store: Storage, name: str, change: Change = id) -> Saver:
 
 
 def draft(holds: str, **more: Any) -> Draft:
-    encoded = parts.encode({name.lower(): {"x": ARRAYS[name]} for name in holds})
-    return Draft(
-        model="m",
-        parts={
-            name: DraftPart(part.tree, part.batches, part.packages, part.tensors)
-            for name, part in encoded.parts.items()
-        },
-        tensors=encoded.tensors,
-        whole=True,
-        time=0.0,
-        environment={},
-        notes=holds,
-        **more,
-    )
+    encoded = encode({name.lower(): {"x": ARRAYS[name]} for name in holds})
+    return Draft(model="m", encoded=encoded, time=0.0, environment={}, notes=holds, **more)
 
 
 def saves(name: str, holds: str, change: Change = id, **more: Any) -> Actor:

@@ -15,13 +15,15 @@ from saver.errors import CannotWriteError, CommitUnknownError, SaverError
 from saver.pack import PackWriter
 from saver.repo import manifest as manifests
 from saver.repo.dedup import Reuse, assemble, length_of, what_to_write
+from saver.repo.draft import Draft, EncodedPart
 from saver.repo.log import Commit, Event, Move, PartVersion, Record, Relocate, record_after
-from saver.repo.manifest import Manifest, Part, Stored, manifest_key
+from saver.repo.manifest import Manifest, Stored, manifest_key
 from saver.repo.objects import pack_key
 from saver.repo.places import Known
 from saver.repo.sharing import Sharing
+from saver.repo.state.facts import ModelState
+from saver.repo.state.view import version_state
 from saver.repo.version import Version, from_state, plain_metric
-from saver.repo.view import ModelState, version_state
 from saver.storage import Progress
 from saver.tree import TensorData, to_json
 
@@ -32,34 +34,6 @@ PACK_TENSORS = 100_000
 """Tensors per pack: their header stays well below the 100 MB that readers allow."""
 
 _EMPTY = blake3(b"").hexdigest()
-
-
-class DraftPart(msgspec.Struct):
-    """A part to be saved: its tree, the batches that belong to it, and the names of its tensors."""
-
-    tree: Any
-    batches: dict[str, Any]
-    packages: tuple[str, ...]
-    tensors: list[str]
-
-
-class Draft(msgspec.Struct, kw_only=True):
-    """A version to be saved. `bases` are refs of versions, of any model, that may share tensors with it."""
-
-    model: str
-    parts: dict[str, DraftPart]
-    tensors: dict[str, TensorData]
-    whole: bool
-    time: float
-    environment: dict[str, Any]
-    author: str = ""
-    step: int | None = None
-    metrics: dict[str, float] = {}
-    tags: tuple[str, ...] = ()
-    notes: str = ""
-    data: dict[str, Any] = {}
-    bases: tuple[str, ...] = ()
-    unknown: dict[str, Any] = {}
 
 
 def commit(repo: Repository, draft: Draft, progress: Progress | None = None) -> Version:
@@ -91,7 +65,7 @@ class _Commit:
         repo, draft = self._repo, self._draft
         try:
             sharing = Sharing(repo, draft.model, draft.bases)
-            self._write(draft.tensors, sharing.find(draft.tensors))
+            self._write(draft.encoded.tensors, sharing.find(draft.encoded.tensors))
             version = self._take_number()
         except CommitUnknownError:
             raise
@@ -99,7 +73,7 @@ class _Commit:
             self._clean(self._own)
             raise
         repo.remember(version, self._known)
-        sharing.tell(version, self._new, draft.tensors)
+        sharing.tell(version, self._new, draft.encoded.tensors)
         self._heal(version, sharing.harmed)
         return version
 
@@ -166,11 +140,11 @@ class _Commit:
             head = repo.state.last()  # before anything is decided: other threads may move the state on
             gone = repo.condemned(self._known)
             if gone:  # a collector was faster; write them anew, sharing nothing
-                self._write({name: self._draft.tensors[name] for name in gone}, Reuse({}, {}))
+                self._write({name: self._draft.encoded.tensors[name] for name in gone}, Reuse({}, {}))
                 last = None
             event = self._event(digest, size)
             key = (event.number, event.parent, event.parts)
-            if key != last or repo.state.get(f"gone {manifest_key(digest)}") is not None:
+            if key != last or repo.state.gone(manifest_key(digest)) is not None:
                 digest, size = self._put_manifest(event)
                 last = key
                 event = self._event(digest, size)
@@ -198,13 +172,13 @@ class _Commit:
 
     def _event(self, manifest: str, manifest_size: int) -> Commit:
         draft, state = self._draft, self._repo.state
-        model: ModelState = state.get(f"model {draft.model}") or ModelState()
+        model = state.model(draft.model) or ModelState()
         packs = {place[0] for known in self._known.values() for place in known.places}
         return Commit(
             model=draft.model,
             number=model.last + 1,
             manifest=manifest,
-            parts={name: self._part_version(name, model.parts.get(name)) for name in draft.parts},
+            parts={name: self._part_version(name, model.parts.get(name)) for name in draft.encoded.parts},
             packs=tuple(sorted(packs)),
             parent=model.latest,
             step=draft.step,
@@ -217,12 +191,12 @@ class _Commit:
 
     def _part_version(self, name: str, before: Sequence[Any] | None) -> PartVersion:
         if name not in self._parts:
-            self._parts[name] = self._hash_part(self._draft.parts[name])
+            self._parts[name] = self._hash_part(self._draft.encoded.parts[name])
         digest, size = self._parts[name]
         number = 1 if before is None else before[0] + (before[1] != digest)
         return PartVersion(number, digest, size)
 
-    def _hash_part(self, part: DraftPart) -> tuple[str, int]:
+    def _hash_part(self, part: EncodedPart) -> tuple[str, int]:
         """The hash of a part, and its size in bytes: tensors and structure."""
         held = {name: self._known[name] for name in part.tensors}
         named = {name: _Named(name, known.dtype, known.shape, known.hash) for name, known in held.items()}
@@ -246,13 +220,10 @@ class _Commit:
         return Manifest(
             format=manifests.FORMAT,
             parts={
-                name: Part(
-                    tree=part.tree, hash=event.parts[name].hash, version=event.parts[name].number,
-                    batches=part.batches, packages=part.packages,
-                )
-                for name, part in draft.parts.items()
+                name: part.described(event.parts[name].hash, event.parts[name].number)
+                for name, part in draft.encoded.parts.items()
             },
-            whole=draft.whole, time=draft.time, environment=draft.environment, model=draft.model,
+            whole=draft.encoded.whole, time=draft.time, environment=draft.environment, model=draft.model,
             number=event.number, parent=event.parent, step=draft.step, author=draft.author,
             metrics=event.metrics, notes=draft.notes, data=draft.data,
             tensors={

@@ -11,17 +11,19 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from saver import environment, parts
+from saver import environment
 from saver.description import Description, describe_opened
+from saver.disk import mapped
 from saver.disk.durable import NewFile
-from saver.disk.mapped import open_file
+from saver.encoding import encode
 from saver.environment import Git
 from saver.errors import IncompatibleError
+from saver.opened import Opened
 from saver.pack import Entry, Pack, PackWriter
 from saver.pack.layout import plan
-from saver.parts import Encoded, Opened
 from saver.repo import manifest as manifests
-from saver.repo.manifest import Manifest, Part
+from saver.repo.draft import Encoded
+from saver.repo.manifest import Manifest
 from saver.storage import Progress
 
 MANIFEST = "saver.manifest"
@@ -37,37 +39,30 @@ def dump(obj: Any, path: str | os.PathLike[str], *, progress: Progress | None = 
     the new file stands there but its folder cannot be synced.
     """
     git = Git()
-    encoded = parts.encode(obj)
-    document = Manifest(
-        format=manifests.FORMAT,
-        parts={},
-        whole=encoded.whole,
-        time=time.time(),
-        environment=environment.describe(encoded.packages, encoded.seeds, git),
-    )
+    encoded = encode(obj)
+    described = environment.describe(encoded.packages, encoded.seeds, git)
+    document = Manifest(format=manifests.FORMAT, parts={}, time=time.time(), environment=described)
     return write_file(path, document, encoded, progress)
 
 
 def write_file(
     path: str | os.PathLike[str], document: Manifest, encoded: Encoded, progress: Progress | None = None
 ) -> int:
-    """Write what was encoded to one file, durably, or nothing; `document` still lacks its parts."""
+    """Write what was encoded to one file, durably, or nothing; `document` says the rest of its manifest."""
     planned = {entry.name: entry for entry in plan(encoded.tensors)}
 
     def describe(hashes: Mapping[str, str]) -> dict[str, str]:
         entries = {
             name: msgspec.structs.replace(planned[name], hash=digest) for name, digest in hashes.items()
         }
-        for name, part in encoded.parts.items():
-            digest = manifests.part_hash(part.tree, part.batches, entries, part.tensors)
-            document.parts[name] = Part(
-                tree=part.tree,
-                batches=part.batches,
-                hash=digest,
-                version=part.version,
-                packages=part.packages,
+        parts = {
+            name: part.described(
+                manifests.part_hash(part.tree, part.batches, entries, part.tensors), part.version
             )
-        return {MANIFEST: manifests.encode(document)}
+            for name, part in encoded.parts.items()
+        }
+        whole = msgspec.structs.replace(document, parts=parts, whole=encoded.whole)
+        return {MANIFEST: manifests.encode(whole)}
 
     writer = PackWriter(encoded.tensors, describe, progress)
     with NewFile(os.fspath(path), writer.size) as file:
@@ -99,26 +94,17 @@ def load(
     Raises NotFoundError, IncompatibleError (intact, and not understood here), DamagedError,
     LimitExceededError, or UntrustedError, which lists every class that the policy does not know.
     """
-    return open_view(path).load(trust, lazy=lazy, progress=progress, limit=limit)
+    return open_file(path).load(trust, lazy=lazy, progress=progress, limit=limit)
 
 
-def open_view(path: str | os.PathLike[str]) -> Opened:
+def open_file(path: str | os.PathLike[str]) -> Opened:
     """A single file whose header has been verified, and its trees parsed. Builds and imports nothing."""
-    return _open(os.fspath(path))[0]
-
-
-def open_raw(path: str | os.PathLike[str]) -> tuple[Opened, Manifest]:
-    """Like `open_view`, and the manifest once more with its trees as raw JSON."""
-    opened, pack = _open(os.fspath(path))
-    return opened, manifests.decode(pack.metadata[MANIFEST], opened.where)
-
-
-def _open(path: str) -> tuple[Opened, Pack]:
-    pack = Pack(open_file(path))
+    where = os.fspath(path)
+    pack = Pack(mapped.open_file(where))
     text = pack.metadata.get(MANIFEST)
     if text is None:
-        raise IncompatibleError(f"{path} is a pack of a store, without a manifest; open its store instead")
-    return Opened(manifests.decode(text, path), PackTensors(pack), path), pack
+        raise IncompatibleError(f"{where} is a pack of a store, without a manifest; open its store instead")
+    return Opened(manifests.decode(text, where), PackTensors(pack), where, pack.size, pack.hash)
 
 
 class PackTensors:
@@ -152,5 +138,4 @@ def describe(path: str | os.PathLike[str]) -> Description:
 
     The header is verified, the tensors are not. `untrusted` names the classes that `load` will ask for.
     """
-    opened, pack = _open(os.fspath(path))
-    return describe_opened(opened, pack.size, pack.hash)
+    return describe_opened(open_file(path))
