@@ -81,11 +81,15 @@ CONTRACTS = {
     "saver.documents": ("repo",),
     "saver.doctor": ("family", "environment", "registry"),
     "saver.description": ("errors", "tree", "trust", "fields", "pack", "opened"),
+    "saver.arguments": ("codec",),
+    "saver.handle": ("errors", "forks", "repo"),
     "saver.file": (
-        "errors", "storage", "disk", "pack", "repo", "environment", "encoding", "opened", "description",
+        "errors", "arguments", "storage", "disk", "pack", "repo", "environment", "encoding", "opened",
+        "description",
     ),
     "saver.saver": (
-        "errors", "registry", "storage", "repo", "environment", "encoding", "opened", "description", "file",
+        "errors", "arguments", "handle", "staging", "registry",
+        "storage", "repo", "environment", "encoding", "opened", "description", "file",
         "compare",
         "restoring", "fingerprint", "checkpoints", "policy",
     ),

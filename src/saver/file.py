@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from saver import environment
+from saver import arguments, environment
 from saver.description import Description, describe_opened
 from saver.disk import mapped
 from saver.disk.durable import NewFile
@@ -38,6 +38,8 @@ def dump(obj: Any, path: str | os.PathLike[str], *, progress: Progress | None = 
     path, CannotWriteError when the bytes cannot be made durable, and CommitUnknownError in the rare case that
     the new file stands there but its folder cannot be synced.
     """
+    arguments.path_of("path", path)
+    arguments.callback("progress", progress)
     git = Git()
     encoded = encode(obj)
     described = environment.describe(encoded.packages, encoded.seeds, git)
@@ -94,12 +96,13 @@ def load(
     Raises NotFoundError, IncompatibleError (intact, and not understood here), DamagedError,
     LimitExceededError, or UntrustedError, which lists every class that the policy does not know.
     """
+    trust = arguments.loading(trust, limit, progress, lazy=lazy)
     return open_file(path).load(trust, lazy=lazy, progress=progress, limit=limit)
 
 
 def open_file(path: str | os.PathLike[str]) -> Opened:
     """A single file whose header has been verified, and its trees parsed. Builds and imports nothing."""
-    where = os.fspath(path)
+    where = arguments.path_of("path", path)
     pack = Pack(mapped.open_file(where))
     text = pack.metadata.get(MANIFEST)
     if text is None:

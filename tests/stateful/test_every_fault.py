@@ -99,7 +99,7 @@ EVERYTHING = (
 def _still_clocks() -> Iterator[None]:
     """What is done twice leaves the same bytes, so that it need be judged once only."""
     with pytest.MonkeyPatch.context() as patch:
-        for place in ("saver.saver.time", "saver.checkpoints.saving.time"):
+        for place in ("saver.encoding.time", "saver.checkpoints.saving.time"):
             patch.setattr(place, _Clock())
         patch.setattr("saver.training_log.log.now", lambda: 1_700_000_000.0)
         yield

@@ -84,7 +84,7 @@ class Processes(RuleBasedStateMachine):
             (pages, "FAN_OUT", fan_out),
             (pages, "LEAF_BYTES", leaf),
             (gc, "DEAD_BYTES", 3000),
-            (saver.saver, "time", SimpleNamespace(time=lambda: self.now)),
+            (saver.encoding, "time", SimpleNamespace(time=lambda: self.now)),
         ):
             patch.setattr(module, name, what)
         self.save(0, "m", (1, 2), True, None, (), 0, None)

@@ -8,13 +8,14 @@ from abc import ABC, abstractmethod
 
 from saver import NotFoundError, SaverError, Version, describe
 from saver import Saver as Storage
-from saver.cli import Failure
+from saver.cli import Failure, Missing
 from saver.cli._screen import size
 from saver.cli._store import existing
 from saver.cli._times import age, local
 from saver.description import Description
 from saver.disk.mapped import open_file
 from saver.pack import Pack
+from saver.repo.refs import BadNameError
 from saver.storage import Progress
 
 
@@ -41,20 +42,20 @@ class Subject(ABC):
 def subject(what: str, address: str) -> Subject:
     """The file of this name, if there is one or if it ends in `.saver`; otherwise the version.
 
-    Raises Failure, which says why it is neither.
+    Raises Missing, which says why it is neither.
     """
     if what.endswith(".saver") or (os.path.exists(what) and not os.path.isdir(what)):
         return _File(what)
     try:
         return _Stored(store := existing(address), store.version(what))
-    except (NotFoundError, Failure) as no_version:
+    except (NotFoundError, BadNameError, Failure) as no_version:
         try:
             return _File(what)
         except SaverError as no_file:
             reason = str(no_file)
         except OSError as no_file:
             reason = f"{what}: {no_file.strerror}"
-        raise Failure(f"{reason}; nor is it a version: {no_version}") from None
+        raise Missing(f"{reason}; nor is it a version: {no_version}") from None
 
 
 class _File(Subject):

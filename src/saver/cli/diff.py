@@ -7,7 +7,7 @@ import os
 import click
 
 from saver import documents
-from saver.cli import Failure
+from saver.cli import Misuse
 from saver.cli._screen import Screen, print_json, screen
 from saver.cli._store import existing, json_option, store_option
 from saver.compare import Difference, compare, sections
@@ -53,7 +53,7 @@ def _compare(old: str, new: str, address: str, progress: Progress | None) -> Dif
         return compare(open_file(old), open_file(new), progress=progress)
     if any(files):
         file, ref = (old, new) if files[0] else (new, old)
-        raise Failure(
+        raise Misuse(
             f"{file} is a file and {ref} a version: compare two of a kind; `saver export {ref} other.saver` "
             "makes a file of a version"
         )

@@ -8,11 +8,11 @@ from typing import Any
 
 import msgspec
 
-from saver.errors import DamagedError, IncompatibleError, NotFoundError, SaverError
+from saver.errors import DamagedError, IncompatibleError, SaverError
 from saver.repo.log import ZERO, Commit, Condemn, Delete, Harm, Record, Relocate, Tag
 from saver.repo.manifest import manifest_key
 from saver.repo.objects import pack_key
-from saver.repo.refs import check_model, check_tag
+from saver.repo.refs import BadNameError, check_model, check_tag
 from saver.repo.state.facts import (
     Facts,
     ModelState,
@@ -190,7 +190,7 @@ def _check_names(model: str, tags: Iterable[str], where: str) -> None:
         check_model(model)
         for tag in tags:
             check_tag(tag)
-    except NotFoundError as error:
+    except BadNameError as error:
         raise IncompatibleError(f"{where}: {error}") from None
 
 
