@@ -53,14 +53,30 @@ def store(tmp_path: Path) -> saver.Saver:
 def _doors(store: saver.Saver, folder: Path) -> dict[str, Door]:
     file = folder / "a.saver"
     saver.dump({"a": [1, 2]}, file)
-    loading = {"trust": TRUSTS, "lazy": FLAGS, "limit": LIMITS, "progress": CALLBACKS}
+    loading: dict[str, list[Any]] = {
+        "parts": [3, [3], b"abc"], "trust": TRUSTS, "lazy": FLAGS, "device": [3, "", "a b", []],
+        "limit": LIMITS, "progress": CALLBACKS,
+    }  # fmt: skip
+    restoring: dict[str, list[Any]] = {
+        "into": [None], "strict": FLAGS, "names": [3, "x", {3: "a"}, {"a": 3}], "trust": TRUSTS,
+        "limit": LIMITS, "progress": CALLBACKS,
+    }  # fmt: skip
     ref: dict[str, Any] = {"ref": "iris@1"}
     bad_ref: dict[str, list[Any]] = {"ref": REFS}
     return {
         "dump": Door(
             saver.dump, {"obj": [1], "path": file}, {"path": PATHS, "progress": CALLBACKS}, ("obj",)
         ),
+        "dumps": Door(saver.dumps, {"obj": [1]}, {}, ("obj",)),
         "load": Door(saver.load, {"path": file}, {"path": PATHS, **loading}),
+        "loads": Door(
+            saver.loads,
+            {"data": saver.dumps({"a": [1]})},
+            {"data": [3, None, "text"]} | {name: bad for name, bad in loading.items() if name != "progress"},
+        ),
+        "restore": Door(saver.restore, {"path": file, "into": {"a": [1]}}, {"path": PATHS, **restoring}),
+        "diff": Door(saver.diff, {"a": file, "b": file}, {"a": PATHS, "b": PATHS, "progress": CALLBACKS}),
+        "verify": Door(saver.verify, {"path": file}, {"path": PATHS, "progress": CALLBACKS}),
         "describe": Door(saver.describe, {"path": file}, {"path": PATHS}),
         "register": Door(saver.register, {"cls": None}, {"cls": [3, "saver.Saver", None]}),
         "Saver": Door(saver.Saver, {"store": folder / "models"}, {"store": PATHS}),
@@ -90,20 +106,8 @@ def _doors(store: saver.Saver, folder: Path) -> dict[str, Door]:
             },
             ("obj",),
         ),
-        "Saver.load": Door(store.load, ref, {**bad_ref, "parts": [3, [3], b"abc"], **loading}),
-        "Saver.restore": Door(
-            store.restore,
-            {**ref, "into": {"a": [1]}},
-            {
-                **bad_ref,
-                "into": [None],
-                "strict": FLAGS,
-                "names": [3, "x", {3: "a"}, {"a": 3}],
-                "trust": TRUSTS,
-                "limit": LIMITS,
-                "progress": CALLBACKS,
-            },
-        ),
+        "Saver.load": Door(store.load, ref, {**bad_ref, **loading}),
+        "Saver.restore": Door(store.restore, {**ref, "into": {"a": [1]}}, {**bad_ref, **restoring}),
         "Saver.exists": Door(store.exists, {}, {}),
         "Saver.models": Door(store.models, {}, {}),
         "Saver.summaries": Door(store.summaries, {}, {}),

@@ -23,6 +23,13 @@ def path_of(name: str, value: Any) -> str:
     return found
 
 
+def octets(name: str, value: Any) -> bytearray:
+    """A copy of bytes."""
+    if not isinstance(value, bytes | bytearray | memoryview):
+        raise TypeError(f"{name}: {_kind(value)} is not bytes; a path goes to saver.load")
+    return bytearray(value)
+
+
 def flag(name: str, value: Any) -> None:
     """A truth value: a text such as "no" is taken for true too easily."""
     if not isinstance(value, bool):
@@ -60,6 +67,14 @@ def loading(trust: Any, limit: Any, progress: Any, **flags: Any) -> tuple[str, .
     for name, value in flags.items():
         flag(name, value)
     return texts("trust", trust)
+
+
+def restoring(into: Any, names: Any, trust: Any, limit: Any, progress: Any, strict: Any) -> tuple[str, ...]:
+    """What all that restores takes. Returns what is trusted."""
+    if into is None:
+        raise TypeError("into: None given; pass the objects to restore into")
+    renaming("names", names)
+    return loading(trust, limit, progress, strict=strict)
 
 
 def renaming(name: str, value: Any) -> None:

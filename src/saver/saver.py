@@ -13,10 +13,10 @@ from saver import arguments, encoding, environment, registry
 from saver.description import Description, describe_opened
 from saver.environment import Git
 from saver.errors import CannotSaveError, NotFoundError
-from saver.file import open_file, write_file
+from saver.file import names_file, open_file, write_file
 from saver.handle import Background, Handle, Job
-from saver.opened import Opened
-from saver.repo import history, reading
+from saver.opened import Opened, open_version
+from saver.repo import history
 from saver.repo.draft import Draft
 from saver.repo.history import Change, Summary
 from saver.repo.log import Delete, Event, Tag
@@ -25,6 +25,7 @@ from saver.repo.refs import STEP_LIMIT
 from saver.repo.repository import Repository
 from saver.repo.version import Version, number_of
 from saver.storage import Progress, Storage
+from saver.streams import Source, Target
 
 if TYPE_CHECKING:  # imported when they are called: `import saver` stays fast
     from saver.checkpoints import Checkpoints
@@ -43,6 +44,9 @@ NOTES_LIMIT = 10_000
 
 Refs: TypeAlias = str | Version | Iterable[str | Version]
 """A ref or a version, or several."""
+
+REHEARSAL = "SAVER_REHEARSAL"
+"""Set where `saver rehearse` has started this process: it listens to the runs in it."""
 
 
 class Saver:
@@ -147,17 +151,18 @@ class Saver:
         parts: Iterable[str] | None = None,
         trust: Iterable[str] = (),
         lazy: bool = False,
+        device: Any = None,
         limit: int | str | None = None,
         progress: Progress | None = None,
     ) -> Any:
         """What was saved, to the bit, without running code from the store.
 
-        With `parts`, a dict of those alone, and no other bytes are read than theirs. `trust`, `lazy`,
-        `limit` and errors as in `saver.load`.
+        `parts`, `trust`, `lazy`, `device`, `limit` and errors as in `saver.load`.
         """
         trust = arguments.loading(trust, limit, progress, lazy=lazy)
         names = None if parts is None else arguments.texts("parts", parts)
-        return self._open(ref).load(trust, names, lazy, progress, limit)
+        opened = self._open(ref)
+        return opened.load(trust, names, lazy=lazy, device=device, limit=limit, progress=progress)
 
     def restore(
         self,
@@ -175,10 +180,7 @@ class Saver:
         """
         from saver.restoring import restore
 
-        trust = arguments.loading(trust, limit, progress, strict=strict)
-        arguments.renaming("names", names)
-        if into is None:
-            raise TypeError("into: None given; pass the objects to restore into")
+        trust = arguments.restoring(into, names, trust, limit, progress, strict)
         return restore(
             self._open(ref), into, strict=strict, names=names, trust=trust, limit=limit, progress=progress
         )
@@ -186,7 +188,13 @@ class Saver:
     def _found(self, ref: str | Version, name: str = "ref") -> Version:
         """The version that a ref names, in the state as it was read last; or a Version itself, unless another
         one has its place here."""
-        found = self._repo.version(ref_of(name, ref))
+        return self._same(ref, self._repo.version(ref_of(name, ref)))
+
+    def _find(self, ref: str | Version, name: str = "ref") -> Version:
+        """The same, in the state as it is now."""
+        return self._same(ref, self._repo.find(ref_of(name, ref)))
+
+    def _same(self, ref: str | Version, found: Version) -> Version:
         if isinstance(ref, Version) and found.manifest != ref.manifest:
             raise NotFoundError(
                 f"{self.storage}: {found} is another version here; the one that was given is of another "
@@ -197,30 +205,12 @@ class Saver:
     def _base(self, base: str | Version) -> str:
         text = ref_of("base", base)
         if isinstance(base, Version):
-            self._repo.open()
-            self._found(base)
+            self._find(base, "base")
         return text
 
     def _open(self, ref: str | Version, name: str = "ref") -> Opened:
         """The version that a ref names, opened."""
-        ref_of(name, ref)
-        self._repo.open()
-        return self._opened(self._found(ref, name))
-
-    def _opened(self, version: Version) -> Opened:
-        """A version, opened."""
-        repo = self._repo
-        where = f"{self.storage}: {version}"
-
-        def locate() -> dict[str, Any]:
-            repo.state.refresh()
-            repo.version(str(version))
-            return repo.places.of(manifest, where)
-
-        manifest = repo.manifest(version)
-        known = repo.places.of(manifest, where)
-        tensors = reading.StoredTensors(self.storage, known, locate, where)
-        return Opened(manifest, tensors, where, version.bytes, version.manifest)
+        return open_version(self._repo, self._find(ref, name))
 
     # What there is
 
@@ -258,9 +248,7 @@ class Saver:
 
     def version(self, ref: str | Version) -> Version:
         """The version that a ref names, as it is now. Raises NotFoundError."""
-        ref_of("ref", ref)
-        self._repo.open()
-        return self._found(ref)
+        return self._find(ref)
 
     def describe(self, ref: str | Version) -> Description:
         """What lies in a version: parts, shapes, sizes, dtypes, environment. Builds and imports nothing."""
@@ -275,12 +263,21 @@ class Saver:
         changes = list(history.changes(versions))
         return changes if last is None else changes[-last:] if last else []
 
-    def diff(self, a: str | Version, b: str | Version, *, progress: Progress | None = None) -> Difference:
-        """What changed from version `a` to version `b`: parameters, weights, data, environment, metrics."""
+    def diff(
+        self, a: str | Version | Source, b: str | Version | Source, *, progress: Progress | None = None
+    ) -> Difference:
+        """What changed from version `a` to version `b`: parameters, weights, data, environment, metrics.
+
+        Either may be a file instead: text that ends in `.saver`, a Path, or a file object.
+        """
         from saver.compare import compare
 
         arguments.callback("progress", progress)
-        return compare(self._open(a, "a"), self._open(b, "b"), progress=progress)
+        old, new = (
+            open_file(side) if names_file(side) else self._open(side, name)  # type: ignore[arg-type]
+            for name, side in (("a", a), ("b", b))
+        )
+        return compare(old, new, progress=progress)
 
     # Changing
 
@@ -397,10 +394,15 @@ class Saver:
         notes = arguments.text("notes", notes, NOTES_LIMIT, "save longer ones as a part")
         if progress is not None:
             arguments.flag("progress", progress)
-        return Checkpoints(
-            self, model, objects, every=every, keep=keep, busy=busy, staging=staging, grace=grace, data=data,
-            notes=notes, total=total, progress=progress,
+        run = Checkpoints(
+            self._repo, model, objects, every=every, keep=keep, busy=busy, staging=staging, grace=grace,
+            data=data, notes=notes, total=total, progress=progress,
         )  # fmt: skip
+        if REHEARSAL in os.environ:
+            from saver.rehearsal.attending import attend
+
+            attend(run)
+        return run
 
     # Carrying away
 
@@ -418,11 +420,8 @@ class Saver:
         arguments.callback("progress", progress)
         return backup(self._repo, _storage("target", target), progress)
 
-    def export(
-        self, ref: str | Version, path: str | os.PathLike[str], *, progress: Progress | None = None
-    ) -> int:
+    def export(self, ref: str | Version, path: Target, *, progress: Progress | None = None) -> int:
         """Write a version to a single file, as `saver.dump` does. Returns the bytes written."""
-        arguments.path_of("path", path)
         arguments.callback("progress", progress)
         opened = self._open(ref)
         encoded = encoding.encode_opened(opened, progress)
@@ -431,7 +430,7 @@ class Saver:
 
     def import_(
         self,
-        path: str | os.PathLike[str],
+        path: Source,
         model: str,
         *,
         tags: Iterable[str] = (),

@@ -317,6 +317,7 @@ COSTLY = ["one tensor in many arrays", "seed sequences", "frozensets in frozense
           "padded records"]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", COSTLY)
 def test_a_small_file_that_asks_for_much_is_told_so(name: str, tmp_path: Path) -> None:
     """Finding 5."""
@@ -329,6 +330,7 @@ def test_a_small_file_that_asks_for_much_is_told_so(name: str, tmp_path: Path) -
     assert error.value.code == "limit-exceeded"
 
 
+@pytest.mark.slow
 def test_a_limit_lets_those_pass_who_trust_the_file(tmp_path: Path) -> None:
     file = costly(tmp_path)["elements without bytes"]
     file.tree["state"] = file.tree["state"][:10]

@@ -366,7 +366,7 @@ def from_files(large: Large, tally: Tally, folder: Path, name: str, sample: int 
 
 def written(store: MemoryStorage, folder: Path) -> None:
     """The objects of a store as files, in a folder."""
-    for key in store.list(""):
+    for key in store.keys(""):
         path = folder / key
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(store.read(key))

@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 import os
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from typing import Any
 
-from saver import NotFoundError, SaverError, Version, describe
+from saver import NotFoundError, SaverError, Version, describe, load, verify
 from saver import Saver as Storage
 from saver.cli import Failure, Missing
 from saver.cli._screen import size
 from saver.cli._store import existing
 from saver.cli._times import age, local
 from saver.description import Description
-from saver.disk.mapped import open_file
-from saver.pack import Pack
+from saver.file import names_file
 from saver.repo.refs import BadNameError
 from saver.storage import Progress
 
@@ -31,6 +32,10 @@ class Subject(ABC):
         """What is to be said of it as a whole."""
 
     @abstractmethod
+    def load(self, parts: Iterable[str]) -> dict[str, Any]:
+        """These parts; trusts nobody."""
+
+    @abstractmethod
     def verify(self, progress: Progress | None = None) -> None:
         """Read all its bytes. Raises DamagedError."""
 
@@ -44,7 +49,7 @@ def subject(what: str, address: str) -> Subject:
 
     Raises Missing, which says why it is neither.
     """
-    if what.endswith(".saver") or (os.path.exists(what) and not os.path.isdir(what)):
+    if is_file(what):
         return _File(what)
     try:
         return _Stored(store := existing(address), store.version(what))
@@ -56,6 +61,11 @@ def subject(what: str, address: str) -> Subject:
         except OSError as no_file:
             reason = f"{what}: {no_file.strerror}"
         raise Missing(f"{reason}; nor is it a version: {no_version}") from None
+
+
+def is_file(what: str) -> bool:
+    """Whether there is such a file, or it is called like one."""
+    return names_file(what) or (os.path.exists(what) and not os.path.isdir(what))
 
 
 class _File(Subject):
@@ -71,8 +81,12 @@ class _File(Subject):
             "hash": found.hash,
         }
 
+    def load(self, parts: Iterable[str]) -> dict[str, Any]:
+        found: dict[str, Any] = load(self.description.path, parts=parts)
+        return found
+
     def verify(self, progress: Progress | None = None) -> None:
-        Pack(open_file(self.description.path)).verify(progress=progress)
+        verify(self.description.path, progress=progress)
 
     def loading(self, trusted: str) -> list[str]:
         return [f"saver.load({json.dumps(os.path.basename(self.description.path))}, trust=[{trusted}])"]
@@ -97,6 +111,10 @@ class _Stored(Subject):
             "hash": version.manifest,
         }
         return {name: text for name, text in told.items() if text}
+
+    def load(self, parts: Iterable[str]) -> dict[str, Any]:
+        found: dict[str, Any] = self._store.load(str(self.version), parts=parts)
+        return found
 
     def verify(self, progress: Progress | None = None) -> None:
         self._store.verify(str(self.version), progress=progress)

@@ -31,7 +31,7 @@ from saver.repo.repository import Repository
 from saver.repo.state import RESERVE, Checkpoint
 from saver.repo.version import Version
 from saver.repo.wholeness import check_end, check_gaps
-from saver.storage import Progress
+from saver.storage import Progress, Stat
 from saver.tree import Tensor, parse, walk
 
 
@@ -82,6 +82,8 @@ class _Check:
         self._rows: list[Row] = []
         self._foreign: list[str] = []
         self._hidden: set[str] = set()
+        self._stats: dict[str, Stat | None] = {}
+        """Of all that was listed; None for what has the name of an object and is none."""
 
     def run(self) -> Checked:
         repo = self._repo
@@ -109,8 +111,10 @@ class _Check:
         """Saver's objects below a prefix. Others are noted, and folders that cannot be looked into."""
         found = []
         try:
-            for key in self._repo.storage.list(prefix):
+            for listed in self._repo.storage.list(prefix):
+                key = listed.key
                 if is_own(key):
+                    self._stats[key] = listed.stat
                     found.append(key)
                 elif stands_for_folder(key):
                     self._damage.append(Damage(key, no_folder(key)))
@@ -124,14 +128,14 @@ class _Check:
     def _size(self, key: str) -> int:
         """Bytes of an object; 0 when it is gone, or is none, which who reads it is told."""
         try:
-            stat = self._repo.storage.stat(key)
+            stat = self._stats.get(key) or self._repo.storage.stat(key)
         except (DamagedError, IncompatibleError):
             return 0
         return stat.size if stat is not None else 0
 
     def _garbage_bytes(self, garbage: Iterable[str]) -> int:
         """Of manifests that no version needs nobody read more than their names: they may be no objects."""
-        for key in garbage:
+        for key in (key for key in garbage if self._stats.get(key) is None):
             try:
                 self._repo.storage.stat(key)
             except DamagedError as error:
@@ -209,8 +213,7 @@ class _Check:
         with suppress(SaverError):
             demand(repo.storage, repo.format().write, "write to")
             repo.state.make_anew()
-            for key in set(damaged) - repo.state.needed():
-                repo.storage.delete(key)
+            repo.storage.delete(*(set(damaged) - repo.state.needed()))
 
     def _version(self, version: Version) -> None:
         repo, key = self._repo, manifest_key(version.manifest)
@@ -225,8 +228,7 @@ class _Check:
             self._lost(version, key, str(error))
             self._needed.update(map(pack_key, repo.places.reached(version.packs)))
             return
-        stat = repo.storage.stat(key)
-        self._bytes += stat.size if stat is not None else 0
+        self._bytes += self._size(key)
         for name, item in known.items():
             use = Use(version, tuple(parts.get(name, ())), name, item)
             self._learn(use)

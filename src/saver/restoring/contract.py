@@ -148,7 +148,7 @@ class Saved:
 
     def peek(self) -> Decoder:
         """Decodes runs of plain values at once, such as the keys of a dict, though nothing was admitted."""
-        return Decoder((), {}, self._opened, self.where, self._budget, self._opened.versions)
+        return Decoder((), {}, self._opened, self.where, self._budget, versions=self._opened.versions)
 
     def want(self, *values: Value | dict[str, Any] | list[Any]) -> None:
         """Announce what will be decoded, whole: nodes, tensors, or the state of nodes."""
@@ -201,7 +201,9 @@ class Saved:
         nodes = check(found, names, self.where)
         policy.audit(nodes, trust, self.where)
         self._opened.tensors.verify(names, progress)
-        decoder = Decoder(nodes, self.batches, self._opened, self.where, self._budget, self._opened.versions)
+        decoder = Decoder(
+            nodes, self.batches, self._opened, self.where, self._budget, versions=self._opened.versions
+        )
         for node, target in self._live:
             decoder.keep(node, target)
         for pair in standing:
