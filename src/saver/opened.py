@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Mapping
 from functools import cache, cached_property, partial
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 import numpy as np
@@ -21,6 +21,10 @@ from saver.pack import Entry
 from saver.repo.manifest import SOLE, Manifest, Part
 from saver.storage import Progress
 from saver.tree import Node, Ref, Tensor, Value, parse, settle
+
+if TYPE_CHECKING:
+    from saver.repo.repository import Repository
+    from saver.repo.version import Version
 
 
 class TensorSource(Protocol):
@@ -226,6 +230,23 @@ def _parsed(name: str, part: Part, where: str) -> Tree:
     batches = {batch: parse(state, where, items) for batch, state in part.batches.items()}
     settle(items, name)
     return Tree(root, batches, items)
+
+
+def open_version(repo: Repository, version: Version) -> Opened:
+    """A version of a store, opened."""
+    from saver.repo.reading import StoredTensors
+
+    where = f"{repo.storage}: {version}"
+
+    def locate() -> dict[str, Any]:
+        repo.state.refresh()
+        repo.version(str(version))
+        return repo.places.of(manifest, where)
+
+    manifest, blobs = repo.opened(version)
+    known = repo.places.of(manifest, where)
+    tensors = StoredTensors(repo.storage, known, locate, where, blobs)
+    return Opened(manifest, tensors, where, version.bytes, version.manifest)
 
 
 @cache

@@ -14,8 +14,8 @@ from saver.description import Description, describe_opened
 from saver.environment import Git
 from saver.errors import CannotSaveError
 from saver.file import names_file, open_file, write_file
-from saver.opened import Opened
-from saver.repo import history, reading
+from saver.opened import Opened, open_version
+from saver.repo import history
 from saver.repo.draft import Draft
 from saver.repo.history import Change, Summary
 from saver.repo.log import Delete, Event, Tag
@@ -39,6 +39,9 @@ GRACE = 900.0
 """Seconds for which a collector leaves condemned objects to those who are reading them."""
 
 NOTES_LIMIT = 10_000
+
+REHEARSAL = "SAVER_REHEARSAL"
+"""Set where `saver rehearse` has started this process: it listens to the runs in it."""
 
 
 class Saver:
@@ -143,22 +146,7 @@ class Saver:
 
     def _open(self, ref: str) -> Opened:
         """The version that a ref names, opened."""
-        return self._opened(self._repo.find(ref))
-
-    def _opened(self, version: Version) -> Opened:
-        """A version, opened."""
-        repo = self._repo
-        where = f"{self.storage}: {version}"
-
-        def locate() -> dict[str, Any]:
-            repo.state.refresh()
-            repo.version(str(version))
-            return repo.places.of(manifest, where)
-
-        manifest, blobs = repo.opened(version)
-        known = repo.places.of(manifest, where)
-        tensors = reading.StoredTensors(self.storage, known, locate, where, blobs)
-        return Opened(manifest, tensors, where, version.bytes, version.manifest)
+        return open_version(self._repo, self._repo.find(ref))
 
     # What there is
 
@@ -323,10 +311,15 @@ class Saver:
         from saver.checkpoints import Checkpoints
 
         check_model(model)
-        return Checkpoints(
-            self, model, objects, every=every, keep=keep, busy=busy, staging=staging, grace=grace, data=data,
-            notes=notes, total=total, progress=progress,
+        run = Checkpoints(
+            self._repo, model, objects, every=every, keep=keep, busy=busy, staging=staging, grace=grace,
+            data=data, notes=notes, total=total, progress=progress,
         )  # fmt: skip
+        if REHEARSAL in os.environ:
+            from saver.rehearsal.attending import attend
+
+            attend(run)
+        return run
 
     # Carrying away
 

@@ -36,6 +36,7 @@ from torchdata.stateful_dataloader import StatefulDataLoader
 
 import saver
 from saver import Every
+from saver.rehearsal import prove
 from saver.storages.memory import MemoryStorage
 
 pytestmark = [
@@ -278,9 +279,9 @@ def test_a_loader_under_way_is_not_put_back_by_a_proof(store: saver.Saver) -> No
     """It would stand elsewhere than the loop, and each save after that would be wrong."""
     training = Training(store, Chosen, 0.5)
     with training.run:
-        assert training.run.prove(lambda step: training.learn(step, next(iter(training.loader))))
+        assert prove(training.run, lambda step: training.learn(step, next(iter(training.loader))))
         training.train(3)
         with pytest.raises(
             saver.CannotSaveError, match=r"loader: the loop keeps the iterator.*rehearse --prove"
         ):
-            training.run.prove(lambda step: training.learn(step, next(iter(training.loader))))
+            prove(training.run, lambda step: training.learn(step, next(iter(training.loader))))

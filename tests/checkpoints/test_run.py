@@ -365,7 +365,7 @@ def test_what_a_save_costs_includes_what_an_optimizer_waits_for_it(store: saver.
         MOMENTS.clear()
         copy = Waits(0.5)
         run._saving._snapshot = Snapshot({}, [copy])
-        run._saving._hold()
+        run._saving._hold(0)
         assert copy.held
         run.step(1)
     ((moment, _),) = MOMENTS
@@ -404,7 +404,7 @@ def test_a_resume_goes_on_with_the_epoch_that_was_saved(store: saver.Saver) -> N
 
 def test_a_state_without_memory_for_a_copy_is_written_while_training_waits(store: saver.Saver) -> None:
     with _run(store, staging="1kB") as run:
-        counter = run._objects.live["counter"]
+        counter = run.objects.live["counter"]
         assert run.step(0, loss=counter.train(0))
         assert run.progress.saved.step == 0, "it is on disk"
         then = counter.weights.copy()

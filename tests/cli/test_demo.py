@@ -16,6 +16,7 @@ from click.testing import CliRunner
 
 import saver
 from saver.cli import program
+from saver.rehearsal import prove
 
 pytest.importorskip("sklearn")
 
@@ -266,7 +267,7 @@ def test_both_runs_end_with_the_same_bits(tour):
 
 
 def test_the_run_proves_that_it_can_be_resumed(tour):
-    assert "run.prove: steps 0 to 2, trained twice from the same state: all bits agree." in tour[1]
+    assert "rehearsal.prove: steps 0 to 2, trained twice from the same state: all bits agree." in tour[1]
 
 
 def test_what_lies_there_is_shown_by_the_commands_themselves(tour):
@@ -338,7 +339,7 @@ def test_the_networks_are_all_in_their_objects(kind, data):
     run = saver.Saver("memory://networks").checkpoints(
         kind, network.objects, every=saver.Every(steps=1000), progress=False
     )
-    assert run.prove(network.train_step, steps=5)
+    assert prove(run, network.train_step, steps=5)
     losses = [network.train_step(step) for step in range(200)]
     assert np.mean(losses[-10:]) < np.mean(losses[:10]) / 3
     before = random.getstate()

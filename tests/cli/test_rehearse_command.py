@@ -18,8 +18,8 @@ from click.testing import Result
 from running import document_of, error_of, run, text_in_a_terminal
 
 import saver
-from saver.checkpoints.rehearsal import Told, read
-from saver.cli._rehearsal import Ended, Plan, Rehearsal, going_on, outcome, ready
+from saver.rehearsal.outcome import Ended, Plan, Rehearsal, going_on, outcome, ready
+from saver.rehearsal.telling import Told, read
 
 SCRIPT = """
 import os, signal, subprocess, sys, time

@@ -17,9 +17,10 @@ from click.testing import Result
 from running import document_of, error_of, run, text_in_a_terminal
 
 import saver
-from saver.checkpoints.recording import Asked
-from saver.checkpoints.rehearsal import Told
-from saver.cli._proving import chosen, elsewhere, going_on, otherwise
+from saver.rehearsal import telling
+from saver.rehearsal.processes import chosen, elsewhere, going_on, otherwise
+from saver.rehearsal.recording import Asked
+from saver.rehearsal.telling import Told
 
 SCRIPT = """
 import os, random, sys, time
@@ -98,12 +99,13 @@ def before(step):
 
 def test_a_flag_in_the_loop_is_noticed_that_a_proof_in_place_cannot_see() -> None:
     proves = """
+import saver.rehearsal
 def after(run, step):
     def train_step(step):
         before(step)
         weights[:] = 0.9 * weights + np.random.rand(1000)
     if step == 12 and not again:
-        open("proof", "w").write(str(run.prove(train_step, steps=5)))
+        open("proof", "w").write(str(saver.rehearsal.prove(run, train_step, steps=5)))
 """
     done = run("rehearse", "--prove", "5", *script(FLAG + proves))
     assert Path("proof").read_text().endswith("all bits agree")
@@ -377,8 +379,9 @@ def alive(process: int) -> bool:
 
 
 def test_a_run_that_has_recorded_and_is_not_killed_ends_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    script("import saver.checkpoints.recording as recording\nrecording.LINGER = 0.0")
-    for name, text in Asked("state.saver", 2, 1).variables().items():
+    script("import saver.rehearsal.recording as recording\nrecording.LINGER = 0.0")
+    asked = {telling.VARIABLE: "told", **Asked("state.saver", 2, 1).variables()}
+    for name, text in asked.items():
         monkeypatch.setenv(name, text)
     assert os.spawnl(os.P_WAIT, sys.executable, sys.executable, "train.py") == -signal.SIGKILL
     recorded = saver.load("state.saver")

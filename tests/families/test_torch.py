@@ -51,6 +51,15 @@ class _Memory:
         return self.held[name]
 
 
+def test_what_codecs_share_is_kept_for_one_walk_and_all_of_its_parts() -> None:
+    encoder, other = Encoder(), Encoder()
+    kept = encoder.shared(list)
+    encoder.part("a", 1)
+    assert encoder.shared(list) is kept
+    assert encoder.shared(dict) == {}
+    assert other.shared(list) is not kept
+
+
 def encoded(obj: Any) -> tuple[Any, _Memory]:
     """The tree of `obj` as a loader would parse it, and its tensors."""
     encoder = Encoder()

@@ -19,7 +19,7 @@ import pytest
 
 import saver
 from saver import Every, OnSignal
-from saver.checkpoints.rehearsal import VARIABLE, Told, read
+from saver.rehearsal.telling import VARIABLE, Told, read
 
 PATIENCE = 60
 """Seconds for which a process may do nothing that is waited for."""

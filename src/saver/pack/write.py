@@ -51,7 +51,7 @@ class PackWriter(Content):
     """A pack to be written: `storage.put(key, writer)`.
 
     `write` writes the tensors, then the header: what was cut off shows itself. `pieces` hashes the tensors
-    first, and then reads them again, header first, for places where a pack appears whole or not at all; they
+    first, and then reads them again, header first, for places where bytes arrive in order; they
     are hashed again on their way, and CannotWriteError is raised before the last byte of a pack whose tensors
     changed meanwhile. `describe` is given the hash of every tensor
     and returns the metadata to add; it is also called beforehand with zeros, and its answers must have the

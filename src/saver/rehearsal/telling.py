@@ -1,4 +1,4 @@
-"""What a run tells of itself when it is rehearsed: see `saver rehearse`."""
+"""What is told of a run while it is rehearsed, as lines of a file: see `saver rehearse`."""
 
 from __future__ import annotations
 
@@ -8,8 +8,19 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+from saver.checkpoints.events import (
+    Ended,
+    Event,
+    Resumed,
+    SaveWritten,
+    SignalArrived,
+    SignalServed,
+    Started,
+    StepTaken,
+)
+
 VARIABLE = "SAVER_REHEARSAL"
-"""Names the file to which runs append; without it they tell nothing."""
+"""Names the file to which it is appended; without it, nobody listens to runs."""
 
 BURST = 1000
 """Steps that are told in a second, or at once after a pause: the last one before a long one is among them.
@@ -37,24 +48,35 @@ class Told(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Teller:
-    """Appends events to the file, each with one write, so that several threads and processes may."""
+    """Listens to a run and appends what happens to the file at `path`, each event with one write, so that
+    several threads and processes may. Raises OSError when it cannot be opened.
+    """
 
-    def __init__(self, run: str) -> None:
+    def __init__(self, run: str, path: str) -> None:
         self._run = run
-        self._file = -1
+        self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         self._last = 0.0
         self._left = 0.0
 
-    def open(self) -> None:
-        """Begin to tell, if the environment names a file. Raises OSError when there is no writing to it."""
-        path = os.environ.get(VARIABLE)
-        if path and self._file < 0:
-            self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    def __call__(self, event: Event) -> None:
+        match event:
+            case StepTaken(step=step):
+                self.tell("step", step)
+            case SaveWritten(step=step, version=version):
+                self.tell("saved", step, str(version))
+            case SignalArrived(step=step, number=number):
+                self.tell("signal", step, signal=number)
+            case SignalServed(step=step):
+                self.tell("flushed", step)
+            case Resumed(step=step, version=version):
+                self.tell("resumed", step, str(version))
+            case Started():
+                self.tell("started")
+            case Ended(step=step):
+                self.tell("ended", step)
 
     def tell(self, kind: Kind, step: int = -1, ref: str = "", signal: int = 0) -> None:
         """Append an event; of steps, no more than BURST a second."""
-        if self._file < 0:
-            return
         now = time.monotonic()
         if kind == "step":
             self._left = min(BURST, self._left + (now - self._last) * BURST)
@@ -64,12 +86,6 @@ class Teller:
             self._left -= 1
         event = Told(kind=kind, at=now, process=os.getpid(), run=self._run, step=step, ref=ref, signal=signal)
         os.write(self._file, msgspec.json.encode(event) + b"\n")
-
-    def close(self) -> None:
-        """Tell no more."""
-        if self._file >= 0:
-            os.close(self._file)
-            self._file = -1
 
 
 def read(data: bytes) -> list[Told]:

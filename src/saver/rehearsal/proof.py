@@ -1,11 +1,9 @@
-"""The proof that a run can be resumed: steps as they come, and the same once more from what would be saved,
-compared to the bit."""
+"""The proof that a run can be resumed: the same steps, trained twice from one state, compared to the bit."""
 
 from __future__ import annotations
 
 import struct
-import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import zip_longest
 from typing import Any, NamedTuple
 
@@ -15,23 +13,15 @@ from saver import frameworks
 from saver.checkpoints.objects import RANDOM, Objects
 from saver.compare import Amount, ArrayChange, Difference, Field, compare
 from saver.compare.sections import digits
-from saver.encoding import encode
-from saver.environment import package_version
 from saver.errors import printable
 from saver.opened import Opened
-from saver.repo.draft import Draft
-from saver.repo.reading import StoredTensors
-from saver.repo.repository import Repository
-from saver.repo.version import Version
-from saver.restoring import restore
 from saver.storage import Progress
-from saver.storages.memory import MemoryStorage
 
 ROUNDING = 1e-4
 """Changes relative to the norm of an array that the order of sums can explain, over a few steps."""
 
 
-class Told(NamedTuple):
+class Number(NamedTuple):
     """A number that training told of a step: what `train_step` returned, or a metric."""
 
     step: int
@@ -110,44 +100,7 @@ class Trained(NamedTuple):
 
     steps: Sequence[int]
     state: Opened
-    told: list[Told]
-
-
-def prove(
-    objects: Objects, train_step: Callable[[int], Any], start: int, steps: int, told: list[Told]
-) -> Proof:
-    """Train `steps` steps from `start` on, once more from what would have been saved before them, and
-    compare. The objects and the random states are then again what they were.
-
-    `told` is where metrics arrive during a step. Raises whatever saving and restoring raise, and what
-    `train_step` does.
-    """
-    if steps < 1:
-        raise ValueError(f"steps: {steps} would prove nothing; pass 1 or more")
-    held = _Memory()
-    begin = held.save(comparable(objects))
-
-    def rewind() -> None:
-        opened = held.open(begin)
-        restore(opened, objects.live, trust="*")  # it never left this process
-        frameworks.set_random_states(opened.load("*", [RANDOM])[RANDOM])
-
-    def train() -> Trained:
-        told.clear()
-        for step in range(start, start + steps):
-            value = _number(train_step(step))
-            if value is not None:
-                told.append(Told(step, "what train_step returned", value))
-        state = held.open(held.save(comparable(objects)))
-        return Trained(range(start, start + steps), state, list(told))
-
-    try:
-        first = train()
-        rewind()
-        second = train()
-    finally:
-        rewind()
-    return compared(first, second)
+    told: list[Number]
 
 
 def comparable(objects: Objects) -> dict[str, Any]:
@@ -170,46 +123,11 @@ def compared(first: Trained, second: Trained, cause: str = _ORDER, progress: Pro
     return Proof(start, last, steps, len(listed), listed[0], since, advice)
 
 
-class _Memory:
-    """Versions of the state, in memory: no disk, no index."""
-
-    def __init__(self) -> None:
-        self._store = MemoryStorage("proof")
-        self._repo = Repository(self._store)
-
-    def save(self, state: dict[str, Any]) -> Version:
-        encoded = encode(state)
-        return self._repo.commit(
-            Draft(
-                model="proof", encoded=encoded, time=time.time(),
-                environment={"packages": {name: package_version(name) for name in encoded.packages}},
-            )
-        )  # fmt: skip
-
-    def open(self, version: Version) -> Opened:
-        manifest, where = self._repo.manifest(version), "the state before the proof"
-        known = self._repo.places.of(manifest, where)
-        tensors = StoredTensors(self._store, known, lambda: known, where)
-        return Opened(manifest, tensors, where, version.bytes, version.manifest)
-
-
-def _number(value: Any) -> float | None:
-    """A number, or the only one of an array or tensor; None for anything else."""
-    found = value.item() if getattr(value, "size", None) == 1 or _is_single(value) else value
-    return float(found) if isinstance(found, (int, float)) else None
-
-
-def _is_single(value: Any) -> bool:
-    """Whether this is a tensor of one element."""
-    count = getattr(value, "numel", None)
-    return callable(count) and count() == 1
-
-
-def _unequal(first: Iterable[Told], second: Iterable[Told]) -> list[tuple[Told | None, Told | None]]:
+def _unequal(first: Iterable[Number], second: Iterable[Number]) -> list[tuple[Number | None, Number | None]]:
     return [pair for pair in zip_longest(first, second) if _bits(pair[0]) != _bits(pair[1])]
 
 
-def _bits(told: Told | None) -> Any:
+def _bits(told: Number | None) -> Any:
     return None if told is None else (told.step, told.name, struct.pack("<d", told.value))
 
 
@@ -242,7 +160,7 @@ def _of_value(value: ArrayChange | Field) -> Differing:
     return Differing(value.path, old, new, value.amount)
 
 
-def _of_numbers(old: Told | None, new: Told | None) -> Differing:
+def _of_numbers(old: Number | None, new: Number | None) -> Differing:
     (told, *_) = (each for each in (old, new) if each is not None)
     first, second = ("nothing" if each is None else repr(each.value) for each in (old, new))
     return Differing(f"{printable(told.name)} at step {told.step}", first, second)

@@ -1,24 +1,19 @@
-"""`saver rehearse --prove`: trains the same steps in two processes, and compares to the bit."""
+"""The proof in processes of their own: the same steps trained by two, and compared to the bit."""
 
 from __future__ import annotations
 
-import shlex
 import tempfile
 from collections.abc import Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 
-from saver.checkpoints.proof import Proof, Trained, compared, steps_text
-from saver.checkpoints.recording import Asked, read
-from saver.checkpoints.rehearsal import Told
-from saver.cli import Failure
-from saver.cli._rehearsal import BEGINNING, Resumed, resumed_by, resumed_text
-from saver.cli._screen import Screen
-from saver.cli._script import Script, ended_like_by_ctrl_c, telling
-from saver.cli._store import counted
+from saver.rehearsal.outcome import BEGINNING, Resumed, resumed_by
+from saver.rehearsal.proof import Proof, Trained, compared, steps_text
+from saver.rehearsal.recording import Asked, read
+from saver.rehearsal.script import RehearsalError, Script, Waiting, ended_like_by_ctrl_c
+from saver.rehearsal.telling import Told
 
 CAUSE = "the place in the data, perhaps, or a value that only a process has that trained from further back"
 
@@ -65,14 +60,15 @@ class Proven(msgspec.Struct, frozen=True, kw_only=True):
 # Doing it
 
 
-def prove(wanted: Wanted, on: Screen | None) -> Proven:
-    """Start the script twice, and compare. Raises Failure when the first start leaves nothing to compare."""
+def prove(wanted: Wanted, waiting: Waiting) -> Proven:
+    """Start the script twice, and compare. Raises RehearsalError when the first start leaves nothing to
+    compare."""
     with ended_like_by_ctrl_c(), tempfile.TemporaryDirectory(prefix="saver-rehearse-") as folder:
-        version, first = _train(wanted, Path(folder), on)
-        again = _train_again(wanted, version, first, Path(folder), on)
+        version, first = _train(wanted, Path(folder), waiting)
+        again = _train_again(wanted, version, first, Path(folder), waiting)
         proof = None
         if again.trained is not None and not again.problem:
-            with on.progress("Comparing") if on is not None else nullcontext() as progress:
+            with waiting("Comparing") as progress:
                 proof = compared(first, again.trained, CAUSE, progress)
     return Proven(
         command=wanted.command, run=version.run, ref=version.ref, step=version.step,
@@ -81,19 +77,20 @@ def prove(wanted: Wanted, on: Screen | None) -> Proven:
     )  # fmt: skip
 
 
-def _train(wanted: Wanted, folder: Path, on: Screen | None) -> tuple[Told, Trained]:
+def _train(wanted: Wanted, folder: Path, waiting: Waiting) -> tuple[Told, Trained]:
     """The first start: the save that was trained from, and what it came to."""
-    asked, count = Asked(str(folder / "1.saver"), wanted.steps, wanted.saves), counted(wanted.steps, "step")
+    asked = Asked(str(folder / "1.saver"), wanted.steps, wanted.saves)
+    count = f"{wanted.steps:,} step{'' if wanted.steps == 1 else 's'}"
     with Script(wanted.command, folder / "1", asked.variables()) as script:
-        with telling(on, "Waiting until it has saved"):
+        with waiting("Waiting until it has saved"):
             saved = script.wait_for(
                 "it had saved", lambda told: chosen(told, wanted.saves), wanted.patience, SAVING
             )
-        with telling(on, f"Training {count} on from {saved.ref}"):
+        with waiting(f"Training {count} on from {saved.ref}"):
             version = script.wait_for(f"it had trained {count} more", recorded, wanted.patience)
     trained = read(asked.path, version.step)
     if not trained.steps:
-        raise Failure(
+        raise RehearsalError(
             f"the training of {version.run} was over with {version.ref}, so no step was left to prove; let "
             "it train longer, or save sooner"
         )
@@ -109,26 +106,26 @@ class _Again(NamedTuple):
     advice: str = ""
 
 
-def _train_again(wanted: Wanted, version: Told, first: Trained, folder: Path, on: Screen | None) -> _Again:
+def _train_again(wanted: Wanted, version: Told, first: Trained, folder: Path, waiting: Waiting) -> _Again:
     asked = Asked(str(folder / "2.saver"), wanted.steps, run=version.run)
     steps = steps_text(first.steps[0], first.steps[-1])
     trained, problem, advice = None, "", ""
     with Script(wanted.command, folder / "2", asked.variables()) as script:
         try:
-            with telling(on, "Waiting until it has resumed"):
+            with waiting("Waiting until it has resumed"):
                 begun = script.wait_for(
                     "it had resumed", lambda told: going_on(told, version.run), wanted.patience
                 )
             problem, advice = elsewhere(version, begun)
             if not problem:
-                with telling(on, f"Training {steps} again"):
+                with waiting(f"Training {steps} again"):
                     script.wait_for(
                         f"it had trained {steps} again",
                         recorded,
                         wanted.patience,
                     )
-        except Failure as error:
-            problem = error.message
+        except RehearsalError as error:
+            problem = str(error)
     if not problem:
         trained = read(asked.path, version.step)
         problem, advice = otherwise(first.steps, trained.steps)
@@ -182,25 +179,3 @@ def otherwise(first: Sequence[int], again: Sequence[int]) -> tuple[str, str]:
         return "", ""
     then = steps_text(again[0], again[-1]) if again else "no step"
     return f"it trained {then}, and {steps_text(first[0], first[-1])} the first time", BEGINNING
-
-
-# Telling
-
-
-def show(found: Proven, on: Screen) -> None:
-    """Report to a person."""
-    proof, resumed = found.proof, found.resumed
-    on.heading(shlex.join(found.command))
-    facts = {"run": found.run, "version": f"{found.ref}, step {found.step:,}"}
-    facts["resumed"] = f"no: {found.problem}" if resumed is None else resumed_text(resumed)
-    if proof is not None:
-        over = f"; there the training was over, after {proof.steps:,} of {found.steps_asked:,} steps"
-        facts["trained"] = steps_text(proof.start, proof.last)
-        facts["trained"] += over if proof.steps < found.steps_asked else ""
-        facts["compared"] = proof.finding
-    elif resumed is not None:
-        facts["compared"] = f"nothing: {found.problem}"
-    on.facts(facts)
-    if found.advice:
-        on.heading("What to do")
-        on.say(found.advice)

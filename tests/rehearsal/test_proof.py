@@ -1,4 +1,4 @@
-"""`run.prove`: whether what a run saves is enough to go on to the bit; and that asking changes nothing."""
+"""`prove`: whether what a run saves is enough to go on to the bit; and that asking changes nothing."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import saver
-from saver.checkpoints.proof import Proof
+from saver.rehearsal import Proof, prove
 from saver.storages.memory import MemoryStorage
 
 EVERY = saver.Every(steps=1000)
@@ -44,14 +44,14 @@ def walker() -> Walker:
 
 
 def test_with_its_generator_among_the_objects_all_bits_agree(walker):
-    proof = checkpoints({"model": walker.weights, "generator": walker.generator}).prove(walker.train_step)
+    proof = prove(checkpoints({"model": walker.weights, "generator": walker.generator}), walker.train_step)
     assert proof
     assert (proof.start, proof.steps, proof.differences, proof.first) == (0, 3, 0, None)
     assert str(proof) == "steps 0 to 2, trained twice from the same state: all bits agree"
 
 
 def test_a_generator_that_is_not_among_the_objects_is_noticed_in_the_first_weights(walker):
-    proof = checkpoints({"model": walker.weights}).prove(walker.train_step, steps=5)
+    proof = prove(checkpoints({"model": walker.weights}), walker.train_step, steps=5)
     assert not proof
     assert proof.first.path == "model.w"
     assert proof.first.amount.changed == 100
@@ -68,7 +68,7 @@ def test_the_order_of_data_is_noticed(walker):
     def train_step(step):
         walker.weights["w"] = walker.weights["w"] * 0.9 + next(loader)
 
-    proof = checkpoints({"model": walker.weights}).prove(train_step, steps=2)
+    proof = prove(checkpoints({"model": walker.weights}), train_step, steps=2)
     assert not proof
     assert (proof.first.path, proof.differences, proof.since) == ("model.w", 1, None)
     assert "the order of the data" in str(proof)
@@ -80,7 +80,7 @@ def test_the_order_of_data_by_the_step_is_no_difference(walker):
     def train_step(step):
         walker.weights["w"] = walker.weights["w"] * 0.9 + rows[step % 7]
 
-    assert checkpoints({"model": walker.weights}).prove(train_step, steps=9)
+    assert prove(checkpoints({"model": walker.weights}), train_step, steps=9)
 
 
 def test_global_generators_are_saved_by_the_run_itself(walker):
@@ -89,7 +89,7 @@ def test_global_generators_are_saved_by_the_run_itself(walker):
         random.shuffle(items := list(range(10)))
         return items[0]
 
-    assert checkpoints({"model": walker.weights}).prove(train_step, steps=4)
+    assert prove(checkpoints({"model": walker.weights}), train_step, steps=4)
 
 
 def test_random_numbers_drawn_unequally_often_are_noticed(walker):
@@ -101,14 +101,14 @@ def test_random_numbers_drawn_unequally_often_are_noticed(walker):
             random.random()
         calls.append(step)
 
-    proof = checkpoints({"model": walker.weights}).prove(train_step, steps=2)
+    proof = prove(checkpoints({"model": walker.weights}), train_step, steps=2)
     assert proof.first.path.startswith("random.python")
     assert "unequally many random numbers" in str(proof)
 
 
 def test_a_number_that_is_only_told_leaves_the_state_as_it_is(walker):
     counter = iter(range(100))
-    proof = checkpoints({"model": walker.weights}).prove(lambda step: float(next(counter)), steps=1)
+    proof = prove(checkpoints({"model": walker.weights}), lambda step: float(next(counter)), steps=1)
     assert proof.first.path == "what train_step returned at step 0"
     assert (proof.first.old, proof.first.new) == ("0.0", "1.0")
     assert "The state agrees" in str(proof)
@@ -120,7 +120,7 @@ def test_metrics_that_a_step_tells_the_run_are_compared_and_not_logged(walker):
     with run:
         run.step(0, loss=1.0)
         before = run.log.rows()
-        proof = run.prove(lambda step: run.step(step, loss=next(counter), val_loss=None), steps=2)
+        proof = prove(run, lambda step: run.step(step, loss=next(counter), val_loss=None), steps=2)
         assert run.log.rows() == before
     assert proof.first.path == "loss at step 1"
     assert (proof.start, proof.since, proof.differences) == (1, 1, 2)
@@ -129,14 +129,14 @@ def test_metrics_that_a_step_tells_the_run_are_compared_and_not_logged(walker):
 def test_nan_is_the_same_as_nan_and_zero_is_not_minus_zero(walker):
     run = checkpoints({"model": walker.weights})
     signs = iter((0.0, -0.0))
-    assert run.prove(lambda step: float("nan"), steps=1)
-    assert not run.prove(lambda step: next(signs), steps=1)
+    assert prove(run, lambda step: float("nan"), steps=1)
+    assert not prove(run, lambda step: next(signs), steps=1)
 
 
 def test_what_is_no_number_is_not_compared(walker):
     run = checkpoints({"model": walker.weights})
     results = iter((object(), "text", np.zeros(3), np.ones(3)))
-    assert run.prove(lambda step: next(results), steps=2)
+    assert prove(run, lambda step: next(results), steps=2)
 
 
 def test_afterwards_training_goes_on_as_if_nobody_had_asked(walker):
@@ -148,7 +148,7 @@ def test_afterwards_training_goes_on_as_if_nobody_had_asked(walker):
             run.step(step, loss=walker.train_step(step), draw=random.random())
             if step == 1:
                 rows, trained = run.log.rows(), list(walker.trained)
-                assert run.prove(walker.train_step, steps=3)
+                assert prove(run, walker.train_step, steps=3)
                 assert run.log.rows() == rows
                 assert walker.trained == trained + [2, 3, 4, 2, 3, 4]
                 assert run.progress.step == 1
@@ -169,10 +169,10 @@ def test_also_when_a_step_fails_everything_is_put_back(walker):
 
     run = checkpoints({"model": walker.weights, "generator": walker.generator})
     with pytest.raises(ZeroDivisionError):
-        run.prove(train_step, steps=3)
+        prove(run, train_step, steps=3)
     np.testing.assert_array_equal(walker.weights["w"], before[0])
     assert walker.generator.bit_generator.state == before[1]
-    assert run.prove(walker.train_step)
+    assert prove(run, walker.train_step)
 
 
 class Forgetful:
@@ -203,7 +203,7 @@ def test_a_state_that_forgets_where_it_stood_is_noticed(walker):
         for step in range(5):
             train_step(step)
             run.step(step)
-        proof = run.prove(train_step)
+        proof = prove(run, train_step)
     assert not proof
     assert proof.first.path == "model.w"
 
@@ -215,14 +215,14 @@ def test_what_refuses_its_own_state_says_so(walker):
 
     run = checkpoints({"model": walker.weights, "loader": Proud()})
     with pytest.raises(saver.DoesNotFitError, match="not mine"):
-        run.prove(walker.train_step)
+        prove(run, walker.train_step)
 
 
 def test_nothing_is_saved_in_the_store(walker):
     store = saver.Saver(MemoryStorage("proofs"))
     run = store.checkpoints("walk", {"model": walker.weights}, every=saver.Every(steps=1))
     with run:
-        run.prove(lambda step: run.step(step, loss=1.0), steps=3)
+        prove(run, lambda step: run.step(step, loss=1.0), steps=3)
     assert not store.exists()
 
 
@@ -235,17 +235,17 @@ def test_it_goes_on_from_a_resume(walker):
     walker.trained.clear()
     with store.checkpoints("walk", objects, every=EVERY) as run:
         assert run.resume() == 42
-        assert run.prove(walker.train_step, steps=2).start == 42
+        assert prove(run, walker.train_step, steps=2).start == 42
     assert walker.trained == [42, 43, 42, 43]
 
 
 def test_steps_must_be_some(walker):
     with pytest.raises(ValueError, match="steps"):
-        checkpoints({"model": walker.weights}).prove(walker.train_step, steps=0)
+        prove(checkpoints({"model": walker.weights}), walker.train_step, steps=0)
 
 
 def test_a_proof_is_data(walker):
-    proof = checkpoints({"model": walker.weights}).prove(walker.train_step, steps=1)
+    proof = prove(checkpoints({"model": walker.weights}), walker.train_step, steps=1)
     assert isinstance(proof, Proof)
     assert str(proof).startswith("step 0, trained twice")
 
@@ -257,18 +257,18 @@ def test_a_network_with_dropout_a_schedule_and_averages_agrees_to_the_bit():
     torch = pytest.importorskip("torch")
     run, train_step = _network(torch)
     with run:
-        assert run.prove(train_step, steps=3)
+        assert prove(run, train_step, steps=3)
         for step in range(2):
             run.step(step, loss=train_step(step))
         run.save()  # under way while the proof begins, with its hook on the optimizer
-        assert run.prove(train_step, steps=3)
+        assert prove(run, train_step, steps=3)
 
 
 def test_a_network_that_looks_at_something_else_is_told_by_its_parameter():
     torch = pytest.importorskip("torch")
     generator = torch.Generator().manual_seed(3)
     run, train_step = _network(torch, generator)
-    proof = run.prove(train_step, steps=2)
+    proof = prove(run, train_step, steps=2)
     assert proof.first.path == "model.0.weight"
     assert proof.differences > 10
     assert "use_deterministic_algorithms" not in str(proof)
@@ -282,7 +282,7 @@ def test_a_change_as_small_as_rounding_names_the_switch_for_it():
     def train_step(step):
         weights["w"] += torch.full((1000,), next(signs) * 2.0**-22)
 
-    proof = checkpoints({"model": weights}).prove(train_step, steps=1)
+    proof = prove(checkpoints({"model": weights}), train_step, steps=1)
     assert proof.first.path == "model.w"
     assert "torch.use_deterministic_algorithms(True)" in str(proof)
 
@@ -321,12 +321,12 @@ def test_a_model_that_learns_in_parts_agrees_to_the_bit():
         some = np.random.permutation(200)[:20]
         model.partial_fit(images[some], labels[some])
 
-    assert checkpoints({"model": model}).prove(train_step, steps=5)
+    assert prove(checkpoints({"model": model}), train_step, steps=5)
     rng = np.random.default_rng(0)
 
     def train_on_others(step):
         some = rng.permutation(200)[:20]
         model.partial_fit(images[some], labels[some])
 
-    proof = checkpoints({"model": model}).prove(train_on_others, steps=2)
+    proof = prove(checkpoints({"model": model}), train_on_others, steps=2)
     assert proof.first.path == "model.coef_"

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from saver.checkpoints.rehearsal import Told
+from saver.rehearsal.telling import Told
 
 
 class Ended(msgspec.Struct, frozen=True):

@@ -1,5 +1,4 @@
-"""A training script as a process of its own, that tells of its runs while it is rehearsed; and the person who
-waits for it."""
+"""A training script as a process of its own, that tells of its runs while it is rehearsed."""
 
 from __future__ import annotations
 
@@ -8,14 +7,14 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
-from saver.checkpoints.rehearsal import VARIABLE, Told, read
-from saver.cli import Failure
-from saver.cli._screen import Screen
+from saver.errors import SaverError
+from saver.rehearsal.telling import VARIABLE, Told, read
+from saver.storage import Progress
 
 T = TypeVar("T")
 
@@ -23,6 +22,15 @@ INTERVAL = 0.02
 """Seconds between two looks at what it told."""
 
 PATIENCE = "wait longer with --patience"
+
+Waiting: TypeAlias = Callable[[str], AbstractContextManager[Progress | None]]
+"""Tells whoever looks on what is waited for, until the end of its `with` block."""
+
+
+class RehearsalError(SaverError):
+    """A rehearsal came to no result: the script ended before, or took too long."""
+
+    code = "rehearsal"
 
 
 class Script:
@@ -89,8 +97,8 @@ class Script:
     def wait_for(
         self, what: str, find: Callable[[list[Told]], T | None], patience: float, advice: str = PATIENCE
     ) -> T:
-        """What `find` finds in its events. Raises Failure when it ends before, or takes longer; `advice` is
-        for a run that does.
+        """What `find` finds in its events. Raises RehearsalError when it ends before, or takes longer;
+        `advice` is for a run that does.
         """
         end = time.monotonic() + patience
         while True:
@@ -100,10 +108,10 @@ class Script:
             if found is not None:
                 return found
             if ended:
-                raise Failure(f"the script ended ({self.status}) before {what}; {self._last_words()}")
+                raise RehearsalError(f"the script ended ({self.status}) before {what}; {self._last_words()}")
             if time.monotonic() > end:
                 known = advice if self.events else _NO_RUN
-                raise Failure(f"{patience:g} s went by before {what}; {known}")
+                raise RehearsalError(f"{patience:g} s went by before {what}; {known}")
             time.sleep(INTERVAL)
 
     def end(self, seconds: float) -> bool:
@@ -140,12 +148,3 @@ def ended_like_by_ctrl_c() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-@contextmanager
-def telling(on: Screen | None, text: str) -> Iterator[None]:
-    """Tell who looks on, if somebody does, what is waited for."""
-    with ExitStack() as stack:
-        if on is not None:
-            stack.enter_context(on.progress(text))
-        yield
