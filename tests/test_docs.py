@@ -26,6 +26,7 @@ def run(source: str, folder: Path) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_the_codec_example_works_as_an_installed_plugin(tmp_path: Path) -> None:
     """The page's modules, and a distribution whose metadata holds the page's entry point."""
     pages = blocks("docs/codecs.md", "python")
@@ -51,7 +52,8 @@ def test_the_codec_example_works_as_an_installed_plugin(tmp_path: Path) -> None:
     assert told == "('family:geometry',)\n"
     hostile = example.replace("np.array([0, 1, 2, 3])", "np.array([0, 1, 2, 99])")
     refused = (
-        f"import saver\ntry:\n{indented(hostile)}\nexcept saver.DamagedError as error:\n    print(error)\n"
+        f"import saver\ntry:\n{indented(hostile)}\n"
+        "except saver.IncompatibleError as error:\n    print(error)\n"
     )
     assert "not a permutation" in run(refused, tmp_path)
     run(references, tmp_path)
@@ -66,6 +68,7 @@ def indented(source: str) -> str:
     return "".join(f"    {line}\n" for line in source.splitlines())
 
 
+@pytest.mark.slow
 def test_the_readme_example_works(tmp_path: Path) -> None:
     pytest.importorskip("sklearn")
     told = run("\n".join(blocks("README.md", "python")), tmp_path)
@@ -73,6 +76,7 @@ def test_the_readme_example_works(tmp_path: Path) -> None:
     assert (tmp_path / "best.saver").exists()
 
 
+@pytest.mark.slow
 def test_the_quickstart_works(tmp_path: Path) -> None:
     pytest.importorskip("sklearn")
     told = run("\n".join(blocks("docs/quickstart.md", "python")), tmp_path)
@@ -80,12 +84,14 @@ def test_the_quickstart_works(tmp_path: Path) -> None:
     assert (tmp_path / "iris.saver").exists()
 
 
+@pytest.mark.slow
 def test_the_loop_of_the_guide_to_checkpoints_works(tmp_path: Path) -> None:
     told = run("\n".join(blocks("docs/checkpoints.md", "python")), tmp_path)
     assert told.startswith("499 500\n")
     assert "all bits agree" in told
 
 
+@pytest.mark.slow
 def test_the_examples_of_tests_with_faults_pass(tmp_path: Path) -> None:
     examples = "\n".join(blocks("docs/faults.md", "python"))
     (tmp_path / "test_promotion.py").write_text(examples, encoding="utf-8")

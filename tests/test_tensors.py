@@ -225,7 +225,7 @@ def packed(given: Mapping[str, TensorData | ShardedData]) -> tuple[PackedTensors
     """Tensors as they are read from a pack of them that is far away."""
     store = MemoryStorage()
     writer = PackWriter(given)
-    store.put("a", writer.size, writer)
+    store.put("a", writer)
     blob = Far(store.read("a"))
     pack = Pack(blob)
     return pack.source(), blob, pack

@@ -27,7 +27,7 @@ from saver.errors import (
     UntrustedError,
     VersionWarning,
 )
-from saver.file import describe, dump, load
+from saver.file import describe, diff, dump, dumps, load, loads, restore, verify
 from saver.registration import register
 
 if TYPE_CHECKING:
@@ -55,9 +55,14 @@ __all__ = [
     "Version",
     "VersionWarning",
     "describe",
+    "diff",
     "dump",
+    "dumps",
     "load",
+    "loads",
     "register",
+    "restore",
+    "verify",
 ]
 
 _LATER = {
@@ -70,8 +75,15 @@ _LATER = {
 """Names whose modules are imported when they are first asked for: whoever has one file needs no store."""
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _LATER:
-        raise AttributeError(f"module 'saver' has no attribute {name!r}")
-    found = globals()[name] = getattr(import_module(_LATER[name]), name)
-    return found
+def __dir__() -> list[str]:
+    """The public names. Submodules that were imported are attributes too, and internal for the most part."""
+    return sorted([*__all__, "__version__"])
+
+
+if not TYPE_CHECKING:  # otherwise type checkers would take any name for one that is there
+
+    def __getattr__(name: str) -> Any:
+        if name not in _LATER:
+            raise AttributeError(f"module 'saver' has no attribute {name!r}")
+        found = globals()[name] = getattr(import_module(_LATER[name]), name)
+        return found

@@ -56,6 +56,7 @@ plain_values = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(value=plain_values)
 def test_what_is_saved_twice_does_not_differ(value: Any, told: Compare) -> None:
     found = told(value, copy.deepcopy(value))
@@ -64,6 +65,7 @@ def test_what_is_saved_twice_does_not_differ(value: Any, told: Compare) -> None:
     assert found.summary() == "no difference"
 
 
+@pytest.mark.slow
 @given(old=plain_values, new=plain_values)
 def test_what_differs_is_told_and_nothing_else(old: Any, new: Any, told: Compare) -> None:
     found = told([old], [new])
@@ -313,6 +315,7 @@ def test_progress_counts_the_bytes_of_both_sides(tmp_path: Path) -> None:
 # scikit-learn
 
 
+@pytest.mark.slow
 def test_an_estimator_is_told_by_parameters_and_learned_values(told: Compare) -> None:
     linear = pytest.importorskip("sklearn.linear_model")
     rows, labels = np.random.default_rng(0).random((60, 20)), np.arange(60) % 3
@@ -597,9 +600,9 @@ def test_another_environment_is_told_by_package(tmp_path: Path, monkeypatch: pyt
             saver.dump(1, tmp_path / name)
     found = compare(open_file(tmp_path / "old"), open_file(tmp_path / "new"))
     assert found.environment == (
-        Field("packages.numpy", "1.26.4", "2.5.0"),
-        Field("packages.gone", "1", None),
         Field("git.dirty", "False", None),
+        Field("packages.gone", "1", None),
+        Field("packages.numpy", "1.26.4", "2.5.0"),
         Field("random.generators.torch", "seed 1", "seed 2"),
         Field("packages.new", None, "2"),
     )

@@ -16,10 +16,10 @@ _HEALS = "repo/test_check.py"
 MUTANTS = [
     Mutant(
         "packs-before-the-record", "repo/commit.py",
-        "        self._repo.storage.put(pack_key(writer.id), writer.size, writer)\n",
-        "        writer(_Nowhere())\n"
+        "        self._repo.storage.put(pack_key(writer.id), writer)\n",
+        "        writer.write(_Nowhere())\n"
         "        put, key = self._repo.storage.put, pack_key(writer.id)\n"
-        "        self._late.append(lambda: put(key, writer.size, writer))\n",
+        "        self._late.append(lambda: put(key, writer))\n",
         "the order: packs are durable before the record that needs them", (_FAILED,),
         more=(
             ("        self._transaction = repo.fresh()\n",
@@ -35,9 +35,9 @@ MUTANTS = [
     ),
     Mutant(
         "manifest-before-the-record", "repo/commit.py",
-        "        self._repo.storage.put(key, len(data), lambda sink: sink.write(data, 0))\n",
+        "        self._repo.storage.put(key, Bytes(data))\n",
         "        put = self._repo.storage.put\n"
-        "        self._late = [lambda: put(key, len(data), lambda sink: sink.write(data, 0))]\n",
+        "        self._late = [lambda: put(key, Bytes(data))]\n",
         "the order: the manifest is durable before the record that names it", (_FAILED,),
         more=(
             ("        self._transaction = repo.fresh()\n",
@@ -152,7 +152,7 @@ MUTANTS = [
     ),
     Mutant(
         "log-without-store", "repo/format.py",
-        '        if next(storage.list("log/"), None) is None:\n            return None\n',
+        '        if next(storage.keys("log/"), None) is None:\n            return None\n',
         "        return None\n",
         "refusing to begin a store anew that lost its description",
         (f"{_REPOSITORY}::test_a_log_without_its_store_is_not_taken_for_a_new_store",),

@@ -12,8 +12,8 @@ _OTHER_LOG = "repo/test_shortcuts.py::test_a_checkpoint_of_another_log_is_not_be
 _LOG = "repo/test_log.py"
 _SHORTCUTS = "repo/test_shortcuts.py"
 _FULL = "repo/test_shortcuts.py::test_on_a_full_disk_versions_can_be_deleted_and_freed"
-_PAGE = "repo/test_pages.py::test_a_page_that_no_saver_wrote_is_damage"
-_FIT = "repo/test_pages.py::test_pages_that_do_not_fit_each_other_are_damage"
+_PAGE = "repo/test_pages.py::test_a_page_that_no_saver_wrote_is_refused"
+_FIT = "repo/test_pages.py::test_pages_that_do_not_fit_each_other_are_refused"
 _HOSTILE = "attacks/test_hostile_stores.py"
 _ENDS = f"{_HOSTILE}::test_the_newest_records_cannot_be_removed_while_a_checkpoint_tells_of_them"
 
@@ -27,8 +27,8 @@ MUTANTS = [
     ),
     Mutant(
         "half-read-log", "repo/state/state.py",
-        "        view = View(self.pages)\n        while",
-        "        view = self._view = View(self.pages)\n        while",
+        "        view = View(self.pages)\n        for",
+        "        view = self._view = View(self.pages)\n        for",
         "the order: the log is read whole before anybody decides by it", (_NEITHER,),
     ),
     Mutant(
@@ -135,14 +135,15 @@ MUTANTS = [
     ),
     Mutant(
         "reserve", "repo/state/state.py",
-        "                if self._storage.stat(key) is None:\n"
-        "                    self._storage.put(key, RESERVE_BYTES, _fill)\n",
-        "                pass\n",
+        "            if self._storage.stat(key) is None:\n"
+        "                self._storage.put(key, Bytes(_RESERVED))\n",
+        "            pass\n",
         "keeping room for the records of deletions", (_FULL,),
     ),
     Mutant(
         "room-of-shortcuts", "repo/state/state.py",
-        '            keys = [*own(self._storage, "state/")]\n', "            keys = []\n",
+        '            keys = [found.key for found in own(self._storage, "state/")]\n',
+        "            keys = []\n",
         "giving up checkpoints for room",
         ("repo/test_shortcuts.py::test_when_the_reserve_is_used_up_checkpoints_give_their_room",),
     ),

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
-from asking import Content
+from asking import Held
 from explorer import Actor, Failed
 
 from saver.encoding import encode
@@ -139,7 +139,7 @@ def checks(store: Storage) -> Done:
     return Done("sound" if found.sound else str(found.damage))
 
 
-def filled(*versions: str) -> Content:
+def filled(*versions: str) -> Held:
     """What a store with these versions holds."""
     store = MemoryStorage()
     saver = opened(store, "0")
@@ -148,11 +148,11 @@ def filled(*versions: str) -> Content:
     return content_of(store)
 
 
-def content_of(store: Storage) -> Content:
-    return {key: store.read(key) for key in store.list("")}
+def content_of(store: Storage) -> Held:
+    return {key: store.read(key) for key in store.keys("")}
 
 
-def stored(content: Content) -> MemoryStorage:
+def stored(content: Held) -> MemoryStorage:
     store = MemoryStorage()
     for key, data in content.items():
         store.create(key, data)

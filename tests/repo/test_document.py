@@ -18,7 +18,7 @@ def test_a_document_comes_back_with_the_hash_that_stands_in_it() -> None:
     data = document.encode(Note("héllo", 3))
     found, digest = document.decode(data, Note, "here")
     assert found == Note("héllo", 3)
-    assert data.startswith(f'{{"hash":"{digest}","text":'.encode())
+    assert data.startswith(f'{{"hash":"{digest}","number":'.encode())
     assert msgspec.json.decode(data)["number"] == 3
 
 
@@ -41,5 +41,5 @@ def test_another_kind_of_document_is_told() -> None:
     class Other(msgspec.Struct):
         text: int
 
-    with pytest.raises(saver.DamagedError, match="not a document of this kind"):
+    with pytest.raises(saver.IncompatibleError, match="not a document of this kind"):
         document.decode(document.encode(Note("text")), Other, "here")

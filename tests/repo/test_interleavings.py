@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from asking import Content
+from asking import Held
 from cases import (
     LARGE,
     TWO,
@@ -47,6 +47,7 @@ from saver.storages.memory import MemoryStorage
 FAR = pytest.mark.parametrize("remote", [False, True], ids=["near", "far"])
 
 
+@pytest.mark.slow
 def test_two_savers_a_collector_and_a_reader() -> None:
     judge = Judge(TWO)
     actors = {"ada": saves("a", "acd"), "bob": saves("b", "ce"), "collector": collects("c")}
@@ -57,9 +58,10 @@ def test_two_savers_a_collector_and_a_reader() -> None:
         ("collector", Done("gc")),
         *(("reader", Loaded("m", holds)) for holds in ("ac", "acd", "ce")),
     }
-    assert found.moments > 100_000, found
+    assert found.moments > 80_000, found
 
 
+@pytest.mark.slow
 @FAR
 def test_a_saver_that_shares_with_a_version_that_is_deleted_and_collected(remote: bool) -> None:
     judge = Judge(TWO)
@@ -71,6 +73,7 @@ def test_a_saver_that_shares_with_a_version_that_is_deleted_and_collected(remote
     assert found.moments > 10_000, found
 
 
+@pytest.mark.slow
 @FAR
 def test_a_saver_and_readers_while_bytes_move(eager: None, remote: bool) -> None:
     judge = Judge(LARGE)
@@ -108,6 +111,7 @@ def test_a_saver_and_a_reader_while_blocks_of_a_tensor_move(small_blocks: None) 
     assert found.moments > 10_000, found
 
 
+@pytest.mark.slow
 def test_a_saver_that_saves_again_what_it_remembers() -> None:
     wanted = draft("acd"), draft("cde")
 
@@ -123,6 +127,7 @@ def test_a_saver_that_saves_again_what_it_remembers() -> None:
     assert found.moments > 10_000, found
 
 
+@pytest.mark.slow
 def test_two_collectors_that_move_the_same_bytes(eager: None) -> None:
     judge = Judge(LARGE)
     actors = {"one": collects("c", "m@1"), "other": collects("e")}
@@ -131,6 +136,7 @@ def test_two_collectors_that_move_the_same_bytes(eager: None) -> None:
     assert found.moments > 10_000, found
 
 
+@pytest.mark.slow
 @FAR
 def test_a_check_while_versions_go_and_bytes_move_finds_no_damage(eager: None, remote: bool) -> None:
     judge = Judge(LARGE)
@@ -138,6 +144,7 @@ def test_a_check_while_versions_go_and_bytes_move_finds_no_damage(eager: None, r
     assert ("checker", Done("sound")) in judge.ends
 
 
+@pytest.mark.slow
 def test_tags_that_come_and_go_with_their_versions() -> None:
     judge = Judge(TWO, fails("NotFoundError"))
     actors = {
@@ -177,6 +184,7 @@ def test_a_record_that_is_refused_or_whose_answer_is_lost(other: Actor) -> None:
     assert {Saved("m@3", "acd"), "CannotWriteError", "CommitUnknownError"} <= ends
 
 
+@pytest.mark.slow
 def test_checkpoints_that_are_written_read_and_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(state, "INTERVAL", 2)
     many = filled("ab", "ac", "b", "ad", "c")
@@ -197,10 +205,10 @@ class _Healed(Judge):
 
 
 @pytest.fixture
-def damaged() -> Content:
+def damaged() -> Held:
     """m@1 with damage that a check found, and m@2."""
     store = stored(filled("ab"))
-    (pack,) = store.list("packs/")
+    (pack,) = store.keys("packs/")
     data = bytearray(store.read(pack))
     data[5000] ^= 1
     store.delete(pack)
@@ -211,14 +219,14 @@ def damaged() -> Content:
     return content_of(store)
 
 
-def test_damage_that_a_save_heals(damaged: Content) -> None:
+def test_damage_that_a_save_heals(damaged: Held) -> None:
     judge = _Healed(damaged)
     actors = {"saver": saves("a", "abd", bases=("m@1",)), "collector": collects("c")}
     explore(damaged, actors, judge)
     assert judge.contents
 
 
-def test_a_version_that_is_deleted_while_it_heals_another(damaged: Content) -> None:
+def test_a_version_that_is_deleted_while_it_heals_another(damaged: Held) -> None:
     """No record says that bytes lie in a pack that is condemned."""
     actors = {"saver": saves("a", "abd", bases=("m@1",)), "collector": collects("c", "m@3")}
     moved = set()
@@ -257,8 +265,8 @@ def test_a_save_is_done_once_its_record_is_there_though_it_cannot_tidy_up(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     class Keeping(MemoryStorage):
-        def delete(self, key: str) -> None:
-            raise CannotWriteError(f"{key}: it was not deleted")
+        def delete(self, *keys: str) -> None:
+            raise CannotWriteError(f"{keys}: not deleted")
 
     store = Keeping()
     repo = Repository(store)
@@ -273,7 +281,7 @@ def test_a_save_is_done_once_its_record_is_there_though_it_cannot_tidy_up(
 
     monkeypatch.setattr(_Commit, "_event", overtaken)
     assert str(repo.commit(draft("ac"))) == "m@2"
-    assert len(list(store.list("manifests/"))) == 3
+    assert len(list(store.keys("manifests/"))) == 3
 
 
 def test_a_tag_that_another_thread_overtakes_within_one_repository_decides_anew() -> None:

@@ -61,6 +61,7 @@ def descriptors() -> int:
     return len(os.listdir("/proc/self/fd"))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="the system does not list descriptors")
 def test_a_version_in_many_packs_is_loaded_with_few_files_open(tmp_path: Path) -> None:
     """What was loaded keeps none of them open."""

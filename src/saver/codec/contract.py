@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, TypeGuard
 
 import numpy as np
@@ -53,6 +53,11 @@ class Codec(ABC):
         """The name of the class that `decode` will need resolved; None when it needs none."""
         return None
 
+    def held(self, node: Node) -> Mapping[Any, Value] | Sequence[Value] | None:
+        """What a plain container holds, each to be built for itself when it is asked for in a lazy load; None
+        for what is built whole. `node` may come from an enemy."""
+        return None
+
     @abstractmethod
     def encode(self, obj: Any, encoder: Encoder) -> Value:
         """The state of `obj`. Raise CannotSaveError, through `encoder.refuse`, for what has no data form."""
@@ -61,7 +66,8 @@ class Codec(ABC):
     def decode(self, node: Node, decoder: Decoder) -> Any:
         """The object again. `node.state` may come from an enemy: check what native code will trust.
 
-        Any TypeError, ValueError or the like from here is reported as DamagedError, with the path.
+        Any TypeError, ValueError or the like from here is reported as IncompatibleError, with the place and
+        the versions.
         """
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from typing import Any
 
@@ -12,8 +13,11 @@ from saver import trust
 from saver.codec.attributes import NONE, door
 from saver.codec.budget import Budget
 from saver.codec.contract import BatchCodec, Codec, is_array
+from saver.codec.device import Device
 from saver.codec.lookup import codec_named
-from saver.errors import DamagedError, IncompatibleError, SaverError
+from saver.errors import IncompatibleError, SaverError
+from saver.registry import codec_root
+from saver.stack import SEGMENT, is_deep, on_fresh_stack
 from saver.tensors import Bytes, TensorInfo, TensorSource
 from saver.tree import MAX_OBJECT_DEPTH, NUMPY_DTYPE, Node, Ref, Tensor, Value
 
@@ -36,7 +40,8 @@ class Decoder:
     """One walk from trees, parsed and audited, to objects.
 
     `nodes` are all the nodes of the trees; `batches` the shared state of batch codecs; `budget` what all of
-    it may take.
+    it may take; `device` where tensors go. `versions` says under which versions of some packages (by import
+    name) it was saved, and what to do about it, for the end of a message.
     """
 
     def __init__(
@@ -46,8 +51,12 @@ class Decoder:
         tensors: TensorSource,
         where: str = "$",
         budget: Budget | None = None,
+        device: Device | None = None,
+        versions: Callable[[Iterable[str]], str] = lambda packages: "",
     ) -> None:
         self._where = where
+        self._versions = versions
+        self.device = Device() if device is None else device
         self.budget = Budget(0, where=where) if budget is None else budget
         self._handed: set[str] = set()
         self._checks: list[tuple[Node, Callable[[Any], None], Any]] = []
@@ -62,6 +71,12 @@ class Decoder:
         self._batches = batches
         self._built_batches: dict[str, Sequence[Any]] = {}
         self._tensors = tensors
+        if is_deep():
+            on_fresh_stack(self._admit_all, nodes)  # imports need room
+        else:
+            self._admit_all(nodes)
+
+    def _admit_all(self, nodes: Iterable[Node]) -> None:
         for node in nodes:
             self._admit(node)
 
@@ -73,18 +88,23 @@ class Decoder:
         if not 1 <= node.version <= codec.version:
             raise IncompatibleError(
                 f"{self._where}: version {node.version} of {node.codec!r} is newer than this Saver "
-                f"(which reads up to {codec.version}); install a newer one"
+                f"(which reads up to {codec.version}); install a newer one{self._versions(['saver'])}"
             )
         if node.cls is not None and type(codec).class_of is Codec.class_of:
-            raise DamagedError(
+            raise IncompatibleError(
                 f"{self._where}: a {node.codec!r} asks for {trust.dotted(node.cls)}, and needs no class"
             )
         if node.cls is not None and node.cls not in self._classes:
             self._classes[node.cls] = trust.resolve(node.cls)
         if node.id is not None:
             if node.id in self._targets:
-                raise DamagedError(f"{self._where}: two nodes have the id {node.id}")
+                raise IncompatibleError(f"{self._where}: two nodes have the id {node.id}")
             self._targets[node.id] = node
+
+    @property
+    def where(self) -> str:
+        """What messages call what is decoded."""
+        return self._where
 
     def __call__(self, value: Value) -> Any:
         """The object that `value` describes."""
@@ -94,11 +114,25 @@ class Decoder:
         if kind is Ref:
             found = self._again(value.id)  # type: ignore[union-attr, arg-type]
             if type(found) is _Pending:
-                raise DamagedError(f"{self._where}: node {found.id} contains itself where it cannot")
+                raise IncompatibleError(f"{self._where}: node {found.id} contains itself where it cannot")
             return found
         if kind is list or kind is dict or kind is Tensor:
-            raise DamagedError(f"{self._where}: a {kind.__name__} stands where an object should")
+            raise IncompatibleError(f"{self._where}: a {kind.__name__} stands where an object should")
         return value
+
+    def attempt(self, value: Value) -> Any:
+        """Like a call. When it fails, all that it had built is forgotten: that may lack parts, or checks."""
+        known = len(self._built)
+        try:
+            return self(value)
+        except BaseException:
+            for ident in list(self._built)[known:]:
+                del self._built[ident]
+            self._open.clear()
+            self._waiting.clear()
+            self._checks.clear()
+            self._depth = 0
+            raise
 
     def slot(self, value: Value, container: Any, key: Any) -> Any:
         """The object for `container[key]`; when a cycle delays it, None, and it is put there later."""
@@ -170,7 +204,7 @@ class Decoder:
             return self._built[ident]
         node = self._targets.get(ident)
         if node is None:
-            raise DamagedError(f"{self._where}: a reference to node {ident}, which is not there")
+            raise IncompatibleError(f"{self._where}: a reference to node {ident}, which is not there")
         if ident in self._open:
             return _Pending(ident)
         return self._build(node)
@@ -183,23 +217,30 @@ class Decoder:
             if ident in self._built:
                 return self._built[ident]
             if ident in self._open:
-                raise DamagedError(f"{self._where}: node {ident} contains itself")
+                raise IncompatibleError(f"{self._where}: node {ident} contains itself")
             self._open.add(ident)
         self._depth += 1
         if self._depth > MAX_DECODED_DEPTH:
-            raise DamagedError(f"{self._where}: objects lie too deep within each other")
+            raise IncompatibleError(f"{self._where}: objects lie too deep within each other")
         budget = self.budget
         budget.steps -= 1
         if budget.steps < 0:
             budget.exceeded()
+        codec = self._codecs[node.codec]
         try:
-            obj = self._codecs[node.codec].decode(node, self)
+            if self._depth % SEGMENT == 1 and (self._depth > 1 or is_deep()):
+                obj = on_fresh_stack(codec.decode, node, self)
+            else:
+                obj = codec.decode(node, self)
         except (SaverError, MemoryError, KeyboardInterrupt):
             raise
-        except RecursionError:
-            raise DamagedError(f"{self._where}: objects lie too deep within each other") from None
+        except RecursionError as error:
+            raise IncompatibleError(
+                f"{self._where}: a {node.codec!r} needs more calls within each other than Python allows here "
+                f"({sys.getrecursionlimit()}); allow more with sys.setrecursionlimit"
+            ) from error
         except Exception as error:
-            raise self._not_as_saved(node, error) from error
+            raise self._not_understood(node, error) from error
         self._depth -= 1
         if ident is not None:
             self._open.discard(ident)
@@ -210,11 +251,13 @@ class Decoder:
             self._check()
         return obj
 
-    def _not_as_saved(self, node: Node, error: Exception) -> DamagedError:
-        return DamagedError(
+    def _not_understood(self, node: Node, error: Exception) -> IncompatibleError:
+        """Its bytes match their hash, so another version of a library wrote this, or no Saver did."""
+        package = node.cls.partition(":")[0].partition(".")[0] if node.cls else codec_root(node.codec)
+        return IncompatibleError(
             f"{self._where}: the state of a {node.codec!r}"
             + (f" ({trust.dotted(node.cls)})" if node.cls else "")
-            + f" is not what was saved: {type(error).__name__}: {error}"
+            + f" is not understood here: {type(error).__name__}: {error}{self._versions([package])}"
         )
 
     def check_later(self, node: Node, check: Callable[[Any], None], obj: Any) -> None:
@@ -229,7 +272,7 @@ class Decoder:
             except (SaverError, MemoryError):
                 raise
             except Exception as error:
-                raise self._not_as_saved(node, error) from error
+                raise self._not_understood(node, error) from error
 
     def info(self, ref: Any) -> TensorInfo:
         """What a `Tensor` is, without reading it."""
@@ -254,8 +297,8 @@ class Decoder:
             budget.exceeded(size, 0)
         return found
 
-    def _missing(self, ref: Tensor) -> DamagedError:
-        return DamagedError(f"{self._where}: the tensor {ref.name!r} is not in the pack")
+    def _missing(self, ref: Tensor) -> IncompatibleError:
+        return IncompatibleError(f"{self._where}: the tensor {ref.name!r} is not in the pack")
 
     def tensor(self, ref: Any) -> Bytes:
         """The same, for code that keeps them: no two objects share the bytes, unless a reference says that

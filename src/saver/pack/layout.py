@@ -137,7 +137,7 @@ def parse_header(header: bytes, size: int, path: str) -> Header:
     document = strict_json(header[8:].rstrip(b" "), path)
     metadata = document.pop("__metadata__")
     if not all(isinstance(text, str) for text in metadata.values()):
-        raise DamagedError(f"{path}: the metadata must be strings")
+        raise IncompatibleError(f"{path}: the metadata must be strings")
     own = strict_json(metadata.get("saver", "").encode(), f"{path}: metadata 'saver'")
     try:
         if own["format"] != 1:
@@ -146,12 +146,12 @@ def parse_header(header: bytes, size: int, path: str) -> Header:
             )
         ident = str(own["id"])
         cuts = msgspec.convert(own.get("cuts", {}), dict[str, Cut])
-        shards = _shards(document, own, ident, len(header), size)
+        shards = _shards(document, own, ident, len(header), size, path)
         return Header(metadata, ident, _in_boxes(shards, cuts), cuts)
     except SaverError:
         raise
     except (KeyError, TypeError, ValueError, msgspec.ValidationError) as error:
-        raise DamagedError(f"{path}: the header is not that of a pack: {error}") from None
+        raise IncompatibleError(f"{path}: the header is not that of a pack: {error}") from None
 
 
 Digest = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
@@ -165,7 +165,7 @@ class _Slot(msgspec.Struct, forbid_unknown_fields=True, gc=False):
 
 
 def _shards(
-    document: dict[str, Any], own: dict[str, Any], ident: str, at: int, size: int
+    document: dict[str, Any], own: dict[str, Any], ident: str, at: int, size: int, path: str
 ) -> dict[str, Shard]:
     """The shards of a header, once they are known to tile the pack from `at` to its `size`."""
     slots = msgspec.convert(document, dict[str, _Slot])
@@ -191,7 +191,10 @@ def _shards(
         shards[name] = Shard(slot.dtype, whole(slot.shape), digest, own_blocks, places)
         end = stop
     if at + end != size:
-        raise ValueError(f"the tensors take {end:,} bytes, the file has {size - at:,} for them")
+        raise DamagedError(
+            f"{path}: the tensors take {end:,} bytes, the file has {size - at:,} for them: it was cut off, "
+            "or something was added; copy it again from where it came"
+        )
     return shards
 
 

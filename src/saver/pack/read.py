@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 
-from saver.errors import DamagedError
+from saver.errors import DamagedError, IncompatibleError
 from saver.pack.layout import HEADER_LIMIT, no_saver_file, parse_header
 from saver.pack.source import PackedTensors
 from saver.pack.verify import Range, damaged
@@ -32,16 +32,18 @@ class Pack:
 
     @cached_property
     def tensors(self) -> dict[str, TensorInfo]:
-        """The tensors, all of whose shards must be here. Raises DamagedError where boxes do not tile."""
+        """The tensors, all of whose shards must be here. Raises IncompatibleError where boxes do not tile."""
         try:
             return put_together(self.shards, self.cuts)
         except ValueError as error:
-            raise DamagedError(f"{self.blob.name}: the header is not that of a whole file: {error}") from None
+            raise IncompatibleError(
+                f"{self.blob.name}: the header is not that of a whole file: {error}"
+            ) from None
 
     def source(self) -> PackedTensors:
         """Reads the tensors of a pack that has them all."""
         return PackedTensors(
-            self.tensors, lambda _: self.blob, self.blob.name,
+            self.tensors, lambda names: dict.fromkeys(names, self.blob), self.blob.name,
             "use a copy of the file, or load the other parts with lazy=True", size=self.size,
         )  # fmt: skip
 

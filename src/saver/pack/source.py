@@ -24,18 +24,19 @@ class PackedTensors:
     """A source of tensors (`saver.tensors.TensorSource`) that lie in packs. Packs are opened when they are
     needed, `TOGETHER` at a time. What was verified stays readable, whatever becomes of its pack.
 
-    `open` opens the pack of a name. `where` and `advice` are for messages. `locate` says where the tensors
-    lie by now: it is asked when a pack is gone, for a collector may have moved its bytes elsewhere. `size` is
-    that of all that is stored, if it is more than the tensors.
+    `open` opens packs by their names, and `blobs` are open already. `where` and `advice` are for messages.
+    `locate` says where the tensors lie by now: it is asked when a pack is gone, for a collector may have
+    moved its bytes elsewhere. `size` is that of all that is stored, if it is more than the tensors.
     """
 
     def __init__(
         self,
         infos: Mapping[str, TensorInfo],
-        open: Callable[[str], Blob],
+        open: Callable[[Iterable[str]], Mapping[str, Blob]],
         where: str,
         advice: str,
         locate: Callable[[], Mapping[str, TensorInfo]] | None = None,
+        blobs: Mapping[str, Blob] | None = None,
         size: int | None = None,
     ) -> None:
         self._tensors = infos
@@ -44,6 +45,7 @@ class PackedTensors:
         self._advice = advice
         self._locate = locate or (lambda: infos)
         self._size = size
+        self._blobs = dict(blobs or {})
         self._whole: dict[str, list[list[Bytes]]] = {}
         """The bytes of tensors that were verified whole: of each shard, place by place."""
         self._blocks: dict[tuple[str, int, int], Bytes] = {}
@@ -192,7 +194,9 @@ class PackedTensors:
         lost = set[str]()
         packs = list(hashed)
         for at in range(0, len(packs), TOGETHER):
-            blobs = {pack: self._open(pack) for pack in packs[at : at + TOGETHER]}
+            some = packs[at : at + TOGETHER]
+            blobs = {pack: self._blobs.pop(pack) for pack in some if pack in self._blobs}
+            blobs |= self._open([pack for pack in some if pack not in blobs])
             ranges = [
                 Range(name, blob, start, end, digest)
                 for pack, blob in blobs.items()

@@ -1,4 +1,5 @@
-"""Writes a pack: copy, hash and write at once, through a small ring of buffers."""
+"""Writes a pack: copies, hashes and writes at once, through a small ring of buffers; or hashes it first, and
+gives its bytes in order."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from saver.errors import CannotWriteError
 from saver.memory import huge_pages
 from saver.pack.layout import Describe, header_bytes, plan
-from saver.storage import ALIGNMENT, Progress, Sink
+from saver.storage import ALIGNMENT, Content, Progress, Sink
 from saver.tensors import (
     ZERO,
     Box,
@@ -42,12 +43,20 @@ SMALL = 4 << 20
 """Data up to this size is written in one go; the threads would cost more than they bring."""
 
 WRITERS = 2
+PIECE = 8 << 20
+SMALL_PIECE = 64 << 10
+"""Arrays up to this size are given on together, where bytes are given in order."""
 
 
-class PackWriter:
-    """A pack to be written: `store.put(key, writer.size, writer)`.
+class PackWriter(Content):
+    """A pack to be written: `storage.put(key, writer)`.
 
-    Calling it with a sink writes the tensors, then the header. `describe` is given the tensors with their
+    `write` writes the tensors, then the header: what was cut off shows itself. `pieces` hashes the tensors
+    first, and then reads them again, header first, for places where bytes arrive in order. They are hashed
+    again on their way, and CannotWriteError is raised before the last byte of a pack whose tensors changed
+    meanwhile.
+
+    `describe` is given the tensors with their
     hashes and returns the metadata to add; it is also called beforehand with zeros for hashes, and its
     answers must have the same length. `id` is random unless it is given. `cuts` are those of tensors some of
     whose shards are among the `tensors`. `start` is where the data begins, and `size` all there is, in bytes.
@@ -80,17 +89,58 @@ class PackWriter:
                 self.shards[name] = msgspec.structs.replace(shard, places=(place,))
             at += shard.length
 
-    def __call__(self, sink: Sink) -> None:
+    def write(self, sink: Sink) -> None:
         """Write it all. When it is called again, the tensors are read again."""
-        hashing = _Hashing(shard.length for shard in self.shards.values())
+        hashing = self._hashing()
         write = _write_small if self.size - self.start <= SMALL else _write_large
         write(sink, list(self._data.values()), hashing, self.start, self.size, self._progress)
-        for (name, shard), (digest, blocks) in zip(self.shards.items(), hashing.done(), strict=True):
+        sink.write(self._final_header(hashing.done()), 0)
+
+    def pieces(self) -> Iterator[bytes | memoryview]:
+        first, again = self._hashing(), self._hashing()
+        for piece in self._bytes():
+            first.update(piece)
+        hashed = first.done()
+        yield self._final_header(hashed)
+        at = self.start
+        for piece in self._bytes():
+            again.update(piece)
+            at += len(piece)
+            if at == self.size and again.done() != hashed:
+                raise CannotWriteError(
+                    "a tensor changed while it was saved; nothing was written; save when nothing changes it"
+                )
+            yield piece
+            if self._progress is not None:
+                self._progress(at, self.size)
+
+    def _bytes(self) -> Iterator[memoryview]:
+        """The bytes of the tensors, in order; small ones come together."""
+        small = bytearray()
+        for piece in (p.data for data in self._data.values() for p in pieces(data)):
+            if len(piece) <= SMALL_PIECE:
+                small += piece
+                if len(small) < PIECE:
+                    continue
+                piece = memoryview(b"")
+            if small:
+                yield memoryview(bytes(small))
+                small.clear()
+            for at in range(0, len(piece), PIECE):
+                yield piece[at : at + PIECE]
+        if small:
+            yield memoryview(bytes(small))
+
+    def _hashing(self) -> _Hashing:
+        return _Hashing(shard.length for shard in self.shards.values())
+
+    def _final_header(self, hashed: Sequence[Hashed]) -> bytes:
+        for (name, shard), (digest, blocks) in zip(self.shards.items(), hashed, strict=True):
             self.shards[name] = msgspec.structs.replace(shard, hash=digest, blocks=blocks)
         header = self._header()
         if len(header) != self.start:
             raise AssertionError("the header changed its length between plan and write")
-        sink.write(header, 0)
+        return header
 
     def _header(self) -> bytes:
         metadata = {} if self._describe is None else self._describe(put_together(self.shards, self._cuts))

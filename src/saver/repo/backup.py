@@ -8,12 +8,14 @@ off is an older copy, and the next backup goes on with what is there. docs/backu
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 
 import msgspec
 from blake3 import blake3
 
-from saver.errors import CannotWriteError, DamagedError, NotFoundError, SaverError
+from saver.errors import CannotWriteError, DamagedError, IncompatibleError, NotFoundError, SaverError
 from saver.pack import Pack, Range, damaged
 from saver.repo import manifest as manifests
 from saver.repo.format import STORE_KEY, read_format
@@ -24,7 +26,7 @@ from saver.repo.packs import Damage
 from saver.repo.places import packs_of
 from saver.repo.repository import Repository
 from saver.repo.version import Version
-from saver.storage import Blob, Progress, Sink, Storage
+from saver.storage import Blob, Bytes, Content, Progress, Storage
 from saver.tensors import shards_of
 
 ROUNDS = 20
@@ -118,7 +120,7 @@ class _Backup:
             found = None
         if found is not None and found.id != repo.format().id:
             raise self._refused("it is another store, or a copy of another one")
-        foreign = next((key for key in target.list("") if not is_own(key)), None) if found is None else None
+        foreign = next((key for key in target.keys("") if not is_own(key)), None) if found is None else None
         if foreign is not None:
             raise self._refused(f"it is no store, and holds other files: {foreign}")
         head = self._log.head()
@@ -138,7 +140,7 @@ class _Backup:
     def _demand_apart(self) -> None:
         """Raise CannotWriteError where both are one place, whatever they are called."""
         key = f"clock/{os.urandom(16).hex()}"
-        self._target.put(key, 0, lambda sink: None)
+        self._target.put(key, Bytes(b""))
         try:
             same = self._source.stat(key) is not None
         finally:
@@ -178,7 +180,7 @@ class _Backup:
         except NotFoundError:
             self._gone(version)
             self._note(key, [version], "the manifest is missing")
-        except DamagedError as error:
+        except (DamagedError, IncompatibleError) as error:
             self._note(key, [version], str(error))
         else:
             for item in known.values():
@@ -193,7 +195,7 @@ class _Backup:
         DamagedError."""
         key, seen = manifest_key(version.manifest), 0
         for storage in (self._source, self._target):
-            with suppress(NotFoundError, DamagedError):
+            with suppress(NotFoundError, DamagedError, IncompatibleError):
                 data = storage.read(key)
                 seen += 1
                 if blake3(data).hexdigest() == version.manifest:
@@ -242,14 +244,6 @@ class _Backup:
     def _copy_object(self, key: str, blob: Blob, versions: list[Version], total: int) -> None:
         target = self._target
 
-        def fill(sink: Sink) -> None:
-            for at in range(0, blob.size, CHUNK):
-                data = blob.read(at, at + CHUNK)
-                sink.write(data, at)
-                self._done += len(data)
-                if self._progress is not None:
-                    self._progress(self._done, max(total, self._done))
-
         target.create(_marker(key), b"")  # until it is found sound
         if target.stat(key) is not None:
             if self._damage_of(key, target.open(key)) is None:  # a backup was killed before it could tell
@@ -257,7 +251,7 @@ class _Backup:
                 return
             target.delete(key)
         try:
-            target.put(key, blob.size, fill)
+            target.put(key, _Copy(blob, partial(self._report, total)))
         except CannotWriteError:
             if target.stat(key) is None:  # else another backup was faster
                 raise
@@ -276,6 +270,12 @@ class _Backup:
             )
         if not self._damage.get(key):
             self._note(key, versions, what)
+
+    def _report(self, total: int, count: int) -> None:
+        """So many bytes more were copied."""
+        self._done += count
+        if self._progress is not None:
+            self._progress(self._done, max(total, self._done))
 
     def _damage_of(self, key: str, blob: Blob) -> str | None:
         """What is wrong with a manifest or a pack, by its own hashes and by what manifests say of it; None
@@ -318,14 +318,29 @@ class _Backup:
 
     def _remove_condemned(self, needed: set[str]) -> int:
         """Delete in the copy what its own records condemn: no version will ever need it."""
-        state, removed = self._repo.state, 0
+        state, removed = self._repo.state, list[str]()
         head = self._log.head()
-        for key in list(collectables(self._target)):
-            number = state.gone(key)
-            if number is not None and number <= head and key not in needed:
-                self._target.delete(key)
-                removed += 1
-        return removed
+        for found in list(collectables(self._target)):
+            number = state.gone(found.key)
+            if number is not None and number <= head and found.key not in needed:
+                removed.append(found.key)
+        self._target.delete(*removed)
+        return len(removed)
+
+
+class _Copy(Content):
+    """What an object of another storage holds. `report` is called with the bytes of each piece."""
+
+    def __init__(self, blob: Blob, report: Callable[[int], None]) -> None:
+        self.size = blob.size
+        self._blob = blob
+        self._report = report
+
+    def pieces(self) -> Iterator[bytes | memoryview]:
+        for at in range(0, self.size, CHUNK):
+            data = self._blob.read(at, at + CHUNK)
+            self._report(len(data))
+            yield data
 
 
 def _marker(key: str) -> str:

@@ -31,7 +31,7 @@ from saver.repo.repository import Repository
 from saver.repo.state import RESERVE, Checkpoint
 from saver.repo.version import Version
 from saver.repo.wholeness import check_end, check_gaps
-from saver.storage import Progress
+from saver.storage import Progress, Stat
 from saver.tensors import shard_names
 from saver.tree import Tensor, parse, walk
 
@@ -63,7 +63,8 @@ _SHORTCUT = "it is only a shortcut, which no version needs, and is made anew; if
 def check(repo: Repository, progress: Progress | None = None) -> Checked:
     """Read and verify all that lies in the store.
 
-    Raises DamagedError when the log itself is damaged: without it nothing is known.
+    Raises DamagedError when the log itself is damaged, and IncompatibleError when this Saver does not
+    understand it: without it nothing is known.
     """
     repo.open()
     return _Check(repo, progress).run()
@@ -82,6 +83,8 @@ class _Check:
         self._rows: list[Row] = []
         self._foreign: list[str] = []
         self._hidden: set[str] = set()
+        self._stats: dict[str, Stat | None] = {}
+        """Of all that was listed; None for what has the name of an object and is none."""
 
     def run(self) -> Checked:
         repo = self._repo
@@ -109,8 +112,10 @@ class _Check:
         """Saver's objects below a prefix. Others are noted, and folders that cannot be looked into."""
         found = []
         try:
-            for key in self._repo.storage.list(prefix):
+            for listed in self._repo.storage.list(prefix):
+                key = listed.key
                 if is_own(key):
+                    self._stats[key] = listed.stat
                     found.append(key)
                 elif stands_for_folder(key):
                     self._damage.append(Damage(key, no_folder(key)))
@@ -124,14 +129,14 @@ class _Check:
     def _size(self, key: str) -> int:
         """Bytes of an object; 0 when it is gone, or is none, which who reads it is told."""
         try:
-            stat = self._repo.storage.stat(key)
-        except DamagedError:
+            stat = self._stats.get(key) or self._repo.storage.stat(key)
+        except (DamagedError, IncompatibleError):
             return 0
         return stat.size if stat is not None else 0
 
     def _garbage_bytes(self, garbage: Iterable[str]) -> int:
         """Of manifests that no version needs nobody read more than their names: they may be no objects."""
-        for key in garbage:
+        for key in (key for key in garbage if self._stats.get(key) is None):
             try:
                 self._repo.storage.stat(key)
             except DamagedError as error:
@@ -195,7 +200,7 @@ class _Check:
                         raise DamagedError(f"{storage}: {key} is that of record {found.number}")
             except NotFoundError:
                 continue
-            except (DamagedError, CannotReadError) as error:
+            except (DamagedError, IncompatibleError, CannotReadError) as error:
                 self._damage.append(Damage(key, f"{error}; {_SHORTCUT}"))
         for key, number in state.missing_pages(set(keys)):
             what = f"{storage}: {key} is missing, which {checkpoint_key(number)} needs"
@@ -209,8 +214,7 @@ class _Check:
         with suppress(SaverError):
             demand(repo.storage, repo.format().write, "write to")
             repo.state.make_anew()
-            for key in set(damaged) - repo.state.needed():
-                repo.storage.delete(key)
+            repo.storage.delete(*(set(damaged) - repo.state.needed()))
 
     def _version(self, version: Version) -> None:
         repo, key = self._repo, manifest_key(version.manifest)
@@ -225,8 +229,7 @@ class _Check:
             self._lost(version, key, str(error))
             self._needed.update(map(pack_key, repo.places.reached(version.packs)))
             return
-        stat = repo.storage.stat(key)
-        self._bytes += stat.size if stat is not None else 0
+        self._bytes += self._size(key)
         for tensor, info in tensors.items():
             names = shard_names(tensor, len(info.shards), tensors)
             for name, shard in zip(names, info.shards, strict=True):
@@ -246,7 +249,7 @@ class _Check:
                 pack, offset, length = known.places[0]
                 blob = self._repo.storage.open(pack_key(pack))
                 probe = probe_of(blob.read(offset, offset + min(PROBE, length)))
-            except (DamagedError, NotFoundError):  # told below
+            except (DamagedError, IncompatibleError, NotFoundError):  # told below
                 return
         self._rows.append(
             Row(known.hash, known.length, probe, version.model, version.number, version.manifest, use.tensor)
@@ -290,7 +293,7 @@ class _Check:
 
 
 def _parts_of(found: Manifest, where: str) -> dict[str, list[str]]:
-    """The parts that refer to each tensor. Raises DamagedError for what are no trees."""
+    """The parts that refer to each tensor. Raises IncompatibleError for what are no trees."""
     parts: dict[str, list[str]] = {}
     for name, part in found.parts.items():
         trees = [parse(part.tree, where, []), *(parse(state, where, []) for state in part.batches.values())]

@@ -24,9 +24,9 @@ from saver.repo.sharing import Sharing
 from saver.repo.state.facts import ModelState
 from saver.repo.state.view import version_state
 from saver.repo.version import Version, from_state, plain_metric
-from saver.storage import Progress
+from saver.storage import Bytes, Progress
 from saver.tensors import Shard, TensorInfo, in_shards, length_of, put_together, whole
-from saver.tree import TensorData, to_json
+from saver.tree import TensorData
 
 if TYPE_CHECKING:
     from saver.repo.repository import Repository
@@ -42,6 +42,7 @@ def commit(repo: Repository, draft: Draft, progress: Progress | None = None) -> 
 
     Raises CannotWriteError, and nothing is left; or CommitUnknownError, when the version may be there or not.
     """
+    repo.state.expect(draft.model)
     repo.open_to_write()
     repo.state.keep_checkpoint()
     return _Commit(repo, draft, progress).run()
@@ -85,9 +86,10 @@ class _Commit:
 
         What cannot be deleted is garbage, which a collector frees: no reason to hide why the save failed.
         """
-        for key in keys:
-            with suppress(CannotWriteError):
-                self._repo.storage.delete(key)
+        gone = [*keys]
+        with suppress(CannotWriteError):
+            if gone:
+                self._repo.storage.delete(*gone)
 
     # Packs
 
@@ -124,7 +126,7 @@ class _Commit:
         report = (lambda done, _: progress(before + done, total)) if progress is not None else None
         writer = PackWriter(tensors, None, report, ident=self._repo.fresh(), cuts=self._cuts)
         self._own.append(pack_key(writer.id))
-        self._repo.storage.put(pack_key(writer.id), writer.size, writer)
+        self._repo.storage.put(pack_key(writer.id), writer)
         self._added += writer.size
         return writer.shards
 
@@ -198,7 +200,7 @@ class _Commit:
         tensors = self._tensors
         digest = manifests.part_hash(part.tree, part.batches, tensors, part.tensors)
         size = sum(tensors[name].length for name in dict.fromkeys(part.tensors))
-        return digest, size + len(to_json([part.tree, part.batches]))
+        return digest, size + len(manifests.structure(part.tree, part.batches))
 
     def _put_manifest(self, event: Commit) -> tuple[str, int]:
         """Write the manifest for this number and parent; returns its hash and size."""
@@ -207,7 +209,7 @@ class _Commit:
         key = manifest_key(digest)
         self._own.append(key)
         self._manifests.append(key)
-        self._repo.storage.put(key, len(data), lambda sink: sink.write(data, 0))
+        self._repo.storage.put(key, Bytes(data))
         return digest, len(data)
 
     def _manifest(self, event: Commit) -> Manifest:

@@ -1,6 +1,7 @@
 """Small JSON documents that vouch for themselves: log records, checkpoints, `store.json`.
 
 A document begins with `{"hash":"<64 digits>"`: the BLAKE3 of its bytes with zeros in place of the digits.
+What follows is the canonical JSON of everything else.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ from typing import Any, TypeVar
 import msgspec
 from blake3 import blake3
 
-from saver.errors import DamagedError
-from saver.tree import strict_json, to_json
+from saver.canonical import canonical
+from saver.errors import DamagedError, IncompatibleError
+from saver.tree import strict_json
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -23,7 +25,7 @@ _ZERO = b"0" * 64
 
 def encode(document: msgspec.Struct) -> bytes:
     """The document as JSON, with its hash before everything else."""
-    text = b"".join((_PREFIX, _ZERO, b'",', to_json(document)[1:]))
+    text = b"".join((_PREFIX, _ZERO, b'",', canonical(document)[1:]))
     return b"".join((_PREFIX, digest(text).encode(), text[_AT + 64 :]))
 
 
@@ -36,7 +38,8 @@ def digest(data: bytes) -> str:
 
 
 def decode(data: bytes, kind: type[T], where: str) -> tuple[T, str]:
-    """The document and its hash. Raises DamagedError for bytes that are not those that were written.
+    """The document and its hash. Raises DamagedError for bytes that are not those that were written,
+    and IncompatibleError for those that are, and are no such document.
 
     What is written again to the same bytes, hash included, is sound: no key is doubled, and none unknown.
     Only other documents, of newer Savers or damaged ones, are looked at more closely.
@@ -66,4 +69,7 @@ def _decode_closely(data: bytes, kind: type[T], where: str) -> tuple[T, str]:
     try:
         return msgspec.convert(document, kind), expected
     except msgspec.ValidationError as error:
-        raise DamagedError(f"{where}: not a document of this kind: {error}") from None
+        raise IncompatibleError(
+            f"{where}: not a document of this kind, though its hash is right: {error}; install a newer "
+            "Saver, or restore it from a copy of the store"
+        ) from None

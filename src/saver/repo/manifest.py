@@ -11,7 +11,8 @@ from typing import Annotated, Any
 import msgspec
 from blake3 import blake3
 
-from saver.errors import DamagedError, IncompatibleError
+from saver.canonical import canonical, in_order
+from saver.errors import IncompatibleError
 from saver.pack.layout import AXES_LIMIT, Digest
 from saver.tensors import Box, Shard, TensorInfo, check_boxes, whole
 from saver.tree import ITEM_SIZE, decodable, strict_json, to_json
@@ -97,6 +98,8 @@ class Manifest(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     """One version, as it is written. `whole` says that the parts were one mapping; otherwise there is one
     part.
 
+    `parts` are in the order of that mapping. JSON sorts them, so `order` says it there, where it is another:
+    the place of each part among the sorted names.
     `time` is in seconds since 1970, UTC. Everything below `requires` is there only in a store, where
     `tensors` and `packs` do what a single file's own header does: `packs` are the names of packs, without
     `packs/` and `.safetensors`. `parent` is the number of the version before it. `metrics`, `notes`, `step`
@@ -107,6 +110,7 @@ class Manifest(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     format: int
     parts: Mapping[str, Part]
     whole: bool = False
+    order: tuple[_Natural, ...] = ()
     time: float = 0.0
     environment: Mapping[str, Any] = {}
     model: str | None = None
@@ -124,6 +128,9 @@ class Manifest(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     unknown: Mapping[str, Any] = {}
 
 
+_FIELDS = frozenset(Manifest.__struct_fields__)
+
+
 @decodable
 class _Environment(msgspec.Struct):
     """What readers rely on in `environment`; the rest is shown as it is."""
@@ -135,9 +142,23 @@ def part_hash(
     tree: Any, batches: Mapping[str, Any], tensors: Mapping[str, TensorInfo], names: Iterable[str]
 ) -> str:
     """BLAKE3 over the part's tree and the dtype, shape, boxes and hashes of the tensors it refers to."""
-    hasher = blake3(to_json([tree, batches]))
-    hasher.update(to_json([tensors[name].covered for name in names]))
+    hasher = blake3(structure(tree, batches))
+    held = (tensors[name].covered for name in in_order({*names}))
+    hasher.update(canonical([*held], floats=False))
     return hasher.hexdigest()
+
+
+def structure(tree: Any, batches: Mapping[str, Any]) -> bytes:
+    """What the hash of a part covers, but for its tensors, as canonical JSON."""
+    return canonical([_raw(tree), _raw_each(batches)], floats=False)
+
+
+def _raw(tree: Any) -> msgspec.Raw:
+    return msgspec.Raw(to_json(tree))
+
+
+def _raw_each(batches: Mapping[str, Any]) -> dict[str, msgspec.Raw]:
+    return {name: _raw(state) for name, state in batches.items()}
 
 
 def manifest_key(digest: str) -> str:
@@ -146,30 +167,50 @@ def manifest_key(digest: str) -> str:
 
 
 def encode(manifest: Manifest) -> str:
-    """The manifest as JSON text."""
+    """The manifest as canonical JSON."""
+    names = list(manifest.parts)
+    ordered = in_order(names)
+    order = tuple(ordered.index(name) for name in names) if names != ordered else ()
     document = msgspec.structs.asdict(manifest)
     unknown = document.pop("unknown")
-    return to_json({**document, **unknown}).decode()
+    document |= {**unknown, "order": order}
+    if not order:
+        del document["order"]
+    parts, tensors = _raw_parts(document.pop("parts")), document.pop("tensors")
+    pieces = {name: msgspec.Raw(canonical(value)) for name, value in document.items()}
+    pieces |= {"parts": parts, "tensors": msgspec.Raw(canonical(tensors, floats=False))}
+    return canonical(pieces, floats=False).decode()
+
+
+def _raw_parts(parts: Mapping[str, Part]) -> msgspec.Raw:
+    """The parts as JSON; what may hold floats in them are the trees."""
+    raw = {
+        name: msgspec.structs.replace(part, tree=_raw(part.tree), batches=_raw_each(part.batches))
+        for name, part in parts.items()
+    }
+    return msgspec.Raw(canonical(raw, floats=False))
 
 
 def decode(text: str, where: str) -> Manifest:
-    """A manifest from untrusted JSON; its trees are still raw JSON. Raises DamagedError or
-    IncompatibleError."""
+    """A manifest from untrusted JSON; its trees are still raw JSON. Raises IncompatibleError:
+    its bytes were checked against their hash before."""
     document = strict_json(text.encode(), where)
     if not isinstance(document, dict):
-        raise DamagedError(f"{where}: the manifest is not a JSON object")
+        raise IncompatibleError(f"{where}: the manifest is not a JSON object")
     if document.get("format") != FORMAT:
         raise IncompatibleError(
             f"{where} has the manifest format {str(document.get('format'))[:20]}; this Saver reads format "
             f"{FORMAT}: install a newer one"
         )
-    known = Manifest.__struct_fields__
-    unknown = {key: value for key, value in document.items() if key not in known}
+    unknown = {key: value for key, value in document.items() if key not in _FIELDS}
     try:
         manifest = msgspec.convert({**document, "unknown": unknown}, Manifest)
         msgspec.convert(manifest.environment, _Environment)
     except msgspec.ValidationError as error:
-        raise DamagedError(f"{where}: the manifest is not as it should be: {error}") from None
+        raise IncompatibleError(f"{where}: the manifest is not as it should be: {error}") from None
+    parts = _ordered(manifest.parts, manifest.order, where)
+    if parts is not manifest.parts:
+        manifest = msgspec.structs.replace(manifest, parts=parts)
     for name, stored in manifest.tensors.items():
         if stored.dtype not in ITEM_SIZE:
             raise IncompatibleError(
@@ -177,7 +218,7 @@ def decode(text: str, where: str) -> Manifest:
             )
         extents = (extent for shard in stored.shards for extent in shard.extents)
         if any(pack >= len(manifest.packs) for pack, _, _ in extents):
-            raise DamagedError(
+            raise IncompatibleError(
                 f"{where}: tensor {name[:80]!r} lies in a pack that the manifest does not name"
             )
     missing = sorted(set(manifest.requires) - FEATURES)
@@ -186,3 +227,12 @@ def decode(text: str, where: str) -> Manifest:
             f"{where} needs {', '.join(missing)}, which this Saver does not have: install a newer one"
         )
     return manifest
+
+
+def _ordered(parts: Mapping[str, Part], order: tuple[int, ...], where: str) -> Mapping[str, Part]:
+    names = in_order(parts)
+    if not order:
+        return parts if list(parts) == names else {name: parts[name] for name in names}
+    if sorted(order) != list(range(len(names))):
+        raise IncompatibleError(f"{where}: the order of the parts is not one of its parts")
+    return {names[place]: parts[names[place]] for place in order}

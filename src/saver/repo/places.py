@@ -10,7 +10,7 @@ from operator import itemgetter
 
 import msgspec
 
-from saver.errors import DamagedError
+from saver.errors import IncompatibleError
 from saver.repo.log import Move, Relocate
 from saver.repo.manifest import Manifest
 from saver.repo.objects import pack_key
@@ -32,8 +32,8 @@ class Places:
         self._moves: dict[tuple[str, int], list[Move]] = {}
 
     def of(self, manifest: Manifest, where: str) -> dict[str, TensorInfo]:
-        """The tensors of a version, by name. Raises DamagedError where their boxes do not tile them, or the
-        bytes of a shard are not all there."""
+        """The tensors of a version, by name. Raises IncompatibleError where their boxes do not tile them, or
+        the bytes of a shard are not all there."""
         found = {}
         packs = manifest.packs
         moves_of = cache(self._moves_of)  # the log is asked once for each pack, not for each tensor
@@ -42,13 +42,13 @@ class Places:
             try:
                 info = form.info(name, packs)
             except ValueError as error:
-                raise DamagedError(f"{where}: {name[:80]!r}: {error}") from None
+                raise IncompatibleError(f"{where}: {name[:80]!r}: {error}") from None
             if moved:
                 shards = tuple(_resolved_shard(shard, moves_of) for shard in info.shards)
                 info = msgspec.structs.replace(info, shards=shards)
             for shard in info.shards:
                 if not shard.is_whole():
-                    raise DamagedError(f"{where}: the bytes of {name!r} do not lie in whole blocks")
+                    raise IncompatibleError(f"{where}: the bytes of {name!r} do not lie in whole blocks")
             found[name] = info
         return found
 
@@ -111,7 +111,7 @@ def _resolved(place: Place, moves_of: Callable[[str], list[Move]], depth: int = 
         if start + size <= offset:
             continue
         if depth == MOVES_DEPTH:
-            raise DamagedError(f"{pack_key(pack)} was moved in circles")
+            raise IncompatibleError(f"{pack_key(pack)} was moved in circles")
         if start > offset:
             yield pack, offset, start - offset
             offset = start
@@ -125,7 +125,7 @@ def _resolved(place: Place, moves_of: Callable[[str], list[Move]], depth: int = 
 def _apart(moves: list[Move], pack: str) -> list[Move]:
     for one, other in pairwise(moves):
         if one[0] + one[1] > other[0]:
-            raise DamagedError(f"{pack_key(pack)}: two moves of the same bytes")
+            raise IncompatibleError(f"{pack_key(pack)}: two moves of the same bytes")
     return moves
 
 

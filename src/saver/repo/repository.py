@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from blake3 import blake3
 
-from saver.errors import CannotWriteError, DamagedError, NotFoundError, is_full
+from saver.errors import CannotWriteError, DamagedError, NotFoundError, SaverError, is_full
 from saver.pack import PackedTensors
 from saver.repo import document
 from saver.repo import manifest as manifests
@@ -32,6 +34,9 @@ from saver.tensors import Shard, TensorInfo, shards_of
 
 if TYPE_CHECKING:
     from saver.repo.index import Index
+
+OPENED_ALONG = 4
+"""Where a version has no more packs than these, they are opened while its manifest is read."""
 
 
 class Repository:
@@ -61,9 +66,14 @@ class Repository:
         self._make_index = index
         self._format: Format | None = None
         self._last: tuple[str, dict[str, TensorInfo]] = ("", {})
-        self._whole: Callable[[Storage, State], None] | None = None
+        self._whole: Callable[[Storage, State], bool] | None = None
 
     # The store itself
+
+    def _look(self) -> None:
+        """Ask at once for what opening a store begins with."""
+        for _ in self.storage.together((self.exists, self.state.list_ahead)):
+            pass
 
     def exists(self) -> bool:
         """Whether anything was ever saved here; raises IncompatibleError for stores of newer Savers."""
@@ -83,6 +93,8 @@ class Repository:
 
     def open(self) -> None:
         """Be up to date. Raises NotFoundError where there is no store."""
+        if self._format is None:
+            self._look()
         self.format()
         self._refresh(check_end_if_possible)
 
@@ -90,19 +102,21 @@ class Repository:
         """Be up to date and allowed to write; the first one makes the store."""
         if self._format is not None:
             self._format = read_again(self.storage, self._format)
-        elif not self.exists() and self.storage.create(
+        else:
+            self._look()
+        if self._format is None and self.storage.create(
             STORE_KEY, document.encode(Format(FORMAT, self.fresh()))
         ):
             self.state.keep_reserve()
         demand(self.storage, self.format().write, "write to")
         self._refresh(check_end)
 
-    def _refresh(self, check: Callable[[Storage, State], None]) -> None:
+    def _refresh(self, check: Callable[[Storage, State], bool]) -> None:
         """Read the log to its end, and look once whether that is the end: records that were seen stay."""
         self.state.refresh()
         if self._whole not in (check, check_end):
-            check(self.storage, self.state)
-            self._whole = check
+            self._whole = check_end if check(self.storage, self.state) else check
+        self.state.forget_listing()
 
     def append(self, decide: Callable[[], Event | None]) -> Record | None:
         """Put the event that `decide` returns into the log, durably; None when it returns none.
@@ -143,6 +157,13 @@ class Repository:
             tags.setdefault(tagged, []).append(tag)
         for number, value in self.state.versions(model, reverse):
             yield from_state(model, number, value, tuple(tags.get(number, ())))
+
+    def find(self, ref: str) -> Version:
+        """Be up to date, and the version that a ref names. Raises NotFoundError."""
+        wanted = parse_ref(ref)
+        self.state.expect(wanted.model, wanted.number)
+        self.open()
+        return self.version(ref)
 
     def version(self, ref: str) -> Version:
         """The version that a ref names. Raises NotFoundError, which says what there is."""
@@ -188,7 +209,8 @@ class Repository:
     def manifest(self, version: Version) -> Manifest:
         """The manifest of a version, verified and compared with the log; its trees are still raw JSON.
 
-        Raises DamagedError; NotFoundError when the version was deleted meanwhile.
+        Raises DamagedError; IncompatibleError for what this Saver does not understand; NotFoundError when the
+        version was deleted meanwhile.
         """
         where = f"{self.storage}: {version}"
         try:
@@ -206,6 +228,21 @@ class Repository:
         check_agreement(version, found, where)
         return found
 
+    def opened(self, version: Version) -> tuple[Manifest, dict[str, Blob]]:
+        """The manifest of a version, as `manifest` has it, and its packs, if they are few and could be opened
+        along with it."""
+
+        def pack(name: str) -> Blob | None:
+            with suppress(SaverError):  # whoever needs it opens it again
+                return self.storage.open(pack_key(name))
+            return None
+
+        names = version.packs if len(version.packs) <= OPENED_ALONG else ()
+        asks: list[Callable[[], Any]] = [partial(self.manifest, version), *(partial(pack, n) for n in names)]
+        manifest, *blobs = self.storage.together(asks)
+        there = {name: blob for name, blob in zip(names, blobs, strict=True) if blob is not None}
+        return manifest, there
+
     def tensors(self, version: Version) -> dict[str, TensorInfo]:
         """The tensors of a version, and where they lie now."""
         digest, tensors = self._last
@@ -217,8 +254,11 @@ class Repository:
         """The shards of a version's tensors, by their names in packs, and where they lie now."""
         return shards_of(self.tensors(version).values())
 
-    def source(self, version: Version, manifest: Manifest) -> PackedTensors:
-        """Reads the tensors of a version, whose manifest this is, also once its bytes are moved."""
+    def source(
+        self, version: Version, manifest: Manifest, blobs: Mapping[str, Blob] | None = None
+    ) -> PackedTensors:
+        """Reads the tensors of a version, whose manifest this is, also once its bytes are moved. `blobs` are
+        packs that are open already."""
         where = f"{self.storage}: {version}"
 
         def locate() -> dict[str, TensorInfo]:
@@ -231,11 +271,13 @@ class Repository:
             "that is damaged"
         )
         found = self.places.of(manifest, where)
-        return PackedTensors(found, self.open_pack, where, advice, locate)
+        return PackedTensors(found, self.open_packs, where, advice, locate, blobs)
 
-    def open_pack(self, name: str) -> Blob:
-        """A pack, opened for reading. Raises NotFoundError."""
-        return self.storage.open(pack_key(name))
+    def open_packs(self, names: Iterable[str]) -> dict[str, Blob]:
+        """Packs, opened for reading. Raises NotFoundError."""
+        listed = list(names)
+        opened = self.storage.together(partial(self.storage.open, pack_key(name)) for name in listed)
+        return dict(zip(listed, opened, strict=True))
 
     def condemned(self, known: Mapping[str, Shard]) -> list[str]:
         """The names of tensors with bytes in packs that a collector condemned."""
