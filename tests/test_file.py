@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -271,3 +273,11 @@ def test_what_was_opened_stays_as_it_was(tmp_path: Path) -> None:
     for change in ("parts", "whole"):
         with pytest.raises(AttributeError):
             setattr(opened.manifest, change, {})
+
+
+def test_a_pipe_carries_an_object_from_one_process_to_another() -> None:
+    program = "import sys, numpy, saver; saver.dump({'w': numpy.arange(300_000.0)}, sys.stdout.buffer)"
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        assert_same(saver.load(other.stdout), {"w": np.arange(300_000.0)})
+    assert other.returncode == 0

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import random
 from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 import saver
 from equality import assert_same
@@ -16,8 +20,11 @@ from saver.codec import Codec, Decoder, decoder
 from saver.errors import SaverError
 from saver.file import open_file
 from saver.lazy import LazyMapping, LazySequence
+from saver.opened import Opened
 from saver.pack import Pack
-from saver.tree import Node, Ref
+from saver.repo.manifest import Part
+from saver.testing.codecs import change
+from saver.tree import Node, Ref, to_json
 
 
 def array(first: float = 0, count: int = 300) -> Any:
@@ -129,9 +136,9 @@ def test_lists_are_equal_to_lists_and_cannot_be_changed(tmp_path: Path) -> None:
     assert found == [[1, 2], [text, 3]]
     assert found != [[1, 2]]
     assert found[:1] == [[1, 2]]
-    for change in (lambda: found.__setitem__(0, 1), lambda: found.append(1)):
+    for changing in (lambda: found.__setitem__(0, 1), lambda: found.append(1)):
         with pytest.raises(AttributeError):
-            change()
+            changing()
     with pytest.raises(IndexError):
         found[2]
 
@@ -228,3 +235,22 @@ def test_a_version_of_a_store_is_as_lazy(tmp_path: Path) -> None:
     store.save("m", {"net": {"w": array(), "b": array(1)}})
     found = store.load("m", lazy=True)
     assert_same(whole(found), store.load("m"))
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_changed_tree_gives_what_load_gives_or_a_saver_error(case: str, tmp_path: Path) -> None:
+    saver.dump(CASES[case], tmp_path / "s")
+    opened, draw = open_file(tmp_path / "s"), random.Random(case)
+    for _ in range(200):
+        parts = json.loads(to_json(opened.manifest.parts))
+        change([part["tree"] for part in parts.values()], draw)
+        found: list[Any] = []
+        for lazy in (False, True):
+            try:
+                manifest = replace(opened.manifest, parts=msgspec.convert(parts, dict[str, Part]))
+                changed = Opened(manifest, opened.tensors, "changed", 0, "")
+                found.append(whole(changed.load((), lazy=lazy)))
+            except SaverError:
+                found.append(None)
+        if found[0] is not None:
+            assert_same(found[1], found[0])

@@ -27,6 +27,7 @@ from saver.checkpoints.events import (
     StepTaken,
     Stream,
 )
+from saver.storage import Content
 from saver.storages.memory import MemoryStorage
 
 
@@ -39,11 +40,11 @@ class Gated(MemoryStorage):
         self.gate.set()
         self.full = False
 
-    def put(self, key: str, size: int, fill: Any) -> None:
+    def put(self, key: str, content: Content) -> None:
         self.gate.wait(60)
         if self.full:
             raise saver.CannotWriteError(f"{key}: no room")
-        super().put(key, size, fill)
+        super().put(key, content)
 
 
 def begun(storage: MemoryStorage, listener: Listener, *kinds: type[Event], **options: Any) -> Any:

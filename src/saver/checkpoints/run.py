@@ -273,8 +273,8 @@ class Checkpoints:
         self._saves = False
 
     def listen(self, listener: Listener, *kinds: type[Event]) -> None:
-        """Have `listener` called with events of these kinds, or of all; see saver.checkpoints.events. A run
-        that is open already begins with it when it is entered again.
+        """Have `listener` called with events of these kinds, or of all: see saver.checkpoints.events. Call it
+        before the run is entered.
         """
         self._guests.append((listener, kinds))
 

@@ -8,8 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import Any
 
-from saver import NotFoundError, SaverError, Version, describe, load, verify
-from saver import Saver as Storage
+from saver import NotFoundError, Saver, SaverError, Version, describe, load, verify
 from saver.cli import Failure, Missing
 from saver.cli._screen import size
 from saver.cli._store import existing
@@ -93,7 +92,7 @@ class _File(Subject):
 
 
 class _Stored(Subject):
-    def __init__(self, store: Storage, version: Version) -> None:
+    def __init__(self, store: Saver, version: Version) -> None:
         self._store = store
         self.version: Version = version
         self.description = store.describe(str(version))

@@ -106,6 +106,9 @@ class TensorInfo(Protocol):
     def hash(self) -> str: ...
 
 
+_FIELDS = frozenset(Manifest.__struct_fields__)
+
+
 @decodable
 class _Environment(msgspec.Struct):
     """What readers rely on in `environment`; the rest is shown as it is."""
@@ -179,8 +182,7 @@ def decode(text: str, where: str) -> Manifest:
             f"{where} has the manifest format {str(document.get('format'))[:20]}; this Saver reads format "
             f"{FORMAT}: install a newer one"
         )
-    known = Manifest.__struct_fields__
-    unknown = {key: value for key, value in document.items() if key not in known}
+    unknown = {key: value for key, value in document.items() if key not in _FIELDS}
     try:
         manifest = msgspec.convert({**document, "unknown": unknown}, Manifest)
         msgspec.convert(manifest.environment, _Environment)
