@@ -246,7 +246,7 @@ def open_version(repo: Repository, version: Version) -> Opened:
 
     def locate() -> dict[str, Any]:
         repo.state.refresh()
-        repo.version(str(version))
+        repo.demand(version)
         return repo.places.of(manifest, where)
 
     manifest, blobs = repo.opened(version)

@@ -172,6 +172,11 @@ class Repository:
             raise self._not_found(ref, wanted)
         return from_state(wanted.model, number, value, self._tags(wanted.model, number))
 
+    def demand(self, version: Version) -> None:
+        """Raise NotFoundError unless a version is still there. Its name may be one that nobody could give."""
+        if self.state.version(version.model, version.number) is None:
+            raise self._not_found(str(version), Ref(version.model, version.number))
+
     def _tags(self, model: str, number: int) -> tuple[str, ...]:
         return tuple(tag for tag, tagged in self.state.tags(model).items() if tagged == number)
 
@@ -215,7 +220,7 @@ class Repository:
             data = self.storage.read(manifest_key(version.manifest))
         except NotFoundError:
             self.state.refresh()
-            self.version(str(version))
+            self.demand(version)
             raise DamagedError(f"{where}: its manifest {manifest_key(version.manifest)} is missing") from None
         if blake3(data).hexdigest() != version.manifest:
             raise DamagedError(
