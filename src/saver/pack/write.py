@@ -51,14 +51,15 @@ class PackWriter(Content):
     """A pack to be written: `storage.put(key, writer)`.
 
     `write` writes the tensors, then the header: what was cut off shows itself. `pieces` hashes the tensors
-    first, and then reads them again, header first, for places where bytes arrive in order; they
-    are hashed again on their way, and CannotWriteError is raised before the last byte of a pack whose tensors
-    changed meanwhile. `describe` is given the hash of every tensor
-    and returns the metadata to add; it is also called beforehand with zeros, and its answers must have the
-    same length. `id` is random unless
-    it is given. `start` is where the data begins, and `size` all there is, in bytes.
-    `entries` say where in the data the tensors lie, and once it is written their hashes. Memory: the ring
-    of `RING_LENGTH` buffers of `RING_BUFFER` bytes, whatever the size of the tensors.
+    first, and then reads them again, header first, for places where bytes arrive in order. They are hashed
+    again on their way, and CannotWriteError is raised before the last byte of a pack whose tensors changed
+    meanwhile.
+
+    `describe` is given the hash of every tensor and returns the metadata to add. It is also called beforehand
+    with zeros, and its answers must have the same length. `id` is random unless it is given. `start` is where
+    the data begins, and `size` all there is, in bytes. `entries` say where in the data the tensors are, and
+    once it is written their hashes. Memory: the ring of `RING_LENGTH` buffers of `RING_BUFFER` bytes,
+    whatever the size of the tensors.
     """
 
     def __init__(
