@@ -58,8 +58,8 @@ class PackWriter(Content):
     `describe` is given the hash of every tensor and returns the metadata to add. It is also called beforehand
     with zeros, and its answers must have the same length. `id` is random unless it is given. `start` is where
     the data begins, and `size` all there is, in bytes. `entries` say where in the data the tensors are, and
-    once it is written their hashes. Memory: the ring of `RING_LENGTH` buffers of `RING_BUFFER` bytes, whatever
-    the size of the tensors.
+    once it is written their hashes. Memory: the ring of `RING_LENGTH` buffers of `RING_BUFFER` bytes,
+    whatever the size of the tensors.
     """
 
     def __init__(
