@@ -15,7 +15,7 @@ from functools import partial
 import msgspec
 from blake3 import blake3
 
-from saver.errors import CannotWriteError, DamagedError, NotFoundError, SaverError
+from saver.errors import CannotWriteError, DamagedError, IncompatibleError, NotFoundError, SaverError
 from saver.pack import Pack, Range, damaged
 from saver.repo import manifest as manifests
 from saver.repo.format import STORE_KEY, read_format
@@ -178,7 +178,7 @@ class _Backup:
         except NotFoundError:
             self._gone(version)
             self._note(key, [version], "the manifest is missing")
-        except DamagedError as error:
+        except (DamagedError, IncompatibleError) as error:
             self._note(key, [version], str(error))
         else:
             for item in known.values():
@@ -193,7 +193,7 @@ class _Backup:
         DamagedError."""
         key, seen = manifest_key(version.manifest), 0
         for storage in (self._source, self._target):
-            with suppress(NotFoundError, DamagedError):
+            with suppress(NotFoundError, DamagedError, IncompatibleError):
                 data = storage.read(key)
                 seen += 1
                 if blake3(data).hexdigest() == version.manifest:

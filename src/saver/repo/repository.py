@@ -207,7 +207,8 @@ class Repository:
     def manifest(self, version: Version) -> Manifest:
         """The manifest of a version, verified and compared with the log; its trees are still raw JSON.
 
-        Raises DamagedError; NotFoundError when the version was deleted meanwhile.
+        Raises DamagedError; IncompatibleError for what this Saver does not understand; NotFoundError when the
+        version was deleted meanwhile.
         """
         where = f"{self.storage}: {version}"
         try:
