@@ -80,6 +80,7 @@ class State(Facts):
         """The keys of checkpoints, as they were listed before the log was read; until they are used."""
         self._wanted: tuple[str, ...] = ()
         """Keys that are asked for once the log was read."""
+        self._expected: tuple[str | None, tuple[str, ...]] = (None, ())
         self.log.ahead.clear()
         self._view = View(self.pages)
         self._distrusts = False
@@ -158,10 +159,11 @@ class State(Facts):
         version = version_key(model, number) if number is not None else f"version {model} {END}"
         keys = (model_key(model), version, tag_key(model), tag_key(model, END))
         with self._lock:
-            if self._view.head:
-                self._expect(keys)
-            else:
+            if not self._view.head:
                 self._wanted = keys
+            elif self._expected != (self._view.root, keys):  # who loads the same again need not look for it
+                self._expected = (self._view.root, keys)
+                self._expect(keys)
 
     def _expect(self, keys: Iterable[str]) -> None:
         with suppress(SaverError):  # those who ask are told
