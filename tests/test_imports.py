@@ -124,6 +124,18 @@ def test_imports_point_one_way(module: str) -> None:
     assert roots <= set(allowed)
 
 
+def test_no_module_of_the_repository_imports_itself_by_way_of_others() -> None:
+    """Not for the sake of types either, nor when a function is called."""
+    ways = {
+        name: {each for each in imports_of(path) if each in MODULES and each.startswith("saver.repo.")}
+        for name, path in MODULES.items()
+        if name.startswith("saver.repo.")
+    }
+    while first := {name for name, needed in ways.items() if not needed & ways.keys()}:
+        ways = {name: needed for name, needed in ways.items() if name not in first}
+    assert not ways, f"a circle among {sorted(ways)}"
+
+
 def test_saver_itself_is_imported_by_those_who_join_things_only() -> None:
     importers = {
         module for module, path in MODULES.items()

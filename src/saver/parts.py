@@ -22,7 +22,7 @@ from saver.storage import Progress
 from saver.tree import Node, Ref, Tensor, TensorData, Value, parse, settle, walk
 
 if TYPE_CHECKING:
-    from saver.repo.commit import DraftPart
+    from saver.repo.draft import DraftPart
 
 SOLE = "model"
 """The name of the only part of what is not a mapping."""
@@ -60,7 +60,7 @@ class Encoded(msgspec.Struct):
 
     def drafted(self) -> dict[str, DraftPart]:
         """The parts as a store takes them."""
-        from saver.repo.commit import DraftPart
+        from saver.repo.draft import DraftPart
 
         return {
             name: DraftPart(part.tree, part.batches, part.packages, part.tensors)

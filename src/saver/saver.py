@@ -16,11 +16,12 @@ from saver.environment import Git
 from saver.errors import CannotSaveError
 from saver.parts import Opened, encoded_again
 from saver.repo import history, reading
-from saver.repo.commit import Draft
+from saver.repo.draft import Draft
 from saver.repo.history import Change, Summary
 from saver.repo.log import Delete, Event, Tag
 from saver.repo.refs import STEP_LIMIT, check_model, check_tag
 from saver.repo.repository import Repository
+from saver.repo.save import save_version
 from saver.repo.version import Version, number_of
 from saver.single import open_raw, write_file
 from saver.storage import Progress, Storage
@@ -103,7 +104,7 @@ class Saver:
             bases=(base,) if isinstance(base, str) else tuple(base),
             **details,
         )
-        return self._repo.commit(draft, progress)
+        return save_version(self._repo, draft, progress)
 
     def load(
         self,
@@ -381,7 +382,7 @@ class Saver:
             unknown=raw.unknown,
             **details,
         )
-        return self._repo.commit(draft, progress)
+        return save_version(self._repo, draft, progress)
 
 
 def _index(ident: str) -> Index:

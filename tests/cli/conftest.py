@@ -9,9 +9,10 @@ import pytest
 
 import saver
 from saver.repo import document
-from saver.repo.commit import Draft, DraftPart
+from saver.repo.draft import Draft, DraftPart
 from saver.repo.format import STORE_KEY, Format
 from saver.repo.repository import Repository
+from saver.repo.save import save_version
 from saver.storages.local import LocalStorage
 from saver.tree import Node
 
@@ -50,7 +51,8 @@ def hostile() -> Repository:
     repo = Repository(LocalStorage("models"))
     part = DraftPart(Node("list", state=[EVIL]), {}, (EVIL,), [])
     data = {EVIL: {"kind": EVIL, "shape": [EVIL], "hash": EVIL, "bytes": 10**400}}
-    repo.commit(
+    save_version(
+        repo,
         Draft(
             model="evil", parts={EVIL: part, f"-{EVIL}": part}, tensors={}, whole=True, time=1e300,
             environment={EVIL: EVIL}, author=EVIL, metrics={EVIL: 1.0, ">" + EVIL: float("inf")},

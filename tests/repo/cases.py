@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
+import msgspec
 import numpy as np
 from asking import Content
 from explorer import Actor, Failed
 
 from saver import parts
-from saver.repo.commit import Draft, DraftPart
+from saver.errors import NotFoundError
+from saver.repo.commit import CondemnedError, commit
+from saver.repo.draft import Draft, DraftPart
 from saver.repo.repository import Repository
+from saver.repo.save import save_version
+from saver.repo.stage import Staged, stage, stage_again
 from saver.saver import Saver
 from saver.storage import Storage
 from saver.storages.memory import MemoryStorage
@@ -86,7 +91,47 @@ def saves(name: str, holds: str, change: Change = id, **more: Any) -> Actor:
     wanted = draft(holds, **more)
 
     def act(store: Storage) -> Saved:
-        return Saved(str(opened(store, name, change)._repo.commit(wanted)), holds)
+        return Saved(str(save_version(opened(store, name, change)._repo, wanted)), holds)
+
+    return act
+
+
+def stages(name: str, holds: str) -> Actor:
+    """Stages these arrays, and leaves word of it beside the store, for whoever commits."""
+    wanted = draft(holds)
+
+    def act(store: Storage) -> Done:
+        staged = stage(opened(store, name)._repo, "m", wanted.parts, wanted.tensors)
+        store.create(f"notes/{name}", msgspec.json.encode(staged))
+        return Done("stage")
+
+    return act
+
+
+def commits(name: str, stagers: Mapping[str, str], asks: bool = True) -> Actor:
+    """Commits what these stagers (who holds what) staged, if all have left word. Unless it does not ask,
+    whoever staged what was condemned stages it again."""
+    held = "".join(stagers.values())
+    wanted = {each: draft(holds) for each, holds in stagers.items()}
+
+    def act(store: Storage) -> Saved | Done:
+        try:
+            told = [msgspec.json.decode(store.read(f"notes/{each}"), type=Staged) for each in stagers]
+        except NotFoundError:
+            return Done("early")
+        staged = dict(zip(stagers, told, strict=True))
+        others = {each: opened(store, f"{each}again")._repo for each in stagers}
+        repo = opened(store, name)._repo
+        while True:
+            try:
+                return Saved(str(commit(repo, list(staged.values()), draft(held))), held)
+            except CondemnedError as error:
+                if not asks:
+                    raise
+                for each, old in staged.items():
+                    names = error.condemned.get(old.id, ())
+                    if names:
+                        staged[each] = stage_again(others[each], old, names, wanted[each].tensors)
 
     return act
 
@@ -156,7 +201,7 @@ def filled(*versions: str) -> Content:
     store = MemoryStorage()
     saver = opened(store, "0")
     for holds in versions:
-        saver._repo.commit(draft(holds))
+        save_version(saver._repo, draft(holds))
     return content_of(store)
 
 
@@ -170,6 +215,8 @@ def stored(content: Content) -> MemoryStorage:
         store.create(key, data)
     return store
 
+
+ONE = filled("ab")
 
 TWO = filled("ab", "ac")
 """m@2 shares `a` with m@1."""

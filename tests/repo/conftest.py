@@ -10,6 +10,7 @@ from drafts import Save, draft
 
 from saver.repo import gc
 from saver.repo.repository import Repository
+from saver.repo.save import save_version
 from saver.repo.version import Version
 from saver.storage import Storage
 from saver.storages.memory import MemoryStorage
@@ -28,7 +29,7 @@ def repo(store: Storage) -> Repository:
 @pytest.fixture
 def save(repo: Repository) -> Save:
     def save(model: str, tensors: Mapping[str, Any], **more: Any) -> Version:
-        return repo.commit(draft(model, tensors, **more))
+        return save_version(repo, draft(model, tensors, **more))
 
     return save
 

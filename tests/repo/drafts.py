@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from saver.repo.commit import Draft, DraftPart
+from saver.repo.draft import Draft, DraftPart
 from saver.repo.reading import StoredTensors
 from saver.repo.repository import Repository
 from saver.repo.version import Version

@@ -11,6 +11,7 @@ from cases import Done, Loaded, Saved, content_of, draft, held, opened, stored
 from explorer import Failed, Moment
 
 from saver.errors import SaverError
+from saver.repo.save import save_version
 from saver.storage import Blob
 from saver.storages.memory import MemoryStorage
 
@@ -144,7 +145,7 @@ class Judge:
                 pass
             case Failed():
                 assert self._allowed(name, end), f"{name} ended with {end}"
-            case Done("gc" | "tag" | "untag" | "sound"):
+            case Done("gc" | "tag" | "untag" | "sound" | "stage" | "early"):
                 pass
             case _:
                 raise AssertionError(f"{name} ended with {end}")
@@ -175,7 +176,7 @@ def _go_on(content: Content, told: Told) -> None:
     """Whatever happened: the next save succeeds, and a collection leaves what is needed and nothing else."""
     store = stored(content)
     saver = opened(store, "n")
-    version = saver._repo.commit(draft("af"))
+    version = save_version(saver._repo, draft("af"))
     saver.gc(grace=0)
     after = Told(content_of(store))
     assert after.live == {**told.live, str(version): "af"}

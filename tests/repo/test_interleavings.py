@@ -14,12 +14,14 @@ import pytest
 from asking import Content
 from cases import (
     LARGE,
+    ONE,
     TWO,
     Done,
     Loaded,
     Saved,
     checks,
     collects,
+    commits,
     content_of,
     deletes,
     draft,
@@ -28,6 +30,7 @@ from cases import (
     loads,
     opened,
     saves,
+    stages,
     stored,
     tags,
     untags,
@@ -40,6 +43,7 @@ from saver.repo import gc, state
 from saver.repo.commit import _Commit
 from saver.repo.log import Event, Tag
 from saver.repo.repository import Repository
+from saver.repo.save import save_version
 from saver.storage import Storage
 from saver.storages.memory import MemoryStorage
 
@@ -88,6 +92,48 @@ def test_a_saver_that_comes_to_need_what_was_not_moved(eager: None) -> None:
     assert found.moments > 10_000, found
 
 
+def test_two_stagers_a_committer_and_a_collector() -> None:
+    """Also where a stager dies: then the committer finds no word of it, and what it wrote is freed."""
+    judge = Judge(ONE)
+    actors = {
+        "ada": stages("a", "c"),
+        "bob": stages("b", "d"),
+        "committer": commits("d", {"a": "c", "b": "d"}),
+        "collector": collects("c"),
+    }
+    found = explore(ONE, actors, judge)
+    assert {end for name, end in judge.ends if name == "committer"} == {Saved("m@2", "cd"), Done("early")}
+    assert any("packs/" + b"aagain".hex() in key for each in judge.contents for key, _ in each)
+    assert found.moments > 10_000, found
+
+
+@FAR
+def test_a_stager_that_shares_what_is_deleted_and_collected_is_asked_again(remote: bool) -> None:
+    judge = Judge(TWO)
+    actors = {
+        "stager": stages("a", "acd"),
+        "committer": commits("d", {"a": "acd"}),
+        "collector": collects("c", "m@2"),
+    }
+    found = explore(TWO, actors, judge, {"reader": loads("m")}, remote=remote)
+    assert ("committer", Saved("m@3", "acd")) in judge.ends
+    assert found.moments > 10_000, found
+
+
+def test_a_committer_that_asks_nobody_says_what_was_condemned_and_leaves_nothing() -> None:
+    judge = Judge(TWO, lambda name, end: name == "committer" and end.kind == "CondemnedError")
+    actors = {
+        "stager": stages("a", "acd"),
+        "committer": commits("d", {"a": "acd"}, asks=False),
+        "saver": saves("b", "ae"),
+        "collector": collects("c"),
+    }
+    found = explore(TWO, actors, judge)
+    ends = {end.kind if isinstance(end, Failed) else end for name, end in judge.ends if name == "committer"}
+    assert {Saved("m@3", "acd"), Saved("m@4", "acd"), Done("early"), "CondemnedError"} == ends
+    assert found.moments > 100_000, found
+
+
 @pytest.fixture
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tensors of a few thousand bytes are hashed, shared and moved by blocks."""
@@ -115,7 +161,7 @@ def test_a_saver_that_saves_again_what_it_remembers() -> None:
     def twice(store: Storage) -> Saved:
         repo = opened(store, "a")._repo
         for each in wanted:
-            version = repo.commit(each)
+            version = save_version(repo, each)
         return Saved(str(version), version.notes)
 
     judge = Judge(TWO)
@@ -208,7 +254,7 @@ def damaged() -> Content:
     store.create(pack, bytes(data))
     saver = opened(store, "1")
     assert not saver.check().sound
-    saver._repo.commit(draft("c"))
+    save_version(saver._repo, draft("c"))
     return content_of(store)
 
 
@@ -238,7 +284,7 @@ def test_a_save_that_another_thread_overtakes_within_one_repository_decides_anew
 ) -> None:
     store = MemoryStorage()
     repo = Repository(store)
-    repo.commit(draft("a"))
+    save_version(repo, draft("a"))
     decide = _Commit._event
     left = [calls]
 
@@ -246,11 +292,11 @@ def test_a_save_that_another_thread_overtakes_within_one_repository_decides_anew
         event = decide(self, *manifest)
         left[0] -= 1
         if left[0] == 0:
-            repo.commit(draft("ab"))
+            save_version(repo, draft("ab"))
         return event
 
     monkeypatch.setattr(_Commit, "_event", overtaken)
-    repo.commit(draft("ac"))
+    save_version(repo, draft("ac"))
     Judge({})(Moment(content_of(store), {"one": Saved("m@2", "ab"), "other": Saved("m@3", "ac")}))
 
 
@@ -269,24 +315,24 @@ def test_a_save_is_done_once_its_record_is_there_though_it_cannot_tidy_up(
         event = decide(self, *manifest)
         left[0] -= 1
         if left[0] == 0:  # so the manifest must be written anew, and the first one be deleted
-            Repository(store).commit(draft("ab"))
+            save_version(Repository(store), draft("ab"))
         return event
 
     monkeypatch.setattr(_Commit, "_event", overtaken)
-    assert str(repo.commit(draft("ac"))) == "m@2"
+    assert str(save_version(repo, draft("ac"))) == "m@2"
     assert len(list(store.list("manifests/"))) == 3
 
 
 def test_a_tag_that_another_thread_overtakes_within_one_repository_decides_anew() -> None:
     store = MemoryStorage()
     repo = Repository(store)
-    repo.commit(draft("a"))
+    save_version(repo, draft("a"))
     events = []
 
     def decide() -> Event:
         events.append(Tag("m", "best", repo.version("m").number))
         if len(events) == 1:
-            repo.commit(draft("b"))
+            save_version(repo, draft("b"))
         return events[-1]
 
     repo.append(decide)

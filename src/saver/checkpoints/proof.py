@@ -18,9 +18,10 @@ from saver.compare.sections import digits
 from saver.environment import package_version
 from saver.errors import printable
 from saver.parts import Opened
-from saver.repo.commit import Draft
+from saver.repo.draft import Draft
 from saver.repo.reading import StoredTensors
 from saver.repo.repository import Repository
+from saver.repo.save import save_version
 from saver.repo.version import Version
 from saver.restoring import restore
 from saver.storage import Progress
@@ -178,7 +179,8 @@ class _Memory:
 
     def save(self, state: dict[str, Any]) -> Version:
         encoded = parts.encode(state)
-        return self._repo.commit(
+        return save_version(
+            self._repo,
             Draft(
                 model="proof", parts=encoded.drafted(), tensors=encoded.tensors, whole=True, time=time.time(),
                 environment={"packages": {name: package_version(name) for name in encoded.packages}},

@@ -1,184 +1,139 @@
-"""A commit: a draft becomes a version, durably, or nothing. docs/protocol.md has the argument."""
+"""A commit: what was staged becomes a version, durably, or nothing. docs/protocol.md has the argument."""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
-from itertools import islice
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import msgspec
 from blake3 import blake3
 
-from saver.errors import CannotWriteError, CommitUnknownError, SaverError
-from saver.pack import PackWriter
+from saver.errors import CannotSaveError, CannotWriteError, SaverError
 from saver.repo import manifest as manifests
-from saver.repo.dedup import Reuse, assemble, length_of, what_to_write
-from saver.repo.log import Commit, Event, Move, PartVersion, Record, Relocate, record_after
+from saver.repo.draft import Details
+from saver.repo.healing import heal
+from saver.repo.log import Commit, PartVersion, Record, record_after
 from saver.repo.manifest import Manifest, Part, Stored, manifest_key
-from saver.repo.objects import pack_key
 from saver.repo.places import Known
-from saver.repo.sharing import Sharing
+from saver.repo.repository import Repository
+from saver.repo.stage import Staged, StagedPart
 from saver.repo.version import Version, from_state, plain_metric
 from saver.repo.view import ModelState, version_state
-from saver.storage import Progress
-from saver.tree import TensorData, to_json
-
-if TYPE_CHECKING:
-    from saver.repo.repository import Repository
-
-PACK_TENSORS = 100_000
-"""Tensors per pack: their header stays well below the 100 MB that readers allow."""
-
-_EMPTY = blake3(b"").hexdigest()
+from saver.repo.written import Written
 
 
-class DraftPart(msgspec.Struct):
-    """A part to be saved: its tree, the batches that belong to it, and the names of its tensors."""
+class CondemnedError(SaverError):
+    """A collector condemned what was staged before it could be committed; nothing was changed.
 
-    tree: Any
-    batches: dict[str, Any]
-    packages: tuple[str, ...]
-    tensors: list[str]
-
-
-class Draft(msgspec.Struct, kw_only=True):
-    """A version to be saved. `bases` are refs of versions, of any model, that may share tensors with it."""
-
-    model: str
-    parts: dict[str, DraftPart]
-    tensors: dict[str, TensorData]
-    whole: bool
-    time: float
-    environment: dict[str, Any]
-    author: str = ""
-    step: int | None = None
-    metrics: dict[str, float] = {}
-    tags: tuple[str, ...] = ()
-    notes: str = ""
-    data: dict[str, Any] = {}
-    bases: tuple[str, ...] = ()
-    unknown: dict[str, Any] = {}
-
-
-def commit(repo: Repository, draft: Draft, progress: Progress | None = None) -> Version:
-    """Save a version, durably, or nothing. When this returns, it is there for good.
-
-    Raises CannotWriteError, and nothing is left; or CommitUnknownError, when the version may be there or not.
+    `condemned` says by the `id` of each Staged which of its tensors must be staged again.
     """
-    repo.open_to_write()
-    repo.state.keep_checkpoint()
-    return _Commit(repo, draft, progress).run()
+
+    code = "condemned"
+
+    def __init__(self, message: str, condemned: Mapping[str, tuple[str, ...]]) -> None:
+        super().__init__(message)
+        self.condemned = dict(condemned)
+
+
+def commit(
+    repo: Repository, staged: Sequence[Staged], details: Details, *, written: Written | None = None
+) -> Version:
+    """Make one version of what was staged, durably, or nothing. When this returns, it is there for good.
+
+    The parts and the tensors of several Staged must have different names; each tensor of a part must be among
+    them. Raises CannotSaveError where that is not so; CondemnedError where some of it must be staged again;
+    CannotWriteError; or CommitUnknownError, when the version may be there or not. With `written`, the store
+    was opened to write, and whoever made `written` removes what is left.
+    """
+    merged = _merged(repo, staged)
+    if written is None:
+        repo.open_to_write()
+        repo.state.keep_checkpoint()
+        with Written(repo.storage) as own:
+            version = _Commit(repo, staged, merged, details, own).run()
+    else:
+        version = _Commit(repo, staged, merged, details, written).run()
+    repo.remember(version, merged.tensors)
+    heal(repo, version, merged.harmed, {name: merged.tensors[name] for name in merged.new})
+    return version
+
+
+def _merged(repo: Repository, staged: Sequence[Staged]) -> Staged:
+    """All as if one had staged it."""
+    parts: dict[str, StagedPart] = {}
+    tensors: dict[str, Known] = {}
+    for each in staged:
+        if each.store != repo.format().id:
+            raise CannotSaveError(f"{repo.storage}: what is to be committed was staged in another store")
+        for kind, there, more in (("part", parts, each.parts), ("tensor", tensors, each.tensors)):
+            twice = sorted(there.keys() & more.keys())
+            if twice:
+                raise CannotSaveError(
+                    f"{repo.storage}: the {kind} {twice[0]!r} was staged twice; let one process stage it"
+                )
+        parts |= each.parts
+        tensors |= each.tensors
+    missing = sorted({name for part in parts.values() for name in part.tensors} - tensors.keys())
+    if missing:
+        raise CannotSaveError(
+            f"{repo.storage}: nobody staged the tensor {missing[0]!r}, which a part needs; commit all that "
+            "was staged together"
+        )
+    return Staged(
+        id="", store="", parts=parts, tensors=tensors, new=tuple(n for each in staged for n in each.new),
+        harmed=tuple(known for each in staged for known in each.harmed),
+        bytes_added=sum(each.bytes_added for each in staged),
+    )  # fmt: skip
 
 
 class _Commit:
-    """One commit under way: what was written for it, and is removed again if it comes to nothing."""
+    """One commit under way."""
 
-    def __init__(self, repo: Repository, draft: Draft, progress: Progress | None) -> None:
+    def __init__(
+        self, repo: Repository, staged: Sequence[Staged], merged: Staged, details: Details, written: Written
+    ) -> None:
         self._repo = repo
-        self._draft = draft
-        self._progress = progress
+        self._staged = staged
+        self._merged = merged
+        self._known = merged.tensors
+        self._details = details
+        self._written = written
         self._transaction = repo.fresh()
-        self._own: list[str] = []
         self._manifests: list[str] = []
-        self._added = 0
-        self._known: dict[str, Known] = {}
-        self._new: dict[str, Known] = {}
-        self._parts: dict[str, tuple[str, int]] = {}
+        self._parts = {name: self._hash_part(part) for name, part in merged.parts.items()}
 
     def run(self) -> Version:
-        repo, draft = self._repo, self._draft
-        try:
-            sharing = Sharing(repo, draft.model, draft.bases)
-            self._write(draft.tensors, sharing.find(draft.tensors))
-            version = self._take_number()
-        except CommitUnknownError:
-            raise
-        except BaseException:
-            self._clean(self._own)
-            raise
-        repo.remember(version, self._known)
-        sharing.tell(version, self._new, draft.tensors)
-        self._heal(version, sharing.harmed)
-        return version
-
-    def _clean(self, keys: Iterable[str]) -> None:
-        """Remove what was written and is not needed: no other writer can know of it.
-
-        What cannot be deleted is garbage, which a collector frees: no reason to hide why the save failed.
-        """
-        for key in keys:
-            with suppress(CannotWriteError):
-                self._repo.storage.delete(key)
-
-    # Packs
-
-    def _write(self, tensors: Mapping[str, TensorData], reuse: Reuse) -> None:
-        """Put what the store lacks into packs; then all of `tensors` are known."""
-        writing = what_to_write(tensors, reuse)
-        written = self._put_packs(writing.tensors)
-        blocks = {name: dict(found) for name, found in reuse.blocks.items()}
-        for block, (name, number) in writing.block_of.items():
-            blocks[name][number] = written[block].hash, written[block].places[0]
-        for name, data in tensors.items():
-            if name in reuse.whole:
-                old = reuse.whole[name]
-                self._known[name] = msgspec.structs.replace(old, dtype=data.dtype, shape=data.shape)
-            elif length_of(data) == 0:
-                self._known[name] = Known(data.dtype, data.shape, 0, _EMPTY, (), ())
-            else:
-                new = assemble(data, blocks[name]) if name in blocks else written[name]
-                self._known[name] = self._new[name] = new
-
-    def _put_packs(self, tensors: Mapping[str, TensorData]) -> dict[str, Known]:
-        """Write tensors into packs that hold not too many each; returns where they lie."""
-        total, done = sum(map(length_of, tensors.values())), 0
-        written: dict[str, Known] = {}
-        left = iter(tensors.items())
-        while some := dict(islice(left, PACK_TENSORS)):
-            written |= self._put_pack(some, done, total)
-            done += sum(map(length_of, some.values()))
-        return written
-
-    def _put_pack(self, tensors: dict[str, TensorData], before: int, total: int) -> dict[str, Known]:
-        progress = self._progress
-        report = (lambda done, _: progress(before + done, total)) if progress is not None else None
-        writer = PackWriter(tensors, lambda hashes: {}, report, ident=self._repo.fresh())
-        self._own.append(pack_key(writer.id))
-        self._repo.storage.put(pack_key(writer.id), writer.size, writer)
-        self._added += writer.size
-        return {
-            entry.name: Known(
-                entry.dtype, entry.shape, entry.length, entry.hash, entry.blocks,
-                ((writer.id, writer.start + entry.offset, entry.length),) if entry.length else (),
-            )
-            for entry in writer.entries
-        }  # fmt: skip
-
-    # The record
-
-    def _take_number(self) -> Version:
-        """Commit: take the next record's number, with all that came before in view."""
+        """Take the next record's number, with all that came before in view."""
         repo, digest, size = self._repo, "", 0
         last: tuple[Any, ...] | None = None
         while True:
             head = repo.state.last()  # before anything is decided: other threads may move the state on
-            gone = repo.condemned(self._known)
-            if gone:  # a collector was faster; write them anew, sharing nothing
-                self._write({name: self._draft.tensors[name] for name in gone}, Reuse({}, {}))
-                last = None
+            self._demand_all_there()
             event = self._event(digest, size)
             key = (event.number, event.parent, event.parts)
             if key != last or repo.state.get(f"gone {manifest_key(digest)}") is not None:
                 digest, size = self._put_manifest(event)
                 last = key
                 event = self._event(digest, size)
-            record = record_after(head, event, self._transaction, repo.clock(), self._draft.author)
+            record = record_after(head, event, self._transaction, repo.clock(), self._details.author)
             if self._append(record):
-                self._clean(self._manifests[:-1])
+                self._written.remove(self._manifests[:-1])
                 return from_state(event.model, event.number, version_state(record, event), event.tags)
             repo.state.refresh()
+
+    def _demand_all_there(self) -> None:
+        """Raise CondemnedError where a collector was faster."""
+        gone = {
+            each.id: tuple(found) for each in self._staged if (found := self._repo.condemned(each.tensors))
+        }
+        if gone:
+            self._written.remove(self._manifests)
+            names = [name for found in gone.values() for name in found]
+            raise CondemnedError(
+                f"{self._repo.storage}: {len(names):,} staged tensors were collected before they were "
+                f"committed ({names[0]}); stage them again",
+                gone,
+            )
 
     def _append(self, record: Record) -> bool:
         """Put the record into the log. Once that may have happened, nothing that it needs is removed."""
@@ -188,73 +143,71 @@ class _Commit:
         except CannotWriteError:
             raise
         except BaseException:
-            self._own.clear()
+            self._written.keep()
             raise
         if digest is None:
             return False
-        self._own.clear()
+        self._written.keep()
         state.took(record, digest)
         return True
 
     def _event(self, manifest: str, manifest_size: int) -> Commit:
-        draft, state = self._draft, self._repo.state
-        model: ModelState = state.get(f"model {draft.model}") or ModelState()
+        details, state = self._details, self._repo.state
+        model: ModelState = state.get(f"model {details.model}") or ModelState()
         packs = {place[0] for known in self._known.values() for place in known.places}
         return Commit(
-            model=draft.model,
+            model=details.model,
             number=model.last + 1,
             manifest=manifest,
-            parts={name: self._part_version(name, model.parts.get(name)) for name in draft.parts},
+            parts={name: self._part_version(name, model.parts.get(name)) for name in self._parts},
             packs=tuple(sorted(packs)),
             parent=model.latest,
-            step=draft.step,
-            metrics={name: plain_metric(value) for name, value in draft.metrics.items()},
-            tags=draft.tags,
-            notes=draft.notes,
+            step=details.step,
+            metrics={name: plain_metric(value) for name, value in details.metrics.items()},
+            tags=details.tags,
+            notes=details.notes,
             bytes=sum(known.length for known in self._known.values()) + manifest_size,
-            bytes_added=self._added + manifest_size,
+            bytes_added=self._merged.bytes_added + manifest_size,
         )
 
     def _part_version(self, name: str, before: Sequence[Any] | None) -> PartVersion:
-        if name not in self._parts:
-            self._parts[name] = self._hash_part(self._draft.parts[name])
         digest, size = self._parts[name]
         number = 1 if before is None else before[0] + (before[1] != digest)
         return PartVersion(number, digest, size)
 
-    def _hash_part(self, part: DraftPart) -> tuple[str, int]:
+    def _hash_part(self, part: StagedPart) -> tuple[str, int]:
         """The hash of a part, and its size in bytes: tensors and structure."""
         held = {name: self._known[name] for name in part.tensors}
         named = {name: _Named(name, known.dtype, known.shape, known.hash) for name, known in held.items()}
-        digest = manifests.part_hash(part.tree, part.batches, named, part.tensors)
+        batches: Any = part.batches
+        digest = manifests.part_hash(part.tree, batches, named, part.tensors)
         size = sum(known.length for known in held.values())
-        return digest, size + len(to_json([part.tree, part.batches]))
+        return digest, size + len(memoryview(part.tree)) + len(memoryview(part.batches)) + len(b"[,]")
 
     def _put_manifest(self, event: Commit) -> tuple[str, int]:
         """Write the manifest for this number and parent; returns its hash and size."""
         data = manifests.encode(self._manifest(event)).encode()
         digest = blake3(data).hexdigest()
         key = manifest_key(digest)
-        self._own.append(key)
         self._manifests.append(key)
-        self._repo.storage.put(key, len(data), lambda sink: sink.write(data, 0))
+        self._written.put(key, len(data), lambda sink: sink.write(data, 0))
         return digest, len(data)
 
     def _manifest(self, event: Commit) -> Manifest:
-        draft = self._draft
+        details = self._details
         packs = {pack: at for at, pack in enumerate(event.packs)}
         return Manifest(
             format=manifests.FORMAT,
             parts={
                 name: Part(
                     tree=part.tree, hash=event.parts[name].hash, version=event.parts[name].number,
-                    batches=part.batches, packages=part.packages,
+                    batches=_batches(part), packages=part.packages,
                 )
-                for name, part in draft.parts.items()
+                for name, part in self._merged.parts.items()
             },
-            whole=draft.whole, time=draft.time, environment=draft.environment, model=draft.model,
-            number=event.number, parent=event.parent, step=draft.step, author=draft.author,
-            metrics=event.metrics, notes=draft.notes, data=draft.data,
+            whole=details.whole, time=details.time, environment=details.environment, model=details.model,
+            number=event.number, parent=event.parent, step=details.step, author=details.author,
+            metrics=event.metrics, notes=details.notes, data=details.data,
             tensors={
                 name: Stored(
                     known.dtype, known.shape, known.hash,
@@ -263,36 +216,13 @@ class _Commit:
                 )
                 for name, known in self._known.items()
             },
-            packs=event.packs, transaction=self._repo.fresh(), unknown=draft.unknown,
+            packs=event.packs, transaction=self._repo.fresh(), unknown=details.unknown,
         )  # fmt: skip
 
-    # Damage
 
-    def _heal(self, version: Version, harmed: Iterable[Known]) -> None:
-        """DamagedError bytes that were written anew are read from their new place by older versions too."""
-        fresh = {(known.hash, known.length): known for known in self._new.values()}
-        moves: dict[str, list[Move]] = {}
-        for old in harmed:
-            new = fresh.get((old.hash, old.length))
-            if new is not None and len(new.places) == 1 and len(old.places) == 1:
-                pack, offset, length = old.places[0]
-                target, there, _ = new.places[0]
-                moves.setdefault(pack, []).append((offset, length, target, there))
-        if not moves:
-            return
-
-        def decide() -> Event | None:
-            """The version may have been deleted, and its packs condemned."""
-            if self._repo.condemned(self._new):
-                return None
-            return Relocate({pack: tuple(sorted(found)) for pack, found in moves.items()})
-
-        try:
-            self._repo.append(decide)
-        except SaverError as error:
-            warnings.warn(
-                f"{version} is saved, but older versions could not be healed with it: {error}", stacklevel=2
-            )
+def _batches(part: StagedPart) -> Any:
+    """The batches of a part as a manifest has them, which leaves out what is empty."""
+    return {} if part.batches == msgspec.Raw(b"{}") else part.batches
 
 
 class _Named(msgspec.Struct, frozen=True):

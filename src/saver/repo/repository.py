@@ -13,7 +13,6 @@ from saver.errors import CannotWriteError, DamagedError, NotFoundError, is_full
 from saver.repo import document
 from saver.repo import manifest as manifests
 from saver.repo.agreement import check_agreement
-from saver.repo.commit import Draft, commit
 from saver.repo.format import FORMAT, STORE_KEY, Format, demand, read_again, read_format
 from saver.repo.log import Condemn, Delete, Event, Record, record_after
 from saver.repo.manifest import Manifest, manifest_key
@@ -25,7 +24,7 @@ from saver.repo.users import Users
 from saver.repo.version import Version, from_state
 from saver.repo.view import ModelState, number_in, step_key, version_key
 from saver.repo.wholeness import check_end, check_end_if_possible
-from saver.storage import Progress, Storage
+from saver.storage import Storage
 
 if TYPE_CHECKING:
     from saver.repo.index import Index
@@ -223,16 +222,6 @@ class Repository:
         if not gone:
             return []
         return [name for name, item in known.items() if any(place[0] in gone for place in item.places)]
-
-    # Committing
-
-    def commit(self, draft: Draft, progress: Progress | None = None) -> Version:
-        """Save a version, durably, or nothing. When this returns, it is there for good.
-
-        Raises CannotWriteError, and nothing is left; or CommitUnknownError, when the version may be there or
-        not.
-        """
-        return commit(self, draft, progress)
 
     def remember(self, version: Version, known: dict[str, Known]) -> None:
         """Keep what was just saved at hand, for the next save."""

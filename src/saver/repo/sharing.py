@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING
 
 from saver.errors import SaverError
 from saver.repo.dedup import PROBED, Reuse, find_reuse, first_bytes, probe_of
 from saver.repo.objects import pack_key
 from saver.repo.places import Known, Place
 from saver.repo.reading import TOGETHER
+from saver.repo.repository import Repository
 from saver.repo.version import Version, from_state
 from saver.repo.view import version_key
 from saver.storage import Blob
 from saver.tree import TensorData
-
-if TYPE_CHECKING:
-    from saver.repo.repository import Repository
 
 
 class Sharing:
@@ -97,17 +94,19 @@ class Sharing:
         except SaverError:  # a damaged old version is no reason not to save a new one
             return {}
 
-    def tell(self, version: Version, new: Mapping[str, Known], tensors: Mapping[str, TensorData]) -> None:
-        """Let the index know of the tensors that are `new` with a version."""
-        index = self._repo.index
-        if index is None:
-            return
-        from saver.repo.index import Row
 
-        rows = []
-        for name, known in new.items():
-            probe = probe_of(first_bytes(tensors[name])) if known.length >= PROBED else None
-            rows.append(
-                Row(known.hash, known.length, probe, version.model, version.number, version.manifest, name)
-            )
-        index.add(self._repo.state.head, rows)
+def tell(
+    repo: Repository, version: Version, new: Mapping[str, Known], tensors: Mapping[str, TensorData]
+) -> None:
+    """Let the index know of the tensors that are `new` with a version."""
+    if repo.index is None:
+        return
+    from saver.repo.index import Row
+
+    rows = []
+    for name, known in new.items():
+        probe = probe_of(first_bytes(tensors[name])) if known.length >= PROBED else None
+        rows.append(
+            Row(known.hash, known.length, probe, version.model, version.number, version.manifest, name)
+        )
+    repo.index.add(repo.state.head, rows)

@@ -1,0 +1,173 @@
+"""Staging: writes what a store lacks of some parts, and says what they need, in words that can travel.
+
+Several processes may stage pieces of one version, each with its own repository; one of them commits it
+(`repo/commit.py`). What is staged and comes to nothing is garbage, which a collection frees.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from itertools import islice
+
+import msgspec
+from blake3 import blake3
+
+from saver.pack import PackWriter
+from saver.repo.dedup import Reuse, assemble, length_of, what_to_write
+from saver.repo.draft import DraftPart
+from saver.repo.objects import pack_key
+from saver.repo.places import Known
+from saver.repo.repository import Repository
+from saver.repo.sharing import Sharing
+from saver.repo.written import Written
+from saver.storage import Progress
+from saver.tree import TensorData, decodable, to_json
+
+PACK_TENSORS = 100_000
+"""Tensors per pack: their header stays well below the 100 MB that readers allow."""
+
+_EMPTY = blake3(b"").hexdigest()
+
+
+class StagedPart(msgspec.Struct, frozen=True):
+    """A part: its tree and batches as JSON, and the names of the tensors that they refer to, in their order.
+    Others may have staged those.
+    """
+
+    tree: msgspec.Raw
+    batches: msgspec.Raw
+    packages: tuple[str, ...]
+    tensors: tuple[str, ...]
+
+
+@decodable
+class Staged(msgspec.Struct, frozen=True):
+    """What was staged: plain data, for `msgspec.json` or any other encoding.
+
+    `id` names it, and `store` the store that it lies in. `tensors` says where their bytes are; `new` are the
+    names of those that were written, of `bytes_added` bytes in packs. `harmed` are tensors of older versions
+    that were written anew because a check found them damaged.
+    """
+
+    id: str
+    store: str
+    parts: dict[str, StagedPart]
+    tensors: dict[str, Known]
+    new: tuple[str, ...]
+    harmed: tuple[Known, ...]
+    bytes_added: int
+
+
+def stage(
+    repo: Repository,
+    model: str,
+    parts: Mapping[str, DraftPart],
+    tensors: Mapping[str, TensorData],
+    *,
+    bases: Iterable[str] = (),
+    written: Written | None = None,
+    progress: Progress | None = None,
+) -> Staged:
+    """Write what the store lacks of these parts and tensors. They share what the newest version of `model`
+    has, the versions that the refs `bases` name, and all that the index knows.
+
+    When this returns, it is durable. It belongs to no version until it is committed, so a collection may
+    condemn it: then `commit` says so, and `stage_again` mends it. Raises CannotWriteError, and leaves
+    nothing; with `written`, the caller who made that removes what is left.
+    """
+    if written is None:
+        with Written(repo.storage) as own:
+            return stage(repo, model, parts, tensors, bases=bases, written=own, progress=progress)
+    repo.open_to_write()
+    repo.state.keep_checkpoint()
+    sharing = Sharing(repo, model, bases)
+    writing = _Writing(repo, written, progress)
+    writing.write(tensors, sharing.find(tensors))
+    return Staged(
+        id=repo.fresh(), store=repo.format().id,
+        parts={name: _staged(part) for name, part in parts.items()},
+        tensors=writing.known, new=tuple(writing.new), harmed=tuple(sharing.harmed),
+        bytes_added=writing.added,
+    )  # fmt: skip
+
+
+def stage_again(
+    repo: Repository,
+    staged: Staged,
+    names: Iterable[str],
+    tensors: Mapping[str, TensorData],
+    *,
+    written: Written | None = None,
+    progress: Progress | None = None,
+) -> Staged:
+    """What was staged, with the tensors of these names written anew, sharing nothing: for a collector has
+    condemned their bytes. `tensors` are the same as before. Errors as in `stage`."""
+    if written is None:
+        with Written(repo.storage) as own:
+            return stage_again(repo, staged, names, tensors, written=own, progress=progress)
+    writing = _Writing(repo, written, progress)
+    writing.write({name: tensors[name] for name in names}, Reuse({}, {}))
+    return msgspec.structs.replace(
+        staged,
+        tensors={**staged.tensors, **writing.known},
+        new=tuple(dict.fromkeys((*staged.new, *writing.new))),
+        bytes_added=staged.bytes_added + writing.added,
+    )
+
+
+def _staged(part: DraftPart) -> StagedPart:
+    tree, batches = msgspec.Raw(to_json(part.tree)), msgspec.Raw(to_json(part.batches))
+    return StagedPart(tree, batches, part.packages, tuple(part.tensors))
+
+
+class _Writing:
+    """Tensors on their way into packs: where they are `known` to lie, and the names of the `new` ones."""
+
+    def __init__(self, repo: Repository, written: Written, progress: Progress | None) -> None:
+        self._repo = repo
+        self._written = written
+        self._progress = progress
+        self.known: dict[str, Known] = {}
+        self.new: list[str] = []
+        self.added = 0
+
+    def write(self, tensors: Mapping[str, TensorData], reuse: Reuse) -> None:
+        """Put what the store lacks into packs; then all of `tensors` are known."""
+        writing = what_to_write(tensors, reuse)
+        written = self._put_packs(writing.tensors)
+        blocks = {name: dict(found) for name, found in reuse.blocks.items()}
+        for block, (name, number) in writing.block_of.items():
+            blocks[name][number] = written[block].hash, written[block].places[0]
+        for name, data in tensors.items():
+            if name in reuse.whole:
+                old = reuse.whole[name]
+                self.known[name] = msgspec.structs.replace(old, dtype=data.dtype, shape=data.shape)
+            elif length_of(data) == 0:
+                self.known[name] = Known(data.dtype, data.shape, 0, _EMPTY, (), ())
+            else:
+                self.known[name] = assemble(data, blocks[name]) if name in blocks else written[name]
+                self.new.append(name)
+
+    def _put_packs(self, tensors: Mapping[str, TensorData]) -> dict[str, Known]:
+        """Write tensors into packs that hold not too many each; returns where they lie."""
+        total, done = sum(map(length_of, tensors.values())), 0
+        written: dict[str, Known] = {}
+        left = iter(tensors.items())
+        while some := dict(islice(left, PACK_TENSORS)):
+            written |= self._put_pack(some, done, total)
+            done += sum(map(length_of, some.values()))
+        return written
+
+    def _put_pack(self, tensors: dict[str, TensorData], before: int, total: int) -> dict[str, Known]:
+        progress = self._progress
+        report = (lambda done, _: progress(before + done, total)) if progress is not None else None
+        writer = PackWriter(tensors, lambda hashes: {}, report, ident=self._repo.fresh())
+        self._written.put(pack_key(writer.id), writer.size, writer)
+        self.added += writer.size
+        return {
+            entry.name: Known(
+                entry.dtype, entry.shape, entry.length, entry.hash, entry.blocks,
+                ((writer.id, writer.start + entry.offset, entry.length),) if entry.length else (),
+            )
+            for entry in writer.entries
+        }  # fmt: skip
