@@ -92,9 +92,9 @@ def main() -> None:
         )
     for goal, bound, figure, verdict in report.goals():
         print(f"{verdict:>14}  {goal}: {figure} ({bound})")
-    report.save(chosen.output)
     if chosen.json:
         chosen.json.write_text(report.json(), encoding="utf-8")
+    report.save(chosen.output)
     print(f"\nwritten to {chosen.output}")
 
 

@@ -38,7 +38,11 @@ class Report:
                 names.append(f"{state}.png")
                 chosen = [named[f"{state}-{kind}"] for kind in ("save", "cold", "warm")]
                 plot.plot_large(chosen, folder / names[-1])
-        small = [table for table in self.tables if table.name.endswith(("-dump", "-load"))]
+        small = [
+            table
+            for table in self.tables
+            if table.name.endswith(("-dump", "-load")) and not table.name.startswith("scale-")
+        ]
         if small:
             names.append("models.png")
             plot.plot_models(small, folder / names[-1])

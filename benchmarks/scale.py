@@ -17,7 +17,7 @@ from benchmarks.startup import process
 from benchmarks.stores import build, build_long, index_in, model_name, small_model
 from benchmarks.tables import Row, Table
 from saver import Saver, Version
-from saver.repo.state import INTERVAL
+from saver.repo.state.state import INTERVAL
 
 TEN = "10 versions"
 MUCH = "100,000 versions"

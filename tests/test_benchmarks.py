@@ -190,6 +190,8 @@ def test_stores_of_many_versions_and_models_are_measured_and_listed(tmp_path: Pa
     goals = [goal for goal, *_ in verdicts(tables, [])]
     assert len(goals) == 11
     assert scale.COMMAND in plain(tables[2])
+    Report(tables).save(tmp_path)
+    assert all(f"### {table.title}" in (tmp_path / "RESULTS.md").read_text() for table in tables)
 
 
 @pytest.mark.filterwarnings("ignore:torch.distributed is disabled")

@@ -21,10 +21,10 @@ from blake3 import blake3
 import saver
 from saver.pack import Entry, Pack
 from saver.pack.layout import header_bytes
-from saver.repo import state
 from saver.repo.log import Commit, log_key
 from saver.repo.manifest import Manifest
 from saver.repo.objects import pack_key
+from saver.repo.state import state
 from saver.storages.local import LocalStorage
 from saver.storages.memory import MemoryStorage
 

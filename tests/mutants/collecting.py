@@ -85,26 +85,26 @@ MUTANTS = [
         "keeping packs to which bytes were moved", (_AGAIN, _GC),
     ),
     Mutant(
-        "moved-bytes", "repo/users.py",
+        "moved-bytes", "repo/state/users.py",
         "                self._sources.setdefault(target, set()).add(pack)\n", "",
         "following moved bytes to who needs them", (_GC,),
     ),
     Mutant(
-        "records-of-others", "repo/users.py",
+        "records-of-others", "repo/state/users.py",
         "            case Commit():\n"
         "                self._add((event.model, event.number), _Needs(event.manifest, event.packs))\n",
         "            case Commit():\n                pass\n",
         "counting the versions that came since the last collection", (_GC,),
     ),
     Mutant(
-        "condemned-by-others", "repo/users.py",
+        "condemned-by-others", "repo/state/users.py",
         "            case Condemn():\n"
         "                self.condemned.update(filter(is_collectable, event.objects))\n",
         "            case Condemn():\n                self.condemned.update(event.objects)\n",
         "deleting only packs and manifests, whatever a record condemns", (_FORGED,),
     ),
     Mutant(
-        "moved-by-others", "repo/users.py",
+        "moved-by-others", "repo/state/users.py",
         "                self._move(event)\n"
         "                self.condemned.update(filter(is_collectable, event.objects))\n",
         "                self._move(event)\n                self.condemned.update(event.objects)\n",

@@ -58,7 +58,7 @@ MUTANTS = [
     ),
     Mutant(
         "save-decides-anew", "repo/commit.py",
-        "            if key != last or repo.state.get(", "            if last is None or repo.state.get(",
+        "            if key != last or repo.state.gone(", "            if last is None or repo.state.gone(",
         "writing the manifest anew for another number", (_TAKEN_OVER,),
     ),
     Mutant(
@@ -73,7 +73,7 @@ MUTANTS = [
     ),
     Mutant(
         "condemned-manifests", "repo/commit.py",
-        '            if key != last or repo.state.get(f"gone {manifest_key(digest)}") is not None:\n',
+        "            if key != last or repo.state.gone(manifest_key(digest)) is not None:\n",
         "            if key != last:\n",
         "looking before a commit whether its manifest is condemned", (_GC,),
     ),

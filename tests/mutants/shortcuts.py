@@ -19,71 +19,71 @@ _ENDS = f"{_HOSTILE}::test_the_newest_records_cannot_be_removed_while_a_checkpoi
 
 MUTANTS = [
     Mutant(
-        "half-made-view", "repo/state.py",
+        "half-made-view", "repo/state/state.py",
         "            view = self._checkpointed(self.log.head(head), self._view.base)\n",
         "            view = self._checkpointed(self.log.head(head), self._view.base)\n"
         "            self._view = view or self._view\n",
         "the order: a view of the log is whole before anybody decides by it", (_NEITHER,),
     ),
     Mutant(
-        "half-read-log", "repo/state.py",
+        "half-read-log", "repo/state/state.py",
         "        view = View(self.pages)\n        while",
         "        view = self._view = View(self.pages)\n        while",
         "the order: the log is read whole before anybody decides by it", (_NEITHER,),
     ),
     Mutant(
-        "lost-records", "repo/state.py",
+        "lost-records", "repo/state/state.py",
         "        if view is None or view.head < head:\n", "        if view is None:\n",
         "the log itself, where a newer checkpoint does not do", (_NEITHER,),
     ),
     Mutant(
-        "distrust", "repo/state.py",
+        "distrust", "repo/state/state.py",
         "            view, self._distrusts = self._from_log(head), True\n        self._view = view\n",
         "            view = self._from_log(head)\n        self._view = view\n",
         "writing all of a checkpoint anew when one was no good",
         (f"{_SHORTCUTS}::test_who_noticed_a_broken_page_writes_all_of_the_next_checkpoint_anew",),
     ),
     Mutant(
-        "other-log", "repo/state.py",
+        "other-log", "repo/state/state.py",
         "                if number == head and self.log.read(number)[1] != found.previous:\n",
         "                if False:\n",
         "holding a checkpoint against the log", (_OTHER_LOG,),
     ),
     Mutant(
-        "number-of-a-checkpoint", "repo/state.py",
+        "number-of-a-checkpoint", "repo/state/state.py",
         "        if found.format != FORMAT or found.number != number:\n",
         "        if found.format != FORMAT:\n",
         "holding the number of a checkpoint against its name", (),
         equivalent="the hash of the record that a checkpoint tells of is compared with the log, too",
     ),
     Mutant(
-        "format-of-a-checkpoint", "repo/state.py",
+        "format-of-a-checkpoint", "repo/state/state.py",
         "        if found.format != FORMAT or found.number != number:\n",
         "        if found.number != number:\n",
         "refusing checkpoints of another Saver",
         (f"{_LOG}::test_a_checkpoint_of_another_saver_is_not_believed",),
     ),
     Mutant(
-        "made-anew", "repo/state.py",
+        "made-anew", "repo/state/state.py",
         "if not view.alone and self._checkpoint(view.base).root != view.root:", "if False:",
         "leaving a checkpoint that somebody has made anew",
         (f"{_SHORTCUTS}::test_who_had_the_store_open_does_not_go_on_from_a_checkpoint_that_was_made_anew",),
     ),
     Mutant(
-        "others-checkpoints", "repo/state.py",
+        "others-checkpoints", "repo/state/state.py",
         "        return found if found.previous == previous else None\n", "        return found\n",
         "holding a checkpoint that is there already against the log",
         (f"{_LOG}::test_a_checkpoint_that_others_made_is_not_taken_over_unless_it_is_of_this_log",),
     ),
     Mutant(
-        "durable-records", "repo/state.py",
+        "durable-records", "repo/state/state.py",
         "            self._make_durable(number)\n", "",
         "making a record durable before a checkpoint tells of it",
         (f"{_LOG}::test_a_record_of_somebody_else_is_made_durable_before_a_checkpoint_tells_of_it",
          "stateful/test_crashes.py::test_a_power_loss_never_leaves_a_checkpoint_of_a_record_that_is_lost"),
     ),
     Mutant(
-        "pages-first", "repo/state.py",
+        "pages-first", "repo/state/state.py",
         "            self._write_pages(found.root)\n"
         "            self._storage.delete(checkpoint_key(number))  # it is damaged, if it is there\n"
         "            self._storage.create(checkpoint_key(number), document.encode(found))\n",
@@ -94,24 +94,24 @@ MUTANTS = [
         ("stateful/test_crashes.py::test_a_power_loss_while_bytes_move_and_checkpoints_are_kept",),
     ),
     Mutant(
-        "pages-of-others", "repo/state.py",
+        "pages-of-others", "repo/state/state.py",
         "only_in(self._checkpoint(each).root, roots)", "only_in(self._checkpoint(each).root, ())",
         "leaving the pages that kept checkpoints need", (_FAILS_ONCE,),
     ),
     Mutant(
-        "pages-of-some-others", "repo/pages.py",
+        "pages-of-some-others", "repo/state/pages.py",
         "        return set.intersection(*found) if found else", "        return found[0] if found else",
         "leaving the pages that any other map needs",
         (f"{_SHORTCUTS}::test_what_two_maps_share_is_not_only_in_one",),
     ),
     Mutant(
-        "old-checkpoints", "repo/state.py",
+        "old-checkpoints", "repo/state/state.py",
         "            self._drop_old(number)\n", "",
         "dropping old checkpoints",
         ("repo/test_gc.py::test_old_checkpoints_are_dropped_by_who_makes_new_ones",),
     ),
     Mutant(
-        "unwritable-checkpoints", "repo/state.py",
+        "unwritable-checkpoints", "repo/state/state.py",
         "                except SaverError as error:\n"
         "                    self.trouble = str(error)\n"
         "                    if not self._view.alone:\n",
@@ -123,7 +123,7 @@ MUTANTS = [
         (f"{_SHORTCUTS}::test_a_checkpoint_that_cannot_be_written_is_no_reason_not_to_save",),
     ),
     Mutant(
-        "room", "repo/state.py",
+        "room", "repo/state/state.py",
         "        with self._lock, suppress(SaverError):\n"
         "            for key in RESERVE:\n"
         "                if self._storage.stat(key) is not None:\n",
@@ -134,20 +134,20 @@ MUTANTS = [
         "making room on a full disk", (_FULL,),
     ),
     Mutant(
-        "reserve", "repo/state.py",
+        "reserve", "repo/state/state.py",
         "                if self._storage.stat(key) is None:\n"
         "                    self._storage.put(key, RESERVE_BYTES, _fill)\n",
         "                pass\n",
         "keeping room for the records of deletions", (_FULL,),
     ),
     Mutant(
-        "room-of-shortcuts", "repo/state.py",
+        "room-of-shortcuts", "repo/state/state.py",
         '            keys = [*own(self._storage, "state/")]\n', "            keys = []\n",
         "giving up checkpoints for room",
         ("repo/test_shortcuts.py::test_when_the_reserve_is_used_up_checkpoints_give_their_room",),
     ),
     Mutant(
-        "broken-pages", "repo/view.py",
+        "broken-pages", "repo/state/view.py",
         "            value = self._pages.get(self.root, key)\n"
         "        except SaverError as error:\n"
         "            raise Broken(str(error)) from error\n",
@@ -157,7 +157,7 @@ MUTANTS = [
         "going on by the log when a page cannot be read", (_FAILS_ONCE,),
     ),
     Mutant(
-        "broken-scans", "repo/view.py",
+        "broken-scans", "repo/state/view.py",
         "    except Broken:\n"
         "        raise\n"
         "    except SaverError as error:\n"
@@ -166,7 +166,7 @@ MUTANTS = [
         "going on by the log when a page cannot be read in the midst of a listing", (_FAILS_ONCE,),
     ),
     Mutant(
-        "read-twice", "repo/state.py",
+        "read-twice", "repo/state/state.py",
         "        except SaverError:  # to try once more costs less than to read the whole log\n"
         "            return self._storage.read(page_key(name))\n",
         "        except SaverError:\n            raise\n",
@@ -174,50 +174,50 @@ MUTANTS = [
         equivalent="without it the log is read, which says the same and takes longer",
     ),
     Mutant(
-        "name-of-a-page", "repo/pages.py",
+        "name-of-a-page", "repo/state/pages.py",
         "        if blake3(data).hexdigest() != name:\n", "        if False:\n",
         "the hash of pages", ("repo/test_pages.py::test_a_changed_byte_is_found_and_its_page_named",),
     ),
     Mutant(
-        "names-of-pages", "repo/pages.py",
+        "names-of-pages", "repo/state/pages.py",
         "        if not _is_name(name):\n", "        if False:\n",
         "refusing names of pages that could lead elsewhere",
         ("repo/test_pages.py::test_the_root_must_be_a_name",),
     ),
     Mutant(
-        "place-of-a-page", "repo/pages.py",
+        "place-of-a-page", "repo/state/pages.py",
         "        if height is not None and (page.height != height or page.keys[0] != first):\n",
         "        if False:\n",
         "holding a page against the one above it", (_FIT,),
     ),
     Mutant(
-        "end-of-a-page", "repo/pages.py",
+        "end-of-a-page", "repo/state/pages.py",
         "        if end is not None and page.keys[-1] >= end:\n", "        if False:\n",
         "holding the keys of a page against those of the next",
         (_FIT, "repo/test_pages.py::test_a_page_deep_down_cannot_reach_beyond_its_uncle"),
     ),
     Mutant(
-        "height-of-a-page", "repo/pages.py",
+        "height-of-a-page", "repo/state/pages.py",
         "        0 <= page.height <= MAX_HEIGHT\n        and len", "        len",
         "the limit on the height of the pages", (_PAGE,),
     ),
     Mutant(
-        "keys-of-a-page", "repo/pages.py",
+        "keys-of-a-page", "repo/state/pages.py",
         "        and len(page.keys) == len(items) > 0\n", "",
         "counting the keys of a page", (_PAGE,),
     ),
     Mutant(
-        "order-of-a-page", "repo/pages.py",
+        "order-of-a-page", "repo/state/pages.py",
         "        and all(map(lt, page.keys, page.keys[1:]))\n", "",
         "the order of the keys of a page", (_PAGE,),
     ),
     Mutant(
-        "kind-of-a-page", "repo/pages.py",
+        "kind-of-a-page", "repo/state/pages.py",
         "        and not others\n", "",
         "refusing a page that is a leaf and none", (_PAGE,),
     ),
     Mutant(
-        "children-of-a-page", "repo/pages.py",
+        "children-of-a-page", "repo/state/pages.py",
         "        and all(map(_is_name, page.pages))\n", "",
         "holding the names of a page's children against their form", (_PAGE,),
     ),

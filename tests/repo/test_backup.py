@@ -36,7 +36,7 @@ def save(store: Storage, count: int = 1, model: str = "m") -> None:
     repo = Repository(store)
     for _ in range(count):
         repo.open_to_write()
-        found = repo.state.get(f"model {model}")
+        found = repo.state.model(model)
         save_version(repo, draft(model, tensors(1 if found is None else found.last + 1), step=1))
 
 

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import saver
-from saver.repo import gc, state
+from saver.repo import gc
 from saver.repo.check import check
 from saver.repo.gc import collect
 from saver.repo.log import Commit, Condemn, Delete, Event, Relocate, log_key
@@ -22,6 +22,7 @@ from saver.repo.manifest import manifest_key
 from saver.repo.objects import checkpoint_key, page_key
 from saver.repo.repository import Repository
 from saver.repo.save import save_version
+from saver.repo.state import state
 from saver.storage import Blob, Storage
 from saver.storages.memory import MemoryStorage
 

@@ -12,7 +12,7 @@ import saver
 from saver.repo import history
 from saver.repo.log import Delete, Tag
 from saver.repo.repository import Repository
-from saver.repo.state import INTERVAL
+from saver.repo.state.state import INTERVAL
 from saver.storage import Blob
 from saver.storages.memory import MemoryStorage
 

@@ -39,11 +39,12 @@ from explorer import Actor, Failed, Moment, explore
 from judge import Judge, Told
 
 from saver.errors import CannotWriteError
-from saver.repo import gc, state
+from saver.repo import gc
 from saver.repo.commit import _Commit
 from saver.repo.log import Event, Tag
 from saver.repo.repository import Repository
 from saver.repo.save import save_version
+from saver.repo.state import state
 from saver.storage import Storage
 from saver.storages.memory import MemoryStorage
 

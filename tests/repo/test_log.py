@@ -10,12 +10,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import saver
-from saver.repo import document, state
+from saver.repo import document
 from saver.repo.log import ZERO, Commit, Condemn, Delete, Event, Log, PartVersion, Record, Tag, log_key
 from saver.repo.objects import checkpoint_key, page_key
-from saver.repo.pages import Pages
-from saver.repo.state import Checkpoint, State
-from saver.repo.view import View, step_key
+from saver.repo.state import Checkpoint, State, state
+from saver.repo.state.facts import step_key
+from saver.repo.state.pages import Pages
+from saver.repo.state.view import View
 from saver.storage import Storage
 from saver.storages.memory import MemoryStorage
 from saver.testing import FaultyStorage

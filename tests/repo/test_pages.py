@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import saver
-from saver.repo import pages as module
-from saver.repo.pages import FAN_OUT, LEAF_BYTES, Pages
+from saver.repo.state import pages as module
+from saver.repo.state.pages import FAN_OUT, LEAF_BYTES, Pages
 
 END = "\U0010ffff"
 

@@ -11,14 +11,13 @@ import pytest
 from drafts import draft
 
 import saver
-from saver.repo import pages, state
 from saver.repo.check import check
 from saver.repo.gc import collect
 from saver.repo.log import Delete, Tag
 from saver.repo.objects import page_key
 from saver.repo.repository import Repository
 from saver.repo.save import save_version
-from saver.repo.state import State
+from saver.repo.state import State, pages, state
 from saver.storage import Blob, Storage
 from saver.storages.memory import MemoryStorage
 

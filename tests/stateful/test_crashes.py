@@ -17,7 +17,8 @@ import saver
 from saver import Every, Keep
 from saver.checkpoints import history
 from saver.disk.files import Path as Place
-from saver.repo import gc, state
+from saver.repo import gc
+from saver.repo.state import state
 from saver.storages.local import LocalStorage
 from saver.testing import Crash, FaultyFiles, crash_states
 

@@ -25,7 +25,8 @@ from truth import Kept, Truth, ref_of, same, seen
 
 import saver
 from saver.errors import CommitUnknownError, NotFoundError, SaverError
-from saver.repo import gc, pages, state
+from saver.repo import gc
+from saver.repo.state import pages, state
 from saver.testing import Crash
 
 MODELS = ("m", "team/n", "o")

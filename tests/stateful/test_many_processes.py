@@ -150,7 +150,7 @@ STRUCTS = """
 import gc, os
 import msgspec, numpy as np
 import saver, saver.repo.check, saver.repo.gc, saver.repo.index
-from saver.repo import state
+from saver.repo.state import state
 
 def structs(kind=msgspec.Struct):
     for each in kind.__subclasses__():

@@ -184,7 +184,7 @@ class _Backup:
                     self._hashes.setdefault(pack_key(pack), set()).add((offset, offset + length, digest))
             return {place[0] for item in known.values() for place in item.places}
         packs = self._repo.places.reached(version.packs)
-        return {pack for pack in packs if self._repo.state.get(f"gone {pack_key(pack)}") is None}
+        return {pack for pack in packs if self._repo.state.gone(pack_key(pack)) is None}
 
     def _manifest(self, version: Version) -> bytes:
         """From the store, or from the copy, where it may be whole still. Raises NotFoundError or
@@ -319,7 +319,7 @@ class _Backup:
         state, removed = self._repo.state, 0
         head = self._log.head()
         for key in list(collectables(self._target)):
-            number = state.get(f"gone {key}")
+            number = state.gone(key)
             if number is not None and number <= head and key not in needed:
                 self._target.delete(key)
                 removed += 1

@@ -256,9 +256,7 @@ class _Check:
     def _read_packs(self, listed: Iterable[str]) -> None:
         """Every pack that is there, and every one that a version needs."""
         repo, packs = self._repo, self._packs
-        keys = packs.used | {
-            key for key in listed if key in self._needed or repo.state.get(f"gone {key}") is None
-        }
+        keys = packs.used | {key for key in listed if key in self._needed or repo.state.gone(key) is None}
         total = self._bytes + sum(map(self._size, keys))
         self._bytes = packs.read(keys, self._bytes, total, self._progress)
 
@@ -271,7 +269,7 @@ class _Check:
         def decide() -> Event | None:
             places = {}
             for pack, found in harm.items():
-                told = Ranges(repo.state.get(f"harmed {pack}") or ())
+                told = Ranges(repo.state.harmed(pack))
                 new = [(at, size) for at, size in sorted(found) if not told.meet(at, size)]
                 if new:
                     places[pack] = tuple(new)

@@ -17,8 +17,9 @@ from saver.repo.manifest import Manifest, Part, Stored, manifest_key
 from saver.repo.places import Known
 from saver.repo.repository import Repository
 from saver.repo.stage import Staged, StagedPart
+from saver.repo.state.facts import ModelState
+from saver.repo.state.view import version_state
 from saver.repo.version import Version, from_state, plain_metric
-from saver.repo.view import ModelState, version_state
 from saver.repo.written import Written
 
 
@@ -111,7 +112,7 @@ class _Commit:
             self._demand_all_there()
             event = self._event(digest, size)
             key = (event.number, event.parent, event.parts)
-            if key != last or repo.state.get(f"gone {manifest_key(digest)}") is not None:
+            if key != last or repo.state.gone(manifest_key(digest)) is not None:
                 digest, size = self._put_manifest(event)
                 last = key
                 event = self._event(digest, size)
@@ -153,7 +154,7 @@ class _Commit:
 
     def _event(self, manifest: str, manifest_size: int) -> Commit:
         details, state = self._details, self._repo.state
-        model: ModelState = state.get(f"model {details.model}") or ModelState()
+        model = state.model(details.model) or ModelState()
         packs = {place[0] for known in self._known.values() for place in known.places}
         return Commit(
             model=details.model,

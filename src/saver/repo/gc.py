@@ -23,7 +23,7 @@ from saver.repo.places import Known, Place, Ranges
 from saver.repo.reading import StoredTensors
 from saver.repo.repository import Repository
 from saver.repo.state import PAST_NUMBERS
-from saver.repo.users import Name, pack_in
+from saver.repo.state.users import Name, pack_in
 from saver.repo.wholeness import check_log
 from saver.storage import Stat
 from saver.tree import ITEM_SIZE, TensorData
@@ -104,8 +104,7 @@ class _Collection:
         users.refresh()
         if self._lists:
             self._objects = [*collectables(repo.storage)]
-            gone = {key.removeprefix("gone ") for key, _ in repo.state.scan("gone ")}
-            users.condemned = gone.intersection(self._objects)
+            users.condemned = set(repo.state.all_gone()).intersection(self._objects)
             users.listed = True
         # What may be deleted goes first: where the disk is full, nothing can be written before.
         freed = [] if self._dry else self._sweep(self._newest())
@@ -176,9 +175,9 @@ class _Collection:
             busy.clear()
             self._users.refresh()
             settled = list[str]()
-            freed = {key.removeprefix("freed ") for key, _ in repo.state.scan("freed ")}
+            freed = repo.state.all_freed()
             for key in keys:
-                gone = repo.state.get(f"gone {key}") is not None
+                gone = repo.state.gone(key) is not None
                 if not gone and self._is_needed(key):
                     continue
                 stat = self._stat(key) if not gone else None
@@ -191,7 +190,7 @@ class _Collection:
                     chosen.append(key)
             suspects = [*chosen, *busy]  # whoever was faster need not be asked about all again
             condemned = tuple(chosen[:most])
-            kept = {key for key, number in judged.items() if repo.state.get(f"freed {key}") == number}
+            kept = {key for key, number in judged.items() if repo.state.freed(key) == number}
             kept.update(key for key in settled if key in freed)
             if (condemned or kept) and not self._dry:
                 return Condemn(condemned, tuple(sorted(kept)))
@@ -238,7 +237,7 @@ class _Collection:
         """What may be garbage: all there is, or what deletions freed since the last collection."""
         if self._lists:
             yield from self._objects
-        freed = [key.removeprefix("freed ") for key, _ in self._repo.state.scan("freed ")]
+        freed = self._repo.state.all_freed()
         packs = self._users.targets(pack_in(key) for key in freed if key.startswith("packs/"))
         for key in sorted({*freed, *map(pack_key, packs)}):
             if is_collectable(key) and key not in self._all:
@@ -259,7 +258,7 @@ class _Collection:
             self._stat(key)
         total, done = self._size(condemned), 0
         for key in condemned:
-            number = repo.state.get(f"gone {key}")
+            number = repo.state.gone(key)
             record = repo.state.log.stat(number) if number is not None else None
             if record is None:
                 raise DamagedError(
@@ -304,15 +303,13 @@ class _Collection:
         stay: dict[str, int] = {}
         moved: list[str] = []
         freed = {
-            pack_in(key): number
-            for key, number in ((k.removeprefix("freed "), n) for k, n in repo.state.scan("freed "))
-            if key.startswith("packs/")
+            pack_in(key): number for key, number in repo.state.all_freed().items() if key.startswith("packs/")
         }
         for pack in filter(users.of, sorted(users.targets(freed))):
             if not is_collectable(pack_key(pack)):
                 continue
             try:
-                gone = repo.state.get(f"gone {pack_key(pack)}") is not None
+                gone = repo.state.gone(pack_key(pack)) is not None
                 living = self._mostly_dead(pack) if not gone else None
                 if living is not None and self._move(pack, living):
                     moved.append(pack_key(pack))
@@ -364,7 +361,7 @@ class _Collection:
 
         def decide() -> Event | None:
             """Still right? A version may have come that needs more of the pack, or another collector."""
-            gone = [key for key in (pack, writer.id) if repo.state.get(f"gone {pack_key(key)}") is not None]
+            gone = [key for key in (pack, writer.id) if repo.state.gone(pack_key(key)) is not None]
             return None if gone or not self._covers(pack, living, moves) else relocate
 
         if repo.append(decide) is not None:

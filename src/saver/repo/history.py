@@ -9,7 +9,6 @@ import msgspec
 
 from saver.repo.repository import Repository
 from saver.repo.version import Version, from_state
-from saver.repo.view import version_key
 
 
 class Summary(msgspec.Struct, frozen=True):
@@ -33,20 +32,18 @@ class Change(msgspec.Struct, frozen=True):
 def summary(repo: Repository, model: str) -> Summary:
     """The line about a model. Raises NotFoundError for one without versions."""
     newest = repo.version(model)
-    value = repo.state.get(f"model {model}")
-    tags = {key.rpartition(" ")[2]: number for key, number in repo.state.scan(f"tag {model} ")}
-    return Summary(model, value.count, newest, tags)
+    value = repo.state.model(model)
+    return Summary(model, value.count if value is not None else 0, newest, repo.state.tags(model))
 
 
 def summaries(repo: Repository) -> Iterator[Summary]:
     """A line for each model, by name. Reads no version but the newest of each."""
     tags: dict[str, dict[str, int]] = {}
-    for key, number in repo.state.scan("tag "):
-        model, _, tag = key.removeprefix("tag ").rpartition(" ")
-        tags.setdefault(model, {})[tag] = number
+    for model, tag, tagged in repo.state.all_tags():
+        tags.setdefault(model, {})[tag] = tagged
     for model, value in repo.models():
         number = value.latest
-        found = repo.state.get(version_key(model, number)) if number is not None else None
+        found = repo.state.version(model, number) if number is not None else None
         if number is not None and found is not None:  # not deleted by another thread right now
             own = tags.get(model, {})
             names = tuple(tag for tag, tagged in own.items() if tagged == number)

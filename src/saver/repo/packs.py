@@ -15,7 +15,6 @@ from saver.repo.places import Known, Place, Ranges
 from saver.repo.replay import Replay
 from saver.repo.repository import Repository
 from saver.repo.version import Version
-from saver.repo.view import version_key
 from saver.storage import Blob, Progress
 
 
@@ -147,7 +146,7 @@ class Packs:
 
     def _told(self, name: str, pack: Pack, lost: set[str]) -> set[str]:
         """The tensors of which damage was told, now or by an earlier check: it may be healed."""
-        harmed = Ranges([*(self._repo.state.get(f"harmed {name}") or ()), *self.harm.get(name, ())])
+        harmed = Ranges([*self._repo.state.harmed(name), *self.harm.get(name, ())])
         return {tensor for tensor, start, end, _ in pack.places(lost) if harmed.meet(start, end - start)}
 
     def _written_for(self, name: str) -> Iterable[Use]:
@@ -172,8 +171,8 @@ class Packs:
     def _is_needed(self, key: str, version: Version) -> bool:
         """Whether a version still needs an object: it was not deleted meanwhile, nor were its bytes moved."""
         state = self._repo.state
-        live = state.get(version_key(version.model, version.number)) is not None
-        return live and state.get(f"gone {key}") is None
+        live = state.version(version.model, version.number) is not None
+        return live and state.gone(key) is None
 
 
 def _name_in(key: str) -> str:

@@ -85,7 +85,7 @@ class Places:
     def harmed(self, known: Mapping[str, Known]) -> set[str]:
         """The names of those tensors some of whose bytes a check found damaged."""
         packs = {place[0] for item in known.values() for place in item.places}
-        found = {pack: Ranges(self._state.get(f"harmed {pack}") or ()) for pack in packs}
+        found = {pack: Ranges(self._state.harmed(pack)) for pack in packs}
         return {
             name
             for name, item in known.items()
@@ -106,7 +106,7 @@ class Places:
 
     def _moves_of(self, pack: str) -> list[Move]:
         """The moves out of a pack, by offset; of two of the same bytes, the newer."""
-        records: list[int] = self._state.get(f"moved {pack}") or []
+        records = self._state.moved(pack)
         if not records:
             return []
         key = (pack, records[-1])

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from saver.repo.log import Commit, Delete, Record, Relocate, Tag
+from saver.repo.state.facts import VersionState
+from saver.repo.state.view import version_state
 from saver.repo.version import Version, from_state
-from saver.repo.view import VersionState, version_state
 
 
 class Replay:

@@ -20,9 +20,9 @@ from saver.repo.objects import pack_key
 from saver.repo.places import Known, Places
 from saver.repo.refs import Ref, parse_ref
 from saver.repo.state import State
-from saver.repo.users import Users
+from saver.repo.state.facts import ModelState
+from saver.repo.state.users import Users
 from saver.repo.version import Version, from_state
-from saver.repo.view import ModelState, number_in, step_key, version_key
 from saver.repo.wholeness import check_end, check_end_if_possible
 from saver.storage import Storage
 
@@ -130,49 +130,43 @@ class Repository:
 
     def models(self) -> Iterator[tuple[str, ModelState]]:
         """The names of the models, sorted, each with how many versions live and the number of the newest."""
-        for key, value in self.state.scan("model "):
-            if value.count:
-                yield key.removeprefix("model "), value
+        return ((name, model) for name, model in self.state.models() if model.count)
 
     def versions(self, model: str, reverse: bool = False) -> Iterator[Version]:
         """The versions of a model, by number."""
         tags: dict[int, list[str]] = {}
-        for key, number in self.state.scan(f"tag {model} "):
-            tags.setdefault(number, []).append(key.rpartition(" ")[2])
-        for key, value in self.state.scan(f"version {model} ", reverse):
-            number = number_in(key)
+        for tag, tagged in self.state.tags(model).items():
+            tags.setdefault(tagged, []).append(tag)
+        for number, value in self.state.versions(model, reverse):
             yield from_state(model, number, value, tuple(tags.get(number, ())))
 
     def version(self, ref: str) -> Version:
         """The version that a ref names. Raises NotFoundError, which says what there is."""
         wanted = parse_ref(ref)
         number = self._number(wanted)
-        value = self.state.get(version_key(wanted.model, number)) if number is not None else None
+        value = self.state.version(wanted.model, number) if number is not None else None
         if number is None or value is None:
             raise self._not_found(ref, wanted)
         return from_state(wanted.model, number, value, self._tags(wanted.model, number))
 
     def _tags(self, model: str, number: int) -> tuple[str, ...]:
-        found = self.state.scan(f"tag {model} ")
-        return tuple(key.rpartition(" ")[2] for key, tagged in found if tagged == number)
+        return tuple(tag for tag, tagged in self.state.tags(model).items() if tagged == number)
 
     def _number(self, ref: Ref) -> int | None:
         if ref.number is not None:
             return ref.number
         if ref.tag is not None:
-            tagged: int | None = self.state.get(f"tag {ref.model} {ref.tag}")
-            return tagged
+            return self.state.tag(ref.model, ref.tag)
         if ref.step is not None:
-            last = next(self.state.scan(step_key(ref.model, ref.step), reverse=True), None)
-            return last[1] if last is not None else None
+            return self.state.newest_with_step(ref.model, ref.step)
         if ref.time is not None:
             older = (v.number for v in self.versions(ref.model, reverse=True) if v.time <= ref.time)
             return next(older, None)
-        model = self.state.get(f"model {ref.model}")
+        model = self.state.model(ref.model)
         return model.latest if model is not None else None
 
     def _not_found(self, text: str, ref: Ref) -> NotFoundError:
-        model = self.state.get(f"model {ref.model}")
+        model = self.state.model(ref.model)
         if model is None or not model.count:
             from difflib import get_close_matches
 
@@ -180,7 +174,7 @@ class Repository:
             near = get_close_matches(ref.model, names, 3) or names[:5]
             there = f"there are {_some(near, len(names))}" if near else "nothing was saved here yet"
             return NotFoundError(f"{self.storage}: there is no model {ref.model!r}; {there}")
-        tags = [key.rpartition(" ")[2] for key, _ in self.state.scan(f"tag {ref.model} ")]
+        tags = [*self.state.tags(ref.model)]
         tagged = f", tagged: {_some(tags[:10], len(tags))}" if tags else ""
         return NotFoundError(
             f"{self.storage}: there is no {text}; {ref.model} has {model.count} versions, the newest is "
@@ -218,7 +212,7 @@ class Repository:
     def condemned(self, known: Mapping[str, Known]) -> list[str]:
         """The names of tensors with bytes in packs that a collector condemned."""
         packs = {place[0] for item in known.values() for place in item.places}
-        gone = {pack for pack in packs if self.state.get(f"gone {pack_key(pack)}") is not None}
+        gone = {pack for pack in packs if self.state.gone(pack_key(pack)) is not None}
         if not gone:
             return []
         return [name for name, item in known.items() if any(place[0] in gone for place in item.places)]

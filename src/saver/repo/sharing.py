@@ -11,7 +11,6 @@ from saver.repo.places import Known, Place
 from saver.repo.reading import TOGETHER
 from saver.repo.repository import Repository
 from saver.repo.version import Version, from_state
-from saver.repo.view import version_key
 from saver.storage import Blob
 from saver.tree import TensorData
 
@@ -27,7 +26,7 @@ class Sharing:
         self._repo = repo
         self._sources: list[dict[str, Known]] = []
         self.harmed: list[Known] = []
-        found = repo.state.get(f"model {model}")
+        found = repo.state.model(model)
         newest = found.latest if found is not None else None
         parent = self._live(model, newest) if newest is not None else None
         for version in (parent, *map(repo.version, bases)):
@@ -85,7 +84,7 @@ class Sharing:
         return {name: item for name, item in known.items() if name not in harmed}
 
     def _live(self, model: str, number: int) -> Version | None:
-        value = self._repo.state.get(version_key(model, number))
+        value = self._repo.state.version(model, number)
         return from_state(model, number, value, ()) if value is not None else None
 
     def _known(self, version: Version | None) -> dict[str, Known]:

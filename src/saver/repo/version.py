@@ -7,7 +7,7 @@ import math
 import msgspec
 
 from saver.repo.log import PartVersion
-from saver.repo.view import VersionState
+from saver.repo.state.facts import VersionState
 
 _NOT_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 

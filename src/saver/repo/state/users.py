@@ -12,12 +12,12 @@ from typing import TypeAlias
 import msgspec
 
 from saver import forks
+from saver.errors import NotFoundError
 from saver.repo.log import Commit, Condemn, Delete, Event, Move, Relocate
 from saver.repo.manifest import manifest_key
 from saver.repo.objects import is_collectable
-from saver.repo.state import State
+from saver.repo.state.state import State
 from saver.repo.version import Version, from_state
-from saver.repo.view import number_in, version_key
 
 MANY = 10_000
 """So many new records are read one by one; beyond that, all versions at once."""
@@ -69,16 +69,13 @@ class Users:
 
     def _read_all(self) -> None:
         self._needs, self._of, self._manifests = {}, {}, set()
-        for key, value in self._state.scan("version "):
-            model = key.removeprefix("version ").rpartition(" ")[0]
-            self._add((model, number_in(key)), _Needs(value.manifest, value.packs))
-        self._sources, self._targets, read = {}, {}, set[int]()
-        for _, numbers in self._state.scan("moved "):
-            for number in numbers:
-                event = self._state.log.read(number)[0].event if number not in read else None
-                read.add(number)
-                if isinstance(event, Relocate):
-                    self._move(event)
+        for model, number, value in self._state.all_versions():
+            self._add((model, number), _Needs(value.manifest, value.packs))
+        self._sources, self._targets = {}, {}
+        for record in sorted(self._state.all_moved()):
+            event = self._state.log.read(record)[0].event
+            if isinstance(event, Relocate):
+                self._move(event)
 
     def _follow(self, event: Event) -> None:
         match event:
@@ -138,8 +135,11 @@ class Users:
         return pack in self._sources or pack in self._targets
 
     def version(self, name: Name) -> Version:
-        """A live version."""
-        return from_state(*name, self._state.get(version_key(*name)), ())
+        """A live version. Raises NotFoundError for one that another thread deleted meanwhile."""
+        found = self._state.version(*name)
+        if found is None:
+            raise NotFoundError(f"{name[0]}@{name[1]} was deleted meanwhile")
+        return from_state(*name, found, ())
 
 
 def pack_in(key: str) -> str:

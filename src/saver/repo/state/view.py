@@ -1,16 +1,4 @@
-"""What the log says after a record, by pages of a checkpoint and the records since. It reads and never mends.
-
-It is a sorted map from text keys to values:
-
-    model <name>                    a ModelState
-    version <name> <number>         a VersionState
-    step <name> <step> <number>     that number: the version has that step
-    tag <name> <tag>                the number of a version
-    gone <object key>               the record that condemned it
-    freed <object key>              the record of a deletion after which it may be garbage, in part at least
-    moved <pack>                    the records that say where bytes of the pack went
-    harmed <pack>                   places (offset, length) that must not be shared
-"""
+"""What the log says after a record, by pages of a checkpoint and the records since. It never mends them."""
 
 from __future__ import annotations
 
@@ -21,22 +9,25 @@ from typing import Any
 import msgspec
 
 from saver.errors import DamagedError, NotFoundError, SaverError
-from saver.repo.log import (
-    ZERO,
-    Commit,
-    Condemn,
-    Delete,
-    Harm,
-    PartVersion,
-    Record,
-    Relocate,
-    Tag,
-)
+from saver.repo.log import ZERO, Commit, Condemn, Delete, Harm, Record, Relocate, Tag
 from saver.repo.manifest import manifest_key
 from saver.repo.objects import pack_key
-from saver.repo.pages import Pages
 from saver.repo.refs import check_model, check_tag
-from saver.tree import decodable
+from saver.repo.state.facts import (
+    Facts,
+    ModelState,
+    VersionState,
+    converted,
+    freed_key,
+    gone_key,
+    harmed_key,
+    model_key,
+    moved_key,
+    step_key,
+    tag_key,
+    version_key,
+)
+from saver.repo.state.pages import Pages
 
 END = "\U0010ffff"
 """Comes after all that begins a key."""
@@ -46,80 +37,15 @@ class Broken(DamagedError):
     """A page of the checkpoint cannot be used, for whatever reason. The log says the same."""
 
 
-@decodable
-class ModelState(msgspec.Struct, frozen=True):
-    """A model: the last number that was given, how many versions live, the newest of them; and of every part
-    that any version had the last number and hash."""
-
-    last: int = 0
-    count: int = 0
-    latest: int | None = None
-    parts: dict[str, tuple[int, str]] = {}
-
-
-@decodable
-class VersionState(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A version: what its commit says, with the record's time and author."""
-
-    manifest: str
-    parts: dict[str, PartVersion]
-    time: float
-    author: str = ""
-    packs: tuple[str, ...] = ()
-    parent: int | None = None
-    step: int | None = None
-    metrics: dict[str, float | str] = {}
-    notes: str = ""
-    bytes: int = 0
-    bytes_added: int = 0
-
-
-_KINDS: dict[str, Any] = {
-    "model": ModelState,
-    "version": VersionState,
-    "step": int,
-    "tag": int,
-    "gone": int,
-    "freed": int,
-    "moved": list[int],
-    "harmed": list[tuple[int, int]],
-}
-"""The first word of a key → what its value is."""
-
-_NUMBERED = frozenset(("version", "step"))
-"""First words of keys that end with a number."""
-
-
 def _typed(key: str, value: Any) -> Any:
     """A value from a page. Raises Broken for what no log says."""
-    kind = key.partition(" ")[0]
     try:
-        if kind in _NUMBERED:
-            number_in(key)
-        return msgspec.convert(value, _KINDS[kind])
+        return converted(key, value)
     except (KeyError, ValueError) as error:
         raise Broken(f"the state says of {key[:100]!r} what no log says: {error}") from None
 
 
-def number_in(key: str) -> int:
-    """The number at the end of a key. Raises ValueError."""
-    last = key.rpartition(" ")[2]
-    if not last.isascii() or not last.isdigit():
-        raise ValueError("the key does not end with a number")
-    return int(last)
-
-
-def version_key(model: str, number: int) -> str:
-    """The key of a version; keys of one model sort by number."""
-    return f"version {model} {number:012}"
-
-
-def step_key(model: str, step: int, number: int | None = None) -> str:
-    """The key of a version with a step, or the beginning of those of all versions with the step."""
-    return f"step {model} {step:015} " + (f"{number:012}" if number is not None else "")
-
-
-class View:
+class View(Facts):
     """What the log says up to record `head`, from the checkpoint of record `base` on.
 
     `follow` takes in the next record; nothing else changes what it says. A page that cannot be used is
@@ -152,7 +78,11 @@ class View:
             raise Broken(str(error)) from error
         return _typed(key, value) if value is not None else None
 
-    def scan(self, first: str, stop: str, reverse: bool = False) -> Iterator[tuple[str, Any]]:
+    def scan(self, prefix: str, reverse: bool = False) -> Iterator[tuple[str, Any]]:
+        """The keys that begin with `prefix` with their values, as `between`."""
+        return self.between(prefix, prefix + END, reverse)
+
+    def between(self, first: str, stop: str, reverse: bool = False) -> Iterator[tuple[str, Any]]:
         """The keys from `first` to before `stop` with their values, in order, as they are now. Raises Broken,
         also in the midst of it."""
         settled = self._settled_keys
@@ -161,10 +91,6 @@ class View:
         changed = {key: self._recent[key] if key in self._recent else self.settled[key] for key in recent}
         older = _read(self._pages.scan(self.root, first, stop, reverse))
         return _merged(older, recent[::-1] if reverse else recent, changed, reverse)
-
-    def below(self, prefix: str, reverse: bool = False) -> Iterator[tuple[str, Any]]:
-        """The keys that begin with `prefix`."""
-        return self.scan(prefix, prefix + END, reverse)
 
     def follow(self, record: Record, digest: str, where: str, interval: int) -> None:
         """Take in the next record; a checkpoint is due after each `interval` of them.
@@ -233,33 +159,28 @@ def _changes(record: Record, view: View, where: str) -> dict[str, Any]:
             return _committed(record, event, view, where)
         case Tag():
             _check_names(event.model, (event.tag,), where)
-            if event.number is not None and view.get(version_key(event.model, event.number)) is None:
+            if event.number is not None and view.version(event.model, event.number) is None:
                 raise DamagedError(f"{where} tags {event.model}@{event.number}, which is not there")
-            return {f"tag {event.model} {event.tag}": event.number}
+            return {tag_key(event.model, event.tag): event.number}
         case Delete():
             _check_names(event.model, (), where)
             return _deleted(record.number, event, view)
         case Condemn():
-            return _condemned(record.number, event.objects) | dict.fromkeys(
-                f"freed {key}" for key in event.kept
-            )
+            return _condemned(record.number, event.objects) | dict.fromkeys(map(freed_key, event.kept))
         case Relocate():
             changes = _condemned(record.number, event.objects)
             for pack in event.moves:
-                changes[f"moved {pack}"] = [*(view.get(f"moved {pack}") or ()), record.number]
+                changes[moved_key(pack)] = [*view.moved(pack), record.number]
             return changes
         case Harm():
-            return {
-                f"harmed {pack}": [*(view.get(f"harmed {pack}") or ()), *places]
-                for pack, places in event.places.items()
-            }
+            return {harmed_key(pack): [*view.harmed(pack), *places] for pack, places in event.places.items()}
 
 
 def _condemned(number: int, objects: Iterable[str]) -> dict[str, Any]:
     changes: dict[str, Any] = {}
     for key in objects:
-        changes[f"gone {key}"] = number
-        changes[f"freed {key}"] = None
+        changes[gone_key(key)] = number
+        changes[freed_key(key)] = None
     return changes
 
 
@@ -273,20 +194,20 @@ def _check_names(model: str, tags: Iterable[str], where: str) -> None:
 
 
 def _committed(record: Record, event: Commit, view: View, where: str) -> dict[str, Any]:
-    model: ModelState = view.get(f"model {event.model}") or ModelState()
+    model = view.model(event.model) or ModelState()
     if event.number != model.last + 1:
         raise DamagedError(f"{where} has version {event.number} of {event.model!r} after {model.last}")
     parts = {name: (part.number, part.hash) for name, part in event.parts.items()}
     changes: dict[str, Any] = {
         version_key(event.model, event.number): version_state(record, event),
-        f"model {event.model}": ModelState(
+        model_key(event.model): ModelState(
             event.number, model.count + 1, event.number, {**model.parts, **parts}
         ),
     }
     if event.step is not None:
         changes[step_key(event.model, event.step, event.number)] = event.number
     for tag in event.tags:
-        changes[f"tag {event.model} {tag}"] = event.number
+        changes[tag_key(event.model, tag)] = event.number
     return changes
 
 
@@ -303,24 +224,24 @@ def _deleted(record: int, event: Delete, view: View) -> dict[str, Any]:
     changes: dict[str, Any] = {}
     gone = set()
     for number in sorted(set(event.numbers)):
-        value = view.get(version_key(event.model, number))
+        value = view.version(event.model, number)
         if value is not None:
             gone.add(number)
             changes[version_key(event.model, number)] = None
             if value.step is not None:
                 changes[step_key(event.model, value.step, number)] = None
             for key in (manifest_key(value.manifest), *map(pack_key, value.packs)):
-                changes[f"freed {key}"] = record
-    for key, number in view.below(f"tag {event.model} "):
+                changes[freed_key(key)] = record
+    for tag, number in view.tags(event.model).items():
         if number in gone:
-            changes[key] = None
-    model = view.get(f"model {event.model}")
+            changes[tag_key(event.model, tag)] = None
+    model = view.model(event.model)
     if gone and model is not None:
         latest = model.latest
         if latest in gone:  # only then another one is the newest
-            left = (number_in(key) for key, _ in view.below(f"version {event.model} ", reverse=True))
+            left = (number for number, _ in view.versions(event.model, reverse=True))
             latest = next((number for number in left if number not in gone), None)
-        changes[f"model {event.model}"] = msgspec.structs.replace(
+        changes[model_key(event.model)] = msgspec.structs.replace(
             model, count=model.count - len(gone), latest=latest
         )
     return changes

@@ -1,7 +1,7 @@
 """What the log says now: which versions, tags and moves there are.
 
 It is a pure function of the log. Every `INTERVAL` records a writer keeps it as a checkpoint: pages
-(`repo/pages.py`) under `state/pages/`, and a document that names their root. Checkpoints make opening cheap,
+(`pages.py`) under `state/pages/`, and a document that names their root. Checkpoints make opening cheap,
 and are nothing else: one that fails in any way is as if it were not there, and the log is read instead. Who
 writes next then makes them anew.
 """
@@ -21,8 +21,9 @@ from saver.errors import DamagedError, IncompatibleError, NotFoundError, SaverEr
 from saver.repo import document
 from saver.repo.log import Log, Record, log_key
 from saver.repo.objects import checkpoint_key, own, page_key
-from saver.repo.pages import Pages
-from saver.repo.view import END, Broken, View
+from saver.repo.state.facts import Facts
+from saver.repo.state.pages import Pages
+from saver.repo.state.view import END, Broken, View
 from saver.storage import Sink, Storage
 from saver.tree import decodable
 
@@ -57,7 +58,7 @@ class Checkpoint(msgspec.Struct, frozen=True):
     root: str | None
 
 
-class State:
+class State(Facts):
     """What the log says, up to record `head`. `refresh` reads what is new. Safe to use from threads."""
 
     def __init__(self, storage: Storage) -> None:
@@ -123,7 +124,7 @@ class State:
         while True:
             with self._lock:
                 view = self._view
-                found = view.scan(first, stop, reverse)
+                found = view.between(first, stop, reverse)
             try:
                 for key, value in found:
                     first, stop = (first, key) if reverse else (key + "\0", stop)

@@ -1,0 +1,222 @@
+"""What the log says, as typed answers. Nothing outside of `repo/state` knows the keys below them.
+
+They stand in a sorted map from text keys to values:
+
+    model <name>                    a ModelState
+    version <name> <number>         a VersionState
+    step <name> <step> <number>     that number: the version has that step
+    tag <name> <tag>                the number of a version
+    gone <object key>               the record that condemned it
+    freed <object key>              the record of a deletion after which it may be garbage, in part at least
+    moved <pack>                    the records that say where bytes of the pack went
+    harmed <pack>                   places (offset, length) that must not be shared
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeAlias
+
+import msgspec
+
+from saver.repo.log import PartVersion
+from saver.tree import decodable
+
+Place: TypeAlias = tuple[int, int]
+"""Offset and length in a pack, in bytes."""
+
+
+@decodable
+class ModelState(msgspec.Struct, frozen=True):
+    """A model: the last number that was given, how many versions live, the newest of them; and of every part
+    that any version had the last number and hash."""
+
+    last: int = 0
+    count: int = 0
+    latest: int | None = None
+    parts: dict[str, tuple[int, str]] = {}
+
+
+@decodable
+class VersionState(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A version: what its commit says, with the record's time and author."""
+
+    manifest: str
+    parts: dict[str, PartVersion]
+    time: float
+    author: str = ""
+    packs: tuple[str, ...] = ()
+    parent: int | None = None
+    step: int | None = None
+    metrics: dict[str, float | str] = {}
+    notes: str = ""
+    bytes: int = 0
+    bytes_added: int = 0
+
+
+KINDS: dict[str, Any] = {
+    "model": ModelState,
+    "version": VersionState,
+    "step": int,
+    "tag": int,
+    "gone": int,
+    "freed": int,
+    "moved": list[int],
+    "harmed": list[tuple[int, int]],
+}
+"""The first word of a key → what its value is."""
+
+_NUMBERED = frozenset(("version", "step"))
+"""First words of keys that end with a number."""
+
+
+def converted(key: str, value: Any) -> Any:
+    """The value of a key as what it must be. Raises ValueError or KeyError for what no log says."""
+    kind = key.partition(" ")[0]
+    if kind in _NUMBERED:
+        number_in(key)
+    return msgspec.convert(value, KINDS[kind])
+
+
+def number_in(key: str) -> int:
+    """The number at the end of a key. Raises ValueError."""
+    last = key.rpartition(" ")[2]
+    if not last.isascii() or not last.isdigit():
+        raise ValueError("the key does not end with a number")
+    return int(last)
+
+
+def model_key(model: str) -> str:
+    """The key of a model."""
+    return f"model {model}"
+
+
+def version_key(model: str, number: int) -> str:
+    """The key of a version; keys of one model sort by number."""
+    return f"version {model} {number:012}"
+
+
+def step_key(model: str, step: int, number: int | None = None) -> str:
+    """The key of a version with a step, or the beginning of those of all versions with the step."""
+    return f"step {model} {step:015} " + (f"{number:012}" if number is not None else "")
+
+
+def tag_key(model: str, tag: str = "") -> str:
+    """The key of a tag, or the beginning of those of all tags of the model."""
+    return f"tag {model} {tag}"
+
+
+def gone_key(key: str) -> str:
+    """The key of an object's condemnation."""
+    return f"gone {key}"
+
+
+def freed_key(key: str) -> str:
+    """The key of an object that a deletion freed."""
+    return f"freed {key}"
+
+
+def moved_key(pack: str) -> str:
+    """The key of the records that moved bytes of a pack."""
+    return f"moved {pack}"
+
+
+def harmed_key(pack: str) -> str:
+    """The key of the damaged places of a pack."""
+    return f"harmed {pack}"
+
+
+class Facts(ABC):
+    """Answers what the log says, as of one record. Scans read as they go, and may be broken off."""
+
+    @abstractmethod
+    def get(self, key: str) -> Any:
+        """The value of a key; None when it has none."""
+
+    @abstractmethod
+    def scan(self, prefix: str, reverse: bool = False) -> Iterator[tuple[str, Any]]:
+        """The keys that begin with `prefix`, in order, with their values."""
+
+    # Models and versions
+
+    def model(self, name: str) -> ModelState | None:
+        """A model that ever had a version."""
+        found: ModelState | None = self.get(model_key(name))
+        return found
+
+    def models(self) -> Iterator[tuple[str, ModelState]]:
+        """All models that ever had a version, by name."""
+        for key, value in self.scan("model "):
+            yield key.removeprefix("model "), value
+
+    def version(self, model: str, number: int) -> VersionState | None:
+        """A live version."""
+        found: VersionState | None = self.get(version_key(model, number))
+        return found
+
+    def versions(self, model: str, reverse: bool = False) -> Iterator[tuple[int, VersionState]]:
+        """The live versions of a model, by number."""
+        for key, value in self.scan(f"version {model} ", reverse):
+            yield number_in(key), value
+
+    def all_versions(self) -> Iterator[tuple[str, int, VersionState]]:
+        """The live versions of all models, each with its model and number."""
+        for key, value in self.scan("version "):
+            yield key.removeprefix("version ").rpartition(" ")[0], number_in(key), value
+
+    def newest_with_step(self, model: str, step: int) -> int | None:
+        """The number of the newest live version with this step."""
+        found = next(self.scan(step_key(model, step), reverse=True), None)
+        return found[1] if found is not None else None
+
+    # Tags
+
+    def tag(self, model: str, tag: str) -> int | None:
+        """The number of the version that a tag names."""
+        found: int | None = self.get(tag_key(model, tag))
+        return found
+
+    def tags(self, model: str) -> dict[str, int]:
+        """The tags of a model, each with the number of its version."""
+        return {key.rpartition(" ")[2]: number for key, number in self.scan(tag_key(model))}
+
+    def all_tags(self) -> Iterator[tuple[str, str, int]]:
+        """Every tag with its model and the number of its version."""
+        for key, number in self.scan("tag "):
+            model, _, tag = key.removeprefix("tag ").rpartition(" ")
+            yield model, tag, number
+
+    # Objects
+
+    def gone(self, key: str) -> int | None:
+        """The number of the record that condemned the object of this key."""
+        found: int | None = self.get(gone_key(key))
+        return found
+
+    def all_gone(self) -> Iterator[str]:
+        """The keys of all objects that were ever condemned."""
+        return (key.removeprefix("gone ") for key, _ in self.scan("gone "))
+
+    def freed(self, key: str) -> int | None:
+        """The number of the record of the last deletion after which an object may be garbage."""
+        found: int | None = self.get(freed_key(key))
+        return found
+
+    def all_freed(self) -> dict[str, int]:
+        """The keys of all objects that deletions may have freed, each with the number of the last one."""
+        return {key.removeprefix("freed "): number for key, number in self.scan("freed ")}
+
+    def moved(self, pack: str) -> Sequence[int]:
+        """The numbers of the records that say where bytes of a pack went."""
+        found: list[int] | None = self.get(moved_key(pack))
+        return found or ()
+
+    def all_moved(self) -> set[int]:
+        """The numbers of all records that moved bytes."""
+        return {number for _, numbers in self.scan("moved ") for number in numbers}
+
+    def harmed(self, pack: str) -> Sequence[Place]:
+        """The damaged places of a pack, which must not be shared."""
+        found: list[Place] | None = self.get(harmed_key(pack))
+        return found or ()
