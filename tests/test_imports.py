@@ -77,7 +77,7 @@ CONTRACTS = {
     "saver.doctor": ("family", "environment", "registry"),
     "saver.description": ("errors", "tree", "trust", "fields", "pack", "parts"),
     "saver.single": (
-        "errors", "storage", "disk", "pack", "repo", "environment", "parts", "description",
+        "errors", "tree", "storage", "disk", "pack", "repo", "environment", "parts", "description",
     ),
     "saver.saver": (
         "errors", "registry", "storage", "repo", "environment", "parts", "description", "single", "compare",

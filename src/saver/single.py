@@ -23,6 +23,7 @@ from saver.parts import Encoded, Opened
 from saver.repo import manifest as manifests
 from saver.repo.manifest import Manifest, Part
 from saver.storage import Progress
+from saver.tree import to_json
 
 MANIFEST = "saver.manifest"
 
@@ -59,7 +60,8 @@ def write_file(
             name: msgspec.structs.replace(planned[name], hash=digest) for name, digest in hashes.items()
         }
         for name, part in encoded.parts.items():
-            digest = manifests.part_hash(part.tree, part.batches, entries, part.tensors)
+            content = manifests.content_hash(to_json([part.tree, part.batches]))
+            digest = manifests.part_hash(content, entries, part.tensors)
             document.parts[name] = Part(
                 tree=part.tree,
                 batches=part.batches,

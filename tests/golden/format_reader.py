@@ -150,13 +150,12 @@ class Values:
                 for item in tree.values() if isinstance(tree, dict) else tree:
                     yield from tensors(item)
 
-        hasher = blake3(compact([part["tree"], part.get("batches", {})]))
+        content = blake3(compact([part["tree"], part.get("batches", {})])).hexdigest()
         held = []
         for tensor in tensors([part["tree"], part.get("batches", {})]):
             slot = self.reader.slots[tensor]
             held.append([tensor, slot["dtype"], slot["shape"], self.reader.hashes[tensor]])
-        hasher.update(compact(held))
-        return str(hasher.hexdigest())
+        return str(blake3(compact([content, held])).hexdigest())
 
     def value(self, tree: Any) -> Any:
         if not isinstance(tree, dict):

@@ -28,6 +28,11 @@ def healed() -> Any:
     return {"weights": np.arange(2000, dtype=np.int64) ** 2}
 
 
+def forest() -> Any:
+    """A part whose tree is large enough for a document of its own, and one that is not."""
+    return {"words": {f"word {n}": (n, "a word") for n in range(3000)}, "scale": np.full(3, 2.0)}
+
+
 STORE: dict[str, Callable[[], Any]] = {
     "golden@1": golden_values.python,
     "golden@3": second,
@@ -36,6 +41,7 @@ STORE: dict[str, Callable[[], Any]] = {
     "harmed@1": healed,
     "harmed@2": healed,
     "one": golden_values.single,
+    "forest@2": forest,
 }
 
 
@@ -53,6 +59,8 @@ def make(folder: Path) -> None:
     store.save("team/net", {**backbone(), "head": np.arange(20_000.0)})
     store.save("team/net", backbone())
     store.save("one", STORE["one"]())
+    store.save("forest", {**forest(), "scale": np.zeros(3)})
+    store.save("forest", forest())
     store.delete("golden@2")
     store.delete("team/net@1")
     gc.DEAD_BYTES = 10_000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,14 @@ class StoreReader:
         require(blake3(raw).hexdigest() == digest, "hash of the manifest")
         return VersionReader(self, raw.decode())
 
+    def document_of(self, part: dict[str, Any]) -> Any:
+        """Tree and batches of a part that has a document."""
+        name = part["document"]
+        raw = (self.folder / "trees" / name[:2] / f"{name}.json").read_bytes()
+        require(blake3(raw).hexdigest() == name, "hash of the document")
+        require(blake3(raw[50:-1]).hexdigest() == part["content"], "content of the document")
+        return parse(raw)["part"]
+
     def bytes_at(self, pack: str, offset: int, length: int) -> bytes:
         """Bytes of a pack, wherever they are now."""
         for start, size, target, there in self.moves.get(pack, ()):
@@ -101,7 +110,10 @@ class VersionReader:
 
     def __init__(self, store: StoreReader, text: str) -> None:
         manifest = parse(text)
-        self.metadata = {"saver.manifest": text}
+        for part in manifest["parts"].values():
+            if "document" in part:
+                part["tree"], part["batches"] = store.document_of(part)
+        self.metadata = {"saver.manifest": json.dumps(manifest)}
         self.slots = manifest.get("tensors", {})
         self.hashes = {name: slot["hash"] for name, slot in self.slots.items()}
         self.tensors = {}

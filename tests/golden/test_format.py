@@ -114,6 +114,12 @@ def test_the_golden_store_has_a_record_of_every_kind() -> None:
     assert found.version("golden@moving") == found.version("golden@step=3")
 
 
+def test_the_golden_store_has_the_document_of_a_part_that_versions_share() -> None:
+    store = StoreReader(FOLDER / "store.1")
+    assert store.versions["forest@1"]["trees"] == store.versions["forest@2"]["trees"] != []
+    assert len(list((FOLDER / "store.1" / "trees").rglob("*.json"))) == 1
+
+
 def test_a_store_of_the_first_format_can_be_written_on(tmp_path: Path) -> None:
     shutil.copytree(FOLDER / "store.1", tmp_path / "store")
     store = saver.Saver(tmp_path / "store")

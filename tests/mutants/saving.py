@@ -78,6 +78,25 @@ MUTANTS = [
         "looking before a commit whether its manifest is condemned", (_GC,),
     ),
     Mutant(
+        "condemned-documents", "repo/commit.py",
+        "if state.gone(tree_key(document)) is not None)", "if False)",
+        "looking before a commit whether the documents of its parts are condemned",
+        (f"{_MOMENTS}::test_a_saver_that_shares_documents_of_a_version_that_is_deleted_and_collected",),
+    ),
+    Mutant(
+        "damaged-documents", "repo/sharing.py",
+        '                trees.read(self._repo.storage, name, content, "")\n', "                pass\n",
+        "sharing the document of a part only if it is sound",
+        ("repo/test_trees.py::"
+         "test_damage_of_a_document_is_named_costs_its_part_and_is_not_shared",),
+    ),
+    Mutant(
+        "content-of-documents", "repo/trees.py",
+        "    if content_hash(found) != content:\n", "    if False:\n",
+        "holding the document of a part against what the manifest says of it",
+        ("repo/test_trees.py::test_a_document_must_be_the_one_that_the_manifest_describes",),
+    ),
+    Mutant(
         "remembered-packs", "repo/repository.py",
         "        if digest == version.manifest and not self.condemned(known):\n",
         "        if digest == version.manifest:\n",

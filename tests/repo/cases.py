@@ -129,9 +129,9 @@ def commits(name: str, stagers: Mapping[str, str], asks: bool = True) -> Actor:
                 if not asks:
                     raise
                 for each, old in staged.items():
-                    names = error.condemned.get(old.id, ())
-                    if names:
-                        staged[each] = stage_again(others[each], old, names, wanted[each].tensors)
+                    lost, own = error.condemned.get(old.id), wanted[each]
+                    if lost is not None:
+                        staged[each] = stage_again(others[each], old, lost, own.parts, own.tensors)
 
     return act
 

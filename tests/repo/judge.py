@@ -184,5 +184,5 @@ def _go_on(content: Content, told: Told) -> None:
     found = saver.check()
     assert found.sound, found.damage
     assert not found.garbage
-    objects = {*store.list("packs/"), *store.list("manifests/")}
+    objects = {*store.list("packs/"), *store.list("manifests/"), *store.list("trees/")}
     assert objects == {key for key, _ in needed if key in objects}, "garbage is left"

@@ -39,7 +39,7 @@ from explorer import Actor, Failed, Moment, explore
 from judge import Judge, Told
 
 from saver.errors import CannotWriteError
-from saver.repo import gc
+from saver.repo import gc, stage
 from saver.repo.commit import _Commit
 from saver.repo.log import Event, Tag
 from saver.repo.repository import Repository
@@ -133,6 +133,38 @@ def test_a_committer_that_asks_nobody_says_what_was_condemned_and_leaves_nothing
     ends = {end.kind if isinstance(end, Failed) else end for name, end in judge.ends if name == "committer"}
     assert {Saved("m@3", "acd"), Saved("m@4", "acd"), Done("early"), "CondemnedError"} == ends
     assert found.moments > 100_000, found
+
+
+@pytest.fixture
+def documents(monkeypatch: pytest.MonkeyPatch) -> Content:
+    """m@1 and m@2 share the document of a part; every part has one."""
+    monkeypatch.setattr(stage, "TREE_BYTES", 0)
+    return filled("ab", "ac")
+
+
+def test_a_saver_that_shares_documents_of_a_version_that_is_deleted_and_collected(
+    documents: Content,
+) -> None:
+    judge = Judge(documents)
+    actors = {"saver": saves("a", "acd"), "collector": collects("c", "m@2")}
+    found = explore(documents, actors, judge, {"latest": loads("m"), "second": loads("m@2")})
+    assert {("latest", Loaded("m", holds)) for holds in ("ab", "ac", "acd")} <= judge.ends
+    assert {name for name, end in judge.ends if isinstance(end, Failed)} == {"latest", "second"}
+    trees = {key for each in judge.contents for key, _ in each if key.startswith("trees/")}
+    assert len(trees) >= 3 + 1 + 1 + 1, "a, b, c; then d; c again; those of whoever goes on"
+    assert found.moments > 10_000, found
+
+
+def test_a_stager_whose_documents_are_collected_is_asked_again(documents: Content) -> None:
+    judge = Judge(documents)
+    actors = {
+        "stager": stages("a", "acd"),
+        "committer": commits("d", {"a": "acd"}),
+        "collector": collects("c", "m@2"),
+    }
+    found = explore(documents, actors, judge)
+    assert ("committer", Saved("m@3", "acd")) in judge.ends
+    assert found.moments > 1_000, found
 
 
 @pytest.fixture

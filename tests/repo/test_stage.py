@@ -19,7 +19,7 @@ from saver.repo.commit import CondemnedError, commit
 from saver.repo.gc import collect
 from saver.repo.repository import Repository
 from saver.repo.save import save_version
-from saver.repo.stage import Staged, stage, stage_again
+from saver.repo.stage import Condemned, Staged, stage, stage_again
 from saver.storage import Sink
 from saver.storages.local import LocalStorage
 from saver.storages.memory import MemoryStorage
@@ -137,10 +137,11 @@ def test_what_was_condemned_is_named_by_who_staged_it(store: MemoryStorage, repo
     before = objects(store)
     with pytest.raises(CondemnedError, match="stage them again") as caught:
         commit(repo, [mine, collected], draft("m", {}))
-    assert caught.value.condemned == {collected.id: ("right/w", "right/b")}
+    lost = Condemned(("right/w", "right/b"), ())
+    assert caught.value.condemned == {collected.id: lost}
     assert objects(store) == before, "nothing is left, and nothing that others staged is gone"
-    names = caught.value.condemned[collected.id]
-    again = stage_again(Repository(store), collected, names, draft("m", RIGHT).tensors)
+    wanted = draft("m", RIGHT)
+    again = stage_again(Repository(store), collected, lost, wanted.parts, wanted.tensors)
     commit(repo, [mine, sent(again)], draft("m", {}))
     assert same(Repository(store), "m", {"a/w": np.arange(5000), **RIGHT})
     collect(repo, 0)

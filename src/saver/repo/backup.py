@@ -19,7 +19,7 @@ from saver.repo import manifest as manifests
 from saver.repo.format import STORE_KEY, read_format
 from saver.repo.log import ZERO, Log, log_key
 from saver.repo.manifest import manifest_key
-from saver.repo.objects import collectables, is_own, pack_key
+from saver.repo.objects import collectables, is_own, pack_key, tree_key
 from saver.repo.packs import Damage
 from saver.repo.repository import Repository
 from saver.repo.version import Version
@@ -35,9 +35,10 @@ CHUNK = 8 << 20
 class Copied(msgspec.Struct, frozen=True):
     """What a backup did, and what the copy holds by now: the live `versions`, and the records up to `head`.
 
-    `objects` (manifests and packs) and `records` were copied now; the objects have `bytes`. `present` objects
-    were there already. `removed` ones were deleted in the copy, for they are condemned in the store. `damage`
-    is what could not be copied, or was copied as it is, for it is damaged in the store. Sizes in bytes.
+    `objects` (manifests, packs, documents of parts) and `records` were copied now; the objects have `bytes`.
+    `present` objects were there already. `removed` ones were deleted in the copy, for they are condemned in
+    the store. `damage` is what could not be copied, or was copied as it is, for it is damaged in the store.
+    Sizes in bytes.
     """
 
     head: int
@@ -159,19 +160,21 @@ class _Backup:
                 return head, versions
 
     def _needed(self, versions: list[Version]) -> dict[str, list[Version]]:
-        """The keys of all that these versions need, packs first, each with those who need it."""
+        """The keys of all that these versions need, manifests last, each with those who need it."""
         packs: dict[str, list[Version]] = {}
         self._damage.clear()
         for version in versions:
             for pack in sorted(self._packs_of(version)):
                 packs.setdefault(pack_key(pack), []).append(version)
+            for tree in version.trees:
+                packs.setdefault(tree_key(tree), []).append(version)
         return packs | {manifest_key(version.manifest): [version] for version in versions}
 
     def _packs_of(self, version: Version) -> set[str]:
         """The packs of a version. Of one without a sound manifest, those that the log tells of."""
         key = manifest_key(version.manifest)
         try:
-            found = manifests.decode(self._manifest(version).decode(errors="replace"), str(version))
+            found = manifests.outline(self._manifest(version).decode(errors="replace"), str(version))
             known = self._repo.places.of(found, f"{self._source}: {version}")
         except NotFoundError:
             self._gone(version)
@@ -276,11 +279,11 @@ class _Backup:
             self._note(key, versions, what)
 
     def _damage_of(self, key: str, blob: Blob) -> str | None:
-        """What is wrong with a manifest or a pack, by its own hashes and by what manifests say of it; None
+        """What is wrong with a document or a pack, by its own hashes and by what manifests say of it; None
         where nothing is."""
         try:
-            if key.startswith("manifests/"):
-                sound = key == manifest_key(blake3(blob.read()).hexdigest())
+            if not key.startswith("packs/"):
+                sound = blake3(blob.read()).hexdigest() == key.rpartition("/")[2].removesuffix(".json")
                 return None if sound else "the bytes are not those that were written"
             Pack(blob).verify()
             places = self._hashes.get(key, ())

@@ -22,7 +22,16 @@ from saver.repo.format import STORE_KEY, demand
 from saver.repo.index import Row
 from saver.repo.log import ZERO, Event, Harm, log_key
 from saver.repo.manifest import Manifest, manifest_key
-from saver.repo.objects import FOLDERS, checkpoint_key, is_own, no_folder, pack_key, stands_for_folder
+from saver.repo.objects import (
+    COLLECTED,
+    FOLDERS,
+    checkpoint_key,
+    is_own,
+    no_folder,
+    pack_key,
+    stands_for_folder,
+    tree_key,
+)
 from saver.repo.packs import Damage as Damage
 from saver.repo.packs import Packs, Use
 from saver.repo.places import Ranges
@@ -78,6 +87,7 @@ class _Check:
         self._previous = ZERO
         self._packs = Packs(repo, self._replay)
         self._needed: set[str] = set()
+        self._trees: set[str] = set()
         self._rows: list[Row] = []
         self._foreign: list[str] = []
         self._hidden: set[str] = set()
@@ -97,7 +107,7 @@ class _Check:
         self._read_packs(listed["packs/"])
         if repo.index is not None:
             repo.index.add(repo.state.head, self._rows)
-        garbage = [key for key in (*listed["manifests/"], *listed["packs/"]) if key not in self._needed]
+        garbage = [key for prefix in COLLECTED for key in listed[prefix] if key not in self._needed]
         size = self._garbage_bytes(garbage)
         foreign = tuple(key for key in self._foreign if key not in self._needed)
         recorded = self._record()
@@ -129,12 +139,12 @@ class _Check:
         return stat.size if stat is not None else 0
 
     def _garbage_bytes(self, garbage: Iterable[str]) -> int:
-        """Of manifests that no version needs nobody read more than their names: they may be no objects."""
+        """Of documents that no version needs nobody read more than their names: they may be no objects."""
         for key in garbage:
             try:
                 self._repo.storage.stat(key)
             except DamagedError as error:
-                if key.startswith("manifests/"):
+                if not key.startswith("packs/"):
                     self._damage.append(Damage(key, str(error)))
         return sum(map(self._size, garbage))
 
@@ -213,15 +223,16 @@ class _Check:
 
     def _version(self, version: Version) -> None:
         repo, key = self._repo, manifest_key(version.manifest)
-        self._needed.add(key)
+        self._needed.update((key, *map(tree_key, version.trees)))
         try:
-            found = repo.manifest(version)
+            found = repo.outline(version)
             known = repo.places.of(found, f"{repo.storage}: {version}")
+            self._fill(version, found)
             parts = _parts_of(found, str(version))
         except NotFoundError:  # deleted meanwhile
             return
         except SaverError as error:
-            self._lost(version, key, str(error))
+            self._lost(version, key, str(error), version.parts)
             self._needed.update(map(pack_key, repo.places.reached(version.packs)))
             return
         stat = repo.storage.stat(key)
@@ -231,6 +242,21 @@ class _Check:
             self._learn(use)
             self._packs.use(use)
             self._needed.update(pack_key(place[0]) for place in item.places)
+
+    def _fill(self, version: Version, found: Manifest) -> None:
+        """Read the documents of parts. What is damaged costs these parts, which are then left out."""
+        for name, part in list(found.parts.items()):
+            key = tree_key(part.document)
+            if part.document and key not in self._trees:
+                self._trees.add(key)
+                self._bytes += self._size(key)
+            try:
+                self._repo.fill(version, part)
+            except NotFoundError:
+                raise
+            except SaverError as error:
+                self._lost(version, key, str(error), [name])
+                del found.parts[name]
 
     def _learn(self, use: Use) -> None:
         """What the index of this machine may not know yet: versions that others saved."""
@@ -249,8 +275,8 @@ class _Check:
             Row(known.hash, known.length, probe, version.model, version.number, version.manifest, use.tensor)
         )
 
-    def _lost(self, version: Version, key: str, what: str) -> None:
-        for part in version.parts:
+    def _lost(self, version: Version, key: str, what: str, parts: Iterable[str]) -> None:
+        for part in parts:
             self._damage.append(Damage(key, what, version.model, version.number, part))
 
     def _read_packs(self, listed: Iterable[str]) -> None:

@@ -14,9 +14,10 @@ from saver.repo.draft import Details
 from saver.repo.healing import heal
 from saver.repo.log import Commit, PartVersion, Record, record_after
 from saver.repo.manifest import Manifest, Part, Stored, manifest_key
+from saver.repo.objects import tree_key
 from saver.repo.places import Known
 from saver.repo.repository import Repository
-from saver.repo.stage import Staged, StagedPart
+from saver.repo.stage import Condemned, Staged, StagedPart
 from saver.repo.state.facts import ModelState
 from saver.repo.state.view import version_state
 from saver.repo.version import Version, from_state, plain_metric
@@ -26,12 +27,12 @@ from saver.repo.written import Written
 class CondemnedError(SaverError):
     """A collector condemned what was staged before it could be committed; nothing was changed.
 
-    `condemned` says by the `id` of each Staged which of its tensors must be staged again.
+    `condemned` says by the `id` of each Staged what of it must be staged again.
     """
 
     code = "condemned"
 
-    def __init__(self, message: str, condemned: Mapping[str, tuple[str, ...]]) -> None:
+    def __init__(self, message: str, condemned: Mapping[str, Condemned]) -> None:
         super().__init__(message)
         self.condemned = dict(condemned)
 
@@ -54,7 +55,8 @@ def commit(
             version = _Commit(repo, staged, merged, details, own).run()
     else:
         version = _Commit(repo, staged, merged, details, written).run()
-    repo.remember(version, merged.tensors)
+    documents = {part.content: part.document for part in merged.parts.values() if part.document}
+    repo.remember(version, merged.tensors, documents)
     heal(repo, version, merged.harmed, {name: merged.tensors[name] for name in merged.new})
     return version
 
@@ -124,17 +126,22 @@ class _Commit:
 
     def _demand_all_there(self) -> None:
         """Raise CondemnedError where a collector was faster."""
-        gone = {
-            each.id: tuple(found) for each in self._staged if (found := self._repo.condemned(each.tensors))
-        }
+        gone = {each.id: found for each in self._staged if (found := self._condemned(each)) is not None}
         if gone:
             self._written.remove(self._manifests)
-            names = [name for found in gone.values() for name in found]
+            names = [name for each in gone.values() for name in (*each.tensors, *each.parts)]
             raise CondemnedError(
-                f"{self._repo.storage}: {len(names):,} staged tensors were collected before they were "
-                f"committed ({names[0]}); stage them again",
+                f"{self._repo.storage}: {len(names):,} staged tensors and parts were collected before they "
+                f"were committed ({names[0]}); stage them again",
                 gone,
             )
+
+    def _condemned(self, staged: Staged) -> Condemned | None:
+        state = self._repo.state
+        documents = ((name, part.document) for name, part in staged.parts.items() if part.document)
+        parts = tuple(name for name, document in documents if state.gone(tree_key(document)) is not None)
+        tensors = tuple(self._repo.condemned(staged.tensors))
+        return Condemned(tensors, parts) if tensors or parts else None
 
     def _append(self, record: Record) -> bool:
         """Put the record into the log. Once that may have happened, nothing that it needs is removed."""
@@ -162,12 +169,15 @@ class _Commit:
             manifest=manifest,
             parts={name: self._part_version(name, model.parts.get(name)) for name in self._parts},
             packs=tuple(sorted(packs)),
+            trees=tuple(sorted({part.document for part in self._merged.parts.values() if part.document})),
             parent=model.latest,
             step=details.step,
             metrics={name: plain_metric(value) for name, value in details.metrics.items()},
             tags=details.tags,
             notes=details.notes,
-            bytes=sum(known.length for known in self._known.values()) + manifest_size,
+            bytes=manifest_size
+            + sum(known.length for known in self._known.values())
+            + sum(part.size for part in self._merged.parts.values() if part.document),
             bytes_added=self._merged.bytes_added + manifest_size,
         )
 
@@ -180,10 +190,8 @@ class _Commit:
         """The hash of a part, and its size in bytes: tensors and structure."""
         held = {name: self._known[name] for name in part.tensors}
         named = {name: _Named(name, known.dtype, known.shape, known.hash) for name, known in held.items()}
-        batches: Any = part.batches
-        digest = manifests.part_hash(part.tree, batches, named, part.tensors)
-        size = sum(known.length for known in held.values())
-        return digest, size + len(memoryview(part.tree)) + len(memoryview(part.batches)) + len(b"[,]")
+        digest = manifests.part_hash(part.content, named, part.tensors)
+        return digest, part.size + sum(known.length for known in held.values())
 
     def _put_manifest(self, event: Commit) -> tuple[str, int]:
         """Write the manifest for this number and parent; returns its hash and size."""
@@ -199,13 +207,7 @@ class _Commit:
         packs = {pack: at for at, pack in enumerate(event.packs)}
         return Manifest(
             format=manifests.FORMAT,
-            parts={
-                name: Part(
-                    tree=part.tree, hash=event.parts[name].hash, version=event.parts[name].number,
-                    batches=_batches(part), packages=part.packages,
-                )
-                for name, part in self._merged.parts.items()
-            },
+            parts={name: _described(part, event.parts[name]) for name, part in self._merged.parts.items()},
             whole=details.whole, time=details.time, environment=details.environment, model=details.model,
             number=event.number, parent=event.parent, step=details.step, author=details.author,
             metrics=event.metrics, notes=details.notes, data=details.data,
@@ -221,9 +223,15 @@ class _Commit:
         )  # fmt: skip
 
 
-def _batches(part: StagedPart) -> Any:
-    """The batches of a part as a manifest has them, which leaves out what is empty."""
-    return {} if part.batches == msgspec.Raw(b"{}") else part.batches
+def _described(part: StagedPart, version: PartVersion) -> Part:
+    """A part as it stands in a manifest."""
+    batches: Any = {} if part.batches == msgspec.Raw(b"{}") else part.batches
+    found = Part(hash=version.hash, version=version.number, packages=part.packages, batches=batches)
+    if part.document:
+        found.document, found.content = part.document, part.content
+    else:
+        found.tree = part.tree
+    return found
 
 
 class _Named(msgspec.Struct, frozen=True):

@@ -24,14 +24,18 @@ class Part(msgspec.Struct, kw_only=True, omit_defaults=True):
     """A named piece of a version.
 
     `hash` covers the tree and the tensors that it refers to, and nothing else, so that equal parts of
-    two versions have equal hashes. `packages` are the import names that its classes come from.
+    two versions have equal hashes. `packages` are the import names that its classes come from. Where tree and
+    batches are large, they stand in a document of their own (`repo/trees.py`): `document` is its name, and
+    `content` the hash of what it says.
     """
 
-    tree: Any
+    tree: Any = msgspec.UNSET
     hash: str
     version: int = 1
     batches: dict[str, Any] = {}
     packages: tuple[str, ...] = ()
+    document: str = ""
+    content: str = ""
 
 
 _Natural = Annotated[int, msgspec.Meta(ge=0)]
@@ -104,14 +108,17 @@ class _Environment(msgspec.Struct):
     packages: dict[str, str] = {}
 
 
-def part_hash(
-    tree: Any, batches: dict[str, Any], entries: Mapping[str, TensorInfo], names: Iterable[str]
-) -> str:
-    """BLAKE3 over the part's tree and the dtype, shape and hash of the tensors it refers to."""
-    hasher = blake3(to_json([tree, batches]))
+def content_hash(content: bytes) -> str:
+    """The hash of `[tree,batches]` of a part, as JSON."""
+    return blake3(content).hexdigest()
+
+
+def part_hash(content: str, entries: Mapping[str, TensorInfo], names: Iterable[str]) -> str:
+    """The hash of a part: of its tree and batches (`content` is their hash), and of name, dtype, shape and
+    hash of the tensors that they refer to."""
     held = (entries[name] for name in names)
-    hasher.update(to_json([(entry.name, entry.dtype, entry.shape, entry.hash) for entry in held]))
-    return hasher.hexdigest()
+    tensors = [(entry.name, entry.dtype, entry.shape, entry.hash) for entry in held]
+    return blake3(to_json([content, tensors])).hexdigest()
 
 
 def manifest_key(digest: str) -> str:
@@ -127,7 +134,17 @@ def encode(manifest: Manifest) -> str:
 
 
 def decode(text: str, where: str) -> Manifest:
-    """A manifest from untrusted JSON; its trees are still raw JSON. Raises DamagedError or
+    """A manifest that holds all of its parts, from untrusted JSON; their trees are still raw JSON. Raises
+    DamagedError or IncompatibleError."""
+    manifest = outline(text, where)
+    for name, part in manifest.parts.items():
+        if part.document:
+            raise DamagedError(f"{where}: the tree of part {name[:80]!r} is not in it")
+    return manifest
+
+
+def outline(text: str, where: str) -> Manifest:
+    """A manifest from untrusted JSON, without what stands in documents of its parts. Raises DamagedError or
     IncompatibleError."""
     document = strict_json(text.encode(), where)
     if not isinstance(document, dict):
@@ -144,6 +161,9 @@ def decode(text: str, where: str) -> Manifest:
         msgspec.convert(manifest.environment, _Environment)
     except msgspec.ValidationError as error:
         raise DamagedError(f"{where}: the manifest is not as it should be: {error}") from None
+    for name, part in manifest.parts.items():
+        if (part.tree is msgspec.UNSET) != (part.document != ""):
+            raise DamagedError(f"{where}: part {name[:80]!r} must have a tree or the name of a document")
     for name, stored in manifest.tensors.items():
         if stored.dtype not in ITEM_SIZE:
             raise IncompatibleError(

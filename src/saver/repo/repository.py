@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 from blake3 import blake3
 
 from saver.errors import CannotWriteError, DamagedError, NotFoundError, is_full
-from saver.repo import document
+from saver.repo import document, trees
 from saver.repo import manifest as manifests
 from saver.repo.agreement import check_agreement
 from saver.repo.format import FORMAT, STORE_KEY, Format, demand, read_again, read_format
 from saver.repo.log import Condemn, Delete, Event, Record, record_after
-from saver.repo.manifest import Manifest, manifest_key
-from saver.repo.objects import pack_key
+from saver.repo.manifest import Manifest, Part, manifest_key
+from saver.repo.objects import pack_key, tree_key
 from saver.repo.places import Known, Places
 from saver.repo.refs import Ref, parse_ref
 from saver.repo.state import State
@@ -56,7 +56,7 @@ class Repository:
         self.index: Index | None = None
         self._make_index = index
         self._format: Format | None = None
-        self._last: tuple[str, dict[str, Known]] = ("", {})
+        self._last: tuple[str, dict[str, Known], dict[str, str]] = ("", {}, {})
         self._whole: Callable[[Storage, State], None] | None = None
 
     # The store itself
@@ -182,32 +182,61 @@ class Repository:
         )
 
     def manifest(self, version: Version) -> Manifest:
-        """The manifest of a version, verified and compared with the log; its trees are still raw JSON.
+        """The manifest of a version with all its parts, verified and compared with the log; the trees are
+        still raw JSON.
 
         Raises DamagedError; NotFoundError when the version was deleted meanwhile.
         """
-        where = f"{self.storage}: {version}"
-        try:
-            data = self.storage.read(manifest_key(version.manifest))
-        except NotFoundError:
-            self.state.refresh()
-            self.version(str(version))
-            raise DamagedError(f"{where}: its manifest {manifest_key(version.manifest)} is missing") from None
+        found = self.outline(version)
+        for part in found.parts.values():
+            self.fill(version, part)
+        return found
+
+    def outline(self, version: Version) -> Manifest:
+        """The same, without the trees that stand in documents of their own: `fill` reads those."""
+        where, key = f"{self.storage}: {version}", manifest_key(version.manifest)
+        data = self._read(version, key, "its manifest")
         if blake3(data).hexdigest() != version.manifest:
             raise DamagedError(
-                f"{where}: its manifest {manifest_key(version.manifest)} is damaged; restore that file "
-                "from a copy of the store"
+                f"{where}: its manifest {key} is damaged; restore that file from a copy of the store"
             )
-        found = manifests.decode(data.decode(errors="replace"), where)
+        found = manifests.outline(data.decode(errors="replace"), where)
         check_agreement(version, found, where)
         return found
 
+    def fill(self, version: Version, part: Part) -> None:
+        """Read the document of a part, if it has one. Errors as in `manifest`."""
+        if not part.document:
+            return
+        where = f"{self.storage}: {version}"
+        data = self._read(version, tree_key(part.document), "the document of a part,")
+        part.tree, part.batches = trees.parsed(
+            trees.verified(data, part.document, part.content, where), where
+        )
+        part.document = part.content = ""
+
+    def _read(self, version: Version, key: str, what: str) -> bytes:
+        """An object that a version needs."""
+        try:
+            return self.storage.read(key)
+        except NotFoundError:
+            self.state.refresh()
+            self.version(str(version))
+            raise DamagedError(f"{self.storage}: {version}: {what} {key} is missing") from None
+
     def known(self, version: Version) -> dict[str, Known]:
         """The tensors of a version, and where they lie now."""
-        digest, known = self._last
+        return self.contents(version)[0]
+
+    def contents(self, version: Version) -> tuple[dict[str, Known], dict[str, str]]:
+        """The tensors of a version, and where they lie now; and the names of its documents, by the hash of
+        what they say."""
+        digest, known, documents = self._last
         if digest == version.manifest and not self.condemned(known):
-            return known
-        return self.places.of(self.manifest(version), f"{self.storage}: {version}")
+            return known, documents
+        found = self.outline(version)
+        documents = {part.content: part.document for part in found.parts.values() if part.document}
+        return self.places.of(found, f"{self.storage}: {version}"), documents
 
     def condemned(self, known: Mapping[str, Known]) -> list[str]:
         """The names of tensors with bytes in packs that a collector condemned."""
@@ -217,9 +246,9 @@ class Repository:
             return []
         return [name for name, item in known.items() if any(place[0] in gone for place in item.places)]
 
-    def remember(self, version: Version, known: dict[str, Known]) -> None:
-        """Keep what was just saved at hand, for the next save."""
-        self._last = (version.manifest, known)
+    def remember(self, version: Version, known: dict[str, Known], documents: dict[str, str]) -> None:
+        """Keep what was just saved at hand, for the next save: its tensors, and its documents by content."""
+        self._last = (version.manifest, known, documents)
 
 
 def _some(names: list[str], count: int) -> str:

@@ -27,7 +27,9 @@ def save_version(repo: Repository, draft: Draft, progress: Progress | None = Non
                 version = commit(repo, [staged], draft, written=written)
                 break
             except CondemnedError as error:
-                names = error.condemned[staged.id]
-                staged = stage_again(repo, staged, names, tensors, written=written, progress=progress)
+                again = error.condemned[staged.id]
+                staged = stage_again(
+                    repo, staged, again, draft.parts, tensors, written=written, progress=progress
+                )
     tell(repo, version, {name: staged.tensors[name] for name in staged.new}, tensors)
     return version

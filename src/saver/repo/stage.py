@@ -6,19 +6,22 @@ Several processes may stage pieces of one version, each with its own repository;
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
 
 import msgspec
 from blake3 import blake3
 
 from saver.pack import PackWriter
+from saver.repo import trees
 from saver.repo.dedup import Reuse, assemble, length_of, what_to_write
 from saver.repo.draft import DraftPart
-from saver.repo.objects import pack_key
+from saver.repo.manifest import content_hash
+from saver.repo.objects import pack_key, tree_key
 from saver.repo.places import Known
 from saver.repo.repository import Repository
 from saver.repo.sharing import Sharing
+from saver.repo.trees import TREE_BYTES
 from saver.repo.written import Written
 from saver.storage import Progress
 from saver.tree import TensorData, decodable, to_json
@@ -29,15 +32,22 @@ PACK_TENSORS = 100_000
 _EMPTY = blake3(b"").hexdigest()
 
 
+_NULL, _NONE = msgspec.Raw(b"null"), msgspec.Raw(b"{}")
+
+
 class StagedPart(msgspec.Struct, frozen=True):
-    """A part: its tree and batches as JSON, and the names of the tensors that they refer to, in their order.
-    Others may have staged those.
+    """A part: its tree and batches as JSON, or the name of the `document` in the store that holds them; their
+    hash and size in bytes; and the names of the tensors that they refer to, in their order. Others may have
+    staged those.
     """
 
-    tree: msgspec.Raw
-    batches: msgspec.Raw
+    content: str
+    size: int
     packages: tuple[str, ...]
     tensors: tuple[str, ...]
+    tree: msgspec.Raw = _NULL
+    batches: msgspec.Raw = _NONE
+    document: str = ""
 
 
 @decodable
@@ -45,8 +55,8 @@ class Staged(msgspec.Struct, frozen=True):
     """What was staged: plain data, for `msgspec.json` or any other encoding.
 
     `id` names it, and `store` the store that it lies in. `tensors` says where their bytes are; `new` are the
-    names of those that were written, of `bytes_added` bytes in packs. `harmed` are tensors of older versions
-    that were written anew because a check found them damaged.
+    names of those that were written. All that was written has `bytes_added` bytes. `harmed` are tensors of
+    older versions that were written anew because a check found them damaged.
     """
 
     id: str
@@ -85,39 +95,43 @@ def stage(
     writing.write(tensors, sharing.find(tensors))
     return Staged(
         id=repo.fresh(), store=repo.format().id,
-        parts={name: _staged(part) for name, part in parts.items()},
+        parts={name: writing.part(part, sharing.document) for name, part in parts.items()},
         tensors=writing.known, new=tuple(writing.new), harmed=tuple(sharing.harmed),
         bytes_added=writing.added,
     )  # fmt: skip
 
 
+class Condemned(msgspec.Struct, frozen=True):
+    """The names of those staged tensors and parts that a collector condemned before they were committed."""
+
+    tensors: tuple[str, ...]
+    parts: tuple[str, ...]
+
+
 def stage_again(
     repo: Repository,
     staged: Staged,
-    names: Iterable[str],
+    condemned: Condemned,
+    parts: Mapping[str, DraftPart],
     tensors: Mapping[str, TensorData],
     *,
     written: Written | None = None,
     progress: Progress | None = None,
 ) -> Staged:
-    """What was staged, with the tensors of these names written anew, sharing nothing: for a collector has
-    condemned their bytes. `tensors` are the same as before. Errors as in `stage`."""
+    """What was staged, with that which was condemned written anew, sharing nothing. `parts` and `tensors` are
+    the same as before. Errors as in `stage`."""
     if written is None:
         with Written(repo.storage) as own:
-            return stage_again(repo, staged, names, tensors, written=own, progress=progress)
+            return stage_again(repo, staged, condemned, parts, tensors, written=own, progress=progress)
     writing = _Writing(repo, written, progress)
-    writing.write({name: tensors[name] for name in names}, Reuse({}, {}))
+    writing.write({name: tensors[name] for name in condemned.tensors}, Reuse({}, {}))
     return msgspec.structs.replace(
         staged,
+        parts={**staged.parts, **{name: writing.part(parts[name]) for name in condemned.parts}},
         tensors={**staged.tensors, **writing.known},
         new=tuple(dict.fromkeys((*staged.new, *writing.new))),
         bytes_added=staged.bytes_added + writing.added,
     )
-
-
-def _staged(part: DraftPart) -> StagedPart:
-    tree, batches = msgspec.Raw(to_json(part.tree)), msgspec.Raw(to_json(part.batches))
-    return StagedPart(tree, batches, part.packages, tuple(part.tensors))
 
 
 class _Writing:
@@ -147,6 +161,23 @@ class _Writing:
             else:
                 self.known[name] = assemble(data, blocks[name]) if name in blocks else written[name]
                 self.new.append(name)
+
+    def part(self, part: DraftPart, shared: Callable[[str], str] = lambda content: "") -> StagedPart:
+        """A part. A large one stands in a document of its own: the one that `shared` names, if there is one
+        with the same content."""
+        tree, batches = to_json(part.tree), to_json(part.batches)
+        text = b"".join((b"[", tree, b",", batches, b"]"))
+        content = content_hash(text)
+        found = StagedPart(content, len(text), part.packages, tuple(part.tensors))
+        if len(text) >= TREE_BYTES:
+            return msgspec.structs.replace(found, document=shared(content) or self._put_document(text))
+        return msgspec.structs.replace(found, tree=msgspec.Raw(tree), batches=msgspec.Raw(batches))
+
+    def _put_document(self, text: bytes) -> str:
+        name, data = trees.encode(text, self._repo.fresh())
+        self._written.put(tree_key(name), len(data), lambda sink: sink.write(data, 0))
+        self.added += len(data)
+        return name
 
     def _put_packs(self, tensors: Mapping[str, TensorData]) -> dict[str, Known]:
         """Write tensors into packs that hold not too many each; returns where they lie."""

@@ -15,7 +15,7 @@ from saver import forks
 from saver.errors import NotFoundError
 from saver.repo.log import Commit, Condemn, Delete, Event, Move, Relocate
 from saver.repo.manifest import manifest_key
-from saver.repo.objects import is_collectable
+from saver.repo.objects import is_collectable, tree_key
 from saver.repo.state.state import State
 from saver.repo.version import Version, from_state
 
@@ -29,6 +29,7 @@ Name: TypeAlias = tuple[str, int]
 class _Needs(msgspec.Struct, frozen=True, gc=False):
     manifest: str
     packs: tuple[str, ...]
+    trees: tuple[str, ...]
 
 
 class Users:
@@ -70,7 +71,7 @@ class Users:
     def _read_all(self) -> None:
         self._needs, self._of, self._manifests = {}, {}, set()
         for model, number, value in self._state.all_versions():
-            self._add((model, number), _Needs(value.manifest, value.packs))
+            self._add((model, number), _Needs(value.manifest, value.packs, value.trees))
         self._sources, self._targets = {}, {}
         for record in sorted(self._state.all_moved()):
             event = self._state.log.read(record)[0].event
@@ -80,7 +81,7 @@ class Users:
     def _follow(self, event: Event) -> None:
         match event:
             case Commit():
-                self._add((event.model, event.number), _Needs(event.manifest, event.packs))
+                self._add((event.model, event.number), _Needs(event.manifest, event.packs, event.trees))
             case Delete():
                 for number in event.numbers:
                     self._drop((event.model, number))
@@ -93,19 +94,19 @@ class Users:
     def _add(self, name: Name, needs: _Needs) -> None:
         self._needs[name] = needs
         self._manifests.add(manifest_key(needs.manifest))
-        for pack in needs.packs:
-            self._of.setdefault(pack, set()).add(name)
+        for each in (*needs.packs, *map(tree_key, needs.trees)):
+            self._of.setdefault(each, set()).add(name)
 
     def _drop(self, name: Name) -> None:
         needs = self._needs.pop(name, None)
         if needs is None:
             return
         self._manifests.discard(manifest_key(needs.manifest))
-        for pack in needs.packs:
-            users = self._of[pack]
+        for each in (*needs.packs, *map(tree_key, needs.trees)):
+            users = self._of[each]
             users.discard(name)
             if not users:
-                del self._of[pack]
+                del self._of[each]
 
     def _move(self, event: Relocate) -> None:
         for pack, moves in event.moves.items():
@@ -125,7 +126,7 @@ class Users:
         return {target for pack in packs for target in _reached(pack, self._targets)}
 
     def needs(self, key: str) -> bool:
-        """Whether a live version needs the manifest or pack of this key."""
+        """Whether a live version needs the manifest, the pack or the document of this key."""
         if key.startswith("manifests/"):
             return key in self._manifests
         return any(self._of.get(each) for each in _reached(pack_in(key), self._sources))
