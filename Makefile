@@ -1,4 +1,4 @@
-.PHONY: test faults mutants lint bench demo
+.PHONY: test quick faults mutants lint house coverage schema bench demo
 
 test:
 	pip install -e ".[test]" && python -m pytest -n auto
@@ -17,3 +17,6 @@ demo:
 
 mutants:
 	python -m tests.mutants
+
+schema:
+	python -c 'import json, msgspec, saver.documents as d; print(json.dumps(msgspec.json.schema(d.Document), indent=1))' > docs/documents.schema.json

@@ -13,7 +13,7 @@ for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 import pytest
 
 import saver
-from saver.single import open_view
+from saver.file import open_file
 
 
 @pytest.fixture(scope="session")
@@ -36,7 +36,7 @@ def save(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Any], Any]:
     def run(obj: Any) -> Any:
         path = folder / f"{next(numbers)}.saver"
         saver.dump(obj, path)
-        return open_view(path)
+        return open_file(path)
 
     return run
 

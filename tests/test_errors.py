@@ -119,7 +119,7 @@ def test_a_warning_about_versions_is_printable(tmp_path: Any, monkeypatch: pytes
     scaler = StandardScaler().fit(np.arange(6.0).reshape(3, 2))
     with monkeypatch.context() as patch:
         patch.setattr("saver.environment.package_version", lambda name: "1\x1b[2J\u202e")
-        patch.setattr("saver.parts.package_version", lambda name: "1\x1b[2J\u202e")
+        patch.setattr("saver.opened.package_version", lambda name: "1\x1b[2J\u202e")
         store = saver.Saver(MemoryStorage())
         store.save("m", {"scaler": scaler})
     with warnings.catch_warnings(record=True) as caught:

@@ -36,6 +36,7 @@ CONTRACTS = {
     "saver.errors": (),
     "saver.forks": (),
     "saver.threads": (),
+    "saver.memory": (),
     "saver.tree": ("errors",),
     "saver.family": (),
     "saver.registry": ("errors", "family"),
@@ -49,17 +50,19 @@ CONTRACTS = {
     "saver.codec": ("errors", "tree", "family", "registry", "trust", "codec"),
     "saver.fields": ("errors", "tree", "trust"),
     "saver.registration": ("errors", "trust", "codec"),
-    "saver.pack": ("errors", "threads", "tree", "registry", "storage", "pack"),
+    "saver.pack": ("errors", "threads", "memory", "tree", "registry", "storage", "pack"),
     "saver.families": (
         "errors", "tree", "family", "trust", "uses", "codec", "reading", "restoring", "device", "frameworks",
         "fingerprint", "training_log", "families",
     ),
     "saver.repo": ("errors", "forks", "threads", "tree", "seal", "pack", "storage", "repo"),
-    "saver.parts": ("errors", "tree", "registry", "trust", "codec", "pack", "storage", "repo", "environment"),
-    "saver.view": ("reading", "repo"),
-    "saver.restoring": ("errors", "tree", "trust", "codec", "reading", "storage", "parts", "restoring"),
+    "saver.opened": (
+        "errors", "tree", "registry", "trust", "codec", "pack", "storage", "repo", "environment",
+    ),
+    "saver.encoding": ("errors", "tree", "codec", "storage", "repo", "environment", "opened"),
+    "saver.restoring": ("errors", "tree", "trust", "codec", "reading", "storage", "opened", "restoring"),
     "saver.compare": (
-        "errors", "threads", "tree", "trust", "reading", "fields", "storage", "repo", "view", "fingerprint",
+        "errors", "threads", "tree", "trust", "reading", "fields", "storage", "repo", "opened", "fingerprint",
         "compare",
     ),
     "saver.fingerprint": ("errors", "threads", "family", "registry", "fingerprint"),
@@ -68,19 +71,23 @@ CONTRACTS = {
     "saver.plotting": ("errors", "disk", "plotting"),
     "saver.frameworks": ("family", "registry"),
     "saver.device": (),
-    "saver.staging": ("tree", "device", "pack", "repo"),
+    "saver.staging": ("threads", "memory", "tree", "device", "pack", "repo"),
     "saver.checkpoints": (
-        "errors", "tree", "trust", "storage", "codec", "environment", "frameworks", "parts", "policy", "repo",
-        "staging", "training_log", "restoring", "reading", "compare", "fingerprint", "storages", "single",
+        "errors", "tree", "trust", "storage", "codec", "environment", "frameworks", "encoding", "opened",
+        "policy", "repo",
+        "staging", "training_log", "restoring", "reading", "compare", "fingerprint", "storages", "file",
         "saver", "checkpoints",
     ),
+    "saver.documents": ("repo",),
     "saver.doctor": ("family", "environment", "registry"),
-    "saver.description": ("errors", "tree", "trust", "fields", "pack", "parts"),
-    "saver.single": (
-        "errors", "tree", "storage", "disk", "pack", "repo", "environment", "parts", "description",
+    "saver.description": ("errors", "tree", "trust", "fields", "pack", "opened"),
+    "saver.file": (
+        "errors", "tree", "storage", "disk", "pack", "repo", "environment", "encoding", "opened",
+        "description",
     ),
     "saver.saver": (
-        "errors", "registry", "storage", "repo", "environment", "parts", "description", "single", "compare",
+        "errors", "registry", "storage", "repo", "environment", "encoding", "opened", "description", "file",
+        "compare",
         "restoring", "fingerprint", "checkpoints", "policy",
     ),
 }  # fmt: skip
@@ -139,7 +146,7 @@ def test_no_module_of_the_repository_imports_itself_by_way_of_others() -> None:
 def test_saver_itself_is_imported_by_those_who_join_things_only() -> None:
     importers = {
         module for module, path in MODULES.items()
-        if {"saver", "saver.single", "saver.saver"} & imports_of(path) and module != "saver"
+        if {"saver", "saver.file", "saver.saver"} & imports_of(path) and module != "saver"
     }  # fmt: skip
     assert {name for name in importers if not name.startswith(JOINERS)} == {
         "saver.saver",

@@ -20,7 +20,7 @@ import pytest
 
 import saver
 from saver.codec import INLINE_BYTES
-from saver.parts import encode
+from saver.encoding import encode
 from saver.repo import commit, gc
 from saver.storages.memory import MemoryStorage
 

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 import saver
 from equality import assert_same
 from saver.errors import DamagedError, DoesNotFitError, NotFoundError, UntrustedError
-from saver.parts import Opened
+from saver.file import open_file
+from saver.opened import Opened
 from saver.restoring import Report, restore
-from saver.single import open_view
 from saver.tree import Node
 
 Save = Callable[[Any], Opened]
@@ -345,7 +345,7 @@ def test_a_forged_estimator_is_not_restored(save: Save) -> None:
     rng = np.random.default_rng(0)
     fitted = SVC().fit(rng.normal(size=(30, 3)), np.arange(30) % 2)
     opened = save(fitted)
-    tree = opened.manifest.parts["model"].tree
+    tree = opened.trees["model"].root
     tree.state["_n_support"] = Node("list", state=[10**6, 10**6])
     target = SVC()
     with pytest.raises(DamagedError):
@@ -390,7 +390,7 @@ def test_parts_that_are_not_asked_for_are_not_read(save: Save) -> None:
     with open(opened.where, "r+b") as file:
         file.seek(-8 if entry.offset else -8 - entry.length, 2)
         file.write(b"\xff" * 8)
-    damaged = open_view(opened.where)
+    damaged = open_file(opened.where)
     first, second = np.zeros(1000), np.zeros(1000)
     report = restore(damaged, {"first": first})
     assert first.sum() == 1000
@@ -435,9 +435,9 @@ def test_restoring_needs_no_framework(save: Save) -> None:
 import json, random, sys
 import numpy as np
 from saver.restoring import restore
-from saver.single import open_view
+from saver.file import open_file
 into = {{"weights": np.zeros(100), "table": {{}}, "rng": random.Random(2)}}
-restore(open_view({opened.where!r}), into)
+restore(open_file({opened.where!r}), into)
 assert into["weights"].sum() == 100 and into["table"] == {{"a": 1}}
 print(json.dumps(sorted(name for name in ("torch", "sklearn", "scipy", "pandas") if name in sys.modules)))
 """
@@ -447,7 +447,7 @@ print(json.dumps(sorted(name for name in ("torch", "sklearn", "scipy", "pandas")
 
 def test_a_part_whose_tree_is_no_array_is_damage(save: Save) -> None:
     opened = save(np.ones(100))
-    tree = opened.manifest.parts["model"].tree
+    tree = opened.trees["model"].root
     for state in ({}, {"shape": 5, "dtype": "f8"}, {"shape": [100], "dtype": "nonsense"}, None, 5):
         tree.state = state
         with pytest.raises(DamagedError):

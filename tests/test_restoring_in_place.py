@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 
 import saver
 from equality import assert_same
+from forging import forged
 from saver.errors import DamagedError, SaverError, UntrustedError
-from saver.parts import Opened
+from saver.file import open_file
+from saver.opened import Opened
 from saver.restoring import restore
-from saver.single import open_view
 from saver.tree import Node, Ref
 from saver.tree import walk as nodes_of
 
@@ -418,7 +419,7 @@ def test_damage_changes_none_of_what_stays(save: Save) -> None:
     first, items = np.zeros(1000), [0]
     target = {"first": first, "list": items, "last": np.zeros(1000)}
     with pytest.raises(DamagedError):
-        restore(open_view(opened.where), {"part": target})
+        restore(open_file(opened.where), {"part": target})
     assert first.sum() == 0
     assert items == [0]
     assert target["last"].sum() == 0
@@ -436,7 +437,7 @@ def test_a_tree_that_lies_is_damage_and_changes_nothing(save: Save, codec: str, 
     }  # fmt: skip
     kept = np.zeros(100)
     opened = save({"part": {"kept": np.ones(100), "forged": [1]}})
-    opened.manifest.parts["part"].tree.state["forged"] = Node(codec, state=state)
+    opened.trees["part"].root.state["forged"] = Node(codec, state=state)
     target = {"kept": kept, "forged": there[codec]}
     try:
         restore(opened, {"part": target})
@@ -444,7 +445,7 @@ def test_a_tree_that_lies_is_damage_and_changes_nothing(save: Save, codec: str, 
         assert kept.sum() == 0
         assert target["forged"] is there[codec]
     else:
-        tree = opened.manifest.parts["part"].tree
+        tree = opened.trees["part"].root
         decoder = opened.decoder(item for item in nodes_of(tree) if type(item) is Node)
         assert_same(decoder(tree), target)
 
@@ -530,7 +531,7 @@ def test_containers_take_all_that_was_saved_of_them(save: Save) -> None:
 def test_keys_without_end_end(save: Save) -> None:
     target = {"table": {(1, 2): np.zeros(3)}}
     opened = save({"part": {"table": {(0, 1): np.ones(3)}, "keys": [1]}})
-    table = opened.manifest.parts["part"].tree.state["table"]
+    table = opened.trees["part"].root.state["table"]
     state: Any = 1
     for number in range(40):
         node = Node("list", id=f"part/{number}", state=[state, state])
@@ -541,5 +542,5 @@ def test_keys_without_end_end(save: Save) -> None:
 
     before = target["table"][1, 2]
     with pytest.raises(SaverError):
-        restore(opened, {"part": target})
+        restore(forged(opened), {"part": target})
     assert before.sum() == 0

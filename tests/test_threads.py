@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import saver
+from saver import memory
 from saver.pack import verify, write
 from saver.threads import Threads
 
@@ -77,8 +78,8 @@ def test_a_save_without_memory_for_its_buffers_says_so(
     def refuse(*arguments: Any, **options: Any) -> None:
         raise OSError(12, "Cannot allocate memory")
 
-    monkeypatch.setattr(write.mmap, "mmap", refuse)
+    monkeypatch.setattr(memory.mmap, "mmap", refuse)
     monkeypatch.setattr(write, "SMALL", 0)
-    with pytest.raises(saver.CannotWriteError, match=r"no memory for the 34 MiB.*free some memory"):
+    with pytest.raises(saver.CannotWriteError, match=r"no memory for 35,651,584 bytes.*free some memory"):
         saver.dump(np.arange(1000.0), tmp_path / "a.saver")
     assert not list(tmp_path.iterdir())

@@ -27,8 +27,8 @@ from saver.errors import (
     UntrustedError,
     VersionWarning,
 )
+from saver.file import describe, dump, load
 from saver.registration import register
-from saver.single import describe, dump, load
 
 if TYPE_CHECKING:
     from saver.policy import Every, Keep, OnSignal

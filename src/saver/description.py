@@ -9,8 +9,8 @@ import msgspec
 from saver import trust as policy
 from saver.errors import UntrustedError
 from saver.fields import fields
+from saver.opened import Opened
 from saver.pack import Entry
-from saver.parts import Opened
 from saver.tree import Node, Tensor, to_json, walk
 
 
@@ -50,8 +50,8 @@ class Description(msgspec.Struct, frozen=True):
     data: dict[str, Any] = {}
 
 
-def describe_opened(opened: Opened, size: int, digest: str) -> Description:
-    """The description of what was opened, which is `size` bytes large."""
+def describe_opened(opened: Opened) -> Description:
+    """The description of what was opened."""
     try:
         opened.admit(())
         untrusted: tuple[str, ...] = ()
@@ -59,24 +59,24 @@ def describe_opened(opened: Opened, size: int, digest: str) -> Description:
         untrusted = error.names
     return Description(
         opened.where,
-        size,
-        digest,
+        opened.size,
+        opened.hash,
         opened.manifest.time,
         tuple(_part_info(opened, name) for name in opened.manifest.parts),
-        opened.manifest.environment,
+        dict(opened.manifest.environment),
         untrusted,
-        opened.manifest.data,
+        dict(opened.manifest.data),
     )
 
 
 def _part_info(opened: Opened, name: str) -> PartInfo:
-    part = opened.part(name)
-    items = [item for root in (part.tree, *part.batches.values()) for item in walk(root)]
+    part, whole = opened.manifest.parts[name], opened.trees[name]
+    items = [item for root in whole.roots for item in walk(root)]
     entries = [opened.entry(item.name) for item in items if isinstance(item, Tensor)]
     classes = dict.fromkeys(policy.dotted(i.cls) for i in items if isinstance(i, Node) and i.cls)
-    tree = part.tree
+    tree = whole.root
     kind = policy.dotted(tree.cls or tree.codec) if isinstance(tree, Node) else type(tree).__name__
-    length = sum(e.length for e in entries) + len(to_json([tree, part.batches]))
+    length = sum(e.length for e in entries) + len(to_json([tree, whole.batches]))
     return PartInfo(
         name,
         kind,

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import operator
 import os
-import time
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from saver import environment, parts, registry
+from saver import encoding, environment, registry
 from saver.description import Description, describe_opened
 from saver.environment import Git
 from saver.errors import CannotSaveError
-from saver.parts import Opened, encoded_again
+from saver.file import open_file, write_file
+from saver.opened import Opened
 from saver.repo import history, reading
 from saver.repo.draft import Draft
 from saver.repo.history import Change, Summary
@@ -23,7 +23,6 @@ from saver.repo.refs import STEP_LIMIT, check_model, check_tag
 from saver.repo.repository import Repository
 from saver.repo.save import save_version
 from saver.repo.version import Version, number_of
-from saver.single import open_raw, write_file
 from saver.storage import Progress, Storage
 
 if TYPE_CHECKING:  # imported when they are called: `import saver` stays fast
@@ -90,15 +89,13 @@ class Saver:
         """
         git = Git()
         details = _details(model, step, metrics, tags, notes)
-        encoded = parts.encode(obj)
+        encoded = encoding.encode(obj)
         given = environment.given_seeds(seeds) if seeds is not None else None
-        draft = Draft(
-            model=model,
-            parts=encoded.drafted(),
-            tensors=encoded.tensors,
-            whole=encoded.whole,
-            time=time.time(),
-            environment=environment.describe(encoded.packages, encoded.seeds, git, given),
+        draft = encoding.draft(
+            model,
+            encoded,
+            git,
+            given,
             author=self._repo.author,
             data=_fingerprints(data, progress) if data is not None else {},
             bases=(base,) if isinstance(base, str) else tuple(base),
@@ -121,7 +118,7 @@ class Saver:
         With `parts`, a dict of those alone, and no other bytes are read than theirs. `trust`, `lazy`,
         `limit` and errors as in `saver.load`.
         """
-        return self._open(ref)[0].load(trust, parts, lazy, progress, limit)
+        return self._open(ref).load(trust, parts, lazy, progress, limit)
 
     def restore(
         self,
@@ -139,17 +136,17 @@ class Saver:
         """
         from saver.restoring import restore
 
-        opened, _ = self._open(ref)
-        return restore(opened, into, strict=strict, names=names, trust=trust, limit=limit, progress=progress)
+        return restore(
+            self._open(ref), into, strict=strict, names=names, trust=trust, limit=limit, progress=progress
+        )
 
-    def _open(self, ref: str) -> tuple[Opened, Version]:
-        """The version that a ref names, its manifest parsed."""
+    def _open(self, ref: str) -> Opened:
+        """The version that a ref names, opened."""
         self._repo.open()
-        version = self._repo.version(ref)
-        return self._opened(version), version
+        return self._opened(self._repo.version(ref))
 
     def _opened(self, version: Version) -> Opened:
-        """A version, its manifest parsed."""
+        """A version, opened."""
         repo = self._repo
         where = f"{self.storage}: {version}"
 
@@ -160,7 +157,8 @@ class Saver:
 
         manifest = repo.manifest(version)
         known = repo.places.of(manifest, where)
-        return Opened(manifest, reading.StoredTensors(self.storage, known, locate, where), where)
+        tensors = reading.StoredTensors(self.storage, known, locate, where)
+        return Opened(manifest, tensors, where, version.bytes, version.manifest)
 
     # What there is
 
@@ -201,8 +199,7 @@ class Saver:
 
     def describe(self, ref: str) -> Description:
         """What lies in a version: parts, shapes, sizes, dtypes, environment. Builds and imports nothing."""
-        opened, version = self._open(ref)
-        return describe_opened(opened, version.bytes, version.manifest)
+        return describe_opened(self._open(ref))
 
     def history(self, model: str, *, last: int | None = None) -> list[Change]:
         """Who changed what, and when: the versions of a model by number, each with the parts that moved; with
@@ -215,7 +212,7 @@ class Saver:
         """What changed from version `a` to version `b`: parameters, weights, data, environment, metrics."""
         from saver.compare import compare
 
-        return compare(self._open(a)[0], self._open(b)[0], progress=progress)
+        return compare(self._open(a), self._open(b), progress=progress)
 
     # Changing
 
@@ -283,7 +280,7 @@ class Saver:
     def verify(self, ref: str, *, progress: Progress | None = None) -> None:
         """Read all tensors of a version. Raises DamagedError, naming those whose bytes are not what was
         saved."""
-        self._open(ref)[0].tensors.verify(progress=progress)
+        self._open(ref).tensors.verify(progress=progress)
 
     def checkpoints(
         self,
@@ -347,10 +344,9 @@ class Saver:
 
     def export(self, ref: str, path: str | os.PathLike[str], *, progress: Progress | None = None) -> int:
         """Write a version to a single file, as `saver.dump` does. Returns the bytes written."""
-        opened, version = self._open(ref)
-        raw = self._repo.manifest(version)
-        encoded = encoded_again(opened, raw, progress)
-        document = msgspec.structs.replace(raw, parts={}, tensors={}, packs=(), transaction="")
+        opened = self._open(ref)
+        encoded = encoding.encode_opened(opened, progress)
+        document = msgspec.structs.replace(opened.manifest, tensors={}, packs=(), transaction="")
         return write_file(path, document, encoded, progress)
 
     def import_(
@@ -366,20 +362,18 @@ class Saver:
 
         Nothing of it is built, so no class needs to be trusted.
         """
-        opened, raw = open_raw(path)
-        metrics = {name: number_of(value) for name, value in raw.metrics.items()}
-        details = _details(model, raw.step, metrics, tags, raw.notes)
-        encoded = encoded_again(opened, raw, progress)
+        opened = open_file(path)
+        told = opened.manifest
+        metrics = {name: number_of(value) for name, value in told.metrics.items()}
+        details = _details(model, told.step, metrics, tags, told.notes)
         draft = Draft(
             model=model,
-            parts=encoded.drafted(),
-            tensors=encoded.tensors,
-            whole=encoded.whole,
-            time=raw.time,
-            environment=raw.environment,
-            author=raw.author or self._repo.author,
-            data=raw.data,
-            unknown=raw.unknown,
+            encoded=encoding.encode_opened(opened, progress),
+            time=told.time,
+            environment=told.environment,
+            author=told.author or self._repo.author,
+            data=told.data,
+            unknown=told.unknown,
             **details,
         )
         return save_version(self._repo, draft, progress)

@@ -9,20 +9,18 @@ device copies itself, into the same memory, which is locked in its place for tha
 
 from __future__ import annotations
 
-import mmap
-import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import suppress
 from pathlib import Path
-from queue import SimpleQueue
-from threading import Event, Lock, Thread
+from threading import Event, Lock
 
 import numpy as np
 from numpy.typing import NDArray
 
 from saver.device import Copying, Elsewhere
+from saver.memory import huge_pages
 from saver.pack.write import pieces
 from saver.repo.dedup import length_of
+from saver.threads import Threads
 from saver.tree import TensorData
 
 THREADS = 2
@@ -30,14 +28,10 @@ PIECE = 16 << 20
 """Bytes that a thread copies at a time."""
 
 LINE = 64
-HUGE_PAGE = 2 << 20
 
 WITNESSES = 64
 """Bytes of a tensor that are looked at again once it is copied. A change of the whole tensor that raised no
 count, as `weight.data.mul_(0.9)` raises none, is overlooked if it left all of them as they were."""
-
-WIPE_ON_FORK = 18
-"""MADV_WIPEONFORK of Linux, which the module mmap has no name for."""
 
 Views = Mapping[str, NDArray[np.uint8]]
 Tensors = Mapping[str, TensorData]
@@ -55,7 +49,7 @@ class Torn(Exception):
 class Snapshot:
     """Staged tensors. They are whole once `wait` has returned."""
 
-    def __init__(self, tensors: dict[str, TensorData], copies: Iterable[Copying] = ()) -> None:
+    def __init__(self, tensors: Mapping[str, TensorData], copies: Iterable[Copying] = ()) -> None:
         self.tensors = tensors
         self._copies = tuple(copies)
 
@@ -179,8 +173,7 @@ class Staging:
         self._limit = limit
         self._memory: NDArray[np.uint8] = np.empty(0, np.uint8)
         self._unpin: Callable[[], None] | None = None
-        self._queue: SimpleQueue[_HostCopies | None] = SimpleQueue()
-        self._threads: list[Thread] = []
+        self._pool: Threads | None = None
 
     @property
     def bytes(self) -> int:
@@ -226,31 +219,22 @@ class Staging:
         """Begin to copy. Who has to wait for it anyway is `helping`."""
         small = sum(map(length_of, tensors.values())) <= PIECE // 4
         changes = _Changes(tensors, witnessed=not helping)
-        threads = 0 if small else self._threads_at_work()
-        work = _HostCopies(_jobs(tensors, views), changes, threads + helping if threads else 1)
-        for _ in range(threads):
-            self._queue.put(work)
-        if helping or not threads:
+        if small:
+            work = _HostCopies(_jobs(tensors, views), changes, 1)
+            work.run()
+            return work
+        pool = self._pool = self._pool or Threads(THREADS)
+        work = _HostCopies(_jobs(tensors, views), changes, pool.count + helping)
+        for _ in range(pool.count):
+            pool.submit(work.run)
+        if helping:
             work.run()
         return work
-
-    def _threads_at_work(self) -> int:
-        """How many threads there are; fewer than `THREADS`, or none, where the system starts no more."""
-        with suppress(RuntimeError):
-            while len(self._threads) < THREADS:
-                thread = Thread(target=self._serve, name="saver-staging", daemon=True)
-                thread.start()
-                self._threads.append(thread)
-        return len(self._threads)
-
-    def _serve(self) -> None:
-        while (work := self._queue.get()) is not None:
-            work.run()
 
     def _reserve(self, size: int, device: Elsewhere | None) -> None:
         if size > self._memory.size:
             self._free()  # the old one goes first
-            self._memory = _mapped(size)
+            self._memory = huge_pages(size, wiped_on_fork=True)
         if device is not None and self._unpin is None:
             self._unpin = device.pin(self._memory)
 
@@ -262,11 +246,9 @@ class Staging:
 
     def close(self) -> None:
         """Stop the threads and give the memory back."""
-        for _ in self._threads:
-            self._queue.put(None)
-        for thread in self._threads:
-            thread.join()
-        self._threads = []
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.shutdown()
         self._free()
 
 
@@ -326,23 +308,3 @@ def _gather(target: NDArray[np.uint8], data: TensorData) -> Callable[[], None]:
             at += piece.size
 
     return gather
-
-
-def _mapped(size: int) -> NDArray[np.uint8]:
-    """Fresh memory, in huge pages where the system has them, at the beginning of one.
-
-    It is private to the process: shared memory has huge pages on few systems, and took 1.2 times as long.
-    And a child, such as a data loader's worker, finds zeros there: with memory that it could look at, the
-    next snapshot took ten times as long, for every page had to be copied first. Raises MemoryError.
-    """
-    try:
-        memory = mmap.mmap(-1, size + HUGE_PAGE, access=mmap.ACCESS_COPY)
-    except OSError as error:
-        raise MemoryError(f"{size + HUGE_PAGE:,} bytes for a snapshot ({error.strerror})") from error
-    for advice in (getattr(mmap, "MADV_HUGEPAGE", None), WIPE_ON_FORK if sys.platform == "linux" else None):
-        if advice is not None:
-            with suppress(OSError):  # a kernel without it
-                memory.madvise(advice)
-    whole = np.frombuffer(memory, np.uint8)
-    first = -whole.ctypes.data % HUGE_PAGE
-    return whole[first : first + size]

@@ -152,15 +152,20 @@ def _no_constant(name: str) -> Any:
 def parse(raw: Any, where: str, found: list[Node | Tensor | Ref], depth: int = 0) -> Any:
     """Decoded JSON as a tree; every node, tensor and reference in it is appended to `found`.
 
-    Changes `raw` in place. Raises DamagedError for anything that is not a tree.
+    `raw` stays as it is; what holds plain values alone is part of the tree as it is. Raises DamagedError for
+    anything that is not a tree.
     """
     if depth > MAX_JSON_DEPTH:
         raise DamagedError(f"{where}: nested deeper than {MAX_JSON_DEPTH} levels")
     if type(raw) is list:
+        items = raw
         for index, item in enumerate(raw):
             if type(item) is dict or type(item) is list:
-                raw[index] = parse(item, where, found, depth + 1)
-        return raw
+                parsed = parse(item, where, found, depth + 1)
+                if parsed is not item:
+                    items = raw.copy() if items is raw else items
+                    items[index] = parsed
+        return items
     if type(raw) is not dict:
         return raw
     if "$" in raw:
@@ -169,12 +174,16 @@ def parse(raw: Any, where: str, found: list[Node | Tensor | Ref], depth: int = 0
         leaf = _parse_leaf(raw, where)
         found.append(leaf)
         return leaf
+    tree = raw
     for key, item in raw.items():
         if key[:1] in _RESERVED_FIRST and reserved(key):
             raise DamagedError(f"{where}: an object has the reserved key {key!r}")
         if type(item) is dict or type(item) is list:
-            raw[key] = parse(item, where, found, depth + 1)
-    return raw
+            parsed = parse(item, where, found, depth + 1)
+            if parsed is not item:
+                tree = raw.copy() if tree is raw else tree
+                tree[key] = parsed
+    return tree
 
 
 def reserved(key: str) -> bool:

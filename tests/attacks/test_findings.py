@@ -16,8 +16,8 @@ from forge import File, forged, node, places
 
 import saver
 from saver.errors import LimitExceededError
+from saver.file import open_file
 from saver.restoring import restore
-from saver.single import open_view
 from saver.tree import _unique
 
 
@@ -543,7 +543,7 @@ def test_a_live_mapping_gets_no_item_that_its_class_reads_as_an_attribute(name: 
     file = forged(tmp_path, [1])
     file.tree = node("dict", [[node("tuple", [1]), "__array_interface__"], [1, node("dict", POINTER)]])
     with pytest.raises(saver.DamagedError, match="__array_interface__"):
-        restore(open_view(file.write(tmp_path / "bad.saver")), {"model": target}, strict=False)
+        restore(open_file(file.write(tmp_path / "bad.saver")), {"model": target}, strict=False)
     assert list(target) == ["a"]
 
 
@@ -560,7 +560,7 @@ def test_a_live_subclass_keeps_its_methods(tmp_path: Path) -> None:
     called = partial("_operator:add", 1, 2)
     file.tree = node("stdlib.OrderedDict", [[[node("tuple", [1])], [1]], {"step": called}, "attributes"])
     with pytest.raises(saver.DamagedError, match="step"):
-        restore(open_view(file.write(tmp_path / "bad.saver")), {"model": target}, strict=False)
+        restore(open_file(file.write(tmp_path / "bad.saver")), {"model": target}, strict=False)
     assert target.step() == "the class's own"
 
 

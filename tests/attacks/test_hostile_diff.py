@@ -22,7 +22,7 @@ from test_fuzz import change, slow
 
 import saver
 from saver.compare import Difference, compare
-from saver.single import open_view
+from saver.file import open_file
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # samples and hostile numbers make others warn
 
@@ -35,14 +35,14 @@ def sample(name: str) -> File:
 
 
 def diff(old: File, new: File, folder: Path) -> Difference:
-    return compare(open_view(old.write(folder / "old.saver")), open_view(new.write(folder / "new.saver")))
+    return compare(open_file(old.write(folder / "old.saver")), open_file(new.write(folder / "new.saver")))
 
 
 @pytest.mark.parametrize("name", SAMPLES)
 def test_what_was_loaded_and_saved_again_does_not_differ(name: str, tmp_path: Path) -> None:
     sample(name).write(tmp_path / "old.saver")
     saver.dump(saver.load(tmp_path / "old.saver"), tmp_path / "new.saver")
-    found = compare(open_view(tmp_path / "old.saver"), open_view(tmp_path / "new.saver"))
+    found = compare(open_file(tmp_path / "old.saver"), open_file(tmp_path / "new.saver"))
     assert not found, str(found)
 
 
@@ -69,7 +69,7 @@ def scalars(file: File) -> Iterator[tuple[Any, Any]]:
 def test_every_value_that_changes_in_a_tree_is_told(name: str, tmp_path: Path) -> None:
     """Also when the part declares the hash that it had before."""
     old = sample(name)
-    original = open_view(old.write(tmp_path / "old.saver"))
+    original = open_file(old.write(tmp_path / "old.saver"))
     count = sum(1 for _ in scalars(old))
     for index in range(0, count, max(1, count // 60)):
         new = old.copy()
@@ -77,7 +77,7 @@ def test_every_value_that_changes_in_a_tree_is_told(name: str, tmp_path: Path) -
         before = container[key]
         container[key] = changed(before)
         try:
-            found = compare(original, open_view(new.write(tmp_path / "new.saver")))
+            found = compare(original, open_file(new.write(tmp_path / "new.saver")))
         except saver.SaverError:
             continue
         assert found, (key, before)
@@ -87,7 +87,7 @@ def test_every_value_that_changes_in_a_tree_is_told(name: str, tmp_path: Path) -
 @pytest.mark.parametrize("name", SAMPLES)
 def test_every_tensor_that_changes_is_told(name: str, tmp_path: Path) -> None:
     old = sample(name)
-    original = open_view(old.write(tmp_path / "old.saver"))
+    original = open_file(old.write(tmp_path / "old.saver"))
     for tensor, slot in old.tensors.items():
         begin, end = slot["data_offsets"]
         if begin == end:
@@ -97,7 +97,7 @@ def test_every_tensor_that_changes_is_told(name: str, tmp_path: Path) -> None:
         raw[(begin + end) // 2] ^= 1
         new.data = bytes(raw)
         new.rehash()
-        assert compare(original, open_view(new.write(tmp_path / "new.saver"))).arrays, tensor
+        assert compare(original, open_file(new.write(tmp_path / "new.saver"))).arrays, tensor
 
 
 @pytest.mark.parametrize("name", SAMPLES)
@@ -236,8 +236,8 @@ EXPENSIVE: dict[str, Callable[[], tuple[Any, Any]]] = {
 PROGRAM = """
 import sys
 from saver.compare import compare
-from saver.single import open_view
-print(bool(compare(open_view(sys.argv[1]), open_view(sys.argv[2]))))
+from saver.file import open_file
+print(bool(compare(open_file(sys.argv[1]), open_file(sys.argv[2]))))
 """
 
 

@@ -23,8 +23,8 @@ import saver
 from saver import registry, trust
 from saver.codec import Decoder, door
 from saver.errors import CannotSaveError, DamagedError
+from saver.file import open_file
 from saver.restoring import restore
-from saver.single import open_view
 from saver.tree import Node, walk
 
 EVIL = Node("function", "numpy:log1p")
@@ -158,7 +158,7 @@ def test_no_item_is_restored_into_a_mapping_that_shows_it_as_an_attribute(
 
     file = forged(tmp_path, [Bunch(a=1)])
     file.tree["state"][0] = {"$": codec, "state": [[name], [1]]}
-    target, whole = Bunch(a=2), open_view(file.write(tmp_path / "bad.saver"))
+    target, whole = Bunch(a=2), open_file(file.write(tmp_path / "bad.saver"))
     if codec == "dict":  # which takes the place of another kind of object
         restore(whole, {"model": [target]}, strict=False)
     else:
@@ -167,7 +167,7 @@ def test_no_item_is_restored_into_a_mapping_that_shows_it_as_an_attribute(
     assert target == {"a": 2}
     file.tree = file.tree["state"][0]
     with pytest.raises(DamagedError, match="attribute"):
-        restore(open_view(file.write(tmp_path / "bad.saver")), {"model": target}, strict=False)
+        restore(open_file(file.write(tmp_path / "bad.saver")), {"model": target}, strict=False)
     assert target == {"a": 2}
 
 

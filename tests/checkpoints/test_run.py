@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 
 import saver
-from saver import Every, Keep, OnSignal, staging
+from saver import Every, Keep, OnSignal, memory
 from saver.device import Copying
 from saver.policy import Moment, Policy
 from saver.repo.manifest import manifest_key
@@ -91,6 +91,18 @@ def test_a_newest_version_whose_manifest_is_lost_is_gone_back_from_too(store: sa
     store.storage.delete(manifest_key(store.version("run").manifest))
     with _run(store) as run, pytest.warns(UserWarning, match="resumed from run@1; run@2 could not be used"):
         assert run.resume() == 3
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+def test_after_going_back_a_save_is_due_from_where_the_run_goes_on(store: saver.Saver, steps: int) -> None:
+    """The version that could not be used counts for nothing, though the store still lists it."""
+    every = {"every": Every(steps=steps), "keep": None}
+    train(store, 2 * steps, **every)
+    store.storage.delete(manifest_key(store.version("run").manifest))
+    with _run(store, **every) as run:
+        with pytest.warns(UserWarning, match="could not be used"):
+            assert run.resume() == steps
+        assert run.step(2 * steps - 1)
 
 
 def test_the_newest_version_that_verifies_is_taken_and_it_says_so(store: saver.Saver) -> None:
@@ -720,7 +732,7 @@ def test_training_waits_for_saves_when_the_process_may_have_no_more_memory(
     def refuse(*arguments: Any, **options: Any) -> None:
         raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
 
-    monkeypatch.setattr(staging.mmap, "mmap", refuse)
+    monkeypatch.setattr(memory.mmap, "mmap", refuse)
     with pytest.warns(RuntimeWarning, match="no memory for a snapshot.*training waits"):
         train(store, 7)
     assert [version.step for version in store.versions("run")] == [2, 5]

@@ -9,7 +9,7 @@ import pytest
 
 import saver
 from saver.repo import document
-from saver.repo.draft import Draft, DraftPart
+from saver.repo.draft import Draft, Encoded, EncodedPart
 from saver.repo.format import STORE_KEY, Format
 from saver.repo.repository import Repository
 from saver.repo.save import save_version
@@ -49,12 +49,12 @@ def store() -> saver.Saver:
 def hostile() -> Repository:
     """The store `models` of this folder: texts in it try to steer the terminal, wherever text may stand."""
     repo = Repository(LocalStorage("models"))
-    part = DraftPart(Node("list", state=[EVIL]), {}, (EVIL,), [])
+    part = EncodedPart(Node("list", state=[EVIL]), {}, (), (EVIL,))
     data = {EVIL: {"kind": EVIL, "shape": [EVIL], "hash": EVIL, "bytes": 10**400}}
     save_version(
         repo,
         Draft(
-            model="evil", parts={EVIL: part, f"-{EVIL}": part}, tensors={}, whole=True, time=1e300,
+            model="evil", encoded=Encoded({EVIL: part, f"-{EVIL}": part}, {}, True), time=1e300,
             environment={EVIL: EVIL}, author=EVIL, metrics={EVIL: 1.0, ">" + EVIL: float("inf")},
             notes=f"{EVIL}\n{EVIL}", data=data,
         )

@@ -14,10 +14,12 @@ import time
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from click.testing import CliRunner, Result
 
 from saver.cli import program
+from saver.documents import Document
 
 PATIENCE = 60
 """Seconds for which a command may be silent."""
@@ -42,7 +44,15 @@ def run_json(*arguments: str | Path) -> Any:
     done = run(*arguments, "--json")
     assert done.exit_code == 0, done.stderr
     assert done.stdout.isascii()
+    document_of(done)
     return json.loads(done.stdout, parse_constant=refuse)
+
+
+def document_of(done: Result) -> Document:
+    """What a command printed: it decodes strictly into its document, and has nothing that this lacks."""
+    found: Document = msgspec.json.decode(done.stdout, type=Document)
+    assert json.loads(msgspec.json.encode(found)) == json.loads(done.stdout)
+    return found
 
 
 def error_of(done: Result, exit_code: int = 2) -> str:

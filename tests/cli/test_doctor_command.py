@@ -170,7 +170,7 @@ class TestMachine:
         saver.Saver(folder).save("iris", 1)
         names = sorted(path for path in folder.rglob("*"))
         document = json.loads(doctor("--store", folder, "--json").output)
-        assert document["path"] == "This machine"
+        assert document["path"] is None
         (found,) = [finding for finding in document["findings"] if finding["topic"] == "store"]
         assert (found["severity"], found["meaning"]) == ("ok", "1 model")
         assert sorted(path for path in folder.rglob("*")) == names

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from click.testing import Result
-from running import error_of, run, text_in_a_terminal
+from running import document_of, error_of, run, text_in_a_terminal
 
 import saver
 from saver.checkpoints.recording import Asked
@@ -64,6 +64,7 @@ def facts(done: Result) -> dict[str, str]:
 
 def document(steps: int, *arguments: str) -> tuple[int, Any]:
     done = run("rehearse", "--prove", str(steps), "--json", *arguments)
+    document_of(done)
     return done.exit_code, json.loads(done.stdout)
 
 

@@ -107,7 +107,8 @@ def test_json_is_one_document_with_everything(model):
     assert result.exit_code == 0
     document = json.loads(result.output)
     assert set(document) == {
-        "path", "bytes", "hash", "time", "time_utc", "parts", "environment", "untrusted", "data",
+        "schema", "path", "bytes", "hash", "time", "time_utc", "parts", "environment", "untrusted", "data",
+        "version", "verified", "damage",
     }  # fmt: skip
     assert document["bytes"] == model.stat().st_size
     moment = datetime.strptime(document["time_utc"], "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
@@ -118,7 +119,7 @@ def test_json_is_one_document_with_everything(model):
             "name", "kind", "hash", "bytes", "tensors", "classes", "values", "number", "packages",
         }  # fmt: skip
     first = document["parts"][0]["tensors"][0]
-    assert set(first) == {"name", "dtype", "shape", "offset", "length", "hash", "blocks"}
+    assert set(first) == {"name", "dtype", "shape", "bytes", "hash"}
     assert (first["name"], first["dtype"], first["shape"]) == ("weights/a", "F32", [30, 40])
     assert document["parts"][1]["values"]["layers"] == "(64, 10)"
     assert document["environment"]["packages"]["numpy"] == np.__version__

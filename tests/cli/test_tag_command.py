@@ -45,6 +45,7 @@ def test_a_store_lists_its_tags(store: saver.Saver) -> None:
         ["team/bert", "production", "team/bert@1"],
     ]
     assert run_json("tag") == {
+        "schema": "saver.tags.1",
         "store": str(store.storage),
         "tags": [
             {"model": "iris", "tag": "first", "number": 1},
@@ -62,10 +63,14 @@ def test_without_a_store_there_are_no_tags() -> None:
 
 
 def test_json_says_where_a_tag_leads_and_led(store: saver.Saver) -> None:
-    assert run_json("tag", "iris", "best") == {"model": "iris", "tag": "best", "number": 3, "before": None}
-    assert run_json("tag", "iris@1", "best") == {"model": "iris", "tag": "best", "number": 1, "before": 3}
-    assert run_json("tag", "iris") == {"model": "iris", "tags": {"best": 1, "first": 1}}
-    assert run_json("tag", "-d", "iris@best") == {"model": "iris", "tag": "best", "number": None, "before": 1}
+    moved = {"schema": "saver.tag-moved.1", "model": "iris", "tag": "best"}
+    assert run_json("tag", "iris", "best") == moved | {"number": 3, "before": None}
+    assert run_json("tag", "iris@1", "best") == moved | {"number": 1, "before": 3}
+    assert run_json("tag", "iris")["tags"] == [
+        {"model": "iris", "tag": "best", "number": 1},
+        {"model": "iris", "tag": "first", "number": 1},
+    ]
+    assert run_json("tag", "-d", "iris@best") == moved | {"number": None, "before": 1}
 
 
 @pytest.mark.parametrize(

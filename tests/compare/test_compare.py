@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 import saver
 from saver.compare import ArrayChange, ArrayInfo, Difference, Field, compare, sections
-from saver.single import open_view
+from saver.file import open_file
 from saver.training_log import TrainingLog
 
 Compare = Callable[[Any, Any], Difference]
@@ -33,7 +33,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Compare:
     def run(old: Any, new: Any) -> Difference:
         saver.dump(old, folder / "old.saver")
         saver.dump(new, folder / "new.saver")
-        return compare(open_view(folder / "old.saver"), open_view(folder / "new.saver"))
+        return compare(open_file(folder / "old.saver"), open_file(folder / "new.saver"))
 
     return run
 
@@ -287,13 +287,13 @@ def test_what_is_unchanged_is_never_read_and_what_changed_is_verified(tmp_path: 
     paths = tmp_path / "old.saver", tmp_path / "new.saver"
     saver.dump({"kept": np.arange(1000.0), "moved": np.arange(1000.0)}, paths[0])
     saver.dump({"kept": np.arange(1000.0), "moved": np.arange(1000.0) + 1}, paths[1])
-    entries = open_view(paths[1]).tensors
+    entries = open_file(paths[1]).tensors
     for name, damaged in (("kept", False), ("moved", True)):
         raw = bytearray(paths[1].read_bytes())
         at = raw.index(entries.tensor(name)[2].tobytes())
         raw[at] ^= 1
         (tmp_path / "bad.saver").write_bytes(raw)
-        views = open_view(paths[0]), open_view(tmp_path / "bad.saver")
+        views = open_file(paths[0]), open_file(tmp_path / "bad.saver")
         if damaged:
             with pytest.raises(saver.DamagedError, match="moved"):
                 compare(*views)
@@ -306,7 +306,7 @@ def test_progress_counts_the_bytes_of_both_sides(tmp_path: Path) -> None:
     saver.dump({"same": np.zeros(500), "a": np.zeros(100), "b": np.zeros(100)}, paths[0])
     saver.dump({"same": np.zeros(500), "a": np.ones(100), "b": np.ones(100)}, paths[1])
     seen: list[tuple[int, int]] = []
-    compare(*map(open_view, paths), progress=lambda done, total: seen.append((done, total)))
+    compare(*map(open_file, paths), progress=lambda done, total: seen.append((done, total)))
     assert seen == [(1600, 3200), (3200, 3200)]
 
 
@@ -595,7 +595,7 @@ def test_another_environment_is_told_by_package(tmp_path: Path, monkeypatch: pyt
         with monkeypatch.context() as patch:
             patch.setattr(saver.environment, "describe", lambda *_, e=environment: e)
             saver.dump(1, tmp_path / name)
-    found = compare(open_view(tmp_path / "old"), open_view(tmp_path / "new"))
+    found = compare(open_file(tmp_path / "old"), open_file(tmp_path / "new"))
     assert found.environment == (
         Field("packages.numpy", "1.26.4", "2.5.0"),
         Field("packages.gone", "1", None),
@@ -610,7 +610,7 @@ def test_a_process_that_saves_later_makes_no_difference(tmp_path: Path) -> None:
     paths = [tmp_path / "1.saver", tmp_path / "2.saver"]
     for path in paths:
         subprocess.run([sys.executable, "-c", code, str(path)], check=True)
-    assert not compare(*map(open_view, paths))
+    assert not compare(*map(open_file, paths))
 
 
 def test_json_holds_everything_and_no_word_that_json_lacks(store: saver.Saver) -> None:
@@ -634,8 +634,8 @@ def test_nothing_is_imported_to_compare(tmp_path: Path) -> None:
     code = """
 import sys
 from saver.compare import compare
-from saver.single import open_view
-found = compare(open_view(sys.argv[1]), open_view(sys.argv[2]))
+from saver.file import open_file
+found = compare(open_file(sys.argv[1]), open_file(sys.argv[2]))
 assert {part.status for part in found.parts} == {"changed"}, found
 print(*sorted({name.partition(".")[0] for name in sys.modules} & {"torch", "sklearn", "scipy", "rich"}))
 """

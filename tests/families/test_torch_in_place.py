@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from torch import nn
 
 import saver
+from forging import forged
 from saver.errors import DamagedError, SaverError
-from saver.parts import Opened
+from saver.opened import Opened
 from saver.restoring import restore
 from saver.tree import Node, Ref
 
@@ -257,7 +258,7 @@ def test_a_sparse_tensor_is_checked_with_the_indices_that_were_saved(save: Save)
     restore(save({"part": saved}), {"part": target})
     assert told(target) == told(saved)
     opened = save({"part": {**saved, "indices": saved["matrix"]._indices()}})
-    forged = opened.manifest.parts["part"].tree.state["matrix"]
+    forged = opened.trees["part"].root.state["matrix"]
     forged.state["shape"] = [10]
     with pytest.raises(DamagedError):
         restore(opened, {"part": {"indices": there, "matrix": None}})
@@ -276,11 +277,11 @@ def test_a_view_that_lies_is_an_error_and_changes_nothing(save: Save, change: An
         return {"kept": torch.full((3,), value), "w": w, "v": w[4:]}
 
     opened, target = save({"part": make(1)}), make(0)
-    node = opened.manifest.parts["part"].tree.state["v"]
+    node = opened.trees["part"].root.state["v"]
     node.id = "part/9"
     node.state.update(change)
     with pytest.raises(SaverError):
-        restore(opened, {"part": target})
+        restore(forged(opened), {"part": target})
     assert told(target) == told(make(0))
 
 

@@ -253,8 +253,8 @@ MUTANTS = [
         ("test_tree.py::test_what_readers_could_disagree_about_is_damage",),
     ),
     Mutant(
-        "parts-of-a-version", "parts.py",
+        "parts-of-a-version", "encoding.py",
         "or not 0 < len(obj) <= PARTS_LIMIT:", "or not 0 < len(obj):",
-        "the limit on parts", ("test_single.py",),
+        "the limit on parts", ("test_file.py",),
     ),
 ]  # fmt: skip

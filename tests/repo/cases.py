@@ -11,10 +11,10 @@ import numpy as np
 from asking import Content
 from explorer import Actor, Failed
 
-from saver import parts
+from saver.encoding import encode
 from saver.errors import NotFoundError
 from saver.repo.commit import CondemnedError, commit
-from saver.repo.draft import Draft, DraftPart
+from saver.repo.draft import Draft
 from saver.repo.repository import Repository
 from saver.repo.save import save_version
 from saver.repo.stage import Staged, stage, stage_again
@@ -71,20 +71,8 @@ def opened(store: Storage, name: str, change: Change = id) -> Saver:
 
 
 def draft(holds: str, **more: Any) -> Draft:
-    encoded = parts.encode({name.lower(): {"x": ARRAYS[name]} for name in holds})
-    return Draft(
-        model="m",
-        parts={
-            name: DraftPart(part.tree, part.batches, part.packages, part.tensors)
-            for name, part in encoded.parts.items()
-        },
-        tensors=encoded.tensors,
-        whole=True,
-        time=0.0,
-        environment={},
-        notes=holds,
-        **more,
-    )
+    encoded = encode({name.lower(): {"x": ARRAYS[name]} for name in holds})
+    return Draft(model="m", encoded=encoded, time=0.0, environment={}, notes=holds, **more)
 
 
 def saves(name: str, holds: str, change: Change = id, **more: Any) -> Actor:
@@ -101,7 +89,7 @@ def stages(name: str, holds: str) -> Actor:
     wanted = draft(holds)
 
     def act(store: Storage) -> Done:
-        staged = stage(opened(store, name)._repo, "m", wanted.parts, wanted.tensors)
+        staged = stage(opened(store, name)._repo, "m", wanted.encoded)
         store.create(f"notes/{name}", msgspec.json.encode(staged))
         return Done("stage")
 
@@ -131,7 +119,7 @@ def commits(name: str, stagers: Mapping[str, str], asks: bool = True) -> Actor:
                 for each, old in staged.items():
                     lost, own = error.condemned.get(old.id), wanted[each]
                     if lost is not None:
-                        staged[each] = stage_again(others[each], old, lost, own.parts, own.tensors)
+                        staged[each] = stage_again(others[each], old, lost, own.encoded)
 
     return act
 

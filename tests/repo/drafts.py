@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from saver.repo.draft import Draft, DraftPart
+from saver.repo.draft import Draft, Encoded, EncodedPart
 from saver.repo.reading import StoredTensors
 from saver.repo.repository import Repository
 from saver.repo.version import Version
@@ -24,12 +24,17 @@ def draft(model: str, tensors: Mapping[str, Any], **more: Any) -> Draft:
         name: TensorData(CODES[array.dtype.name], array.shape, array)
         for name, array in ((n, np.asarray(a)) for n, a in tensors.items())
     }
-    parts: dict[str, DraftPart] = {}
+    held: dict[str, list[str]] = {}
     for name in data:
-        part = parts.setdefault(name.partition("/")[0], DraftPart(Node("list", state=[]), {}, (), []))
-        part.tree.state.append(Node("numpy.array", state=Tensor(name)))
-        part.tensors.append(name)
-    return Draft(model=model, parts=parts, tensors=data, whole=True, time=1.0, environment={}, **more)
+        held.setdefault(name.partition("/")[0], []).append(name)
+    parts = {
+        part: EncodedPart(
+            Node("list", state=[Node("numpy.array", state=Tensor(name)) for name in names]), {}, tuple(names)
+        )
+        for part, names in held.items()
+    }
+    encoded = Encoded(parts, data, whole=True)
+    return Draft(model=model, encoded=encoded, time=1.0, environment={}, **more)
 
 
 def contents(repo: Repository, ref: str) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from drafts import draft, same
 from saver.errors import CannotSaveError, CannotWriteError, CommitUnknownError
 from saver.repo.check import check
 from saver.repo.commit import CondemnedError, commit
+from saver.repo.draft import Draft, Encoded
 from saver.repo.gc import collect
 from saver.repo.repository import Repository
 from saver.repo.save import save_version
@@ -30,7 +31,12 @@ RIGHT = {"right/w": np.arange(300_000, 600_000.0), "right/b": np.arange(7), "rig
 
 def staged(repo: Repository, tensors: Mapping[str, Any], model: str = "m") -> Staged:
     wanted = draft(model, tensors)
-    return stage(repo, model, wanted.parts, wanted.tensors)
+    return stage(repo, model, wanted.encoded)
+
+
+def parts_of(whole: Draft) -> Encoded:
+    """Its parts, without the tensors."""
+    return msgspec.structs.replace(whole.encoded, tensors={})
 
 
 def sent(found: Staged) -> Staged:
@@ -52,9 +58,9 @@ def test_what_two_staged_is_one_version(store: MemoryStorage, repo: Repository) 
 
 def test_a_part_may_refer_to_tensors_that_others_staged(store: MemoryStorage, repo: Repository) -> None:
     whole = draft("m", RIGHT)
-    tensors = list(whole.tensors.items())
-    trees = stage(repo, "m", whole.parts, {})
-    pieces = [stage(Repository(store), "m", {}, {name: data}) for name, data in tensors]
+    tensors = whole.encoded.tensors.items()
+    trees = stage(repo, "m", parts_of(whole))
+    pieces = [stage(Repository(store), "m", Encoded({}, {name: data}, True)) for name, data in tensors]
     version = commit(repo, [trees, *map(sent, pieces)], whole)
     assert same(repo, "m@1", RIGHT)
     assert version.parts["right"].hash == save_version(repo, draft("n", RIGHT)).parts["right"].hash
@@ -75,7 +81,7 @@ from saver.repo.stage import stage
 from saver.storages.local import LocalStorage
 
 wanted = draft("m", {f"{sys.argv[2]}/w": np.full(300_000, float(len(sys.argv[2])))})
-staged = stage(Repository(LocalStorage(sys.argv[1])), "m", wanted.parts, wanted.tensors)
+staged = stage(Repository(LocalStorage(sys.argv[1])), "m", wanted.encoded)
 sys.stdout.buffer.write(msgspec.json.encode(staged))
 """
 
@@ -110,11 +116,19 @@ def test_what_is_staged_twice_is_refused(pieces: Any, what: str, store: MemorySt
 
 def test_a_tensor_that_is_staged_twice_or_by_nobody_is_refused(store: MemoryStorage) -> None:
     repo, whole = Repository(store), draft("m", RIGHT)
-    parts, tensors = (stage(repo, "m", whole.parts, {}), stage(repo, "m", {}, whole.tensors))
+    parts, data = stage(repo, "m", parts_of(whole)), whole.encoded.tensors
+    tensors = stage(repo, "m", Encoded({}, data, True))
+    once_more = stage(repo, "m", Encoded({}, {"right/b": data["right/b"]}, True))
     with pytest.raises(CannotSaveError, match="the tensor 'right/b' was staged twice"):
-        commit(repo, [parts, tensors, stage(repo, "m", {}, {"right/b": whole.tensors["right/b"]})], whole)
+        commit(repo, [parts, tensors, once_more], whole)
     with pytest.raises(CannotSaveError, match="nobody staged the tensor 'right/b'"):
         commit(repo, [parts], whole)
+
+
+def test_a_part_of_a_mapping_and_an_object_by_itself_are_no_version(repo: Repository) -> None:
+    alone = msgspec.structs.replace(draft("m", RIGHT).encoded, whole=False)
+    with pytest.raises(CannotSaveError, match="an object by itself"):
+        commit(repo, [staged(repo, LEFT), stage(repo, "m", alone)], draft("m", {}))
 
 
 def test_what_was_staged_in_another_store_is_refused(repo: Repository) -> None:
@@ -140,8 +154,7 @@ def test_what_was_condemned_is_named_by_who_staged_it(store: MemoryStorage, repo
     lost = Condemned(("right/w", "right/b"), ())
     assert caught.value.condemned == {collected.id: lost}
     assert objects(store) == before, "nothing is left, and nothing that others staged is gone"
-    wanted = draft("m", RIGHT)
-    again = stage_again(Repository(store), collected, lost, wanted.parts, wanted.tensors)
+    again = stage_again(Repository(store), collected, lost, draft("m", RIGHT).encoded)
     commit(repo, [mine, sent(again)], draft("m", {}))
     assert same(Repository(store), "m", {"a/w": np.arange(5000), **RIGHT})
     collect(repo, 0)

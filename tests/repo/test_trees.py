@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from drafts import draft, same
@@ -27,7 +28,7 @@ from saver.storages.memory import MemoryStorage
 def forest(seed: int = 0, model: str = "m", **more: Any) -> Draft:
     """A part with a large tree, and a small one beside it that is another one each time."""
     made = draft(model, {"forest/x": np.arange(200_000.0), "scaler/x": np.full(3, seed)}, **more)
-    made.parts["forest"].tree.state.append("a node of a tree " * 10_000)
+    made.encoded.parts["forest"].tree.state.append("a node of a tree " * 10_000)  # type: ignore[union-attr]
     return made
 
 
@@ -97,7 +98,7 @@ def test_a_document_lives_as_long_as_a_version_needs_it(two: Repository, store: 
 
 def test_a_document_that_no_version_needs_is_garbage(two: Repository, store: MemoryStorage) -> None:
     wanted = forest(1, "n")
-    stage(two, "n", wanted.parts, {})
+    stage(two, "n", msgspec.structs.replace(wanted.encoded, tensors={}))
     assert len(documents(store)) == 2
     found = check(two)
     assert found.sound
@@ -105,7 +106,7 @@ def test_a_document_that_no_version_needs_is_garbage(two: Repository, store: Mem
     assert found.garbage_bytes > TREE_BYTES
     collect(two, 0)
     assert len(documents(store)) == 1
-    assert same(two, "m@1", {n: d.data for n, d in forest(1).tensors.items()})
+    assert same(two, "m@1", {n: d.data for n, d in forest(1).encoded.tensors.items()})
 
 
 @pytest.mark.parametrize("lost", [False, True], ids=["damaged", "missing"])

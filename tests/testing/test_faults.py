@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import saver
-from saver import single
+from saver import file
 from saver.disk import files as file_module
 from saver.disk.durable import NewFile
 from saver.disk.files import Files
@@ -169,7 +169,7 @@ def test_a_dump_survives_every_crash_once_it_is_acknowledged(
         saver.dump(np.zeros(3000), tmp_path / "disk" / "a.saver")
         (tmp_path / "before" / "a.saver").write_bytes((tmp_path / "disk" / "a.saver").read_bytes())
     files = FaultyFiles()
-    monkeypatch.setattr(single, "NewFile", partial(NewFile, files=files))
+    monkeypatch.setattr(file, "NewFile", partial(NewFile, files=files))
     saver.dump(np.ones(9000), tmp_path / "disk" / "a.saver")
     acknowledged, seen = len(files.operations), set()
     for state in crash_states(tmp_path / "before", tmp_path / "disk", files.operations, tmp_path / "state"):

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from saver import frameworks, parts
+from saver import frameworks
 from saver.codec import codec_for
+from saver.encoding import encode
 from saver.errors import (
     CannotSaveError,
     DamagedError,
@@ -19,6 +20,7 @@ from saver.errors import (
     UntrustedError,
     printable,
 )
+from saver.repo.draft import Encoded
 from saver.repo.version import Version
 from saver.restoring import restore
 from saver.restoring.contract import kind, restorer_for
@@ -28,7 +30,7 @@ from saver.tree import Node, walk
 from saver.trust import dotted
 
 if TYPE_CHECKING:
-    from saver.parts import Opened
+    from saver.opened import Opened
     from saver.saver import Saver
 
 LOG, RANDOM, RUN = "log", "random", "run"
@@ -89,12 +91,12 @@ class Objects:
                     "processes of their own: saver rehearse --prove 3 -- python train.py"
                 )
 
-    def encode(self, log: TrainingLog, place: Place) -> parts.Encoded:
+    def encode(self, log: TrainingLog, place: Place) -> Encoded:
         """All parts of a version."""
         own = {LOG: log, RANDOM: frameworks.random_states(), RUN: place.as_part()}
-        return parts.encode(self.state() | own)
+        return encode(self.state() | own)
 
-    def unchanged(self, encoded: parts.Encoded) -> tuple[frameworks.Steps | None, set[str]]:
+    def unchanged(self, encoded: Encoded) -> tuple[frameworks.Steps | None, set[str]]:
         """The tensors that should stay the same until an optimizer's next step; how to be told of that."""
         steps = frameworks.steps(self.live.values())  # anew: an optimizer makes its state when it steps
         if steps is None:
@@ -122,7 +124,7 @@ class Objects:
         trusted = trust if trust == "*" else (*trust, *self._classes())
         back: list[str] = []
         for version, opened in _readable(store, model, back):
-            self._compare_parts(version, set(opened.manifest.parts))
+            self._compare_parts(version, set(opened.trees))
             try:
                 log, place = _twice(lambda: self._restore(opened, trusted))  # noqa: B023
             except (DamagedError, NotFoundError) as error:
@@ -166,7 +168,7 @@ class Objects:
 
     def _classes(self) -> set[str]:
         """The classes of the live objects, and of what they hold, as policies of trust name them."""
-        found = parts.encode(self.state()).parts.values()
+        found = encode(self.state()).parts.values()
         nodes = (
             item for part in found for root in (part.tree, *part.batches.values()) for item in walk(root)
         )
@@ -223,7 +225,7 @@ def _goes_by_state(obj: Any) -> bool:
     if codec_for(type(obj)) is None:
         return True
     try:
-        parts.encode(obj)
+        encode(obj)
     except CannotSaveError:
         return True
     return False

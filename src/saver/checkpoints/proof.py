@@ -11,13 +11,14 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from saver import frameworks, parts
+from saver import frameworks
 from saver.checkpoints.objects import RANDOM, Objects
 from saver.compare import Amount, ArrayChange, Difference, Field, compare
 from saver.compare.sections import digits
+from saver.encoding import encode
 from saver.environment import package_version
 from saver.errors import printable
-from saver.parts import Opened
+from saver.opened import Opened
 from saver.repo.draft import Draft
 from saver.repo.reading import StoredTensors
 from saver.repo.repository import Repository
@@ -178,11 +179,11 @@ class _Memory:
         self._repo = Repository(self._store)
 
     def save(self, state: dict[str, Any]) -> Version:
-        encoded = parts.encode(state)
+        encoded = encode(state)
         return save_version(
             self._repo,
             Draft(
-                model="proof", parts=encoded.drafted(), tensors=encoded.tensors, whole=True, time=time.time(),
+                model="proof", encoded=encoded, time=time.time(),
                 environment={"packages": {name: package_version(name) for name in encoded.packages}},
             )
         )  # fmt: skip
@@ -191,7 +192,7 @@ class _Memory:
         manifest, where = self._repo.manifest(version), "the state before the proof"
         known = self._repo.places.of(manifest, where)
         tensors = StoredTensors(self._store, known, lambda: known, where)
-        return Opened(manifest, tensors, where)
+        return Opened(manifest, tensors, where, version.bytes, version.manifest)
 
 
 def _number(value: Any) -> float | None:

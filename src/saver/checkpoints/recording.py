@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from saver import parts
 from saver.checkpoints.objects import LOG, Objects
 from saver.checkpoints.rehearsal import Teller
+from saver.encoding import encode
 from saver.repo import manifest as manifests
 from saver.repo.manifest import Manifest
 from saver.training_log import TrainingLog
@@ -96,12 +96,12 @@ class Recording:
 
     def _record(self, asked: Asked) -> None:
         """Does not return: what the script would do next is for no one."""
-        from saver import single
+        from saver import file
         from saver.checkpoints.proof import comparable
 
-        encoded = parts.encode(comparable(self._objects) | {LOG: self._log.snapshot()})
-        document = Manifest(format=manifests.FORMAT, parts={}, whole=encoded.whole, time=time.time())
-        single.write_file(asked.path, document, encoded)
+        encoded = encode(comparable(self._objects) | {LOG: self._log.snapshot()})
+        document = Manifest(format=manifests.FORMAT, parts={}, time=time.time())
+        file.write_file(asked.path, document, encoded)
         self._teller.tell("recorded", ref=self._ref)
         time.sleep(LINGER)
         os.kill(os.getpid(), signal.SIGKILL)
@@ -109,12 +109,12 @@ class Recording:
 
 def read(path: str | os.PathLike[str], step: int) -> Trained:
     """What was recorded of the steps after `step`. Raises what opening a single file does."""
-    from saver import single
     from saver.checkpoints.proof import Told, Trained
+    from saver.file import open_file
 
-    state = single.open_view(path)
+    state = open_file(path)
     log: TrainingLog = state.load((), [LOG])[LOG]
-    del state.manifest.parts[LOG]
+    state = state.without(LOG)
     rows = [row for row in log.rows() if row["step"] > step]
     told = [
         Told(row["step"], name, float(value))

@@ -76,6 +76,9 @@ class Checkpoints:
         self._begun = False
         """Whether this is known to go on where the run was, if there was one."""
 
+        self._trained = False
+        """Whether a step was told since the start or the resume."""
+
         self._previous: int | None = None
         self._previous_epoch: float | None = None
         # while the run is open
@@ -148,7 +151,7 @@ class Checkpoints:
         """A metric that policies wait for, and that never came, is likely called something else; and who
         trains to the end and saves nothing has likely meant to.
         """
-        if self._previous is None:
+        if not self._trained:
             return
         told = set(self.log.metrics) | ({"epoch"} if self._previous_epoch is not None else set())
         wanted = self._every.metrics | (self._keep.metrics if self._keep is not None else frozenset())
@@ -190,8 +193,9 @@ class Checkpoints:
         self.log.replace(log)
         self.log.mark("resumed", max(place.step, 0), str(version))
         self._history.read()
-        self._saving.ranges, self._previous, self._previous_epoch = place.ranges, None, place.epoch
-        self._told = place.step
+        self._saving.ranges = place.ranges
+        self._previous, self._previous_epoch = place.step if place.step >= 0 else None, place.epoch
+        self._told, self._trained = place.step, False
         self.progress.saved, self.progress.step = version, place.step
         self._teller.tell("resumed", place.step, str(version))
         self._recording.resumed(str(version))
@@ -225,7 +229,7 @@ class Checkpoints:
         reason = self._every.due(moment, self._history.saved) or saving.again
         self.progress.steps_per_second = self._pace(step, now)
         saved = bool(reason) and self._begin(step, epoch, values, reason)
-        self._previous = step  # now only: what is due stays so when it fails
+        self._previous, self._trained = step, True  # now only: what is due stays so when it fails
         self._previous_epoch = epoch if epoch is not None else self._previous_epoch
         self._moment = moment
         self._obey(signals)
@@ -282,7 +286,7 @@ class Checkpoints:
 
         if self._saving.is_open:
             self.flush()
-        if self._previous is not None:
+        if self._trained:
             self._objects.refuse_iterators()
         self._saving.release()
         log, told = self.log.snapshot(), list[Told]()

@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from saver import environment, parts, policy
+from msgspec.structs import replace
+
+from saver import encoding, policy
 from saver.checkpoints.history import History
 from saver.checkpoints.objects import Objects, Place
 from saver.checkpoints.progress import Cost, Progress
@@ -16,7 +18,7 @@ from saver.checkpoints.writer import Writer
 from saver.environment import Git
 from saver.errors import CannotSaveError, CannotWriteError, CommitUnknownError, is_full
 from saver.policy.arguments import size_of
-from saver.repo.draft import Draft
+from saver.repo.draft import Draft, Encoded
 from saver.repo.repository import Repository
 from saver.repo.save import save_version
 from saver.repo.version import Version
@@ -111,10 +113,9 @@ class Saving:
             except Torn as error:
                 self._give_up(error, step)
                 return False
-            draft = Draft(
-                model=self._model, parts=encoded.drafted(), tensors=snapshot.tensors, whole=True,
-                time=time.time(), environment=environment.describe(encoded.packages, encoded.seeds, git),
-                author=self._repo.author, step=step if step >= 0 else None, metrics=metrics, **self._details,
+            draft = encoding.draft(
+                self._model, replace(encoded, tensors=snapshot.tensors), git, author=self._repo.author,
+                step=step if step >= 0 else None, metrics=metrics, **self._details,
             )  # fmt: skip
             self.since, self.ranges = time.monotonic(), place.ranges
             writer.begin(lambda: self._write(draft, snapshot, step, before))
@@ -135,7 +136,7 @@ class Saving:
             self._progress.blocked_seconds += took
             self.cost.add(took)
 
-    def _take(self, encoded: parts.Encoded) -> Snapshot:
+    def _take(self, encoded: Encoded) -> Snapshot:
         """Copy the tensors; those that only optimizers change, beside what comes until their next step.
         Without memory for that they stay where they are, and training must wait until they are written."""
         room = self._staging.room(encoded.tensors)
@@ -152,7 +153,7 @@ class Saving:
             self._unhook = steps.before(self._hold)
         return snapshot
 
-    def _in_place(self, encoded: parts.Encoded, why: str, warn: bool) -> Snapshot:
+    def _in_place(self, encoded: Encoded, why: str, warn: bool) -> Snapshot:
         """The tensors themselves: training waits while they are written."""
         if warn:
             warnings.warn(

@@ -12,10 +12,12 @@ import unicodedata
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import click
+import msgspec
 
+from saver.documents import Document
 from saver.errors import printable
 from saver.pack import Progress
 
@@ -193,6 +195,6 @@ def screen() -> Screen:
     return Plain()
 
 
-def print_json(document: Any) -> None:
+def print_json(document: Document) -> None:
     """One JSON document, in ASCII: what is hostile in it stays escaped."""
-    click.echo(json.dumps(document, indent=2))
+    click.echo(json.dumps(msgspec.to_builtins(document), indent=2))

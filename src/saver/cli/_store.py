@@ -1,16 +1,11 @@
-"""What the commands of a store have in common: its option, `--json`, and versions as documents."""
+"""What the commands of a store have in common: its option, and `--json`."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
-import msgspec
 
-from saver import Saver, Version
+from saver import Saver
 from saver.cli import Failure
-from saver.cli._times import utc
-from saver.repo.version import plain_metric
 
 
 def _named(_: click.Context, __: click.Parameter, address: str) -> str:
@@ -36,13 +31,6 @@ def existing(address: str) -> Saver:
             "or $SAVER_STORE"
         )
     return store
-
-
-def version_document(version: Version) -> dict[str, Any]:
-    """A version for JSON, which has no word for metrics that are not finite."""
-    document: dict[str, Any] = msgspec.to_builtins(version)
-    metrics = {name: plain_metric(value) for name, value in version.metrics.items()}
-    return {"ref": str(version)} | document | {"metrics": metrics, "time_utc": utc(version.time)}
 
 
 def counted(count: int, noun: str) -> str:

@@ -8,12 +8,6 @@ from datetime import UTC, datetime
 UNITS = ((365.25 * 86400, "yr"), (30.44 * 86400, "mo"), (86400.0, "d"), (3600.0, "h"), (60.0, "min"))
 
 
-def utc(seconds: float) -> str | None:
-    """`2026-11-21T06:49:14Z`; None for what no calendar has."""
-    moment = _moment(seconds)
-    return None if moment is None else f"{moment:%Y-%m-%dT%H:%M:%SZ}"
-
-
 def local(seconds: float, zone: bool = True) -> str:
     """`2026-11-21 07:49:14 CET`, or without seconds and zone; "" for what no calendar has."""
     moment = _moment(seconds)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import click
-import msgspec
 
+from saver import documents
 from saver.cli import Finding
 from saver.cli._screen import Screen, print_json, screen, size
 from saver.cli._store import counted, existing, json_option
@@ -34,8 +34,8 @@ def command(address: str, target: str, as_json: bool) -> None:
     store = existing(address)
     if as_json:
         copied = store.backup(target)
-        document = {"store": address, "target": target, "whole": copied.whole}
-        print_json(document | msgspec.to_builtins(copied))
+        place = str(store.storage)
+        print_json(documents.document(documents.Copied, copied, store=place, target=target))
     else:
         on = screen()
         with on.progress("Copying") as progress:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import click
-import msgspec
 
-from saver import DamagedError, Saver
+from saver import DamagedError, Saver, documents
 from saver.cli import Finding
 from saver.cli._screen import Screen, print_json, screen, size
 from saver.cli._store import counted, existing, json_option, store_option
@@ -43,14 +42,23 @@ def command(address: str, as_json: bool) -> None:
 
 
 def _check_json(store: Saver) -> Checked:
+    place = str(store.storage)
     try:
         found = store.check()
-    except DamagedError as error:  # of the log: then nothing else is known
-        print_json({"store": str(store.storage), "sound": False, "damage": [{"what": str(error)}]})
+    except DamagedError as error:
+        print_json(_of_a_damaged_log(place, str(error)))
         raise
-    document: dict[str, Any] = {"store": str(store.storage), "sound": found.sound}
-    print_json(document | msgspec.to_builtins(found))
+    print_json(documents.document(documents.Checked, found, store=place))
     return found
+
+
+def _of_a_damaged_log(place: str, what: str) -> documents.Checked:
+    """Without the log, nothing else is known."""
+    damage = documents.Damage(key="log", what=what, model="", number=0, part="", tensor="")
+    return documents.Checked(
+        store=place, sound=False, versions=None, bytes=None, damage=(damage,),
+        garbage=(), garbage_bytes=None, recorded=False, foreign=(),
+    )  # fmt: skip
 
 
 def _show(found: Checked, place: str, on: Screen) -> None:

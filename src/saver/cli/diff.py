@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 
 import click
-import msgspec
 
+from saver import documents
 from saver.cli import Failure
 from saver.cli._screen import Screen, print_json, screen
 from saver.cli._store import existing, json_option, store_option
 from saver.compare import Difference, compare, sections
+from saver.file import open_file
 from saver.pack import Progress
-from saver.single import open_view
 
 FOUND = 1
 """The exit code when there is a difference."""
@@ -36,7 +36,8 @@ def command(ctx: click.Context, old: str, new: str, rows: int | None, address: s
     """
     if as_json:
         found = _compare(old, new, address, None)
-        print_json({"differs": bool(found), "summary": found.summary()} | msgspec.to_builtins(found))
+        told = {"differs": bool(found), "summary": found.summary()}
+        print_json(documents.document(documents.Difference, found, **told))
     else:
         on = screen()
         with on.progress("Comparing") as progress:
@@ -49,7 +50,7 @@ def command(ctx: click.Context, old: str, new: str, rows: int | None, address: s
 def _compare(old: str, new: str, address: str, progress: Progress | None) -> Difference:
     files = _is_file(old), _is_file(new)
     if all(files):
-        return compare(open_view(old), open_view(new), progress=progress)
+        return compare(open_file(old), open_file(new), progress=progress)
     if any(files):
         file, ref = (old, new) if files[0] else (new, old)
         raise Failure(

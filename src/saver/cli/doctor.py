@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 
 import click
-import msgspec
 
-from saver import registry
+from saver import documents, registry
 from saver.cli._screen import Screen, print_json, screen
 from saver.cli._store import counted, json_option, store_option
 from saver.cli._subject import subject
@@ -37,15 +36,15 @@ def command(ctx: click.Context, what: str | None, address: str, as_json: bool) -
     if what is None:
         from saver.cli._machine import inspect
 
-        place, findings = "This machine", inspect(address)
+        path, findings = None, inspect(address)
     else:
         found = subject(what, address).description
-        place, findings = found.path, _compare(found)
+        path, findings = found.path, _compare(found)
     findings.sort(key=lambda finding: SEVERITIES.index(finding.severity))
     if as_json:
-        print_json({"path": place, "findings": msgspec.to_builtins(findings)})
+        print_json(documents.document(documents.Diagnosis, path=path, findings=findings))
     else:
-        _show(place, findings, screen())
+        _show(path or "This machine", findings, screen())
     if {"problem", "warning"} & {finding.severity for finding in findings}:
         ctx.exit(FOUND)
 

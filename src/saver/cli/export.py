@@ -6,6 +6,7 @@ import os
 
 import click
 
+from saver import documents
 from saver.cli import Failure
 from saver.cli._screen import print_json, screen, size
 from saver.cli._store import existing, json_option, store_option
@@ -29,7 +30,7 @@ def command(ref: str, file: str, force: bool, address: str, as_json: bool) -> No
         raise Failure(f"{file}: there is a file already; nothing was written; --force replaces it")
     if as_json:
         count = store.export(str(version), file)
-        print_json({"ref": str(version), "path": file, "bytes": count})
+        print_json(documents.Exported(ref=str(version), path=file, bytes=count))
         return
     on = screen()
     with on.progress("Exporting") as progress:

@@ -7,8 +7,8 @@ import time
 from collections.abc import Sequence
 
 import click
-import msgspec
 
+from saver import documents
 from saver.cli._screen import print_json, screen, size
 from saver.cli._store import counted, existing, json_option, store_option
 from saver.cli._times import local, span
@@ -40,7 +40,8 @@ def command(grace: float, dry_run: bool, address: str, as_json: bool) -> None:
     store = existing(address)
     if as_json:
         found = store.gc(grace=grace, dry_run=dry_run)
-        print_json({"store": address, "dry_run": dry_run} | msgspec.to_builtins(found))
+        place = str(store.storage)
+        print_json(documents.document(documents.Collected, found, store=place, dry_run=dry_run))
         return
     on = screen()
     with on.progress("Collecting") as progress:

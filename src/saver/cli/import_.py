@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import click
 
-from saver import Saver
+from saver import Saver, documents
 from saver.cli._screen import print_json, screen, size
-from saver.cli._store import counted, json_option, store_option, version_document
+from saver.cli._store import counted, json_option, store_option
 
 
 @click.command()
@@ -25,7 +25,7 @@ def command(file: str, model: str, tags: tuple[str, ...], address: str, as_json:
     """
     store = Saver(address)
     if as_json:
-        print_json(version_document(store.import_(file, model, tags=tags)))
+        print_json(documents.version(documents.Imported, store.import_(file, model, tags=tags)))
         return
     on = screen()
     with on.progress("Importing") as progress:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 import click
 
-from saver import Saver
+from saver import Saver, documents
 from saver.cli import Failure
 from saver.cli._screen import Screen, print_json, screen, size
-from saver.cli._store import counted, existing, json_option, store_option, version_document
+from saver.cli._store import counted, existing, json_option, store_option
 from saver.cli._times import age, local
 from saver.repo.history import Change, Summary
 
@@ -51,7 +50,8 @@ def _list_models(store: Saver, last: int | None, as_json: bool) -> None:
     if last is not None:
         found = sorted(found, key=lambda each: each.newest.time, reverse=True)[:last]
     if as_json:
-        print_json({"store": str(store.storage), "models": [_model_document(each) for each in found]})
+        models = tuple(map(_model_document, found))
+        print_json(documents.Models(store=str(store.storage), models=models))
         return
     on = screen()
     if not found:
@@ -66,9 +66,9 @@ def _list_models(store: Saver, last: int | None, as_json: bool) -> None:
     )
 
 
-def _model_document(found: Summary) -> dict[str, Any]:
-    newest = version_document(found.newest)
-    return {"model": found.model, "versions": found.versions, "newest": newest, "tags": found.tags}
+def _model_document(found: Summary) -> documents.Model:
+    newest = documents.version(documents.Version, found.newest)
+    return documents.document(documents.Model, found, newest=newest)
 
 
 def _model_row(found: Summary) -> tuple[str, ...]:
@@ -95,9 +95,8 @@ def tags_told(tags: Mapping[str, int]) -> str:
 def _list_versions(store: Saver, model: str, last: int | None, as_json: bool) -> None:
     if as_json:
         changes = store.history(model, last=last)
-        print_json(
-            {"store": str(store.storage), "model": model, "versions": [*map(_document, reversed(changes))]}
-        )
+        versions = tuple(map(_document, reversed(changes)))
+        print_json(documents.Versions(store=str(store.storage), model=model, versions=versions))
         return
     on = screen()
     if last is None and on.interactive:
@@ -122,9 +121,9 @@ def _list_versions(store: Saver, model: str, last: int | None, as_json: bool) ->
         on.say(f"and {counted(left, 'older version')}: -n {summary.versions} lists them all")
 
 
-def _document(change: Change) -> dict[str, Any]:
-    parts = {"changed": change.changed, "added": change.added, "removed": change.removed}
-    return version_document(change.version) | {"moved": parts}
+def _document(change: Change) -> documents.ListedVersion:
+    moved = documents.document(documents.Moved, change)
+    return documents.version(documents.ListedVersion, change.version, moved=moved)
 
 
 def _row(change: Change, metrics: Iterable[str]) -> tuple[str, ...]:

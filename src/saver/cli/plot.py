@@ -8,15 +8,15 @@ from typing import Any
 import click
 import numpy as np
 
-from saver import Saver, Version
+from saver import Saver, Version, documents
 from saver.cli import Failure
 from saver.cli._screen import Screen, print_json, screen
 from saver.cli._store import counted, existing, json_option, store_option
 from saver.cli._subject import Subject, subject
 from saver.description import PartInfo
 from saver.errors import CannotSaveError
+from saver.file import open_file
 from saver.plotting import PANELS, Panel, charts, panels, plot
-from saver.single import open_view
 from saver.training_log import TrainingLog
 from saver.training_log.rows import plain
 
@@ -58,7 +58,8 @@ def command(
         plot(logs, output, metrics or None, smooth)
     if as_json:
         names = {curve.metric for panel in chosen for curve in panel.curves} if metrics else None
-        print_json({"runs": [_document(run, log, names) for run, log in logs.items()]})
+        found = tuple(_document(run, log, names) for run, log in logs.items())
+        print_json(documents.Runs(runs=found))
     elif output is not None:
         screen().done(f"{output}: {_counted(chosen, logs)}")
     elif not chosen:
@@ -82,7 +83,7 @@ def _show(logs: Mapping[str, TrainingLog], chosen: Sequence[Panel], smooth: floa
         on.say(f"and {counted(len(chosen) - PANELS, 'more panel')}: --metric NAME chooses")
 
 
-def _document(run: str, log: TrainingLog, names: Iterable[str] | None) -> dict[str, Any]:
+def _document(run: str, log: TrainingLog, names: Iterable[str] | None) -> documents.Run:
     """A log for JSON; of the rows only those that have one of the metrics named."""
     kept = set(log.metrics) if names is None else set(names)
     rows = [row for row in map(_known, log) if names is None or not kept.isdisjoint(row)]
@@ -90,12 +91,9 @@ def _document(run: str, log: TrainingLog, names: Iterable[str] | None) -> dict[s
         {name: value for name, value in row.items() if name in kept or name in ("step", "epoch", "time")}
         for row in rows
     ]
-    return {
-        "run": run,
-        "metrics": [name for name in log.metrics if name in kept],
-        "events": [event._asdict() | plain({"time": event.time}) for event in log.events],
-        "rows": shown,
-    }
+    metrics = [name for name in log.metrics if name in kept]
+    events = [event._asdict() | plain({"time": event.time}) for event in log.events]
+    return documents.document(documents.Run, run=run, metrics=metrics, events=events, rows=shown)
 
 
 def _known(row: dict[str, Any]) -> dict[str, Any]:
@@ -133,7 +131,7 @@ def _parts(parts: Sequence[PartInfo]) -> list[str]:
 def _load(found: Subject, run: str, address: str, names: Sequence[str]) -> dict[str, Any]:
     """These parts and no others; trusts nobody."""
     if found.version is None:
-        parts: dict[str, Any] = open_view(run).load((), names)
+        parts: dict[str, Any] = open_file(run).load((), names)
     else:
         store: Saver = existing(address)
         parts = store.load(str(found.version), parts=names)

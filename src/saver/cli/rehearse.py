@@ -11,9 +11,9 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import click
-import msgspec
 from click.core import ParameterSource
 
+from saver import documents
 from saver.cli import Failure, Finding
 from saver.cli._proving import Proven, Wanted, prove, show
 from saver.cli._rehearsal import (
@@ -109,13 +109,19 @@ def command(
     else:
         found = _rehearse(Plan(script, number, grace, after, saves or 1, patience, group), on)
     if on is None:
-        print_json(msgspec.to_builtins(found) | {"good": found.good})
+        print_json(_document(found))
     elif isinstance(found, Proven):
         show(found, on)
     else:
         _show(found, on)
     if not found.good:
         raise Finding(found.verdict if isinstance(found, Proven) else _verdict(found))
+
+
+def _document(found: Rehearsal | Proven) -> documents.Rehearsal | documents.Proven:
+    if isinstance(found, Proven):
+        return documents.document(documents.Proven, found)
+    return documents.document(documents.Rehearsal, found)
 
 
 def _refuse_signals(ctx: click.Context) -> None:

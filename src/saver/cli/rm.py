@@ -7,10 +7,10 @@ from collections.abc import Iterable, Sequence
 
 import click
 
-from saver import Saver, Version
+from saver import Saver, Version, documents
 from saver.cli import Failure
 from saver.cli._screen import clean, print_json, screen
-from saver.cli._store import counted, existing, json_option, store_option, version_document
+from saver.cli._store import counted, existing, json_option, store_option
 
 NAMED = 20
 """So many versions are named in a question; the others are counted."""
@@ -35,7 +35,8 @@ def command(refs: tuple[str, ...], yes: bool, address: str, as_json: bool) -> No
         raise click.exceptions.Exit(Failure.exit_code)
     deleted = [store.delete(str(version)) for version in versions]
     if as_json:
-        print_json({"deleted": [version_document(version) for version in deleted]})
+        told = tuple(documents.version(documents.Version, version) for version in deleted)
+        print_json(documents.Deleted(deleted=told))
     else:
         tags = [f"{version.model}@{tag}" for version in deleted for tag in version.tags]
         gone = f", and with that {counted(len(tags), 'tag')}: {', '.join(tags)}" if tags else ""

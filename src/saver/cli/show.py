@@ -6,13 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import click
-import msgspec
 
-from saver import DamagedError
+from saver import DamagedError, documents
 from saver.cli._screen import Screen, print_json, screen, size
-from saver.cli._store import json_option, store_option, version_document
+from saver.cli._store import json_option, store_option
 from saver.cli._subject import Subject, subject
-from saver.cli._times import utc
 from saver.description import PartInfo
 from saver.environment import distribution
 from saver.fingerprint import describe
@@ -62,18 +60,34 @@ def command(what: str, tensors: int, verify: bool, address: str, as_json: bool) 
 
 
 def _show_json(shown: Subject, verify: bool) -> None:
-    document = msgspec.to_builtins(shown.description)
-    document["time_utc"] = utc(shown.description.time)
-    if shown.version is not None:
-        document["version"] = version_document(shown.version)
-    if verify:
-        try:
-            shown.verify()
-        except DamagedError as error:
-            print_json(document | {"verified": False, "damage": str(error)})
-            raise
-        document["verified"] = True
-    print_json(document)
+    if not verify:
+        print_json(_document(shown))
+        return
+    try:
+        shown.verify()
+    except DamagedError as error:
+        print_json(_document(shown, verified=False, damage=str(error)))
+        raise
+    print_json(_document(shown, verified=True))
+
+
+def _document(
+    shown: Subject, verified: bool | None = None, damage: str | None = None
+) -> documents.Description:
+    found, version = shown.description, shown.version
+    return documents.document(
+        documents.Description,
+        found,
+        time_utc=documents.utc(found.time),
+        parts=[documents.document(documents.Part, part, tensors=_tensors(part)) for part in found.parts],
+        version=None if version is None else documents.version(documents.Version, version),
+        verified=verified,
+        damage=damage,
+    )
+
+
+def _tensors(part: PartInfo) -> list[documents.Tensor]:
+    return [documents.document(documents.Tensor, entry, bytes=entry.length) for entry in part.tensors]
 
 
 def _show_notes(shown: Subject, on: Screen) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import click
 
+from saver import Saver, documents
 from saver.cli import Failure
 from saver.cli._screen import print_json, screen
 from saver.cli._store import counted, existing, json_option, store_option
@@ -43,7 +46,7 @@ def _set(ref: str, tag: str, address: str, as_json: bool) -> None:
     before = store.summary(version.model).tags.get(tag)
     store.tag(str(version), tag)
     if as_json:
-        print_json({"model": version.model, "tag": tag, "number": version.number, "before": before})
+        _print_moved(version.model, tag, version.number, before)
         return
     moved = before is not None and before != version.number
     screen().done(
@@ -59,17 +62,27 @@ def _delete(ref: str, tag: str | None, address: str, as_json: bool) -> None:
     before = store.version(ref)
     store.untag(found.model, found.tag)
     if as_json:
-        print_json({"model": found.model, "tag": found.tag, "number": None, "before": before.number})
+        _print_moved(found.model, found.tag, None, before.number)
     else:
         screen().done(f"{found.model}@{found.tag} is gone; {before} stays")
+
+
+def _print_moved(model: str, tag: str, number: int | None, before: int | None) -> None:
+    print_json(documents.TagMoved(model=model, tag=tag, number=number, before=before))
+
+
+def _print_tags(store: Saver, found: Iterable[tuple[str, str, int]]) -> None:
+    tags = (documents.Tag(model=model, tag=tag, number=number) for model, tag, number in found)
+    print_json(documents.Tags(store=str(store.storage), tags=tuple(tags)))
 
 
 def _list(model: str, address: str, as_json: bool) -> None:
     if "@" in model:
         raise Failure(f"{model}: which tag is it to have? saver tag {model} TAG; saver tag MODEL lists tags")
-    tags = existing(address).summary(model).tags
+    store = existing(address)
+    tags = store.summary(model).tags
     if as_json:
-        print_json({"model": model, "tags": tags})
+        _print_tags(store, [(model, tag, number) for tag, number in tags.items()])
         return
     on = screen()
     if tags:
@@ -82,8 +95,7 @@ def _list_all(address: str, as_json: bool) -> None:
     store = existing(address)
     found = [(each.model, tag, number) for each in store.summaries() for tag, number in each.tags.items()]
     if as_json:
-        tags = [{"model": model, "tag": tag, "number": number} for model, tag, number in found]
-        print_json({"store": str(store.storage), "tags": tags})
+        _print_tags(store, found)
         return
     on = screen()
     if found:

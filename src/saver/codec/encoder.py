@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from math import isfinite
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from numpy.typing import NDArray
 
@@ -24,6 +24,8 @@ from saver.tree import (
     Value,
     reserved,
 )
+
+T = TypeVar("T")
 
 
 def encodable(text: str) -> bool:
@@ -57,6 +59,7 @@ class Encoder:
         self._path: list[str | int] = []
         self._part = ""
         self._batch_items: dict[str, tuple[BatchCodec, list[Any]]] = {}
+        self._shared: dict[Callable[[], Any], Any] = {}
 
     def part(self, name: str, obj: Any) -> Value:
         """The tree of one part."""
@@ -187,6 +190,13 @@ class Encoder:
         items = self._batch_items.setdefault(name, (codec, []))[1]
         items.append(obj)
         return name, len(items) - 1
+
+    def shared(self, make: Callable[[], T]) -> T:
+        """What codecs keep for this walk, in all of its parts; `make` makes it at the first call."""
+        if make not in self._shared:
+            self._shared[make] = make()
+        found: T = self._shared[make]
+        return found
 
     def _close_batches(self) -> None:
         while self._batch_items:

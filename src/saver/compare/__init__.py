@@ -24,9 +24,9 @@ from saver.compare.measure import measure
 from saver.compare.sections import Section, sections
 from saver.compare.walk import Walk
 from saver.errors import printable
+from saver.opened import Opened
 from saver.repo.manifest import Part
 from saver.storage import Progress
-from saver.view import View
 
 __all__ = [
     "Amount",
@@ -44,7 +44,7 @@ __all__ = [
 ]
 
 
-def compare(a: View, b: View, *, progress: Progress | None = None) -> Difference:
+def compare(a: Opened, b: Opened, *, progress: Progress | None = None) -> Difference:
     """What changed from `a` to `b`.
 
     Safe on untrusted files: runs and imports nothing of them, in time and memory that their size warrants.

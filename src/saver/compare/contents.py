@@ -6,13 +6,12 @@ from collections import Counter
 from typing import Any, NamedTuple
 
 from saver.errors import printable
+from saver.opened import Opened
 from saver.reading.arrays import Array, Entries, tensor_array
 from saver.reading.dispatch import said
 from saver.reading.steps import any_node, any_state
 from saver.reading.texts import plain, title
-from saver.repo.manifest import Manifest
-from saver.tree import Node, Ref, Tensor, walk
-from saver.view import View
+from saver.tree import Node, Ref, Tensor
 
 LOOKS = 1_000_000
 """Values that readers may look up beside those that they walk through, as parameters of optimizers."""
@@ -32,18 +31,17 @@ class Side:
     What references lead to is read once only, so that naming one large thing many times costs little.
     """
 
-    def __init__(self, view: View) -> None:
+    def __init__(self, view: Opened) -> None:
         self.view = view
         self.entries: Entries = view.entry
         self._looks = LOOKS
-        self._targets = _targets(view.manifest)
         self._texts: dict[int, str | None] = {}
         self._insides: dict[int, Inside | None] = {}
 
     def resolve(self, value: Any) -> Any:
         """The node that a reference leads to, the array that a tensor is; everything else as it is."""
         if type(value) is Ref:
-            return self._targets.get(value.id, value)
+            return self.view.nodes.get(value.id, value)
         if type(value) is Tensor:
             return tensor_array(value, self.entries) or value
         return value
@@ -95,9 +93,3 @@ class Side:
             found[unique] = child
         ordered = list(found) if order is True else [name for name in found if order and name in order]
         return Inside(found, ordered)
-
-
-def _targets(manifest: Manifest) -> dict[int | str, Node]:
-    roots = (root for part in manifest.parts.values() for root in (part.tree, *part.batches.values()))
-    nodes = (item for root in roots for item in walk(root) if type(item) is Node)
-    return {node.id: node for node in nodes if node.id is not None}

@@ -13,12 +13,12 @@ from saver.compare.amounts import Bytes, amount, counted, strings_changed
 from saver.compare.difference import Amount, ArrayChange, ArrayInfo
 from saver.compare.walk import Pair
 from saver.errors import DamagedError
+from saver.opened import Opened
 from saver.reading.arrays import Array
 from saver.reading.forms import STRINGS, TEXT, values
 from saver.reading.texts import both
 from saver.storage import Progress
 from saver.threads import Threads
-from saver.view import View
 
 THREADS = 2
 
@@ -33,7 +33,7 @@ BUDGET = 8
 
 
 def measure(
-    pairs: Sequence[Pair], old: View, new: View, progress: Progress | None
+    pairs: Sequence[Pair], old: Opened, new: Opened, progress: Progress | None
 ) -> Iterator[ArrayChange | None]:
     """The change of every pair, in order; None for those that turn out to be equal."""
     before, after = _Source(old, (pair.old for pair in pairs)), _Source(new, (pair.new for pair in pairs))
@@ -55,7 +55,7 @@ def measure(
 class _Source:
     """The bytes of one version's arrays, as long as `BUDGET` lasts: many arrays can share a tensor."""
 
-    def __init__(self, view: View, arrays: Iterable[Array | None]) -> None:
+    def __init__(self, view: Opened, arrays: Iterable[Array | None]) -> None:
         self._view = view
         whole = [piece for array in arrays if array is not None for piece in (array.pieces or (array,))]
         names = {name for array in whole for name in (array.name, array.ends) if name}

@@ -72,11 +72,11 @@ class Walk:
     def part(self, name: str) -> None:
         """Walk through a part that both versions have."""
         self._part = name
-        old, new = (side.view.manifest.parts[name] for side in self._sides)
+        old, new = (side.view.trees[name] for side in self._sides)
         for batch in reversed(dict.fromkeys((*old.batches, *new.batches))):
-            states = (part.batches.get(batch, _ABSENT) for part in (old, new))
+            states = (old.batches.get(batch, _ABSENT), new.batches.get(batch, _ABSENT))
             self._stack.append((Place(printable(batch)), *states, False))
-        self._stack.append((Place(printable(name)), old.tree, new.tree, False))
+        self._stack.append((Place(printable(name)), old.root, new.root, False))
         while self._stack:
             self._visit(*self._stack.pop())
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import mmap
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -14,6 +12,7 @@ from blake3 import blake3
 from numpy.typing import NDArray
 
 from saver.errors import CannotWriteError
+from saver.memory import huge_pages
 from saver.pack.layout import (
     BLOCK,
     BLOCKS_FROM,
@@ -39,7 +38,6 @@ SMALL = 4 << 20
 
 WRITERS = 2
 PIECE = 8 << 20
-HUGE_PAGE = 2 << 20
 
 
 def _nothing(hashes: Mapping[str, str]) -> Mapping[str, str]:
@@ -215,25 +213,16 @@ def _write_large(
 
 
 def _ring() -> list[NDArray[np.uint8]]:
-    """The buffers, in huge pages where the system has them.
-
-    For the disk one huge page is one piece instead of 512: direct writes from them ran at 4.3 GB/s,
-    from ordinary pages at 2.8.
-    """
+    """The buffers. Raises CannotWriteError when there is no memory for them."""
     size = RING_BUFFER * RING_LENGTH
     try:
-        memory = mmap.mmap(-1, size + HUGE_PAGE, access=mmap.ACCESS_COPY)
-    except OSError as error:
+        memory = huge_pages(size)
+    except MemoryError as error:
         raise CannotWriteError(
-            f"there is no memory for the {size + HUGE_PAGE >> 20} MiB through which tensors are written "
-            f"({error.strerror}); nothing was written; free some memory, and save again"
+            f"there is no memory for {error}, through which tensors are written; nothing was written; "
+            "free some memory, and save again"
         ) from error
-    if hasattr(mmap, "MADV_HUGEPAGE"):
-        with suppress(OSError):  # a kernel without huge pages
-            memory.madvise(mmap.MADV_HUGEPAGE)
-    whole = np.frombuffer(memory, np.uint8)
-    first = -whole.ctypes.data % HUGE_PAGE
-    return [whole[at : at + RING_BUFFER] for at in range(first, first + size, RING_BUFFER)]
+    return [memory[at : at + RING_BUFFER] for at in range(0, size, RING_BUFFER)]
 
 
 def _wait(work: list[Future[None]]) -> None:

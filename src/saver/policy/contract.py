@@ -25,7 +25,7 @@ class Moment(msgspec.Struct, frozen=True, kw_only=True):
     """The step that was just finished."""
 
     previous: int | None = None
-    """The step of the call before; None in the first call after a start or a resume."""
+    """The step of the call before, or the one that was resumed from; None in the first call after a start."""
 
     epoch: float | None = None
     """None where this call named none."""

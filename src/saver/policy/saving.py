@@ -94,14 +94,9 @@ class Steps(Policy, frozen=True):
     steps: int
 
     def due(self, moment: Moment, saved: Sequence[Saved]) -> str | None:
-        crossed = (moment.step + 1) // self.steps > self._before(moment, saved) // self.steps
+        before = 0 if moment.previous is None else moment.previous + 1
+        crossed = (moment.step + 1) // self.steps > before // self.steps
         return f"every {_count(self.steps, 'step')}" if crossed else None
-
-    def _before(self, moment: Moment, saved: Sequence[Saved]) -> int:
-        """How many steps were finished before this call; after a resume, those that were saved."""
-        if moment.previous is not None:
-            return moment.previous + 1
-        return next((version.step + 1 for version in reversed(saved) if version.step is not None), 0)
 
     def next_due(self, moment: Moment, saved: Sequence[Saved]) -> str | None:
         left = self.steps - (moment.step + 1) % self.steps

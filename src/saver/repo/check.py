@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 
 import msgspec
@@ -21,7 +21,7 @@ from saver.repo.dedup import PROBE, PROBED, probe_of
 from saver.repo.format import STORE_KEY, demand
 from saver.repo.index import Row
 from saver.repo.log import ZERO, Event, Harm, log_key
-from saver.repo.manifest import Manifest, manifest_key
+from saver.repo.manifest import Manifest, Part, manifest_key
 from saver.repo.objects import (
     COLLECTED,
     FOLDERS,
@@ -227,8 +227,7 @@ class _Check:
         try:
             found = repo.outline(version)
             known = repo.places.of(found, f"{repo.storage}: {version}")
-            self._fill(version, found)
-            parts = _parts_of(found, str(version))
+            parts = _parts_of(self._filled(version, found), str(version))
         except NotFoundError:  # deleted meanwhile
             return
         except SaverError as error:
@@ -243,20 +242,21 @@ class _Check:
             self._packs.use(use)
             self._needed.update(pack_key(place[0]) for place in item.places)
 
-    def _fill(self, version: Version, found: Manifest) -> None:
-        """Read the documents of parts. What is damaged costs these parts, which are then left out."""
-        for name, part in list(found.parts.items()):
+    def _filled(self, version: Version, found: Manifest) -> dict[str, Part]:
+        """The parts, with what stands in documents. One whose document is damaged is lost, and left out."""
+        parts = {}
+        for name, part in found.parts.items():
             key = tree_key(part.document)
             if part.document and key not in self._trees:
                 self._trees.add(key)
                 self._bytes += self._size(key)
             try:
-                self._repo.fill(version, part)
+                parts[name] = self._repo.filled(version, part)
             except NotFoundError:
                 raise
             except SaverError as error:
                 self._lost(version, key, str(error), [name])
-                del found.parts[name]
+        return parts
 
     def _learn(self, use: Use) -> None:
         """What the index of this machine may not know yet: versions that others saved."""
@@ -312,10 +312,10 @@ class _Check:
         return True
 
 
-def _parts_of(found: Manifest, where: str) -> dict[str, list[str]]:
+def _parts_of(found: Mapping[str, Part], where: str) -> dict[str, list[str]]:
     """The parts that refer to each tensor. Raises DamagedError for what are no trees."""
     parts: dict[str, list[str]] = {}
-    for name, part in found.parts.items():
+    for name, part in found.items():
         trees = [parse(part.tree, where, []), *(parse(state, where, []) for state in part.batches.values())]
         for item in (item for tree in trees for item in walk(tree)):
             if type(item) is Tensor and name not in parts.setdefault(item.name, []):

@@ -82,8 +82,14 @@ def _merged(repo: Repository, staged: Sequence[Staged]) -> Staged:
             f"{repo.storage}: nobody staged the tensor {missing[0]!r}, which a part needs; commit all that "
             "was staged together"
         )
+    wholes = {each.whole for each in staged if each.parts}
+    if len(wholes) > 1:
+        raise CannotSaveError(
+            f"{repo.storage}: some of what was staged is a part of a mapping, and some an object by itself"
+        )
     return Staged(
-        id="", store="", parts=parts, tensors=tensors, new=tuple(n for each in staged for n in each.new),
+        id="", store="", parts=parts, whole=True in wholes, tensors=tensors,
+        new=tuple(n for each in staged for n in each.new),
         harmed=tuple(known for each in staged for known in each.harmed),
         bytes_added=sum(each.bytes_added for each in staged),
     )  # fmt: skip
@@ -208,7 +214,7 @@ class _Commit:
         return Manifest(
             format=manifests.FORMAT,
             parts={name: _described(part, event.parts[name]) for name, part in self._merged.parts.items()},
-            whole=details.whole, time=details.time, environment=details.environment, model=details.model,
+            whole=self._merged.whole, time=details.time, environment=details.environment, model=details.model,
             number=event.number, parent=event.parent, step=details.step, author=details.author,
             metrics=event.metrics, notes=details.notes, data=details.data,
             tensors={
@@ -225,13 +231,11 @@ class _Commit:
 
 def _described(part: StagedPart, version: PartVersion) -> Part:
     """A part as it stands in a manifest."""
-    batches: Any = {} if part.batches == msgspec.Raw(b"{}") else part.batches
-    found = Part(hash=version.hash, version=version.number, packages=part.packages, batches=batches)
+    found = Part(hash=version.hash, version=version.number, packages=part.packages)
     if part.document:
-        found.document, found.content = part.document, part.content
-    else:
-        found.tree = part.tree
-    return found
+        return msgspec.structs.replace(found, document=part.document, content=part.content)
+    batches: Any = {} if part.batches == msgspec.Raw(b"{}") else part.batches
+    return msgspec.structs.replace(found, tree=part.tree, batches=batches)
 
 
 class _Named(msgspec.Struct, frozen=True):

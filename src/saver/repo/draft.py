@@ -1,46 +1,69 @@
-"""What is to be saved, as data: parts and tensors for a stage, and what a commit says of the version."""
+"""A version that is to be saved, as data: what is written, and what is said of it."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
-from saver.tree import TensorData
+from saver.repo.manifest import Part
+from saver.tree import TensorData, Value
 
 
-class DraftPart(msgspec.Struct):
-    """A part to be saved: its tree, the batches that belong to it, and the names of its tensors."""
+class EncodedPart(msgspec.Struct, frozen=True):
+    """A part as data: its tree, the batches that belong to it, the names of its tensors, and the import names
+    of the packages that its classes come from. `version` is its number in a file; a store counts for itself.
+    """
 
-    tree: Any
-    batches: dict[str, Any]
-    packages: tuple[str, ...]
-    tensors: list[str]
+    tree: Value
+    batches: Mapping[str, Value]
+    tensors: tuple[str, ...]
+    packages: tuple[str, ...] = ()
+    version: int = 1
+
+    def described(self, digest: str, version: int) -> Part:
+        """The part as it stands in a manifest, once the hashes of its tensors are known."""
+        return Part(
+            tree=self.tree, hash=digest, version=version, batches=self.batches, packages=self.packages
+        )
 
 
-class Details(msgspec.Struct, kw_only=True):
-    """What is said of a version. `whole` says that its parts were one mapping; `time` is Unix time, UTC, when
-    it was made.
+class Encoded(msgspec.Struct, frozen=True):
+    """An object as data. `whole` says that the parts were one mapping; `seeds` are those of estimators, by
+    path.
+    """
+
+    parts: Mapping[str, EncodedPart]
+    tensors: Mapping[str, TensorData]
+    whole: bool
+    seeds: Mapping[str, int] = {}
+
+    @property
+    def packages(self) -> set[str]:
+        """All packages that classes come from."""
+        return {package for part in self.parts.values() for package in part.packages}
+
+
+class Details(msgspec.Struct, kw_only=True, frozen=True):
+    """What is said of a version. `time` is in seconds since 1970, UTC; the other fields are those of a
+    manifest.
     """
 
     model: str
-    whole: bool
     time: float
-    environment: dict[str, Any]
+    environment: Mapping[str, Any]
     author: str = ""
     step: int | None = None
-    metrics: dict[str, float] = {}
+    metrics: Mapping[str, float] = {}
     tags: tuple[str, ...] = ()
     notes: str = ""
-    data: dict[str, Any] = {}
-    unknown: dict[str, Any] = {}
+    data: Mapping[str, Any] = {}
+    unknown: Mapping[str, Any] = {}
 
 
-class Draft(Details, kw_only=True):
-    """A version to be saved, whole. `bases` are refs of versions, of any model, that may share tensors with
-    it.
-    """
+class Draft(Details, kw_only=True, frozen=True):
+    """A version to be saved. `bases` are refs of versions, of any model, that may share tensors with it."""
 
-    parts: dict[str, DraftPart]
-    tensors: dict[str, TensorData]
+    encoded: Encoded
     bases: tuple[str, ...] = ()

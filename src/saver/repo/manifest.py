@@ -20,8 +20,12 @@ FEATURES: frozenset[str] = frozenset()
 """What a manifest may require of its reader, of this Saver."""
 
 
-class Part(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """A named piece of a version.
+SOLE = "model"
+"""The name of the only part of what was not a mapping."""
+
+
+class Part(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
+    """A named piece of a version. `tree` and `batches` are JSON as it is written: see saver.tree.
 
     `hash` covers the tree and the tensors that it refers to, and nothing else, so that equal parts of
     two versions have equal hashes. `packages` are the import names that its classes come from. Where tree and
@@ -32,7 +36,7 @@ class Part(msgspec.Struct, kw_only=True, omit_defaults=True):
     tree: Any = msgspec.UNSET
     hash: str
     version: int = 1
-    batches: dict[str, Any] = {}
+    batches: Mapping[str, Any] = {}
     packages: tuple[str, ...] = ()
     document: str = ""
     content: str = ""
@@ -58,8 +62,9 @@ class Stored(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 @decodable
-class Manifest(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """One version. `whole` says that the parts were one mapping; otherwise there is a single part.
+class Manifest(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
+    """One version, as it is written. `whole` says that the parts were one mapping; otherwise there is one
+    part.
 
     `time` is in seconds since 1970, UTC. Everything below `requires` is there only in a store, where
     `tensors` and `packs` do what a single file's own header does: `packs` are the names of packs, without
@@ -69,23 +74,23 @@ class Manifest(msgspec.Struct, kw_only=True, omit_defaults=True):
     """
 
     format: int
-    parts: dict[str, Part]
+    parts: Mapping[str, Part]
     whole: bool = False
     time: float = 0.0
-    environment: dict[str, Any] = {}
+    environment: Mapping[str, Any] = {}
     model: str | None = None
     number: int | None = None
     parent: int | None = None
     step: int | None = None
     author: str = ""
-    metrics: dict[str, float | str] = {}
+    metrics: Mapping[str, float | str] = {}
     notes: str = ""
-    data: dict[str, Any] = {}
-    tensors: dict[str, Stored] = {}
+    data: Mapping[str, Any] = {}
+    tensors: Mapping[str, Stored] = {}
     packs: tuple[_PackName, ...] = ()
     transaction: str = ""
     requires: tuple[str, ...] = ()
-    unknown: dict[str, Any] = {}
+    unknown: Mapping[str, Any] = {}
 
 
 class TensorInfo(Protocol):
@@ -157,7 +162,7 @@ def outline(text: str, where: str) -> Manifest:
     known = Manifest.__struct_fields__
     unknown = {key: value for key, value in document.items() if key not in known}
     try:
-        manifest = msgspec.convert({k: v for k, v in document.items() if k not in unknown}, Manifest)
+        manifest = msgspec.convert({**document, "unknown": unknown}, Manifest)
         msgspec.convert(manifest.environment, _Environment)
     except msgspec.ValidationError as error:
         raise DamagedError(f"{where}: the manifest is not as it should be: {error}") from None
@@ -178,5 +183,4 @@ def outline(text: str, where: str) -> Manifest:
         raise IncompatibleError(
             f"{where} needs {', '.join(missing)}, which this Saver does not have: install a newer one"
         )
-    manifest.unknown = unknown
     return manifest

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
+import msgspec
 from blake3 import blake3
 
 from saver.errors import CannotWriteError, DamagedError, NotFoundError, is_full
@@ -188,12 +189,11 @@ class Repository:
         Raises DamagedError; NotFoundError when the version was deleted meanwhile.
         """
         found = self.outline(version)
-        for part in found.parts.values():
-            self.fill(version, part)
-        return found
+        parts = {name: self.filled(version, part) for name, part in found.parts.items()}
+        return msgspec.structs.replace(found, parts=parts)
 
     def outline(self, version: Version) -> Manifest:
-        """The same, without the trees that stand in documents of their own: `fill` reads those."""
+        """The same, without the trees that stand in documents of their own: `filled` reads those."""
         where, key = f"{self.storage}: {version}", manifest_key(version.manifest)
         data = self._read(version, key, "its manifest")
         if blake3(data).hexdigest() != version.manifest:
@@ -204,16 +204,14 @@ class Repository:
         check_agreement(version, found, where)
         return found
 
-    def fill(self, version: Version, part: Part) -> None:
-        """Read the document of a part, if it has one. Errors as in `manifest`."""
+    def filled(self, version: Version, part: Part) -> Part:
+        """A part with what stands in its document, if it has one. Errors as in `manifest`."""
         if not part.document:
-            return
+            return part
         where = f"{self.storage}: {version}"
         data = self._read(version, tree_key(part.document), "the document of a part,")
-        part.tree, part.batches = trees.parsed(
-            trees.verified(data, part.document, part.content, where), where
-        )
-        part.document = part.content = ""
+        tree, batches = trees.parsed(trees.verified(data, part.document, part.content, where), where)
+        return msgspec.structs.replace(part, tree=tree, batches=batches, document="", content="")
 
     def _read(self, version: Version, key: str, what: str) -> bytes:
         """An object that a version needs."""

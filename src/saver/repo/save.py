@@ -17,19 +17,15 @@ def save_version(repo: Repository, draft: Draft, progress: Progress | None = Non
 
     Raises CannotWriteError, and nothing is left; or CommitUnknownError, when the version may be there or not.
     """
-    tensors = draft.tensors
+    encoded = draft.encoded
     with Written(repo.storage) as written:
-        staged = stage(
-            repo, draft.model, draft.parts, tensors, bases=draft.bases, written=written, progress=progress
-        )
+        staged = stage(repo, draft.model, encoded, bases=draft.bases, written=written, progress=progress)
         while True:
             try:
                 version = commit(repo, [staged], draft, written=written)
                 break
             except CondemnedError as error:
                 again = error.condemned[staged.id]
-                staged = stage_again(
-                    repo, staged, again, draft.parts, tensors, written=written, progress=progress
-                )
-    tell(repo, version, {name: staged.tensors[name] for name in staged.new}, tensors)
+                staged = stage_again(repo, staged, again, encoded, written=written, progress=progress)
+    tell(repo, version, {name: staged.tensors[name] for name in staged.new}, encoded.tensors)
     return version

@@ -15,7 +15,7 @@ from blake3 import blake3
 from saver.pack import PackWriter
 from saver.repo import trees
 from saver.repo.dedup import Reuse, assemble, length_of, what_to_write
-from saver.repo.draft import DraftPart
+from saver.repo.draft import Encoded, EncodedPart
 from saver.repo.manifest import content_hash
 from saver.repo.objects import pack_key, tree_key
 from saver.repo.places import Known
@@ -54,14 +54,15 @@ class StagedPart(msgspec.Struct, frozen=True):
 class Staged(msgspec.Struct, frozen=True):
     """What was staged: plain data, for `msgspec.json` or any other encoding.
 
-    `id` names it, and `store` the store that it lies in. `tensors` says where their bytes are; `new` are the
-    names of those that were written. All that was written has `bytes_added` bytes. `harmed` are tensors of
-    older versions that were written anew because a check found them damaged.
+    `id` names it, `store` the store that it lies in; `whole` is as in `Encoded`. `tensors` says where their
+    bytes are; `new` are the names of those that were written. All that was written has `bytes_added` bytes.
+    `harmed` are tensors of older versions that were written anew because a check found them damaged.
     """
 
     id: str
     store: str
     parts: dict[str, StagedPart]
+    whole: bool
     tensors: dict[str, Known]
     new: tuple[str, ...]
     harmed: tuple[Known, ...]
@@ -71,15 +72,14 @@ class Staged(msgspec.Struct, frozen=True):
 def stage(
     repo: Repository,
     model: str,
-    parts: Mapping[str, DraftPart],
-    tensors: Mapping[str, TensorData],
+    encoded: Encoded,
     *,
     bases: Iterable[str] = (),
     written: Written | None = None,
     progress: Progress | None = None,
 ) -> Staged:
-    """Write what the store lacks of these parts and tensors. They share what the newest version of `model`
-    has, the versions that the refs `bases` name, and all that the index knows.
+    """Write what the store lacks of what was encoded: parts, tensors, or some of both. It shares what the
+    newest version of `model` has, the versions that the refs `bases` name, and all that the index knows.
 
     When this returns, it is durable. It belongs to no version until it is committed, so a collection may
     condemn it: then `commit` says so, and `stage_again` mends it. Raises CannotWriteError, and leaves
@@ -87,15 +87,16 @@ def stage(
     """
     if written is None:
         with Written(repo.storage) as own:
-            return stage(repo, model, parts, tensors, bases=bases, written=own, progress=progress)
+            return stage(repo, model, encoded, bases=bases, written=own, progress=progress)
     repo.open_to_write()
     repo.state.keep_checkpoint()
     sharing = Sharing(repo, model, bases)
     writing = _Writing(repo, written, progress)
-    writing.write(tensors, sharing.find(tensors))
+    writing.write(encoded.tensors, sharing.find(encoded.tensors))
     return Staged(
         id=repo.fresh(), store=repo.format().id,
-        parts={name: writing.part(part, sharing.document) for name, part in parts.items()},
+        parts={name: writing.part(part, sharing.document) for name, part in encoded.parts.items()},
+        whole=encoded.whole,
         tensors=writing.known, new=tuple(writing.new), harmed=tuple(sharing.harmed),
         bytes_added=writing.added,
     )  # fmt: skip
@@ -112,22 +113,21 @@ def stage_again(
     repo: Repository,
     staged: Staged,
     condemned: Condemned,
-    parts: Mapping[str, DraftPart],
-    tensors: Mapping[str, TensorData],
+    encoded: Encoded,
     *,
     written: Written | None = None,
     progress: Progress | None = None,
 ) -> Staged:
-    """What was staged, with that which was condemned written anew, sharing nothing. `parts` and `tensors` are
-    the same as before. Errors as in `stage`."""
+    """What was staged, with that which was condemned written anew, sharing nothing. `encoded` is the same as
+    before. Errors as in `stage`."""
     if written is None:
         with Written(repo.storage) as own:
-            return stage_again(repo, staged, condemned, parts, tensors, written=own, progress=progress)
+            return stage_again(repo, staged, condemned, encoded, written=own, progress=progress)
     writing = _Writing(repo, written, progress)
-    writing.write({name: tensors[name] for name in condemned.tensors}, Reuse({}, {}))
+    writing.write({name: encoded.tensors[name] for name in condemned.tensors}, Reuse({}, {}))
     return msgspec.structs.replace(
         staged,
-        parts={**staged.parts, **{name: writing.part(parts[name]) for name in condemned.parts}},
+        parts={**staged.parts, **{name: writing.part(encoded.parts[name]) for name in condemned.parts}},
         tensors={**staged.tensors, **writing.known},
         new=tuple(dict.fromkeys((*staged.new, *writing.new))),
         bytes_added=staged.bytes_added + writing.added,
@@ -162,7 +162,7 @@ class _Writing:
                 self.known[name] = assemble(data, blocks[name]) if name in blocks else written[name]
                 self.new.append(name)
 
-    def part(self, part: DraftPart, shared: Callable[[str], str] = lambda content: "") -> StagedPart:
+    def part(self, part: EncodedPart, shared: Callable[[str], str] = lambda content: "") -> StagedPart:
         """A part. A large one stands in a document of its own: the one that `shared` names, if there is one
         with the same content."""
         tree, batches = to_json(part.tree), to_json(part.batches)

@@ -16,10 +16,10 @@ from saver.restoring.naming import Naming
 from saver.restoring.pairing import Pair, Pairs
 from saver.restoring.report import PartReport
 from saver.storage import Progress
-from saver.tree import Node, Ref, Tensor, Value, walk
+from saver.tree import Node, Ref, Tensor, Value
 
 if TYPE_CHECKING:
-    from saver.parts import Opened
+    from saver.opened import Opened
     from saver.reading.arrays import TensorEntry
 
 
@@ -87,14 +87,7 @@ class Saved:
         self._pairs = Pairs(self)
         self._restorers: dict[type, Restorer | None] = {}
         self._live: list[tuple[Node, Any]] = []
-        self._targets: dict[int | str, Node] = {}
-        self.batches: dict[str, Value] = {}
-        for part in opened.manifest.parts.values():
-            self.batches.update(part.batches)
-            for root in (part.tree, *part.batches.values()):
-                for item in walk(root):
-                    if type(item) is Node and item.id is not None:
-                        self._targets[item.id] = item
+        self.batches = opened.batches
 
     @property
     def where(self) -> str:
@@ -130,7 +123,7 @@ class Saved:
         """The value itself, or the node that it refers to."""
         if type(value) is not Ref:
             return value
-        node = self._targets.get(value.id)
+        node = self._opened.nodes.get(value.id)
         if node is None:
             raise DamagedError(f"{self.where}: a reference to node {value.id}, which is not there")
         return node

@@ -15,7 +15,7 @@ from saver.storage import Progress
 from saver.tree import Node, Value
 
 if TYPE_CHECKING:
-    from saver.parts import Opened
+    from saver.opened import Opened
 
 
 def restore(
@@ -66,7 +66,7 @@ def restore(
     if strict and not report:
         raise DoesNotFitError(_told(report), report)
     decoder, size = saved.read(trust, progress)
-    opened.warn([name for name in plans if name in opened.manifest.parts])
+    opened.warn([name for name in plans if name in opened.trees])
     in_order = sorted(plans.items(), key=lambda item: not item[1].may_refuse)
     changes = {
         name: _ready(plan.ready, decoder, f"{opened.where}: {name}")
@@ -113,27 +113,27 @@ def _ready(
 
 def _pairs(opened: Opened, into: Any, saved: Saved) -> Iterator[tuple[str, Value, Any]]:
     """What is to be restored: the name and tree of a part, and its target."""
-    parts = opened.manifest.parts
+    trees = {name: tree.root for name, tree in opened.trees.items()}
     if isinstance(into, Mapping):
         for name, target in into.items():
-            if name not in parts:
+            if name not in trees:
                 raise NotFoundError(_no_part(opened, name))
-            yield name, parts[name].tree, target
-    elif opened.manifest.whole and _is_state_of(into, saved, {n: part.tree for n, part in parts.items()}):
-        yield "state", Node("dict", state={name: part.tree for name, part in parts.items()}), into
-    elif len(parts) == 1:
-        ((name, part),) = parts.items()
-        yield name, part.tree, into
+            yield name, trees[name], target
+    elif opened.manifest.whole and _is_state_of(into, saved, trees):
+        yield "state", Node("dict", state=trees), into
+    elif len(trees) == 1:
+        ((name, tree),) = trees.items()
+        yield name, tree, into
     else:
-        listed = ", ".join(parts)
+        listed = ", ".join(trees)
         raise NotFoundError(
             f"{opened.where} has the parts {listed}; say which goes where: "
-            f"into={{{next(iter(parts))!r}: target}}"
+            f"into={{{next(iter(trees))!r}: target}}"
         )
 
 
 def _no_part(opened: Opened, name: object) -> str:
-    parts = opened.manifest.parts
+    parts = opened.trees
     if opened.manifest.whole:
         return f"{opened.where} has no part {str(name)[:80]!r}; its parts are {', '.join(parts)}"
     (sole,) = parts

@@ -15,8 +15,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from saver import parts, registry, trust
+from saver import registry, trust
 from saver.codec import Budget, Decoder, check
+from saver.encoding import encode
 from saver.errors import SaverError, UntrustedError
 from saver.tree import Node, Ref, Tensor, TensorData, parse, settle, to_json
 
@@ -122,7 +123,7 @@ class Saved:
     """An object as it would be stored: the JSON of its trees, and its tensors."""
 
     def __init__(self, obj: Any) -> None:
-        encoded = parts.encode({"part": obj})
+        encoded = encode({"part": obj})
         part = encoded.parts["part"]
         self.trees: Any = msgspec.json.decode(to_json([part.tree, part.batches]))
         self.tensors = {name: _flat(data) for name, data in encoded.tensors.items()}

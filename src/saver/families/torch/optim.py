@@ -17,7 +17,7 @@ from saver import uses
 from saver.codec import Codec, Decoder, Encoder
 from saver.families.torch.modules import found_name, lies_in
 from saver.families.torch.run import BeforeStep
-from saver.families.torch.storages import is_dense, storages
+from saver.families.torch.storages import Storages, is_dense
 from saver.tree import Node, Value
 
 _HOOKS = (
@@ -118,7 +118,7 @@ def _encode_state(obj: Any, encoder: Encoder) -> list[Value]:
     ordered = dict.fromkeys(p for group in obj.param_groups for p in group["params"])
     numbers = {parameter: number for number, parameter in enumerate(ordered)}
     pairs: list[Value] = []
-    known = storages(encoder)
+    known = encoder.shared(Storages)
     before, known.inline = known.inline, True
     for key, value in obj.state.items():
         number = numbers.setdefault(key, len(numbers))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -166,7 +165,7 @@ class Shared:
 
 
 class Storages:
-    """The storages that one walk has met, by where they lie."""
+    """The storages that one walk has met, by where they lie: `encoder.shared(Storages)`."""
 
     def __init__(self) -> None:
         self._met: dict[Any, Shared] = {}
@@ -263,14 +262,3 @@ def _refer(shared: Shared, state: dict[str, Value], view: Any, encoder: Encoder)
     state["shape"] = list(view.shape)
     state["stride"] = list(view.stride())
     state["offset"] = shared.offset(view)
-
-
-_walks: WeakKeyDictionary[Encoder, Storages] = WeakKeyDictionary()
-
-
-def storages(encoder: Encoder) -> Storages:
-    """The storages of this walk, whose parts may share them."""
-    found = _walks.get(encoder)
-    if found is None:
-        found = _walks[encoder] = Storages()
-    return found

@@ -15,11 +15,11 @@ from saver.families.torch.storages import (
     CODES,
     DTYPE_OF,
     DTYPES,
+    Storages,
     is_dense,
     look,
     owned,
     row_major,
-    storages,
 )
 from saver.tree import Node, Value
 
@@ -82,7 +82,7 @@ class TensorCodec(Codec):
             if plain.is_neg():
                 state["neg"] = True
                 plain = torch._neg_view(plain)
-            storages(encoder).add(obj, plain, state, encoder)
+            encoder.shared(Storages).add(obj, plain, state, encoder)
         if obj.__dict__:
             state["attributes"] = encoder.attributes(obj)
         return state

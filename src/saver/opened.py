@@ -1,0 +1,252 @@
+"""A version or a file, opened: its manifest, its trees, and where its tensors are read from."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache, cached_property
+from typing import Any, Protocol
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from saver import environment, registry
+from saver import trust as policy
+from saver.codec import Budget, Decoder, bytes_of, check
+from saver.environment import package_version
+from saver.errors import DamagedError, NotFoundError, VersionWarning
+from saver.pack import Entry
+from saver.repo.manifest import SOLE, Manifest, Part
+from saver.storage import Progress
+from saver.tree import Node, Ref, Tensor, Value, parse, settle
+
+
+class TensorSource(Protocol):
+    """Where the tensors of a version are read from."""
+
+    @property
+    def names(self) -> Iterable[str]:
+        """The names of all tensors."""
+
+    @property
+    def size(self) -> int:
+        """How many bytes are stored, by which it is judged what loading may take."""
+
+    def entry(self, name: str) -> Entry:
+        """What a tensor is, without reading it. KeyError when there is none."""
+
+    def tensor(self, name: str) -> tuple[str, tuple[int, ...], NDArray[np.uint8]]:
+        """safetensors dtype, shape and bytes, verified when they are read for the first time. KeyError."""
+
+    def verify(self, names: Iterable[str] | None = None, progress: Progress | None = None) -> None:
+        """Read and verify the tensors named, or all, on several threads. Raises DamagedError."""
+
+
+class Tree(msgspec.Struct, frozen=True):
+    """A part, parsed: its root, the batches that belong to it, and every node, tensor and reference in them.
+
+    Ids are unique in the version: `model/7` is the 7 of the part `model`.
+    """
+
+    root: Value
+    batches: Mapping[str, Value]
+    items: list[Node | Tensor | Ref]
+
+    @property
+    def roots(self) -> tuple[Value, ...]:
+        """Where a walk through all of the part begins."""
+        return (self.root, *self.batches.values())
+
+
+class Opened:
+    """A version of a store, or a file. Builds and imports nothing until it is asked to; nothing of it is
+    changed after it was opened.
+
+    `where` is what messages call it: a path, or a ref. `size` is how many bytes it takes, and `hash` vouches
+    for all of them: that of a file's header, or of a version's manifest.
+    """
+
+    def __init__(self, manifest: Manifest, tensors: TensorSource, where: str, size: int, digest: str) -> None:
+        self.manifest = manifest
+        self.tensors = tensors
+        self.where = where
+        self.size = size
+        self.hash = digest
+        if not manifest.whole and list(manifest.parts) != [SOLE]:
+            raise DamagedError(f"{where}: the manifest must have the single part {SOLE!r}")
+        try:
+            self.trees: Mapping[str, Tree] = {
+                name: _parsed(name, part, where) for name, part in manifest.parts.items()
+            }
+        except RecursionError:
+            raise DamagedError(f"{where}: nested too deep; restore the file from a copy") from None
+
+    @cached_property
+    def nodes(self) -> Mapping[int | str, Node]:
+        """The nodes that references can lead to, by id."""
+        found = (item for tree in self.trees.values() for item in tree.items if type(item) is Node)
+        return {node.id: node for node in found if node.id is not None}
+
+    @cached_property
+    def batches(self) -> Mapping[str, Value]:
+        """The batches of all parts, by name."""
+        return {name: state for tree in self.trees.values() for name, state in tree.batches.items()}
+
+    def entry(self, name: str) -> Entry:
+        """What a tensor is, without reading it. KeyError when there is none."""
+        return self.tensors.entry(name)
+
+    def tensor(self, name: str) -> tuple[str, tuple[int, ...], NDArray[np.uint8]]:
+        """safetensors dtype, shape and verified bytes. KeyError when there is none."""
+        return self.tensors.tensor(name)
+
+    def tree(self, name: str) -> Tree:
+        """The tree of a part. Raises NotFoundError, which says which parts there are."""
+        try:
+            return self.trees[name]
+        except KeyError:
+            there = ", ".join(list(self.trees)[:20])
+            raise NotFoundError(f"{self.where} has no part {str(name)[:80]!r}; it has {there}") from None
+
+    def without(self, part: str) -> Opened:
+        """The same, as if this part had not been saved."""
+        parts = {name: found for name, found in self.manifest.parts.items() if name != part}
+        manifest = msgspec.structs.replace(self.manifest, parts=parts)
+        return Opened(manifest, self.tensors, self.where, self.size, self.hash)
+
+    def needed(self, parts: Iterable[str]) -> list[str]:
+        """The parts, and those that they refer to, in the order of the manifest."""
+        waiting, found = [name for name in parts if self.tree(name)], set[str]()
+        if len(set(waiting)) == len(self.trees):
+            return list(self.trees)
+        while waiting:
+            name = waiting.pop()
+            if name not in found and name in self.trees:
+                found.add(name)
+                waiting += {item.part for item in self.trees[name].items if type(item) is Ref and item.part}
+        return [name for name in self.trees if name in found]
+
+    def tensors_of(self, parts: Iterable[str]) -> list[str]:
+        """The names of the tensors that must be read to build some parts, also those of other parts."""
+        names: dict[str, None] = {}
+        chosen = list(parts)
+        with_batches, seen = set(chosen), set[int]()
+        waiting: list[Any] = [root for name in chosen for root in self.tree(name).roots]
+        while waiting:
+            item = waiting.pop()
+            if type(item) is Tensor:
+                names[item.name] = None
+            elif type(item) is Node and id(item) not in seen:
+                seen.add(id(item))
+                waiting.append(item.state)
+            elif type(item) is Ref and item.id in self.nodes:
+                waiting.append(self.nodes[item.id])
+                home = str(item.id).rpartition("/")[0]
+                if home not in with_batches:
+                    with_batches.add(home)
+                    waiting += self.trees[home].batches.values()
+            elif isinstance(item, (list, dict)):
+                waiting.extend(item if isinstance(item, list) else item.values())
+        return list(names)
+
+    def admit(self, trusted: Iterable[str], parts: Iterable[str] | None = None) -> list[Node]:
+        """The nodes of some parts, or all. Raises unless they are sound and all they ask for is trusted.
+        Imports nothing.
+        """
+        names = self.needed(self.trees if parts is None else parts)
+        found = [item for name in names for item in self.trees[name].items]
+        nodes = check(found, self.tensors.names, self.where)
+        policy.audit(nodes, trusted, self.where)
+        return nodes
+
+    def budget(self, limit: int | str | None = None) -> Budget:
+        """What loading may take: in proportion to the size, or up to a `limit` in bytes."""
+        return Budget(self.tensors.size, bytes_of(limit), self.where)
+
+    def decoder(self, nodes: Iterable[Node], budget: Budget | None = None) -> Decoder:
+        """What builds objects, of nodes that were admitted."""
+        return Decoder(nodes, self.batches, self.tensors, self.where, budget or self.budget())
+
+    def warn(self, parts: Iterable[str], frames: int = 4) -> None:
+        """Warn of parts that were saved under another version of a package that they depend on. The
+        caller of Saver is so many `frames` up.
+        """
+        recorded = self.manifest.environment.get("packages", {})
+        for package in _version_bound():
+            concerned = [name for name in parts if package in self.manifest.parts[name].packages]
+            then, now = recorded.get(package), package_version(package)
+            if concerned and then != now:
+                name = environment.distribution(package)
+                warnings.warn(
+                    f"{self.where}: {', '.join(concerned)} saved under {name} {then}, loaded under {now}; "
+                    "check the results, or install the version it was saved with",
+                    VersionWarning,
+                    stacklevel=frames,
+                )
+
+    def load(
+        self,
+        trust: Iterable[str],
+        parts: Iterable[str] | None = None,
+        lazy: bool = False,
+        progress: Progress | None = None,
+        limit: int | str | None = None,
+    ) -> Any:
+        """The objects: all that was saved, or a dict of the parts named."""
+        budget = self.budget(limit)
+        names = list(self.trees) if parts is None else list(dict.fromkeys(parts))
+        nodes = self.admit(trust, names)
+        if lazy and (self.manifest.whole or parts is not None):
+            return LazyParts(self, names, nodes, budget)
+        if not lazy:
+            self.tensors.verify(None if parts is None else self.tensors_of(names), progress)
+        decoder = self.decoder(nodes, budget)
+        self.warn(names)
+        if parts is None and not self.manifest.whole:
+            return self.build(SOLE, decoder)
+        return {name: self.build(name, decoder) for name in names}
+
+    def build(self, name: str, decoder: Decoder) -> Any:
+        """The object of a part."""
+        decoder.budget.part = name
+        return decoder(self.tree(name).root)
+
+
+def _parsed(name: str, part: Part, where: str) -> Tree:
+    items: list[Node | Tensor | Ref] = []
+    where = f"{where}: part {name!r}"
+    root = parse(part.tree, where, items)
+    batches = {batch: parse(state, where, items) for batch, state in part.batches.items()}
+    settle(items, name)
+    return Tree(root, batches, items)
+
+
+@cache
+def _version_bound() -> list[str]:
+    """Packages whose objects carry private state that other versions may read differently."""
+    return [family.packages[0] for family in registry.families() if family.version_bound]
+
+
+class LazyParts(Mapping[str, Any]):
+    """The parts of a version, each read and verified when it is first asked for."""
+
+    def __init__(self, opened: Opened, names: list[str], nodes: list[Node], budget: Budget) -> None:
+        self._opened = opened
+        self._names = names
+        self._decoder = opened.decoder(nodes, budget)
+        self._built: dict[str, Any] = {}
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._built:
+            if name not in self._names:
+                raise KeyError(name)
+            self._opened.warn([name], 3)
+            self._built[name] = self._opened.build(name, self._decoder)
+        return self._built[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)

@@ -1,0 +1,130 @@
+"""What `--json` prints is what saver.documents promises, and the promise is written down."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, get_args
+
+import msgspec
+import numpy as np
+import pytest
+from running import document_of, run
+
+import saver
+from saver import documents
+from saver.repo.log import log_key
+from saver.training_log import TrainingLog
+
+SCHEMA = Path(__file__).parents[2] / "docs" / "documents.schema.json"
+KINDS = get_args(documents.Document)
+
+
+def test_the_committed_schema_is_that_of_the_documents() -> None:
+    """Where the promise of saver.documents allows the change, `make schema` writes it anew."""
+    assert json.loads(SCHEMA.read_text(encoding="utf-8")) == schema()
+
+
+def schema() -> dict[str, Any]:
+    return msgspec.json.schema(documents.Document)
+
+
+def test_every_field_is_always_there() -> None:
+    for name, shape in schema()["$defs"].items():
+        assert set(shape["required"]) == set(shape["properties"]), name
+
+
+def test_every_document_says_its_name_and_version() -> None:
+    names = [kind.__struct_config__.tag for kind in KINDS]
+    assert len(set(names)) == len(names)
+    assert all(name.startswith("saver.") and name.endswith(".1") for name in names)
+
+
+@pytest.fixture(autouse=True)
+def _store() -> None:
+    """The store `models` of this folder, with some of everything that a document can tell."""
+    made = saver.Saver("models")
+    log = TrainingLog()
+    log.append(0, 0, float("nan"), loss=float("inf"))
+    log.append(1, 0.5, 1.0, loss=0.5)
+    log.mark("resumed", 1, "iris@1", float("nan"))
+    weights = np.arange(5000.0)
+    made.save("iris", {"scaler": [1], "w": weights, "log": log}, step=1, metrics={"f1": 0.5}, tags=["best"])
+    weights = np.where(weights > 4000, np.nan, weights)
+    made.save(
+        "iris", {"w": weights, "log": log, "more": 1}, step=2, metrics={"f1": float("nan")}, data=weights
+    )
+    made.save("rose", [np.zeros(500)], tags=["production"], notes="a rose")
+    made.delete("rose@1")
+    made.save("rose", [np.zeros(500)], tags=["production"])
+    made.export("iris@1", "iris.saver")
+
+
+COMMANDS: Mapping[str, type[msgspec.Struct]] = {
+    "ls": documents.Models,
+    "ls iris": documents.Versions,
+    "show iris@2": documents.Description,
+    "show iris.saver --verify": documents.Description,
+    "diff iris@1 iris@2": documents.Difference,
+    "diff iris.saver iris.saver": documents.Difference,
+    "tag": documents.Tags,
+    "tag iris": documents.Tags,
+    "tag iris@1 first": documents.TagMoved,
+    "tag iris@2 best": documents.TagMoved,
+    "tag --delete iris@best": documents.TagMoved,
+    "rm iris@1 --yes": documents.Deleted,
+    "gc": documents.Collected,
+    "gc --dry-run --grace 0": documents.Collected,
+    "check": documents.Checked,
+    "backup models copy": documents.Copied,
+    "doctor": documents.Diagnosis,
+    "doctor iris@1": documents.Diagnosis,
+    "export iris@1 other.saver": documents.Exported,
+    "import iris.saver lily --tag best": documents.Imported,
+    "plot iris@1": documents.Runs,
+    "plot iris@1 iris.saver --metric loss": documents.Runs,
+}
+
+
+REHEARSED = {documents.Rehearsal, documents.Proven}
+"""What test_rehearse_command.py and test_rehearse_proof.py hold against their documents."""
+
+
+def test_each_document_is_printed_by_a_command() -> None:
+    assert {*COMMANDS.values(), *REHEARSED} == set(KINDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_prints_its_document(command: str) -> None:
+    done = run(*command.split(), "--json")
+    assert done.exit_code in (0, 1), done.output
+    assert type(document_of(done)) is COMMANDS[command]
+
+
+def test_damage_has_the_same_documents() -> None:
+    for path in Path("models", "packs").iterdir():
+        data = bytearray(path.read_bytes())
+        data[-1] ^= 1
+        path.write_bytes(data)
+    for command in ("check", "backup models copy"):
+        found = document_of(run(*command.split(), "--json"))
+        assert isinstance(found, documents.Checked | documents.Copied)
+        assert found.damage
+    shown = document_of(run("show", "iris@1", "--verify", "--json"))
+    assert isinstance(shown, documents.Description)
+    assert shown.verified is False
+    assert shown.damage
+
+
+def test_a_damaged_log_has_the_same_document() -> None:
+    path = Path("models", log_key(2))
+    path.write_bytes(path.read_bytes().replace(b"iris", b"rise"))
+    found = document_of(run("check", "--json"))
+    assert isinstance(found, documents.Checked)
+    assert (found.sound, found.versions, len(found.damage)) == (False, None, 1)
+
+
+def test_the_page_names_every_document() -> None:
+    page = SCHEMA.with_name("json.md").read_text(encoding="utf-8")
+    assert [kind for kind in KINDS if f"`{kind.__struct_config__.tag}`" not in page] == []

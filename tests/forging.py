@@ -1,0 +1,19 @@
+"""Opened versions whose trees somebody changed."""
+
+from __future__ import annotations
+
+import copy
+
+from saver.opened import Opened, Tree
+from saver.tree import Value, walk
+
+
+def forged(opened: Opened, **roots: Value) -> Opened:
+    """As if the trees had been read as they are now, or with these roots for the parts of these names."""
+    found = copy.copy(opened)
+    found.__dict__.pop("nodes", None)
+    trees = {name: Tree(roots.get(name, tree.root), tree.batches, []) for name, tree in opened.trees.items()}
+    for tree in trees.values():
+        tree.items.extend(item for root in tree.roots for item in walk(root))
+    found.trees = trees
+    return found
