@@ -23,11 +23,9 @@ from saver.pack import Entry, Pack, PackWriter
 from saver.pack.layout import plan
 from saver.repo import manifest as manifests
 from saver.repo.draft import Encoded
-from saver.repo.manifest import Manifest
+from saver.repo.manifest import MANIFEST, Manifest
 from saver.storage import Progress
 from saver.tree import to_json
-
-MANIFEST = "saver.manifest"
 
 
 def dump(obj: Any, path: str | os.PathLike[str], *, progress: Progress | None = None) -> int:

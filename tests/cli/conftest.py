@@ -45,6 +45,14 @@ def store() -> saver.Saver:
     return made
 
 
+@pytest.fixture(autouse=True)
+def apart(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Versions here are as if they were large, with a manifest of their own, unless a test is `of_files`."""
+    if request.node.get_closest_marker("of_files") is None:
+        monkeypatch.setattr("saver.repo.stage.FILE_BYTES", -1)
+        monkeypatch.setattr("saver.repo.stage.WORTH_SHARING", 1)
+
+
 @pytest.fixture
 def hostile() -> Repository:
     """The store `models` of this folder: texts in it try to steer the terminal, wherever text may stand."""

@@ -29,8 +29,14 @@ def healed() -> Any:
 
 
 def forest() -> Any:
-    """A part whose tree is large enough for a document of its own, and one that is not."""
-    return {"words": {f"word {n}": (n, "a word") for n in range(3000)}, "scale": np.full(3, 2.0)}
+    """A part whose tree is large enough for a document of its own, and others that are not."""
+    words = {f"word {n}": (n, "a word") for n in range(3000)}
+    return {"words": words, "scale": np.full(3, 2.0), "weights": np.arange(20_000.0)}
+
+
+def small() -> Any:
+    """One file."""
+    return {"weights": np.arange(12.0).reshape(3, 4), "words": ["a", "b"]}
 
 
 STORE: dict[str, Callable[[], Any]] = {
@@ -41,7 +47,8 @@ STORE: dict[str, Callable[[], Any]] = {
     "harmed@1": healed,
     "harmed@2": healed,
     "one": golden_values.single,
-    "forest@2": forest,
+    "forest@3": forest,
+    "small": small,
 }
 
 
@@ -60,7 +67,9 @@ def make(folder: Path) -> None:
     store.save("team/net", backbone())
     store.save("one", STORE["one"]())
     store.save("forest", {**forest(), "scale": np.zeros(3)})
+    store.save("forest", {**forest(), "scale": np.ones(3)})
     store.save("forest", forest())
+    store.save("small", small(), notes="one file")
     store.delete("golden@2")
     store.delete("team/net@1")
     gc.DEAD_BYTES = 10_000

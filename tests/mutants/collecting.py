@@ -92,8 +92,7 @@ MUTANTS = [
     Mutant(
         "records-of-others", "repo/state/users.py",
         "            case Commit():\n"
-        "                self._add((event.model, event.number), "
-        "_Needs(event.manifest, event.packs, event.trees))\n",
+        "                self._add((event.model, event.number), _needs(event))\n",
         "            case Commit():\n                pass\n",
         "counting the versions that came since the last collection", (_GC,),
     ),

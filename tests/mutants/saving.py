@@ -73,8 +73,8 @@ MUTANTS = [
     ),
     Mutant(
         "condemned-manifests", "repo/commit.py",
-        "            if key != last or repo.state.gone(manifest_key(digest)) is not None:\n",
-        "            if key != last:\n",
+        "            if document is None or key != last or repo.state.gone(document.key) is not None:\n",
+        "            if document is None or key != last:\n",
         "looking before a commit whether its manifest is condemned", (_GC,),
     ),
     Mutant(
@@ -95,6 +95,19 @@ MUTANTS = [
         "    if content_hash(found) != content:\n", "    if False:\n",
         "holding the document of a part against what the manifest says of it",
         ("repo/test_trees.py::test_a_document_must_be_the_one_that_the_manifest_describes",),
+    ),
+    Mutant(
+        "packs-with-manifests", "repo/gc.py",
+        "                stays = gone or users.is_manifest(pack_key(pack))\n",
+        "                stays = gone\n",
+        "leaving packs that hold the manifest of a live version where they are",
+        ("repo/test_rules.py::test_unless_a_collector_keeps_packs_with_manifests_a_version_is_lost",),
+    ),
+    Mutant(
+        "healed-packs-with-manifests", "repo/gc.py",
+        "        if users.is_manifest(key):\n", "        if False:\n",
+        "keeping packs that hold the manifest of a live version, and none of its bytes any more",
+        ("repo/test_one_file.py::test_a_file_stays_though_all_its_bytes_were_healed_elsewhere",),
     ),
     Mutant(
         "remembered-packs", "repo/repository.py",
@@ -131,8 +144,8 @@ MUTANTS = [
     ),
     Mutant(
         "own-manifest", "repo/commit.py",
-        "                self._written.remove(self._manifests[:-1])\n",
-        "                self._written.remove(self._manifests)\n",
+        "                self._written.remove(self._documents[:-1])\n",
+        "                self._written.remove(self._documents)\n",
         "keeping the manifest that the record names",
         (f"{_REPOSITORY}::test_versions_are_numbered_and_come_back_to_the_bit",),
     ),
@@ -188,7 +201,7 @@ MUTANTS = [
     ),
     Mutant(
         "healing", "repo/commit.py",
-        "    heal(repo, version, merged.harmed,", "    heal(repo, version, (),",
+        "heal(self._repo, version, merged.harmed,", "heal(self._repo, version, (),",
         "healing older versions with what is written anew", (_HEALS,),
     ),
     Mutant(

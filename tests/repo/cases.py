@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeAlias
+from unittest.mock import patch
 
 import msgspec
 import numpy as np
@@ -13,6 +14,7 @@ from explorer import Actor, Failed
 
 from saver.encoding import encode
 from saver.errors import NotFoundError
+from saver.repo import stage as staging
 from saver.repo.commit import CondemnedError, commit
 from saver.repo.draft import Draft
 from saver.repo.repository import Repository
@@ -184,12 +186,16 @@ def checks(store: Storage) -> Done:
     return Done("sound" if found.sound else str(found.damage))
 
 
-def filled(*versions: str) -> Content:
-    """What a store with these versions holds."""
+def filled(*versions: str, files: bool = False) -> Content:
+    """What a store with these versions holds. With `files`, those that share nothing are one file each."""
     store = MemoryStorage()
     saver = opened(store, "0")
-    for holds in versions:
-        save_version(saver._repo, draft(holds))
+    with (
+        patch.object(staging, "WORTH_SHARING", 1),
+        patch.object(staging, "FILE_BYTES", staging.FILE_BYTES if files else -1),
+    ):
+        for holds in versions:
+            save_version(saver._repo, draft(holds))
     return content_of(store)
 
 
@@ -208,6 +214,9 @@ ONE = filled("ab")
 
 TWO = filled("ab", "ac")
 """m@2 shares `a` with m@1."""
+
+FILES = filled("ab", "ac", files=True)
+"""m@1 is one file, and m@2 shares `a` with it."""
 
 LARGE = filled("abc", "ad")
 """m@2 needs `a` alone of the pack of m@1, which is mostly `b` and `c`."""

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from asking import Content
 from cases import (
+    FILES,
     LARGE,
     ONE,
     TWO,
@@ -133,6 +134,62 @@ def test_a_committer_that_asks_nobody_says_what_was_condemned_and_leaves_nothing
     ends = {end.kind if isinstance(end, Failed) else end for name, end in judge.ends if name == "committer"}
     assert {Saved("m@3", "acd"), Saved("m@4", "acd"), Done("early"), "CondemnedError"} == ends
     assert found.moments > 100_000, found
+
+
+@pytest.mark.of_files
+def test_savers_of_one_file_and_of_several_a_collector_and_a_reader() -> None:
+    judge = Judge(FILES)
+    actors = {"ada": saves("a", "acd"), "bob": saves("b", "ef"), "collector": collects("c", "m@1")}
+    found = explore(FILES, actors, judge, {"reader": loads("m")})
+    assert {end for name, end in judge.ends if name in ("ada", "bob")} == {
+        Saved(f"m@{number}", holds) for number in (3, 4) for holds in ("acd", "ef")
+    }
+    assert found.moments > 100_000, found
+
+
+@pytest.mark.of_files
+@FAR
+def test_a_file_of_which_others_need_a_tensor_when_its_version_is_deleted(remote: bool) -> None:
+    judge = Judge(FILES)
+    actors = {"saver": saves("a", "ae"), "collector": collects("c", "m@1")}
+    readers = {"first": loads("m@1"), "second": loads("m@2")}
+    found = explore(FILES, actors, judge, readers, remote=remote)
+    assert {("first", Loaded("m@1", "ab")), ("second", Loaded("m@2", "ac"))} <= judge.ends
+    assert {name for name, end in judge.ends if isinstance(end, Failed)} == {"first"}
+    assert found.moments > 1_000, found
+
+
+@pytest.mark.of_files
+def test_a_file_of_which_most_is_dead_while_its_bytes_move(eager: None) -> None:
+    first = filled("abc", "ad", files=True)
+    judge = Judge(first)
+    actors = {"saver": saves("a", "ef"), "collector": collects("c", "m@1")}
+    explore(first, actors, judge, {"reader": loads("m@2")})
+    assert {end for name, end in judge.ends if name == "reader"} == {Loaded("m@2", "ad")}
+    assert any("packs/c" in key for content in judge.contents for key, _ in content), "bytes were moved"
+
+
+@pytest.mark.of_files
+def test_what_two_hold_a_third_commits_as_one_file_while_others_save_and_collect() -> None:
+    judge = Judge(FILES)
+    actors = {
+        "ada": stages("a", "d"),
+        "bob": stages("b", "e"),
+        "committer": commits("d", {"a": "d", "b": "e"}),
+        "saver": saves("f", "f"),
+        "collector": collects("c"),
+    }
+    found = explore(FILES, actors, judge)
+    assert {("committer", Saved("m@3", "de")), ("committer", Saved("m@4", "de"))} <= judge.ends
+    assert found.moments > 10_000, found
+
+
+@pytest.mark.of_files
+def test_a_file_whose_record_is_refused_or_whose_answer_is_lost() -> None:
+    judge = Judge(FILES, fails("CannotWriteError", "CommitUnknownError"))
+    explore(FILES, {"saver": saves("a", "ef"), "other": collects("c")}, judge, failing=("saver", "other"))
+    ends = {end.kind if isinstance(end, Failed) else end for name, end in judge.ends if name == "saver"}
+    assert {Saved("m@3", "ef"), "CannotWriteError", "CommitUnknownError"} <= ends
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ from saver.pack.layout import (
     Entry,
     block_count,
     header_bytes,
+    header_hash,
     plan,
 )
 from saver.storage import ALIGNMENT, Progress, Sink
@@ -51,7 +52,8 @@ class PackWriter:
     and returns the metadata to add; it is also called beforehand with zeros, and its answers must have the
     same length. `id` is random unless
     it is given. `start` is where the data begins, and `size` all there is, in bytes.
-    `entries` say where in the data the tensors lie, and once it is written their hashes. Memory: the ring
+    `entries` say where in the data the tensors lie, and once it is written their hashes; `hash` is then that
+    of the header. Memory: the ring
     of `RING_LENGTH` buffers of `RING_BUFFER` bytes, whatever the size of the tensors.
     """
 
@@ -66,6 +68,7 @@ class PackWriter:
         self._describe = describe
         self._progress = progress
         self.id = ident or os.urandom(16).hex()
+        self.hash = ZERO
         self.entries: Sequence[Entry] = plan(tensors)
         blank = [msgspec.structs.replace(e, blocks=(ZERO,) * block_count(e.length)) for e in self.entries]
         self.start = len(self._header(blank))
@@ -78,6 +81,7 @@ class PackWriter:
         header = self._header(self.entries)
         if len(header) != self.start:
             raise AssertionError("the header changed its length between plan and write")
+        self.hash = header_hash(header)
         sink.write(header, 0)
 
     def _header(self, entries: Sequence[Entry]) -> bytes:

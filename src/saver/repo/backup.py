@@ -8,17 +8,16 @@ off is an older copy, and the next backup goes on with what is there. docs/backu
 from __future__ import annotations
 
 import os
-from contextlib import suppress
 
 import msgspec
 from blake3 import blake3
 
 from saver.errors import CannotWriteError, DamagedError, NotFoundError, SaverError
 from saver.pack import Pack, Range, damaged
-from saver.repo import manifest as manifests
+from saver.repo.described import read_outline
 from saver.repo.format import STORE_KEY, read_format
 from saver.repo.log import ZERO, Log, log_key
-from saver.repo.manifest import manifest_key
+from saver.repo.manifest import Manifest, manifest_key
 from saver.repo.objects import collectables, is_own, pack_key, tree_key
 from saver.repo.packs import Damage
 from saver.repo.repository import Repository
@@ -80,6 +79,8 @@ class _Backup:
         self._copied: dict[str, int] = {}
         self._hashes: dict[str, set[tuple[int, int, str]]] = {}
         """By pack the places of which the manifests tell: from, to, and the hash of what is there."""
+        self._files: dict[str, str] = {}
+        """By pack that holds a manifest the hash of its header."""
         self._done = self._present = 0
 
     def run(self) -> Copied:
@@ -168,13 +169,18 @@ class _Backup:
                 packs.setdefault(pack_key(pack), []).append(version)
             for tree in version.trees:
                 packs.setdefault(tree_key(tree), []).append(version)
-        return packs | {manifest_key(version.manifest): [version] for version in versions}
+        for version in versions:
+            users = packs.setdefault(_described_by(version), [])
+            users += [version] if version not in users else []
+        return packs
 
     def _packs_of(self, version: Version) -> set[str]:
         """The packs of a version. Of one without a sound manifest, those that the log tells of."""
-        key = manifest_key(version.manifest)
+        key = _described_by(version)
+        if version.file:
+            self._files[key] = version.manifest
         try:
-            found = manifests.outline(self._manifest(version).decode(errors="replace"), str(version))
+            found = self._outline(version)
             known = self._repo.places.of(found, f"{self._source}: {version}")
         except NotFoundError:
             self._gone(version)
@@ -189,19 +195,18 @@ class _Backup:
         packs = self._repo.places.reached(version.packs)
         return {pack for pack in packs if self._repo.state.gone(pack_key(pack)) is None}
 
-    def _manifest(self, version: Version) -> bytes:
+    def _outline(self, version: Version) -> Manifest:
         """From the store, or from the copy, where it may be whole still. Raises NotFoundError or
         DamagedError."""
-        key, seen = manifest_key(version.manifest), 0
+        damage: DamagedError | None = None
         for storage in (self._source, self._target):
-            with suppress(NotFoundError, DamagedError):
-                data = storage.read(key)
-                seen += 1
-                if blake3(data).hexdigest() == version.manifest:
-                    return data
-        if not seen:
-            raise NotFoundError(f"{self._source}: {key} is missing")
-        raise DamagedError(f"{self._source}: {key}: the bytes are not those that were written")
+            try:
+                return read_outline(storage, version)
+            except NotFoundError:
+                continue
+            except DamagedError as error:
+                damage = damage or error
+        raise damage or NotFoundError(f"{self._source}: {_described_by(version)} is missing")
 
     def _gone(self, version: Version) -> None:
         """Raise _Gone if a version was deleted meanwhile, or what it needs was moved."""
@@ -285,7 +290,10 @@ class _Backup:
             if not key.startswith("packs/"):
                 sound = blake3(blob.read()).hexdigest() == key.rpartition("/")[2].removesuffix(".json")
                 return None if sound else "the bytes are not those that were written"
-            Pack(blob).verify()
+            pack = Pack(blob)
+            if pack.hash != self._files.get(key, pack.hash):
+                return "its header is not the one that was written"
+            pack.verify()
             places = self._hashes.get(key, ())
             if damaged([Range(key, blob, start, end, digest) for start, end, digest in places]):
                 return "the bytes are not those that were saved"
@@ -327,6 +335,11 @@ class _Backup:
                 self._target.delete(key)
                 removed += 1
         return removed
+
+
+def _described_by(version: Version) -> str:
+    """The key of the object with the manifest of a version."""
+    return manifest_key(version.manifest, version.file)
 
 
 def _marker(key: str) -> str:

@@ -222,7 +222,7 @@ class _Check:
                 repo.storage.delete(key)
 
     def _version(self, version: Version) -> None:
-        repo, key = self._repo, manifest_key(version.manifest)
+        repo, key = self._repo, manifest_key(version.manifest, version.file)
         self._needed.update((key, *map(tree_key, version.trees)))
         try:
             found = repo.outline(version)
@@ -232,10 +232,10 @@ class _Check:
             return
         except SaverError as error:
             self._lost(version, key, str(error), version.parts)
+            self._packs.lost.add(key)
             self._needed.update(map(pack_key, repo.places.reached(version.packs)))
             return
-        stat = repo.storage.stat(key)
-        self._bytes += stat.size if stat is not None else 0
+        self._bytes += self._size(key) if not version.file else 0  # packs are read, and counted, below
         for name, item in known.items():
             use = Use(version, tuple(parts.get(name, ())), name, item)
             self._learn(use)

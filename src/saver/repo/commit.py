@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
+import numpy as np
 from blake3 import blake3
 
 from saver.errors import CannotSaveError, CannotWriteError, SaverError
+from saver.pack import PackWriter
 from saver.repo import manifest as manifests
+from saver.repo import stage
 from saver.repo.draft import Details
 from saver.repo.healing import heal
 from saver.repo.log import Commit, PartVersion, Record, record_after
-from saver.repo.manifest import Manifest, Part, Stored, manifest_key
-from saver.repo.objects import tree_key
+from saver.repo.manifest import MANIFEST, Manifest, Part, Stored, manifest_key
+from saver.repo.objects import pack_key, tree_key
 from saver.repo.places import Known
 from saver.repo.repository import Repository
 from saver.repo.stage import Condemned, Staged, StagedPart
@@ -22,6 +25,8 @@ from saver.repo.state.facts import ModelState
 from saver.repo.state.view import version_state
 from saver.repo.version import Version, from_state, plain_metric
 from saver.repo.written import Written
+from saver.storage import Progress
+from saver.tree import TensorData
 
 
 class CondemnedError(SaverError):
@@ -38,7 +43,12 @@ class CondemnedError(SaverError):
 
 
 def commit(
-    repo: Repository, staged: Sequence[Staged], details: Details, *, written: Written | None = None
+    repo: Repository,
+    staged: Sequence[Staged],
+    details: Details,
+    *,
+    written: Written | None = None,
+    progress: Progress | None = None,
 ) -> Version:
     """Make one version of what was staged, durably, or nothing. When this returns, it is there for good.
 
@@ -52,13 +62,8 @@ def commit(
         repo.open_to_write()
         repo.state.keep_checkpoint()
         with Written(repo.storage) as own:
-            version = _Commit(repo, staged, merged, details, own).run()
-    else:
-        version = _Commit(repo, staged, merged, details, written).run()
-    documents = {part.content: part.document for part in merged.parts.values() if part.document}
-    repo.remember(version, merged.tensors, documents)
-    heal(repo, version, merged.harmed, {name: merged.tensors[name] for name in merged.new})
-    return version
+            return _Commit(repo, staged, merged, details, own, progress).run()
+    return _Commit(repo, staged, merged, details, written, progress).run()
 
 
 def _merged(repo: Repository, staged: Sequence[Staged]) -> Staged:
@@ -92,49 +97,126 @@ def _merged(repo: Repository, staged: Sequence[Staged]) -> Staged:
         new=tuple(n for each in staged for n in each.new),
         harmed=tuple(known for each in staged for known in each.harmed),
         bytes_added=sum(each.bytes_added for each in staged),
+        held={name: data for each in staged for name, data in each.held.items()},
     )  # fmt: skip
+
+
+class _Document(msgspec.Struct, frozen=True):
+    """What describes a version and was written: its hash and size; the pack `file` that it stands in, if it
+    does; and how many bytes the store grew by."""
+
+    hash: str
+    size: int
+    file: str
+    added: int
+
+    @property
+    def key(self) -> str:
+        return manifest_key(self.hash, self.file)
 
 
 class _Commit:
     """One commit under way."""
 
     def __init__(
-        self, repo: Repository, staged: Sequence[Staged], merged: Staged, details: Details, written: Written
+        self,
+        repo: Repository,
+        staged: Sequence[Staged],
+        merged: Staged,
+        details: Details,
+        written: Written,
+        progress: Progress | None,
     ) -> None:
         self._repo = repo
         self._staged = staged
         self._merged = merged
-        self._known = merged.tensors
+        self._known = dict(merged.tensors)
         self._details = details
         self._written = written
+        self._progress = progress
         self._transaction = repo.fresh()
-        self._manifests: list[str] = []
+        self._added = merged.bytes_added
+        self._documents: list[str] = []
         self._parts = {name: self._hash_part(part) for name, part in merged.parts.items()}
 
     def run(self) -> Version:
-        """Take the next record's number, with all that came before in view."""
-        repo, digest, size = self._repo, "", 0
+        """Take the next record's number, and do what can be done once the version is there."""
+        version, merged, known = self._take_number(), self._merged, self._known
+        documents = {part.content: part.document for part in merged.parts.values() if part.document}
+        self._repo.remember(version, known, documents)
+        heal(self._repo, version, merged.harmed, {name: known[name] for name in merged.new})
+        return version
+
+    def _take_number(self) -> Version:
+        """Commit with all that came before in view."""
+        repo = self._repo
+        document: _Document | None = None
         last: tuple[Any, ...] | None = None
         while True:
             head = repo.state.last()  # before anything is decided: other threads may move the state on
             self._demand_all_there()
-            event = self._event(digest, size)
+            self._place_held()
+            event = self._event(document)
             key = (event.number, event.parent, event.parts)
-            if key != last or repo.state.gone(manifest_key(digest)) is not None:
-                digest, size = self._put_manifest(event)
+            if document is None or key != last or repo.state.gone(document.key) is not None:
+                document = self._put_file(event) if self._is_file() else self._put_manifest(event)
                 last = key
-                event = self._event(digest, size)
+                event = self._event(document)
             record = record_after(head, event, self._transaction, repo.clock(), self._details.author)
             if self._append(record):
-                self._written.remove(self._manifests[:-1])
+                self._written.remove(self._documents[:-1])
                 return from_state(event.model, event.number, version_state(record, event), event.tags)
             repo.state.refresh()
+
+    def _is_file(self) -> bool:
+        """Whether all of the version is at hand, and small: then it is one file."""
+        merged = self._merged
+        stored = any(known.length for name, known in merged.tensors.items() if name not in merged.held)
+        apart = any(part.document for part in merged.parts.values())
+        size = sum(map(len, merged.held.values())) + sum(part.size for part in merged.parts.values())
+        return not stored and not apart and size <= stage.FILE_BYTES
+
+    def _place_held(self) -> None:
+        """Put tensors that nobody wrote yet into a pack, unless the version is to be one file; again, when
+        a collector condemned that pack."""
+        held = {name: self._known[name] for name in self._merged.held}
+        if not held or self._is_file():
+            return
+        if self._repo.condemned(held) or not all(known.places for known in held.values()):
+            writer = PackWriter(self._tensors(held), ident=self._repo.fresh(), progress=self._progress)
+            self._put_pack(writer)
+            self._added += writer.size
+
+    def _tensors(self, names: Iterable[str]) -> dict[str, TensorData]:
+        """The tensors of these names that are held, and those without bytes."""
+        found = {}
+        for name in names:
+            known = self._merged.tensors[name]
+            data = np.frombuffer(self._merged.held.get(name, b""), np.uint8)
+            found[name] = TensorData(known.dtype, known.shape, data)
+        return found
+
+    def _put_pack(self, writer: PackWriter) -> None:
+        """Write a pack; then it is known where its tensors lie."""
+        self._written.put(pack_key(writer.id), writer.size, writer)
+        for entry in writer.entries:
+            places = ((writer.id, writer.start + entry.offset, entry.length),) if entry.length else ()
+            self._known[entry.name] = msgspec.structs.replace(self._known[entry.name], places=places)
+
+    def _put_file(self, event: Commit) -> _Document:
+        """Write the version whole, for this number and parent: a pack that holds its manifest."""
+        text = manifests.encode(self._manifest(event, {}, ()))
+        tensors = self._tensors(self._known)
+        writer = PackWriter(tensors, lambda _: {MANIFEST: text}, self._progress, self._repo.fresh())
+        self._documents.append(pack_key(writer.id))
+        self._put_pack(writer)
+        return _Document(writer.hash, len(text.encode()), writer.id, writer.size)
 
     def _demand_all_there(self) -> None:
         """Raise CondemnedError where a collector was faster."""
         gone = {each.id: found for each in self._staged if (found := self._condemned(each)) is not None}
         if gone:
-            self._written.remove(self._manifests)
+            self._written.remove(self._documents)
             names = [name for each in gone.values() for name in (*each.tensors, *each.parts)]
             raise CondemnedError(
                 f"{self._repo.storage}: {len(names):,} staged tensors and parts were collected before they "
@@ -165,26 +247,28 @@ class _Commit:
         state.took(record, digest)
         return True
 
-    def _event(self, manifest: str, manifest_size: int) -> Commit:
-        details, state = self._details, self._repo.state
+    def _event(self, document: _Document | None) -> Commit:
+        details, state, parts = self._details, self._repo.state, self._merged.parts.values()
         model = state.model(details.model) or ModelState()
         packs = {place[0] for known in self._known.values() for place in known.places}
+        described = document or _Document("", 0, "", 0)
         return Commit(
             model=details.model,
             number=model.last + 1,
-            manifest=manifest,
+            manifest=described.hash,
+            file=described.file,
             parts={name: self._part_version(name, model.parts.get(name)) for name in self._parts},
-            packs=tuple(sorted(packs)),
-            trees=tuple(sorted({part.document for part in self._merged.parts.values() if part.document})),
+            packs=(described.file,) if described.file else tuple(sorted(packs)),
+            trees=tuple(sorted({part.document for part in parts if part.document})),
             parent=model.latest,
             step=details.step,
             metrics={name: plain_metric(value) for name, value in details.metrics.items()},
             tags=details.tags,
             notes=details.notes,
-            bytes=manifest_size
+            bytes=described.size
             + sum(known.length for known in self._known.values())
-            + sum(part.size for part in self._merged.parts.values() if part.document),
-            bytes_added=self._merged.bytes_added + manifest_size,
+            + sum(part.size for part in parts if part.document),
+            bytes_added=self._added + described.added,
         )
 
     def _part_version(self, name: str, before: Sequence[Any] | None) -> PartVersion:
@@ -199,33 +283,32 @@ class _Commit:
         digest = manifests.part_hash(part.content, named, part.tensors)
         return digest, part.size + sum(known.length for known in held.values())
 
-    def _put_manifest(self, event: Commit) -> tuple[str, int]:
-        """Write the manifest for this number and parent; returns its hash and size."""
-        data = manifests.encode(self._manifest(event)).encode()
-        digest = blake3(data).hexdigest()
-        key = manifest_key(digest)
-        self._manifests.append(key)
-        self._written.put(key, len(data), lambda sink: sink.write(data, 0))
-        return digest, len(data)
-
-    def _manifest(self, event: Commit) -> Manifest:
-        details = self._details
+    def _put_manifest(self, event: Commit) -> _Document:
+        """Write the manifest for this number and parent."""
         packs = {pack: at for at, pack in enumerate(event.packs)}
+        tensors = {
+            name: Stored(
+                known.dtype, known.shape, known.hash,
+                tuple((packs[pack], offset, length) for pack, offset, length in known.places),
+                known.blocks,
+            )
+            for name, known in self._known.items()
+        }  # fmt: skip
+        data = manifests.encode(self._manifest(event, tensors, event.packs)).encode()
+        document = _Document(blake3(data).hexdigest(), len(data), "", len(data))
+        self._documents.append(document.key)
+        self._written.put(document.key, len(data), lambda sink: sink.write(data, 0))
+        return document
+
+    def _manifest(self, event: Commit, tensors: Mapping[str, Stored], packs: tuple[str, ...]) -> Manifest:
+        details = self._details
         return Manifest(
             format=manifests.FORMAT,
             parts={name: _described(part, event.parts[name]) for name, part in self._merged.parts.items()},
             whole=self._merged.whole, time=details.time, environment=details.environment, model=details.model,
             number=event.number, parent=event.parent, step=details.step, author=details.author,
-            metrics=event.metrics, notes=details.notes, data=details.data,
-            tensors={
-                name: Stored(
-                    known.dtype, known.shape, known.hash,
-                    tuple((packs[pack], offset, length) for pack, offset, length in known.places),
-                    known.blocks,
-                )
-                for name, known in self._known.items()
-            },
-            packs=event.packs, transaction=self._repo.fresh(), unknown=details.unknown,
+            metrics=event.metrics, notes=details.notes, data=details.data, tensors=tensors, packs=packs,
+            transaction=self._repo.fresh(), unknown=details.unknown,
         )  # fmt: skip
 
 

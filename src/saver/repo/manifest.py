@@ -13,12 +13,16 @@ from blake3 import blake3
 
 from saver.errors import DamagedError, IncompatibleError
 from saver.pack.layout import AXES_LIMIT, Digest
+from saver.repo.objects import pack_key
 from saver.tree import ITEM_SIZE, decodable, strict_json, to_json
 
 FORMAT = 1
 FEATURES: frozenset[str] = frozenset()
 """What a manifest may require of its reader, of this Saver."""
 
+
+MANIFEST = "saver.manifest"
+"""The key of the manifest in the metadata of a pack that holds it."""
 
 SOLE = "model"
 """The name of the only part of what was not a mapping."""
@@ -126,9 +130,9 @@ def part_hash(content: str, entries: Mapping[str, TensorInfo], names: Iterable[s
     return blake3(to_json([content, tensors])).hexdigest()
 
 
-def manifest_key(digest: str) -> str:
-    """Where a manifest stands."""
-    return f"manifests/{digest[:2]}/{digest}.json"
+def manifest_key(digest: str, file: str = "") -> str:
+    """Where a manifest stands: an object of its own, unless it is in the pack `file`."""
+    return pack_key(file) if file else f"manifests/{digest[:2]}/{digest}.json"
 
 
 def encode(manifest: Manifest) -> str:

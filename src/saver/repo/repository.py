@@ -5,15 +5,14 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
-from blake3 import blake3
 
 from saver.errors import CannotWriteError, DamagedError, NotFoundError, is_full
 from saver.repo import document, trees
-from saver.repo import manifest as manifests
 from saver.repo.agreement import check_agreement
+from saver.repo.described import read_outline
 from saver.repo.format import FORMAT, STORE_KEY, Format, demand, read_again, read_format
 from saver.repo.log import Condemn, Delete, Event, Record, record_after
 from saver.repo.manifest import Manifest, Part, manifest_key
@@ -29,6 +28,9 @@ from saver.storage import Storage
 
 if TYPE_CHECKING:
     from saver.repo.index import Index
+
+
+T = TypeVar("T")
 
 
 class Repository:
@@ -194,14 +196,10 @@ class Repository:
 
     def outline(self, version: Version) -> Manifest:
         """The same, without the trees that stand in documents of their own: `filled` reads those."""
-        where, key = f"{self.storage}: {version}", manifest_key(version.manifest)
-        data = self._read(version, key, "its manifest")
-        if blake3(data).hexdigest() != version.manifest:
-            raise DamagedError(
-                f"{where}: its manifest {key} is damaged; restore that file from a copy of the store"
-            )
-        found = manifests.outline(data.decode(errors="replace"), where)
-        check_agreement(version, found, where)
+        found = self._reading(
+            version, manifest_key(version.manifest, version.file), lambda: read_outline(self.storage, version)
+        )
+        check_agreement(version, found, f"{self.storage}: {version}")
         return found
 
     def filled(self, version: Version, part: Part) -> Part:
@@ -209,17 +207,19 @@ class Repository:
         if not part.document:
             return part
         where = f"{self.storage}: {version}"
-        data = self._read(version, tree_key(part.document), "the document of a part,")
+        key = tree_key(part.document)
+        data = self._reading(version, key, lambda: self.storage.read(key))
         tree, batches = trees.parsed(trees.verified(data, part.document, part.content, where), where)
         return msgspec.structs.replace(part, tree=tree, batches=batches, document="", content="")
 
-    def _read(self, version: Version, key: str, what: str) -> bytes:
-        """An object that a version needs."""
+    def _reading(self, version: Version, key: str, read: Callable[[], T]) -> T:
+        """What is read of an object that a version needs."""
         try:
-            return self.storage.read(key)
+            return read()
         except NotFoundError:
             self.state.refresh()
             self.version(str(version))
+            what = "its manifest" if key == manifest_key(version.manifest, version.file) else "the document"
             raise DamagedError(f"{self.storage}: {version}: {what} {key} is missing") from None
 
     def known(self, version: Version) -> dict[str, Known]:

@@ -22,10 +22,11 @@ def save_version(repo: Repository, draft: Draft, progress: Progress | None = Non
         staged = stage(repo, draft.model, encoded, bases=draft.bases, written=written, progress=progress)
         while True:
             try:
-                version = commit(repo, [staged], draft, written=written)
+                version = commit(repo, [staged], draft, written=written, progress=progress)
                 break
             except CondemnedError as error:
                 again = error.condemned[staged.id]
                 staged = stage_again(repo, staged, again, encoded, written=written, progress=progress)
-    tell(repo, version, {name: staged.tensors[name] for name in staged.new}, encoded.tensors)
+    known = repo.known(version) if repo.index is not None else {}
+    tell(repo, version, {name: known[name] for name in staged.new if name in known}, encoded.tensors)
     return version

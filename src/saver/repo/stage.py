@@ -10,11 +10,13 @@ from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
 
 import msgspec
+import numpy as np
 from blake3 import blake3
 
 from saver.pack import PackWriter
+from saver.pack.write import pieces
 from saver.repo import trees
-from saver.repo.dedup import Reuse, assemble, length_of, what_to_write
+from saver.repo.dedup import Reuse, assemble, length_of, tensor_hash, what_to_write
 from saver.repo.draft import Encoded, EncodedPart
 from saver.repo.manifest import content_hash
 from saver.repo.objects import pack_key, tree_key
@@ -25,6 +27,13 @@ from saver.repo.trees import TREE_BYTES
 from saver.repo.written import Written
 from saver.storage import Progress
 from saver.tree import TensorData, decodable, to_json
+
+FILE_BYTES = 4 << 20
+"""What has at most so many bytes is not put into packs but held, to be one file together with a manifest."""
+
+WORTH_SHARING = 64 << 10
+"""What would share fewer bytes than these is written whole, if it fits a file: one more object takes as long
+to write as a megabyte."""
 
 PACK_TENSORS = 100_000
 """Tensors per pack: their header stays well below the 100 MB that readers allow."""
@@ -55,8 +64,9 @@ class Staged(msgspec.Struct, frozen=True):
     """What was staged: plain data, for `msgspec.json` or any other encoding.
 
     `id` names it, `store` the store that it lies in; `whole` is as in `Encoded`. `tensors` says where their
-    bytes are; `new` are the names of those that were written. All that was written has `bytes_added` bytes.
-    `harmed` are tensors of older versions that were written anew because a check found them damaged.
+    bytes are, but for those that are `held`: these bytes are here, to be written by the commit. `new` are the
+    names of those that the store did not have. All that was written has `bytes_added` bytes. `harmed` are
+    tensors of older versions that are written anew because a check found them damaged.
     """
 
     id: str
@@ -67,6 +77,7 @@ class Staged(msgspec.Struct, frozen=True):
     new: tuple[str, ...]
     harmed: tuple[Known, ...]
     bytes_added: int
+    held: dict[str, bytes] = {}
 
 
 def stage(
@@ -91,14 +102,20 @@ def stage(
     repo.open_to_write()
     repo.state.keep_checkpoint()
     sharing = Sharing(repo, model, bases)
+    reuse = sharing.find(encoded.tensors)
+    parts = {name: _inline(part) for name, part in encoded.parts.items()}
     writing = _Writing(repo, written, progress)
-    writing.write(encoded.tensors, sharing.find(encoded.tensors))
+    if _fits_a_file(encoded, parts, reuse, sharing):
+        writing.hold(encoded.tensors)
+    else:
+        writing.write(encoded.tensors, reuse)
+        parts = {name: writing.apart(part, sharing.document) for name, part in parts.items()}
     return Staged(
         id=repo.fresh(), store=repo.format().id,
-        parts={name: writing.part(part, sharing.document) for name, part in encoded.parts.items()},
+        parts=parts,
         whole=encoded.whole,
         tensors=writing.known, new=tuple(writing.new), harmed=tuple(sharing.harmed),
-        bytes_added=writing.added,
+        bytes_added=writing.added, held=writing.held,
     )  # fmt: skip
 
 
@@ -127,11 +144,39 @@ def stage_again(
     writing.write({name: encoded.tensors[name] for name in condemned.tensors}, Reuse({}, {}))
     return msgspec.structs.replace(
         staged,
-        parts={**staged.parts, **{name: writing.part(encoded.parts[name]) for name in condemned.parts}},
+        parts={
+            **staged.parts,
+            **{name: writing.apart(_inline(encoded.parts[name])) for name in condemned.parts},
+        },
         tensors={**staged.tensors, **writing.known},
         new=tuple(dict.fromkeys((*staged.new, *writing.new))),
         bytes_added=staged.bytes_added + writing.added,
     )
+
+
+def _inline(part: EncodedPart) -> StagedPart:
+    tree, batches = to_json(part.tree), to_json(part.batches)
+    text = b"".join((b"[", tree, b",", batches, b"]"))
+    return StagedPart(
+        content_hash(text),
+        len(text),
+        part.packages,
+        tuple(part.tensors),
+        msgspec.Raw(tree),
+        msgspec.Raw(batches),
+    )
+
+
+def _fits_a_file(encoded: Encoded, parts: Mapping[str, StagedPart], reuse: Reuse, sharing: Sharing) -> bool:
+    """Whether all of it is small, and shares nothing that is worth more than one object less."""
+    sizes = {name: length_of(data) for name, data in encoded.tensors.items()}
+    trees = sum(part.size for part in parts.values())
+    if sum(sizes.values()) + trees > FILE_BYTES or len(sizes) > PACK_TENSORS:
+        return False
+    blocks = sum(place[2] for found in reuse.blocks.values() for _, place in found.values())
+    if sum(sizes[name] for name in reuse.whole) + blocks >= WORTH_SHARING:
+        return False
+    return not any(part.size >= TREE_BYTES and sharing.document(part.content) for part in parts.values())
 
 
 class _Writing:
@@ -142,6 +187,7 @@ class _Writing:
         self._written = written
         self._progress = progress
         self.known: dict[str, Known] = {}
+        self.held: dict[str, bytes] = {}
         self.new: list[str] = []
         self.added = 0
 
@@ -162,16 +208,24 @@ class _Writing:
                 self.known[name] = assemble(data, blocks[name]) if name in blocks else written[name]
                 self.new.append(name)
 
-    def part(self, part: EncodedPart, shared: Callable[[str], str] = lambda content: "") -> StagedPart:
-        """A part. A large one stands in a document of its own: the one that `shared` names, if there is one
+    def hold(self, tensors: Mapping[str, TensorData]) -> None:
+        """Keep the bytes of all tensors, to be written later, whatever becomes of the arrays meanwhile."""
+        for name, data in tensors.items():
+            held = b"".join(piece.tobytes() for piece in pieces(data))
+            digest, blocks = tensor_hash(TensorData(data.dtype, data.shape, np.frombuffer(held, np.uint8)))
+            self.known[name] = Known(data.dtype, data.shape, len(held), digest, blocks, ())
+            if held:
+                self.held[name] = held
+                self.new.append(name)
+
+    def apart(self, part: StagedPart, shared: Callable[[str], str] = lambda content: "") -> StagedPart:
+        """A part, with a document of its own if it is large: the one that `shared` names, if there is one
         with the same content."""
-        tree, batches = to_json(part.tree), to_json(part.batches)
-        text = b"".join((b"[", tree, b",", batches, b"]"))
-        content = content_hash(text)
-        found = StagedPart(content, len(text), part.packages, tuple(part.tensors))
-        if len(text) >= TREE_BYTES:
-            return msgspec.structs.replace(found, document=shared(content) or self._put_document(text))
-        return msgspec.structs.replace(found, tree=msgspec.Raw(tree), batches=msgspec.Raw(batches))
+        if part.size < TREE_BYTES:
+            return part
+        text = b"".join((b"[", bytes(part.tree), b",", bytes(part.batches), b"]"))
+        name = shared(part.content) or self._put_document(text)
+        return msgspec.structs.replace(part, tree=_NULL, batches=_NONE, document=name)
 
     def _put_document(self, text: bytes) -> str:
         name, data = trees.encode(text, self._repo.fresh())

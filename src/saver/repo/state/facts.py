@@ -54,6 +54,7 @@ class VersionState(msgspec.Struct, frozen=True, omit_defaults=True):
     bytes: int = 0
     bytes_added: int = 0
     trees: tuple[str, ...] = ()
+    file: str = ""
 
 
 KINDS: dict[str, Any] = {

@@ -16,6 +16,7 @@ from saver.errors import NotFoundError
 from saver.repo.log import Commit, Condemn, Delete, Event, Move, Relocate
 from saver.repo.manifest import manifest_key
 from saver.repo.objects import is_collectable, tree_key
+from saver.repo.state.facts import VersionState
 from saver.repo.state.state import State
 from saver.repo.version import Version, from_state
 
@@ -71,7 +72,7 @@ class Users:
     def _read_all(self) -> None:
         self._needs, self._of, self._manifests = {}, {}, set()
         for model, number, value in self._state.all_versions():
-            self._add((model, number), _Needs(value.manifest, value.packs, value.trees))
+            self._add((model, number), _needs(value))
         self._sources, self._targets = {}, {}
         for record in sorted(self._state.all_moved()):
             event = self._state.log.read(record)[0].event
@@ -81,7 +82,10 @@ class Users:
     def _follow(self, event: Event) -> None:
         match event:
             case Commit():
-                self._add((event.model, event.number), _Needs(event.manifest, event.packs, event.trees))
+                self._add(
+                    (event.model, event.number),
+                    _needs(event),
+                )
             case Delete():
                 for number in event.numbers:
                     self._drop((event.model, number))
@@ -93,7 +97,7 @@ class Users:
 
     def _add(self, name: Name, needs: _Needs) -> None:
         self._needs[name] = needs
-        self._manifests.add(manifest_key(needs.manifest))
+        self._manifests.add(needs.manifest)
         for each in (*needs.packs, *map(tree_key, needs.trees)):
             self._of.setdefault(each, set()).add(name)
 
@@ -101,7 +105,7 @@ class Users:
         needs = self._needs.pop(name, None)
         if needs is None:
             return
-        self._manifests.discard(manifest_key(needs.manifest))
+        self._manifests.discard(needs.manifest)
         for each in (*needs.packs, *map(tree_key, needs.trees)):
             users = self._of[each]
             users.discard(name)
@@ -127,9 +131,13 @@ class Users:
 
     def needs(self, key: str) -> bool:
         """Whether a live version needs the manifest, the pack or the document of this key."""
-        if key.startswith("manifests/"):
-            return key in self._manifests
+        if self.is_manifest(key):
+            return True
         return any(self._of.get(each) for each in _reached(pack_in(key), self._sources))
+
+    def is_manifest(self, key: str) -> bool:
+        """Whether the manifest of a live version stands under this key: of its own, or in a pack."""
+        return key in self._manifests
 
     def is_moved(self, pack: str) -> bool:
         """Whether bytes were moved to a pack, or from it."""
@@ -141,6 +149,10 @@ class Users:
         if found is None:
             raise NotFoundError(f"{name[0]}@{name[1]} was deleted meanwhile")
         return from_state(*name, found, ())
+
+
+def _needs(version: VersionState | Commit) -> _Needs:
+    return _Needs(manifest_key(version.manifest, version.file), version.packs, version.trees)
 
 
 def pack_in(key: str) -> str:

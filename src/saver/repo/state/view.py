@@ -215,7 +215,7 @@ def version_state(record: Record, event: Commit) -> VersionState:
     """What is kept of a commit."""
     return VersionState(
         event.manifest, event.parts, record.time, record.author, event.packs, event.parent, event.step,
-        event.metrics, event.notes, event.bytes, event.bytes_added, event.trees,
+        event.metrics, event.notes, event.bytes, event.bytes_added, event.trees, event.file,
     )  # fmt: skip
 
 
@@ -231,7 +231,7 @@ def _deleted(record: int, event: Delete, view: View) -> dict[str, Any]:
             if value.step is not None:
                 changes[step_key(event.model, value.step, number)] = None
             packs, trees = map(pack_key, value.packs), map(tree_key, value.trees)
-            for key in (manifest_key(value.manifest), *packs, *trees):
+            for key in (manifest_key(value.manifest, value.file), *packs, *trees):
                 changes[freed_key(key)] = record
     for tag, number in view.tags(event.model).items():
         if number in gone:
