@@ -3,11 +3,23 @@
 test:
 	pip install -e ".[test]" && python -m pytest -n auto
 
+quick:
+	python -m pytest -q -n auto -m "not slow and not long"
+
 faults:
 	pip install -e ".[test]" && python -m pytest -v -m "" tests/faults tests/stateful tests/repo
 
 lint:
 	ruff check . && ruff format --check . && mypy
+
+house:
+	python -m tests.house && python -m pytest -q tests/test_imports.py tests/test_house.py tests/test_architecture.py
+
+coverage:
+	python -m pytest -n auto --cov
+
+schema:
+	python -c 'import json, msgspec, saver.documents as d; print(json.dumps(msgspec.json.schema(d.Document), indent=1))' > docs/documents.schema.json
 
 bench:
 	pip install -e ".[bench]" && python -m benchmarks
@@ -17,6 +29,3 @@ demo:
 
 mutants:
 	python -m tests.mutants
-
-schema:
-	python -c 'import json, msgspec, saver.documents as d; print(json.dumps(msgspec.json.schema(d.Document), indent=1))' > docs/documents.schema.json

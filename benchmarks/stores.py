@@ -69,7 +69,7 @@ def build(folder: Path, models: int, versions: int) -> None:
             metrics = {"loss": 1 / (step + 1)}
             for number in range(models):
                 store.save(model_name(number), small_model(step), step=step, metrics=metrics)
-    _write_all(folder, ((key, memory.read(key)) for key in memory.list("")))
+    _write_all(folder, ((key, memory.read(key)) for key in memory.keys("")))
 
 
 def build_long(folder: Path, models: int, kept: int, deleted: int) -> int:
@@ -102,7 +102,7 @@ class _Long:
         assert isinstance(event, Commit)
         self._event = event
         self._newest = manifest_key(event.manifest)
-        self._needed = {STORE_KEY, log_key(1), *memory.list("packs/")}
+        self._needed = {STORE_KEY, log_key(1), *memory.keys("packs/")}
         self._records: list[bytes] = []
         self._manifests: dict[str, bytes] = {}
 
@@ -147,7 +147,7 @@ class _Long:
 
     def objects(self) -> Iterator[tuple[str, bytes]]:
         """What a collector would leave: with the newest checkpoints, and their pages."""
-        needed = self.state.needed().intersection(self._memory.list("state/"))
+        needed = self.state.needed().intersection(self._memory.keys("state/"))
         yield from ((key, self._memory.read(key)) for key in sorted(needed | self._needed))
         yield from sorted(self._manifests.items())
         yield from ((log_key(number), data) for number, data in enumerate(self._records, 2))

@@ -48,6 +48,17 @@ def _no_configuration(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pyt
     monkeypatch.setenv("SAVER_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
 
 
+SLOW = {"faults", "stateful"}
+"""Folders in which every test takes long: real faults, and machines of many steps."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what lies in them as slow."""
+    for item in items:
+        if item.path.parent.name in SLOW:
+            item.add_marker(pytest.mark.slow)
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Of the tests with real faults: how many ran, how many calls failed in them, and why others did not
     run. It stands here, for where tests run in several processes, folders below are unknown to the one that

@@ -68,6 +68,7 @@ def test_the_states_are_as_large_as_their_titles_say(shape: Shape, count: int) -
     assert len(axes) == pytest.approx(count, rel=0.1)
 
 
+@pytest.mark.slow
 def test_every_large_table_has_a_row_for_every_tool_and_the_limit(tmp_path: Path) -> None:
     everyone = list(peers())
     tables = large.run(TINY[0], tmp_path, WAYS, 2, everyone)
@@ -81,6 +82,7 @@ def test_every_large_table_has_a_row_for_every_tool_and_the_limit(tmp_path: Path
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_small_models_and_processes_are_measured_and_reported(tmp_path: Path) -> None:
     tables = [*models.run(tmp_path, 1, 120), *startup.run(tmp_path, 1)]
     assert list(tmp_path.iterdir()) == []
@@ -99,6 +101,7 @@ def test_small_models_and_processes_are_measured_and_reported(tmp_path: Path) ->
     assert len(json.loads(report.json())["tables"]) == len(report.tables)
 
 
+@pytest.mark.slow
 def test_a_version_of_savers_adds_what_changed_and_one_of_the_others_adds_it_all(tmp_path: Path) -> None:
     pytest.importorskip("mlflow")
     others = (*versions.PEERS, versions.MLFLOW)
@@ -139,6 +142,7 @@ def test_a_scenario_changes_the_bytes_that_it_says(scenario: versions.Scenario) 
     assert len(blocks) in (0, 3)
 
 
+@pytest.mark.slow
 def test_the_model_of_the_versions_is_as_large_as_it_says() -> None:
     state = versions.model()
     assert len(state) == pytest.approx(100, abs=5)

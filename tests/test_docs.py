@@ -26,6 +26,7 @@ def run(source: str, folder: Path) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_the_codec_example_works_as_an_installed_plugin(tmp_path: Path) -> None:
     """The page's modules, and a distribution whose metadata holds the page's entry point."""
     pages = blocks("docs/codecs.md", "python")
@@ -66,6 +67,7 @@ def indented(source: str) -> str:
     return "".join(f"    {line}\n" for line in source.splitlines())
 
 
+@pytest.mark.slow
 def test_the_readme_example_works(tmp_path: Path) -> None:
     pytest.importorskip("sklearn")
     told = run("\n".join(blocks("README.md", "python")), tmp_path)
@@ -73,6 +75,7 @@ def test_the_readme_example_works(tmp_path: Path) -> None:
     assert (tmp_path / "best.saver").exists()
 
 
+@pytest.mark.slow
 def test_the_quickstart_works(tmp_path: Path) -> None:
     pytest.importorskip("sklearn")
     told = run("\n".join(blocks("docs/quickstart.md", "python")), tmp_path)
@@ -80,12 +83,14 @@ def test_the_quickstart_works(tmp_path: Path) -> None:
     assert (tmp_path / "iris.saver").exists()
 
 
+@pytest.mark.slow
 def test_the_loop_of_the_guide_to_checkpoints_works(tmp_path: Path) -> None:
     told = run("\n".join(blocks("docs/checkpoints.md", "python")), tmp_path)
     assert told.startswith("499 500\n")
     assert "all bits agree" in told
 
 
+@pytest.mark.slow
 def test_the_examples_of_tests_with_faults_pass(tmp_path: Path) -> None:
     examples = "\n".join(blocks("docs/faults.md", "python"))
     (tmp_path / "test_promotion.py").write_text(examples, encoding="utf-8")

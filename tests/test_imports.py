@@ -12,14 +12,18 @@ from pathlib import Path
 import pytest
 
 import saver
+from house import (
+    MODULES,
+    Graph,
+    circle,
+    drawing,
+    graph_of_folders,
+    graph_of_modules,
+    imports_of,
+    layers,
+    without,
+)
 from saver import registry
-
-SOURCE = Path(saver.__file__).parent
-FILES = sorted(SOURCE.rglob("*.py"))
-MODULES = {
-    ".".join(("saver", *path.relative_to(SOURCE).with_suffix("").parts)).removesuffix(".__init__"): path
-    for path in FILES
-}
 
 FRAMEWORKS = {
     "scipy", "sklearn", "torch", "pandas", "pyarrow", "jax", "tensorflow", "keras", "xgboost", "lightgbm",
@@ -37,7 +41,9 @@ CONTRACTS = {
     "saver.forks": (),
     "saver.threads": (),
     "saver.memory": (),
-    "saver.tree": ("errors",),
+    "saver.canonical": (),
+    "saver.stack": (),
+    "saver.tree": ("errors", "canonical", "stack"),
     "saver.family": (),
     "saver.registry": ("errors", "family"),
     "saver.trust": ("errors", "tree", "family", "registry"),
@@ -45,9 +51,9 @@ CONTRACTS = {
     "saver.reading": ("errors", "tree", "trust", "registry", "reading"),
     "saver.storage": ("errors", "tree"),
     "saver.disk": ("errors", "storage", "disk"),
-    "saver.storages": ("errors", "forks", "storage", "disk", "storages"),
+    "saver.storages": ("errors", "forks", "threads", "storage", "disk", "storages"),
     "saver.environment": ("errors", "registry"),
-    "saver.codec": ("errors", "tree", "family", "registry", "trust", "codec"),
+    "saver.codec": ("errors", "canonical", "stack", "tree", "family", "registry", "trust", "codec"),
     "saver.fields": ("errors", "tree", "trust"),
     "saver.registration": ("errors", "trust", "codec"),
     "saver.pack": ("errors", "threads", "memory", "tree", "registry", "storage", "pack"),
@@ -55,9 +61,11 @@ CONTRACTS = {
         "errors", "tree", "family", "trust", "uses", "codec", "reading", "restoring", "device", "frameworks",
         "fingerprint", "training_log", "families",
     ),
-    "saver.repo": ("errors", "forks", "threads", "tree", "seal", "pack", "storage", "repo"),
+    "saver.repo": ("errors", "canonical", "forks", "threads", "tree", "seal", "pack", "storage", "repo"),
+    "saver.lazy": ("tree", "codec"),
+    "saver.streams": ("errors", "disk", "storage"),
     "saver.opened": (
-        "errors", "tree", "registry", "trust", "codec", "pack", "storage", "repo", "environment",
+        "errors", "tree", "registry", "trust", "codec", "pack", "storage", "repo", "environment", "lazy",
     ),
     "saver.encoding": ("errors", "tree", "codec", "storage", "repo", "environment", "opened"),
     "saver.restoring": ("errors", "tree", "trust", "codec", "reading", "storage", "opened", "restoring"),
@@ -73,43 +81,28 @@ CONTRACTS = {
     "saver.device": (),
     "saver.staging": ("threads", "memory", "tree", "device", "pack", "repo"),
     "saver.checkpoints": (
-        "errors", "tree", "trust", "storage", "codec", "environment", "frameworks", "encoding", "opened",
-        "policy", "repo",
-        "staging", "training_log", "restoring", "reading", "compare", "fingerprint", "storages", "file",
-        "saver", "checkpoints",
+        "errors", "tree", "trust", "codec", "environment", "frameworks", "encoding", "opened", "policy",
+        "repo", "staging", "training_log", "restoring", "fingerprint", "checkpoints",
+    ),
+    "saver.rehearsal": (
+        "errors", "storage", "environment", "frameworks", "encoding", "opened", "repo", "training_log",
+        "restoring", "compare", "storages", "file", "checkpoints", "rehearsal",
     ),
     "saver.documents": ("repo",),
     "saver.doctor": ("family", "environment", "registry"),
-    "saver.description": ("errors", "tree", "trust", "fields", "pack", "opened"),
+    "saver.description": ("errors", "tree", "trust", "fields", "pack", "repo", "opened"),
     "saver.file": (
         "errors", "tree", "storage", "disk", "pack", "repo", "environment", "encoding", "opened",
-        "description",
+        "description", "streams", "compare", "restoring",
     ),
     "saver.saver": (
         "errors", "registry", "storage", "repo", "environment", "encoding", "opened", "description", "file",
-        "compare",
-        "restoring", "fingerprint", "checkpoints", "policy",
+        "streams", "compare", "restoring", "fingerprint", "checkpoints", "rehearsal", "policy",
     ),
 }  # fmt: skip
 
 JOINERS = ("saver.cli", "saver.serve", "saver.testing", "saver.__main__")
 """Only these import `saver` itself."""
-
-
-def imports_of(path: Path, top_only: bool = False) -> set[str]:
-    """The absolute names of what a file imports: `saver.tree`, `numpy`."""
-    tree = ast.parse(path.read_text())
-    found = set()
-    for item in tree.body if top_only else ast.walk(tree):
-        if isinstance(item, ast.Import):
-            found.update(alias.name for alias in item.names)
-        elif isinstance(item, ast.ImportFrom):
-            assert item.level == 0, f"{path}: imports are absolute"
-            module = item.module or ""
-            found.update(
-                name if (name := f"{module}.{alias.name}") in MODULES else module for alias in item.names
-            )
-    return found
 
 
 def contract_of(module: str) -> tuple[str, ...] | None:
@@ -131,29 +124,33 @@ def test_imports_point_one_way(module: str) -> None:
     assert roots <= set(allowed)
 
 
-def test_no_module_of_the_repository_imports_itself_by_way_of_others() -> None:
-    """Not for the sake of types either, nor when a function is called."""
-    ways = {
-        name: {each for each in imports_of(path) if each in MODULES and each.startswith("saver.repo.")}
-        for name, path in MODULES.items()
-        if name.startswith("saver.repo.")
-    }
-    while first := {name for name, needed in ways.items() if not needed & ways.keys()}:
-        ways = {name: needed for name, needed in ways.items() if name not in first}
-    assert not ways, f"a circle among {sorted(ways)}"
+def graphs() -> list[Graph]:
+    """What must have no circle: the folders, and the modules of the repository."""
+    modules = graph_of_modules()
+    repo = {name: others for name, others in modules.items() if name.startswith("saver.repo")}
+    return [graph_of_folders(modules), repo]
+
+
+def test_no_circle_of_imports_leads_across_folders_or_through_the_repository() -> None:
+    for graph in graphs():
+        assert circle(graph) == []
+
+
+def test_a_circle_is_found_and_drawn_is_what_does_not_follow() -> None:
+    chain = {"a": {"b", "c"}, "b": {"c"}, "c": set[str]()}
+    assert circle(chain) == []
+    assert layers(chain) == [["c"], ["b"], ["a"]]
+    assert list(drawing(chain)) == ["graph TD", "    a --> b", "    b --> c"]
+    around = chain | {"c": {"a"}}
+    assert circle(around) == ["a", "b", "c"]
+    assert circle(without(around, {("c", "a")})) == []
+    with pytest.raises(ValueError, match="a -> b -> c"):
+        layers(around)
 
 
 def test_saver_itself_is_imported_by_those_who_join_things_only() -> None:
-    importers = {
-        module for module, path in MODULES.items()
-        if {"saver", "saver.file", "saver.saver"} & imports_of(path) and module != "saver"
-    }  # fmt: skip
-    assert {name for name in importers if not name.startswith(JOINERS)} == {
-        "saver.saver",
-        "saver.checkpoints.objects",
-        "saver.checkpoints.recording",
-        "saver.checkpoints.run",
-    }
+    importers = {module for module, path in MODULES.items() if {"saver", "saver.saver"} & imports_of(path)}
+    assert {name for name in importers if not name.startswith(JOINERS)} == {"saver"}, "by its public names"
 
 
 def test_the_repository_knows_no_python_object() -> None:
@@ -241,6 +238,20 @@ def test_no_module_knows_pickle_or_marshal() -> None:
         assert not called & {"exec", "eval", "compile", "__import__"}, module
 
 
+def test_only_a_rehearsal_kills() -> None:
+    """And the demo, which shows that: no path of a run does."""
+    killers = {
+        module for module, path in MODULES.items()
+        for item in ast.walk(ast.parse(path.read_text()))
+        if isinstance(item, ast.Attribute) and item.attr in ("SIGKILL", "kill", "killpg", "abort")
+    }  # fmt: skip
+    allowed = {
+        "saver.policy.saving",  # refuses it: nobody can catch it
+        "saver.checkpoints.signals",  # passes the caller's own signals on
+    }
+    assert {name for name in killers if not name.startswith(("saver.rehearsal.", "saver.cli."))} == allowed
+
+
 def test_names_from_a_file_are_imported_in_one_place() -> None:
     importers = {module for module, path in MODULES.items() if "import_module(" in path.read_text()}
     importers = {name for name in importers if not name.startswith(("saver.cli", "saver.testing"))}
@@ -270,7 +281,8 @@ def test_the_public_names_are_these() -> None:
         "CannotReadError", "CannotSaveError", "CannotWriteError", "CommitUnknownError", "DamagedError",
         "DoesNotFitError", "Every", "IncompatibleError", "Keep", "NotFoundError",
         "OnSignal", "Saver", "SaverError", "UntrustedError", "Version",
-        "VersionWarning", "describe", "dump", "load", "register",
+        "VersionWarning", "describe", "diff", "dump", "dumps", "load", "loads", "register", "restore",
+        "verify",
     ]  # fmt: skip
-    assert len(saver.__all__) <= 20
+    assert len(saver.__all__) <= 25
     assert all(hasattr(saver, name) for name in saver.__all__)

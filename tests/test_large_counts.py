@@ -22,6 +22,7 @@ import saver
 from saver.codec import INLINE_BYTES
 from saver.encoding import encode
 from saver.repo import commit, gc
+from saver.storage import Bytes
 from saver.storages.memory import MemoryStorage
 
 FEW, TIMES = 40, 6
@@ -72,7 +73,7 @@ class Case:
         self.other = {"model": arrays(count, 0.5), "head": {"a": np.arange(300.0)}}
         self.storage = MemoryStorage()
         saver.dump(self.state, self.path)
-        store = self.storage()
+        store = self.store()
         store.save("m", self.state)
         store.save("m", self.other)
 
@@ -82,15 +83,15 @@ class Case:
 
     def damage_every_other(self) -> None:
         """Of the tensors in the packs of the newest version, and have `check` note it."""
-        for pack in self.storage().version("m").packs:
+        for pack in self.store().version("m").packs:
             key = f"packs/{pack}.safetensors"
             data = bytearray(self.storage.read(key))
             begin = int.from_bytes(data[:8], "little") + 8
             for at in range(begin, len(data), 8 * ITEMS):
                 data[at] ^= 1
             self.storage.delete(key)
-            self.storage.put(key, len(data), lambda sink, data=data: sink.write(bytes(data), 0))
-        assert self.storage().check().recorded
+            self.storage.put(key, Bytes(bytes(data)))
+        assert self.store().check().recorded
 
     def moved(self) -> saver.Saver:
         """A store whose only version has every fifth tensor of a pack that is gone: each was moved alone."""
@@ -108,20 +109,20 @@ DOINGS: dict[str, Callable[[Case], object]] = {
     "load of a file": lambda case: saver.load(case.path),
     "lazy load of a file": lambda case: saver.load(case.path, lazy=True)["model"],
     "describe of a file": lambda case: saver.describe(case.path),
-    "save": lambda case: case.storage().save("new", case.state),
-    "save of what is there": lambda case: case.storage().save("m", case.other),
-    "save of what changed": lambda case: case.storage().save("m", case.state),
-    "load": lambda case: case.storage().load("m"),
-    "lazy load": lambda case: case.storage().load("m", lazy=True)["model"],
-    "load of a small part": lambda case: case.storage().load("m", parts=["head"]),
-    "load of a large part": lambda case: case.storage().load("m", parts=["model"]),
-    "describe": lambda case: case.storage().describe("m"),
-    "verify": lambda case: case.storage().verify("m"),
-    "diff": lambda case: case.storage().diff("m@1", "m@2"),
-    "restore": lambda case: case.storage().restore("m@1", into=case.other),
-    "check": lambda case: case.storage().check(),
-    "export": lambda case: case.storage().export("m", case.path),
-    "import": lambda case: case.storage().import_(case.path, "imported"),
+    "save": lambda case: case.store().save("new", case.state),
+    "save of what is there": lambda case: case.store().save("m", case.other),
+    "save of what changed": lambda case: case.store().save("m", case.state),
+    "load": lambda case: case.store().load("m"),
+    "lazy load": lambda case: case.store().load("m", lazy=True)["model"],
+    "load of a small part": lambda case: case.store().load("m", parts=["head"]),
+    "load of a large part": lambda case: case.store().load("m", parts=["model"]),
+    "describe": lambda case: case.store().describe("m"),
+    "verify": lambda case: case.store().verify("m"),
+    "diff": lambda case: case.store().diff("m@1", "m@2"),
+    "restore": lambda case: case.store().restore("m@1", into=case.other),
+    "check": lambda case: case.store().check(),
+    "export": lambda case: case.store().export("m", case.path),
+    "import": lambda case: case.store().import_(case.path, "imported"),
 }
 
 
@@ -175,7 +176,7 @@ def test_damage_in_every_other_tensor_is_found_and_healed_in_one_go(few_and_many
     few, many = few_and_many
     for what in ("check", "save of what is there"):
         assert_in_proportion(what, partial(DOINGS[what], few), partial(DOINGS[what], many))
-    healed, more = (lambda case=case: case.storage().load("m@2") for case in few_and_many)
+    healed, more = (lambda case=case: case.store().load("m@2") for case in few_and_many)
     assert_in_proportion("load of what was healed", healed, more)
     assert all(np.array_equal(more()["model"][name], array) for name, array in many.other["model"].items())
 

@@ -335,6 +335,7 @@ def matplotlib() -> Any:
     return pytest.importorskip("matplotlib")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("matplotlib")
 @pytest.mark.parametrize(("suffix", "begins"), [("png", b"\x89PNG\r\n"), ("svg", b"<?xml"), ("PDF", b"%PDF")])
 def test_the_suffix_says_what_is_written_and_equal_logs_give_equal_pictures(
@@ -350,6 +351,7 @@ def test_the_suffix_says_what_is_written_and_equal_logs_give_equal_pictures(
     assert first.read_bytes() != second.read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("matplotlib")
 def test_a_picture_has_a_sensible_size_and_leaves_no_state_of_pyplot(tmp_path: Path) -> None:
     code = """
@@ -466,6 +468,7 @@ def test_of_equal_runs_both_can_be_seen() -> None:
     assert len({line.get_color() for line in curves}) == 4
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("matplotlib")
 def test_the_pieces_of_equal_curves_are_all_there() -> None:
     """Drawn for real: each of five runs that are equal has its colour in the picture."""
@@ -556,6 +559,7 @@ def test_noise_is_a_shadow_behind_its_average() -> None:
     assert np.std(np.diff(average.get_ydata())) < np.std(np.diff(shadow.get_ydata())) / 5
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("matplotlib")
 def test_no_more_panels_are_drawn_than_can_be_read() -> None:
     names = [f"m{at:03}" for at in range(200)]

@@ -88,6 +88,7 @@ def histories(draw: st.DrawFn) -> list[Saved]:
 # Joining
 
 
+@pytest.mark.slow
 @given(POLICIES, POLICIES, POLICIES, MOMENTS, histories())
 def test_joined_policies_save_when_any_of_them_would(
     a: Policy, b: Policy, c: Policy, now: Moment, saved: list[Saved]
@@ -271,6 +272,7 @@ def test_an_improvement_says_what_it_beats() -> None:
     assert Every(improvement="accuracy", mode="max").due(moment(metrics={"accuracy": 0.9}), []) is not None
 
 
+@pytest.mark.slow
 @given(st.floats(0.001, 0.5), st.floats(0.01, 5), st.lists(st.floats(0.01, 20), min_size=50, max_size=200))
 def test_saving_stops_training_for_no_more_than_its_share(
     share: float, cost: float, steps: list[float]
@@ -321,6 +323,7 @@ def test_joined_policies_tell_all_their_reasons_and_terms() -> None:
 # Keep
 
 
+@pytest.mark.slow
 @given(histories(), JOINED, st.data())
 def test_what_must_stay_stays_whatever_the_policy(
     saved: list[Saved], keep: Retention, data: st.DataObject
@@ -345,12 +348,14 @@ def test_what_must_stay_stays_whatever_the_policy(
         assert gone == [], "none is known to be sound"
 
 
+@pytest.mark.slow
 @given(histories(), KEEPS, KEEPS)
 def test_joining_a_policy_never_drops_more(saved: list[Saved], a: Retention, b: Retention) -> None:
     for verified in (one.number for one in saved):
         assert set(doomed(saved, a | b, verified)) <= set(doomed(saved, a, verified))
 
 
+@pytest.mark.slow
 @given(histories(), COUNTS, MODES)
 def test_asking_for_more_keeps_more(saved: list[Saved], n: int, mode: Any) -> None:
     grown: list[Callable[[int], Retention]] = [
@@ -378,6 +383,7 @@ def test_the_best_are_kept_and_of_equals_the_first() -> None:
     assert Keep(best=2, by="other").kept(saved) == set()
 
 
+@pytest.mark.slow
 @given(histories(), st.integers(1, 50))
 def test_one_is_kept_for_each_multiple_of_steps(saved: list[Saved], n: int) -> None:
     kept = Keep(every=n).kept(saved)

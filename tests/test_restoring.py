@@ -72,6 +72,7 @@ class Loader:
 # What a target can be
 
 
+@pytest.mark.slow
 @given(
     st.sampled_from(["f8", "f4", "f2", "i8", "i4", "u1", "?", "c16", "M8[s]", "U3"]),
     st.sampled_from(["f8", "f4", "f2", "i8", "i4", "u1", "?", "c16", "M8[s]", "U3"]),

@@ -78,6 +78,7 @@ def expected(rows: Rows) -> Rows:
     return found
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(histories())
 def test_rows_come_back_as_they_were_appended(history: Any) -> None:
@@ -89,6 +90,7 @@ def test_rows_come_back_as_they_were_appended(history: Any) -> None:
     assert [(event.kind, event.step, event.ref) for event in log.events] == events
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(histories())
 def test_a_metric_is_two_arrays_with_a_place_for_each_row_that_has_it(history: Any) -> None:
@@ -108,6 +110,7 @@ def test_a_metric_is_two_arrays_with_a_place_for_each_row_that_has_it(history: A
         log["nothing"]
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(histories(), histories(), st.data())
 def test_a_truncated_log_is_as_if_the_run_had_never_come_further(first: Any, more: Any, data: Any) -> None:
@@ -127,6 +130,7 @@ def test_a_truncated_log_is_as_if_the_run_had_never_come_further(first: Any, mor
     assert_same(log.rows(), expected(kept + resumed))
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(histories(), histories(), st.data())
 def test_a_snapshot_and_its_log_never_change_each_other(first: Any, more: Any, data: Any) -> None:
@@ -165,6 +169,7 @@ def parts(log: TrainingLog, path: Path) -> Any:
     return saver.describe(path).parts[0]
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(histories(150))
 def test_a_log_comes_back_from_a_file_and_goes_on_there(roundtrip: Callable[..., Any], history: Any) -> None:
@@ -179,6 +184,7 @@ def test_a_log_comes_back_from_a_file_and_goes_on_there(roundtrip: Callable[...,
     assert found == log
 
 
+@pytest.mark.slow
 @settings(max_examples=20, deadline=None)
 @given(histories(150), histories())
 def test_equal_logs_have_equal_bytes(tmp_path_factory: Any, history: Any, more: Any) -> None:
@@ -399,6 +405,7 @@ def test_a_long_log_is_cut_into_pieces_and_whole_again(count: int, roundtrip: Ca
     assert roundtrip(log) == log
 
 
+@pytest.mark.slow
 def test_a_version_of_a_run_adds_the_rows_that_are_new(tmp_path: Path) -> None:
     """All told over a long run, too: rows move to larger pieces a few times, and then rest."""
     store = saver.Saver(tmp_path / "models")
@@ -523,6 +530,7 @@ except saver.IncompatibleError as error:
     assert 'pip install "saver-ml[pandas]"' in done.stdout
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None)
 @given(histories())
 def test_csv_and_jsonl_hold_the_rows_to_the_bit_but_for_the_bits_of_nan(

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from saver.errors import DamagedError
+from saver.canonical import canonical
+from saver.errors import CannotSaveError, DamagedError
 from saver.tree import MAX_JSON_DEPTH, Node, Ref, Tensor, parse, reserved, strict_json, to_json, walk
 
 scalars = st.one_of(
@@ -38,6 +39,62 @@ def test_a_tree_survives_its_json(tree: Any) -> None:
     assert to_json(again) == to_json(tree)
 
 
+EDGES = [
+    1.0,
+    -1.0,
+    0.0,
+    -0.0,
+    2.0**53,
+    2.0**53 + 2,
+    -(2.0**60),
+    1e20,
+    1e21,
+    -1e22,
+    1e-6,
+    9.5e-6,
+    1e-7,
+    5e-324,
+]
+
+
+@pytest.mark.parametrize("value", [*EDGES, 1, 0, -1, 2**53, -(2**53), True])
+def test_a_number_keeps_its_type_and_its_sign(value: Any) -> None:
+    for tree in (value, [value], {"a": value}, Node("list", state=value), Node("list", state=[value, 0.5])):
+        again = parse(strict_json(to_json(tree), "here"), "here", [])
+        assert repr(again) == repr(tree)
+
+
+@given(trees)
+def test_the_json_of_a_tree_is_canonical(tree: Any) -> None:
+    assert canonical(json.loads(to_json(tree))) == to_json(tree)
+
+
+@given(st.permutations(["a", "b", "", "z", "é", "\uffee", "\U0001f600"]))
+def test_an_object_keeps_the_order_of_its_keys(order: list[str]) -> None:
+    again = parse(strict_json(to_json(dict.fromkeys(order, 1.5)), "here"), "here", [])
+    assert list(again) == order
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [{"$order": order, "a": 1, "b": 2}
+     for order in ([], [0], [0, 0], [0, 2], [1, 0, 2], [True, 0], [1.0, 0], "10", None)]
+    + [{"$order": [[0]], "a": 1}, {"$order": [0], "$order2": 1}, {"$order": [1, 0], "a": 1, "$x": 2}]
+    + [{"$float": value} for value in (1.5, True, None, "1", "x", "nan", "1e5", "", [1], 2**53 + 1, "9" * 22)]
+    + [{"$float": 1, "a": 1}],
+)  # fmt: skip
+def test_marks_that_no_writer_made_are_damage(raw: Any) -> None:
+    with pytest.raises(DamagedError, match=r"^here"):
+        parse([raw], "here", [])
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 2**53 + 1, -(2**64)])
+def test_what_a_codec_may_not_leave_to_json_is_refused(value: Any) -> None:
+    for tree in (value, Node("list", state=[value]), {"a": {"b": value}}):
+        with pytest.raises(CannotSaveError, match="encode it"):
+            to_json(tree)
+
+
 @given(trees)
 def test_walking_and_parsing_meet_the_same_things(tree: Any) -> None:
     found: list[Node | Tensor | Ref] = []
@@ -51,6 +108,7 @@ def test_walking_follows_the_order_of_the_document() -> None:
     assert list(walk(tree)) == [tree, inner, Tensor("t"), Tensor("u"), Ref(1)]
 
 
+@pytest.mark.slow
 @given(st.recursive(scalars, lambda inner: st.lists(inner) | st.dictionaries(keys, inner), max_leaves=20))
 def test_json_of_any_spacing_is_read(value: Any) -> None:
     assert strict_json(json.dumps(value, indent=1).encode(), "here") == value

@@ -27,7 +27,7 @@ from saver.errors import (
     UntrustedError,
     VersionWarning,
 )
-from saver.file import describe, dump, load
+from saver.file import describe, diff, dump, dumps, load, loads, restore, verify
 from saver.registration import register
 
 if TYPE_CHECKING:
@@ -55,9 +55,14 @@ __all__ = [
     "Version",
     "VersionWarning",
     "describe",
+    "diff",
     "dump",
+    "dumps",
     "load",
+    "loads",
     "register",
+    "restore",
+    "verify",
 ]
 
 _LATER = {

@@ -11,7 +11,8 @@ from saver.errors import UntrustedError
 from saver.fields import fields
 from saver.opened import Opened
 from saver.pack import Entry
-from saver.tree import Node, Tensor, to_json, walk
+from saver.repo.manifest import structure
+from saver.tree import Node, Tensor, walk
 
 
 class PartInfo(msgspec.Struct, frozen=True):
@@ -76,7 +77,7 @@ def _part_info(opened: Opened, name: str) -> PartInfo:
     classes = dict.fromkeys(policy.dotted(i.cls) for i in items if isinstance(i, Node) and i.cls)
     tree = whole.root
     kind = policy.dotted(tree.cls or tree.codec) if isinstance(tree, Node) else type(tree).__name__
-    length = sum(e.length for e in entries) + len(to_json([tree, whole.batches]))
+    length = sum(e.length for e in entries) + len(structure(tree, whole.batches))
     return PartInfo(
         name,
         kind,

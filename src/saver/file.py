@@ -1,11 +1,15 @@
-"""One file: `dump`, `load` and `describe`. A single file is a pack whose metadata holds the manifest."""
+"""One file: all that can be done with a version of a store can be done with a file.
+
+A file is a pack whose metadata holds the manifest. A file object, or bytes, may stand in its place.
+"""
 
 from __future__ import annotations
 
+import io
 import os
 import time
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
@@ -13,7 +17,6 @@ from numpy.typing import NDArray
 
 from saver import environment
 from saver.description import Description, describe_opened
-from saver.disk import mapped
 from saver.disk.durable import NewFile
 from saver.encoding import encode
 from saver.environment import Git
@@ -24,11 +27,15 @@ from saver.pack.layout import plan
 from saver.repo import manifest as manifests
 from saver.repo.draft import Encoded
 from saver.repo.manifest import MANIFEST, Manifest
-from saver.storage import Progress
-from saver.tree import to_json
+from saver.storage import Blob, Progress
+from saver.streams import Memory, Readable, Source, Target, open_source, path_of, write_in_order
+
+if TYPE_CHECKING:  # imported when they are called: `import saver` stays fast
+    from saver.compare import Difference
+    from saver.restoring import Names, Report
 
 
-def dump(obj: Any, path: str | os.PathLike[str], *, progress: Progress | None = None) -> int:
+def dump(obj: Any, path: Target, *, progress: Progress | None = None) -> int:
     """Write `obj` whole to one file, durably, or nothing. Returns the bytes written.
 
     A dict with string keys (64 at most) makes its keys the parts. When this returns, the file survives a
@@ -36,6 +43,10 @@ def dump(obj: Any, path: str | os.PathLike[str], *, progress: Progress | None = 
     with bytes while large data is written. Raises CannotSaveError for what has no data form, naming its
     path, CannotWriteError when the bytes cannot be made durable, and CommitUnknownError in the rare case that
     the new file stands there but its folder cannot be synced.
+
+    `path` may be a file object, open for writing in binary mode, which need not be seekable: it gets the
+    bytes in order, the header first, so tensors are read twice. Whether they are durable, and what is left
+    when it fails, is up to it; its own errors are passed on.
     """
     git = Git()
     encoded = encode(obj)
@@ -44,10 +55,16 @@ def dump(obj: Any, path: str | os.PathLike[str], *, progress: Progress | None = 
     return write_file(path, document, encoded, progress)
 
 
-def write_file(
-    path: str | os.PathLike[str], document: Manifest, encoded: Encoded, progress: Progress | None = None
-) -> int:
-    """Write what was encoded to one file, durably, or nothing; `document` says the rest of its manifest."""
+def dumps(obj: Any) -> bytes:
+    """What `dump` writes, as bytes."""
+    memory = io.BytesIO()
+    dump(obj, memory)
+    return memory.getvalue()
+
+
+def write_file(target: Target, document: Manifest, encoded: Encoded, progress: Progress | None = None) -> int:
+    """Write what was encoded to one file, as `dump` does; `document` says the rest of its manifest."""
+    path = path_of(target, "path")
     planned = {entry.name: entry for entry in plan(encoded.tensors)}
 
     def describe(hashes: Mapping[str, str]) -> dict[str, str]:
@@ -57,7 +74,9 @@ def write_file(
         parts = {
             name: part.described(
                 manifests.part_hash(
-                    manifests.content_hash(to_json([part.tree, part.batches])), entries, part.tensors
+                    manifests.content_hash(manifests.structure(part.tree, part.batches)),
+                    entries,
+                    part.tensors,
                 ),
                 part.version,
             )
@@ -67,42 +86,111 @@ def write_file(
         return {MANIFEST: manifests.encode(whole)}
 
     writer = PackWriter(encoded.tensors, describe, progress)
-    with NewFile(os.fspath(path), writer.size) as file:
-        writer(file)
+    if path is None:
+        write_in_order(target, writer.pieces())
+        return writer.size
+    with NewFile(path, writer.size) as file:
+        writer.write(file)
         file.commit()
     return writer.size
 
 
 def load(
-    path: str | os.PathLike[str],
+    path: Source,
     *,
+    parts: Iterable[str] | None = None,
     trust: Iterable[str] = (),
     lazy: bool = False,
+    device: Any = None,
     limit: int | str | None = None,
     progress: Progress | None = None,
 ) -> Any:
     """What was saved, to the bit, without running code from the file.
 
-    Every byte is checked against its hash before anything is built. `trust` names classes of your own
-    that may be imported, as in `trust=["mypackage.*"]`. With `lazy=True` bytes are checked when they are
-    needed: parts of a mapping come back as a read-only mapping that reads each part when it is asked for.
+    Every byte is checked against its hash before anything is built. With `parts`, a dict of those alone, and
+    no other bytes are read than theirs. `trust` names classes of your own that may be imported, as in
+    `trust=["mypackage.*"]`. `device` is where tensors go, as in `device="cpu"`; without it, each goes to the
+    device that it was saved from.
+
+    With `lazy=True` bytes are read and checked when they are first asked for. The parts come back as a
+    read-only mapping; so does a dict, at any depth, that has arrays or tensors somewhere in it, and such a
+    list as a read-only sequence. Their items are built one by one, down to a single array; everything else (a
+    module, an estimator, a tuple) is read whole when it is asked for.
 
     Large arrays are views of a private mapping of the file: writing to them changes memory only. Replace
-    a loaded file by renaming another over it (as `dump` does), never by overwriting it in place.
+    a loaded file by renaming another over it (as `dump` does), never by overwriting it in place. `path` may
+    be a file object, open for reading in binary mode, which is read from where it stands to its end at once.
 
     A load may take memory and work in proportion to the size of the file. `limit` is how many bytes it may
     take instead, as in `limit="8GB"`, for files that you trust.
 
-    Raises NotFoundError, IncompatibleError (not a Saver file, or of a newer one), DamagedError,
-    LimitExceededError, or UntrustedError, which lists every class that the policy does not know.
+    Raises NotFoundError (no such file, or no such part), IncompatibleError (not a Saver file, one of a newer
+    Saver, or tensors of a device that is not here), DamagedError, LimitExceededError, or UntrustedError,
+    which lists every class that the policy does not know.
     """
-    return open_file(path).load(trust, lazy=lazy, progress=progress, limit=limit)
+    opened = open_file(path)
+    return opened.load(trust, parts, lazy=lazy, device=device, limit=limit, progress=progress)
 
 
-def open_file(path: str | os.PathLike[str]) -> Opened:
-    """A single file whose header has been verified, and its trees parsed. Builds and imports nothing."""
-    where = os.fspath(path)
-    pack = Pack(mapped.open_file(where))
+def loads(
+    data: bytes | bytearray | memoryview,
+    *,
+    parts: Iterable[str] | None = None,
+    trust: Iterable[str] = (),
+    lazy: bool = False,
+    device: Any = None,
+    limit: int | str | None = None,
+) -> Any:
+    """What `dumps` was given, as `load` gives it back. The bytes are copied first."""
+    opened = _opened(Memory(bytearray(data), "the bytes"))
+    return opened.load(trust, parts, lazy=lazy, device=device, limit=limit)
+
+
+def restore(
+    path: Source,
+    into: Any,
+    *,
+    strict: bool = True,
+    names: Names = None,
+    trust: Iterable[str] = (),
+    limit: int | str | None = None,
+    progress: Progress | None = None,
+) -> Report:
+    """Put what was saved into objects that are there: `into={"model": net, "optimizer": opt}`; see
+    saver.restoring.
+    """
+    from saver.restoring import restore
+
+    opened = open_file(path)
+    return restore(opened, into, strict=strict, names=names, trust=trust, limit=limit, progress=progress)
+
+
+def diff(a: Source, b: Source, *, progress: Progress | None = None) -> Difference:
+    """What changed from file `a` to file `b`: parameters, weights, data, environment, metrics. Builds and
+    imports nothing."""
+    from saver.compare import compare
+
+    return compare(open_file(a), open_file(b), progress=progress)
+
+
+def verify(path: Source, *, progress: Progress | None = None) -> None:
+    """Read all tensors of a file. Raises DamagedError, naming those whose bytes are not what was saved."""
+    open_file(path).tensors.verify(progress=progress)
+
+
+def names_file(what: object) -> bool:
+    """Whether this is a file rather than the ref of a version: text that ends in `.saver`, any other kind of
+    path, or a file object."""
+    return what.endswith(".saver") if isinstance(what, str) else isinstance(what, (os.PathLike, Readable))
+
+
+def open_file(source: Source) -> Opened:
+    """A file whose header has been verified, and its trees parsed. Builds and imports nothing."""
+    return _opened(open_source(source))
+
+
+def _opened(blob: Blob) -> Opened:
+    pack, where = Pack(blob), blob.name
     text = pack.metadata.get(MANIFEST)
     if text is None:
         raise IncompatibleError(f"{where} is a pack of a store, without a manifest; open its store instead")
@@ -135,7 +223,7 @@ class PackTensors:
         self._verified.update(wanted)
 
 
-def describe(path: str | os.PathLike[str]) -> Description:
+def describe(path: Source) -> Description:
     """What lies in a file: parts, shapes, sizes, dtypes, environment. Builds and imports nothing.
 
     The header is verified, the tensors are not. `untrusted` names the classes that `load` will ask for.

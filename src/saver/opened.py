@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
-from functools import cache, cached_property
-from typing import Any, Protocol
+from collections.abc import Iterable, Mapping
+from functools import cache, cached_property, partial
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 import numpy as np
@@ -13,13 +13,18 @@ from numpy.typing import NDArray
 
 from saver import environment, registry
 from saver import trust as policy
-from saver.codec import Budget, Decoder, bytes_of, check
+from saver.codec import Budget, Decoder, Device, bytes_of, check
 from saver.environment import package_version
 from saver.errors import DamagedError, NotFoundError, VersionWarning
+from saver.lazy import Building, LazyParts
 from saver.pack import Entry
 from saver.repo.manifest import SOLE, Manifest, Part
 from saver.storage import Progress
 from saver.tree import Node, Ref, Tensor, Value, parse, settle
+
+if TYPE_CHECKING:
+    from saver.repo.repository import Repository
+    from saver.repo.version import Version
 
 
 class TensorSource(Protocol):
@@ -164,9 +169,11 @@ class Opened:
         """What loading may take: in proportion to the size, or up to a `limit` in bytes."""
         return Budget(self.tensors.size, bytes_of(limit), self.where)
 
-    def decoder(self, nodes: Iterable[Node], budget: Budget | None = None) -> Decoder:
+    def decoder(
+        self, nodes: Iterable[Node], budget: Budget | None = None, device: Device | None = None
+    ) -> Decoder:
         """What builds objects, of nodes that were admitted."""
-        return Decoder(nodes, self.batches, self.tensors, self.where, budget or self.budget())
+        return Decoder(nodes, self.batches, self.tensors, self.where, budget or self.budget(), device)
 
     def warn(self, parts: Iterable[str], frames: int = 4) -> None:
         """Warn of parts that were saved under another version of a package that they depend on. The
@@ -189,28 +196,31 @@ class Opened:
         self,
         trust: Iterable[str],
         parts: Iterable[str] | None = None,
+        *,
         lazy: bool = False,
-        progress: Progress | None = None,
+        device: Any = None,
         limit: int | str | None = None,
+        progress: Progress | None = None,
     ) -> Any:
-        """The objects: all that was saved, or a dict of the parts named."""
-        budget = self.budget(limit)
+        """The objects: all that was saved, or a dict of the parts named; see `saver.load`."""
+        budget, target = self.budget(limit), Device.named(device)
         names = list(self.trees) if parts is None else list(dict.fromkeys(parts))
         nodes = self.admit(trust, names)
-        if lazy and (self.manifest.whole or parts is not None):
-            return LazyParts(self, names, nodes, budget)
+        sole = parts is None and not self.manifest.whole
         if not lazy:
             self.tensors.verify(None if parts is None else self.tensors_of(names), progress)
-        decoder = self.decoder(nodes, budget)
+        decoder = self.decoder(nodes, budget, target)
+        roots = {name: self.trees[name].root for name in names}
+        if lazy:
+            build = Building(decoder, self.nodes)
+            found = LazyParts(roots, build, partial(self.warn, frames=5 if sole else 3))
+            return found[SOLE] if sole else found
         self.warn(names)
-        if parts is None and not self.manifest.whole:
-            return self.build(SOLE, decoder)
-        return {name: self.build(name, decoder) for name in names}
-
-    def build(self, name: str, decoder: Decoder) -> Any:
-        """The object of a part."""
-        decoder.budget.part = name
-        return decoder(self.tree(name).root)
+        built: dict[str, Any] = {}
+        for name, root in roots.items():
+            budget.part = name
+            built[name] = decoder(root)
+        return built[SOLE] if sole else built
 
 
 def _parsed(name: str, part: Part, where: str) -> Tree:
@@ -222,31 +232,24 @@ def _parsed(name: str, part: Part, where: str) -> Tree:
     return Tree(root, batches, items)
 
 
+def open_version(repo: Repository, version: Version) -> Opened:
+    """A version of a store, opened."""
+    from saver.repo.reading import StoredTensors
+
+    where = f"{repo.storage}: {version}"
+
+    def locate() -> dict[str, Any]:
+        repo.state.refresh()
+        repo.version(str(version))
+        return repo.places.of(manifest, where)
+
+    manifest, blobs = repo.opened(version)
+    known = repo.places.of(manifest, where)
+    tensors = StoredTensors(repo.storage, known, locate, where, blobs)
+    return Opened(manifest, tensors, where, version.bytes, version.manifest)
+
+
 @cache
 def _version_bound() -> list[str]:
     """Packages whose objects carry private state that other versions may read differently."""
     return [family.packages[0] for family in registry.families() if family.version_bound]
-
-
-class LazyParts(Mapping[str, Any]):
-    """The parts of a version, each read and verified when it is first asked for."""
-
-    def __init__(self, opened: Opened, names: list[str], nodes: list[Node], budget: Budget) -> None:
-        self._opened = opened
-        self._names = names
-        self._decoder = opened.decoder(nodes, budget)
-        self._built: dict[str, Any] = {}
-
-    def __getitem__(self, name: str) -> Any:
-        if name not in self._built:
-            if name not in self._names:
-                raise KeyError(name)
-            self._opened.warn([name], 3)
-            self._built[name] = self._opened.build(name, self._decoder)
-        return self._built[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._names)
-
-    def __len__(self) -> int:
-        return len(self._names)

@@ -13,9 +13,9 @@ from saver import encoding, environment, registry
 from saver.description import Description, describe_opened
 from saver.environment import Git
 from saver.errors import CannotSaveError
-from saver.file import open_file, write_file
-from saver.opened import Opened
-from saver.repo import history, reading
+from saver.file import names_file, open_file, write_file
+from saver.opened import Opened, open_version
+from saver.repo import history
 from saver.repo.draft import Draft
 from saver.repo.history import Change, Summary
 from saver.repo.log import Delete, Event, Tag
@@ -24,6 +24,7 @@ from saver.repo.repository import Repository
 from saver.repo.save import save_version
 from saver.repo.version import Version, number_of
 from saver.storage import Progress, Storage
+from saver.streams import Source, Target
 
 if TYPE_CHECKING:  # imported when they are called: `import saver` stays fast
     from saver.checkpoints import Checkpoints
@@ -39,6 +40,9 @@ GRACE = 900.0
 """Seconds for which a collector leaves condemned objects to those who are reading them."""
 
 NOTES_LIMIT = 10_000
+
+REHEARSAL = "SAVER_REHEARSAL"
+"""Set where `saver rehearse` has started this process: it listens to the runs in it."""
 
 
 class Saver:
@@ -110,15 +114,16 @@ class Saver:
         parts: Iterable[str] | None = None,
         trust: Iterable[str] = (),
         lazy: bool = False,
+        device: Any = None,
         limit: int | str | None = None,
         progress: Progress | None = None,
     ) -> Any:
         """What was saved, to the bit, without running code from the store.
 
-        With `parts`, a dict of those alone, and no other bytes are read than theirs. `trust`, `lazy`,
-        `limit` and errors as in `saver.load`.
+        `parts`, `trust`, `lazy`, `device`, `limit` and errors as in `saver.load`.
         """
-        return self._open(ref).load(trust, parts, lazy, progress, limit)
+        opened = self._open(ref)
+        return opened.load(trust, parts, lazy=lazy, device=device, limit=limit, progress=progress)
 
     def restore(
         self,
@@ -142,23 +147,7 @@ class Saver:
 
     def _open(self, ref: str) -> Opened:
         """The version that a ref names, opened."""
-        self._repo.open()
-        return self._opened(self._repo.version(ref))
-
-    def _opened(self, version: Version) -> Opened:
-        """A version, opened."""
-        repo = self._repo
-        where = f"{self.storage}: {version}"
-
-        def locate() -> dict[str, Any]:
-            repo.state.refresh()
-            repo.version(str(version))
-            return repo.places.of(manifest, where)
-
-        manifest = repo.manifest(version)
-        known = repo.places.of(manifest, where)
-        tensors = reading.StoredTensors(self.storage, known, locate, where)
-        return Opened(manifest, tensors, where, version.bytes, version.manifest)
+        return open_version(self._repo, self._repo.find(ref))
 
     # What there is
 
@@ -194,8 +183,7 @@ class Saver:
 
     def version(self, ref: str) -> Version:
         """The version that a ref names. Raises NotFoundError."""
-        self._repo.open()
-        return self._repo.version(ref)
+        return self._repo.find(ref)
 
     def describe(self, ref: str) -> Description:
         """What lies in a version: parts, shapes, sizes, dtypes, environment. Builds and imports nothing."""
@@ -208,11 +196,15 @@ class Saver:
         changes = list(history.changes(versions))
         return changes if last is None else changes[-last:] if last else []
 
-    def diff(self, a: str, b: str, *, progress: Progress | None = None) -> Difference:
-        """What changed from version `a` to version `b`: parameters, weights, data, environment, metrics."""
+    def diff(self, a: str | Source, b: str | Source, *, progress: Progress | None = None) -> Difference:
+        """What changed from version `a` to version `b`: parameters, weights, data, environment, metrics.
+
+        Either may be a file instead: text that ends in `.saver`, a Path, or a file object.
+        """
         from saver.compare import compare
 
-        return compare(self._open(a), self._open(b), progress=progress)
+        old, new = (open_file(each) if names_file(each) else self._open(str(each)) for each in (a, b))
+        return compare(old, new, progress=progress)
 
     # Changing
 
@@ -320,10 +312,15 @@ class Saver:
         from saver.checkpoints import Checkpoints
 
         check_model(model)
-        return Checkpoints(
-            self, model, objects, every=every, keep=keep, busy=busy, staging=staging, grace=grace, data=data,
-            notes=notes, total=total, progress=progress,
+        run = Checkpoints(
+            self._repo, model, objects, every=every, keep=keep, busy=busy, staging=staging, grace=grace,
+            data=data, notes=notes, total=total, progress=progress,
         )  # fmt: skip
+        if REHEARSAL in os.environ:
+            from saver.rehearsal.attending import attend
+
+            attend(run)
+        return run
 
     # Carrying away
 
@@ -342,7 +339,7 @@ class Saver:
             self._repo, target if isinstance(target, Storage) else open_storage(os.fspath(target)), progress
         )
 
-    def export(self, ref: str, path: str | os.PathLike[str], *, progress: Progress | None = None) -> int:
+    def export(self, ref: str, path: Target, *, progress: Progress | None = None) -> int:
         """Write a version to a single file, as `saver.dump` does. Returns the bytes written."""
         opened = self._open(ref)
         encoded = encoding.encode_opened(opened, progress)
@@ -351,7 +348,7 @@ class Saver:
 
     def import_(
         self,
-        path: str | os.PathLike[str],
+        path: Source,
         model: str,
         *,
         tags: Iterable[str] = (),

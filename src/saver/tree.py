@@ -9,26 +9,37 @@ lists and string-keyed dicts that a node's state is made of. As JSON:
 
 A list or dict in a tree is structure that belongs to the node around it; the user's own lists and
 dicts are nodes, so that they can be shared and take part in cycles.
+
+The JSON is canonical (RFC 8785), which sorts keys and writes 1.0 as 1. What that would lose stands beside it:
+
+    dict    {"$order": [1, 0], "a": …, "b": …}     was b, a: the place of each key among the sorted ones
+    float   {"$float": 1}, {"$float": "-0"}        1.0, -0.0: floats that would be read as integers
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator
+from math import copysign, isfinite
 from typing import Any, TypeAlias, TypeVar
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from saver.canonical import canonical, in_order, number
 from saver.errors import CannotSaveError, DamagedError
+from saver.stack import anywhere
 
 T = TypeVar("T")
 
 MAX_OBJECT_DEPTH = 150
-"""Objects within objects. Each costs a few interpreter frames of the default 1,000 on either side."""
+"""Objects within objects, of what is written. A limit of the format: how deep the caller stands does not
+matter (`saver.stack`)."""
 
 MAX_JSON_DEPTH = 600
+"""Levels of lists and objects in the JSON of a tree; a nested list takes two, other objects up to four."""
 
 EXACT_INTEGER = 2**53
 """Integers up to this size are exact in every JSON reader; larger ones are nodes."""
@@ -98,15 +109,77 @@ TENSOR_DTYPE = {(d.kind, d.itemsize): name for name, d in NUMPY_DTYPE.items()}
 """(NumPy kind, item size) → safetensors dtype; byte order aside."""
 
 
-def to_json(value: object) -> bytes:
-    """The tree as compact UTF-8 JSON; equal trees give equal bytes."""
-    try:
-        return msgspec.json.encode(value)
-    except RecursionError:
+def to_json(tree: Value) -> bytes:
+    """The canonical JSON of a tree; equal trees give equal bytes.
+
+    CannotSaveError for what JSON cannot say, and for trees that `parse` would refuse as too deep.
+    """
+    return anywhere(_to_json, tree)  # type: ignore[no-any-return]
+
+
+def _to_json(tree: Value) -> bytes:
+    return canonical(_marked(tree, 0), floats=False)  # those that need it were marked
+
+
+_ATOMS = frozenset((str, bool, type(None), Tensor, Ref, msgspec.Raw))
+
+
+def _marked(value: Any, depth: int) -> Any:
+    """The value with marks for what canonical JSON does not keep. Calls itself once a level of JSON."""
+    kind = type(value)
+    if kind in _ATOMS:
+        return value
+    if kind is int or kind is float:
+        return _marked_number(value)
+    if depth >= MAX_JSON_DEPTH:
         raise CannotSaveError(
-            "$: objects lie too deep within each other; flatten the structure, "
-            f"or save its pieces as separate parts (the limit is {MAX_OBJECT_DEPTH} levels)"
-        ) from None
+            "$: objects lie too deep within each other; flatten the structure, or save its pieces as "
+            f"separate parts (the limit is {MAX_JSON_DEPTH} levels of JSON)"
+        )
+    if kind is Node:
+        state = value.state
+        if type(state) not in _ATOMS:
+            state = _marked(state, depth + 1)
+        return Node(value.codec, value.cls, value.version, value.id, state)
+    if kind is dict:
+        fields = {}
+        for name, item in value.items():
+            fields[name] = item if type(item) in _ATOMS else _marked(item, depth + 1)
+        return _with_order(fields)
+    if kind is not list and kind is not tuple:
+        return _marked_number(float(value)) if isinstance(value, float) else value
+    found = list(value)
+    for index, item in enumerate(found):
+        if type(item) not in _ATOMS:
+            found[index] = _marked(item, depth + 1)
+    return found
+
+
+def _marked_number(value: float) -> Any:
+    if type(value) is int:
+        if not -EXACT_INTEGER <= value <= EXACT_INTEGER:
+            raise CannotSaveError(
+                f"$: a codec put {value} into its state, where JSON is not exact; encode it"
+            )
+        return value
+    if not isfinite(value):
+        raise CannotSaveError(f"$: a codec put {value} into its state, which JSON does not have; encode it")
+    if value.is_integer() and abs(value) < 1e21:
+        if value == 0 and copysign(1, value) < 0:
+            return {"$float": "-0"}
+        return {"$float": int(value) if abs(value) <= EXACT_INTEGER else number(value)}
+    if 1e-5 <= abs(value) < 1e16:  # msgspec writes them as is canonical
+        return value
+    return msgspec.Raw(number(value).encode())
+
+
+def _with_order(found: dict[str, Any]) -> dict[str, Any]:
+    keys = list(found)
+    ordered = in_order(keys)
+    if keys != ordered and not any(key[:1] == "$" for key in keys):  # raw JSON of a node has no order
+        places = {key: place for place, key in enumerate(ordered)}
+        found["$order"] = [places[key] for key in keys]
+    return found
 
 
 def decodable(kind: type[T]) -> type[T]:
@@ -122,18 +195,30 @@ def decodable(kind: type[T]) -> type[T]:
 def strict_json(data: bytes, where: str) -> Any:
     """JSON, refusing what readers disagree about: duplicate keys, NaN, bad UTF-8.
 
-    Saver writes canonical JSON, for which one round trip in C proves that no key is doubled; any
-    other JSON takes the slower road.
+    Saver writes canonical JSON, for which one round trip proves that no key is doubled; any other JSON takes
+    the slower road.
     """
     try:
+        return anywhere(_strict_json, data, where)
+    except RecursionError:
+        raise DamagedError(f"{where}: JSON nested too deep; restore the file from a copy") from None
+
+
+def _strict_json(data: bytes, where: str) -> Any:
+    try:
         value = msgspec.json.decode(data)
-        if msgspec.json.encode(value) == data:
+        if _is_canonical(value, data):
             return value
         return json.loads(data.decode(), object_pairs_hook=_unique, parse_constant=_no_constant)
     except (msgspec.DecodeError, UnicodeError, ValueError) as error:
         raise DamagedError(f"{where}: not valid JSON ({error}); restore the file from a copy") from None
-    except RecursionError:
-        raise DamagedError(f"{where}: JSON nested too deep; restore the file from a copy") from None
+
+
+def _is_canonical(value: Any, data: bytes) -> bool:
+    try:
+        return msgspec.json.encode(value) == data or canonical(value) == data
+    except ValueError:  # integers that are not exact in a double
+        return False
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -149,41 +234,80 @@ def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
 
 
-def parse(raw: Any, where: str, found: list[Node | Tensor | Ref], depth: int = 0) -> Any:
-    """Decoded JSON as a tree; every node, tensor and reference in it is appended to `found`.
+def parse(raw: Any, where: str, found: list[Node | Tensor | Ref]) -> Any:
+    """Decoded JSON as a tree; every node, tensor and reference in it is appended to `found`, in the order of
+    the document.
 
     `raw` stays as it is; what holds plain values alone is part of the tree as it is. Raises DamagedError for
     anything that is not a tree.
     """
-    if depth > MAX_JSON_DEPTH:
-        raise DamagedError(f"{where}: nested deeper than {MAX_JSON_DEPTH} levels")
-    if type(raw) is list:
-        items = raw
-        for index, item in enumerate(raw):
-            if type(item) is dict or type(item) is list:
-                parsed = parse(item, where, found, depth + 1)
-                if parsed is not item:
-                    items = raw.copy() if items is raw else items
-                    items[index] = parsed
-        return items
-    if type(raw) is not dict:
-        return raw
+    root = [raw]
+    waiting: list[tuple[Any, Any, int]] = [(root, 0, 0)] if type(raw) in _CONTAINERS else []
+    while waiting:
+        holder, key, depth = waiting.pop()
+        item = holder.state if type(holder) is Node else holder[key]
+        if type(item) is dict:
+            item = _parse_dict(item, where)
+        if depth >= MAX_JSON_DEPTH and type(item) not in _LEAVES:
+            raise DamagedError(f"{where}: nested deeper than {MAX_JSON_DEPTH} levels")
+        if type(item) in _CONTAINERS:
+            items = item.items() if type(item) is dict else enumerate(item)
+            within = [name for name, value in items if type(value) in _CONTAINERS]
+            if within:
+                item = item.copy()
+                waiting += [(item, name, depth + 1) for name in reversed(within)]
+        elif type(item) is not float:
+            found.append(item)
+            if type(item) is Node and type(item.state) in _CONTAINERS:
+                waiting.append((item, None, depth + 1))
+        if type(holder) is Node:
+            holder.state = item
+        else:
+            holder[key] = item
+    return root[0]
+
+
+_CONTAINERS = frozenset((dict, list))
+_LEAVES = frozenset((Tensor, Ref, float))
+"""What an object may stand for that has nothing within it: it counts as no level."""
+
+
+def _parse_dict(raw: dict[str, Any], where: str) -> Node | Tensor | Ref | float | dict[str, Any]:
+    """What a JSON object stands for, with what lies within it still raw."""
     if "$" in raw:
-        return _parse_node(raw, where, found, depth)
+        return _parse_node(raw, where)
     if "$tensor" in raw or "$ref" in raw:
-        leaf = _parse_leaf(raw, where)
-        found.append(leaf)
-        return leaf
-    tree = raw
-    for key, item in raw.items():
+        return _parse_leaf(raw, where)
+    for key in raw:
         if key[:1] in _RESERVED_FIRST and reserved(key):
+            if key == "$order":
+                return _parse_dict(_ordered(raw, where), where)
+            if key == "$float":
+                return _parse_float(raw, where)
             raise DamagedError(f"{where}: an object has the reserved key {key!r}")
-        if type(item) is dict or type(item) is list:
-            parsed = parse(item, where, found, depth + 1)
-            if parsed is not item:
-                tree = raw.copy() if tree is raw else tree
-                tree[key] = parsed
-    return tree
+    return raw
+
+
+def _ordered(raw: dict[str, Any], where: str) -> dict[str, Any]:
+    """The object in the order that it had when it was saved."""
+    order = raw["$order"]
+    keys = in_order(key for key in raw if key != "$order")
+    places = list(range(len(keys)))
+    if type(order) is not list or any(type(place) is not int for place in order) or sorted(order) != places:
+        raise DamagedError(f"{where}: the order of an object is not one of its keys")
+    return {keys[place]: raw[keys[place]] for place in order}
+
+
+_WHOLE_FLOAT = re.compile("-0|-?[1-9][0-9]{15,20}")
+
+
+def _parse_float(raw: dict[str, Any], where: str) -> float:
+    value = raw["$float"]
+    if len(raw) == 1 and type(value) is int and abs(value) <= EXACT_INTEGER:
+        return float(value)
+    if len(raw) == 1 and type(value) is str and _WHOLE_FLOAT.fullmatch(value):
+        return float(value)
+    raise DamagedError(f"{where}: a float is written wrongly: {str(raw)[:120]}")
 
 
 def reserved(key: str) -> bool:
@@ -199,7 +323,7 @@ _RESERVED_FIRST = frozenset("$_")
 _NODE_KEYS = frozenset(("$", "class", "v", "id", "state"))
 
 
-def _parse_node(raw: dict[str, Any], where: str, found: list[Node | Tensor | Ref], depth: int) -> Node:
+def _parse_node(raw: dict[str, Any], where: str) -> Node:
     codec, cls, version, ident = raw["$"], raw.get("class"), raw.get("v", 1), raw.get("id")
     if (
         not raw.keys() <= _NODE_KEYS
@@ -209,20 +333,14 @@ def _parse_node(raw: dict[str, Any], where: str, found: list[Node | Tensor | Ref
         or not (ident is None or type(ident) is int)
     ):
         raise DamagedError(f"{where}: a node with wrong fields: {str(list(raw))[:120]}")
-    node = Node(codec, cls, version, ident)
-    found.append(node)
-    state = raw.get("state")
-    if type(state) is dict or type(state) is list:
-        state = parse(state, where, found, depth + 1)
-    node.state = state
-    return node
+    return Node(codec, cls, version, ident, raw.get("state"))
 
 
 def _parse_leaf(raw: dict[str, Any], where: str) -> Tensor | Ref:
     if len(raw) == 1 and type(raw.get("$tensor")) is str:
         return Tensor(raw["$tensor"])
     part = raw.get("part")
-    far = list(raw) == ["$ref", "part"] and type(part) is str
+    far = raw.keys() == {"$ref", "part"} and type(part) is str
     if not (far or len(raw) == 1) or type(raw.get("$ref")) is not int:
         raise DamagedError(f"{where}: a wrong reference: {str(list(raw))[:120]}")
     return Ref(raw["$ref"], part)

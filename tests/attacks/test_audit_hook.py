@@ -78,6 +78,7 @@ def run(program: str, *arguments: str) -> Any:
     return json.loads(done.stdout.splitlines()[-1])
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_a_warm_load_runs_imports_and_writes_nothing(tmp_path: Path) -> None:
     paths = []
@@ -108,6 +109,7 @@ def test_an_untrusted_name_makes_no_import_event_in_a_cold_process(
     assert [event for event in events if event[0] == "import"] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sample", SAMPLES)
 def test_in_a_cold_process_the_first_import_follows_the_audit(sample: str, tmp_path: Path) -> None:
     path = tmp_path / "good.saver"

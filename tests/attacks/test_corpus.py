@@ -21,6 +21,7 @@ def test_every_file_of_the_corpus_is_described() -> None:
     assert [path.name for path in FILES if f"`{path.name}`" not in notes] == []
 
 
+@pytest.mark.slow
 def test_no_file_of_the_corpus_does_anything_any_more() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "tests.attacks.fuzz", "--replay", *map(str, FILES)],

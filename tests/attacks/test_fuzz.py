@@ -119,6 +119,7 @@ slow = settings(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SAMPLES)
 @slow
 @given(data=st.data())
@@ -132,6 +133,7 @@ def test_a_changed_tree_loads_or_raises_a_saver_error(
     survives(file.write(path))
 
 
+@pytest.mark.slow
 @slow
 @given(data=st.data())
 def test_a_changed_manifest_or_header_loads_or_raises_a_saver_error(
@@ -152,6 +154,7 @@ def test_a_changed_manifest_or_header_loads_or_raises_a_saver_error(
     survives(file.write(path))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SAMPLES)
 @slow
 @given(data=st.data())

@@ -19,6 +19,7 @@ def fuzz(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=900)
 
 
+@pytest.mark.slow
 def test_nothing_is_found_in_a_bounded_run(tmp_path: Path) -> None:
     done = fuzz(tmp_path, "--seed", "3", "--cases", "1000", "--minutes", "0.7", "--timeout", "120")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -33,6 +34,7 @@ HOLES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hole", HOLES)
 def test_a_hole_made_on_purpose_is_found(hole: str, tmp_path: Path) -> None:
     options = (

@@ -65,6 +65,7 @@ def scalars(file: File) -> Iterator[tuple[Any, Any]]:
                 yield container, key
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SAMPLES)
 def test_every_value_that_changes_in_a_tree_is_told(name: str, tmp_path: Path) -> None:
     """Also when the part declares the hash that it had before."""
@@ -100,6 +101,7 @@ def test_every_tensor_that_changes_is_told(name: str, tmp_path: Path) -> None:
         assert compare(original, open_file(new.write(tmp_path / "new.saver"))).arrays, tensor
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SAMPLES)
 @settings(slow, max_examples=150)
 @given(data=st.data())
@@ -241,6 +243,7 @@ print(bool(compare(open_file(sys.argv[1]), open_file(sys.argv[2]))))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EXPENSIVE)
 def test_time_is_linear_in_the_size_of_the_trees(name: str, file: File, tmp_path: Path) -> None:
     """What takes a second or two would take hours, were each named thing walked every time it is named."""
@@ -255,6 +258,7 @@ def test_time_is_linear_in_the_size_of_the_trees(name: str, file: File, tmp_path
     assert done.stdout == "True\n", done.stderr
 
 
+@pytest.mark.slow
 def test_one_tensor_under_many_names_is_read_a_few_times_only(file: File, tmp_path: Path) -> None:
     """Sixteen gigabytes to compare, in files of one megabyte."""
     paths = []

@@ -28,6 +28,7 @@ def honest(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return path.read_bytes()
 
 
+@pytest.mark.slow
 def test_every_flipped_bit_is_noticed(honest: bytes, tmp_path: Path) -> None:
     """Each byte in turn, one bit of it: nothing in the file goes unwatched, its padding neither."""
     path = tmp_path / "flipped.saver"
@@ -44,6 +45,7 @@ def test_every_flipped_bit_is_noticed(honest: bytes, tmp_path: Path) -> None:
     assert unnoticed == []
 
 
+@pytest.mark.slow
 def test_every_truncation_is_noticed(honest: bytes, tmp_path: Path) -> None:
     header = 8 + int.from_bytes(honest[:8], "little")
     lengths = {0, 1, 7, 8, 9, 15, 16, 63, 64, 72, header - 1, header, header + 1, len(honest) - 1}

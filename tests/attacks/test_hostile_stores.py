@@ -23,8 +23,9 @@ from saver.pack import Entry, Pack
 from saver.pack.layout import header_bytes
 from saver.repo.log import Commit, log_key
 from saver.repo.manifest import Manifest
-from saver.repo.objects import pack_key
+from saver.repo.objects import checkpoint_key, checkpoint_number, pack_key
 from saver.repo.state import state
+from saver.storage import Bytes
 from saver.storages.local import LocalStorage
 from saver.storages.memory import MemoryStorage
 
@@ -37,7 +38,7 @@ class Forged:
     def __init__(self, store: MemoryStorage) -> None:
         self.documents: dict[str, Any] = {}
         self.packs: dict[str, bytes] = {}
-        for key in store.list(""):
+        for key in store.keys(""):
             data = store.read(key)
             if key.endswith(".json") and not key.startswith("trees/"):
                 self.documents[key] = json.loads(data)
@@ -66,10 +67,10 @@ class Forged:
             data = renamed(renamed(text(self.documents[key]), names), pages)
             pages[Path(key).stem] = digest = blake3(data).hexdigest()
             put(store, {f"state/pages/{digest[:2]}/{digest}.json": data})
-        for key in self._keys("state/0"):
+        for key in filter(checkpoint_number, self._keys("state/")):
             document = json.loads(renamed(text(self.documents[key]), pages))
-            if isinstance(document, dict) and int(Path(key).stem) in records:
-                document["previous"] = records[int(Path(key).stem)]
+            if isinstance(document, dict) and checkpoint_number(key) in records:
+                document["previous"] = records[checkpoint_number(key)]
             put(store, {key: vouched(document)[0]})
         put(store, {"store.json": vouched(self.documents["store.json"])[0]})
         return store
@@ -104,7 +105,7 @@ def vouched(document: Any) -> tuple[bytes, str]:
 def put(store: Any, objects: dict[str, bytes]) -> None:
     for key, data in objects.items():
         if store.stat(key) is None:
-            store.put(key, len(data), lambda sink, data=data: sink.write(data, 0))
+            store.put(key, Bytes(data))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -213,6 +214,7 @@ def test_the_forger_gives_the_store_back_unchanged(no_cache: None, tmp_path: Pat
     assert saver.Saver(store).check().sound
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(16))
 def test_whatever_stands_in_a_store_it_loads_or_an_error_says_why_not(
     seed: int, no_cache: None, tmp_path: Path
@@ -239,6 +241,7 @@ def test_whatever_stands_in_a_store_it_loads_or_an_error_says_why_not(
     assert refused > 5
 
 
+@pytest.mark.slow
 def test_names_in_a_store_lead_nowhere_else(no_cache: None, tmp_path: Path) -> None:
     """Keys of a log are never paths outside of the folder, and only what is listed is deleted."""
     (tmp_path / "secret").write_bytes(b"s" * 4096)
@@ -257,7 +260,7 @@ def test_names_in_a_store_lead_nowhere_else(no_cache: None, tmp_path: Path) -> N
             del forged.documents[name]
         store = LocalStorage(str(tmp_path / "store"))
         memory = forged.assemble()
-        put(store, {key: memory.read(key) for key in memory.list("")})
+        put(store, {key: memory.read(key) for key in memory.keys("")})
         for act in use(store, tmp_path):
             with suppress(saver.SaverError):
                 act()
@@ -517,7 +520,7 @@ def long_log() -> tuple[tuple[str, bytes], ...]:
         own = saver.Saver(store)
         for number in range(18):
             own.save("m", {"a": np.arange(40.0) + number})
-    return tuple((key, store.read(key)) for key in store.list(""))
+    return tuple((key, store.read(key)) for key in store.keys(""))
 
 
 WRITING: dict[str, Callable[[saver.Saver], Any]] = {
@@ -539,10 +542,10 @@ def test_the_newest_records_cannot_be_removed_while_a_checkpoint_tells_of_them(
     """All but the first `kept`, of which the last checkpoint, after record 16, is not one."""
     store = MemoryStorage()
     put(store, {key: data for key, data in long_log() if not key.startswith("log/") or key <= log_key(kept)})
-    before = {key: store.read(key) for key in store.list("")}
+    before = {key: store.read(key) for key in store.keys("")}
     with pytest.raises(saver.DamagedError, match=rf"log ends with record {kept}: .*restore the folder log/"):
         WRITING[act](saver.Saver(store))
-    assert {key: store.read(key) for key in store.list("")} == before
+    assert {key: store.read(key) for key in store.keys("")} == before
     if kept:
         with pytest.raises(saver.DamagedError, match=f"log ends with record {kept}"):
             saver.Saver(store).load("m@1")
@@ -554,8 +557,8 @@ def test_what_is_no_checkpoint_proves_nothing(act: str, junk: Any, no_cache: Non
     """A file of this name is told of by `check`, and keeps nobody from anything."""
     store = MemoryStorage()
     put(store, dict(long_log()))
-    data = store.read(state.checkpoint_key(16)) if junk == "another" else junk
-    put(store, {state.checkpoint_key(20): data, "state/x.json": b"", "state/99.json": b""})
+    data = store.read(checkpoint_key(16)) if junk == "another" else junk
+    put(store, {checkpoint_key(20): data, "state/x.json": b"", "state/99.json": b""})
     WRITING[act](saver.Saver(store))
     assert saver.Saver(store).load("m@2")
 
@@ -614,7 +617,7 @@ def test_only_what_is_savers_is_ever_deleted(no_cache: None) -> None:
     now = 0.0
     store = MemoryStorage(clock=lambda: now)
     assembled = forged.assemble()
-    put(store, {key: assembled.read(key) for key in assembled.list("")})
+    put(store, {key: assembled.read(key) for key in assembled.keys("")})
     put(store, dict.fromkeys([*FOREIGN, *outside], b"mine"))
     now = 10.0**9
     own = saver.Saver(store)
@@ -637,7 +640,7 @@ def test_only_what_is_savers_is_ever_deleted(no_cache: None) -> None:
 def in_folder(folder: Path) -> saver.Saver:
     store = LocalStorage(folder)
     memory = fresh().assemble()
-    put(store, {key: memory.read(key) for key in memory.list("")})
+    put(store, {key: memory.read(key) for key in memory.keys("")})
     return saver.Saver(folder)
 
 
@@ -661,6 +664,7 @@ def snapshot(folder: Path) -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+@pytest.mark.slow
 def test_links_at_every_place_of_a_store_are_named_and_nothing_behind_them_is_touched(
     no_cache: None, tmp_path: Path
 ) -> None:
@@ -689,6 +693,7 @@ def test_links_at_every_place_of_a_store_are_named_and_nothing_behind_them_is_to
             assert any("symbolic link" in text or "no folder" in text for text in [*told, *named]), key
 
 
+@pytest.mark.slow
 def test_a_collector_deletes_nothing_behind_a_link(no_cache: None, tmp_path: Path) -> None:
     """It did: all that lay behind a link named `packs` and had been there for an hour."""
     for number, level in enumerate(("packs", "manifests", "state", "clock")):

@@ -225,6 +225,7 @@ def test_a_deep_tree_is_an_error_and_no_crash(
     refused(path, saver.DamagedError)
 
 
+@pytest.mark.slow
 def test_deep_references_are_an_error_and_no_crash(file: File, tmp_path: Path, refused: Any) -> None:
     """Each node is shallow; following the references from the first to the last is deep."""
     chain = [node("tuple", [{"$ref": number + 1}], id=number) for number in range(1, 5_000)]
@@ -285,6 +286,7 @@ def test_a_generator_does_not_read_beyond_its_buffer(position: Any, tmp_path: Pa
     refused(file.write(tmp_path / "bad.saver"), saver.DamagedError)
 
 
+@pytest.mark.slow
 def test_hostile_sizes_load_nothing_in_a_process_of_little_memory(tmp_path: Path) -> None:
     """The same, with a limit that the operating system holds."""
     paths = []

@@ -167,6 +167,7 @@ FORGED: dict[str, tuple[Any, str, Any]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", FORGED)
 def test_a_forged_file_is_refused_and_ends_no_process(case: str, tmp_path: Path) -> None:
     make, key, value = FORGED[case]

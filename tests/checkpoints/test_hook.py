@@ -46,6 +46,7 @@ def train(net: Any, optimizer: Any) -> None:
     optimizer.step()
 
 
+@pytest.mark.slow
 def test_what_an_optimizer_makes_at_its_first_step_is_copied_beside_as_well(
     copied: list[tuple[set[str], set[str]]],
 ) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 import saver
 from saver import Every
+from saver.rehearsal import prove
 from saver.storages.memory import MemoryStorage
 
 
@@ -171,7 +172,7 @@ def test_a_proof_leaves_the_loop_what_it_holds(make: Callable[[], Loop]) -> None
         loop.train(step)
     before = loop.held()
     store = saver.Saver(MemoryStorage())
-    proof = store.checkpoints("proof", loop.objects(), every=Every(steps=100)).prove(loop.train)
+    proof = prove(store.checkpoints("proof", loop.objects(), every=Every(steps=100)), loop.train)
     assert proof, proof
     assert loop.held() == before
 
@@ -185,7 +186,7 @@ def test_a_proof_leaves_the_same_objects_behind() -> None:
         objects["params"]["w"] += step + 1
         objects["params"]["history"].append(float(w.sum()))
 
-    assert saver.Saver(MemoryStorage()).checkpoints("p", objects, every=Every(steps=100)).prove(train_step)
+    assert prove(saver.Saver(MemoryStorage()).checkpoints("p", objects, every=Every(steps=100)), train_step)
     assert objects["params"]["w"] is w
     assert objects["params"]["history"] is history
     assert w.tolist() == [0, 0, 0]

@@ -36,6 +36,7 @@ from torchdata.stateful_dataloader import StatefulDataLoader
 
 import saver
 from saver import Every
+from saver.rehearsal import prove
 from saver.storages.memory import MemoryStorage
 
 pytestmark = [
@@ -92,6 +93,7 @@ LOADERS: dict[str, tuple[Callable[[], Any], float]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LOADERS)
 def test_a_loader_that_was_stopped_in_the_middle_of_an_epoch_goes_on_to_the_bit(
     name: str, store: saver.Saver
@@ -104,6 +106,7 @@ def test_a_loader_that_was_stopped_in_the_middle_of_an_epoch_goes_on_to_the_bit(
     assert life(store, make, STEPS, dropout) == whole
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["shuffled", "two workers, with noise and dropout", "workers that stay"])
 def test_a_loader_that_was_saved_before_its_first_batch_goes_on_to_the_bit(
     name: str, store: saver.Saver
@@ -117,6 +120,7 @@ def test_a_loader_that_was_saved_before_its_first_batch_goes_on_to_the_bit(
     assert life(store, make, STEPS, dropout) == whole
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["shuffled", "two workers, with noise and dropout", "workers that stay"])
 def test_a_loader_that_was_saved_at_the_end_of_an_epoch_begins_the_next(
     name: str, store: saver.Saver
@@ -140,6 +144,7 @@ def test_a_loader_that_was_saved_at_the_end_of_an_epoch_begins_the_next(
     assert life(store, make, STEPS, dropout) == whole
 
 
+@pytest.mark.slow
 def test_training_with_workers_that_is_killed_goes_on_to_the_bit(tmp_path: Path) -> None:
     script = Path(__file__).with_name("loading.py")
     arguments: list[str | Path] = [sys.executable, script, tmp_path / "models", tmp_path / "result.json"]
@@ -274,9 +279,9 @@ def test_a_loader_under_way_is_not_put_back_by_a_proof(store: saver.Saver) -> No
     """It would stand elsewhere than the loop, and each save after that would be wrong."""
     training = Training(store, Chosen, 0.5)
     with training.run:
-        assert training.run.prove(lambda step: training.learn(step, next(iter(training.loader))))
+        assert prove(training.run, lambda step: training.learn(step, next(iter(training.loader))))
         training.train(3)
         with pytest.raises(
             saver.CannotSaveError, match=r"loader: the loop keeps the iterator.*rehearse --prove"
         ):
-            training.run.prove(lambda step: training.learn(step, next(iter(training.loader))))
+            prove(training.run, lambda step: training.learn(step, next(iter(training.loader))))

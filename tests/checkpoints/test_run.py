@@ -26,6 +26,7 @@ from saver.policy import Moment, Policy
 from saver.repo.manifest import manifest_key
 from saver.repo.objects import pack_key
 from saver.staging import Snapshot, Staging, Torn
+from saver.storage import Bytes, Content
 from saver.storages.memory import MemoryStorage
 from saver.tree import TensorData
 
@@ -114,7 +115,7 @@ def test_the_newest_version_that_verifies_is_taken_and_it_says_so(store: saver.S
     raw = bytearray(store.storage.read(pack_key(own)))
     raw[-5] ^= 1
     store.storage.delete(pack_key(own))
-    store.storage.put(pack_key(own), len(raw), lambda sink: sink.write(bytes(raw), 0))
+    store.storage.put(pack_key(own), Bytes(bytes(raw)))
     with pytest.warns(UserWarning, match=rf"resumed from {older}; {newest} could not be used"):
         resumed, _ = train(store, 20)
     assert (resumed.weights == whole.weights).all()
@@ -165,10 +166,10 @@ class Failing(MemoryStorage):
 
     full = False
 
-    def put(self, key: str, size: int, fill: Any) -> None:
+    def put(self, key: str, content: Content) -> None:
         if self.full:
             raise saver.CannotWriteError(f"{key}: no room")
-        super().put(key, size, fill)
+        super().put(key, content)
 
 
 @pytest.mark.parametrize("where", ["step", "flush", "exit"])
@@ -284,9 +285,9 @@ class Slow(MemoryStorage):
         super().__init__()
         self.gate = threading.Event()
 
-    def put(self, key: str, size: int, fill: Any) -> None:
+    def put(self, key: str, content: Content) -> None:
         self.gate.wait(30)
-        super().put(key, size, fill)
+        super().put(key, content)
 
 
 def test_a_save_that_comes_too_soon_is_left_out_if_the_caller_said_so() -> None:
@@ -364,7 +365,7 @@ def test_what_a_save_costs_includes_what_an_optimizer_waits_for_it(store: saver.
         MOMENTS.clear()
         copy = Waits(0.5)
         run._saving._snapshot = Snapshot({}, [copy])
-        run._saving._hold()
+        run._saving._hold(0)
         assert copy.held
         run.step(1)
     ((moment, _),) = MOMENTS
@@ -403,7 +404,7 @@ def test_a_resume_goes_on_with_the_epoch_that_was_saved(store: saver.Saver) -> N
 
 def test_a_state_without_memory_for_a_copy_is_written_while_training_waits(store: saver.Saver) -> None:
     with _run(store, staging="1kB") as run:
-        counter = run._objects.live["counter"]
+        counter = run.objects.live["counter"]
         assert run.step(0, loss=counter.train(0))
         assert run.progress.saved.step == 0, "it is on disk"
         then = counter.weights.copy()
@@ -624,10 +625,10 @@ class Tight(MemoryStorage):
 
     room = 110_000
 
-    def put(self, key: str, size: int, fill: Any) -> None:
-        if sum(self.stat(key).size for key in self.list("")) + size > self.room:  # type: ignore[union-attr]
+    def put(self, key: str, content: Content) -> None:
+        if sum(found.stat.size for found in self.list("")) + content.size > self.room:  # type: ignore[union-attr]
             raise saver.CannotWriteError(f"{key}: no room") from OSError(errno.ENOSPC, "full")
-        super().put(key, size, fill)
+        super().put(key, content)
 
 
 def test_where_there_is_no_room_what_was_dropped_makes_some() -> None:

@@ -127,6 +127,7 @@ def test_a_damaged_log_is_damage_in_words_and_json(store: saver.Saver) -> None:
     assert log_key(2) in document["damage"][0]["what"]
 
 
+@pytest.mark.slow
 def test_a_terminal_gets_the_first_rows_and_a_pipe_all(store: saver.Saver) -> None:
     for step in range(60):
         store.save("long", {"model": store.load("iris@1")["model"]}, step=step)

@@ -16,6 +16,7 @@ from click.testing import CliRunner
 
 import saver
 from saver.cli import program
+from saver.rehearsal import prove
 
 pytest.importorskip("sklearn")
 
@@ -103,6 +104,7 @@ def test_the_picture_is_a_png_of_sensible_size(tour):
         assert 20_000 < len(data) < 1_000_000
 
 
+@pytest.mark.slow
 def test_what_to_try_next_works(tour):
     folder, output = tour
     path = os.pathsep.join((os.path.dirname(sys.executable), os.environ["PATH"]))
@@ -166,6 +168,7 @@ def test_without_torch_the_network_is_one_of_numpy(small):
     assert float(re.findall(r"accuracy +(\S+)%", small[2])[-1]) > 90
 
 
+@pytest.mark.slow
 def test_a_second_demo_in_the_same_folder_leaves_the_first_one_as_it_is(small):
     folder, _, _ = small
     before = saver.Saver(folder / "runs").versions("killed")
@@ -207,6 +210,7 @@ def test_a_difference_is_a_finding(tmp_path):
         _compare(digits, there, tmp_path / "digits.saver", Tour(Plain()))
 
 
+@pytest.mark.slow
 def test_drawing_leaves_no_state_of_pyplot(tmp_path):
     pytest.importorskip("matplotlib")
     code = """
@@ -263,7 +267,7 @@ def test_both_runs_end_with_the_same_bits(tour):
 
 
 def test_the_run_proves_that_it_can_be_resumed(tour):
-    assert "run.prove: steps 0 to 2, trained twice from the same state: all bits agree." in tour[1]
+    assert "rehearsal.prove: steps 0 to 2, trained twice from the same state: all bits agree." in tour[1]
 
 
 def test_what_lies_there_is_shown_by_the_commands_themselves(tour):
@@ -325,6 +329,7 @@ def test_runs_that_end_differently_are_a_finding(tmp_path):
         _compare(store, "whole", "killed", Tour(Plain()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["torch", "numpy"])
 def test_the_networks_are_all_in_their_objects(kind, data):
     pytest.importorskip(kind)
@@ -334,7 +339,7 @@ def test_the_networks_are_all_in_their_objects(kind, data):
     run = saver.Saver("memory://networks").checkpoints(
         kind, network.objects, every=saver.Every(steps=1000), progress=False
     )
-    assert run.prove(network.train_step, steps=5)
+    assert prove(run, network.train_step, steps=5)
     losses = [network.train_step(step) for step in range(200)]
     assert np.mean(losses[-10:]) < np.mean(losses[:10]) / 3
     before = random.getstate()

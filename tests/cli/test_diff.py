@@ -109,12 +109,22 @@ def test_a_terminal_gets_tables_that_fit_it(files: Any, width: int) -> None:
         ("nowhere.saver", "nowhere.saver", "there is no such file"),
         ("iris@1", "iris@9", "iris@9"),
         ("iris@1", "nothing@1", "nothing"),
-        ("iris@1", "FILE", "compare two of a kind"),
     ],
 )
 @pytest.mark.usefixtures("store")
-def test_misuse_is_exit_code_2_and_one_line(old: str, new: str, message: str, files: Any) -> None:
-    assert message in error_of(run("diff", old, files[0] if new == "FILE" else new))
+def test_misuse_is_exit_code_2_and_one_line(old: str, new: str, message: str) -> None:
+    assert message in error_of(run("diff", old, new))
+
+
+@pytest.mark.parametrize("name", ["one.saver", "one"])
+@pytest.mark.usefixtures("store")
+def test_a_file_is_compared_with_a_version(name: str) -> None:
+    run("export", "iris@1", name)
+    assert run("diff", "iris@1", name).exit_code == 0
+    for sides in (("iris@2", name), (name, "iris@2")):
+        found = run("diff", *sides)
+        assert found.exit_code == 1
+        assert "weights" in found.stdout
 
 
 def test_a_store_of_a_newer_saver_is_refused(newer: Path) -> None:

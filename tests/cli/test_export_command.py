@@ -107,6 +107,7 @@ def test_damage_is_never_exported_or_imported(store: saver.Saver) -> None:
     assert contents(Path("models")) == before
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_everything_as_it_was(store: saver.Saver) -> None:
     store.export("iris", "iris.saver")
     Path("taken").write_text("precious")

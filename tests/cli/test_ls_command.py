@@ -78,6 +78,7 @@ def test_n_says_how_many_of_the_newest(store: saver.Saver) -> None:
     assert [row[0] for row in table(run("ls", "-n", "1").stdout)[2:]] == ["team/bert"]
 
 
+@pytest.mark.slow
 def test_a_terminal_gets_the_beginning_of_a_long_list_and_a_pipe_all(store: saver.Saver) -> None:
     for number in range(25):
         store.save("long", number)
@@ -119,6 +120,7 @@ def fill_with_long_names(store: saver.Saver) -> str:
     return name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [50, 80, 140])
 def test_tables_fit_the_terminal(store: saver.Saver, width: int) -> None:
     name = fill_with_long_names(store)

@@ -98,6 +98,7 @@ def test_every_command_of_a_store_takes_its_place_and_json(name):
     assert "--json" in output
 
 
+@pytest.mark.slow
 @given(st.text())
 def test_cleaned_text_is_printable_and_clean_text_stays(text):
     assert clean(text).isprintable()

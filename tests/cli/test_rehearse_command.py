@@ -18,8 +18,8 @@ from click.testing import Result
 from running import document_of, error_of, run, text_in_a_terminal
 
 import saver
-from saver.checkpoints.rehearsal import Told, read
-from saver.cli._rehearsal import Ended, Plan, Rehearsal, going_on, outcome, ready
+from saver.rehearsal.outcome import Ended, Plan, Rehearsal, going_on, outcome, ready
+from saver.rehearsal.telling import Told, read
 
 SCRIPT = """
 import os, signal, subprocess, sys, time
@@ -97,6 +97,7 @@ def test_one_that_does_not_catch_the_signal_loses_steps() -> None:
     assert done.stderr == f"error: run-7 lost {lost}\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ends", [False, True])
 def test_one_that_ignores_the_signal_and_saves_by_the_way_did_not_hear_it(ends: bool) -> None:
     """Whether it has SIGKILL end it, or happens to come to its end before."""
@@ -110,6 +111,7 @@ def test_one_that_ignores_the_signal_and_saves_by_the_way_did_not_hear_it(ends: 
     assert "It went on after it had saved" not in done.stdout
 
 
+@pytest.mark.slow
 def test_the_signal_may_go_to_all_processes() -> None:
     """A child that dies of it, as a loader's worker does, takes the step with it unless it is told not to."""
     worker = "child = subprocess.Popen([sys.executable, '-c', {!r}])\n"
@@ -123,6 +125,7 @@ def test_the_signal_may_go_to_all_processes() -> None:
     assert bad == 1
 
 
+@pytest.mark.slow
 def test_a_step_that_is_longer_than_the_grace_period_costs_what_was_not_saved() -> None:
     lines = "def before(step): time.sleep(600 if step == 3 and not os.path.exists('again') else 0.01)\n"
     lines += "begin = lambda: open('again', 'w') if os.path.exists('models') else None"
@@ -160,6 +163,7 @@ def test_a_script_that_cannot_start_again_is_a_finding() -> None:
     )
 
 
+@pytest.mark.slow
 def test_after_a_signal_that_does_not_end_it_sigkill_does() -> None:
     code, found = document("--signal", "usr1", "--grace", "0.4", "--after", "0", *script("OnSignal()", 0.05))
     assert code == 1
@@ -176,6 +180,7 @@ def test_the_signal_may_be_sent_when_nothing_was_saved_yet() -> None:
     assert found["step_at_signal"] >= 1
 
 
+@pytest.mark.slow
 def test_the_signal_may_be_sent_after_some_saves() -> None:
     code, found = document("--after-saves", "3", *script())
     assert code == 0
@@ -232,6 +237,7 @@ def test_who_ends_the_rehearsal_ends_the_script(number: int) -> None:
     assert not alive(int(Path("process").read_text()))
 
 
+@pytest.mark.slow
 def test_a_terminal_shows_the_same() -> None:
     shown = text_in_a_terminal("rehearse", *script())
     assert re.search(r"saved +run-7@\d+, step \d+; on disk", shown)
@@ -284,6 +290,7 @@ def test_a_script_that_enters_no_run_is_told_after_a_while() -> None:
     assert "0.2 s went by before it had saved and gone on; it has not entered a run" in told
 
 
+@pytest.mark.slow
 def test_a_run_that_never_saves_is_told_how_to_go_without() -> None:
     line = json.dumps({"kind": "step", "at": 1.0, "process": 1, "run": "run", "step": 3})
     never = f"echo '{line}' >> $SAVER_REHEARSAL; sleep 60"

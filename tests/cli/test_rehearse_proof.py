@@ -17,9 +17,10 @@ from click.testing import Result
 from running import document_of, error_of, run, text_in_a_terminal
 
 import saver
-from saver.checkpoints.recording import Asked
-from saver.checkpoints.rehearsal import Told
-from saver.cli._proving import chosen, elsewhere, going_on, otherwise
+from saver.rehearsal import telling
+from saver.rehearsal.processes import chosen, elsewhere, going_on, otherwise
+from saver.rehearsal.recording import Asked
+from saver.rehearsal.telling import Told
 
 SCRIPT = """
 import os, random, sys, time
@@ -72,6 +73,7 @@ def versions() -> list[tuple[int, int | None]]:
     return [(version.number, version.step) for version in saver.Saver("models").versions("run-7")]
 
 
+@pytest.mark.slow
 def test_a_run_with_all_that_it_needs_agrees_to_the_bit() -> None:
     done = run("rehearse", "--prove", "5", *script())
     assert done.exit_code == 0, done.output
@@ -97,12 +99,13 @@ def before(step):
 
 def test_a_flag_in_the_loop_is_noticed_that_a_proof_in_place_cannot_see() -> None:
     proves = """
+import saver.rehearsal
 def after(run, step):
     def train_step(step):
         before(step)
         weights[:] = 0.9 * weights + np.random.rand(1000)
     if step == 12 and not again:
-        open("proof", "w").write(str(run.prove(train_step, steps=5)))
+        open("proof", "w").write(str(saver.rehearsal.prove(run, train_step, steps=5)))
 """
     done = run("rehearse", "--prove", "5", *script(FLAG + proves))
     assert Path("proof").read_text().endswith("all bits agree")
@@ -119,6 +122,7 @@ def after(run, step):
     )
 
 
+@pytest.mark.slow
 def test_the_report_as_a_document_holds_the_proof() -> None:
     code, found = document(3, *script(FLAG))
     assert code == 1
@@ -207,6 +211,7 @@ def test_it_is_the_one_of_the_save_that_was_named() -> None:
     assert versions() == [(1, 9), (2, 19), (3, 29)]
 
 
+@pytest.mark.slow
 def test_saves_are_counted_from_the_start_on() -> None:
     assert document(4, *script())[0] == 0
     code, found = document(4, *script())
@@ -243,6 +248,7 @@ def after(run, step):
 # A training that is over too early
 
 
+@pytest.mark.slow
 def test_a_training_that_is_over_before_is_compared_at_its_end() -> None:
     done = run("rehearse", "--prove", "100", *script(total=14))
     assert done.exit_code == 0, done.output
@@ -262,6 +268,7 @@ def test_a_training_that_is_over_with_the_version_leaves_nothing_to_prove() -> N
     )
 
 
+@pytest.mark.slow
 def test_a_run_that_never_saves_is_told() -> None:
     assert error_of(run("rehearse", "--prove", "3", *script(total=5))) == (
         "error: the script ended (exit code 0) before it had saved; it printed last: over\n"
@@ -317,6 +324,7 @@ def test_a_run_that_leaves_steps_out_is_told() -> None:
     assert "it trained steps 15 to 17, and steps 10 to 12 the first time" in told
 
 
+@pytest.mark.slow
 def test_a_run_that_ends_earlier_the_second_time_is_told() -> None:
     told = problem_of(*script("def steps(start): return range(start, 12 if again else 10**6)"))
     assert "it trained steps 10 to 11, and steps 10 to 12 the first time" in told
@@ -325,6 +333,7 @@ def test_a_run_that_ends_earlier_the_second_time_is_told() -> None:
     assert "it trained no step, and steps 10 to 12 the first time" in told
 
 
+@pytest.mark.slow
 def test_a_second_start_that_breaks_is_told_with_its_last_words() -> None:
     told = problem_of(*script("if again: sys.exit('no room for two')"))
     assert (
@@ -370,8 +379,9 @@ def alive(process: int) -> bool:
 
 
 def test_a_run_that_has_recorded_and_is_not_killed_ends_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    script("import saver.checkpoints.recording as recording\nrecording.LINGER = 0.0")
-    for name, text in Asked("state.saver", 2, 1).variables().items():
+    script("import saver.rehearsal.recording as recording\nrecording.LINGER = 0.0")
+    asked = {telling.VARIABLE: "told", **Asked("state.saver", 2, 1).variables()}
+    for name, text in asked.items():
         monkeypatch.setenv(name, text)
     assert os.spawnl(os.P_WAIT, sys.executable, sys.executable, "train.py") == -signal.SIGKILL
     recorded = saver.load("state.saver")
@@ -379,6 +389,7 @@ def test_a_run_that_has_recorded_and_is_not_killed_ends_itself(monkeypatch: pyte
     assert [row["step"] for row in recorded["log"]] == list(range(12))
 
 
+@pytest.mark.slow
 def test_a_terminal_shows_the_same() -> None:
     shown = text_in_a_terminal("rehearse", "--prove", "2", *script())
     for text in ("Waiting until it has saved", "compared"):
@@ -477,6 +488,7 @@ def loading(every: int, lines: str = "") -> list[str]:
     return ["--", sys.executable, "train.py"]
 
 
+@pytest.mark.slow
 def test_a_loader_in_the_middle_of_its_epoch_is_named() -> None:
     pytest.importorskip("torch")
     done = run("rehearse", "--prove", "3", *loading(5))
@@ -489,6 +501,7 @@ def test_a_loader_in_the_middle_of_its_epoch_is_named() -> None:
     assert "the data loader" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_loader_at_the_beginning_of_an_epoch_agrees_to_the_bit() -> None:
     pytest.importorskip("torch")
     done = run("rehearse", "--prove", "12", *loading(8))
@@ -497,6 +510,7 @@ def test_a_loader_at_the_beginning_of_an_epoch_agrees_to_the_bit() -> None:
     assert facts(done)["trained"] == "steps 8 to 19"
 
 
+@pytest.mark.slow
 def test_a_loader_among_the_objects_agrees_in_the_middle_of_its_epoch() -> None:
     pytest.importorskip("torchdata")
     lines = "from torchdata.stateful_dataloader import StatefulDataLoader\n"

@@ -56,6 +56,7 @@ def test_a_tagged_version_needs_yes_and_its_tags_are_named(store: saver.Saver) -
     assert store.summary("iris").tags == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("answer", "exit_code", "left"), [("y\n", 0, [1, 3]), ("n\n", 2, [1, 2, 3]), ("\n", 2, [1, 2, 3])]
 )

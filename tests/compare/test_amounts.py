@@ -36,6 +36,7 @@ def pairs(dtype: str) -> st.SearchStrategy[tuple[Any, Any]]:
     return st.builds(lambda x, y, same: (x, np.where(same, x, y).astype(kind)), side, side, mask)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", FLOATS)
 @given(data=st.data())
 def test_floats_are_measured_as_extended_precision_would(dtype: str, data: st.DataObject) -> None:
@@ -58,6 +59,7 @@ def test_floats_are_measured_as_extended_precision_would(dtype: str, data: st.Da
             assert float(found.relative or 0) == pytest.approx(float(norm / before), rel=TINY)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", INTEGERS)
 @given(data=st.data())
 def test_integers_are_measured_without_overflow(dtype: str, data: st.DataObject) -> None:
@@ -118,6 +120,7 @@ def test_complex_numbers_are_entries_and_their_change_a_modulus() -> None:
     assert lost.not_finite == (0, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["bfloat16", "float8_e4m3fn", "float8_e5m2"])
 def test_small_floats_have_the_values_that_torch_gives_them(dtype: str) -> None:
     torch = pytest.importorskip("torch")

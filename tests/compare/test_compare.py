@@ -56,6 +56,7 @@ plain_values = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(value=plain_values)
 def test_what_is_saved_twice_does_not_differ(value: Any, told: Compare) -> None:
     found = told(value, copy.deepcopy(value))
@@ -64,6 +65,7 @@ def test_what_is_saved_twice_does_not_differ(value: Any, told: Compare) -> None:
     assert found.summary() == "no difference"
 
 
+@pytest.mark.slow
 @given(old=plain_values, new=plain_values)
 def test_what_differs_is_told_and_nothing_else(old: Any, new: Any, told: Compare) -> None:
     found = told([old], [new])
@@ -313,6 +315,7 @@ def test_progress_counts_the_bytes_of_both_sides(tmp_path: Path) -> None:
 # scikit-learn
 
 
+@pytest.mark.slow
 def test_an_estimator_is_told_by_parameters_and_learned_values(told: Compare) -> None:
     linear = pytest.importorskip("sklearn.linear_model")
     rows, labels = np.random.default_rng(0).random((60, 20)), np.arange(60) % 3

@@ -52,7 +52,7 @@ def array(value: float, count: int = 20_000) -> Any:
 def dump(tensors: dict[str, TensorData], path: Path) -> None:
     writer = PackWriter(tensors)
     with NewFile(str(path), writer.size) as file:
-        writer(file)
+        writer.write(file)
         file.commit()
 
 
@@ -429,6 +429,7 @@ def _full(descriptor: int, offset: int, length: int) -> None:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
+@pytest.mark.slow
 def test_a_reader_sees_the_old_file_or_the_new_one(tmp_path: Path, temporary: str) -> None:
     path = tmp_path / "a.saver"
     saver.dump({"number": 0, "data": array(0)}, path)
@@ -472,6 +473,7 @@ while True:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "kills"), [("unnamed", 20), ("named", 5)])
 def test_a_killed_save_leaves_the_old_file_or_the_new_one(kind: str, kills: int, tmp_path: Path) -> None:
     path = tmp_path / "a.saver"

@@ -81,12 +81,14 @@ values = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=300)
 @given(values)
 def test_any_value_comes_back(roundtrip: Roundtrip, value: Any) -> None:
     assert_same(value, roundtrip(value))
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(st.sets(hashables, max_size=12), st.randoms())
 def test_equal_sets_give_equal_bytes(tmp_path_factory: Any, items: set[Any], shuffled: random.Random) -> None:
@@ -98,6 +100,7 @@ def test_equal_sets_give_equal_bytes(tmp_path_factory: Any, items: set[Any], shu
     assert saver.describe(folder / "a").parts[0].hash == saver.describe(folder / "b").parts[0].hash
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=40)
 @given(
     st.lists(st.floats(), min_size=60, max_size=200)

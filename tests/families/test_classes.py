@@ -96,6 +96,7 @@ def test_names_are_only_ever_added(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     }
 
 
+@pytest.mark.slow
 def test_the_source_of_a_version_tells_what_importing_it_does(installed: Any) -> None:
     torch = pytest.importorskip("torch")
     read = classes.read("torch", Path(torch.__file__).parents[1])

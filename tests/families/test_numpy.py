@@ -49,6 +49,7 @@ def arrays(draw: Any) -> np.ndarray:
     return raw.view(dtype).reshape(shape).copy() if raw.size else np.zeros(shape, dtype)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=300)
 @given(arrays(), st.sampled_from(["C", "F", "step", "back", "transposed", "broadcast"]))
 def test_any_array_comes_back(roundtrip: Roundtrip, array: np.ndarray, layout: str) -> None:
@@ -148,6 +149,7 @@ def test_matrices_and_chararrays_stay_what_they_are(roundtrip: Roundtrip) -> Non
     assert type(roundtrip(np.matrix([[1, 2]]))) is np.matrix
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(simple_dtypes.flatmap(lambda d: hnp.arrays(d, ())))
 def test_scalars_come_back(roundtrip: Roundtrip, array: np.ndarray) -> None:

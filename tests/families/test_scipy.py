@@ -38,6 +38,7 @@ def same_matrix(a: Any, b: Any) -> None:
             assert_same(np.asarray(getattr(a, name)), np.asarray(getattr(b, name)))
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=150)
 @given(
     st.sampled_from(FORMATS),

@@ -202,6 +202,7 @@ def test_stacking_and_voting_share_their_estimators_again(roundtrip: Callable[..
     assert loaded.named_estimators_["near"] is loaded.estimators_[1]
 
 
+@pytest.mark.slow
 def test_training_goes_on_to_the_bit(roundtrip: Callable[..., Any]) -> None:
     features, target = digits()
     for estimator in (
@@ -231,6 +232,7 @@ def sklearn_mlp() -> Any:
     return MLPClassifier((16,), random_state=0)
 
 
+@pytest.mark.slow
 def test_birch_goes_on_growing_its_tree(roundtrip: Callable[..., Any]) -> None:
     from sklearn.cluster import Birch
 

@@ -26,6 +26,8 @@ import saver
 from saver.codec import Decoder, Encoder
 from saver.families.torch import devices as _torch_devices
 from saver.families.torch.storages import DTYPES
+from saver.opened import Opened
+from saver.restoring import restore
 from saver.tree import Node, Tensor, parse, to_json, walk
 
 RoundTrip = Callable[..., Any]
@@ -47,6 +49,15 @@ class _Memory:
 
     def tensor(self, name: str) -> Any:
         return self.held[name]
+
+
+def test_what_codecs_share_is_kept_for_one_walk_and_all_of_its_parts() -> None:
+    encoder, other = Encoder(), Encoder()
+    kept = encoder.shared(list)
+    encoder.part("a", 1)
+    assert encoder.shared(list) is kept
+    assert encoder.shared(dict) == {}
+    assert other.shared(list) is not kept
 
 
 def encoded(obj: Any) -> tuple[Any, _Memory]:
@@ -183,6 +194,7 @@ def views(draw: st.DrawFn) -> list[Any]:
     return found
 
 
+@pytest.mark.slow
 @given(views())
 @settings(deadline=None)
 def test_views_share_their_storage_again(tensors: list[Any]) -> None:
@@ -647,6 +659,7 @@ def test_a_lazy_module_saves_once_it_has_seen_data(roundtrip: RoundTrip) -> None
     assert_same_modules(roundtrip(net), net)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")
 def test_a_module_compiled_in_place_comes_back_not_compiled(roundtrip: RoundTrip) -> None:
     net = nn.Linear(2, 2)
@@ -1157,15 +1170,94 @@ def test_a_generator_cannot_be_led_beyond_its_words(at: int, value: int) -> None
 # Accelerators
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="for machines without a CUDA device")
-def test_what_was_on_a_device_that_is_not_here_comes_back_on_the_cpu() -> None:
-    found = _tampered(_PLAIN, "torch.Tensor", lambda state: state.update(device="cuda:0"))
-    assert found.device == torch.device("cpu")
-    assert bits(found) == bits(_PLAIN)
+ABSENT = "xpu:99"
+"""A device that no machine has."""
+
+
+def from_absent(obj: Any, save: Callable[[Any], Opened]) -> Opened:
+    """What was saved, as if all tensors had been on a device that is not here."""
+    opened = save(obj)
+    for item in opened.trees["model"].items:
+        if isinstance(item, Node) and item.codec == "torch.Tensor" and "base" not in item.state:
+            item.state["device"] = ABSENT
+    return opened
+
+
+@pytest.mark.parametrize("make", [
+    lambda: torch.arange(300.0), lambda: torch.arange(300.0).reshape(20, 15).t(),
+    lambda: torch.arange(300.0)[5:250], lambda: torch.eye(30).to_sparse(), lambda: nn.Linear(20, 20),
+    lambda: torch.tensor(3), lambda: torch.eye(30).to_sparse_csr(),
+])  # fmt: skip
+@pytest.mark.parametrize("lazy", [False, True])
+def test_what_was_on_a_device_that_is_not_here_loads_once_one_says_where(
+    make: Callable[[], Any], lazy: bool, save: Callable[[Any], Opened]
+) -> None:
+    made = make()
+    opened = from_absent(made, save)
+    with pytest.raises(saver.IncompatibleError, match=f"{ABSENT}', which is not here; pass device='cpu'"):
+        opened.load((), lazy=lazy)
+    for device in ("cpu", torch.device("cpu")):
+        assert equal(state_of(opened.load((), lazy=lazy, device=device)), state_of(made))
+
+
+def state_of(found: Any) -> Any:
+    if isinstance(found, nn.Module):
+        return list(found.state_dict().values())
+    return found.to_dense() if found.layout is not torch.strided else found
+
+
+@pytest.mark.parametrize("device", ["", "CPU", "cuda:", "cuda:x", 0, "cpu cuda", "../x", b"cpu", "cuda:0000"])
+def test_what_is_not_the_name_of_a_device_is_a_value_error(
+    device: Any, save: Callable[[Any], Opened]
+) -> None:
+    with pytest.raises(ValueError, match="device="):
+        saver.load(save(torch.zeros(3)).where, device=device)
+
+
+@pytest.mark.parametrize("device", [ABSENT, "nonsense", "meta", "cpu:1"])
+def test_tensors_go_to_no_device_that_is_not_here(device: str, save: Callable[[Any], Opened]) -> None:
+    with pytest.raises((saver.IncompatibleError, saver.DamagedError)):
+        saver.load(save(torch.zeros(300)).where, device=device)
+
+
+def test_restoring_asks_for_no_device(save: Callable[[Any], Opened]) -> None:
+    target = torch.zeros(300)
+    restore(from_absent(torch.arange(300.0), save), target)
+    assert torch.equal(target, torch.arange(300.0))
+
+
+def test_a_random_generator_needs_its_device() -> None:
     tree, memory = encoded(torch.Generator())
-    tree["state"][0] = "cuda:0"
-    with pytest.raises(saver.NotFoundError, match="cannot go on without such a device"):
+    tree["state"][0] = ABSENT
+    with pytest.raises(saver.IncompatibleError, match=f"{ABSENT}' cannot go on without that device"):
         decoded(tree, memory)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("options", [{}, {"fused": True}, {"capturable": True}, {"foreach": True}])
+@pytest.mark.parametrize(("there", "wanted"), [("cuda", "cpu"), ("cpu", "cuda"), ("cuda", "cuda:0")])
+def test_a_training_goes_on_where_the_caller_wants_it(
+    options: dict[str, bool], there: str, wanted: str, tmp_path: Path
+) -> None:
+    if "capturable" in options and there == "cpu":
+        pytest.skip("torch captures nothing on the CPU")
+    net = nn.Linear(6, 8).to(there)
+    optimizer = torch.optim.AdamW(net.parameters(), **options)
+
+    def train(model: Any, steps: Any) -> None:
+        steps.zero_grad()
+        device = next(model.parameters()).device
+        model(torch.ones(2, 6, device=device)).square().mean().backward()
+        steps.step()
+
+    train(net, optimizer)
+    saver.dump({"model": net, "optimizer": optimizer}, tmp_path / "s")
+    found = saver.load(tmp_path / "s", device=wanted)
+    assert {p.device.type for p in found["model"].parameters()} == {torch.device(wanted).type}
+    if "capturable" not in options:
+        train(found["model"], found["optimizer"])
+        train(net, optimizer)
+        assert torch.allclose(found["model"].weight.cpu(), net.weight.cpu(), atol=1e-6)
 
 
 @pytest.mark.parametrize("shape", [(), (1,), (1000,), (10, 100), (1000, 1)])
@@ -1216,6 +1308,7 @@ def test_views_on_a_gpu_share_their_storage_again(roundtrip: RoundTrip) -> None:
 # The file itself
 
 
+@pytest.mark.slow
 def test_a_new_process_needs_nothing_but_the_file(tmp_path: Path) -> None:
     net = nn.Sequential(nn.Linear(2, 2), nn.TransformerEncoderLayer(2, 1, 4, activation=F.gelu)).eval()
     optimizer = torch.optim.Adam(net.parameters())

@@ -123,6 +123,7 @@ def told(value: Any) -> list[Any]:
     return found
 
 
+@pytest.mark.slow
 @given(recipes)
 @settings(max_examples=200, deadline=None)
 def test_every_tensor_stays_in_an_object_of_the_same_form(save: Save, recipe: Any) -> None:
@@ -136,6 +137,7 @@ def test_every_tensor_stays_in_an_object_of_the_same_form(save: Save, recipe: An
         assert here is there or isinstance(there, (tuple, int))
 
 
+@pytest.mark.slow
 @given(recipes, recipes)
 @settings(max_examples=300, deadline=None)
 def test_into_any_other_object_goes_what_load_would_give(save: Save, recipe: Any, other: Any) -> None:

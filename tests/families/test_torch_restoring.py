@@ -1014,6 +1014,7 @@ def test_a_view_beyond_its_base_is_damage(save: Save) -> None:
         restore(opened, {"model": net})
 
 
+@pytest.mark.slow
 def test_endless_names_end(save: Save) -> None:
     node = Node("torch.Module", state={"parameters": {}})
     for level in range(100):

@@ -235,6 +235,7 @@ def by_value(item: Any) -> Any:
 
 
 class TestElements:
+    @pytest.mark.slow
     @settings(deadline=None)
     @given(st.lists(PLAIN, max_size=20), st.lists(PLAIN, max_size=20))
     def test_it_does_not_matter_in_how_many_runs_they_are_written(self, some, others):
@@ -287,6 +288,7 @@ class TestElements:
         with pytest.raises(CannotSaveError, match=r"^data: its elements lie too deep"):
             fingerprint(array)
 
+    @pytest.mark.slow
     def test_they_are_the_same_in_every_process(self):
         code = """
 import numpy as np, datetime, decimal, pathlib

@@ -106,7 +106,7 @@ class Literal(str):
 
 
 def compact(value: Any) -> bytes:
-    """The text of parsed JSON as it stood in the file, which has no spaces."""
+    """The text of parsed JSON as it stood in the file, which is canonical."""
     if isinstance(value, Literal):
         return value.encode()
     if isinstance(value, list):
@@ -116,6 +116,26 @@ def compact(value: Any) -> bytes:
     return json.dumps(value, ensure_ascii=False).encode()
 
 
+def utf16(text: str) -> bytes:
+    return text.encode("utf-16-be")
+
+
+def unmarked(tree: Any) -> Any:
+    """A tree with its floats and the order of its objects."""
+    if isinstance(tree, list):
+        return list(map(unmarked, tree))
+    if not isinstance(tree, dict):
+        return tree
+    if "$float" in tree:
+        return float(tree["$float"])
+    found = {key: unmarked(item) for key, item in tree.items() if key != "$order"}
+    if "$order" in tree:
+        require(sorted(tree["$order"]) == list(range(len(found))), "order of an object")
+        names = sorted(found, key=utf16)
+        found = {names[at]: found[names[at]] for at in tree["$order"]}
+    return found
+
+
 class Values:
     """Sections 2 and 3: a manifest and its trees, for Python's and NumPy's own values."""
 
@@ -123,6 +143,13 @@ class Values:
         self.tensors, self.reader = reader.tensors, reader
         self.manifest = parse(reader.metadata["saver.manifest"])
         require(self.manifest["format"] == 1 and not self.manifest.get("requires"), "manifest")
+        parts = self.manifest["parts"]
+        if "order" in self.manifest:
+            require(sorted(self.manifest["order"]) == list(range(len(parts))), "order of the parts")
+            names = sorted(parts, key=utf16)
+            parts = self.manifest["parts"] = {names[at]: parts[names[at]] for at in self.manifest["order"]}
+        for part in parts.values():
+            part["tree"] = unmarked(part["tree"])
         self.nodes: dict[tuple[str, int], Any] = {}
         self.built: dict[tuple[str, int], Any] = {}
         for name, part in self.manifest["parts"].items():
@@ -159,7 +186,7 @@ class Values:
 
         content = blake3(compact([part["tree"], part.get("batches", {})])).hexdigest()
         held = []
-        for tensor in tensors([part["tree"], part.get("batches", {})]):
+        for tensor in sorted({*tensors([part["tree"], part.get("batches", {})])}, key=utf16):
             slot = self.reader.slots[tensor]
             held.append([tensor, slot["dtype"], slot["shape"], self.reader.hashes[tensor]])
         return str(blake3(compact([content, held])).hexdigest())

@@ -18,13 +18,13 @@ MUTANTS = [
     Mutant(
         "condemn-before-delete", "repo/gc.py",
         "                return Condemn(condemned, tuple(sorted(kept)))\n",
-        "                for key in condemned:\n                    repo.storage.delete(key)\n"
+        "                repo.storage.delete(*condemned)\n"
         "                return Condemn(condemned, tuple(sorted(kept)))\n",
         "the order: what is deleted was condemned before", (_GC,),
     ),
     Mutant(
         "grace-of-readers", "repo/gc.py",
-        "            if self._is_young(record.time, now):\n", "            if False:\n",
+        "            if self._is_young(self._condemned_at(key), now):\n", "            if False:\n",
         "the grace period between condemning and deleting", (_GRACE,),
     ),
     Mutant(
@@ -118,7 +118,8 @@ MUTANTS = [
     ),
     Mutant(
         "own-keys", "repo/objects.py",
-        "        if is_own(key):\n            yield key\n", "        if True:\n            yield key\n",
+        "        if is_own(found.key):\n            yield found\n",
+        "        if True:\n            yield found\n",
         "leaving alone what is not Saver's", (_OWN,),
     ),
     Mutant(
@@ -145,7 +146,7 @@ MUTANTS = [
     ),
     Mutant(
         "links-that-hide", "repo/objects.py",
-        "        elif stands_for_folder(key):\n            raise DamagedError",
+        "        elif stands_for_folder(found.key):\n            raise DamagedError",
         "        elif False:\n            raise DamagedError",
         "refusing to collect where a link may hide objects",
         (f"{_GC}::test_what_stands_in_place_of_a_folder_stops_the_collector",),
@@ -176,7 +177,7 @@ MUTANTS = [
     ),
     Mutant(
         "pages-in-use", "repo/gc.py",
-        "            if key in needed or beyond:\n", "            if beyond:\n",
+        "            if found.key in needed or beyond:\n", "            if beyond:\n",
         "keeping the pages of the newest checkpoints",
         (f"{_GC}::test_pages_that_no_checkpoint_needs_are_dropped_once_they_are_old",),
     ),
@@ -188,7 +189,7 @@ MUTANTS = [
     ),
     Mutant(
         "checkpoints-beyond", "repo/gc.py",
-        "            if key in needed or beyond:\n", "            if key in needed:\n",
+        "            if found.key in needed or beyond:\n", "            if found.key in needed:\n",
         "leaving checkpoints that are newer than what was read",
         (_GC, f"{_STORES}::test_what_is_no_checkpoint_proves_nothing"),
     ),

@@ -168,7 +168,7 @@ MUTANTS = [
     ),
     Mutant(
         "depth-of-listings", "storages/local.py",
-        ' and key.count("/") < DEPTH:', ":",
+        'if key[-1] != "/" or key.count("/") < DEPTH else None', "",
         "the limit on the depth of listings",
         ("storages/test_outside.py::test_folders_within_folders_have_an_end",),
     ),

@@ -95,7 +95,7 @@ MUTANTS = [
     ),
     Mutant(
         "open-files-ignored", "repo/reading.py",
-        "for pack in packs[at : at + TOGETHER]}", "for pack in (packs if at == 0 else ())}",
+        "some = packs[at : at + TOGETHER]\n", "some = packs if at == 0 else []\n",
         "opening a few packs at a time",
         ("repo/test_reading.py::test_a_version_in_many_packs_is_loaded_with_few_files_open",),
     ),
@@ -242,7 +242,7 @@ MUTANTS = [
     ),
     Mutant(
         "depth-of-trees", "tree.py",
-        "    if depth > MAX_JSON_DEPTH:\n", "    if False:\n",
+        "        if depth >= MAX_JSON_DEPTH and type(item) not in _LEAVES:\n", "        if False:\n",
         "the limit on the depth of trees",
         ("test_tree.py::test_a_tree_may_be_deep_but_not_endless",),
     ),

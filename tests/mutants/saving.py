@@ -16,9 +16,9 @@ _HEALS = "repo/test_check.py"
 MUTANTS = [
     Mutant(
         "objects-before-the-record", "repo/written.py",
-        "        self._storage.put(key, size, fill)\n",
-        "        fill(_Nowhere())\n"
-        "        self._late.append((key, size, fill))\n",
+        "        self._storage.put(key, content)\n",
+        "        content.write(_Nowhere())\n"
+        "        self._late.append((key, content))\n",
         "the order: packs and manifests are durable before the record that needs them", (_FAILED,),
         more=(
             ("        self._keys: list[str] = []\n",
@@ -58,7 +58,8 @@ MUTANTS = [
     ),
     Mutant(
         "save-decides-anew", "repo/commit.py",
-        "            if key != last or repo.state.gone(", "            if last is None or repo.state.gone(",
+        "            if document is None or key != last or repo.state.gone(",
+        "            if document is None or repo.state.gone(",
         "writing the manifest anew for another number", (_TAKEN_OVER,),
     ),
     Mutant(
@@ -163,7 +164,7 @@ MUTANTS = [
     ),
     Mutant(
         "log-without-store", "repo/format.py",
-        '        if next(storage.list("log/"), None) is None:\n            return None\n',
+        '        if next(storage.keys("log/"), None) is None:\n            return None\n',
         "        return None\n",
         "refusing to begin a store anew that lost its description",
         (f"{_REPOSITORY}::test_a_log_without_its_store_is_not_taken_for_a_new_store",),

@@ -27,8 +27,8 @@ MUTANTS = [
     ),
     Mutant(
         "half-read-log", "repo/state/state.py",
-        "        view = View(self.pages)\n        while",
-        "        view = self._view = View(self.pages)\n        while",
+        "        view = View(self.pages)\n        for",
+        "        view = self._view = View(self.pages)\n        for",
         "the order: the log is read whole before anybody decides by it", (_NEITHER,),
     ),
     Mutant(
@@ -135,14 +135,15 @@ MUTANTS = [
     ),
     Mutant(
         "reserve", "repo/state/state.py",
-        "                if self._storage.stat(key) is None:\n"
-        "                    self._storage.put(key, RESERVE_BYTES, _fill)\n",
-        "                pass\n",
+        "            if self._storage.stat(key) is None:\n"
+        "                self._storage.put(key, Bytes(_RESERVED))\n",
+        "            pass\n",
         "keeping room for the records of deletions", (_FULL,),
     ),
     Mutant(
         "room-of-shortcuts", "repo/state/state.py",
-        '            keys = [*own(self._storage, "state/")]\n', "            keys = []\n",
+        '            keys = [found.key for found in own(self._storage, "state/")]\n',
+        "            keys = []\n",
         "giving up checkpoints for room",
         ("repo/test_shortcuts.py::test_when_the_reserve_is_used_up_checkpoints_give_their_room",),
     ),

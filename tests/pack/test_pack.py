@@ -21,6 +21,7 @@ from saver import pack as packs
 from saver.disk.durable import NewFile
 from saver.disk.mapped import MappedFile, open_file
 from saver.pack import Pack, PackWriter, layout, read, write
+from saver.storage import Sink
 from saver.storages.memory import MemoryStorage
 from saver.tree import ITEM_SIZE, NUMPY_DTYPE, TENSOR_DTYPE, TensorData
 
@@ -51,7 +52,7 @@ def save(path: Path, tensors: dict[str, Any]) -> int:
     given = {name: item if isinstance(item, TensorData) else data_of(item) for name, item in tensors.items()}
     writer = PackWriter(given, lambda hashes: {"note": "x"})
     with NewFile(str(path), writer.size) as file:
-        writer(file)
+        writer.write(file)
         file.commit()
     return writer.size
 
@@ -90,6 +91,7 @@ def with_small_blocks(patch: pytest.MonkeyPatch) -> None:
         patch.setattr(module, "BLOCK", 1024)
 
 
+@pytest.mark.slow
 @quick
 @given(tensors=st.dictionaries(names, contents, max_size=6))
 @example(tensors={})
@@ -105,6 +107,7 @@ def test_safetensors_reads_every_pack(tensors: dict[str, Any], tmp_path: Path) -
         assert {"saver", "saver.header", "note"} <= set(file.metadata())
 
 
+@pytest.mark.slow
 @quick
 @given(tensors=st.dictionaries(names, contents, max_size=6))
 def test_saver_reads_every_pack(tensors: dict[str, Any], tmp_path: Path) -> None:
@@ -116,6 +119,7 @@ def test_saver_reads_every_pack(tensors: dict[str, Any], tmp_path: Path) -> None
         assert_same_bits(found[name], array)
 
 
+@pytest.mark.slow
 @quick
 @given(tensors=st.dictionaries(names, contents, max_size=12))
 def test_data_begins_on_a_page_and_every_tensor_on_its_items(tensors: dict[str, Any], tmp_path: Path) -> None:
@@ -133,6 +137,7 @@ def test_data_begins_on_a_page_and_every_tensor_on_its_items(tensors: dict[str, 
         assert data.view(NUMPY_DTYPE[dtype]).reshape(shape).flags.aligned
 
 
+@pytest.mark.slow
 @quick
 @given(
     tensors=st.dictionaries(names, contents, max_size=6),
@@ -250,6 +255,7 @@ def test_dtypes_that_numpy_has_not_are_bytes_to_numpy(tmp_path: Path) -> None:
         assert {file.get_slice(name).get_dtype() for name in tensors} == set(tensors)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("blocks", [False, True])
 def test_every_flipped_data_byte_is_found_and_its_tensor_named(
     blocks: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -405,7 +411,70 @@ def test_a_header_that_comes_out_longer_than_planned_is_not_written_over_the_dat
 
     writer = PackWriter({"a": data_of(np.arange(1000))}, longer)  # type: ignore[arg-type]
     with pytest.raises(AssertionError, match="changed its length"), NewFile(str(tmp_path / "a"), 0) as file:
-        writer(file)
+        writer.write(file)
+
+
+ORDERED = {"small blocks": (with_small_blocks, 1), "small pieces": (None, 1), "as they are": (None, 0)}
+
+
+@quick
+@given(tensors=st.dictionaries(names, contents, max_size=12), how=st.sampled_from(list(ORDERED)))
+@example(tensors={}, how="as they are")
+@example(tensors={"a": np.arange(10_000.0), "b": np.zeros(0), "c": np.ones(3, np.int8)}, how="small blocks")
+@example(tensors={str(n): np.full(n, n, np.uint8) for n in range(200)}, how="small pieces")
+def test_a_pack_in_order_is_the_same_as_one_whose_header_comes_last(
+    tensors: dict[str, Any], how: str
+) -> None:
+    """Whatever the pieces and blocks."""
+    prepare, small = ORDERED[how]
+    with pytest.MonkeyPatch.context() as patch:
+        if prepare is not None:
+            prepare(patch)
+        if small:
+            patch.setattr(write, "PIECE", 1000)
+            patch.setattr(write, "SMALL_PIECE", 100)
+        done: list[tuple[int, int]] = []
+        given = {name: data_of(array) for name, array in tensors.items()}
+        writer = PackWriter(given, lambda hashes: {"note": "x"}, lambda *at: done.append(at), ident="1" * 32)
+        sink = MemorySink(writer.size)
+        writer.write(sink)
+        entries = writer.entries
+        pieces = [bytes(piece) for piece in writer.pieces()]
+        assert b"".join(pieces) == bytes(sink.held)
+        assert writer.entries == entries
+        assert len(pieces[0]) == writer.start
+        assert done[-1] == (writer.size, writer.size) or not any(array.size for array in tensors.values())
+
+
+class MemorySink(Sink):
+    def __init__(self, size: int) -> None:
+        self.held = bytearray(size)
+
+    def write(self, data: bytes | memoryview, offset: int) -> None:
+        self.held[offset : offset + len(data)] = data
+
+    def write_aligned(self, data: memoryview, offset: int) -> None:
+        self.write(data[: len(self.held) - offset], offset)
+
+
+@pytest.mark.parametrize("count", [10, 3_000_000])
+def test_a_tensor_that_changes_while_a_pack_is_sent_in_order_is_told_before_its_end(count: int) -> None:
+    """Its header went first, and says something else of it."""
+    array = np.zeros(count)
+    writer = PackWriter({"a": data_of(array), "b": data_of(np.ones(3))})
+    sent = bytearray()
+
+    def send() -> None:
+        for piece in writer.pieces():
+            sent.extend(piece)
+            array[-1] = 1
+
+    with pytest.raises(saver.CannotWriteError, match="a tensor changed"):
+        send()
+    assert len(sent) < writer.size
+    again = MemoryStorage()
+    again.put("a", writer)
+    assert Pack(again.open("a")).damaged() == set()
 
 
 @pytest.mark.parametrize("shape", [(1,) * 65, (-4, -250), (4, -1, -250)], ids=str)
@@ -419,6 +488,7 @@ def test_a_shape_that_no_array_has_is_damage(shape: tuple[int, ...]) -> None:
         Pack(store.open("packs/a"))
 
 
+@pytest.mark.slow
 def test_a_large_save_takes_the_ring_and_no_copy(tmp_path: Path) -> None:
     """400 MB of arrays, contiguous or not: the peak grows by the ring and little else."""
     program = """

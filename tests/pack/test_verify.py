@@ -112,7 +112,7 @@ def test_many_packs_are_checked_at_once(tmp_path: Path) -> None:
             for name in ("a", "b")
         }
         writer = PackWriter(tensors)
-        store.put(f"packs/{writer.id}.safetensors", writer.size, writer)
+        store.put(f"packs/{writer.id}.safetensors", writer)
         packs.append(writer)
     hit = packs[13]
     with open(tmp_path / f"packs/{hit.id}.safetensors", "r+b") as file:
@@ -137,7 +137,7 @@ def test_names_may_come_in_any_order(size: int, tmp_path: Path) -> None:
         {name: TensorData("U8", (size,), np.frombuffer(content(size), np.uint8)) for name in names}
     )
     raw = bytearray(writer.size)
-    store.put("a", writer.size, writer)
+    store.put("a", writer)
     raw[:] = store.read("a")
     raw[writer.start + writer.entries[2].offset] ^= 1
     store.create("b", raw)

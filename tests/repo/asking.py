@@ -11,27 +11,20 @@ from greenlet import GreenletExit, getcurrent
 from numpy.typing import NDArray
 
 from saver.errors import CannotWriteError, CommitUnknownError, NotFoundError
-from saver.storage import Blob, Sink, Stat, Storage
+from saver.storage import Blob, Content, Listed, Stat, Storage
 
 Call = tuple[Any, ...]
 """A method of the store and its arguments; what is written stands there as bytes."""
 
-Content = Mapping[str, bytes]
+Held = Mapping[str, bytes]
+"""What a storage holds, by key."""
+
+_Pair = tuple[str, int]
+"""A key that is listed, and the size of its object."""
 
 ABSENT = "absent"
 LOST = "lost"
 REFUSED = "refused"
-
-
-class _Sink(Sink):
-    def __init__(self, size: int) -> None:
-        self.held = bytearray(size)
-
-    def write(self, data: bytes | memoryview, offset: int) -> None:
-        self.held[offset : offset + len(data)] = data
-
-    def write_aligned(self, data: memoryview, offset: int) -> None:
-        self.write(data[: max(0, len(self.held) - offset)], offset)
 
 
 class _Blob(Blob):
@@ -85,10 +78,8 @@ class Asking(Storage):
             raise CannotWriteError(f"{call[1]}: there is no room")
         return answer
 
-    def put(self, key: str, size: int, fill: Callable[[Sink], Any]) -> None:
-        sink = _Sink(size)
-        fill(sink)
-        self._ask("put", key, bytes(sink.held))
+    def put(self, key: str, content: Content) -> None:
+        self._ask("put", key, b"".join(content.pieces()))
 
     def create(self, key: str, data: bytes) -> bool:
         created: bool = self._ask("create", key, bytes(data))
@@ -107,14 +98,16 @@ class Asking(Storage):
         size = self._ask("stat", key)
         return None if size == ABSENT else Stat(size, 0.0)
 
-    def list(self, prefix: str, after: str = "") -> Iterator[str]:
-        if not self._remote:
-            yield from self._ask("list", prefix, after)
-            return
-        yield from self._ask("listed", prefix, after, self._ask("list", prefix, after))
+    def list(self, prefix: str, after: str = "") -> Iterator[Listed]:
+        found = self._ask("list", prefix, after)
+        if self._remote:
+            found = self._ask("listed", prefix, after, found)
+        for key, size in found:
+            yield Listed(key, Stat(size, 0.0))
 
-    def delete(self, key: str) -> None:
-        self._ask("delete", key)
+    def delete(self, *keys: str) -> None:
+        for key in keys:  # no storage promises that all go at once
+            self._ask("delete", key)
 
 
 class Numbers:
@@ -139,15 +132,15 @@ class Contents:
         self._objects = Numbers()
         self._sets = Numbers()
         self._results: dict[tuple[int, Call, bool], tuple[tuple[int, int], ...]] = {}
-        self._content: list[Content] = []
+        self._content: list[Held] = []
 
     def __len__(self) -> int:
         return len(self._content)
 
-    def __getitem__(self, number: int) -> Content:
+    def __getitem__(self, number: int) -> Held:
         return self._content[number]
 
-    def number(self, content: Content) -> int:
+    def number(self, content: Held) -> int:
         number = self._sets(frozenset(map(self._objects, content.items())))
         if number == len(self._content):
             self._content.append(content)
@@ -163,18 +156,18 @@ class Contents:
         return found
 
 
-def _between(before: set[str], after: set[str]) -> Iterator[list[str]]:
+def _between(before: set[_Pair], after: set[_Pair]) -> Iterator[list[_Pair]]:
     """What a listing may have said that began and ended with these: what came or went meanwhile, or not."""
     changed = before ^ after
     for some in (chosen for size in range(len(changed) + 1) for chosen in combinations(changed, size)):
         yield sorted((before & after).union(some))
 
 
-def _keys(content: Content, prefix: str, after: str) -> list[str]:
-    return sorted(key for key in content if key.startswith(prefix) and key > after)
+def _listed(content: Held, prefix: str, after: str) -> list[_Pair]:
+    return sorted((key, len(data)) for key, data in content.items() if key.startswith(prefix) and key > after)
 
 
-def results(content: Content, call: Call, fails: bool) -> Sequence[tuple[Content, Any]]:
+def results(content: Held, call: Call, fails: bool) -> Sequence[tuple[Held, Any]]:
     """What a store holds after a call, and its answer; several where it `fails` perhaps."""
     match call:
         case ("open", key):
@@ -182,10 +175,10 @@ def results(content: Content, call: Call, fails: bool) -> Sequence[tuple[Content
         case ("stat", key):
             return [(content, len(content[key]) if key in content else ABSENT)]
         case ("list", prefix, after):
-            return [(content, tuple(_keys(content, prefix, after)))]
+            return [(content, tuple(_listed(content, prefix, after)))]
         case ("listed", prefix, after, before):
-            now = _keys(content, prefix, after)
-            return [(content, tuple(keys)) for keys in _between(set(before), set(now))]
+            now = _listed(content, prefix, after)
+            return [(content, tuple(pairs)) for pairs in _between(set(before), set(now))]
         case ("put", key, data):
             assert key not in content, f"{key} is put twice"
             return [({**content, key: data}, "")]

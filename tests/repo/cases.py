@@ -9,7 +9,7 @@ from unittest.mock import patch
 
 import msgspec
 import numpy as np
-from asking import Content
+from asking import Held
 from explorer import Actor, Failed
 
 from saver.encoding import encode
@@ -186,7 +186,7 @@ def checks(store: Storage) -> Done:
     return Done("sound" if found.sound else str(found.damage))
 
 
-def filled(*versions: str, files: bool = False) -> Content:
+def filled(*versions: str, files: bool = False) -> Held:
     """What a store with these versions holds. With `files`, those that share nothing are one file each."""
     store = MemoryStorage()
     saver = opened(store, "0")
@@ -199,11 +199,11 @@ def filled(*versions: str, files: bool = False) -> Content:
     return content_of(store)
 
 
-def content_of(store: Storage) -> Content:
-    return {key: store.read(key) for key in store.list("")}
+def content_of(store: Storage) -> Held:
+    return {key: store.read(key) for key in store.keys("")}
 
 
-def stored(content: Content) -> MemoryStorage:
+def stored(content: Held) -> MemoryStorage:
     store = MemoryStorage()
     for key, data in content.items():
         store.create(key, data)

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple, TypeAlias
 
-from asking import Asking, Call, Content, Contents, Numbers
+from asking import Asking, Call, Contents, Held, Numbers
 from greenlet import greenlet
 
 from saver.storage import Storage
@@ -36,7 +36,7 @@ class Failed(NamedTuple):
 class Moment(NamedTuple):
     """What the store holds, and what those of the actors that have ended ended with."""
 
-    content: Content
+    content: Held
     ended: dict[str, Any]
 
 
@@ -61,7 +61,7 @@ class Explored(NamedTuple):
 
 
 def explore(
-    content: Content,
+    content: Held,
     actors: Mapping[str, Actor],
     judge: Judge,
     readers: Mapping[str, Actor] | None = None,
@@ -160,7 +160,7 @@ _Graph: TypeAlias = dict[int, dict[int, None]]
 class _Exploration:
     def __init__(
         self,
-        content: Content,
+        content: Held,
         actors: Mapping[str, Actor],
         judge: Judge,
         readers: Mapping[str, Actor],
@@ -255,7 +255,7 @@ class _Search:
                     yield f"  {name}: {courses.told(now)}"
 
 
-def _change(before: Content, after: Content) -> str:
+def _change(before: Held, after: Held) -> str:
     added, removed = after.keys() - before.keys(), before.keys() - after.keys()
     return " ".join([*(f"put {key}" for key in added), *(f"delete {key}" for key in removed)])
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from asking import Content
+from asking import Held
 from cases import Done, Loaded, Saved, content_of, draft, held, opened, stored
 from explorer import Failed, Moment
 
@@ -35,7 +35,7 @@ _Items: TypeAlias = frozenset[tuple[str, bytes]]
 class Told:
     """What the log says, by a reading of its own: straight, and without the code under test."""
 
-    def __init__(self, content: Content) -> None:
+    def __init__(self, content: Held) -> None:
         keys = sorted(key for key in content if key.startswith("log/"))
         assert keys == [f"log/{number:020}.json" for number in range(1, len(keys) + 1)], "the log has a gap"
         self.commits: list[dict[str, Any]] = []
@@ -98,9 +98,7 @@ class Judge:
       nothing else, and that is sound.
     """
 
-    def __init__(
-        self, first: Content, allowed: Callable[[str, Failed], bool] = lambda name, end: False
-    ) -> None:
+    def __init__(self, first: Held, allowed: Callable[[str, Failed], bool] = lambda name, end: False) -> None:
         self._head = sum(key.startswith("log/") for key in first)
         self._allowed = allowed
         self._told: dict[_Items, tuple[Told, set[tuple[str, bytes]]]] = {}
@@ -121,7 +119,7 @@ class Judge:
         except SaverError as error:
             raise AssertionError(f"{type(error).__name__}: {error}") from error
 
-    def _living(self, content: Content) -> Told:
+    def _living(self, content: Held) -> Told:
         """All versions that the log tells of are there, to the bit."""
         log = frozenset(item for item in content.items() if item[0].startswith("log/"))
         told, needed = self._told.get(log, (None, set()))
@@ -151,7 +149,7 @@ class Judge:
                 raise AssertionError(f"{name} ended with {end}")
 
 
-def _load_all(content: Content, told: Told) -> set[tuple[str, bytes]]:
+def _load_all(content: Held, told: Told) -> set[tuple[str, bytes]]:
     """Load all versions that live; what of the store they need."""
     store = _Traced()
     for key, data in content.items():
@@ -172,7 +170,7 @@ def _load_all(content: Content, told: Told) -> set[tuple[str, bytes]]:
     return {(key, content[key]) for key in store.opened}
 
 
-def _go_on(content: Content, told: Told) -> None:
+def _go_on(content: Held, told: Told) -> None:
     """Whatever happened: the next save succeeds, and a collection leaves what is needed and nothing else."""
     store = stored(content)
     saver = opened(store, "n")
@@ -184,5 +182,5 @@ def _go_on(content: Content, told: Told) -> None:
     found = saver.check()
     assert found.sound, found.damage
     assert not found.garbage
-    objects = {*store.list("packs/"), *store.list("manifests/"), *store.list("trees/")}
+    objects = {*store.keys("packs/"), *store.keys("manifests/"), *store.keys("trees/")}
     assert objects == {key for key, _ in needed if key in objects}, "garbage is left"

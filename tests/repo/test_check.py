@@ -20,6 +20,7 @@ from saver.repo.manifest import manifest_key
 from saver.repo.repository import Repository
 from saver.repo.save import save_version
 from saver.repo.state import RESERVE
+from saver.storage import Bytes
 from saver.storages.memory import MemoryStorage
 
 RANDOM = np.random.default_rng(2)
@@ -33,7 +34,7 @@ def flip(store: MemoryStorage, key: str, at: int) -> None:
     data = bytearray(store.read(key))
     data[at] ^= 4
     store.delete(key)
-    store.put(key, len(data), lambda sink: sink.write(bytes(data), 0))
+    store.put(key, Bytes(bytes(data)))
 
 
 def checked(store: MemoryStorage) -> Checked:
@@ -57,14 +58,14 @@ def test_a_sound_store_is_sound(store: MemoryStorage, filled: dict[str, Any]) ->
     found = checked(store)
     assert found.sound
     assert (found.versions, found.damage, found.garbage) == (3, (), ())
-    assert found.bytes == sum(len(store.read(key)) for key in store.list(""))
+    assert found.bytes == sum(len(store.read(key)) for key in store.keys(""))
 
 
 def test_a_damaged_byte_anywhere_is_found_and_never_loaded(
     store: MemoryStorage, filled: dict[str, Any]
 ) -> None:
     """Every object is damaged at many places: `check` says so, loads are right or refuse."""
-    originals = {key: store.read(key) for key in store.list("")}
+    originals = {key: store.read(key) for key in store.keys("")}
     meaning = {key: data for key, data in originals.items() if key not in RESERVE}
     for key, data in meaning.items():
         places = {0, 7, 9, len(data) // 2, len(data) - 1, *RANDOM.integers(len(data), size=12).tolist()}
@@ -80,10 +81,10 @@ def test_a_damaged_byte_anywhere_is_found_and_never_loaded(
                     assert same(Repository(store), ref, tensors)
                 except saver.SaverError:
                     pass
-            for extra in set(store.list("")) - set(originals):
+            for extra in set(store.keys("")) - set(originals):
                 store.delete(extra)
             store.delete(key)
-            store.put(key, len(data), lambda sink, data=data: sink.write(data, 0))
+            store.put(key, Bytes(data))
     assert checked(store).sound
 
 
@@ -142,7 +143,7 @@ def test_damaged_bytes_are_not_shared_though_the_index_knows_them(
     tensors = {"a/x": array()}
     save_version(indexed(), draft("m", tensors))
     assert save_version(indexed(), draft("n", tensors)).bytes_added < 4000, "sound bytes are"
-    (key,) = store.list("packs/")
+    (key,) = store.keys("packs/")
     flip(store, key, len(store.read(key)) - 1)
     assert checked(store).recorded
     save_version(indexed(), draft("z", tensors))
@@ -152,7 +153,7 @@ def test_damaged_bytes_are_not_shared_though_the_index_knows_them(
 def test_a_healed_pack_that_nobody_needs_is_freed(store: MemoryStorage, repo: Repository, save: Save) -> None:
     tensors = {"a/x": array()}
     save("m", tensors)
-    (key,) = store.list("packs/")
+    (key,) = store.keys("packs/")
     flip(store, key, len(store.read(key)) - 1)
     assert checked(store).recorded
     save_version(Repository(store), draft("m", tensors))
@@ -168,9 +169,9 @@ def test_a_check_records_damage_once(store: MemoryStorage, repo: Repository, fil
     place = repo.known(repo.version("n@1"))["c/z"].places[0]
     flip(store, f"packs/{place[0]}.safetensors", place[1])
     first = checked(store)
-    head = len(list(store.list("log/")))
+    head = len(list(store.keys("log/")))
     assert checked(store).damage == first.damage
-    assert len(list(store.list("log/"))) == head
+    assert len(list(store.keys("log/"))) == head
 
 
 def test_a_lost_manifest_costs_its_version_alone(
@@ -195,12 +196,12 @@ def test_a_cut_off_pack_is_damage(store: MemoryStorage, repo: Repository, filled
     key = f"packs/{repo.known(repo.version('n@1'))['c/z'].places[0][0]}.safetensors"
     data = store.read(key)[:-100]
     store.delete(key)
-    store.put(key, len(data), lambda sink: sink.write(data, 0))
+    store.put(key, Bytes(data))
     assert any(d.model == "n" and d.tensor == "c/z" for d in checked(store).damage)
 
 
 def test_garbage_is_no_damage(store: MemoryStorage, filled: dict[str, Any], repo: Repository) -> None:
-    store.put("manifests/00/" + "0" * 64 + ".json", 2, lambda sink: sink.write(b"{}", 0))
+    store.put("manifests/00/" + "0" * 64 + ".json", Bytes(b"{}"))
     found = checked(store)
     assert found.sound
     assert found.garbage == ("manifests/00/" + "0" * 64 + ".json",)

@@ -18,7 +18,7 @@ def test_a_document_comes_back_with_the_hash_that_stands_in_it() -> None:
     data = document.encode(Note("héllo", 3))
     found, digest = document.decode(data, Note, "here")
     assert found == Note("héllo", 3)
-    assert data.startswith(f'{{"hash":"{digest}","text":'.encode())
+    assert data.startswith(f'{{"hash":"{digest}","number":'.encode())
     assert msgspec.json.decode(data)["number"] == 3
 
 

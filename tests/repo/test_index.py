@@ -387,6 +387,7 @@ def _adds(path: str, who: int) -> None:
     index.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("start", ["spawn", "fork"])
 def test_processes_add_at_the_same_time(path: str, start: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "TIMEOUT", 30.0)  # a test machine may be busy

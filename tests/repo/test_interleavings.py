@@ -11,7 +11,7 @@ import sys
 from typing import Any
 
 import pytest
-from asking import Content
+from asking import Held
 from cases import (
     FILES,
     LARGE,
@@ -52,6 +52,7 @@ from saver.storages.memory import MemoryStorage
 FAR = pytest.mark.parametrize("remote", [False, True], ids=["near", "far"])
 
 
+@pytest.mark.slow
 def test_two_savers_a_collector_and_a_reader() -> None:
     judge = Judge(TWO)
     actors = {"ada": saves("a", "acd"), "bob": saves("b", "ce"), "collector": collects("c")}
@@ -65,6 +66,7 @@ def test_two_savers_a_collector_and_a_reader() -> None:
     assert found.moments > 100_000, found
 
 
+@pytest.mark.slow
 @FAR
 def test_a_saver_that_shares_with_a_version_that_is_deleted_and_collected(remote: bool) -> None:
     judge = Judge(TWO)
@@ -76,6 +78,7 @@ def test_a_saver_that_shares_with_a_version_that_is_deleted_and_collected(remote
     assert found.moments > 10_000, found
 
 
+@pytest.mark.slow
 @FAR
 def test_a_saver_and_readers_while_bytes_move(eager: None, remote: bool) -> None:
     judge = Judge(LARGE)
@@ -193,14 +196,14 @@ def test_a_file_whose_record_is_refused_or_whose_answer_is_lost() -> None:
 
 
 @pytest.fixture
-def documents(monkeypatch: pytest.MonkeyPatch) -> Content:
+def documents(monkeypatch: pytest.MonkeyPatch) -> Held:
     """m@1 and m@2 share the document of a part; every part has one."""
     monkeypatch.setattr(stage, "TREE_BYTES", 0)
     return filled("ab", "ac")
 
 
 def test_a_saver_that_shares_documents_of_a_version_that_is_deleted_and_collected(
-    documents: Content,
+    documents: Held,
 ) -> None:
     judge = Judge(documents)
     actors = {"saver": saves("a", "acd"), "collector": collects("c", "m@2")}
@@ -212,7 +215,7 @@ def test_a_saver_that_shares_documents_of_a_version_that_is_deleted_and_collecte
     assert found.moments > 10_000, found
 
 
-def test_a_stager_whose_documents_are_collected_is_asked_again(documents: Content) -> None:
+def test_a_stager_whose_documents_are_collected_is_asked_again(documents: Held) -> None:
     judge = Judge(documents)
     actors = {
         "stager": stages("a", "acd"),
@@ -245,6 +248,7 @@ def test_a_saver_and_a_reader_while_blocks_of_a_tensor_move(small_blocks: None) 
     assert found.moments > 10_000, found
 
 
+@pytest.mark.slow
 def test_a_saver_that_saves_again_what_it_remembers() -> None:
     wanted = draft("acd"), draft("cde")
 
@@ -260,6 +264,7 @@ def test_a_saver_that_saves_again_what_it_remembers() -> None:
     assert found.moments > 10_000, found
 
 
+@pytest.mark.slow
 def test_two_collectors_that_move_the_same_bytes(eager: None) -> None:
     judge = Judge(LARGE)
     actors = {"one": collects("c", "m@1"), "other": collects("e")}
@@ -268,6 +273,7 @@ def test_two_collectors_that_move_the_same_bytes(eager: None) -> None:
     assert found.moments > 10_000, found
 
 
+@pytest.mark.slow
 @FAR
 def test_a_check_while_versions_go_and_bytes_move_finds_no_damage(eager: None, remote: bool) -> None:
     judge = Judge(LARGE)
@@ -275,6 +281,7 @@ def test_a_check_while_versions_go_and_bytes_move_finds_no_damage(eager: None, r
     assert ("checker", Done("sound")) in judge.ends
 
 
+@pytest.mark.slow
 def test_tags_that_come_and_go_with_their_versions() -> None:
     judge = Judge(TWO, fails("NotFoundError"))
     actors = {
@@ -314,6 +321,7 @@ def test_a_record_that_is_refused_or_whose_answer_is_lost(other: Actor) -> None:
     assert {Saved("m@3", "acd"), "CannotWriteError", "CommitUnknownError"} <= ends
 
 
+@pytest.mark.slow
 def test_checkpoints_that_are_written_read_and_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(state, "INTERVAL", 2)
     many = filled("ab", "ac", "b", "ad", "c")
@@ -334,10 +342,10 @@ class _Healed(Judge):
 
 
 @pytest.fixture
-def damaged() -> Content:
+def damaged() -> Held:
     """m@1 with damage that a check found, and m@2."""
     store = stored(filled("ab"))
-    (pack,) = store.list("packs/")
+    (pack,) = store.keys("packs/")
     data = bytearray(store.read(pack))
     data[5000] ^= 1
     store.delete(pack)
@@ -348,14 +356,14 @@ def damaged() -> Content:
     return content_of(store)
 
 
-def test_damage_that_a_save_heals(damaged: Content) -> None:
+def test_damage_that_a_save_heals(damaged: Held) -> None:
     judge = _Healed(damaged)
     actors = {"saver": saves("a", "abd", bases=("m@1",)), "collector": collects("c")}
     explore(damaged, actors, judge)
     assert judge.contents
 
 
-def test_a_version_that_is_deleted_while_it_heals_another(damaged: Content) -> None:
+def test_a_version_that_is_deleted_while_it_heals_another(damaged: Held) -> None:
     """No record says that bytes lie in a pack that is condemned."""
     actors = {"saver": saves("a", "abd", bases=("m@1",)), "collector": collects("c", "m@3")}
     moved = set()
@@ -394,8 +402,8 @@ def test_a_save_is_done_once_its_record_is_there_though_it_cannot_tidy_up(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     class Keeping(MemoryStorage):
-        def delete(self, key: str) -> None:
-            raise CannotWriteError(f"{key}: it was not deleted")
+        def delete(self, *keys: str) -> None:
+            raise CannotWriteError(f"{keys}: not deleted")
 
     store = Keeping()
     repo = Repository(store)
@@ -410,7 +418,7 @@ def test_a_save_is_done_once_its_record_is_there_though_it_cannot_tidy_up(
 
     monkeypatch.setattr(_Commit, "_event", overtaken)
     assert str(save_version(repo, draft("ac"))) == "m@2"
-    assert len(list(store.list("manifests/"))) == 3
+    assert len(list(store.keys("manifests/"))) == 3
 
 
 def test_a_tag_that_another_thread_overtakes_within_one_repository_decides_anew() -> None:

@@ -212,7 +212,7 @@ def test_the_state_is_the_same_by_checkpoints_by_steps_and_from_the_log_alone(
         model.agrees(fresh)
         assert everything(fresh) == everything(follower)
         bare = MemoryStorage()
-        for key in store.list("log/"):
+        for key in store.keys("log/"):
             bare.create(key, store.read(key))
         alone = State(bare)
         alone.refresh()
@@ -270,7 +270,7 @@ def test_pages_that_go_missing_while_they_are_used_cost_time_only(ask: str, reve
     expected.refresh()
     rest = found.scan("version m ", reverse)
     seen = [next(rest) for _ in range(3)]
-    for key in list(store.list("state/")):
+    for key in list(store.keys("state/")):
         store.delete(key)
     found.pages._page.cache_clear()
     if ask == "get":
@@ -283,7 +283,7 @@ def test_pages_that_go_missing_while_they_are_used_cost_time_only(ask: str, reve
 @pytest.mark.parametrize("harm", ["damaged", "missing"])
 def test_the_next_checkpoint_is_written_whatever_became_of_the_last(harm: str) -> None:
     store = with_checkpoints(127)
-    keys = list(store.list("state/"))
+    keys = list(store.keys("state/"))
     for key in keys:
         store.delete(key)
         if harm == "damaged":
@@ -303,7 +303,7 @@ def test_the_next_checkpoint_is_written_whatever_became_of_the_last(harm: str) -
 
 def test_a_damaged_checkpoint_is_written_anew() -> None:
     store = with_checkpoints(128)
-    sound = {key: store.read(key) for key in store.list("state/")}
+    sound = {key: store.read(key) for key in store.keys("state/")}
     whole = State(store)
     whole.refresh()
     for key in sound:
@@ -338,7 +338,7 @@ def test_a_checkpoint_that_others_made_is_not_taken_over_unless_it_is_of_this_lo
     found = State(store)
     found.refresh()
     expected = everything(found)
-    for key in other.list("state/"):
+    for key in other.keys("state/"):
         store.create(key, other.read(key))
     found.keep_checkpoint()
     assert everything(found) == expected

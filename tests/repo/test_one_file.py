@@ -37,7 +37,7 @@ def small(repo: Repository) -> Repository:
 
 
 def objects(store: MemoryStorage) -> list[str]:
-    return [key for key in store.list("") if key.startswith(("packs/", "manifests/", "trees/"))]
+    return [key for key in store.keys("") if key.startswith(("packs/", "manifests/", "trees/"))]
 
 
 def delete(repo: Repository, model: str, number: int) -> None:

@@ -410,6 +410,7 @@ def test_a_page_that_stands_many_times_in_a_map_is_damage(kept: Kept) -> None:
     assert len(kept.read) < 20
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(st.data())
 def test_whatever_pages_say_only_damage_is_raised(data: st.DataObject) -> None:

@@ -29,7 +29,7 @@ def test_what_was_verified_is_not_taken_from_elsewhere_once_it_was_moved(
     own = opened(store, "1")
     for each in (draft("abc"), draft("def"), draft("ad", bases=("m@1",))):
         save_version(own._repo, each)
-    tensors = opened(store, "2")._open("m@3")[0].tensors
+    tensors = opened(store, "2")._open("m@3").tensors
     assert isinstance(tensors, StoredTensors)
     assert tensors.tensor("a/x")[2].tobytes() == ARRAYS["a"].tobytes()
     own.delete("m@1")
@@ -64,6 +64,7 @@ def descriptors() -> int:
     return len(os.listdir("/proc/self/fd"))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="the system does not list descriptors")
 def test_a_version_in_many_packs_is_loaded_with_few_files_open(tmp_path: Path) -> None:
     """What was loaded keeps none of them open."""

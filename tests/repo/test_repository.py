@@ -20,6 +20,7 @@ from saver.repo.index import Candidate, Index
 from saver.repo.manifest import manifest_key
 from saver.repo.repository import Repository
 from saver.repo.save import save_version
+from saver.storage import Content
 from saver.storages.memory import MemoryStorage
 from saver.tree import TensorData
 
@@ -31,7 +32,7 @@ def array(*shape: int) -> Any:
 
 
 def packs(store: MemoryStorage) -> list[str]:
-    return list(store.list("packs/"))
+    return list(store.keys("packs/"))
 
 
 def test_versions_are_numbered_and_come_back_to_the_bit(repo: Repository, save: Save) -> None:
@@ -263,10 +264,10 @@ class Failing(MemoryStorage):
     at = "nothing"
     error: type[BaseException] = saver.CannotWriteError
 
-    def put(self, key: str, size: int, fill: Any) -> None:
+    def put(self, key: str, content: Content) -> None:
         if key.startswith(self.at):
             raise self.error(f"{key}: no room")
-        super().put(key, size, fill)
+        super().put(key, content)
 
     def create(self, key: str, data: bytes) -> bool:
         if key.startswith(self.at):
@@ -281,11 +282,11 @@ def test_a_save_that_fails_leaves_nothing_and_the_next_succeeds(at: str, error: 
     repo = Repository(store)
     tensors = {"a/x": array(1000)}
     save_version(repo, draft("m", tensors))
-    before = list(store.list(""))
+    before = list(store.keys(""))
     store.at, store.error = at, error
     with pytest.raises(error):
         save_version(repo, draft("m", {"a/x": array(1000)}))
-    left = set(store.list("")) - set(before)
+    left = set(store.keys("")) - set(before)
     assert not left or (at == "log/" and error is not saver.CannotWriteError), left
     store.at = "nothing"
     assert save_version(repo, draft("m", tensors)).number == 2
@@ -381,7 +382,7 @@ def test_features_of_the_future_are_refused_by_name() -> None:
         act = (lambda r: collect(r, 0)) if purpose == "collect" else lambda r: save_version(r, draft("m", {}))
         with pytest.raises(saver.IncompatibleError, match=rf"to {purpose}.* Saver needs ladders, ropes"):
             act(repo)
-        assert list(store.list("")) == ["store.json"]
+        assert list(store.keys("")) == ["store.json"]
 
 
 def test_a_store_of_another_format_is_refused() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from asking import Content
+from asking import Held
 from cases import LARGE, TWO, collects, fails, filled, loads, saves
 from explorer import Violation, explore
 from judge import Judge
@@ -17,11 +17,11 @@ from saver.repo.commit import _Commit
 from saver.repo.log import Log, log_key
 from saver.repo.reading import StoredTensors
 from saver.repo.repository import Repository
-from saver.storage import Sink, Storage
+from saver.storage import Bytes, Content, Sink, Storage
 
 
 def lost(
-    content: Content, judge: Judge | None = None, *, failing: tuple[str, ...] = (), **actors: Any
+    content: Held, judge: Judge | None = None, *, failing: tuple[str, ...] = (), **actors: Any
 ) -> pytest.ExceptionInfo[Violation]:
     """What is lost when these actors are explored."""
     readers = {name: actor for name, actor in actors.items() if name == "reader"}
@@ -153,7 +153,7 @@ def test_unless_records_are_created_exclusively_one_is_lost(monkeypatch: pytest.
         data = document.encode(record)
         if self.stat(record.number) is not None:
             return None
-        self.storage.put(log_key(record.number), len(data), lambda sink: sink.write(data, 0))
+        self.storage.put(log_key(record.number), Bytes(data))
         return document.digest(data)
 
     monkeypatch.setattr(Log, "append", look_then_write)
@@ -166,11 +166,11 @@ class _Late:
 
     def __init__(self, store: Storage) -> None:
         self._storage = store
-        self._waiting: list[tuple[str, int, Callable[[Sink], Any]]] = []
+        self._waiting: list[tuple[str, Content]] = []
 
-    def put(self, key: str, size: int, fill: Callable[[Sink], Any]) -> None:
-        self._waiting.append((key, size, fill))
-        fill(_Nowhere())
+    def put(self, key: str, content: Content) -> None:
+        self._waiting.append((key, content))
+        content.write(_Nowhere())
 
     def create(self, key: str, data: bytes) -> bool:
         created = self._storage.create(key, data)

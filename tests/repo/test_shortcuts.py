@@ -103,9 +103,10 @@ def lagging(store: MemoryStorage, behind: int) -> tuple[State, MemoryStorage]:
 
 
 def truth_head(store: MemoryStorage) -> int:
-    return len(list(store.list("log/")))
+    return len(list(store.keys("log/")))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
 @pytest.mark.parametrize("behind", [0, 1, 15, 40])
 def test_a_read_of_a_shortcut_that_fails_once_changes_nothing(
@@ -132,6 +133,7 @@ def test_a_read_of_a_shortcut_that_fails_once_changes_nothing(
     assert at > 20, "several levels of pages were read"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
 def test_a_read_that_fails_while_a_record_is_taken_in_loses_no_record(
     large: MemoryStorage, error: Exception
@@ -233,6 +235,7 @@ def harmed(store: MemoryStorage, key: str, how: str) -> MemoryStorage:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["missing", "empty", "cut", "flipped", "another"])
 def test_any_shortcut_may_be_damaged_for_good_and_the_next_writer_mends_it(
     large: MemoryStorage, how: str
@@ -260,6 +263,7 @@ def test_any_shortcut_may_be_damaged_for_good_and_the_next_writer_mends_it(
         assert fresh.state.trouble is None
 
 
+@pytest.mark.slow
 def test_who_noticed_a_broken_page_writes_all_of_the_next_checkpoint_anew(large: MemoryStorage) -> None:
     whole = Repository(large)
     whole.open()
@@ -428,5 +432,5 @@ def test_a_store_that_others_follow_stays_small_beside_its_log(small_pages: None
     for count in range(320):
         save_version(repo, draft("m", {"p/x": np.full(2, count)}))
         if count % 32 == 31:
-            sizes.append(len(list(store.list("state/"))) / (count + 1))
+            sizes.append(len(list(store.keys("state/"))) / (count + 1))
     assert sizes[-1] < 1.2 * sizes[2], "it grows with what lives, not with what was written"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from saver.repo.gc import collect
 from saver.repo.repository import Repository
 from saver.repo.save import save_version
 from saver.repo.stage import Condemned, Staged, stage, stage_again
-from saver.storage import Sink
+from saver.storage import Content
 from saver.storages.local import LocalStorage
 from saver.storages.memory import MemoryStorage
 
@@ -45,7 +45,7 @@ def sent(found: Staged) -> Staged:
 
 
 def objects(store: MemoryStorage) -> set[str]:
-    return {key for key in store.list("") if not key.startswith("state/")}
+    return {key for key in store.keys("") if not key.startswith("state/")}
 
 
 def test_what_two_staged_is_one_version(store: MemoryStorage, repo: Repository) -> None:
@@ -142,7 +142,7 @@ def test_what_was_condemned_is_named_by_who_staged_it(store: MemoryStorage, repo
     mine, collected = staged(repo, {"a/w": np.arange(5000)}), staged(Repository(store), RIGHT)
     save_version(repo, draft("other", {"x/w": np.arange(5000)}))
     key = f"packs/{collected.tensors['right/w'].places[0][0]}.safetensors"
-    data = {k: store.read(k) for k in store.list("packs/") if k != key}
+    data = {k: store.read(k) for k in store.keys("packs/") if k != key}
     for kept in data:
         store.delete(kept)
     collect(Repository(store), 0)
@@ -180,9 +180,9 @@ class _Failing(MemoryStorage):
         if self.failure is not None and method == self.at[0] and key.startswith(self.at[1]):
             raise self.failure
 
-    def put(self, key: str, size: int, fill: Callable[[Sink], Any]) -> None:
+    def put(self, key: str, content: Content) -> None:
         self._fail("put", key)
-        super().put(key, size, fill)
+        super().put(key, content)
 
     def create(self, key: str, data: bytes) -> bool:
         self._fail("create", key)

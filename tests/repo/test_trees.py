@@ -41,7 +41,7 @@ def two(repo: Repository) -> Repository:
 
 
 def documents(store: MemoryStorage) -> list[str]:
-    return list(store.list("trees/"))
+    return list(store.keys("trees/"))
 
 
 def spoil(store: MemoryStorage, key: str, data: bytes | None = None) -> None:

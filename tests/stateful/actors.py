@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import saver
 from saver.errors import CannotReadError, CannotWriteError, CommitUnknownError, DamagedError, NotFoundError
 from saver.repo.index import Index
-from saver.storage import Blob, Sink
+from saver.storage import Blob, Content
 from saver.storages.memory import MemoryStorage
 from saver.testing import Crash, FaultyStorage
 
@@ -21,9 +21,9 @@ WRITING = ("put", "create", "delete")
 class Turned(MemoryStorage):
     """A store whose clock may be set back, as that of a folder may."""
 
-    def put(self, key: str, size: int, fill: Callable[[Sink], Any]) -> None:
+    def put(self, key: str, content: Content) -> None:
         self._last = 0.0
-        super().put(key, size, fill)
+        super().put(key, content)
 
     def create(self, key: str, data: bytes) -> bool:
         self._last = 0.0

@@ -87,7 +87,7 @@ class Large(NamedTuple):
 def made() -> Large:
     inner = MemoryStorage()
     store = opened(inner, "0")
-    head: Callable[[], int] = lambda: len(list(inner.list("log/")))  # noqa: E731
+    head: Callable[[], int] = lambda: len(list(inner.keys("log/")))  # noqa: E731
     holds = itertools.count(1)
     lived = life(store, holds)
     while head() < RECORDS - 8:

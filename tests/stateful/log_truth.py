@@ -139,12 +139,12 @@ def _manifest(digest: str) -> str:
 
 
 def content_of(store: Storage) -> Content:
-    return {key: store.read(key) for key in store.list("")}
+    return {key: store.read(key) for key in store.keys("")}
 
 
 def checkpoints(content: Content) -> list[tuple[str, list[list[str]]]]:
     """The keys of the checkpoints, oldest first, each with those of its pages, by level, the root first."""
-    keys = sorted(filter(re.compile(r"state/[0-9]{20}\.json").fullmatch, content))
+    keys = sorted(filter(re.compile(r"state/[0-9]{20}\.json").fullmatch, content), reverse=True)
     return [(key, _levels(content, json.loads(content[key])["root"])) for key in keys]
 
 

@@ -99,7 +99,7 @@ EVERYTHING = (
 def _still_clocks() -> Iterator[None]:
     """What is done twice leaves the same bytes, so that it need be judged once only."""
     with pytest.MonkeyPatch.context() as patch:
-        for place in ("saver.saver.time", "saver.checkpoints.saving.time"):
+        for place in ("saver.encoding.time", "saver.checkpoints.saving.time"):
             patch.setattr(place, _Clock())
         patch.setattr("saver.training_log.log.now", lambda: 1_700_000_000.0)
         yield
@@ -366,7 +366,7 @@ def from_files(large: Large, tally: Tally, folder: Path, name: str, sample: int 
 
 def written(store: MemoryStorage, folder: Path) -> None:
     """The objects of a store as files, in a folder."""
-    for key in store.list(""):
+    for key in store.keys(""):
         path = folder / key
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(store.read(key))

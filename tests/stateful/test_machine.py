@@ -21,9 +21,10 @@ from actors import Actor, Trouble, TroubledStorage, Turned, names
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from truth import Kept, Truth, ref_of, same, seen
+from truth import Kept, Truth, plain, ref_of, same, seen
 
 import saver
+from saver import encoding
 from saver.errors import CommitUnknownError, NotFoundError, SaverError
 from saver.repo import gc
 from saver.repo.state import pages, state
@@ -84,7 +85,7 @@ class Processes(RuleBasedStateMachine):
             (pages, "FAN_OUT", fan_out),
             (pages, "LEAF_BYTES", leaf),
             (gc, "DEAD_BYTES", 3000),
-            (saver.saver, "time", SimpleNamespace(time=lambda: self.now)),
+            (encoding, "time", SimpleNamespace(time=lambda: self.now)),
         ):
             patch.setattr(module, name, what)
         self.save(0, "m", (1, 2), True, None, (), 0, None)
@@ -307,7 +308,7 @@ class Processes(RuleBasedStateMachine):
         found = self.attempt(at, trouble, lambda store: store.load(text, parts=chosen, lazy=lazy))
         if isinstance(found, BaseException):
             return
-        if lazy and kept.whole:
+        if lazy:
             self.held.append((self.actors[at].storage, found, kept, ref[0], number))
             return
         wanted = kept.value()
@@ -319,8 +320,8 @@ class Processes(RuleBasedStateMachine):
         """A version that was opened long ago; only if it was deleted meanwhile may it be gone."""
         _, found, kept, model, number = self.held.pop(pick % len(self.held))
         try:
-            for name in found:
-                assert same(found[name], kept.value()[name])
+            for name, held in found.items() if kept.whole else [(None, found)]:
+                assert same(plain(held), kept.value()[name] if kept.whole else kept.value())
         except NotFoundError:
             assert number not in self.truth.versions[model]
 
@@ -358,7 +359,7 @@ class Processes(RuleBasedStateMachine):
     )
     def break_a_shortcut(self, pick: int, how: str) -> None:
         """Or copy all of them, or put what was copied back."""
-        objects = {key: self.memory.read(key) for key in self.memory.list("state/")}
+        objects = {key: self.memory.read(key) for key in self.memory.keys("state/")}
         if how == "copy":
             self.kept_state = objects, self.broken
             return

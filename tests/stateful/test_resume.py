@@ -304,7 +304,7 @@ def test_what_has_no_data_form_is_saved_by_its_state(tmp_path: Path) -> None:
         return net, average, saver.Saver(tmp_path).checkpoints("run", objects, every=Every(steps=1))
 
     def go_on(net: Any, average: Any, run: Any, until: int) -> None:
-        optimizer, schedule = run._objects.live["optimizer"], run._objects.live["schedule"]
+        optimizer, schedule = run.objects.live["optimizer"], run.objects.live["schedule"]
         for step in range(run.resume(), until):
             optimizer.zero_grad()
             net.scale(net(torch.randn(3, 4))).sum().backward()

@@ -19,7 +19,7 @@ import pytest
 
 import saver
 from saver import Every, OnSignal
-from saver.checkpoints.rehearsal import VARIABLE, Told, read
+from saver.rehearsal.telling import VARIABLE, Told, read
 
 PATIENCE = 60
 """Seconds for which a process may do nothing that is waited for."""
@@ -33,10 +33,10 @@ from saver.storages.local import LocalStorage
 
 class Gated(LocalStorage):
     # Writes nothing but what a run begins with, until there is a file of the name `gate`.
-    def put(self, key, size, fill):
+    def put(self, key, content):
         while not os.path.exists("gate"):
             time.sleep(0.005)
-        super().put(key, size, fill)
+        super().put(key, content)
 
 def train(every=OnSignal(), count=10**9, store="models", before=lambda step: time.sleep(0.002), objects=None):
     objects = {"weights": np.zeros(1000)} if objects is None else objects

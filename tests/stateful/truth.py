@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import numpy as np
 
 import saver
+from saver.lazy import LazySequence
 
 SIZES = (3, 40, 300, 1100)
 """Of arrays, in items of 8 bytes."""
@@ -26,6 +28,13 @@ def value(keys: tuple[int, ...], whole: bool = True) -> Any:
         held = array(key)
         pieces.append({"held": held, "again": held, "key": key, "equal": array(keys[at - 1])})
     return {f"p{at}": piece for at, piece in enumerate(pieces)} if whole else pieces
+
+
+def plain(found: Any) -> Any:
+    """What was loaded lazily, all of it read."""
+    if isinstance(found, Mapping):
+        return {key: plain(item) for key, item in found.items()}
+    return [plain(item) for item in found] if isinstance(found, LazySequence) else found
 
 
 def same(found: Any, wanted: Any) -> bool:

@@ -26,6 +26,7 @@ from saver.errors import (
     IncompatibleError,
     NotFoundError,
 )
+from saver.storage import Bytes
 from saver.storages.local import LocalStorage
 from saver.testing import FaultyFiles, StorageTests
 
@@ -65,7 +66,7 @@ def everything(folder: Path) -> list[str]:
 
 
 def put(storage: LocalStorage, key: str, data: bytes) -> None:
-    storage.put(key, len(data), lambda sink: sink.write(data, 0))
+    storage.put(key, Bytes(data))
 
 
 def test_objects_are_plain_files_under_their_keys(storage: LocalStorage, tmp_path: Path) -> None:
@@ -90,7 +91,7 @@ def test_an_address_is_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 def test_reading_makes_no_folder(tmp_path: Path) -> None:
     found = LocalStorage(tmp_path / "models")
-    assert list(found.list("")) == []
+    assert list(found.keys("")) == []
     assert found.stat("a/b") is None
     found.delete("a/b")
     assert everything(tmp_path) == []
@@ -107,7 +108,7 @@ def test_a_file_of_someone_else_is_no_object(storage: LocalStorage, tmp_path: Pa
         (tmp_path / "models" / name).write_text("x")
     (tmp_path / "models" / ".git").mkdir()
     (tmp_path / "models" / ".git" / "config").write_text("x")
-    assert list(storage.list("")) == ["log/1"]
+    assert list(storage.keys("")) == ["log/1"]
 
 
 @pytest.mark.parametrize(
@@ -132,7 +133,7 @@ def test_what_cannot_be_a_key_is_refused(key: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("prefix", ["a", "/", "../", "a/../", ".a/", "a//"])
 def test_what_cannot_be_a_prefix_is_refused(prefix: str, tmp_path: Path) -> None:
     with pytest.raises(DamagedError, match="cannot be"):
-        LocalStorage(tmp_path).list(prefix)
+        LocalStorage(tmp_path).keys(prefix)
 
 
 def test_a_key_is_put_once(storage: LocalStorage, tmp_path: Path) -> None:
@@ -160,7 +161,7 @@ def test_a_file_in_place_of_the_store_is_told(tmp_path: Path) -> None:
     with pytest.raises(CannotWriteError, match="Not a directory"):
         found.create("a", b"x")
     with pytest.raises(IncompatibleError, match="is a file, not a store"):
-        list(found.list(""))
+        list(found.keys(""))
     with pytest.raises(NotFoundError):
         found.open("a")
     assert found.stat("a") is None
@@ -190,7 +191,7 @@ def test_what_cannot_be_read_is_told(number: int, error: type[Exception], told: 
     LocalStorage(tmp_path).create("a/b", b"x")
     asks = {
         "open": lambda s: s.open("a/b"),
-        "list": lambda s: list(s.list("a/")),
+        "list": lambda s: list(s.keys("a/")),
         "stat": lambda s: s.stat("a/b"),
     }
     for name, ask in asks.items():
@@ -204,7 +205,7 @@ def test_a_listing_that_fails_is_no_empty_one(tmp_path: Path) -> None:
     """Whoever collects garbage by a listing must be able to rely on it."""
     LocalStorage(tmp_path).create("a/b", b"x")
     with pytest.raises(CannotReadError):
-        list(LocalStorage(tmp_path, Refusing(errno.EACCES, "list")).list(""))
+        list(LocalStorage(tmp_path, Refusing(errno.EACCES, "list")).keys(""))
 
 
 def test_what_cannot_be_deleted_is_told(tmp_path: Path) -> None:
@@ -344,8 +345,8 @@ def test_a_copy_of_the_folder_is_an_equal_store(storage: LocalStorage, tmp_path:
         put(storage, key, key.encode())
     shutil.copytree(tmp_path / "models", tmp_path / "copy")
     copy = LocalStorage(tmp_path / "copy")
-    assert list(copy.list("")) == list(storage.list(""))
-    assert all(copy.read(key) == storage.read(key) for key in storage.list(""))
+    assert list(copy.keys("")) == list(storage.keys(""))
+    assert all(copy.read(key) == storage.read(key) for key in storage.keys(""))
 
 
 @pytest.mark.parametrize("mask", [0o022, 0o077])
@@ -370,6 +371,7 @@ for number in range(50):
 """
 
 
+@pytest.mark.slow
 def test_of_all_processes_that_create_one_succeeds(tmp_path: Path) -> None:
     arguments = [sys.executable, "-c", CREATING, str(tmp_path / "models")]
     processes = [
@@ -402,11 +404,11 @@ def test_closing_that_fails_is_no_reason_to_call_a_save_failed(
 
     storage, before = LocalStorage(tmp_path / "models"), set(os.listdir("/proc/self/fd"))
     monkeypatch.setattr(os, "close", failing)
-    storage.put("packs/a", 3, lambda sink: sink.write(b"abc", 0))
+    storage.put("packs/a", Bytes(b"abc"))
     assert storage.create("log/1", b"first")
     assert not storage.create("log/1", b"second")
     assert storage.read("log/1") == b"first"
-    assert list(storage.list("")) == ["log/1", "packs/a"]
+    assert list(storage.keys("")) == ["log/1", "packs/a"]
     assert storage.stat("packs/a") is not None
     with pytest.raises(CannotWriteError, match="stop"), storage._new("packs/b", 3):
         raise CannotWriteError("stop")

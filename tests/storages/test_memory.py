@@ -6,6 +6,7 @@ import pytest
 
 from saver import registry
 from saver.errors import CannotWriteError, DamagedError
+from saver.storage import Bytes
 from saver.storages.memory import MemoryStorage
 from saver.testing import StorageTests
 
@@ -41,7 +42,7 @@ def test_a_key_is_put_once() -> None:
     storage = MemoryStorage()
     storage.create("a", b"first")
     with pytest.raises(CannotWriteError, match="already"):
-        storage.put("a", 1, lambda sink: sink.write(b"x", 0))
+        storage.put("a", Bytes(b"x"))
     assert storage.read("a") == b"first"
 
 
@@ -59,4 +60,4 @@ def test_a_copy_holds_the_same_and_goes_its_own_way() -> None:
     assert copy.stat("a") == storage.stat("a")
     copy.create("b", b"2")
     storage.delete("a")
-    assert (list(storage.list("")), list(copy.list(""))) == ([], ["a", "b"])
+    assert (list(storage.keys("")), list(copy.keys(""))) == ([], ["a", "b"])

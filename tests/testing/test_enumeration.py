@@ -61,7 +61,7 @@ def test_every_call_fails_once_in_every_way_that_it_can() -> None:
     def act(storage: Storage) -> None:
         storage.read("state/1")
         storage.create("log/1", b"x")
-        list(storage.list("log/"))
+        list(storage.keys("log/"))
 
     cases = every_fault(filled, act)
     assert Counter(case.call for case in cases) == {
@@ -80,7 +80,7 @@ def test_each_case_begins_with_a_store_of_its_own() -> None:
     storage = filled()
     cases = every_fault(storage.copy, lambda faulty: faulty.create("log/1", b"x"), WRITE_KINDS)
     found = {case.kind.name: case.strike() for case in cases}
-    assert {name: sorted(each.storage.list("log/")) for name, each in found.items()} == {
+    assert {name: sorted(each.storage.keys("log/")) for name, each in found.items()} == {
         "fails before": [],
         "fails after": ["log/1"],
         "unknown and not done": [],
@@ -97,7 +97,7 @@ def test_each_case_begins_with_a_store_of_its_own() -> None:
         "dies after": Crash,
     }
     assert found["asked again"].result is False
-    assert not list(storage.list("log/"))
+    assert not list(storage.keys("log/"))
 
 
 @pytest.mark.parametrize(
@@ -140,16 +140,16 @@ def test_reading_raises_what_a_store_may_raise(error: type[SaverError]) -> None:
 
 
 def test_a_listing_breaks_off_in_its_midst() -> None:
-    found = struck("breaks off").list("state/")
+    found = struck("breaks off").keys("state/")
     assert [next(found), next(found)] == ["state/0", "state/1"]
     with pytest.raises(CannotReadError, match="broke off"):
         next(found)
 
 
 def test_only_shortcuts_are_denied() -> None:
-    assert list(struck("not there yet").list("state/")) == ["state/0", "state/1"]
+    assert list(struck("not there yet").keys("state/")) == ["state/0", "state/1"]
     assert struck("not there yet").stat("state/1") is None
-    cases = every_fault(filled, lambda storage: (storage.stat("log/1"), list(storage.list("log/"))))
+    cases = every_fault(filled, lambda storage: (storage.stat("log/1"), list(storage.keys("log/"))))
     assert not [case for case in cases if case.kind.name.startswith("not there yet")]
 
 
@@ -166,14 +166,14 @@ def test_others_may_act_before_a_call_or_before_its_answer_is_used() -> None:
     before, after = overtaken(lambda storage: storage.create("log/2", b"y"))
     found = {}
     for kind in (before, after):
-        (case,) = every_fault(filled, lambda storage: list(storage.list("log/")), [kind])
+        (case,) = every_fault(filled, lambda storage: list(storage.keys("log/")), [kind])
         found[case.kind.name] = case.strike().result
     assert found == {"another before": ["log/2"], "another after": []}, "a listing lacks what was made since"
 
 
 def test_whoever_has_another_kind_brings_it() -> None:
     slow = Kind("is empty", ("list",), lambda call: iter(()))
-    (case,) = every_fault(filled, lambda storage: list(storage.list("state/")), [slow])
+    (case,) = every_fault(filled, lambda storage: list(storage.keys("state/")), [slow])
     assert str(case) == "1 list state/: is empty"
     assert case.strike().result == []
 

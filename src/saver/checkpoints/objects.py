@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from types import GeneratorType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -20,7 +20,9 @@ from saver.errors import (
     UntrustedError,
     printable,
 )
+from saver.opened import Opened, open_version
 from saver.repo.draft import Encoded
+from saver.repo.repository import Repository
 from saver.repo.version import Version
 from saver.restoring import restore
 from saver.restoring.contract import kind, restorer_for
@@ -28,10 +30,6 @@ from saver.staging import address_of
 from saver.training_log import TrainingLog
 from saver.tree import Node, walk
 from saver.trust import dotted
-
-if TYPE_CHECKING:
-    from saver.opened import Opened
-    from saver.saver import Saver
 
 LOG, RANDOM, RUN = "log", "random", "run"
 RESERVED = (LOG, RANDOM, RUN)
@@ -107,23 +105,22 @@ class Objects:
             if data.changes is not None and address_of(data) in steps.addresses and name not in self.restless
         }
 
-    def newest(self, store: Saver, model: str) -> Version | None:
+    def newest(self, repo: Repository, model: str) -> Version | None:
         """The newest version of a run, if there is any."""
-        repo = store._repo
         if not repo.exists():
             return None
         repo.open()
         return next(repo.versions(model, reverse=True), None)
 
-    def resume(self, store: Saver, model: str, trust: Any) -> tuple[Version, TrainingLog, Place] | None:
+    def resume(self, repo: Repository, model: str, trust: Any) -> tuple[Version, TrainingLog, Place] | None:
         """Restore the newest version that verifies; None when there is none at all. Warns when it had to go
         back, and says why. Besides what the caller trusts, classes that the live objects have are.
         """
-        if self.newest(store, model) is None:
+        if self.newest(repo, model) is None:
             return None
         trusted = trust if trust == "*" else (*trust, *self._classes())
         back: list[str] = []
-        for version, opened in _readable(store, model, back):
+        for version, opened in _readable(repo, model, back):
             self._compare_parts(version, set(opened.trees))
             try:
                 log, place = _twice(lambda: self._restore(opened, trusted))  # noqa: B023
@@ -142,7 +139,7 @@ class Objects:
             if back:
                 warnings.warn(f"resumed from {version}; {'; '.join(back)}", stacklevel=3)
             return version, log, place
-        raise DamagedError(f"{store.storage}: no version of {model} can be resumed from; {'; '.join(back)}")
+        raise DamagedError(f"{repo.storage}: no version of {model} can be resumed from; {'; '.join(back)}")
 
     def _restore(self, opened: Opened, trust: Any) -> tuple[TrainingLog, Place]:
         """Everything of a version goes into the objects, and the random generators, or nothing: all is read
@@ -175,11 +172,11 @@ class Objects:
         return {dotted(node.cls) for node in nodes if isinstance(node, Node) and node.cls is not None}
 
 
-def _readable(store: Saver, model: str, back: list[str]) -> Iterator[tuple[Version, Opened]]:
+def _readable(repo: Repository, model: str, back: list[str]) -> Iterator[tuple[Version, Opened]]:
     """The versions of a run, newest first. Those without a sound manifest are left out; `back` gets why."""
-    for version in store._repo.versions(model, reverse=True):
+    for version in repo.versions(model, reverse=True):
         try:
-            opened = _twice(lambda: store._opened(version))  # noqa: B023
+            opened = _twice(lambda: open_version(repo, version))  # noqa: B023
         except (DamagedError, NotFoundError) as error:
             back.append(_unusable(version, error))
             continue

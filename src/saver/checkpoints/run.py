@@ -5,29 +5,39 @@ from __future__ import annotations
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import msgspec
 
 from saver.checkpoints import arguments, ending
 from saver.checkpoints import progress as telling
+from saver.checkpoints.events import (
+    Ended,
+    Event,
+    Listener,
+    Resumed,
+    SaveDue,
+    SaveSkipped,
+    SignalArrived,
+    SignalServed,
+    Started,
+    StepDone,
+    StepTaken,
+    Stream,
+)
 from saver.checkpoints.history import History
+from saver.checkpoints.listeners import Counts, Grace, Marks, Watch
 from saver.checkpoints.objects import Objects
-from saver.checkpoints.progress import Line, Pace, Progress
-from saver.checkpoints.recording import Recording
-from saver.checkpoints.rehearsal import Teller
+from saver.checkpoints.progress import Progress
 from saver.checkpoints.saving import Saving
 from saver.checkpoints.signals import Caught
 from saver.errors import CannotSaveError
 from saver.policy import Moment, Policy, Retention
-from saver.repo.version import Version
+from saver.repo.repository import Repository
 from saver.training_log import TrainingLog
-
-if TYPE_CHECKING:
-    from saver.checkpoints.proof import Proof
-    from saver.saver import Saver
 
 
 class Checkpoints:
@@ -37,7 +47,7 @@ class Checkpoints:
 
     def __init__(
         self,
-        store: Saver,
+        repo: Repository,
         model: str,
         objects: Mapping[str, Any],
         *,
@@ -55,21 +65,22 @@ class Checkpoints:
         self.model = model
         self.log = TrainingLog()
         self.progress = Progress()
-        self._store, self._repo = store, store._repo
-        self._objects = Objects(objects)
+        self.objects = Objects(objects)
+        self._repo = repo
         self._every, self._keep = every, keep
         self._skip = busy == "skip"
         self._grace = grace
         self._total, self._wanted = total, progress
-        self._history = History(self._repo, model, keep)
+        self._history = History(repo, model, keep)
         details = {"notes": notes, "data": _fingerprints(data) if data is not None else {}}
+        self._emit = Stream()
         self._saving = Saving(
-            self._repo, model, self._objects, self.log, self._history, self.progress, staging, details
+            repo, model, self.objects, self.log, self._history, staging, details, self._emit
         )
-        self._teller = Teller(model)
-        self._recording = Recording(model, self._objects, self.log, self._teller)
         self._caught = Caught(every.signals)
-        self._pace = Pace()
+        self._guests: list[tuple[Listener, tuple[type[Event], ...]]] = []
+        self._aside: Listener | None = None
+        self._saves = True
         self._told = -1
         """The step that was told last, or resumed from."""
 
@@ -81,22 +92,17 @@ class Checkpoints:
 
         self._previous: int | None = None
         self._previous_epoch: float | None = None
-        # while the run is open
-        self._line: Line | None = None
-        self._moment: Moment | None = None
-        self._proving: Callable[[int, dict[str, float]], None] | None = None
 
     # The frame around the loop
 
     def __repr__(self) -> str:
         saved = f", saved {self.progress.saved}" if self.progress.saved is not None else ""
-        return f"<run {self.model} in {self._store.storage}: step {self.progress.step}{saved}>"
+        return f"<run {self.model} in {self._repo.storage}: step {self.progress.step}{saved}>"
 
     def __enter__(self) -> Checkpoints:
         if self._saving.is_open:
             raise CannotSaveError(f"{self.model}: the run is open already; leave its `with` block first")
-        self._teller.open()
-        self._recording.open()
+        self._begin_to_tell()
         if not self._caught.install(self._hear):
             warnings.warn(
                 f"{self.model}: signals reach the main thread only, and this run is in another one, so "
@@ -104,24 +110,21 @@ class Checkpoints:
                 RuntimeWarning,
                 stacklevel=2,
             )
-        self._saving.open(self._saved)
+        self._saving.open()
         ending.opened(self, self.flush)
-        self._teller.tell("started")
-        self._line = telling.line(self._wanted)
-        if self._line is not None:
-            self._line.open()
+        self._emit(Started(self._told))
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        writer, raised = self._saving.finish(), error
+        writer, raised, failed = self._saving.finish(), error, True
         try:
             if error is None or _is_no_failure(error):
                 writer.raise_failure()
                 self._saving.raise_given_up()
                 self._warn_of_policies()
-                self._recording.end()
+                failed = False
             elif writer.failed:
                 try:
                     writer.raise_failure()
@@ -131,15 +134,19 @@ class Checkpoints:
             raised = failure
             raise
         finally:
-            self._end_line()
-            self._close(raised)
+            self._close(raised, failed)
 
-    def _close(self, raised: BaseException | None) -> None:
+    def _close(self, raised: BaseException | None, failed: bool) -> None:
         ending.closed(self)
-        self._saving.close()
-        self._caught.remove()
-        self._teller.tell("ended", self.progress.step)
-        self._teller.close()
+        with ExitStack() as last_first:  # each of these, whatever the others raise
+            last_first.callback(self._end_by_signals, raised)
+            last_first.callback(self._emit.clear)  # those who listen may hold the run
+            last_first.callback(self._emit, Ended(self._told, failed))
+            last_first.callback(self._caught.remove)
+            last_first.callback(self._saving.close)
+
+    def _end_by_signals(self, raised: BaseException | None) -> None:
+        """Let signals that arrived do their work."""
         arrived = sorted(filter(self._caught.works, self._caught.arrived))
         if arrived and raised is not None:
             traceback.print_exception(raised)  # for the process may end here
@@ -162,7 +169,7 @@ class Checkpoints:
                 f"{', '.join(sorted(told)) or 'nothing'}"
             )
         asks = any(not policy.signals for policy in self._every.members)
-        if self.progress.saved is None and asks and not self._recording.forbids_saves:
+        if self.progress.saved is None and asks and self._saves:
             self._warn(
                 f"it ended after step {self._told} and nothing was saved, for {self._every!r} was never due; "
                 "call run.save() at the end of the block"
@@ -180,7 +187,7 @@ class Checkpoints:
         Warns when it had to go back, and says why.
         """
         _ = self._saving.writer  # is the run open?
-        found = self._objects.resume(self._store, self.model, trust)
+        found = self.objects.resume(self._repo, self.model, trust)
         if found is None and self._told >= 0:
             raise CannotSaveError(
                 f"{self.model}: nothing was saved yet, and the objects have been trained up to step "
@@ -191,15 +198,12 @@ class Checkpoints:
             return 0
         version, log, place = found
         self.log.replace(log)
-        self.log.mark("resumed", max(place.step, 0), str(version))
         self._history.read()
         self._saving.ranges = place.ranges
         self._previous, self._previous_epoch = place.step if place.step >= 0 else None, place.epoch
         self._told, self._trained = place.step, False
-        self.progress.saved, self.progress.step = version, place.step
-        self._teller.tell("resumed", place.step, str(version))
-        self._recording.resumed(str(version))
         self._saving.since = time.monotonic()
+        self._emit(Resumed(place.step, version))
         return place.step + 1
 
     def step(self, step: int, *, epoch: float | None = None, **metrics: Any) -> bool:
@@ -207,34 +211,27 @@ class Checkpoints:
         then. Raises what went wrong in the background.
         """
         step = arguments.number_of_step(self.model, step)
-        if self._proving is not None:
-            self._proving(step, _numbers(metrics))
+        if self._aside is not None:
+            self._aside(StepTaken(step, Moment(step=step, epoch=epoch, metrics=_numbers(metrics), since=0.0)))
             return False
         saving, writer = self._saving, self._saving.writer
         self._check_order(step, metrics)
         self.log.append(step, epoch, **metrics)
-        values = _numbers(metrics)
-        self.progress.step = self._told = step
-        self._teller.tell("step", step)
-        self._recording.step()
-        writer.raise_failure()  # the step is in the log by now, and whether it is due is decided at the next
-        self._refuse_to_begin_again()
-        now = time.monotonic()
-        signals = frozenset(self._caught.arrived)
+        self._told = step
         moment = Moment(
             step=step, previous=self._previous, epoch=epoch, previous_epoch=self._previous_epoch,
-            metrics=values, ranges=saving.ranges, signals=signals,
-            since=now - saving.since, cost=saving.cost(),
+            metrics=_numbers(metrics), ranges=saving.ranges, signals=frozenset(self._caught.arrived),
+            since=time.monotonic() - saving.since, cost=saving.cost(),
         )  # fmt: skip
+        self._emit(StepTaken(step, moment))
+        writer.raise_failure()  # the step is in the log by now, and whether it is due is decided at the next
+        self._refuse_to_begin_again()
         reason = self._every.due(moment, self._history.saved) or saving.again
-        self.progress.steps_per_second = self._pace(step, now)
-        saved = bool(reason) and self._begin(step, epoch, values, reason)
+        saved = bool(reason) and self._begin(step, epoch, moment.metrics, reason)
         self._previous, self._trained = step, True  # now only: what is due stays so when it fails
         self._previous_epoch = epoch if epoch is not None else self._previous_epoch
-        self._moment = moment
-        self._obey(signals)
-        if self._line is not None and self._line.is_due(now):
-            self._show(self._line, moment)
+        self._obey(moment.signals)
+        self._emit(StepDone(step))
         return saved
 
     def _check_order(self, step: int, metrics: Mapping[str, Any]) -> None:
@@ -253,7 +250,7 @@ class Checkpoints:
         """A run that has versions is gone on with: if it began again, its versions and its log would be lost,
         one after the other.
         """
-        newest = None if self._begun else self._objects.newest(self._store, self.model)
+        newest = None if self._begun else self.objects.newest(self._repo, self.model)
         if newest is not None:
             raise CannotSaveError(
                 f"{self.model}: there is {newest} of step {newest.step} already; begin the loop with "
@@ -265,36 +262,39 @@ class Checkpoints:
         """Save now, whatever the policy says, after the step that was finished last."""
         self._saving.writer.raise_failure()
         self._refuse_to_begin_again()
-        self._begin(self.progress.step, self._previous_epoch, {}, reason, wait=True)
+        self._begin(self._told, self._previous_epoch, {}, reason, wait=True)
 
     def flush(self) -> None:
         """Wait until everything is on disk. Raises what went wrong."""
         self._saving.flush()
 
-    def prove(self, train_step: Callable[[int], Any], *, steps: int = 3) -> Proof:
-        """Whether training goes on to the bit from what this run saves; see `Proof`, whose text says why not.
+    def stop_saving(self) -> None:
+        """Save nothing from now on, so that the newest version stays the newest."""
+        self._saves = False
 
-            print(run.prove(train_step, steps=10))
-
-        Trains so many steps from here, puts what would be saved back into the objects, and trains the same
-        steps once more: `train_step(step)` does what the loop does, and may return its loss. Afterwards the
-        objects, the random states and the log are put back, so training goes on as if nothing had happened;
-        `run.step` saves nothing meanwhile. Takes memory for three copies of the state, and nothing of the
-        store.
+    def listen(self, listener: Listener, *kinds: type[Event]) -> None:
+        """Have `listener` called with events of these kinds, or of all: see saver.checkpoints.events. Call it
+        before the run is entered.
         """
-        from saver.checkpoints.proof import Told, prove
+        self._guests.append((listener, kinds))
 
+    @contextmanager
+    def aside(self, listener: Listener) -> Iterator[Objects]:
+        """Steps that do not count: meanwhile `step` logs and saves nothing, and only `listener` hears of it.
+        The objects stay as these steps leave them.
+
+        Yields what is saved of the run. Raises CannotSaveError for a loader whose loop has begun.
+        """
         if self._saving.is_open:
             self.flush()
         if self._trained:
-            self._objects.refuse_iterators()
+            self.objects.refuse_iterators()
         self._saving.release()
-        log, told = self.log.snapshot(), list[Told]()
-        self._proving = lambda step, values: told.extend(Told(step, *item) for item in values.items())
+        log, self._aside = self.log.snapshot(), listener
         try:
-            return prove(self._objects, train_step, self.progress.step + 1, steps, told)
+            yield self.objects
         finally:
-            self._proving = None
+            self._aside = None
             self.log.replace(log)
 
     # Signals
@@ -304,63 +304,52 @@ class Checkpoints:
         for number in sorted(signals):
             if self._caught.works(number):
                 self.flush()
-                self._teller.tell("flushed", self.progress.step)
-            if self._caught.ends(number):
-                self._end_line()
+                self._emit(SignalServed(self._told, number, self._caught.ends(number)))
             self._caught.pass_on(number)
 
     def _hear(self, number: int) -> None:
-        self._teller.tell("signal", self.progress.step, signal=number)
+        self._emit(SignalArrived(self._told, number))
 
     # Telling
 
-    def _show(self, line: Line, moment: Moment) -> None:
-        """Tell a person how far it is."""
-        since = time.monotonic() - self._saving.since
-        saving = self._saving
-        now = msgspec.structs.replace(moment, since=since, ranges=saving.ranges, cost=saving.cost())
-        saved = self._history.saved
-        due = self._every.next_due(now, saved)
-        line.show(telling.told(self.model, self.progress, self._total, due, len(saved), time.time()))
-
-    def _end_line(self) -> None:
-        """Leave the line as the run ended."""
-        line, self._line = self._line, None
+    def _begin_to_tell(self) -> None:
+        """Let those listen who always do, and the guests after them."""
+        self._emit.clear()
+        own: list[Counts | Marks | Grace | Watch] = [Counts(self.progress), Marks(self.log)]
+        if self._caught.ending:
+            own.append(Grace(self._grace))
+        line = telling.line(self._wanted)
         if line is not None:
-            if self._moment is not None:
-                self._show(line, self._moment)
-            line.close()
+            own.append(Watch(line, self._in_words))
+        for listener in own:
+            self._emit.add(listener, *listener.hears)
+        for guest, kinds in self._guests:
+            self._emit.add(guest, *kinds)
+
+    def _in_words(self, moment: Moment) -> tuple[str, ...]:
+        """How far it is, for a person."""
+        saving, saved = self._saving, self._history.saved
+        since = time.monotonic() - saving.since
+        now = msgspec.structs.replace(moment, since=since, ranges=saving.ranges, cost=saving.cost())
+        due = self._every.next_due(now, saved)
+        return telling.told(self.model, self.progress, self._total, due, len(saved), time.time())
 
     # Saving
 
     def _begin(
-        self, step: int, epoch: float | None, metrics: dict[str, float], reason: str, wait: bool = False
+        self, step: int, epoch: float | None, metrics: Mapping[str, float], reason: str, wait: bool = False
     ) -> bool:
         """Save. False when that had to be left out: the one before is still being written and may be skipped,
         it was not whole, or nothing may be saved now.
         """
         writer = self._saving.writer
-        if self._recording.forbids_saves:
+        if not self._saves:
             return False
         if writer.busy and self._skip and not wait and not self._caught.arrived:
-            self.progress.skipped += 1
+            self._emit(SaveSkipped(step))
             return False
-        saved = self._saving.begin(step, epoch, metrics, reason)
-        if saved and self._recording.counts_saves:
-            self.flush()
-            self._recording.saved(str(self.progress.saved))
-        return saved
-
-    def _saved(self, version: Version, step: int, took: float) -> None:
-        """In the background: a version is on disk."""
-        self._teller.tell("saved", step, str(version))
-        if self._caught.ending and took > self._grace:
-            warnings.warn(
-                f"{version} took {took:.1f} s to save, and after a signal there are {self._grace:g} s: what "
-                "is saved then may come too late; save more often, or grant more time and say so with grace=",
-                RuntimeWarning,
-                stacklevel=1,
-            )
+        self._emit(SaveDue(step, reason))
+        return self._saving.begin(step, epoch, dict(metrics), reason)
 
 
 def _is_no_failure(error: BaseException) -> bool:

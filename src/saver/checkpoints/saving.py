@@ -11,9 +11,10 @@ from typing import Any
 from msgspec.structs import replace
 
 from saver import encoding, policy
+from saver.checkpoints.events import Blocked, Listener, SaveFailed, SaveWritten, SnapshotTaken, SnapshotTorn
 from saver.checkpoints.history import History
 from saver.checkpoints.objects import Objects, Place
-from saver.checkpoints.progress import Cost, Progress
+from saver.checkpoints.progress import Cost
 from saver.checkpoints.writer import Writer
 from saver.environment import Git
 from saver.errors import CannotSaveError, CannotWriteError, CommitUnknownError, is_full
@@ -37,7 +38,7 @@ class Saving:
 
     def __init__(
         self, repo: Repository, model: str, objects: Objects, log: TrainingLog, history: History,
-        progress: Progress, staging: int | str | None, details: Mapping[str, Any],
+        staging: int | str | None, details: Mapping[str, Any], emit: Listener,
     ) -> None:  # fmt: skip
         self.since = 0.0
         self.ranges: Ranges = {}
@@ -45,13 +46,12 @@ class Saving:
         self.cost = Cost()
         self._repo, self._model, self._details = repo, model, details
         self._objects, self._log, self._history = objects, log, history
-        self._progress = progress
+        self._emit = emit
         self._bounded = staging is not None
         self._staging = Staging(size_of("checkpoints", "staging", staging) if staging is not None else None)
         self._writer: Writer | None = None
         self._snapshot: Snapshot | None = None
         self._unhook: Callable[[], None] | None = None
-        self._saved: Callable[[Version, int, float], None] | None = None
 
     @property
     def is_open(self) -> bool:
@@ -64,10 +64,9 @@ class Saving:
             raise CannotSaveError(f"{self._model}: the run is not open; write `with run:` around the loop")
         return self._writer
 
-    def open(self, saved: Callable[[Version, int, float], None]) -> None:
-        """Begin; `saved` is called in the background with each version, its step, and the seconds it took."""
+    def open(self) -> None:
+        """Begin."""
         self._writer = Writer(self._model.rpartition("/")[2])
-        self._saved = saved
         self.since = time.monotonic()
 
     def finish(self) -> Writer:
@@ -80,7 +79,7 @@ class Saving:
         """Give everything back."""
         self.release()
         self._staging.close()
-        self._snapshot = self._saved = None
+        self._snapshot = None
 
     def flush(self) -> None:
         """Wait until everything is on disk. Raises what went wrong."""
@@ -100,7 +99,7 @@ class Saving:
         """Take a snapshot, once the one before is written, and have it written. False if it was not whole."""
         writer = self.writer
         self.cost.begin()
-        with self._blocking():
+        with self._blocking(step):
             writer.wait()
             writer.raise_failure()
             self.release()
@@ -109,7 +108,7 @@ class Saving:
             place = Place(step, epoch, reason, policy.widened(before, metrics))
             encoded = self._objects.encode(self._log.snapshot(), place)
             try:
-                snapshot = self._take(encoded)
+                snapshot = self._take(encoded, step)
             except Torn as error:
                 self._give_up(error, step)
                 return False
@@ -122,21 +121,21 @@ class Saving:
             if snapshot.tensors is encoded.tensors:
                 writer.wait()
                 writer.raise_failure()
-        self._progress.saves += 1
+        self._emit(SnapshotTaken(step, self._staging.bytes))
         return True
 
     @contextmanager
-    def _blocking(self) -> Iterator[None]:
+    def _blocking(self, step: int) -> Iterator[None]:
         """While training stands still for a save."""
         started = time.perf_counter()
         try:
             yield
         finally:
             took = time.perf_counter() - started
-            self._progress.blocked_seconds += took
             self.cost.add(took)
+            self._emit(Blocked(step, took))
 
-    def _take(self, encoded: Encoded) -> Snapshot:
+    def _take(self, encoded: Encoded, step: int) -> Snapshot:
         """Copy the tensors; those that only optimizers change, beside what comes until their next step.
         Without memory for that they stay where they are, and training must wait until they are written."""
         room = self._staging.room(encoded.tensors)
@@ -147,10 +146,9 @@ class Saving:
             snapshot = self._staging.take(encoded.tensors, later)
         except MemoryError as error:  # this process may have no more, though the system has
             return self._in_place(encoded, str(error), warn=True)
-        self._progress.staging_bytes = self._staging.bytes
         if later and steps is not None:
             self._snapshot = snapshot
-            self._unhook = steps.before(self._hold)
+            self._unhook = steps.before(lambda: self._hold(step))
         return snapshot
 
     def _in_place(self, encoded: Encoded, why: str, warn: bool) -> Snapshot:
@@ -164,11 +162,11 @@ class Saving:
             )
         return Snapshot(encoded.tensors)
 
-    def _hold(self) -> None:
+    def _hold(self, step: int) -> None:
         """Called before weights change: wait until they are copied."""
         snapshot, self._snapshot = self._snapshot, None
         if snapshot is not None:
-            with self._blocking():
+            with self._blocking(step):
                 snapshot.hold()
 
     def release(self) -> None:
@@ -180,6 +178,7 @@ class Saving:
     def _give_up(self, error: Torn, step: int) -> None:
         self.again = f"again, for {error} changed while it was copied at step {step}"
         self._objects.restless.update(error.names)
+        self._emit(SnapshotTorn(step, error.names))
 
     def _write(self, draft: Draft, snapshot: Snapshot, step: int, ranges: Ranges) -> None:
         """In the background: commit the snapshot, then drop what need not be kept. If that fails, what the
@@ -192,14 +191,11 @@ class Saving:
             if isinstance(error, CommitUnknownError):
                 self._history.lose_count()
             if not isinstance(error, Torn):
+                self._emit(SaveFailed(step, error))
                 raise
             self._give_up(error, step)
             return
-        took = time.monotonic() - self.since
-        self._progress.saved = version
-        self._log.mark("saved", max(step, 0), str(version))
-        if self._saved is not None:
-            self._saved(version, step, took)
+        self._emit(SaveWritten(step, version, time.monotonic() - self.since))
         self._history.add(version)
 
     def _commit(self, draft: Draft) -> Version:

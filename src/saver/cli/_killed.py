@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from saver import Every, Keep, Saver, load
+from saver.rehearsal import prove
 
 STEPS = 400
 EVERY = 25
@@ -162,7 +163,7 @@ def train(store: str, name: str, data: Data, kind: str) -> None:
     run = Saver(store).checkpoints(name, network.objects, every=Every(steps=EVERY), keep=keep, progress=False)
     with run:
         start = run.resume()
-        proof = "" if start else str(run.prove(network.train_step))
+        proof = "" if start else str(prove(run, network.train_step))
         _tell({"start": start, "ref": str(run.progress.saved or ""), "proof": proof})
         for step in range(start, STEPS):
             metrics = {"loss": network.train_step(step)}

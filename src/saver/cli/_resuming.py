@@ -141,7 +141,7 @@ def _kill(training: Training, kind: str, tour: Tour, stack: ExitStack) -> None:
     before = time.monotonic()
     for report in training.told():
         if "start" in report:
-            tour.on.say(f"Is that enough to go on from? run.prove: {report['proof']}.")
+            tour.on.say(f"Is that enough to go on from? rehearsal.prove: {report['proof']}.")
             tour.on.say(f"Process {training.number} trains:")
             continue
         _bar(report, tour)

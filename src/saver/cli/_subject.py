@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 import os
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from typing import Any
 
-from saver import NotFoundError, SaverError, Version, describe
-from saver import Saver as Storage
+from saver import NotFoundError, Saver, SaverError, Version, describe, load, verify
 from saver.cli import Failure
 from saver.cli._screen import size
 from saver.cli._store import existing
 from saver.cli._times import age, local
 from saver.description import Description
-from saver.disk.mapped import open_file
-from saver.pack import Pack
+from saver.file import names_file
 from saver.storage import Progress
 
 
@@ -30,6 +30,10 @@ class Subject(ABC):
         """What is to be said of it as a whole."""
 
     @abstractmethod
+    def load(self, parts: Iterable[str]) -> dict[str, Any]:
+        """These parts; trusts nobody."""
+
+    @abstractmethod
     def verify(self, progress: Progress | None = None) -> None:
         """Read all its bytes. Raises DamagedError."""
 
@@ -43,7 +47,7 @@ def subject(what: str, address: str) -> Subject:
 
     Raises Failure, which says why it is neither.
     """
-    if what.endswith(".saver") or (os.path.exists(what) and not os.path.isdir(what)):
+    if is_file(what):
         return _File(what)
     try:
         return _Stored(store := existing(address), store.version(what))
@@ -55,6 +59,11 @@ def subject(what: str, address: str) -> Subject:
         except OSError as no_file:
             reason = f"{what}: {no_file.strerror}"
         raise Failure(f"{reason}; nor is it a version: {no_version}") from None
+
+
+def is_file(what: str) -> bool:
+    """Whether there is such a file, or it is called like one."""
+    return names_file(what) or (os.path.exists(what) and not os.path.isdir(what))
 
 
 class _File(Subject):
@@ -70,15 +79,19 @@ class _File(Subject):
             "hash": found.hash,
         }
 
+    def load(self, parts: Iterable[str]) -> dict[str, Any]:
+        found: dict[str, Any] = load(self.description.path, parts=parts)
+        return found
+
     def verify(self, progress: Progress | None = None) -> None:
-        Pack(open_file(self.description.path)).verify(progress=progress)
+        verify(self.description.path, progress=progress)
 
     def loading(self, trusted: str) -> list[str]:
         return [f"saver.load({json.dumps(os.path.basename(self.description.path))}, trust=[{trusted}])"]
 
 
 class _Stored(Subject):
-    def __init__(self, store: Storage, version: Version) -> None:
+    def __init__(self, store: Saver, version: Version) -> None:
         self._store = store
         self.version: Version = version
         self.description = store.describe(str(version))
@@ -96,6 +109,10 @@ class _Stored(Subject):
             "hash": version.manifest,
         }
         return {name: text for name, text in told.items() if text}
+
+    def load(self, parts: Iterable[str]) -> dict[str, Any]:
+        found: dict[str, Any] = self._store.load(str(self.version), parts=parts)
+        return found
 
     def verify(self, progress: Progress | None = None) -> None:
         self._store.verify(str(self.version), progress=progress)

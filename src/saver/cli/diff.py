@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
+from pathlib import Path
 
 import click
 
-from saver import documents
-from saver.cli import Failure
+from saver import diff, documents
 from saver.cli._screen import Screen, print_json, screen
 from saver.cli._store import existing, json_option, store_option
-from saver.compare import Difference, compare, sections
-from saver.file import open_file
+from saver.cli._subject import is_file
+from saver.compare import Difference, sections
 from saver.pack import Progress
 
 FOUND = 1
@@ -29,7 +28,7 @@ ROWS_SHOWN = 40
 @json_option
 @click.pass_context
 def command(ctx: click.Context, old: str, new: str, rows: int | None, address: str, as_json: bool) -> None:
-    """Tell what changed from A to B: two versions of the store, such as iris@1 and iris@3, or two files.
+    """Tell what changed from A to B: versions of the store, such as iris@1 and iris@3, or files.
 
     Parameters by path, weights by layer, metrics, data and environment. Builds and imports nothing of them.
     On a terminal, 40 rows of each table, unless -n says how many. Exit code 1 when they differ.
@@ -48,21 +47,10 @@ def command(ctx: click.Context, old: str, new: str, rows: int | None, address: s
 
 
 def _compare(old: str, new: str, address: str, progress: Progress | None) -> Difference:
-    files = _is_file(old), _is_file(new)
-    if all(files):
-        return compare(open_file(old), open_file(new), progress=progress)
-    if any(files):
-        file, ref = (old, new) if files[0] else (new, old)
-        raise Failure(
-            f"{file} is a file and {ref} a version: compare two of a kind; `saver export {ref} other.saver` "
-            "makes a file of a version"
-        )
-    return existing(address).diff(old, new, progress=progress)
-
-
-def _is_file(what: str) -> bool:
-    """Whether there is such a file, or it is called like one; as in the other commands."""
-    return what.endswith(".saver") or (os.path.exists(what) and not os.path.isdir(what))
+    if is_file(old) and is_file(new):
+        return diff(old, new, progress=progress)
+    sides = (Path(each) if is_file(each) else each for each in (old, new))
+    return existing(address).diff(*sides, progress=progress)
 
 
 def _show(found: Difference, on: Screen, limit: int | None) -> None:

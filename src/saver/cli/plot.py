@@ -8,14 +8,13 @@ from typing import Any
 import click
 import numpy as np
 
-from saver import Saver, Version, documents
+from saver import Version, documents
 from saver.cli import Failure
 from saver.cli._screen import Screen, print_json, screen
-from saver.cli._store import counted, existing, json_option, store_option
-from saver.cli._subject import Subject, subject
+from saver.cli._store import counted, json_option, store_option
+from saver.cli._subject import subject
 from saver.description import PartInfo
 from saver.errors import CannotSaveError
-from saver.file import open_file
 from saver.plotting import PANELS, Panel, charts, panels, plot
 from saver.training_log import TrainingLog
 from saver.training_log.rows import plain
@@ -113,7 +112,7 @@ def _logs(run: str, address: str) -> dict[str, TrainingLog]:
     if not names:
         there = ", ".join(part.name for part in found.description.parts[:20])
         raise Failure(f"{run} has no training log, only {there}; save a TrainingLog as its part 'log'")
-    parts = _load(found, run, address, names)
+    parts = found.load(names)
     logs = {name: _as_log(part, f"{run}: {name}") for name, part in parts.items()}
     if found.version is not None:
         for log in logs.values():
@@ -126,16 +125,6 @@ def _parts(parts: Sequence[PartInfo]) -> list[str]:
     logs = [part.name for part in parts if part.kind == KIND]
     plainly = [part.name for part in parts if part.name == LOG and part.kind == "dict" and not part.classes]
     return [LOG] if LOG in logs else logs or plainly
-
-
-def _load(found: Subject, run: str, address: str, names: Sequence[str]) -> dict[str, Any]:
-    """These parts and no others; trusts nobody."""
-    if found.version is None:
-        parts: dict[str, Any] = open_file(run).load((), names)
-    else:
-        store: Saver = existing(address)
-        parts = store.load(str(found.version), parts=names)
-    return parts
 
 
 def _mark_as_saved(log: TrainingLog, version: Version) -> None:

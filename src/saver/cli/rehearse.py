@@ -5,38 +5,20 @@ from __future__ import annotations
 import math
 import shlex
 import signal
-import tempfile
-import time
-from contextlib import ExitStack
-from pathlib import Path
+from contextlib import nullcontext
 
 import click
 from click.core import ParameterSource
 
 from saver import documents
-from saver.cli import Failure, Finding
-from saver.cli._proving import Proven, Wanted, prove, show
-from saver.cli._rehearsal import (
-    BEGINNING,
-    Ended,
-    Plan,
-    Rehearsal,
-    going_on,
-    outcome,
-    ready,
-    resumed_text,
-    span,
-)
+from saver.cli import Finding
 from saver.cli._screen import Screen, print_json, screen
-from saver.cli._script import Script, ended_like_by_ctrl_c, telling
 from saver.cli._store import counted, json_option
-
-ENDING_GRACE = 5.0
-"""Seconds that the second start is left to end by itself: what it saves then is of no interest."""
-
-WITHOUT_A_SAVE = (
-    "send the signal without waiting for a save with --after SECONDS, or wait longer with --patience"
-)
+from saver.rehearsal.outcome import BEGINNING, Plan, Rehearsal, resumed_text, span
+from saver.rehearsal.processes import Proven, Wanted, prove
+from saver.rehearsal.proof import steps_text
+from saver.rehearsal.script import Waiting
+from saver.rehearsal.signalled import rehearse
 
 
 def _number(_: click.Context, __: click.Parameter, name: str) -> int:
@@ -105,13 +87,14 @@ def command(
     found: Rehearsal | Proven
     if steps is not None:
         _refuse_signals(ctx)
-        found = prove(Wanted(script, steps, saves or 1, patience), on)
+        found = prove(Wanted(script, steps, saves or 1, patience), _waiting(on))
     else:
-        found = _rehearse(Plan(script, number, grace, after, saves or 1, patience, group), on)
+        plan = Plan(script, number, grace, after, saves or 1, patience, group)
+        found = rehearse(plan, _waiting(on))
     if on is None:
         print_json(_document(found))
     elif isinstance(found, Proven):
-        show(found, on)
+        _show_proven(found, on)
     else:
         _show(found, on)
     if not found.good:
@@ -136,44 +119,11 @@ def _refuse_signals(ctx: click.Context) -> None:
         raise click.UsageError(f"--prove sends no signal: leave out {' and '.join(given)}")
 
 
-# Doing it
-
-
-def _rehearse(plan: Plan, on: Screen | None) -> Rehearsal:
-    with ExitStack() as stack:
-        stack.enter_context(ended_like_by_ctrl_c())
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="saver-rehearse-")))
-        first, second = Script(plan.command, folder / "1"), Script(plan.command, folder / "2")
-        with telling(on, "Waiting until it has saved" if plan.after is None else "Waiting until it trains"):
-            stack.enter_context(first)
-            run = first.wait_for(
-                "it had saved and gone on", lambda told: ready(told, plan), plan.patience, WITHOUT_A_SAVE
-            )
-        with telling(on, "Waiting until it has ended"):
-            sent = time.monotonic()
-            first.send(plan.number, plan.group)
-            within = first.end(plan.grace)
-            seconds = time.monotonic() - sent
-            first.kill()
-        ended = Ended(seconds, first.status, within)
-        with telling(on, "Waiting until it has resumed"):
-            stack.enter_context(second)
-            problem = _begin_again(second, plan, run)
-    return outcome(plan, run, first.events, sent, ended, second.events, second.began, problem)
-
-
-def _begin_again(script: Script, plan: Plan, run: str) -> str:
-    """Wait until it has resumed and taken a step, and end it; returns what kept it from that, or ""."""
-    try:
-        script.wait_for("it had taken a step", lambda told: going_on(told, run), plan.patience)
-    except Failure as error:
-        return error.message
-    script.send(signal.SIGTERM)
-    script.end(ENDING_GRACE)
-    return ""
-
-
 # Telling
+
+
+def _waiting(on: Screen | None) -> Waiting:
+    return on.progress if on is not None else lambda text: nullcontext()
 
 
 def _show(found: Rehearsal, on: Screen) -> None:
@@ -244,3 +194,22 @@ def _advice(found: Rehearsal) -> list[str]:
             "the like it goes on."
         )
     return advice
+
+
+def _show_proven(found: Proven, on: Screen) -> None:
+    """Report to a person."""
+    proof, resumed = found.proof, found.resumed
+    on.heading(shlex.join(found.command))
+    facts = {"run": found.run, "version": f"{found.ref}, step {found.step:,}"}
+    facts["resumed"] = f"no: {found.problem}" if resumed is None else resumed_text(resumed)
+    if proof is not None:
+        over = f"; there the training was over, after {proof.steps:,} of {found.steps_asked:,} steps"
+        facts["trained"] = steps_text(proof.start, proof.last)
+        facts["trained"] += over if proof.steps < found.steps_asked else ""
+        facts["compared"] = proof.finding
+    elif resumed is not None:
+        facts["compared"] = f"nothing: {found.problem}"
+    on.facts(facts)
+    if found.advice:
+        on.heading("What to do")
+        on.say(found.advice)

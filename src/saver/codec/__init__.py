@@ -11,6 +11,7 @@ from saver.codec.attributes import door, special
 from saver.codec.budget import Budget, bytes_of
 from saver.codec.contract import INLINE_BYTES, BatchCodec, Codec, Tensors, is_array
 from saver.codec.decoder import Decoder
+from saver.codec.device import Device
 from saver.codec.encoder import Encoder, encodable
 from saver.codec.lookup import check, codec_for, codec_modules, codec_named, forget_codecs
 from saver.registry import codec_root
@@ -21,6 +22,7 @@ __all__ = [
     "Budget",
     "Codec",
     "Decoder",
+    "Device",
     "Encoder",
     "Tensors",
     "bytes_of",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeGuard
 
 import numpy as np
@@ -51,6 +51,11 @@ class Codec(ABC):
 
     def class_of(self, obj: Any) -> str | None:
         """The name of the class that `decode` will need resolved; None when it needs none."""
+        return None
+
+    def held(self, node: Node) -> Mapping[Any, Value] | Sequence[Value] | None:
+        """What a plain container holds, each to be built for itself when it is asked for in a lazy load; None
+        for what is built whole. `node` may come from an enemy."""
         return None
 
     @abstractmethod

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from typing import Any
 
@@ -12,8 +13,10 @@ from saver import trust
 from saver.codec.attributes import NONE, door
 from saver.codec.budget import Budget
 from saver.codec.contract import BatchCodec, Codec, Tensors, is_array
+from saver.codec.device import Device
 from saver.codec.lookup import codec_named
 from saver.errors import DamagedError, IncompatibleError, SaverError
+from saver.stack import SEGMENT, is_deep, on_fresh_stack
 from saver.tree import MAX_OBJECT_DEPTH, NUMPY_DTYPE, Node, Ref, Tensor, Value
 
 MAX_DECODED_DEPTH = 2 * MAX_OBJECT_DEPTH
@@ -35,7 +38,7 @@ class Decoder:
     """One walk from trees, parsed and audited, to objects.
 
     `nodes` are all the nodes of the trees; `batches` the shared state of batch codecs; `budget` what all of
-    it may take.
+    it may take; `device` where tensors go.
     """
 
     def __init__(
@@ -45,8 +48,10 @@ class Decoder:
         tensors: Tensors,
         where: str = "$",
         budget: Budget | None = None,
+        device: Device | None = None,
     ) -> None:
         self._where = where
+        self.device = Device() if device is None else device
         self.budget = Budget(0, where=where) if budget is None else budget
         self._handed: set[str] = set()
         self._checks: list[tuple[Node, Callable[[Any], None], Any]] = []
@@ -61,6 +66,12 @@ class Decoder:
         self._batches = batches
         self._built_batches: dict[str, Sequence[Any]] = {}
         self._tensors = tensors
+        if is_deep():
+            on_fresh_stack(self._admit_all, nodes)  # imports need room
+        else:
+            self._admit_all(nodes)
+
+    def _admit_all(self, nodes: Iterable[Node]) -> None:
         for node in nodes:
             self._admit(node)
 
@@ -85,6 +96,11 @@ class Decoder:
                 raise DamagedError(f"{self._where}: two nodes have the id {node.id}")
             self._targets[node.id] = node
 
+    @property
+    def where(self) -> str:
+        """What messages call what is decoded."""
+        return self._where
+
     def __call__(self, value: Value) -> Any:
         """The object that `value` describes."""
         kind = type(value)
@@ -98,6 +114,20 @@ class Decoder:
         if kind is list or kind is dict or kind is Tensor:
             raise DamagedError(f"{self._where}: a {kind.__name__} stands where an object should")
         return value
+
+    def attempt(self, value: Value) -> Any:
+        """Like a call. When it fails, all that it had built is forgotten: that may lack parts, or checks."""
+        known = len(self._built)
+        try:
+            return self(value)
+        except BaseException:
+            for ident in list(self._built)[known:]:
+                del self._built[ident]
+            self._open.clear()
+            self._waiting.clear()
+            self._checks.clear()
+            self._depth = 0
+            raise
 
     def slot(self, value: Value, container: Any, key: Any) -> Any:
         """The object for `container[key]`; when a cycle delays it, None, and it is put there later."""
@@ -191,12 +221,19 @@ class Decoder:
         budget.steps -= 1
         if budget.steps < 0:
             budget.exceeded()
+        codec = self._codecs[node.codec]
         try:
-            obj = self._codecs[node.codec].decode(node, self)
+            if self._depth % SEGMENT == 1 and (self._depth > 1 or is_deep()):
+                obj = on_fresh_stack(codec.decode, node, self)
+            else:
+                obj = codec.decode(node, self)
         except (SaverError, MemoryError, KeyboardInterrupt):
             raise
-        except RecursionError:
-            raise DamagedError(f"{self._where}: objects lie too deep within each other") from None
+        except RecursionError as error:
+            raise IncompatibleError(
+                f"{self._where}: a {node.codec!r} needs more calls within each other than Python allows here "
+                f"({sys.getrecursionlimit()}); allow more with sys.setrecursionlimit"
+            ) from error
         except Exception as error:
             raise self._not_as_saved(node, error) from error
         self._depth -= 1

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from itertools import pairwise
 from math import isfinite
+from operator import itemgetter
 from typing import Any, NoReturn, TypeVar
 
+import numpy as np
+from blake3 import blake3
+from msgspec import Raw
 from numpy.typing import NDArray
 
+from saver.canonical import canonical
 from saver.codec.attributes import NONE, attributes_of
 from saver.codec.contract import INLINE_BYTES, BatchCodec, Codec
 from saver.codec.lookup import codec_for
 from saver.errors import CannotSaveError
+from saver.stack import SEGMENT, is_deep, on_fresh_stack
 from saver.tree import (
     EXACT_INTEGER,
     MAX_OBJECT_DEPTH,
@@ -23,6 +30,7 @@ from saver.tree import (
     TensorData,
     Value,
     reserved,
+    to_json,
 )
 
 T = TypeVar("T")
@@ -59,6 +67,7 @@ class Encoder:
         self._path: list[str | int] = []
         self._part = ""
         self._batch_items: dict[str, tuple[BatchCodec, list[Any]]] = {}
+        self._ranks: dict[int, bytes] = {}
         self._shared: dict[Callable[[], Any], Any] = {}
 
     def part(self, name: str, obj: Any) -> Value:
@@ -121,7 +130,11 @@ class Encoder:
             self._alive.append(obj)
         try:
             node.cls = codec.class_of(obj)
-            node.state = codec.encode(obj, self)
+            depth = len(self._open)
+            if depth % SEGMENT == 1 and (depth > 1 or is_deep()):
+                node.state = on_fresh_stack(codec.encode, obj, self)
+            else:
+                node.state = codec.encode(obj, self)
         except CannotSaveError as error:
             if not str(error).startswith("$"):
                 raise CannotSaveError(f"{self.where()}: {error}") from error.__cause__
@@ -148,6 +161,53 @@ class Encoder:
     def has_met(self, obj: Any) -> bool:
         """Whether this very object was encoded as a node of its own."""
         return id(obj) in self._nodes
+
+    def in_order(self, items: Iterable[Any]) -> list[Any]:
+        """Things that have no order, such as the elements of a set, in one that depends on nothing but them.
+
+        It is that of the bytes as which each would be saved alone. Those that are alike are in the order in
+        which they were met, those last that were not met yet.
+        """
+        found = list(items)
+        if len(found) < 2:
+            return found
+        ranked = sorted(((self._rank(item), item) for item in found), key=itemgetter(0))
+        if any(one == other for (one, _), (other, _) in pairwise(ranked)):
+            met = {key: place for place, key in enumerate(self._nodes)}
+            ranked.sort(key=lambda item: (item[0], met.get(id(item[1]), len(met))))
+        return [item for _, item in ranked]
+
+    def _rank(self, obj: Any) -> bytes:
+        kind = type(obj)
+        if (kind is int and abs(obj) <= EXACT_INTEGER) or (
+            kind is str and len(obj) <= INLINE_BYTES and encodable(obj)
+        ):
+            return canonical(obj, floats=False)
+        if id(obj) not in self._ranks:
+            self._alive.append(obj)
+            try:
+                self._ranks[id(obj)] = self._alone(obj)
+            except CannotSaveError:  # saving it fails in the same way, and says where
+                self._ranks[id(obj)] = b""
+        return self._ranks[id(obj)]
+
+    def _alone(self, obj: Any) -> bytes:
+        """The bytes of an object that is saved alone, which may refer to those around it by their depth."""
+        alone = Encoder()
+        alone._ranks, alone._alive, alone._open = self._ranks, self._alive, self._open.copy()
+        for depth, (key, codec) in enumerate(self._open.items()):
+            if key in self._nodes:
+                alone._nodes[key] = Node(codec.name, id=-1 - depth)
+                alone._homes[key] = ""
+        tree = alone.part("", obj)
+        batches = {name: Raw(to_json(state)) for name, state in alone.batches.items()}
+        hasher = blake3()
+        for name, tensor in alone.tensors.items():
+            hasher.update(canonical([name, tensor.dtype, tensor.shape], floats=False))
+            for piece in (tensor.data,) if isinstance(tensor.data, np.ndarray) else tensor.data():
+                hasher.update(piece.tobytes())
+        end = hasher.digest() if alone.tensors else b""
+        return to_json(tree) + (canonical(batches, floats=False) if batches else b"") + end
 
     def attributes(
         self, obj: Any, left_out: frozenset[str] = NONE, data: frozenset[str] = NONE

@@ -1,4 +1,5 @@
-"""Writes a pack: copy, hash and write at once, through a small ring of buffers."""
+"""Writes a pack: copies, hashes and writes at once, through a small ring of buffers; or hashes it first, and
+gives its bytes in order."""
 
 from __future__ import annotations
 
@@ -24,7 +25,7 @@ from saver.pack.layout import (
     header_hash,
     plan,
 )
-from saver.storage import ALIGNMENT, Progress, Sink
+from saver.storage import ALIGNMENT, Content, Progress, Sink
 from saver.tree import TensorData
 
 if TYPE_CHECKING:
@@ -39,22 +40,27 @@ SMALL = 4 << 20
 
 WRITERS = 2
 PIECE = 8 << 20
+SMALL_PIECE = 64 << 10
+"""Arrays up to this size are given on together, where bytes are given in order."""
 
 
 def _nothing(hashes: Mapping[str, str]) -> Mapping[str, str]:
     return {}
 
 
-class PackWriter:
-    """A pack to be written: `store.put(key, writer.size, writer)`.
+class PackWriter(Content):
+    """A pack to be written: `storage.put(key, writer)`.
 
-    Calling it with a sink writes the tensors, then the header. `describe` is given the hash of every tensor
-    and returns the metadata to add; it is also called beforehand with zeros, and its answers must have the
-    same length. `id` is random unless
-    it is given. `start` is where the data begins, and `size` all there is, in bytes.
-    `entries` say where in the data the tensors lie, and once it is written their hashes; `hash` is then that
-    of the header. Memory: the ring
-    of `RING_LENGTH` buffers of `RING_BUFFER` bytes, whatever the size of the tensors.
+    `write` writes the tensors, then the header: what was cut off shows itself. `pieces` hashes the tensors
+    first, and then reads them again, header first, for places where bytes arrive in order. They are hashed
+    again on their way, and CannotWriteError is raised before the last byte of a pack whose tensors changed
+    meanwhile.
+
+    `describe` is given the hash of every tensor and returns the metadata to add. It is also called beforehand
+    with zeros, and its answers must have the same length. `id` is random unless it is given. `start` is where
+    the data begins, and `size` all there is, in bytes. `entries` say where in the data the tensors are, and
+    once it is written their hashes; `hash` is then that of the header. Memory: the ring of `RING_LENGTH`
+    buffers of `RING_BUFFER` bytes, whatever the size of the tensors.
     """
 
     def __init__(
@@ -74,15 +80,53 @@ class PackWriter:
         self.start = len(self._header(blank))
         self.size = self.start + sum(entry.length for entry in self.entries)
 
-    def __call__(self, sink: Sink) -> None:
+    def write(self, sink: Sink) -> None:
         """Write it all. When it is called again, the tensors are read again."""
         write = _write_small if self.size - self.start <= SMALL else _write_large
         self.entries = write(sink, self.entries, self._tensors, self.start, self.size, self._progress)
+        sink.write(self._final_header(), 0)
+
+    def pieces(self) -> Iterator[bytes | memoryview]:
+        first, again = _Hashing(self.entries), _Hashing(self.entries)
+        for piece in self._data():
+            first.update(piece)
+        self.entries = first.done()
+        yield self._final_header()
+        at = self.start
+        for piece in self._data():
+            again.update(piece)
+            at += len(piece)
+            if at == self.size and again.done() != self.entries:
+                raise CannotWriteError(
+                    "a tensor changed while it was saved; nothing was written; save when nothing changes it"
+                )
+            yield piece
+            if self._progress is not None:
+                self._progress(at, self.size)
+
+    def _data(self) -> Iterator[memoryview]:
+        """The bytes of the tensors, in order; small ones come together."""
+        small = bytearray()
+        for piece in (p.data for e in self.entries for p in pieces(self._tensors[e.name])):
+            if len(piece) <= SMALL_PIECE:
+                small += piece
+                if len(small) < PIECE:
+                    continue
+                piece = memoryview(b"")
+            if small:
+                yield memoryview(bytes(small))
+                small.clear()
+            for at in range(0, len(piece), PIECE):
+                yield piece[at : at + PIECE]
+        if small:
+            yield memoryview(bytes(small))
+
+    def _final_header(self) -> bytes:
         header = self._header(self.entries)
         if len(header) != self.start:
             raise AssertionError("the header changed its length between plan and write")
         self.hash = header_hash(header)
-        sink.write(header, 0)
+        return header
 
     def _header(self, entries: Sequence[Entry]) -> bytes:
         return header_bytes(entries, self.id, self._describe({e.name: e.hash for e in entries}))

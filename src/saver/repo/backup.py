@@ -8,6 +8,8 @@ off is an older copy, and the next backup goes on with what is there. docs/backu
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import msgspec
 from blake3 import blake3
@@ -22,7 +24,7 @@ from saver.repo.objects import collectables, is_own, pack_key, tree_key
 from saver.repo.packs import Damage
 from saver.repo.repository import Repository
 from saver.repo.version import Version
-from saver.storage import Blob, Progress, Sink, Storage
+from saver.storage import Blob, Bytes, Content, Progress, Storage
 
 ROUNDS = 20
 """How often a backup begins again because a collection was faster; the grace period makes one unlikely."""
@@ -118,7 +120,7 @@ class _Backup:
             found = None
         if found is not None and found.id != repo.format().id:
             raise self._refused("it is another store, or a copy of another one")
-        foreign = next((key for key in target.list("") if not is_own(key)), None) if found is None else None
+        foreign = next((key for key in target.keys("") if not is_own(key)), None) if found is None else None
         if foreign is not None:
             raise self._refused(f"it is no store, and holds other files: {foreign}")
         head = self._log.head()
@@ -138,7 +140,7 @@ class _Backup:
     def _demand_apart(self) -> None:
         """Raise CannotWriteError where both are one place, whatever they are called."""
         key = f"clock/{os.urandom(16).hex()}"
-        self._target.put(key, 0, lambda sink: None)
+        self._target.put(key, Bytes(b""))
         try:
             same = self._source.stat(key) is not None
         finally:
@@ -248,14 +250,6 @@ class _Backup:
     def _copy_object(self, key: str, blob: Blob, versions: list[Version], total: int) -> None:
         target = self._target
 
-        def fill(sink: Sink) -> None:
-            for at in range(0, blob.size, CHUNK):
-                data = blob.read(at, at + CHUNK)
-                sink.write(data, at)
-                self._done += len(data)
-                if self._progress is not None:
-                    self._progress(self._done, max(total, self._done))
-
         target.create(_marker(key), b"")  # until it is found sound
         if target.stat(key) is not None:
             if self._damage_of(key, target.open(key)) is None:  # a backup was killed before it could tell
@@ -263,7 +257,7 @@ class _Backup:
                 return
             target.delete(key)
         try:
-            target.put(key, blob.size, fill)
+            target.put(key, _Copy(blob, partial(self._report, total)))
         except CannotWriteError:
             if target.stat(key) is None:  # else another backup was faster
                 raise
@@ -282,6 +276,12 @@ class _Backup:
             )
         if not self._damage.get(key):
             self._note(key, versions, what)
+
+    def _report(self, total: int, count: int) -> None:
+        """So many bytes more were copied."""
+        self._done += count
+        if self._progress is not None:
+            self._progress(self._done, max(total, self._done))
 
     def _damage_of(self, key: str, blob: Blob) -> str | None:
         """What is wrong with a document or a pack, by its own hashes and by what manifests say of it; None
@@ -327,14 +327,29 @@ class _Backup:
 
     def _remove_condemned(self, needed: set[str]) -> int:
         """Delete in the copy what its own records condemn: no version will ever need it."""
-        state, removed = self._repo.state, 0
+        state, removed = self._repo.state, list[str]()
         head = self._log.head()
-        for key in list(collectables(self._target)):
-            number = state.gone(key)
-            if number is not None and number <= head and key not in needed:
-                self._target.delete(key)
-                removed += 1
-        return removed
+        for found in list(collectables(self._target)):
+            number = state.gone(found.key)
+            if number is not None and number <= head and found.key not in needed:
+                removed.append(found.key)
+        self._target.delete(*removed)
+        return len(removed)
+
+
+class _Copy(Content):
+    """What an object of another storage holds. `report` is called with the bytes of each piece."""
+
+    def __init__(self, blob: Blob, report: Callable[[int], None]) -> None:
+        self.size = blob.size
+        self._blob = blob
+        self._report = report
+
+    def pieces(self) -> Iterator[bytes | memoryview]:
+        for at in range(0, self.size, CHUNK):
+            data = self._blob.read(at, at + CHUNK)
+            self._report(len(data))
+            yield data
 
 
 def _described_by(version: Version) -> str:

@@ -40,7 +40,7 @@ from saver.repo.repository import Repository
 from saver.repo.state import RESERVE, Checkpoint
 from saver.repo.version import Version
 from saver.repo.wholeness import check_end, check_gaps
-from saver.storage import Progress
+from saver.storage import Progress, Stat
 from saver.tree import Tensor, parse, walk
 
 
@@ -91,6 +91,8 @@ class _Check:
         self._rows: list[Row] = []
         self._foreign: list[str] = []
         self._hidden: set[str] = set()
+        self._stats: dict[str, Stat | None] = {}
+        """Of all that was listed; None for what has the name of an object and is none."""
 
     def run(self) -> Checked:
         repo = self._repo
@@ -118,8 +120,10 @@ class _Check:
         """Saver's objects below a prefix. Others are noted, and folders that cannot be looked into."""
         found = []
         try:
-            for key in self._repo.storage.list(prefix):
+            for listed in self._repo.storage.list(prefix):
+                key = listed.key
                 if is_own(key):
+                    self._stats[key] = listed.stat
                     found.append(key)
                 elif stands_for_folder(key):
                     self._damage.append(Damage(key, no_folder(key)))
@@ -133,14 +137,14 @@ class _Check:
     def _size(self, key: str) -> int:
         """Bytes of an object; 0 when it is gone, or is none, which who reads it is told."""
         try:
-            stat = self._repo.storage.stat(key)
+            stat = self._stats.get(key) or self._repo.storage.stat(key)
         except DamagedError:
             return 0
         return stat.size if stat is not None else 0
 
     def _garbage_bytes(self, garbage: Iterable[str]) -> int:
         """Of documents that no version needs nobody read more than their names: they may be no objects."""
-        for key in garbage:
+        for key in (key for key in garbage if self._stats.get(key) is None):
             try:
                 self._repo.storage.stat(key)
             except DamagedError as error:
@@ -218,8 +222,7 @@ class _Check:
         with suppress(SaverError):
             demand(repo.storage, repo.format().write, "write to")
             repo.state.make_anew()
-            for key in set(damaged) - repo.state.needed():
-                repo.storage.delete(key)
+            repo.storage.delete(*(set(damaged) - repo.state.needed()))
 
     def _version(self, version: Version) -> None:
         repo, key = self._repo, manifest_key(version.manifest, version.file)

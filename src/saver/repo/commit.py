@@ -25,7 +25,7 @@ from saver.repo.state.facts import ModelState
 from saver.repo.state.view import version_state
 from saver.repo.version import Version, from_state, plain_metric
 from saver.repo.written import Written
-from saver.storage import Progress
+from saver.storage import Bytes, Progress
 from saver.tree import TensorData
 
 
@@ -59,6 +59,7 @@ def commit(
     """
     merged = _merged(repo, staged)
     if written is None:
+        repo.state.expect(details.model)
         repo.open_to_write()
         repo.state.keep_checkpoint()
         with Written(repo.storage) as own:
@@ -198,7 +199,7 @@ class _Commit:
 
     def _put_pack(self, writer: PackWriter) -> None:
         """Write a pack; then it is known where its tensors lie."""
-        self._written.put(pack_key(writer.id), writer.size, writer)
+        self._written.put(pack_key(writer.id), writer)
         for entry in writer.entries:
             places = ((writer.id, writer.start + entry.offset, entry.length),) if entry.length else ()
             self._known[entry.name] = msgspec.structs.replace(self._known[entry.name], places=places)
@@ -297,7 +298,7 @@ class _Commit:
         data = manifests.encode(self._manifest(event, tensors, event.packs)).encode()
         document = _Document(blake3(data).hexdigest(), len(data), "", len(data))
         self._documents.append(document.key)
-        self._written.put(document.key, len(data), lambda sink: sink.write(data, 0))
+        self._written.put(document.key, Bytes(data))
         return document
 
     def _manifest(self, event: Commit, tensors: Mapping[str, Stored], packs: tuple[str, ...]) -> Manifest:
@@ -317,8 +318,7 @@ def _described(part: StagedPart, version: PartVersion) -> Part:
     found = Part(hash=version.hash, version=version.number, packages=part.packages)
     if part.document:
         return msgspec.structs.replace(found, document=part.document, content=part.content)
-    batches: Any = {} if part.batches == msgspec.Raw(b"{}") else part.batches
-    return msgspec.structs.replace(found, tree=part.tree, batches=batches)
+    return msgspec.structs.replace(found, tree=part.tree, batches=part.batches)
 
 
 class _Named(msgspec.Struct, frozen=True):

@@ -1,6 +1,7 @@
 """Small JSON documents that vouch for themselves: log records, checkpoints, `store.json`.
 
 A document begins with `{"hash":"<64 digits>"`: the BLAKE3 of its bytes with zeros in place of the digits.
+What follows is the canonical JSON of everything else.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ from typing import Any, TypeVar
 import msgspec
 from blake3 import blake3
 
+from saver.canonical import canonical
 from saver.errors import DamagedError
-from saver.tree import strict_json, to_json
+from saver.tree import strict_json
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -23,7 +25,7 @@ _ZERO = b"0" * 64
 
 def encode(document: msgspec.Struct) -> bytes:
     """The document as JSON, with its hash before everything else."""
-    text = b"".join((_PREFIX, _ZERO, b'",', to_json(document)[1:]))
+    text = b"".join((_PREFIX, _ZERO, b'",', canonical(document)[1:]))
     return b"".join((_PREFIX, digest(text).encode(), text[_AT + 64 :]))
 
 

@@ -60,7 +60,7 @@ def _bytes_in(storage: Storage) -> bytes | None:
     try:
         return storage.read(STORE_KEY)
     except NotFoundError:
-        if next(storage.list("log/"), None) is None:
+        if next(storage.keys("log/"), None) is None:
             return None
     try:  # again: another process may just have made the store, and saved
         return storage.read(STORE_KEY)

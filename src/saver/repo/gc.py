@@ -22,10 +22,9 @@ from saver.repo.objects import checkpoint_key, collectables, is_collectable, own
 from saver.repo.places import Known, Place, Ranges
 from saver.repo.reading import StoredTensors
 from saver.repo.repository import Repository
-from saver.repo.state import PAST_NUMBERS
 from saver.repo.state.users import Name, pack_in
 from saver.repo.wholeness import check_log
-from saver.storage import Stat
+from saver.storage import Bytes, Stat
 from saver.tree import ITEM_SIZE, TensorData
 
 DEAD_SHARE = 0.5
@@ -39,6 +38,10 @@ PAGES_LEFT = 60.0
 
 CLOCK_LEFT = 3600.0
 """Seconds after which an object that was made to tell the time is of nobody any more."""
+
+
+DELETED_TOGETHER = 1000
+"""How many objects are deleted in one call: as many as S3 takes."""
 
 
 class Collected(msgspec.Struct, frozen=True):
@@ -93,6 +96,7 @@ class _Collection:
         self._lists = listing or not repo.users.listed
         self._sizes: dict[str, int] = {}
         self._stats: dict[str, Stat | None] = {}
+        self._records: dict[int, Stat | None] = {}
         self._objects: list[str] = []
         self._waiting: list[str] = []
         self._partial = False
@@ -103,7 +107,10 @@ class _Collection:
         repo.gapless = repo.state.head
         users.refresh()
         if self._lists:
-            self._objects = [*collectables(repo.storage)]
+            for found in collectables(repo.storage):
+                self._objects.append(found.key)
+                if found.stat is not None:
+                    self._stats[found.key] = found.stat
             users.condemned = set(repo.state.all_gone()).intersection(self._objects)
             users.listed = True
         # What may be deleted goes first: where the disk is full, nothing can be written before.
@@ -139,18 +146,18 @@ class _Collection:
         key, stat = f"clock/{self._repo.fresh()}", None
         if not self._dry:
             try:
-                storage.put(key, 0, lambda sink: None)
+                storage.put(key, Bytes(b""))
                 stat = storage.stat(key)
-                storage.delete(key)
             except CannotWriteError as error:
                 if not is_full(error):
                     raise
         if stat is None:
             return max(self._repo.clock(), self._newest())
-        for left in own(storage, "clock/"):  # by a collector that was killed
-            old = storage.stat(left)
-            if old is not None and abs(stat.time - old.time) > CLOCK_LEFT:
-                storage.delete(left)
+        left = {found.key: found.stat for found in own(storage, "clock/")}
+        old = [  # of a collector that was killed
+            key for key, its in left.items() if its is not None and abs(stat.time - its.time) > CLOCK_LEFT
+        ]
+        storage.delete(key, *old)
         return stat.time
 
     def _is_young(self, time: float, now: float) -> bool:
@@ -211,7 +218,7 @@ class _Collection:
         return condemned, tuple(sorted(busy))
 
     def _stat(self, key: str) -> Stat | None:
-        """Size and time of an object, asked for once: it does not change."""
+        """Size and time of an object, as it was listed or else asked for once: it does not change."""
         if key not in self._stats:
             self._stats[key] = self._repo.storage.stat(key)
         found = self._stats[key]
@@ -259,25 +266,35 @@ class _Collection:
         for key in condemned:
             self._stat(key)
         total, done = self._size(condemned), 0
+        due = []
         for key in condemned:
-            number = repo.state.gone(key)
-            record = repo.state.log.stat(number) if number is not None else None
-            if record is None:
-                raise DamagedError(
-                    f"{repo.storage}: the record that condemned {key} is missing; nothing more was deleted"
-                )
-            if self._is_young(record.time, now):
+            if self._is_young(self._condemned_at(key), now):
                 self._waiting.append(key)
-                continue
+            else:
+                due.append(key)
+        for at in range(0, len(due), DELETED_TOGETHER):
+            keys = due[at : at + DELETED_TOGETHER]
             if not self._dry:
-                repo.storage.delete(key)
-                self._users.condemned.discard(key)
-            if self._sizes[key] or key in self._all:
-                freed.append(key)
-            done += self._sizes[key]
+                repo.storage.delete(*keys)
+                self._users.condemned.difference_update(keys)
+            freed += [key for key in keys if self._sizes[key] or key in self._all]
+            done += self._size(keys)
             if self._progress is not None:
                 self._progress(done, total)
         return freed
+
+    def _condemned_at(self, key: str) -> float:
+        """When an object was condemned, by the storage's own clock."""
+        repo = self._repo
+        number = repo.state.gone(key)
+        if number is not None and number not in self._records:
+            self._records[number] = repo.state.log.stat(number)
+        record = self._records[number] if number is not None else None
+        if record is None:
+            raise DamagedError(
+                f"{repo.storage}: the record that condemned {key} is missing; nothing more was deleted"
+            )
+        return record.time
 
     def _drop_pages(self, now: float) -> None:
         """Delete what is left of old checkpoints, and of those that were never finished."""
@@ -288,13 +305,16 @@ class _Collection:
             with suppress(CannotWriteError):
                 state.make_anew()
             return
-        for key in own(storage, "state/"):
-            beyond = checkpoint_key(state.head) < key < PAST_NUMBERS
-            if key in needed or beyond:
+        old = []
+        for found in own(storage, "state/"):
+            beyond = found.key < checkpoint_key(state.head)
+            if found.key in needed or beyond:
                 continue
-            stat = storage.stat(key)
+            stat = found.stat if found.stat is not None else storage.stat(found.key)
             if stat is not None and not (-CLOCK_LEFT < now - stat.time < max(self._grace, PAGES_LEFT)):
-                storage.delete(key)
+                old.append(found.key)
+        if old:
+            storage.delete(*old)
 
     # Moving
 
@@ -351,7 +371,7 @@ class _Collection:
         tensors = {name: TensorData(*stored.tensor(name)) for name in units}
         writer = PackWriter(tensors, lambda hashes: {}, None, ident=repo.fresh())
         try:
-            repo.storage.put(pack_key(writer.id), writer.size, writer)
+            repo.storage.put(pack_key(writer.id), writer)
         except CannotWriteError as error:
             if is_full(error):  # later, when there is room
                 return False

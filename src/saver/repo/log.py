@@ -4,11 +4,13 @@ suffices.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from functools import partial
 from typing import TypeAlias
 
 import msgspec
 
-from saver.errors import DamagedError, IncompatibleError, NotFoundError
+from saver.errors import DamagedError, IncompatibleError, NotFoundError, SaverError
 from saver.repo import document
 from saver.storage import Stat, Storage
 from saver.tree import decodable
@@ -138,19 +140,51 @@ def is_log_key(key: str) -> bool:
     return len(key) == len(log_key(0)) and key[4 : 4 + DIGITS].isdigit() and key.endswith(".json")
 
 
+TOGETHER = 64
+"""So many records are asked for at once, where the storage can do that."""
+
+
 class Log:
-    """The records of a store. Keeps nothing but the store."""
+    """The records of a store. Keeps nothing but the store, and what was asked for `ahead`."""
 
     def __init__(self, storage: Storage) -> None:
         self.storage = storage
+        self.ahead: dict[str, bytes | None] = {}
+        """What was asked for before it was needed, by key; None for what was not there. A guess: it may be
+        thrown away, and each is used once."""
 
-    def head(self, known: int = 0) -> int:
-        """The number of the last record, of which `known` is known to be there.
+    def look_ahead(self, first: str, number: int, count: int) -> None:
+        """Ask at once for the object of the key `first`, unless that is empty, and for so many records from
+        `number` on. What fails is as if it had not been asked for."""
+        keys = [first] * bool(first) + [log_key(each) for each in range(max(number, 1), number + count)]
+        asks = (partial(self._glance, key) for key in keys)
+        absent = 0
+        for key, (is_told, data) in zip(keys, self.storage.together(asks), strict=False):
+            if is_told:
+                self.ahead[key] = data
+            absent = absent + 1 if is_told and data is None else 0
+            if absent == 2:  # beyond the end of the log
+                return
 
-        Records have no gaps, so it is found by doubling and halving: some 30 questions among 100,000.
-        Raises DamagedError where a gap shows.
+    def _glance(self, key: str) -> tuple[bool, bytes | None]:
+        """Whether something is known of an object, and its bytes; None where it is not there."""
+        try:
+            return True, self.storage.read(key)
+        except NotFoundError:
+            return True, None
+        except SaverError:
+            return False, None
+
+    def head(self, known: int = 0, likely: int = 0) -> int:
+        """The number of the last record, of which `known` is known to be there, and `likely` may be.
+
+        Records have no gaps, so it is found by doubling and halving: some 30 questions among 100,000; or none
+        at all, where enough was asked for ahead. Raises DamagedError where a gap shows.
         """
-        low, step = known, 1
+        low = likely if likely > known and self._has(likely) else known
+        while self.ahead.get(log_key(low + 1)) is not None:
+            low += 1
+        step = 1
         while self._has(low + step):
             low += step
             step *= 4
@@ -162,13 +196,14 @@ class Log:
             else:
                 high = middle
         if self._has(low + 2):
-            if not self._has(low + 1):
+            if self.stat(low + 1) is None:
                 raise self.gap(low + 1)
             return self.head(low + 2)
         return low
 
     def _has(self, number: int) -> bool:
-        return self.stat(number) is not None
+        key = log_key(number)
+        return self.ahead[key] is not None if key in self.ahead else self.stat(number) is not None
 
     def stat(self, number: int) -> Stat | None:
         """Size and time of a record."""
@@ -184,7 +219,7 @@ class Log:
     def read(self, number: int) -> tuple[Record, str]:
         """A record and its hash. Raises DamagedError or IncompatibleError."""
         try:
-            data = self.storage.read(log_key(number))
+            data = self.ahead.pop(log_key(number), None) or self.storage.read(log_key(number))
         except NotFoundError:
             raise self.gap(number) from None
         where = f"{self.storage}: {log_key(number)}"
@@ -200,6 +235,12 @@ class Log:
                 f"{where} says that it is record {record.number}; restore it from a copy of the store"
             )
         return record, digest
+
+    def read_on(self, first: int, last: int) -> Iterator[tuple[Record, str]]:
+        """The records from `first` to `last`, each with its hash."""
+        for at in range(first, last + 1, TOGETHER):
+            numbers = range(at, min(at + TOGETHER, last + 1))
+            yield from self.storage.together(partial(self.read, number) for number in numbers)
 
     def _refuse_newer(self, data: bytes, where: str) -> None:
         outline, _ = document.decode(data, _Outline, where)

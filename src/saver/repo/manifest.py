@@ -11,6 +11,7 @@ from typing import Annotated, Any, Protocol
 import msgspec
 from blake3 import blake3
 
+from saver.canonical import canonical, in_order
 from saver.errors import DamagedError, IncompatibleError
 from saver.pack.layout import AXES_LIMIT, Digest
 from saver.repo.objects import pack_key
@@ -70,6 +71,8 @@ class Manifest(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     """One version, as it is written. `whole` says that the parts were one mapping; otherwise there is one
     part.
 
+    `parts` are in the order of that mapping. JSON sorts them, so `order` says it there, where it is another:
+    the place of each part among the sorted names.
     `time` is in seconds since 1970, UTC. Everything below `requires` is there only in a store, where
     `tensors` and `packs` do what a single file's own header does: `packs` are the names of packs, without
     `packs/` and `.safetensors`. `parent` is the number of the version before it. `metrics`, `notes`, `step`
@@ -80,6 +83,7 @@ class Manifest(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     format: int
     parts: Mapping[str, Part]
     whole: bool = False
+    order: tuple[_Natural, ...] = ()
     time: float = 0.0
     environment: Mapping[str, Any] = {}
     model: str | None = None
@@ -110,6 +114,9 @@ class TensorInfo(Protocol):
     def hash(self) -> str: ...
 
 
+_FIELDS = frozenset(Manifest.__struct_fields__)
+
+
 @decodable
 class _Environment(msgspec.Struct):
     """What readers rely on in `environment`; the rest is shown as it is."""
@@ -117,17 +124,31 @@ class _Environment(msgspec.Struct):
     packages: dict[str, str] = {}
 
 
-def content_hash(content: bytes) -> str:
-    """The hash of `[tree,batches]` of a part, as JSON."""
-    return blake3(content).hexdigest()
-
-
 def part_hash(content: str, entries: Mapping[str, TensorInfo], names: Iterable[str]) -> str:
     """The hash of a part: of its tree and batches (`content` is their hash), and of name, dtype, shape and
     hash of the tensors that they refer to."""
-    held = (entries[name] for name in names)
+    held = (entries[name] for name in in_order({*names}))
     tensors = [(entry.name, entry.dtype, entry.shape, entry.hash) for entry in held]
-    return blake3(to_json([content, tensors])).hexdigest()
+    return blake3(canonical([content, tensors], floats=False)).hexdigest()
+
+
+def content_hash(content: bytes) -> str:
+    """The hash of what `structure` returns."""
+    return blake3(content).hexdigest()
+
+
+def structure(tree: Any, batches: Mapping[str, Any]) -> bytes:
+    """What the hash of a part covers, but for its tensors, as canonical JSON."""
+    return canonical([raw(tree), _raw_each(batches)], floats=False)
+
+
+def raw(tree: Any) -> msgspec.Raw:
+    """A tree as it is written."""
+    return tree if isinstance(tree, msgspec.Raw) else msgspec.Raw(to_json(tree))
+
+
+def _raw_each(batches: Mapping[str, Any]) -> dict[str, msgspec.Raw]:
+    return {name: raw(state) for name, state in batches.items()}
 
 
 def manifest_key(digest: str, file: str = "") -> str:
@@ -136,10 +157,30 @@ def manifest_key(digest: str, file: str = "") -> str:
 
 
 def encode(manifest: Manifest) -> str:
-    """The manifest as JSON text."""
+    """The manifest as canonical JSON."""
+    names = list(manifest.parts)
+    ordered = in_order(names)
+    order = tuple(ordered.index(name) for name in names) if names != ordered else ()
     document = msgspec.structs.asdict(manifest)
     unknown = document.pop("unknown")
-    return to_json({**document, **unknown}).decode()
+    document |= {**unknown, "order": order}
+    if not order:
+        del document["order"]
+    parts, tensors = _raw_parts(document.pop("parts")), document.pop("tensors")
+    pieces = {name: msgspec.Raw(canonical(value)) for name, value in document.items()}
+    pieces |= {"parts": parts, "tensors": msgspec.Raw(canonical(tensors, floats=False))}
+    return canonical(pieces, floats=False).decode()
+
+
+def _raw_parts(parts: Mapping[str, Part]) -> msgspec.Raw:
+    """The parts as JSON; what may hold floats in them are the trees."""
+    found = {
+        name: part
+        if part.document
+        else msgspec.structs.replace(part, tree=raw(part.tree), batches=_raw_each(part.batches))
+        for name, part in parts.items()
+    }
+    return msgspec.Raw(canonical(found, floats=False))
 
 
 def decode(text: str, where: str) -> Manifest:
@@ -163,13 +204,15 @@ def outline(text: str, where: str) -> Manifest:
             f"{where} has the manifest format {str(document.get('format'))[:20]}; this Saver reads format "
             f"{FORMAT}: install a newer one"
         )
-    known = Manifest.__struct_fields__
-    unknown = {key: value for key, value in document.items() if key not in known}
+    unknown = {key: value for key, value in document.items() if key not in _FIELDS}
     try:
         manifest = msgspec.convert({**document, "unknown": unknown}, Manifest)
         msgspec.convert(manifest.environment, _Environment)
     except msgspec.ValidationError as error:
         raise DamagedError(f"{where}: the manifest is not as it should be: {error}") from None
+    parts = _ordered(manifest.parts, manifest.order, where)
+    if parts is not manifest.parts:
+        manifest = msgspec.structs.replace(manifest, parts=parts)
     for name, part in manifest.parts.items():
         if (part.tree is msgspec.UNSET) != (part.document != ""):
             raise DamagedError(f"{where}: part {name[:80]!r} must have a tree or the name of a document")
@@ -188,3 +231,12 @@ def outline(text: str, where: str) -> Manifest:
             f"{where} needs {', '.join(missing)}, which this Saver does not have: install a newer one"
         )
     return manifest
+
+
+def _ordered(parts: Mapping[str, Part], order: tuple[int, ...], where: str) -> Mapping[str, Part]:
+    names = in_order(parts)
+    if not order:
+        return parts if list(parts) == names else {name: parts[name] for name in names}
+    if sorted(order) != list(range(len(names))):
+        raise DamagedError(f"{where}: the order of the parts is not one of its parts")
+    return {names[place]: parts[names[place]] for place in order}

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 
 from saver.errors import DamagedError
-from saver.storage import Storage
+from saver.storage import Listed, Storage
 
 FOLDERS = ("clock/", "log/", "manifests/", "packs/", "state/", "trees/")
 """What the keys begin with, but for that of `store.json`."""
@@ -42,9 +42,23 @@ def tree_key(name: str) -> str:
     return f"trees/{name[:2]}/{name}.json"
 
 
+_LAST = 10**20 - 1
+
+PAST_NUMBERS = "state/:"
+"""Comes after the keys of all checkpoints, and before those of pages."""
+
+
 def checkpoint_key(number: int) -> str:
-    """Where the checkpoint of a record stands."""
-    return f"state/{number:020}.json"
+    """Where the checkpoint of a record stands. Their names descend, so the first that is listed is the
+    newest."""
+    return f"state/{_LAST - number:020}.json"
+
+
+def checkpoint_number(key: str) -> int:
+    """The record of a checkpoint, by its key; 0 for a key that is none of theirs."""
+    text = key.removeprefix("state/").removesuffix(".json")
+    number = _LAST - int(text) if text.isascii() and text.isdigit() and len(text) == 20 else 0
+    return number if key == checkpoint_key(number) else 0
 
 
 def page_key(name: str) -> str:
@@ -67,17 +81,17 @@ def stands_for_folder(key: str) -> bool:
     return _is_folder(key) is not None
 
 
-def own(storage: Storage, prefix: str) -> Iterator[str]:
-    """Saver's own objects below a prefix. Raises DamagedError where some could be hidden: for whoever must
-    see them all."""
-    for key in storage.list(prefix):
-        if is_own(key):
-            yield key
-        elif stands_for_folder(key):
-            raise DamagedError(f"{storage}: {no_folder(key)}")
+def own(storage: Storage, prefix: str) -> Iterator[Listed]:
+    """Saver's own objects below a prefix, with sizes and times. Raises DamagedError where some
+    could be hidden: for whoever must see them all."""
+    for found in storage.list(prefix):
+        if is_own(found.key):
+            yield found
+        elif stands_for_folder(found.key):
+            raise DamagedError(f"{storage}: {no_folder(found.key)}")
 
 
-def collectables(storage: Storage) -> Iterator[str]:
+def collectables(storage: Storage) -> Iterator[Listed]:
     """All that may be garbage: manifests, packs, documents of parts. Raises DamagedError as `own` does."""
     for prefix in COLLECTED:
         yield from own(storage, prefix)

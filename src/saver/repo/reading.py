@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,7 @@ from saver.errors import DamagedError, NotFoundError
 from saver.pack import Entry, Range, damaged
 from saver.repo.objects import pack_key
 from saver.repo.places import Known
-from saver.storage import Progress, Storage
+from saver.storage import Blob, Progress, Storage
 
 TOGETHER = 64
 """Packs that are open at the same time: processes may have some 1,000 files open, in all."""
@@ -22,13 +23,19 @@ class StoredTensors:
     What was verified stays readable, whatever becomes of its pack.
 
     `known` says where the tensors lie, and `locate` where they lie by now: it is asked when a pack is gone,
-    for a collector may have moved its bytes elsewhere.
+    for a collector may have moved its bytes elsewhere. `blobs` are packs that are open already.
     """
 
     def __init__(
-        self, storage: Storage, known: dict[str, Known], locate: Callable[[], dict[str, Known]], where: str
+        self,
+        storage: Storage,
+        known: dict[str, Known],
+        locate: Callable[[], dict[str, Known]],
+        where: str,
+        blobs: Mapping[str, Blob] | None = None,
     ) -> None:
         self._storage = storage
+        self._blobs = dict(blobs or {})
         self._locate = locate
         self._known = known
         self._where = where
@@ -110,6 +117,10 @@ class StoredTensors:
                 self._known = {**self._known, **moved}
                 self._shared = None
 
+    def _open(self, pack: str) -> Blob:
+        blob = self._blobs.pop(pack, None)
+        return blob if blob is not None else self._storage.open(pack_key(pack))
+
     def _read_packs(
         self, wanted: list[str], progress: Progress | None
     ) -> tuple[dict[str, list[NDArray[np.uint8]]], set[str]]:
@@ -127,7 +138,9 @@ class StoredTensors:
         lost = set[str]()
         packs = list(hashed)
         for at in range(0, len(packs), TOGETHER):
-            blobs = {pack: self._storage.open(pack_key(pack)) for pack in packs[at : at + TOGETHER]}
+            some = packs[at : at + TOGETHER]
+            opened = self._storage.together(partial(self._open, pack) for pack in some)
+            blobs = dict(zip(some, opened, strict=True))
             ranges = [
                 Range(name, blob, start, end, digest)
                 for pack, blob in blobs.items()

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, TypeVar
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from saver.errors import CannotWriteError, DamagedError, NotFoundError, is_full
+from saver.errors import CannotWriteError, DamagedError, NotFoundError, SaverError, is_full
 from saver.repo import document, trees
 from saver.repo.agreement import check_agreement
 from saver.repo.described import read_outline
@@ -24,10 +26,13 @@ from saver.repo.state.facts import ModelState
 from saver.repo.state.users import Users
 from saver.repo.version import Version, from_state
 from saver.repo.wholeness import check_end, check_end_if_possible
-from saver.storage import Storage
+from saver.storage import Blob, Storage
 
 if TYPE_CHECKING:
     from saver.repo.index import Index
+
+OPENED_ALONG = 4
+"""Where a version has no more packs than these, they are opened while its manifest is read."""
 
 
 T = TypeVar("T")
@@ -60,9 +65,14 @@ class Repository:
         self._make_index = index
         self._format: Format | None = None
         self._last: tuple[str, dict[str, Known], dict[str, str]] = ("", {}, {})
-        self._whole: Callable[[Storage, State], None] | None = None
+        self._whole: Callable[[Storage, State], bool] | None = None
 
     # The store itself
+
+    def _look(self) -> None:
+        """Ask at once for what opening a store begins with."""
+        for _ in self.storage.together((self.exists, self.state.list_ahead)):
+            pass
 
     def exists(self) -> bool:
         """Whether anything was ever saved here; raises IncompatibleError for stores of newer Savers."""
@@ -82,6 +92,8 @@ class Repository:
 
     def open(self) -> None:
         """Be up to date. Raises NotFoundError where there is no store."""
+        if self._format is None:
+            self._look()
         self.format()
         self._refresh(check_end_if_possible)
 
@@ -89,19 +101,21 @@ class Repository:
         """Be up to date and allowed to write; the first one makes the store."""
         if self._format is not None:
             self._format = read_again(self.storage, self._format)
-        elif not self.exists() and self.storage.create(
+        else:
+            self._look()
+        if self._format is None and self.storage.create(
             STORE_KEY, document.encode(Format(FORMAT, self.fresh()))
         ):
             self.state.keep_reserve()
         demand(self.storage, self.format().write, "write to")
         self._refresh(check_end)
 
-    def _refresh(self, check: Callable[[Storage, State], None]) -> None:
+    def _refresh(self, check: Callable[[Storage, State], bool]) -> None:
         """Read the log to its end, and look once whether that is the end: records that were seen stay."""
         self.state.refresh()
         if self._whole not in (check, check_end):
-            check(self.storage, self.state)
-            self._whole = check
+            self._whole = check_end if check(self.storage, self.state) else check
+        self.state.forget_listing()
 
     def append(self, decide: Callable[[], Event | None]) -> Record | None:
         """Put the event that `decide` returns into the log, durably; None when it returns none.
@@ -142,6 +156,13 @@ class Repository:
             tags.setdefault(tagged, []).append(tag)
         for number, value in self.state.versions(model, reverse):
             yield from_state(model, number, value, tuple(tags.get(number, ())))
+
+    def find(self, ref: str) -> Version:
+        """Be up to date, and the version that a ref names. Raises NotFoundError."""
+        wanted = parse_ref(ref)
+        self.state.expect(wanted.model, wanted.number)
+        self.open()
+        return self.version(ref)
 
     def version(self, ref: str) -> Version:
         """The version that a ref names. Raises NotFoundError, which says what there is."""
@@ -221,6 +242,21 @@ class Repository:
             self.version(str(version))
             what = "its manifest" if key == manifest_key(version.manifest, version.file) else "the document"
             raise DamagedError(f"{self.storage}: {version}: {what} {key} is missing") from None
+
+    def opened(self, version: Version) -> tuple[Manifest, dict[str, Blob]]:
+        """The manifest of a version, as `manifest` has it, and its packs, if they are few and could be opened
+        along with it."""
+
+        def pack(name: str) -> Blob | None:
+            with suppress(SaverError):  # whoever needs it opens it again
+                return self.storage.open(pack_key(name))
+            return None
+
+        names = version.packs if len(version.packs) <= OPENED_ALONG else ()
+        asks: list[Callable[[], Any]] = [partial(self.manifest, version), *(partial(pack, n) for n in names)]
+        manifest, *blobs = self.storage.together(asks)
+        there = {name: blob for name, blob in zip(names, blobs, strict=True) if blob is not None}
+        return manifest, there
 
     def known(self, version: Version) -> dict[str, Known]:
         """The tensors of a version, and where they lie now."""

@@ -18,15 +18,15 @@ from saver.pack.write import pieces
 from saver.repo import trees
 from saver.repo.dedup import Reuse, assemble, length_of, tensor_hash, what_to_write
 from saver.repo.draft import Encoded, EncodedPart
-from saver.repo.manifest import content_hash
+from saver.repo.manifest import content_hash, raw, structure
 from saver.repo.objects import pack_key, tree_key
 from saver.repo.places import Known
 from saver.repo.repository import Repository
 from saver.repo.sharing import Sharing
 from saver.repo.trees import TREE_BYTES
 from saver.repo.written import Written
-from saver.storage import Progress
-from saver.tree import TensorData, decodable, to_json
+from saver.storage import Bytes, Progress
+from saver.tree import TensorData, decodable
 
 FILE_BYTES = 4 << 20
 """What has at most so many bytes is not put into packs but held, to be one file together with a manifest."""
@@ -41,7 +41,7 @@ PACK_TENSORS = 100_000
 _EMPTY = blake3(b"").hexdigest()
 
 
-_NULL, _NONE = msgspec.Raw(b"null"), msgspec.Raw(b"{}")
+_NULL = msgspec.Raw(b"null")
 
 
 class StagedPart(msgspec.Struct, frozen=True):
@@ -55,7 +55,7 @@ class StagedPart(msgspec.Struct, frozen=True):
     packages: tuple[str, ...]
     tensors: tuple[str, ...]
     tree: msgspec.Raw = _NULL
-    batches: msgspec.Raw = _NONE
+    batches: dict[str, msgspec.Raw] = {}
     document: str = ""
 
 
@@ -99,6 +99,7 @@ def stage(
     if written is None:
         with Written(repo.storage) as own:
             return stage(repo, model, encoded, bases=bases, written=own, progress=progress)
+    repo.state.expect(model)
     repo.open_to_write()
     repo.state.keep_checkpoint()
     sharing = Sharing(repo, model, bases)
@@ -155,16 +156,11 @@ def stage_again(
 
 
 def _inline(part: EncodedPart) -> StagedPart:
-    tree, batches = to_json(part.tree), to_json(part.batches)
-    text = b"".join((b"[", tree, b",", batches, b"]"))
+    text = structure(part.tree, part.batches)
     return StagedPart(
-        content_hash(text),
-        len(text),
-        part.packages,
-        tuple(part.tensors),
-        msgspec.Raw(tree),
-        msgspec.Raw(batches),
-    )
+        content=content_hash(text), size=len(text), packages=part.packages, tensors=tuple(part.tensors),
+        tree=raw(part.tree), batches={name: raw(state) for name, state in part.batches.items()},
+    )  # fmt: skip
 
 
 def _fits_a_file(encoded: Encoded, parts: Mapping[str, StagedPart], reuse: Reuse, sharing: Sharing) -> bool:
@@ -223,13 +219,12 @@ class _Writing:
         with the same content."""
         if part.size < TREE_BYTES:
             return part
-        text = b"".join((b"[", bytes(part.tree), b",", bytes(part.batches), b"]"))
-        name = shared(part.content) or self._put_document(text)
-        return msgspec.structs.replace(part, tree=_NULL, batches=_NONE, document=name)
+        name = shared(part.content) or self._put_document(structure(part.tree, part.batches))
+        return msgspec.structs.replace(part, tree=_NULL, batches={}, document=name)
 
     def _put_document(self, text: bytes) -> str:
         name, data = trees.encode(text, self._repo.fresh())
-        self._written.put(tree_key(name), len(data), lambda sink: sink.write(data, 0))
+        self._written.put(tree_key(name), Bytes(data))
         self.added += len(data)
         return name
 
@@ -247,7 +242,7 @@ class _Writing:
         progress = self._progress
         report = (lambda done, _: progress(before + done, total)) if progress is not None else None
         writer = PackWriter(tensors, lambda hashes: {}, report, ident=self._repo.fresh())
-        self._written.put(pack_key(writer.id), writer.size, writer)
+        self._written.put(pack_key(writer.id), writer)
         self.added += writer.size
         return {
             entry.name: Known(

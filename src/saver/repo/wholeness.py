@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from itertools import takewhile
 
 from saver.errors import DamagedError, SaverError
 from saver.repo import document
 from saver.repo.log import is_log_key, log_key
 from saver.repo.objects import checkpoint_key, is_own
-from saver.repo.state import PAST_NUMBERS, Checkpoint, State
+from saver.repo.state import Checkpoint, State
 from saver.storage import Storage
 
 
@@ -23,7 +23,7 @@ def check_log(storage: Storage, state: State, known: int = 0) -> None:
 def check_gaps(storage: Storage, state: State, known: int = 0) -> None:
     """Raise DamagedError when a record is missing while later ones are there."""
     log, expected = state.log, known + 1
-    for key in filter(is_log_key, storage.list("log/", after=log_key(known))):
+    for key in filter(is_log_key, storage.keys("log/", after=log_key(known))):
         # A listing need not have what was made since it began.
         while key > log_key(expected) and log.stat(expected) is not None:
             expected += 1
@@ -35,28 +35,30 @@ def check_gaps(storage: Storage, state: State, known: int = 0) -> None:
             raise log.gap(number)
 
 
-def check_end(storage: Storage, state: State) -> None:
+def check_end(storage: Storage, state: State) -> bool:
     """Raise DamagedError when a checkpoint tells of records that the log does not have.
 
     It was made when they were there, durably, and no record is ever deleted. Of those that were made while
-    this looks, too: the log is read again before anything is concluded.
+    this looks, too: the log is read again before anything is concluded. True: it was looked at.
     """
     _check_beyond(storage, state, _beyond(storage, state))
+    return True
 
 
-def check_end_if_possible(storage: Storage, state: State) -> None:
-    """The same, for who only reads, and can do so where no checkpoint can be looked at."""
+def check_end_if_possible(storage: Storage, state: State) -> bool:
+    """The same, for who only reads, and can do so where no checkpoint can be looked at: then False."""
     try:
-        keys = list(_beyond(storage, state))
+        keys = _beyond(storage, state)
     except SaverError:
-        return
+        return False
     _check_beyond(storage, state, keys)
+    return True
 
 
-def _beyond(storage: Storage, state: State) -> Iterator[str]:
-    """The keys of checkpoints after the head."""
-    listed = storage.list("state/", after=checkpoint_key(state.head))
-    return takewhile(lambda key: key < PAST_NUMBERS, listed)
+def _beyond(storage: Storage, state: State) -> list[str]:
+    """The keys of checkpoints after the head, as they were listed when the log was read, or else by now."""
+    end = checkpoint_key(state.head)
+    return list(takewhile(lambda key: key < end, state.take_listing()))
 
 
 def _check_beyond(storage: Storage, state: State, keys: Iterable[str]) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import suppress
 from types import TracebackType
-from typing import Any
 
 from saver.errors import CannotWriteError, CommitUnknownError
-from saver.storage import Sink, Storage
+from saver.storage import Content, Storage
 
 
 class Written:
@@ -29,10 +28,10 @@ class Written:
         if error is not None and not isinstance(error, CommitUnknownError):
             self.remove(self._keys)
 
-    def put(self, key: str, size: int, fill: Callable[[Sink], Any]) -> None:
+    def put(self, key: str, content: Content) -> None:
         """Put an object, as the storage does."""
         self._keys.append(key)
-        self._storage.put(key, size, fill)
+        self._storage.put(key, content)
 
     def keep(self) -> None:
         """Remove nothing of what was put: a record may need it."""
@@ -43,6 +42,7 @@ class Written:
 
         What cannot be deleted is garbage, which a collector frees: no reason to hide why the save failed.
         """
-        for key in keys:
-            with suppress(CannotWriteError):
-                self._storage.delete(key)
+        gone = [*keys]
+        with suppress(CannotWriteError):
+            if gone:
+                self._storage.delete(*gone)

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from operator import itemgetter
 from threading import Lock
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from saver import forks
 from saver.errors import CannotWriteError, NotFoundError
-from saver.storage import Blob, Sink, Stat, Storage
+from saver.storage import Blob, Content, Listed, Stat, Storage
 from saver.storages._keys import checked, checked_prefix
 
 SCHEME = "memory://"
 
 
 class MemoryStorage(Storage):
-    """Objects that last as long as the process. `clock` gives their times, which never go backwards."""
+    """Objects that last as long as the process. `clock` gives their times, which never go backwards.
+
+    It takes bytes in order, as clients of object stores do.
+    """
 
     def __init__(self, name: str = "", clock: Callable[[], float] = time.time) -> None:
         self._address = f"{SCHEME}{name}"
@@ -35,10 +38,11 @@ class MemoryStorage(Storage):
     def __str__(self) -> str:
         return self._address
 
-    def put(self, key: str, size: int, fill: Callable[[Sink], Any]) -> None:
-        sink = _MemorySink(size)
-        fill(sink)
-        if not self._add(checked(key), bytes(sink.held)):
+    def put(self, key: str, content: Content) -> None:
+        data = b"".join(content.pieces())
+        if len(data) != content.size:
+            raise AssertionError(f"{key}: {len(data)} bytes were given, and {content.size} announced")
+        if not self._add(checked(key), data):
             raise CannotWriteError(f"{self._where(key)}: there is such an object already; it was not changed")
 
     def create(self, key: str, data: bytes) -> bool:
@@ -62,14 +66,17 @@ class MemoryStorage(Storage):
         found = self._objects.get(checked(key))
         return None if found is None else Stat(len(found[0]), found[1])
 
-    def list(self, prefix: str, after: str = "") -> Iterator[str]:
+    def list(self, prefix: str, after: str = "") -> Iterator[Listed]:
         checked_prefix(prefix)
         with self._lock:
-            return iter(sorted(key for key in self._objects if key.startswith(prefix) and key > after))
+            found = [item for item in self._objects.items() if item[0].startswith(prefix) and item[0] > after]
+        found.sort(key=itemgetter(0))
+        return (Listed(key, Stat(len(data), time)) for key, (data, time) in found)
 
-    def delete(self, key: str) -> None:
-        with self._lock:
-            self._objects.pop(checked(key), None)
+    def delete(self, *keys: str) -> None:
+        for key in map(checked, keys):
+            with self._lock:
+                self._objects.pop(key, None)
 
     def copy(self) -> MemoryStorage:
         """Another store that holds the same, as of now. What is put into one, or deleted, the other does not
@@ -85,18 +92,6 @@ class MemoryStorage(Storage):
 
     def _where(self, key: str) -> str:
         return f"{self._address}/{key}"
-
-
-class _MemorySink(Sink):
-    def __init__(self, size: int) -> None:
-        self.held = bytearray(size)
-
-    def write(self, data: bytes | memoryview, offset: int) -> None:
-        within = memoryview(data)[: max(0, len(self.held) - offset)]
-        self.held[offset : offset + len(within)] = within
-
-    def write_aligned(self, data: memoryview, offset: int) -> None:
-        self.write(data, offset)
 
 
 class MemoryBlob(Blob):

@@ -6,6 +6,8 @@ import pytest
 
 pytest.register_assert_rewrite("saver.testing.codecs", "saver.testing.storages")
 
+from saver.storages.counting import CountingStorage  # noqa: E402
+from saver.storages.latency import LatencyStorage  # noqa: E402
 from saver.testing.codecs import CodecTests  # noqa: E402
 from saver.testing.crashes import CrashState, crash_states  # noqa: E402
 from saver.testing.enumeration import (  # noqa: E402
@@ -30,6 +32,7 @@ __all__ = [
     "WRITE_KINDS",
     "Call",
     "CodecTests",
+    "CountingStorage",
     "Crash",
     "CrashState",
     "DamageCase",
@@ -38,6 +41,7 @@ __all__ = [
     "FaultyStorage",
     "FileFault",
     "Kind",
+    "LatencyStorage",
     "StorageTests",
     "Struck",
     "Tally",

@@ -218,7 +218,7 @@ def crash_states(
         store.create("log/1", b"x")
         acknowledged = len(files.operations)
         for state in crash_states(empty, tmp_path / "disk", files.operations, tmp_path / "state"):
-            found = list(LocalStorage(state.folder / "models").list(""))
+            found = list(LocalStorage(state.folder / "models").keys(""))
             assert found == ["log/1"] or (state.done < acknowledged and found == []), state.what
     """
     disk, number = _Disk(before, folder.resolve()), 0

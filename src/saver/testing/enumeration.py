@@ -137,7 +137,7 @@ def every_damage(
 ) -> list[DamageCase]:
     """Every object whose key begins with `prefix` in turn, damaged in each of these ways: gone, cut off,
     changed, or with the bytes of the one beside it in its folder. Arguments are as for `every_fault`."""
-    ways, keys = tuple(hows), filter(lambda key: key.startswith(prefix), make_store().list(""))
+    ways, keys = tuple(hows), filter(lambda key: key.startswith(prefix), make_store().keys(""))
     cases = [DamageCase(make_store, key, how) for key in keys for how in ways]
     return cases if sample is None else _drawn(cases, _damaged_group, sample, seed)
 
@@ -240,7 +240,7 @@ class Tally:
         self.faults[act, kind] += 1
         states = self._states.setdefault(act, set())
         if storage is not None:
-            states.add(frozenset((key, storage.read(key)) for key in storage.list("")))
+            states.add(frozenset((key, storage.read(key)) for key in storage.keys("")))
 
     @property
     def total(self) -> int:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from saver.errors import CommitUnknownError
-from saver.storage import Blob, Sink, Stat, Storage
+from saver.errors import CannotWriteError, CommitUnknownError
+from saver.storage import Blob, Content, Listed, Stat, Storage
 from saver.testing.faults import Crash, Faults
 
 T = TypeVar("T")
@@ -105,8 +106,8 @@ class FaultyStorage(Storage, Faults):
     def __str__(self) -> str:
         return str(self._storage)
 
-    def put(self, key: str, size: int, fill: Callable[[Sink], Any]) -> None:
-        self._call("put", key, lambda: self._storage.put(key, size, fill))
+    def put(self, key: str, content: Content) -> None:
+        self._call("put", key, lambda: self._storage.put(key, content))
 
     def create(self, key: str, data: bytes) -> bool:
         return self._call("create", key, lambda: self._storage.create(key, data))
@@ -118,11 +119,19 @@ class FaultyStorage(Storage, Faults):
     def stat(self, key: str) -> Stat | None:
         return self._call("stat", key, lambda: self._storage.stat(key))
 
-    def list(self, prefix: str, after: str = "") -> Iterator[str]:
+    def list(self, prefix: str, after: str = "") -> Iterator[Listed]:
         return self._call("list", prefix, lambda: self._storage.list(prefix, after))
 
-    def delete(self, key: str) -> None:
-        self._call("delete", key, lambda: self._storage.delete(key))
+    def delete(self, *keys: str) -> None:
+        """Each key counts as a call, for a storage may fail in the midst of them."""
+        failed: CannotWriteError | None = None
+        for key in keys:
+            try:
+                self._call("delete", key, partial(self._storage.delete, key))
+            except CannotWriteError as error:
+                failed = failed or error
+        if failed is not None:
+            raise failed
 
 
 class _FaultyBlob(Blob):

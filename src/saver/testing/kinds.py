@@ -20,7 +20,7 @@ from saver.errors import (
     NotFoundError,
     SaverError,
 )
-from saver.storage import Storage
+from saver.storage import Listed, Storage
 from saver.storages.memory import MemoryBlob
 from saver.testing.faults import Crash
 from saver.testing.faulty_storage import Call, Kind
@@ -39,7 +39,7 @@ def _raises(error: type[SaverError], calls: tuple[str, ...]) -> Kind:
     return Kind(f"raises {error.__name__}", calls, strike)
 
 
-def _breaks_off(call: Call) -> Iterator[str]:
+def _breaks_off(call: Call) -> Iterator[Listed]:
     found = list(call.do())
     yield from found[: len(found) // 2]
     raise CannotReadError(f"{call.storage}: {call.key}: the listing broke off; try again")
@@ -65,7 +65,7 @@ def neighbour(storage: Storage, key: str) -> bytes:
     alone."""
     folder = key.rpartition("/")[0]
     top = folder.split("/")[0] + "/"
-    keys = [each for each in storage.list(top) if each.count("/") == key.count("/")] if folder else [key]
+    keys = [each for each in storage.keys(top) if each.count("/") == key.count("/")] if folder else [key]
     for one, other in pairwise(keys):
         if other == key or (one == key and one == keys[0]):
             return storage.read(one if other == key else other)

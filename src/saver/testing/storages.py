@@ -6,14 +6,17 @@ import gc
 import mmap
 import random
 import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pytest
 
 from saver.errors import DamagedError, NotFoundError
-from saver.storage import ALIGNMENT, Sink, Storage
+from saver.storage import ALIGNMENT, Bytes, Content, Listed, Sink, Storage
 
 SIZES = (0, 1, ALIGNMENT - 1, ALIGNMENT, ALIGNMENT + 1, 5_000_001)
 
@@ -88,42 +91,42 @@ class StorageTests:
             put(storage, key, b"y")
         with pytest.raises(DamagedError):
             storage.create(key, b"y")
-        assert list(storage.list("")) == ["a"]
+        assert list(storage.keys("")) == ["a"]
 
     @pytest.mark.parametrize("prefix", ["a", "/", "../", "a/../", ".a/", "a//"])
     def test_what_cannot_be_a_prefix_is_refused(self, storage: Storage, prefix: str) -> None:
         with pytest.raises(DamagedError):
-            list(storage.list(prefix))
+            list(storage.keys(prefix))
 
     def test_keys_may_be_sixteen_names_deep(self, storage: Storage) -> None:
         key = "/".join("abcdefghijklmnop")
         put(storage, key, b"x")
-        assert list(storage.list("")) == list(storage.list("a/b/")) == [key]
+        assert list(storage.keys("")) == list(storage.keys("a/b/")) == [key]
         assert storage.read(key) == b"x"
 
     def test_an_object_is_seen_only_when_it_is_whole(self, storage: Storage) -> None:
         seen: list[Any] = []
 
-        def fill(sink: Sink) -> None:
-            sink.write(b"half", 0)
-            seen.extend([storage.stat("a/b"), list(storage.list("")), list(storage.list("a/"))])
+        def halves() -> Iterator[bytes]:
+            yield b"half"
+            seen.extend([storage.stat("a/b"), list(storage.keys("")), list(storage.list("a/"))])
             with pytest.raises(NotFoundError):
                 storage.open("a/b")
-            sink.write(b"whole", 4)
+            yield b"whole"
 
-        storage.put("a/b", 9, fill)
+        storage.put("a/b", Pieces(9, halves))
         assert seen == [None, [], []]
         assert storage.read("a/b") == b"halfwhole"
 
     @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, MemoryError])
     def test_a_put_that_fails_leaves_nothing(self, storage: Storage, error: type[BaseException]) -> None:
-        def fill(sink: Sink) -> None:
-            sink.write(bytes(1000), 0)
+        def broken() -> Iterator[bytes]:
+            yield bytes(1000)
             raise error
 
         with pytest.raises(error):
-            storage.put("a/b", 5000, fill)
-        assert list(storage.list("")) == []
+            storage.put("a/b", Pieces(5000, broken))
+        assert list(storage.keys("")) == []
         assert storage.stat("a/b") is None
         put(storage, "a/b", b"again")
         assert storage.read("a/b") == b"again"
@@ -134,7 +137,7 @@ class StorageTests:
         data = bytes_of(size)
         memory = aligned(data)
 
-        def fill(sink: Sink) -> None:
+        def write(sink: Sink) -> None:
             offsets = list(range(ALIGNMENT, size, ALIGNMENT))
             random.Random(0).shuffle(offsets)
             with ThreadPoolExecutor(4) as pool:
@@ -142,7 +145,7 @@ class StorageTests:
             sink.write(data[1000:ALIGNMENT], 1000)
             sink.write(memoryview(data)[:1000], 0)
 
-        storage.put("a", size, fill)
+        storage.put("a", Pieces(size, lambda: iter([data[:1000], data[1000:]]), write))
         assert storage.read("a") == data
 
     def test_both_ways_to_write_go_together(self, storage: Storage) -> None:
@@ -157,11 +160,19 @@ class StorageTests:
             else:
                 sink.write_aligned(memory[at : at + ALIGNMENT], at)
 
-        def fill(sink: Sink) -> None:
+        def write(sink: Sink) -> None:
             with ThreadPoolExecutor(8) as pool:
                 list(pool.map(lambda at: piece(sink, at), range(0, size, ALIGNMENT)))
 
-        storage.put("a", size, fill)
+        storage.put("a", Pieces(size, lambda: iter([data]), write))
+        assert storage.read("a") == data
+
+    def test_pieces_of_any_size_follow_each_other(self, storage: Storage) -> None:
+        """Also empty ones, and memory that is not bytes."""
+        data = bytes_of(300_000)
+        cuts = [0, 0, 1, 4095, 4096, 4096, 70_000, 299_999, 300_000, 300_000]
+        views = [memoryview(data)[start:end] for start, end in pairwise(cuts)]
+        storage.put("a", Pieces(len(data), lambda: iter(views)))
         assert storage.read("a") == data
 
     def test_a_created_object_is_never_changed(self, storage: Storage) -> None:
@@ -170,7 +181,8 @@ class StorageTests:
         assert storage.create("a/b", b"second") is False
         assert storage.read("a/b") == b"first"
         assert storage.stat("a/b") == before
-        assert list(storage.list("")) == ["a/b"]
+        assert list(storage.keys("")) == ["a/b"]
+        assert list(storage.list("")) == [Listed("a/b", before)]
 
     def test_what_was_put_is_not_created(self, storage: Storage) -> None:
         put(storage, "a", b"put")
@@ -207,17 +219,20 @@ class StorageTests:
         for key in random.Random(1).sample(keys, len(keys)):
             put(storage, key, key.encode())
         keys.sort()
-        assert list(storage.list("")) == keys
+        assert list(storage.keys("")) == keys
         for prefix in ("", "a/", "b/", "a/c/", "none/", "a/b.c/"):
             within = [key for key in keys if key.startswith(prefix)]
-            assert list(storage.list(prefix)) == within
+            assert list(storage.keys(prefix)) == within
+            assert list(storage.list(prefix)) == [Listed(key, storage.stat(key)) for key in within]
             for after in (*keys, "a", "a/", "a/bb", "a/c", "b", "z", "a/c/d/e/f", "a/b.c/"):
-                assert list(storage.list(prefix, after)) == [key for key in within if key > after]
+                rest = [key for key in within if key > after]
+                assert list(storage.keys(prefix, after)) == rest
+                assert [found.key for found in storage.list(prefix, after)] == rest
 
     def test_a_prefix_is_no_part_of_a_name(self, storage: Storage) -> None:
         for key in ("ab/c", "a/c", "a.b/c"):
             put(storage, key, b"x")
-        assert list(storage.list("a/")) == ["a/c"]
+        assert list(storage.keys("a/")) == ["a/c"]
 
     def test_what_stays_is_listed_while_others_come_and_go(self, storage: Storage) -> None:
         steady = [f"a/{number:03}" for number in range(0, 200, 2)]
@@ -236,8 +251,9 @@ class StorageTests:
             others = [pool.submit(disturb) for _ in range(2)]
             try:
                 for _ in range(10):
-                    found = list(storage.list("a/"))
+                    found = list(storage.keys("a/"))
                     assert found == sorted(found)
+                    assert set(steady) <= {each.key for each in storage.list("a/")}
                     assert set(steady) <= set(found)
             finally:
                 done.set()
@@ -248,7 +264,7 @@ class StorageTests:
         for key in ("a/b", "a/c", "d"):
             put(storage, key, key.encode())
         storage.delete("a/b")
-        assert list(storage.list("")) == ["a/c", "d"]
+        assert list(storage.keys("")) == ["a/c", "d"]
         assert storage.stat("a/b") is None
         with pytest.raises(NotFoundError):
             storage.open("a/b")
@@ -261,7 +277,43 @@ class StorageTests:
         storage.delete("a/b/c")
         storage.delete("a/b")
         storage.delete("a/b")
-        assert list(storage.list("")) == []
+        assert list(storage.keys("")) == []
+
+    def test_many_are_deleted_at_once_and_those_that_are_not_there_do_not_matter(
+        self, storage: Storage
+    ) -> None:
+        keys = [f"a/{number}" for number in range(30)]
+        for key in keys:
+            put(storage, key, b"x")
+        storage.delete(*keys[::2], "a/none", "none/b")
+        assert list(storage.keys("")) == sorted(keys[1::2])
+        storage.delete()
+        assert list(storage.keys("")) == sorted(keys[1::2])
+
+    def test_many_ranges_are_read_at_once(self, storage: Storage) -> None:
+        data = bytes_of(100_000)
+        put(storage, "a", data)
+        blob = storage.open("a")
+        ranges = [(50_000, 50_001), (0, 4096), (4096, 8192), (10, 10), (0, 4096), (99_990, 100_010)]
+        assert blob.read_many(ranges) == [data[start:end] for start, end in ranges]
+        assert blob.read_many([]) == []
+
+    def test_what_is_asked_together_is_answered_in_order(self, storage: Storage) -> None:
+        for number in range(40):
+            put(storage, f"a/{number}", b"%d" % number)
+        keys = [f"a/{number}" for number in random.Random(3).sample(range(40), 40)]
+        found = storage.together(partial(storage.read, key) for key in keys)
+        assert list(found) == [key.removeprefix("a/").encode() for key in keys]
+        assert list(storage.together([])) == []
+
+    def test_an_error_among_what_is_asked_together_is_raised_when_its_turn_comes(
+        self, storage: Storage
+    ) -> None:
+        put(storage, "a", b"x")
+        found = storage.together(partial(storage.read, key) for key in ("a", "b", "a"))
+        assert next(found) == b"x"
+        with pytest.raises(NotFoundError):
+            next(found)
 
     def test_an_opened_object_that_is_deleted_is_readable_or_not_found(self, storage: Storage) -> None:
         data = bytes_of(3_000_000)
@@ -327,7 +379,7 @@ class StorageTests:
 
         with ThreadPoolExecutor(8) as pool:
             assert all(pool.map(work, range(40)))
-        assert list(storage.list("a/")) == [f"a/{number:02}/b" for number in range(40)]
+        assert list(storage.keys("a/")) == [f"a/{number:02}/b" for number in range(40)]
 
     def test_it_says_what_it_is(self, storage: Storage) -> None:
         put(storage, "a/b", b"x")
@@ -337,7 +389,27 @@ class StorageTests:
 
 def put(storage: Storage, key: str, data: bytes) -> None:
     """Put a small object."""
-    storage.put(key, len(data), lambda sink: sink.write(data, 0))
+    storage.put(key, Bytes(data))
+
+
+class Pieces(Content):
+    """A content of these pieces; `write` is how it writes itself at any offset, if not in their order."""
+
+    def __init__(
+        self,
+        size: int,
+        pieces: Callable[[], Iterator[bytes | memoryview]],
+        write: Callable[[Sink], None] | None = None,
+    ) -> None:
+        self.size = size
+        self._pieces = pieces
+        self._write = write
+
+    def pieces(self) -> Iterator[bytes | memoryview]:
+        return self._pieces()
+
+    def write(self, sink: Sink) -> None:
+        (self._write or super().write)(sink)
 
 
 def bytes_of(size: int) -> bytes:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import enum
 import struct
 from base64 import b64decode, b64encode
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -133,6 +132,9 @@ class ListCodec(Codec):
     types = (list,)
     early = True
 
+    def held(self, node: Node) -> Sequence[Value] | None:
+        return node.state if type(node.state) is list else None
+
     def encode(self, obj: Any, encoder: Encoder) -> Value:
         return encode_run(obj, encoder)
 
@@ -213,6 +215,20 @@ def _weight_within(item: Any, weights: dict[int, int]) -> int:
     return weights[id(item)]
 
 
+def held_items(state: Any) -> Mapping[Any, Value] | None:
+    """The items that `encode_items` encoded, not decoded; None unless all keys are plain values."""
+    if type(state) is dict:
+        return state
+    if type(state) is not list or len(state) != 2 or not all(type(run) is list for run in state):
+        return None
+    keys, values = state
+    plain = len(keys) == len(values) and all(type(key) in _PLAIN_KEYS for key in keys)
+    return dict(zip(keys, values, strict=True)) if plain else None
+
+
+_PLAIN_KEYS = frozenset((str, int, float, bool, type(None)))
+
+
 def fill_items(state: Any, decoder: Decoder, target: Any) -> None:
     """Decode what `encode_items` encoded into a mapping."""
     if type(state) is dict:
@@ -249,6 +265,9 @@ class DictCodec(Codec):
     types = (dict,)
     early = True
 
+    def held(self, node: Node) -> Mapping[Any, Value] | None:
+        return held_items(node.state)
+
     def encode(self, obj: Any, encoder: Encoder) -> Value:
         return encode_items(obj, encoder)
 
@@ -259,23 +278,6 @@ class DictCodec(Codec):
         return found
 
 
-def in_order(items: Iterable[Any]) -> list[Any]:
-    """The elements of a set in an order that depends on nothing but them."""
-    return sorted(items, key=_rank)
-
-
-def _rank(item: Any) -> Any:
-    kind = type(item)
-    name = f"{kind.__module__}.{kind.__qualname__}"
-    if kind is tuple:
-        return (name, "", tuple(map(_rank, item)))
-    if kind is frozenset:
-        return (name, "", tuple(sorted(map(_rank, item))))
-    if isinstance(item, enum.Enum):
-        return (name, str(item.name), ())
-    return (name, repr(item), ())
-
-
 class SetCodec(Codec):
     """Equal sets give equal bytes: the elements stand in an order of their own."""
 
@@ -284,7 +286,7 @@ class SetCodec(Codec):
     make: type[set[Any]] | type[frozenset[Any]] = set
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
-        return _unfillable(in_order(obj), encoder)
+        return _unfillable(encoder.in_order(obj), encoder)
 
     def decode(self, node: Node, decoder: Decoder) -> Any:
         items = hashable(decode_run(node.state, decoder), decoder)

@@ -9,14 +9,14 @@ import numpy as np
 import torch
 
 from saver.codec import Codec, Decoder, Encoder
-from saver.errors import NotFoundError
+from saver.errors import IncompatibleError
 from saver.families.torch import restoring
 from saver.families.torch.module_restoring import ModuleRestorer
 from saver.families.torch.modules import ModuleCodec, OptionsCodec
 from saver.families.torch.optim import GradScalerCodec, OptimizerCodec, SchedulerCodec
 from saver.families.torch.optim_restoring import OptimizerRestorer
 from saver.families.torch.schedule_restoring import ScalerRestorer, SchedulerRestorer
-from saver.families.torch.tensors import StorageCodec, TensorCodec, place
+from saver.families.torch.tensors import StorageCodec, TensorCodec, is_here
 from saver.restoring import Restorer
 from saver.tree import EXACT_INTEGER, Node, Value
 
@@ -87,11 +87,11 @@ class GeneratorCodec(Codec):
 
     def decode(self, node: Node, decoder: Decoder) -> Any:
         name, data = node.state
-        device = place(name)
-        if device.type != torch.device(name).type:
-            raise NotFoundError(
-                f"a random generator of {name!r} cannot go on without such a device; load on a machine that "
-                "has one, or save a generator of the CPU"
+        device = torch.device(_text(name))
+        if not is_here(device):
+            raise IncompatibleError(
+                f"{decoder.where}: a random generator of {name!r} cannot go on without that device, whatever "
+                "device= is; load the other parts with parts=[...], or all on a machine that has one"
             )
         found = torch.Generator(device)
         state = decoder.array(data, "U8", 1)

@@ -105,6 +105,8 @@ class OptimizerCodec(Codec):
                 raise ValueError("the state of a parameter is not a dict")
         if type(own.get("defaults", {})) is not dict:  # whose methods torch calls
             raise ValueError("the defaults of an optimizer are not a dict")
+        if decoder.device.name is not None:
+            _place_steps(own["param_groups"], own["state"])
         _check_fused(own["param_groups"], own["state"])
         if state["torch"] != str(torch.__version__) and type(optimizer).__module__.startswith("torch.optim."):
             type(optimizer).__setstate__(optimizer, {})
@@ -125,6 +127,16 @@ def _encode_state(obj: Any, encoder: Encoder) -> list[Value]:
         pairs.append([encoder(key, "state", number, "parameter"), encoder(value, "state", number)])
     known.inline = before
     return pairs
+
+
+def _place_steps(groups: Any, state: Any) -> None:
+    """Bring the counters of steps to where torch wants them: beside the parameters if a kernel reads them."""
+    for group in groups:
+        if group.get("fused") or group.get("capturable"):
+            for parameter in group["params"]:
+                step = state.get(parameter, {}).get("step")
+                if isinstance(step, torch.Tensor):
+                    state[parameter]["step"] = step.to(parameter.device)
 
 
 def _checked_groups(groups: Any) -> Any:

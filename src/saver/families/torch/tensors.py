@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from saver.codec import Codec, Decoder, Encoder
+from saver.errors import IncompatibleError
 from saver.families.torch.storages import (
     CODES,
     DTYPE_OF,
@@ -32,15 +33,35 @@ _COMPRESSED = {
 _ACCELERATORS = frozenset(("cuda", "xpu", "mps"))
 
 
-def place(name: Any) -> Any:
-    """The device of that name if this machine has it, otherwise the CPU."""
-    if type(name) is not str:
-        raise ValueError(f"{name!r} is not the name of a device")
-    device = torch.device(name)
+def is_here(device: Any) -> bool:
+    """Whether this machine has the device."""
+    if device.type == "cpu":
+        return not device.index
     module: Any = getattr(torch, device.type) if device.type in _ACCELERATORS else None
-    if module is None or not module.is_available() or (device.index or 0) >= module.device_count():
-        return torch.device("cpu")
-    return device
+    return module is not None and module.is_available() and (device.index or 0) < module.device_count()
+
+
+def placed(tensor: Any, saved: Any, decoder: Decoder) -> Any:
+    """A tensor on the device that the caller wants, or where it was saved from. Raises IncompatibleError when
+    this machine does not have that device."""
+    if type(saved) is not str:
+        raise ValueError(f"{saved!r} is not the name of a device")
+    wanted = decoder.device
+    if wanted.name is None and saved == "cpu":
+        return tensor
+    device = torch.device(saved if wanted.name is None else wanted.name)
+    if is_here(device):
+        return tensor.to(device)
+    if wanted.or_cpu:
+        return tensor
+    if wanted.name is None:
+        raise IncompatibleError(
+            f"{decoder.where}: a tensor was saved from the device {saved!r}, which is not here; "
+            "pass device='cpu'"
+        )
+    raise IncompatibleError(
+        f"device={wanted.name!r}: this machine does not have that device; pass device='cpu'"
+    )
 
 
 class TensorCodec(Codec):
@@ -52,8 +73,8 @@ class TensorCodec(Codec):
     dtypes that safetensors lacks as bytes.
 
     As `torch.save` does, this keeps `requires_grad` and Python attributes, and leaves out `.grad`; a
-    tensor in the middle of a graph comes back as a leaf with its values. What was on an accelerator comes
-    back there if the loading machine has it, otherwise on the CPU.
+    tensor in the middle of a graph comes back as a leaf with its values. It goes to the device that the
+    caller of `load` wants, or to the one that it was saved from.
     """
 
     name = "torch.Tensor"
@@ -193,7 +214,9 @@ def _decode_plain(state: Any, decoder: Decoder) -> Any:
         stride = sizes(state["stride"])
         raw = _reordered(raw, dtype, shape, stride)
     tensor = look(owned(raw), dtype, 0, shape, stride)
-    return tensor.to(place(state["device"])) if "device" in state else tensor
+    if "device" not in state and isinstance(state["data"], str):
+        return tensor  # a counter of an optimizer that was on the CPU, beside parameters that need not be
+    return placed(tensor, state.get("device", "cpu"), decoder)
 
 
 def _reordered(raw: NDArray[np.uint8], dtype: Any, shape: list[int], stride: list[int]) -> NDArray[np.uint8]:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import accumulate, pairwise
 from operator import itemgetter, lt
 from typing import Any, NamedTuple, TypeAlias
@@ -23,8 +23,9 @@ from typing import Any, NamedTuple, TypeAlias
 import msgspec
 from blake3 import blake3
 
+from saver.canonical import canonical
 from saver.errors import DamagedError
-from saver.tree import decodable, to_json
+from saver.tree import decodable
 
 LEAF_BYTES = 8 << 10
 """What the keys and values of a leaf take at most, unless there is only one."""
@@ -43,6 +44,13 @@ MAX_HEIGHT = 16
 _CACHED = 128
 """How many decoded pages are kept: some 1 MB."""
 
+Together: TypeAlias = Callable[[Iterable[Callable[[], Any]]], Iterator[Any]]
+
+
+def _in_turn(asks: Iterable[Callable[[], Any]]) -> Iterator[Any]:
+    return (ask() for ask in asks)
+
+
 _is_name = re.compile(r"[0-9a-f]{64}").fullmatch
 
 
@@ -60,14 +68,20 @@ class Pages:
     """Reads and updates maps by the name of their root; None is the empty map.
 
     `read` gives the bytes of a page by its name, or raises NotFoundError; `write` keeps them, and may be
-    given a
-    page that is there already. Every page is checked against its name and its place in the map. Safe to use
+    given a page that is there already; `together` asks several things at once, as that of a storage does.
+    Every page is checked against its name and its place in the map. Safe to use
     from several threads.
     """
 
-    def __init__(self, read: Callable[[str], bytes], write: Callable[[str, bytes], None]) -> None:
+    def __init__(
+        self,
+        read: Callable[[str], bytes],
+        write: Callable[[str, bytes], None],
+        together: Together = _in_turn,
+    ) -> None:
         self._read = read
         self._write = write
+        self._together = together
         self._page = lru_cache(_CACHED)(self._decoded)
 
     def get(self, root: str | None, key: str) -> Any | None:
@@ -83,6 +97,20 @@ class Pages:
         at = bisect_left(page.keys, key)
         found = at < len(page.keys) and page.keys[at] == key
         return _value(name, page, at) if found else None
+
+    def expect(self, root: str | None, keys: Iterable[str]) -> None:
+        """Have the pages at hand that lie on the way to these keys, those of each level asked for at once."""
+        level = {root: list(keys)} if root is not None else {}
+        for _ in range(MAX_HEIGHT + 1):
+            pages = self._together(partial(self._page, name) for name in level)
+            below: dict[str, list[str]] = {}
+            for wanted, page in zip(level.values(), pages, strict=True):
+                for key in wanted if page.height else ():
+                    at = max(bisect_right(page.keys, key) - 1, 0)
+                    below.setdefault(page.pages[at], []).append(key)
+            if not below:
+                return
+            level = below
 
     def scan(
         self, root: str | None, first: str, stop: str, reverse: bool = False
@@ -155,7 +183,8 @@ class Pages:
         return (set(), -1) if root is None else ({root}, self._page(root).height)
 
     def _below(self, names: set[str]) -> set[str]:
-        return {child for name in names for child in self._page(name).pages}
+        pages = self._together(partial(self._page, name) for name in names)
+        return {child for page in pages for child in page.pages}
 
     def _child(self, page: _Page, at: int, end: str | None) -> tuple[str, _Page, str | None]:
         """The name of a child, itself, and the key that all of its own are before."""
@@ -209,7 +238,7 @@ def _value(name: str, page: _Page, at: int) -> Any:
 
 
 def _raw(value: Any) -> msgspec.Raw:
-    return msgspec.Raw(to_json(value))
+    return msgspec.Raw(canonical(value))
 
 
 class _Draft(NamedTuple):
@@ -332,7 +361,7 @@ class _Update:
 
     def _written(self, draft: _Draft) -> str:
         pages = [page if isinstance(page, str) else self._written(page) for page in draft.pages]
-        data = to_json(_Page(height=draft.height, keys=draft.keys, values=draft.values, pages=pages))
+        data = canonical(_Page(height=draft.height, keys=draft.keys, values=draft.values, pages=pages))
         name = blake3(data).hexdigest()
         if name not in self._known:
             self._write(name, data)

@@ -9,8 +9,10 @@ writes next then makes them anew.
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
+from functools import partial
+from itertools import islice, takewhile
 from typing import Any
 
 import msgspec
@@ -19,12 +21,12 @@ from blake3 import blake3
 from saver import forks
 from saver.errors import DamagedError, IncompatibleError, NotFoundError, SaverError
 from saver.repo import document
-from saver.repo.log import Log, Record, log_key
-from saver.repo.objects import checkpoint_key, own, page_key
-from saver.repo.state.facts import Facts
+from saver.repo.log import TOGETHER, Log, Record, log_key
+from saver.repo.objects import PAST_NUMBERS, checkpoint_key, checkpoint_number, own, page_key
+from saver.repo.state.facts import Facts, model_key, tag_key, version_key
 from saver.repo.state.pages import Pages
-from saver.repo.state.view import END, Broken, View
-from saver.storage import Sink, Storage
+from saver.repo.state.view import END, Broken, View, needed_by
+from saver.storage import Bytes, Storage
 from saver.tree import decodable
 
 INTERVAL = 16
@@ -39,13 +41,13 @@ CHECKPOINTS_KEPT = 4
 HELD = 4096
 """Keys that are held in memory besides pages, at most about so many."""
 
-PAST_NUMBERS = "state/:"
-"""Comes after the keys of all checkpoints, and before those of pages."""
-
 RESERVE = tuple(f"state/free-{number}" for number in range(4))
 RESERVE_BYTES = 4 << 10
 """Room on a full disk, in blocks and in inodes, for the records of deletions, and for that of the collection
 which then frees something. Who lists checkpoints comes upon these names before the pages."""
+
+_RESERVED = blake3(b"reserve").digest(RESERVE_BYTES)
+"""What no file system can store in less."""
 
 
 @decodable
@@ -73,7 +75,12 @@ class State(Facts):
         self._lock = threading.RLock()
         self._held: dict[str, bytes] = {}
         """Pages that the store has not: of a view of the log alone, and of a checkpoint being written."""
-        self.pages = Pages(self._read_page, self._held.__setitem__)
+        self.pages = Pages(self._read_page, self._held.__setitem__, lambda asks: self._storage.together(asks))
+        self._seen: list[str] | None = None
+        """The keys of checkpoints, as they were listed before the log was read; until they are used."""
+        self._wanted: tuple[str, ...] = ()
+        """Keys that are asked for once the log was read."""
+        self.log.ahead.clear()
         self._view = View(self.pages)
         self._distrusts = False
         """Whether a checkpoint could not be used, and none was written since."""
@@ -94,12 +101,71 @@ class State(Facts):
     def refresh(self) -> None:
         """Read the records that were added."""
         with self._lock:
-            head = self.log.head(self._view.head)
-            far = head - self._view.head > INTERVAL or len(self._view.settled) > HELD
-            if far and not self._distrusts:
-                self._view = self._checkpointed(head, self._view.head) or self._view
-            while self._view.head < head:
-                self._follow(*self.log.read(self._view.head + 1))
+            try:
+                likely = self._look_ahead() if not self._view.head else 0
+                self._read_on(self.log.head(self._view.head, likely))
+            finally:  # what was not there may be there by now
+                self.log.ahead.clear()
+
+    def _read_on(self, head: int) -> None:
+        """Read the records up to `head`, or a checkpoint and those after it."""
+        far = head - self._view.head > INTERVAL or len(self._view.settled) > HELD
+        if far and not self._distrusts:
+            self._view = self._checkpointed(head, self._view.head) or self._view
+        records = self.log.read_on(self._view.head + 1, head)
+        wanted, self._wanted = self._wanted, ()
+        while some := list(islice(records, TOGETHER)):
+            self._expect((*wanted, *(key for record, _ in some for key in needed_by(record.event))))
+            for record, digest in some:
+                self._follow(record, digest)
+
+    def list_ahead(self) -> None:
+        """List the checkpoints, for when the log is read next. No more than a guess which is the newest."""
+        with self._lock:
+            if not self._view.head:
+                with suppress(SaverError):
+                    self._seen = list(self._checkpoint_keys())
+
+    def _look_ahead(self) -> int:
+        """Ask at once for what opening a store takes: the newest checkpoint that was listed, and the records
+        from its own on. Returns its number; 0 if there is none.
+
+        It is a guess. What fails, or turns out not to be what is needed, is asked for again.
+        """
+        if self._seen is None:
+            self.list_ahead()
+        number = next(filter(None, map(checkpoint_number, self._seen or ())), 0)
+        self.log.look_ahead(checkpoint_key(number) if number else "", number, INTERVAL + 3)
+        return number
+
+    def _checkpoint_keys(self) -> Iterator[str]:
+        """The keys of checkpoints, the newest first, and what else is among them."""
+        return takewhile(lambda key: key < PAST_NUMBERS, self._storage.keys("state/"))
+
+    def take_listing(self) -> Iterable[str]:
+        """The keys of checkpoints as they were listed when the log was just read first; later, by now."""
+        seen = self._seen
+        self.forget_listing()
+        return seen if seen is not None else self._checkpoint_keys()
+
+    def forget_listing(self) -> None:
+        """What was listed when the log was read is too old by now."""
+        self._seen = None
+
+    def expect(self, model: str, number: int | None = None) -> None:
+        """Have at hand what answers questions about a model and this version of it (the newest, unless it has
+        a number); at once, or when the log is read first. It changes no answer."""
+        version = version_key(model, number) if number is not None else f"version {model} {END}"
+        keys = (model_key(model), version, tag_key(model), tag_key(model, END))
+        with self._lock:
+            if self._view.head:
+                self._expect(keys)
+            else:
+                self._wanted = keys
+
+    def _expect(self, keys: Iterable[str]) -> None:
+        with suppress(SaverError):  # those who ask are told
+            self._view.expect(keys)
 
     def took(self, record: Record, digest: str) -> None:
         """Take in a record that was just written, unless another thread has read it already."""
@@ -173,8 +239,8 @@ class State(Facts):
 
     def _from_log(self, head: int) -> View:
         view = View(self.pages)
-        while view.head < head:
-            self._grow(view, *self.log.read(view.head + 1))
+        for record, digest in self.log.read_on(1, head):
+            self._grow(view, record, digest)
         return view
 
     # Checkpoints
@@ -200,6 +266,7 @@ class State(Facts):
         newest = head - head % INTERVAL
         if newest <= after:
             return
+        yield from (number for number in map(checkpoint_number, self._seen or ()) if after < number <= head)
         yield newest
         try:
             listed = self._listed(newest - 1)
@@ -209,18 +276,12 @@ class State(Facts):
 
     def _listed(self, head: int) -> list[int]:
         """The numbers of the checkpoints that are there, up to `head`."""
-        found = []
-        for key in self._storage.list("state/"):
-            if key > PAST_NUMBERS:
-                break
-            number = key.removeprefix("state/").removesuffix(".json")
-            if number.isdigit() and key == checkpoint_key(int(number)) and 0 < int(number) <= head:
-                found.append(int(number))
-        return found
+        return sorted(n for n in map(checkpoint_number, self._checkpoint_keys()) if 0 < n <= head)
 
     def _checkpoint(self, number: int) -> Checkpoint:
         key = checkpoint_key(number)
-        found, _ = document.decode(self._storage.read(key), Checkpoint, f"{self._storage}: {key}")
+        data = self.log.ahead.pop(key, None) or self._storage.read(key)
+        found, _ = document.decode(data, Checkpoint, f"{self._storage}: {key}")
         if found.format != FORMAT or found.number != number:
             raise IncompatibleError(f"{self._storage}: {key} is of another Saver")
         return found
@@ -251,8 +312,7 @@ class State(Facts):
                 self._held.clear()
                 self._view = self._from_log(self._view.head)
             self._distrusts = True
-            for number in self._listed(self._view.head):
-                self._storage.delete(checkpoint_key(number))
+            self._storage.delete(*map(checkpoint_key, self._listed(self._view.head)))
             if self._view.due is not None:
                 self._keep(*self._view.due)
 
@@ -294,6 +354,7 @@ class State(Facts):
         try:
             if not view.alone and self._checkpoint(view.base).root != view.root:
                 raise Broken(f"{self._storage}: {checkpoint_key(view.base)} was made anew")
+            self.pages.expect(view.root, view.settled)
             return self.pages.update(view.root, view.settled)
         except SaverError as error:  # pages that only memory has may be gone with their checkpoint
             if not view.alone:
@@ -303,9 +364,9 @@ class State(Facts):
     def _write_pages(self, root: str | None) -> None:
         """Write those pages of a new checkpoint that the store lacks, children before their parents."""
         needed = set(self.pages.reachable(root)) if self._view.alone else self._held.keys()
-        for name, data in self._held.items():
-            if name in needed and not (self._distrusts and self._is_there(name, data)):
-                self._write_page(name, data)
+        new = [(name, data) for name, data in self._held.items() if name in needed]
+        for _ in self._storage.together(partial(self._write_page, *page) for page in new):
+            pass
 
     def _is_there(self, name: str, data: bytes) -> bool:
         try:
@@ -314,6 +375,8 @@ class State(Facts):
             return False
 
     def _write_page(self, name: str, data: bytes) -> None:
+        if self._distrusts and self._is_there(name, data):
+            return
         if not self._storage.create(page_key(name), data) and not self._is_there(name, data):
             self._storage.delete(page_key(name))  # it is damaged
             self._storage.create(page_key(name), data)
@@ -337,14 +400,15 @@ class State(Facts):
         with suppress(SaverError):
             numbers = self._listed(number)
             old, kept = numbers[:-CHECKPOINTS_KEPT], numbers[-CHECKPOINTS_KEPT:]
-            roots = [self._checkpoint(each).root for each in kept] if old else []
+            found = self._storage.together(partial(self._checkpoint, each) for each in kept)
+            roots = [each.root for each in found] if old else []
             for each in old:
                 doomed = set[str]()
                 with suppress(SaverError):
                     doomed = self.pages.only_in(self._checkpoint(each).root, roots)
                 self._storage.delete(checkpoint_key(each))
-                for name in doomed:
-                    self._storage.delete(page_key(name))
+                if doomed:
+                    self._storage.delete(*map(page_key, doomed))
 
     def needed(self) -> set[str]:
         """The keys below `state/` that are of use: the newest checkpoints, all their pages, the reserve.
@@ -368,10 +432,14 @@ class State(Facts):
 
     def keep_reserve(self) -> None:
         """Have room set aside for records, should the disk be full one day; if there is room."""
+
+        def keep(key: str) -> None:
+            if self._storage.stat(key) is None:
+                self._storage.put(key, Bytes(_RESERVED))
+
         with suppress(SaverError):
-            for key in RESERVE:
-                if self._storage.stat(key) is None:
-                    self._storage.put(key, RESERVE_BYTES, _fill)
+            for _ in self._storage.together(partial(keep, key) for key in RESERVE):
+                pass
 
     def make_room(self) -> bool:
         """Delete what is no more than a shortcut, so that a record fits on a full disk: a piece of the
@@ -381,12 +449,7 @@ class State(Facts):
                 if self._storage.stat(key) is not None:
                     self._storage.delete(key)
                     return True
-            keys = [*own(self._storage, "state/")]
-            for key in keys:
-                self._storage.delete(key)
+            keys = [found.key for found in own(self._storage, "state/")]
+            self._storage.delete(*keys)
             return bool(keys)
         return False
-
-
-def _fill(sink: Sink) -> None:
-    sink.write(blake3(b"reserve").digest(RESERVE_BYTES), 0)  # of which no file system can make less

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from saver.errors import DamagedError, NotFoundError, SaverError
-from saver.repo.log import ZERO, Commit, Condemn, Delete, Harm, Record, Relocate, Tag
+from saver.repo.log import ZERO, Commit, Condemn, Delete, Event, Harm, Record, Relocate, Tag
 from saver.repo.manifest import manifest_key
 from saver.repo.objects import pack_key, tree_key
 from saver.repo.refs import check_model, check_tag
@@ -92,6 +92,11 @@ class View(Facts):
         older = _read(self._pages.scan(self.root, first, stop, reverse))
         return _merged(older, recent[::-1] if reverse else recent, changed, reverse)
 
+    def expect(self, keys: Iterable[str]) -> None:
+        """Have at hand what answers questions for these keys, as far as pages do. Raises SaverError."""
+        unknown = [key for key in keys if key not in self._recent and key not in self.settled]
+        self._pages.expect(self.root, unknown)
+
     def follow(self, record: Record, digest: str, where: str, interval: int) -> None:
         """Take in the next record; a checkpoint is due after each `interval` of them.
 
@@ -148,6 +153,22 @@ def _merged(
     for key in recent[at:]:
         if changed[key] is not None:
             yield key, changed[key]
+
+
+def needed_by(event: Event) -> Iterator[str]:
+    """The keys whose values say what a record changes."""
+    match event:
+        case Commit():
+            yield model_key(event.model)
+        case Tag(number=int(number)):
+            yield version_key(event.model, number)
+        case Delete():
+            yield from (model_key(event.model), tag_key(event.model), tag_key(event.model, END))
+            yield from (version_key(event.model, number) for number in event.numbers)
+        case Relocate():
+            yield from map(moved_key, event.moves)
+        case Harm():
+            yield from map(harmed_key, event.places)
 
 
 def _changes(record: Record, view: View, where: str) -> dict[str, Any]:

@@ -1,0 +1,120 @@
+"""What listens to every run: its numbers, the marks in its log, a warning, the line for a person."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable, Iterable
+
+from saver.checkpoints.events import (
+    Blocked,
+    Ended,
+    Event,
+    Resumed,
+    SaveSkipped,
+    SaveWritten,
+    SignalServed,
+    SnapshotTaken,
+    Started,
+    StepDone,
+    StepTaken,
+)
+from saver.checkpoints.progress import Line, Pace, Progress
+from saver.policy import Moment
+from saver.training_log import TrainingLog
+
+
+class Counts:
+    """Keeps a `Progress` up to date."""
+
+    hears = (StepTaken, Blocked, SnapshotTaken, SaveWritten, SaveSkipped, Resumed)
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._pace = Pace()
+
+    def __call__(self, event: Event) -> None:
+        progress = self._progress
+        match event:
+            case StepTaken(step=step):
+                progress.step = step
+                progress.steps_per_second = self._pace(step, time.monotonic())
+            case Blocked(seconds=seconds):
+                progress.blocked_seconds += seconds
+            case SnapshotTaken(memory=memory):
+                progress.saves += 1
+                progress.staging_bytes = memory
+            case SaveWritten(version=version):
+                progress.saved = version
+            case SaveSkipped():
+                progress.skipped += 1
+            case Resumed(step=step, version=version):
+                progress.step, progress.saved = step, version
+
+
+class Marks:
+    """Marks in a log where it was saved and resumed."""
+
+    hears = (SaveWritten, Resumed)
+
+    def __init__(self, log: TrainingLog) -> None:
+        self._log = log
+
+    def __call__(self, event: Event) -> None:
+        match event:
+            case SaveWritten(step=step, version=version):
+                self._log.mark("saved", max(step, 0), str(version))
+            case Resumed(step=step, version=version):
+                self._log.mark("resumed", max(step, 0), str(version))
+
+
+class Grace:
+    """Warns of a save that took longer than the `seconds` that there are after a signal."""
+
+    hears = (SaveWritten,)
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, SaveWritten) and event.seconds > self._seconds:
+            warnings.warn(
+                f"{event.version} took {event.seconds:.1f} s to save, and after a signal there are "
+                f"{self._seconds:g} s: what is saved then may come too late; save more often, or grant more "
+                "time and say so with grace=",
+                RuntimeWarning,
+                stacklevel=1,
+            )
+
+
+class Watch:
+    """Shows a person how far a run is; `words` says it of the moment of the last step."""
+
+    hears = (StepTaken, StepDone, Started, SignalServed, Ended)
+
+    def __init__(self, line: Line, words: Callable[[Moment], Iterable[str]]) -> None:
+        self._line: Line | None = line
+        self._words = words
+        self._moment: Moment | None = None
+
+    def __call__(self, event: Event) -> None:
+        match event:
+            case StepTaken(moment=moment):
+                self._moment = moment
+            case StepDone() if self._line is not None and self._line.is_due(time.monotonic()):
+                self._show(self._line)
+            case Started() if self._line is not None:
+                self._line.open()
+            case Ended() | SignalServed(ends=True):
+                self._end()
+
+    def _show(self, shown: Line) -> None:
+        if self._moment is not None:
+            shown.show(self._words(self._moment))
+
+    def _end(self) -> None:
+        """Leave the line as the run ended."""
+        shown, self._line = self._line, None
+        if shown is not None:
+            self._show(shown)
+            shown.close()

@@ -1,0 +1,32 @@
+"""Where the tensors of one load go."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import msgspec
+
+_NAME = re.compile(r"[a-z]+(:\d{1,3})?")
+
+
+class Device(msgspec.Struct, frozen=True):
+    """All tensors go to the device called `name`; for None, each to where it was saved from.
+
+    `or_cpu` says that the CPU will do where that device is not here, as when what is restored is copied into
+    tensors that are there already.
+    """
+
+    name: str | None = None
+    or_cpu: bool = True
+
+    @classmethod
+    def named(cls, device: Any) -> Device:
+        """What a caller asked for: "cpu", "cuda:1", or an object whose `str` is such a name; None for where
+        tensors were saved from. Raises ValueError for what is not the name of a device."""
+        if device is None:
+            return cls(None, or_cpu=False)
+        name = str(device)
+        if not _NAME.fullmatch(name):
+            raise ValueError(f"device={device!r}: pass the name of a device, as in device='cpu'")
+        return cls(name, or_cpu=False)

@@ -1,0 +1,114 @@
+"""The proof within this process: steps as they come, and the same once more from what would be saved."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from saver import frameworks
+from saver.checkpoints import Checkpoints
+from saver.checkpoints.events import Event, StepTaken
+from saver.checkpoints.objects import RANDOM, Objects
+from saver.encoding import encode
+from saver.environment import package_version
+from saver.opened import Opened
+from saver.rehearsal.proof import Number, Proof, Trained, comparable, compared
+from saver.repo.draft import Draft
+from saver.repo.reading import StoredTensors
+from saver.repo.repository import Repository
+from saver.repo.save import save_version
+from saver.repo.version import Version
+from saver.restoring import restore
+from saver.storages.memory import MemoryStorage
+
+
+def prove(run: Checkpoints, train_step: Callable[[int], Any], *, steps: int = 3) -> Proof:
+    """Whether training goes on to the bit from what a run saves; see `Proof`, whose text says why not.
+
+        print(prove(run, train_step, steps=10))
+
+    Trains so many steps from here, puts what would be saved back into the objects, and trains the same
+    steps once more: `train_step(step)` does what the loop does, and may return its loss. Afterwards the
+    objects, the random states and the log are put back, so training goes on as if nothing had happened;
+    `run.step` saves nothing meanwhile. Takes memory for three copies of the state, and nothing of the store.
+
+    Raises whatever saving and restoring raise, and what `train_step` does.
+    """
+    if steps < 1:
+        raise ValueError(f"steps: {steps} would prove nothing; pass 1 or more")
+    told: list[Number] = []
+
+    def hear(event: Event) -> None:
+        if isinstance(event, StepTaken):
+            told.extend(Number(event.step, *metric) for metric in event.moment.metrics.items())
+
+    start = run.progress.step + 1
+    with run.aside(hear) as objects:
+        return _trained_twice(objects, train_step, range(start, start + steps), told)
+
+
+def _trained_twice(
+    objects: Objects, train_step: Callable[[int], Any], steps: range, told: list[Number]
+) -> Proof:
+    """`told` is where metrics arrive during a step."""
+    held = _Memory()
+    begin = held.save(comparable(objects))
+
+    def rewind() -> None:
+        opened = held.open(begin)
+        restore(opened, objects.live, trust="*")  # it never left this process
+        frameworks.set_random_states(opened.load("*", [RANDOM])[RANDOM])
+
+    def train() -> Trained:
+        told.clear()
+        for step in steps:
+            value = _number(train_step(step))
+            if value is not None:
+                told.append(Number(step, "what train_step returned", value))
+        state = held.open(held.save(comparable(objects)))
+        return Trained(steps, state, list(told))
+
+    try:
+        first = train()
+        rewind()
+        second = train()
+    finally:
+        rewind()
+    return compared(first, second)
+
+
+class _Memory:
+    """Versions of the state, in memory: no disk, no index."""
+
+    def __init__(self) -> None:
+        self._store = MemoryStorage("proof")
+        self._repo = Repository(self._store)
+
+    def save(self, state: dict[str, Any]) -> Version:
+        encoded = encode(state)
+        return save_version(
+            self._repo,
+            Draft(
+                model="proof", encoded=encoded, time=time.time(),
+                environment={"packages": {name: package_version(name) for name in encoded.packages}},
+            )
+        )  # fmt: skip
+
+    def open(self, version: Version) -> Opened:
+        manifest, where = self._repo.manifest(version), "the state before the proof"
+        known = self._repo.places.of(manifest, where)
+        tensors = StoredTensors(self._store, known, lambda: known, where)
+        return Opened(manifest, tensors, where, version.bytes, version.manifest)
+
+
+def _number(value: Any) -> float | None:
+    """A number, or the only one of an array or tensor; None for anything else."""
+    found = value.item() if getattr(value, "size", None) == 1 or _is_single(value) else value
+    return float(found) if isinstance(found, (int, float)) else None
+
+
+def _is_single(value: Any) -> bool:
+    """Whether this is a tensor of one element."""
+    count = getattr(value, "numel", None)
+    return callable(count) and count() == 1

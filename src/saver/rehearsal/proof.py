@@ -1,0 +1,209 @@
+"""The proof that a run can be resumed: the same steps, trained twice from one state, compared to the bit."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Sequence
+from itertools import zip_longest
+from typing import Any, NamedTuple
+
+import msgspec
+
+from saver import frameworks
+from saver.checkpoints.objects import RANDOM, Objects
+from saver.compare import Amount, ArrayChange, Difference, Field, compare
+from saver.compare.sections import digits
+from saver.errors import printable
+from saver.opened import Opened
+from saver.storage import Progress
+
+ROUNDING = 1e-4
+"""Changes relative to the norm of an array that the order of sums can explain, over a few steps."""
+
+
+class Number(NamedTuple):
+    """A number that training told of a step: what `train_step` returned, or a metric."""
+
+    step: int
+    name: str
+    value: float
+
+
+class Differing(msgspec.Struct, frozen=True):
+    """A value that was not the same both times: its path, as in a `Difference`, and both as text where that
+    is short; the `amount` of an array."""
+
+    path: str
+    old: str | None = None
+    new: str | None = None
+    amount: Amount | None = None
+
+    def __str__(self) -> str:
+        amount = self.amount
+        if self.old is not None and self.new is not None and max(len(self.old), len(self.new)) <= _SHORT:
+            return f"{self.path} differs: {self.old} the first time, {self.new} the second"
+        if amount is None:
+            return f"{self.path} differs"
+        by = "" if amount.largest is None else f", by up to {digits(amount.largest, '.2g')}"
+        return f"{self.path} differs in {amount.changed:,} of {amount.entries:,} entries{by}"
+
+
+_SHORT = 60
+
+
+class Proof(msgspec.Struct, frozen=True):
+    """Whether training goes on to the bit from what a run saves; true if it does. `str` says why not.
+
+    So many `steps` were trained, from `start` to `last`. `first` is the first value that differs, of
+    `differences` in all: of the objects in their order, then of the random states, then of the numbers that
+    training told. `since` is the first step of which such a number differs; None where none does.
+    """
+
+    start: int
+    last: int
+    steps: int
+    differences: int = 0
+    first: Differing | None = None
+    since: int | None = None
+    advice: str = ""
+
+    def __bool__(self) -> bool:
+        return self.first is None
+
+    @property
+    def finding(self) -> str:
+        """What came of it, in a line and without the advice."""
+        if self.first is None:
+            return "all bits agree"
+        text = str(self.first)
+        if self.differences > 1:
+            text += f", and so do {self.differences - 1:,} more"
+        if self.since is not None and self.steps > 1:
+            text += f"; the numbers part at step {self.since}"
+        return text
+
+    def __str__(self) -> str:
+        text = f"{steps_text(self.start, self.last)}, trained twice from the same state: {self.finding}"
+        return text if self.first is None else f"{text}. {self.advice}"
+
+
+def steps_text(start: int, last: int) -> str:
+    """`step 3`, `steps 3 to 5`."""
+    return f"step {start}" if start == last else f"steps {start} to {last}"
+
+
+_ORDER = "the order of the data, perhaps"
+
+
+class Trained(NamedTuple):
+    """What some steps came to: the state after them, and the numbers that were told of them."""
+
+    steps: Sequence[int]
+    state: Opened
+    told: list[Number]
+
+
+def comparable(objects: Objects) -> dict[str, Any]:
+    """All of a version that must be the same to the bit: the objects, and the random states."""
+    return objects.state() | {RANDOM: frameworks.random_states()}
+
+
+def compared(first: Trained, second: Trained, cause: str = _ORDER, progress: Progress | None = None) -> Proof:
+    """Whether the same steps, one or more, came to the same both times. `cause` is what the advice suspects
+    where objects differ."""
+    found = compare(first.state, second.state, progress=progress)
+    values = [*_missing(found), *map(_of_value, _in_order(found))]
+    unequal = _unequal(first.told, second.told)
+    listed = [*values, *(_of_numbers(old, new) for old, new in unequal)]
+    start, last, steps = first.steps[0], first.steps[-1], len(first.steps)
+    if not listed:
+        return Proof(start, last, steps)
+    since = min((told.step for pair in unequal for told in pair if told is not None), default=None)
+    advice = _advice(found, values, cause, _deterministic(first.state))
+    return Proof(start, last, steps, len(listed), listed[0], since, advice)
+
+
+def _unequal(first: Iterable[Number], second: Iterable[Number]) -> list[tuple[Number | None, Number | None]]:
+    return [pair for pair in zip_longest(first, second) if _bits(pair[0]) != _bits(pair[1])]
+
+
+def _bits(told: Number | None) -> Any:
+    return None if told is None else (told.step, told.name, struct.pack("<d", told.value))
+
+
+def _missing(found: Difference) -> Iterable[Differing]:
+    """Parts that one of both lacks."""
+    there, missing = "among the objects", "missing"
+    for part in found.parts:
+        if part.status in ("added", "removed"):
+            both = (there, missing) if part.status == "removed" else (missing, there)
+            yield Differing(part.name, *both)
+
+
+def _in_order(found: Difference) -> Iterable[ArrayChange | Field]:
+    """What differs, part by part; in each of them arrays first, for weights say more than counters."""
+    values: list[ArrayChange | Field] = [*found.arrays, *found.fields]
+    order = {part.name: at for at, part in enumerate(found.parts)}
+    return sorted(values, key=lambda value: order.get(_part(value.path, order), len(order)))
+
+
+def _part(path: str, names: Iterable[str]) -> str:
+    """The part that a path lies in: the longest name that it begins with."""
+    begun = (name for name in names if path == name or path.startswith((f"{name}.", f"{name}[", f"{name} ")))
+    return max(begun, key=len, default="")
+
+
+def _of_value(value: ArrayChange | Field) -> Differing:
+    if isinstance(value, Field):
+        return Differing(value.path, value.old, value.new)
+    old, new = (None if info is None else info.values for info in (value.old, value.new))
+    return Differing(value.path, old, new, value.amount)
+
+
+def _of_numbers(old: Number | None, new: Number | None) -> Differing:
+    (told, *_) = (each for each in (old, new) if each is not None)
+    first, second = ("nothing" if each is None else repr(each.value) for each in (old, new))
+    return Differing(f"{printable(told.name)} at step {told.step}", first, second)
+
+
+_NEXT = "add what it comes from (the data loader, a random generator, a counter) to the objects of the run"
+
+
+def _advice(found: Difference, values: Sequence[Differing], cause: str, orderly: str) -> str:
+    """What may be the cause, and what to do about it."""
+    if not values:
+        return (
+            f"The state agrees; what is told of it depends on something else: {_NEXT}, or leave it. Or "
+            "training has replaced an object (`weights = ...`), and the run holds the one before: change it "
+            "in place"
+        )
+    drawn = [value.path for value in values if _part(value.path, [RANDOM])]
+    if len(drawn) == len(values):
+        return (
+            "The objects agree, but unequally many random numbers were drawn, or one of the generators is "
+            "seeded by something else: seed it once, before the run"
+        )
+    also = f" ({drawn[0]} differs too, so unequally many random numbers were drawn)" if drawn else ""
+    advice = f"Something that is not among the objects changes it: {cause}{also}; {_NEXT}"
+    if orderly and _is_rounding(values):
+        advice += (
+            "; or, for the change is small, sums are not taken in the same order each time: "
+            f"{orderly} prevents it, or names the operation"
+        )
+    return advice
+
+
+def _deterministic(state: Opened) -> str:
+    """What has sums taken in the same order each time, of a framework that was in use; "" if none has such a
+    thing. Its random state is there then."""
+    used = {package for part in state.manifest.parts.values() for package in part.packages}
+    return next((each.deterministic for name, each in frameworks.loaded().items() if name in used), "")
+
+
+def _is_rounding(values: Iterable[Differing]) -> bool:
+    """Whether all changes of arrays are so small that rounding may explain them."""
+    amounts = [value.amount for value in values]
+    return all(
+        amount is not None and isinstance(amount.relative, float) and amount.relative < ROUNDING
+        for amount in amounts
+    )

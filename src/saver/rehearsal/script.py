@@ -1,0 +1,150 @@
+"""A training script as a process of its own, that tells of its runs while it is rehearsed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import TypeAlias, TypeVar
+
+from saver.errors import SaverError
+from saver.rehearsal.telling import VARIABLE, Told, read
+from saver.storage import Progress
+
+T = TypeVar("T")
+
+INTERVAL = 0.02
+"""Seconds between two looks at what it told."""
+
+PATIENCE = "wait longer with --patience"
+
+Waiting: TypeAlias = Callable[[str], AbstractContextManager[Progress | None]]
+"""Tells whoever looks on what is waited for, until the end of its `with` block."""
+
+
+class RehearsalError(SaverError):
+    """A rehearsal came to no result: the script ended before, or took too long."""
+
+    code = "rehearsal"
+
+
+class Script:
+    """Runs in a session of its own, until the end of the `with` block: then nothing of it is left.
+
+    What it prints goes to a file in `folder`, which is made. `variables` are added to its environment.
+    """
+
+    def __init__(self, command: Sequence[str], folder: Path, variables: Mapping[str, str] = {}) -> None:
+        self.command = command
+        self._variables = {VARIABLE: str(folder / "told"), **variables}
+        self.events: list[Told] = []
+        self.began = 0.0
+        self._told, self._output = folder / "told", folder / "output"
+        self._read = 0
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Script:
+        self._told.parent.mkdir()
+        self._told.touch()
+        with self._output.open("wb") as output:
+            self.began = time.monotonic()
+            self._process = subprocess.Popen(
+                self.command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True,
+                env=os.environ | self._variables,
+            )  # fmt: skip
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.kill()
+
+    @property
+    def process(self) -> subprocess.Popen[bytes]:
+        """Its first process."""
+        assert self._process is not None
+        return self._process
+
+    def send(self, number: int, group: bool = False) -> None:
+        """Send a signal to its first process, or to all that it has started as well."""
+        if group:
+            with suppress(ProcessLookupError):
+                os.killpg(self.process.pid, number)
+        else:
+            self.process.send_signal(number)
+
+    def kill(self) -> None:
+        """SIGKILL for it and for all that it started, such as the workers of data loaders."""
+        with suppress(ProcessLookupError, PermissionError):  # macOS refuses where all have ended
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        self.look()
+
+    def look(self) -> None:
+        """Read what it told since."""
+        with self._told.open("rb") as file:
+            file.seek(self._read)
+            data = file.read()
+        whole = data[: data.rfind(b"\n") + 1]
+        self._read += len(whole)
+        self.events += read(whole)
+
+    def wait_for(
+        self, what: str, find: Callable[[list[Told]], T | None], patience: float, advice: str = PATIENCE
+    ) -> T:
+        """What `find` finds in its events. Raises RehearsalError when it ends before, or takes longer;
+        `advice` is for a run that does.
+        """
+        end = time.monotonic() + patience
+        while True:
+            ended = self.process.poll() is not None
+            self.look()
+            found = find(self.events)
+            if found is not None:
+                return found
+            if ended:
+                raise RehearsalError(f"the script ended ({self.status}) before {what}; {self._last_words()}")
+            if time.monotonic() > end:
+                known = advice if self.events else _NO_RUN
+                raise RehearsalError(f"{patience:g} s went by before {what}; {known}")
+            time.sleep(INTERVAL)
+
+    def end(self, seconds: float) -> bool:
+        """Wait until it has ended; False if it still has not after so many seconds."""
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(seconds)
+        return self.process.poll() is not None
+
+    @property
+    def status(self) -> str:
+        """How it ended: `exit code 0`, or the name of the signal that ended it."""
+        code = self.process.returncode
+        if code is None or code >= 0:
+            return f"exit code {code}"
+        try:
+            return signal.Signals(-code).name
+        except ValueError:  # one of the nameless real-time signals
+            return f"signal {-code}"
+
+    def _last_words(self) -> str:
+        lines = self._output.read_bytes()[-4096:].decode(errors="replace").split("\n")
+        last = [line.strip() for line in lines if line.strip()]
+        return f"it printed last: {last[-1]}" if last else "it printed nothing"
+
+
+_NO_RUN = "it has not entered a run, as `with store.checkpoints(...) as run:` does"
+
+
+@contextmanager
+def ended_like_by_ctrl_c() -> Iterator[None]:
+    """Who ends the rehearsal ends the script too."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,56 @@
+"""Ends a training script as a scheduler would, and starts it again."""
+
+from __future__ import annotations
+
+import signal
+import tempfile
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+from saver.rehearsal.outcome import Ended, Plan, Rehearsal, going_on, outcome, ready
+from saver.rehearsal.script import RehearsalError, Script, Waiting, ended_like_by_ctrl_c
+
+ENDING_GRACE = 5.0
+"""Seconds that the second start is left to end by itself: what it saves then is of no interest."""
+
+WITHOUT_A_SAVE = (
+    "send the signal without waiting for a save with --after SECONDS, or wait longer with --patience"
+)
+
+
+def rehearse(plan: Plan, waiting: Waiting) -> Rehearsal:
+    """Start the script, send it the signal, SIGKILL after the grace period, and start it again. Raises
+    RehearsalError when it never comes so far that the signal could be sent.
+    """
+    with ExitStack() as stack:
+        stack.enter_context(ended_like_by_ctrl_c())
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="saver-rehearse-")))
+        first, second = Script(plan.command, folder / "1"), Script(plan.command, folder / "2")
+        with waiting("Waiting until it has saved" if plan.after is None else "Waiting until it trains"):
+            stack.enter_context(first)
+            run = first.wait_for(
+                "it had saved and gone on", lambda told: ready(told, plan), plan.patience, WITHOUT_A_SAVE
+            )
+        with waiting("Waiting until it has ended"):
+            sent = time.monotonic()
+            first.send(plan.number, plan.group)
+            within = first.end(plan.grace)
+            seconds = time.monotonic() - sent
+            first.kill()
+        ended = Ended(seconds, first.status, within)
+        with waiting("Waiting until it has resumed"):
+            stack.enter_context(second)
+            problem = _begin_again(second, plan, run)
+    return outcome(plan, run, first.events, sent, ended, second.events, second.began, problem)
+
+
+def _begin_again(script: Script, plan: Plan, run: str) -> str:
+    """Wait until it has resumed and taken a step, and end it; returns what kept it from that, or ""."""
+    try:
+        script.wait_for("it had taken a step", lambda told: going_on(told, run), plan.patience)
+    except RehearsalError as error:
+        return str(error)
+    script.send(signal.SIGTERM)
+    script.end(ENDING_GRACE)
+    return ""

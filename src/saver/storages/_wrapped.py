@@ -1,0 +1,80 @@
+"""A storage around another one: everything that is asked of it goes through one method."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from saver.storage import Blob, Content, Listed, Stat, Storage
+
+T = TypeVar("T")
+
+
+class WrappedStorage(Storage):
+    """Does what another storage does; `call` is given the name of each method, and does it."""
+
+    def __init__(self, storage: Storage) -> None:
+        self.storage = storage
+
+    @abstractmethod
+    def call(self, name: str, act: Callable[[], T]) -> T:
+        """The answer of `act`, which calls the method of this name. Of blobs, `read`, `read_many` and `fetch`
+        are such calls."""
+
+    def __str__(self) -> str:
+        return str(self.storage)
+
+    def put(self, key: str, content: Content) -> None:
+        self.call("put", lambda: self.storage.put(key, content))
+
+    def create(self, key: str, data: bytes) -> bool:
+        return self.call("create", lambda: self.storage.create(key, data))
+
+    def open(self, key: str) -> Blob:
+        return _WrappedBlob(self.call("open", lambda: self.storage.open(key)), self)
+
+    def stat(self, key: str) -> Stat | None:
+        return self.call("stat", lambda: self.storage.stat(key))
+
+    def list(self, prefix: str, after: str = "") -> Iterator[Listed]:
+        return self.call("list", lambda: self.storage.list(prefix, after))
+
+    def delete(self, *keys: str) -> None:
+        self.call("delete", lambda: self.storage.delete(*keys))
+
+    def read(self, key: str) -> bytes:
+        return self.call("read", lambda: self.storage.read(key))
+
+    def keys(self, prefix: str, after: str = "") -> Iterator[str]:
+        return self.call("list", lambda: self.storage.keys(prefix, after))
+
+
+class _WrappedBlob(Blob):
+    def __init__(self, blob: Blob, storage: WrappedStorage) -> None:
+        self.name = blob.name
+        self.size = blob.size
+        self._blob = blob
+        self._call = storage.call
+
+    def read(self, start: int = 0, end: int | None = None) -> bytes:
+        if self.near(start, self.size if end is None else end):
+            return self._blob.read(start, end)
+        return self._call("read", lambda: self._blob.read(start, end))
+
+    def read_many(self, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+        if all(self.near(*each) for each in ranges):
+            return self._blob.read_many(ranges)
+        return self._call("read", lambda: self._blob.read_many(ranges))
+
+    def map(self) -> NDArray[np.uint8]:
+        return self._blob.map()
+
+    def fetch(self, start: int, end: int, scratch: memoryview) -> None:
+        self._call("fetch", lambda: self._blob.fetch(start, end, scratch))
+
+    def near(self, start: int, end: int) -> bool:
+        return self._blob.near(start, end)

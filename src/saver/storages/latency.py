@@ -1,0 +1,45 @@
+"""A storage whose every call takes a while, as those over a network do."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
+
+from saver.storage import Storage
+from saver.storages._wrapped import WrappedStorage
+from saver.threads import Threads
+
+T = TypeVar("T")
+
+TOGETHER = 32
+"""So many calls are made at the same time at most."""
+
+
+class LatencyStorage(WrappedStorage):
+    """Does what another storage does, each call `seconds` later; what is asked together waits once.
+
+    Opening an object brings its first bytes along, so that reading what is near is no call. `wait` is what
+    waits: tests replace it.
+    """
+
+    def __init__(
+        self, storage: Storage, seconds: float, wait: Callable[[float], object] = time.sleep
+    ) -> None:
+        super().__init__(storage)
+        self._seconds = seconds
+        self._wait = wait
+
+    def call(self, name: str, act: Callable[[], T]) -> T:
+        self._wait(self._seconds)
+        return act()
+
+    def together(self, asks: Iterable[Callable[[], T]]) -> Iterator[T]:
+        waiting = list(asks)
+        if len(waiting) <= 1:
+            yield from (ask() for ask in waiting)
+            return
+        with Threads(min(len(waiting), TOGETHER)) as threads:
+            answers = [threads.submit(ask) for ask in waiting]
+            for answer in answers:
+                yield answer.result()

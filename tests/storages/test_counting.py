@@ -1,0 +1,224 @@
+"""What each operation costs in calls, for places where every one takes long."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import cache, partial
+from typing import Any
+
+import numpy as np
+import pytest
+
+import saver
+from saver.repo.log import PartVersion
+from saver.repo.objects import collectables
+from saver.repo.state import facts, pages, state
+from saver.storage import Bytes, Storage
+from saver.storages.memory import MemoryStorage
+from saver.testing import CountingStorage, LatencyStorage, StorageTests
+
+LEVELS = 4
+"""Levels of pages, the root included, among 100,000 versions: the test below builds them."""
+
+LOAD = 3
+"""Waits of a load besides one for each level of pages: `store.json` along with a listing; the checkpoint
+along with the records after it; the manifest along with the pack. At 40 ms and 4 levels that is 0.28 s."""
+
+SAVE = 6
+"""Waits of a save that opens the store, besides the levels: those two; the manifest of the version before;
+the pack, the manifest, the record. With 4 levels 0.4 s. Where the store is open, it takes 6 at any size."""
+
+
+class TestCountingStorage(StorageTests):
+    @pytest.fixture
+    def storage(self) -> Storage:
+        return CountingStorage(MemoryStorage())
+
+
+class TestLatencyStorage(StorageTests):
+    @pytest.fixture
+    def storage(self) -> Storage:
+        return LatencyStorage(MemoryStorage(), 0.0)
+
+
+def held(*keys: str) -> CountingStorage:
+    storage = CountingStorage(MemoryStorage())
+    for key in keys:
+        storage.put(key, Bytes(key.encode()))
+    storage.begin_anew()
+    return storage
+
+
+def test_calls_are_counted_by_kind() -> None:
+    storage = held("a/1", "a/2", "a/3")
+    storage.create("b", b"x")
+    assert list(storage.keys("a/")) == [found.key for found in storage.list("a/")]
+    blob = storage.open("a/1")
+    assert blob.read() == storage.read("a/1")
+    assert blob.read_many([(0, 1), (1, 2)]) == [b"a", b"/"]
+    storage.stat("a/2")
+    storage.delete("a/1", "a/2", "a/3")
+    assert storage.calls == {"create": 1, "list": 2, "open": 1, "read": 1, "stat": 1, "delete": 1}
+    assert storage.waits == 7
+
+
+def test_of_what_is_asked_together_the_longest_chain_counts() -> None:
+    storage = held("a", "b")
+
+    def chain(length: int) -> Callable[[], list[bytes]]:
+        return lambda: [storage.read("a") for _ in range(length)]
+
+    def nested() -> list[Any]:
+        return [*storage.together([chain(2), chain(5), chain(1)]), storage.read("b")]
+
+    assert len(list(storage.together([chain(1), nested, chain(3)]))) == 3
+    assert storage.waits == 6
+    assert storage.calls["read"] == 13
+    assert list(storage.together([])) == []
+    storage.read("a")
+    assert storage.waits == 7
+
+
+def test_an_error_counts_as_an_answer() -> None:
+    storage = held("a")
+    found = storage.together([partial(storage.read, "b"), partial(storage.read, "a")])
+    assert storage.calls["read"] == 2
+    assert storage.waits == 1
+    with pytest.raises(saver.NotFoundError):
+        next(found)
+
+
+def test_whoever_waits_waits_once_for_what_is_asked_together() -> None:
+    """And asks for it at the same time: all have begun before one of them ends."""
+    from threading import Barrier
+
+    barrier = Barrier(5)
+    inner = held("a")
+    storage = LatencyStorage(inner, 40.0, lambda seconds: barrier.wait(30) and None)
+    assert list(storage.together([partial(storage.read, "a")] * 5)) == [b"a"] * 5
+
+
+# What operations cost
+
+
+def model(number: int) -> dict[str, Any]:
+    return {"weights": np.arange(200.0) + number}
+
+
+@cache
+def made(versions: int, leaf: int = pages.LEAF_BYTES) -> MemoryStorage:
+    """A store of three models, with some tags. `leaf` bytes of a page are patched in already."""
+    storage = MemoryStorage()
+    store = saver.Saver(storage)
+    for number in range(versions):
+        tags = [f"t{number % 7}"] if number % 9 == 0 else []
+        store.save(f"m{number % 3}", model(number), step=number, tags=tags)
+    return storage
+
+
+@pytest.fixture(params=[(20, 2000), (60, 2000), (150, 2000)], ids=str)
+def growing(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> MemoryStorage:
+    """Stores of more and more versions, whose pages are small, and so of more and more levels."""
+    versions, leaf = request.param
+    monkeypatch.setattr(pages, "FAN_OUT", 4)
+    monkeypatch.setattr(pages, "LEAF_BYTES", leaf)
+    return made(versions, leaf).copy()
+
+
+def test_the_stores_have_more_and_more_levels(growing: MemoryStorage, request: Any) -> None:
+    assert levels(growing) == {20: 2, 60: 4, 150: 5}[request.node.callspec.params["growing"][0]]
+
+
+def levels(storage: Storage) -> int:
+    now = state.State(storage)
+    now.refresh()
+    assert now._view.root is not None
+    return now.pages._page(now._view.root).height + 1
+
+
+def at_every_distance(storage: MemoryStorage) -> Iterator[tuple[CountingStorage, bool]]:
+    """The store as it is after each of the next saves, and whether the next one keeps a checkpoint."""
+    store = saver.Saver(storage)
+    for number in range(state.INTERVAL):
+        store.save("m0", model(-1 - number))
+        yield CountingStorage(storage.copy()), store._repo.state.head % state.INTERVAL == 0
+
+
+@pytest.mark.parametrize("ref", ["m0", "m1", "m2@1", "m2@latest"])
+def test_a_load_waits_three_times_and_once_for_each_level(growing: MemoryStorage, ref: str) -> None:
+    storage, most = growing, 0
+    for counting, _ in at_every_distance(storage):
+        saver.Saver(counting).load(ref)
+        assert counting.calls["list"] == 1
+        assert counting.calls["open"] == 1
+        assert counting.calls["stat"] == 0
+        assert counting.waits <= LOAD + levels(storage)
+        most = max(most, counting.waits - levels(storage))
+    assert most == LOAD
+
+
+def test_a_save_waits_six_times_and_once_for_each_level_if_it_opens_the_store(
+    growing: MemoryStorage,
+) -> None:
+    storage, most = growing, 0
+    for counting, is_due in at_every_distance(storage):
+        store = saver.Saver(counting)
+        store.save("m1", model(1000))
+        assert counting.calls["put"] == 2
+        if is_due:  # it writes the pages of a checkpoint first, and reads those that it changes
+            continue
+        assert counting.calls["create"] == 1
+        assert counting.waits <= SAVE + levels(storage)
+        most = max(most, counting.waits - levels(storage))
+        counting.begin_anew()
+        store.save("m1", model(1001))
+        assert store._repo.state.head % state.INTERVAL == 1 or counting.waits == 6, "whatever the store holds"
+    assert most == SAVE
+
+
+def test_among_100_000_versions_there_are_four_levels_of_pages() -> None:
+    kept: dict[str, bytes] = {}
+    tree = pages.Pages(kept.__getitem__, kept.__setitem__)
+    part = {"model": PartVersion(1, "0" * 64, 1000)}
+    value = facts.VersionState(
+        "0" * 64, part, 1_767_225_600.0, "somebody", ("0" * 32,), 1, 1, {"loss": 0.123456789}, "", 1000, 500
+    )
+    changes: dict[str, Any] = {facts.model_key("iris"): facts.ModelState(100_000, 100_000, 100_000)}
+    for number in range(1, 100_001):
+        changes[facts.version_key("iris", number)] = value
+        changes[facts.step_key("iris", number, number)] = number
+    root = tree.update(None, changes)
+    assert root is not None
+    assert tree._page(root).height + 1 == LEVELS
+    assert LOAD + LEVELS <= 7
+    assert SAVE + LEVELS <= 10
+
+
+def test_a_log_without_checkpoints_is_read_many_records_at_a_time() -> None:
+    storage = made(300).copy()
+    storage.delete(*storage.keys("state/"))
+    counting = CountingStorage(storage)
+    assert saver.Saver(counting).models() == ["m0", "m1", "m2"]
+    assert counting.waits < 40
+
+
+def test_a_collection_waits_as_often_for_much_garbage_as_for_little() -> None:
+    """The sizes and times come with the listing, and deletions go together."""
+    waits = []
+    for deleted in (3, 90):
+        storage = MemoryStorage()
+        store = saver.Saver(storage)
+        for number in range(deleted + 1):
+            store.save("m", model(number))
+        for number in range(deleted):
+            store.delete(f"m@{number + 1}")
+        store.save("m", model(-1))
+        before = len(list(collectables(storage)))
+        counting = CountingStorage(storage)
+        collector = saver.Saver(counting)
+        collector._repo.open()
+        collector._repo.state.keep_checkpoint()
+        counting.begin_anew()
+        assert len(collector.gc(grace=0).freed) == 2 * deleted == before - len(list(collectables(storage)))
+        waits.append(counting.waits)
+    assert waits[1] <= waits[0] + 10, "pages of a larger state, no more"
