@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import saver
-from saver.errors import CannotSaveError, DamagedError
+from saver.errors import CannotSaveError, IncompatibleError
 from saver.stack import SEGMENT, SHALLOW, is_deep, on_fresh_stack
 from saver.tree import MAX_JSON_DEPTH, MAX_OBJECT_DEPTH, Node, parse, strict_json, to_json
 
@@ -206,7 +206,7 @@ def test_json_is_written_and_read_anywhere_up_to_the_limit() -> None:
     assert len(set(anywhere(again))) == 1
     with pytest.raises(CannotSaveError, match="600 levels"):
         to_json([tree])
-    with pytest.raises(DamagedError, match="600 levels"):
+    with pytest.raises(IncompatibleError, match="600 levels"):
         parse(strict_json(b"[" + to_json(tree) + b"]", "here"), "here", [])
 
 

@@ -52,7 +52,8 @@ def test_the_codec_example_works_as_an_installed_plugin(tmp_path: Path) -> None:
     assert told == "('family:geometry',)\n"
     hostile = example.replace("np.array([0, 1, 2, 3])", "np.array([0, 1, 2, 99])")
     refused = (
-        f"import saver\ntry:\n{indented(hostile)}\nexcept saver.DamagedError as error:\n    print(error)\n"
+        f"import saver\ntry:\n{indented(hostile)}\n"
+        "except saver.IncompatibleError as error:\n    print(error)\n"
     )
     assert "not a permutation" in run(refused, tmp_path)
     run(references, tmp_path)

@@ -91,12 +91,15 @@ CONTRACTS = {
     "saver.documents": ("repo",),
     "saver.doctor": ("family", "environment", "registry"),
     "saver.description": ("errors", "tree", "trust", "fields", "pack", "repo", "opened"),
+    "saver.arguments": ("codec",),
+    "saver.handle": ("errors", "forks", "repo"),
     "saver.file": (
-        "errors", "tree", "storage", "disk", "pack", "repo", "environment", "encoding", "opened",
+        "errors", "arguments", "tree", "storage", "disk", "pack", "repo", "environment", "encoding", "opened",
         "description", "streams", "compare", "restoring",
     ),
     "saver.saver": (
-        "errors", "registry", "storage", "repo", "environment", "encoding", "opened", "description", "file",
+        "errors", "arguments", "handle", "staging", "registry", "storage", "repo", "environment", "encoding",
+        "opened", "description", "file",
         "streams", "compare", "restoring", "fingerprint", "checkpoints", "rehearsal", "policy",
     ),
 }  # fmt: skip

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import saver
 from equality import assert_same
-from saver.errors import DamagedError, DoesNotFitError, NotFoundError, UntrustedError
+from saver.errors import DamagedError, DoesNotFitError, IncompatibleError, NotFoundError, UntrustedError
 from saver.file import open_file
 from saver.opened import Opened
 from saver.restoring import Report, restore
@@ -349,7 +349,7 @@ def test_a_forged_estimator_is_not_restored(save: Save) -> None:
     tree = opened.trees["model"].root
     tree.state["_n_support"] = Node("list", state=[10**6, 10**6])
     target = SVC()
-    with pytest.raises(DamagedError):
+    with pytest.raises(IncompatibleError):
         restore(opened, target)
     assert not hasattr(target, "support_")
 
@@ -446,12 +446,12 @@ print(json.dumps(sorted(name for name in ("torch", "sklearn", "scipy", "pandas")
     assert json.loads(done.stdout) == []
 
 
-def test_a_part_whose_tree_is_no_array_is_damage(save: Save) -> None:
+def test_a_part_whose_tree_is_no_array_is_refused(save: Save) -> None:
     opened = save(np.ones(100))
     tree = opened.trees["model"].root
     for state in ({}, {"shape": 5, "dtype": "f8"}, {"shape": [100], "dtype": "nonsense"}, None, 5):
         tree.state = state
-        with pytest.raises(DamagedError):
+        with pytest.raises(IncompatibleError):
             restore(opened, np.zeros(100))
 
 

@@ -430,7 +430,7 @@ def test_damage_changes_none_of_what_stays(save: Save) -> None:
     {"shape": [3], "dtype": "<f8", "data": "!"}, {"shape": [3], "dtype": "<f8", "data": ""}, [1, 2, 3],
 ])  # fmt: skip
 @pytest.mark.parametrize("codec", ["numpy.array", "dict", "list", "bytearray", "stdlib.deque", "set"])
-def test_a_tree_that_lies_is_damage_and_changes_nothing(save: Save, codec: str, state: Any) -> None:
+def test_a_tree_that_lies_is_refused_and_changes_nothing(save: Save, codec: str, state: Any) -> None:
     there = {
         "numpy.array": np.zeros(3), "dict": {"a": np.zeros(3)}, "list": [np.zeros(3)],
         "bytearray": bytearray(3), "stdlib.deque": deque([1]), "set": {1},

@@ -321,8 +321,8 @@ def test_what_was_encoded_is_decoded() -> None:
         set_to("events", 3, ["x" * 1001]),
     ],
 )
-def test_a_forged_log_is_damage(change: Callable[[Any], None]) -> None:
-    with pytest.raises(saver.DamagedError):
+def test_a_forged_log_is_refused(change: Callable[[Any], None]) -> None:
+    with pytest.raises(saver.IncompatibleError):
         decoded(change)
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from saver.canonical import canonical
-from saver.errors import CannotSaveError, DamagedError
+from saver.errors import CannotSaveError, IncompatibleError
 from saver.tree import MAX_JSON_DEPTH, Node, Ref, Tensor, parse, reserved, strict_json, to_json, walk
 
 scalars = st.one_of(
@@ -83,8 +83,8 @@ def test_an_object_keeps_the_order_of_its_keys(order: list[str]) -> None:
     + [{"$float": value} for value in (1.5, True, None, "1", "x", "nan", "1e5", "", [1], 2**53 + 1, "9" * 22)]
     + [{"$float": 1, "a": 1}],
 )  # fmt: skip
-def test_marks_that_no_writer_made_are_damage(raw: Any) -> None:
-    with pytest.raises(DamagedError, match=r"^here"):
+def test_marks_that_no_writer_made_are_refused(raw: Any) -> None:
+    with pytest.raises(IncompatibleError, match=r"^here"):
         parse([raw], "here", [])
 
 
@@ -123,17 +123,17 @@ def test_json_of_any_spacing_is_read(value: Any) -> None:
      b"[01]",
      b'["\x00"]', b"[" * 100_000, b'{"a":' * 100_000, b"[" + b"9" * 100_000 + b"]", b'"\\ud800"x'],
 )  # fmt: skip
-def test_what_readers_could_disagree_about_is_damage(text: bytes) -> None:
-    with pytest.raises(DamagedError, match=r"^here"):
+def test_what_readers_could_disagree_about_is_refused(text: bytes) -> None:
+    with pytest.raises(IncompatibleError, match=r"^here"):
         strict_json(text, "here")
 
 
 @pytest.mark.parametrize(
     "key", ["$", "$x", "$tensors", "__array_interface__", "__cuda_array_interface__", "__array__"]
 )
-def test_reserved_keys_are_damage_wherever_they_stand(key: str) -> None:
+def test_reserved_keys_are_refused_wherever_they_stand(key: str) -> None:
     for raw in ({key: 1}, [{"a": {key: []}}], {"$": "dict", "state": {key: 1}}):
-        with pytest.raises(DamagedError):
+        with pytest.raises(IncompatibleError):
             parse(raw, "here", [])
 
 
@@ -149,5 +149,5 @@ def test_a_tree_may_be_deep_but_not_endless() -> None:
     assert parse(raw, "here", []) == raw
     for _ in range(MAX_JSON_DEPTH):
         raw = [raw]
-    with pytest.raises(DamagedError, match="nested deeper"):
+    with pytest.raises(IncompatibleError, match="nested deeper"):
         parse(raw, "here", [])

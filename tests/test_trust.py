@@ -45,7 +45,7 @@ def test_every_listed_reference_is_a_name_that_leads_to_itself(name: str) -> Non
         found = trust.resolve(name)
     except saver.NotFoundError:
         return
-    except saver.DamagedError:  # an alias: the thing has its own name, under which it is saved
+    except saver.IncompatibleError:  # an alias: the thing has its own name, under which it is saved
         module, _, attribute = name.partition(":")
         assert hasattr(sys.modules[module], attribute)
         return
@@ -62,10 +62,10 @@ def test_what_people_use_is_trusted_under_the_name_it_is_saved_by(thing: object,
 
 
 @given(st.text(max_size=30))
-def test_any_text_is_damage_or_untrusted_or_listed(text: str) -> None:
+def test_any_text_is_refused_or_untrusted_or_listed(text: str) -> None:
     try:
         audit("function", text)
-    except (saver.DamagedError, saver.UntrustedError):
+    except (saver.IncompatibleError, saver.UntrustedError):
         return
     assert text in trust.REFERENCES
 
@@ -118,14 +118,14 @@ def test_the_configuration_file_adds_to_the_policy(no_configuration: Path) -> No
 def test_a_wrong_configuration_file_is_told(text: str, no_configuration: Path) -> None:
     no_configuration.write_text(text)
     trust._configured.cache_clear()
-    with pytest.raises(saver.DamagedError, match="list of names"):
+    with pytest.raises(saver.IncompatibleError, match="list of names"):
         audit("dataclass", "mypackage:Net")
 
 
 def test_a_configuration_file_that_is_no_toml_is_told(no_configuration: Path) -> None:
     no_configuration.write_text("trust = [")
     trust._configured.cache_clear()
-    with pytest.raises(saver.DamagedError, match=r"config\.toml"):
+    with pytest.raises(saver.IncompatibleError, match=r"config\.toml"):
         audit("dataclass", "mypackage:Net")
 
 
@@ -201,7 +201,7 @@ def test_the_configuration_file_lies_where_such_files_lie(monkeypatch: pytest.Mo
     "name", ["numpy.lib._datasource:os.system", "collections:abc", "os:path.join", "json:dumps.x"]
 )
 def test_a_name_leads_only_to_what_carries_it(name: str) -> None:
-    with pytest.raises((saver.DamagedError, saver.NotFoundError)):
+    with pytest.raises((saver.IncompatibleError, saver.NotFoundError)):
         trust.resolve(name)
 
 

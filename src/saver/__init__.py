@@ -75,8 +75,15 @@ _LATER = {
 """Names whose modules are imported when they are first asked for: whoever has one file needs no store."""
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _LATER:
-        raise AttributeError(f"module 'saver' has no attribute {name!r}")
-    found = globals()[name] = getattr(import_module(_LATER[name]), name)
-    return found
+def __dir__() -> list[str]:
+    """The public names. Submodules that were imported are attributes too, and internal for the most part."""
+    return sorted([*__all__, "__version__"])
+
+
+if not TYPE_CHECKING:  # otherwise type checkers would take any name for one that is there
+
+    def __getattr__(name: str) -> Any:
+        if name not in _LATER:
+            raise AttributeError(f"module 'saver' has no attribute {name!r}")
+        found = globals()[name] = getattr(import_module(_LATER[name]), name)
+        return found

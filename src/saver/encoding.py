@@ -9,7 +9,7 @@ from typing import Any
 from saver import environment
 from saver.codec import Encoder, codec_root
 from saver.environment import Git
-from saver.errors import DamagedError
+from saver.errors import IncompatibleError
 from saver.opened import Opened
 from saver.repo.draft import Draft, Encoded, EncodedPart
 from saver.repo.manifest import SOLE
@@ -49,7 +49,7 @@ def encode_opened(opened: Opened, progress: Progress | None = None) -> Encoded:
     try:
         tensors = {name: TensorData(*opened.tensor(name)) for name in needed}
     except KeyError as error:
-        raise DamagedError(f"{opened.where} refers to the tensor {error}, which is not there") from None
+        raise IncompatibleError(f"{opened.where} refers to the tensor {error}, which is not there") from None
     return Encoded(parts, tensors, opened.manifest.whole)
 
 

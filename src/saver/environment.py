@@ -46,6 +46,25 @@ def package_version(name: str) -> str | None:
         return None
 
 
+def saved_under(recorded: Mapping[str, str], packages: Iterable[str]) -> str:
+    """Under which versions of some packages (import names) something was saved, which are here, and the way
+    out, for the end of a message; `recorded` are those of the time. Empty where nothing is known."""
+    told = [
+        (distribution(package), recorded[package], package_version(package))
+        for package in sorted({*packages})
+        if package in recorded
+    ]
+    other = [each for each in told if each[1] != each[2]]
+    if other:
+        facts = ", ".join(f"{name} {then}, here is {now or 'none'}" for name, then, now in other)
+        way = ", ".join(f"{name}=={then}" for name, then, _ in other)
+        return f"; saved under {facts}: install {way} to load it, and save it again under the newer version"
+    if told:
+        facts = ", ".join(f"{name} {then}" for name, then, _ in told)
+        return f"; saved under {facts}, which is here too: something else made the file, or a codec is wrong"
+    return ""
+
+
 def describe(
     packages: Iterable[str],
     seeds: Mapping[str, int],

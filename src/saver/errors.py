@@ -10,7 +10,7 @@
     ├── UntrustedError             ValueError         a file asks for a class that the policy does not know
     ├── LimitExceededError         ValueError         loading would take more than its size warrants
     ├── DamagedError               ValueError         the bytes are not those that were saved
-    ├── IncompatibleError          ValueError         intact, but not understood here
+    ├── IncompatibleError          ValueError         the bytes are intact, and not understood here
     └── CommitUnknownError         OSError            whether a commit took place could not be learned
 
     VersionWarning                 saved under another version of a package that its parts depend on
@@ -18,7 +18,7 @@
 Each is also the builtin in the second column, so code that catches that goes on working. `code` is the name
 in lower case with hyphens, without `Error`: `cannot-save`. It is stable and meant for programs.
 
-Every message names the place, the fact and the next step. `code` is stable and meant for programs.
+Every message names the place, the fact and the next step.
 
 Messages quote what stands in files, which may be anything: names that would steer a terminal, or be taken for
 lines of Saver's own. So every message, also of a warning, is one line of `printable` text, whoever makes it
@@ -130,13 +130,21 @@ class LimitExceededError(SaverError, ValueError):
 
 
 class DamagedError(SaverError, ValueError):
-    """Bytes or structure do not match what was saved, or never were what a Saver file holds."""
+    """The bytes are not those that were saved: they do not match their hash, are missing or cut off, cannot
+    be read from the disk, or stand where those of another file, store or version belong.
+
+    Another copy helps. What matches its hash and cannot be used all the same is an IncompatibleError.
+    """
 
     code = "damaged"
 
 
 class IncompatibleError(SaverError, ValueError):
-    """Not a Saver file, or one that needs a feature or a codec that this Saver does not have."""
+    """The bytes are intact, and not understood here: no Saver file; one of a newer Saver; state that another
+    version of a library wrote, for a class that changed since; or a structure that no Saver writes.
+
+    The message names the versions, of then and here, where they are known. Another copy does not help.
+    """
 
     code = "incompatible"
 

@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from saver import environment
+from saver import arguments, environment
 from saver.description import Description, describe_opened
 from saver.disk.durable import NewFile
 from saver.encoding import encode
@@ -48,6 +48,7 @@ def dump(obj: Any, path: Target, *, progress: Progress | None = None) -> int:
     bytes in order, the header first, so tensors are read twice. Whether they are durable, and what is left
     when it fails, is up to it; its own errors are passed on.
     """
+    arguments.callback("progress", progress)
     git = Git()
     encoded = encode(obj)
     described = environment.describe(encoded.packages, encoded.seeds, git)
@@ -128,6 +129,8 @@ def load(
     Saver, or tensors of a device that is not here), DamagedError, LimitExceededError, or UntrustedError,
     which lists every class that the policy does not know.
     """
+    trust = arguments.loading(trust, limit, progress, lazy=lazy)
+    parts = None if parts is None else arguments.texts("parts", parts)
     opened = open_file(path)
     return opened.load(trust, parts, lazy=lazy, device=device, limit=limit, progress=progress)
 
@@ -142,7 +145,9 @@ def loads(
     limit: int | str | None = None,
 ) -> Any:
     """What `dumps` was given, as `load` gives it back. The bytes are copied first."""
-    opened = _opened(Memory(bytearray(data), "the bytes"))
+    trust = arguments.loading(trust, limit, None, lazy=lazy)
+    parts = None if parts is None else arguments.texts("parts", parts)
+    opened = _opened(Memory(arguments.octets("data", data), "the bytes"))
     return opened.load(trust, parts, lazy=lazy, device=device, limit=limit)
 
 
@@ -161,6 +166,7 @@ def restore(
     """
     from saver.restoring import restore
 
+    trust = arguments.restoring(into, names, trust, limit, progress, strict)
     opened = open_file(path)
     return restore(opened, into, strict=strict, names=names, trust=trust, limit=limit, progress=progress)
 
@@ -170,11 +176,13 @@ def diff(a: Source, b: Source, *, progress: Progress | None = None) -> Differenc
     imports nothing."""
     from saver.compare import compare
 
+    arguments.callback("progress", progress)
     return compare(open_file(a), open_file(b), progress=progress)
 
 
 def verify(path: Source, *, progress: Progress | None = None) -> None:
     """Read all tensors of a file. Raises DamagedError, naming those whose bytes are not what was saved."""
+    arguments.callback("progress", progress)
     open_file(path).tensors.verify(progress=progress)
 
 

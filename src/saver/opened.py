@@ -15,7 +15,7 @@ from saver import environment, registry
 from saver import trust as policy
 from saver.codec import Budget, Decoder, Device, bytes_of, check
 from saver.environment import package_version
-from saver.errors import DamagedError, NotFoundError, VersionWarning
+from saver.errors import IncompatibleError, NotFoundError, VersionWarning
 from saver.lazy import Building, LazyParts
 from saver.pack import Entry
 from saver.repo.manifest import SOLE, Manifest, Part
@@ -79,13 +79,13 @@ class Opened:
         self.size = size
         self.hash = digest
         if not manifest.whole and list(manifest.parts) != [SOLE]:
-            raise DamagedError(f"{where}: the manifest must have the single part {SOLE!r}")
+            raise IncompatibleError(f"{where}: the manifest must have the single part {SOLE!r}")
         try:
             self.trees: Mapping[str, Tree] = {
                 name: _parsed(name, part, where) for name, part in manifest.parts.items()
             }
         except RecursionError:
-            raise DamagedError(f"{where}: nested too deep; restore the file from a copy") from None
+            raise IncompatibleError(f"{where}: nested too deep; no Saver wrote this") from None
 
     @cached_property
     def nodes(self) -> Mapping[int | str, Node]:
@@ -173,7 +173,13 @@ class Opened:
         self, nodes: Iterable[Node], budget: Budget | None = None, device: Device | None = None
     ) -> Decoder:
         """What builds objects, of nodes that were admitted."""
-        return Decoder(nodes, self.batches, self.tensors, self.where, budget or self.budget(), device)
+        return Decoder(
+            nodes, self.batches, self.tensors, self.where, budget or self.budget(), device, self.versions
+        )
+
+    def versions(self, packages: Iterable[str]) -> str:
+        """Under which versions of packages this was saved, and the way out, for the end of a message."""
+        return environment.saved_under(self.manifest.environment.get("packages", {}), packages)
 
     def warn(self, parts: Iterable[str], frames: int = 4) -> None:
         """Warn of parts that were saved under another version of a package that they depend on. The

@@ -17,6 +17,8 @@ def register(cls: T) -> T:
     process that has not registered it, pass `trust=["module.Class"]`. Raises CannotSaveError for a class that
     is local to a function, or that inherits state from C code, which attributes do not show.
     """
+    if not isinstance(cls, type):
+        raise TypeError(f"cls: a {type(cls).__name__} is not a class; write @saver.register above a class")
     native = next((base for base in cls.__mro__ if not base.__flags__ & _HEAP and base is not object), None)
     if native is not None:
         raise CannotSaveError(

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import operator
 import os
+import sys
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
 
 import msgspec
 
-from saver import encoding, environment, registry
+from saver import arguments, encoding, environment, registry
 from saver.description import Description, describe_opened
 from saver.environment import Git
-from saver.errors import CannotSaveError
+from saver.errors import CannotSaveError, NotFoundError
 from saver.file import names_file, open_file, write_file
+from saver.handle import Background, Handle, Job
 from saver.opened import Opened, open_version
 from saver.repo import history
 from saver.repo.draft import Draft
 from saver.repo.history import Change, Summary
 from saver.repo.log import Delete, Event, Tag
-from saver.repo.refs import STEP_LIMIT, check_model, check_tag
+from saver.repo.naming import model_of, ref_of, tag_of
+from saver.repo.refs import STEP_LIMIT
 from saver.repo.repository import Repository
 from saver.repo.save import save_version
 from saver.repo.version import Version, number_of
@@ -41,6 +43,9 @@ GRACE = 900.0
 
 NOTES_LIMIT = 10_000
 
+Refs: TypeAlias = str | Version | Iterable[str | Version]
+"""A ref or a version, or several."""
+
 REHEARSAL = "SAVER_REHEARSAL"
 """Set where `saver rehearse` has started this process: it listens to the runs in it."""
 
@@ -56,14 +61,31 @@ class Saver:
     """
 
     def __init__(self, store: str | os.PathLike[str] | Storage) -> None:
-        self.storage = store if isinstance(store, Storage) else open_storage(os.fspath(store))
+        self.storage = _storage("store", store)
         self._repo = Repository(self.storage, environment.author(), _index)
+        self._background = Background()
 
     def __repr__(self) -> str:
         return f"saver.Saver({str(self.storage)!r})"
 
     # Saving and loading
 
+    # fmt: off
+    @overload
+    def save(
+        self, model: str, obj: Any, *, step: int | None = ..., metrics: Mapping[str, float] | None = ...,
+        tags: Iterable[str] = ..., notes: str = ..., data: Any = ...,
+        seeds: Mapping[str, int] | int | None = ..., base: Refs = ...,
+        progress: Progress | None = ..., wait: Literal[True] = ...,
+    ) -> Version: ...
+    @overload
+    def save(
+        self, model: str, obj: Any, *, step: int | None = ..., metrics: Mapping[str, float] | None = ...,
+        tags: Iterable[str] = ..., notes: str = ..., data: Any = ...,
+        seeds: Mapping[str, int] | int | None = ..., base: Refs = ...,
+        progress: Progress | None = ..., wait: Literal[False],
+    ) -> Handle: ...
+    # fmt: on
     def save(
         self,
         model: str,
@@ -75,9 +97,10 @@ class Saver:
         notes: str = "",
         data: Any = None,
         seeds: Mapping[str, int] | int | None = None,
-        base: str | Iterable[str] = (),
+        base: Refs = (),
         progress: Progress | None = None,
-    ) -> Version:
+        wait: bool = True,
+    ) -> Version | Handle:
         """Save `obj` as the next version of `model`. When this returns, it survives any crash.
 
         A dict with string keys (64 at most) makes its keys the parts, each with a number of its own that
@@ -88,28 +111,43 @@ class Saver:
         `data` (an array, a frame, a path, or a mapping of names to those) is fingerprinted, not saved, so
         that one can tell what the model was trained on. `seeds` are recorded with the environment.
 
+        With `wait=False` it returns once everything was copied in memory: `obj` may change from then on, and
+        a `saver.handle.Handle` says when the version is on disk, or raises why not. One such save goes on at
+        a time; the next one, of either kind, waits for it. Without memory for the copy, this one is over
+        when it returns.
+
         Raises CannotSaveError for what has no data form; CannotWriteError, when nothing was saved; and
         CommitUnknownError, when that could not be learned.
         """
         git = Git()
+        arguments.flag("wait", wait)
+        arguments.callback("progress", progress)
         details = _details(model, step, metrics, tags, notes)
-        encoded = encoding.encode(obj)
         given = environment.given_seeds(seeds) if seeds is not None else None
-        draft = encoding.draft(
-            model,
-            encoded,
-            git,
-            given,
-            author=self._repo.author,
-            data=_fingerprints(data, progress) if data is not None else {},
-            bases=(base,) if isinstance(base, str) else tuple(base),
-            **details,
+        bases = tuple(
+            map(self._base, (base,) if isinstance(base, str | Version) else arguments.several("base", base))
         )
-        return save_version(self._repo, draft, progress)
+
+        def draft() -> Draft:
+            return encoding.draft(
+                model,
+                encoding.encode(obj),
+                git,
+                given,
+                author=self._repo.author,
+                data=_fingerprints(data, progress) if data is not None else {},
+                bases=bases,
+                **details,
+            )
+
+        if wait:
+            self._background.wait()
+            return save_version(self._repo, draft(), progress)
+        return self._background.begin(model, lambda: _detached(self._repo, draft(), progress))
 
     def load(
         self,
-        ref: str,
+        ref: str | Version,
         *,
         parts: Iterable[str] | None = None,
         trust: Iterable[str] = (),
@@ -122,12 +160,14 @@ class Saver:
 
         `parts`, `trust`, `lazy`, `device`, `limit` and errors as in `saver.load`.
         """
+        trust = arguments.loading(trust, limit, progress, lazy=lazy)
+        names = None if parts is None else arguments.texts("parts", parts)
         opened = self._open(ref)
-        return opened.load(trust, parts, lazy=lazy, device=device, limit=limit, progress=progress)
+        return opened.load(trust, names, lazy=lazy, device=device, limit=limit, progress=progress)
 
     def restore(
         self,
-        ref: str,
+        ref: str | Version,
         into: Any,
         *,
         strict: bool = True,
@@ -141,13 +181,37 @@ class Saver:
         """
         from saver.restoring import restore
 
+        trust = arguments.restoring(into, names, trust, limit, progress, strict)
         return restore(
             self._open(ref), into, strict=strict, names=names, trust=trust, limit=limit, progress=progress
         )
 
-    def _open(self, ref: str) -> Opened:
+    def _found(self, ref: str | Version, name: str = "ref") -> Version:
+        """The version that a ref names, in the state as it was read last; or a Version itself, unless another
+        one has its place here."""
+        return self._same(ref, self._repo.version(ref_of(name, ref)))
+
+    def _find(self, ref: str | Version, name: str = "ref") -> Version:
+        """The same, in the state as it is now."""
+        return self._same(ref, self._repo.find(ref_of(name, ref)))
+
+    def _same(self, ref: str | Version, found: Version) -> Version:
+        if isinstance(ref, Version) and found.manifest != ref.manifest:
+            raise NotFoundError(
+                f"{self.storage}: {found} is another version here; the one that was given is of another "
+                f"store; write {str(found)!r} if this one is meant"
+            )
+        return found
+
+    def _base(self, base: str | Version) -> str:
+        text = ref_of("base", base)
+        if isinstance(base, Version):
+            self._find(base, "base")
+        return text
+
+    def _open(self, ref: str | Version, name: str = "ref") -> Opened:
         """The version that a ref names, opened."""
-        return open_version(self._repo, self._repo.find(ref))
+        return open_version(self._repo, self._find(ref, name))
 
     # What there is
 
@@ -169,51 +233,62 @@ class Saver:
 
     def summary(self, model: str) -> Summary:
         """The line about one model. Raises NotFoundError for a model without versions."""
-        check_model(model)
+        model_of(model)
         self._repo.open()
         return history.summary(self._repo, model)
 
     def versions(self, model: str, *, last: int | None = None) -> list[Version]:
         """The versions of a model, by number; with `last`, only as many of the newest. Raises NotFoundError
         for a model without any."""
-        check_model(model)
+        model_of(model)
+        if last is not None:
+            last = arguments.whole_number("last", last, 0, sys.maxsize - 1)
         self._repo.open()
         self._repo.version(model)
         return history.newest(self._repo, model, last)
 
-    def version(self, ref: str) -> Version:
-        """The version that a ref names. Raises NotFoundError."""
-        return self._repo.find(ref)
+    def version(self, ref: str | Version) -> Version:
+        """The version that a ref names, as it is now. Raises NotFoundError."""
+        return self._find(ref)
 
-    def describe(self, ref: str) -> Description:
+    def describe(self, ref: str | Version) -> Description:
         """What lies in a version: parts, shapes, sizes, dtypes, environment. Builds and imports nothing."""
         return describe_opened(self._open(ref))
 
     def history(self, model: str, *, last: int | None = None) -> list[Change]:
         """Who changed what, and when: the versions of a model by number, each with the parts that moved; with
         `last`, only as many of the newest."""
+        if last is not None:
+            last = arguments.whole_number("last", last, 0, sys.maxsize - 2)
         versions = self.versions(model, last=None if last is None else last + 1)
         changes = list(history.changes(versions))
         return changes if last is None else changes[-last:] if last else []
 
-    def diff(self, a: str | Source, b: str | Source, *, progress: Progress | None = None) -> Difference:
+    def diff(
+        self, a: str | Version | Source, b: str | Version | Source, *, progress: Progress | None = None
+    ) -> Difference:
         """What changed from version `a` to version `b`: parameters, weights, data, environment, metrics.
 
         Either may be a file instead: text that ends in `.saver`, a Path, or a file object.
         """
         from saver.compare import compare
 
-        old, new = (open_file(each) if names_file(each) else self._open(str(each)) for each in (a, b))
+        arguments.callback("progress", progress)
+        old, new = (
+            open_file(side) if names_file(side) else self._open(side, name)  # type: ignore[arg-type]
+            for name, side in (("a", a), ("b", b))
+        )
         return compare(old, new, progress=progress)
 
     # Changing
 
-    def tag(self, ref: str, tag: str) -> None:
+    def tag(self, ref: str | Version, tag: str) -> None:
         """Let `model@tag` name this version; the tag moves if another version had it."""
-        check_tag(tag)
+        ref_of("ref", ref)
+        tag_of("tag", tag)
 
         def decide() -> Event | None:
-            version = self._repo.version(ref)
+            version = self._found(ref)
             return Tag(version.model, tag, version.number) if tag not in version.tags else None
 
         self._repo.open()
@@ -221,7 +296,8 @@ class Saver:
 
     def untag(self, model: str, tag: str) -> None:
         """Remove a tag; the version stays. Raises NotFoundError when there is no such tag."""
-        check_tag(tag)
+        model_of(model)
+        tag_of("tag", tag)
 
         def decide() -> Event | None:
             self._repo.version(f"{model}@{tag}")
@@ -230,14 +306,15 @@ class Saver:
         self._repo.open()
         self._repo.append(decide)
 
-    def delete(self, ref: str) -> Version:
+    def delete(self, ref: str | Version) -> Version:
         """Delete a version and its tags; its number is never given again. `gc` frees the bytes that only
         it needed.
         """
+        ref_of("ref", ref)
         deleted: list[Version] = []
 
         def decide() -> Event | None:
-            version = deleted[0] if deleted else self._repo.version(ref)
+            version = deleted[0] if deleted else self._found(ref)
             deleted[:] = [version]
             self._repo.version(str(version))
             return Delete(version.model, (version.number,))
@@ -255,8 +332,9 @@ class Saver:
         later (by the store's own clock), so that those who are reading it can finish. With `grace=0`, all
         in one.
         """
-        if not grace >= 0:
-            raise ValueError(f"grace: {grace} is no time; pass seconds, 0 or more")
+        grace = arguments.seconds("grace", grace)
+        arguments.flag("dry_run", dry_run)
+        arguments.callback("progress", progress)
         from saver.repo.gc import collect
 
         return collect(self._repo, grace, dry_run, progress)
@@ -267,11 +345,13 @@ class Saver:
         """
         from saver.repo.check import check
 
+        arguments.callback("progress", progress)
         return check(self._repo, progress)
 
-    def verify(self, ref: str, *, progress: Progress | None = None) -> None:
+    def verify(self, ref: str | Version, *, progress: Progress | None = None) -> None:
         """Read all tensors of a version. Raises DamagedError, naming those whose bytes are not what was
         saved."""
+        arguments.callback("progress", progress)
         self._open(ref).tensors.verify(progress=progress)
 
     def checkpoints(
@@ -311,7 +391,10 @@ class Saver:
         """
         from saver.checkpoints import Checkpoints
 
-        check_model(model)
+        model_of(model)
+        notes = arguments.text("notes", notes, NOTES_LIMIT, "save longer ones as a part")
+        if progress is not None:
+            arguments.flag("progress", progress)
         run = Checkpoints(
             self._repo, model, objects, every=every, keep=keep, busy=busy, staging=staging, grace=grace,
             data=data, notes=notes, total=total, progress=progress,
@@ -335,12 +418,12 @@ class Saver:
         """
         from saver.repo.backup import backup
 
-        return backup(
-            self._repo, target if isinstance(target, Storage) else open_storage(os.fspath(target)), progress
-        )
+        arguments.callback("progress", progress)
+        return backup(self._repo, _storage("target", target), progress)
 
-    def export(self, ref: str, path: Target, *, progress: Progress | None = None) -> int:
+    def export(self, ref: str | Version, path: Target, *, progress: Progress | None = None) -> int:
         """Write a version to a single file, as `saver.dump` does. Returns the bytes written."""
+        arguments.callback("progress", progress)
         opened = self._open(ref)
         encoded = encoding.encode_opened(opened, progress)
         document = msgspec.structs.replace(opened.manifest, tensors={}, packs=(), transaction="")
@@ -359,6 +442,7 @@ class Saver:
 
         Nothing of it is built, so no class needs to be trusted.
         """
+        arguments.callback("progress", progress)
         opened = open_file(path)
         told = opened.manifest
         metrics = {name: number_of(value) for name, value in told.metrics.items()}
@@ -388,48 +472,50 @@ def _fingerprints(data: Any, progress: Progress | None) -> dict[str, Any]:
     return fingerprints(data, progress)
 
 
-def _details(
-    model: str, step: Any, metrics: Mapping[str, Any] | None, tags: Iterable[str], notes: Any
-) -> dict[str, Any]:
+def _details(model: Any, step: Any, metrics: Any, tags: Any, notes: Any) -> dict[str, Any]:
     """What the caller says of a version, checked before anything is encoded or written."""
-    check_model(model)
-    tags = (tags,) if isinstance(tags, str) else tuple(dict.fromkeys(tags))
-    for tag in tags:
-        check_tag(tag)
-    if step is not None:
-        step = _whole_number(step)
-    if not isinstance(notes, str) or len(notes) > NOTES_LIMIT:
-        raise CannotSaveError(
-            f"notes: a text of at most {NOTES_LIMIT:,} characters is wanted; save longer ones as a part"
-        )
-    return {"step": step, "metrics": _metrics(metrics or {}), "tags": tags, "notes": notes}
+    model_of(model)
+    return {
+        "step": None if step is None else arguments.whole_number("step", step, 0, STEP_LIMIT - 1),
+        "metrics": {} if metrics is None else arguments.metrics(metrics),
+        "tags": tuple(dict.fromkeys(tag_of("tags", tag) for tag in arguments.several("tags", tags))),
+        "notes": arguments.text("notes", notes, NOTES_LIMIT, "save longer ones as a part"),
+    }
 
 
-def _whole_number(step: Any) -> int:
+def _detached(repo: Repository, draft: Draft, progress: Progress | None) -> Job:
+    """A commit of copies in memory, so that the objects may change; of the objects themselves, where there is
+    no memory for copies."""
+    from saver.staging import Staging, Torn
+
+    staging, tensors = Staging(), draft.encoded.tensors
     try:
-        found = operator.index(step)
-    except TypeError:
-        raise CannotSaveError(f"step: {type(step).__name__} is no whole number; pass an int") from None
-    if not 0 <= found < STEP_LIMIT:
-        raise CannotSaveError(f"step: {found} is not from 0 to {STEP_LIMIT - 1:,}")
-    return found
+        if staging.room(tensors) < 0:
+            raise MemoryError
+        snapshot = staging.take(tensors)
+        snapshot.wait()
+    except MemoryError:
+        staging.close()
+        return Job(lambda: save_version(repo, draft, progress), detached=False)
+    except Torn as error:
+        staging.close()
+        raise CannotSaveError(
+            f"{draft.model}: {error} changed while it was copied, so nothing was saved; save when no other "
+            "thread changes it"
+        ) from None
+    copied = msgspec.structs.replace(draft.encoded, tensors=snapshot.tensors)
 
-
-def _metrics(metrics: Mapping[str, Any]) -> dict[str, float]:
-    """Metrics as floats: numbers, and arrays or tensors of one."""
-    found = {}
-    for name, value in metrics.items():
-        if not isinstance(name, str) or not 0 < len(name) <= 200 or not name.isprintable():
-            raise CannotSaveError(
-                f"metrics: {str(name)[:80]!r} is not a name of 1 to 200 printable characters"
-            )
+    def write() -> Version:
         try:
-            found[name] = float(value)
-        except (TypeError, ValueError):
-            raise CannotSaveError(
-                f"metrics[{name!r}]: {type(value).__name__} is no number; pass a float, or save it as a part"
-            ) from None
-    return found
+            return save_version(repo, msgspec.structs.replace(draft, encoded=copied), progress)
+        finally:
+            staging.close()
+
+    return Job(write, detached=True)
+
+
+def _storage(name: str, place: Any) -> Storage:
+    return place if isinstance(place, Storage) else open_storage(arguments.path_of(name, place))
 
 
 def open_storage(address: str) -> Storage:

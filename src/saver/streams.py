@@ -38,7 +38,10 @@ Target: TypeAlias = str | os.PathLike[str] | Writable
 def path_of(place: object, argument: str) -> str | None:
     """The path, if `place` is one; None for a file object. Raises TypeError for anything else."""
     if isinstance(place, (str, os.PathLike)):
-        return os.fsdecode(place)
+        path = os.fsdecode(place)
+        if not path or "\0" in path:
+            raise ValueError(f"{argument}: {path[:200]!r} cannot be a path")
+        return path
     if isinstance(place, (Readable, Writable)) and not isinstance(place, io.TextIOBase):
         return None
     way = "; saver.loads takes bytes" if isinstance(place, (bytes, bytearray, memoryview)) else ""

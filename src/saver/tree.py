@@ -29,7 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from saver.canonical import canonical, in_order, number
-from saver.errors import CannotSaveError, DamagedError
+from saver.errors import CannotSaveError, IncompatibleError
 from saver.stack import anywhere
 
 T = TypeVar("T")
@@ -201,7 +201,7 @@ def strict_json(data: bytes, where: str) -> Any:
     try:
         return anywhere(_strict_json, data, where)
     except RecursionError:
-        raise DamagedError(f"{where}: JSON nested too deep; restore the file from a copy") from None
+        raise IncompatibleError(f"{where}: JSON nested too deep") from None
 
 
 def _strict_json(data: bytes, where: str) -> Any:
@@ -211,13 +211,13 @@ def _strict_json(data: bytes, where: str) -> Any:
             return value
         return json.loads(data.decode(), object_pairs_hook=_unique, parse_constant=_no_constant)
     except (msgspec.DecodeError, UnicodeError, ValueError) as error:
-        raise DamagedError(f"{where}: not valid JSON ({error}); restore the file from a copy") from None
+        raise IncompatibleError(f"{where}: not valid JSON ({error}); restore the file from a copy") from None
 
 
 def _is_canonical(value: Any, data: bytes) -> bool:
     try:
         return msgspec.json.encode(value) == data or canonical(value) == data
-    except ValueError:  # integers that are not exact in a double
+    except (ValueError, OverflowError):  # integers that are not exact in a double, or beyond it
         return False
 
 
@@ -238,8 +238,8 @@ def parse(raw: Any, where: str, found: list[Node | Tensor | Ref]) -> Any:
     """Decoded JSON as a tree; every node, tensor and reference in it is appended to `found`, in the order of
     the document.
 
-    `raw` stays as it is; what holds plain values alone is part of the tree as it is. Raises DamagedError for
-    anything that is not a tree.
+    `raw` stays as it is; what holds plain values alone is part of the tree as it is. Raises
+    IncompatibleError for anything that is not a tree.
     """
     root = [raw]
     waiting: list[tuple[Any, Any, int]] = [(root, 0, 0)] if type(raw) in _CONTAINERS else []
@@ -249,7 +249,7 @@ def parse(raw: Any, where: str, found: list[Node | Tensor | Ref]) -> Any:
         if type(item) is dict:
             item = _parse_dict(item, where)
         if depth >= MAX_JSON_DEPTH and type(item) not in _LEAVES:
-            raise DamagedError(f"{where}: nested deeper than {MAX_JSON_DEPTH} levels")
+            raise IncompatibleError(f"{where}: nested deeper than {MAX_JSON_DEPTH} levels")
         if type(item) in _CONTAINERS:
             items = item.items() if type(item) is dict else enumerate(item)
             within = [name for name, value in items if type(value) in _CONTAINERS]
@@ -284,7 +284,7 @@ def _parse_dict(raw: dict[str, Any], where: str) -> Node | Tensor | Ref | float 
                 return _parse_dict(_ordered(raw, where), where)
             if key == "$float":
                 return _parse_float(raw, where)
-            raise DamagedError(f"{where}: an object has the reserved key {key!r}")
+            raise IncompatibleError(f"{where}: an object has the reserved key {key!r}")
     return raw
 
 
@@ -294,7 +294,7 @@ def _ordered(raw: dict[str, Any], where: str) -> dict[str, Any]:
     keys = in_order(key for key in raw if key != "$order")
     places = list(range(len(keys)))
     if type(order) is not list or any(type(place) is not int for place in order) or sorted(order) != places:
-        raise DamagedError(f"{where}: the order of an object is not one of its keys")
+        raise IncompatibleError(f"{where}: the order of an object is not one of its keys")
     return {keys[place]: raw[keys[place]] for place in order}
 
 
@@ -307,7 +307,7 @@ def _parse_float(raw: dict[str, Any], where: str) -> float:
         return float(value)
     if len(raw) == 1 and type(value) is str and _WHOLE_FLOAT.fullmatch(value):
         return float(value)
-    raise DamagedError(f"{where}: a float is written wrongly: {str(raw)[:120]}")
+    raise IncompatibleError(f"{where}: a float is written wrongly: {str(raw)[:120]}")
 
 
 def reserved(key: str) -> bool:
@@ -332,7 +332,7 @@ def _parse_node(raw: dict[str, Any], where: str) -> Node:
         or type(version) is not int
         or not (ident is None or type(ident) is int)
     ):
-        raise DamagedError(f"{where}: a node with wrong fields: {str(list(raw))[:120]}")
+        raise IncompatibleError(f"{where}: a node with wrong fields: {str(list(raw))[:120]}")
     return Node(codec, cls, version, ident, raw.get("state"))
 
 
@@ -342,7 +342,7 @@ def _parse_leaf(raw: dict[str, Any], where: str) -> Tensor | Ref:
     part = raw.get("part")
     far = raw.keys() == {"$ref", "part"} and type(part) is str
     if not (far or len(raw) == 1) or type(raw.get("$ref")) is not int:
-        raise DamagedError(f"{where}: a wrong reference: {str(list(raw))[:120]}")
+        raise IncompatibleError(f"{where}: a wrong reference: {str(list(raw))[:120]}")
     return Ref(raw["$ref"], part)
 
 

@@ -25,7 +25,7 @@ from importlib import import_module
 from typing import Any
 
 from saver import registry
-from saver.errors import CannotReadError, CannotSaveError, DamagedError, NotFoundError, UntrustedError
+from saver.errors import CannotReadError, CannotSaveError, IncompatibleError, NotFoundError, UntrustedError
 from saver.family import Reference
 from saver.tree import Node
 
@@ -85,9 +85,9 @@ def _configured(path: str) -> tuple[str, ...]:
     try:
         patterns = tomllib.loads(data.decode()).get("trust", [])
     except ValueError as error:
-        raise DamagedError(f"{path} is not valid TOML ({error}); correct it or remove it") from None
+        raise IncompatibleError(f"{path} is not valid TOML ({error}); correct it or remove it") from None
     if not isinstance(patterns, list) or not all(isinstance(p, str) for p in patterns):
-        raise DamagedError(f'{path}: `trust` must be a list of names, as in trust = ["mypackage.*"]')
+        raise IncompatibleError(f'{path}: `trust` must be a list of names, as in trust = ["mypackage.*"]')
     return tuple(patterns)
 
 
@@ -150,14 +150,14 @@ def audit(nodes: Iterable[Node], trust: Iterable[str], where: str) -> None:
     """Raise unless the policy trusts every class, and every installed family, that `nodes` ask for. Imports
     nothing.
 
-    DamagedError for what cannot be a name; UntrustedError names all that is not trusted, at once, and the
-    line to write.
+    IncompatibleError for what cannot be a name; UntrustedError names all that is not trusted, at once, and
+    the line to write.
     """
     patterns = (*((trust,) if isinstance(trust, str) else trust), *_configured(configuration()))
     refused = set[str]()
     for codec, cls in dict.fromkeys([(node.codec, node.cls) for node in nodes]):
         if cls is not None and (len(cls) > _NAME_LIMIT or not _NAME.fullmatch(cls)):
-            raise DamagedError(f"{where}: {cls[:80]!r} is not the name of a class")
+            raise IncompatibleError(f"{where}: {cls[:80]!r} is not the name of a class")
         root = registry.codec_root(codec)
         if registry.is_installed(root) and not _matches(FAMILY + root, patterns):
             refused.add(FAMILY + root)
@@ -183,7 +183,7 @@ def resolve(name: str) -> Any:
 
     The only place where a name from a file becomes an object. What is found must itself carry the name
     that was audited, so that `library.utils:os.system` leads nowhere. NotFoundError when there is no such
-    thing on this machine, DamagedError when the name leads somewhere else.
+    thing on this machine, IncompatibleError when the name leads somewhere else.
     """
     module_name, _, qualname = name.partition(":")
     try:
@@ -196,7 +196,7 @@ def resolve(name: str) -> Any:
             "package that has it, in the version that `saver show` names"
         ) from error
     if name not in names_of(found):
-        raise DamagedError(f"the file asks for {dotted(name)}, but that name leads to {found!r}")
+        raise IncompatibleError(f"the file asks for {dotted(name)}, but that name leads to {found!r}")
     return found
 
 

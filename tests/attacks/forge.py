@@ -61,7 +61,7 @@ class File:
         metadata = {
             "saver.header": ZEROS,
             "saver": dumps(self.own),
-            "saver.manifest": dumps(self.manifest),
+            "saver.manifest": dumps(in_any_order(self.manifest)),
             **self.metadata,
         }
         return {"__metadata__": metadata, **self.tensors}
@@ -73,6 +73,17 @@ class File:
     def write(self, path: Path) -> Path:
         path.write_bytes(sealed(self.text()) + self.data)
         return path
+
+
+def in_any_order(value: Any) -> Any:
+    """The same without what is said of the order of objects that were given other keys since: this alone
+    would have the file refused, whatever else is wrong with it."""
+    if isinstance(value, list):
+        return [in_any_order(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    stale = isinstance(order := value.get("$order"), list) and len(order) != len(value) - 1
+    return {key: in_any_order(item) for key, item in value.items() if not (stale and key == "$order")}
 
 
 def dumps(value: Any) -> str:

@@ -136,7 +136,7 @@ def test_a_foreign_file_renamed_is_told_for_what_it_is(
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "model.saver"
     path.write_bytes(data)
-    assert told in str(refused(path, (saver.IncompatibleError, saver.DamagedError)))
+    assert told in str(refused(path, (saver.DamagedError, saver.IncompatibleError)))
     assert os.listdir(tmp_path) == ["model.saver"]
 
 

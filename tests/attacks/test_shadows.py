@@ -22,7 +22,7 @@ import pytest
 import saver
 from saver import registry, trust
 from saver.codec import Decoder, door
-from saver.errors import CannotSaveError, DamagedError
+from saver.errors import CannotSaveError, IncompatibleError
 from saver.file import open_file
 from saver.restoring import restore
 from saver.tree import Node, walk
@@ -56,7 +56,7 @@ def resolved(name: str) -> type:
     pytest.importorskip(name.partition(".")[0].partition(":")[0])
     try:
         found = trust.resolve(name)
-    except (saver.NotFoundError, DamagedError):
+    except (saver.NotFoundError, IncompatibleError):
         pytest.skip(f"{name} is of another version of its library")
     assert isinstance(found, type)
     return found
@@ -107,7 +107,9 @@ def test_every_name_that_a_class_has_is_refused(codec: str, name: str) -> None:
     assert len(names) > 20
     for attribute in sorted(names):
         node = Node(codec, name, state=state_with(codec, attribute))
-        with pytest.raises(DamagedError, match=r"is not what was saved: ValueError: .*(attribute|name)"):
+        with pytest.raises(
+            IncompatibleError, match=r"is not understood here: ValueError: .*(attribute|name)"
+        ):
             decode(node)
 
 
@@ -118,7 +120,7 @@ def test_no_parameter_or_module_is_called_like_a_method(kind: str, codec: str, n
     cls = resolved(name)
     for attribute in sorted(taken(cls)):
         node = Node(codec, name, state={"attributes": {}, kind: {attribute: None}})
-        with pytest.raises(DamagedError, match=r"attribute|name"):
+        with pytest.raises(IncompatibleError, match=r"attribute|name"):
             decode(node)
 
 
@@ -143,7 +145,7 @@ def test_objects_with_free_attributes_have_none_that_their_class_has(number: int
     codec, cls, state = list(holders())[number]
     for attribute in sorted(taken(cls)):
         node = Node(codec, state=state(attribute))
-        with pytest.raises(DamagedError, match="is not what was saved: ValueError"):
+        with pytest.raises(IncompatibleError, match="is not understood here: ValueError"):
             decode(node)
 
 
@@ -162,11 +164,11 @@ def test_no_item_is_restored_into_a_mapping_that_shows_it_as_an_attribute(
     if codec == "dict":  # which takes the place of another kind of object
         restore(whole, {"model": [target]}, strict=False)
     else:
-        with pytest.raises(DamagedError, match="attribute"):
+        with pytest.raises(IncompatibleError, match="attribute"):
             restore(whole, {"model": [target]}, strict=False)
     assert target == {"a": 2}
     file.tree = file.tree["state"][0]
-    with pytest.raises(DamagedError, match="attribute"):
+    with pytest.raises(IncompatibleError, match="attribute"):
         restore(open_file(file.write(tmp_path / "bad.saver")), {"model": target}, strict=False)
     assert target == {"a": 2}
 
@@ -205,7 +207,7 @@ def test_a_forged_label_is_refused(kind: str, label: str, tmp_path: Path) -> Non
     text = json.dumps(file.manifest)
     assert honest in text
     file.manifest = json.loads(text.replace(honest, label))
-    with pytest.raises(DamagedError, match="look up by themselves"):
+    with pytest.raises(IncompatibleError, match="look up by themselves"):
         saver.load(file.write(tmp_path / "bad.saver"))
 
 
@@ -224,7 +226,7 @@ def test_no_field_of_a_record_is_looked_up_by_itself(kind: str, label: str, tmp_
         saver.dump(records(label), tmp_path / "a.saver")
     file = forged(tmp_path, records("q" * len(label)))
     file.manifest = json.loads(json.dumps(file.manifest).replace("q" * len(label), label))
-    with pytest.raises(DamagedError, match="look up by themselves"):
+    with pytest.raises(IncompatibleError, match="look up by themselves"):
         saver.load(file.write(tmp_path / "bad.saver"))
 
 
@@ -283,7 +285,7 @@ class Plain:
 def test_no_setter_of_a_trusted_class_runs(cls: type, name: str) -> None:
     ran.clear()
     node = Node("dataclass", f"{cls.__module__}:{cls.__qualname__}", state={name: 1})
-    with pytest.raises(DamagedError, match=f"called '{name}'"):
+    with pytest.raises(IncompatibleError, match=f"called '{name}'"):
         decode(node)
     assert ran == []
 
@@ -321,7 +323,7 @@ def test_no_code_of_an_enum_runs(tmp_path: Path) -> None:
     assert found == [Shade.LIGHT, Shade.LIGHT | Shade.DARK]
     for state in (["x"], [7.0], [[1]], [64]):
         node = Node("enum", f"{__name__}:Shade", state=state)
-        with pytest.raises(DamagedError):
+        with pytest.raises(IncompatibleError):
             decode(node)
     assert ran == []
 

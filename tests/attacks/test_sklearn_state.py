@@ -25,7 +25,7 @@ X, Y = make_blobs(80, n_features=4, centers=3, cluster_std=4.0, random_state=0)
 
 def refused(model: Any, folder: Path, why: str) -> None:
     saver.dump(model, folder / "m.saver")
-    with pytest.raises(saver.DamagedError, match=why):
+    with pytest.raises(saver.IncompatibleError, match=why):
         saver.load(folder / "m.saver")
 
 

@@ -55,9 +55,11 @@ def document_of(done: Result) -> Document:
     return found
 
 
-def error_of(done: Result, exit_code: int = 2) -> str:
-    """The message of a command that failed: one line on stderr, and nothing else."""
-    assert (done.exit_code, done.stdout) == (exit_code, ""), done.output
+def error_of(done: Result, exit_code: int | None = None) -> str:
+    """The message of a command that failed: one line on stderr, and nothing else. `exit_code` is that of a
+    finding, misuse, what is missing, or another error (test_program tells which is which)."""
+    assert done.exit_code == exit_code if exit_code is not None else done.exit_code in (2, 3, 4), done.output
+    assert done.stdout == "", done.output
     assert re.fullmatch(r"error: [^\n]+\n", done.stderr), done.stderr
     return done.stderr
 

@@ -182,17 +182,17 @@ def test_a_second_demo_in_the_same_folder_leaves_the_first_one_as_it_is(small):
 
 def test_without_scikit_learn_it_says_what_to_install(tmp_path):
     done = demo(tmp_path, blocked="sklearn")
-    assert done.returncode == 2
+    assert done.returncode == 4
     assert done.stdout == ""
     assert re.fullmatch(r"error: .*scikit-learn.*\n", done.stderr)
     assert 'pip install "saver-ml[demo]"' in done.stderr
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_that_cannot_be_made_is_misuse(tmp_path):
+def test_a_folder_that_cannot_be_made_is_told(tmp_path):
     (tmp_path / "file").write_text("")
     result = CliRunner().invoke(program, ["demo", "--folder", str(tmp_path / "file" / "below")])
-    assert result.exit_code == 2
+    assert result.exit_code == 4
     assert result.stderr.startswith("error: ")
 
 

@@ -112,7 +112,7 @@ def test_a_terminal_gets_tables_that_fit_it(files: Any, width: int) -> None:
     ],
 )
 @pytest.mark.usefixtures("store")
-def test_misuse_is_exit_code_2_and_one_line(old: str, new: str, message: str) -> None:
+def test_misuse_is_one_line(old: str, new: str, message: str) -> None:
     assert message in error_of(run("diff", old, new))
 
 

@@ -118,8 +118,8 @@ class Own:
 
 
 @pytest.mark.parametrize("what", ["nowhere.saver", "iris@3"])
-def test_what_is_not_there_is_misuse(what, tmp_path):
-    assert what in error_of(doctor(what, "--store", tmp_path / "models"))
+def test_what_is_not_there_is_exit_code_3(what, tmp_path):
+    assert what in error_of(doctor(what, "--store", tmp_path / "models"), exit_code=3)
 
 
 def test_a_damaged_file_is_exit_code_1(old):

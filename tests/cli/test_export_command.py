@@ -55,7 +55,7 @@ def test_a_link_that_leads_nowhere_is_not_followed(store: saver.Saver) -> None:
 
 
 @pytest.mark.parametrize("place", [".", "no/such/folder/a.saver"])
-def test_a_place_that_takes_no_file_is_misuse(store: saver.Saver, place: str) -> None:
+def test_a_place_that_takes_no_file_is_told(store: saver.Saver, place: str) -> None:
     error_of(run("export", "iris", place, "--force"))
 
 
@@ -118,7 +118,7 @@ def test_a_full_disk_leaves_everything_as_it_was(store: saver.Saver) -> None:
         ["import", "iris.saver", "rose"],
     ):
         done = run_where_nothing_can_be_written(*arguments)
-        assert (done.returncode, done.stdout) == (2, "")
+        assert (done.returncode, done.stdout) == (4, "")
         assert "File too large" in done.stderr
     assert contents(Path.cwd()) == before
 

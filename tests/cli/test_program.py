@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import pickle
 import shutil
 import signal
 import subprocess
 import sys
 
 import click
+import numpy as np
 import pytest
 from click.testing import CliRunner
 from hypothesis import given
@@ -40,6 +42,37 @@ def test_misuse_is_exit_code_2(arguments):
     result = CliRunner().invoke(program, arguments)
     assert result.exit_code == 2
     assert result.stdout == ""
+
+
+EXITS = {
+    0: [["ls"], ["show", "iris@1"], ["diff", "iris@1", "iris@1"], ["check"], ["tag", "iris@1", "best"]],
+    1: [["diff", "iris@1", "iris@2"], ["show", "broken.saver"]],
+    2: [["show"], ["show", "--wrong"], ["ls", "a b"], ["ls", "iris@1"], ["tag", "iris@1"], ["rm", "iris"],
+        ["tag", "iris@1", "a b"], ["rm", "iris@@"]],
+    3: [["show", "iris@9"], ["show", "nowhere.saver"], ["ls", "rose"], ["tag", "iris@9", "best"],
+        ["ls", "--store", "nowhere"], ["rm", "iris@9"], ["export", "rose", "a.saver"],
+        ["diff", "iris@1", "no@1"], ["import", "nowhere.saver", "rose"], ["doctor", "nowhere.saver"]],
+    4: [["show", "foreign.saver"], ["export", "iris@1", "iris.saver"], ["import", "foreign.saver", "rose"],
+        ["backup", "models", "foreign.saver"]],
+}  # fmt: skip
+"""What commands end with, in a folder with a store `models` that has iris@1 and iris@2, iris.saver,
+broken.saver (a byte changed) and foreign.saver (a pickle)."""
+
+
+@pytest.mark.parametrize(
+    ("code", "arguments"), [(code, each) for code, some in EXITS.items() for each in some], ids=str
+)
+def test_the_exit_code_tells_what_happened(code, arguments, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    store = saver.Saver("models")
+    store.save("iris", np.arange(100_000.0))
+    store.save("iris", np.ones(100_000))
+    store.export("iris@1", "iris.saver")
+    whole = (tmp_path / "iris.saver").read_bytes()
+    (tmp_path / "broken.saver").write_bytes(whole[:-100] + b"\xff" + whole[-99:])
+    (tmp_path / "foreign.saver").write_bytes(pickle.dumps([1]))
+    verify = ["--verify"] if "broken.saver" in arguments else []
+    assert CliRunner().invoke(program, [*arguments, *verify]).exit_code == code
 
 
 def test_the_version_is_that_of_the_package():

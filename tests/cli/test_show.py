@@ -169,29 +169,29 @@ def test_a_truncated_file_is_damaged(model, length):
     assert_one_line(result)
 
 
-def test_a_pickle_is_misuse_and_is_called_by_its_name(tmp_path):
+def test_a_pickle_is_called_by_its_name(tmp_path):
     path = tmp_path / "model.saver"
     path.write_bytes(pickle.dumps({"weights": [1, 2, 3]}))
     result = show(path)
-    assert result.exit_code == 2
+    assert result.exit_code == 4
     assert "is a pickle" in assert_one_line(result)
 
 
-def test_a_missing_file_is_misuse(tmp_path):
+def test_a_missing_file_is_exit_code_3(tmp_path):
     result = show(tmp_path / "nowhere.saver")
-    assert result.exit_code == 2
+    assert result.exit_code == 3
     assert "there is no such file" in assert_one_line(result)
 
 
-def test_a_folder_is_misuse(tmp_path):
+def test_a_folder_is_no_file(tmp_path):
     result = show(tmp_path)
-    assert result.exit_code == 2
+    assert result.exit_code == 3
     assert "folder" in assert_one_line(result)
 
 
-def test_what_the_system_refuses_is_misuse(tmp_path):
+def test_what_the_system_refuses_is_told(tmp_path):
     result = show(tmp_path / ("x" * 300))
-    assert result.exit_code == 2
+    assert result.exit_code == 3
     assert "File name too long" in assert_one_line(result)
 
 
@@ -397,7 +397,7 @@ def test_a_version_is_named_by_any_ref(store: saver.Saver) -> None:
         assert show(ref).stdout.startswith("models: iris@1\n")
         assert facts(show(ref).stdout)["tags"] == "first"
     assert show("iris").stdout.startswith("models: iris@3\n")
-    assert show("iris", "--store", "nowhere").exit_code == 2
+    assert show("iris", "--store", "nowhere").exit_code == 3
 
 
 def test_a_file_goes_before_a_model_of_its_name(store: saver.Saver) -> None:

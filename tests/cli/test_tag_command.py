@@ -103,7 +103,7 @@ def test_a_newer_store_is_not_written_to(newer: Path) -> None:
 
 def test_a_full_disk_is_told_and_the_next_tag_is_set(store: saver.Saver) -> None:
     done = run_where_nothing_can_be_written("tag", "iris@1", "best")
-    assert (done.returncode, done.stdout) == (2, "")
+    assert (done.returncode, done.stdout) == (4, "")
     assert "File too large" in done.stderr
     assert run("tag", "iris@1", "best").exit_code == 0
     head = store.storage.read("log/00000000000000000005.json")

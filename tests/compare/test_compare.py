@@ -600,9 +600,9 @@ def test_another_environment_is_told_by_package(tmp_path: Path, monkeypatch: pyt
             saver.dump(1, tmp_path / name)
     found = compare(open_file(tmp_path / "old"), open_file(tmp_path / "new"))
     assert found.environment == (
-        Field("packages.numpy", "1.26.4", "2.5.0"),
-        Field("packages.gone", "1", None),
         Field("git.dirty", "False", None),
+        Field("packages.gone", "1", None),
+        Field("packages.numpy", "1.26.4", "2.5.0"),
         Field("random.generators.torch", "seed 1", "seed 2"),
         Field("packages.new", None, "2"),
     )

@@ -208,5 +208,5 @@ def test_codes_beyond_the_categories_are_refused(tmp_path: Path) -> None:
         values = pd.Categorical(list("abc"))
         values._ndarray[1] = bad
         saver.dump(values, tmp_path / "c")
-        with pytest.raises(saver.DamagedError):
+        with pytest.raises(saver.IncompatibleError):
             saver.load(tmp_path / "c")

@@ -64,7 +64,7 @@ def things() -> list[tuple[str, Any]]:
         if name.partition(":")[0].partition(".")[0] in sys.modules or _imports(name):
             try:
                 found.append((name, trust.resolve(name)))
-            except (saver.NotFoundError, saver.DamagedError):
+            except (saver.NotFoundError, saver.IncompatibleError):
                 continue  # of another version of the library, or another name of the same thing
     return found
 

@@ -123,7 +123,7 @@ def assert_refused_when_changed(path: Path, old: bytes, new: bytes) -> None:
     length = 8 + int.from_bytes(changed[:8], "little")
     blank = changed[:at] + b"0" * 64 + changed[at + 64 : length]
     path.write_bytes(blank[:at] + blake3(blank).hexdigest().encode() + changed[at + 64 :])
-    with pytest.raises(saver.DamagedError):
+    with pytest.raises(saver.IncompatibleError):
         saver.load(path)
 
 

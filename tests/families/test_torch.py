@@ -1011,10 +1011,10 @@ _VIEW: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("change", _VIEW, ids=str)
-def test_a_view_beyond_its_storage_is_damage(change: dict[str, Any]) -> None:
+def test_a_view_beyond_its_storage_is_refused(change: dict[str, Any]) -> None:
     view = _PLAIN[:, 1:]
     assert bits(_tampered(view, "torch.Tensor", lambda state: None)) == bits(view)
-    with pytest.raises(saver.DamagedError):
+    with pytest.raises(saver.IncompatibleError):
         _tampered(view, "torch.Tensor", lambda state: state.update(change))
 
 
@@ -1030,23 +1030,23 @@ _WRONG: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("change", _WRONG, ids=str)
-def test_a_tensor_that_contradicts_its_bytes_is_damage(change: dict[str, Any]) -> None:
-    with pytest.raises(saver.DamagedError):
+def test_a_tensor_that_contradicts_its_bytes_is_refused(change: dict[str, Any]) -> None:
+    with pytest.raises(saver.IncompatibleError):
         _tampered(_PLAIN, "torch.Tensor", lambda state: state.update(change))
 
 
-def test_an_integer_that_wants_a_gradient_is_damage() -> None:
-    with pytest.raises(saver.DamagedError):
+def test_an_integer_that_wants_a_gradient_is_refused() -> None:
+    with pytest.raises(saver.IncompatibleError):
         _tampered(torch.arange(3), "torch.Tensor", lambda state: state.update(requires_grad=True))
 
 
-def test_a_bool_that_is_neither_true_nor_false_is_damage() -> None:
+def test_a_bool_that_is_neither_true_nor_false_is_refused() -> None:
     tree, memory = encoded(torch.ones(4, dtype=torch.bool))
     memory.held["model"][2][2] = 2
-    with pytest.raises(saver.DamagedError, match="a bool is neither 0 nor 1"):
+    with pytest.raises(saver.IncompatibleError, match="a bool is neither 0 nor 1"):
         decoded(tree, memory)
     windows = torch.arange(6, dtype=torch.uint8).as_strided((3, 3), (1, 1))
-    with pytest.raises(saver.DamagedError, match="a bool is neither 0 nor 1"):
+    with pytest.raises(saver.IncompatibleError, match="a bool is neither 0 nor 1"):
         _tampered(windows, "torch.Tensor", lambda state: state.update(dtype="bool"))
 
 
@@ -1072,14 +1072,14 @@ def test_bools_beside_other_bytes_are_sound(roundtrip: RoundTrip) -> None:
     ("csr", "crow_indices", [0, 1, 9]), ("csr", "crow_indices", [0, 2, 1]), ("csr", "col_indices", [0, 9]),
     ("csr", "crow_indices", [0, 2]),
 ])  # fmt: skip
-def test_wrong_indices_of_a_sparse_tensor_are_damage(layout: str, name: str, values: Any) -> None:
+def test_wrong_indices_of_a_sparse_tensor_are_refused(layout: str, name: str, values: Any) -> None:
     dense = torch.eye(2)
     tensor = dense.to_sparse().coalesce() if layout == "coo" else dense.to_sparse_csr()
     tree, memory = encoded(tensor)
     (place,) = (key for key in memory.held if key.endswith(f"/{name}"))
     array = np.array(values, np.int64)
     memory.held[place] = ("I64", array.shape, array.reshape(-1).view(np.uint8))
-    with pytest.raises(saver.DamagedError):
+    with pytest.raises(saver.IncompatibleError):
         decoded(tree, memory)
 
 
@@ -1094,19 +1094,19 @@ def _renamed(obj: Any, old: str, new: str) -> Any:
     "torch.utils.data.dataset:Dataset", "torch.fx.graph_module:GraphModule", "torch.serialization:load",
 ])  # fmt: skip
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_a_class_that_is_no_plain_module_is_damage(name: str) -> None:
+def test_a_class_that_is_no_plain_module_is_refused(name: str) -> None:
     assert (
         type(_renamed(nn.Tanh(), "torch.nn.modules.activation:Tanh", "torch.nn.modules.activation:ReLU"))
         is nn.ReLU
     )
     with pytest.raises(saver.SaverError) as caught:
         _renamed(nn.Tanh(), "torch.nn.modules.activation:Tanh", name)
-    assert isinstance(caught.value, (saver.DamagedError, saver.UntrustedError, saver.NotFoundError))
+    assert isinstance(caught.value, (saver.IncompatibleError, saver.UntrustedError, saver.NotFoundError))
 
 
 @pytest.mark.parametrize("name", ["torch.nn.modules.linear:Linear", "torch.optim.lr_scheduler:StepLR"])
-def test_a_class_that_is_no_optimizer_is_damage(name: str) -> None:
-    with pytest.raises(saver.DamagedError):
+def test_a_class_that_is_no_optimizer_is_refused(name: str) -> None:
+    with pytest.raises(saver.IncompatibleError):
         _renamed(torch.optim.SGD([torch.ones(2)]), "torch.optim.sgd:SGD", name)
 
 
@@ -1115,16 +1115,16 @@ def test_a_class_that_is_no_optimizer_is_damage(name: str) -> None:
     {"parameters": {"weight": 3}}, {"modules": {"child": {"$": "dict", "state": {}}}}, {"buffers": [1]},
     {"non_persistent": [1]}, {"parameters": {"weight": {"$ref": 99}}},
 ], ids=str)  # fmt: skip
-def test_a_module_made_of_other_things_is_damage(change: dict[str, Any]) -> None:
-    with pytest.raises(saver.DamagedError):
+def test_a_module_made_of_other_things_is_refused(change: dict[str, Any]) -> None:
+    with pytest.raises(saver.IncompatibleError):
         _tampered(nn.Linear(2, 2), "torch.Module", lambda state: state.update(change))
 
 
-def test_a_recurrent_network_without_sound_weights_is_damage() -> None:
+def test_a_recurrent_network_without_sound_weights_is_refused() -> None:
     def change(state: Any) -> None:
         state["attributes"]["_flat_weights_names"] = {"$": "list", "state": ["training", 3]}
 
-    with pytest.raises(saver.DamagedError):
+    with pytest.raises(saver.IncompatibleError):
         _tampered(nn.LSTM(2, 2), "torch.Module", change)
 
 
@@ -1133,8 +1133,8 @@ def test_a_recurrent_network_without_sound_weights_is_damage() -> None:
     {"attributes": {"step": None}},
     {"param_groups": {"$": "list", "state": [{"$": "dict", "state": {"params": 1}}]}},
 ], ids=str)  # fmt: skip
-def test_an_optimizer_made_of_other_things_is_damage(change: dict[str, Any]) -> None:
-    with pytest.raises(saver.DamagedError):
+def test_an_optimizer_made_of_other_things_is_refused(change: dict[str, Any]) -> None:
+    with pytest.raises(saver.IncompatibleError):
         _tampered(torch.optim.SGD([torch.ones(2)]), "torch.Optimizer", lambda state: state.update(change))
 
 
@@ -1144,7 +1144,7 @@ def test_a_fused_step_is_not_led_beyond_its_state() -> None:
     net(torch.ones(8)).sum().backward()
     optimizer.step()
     optimizer.state[net.weight]["exp_avg"] = torch.zeros(2)
-    with pytest.raises(saver.DamagedError, match="does not have the shape of its parameter"):
+    with pytest.raises(saver.IncompatibleError, match="does not have the shape of its parameter"):
         again(optimizer)
 
 
@@ -1160,10 +1160,10 @@ def test_a_generator_cannot_be_led_beyond_its_words(at: int, value: int) -> None
         data[8:12] = np.array([600], np.int32).view(np.uint8)
     width = np.int32 if at == 12 else np.int64
     data[at : at + np.dtype(width).itemsize] = np.array([value], width).view(np.uint8)
-    with pytest.raises(saver.DamagedError):
+    with pytest.raises(saver.IncompatibleError):
         decoded(tree, memory)
     memory.held["model/state"] = (dtype, (40,), data[:40])
-    with pytest.raises(saver.DamagedError):
+    with pytest.raises(saver.IncompatibleError):
         decoded(tree, memory)
 
 

@@ -17,7 +17,7 @@ from torch import nn
 
 import saver
 from forging import forged
-from saver.errors import DamagedError, SaverError
+from saver.errors import IncompatibleError, SaverError
 from saver.opened import Opened
 from saver.restoring import restore
 from saver.tree import Node, Ref
@@ -262,7 +262,7 @@ def test_a_sparse_tensor_is_checked_with_the_indices_that_were_saved(save: Save)
     opened = save({"part": {**saved, "indices": saved["matrix"]._indices()}})
     forged = opened.trees["part"].root.state["matrix"]
     forged.state["shape"] = [10]
-    with pytest.raises(DamagedError):
+    with pytest.raises(IncompatibleError):
         restore(opened, {"part": {"indices": there, "matrix": None}})
     assert there.sum() == 0
 

@@ -25,7 +25,14 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import saver
 from forging import forged
-from saver.errors import DamagedError, DoesNotFitError, NotFoundError, SaverError, UntrustedError
+from saver.errors import (
+    DamagedError,
+    DoesNotFitError,
+    IncompatibleError,
+    NotFoundError,
+    SaverError,
+    UntrustedError,
+)
 from saver.file import open_file
 from saver.opened import Opened
 from saver.restoring import restore
@@ -998,19 +1005,19 @@ def test_a_tensor_that_lies_changes_nothing(save: Save, change: Any) -> None:
     change(opened.trees["model"].root.state["parameters"]["weight"].state)
     other = nn.Linear(20, 20)
     before = copy.deepcopy(other.state_dict())
-    with pytest.raises((DamagedError, DoesNotFitError)):
+    with pytest.raises((IncompatibleError, DoesNotFitError)):
         restore(opened, {"model": other})
     assert same(other.state_dict(), before)
 
 
-def test_a_view_beyond_its_base_is_damage(save: Save) -> None:
+def test_a_view_beyond_its_base_is_refused(save: Save) -> None:
     flat = torch.randn(100)
     net = nn.Module()
     net.a, net.b = nn.Parameter(flat[10:50]), nn.Parameter(flat[50:90])
     opened = save({"model": net})
     state = opened.trees["model"].root.state["parameters"]["b"].state
     state["offset"] = 1 << 40
-    with pytest.raises(DamagedError, match="a view reaches"):
+    with pytest.raises(IncompatibleError, match="a view reaches"):
         restore(opened, {"model": net})
 
 
@@ -1021,10 +1028,10 @@ def test_endless_names_end(save: Save) -> None:
         node.id = f"model/{level}"
         node = Node("torch.Module", state={"modules": {"a": node, "b": Ref(f"model/{level}")}})
     opened = save({"model": nn.Linear(2, 2)})
-    with pytest.raises(DamagedError, match="too many names"):
+    with pytest.raises(IncompatibleError, match="too many names"):
         restore(forged(opened, model=node), {"model": nn.Linear(2, 2)})
     loop = Node("torch.Module", id="model/1", state={"modules": {"a": Ref("model/1")}})
-    with pytest.raises(DamagedError, match="too deep"):
+    with pytest.raises(IncompatibleError, match="too deep"):
         restore(forged(opened, model=loop), {"model": nn.Linear(2, 2)})
 
 
@@ -1052,14 +1059,14 @@ def test_forged_state_never_reaches_a_fused_kernel(save: Save, fused: bool) -> N
     with pytest.raises(DoesNotFitError, match=r"state.0.exp_avg"):
         restore(opened, {"optimizer": other})
     state["state"][0]["own"] = state["state"][0].pop("exp_avg")
-    with pytest.raises(DamagedError, match="'own' does not have the shape"):
+    with pytest.raises(IncompatibleError, match="'own' does not have the shape"):
         restore(save({"optimizer": state}), {"optimizer": other})
     assert other.state == {}
 
 
 @pytest.mark.parametrize("codec", ["torch.Optimizer", "torch.LRScheduler", "torch.GradScaler"])
 @pytest.mark.parametrize("state", [None, 5, [], {}, {"attributes": 5}, {"param_groups": [1], "state": [2]}])
-def test_states_that_are_none_are_damage(save: Save, codec: str, state: Any) -> None:
+def test_states_that_are_none_are_refused(save: Save, codec: str, state: Any) -> None:
     net = nn.Linear(2, 2)
     optimizer = torch.optim.SGD(net.parameters(), 0.1)
     parts = {
@@ -1069,7 +1076,7 @@ def test_states_that_are_none_are_damage(save: Save, codec: str, state: Any) -> 
     }
     opened = save({"part": parts[codec]})
     _first(opened.trees["part"].root, codec).state = state
-    with pytest.raises((DamagedError, DoesNotFitError)):
+    with pytest.raises((IncompatibleError, DoesNotFitError)):
         restore(opened, {"part": parts[codec]})
 
 

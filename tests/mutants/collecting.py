@@ -61,8 +61,8 @@ MUTANTS = [
     ),
     Mutant(
         "lost-manifests", "repo/gc.py",
-        "            except (DamagedError, NotFoundError):\n                return True\n        ",
-        "            except (DamagedError, NotFoundError):\n                continue\n        ",
+        "IncompatibleError, NotFoundError):\n                return True\n        ",
+        "IncompatibleError, NotFoundError):\n                continue\n        ",
         "keeping all that a version may need whose manifest is lost", (_LOST,),
     ),
     Mutant(

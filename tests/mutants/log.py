@@ -9,7 +9,7 @@ _NEITHER = (
     "repo/test_shortcuts.py::test_where_the_log_cannot_be_read_either_that_is_told_and_nothing_is_forgotten"
 )
 _LOG = "repo/test_log.py"
-_CANNOT_BE = f"{_LOG}::test_a_record_of_what_cannot_be_is_damage"
+_CANNOT_BE = f"{_LOG}::test_a_record_of_what_cannot_be_is_refused"
 
 MUTANTS = [
     Mutant(
@@ -69,7 +69,7 @@ MUTANTS = [
         "version-numbers", "repo/state/view.py",
         "    if event.number != model.last + 1:\n", "    if False:\n",
         "refusing a version whose number is not the next one",
-        (f"{_LOG}::test_a_version_number_that_is_not_the_next_is_damage",),
+        (f"{_LOG}::test_a_version_number_that_is_not_the_next_is_refused",),
     ),
     Mutant(
         "tags-of-nothing", "repo/state/view.py",

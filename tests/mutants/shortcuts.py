@@ -12,8 +12,8 @@ _OTHER_LOG = "repo/test_shortcuts.py::test_a_checkpoint_of_another_log_is_not_be
 _LOG = "repo/test_log.py"
 _SHORTCUTS = "repo/test_shortcuts.py"
 _FULL = "repo/test_shortcuts.py::test_on_a_full_disk_versions_can_be_deleted_and_freed"
-_PAGE = "repo/test_pages.py::test_a_page_that_no_saver_wrote_is_damage"
-_FIT = "repo/test_pages.py::test_pages_that_do_not_fit_each_other_are_damage"
+_PAGE = "repo/test_pages.py::test_a_page_that_no_saver_wrote_is_refused"
+_FIT = "repo/test_pages.py::test_pages_that_do_not_fit_each_other_are_refused"
 _HOSTILE = "attacks/test_hostile_stores.py"
 _ENDS = f"{_HOSTILE}::test_the_newest_records_cannot_be_removed_while_a_checkpoint_tells_of_them"
 

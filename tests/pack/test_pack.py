@@ -478,13 +478,13 @@ def test_a_tensor_that_changes_while_a_pack_is_sent_in_order_is_told_before_its_
 
 
 @pytest.mark.parametrize("shape", [(1,) * 65, (-4, -250), (4, -1, -250)], ids=str)
-def test_a_shape_that_no_array_has_is_damage(shape: tuple[int, ...]) -> None:
+def test_a_shape_that_no_array_has_is_refused(shape: tuple[int, ...]) -> None:
     """Already to who only looks at the header."""
     data = bytes(8 * abs(np.prod(shape, dtype=int)))
     entry = packs.Entry("a", "F64", shape, 0, len(data), blake3(data).hexdigest())
     store = MemoryStorage()
     store.create("packs/a", layout.header_bytes([entry], "0" * 32, {}) + data)
-    with pytest.raises(saver.DamagedError, match="'a' has the shape"):
+    with pytest.raises(saver.IncompatibleError, match="'a' has the shape"):
         Pack(store.open("packs/a"))
 
 

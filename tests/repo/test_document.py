@@ -41,5 +41,5 @@ def test_another_kind_of_document_is_told() -> None:
     class Other(msgspec.Struct):
         text: int
 
-    with pytest.raises(saver.DamagedError, match="not a document of this kind"):
+    with pytest.raises(saver.IncompatibleError, match="not a document of this kind"):
         document.decode(document.encode(Note("text")), Other, "here")

@@ -105,10 +105,10 @@ def test_a_renamed_record_is_told() -> None:
             read()
 
 
-def test_a_version_number_that_is_not_the_next_is_damage() -> None:
+def test_a_version_number_that_is_not_the_next_is_refused() -> None:
     store = MemoryStorage()
     write(store, [commit(2)])
-    with pytest.raises(saver.DamagedError, match="version 2 of 'm' after 0"):
+    with pytest.raises(saver.IncompatibleError, match="version 2 of 'm' after 0"):
         State(store).refresh()
 
 
@@ -124,10 +124,10 @@ def test_a_version_number_that_is_not_the_next_is_damage() -> None:
     ],
     ids=str,
 )
-def test_a_record_of_what_cannot_be_is_damage(event: Event, told: str) -> None:
+def test_a_record_of_what_cannot_be_is_refused(event: Event, told: str) -> None:
     store = MemoryStorage()
     write(store, [commit(1), event])
-    with pytest.raises(saver.DamagedError, match=f"record 2.*{told}"):
+    with pytest.raises(saver.IncompatibleError, match=f"record 2.*{told}"):
         State(store).refresh()
 
 

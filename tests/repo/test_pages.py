@@ -352,20 +352,20 @@ NAME = "ab" * 32
     ],
     ids=lambda page: str(page)[:50],
 )  # fmt: skip
-def test_a_page_that_no_saver_wrote_is_damage(kept: Kept, page: object) -> None:
+def test_a_page_that_no_saver_wrote_is_refused(kept: Kept, page: object) -> None:
     root = kept.add(page)
     for use in everything(kept.pages, root):
-        with pytest.raises(saver.DamagedError):
+        with pytest.raises(saver.IncompatibleError):
             use()
     assert kept.written == []
     assert set(kept.read) == {root}
 
 
 @pytest.mark.parametrize("value", [b'"\xff"', b"1e999"])
-def test_a_value_that_is_not_json_is_damage(kept: Kept, value: bytes) -> None:
+def test_a_value_that_is_not_json_is_refused(kept: Kept, value: bytes) -> None:
     root = kept.add(b'{"keys":["a","b"],"values":[1,' + value + b"]}")
     assert kept.pages.get(root, "a") == 1
-    with pytest.raises(saver.DamagedError, match=f"page {root}.*'b'"):
+    with pytest.raises(saver.IncompatibleError, match=f"page {root}.*'b'"):
         kept.pages.get(root, "b")
 
 
@@ -378,13 +378,13 @@ def test_a_value_that_is_not_json_is_damage(kept: Kept, value: bytes) -> None:
         (1, ["a", "b"], "page above|page after"),
     ],
 )
-def test_pages_that_do_not_fit_each_other_are_damage(
+def test_pages_that_do_not_fit_each_other_are_refused(
     kept: Kept, height: int, keys: list[str], what: str
 ) -> None:
     first, second = kept.add(LEAF), kept.add({"keys": ["c", "d"], "values": [3, 4]})
     root = kept.add({"height": height, "keys": keys, "pages": [first, second]})
     for use in list(everything(kept.pages, root))[1:5]:
-        with pytest.raises(saver.DamagedError, match=what):
+        with pytest.raises(saver.IncompatibleError, match=what):
             use()
     assert kept.written == []
 
@@ -396,16 +396,16 @@ def test_a_page_deep_down_cannot_reach_beyond_its_uncle(kept: Kept) -> None:
     right = kept.add({"height": 1, "keys": ["c"], "pages": [kept.add({"keys": ["c"], "values": [3]})]})
     root = kept.add({"height": 2, "keys": ["b", "c"], "pages": [left, right]})
     for use in list(everything(kept.pages, root))[1:5]:
-        with pytest.raises(saver.DamagedError, match=f"page {last}"):
+        with pytest.raises(saver.IncompatibleError, match=f"page {last}"):
             use()
 
 
-def test_a_page_that_stands_many_times_in_a_map_is_damage(kept: Kept) -> None:
+def test_a_page_that_stands_many_times_in_a_map_is_refused(kept: Kept) -> None:
     """Else a map of a few pages could have 2 ** 16 keys."""
     name = kept.add({"keys": ["a"], "values": [1]})
     for height in range(1, 17):
         name = kept.add({"height": height, "keys": ["a", "b"], "pages": [name, name]})
-    with pytest.raises(saver.DamagedError):
+    with pytest.raises(saver.IncompatibleError):
         list(kept.pages.scan(name, "", END))
     assert len(kept.read) < 20
 
@@ -413,7 +413,7 @@ def test_a_page_that_stands_many_times_in_a_map_is_damage(kept: Kept) -> None:
 @pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(st.data())
-def test_whatever_pages_say_only_damage_is_raised(data: st.DataObject) -> None:
+def test_whatever_pages_say_they_are_read_or_refused(data: st.DataObject) -> None:
     """Pages with the right hashes, put together at random."""
     kept = Kept()
     names: list[str] = []
@@ -432,12 +432,12 @@ def test_whatever_pages_say_only_damage_is_raised(data: st.DataObject) -> None:
     for use in everything(kept.pages, names[-1]):
         try:
             use()
-        except (saver.DamagedError, saver.NotFoundError):
+        except (saver.IncompatibleError, saver.NotFoundError):
             continue
     root = names[-1]
     try:
         root = kept.pages.update(root, {"c": 5}) or ""
-    except (saver.DamagedError, saver.NotFoundError):
+    except (saver.IncompatibleError, saver.NotFoundError):
         return
     assert kept.pages.get(root, "c") == 5, "what an update wrote is sound"
 
@@ -445,7 +445,7 @@ def test_whatever_pages_say_only_damage_is_raised(data: st.DataObject) -> None:
 @pytest.mark.parametrize("root", ["", "x", "../../etc/passwd", NAME + "\n", NAME.upper(), "0" * 63])
 def test_the_root_must_be_a_name(kept: Kept, root: str) -> None:
     for use in everything(kept.pages, root):
-        with pytest.raises(saver.DamagedError, match="not the name of a page"):
+        with pytest.raises(saver.IncompatibleError, match="not the name of a page"):
             use()
     assert kept.read == []
 

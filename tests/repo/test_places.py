@@ -53,8 +53,8 @@ LIES: dict[str, Manifest] = {
 
 
 @pytest.mark.parametrize("lie", LIES)
-def test_bytes_that_do_not_make_a_tensor_are_damage(lie: str) -> None:
-    with pytest.raises(saver.DamagedError, match="'a/x' do not lie in whole blocks"):
+def test_bytes_that_do_not_make_a_tensor_are_refused(lie: str) -> None:
+    with pytest.raises(saver.IncompatibleError, match="'a/x' do not lie in whole blocks"):
         places().of(LIES[lie], "m@1")
 
 
@@ -63,21 +63,21 @@ def test_bytes_that_do_are_not() -> None:
     assert found["a/x"].places == (("p", 0, BLOCK), ("q", 7, LARGE - BLOCK))
 
 
-def test_a_tensor_in_a_pack_that_the_manifest_does_not_name_is_damage() -> None:
+def test_a_tensor_in_a_pack_that_the_manifest_does_not_name_is_refused() -> None:
     for pack, sound in ((1, True), (2, False)):
         text = encode(manifest(10, (pack, 0, 10)))
         if sound:
             assert decode(text, "m@1").tensors["a/x"].extents == ((pack, 0, 10),)
         else:
-            with pytest.raises(saver.DamagedError, match="does not name"):
+            with pytest.raises(saver.IncompatibleError, match="does not name"):
                 decode(text, "m@1")
 
 
 @pytest.mark.parametrize("shape", [(1,) * 65, (-1, -10), (10**40,), (1.5,), ("10",)], ids=str)
-def test_a_tensor_of_a_shape_that_no_array_has_is_damage(shape: Any) -> None:
+def test_a_tensor_of_a_shape_that_no_array_has_is_refused(shape: Any) -> None:
     stored = Stored("U8", shape, ZERO, ((0, 0, 10 if shape != (1,) * 65 else 1),))
     text = encode(Manifest(format=1, parts={}, tensors={"a/x": stored}, packs=("p",)))
-    with pytest.raises(saver.DamagedError):
+    with pytest.raises(saver.IncompatibleError):
         places().of(decode(text, "m@1"), "m@1")
 
 
@@ -92,9 +92,9 @@ def moved(**moves: tuple[Move, ...]) -> Relocate:
     return Relocate(moves)
 
 
-def test_bytes_that_were_moved_in_circles_are_damage() -> None:
+def test_bytes_that_were_moved_in_circles_are_refused() -> None:
     found = places(moved(p=((0, 10, "q", 0),)), moved(q=((0, 10, "p", 0),)))
-    with pytest.raises(saver.DamagedError, match="moved in circles"):
+    with pytest.raises(saver.IncompatibleError, match="moved in circles"):
         resolved(found, ("p", 2, 5))
 
 
@@ -103,9 +103,9 @@ def test_bytes_may_have_moved_as_often_as_collections_can() -> None:
     assert resolved(found, ("p0", 2, 5)) == ((f"p{MOVES_DEPTH}", 2, 5),)
 
 
-def test_two_moves_of_the_same_bytes_are_damage() -> None:
+def test_two_moves_of_the_same_bytes_are_refused() -> None:
     found = places(moved(p=((0, 10, "q", 0), (5, 10, "r", 0))))
-    with pytest.raises(saver.DamagedError, match="two moves of the same bytes"):
+    with pytest.raises(saver.IncompatibleError, match="two moves of the same bytes"):
         resolved(found, ("p", 0, 15))
 
 

@@ -6,8 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-import saver
-from saver.repo.refs import Ref, check_model, check_tag, parse_ref
+from saver.repo.refs import BadNameError, Ref, check_model, check_tag, parse_ref
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC).timestamp()
 
@@ -45,13 +44,13 @@ def test_a_day_means_its_end() -> None:
     ],
 )  # fmt: skip
 def test_what_is_no_ref_is_told(text: str) -> None:
-    with pytest.raises(saver.NotFoundError, match="is not"):
+    with pytest.raises(BadNameError, match="is not"):
         parse_ref(text)
 
 
 @pytest.mark.parametrize("tag", ["latest", "1", "1st", "", "a b", "a@b", "step=1", "a/b", "x" * 101, "tag\n"])
 def test_a_tag_cannot_be_taken_for_anything_else(tag: str) -> None:
-    with pytest.raises(saver.NotFoundError, match="is not a tag"):
+    with pytest.raises(BadNameError, match="is not a tag"):
         check_tag(tag)
 
 

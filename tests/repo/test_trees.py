@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from drafts import draft, same
 
-from saver.errors import DamagedError
+from saver.errors import DamagedError, IncompatibleError
 from saver.repo.backup import backup
 from saver.repo.check import check
 from saver.repo.draft import Draft
@@ -152,8 +152,8 @@ def test_a_document_must_be_the_one_that_the_manifest_describes() -> None:
 
 
 @pytest.mark.parametrize("content", [b"1", b"[1]", b"[1,2]", b"[1,{},3]", b'{"a":1}', b"[1,{}", b"[1,{}]]"])
-def test_what_is_no_document_is_damage(content: bytes) -> None:
-    with pytest.raises(DamagedError):
+def test_what_is_no_document_is_refused(content: bytes) -> None:
+    with pytest.raises(IncompatibleError):
         parsed(content, "here")
 
 
@@ -163,7 +163,7 @@ def test_what_is_no_document_is_damage(content: bytes) -> None:
      '{"hash":"a","document":"b","content":"c"}'],
 )  # fmt: skip
 def test_a_file_must_hold_each_tree_itself(part: str) -> None:
-    with pytest.raises(DamagedError):
+    with pytest.raises(IncompatibleError):
         decode(f'{{"format":1,"parts":{{"model":{part}}}}}', "here")
 
 

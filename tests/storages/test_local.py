@@ -125,14 +125,14 @@ def test_what_cannot_be_a_key_is_refused(key: str, tmp_path: Path) -> None:
         lambda: found.stat(key), lambda: found.delete(key), lambda: found.read(key),
     ]  # fmt: skip
     for ask in asks:
-        with pytest.raises(DamagedError, match="cannot be the key"):
+        with pytest.raises(IncompatibleError, match="cannot be the key"):
             ask()
     assert everything(tmp_path) == ["a"]
 
 
 @pytest.mark.parametrize("prefix", ["a", "/", "../", "a/../", ".a/", "a//"])
 def test_what_cannot_be_a_prefix_is_refused(prefix: str, tmp_path: Path) -> None:
-    with pytest.raises(DamagedError, match="cannot be"):
+    with pytest.raises(IncompatibleError, match="cannot be"):
         LocalStorage(tmp_path).keys(prefix)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from saver import registry
-from saver.errors import CannotWriteError, DamagedError
+from saver.errors import CannotWriteError, IncompatibleError
 from saver.storage import Bytes
 from saver.storages.memory import MemoryStorage
 from saver.testing import StorageTests
@@ -48,7 +48,7 @@ def test_a_key_is_put_once() -> None:
 
 @pytest.mark.parametrize("key", ["../a", "/a", "A", ""])
 def test_what_cannot_be_a_key_is_refused(key: str) -> None:
-    with pytest.raises(DamagedError, match="cannot be the key"):
+    with pytest.raises(IncompatibleError, match="cannot be the key"):
         MemoryStorage().open(key)
 
 

@@ -1,8 +1,8 @@
 """The command line: one file per command, imported when it is called.
 
 A module `show.py` of this folder is the command `saver show`; its click command is named `command`.
-Exit codes: 0; 1 when a command found what it looks for (a damaged file, a difference); 2 for misuse
-and whatever else kept it from its work.
+Exit codes: 0; 1 when a command found what it looks for (damage, a difference); 2 for misuse; 3 when what
+was asked for is not there; 4 for any other error.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ import click
 
 from saver import __version__
 from saver.cli._screen import clean
-from saver.errors import DamagedError, SaverError
+from saver.errors import DamagedError, NotFoundError, SaverError
+from saver.repo.refs import BadNameError
 
 INTERRUPTED = 130
 """What shells report for a program that Ctrl-C ended."""
@@ -30,12 +31,24 @@ LONGEST = 1000
 
 
 class Failure(click.ClickException):
-    """A command could not do its work: one line on stderr, exit code 2."""
+    """A command could not do its work: one line on stderr, exit code 4."""
 
-    exit_code = 2
+    exit_code = 4
 
     def show(self, file: object = None) -> None:
         click.echo(f"error: {clean(self.format_message())}", err=True)
+
+
+class Misuse(Failure):
+    """A command was not given what it needs: one line on stderr, exit code 2."""
+
+    exit_code = 2
+
+
+class Missing(Failure):
+    """What was asked for is not there: one line on stderr, exit code 3."""
+
+    exit_code = 3
 
 
 class Finding(Failure):
@@ -84,6 +97,10 @@ class Commands(click.Group):
             super().invoke(ctx)
         except DamagedError as error:
             raise Finding(str(error)) from error
+        except NotFoundError as error:
+            raise Missing(str(error)) from error
+        except BadNameError as error:
+            raise Misuse(str(error)) from error
         except SaverError as error:
             raise Failure(str(error)) from error
         except BrokenPipeError:

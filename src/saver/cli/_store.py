@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from saver import Saver
-from saver.cli import Failure
+from saver.cli import Missing
 
 
 def _named(_: click.Context, __: click.Parameter, address: str) -> str:
@@ -23,10 +23,10 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print one JS
 
 
 def existing(address: str) -> Saver:
-    """The store at an address, in which something was saved. Raises Failure where there is none."""
+    """The store at an address, in which something was saved. Raises Missing where there is none."""
     store = Saver(address)
     if not store.exists():
-        raise Failure(
+        raise Missing(
             f"{address}: there is no store here; save something first, or name another one with --store DIR "
             "or $SAVER_STORE"
         )

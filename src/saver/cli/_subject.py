@@ -9,12 +9,13 @@ from collections.abc import Iterable
 from typing import Any
 
 from saver import NotFoundError, Saver, SaverError, Version, describe, load, verify
-from saver.cli import Failure
+from saver.cli import Failure, Missing
 from saver.cli._screen import size
 from saver.cli._store import existing
 from saver.cli._times import age, local
 from saver.description import Description
 from saver.file import names_file
+from saver.repo.refs import BadNameError
 from saver.storage import Progress
 
 
@@ -45,20 +46,20 @@ class Subject(ABC):
 def subject(what: str, address: str) -> Subject:
     """The file of this name, if there is one or if it ends in `.saver`; otherwise the version.
 
-    Raises Failure, which says why it is neither.
+    Raises Missing, which says why it is neither.
     """
     if is_file(what):
         return _File(what)
     try:
         return _Stored(store := existing(address), store.version(what))
-    except (NotFoundError, Failure) as no_version:
+    except (NotFoundError, BadNameError, Failure) as no_version:
         try:
             return _File(what)
         except SaverError as no_file:
             reason = str(no_file)
         except OSError as no_file:
             reason = f"{what}: {no_file.strerror}"
-        raise Failure(f"{reason}; nor is it a version: {no_version}") from None
+        raise Missing(f"{reason}; nor is it a version: {no_version}") from None
 
 
 def is_file(what: str) -> bool:

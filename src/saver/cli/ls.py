@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import click
 
 from saver import Saver, documents
-from saver.cli import Failure
+from saver.cli import Misuse
 from saver.cli._screen import Screen, print_json, screen, size
 from saver.cli._store import counted, existing, json_option, store_option
 from saver.cli._times import age, local
@@ -32,7 +32,7 @@ def command(model: str | None, last: int | None, address: str, as_json: bool) ->
     how many.
     """
     if model is not None and "@" in model:
-        raise Failure(
+        raise Misuse(
             f"{model!r} names a version: `saver show` tells of it, `saver ls` lists those of a model"
         )
     store = existing(address)

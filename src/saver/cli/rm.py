@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 import click
 
 from saver import Saver, Version, documents
-from saver.cli import Failure
+from saver.cli import Misuse
 from saver.cli._screen import clean, print_json, screen
 from saver.cli._store import counted, existing, json_option, store_option
 
@@ -32,7 +32,7 @@ def command(refs: tuple[str, ...], yes: bool, address: str, as_json: bool) -> No
     versions = _versions(store, refs)
     if not yes and not _is_confirmed(versions):
         click.echo("nothing was deleted", err=True)
-        raise click.exceptions.Exit(Failure.exit_code)
+        raise click.exceptions.Exit(Misuse.exit_code)
     deleted = [store.delete(str(version)) for version in versions]
     if as_json:
         told = tuple(documents.version(documents.Version, version) for version in deleted)
@@ -49,7 +49,7 @@ def _versions(store: Saver, refs: Iterable[str]) -> list[Version]:
     for ref in refs:
         if "@" not in ref:
             newest = store.version(ref)
-            raise Failure(
+            raise Misuse(
                 f"{ref} is a model; nothing was deleted; name versions of it: its newest is {newest}"
             )
         version = store.version(ref)
@@ -60,12 +60,12 @@ def _versions(store: Saver, refs: Iterable[str]) -> list[Version]:
 def _is_confirmed(versions: Sequence[Version]) -> bool:
     tagged = [f"{version} ({', '.join(version.tags)})" for version in versions if version.tags]
     if tagged:
-        raise Failure(
+        raise Misuse(
             f"these versions have tags: {', '.join(tagged)}; nothing was deleted; take the tags away with "
             "`saver tag --delete MODEL@TAG`, or delete them all the same with --yes"
         )
     if not sys.stdin.isatty():
-        raise Failure(
+        raise Misuse(
             "nobody is here to be asked, so nothing was deleted; say --yes to delete without a question"
         )
     return click.confirm(clean(f"Delete {_named(versions)}?"), err=True)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import click
 
 from saver import Saver, documents
-from saver.cli import Failure
+from saver.cli import Misuse
 from saver.cli._screen import print_json, screen
 from saver.cli._store import counted, existing, json_option, store_option
 from saver.repo.refs import parse_ref
@@ -30,7 +30,7 @@ def command(ref: str | None, tag: str | None, delete: bool, address: str, as_jso
     """
     if ref is None:
         if delete:
-            raise Failure("which tag is to go? saver tag --delete MODEL@TAG")
+            raise Misuse("which tag is to go? saver tag --delete MODEL@TAG")
         _list_all(address, as_json)
     elif delete:
         _delete(ref, tag, address, as_json)
@@ -57,7 +57,7 @@ def _set(ref: str, tag: str, address: str, as_json: bool) -> None:
 def _delete(ref: str, tag: str | None, address: str, as_json: bool) -> None:
     found = parse_ref(ref)
     if tag is not None or found.tag is None:
-        raise Failure(f"{ref} names no tag to remove; write saver tag --delete MODEL@TAG")
+        raise Misuse(f"{ref} names no tag to remove; write saver tag --delete MODEL@TAG")
     store = existing(address)
     before = store.version(ref)
     store.untag(found.model, found.tag)
@@ -78,7 +78,7 @@ def _print_tags(store: Saver, found: Iterable[tuple[str, str, int]]) -> None:
 
 def _list(model: str, address: str, as_json: bool) -> None:
     if "@" in model:
-        raise Failure(f"{model}: which tag is it to have? saver tag {model} TAG; saver tag MODEL lists tags")
+        raise Misuse(f"{model}: which tag is it to have? saver tag {model} TAG; saver tag MODEL lists tags")
     store = existing(address)
     tags = store.summary(model).tags
     if as_json:

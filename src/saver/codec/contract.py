@@ -66,7 +66,8 @@ class Codec(ABC):
     def decode(self, node: Node, decoder: Decoder) -> Any:
         """The object again. `node.state` may come from an enemy: check what native code will trust.
 
-        Any TypeError, ValueError or the like from here is reported as DamagedError, with the path.
+        Any TypeError, ValueError or the like from here is reported as IncompatibleError, with the place and
+        the versions.
         """
 
 

@@ -15,7 +15,8 @@ from saver.codec.budget import Budget
 from saver.codec.contract import BatchCodec, Codec, Tensors, is_array
 from saver.codec.device import Device
 from saver.codec.lookup import codec_named
-from saver.errors import DamagedError, IncompatibleError, SaverError
+from saver.errors import IncompatibleError, SaverError
+from saver.registry import codec_root
 from saver.stack import SEGMENT, is_deep, on_fresh_stack
 from saver.tree import MAX_OBJECT_DEPTH, NUMPY_DTYPE, Node, Ref, Tensor, Value
 
@@ -38,7 +39,8 @@ class Decoder:
     """One walk from trees, parsed and audited, to objects.
 
     `nodes` are all the nodes of the trees; `batches` the shared state of batch codecs; `budget` what all of
-    it may take; `device` where tensors go.
+    it may take; `device` where tensors go. `versions` says under which versions of some packages (by import
+    name) it was saved, and what to do about it, for the end of a message.
     """
 
     def __init__(
@@ -49,8 +51,10 @@ class Decoder:
         where: str = "$",
         budget: Budget | None = None,
         device: Device | None = None,
+        versions: Callable[[Iterable[str]], str] = lambda packages: "",
     ) -> None:
         self._where = where
+        self._versions = versions
         self.device = Device() if device is None else device
         self.budget = Budget(0, where=where) if budget is None else budget
         self._handed: set[str] = set()
@@ -83,17 +87,17 @@ class Decoder:
         if not 1 <= node.version <= codec.version:
             raise IncompatibleError(
                 f"{self._where}: version {node.version} of {node.codec!r} is newer than this Saver "
-                f"(which reads up to {codec.version}); install a newer one"
+                f"(which reads up to {codec.version}); install a newer one{self._versions(['saver'])}"
             )
         if node.cls is not None and type(codec).class_of is Codec.class_of:
-            raise DamagedError(
+            raise IncompatibleError(
                 f"{self._where}: a {node.codec!r} asks for {trust.dotted(node.cls)}, and needs no class"
             )
         if node.cls is not None and node.cls not in self._classes:
             self._classes[node.cls] = trust.resolve(node.cls)
         if node.id is not None:
             if node.id in self._targets:
-                raise DamagedError(f"{self._where}: two nodes have the id {node.id}")
+                raise IncompatibleError(f"{self._where}: two nodes have the id {node.id}")
             self._targets[node.id] = node
 
     @property
@@ -109,10 +113,10 @@ class Decoder:
         if kind is Ref:
             found = self._again(value.id)  # type: ignore[union-attr, arg-type]
             if type(found) is _Pending:
-                raise DamagedError(f"{self._where}: node {found.id} contains itself where it cannot")
+                raise IncompatibleError(f"{self._where}: node {found.id} contains itself where it cannot")
             return found
         if kind is list or kind is dict or kind is Tensor:
-            raise DamagedError(f"{self._where}: a {kind.__name__} stands where an object should")
+            raise IncompatibleError(f"{self._where}: a {kind.__name__} stands where an object should")
         return value
 
     def attempt(self, value: Value) -> Any:
@@ -199,7 +203,7 @@ class Decoder:
             return self._built[ident]
         node = self._targets.get(ident)
         if node is None:
-            raise DamagedError(f"{self._where}: a reference to node {ident}, which is not there")
+            raise IncompatibleError(f"{self._where}: a reference to node {ident}, which is not there")
         if ident in self._open:
             return _Pending(ident)
         return self._build(node)
@@ -212,11 +216,11 @@ class Decoder:
             if ident in self._built:
                 return self._built[ident]
             if ident in self._open:
-                raise DamagedError(f"{self._where}: node {ident} contains itself")
+                raise IncompatibleError(f"{self._where}: node {ident} contains itself")
             self._open.add(ident)
         self._depth += 1
         if self._depth > MAX_DECODED_DEPTH:
-            raise DamagedError(f"{self._where}: objects lie too deep within each other")
+            raise IncompatibleError(f"{self._where}: objects lie too deep within each other")
         budget = self.budget
         budget.steps -= 1
         if budget.steps < 0:
@@ -235,7 +239,7 @@ class Decoder:
                 f"({sys.getrecursionlimit()}); allow more with sys.setrecursionlimit"
             ) from error
         except Exception as error:
-            raise self._not_as_saved(node, error) from error
+            raise self._not_understood(node, error) from error
         self._depth -= 1
         if ident is not None:
             self._open.discard(ident)
@@ -246,11 +250,13 @@ class Decoder:
             self._check()
         return obj
 
-    def _not_as_saved(self, node: Node, error: Exception) -> DamagedError:
-        return DamagedError(
+    def _not_understood(self, node: Node, error: Exception) -> IncompatibleError:
+        """Its bytes match their hash, so another version of a library wrote this, or no Saver did."""
+        package = node.cls.partition(":")[0].partition(".")[0] if node.cls else codec_root(node.codec)
+        return IncompatibleError(
             f"{self._where}: the state of a {node.codec!r}"
             + (f" ({trust.dotted(node.cls)})" if node.cls else "")
-            + f" is not what was saved: {type(error).__name__}: {error}"
+            + f" is not understood here: {type(error).__name__}: {error}{self._versions([package])}"
         )
 
     def check_later(self, node: Node, check: Callable[[Any], None], obj: Any) -> None:
@@ -265,7 +271,7 @@ class Decoder:
             except (SaverError, MemoryError):
                 raise
             except Exception as error:
-                raise self._not_as_saved(node, error) from error
+                raise self._not_understood(node, error) from error
 
     def look(self, ref: Any) -> tuple[str, tuple[int, ...], NDArray[np.uint8]]:
         """safetensors dtype, shape, and the bytes, flat, of a `Tensor`, for whoever copies them elsewhere."""
@@ -274,7 +280,7 @@ class Decoder:
         try:
             found = self._tensors.tensor(ref.name)
         except KeyError:
-            raise DamagedError(f"{self._where}: the tensor {ref.name!r} is not in the pack") from None
+            raise IncompatibleError(f"{self._where}: the tensor {ref.name!r} is not in the pack") from None
         budget, size = self.budget, found[2].nbytes
         budget.bytes -= size
         if budget.bytes < 0:

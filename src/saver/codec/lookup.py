@@ -7,7 +7,7 @@ from types import ModuleType
 
 from saver import registry
 from saver.codec.contract import Codec
-from saver.errors import DamagedError, IncompatibleError
+from saver.errors import IncompatibleError
 from saver.family import Family
 from saver.registry import codec_root
 from saver.tree import Node, Ref, Tensor
@@ -94,7 +94,7 @@ def check(found: Iterable[Node | Tensor | Ref], names: Iterable[str], where: str
                 "that provides it, or a newer Saver"
             )
     for name in sorted(tensors.difference(names)):
-        raise DamagedError(f"{where} refers to the tensor {name[:80]!r}, which is not in the pack")
+        raise IncompatibleError(f"{where} refers to the tensor {name[:80]!r}, which is not in the pack")
     for ident in sorted(map(str, refs.difference(node.id for node in nodes if node.id is not None))):
-        raise DamagedError(f"{where} refers to node {ident}, which is not there")
+        raise IncompatibleError(f"{where} refers to node {ident}, which is not there")
     return nodes

@@ -12,7 +12,7 @@ import numpy as np
 from saver.compare.amounts import Bytes, amount, counted, strings_changed
 from saver.compare.difference import Amount, ArrayChange, ArrayInfo
 from saver.compare.walk import Pair
-from saver.errors import DamagedError
+from saver.errors import IncompatibleError
 from saver.opened import Opened
 from saver.reading.arrays import Array
 from saver.reading.forms import STRINGS, TEXT, values
@@ -75,9 +75,9 @@ class _Source:
             return np.frombuffer(array.data, np.uint8)
         raw = self.tensor(array.name)[array.offset : array.offset + array.length]
         if raw.size != array.length:
-            raise DamagedError(
+            raise IncompatibleError(
                 f"{self._view.where}: {array.name!r} has {raw.size} bytes where {array.length} should be; "
-                "restore it from a copy"
+                "it was not saved by this version of Saver"
             )
         return raw
 

@@ -150,18 +150,18 @@ def parse_header(header: bytes, size: int, path: str) -> tuple[dict[str, str], d
     document = strict_json(header[8:].rstrip(b" "), path)
     metadata = document.pop("__metadata__")
     if not all(isinstance(text, str) for text in metadata.values()):
-        raise DamagedError(f"{path}: the metadata must be strings")
+        raise IncompatibleError(f"{path}: the metadata must be strings")
     own = strict_json(metadata.get("saver", "").encode(), f"{path}: metadata 'saver'")
     try:
         if own["format"] != 1:
             raise IncompatibleError(
                 f"{path} has format {str(own['format'])[:20]}; this Saver reads format 1: install a newer one"
             )
-        return metadata, _entries(document, own, size - len(header)), str(own["id"])
+        return metadata, _entries(document, own, size - len(header), path), str(own["id"])
     except SaverError:
         raise
     except (KeyError, TypeError, ValueError, msgspec.ValidationError) as error:
-        raise DamagedError(f"{path}: the header is not that of a pack: {error}") from None
+        raise IncompatibleError(f"{path}: the header is not that of a pack: {error}") from None
 
 
 Digest = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
@@ -174,7 +174,7 @@ class _Slot(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     data_offsets: tuple[int, int]
 
 
-def _entries(document: dict[str, Any], own: dict[str, Any], size: int) -> dict[str, Entry]:
+def _entries(document: dict[str, Any], own: dict[str, Any], size: int, path: str) -> dict[str, Entry]:
     """The tensors of a header, once their places are known to tile the `size` bytes of data."""
     slots = msgspec.convert(document, dict[str, _Slot])
     hashes = msgspec.convert(own["hashes"], list[Digest])
@@ -198,5 +198,8 @@ def _entries(document: dict[str, Any], own: dict[str, Any], size: int) -> dict[s
         entries[name] = entry
         end = stop
     if end != size:
-        raise ValueError(f"the tensors take {end:,} bytes, the file has {size:,} for them")
+        raise DamagedError(
+            f"{path}: the tensors take {end:,} bytes, the file has {size:,} for them: it was cut off, or "
+            "something was added; copy it again from where it came"
+        )
     return entries

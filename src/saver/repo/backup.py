@@ -14,7 +14,7 @@ from functools import partial
 import msgspec
 from blake3 import blake3
 
-from saver.errors import CannotWriteError, DamagedError, NotFoundError, SaverError
+from saver.errors import CannotWriteError, DamagedError, IncompatibleError, NotFoundError, SaverError
 from saver.pack import Pack, Range, damaged
 from saver.repo.described import read_outline
 from saver.repo.format import STORE_KEY, read_format
@@ -187,7 +187,7 @@ class _Backup:
         except NotFoundError:
             self._gone(version)
             self._note(key, [version], "the manifest is missing")
-        except DamagedError as error:
+        except (DamagedError, IncompatibleError) as error:
             self._note(key, [version], str(error))
         else:
             for item in known.values():
@@ -198,15 +198,15 @@ class _Backup:
         return {pack for pack in packs if self._repo.state.gone(pack_key(pack)) is None}
 
     def _outline(self, version: Version) -> Manifest:
-        """From the store, or from the copy, where it may be whole still. Raises NotFoundError or
-        DamagedError."""
-        damage: DamagedError | None = None
+        """From the store, or from the copy, where it may be whole still. Raises NotFoundError,
+        DamagedError or IncompatibleError."""
+        damage: DamagedError | IncompatibleError | None = None
         for storage in (self._source, self._target):
             try:
                 return read_outline(storage, version)
             except NotFoundError:
                 continue
-            except DamagedError as error:
+            except (DamagedError, IncompatibleError) as error:
                 damage = damage or error
         raise damage or NotFoundError(f"{self._source}: {_described_by(version)} is missing")
 

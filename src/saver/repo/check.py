@@ -71,7 +71,8 @@ _SHORTCUT = "it is only a shortcut, which no version needs, and is made anew; if
 def check(repo: Repository, progress: Progress | None = None) -> Checked:
     """Read and verify all that lies in the store.
 
-    Raises DamagedError when the log itself is damaged: without it nothing is known.
+    Raises DamagedError when the log itself is damaged, and IncompatibleError when this Saver does not
+    understand it: without it nothing is known.
     """
     repo.open()
     return _Check(repo, progress).run()
@@ -138,7 +139,7 @@ class _Check:
         """Bytes of an object; 0 when it is gone, or is none, which who reads it is told."""
         try:
             stat = self._stats.get(key) or self._repo.storage.stat(key)
-        except DamagedError:
+        except (DamagedError, IncompatibleError):
             return 0
         return stat.size if stat is not None else 0
 
@@ -208,7 +209,7 @@ class _Check:
                         raise DamagedError(f"{storage}: {key} is that of record {found.number}")
             except NotFoundError:
                 continue
-            except (DamagedError, CannotReadError) as error:
+            except (DamagedError, IncompatibleError, CannotReadError) as error:
                 self._damage.append(Damage(key, f"{error}; {_SHORTCUT}"))
         for key, number in state.missing_pages(set(keys)):
             what = f"{storage}: {key} is missing, which {checkpoint_key(number)} needs"
@@ -272,7 +273,7 @@ class _Check:
                 pack, offset, length = known.places[0]
                 blob = self._repo.storage.open(pack_key(pack))
                 probe = probe_of(blob.read(offset, offset + min(PROBE, length)))
-            except (DamagedError, NotFoundError):  # told below
+            except (DamagedError, IncompatibleError, NotFoundError):  # told below
                 return
         self._rows.append(
             Row(known.hash, known.length, probe, version.model, version.number, version.manifest, use.tensor)
@@ -316,7 +317,7 @@ class _Check:
 
 
 def _parts_of(found: Mapping[str, Part], where: str) -> dict[str, list[str]]:
-    """The parts that refer to each tensor. Raises DamagedError for what are no trees."""
+    """The parts that refer to each tensor. Raises IncompatibleError for what are no trees."""
     parts: dict[str, list[str]] = {}
     for name, part in found.items():
         trees = [parse(part.tree, where, []), *(parse(state, where, []) for state in part.batches.values())]

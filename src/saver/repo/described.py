@@ -42,8 +42,10 @@ def _in_file(blob: Blob, version: Version, where: str) -> Manifest:
         if isinstance(error, IncompatibleError) and _is_intact(blob, version.manifest):
             raise
         raise damage from error
-    if pack.hash != version.manifest or MANIFEST not in pack.metadata:
+    if pack.hash != version.manifest:
         raise damage
+    if MANIFEST not in pack.metadata:
+        raise IncompatibleError(f"{where}: {blob.name} holds no manifest, and the log says that it does")
     found = manifests.outline(pack.metadata[MANIFEST], where)
     tensors = {
         name: Stored(

@@ -13,7 +13,7 @@ import msgspec
 from blake3 import blake3
 
 from saver.canonical import canonical
-from saver.errors import DamagedError
+from saver.errors import DamagedError, IncompatibleError
 from saver.tree import strict_json
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -38,7 +38,8 @@ def digest(data: bytes) -> str:
 
 
 def decode(data: bytes, kind: type[T], where: str) -> tuple[T, str]:
-    """The document and its hash. Raises DamagedError for bytes that are not those that were written.
+    """The document and its hash. Raises DamagedError for bytes that are not those that were written,
+    and IncompatibleError for those that are, and are no such document.
 
     What is written again to the same bytes, hash included, is sound: no key is doubled, and none unknown.
     Only other documents, of newer Savers or damaged ones, are looked at more closely.
@@ -68,4 +69,7 @@ def _decode_closely(data: bytes, kind: type[T], where: str) -> tuple[T, str]:
     try:
         return msgspec.convert(document, kind), expected
     except msgspec.ValidationError as error:
-        raise DamagedError(f"{where}: not a document of this kind: {error}") from None
+        raise IncompatibleError(
+            f"{where}: not a document of this kind, though its hash is right: {error}; install a newer "
+            "Saver, or restore it from a copy of the store"
+        ) from None

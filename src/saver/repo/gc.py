@@ -14,7 +14,7 @@ from functools import cached_property
 
 import msgspec
 
-from saver.errors import CannotWriteError, DamagedError, NotFoundError, SaverError, is_full
+from saver.errors import CannotWriteError, DamagedError, IncompatibleError, NotFoundError, SaverError, is_full
 from saver.pack import PackWriter, Progress
 from saver.repo.format import demand
 from saver.repo.log import Condemn, Event, Move, Relocate
@@ -236,7 +236,7 @@ class _Collection:
         for name in users.of(pack):
             try:
                 known = self._repo.known(users.version(name))
-            except (DamagedError, NotFoundError):
+            except (DamagedError, IncompatibleError, NotFoundError):
                 return True
             if any(place[0] == pack for item in known.values() for place in item.places):
                 return True
@@ -338,7 +338,7 @@ class _Collection:
                     moved.append(pack_key(pack))
                 elif living is None and pack in freed:
                     stay[pack_key(pack)] = freed[pack]
-            except (DamagedError, NotFoundError):
+            except (DamagedError, IncompatibleError, NotFoundError):
                 continue  # without all manifests nobody knows what lives; `check` tells of them
         return stay, tuple(moved)
 
@@ -366,7 +366,10 @@ class _Collection:
         stored = StoredTensors(repo.storage, units, lambda: units, f"{repo.storage}: {pack_key(pack)}")
         try:
             stored.verify(progress=self._progress)
-        except DamagedError:  # stays as it is: `check` will tell, and damage is never copied
+        except (
+            DamagedError,
+            IncompatibleError,
+        ):  # stays as it is: `check` will tell, and damage is never copied
             return False
         tensors = {name: TensorData(*stored.tensor(name)) for name in units}
         writer = PackWriter(tensors, lambda hashes: {}, None, ident=repo.fresh())

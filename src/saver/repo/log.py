@@ -225,7 +225,7 @@ class Log:
         where = f"{self.storage}: {log_key(number)}"
         try:
             record, digest = document.decode(data, Record, where)
-        except DamagedError:
+        except (DamagedError, IncompatibleError):
             self._refuse_newer(data, where)
             raise
         if record.format != FORMAT:

@@ -12,7 +12,7 @@ import msgspec
 from blake3 import blake3
 
 from saver.canonical import canonical, in_order
-from saver.errors import DamagedError, IncompatibleError
+from saver.errors import IncompatibleError
 from saver.pack.layout import AXES_LIMIT, Digest
 from saver.repo.objects import pack_key
 from saver.tree import ITEM_SIZE, decodable, strict_json, to_json
@@ -185,20 +185,20 @@ def _raw_parts(parts: Mapping[str, Part]) -> msgspec.Raw:
 
 def decode(text: str, where: str) -> Manifest:
     """A manifest that holds all of its parts, from untrusted JSON; their trees are still raw JSON. Raises
-    DamagedError or IncompatibleError."""
+    IncompatibleError: its bytes were checked against their hash before."""
     manifest = outline(text, where)
     for name, part in manifest.parts.items():
         if part.document:
-            raise DamagedError(f"{where}: the tree of part {name[:80]!r} is not in it")
+            raise IncompatibleError(f"{where}: the tree of part {name[:80]!r} is not in it")
     return manifest
 
 
 def outline(text: str, where: str) -> Manifest:
-    """A manifest from untrusted JSON, without what stands in documents of its parts. Raises DamagedError or
+    """A manifest from untrusted JSON, without what stands in documents of its parts. Raises
     IncompatibleError."""
     document = strict_json(text.encode(), where)
     if not isinstance(document, dict):
-        raise DamagedError(f"{where}: the manifest is not a JSON object")
+        raise IncompatibleError(f"{where}: the manifest is not a JSON object")
     if document.get("format") != FORMAT:
         raise IncompatibleError(
             f"{where} has the manifest format {str(document.get('format'))[:20]}; this Saver reads format "
@@ -209,20 +209,20 @@ def outline(text: str, where: str) -> Manifest:
         manifest = msgspec.convert({**document, "unknown": unknown}, Manifest)
         msgspec.convert(manifest.environment, _Environment)
     except msgspec.ValidationError as error:
-        raise DamagedError(f"{where}: the manifest is not as it should be: {error}") from None
+        raise IncompatibleError(f"{where}: the manifest is not as it should be: {error}") from None
     parts = _ordered(manifest.parts, manifest.order, where)
     if parts is not manifest.parts:
         manifest = msgspec.structs.replace(manifest, parts=parts)
     for name, part in manifest.parts.items():
         if (part.tree is msgspec.UNSET) != (part.document != ""):
-            raise DamagedError(f"{where}: part {name[:80]!r} must have a tree or the name of a document")
+            raise IncompatibleError(f"{where}: part {name[:80]!r} must have a tree or a document")
     for name, stored in manifest.tensors.items():
         if stored.dtype not in ITEM_SIZE:
             raise IncompatibleError(
                 f"{where}: tensor {name[:80]!r} has the dtype {stored.dtype[:20]!r}: install a newer Saver"
             )
         if any(pack >= len(manifest.packs) for pack, _, _ in stored.extents):
-            raise DamagedError(
+            raise IncompatibleError(
                 f"{where}: tensor {name[:80]!r} lies in a pack that the manifest does not name"
             )
     missing = sorted(set(manifest.requires) - FEATURES)
@@ -238,5 +238,5 @@ def _ordered(parts: Mapping[str, Part], order: tuple[int, ...], where: str) -> M
     if not order:
         return parts if list(parts) == names else {name: parts[name] for name in names}
     if sorted(order) != list(range(len(names))):
-        raise DamagedError(f"{where}: the order of the parts is not one of its parts")
+        raise IncompatibleError(f"{where}: the order of the parts is not one of its parts")
     return {names[place]: parts[names[place]] for place in order}

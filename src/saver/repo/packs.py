@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from saver.errors import DamagedError, NotFoundError, SaverError
+from saver.errors import DamagedError, IncompatibleError, NotFoundError, SaverError
 from saver.pack import Pack, Range, damaged
 from saver.repo.headers import contradiction
 from saver.repo.objects import pack_key
@@ -85,7 +85,7 @@ class Packs:
                 before += self._verified(key, self._repo.storage.open(key), report)
             except NotFoundError:  # deleted by a collector since it was listed, perhaps
                 self._report(key, self._uses_of(key), "the pack is missing")
-            except DamagedError as error:
+            except (DamagedError, IncompatibleError) as error:
                 self._report(key, self._uses_of(key), str(error))
                 if not self._uses_of(key) and key not in self.lost:
                     self.damage.append(Damage(key, str(error)))

@@ -13,7 +13,7 @@ from typing import TypeAlias
 import msgspec
 from blake3 import blake3
 
-from saver.errors import DamagedError
+from saver.errors import IncompatibleError
 from saver.pack.layout import BLOCK, block_count
 from saver.repo.log import Move, Relocate
 from saver.repo.manifest import Manifest
@@ -66,7 +66,7 @@ class Places:
         self._moves: dict[tuple[str, int], list[Move]] = {}
 
     def of(self, manifest: Manifest, where: str) -> dict[str, Known]:
-        """The tensors of a version, by name. Raises DamagedError where they are not all of one piece."""
+        """The tensors of a version, by name. Raises IncompatibleError where they are not all of one piece."""
         found = {}
         packs = manifest.packs
         moves_of = cache(self._moves_of)  # the log is asked once for each pack, not for each tensor
@@ -78,7 +78,7 @@ class Places:
                 extents = (place for extent in extents for place in _resolved(extent, moves_of))
             known = Known(stored.dtype, stored.shape, length, stored.hash, stored.blocks, joined(extents))
             if not _is_whole(known):
-                raise DamagedError(f"{where}: the bytes of {name!r} do not lie in whole blocks")
+                raise IncompatibleError(f"{where}: the bytes of {name!r} do not lie in whole blocks")
             found[name] = known
         return found
 
@@ -131,7 +131,7 @@ def _resolved(place: Place, moves_of: Callable[[str], list[Move]], depth: int = 
         if start + size <= offset:
             continue
         if depth == MOVES_DEPTH:
-            raise DamagedError(f"{pack_key(pack)} was moved in circles")
+            raise IncompatibleError(f"{pack_key(pack)} was moved in circles")
         if start > offset:
             yield pack, offset, start - offset
             offset = start
@@ -145,7 +145,7 @@ def _resolved(place: Place, moves_of: Callable[[str], list[Move]], depth: int = 
 def _apart(moves: list[Move], pack: str) -> list[Move]:
     for one, other in pairwise(moves):
         if one[0] + one[1] > other[0]:
-            raise DamagedError(f"{pack_key(pack)}: two moves of the same bytes")
+            raise IncompatibleError(f"{pack_key(pack)}: two moves of the same bytes")
     return moves
 
 

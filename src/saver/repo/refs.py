@@ -10,8 +10,6 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from saver.errors import NotFoundError
-
 LATEST = "latest"
 MODEL_LIMIT = 200
 STEP_LIMIT = 10**15
@@ -21,6 +19,10 @@ _TAG = re.compile(r"[A-Za-z_][A-Za-z0-9_.+-]{0,99}")
 _NUMBER = re.compile(r"[1-9][0-9]{0,11}")
 _STEP = re.compile(r"0|[1-9][0-9]{0,14}")
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
+
+
+class BadNameError(ValueError):
+    """A text that cannot be a ref, or the name of a model, or a tag."""
 
 
 class Ref(msgspec.Struct, frozen=True):
@@ -37,7 +39,7 @@ class Ref(msgspec.Struct, frozen=True):
 
 
 def parse_ref(text: str) -> Ref:
-    """Take a ref apart. Raises NotFoundError, which says what refs look like, for what is none."""
+    """Take a ref apart. Raises BadNameError, which says what refs look like, for what is none."""
     model, at, rest = text.partition("@")
     check_model(model)
     if not at or rest == LATEST:
@@ -51,7 +53,7 @@ def parse_ref(text: str) -> Ref:
         return Ref(model, time=_moment(text, value))
     if _TAG.fullmatch(rest):
         return Ref(model, tag=rest)
-    raise NotFoundError(
+    raise BadNameError(
         f"{text[:200]!r} is not a ref: after the @ stands a number, a tag, `latest`, `step=1000` or "
         "`time=2026-11-20T12:00`"
     )
@@ -61,7 +63,7 @@ def _moment(text: str, value: str) -> float:
     try:
         found = datetime.fromisoformat(value)
     except ValueError:
-        raise NotFoundError(
+        raise BadNameError(
             f"{text[:200]!r}: {value[:40]!r} is not a time; write `time=2026-11-20` (to its end) or "
             "`time=2026-11-20T12:00`, local unless a zone is given"
         ) from None
@@ -71,19 +73,19 @@ def _moment(text: str, value: str) -> float:
 
 
 def check_model(name: str) -> None:
-    """Raise NotFoundError unless `name` can be that of a model."""
+    """Raise BadNameError unless `name` can be that of a model."""
     proper = isinstance(name, str) and 0 < len(name) <= MODEL_LIMIT and unicodedata.is_normalized("NFC", name)
     if not proper or not all(map(_SEGMENT.fullmatch, name.split("/"))):
-        raise NotFoundError(
+        raise BadNameError(
             f"{str(name)[:200]!r} is not the name of a model: letters, digits and . _ + - in pieces joined "
             f"by /, each beginning with a letter, digit or _, {MODEL_LIMIT} in all"
         )
 
 
 def check_tag(tag: str) -> None:
-    """Raise NotFoundError unless `tag` can be a tag."""
+    """Raise BadNameError unless `tag` can be a tag."""
     if not isinstance(tag, str) or not _TAG.fullmatch(tag) or tag == LATEST:
-        raise NotFoundError(
+        raise BadNameError(
             f"{str(tag)[:200]!r} is not a tag: a letter or _, then letters, digits and . _ + - (100 at "
             f"most); {LATEST!r} is always the newest version"
         )

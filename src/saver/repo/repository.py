@@ -209,7 +209,8 @@ class Repository:
         """The manifest of a version with all its parts, verified and compared with the log; the trees are
         still raw JSON.
 
-        Raises DamagedError; NotFoundError when the version was deleted meanwhile.
+        Raises DamagedError; IncompatibleError for what this Saver does not understand; NotFoundError when the
+        version was deleted meanwhile.
         """
         found = self.outline(version)
         parts = {name: self.filled(version, part) for name, part in found.parts.items()}

@@ -10,7 +10,7 @@ from typing import Any
 
 from blake3 import blake3
 
-from saver.errors import DamagedError
+from saver.errors import DamagedError, IncompatibleError
 from saver.repo.manifest import content_hash
 from saver.repo.objects import tree_key
 from saver.storage import Storage
@@ -49,10 +49,10 @@ def verified(data: bytes, name: str, content: str, where: str) -> bytes:
 
 
 def parsed(content: bytes, where: str) -> tuple[Any, dict[str, Any]]:
-    """The tree and the batches of a part, still raw JSON. Raises DamagedError."""
+    """The tree and the batches of a part, still raw JSON. Raises IncompatibleError."""
     found = strict_json(content, where)
     if not isinstance(found, list) or len(found) != 2 or not isinstance(found[1], dict):
-        raise DamagedError(f"{where}: the document of a part is not as it should be")
+        raise IncompatibleError(f"{where}: the document of a part is not as it should be")
     return found[0], found[1]
 
 

@@ -11,7 +11,7 @@ import msgspec
 
 from saver import trust as policy
 from saver.codec import Decoder, check, codec_modules
-from saver.errors import DamagedError, DoesNotFitError, SaverError
+from saver.errors import DoesNotFitError, IncompatibleError, SaverError
 from saver.restoring.naming import Naming
 from saver.restoring.pairing import Pair, Pairs
 from saver.restoring.report import PartReport
@@ -102,7 +102,7 @@ class Saved:
         self._steps.pop()
 
     def plan(self, value: Value, target: Any) -> Plan:
-        """The plan of the target's restorer. Raises DoesNotFitError, or DamagedError for what no codec
+        """The plan of the target's restorer. Raises DoesNotFitError, or IncompatibleError for what no codec
         wrote."""
         restorer = restorer_for(type(target))
         self._pairs.taken.add(id(target))
@@ -113,7 +113,14 @@ class Saved:
         except (SaverError, MemoryError):
             raise
         except Exception as error:
-            raise not_as_saved(self.where, error) from error
+            raise self.not_understood(error) from error
+
+    def not_understood(self, error: Exception, where: str = "") -> IncompatibleError:
+        """What it means that a tree that was saved could not be read for what it should be."""
+        parts = self._opened.manifest.parts.values()
+        versions = self._opened.versions(package for part in parts for package in part.packages)
+        facts = f"{type(error).__name__}: {error}{versions}"
+        return IncompatibleError(f"{where or self.where} is not understood here: {facts}")
 
     def refuse(self, why: str) -> NoReturn:
         """Raise DoesNotFitError for the value that is being planned for."""
@@ -125,7 +132,7 @@ class Saved:
             return value
         node = self._opened.nodes.get(value.id)
         if node is None:
-            raise DamagedError(f"{self.where}: a reference to node {value.id}, which is not there")
+            raise IncompatibleError(f"{self.where}: a reference to node {value.id}, which is not there")
         return node
 
     def entry(self, ref: Any) -> TensorEntry:
@@ -135,13 +142,13 @@ class Saved:
         try:
             return self._opened.entry(ref.name)
         except KeyError:
-            raise DamagedError(
+            raise IncompatibleError(
                 f"{self.where} refers to the tensor {ref.name[:80]!r}, which is not there"
             ) from None
 
     def peek(self) -> Decoder:
         """Decodes runs of plain values at once, such as the keys of a dict, though nothing was admitted."""
-        return Decoder((), {}, self._opened, self.where, self._budget)
+        return Decoder((), {}, self._opened, self.where, self._budget, versions=self._opened.versions)
 
     def want(self, *values: Value | dict[str, Any] | list[Any]) -> None:
         """Announce what will be decoded, whole: nodes, tensors, or the state of nodes."""
@@ -174,7 +181,7 @@ class Saved:
         except (SaverError, MemoryError):
             raise
         except Exception as error:
-            raise not_as_saved(self.where, error) from error
+            raise self.not_understood(error) from error
 
     def stands_for(self, node: Node, target: Any) -> None:
         """Whoever refers to `node` will get `target`, and the node itself is not decoded."""
@@ -194,7 +201,9 @@ class Saved:
         nodes = check(found, names, self.where)
         policy.audit(nodes, trust, self.where)
         self._opened.tensors.verify(names, progress)
-        decoder = Decoder(nodes, self.batches, self._opened, self.where, self._budget)
+        decoder = Decoder(
+            nodes, self.batches, self._opened, self.where, self._budget, versions=self._opened.versions
+        )
         for node, target in self._live:
             decoder.keep(node, target)
         for pair in standing:
@@ -210,7 +219,7 @@ class Saved:
         except (SaverError, MemoryError):
             raise
         except Exception as error:
-            raise not_as_saved(self.where, error) from error
+            raise self.not_understood(error) from error
 
     def changes(self, decoder: Decoder) -> list[Callable[[], None]]:
         """What fills the objects that stay, once all was read."""
@@ -236,11 +245,6 @@ class Saved:
                 yield value
             elif isinstance(value, (list, dict)):
                 stack.extend(reversed(value if isinstance(value, list) else value.values()))
-
-
-def not_as_saved(where: str, error: Exception) -> DamagedError:
-    """What it means that a tree or its bytes could not be read for what they should be."""
-    return DamagedError(f"{where} is not what was saved: {type(error).__name__}: {error}")
 
 
 def ask(where: str, function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:

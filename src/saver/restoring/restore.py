@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from saver.codec import Decoder
 from saver.errors import DoesNotFitError, NotFoundError, SaverError
-from saver.restoring.contract import Plan, Saved, not_as_saved
+from saver.restoring.contract import Plan, Saved
 from saver.restoring.naming import Names, Naming
 from saver.restoring.reach import is_tensor
 from saver.restoring.report import Report
@@ -53,8 +53,8 @@ def restore(
 
     `limit` is as in `saver.load`.
 
-    Raises DoesNotFitError (which carries the report), NotFoundError, DamagedError, LimitExceededError, or
-    UntrustedError.
+    Raises DoesNotFitError (which carries the report), NotFoundError, DamagedError, IncompatibleError,
+    LimitExceededError, or UntrustedError.
     """
     saved = Saved(opened, Naming(names), strict, limit)
     plans: dict[str, Plan] = {}
@@ -69,11 +69,11 @@ def restore(
     opened.warn([name for name in plans if name in opened.trees])
     in_order = sorted(plans.items(), key=lambda item: not item[1].may_refuse)
     changes = {
-        name: _ready(plan.ready, decoder, f"{opened.where}: {name}")
+        name: _ready(plan.ready, decoder, saved, f"{opened.where}: {name}")
         for name, plan in in_order
         if plan.ready is not None
     }
-    within = _ready(lambda decoder: _all(saved.changes(decoder)), decoder, opened.where)
+    within = _ready(lambda decoder: _all(saved.changes(decoder)), decoder, saved, opened.where)
     report = Report(report.where, report.parts, size)
     _change_all(changes, report)
     within()
@@ -101,14 +101,14 @@ def _change_all(changes: Mapping[str, Callable[[], None]], report: Report) -> No
 
 
 def _ready(
-    ready: Callable[[Decoder], Callable[[], None]], decoder: Decoder, where: str
+    ready: Callable[[Decoder], Callable[[], None]], decoder: Decoder, saved: Saved, where: str
 ) -> Callable[[], None]:
     try:
         return ready(decoder)
     except (SaverError, MemoryError):
         raise
     except Exception as error:
-        raise not_as_saved(where, error) from error
+        raise saved.not_understood(error, where) from error
 
 
 def _pairs(opened: Opened, into: Any, saved: Saved) -> Iterator[tuple[str, Value, Any]]:

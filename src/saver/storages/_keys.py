@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from saver.errors import DamagedError
+from saver.errors import IncompatibleError
 
 DEPTH = 16
 """Names in a key at most: four times as many as Saver needs. Whoever lists a store need not follow all the
@@ -20,12 +20,10 @@ def valid(key: str) -> bool:
 
 
 def checked(key: str) -> str:
-    """The key itself; DamagedError when it cannot be one, since only a damaged or forged document asks for
+    """The key itself; IncompatibleError when it cannot be one, since only a forged document asks for
     it."""
     if not valid(key):
-        raise DamagedError(
-            f"{key[:200]!r} cannot be the key of an object; what names it is damaged, or forged"
-        )
+        raise IncompatibleError(f"{key[:200]!r} cannot be the key of an object; no Saver names one so")
     return key
 
 
@@ -34,5 +32,5 @@ def checked_prefix(prefix: str) -> str:
     if prefix:
         checked(prefix.removesuffix("/"))
         if not prefix.endswith("/"):
-            raise DamagedError(f"{prefix[:200]!r} cannot be a prefix of keys: it must end with a slash")
+            raise IncompatibleError(f"{prefix[:200]!r} cannot be a prefix of keys: it must end with a slash")
     return prefix

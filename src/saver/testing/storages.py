@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from saver.errors import DamagedError, NotFoundError
+from saver.errors import IncompatibleError, NotFoundError
 from saver.storage import ALIGNMENT, Bytes, Content, Listed, Sink, Storage
 
 SIZES = (0, 1, ALIGNMENT - 1, ALIGNMENT, ALIGNMENT + 1, 5_000_001)
@@ -85,17 +85,17 @@ class StorageTests:
     def test_what_cannot_be_a_key_is_refused(self, storage: Storage, key: str) -> None:
         put(storage, "a", b"x")
         for ask in (storage.open, storage.read, storage.stat, storage.delete):
-            with pytest.raises(DamagedError):
+            with pytest.raises(IncompatibleError):
                 ask(key)
-        with pytest.raises(DamagedError):
+        with pytest.raises(IncompatibleError):
             put(storage, key, b"y")
-        with pytest.raises(DamagedError):
+        with pytest.raises(IncompatibleError):
             storage.create(key, b"y")
         assert list(storage.keys("")) == ["a"]
 
     @pytest.mark.parametrize("prefix", ["a", "/", "../", "a/../", ".a/", "a//"])
     def test_what_cannot_be_a_prefix_is_refused(self, storage: Storage, prefix: str) -> None:
-        with pytest.raises(DamagedError):
+        with pytest.raises(IncompatibleError):
             list(storage.keys(prefix))
 
     def test_keys_may_be_sixteen_names_deep(self, storage: Storage) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from saver.errors import DamagedError
+from saver.errors import IncompatibleError
 from saver.families.python.restoring import items, told
 from saver.restoring import Saved
 from saver.tree import Node, Value
@@ -47,7 +47,7 @@ class SavedState:
     def _add(self, name: str, value: Value, depth: int) -> None:
         self._steps += 1
         if self._steps > _STEPS_LIMIT or depth > _DEPTH_LIMIT:
-            raise DamagedError(f"{self._saved.where}: too many names, or too deep within each other")
+            raise IncompatibleError(f"{self._saved.where}: too many names, or too deep within each other")
         node = self._saved.follow(value)
         if type(node) is Node and node.codec == MODULE:
             self._add_module(name, node.state, depth)

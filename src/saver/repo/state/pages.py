@@ -24,7 +24,7 @@ import msgspec
 from blake3 import blake3
 
 from saver.canonical import canonical
-from saver.errors import DamagedError
+from saver.errors import DamagedError, IncompatibleError
 from saver.tree import decodable
 
 LEAF_BYTES = 8 << 10
@@ -85,8 +85,8 @@ class Pages:
         self._page = lru_cache(_CACHED)(self._decoded)
 
     def get(self, root: str | None, key: str) -> Any | None:
-        """The value of a key; None when it has none. Raises DamagedError, or what `read` does; as all
-        methods."""
+        """The value of a key; None when it has none. As all methods, raises DamagedError for a page that
+        fails its hash, IncompatibleError for one that no Saver wrote, or what `read` does."""
         if root is None:
             return None
         name, page, end = root, self._page(root), None
@@ -195,14 +195,16 @@ class Pages:
         """A root; or a page of this height, where keys from `first` to before `end` belong."""
         page = self._page(name)
         if height is not None and (page.height != height or page.keys[0] != first):
-            raise DamagedError(f"page {name} is not what the page above it says: restore both from a copy")
+            raise IncompatibleError(
+                f"page {name} is not what the page above it says: restore both from a copy"
+            )
         if end is not None and page.keys[-1] >= end:
-            raise DamagedError(f"page {name} has keys of the page after it: restore both from a copy")
+            raise IncompatibleError(f"page {name} has keys of the page after it: restore both from a copy")
         return page
 
     def _decoded(self, name: str) -> _Page:
         if not _is_name(name):
-            raise DamagedError(
+            raise IncompatibleError(
                 f"{name[:80]!r} is not the name of a page: restore what refers to it from a copy"
             )
         data = self._read(name)
@@ -213,9 +215,9 @@ class Pages:
         try:
             page = msgspec.json.decode(data, type=_Page)
         except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-            raise DamagedError(f"page {name} is not as pages are: {error}") from None
+            raise IncompatibleError(f"page {name} is not as pages are: {error}") from None
         if not _is_sound(page):
-            raise DamagedError(f"page {name} is not as pages are: its keys and values do not fit")
+            raise IncompatibleError(f"page {name} is not as pages are: its keys and values do not fit")
         return page
 
 
@@ -234,7 +236,7 @@ def _value(name: str, page: _Page, at: int) -> Any:
     try:
         return msgspec.json.decode(page.values[at])
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-        raise DamagedError(f"page {name}: the value of {page.keys[at]!r} is not JSON: {error}") from None
+        raise IncompatibleError(f"page {name}: the value of {page.keys[at]!r} is not JSON: {error}") from None
 
 
 def _raw(value: Any) -> msgspec.Raw:

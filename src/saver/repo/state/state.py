@@ -80,6 +80,7 @@ class State(Facts):
         """The keys of checkpoints, as they were listed before the log was read; until they are used."""
         self._wanted: tuple[str, ...] = ()
         """Keys that are asked for once the log was read."""
+        self._expected: tuple[str | None, tuple[str, ...]] = (None, ())
         self.log.ahead.clear()
         self._view = View(self.pages)
         self._distrusts = False
@@ -158,10 +159,11 @@ class State(Facts):
         version = version_key(model, number) if number is not None else f"version {model} {END}"
         keys = (model_key(model), version, tag_key(model), tag_key(model, END))
         with self._lock:
-            if self._view.head:
-                self._expect(keys)
-            else:
+            if not self._view.head:
                 self._wanted = keys
+            elif self._expected != (self._view.root, keys):  # who loads the same again need not look for it
+                self._expected = (self._view.root, keys)
+                self._expect(keys)
 
     def _expect(self, keys: Iterable[str]) -> None:
         with suppress(SaverError):  # those who ask are told
@@ -208,7 +210,7 @@ class State(Facts):
         while self._view.head < record.number:
             try:
                 self._grow(self._view, record, digest)
-            except DamagedError as error:
+            except (DamagedError, IncompatibleError) as error:
                 if self._view.alone:
                     raise
                 self._recover(error)
@@ -221,14 +223,14 @@ class State(Facts):
             for name in [name for name in self._held if name not in needed]:
                 del self._held[name]
 
-    def _recover(self, error: DamagedError) -> None:
+    def _recover(self, error: SaverError) -> None:
         """Another view, from a newer checkpoint or the log alone, which says at least what this one does.
         Until it is whole, the one there is stays: nobody ever decides by the half of a log."""
         if self._view.alone:
             raise error
         self.trouble = str(error)
         head, view = self._view.head, None
-        with suppress(DamagedError):
+        with suppress(DamagedError, IncompatibleError):
             view = self._checkpointed(self.log.head(head), self._view.base)
             while view is not None and view.head < head:
                 self._grow(view, *self.log.read(view.head + 1))
@@ -412,7 +414,7 @@ class State(Facts):
 
     def needed(self) -> set[str]:
         """The keys below `state/` that are of use: the newest checkpoints, all their pages, the reserve.
-        Raises DamagedError, NotFoundError or CannotReadError where a checkpoint cannot be read whole."""
+        Raises a SaverError where a checkpoint cannot be read whole."""
         numbers, seen = self._listed(self.head)[-CHECKPOINTS_KEPT:], set[str]()
         for number in numbers:
             for _ in self.pages.reachable(self._checkpoint(number).root, seen):

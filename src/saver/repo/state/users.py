@@ -82,10 +82,7 @@ class Users:
     def _follow(self, event: Event) -> None:
         match event:
             case Commit():
-                self._add(
-                    (event.model, event.number),
-                    _needs(event),
-                )
+                self._add((event.model, event.number), _needs(event))
             case Delete():
                 for number in event.numbers:
                     self._drop((event.model, number))

@@ -8,11 +8,11 @@ from typing import Any
 
 import msgspec
 
-from saver.errors import DamagedError, NotFoundError, SaverError
+from saver.errors import DamagedError, IncompatibleError, SaverError
 from saver.repo.log import ZERO, Commit, Condemn, Delete, Event, Harm, Record, Relocate, Tag
 from saver.repo.manifest import manifest_key
 from saver.repo.objects import pack_key, tree_key
-from saver.repo.refs import check_model, check_tag
+from saver.repo.refs import BadNameError, check_model, check_tag
 from saver.repo.state.facts import (
     Facts,
     ModelState,
@@ -100,7 +100,8 @@ class View(Facts):
     def follow(self, record: Record, digest: str, where: str, interval: int) -> None:
         """Take in the next record; a checkpoint is due after each `interval` of them.
 
-        Raises DamagedError for a record that cannot be the next, or Broken, and is as it was.
+        Raises DamagedError for a record that does not follow, IncompatibleError for one that says what no
+        Saver wrote there, or Broken; and is as it was then.
         """
         if record.number != self.head + 1 or record.previous != self.previous:
             raise DamagedError(
@@ -181,7 +182,7 @@ def _changes(record: Record, view: View, where: str) -> dict[str, Any]:
         case Tag():
             _check_names(event.model, (event.tag,), where)
             if event.number is not None and view.version(event.model, event.number) is None:
-                raise DamagedError(f"{where} tags {event.model}@{event.number}, which is not there")
+                raise IncompatibleError(f"{where} tags {event.model}@{event.number}, which is not there")
             return {tag_key(event.model, event.tag): event.number}
         case Delete():
             _check_names(event.model, (), where)
@@ -210,14 +211,14 @@ def _check_names(model: str, tags: Iterable[str], where: str) -> None:
         check_model(model)
         for tag in tags:
             check_tag(tag)
-    except NotFoundError as error:
-        raise DamagedError(f"{where}: {error}") from None
+    except BadNameError as error:
+        raise IncompatibleError(f"{where}: {error}") from None
 
 
 def _committed(record: Record, event: Commit, view: View, where: str) -> dict[str, Any]:
     model = view.model(event.model) or ModelState()
     if event.number != model.last + 1:
-        raise DamagedError(f"{where} has version {event.number} of {event.model!r} after {model.last}")
+        raise IncompatibleError(f"{where} has version {event.number} of {event.model!r} after {model.last}")
     parts = {name: (part.number, part.hash) for name, part in event.parts.items()}
     changes: dict[str, Any] = {
         version_key(event.model, event.number): version_state(record, event),

@@ -1,0 +1,155 @@
+"""What callers give, checked at the door: each raises TypeError or ValueError, naming the argument."""
+
+from __future__ import annotations
+
+import math
+import operator
+import os
+from collections.abc import Iterable, Mapping
+from numbers import Real
+from typing import Any
+
+from saver.codec import bytes_of
+
+
+def path_of(name: str, value: Any) -> str:
+    """A path as a text."""
+    try:
+        found = os.fsdecode(value)
+    except TypeError:
+        raise TypeError(f"{name}: {_kind(value)} is not a path; pass a str or a pathlib.Path") from None
+    if not found or "\0" in found:
+        raise ValueError(f"{name}: {found[:200]!r} cannot be a path")
+    return found
+
+
+def octets(name: str, value: Any) -> bytearray:
+    """A copy of bytes."""
+    if not isinstance(value, bytes | bytearray | memoryview):
+        raise TypeError(f"{name}: {_kind(value)} is not bytes; a path goes to saver.load")
+    return bytearray(value)
+
+
+def flag(name: str, value: Any) -> None:
+    """A truth value: a text such as "no" is taken for true too easily."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{name}: {_kind(value)} given; pass True or False")
+
+
+def callback(name: str, value: Any) -> None:
+    """A function, or None."""
+    if value is not None and not callable(value):
+        raise TypeError(f"{name}: {_kind(value)} cannot be called; pass a function, or None")
+
+
+def several(name: str, value: Any) -> tuple[Any, ...]:
+    """Some things; a single text is one."""
+    if isinstance(value, str):
+        return (value,)
+    if isinstance(value, bytes) or not isinstance(value, Iterable):
+        raise TypeError(f'{name}: {_kind(value)} is not a list of names; pass ["a", "b"]')
+    return tuple(value)
+
+
+def texts(name: str, value: Any) -> tuple[str, ...]:
+    """Texts; a single one is a list of itself."""
+    found = several(name, value)
+    for each in found:
+        if not isinstance(each, str):
+            raise TypeError(f'{name}: {_kind(each)} among them is not a name; pass ["a", "b"]')
+    return found
+
+
+def loading(trust: Any, limit: Any, progress: Any, **flags: Any) -> tuple[str, ...]:
+    """What all that loads takes. Returns what is trusted."""
+    bytes_of(limit)
+    callback("progress", progress)
+    for name, value in flags.items():
+        flag(name, value)
+    return texts("trust", trust)
+
+
+def restoring(into: Any, names: Any, trust: Any, limit: Any, progress: Any, strict: Any) -> tuple[str, ...]:
+    """What all that restores takes. Returns what is trusted."""
+    if into is None:
+        raise TypeError("into: None given; pass the objects to restore into")
+    renaming("names", names)
+    return loading(trust, limit, progress, strict=strict)
+
+
+def renaming(name: str, value: Any) -> None:
+    """A mapping of names to names or None, a function, or None."""
+    if isinstance(value, Mapping):
+        for old, new in value.items():
+            if not isinstance(old, str) or not (new is None or isinstance(new, str)):
+                raise TypeError(
+                    f"{name}: {old!r}: {new!r} given; map names to names, or to None to leave them out"
+                )
+    elif value is not None and not callable(value):
+        raise TypeError(f"{name}: {_kind(value)} given; pass a dict of names, or a function")
+
+
+def text(name: str, value: Any, limit: int, way_out: str) -> str:
+    """A text of at most so many characters."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name}: {_kind(value)} is not a text; pass a str")
+    if len(value) > limit:
+        raise ValueError(f"{name}: it has {len(value):,} characters, of {limit:,} at most; {way_out}")
+    return value
+
+
+def whole_number(name: str, value: Any, least: int, most: int) -> int:
+    """A whole number, of whatever class, between two others."""
+    try:
+        found = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name}: {_kind(value)} is not a whole number; pass an int") from None
+    if isinstance(value, bool):
+        raise TypeError(f"{name}: a bool is not a number; pass an int")
+    if not least <= found <= most:
+        raise ValueError(f"{name}: {found} is not from {least:,} to {most:,}")
+    return int(found)
+
+
+def seconds(name: str, value: Any) -> float:
+    """Seconds, 0 or more."""
+    if not isinstance(value, Real) or isinstance(value, bool):
+        raise TypeError(f"{name}: {_kind(value)} is not a number; pass seconds")
+    if not 0 <= float(value) <= math.inf:
+        raise ValueError(f"{name}: {value} is not a time; pass seconds, 0 or more")
+    return float(value)
+
+
+def metrics(value: Any) -> dict[str, float]:
+    """Metrics by name, as floats: numbers, and arrays or tensors of one."""
+    if not isinstance(value, Mapping):
+        raise TypeError(f'metrics: {_kind(value)} has no names; pass a dict such as {{"accuracy": 0.97}}')
+    return {_metric_name(name): _number(name, number) for name, number in value.items()}
+
+
+def _metric_name(name: Any) -> str:
+    if not isinstance(name, str):
+        raise TypeError(f"metrics: {_kind(name)} is not a name; names are texts")
+    if not 0 < len(name) <= METRIC_NAME_LIMIT or not name.isprintable():
+        raise ValueError(
+            f"metrics: {name[:80]!r} is not a name of 1 to {METRIC_NAME_LIMIT} printable characters"
+        )
+    return name
+
+
+METRIC_NAME_LIMIT = 200
+
+
+def _number(name: str, value: Any) -> float:
+    if not isinstance(value, str | bytes):
+        try:
+            return float(value.item() if hasattr(value, "item") else value)
+        except (TypeError, ValueError, OverflowError, RuntimeError):
+            pass
+    raise TypeError(f"metrics[{name!r}]: {_kind(value)} is not a number; pass a float, or save it as a part")
+
+
+def _kind(value: Any) -> str:
+    """What messages call a value that is of a wrong kind."""
+    name = type(value).__name__
+    return "None" if value is None else f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}"

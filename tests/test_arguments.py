@@ -1,0 +1,273 @@
+"""A bad argument is a ValueError or TypeError that names it, at every door."""
+
+from __future__ import annotations
+
+import inspect
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+
+import saver
+from saver.errors import CannotSaveError, SaverError
+
+PATHS = [3, None, "", "a\0b", ["a"]]
+REFS = [3, None, b"iris", "", "a b", "iris@@", "iris@0", "../iris", ["iris"]]
+NAMES = [3, [3], b"abc", None]
+CALLBACKS = [3, "print"]
+FLAGS = [1, "no", None]
+LIMITS = ["much", 0, -1, 1.5, []]
+MODELS = [3, None, b"iris", "", "a b", "../iris", "iris@1"]
+TAGS = [3, None, b"best", "", "a b", "latest", "7"]
+WHOLE = ["x", 1.5, -1]
+TRUSTS = [3, [3], b"abc"]
+
+
+class With(NamedTuple):
+    """A value that is tried together with other arguments."""
+
+    value: Any
+    others: dict[str, Any]
+
+
+class Door(NamedTuple):
+    """A public callable, arguments that are good, and for each parameter values that are not."""
+
+    call: Callable[..., Any]
+    good: dict[str, Any]
+    bad: dict[str, list[Any]]
+    free: tuple[str, ...] = ()
+    """Parameters that take anything."""
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> saver.Saver:
+    found = saver.Saver(tmp_path / "models")
+    found.save("iris", {"a": [1, 2]}, tags=["best"])
+    return found
+
+
+def _doors(store: saver.Saver, folder: Path) -> dict[str, Door]:
+    file = folder / "a.saver"
+    saver.dump({"a": [1, 2]}, file)
+    loading: dict[str, list[Any]] = {
+        "parts": [3, [3], b"abc"], "trust": TRUSTS, "lazy": FLAGS, "device": [3, "", "a b", []],
+        "limit": LIMITS, "progress": CALLBACKS,
+    }  # fmt: skip
+    restoring: dict[str, list[Any]] = {
+        "into": [None], "strict": FLAGS, "names": [3, "x", {3: "a"}, {"a": 3}], "trust": TRUSTS,
+        "limit": LIMITS, "progress": CALLBACKS,
+    }  # fmt: skip
+    ref: dict[str, Any] = {"ref": "iris@1"}
+    bad_ref: dict[str, list[Any]] = {"ref": REFS}
+    return {
+        "dump": Door(
+            saver.dump, {"obj": [1], "path": file}, {"path": PATHS, "progress": CALLBACKS}, ("obj",)
+        ),
+        "dumps": Door(saver.dumps, {"obj": [1]}, {}, ("obj",)),
+        "load": Door(saver.load, {"path": file}, {"path": PATHS, **loading}),
+        "loads": Door(
+            saver.loads,
+            {"data": saver.dumps({"a": [1]})},
+            {"data": [3, None, "text"]} | {name: bad for name, bad in loading.items() if name != "progress"},
+        ),
+        "restore": Door(saver.restore, {"path": file, "into": {"a": [1]}}, {"path": PATHS, **restoring}),
+        "diff": Door(saver.diff, {"a": file, "b": file}, {"a": PATHS, "b": PATHS, "progress": CALLBACKS}),
+        "verify": Door(saver.verify, {"path": file}, {"path": PATHS, "progress": CALLBACKS}),
+        "describe": Door(saver.describe, {"path": file}, {"path": PATHS}),
+        "register": Door(saver.register, {"cls": None}, {"cls": [3, "saver.Saver", None]}),
+        "Saver": Door(saver.Saver, {"store": folder / "models"}, {"store": PATHS}),
+        "Saver.save": Door(
+            store.save,
+            {"model": "iris", "obj": [1]},
+            {
+                "model": MODELS,
+                "step": [*WHOLE, 10**15, True],
+                "metrics": [
+                    3,
+                    "x",
+                    [("a", 1)],
+                    {3: 1.0},
+                    {"": 1.0},
+                    {"a\n": 1.0},
+                    {"a": "much"},
+                    {"a": None},
+                ],
+                "tags": [3, [3], b"abc", ["a b"], "latest"],
+                "notes": [3, None, b"x", "x" * 10_001],
+                "data": [object()],
+                "seeds": ["x", 1.5, {3: 1}, {"a": "x"}, True, 1 << 5000],
+                "base": [3, [3], None, b"iris", "a b", ["iris", "iris@@"]],
+                "progress": CALLBACKS,
+                "wait": FLAGS,
+            },
+            ("obj",),
+        ),
+        "Saver.load": Door(store.load, ref, {**bad_ref, **loading}),
+        "Saver.restore": Door(store.restore, {**ref, "into": {"a": [1]}}, {**bad_ref, **restoring}),
+        "Saver.exists": Door(store.exists, {}, {}),
+        "Saver.models": Door(store.models, {}, {}),
+        "Saver.summaries": Door(store.summaries, {}, {}),
+        "Saver.summary": Door(store.summary, {"model": "iris"}, {"model": MODELS}),
+        "Saver.versions": Door(store.versions, {"model": "iris"}, {"model": MODELS, "last": [*WHOLE, True]}),
+        "Saver.version": Door(store.version, ref, bad_ref),
+        "Saver.describe": Door(store.describe, ref, bad_ref),
+        "Saver.history": Door(store.history, {"model": "iris"}, {"model": MODELS, "last": [*WHOLE, True]}),
+        "Saver.diff": Door(
+            store.diff, {"a": "iris", "b": "iris"}, {"a": REFS, "b": REFS, "progress": CALLBACKS}
+        ),
+        "Saver.tag": Door(store.tag, {**ref, "tag": "best"}, {**bad_ref, "tag": TAGS}),
+        "Saver.untag": Door(store.untag, {"model": "iris", "tag": "best"}, {"model": MODELS, "tag": TAGS}),
+        "Saver.delete": Door(store.delete, ref, bad_ref),
+        "Saver.gc": Door(
+            store.gc, {}, {"grace": ["x", -1, None, float("nan")], "dry_run": FLAGS, "progress": CALLBACKS}
+        ),
+        "Saver.check": Door(store.check, {}, {"progress": CALLBACKS}),
+        "Saver.verify": Door(store.verify, ref, {**bad_ref, "progress": CALLBACKS}),
+        "Saver.checkpoints": Door(
+            store.checkpoints,
+            {"model": "run", "objects": {"a": {}}, "every": saver.Every(steps=1)},
+            {
+                "model": MODELS,
+                "objects": [3, [{}], {3: {}}, {"": {}}, {"a/b": {}}],
+                "every": [3, None, "steps", saver.Keep(last=1)],
+                "keep": [3, "all", saver.Every(steps=1)],
+                "busy": ["no", None, 3],
+                "staging": ["much", 0, -1, [], True],
+                "grace": ["x", -1, None, float("nan")],
+                "data": [object()],
+                "notes": [3, None, "x" * 10_001],
+                "total": ["x", 0, 1.5],
+                "progress": [1, "no"],
+            },
+        ),
+        "Saver.backup": Door(
+            store.backup, {"target": folder / "copy"}, {"target": PATHS, "progress": CALLBACKS}
+        ),
+        "Saver.export": Door(
+            store.export, {**ref, "path": file}, {**bad_ref, "path": PATHS, "progress": CALLBACKS}
+        ),
+        "Saver.import_": Door(
+            store.import_,
+            {"path": file, "model": "other"},
+            {"path": PATHS, "model": MODELS, "tags": [3, [3], ["a b"]], "progress": CALLBACKS},
+        ),
+        "Every": Door(
+            saver.Every,
+            {},
+            {
+                "steps": ["x", 0, 1.5, True],
+                "minutes": ["x", 0, -1, True],
+                "epochs": ["x", 0, 1.5],
+                "improvement": [3, ""],
+                "overhead": ["x", 0, 1, 2],
+                "mode": [With("much", {"improvement": "loss"}), With("min", {"steps": 1})],
+            },
+        ),
+        "Keep": Door(
+            saver.Keep,
+            {},
+            {
+                "last": ["x", 0, 1.5, True],
+                "best": ["x", 0, 3],
+                "every": ["x", 0, 1.5],
+                "budget": ["much", 0, 1.5],
+                "by": [With(3, {"best": 2}), With("loss", {"last": 1})],
+                "mode": [With("much", {"best": 2, "by": "loss"}), With("min", {"last": 1})],
+            },
+        ),
+        "OnSignal": Door(
+            lambda signals: saver.OnSignal(signals),
+            {"signals": signal.SIGTERM},
+            {"signals": [3.5, None, "SIGNOTHING", 10_000, signal.SIGKILL, True]},
+        ),
+    }
+
+
+def _cases(store: saver.Saver, folder: Path) -> Iterator[tuple[str, Door, str, Any]]:
+    for name, door in _doors(store, folder).items():
+        for parameter, values in door.bad.items():
+            for value in values:
+                value, others = value if isinstance(value, With) else (value, {})
+                yield name, door._replace(good={**door.good, **others}), parameter, value
+
+
+def _public() -> dict[str, Callable[..., Any]]:
+    """Every public callable, and every public method of `Saver`."""
+    found = {
+        name: value
+        for name in saver.__all__
+        if callable(value := getattr(saver, name)) and name not in {"Version", "VersionWarning"}
+        and not (isinstance(value, type) and issubclass(value, SaverError))
+    }  # fmt: skip
+    methods = inspect.getmembers(saver.Saver, inspect.isfunction)
+    return found | {f"Saver.{name}": method for name, method in methods if name[0] != "_"}
+
+
+def test_every_parameter_of_every_public_callable_is_tried(store: saver.Saver, tmp_path: Path) -> None:
+    doors = _doors(store, tmp_path)
+    assert doors.keys() == _public().keys()
+    for name, call in _public().items():
+        parameters = {*inspect.signature(call).parameters} - {"self"}
+        assert parameters == {*doors[name].bad, *doors[name].free}, name
+
+
+def test_the_good_arguments_are_good(store: saver.Saver, tmp_path: Path) -> None:
+    for name in _doors(store, tmp_path).keys() - {"register", "Every", "Keep"}:
+        fresh = saver.Saver(f"memory://good arguments of {name}")
+        fresh.save("iris", {"a": [1, 2]}, tags=["best"])
+        door = _doors(fresh, tmp_path)[name]
+        door.call(**door.good)
+
+
+def test_a_bad_argument_is_named_at_every_door(store: saver.Saver, tmp_path: Path) -> None:
+    wrong = []
+    for name, door, parameter, value in _cases(store, tmp_path):
+        shown = f"{name}({parameter}={str(value)[:20]!r})"
+        try:
+            door.call(**{**door.good, parameter: value})
+        except (TypeError, ValueError) as error:
+            if isinstance(error, SaverError) and type(error) is not CannotSaveError:
+                wrong.append(f"{shown} raised {type(error).__name__}: {error}")
+            elif parameter.removesuffix("s") not in str(error).lower():
+                wrong.append(f"{shown} is not named: {type(error).__name__}: {error}")
+        except Exception as error:
+            wrong.append(f"{shown} raised {type(error).__name__}: {error}")
+        else:
+            wrong.append(f"{shown} was taken")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_a_bad_argument_changes_nothing(store: saver.Saver, tmp_path: Path) -> None:
+    head = store._repo.state.head
+    file = (tmp_path / "a.saver").read_bytes() if (tmp_path / "a.saver").exists() else None
+    for _, door, parameter, value in _cases(store, tmp_path):
+        with pytest.raises((TypeError, ValueError)):
+            door.call(**{**door.good, parameter: value})
+    store._repo.state.refresh()
+    assert store._repo.state.head == head
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.saver", "models"]
+    assert file is None or (tmp_path / "a.saver").read_bytes() == file
+
+
+def test_numbers_of_other_libraries_are_numbers(store: saver.Saver) -> None:
+    version = store.save(
+        "iris", [1], step=np.int64(3), metrics={"a": np.float32(0.5), "b": np.array([2.0]), "c": True}
+    )
+    assert (version.step, version.metrics) == (3, {"a": 0.5, "b": 2.0, "c": 1.0})
+    assert len(store.versions("iris", last=np.int64(1))) == 1
+
+
+def test_one_name_is_a_list_of_it(store: saver.Saver) -> None:
+    version = store.save("iris", {"a": [1]}, tags="first", base="iris")
+    assert version.tags == ("first",)
+    assert store.load("iris", parts="a", trust="mypackage.*") == {"a": [1]}
+
+
+def test_what_is_given_once_may_be_an_iterator(store: saver.Saver) -> None:
+    version = store.save("iris", {"a": [1]}, tags=iter(["x", "y"]), base=iter(["iris"]))
+    assert set(version.tags) == {"x", "y"}
+    assert store.load("iris", parts=iter(["a"]), trust=iter(["mypackage.*"])) == {"a": [1]}
