@@ -28,6 +28,17 @@ def healed() -> Any:
     return {"weights": np.arange(2000, dtype=np.int64) ** 2}
 
 
+def forest() -> Any:
+    """A part whose tree is large enough for a document of its own, and others that are not."""
+    words = {f"word {n}": (n, "a word") for n in range(3000)}
+    return {"words": words, "scale": np.full(3, 2.0), "weights": np.arange(20_000.0)}
+
+
+def small() -> Any:
+    """One file."""
+    return {"weights": np.arange(12.0).reshape(3, 4), "words": ["a", "b"]}
+
+
 STORE: dict[str, Callable[[], Any]] = {
     "golden@1": golden_values.python,
     "golden@3": second,
@@ -36,6 +47,8 @@ STORE: dict[str, Callable[[], Any]] = {
     "harmed@1": healed,
     "harmed@2": healed,
     "one": golden_values.single,
+    "forest@3": forest,
+    "small": small,
 }
 
 
@@ -53,6 +66,10 @@ def make(folder: Path) -> None:
     store.save("team/net", {**backbone(), "head": np.arange(20_000.0)})
     store.save("team/net", backbone())
     store.save("one", STORE["one"]())
+    store.save("forest", {**forest(), "scale": np.zeros(3)})
+    store.save("forest", {**forest(), "scale": np.ones(3)})
+    store.save("forest", forest())
+    store.save("small", small(), notes="one file")
     store.delete("golden@2")
     store.delete("team/net@1")
     gc.DEAD_BYTES = 10_000

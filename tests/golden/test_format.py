@@ -114,6 +114,20 @@ def test_the_golden_store_has_a_record_of_every_kind() -> None:
     assert found.version("golden@moving") == found.version("golden@step=3")
 
 
+def test_the_golden_store_has_the_document_of_a_part_that_versions_share() -> None:
+    store = StoreReader(FOLDER / "store.1")
+    assert store.versions["forest@2"]["trees"] == store.versions["forest@3"]["trees"] != []
+    assert len(list((FOLDER / "store.1" / "trees").rglob("*.json"))) == 1
+
+
+def test_the_golden_store_has_versions_that_are_one_file_and_others() -> None:
+    store = StoreReader(FOLDER / "store.1")
+    files = {ref: event["file"] for ref, event in store.versions.items() if event.get("file")}
+    assert set(files) < set(store.versions)
+    path = FOLDER / "store.1" / "packs" / f"{files['small@1']}.safetensors"
+    assert_same(STORE["small"](), saver.load(path))
+
+
 def test_a_store_of_the_first_format_can_be_written_on(tmp_path: Path) -> None:
     shutil.copytree(FOLDER / "store.1", tmp_path / "store")
     store = saver.Saver(tmp_path / "store")

@@ -74,7 +74,7 @@ class Judge:
             traced.calls.clear()
             assert held(reader.load(ref)) == truth.now.live[ref].holds, f"{ref} has other content"
             opens = {call.removeprefix("open ") for call in traced.calls}
-            needed = {key for key in opens if key.startswith(("packs/", "manifests/"))}
+            needed = {key for key in opens if key.startswith(("packs/", "manifests/", "trees/"))}
             place = (ref, truth.now.live[ref].manifest, moves)
             self._loaded[place] = frozenset((key, content[key]) for key in needed)
         for ref, told in truth.now.live.items():
@@ -194,7 +194,7 @@ def _judge_resumed(holds: str, moments: list[Moment], struck: set[str]) -> None:
     there = [
         [told.holds for ref, told in moment.live.items() if ref.startswith("run@")] for moment in moments
     ]
-    spoilt = any(key.startswith(("packs/", "manifests/")) for key in struck)
+    spoilt = any(key.startswith(("packs/", "manifests/", "trees/")) for key in struck)
     assert any(holds in (runs if spoilt else runs[-1:]) for runs in there), f"resumed from {holds}"
 
 

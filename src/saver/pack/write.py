@@ -22,6 +22,7 @@ from saver.pack.layout import (
     Entry,
     block_count,
     header_bytes,
+    header_hash,
     plan,
 )
 from saver.storage import ALIGNMENT, Content, Progress, Sink
@@ -58,8 +59,8 @@ class PackWriter(Content):
     `describe` is given the hash of every tensor and returns the metadata to add. It is also called beforehand
     with zeros, and its answers must have the same length. `id` is random unless it is given. `start` is where
     the data begins, and `size` all there is, in bytes. `entries` say where in the data the tensors are, and
-    once it is written their hashes. Memory: the ring of `RING_LENGTH` buffers of `RING_BUFFER` bytes,
-    whatever the size of the tensors.
+    once it is written their hashes; `hash` is then that of the header. Memory: the ring of `RING_LENGTH`
+    buffers of `RING_BUFFER` bytes, whatever the size of the tensors.
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class PackWriter(Content):
         self._describe = describe
         self._progress = progress
         self.id = ident or os.urandom(16).hex()
+        self.hash = ZERO
         self.entries: Sequence[Entry] = plan(tensors)
         blank = [msgspec.structs.replace(e, blocks=(ZERO,) * block_count(e.length)) for e in self.entries]
         self.start = len(self._header(blank))
@@ -123,6 +125,7 @@ class PackWriter(Content):
         header = self._header(self.entries)
         if len(header) != self.start:
             raise AssertionError("the header changed its length between plan and write")
+        self.hash = header_hash(header)
         return header
 
     def _header(self, entries: Sequence[Entry]) -> bytes:

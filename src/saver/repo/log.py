@@ -31,13 +31,18 @@ class PartVersion(msgspec.Struct, frozen=True):
 
 
 class Commit(msgspec.Struct, frozen=True, omit_defaults=True, tag="commit", tag_field="kind"):
-    """A version came to be. `packs` are all that it needs; metrics that are not finite are texts."""
+    """A version came to be. `manifest` is the hash of the document that describes it, or of the header of the
+    pack `file` in which that document stands. `packs` are all that it needs, `trees` the documents of parts
+    that have objects of their own; metrics that are not finite are texts.
+    """
 
     model: str
     number: int
     manifest: str
     parts: dict[str, PartVersion]
     packs: tuple[str, ...] = ()
+    trees: tuple[str, ...] = ()
+    file: str = ""
     parent: int | None = None
     step: int | None = None
     metrics: dict[str, float | str] = {}
