@@ -23,7 +23,7 @@ from saver.opened import Opened
 from saver.pack import Pack, PackWriter
 from saver.repo import manifest as manifests
 from saver.repo.draft import Encoded
-from saver.repo.manifest import Manifest
+from saver.repo.manifest import MANIFEST, Manifest
 from saver.storage import Blob, Progress
 from saver.streams import Memory, Readable, Source, Target, open_source, path_of, write_in_order
 from saver.tensors import TensorInfo
@@ -31,8 +31,6 @@ from saver.tensors import TensorInfo
 if TYPE_CHECKING:  # imported when they are called: `import saver` stays fast
     from saver.compare import Difference
     from saver.restoring import Names, Report
-
-MANIFEST = "saver.manifest"
 
 
 def dump(obj: Any, path: Target, *, progress: Progress | None = None) -> int:
@@ -70,7 +68,12 @@ def write_file(target: Target, document: Manifest, encoded: Encoded, progress: P
     def describe(tensors: Mapping[str, TensorInfo]) -> dict[str, str]:
         parts = {
             name: part.described(
-                manifests.part_hash(part.tree, part.batches, tensors, part.tensors), part.version
+                manifests.part_hash(
+                    manifests.content_hash(manifests.structure(part.tree, part.batches)),
+                    tensors,
+                    part.tensors,
+                ),
+                part.version,
             )
             for name, part in encoded.parts.items()
         }

@@ -23,6 +23,7 @@ from saver.repo.log import Delete, Event, Tag
 from saver.repo.naming import model_of, ref_of, tag_of
 from saver.repo.refs import STEP_LIMIT
 from saver.repo.repository import Repository
+from saver.repo.save import save_version
 from saver.repo.version import Version, number_of
 from saver.storage import Progress, Storage
 from saver.streams import Source, Target
@@ -141,7 +142,7 @@ class Saver:
 
         if wait:
             self._background.wait()
-            return self._repo.commit(draft(), progress)
+            return save_version(self._repo, draft(), progress)
         return self._background.begin(model, lambda: _detached(self._repo, draft(), progress))
 
     def load(
@@ -456,7 +457,7 @@ class Saver:
             unknown=told.unknown,
             **details,
         )
-        return self._repo.commit(draft, progress)
+        return save_version(self._repo, draft, progress)
 
 
 def _index(ident: str) -> Index:
@@ -495,7 +496,7 @@ def _detached(repo: Repository, draft: Draft, progress: Progress | None) -> Job:
         snapshot.wait()
     except MemoryError:
         staging.close()
-        return Job(lambda: repo.commit(draft, progress), detached=False)
+        return Job(lambda: save_version(repo, draft, progress), detached=False)
     except Torn as error:
         staging.close()
         raise CannotSaveError(
@@ -506,7 +507,7 @@ def _detached(repo: Repository, draft: Draft, progress: Progress | None) -> Job:
 
     def write() -> Version:
         try:
-            return repo.commit(msgspec.structs.replace(draft, encoded=copied), progress)
+            return save_version(repo, msgspec.structs.replace(draft, encoded=copied), progress)
         finally:
             staging.close()
 

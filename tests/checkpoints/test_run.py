@@ -260,10 +260,10 @@ run.step(0)
 if sys.argv[2] == "failing":
     run.flush()
 
-    def commit(draft):
+    def create(key, data):
         raise saver.CannotWriteError("no room")
 
-    store._repo.commit = commit
+    store.storage.create = create
     run.step(1)
 sys.exit(0)
 """

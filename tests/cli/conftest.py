@@ -12,6 +12,7 @@ from saver.repo import document
 from saver.repo.draft import Draft, Encoded, EncodedPart
 from saver.repo.format import STORE_KEY, Format
 from saver.repo.repository import Repository
+from saver.repo.save import save_version
 from saver.storages.local import LocalStorage
 from saver.tree import Node
 
@@ -44,13 +45,22 @@ def store() -> saver.Saver:
     return made
 
 
+@pytest.fixture(autouse=True)
+def apart(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Versions here are as if they were large, with a manifest of their own, unless a test is `of_files`."""
+    if request.node.get_closest_marker("of_files") is None:
+        monkeypatch.setattr("saver.repo.stage.FILE_BYTES", -1)
+        monkeypatch.setattr("saver.repo.stage.WORTH_SHARING", 1)
+
+
 @pytest.fixture
 def hostile() -> Repository:
     """The store `models` of this folder: texts in it try to steer the terminal, wherever text may stand."""
     repo = Repository(LocalStorage("models"))
     part = EncodedPart(Node("list", state=[EVIL]), {}, (), (EVIL,))
     data = {EVIL: {"kind": EVIL, "shape": [EVIL], "hash": EVIL, "bytes": 10**400}}
-    repo.commit(
+    save_version(
+        repo,
         Draft(
             model="evil", encoded=Encoded({EVIL: part, f"-{EVIL}": part}, {}, True), time=1e300,
             environment={EVIL: EVIL}, author=EVIL, metrics={EVIL: 1.0, ">" + EVIL: float("inf")},

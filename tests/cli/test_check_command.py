@@ -182,6 +182,20 @@ def test_what_is_not_savers_is_told_and_no_damage(store: saver.Saver) -> None:
     assert Path("models/packs/model.safetensors").read_bytes() == b"mine"
 
 
+@pytest.mark.of_files
+def test_a_version_whose_only_file_is_damaged_is_lost_in_one_row(store: saver.Saver) -> None:
+    path = Path("models", pack_key(store.version("iris@1").file))
+    path.chmod(0o644)
+    raw = bytearray(path.read_bytes())
+    raw[300] ^= 1
+    path.write_bytes(raw)
+    done = run("check")
+    assert done.exit_code == 1
+    assert "1 manifest" in done.stdout
+    assert done.stdout.count(path.name[:8]) >= 1
+    assert "costs no version" not in done.stdout
+
+
 @pytest.mark.parametrize("level", ["packs", "manifests", "state"])
 def test_a_link_in_place_of_a_folder_is_named_and_not_followed(store: saver.Saver, level: str) -> None:
     Path("models", level).mkdir(exist_ok=True)

@@ -52,22 +52,29 @@ def parse(text: str | bytes) -> Any:
     return json.loads(text, object_pairs_hook=unique, parse_constant=constant)
 
 
+def header_of(raw: bytes) -> tuple[dict[str, Any], dict[str, str], dict[str, Any], int]:
+    """Of a pack: the tensors, the metadata, what `saver` says in it, and where the data begins."""
+    length = int.from_bytes(raw[:8], "little")
+    require((8 + length) % 4096 == 0 and length <= 100_000_000 and 8 + length <= len(raw), "length")
+    head = raw[: 8 + length]
+    require(head[8:41] == BEGINNING, "not Saver's")
+    digest = head[41:105].decode()
+    require(blake3(head[:41] + b"0" * 64 + head[105:]).hexdigest() == digest, "hash of the header")
+    header = parse(head[8:])
+    metadata = header.pop("__metadata__")
+    own = parse(metadata["saver"])
+    require(own["format"] == 1, "format")
+    require(len(own["hashes"]) == len(header), "number of hashes")
+    return header, metadata, own, 8 + length
+
+
 class Reader:
     """Section 1: a pack. `tensors` are NumPy arrays by name, verified."""
 
     def __init__(self, path: Path) -> None:
         raw = path.read_bytes()
-        length = int.from_bytes(raw[:8], "little")
-        require((8 + length) % 4096 == 0 and length <= 100_000_000 and 8 + length <= len(raw), "length")
-        head, data = raw[: 8 + length], raw[8 + length :]
-        require(head[8:41] == BEGINNING, "not Saver's")
-        digest = head[41:105].decode()
-        require(blake3(head[:41] + b"0" * 64 + head[105:]).hexdigest() == digest, "hash of the header")
-        header = parse(head[8:])
-        self.metadata = header.pop("__metadata__")
-        self.own = parse(self.metadata["saver"])
-        require(self.own["format"] == 1, "format")
-        require(len(self.own["hashes"]) == len(header), "number of hashes")
+        header, self.metadata, self.own, start = header_of(raw)
+        data = raw[start:]
         self.tensors: dict[str, Any] = {}
         self.hashes: dict[str, Any] = {}
         self.slots = header
@@ -199,13 +206,12 @@ class Values:
                 for item in tree.values() if isinstance(tree, dict) else tree:
                     yield from tensors(item)
 
-        hasher = blake3(compact([part["tree"], part.get("batches", {})]))
+        content = blake3(compact([part["tree"], part.get("batches", {})])).hexdigest()
         held = []
         for tensor in sorted({*tensors([part["tree"], part.get("batches", {})])}, key=utf16):
             slot = self.reader.slots[tensor]
             held.append([tensor, slot["dtype"], slot["shape"], self.reader.hashes[tensor]])
-        hasher.update(compact(held))
-        return str(hasher.hexdigest())
+        return str(blake3(compact([content, held])).hexdigest())
 
     def value(self, tree: Any) -> Any:
         if not isinstance(tree, dict):

@@ -11,6 +11,7 @@ import numpy as np
 
 import saver
 from saver.repo import gc
+from saver.repo.save import save_version
 from saver.tensors import Box
 from shards import cut_draft
 
@@ -31,10 +32,21 @@ def healed() -> Any:
 
 
 def table(last: int) -> Any:
-    """Saved in three shards, of which the versions share two."""
-    found = np.arange(60 * 70, dtype=np.float32).reshape(60, 70)
+    """Saved in three shards, of which the versions share two: the first is one file, the second is not."""
+    found = np.arange(200 * 150, dtype=np.float32).reshape(200, 150)
     found[-1, -1] += last
     return {"table": found}
+
+
+def forest() -> Any:
+    """A part whose tree is large enough for a document of its own, and others that are not."""
+    words = {f"word {n}": (n, "a word") for n in range(3000)}
+    return {"words": words, "scale": np.full(3, 2.0), "weights": np.arange(20_000.0)}
+
+
+def small() -> Any:
+    """One file."""
+    return {"weights": np.arange(12.0).reshape(3, 4), "words": ["a", "b"]}
 
 
 STORE: dict[str, Callable[[], Any]] = {
@@ -47,6 +59,8 @@ STORE: dict[str, Callable[[], Any]] = {
     "one": golden_values.single,
     "cut@1": lambda: table(0),
     "cut@2": lambda: table(1),
+    "forest@3": forest,
+    "small": small,
 }
 
 
@@ -64,6 +78,10 @@ def make(folder: Path) -> None:
     store.save("team/net", {**backbone(), "head": np.arange(20_000.0)})
     store.save("team/net", backbone())
     store.save("one", STORE["one"]())
+    store.save("forest", {**forest(), "scale": np.zeros(3)})
+    store.save("forest", {**forest(), "scale": np.ones(3)})
+    store.save("forest", forest())
+    store.save("small", small(), notes="one file")
     store.delete("golden@2")
     store.delete("team/net@1")
     gc.DEAD_BYTES = 10_000
@@ -77,9 +95,9 @@ def make(folder: Path) -> None:
     path.write_bytes(raw)
     store.check()
     store.save("harmed", healed())
-    boxes = [Box((0, 0), (60, 20)), Box((0, 20), (25, 50)), Box((25, 20), (35, 50))]
+    boxes = [Box((0, 0), (200, 100)), Box((0, 100), (80, 50)), Box((80, 100), (120, 50))]
     for last in range(2):
-        store._repo.commit(cut_draft("cut", table(last), lambda name, array: boxes))
+        save_version(store._repo, cut_draft("cut", table(last), lambda name, array: boxes))
     for turn in range(60):
         store.tag(f"golden@{(1, 3)[turn % 2]}", "moving")
     store.untag("golden", "newest")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from blake3 import blake3
-from format_reader import DTYPES, Reader, parse, put_together, require
+from format_reader import DTYPES, Reader, header_of, parse, put_together, require
 
 BLOCK = 16 << 20
 
@@ -74,10 +75,37 @@ class StoreReader:
                 require(False, f"the kind {kind}")
 
     def open(self, ref: str) -> VersionReader:
-        digest = self.versions[ref]["manifest"]
+        digest, file = self.versions[ref]["manifest"], self.versions[ref].get("file")
+        if file:
+            return self.open_file(file, digest, self.versions[ref]["packs"])
         raw = (self.folder / "manifests" / digest[:2] / f"{digest}.json").read_bytes()
         require(blake3(raw).hexdigest() == digest, "hash of the manifest")
-        return VersionReader(self, raw.decode())
+        manifest = parse(raw)
+        return VersionReader(self, manifest, manifest.get("tensors", {}), manifest.get("packs", []))
+
+    def open_file(self, file: str, digest: str, packs: list[str]) -> VersionReader:
+        """A version that is one file. Its bytes may have moved all the same."""
+        raw = (self.folder / "packs" / f"{file}.safetensors").read_bytes()
+        header, metadata, own, start = header_of(raw)
+        require(metadata["saver.header"] == digest, "hash of the header")
+        require(packs == [file], "the pack of a file")
+        for (name, slot), expected in zip(header.items(), own["hashes"], strict=True):
+            begin, end = slot["data_offsets"]
+            shard = {"hash": expected, "extents": [[0, start + begin, end - begin]]}
+            slot["shards"] = [shard | ({"blocks": own["blocks"][name]} if name in own["blocks"] else {})]
+        for name, cut in own.get("cuts", {}).items():
+            boxes = [(header[shard], offsets) for shard, offsets in cut["shards"].items()]
+            shards = [slot["shards"][0] | {"box": [offsets, slot["shape"]]} for slot, offsets in boxes]
+            header[name] = {"dtype": boxes[0][0]["dtype"], "shape": cut["shape"], "shards": shards}
+        return VersionReader(self, parse(metadata["saver.manifest"]), header, packs)
+
+    def document_of(self, part: dict[str, Any]) -> Any:
+        """Tree and batches of a part that has a document."""
+        name = part["document"]
+        raw = (self.folder / "trees" / name[:2] / f"{name}.json").read_bytes()
+        require(blake3(raw).hexdigest() == name, "hash of the document")
+        require(blake3(raw[50:-1]).hexdigest() == part["content"], "content of the document")
+        return parse(raw)["part"]
 
     def bytes_at(self, pack: str, offset: int, length: int) -> bytes:
         """Bytes of a pack, wherever they are now."""
@@ -99,10 +127,14 @@ class StoreReader:
 class VersionReader:
     """A version, as what `Values` reads from."""
 
-    def __init__(self, store: StoreReader, text: str) -> None:
-        manifest = parse(text)
-        self.metadata = {"saver.manifest": text}
-        self.slots = manifest.get("tensors", {})
+    def __init__(
+        self, store: StoreReader, manifest: dict[str, Any], tensors: dict[str, Any], packs: list[str]
+    ) -> None:
+        for part in manifest["parts"].values():
+            if "document" in part:
+                part["tree"], part["batches"] = store.document_of(part)
+        self.metadata = {"saver.manifest": json.dumps(manifest)}
+        self.slots = tensors
         self.hashes: dict[str, Any] = {}
         self.tensors = {}
         for name, slot in self.slots.items():
@@ -111,7 +143,7 @@ class VersionReader:
             for shard in slot["shards"]:
                 offsets, sizes = shard.get("box", ([0] * len(slot["shape"]), slot["shape"]))
                 data = b"".join(
-                    store.bytes_at(manifest["packs"][pack], offset, length)
+                    store.bytes_at(packs[pack], offset, length)
                     for pack, offset, length in shard.get("extents", ())
                 )
                 require(len(data) == math.prod(sizes) * dtype.itemsize, "length")

@@ -17,6 +17,7 @@ from store_reader import StoreReader
 
 import saver
 from equality import assert_same
+from saver.repo.save import save_version
 from saver.storages.memory import MemoryStorage
 from shards import cut_draft, rows
 
@@ -69,7 +70,7 @@ def test_a_reader_written_from_the_specification_verifies_blocks(tmp_path: Path)
 def test_a_reader_written_from_the_specification_puts_shards_together(tmp_path: Path) -> None:
     table = {"table": np.arange(2400.0).reshape(40, 60), "other": np.arange(300)}
     store = saver.Saver(MemoryStorage())
-    store._repo.commit(cut_draft("m", table, lambda name, array: rows(array.shape, 7, 20)))
+    save_version(store._repo, cut_draft("m", table, lambda name, array: rows(array.shape, 7, 20)))
     path = tmp_path / "m.saver"
     store.export("m", path)
     values = Values(Reader(path))
@@ -126,6 +127,20 @@ def test_the_golden_store_has_a_record_of_every_kind() -> None:
     assert tags == store.tags
     assert list((FOLDER / "store.1" / "state").glob("*.json"))
     assert found.version("golden@moving") == found.version("golden@step=3")
+
+
+def test_the_golden_store_has_the_document_of_a_part_that_versions_share() -> None:
+    store = StoreReader(FOLDER / "store.1")
+    assert store.versions["forest@2"]["trees"] == store.versions["forest@3"]["trees"] != []
+    assert len(list((FOLDER / "store.1" / "trees").rglob("*.json"))) == 1
+
+
+def test_the_golden_store_has_versions_that_are_one_file_and_others() -> None:
+    store = StoreReader(FOLDER / "store.1")
+    files = {ref: event["file"] for ref, event in store.versions.items() if event.get("file")}
+    assert set(files) < set(store.versions)
+    path = FOLDER / "store.1" / "packs" / f"{files['small@1']}.safetensors"
+    assert_same(STORE["small"](), saver.load(path))
 
 
 def test_a_store_of_the_first_format_can_be_written_on(tmp_path: Path) -> None:

@@ -92,7 +92,7 @@ MUTANTS = [
     Mutant(
         "records-of-others", "repo/state/users.py",
         "            case Commit():\n"
-        "                self._add((event.model, event.number), _Needs(event.manifest, event.packs))\n",
+        "                self._add((event.model, event.number), _needs(event))\n",
         "            case Commit():\n                pass\n",
         "counting the versions that came since the last collection", (_GC,),
     ),
@@ -135,8 +135,8 @@ MUTANTS = [
     ),
     Mutant(
         "form-of-pages", "repo/objects.py",
-        "    | state/pages/(?P<page>[0-9a-f]{2})/(?P=page)[0-9a-f]{62}\\.json\"\"\"",
-        "    | state/pages/[0-9a-f]{2}/[0-9a-f]{64}\\.json\"\"\"",
+        "    | state/pages/(?P<page>[0-9a-f]{2})/(?P=page)[0-9a-f]{62}\\.json\n",
+        "    | state/pages/[0-9a-f]{2}/[0-9a-f]{64}\\.json\n",
         "leaving alone pages in other folders", (_OWN,),
     ),
     Mutant(

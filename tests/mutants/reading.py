@@ -33,12 +33,18 @@ MUTANTS = [
     _field("packs", 'yield "packs", version.packs, manifest.packs'),
     Mutant(
         "agreement", "repo/repository.py",
-        "        check_agreement(version, found, where)\n", "",
+        '        check_agreement(version, found, f"{self.storage}: {version}")\n', "",
         "comparing the log with the manifest at all", (_FIELDS,),
     ),
     Mutant(
-        "hash-of-manifests", "repo/repository.py",
-        "        if blake3(data).hexdigest() != version.manifest:", "        if False:",
+        "hash-of-files", "repo/described.py",
+        "    if pack.hash != version.manifest:", "    if False:",
+        "holding the header of a file against the record",
+        ("repo/test_one_file.py::test_another_file_in_its_place_is_damage",),
+    ),
+    Mutant(
+        "hash-of-manifests", "repo/described.py",
+        "    if blake3(data).hexdigest() != version.manifest:", "    if False:",
         "the hash of manifests", ("repo/test_check.py",),
     ),
     Mutant(

@@ -15,37 +15,23 @@ _HEALS = "repo/test_check.py"
 
 MUTANTS = [
     Mutant(
-        "packs-before-the-record", "repo/commit.py",
-        "        self._repo.storage.put(pack_key(writer.id), writer)\n",
-        "        writer.write(_Nowhere())\n"
-        "        put, key = self._repo.storage.put, pack_key(writer.id)\n"
-        "        self._late.append(lambda: put(key, writer))\n",
-        "the order: packs are durable before the record that needs them", (_FAILED,),
+        "objects-before-the-record", "repo/written.py",
+        "        self._storage.put(key, content)\n",
+        "        content.write(_Nowhere())\n"
+        "        self._late.append((key, content))\n",
+        "the order: packs and manifests are durable before the record that needs them", (_FAILED,),
         more=(
-            ("        self._transaction = repo.fresh()\n",
-             "        self._transaction = repo.fresh()\n        self._late: list[Any] = []\n"),
-            ("            digest = state.log.append(record)\n",
-             "            digest = state.log.append(record)\n"
-             "            while digest is not None and self._late:\n"
-             "                self._late.pop()()\n"),
-            ("class _Commit:",
-             "class _Nowhere:\n    def write(self, data: Any, offset: int) -> None:\n        pass\n\n"
-             "    write_aligned = write\n\n\nclass _Commit:"),
-        ),
-    ),
-    Mutant(
-        "manifest-before-the-record", "repo/commit.py",
-        "        self._repo.storage.put(key, Bytes(data))\n",
-        "        put = self._repo.storage.put\n"
-        "        self._late = [lambda: put(key, Bytes(data))]\n",
-        "the order: the manifest is durable before the record that names it", (_FAILED,),
-        more=(
-            ("        self._transaction = repo.fresh()\n",
-             "        self._transaction = repo.fresh()\n        self._late: list[Any] = []\n"),
-            ("            digest = state.log.append(record)\n",
-             "            digest = state.log.append(record)\n"
-             "            while digest is not None and self._late:\n"
-             "                self._late.pop()()\n"),
+            ("        self._keys: list[str] = []\n",
+             "        self._keys: list[str] = []\n        self._late: list[Any] = []\n"),
+            ("        self._keys.clear()\n",
+             "        self._keys.clear()\n"
+             "        while self._late:\n"
+             "            self._storage.put(*self._late.pop())\n"),
+            ("class Written:",
+             "class _Nowhere(Sink):\n"
+             "    def write(self, data: bytes | memoryview, offset: int) -> None:\n        pass\n\n"
+             "    def write_aligned(self, data: memoryview, offset: int) -> None:\n        pass\n\n\n"
+             "class Written:"),
         ),
     ),
     Mutant(
@@ -72,12 +58,13 @@ MUTANTS = [
     ),
     Mutant(
         "save-decides-anew", "repo/commit.py",
-        "            if key != last or repo.state.gone(", "            if last is None or repo.state.gone(",
+        "            if document is None or key != last or repo.state.gone(",
+        "            if document is None or repo.state.gone(",
         "writing the manifest anew for another number", (_TAKEN_OVER,),
     ),
     Mutant(
         "condemned-packs", "repo/commit.py",
-        "            gone = repo.condemned(self._known)\n", "            gone: list[str] = []\n",
+        "        if gone:\n", "        if False:\n",
         "looking before a commit whether its packs are condemned", (_GC,),
     ),
     Mutant(
@@ -87,9 +74,41 @@ MUTANTS = [
     ),
     Mutant(
         "condemned-manifests", "repo/commit.py",
-        "            if key != last or repo.state.gone(manifest_key(digest)) is not None:\n",
-        "            if key != last:\n",
+        "            if document is None or key != last or repo.state.gone(document.key) is not None:\n",
+        "            if document is None or key != last:\n",
         "looking before a commit whether its manifest is condemned", (_GC,),
+    ),
+    Mutant(
+        "condemned-documents", "repo/commit.py",
+        "if state.gone(tree_key(document)) is not None)", "if False)",
+        "looking before a commit whether the documents of its parts are condemned",
+        (f"{_MOMENTS}::test_a_saver_that_shares_documents_of_a_version_that_is_deleted_and_collected",),
+    ),
+    Mutant(
+        "damaged-documents", "repo/sharing.py",
+        '                trees.read(self._repo.storage, name, content, "")\n', "                pass\n",
+        "sharing the document of a part only if it is sound",
+        ("repo/test_trees.py::"
+         "test_damage_of_a_document_is_named_costs_its_part_and_is_not_shared",),
+    ),
+    Mutant(
+        "content-of-documents", "repo/trees.py",
+        "    if content_hash(found) != content:\n", "    if False:\n",
+        "holding the document of a part against what the manifest says of it",
+        ("repo/test_trees.py::test_a_document_must_be_the_one_that_the_manifest_describes",),
+    ),
+    Mutant(
+        "packs-with-manifests", "repo/gc.py",
+        "                stays = gone or users.is_manifest(pack_key(pack))\n",
+        "                stays = gone\n",
+        "leaving packs that hold the manifest of a live version where they are",
+        ("repo/test_rules.py::test_unless_a_collector_keeps_packs_with_manifests_a_version_is_lost",),
+    ),
+    Mutant(
+        "healed-packs-with-manifests", "repo/gc.py",
+        "        if users.is_manifest(key):\n", "        if False:\n",
+        "keeping packs that hold the manifest of a live version, and none of its bytes any more",
+        ("repo/test_one_file.py::test_a_file_stays_though_all_its_bytes_were_healed_elsewhere",),
     ),
     Mutant(
         "remembered-packs", "repo/repository.py",
@@ -101,40 +120,33 @@ MUTANTS = [
     Mutant(
         "unknown-commits", "repo/commit.py",
         "        except BaseException:\n"
-        "            self._own.clear()\n"
+        "            self._written.keep()\n"
         "            raise\n"
         "        if digest is None:\n",
         "        except BaseException:\n            raise\n        if digest is None:\n",
         "keeping what a record may need that may be there", (_UNKNOWN, _REPOSITORY),
     ),
     Mutant(
-        "unknown-commits-told", "repo/commit.py",
-        "        except CommitUnknownError:\n"
-        "            raise\n"
-        "        except BaseException:\n"
-        "            self._clean",
-        "        except BaseException:\n            self._clean",
-        "keeping what was written when it is unknown whether a commit took place", (_UNKNOWN,),
-        more=(("        except BaseException:\n"
-               "            self._own.clear()\n"
-               "            raise\n"
-               "        if digest is None:\n",
-               "        except BaseException:\n            raise\n        if digest is None:\n"),),
+        "unknown-commits-told", "repo/written.py",
+        "        if error is not None and not isinstance(error, CommitUnknownError):\n",
+        "        if error is not None:\n",
+        "keeping what was written when it is unknown whether all of it was",
+        ("repo/test_stage.py::test_a_save_of_which_it_is_unknown_whether_it_was_written_removes_nothing",),
     ),
     Mutant(
         "acknowledged-objects", "repo/commit.py",
-        "            return False\n        self._own.clear()\n", "            return False\n",
+        "            return False\n        self._written.keep()\n", "            return False\n",
         "keeping what a version needs once its record is there", (_REPOSITORY,),
     ),
     Mutant(
-        "failed-saves", "repo/commit.py",
-        "            self._clean(self._own)\n            raise\n", "            raise\n",
+        "failed-saves", "repo/written.py",
+        "            self.remove(self._keys)\n", "            pass\n",
         "removing what a failed save wrote", (_FAILED,),
     ),
     Mutant(
         "own-manifest", "repo/commit.py",
-        "                self._clean(self._manifests[:-1])\n",
-        "                self._clean(self._manifests)\n",
+        "                self._written.remove(self._documents[:-1])\n",
+        "                self._written.remove(self._documents)\n",
         "keeping the manifest that the record names",
         (f"{_REPOSITORY}::test_versions_are_numbered_and_come_back_to_the_bit",),
     ),
@@ -190,12 +202,12 @@ MUTANTS = [
     ),
     Mutant(
         "healing", "repo/commit.py",
-        "        self._heal(version, sharing.harmed)\n", "",
+        "heal(self._repo, version, merged.harmed,", "heal(self._repo, version, (),",
         "healing older versions with what is written anew", (_HEALS,),
     ),
     Mutant(
-        "healing-with-condemned", "repo/commit.py",
-        "            if self._repo.condemned(self._new):\n                return None\n", "",
+        "healing-with-condemned", "repo/healing.py",
+        "        if repo.condemned(new):\n            return None\n", "",
         "healing by nothing that is condemned",
         (f"{_MOMENTS}::test_a_version_that_is_deleted_while_it_heals_another",),
     ),
@@ -214,7 +226,7 @@ MUTANTS = [
         (f"{_REPOSITORY}::test_a_small_tensor_that_spells_the_hash_of_a_large_one_is_not_taken_for_it",),
     ),
     Mutant(
-        "tensors-of-a-pack", "repo/commit.py",
+        "tensors-of-a-pack", "repo/stage.py",
         "        while some := dict(islice(left, PACK_TENSORS)):\n", "        while some := dict(left):\n",
         "the limit on tensors in one pack",
         (f"{_REPOSITORY}::test_a_pack_holds_a_bounded_number_of_tensors",),

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeAlias
+from unittest.mock import patch
 
+import msgspec
 import numpy as np
 from asking import Held
 from explorer import Actor, Failed
 
 from saver.encoding import encode
+from saver.errors import NotFoundError
+from saver.repo import stage as staging
+from saver.repo.commit import CondemnedError, commit
 from saver.repo.draft import Draft
 from saver.repo.repository import Repository
+from saver.repo.save import save_version
+from saver.repo.stage import Staged, stage, stage_again
 from saver.saver import Saver
 from saver.storage import Storage
 from saver.storages.memory import MemoryStorage
@@ -74,7 +81,47 @@ def saves(name: str, holds: str, change: Change = id, **more: Any) -> Actor:
     wanted = draft(holds, **more)
 
     def act(store: Storage) -> Saved:
-        return Saved(str(opened(store, name, change)._repo.commit(wanted)), holds)
+        return Saved(str(save_version(opened(store, name, change)._repo, wanted)), holds)
+
+    return act
+
+
+def stages(name: str, holds: str) -> Actor:
+    """Stages these arrays, and leaves word of it beside the store, for whoever commits."""
+    wanted = draft(holds)
+
+    def act(store: Storage) -> Done:
+        staged = stage(opened(store, name)._repo, "m", wanted.encoded)
+        store.create(f"notes/{name}", msgspec.json.encode(staged))
+        return Done("stage")
+
+    return act
+
+
+def commits(name: str, stagers: Mapping[str, str], asks: bool = True) -> Actor:
+    """Commits what these stagers (who holds what) staged, if all have left word. Unless it does not ask,
+    whoever staged what was condemned stages it again."""
+    held = "".join(stagers.values())
+    wanted = {each: draft(holds) for each, holds in stagers.items()}
+
+    def act(store: Storage) -> Saved | Done:
+        try:
+            told = [msgspec.json.decode(store.read(f"notes/{each}"), type=Staged) for each in stagers]
+        except NotFoundError:
+            return Done("early")
+        staged = dict(zip(stagers, told, strict=True))
+        others = {each: opened(store, f"{each}again")._repo for each in stagers}
+        repo = opened(store, name)._repo
+        while True:
+            try:
+                return Saved(str(commit(repo, list(staged.values()), draft(held))), held)
+            except CondemnedError as error:
+                if not asks:
+                    raise
+                for each, old in staged.items():
+                    lost, own = error.condemned.get(old.id), wanted[each]
+                    if lost is not None:
+                        staged[each] = stage_again(others[each], old, lost, own.encoded)
 
     return act
 
@@ -139,12 +186,16 @@ def checks(store: Storage) -> Done:
     return Done("sound" if found.sound else str(found.damage))
 
 
-def filled(*versions: str) -> Held:
-    """What a store with these versions holds."""
+def filled(*versions: str, files: bool = False) -> Held:
+    """What a store with these versions holds. With `files`, those that share nothing are one file each."""
     store = MemoryStorage()
     saver = opened(store, "0")
-    for holds in versions:
-        saver._repo.commit(draft(holds))
+    with (
+        patch.object(staging, "WORTH_SHARING", 1),
+        patch.object(staging, "FILE_BYTES", staging.FILE_BYTES if files else -1),
+    ):
+        for holds in versions:
+            save_version(saver._repo, draft(holds))
     return content_of(store)
 
 
@@ -159,8 +210,13 @@ def stored(content: Held) -> MemoryStorage:
     return store
 
 
+ONE = filled("ab")
+
 TWO = filled("ab", "ac")
 """m@2 shares `a` with m@1."""
+
+FILES = filled("ab", "ac", files=True)
+"""m@1 is one file, and m@2 shares `a` with it."""
 
 LARGE = filled("abc", "ad")
 """m@2 needs `a` alone of the pack of m@1, which is mostly `b` and `c`."""

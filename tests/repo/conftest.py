@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from drafts import Save, draft
 
-from saver.repo import gc
+from saver.repo import gc, stage
 from saver.repo.repository import Repository
+from saver.repo.save import save_version
 from saver.repo.version import Version
 from saver.storage import Storage
 from saver.storages.memory import MemoryStorage
@@ -28,9 +29,17 @@ def repo(store: Storage) -> Repository:
 @pytest.fixture
 def save(repo: Repository) -> Save:
     def save(model: str, tensors: Mapping[str, Any], **more: Any) -> Version:
-        return repo.commit(draft(model, tensors, **more))
+        return save_version(repo, draft(model, tensors, **more))
 
     return save
+
+
+@pytest.fixture(autouse=True)
+def apart(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Versions here are as if they were large, with a manifest of their own, unless a test is `of_files`."""
+    monkeypatch.setattr(stage, "WORTH_SHARING", 1)
+    if request.node.get_closest_marker("of_files") is None:
+        monkeypatch.setattr(stage, "FILE_BYTES", -1)
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from cases import Done, Loaded, Saved, content_of, draft, held, opened, stored
 from explorer import Failed, Moment
 
 from saver.errors import SaverError
+from saver.repo.save import save_version
 from saver.storage import Blob
 from saver.storages.memory import MemoryStorage
 
@@ -142,7 +143,7 @@ class Judge:
                 pass
             case Failed():
                 assert self._allowed(name, end), f"{name} ended with {end}"
-            case Done("gc" | "tag" | "untag" | "sound"):
+            case Done("gc" | "tag" | "untag" | "sound" | "stage" | "early"):
                 pass
             case _:
                 raise AssertionError(f"{name} ended with {end}")
@@ -173,7 +174,7 @@ def _go_on(content: Held, told: Told) -> None:
     """Whatever happened: the next save succeeds, and a collection leaves what is needed and nothing else."""
     store = stored(content)
     saver = opened(store, "n")
-    version = saver._repo.commit(draft("af"))
+    version = save_version(saver._repo, draft("af"))
     saver.gc(grace=0)
     after = Told(content_of(store))
     assert after.live == {**told.live, str(version): "af"}
@@ -181,5 +182,5 @@ def _go_on(content: Held, told: Told) -> None:
     found = saver.check()
     assert found.sound, found.damage
     assert not found.garbage
-    objects = {*store.keys("packs/"), *store.keys("manifests/")}
+    objects = {*store.keys("packs/"), *store.keys("manifests/"), *store.keys("trees/")}
     assert objects == {key for key, _ in needed if key in objects}, "garbage is left"

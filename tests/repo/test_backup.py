@@ -20,6 +20,7 @@ from saver.repo.gc import collect
 from saver.repo.log import Delete, Tag, log_key
 from saver.repo.objects import pack_key
 from saver.repo.repository import Repository
+from saver.repo.save import save_version
 from saver.storage import Blob, Listed, Storage
 from saver.storages.memory import MemoryStorage
 from saver.testing import Crash, FaultyStorage
@@ -36,7 +37,7 @@ def save(store: Storage, count: int = 1, model: str = "m") -> None:
     for _ in range(count):
         repo.open_to_write()
         found = repo.state.model(model)
-        repo.commit(draft(model, tensors(1 if found is None else found.last + 1), step=1))
+        save_version(repo, draft(model, tensors(1 if found is None else found.last + 1), step=1))
 
 
 def busy_day(store: Storage) -> None:

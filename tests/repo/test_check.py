@@ -18,6 +18,7 @@ from saver.repo.index import Index
 from saver.repo.log import log_key
 from saver.repo.manifest import manifest_key
 from saver.repo.repository import Repository
+from saver.repo.save import save_version
 from saver.repo.state import RESERVE
 from saver.storage import Bytes
 from saver.storages.memory import MemoryStorage
@@ -121,7 +122,7 @@ def test_saving_the_same_tensor_again_heals_older_versions(
     flip(store, f"packs/{shared[0]}.safetensors", shared[1] + 3)
     assert checked(store).recorded
     fresh = Repository(store)
-    healed = fresh.commit(draft("m", {"a/x": filled["m@1"]["a/x"], "b/y": filled["m@2"]["b/y"]}))
+    healed = save_version(fresh, draft("m", {"a/x": filled["m@1"]["a/x"], "b/y": filled["m@2"]["b/y"]}))
     assert healed.bytes_added > 4000, "damaged bytes are not shared"
     for ref, tensors in {**filled, "m@3": filled["m@2"]}.items():
         assert same(Repository(store), ref, tensors), ref
@@ -140,12 +141,12 @@ def test_damaged_bytes_are_not_shared_though_the_index_knows_them(
         return Repository(store, index=lambda ident: Index(str(tmp_path / "index.sqlite")))
 
     tensors = {"a/x": array()}
-    indexed().commit(draft("m", tensors))
-    assert indexed().commit(draft("n", tensors)).bytes_added < 4000, "sound bytes are"
+    save_version(indexed(), draft("m", tensors))
+    assert save_version(indexed(), draft("n", tensors)).bytes_added < 4000, "sound bytes are"
     (key,) = store.keys("packs/")
     flip(store, key, len(store.read(key)) - 1)
     assert checked(store).recorded
-    indexed().commit(draft("z", tensors))
+    save_version(indexed(), draft("z", tensors))
     assert same(Repository(store), "z", tensors)
 
 
@@ -155,7 +156,7 @@ def test_a_healed_pack_that_nobody_needs_is_freed(store: MemoryStorage, repo: Re
     (key,) = store.keys("packs/")
     flip(store, key, len(store.read(key)) - 1)
     assert checked(store).recorded
-    Repository(store).commit(draft("m", tensors))
+    save_version(Repository(store), draft("m", tensors))
     found = checked(store)
     assert [(damage.key, damage.model) for damage in found.damage] == [(key, "")]
     assert found.garbage == (key,)

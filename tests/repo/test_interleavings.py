@@ -12,13 +12,16 @@ from typing import Any
 import pytest
 from asking import Held
 from cases import (
+    FILES,
     LARGE,
+    ONE,
     TWO,
     Done,
     Loaded,
     Saved,
     checks,
     collects,
+    commits,
     content_of,
     deletes,
     draft,
@@ -27,6 +30,7 @@ from cases import (
     loads,
     opened,
     saves,
+    stages,
     stored,
     tags,
     untags,
@@ -36,10 +40,11 @@ from judge import Judge, Told
 
 from saver import tensors
 from saver.errors import CannotWriteError
-from saver.repo import gc
+from saver.repo import gc, stage
 from saver.repo.commit import _Commit
 from saver.repo.log import Event, Tag
 from saver.repo.repository import Repository
+from saver.repo.save import save_version
 from saver.repo.state import state
 from saver.storage import Storage
 from saver.storages.memory import MemoryStorage
@@ -92,6 +97,136 @@ def test_a_saver_that_comes_to_need_what_was_not_moved(eager: None) -> None:
     assert found.moments > 10_000, found
 
 
+def test_two_stagers_a_committer_and_a_collector() -> None:
+    """Also where a stager dies: then the committer finds no word of it, and what it wrote is freed."""
+    judge = Judge(ONE)
+    actors = {
+        "ada": stages("a", "c"),
+        "bob": stages("b", "d"),
+        "committer": commits("d", {"a": "c", "b": "d"}),
+        "collector": collects("c"),
+    }
+    found = explore(ONE, actors, judge)
+    assert {end for name, end in judge.ends if name == "committer"} == {Saved("m@2", "cd"), Done("early")}
+    assert any("packs/" + b"aagain".hex() in key for each in judge.contents for key, _ in each)
+    assert found.moments > 10_000, found
+
+
+@FAR
+def test_a_stager_that_shares_what_is_deleted_and_collected_is_asked_again(remote: bool) -> None:
+    judge = Judge(TWO)
+    actors = {
+        "stager": stages("a", "acd"),
+        "committer": commits("d", {"a": "acd"}),
+        "collector": collects("c", "m@2"),
+    }
+    found = explore(TWO, actors, judge, {"reader": loads("m")}, remote=remote)
+    assert ("committer", Saved("m@3", "acd")) in judge.ends
+    assert found.moments > 10_000, found
+
+
+def test_a_committer_that_asks_nobody_says_what_was_condemned_and_leaves_nothing() -> None:
+    judge = Judge(TWO, lambda name, end: name == "committer" and end.kind == "CondemnedError")
+    actors = {
+        "stager": stages("a", "acd"),
+        "committer": commits("d", {"a": "acd"}, asks=False),
+        "saver": saves("b", "ae"),
+        "collector": collects("c"),
+    }
+    found = explore(TWO, actors, judge)
+    ends = {end.kind if isinstance(end, Failed) else end for name, end in judge.ends if name == "committer"}
+    assert {Saved("m@3", "acd"), Saved("m@4", "acd"), Done("early"), "CondemnedError"} == ends
+    assert found.moments > 100_000, found
+
+
+@pytest.mark.of_files
+def test_savers_of_one_file_and_of_several_a_collector_and_a_reader() -> None:
+    judge = Judge(FILES)
+    actors = {"ada": saves("a", "acd"), "bob": saves("b", "ef"), "collector": collects("c", "m@1")}
+    found = explore(FILES, actors, judge, {"reader": loads("m")})
+    assert {end for name, end in judge.ends if name in ("ada", "bob")} == {
+        Saved(f"m@{number}", holds) for number in (3, 4) for holds in ("acd", "ef")
+    }
+    assert found.moments > 100_000, found
+
+
+@pytest.mark.of_files
+@FAR
+def test_a_file_of_which_others_need_a_tensor_when_its_version_is_deleted(remote: bool) -> None:
+    judge = Judge(FILES)
+    actors = {"saver": saves("a", "ae"), "collector": collects("c", "m@1")}
+    readers = {"first": loads("m@1"), "second": loads("m@2")}
+    found = explore(FILES, actors, judge, readers, remote=remote)
+    assert {("first", Loaded("m@1", "ab")), ("second", Loaded("m@2", "ac"))} <= judge.ends
+    assert {name for name, end in judge.ends if isinstance(end, Failed)} == {"first"}
+    assert found.moments > 1_000, found
+
+
+@pytest.mark.of_files
+def test_a_file_of_which_most_is_dead_while_its_bytes_move(eager: None) -> None:
+    first = filled("abc", "ad", files=True)
+    judge = Judge(first)
+    actors = {"saver": saves("a", "ef"), "collector": collects("c", "m@1")}
+    explore(first, actors, judge, {"reader": loads("m@2")})
+    assert {end for name, end in judge.ends if name == "reader"} == {Loaded("m@2", "ad")}
+    assert any("packs/c" in key for content in judge.contents for key, _ in content), "bytes were moved"
+
+
+@pytest.mark.of_files
+def test_what_two_hold_a_third_commits_as_one_file_while_others_save_and_collect() -> None:
+    judge = Judge(FILES)
+    actors = {
+        "ada": stages("a", "d"),
+        "bob": stages("b", "e"),
+        "committer": commits("d", {"a": "d", "b": "e"}),
+        "saver": saves("f", "f"),
+        "collector": collects("c"),
+    }
+    found = explore(FILES, actors, judge)
+    assert {("committer", Saved("m@3", "de")), ("committer", Saved("m@4", "de"))} <= judge.ends
+    assert found.moments > 10_000, found
+
+
+@pytest.mark.of_files
+def test_a_file_whose_record_is_refused_or_whose_answer_is_lost() -> None:
+    judge = Judge(FILES, fails("CannotWriteError", "CommitUnknownError"))
+    explore(FILES, {"saver": saves("a", "ef"), "other": collects("c")}, judge, failing=("saver", "other"))
+    ends = {end.kind if isinstance(end, Failed) else end for name, end in judge.ends if name == "saver"}
+    assert {Saved("m@3", "ef"), "CannotWriteError", "CommitUnknownError"} <= ends
+
+
+@pytest.fixture
+def documents(monkeypatch: pytest.MonkeyPatch) -> Held:
+    """m@1 and m@2 share the document of a part; every part has one."""
+    monkeypatch.setattr(stage, "TREE_BYTES", 0)
+    return filled("ab", "ac")
+
+
+def test_a_saver_that_shares_documents_of_a_version_that_is_deleted_and_collected(
+    documents: Held,
+) -> None:
+    judge = Judge(documents)
+    actors = {"saver": saves("a", "acd"), "collector": collects("c", "m@2")}
+    found = explore(documents, actors, judge, {"latest": loads("m"), "second": loads("m@2")})
+    assert {("latest", Loaded("m", holds)) for holds in ("ab", "ac", "acd")} <= judge.ends
+    assert {name for name, end in judge.ends if isinstance(end, Failed)} == {"latest", "second"}
+    trees = {key for each in judge.contents for key, _ in each if key.startswith("trees/")}
+    assert len(trees) >= 3 + 1 + 1 + 1, "a, b, c; then d; c again; those of whoever goes on"
+    assert found.moments > 10_000, found
+
+
+def test_a_stager_whose_documents_are_collected_is_asked_again(documents: Held) -> None:
+    judge = Judge(documents)
+    actors = {
+        "stager": stages("a", "acd"),
+        "committer": commits("d", {"a": "acd"}),
+        "collector": collects("c", "m@2"),
+    }
+    found = explore(documents, actors, judge)
+    assert ("committer", Saved("m@3", "acd")) in judge.ends
+    assert found.moments > 1_000, found
+
+
 @pytest.fixture
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tensors of a few thousand bytes are hashed, shared and moved by blocks."""
@@ -118,7 +253,7 @@ def test_a_saver_that_saves_again_what_it_remembers() -> None:
     def twice(store: Storage) -> Saved:
         repo = opened(store, "a")._repo
         for each in wanted:
-            version = repo.commit(each)
+            version = save_version(repo, each)
         return Saved(str(version), version.notes)
 
     judge = Judge(TWO)
@@ -215,7 +350,7 @@ def damaged() -> Held:
     store.create(pack, bytes(data))
     saver = opened(store, "1")
     assert not saver.check().sound
-    saver._repo.commit(draft("c"))
+    save_version(saver._repo, draft("c"))
     return content_of(store)
 
 
@@ -245,7 +380,7 @@ def test_a_save_that_another_thread_overtakes_within_one_repository_decides_anew
 ) -> None:
     store = MemoryStorage()
     repo = Repository(store)
-    repo.commit(draft("a"))
+    save_version(repo, draft("a"))
     decide = _Commit._event
     left = [calls]
 
@@ -253,11 +388,11 @@ def test_a_save_that_another_thread_overtakes_within_one_repository_decides_anew
         event = decide(self, *manifest)
         left[0] -= 1
         if left[0] == 0:
-            repo.commit(draft("ab"))
+            save_version(repo, draft("ab"))
         return event
 
     monkeypatch.setattr(_Commit, "_event", overtaken)
-    repo.commit(draft("ac"))
+    save_version(repo, draft("ac"))
     Judge({})(Moment(content_of(store), {"one": Saved("m@2", "ab"), "other": Saved("m@3", "ac")}))
 
 
@@ -276,24 +411,24 @@ def test_a_save_is_done_once_its_record_is_there_though_it_cannot_tidy_up(
         event = decide(self, *manifest)
         left[0] -= 1
         if left[0] == 0:  # so the manifest must be written anew, and the first one be deleted
-            Repository(store).commit(draft("ab"))
+            save_version(Repository(store), draft("ab"))
         return event
 
     monkeypatch.setattr(_Commit, "_event", overtaken)
-    assert str(repo.commit(draft("ac"))) == "m@2"
+    assert str(save_version(repo, draft("ac"))) == "m@2"
     assert len(list(store.keys("manifests/"))) == 3
 
 
 def test_a_tag_that_another_thread_overtakes_within_one_repository_decides_anew() -> None:
     store = MemoryStorage()
     repo = Repository(store)
-    repo.commit(draft("a"))
+    save_version(repo, draft("a"))
     events = []
 
     def decide() -> Event:
         events.append(Tag("m", "best", repo.version("m").number))
         if len(events) == 1:
-            repo.commit(draft("b"))
+            save_version(repo, draft("b"))
         return events[-1]
 
     repo.append(decide)

@@ -17,6 +17,7 @@ from cases import ARRAYS, draft, opened
 import saver
 from saver.pack import PackedTensors, source
 from saver.repo import gc
+from saver.repo.save import save_version
 from saver.storages.memory import MemoryStorage
 
 
@@ -27,7 +28,7 @@ def test_what_was_verified_is_not_taken_from_elsewhere_once_it_was_moved(
     store = MemoryStorage()
     own = opened(store, "1")
     for each in (draft("abc"), draft("def"), draft("ad", bases=("m@1",))):
-        own._repo.commit(each)
+        save_version(own._repo, each)
     tensors = opened(store, "2")._open("m@3").tensors
     assert isinstance(tensors, PackedTensors)
     assert tensors.read("a/x").tobytes() == ARRAYS["a"].tobytes()

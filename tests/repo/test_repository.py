@@ -13,12 +13,13 @@ from drafts import Save, contents, draft, same
 
 import saver
 from saver import tensors as cells
-from saver.repo import commit, dedup, document
+from saver.repo import dedup, document, stage
 from saver.repo.format import Format
 from saver.repo.gc import collect
 from saver.repo.index import Candidate, Index
 from saver.repo.manifest import manifest_key
 from saver.repo.repository import Repository
+from saver.repo.save import save_version
 from saver.storage import Content
 from saver.storages.memory import MemoryStorage
 from saver.tree import TensorData
@@ -184,8 +185,8 @@ def test_a_small_tensor_that_spells_the_hash_of_a_large_one_is_not_taken_for_it(
     spelled = np.frombuffer(b"".join(map(bytes.fromhex, blocks)), np.uint8)
     alike = table.copy()
     alike[-1] += 1
-    repo.commit(draft("hostile", {"a/spelled": spelled, "a/alike": alike}))
-    repo.commit(draft("m", {"b/table": table}))
+    save_version(repo, draft("hostile", {"a/spelled": spelled, "a/alike": alike}))
+    save_version(repo, draft("m", {"b/table": table}))
     assert same(repo, "m", {"b/table": table})
 
 
@@ -199,17 +200,17 @@ def test_an_index_that_lies_costs_bytes_and_no_version(store: MemoryStorage, tmp
             return {digest: [*lies, ("m", 1, manifest, "nothing")] for digest in hashes}
 
     repo = Repository(store, index=lambda ident: Lying(str(tmp_path / "index.sqlite")))
-    first = repo.commit(draft("m", {"a/x": array(), "a/y": array()}))
-    repo.commit(draft("m", {"a/x": array(), "a/y": array()}))
+    first = save_version(repo, draft("m", {"a/x": array(), "a/y": array()}))
+    save_version(repo, draft("m", {"a/x": array(), "a/y": array()}))
     tensors = {"b/x": array(), "b/y": array()}
-    repo.commit(draft("n", tensors))
+    save_version(repo, draft("n", tensors))
     assert same(Repository(store), "n", tensors)
 
 
 def test_a_pack_holds_a_bounded_number_of_tensors(
     store: MemoryStorage, repo: Repository, save: Save, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(commit, "PACK_TENSORS", 3)
+    monkeypatch.setattr(stage, "PACK_TENSORS", 3)
     tensors = {f"a/{number}": array(10) for number in range(8)}
     save("m", tensors)
     assert len(packs(store)) == 3
@@ -217,9 +218,9 @@ def test_a_pack_holds_a_bounded_number_of_tensors(
 
 
 def test_progress_counts_all_packs(repo: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(commit, "PACK_TENSORS", 2)
+    monkeypatch.setattr(stage, "PACK_TENSORS", 2)
     seen: list[tuple[int, int]] = []
-    repo.commit(draft("m", {f"a/{n}": array(1000) for n in range(5)}), lambda *now: seen.append(now))
+    save_version(repo, draft("m", {f"a/{n}": array(1000) for n in range(5)}), lambda *now: seen.append(now))
     assert [done for done, _ in seen] == sorted(done for done, _ in seen)
     assert seen[-1][0] >= 5 * 8000
 
@@ -227,7 +228,7 @@ def test_progress_counts_all_packs(repo: Repository, monkeypatch: pytest.MonkeyP
 def test_two_savers_see_each_other(store: MemoryStorage) -> None:
     one, other = Repository(store), Repository(store)
     for number in range(6):
-        version = (one, other)[number % 2].commit(draft("m", {"a/x": array()}))
+        version = save_version((one, other)[number % 2], draft("m", {"a/x": array()}))
         assert (version.number, version.parent) == (number + 1, number or None)
 
 
@@ -239,7 +240,7 @@ def test_threads_share_a_repository(repo: Repository) -> None:
         try:
             for _ in range(5):
                 tensors = {"a/x": np.full(50, name) + len(saved)}
-                saved[str(repo.commit(draft("m", tensors)))] = tensors
+                saved[str(save_version(repo, draft("m", tensors)))] = tensors
         except BaseException as error:
             errors.append(error)
 
@@ -276,15 +277,15 @@ def test_a_save_that_fails_leaves_nothing_and_the_next_succeeds(at: str, error: 
     store = Failing()
     repo = Repository(store)
     tensors = {"a/x": array(1000)}
-    repo.commit(draft("m", tensors))
+    save_version(repo, draft("m", tensors))
     before = list(store.keys(""))
     store.at, store.error = at, error
     with pytest.raises(error):
-        repo.commit(draft("m", {"a/x": array(1000)}))
+        save_version(repo, draft("m", {"a/x": array(1000)}))
     left = set(store.keys("")) - set(before)
     assert not left or (at == "log/" and error is not saver.CannotWriteError), left
     store.at = "nothing"
-    assert repo.commit(draft("m", tensors)).number == 2
+    assert save_version(repo, draft("m", tensors)).number == 2
     assert same(repo, "m", tensors)
 
 
@@ -300,14 +301,14 @@ def test_when_it_is_unknown_whether_a_record_was_written_nothing_is_deleted() ->
 
     store = Unsure()
     repo = Repository(store)
-    repo.commit(draft("m", {"a/x": array()}))
+    save_version(repo, draft("m", {"a/x": array()}))
     store.unsure = True
     tensors = {"a/x": array()}
     with pytest.raises(saver.CommitUnknownError):
-        repo.commit(draft("m", tensors))
+        save_version(repo, draft("m", tensors))
     store.unsure = False
     assert same(repo, "m@2", tensors), "it had been written after all"
-    assert repo.commit(draft("m", tensors)).number == 3
+    assert save_version(repo, draft("m", tensors)).number == 3
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
@@ -323,11 +324,11 @@ def test_an_interruption_after_the_record_was_written_deletes_nothing(error: typ
 
     store = Interrupted()
     repo = Repository(store)
-    repo.commit(draft("m", {"a/x": array()}))
+    save_version(repo, draft("m", {"a/x": array()}))
     store.armed = True
     tensors = {"a/x": array()}
     with pytest.raises(error):
-        repo.commit(draft("m", tensors))
+        save_version(repo, draft("m", tensors))
     store.armed = False
     assert same(repo, "m@2", tensors)
 
@@ -340,7 +341,7 @@ def test_an_interruption_once_the_record_is_there_deletes_nothing(
     with monkeypatch.context() as patch:
         patch.setattr(repo.state, "took", lambda record, digest: (_ for _ in ()).throw(MemoryError))
         with pytest.raises(MemoryError):
-            repo.commit(draft("m", tensors))
+            save_version(repo, draft("m", tensors))
     assert same(Repository(repo.storage), "m@2", tensors)
 
 
@@ -374,7 +375,7 @@ def test_features_of_the_future_are_refused_by_name() -> None:
         found = Format(1, "ab" * 16, **{purpose: ("ropes", "ladders")})
         store.create("store.json", document.encode(found))
         repo = Repository(store)
-        act = (lambda r: collect(r, 0)) if purpose == "collect" else (lambda r: r.commit(draft("m", {})))
+        act = (lambda r: collect(r, 0)) if purpose == "collect" else lambda r: save_version(r, draft("m", {}))
         with pytest.raises(saver.IncompatibleError, match=rf"to {purpose}.* Saver needs ladders, ropes"):
             act(repo)
         assert list(store.keys("")) == ["store.json"]
@@ -393,7 +394,7 @@ def test_a_log_without_its_store_is_not_taken_for_a_new_store(
     save("m", {"a/x": array()})
     store.delete("store.json")
     with pytest.raises(saver.DamagedError, match=r"store.json is missing"):
-        Repository(store).commit(draft("m", {"a/x": array()}))
+        save_version(Repository(store), draft("m", {"a/x": array()}))
 
 
 def test_a_damaged_parent_is_no_reason_not_to_save(
@@ -403,7 +404,7 @@ def test_a_damaged_parent_is_no_reason_not_to_save(
     first = save("m", tensors)
     store.delete(manifest_key(first.manifest))
     fresh = Repository(store)
-    assert fresh.commit(draft("m", tensors)).number == 2
+    assert save_version(fresh, draft("m", tensors)).number == 2
     assert same(fresh, "m@2", tensors)
     with pytest.raises(saver.DamagedError, match=r"m@1: its manifest"):
         contents(fresh, "m@1")
@@ -421,7 +422,7 @@ def test_a_version_by_time_is_the_newest_until_then(store: MemoryStorage) -> Non
     repo = Repository(store, clock=lambda: now)
     for hour in range(4):
         now = 1000.0 + 3600 * hour
-        repo.commit(draft("m", {"a/x": array(4)}))
+        save_version(repo, draft("m", {"a/x": array(4)}))
     assert repo.version("m@time=1970-01-01T01:20:00+00:00").number == 2
     assert repo.version("m@time=1970-01-01T00:16:40+00:00").number == 1
 

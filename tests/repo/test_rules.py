@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from asking import Held
-from cases import LARGE, TWO, collects, fails, loads, saves
+from cases import LARGE, TWO, collects, fails, filled, loads, saves
 from explorer import Violation, explore
 from judge import Judge
 
@@ -46,6 +46,33 @@ def test_unless_a_saver_looks_whether_its_manifest_is_condemned_a_version_is_los
 
     told = lost(TWO, saver=saves("a", "ca", careless), collector=collects("c"))
     assert "its manifest" in str(told.value)
+
+
+@pytest.mark.of_files
+def test_unless_a_saver_looks_whether_its_file_is_condemned_a_version_is_lost() -> None:
+    def careless(repo: Repository) -> None:
+        repo.state.gone = lambda key: None  # type: ignore[method-assign]
+
+    told = lost(TWO, saver=saves("a", "ef", careless), collector=collects("c"))
+    assert "is missing" in str(told.value)
+
+
+@pytest.mark.of_files
+def test_unless_a_collector_keeps_packs_with_manifests_a_version_is_lost(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def careless(repo: Repository) -> None:
+        is_manifest = repo.users.is_manifest
+        repo.users.is_manifest = (  # type: ignore[method-assign]
+            lambda key: key.startswith("manifests/") and is_manifest(key)
+        )
+
+    monkeypatch.setattr(gc, "DEAD_BYTES", 1000)
+    first = filled("a", "ad", files=True)
+    actors = {"saver": saves("a", "f")}
+    explore(first, {**actors, "collector": collects("c", "m@2")}, Judge(first))
+    told = lost(first, **actors, collector=collects("c", "m@2", careless))
+    assert "is missing" in str(told.value)
 
 
 def _once(decide: Callable[[], Any]) -> Callable[[], Any]:
@@ -107,8 +134,8 @@ def test_unless_a_collector_has_read_all_records_a_version_is_lost() -> None:
 def test_unless_numbers_are_decided_with_the_record_they_are_double(monkeypatch: pytest.MonkeyPatch) -> None:
     decide = _Commit._event
 
-    def stubborn(self: Any, manifest: str, size: int) -> Any:
-        event = decide(self, manifest, size)
+    def stubborn(self: Any, document: Any) -> Any:
+        event = decide(self, document)
         self.number = getattr(self, "number", event.number)
         return type(event)(**{**_fields(event), "number": self.number})
 

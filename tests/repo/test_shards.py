@@ -17,6 +17,7 @@ from saver.file import open_file
 from saver.pack import Pack
 from saver.repo import gc
 from saver.repo import manifest as manifests
+from saver.repo.save import save_version
 from saver.storages.memory import MemoryStorage
 from saver.tensors import Box, whole
 from shards import cut_draft, rows
@@ -48,7 +49,7 @@ def store() -> saver.Saver:
 
 
 def save(store: saver.Saver, obj: Any, cut: Any = in_grid, model: str = "m", **more: Any) -> saver.Version:
-    return store._repo.commit(cut_draft(model, obj, cut, **more))
+    return save_version(store._repo, cut_draft(model, obj, cut, **more))
 
 
 def packs_of(store: saver.Saver) -> dict[str, Pack]:

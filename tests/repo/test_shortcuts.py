@@ -16,6 +16,7 @@ from saver.repo.gc import collect
 from saver.repo.log import Delete, Tag
 from saver.repo.objects import page_key
 from saver.repo.repository import Repository
+from saver.repo.save import save_version
 from saver.repo.state import State, pages, state
 from saver.storage import Blob, Storage
 from saver.storages.memory import MemoryStorage
@@ -68,7 +69,7 @@ def large(small_pages: None) -> MemoryStorage:
     while repo.state.head < RECORDS:
         count = repo.state.head
         model = "ab"[count % 2]
-        version = repo.commit(draft(model, {"p/x": np.full(3, count)}, step=count))
+        version = save_version(repo, draft(model, {"p/x": np.full(3, count)}, step=count))
         if count % 5 == 0:
             repo.append(lambda: Tag(model, f"t{count % 3}", version.number))  # noqa: B023
         if count % 7 == 0 and version.number > 3:
@@ -152,7 +153,7 @@ def test_a_read_that_fails_while_a_record_is_taken_in_loses_no_record(
         reader.open()
         assert reader.state.head == writer.state.head
         assert dict(reader.state.scan("")) == truth(own)
-        saved = reader.commit(draft("a", {"p/x": np.arange(3)}))
+        saved = save_version(reader, draft("a", {"p/x": np.arange(3)}))
         collect(reader, grace=0)
         reads = poor.reads
         assert check(Repository(poor)).sound
@@ -317,7 +318,7 @@ def test_a_checkpoint_that_cannot_be_written_is_no_reason_not_to_save(
     store = Unwilling()
     store._objects = {key: value for key, value in large._objects.items() if not key.startswith("state/")}
     repo = Repository(store)
-    saved = [repo.commit(draft("a", {"p/x": np.arange(3)})).number for _ in range(40)]
+    saved = [save_version(repo, draft("a", {"p/x": np.arange(3)})).number for _ in range(40)]
     assert saved == [*range(saved[0], saved[0] + 40)]
     assert repo.state.trouble == f"{saver_key(repo)}: no"
     assert check(Repository(store)).sound
@@ -333,7 +334,7 @@ def test_a_checkpoint_of_another_log_is_not_believed(large: MemoryStorage) -> No
     other = MemoryStorage()
     repo = Repository(other)
     while repo.state.head < 96:
-        repo.commit(draft("z", {"p/x": np.arange(3)}))
+        save_version(repo, draft("z", {"p/x": np.arange(3)}))
     repo.state.keep_checkpoint()
     for records in (96, 97, 100):
         mixed = MemoryStorage()
@@ -346,7 +347,7 @@ def test_a_checkpoint_of_another_log_is_not_believed(large: MemoryStorage) -> No
         found = Repository(mixed)
         found.open()
         assert dict(found.state.scan("")) == truth(mixed), records
-        version = found.commit(draft("a", {"p/x": np.arange(3)}))
+        version = save_version(found, draft("a", {"p/x": np.arange(3)}))
         assert Repository(mixed).storage is mixed
         again = Repository(mixed)
         again.open()
@@ -395,17 +396,17 @@ def test_on_a_full_disk_versions_can_be_deleted_and_freed(kind: str, versions: i
     store = Full(1 << 40, 1 << 40)
     repo = Repository(store)
     for _ in range(versions):
-        repo.commit(draft("m", {"p/x": np.random.default_rng().normal(size=1000)}))
+        save_version(repo, draft("m", {"p/x": np.random.default_rng().normal(size=1000)}))
     store.most = sum(len(data) for data, _ in store._objects.values()) if kind == "bytes" else 1 << 40
     store.objects = len(store._objects) if kind == "objects" else 1 << 40
     full = Repository(store)
     with pytest.raises(saver.CannotWriteError, match="No space left"):
-        full.commit(draft("m", {"p/x": np.arange(1000.0)}))
+        save_version(full, draft("m", {"p/x": np.arange(1000.0)}))
     full.append(lambda: Delete("m", (1, 2)))
     found = collect(Repository(store), grace=0)
     assert len(found.freed) == 4
     again = Repository(store)
-    assert again.commit(draft("m", {"p/x": np.arange(1000.0)})).number == versions + 1
+    assert save_version(again, draft("m", {"p/x": np.arange(1000.0)})).number == versions + 1
     assert check(Repository(store)).sound
 
 
@@ -413,7 +414,7 @@ def test_when_the_reserve_is_used_up_checkpoints_give_their_room() -> None:
     store = Full(1 << 40, 1 << 40)
     repo = Repository(store)
     for count in range(40):
-        repo.commit(draft("m", {"p/x": np.full(100, count)}))
+        save_version(repo, draft("m", {"p/x": np.full(100, count)}))
     store.objects = len(store._objects)
     for number in range(1, 10):
         Repository(store).append(lambda: Delete("m", (number,)))  # noqa: B023
@@ -429,7 +430,7 @@ def test_a_store_that_others_follow_stays_small_beside_its_log(small_pages: None
     repo = Repository(store)
     sizes = []
     for count in range(320):
-        repo.commit(draft("m", {"p/x": np.full(2, count)}))
+        save_version(repo, draft("m", {"p/x": np.full(2, count)}))
         if count % 32 == 31:
             sizes.append(len(list(store.keys("state/"))) / (count + 1))
     assert sizes[-1] < 1.2 * sizes[2], "it grows with what lives, not with what was written"

@@ -76,7 +76,9 @@ class Truth:
                     f"{model}@{number}: numbers with a gap, or double"
                 )
                 self.last[model] = number
-                needed = {_pack(pack) for pack in event.get("packs", ())} | {_manifest(event["manifest"])}
+                needed = {_pack(pack) for pack in event.get("packs", ())}
+                needed |= {_tree(name) for name in event.get("trees", ())}
+                needed.add(_pack(event["file"]) if "file" in event else _manifest(event["manifest"]))
                 assert not needed & self.condemned, f"{model}@{number} was saved with what was condemned"
                 live[number] = event
                 tags.update(dict.fromkeys(event.get("tags", ()), number))
@@ -126,6 +128,10 @@ def _holds(event: dict[str, Any]) -> str:
 
 def _pack(name: str) -> str:
     return f"packs/{name}.safetensors"
+
+
+def _tree(name: str) -> str:
+    return f"trees/{name[:2]}/{name}.json"
 
 
 def _manifest(digest: str) -> str:

@@ -74,7 +74,7 @@ class Judge:
             traced.calls.clear()
             assert held(reader.load(ref)) == truth.now.live[ref].holds, f"{ref} has other content"
             opens = {call.removeprefix("open ") for call in traced.calls}
-            needed = {key for key in opens if key.startswith(("packs/", "manifests/"))}
+            needed = {key for key in opens if key.startswith(("packs/", "manifests/", "trees/"))}
             place = (ref, truth.now.live[ref].manifest, moves)
             self._loaded[place] = frozenset((key, content[key]) for key in needed)
         for ref, told in truth.now.live.items():
@@ -145,6 +145,10 @@ def listing(listed: dict[str, Any]) -> Listed:
     }  # fmt: skip
 
 
+def _of(live: Listed, model: str) -> Listed:
+    return {ref: told for ref, told in live.items() if ref.partition("@")[0] == model}
+
+
 def _judge_told(told: list[Any], truth: Truth, struck: set[str]) -> None:
     saving = None
     for what, *facts in told:
@@ -152,7 +156,12 @@ def _judge_told(told: list[Any], truth: Truth, struck: set[str]) -> None:
             case "loaded", [ref, holds]:
                 assert any(moment.refs.get(ref) == holds for moment in truth.moments), f"{ref} gave {holds}"
             case "listed", [listed]:
-                assert any(listing(listed) == moment.live for moment in truth.moments), "other versions"
+                # Each model was asked for by itself: others may have acted between two of them.
+                for model in {ref.partition("@")[0] for moment in truth.moments for ref in moment.live}:
+                    lives = [_of(moment.live, model) for moment in truth.moments]
+                    found = listing({model: listed.get(model, ())})
+                    assert found in lives, f"other versions of {model}"
+                assert listing(listed).keys() <= {ref for moment in truth.moments for ref in moment.live}
             case "resumed", [holds]:
                 _judge_resumed(holds, truth.moments, struck)
             case "saving", [model, holds]:
@@ -185,7 +194,7 @@ def _judge_resumed(holds: str, moments: list[Moment], struck: set[str]) -> None:
     there = [
         [told.holds for ref, told in moment.live.items() if ref.startswith("run@")] for moment in moments
     ]
-    spoilt = any(key.startswith(("packs/", "manifests/")) for key in struck)
+    spoilt = any(key.startswith(("packs/", "manifests/", "trees/")) for key in struck)
     assert any(holds in (runs if spoilt else runs[-1:]) for runs in there), f"resumed from {holds}"
 
 

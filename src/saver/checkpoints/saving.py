@@ -21,6 +21,7 @@ from saver.errors import CannotSaveError, CannotWriteError, CommitUnknownError, 
 from saver.policy.arguments import size_of
 from saver.repo.draft import Draft, Encoded
 from saver.repo.repository import Repository
+from saver.repo.save import save_version
 from saver.repo.version import Version
 from saver.staging import Snapshot, Staging, Torn
 from saver.training_log import TrainingLog
@@ -200,8 +201,8 @@ class Saving:
     def _commit(self, draft: Draft) -> Version:
         """Commit; where there is no room, once more when that of dropped versions was freed."""
         try:
-            return self._repo.commit(draft)
+            return save_version(self._repo, draft)
         except CannotWriteError as error:
             if not is_full(error) or not self._history.make_room():
                 raise
-            return self._repo.commit(draft)
+            return save_version(self._repo, draft)

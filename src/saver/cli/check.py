@@ -93,6 +93,11 @@ def _show(found: Checked, place: str, on: Screen) -> None:
         on.code(_first(found.foreign, on))
 
 
+def _is_manifest(damage: Damage) -> bool:
+    """Whether what is damaged is the manifest of a version, which may stand in a pack."""
+    return bool(damage.model and not damage.tensor and damage.key.startswith(("manifests/", "packs/")))
+
+
 def _verdict(found: Checked) -> str:
     """What is damaged, in a line."""
     versions = {(each.model, each.number) for each in found.damage if each.model}
@@ -102,9 +107,8 @@ def _verdict(found: Checked) -> str:
         return f"{counted(len({each.key for each in found.damage}), 'object')} that no version needs"
     counts = {
         "tensor": len({(each.key, each.tensor) for each in found.damage if each.tensor}),
-        "manifest": len(
-            {each.key for each in found.damage if each.model and each.key.startswith("manifests/")}
-        ),
+        "manifest": len({each.key for each in found.damage if _is_manifest(each)}),
+        "document": len({each.key for each in found.damage if each.key.startswith("trees/") and each.model}),
         "checkpoint": len({each.key for each in found.damage if each.model and each.key == "state"}),
     }
     what = " and ".join(counted(count, noun) for noun, count in counts.items() if count)

@@ -79,6 +79,18 @@ def header_bytes(
     return b"".join((head[:at], blake3(head).hexdigest().encode(), head[at + 64 :]))
 
 
+def header_hash(header: bytes) -> str:
+    """The hash that stands in a header."""
+    at = 8 + len(_PREFIX)
+    return header[at : at + 64].decode()
+
+
+def digest_of(header: bytes) -> str:
+    """The hash that should stand in a header."""
+    at = 8 + len(_PREFIX)
+    return blake3(b"".join((header[:at], ZERO.encode(), header[at + 64 :]))).hexdigest()
+
+
 _MAGIC = (
     (b"\x80\x02", "a pickle"), (b"\x80\x03", "a pickle"), (b"\x80\x04", "a pickle"),
     (b"\x80\x05", "a pickle"), (b"PK\x03\x04", "a zip archive"),
@@ -129,8 +141,7 @@ def parse_header(header: bytes, size: int, path: str) -> Header:
         raise IncompatibleError(
             f"{path} is a safetensors file that Saver did not write; open it with safetensors"
         )
-    blank = b"".join((header[:at], ZERO.encode(), header[at + 64 :]))
-    if blake3(blank).hexdigest().encode() != header[at : at + 64]:
+    if digest_of(header).encode() != header[at : at + 64]:
         raise DamagedError(
             f"{path}: the header does not match its hash; copy the file again from where it came"
         )

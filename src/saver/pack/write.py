@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from saver.errors import CannotWriteError
 from saver.memory import huge_pages
-from saver.pack.layout import Describe, header_bytes, plan
+from saver.pack.layout import Describe, header_bytes, header_hash, plan
 from saver.storage import ALIGNMENT, Content, Progress, Sink
 from saver.tensors import (
     ZERO,
@@ -56,12 +56,12 @@ class PackWriter(Content):
     again on their way, and CannotWriteError is raised before the last byte of a pack whose tensors changed
     meanwhile.
 
-    `describe` is given the tensors with their
-    hashes and returns the metadata to add; it is also called beforehand with zeros for hashes, and its
-    answers must have the same length. `id` is random unless it is given. `cuts` are those of tensors some of
-    whose shards are among the `tensors`. `start` is where the data begins, and `size` all there is, in bytes.
-    `shards` say what lies where in the pack and, once it is written, their hashes. Memory: the ring
-    of `RING_LENGTH` buffers of `RING_BUFFER` bytes, whatever the size of the tensors.
+    `describe` is given the tensors with their hashes and returns the metadata to add. It is also called
+    beforehand with zeros for hashes, and its answers must have the same length. `id` is random unless it is
+    given. `cuts` are those of tensors some of whose shards are among the `tensors`. `start` is where the data
+    begins, and `size` all there is, in bytes. `shards` say what is where in the pack and, once it is written,
+    their hashes; `hash` is then that of the header. Memory: the ring of `RING_LENGTH` buffers of
+    `RING_BUFFER` bytes, whatever the size of the tensors.
     """
 
     def __init__(
@@ -78,6 +78,7 @@ class PackWriter(Content):
         self._describe = describe
         self._progress = progress
         self.id = ident or os.urandom(16).hex()
+        self.hash = ZERO
         boxes = {name: cut.box(name, data[name].shape) for cut in self._cuts.values() for name in cut.shards}
         self.shards = {name: _blank(item, boxes.get(name)) for name, item in self._data.items()}
         self.start = len(self._header())
@@ -140,6 +141,7 @@ class PackWriter(Content):
         header = self._header()
         if len(header) != self.start:
             raise AssertionError("the header changed its length between plan and write")
+        self.hash = header_hash(header)
         return header
 
     def _header(self) -> bytes:

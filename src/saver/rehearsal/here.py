@@ -16,6 +16,7 @@ from saver.opened import Opened
 from saver.rehearsal.proof import Number, Proof, Trained, comparable, compared
 from saver.repo.draft import Draft
 from saver.repo.repository import Repository
+from saver.repo.save import save_version
 from saver.repo.version import Version
 from saver.restoring import restore
 from saver.storages.memory import MemoryStorage
@@ -85,7 +86,8 @@ class _Memory:
 
     def save(self, state: dict[str, Any]) -> Version:
         encoded = encode(state)
-        return self._repo.commit(
+        return save_version(
+            self._repo,
             Draft(
                 model="proof", encoded=encoded, time=time.time(),
                 environment={"packages": {name: package_version(name) for name in encoded.packages}},

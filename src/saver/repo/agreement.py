@@ -46,6 +46,8 @@ def _fields(version: Version, manifest: Manifest) -> Iterator[tuple[str, Any, An
     found = {name: (part.version, part.hash) for name, part in manifest.parts.items()}
     yield from _items("part", logged, found)
     yield "packs", version.packs, manifest.packs
+    documents = {part.document for part in manifest.parts.values() if part.document}
+    yield "documents", version.trees, tuple(sorted(documents))
 
 
 def _items(kind: str, logged: Mapping[str, Any], found: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from functools import partial
 
 import msgspec
@@ -17,11 +16,11 @@ from blake3 import blake3
 
 from saver.errors import CannotWriteError, DamagedError, IncompatibleError, NotFoundError, SaverError
 from saver.pack import Pack, Range, damaged
-from saver.repo import manifest as manifests
+from saver.repo.described import read_outline
 from saver.repo.format import STORE_KEY, read_format
 from saver.repo.log import ZERO, Log, log_key
-from saver.repo.manifest import manifest_key
-from saver.repo.objects import collectables, is_own, pack_key
+from saver.repo.manifest import Manifest, manifest_key
+from saver.repo.objects import collectables, is_own, pack_key, tree_key
 from saver.repo.packs import Damage
 from saver.repo.places import packs_of
 from saver.repo.repository import Repository
@@ -39,9 +38,10 @@ CHUNK = 8 << 20
 class Copied(msgspec.Struct, frozen=True):
     """What a backup did, and what the copy holds by now: the live `versions`, and the records up to `head`.
 
-    `objects` (manifests and packs) and `records` were copied now; the objects have `bytes`. `present` objects
-    were there already. `removed` ones were deleted in the copy, for they are condemned in the store. `damage`
-    is what could not be copied, or was copied as it is, for it is damaged in the store. Sizes in bytes.
+    `objects` (manifests, packs, documents of parts) and `records` were copied now; the objects have `bytes`.
+    `present` objects were there already. `removed` ones were deleted in the copy, for they are condemned in
+    the store. `damage` is what could not be copied, or was copied as it is, for it is damaged in the store.
+    Sizes in bytes.
     """
 
     head: int
@@ -83,6 +83,8 @@ class _Backup:
         self._copied: dict[str, int] = {}
         self._hashes: dict[str, set[tuple[int, int, str]]] = {}
         """By pack the places of which the manifests tell: from, to, and the hash of what is there."""
+        self._files: dict[str, str] = {}
+        """By pack that holds a manifest the hash of its header."""
         self._done = self._present = 0
 
     def run(self) -> Copied:
@@ -163,19 +165,26 @@ class _Backup:
                 return head, versions
 
     def _needed(self, versions: list[Version]) -> dict[str, list[Version]]:
-        """The keys of all that these versions need, packs first, each with those who need it."""
+        """The keys of all that these versions need, manifests last, each with those who need it."""
         packs: dict[str, list[Version]] = {}
         self._damage.clear()
         for version in versions:
             for pack in sorted(self._packs_of(version)):
                 packs.setdefault(pack_key(pack), []).append(version)
-        return packs | {manifest_key(version.manifest): [version] for version in versions}
+            for tree in version.trees:
+                packs.setdefault(tree_key(tree), []).append(version)
+        for version in versions:
+            users = packs.setdefault(_described_by(version), [])
+            users += [version] if version not in users else []
+        return packs
 
     def _packs_of(self, version: Version) -> set[str]:
         """The packs of a version. Of one without a sound manifest, those that the log tells of."""
-        key = manifest_key(version.manifest)
+        key = _described_by(version)
+        if version.file:
+            self._files[key] = version.manifest
         try:
-            found = manifests.decode(self._manifest(version).decode(errors="replace"), str(version))
+            found = self._outline(version)
             known = shards_of(self._repo.places.of(found, f"{self._source}: {version}").values())
         except NotFoundError:
             self._gone(version)
@@ -190,19 +199,18 @@ class _Backup:
         packs = self._repo.places.reached(version.packs)
         return {pack for pack in packs if self._repo.state.gone(pack_key(pack)) is None}
 
-    def _manifest(self, version: Version) -> bytes:
-        """From the store, or from the copy, where it may be whole still. Raises NotFoundError or
-        DamagedError."""
-        key, seen = manifest_key(version.manifest), 0
+    def _outline(self, version: Version) -> Manifest:
+        """From the store, or from the copy, where it may be whole still. Raises NotFoundError,
+        DamagedError or IncompatibleError."""
+        damage: DamagedError | IncompatibleError | None = None
         for storage in (self._source, self._target):
-            with suppress(NotFoundError, DamagedError, IncompatibleError):
-                data = storage.read(key)
-                seen += 1
-                if blake3(data).hexdigest() == version.manifest:
-                    return data
-        if not seen:
-            raise NotFoundError(f"{self._source}: {key} is missing")
-        raise DamagedError(f"{self._source}: {key}: the bytes are not those that were written")
+            try:
+                return read_outline(storage, version)
+            except NotFoundError:
+                continue
+            except (DamagedError, IncompatibleError) as error:
+                damage = damage or error
+        raise damage or NotFoundError(f"{self._source}: {_described_by(version)} is missing")
 
     def _gone(self, version: Version) -> None:
         """Raise _Gone if a version was deleted meanwhile, or what it needs was moved."""
@@ -278,13 +286,16 @@ class _Backup:
             self._progress(self._done, max(total, self._done))
 
     def _damage_of(self, key: str, blob: Blob) -> str | None:
-        """What is wrong with a manifest or a pack, by its own hashes and by what manifests say of it; None
+        """What is wrong with a document or a pack, by its own hashes and by what manifests say of it; None
         where nothing is."""
         try:
-            if key.startswith("manifests/"):
-                sound = key == manifest_key(blake3(blob.read()).hexdigest())
+            if not key.startswith("packs/"):
+                sound = blake3(blob.read()).hexdigest() == key.rpartition("/")[2].removesuffix(".json")
                 return None if sound else "the bytes are not those that were written"
-            lost = Pack(blob).damaged()
+            pack = Pack(blob)
+            if pack.hash != self._files.get(key, pack.hash):
+                return "its header is not the one that was written"
+            lost = pack.damaged()
             places = self._hashes.get(key, ())
             if lost or damaged([Range(key, blob, start, end, digest) for start, end, digest in places]):
                 return "the bytes are not those that were saved"
@@ -341,6 +352,11 @@ class _Copy(Content):
             data = self._blob.read(at, at + CHUNK)
             self._report(len(data))
             yield data
+
+
+def _described_by(version: Version) -> str:
+    """The key of the object with the manifest of a version."""
+    return manifest_key(version.manifest, version.file)
 
 
 def _marker(key: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 
 import msgspec
@@ -21,8 +21,17 @@ from saver.repo.dedup import PROBE, PROBED, probe_of
 from saver.repo.format import STORE_KEY, demand
 from saver.repo.index import Row
 from saver.repo.log import ZERO, Event, Harm, log_key
-from saver.repo.manifest import Manifest, manifest_key
-from saver.repo.objects import FOLDERS, checkpoint_key, is_own, no_folder, pack_key, stands_for_folder
+from saver.repo.manifest import Manifest, Part, manifest_key
+from saver.repo.objects import (
+    COLLECTED,
+    FOLDERS,
+    checkpoint_key,
+    is_own,
+    no_folder,
+    pack_key,
+    stands_for_folder,
+    tree_key,
+)
 from saver.repo.packs import Damage as Damage
 from saver.repo.packs import Packs, Use
 from saver.repo.places import Ranges, packs_of
@@ -80,6 +89,7 @@ class _Check:
         self._previous = ZERO
         self._packs = Packs(repo, self._replay)
         self._needed: set[str] = set()
+        self._trees: set[str] = set()
         self._rows: list[Row] = []
         self._foreign: list[str] = []
         self._hidden: set[str] = set()
@@ -101,7 +111,7 @@ class _Check:
         self._read_packs(listed["packs/"])
         if repo.index is not None:
             repo.index.add(repo.state.head, self._rows)
-        garbage = [key for key in (*listed["manifests/"], *listed["packs/"]) if key not in self._needed]
+        garbage = [key for prefix in COLLECTED for key in listed[prefix] if key not in self._needed]
         size = self._garbage_bytes(garbage)
         foreign = tuple(key for key in self._foreign if key not in self._needed)
         recorded = self._record()
@@ -135,12 +145,12 @@ class _Check:
         return stat.size if stat is not None else 0
 
     def _garbage_bytes(self, garbage: Iterable[str]) -> int:
-        """Of manifests that no version needs nobody read more than their names: they may be no objects."""
+        """Of documents that no version needs nobody read more than their names: they may be no objects."""
         for key in (key for key in garbage if self._stats.get(key) is None):
             try:
                 self._repo.storage.stat(key)
             except DamagedError as error:
-                if key.startswith("manifests/"):
+                if not key.startswith("packs/"):
                     self._damage.append(Damage(key, str(error)))
         return sum(map(self._size, garbage))
 
@@ -217,19 +227,20 @@ class _Check:
             repo.storage.delete(*(set(damaged) - repo.state.needed()))
 
     def _version(self, version: Version) -> None:
-        repo, key = self._repo, manifest_key(version.manifest)
-        self._needed.add(key)
+        repo, key = self._repo, manifest_key(version.manifest, version.file)
+        self._needed.update((key, *map(tree_key, version.trees)))
         try:
-            found = repo.manifest(version)
+            found = repo.outline(version)
             tensors = repo.places.of(found, f"{repo.storage}: {version}")
-            parts = _parts_of(found, str(version))
+            parts = _parts_of(self._filled(version, found), str(version))
         except NotFoundError:  # deleted meanwhile
             return
         except SaverError as error:
-            self._lost(version, key, str(error))
+            self._lost(version, key, str(error), version.parts)
+            self._packs.lost.add(key)
             self._needed.update(map(pack_key, repo.places.reached(version.packs)))
             return
-        self._bytes += self._size(key)
+        self._bytes += self._size(key) if not version.file else 0  # packs are read, and counted, below
         for tensor, info in tensors.items():
             names = shard_names(tensor, len(info.shards), tensors)
             for name, shard in zip(names, info.shards, strict=True):
@@ -237,6 +248,22 @@ class _Check:
                 self._learn(use)
                 self._packs.use(use)
                 self._needed.update(map(pack_key, packs_of([shard])))
+
+    def _filled(self, version: Version, found: Manifest) -> dict[str, Part]:
+        """The parts, with what stands in documents. One whose document is damaged is lost, and left out."""
+        parts = {}
+        for name, part in found.parts.items():
+            key = tree_key(part.document)
+            if part.document and key not in self._trees:
+                self._trees.add(key)
+                self._bytes += self._size(key)
+            try:
+                parts[name] = self._repo.filled(version, part)
+            except NotFoundError:
+                raise
+            except SaverError as error:
+                self._lost(version, key, str(error), [name])
+        return parts
 
     def _learn(self, use: Use) -> None:
         """What the index of this machine may not know yet: versions that others saved."""
@@ -255,8 +282,8 @@ class _Check:
             Row(known.hash, known.length, probe, version.model, version.number, version.manifest, use.tensor)
         )
 
-    def _lost(self, version: Version, key: str, what: str) -> None:
-        for part in version.parts:
+    def _lost(self, version: Version, key: str, what: str, parts: Iterable[str]) -> None:
+        for part in parts:
             self._damage.append(Damage(key, what, version.model, version.number, part))
 
     def _read_packs(self, listed: Iterable[str]) -> None:
@@ -292,10 +319,10 @@ class _Check:
         return True
 
 
-def _parts_of(found: Manifest, where: str) -> dict[str, list[str]]:
+def _parts_of(found: Mapping[str, Part], where: str) -> dict[str, list[str]]:
     """The parts that refer to each tensor. Raises IncompatibleError for what are no trees."""
     parts: dict[str, list[str]] = {}
-    for name, part in found.parts.items():
+    for name, part in found.items():
         trees = [parse(part.tree, where, []), *(parse(state, where, []) for state in part.batches.values())]
         for item in (item for tree in trees for item in walk(tree)):
             if type(item) is Tensor and name not in parts.setdefault(item.name, []):

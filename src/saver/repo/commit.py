@@ -1,158 +1,244 @@
-"""A commit: a draft becomes a version, durably, or nothing. docs/protocol.md has the argument."""
+"""A commit: what was staged becomes a version, durably, or nothing. docs/protocol.md has the argument."""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
-from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
+import numpy as np
 from blake3 import blake3
 
-from saver.errors import CannotWriteError, CommitUnknownError, SaverError
+from saver.errors import CannotSaveError, CannotWriteError, SaverError
 from saver.pack import PackWriter
 from saver.repo import manifest as manifests
-from saver.repo.dedup import Reuse, assemble, what_to_write
-from saver.repo.draft import Draft, EncodedPart
-from saver.repo.log import Commit, Event, Move, PartVersion, Record, Relocate, record_after
-from saver.repo.manifest import Manifest, manifest_key, tensor_form
-from saver.repo.objects import pack_key
+from saver.repo import stage
+from saver.repo.draft import Details
+from saver.repo.healing import heal
+from saver.repo.log import Commit, PartVersion, Record, record_after
+from saver.repo.manifest import MANIFEST, Manifest, Part, TensorForm, manifest_key, tensor_form
+from saver.repo.objects import pack_key, tree_key
 from saver.repo.places import packs_of
-from saver.repo.sharing import Sharing
+from saver.repo.repository import Repository
+from saver.repo.stage import Condemned, Staged, StagedPart
 from saver.repo.state.facts import ModelState
 from saver.repo.state.view import version_state
 from saver.repo.version import Version, from_state, plain_metric
+from saver.repo.written import Written
 from saver.storage import Bytes, Progress
-from saver.tensors import Shard, TensorInfo, in_shards, length_of, put_together, whole
+from saver.tensors import Shard, TensorInfo, put_together
 from saver.tree import TensorData
 
-if TYPE_CHECKING:
-    from saver.repo.repository import Repository
 
-PACK_TENSORS = 100_000
-"""Tensors per pack: their header stays well below the 100 MB that readers allow."""
+class CondemnedError(SaverError):
+    """A collector condemned what was staged before it could be committed; nothing was changed.
 
-_EMPTY = blake3(b"").hexdigest()
-
-
-def commit(repo: Repository, draft: Draft, progress: Progress | None = None) -> Version:
-    """Save a version, durably, or nothing. When this returns, it is there for good.
-
-    Raises CannotWriteError, and nothing is left; or CommitUnknownError, when the version may be there or not.
+    `condemned` says by the `id` of each Staged what of it must be staged again.
     """
-    repo.state.expect(draft.model)
-    repo.open_to_write()
-    repo.state.keep_checkpoint()
-    return _Commit(repo, draft, progress).run()
+
+    code = "condemned"
+
+    def __init__(self, message: str, condemned: Mapping[str, Condemned]) -> None:
+        super().__init__(message)
+        self.condemned = dict(condemned)
+
+
+def commit(
+    repo: Repository,
+    staged: Sequence[Staged],
+    details: Details,
+    *,
+    written: Written | None = None,
+    progress: Progress | None = None,
+) -> Version:
+    """Make one version of what was staged, durably, or nothing. When this returns, it is there for good.
+
+    The parts and the tensors of several Staged must have different names; each tensor of a part must be among
+    them. Raises CannotSaveError where that is not so; CondemnedError where some of it must be staged again;
+    CannotWriteError; or CommitUnknownError, when the version may be there or not. With `written`, the store
+    was opened to write, and whoever made `written` removes what is left.
+    """
+    merged = _merged(repo, staged)
+    if written is None:
+        repo.state.expect(details.model)
+        repo.open_to_write()
+        repo.state.keep_checkpoint()
+        with Written(repo.storage) as own:
+            return _Commit(repo, staged, merged, details, own, progress).run()
+    return _Commit(repo, staged, merged, details, written, progress).run()
+
+
+def _merged(repo: Repository, staged: Sequence[Staged]) -> Staged:
+    """All as if one had staged it."""
+    parts: dict[str, StagedPart] = {}
+    tensors: dict[str, Shard] = {}
+    for each in staged:
+        if each.store != repo.format().id:
+            raise CannotSaveError(f"{repo.storage}: what is to be committed was staged in another store")
+        for kind, there, more in (("part", parts, each.parts), ("tensor", tensors, each.tensors)):
+            twice = sorted(there.keys() & more.keys())
+            if twice:
+                raise CannotSaveError(
+                    f"{repo.storage}: the {kind} {twice[0]!r} was staged twice; let one process stage it"
+                )
+        parts |= each.parts
+        tensors |= each.tensors
+    cuts = {name: cut for each in staged for name, cut in each.cuts.items()}
+    needed = {name for part in parts.values() for name in part.tensors}
+    missing = sorted(needed - put_together(tensors, cuts).keys())
+    if missing:
+        raise CannotSaveError(
+            f"{repo.storage}: nobody staged the tensor {missing[0]!r}, which a part needs; commit all that "
+            "was staged together"
+        )
+    wholes = {each.whole for each in staged if each.parts}
+    if len(wholes) > 1:
+        raise CannotSaveError(
+            f"{repo.storage}: some of what was staged is a part of a mapping, and some an object by itself"
+        )
+    return Staged(
+        id="", store="", parts=parts, whole=True in wholes, tensors=tensors,
+        new=tuple(n for each in staged for n in each.new),
+        harmed=tuple(known for each in staged for known in each.harmed),
+        bytes_added=sum(each.bytes_added for each in staged),
+        held={name: data for each in staged for name, data in each.held.items()},
+        cuts=cuts,
+    )  # fmt: skip
+
+
+class _Document(msgspec.Struct, frozen=True):
+    """What describes a version and was written: its hash and size; the pack `file` that it stands in, if it
+    does; and how many bytes the store grew by."""
+
+    hash: str
+    size: int
+    file: str
+    added: int
+
+    @property
+    def key(self) -> str:
+        return manifest_key(self.hash, self.file)
 
 
 class _Commit:
-    """One commit under way: what was written for it, and is removed again if it comes to nothing."""
+    """One commit under way."""
 
-    def __init__(self, repo: Repository, draft: Draft, progress: Progress | None) -> None:
+    def __init__(
+        self,
+        repo: Repository,
+        staged: Sequence[Staged],
+        merged: Staged,
+        details: Details,
+        written: Written,
+        progress: Progress | None,
+    ) -> None:
         self._repo = repo
-        self._draft = draft
-        self._shards, self._cuts = in_shards(draft.encoded.stored)
+        self._staged = staged
+        self._merged = merged
+        self._known = dict(merged.tensors)
+        self._details = details
+        self._written = written
         self._progress = progress
         self._transaction = repo.fresh()
-        self._own: list[str] = []
-        self._manifests: list[str] = []
-        self._added = 0
-        self._known: dict[str, Shard] = {}
-        self._new: dict[str, Shard] = {}
-        self._tensors: dict[str, TensorInfo] = {}
-        self._parts: dict[str, tuple[str, int]] = {}
+        self._added = merged.bytes_added
+        self._documents: list[str] = []
+        tensors = put_together(self._known, merged.cuts)
+        self._parts = {name: _hash_part(part, tensors) for name, part in merged.parts.items()}
 
     def run(self) -> Version:
-        repo, draft = self._repo, self._draft
-        try:
-            sharing = Sharing(repo, draft.model, draft.bases)
-            self._write(self._shards, sharing.find(self._shards))
-            version = self._take_number()
-        except CommitUnknownError:
-            raise
-        except BaseException:
-            self._clean(self._own)
-            raise
-        repo.remember(version, self._tensors)
-        sharing.tell(version, self._new, self._shards)
-        self._heal(version, sharing.harmed)
+        """Take the next record's number, and do what can be done once the version is there."""
+        version, merged, known = self._take_number(), self._merged, self._known
+        documents = {part.content: part.document for part in merged.parts.values() if part.document}
+        self._repo.remember(version, put_together(known, merged.cuts), documents)
+        heal(self._repo, version, merged.harmed, {name: known[name] for name in merged.new})
         return version
 
-    def _clean(self, keys: Iterable[str]) -> None:
-        """Remove what was written and is not needed: no other writer can know of it.
-
-        What cannot be deleted is garbage, which a collector frees: no reason to hide why the save failed.
-        """
-        gone = [*keys]
-        with suppress(CannotWriteError):
-            if gone:
-                self._repo.storage.delete(*gone)
-
-    # Packs
-
-    def _write(self, tensors: Mapping[str, TensorData], reuse: Reuse) -> None:
-        """Put what the store lacks into packs; then all of `tensors`, which are shards, are known."""
-        writing = what_to_write(tensors, reuse)
-        written = self._put_packs(writing.tensors)
-        blocks = {name: dict(found) for name, found in reuse.blocks.items()}
-        for block, (name, number) in writing.block_of.items():
-            blocks[name][number] = written[block].hash, written[block].places[0]
-        for name, data in tensors.items():
-            if name in reuse.whole:
-                old = reuse.whole[name]
-                self._known[name] = msgspec.structs.replace(old, dtype=data.dtype, box=whole(data.shape))
-            elif length_of(data) == 0:
-                self._known[name] = Shard(data.dtype, whole(data.shape), _EMPTY)
-            else:
-                new = assemble(data, blocks[name]) if name in blocks else written[name]
-                self._known[name] = self._new[name] = new
-        self._tensors = put_together({name: self._known[name] for name in self._shards}, self._cuts)
-
-    def _put_packs(self, tensors: Mapping[str, TensorData]) -> dict[str, Shard]:
-        """Write tensors into packs that hold not too many each; returns where they lie."""
-        total, done = sum(map(length_of, tensors.values())), 0
-        written: dict[str, Shard] = {}
-        left = iter(tensors.items())
-        while some := dict(islice(left, PACK_TENSORS)):
-            written |= self._put_pack(some, done, total)
-            done += sum(map(length_of, some.values()))
-        return written
-
-    def _put_pack(self, tensors: dict[str, TensorData], before: int, total: int) -> dict[str, Shard]:
-        progress = self._progress
-        report = (lambda done, _: progress(before + done, total)) if progress is not None else None
-        writer = PackWriter(tensors, None, report, ident=self._repo.fresh(), cuts=self._cuts)
-        self._own.append(pack_key(writer.id))
-        self._repo.storage.put(pack_key(writer.id), writer)
-        self._added += writer.size
-        return writer.shards
-
-    # The record
-
     def _take_number(self) -> Version:
-        """Commit: take the next record's number, with all that came before in view."""
-        repo, digest, size = self._repo, "", 0
+        """Commit with all that came before in view."""
+        repo = self._repo
+        document: _Document | None = None
         last: tuple[Any, ...] | None = None
         while True:
             head = repo.state.last()  # before anything is decided: other threads may move the state on
-            gone = repo.condemned(self._known)
-            if gone:  # a collector was faster; write them anew, sharing nothing
-                self._write({name: self._shards[name] for name in gone}, Reuse({}, {}))
-                last = None
-            event = self._event(digest, size)
+            self._demand_all_there()
+            self._place_held()
+            event = self._event(document)
             key = (event.number, event.parent, event.parts)
-            if key != last or repo.state.gone(manifest_key(digest)) is not None:
-                digest, size = self._put_manifest(event)
+            if document is None or key != last or repo.state.gone(document.key) is not None:
+                document = self._put_file(event) if self._is_file() else self._put_manifest(event)
                 last = key
-                event = self._event(digest, size)
-            record = record_after(head, event, self._transaction, repo.clock(), self._draft.author)
+                event = self._event(document)
+            record = record_after(head, event, self._transaction, repo.clock(), self._details.author)
             if self._append(record):
-                self._clean(self._manifests[:-1])
+                self._written.remove(self._documents[:-1])
                 return from_state(event.model, event.number, version_state(record, event), event.tags)
             repo.state.refresh()
+
+    def _is_file(self) -> bool:
+        """Whether all of the version is at hand, and small: then it is one file."""
+        merged = self._merged
+        stored = any(known.length for name, known in merged.tensors.items() if name not in merged.held)
+        apart = any(part.document for part in merged.parts.values())
+        size = sum(map(len, merged.held.values())) + sum(part.size for part in merged.parts.values())
+        return not stored and not apart and size <= stage.FILE_BYTES
+
+    def _place_held(self) -> None:
+        """Put tensors that nobody wrote yet into a pack, unless the version is to be one file; again, when
+        a collector condemned that pack."""
+        held = {name: self._known[name] for name in self._merged.held}
+        if not held or self._is_file():
+            return
+        if self._repo.condemned(held) or not all(known.places for known in held.values()):
+            writer = PackWriter(
+                self._tensors(held), None, self._progress, self._repo.fresh(), self._merged.cuts
+            )
+            self._put_pack(writer)
+            self._added += writer.size
+
+    def _tensors(self, names: Iterable[str]) -> dict[str, TensorData]:
+        """The tensors of these names that are held, and those without bytes."""
+        found = {}
+        for name in names:
+            known = self._merged.tensors[name]
+            data = np.frombuffer(self._merged.held.get(name, b""), np.uint8)
+            found[name] = TensorData(known.dtype, known.shape, data)
+        return found
+
+    def _put_pack(self, writer: PackWriter) -> None:
+        """Write a pack; then it is known where its tensors lie."""
+        self._written.put(pack_key(writer.id), writer)
+        for name, shard in writer.shards.items():
+            self._known[name] = msgspec.structs.replace(self._known[name], places=shard.places)
+
+    def _put_file(self, event: Commit) -> _Document:
+        """Write the version whole, for this number and parent: a pack that holds its manifest."""
+        text = manifests.encode(self._manifest(event, {}, ()))
+        tensors = self._tensors(self._known)
+        writer = PackWriter(
+            tensors, lambda _: {MANIFEST: text}, self._progress, self._repo.fresh(), self._merged.cuts
+        )
+        self._documents.append(pack_key(writer.id))
+        self._put_pack(writer)
+        return _Document(writer.hash, len(text.encode()), writer.id, writer.size)
+
+    def _demand_all_there(self) -> None:
+        """Raise CondemnedError where a collector was faster."""
+        gone = {each.id: found for each in self._staged if (found := self._condemned(each)) is not None}
+        if gone:
+            self._written.remove(self._documents)
+            names = [name for each in gone.values() for name in (*each.tensors, *each.parts)]
+            raise CondemnedError(
+                f"{self._repo.storage}: {len(names):,} staged tensors and parts were collected before they "
+                f"were committed ({names[0]}); stage them again",
+                gone,
+            )
+
+    def _condemned(self, staged: Staged) -> Condemned | None:
+        state = self._repo.state
+        documents = ((name, part.document) for name, part in staged.parts.items() if part.document)
+        parts = tuple(name for name, document in documents if state.gone(tree_key(document)) is not None)
+        tensors = tuple(self._repo.condemned(staged.tensors))
+        return Condemned(tensors, parts) if tensors or parts else None
 
     def _append(self, record: Record) -> bool:
         """Put the record into the log. Once that may have happened, nothing that it needs is removed."""
@@ -162,96 +248,74 @@ class _Commit:
         except CannotWriteError:
             raise
         except BaseException:
-            self._own.clear()
+            self._written.keep()
             raise
         if digest is None:
             return False
-        self._own.clear()
+        self._written.keep()
         state.took(record, digest)
         return True
 
-    def _event(self, manifest: str, manifest_size: int) -> Commit:
-        draft, state = self._draft, self._repo.state
-        model = state.model(draft.model) or ModelState()
+    def _event(self, document: _Document | None) -> Commit:
+        details, state, parts = self._details, self._repo.state, self._merged.parts.values()
+        model = state.model(details.model) or ModelState()
+        described = document or _Document("", 0, "", 0)
         return Commit(
-            model=draft.model,
+            model=details.model,
             number=model.last + 1,
-            manifest=manifest,
-            parts={name: self._part_version(name, model.parts.get(name)) for name in draft.encoded.parts},
-            packs=tuple(sorted(packs_of(self._known.values()))),
+            manifest=described.hash,
+            file=described.file,
+            parts={name: self._part_version(name, model.parts.get(name)) for name in self._parts},
+            packs=(described.file,) if described.file else tuple(sorted(packs_of(self._known.values()))),
+            trees=tuple(sorted({part.document for part in parts if part.document})),
             parent=model.latest,
-            step=draft.step,
-            metrics={name: plain_metric(value) for name, value in draft.metrics.items()},
-            tags=draft.tags,
-            notes=draft.notes,
-            bytes=sum(known.length for known in self._known.values()) + manifest_size,
-            bytes_added=self._added + manifest_size,
+            step=details.step,
+            metrics={name: plain_metric(value) for name, value in details.metrics.items()},
+            tags=details.tags,
+            notes=details.notes,
+            bytes=described.size
+            + sum(known.length for known in self._known.values())
+            + sum(part.size for part in parts if part.document),
+            bytes_added=self._added + described.added,
         )
 
     def _part_version(self, name: str, before: Sequence[Any] | None) -> PartVersion:
-        if name not in self._parts:
-            self._parts[name] = self._hash_part(self._draft.encoded.parts[name])
         digest, size = self._parts[name]
         number = 1 if before is None else before[0] + (before[1] != digest)
         return PartVersion(number, digest, size)
 
-    def _hash_part(self, part: EncodedPart) -> tuple[str, int]:
-        """The hash of a part, and its size in bytes: tensors and structure."""
-        tensors = self._tensors
-        digest = manifests.part_hash(part.tree, part.batches, tensors, part.tensors)
-        size = sum(tensors[name].length for name in dict.fromkeys(part.tensors))
-        return digest, size + len(manifests.structure(part.tree, part.batches))
-
-    def _put_manifest(self, event: Commit) -> tuple[str, int]:
-        """Write the manifest for this number and parent; returns its hash and size."""
-        data = manifests.encode(self._manifest(event)).encode()
-        digest = blake3(data).hexdigest()
-        key = manifest_key(digest)
-        self._own.append(key)
-        self._manifests.append(key)
-        self._repo.storage.put(key, Bytes(data))
-        return digest, len(data)
-
-    def _manifest(self, event: Commit) -> Manifest:
-        draft = self._draft
+    def _put_manifest(self, event: Commit) -> _Document:
+        """Write the manifest for this number and parent."""
         packs = {pack: at for at, pack in enumerate(event.packs)}
+        infos = put_together(self._known, self._merged.cuts)
+        tensors = {name: tensor_form(info, packs) for name, info in infos.items()}
+        data = manifests.encode(self._manifest(event, tensors, event.packs)).encode()
+        document = _Document(blake3(data).hexdigest(), len(data), "", len(data))
+        self._documents.append(document.key)
+        self._written.put(document.key, Bytes(data))
+        return document
+
+    def _manifest(self, event: Commit, tensors: Mapping[str, TensorForm], packs: tuple[str, ...]) -> Manifest:
+        details = self._details
         return Manifest(
             format=manifests.FORMAT,
-            parts={
-                name: part.described(event.parts[name].hash, event.parts[name].number)
-                for name, part in draft.encoded.parts.items()
-            },
-            whole=draft.encoded.whole, time=draft.time, environment=draft.environment, model=draft.model,
-            number=event.number, parent=event.parent, step=draft.step, author=draft.author,
-            metrics=event.metrics, notes=draft.notes, data=draft.data,
-            tensors={name: tensor_form(info, packs) for name, info in self._tensors.items()},
-            packs=event.packs, transaction=self._repo.fresh(), unknown=draft.unknown,
+            parts={name: _described(part, event.parts[name]) for name, part in self._merged.parts.items()},
+            whole=self._merged.whole, time=details.time, environment=details.environment, model=details.model,
+            number=event.number, parent=event.parent, step=details.step, author=details.author,
+            metrics=event.metrics, notes=details.notes, data=details.data, tensors=tensors, packs=packs,
+            transaction=self._repo.fresh(), unknown=details.unknown,
         )  # fmt: skip
 
-    # Damage
 
-    def _heal(self, version: Version, harmed: Iterable[Shard]) -> None:
-        """DamagedError bytes that were written anew are read from their new place by older versions too."""
-        fresh = {(known.hash, known.length): known for known in self._new.values()}
-        moves: dict[str, list[Move]] = {}
-        for old in harmed:
-            new = fresh.get((old.hash, old.length))
-            if new is not None and len(new.places) == 1 and len(old.places) == 1:
-                pack, offset, length = old.places[0]
-                target, there, _ = new.places[0]
-                moves.setdefault(pack, []).append((offset, length, target, there))
-        if not moves:
-            return
+def _described(part: StagedPart, version: PartVersion) -> Part:
+    """A part as it stands in a manifest."""
+    found = Part(hash=version.hash, version=version.number, packages=part.packages)
+    if part.document:
+        return msgspec.structs.replace(found, document=part.document, content=part.content)
+    return msgspec.structs.replace(found, tree=part.tree, batches=part.batches)
 
-        def decide() -> Event | None:
-            """The version may have been deleted, and its packs condemned."""
-            if self._repo.condemned(self._new):
-                return None
-            return Relocate({pack: tuple(sorted(found)) for pack, found in moves.items()})
 
-        try:
-            self._repo.append(decide)
-        except SaverError as error:
-            warnings.warn(
-                f"{version} is saved, but older versions could not be healed with it: {error}", stacklevel=2
-            )
+def _hash_part(part: StagedPart, tensors: Mapping[str, TensorInfo]) -> tuple[str, int]:
+    """The hash of a part, and its size in bytes: tensors and structure."""
+    digest = manifests.part_hash(part.content, tensors, part.tensors)
+    return digest, part.size + sum(tensors[name].length for name in {*part.tensors})

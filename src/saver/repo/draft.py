@@ -1,4 +1,4 @@
-"""A version that is to be saved, as data: what a store or a file is given to write."""
+"""A version that is to be saved, as data: what is written, and what is said of it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,9 @@ class EncodedPart(msgspec.Struct, frozen=True):
 
     def described(self, digest: str, version: int) -> Part:
         """The part as it stands in a manifest, once the hashes of its tensors are known."""
-        return Part(self.tree, digest, version, self.batches, self.packages)
+        return Part(
+            tree=self.tree, hash=digest, version=version, batches=self.batches, packages=self.packages
+        )
 
 
 class Encoded(msgspec.Struct, frozen=True):
@@ -50,14 +52,12 @@ class Encoded(msgspec.Struct, frozen=True):
         return {package for part in self.parts.values() for package in part.packages}
 
 
-class Draft(msgspec.Struct, kw_only=True, frozen=True):
-    """A version to be saved. `bases` are refs of versions, of any model, that may share tensors with it.
-
-    `time` is in seconds since 1970, UTC; the other fields are those of a manifest.
+class Details(msgspec.Struct, kw_only=True, frozen=True):
+    """What is said of a version. `time` is in seconds since 1970, UTC; the other fields are those of a
+    manifest.
     """
 
     model: str
-    encoded: Encoded
     time: float
     environment: Mapping[str, Any]
     author: str = ""
@@ -66,5 +66,11 @@ class Draft(msgspec.Struct, kw_only=True, frozen=True):
     tags: tuple[str, ...] = ()
     notes: str = ""
     data: Mapping[str, Any] = {}
-    bases: tuple[str, ...] = ()
     unknown: Mapping[str, Any] = {}
+
+
+class Draft(Details, kw_only=True, frozen=True):
+    """A version to be saved. `bases` are refs of versions, of any model, that may share tensors with it."""
+
+    encoded: Encoded
+    bases: tuple[str, ...] = ()

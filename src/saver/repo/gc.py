@@ -230,6 +230,8 @@ class _Collection:
         """Whether a live version needs an object. Where bytes were moved, only manifests tell: one that
         cannot be read needs all that it may need."""
         users, pack = self._users, pack_in(key)
+        if users.is_manifest(key):
+            return True
         if not users.needs(key) or not users.is_moved(pack):
             return users.needs(key)
         for name in users.of(pack):
@@ -331,7 +333,8 @@ class _Collection:
                 continue
             try:
                 gone = repo.state.gone(pack_key(pack)) is not None
-                living = self._mostly_dead(pack) if not gone else None
+                stays = gone or users.is_manifest(pack_key(pack))
+                living = self._mostly_dead(pack) if not stays else None
                 if living is not None and self._move(pack, living):
                     moved.append(pack_key(pack))
                 elif living is None and pack in freed:

@@ -4,7 +4,8 @@ suffices.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from typing import TypeAlias
 
@@ -30,13 +31,18 @@ class PartVersion(msgspec.Struct, frozen=True):
 
 
 class Commit(msgspec.Struct, frozen=True, omit_defaults=True, tag="commit", tag_field="kind"):
-    """A version came to be. `packs` are all that it needs; metrics that are not finite are texts."""
+    """A version came to be. `manifest` is the hash of the document that describes it, or of the header of the
+    pack `file` in which that document stands. `packs` are all that it needs, `trees` the documents of parts
+    that have objects of their own; metrics that are not finite are texts.
+    """
 
     model: str
     number: int
     manifest: str
     parts: dict[str, PartVersion]
     packs: tuple[str, ...] = ()
+    trees: tuple[str, ...] = ()
+    file: str = ""
     parent: int | None = None
     step: int | None = None
     metrics: dict[str, float | str] = {}
@@ -152,23 +158,27 @@ class Log:
         """Ask at once for the object of the key `first`, unless that is empty, and for so many records from
         `number` on. What fails is as if it had not been asked for."""
         keys = [first] * bool(first) + [log_key(each) for each in range(max(number, 1), number + count)]
-        asks = (partial(self._glance, key) for key in keys)
-        absent = 0
-        for key, (is_told, data) in zip(keys, self.storage.together(asks), strict=False):
-            if is_told:
+        asks: Iterator[Callable[[], bytes | None]]
+        asks = (partial(ask, key) for key in keys for ask in (self._glance, self._absence))
+        told, absent = iter(self.storage.together(asks)), 0
+        for key, data, is_absent in zip(keys, told, told, strict=False):
+            if data is not None or is_absent is not None:
                 self.ahead[key] = data
-            absent = absent + 1 if is_told and data is None else 0
+            absent = absent + 1 if data is None and is_absent is not None else 0
             if absent == 2:  # beyond the end of the log
                 return
 
-    def _glance(self, key: str) -> tuple[bool, bytes | None]:
-        """Whether something is known of an object, and its bytes; None where it is not there."""
-        try:
-            return True, self.storage.read(key)
-        except NotFoundError:
-            return True, None
-        except SaverError:
-            return False, None
+    def _glance(self, key: str) -> bytes | None:
+        """The bytes of an object, if they can be had."""
+        with suppress(SaverError):
+            return self.storage.read(key)
+        return None
+
+    def _absence(self, key: str) -> bytes | None:
+        """No bytes if an object is surely not there: that it could not be read does not say so. Else None."""
+        with suppress(SaverError):
+            return b"" if self.storage.stat(key) is None else None
+        return None
 
     def head(self, known: int = 0, likely: int = 0) -> int:
         """The number of the last record, of which `known` is known to be there, and `likely` may be.

@@ -14,6 +14,7 @@ from blake3 import blake3
 from saver.canonical import canonical, in_order
 from saver.errors import IncompatibleError
 from saver.pack.layout import AXES_LIMIT, Digest
+from saver.repo.objects import pack_key
 from saver.tensors import Box, Shard, TensorInfo, check_boxes, whole
 from saver.tree import ITEM_SIZE, decodable, strict_json, to_json
 
@@ -22,22 +23,29 @@ FEATURES: frozenset[str] = frozenset()
 """What a manifest may require of its reader, of this Saver."""
 
 
+MANIFEST = "saver.manifest"
+"""The key of the manifest in the metadata of a pack that holds it."""
+
 SOLE = "model"
 """The name of the only part of what was not a mapping."""
 
 
-class Part(msgspec.Struct, frozen=True, omit_defaults=True):
+class Part(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     """A named piece of a version. `tree` and `batches` are JSON as it is written: see saver.tree.
 
     `hash` covers the tree and the tensors that it refers to, and nothing else, so that equal parts of
-    two versions have equal hashes. `packages` are the import names that its classes come from.
+    two versions have equal hashes. `packages` are the import names that its classes come from. Where tree and
+    batches are large, they stand in a document of their own (`repo/trees.py`): `document` is its name, and
+    `content` the hash of what it says.
     """
 
-    tree: Any
+    tree: Any = msgspec.UNSET
     hash: str
     version: int = 1
     batches: Mapping[str, Any] = {}
     packages: tuple[str, ...] = ()
+    document: str = ""
+    content: str = ""
 
 
 _Natural = Annotated[int, msgspec.Meta(ge=0)]
@@ -138,32 +146,35 @@ class _Environment(msgspec.Struct):
     packages: dict[str, str] = {}
 
 
-def part_hash(
-    tree: Any, batches: Mapping[str, Any], tensors: Mapping[str, TensorInfo], names: Iterable[str]
-) -> str:
-    """BLAKE3 over the part's tree and the dtype, shape, boxes and hashes of the tensors it refers to."""
-    hasher = blake3(structure(tree, batches))
-    held = (tensors[name].covered for name in in_order({*names}))
-    hasher.update(canonical([*held], floats=False))
-    return hasher.hexdigest()
+def part_hash(content: str, tensors: Mapping[str, TensorInfo], names: Iterable[str]) -> str:
+    """The hash of a part: of its tree and batches (`content` is their hash), and of name, dtype, shape, boxes
+    and hashes of the tensors that they refer to."""
+    held = [tensors[name].covered for name in in_order({*names})]
+    return blake3(canonical([content, held], floats=False)).hexdigest()
+
+
+def content_hash(content: bytes) -> str:
+    """The hash of what `structure` returns."""
+    return blake3(content).hexdigest()
 
 
 def structure(tree: Any, batches: Mapping[str, Any]) -> bytes:
     """What the hash of a part covers, but for its tensors, as canonical JSON."""
-    return canonical([_raw(tree), _raw_each(batches)], floats=False)
+    return canonical([raw(tree), _raw_each(batches)], floats=False)
 
 
-def _raw(tree: Any) -> msgspec.Raw:
-    return msgspec.Raw(to_json(tree))
+def raw(tree: Any) -> msgspec.Raw:
+    """A tree as it is written."""
+    return tree if isinstance(tree, msgspec.Raw) else msgspec.Raw(to_json(tree))
 
 
 def _raw_each(batches: Mapping[str, Any]) -> dict[str, msgspec.Raw]:
-    return {name: _raw(state) for name, state in batches.items()}
+    return {name: raw(state) for name, state in batches.items()}
 
 
-def manifest_key(digest: str) -> str:
-    """Where a manifest stands."""
-    return f"manifests/{digest[:2]}/{digest}.json"
+def manifest_key(digest: str, file: str = "") -> str:
+    """Where a manifest stands: an object of its own, unless it is in the pack `file`."""
+    return pack_key(file) if file else f"manifests/{digest[:2]}/{digest}.json"
 
 
 def encode(manifest: Manifest) -> str:
@@ -184,16 +195,28 @@ def encode(manifest: Manifest) -> str:
 
 def _raw_parts(parts: Mapping[str, Part]) -> msgspec.Raw:
     """The parts as JSON; what may hold floats in them are the trees."""
-    raw = {
-        name: msgspec.structs.replace(part, tree=_raw(part.tree), batches=_raw_each(part.batches))
+    found = {
+        name: part
+        if part.document
+        else msgspec.structs.replace(part, tree=raw(part.tree), batches=_raw_each(part.batches))
         for name, part in parts.items()
     }
-    return msgspec.Raw(canonical(raw, floats=False))
+    return msgspec.Raw(canonical(found, floats=False))
 
 
 def decode(text: str, where: str) -> Manifest:
-    """A manifest from untrusted JSON; its trees are still raw JSON. Raises IncompatibleError:
-    its bytes were checked against their hash before."""
+    """A manifest that holds all of its parts, from untrusted JSON; their trees are still raw JSON. Raises
+    IncompatibleError: its bytes were checked against their hash before."""
+    manifest = outline(text, where)
+    for name, part in manifest.parts.items():
+        if part.document:
+            raise IncompatibleError(f"{where}: the tree of part {name[:80]!r} is not in it")
+    return manifest
+
+
+def outline(text: str, where: str) -> Manifest:
+    """A manifest from untrusted JSON, without what stands in documents of its parts. Raises
+    IncompatibleError."""
     document = strict_json(text.encode(), where)
     if not isinstance(document, dict):
         raise IncompatibleError(f"{where}: the manifest is not a JSON object")
@@ -211,6 +234,9 @@ def decode(text: str, where: str) -> Manifest:
     parts = _ordered(manifest.parts, manifest.order, where)
     if parts is not manifest.parts:
         manifest = msgspec.structs.replace(manifest, parts=parts)
+    for name, part in manifest.parts.items():
+        if (part.tree is msgspec.UNSET) != (part.document != ""):
+            raise IncompatibleError(f"{where}: part {name[:80]!r} must have a tree or a document")
     for name, stored in manifest.tensors.items():
         if stored.dtype not in ITEM_SIZE:
             raise IncompatibleError(

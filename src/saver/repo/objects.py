@@ -10,8 +10,11 @@ from collections.abc import Iterator
 from saver.errors import DamagedError
 from saver.storage import Listed, Storage
 
-FOLDERS = ("clock/", "log/", "manifests/", "packs/", "state/")
+FOLDERS = ("clock/", "log/", "manifests/", "packs/", "state/", "trees/")
 """What the keys begin with, but for that of `store.json`."""
+
+COLLECTED = ("manifests/", "packs/", "trees/")
+"""What the keys of objects begin with that versions need, and that are garbage when none does."""
 
 _is_own = re.compile(
     r"""store\.json
@@ -21,16 +24,22 @@ _is_own = re.compile(
     | packs/[0-9a-f]{32}\.safetensors
     | state/[0-9]{20}\.json
     | state/free-[0-9]
-    | state/pages/(?P<page>[0-9a-f]{2})/(?P=page)[0-9a-f]{62}\.json""",
+    | state/pages/(?P<page>[0-9a-f]{2})/(?P=page)[0-9a-f]{62}\.json
+    | trees/(?P<tree>[0-9a-f]{2})/(?P=tree)[0-9a-f]{62}\.json""",
     re.VERBOSE,
 ).fullmatch
 
-_is_folder = re.compile(r"(manifests|state/pages)/[0-9a-f]{2}|state/pages").fullmatch
+_is_folder = re.compile(r"(manifests|state/pages|trees)/[0-9a-f]{2}|state/pages").fullmatch
 
 
 def pack_key(name: str) -> str:
     """Where a pack stands."""
     return f"packs/{name}.safetensors"
+
+
+def tree_key(name: str) -> str:
+    """Where the document of a part stands."""
+    return f"trees/{name[:2]}/{name}.json"
 
 
 _LAST = 10**20 - 1
@@ -63,8 +72,8 @@ def is_own(key: str) -> bool:
 
 
 def is_collectable(key: str) -> bool:
-    """Whether an object with this key may be garbage: a manifest or a pack."""
-    return is_own(key) and key.startswith(("manifests/", "packs/"))
+    """Whether an object with this key may be garbage: a manifest, a pack, or the document of a part."""
+    return is_own(key) and key.startswith(COLLECTED)
 
 
 def stands_for_folder(key: str) -> bool:
@@ -83,9 +92,9 @@ def own(storage: Storage, prefix: str) -> Iterator[Listed]:
 
 
 def collectables(storage: Storage) -> Iterator[Listed]:
-    """All that may be garbage: manifests and packs. Raises DamagedError as `own` does."""
-    yield from own(storage, "manifests/")
-    yield from own(storage, "packs/")
+    """All that may be garbage: manifests, packs, documents of parts. Raises DamagedError as `own` does."""
+    for prefix in COLLECTED:
+        yield from own(storage, prefix)
 
 
 def no_folder(key: str) -> str:

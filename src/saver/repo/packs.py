@@ -55,12 +55,13 @@ _Used: TypeAlias = tuple[Place, str, Use]
 
 class Packs:
     """All packs, and what versions need of them. `damage` is what was found; `harm` the damaged places, by
-    pack.
+    pack. `lost` are the keys of packs of which it was said already that a version cannot be read.
     """
 
     def __init__(self, repo: Repository, replay: Replay) -> None:
         self.damage: list[Damage] = []
         self.harm: dict[str, set[tuple[int, int]]] = {}
+        self.lost: set[str] = set()
         self._repo = repo
         self._replay = replay
         self._uses: dict[str, list[_Used]] = {}
@@ -87,7 +88,7 @@ class Packs:
                 self._report(key, self._uses_of(key), "the pack is missing")
             except (DamagedError, IncompatibleError) as error:
                 self._report(key, self._uses_of(key), str(error))
-                if not self._uses_of(key):
+                if not self._uses_of(key) and key not in self.lost:
                     self.damage.append(Damage(key, str(error)))
         return before
 
@@ -125,6 +126,8 @@ class Packs:
             return None
 
     def _harmless(self, key: str, what: str) -> None:
+        if key in self.lost:
+            return
         whom = (
             "the versions that lie in it are not concerned" if self._uses_of(key) else "no version needs it"
         )

@@ -7,21 +7,19 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from blake3 import blake3
+import msgspec
 
 from saver.errors import CannotWriteError, DamagedError, NotFoundError, SaverError, is_full
 from saver.pack import PackedTensors
-from saver.repo import document
-from saver.repo import manifest as manifests
+from saver.repo import document, trees
 from saver.repo.agreement import check_agreement
-from saver.repo.commit import commit
-from saver.repo.draft import Draft
+from saver.repo.described import read_outline
 from saver.repo.format import FORMAT, STORE_KEY, Format, demand, read_again, read_format
 from saver.repo.log import Condemn, Delete, Event, Record, record_after
-from saver.repo.manifest import Manifest, manifest_key
-from saver.repo.objects import pack_key
+from saver.repo.manifest import Manifest, Part, manifest_key
+from saver.repo.objects import pack_key, tree_key
 from saver.repo.places import Places, packs_of
 from saver.repo.refs import Ref, parse_ref
 from saver.repo.state import State
@@ -29,7 +27,7 @@ from saver.repo.state.facts import ModelState
 from saver.repo.state.users import Users
 from saver.repo.version import Version, from_state
 from saver.repo.wholeness import check_end, check_end_if_possible
-from saver.storage import Blob, Progress, Storage
+from saver.storage import Blob, Storage
 from saver.tensors import Shard, TensorInfo, shards_of
 
 if TYPE_CHECKING:
@@ -37,6 +35,9 @@ if TYPE_CHECKING:
 
 OPENED_ALONG = 4
 """Where a version has no more packs than these, they are opened while its manifest is read."""
+
+
+T = TypeVar("T")
 
 
 class Repository:
@@ -65,7 +66,7 @@ class Repository:
         self.index: Index | None = None
         self._make_index = index
         self._format: Format | None = None
-        self._last: tuple[str, dict[str, TensorInfo]] = ("", {})
+        self._last: tuple[str, dict[str, TensorInfo], dict[str, str]] = ("", {}, {})
         self._whole: Callable[[Storage, State], bool] | None = None
 
     # The store itself
@@ -174,6 +175,11 @@ class Repository:
             raise self._not_found(ref, wanted)
         return from_state(wanted.model, number, value, self._tags(wanted.model, number))
 
+    def demand(self, version: Version) -> None:
+        """Raise NotFoundError unless a version is still there. Its name may be one that nobody could give."""
+        if self.state.version(version.model, version.number) is None:
+            raise self._not_found(str(version), Ref(version.model, version.number))
+
     def _tags(self, model: str, number: int) -> tuple[str, ...]:
         return tuple(tag for tag, tagged in self.state.tags(model).items() if tagged == number)
 
@@ -207,26 +213,43 @@ class Repository:
         )
 
     def manifest(self, version: Version) -> Manifest:
-        """The manifest of a version, verified and compared with the log; its trees are still raw JSON.
+        """The manifest of a version with all its parts, verified and compared with the log; the trees are
+        still raw JSON.
 
         Raises DamagedError; IncompatibleError for what this Saver does not understand; NotFoundError when the
         version was deleted meanwhile.
         """
+        found = self.outline(version)
+        parts = {name: self.filled(version, part) for name, part in found.parts.items()}
+        return msgspec.structs.replace(found, parts=parts)
+
+    def outline(self, version: Version) -> Manifest:
+        """The same, without the trees that stand in documents of their own: `filled` reads those."""
+        found = self._reading(
+            version, manifest_key(version.manifest, version.file), lambda: read_outline(self.storage, version)
+        )
+        check_agreement(version, found, f"{self.storage}: {version}")
+        return found
+
+    def filled(self, version: Version, part: Part) -> Part:
+        """A part with what stands in its document, if it has one. Errors as in `manifest`."""
+        if not part.document:
+            return part
         where = f"{self.storage}: {version}"
+        key = tree_key(part.document)
+        data = self._reading(version, key, lambda: self.storage.read(key))
+        tree, batches = trees.parsed(trees.verified(data, part.document, part.content, where), where)
+        return msgspec.structs.replace(part, tree=tree, batches=batches, document="", content="")
+
+    def _reading(self, version: Version, key: str, read: Callable[[], T]) -> T:
+        """What is read of an object that a version needs."""
         try:
-            data = self.storage.read(manifest_key(version.manifest))
+            return read()
         except NotFoundError:
             self.state.refresh()
-            self.version(str(version))
-            raise DamagedError(f"{where}: its manifest {manifest_key(version.manifest)} is missing") from None
-        if blake3(data).hexdigest() != version.manifest:
-            raise DamagedError(
-                f"{where}: its manifest {manifest_key(version.manifest)} is damaged; restore that file "
-                "from a copy of the store"
-            )
-        found = manifests.decode(data.decode(errors="replace"), where)
-        check_agreement(version, found, where)
-        return found
+            self.demand(version)
+            what = "its manifest" if key == manifest_key(version.manifest, version.file) else "the document"
+            raise DamagedError(f"{self.storage}: {version}: {what} {key} is missing") from None
 
     def opened(self, version: Version) -> tuple[Manifest, dict[str, Blob]]:
         """The manifest of a version, as `manifest` has it, and its packs, if they are few and could be opened
@@ -245,10 +268,17 @@ class Repository:
 
     def tensors(self, version: Version) -> dict[str, TensorInfo]:
         """The tensors of a version, and where they lie now."""
-        digest, tensors = self._last
+        return self.contents(version)[0]
+
+    def contents(self, version: Version) -> tuple[dict[str, TensorInfo], dict[str, str]]:
+        """The tensors of a version, and where they lie now; and the names of its documents, by the hash of
+        what they say."""
+        digest, tensors, documents = self._last
         if digest == version.manifest and not self.condemned(shards_of(tensors.values())):
-            return tensors
-        return self.places.of(self.manifest(version), f"{self.storage}: {version}")
+            return tensors, documents
+        found = self.outline(version)
+        documents = {part.content: part.document for part in found.parts.values() if part.document}
+        return self.places.of(found, f"{self.storage}: {version}"), documents
 
     def known(self, version: Version) -> dict[str, Shard]:
         """The shards of a version's tensors, by their names in packs, and where they lie now."""
@@ -263,7 +293,7 @@ class Repository:
 
         def locate() -> dict[str, TensorInfo]:
             self.state.refresh()
-            self.version(str(version))
+            self.demand(version)
             return self.places.of(manifest, where)
 
         advice = (
@@ -287,19 +317,9 @@ class Repository:
             return []
         return [name for name, item in known.items() if any(place[0] in gone for place in item.places)]
 
-    # Committing
-
-    def commit(self, draft: Draft, progress: Progress | None = None) -> Version:
-        """Save a version, durably, or nothing. When this returns, it is there for good.
-
-        Raises CannotWriteError, and nothing is left; or CommitUnknownError, when the version may be there or
-        not.
-        """
-        return commit(self, draft, progress)
-
-    def remember(self, version: Version, tensors: dict[str, TensorInfo]) -> None:
-        """Keep what was just saved at hand, for the next save."""
-        self._last = (version.manifest, tensors)
+    def remember(self, version: Version, tensors: dict[str, TensorInfo], documents: dict[str, str]) -> None:
+        """Keep what was just saved at hand, for the next save: its tensors, and its documents by content."""
+        self._last = (version.manifest, tensors, documents)
 
 
 def _some(names: list[str], count: int) -> str:

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING
 
 from saver.errors import SaverError
 from saver.pack.source import TOGETHER
+from saver.repo import trees
 from saver.repo.dedup import PROBED, Reuse, find_reuse, first_bytes, probe_of
 from saver.repo.objects import pack_key
+from saver.repo.repository import Repository
 from saver.repo.version import Version, from_state
 from saver.storage import Blob
-from saver.tensors import Place, Shard
+from saver.tensors import Place, Shard, shards_of
 from saver.tree import TensorData
-
-if TYPE_CHECKING:
-    from saver.repo.repository import Repository
 
 
 class Sharing:
@@ -28,12 +26,14 @@ class Sharing:
     def __init__(self, repo: Repository, model: str, bases: Iterable[str]) -> None:
         self._repo = repo
         self._sources: list[dict[str, Shard]] = []
+        self._documents: dict[str, str] = {}
         self.harmed: list[Shard] = []
         found = repo.state.model(model)
         newest = found.latest if found is not None else None
         parent = self._live(model, newest) if newest is not None else None
         for version in (parent, *map(repo.version, bases)):
-            known = self._known(version)
+            known, documents = self._contents(version)
+            self._documents = documents | self._documents
             harmed = repo.places.harmed(known)
             self.harmed += [known[name] for name in harmed]
             self._sources.append({name: item for name, item in known.items() if name not in harmed})
@@ -44,6 +44,16 @@ class Sharing:
         if index is None and not any(self._sources):
             return Reuse({}, {})
         return find_reuse(tensors, self._sources, self._reader(), index, self._elsewhere)
+
+    def document(self, content: str) -> str:
+        """The name of a document with this content that is sound in the store; empty if there is none."""
+        name = self._documents.get(content, "")
+        try:
+            if name:
+                trees.read(self._repo.storage, name, content, "")
+        except SaverError:  # the next one will be sound
+            return ""
+        return name
 
     def _reader(self) -> Callable[[Place], bytes]:
         """Reads places, keeping some packs open; what cannot be read is no reason not to save."""
@@ -82,7 +92,7 @@ class Sharing:
         version = self._live(model, number)
         if version is None or version.manifest != manifest:
             return {}
-        known = self._known(version)
+        known, _ = self._contents(version)
         harmed = self._repo.places.harmed(known)
         return {name: item for name, item in known.items() if name not in harmed}
 
@@ -90,23 +100,26 @@ class Sharing:
         value = self._repo.state.version(model, number)
         return from_state(model, number, value, ()) if value is not None else None
 
-    def _known(self, version: Version | None) -> dict[str, Shard]:
+    def _contents(self, version: Version | None) -> tuple[dict[str, Shard], dict[str, str]]:
         try:
-            return self._repo.known(version) if version is not None else {}
+            tensors, documents = self._repo.contents(version) if version is not None else ({}, {})
+            return shards_of(tensors.values()), documents
         except SaverError:  # a damaged old version is no reason not to save a new one
-            return {}
+            return {}, {}
 
-    def tell(self, version: Version, new: Mapping[str, Shard], tensors: Mapping[str, TensorData]) -> None:
-        """Let the index know of the tensors that are `new` with a version."""
-        index = self._repo.index
-        if index is None:
-            return
-        from saver.repo.index import Row
 
-        rows = []
-        for name, known in new.items():
-            probe = probe_of(first_bytes(tensors[name])) if known.length >= PROBED else None
-            rows.append(
-                Row(known.hash, known.length, probe, version.model, version.number, version.manifest, name)
-            )
-        index.add(self._repo.state.head, rows)
+def tell(
+    repo: Repository, version: Version, new: Mapping[str, Shard], tensors: Mapping[str, TensorData]
+) -> None:
+    """Let the index know of the tensors that are `new` with a version."""
+    if repo.index is None:
+        return
+    from saver.repo.index import Row
+
+    rows = []
+    for name, known in new.items():
+        probe = probe_of(first_bytes(tensors[name])) if known.length >= PROBED else None
+        rows.append(
+            Row(known.hash, known.length, probe, version.model, version.number, version.manifest, name)
+        )
+    repo.index.add(repo.state.head, rows)

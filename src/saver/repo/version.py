@@ -18,7 +18,8 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
     `time` is Unix time, UTC. `parts` says by name which number, hash and size in bytes each part has.
     `bytes` is what the version is large, `bytes_added` what the store grew by when it was saved. `parent`
     is the number of the version before it. `manifest` names the document that describes it whole, `packs`
-    the packs with its tensors.
+    the packs with its tensors, `trees` the documents of its large parts. Of a
+    small version, the pack `file` is a file with all of it, and `manifest` the hash of that file's header.
     """
 
     model: str
@@ -35,6 +36,8 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
     parent: int | None
     manifest: str
     packs: tuple[str, ...]
+    trees: tuple[str, ...] = ()
+    file: str = ""
 
     def __str__(self) -> str:
         return f"{self.model}@{self.number}"
@@ -46,7 +49,7 @@ def from_state(model: str, number: int, state: VersionState, tags: tuple[str, ..
         model=model, number=number, time=state.time, step=state.step, author=state.author,
         metrics={name: number_of(metric) for name, metric in state.metrics.items()},
         tags=tags, notes=state.notes, parts=state.parts, bytes=state.bytes, bytes_added=state.bytes_added,
-        parent=state.parent, manifest=state.manifest, packs=state.packs,
+        parent=state.parent, manifest=state.manifest, packs=state.packs, trees=state.trees, file=state.file,
     )  # fmt: skip
 
 

@@ -18,7 +18,7 @@ from saver.families.python.classes import (
     NamedTupleCodec,
     ObjectCodec,
 )
-from saver.families.python.columns import LONG, decode_run, encode_run, fill_run
+from saver.families.python.columns import LONG, decode_run, encode_run, fill_run, held_items
 from saver.tree import Node, Tensor, Value, reserved
 
 
@@ -215,20 +215,6 @@ def _weight_within(item: Any, weights: dict[int, int]) -> int:
     return weights[id(item)]
 
 
-def held_items(state: Any) -> Mapping[Any, Value] | None:
-    """The items that `encode_items` encoded, not decoded; None unless all keys are plain values."""
-    if type(state) is dict:
-        return state
-    if type(state) is not list or len(state) != 2 or not all(type(run) is list for run in state):
-        return None
-    keys, values = state
-    plain = len(keys) == len(values) and all(type(key) in _PLAIN_KEYS for key in keys)
-    return dict(zip(keys, values, strict=True)) if plain else None
-
-
-_PLAIN_KEYS = frozenset((str, int, float, bool, type(None)))
-
-
 def fill_items(state: Any, decoder: Decoder, target: Any) -> None:
     """Decode what `encode_items` encoded into a mapping."""
     if type(state) is dict:
@@ -262,7 +248,7 @@ class DictCodec(Codec):
     """Dicts in their order, which is part of the value."""
 
     name = "dict"
-    types = (dict,)
+    types: tuple[type, ...] = (dict,)
     early = True
 
     def held(self, node: Node) -> Mapping[Any, Value] | None:

@@ -6,7 +6,6 @@ import array
 import functools
 import random
 from collections import Counter, OrderedDict, defaultdict, deque
-from collections.abc import Mapping
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from fractions import Fraction
@@ -18,22 +17,17 @@ from zoneinfo import ZoneInfo
 
 from saver import uses
 from saver.codec import Codec, Decoder, Encoder
-from saver.families.python.builtins import bytes_value, encode_items, fill_items, held_items, value_bytes
+from saver.families.python.builtins import DictCodec, bytes_value, encode_items, fill_items, value_bytes
 from saver.families.python.columns import encode_run, fill_run
 from saver.tree import Node, Value
 
 
-class OrderedDictCodec(Codec):
+class OrderedDictCodec(DictCodec):
     """Ordered dicts, with the attributes that were set on them: `_metadata` of a PyTorch state dict."""
 
     name = "stdlib.OrderedDict"
-    types = (OrderedDict,)
+    types: tuple[type, ...] = (OrderedDict,)
     early = True
-
-    def held(self, node: Node) -> Mapping[Any, Value] | None:
-        state = node.state
-        attributed = type(state) is list and state[2:] == ["attributes"]
-        return held_items(state[0] if attributed else state)
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
         items = encode_items(obj, encoder)

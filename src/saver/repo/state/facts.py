@@ -53,6 +53,8 @@ class VersionState(msgspec.Struct, frozen=True, omit_defaults=True):
     notes: str = ""
     bytes: int = 0
     bytes_added: int = 0
+    trees: tuple[str, ...] = ()
+    file: str = ""
 
 
 KINDS: dict[str, Any] = {

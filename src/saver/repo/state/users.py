@@ -15,7 +15,8 @@ from saver import forks
 from saver.errors import NotFoundError
 from saver.repo.log import Commit, Condemn, Delete, Event, Move, Relocate
 from saver.repo.manifest import manifest_key
-from saver.repo.objects import is_collectable
+from saver.repo.objects import is_collectable, tree_key
+from saver.repo.state.facts import VersionState
 from saver.repo.state.state import State
 from saver.repo.version import Version, from_state
 
@@ -29,6 +30,7 @@ Name: TypeAlias = tuple[str, int]
 class _Needs(msgspec.Struct, frozen=True, gc=False):
     manifest: str
     packs: tuple[str, ...]
+    trees: tuple[str, ...]
 
 
 class Users:
@@ -70,7 +72,7 @@ class Users:
     def _read_all(self) -> None:
         self._needs, self._of, self._manifests = {}, {}, set()
         for model, number, value in self._state.all_versions():
-            self._add((model, number), _Needs(value.manifest, value.packs))
+            self._add((model, number), _needs(value))
         self._sources, self._targets = {}, {}
         for record in sorted(self._state.all_moved()):
             event = self._state.log.read(record)[0].event
@@ -80,7 +82,7 @@ class Users:
     def _follow(self, event: Event) -> None:
         match event:
             case Commit():
-                self._add((event.model, event.number), _Needs(event.manifest, event.packs))
+                self._add((event.model, event.number), _needs(event))
             case Delete():
                 for number in event.numbers:
                     self._drop((event.model, number))
@@ -92,20 +94,20 @@ class Users:
 
     def _add(self, name: Name, needs: _Needs) -> None:
         self._needs[name] = needs
-        self._manifests.add(manifest_key(needs.manifest))
-        for pack in needs.packs:
-            self._of.setdefault(pack, set()).add(name)
+        self._manifests.add(needs.manifest)
+        for each in (*needs.packs, *map(tree_key, needs.trees)):
+            self._of.setdefault(each, set()).add(name)
 
     def _drop(self, name: Name) -> None:
         needs = self._needs.pop(name, None)
         if needs is None:
             return
-        self._manifests.discard(manifest_key(needs.manifest))
-        for pack in needs.packs:
-            users = self._of[pack]
+        self._manifests.discard(needs.manifest)
+        for each in (*needs.packs, *map(tree_key, needs.trees)):
+            users = self._of[each]
             users.discard(name)
             if not users:
-                del self._of[pack]
+                del self._of[each]
 
     def _move(self, event: Relocate) -> None:
         for pack, moves in event.moves.items():
@@ -125,10 +127,14 @@ class Users:
         return {target for pack in packs for target in _reached(pack, self._targets)}
 
     def needs(self, key: str) -> bool:
-        """Whether a live version needs the manifest or pack of this key."""
-        if key.startswith("manifests/"):
-            return key in self._manifests
+        """Whether a live version needs the manifest, the pack or the document of this key."""
+        if self.is_manifest(key):
+            return True
         return any(self._of.get(each) for each in _reached(pack_in(key), self._sources))
+
+    def is_manifest(self, key: str) -> bool:
+        """Whether the manifest of a live version stands under this key: of its own, or in a pack."""
+        return key in self._manifests
 
     def is_moved(self, pack: str) -> bool:
         """Whether bytes were moved to a pack, or from it."""
@@ -140,6 +146,10 @@ class Users:
         if found is None:
             raise NotFoundError(f"{name[0]}@{name[1]} was deleted meanwhile")
         return from_state(*name, found, ())
+
+
+def _needs(version: VersionState | Commit) -> _Needs:
+    return _Needs(manifest_key(version.manifest, version.file), version.packs, version.trees)
 
 
 def pack_in(key: str) -> str:

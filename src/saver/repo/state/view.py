@@ -11,7 +11,7 @@ import msgspec
 from saver.errors import DamagedError, IncompatibleError, SaverError
 from saver.repo.log import ZERO, Commit, Condemn, Delete, Event, Harm, Record, Relocate, Tag
 from saver.repo.manifest import manifest_key
-from saver.repo.objects import pack_key
+from saver.repo.objects import pack_key, tree_key
 from saver.repo.refs import BadNameError, check_model, check_tag
 from saver.repo.state.facts import (
     Facts,
@@ -237,7 +237,7 @@ def version_state(record: Record, event: Commit) -> VersionState:
     """What is kept of a commit."""
     return VersionState(
         event.manifest, event.parts, record.time, record.author, event.packs, event.parent, event.step,
-        event.metrics, event.notes, event.bytes, event.bytes_added,
+        event.metrics, event.notes, event.bytes, event.bytes_added, event.trees, event.file,
     )  # fmt: skip
 
 
@@ -252,7 +252,8 @@ def _deleted(record: int, event: Delete, view: View) -> dict[str, Any]:
             changes[version_key(event.model, number)] = None
             if value.step is not None:
                 changes[step_key(event.model, value.step, number)] = None
-            for key in (manifest_key(value.manifest), *map(pack_key, value.packs)):
+            packs, trees = map(pack_key, value.packs), map(tree_key, value.trees)
+            for key in (manifest_key(value.manifest, value.file), *packs, *trees):
                 changes[freed_key(key)] = record
     for tag, number in view.tags(event.model).items():
         if number in gone:

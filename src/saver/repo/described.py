@@ -1,0 +1,57 @@
+"""Reads the document that describes a version, from where its record says that it stands."""
+
+from __future__ import annotations
+
+import msgspec
+from blake3 import blake3
+
+from saver.errors import DamagedError, IncompatibleError
+from saver.pack import Pack
+from saver.pack.layout import HEADER_LIMIT, digest_of
+from saver.repo import manifest as manifests
+from saver.repo.manifest import MANIFEST, Manifest, manifest_key, tensor_form
+from saver.repo.version import Version
+from saver.storage import Blob, Storage
+
+
+def read_outline(storage: Storage, version: Version) -> Manifest:
+    """The manifest of a version, verified, without the trees that stand in documents of their own.
+
+    Raises NotFoundError; DamagedError for bytes that are not those that were written; IncompatibleError.
+    """
+    where, key = f"{storage}: {version}", manifest_key(version.manifest, version.file)
+    if version.file:
+        return _in_file(storage.open(key), version, where)
+    data = storage.read(key)
+    if blake3(data).hexdigest() != version.manifest:
+        raise DamagedError(
+            f"{where}: its manifest {key} is damaged; restore that file from a copy of the store"
+        )
+    return manifests.outline(data.decode(errors="replace"), where)
+
+
+def _in_file(blob: Blob, version: Version, where: str) -> Manifest:
+    """The manifest in the header of a pack, with the tensors as that header has them."""
+    damage = DamagedError(
+        f"{where}: the header of {blob.name}, in which its manifest stands, is damaged; restore that file "
+        "from a copy of the store"
+    )
+    try:
+        pack = Pack(blob)
+    except (DamagedError, IncompatibleError) as error:
+        if isinstance(error, IncompatibleError) and _is_intact(blob, version.manifest):
+            raise
+        raise damage from error
+    if pack.hash != version.manifest:
+        raise damage
+    if MANIFEST not in pack.metadata:
+        raise IncompatibleError(f"{where}: {blob.name} holds no manifest, and the log says that it does")
+    found = manifests.outline(pack.metadata[MANIFEST], where)
+    tensors = {name: tensor_form(info, {pack.id: 0}) for name, info in pack.tensors.items()}
+    return msgspec.structs.replace(found, tensors=tensors, packs=(version.file,))
+
+
+def _is_intact(blob: Blob, digest: str) -> bool:
+    """Whether the header is the one with this hash, though it cannot be understood."""
+    length = int.from_bytes(blob.read(0, 8), "little")
+    return length <= HEADER_LIMIT and digest_of(blob.read(0, 8 + length)) == digest

@@ -1,0 +1,42 @@
+"""Older versions, too, read bytes from their new place that a check found damaged and a save wrote anew."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Mapping
+
+from saver.errors import SaverError
+from saver.repo.log import Event, Move, Relocate
+from saver.repo.repository import Repository
+from saver.repo.version import Version
+from saver.tensors import Shard
+
+
+def heal(repo: Repository, version: Version, harmed: Iterable[Shard], new: Mapping[str, Shard]) -> None:
+    """Let those who need `harmed` tensors read the `new` ones of a version, as far as they are the same.
+
+    Warns when that fails: the version is saved all the same.
+    """
+    fresh = {(known.hash, known.length): known for known in new.values()}
+    moves: dict[str, list[Move]] = {}
+    for old in harmed:
+        found = fresh.get((old.hash, old.length))
+        if found is not None and len(found.places) == 1 and len(old.places) == 1:
+            pack, offset, length = old.places[0]
+            target, there, _ = found.places[0]
+            moves.setdefault(pack, []).append((offset, length, target, there))
+    if not moves:
+        return
+
+    def decide() -> Event | None:
+        """The version may have been deleted, and its packs condemned."""
+        if repo.condemned(new):
+            return None
+        return Relocate({pack: tuple(sorted(found)) for pack, found in moves.items()})
+
+    try:
+        repo.append(decide)
+    except SaverError as error:
+        warnings.warn(
+            f"{version} is saved, but older versions could not be healed with it: {error}", stacklevel=2
+        )

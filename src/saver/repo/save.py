@@ -1,0 +1,38 @@
+"""A save: what one process saves by itself is one stage and one commit."""
+
+from __future__ import annotations
+
+from saver.repo.commit import CondemnedError, commit
+from saver.repo.draft import Draft
+from saver.repo.repository import Repository
+from saver.repo.sharing import tell
+from saver.repo.stage import stage, stage_again
+from saver.repo.version import Version
+from saver.repo.written import Written
+from saver.storage import Progress
+from saver.tensors import in_shards
+
+
+def save_version(repo: Repository, draft: Draft, progress: Progress | None = None) -> Version:
+    """Save a version, durably, or nothing. When this returns, it is there for good.
+
+    Raises CannotWriteError, and nothing is left; or CommitUnknownError, when the version may be there or not.
+    """
+    encoded = draft.encoded
+    with Written(repo.storage) as written:
+        staged = stage(repo, draft.model, encoded, bases=draft.bases, written=written, progress=progress)
+        while True:
+            try:
+                version = commit(repo, [staged], draft, written=written, progress=progress)
+                break
+            except CondemnedError as error:
+                again = error.condemned[staged.id]
+                staged = stage_again(repo, staged, again, encoded, written=written, progress=progress)
+    known = repo.known(version) if repo.index is not None else {}
+    tell(
+        repo,
+        version,
+        {name: known[name] for name in staged.new if name in known},
+        in_shards(encoded.stored)[0],
+    )
+    return version

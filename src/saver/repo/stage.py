@@ -1,0 +1,255 @@
+"""Staging: writes what a store lacks of some parts, and says what they need, in words that can travel.
+
+Several processes may stage pieces of one version, each with its own repository; one of them commits it
+(`repo/commit.py`). What is staged and comes to nothing is garbage, which a collection frees.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from itertools import islice
+
+import msgspec
+import numpy as np
+from blake3 import blake3
+
+from saver.pack import PackWriter
+from saver.repo import trees
+from saver.repo.dedup import Reuse, assemble, what_to_write
+from saver.repo.draft import Encoded, EncodedPart
+from saver.repo.manifest import content_hash, raw, structure
+from saver.repo.objects import pack_key, tree_key
+from saver.repo.repository import Repository
+from saver.repo.sharing import Sharing
+from saver.repo.trees import TREE_BYTES
+from saver.repo.written import Written
+from saver.storage import Bytes, Progress
+from saver.tensors import Cut, Shard, hash_of, in_shards, length_of, pieces, whole
+from saver.tree import TensorData, decodable
+
+FILE_BYTES = 4 << 20
+"""What has at most so many bytes is not put into packs but held, to be one file together with a manifest."""
+
+WORTH_SHARING = 64 << 10
+"""What would share fewer bytes than these is written whole, if it fits a file: one more object takes as long
+to write as a megabyte."""
+
+PACK_TENSORS = 100_000
+"""Tensors per pack: their header stays well below the 100 MB that readers allow."""
+
+_EMPTY = blake3(b"").hexdigest()
+
+
+_NULL = msgspec.Raw(b"null")
+
+
+class StagedPart(msgspec.Struct, frozen=True):
+    """A part: its tree and batches as JSON, or the name of the `document` in the store that holds them; their
+    hash and size in bytes; and the names of the tensors that they refer to, in their order. Others may have
+    staged those.
+    """
+
+    content: str
+    size: int
+    packages: tuple[str, ...]
+    tensors: tuple[str, ...]
+    tree: msgspec.Raw = _NULL
+    batches: dict[str, msgspec.Raw] = {}
+    document: str = ""
+
+
+@decodable
+class Staged(msgspec.Struct, frozen=True):
+    """What was staged: plain data, for `msgspec.json` or any other encoding.
+
+    `tensors` are by the names of shards in packs; `cuts` says how those are cut that have several.
+    `id` names it, `store` the store that it lies in; `whole` is as in `Encoded`. `tensors` says where their
+    bytes are, but for those that are `held`: these bytes are here, to be written by the commit. `new` are the
+    names of those that the store did not have. All that was written has `bytes_added` bytes. `harmed` are
+    tensors of older versions that are written anew because a check found them damaged.
+    """
+
+    id: str
+    store: str
+    parts: dict[str, StagedPart]
+    whole: bool
+    tensors: dict[str, Shard]
+    new: tuple[str, ...]
+    harmed: tuple[Shard, ...]
+    bytes_added: int
+    held: dict[str, bytes] = {}
+    cuts: dict[str, Cut] = {}
+
+
+def stage(
+    repo: Repository,
+    model: str,
+    encoded: Encoded,
+    *,
+    bases: Iterable[str] = (),
+    written: Written | None = None,
+    progress: Progress | None = None,
+) -> Staged:
+    """Write what the store lacks of what was encoded: parts, tensors, or some of both. It shares what the
+    newest version of `model` has, the versions that the refs `bases` name, and all that the index knows.
+
+    When this returns, it is durable. It belongs to no version until it is committed, so a collection may
+    condemn it: then `commit` says so, and `stage_again` mends it. Raises CannotWriteError, and leaves
+    nothing; with `written`, the caller who made that removes what is left.
+    """
+    if written is None:
+        with Written(repo.storage) as own:
+            return stage(repo, model, encoded, bases=bases, written=own, progress=progress)
+    repo.state.expect(model)
+    repo.open_to_write()
+    repo.state.keep_checkpoint()
+    sharing = Sharing(repo, model, bases)
+    shards, cuts = in_shards(encoded.stored)
+    reuse = sharing.find(shards)
+    parts = {name: _inline(part) for name, part in encoded.parts.items()}
+    writing = _Writing(repo, written, progress, cuts)
+    if _fits_a_file(shards, parts, reuse, sharing):
+        writing.hold(shards)
+    else:
+        writing.write(shards, reuse)
+        parts = {name: writing.apart(part, sharing.document) for name, part in parts.items()}
+    return Staged(
+        id=repo.fresh(), store=repo.format().id,
+        parts=parts,
+        whole=encoded.whole,
+        tensors=writing.known, new=tuple(writing.new), harmed=tuple(sharing.harmed),
+        bytes_added=writing.added, held=writing.held, cuts=cuts,
+    )  # fmt: skip
+
+
+class Condemned(msgspec.Struct, frozen=True):
+    """The names of those staged tensors and parts that a collector condemned before they were committed."""
+
+    tensors: tuple[str, ...]
+    parts: tuple[str, ...]
+
+
+def stage_again(
+    repo: Repository,
+    staged: Staged,
+    condemned: Condemned,
+    encoded: Encoded,
+    *,
+    written: Written | None = None,
+    progress: Progress | None = None,
+) -> Staged:
+    """What was staged, with that which was condemned written anew, sharing nothing. `encoded` is the same as
+    before. Errors as in `stage`."""
+    if written is None:
+        with Written(repo.storage) as own:
+            return stage_again(repo, staged, condemned, encoded, written=own, progress=progress)
+    shards, cuts = in_shards(encoded.stored)
+    writing = _Writing(repo, written, progress, cuts)
+    writing.write({name: shards[name] for name in condemned.tensors}, Reuse({}, {}))
+    return msgspec.structs.replace(
+        staged,
+        parts={
+            **staged.parts,
+            **{name: writing.apart(_inline(encoded.parts[name])) for name in condemned.parts},
+        },
+        tensors={**staged.tensors, **writing.known},
+        new=tuple(dict.fromkeys((*staged.new, *writing.new))),
+        bytes_added=staged.bytes_added + writing.added,
+    )
+
+
+def _inline(part: EncodedPart) -> StagedPart:
+    text = structure(part.tree, part.batches)
+    return StagedPart(
+        content=content_hash(text), size=len(text), packages=part.packages, tensors=tuple(part.tensors),
+        tree=raw(part.tree), batches={name: raw(state) for name, state in part.batches.items()},
+    )  # fmt: skip
+
+
+def _fits_a_file(
+    shards: Mapping[str, TensorData], parts: Mapping[str, StagedPart], reuse: Reuse, sharing: Sharing
+) -> bool:
+    """Whether all of it is small, and shares nothing that is worth more than one object less."""
+    sizes = {name: length_of(data) for name, data in shards.items()}
+    trees = sum(part.size for part in parts.values())
+    if sum(sizes.values()) + trees > FILE_BYTES or len(sizes) > PACK_TENSORS:
+        return False
+    blocks = sum(place[2] for found in reuse.blocks.values() for _, place in found.values())
+    if sum(sizes[name] for name in reuse.whole) + blocks >= WORTH_SHARING:
+        return False
+    return not any(part.size >= TREE_BYTES and sharing.document(part.content) for part in parts.values())
+
+
+class _Writing:
+    """Tensors on their way into packs: where they are `known` to lie, and the names of the `new` ones."""
+
+    def __init__(
+        self, repo: Repository, written: Written, progress: Progress | None, cuts: Mapping[str, Cut]
+    ) -> None:
+        self._repo = repo
+        self._cuts = cuts
+        self._written = written
+        self._progress = progress
+        self.known: dict[str, Shard] = {}
+        self.held: dict[str, bytes] = {}
+        self.new: list[str] = []
+        self.added = 0
+
+    def write(self, tensors: Mapping[str, TensorData], reuse: Reuse) -> None:
+        """Put what the store lacks into packs; then all of `tensors` are known."""
+        writing = what_to_write(tensors, reuse)
+        written = self._put_packs(writing.tensors)
+        blocks = {name: dict(found) for name, found in reuse.blocks.items()}
+        for block, (name, number) in writing.block_of.items():
+            blocks[name][number] = written[block].hash, written[block].places[0]
+        for name, data in tensors.items():
+            if name in reuse.whole:
+                old = reuse.whole[name]
+                self.known[name] = msgspec.structs.replace(old, dtype=data.dtype, box=whole(data.shape))
+            elif length_of(data) == 0:
+                self.known[name] = Shard(data.dtype, whole(data.shape), _EMPTY)
+            else:
+                self.known[name] = assemble(data, blocks[name]) if name in blocks else written[name]
+                self.new.append(name)
+
+    def hold(self, tensors: Mapping[str, TensorData]) -> None:
+        """Keep the bytes of all tensors, to be written later, whatever becomes of the arrays meanwhile."""
+        for name, data in tensors.items():
+            held = b"".join(piece.tobytes() for piece in pieces(data))
+            digest, blocks = hash_of(TensorData(data.dtype, data.shape, np.frombuffer(held, np.uint8)))
+            self.known[name] = Shard(data.dtype, whole(data.shape), digest, blocks)
+            if held:
+                self.held[name] = held
+                self.new.append(name)
+
+    def apart(self, part: StagedPart, shared: Callable[[str], str] = lambda content: "") -> StagedPart:
+        """A part, with a document of its own if it is large: the one that `shared` names, if there is one
+        with the same content."""
+        if part.size < TREE_BYTES:
+            return part
+        name = shared(part.content) or self._put_document(structure(part.tree, part.batches))
+        return msgspec.structs.replace(part, tree=_NULL, batches={}, document=name)
+
+    def _put_document(self, text: bytes) -> str:
+        name, data = trees.encode(text, self._repo.fresh())
+        self._written.put(tree_key(name), Bytes(data))
+        self.added += len(data)
+        return name
+
+    def _put_packs(self, tensors: Mapping[str, TensorData]) -> dict[str, Shard]:
+        """Write tensors into packs that hold not too many each; returns where they lie."""
+        total, done = sum(map(length_of, tensors.values())), 0
+        written: dict[str, Shard] = {}
+        left = iter(tensors.items())
+        while some := dict(islice(left, PACK_TENSORS)):
+            written |= self._put_pack(some, done, total)
+            done += sum(map(length_of, some.values()))
+        return written
+
+    def _put_pack(self, tensors: dict[str, TensorData], before: int, total: int) -> dict[str, Shard]:
+        progress = self._progress
+        report = (lambda done, _: progress(before + done, total)) if progress is not None else None
+        writer = PackWriter(tensors, None, report, self._repo.fresh(), self._cuts)
+        self._written.put(pack_key(writer.id), writer)
+        self.added += writer.size
+        return writer.shards

@@ -1,0 +1,61 @@
+"""The documents of parts: what a part is beside its tensors, in an object of its own where it is large.
+
+Versions in which it did not change share it, as they share tensors. Its name is the hash of its bytes, and a
+random salt in them makes every one another: so no key is put twice, and what was condemned never comes back.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from blake3 import blake3
+
+from saver.errors import DamagedError, IncompatibleError
+from saver.repo.manifest import content_hash
+from saver.repo.objects import tree_key
+from saver.storage import Storage
+from saver.tree import strict_json
+
+TREE_BYTES = 64 << 10
+"""From so many bytes on a part has a document of its own. One more object takes about as long to write as two
+megabytes; smaller documents are written again with each version."""
+
+_BEGIN, _MIDDLE, _END = b'{"salt":"', b'","part":', b"}"
+_CONTENT = len(_BEGIN) + 32 + len(_MIDDLE)
+
+
+def encode(content: bytes, salt: str) -> tuple[str, bytes]:
+    """The name and the bytes of a document; `content` is JSON, `[tree,batches]`, `salt` 32 characters."""
+    data = b"".join((_BEGIN, salt.encode(), _MIDDLE, content, _END))
+    return blake3(data).hexdigest(), data
+
+
+def verified(data: bytes, name: str, content: str, where: str) -> bytes:
+    """The content of a document. Raises DamagedError unless the bytes are those that were written, and have
+    this content.
+    """
+    if blake3(data).hexdigest() != name:
+        raise DamagedError(
+            f"{where}: {tree_key(name)}: the bytes are not those that were written; restore that file from a "
+            "copy of the store"
+        )
+    found = data[_CONTENT : -len(_END)]
+    if content_hash(found) != content:
+        raise DamagedError(
+            f"{where}: {tree_key(name)} is not the document that the manifest describes; one of them was "
+            "changed; restore the folders manifests/ and trees/ from a copy of the store"
+        )
+    return found
+
+
+def parsed(content: bytes, where: str) -> tuple[Any, dict[str, Any]]:
+    """The tree and the batches of a part, still raw JSON. Raises IncompatibleError."""
+    found = strict_json(content, where)
+    if not isinstance(found, list) or len(found) != 2 or not isinstance(found[1], dict):
+        raise IncompatibleError(f"{where}: the document of a part is not as it should be")
+    return found[0], found[1]
+
+
+def read(storage: Storage, name: str, content: str, where: str) -> bytes:
+    """The content of a document of a store. Raises NotFoundError or DamagedError."""
+    return verified(storage.read(tree_key(name)), name, content, where)

@@ -1,0 +1,48 @@
+"""What is written for a version that is not committed yet, and is removed again if it comes to nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import suppress
+from types import TracebackType
+
+from saver.errors import CannotWriteError, CommitUnknownError
+from saver.storage import Content, Storage
+
+
+class Written:
+    """The objects that were put for one version. Leaving the `with` block with an error removes them, for no
+    other writer can know of them, unless it is CommitUnknownError, or `keep` was called.
+    """
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+        self._keys: list[str] = []
+
+    def __enter__(self) -> Written:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None and not isinstance(error, CommitUnknownError):
+            self.remove(self._keys)
+
+    def put(self, key: str, content: Content) -> None:
+        """Put an object, as the storage does."""
+        self._keys.append(key)
+        self._storage.put(key, content)
+
+    def keep(self) -> None:
+        """Remove nothing of what was put: a record may need it."""
+        self._keys.clear()
+
+    def remove(self, keys: Iterable[str]) -> None:
+        """Remove objects that nobody needs.
+
+        What cannot be deleted is garbage, which a collector frees: no reason to hide why the save failed.
+        """
+        gone = [*keys]
+        with suppress(CannotWriteError):
+            if gone:
+                self._storage.delete(*gone)
