@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 
 from saver.canonical import canonical, in_order, number
 from saver.errors import CannotSaveError, IncompatibleError
-from saver.stack import anywhere
+from saver.stack import anywhere, on_fresh_stack
 
 T = TypeVar("T")
 
@@ -241,35 +241,39 @@ def parse(raw: Any, where: str, found: list[Node | Tensor | Ref]) -> Any:
     `raw` stays as it is; what holds plain values alone is part of the tree as it is. Raises
     IncompatibleError for anything that is not a tree.
     """
-    root = [raw]
-    waiting: list[tuple[Any, Any, int]] = [(root, 0, 0)] if type(raw) in _CONTAINERS else []
-    while waiting:
-        holder, key, depth = waiting.pop()
-        item = holder.state if type(holder) is Node else holder[key]
-        if type(item) is dict:
-            item = _parse_dict(item, where)
-        if depth >= MAX_JSON_DEPTH and type(item) not in _LEAVES:
-            raise IncompatibleError(f"{where}: nested deeper than {MAX_JSON_DEPTH} levels")
-        if type(item) in _CONTAINERS:
-            items = item.items() if type(item) is dict else enumerate(item)
-            within = [name for name, value in items if type(value) in _CONTAINERS]
-            if within:
-                item = item.copy()
-                waiting += [(item, name, depth + 1) for name in reversed(within)]
-        elif type(item) is not float:
-            found.append(item)
-            if type(item) is Node and type(item.state) in _CONTAINERS:
-                waiting.append((item, None, depth + 1))
-        if type(holder) is Node:
-            holder.state = item
-        else:
-            holder[key] = item
-    return root[0]
+    before = len(found)
+    try:
+        return _parse(raw, where, found, 0)
+    except RecursionError:
+        del found[before:]
+        return on_fresh_stack(_parse, raw, where, found, 0)
+
+
+def _parse(raw: Any, where: str, found: list[Node | Tensor | Ref], depth: int) -> Any:
+    """The same for what is so many levels deep. Calls itself once a level."""
+    item: Any = _parse_dict(raw, where) if type(raw) is dict else raw
+    kind = type(item)
+    if depth >= MAX_JSON_DEPTH and (kind is Node or kind in _CONTAINERS):
+        raise IncompatibleError(f"{where}: nested deeper than {MAX_JSON_DEPTH} levels")
+    if kind is Node:
+        found.append(item)
+        if type(item.state) in _CONTAINERS:
+            item.state = _parse(item.state, where, found, depth + 1)
+    elif kind is dict or kind is list:
+        parsed = None
+        for name, value in item.items() if kind is dict else enumerate(item):
+            if type(value) in _CONTAINERS:
+                within = _parse(value, where, found, depth + 1)
+                if within is not value:
+                    parsed = item.copy() if parsed is None else parsed
+                    parsed[name] = within
+        return item if parsed is None else parsed
+    elif kind is Tensor or kind is Ref:
+        found.append(item)
+    return item
 
 
 _CONTAINERS = frozenset((dict, list))
-_LEAVES = frozenset((Tensor, Ref, float))
-"""What an object may stand for that has nothing within it: it counts as no level."""
 
 
 def _parse_dict(raw: dict[str, Any], where: str) -> Node | Tensor | Ref | float | dict[str, Any]:
@@ -291,9 +295,8 @@ def _parse_dict(raw: dict[str, Any], where: str) -> Node | Tensor | Ref | float 
 def _ordered(raw: dict[str, Any], where: str) -> dict[str, Any]:
     """The object in the order that it had when it was saved."""
     order = raw["$order"]
-    keys = in_order(key for key in raw if key != "$order")
-    places = list(range(len(keys)))
-    if type(order) is not list or any(type(place) is not int for place in order) or sorted(order) != places:
+    keys = in_order([key for key in raw if key != "$order"])
+    if type(order) is not list or set(map(type, order)) - {int} or sorted(order) != [*range(len(keys))]:
         raise IncompatibleError(f"{where}: the order of an object is not one of its keys")
     return {keys[place]: raw[keys[place]] for place in order}
 

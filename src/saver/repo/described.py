@@ -14,14 +14,15 @@ from saver.repo.version import Version
 from saver.storage import Blob, Storage
 
 
-def read_outline(storage: Storage, version: Version) -> Manifest:
-    """The manifest of a version, verified, without the trees that stand in documents of their own.
+def read_outline(storage: Storage, version: Version, blob: Blob | None = None) -> Manifest:
+    """The manifest of a version, verified, without the trees that stand in documents of their own. `blob` is
+    the file in which it stands, if that is open already.
 
     Raises NotFoundError; DamagedError for bytes that are not those that were written; IncompatibleError.
     """
     where, key = f"{storage}: {version}", manifest_key(version.manifest, version.file)
     if version.file:
-        return _in_file(storage.open(key), version, where)
+        return _in_file(storage.open(key) if blob is None else blob, version, where)
     data = storage.read(key)
     if blake3(data).hexdigest() != version.manifest:
         raise DamagedError(

@@ -219,15 +219,19 @@ class Repository:
         Raises DamagedError; IncompatibleError for what this Saver does not understand; NotFoundError when the
         version was deleted meanwhile.
         """
-        found = self.outline(version)
+        return self._completed(version, self.outline(version))
+
+    def _completed(self, version: Version, found: Manifest) -> Manifest:
+        if not any(part.document for part in found.parts.values()):
+            return found
         parts = {name: self.filled(version, part) for name, part in found.parts.items()}
         return msgspec.structs.replace(found, parts=parts)
 
-    def outline(self, version: Version) -> Manifest:
-        """The same, without the trees that stand in documents of their own: `filled` reads those."""
-        found = self._reading(
-            version, manifest_key(version.manifest, version.file), lambda: read_outline(self.storage, version)
-        )
+    def outline(self, version: Version, blob: Blob | None = None) -> Manifest:
+        """The same, without the trees that stand in documents of their own: `filled` reads those.
+        `blob` is the file in which the manifest stands, if that is open already."""
+        key = manifest_key(version.manifest, version.file)
+        found = self._reading(version, key, lambda: read_outline(self.storage, version, blob))
         check_agreement(version, found, f"{self.storage}: {version}")
         return found
 
@@ -260,6 +264,10 @@ class Repository:
                 return self.storage.open(pack_key(name))
             return None
 
+        if version.file:
+            key = pack_key(version.file)
+            blob = self._reading(version, key, lambda: self.storage.open(key))
+            return self._completed(version, self.outline(version, blob)), {version.file: blob}
         names = version.packs if len(version.packs) <= OPENED_ALONG else ()
         asks: list[Callable[[], Any]] = [partial(self.manifest, version), *(partial(pack, n) for n in names)]
         manifest, *blobs = self.storage.together(asks)

@@ -38,21 +38,20 @@ class ArrayCodec(Codec):
         if array.dtype.hasobject or array.dtype.kind == "T":
             return self._encode_objects(array, encoder)
         if array.dtype.itemsize == 0:
-            return {"dtype": encode_dtype(array.dtype, encoder), "shape": list(array.shape), "data": ""}
+            return {"data": "", "dtype": encode_dtype(array.dtype, encoder), "shape": list(array.shape)}
         state: dict[str, Value] = {"dtype": encode_dtype(array.dtype, encoder), "shape": list(array.shape)}
         if fortran:
             array = array.T
             state.update(shape=list(array.shape), order="F")
         if array.nbytes <= INLINE_BYTES:
-            state["data"] = b64encode(dense(array).tobytes()).decode()
-            return state
-        return {**state, "data": encoder.tensor(storage(array))}
+            return _in_order(state, "data", b64encode(dense(array).tobytes()).decode())
+        return _in_order(state, "data", encoder.tensor(storage(array)))
 
     def _encode_objects(self, array: NDArray[Any], encoder: Encoder) -> Value:
         state: dict[str, Value] = {"dtype": encode_dtype(array.dtype, encoder), "shape": list(array.shape)}
         if array.dtype.names is not None:
-            state["fields"] = [encoder(np.ascontiguousarray(array[name]), name) for name in array.dtype.names]
-            return state
+            fields = [encoder(np.ascontiguousarray(array[name]), name) for name in array.dtype.names]
+            return _in_order(state, "fields", fields)
         if array.dtype.kind == "V":
             encoder.refuse("arrays of sub-arrays of objects have no data form; use a structured dtype")
         if array.flags.f_contiguous and not array.flags.c_contiguous:
@@ -61,8 +60,7 @@ class ArrayCodec(Codec):
         items: list[Any] = array.ravel().tolist()
         if array.dtype.kind == "T":
             items = [item if isinstance(item, str) else None for item in items]
-        state["items"] = encode_run(items, encoder)
-        return state
+        return _in_order(state, "items", encode_run(items, encoder))
 
     def decode(self, node: Node, decoder: Decoder) -> Any:
         state = node.state
@@ -153,6 +151,11 @@ class _Items:
             self._flat[index : index + 1] = self._box
         else:
             self._flat[index] = item
+
+
+def _in_order(state: dict[str, Value], key: str, value: Value) -> dict[str, Value]:
+    """The state with one more item, its keys in the order of canonical JSON: none other need be recorded."""
+    return dict(sorted({**state, key: value}.items()))
 
 
 def _aligned(array: NDArray[Any]) -> NDArray[Any]:
