@@ -9,10 +9,12 @@ import os
 import sys
 from pathlib import Path
 
-import golden_store
-from golden_values import GOLDEN
-
 import saver
+
+sys.path.append(str(Path(__file__).parents[1]))
+
+import golden_store  # noqa: E402
+from golden_values import GOLDEN  # noqa: E402
 
 FLAG = "--overwrite-golden-files"
 
