@@ -6,6 +6,7 @@ They stand for every file that users have. If they no longer load, that is the b
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -13,8 +14,8 @@ import saver
 
 sys.path.append(str(Path(__file__).parents[1]))
 
-import golden_store  # noqa: E402
-from golden_values import GOLDEN  # noqa: E402
+import golden_store
+from golden_values import GOLDEN
 
 FLAG = "--overwrite-golden-files"
 
@@ -26,6 +27,7 @@ def main() -> None:
     os.chdir("/")  # no git commit in them
     for name, make in GOLDEN.items():
         saver.dump(make(), folder / f"{name}.1.saver")
+    shutil.rmtree(folder / "store.1", ignore_errors=True)
     golden_store.make(folder / "store.1")
 
 
