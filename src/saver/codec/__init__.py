@@ -1,8 +1,8 @@
 """Codecs, and the only two walks over objects: `Encoder` and `Decoder`.
 
-A `Codec` turns one kind of object into a node's state and back. The walks do what all codecs share:
-they find the codec, keep shared references and cycles, bound the depth, name the path in errors, and
-collect tensors. See docs/codecs.md for how to add one.
+A `Codec` turns one kind of object into a node's state and back. The walks do what all codecs have in
+common: they find the codec, preserve shared references and cycles, limit the depth, name the path in
+errors, and collect tensors. See docs/codecs.md for how to add one.
 """
 
 from __future__ import annotations

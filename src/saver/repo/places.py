@@ -1,4 +1,4 @@
-"""Where the bytes of a version's tensors lie, after whatever was moved since its manifest was written."""
+"""Where the bytes of a version's tensors are stored, after all moves since its manifest was written."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ from saver.repo.state import State
 from saver.tensors import Place, Shard, TensorInfo
 
 MOVES_DEPTH = 64
-"""How often bytes may have moved; each collection moves them once at most."""
+"""How often bytes may have moved; each collection moves them at most once."""
 
 
 _START = itemgetter(0)
 
 
 class Places:
-    """Answers where the tensors of manifests lie, by what the log says of moved bytes."""
+    """Finds where the tensors of manifests are stored, from what the log says about moved bytes."""
 
     def __init__(self, state: State) -> None:
         self._state = state
         self._moves: dict[tuple[str, int], list[Move]] = {}
 
     def of(self, manifest: Manifest, where: str) -> dict[str, TensorInfo]:
-        """The tensors of a version, by name. Raises IncompatibleError where their boxes do not tile them, or
-        the bytes of a shard are not all there."""
+        """The tensors of a version, by name. Raises IncompatibleError if their boxes do not tile them, or
+        the places of a shard do not cover its bytes."""
         found = {}
         packs = manifest.packs
-        moves_of = cache(self._moves_of)  # the log is asked once for each pack, not for each tensor
+        moves_of = cache(self._moves_of)  # the log is read once for each pack, not for each tensor
         moved = any(map(moves_of, packs))
         for name, form in manifest.tensors.items():
             try:
@@ -53,7 +53,7 @@ class Places:
         return found
 
     def harmed(self, known: Mapping[str, Shard]) -> set[str]:
-        """The names of those shards some of whose bytes a check found damaged."""
+        """The names of the shards in which a check found damaged bytes."""
         found = {pack: Ranges(self._state.harmed(pack)) for pack in packs_of(known.values())}
         return {
             name
@@ -66,15 +66,15 @@ class Places:
         return {move[2] for move in self._moves_of(pack)}
 
     def reached(self, packs: Iterable[str]) -> set[str]:
-        """These packs, and all that bytes of them were moved to since: what a version may need of which only
-        the log tells."""
+        """These packs, and all packs that bytes of them were moved to since: what a version may need, as
+        far as the log alone can tell."""
         found = set(packs)
         while more := {target for pack in found for target in self.targets(pack)} - found:
             found |= more
         return found
 
     def _moves_of(self, pack: str) -> list[Move]:
-        """The moves out of a pack, by offset; of two of the same bytes, the newer."""
+        """The moves out of a pack, sorted by offset; of two moves of the same bytes, the newer one."""
         records = self._state.moved(pack)
         if not records:
             return []
@@ -90,12 +90,12 @@ class Places:
 
 
 def packs_of(shards: Iterable[Shard]) -> set[str]:
-    """The packs in which shards lie."""
+    """The packs in which shards are stored."""
     return {place[0] for shard in shards for place in shard.places}
 
 
 def _resolved_shard(shard: Shard, moves_of: Callable[[str], list[Move]]) -> Shard:
-    """Where a shard lies now; its places are joined where they follow each other."""
+    """The shard with its current places; adjacent ones are joined."""
     places = (place for old in shard.places for place in _resolved(old, moves_of))
     return msgspec.structs.replace(shard, places=joined(places))
 
@@ -130,7 +130,7 @@ def _apart(moves: list[Move], pack: str) -> list[Move]:
 
 
 def joined(places: Iterable[Place]) -> tuple[Place, ...]:
-    """Places, with those that follow each other made one."""
+    """Places, with adjacent ones joined."""
     found: list[Place] = []
     for pack, offset, length in places:
         if found and found[-1][0] == pack and found[-1][1] + found[-1][2] == offset:
@@ -141,8 +141,7 @@ def joined(places: Iterable[Place]) -> tuple[Place, ...]:
 
 
 class Ranges:
-    """Ranges of bytes (offset and length), made one where they touch or overlap. However many there are,
-    questions about one more take a few steps."""
+    """Ranges of bytes (offset and length), merged if they touch or overlap. Queries take logarithmic time."""
 
     def __init__(self, ranges: Iterable[tuple[int, int]]) -> None:
         self._starts: list[int] = []
@@ -155,7 +154,7 @@ class Ranges:
                 self._ends.append(offset + length)
 
     def meet(self, offset: int, length: int) -> bool:
-        """Whether some byte of a range is among them."""
+        """Whether any byte of a range is among them."""
         at = bisect_right(self._ends, offset)
         return length > 0 and at < len(self._starts) and self._starts[at] < offset + length
 
