@@ -98,7 +98,7 @@ CONTRACTS = {
     "saver.documents": ("repo",),
     "saver.doctor": ("family", "environment", "registry"),
     "saver.description": ("errors", "tree", "tensors", "trust", "fields", "repo", "opened"),
-    "saver.arguments": ("codec",),
+    "saver.arguments": ("tree", "codec"),
     "saver.handle": ("errors", "forks", "repo"),
     "saver.file": (
         "errors", "arguments", "tree", "tensors", "storage", "disk", "pack", "repo", "environment",
