@@ -68,7 +68,7 @@ CONTRACTS = {
         "errors", "canonical", "forks", "threads", "tree", "tensors", "seal", "pack", "storage", "repo",
     ),
     "saver.lazy": ("tree", "codec"),
-    "saver.streams": ("errors", "disk", "storage"),
+    "saver.streams": ("errors", "storage", "disk", "pack"),
     "saver.opened": (
         "errors", "tree", "tensors", "registry", "trust", "codec", "storage", "repo", "environment", "lazy",
     ),
