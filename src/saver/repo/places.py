@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
@@ -95,9 +96,13 @@ def packs_of(shards: Iterable[Shard]) -> set[str]:
 
 
 def _resolved_shard(shard: Shard, moves_of: Callable[[str], list[Move]]) -> Shard:
-    """The shard with its current places; adjacent ones are joined."""
+    """Where a shard lies now; its places are joined where they follow each other.
+
+    A shard has at most as many places as blocks. Moves may cut it into more, each of two halves into two
+    again: then it is not looked at further, for with 23 such moves it would be eight million.
+    """
     places = (place for old in shard.places for place in _resolved(old, moves_of))
-    return msgspec.structs.replace(shard, places=joined(places))
+    return msgspec.structs.replace(shard, places=joined(places, max(1, len(shard.blocks))))
 
 
 def _resolved(place: Place, moves_of: Callable[[str], list[Move]], depth: int = 0) -> Iterator[Place]:
@@ -129,12 +134,15 @@ def _apart(moves: list[Move], pack: str) -> list[Move]:
     return moves
 
 
-def joined(places: Iterable[Place]) -> tuple[Place, ...]:
-    """Places, with adjacent ones joined."""
+def joined(places: Iterable[Place], most: float = math.inf) -> tuple[Place, ...]:
+    """Places, with those that follow each other made one; no further than it takes to have more than
+    `most`."""
     found: list[Place] = []
     for pack, offset, length in places:
         if found and found[-1][0] == pack and found[-1][1] + found[-1][2] == offset:
             found[-1] = (pack, found[-1][1], found[-1][2] + length)
+        elif len(found) > most:
+            break
         else:
             found.append((pack, offset, length))
     return tuple(found)
