@@ -22,8 +22,9 @@ from saver.repo.log import ZERO, Log, log_key
 from saver.repo.manifest import Manifest, manifest_key
 from saver.repo.objects import collectables, is_own, pack_key, tree_key
 from saver.repo.packs import Damage
-from saver.repo.places import packs_of
+from saver.repo.places import Ranges, packs_of
 from saver.repo.repository import Repository
+from saver.repo.state.users import pack_in
 from saver.repo.version import Version
 from saver.storage import Blob, Bytes, Content, Progress, Storage
 from saver.tensors import shards_of
@@ -295,7 +296,10 @@ class _Backup:
             pack = Pack(blob)
             if pack.hash != self._files.get(key, pack.hash):
                 return "its header is not the one that was written"
-            lost = pack.damaged()
+            harmed = Ranges(self._repo.state.harmed(pack_in(key)))
+            # What a check told of may be healed; what versions need of it is looked at below.
+            told = {name for name, at, end, _ in pack.places() if harmed.meet(at, end - at)}
+            lost = pack.damaged() - told
             places = self._hashes.get(key, ())
             if lost or damaged([Range(key, blob, start, end, digest) for start, end, digest in places]):
                 return "the bytes are not those that were saved"

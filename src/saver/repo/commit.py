@@ -157,17 +157,16 @@ class _Commit:
         """Commit with all that came before in view."""
         repo = self._repo
         document: _Document | None = None
-        last: tuple[Any, ...] | None = None
+        said: tuple[Any, ...] = ()
         while True:
             head = repo.state.last()  # before anything is decided: other threads may move the state on
             self._demand_all_there()
             self._place_held()
             event = self._event(document)
-            key = (event.number, event.parent, event.parts)
-            if document is None or key != last or repo.state.gone(document.key) is not None:
+            if document is None or _said(event) != said or repo.state.gone(document.key) is not None:
                 document = self._put_file(event) if self._is_file() else self._put_manifest(event)
-                last = key
                 event = self._event(document)
+                said = _said(event)
             record = record_after(head, event, self._transaction, repo.clock(), self._details.author)
             if self._append(record):
                 self._written.remove(self._documents[:-1])
@@ -305,6 +304,11 @@ class _Commit:
             metrics=event.metrics, notes=details.notes, data=details.data, tensors=tensors, packs=packs,
             transaction=self._repo.fresh(), unknown=details.unknown,
         )  # fmt: skip
+
+
+def _said(event: Commit) -> tuple[Any, ...]:
+    """What the document that describes a version says of what others may change while it is committed."""
+    return event.number, event.parent, event.parts, event.packs
 
 
 def _described(part: StagedPart, version: PartVersion) -> Part:
