@@ -31,7 +31,8 @@ from saver.tree import TensorData
 
 
 class CondemnedError(SaverError):
-    """A collector condemned what was staged before it could be committed; nothing was changed.
+    """A collector condemned what was staged before it could be committed, or a check found bytes damaged that
+    it shares; nothing was changed.
 
     `condemned` says by the `id` of each Staged what of it must be staged again.
     """
@@ -227,8 +228,8 @@ class _Commit:
             self._written.remove(self._documents)
             names = [name for each in gone.values() for name in (*each.tensors, *each.parts)]
             raise CondemnedError(
-                f"{self._repo.storage}: {len(names):,} staged tensors and parts were collected before they "
-                f"were committed ({names[0]}); stage them again",
+                f"{self._repo.storage}: {len(names):,} staged tensors and parts were collected, or found "
+                f"damaged, before they were committed ({names[0]}); stage them again",
                 gone,
             )
 
@@ -236,7 +237,8 @@ class _Commit:
         state = self._repo.state
         documents = ((name, part.document) for name, part in staged.parts.items() if part.document)
         parts = tuple(name for name, document in documents if state.gone(tree_key(document)) is not None)
-        tensors = tuple(self._repo.condemned(staged.tensors))
+        lost = {*self._repo.condemned(staged.tensors), *self._repo.places.harmed(staged.tensors)}
+        tensors = tuple(name for name in staged.tensors if name in lost)
         return Condemned(tensors, parts) if tensors or parts else None
 
     def _append(self, record: Record) -> bool:
