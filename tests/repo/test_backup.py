@@ -25,7 +25,8 @@ from saver.repo.repository import Repository
 from saver.repo.save import save_version
 from saver.storage import Blob, Listed, Storage
 from saver.storages.memory import MemoryStorage
-from saver.testing import Crash, FaultyStorage
+from saver.testing import Crash, FaultyStorage, every_fault
+from saver.testing.kinds import READ_KINDS
 
 BASE = np.random.default_rng(1).normal(size=2000)
 
@@ -235,6 +236,19 @@ def test_two_backups_to_the_same_place_do_no_harm(store: MemoryStorage) -> None:
         assert holds_all(target, {1, 3, 4, 5}), at
         if source.calls < at:
             break
+
+
+@pytest.mark.parametrize("key", ["store.json", log_key(1), log_key(7), log_key(8)])
+def test_what_is_read_wrongly_once_never_gets_into_the_copy(key: str, store: MemoryStorage) -> None:
+    flips = [kind for kind in READ_KINDS if kind.name == "flipped"]
+    cases = every_fault(store.copy, lambda source: copy_of(source, MemoryStorage("elsewhere")), flips)
+    for at in (case.at for case in cases if case.call == f"open {key}"):
+        source, target = FaultyStorage(store.copy()), MemoryStorage("target")
+        source.strike(at, flips[0])
+        with suppress(saver.SaverError):
+            copy_of(source, target)
+        assert copy_of(store, target).whole
+        assert holds_all(target, {1, 3, 4, 5})
 
 
 def test_what_is_no_copy_is_refused_and_left_as_it_is(store: MemoryStorage) -> None:
