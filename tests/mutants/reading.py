@@ -133,7 +133,7 @@ MUTANTS = [
     ),
     Mutant(
         "moves-in-circles", "repo/places.py",
-        "        if depth == MOVES_DEPTH:\n", "        if False:\n",
+        '    raise IncompatibleError(f"{pack_key(place[0])} was moved in circles")\n', "    return found\n",
         "the limit on how often bytes have moved", (_PLACES,),
     ),
     Mutant(

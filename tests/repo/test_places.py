@@ -162,7 +162,7 @@ def test_moves_that_halve_again_and_again_are_followed_no_further_than_blocks(
     length: int, blocks: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """23 records of two moves each would make eight million places of one tensor."""
-    halving, followed, follow = [], 0, module._resolved
+    halving, followed, follow = [], 0, module._moved
 
     def counting(*args: Any) -> Any:
         nonlocal followed
@@ -173,7 +173,7 @@ def test_moves_that_halve_again_and_again_are_followed_no_further_than_blocks(
     for level in range(23):
         half = BLOCKS_FROM >> level + 1
         halving.append(moved(**{f"p{level}": tuple((at, half, f"p{level + 1}", 0) for at in (0, half))}))
-    monkeypatch.setattr(module, "_resolved", counting)
+    monkeypatch.setattr(module, "_moved", counting)
     form = TensorForm("U8", (length,), (ShardForm(ZERO, ((0, 0, length),), (ZERO,) * blocks),))
     found = Manifest(format=1, parts={}, tensors={"a/x": form}, packs=("p0",))
     with pytest.raises(saver.IncompatibleError, match="'a/x' do not lie in whole blocks"):

@@ -101,24 +101,36 @@ def packs_of(shards: Iterable[Shard]) -> set[str]:
 def _resolved_shard(
     shard: Shard, moves_of: Callable[[str], list[Move]], is_there: Callable[[str], bool]
 ) -> Shard:
-    """The shard with its current places; adjacent ones are joined.
-
-    A shard has at most as many places as blocks. Moves may cut it into more, each of two halves into two
-    again: then the rest is not looked at, because 23 such moves would give eight million places.
-    """
+    """The shard with its current places; adjacent ones are joined."""
     most = max(1, len(shard.blocks))
-    places = (place for old in shard.places for place in _resolved(old, moves_of, is_there, most))
+    places = (found for place in shard.places for found in _resolved(place, moves_of, is_there, most))
     return msgspec.structs.replace(shard, places=joined(places, most))
 
 
 def _resolved(
-    place: Place,
-    moves_of: Callable[[str], list[Move]],
-    is_there: Callable[[str], bool],
-    most: int,
-    depth: int = 0,
-) -> Iterator[Place]:
-    """Where the bytes of a place are now, in order; some of them only, if there are more places than `most`."""
+    place: Place, moves_of: Callable[[str], list[Move]], is_there: Callable[[str], bool], most: int
+) -> tuple[Place, ...]:
+    """Where the bytes of a place are now, in order: where the last moves led whose packs are all there.
+
+    A shard never had more places than blocks, `most`. Moves that would give it more are followed no further:
+    23 that each cut both halves in two would give eight million.
+    """
+    now: tuple[Place, ...] = (place,)
+    found = now
+    for _ in range(MOVES_DEPTH + 1):
+        moved = joined((each for old in now for each in _moved(old, moves_of)), most)
+        if moved == now:
+            return found
+        now = moved
+        if len(now) > most or all(is_there(pack) for pack, _, _ in now):
+            found = now
+        if len(now) > most:
+            return found
+    raise IncompatibleError(f"{pack_key(place[0])} was moved in circles")
+
+
+def _moved(place: Place, moves_of: Callable[[str], list[Move]]) -> Iterator[Place]:
+    """Where the bytes of a place were moved to directly, in order."""
     pack, offset, length = place
     end, moves = offset + length, moves_of(pack)
     at = max(bisect_right(moves, offset, key=_START) - 1, 0)  # the first that may reach beyond the offset
@@ -127,15 +139,11 @@ def _resolved(
         at += 1
         if start + size <= offset:
             continue
-        if depth == MOVES_DEPTH:
-            raise IncompatibleError(f"{pack_key(pack)} was moved in circles")
         if start > offset:
             yield pack, offset, start - offset
             offset = start
         take = min(start + size, end) - offset
-        further = _resolved((target, there + offset - start, take), moves_of, is_there, most, depth + 1)
-        moved = joined(further, most)
-        yield from moved if all(is_there(each) for each, _, _ in moved) else [(pack, offset, take)]
+        yield target, there + offset - start, take
         offset += take
     if offset < end:
         yield pack, offset, end - offset
