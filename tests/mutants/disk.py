@@ -174,7 +174,7 @@ MUTANTS = [
     ),
     Mutant(
         "links-for-folders", "disk/files.py",
-        "| _O_FOLDER | _O_NOFOLLOW\n\"\"\"To step", '| _O_FOLDER\n"""To step',
+        "| _O_FOLDER | _O_NOFOLLOW\n\"\"\"Entering", '| _O_FOLDER\n"""Entering',
         "O_NOFOLLOW on the way to an object", (_LINKED,),
     ),
     Mutant(

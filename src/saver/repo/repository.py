@@ -128,7 +128,7 @@ class Repository:
         self.state.keep_checkpoint()
         transaction = self.fresh()
         while True:
-            last = self.state.last()  # before the decision: other threads may move the state on
+            last = self.state.last()  # before the decision: other threads may move the state on meanwhile
             event = decide()
             if event is None:
                 return None
