@@ -8,7 +8,8 @@ shared no matter which tensor they belong to.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import operator
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise, product
 from typing import Any, Protocol, TypeAlias
 
@@ -206,6 +207,11 @@ class TensorInfo(msgspec.Struct, frozen=True, gc=False):
         return math.prod(self.shape) * ITEM_SIZE[self.dtype]
 
     @property
+    def boxes(self) -> list[Box]:
+        """The boxes of the shards."""
+        return [shard.box for shard in self.shards]
+
+    @property
     def hash(self) -> str:
         """Distinguishes tensors of one dtype and shape: other bytes, or other boxes, give another hash. For
         a tensor of one shard it is the hash of its bytes."""
@@ -234,18 +240,22 @@ def shards_of(tensors: Iterable[TensorInfo]) -> dict[str, Shard]:
     infos = {info.name: info for info in tensors}
     found: dict[str, Shard] = {}
     for name, info in infos.items():
-        found.update(zip(shard_names(name, len(info.shards), infos), info.shards, strict=True))
+        found.update(zip(shard_names(name, info.shape, info.boxes, infos), info.shards, strict=True))
     return found
 
 
-def shard_names(tensor: str, count: int, taken: Iterable[str]) -> list[str]:
-    """The names of a tensor's shards in packs: the name of the tensor itself for a single shard, otherwise
-    `<tensor>#<i>`. Names in `taken` are avoided."""
-    if count == 1:
+def shard_names(
+    tensor: str, shape: tuple[int, ...], boxes: Sequence[Box], taken: Collection[str]
+) -> list[str]:
+    """The names of these shards of a tensor in packs: that of the tensor itself for a shard that covers it,
+    otherwise `<tensor>#<i>`, where `i` is the number of its first element in C order. So processes that save
+    different boxes of a tensor agree on the names. Names in `taken` are avoided."""
+    if [box.sizes for box in boxes] == [shape]:
         return [tensor]
     found = []
-    for number in range(count):
-        name = f"{tensor}#{number}"
+    strides = [math.prod(shape[axis + 1 :]) for axis in range(len(shape))]
+    for box in boxes:
+        name = f"{tensor}#{sum(map(operator.mul, box.offsets, strides))}"
         while name in taken:
             name += "#"
         found.append(name)
@@ -277,11 +287,12 @@ class Cut(msgspec.Struct, frozen=True):
 
 
 def in_shards(
-    tensors: Mapping[str, TensorData | ShardedData],
+    tensors: Mapping[str, TensorData | ShardedData], tiling: bool = True
 ) -> tuple[dict[str, TensorData], dict[str, Cut]]:
     """The shards of tensors by their names in packs, and how the tensors with several shards are cut.
 
-    Raises ValueError if boxes do not tile their tensor, or have another dtype.
+    Raises ValueError if boxes do not tile their tensor, or have another dtype. With `tiling=False`, others
+    may have the missing boxes.
     """
     shards: dict[str, TensorData] = {}
     cuts: dict[str, Cut] = {}
@@ -290,18 +301,31 @@ def in_shards(
             shards[name] = data
             continue
         parts = sorted(data.shards.items())
+        boxes = [Box(offsets, part.shape) for offsets, part in parts]
         try:
-            check_boxes(data.shape, [Box(offsets, part.shape) for offsets, part in parts])
+            check_boxes(data.shape, boxes, tiling)
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from None
         if any(part.dtype != data.dtype for _, part in parts):
             raise ValueError(f"{name}: its shards have other dtypes than {data.dtype}")
-        names = shard_names(name, len(parts), tensors)
+        names = shard_names(name, data.shape, boxes, tensors)
         shards.update((shard, part) for shard, (_, part) in zip(names, parts, strict=True))
-        if len(parts) > 1:
+        if names != [name]:
             offsets = [offsets for offsets, _ in parts]
             cuts[name] = Cut(data.shape, dict(zip(names, offsets, strict=True)))
     return shards, cuts
+
+
+def joined(cuts: Iterable[Mapping[str, Cut]]) -> dict[str, Cut]:
+    """How tensors are cut of which several Staged have boxes. Raises ValueError if their shapes differ."""
+    found: dict[str, Cut] = {}
+    for name, cut in (item for each in cuts for item in each.items()):
+        before = found.get(name, Cut(cut.shape, {}))
+        if before.shape != cut.shape:
+            raise ValueError(f"{name!r} has the shape {list(before.shape)} here and {list(cut.shape)} there")
+        shards = sorted({**before.shards, **cut.shards}.items(), key=operator.itemgetter(1))
+        found[name] = Cut(cut.shape, dict(shards))
+    return found
 
 
 def put_together(shards: Mapping[str, Shard], cuts: Mapping[str, Cut]) -> dict[str, TensorInfo]:
