@@ -111,6 +111,23 @@ def test_a_time_limit_changes_nothing(store: saver.Saver, storage: Slow) -> None
     assert str(handle.result()) == "m@1"
 
 
+def test_an_interrupt_before_the_save_began_stops_no_later_save(
+    store: saver.Saver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(self: threading.Thread) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            store.save("m", [1], wait=False)
+    found: list[saver.Version] = []
+    later = threading.Thread(target=lambda: found.append(store.save("m", [2])), daemon=True)
+    later.start()
+    later.join(60)
+    assert [version.number for version in found] == [1]
+
+
 def test_saves_have_numbers_in_the_order_of_the_calls(store: saver.Saver) -> None:
     handles = [begun(store, number) for number in range(8)]
     last = store.save("m", 8)

@@ -10,6 +10,7 @@ from numbers import Real
 from typing import Any
 
 from saver.codec import bytes_of
+from saver.tree import encodable
 
 
 def path_of(name: str, value: Any) -> str:
@@ -95,6 +96,8 @@ def text(name: str, value: Any, limit: int, way_out: str) -> str:
         raise TypeError(f"{name}: {_kind(value)} is not a text; pass a str")
     if len(value) > limit:
         raise ValueError(f"{name}: it has {len(value):,} characters, of {limit:,} at most; {way_out}")
+    if not encodable(value):
+        raise ValueError(f"{name}: it has lone surrogates, which are no Unicode text; replace them")
     return value
 
 

@@ -151,9 +151,9 @@ class Background:
             job = prepare()
             outcome = _Outcome(model)
             handle = Handle(outcome)
-            self._last = outcome.future
             if not (job.detached and _start(outcome.run, job.write)):
                 outcome.run(job.write)
+            self._last = outcome.future  # not before: an interrupt may keep it from ever being begun
             return handle
 
 

@@ -118,7 +118,13 @@ def to_json(tree: Value) -> bytes:
 
 
 def _to_json(tree: Value) -> bytes:
-    return canonical(_marked(tree, 0), floats=False)  # floats that need a mark have one
+    try:
+        return canonical(_marked(tree, 0), floats=False)  # floats that need a mark have one
+    except UnicodeEncodeError as error:
+        found = error.object[max(0, error.start - 20) : error.end + 20]
+        raise CannotSaveError(
+            f"$: {found!r} is no Unicode text, so it cannot be a name, as of a field; rename it"
+        ) from None
 
 
 _ATOMS = frozenset((str, bool, type(None), Tensor, Ref, msgspec.Raw))
@@ -320,6 +326,17 @@ def reserved(key: str) -> bool:
     an attribute `__array_interface__` from a file would be a pointer from a file.
     """
     return key.startswith(("$", "__array_", "__cuda_array_"))
+
+
+def encodable(text: str) -> bool:
+    """Whether UTF-8 can encode it: it cannot encode lone surrogates."""
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 _RESERVED_FIRST = frozenset("$_")

@@ -58,7 +58,7 @@ MUTANTS = [
     ),
     Mutant(
         "save-decides-anew", "repo/commit.py",
-        "            if document is None or key != last or repo.state.gone(",
+        "            if document is None or _said(event) != said or repo.state.gone(",
         "            if document is None or repo.state.gone(",
         "writing the manifest anew for another number", (_TAKEN_OVER,),
     ),
@@ -74,8 +74,9 @@ MUTANTS = [
     ),
     Mutant(
         "condemned-manifests", "repo/commit.py",
-        "            if document is None or key != last or repo.state.gone(document.key) is not None:\n",
-        "            if document is None or key != last:\n",
+        "            if document is None or _said(event) != said or "
+        "repo.state.gone(document.key) is not None:\n",
+        "            if document is None or _said(event) != said:\n",
         "looking before a commit whether its manifest is condemned", (_GC,),
     ),
     Mutant(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from drafts import draft, same
 
 import saver
 from saver.repo import backup as module
+from saver.repo import gc, stage
 from saver.repo.backup import Copied, backup
 from saver.repo.check import check
 from saver.repo.gc import collect
@@ -23,7 +25,8 @@ from saver.repo.repository import Repository
 from saver.repo.save import save_version
 from saver.storage import Blob, Listed, Storage
 from saver.storages.memory import MemoryStorage
-from saver.testing import Crash, FaultyStorage
+from saver.testing import Crash, FaultyStorage, every_fault
+from saver.testing.kinds import READ_KINDS
 
 BASE = np.random.default_rng(1).normal(size=2000)
 
@@ -131,6 +134,48 @@ def test_a_backup_that_is_killed_at_any_moment_leaves_a_store_or_none_and_goes_o
             assert holds_all(target, {1, 3, 4, 5, 6, 7, 8})
 
 
+@pytest.mark.of_files
+@pytest.mark.parametrize("limit", [-1, stage.FILE_BYTES], ids=["apart", "files"])
+def test_a_backup_that_is_killed_leaves_readable_what_the_copy_had_though_its_bytes_moved_twice(
+    limit: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stage, "FILE_BYTES", limit)
+    monkeypatch.setattr(gc, "DEAD_BYTES", 0)
+    monkeypatch.setattr(gc, "DEAD_SHARE", 0)
+    wanted = {"p/base": BASE, "q/own": np.arange(300)}
+    store, older = MemoryStorage("source"), MemoryStorage("older")
+    repo = Repository(store)
+
+    def forget(number: int) -> tuple[str, ...]:
+        repo.append(lambda: Delete("m", (number,)))
+        return collect(repo, grace=0).moved
+
+    save_version(repo, draft("m", {"p/base": BASE, "r/large": np.arange(9000)}))
+    save_version(repo, draft("m", wanted))
+    save_version(repo, draft("m", {**wanted, "q/own": np.arange(301)}))
+    copy_of(store, older)
+    assert forget(1), "bytes move"
+    save_version(repo, draft("m", {"p/base": BASE}))
+    assert forget(4), "and once more"
+    forget(3)
+    for after in (False, True):
+        for at in itertools.count(1):
+            target = older.copy()
+            faulty = FaultyStorage(target)
+            faulty.crash(at, after)
+            with suppress(Crash):
+                copy_of(store, faulty)
+            if not faulty.struck:
+                break
+            assert same(Repository(target.copy()), "m@2", wanted), at
+            with suppress(saver.NotFoundError):  # as long as the copy does not know that it was deleted
+                assert same(Repository(target.copy()), "m@3", {**wanted, "q/own": np.arange(301)}), at
+            copy_of(store, target)
+            assert same(Repository(target), "m@2", wanted)
+            assert check(Repository(target)).sound
+        assert at > 30
+
+
 class Meanwhile(MemoryStorage):
     """Does something just before one of the calls by which it is read."""
 
@@ -191,6 +236,19 @@ def test_two_backups_to_the_same_place_do_no_harm(store: MemoryStorage) -> None:
         assert holds_all(target, {1, 3, 4, 5}), at
         if source.calls < at:
             break
+
+
+@pytest.mark.parametrize("key", ["store.json", log_key(1), log_key(7), log_key(8)])
+def test_what_is_read_wrongly_once_never_gets_into_the_copy(key: str, store: MemoryStorage) -> None:
+    flips = [kind for kind in READ_KINDS if kind.name == "flipped"]
+    cases = every_fault(store.copy, lambda source: copy_of(source, MemoryStorage("elsewhere")), flips)
+    for at in (case.at for case in cases if case.call == f"open {key}"):
+        source, target = FaultyStorage(store.copy()), MemoryStorage("target")
+        source.strike(at, flips[0])
+        with suppress(saver.SaverError):
+            copy_of(source, target)
+        assert copy_of(store, target).whole
+        assert holds_all(target, {1, 3, 4, 5})
 
 
 def test_what_is_no_copy_is_refused_and_left_as_it_is(store: MemoryStorage) -> None:

@@ -188,6 +188,22 @@ def test_what_two_hold_a_third_commits_as_one_file_while_others_save_and_collect
 
 
 @pytest.mark.of_files
+@FAR
+def test_what_one_holds_is_committed_beside_what_another_wrote(remote: bool) -> None:
+    """The committer writes what is held into a pack, which a collector may condemn and not the manifest."""
+    judge = Judge(FILES)
+    actors = {
+        "ada": stages("a", "d"),
+        "bob": stages("b", "ae"),
+        "committer": commits("d", {"a": "d", "b": "ae"}),
+        "collector": collects("c"),
+    }
+    found = explore(FILES, actors, judge, remote=remote)
+    assert ("committer", Saved("m@3", "dae")) in judge.ends
+    assert found.moments > 1_000, found
+
+
+@pytest.mark.of_files
 def test_a_file_whose_record_is_refused_or_whose_answer_is_lost() -> None:
     judge = Judge(FILES, fails("CannotWriteError", "CommitUnknownError"))
     explore(FILES, {"saver": saves("a", "ef"), "other": collects("c")}, judge, failing=("saver", "other"))

@@ -135,11 +135,15 @@ def test_a_file_stays_though_all_its_bytes_were_healed_elsewhere(
         same(small, "m@1", SMALL)
     healer = save_version(small, draft("m", SMALL))
     assert healer.file != version.file
-    assert same(Repository(store), "m@1", SMALL)
-    collect(small, 0)
-    delete(small, "m", 2)
-    collect(small, 0)
-    assert same(Repository(store), "m@1", SMALL)
+    for number in (2, 1):
+        assert same(Repository(store), "m@1", SMALL)
+        assert check(Repository(store)).sound, "what was healed is no damage"
+        copy = MemoryStorage("copy")
+        assert backup(Repository(store), copy).whole
+        assert same(Repository(copy), "m@1", SMALL)
+        delete(small, "m", number)
+        collect(small, 0)
+    assert objects(store) == []
 
 
 @pytest.mark.parametrize("at", [0, 8, 20, 60, 300, 3000])

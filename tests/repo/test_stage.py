@@ -161,6 +161,27 @@ def test_what_was_condemned_is_named_by_who_staged_it(store: MemoryStorage, repo
     assert not check(Repository(store)).garbage
 
 
+def test_what_a_check_found_damaged_since_it_was_staged_is_staged_again(
+    store: MemoryStorage, repo: Repository
+) -> None:
+    save_version(repo, draft("m", LEFT))
+    shared = staged(Repository(store), {**LEFT, "more/w": np.arange(9)})
+    (key, _) = sorted(store.keys("packs/"), key=lambda key: -len(store.read(key)))
+    data = bytearray(store.read(key))
+    data[-1] ^= 1
+    store.delete(key)
+    store.create(key, bytes(data))
+    assert check(Repository(store)).recorded
+    with pytest.raises(CondemnedError, match="left/w") as caught:
+        commit(repo, [shared], draft("m", {}))
+    lost = caught.value.condemned[shared.id]
+    assert lost == Condemned(("left/w",), ())
+    wanted = {**LEFT, "more/w": np.arange(9)}
+    again = stage_again(Repository(store), shared, lost, draft("m", wanted).encoded)
+    commit(repo, [again], draft("m", {}))
+    assert same(Repository(store), "m@2", wanted)
+
+
 def test_what_was_staged_and_came_to_nothing_is_freed(store: MemoryStorage, repo: Repository) -> None:
     save_version(repo, draft("m", LEFT))
     before = objects(store)

@@ -12,7 +12,7 @@ from saver.codec.budget import Budget, bytes_of
 from saver.codec.contract import INLINE_BYTES, BatchCodec, Codec, is_array
 from saver.codec.decoder import Decoder
 from saver.codec.device import Device
-from saver.codec.encoder import Encoder, encodable
+from saver.codec.encoder import Encoder
 from saver.codec.lookup import check, codec_for, codec_modules, codec_named, forget_codecs
 from saver.registry import codec_root
 
@@ -31,7 +31,6 @@ __all__ = [
     "codec_named",
     "codec_root",
     "door",
-    "encodable",
     "forget_codecs",
     "is_array",
     "special",

@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Any
 
 from saver import registry
-from saver.tree import reserved
+from saver.tree import encodable, reserved
 
 _PLAIN = (bool, int, float, complex, str, bytes, type(None))
 _CONTAINERS = (tuple, list, dict, set, frozenset)
@@ -65,6 +65,8 @@ class Door:
     def _judge(self, name: str) -> str | types.MemberDescriptorType | None:
         if special(name) or reserved(name):
             return f"no attribute may be called {name!r}, which Python and libraries look up by themselves"
+        if not encodable(name):
+            return f"no attribute may be called {name!r}, which is no Unicode text"
         for base in _MRO(self._cls):
             if name in _DICT(base):
                 return self._taken(name, base, _DICT(base)[name])

@@ -29,22 +29,12 @@ from saver.tree import (
     Tensor,
     TensorData,
     Value,
+    encodable,
     reserved,
     to_json,
 )
 
 T = TypeVar("T")
-
-
-def encodable(text: str) -> bool:
-    """Whether UTF-8 can encode it: it cannot encode lone surrogates."""
-    if text.isascii():
-        return True
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 class Encoder:
@@ -226,7 +216,7 @@ class Encoder:
     def fields(self, mapping: Mapping[str, Any]) -> dict[str, Value]:
         """The items of a mapping, each under its key as a step of the path."""
         for key in mapping:
-            if type(key) is not str or reserved(key):
+            if type(key) is not str or reserved(key) or not encodable(key):
                 self.refuse(f"an attribute is called {key!r}; attributes need plain names")
         return {key: self._value(item, (key,), True) for key, item in mapping.items()}
 
@@ -237,7 +227,7 @@ class Encoder:
 
     def raw_tensor(self, data: TensorData, *steps: str | int) -> Tensor:
         """Add a tensor under the name of its path: `model/layers.0.weight`."""
-        path = ".".join(map(str, (*self._path, *steps)))[:200]
+        path = _in_utf8(".".join(map(str, (*self._path, *steps))))[:200]
         name = first = f"{self._part}/{path}" if path else self._part
         while name in self.tensors:
             self._again_named[first] += 1
@@ -271,7 +261,7 @@ class Encoder:
 
     def _where(self, steps: tuple[str | int, ...]) -> str:
         shown = (f"[{step}]" if isinstance(step, int) else f".{step}" for step in (*self._path, *steps))
-        return "".join(("$.", self._part, *shown))
+        return _in_utf8("".join(("$.", self._part, *shown)))
 
     def refuse(self, why: str) -> NoReturn:
         """Raise CannotSaveError for the object being encoded."""
@@ -283,6 +273,11 @@ class Encoder:
             f"{path[:60]}…: objects lie more than {MAX_OBJECT_DEPTH} levels deep within each other; "
             "flatten the structure (a chain of objects can become a list)"
         )
+
+
+def _in_utf8(path: str) -> str:
+    """A path as it can be written to a file: keys of dicts may have lone surrogates."""
+    return path if encodable(path) else path.encode(errors="backslashreplace").decode()
 
 
 def _no_data_form(obj: Any) -> str:

@@ -16,14 +16,16 @@ from blake3 import blake3
 
 from saver.errors import CannotWriteError, DamagedError, IncompatibleError, NotFoundError, SaverError
 from saver.pack import Pack, Range, damaged
+from saver.repo import document
 from saver.repo.described import read_outline
-from saver.repo.format import STORE_KEY, read_format
+from saver.repo.format import STORE_KEY, Format, read_format
 from saver.repo.log import ZERO, Log, log_key
 from saver.repo.manifest import Manifest, manifest_key
 from saver.repo.objects import collectables, is_own, pack_key, tree_key
 from saver.repo.packs import Damage
-from saver.repo.places import packs_of
+from saver.repo.places import Ranges, packs_of
 from saver.repo.repository import Repository
+from saver.repo.state.users import pack_in
 from saver.repo.version import Version
 from saver.storage import Blob, Bytes, Content, Progress, Storage
 from saver.tensors import shards_of
@@ -295,7 +297,10 @@ class _Backup:
             pack = Pack(blob)
             if pack.hash != self._files.get(key, pack.hash):
                 return "its header is not the one that was written"
-            lost = pack.damaged()
+            harmed = Ranges(self._repo.state.harmed(pack_in(key)))
+            # What a check told of may be healed; what versions need of it is looked at below.
+            told = {name for name, at, end, _ in pack.places() if harmed.meet(at, end - at)}
+            lost = pack.damaged() - told
             places = self._hashes.get(key, ())
             if lost or damaged([Range(key, blob, start, end, digest) for start, end, digest in places]):
                 return "the bytes are not those that were saved"
@@ -311,7 +316,7 @@ class _Backup:
         previous = self._log.read(head)[1] if head else ZERO
         for number in range(head + 1, upto + 1):
             data = self._source.read(log_key(number))
-            record, digest = self._repo.state.log.read(number)
+            record, digest = self._repo.state.log.decoded(number, data)  # these very bytes
             if record.previous != previous:
                 raise DamagedError(
                     f"{self._source}: {log_key(number)} does not follow the record before it; the copy ends "
@@ -324,7 +329,9 @@ class _Backup:
                     f"{self._target}: {log_key(number)} is not what was written; check that disk"
                 )
             previous = digest
-        self._target.create(STORE_KEY, self._source.read(STORE_KEY))
+        data = self._source.read(STORE_KEY)
+        document.decode(data, Format, f"{self._source}: {STORE_KEY}")  # these very bytes
+        self._target.create(STORE_KEY, data)
         return upto - head
 
     def _remove_condemned(self, needed: set[str]) -> int:

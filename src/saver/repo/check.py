@@ -240,7 +240,10 @@ class _Check:
             self._packs.lost.add(key)
             self._needed.update(map(pack_key, repo.places.reached(version.packs)))
             return
-        self._bytes += self._size(key) if not version.file else 0  # packs are read, and counted, below
+        if version.file:
+            self._packs.files.add(key)  # it is read, and counted, below
+        else:
+            self._bytes += self._size(key)
         for tensor, info in tensors.items():
             names = shard_names(tensor, info.shape, info.boxes, tensors)
             for name, shard in zip(names, info.shards, strict=True):

@@ -31,7 +31,8 @@ from saver.tree import TensorData
 
 
 class CondemnedError(SaverError):
-    """A collector condemned staged objects before they could be committed; nothing was changed.
+    """Before it could be committed, a collector condemned something that was staged, or a check found that
+    bytes which it shares are damaged; nothing was changed.
 
     `condemned` says, by the `id` of each Staged, what of it must be staged again.
     """
@@ -163,17 +164,16 @@ class _Commit:
         """Commit, with all earlier records in view."""
         repo = self._repo
         document: _Document | None = None
-        last: tuple[Any, ...] | None = None
+        said: tuple[Any, ...] = ()
         while True:
             head = repo.state.last()  # before any decision: other threads may move the state on
             self._demand_all_there()
             self._place_held()
             event = self._event(document)
-            key = (event.number, event.parent, event.parts)
-            if document is None or key != last or repo.state.gone(document.key) is not None:
+            if document is None or _said(event) != said or repo.state.gone(document.key) is not None:
                 document = self._put_file(event) if self._is_file() else self._put_manifest(event)
-                last = key
                 event = self._event(document)
+                said = _said(event)
             record = record_after(head, event, self._transaction, repo.clock(), self._details.author)
             if self._append(record):
                 self._written.remove(self._documents[:-1])
@@ -234,8 +234,8 @@ class _Commit:
             self._written.remove(self._documents)
             names = [name for each in gone.values() for name in (*each.tensors, *each.parts)]
             raise CondemnedError(
-                f"{self._repo.storage}: {len(names):,} staged tensors and parts were collected before they "
-                f"were committed ({names[0]}); stage them again",
+                f"{self._repo.storage}: {len(names):,} staged tensors and parts were collected, or found "
+                f"damaged, before they were committed ({names[0]}); stage them again",
                 gone,
             )
 
@@ -243,7 +243,8 @@ class _Commit:
         state = self._repo.state
         documents = ((name, part.document) for name, part in staged.parts.items() if part.document)
         parts = tuple(name for name, document in documents if state.gone(tree_key(document)) is not None)
-        tensors = tuple(self._repo.condemned(staged.tensors))
+        lost = {*self._repo.condemned(staged.tensors), *self._repo.places.harmed(staged.tensors)}
+        tensors = tuple(name for name in staged.tensors if name in lost)
         return Condemned(tensors, parts) if tensors or parts else None
 
     def _append(self, record: Record) -> bool:
@@ -311,6 +312,11 @@ class _Commit:
             metrics=event.metrics, notes=details.notes, data=details.data, tensors=tensors, packs=packs,
             transaction=self._repo.fresh(), unknown=details.unknown,
         )  # fmt: skip
+
+
+def _said(event: Commit) -> tuple[Any, ...]:
+    """What a version's document says about things that others may change during the commit."""
+    return event.number, event.parent, event.parts, event.packs
 
 
 def _described(part: StagedPart, version: PartVersion) -> Part:

@@ -48,8 +48,8 @@ def decode(data: bytes, kind: type[T], where: str) -> tuple[T, str]:
         found = _decoder(kind).decode(data)
         if encode(found) == data:
             return found, data[_AT : _AT + 64].decode()
-    except (msgspec.DecodeError, UnicodeError):
-        pass  # told below
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        pass  # raised below
     return _decode_closely(data, kind, where)
 
 

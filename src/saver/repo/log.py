@@ -228,6 +228,10 @@ class Log:
             data = self.ahead.pop(log_key(number), None) or self.storage.read(log_key(number))
         except NotFoundError:
             raise self.gap(number) from None
+        return self.decoded(number, data)
+
+    def decoded(self, number: int, data: bytes) -> tuple[Record, str]:
+        """The record in these bytes, and its hash. Raises DamagedError or IncompatibleError."""
         where = f"{self.storage}: {log_key(number)}"
         try:
             record, digest = document.decode(data, Record, where)

@@ -55,13 +55,15 @@ _Used: TypeAlias = tuple[Place, str, Use]
 
 class Packs:
     """All packs, and what versions need of them. `damage` is what was found; `harm` is the damaged places,
-    by pack. `lost` are the keys of packs that were already reported as making a version unreadable.
+    by pack. `lost` are the keys of packs that were already reported as making a version unreadable; `files`
+    are those of packs that hold the manifest of a version, whether or not their bytes are needed.
     """
 
     def __init__(self, repo: Repository, replay: Replay) -> None:
         self.damage: list[Damage] = []
         self.harm: dict[str, set[tuple[int, int]]] = {}
         self.lost: set[str] = set()
+        self.files: set[str] = set()
         self._repo = repo
         self._replay = replay
         self._uses: dict[str, list[_Used]] = {}
@@ -129,9 +131,8 @@ class Packs:
     def _harmless(self, key: str, what: str) -> None:
         if key in self.lost:
             return
-        whom = (
-            "the versions that lie in it are not concerned" if self._uses_of(key) else "no version needs it"
-        )
+        needed = self._uses_of(key) or key in self.files
+        whom = "the versions that lie in it are not concerned" if needed else "no version needs it"
         self.damage.append(Damage(key, f"{what}; {whom}"))
 
     # Headers
@@ -141,7 +142,8 @@ class Packs:
         name = _name_in(key)
         if pack.id != name:
             self._harmless(key, f"its header calls it {pack.id[:40]!r}")
-        alone = sorted(lost - self._told(name, pack, lost)) if self._uses_of(key) else sorted(lost)
+        needed = self._uses_of(key) or key in self.files
+        alone = sorted(lost - self._told(name, pack, lost)) if needed else sorted(lost)
         if alone:
             self._harmless(key, f"the bytes of {', '.join(alone[:5])} are not those that its header tells of")
         for use in self._written_for(name):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
@@ -31,9 +32,12 @@ class Places:
         self._state = state
         self._moves: dict[tuple[str, int], list[Move]] = {}
 
-    def of(self, manifest: Manifest, where: str) -> dict[str, TensorInfo]:
-        """The tensors of a version, by name. Raises IncompatibleError if their boxes do not tile them, or
-        the places of a shard do not cover its bytes."""
+    def of(
+        self, manifest: Manifest, where: str, is_there: Callable[[str], bool] = lambda pack: True
+    ) -> dict[str, TensorInfo]:
+        """The tensors of a version, by name. Bytes that were moved to a pack for which `is_there` is false
+        are still in their old place. Raises IncompatibleError if boxes do not tile their tensor, or the
+        places of a shard do not cover its bytes."""
         found = {}
         packs = manifest.packs
         moves_of = cache(self._moves_of)  # the log is read once for each pack, not for each tensor
@@ -44,7 +48,7 @@ class Places:
             except ValueError as error:
                 raise IncompatibleError(f"{where}: {name[:80]!r}: {error}") from None
             if moved:
-                shards = tuple(_resolved_shard(shard, moves_of) for shard in info.shards)
+                shards = tuple(_resolved_shard(shard, moves_of, is_there) for shard in info.shards)
                 info = msgspec.structs.replace(info, shards=shards)
             for shard in info.shards:
                 if not shard.is_whole():
@@ -94,13 +98,17 @@ def packs_of(shards: Iterable[Shard]) -> set[str]:
     return {place[0] for shard in shards for place in shard.places}
 
 
-def _resolved_shard(shard: Shard, moves_of: Callable[[str], list[Move]]) -> Shard:
+def _resolved_shard(
+    shard: Shard, moves_of: Callable[[str], list[Move]], is_there: Callable[[str], bool]
+) -> Shard:
     """The shard with its current places; adjacent ones are joined."""
-    places = (place for old in shard.places for place in _resolved(old, moves_of))
+    places = (place for old in shard.places for place in _resolved(old, moves_of, is_there))
     return msgspec.structs.replace(shard, places=joined(places))
 
 
-def _resolved(place: Place, moves_of: Callable[[str], list[Move]], depth: int = 0) -> Iterator[Place]:
+def _resolved(
+    place: Place, moves_of: Callable[[str], list[Move]], is_there: Callable[[str], bool], depth: int = 0
+) -> Iterator[Place]:
     """Where the bytes of a place are now, in order."""
     pack, offset, length = place
     end, moves = offset + length, moves_of(pack)
@@ -116,7 +124,8 @@ def _resolved(place: Place, moves_of: Callable[[str], list[Move]], depth: int = 
             yield pack, offset, start - offset
             offset = start
         take = min(start + size, end) - offset
-        yield from _resolved((target, there + offset - start, take), moves_of, depth + 1)
+        moved = [*_resolved((target, there + offset - start, take), moves_of, is_there, depth + 1)]
+        yield from moved if all(is_there(each) for each, _, _ in moved) else [(pack, offset, take)]
         offset += take
     if offset < end:
         yield pack, offset, end - offset
@@ -129,12 +138,14 @@ def _apart(moves: list[Move], pack: str) -> list[Move]:
     return moves
 
 
-def joined(places: Iterable[Place]) -> tuple[Place, ...]:
-    """Places, with adjacent ones joined."""
+def joined(places: Iterable[Place], most: float = math.inf) -> tuple[Place, ...]:
+    """Places, with adjacent ones joined; stops as soon as there are more than `most`."""
     found: list[Place] = []
     for pack, offset, length in places:
         if found and found[-1][0] == pack and found[-1][1] + found[-1][2] == offset:
             found[-1] = (pack, found[-1][1], found[-1][2] + length)
+        elif len(found) > most:
+            break
         else:
             found.append((pack, offset, length))
     return tuple(found)

@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -300,9 +300,16 @@ class Repository:
         where = f"{self.storage}: {version}"
 
         def locate() -> dict[str, TensorInfo]:
+            """While a copy is being updated, bytes may still be in their old place: the pack to which a
+            record moves them may be missing because a later record moves them again."""
             self.state.refresh()
-            self.demand(version)
-            return self.places.of(manifest, where)
+            while True:
+                self.demand(version)
+                head = self.state.head
+                found = self.places.of(manifest, where, cache(self._has_pack))
+                self.state.refresh()
+                if head == self.state.head:  # otherwise a collector may have moved and deleted them meanwhile
+                    return found
 
         advice = (
             "load other parts or another version, or restore the packs from a copy; `saver check` tells all "
@@ -310,6 +317,9 @@ class Repository:
         )
         found = self.places.of(manifest, where)
         return PackedTensors(found, self.open_packs, where, advice, locate, blobs)
+
+    def _has_pack(self, name: str) -> bool:
+        return self.storage.stat(pack_key(name)) is not None
 
     def open_packs(self, names: Iterable[str]) -> dict[str, Blob]:
         """Packs, opened for reading. Raises NotFoundError."""
