@@ -108,10 +108,10 @@ def check_boxes(shape: tuple[int, ...], boxes: Sequence[Box], tiling: bool = Tru
 
 
 class _Corners:
-    """Counts the corners of boxes with their signs, along some axes.
+    """Adds up the signed corners of boxes along some axes.
 
-    Coordinates are numbered, each by its text. Themselves they may come from a file, and collide in a hash
-    table, as the multiples of 2**61 - 1 do: counting 100,000 of those took hours.
+    Each coordinate gets a number, by its text. Used directly, coordinates from a file could collide in the
+    hash table, as multiples of 2**61 - 1 do: counting 100,000 of those took hours.
     """
 
     def __init__(self, axes: Sequence[int]) -> None:
@@ -222,7 +222,7 @@ class TensorInfo(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def boxes(self) -> list[Box]:
-        """Those of the shards."""
+        """The boxes of the shards."""
         return [shard.box for shard in self.shards]
 
     @property
@@ -261,9 +261,9 @@ def shards_of(tensors: Iterable[TensorInfo]) -> dict[str, Shard]:
 def shard_names(
     tensor: str, shape: tuple[int, ...], boxes: Sequence[Box], taken: Collection[str]
 ) -> list[str]:
-    """What these shards of a tensor are called in packs: as the tensor itself, or `<tensor>#<i>` for one of
-    several, where `i` is the number of its first element in C order. So those who save different boxes of a
-    tensor agree on the names. Names of other tensors are taken."""
+    """The names of these shards of a tensor in packs: that of the tensor itself for a shard that covers it,
+    otherwise `<tensor>#<i>`, where `i` is the number of its first element in C order. So processes that save
+    different boxes of a tensor agree on the names. Names in `taken` are avoided."""
     if [box.sizes for box in boxes] == [shape]:
         return [tensor]
     found = []
@@ -305,8 +305,8 @@ def in_shards(
 ) -> tuple[dict[str, TensorData], dict[str, Cut]]:
     """The shards of tensors by their names in packs, and how the tensors with several shards are cut.
 
-    Raises ValueError where boxes do not tile their tensor, or have another dtype. With `tiling=False` others
-    may have the boxes that are missing.
+    Raises ValueError if boxes do not tile their tensor, or have another dtype. With `tiling=False`, others
+    may have the missing boxes.
     """
     shards: dict[str, TensorData] = {}
     cuts: dict[str, Cut] = {}
@@ -331,8 +331,7 @@ def in_shards(
 
 
 def joined(cuts: Iterable[Mapping[str, Cut]]) -> dict[str, Cut]:
-    """How tensors are cut of which several have saved boxes. Raises ValueError if they say different shapes
-    of one."""
+    """How tensors are cut of which several Staged have boxes. Raises ValueError if their shapes differ."""
     found: dict[str, Cut] = {}
     for name, cut in (item for each in cuts for item in each.items()):
         before = found.get(name, Cut(cut.shape, {}))

@@ -119,7 +119,7 @@ def to_json(tree: Value) -> bytes:
 
 def _to_json(tree: Value) -> bytes:
     try:
-        return canonical(_marked(tree, 0), floats=False)  # those that need it were marked
+        return canonical(_marked(tree, 0), floats=False)  # floats that need a mark have one
     except UnicodeEncodeError as error:
         found = error.object[max(0, error.start - 20) : error.end + 20]
         raise CannotSaveError(
@@ -329,7 +329,7 @@ def reserved(key: str) -> bool:
 
 
 def encodable(text: str) -> bool:
-    """Whether UTF-8 can say it: lone surrogates it cannot."""
+    """Whether UTF-8 can encode it: it cannot encode lone surrogates."""
     if text.isascii():
         return True
     try:

@@ -117,7 +117,7 @@ MUTANTS = [
     Mutant(
         "sync-above-found-store", "storages/local.py",
         "            if not self._has_objects(folder):\n"
-        "                with suppress(PermissionError):  # whoever made it there has to care for its name\n"
+        "                with suppress(PermissionError):  # the owner of the folder above must sync its name\n"
         "                    self._files.sync_folder(above)\n            return\n",
         "            return\n",
         "the sync of the folder above a store that another process is just making",
@@ -174,7 +174,7 @@ MUTANTS = [
     ),
     Mutant(
         "links-for-folders", "disk/files.py",
-        "| _O_FOLDER | _O_NOFOLLOW\n\"\"\"To step", '| _O_FOLDER\n"""To step',
+        "| _O_FOLDER | _O_NOFOLLOW\n\"\"\"Entering", '| _O_FOLDER\n"""Entering',
         "O_NOFOLLOW on the way to an object", (_LINKED,),
     ),
     Mutant(

@@ -85,9 +85,9 @@ MUTANTS = [
     Mutant(
         "pages-first", "repo/state/state.py",
         "            self._write_pages(found.root)\n"
-        "            self._storage.delete(checkpoint_key(number))  # it is damaged, if it is there\n"
+        "            self._storage.delete(checkpoint_key(number))  # if it exists, it is damaged\n"
         "            self._storage.create(checkpoint_key(number), document.encode(found))\n",
-        "            self._storage.delete(checkpoint_key(number))  # it is damaged, if it is there\n"
+        "            self._storage.delete(checkpoint_key(number))  # if it exists, it is damaged\n"
         "            self._storage.create(checkpoint_key(number), document.encode(found))\n"
         "            self._write_pages(found.root)\n",
         "the order: the pages of a checkpoint are there before it is",
@@ -168,7 +168,7 @@ MUTANTS = [
     ),
     Mutant(
         "read-twice", "repo/state/state.py",
-        "        except SaverError:  # to try once more costs less than to read the whole log\n"
+        "        except SaverError:  # trying once more costs less than reading the whole log\n"
         "            return self._storage.read(page_key(name))\n",
         "        except SaverError:\n            raise\n",
         "reading a page once more", (),

@@ -321,8 +321,7 @@ class Decoder:
         return found
 
     def array(self, ref: Any, dtype: str | None = None, ndim: int | None = None) -> NDArray[Any]:
-        """A `Tensor` as a NumPy array. Raises ValueError if its safetensors dtype or its ndim is another
-        one."""
+        """A `Tensor` as a NumPy array. Raises ValueError if its safetensors dtype or ndim differs."""
         info = self.info(ref)
         if (dtype is not None and info.dtype != dtype) or (ndim is not None and len(info.shape) != ndim):
             raise ValueError(f"{ref.name!r} is {info.dtype}{list(info.shape)}, not {dtype} with {ndim} axes")

@@ -31,8 +31,8 @@ from saver.tree import TensorData
 
 
 class CondemnedError(SaverError):
-    """A collector condemned what was staged before it could be committed, or a check found bytes damaged that
-    it shares; nothing was changed.
+    """Before it could be committed, a collector condemned something that was staged, or a check found that
+    bytes which it shares are damaged; nothing was changed.
 
     `condemned` says, by the `id` of each Staged, what of it must be staged again.
     """
@@ -315,7 +315,7 @@ class _Commit:
 
 
 def _said(event: Commit) -> tuple[Any, ...]:
-    """What the document that describes a version says of what others may change while it is committed."""
+    """What a version's document says about things that others may change during the commit."""
     return event.number, event.parent, event.parts, event.packs
 
 

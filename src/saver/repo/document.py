@@ -49,7 +49,7 @@ def decode(data: bytes, kind: type[T], where: str) -> tuple[T, str]:
         if encode(found) == data:
             return found, data[_AT : _AT + 64].decode()
     except (msgspec.DecodeError, UnicodeError, RecursionError):
-        pass  # told below
+        pass  # raised below
     return _decode_closely(data, kind, where)
 
 

@@ -231,7 +231,7 @@ class Log:
         return self.decoded(number, data)
 
     def decoded(self, number: int, data: bytes) -> tuple[Record, str]:
-        """The record that these bytes are, and its hash. Raises DamagedError or IncompatibleError."""
+        """The record in these bytes, and its hash. Raises DamagedError or IncompatibleError."""
         where = f"{self.storage}: {log_key(number)}"
         try:
             record, digest = document.decode(data, Record, where)

@@ -54,9 +54,9 @@ _Used: TypeAlias = tuple[Place, str, Use]
 
 
 class Packs:
-    """All packs, and what versions need of them. `damage` is what was found; `harm` the damaged places, by
-    pack. `lost` are the keys of packs of which it was said already that a version cannot be read, `files`
-    those of packs that hold the manifest of a version, whether anybody needs their bytes or not.
+    """All packs, and what versions need of them. `damage` is what was found; `harm` is the damaged places,
+    by pack. `lost` are the keys of packs that were already reported as making a version unreadable; `files`
+    are those of packs that hold the manifest of a version, whether or not their bytes are needed.
     """
 
     def __init__(self, repo: Repository, replay: Replay) -> None:

@@ -35,9 +35,9 @@ class Places:
     def of(
         self, manifest: Manifest, where: str, is_there: Callable[[str], bool] = lambda pack: True
     ) -> dict[str, TensorInfo]:
-        """The tensors of a version, by name. Bytes that were moved to a pack that `is_there` denies lie where
-        they did before. Raises IncompatibleError where their boxes do not tile them, or the bytes of a shard
-        are not all there."""
+        """The tensors of a version, by name. Bytes that were moved to a pack for which `is_there` is false
+        are still in their old place. Raises IncompatibleError if boxes do not tile their tensor, or the
+        places of a shard do not cover its bytes."""
         found = {}
         packs = manifest.packs
         moves_of = cache(self._moves_of)  # the log is read once for each pack, not for each tensor
@@ -157,8 +157,7 @@ def _apart(moves: list[Move], pack: str) -> list[Move]:
 
 
 def joined(places: Iterable[Place], most: float = math.inf) -> tuple[Place, ...]:
-    """Places, with those that follow each other made one; no further than it takes to have more than
-    `most`."""
+    """Places, with adjacent ones joined; stops as soon as there are more than `most`."""
     found: list[Place] = []
     for pack, offset, length in places:
         if found and found[-1][0] == pack and found[-1][1] + found[-1][2] == offset:

@@ -128,7 +128,7 @@ class Repository:
         self.state.keep_checkpoint()
         transaction = self.fresh()
         while True:
-            last = self.state.last()  # before the decision: other threads may move the state on
+            last = self.state.last()  # before the decision: other threads may move the state on meanwhile
             event = decide()
             if event is None:
                 return None
@@ -300,8 +300,8 @@ class Repository:
         where = f"{self.storage}: {version}"
 
         def locate() -> dict[str, TensorInfo]:
-            """In a copy that is being brought up to date bytes may lie where they did before they were moved:
-            the pack of the record that moves them is gone where another one moves them again."""
+            """While a copy is being updated, bytes may still be in their old place: the pack to which a
+            record moves them may be missing because a later record moves them again."""
             self.state.refresh()
             while True:
                 self.demand(version)

@@ -91,8 +91,8 @@ def stage(
     progress: Progress | None = None,
 ) -> Staged:
     """Write what the store lacks of what was encoded: parts, tensors, some of both, or some boxes of a tensor
-    of which others stage the rest. It shares what the newest version of `model` has, the versions that the
-    refs `bases` name, and all that the index knows.
+    if others stage the rest. Shares bytes with the newest version of `model`, with the versions that the
+    refs `bases` name, and with all that the index knows.
 
     When this returns, all of it is durable. It belongs to no version until it is committed, so a collection
     may condemn it: then `commit` says so, and `stage_again` repairs it. Raises CannotWriteError, and leaves

@@ -38,7 +38,7 @@ class Written:
         self._keys.clear()
 
     def remove(self, keys: Iterable[str]) -> None:
-        """Remove objects that nobody needs.
+        """Remove objects that nothing needs.
 
         An object that cannot be deleted is garbage, which a collector frees: that must not hide why the
         save failed.

@@ -138,7 +138,7 @@ class LocalStorage(Storage):
             self._files.make_folder(folder)
         except FileExistsError:
             if not self._has_objects(folder):
-                with suppress(PermissionError):  # whoever made it there has to care for its name
+                with suppress(PermissionError):  # the owner of the folder above must sync its name
                     self._files.sync_folder(above)
             return
         except FileNotFoundError:
@@ -163,7 +163,7 @@ class LocalStorage(Storage):
             return self._files.open_folder(place)
         try:
             if not self._has_objects(Inside(folder, ".")):
-                with suppress(PermissionError):  # whoever made it there has to care for its name
+                with suppress(PermissionError):  # the owner of the folder above must sync its name
                     self._files.sync_folder(above)
         except BaseException:
             self._files.close(folder)
