@@ -106,8 +106,8 @@ class _Backup:
                 "deleted; the copy is as it was; collect with a grace period, or less often"
             )
         records = self._write_records(head, upto)
-        removed = self._remove_condemned(set(needed))
         damage = [each for key in needed for each in self._damage.get(key, ())]
+        removed = self._remove_condemned(set(needed), {each.key for each in damage})
         return Copied(
             upto, len(versions), records, len(self._copied), sum(self._copied.values()), self._present,
             removed, tuple(damage),
@@ -280,6 +280,24 @@ class _Backup:
             )
         if not self._damage.get(key):
             self._note(key, versions, what)
+        if self._lies_elsewhere(key, versions):
+            target.delete(key)
+
+    def _lies_elsewhere(self, key: str, versions: list[Version]) -> bool:
+        """Whether the copy has all that versions need of a pack in those that its bytes were moved out of:
+        whoever reads looks there, unless the pack is there."""
+        for version in versions:
+            where = f"{self._target}: {version}"
+            try:
+                found = self._outline(version)
+                now = packs_of(shards_of(self._repo.places.of(found, where).values()).values())
+                before = self._repo.places.of(found, where, lambda pack: pack_key(pack) != key)
+            except SaverError:
+                return False
+            older = {pack_key(pack) for pack in packs_of(shards_of(before.values()).values()) - now}
+            if not older or not all(map(self._is_there, older)):
+                return False
+        return True
 
     def _report(self, total: int, count: int) -> None:
         """So many bytes more were copied."""
@@ -334,13 +352,16 @@ class _Backup:
         self._target.create(STORE_KEY, data)
         return upto - head
 
-    def _remove_condemned(self, needed: set[str]) -> int:
-        """Delete in the copy what its own records condemn: no version will ever need it."""
+    def _remove_condemned(self, needed: set[str], lost: set[str]) -> int:
+        """Delete in the copy what its own records condemn: no version will ever need it, but for packs whose
+        bytes were moved to one that is `lost`, and may be whole there."""
         state, removed = self._repo.state, list[str]()
         head = self._log.head()
         for found in list(collectables(self._target)):
             number = state.gone(found.key)
-            if number is not None and number <= head and found.key not in needed:
+            if number is None or number > head or found.key in needed:
+                continue
+            if not lost or lost.isdisjoint(map(pack_key, self._repo.places.reached([pack_in(found.key)]))):
                 removed.append(found.key)
         self._target.delete(*removed)
         return len(removed)
