@@ -156,6 +156,46 @@ def test_what_was_cut_off_or_changed_is_damage(cut: int) -> None:
                 load(wrong)
 
 
+class Endless:
+    """A file object that gives some bytes, and then others without end."""
+
+    def __init__(self, first: bytes, then: bytes) -> None:
+        self._first = first
+        self._then = then
+        self.given = 0
+
+    def read(self, size: int) -> bytes:
+        found, self._first = self._first[:size], self._first[size:]
+        found = found or (self._then * (size // len(self._then) + 1))[:size]
+        self.given += len(found)
+        return found
+
+
+@pytest.mark.parametrize("then", [b"\0", b"x", b"{}", saver.dumps([1])[:3]])
+@pytest.mark.parametrize("kept", [0, 8, 100, 5000, None])
+def test_what_has_no_end_is_refused_once_that_shows(kept: int | None, then: bytes) -> None:
+    whole = saver.dumps({"a": np.arange(3000.0)})
+    for call in (
+        saver.load,
+        saver.describe,
+        saver.verify,
+        lambda what: saver.restore(what, {"a": np.zeros(3000)}),
+    ):
+        source = Endless(whole if kept is None else whole[:kept], then)
+        with pytest.raises((saver.DamagedError, saver.IncompatibleError)):
+            call(source)
+        assert source.given <= len(whole) + 1
+
+
+def test_a_file_object_whose_bytes_are_not_there_yet_is_an_error() -> None:
+    class Waiting(io.RawIOBase):
+        def read(self, size: int = -1) -> None:  # type: ignore[override]
+            return None
+
+    with pytest.raises(saver.CannotReadError, match="blocking"):
+        saver.load(Waiting())
+
+
 @pytest.mark.parametrize("wrong", [None, 5, b"bytes", bytearray(b"x"), ["path"], io.StringIO()])
 def test_what_is_neither_path_nor_file_is_a_type_error(wrong: Any) -> None:
     calls: list[Callable[[Any], object]] = [

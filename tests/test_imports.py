@@ -68,7 +68,7 @@ CONTRACTS = {
         "errors", "canonical", "forks", "threads", "tree", "tensors", "seal", "pack", "storage", "repo",
     ),
     "saver.lazy": ("tree", "codec"),
-    "saver.streams": ("errors", "disk", "storage"),
+    "saver.streams": ("errors", "storage", "disk", "pack"),
     "saver.opened": (
         "errors", "tree", "tensors", "registry", "trust", "codec", "storage", "repo", "environment", "lazy",
     ),
@@ -98,7 +98,7 @@ CONTRACTS = {
     "saver.documents": ("repo",),
     "saver.doctor": ("family", "environment", "registry"),
     "saver.description": ("errors", "tree", "tensors", "trust", "fields", "repo", "opened"),
-    "saver.arguments": ("codec",),
+    "saver.arguments": ("tree", "codec"),
     "saver.handle": ("errors", "forks", "repo"),
     "saver.file": (
         "errors", "arguments", "tree", "tensors", "storage", "disk", "pack", "repo", "environment",

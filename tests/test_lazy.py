@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 import saver
 from equality import assert_same
+from forging import forged
 from saver.codec import Codec, Decoder, decoder
 from saver.errors import SaverError
 from saver.file import open_file
@@ -254,3 +255,16 @@ def test_a_changed_tree_gives_what_load_gives_or_a_saver_error(case: str, tmp_pa
                 found.append(None)
         if found[0] is not None:
             assert_same(found[1], found[0])
+
+
+@pytest.mark.parametrize("keys", [["x", "x"], [1, True], [0, False], None], ids=str)
+def test_a_mapping_that_load_refuses_is_refused(keys: list[Any] | None, tmp_path: Path) -> None:
+    """Keys that are equal, and attributes where no ordered dict has them."""
+    saver.dump([array()], tmp_path / "s")
+    opened = open_file(tmp_path / "s")
+    item = opened.trees["model"].root.state[0]  # type: ignore[union-attr]
+    state = [keys, [item, item]] if keys else [{"x": item}, {}, "attributes"]
+    changed = forged(opened, model=Node("dict", state=state))
+    for lazy in (False, True):
+        with pytest.raises(saver.IncompatibleError, match="the state of a 'dict' is not understood"):
+            whole(changed.load((), lazy=lazy))

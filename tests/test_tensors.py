@@ -292,7 +292,7 @@ def test_damage_shows_in_the_boxes_that_cut_it_and_in_no_others() -> None:
     array = np.arange(40.0).reshape(4, 10)
     boxes = [Box((0, 0), (2, 10)), Box((2, 0), (2, 10))]
     _, blob, pack = packed({"t": sharded(array, boxes)})
-    at = pack.shards["t#1"].places[0][1]
+    at = pack.shards["t#20"].places[0][1]
     raw = bytearray(blob.data)
     raw[at] ^= 1
     source = Pack(Far(bytes(raw))).source()
@@ -352,3 +352,27 @@ def test_other_cuts_of_the_same_elements_have_other_hashes() -> None:
     assert len({info.hash for info in infos}) == 3
     assert len({str(info.covered) for info in infos}) == 3
     assert infos[0].shards[0].hash == infos[1].shards[0].hash, "that of the bytes alone"
+
+
+class Counted(int):
+    """A number that counts how often it is compared with another one."""
+
+    comparisons = 0
+
+    def __eq__(self, other: object) -> bool:
+        Counted.comparisons += 1
+        return int(self) == other
+
+    __hash__ = int.__hash__
+
+
+def test_coordinates_that_collide_in_a_hash_table_cost_no_more_than_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Python's hash of an integer is its remainder by 2**61 - 1."""
+    many, step = 300, 2**61 - 1
+    monkeypatch.setattr(Counted, "comparisons", 0)
+    boxes = [Box((Counted(at * step),), (1,)) for at in range(many)]
+    with pytest.raises(ValueError, match="a gap or an overlap"):
+        check_boxes((many * step,), boxes)
+    assert Counted.comparisons < 10 * many

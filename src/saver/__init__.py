@@ -72,7 +72,7 @@ _LATER = {
     "Saver": "saver.saver",
     "Version": "saver.repo.version",
 }
-"""Names whose modules are imported when they are first asked for: whoever has one file needs no store."""
+"""Names whose modules are imported on first use: code that only uses one file needs no store."""
 
 
 def __dir__() -> list[str]:

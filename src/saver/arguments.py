@@ -1,4 +1,4 @@
-"""What callers give, checked at the door: each raises TypeError or ValueError, naming the argument."""
+"""Checks of callers' arguments. Each raises TypeError or ValueError, which names the argument."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from numbers import Real
 from typing import Any
 
 from saver.codec import bytes_of
+from saver.tree import encodable
 
 
 def path_of(name: str, value: Any) -> str:
-    """A path as a text."""
+    """A path as a string."""
     try:
         found = os.fsdecode(value)
     except TypeError:
@@ -24,14 +25,14 @@ def path_of(name: str, value: Any) -> str:
 
 
 def octets(name: str, value: Any) -> bytearray:
-    """A copy of bytes."""
+    """A copy of a bytes-like object."""
     if not isinstance(value, bytes | bytearray | memoryview):
         raise TypeError(f"{name}: {_kind(value)} is not bytes; a path goes to saver.load")
     return bytearray(value)
 
 
 def flag(name: str, value: Any) -> None:
-    """A truth value: a text such as "no" is taken for true too easily."""
+    """A bool and nothing else: a string such as "no" would count as true."""
     if not isinstance(value, bool):
         raise TypeError(f"{name}: {_kind(value)} given; pass True or False")
 
@@ -43,7 +44,7 @@ def callback(name: str, value: Any) -> None:
 
 
 def several(name: str, value: Any) -> tuple[Any, ...]:
-    """Some things; a single text is one."""
+    """Several values as a tuple; a single string is one value."""
     if isinstance(value, str):
         return (value,)
     if isinstance(value, bytes) or not isinstance(value, Iterable):
@@ -52,7 +53,7 @@ def several(name: str, value: Any) -> tuple[Any, ...]:
 
 
 def texts(name: str, value: Any) -> tuple[str, ...]:
-    """Texts; a single one is a list of itself."""
+    """Strings as a tuple; a single string is one of them."""
     found = several(name, value)
     for each in found:
         if not isinstance(each, str):
@@ -61,7 +62,7 @@ def texts(name: str, value: Any) -> tuple[str, ...]:
 
 
 def loading(trust: Any, limit: Any, progress: Any, **flags: Any) -> tuple[str, ...]:
-    """What all that loads takes. Returns what is trusted."""
+    """Check the arguments of every function that loads. Returns the trusted patterns."""
     bytes_of(limit)
     callback("progress", progress)
     for name, value in flags.items():
@@ -70,7 +71,7 @@ def loading(trust: Any, limit: Any, progress: Any, **flags: Any) -> tuple[str, .
 
 
 def restoring(into: Any, names: Any, trust: Any, limit: Any, progress: Any, strict: Any) -> tuple[str, ...]:
-    """What all that restores takes. Returns what is trusted."""
+    """Check the arguments of every function that restores. Returns the trusted patterns."""
     if into is None:
         raise TypeError("into: None given; pass the objects to restore into")
     renaming("names", names)
@@ -90,16 +91,18 @@ def renaming(name: str, value: Any) -> None:
 
 
 def text(name: str, value: Any, limit: int, way_out: str) -> str:
-    """A text of at most so many characters."""
+    """A string of at most `limit` characters."""
     if not isinstance(value, str):
         raise TypeError(f"{name}: {_kind(value)} is not a text; pass a str")
     if len(value) > limit:
         raise ValueError(f"{name}: it has {len(value):,} characters, of {limit:,} at most; {way_out}")
+    if not encodable(value):
+        raise ValueError(f"{name}: it has lone surrogates, which are no Unicode text; replace them")
     return value
 
 
 def whole_number(name: str, value: Any, least: int, most: int) -> int:
-    """A whole number, of whatever class, between two others."""
+    """A whole number of any integer class, from `least` to `most`."""
     try:
         found = operator.index(value)
     except TypeError:
@@ -112,7 +115,7 @@ def whole_number(name: str, value: Any, least: int, most: int) -> int:
 
 
 def seconds(name: str, value: Any) -> float:
-    """Seconds, 0 or more."""
+    """A number of seconds, 0 or more."""
     if not isinstance(value, Real) or isinstance(value, bool):
         raise TypeError(f"{name}: {_kind(value)} is not a number; pass seconds")
     if not 0 <= float(value) <= math.inf:
@@ -121,7 +124,7 @@ def seconds(name: str, value: Any) -> float:
 
 
 def metrics(value: Any) -> dict[str, float]:
-    """Metrics by name, as floats: numbers, and arrays or tensors of one."""
+    """Metrics by name, as floats, from numbers, and arrays or tensors with one element."""
     if not isinstance(value, Mapping):
         raise TypeError(f'metrics: {_kind(value)} has no names; pass a dict such as {{"accuracy": 0.97}}')
     return {_metric_name(name): _number(name, number) for name, number in value.items()}
@@ -150,6 +153,6 @@ def _number(name: str, value: Any) -> float:
 
 
 def _kind(value: Any) -> str:
-    """What messages call a value that is of a wrong kind."""
+    """What messages call a value of the wrong type."""
     name = type(value).__name__
     return "None" if value is None else f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}"

@@ -2,19 +2,19 @@
 
 The promise, for each document by the name in its field `schema`, such as `saver.models.1`:
 
-- Every field below is always there, under this name, with this type and meaning. What is not known, or
-  does not apply, is null, "", 0 or an empty list, as the type says.
-- Fields may be added, at any level. Nothing is renamed or removed, and no type or meaning changes; a shape
-  that would have to change gets a new name, `saver.models.2`. Readers ignore fields that they do not know.
-- The order of fields, the white space, the wording of texts, and what stands inside of `environment`, `data`
-  and `values` (whatever the version recorded) are not promised.
+- Every field below is always present, with this name, type and meaning. A value that is unknown, or does
+  not apply, is null, "", 0 or an empty list, depending on the type.
+- Fields may be added, at any level. Nothing is renamed or removed, and no type or meaning changes; a
+  document that would have to change gets a new name, `saver.models.2`. Readers ignore unknown fields.
+- The order of fields, white space, the wording of texts, and the content of `environment`, `data` and
+  `values` (whatever the version recorded) are not promised.
 
-Sizes are in bytes, times in seconds since 1970 (UTC), durations in seconds. JSON has no word for numbers that
-are not finite: they are the texts `"nan"`, `"inf"` and `"-inf"`. Hashes are BLAKE3, in hexadecimal.
+Sizes are in bytes, times in seconds since 1970 (UTC), durations in seconds. JSON cannot express numbers
+that are not finite: they are the strings `"nan"`, `"inf"` and `"-inf"`. Hashes are BLAKE3, in hexadecimal.
 
-The shapes are written out here, apart from the structs that commands work with, so that those may change.
-docs/documents.schema.json is the JSON Schema of them all. Tests hold it, and what commands print, against the
-structs here.
+The structs here are separate from those that commands work with, so that the latter may change.
+docs/documents.schema.json is the JSON Schema of them all. Tests compare it, and what commands print, with
+the structs here.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ class PartVersion(Piece, frozen=True):
 
 
 class Version(Piece, frozen=True):
-    """A version. `ref` names it; `time_utc` is null for a time that no calendar has. `bytes` is its size,
-    `bytes_added` what the store grew by. `manifest` and `packs` name the objects that hold it."""
+    """A version. `ref` names it; `time_utc` is null for a time outside the calendar. `bytes` is its size,
+    `bytes_added` is how much the store grew. `manifest` and `packs` name the objects that hold it."""
 
     ref: str
     model: str
@@ -75,7 +75,7 @@ class Version(Piece, frozen=True):
 
 
 class Moved(Piece, frozen=True):
-    """The parts that changed, came or went since the version before."""
+    """The parts that were changed, added or removed since the previous version."""
 
     changed: tuple[str, ...]
     added: tuple[str, ...]
@@ -89,7 +89,7 @@ class ListedVersion(Version, frozen=True):
 
 
 class Model(Piece, frozen=True):
-    """A model: how many versions it has, the newest, and the numbers that its tags lead to."""
+    """A model: the number of its versions, the newest one, and the version numbers that its tags point to."""
 
     model: str
     versions: int
@@ -98,7 +98,7 @@ class Model(Piece, frozen=True):
 
 
 class Models(Whole, frozen=True, tag="saver.models.1"):
-    """`saver ls`: the models of a store, by name; with -n the newest first."""
+    """`saver ls`: the models of a store, sorted by name; with -n, the newest first."""
 
     store: str
     models: tuple[Model, ...]
@@ -131,7 +131,7 @@ class Deleted(Whole, frozen=True, tag="saver.deleted.1"):
 
 
 class Tag(Piece, frozen=True):
-    """A tag of a model, and the number of the version that it leads to."""
+    """A tag of a model, and the number of the version that it points to."""
 
     model: str
     tag: str
@@ -146,8 +146,8 @@ class Tags(Whole, frozen=True, tag="saver.tags.1"):
 
 
 class TagMoved(Whole, frozen=True, tag="saver.tag-moved.1"):
-    """`saver tag REF TAG` and `saver tag --delete`: the version that a tag leads to now, and the one before;
-    null for none."""
+    """`saver tag REF TAG` and `saver tag --delete`: the version that a tag points to now, and the previous
+    one; null if there is none."""
 
     model: str
     tag: str
@@ -155,7 +155,7 @@ class TagMoved(Whole, frozen=True, tag="saver.tag-moved.1"):
     before: int | None
 
 
-# What lies in a version or a file
+# What a version or a file contains
 
 
 class Tensor(Piece, frozen=True):
@@ -169,8 +169,8 @@ class Tensor(Piece, frozen=True):
 
 
 class Part(Piece, frozen=True):
-    """A part: the class of its value, all classes in it with the outermost first, the packages (import names)
-    that these come from, and plain values in it, as text for people to read."""
+    """A part: the class of its value; all classes in it, the outermost first; the packages (import names)
+    that they come from; and plain values in it, as text for people to read."""
 
     name: str
     kind: str
@@ -187,7 +187,7 @@ class Description(Whole, frozen=True, tag="saver.description.1"):
     """`saver show`. `path` is that of the file, or the ref of the version; `version` is null for a file.
 
     `untrusted` names the classes that loading asks trust for. `verified` is null unless --verify was given;
-    where it is false, `damage` says what is damaged.
+    if it is false, `damage` says what is damaged.
     """
 
     path: str
@@ -216,7 +216,7 @@ class Value(Piece, frozen=True):
 
 
 class Array(Piece, frozen=True):
-    """An array in one of both; `values` as text where they are few."""
+    """An array on one side; `values` is text if there are few."""
 
     dtype: str
     shape: tuple[int, ...]
@@ -240,7 +240,7 @@ class Amount(Piece, frozen=True):
 
 
 class ArrayChange(Piece, frozen=True):
-    """An array that differs; null where it is missing; `amount` where both could be compared."""
+    """An array that differs; a side is null if it is missing; `amount` is given if both could be compared."""
 
     path: str
     old: Array | None
@@ -249,7 +249,7 @@ class ArrayChange(Piece, frozen=True):
 
 
 class PartChange(Piece, frozen=True):
-    """A part in both; null where it is missing."""
+    """A part on both sides; a side is null if it is missing there."""
 
     name: str
     status: Status
@@ -260,7 +260,7 @@ class PartChange(Piece, frozen=True):
 
 
 class MetricChange(Piece, frozen=True):
-    """A metric that differs; null where it is missing. `delta` is new minus old."""
+    """A metric that differs; a side is null if it is missing there. `delta` is new minus old."""
 
     name: str
     old: Number | None
@@ -269,7 +269,7 @@ class MetricChange(Piece, frozen=True):
 
 
 class DataChange(Piece, frozen=True):
-    """Data that it was trained on, as text; null where it is missing."""
+    """Data that the model was trained on, as text; a side is null if it is missing there."""
 
     name: str
     status: Status
@@ -278,7 +278,7 @@ class DataChange(Piece, frozen=True):
 
 
 class Difference(Whole, frozen=True, tag="saver.difference.1"):
-    """`saver diff`. `unchanged` counts the arrays that do not differ; `facts` are step, notes and such."""
+    """`saver diff`. `unchanged` counts the arrays that do not differ; `facts` are step, notes and so on."""
 
     differs: bool
     summary: str
@@ -294,13 +294,13 @@ class Difference(Whole, frozen=True, tag="saver.difference.1"):
     environment: tuple[Value, ...]
 
 
-# Care of a store
+# Maintenance of a store
 
 
 class Collected(Whole, frozen=True, tag="saver.collected.1"):
     """`saver gc`: the names of objects that were condemned or freed, are waiting for the end of their grace
-    period, or are too young to be judged (`busy`); `moved` packs were mostly dead. With --dry-run, what would
-    be."""
+    period, or are too young to be judged (`busy`); `moved` packs were mostly dead. With --dry-run, what
+    would happen."""
 
     store: str
     dry_run: bool
@@ -314,7 +314,7 @@ class Collected(Whole, frozen=True, tag="saver.collected.1"):
 
 
 class Damage(Piece, frozen=True):
-    """A damaged object, and what that costs: a tensor of a part of a version; "" and 0 where nothing."""
+    """A damaged object, and what it affects: a tensor of a part of a version; "" and 0 if nothing."""
 
     key: str
     what: str
@@ -325,10 +325,10 @@ class Damage(Piece, frozen=True):
 
 
 class Checked(Whole, frozen=True, tag="saver.checked.1"):
-    """`saver check`. Where the log itself is damaged, nothing else is known: the counts are null.
+    """`saver check`. If the log itself is damaged, nothing else is known: the counts are null.
 
-    `recorded`: the log says what is damaged, so that saving the same tensors again heals it. `foreign` files
-    are not Saver's.
+    `recorded`: the damage is recorded in the log, so that saving the same tensors again repairs it.
+    `foreign` files are not Saver's.
     """
 
     store: str
@@ -343,8 +343,9 @@ class Checked(Whole, frozen=True, tag="saver.checked.1"):
 
 
 class Copied(Whole, frozen=True, tag="saver.copied.1"):
-    """`saver backup`: the copy holds the live `versions` and the records up to `head`. `objects`, which have
-    `bytes`, and `records` were copied now; `present` objects were there; `removed` ones were condemned."""
+    """`saver backup`: the copy holds the live `versions` and the records up to `head`. `objects`, of
+    `bytes` in total, and `records` were copied now; `present` ones were there; `removed` ones were
+    condemned."""
 
     store: str
     target: str
@@ -360,7 +361,7 @@ class Copied(Whole, frozen=True, tag="saver.copied.1"):
 
 
 class Finding(Piece, frozen=True):
-    """What was recorded, what it is here, and what the difference may mean; "" where there is none."""
+    """What was recorded, what it is here, and what the difference may mean; "" if there is none."""
 
     severity: Severity
     topic: str
@@ -370,7 +371,7 @@ class Finding(Piece, frozen=True):
 
 
 class Diagnosis(Whole, frozen=True, tag="saver.diagnosis.1"):
-    """`saver doctor`, the worst first. `path` is that of the file, or the ref; null for this machine."""
+    """`saver doctor`, the worst first. `path` is the path of the file, or the ref; null for this machine."""
 
     path: str | None
     findings: tuple[Finding, ...]
@@ -389,7 +390,7 @@ class Event(Piece, frozen=True):
 
 
 class Run(Piece, frozen=True):
-    """A training log. A row has its `step`, `epoch` and `time` where these are known, and the metrics of that
+    """A training log. A row has its `step`, `epoch` and `time` if these are known, and the metrics of that
     step."""
 
     run: str
@@ -405,7 +406,7 @@ class Runs(Whole, frozen=True, tag="saver.runs.1"):
 
 
 class Ended(Piece, frozen=True):
-    """How a script ended: seconds after the signal, by what, and whether before SIGKILL."""
+    """How a script ended: how many seconds after the signal, by what, and whether before SIGKILL."""
 
     seconds: float
     status: str
@@ -413,7 +414,7 @@ class Ended(Piece, frozen=True):
 
 
 class Saved(Piece, frozen=True):
-    """The newest version at the end; `seconds` after the signal, negative for one from before it."""
+    """The newest version at the end; `seconds` after the signal, negative if it was saved before."""
 
     ref: str
     step: int
@@ -421,7 +422,7 @@ class Saved(Piece, frozen=True):
 
 
 class Resumed(Piece, frozen=True):
-    """What the second start went on from; `seconds` until it had taken a step, null if none was left."""
+    """Where the second start resumed; `seconds` until it had taken a step, null if none was left."""
 
     ref: str
     step: int
@@ -429,7 +430,7 @@ class Resumed(Piece, frozen=True):
 
 
 class Rehearsal(Whole, frozen=True, tag="saver.rehearsal.1"):
-    """`saver rehearse`; `good` where no step was lost. Steps are the last one finished each time."""
+    """`saver rehearse`; `good` if no step was lost. Steps are the last finished one each time."""
 
     command: tuple[str, ...]
     run: str
@@ -447,7 +448,7 @@ class Rehearsal(Whole, frozen=True, tag="saver.rehearsal.1"):
 
 
 class Differing(Piece, frozen=True):
-    """A value that was not the same both times, as text where that is short."""
+    """A value that was not the same both times, as text if that is short."""
 
     path: str
     old: str | None
@@ -456,8 +457,8 @@ class Differing(Piece, frozen=True):
 
 
 class Proof(Piece, frozen=True):
-    """What two trainings of the steps `start` to `last` came to: how many values differ, the first of them,
-    and the first step (`since`) of which a logged number differs."""
+    """The result of training the steps `start` to `last` twice: how many values differ, the first of them,
+    and the first step (`since`) for which a logged number differs."""
 
     start: int
     last: int
@@ -469,8 +470,7 @@ class Proof(Piece, frozen=True):
 
 
 class Proven(Whole, frozen=True, tag="saver.proven.1"):
-    """`saver rehearse --prove`; `good` where all bits agree; `proof` is null where a `problem` prevented
-    it."""
+    """`saver rehearse --prove`; `good` if all bits agree; `proof` is null if a `problem` prevented it."""
 
     command: tuple[str, ...]
     run: str
@@ -488,16 +488,16 @@ Document: TypeAlias = (
     Models | Versions | Imported | Exported | Deleted | Tags | TagMoved | Description | Difference
     | Collected | Checked | Copied | Diagnosis | Runs | Rehearsal | Proven
 )  # fmt: skip
-"""Any of them: `msgspec.json.decode(text, type=Document)` reads what a command printed."""
+"""Any document: `msgspec.json.decode(text, type=Document)` reads what a command printed."""
 
 
-# Making them
+# Making documents
 
 D = TypeVar("D", bound=Piece)
 
 
 def document(kind: type[D], source: object = None, **given: object) -> D:
-    """A document or a piece of one: its fields are those given, or else the attributes of `source`."""
+    """A document or a piece of one: its fields come from `given`, or else from the attributes of `source`."""
     names = [field.name for field in msgspec.structs.fields(kind)]
     values: Mapping[str, object] = {
         name: given[name] if name in given else getattr(source, name) for name in names
@@ -515,7 +515,7 @@ def version(kind: type[V], found: SavedVersion, **given: object) -> V:
 
 
 def utc(seconds: float) -> str | None:
-    """`2026-11-21T06:49:14Z`; None for a time that no calendar has."""
+    """`2026-11-21T06:49:14Z`; None for a time outside the calendar."""
     try:
         return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%SZ}"
     except (ValueError, OverflowError, OSError):

@@ -22,9 +22,9 @@ PARTS_LIMIT = 64
 
 
 def encode(obj: Any) -> Encoded:
-    """The parts of an object. A dict with string keys (64 at most) makes its keys the parts.
+    """The parts of an object. The keys of a dict with string keys (at most 64) become its parts.
 
-    Raises CannotSaveError for what has no data form, naming its path.
+    Raises CannotSaveError, which names the path, if something has no data form.
     """
     encoder, trees, whole = _walk(obj)
     parts = {}
@@ -37,7 +37,8 @@ def encode(obj: Any) -> Encoded:
 
 
 def encode_opened(opened: Opened, progress: Progress | None = None) -> Encoded:
-    """What was opened, to be written elsewhere, without building it. Equal parts have equal hashes there.
+    """Encode an opened version or file, to write it elsewhere, without building objects. Equal parts keep
+    equal hashes.
 
     Reads and verifies all tensors.
     """
@@ -59,14 +60,14 @@ def encode_opened(opened: Opened, progress: Progress | None = None) -> Encoded:
 def draft(
     model: str, encoded: Encoded, git: Git, given: Mapping[str, Any] | None = None, **details: Any
 ) -> Draft:
-    """What was encoded as a version of `model` that is made here and now. `given` are the seeds that the
-    caller named; `details` are more fields of a Draft."""
+    """A draft of a version of `model` with the current time and environment. `given` are the seeds that the
+    caller named; `details` are further fields of the Draft."""
     described = environment.describe(encoded.packages, encoded.seeds, git, given)
     return Draft(model=model, encoded=encoded, time=time.time(), environment=described, **details)
 
 
 def _walk(obj: Any) -> tuple[Encoder, dict[str, Value], bool]:
-    """The trees of the parts, and whether they are those of one mapping."""
+    """The encoder, the trees of the parts, and whether the parts come from one mapping."""
     encoder = Encoder()
     if _makes_parts(obj):
         trees = {name: encoder.part(name, piece) for name, piece in obj.items()}

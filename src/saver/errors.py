@@ -1,17 +1,17 @@
 """The errors of Saver.
 
-    SaverError                     everything Saver raises on purpose
+    SaverError                     everything that Saver raises on purpose
     ├── CannotSaveError            TypeError          an object, or a piece of one, has no data form
     ├── CannotWriteError           OSError            the bytes could not be made durable; nothing changed
     ├── CannotReadError            OSError            the system will not give the bytes; they may be sound
     ├── NotFoundError              FileNotFoundError, no such file, version, part or class
     │                              LookupError
     ├── DoesNotFitError            ValueError         what was saved does not fit the object to restore into
-    ├── UntrustedError             ValueError         a file asks for a class that the policy does not know
+    ├── UntrustedError             ValueError         a file asks for a class that the policy does not allow
     ├── LimitExceededError         ValueError         loading would take more than its size warrants
     ├── DamagedError               ValueError         the bytes are not those that were saved
-    ├── IncompatibleError          ValueError         the bytes are intact, and not understood here
-    └── CommitUnknownError         OSError            whether a commit took place could not be learned
+    ├── IncompatibleError          ValueError         the bytes are intact, but not understood here
+    └── CommitUnknownError         OSError            it is unknown whether a commit took place
 
     VersionWarning                 saved under another version of a package that its parts depend on
 
@@ -20,9 +20,9 @@ in lower case with hyphens, without `Error`: `cannot-save`. It is stable and mea
 
 Every message names the place, the fact and the next step.
 
-Messages quote what stands in files, which may be anything: names that would steer a terminal, or be taken for
-lines of Saver's own. So every message, also of a warning, is one line of `printable` text, whoever makes it
-of what. Nobody who raises an error need think of it.
+Messages quote what files contain, which may be anything: names that would control a terminal, or look like
+lines of Saver's own. So every message, of an error or a warning, is made one line of `printable` text when
+it is created. Code that raises an error need not think of it.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ MESSAGE_LIMIT = 20_000
 
 
 def printable(text: str) -> str:
-    """`text` in one line, with all that could steer a terminal (control, format and bidi characters, what has
-    no meaning in Unicode) escaped as in Python. Twice is the same as once."""
+    """`text` on one line, with everything that could control a terminal (control, format and bidi
+    characters, unassigned code points) escaped as in Python. Idempotent."""
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
 def _message(text: str) -> str:
-    """A message, printable; of one that is too long the beginning and the end, where the next step is."""
-    if len(text) > MESSAGE_LIMIT:  # before each of its characters is looked at, and after it got longer
+    """A message, printable. If it is too long, its beginning and its end, where the next step is."""
+    if len(text) > MESSAGE_LIMIT:  # before the scan of its characters, and again because escapes lengthen it
         text = _shortened(text)
     text = printable(text)
     return _shortened(text) if len(text) > MESSAGE_LIMIT else text
@@ -56,7 +56,7 @@ def _shortened(text: str) -> str:
 
 
 class SaverError(Exception):
-    """Any error that Saver raises on purpose. Its message is printable, whatever it was made of."""
+    """Any error that Saver raises on purpose. Its message is always printable."""
 
     code: ClassVar[str] = "error"
 
@@ -65,7 +65,7 @@ class SaverError(Exception):
 
 
 class CannotSaveError(SaverError, TypeError):
-    """The object, or a piece of it that the message names by path, has no data form."""
+    """The object, or a piece of it, has no data form. The message names its path."""
 
     code = "cannot-save"
 
@@ -108,9 +108,9 @@ class DoesNotFitError(SaverError, ValueError):
 
 
 class UntrustedError(SaverError, ValueError):
-    """The file asks for classes or functions that the trust policy does not know.
+    """The file asks for classes or functions that the trust policy does not allow.
 
-    `names` holds them all, sorted, as they would stand in `trust=[...]`; printable, as the message is.
+    `names` holds all of them, sorted, as you would write them in `trust=[...]`; printable, like the message.
     """
 
     code = "untrusted"
@@ -121,9 +121,9 @@ class UntrustedError(SaverError, ValueError):
 
 
 class LimitExceededError(SaverError, ValueError):
-    """Loading asks for more memory or work than the size of what is loaded warrants.
+    """Loading needs more memory or work than the size of the file or version warrants.
 
-    The message says which part asked for how much; `limit=` allows it, for whoever trusts the file.
+    The message says which part needs how much. If you trust the file, allow it with `limit=`.
     """
 
     code = "limit-exceeded"
@@ -131,32 +131,34 @@ class LimitExceededError(SaverError, ValueError):
 
 class DamagedError(SaverError, ValueError):
     """The bytes are not those that were saved: they do not match their hash, are missing or cut off, cannot
-    be read from the disk, or stand where those of another file, store or version belong.
+    be read from the disk, or are stored where the bytes of another file, store or version belong.
 
-    Another copy helps. What matches its hash and cannot be used all the same is an IncompatibleError.
+    Another copy helps. Bytes that match their hash but cannot be used raise IncompatibleError instead.
     """
 
     code = "damaged"
 
 
 class IncompatibleError(SaverError, ValueError):
-    """The bytes are intact, and not understood here: no Saver file; one of a newer Saver; state that another
-    version of a library wrote, for a class that changed since; or a structure that no Saver writes.
+    """The bytes are intact, but not understood here: not a Saver file; a file of a newer Saver; state that
+    another version of a library wrote, for a class that has changed since; or a structure that Saver never
+    writes.
 
-    The message names the versions, of then and here, where they are known. Another copy does not help.
+    The message names both versions, the one at the time of the save and the one here, if they are known.
+    Another copy does not help.
     """
 
     code = "incompatible"
 
 
 class CommitUnknownError(SaverError, OSError):
-    """Whether a commit took place could not be learned; nothing was deleted."""
+    """It is unknown whether a commit took place. Nothing was deleted."""
 
     code = "commit-unknown"
 
 
 class VersionWarning(UserWarning):
-    """Saved under another version of a package that the named parts depend on."""
+    """A part was saved under another version of a package that it depends on."""
 
     def __init__(self, message: str = "") -> None:
         super().__init__(_message(message))

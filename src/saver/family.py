@@ -1,8 +1,8 @@
 """What Saver knows of one library: the contract of a family, free of the library itself.
 
 A family is a folder in `saver/families`, or a module of any installed distribution with an entry point in the
-group `saver.families`. It declares a `FAMILY`, which imports nothing. All that needs the library stands in
-modules that the declaration names, each imported when it is first needed.
+group `saver.families`. It declares a `FAMILY`, which does not import the library. Code that needs the
+library is in modules that the declaration names; each is imported on first use.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from typing import Literal, TypeAlias
 import msgspec
 
 Severity: TypeAlias = Literal["ok", "note", "warning", "problem"]
-"""`ok`: the same, or no matter; `note`: good to know; `warning`: results may be wrong; `problem`: it will
-not load."""
+"""`ok`: no difference, or one that does not matter; `note`: good to know; `warning`: results may be wrong;
+`problem`: it will not load."""
 
 
 class Change(msgspec.Struct, frozen=True):
-    """How much another major, minor or patch version of a library matters, and why; `exact` where it may be
-    worth it to install the very version."""
+    """How much another major, minor or patch version of a library matters, and why; `exact` if it may be
+    worth installing exactly the recorded version."""
 
     major: Severity
     minor: Severity
@@ -36,49 +36,51 @@ class Change(msgspec.Struct, frozen=True):
 OTHERS = Change(
     "warning", "note", "ok", "its objects may keep state that another version reads differently: try them"
 )
-"""What another version means of a library that says nothing about it."""
+"""What another version means for a library whose family does not say."""
 
 
 class Reference(msgspec.Struct, frozen=True):
-    """A function or class that a file may hold as a value, reviewed. `kinds` say what it may be used as (see
-    `saver.uses`), `reason` why it can do no harm, whatever arguments a file fixes."""
+    """A reviewed function or class that a file may hold as a value. `kinds` says what it may be used as
+    (see `saver.uses`), `reason` why it can do no harm with any arguments that a file chooses."""
 
     kinds: frozenset[str]
     reason: str
 
 
 def reviewed(module: str, kinds: str, reason: str, names: str) -> dict[str, Reference]:
-    """References of one module that were admitted for the same reason. `kinds` and `names` are words."""
+    """References of one module that were admitted for the same reason. `kinds` and `names` are separated by
+    spaces."""
     reference = Reference(frozenset(kinds.split()), reason)
     return {f"{module}:{name}": reference for name in names.split()}
 
 
 class Family(msgspec.Struct, frozen=True, kw_only=True):
-    """A library, declared.
+    """The declaration of a library.
 
-    `packages` are the import names whose classes the family knows, the first of them its own; `codec_roots`
-    what the names of its codecs begin with, where those are others. `distribution` is what pip calls the
-    library, where that is another name; `extra` the extra of Saver that brings it.
+    `packages` are the import names whose classes the family knows, its own first; `codec_roots` are the
+    prefixes of its codecs' names, if they differ. `distribution` is the library's name for pip, if it
+    differs; `extra` is the extra of Saver that installs it.
 
     `classes` is a JSON file beside the declaration: for each codec that takes classes by name, the names
-    (`module:qualname`) of those that it builds. Only they are imported for a file, unless the user trusts
+    (`module:qualname`) of the classes that it builds. A file can import only those, unless the user trusts
     more.
 
-    Modules, by their full names, "" for those that the family does not have:
+    Modules, by their full names; "" if the family does not have one:
 
     - `codecs`: `CODECS`, and `RESTORERS` for restoring in place.
-    - `references`: `REFERENCES`, the functions and classes that files may hold as values, by name; needs
-      nothing of the library.
-    - `reading`: `READERS`, `TEXTS` and others, by codec: how trees are shown and compared; needs nothing of
+    - `references`: `REFERENCES`, the functions and classes that files may hold as values, by name; does not
+      import the library.
+    - `reading`: `READERS`, `TEXTS` and others, by codec: how trees are shown and compared; does not import
       the library.
     - `run`: `FRAMEWORK`, what a training run needs.
-    - `facts`: `hardware()` and `generators()`, what belongs into the record of the environment.
+    - `facts`: `hardware()` and `generators()`, what goes into the record of the environment.
     - `fingerprints`: `fingerprint(value, where)`, of data that a model was trained on.
     - `frames`: `frame_of(columns)`, which makes a data frame.
 
-    `user_codecs` are codecs that take classes of the user's own alone. `homes` are public modules that export
-    things which do not say where they are; `zips` what writes zip archives, as messages call it. `change` is
-    what another version of the library may mean; with `version_bound`, loading warns of it.
+    `user_codecs` are codecs that take only classes of the user's own. `homes` are public modules that
+    export objects which do not record their module; `zips` is what messages call the function that writes
+    zip archives. `change` says what another version of the library may mean; with `version_bound`, loading
+    warns about it.
     """
 
     name: str
@@ -101,16 +103,16 @@ class Family(msgspec.Struct, frozen=True, kw_only=True):
     version_bound: bool = False
 
     def module(self, what: str) -> ModuleType | None:
-        """One of the modules above; None when the family does not have it."""
+        """One of the modules above; None if the family does not have it."""
         name: str = getattr(self, what)
         return import_module(name) if name else None
 
     def takes_class(self, codec: str) -> bool:
-        """Whether nodes of a codec name a class at all."""
+        """Whether nodes of this codec name a class at all."""
         return codec in self.user_codecs or (self.classes != "" and codec in _classes(self.classes))
 
     def admits(self, codec: str, name: str) -> bool:
-        """Whether a codec builds the class of this name. Imports nothing of the library."""
+        """Whether a codec builds the class with this name. Does not import the library."""
         return self.classes != "" and name in _classes(self.classes).get(codec, ())
 
     @property

@@ -1,6 +1,7 @@
-"""One file: all that can be done with a version of a store can be done with a file.
+"""One file. Everything that works on a version of a store works on a file.
 
-A file is a pack whose metadata holds the manifest. A file object, or bytes, may stand in its place.
+A file is a pack whose metadata holds the manifest. Instead of a path you may give a file object; `dumps`
+and `loads` use bytes.
 """
 
 from __future__ import annotations
@@ -34,17 +35,17 @@ if TYPE_CHECKING:  # imported when they are called: `import saver` stays fast
 
 
 def dump(obj: Any, path: Target, *, progress: Progress | None = None) -> int:
-    """Write `obj` whole to one file, durably, or nothing. Returns the bytes written.
+    """Write `obj` to one file, durably and whole, or not at all. Returns the number of bytes written.
 
-    A dict with string keys (64 at most) makes its keys the parts. When this returns, the file survives a
-    power loss; until then, what was at `path` before is untouched. `progress(done, total)` is called
-    with bytes while large data is written. Raises CannotSaveError for what has no data form, naming its
-    path, CannotWriteError when the bytes cannot be made durable, and CommitUnknownError in the rare case that
-    the new file stands there but its folder cannot be synced.
+    If `obj` is a dict with string keys (at most 64), its keys become the parts. When this returns, the file
+    survives a power loss; until then, any file that was at `path` is untouched. `progress(done, total)` is
+    called with bytes while large data is written. Raises CannotSaveError, which names the path, if
+    something has no data form; CannotWriteError if the bytes cannot be made durable; and CommitUnknownError
+    in the rare case that the new file is in place but its folder cannot be synced.
 
-    `path` may be a file object, open for writing in binary mode, which need not be seekable: it gets the
-    bytes in order, the header first, so tensors are read twice. Whether they are durable, and what is left
-    when it fails, is up to it; its own errors are passed on.
+    `path` may be a file object, open for writing in binary mode, which need not be seekable. It gets the
+    bytes in order, header first, so tensors are read twice. Whether the bytes are durable, and what remains
+    after a failure, is up to the file object; its own errors are passed on.
     """
     arguments.callback("progress", progress)
     git = Git()
@@ -62,7 +63,8 @@ def dumps(obj: Any) -> bytes:
 
 
 def write_file(target: Target, document: Manifest, encoded: Encoded, progress: Progress | None = None) -> int:
-    """Write what was encoded to one file, as `dump` does; `document` says the rest of its manifest."""
+    """Write what was encoded to one file, as `dump` does; `document` gives the other fields of its
+    manifest."""
     path = path_of(target, "path")
 
     def describe(tensors: Mapping[str, TensorInfo]) -> dict[str, str]:
@@ -102,26 +104,27 @@ def load(
 ) -> Any:
     """What was saved, to the bit, without running code from the file.
 
-    Every byte is checked against its hash before anything is built. With `parts`, a dict of those alone, and
-    no other bytes are read than theirs. `trust` names classes of your own that may be imported, as in
-    `trust=["mypackage.*"]`. `device` is where tensors go, as in `device="cpu"`; without it, each goes to the
-    device that it was saved from.
+    Every byte is checked against its hash before anything is built. `parts` loads a dict of those parts
+    alone, and reads only their bytes. `trust` names classes of your own that may be imported, as in
+    `trust=["mypackage.*"]`. `device` is where tensors go, as in `device="cpu"`; without it, each goes to
+    the device that it was saved from.
 
-    With `lazy=True` bytes are read and checked when they are first asked for. The parts come back as a
-    read-only mapping; so does a dict, at any depth, that has arrays or tensors somewhere in it, and such a
-    list as a read-only sequence. Their items are built one by one, down to a single array; everything else (a
-    module, an estimator, a tuple) is read whole when it is asked for.
+    With `lazy=True` bytes are read and checked on first use. The parts come back as a read-only mapping. A
+    dict with arrays or tensors anywhere in it, at any depth, also becomes a read-only mapping, and such a
+    list a read-only sequence. Their items are built one by one, down to a single array; everything else (a
+    module, an estimator, a tuple) is read whole on first use.
 
     Large arrays are views of a private mapping of the file: writing to them changes memory only. Replace
     a loaded file by renaming another over it (as `dump` does), never by overwriting it in place. `path` may
-    be a file object, open for reading in binary mode, which is read from where it stands to its end at once.
+    be a file object, open for reading in binary mode, which is read at once, from its current position to
+    the end.
 
-    A load may take memory and work in proportion to the size of the file. `limit` is how many bytes it may
-    take instead, as in `limit="8GB"`, for files that you trust.
+    A load may use memory and work in proportion to the size of the file. For files that you trust, `limit`
+    sets the number of bytes that it may use instead, as in `limit="8GB"`.
 
     Raises NotFoundError (no such file, or no such part), IncompatibleError (not a Saver file, one of a newer
     Saver, or tensors of a device that is not here), DamagedError, LimitExceededError, or UntrustedError,
-    which lists every class that the policy does not know.
+    which lists every class that the policy does not allow.
     """
     trust = arguments.loading(trust, limit, progress, lazy=lazy)
     parts = None if parts is None else arguments.texts("parts", parts)
@@ -138,7 +141,8 @@ def loads(
     device: Any = None,
     limit: int | str | None = None,
 ) -> Any:
-    """What `dumps` was given, as `load` gives it back. The bytes are copied first."""
+    """The object that `dumps` was given; arguments and errors are those of `load`. The bytes are copied
+    first."""
     trust = arguments.loading(trust, limit, None, lazy=lazy)
     parts = None if parts is None else arguments.texts("parts", parts)
     opened = _opened(Memory(arguments.octets("data", data), "the bytes"))
@@ -155,7 +159,7 @@ def restore(
     limit: int | str | None = None,
     progress: Progress | None = None,
 ) -> Report:
-    """Put what was saved into objects that are there: `into={"model": net, "optimizer": opt}`; see
+    """Restore a file in place, into existing objects: `into={"model": net, "optimizer": opt}`. See
     saver.restoring.
     """
     from saver.restoring import restore
@@ -175,19 +179,20 @@ def diff(a: Source, b: Source, *, progress: Progress | None = None) -> Differenc
 
 
 def verify(path: Source, *, progress: Progress | None = None) -> None:
-    """Read all tensors of a file. Raises DamagedError, naming those whose bytes are not what was saved."""
+    """Read all tensors of a file. Raises DamagedError, which names those whose bytes are not what was
+    saved."""
     arguments.callback("progress", progress)
     open_file(path).tensors.verify(progress=progress)
 
 
 def names_file(what: object) -> bool:
-    """Whether this is a file rather than the ref of a version: text that ends in `.saver`, any other kind of
-    path, or a file object."""
+    """Whether this is a file rather than the ref of a version: a string that ends in `.saver`, a path
+    object, or a file object."""
     return what.endswith(".saver") if isinstance(what, str) else isinstance(what, (os.PathLike, Readable))
 
 
 def open_file(source: Source) -> Opened:
-    """A file whose header has been verified, and its trees parsed. Builds and imports nothing."""
+    """Open a file: verify its header and parse its trees. Builds and imports nothing."""
     return _opened(open_source(source))
 
 
@@ -200,7 +205,7 @@ def _opened(blob: Blob) -> Opened:
 
 
 def describe(path: Source) -> Description:
-    """What lies in a file: parts, shapes, sizes, dtypes, environment. Builds and imports nothing.
+    """What a file contains: parts, shapes, sizes, dtypes, environment. Builds and imports nothing.
 
     The header is verified, the tensors are not. `untrusted` names the classes that `load` will ask for.
     """

@@ -17,30 +17,30 @@ _Write: TypeAlias = Callable[[], Version]
 
 
 class Handle:
-    """A save under way: `result()` waits for it and gives the version, `done()` tells whether it is over, and
-    `await handle` waits without blocking an asyncio loop.
+    """A save in progress: `result()` waits for it and returns the version, `done()` says whether it has
+    ended, and `await handle` waits without blocking an asyncio loop.
 
-    What goes wrong is raised by `result` and by `await`. A handle that is dropped, or left at the end of the
-    program, without being asked warns of a failure. The program ends only once the save is over. In a forked
-    child the save is the parent's: asking for it there raises RuntimeError.
+    `result` and `await` raise the error of a failed save. If a handle is dropped, or the program ends,
+    before anyone asked for the result, a failure becomes a warning. The program ends only once the save has
+    ended. A forked child does not own the parent's save: asking for it there raises RuntimeError.
     """
 
     def __init__(self, outcome: _Outcome) -> None:
         self._outcome = outcome
         forks.begin_anew(self, Handle._forked)
-        weakref.finalize(self, outcome.drop)  # also at exit, when the save is over
+        weakref.finalize(self, outcome.drop)  # also at exit, when the save has ended
 
     def __repr__(self) -> str:
         state = "over" if self.done() else "under way"
         return f"<save of {self._outcome.model}: {state}>"
 
     def done(self) -> bool:
-        """Whether it is over, well or not."""
+        """Whether the save has ended, successfully or not."""
         return self._outcome.future.done()
 
     def result(self, timeout: float | None = None) -> Version:
-        """The version, once it is on disk. Raises what `save` raises; TimeoutError when it is still under way
-        after `timeout` seconds, which changes nothing."""
+        """The version, once it is on disk. Raises what `save` raises, or TimeoutError if the save is still
+        running after `timeout` seconds; it then goes on."""
         future = self._outcome.future
         if not wait([future], timeout).done:
             raise TimeoutError(f"{self._outcome.model}: the save was not over after {timeout:g} s; ask again")
@@ -48,11 +48,11 @@ class Handle:
         return future.result()
 
     def __await__(self) -> Generator[Any, None, Version]:
-        import asyncio  # takes a while, and few need it
+        import asyncio  # slow to import, and rarely needed
 
         try:
             version = yield from asyncio.wrap_future(self._outcome.future).__await__()
-        except asyncio.CancelledError:  # the task does not wait any more; the save goes on
+        except asyncio.CancelledError:  # the task no longer waits; the save goes on
             raise
         except BaseException:
             self._outcome.told()
@@ -70,30 +70,31 @@ class Handle:
 
 
 class _Outcome:
-    """What comes of a save, and whether anybody was told."""
+    """The outcome of a save, and whether anyone has been told."""
 
     def __init__(self, model: str) -> None:
         self.model = model
         self.future: Future[Version] = Future()
-        self.future.set_running_or_notify_cancel()  # so that nobody can cancel it
+        self.future.set_running_or_notify_cancel()  # so that no one can cancel it
         self._untold = [True]
         self._dropped = False
 
     def told(self) -> bool:
-        """Whether nobody was told before; from now on somebody was. One step, for any thread or finalizer."""
+        """Mark the outcome as reported; returns whether it was not yet. Atomic, for any thread or
+        finalizer."""
         try:
             return self._untold.pop()
         except IndexError:
             return False
 
     def drop(self) -> None:
-        """Nobody can ask any more."""
+        """The handle is gone: no one can ask any more."""
         self._dropped = True
         if self.future.done():
             self._warn()
 
     def run(self, write: _Write) -> None:
-        """Do it. Whatever it raises is for who asks."""
+        """Do the save. `result` raises whatever error it meets."""
         try:
             version = write()
         except BaseException as error:
@@ -117,15 +118,16 @@ class _Outcome:
 
 
 class Job(NamedTuple):
-    """What is to be done for a save. Unless it is `detached` from the caller's objects, it must be over
-    before the caller goes on."""
+    """The work of a save. Unless it is `detached` from the caller's objects, it must end before the caller
+    goes on."""
 
     write: _Write
     detached: bool
 
 
 class Background:
-    """The saves of one store that go on after `save` returned: one at a time, in the order of the calls."""
+    """The saves of one store that go on after `save` has returned: one at a time, in the order of the
+    calls."""
 
     def __init__(self) -> None:
         self._begin()
@@ -136,13 +138,13 @@ class Background:
         self._last: Future[Version] | None = None
 
     def wait(self) -> None:
-        """Until the save that was begun last is over, well or not."""
+        """Wait until the save that was started last has ended, successfully or not."""
         last = self._last
         if last is not None:
             last.exception()
 
     def begin(self, model: str, prepare: Callable[[], Job]) -> Handle:
-        """Once the save before is over, have the job done that `prepare` returns. What `prepare` raises is
+        """Once the previous save has ended, start the job that `prepare` returns. What `prepare` raises is
         raised here."""
         with self._turn:
             self.wait()
@@ -156,7 +158,7 @@ class Background:
 
 
 def _start(run: Callable[[_Write], None], write: _Write) -> bool:
-    """Whether a thread was started, which the interpreter waits for; the system may have no more."""
+    """Start a thread, which the interpreter waits for at exit. False if the system has no more threads."""
     try:
         threading.Thread(target=run, args=(write,), name="saver-save", daemon=False).start()
     except RuntimeError:  # "can't start new thread"

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class Tree(msgspec.Struct, frozen=True):
-    """A part, parsed: its root, the batches that belong to it, and every node, tensor and reference in them.
+    """A parsed part: its root, its batches, and every node, tensor and reference in them.
 
     Ids are unique in the version: `model/7` is the 7 of the part `model`.
     """
@@ -37,16 +37,15 @@ class Tree(msgspec.Struct, frozen=True):
 
     @property
     def roots(self) -> tuple[Value, ...]:
-        """Where a walk through all of the part begins."""
+        """The values from which a walk through the whole part starts."""
         return (self.root, *self.batches.values())
 
 
 class Opened:
-    """A version of a store, or a file. Builds and imports nothing until it is asked to; nothing of it is
-    changed after it was opened.
+    """An opened version or file. It builds and imports nothing until it is asked to, and never changes.
 
-    `where` is what messages call it: a path, or a ref. `size` is how many bytes it takes, and `hash` vouches
-    for all of them: that of a file's header, or of a version's manifest.
+    `where` is what messages call it: a path, or a ref. `size` is its size in bytes, and `hash` vouches for
+    all of them: the hash of a file's header, or of a version's manifest.
     """
 
     def __init__(self, manifest: Manifest, tensors: TensorSource, where: str, size: int, digest: str) -> None:
@@ -66,7 +65,7 @@ class Opened:
 
     @cached_property
     def nodes(self) -> Mapping[int | str, Node]:
-        """The nodes that references can lead to, by id."""
+        """The nodes that references can point to, by id."""
         found = (item for tree in self.trees.values() for item in tree.items if type(item) is Node)
         return {node.id: node for node in found if node.id is not None}
 
@@ -76,7 +75,7 @@ class Opened:
         return {name: state for tree in self.trees.values() for name, state in tree.batches.items()}
 
     def tree(self, name: str) -> Tree:
-        """The tree of a part. Raises NotFoundError, which says which parts there are."""
+        """The tree of a part. Raises NotFoundError, which lists the parts that exist."""
         try:
             return self.trees[name]
         except KeyError:
@@ -90,7 +89,7 @@ class Opened:
         return Opened(manifest, self.tensors, self.where, self.size, self.hash)
 
     def needed(self, parts: Iterable[str]) -> list[str]:
-        """The parts, and those that they refer to, in the order of the manifest."""
+        """These parts and those that they refer to, in the order of the manifest."""
         waiting, found = [name for name in parts if self.tree(name)], set[str]()
         if len(set(waiting)) == len(self.trees):
             return list(self.trees)
@@ -102,7 +101,8 @@ class Opened:
         return [name for name in self.trees if name in found]
 
     def tensors_of(self, parts: Iterable[str]) -> list[str]:
-        """The names of the tensors that must be read to build some parts, also those of other parts."""
+        """The names of the tensors that must be read to build these parts, including tensors of other
+        parts."""
         names: dict[str, None] = {}
         chosen = list(parts)
         with_batches, seen = set(chosen), set[int]()
@@ -125,8 +125,8 @@ class Opened:
         return list(names)
 
     def admit(self, trusted: Iterable[str], parts: Iterable[str] | None = None) -> list[Node]:
-        """The nodes of some parts, or all. Raises unless they are sound and all they ask for is trusted.
-        Imports nothing.
+        """The nodes of these parts (None: all). Raises unless they are sound and everything they ask for is
+        trusted. Imports nothing.
         """
         names = self.needed(self.trees if parts is None else parts)
         found = [item for name in names for item in self.trees[name].items]
@@ -135,24 +135,24 @@ class Opened:
         return nodes
 
     def budget(self, limit: int | str | None = None) -> Budget:
-        """What loading may take: in proportion to the size, or up to a `limit` in bytes."""
+        """What loading may use: in proportion to the size, or up to `limit` in bytes."""
         return Budget(self.tensors.size, bytes_of(limit), self.where)
 
     def decoder(
         self, nodes: Iterable[Node], budget: Budget | None = None, device: Device | None = None
     ) -> Decoder:
-        """What builds objects, of nodes that were admitted."""
+        """A decoder that builds objects from nodes that were admitted."""
         return Decoder(
             nodes, self.batches, self.tensors, self.where, budget or self.budget(), device, self.versions
         )
 
     def versions(self, packages: Iterable[str]) -> str:
-        """Under which versions of packages this was saved, and the way out, for the end of a message."""
+        """The end of a message: under which versions of these packages this was saved, and the way out."""
         return environment.saved_under(self.manifest.environment.get("packages", {}), packages)
 
     def warn(self, parts: Iterable[str], frames: int = 4) -> None:
-        """Warn of parts that were saved under another version of a package that they depend on. The
-        caller of Saver is so many `frames` up.
+        """Warn about parts that were saved under another version of a package that they depend on. The
+        caller of Saver is `frames` frames up the stack.
         """
         recorded = self.manifest.environment.get("packages", {})
         for package in _version_bound():
@@ -177,7 +177,7 @@ class Opened:
         limit: int | str | None = None,
         progress: Progress | None = None,
     ) -> Any:
-        """The objects: all that was saved, or a dict of the parts named; see `saver.load`."""
+        """The objects: everything that was saved, or a dict of the named parts; see `saver.load`."""
         budget, target = self.budget(limit), Device.named(device)
         names = list(self.trees) if parts is None else list(dict.fromkeys(parts))
         nodes = self.admit(trust, names)
@@ -208,7 +208,7 @@ def _parsed(name: str, part: Part, where: str) -> Tree:
 
 
 def open_version(repo: Repository, version: Version) -> Opened:
-    """A version of a store, opened."""
+    """Open a version of a store."""
     manifest, blobs = repo.opened(version)
     where, tensors = f"{repo.storage}: {version}", repo.source(version, manifest, blobs)
     return Opened(manifest, tensors, where, version.bytes, version.manifest)

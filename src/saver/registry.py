@@ -1,8 +1,8 @@
-"""Finds plugins by name: a folder or file of Saver's own, or an installed entry point.
+"""Finds plugins by name: one of Saver's own folders or files, or an installed entry point.
 
 The only registry. The family of `geometry` is the folder `saver/families/geometry`, or an entry point named
-`geometry` in the group `saver.families` of an installed distribution. Nothing is imported to learn that a
-name exists.
+`geometry` in the group `saver.families` of an installed distribution. Looking up whether a name exists
+imports nothing.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _HERE = os.path.dirname(__file__)
 
 @cache
 def _own(kind: str) -> frozenset[str]:
-    """The names of the files and folders in a folder of Saver's own."""
+    """The names of the files and folders in one of Saver's own folders."""
     names = (name.removesuffix(".py") for name in os.listdir(os.path.join(_HERE, kind)))
     return frozenset(name for name in names if name.isidentifier() and name[0] != "_")
 
@@ -33,7 +33,7 @@ def _entry_points(kind: str) -> dict[str, str]:
 
 
 def find(kind: str, name: str) -> ModuleType:
-    """Import and return the module that implements `name`; IncompatibleError when there is none."""
+    """Import and return the module that implements `name`. Raises IncompatibleError if there is none."""
     if name in _own(kind):
         return import_module(f"saver.{kind}.{name}")
     module = _entry_points(kind).get(name)
@@ -47,30 +47,30 @@ def find(kind: str, name: str) -> ModuleType:
 
 @cache
 def _home(root: str) -> str:
-    """The name of the family of Saver's own to which a package, or what begins the name of a codec, belongs;
-    "" when there is none."""
+    """The name of Saver's own family to which a package, or the root of a codec's name, belongs; "" if
+    there is none."""
     if root in _own("families"):
         return root
     return next((family.name for family in families() if root in (*family.packages, *family.codec_roots)), "")
 
 
 def is_own(root: str) -> bool:
-    """Whether a family of Saver's own knows the package, or codecs whose names begin so."""
+    """Whether one of Saver's own families knows the package, or codecs with this root."""
     return _home(root) != ""
 
 
 def is_installed(root: str) -> bool:
-    """Whether an installed distribution has a family of that name, which Saver itself does not have."""
+    """Whether an installed distribution, and not Saver itself, has a family with this name."""
     return not is_own(root) and root in _entry_points("families")
 
 
 def known(root: str) -> bool:
-    """Whether there is such a family. Imports none of those that others installed."""
+    """Whether there is such a family. Does not import the families of other distributions."""
     return is_own(root) or is_installed(root)
 
 
 def family(root: str) -> Family:
-    """The family that knows a package, or the codecs whose names begin so; IncompatibleError when there is
+    """The family that knows a package, or the codecs with this root. Raises IncompatibleError if there is
     none."""
     name = _home(root) or root
     if name not in _loaded:
@@ -80,7 +80,7 @@ def family(root: str) -> Family:
 
 @cache
 def families() -> tuple[Family, ...]:
-    """The families of Saver's own, by name."""
+    """Saver's own families, sorted by name."""
     return tuple(import_module(f"saver.families.{name}").FAMILY for name in sorted(_own("families")))
 
 
@@ -88,14 +88,14 @@ _loaded: dict[str, Family] = {}
 
 
 def in_use(root: str) -> Family | None:
-    """As `family`, of Saver's own and of those installed ones that this process has used already."""
+    """Like `family`, but only Saver's own and those installed ones that this process has already used; else
+    None."""
     if is_own(root):
         return family(root)
     return _loaded.get(root)
 
 
 def codec_root(codec: str) -> str:
-    """What the name of a codec begins with, by which its family is found; `list` is short for
-    `builtins.list`."""
+    """The root of a codec's name, by which its family is found; `list` is short for `builtins.list`."""
     root, dot, _ = codec.partition(".")
     return root if dot else "builtins"

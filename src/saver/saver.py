@@ -39,7 +39,7 @@ if TYPE_CHECKING:  # imported when they are called: `import saver` stays fast
     from saver.restoring import Names, Report
 
 GRACE = 900.0
-"""Seconds for which a collector leaves condemned objects to those who are reading them."""
+"""Seconds that a collector waits before it deletes condemned objects, for the sake of current readers."""
 
 NOTES_LIMIT = 10_000
 
@@ -47,17 +47,17 @@ Refs: TypeAlias = str | Version | Iterable[str | Version]
 """A ref or a version, or several."""
 
 REHEARSAL = "SAVER_REHEARSAL"
-"""Set where `saver rehearse` has started this process: it listens to the runs in it."""
+"""Environment variable that is set if `saver rehearse` started this process; it then observes the runs."""
 
 
 class Saver:
-    """A store: models by name, each with its versions 1, 2, 3 …; see docs/quickstart.md.
+    """A store: named models, each with versions 1, 2, 3 …; see docs/quickstart.md.
 
-    `store` is a folder, `memory://name`, or a Storage. The first save makes the folder. Any number of
-    processes may use it at once, and one object from any number of threads.
+    `store` is a folder, `memory://name`, or a Storage. The first save creates the folder. Any number of
+    processes may use a store at the same time, and any number of threads may use one `Saver`.
 
     Versions are named by refs: `iris` (the newest), `iris@3`, `iris@production` (a tag), `iris@step=1000`,
-    `iris@time=2026-11-20T12:00` (the newest until then).
+    `iris@time=2026-11-20T12:00` (the newest at that time).
     """
 
     def __init__(self, store: str | os.PathLike[str] | Storage) -> None:
@@ -103,21 +103,21 @@ class Saver:
     ) -> Version | Handle:
         """Save `obj` as the next version of `model`. When this returns, it survives any crash.
 
-        A dict with string keys (64 at most) makes its keys the parts, each with a number of its own that
-        moves when its content does. Bytes that the store has already are not written again: those of the
-        version before, of `base` (refs of other versions), or of any other that this machine saved or
-        read here.
+        If `obj` is a dict with string keys (at most 64), its keys become the parts. Each part has a version
+        number of its own, which moves only when its content changes. Bytes that the store already has are
+        not written again, whether they come from the previous version, from `base` (refs of other
+        versions), or from any other version that this machine saved or read here.
 
         `data` (an array, a frame, a path, or a mapping of names to those) is fingerprinted, not saved, so
-        that one can tell what the model was trained on. `seeds` are recorded with the environment.
+        that you can tell later what the model was trained on. `seeds` are recorded with the environment.
 
-        With `wait=False` it returns once everything was copied in memory: `obj` may change from then on, and
-        a `saver.handle.Handle` says when the version is on disk, or raises why not. One such save goes on at
-        a time; the next one, of either kind, waits for it. Without memory for the copy, this one is over
-        when it returns.
+        With `wait=False`, `save` returns a `saver.handle.Handle` once everything has been copied in memory.
+        From then on `obj` may change; the handle says when the version is on disk, or raises the error.
+        Only one such save runs at a time: the next call of `save`, whatever its `wait`, waits for it. If
+        there is not enough memory for the copy, the save is finished before `save` returns.
 
-        Raises CannotSaveError for what has no data form; CannotWriteError, when nothing was saved; and
-        CommitUnknownError, when that could not be learned.
+        Raises CannotSaveError if something has no data form, CannotWriteError if nothing was saved, and
+        CommitUnknownError if it is unknown whether the version was saved.
         """
         git = Git()
         arguments.flag("wait", wait)
@@ -158,7 +158,7 @@ class Saver:
     ) -> Any:
         """What was saved, to the bit, without running code from the store.
 
-        `parts`, `trust`, `lazy`, `device`, `limit` and errors as in `saver.load`.
+        `parts`, `trust`, `lazy`, `device`, `limit` and the errors are those of `saver.load`.
         """
         trust = arguments.loading(trust, limit, progress, lazy=lazy)
         names = None if parts is None else arguments.texts("parts", parts)
@@ -176,7 +176,7 @@ class Saver:
         limit: int | str | None = None,
         progress: Progress | None = None,
     ) -> Report:
-        """Put what was saved into objects that are there: `into={"model": net, "optimizer": opt}`; see
+        """Restore a version in place, into existing objects: `into={"model": net, "optimizer": opt}`. See
         saver.restoring.
         """
         from saver.restoring import restore
@@ -187,8 +187,8 @@ class Saver:
         )
 
     def _found(self, ref: str | Version, name: str = "ref") -> Version:
-        """The version that a ref names, in the state as it was read last; or a Version itself, unless another
-        one has its place here."""
+        """The version that a ref names, in the state that was read last. For a Version, raises
+        NotFoundError if this store has another version under its name."""
         return self._same(ref, self._repo.version(ref_of(name, ref)))
 
     def _find(self, ref: str | Version, name: str = "ref") -> Version:
@@ -210,13 +210,13 @@ class Saver:
         return text
 
     def _open(self, ref: str | Version, name: str = "ref") -> Opened:
-        """The version that a ref names, opened."""
+        """Open the version that a ref names."""
         return open_version(self._repo, self._find(ref, name))
 
     # What there is
 
     def exists(self) -> bool:
-        """Whether anything was ever saved here. Raises IncompatibleError for the store of a newer Saver."""
+        """Whether anything was ever saved here. Raises IncompatibleError if a newer Saver made the store."""
         return self._repo.exists()
 
     def models(self) -> list[str]:
@@ -227,19 +227,19 @@ class Saver:
         return [name for name, _ in self._repo.models()]
 
     def summaries(self) -> list[Summary]:
-        """A line for each model, by name: how many versions, the newest, the tags."""
+        """A summary of each model, sorted by name: the number of versions, the newest one, the tags."""
         self._repo.open()
         return list(history.summaries(self._repo))
 
     def summary(self, model: str) -> Summary:
-        """The line about one model. Raises NotFoundError for a model without versions."""
+        """The summary of one model. Raises NotFoundError if it has no versions."""
         model_of(model)
         self._repo.open()
         return history.summary(self._repo, model)
 
     def versions(self, model: str, *, last: int | None = None) -> list[Version]:
-        """The versions of a model, by number; with `last`, only as many of the newest. Raises NotFoundError
-        for a model without any."""
+        """The versions of a model, sorted by number; with `last`, only that many of the newest. Raises
+        NotFoundError if there are none."""
         model_of(model)
         if last is not None:
             last = arguments.whole_number("last", last, 0, sys.maxsize - 1)
@@ -252,12 +252,12 @@ class Saver:
         return self._find(ref)
 
     def describe(self, ref: str | Version) -> Description:
-        """What lies in a version: parts, shapes, sizes, dtypes, environment. Builds and imports nothing."""
+        """What a version contains: parts, shapes, sizes, dtypes, environment. Builds and imports nothing."""
         return describe_opened(self._open(ref))
 
     def history(self, model: str, *, last: int | None = None) -> list[Change]:
-        """Who changed what, and when: the versions of a model by number, each with the parts that moved; with
-        `last`, only as many of the newest."""
+        """Who changed what, and when: the versions of a model, sorted by number, each with the parts that
+        changed; with `last`, only that many of the newest."""
         if last is not None:
             last = arguments.whole_number("last", last, 0, sys.maxsize - 2)
         versions = self.versions(model, last=None if last is None else last + 1)
@@ -269,7 +269,7 @@ class Saver:
     ) -> Difference:
         """What changed from version `a` to version `b`: parameters, weights, data, environment, metrics.
 
-        Either may be a file instead: text that ends in `.saver`, a Path, or a file object.
+        Either may be a file instead: a string that ends in `.saver`, a Path, or a file object.
         """
         from saver.compare import compare
 
@@ -283,7 +283,7 @@ class Saver:
     # Changing
 
     def tag(self, ref: str | Version, tag: str) -> None:
-        """Let `model@tag` name this version; the tag moves if another version had it."""
+        """Make `model@tag` name this version. The tag moves if another version has it."""
         ref_of("ref", ref)
         tag_of("tag", tag)
 
@@ -295,7 +295,7 @@ class Saver:
         self._repo.append(decide)
 
     def untag(self, model: str, tag: str) -> None:
-        """Remove a tag; the version stays. Raises NotFoundError when there is no such tag."""
+        """Remove a tag; the version stays. Raises NotFoundError if there is no such tag."""
         model_of(model)
         tag_of("tag", tag)
 
@@ -307,8 +307,8 @@ class Saver:
         self._repo.append(decide)
 
     def delete(self, ref: str | Version) -> Version:
-        """Delete a version and its tags; its number is never given again. `gc` frees the bytes that only
-        it needed.
+        """Delete a version and its tags. Its number is never reused. `gc` frees the bytes that only it
+        needed.
         """
         ref_of("ref", ref)
         deleted: list[Version] = []
@@ -326,11 +326,11 @@ class Saver:
     def gc(
         self, *, grace: float = GRACE, dry_run: bool = False, progress: Progress | None = None
     ) -> Collected:
-        """Free what no version needs; safe while others save and load.
+        """Free what no version needs. Safe while others save and load.
 
-        What is found is condemned at once, and deleted by the first collection that comes `grace` seconds
-        later (by the store's own clock), so that those who are reading it can finish. With `grace=0`, all
-        in one.
+        Garbage is condemned at once, and deleted by the first collection at least `grace` seconds later (by
+        the storage's own clock), so that current readers can finish. With `grace=0` it is deleted in the
+        same call.
         """
         grace = arguments.seconds("grace", grace)
         arguments.flag("dry_run", dry_run)
@@ -340,8 +340,8 @@ class Saver:
         return collect(self._repo, grace, dry_run, progress)
 
     def check(self, *, progress: Progress | None = None) -> Checked:
-        """Read everything and tell what is damaged, and what is garbage. Saving damaged tensors again
-        heals them.
+        """Read everything and report what is damaged and what is garbage. Saving a damaged tensor again
+        repairs it.
         """
         from saver.repo.check import check
 
@@ -349,8 +349,8 @@ class Saver:
         return check(self._repo, progress)
 
     def verify(self, ref: str | Version, *, progress: Progress | None = None) -> None:
-        """Read all tensors of a version. Raises DamagedError, naming those whose bytes are not what was
-        saved."""
+        """Read all tensors of a version. Raises DamagedError, which names those whose bytes are not what
+        was saved."""
         arguments.callback("progress", progress)
         self._open(ref).tensors.verify(progress=progress)
 
@@ -379,15 +379,15 @@ class Saver:
                     run.step(step, loss=loss)
 
         `objects` are saved when `every` says so, with the random generators and the training log
-        `run.log`, and restored in place by `resume`. Saving goes on in the background; `step` blocks only
-        while tensors are copied, and with PyTorch optimizers among the objects not even for that. While
-        one save is being written the next waits, or with `busy="skip"` is left out. `staging` is how much
-        memory there may be for the copy, as in "8GB" (None: what is free); a state that is larger stops
-        training until it is written. Versions that `keep` does not name are dropped once a newer one is on
-        disk (without it, none). `grace` is how many seconds there are after a signal such as SIGTERM.
+        `run.log`, and restored in place by `resume`. Saving runs in the background; `step` blocks only
+        while tensors are copied, and not even then if PyTorch optimizers are among the objects. While one
+        save is being written, the next one waits, or is left out with `busy="skip"`. `staging` limits the
+        memory for the copy, as in "8GB" (None: what is free); training waits for a larger state until it is
+        written. Versions that `keep` does not select are dropped once a newer one is on disk (without
+        `keep`, none are). `grace` is how many seconds the process has after a signal such as SIGTERM.
 
-        `progress` shows a line for whoever watches: step, rate, what was saved, what is due; of the steps in
-        `total`, if that is given. None shows it when standard error is a terminal.
+        `progress` shows a status line: step, rate, what was saved, what is due; with `total`, how many
+        steps there are. None shows it if standard error is a terminal.
         """
         from saver.checkpoints import Checkpoints
 
@@ -405,16 +405,16 @@ class Saver:
             attend(run)
         return run
 
-    # Carrying away
+    # Copying, exporting, importing
 
     def backup(self, target: str | os.PathLike[str] | Storage, *, progress: Progress | None = None) -> Copied:
-        """Bring the copy of this store in `target` up to date, while others save, delete and collect here.
+        """Bring the copy of this store in `target` up to date. Others may save, delete and collect meanwhile.
 
-        At first `target` is empty, or not there. What it has is not copied again; what is copied is verified
-        there. The copy is a store, to be read and not written to: see docs/backup.md. Raises
-        CannotWriteError, and
-        changes nothing, where `target` is something else. Check `whole` of the result: damaged objects of
-        this store are named there, and all others are copied.
+        At first `target` must be empty or missing. Objects that it already has are not copied again; what
+        is copied is read back and verified. The copy is a store to read from, not to write to: see
+        docs/backup.md. Raises CannotWriteError, and changes nothing, if `target` is something else. Check
+        `whole` of the result: if it is false, `damage` names the damaged objects of this store; all others
+        were copied.
         """
         from saver.repo.backup import backup
 
@@ -437,10 +437,10 @@ class Saver:
         tags: Iterable[str] = (),
         progress: Progress | None = None,
     ) -> Version:
-        """Save what lies in a single file as the next version of `model`, with all that it tells of its
-        making.
+        """Save the content of a single file as the next version of `model`, with all that the file records
+        of it.
 
-        Nothing of it is built, so no class needs to be trusted.
+        Builds no objects, so no class needs to be trusted.
         """
         arguments.callback("progress", progress)
         opened = open_file(path)
@@ -473,7 +473,7 @@ def _fingerprints(data: Any, progress: Progress | None) -> dict[str, Any]:
 
 
 def _details(model: Any, step: Any, metrics: Any, tags: Any, notes: Any) -> dict[str, Any]:
-    """What the caller says of a version, checked before anything is encoded or written."""
+    """The caller's details of a version, checked before anything is encoded or written."""
     model_of(model)
     return {
         "step": None if step is None else arguments.whole_number("step", step, 0, STEP_LIMIT - 1),
@@ -484,8 +484,8 @@ def _details(model: Any, step: Any, metrics: Any, tags: Any, notes: Any) -> dict
 
 
 def _detached(repo: Repository, draft: Draft, progress: Progress | None) -> Job:
-    """A commit of copies in memory, so that the objects may change; of the objects themselves, where there is
-    no memory for copies."""
+    """A job that commits copies in memory, so that the objects may change; or the objects themselves, if
+    there is not enough memory for copies."""
     from saver.staging import Staging, Torn
 
     staging, tensors = Staging(), draft.encoded.tensors
@@ -519,7 +519,7 @@ def _storage(name: str, place: Any) -> Storage:
 
 
 def open_storage(address: str) -> Storage:
-    """The store at an address: `memory://name`, or a folder."""
+    """The storage at an address: `memory://name`, or a folder."""
     scheme, separator, _ = address.partition("://")
     module = registry.find("storages", scheme if separator else "local")
     store: Storage = module.open_storage(address)

@@ -1,9 +1,9 @@
-"""A place that keeps bytes: what a folder, a bucket and memory have in common.
+"""The contract of a place that keeps bytes: a folder, a bucket, memory.
 
 A storage holds objects under keys such as `packs/4f….safetensors`: relative paths of lower-case ASCII
-letters, digits, dots and hyphens, 16 names deep at most. An object never changes once it is there; it is put,
-read and deleted, no more. Six methods suffice for everything that Saver keeps: write them, and it is a
-storage. Four more have a default, for storages that can do better: `read`, `keys`, `together`, and
+letters, digits, dots and hyphens, 16 names deep at most. An object never changes: it is put, read and
+deleted, nothing else. To write a storage, implement six methods: `put`, `create`, `open`, `stat`, `list`
+and `delete`. Four more have defaults that a storage may improve on: `read`, `keys`, `together`, and
 `Blob.read_many`. Test it by subclassing `saver.testing.StorageTests`.
 """
 
@@ -18,12 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 Progress: TypeAlias = Callable[[int, int], None]
-"""Called with bytes done and bytes in total."""
+"""Called with the bytes done and the total bytes."""
 
 T = TypeVar("T")
 
 ALIGNMENT = 4096
-"""What direct I/O asks of buffers, lengths and offsets, in bytes."""
+"""Direct I/O needs buffers, lengths and offsets in multiples of this many bytes."""
 
 
 class Sink(ABC):
@@ -35,17 +35,18 @@ class Sink(ABC):
 
     @abstractmethod
     def write_aligned(self, data: memoryview, offset: int) -> None:
-        """Write a buffer that begins in memory, lies in the object, and ends on multiples of `ALIGNMENT`.
+        """Write a buffer whose address, length and offset in the object are multiples of `ALIGNMENT`.
 
-        What reaches beyond the object's size is dropped.
+        Bytes beyond the object's size are dropped.
         """
 
 
 class Content(ABC):
-    """What an object is to hold. It can be had in two ways, and a storage takes the one that it needs.
+    """The content of a new object. It can be read in two ways, and a storage uses the one that it needs.
 
-    A file is written at any offset by several threads: `write`. Clients of object stores take bytes in order:
-    `pieces`. Both give the same bytes, and may be asked for again when writing failed.
+    `write` writes a file at any offset, from several threads. `pieces` yields the bytes in order, as
+    clients of object stores take them. Both give the same bytes, and may be called again after a failed
+    write.
     """
 
     size: int
@@ -53,11 +54,11 @@ class Content(ABC):
 
     @abstractmethod
     def pieces(self) -> Iterator[bytes | memoryview]:
-        """All bytes, in order, in pieces of at most some MiB. A piece is valid until the next one is asked
-        for. What it raises must leave nothing in the storage."""
+        """All bytes, in order, in pieces of at most a few MiB. A piece is valid until the next one is
+        requested. If it raises, the storage must keep nothing of the object."""
 
     def write(self, sink: Sink) -> None:
-        """Write all bytes, in whichever order is best."""
+        """Write all bytes, in any order."""
         at = 0
         for piece in self.pieces():
             sink.write(piece, at)
@@ -77,8 +78,8 @@ class Bytes(Content):
 
 
 class Blob(ABC):
-    """An object, opened for reading. It stays readable as long as this lives, also once deleted, or
-    raises NotFoundError."""
+    """An object, opened for reading. It stays readable as long as the blob exists. If the object is deleted
+    meanwhile, it stays readable or raises NotFoundError."""
 
     name: str
     """What messages call it: a path or an address."""
@@ -88,110 +89,112 @@ class Blob(ABC):
 
     @abstractmethod
     def read(self, start: int = 0, end: int | None = None) -> bytes:
-        """The bytes from `start` to `end`; all there are, where fewer are left."""
+        """The bytes from `start` to `end`; fewer if the object ends before."""
 
     def read_many(self, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
-        """What `read` gives for each of these ranges (start and end). A storage whose calls take long asks
-        for all of them at once, and for neighbours together."""
+        """What `read` returns for each of these ranges (start and end). A storage with slow calls reads all
+        of them at once, and neighbours in one call."""
         return [self.read(start, end) for start, end in ranges]
 
     @abstractmethod
     def map(self) -> NDArray[np.uint8]:
-        """All bytes as one writable array that is private to the caller and outlives the blob.
+        """All bytes as one writable array, which is private to the caller and outlives the blob.
 
-        Only ranges that were fetched are sure to be there. Called twice, it gives the same array.
+        Only ranges that were fetched are guaranteed to hold the bytes. A second call returns the same array.
         """
 
     @abstractmethod
     def fetch(self, start: int, end: int, scratch: memoryview) -> None:
-        """Bring a range into the array of `map`, or close by (the page cache). `scratch`, at least as long,
-        may be overwritten. Called by several threads at once."""
+        """Bring a range into the array of `map`, or near it (the page cache). `scratch`, which is at least
+        as long as the range, may be overwritten. Several threads may call this at once."""
 
     @abstractmethod
     def near(self, start: int, end: int) -> bool:
-        """Whether `fetch` of this range would be a waste of time."""
+        """Whether the range is already in memory, so that `fetch` would be a waste of time."""
 
 
 class Stat(msgspec.Struct, frozen=True):
-    """`size` in bytes; `time` when the object came to be, in seconds, by the clock of the storage itself."""
+    """`size` in bytes; `time` when the object was created, in seconds, by the storage's own clock."""
 
     size: int
     time: float
 
 
 class Listed(msgspec.Struct, frozen=True):
-    """A key that was listed, with the size and time of its object. `stat` is None for what has the name of an
-    object and is none, or could not be looked at: `Storage.stat` of it raises an error that says why."""
+    """A listed key, with the size and time of its object. `stat` is None if there is something else under
+    the name of an object, or if it could not be examined: then `Storage.stat` raises an error that says
+    why."""
 
     key: str
     stat: Stat | None
 
 
 class Storage(ABC):
-    """A place that keeps bytes. Its `str` is what messages call it. Safe to use from several threads.
+    """A place that keeps bytes. Its `str` is its name in messages. Safe to use from several threads.
 
-    Nothing outside of the place is ever read, written or deleted, whatever somebody else put into it. Where
-    it can hold what has the name of an object and is none, such as a symbolic link, that is listed; `open`
-    and `stat` raise DamagedError for it, `put` and `create` CannotWriteError.
+    Nothing outside of the place is ever read, written or deleted, no matter what someone else put into it.
+    If something that is not an object can have the name of one, such as a symbolic link, it is listed;
+    `open` and `stat` raise DamagedError for it, and `put` and `create` CannotWriteError.
     """
 
     @abstractmethod
     def put(self, key: str, content: Content) -> None:
-        """A new object, which holds `content`: durable when this returns, and never seen half-written. When
-        anything fails, nothing is there. Keys are never put twice.
+        """Store a new object with this content. It is durable when this returns, and never visible
+        half-written. If anything fails, there is no object. No key is ever put twice.
 
-        Raises CannotWriteError; CommitUnknownError when the object may be there or not; or what `content`
-        raises.
+        Raises CannotWriteError; CommitUnknownError if it is unknown whether the object exists; or what
+        `content` raises.
         """
 
     @abstractmethod
     def create(self, key: str, data: bytes) -> bool:
-        """Like `put`, unless there is an object of this key: then False, and nothing is changed. That object,
-        too, is durable when this returns.
+        """Like `put`, and returns True; but if there is an object with this key, changes nothing and
+        returns False. In that case, too, the object is durable when this returns.
 
-        Of all who try at the same time, one succeeds: the only thing in a storage that is decided.
+        Of several callers at the same time, exactly one succeeds. This is the only arbitration that a
+        storage does.
         """
 
     @abstractmethod
     def open(self, key: str) -> Blob:
-        """The object of this key. Raises NotFoundError.
+        """Open the object with this key. Raises NotFoundError.
 
-        Where a call takes long, it brings the first bytes along: then all of a small object is `near`.
+        A storage with slow calls fetches the first bytes along with it: then all of a small object is `near`.
         """
 
     @abstractmethod
     def stat(self, key: str) -> Stat | None:
-        """Size and time of an object; None when there is none."""
+        """Size and time of an object; None if it does not exist."""
 
     @abstractmethod
     def list(self, prefix: str, after: str = "") -> Iterator[Listed]:
-        """The objects whose keys begin with `prefix` (which ends with `/`, or is empty) and come after
-        `after`, in the order of their keys.
+        """The objects whose keys begin with `prefix` (which ends with `/`, or is empty) and are greater
+        than `after`, sorted by key.
 
-        Every object that was there from before the call to its end is among them. No more is read than is
-        asked for, as far as that saves anything: who wants the first key takes the first.
+        Includes every object that exists from before the call to its end. Reads lazily where that saves
+        time: a caller who wants the first key takes only the first.
         """
 
     @abstractmethod
     def delete(self, *keys: str) -> None:
-        """Remove objects for good; nothing happens for those that are not there.
+        """Remove objects for good. Missing ones are ignored.
 
-        Raises CannotWriteError when some could not be removed; all were tried.
+        Tries all of them, then raises CannotWriteError if some could not be removed.
         """
 
     def read(self, key: str) -> bytes:
-        """A whole small object. Raises NotFoundError."""
+        """Read a whole small object. Raises NotFoundError."""
         return self.open(key).read()
 
     def keys(self, prefix: str, after: str = "") -> Iterator[str]:
-        """The keys that `list` gives. In a folder, names cost much less than sizes and times."""
+        """The keys that `list` yields. In a folder, names cost much less than sizes and times."""
         return (found.key for found in self.list(prefix, after))
 
     def together(self, asks: Iterable[Callable[[], T]]) -> Iterator[T]:
-        """The answers to questions to this storage that need not wait for each other, in their order. The
-        first error ends it.
+        """The results of calls to this storage that do not depend on each other, in order. The first error
+        ends it.
 
-        One is asked after another, and none before its answer is wanted; a storage whose calls take long asks
-        all of them at once.
+        By default they are made one after another, each when its result is requested; a storage with slow
+        calls makes all of them at once.
         """
         return (ask() for ask in asks)

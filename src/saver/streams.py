@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from saver.disk import mapped
-from saver.errors import CannotWriteError
+from saver.errors import CannotReadError, CannotWriteError
+from saver.pack.read import FIRST_READ, header_size, whole_size
 from saver.storage import Blob
 
 READ = 16 << 20
@@ -53,19 +54,42 @@ def kind(value: object) -> str:
 
 
 def open_source(source: Source) -> Blob:
-    """What is at a path; or in a file object from where it stands to its end, which is read at once."""
+    """What is at a path; or in a file object from where it stands to its end, which is read at once.
+
+    Of what is no pack, or goes on where a pack must end, no more is read than it takes to see that: it may
+    have no end.
+    """
     path = path_of(source, "path")
     if path is not None:
         return mapped.open_file(path)
     if not isinstance(source, Readable):
         raise TypeError(f"path: {kind(source)} cannot be read from; open it for reading")
+    given = getattr(source, "name", None)
+    name = given if isinstance(given, str) else f"the {type(source).__name__}"
     memory = bytearray()
-    while data := source.read(READ):
+    _fill(memory, source, FIRST_READ, name)
+    header = header_size(bytes(memory[:64]), _ENDLESS, name)
+    _fill(memory, source, header, name)
+    if len(memory) >= header:
+        _fill(memory, source, whole_size(bytes(memory[:header]), name) + 1, name)
+    return Memory(memory, name)
+
+
+_ENDLESS = 1 << 62
+"""The size of what a file object has, until its end was seen."""
+
+
+def _fill(memory: bytearray, source: Readable, size: int, name: str) -> None:
+    """Read until `memory` has `size` bytes, or the file object ends."""
+    while len(memory) < size:
+        data: Any = source.read(min(READ, size - len(memory)))
+        if data is None:
+            raise CannotReadError(f"{name}: its bytes are not there yet; open it in blocking mode")
         if not isinstance(data, (bytes, bytearray, memoryview)):
             raise TypeError(f"path: {kind(source)} gave {kind(data)}, not bytes; open it in binary mode")
+        if not data:
+            return
         memory += data
-    name = getattr(source, "name", None)
-    return Memory(memory, name if isinstance(name, str) else f"the {type(source).__name__}")
 
 
 class Memory(Blob):

@@ -1,15 +1,17 @@
-"""What a tensor is, the shards that hold its bytes, how these are hashed, and where they are read from.
+"""What a tensor is, the shards that hold its bytes, how they are hashed, and where they are read from.
 
-A tensor is stored as one shard, or as several whose boxes tile it. A shard is a box of the tensor, stored as
-one run of bytes in C order, with a hash of its own: that of its bytes alone, so that equal bytes are shared
-whatever tensor they belong to.
+A tensor is stored as one shard, or as several whose boxes tile it. A shard is a box of the tensor, stored
+as one run of bytes in C order, with its own hash. That hash covers the bytes alone, so equal bytes are
+shared no matter which tensor they belong to.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import pairwise, product
+import operator
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import count, pairwise, product
 from typing import Any, Protocol, TypeAlias
 
 import msgspec
@@ -26,7 +28,7 @@ alone. docs/decisions/0017 has the measurement."""
 BLOCKS_FROM = 8 << 20
 
 CUT_AXES = 5
-"""Along so many axes a tensor may be cut. Checking that boxes tile takes 2 to this power steps for each."""
+"""A tensor may be cut along at most this many axes: each box costs 2 to this power steps to check."""
 
 ZERO = "0" * 64
 """Stands for a hash that is not known yet."""
@@ -44,18 +46,18 @@ class Box(msgspec.Struct, frozen=True, gc=False):
     sizes: tuple[int, ...]
 
     def cut(self, other: Box) -> Box | None:
-        """What two boxes of one tensor have in common; None when that is no element."""
+        """The intersection of two boxes of one tensor; None if it is empty."""
         starts = tuple(map(max, self.offsets, other.offsets))
         ends = (min(a + n, b + m) for a, n, b, m in zip(*self._sides, *other._sides, strict=True))
         sizes = tuple(end - start for start, end in zip(starts, ends, strict=True))
         return Box(starts, sizes) if all(size > 0 for size in sizes) else None
 
     def within(self, outer: Box) -> Box:
-        """The same box, counted from where `outer` begins."""
+        """The same box, relative to the beginning of `outer`."""
         return Box(tuple(a - b for a, b in zip(self.offsets, outer.offsets, strict=True)), self.sizes)
 
     def fits(self, shape: tuple[int, ...]) -> bool:
-        """Whether it lies in a tensor of this shape."""
+        """Whether the box is inside a tensor of this shape."""
         return len(self.offsets) == len(self.sizes) == len(shape) and all(
             offset >= 0 and size >= 0 and offset + size <= axis
             for offset, size, axis in zip(self.offsets, self.sizes, shape, strict=True)
@@ -63,7 +65,7 @@ class Box(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def slices(self) -> tuple[slice, ...]:
-        """As an index of an array."""
+        """The box as an index into an array."""
         return tuple(slice(a, a + n) for a, n in zip(*self._sides, strict=True))
 
     @property
@@ -77,12 +79,12 @@ def whole(shape: tuple[int, ...]) -> Box:
 
 
 def check_boxes(shape: tuple[int, ...], boxes: Sequence[Box], tiling: bool = True) -> None:
-    """Raise ValueError unless the boxes lie in the shape, in the order of their offsets, and tile it: no
-    gap, no overlap. With `tiling=False` gaps are allowed.
+    """Raise ValueError unless the boxes are inside the shape, in the order of their offsets, and tile it:
+    no gap, no overlap. With `tiling=False` gaps are allowed.
 
     Boxes tile a shape exactly if their corners cancel out to those of the shape, each counted with the sign
     of its parity: the mixed difference of a sum of boxes determines that sum. That takes 2^k steps for each
-    box, where k is along how many axes the tensor is cut.
+    box, where k is the number of axes along which the tensor is cut.
     """
     if not all(box.fits(shape) for box in boxes):
         raise ValueError(f"a box reaches beyond the shape {str(list(shape))[:80]}")
@@ -97,29 +99,42 @@ def check_boxes(shape: tuple[int, ...], boxes: Sequence[Box], tiling: bool = Tru
     axes = [axis for axis, size in enumerate(shape) if any(box.sizes[axis] != size for box in boxes)]
     if len(axes) > CUT_AXES:
         raise ValueError(f"a tensor is cut along {len(axes)} axes; at most {CUT_AXES} are read")
-    signs = [(-1) ** sum(ends) for ends in product((0, 1), repeat=len(axes))]
-    corners: dict[tuple[int, ...], int] = {}
+    corners = _Corners(axes)
     for box in boxes:
-        _add_corners(corners, box, axes, signs)
-    _add_corners(corners, whole(shape), axes, [-sign for sign in signs])
-    if any(corners.values()):
+        corners.add(box, 1)
+    corners.add(whole(shape), -1)
+    if any(corners.counts.values()):
         raise ValueError("the boxes do not tile the tensor: there is a gap or an overlap")
 
 
-def _add_corners(corners: dict[tuple[int, ...], int], box: Box, axes: list[int], signs: list[int]) -> None:
-    """Count the corners of a box with their signs, along these axes."""
-    offsets, sizes = box.offsets, box.sizes
-    sides = [(offsets[axis], offsets[axis] + sizes[axis]) for axis in axes]
-    for corner, sign in zip(product(*sides), signs, strict=True):
-        corners[corner] = corners.get(corner, 0) + sign
+class _Corners:
+    """Counts the corners of boxes with their signs, along some axes.
+
+    Coordinates are numbered, each by its text. Themselves they may come from a file, and collide in a hash
+    table, as the multiples of 2**61 - 1 do: counting 100,000 of those took hours.
+    """
+
+    def __init__(self, axes: Sequence[int]) -> None:
+        self.counts: dict[tuple[int, ...], int] = {}
+        self._axes = [(axis, defaultdict[str, int](count().__next__)) for axis in axes]
+        self._signs = [(-1) ** sum(ends) for ends in product((0, 1), repeat=len(axes))]
+
+    def add(self, box: Box, times: int) -> None:
+        offsets, sizes, counts = box.offsets, box.sizes, self.counts
+        sides = [
+            (numbers[hex(offsets[axis])], numbers[hex(offsets[axis] + sizes[axis])])
+            for axis, numbers in self._axes
+        ]
+        for corner, sign in zip(product(*sides), self._signs, strict=True):
+            counts[corner] = counts.get(corner, 0) + times * sign
 
 
 class Shard(msgspec.Struct, frozen=True, gc=False):
-    """A box of a tensor, whose bytes are stored as one run: those of `places` after each other.
+    """A box of a tensor, whose bytes are stored as one run: the bytes of all `places`, concatenated.
 
-    `hash` is the BLAKE3 of the bytes; of the concatenated digests of its blocks for those that have `blocks`.
-    Places have offsets from the beginning of the pack's file; where there are several, each but the last
-    holds whole blocks.
+    `hash` is the BLAKE3 of the bytes; for a shard with `blocks`, of the concatenated digests of its blocks.
+    Offsets in places are from the beginning of the pack's file; if there are several places, each but the
+    last holds whole blocks.
     """
 
     dtype: str
@@ -139,7 +154,7 @@ class Shard(msgspec.Struct, frozen=True, gc=False):
         return math.prod(self.box.sizes) * ITEM_SIZE[self.dtype]
 
     def is_whole(self) -> bool:
-        """Whether the places have as many bytes as the box, in whole blocks, and each block its hash."""
+        """Whether the places have as many bytes as the box, in whole blocks, and every block has a hash."""
         length, places = self.length, self.places
         if sum([size for _, _, size in places]) != length or len(self.blocks) != block_count(length):
             return False
@@ -148,11 +163,11 @@ class Shard(msgspec.Struct, frozen=True, gc=False):
         return all(size % BLOCK == 0 for _, _, size in self.places[:-1])
 
     def root_matches(self) -> bool:
-        """Whether the hash vouches for those of the blocks, if there are any."""
+        """Whether the hash vouches for the hashes of the blocks, if there are any."""
         return not self.blocks or root_of(map(bytes.fromhex, self.blocks)) == self.hash
 
     def block_places(self) -> Iterator[tuple[int, str, Place]]:
-        """The number, hash and place of each block; of the whole, if it is hashed whole."""
+        """The number, hash and place of each block; of the whole shard, if it is hashed whole."""
         if not self.blocks:
             if self.length:
                 yield 0, self.hash, self.places[0]
@@ -164,7 +179,7 @@ class Shard(msgspec.Struct, frozen=True, gc=False):
                 number += 1
 
     def blocks_of(self, box: Box) -> set[int]:
-        """The numbers of the blocks that hold some of a box, which is counted from where the shard begins."""
+        """The numbers of the blocks that hold any of a box, relative to the beginning of the shard."""
         if not self.blocks:
             return {0}
         found = set[int]()
@@ -175,10 +190,10 @@ class Shard(msgspec.Struct, frozen=True, gc=False):
 
 
 def _add_blocks(box: Box, strides: list[int], item: int, axis: int, base: int, found: set[int]) -> None:
-    """Add the blocks of what lies at `base` and is a box from `axis` on.
+    """Add the blocks of the sub-box that starts at byte `base` and extends along the axes from `axis` on.
 
-    Rows that are not longer than a block begin in every block from the first to the last; so only longer
-    ones are looked at one by one, of which there are no more than blocks.
+    Rows that are no longer than a block touch every block from the first to the last. So only longer rows
+    are visited one by one, and there are no more of those than blocks.
     """
     sides = list(zip(box.offsets, box.sizes, strides, strict=True))[axis:]
     first = base + sum(offset * stride for offset, _, stride in sides)
@@ -206,9 +221,14 @@ class TensorInfo(msgspec.Struct, frozen=True, gc=False):
         return math.prod(self.shape) * ITEM_SIZE[self.dtype]
 
     @property
+    def boxes(self) -> list[Box]:
+        """Those of the shards."""
+        return [shard.box for shard in self.shards]
+
+    @property
     def hash(self) -> str:
-        """Tells tensors of one dtype and shape apart: other bytes, or other boxes, have another one. Of a
-        tensor of one shard it is that of its bytes."""
+        """Distinguishes tensors of one dtype and shape: other bytes, or other boxes, give another hash. For
+        a tensor of one shard it is the hash of its bytes."""
         if len(self.shards) == 1:
             return self.shards[0].hash
         return blake3(
@@ -217,7 +237,7 @@ class TensorInfo(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def covered(self) -> tuple[str, str, tuple[int, ...], Any]:
-        """What the hash of a part covers of it."""
+        """What the hash of a part covers of this tensor."""
         if len(self.shards) == 1:
             return self.name, self.dtype, self.shape, self.shards[0].hash
         boxes = [(shard.box.offsets, shard.box.sizes, shard.hash) for shard in self.shards]
@@ -234,18 +254,22 @@ def shards_of(tensors: Iterable[TensorInfo]) -> dict[str, Shard]:
     infos = {info.name: info for info in tensors}
     found: dict[str, Shard] = {}
     for name, info in infos.items():
-        found.update(zip(shard_names(name, len(info.shards), infos), info.shards, strict=True))
+        found.update(zip(shard_names(name, info.shape, info.boxes, infos), info.shards, strict=True))
     return found
 
 
-def shard_names(tensor: str, count: int, taken: Iterable[str]) -> list[str]:
-    """What the shards of a tensor are called in packs: as the tensor itself, or `<tensor>#<i>` where there
-    are several. Names of other tensors are taken."""
-    if count == 1:
+def shard_names(
+    tensor: str, shape: tuple[int, ...], boxes: Sequence[Box], taken: Collection[str]
+) -> list[str]:
+    """What these shards of a tensor are called in packs: as the tensor itself, or `<tensor>#<i>` for one of
+    several, where `i` is the number of its first element in C order. So those who save different boxes of a
+    tensor agree on the names. Names of other tensors are taken."""
+    if [box.sizes for box in boxes] == [shape]:
         return [tensor]
     found = []
-    for number in range(count):
-        name = f"{tensor}#{number}"
+    strides = [math.prod(shape[axis + 1 :]) for axis in range(len(shape))]
+    for box in boxes:
+        name = f"{tensor}#{sum(map(operator.mul, box.offsets, strides))}"
         while name in taken:
             name += "#"
         found.append(name)
@@ -256,7 +280,7 @@ def shard_names(tensor: str, count: int, taken: Iterable[str]) -> list[str]:
 
 
 class ShardedData(msgspec.Struct, frozen=True):
-    """A tensor to be saved as several shards: the elements of each, by where its box begins."""
+    """A tensor to be saved as several shards: the elements of each, by the offsets of its box."""
 
     dtype: str
     shape: tuple[int, ...]
@@ -265,8 +289,8 @@ class ShardedData(msgspec.Struct, frozen=True):
 
 @decodable
 class Cut(msgspec.Struct, frozen=True):
-    """How a tensor of several shards is cut: its shape, and where the shards begin that have these names in
-    a pack. A pack need not have all of them."""
+    """How a tensor of several shards is cut: its shape, and the offsets of each shard by its name in packs.
+    A pack need not have all of them."""
 
     shape: tuple[int, ...]
     shards: dict[str, tuple[int, ...]]
@@ -277,11 +301,12 @@ class Cut(msgspec.Struct, frozen=True):
 
 
 def in_shards(
-    tensors: Mapping[str, TensorData | ShardedData],
+    tensors: Mapping[str, TensorData | ShardedData], tiling: bool = True
 ) -> tuple[dict[str, TensorData], dict[str, Cut]]:
-    """The shards of tensors by their names in packs, and how those tensors are cut that have several.
+    """The shards of tensors by their names in packs, and how the tensors with several shards are cut.
 
-    Raises ValueError where boxes do not tile their tensor, or have another dtype.
+    Raises ValueError where boxes do not tile their tensor, or have another dtype. With `tiling=False` others
+    may have the boxes that are missing.
     """
     shards: dict[str, TensorData] = {}
     cuts: dict[str, Cut] = {}
@@ -290,24 +315,38 @@ def in_shards(
             shards[name] = data
             continue
         parts = sorted(data.shards.items())
+        boxes = [Box(offsets, part.shape) for offsets, part in parts]
         try:
-            check_boxes(data.shape, [Box(offsets, part.shape) for offsets, part in parts])
+            check_boxes(data.shape, boxes, tiling)
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from None
         if any(part.dtype != data.dtype for _, part in parts):
             raise ValueError(f"{name}: its shards have other dtypes than {data.dtype}")
-        names = shard_names(name, len(parts), tensors)
+        names = shard_names(name, data.shape, boxes, tensors)
         shards.update((shard, part) for shard, (_, part) in zip(names, parts, strict=True))
-        if len(parts) > 1:
+        if names != [name]:
             offsets = [offsets for offsets, _ in parts]
             cuts[name] = Cut(data.shape, dict(zip(names, offsets, strict=True)))
     return shards, cuts
 
 
-def put_together(shards: Mapping[str, Shard], cuts: Mapping[str, Cut]) -> dict[str, TensorInfo]:
-    """Tensors of all their shards, which have the names of packs: the reverse of `in_shards`.
+def joined(cuts: Iterable[Mapping[str, Cut]]) -> dict[str, Cut]:
+    """How tensors are cut of which several have saved boxes. Raises ValueError if they say different shapes
+    of one."""
+    found: dict[str, Cut] = {}
+    for name, cut in (item for each in cuts for item in each.items()):
+        before = found.get(name, Cut(cut.shape, {}))
+        if before.shape != cut.shape:
+            raise ValueError(f"{name!r} has the shape {list(before.shape)} here and {list(cut.shape)} there")
+        shards = sorted({**before.shards, **cut.shards}.items(), key=operator.itemgetter(1))
+        found[name] = Cut(cut.shape, dict(shards))
+    return found
 
-    Raises ValueError where the boxes do not tile, and KeyError where a shard is missing.
+
+def put_together(shards: Mapping[str, Shard], cuts: Mapping[str, Cut]) -> dict[str, TensorInfo]:
+    """Tensors made of their shards, which are given by their names in packs: the reverse of `in_shards`.
+
+    Raises ValueError if the boxes do not tile, and KeyError if a shard is missing.
     """
     if not cuts:
         return {name: in_one(name, shard) for name, shard in shards.items()}
@@ -338,7 +377,7 @@ def _joined(name: str, cut: Cut, shards: Mapping[str, Shard]) -> TensorInfo:
 # Bytes
 
 PIECE = 8 << 20
-"""What is not contiguous is copied in pieces of about so many bytes."""
+"""Arrays that are not contiguous are copied in pieces of about this many bytes."""
 
 
 def length_of(data: TensorData | ShardedData) -> int:
@@ -347,7 +386,7 @@ def length_of(data: TensorData | ShardedData) -> int:
 
 
 def pieces(data: TensorData) -> Iterator[Bytes]:
-    """The bytes of a tensor in order, as flat arrays, without copying what is contiguous."""
+    """The bytes of a tensor in order, as flat arrays. Contiguous arrays are not copied."""
     arrays = [data.data] if isinstance(data.data, np.ndarray) else data.data()
     for array in arrays:
         if array.flags.c_contiguous:
@@ -365,7 +404,7 @@ Hashed: TypeAlias = tuple[str, tuple[str, ...]]
 
 
 def block_count(length: int) -> int:
-    """Into how many blocks a shard of `length` bytes is hashed; 0 when it is hashed whole."""
+    """The number of blocks in which a shard of `length` bytes is hashed; 0 if it is hashed whole."""
     return -(-length // BLOCK) if length >= BLOCKS_FROM else 0
 
 
@@ -380,14 +419,14 @@ def root_of(digests: Iterable[bytes]) -> str:
 
 
 def hashed_of(digests: Sequence[bytes], length: int) -> Hashed:
-    """The hash of a shard of so many bytes, from the digests of its blocks, or from its own."""
+    """The hashes of a shard of `length` bytes, from the digests of its blocks, or from its own."""
     if not block_count(length):
         return digests[0].hex(), ()
     return root_of(digests), tuple(digest.hex() for digest in digests)
 
 
 class Hasher:
-    """Hashes one shard of `length` bytes, which come in order."""
+    """Hashes one shard of `length` bytes, given in order."""
 
     __slots__ = ("_block", "_digests", "_done", "_partial", "length")
 
@@ -404,7 +443,7 @@ class Hasher:
         return self.length - self._done
 
     def update(self, data: memoryview) -> int:
-        """Take the next bytes, as many as it lacks; returns how many those were."""
+        """Take as many of the next bytes as are missing; returns how many it took."""
         at, end = 0, min(len(data), self.missing)
         if not self._done and end == self.length <= self._block:  # most shards come whole
             self._digests.append(blake3(data[:end]).digest())
@@ -422,7 +461,7 @@ class Hasher:
         return at
 
     def hashed(self) -> Hashed:
-        """The hash, once all bytes were taken. Raises AssertionError while some are missing."""
+        """The hash, once all bytes have been taken. Raises AssertionError while some are missing."""
         if self.missing:
             raise AssertionError("fewer bytes than its shape says")
         return hashed_of(self._digests or [blake3(b"").digest()], self.length)
@@ -448,18 +487,18 @@ class TensorSource(Protocol):
 
     @property
     def size(self) -> int:
-        """How many bytes are stored, by which it is judged what loading may take."""
+        """How many bytes are stored, which decides what loading may use."""
 
     def info(self, name: str) -> TensorInfo:
-        """What a tensor is, without reading it. KeyError when there is none."""
+        """What a tensor is, without reading it. Raises KeyError if there is none."""
 
     def read(self, name: str, box: Box | None = None) -> Bytes:
         """The bytes of a tensor, or of a box of it: verified, flat, in C order, writable. Only the blocks
-        that the box cuts are read. Raises KeyError when there is no such tensor, ValueError for a box beyond
-        its shape, DamagedError."""
+        that the box cuts are read. Raises KeyError if there is no such tensor, ValueError if the box
+        reaches beyond its shape, and DamagedError."""
 
     def verify(self, names: Iterable[str] | None = None, progress: Any = None) -> None:
-        """Read and verify the tensors named, or all, on several threads. Raises DamagedError."""
+        """Read and verify these tensors (None: all) on several threads. Raises DamagedError."""
 
 
 def data_of(source: TensorSource, name: str) -> TensorData | ShardedData:
@@ -475,7 +514,7 @@ def data_of(source: TensorSource, name: str) -> TensorData | ShardedData:
 
 
 class MemoryTensors:
-    """Tensors that lie in memory: what was encoded is read without being written."""
+    """Tensors in memory: what was encoded can be read without being written."""
 
     def __init__(self, tensors: Mapping[str, TensorData]) -> None:
         self._tensors = tensors
@@ -484,14 +523,14 @@ class MemoryTensors:
         self.size = sum(map(length_of, tensors.values()))
 
     def info(self, name: str) -> TensorInfo:
-        """What a tensor is: hashed when it is first asked for. KeyError when there is none."""
+        """What a tensor is. It is hashed on first use. Raises KeyError if there is none."""
         if name not in self._infos:
             data = self._tensors[name]
             self._infos[name] = in_one(name, Shard(data.dtype, whole(data.shape), *hash_of(data)))
         return self._infos[name]
 
     def read(self, name: str, box: Box | None = None) -> Bytes:
-        """A copy of the bytes of a tensor, or of a box of it. KeyError, ValueError."""
+        """A copy of the bytes of a tensor, or of a box of it. Raises KeyError or ValueError."""
         data = self._tensors[name]
         held = np.concatenate([np.empty(0, np.uint8), *pieces(data)])
         every = whole(data.shape)
@@ -507,7 +546,7 @@ class MemoryTensors:
 
 
 def room_for(box: Box, tensor: Shard | TensorInfo) -> Bytes:
-    """Memory for a box of a tensor. Raises ValueError where it reaches beyond its shape."""
+    """Memory for a box of a tensor. Raises ValueError if the box reaches beyond its shape."""
     if not box.fits(tensor.shape):
         raise ValueError(f"{box} reaches beyond the shape {list(tensor.shape)}")
     return np.empty(math.prod(box.sizes) * ITEM_SIZE[tensor.dtype], np.uint8)
@@ -518,6 +557,6 @@ def copy_box(target: Bytes, box: Box, source: Bytes, shard: Shard, common: Box) 
     tensor."""
     dtype = np.dtype(f"u{ITEM_SIZE[shard.dtype]}")
     into = target.view(dtype).reshape(box.sizes)
-    # A shard may stand at any byte of a pack.
+    # A shard may begin at any byte of a pack.
     held: NDArray[Any] = np.ndarray(shard.shape, dtype, source)
     into[common.within(box).slices] = held[common.within(shard.box).slices]

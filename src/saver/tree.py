@@ -5,12 +5,12 @@ lists and string-keyed dicts that a node's state is made of. As JSON:
 
     Node    {"$": "numpy.array", "class": …, "v": 2, "id": 7, "state": …}
     Tensor  {"$tensor": "model/coef_"}
-    Ref     {"$ref": 7, "part": …}         the node with that id, once more
+    Ref     {"$ref": 7, "part": …}         another reference to the node with that id
 
 A list or dict in a tree is structure that belongs to the node around it; the user's own lists and
 dicts are nodes, so that they can be shared and take part in cycles.
 
-The JSON is canonical (RFC 8785), which sorts keys and writes 1.0 as 1. What that would lose stands beside it:
+The JSON is canonical (RFC 8785), which sorts keys and writes 1.0 as 1. What that loses is kept beside it:
 
     dict    {"$order": [1, 0], "a": …, "b": …}     was b, a: the place of each key among the sorted ones
     float   {"$float": 1}, {"$float": "-0"}        1.0, -0.0: floats that would be read as integers
@@ -35,8 +35,8 @@ from saver.stack import anywhere, on_fresh_stack
 T = TypeVar("T")
 
 MAX_OBJECT_DEPTH = 150
-"""Objects within objects, of what is written. A limit of the format: how deep the caller stands does not
-matter (`saver.stack`)."""
+"""How deeply objects may be nested when written. A limit of the format: the depth of the caller's own stack
+does not matter (`saver.stack`)."""
 
 MAX_JSON_DEPTH = 600
 """Levels of lists and objects in the JSON of a tree; a nested list takes two, other objects up to four."""
@@ -65,7 +65,7 @@ class Tensor(msgspec.Struct, frozen=True, gc=False):
 
 
 class Ref(msgspec.Struct, omit_defaults=True, gc=False):
-    """The node with this id, met again; `part` says in which part it is, if not in the same."""
+    """A reference to the node with this id; `part` names its part, if it is not the same one."""
 
     id: int | str = msgspec.field(name="$ref")
     part: str | None = None
@@ -81,7 +81,7 @@ class TensorData(msgspec.Struct, frozen=True):
     `dtype` is a safetensors dtype, `shape` in elements. `data` holds the elements in C order,
     little-endian; or it is a function that yields such arrays one after another, for data that
     should not be held in memory whole. `changes` counts how often the elements were changed, where that is
-    known: so one can tell whether they stayed the same while they were copied.
+    known: it shows whether they stayed the same while they were copied.
     """
 
     dtype: str
@@ -112,20 +112,26 @@ TENSOR_DTYPE = {(d.kind, d.itemsize): name for name, d in NUMPY_DTYPE.items()}
 def to_json(tree: Value) -> bytes:
     """The canonical JSON of a tree; equal trees give equal bytes.
 
-    CannotSaveError for what JSON cannot say, and for trees that `parse` would refuse as too deep.
+    Raises CannotSaveError if JSON cannot express a value, or if the tree is too deep for `parse`.
     """
     return anywhere(_to_json, tree)  # type: ignore[no-any-return]
 
 
 def _to_json(tree: Value) -> bytes:
-    return canonical(_marked(tree, 0), floats=False)  # those that need it were marked
+    try:
+        return canonical(_marked(tree, 0), floats=False)  # those that need it were marked
+    except UnicodeEncodeError as error:
+        found = error.object[max(0, error.start - 20) : error.end + 20]
+        raise CannotSaveError(
+            f"$: {found!r} is no Unicode text, so it cannot be a name, as of a field; rename it"
+        ) from None
 
 
 _ATOMS = frozenset((str, bool, type(None), Tensor, Ref, msgspec.Raw))
 
 
 def _marked(value: Any, depth: int) -> Any:
-    """The value with marks for what canonical JSON does not keep. Calls itself once a level of JSON."""
+    """The value with marks for what canonical JSON does not keep. Recursive, once per level of JSON."""
     kind = type(value)
     if kind in _ATOMS:
         return value
@@ -183,9 +189,9 @@ def _with_order(found: dict[str, Any]) -> dict[str, Any]:
 
 
 def decodable(kind: type[T]) -> type[T]:
-    """Decorates a struct that is decoded: msgspec learns now what it looks like.
+    """Decorates a struct that is decoded: msgspec inspects it now.
 
-    Otherwise it would when the first one is decoded; and when two threads do that at once, it crashes
+    Otherwise msgspec would do so when it first decodes one, and crash if two threads do that at once
     (msgspec 0.22).
     """
     msgspec.json.Decoder(kind)
@@ -193,10 +199,10 @@ def decodable(kind: type[T]) -> type[T]:
 
 
 def strict_json(data: bytes, where: str) -> Any:
-    """JSON, refusing what readers disagree about: duplicate keys, NaN, bad UTF-8.
+    """Decode JSON, refusing what readers disagree about: duplicate keys, NaN, bad UTF-8.
 
-    Saver writes canonical JSON, for which one round trip proves that no key is doubled; any other JSON takes
-    the slower road.
+    Saver writes canonical JSON, for which one round trip proves that no key is duplicated; any other JSON
+    takes a slower path.
     """
     try:
         return anywhere(_strict_json, data, where)
@@ -238,8 +244,8 @@ def parse(raw: Any, where: str, found: list[Node | Tensor | Ref]) -> Any:
     """Decoded JSON as a tree; every node, tensor and reference in it is appended to `found`, in the order of
     the document.
 
-    `raw` stays as it is; what holds plain values alone is part of the tree as it is. Raises
-    IncompatibleError for anything that is not a tree.
+    `raw` is not changed, and its lists and dicts of plain values become part of the tree without a copy.
+    Raises IncompatibleError if it is not a tree.
     """
     before = len(found)
     try:
@@ -250,7 +256,7 @@ def parse(raw: Any, where: str, found: list[Node | Tensor | Ref]) -> Any:
 
 
 def _parse(raw: Any, where: str, found: list[Node | Tensor | Ref], depth: int) -> Any:
-    """The same for what is so many levels deep. Calls itself once a level."""
+    """The same for a value that is `depth` levels deep. Recursive, once per level."""
     item: Any = _parse_dict(raw, where) if type(raw) is dict else raw
     kind = type(item)
     if depth >= MAX_JSON_DEPTH and (kind is Node or kind in _CONTAINERS):
@@ -277,7 +283,7 @@ _CONTAINERS = frozenset((dict, list))
 
 
 def _parse_dict(raw: dict[str, Any], where: str) -> Node | Tensor | Ref | float | dict[str, Any]:
-    """What a JSON object stands for, with what lies within it still raw."""
+    """What a JSON object stands for; its content is still raw."""
     if "$" in raw:
         return _parse_node(raw, where)
     if "$tensor" in raw or "$ref" in raw:
@@ -293,7 +299,7 @@ def _parse_dict(raw: dict[str, Any], where: str) -> Node | Tensor | Ref | float 
 
 
 def _ordered(raw: dict[str, Any], where: str) -> dict[str, Any]:
-    """The object in the order that it had when it was saved."""
+    """The object with its keys in the order that they had when it was saved."""
     order = raw["$order"]
     keys = in_order([key for key in raw if key != "$order"])
     if type(order) is not list or set(map(type, order)) - {int} or sorted(order) != [*range(len(keys))]:
@@ -314,12 +320,23 @@ def _parse_float(raw: dict[str, Any], where: str) -> float:
 
 
 def reserved(key: str) -> bool:
-    """Whether no JSON object of a tree may have this key.
+    """Whether this key is forbidden in the JSON objects of a tree.
 
     `$` marks nodes. NumPy and PyTorch look the others up on any instance and believe what they find:
     an attribute `__array_interface__` from a file would be a pointer from a file.
     """
     return key.startswith(("$", "__array_", "__cuda_array_"))
+
+
+def encodable(text: str) -> bool:
+    """Whether UTF-8 can say it: lone surrogates it cannot."""
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 _RESERVED_FIRST = frozenset("$_")
@@ -350,7 +367,7 @@ def _parse_leaf(raw: dict[str, Any], where: str) -> Tensor | Ref:
 
 
 def settle(found: Iterable[Node | Tensor | Ref], part: str) -> None:
-    """Make the ids in what was parsed of a part unique in the file: `model/7` for the 7 of `model`.
+    """Make the ids of a parsed part unique in the file: `model/7` for id 7 of `model`.
 
     In the file they are numbered within each part, so that equal parts have equal trees.
     """

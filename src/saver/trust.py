@@ -1,16 +1,16 @@
 """Which classes a tree may ask for, and the only import by name.
 
-A file can name classes and functions; it can never say that they are safe. The policy lies outside of
-it, from four sources: what the families declare, `trust=[...]` of the call, the `trust` list in the user's
-configuration file, and `@saver.register`.
+A file can name classes and functions; it can never say that they are safe. The policy is outside of the
+file and has four sources: what the families declare, `trust=[...]` of the call, the `trust` list in the
+user's configuration file, and `@saver.register`.
 
 - A node may ask for the classes that the family of its codec declares for that codec, by name.
 - A *reference* (a function or class held as a value) can be called later with data from the file, so only
   those that the families list are trusted: each reviewed, numerical, without side effects.
-- A family that another distribution brings is used for a file only if the user names it: `"family:NAME"`.
+- A family from another distribution is used for a file only if the user names it: `"family:NAME"`.
 
-All of this is decided by names, before anything is imported. They stand in files as `module:qualname`, so
-that there is one way only to look them up.
+All of this is decided by name, before anything is imported. Files write names as `module:qualname`, so that
+there is only one way to look them up.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ from saver.family import Reference
 from saver.tree import Node
 
 VARIABLE = "SAVER_CONFIG"
-"""Names the configuration file, where that is not the usual one."""
+"""The environment variable that names the configuration file, if it is not the usual one."""
 
 _NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 _NAME_LIMIT = 500
 
 REFERENCE_CODECS = frozenset(("function", "class"))
-"""Nodes of these codecs stand for the named thing itself instead of an instance of it."""
+"""Nodes of these codecs are the named function or class itself, not an instance of it."""
 
 _registered: set[str] = set()
 
 
 def class_name(cls: type) -> str:
-    """The name under which `cls` stands in a file: `module:qualname`. CannotSaveError for a local class."""
+    """The name of `cls` in files: `module:qualname`. Raises CannotSaveError for a local class."""
     name = f"{cls.__module__}:{cls.__qualname__}"
     if not _NAME.fullmatch(name):
         raise CannotSaveError(
@@ -63,7 +63,7 @@ def register(cls: type) -> None:
 
 
 def is_registered(cls: type) -> bool:
-    """Whether `@saver.register` was said of exactly this class."""
+    """Whether exactly this class was registered with `@saver.register`."""
     return f"{cls.__module__}:{cls.__qualname__}" in _registered
 
 
@@ -76,7 +76,7 @@ def _configured(path: str) -> tuple[str, ...]:
         return ()
     except OSError as error:
         if path != os.environ.get(VARIABLE):
-            return ()  # as in a container, whose user may not enter HOME: who trusts less is safe
+            return ()  # as in a container whose user may not enter HOME: trusting less is safe
         raise CannotReadError(
             f"${VARIABLE} is {path}: {error.strerror}; name a file that can be read, or unset it"
         ) from error
@@ -92,32 +92,32 @@ def _configured(path: str) -> tuple[str, ...]:
 
 
 def configuration() -> str:
-    """The user's configuration file: `$SAVER_CONFIG`, or `saver/config.toml` in the XDG folder, which counts
-    as empty where it cannot be read."""
+    """The user's configuration file: `$SAVER_CONFIG`, or `saver/config.toml` in the XDG folder. The latter
+    counts as empty if it cannot be read."""
     named = os.environ.get(VARIABLE)
     return named or _usual_place(os.environ.get("XDG_CONFIG_HOME"), os.environ.get("HOME"))
 
 
 @lru_cache(16)
 def _usual_place(settings: str | None, home: str | None) -> str:
-    """Where the configuration file lies, by the values of `$XDG_CONFIG_HOME` and `$HOME`."""
+    """The path of the configuration file, given the values of `$XDG_CONFIG_HOME` and `$HOME`."""
     folder = settings or os.path.join(home or os.path.expanduser("~"), ".config")
     return os.path.join(folder, "saver", "config.toml")
 
 
 FAMILY = "family:"
-"""What a pattern begins with that names a family."""
+"""The prefix of a pattern that names a family."""
 
 
 REFERENCES: Mapping[str, Reference] = {
     name: review for family in registry.families() for name, review in family.named_references.items()
 }
-"""Functions and classes that a file may hold as values, with their reviews: all that Saver's own families
-list. They are read now, so that an audit imports nothing."""
+"""The functions and classes that a file may hold as values, with their reviews, from all of Saver's own
+families. They are read at import, so that an audit imports nothing."""
 
 
 def reference(name: str) -> Reference | None:
-    """The review of a function or class that files may hold as a value; None when there is none."""
+    """The review of a function or class that files may hold as a value; None if there is none."""
     review = REFERENCES.get(name)
     if review is None:
         family = registry.in_use(name.partition(":")[0].partition(".")[0])
@@ -126,12 +126,11 @@ def reference(name: str) -> Reference | None:
 
 
 _TOOLS = frozenset(("distutils", "f2py", "testing"))
-"""What builds and tests packages."""
+"""Modules that build and test packages."""
 
 
 def allows(codec: str, name: str, patterns: Iterable[str]) -> bool:
-    """Whether the policy trusts the class that a node of a codec asks for, of a family that counts. Imports
-    nothing of the library."""
+    """Whether the policy trusts the class that a node of this codec asks for. Does not import the library."""
     if name in _registered or _matches(dotted(name), patterns):
         return True
     if codec in REFERENCE_CODECS:
@@ -140,7 +139,7 @@ def allows(codec: str, name: str, patterns: Iterable[str]) -> bool:
     if not registry.known(root):
         return False
     family = registry.family(root)
-    if not (family.classes or family.takes_class(codec)):  # which the decoder refuses, unimported
+    if not (family.classes or family.takes_class(codec)):  # the decoder refuses it without importing it
         package, *below = name.partition(":")[0].split(".")
         return package in family.packages and _TOOLS.isdisjoint(below)
     return family.admits(codec, name)
@@ -148,10 +147,10 @@ def allows(codec: str, name: str, patterns: Iterable[str]) -> bool:
 
 def audit(nodes: Iterable[Node], trust: Iterable[str], where: str) -> None:
     """Raise unless the policy trusts every class, and every installed family, that `nodes` ask for. Imports
-    nothing.
+    no library, and no installed family unless the user named it.
 
-    IncompatibleError for what cannot be a name; UntrustedError names all that is not trusted, at once, and
-    the line to write.
+    Raises IncompatibleError if something cannot be a name, and UntrustedError, which lists everything that
+    is not trusted and the line to write.
     """
     patterns = (*((trust,) if isinstance(trust, str) else trust), *_configured(configuration()))
     refused = set[str]()
@@ -174,16 +173,16 @@ def audit(nodes: Iterable[Node], trust: Iterable[str], where: str) -> None:
 
 
 def _matches(name: str, patterns: Iterable[str]) -> bool:
-    """Whether the user named it."""
+    """Whether one of the user's patterns matches this name."""
     return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def resolve(name: str) -> Any:
     """The class or function called `name` (`module:qualname`), already audited.
 
-    The only place where a name from a file becomes an object. What is found must itself carry the name
-    that was audited, so that `library.utils:os.system` leads nowhere. NotFoundError when there is no such
-    thing on this machine, IncompatibleError when the name leads somewhere else.
+    The only place where a name from a file becomes an object. What is found must itself have the name that
+    was audited, so that `library.utils:os.system` leads nowhere. Raises NotFoundError if there is no such
+    thing on this machine, and IncompatibleError if the name leads somewhere else.
     """
     module_name, _, qualname = name.partition(":")
     try:
@@ -201,7 +200,7 @@ def resolve(name: str) -> Any:
 
 
 def names_of(thing: Any) -> tuple[str, ...]:
-    """The names under which a class or function may stand in a file; () if it has none."""
+    """The names that a class or function may have in a file; () if it has none."""
     qualname = getattr(thing, "__qualname__", None) or getattr(thing, "__name__", None)
     if not isinstance(qualname, str) or not (isinstance(thing, type) or callable(thing)):
         return ()
@@ -212,7 +211,8 @@ def names_of(thing: Any) -> tuple[str, ...]:
 
 
 def _public_homes(thing: Any, qualname: str) -> tuple[str, ...]:
-    """Ufuncs and built-in functions do not say where they live: the public modules that export them."""
+    """The names of a ufunc or built-in function, which does not record its module: in the public modules
+    that export it."""
     name = getattr(thing, "__name__", qualname)
     if isinstance(thing, type):
         return ()
@@ -224,7 +224,7 @@ def _public_homes(thing: Any, qualname: str) -> tuple[str, ...]:
 
 
 def is_ufunc(kind: type) -> bool:
-    """Whether instances of this class are functions of NumPy that are compiled: ufuncs and their kin."""
+    """Whether instances of this class are compiled functions of NumPy: ufuncs and similar ones."""
     return kind.__module__.partition(".")[0] == "numpy" and kind.__name__ in (
         "ufunc",
         "_ArrayFunctionDispatcher",

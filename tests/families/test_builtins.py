@@ -22,9 +22,12 @@ from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.tree import DecisionTreeClassifier
 
 import saver
 from equality import assert_same
@@ -401,3 +404,41 @@ def test_a_key_that_holds_much_is_none_of_those(roundtrip: Roundtrip) -> None:
     large = tuple(range(300_000))
     key = (large, (large, large[:10]))
     assert roundtrip({key: 1, (1, key): 2}) == {key: 1, (1, key): 2}
+
+
+LONE = "a \ud800 alone"
+
+
+@pytest.mark.parametrize(
+    "value", [np.arange(300.0), b"x" * 1000, {1: 2}, LONE, RandomForestClassifier(random_state=1)]
+)
+def test_keys_that_are_no_unicode_text_may_have_any_value(roundtrip: Roundtrip, value: Any) -> None:
+    """Keys enter the names of tensors, and of seeds, which are text of a file."""
+    for saved in ({LONE: value}, [{LONE: value}, {LONE: [value]}]):
+        assert_same(saved, roundtrip(saved))
+
+
+@pytest.mark.parametrize("count", [1, 300])
+def test_a_key_may_have_more_digits_than_python_writes_out(roundtrip: Roundtrip, count: int) -> None:
+    saved = {10**5000 + at: at for at in range(count)}
+    assert roundtrip(saved) == saved
+    assert list(roundtrip({10**5000: np.arange(300.0)})) == [10**5000]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [SimpleNamespace, lambda: OrderedDict(a=1), DecisionTreeClassifier],
+    ids=["namespace", "ordered", "estimator"],
+)
+def test_an_attribute_that_is_no_unicode_text_is_refused_by_its_path(make: Any, tmp_path: Path) -> None:
+    thing = make()
+    setattr(thing, LONE, 1)
+    with pytest.raises(saver.CannotSaveError, match=r"^\$\.part\[0\]: .*no Unicode text"):
+        saver.dump({"part": [thing]}, tmp_path / "x")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_field_of_a_structure_that_is_no_unicode_text_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(saver.CannotSaveError, match="no Unicode text"):
+        saver.dump(np.zeros(3, [(LONE, "f8")]), tmp_path / "x")
+    assert not list(tmp_path.iterdir())

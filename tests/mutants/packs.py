@@ -63,7 +63,7 @@ MUTANTS = [
     ),
     Mutant(
         "boxes-tile", "tensors.py",
-        "    if any(corners.values()):\n", "    if False:\n",
+        "    if any(corners.counts.values()):\n", "    if False:\n",
         "refusing boxes that leave a gap or overlap", (_TILE,),
     ),
     Mutant(

@@ -243,7 +243,7 @@ MUTANTS = [
     ),
     Mutant(
         "depth-of-trees", "tree.py",
-        "        if depth >= MAX_JSON_DEPTH and type(item) not in _LEAVES:\n", "        if False:\n",
+        "    if depth >= MAX_JSON_DEPTH and (kind is Node or kind in _CONTAINERS):\n", "    if False:\n",
         "the limit on the depth of trees",
         ("test_tree.py::test_a_tree_may_be_deep_but_not_endless",),
     ),

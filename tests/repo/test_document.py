@@ -43,3 +43,19 @@ def test_another_kind_of_document_is_told() -> None:
 
     with pytest.raises(saver.IncompatibleError, match="not a document of this kind"):
         document.decode(document.encode(Note("text")), Other, "here")
+
+
+@pytest.mark.parametrize("pair", ['{"a":', "["])
+def test_a_document_nested_without_end_is_no_end_of_the_reader(pair: str) -> None:
+    """Fields that are not known are passed over, however deep they are."""
+
+    def nested(depth: int) -> bytes:
+        closing = {"[": "]"}.get(pair, "}")
+        rest = f'"number":3,"text":"text","unknown":{pair * depth}1{closing * depth}}}'.encode()
+        data = b'{"hash":"' + b"0" * 64 + b'",' + rest
+        return data.replace(b"0" * 64, document.digest(data).encode(), 1)
+
+    assert document.decode(nested(500), Note, "here")[0] == Note("text", 3)
+    for depth in (5_000, 200_000):
+        with pytest.raises(saver.IncompatibleError, match="nested too deep"):
+            document.decode(nested(depth), Note, "here")

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import saver
+import saver.repo.places as module
 from saver.pack import PackedTensors
 from saver.repo.log import ZERO, Event, Log, Move, Record, Relocate
 from saver.repo.manifest import Manifest, ShardForm, TensorForm, decode, encode
@@ -154,3 +155,26 @@ def test_a_range_meets_and_is_held_as_its_bytes_are(
 @given(st.lists(SPAN), st.integers(0, 50))
 def test_no_byte_meets_nothing(ranges: list[tuple[int, int]], offset: int) -> None:
     assert not Ranges(ranges).meet(offset, 0)
+
+
+@pytest.mark.parametrize(("length", "blocks"), [(BLOCKS_FROM - 1, 0), (BLOCKS_FROM, BLOCKS_FROM // BLOCK)])
+def test_moves_that_halve_again_and_again_are_followed_no_further_than_blocks(
+    length: int, blocks: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """23 records of two moves each would make eight million places of one tensor."""
+    halving, followed, follow = [], 0, module._resolved
+
+    def counting(*args: Any) -> Any:
+        nonlocal followed
+        followed += 1
+        assert followed < 100
+        return follow(*args)
+
+    for level in range(23):
+        half = BLOCKS_FROM >> level + 1
+        halving.append(moved(**{f"p{level}": tuple((at, half, f"p{level + 1}", 0) for at in (0, half))}))
+    monkeypatch.setattr(module, "_resolved", counting)
+    form = TensorForm("U8", (length,), (ShardForm(ZERO, ((0, 0, length),), (ZERO,) * blocks),))
+    found = Manifest(format=1, parts={}, tensors={"a/x": form}, packs=("p0",))
+    with pytest.raises(saver.IncompatibleError, match="'a/x' do not lie in whole blocks"):
+        places(*halving).of(found, "m@1")

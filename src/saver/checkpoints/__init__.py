@@ -1,4 +1,4 @@
-"""Checkpoints: a training run that can be killed at any moment, and goes on as if nothing had happened."""
+"""Checkpoints: a training run that can be killed at any moment, and resumes as if nothing had happened."""
 
 from __future__ import annotations
 

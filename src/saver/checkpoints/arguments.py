@@ -1,4 +1,4 @@
-"""What people give a run, checked before they train for days."""
+"""Checks of a run's arguments, before days of training."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from saver.policy import Policy, Retention
 
 
 def check(every: Any, keep: Any, objects: Any, busy: Any, grace: Any, total: Any) -> None:
-    """Raise TypeError or ValueError for an argument that is none, with what to write instead."""
+    """Raise TypeError or ValueError for a wrong argument; the message says what to write instead."""
     if not isinstance(every, Policy):
         raise TypeError(f"every={every!r} is no policy; write every=Every(steps=1000) | OnSignal()")
     if keep is not None and not isinstance(keep, Retention):
@@ -35,7 +35,7 @@ def check(every: Any, keep: Any, objects: Any, busy: Any, grace: Any, total: Any
 
 
 def number_of_step(model: str, step: Any) -> int:
-    """The step as an `int`, whatever kind of whole number it is."""
+    """The step as an `int`, from any kind of whole number."""
     try:
         return int(operator.index(step))
     except TypeError:

@@ -1,5 +1,6 @@
-"""Runs that are still open when the process ends, as nobody left their `with`: training in a daemon thread, a
-notebook. What they have staged is written, and a process with a save that failed ends with exit code 1.
+"""Runs that are still open when the process ends, because their `with` block was never left: training in a
+daemon thread, a notebook. What they have staged is written. If a save failed, the process ends with exit
+code 1.
 """
 
 from __future__ import annotations
@@ -16,17 +17,17 @@ _failed: list[BaseException] = []
 
 
 def opened(run: object, flush: Callable[[], None]) -> None:
-    """Have `flush` called, unless the run is closed before."""
+    """Call `flush` when the process ends, unless the run is closed before."""
     _open[run] = flush
 
 
 def closed(run: object) -> None:
-    """It was left as it should be."""
+    """The run was closed in the normal way."""
     _open.pop(run, None)
 
 
 def _flush() -> None:
-    """While threads can still be started."""
+    """Called while threads can still be started."""
     for flush in tuple(_open.values()):
         try:
             flush()
@@ -36,7 +37,7 @@ def _flush() -> None:
 
 
 def _end() -> None:
-    """Nothing but this sets the exit code of an interpreter that is ending."""
+    """`os._exit` is the only way to set the exit code of an interpreter that is ending."""
     if _failed:
         for stream in (sys.stdout, sys.stderr):
             if stream is not None:
@@ -45,7 +46,7 @@ def _end() -> None:
 
 
 def _forked() -> None:
-    """A child has no threads that write, and its parent's runs are none of its own."""
+    """A child process has no writing threads, and does not own its parent's runs."""
     _open.clear()
     _failed.clear()
 

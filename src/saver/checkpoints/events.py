@@ -1,5 +1,5 @@
-"""What happens in a run. The run emits these events and knows nothing of who listens: the log that marks
-saves, the line for a person, a rehearsal.
+"""The events of a run. The run emits them and does not know its listeners: the log that marks saves, the
+status line, a rehearsal.
 
 `step` is the last step that was finished, -1 before the first; for a save, the step whose state it holds.
 """
@@ -16,7 +16,7 @@ from saver.repo.version import Version
 
 
 class Event(msgspec.Struct, frozen=True):
-    """Something that happened."""
+    """An event of a run."""
 
     step: int
 
@@ -26,33 +26,33 @@ class Started(Event, frozen=True):
 
 
 class Resumed(Event, frozen=True):
-    """What `version` holds is in memory now."""
+    """The state of `version` has been restored."""
 
     version: Version
 
 
 class StepTaken(Event, frozen=True):
-    """A step is finished and in the log. What is due after it is decided next."""
+    """A step is finished and in the log. Whether a save is due is decided next."""
 
     moment: Moment
 
 
 class StepDone(Event, frozen=True):
-    """What was due after a step has begun, and signals that arrived have done their work."""
+    """A save that was due after a step has begun, and signals that arrived have been served."""
 
 
 class SaveDue(Event, frozen=True):
-    """A snapshot will be taken, once the one before is written. `reason` is kept with the version."""
+    """A snapshot will be taken once the previous one is written. `reason` is kept with the version."""
 
     reason: str
 
 
 class SaveSkipped(Event, frozen=True):
-    """A save was due, and was left out: the one before is still being written."""
+    """A save was due but was skipped, because the previous one is still being written."""
 
 
 class SnapshotTaken(Event, frozen=True):
-    """A save holds the state of now, and is being written. Snapshots have so many bytes of `memory`."""
+    """A save has captured the current state, and is being written. Snapshots use `memory` bytes."""
 
     memory: int
 
@@ -64,7 +64,7 @@ class SnapshotTorn(Event, frozen=True):
 
 
 class SaveWritten(Event, frozen=True):
-    """A save is on disk as `version`, so many `seconds` after it began."""
+    """A save is on disk as `version`, `seconds` after it began."""
 
     version: Version
     seconds: float
@@ -77,37 +77,38 @@ class SaveFailed(Event, frozen=True):
 
 
 class Blocked(Event, frozen=True):
-    """A save kept training waiting for so many `seconds`."""
+    """A save kept training waiting for `seconds`."""
 
     seconds: float
 
 
 class SignalArrived(Event, frozen=True):
-    """A signal that asks for a save was caught. Any instruction of the training may be under way."""
+    """A signal that asks for a save was caught. It may interrupt any instruction of the training."""
 
     number: int
 
 
 class SignalServed(Event, frozen=True):
-    """All that a signal asked for is on disk. It does its work next; the process `ends` by it, or not."""
+    """The save that a signal asked for is on disk. The signal takes its normal effect next; `ends` says
+    whether that ends the process."""
 
     number: int
     ends: bool
 
 
 class Ended(Event, frozen=True):
-    """The run was left; `failed` with an error of the loop, or of a save."""
+    """The run was closed; `failed` says whether the loop or a save raised an error."""
 
     failed: bool
 
 
 Listener: TypeAlias = Callable[[Event], None]
-"""Hears each event, one after another. Those about writing come from the thread that writes, all others from
-the one that trains. What a listener raises, the run raises."""
+"""Called with each event in turn. Events about writing come from the thread that writes, all others from
+the one that trains. The run raises what a listener raises."""
 
 
 class Stream:
-    """Hands each event to those who listen to its kind, in their order."""
+    """Passes each event to the listeners for its kind, in the order in which they were added."""
 
     def __init__(self) -> None:
         self._listeners: dict[type[Event], list[Listener]] = {}
@@ -117,10 +118,10 @@ class Stream:
             listener(event)
 
     def add(self, listener: Listener, *kinds: type[Event]) -> None:
-        """Have `listener` hear events of these kinds, or of all."""
+        """Call `listener` with events of these kinds; without kinds, with all."""
         for kind in kinds or Event.__subclasses__():
             self._listeners.setdefault(kind, []).append(listener)
 
     def clear(self) -> None:
-        """Nobody listens any more."""
+        """Remove all listeners."""
         self._listeners.clear()

@@ -1,4 +1,4 @@
-"""The versions of a run that are there, and how those are dropped that need not be kept."""
+"""The existing versions of a run, and how those are dropped that need not be kept."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from saver.repo.repository import Repository
 from saver.repo.version import Version
 
 GRACE = 60.0
-"""Seconds that dropped versions are left to who is loading them."""
+"""Seconds before the bytes of dropped versions are freed, for the sake of processes that are loading them."""
 
 COLLECTING = 15.0
-"""Seconds between two collections, at least; the first one of a process looks at all that is in the store."""
+"""The least number of seconds between two collections; the first one of a process lists the whole store."""
 
 
 class History:
-    """`saved` is what policies are shown, oldest first. It is replaced, never changed."""
+    """`saved` is what policies see, oldest first. It is replaced, never changed."""
 
     def __init__(self, repo: Repository, model: str, keep: Retention | None) -> None:
         self.saved: list[Saved] = []
@@ -30,12 +30,12 @@ class History:
         self._collected = -COLLECTING
 
     def read(self) -> None:
-        """See what the store has."""
+        """Read the versions from the store."""
         self.saved = [_saved(version) for version in self._repo.versions(self._model)]
         self._known = True
 
     def add(self, version: Version) -> None:
-        """A version is on disk: now others may be dropped."""
+        """Add a version that is on disk; drop others that need not be kept."""
         if self._own is not None and version.number != self._own + 1:
             warnings.warn(
                 f"{version} follows {self._model}@{self._own} of this run: somebody else saves under this "
@@ -47,7 +47,7 @@ class History:
         if self._keep is None and self._known:
             self.saved = [*self.saved, _saved(version)]
             return
-        self.read()  # for tags may have come and gone
+        self.read()  # tags may have come and gone
         doomed = policy.doomed(self.saved, self._keep, version.number) if self._keep is not None else ()
         if not doomed:
             return
@@ -58,12 +58,12 @@ class History:
             self._collected = time.monotonic()
 
     def lose_count(self) -> None:
-        """Whether the last save took place is not known: the next version may have any number."""
+        """It is unknown whether the last save took place, so the next version may have any number."""
         self._own = None
 
     def make_room(self) -> bool:
-        """Free what dropped versions took, though somebody may be loading them. False where this run drops
-        none, or nothing was to be freed.
+        """Free the bytes of dropped versions at once, even if someone may be loading them. False if this
+        run drops none, or if there was nothing to free.
         """
         return self._keep is not None and bool(collect(self._repo, 0.0, listing=False).freed_bytes)
 

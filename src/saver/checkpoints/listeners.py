@@ -1,4 +1,4 @@
-"""What listens to every run: its numbers, the marks in its log, a warning, the line for a person."""
+"""The listeners of every run: its counters, the marks in its log, a warning, the status line."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Counts:
 
 
 class Marks:
-    """Marks in a log where it was saved and resumed."""
+    """Marks in the log at which steps the run was saved and resumed."""
 
     hears = (SaveWritten, Resumed)
 
@@ -69,7 +69,7 @@ class Marks:
 
 
 class Grace:
-    """Warns of a save that took longer than the `seconds` that there are after a signal."""
+    """Warns about a save that took longer than the `seconds` that the process has after a signal."""
 
     hears = (SaveWritten,)
 
@@ -88,7 +88,7 @@ class Grace:
 
 
 class Watch:
-    """Shows a person how far a run is; `words` says it of the moment of the last step."""
+    """Shows the status line of a run; `words` gives its text for the moment of the last step."""
 
     hears = (StepTaken, StepDone, Started, SignalServed, Ended)
 
@@ -113,7 +113,7 @@ class Watch:
             shown.show(self._words(self._moment))
 
     def _end(self) -> None:
-        """Leave the line as the run ended."""
+        """Show the line a last time, with the end of the run."""
         shown, self._line = self._line, None
         if shown is not None:
             self._show(shown)

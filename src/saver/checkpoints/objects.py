@@ -1,4 +1,4 @@
-"""What a run saves: the caller's objects, and parts of its own beside them."""
+"""What a run saves: the caller's objects, and the run's own parts."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ T = TypeVar("T")
 
 
 class Place(msgspec.Struct, frozen=True):
-    """Where in the training something was saved, and why; `ranges` as in a `Moment`."""
+    """Where in the training a version was saved, and why; `ranges` is as in a `Moment`."""
 
     step: int
     epoch: float | None
@@ -47,7 +47,7 @@ class Place(msgspec.Struct, frozen=True):
     ranges: Mapping[str, tuple[float, float]]
 
     def as_part(self) -> dict[str, Any]:
-        """The part `run`."""
+        """The content of the part `run`."""
         ranges = {name: list(both) for name, both in self.ranges.items()}
         return {"step": self.step, "epoch": self.epoch, "reason": self.reason, "ranges": ranges}
 
@@ -58,27 +58,27 @@ class Place(msgspec.Struct, frozen=True):
 
 
 class Objects:
-    """The caller's objects. Raises CannotSaveError for what could not go on where it was."""
+    """The caller's objects. Raises CannotSaveError for an object that could not resume where it was."""
 
     def __init__(self, objects: Mapping[str, Any]) -> None:
         for name, obj in objects.items():
             _check(name, obj)
         self.live = dict(objects)
         self.restless: set[str] = set()
-        """Tensors that changed though nobody expects it: they are copied at once."""
+        """Tensors that changed unexpectedly during a copy: from then on they are copied at once."""
 
         self._by_state: dict[str, bool] = {}
 
     def state(self) -> dict[str, Any]:
-        """What is saved of the objects: themselves, or their `state_dict()` where they have no data form."""
+        """What is saved: each object itself, or its `state_dict()` if the object has no data form."""
         for name, obj in self.live.items():
             if name not in self._by_state:
                 self._by_state[name] = _goes_by_state(obj)
         return {name: obj.state_dict() if self._by_state[name] else obj for name, obj in self.live.items()}
 
     def refuse_iterators(self) -> None:
-        """Raise CannotSaveError for a loader: a loop that has begun goes on with the iterator it has, and
-        would not notice that the loader was put back.
+        """Raise CannotSaveError for a loader: a loop that has started keeps its iterator, and would not
+        notice that the loader was reset.
         """
         self.state()
         for name, obj in self.live.items():
@@ -95,8 +95,8 @@ class Objects:
         return encode(self.state() | own)
 
     def unchanged(self, encoded: Encoded) -> tuple[frameworks.Steps | None, set[str]]:
-        """The tensors that should stay the same until an optimizer's next step; how to be told of that."""
-        steps = frameworks.steps(self.live.values())  # anew: an optimizer makes its state when it steps
+        """A hook into optimizers' steps, and the tensors that should stay the same until the next step."""
+        steps = frameworks.steps(self.live.values())  # each time: stepping creates the state
         if steps is None:
             return None, set()
         return steps, {
@@ -106,15 +106,16 @@ class Objects:
         }
 
     def newest(self, repo: Repository, model: str) -> Version | None:
-        """The newest version of a run, if there is any."""
+        """The newest version of a run; None if there is none."""
         if not repo.exists():
             return None
         repo.open()
         return next(repo.versions(model, reverse=True), None)
 
     def resume(self, repo: Repository, model: str, trust: Any) -> tuple[Version, TrainingLog, Place] | None:
-        """Restore the newest version that verifies; None when there is none at all. Warns when it had to go
-        back, and says why. Besides what the caller trusts, classes that the live objects have are.
+        """Restore the newest version that verifies; None if there are no versions. Warns if it had to use
+        an older one, and says why. Trusts the classes of the live objects, besides those that the caller
+        trusts.
         """
         if self.newest(repo, model) is None:
             return None
@@ -142,8 +143,8 @@ class Objects:
         raise DamagedError(f"{repo.storage}: no version of {model} can be resumed from; {'; '.join(back)}")
 
     def _restore(self, opened: Opened, trust: Any) -> tuple[TrainingLog, Place]:
-        """Everything of a version goes into the objects, and the random generators, or nothing: all is read
-        and verified before."""
+        """Restore all of a version into the objects and the random generators, or nothing: everything is
+        read and verified first."""
         opened.tensors.verify()
         own = opened.load((), RESERVED)
         place = Place.of_part(own[RUN])
@@ -152,7 +153,7 @@ class Objects:
         return own[LOG], place
 
     def _compare_parts(self, version: Version, saved: set[str]) -> None:
-        """Raise NotFoundError for objects that were not saved; warn of those that were and are not here."""
+        """Raise NotFoundError for objects that were not saved; warn about saved ones that are not here."""
         listed = f"{version} has {', '.join(sorted(saved - {*RESERVED}))}; the run has {', '.join(self.live)}"
         if not saved >= {*self.live, *RESERVED}:
             raise NotFoundError(f"{listed}; resume with the objects that were saved, under the same names")
@@ -164,7 +165,7 @@ class Objects:
             )
 
     def _classes(self) -> set[str]:
-        """The classes of the live objects, and of what they hold, as policies of trust name them."""
+        """The classes of the live objects and of their contents, as the trust policy names them."""
         found = encode(self.state()).parts.values()
         nodes = (
             item for part in found for root in (part.tree, *part.batches.values()) for item in walk(root)
@@ -173,7 +174,8 @@ class Objects:
 
 
 def _readable(repo: Repository, model: str, back: list[str]) -> Iterator[tuple[Version, Opened]]:
-    """The versions of a run, newest first. Those without a sound manifest are left out; `back` gets why."""
+    """The versions of a run, newest first. Those without a sound manifest are left out; the reasons go to
+    `back`."""
     for version in repo.versions(model, reverse=True):
         try:
             opened = _twice(lambda: open_version(repo, version))  # noqa: B023
@@ -184,7 +186,8 @@ def _readable(repo: Repository, model: str, back: list[str]) -> Iterator[tuple[V
 
 
 def _twice(act: Callable[[], T]) -> T:
-    """A disk that cannot read something may be able to at once: no reason yet to go back to an older step."""
+    """Try twice: a disk that failed to read may succeed at once, so that there is no need for an older
+    step."""
     try:
         return act()
     except (DamagedError, NotFoundError):
@@ -215,8 +218,9 @@ def _check(name: str, obj: Any) -> None:
 
 
 def _goes_by_state(obj: Any) -> bool:
-    """Whether an object is saved by its `state_dict()`: no codec knows it, or it holds what has no data form,
-    such as the function in an average of weights. It is restored into one that is there, which has that."""
+    """Whether an object is saved as its `state_dict()`: no codec knows it, or it holds something without a
+    data form, such as the function in an average of weights. It is restored into a live object, which has
+    that."""
     if not (hasattr(obj, "state_dict") and hasattr(obj, "load_state_dict")):
         return False
     if codec_for(type(obj)) is None:

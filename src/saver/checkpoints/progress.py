@@ -1,4 +1,4 @@
-"""A line for a person who watches a run: step, rate, what was saved, when the next save is due."""
+"""The status line of a run: step, rate, what was saved, when the next save is due."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from saver.errors import printable
 from saver.repo.version import Version
 
 INTERVAL = 0.2
-"""Seconds between two updates, at least."""
+"""The least number of seconds between two updates."""
 
 MEMORY = 5.0
-"""Seconds after which a measurement of the rate counts for a third of what it did."""
+"""Seconds after which a measurement of the rate has about a third (1/e) of its weight."""
 
 SMOOTHING = 0.3
-"""Weight of the newest measurement in what a save costs."""
+"""Weight of the newest measurement in the cost of a save."""
 
 WIDTH = 80
-"""Columns where nobody says how many there are."""
+"""Columns if the terminal does not say how many it has."""
 
 
 class Progress(msgspec.Struct):
-    """What a run can tell of itself. Seconds are those for which saving stopped training, all together."""
+    """The progress of a run. `blocked_seconds` is how long saving has stopped training, in total."""
 
     step: int = -1
     steps_per_second: float = 0.0
@@ -43,8 +43,8 @@ class Progress(msgspec.Struct):
 
 
 class Cost:
-    """For how many seconds a save stops training, in the call that begins it and later: an average over
-    saves, of which the newest counts for `SMOOTHING`. None before the first.
+    """How many seconds a save stops training, in the call that begins it and later: an average over saves,
+    in which the newest has the weight `SMOOTHING`. None before the first.
     """
 
     def __init__(self) -> None:
@@ -52,7 +52,7 @@ class Cost:
         self._newest: float | None = None
 
     def begin(self) -> None:
-        """What is added from now on is of another save."""
+        """What is added from now on belongs to another save."""
         self._before, self._newest = self(), None
 
     def add(self, seconds: float) -> None:
@@ -65,7 +65,7 @@ class Cost:
 
 
 class Pace:
-    """How fast steps follow each other: an average that forgets with `MEMORY`."""
+    """How fast steps follow each other: an average that decays with `MEMORY`."""
 
     __slots__ = ("_rate", "_since", "_step")
 
@@ -73,7 +73,7 @@ class Pace:
         self._since, self._step, self._rate = 0.0, -1, 0.0
 
     def __call__(self, step: int, now: float) -> float:
-        """Steps per second, when `step` is finished `now`; 0 while that is unknown."""
+        """Steps per second, given that `step` is finished at time `now`; 0 while unknown."""
         passed = now - self._since
         if passed < INTERVAL:
             return self._rate
@@ -85,10 +85,10 @@ class Pace:
 
 
 class Line:
-    """One line at the bottom of a terminal, updated in place. What others print goes above it.
+    """One line at the bottom of a terminal, updated in place. Other output goes above it.
 
-    For others that is all of Python in this process, through `sys.stdout` and `sys.stderr`, if these are
-    terminals: the line is taken away before they write, and comes back once their own line is whole.
+    That applies to all Python code in this process that writes to `sys.stdout` or `sys.stderr`, if these
+    are terminals: the line is removed before a write, and comes back once the written line is complete.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -102,7 +102,7 @@ class Line:
         self._undo: list[Callable[[], None]] = []
 
     def open(self) -> None:
-        """Let others write above the line from now on."""
+        """Let other output go above the line from now on."""
         for stream in {id(each): each for each in (sys.stdout, sys.stderr, self._stream)}.values():
             if is_terminal(stream):
                 self._come_between(stream)
@@ -111,7 +111,7 @@ class Line:
         write, own = stream.write, vars(stream).get("write") if hasattr(stream, "__dict__") else None
 
         def above(text: str) -> Any:
-            if not text or not self._undo or os.getpid() != self._process:  # a fork has no line
+            if not text or not self._undo or os.getpid() != self._process:  # a forked child has no line
                 return write(text)
             with self._lock:
                 self._take_away()
@@ -119,19 +119,19 @@ class Line:
                 return write(text)
 
         def undo() -> None:
-            if vars(stream).get("write") is not above:  # somebody else stands before it now
+            if vars(stream).get("write") is not above:  # another wrapper is in front of it now
                 return
             if own is None:
                 del stream.write
             else:
                 stream.write = own
 
-        with suppress(AttributeError):  # of a stream that lets nobody come between
+        with suppress(AttributeError):  # of a stream that cannot be wrapped
             stream.write = above
             self._undo.append(undo)
 
     def is_due(self, now: float) -> bool:
-        """Whether it is time to `show` again."""
+        """Whether it is time to call `show` again."""
         return now >= self._next
 
     def show(self, pieces: Iterable[str]) -> None:
@@ -160,20 +160,20 @@ class Line:
             self._put(f"\r{' ' * shown}\r")
 
     def _put(self, text: str) -> None:
-        with suppress(OSError, ValueError):  # a terminal that is gone stops no training
+        with suppress(OSError, ValueError):  # a lost terminal must not stop training
             self._write(text)
             self._stream.flush()
 
 
 def line(wanted: bool | None) -> Line | None:
-    """The line on standard error, if it is wanted; for None, if that is a terminal."""
+    """The line on standard error if it is wanted; for None, if standard error is a terminal."""
     if sys.stderr is None or not (is_terminal(sys.stderr) if wanted is None else wanted):
         return None
     return Line(sys.stderr)
 
 
 def is_terminal(stream: Any) -> bool:
-    """Whether a line can be updated in place there."""
+    """Whether a line can be updated in place on this stream."""
     try:
         return bool(stream.isatty()) and os.environ.get("TERM") not in ("dumb", "")
     except (AttributeError, ValueError):  # None, or closed
@@ -189,7 +189,7 @@ def columns(stream: Any) -> int:
 
 
 def fitting(pieces: Iterable[str], width: int) -> str:
-    """The pieces beside each other, as far as they fit into so many columns; the first is cut to fit."""
+    """The pieces joined, as many as fit into `width` columns; the first is cut to fit."""
     text = ""
     for piece in filter(None, map(printable, pieces)):
         longer = f"{text}  {piece}" if text else piece
@@ -202,14 +202,14 @@ def fitting(pieces: Iterable[str], width: int) -> str:
 
 
 def _width(text: str) -> int:
-    """Columns that a text takes, at most: what is no ASCII may take two."""
+    """The most columns that a text takes: a non-ASCII character may take two."""
     return len(text) if text.isascii() else sum(1 if char.isascii() else 2 for char in text)
 
 
 def told(
     model: str, progress: Progress, total: int | None, next_due: str | None, kept: int, now: float
 ) -> tuple[str, ...]:
-    """What the line tells of a run, most important first. `now` is Unix time."""
+    """The pieces of the line, most important first. `now` is Unix time."""
     done = progress.step + 1
     saved = progress.saved
     return (
@@ -223,7 +223,7 @@ def told(
 
 
 def rate_text(rate: float) -> str:
-    """`12.3/s`, or `4.5 s/step` where that says more; empty for 0."""
+    """`12.3/s`, or `4.5 s/step` for slow steps; empty for 0."""
     if rate < 1:
         return f"{1 / rate:.3g} s/step" if rate > 0 else ""
     return f"{rate:.3g}/s" if rate < 1000 else f"{rate:,.0f}/s"

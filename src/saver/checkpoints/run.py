@@ -82,13 +82,13 @@ class Checkpoints:
         self._aside: Listener | None = None
         self._saves = True
         self._told = -1
-        """The step that was told last, or resumed from."""
+        """The step that was reported last, or resumed from."""
 
         self._begun = False
-        """Whether this is known to go on where the run was, if there was one."""
+        """Whether this is known to continue an earlier run, if there was one."""
 
         self._trained = False
-        """Whether a step was told since the start or the resume."""
+        """Whether a step was reported since the start or the resume."""
 
         self._previous: int | None = None
         self._previous_epoch: float | None = None
@@ -138,25 +138,25 @@ class Checkpoints:
 
     def _close(self, raised: BaseException | None, failed: bool) -> None:
         ending.closed(self)
-        with ExitStack() as last_first:  # each of these, whatever the others raise
+        with ExitStack() as last_first:  # runs each of these, even if others raise
             last_first.callback(self._end_by_signals, raised)
-            last_first.callback(self._emit.clear)  # those who listen may hold the run
+            last_first.callback(self._emit.clear)  # listeners may hold references to the run
             last_first.callback(self._emit, Ended(self._told, failed))
             last_first.callback(self._caught.remove)
             last_first.callback(self._saving.close)
 
     def _end_by_signals(self, raised: BaseException | None) -> None:
-        """Let signals that arrived do their work."""
+        """Let signals that arrived take their normal effect."""
         arrived = sorted(filter(self._caught.works, self._caught.arrived))
         if arrived and raised is not None:
-            traceback.print_exception(raised)  # for the process may end here
+            traceback.print_exception(raised)  # since the process may end here
         for number in arrived:
             self._caught.pass_on(number)
         self._caught.arrived.clear()
 
     def _warn_of_policies(self) -> None:
-        """A metric that policies wait for, and that never came, is likely called something else; and who
-        trains to the end and saves nothing has likely meant to.
+        """Warn about a metric that policies wait for and no step reported (its name is likely another one),
+        and about a run that ended without a single save.
         """
         if not self._trained:
             return
@@ -181,10 +181,10 @@ class Checkpoints:
     # Training
 
     def resume(self, *, trust: Any = ()) -> int:
-        """Restore the newest version that verifies. Returns the step to go on with: 0, or the one after
+        """Restore the newest version that verifies. Returns the step to continue with: 0, or the one after
         the last saved.
 
-        Warns when it had to go back, and says why.
+        Warns if it had to use an older version, and says why.
         """
         _ = self._saving.writer  # is the run open?
         found = self.objects.resume(self._repo, self.model, trust)
@@ -207,8 +207,8 @@ class Checkpoints:
         return place.step + 1
 
     def step(self, step: int, *, epoch: float | None = None, **metrics: Any) -> bool:
-        """Say that a step is finished, with all its metrics: numbers, or None. Saves if that is due: True
-        then. Raises what went wrong in the background.
+        """Report that a step is finished, with all its metrics: numbers, or None. Saves if a save is due,
+        and returns whether it did. Raises errors of saves in the background.
         """
         step = arguments.number_of_step(self.model, step)
         if self._aside is not None:
@@ -224,11 +224,11 @@ class Checkpoints:
             since=time.monotonic() - saving.since, cost=saving.cost(),
         )  # fmt: skip
         self._emit(StepTaken(step, moment))
-        writer.raise_failure()  # the step is in the log by now, and whether it is due is decided at the next
+        writer.raise_failure()  # the step is in the log; the next step decides whether a save is due
         self._refuse_to_begin_again()
         reason = self._every.due(moment, self._history.saved) or saving.again
         saved = bool(reason) and self._begin(step, epoch, moment.metrics, reason)
-        self._previous, self._trained = step, True  # now only: what is due stays so when it fails
+        self._previous, self._trained = step, True  # only now: a save that is due stays due if it fails
         self._previous_epoch = epoch if epoch is not None else self._previous_epoch
         self._obey(moment.signals)
         self._emit(StepDone(step))
@@ -247,8 +247,8 @@ class Checkpoints:
             )
 
     def _refuse_to_begin_again(self) -> None:
-        """A run that has versions is gone on with: if it began again, its versions and its log would be lost,
-        one after the other.
+        """Refuse to start a run anew that has versions: its versions and its log would be lost, one after
+        the other.
         """
         newest = None if self._begun else self.objects.newest(self._repo, self.model)
         if newest is not None:
@@ -259,13 +259,13 @@ class Checkpoints:
         self._begun = True
 
     def save(self, reason: str = "asked for") -> None:
-        """Save now, whatever the policy says, after the step that was finished last."""
+        """Save now, regardless of the policy: the state after the last finished step."""
         self._saving.writer.raise_failure()
         self._refuse_to_begin_again()
         self._begin(self._told, self._previous_epoch, {}, reason, wait=True)
 
     def flush(self) -> None:
-        """Wait until everything is on disk. Raises what went wrong."""
+        """Wait until everything is on disk. Raises the error of a save that failed."""
         self._saving.flush()
 
     def stop_saving(self) -> None:
@@ -273,17 +273,17 @@ class Checkpoints:
         self._saves = False
 
     def listen(self, listener: Listener, *kinds: type[Event]) -> None:
-        """Have `listener` called with events of these kinds, or of all: see saver.checkpoints.events. Call it
-        before the run is entered.
+        """Call `listener` with events of these kinds; without kinds, with all. See
+        saver.checkpoints.events. Call this before the run is entered.
         """
         self._guests.append((listener, kinds))
 
     @contextmanager
     def aside(self, listener: Listener) -> Iterator[Objects]:
-        """Steps that do not count: meanwhile `step` logs and saves nothing, and only `listener` hears of it.
-        The objects stay as these steps leave them.
+        """A context for steps that do not count: `step` logs and saves nothing, and only `listener` gets
+        its events. The objects stay as these steps leave them.
 
-        Yields what is saved of the run. Raises CannotSaveError for a loader whose loop has begun.
+        Yields the objects of the run. Raises CannotSaveError for a loader whose loop has begun.
         """
         if self._saving.is_open:
             self.flush()
@@ -300,7 +300,7 @@ class Checkpoints:
     # Signals
 
     def _obey(self, signals: Iterable[int]) -> None:
-        """Signals asked for the save that was begun: once it is on disk, let them do their work."""
+        """Once the save that signals asked for is on disk, let them take their normal effect."""
         for number in sorted(signals):
             if self._caught.works(number):
                 self.flush()
@@ -310,10 +310,10 @@ class Checkpoints:
     def _hear(self, number: int) -> None:
         self._emit(SignalArrived(self._told, number))
 
-    # Telling
+    # Listeners
 
     def _begin_to_tell(self) -> None:
-        """Let those listen who always do, and the guests after them."""
+        """Add the listeners of every run, and after them those of the caller."""
         self._emit.clear()
         own: list[Counts | Marks | Grace | Watch] = [Counts(self.progress), Marks(self.log)]
         if self._caught.ending:
@@ -327,7 +327,7 @@ class Checkpoints:
             self._emit.add(guest, *kinds)
 
     def _in_words(self, moment: Moment) -> tuple[str, ...]:
-        """How far it is, for a person."""
+        """The status line."""
         saving, saved = self._saving, self._history.saved
         since = time.monotonic() - saving.since
         now = msgspec.structs.replace(moment, since=since, ranges=saving.ranges, cost=saving.cost())
@@ -339,8 +339,8 @@ class Checkpoints:
     def _begin(
         self, step: int, epoch: float | None, metrics: Mapping[str, float], reason: str, wait: bool = False
     ) -> bool:
-        """Save. False when that had to be left out: the one before is still being written and may be skipped,
-        it was not whole, or nothing may be saved now.
+        """Save. False if the save was left out: the previous one is still being written and this one may be
+        skipped, the snapshot was torn, or nothing may be saved now.
         """
         writer = self._saving.writer
         if not self._saves:
@@ -353,7 +353,7 @@ class Checkpoints:
 
 
 def _is_no_failure(error: BaseException) -> bool:
-    """Whether a process that is left with this ends with exit code 0."""
+    """Whether a process that ends with this exception has exit code 0."""
     return isinstance(error, GeneratorExit) or (isinstance(error, SystemExit) and error.code in (None, 0))
 
 
@@ -364,7 +364,7 @@ def _fingerprints(data: Any) -> dict[str, Any]:
 
 
 def _numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
-    """Metrics that the log has taken, as numbers; None is none."""
+    """Metrics that the log has accepted, as numbers, without those that are None."""
     return {
         name: float(value.item() if hasattr(value, "item") else value)
         for name, value in metrics.items()

@@ -1,4 +1,4 @@
-"""The saves of a run: each a snapshot of its objects, which is written while training goes on."""
+"""The saves of a run: each is a snapshot of its objects, which is written while training goes on."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ Ranges = Mapping[str, tuple[float, float]]
 
 
 class Saving:
-    """Takes snapshots and has them written, one at a time, between `open` and `close`.
+    """Takes snapshots and lets the writer thread write them, one at a time, between `open` and `close`.
 
-    `since` is when the last one was begun; `ranges` what the metrics of all reached, as in a `Moment`;
-    `again` says why one must be taken once more.
+    `since` is when the last one began; `ranges` is what the metrics of all of them reached, as in a
+    `Moment`; `again` says why one must be taken again, if it must.
     """
 
     def __init__(
@@ -59,24 +59,25 @@ class Saving:
 
     @property
     def writer(self) -> Writer:
-        """The thread that writes. Raises CannotSaveError unless there is one."""
+        """The thread that writes. Raises CannotSaveError if the run is not open."""
         if self._writer is None:
             raise CannotSaveError(f"{self._model}: the run is not open; write `with run:` around the loop")
         return self._writer
 
     def open(self) -> None:
-        """Begin."""
+        """Start the thread that writes."""
         self._writer = Writer(self._model.rpartition("/")[2])
         self.since = time.monotonic()
 
     def finish(self) -> Writer:
-        """Write what is under way, and no more. Returns who knows whether that failed."""
+        """Finish the save in progress and start no more. Returns the writer, which knows whether it
+        failed."""
         writer, self._writer = self.writer, None
         writer.close()
         return writer
 
     def close(self) -> None:
-        """Give everything back."""
+        """Release hooks and memory."""
         self.release()
         self._staging.close()
         self._snapshot = None
@@ -88,7 +89,7 @@ class Saving:
         self.raise_given_up()
 
     def raise_given_up(self) -> None:
-        """Raise CannotSaveError for a snapshot that was not whole, and was not taken again."""
+        """Raise CannotSaveError if the last snapshot was torn, and was not taken again."""
         if self.again:
             raise CannotSaveError(
                 f"{self._model}: the last save was given up, to be taken {self.again}; let weights change "
@@ -96,7 +97,7 @@ class Saving:
             )
 
     def begin(self, step: int, epoch: float | None, metrics: dict[str, float], reason: str) -> bool:
-        """Take a snapshot, once the one before is written, and have it written. False if it was not whole."""
+        """Take a snapshot, once the previous one is written, and start to write it. False if it was torn."""
         writer = self.writer
         self.cost.begin()
         with self._blocking(step):
@@ -126,7 +127,7 @@ class Saving:
 
     @contextmanager
     def _blocking(self, step: int) -> Iterator[None]:
-        """While training stands still for a save."""
+        """A context in which training stands still for a save."""
         started = time.perf_counter()
         try:
             yield
@@ -136,15 +137,16 @@ class Saving:
             self._emit(Blocked(step, took))
 
     def _take(self, encoded: Encoded, step: int) -> Snapshot:
-        """Copy the tensors; those that only optimizers change, beside what comes until their next step.
-        Without memory for that they stay where they are, and training must wait until they are written."""
+        """Copy the tensors; those that only optimizers change are copied in the background until the next
+        step. If there is not enough memory, they stay in place, and training must wait until they are
+        written."""
         room = self._staging.room(encoded.tensors)
         if room < 0:
             return self._in_place(encoded, f"{-room / 1e9:.2f} GB are missing", warn=not self._bounded)
         steps, later = self._objects.unchanged(encoded)
         try:
             snapshot = self._staging.take(encoded.tensors, later)
-        except MemoryError as error:  # this process may have no more, though the system has
+        except MemoryError as error:  # this process may be limited, though the system has memory
             return self._in_place(encoded, str(error), warn=True)
         if later and steps is not None:
             self._snapshot = snapshot
@@ -152,7 +154,7 @@ class Saving:
         return snapshot
 
     def _in_place(self, encoded: Encoded, why: str, warn: bool) -> Snapshot:
-        """The tensors themselves: training waits while they are written."""
+        """A snapshot of the tensors themselves: training waits while they are written."""
         if warn:
             warnings.warn(
                 f"{self._model}: there is no memory for a snapshot, {why}, so training waits while it is "
@@ -163,14 +165,14 @@ class Saving:
         return Snapshot(encoded.tensors)
 
     def _hold(self, step: int) -> None:
-        """Called before weights change: wait until they are copied."""
+        """Called before weights change: waits until they are copied."""
         snapshot, self._snapshot = self._snapshot, None
         if snapshot is not None:
             with self._blocking(step):
                 snapshot.hold()
 
     def release(self) -> None:
-        """Let optimizers step without asking."""
+        """Remove the hook from the optimizers' steps."""
         if self._unhook is not None:
             self._unhook()
             self._unhook = None
@@ -181,8 +183,8 @@ class Saving:
         self._emit(SnapshotTorn(step, error.names))
 
     def _write(self, draft: Draft, snapshot: Snapshot, step: int, ranges: Ranges) -> None:
-        """In the background: commit the snapshot, then drop what need not be kept. If that fails, what the
-        metrics reached goes back to `ranges`: a best value that is not on disk is to be saved yet."""
+        """In the background: commit the snapshot, then drop versions that need not be kept. If the commit
+        fails, `ranges` is reset: a best value that is not on disk must still be saved."""
         try:
             snapshot.wait()
             version = self._commit(draft)
@@ -199,7 +201,7 @@ class Saving:
         self._history.add(version)
 
     def _commit(self, draft: Draft) -> Version:
-        """Commit; where there is no room, once more when that of dropped versions was freed."""
+        """Commit; if the disk is full, free the bytes of dropped versions and try once more."""
         try:
             return save_version(self._repo, draft)
         except CannotWriteError as error:

@@ -15,14 +15,15 @@ ENDING = frozenset(
     for name in ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGXCPU")
     if hasattr(signal, name)
 )
-"""Signals that end a process; after others it goes on."""
+"""Signals that end a process; after others, it continues."""
 
 
 class Caught:
-    """Notes signals while it is in place, instead of what they would do; `pass_on` lets one do its work then.
+    """Records signals while it is installed, instead of their normal effect; `pass_on` lets one take that
+    effect.
 
-    Python runs its handlers in the main thread, between two of its instructions: a signal that arrives while
-    that is in native code is noted when that returns.
+    Python runs handlers in the main thread, between two of its instructions: a signal that arrives during
+    native code is recorded when that code returns.
     """
 
     def __init__(self, numbers: Iterable[int]) -> None:
@@ -34,8 +35,8 @@ class Caught:
         self.arrived: set[int] = set()
 
     def install(self, told: Callable[[int], None] | None = None) -> bool:
-        """Catch the signals; `told` is called with each one. Only the main thread can: elsewhere this does
-        nothing, and is False if there are any to catch."""
+        """Catch the signals; `told` is called with each one. Only the main thread can: in other threads
+        this does nothing, and returns False if there are any to catch."""
         if threading.current_thread() is not threading.main_thread():
             return not self._numbers
         self._told, self._process = told, os.getpid()
@@ -55,12 +56,12 @@ class Caught:
         if self._told is not None:
             self._told(number)
         if number in self.arrived and number in ENDING:
-            self._work(number, frame)  # asked twice: whoever asks means it
+            self._work(number, frame)  # a second signal is meant: it takes effect at once
         self.arrived.add(number)
 
     @property
     def ending(self) -> bool:
-        """Whether signals that end the process are among them."""
+        """Whether signals that end the process have arrived."""
         return bool(ENDING.intersection(self._numbers))
 
     def ends(self, number: int) -> bool:
@@ -73,9 +74,9 @@ class Caught:
         return callable(before) or (number in ENDING and before is not signal.SIG_IGN)
 
     def pass_on(self, number: int) -> None:
-        """Let a signal that arrived do its work: call the handler that was there before, or end the process.
+        """Let a signal that arrived take its normal effect: call the previous handler, or end the process.
 
-        Without such a handler, a signal that is not among ENDING has done its work.
+        Without such a handler, a signal that is not in ENDING has no further effect.
         """
         if not self.works(number):
             self.arrived.discard(number)
@@ -84,10 +85,10 @@ class Caught:
             self._work(number, sys._getframe())
         else:
             self._due.add(number)
-            os.kill(os.getpid(), number)  # once more, for the main thread
+            os.kill(os.getpid(), number)  # again, for the main thread
 
     def _work(self, number: int, frame: FrameType | None) -> None:
-        """What the signal would have done without us."""
+        """The effect that the signal would have without this class."""
         before = self._before.get(number)
         if callable(before):
             before(number, frame)
@@ -96,7 +97,7 @@ class Caught:
             signal.raise_signal(number)
 
     def remove(self) -> None:
-        """Put back what was there before, unless somebody has put something else there since."""
+        """Restore the previous handlers, except where someone has installed another one since."""
         self._told = None
         for number, handler in self._before.items():
             if signal.getsignal(number) == self._note:

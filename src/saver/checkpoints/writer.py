@@ -12,9 +12,9 @@ T = TypeVar("T")
 
 
 class Writer:
-    """Does one job at a time in a thread of its own. An error stays until `raise_failure` has raised it.
+    """Does one job at a time in its own thread. An error is kept until `raise_failure` has raised it.
 
-    Where the system starts no thread, `begin` does the job, and training waits for it.
+    If the system cannot start a thread, `begin` does the job itself, and training waits for it.
     """
 
     def __init__(self, name: str) -> None:
@@ -30,16 +30,16 @@ class Writer:
 
     @property
     def busy(self) -> bool:
-        """Whether a job is under way."""
+        """Whether a job is running."""
         return self._busy
 
     @property
     def failed(self) -> bool:
-        """Whether there is an error that nobody was told yet."""
+        """Whether there is an error that has not been raised yet."""
         return self._failure is not None
 
     def begin(self, job: Callable[[], None]) -> None:
-        """Do `job` in the background; the one before must be over."""
+        """Do `job` in the background; the previous one must have ended."""
         if self._thread is None:
             self._do(job)
             return
@@ -48,7 +48,7 @@ class Writer:
         self._jobs.put(job)
 
     def wait(self, seconds: float | None = None) -> bool:
-        """Until no job is under way; False if that takes longer."""
+        """Wait until no job is running; False if that takes longer than `seconds`."""
         end = None if seconds is None else time.monotonic() + seconds
         with self._changed:
             while self._busy:
@@ -65,7 +65,7 @@ class Writer:
             raise failure
 
     def close(self) -> None:
-        """End the thread, after the job that is under way."""
+        """End the thread, after the running job."""
         if self._thread is not None:
             self._jobs.put(None)
             self._thread.join()
@@ -73,7 +73,7 @@ class Writer:
     def _serve(self) -> None:
         while (job := self._jobs.get()) is not None:
             self._do(job)
-            del job  # holds the snapshot
+            del job  # it holds the snapshot
             with self._changed:
                 self._busy = False
                 self._changed.notify_all()
@@ -81,5 +81,5 @@ class Writer:
     def _do(self, job: Callable[[], None]) -> None:
         try:
             job()
-        except BaseException as error:  # raised where it cannot be missed: see raise_failure
+        except BaseException as error:  # raised by raise_failure, where it cannot be missed
             self._failure = error

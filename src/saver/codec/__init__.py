@@ -1,8 +1,8 @@
 """Codecs, and the only two walks over objects: `Encoder` and `Decoder`.
 
-A `Codec` turns one kind of object into a node's state and back. The walks do what all codecs share:
-they find the codec, keep shared references and cycles, bound the depth, name the path in errors, and
-collect tensors. See docs/codecs.md for how to add one.
+A `Codec` turns one kind of object into a node's state and back. The walks do what all codecs have in
+common: they find the codec, preserve shared references and cycles, limit the depth, name the path in
+errors, and collect tensors. See docs/codecs.md for how to add one.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from saver.codec.budget import Budget, bytes_of
 from saver.codec.contract import INLINE_BYTES, BatchCodec, Codec, is_array
 from saver.codec.decoder import Decoder
 from saver.codec.device import Device
-from saver.codec.encoder import Encoder, encodable
+from saver.codec.encoder import Encoder
 from saver.codec.lookup import check, codec_for, codec_modules, codec_named, forget_codecs
 from saver.registry import codec_root
 
@@ -31,7 +31,6 @@ __all__ = [
     "codec_named",
     "codec_root",
     "door",
-    "encodable",
     "forget_codecs",
     "is_array",
     "special",

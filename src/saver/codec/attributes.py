@@ -1,7 +1,7 @@
 """The only door to the attributes of objects that a file describes.
 
-Python, and the libraries, look up on an instance what they call: whatever a file could put under the name of
-a method would run in its place. So an attribute may have a name only if the class leaves it free.
+Python and the libraries look up methods on the instance first: anything that a file could put under the
+name of a method would run in its place. So an attribute may have a name only if the class leaves it free.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Any
 
 from saver import registry
-from saver.tree import reserved
+from saver.tree import encodable, reserved
 
 _PLAIN = (bool, int, float, complex, str, bytes, type(None))
 _CONTAINERS = (tuple, list, dict, set, frozenset)
@@ -22,18 +22,18 @@ _HEAP = 1 << 9
 
 _MRO = type.__dict__["__mro__"].__get__
 _DICT = type.__dict__["__dict__"].__get__
-"""What a metaclass cannot answer in another way."""
+"""Reads `__dict__` of a class in a way that no metaclass can override."""
 
 NONE: frozenset[str] = frozenset()
 
 
 def special(name: str) -> bool:
-    """Whether Python and libraries look this name up by themselves: `__array__`, `__reduce_ex__`."""
+    """Whether Python and libraries look up this name by themselves, such as `__array__`, `__reduce_ex__`."""
     return name[:2] == "__" and (name[-2:] == "__" or reserved(name))
 
 
 class Door:
-    """What a class lets in: which names an attribute of its instances may have, and where it goes.
+    """Which names the attributes of a class's instances may have, and where each is stored.
 
     `data` are names that the class declares as data though it has a value for them, as a dataclass does.
     """
@@ -45,15 +45,15 @@ class Door:
         self._dict = _dict_descriptor(cls)
         self._slots = slots_of(cls)
         self.free: set[str] = set()
-        """Names that were asked for and go into the dict of an instance: most attributes, at once."""
+        """Names that were looked up and go into the dict of an instance: a fast path for most attributes."""
 
     def refusal(self, name: str) -> str | None:
-        """Why no attribute may have this name; None where one may."""
+        """Why no attribute may have this name; None if one may."""
         found = self._look(name)
         return found if type(found) is str else None
 
     def _look(self, name: str) -> str | types.MemberDescriptorType | None:
-        """Why the name is refused, the slot that it is, or None for one that goes into the dict."""
+        """Why the name is refused, or its slot, or None if it goes into the dict."""
         try:
             return self._known[name]
         except KeyError:
@@ -65,6 +65,8 @@ class Door:
     def _judge(self, name: str) -> str | types.MemberDescriptorType | None:
         if special(name) or reserved(name):
             return f"no attribute may be called {name!r}, which Python and libraries look up by themselves"
+        if not encodable(name):
+            return f"no attribute may be called {name!r}, which is no Unicode text"
         for base in _MRO(self._cls):
             if name in _DICT(base):
                 return self._taken(name, base, _DICT(base)[name])
@@ -86,8 +88,8 @@ class Door:
         return f"{base.__qualname__} has {_kind(value)} called {name!r}, whose place no attribute may take"
 
     def target(self, obj: Any, names: KeysView[str]) -> Any:
-        """Where attributes of these names go: the dict of `obj`, or what sets them by item. ValueError for a
-        name that is refused."""
+        """Where attributes of these names go: the dict of `obj`, or an object that sets them by item.
+        Raises ValueError for a name that is refused."""
         if names <= self.free and self._dict is not None:
             return self._dict.__get__(obj, self._cls)
         slotted = dict[str, types.MemberDescriptorType]()
@@ -101,7 +103,7 @@ class Door:
         return _Slotted(obj, own, slotted) if slotted or own is None else own
 
     def clear(self, obj: Any) -> None:
-        """Take all attributes away that could be set."""
+        """Remove all attributes that could be set."""
         if self._dict is not None:
             self._dict.__get__(obj, self._cls).clear()
         for name in self._slots:
@@ -141,7 +143,7 @@ def door(cls: type, data: frozenset[str] = NONE) -> Door:
 
 
 def _dict_descriptor(cls: type) -> types.GetSetDescriptorType | types.MemberDescriptorType | None:
-    """What gives the dict of an instance, past whatever the class calls `__dict__`."""
+    """The descriptor of an instance's dict, even if the class defines another `__dict__`."""
     for base in _MRO(cls):
         found = _DICT(base).get("__dict__")
         if type(found) in (types.GetSetDescriptorType, types.MemberDescriptorType):
@@ -150,7 +152,7 @@ def _dict_descriptor(cls: type) -> types.GetSetDescriptorType | types.MemberDesc
 
 
 def _is_descriptor(value: Any) -> bool:
-    """Whether the class does more than to hold it: a function is left out, which a dataclass may have as the
+    """Whether a value in a class is a descriptor. Functions do not count: a dataclass may have one as the
     default of a field."""
     names = {name for base in _MRO(type(value)) for name in _DICT(base)}
     return "__set__" in names or ("__get__" in names and type(value) is not types.FunctionType)
@@ -169,10 +171,10 @@ def _kind(value: Any) -> str:
 def attributes_of(
     obj: Any, data: frozenset[str] = NONE, left_out: frozenset[str] = NONE
 ) -> tuple[dict[str, Any], str | None]:
-    """The attributes of an instance, in slots and in its dict, as they are saved; and why one of them cannot
-    be, if one cannot.
+    """The attributes of an instance, in slots and in its dict, as they are saved; and, if one of them
+    cannot be saved, why.
 
-    Left out is what the class makes anew by itself: the values of cached properties, and its own methods.
+    Leaves out what the class creates again by itself: the values of cached properties, and its own methods.
     """
     way, found = door(type(obj), data), dict[str, Any]()
     own = {} if way._dict is None else way._dict.__get__(obj, type(obj))
@@ -205,7 +207,7 @@ def _made_anew(obj: Any, name: str, value: Any) -> bool:
 
 
 def slots_of(cls: type) -> tuple[str, ...]:
-    """The names of all slots of a class, as they are called from outside."""
+    """The names of all slots of a class, as code outside the class writes them."""
     return tuple(
         name
         for base in _MRO(cls)

@@ -1,7 +1,7 @@
-"""What one load may make: bytes and steps, in proportion to what is loaded.
+"""What one load may use: bytes and steps, in proportion to the size of what is loaded.
 
-A small file can ask for much: one tensor used by many nodes, keys that hold each other over and over, a
-compressed buffer. Every codec charges for what it makes or looks through, for each use of it, before it does.
+A small file can ask for much: one tensor used by many nodes, keys nested over and over, a compressed
+buffer. Every codec charges for what it creates or scans, for each use, before it does so.
 """
 
 from __future__ import annotations
@@ -11,17 +11,18 @@ from typing import NoReturn
 from saver.errors import LimitExceededError
 
 BYTES_FLOOR, BYTES_FACTOR = 64 << 20, 16
-"""What the smallest file may take, in bytes of arrays; and how many times its own size a larger one may."""
+"""What the smallest file may use, in bytes of arrays; and how many times its own size a larger one may
+use."""
 
 STEPS_FLOOR, STEPS_FACTOR = 2_000_000, 16
 """The same for steps: some 100 ns or 100 bytes of Python objects each."""
 
 
 class Budget:
-    """What is left of the bytes and steps that something of `size` bytes may take.
+    """What is left of the bytes and steps that loading `size` bytes may use.
 
-    `limit` is how many bytes the caller allows instead, and steps in proportion. `part` is what is being
-    loaded.
+    `limit` is how many bytes the caller allows instead, with steps in proportion. `part` is the part that
+    is being loaded.
     """
 
     __slots__ = ("_all", "_size", "_where", "bytes", "part", "steps")
@@ -36,7 +37,7 @@ class Budget:
         self._where = where
 
     def charge(self, bytes: int = 0, steps: int = 0) -> None:
-        """Take what is about to be made; LimitExceededError when there is not so much left."""
+        """Charge what is about to be created. Raises LimitExceededError if there is not enough left."""
         self.bytes -= bytes
         self.steps -= steps
         if self.bytes < 0 or self.steps < 0:
@@ -61,7 +62,8 @@ UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,
 
 
 def bytes_of(limit: int | str | None) -> int | None:
-    """A limit as a number of bytes: an integer, or a text such as "8GB". Raises TypeError or ValueError."""
+    """A limit as a number of bytes, from an integer or a string such as "8GB". Raises TypeError or
+    ValueError."""
     if limit is None or (isinstance(limit, int) and not isinstance(limit, bool) and limit > 0):
         return limit
     if isinstance(limit, str):

@@ -16,63 +16,67 @@ if TYPE_CHECKING:
     from saver.codec.encoder import Encoder
 
 INLINE_BYTES = 512
-"""Values up to this size stand in the manifest; a tensor of its own would cost more than that."""
+"""Values up to this size are stored in the tree; a separate tensor would cost more than that."""
 
 
 class Codec(ABC):
     """Turns one kind of object into data and back.
 
-    A codec lives in a module of the folder `codecs` (or of an entry point) named like the root of the
-    package whose classes it knows; the module lists its instances in `CODECS`.
+    A codec belongs to the family of the library whose classes it knows: the family's codec module
+    (`saver.family.Family.codecs`) lists an instance of it in `CODECS`.
     """
 
     name: ClassVar[str]
-    """`root.kind`, as it stands in files: `numpy.array`."""
+    """`root.kind`, as it is written in files: `numpy.array`."""
 
     version: ClassVar[int] = 1
-    """Of the state's form. `decode` is given every version up to this one; newer ones are refused."""
+    """The version of the state's form. `decode` must accept every version up to this one; newer ones are
+    refused."""
 
     types: tuple[type, ...] = ()
     """The classes whose direct instances this codec takes."""
 
     names: frozenset[str] = frozenset()
-    """More such classes, as `module:qualname`, so that their module need not be imported to know them."""
+    """More such classes, as `module:qualname`, so that their modules need not be imported."""
 
     shared: ClassVar[bool] = True
-    """Whether identity matters: an object met twice comes back as one. False for plain leaves."""
+    """Whether identity matters: an object that occurs twice comes back as one object. False for plain
+    leaves."""
 
     early: ClassVar[bool] = False
-    """Whether `decode` announces the object with `Decoder.keep` before it decodes what lies within, so
-    that the object can take part in a cycle."""
+    """Whether `decode` announces the object with `Decoder.keep` before it decodes its content, so that the
+    object can be part of a cycle."""
 
     def accepts(self, cls: type) -> bool:
         """Whether this codec takes direct instances of `cls`."""
         return cls in self.types or f"{cls.__module__}:{cls.__qualname__}" in self.names
 
     def class_of(self, obj: Any) -> str | None:
-        """The name of the class that `decode` will need resolved; None when it needs none."""
+        """The name of the class that `decode` will need; None if it needs none."""
         return None
 
     def held(self, node: Node) -> Mapping[Any, Value] | Sequence[Value] | None:
-        """What a plain container holds, each to be built for itself when it is asked for in a lazy load; None
-        for what is built whole. `node` may come from an enemy."""
+        """The items of a plain container, each of which a lazy load builds on first use; None if the object
+        is built whole. `node` may come from an attacker."""
         return None
 
     @abstractmethod
     def encode(self, obj: Any, encoder: Encoder) -> Value:
-        """The state of `obj`. Raise CannotSaveError, through `encoder.refuse`, for what has no data form."""
+        """The state of `obj`. Raise CannotSaveError, through `encoder.refuse`, if something has no data
+        form."""
 
     @abstractmethod
     def decode(self, node: Node, decoder: Decoder) -> Any:
-        """The object again. `node.state` may come from an enemy: check what native code will trust.
+        """The object again. `node.state` may come from an attacker: check everything that native code will
+        trust.
 
-        Any TypeError, ValueError or the like from here is reported as IncompatibleError, with the place and
-        the versions.
+        Any TypeError, ValueError or similar error from here is reported as IncompatibleError, with the
+        place and the versions.
         """
 
 
 class BatchCodec(Codec):
-    """A codec for small things of which there are many, whose arrays are stored together.
+    """A codec for small objects that occur in large numbers, whose arrays are stored together.
 
     Instead of a state of its own, each object is an index into a batch that the whole part shares.
     """
@@ -94,8 +98,8 @@ class BatchCodec(Codec):
 
 
 def is_array(value: Any) -> TypeGuard[NDArray[Any]]:
-    """Whether it is an array of NumPy's own class. Of a subclass, what is asked (`min`, `any`, `==`) may
-    answer for some elements alone: a masked array hides what native code reads all the same."""
+    """Whether it is an array of NumPy's own class. A subclass may answer `min`, `any` or `==` for some
+    elements only: a masked array hides elements that native code reads all the same."""
     return type(value) is np.ndarray or type(value) is np.memmap
 
 

@@ -22,13 +22,13 @@ from saver.tensors import Bytes, TensorInfo, TensorSource
 from saver.tree import MAX_OBJECT_DEPTH, NUMPY_DTYPE, Node, Ref, Tensor, Value
 
 MAX_DECODED_DEPTH = 2 * MAX_OBJECT_DEPTH
-"""Twice what is ever written: a reference may lead deep into a part that has not been decoded."""
+"""Twice what is ever written: a reference may point deep into a part that has not been decoded."""
 
 _SCALARS = frozenset((bool, int, float, str, type(None)))
 
 
 class _Pending:
-    """Stands for an object that is being built, until it can be put where it is wanted."""
+    """A placeholder for an object that is being built, until it can be stored where it is needed."""
 
     __slots__ = ("id",)
 
@@ -39,9 +39,9 @@ class _Pending:
 class Decoder:
     """One walk from trees, parsed and audited, to objects.
 
-    `nodes` are all the nodes of the trees; `batches` the shared state of batch codecs; `budget` what all of
-    it may take; `device` where tensors go. `versions` says under which versions of some packages (by import
-    name) it was saved, and what to do about it, for the end of a message.
+    `nodes` are all the nodes of the trees; `batches` is the shared state of batch codecs; `budget` is what
+    all of it may use; `device` is where tensors go. `versions` gives the end of a message: under which
+    versions of these packages (import names) it was saved, and what to do about that.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class Decoder:
             self._admit(node)
 
     def _admit(self, node: Node) -> None:
-        """Look up all that a node asks for, so that nothing is built when something is amiss."""
+        """Look up everything that a node asks for, so that nothing is built if something is wrong."""
         codec = self._codecs.get(node.codec)
         if codec is None:
             codec = self._codecs[node.codec] = codec_named(node.codec)
@@ -103,7 +103,7 @@ class Decoder:
 
     @property
     def where(self) -> str:
-        """What messages call what is decoded."""
+        """What messages call the value that is decoded."""
         return self._where
 
     def __call__(self, value: Value) -> Any:
@@ -121,7 +121,7 @@ class Decoder:
         return value
 
     def attempt(self, value: Value) -> Any:
-        """Like a call. When it fails, all that it had built is forgotten: that may lack parts, or checks."""
+        """Like a call. If it fails, all that it built is forgotten, since that may lack parts or checks."""
         known = len(self._built)
         try:
             return self(value)
@@ -135,7 +135,7 @@ class Decoder:
             raise
 
     def slot(self, value: Value, container: Any, key: Any) -> Any:
-        """The object for `container[key]`; when a cycle delays it, None, and it is put there later."""
+        """The object for `container[key]`; if a cycle delays it, None, and it is stored there later."""
         if type(value) is not Ref:
             return self(value)
         found = self._again(value.id)
@@ -147,16 +147,16 @@ class Decoder:
     def fill_attributes(self, obj: Any, state: Any, data: frozenset[str] = NONE) -> None:
         """Decode what `Encoder.attributes` encoded into the attributes of `obj`. The only way to set them.
 
-        No code of the class runs. ValueError for a name that the class does not leave free: that of a method,
-        of a property, of anything that Python looks up by itself. `data` are names that the class declares as
-        data though it has a value for them.
+        No code of the class runs. Raises ValueError for a name that the class does not leave free: that of
+        a method, a property, or anything that Python looks up by itself. `data` are names that the class
+        declares as data although it has a value for them.
         """
         if type(state) is not dict:
             raise ValueError("the attributes of an object are not a JSON object")
         self.fill(state, door(type(obj), data).target(obj, state.keys()))
 
     def attributes(self, cls: type, state: Any, data: frozenset[str] = NONE) -> dict[str, Any]:
-        """The same for an object of that class which is there already: what its attributes are to be."""
+        """The same for an existing object of that class: returns its future attributes, and sets none."""
         if type(state) is not dict:
             raise ValueError("the attributes of an object are not a JSON object")
         for name in state:
@@ -168,7 +168,7 @@ class Decoder:
         return found
 
     def fill(self, state: Any, target: MutableMapping[str, Any]) -> None:
-        """Decode the items that `Encoder.fields` encoded into `target`, a mapping that is no object's
+        """Decode the items that `Encoder.fields` encoded into `target`, which must not hold an object's
         attributes."""
         if type(state) is not dict:
             raise ValueError("items are not a JSON object")
@@ -184,12 +184,12 @@ class Decoder:
                 target[key] = self(value)
 
     def keep(self, node: Node, obj: Any) -> None:
-        """Announce the object of `node` before what lies within it is decoded."""
+        """Announce the object of `node` before its content is decoded."""
         if node.id is not None:
             self._built[node.id] = obj
 
     def stand_in(self, node: Node, obj: Any) -> None:
-        """Let `obj`, which is there already, be the object of `node`, wherever that is met."""
+        """Let `obj`, an existing object, be the object of `node` wherever it occurs."""
         self._standing[id(node)] = obj
         self.keep(node, obj)
 
@@ -252,7 +252,7 @@ class Decoder:
         return obj
 
     def _not_understood(self, node: Node, error: Exception) -> IncompatibleError:
-        """Its bytes match their hash, so another version of a library wrote this, or no Saver did."""
+        """The bytes match their hash, so another version of a library wrote this, or it was not Saver."""
         package = node.cls.partition(":")[0].partition(".")[0] if node.cls else codec_root(node.codec)
         return IncompatibleError(
             f"{self._where}: the state of a {node.codec!r}"
@@ -261,7 +261,7 @@ class Decoder:
         )
 
     def check_later(self, node: Node, check: Callable[[Any], None], obj: Any) -> None:
-        """Have `check(obj)` called once all is built: by then a cycle may have put something else into it."""
+        """Call `check(obj)` once everything is built: by then a cycle may have put something else into it."""
         self._checks.append((node, check, obj))
 
     def _check(self) -> None:
@@ -301,8 +301,8 @@ class Decoder:
         return IncompatibleError(f"{self._where}: the tensor {ref.name!r} is not in the pack")
 
     def tensor(self, ref: Any) -> Bytes:
-        """The same, for code that keeps them: no two objects share the bytes, unless a reference says that
-        they are one object."""
+        """The same, for code that keeps them: no two objects share the bytes, unless a reference says they
+        are one."""
         data = self.look(ref)
         if ref.name in self._handed:
             return data.copy()
@@ -310,8 +310,8 @@ class Decoder:
         return data
 
     def own(self, value: Value) -> Any:
-        """The object that `value` describes; of an array that others may refer to, a copy. For whoever checks
-        its elements once and relies on them."""
+        """The object that `value` describes; a copy if it is an array that others may refer to. For code
+        that checks its elements once and relies on them."""
         found = self(value)
         if isinstance(found, np.ndarray) and not is_array(found):
             raise ValueError(f"a {type(found).__name__} where an array of NumPy's own class belongs")
@@ -321,7 +321,8 @@ class Decoder:
         return found
 
     def array(self, ref: Any, dtype: str | None = None, ndim: int | None = None) -> NDArray[Any]:
-        """A `Tensor` as a NumPy array; ValueError unless it has the safetensors dtype and ndim asked for."""
+        """A `Tensor` as a NumPy array. Raises ValueError if its safetensors dtype or its ndim is another
+        one."""
         info = self.info(ref)
         if (dtype is not None and info.dtype != dtype) or (ndim is not None and len(info.shape) != ndim):
             raise ValueError(f"{ref.name!r} is {info.dtype}{list(info.shape)}, not {dtype} with {ndim} axes")

@@ -11,10 +11,10 @@ _NAME = re.compile(r"[a-z]+(:\d{1,3})?")
 
 
 class Device(msgspec.Struct, frozen=True):
-    """All tensors go to the device called `name`; for None, each to where it was saved from.
+    """All tensors go to the device called `name`; for None, each goes to the device it was saved from.
 
-    `or_cpu` says that the CPU will do where that device is not here, as when what is restored is copied into
-    tensors that are there already.
+    `or_cpu` says that the CPU will do if that device is missing, as when values are copied into existing
+    tensors.
     """
 
     name: str | None = None
@@ -22,8 +22,8 @@ class Device(msgspec.Struct, frozen=True):
 
     @classmethod
     def named(cls, device: Any) -> Device:
-        """What a caller asked for: "cpu", "cuda:1", or an object whose `str` is such a name; None for where
-        tensors were saved from. Raises ValueError for what is not the name of a device."""
+        """What a caller asked for: "cpu", "cuda:1", or an object whose `str` is such a name; None for the
+        devices that tensors were saved from. Raises ValueError if it is not the name of a device."""
         if device is None:
             return cls(None, or_cpu=False)
         name = str(device)

@@ -29,6 +29,7 @@ from saver.tree import (
     Tensor,
     TensorData,
     Value,
+    encodable,
     reserved,
     to_json,
 )
@@ -36,22 +37,11 @@ from saver.tree import (
 T = TypeVar("T")
 
 
-def encodable(text: str) -> bool:
-    """Whether UTF-8 can say it: lone surrogates it cannot."""
-    if text.isascii():
-        return True
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
 class Encoder:
     """One walk from objects to trees. Call it with each part, in order; the parts may share objects.
 
-    After the walk `tensors` holds what belongs in the pack, `batches` the shared state of batch codecs,
-    `seeds` the random states that estimators were given, by path.
+    After the walk, `tensors` holds what belongs in the pack, `batches` the shared state of batch codecs,
+    and `seeds` the random states that estimators were given, by path.
     """
 
     def __init__(self) -> None:
@@ -84,11 +74,11 @@ class Encoder:
         return value
 
     def __call__(self, obj: Any, *steps: str | int) -> Value:
-        """The tree of `obj`, which lies at `steps` below the object being encoded."""
+        """The tree of `obj`, which is at the path `steps` below the object being encoded."""
         return self._value(obj, steps, False)
 
     def slot(self, obj: Any, *steps: str | int) -> Value:
-        """Like calling, for a place that `Decoder.slot` can fill after the object around it exists."""
+        """Like a call, for a place that `Decoder.slot` can fill after the object around it exists."""
         return self._value(obj, steps, True)
 
     def _value(self, obj: Any, steps: tuple[str | int, ...], fillable: bool) -> Value:
@@ -111,7 +101,7 @@ class Encoder:
         return self._node(obj, kind, steps)
 
     def own(self, obj: Any, *steps: str | int) -> Value:
-        """Like calling, for what `Decoder.own` reads: nobody else refers to it."""
+        """Like a call, for what `Decoder.own` reads: nothing else refers to it."""
         return self._node(obj, type(obj), steps, False)
 
     def _node(self, obj: Any, kind: type, steps: tuple[str | int, ...], shared: bool = True) -> Node:
@@ -163,10 +153,10 @@ class Encoder:
         return id(obj) in self._nodes
 
     def in_order(self, items: Iterable[Any]) -> list[Any]:
-        """Things that have no order, such as the elements of a set, in one that depends on nothing but them.
+        """Items without an order, such as the elements of a set, in an order that depends only on the items.
 
-        It is that of the bytes as which each would be saved alone. Those that are alike are in the order in
-        which they were met, those last that were not met yet.
+        The order is that of the bytes that each item would be saved as alone. Items with equal bytes are in
+        the order in which the walk met them; those that it has not met come last.
         """
         found = list(items)
         if len(found) < 2:
@@ -187,12 +177,13 @@ class Encoder:
             self._alive.append(obj)
             try:
                 self._ranks[id(obj)] = self._alone(obj)
-            except CannotSaveError:  # saving it fails in the same way, and says where
+            except CannotSaveError:  # saving it fails in the same way, and names the path
                 self._ranks[id(obj)] = b""
         return self._ranks[id(obj)]
 
     def _alone(self, obj: Any) -> bytes:
-        """The bytes of an object that is saved alone, which may refer to those around it by their depth."""
+        """The bytes of an object saved alone; references to the objects around it are written as their
+        depth."""
         alone = Encoder()
         alone._ranks, alone._alive, alone._open = self._ranks, self._alive, self._open.copy()
         for depth, (key, codec) in enumerate(self._open.items()):
@@ -212,10 +203,10 @@ class Encoder:
     def attributes(
         self, obj: Any, left_out: frozenset[str] = NONE, data: frozenset[str] = NONE
     ) -> dict[str, Value]:
-        """The attributes of an object, but for those `left_out`, each at a step of its name.
+        """The attributes of an object, except those `left_out`, each under its name as a step of the path.
 
-        Refuses what `Decoder.fill_attributes` would refuse: a name that the class has a method or a property
-        for. `data` are names that the class declares as data though it has a value for them.
+        Refuses what `Decoder.fill_attributes` would refuse: a name for which the class has a method or a
+        property. `data` are names that the class declares as data although it has a value for them.
         """
         found, why = attributes_of(obj, data, left_out)
         if why is not None:
@@ -223,9 +214,9 @@ class Encoder:
         return {name: self._value(item, (name,), True) for name, item in found.items()}
 
     def fields(self, mapping: Mapping[str, Any]) -> dict[str, Value]:
-        """The items of a mapping, each at a step of its name."""
+        """The items of a mapping, each under its key as a step of the path."""
         for key in mapping:
-            if type(key) is not str or reserved(key):
+            if type(key) is not str or reserved(key) or not encodable(key):
                 self.refuse(f"an attribute is called {key!r}; attributes need plain names")
         return {key: self._value(item, (key,), True) for key, item in mapping.items()}
 
@@ -236,7 +227,7 @@ class Encoder:
 
     def raw_tensor(self, data: TensorData, *steps: str | int) -> Tensor:
         """Add a tensor under the name of its path: `model/layers.0.weight`."""
-        path = ".".join(map(str, (*self._path, *steps)))[:200]
+        path = _in_utf8(".".join(map(str, (*self._path, *steps))))[:200]
         name = first = f"{self._part}/{path}" if path else self._part
         while name in self.tensors:
             self._again_named[first] += 1
@@ -252,7 +243,7 @@ class Encoder:
         return name, len(items) - 1
 
     def shared(self, make: Callable[[], T]) -> T:
-        """What codecs keep for this walk, in all of its parts; `make` makes it at the first call."""
+        """A value that codecs keep for this walk, across its parts; the first call creates it with `make`."""
         if make not in self._shared:
             self._shared[make] = make()
         found: T = self._shared[make]
@@ -270,7 +261,7 @@ class Encoder:
 
     def _where(self, steps: tuple[str | int, ...]) -> str:
         shown = (f"[{step}]" if isinstance(step, int) else f".{step}" for step in (*self._path, *steps))
-        return "".join(("$.", self._part, *shown))
+        return _in_utf8("".join(("$.", self._part, *shown)))
 
     def refuse(self, why: str) -> NoReturn:
         """Raise CannotSaveError for the object being encoded."""
@@ -282,6 +273,11 @@ class Encoder:
             f"{path[:60]}…: objects lie more than {MAX_OBJECT_DEPTH} levels deep within each other; "
             "flatten the structure (a chain of objects can become a list)"
         )
+
+
+def _in_utf8(path: str) -> str:
+    """A path as it can be written to a file: keys of dicts may have lone surrogates."""
+    return path if encodable(path) else path.encode(errors="backslashreplace").decode()
 
 
 def _no_data_form(obj: Any) -> str:

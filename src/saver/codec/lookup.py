@@ -25,7 +25,8 @@ def _load(family: Family) -> Iterable[Codec]:
 
 
 def families(cls: type) -> Iterator[Family]:
-    """The families that may know `cls`: of its own package first, then of its bases', then Python's."""
+    """The families that may know `cls`: that of its own package first, then those of its bases, then
+    Python's."""
     roots = dict.fromkeys(base.__module__.partition(".")[0] for base in cls.__mro__)
     found = {family.name: family for family in map(registry.family, filter(registry.known, roots))}
     python = found.pop("python", None) or registry.family("python")
@@ -41,7 +42,8 @@ def codec_modules(cls: type) -> Iterator[ModuleType]:
 
 
 def codec_for(cls: type) -> Codec | None:
-    """The codec that takes direct instances of `cls`: the class's own family first, then its bases'."""
+    """The codec that takes direct instances of `cls`: from the class's own family first, then from its
+    bases'."""
     found = _by_type.get(cls)
     if found is None:
         for family in families(cls):
@@ -53,7 +55,7 @@ def codec_for(cls: type) -> Codec | None:
 
 
 def codec_named(name: str) -> Codec:
-    """The codec called `name` in a file; IncompatibleError when there is none."""
+    """The codec called `name` in a file. Raises IncompatibleError if there is none."""
     codec = _by_name.get(name)
     if codec is None:
         _load(registry.family(codec_root(name)))
@@ -66,12 +68,13 @@ def codec_named(name: str) -> Codec:
 
 
 def forget_codecs() -> None:
-    """Look every codec up anew; `@saver.register` changes what is accepted."""
+    """Forget cached codecs; `@saver.register` changes what is accepted."""
     _by_type.clear()
 
 
 def check(found: Iterable[Node | Tensor | Ref], names: Iterable[str], where: str) -> list[Node]:
-    """The nodes among `found`, once every codec, tensor and node they need is known to be there.
+    """The nodes among `found`. Raises IncompatibleError unless every codec, tensor and node that they need
+    exists.
 
     Builds and imports nothing.
     """

@@ -1,4 +1,4 @@
-"""A new file that appears whole and on disk, or not at all."""
+"""A new file that appears whole and durable, or not at all."""
 
 from __future__ import annotations
 
@@ -20,18 +20,17 @@ _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
 class NoHardLinks(CannotWriteError):
-    """The file system cannot give a file a name unless that is free."""
+    """The file system cannot give a file a name only if that name is free."""
 
 
 class NewFile(Sink):
     """A file being written, invisible until `commit`, which makes it durable and puts it in place.
 
-    Leaving the `with` block without `commit` leaves nothing behind. Where the system has unnamed files
-    (O_TMPFILE), not even a killed process does. A symbolic link at `path` is followed, unless that is
-    `Inside` of a folder, and the mode of a file that is replaced is kept. A failure is a CannotWriteError,
-    and
-    what was there before is untouched; only when the system leaves open whether the new file is in place for
-    good, it is a CommitUnknownError. Messages call the file `shown`, or else by its path.
+    Leaving the `with` block without `commit` leaves nothing behind. If the system has unnamed files
+    (O_TMPFILE), not even a killed process leaves anything. A symbolic link at `path` is followed, unless
+    the path is `Inside` a folder, and a file that is replaced passes on its mode. A failure raises
+    CannotWriteError, and what was there before is untouched; only if it is unknown whether the new file is
+    in place for good, it raises CommitUnknownError. Messages call the file `shown`, or else by its path.
     """
 
     def __init__(self, path: Path, size: int, files: Files = FILES, shown: str = "") -> None:
@@ -75,7 +74,7 @@ class NewFile(Sink):
         return self._beside(f".{base}.{os.urandom(6).hex()}.part")
 
     def _beside(self, name: str) -> Path:
-        """Another name in the folder of the file; `.` is the folder."""
+        """Another name in the folder of the file; `.` is the folder itself."""
         if not isinstance(self._path, str):
             return Inside(self._path.folder, name)
         folder = os.path.dirname(self._path)
@@ -101,7 +100,7 @@ class NewFile(Sink):
             raise self._failed(error) from error
 
     def write_aligned(self, data: memoryview, offset: int) -> None:
-        """Past the page cache; by way of it where the file system refuses that."""
+        """Write past the page cache, or through it if the file system refuses that."""
         written = 0
         direct = self._open_direct()
         if direct >= 0:
@@ -115,9 +114,9 @@ class NewFile(Sink):
             self.write(data[written:], offset + written)
 
     def _open_direct(self) -> int:
-        """The descriptor for direct writes, -1 where there are none.
+        """The descriptor for direct writes; -1 if the system has none.
 
-        It is one of its own, so that threads may write both ways at the same time.
+        It is separate from the other descriptor, so that threads may write both ways at the same time.
         """
         with self._lock:
             if self._direct is None:
@@ -129,10 +128,10 @@ class NewFile(Sink):
             return self._direct
 
     def commit(self, replace: bool = True) -> bool:
-        """Make the bytes durable, then the name: True once the file is in place.
+        """Make the bytes durable, then the name. Returns True once the file is in place.
 
-        Without `replace`, a file that is there already stays there, and its name is made durable: then
-        False. Raises NoHardLinks where only `replace` is possible. A failed sync is final: the kernel has
+        Without `replace`, a file that exists already stays, its name is made durable, and this returns
+        False. Raises NoHardLinks if only `replace` is possible. A failed sync is final: the kernel has
         dropped the pages.
         """
         try:
@@ -166,7 +165,7 @@ class NewFile(Sink):
         return True
 
     def _place(self) -> bool:
-        """Take the name if it is free."""
+        """Take the name if it is free. Returns whether it was."""
         try:
             self._files.link(self._file if self._name is None else self._name, self._path)
         except OSError as error:
@@ -184,9 +183,9 @@ class NewFile(Sink):
         return True
 
     def _stands(self, error: OSError) -> bool:
-        """Whether the name leads to this file, although the system reported an error.
+        """Whether the name points to this file, although the system reported an error.
 
-        NFS does so when its first answer was lost, even EEXIST: it is the file itself that exists.
+        NFS does that if its first reply was lost; even EEXIST can mean that the file itself exists.
         """
         try:
             stands = os.path.samestat(self._files.stat(self._path), self._files.stat(self._file))
@@ -218,7 +217,7 @@ class NewFile(Sink):
 
     def _remove_hidden(self) -> None:
         if self._name is not None:
-            with suppress(OSError):  # a hidden file more is no reason to call a save failed
+            with suppress(OSError):  # one more hidden file is no reason to call a save failed
                 self._files.remove(self._name)
             self._name = None
 

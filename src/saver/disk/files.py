@@ -1,8 +1,8 @@
-"""The local file system as the few operations that Saver uses, each a system call or nearly.
+"""The local file system, as the few operations that Saver uses, each about one system call.
 
-All file work that can lose data goes through a `Files`, so that whoever wraps it can make any of it fail.
-Files are descriptors; paths are strings, or names inside of an open folder. Every operation may raise
-OSError, but for closing.
+All file work that can lose data goes through a `Files`, so that a test can wrap it and make any operation
+fail. Files are descriptors; paths are strings, or names inside an open folder. Every operation except
+closing may raise OSError.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ _O_NONBLOCK: Final = getattr(os, "O_NONBLOCK", 0)
 _O_NOFOLLOW: Final = getattr(os, "O_NOFOLLOW", 0)
 _O_FOLDER: Final = getattr(os, "O_DIRECTORY", 0) | _O_CLOEXEC
 _O_STEP: Final = getattr(os, "O_PATH", os.O_RDONLY) | _O_FOLDER | _O_NOFOLLOW
-"""To step into a folder takes no right to list it, where the system can tell the two apart."""
+"""Entering a folder needs no permission to list it, if the system distinguishes the two."""
 
 _O_DIRECT = getattr(os, "O_DIRECT", 0)
 _O_TMPFILE = getattr(os, "O_TMPFILE", 0)
 _RWF_NOWAIT: Final = getattr(os, "RWF_NOWAIT", 0)
 
 _MODE = 0o666
-"""As far as the umask lets it be."""
+"""Before the umask is applied."""
 
 
 class Inside(NamedTuple):
-    """A name inside of an open folder; `.` is the folder itself.
+    """A name inside an open folder; `.` is the folder itself.
 
-    A symbolic link of that name is never followed, whoever put it there, and when.
+    A symbolic link with that name is never followed, no matter who put it there, and when.
     """
 
     folder: int
@@ -43,15 +43,15 @@ class Inside(NamedTuple):
 
 
 Path: TypeAlias = str | Inside
-"""Where something is. What a string names may lie behind symbolic links."""
+"""Where something is. A path that is a string may lead through symbolic links."""
 
 
 class Files:
     """The local file system."""
 
     def open_folder(self, path: Path) -> int:
-        """A folder, as what names are `Inside` of. A symbolic link is refused (ELOOP), though not one on the
-        way there.
+        """Open a folder, so that names can be `Inside` it. A symbolic link is refused (ELOOP), though links
+        on the way there are followed.
         """
         name, folder = _at(path)
         try:
@@ -62,18 +62,18 @@ class Files:
             raise
 
     def make_folder(self, path: Path) -> None:
-        """A new folder; FileExistsError when there is something of this name."""
+        """Create a folder. Raises FileExistsError if the name is taken."""
         name, folder = _at(path)
         os.mkdir(name, dir_fd=folder)
 
     def create(self, path: Path) -> int:
-        """A new file, open for writing; FileExistsError when there is something of this name."""
+        """Create a file, open for writing. Raises FileExistsError if the name is taken."""
         name, folder = _at(path)
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | _O_CLOEXEC | _O_BINARY
         return os.open(name, flags, _MODE, dir_fd=folder)
 
     def create_unnamed(self, folder: Path) -> int:
-        """A new file without a name, which is gone with its last descriptor; `link` can name it."""
+        """Create a file without a name. It disappears with its last descriptor, unless `link` names it."""
         if not _O_TMPFILE or not os.path.isdir("/proc/self/fd"):
             raise _refused()
         name, within = _at(folder)
@@ -86,13 +86,13 @@ class Files:
         return os.open(f"/proc/self/fd/{file}", os.O_RDWR | _O_DIRECT | _O_CLOEXEC)
 
     def reserve(self, file: int, size: int) -> None:
-        """Take the room for `size` bytes: a full disk shows now, and the blocks lie together."""
+        """Reserve space for `size` bytes: a full disk shows now, and the blocks are contiguous."""
         if not hasattr(os, "posix_fallocate"):
             raise _refused()
         os.posix_fallocate(file, 0, size)
 
     def write(self, file: int, data: memoryview, offset: int) -> int:
-        """Write what can be written at once; how many bytes that were."""
+        """Write as much as one call can; returns the number of bytes written."""
         return os.pwrite(file, data, offset)
 
     def truncate(self, file: int, size: int) -> None:
@@ -100,23 +100,23 @@ class Files:
         os.ftruncate(file, size)
 
     def set_mode(self, file: int, mode: int) -> None:
-        """Who may do what with a file."""
+        """Set the permissions of a file."""
         os.fchmod(file, mode)
 
     def sync(self, file: int) -> None:
-        """Make the bytes of a file durable. Once this failed, it is of no use to try again."""
+        """Make the bytes of a file durable. Once this has failed, it is useless to try again."""
         os.fsync(file)
 
     def close(self, file: int) -> None:
-        """Give a descriptor back. What the system says of that is not told.
+        """Close a descriptor. Errors that the system reports are ignored.
 
-        Its errors concern bytes that are not on disk yet, and all that must be was synced before; the rest
-        was read, or is thrown away. The descriptor is free in any case.
+        They concern bytes that are not on disk yet, and everything that must be was synced before; the rest
+        was only read, or is discarded. The descriptor is free in any case.
         """
         _close(file)
 
     def link(self, source: Path | int, path: Path) -> None:
-        """A name more, or the first one; FileExistsError when there is something of this name."""
+        """Give a file another name, or its first one. Raises FileExistsError if the name is taken."""
         name, folder = _at(path)
         if not isinstance(source, int):
             old, within = _at(source)
@@ -131,41 +131,42 @@ class Files:
                 _close(folder)
 
     def replace(self, source: Path, path: Path) -> None:
-        """Give a file another name, which may be that of another file, at once."""
+        """Rename a file atomically; a file that has the new name is replaced."""
         (old, within), (name, folder) = _at(source), _at(path)
         os.replace(old, name, src_dir_fd=within, dst_dir_fd=folder)
 
     def remove(self, path: Path) -> None:
-        """Take a name away."""
+        """Remove a name."""
         name, folder = _at(path)
         os.unlink(name, dir_fd=folder)
 
     def sync_folder(self, path: Path) -> None:
-        """Make the names in a folder durable, as far as the system knows such a thing."""
+        """Make the names in a folder durable, if the system supports that."""
         if sys.platform == "win32":
             return
         folder = _listable(path)
         try:
             os.fsync(folder)
         except OSError as error:
-            # Some file systems have nothing to sync in a folder; PostgreSQL takes these two for that, too.
+            # Some file systems cannot sync a folder; PostgreSQL ignores these two errors, too.
             if error.errno not in (errno.EINVAL, errno.EBADF):
                 raise
         finally:
             _close(folder)
 
     def open(self, path: Path) -> int:
-        """A file for reading. A named pipe is opened without waiting for its writer."""
+        """Open a file for reading. A named pipe is opened without waiting for its writer."""
         name, folder = _at(path)
         flags = os.O_RDONLY | _O_CLOEXEC | _O_NONBLOCK | _O_BINARY
         return os.open(name, flags if folder is None else flags | _O_NOFOLLOW, dir_fd=folder)
 
     def read(self, file: int, size: int, offset: int) -> bytes:
-        """Up to `size` bytes; none at the end of the file."""
+        """Read up to `size` bytes; none at the end of the file."""
         return os.pread(file, size, offset)
 
     def read_into(self, file: int, buffer: memoryview, offset: int, wait: bool = True) -> int:
-        """Fill a buffer as far as it goes at once; how far. Without `wait` from the page cache alone."""
+        """Fill a buffer as far as one call can; returns how many bytes. Without `wait`, from the page cache
+        alone."""
         if wait:
             return os.preadv(file, [buffer], offset)
         if not _RWF_NOWAIT:
@@ -173,11 +174,11 @@ class Files:
         return os.preadv(file, [buffer], offset, _RWF_NOWAIT)
 
     def list(self, folder: Path) -> AbstractContextManager[Iterator[os.DirEntry[str]]]:
-        """What is in a folder, in no order."""
+        """The entries of a folder, in no particular order."""
         return os.scandir(folder) if isinstance(folder, str) else _Listing(folder)
 
     def stat(self, file: Path | int) -> os.stat_result:
-        """Size, times, mode and number of names of a file."""
+        """Size, times, mode and number of links of a file."""
         if isinstance(file, Inside):
             return os.stat(file.name, dir_fd=file.folder, follow_symlinks=False)
         return os.stat(file)
@@ -187,7 +188,7 @@ def _close(file: int) -> None:
     try:
         os.close(file)
     except OSError as error:
-        if error.errno == errno.EBADF:  # it was closed before, so by now it may be somebody else's
+        if error.errno == errno.EBADF:  # it was closed before, so by now it may be another file's
             raise
 
 
@@ -202,7 +203,7 @@ def _listable(path: Path) -> int:
 
 
 class _Listing:
-    """What is in a folder; its descriptor stays open as long as the entries may need it."""
+    """The entries of a folder; its descriptor stays open as long as they may need it."""
 
     def __init__(self, folder: Inside) -> None:
         self._folder = _listable(folder)
@@ -223,7 +224,7 @@ class _Listing:
 
 
 def remedy(error: OSError) -> str:
-    """What to do about an error that another folder or file would meet, too; "" for others."""
+    """What to do about an error that would occur with any other folder or file, too; "" for other errors."""
     return _REMEDIES.get(error.errno or 0, "")
 
 

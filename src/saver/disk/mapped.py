@@ -18,11 +18,11 @@ from saver.errors import CannotReadError, DamagedError, IncompatibleError, NotFo
 from saver.storage import Blob
 
 _BROKEN = {errno.EIO, errno.EBADMSG, getattr(errno, "EUCLEAN", errno.EIO)}
-"""What a disk or a file system says of bytes that it has lost."""
+"""The errors that a disk or a file system reports for bytes that it has lost."""
 
 
 class MappedFile(Blob):
-    """An open file. The name may lead to another one meanwhile, or nowhere."""
+    """An open file. Its name may meanwhile belong to another file, or be gone."""
 
     def __init__(self, file: int, name: str, files: Files = FILES) -> None:
         self.name = name
@@ -48,9 +48,10 @@ class MappedFile(Blob):
         return found[0] if len(found) == 1 else b"".join(found)
 
     def map(self) -> NDArray[np.uint8]:
-        """Writing to it changes memory only. A file that another program cuts meanwhile ends this one."""
+        """Writing to it changes memory only. If another program truncates the file, this process is killed
+        (SIGBUS)."""
         found = self._maps.get("all")
-        # Without a lock, which a fork could leave locked: of two threads, the first one's is kept.
+        # No lock, since a fork could leave it locked: if two threads map, the first mapping is kept.
         return self._maps.setdefault("all", self._mapped()) if found is None else found
 
     def _mapped(self) -> NDArray[np.uint8]:
@@ -62,7 +63,7 @@ class MappedFile(Blob):
             raise cannot_read(self.name, error) from error
 
     def fetch(self, start: int, end: int, scratch: memoryview) -> None:
-        """Read it, for the page cache: that is faster than what page faults would do."""
+        """Read the range to fill the page cache: faster than page faults."""
         try:
             while start < end:
                 size = self._files.read_into(self._file, scratch[: end - start], start)
@@ -79,12 +80,12 @@ class MappedFile(Blob):
         probe = memoryview(bytearray(1))
         try:
             return all(self._files.read_into(self._file, probe, at, False) == 1 for at in (end - 1, start))
-        except OSError:  # it would have to wait, or cannot tell
+        except OSError:  # it would have to wait, or the system cannot say
             return False
 
 
 class _Mapping:
-    """Memory that is given back when the last array with a view of it is gone."""
+    """Memory that is unmapped when the last array that views it is gone."""
 
     def __init__(self, start: int, size: int) -> None:
         self._start, self._size = start, size
@@ -93,15 +94,15 @@ class _Mapping:
         }  # fmt: skip
 
     def __del__(self) -> None:
-        if _munmap is not None:  # at the end of the process there is none any more
+        if _munmap is not None:  # at the end of the process it may be gone
             _munmap(self._start, self._size)
 
 
 def memory_of(file: int, size: int) -> NDArray[np.uint8]:
     """The first bytes of a file as memory, private and writable.
 
-    It needs no descriptor any more. Those of the module mmap keep one each (unless told not to, from
-    Python 3.13 on), and whoever loads many models would run out of them.
+    It needs no descriptor. Objects of the module mmap keep one each (unless disabled, from Python 3.13 on),
+    and a process that loads many models would run out of descriptors.
     """
     if _mmap is None or _munmap is None:
         return np.frombuffer(mmap.mmap(file, size, access=mmap.ACCESS_COPY), np.uint8)
@@ -113,7 +114,7 @@ def memory_of(file: int, size: int) -> NDArray[np.uint8]:
 
 
 def _function(name: str, result: type, *arguments: type) -> Callable[..., Any] | None:
-    """A function of the C library; None where there is none."""
+    """A function of the C library; None if it has no such function."""
     try:
         found = getattr(ctypes.CDLL(None, use_errno=True), name)
     except (OSError, TypeError, AttributeError):
@@ -133,7 +134,7 @@ _munmap = _function("munmap", ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t)
 def open_file(path: Path, name: str = "", files: Files = FILES) -> MappedFile:
     """The file at `path`, which messages call `name`, or else by its path.
 
-    Raises NotFoundError, CannotReadError, and IncompatibleError for what is no file.
+    Raises NotFoundError, CannotReadError, and IncompatibleError if it is not a regular file.
     """
     name = name or (path if isinstance(path, str) else path.name)
     try:
@@ -154,14 +155,14 @@ def open_file(path: Path, name: str = "", files: Files = FILES) -> MappedFile:
 
 
 def kind_of(mode: int) -> str:
-    """What something is that is no file."""
+    """What to call something that is not a regular file."""
     if stat.S_ISLNK(mode):
         return "a symbolic link"
     return "a folder" if stat.S_ISDIR(mode) else "a pipe or a device"
 
 
 def cannot_read(name: str, error: OSError) -> SaverError:
-    """What a failed system call means to whoever wanted to read `name`."""
+    """The error to raise for a system call that failed while reading `name`."""
     reason = error.strerror or str(error)
     if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ESTALE):
         return NotFoundError(f"{name}: there is no such file")

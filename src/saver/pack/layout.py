@@ -132,8 +132,8 @@ class Header(msgspec.Struct, frozen=True):
     cuts: dict[str, Cut]
 
 
-def parse_header(header: bytes, size: int, path: str) -> Header:
-    """The header of a pack of `size` bytes, once it matches its hash and tiles the file."""
+def check_header(header: bytes, path: str) -> None:
+    """Raise DamagedError unless a header matches its hash, and IncompatibleError unless it is Saver's."""
     at = 8 + len(_PREFIX)
     if not header[8:].startswith(_PREFIX):
         if b'"saver.header"' in header:
@@ -145,6 +145,11 @@ def parse_header(header: bytes, size: int, path: str) -> Header:
         raise DamagedError(
             f"{path}: the header does not match its hash; copy the file again from where it came"
         )
+
+
+def parse_header(header: bytes, size: int, path: str) -> Header:
+    """The header of a pack of `size` bytes, once it matches its hash and tiles the file."""
+    check_header(header, path)
     document = strict_json(header[8:].rstrip(b" "), path)
     metadata = document.pop("__metadata__")
     if not all(isinstance(text, str) for text in metadata.values()):

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 
+import msgspec
+
 from saver.errors import DamagedError, IncompatibleError
-from saver.pack.layout import HEADER_LIMIT, no_saver_file, parse_header
+from saver.pack.layout import HEADER_LIMIT, check_header, no_saver_file, parse_header
 from saver.pack.source import PackedTensors
 from saver.pack.verify import Range, damaged
 from saver.storage import Blob, Progress
@@ -65,19 +67,44 @@ class Pack:
         return {name for name in chosen if not self.shards[name].root_matches()} | damaged(places, progress)
 
 
-def _read_header(blob: Blob) -> bytes:
-    read = blob.read(0, _FIRST_READ)
-    first = read[:64]
+def header_size(first: bytes, size: int, name: str) -> int:
+    """How many bytes of a pack come before its data, by its `first` bytes, of which there should be 64.
+
+    `size` is that of all. Raises DamagedError or IncompatibleError for what cannot be a pack.
+    """
     length = int.from_bytes(first[:8], "little")
     if len(first) < 16 or first[8:9] != b"{" or length > HEADER_LIMIT:
-        raise no_saver_file(first, blob.name)
-    if length + 8 > blob.size:
+        raise no_saver_file(first[:64], name)
+    if length + 8 > size:
         raise DamagedError(
-            f"{blob.name}: cut off: the header takes {length + 8:,} bytes, the file has {blob.size:,}; "
+            f"{name}: cut off: the header takes {length + 8:,} bytes, the file has {size:,}; "
             "copy it again from where it came"
         )
-    return read[: 8 + length] if 8 + length <= len(read) else blob.read(0, 8 + length)
+    return length + 8
 
 
-_FIRST_READ = 16 << 10
+def whole_size(header: bytes, name: str) -> int:
+    """How many bytes a pack has, by its header, which must match its hash. Errors as in `header_size`."""
+    check_header(header, name)
+    try:
+        slots = _slots.decode(header[8:])
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        raise IncompatibleError(f"{name}: the header is not that of a pack: {error}") from None
+    return len(header) + max(slot.data_offsets[1] for slot in slots.values())
+
+
+class _Slot(msgspec.Struct):
+    data_offsets: tuple[int, int] = (0, 0)
+
+
+_slots = msgspec.json.Decoder(dict[str, _Slot])
+
+
+def _read_header(blob: Blob) -> bytes:
+    read = blob.read(0, FIRST_READ)
+    size = header_size(read[:64], blob.size, blob.name)
+    return read[:size] if size <= len(read) else blob.read(0, size)
+
+
+FIRST_READ = 16 << 10
 """Bytes that hold the whole header of a small pack."""

@@ -1,12 +1,12 @@
-"""When a training run saves itself, and which of its versions stay.
+"""When a training run saves itself, and which of its versions are kept.
 
     every = Every(steps=1000) | Every(minutes=10) | OnSignal()
     keep = Keep(last=3) | Keep(best=2, by="val_loss") | Keep(every=10_000)
 
-Policies are plain values that decide and do nothing else: they read no clock, no disk and no state of their
-own, so the same question always gets the same answer. What they need to know stands in a `Moment` and in
-the `Saved` versions. `a | b` saves when either would and keeps what either would, in whatever order they
-are written; their `repr` is what to write to get them again.
+Policies are plain values that decide and do nothing else: they read no clock and no disk and have no state,
+so the same question always gets the same answer. What they need to know is in a `Moment` and in the `Saved`
+versions. `a | b` saves if either would and keeps what either would; the order does not matter. Their `repr`
+is the code that makes them again.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What people write into policies, checked, and written back."""
+"""Checks the arguments of policies, and writes them back as code."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _GROWING = frozenset({
     "acc", "accuracy", "ap", "auc", "auprc", "auroc", "bleu", "dice", "f1", "iou", "kappa", "map", "mcc",
     "miou", "precision", "psnr", "r2", "recall", "return", "reward", "rouge", "score", "ssim",
 })  # fmt: skip
-"""Words in names of metrics of which more is better, almost always."""
+"""Words in names of metrics for which more is almost always better."""
 
 _UNITS = {
     "B": 1,
@@ -27,7 +27,7 @@ _SIZE = re.compile(r"(\d{1,30}(?:\.\d{1,30})?)\s*([A-Za-z]+)", re.ASCII)
 
 
 def one_of(call: str, example: str, given: dict[str, Any]) -> str:
-    """The name of the one argument that is not None."""
+    """The name of the one argument that is not None. Raises TypeError unless it is exactly one."""
     names = [name for name, value in given.items() if value is not None]
     if len(names) != 1:
         found = f"{' and '.join(names)} together" if names else "nothing"
@@ -38,7 +38,7 @@ def one_of(call: str, example: str, given: dict[str, Any]) -> str:
 
 
 def whole(call: str, name: str, value: Any, example: int) -> int:
-    """A whole number from 1."""
+    """A whole number, at least 1."""
     way_out = f"{name} must be a whole number from 1, as in {call}({name}={example})"
     try:
         found = int(operator.index(value))
@@ -68,9 +68,9 @@ def metric(call: str, name: str, value: Any) -> str:
 
 
 def mode_of(call: str, name: str, mode: Any) -> Mode:
-    """What is better for the metric `name`: less, unless `mode` says otherwise.
+    """Which direction is better for the metric `name`: less, unless `mode` says otherwise.
 
-    For a name like `accuracy` there is no default: the worst would be saved, and the best dropped.
+    A name like `accuracy` has no default: with "min", the worst would be saved and the best dropped.
     """
     if mode is None:
         grows = _GROWING.intersection(re.split(r"[^a-z0-9]+", name.lower()))
@@ -85,12 +85,12 @@ def mode_of(call: str, name: str, mode: Any) -> Mode:
 
 
 def plain(value: float) -> str:
-    """A float as people write it, from which the same float is read."""
+    """A float as people write it; reading it gives the same float."""
     return str(int(value)) if value.is_integer() and value < 1e15 else repr(value)
 
 
 def size_of(call: str, name: str, value: Any) -> int:
-    """A size in bytes: a whole number of them, or a text with a unit.
+    """A size in bytes, from a whole number or a string with a unit.
 
     kB, MB, GB, TB and PB are powers of 1000; KiB, MiB, GiB, TiB and PiB of 1024 (IEC 80000-13). Case does not
     matter.

@@ -1,4 +1,4 @@
-"""What policies know, and what they answer."""
+"""What policies know, and what they decide."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ Range = tuple[float, float]
 
 
 class Moment(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known when a run says that it has finished a step.
+    """What is known when a run reports a finished step.
 
-    Steps are counted from 0, so `step` 999 is the thousandth. `epoch` is how many epochs are finished, which
-    for a loop that counts them from 0 is the epoch it is in; it may be a fraction. Seconds are of a clock
+    Steps are counted from 0, so `step` 999 is the thousandth. `epoch` is the number of finished epochs,
+    which in a loop that counts from 0 is the current epoch; it may be a fraction. Seconds are from a clock
     that never goes back.
     """
 
@@ -25,20 +25,21 @@ class Moment(msgspec.Struct, frozen=True, kw_only=True):
     """The step that was just finished."""
 
     previous: int | None = None
-    """The step of the call before, or the one that was resumed from; None in the first call after a start."""
+    """The step of the previous call, or the one that was resumed from; None in the first call after a
+    start."""
 
     epoch: float | None = None
-    """None where this call named none."""
+    """None if this call named no epoch."""
 
     previous_epoch: float | None = None
-    """The epoch of the newest call before that named one; None after a start or a resume."""
+    """The epoch of the last earlier call that named one; None after a start or a resume."""
 
     metrics: Mapping[str, float] = {}
-    """Those of this call."""
+    """The metrics of this call."""
 
     ranges: Mapping[str, Range] = {}
-    """What the metrics of this run's saves reached before this moment; see `widened`. It remembers what
-    `Saved` cannot: versions that were dropped since, and the save that is under way."""
+    """The range that each metric reached in this run's saves before this moment; see `widened`. It includes
+    what `Saved` cannot: versions that were dropped since, and the save in progress."""
 
     signals: frozenset[int] = frozenset()
     """The signals that arrived since the last save began."""
@@ -47,11 +48,11 @@ class Moment(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds since the last save began; since the start or the resume, if there was none."""
 
     cost: float | None = None
-    """For how many seconds a save stops training, measured and smoothed; None before the first."""
+    """How many seconds a save stops training, measured and smoothed; None before the first save."""
 
 
 class Saved(msgspec.Struct, frozen=True, kw_only=True):
-    """What the store tells of one saved version of a run, as in `saver.Version`, and its epoch."""
+    """What the store records about one saved version of a run, as in `saver.Version`, and its epoch."""
 
     number: int
     step: int | None
@@ -65,18 +66,19 @@ class Saved(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Policy(msgspec.Struct, frozen=True):
-    """When to save. Joined with `|`: when any of them says so."""
+    """When to save. Joined with `|`: whenever any of them says so."""
 
     @abstractmethod
     def due(self, moment: Moment, saved: Sequence[Saved]) -> str | None:
-        """Why to save now, in words that are also kept with the version; None for not now.
+        """The reason to save now, in words that are also kept with the version; None for not now.
 
-        `saved` holds the versions of the run that are there, oldest first.
+        `saved` holds the existing versions of the run, oldest first.
         """
 
     @abstractmethod
     def next_due(self, moment: Moment, saved: Sequence[Saved]) -> str | None:
-        """When it will be due after this moment, as `in 340 steps`; None for what nobody can foresee."""
+        """When the next save after this moment will be due, such as `in 340 steps`; None if that cannot be
+        known."""
 
     @property
     def signals(self) -> frozenset[int]:
@@ -85,7 +87,8 @@ class Policy(msgspec.Struct, frozen=True):
 
     @property
     def metrics(self) -> frozenset[str]:
-        """What steps must tell for this policy: metrics, or `epoch`. What never comes is likely a mistake."""
+        """What steps must report for this policy: metrics, or `epoch`. If one is never reported, that is
+        likely a mistake."""
         return frozenset()
 
     @property
@@ -136,12 +139,12 @@ class Retention(msgspec.Struct, frozen=True):
     def kept(self, saved: Sequence[Saved]) -> frozenset[int]:
         """The numbers of the versions to keep among `saved`, which come oldest first.
 
-        This is the policy alone. What must never be dropped, whatever the policy, `doomed` knows.
+        This is the policy alone. `doomed` adds what must never be dropped, whatever the policy.
         """
 
     @property
     def metrics(self) -> frozenset[str]:
-        """The metrics that this policy looks for: a name that no version has is likely a mistake."""
+        """The metrics that this policy needs: a name that no version has is likely a mistake."""
         return frozenset()
 
     @property
@@ -186,7 +189,7 @@ def unique(policies: Iterable[T]) -> tuple[T, ...]:
 
 
 def widened(ranges: Mapping[str, Range], metrics: Mapping[str, float]) -> dict[str, Range]:
-    """`ranges` with the metrics of one more save in them; nan and infinities reach nothing."""
+    """`ranges`, widened by the metrics of one more save; nan and infinities are ignored."""
     wider = dict(ranges)
     for name, value in metrics.items():
         if math.isfinite(value):

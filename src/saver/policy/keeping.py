@@ -1,4 +1,4 @@
-"""What to keep: `Keep`, and the one place that says what goes."""
+"""What to keep: `Keep`, and the one function that decides what is dropped."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from saver.policy.contract import Retention, Saved
 
 
 def doomed(saved: Sequence[Saved], keep: Retention, verified: int | None) -> list[int]:
-    """The numbers of the versions that `keep` lets go, oldest first; `saved` comes oldest first.
+    """The numbers of the versions to drop according to `keep`, oldest first; `saved` is sorted oldest first.
 
-    Whatever the policy says, three kinds never go: the newest version, those with a tag, and `verified`, the
-    newest whose bytes are known to be whole. While no version is known to be (None, or a number that is not
-    among them), nothing goes: any of them may be the only sound one.
+    Regardless of the policy, three kinds are never dropped: the newest version, versions with a tag, and
+    `verified`, the newest whose bytes are known to be whole. If no version is known to be whole (None, or a
+    number that is not among `saved`), nothing is dropped: any of them may be the only sound one.
     """
     numbers = [version.number for version in saved]
     if verified not in numbers:
@@ -42,26 +42,28 @@ def Keep(
     by: str | None = None,
     mode: Mode | None = None,
 ) -> Retention:
-    """Keep some of the versions. Takes one of these, and several are joined with `|`, which keeps what any
-    of them keeps:
+    """Keep some of the versions. Takes one of these arguments. Join several policies with `|`, which keeps
+    what any of them keeps:
 
-    `last`: the newest so many.
+    `last`: this many of the newest.
 
-    `best`: the best so many `by` a metric; less is better unless `mode="max"`, which names like `accuracy`
-    must say. Of equals the first; versions without the metric, or where it is nan or infinite, do not count.
+    `best`: this many of the best, `by` a metric. Less is better unless `mode="max"`; for names like
+    `accuracy` you must say which. Of equal ones, the first is kept. Versions without the metric, or with
+    nan or an infinity, do not count.
 
-    `every`: one for every so many steps: the first that was saved at each multiple of that, or after it if
-    none lies on it, before the next multiple.
+    `every`: one for every this many steps: for each multiple, the first version that was saved at it or
+    after it, before the next multiple.
 
-    `budget`: the newest that fit together into so many bytes: `"20GB"` are 20 * 10**9, `"20GiB"` 20 * 2**30.
-    A version counts with what it added to the one before, and whole if that one is not kept with it, so
-    weights that never change count once. It is no cap: the newest version stays however large it is, and
-    what tags and other policies keep comes on top; and what went takes its room until `gc` has freed it.
-    Bytes that came back after they were gone (an old state saved again) may count too little.
+    `budget`: the newest that fit together into this many bytes: `"20GB"` is 20 * 10**9, `"20GiB"` is 20 *
+    2**30. A version counts as the bytes that it added to the one before, or whole if that one is not kept
+    with it, so weights that never change count once. It is not a cap: the newest version is kept however
+    large it is, versions that tags and other policies keep come on top, and dropped versions take space
+    until `gc` has freed it. Bytes that return after they were gone (an old state saved again) may be
+    counted too low.
 
-    The newest version, the newest verified one and those with a tag stay in any case; see `doomed`.
+    The newest version, the newest verified one and those with a tag are kept in any case; see `doomed`.
 
-    Raises TypeError and ValueError, with what to write instead.
+    Raises TypeError or ValueError; the message says what to write instead.
     """
     given = {"last": last, "best": best, "every": every, "budget": budget}
     name = one_of("Keep", 'Keep(last=3) | Keep(best=2, by="val_loss")', given)
@@ -93,7 +95,7 @@ class Last(Retention, frozen=True):
 
 
 class Best(Retention, frozen=True):
-    """`Keep(best=...)`: the best `count` versions by a metric; of equals the first."""
+    """`Keep(best=...)`: the best `count` versions by a metric; of equal ones, the first."""
 
     count: int
     by: str
@@ -117,7 +119,7 @@ class Best(Retention, frozen=True):
 
 
 class Spaced(Retention, frozen=True):
-    """`Keep(every=...)`: the first version at or after each multiple of so many steps, before the next."""
+    """`Keep(every=...)`: the first version at or after each multiple of `steps`, before the next multiple."""
 
     steps: int
 
@@ -128,7 +130,7 @@ class Spaced(Retention, frozen=True):
                 continue
             finished = version.step + 1
             multiple = finished // self.steps
-            # A step that was saved again, after the run went back, has its sound version in the newer one.
+            # If a step was saved again after the run went back, the newer version is the sound one.
             rank = finished, -version.number
             if multiple and rank < first.get(multiple, (math.inf, 0)):
                 first[multiple] = rank
@@ -145,7 +147,7 @@ class Budget(Retention, frozen=True):
 
     def kept(self, saved: Sequence[Saved]) -> frozenset[int]:
         found: list[Saved] = []
-        newer = 0  # what all but the oldest of those found take
+        newer = 0  # the bytes of all but the oldest of those found
         for version in reversed(saved):
             if found:
                 oldest = found[-1]

@@ -12,11 +12,11 @@ from saver.policy.arguments import Mode, metric, mode_of, number, one_of, plain,
 from saver.policy.contract import Moment, Policy, Saved
 
 LEAST_SECONDS = 10.0
-"""The shortest interval that `Every(overhead=...)` picks, and how long it waits for its first save: steps
-before that are slower than those to come (compilation, caches, autotuning)."""
+"""The shortest interval that `Every(overhead=...)` chooses, and how long it waits before its first save:
+the first steps are slower than later ones (compilation, caches, autotuning)."""
 
 DEFAULT_SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
-"""What schedulers send before they kill: SIGTERM nearly all of them, SIGUSR1 Slurm by custom."""
+"""What schedulers send before they kill: nearly all send SIGTERM; for Slurm, SIGUSR1 is customary."""
 
 
 @overload
@@ -38,24 +38,24 @@ def Every(
     overhead: float | None = None,
     mode: Mode | None = None,
 ) -> Policy:
-    """Save every so often. Takes one of these, and several are joined with `|`:
+    """Save at regular intervals. Takes one of these arguments; join several policies with `|`:
 
-    `steps`: whenever that many more steps are finished, counted from the start of training. Steps that are
-    not reported may lie between, and a resume does not shift the count.
+    `steps`: whenever that many more steps are finished, counted from the start of training. Not every step
+    needs to be reported, and a resume does not shift the count.
 
     `minutes`: that long after the last save began.
 
-    `epochs`: whenever that many more epochs are finished, as far as `step(epoch=...)` tells: in the first
-    call that names the next epoch, or, for calls at the end of an epoch, how many are finished.
+    `epochs`: whenever that many more epochs are finished, according to `step(epoch=...)`: in the first call
+    that names the next epoch or, for calls at the end of an epoch, the number of finished ones.
 
     `improvement`: whenever this metric is better than in every save before; less is better unless
-    `mode="max"`, which names like `accuracy` must say. Calls without the metric, nan and infinities never
-    are.
+    `mode="max"`; for names like `accuracy` you must say which. Calls without the metric, or with nan or an
+    infinity, never save.
 
     `overhead`: as often as possible while saving stops training for at most this share of the time, 0.01
     for 1 %. What a save costs is measured, so the interval follows it: the idea of CheckFreq (Mohan,
-    Phanishayee and Chidambaram, FAST 2021). It is never below 10 seconds, and bounds neither
-    what is lost in a crash (add `Every(minutes=...)`) nor what writing in the background takes from others.
+    Phanishayee and Chidambaram, FAST 2021). It is never below 10 seconds. It bounds neither what a crash
+    loses (add `Every(minutes=...)`) nor the resources that writing in the background takes.
 
     Raises TypeError and ValueError, with what to write instead.
     """
@@ -80,16 +80,16 @@ def Every(
 
 
 def OnSignal(*signals: int | str) -> Policy:
-    """Save when one of these signals arrives: SIGTERM and SIGUSR1, unless others are named, by number or name
-    (`OnSignal("SIGTERM", "SIGINT")` saves on Ctrl-C, too).
+    """Save when one of these signals arrives: SIGTERM and SIGUSR1, unless you name others, by number or
+    name (`OnSignal("SIGTERM", "SIGINT")` saves on Ctrl-C, too).
 
-    Raises TypeError and ValueError for what is no signal, or cannot be caught.
+    Raises TypeError or ValueError if one is not a signal, or cannot be caught.
     """
     return Signals(tuple(sorted({_signal(each) for each in signals or DEFAULT_SIGNALS})))
 
 
 class Steps(Policy, frozen=True):
-    """`Every(steps=...)`: due when a multiple of so many steps was reached or passed."""
+    """`Every(steps=...)`: due when a multiple of this many steps was reached or passed."""
 
     steps: int
 
@@ -107,7 +107,7 @@ class Steps(Policy, frozen=True):
 
 
 class Minutes(Policy, frozen=True):
-    """`Every(minutes=...)`: due so long after the last save began."""
+    """`Every(minutes=...)`: due this long after the last save began."""
 
     minutes: float
 
@@ -122,7 +122,7 @@ class Minutes(Policy, frozen=True):
 
 
 class Epochs(Policy, frozen=True):
-    """`Every(epochs=...)`: due when a multiple of so many epochs was reached or passed."""
+    """`Every(epochs=...)`: due when a multiple of this many epochs was reached or passed."""
 
     epochs: int
 
@@ -170,7 +170,7 @@ class Improvement(Policy, frozen=True):
         return f"{self.metric} {value:.6g}, best so far"
 
     def _best(self, moment: Moment, saved: Sequence[Saved]) -> float | None:
-        """The best of every save before, dropped ones included as far as the moment knows them."""
+        """The best of all earlier saves, including dropped ones if the moment knows them."""
         found = [version.metrics.get(self.metric, math.nan) for version in saved]
         found += moment.ranges.get(self.metric, ())
         return (min if self.mode == "min" else max)(filter(math.isfinite, found), default=None)
@@ -202,7 +202,7 @@ class Overhead(Policy, frozen=True):
         return f"saving takes at most {100 * self.share:.3g} % of the time"
 
     def _interval(self, moment: Moment) -> float:
-        """Seconds from save to save: `cost` of them are the share of the whole."""
+        """Seconds from save to save, such that `cost` is the given share of them."""
         return LEAST_SECONDS if moment.cost is None else max(LEAST_SECONDS, moment.cost / self.share)
 
     def next_due(self, moment: Moment, saved: Sequence[Saved]) -> str | None:

@@ -1,1 +1,1 @@
-"""Versions as documents and bytes. Knows no Python object."""
+"""Versions as documents and bytes. Knows nothing of Python objects."""

@@ -1,8 +1,8 @@
-"""What the log and the manifest both say of a version must be the same.
+"""What the log and the manifest say about a version must agree.
 
-Each of them vouches for its own bytes alone. A record that names the manifest of another version,
-whose weights are then taken for those of this one, or metrics that nobody measured show only where the two
-are compared.
+Each of them vouches for its own bytes alone. Two errors show only in a comparison: a record that names the
+manifest of another version, so that its weights are taken for those of this one, and metrics that no one
+measured.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ _SHOWN = 80
 
 
 def check_agreement(version: Version, manifest: Manifest, where: str) -> None:
-    """Raise DamagedError, which names the field, unless the manifest is that of the version.
+    """Raise DamagedError, which names the field, unless the manifest belongs to the version.
 
-    `time` is not compared: that of a record is when it was committed, and that of a manifest when the version
-    was made.
+    `time` is not compared: in a record it is the time of the commit, in a manifest the time when the
+    version was made.
     """
     for field, logged, found in _fields(version, manifest):
         if logged != found:
@@ -57,7 +57,7 @@ def _items(kind: str, logged: Mapping[str, Any], found: Mapping[str, Any]) -> It
 
 
 def _plain(metrics: Mapping[str, float]) -> dict[str, float | str]:
-    """As they stand in documents: nan is equal to nan."""
+    """Metrics as they are written in documents: nan equals nan."""
     return {name: plain_metric(value) for name, value in metrics.items()}
 
 

@@ -1,8 +1,8 @@
-"""A backup: a copy of a store, made and brought up to date while others save, delete and collect in it.
+"""A backup: a copy of a store, made and updated while others save, delete and collect in it.
 
-The copy is a store: the records of the source up to one of them, `head`, and what the versions need that live
-by then. What is needed is copied first and the records last, as a save does it, so that a copy that is broken
-off is an older copy, and the next backup goes on with what is there. docs/backup.md says how to use it.
+The copy is a store: the records of the source up to `head`, and everything that the versions live at that
+record need. Objects are copied first and records last, as in a save, so that an interrupted backup leaves
+an older copy, and the next backup continues from there. docs/backup.md says how to use it.
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ from saver.storage import Blob, Bytes, Content, Progress, Storage
 from saver.tensors import shards_of
 
 ROUNDS = 20
-"""How often a backup begins again because a collection was faster; the grace period makes one unlikely."""
+"""How often a backup starts again because a collection was faster; the grace period makes that unlikely."""
 
 CHUNK = 8 << 20
 """Bytes of a pack that are copied at a time."""
 
 
 class Copied(msgspec.Struct, frozen=True):
-    """What a backup did, and what the copy holds by now: the live `versions`, and the records up to `head`.
+    """What a backup did, and what the copy now holds: the live `versions`, and the records up to `head`.
 
-    `objects` (manifests, packs, documents of parts) and `records` were copied now; the objects have `bytes`.
-    `present` objects were there already. `removed` ones were deleted in the copy, for they are condemned in
-    the store. `damage` is what could not be copied, or was copied as it is, for it is damaged in the store.
-    Sizes in bytes.
+    `objects` (manifests, packs, documents of parts) and `records` were copied now; `bytes` is the size of
+    the objects. `present` objects were there already. `removed` ones were deleted in the copy, because they
+    are condemned in the store. `damage` lists what could not be copied, or was copied as it is, because it
+    is damaged in the store. Sizes in bytes.
     """
 
     head: int
@@ -57,21 +57,21 @@ class Copied(msgspec.Struct, frozen=True):
 
     @property
     def whole(self) -> bool:
-        """Whether all could be copied, and none of it is damaged."""
+        """Whether everything could be copied, and nothing is damaged."""
         return not self.damage
 
 
 def backup(repo: Repository, target: Storage, progress: Progress | None = None) -> Copied:
-    """Bring the copy in `target` up to date. When this returns, it is durable, and was verified by reading it
-    again. The store is only read.
+    """Bring the copy in `target` up to date. When this returns, the copy is durable and verified by reading
+    it again. The store is only read.
 
-    Raises CannotWriteError, and changes nothing, where `target` is no copy of the store.
+    Raises CannotWriteError, and changes nothing, if `target` is not a copy of the store.
     """
     return _Backup(repo, target, progress).run()
 
 
 class _Gone(Exception):
-    """Something that a live version needs was collected meanwhile: look again what lives."""
+    """An object that a live version needed was collected meanwhile: read again which versions are live."""
 
 
 class _Backup:
@@ -84,9 +84,9 @@ class _Backup:
         self._damage: dict[str, list[Damage]] = {}
         self._copied: dict[str, int] = {}
         self._hashes: dict[str, set[tuple[int, int, str]]] = {}
-        """By pack the places of which the manifests tell: from, to, and the hash of what is there."""
+        """By pack, the places that the manifests name: start, end, and the hash of the bytes there."""
         self._files: dict[str, str] = {}
-        """By pack that holds a manifest the hash of its header."""
+        """By pack that holds a manifest, the hash of its header."""
         self._done = self._present = 0
 
     def run(self) -> Copied:
@@ -116,11 +116,11 @@ class _Backup:
     # Whether the target is a copy of the store
 
     def _agreed(self) -> int:
-        """The number of the last record that the copy has. Raises CannotWriteError unless it is a copy."""
+        """The number of the copy's last record. Raises CannotWriteError unless it is a copy of this store."""
         target, repo = self._target, self._repo
         try:
             found = read_format(target)
-        except DamagedError:  # as long as the records of a first backup are written
+        except DamagedError:  # while the records of a first backup are written
             found = None
         if found is not None and found.id != repo.format().id:
             raise self._refused("it is another store, or a copy of another one")
@@ -142,7 +142,7 @@ class _Backup:
         )
 
     def _demand_apart(self) -> None:
-        """Raise CannotWriteError where both are one place, whatever they are called."""
+        """Raise CannotWriteError if both are the same place, under whatever names."""
         key = f"clock/{os.urandom(16).hex()}"
         self._target.put(key, Bytes(b""))
         try:
@@ -157,7 +157,7 @@ class _Backup:
     # What is needed
 
     def _living(self) -> tuple[int, list[Version]]:
-        """The head, and the versions that live by then."""
+        """The head, and the versions that are live at that record."""
         repo = self._repo
         while True:
             repo.state.refresh()
@@ -167,7 +167,7 @@ class _Backup:
                 return head, versions
 
     def _needed(self, versions: list[Version]) -> dict[str, list[Version]]:
-        """The keys of all that these versions need, manifests last, each with those who need it."""
+        """The keys of all objects that these versions need, manifests last, each with its versions."""
         packs: dict[str, list[Version]] = {}
         self._damage.clear()
         for version in versions:
@@ -181,7 +181,7 @@ class _Backup:
         return packs
 
     def _packs_of(self, version: Version) -> set[str]:
-        """The packs of a version. Of one without a sound manifest, those that the log tells of."""
+        """The packs of a version. If its manifest is not sound, the packs that the log names."""
         key = _described_by(version)
         if version.file:
             self._files[key] = version.manifest
@@ -202,7 +202,7 @@ class _Backup:
         return {pack for pack in packs if self._repo.state.gone(pack_key(pack)) is None}
 
     def _outline(self, version: Version) -> Manifest:
-        """From the store, or from the copy, where it may be whole still. Raises NotFoundError,
+        """The manifest, from the store or, if that is damaged, from the copy. Raises NotFoundError,
         DamagedError or IncompatibleError."""
         damage: DamagedError | IncompatibleError | None = None
         for storage in (self._source, self._target):
@@ -215,7 +215,7 @@ class _Backup:
         raise damage or NotFoundError(f"{self._source}: {_described_by(version)} is missing")
 
     def _gone(self, version: Version) -> None:
-        """Raise _Gone if a version was deleted meanwhile, or what it needs was moved."""
+        """Raise _Gone if the log has new records: the version may be deleted, or its bytes moved."""
         before = self._repo.state.head
         self._repo.state.refresh()
         if self._repo.state.head != before:
@@ -247,25 +247,25 @@ class _Backup:
         return stat.size if stat is not None else 0
 
     def _is_there(self, key: str) -> bool:
-        """Whether the copy has an object, and found it sound when it was copied."""
+        """Whether the copy has an object, and it was sound when it was copied."""
         found = self._target.stat(key)
         return found is not None and self._target.stat(_marker(key)) is None
 
     def _copy_object(self, key: str, blob: Blob, versions: list[Version], total: int) -> None:
         target = self._target
 
-        target.create(_marker(key), b"")  # until it is found sound
+        target.create(_marker(key), b"")  # until the copy is found sound
         if target.stat(key) is not None:
-            if self._damage_of(key, target.open(key)) is None:  # a backup was killed before it could tell
+            if self._damage_of(key, target.open(key)) is None:  # a killed backup left the marker
                 target.delete(_marker(key))
                 return
             target.delete(key)
         try:
             target.put(key, _Copy(blob, partial(self._report, total)))
         except CannotWriteError:
-            if target.stat(key) is None:  # else another backup was faster
+            if target.stat(key) is None:  # otherwise another backup was faster
                 raise
-        except DamagedError as error:  # it cannot be read to its end
+        except DamagedError as error:  # the source cannot be read to its end
             self._note(key, versions, str(error))
             return
         self._copied[key] = blob.size
@@ -291,7 +291,7 @@ class _Backup:
             try:
                 found = self._outline(version)
                 now = packs_of(shards_of(self._repo.places.of(found, where).values()).values())
-                before = self._repo.places.of(found, where, lambda pack: pack_key(pack) != key)
+                before = self._repo.places.of(found, where, partial(self._has_kept, key, now))
             except SaverError:
                 return False
             older = {pack_key(pack) for pack in packs_of(shards_of(before.values()).values()) - now}
@@ -299,15 +299,19 @@ class _Backup:
                 return False
         return True
 
+    def _has_kept(self, lost: str, now: set[str], pack: str) -> bool:
+        key = pack_key(pack)
+        return key != lost and (pack in now or self._is_there(key))
+
     def _report(self, total: int, count: int) -> None:
-        """So many bytes more were copied."""
+        """Report that `count` more bytes were copied."""
         self._done += count
         if self._progress is not None:
             self._progress(self._done, max(total, self._done))
 
     def _damage_of(self, key: str, blob: Blob) -> str | None:
-        """What is wrong with a document or a pack, by its own hashes and by what manifests say of it; None
-        where nothing is."""
+        """What is wrong with a document or a pack, by its own hashes and by what manifests say about it;
+        None if nothing is."""
         try:
             if not key.startswith("packs/"):
                 sound = blake3(blob.read()).hexdigest() == key.rpartition("/")[2].removesuffix(".json")
@@ -329,8 +333,8 @@ class _Backup:
     # Records
 
     def _write_records(self, head: int, upto: int) -> int:
-        """Take over the records after `head`, in order. Until the last of them, versions that the copy had by
-        then are all there is to be read."""
+        """Copy the records after `head`, in order. Until the last one is written, the copy may still lack
+        versions of the store."""
         previous = self._log.read(head)[1] if head else ZERO
         for number in range(head + 1, upto + 1):
             data = self._source.read(log_key(number))
@@ -368,7 +372,7 @@ class _Backup:
 
 
 class _Copy(Content):
-    """What an object of another storage holds. `report` is called with the bytes of each piece."""
+    """The content of an object of another storage. `report` is called with the size of each piece."""
 
     def __init__(self, blob: Blob, report: Callable[[int], None]) -> None:
         self.size = blob.size
@@ -383,10 +387,10 @@ class _Copy(Content):
 
 
 def _described_by(version: Version) -> str:
-    """The key of the object with the manifest of a version."""
+    """The key of the object that holds the manifest of a version."""
     return manifest_key(version.manifest, version.file)
 
 
 def _marker(key: str) -> str:
-    """The key of what stands beside an object in the copy that is yet to be found sound."""
+    """The key of the marker beside an object in the copy that has not been found sound yet."""
     return f"clock/{key.rpartition('/')[2][:32]}"

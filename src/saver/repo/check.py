@@ -1,4 +1,4 @@
-"""Check: reads everything there is, and tells damage from garbage."""
+"""Check: reads everything, and distinguishes damage from garbage."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ from saver.tree import Tensor, parse, walk
 
 
 class Checked(msgspec.Struct, frozen=True):
-    """What a check saw: live versions, bytes read, all damage. `garbage` is needed by no version: no
-    damage, `gc` frees it. `recorded` says that the damaged bytes stand in the log, so that saving the
-    same tensors again heals them. `foreign` lies in the folders of the store and is not Saver's: it was not
-    looked into, and nothing will ever delete it.
+    """What a check found: live versions, bytes read, all damage. `garbage` is needed by no version; it is
+    not damage, and `gc` frees it. `recorded` says that the damage is recorded in the log, so that saving
+    the same tensors again repairs it. `foreign` objects are in the folders of the store but not Saver's:
+    they were not examined, and Saver never deletes them.
     """
 
     versions: int
@@ -70,10 +70,10 @@ _SHORTCUT = "it is only a shortcut, which no version needs, and is made anew; if
 
 
 def check(repo: Repository, progress: Progress | None = None) -> Checked:
-    """Read and verify all that lies in the store.
+    """Read and verify everything in the store.
 
-    Raises DamagedError when the log itself is damaged, and IncompatibleError when this Saver does not
-    understand it: without it nothing is known.
+    Raises DamagedError if the log itself is damaged, and IncompatibleError if this Saver does not
+    understand it: without the log nothing is known.
     """
     repo.open()
     return _Check(repo, progress).run()
@@ -94,11 +94,11 @@ class _Check:
         self._foreign: list[str] = []
         self._hidden: set[str] = set()
         self._stats: dict[str, Stat | None] = {}
-        """Of all that was listed; None for what has the name of an object and is none."""
+        """Of everything listed; None for something else that has the name of an object."""
 
     def run(self) -> Checked:
         repo = self._repo
-        # Before the log is read: what is saved from here on is no garbage.
+        # Before the log is read: what is saved from here on is not garbage.
         listed = {prefix: self._own(prefix) for prefix in FOLDERS}
         repo.state.refresh()
         check_gaps(repo.storage, repo.state)
@@ -119,7 +119,7 @@ class _Check:
         return Checked(len(versions), self._bytes, damage, tuple(garbage), size, recorded, foreign)
 
     def _own(self, prefix: str) -> list[str]:
-        """Saver's objects below a prefix. Others are noted, and folders that cannot be looked into."""
+        """Saver's objects below a prefix. Notes foreign ones, and folders that cannot be listed."""
         found = []
         try:
             for listed in self._repo.storage.list(prefix):
@@ -137,7 +137,7 @@ class _Check:
         return found
 
     def _size(self, key: str) -> int:
-        """Bytes of an object; 0 when it is gone, or is none, which who reads it is told."""
+        """Bytes of an object; 0 if it is gone or not an object, which reading it will report."""
         try:
             stat = self._stats.get(key) or self._repo.storage.stat(key)
         except (DamagedError, IncompatibleError):
@@ -145,7 +145,7 @@ class _Check:
         return stat.size if stat is not None else 0
 
     def _garbage_bytes(self, garbage: Iterable[str]) -> int:
-        """Of documents that no version needs nobody read more than their names: they may be no objects."""
+        """The bytes of garbage. Also notes documents that are not objects, as none was opened before."""
         for key in (key for key in garbage if self._stats.get(key) is None):
             try:
                 self._repo.storage.stat(key)
@@ -155,13 +155,13 @@ class _Check:
         return sum(map(self._size, garbage))
 
     def _versions(self) -> list[Version]:
-        """The live versions. What a checkpoint says of them must be what the log says."""
+        """The live versions. What a checkpoint says about them must agree with the log."""
         repo, replay = self._repo, self._replay
         while True:
             head = repo.state.head
             self._log(head)
             versions = [version for model, _ in repo.models() for version in repo.versions(model)]
-            if head == repo.state.head:  # otherwise another thread goes on meanwhile
+            if head == repo.state.head:  # otherwise another thread has read on
                 break
         found, told = {str(version): version for version in versions}, replay.versions()
         for ref in sorted({*found, *told}):
@@ -176,7 +176,7 @@ class _Check:
         return versions
 
     def _log(self, head: int) -> None:
-        """Every record, also those that a checkpoint makes unnecessary."""
+        """Read every record, including those that a checkpoint makes unnecessary."""
         repo = self._repo
         if not self._replay.head:
             self._bytes += len(repo.storage.read(STORE_KEY))
@@ -192,7 +192,7 @@ class _Check:
             self._bytes += self._size(log_key(number))
 
     def _checkpoints(self, keys: Iterable[str]) -> None:
-        """They cost nothing but time when they are damaged: the log says the same. They are made anew."""
+        """Verify checkpoints. Damaged ones only cost time, as the log says the same: write them again."""
         storage, state = self._repo.storage, self._repo.state
         if "state/" in self._hidden:
             return
@@ -219,7 +219,7 @@ class _Check:
             self._make_anew([each.key for each in self._damage[before:]])
 
     def _make_anew(self, damaged: Iterable[str]) -> None:
-        """Checkpoints, where some are damaged; who may not write there is told of them all the same."""
+        """Write damaged checkpoints again; if that is not permitted, they are only reported."""
         repo = self._repo
         with suppress(SaverError):
             demand(repo.storage, repo.format().write, "write to")
@@ -245,7 +245,7 @@ class _Check:
         else:
             self._bytes += self._size(key)
         for tensor, info in tensors.items():
-            names = shard_names(tensor, len(info.shards), tensors)
+            names = shard_names(tensor, info.shape, info.boxes, tensors)
             for name, shard in zip(names, info.shards, strict=True):
                 use = Use(version, tuple(parts.get(tensor, ())), name, shard)
                 self._learn(use)
@@ -253,7 +253,7 @@ class _Check:
                 self._needed.update(map(pack_key, packs_of([shard])))
 
     def _filled(self, version: Version, found: Manifest) -> dict[str, Part]:
-        """The parts, with what stands in documents. One whose document is damaged is lost, and left out."""
+        """The parts, with the content of their documents. Parts with a damaged document are left out."""
         parts = {}
         for name, part in found.parts.items():
             key = tree_key(part.document)
@@ -269,7 +269,7 @@ class _Check:
         return parts
 
     def _learn(self, use: Use) -> None:
-        """What the index of this machine may not know yet: versions that others saved."""
+        """Note for this machine's index what it may not know yet: versions that others saved."""
         known, version = use.known, use.version
         if self._repo.index is None or not known.length:
             return
@@ -279,7 +279,7 @@ class _Check:
                 pack, offset, length = known.places[0]
                 blob = self._repo.storage.open(pack_key(pack))
                 probe = probe_of(blob.read(offset, offset + min(PROBE, length)))
-            except (DamagedError, IncompatibleError, NotFoundError):  # told below
+            except (DamagedError, IncompatibleError, NotFoundError):  # reported below
                 return
         self._rows.append(
             Row(known.hash, known.length, probe, version.model, version.number, version.manifest, use.tensor)
@@ -290,16 +290,16 @@ class _Check:
             self._damage.append(Damage(key, what, version.model, version.number, part))
 
     def _read_packs(self, listed: Iterable[str]) -> None:
-        """Every pack that is there, and every one that a version needs."""
+        """Read every pack that exists, and every one that a version needs."""
         repo, packs = self._repo, self._packs
         keys = packs.used | {key for key in listed if key in self._needed or repo.state.gone(key) is None}
         total = self._bytes + sum(map(self._size, keys))
         self._bytes = packs.read(keys, self._bytes, total, self._progress)
 
     def _record(self) -> bool:
-        """Put damage that is new into the log, so that no save shares these bytes any more."""
+        """Record new damage in the log, so that no save shares these bytes any more."""
         repo, harm = self._repo, self._packs.harm
-        if not harm or "packs/" in self._hidden:  # it may be sound, behind a link that nobody follows
+        if not harm or "packs/" in self._hidden:  # it may be sound, behind a link that is not followed
             return False
 
         def decide() -> Event | None:
@@ -323,7 +323,7 @@ class _Check:
 
 
 def _parts_of(found: Mapping[str, Part], where: str) -> dict[str, list[str]]:
-    """The parts that refer to each tensor. Raises IncompatibleError for what are no trees."""
+    """The parts that refer to each tensor. Raises IncompatibleError if they are not trees."""
     parts: dict[str, list[str]] = {}
     for name, part in found.items():
         trees = [parse(part.tree, where, []), *(parse(state, where, []) for state in part.batches.values())]

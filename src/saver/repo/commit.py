@@ -1,4 +1,4 @@
-"""A commit: what was staged becomes a version, durably, or nothing. docs/protocol.md has the argument."""
+"""A commit: what was staged becomes a durable version, or nothing changes. See docs/protocol.md."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from saver.repo.state.view import version_state
 from saver.repo.version import Version, from_state, plain_metric
 from saver.repo.written import Written
 from saver.storage import Bytes, Progress
-from saver.tensors import Shard, TensorInfo, put_together
+from saver.tensors import Shard, TensorInfo, joined, put_together
 from saver.tree import TensorData
 
 
@@ -34,7 +34,7 @@ class CondemnedError(SaverError):
     """A collector condemned what was staged before it could be committed, or a check found bytes damaged that
     it shares; nothing was changed.
 
-    `condemned` says by the `id` of each Staged what of it must be staged again.
+    `condemned` says, by the `id` of each Staged, what of it must be staged again.
     """
 
     code = "condemned"
@@ -52,12 +52,12 @@ def commit(
     written: Written | None = None,
     progress: Progress | None = None,
 ) -> Version:
-    """Make one version of what was staged, durably, or nothing. When this returns, it is there for good.
+    """Make one version of what was staged, or change nothing. When this returns, the version is durable.
 
-    The parts and the tensors of several Staged must have different names; each tensor of a part must be among
-    them. Raises CannotSaveError where that is not so; CondemnedError where some of it must be staged again;
-    CannotWriteError; or CommitUnknownError, when the version may be there or not. With `written`, the store
-    was opened to write, and whoever made `written` removes what is left.
+    The parts and the tensors of several Staged must have different names, and each tensor of a part must be
+    among them; otherwise raises CannotSaveError. Raises CondemnedError if some of it must be staged again,
+    CannotWriteError, or CommitUnknownError if it is unknown whether the version exists. With `written`, the
+    caller has opened the store for writing, and removes what is left after an error.
     """
     merged = _merged(repo, staged)
     if written is None:
@@ -70,7 +70,7 @@ def commit(
 
 
 def _merged(repo: Repository, staged: Sequence[Staged]) -> Staged:
-    """All as if one had staged it."""
+    """All of it, as if one process had staged it."""
     parts: dict[str, StagedPart] = {}
     tensors: dict[str, Shard] = {}
     for each in staged:
@@ -84,9 +84,15 @@ def _merged(repo: Repository, staged: Sequence[Staged]) -> Staged:
                 )
         parts |= each.parts
         tensors |= each.tensors
-    cuts = {name: cut for each in staged for name, cut in each.cuts.items()}
+    try:
+        cuts = joined(each.cuts for each in staged)
+        whole = put_together(tensors, cuts)
+    except ValueError as error:
+        raise CannotSaveError(
+            f"{repo.storage}: {error}; commit all boxes of a tensor that were staged together, and no others"
+        ) from None
     needed = {name for part in parts.values() for name in part.tensors}
-    missing = sorted(needed - put_together(tensors, cuts).keys())
+    missing = sorted(needed - whole.keys())
     if missing:
         raise CannotSaveError(
             f"{repo.storage}: nobody staged the tensor {missing[0]!r}, which a part needs; commit all that "
@@ -108,8 +114,8 @@ def _merged(repo: Repository, staged: Sequence[Staged]) -> Staged:
 
 
 class _Document(msgspec.Struct, frozen=True):
-    """What describes a version and was written: its hash and size; the pack `file` that it stands in, if it
-    does; and how many bytes the store grew by."""
+    """The written description of a version: its hash and size; the pack `file` that holds it, if one does;
+    and how many bytes the store grew."""
 
     hash: str
     size: int
@@ -147,7 +153,7 @@ class _Commit:
         self._parts = {name: _hash_part(part, tensors) for name, part in merged.parts.items()}
 
     def run(self) -> Version:
-        """Take the next record's number, and do what can be done once the version is there."""
+        """Take the next record's number, and do what can be done only once the version exists."""
         version, merged, known = self._take_number(), self._merged, self._known
         documents = {part.content: part.document for part in merged.parts.values() if part.document}
         self._repo.remember(version, put_together(known, merged.cuts), documents)
@@ -155,12 +161,12 @@ class _Commit:
         return version
 
     def _take_number(self) -> Version:
-        """Commit with all that came before in view."""
+        """Commit, with all earlier records in view."""
         repo = self._repo
         document: _Document | None = None
         said: tuple[Any, ...] = ()
         while True:
-            head = repo.state.last()  # before anything is decided: other threads may move the state on
+            head = repo.state.last()  # before any decision: other threads may move the state on
             self._demand_all_there()
             self._place_held()
             event = self._event(document)
@@ -175,7 +181,7 @@ class _Commit:
             repo.state.refresh()
 
     def _is_file(self) -> bool:
-        """Whether all of the version is at hand, and small: then it is one file."""
+        """Whether the whole version is in memory and small: then it becomes one file."""
         merged = self._merged
         stored = any(known.length for name, known in merged.tensors.items() if name not in merged.held)
         apart = any(part.document for part in merged.parts.values())
@@ -183,8 +189,8 @@ class _Commit:
         return not stored and not apart and size <= stage.FILE_BYTES
 
     def _place_held(self) -> None:
-        """Put tensors that nobody wrote yet into a pack, unless the version is to be one file; again, when
-        a collector condemned that pack."""
+        """Put tensors that have not been written into a pack, unless the version becomes one file; do it
+        again if a collector condemned that pack."""
         held = {name: self._known[name] for name in self._merged.held}
         if not held or self._is_file():
             return
@@ -196,7 +202,7 @@ class _Commit:
             self._added += writer.size
 
     def _tensors(self, names: Iterable[str]) -> dict[str, TensorData]:
-        """The tensors of these names that are held, and those without bytes."""
+        """The tensors with these names that are held in memory, and those without bytes."""
         found = {}
         for name in names:
             known = self._merged.tensors[name]
@@ -205,13 +211,13 @@ class _Commit:
         return found
 
     def _put_pack(self, writer: PackWriter) -> None:
-        """Write a pack; then it is known where its tensors lie."""
+        """Write a pack, and note where its tensors are stored."""
         self._written.put(pack_key(writer.id), writer)
         for name, shard in writer.shards.items():
             self._known[name] = msgspec.structs.replace(self._known[name], places=shard.places)
 
     def _put_file(self, event: Commit) -> _Document:
-        """Write the version whole, for this number and parent: a pack that holds its manifest."""
+        """Write the whole version, for this number and parent: a pack that holds its manifest."""
         text = manifests.encode(self._manifest(event, {}, ()))
         tensors = self._tensors(self._known)
         writer = PackWriter(
@@ -222,7 +228,7 @@ class _Commit:
         return _Document(writer.hash, len(text.encode()), writer.id, writer.size)
 
     def _demand_all_there(self) -> None:
-        """Raise CondemnedError where a collector was faster."""
+        """Raise CondemnedError if a collector was faster."""
         gone = {each.id: found for each in self._staged if (found := self._condemned(each)) is not None}
         if gone:
             self._written.remove(self._documents)
@@ -242,7 +248,7 @@ class _Commit:
         return Condemned(tensors, parts) if tensors or parts else None
 
     def _append(self, record: Record) -> bool:
-        """Put the record into the log. Once that may have happened, nothing that it needs is removed."""
+        """Append the record to the log. Once that may have happened, nothing that it needs is removed."""
         state = self._repo.state
         try:
             digest = state.log.append(record)
@@ -314,7 +320,7 @@ def _said(event: Commit) -> tuple[Any, ...]:
 
 
 def _described(part: StagedPart, version: PartVersion) -> Part:
-    """A part as it stands in a manifest."""
+    """A part as it is written in a manifest."""
     found = Part(hash=version.hash, version=version.number, packages=part.packages)
     if part.document:
         return msgspec.structs.replace(found, document=part.document, content=part.content)

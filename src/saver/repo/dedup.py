@@ -1,8 +1,8 @@
-"""Which tensors of a save the store already has, to the byte.
+"""Which tensors of a save the store already has, byte for byte.
 
-Hashing everything before writing would cost a pass over the data that finds nothing when all weights
-moved, as they do in training. So large tensors are first compared by their first bytes, block by block;
-only where those are the same is the rest hashed.
+Hashing everything before writing would cost a pass over the data that finds nothing if all weights have
+changed, as they do in training. So large tensors are first compared by their first bytes, block by block;
+the rest is hashed only if those are equal.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ if TYPE_CHECKING:
     from saver.repo.index import Index
 
 PROBE = 4096
-"""Bytes at the beginning of a tensor or block by which most changes show."""
+"""Bytes at the beginning of a tensor or block, in which most changes show."""
 
 PROBED = 1 << 20
-"""Smaller tensors are hashed at once: that is as fast as looking for a reason not to."""
+"""Smaller tensors are hashed directly: that is as fast as looking for a reason not to."""
 
 THREADS = 4
 CHUNKS = 16
@@ -48,7 +48,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 Block = tuple[str, Place]
-"""The hash of a block, and where it lies."""
+"""The hash of a block, and where it is stored."""
 
 ReadPlace = Callable[[Place], bytes]
 Lookup = Callable[[Iterable[str]], Mapping[str, Shard]]
@@ -68,10 +68,11 @@ def find_reuse(
     index: Index | None,
     lookup: Lookup,
 ) -> Reuse:
-    """What of `tensors` lies in `sources` (the parent version first, then the declared bases), or anywhere.
+    """What of `tensors` is stored in `sources` (the parent version first, then the declared bases), or
+    anywhere else.
 
-    `read` gives the bytes of a place. `lookup` asks the index for hashes, and answers with what the live
-    log confirms.
+    `read` returns the bytes of a place. `lookup` asks the index for hashes, and returns what live versions
+    confirm.
     """
     have = _Have(sources, read, index)
     hashed = _hash_all({name: data for name, data in tensors.items() if have.may_have(data)})
@@ -87,7 +88,7 @@ def find_reuse(
         elsewhere = lookup(unknown)
         for name, (digest, _) in hashed.items():
             known = elsewhere.get(digest)
-            # A small tensor may hold the hashes of a large one's blocks: then both have the same hash.
+            # A small tensor may consist of the hashes of a large one's blocks: then both have the same hash.
             if name not in whole and known is not None and known.length == length_of(tensors[name]):
                 whole[name] = known
     blocks = {}
@@ -100,7 +101,7 @@ def find_reuse(
 
 
 class _Have:
-    """The tensors of the sources, by what a new tensor can be compared by."""
+    """The tensors of the sources, indexed by what a new tensor can be compared with."""
 
     def __init__(self, sources: Sequence[Mapping[str, Shard]], read: ReadPlace, index: Index | None) -> None:
         self._sources = sources
@@ -126,7 +127,7 @@ class _Have:
         return self._index is not None and self._index.has(length, probe_of(first))
 
     def named(self, name: str, data: TensorData) -> Shard | None:
-        """The tensor of this name, if it can share blocks with `data`."""
+        """The tensor with this name, if it can share blocks with `data`."""
         for source in self._sources:
             known = source.get(name)
             if known is not None and known.dtype == data.dtype and known.length == length_of(data):
@@ -149,12 +150,12 @@ def first_bytes(data: TensorData) -> bytes:
 
 
 def probe_of(first: bytes) -> bytes:
-    """What the index keeps of a tensor's first bytes."""
+    """What the index stores for a tensor's first bytes."""
     return blake3(first).digest(16)
 
 
 def flat(data: TensorData) -> NDArray[np.uint8] | None:
-    """The bytes of a tensor that lies in memory in one piece."""
+    """The bytes of a tensor that is contiguous in memory; None for others."""
     if isinstance(data.data, np.ndarray) and data.data.flags.c_contiguous:
         return data.data.reshape(-1).view(np.uint8)
     return None
@@ -163,7 +164,8 @@ def flat(data: TensorData) -> NDArray[np.uint8] | None:
 def _same_blocks(
     data: TensorData, known: Shard | None, read: ReadPlace, hashed: Hashed | None
 ) -> dict[int, Block]:
-    """The blocks of a large tensor that are the same in the known one; `hashed`, if that was done already."""
+    """The blocks of a large tensor that equal those of the known one; `hashed` is its hash, if known
+    already."""
     memory = flat(data)
     if known is None or memory is None:
         return {}
@@ -185,7 +187,8 @@ def _same_blocks(
 
 
 def _hash_all(tensors: Mapping[str, TensorData]) -> dict[str, Hashed]:
-    """The hashes of tensors. Of large ones the threads share the blocks, so that one alone is as fast."""
+    """The hashes of tensors. Threads share the blocks of large ones, so that a single tensor is as fast as
+    many."""
     blocks: list[NDArray[np.uint8]] = []
     large: dict[str, range] = {}
     for name, data in tensors.items():
@@ -204,13 +207,13 @@ def _hash_all(tensors: Mapping[str, TensorData]) -> dict[str, Hashed]:
 
 
 def _on_threads(function: Callable[[T], R], items: Iterable[T], size: int) -> list[R]:
-    """`function` of every item, on several threads where `size` bytes make it worth while."""
+    """`function` of every item, on several threads if `size` bytes make that worthwhile."""
     if size <= SERIAL:
         return list(map(function, items))
     from saver.threads import Threads
 
     listed = list(items)
-    some = max(1, len(listed) // (THREADS * CHUNKS))  # what a thread takes at a time
+    some = max(1, len(listed) // (THREADS * CHUNKS))  # how many a thread takes at a time
     chunks = [listed[at : at + some] for at in range(0, len(listed), some)]
     with Threads(THREADS) as pool:
         return [
@@ -221,7 +224,7 @@ def _on_threads(function: Callable[[T], R], items: Iterable[T], size: int) -> li
 
 
 class Writing(msgspec.Struct):
-    """What goes into packs, by the name it has there; and which block of which tensor it is."""
+    """What goes into packs, by its name there; and which block of which tensor it is."""
 
     tensors: dict[str, TensorData]
     block_of: dict[str, tuple[str, int]]
@@ -257,7 +260,7 @@ def _block(name: str, data: TensorData, memory: NDArray[np.uint8], number: int) 
 
 
 def assemble(data: TensorData, blocks: Mapping[int, Block]) -> Shard:
-    """A large tensor of its blocks, all of them, by number."""
+    """A large tensor, assembled from all of its blocks, by number."""
     numbers = range(block_count(length_of(data)))
     hashes, places = zip(*(blocks[number] for number in numbers), strict=True)
     root = root_of(map(bytes.fromhex, hashes))

@@ -1,4 +1,4 @@
-"""Reads the document that describes a version, from where its record says that it stands."""
+"""Reads the document that describes a version, from where its record says that it is stored."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from saver.storage import Blob, Storage
 
 
 def read_outline(storage: Storage, version: Version, blob: Blob | None = None) -> Manifest:
-    """The manifest of a version, verified, without the trees that stand in documents of their own. `blob` is
-    the file in which it stands, if that is open already.
+    """The manifest of a version, verified, without the trees that are stored in separate documents. `blob`
+    is the file that holds it, if that is open already.
 
-    Raises NotFoundError; DamagedError for bytes that are not those that were written; IncompatibleError.
+    Raises NotFoundError, DamagedError if the bytes are not those that were written, and IncompatibleError.
     """
     where, key = f"{storage}: {version}", manifest_key(version.manifest, version.file)
     if version.file:
@@ -53,6 +53,6 @@ def _in_file(blob: Blob, version: Version, where: str) -> Manifest:
 
 
 def _is_intact(blob: Blob, digest: str) -> bool:
-    """Whether the header is the one with this hash, though it cannot be understood."""
+    """Whether the header has this hash, even if it cannot be understood."""
     length = int.from_bytes(blob.read(0, 8), "little")
     return length <= HEADER_LIMIT and digest_of(blob.read(0, 8 + length)) == digest

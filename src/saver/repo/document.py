@@ -1,7 +1,7 @@
 """Small JSON documents that vouch for themselves: log records, checkpoints, `store.json`.
 
 A document begins with `{"hash":"<64 digits>"`: the BLAKE3 of its bytes with zeros in place of the digits.
-What follows is the canonical JSON of everything else.
+The canonical JSON of everything else follows.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def encode(document: msgspec.Struct) -> bytes:
 
 
 def digest(data: bytes) -> str:
-    """The hash that stands, or should stand, in a document."""
+    """The hash that a document contains, or should contain."""
     hasher = blake3(data[:_AT])
     hasher.update(_ZERO)
     hasher.update(data[_AT + 64 :])
@@ -38,17 +38,17 @@ def digest(data: bytes) -> str:
 
 
 def decode(data: bytes, kind: type[T], where: str) -> tuple[T, str]:
-    """The document and its hash. Raises DamagedError for bytes that are not those that were written,
-    and IncompatibleError for those that are, and are no such document.
+    """The document and its hash. Raises DamagedError if the bytes are not those that were written, and
+    IncompatibleError if they are, but not such a document.
 
-    What is written again to the same bytes, hash included, is sound: no key is doubled, and none unknown.
-    Only other documents, of newer Savers or damaged ones, are looked at more closely.
+    A document that encodes again to the same bytes, hash included, is sound: it has no duplicate and no
+    unknown keys. Only others, which are damaged or of newer Savers, are examined more closely.
     """
     try:
         found = _decoder(kind).decode(data)
         if encode(found) == data:
             return found, data[_AT : _AT + 64].decode()
-    except (msgspec.DecodeError, UnicodeError):
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
         pass  # told below
     return _decode_closely(data, kind, where)
 

@@ -1,4 +1,4 @@
-"""A version that is to be saved, as data: what is written, and what is said of it."""
+"""A version to be saved, as data: its content and its details."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from saver.tree import TensorData, Value
 
 class EncodedPart(msgspec.Struct, frozen=True):
     """A part as data: its tree, the batches that belong to it, the names of its tensors, and the import names
-    of the packages that its classes come from. `version` is its number in a file; a store counts for itself.
+    of the packages that its classes come from. `version` is its number in a file; a store assigns its own.
     """
 
     tree: Value
@@ -24,15 +24,15 @@ class EncodedPart(msgspec.Struct, frozen=True):
     version: int = 1
 
     def described(self, digest: str, version: int) -> Part:
-        """The part as it stands in a manifest, once the hashes of its tensors are known."""
+        """The part as it is written in a manifest, once the hashes of its tensors are known."""
         return Part(
             tree=self.tree, hash=digest, version=version, batches=self.batches, packages=self.packages
         )
 
 
 class Encoded(msgspec.Struct, frozen=True):
-    """An object as data. `whole` says that the parts were one mapping; `seeds` are those of estimators, by
-    path. `sharded` are tensors to be saved as several shards, whose boxes must tile them.
+    """An object as data. `whole` says that the parts came from one mapping; `seeds` are those of
+    estimators, by path. `sharded` are tensors to be saved as several shards, whose boxes must tile them.
     """
 
     parts: Mapping[str, EncodedPart]
@@ -53,7 +53,7 @@ class Encoded(msgspec.Struct, frozen=True):
 
 
 class Details(msgspec.Struct, kw_only=True, frozen=True):
-    """What is said of a version. `time` is in seconds since 1970, UTC; the other fields are those of a
+    """The details of a version. `time` is in seconds since 1970, UTC; the other fields are those of a
     manifest.
     """
 

@@ -1,4 +1,4 @@
-"""`store.json`: which store this is, and what one must know to use it."""
+"""`store.json`: which store this is, and which features a program must know to use it."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ FORMAT = 1
 STORE_KEY = "store.json"
 
 FEATURES: frozenset[str] = frozenset()
-"""What a store may ask for, of this Saver."""
+"""The features of a store that this Saver knows."""
 
 
 @decodable
 class Format(msgspec.Struct, frozen=True):
-    """`store.json`. The features that one must know to read, to write, and to collect."""
+    """`store.json`: the features that a program must know to read, to write, and to collect."""
 
     format: int
     id: str
@@ -33,13 +33,13 @@ class Format(msgspec.Struct, frozen=True):
 
 @decodable
 class _Outline(msgspec.Struct):
-    """As much of `store.json` as every format has."""
+    """The fields of `store.json` that every format has."""
 
     format: int
 
 
 def read_format(storage: Storage) -> Format | None:
-    """What `store.json` says; None where there is no store. Raises IncompatibleError for stores of newer
+    """The content of `store.json`; None if there is no store. Raises IncompatibleError for stores of newer
     Savers."""
     data = _bytes_in(storage)
     if data is None:
@@ -56,7 +56,8 @@ def read_format(storage: Storage) -> Format | None:
 
 
 def _bytes_in(storage: Storage) -> bytes | None:
-    """`store.json`; None where there is no store. Raises DamagedError where there is one without it."""
+    """The bytes of `store.json`; None if there is no store. Raises DamagedError if there is a store without
+    it."""
     try:
         return storage.read(STORE_KEY)
     except NotFoundError:
@@ -72,10 +73,10 @@ def _bytes_in(storage: Storage) -> bytes | None:
 
 
 def read_again(storage: Storage, known: Format) -> Format:
-    """What `store.json` says by now. Raises CannotWriteError where the store is not there any more.
+    """The current content of `store.json`. Raises CannotWriteError if the store no longer exists.
 
-    What is written once its folder was deleted, moved or unmounted would begin another one, without its
-    past; and a store that came back would have a gap.
+    Writing after its folder was deleted, moved or unmounted would start another store without its history;
+    and if the first store came back, its log would have a gap.
     """
     found = read_format(storage)
     if found is None or found.id != known.id:

@@ -1,8 +1,8 @@
 """Collection: frees what no version needs, and can never take what one needs. docs/protocol.md has the
 argument.
 
-First it condemns: a record names the objects that no version needs, by the log below it. From that record
-on no commit may need them. Only then, and after a grace period for readers, are they deleted.
+First it condemns: a record names the objects that no version needs, according to the log before it. After
+that record, no commit may need them. Only then, and after a grace period for readers, are they deleted.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ from saver.tensors import Cut, Place, Shard, TensorInfo, in_one, shard_names, wh
 from saver.tree import ITEM_SIZE, TensorData
 
 DEAD_SHARE = 0.5
-"""Packs of which a larger share is dead are rewritten."""
+"""Packs with a larger share of dead bytes are rewritten."""
 
 DEAD_BYTES = 1 << 20
-"""Dead bytes that are worth rewriting a pack for."""
+"""The least number of dead bytes for which a pack is rewritten."""
 
 PAGES_LEFT = 60.0
-"""Seconds for which pages are left alone that no checkpoint needs: it may be under way."""
+"""Seconds for which pages that no checkpoint needs are left alone: a checkpoint may be in progress."""
 
 CLOCK_LEFT = 3600.0
-"""Seconds after which an object that was made to tell the time is of nobody any more."""
+"""Seconds after which an object that was made to read the clock belongs to no running process."""
 
 
 DELETED_TOGETHER = 1000
@@ -46,10 +46,10 @@ DELETED_TOGETHER = 1000
 
 
 class Collected(msgspec.Struct, frozen=True):
-    """What a collection did. `condemned` objects are needed by no version; they were `freed` when their
-    grace period was over, and are `waiting` otherwise. `moved` packs were mostly dead: what was alive in
-    them lies elsewhere now. `busy` is too young to be judged: it may belong to a save under way. Sizes in
-    bytes.
+    """What a collection did. `condemned` objects are needed by no version; they were `freed` if their grace
+    period is over, and are `waiting` otherwise. `moved` packs were mostly dead: their live bytes are now
+    stored elsewhere. `busy` objects are too young to be judged: they may belong to a save in progress.
+    Sizes in bytes.
     """
 
     condemned: tuple[str, ...]
@@ -70,12 +70,12 @@ def collect(
 ) -> Collected:
     """Free what no version needs. `grace` is in seconds of the store's own clock.
 
-    Without `listing`, only what was freed since the last collection of this process is looked at, and not
-    all that lies in the store: what a killed save left is not found then.
+    Without `listing`, only what was freed since the last collection of this process is examined, not
+    everything in the store: what a killed save left is not found then.
 
-    Raises DamagedError, and deletes nothing, when the log has a gap or its end is missing, and when something
-    else
-    stands in place of an object or a folder. Only objects whose keys have the exact form are ever deleted.
+    Raises DamagedError, and deletes nothing, if the log has a gap or its end is missing, or if something
+    else is in the place of an object or a folder. Only objects whose keys have the exact form are ever
+    deleted.
     """
     repo.open()
     demand(repo.storage, repo.format().collect, "collect in")
@@ -114,7 +114,7 @@ class _Collection:
                     self._stats[found.key] = found.stat
             users.condemned = set(repo.state.all_gone()).intersection(self._objects)
             users.listed = True
-        # What may be deleted goes first: where the disk is full, nothing can be written before.
+        # Deletions come first: on a full disk, nothing can be written before.
         freed = [] if self._dry else self._sweep(self._newest())
         now = self._now()
         judged, moved = self._judge() if not self._dry else ({}, ())
@@ -136,13 +136,13 @@ class _Collection:
         return sum(self._sizes.get(key, 0) for key in keys)
 
     def _newest(self) -> float:
-        """When the last record was written, by the store's own clock."""
+        """When the last record was written, by the storage's own clock."""
         stat = self._repo.state.log.stat(self._repo.state.head)
         return stat.time if stat is not None else 0.0
 
     def _now(self) -> float:
-        """The time by the store's own clock: that of an object made for it. A dry run makes none, nor can it
-        be made on a full disk."""
+        """The time by the storage's own clock, from an object made for that. In a dry run and on a full
+        disk there is none: then the later of this machine's clock and the last record."""
         storage = self._repo.storage
         key, stat = f"clock/{self._repo.fresh()}", None
         if not self._dry:
@@ -155,21 +155,21 @@ class _Collection:
         if stat is None:
             return max(self._repo.clock(), self._newest())
         left = {found.key: found.stat for found in own(storage, "clock/")}
-        old = [  # of a collector that was killed
+        old = [  # left by a killed collector
             key for key, its in left.items() if its is not None and abs(stat.time - its.time) > CLOCK_LEFT
         ]
         storage.delete(key, *old)
         return stat.time
 
     def _is_young(self, time: float, now: float) -> bool:
-        """Whether something of that time is within the grace period. What comes from beyond an hour ahead is
-        not: the clock was set back."""
+        """Whether something of that time is within the grace period. Times more than an hour ahead are not:
+        the clock was set back."""
         return self._grace > 0 and -CLOCK_LEFT < now - time < self._grace
 
     # Condemning
 
     def _condemn(self, now: float, judged: dict[str, int]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Condemn, in one record, what no version needs by all records below it."""
+        """Condemn, in one record, what no version needs. Returns what it condemned, and what is too young."""
         repo, busy = self._repo, set[str]()
         condemned: tuple[str, ...] = ()
         chosen: list[str] = []
@@ -196,7 +196,7 @@ class _Collection:
                     busy.add(key)
                 else:
                     chosen.append(key)
-            suspects = [*chosen, *busy]  # whoever was faster need not be asked about all again
+            suspects = [*chosen, *busy]  # if another writer was faster, only these are examined again
             condemned = tuple(chosen[:most])
             kept = {key for key, number in judged.items() if repo.state.freed(key) == number}
             kept.update(key for key in settled if key in freed)
@@ -219,7 +219,7 @@ class _Collection:
         return condemned, tuple(sorted(busy))
 
     def _stat(self, key: str) -> Stat | None:
-        """Size and time of an object, as it was listed or else asked for once: it does not change."""
+        """Size and time of an object, from the listing or else from one call: they do not change."""
         if key not in self._stats:
             self._stats[key] = self._repo.storage.stat(key)
         found = self._stats[key]
@@ -227,8 +227,8 @@ class _Collection:
         return found
 
     def _is_needed(self, key: str) -> bool:
-        """Whether a live version needs an object. Where bytes were moved, only manifests tell: one that
-        cannot be read needs all that it may need."""
+        """Whether a live version needs an object. If bytes were moved, only manifests can tell; a version
+        whose manifest cannot be read counts as needing everything that it may need."""
         users, pack = self._users, pack_in(key)
         if users.is_manifest(key):
             return True
@@ -244,7 +244,7 @@ class _Collection:
         return False
 
     def _candidates(self) -> Iterator[str]:
-        """What may be garbage: all there is, or what deletions freed since the last collection."""
+        """What may be garbage: all objects, or what deletions freed since the last collection."""
         if self._lists:
             yield from self._objects
         freed = self._repo.state.all_freed()
@@ -298,11 +298,11 @@ class _Collection:
         return record.time
 
     def _drop_pages(self, now: float) -> None:
-        """Delete what is left of old checkpoints, and of those that were never finished."""
+        """Delete the remains of old checkpoints, and of those that were never finished."""
         state, storage = self._repo.state, self._repo.storage
         try:
             needed = state.needed()
-        except SaverError:  # they are of no use
+        except SaverError:  # the checkpoints are useless
             with suppress(CannotWriteError):
                 state.make_anew()
             return
@@ -320,8 +320,8 @@ class _Collection:
     # Moving
 
     def _judge(self) -> tuple[dict[str, int], tuple[str, ...]]:
-        """Move what lives in packs that are mostly dead. Returns the keys of those that stay, each with
-        the record that freed it in part, and the keys of those that were moved."""
+        """Move the live bytes of packs that are mostly dead. Returns the keys of the packs that stay, each
+        with the record that freed it in part, and the keys of those that were moved."""
         repo, users = self._repo, self._users
         stay: dict[str, int] = {}
         moved: list[str] = []
@@ -340,13 +340,13 @@ class _Collection:
                 elif living is None and pack in freed:
                     stay[pack_key(pack)] = freed[pack]
             except (DamagedError, IncompatibleError, NotFoundError):
-                continue  # without all manifests nobody knows what lives; `check` tells of them
+                continue  # without all manifests it is unknown what is live; `check` reports them
         return stay, tuple(moved)
 
     def _mostly_dead(self, pack: str) -> _Living | None:
-        """What lives in a pack that is worth rewriting; None where enough of it lives.
+        """What is live in a pack that is worth rewriting; None if enough of the pack is live.
 
-        Reads the manifests of those who need it until that is clear, which mostly takes one.
+        Reads the manifests of versions that need it until that is clear, which usually takes one.
         """
         repo, living = self._repo, _Living()
         stat = repo.storage.stat(pack_key(pack))
@@ -376,7 +376,7 @@ class _Collection:
         except (
             DamagedError,
             IncompatibleError,
-        ):  # stays as it is: `check` will tell, and damage is never copied
+        ):  # it stays: `check` will report it, and damage is never copied
             return False
         tensors = {
             name: TensorData(unit.dtype, unit.shape, stored.read(name)) for name, unit in units.items()
@@ -396,7 +396,7 @@ class _Collection:
         relocate = Relocate({pack: tuple(sorted(moves))}, (pack_key(pack),))
 
         def decide() -> Event | None:
-            """Still right? A version may have come that needs more of the pack, or another collector."""
+            """Decide again: there may be a new version that needs more of the pack, or another collector."""
             gone = [key for key in (pack, writer.id) if repo.state.gone(pack_key(key)) is not None]
             return None if gone or not self._covers(pack, living, moves) else relocate
 
@@ -407,7 +407,7 @@ class _Collection:
         return False
 
     def _covers(self, pack: str, living: _Living, moves: list[Move]) -> bool:
-        """Whether all that lives in a pack is among the moves."""
+        """Whether all live bytes of a pack are among the moves."""
         self._users.refresh()
         ranges = Ranges((offset, length) for offset, length, _, _ in moves)
         return all(
@@ -420,11 +420,11 @@ class _Collection:
 
 
 _ALL, _SOME = 1 << 40, 16
-"""How many objects one record condemns; on a full disk there may be no room for many names."""
+"""How many objects one record condemns: without limit, or few on a full disk without room for many names."""
 
 
 class _Home(NamedTuple):
-    """The tensor of a version that a shard is one of several of."""
+    """The tensor of a version to which a shard belongs, if it has several."""
 
     version: Name
     tensor: str
@@ -441,18 +441,18 @@ class _Living:
         self._homes: dict[tuple[int, int], tuple[_Home, tuple[int, ...]]] = {}
 
     def add_version(self, version: Name, tensors: Mapping[str, TensorInfo], pack: str) -> None:
-        """A version needs what lies in the pack of these tensors."""
+        """Add a version: it needs the bytes of these tensors that are in the pack."""
         self.versions.add(version)
         for tensor, info in tensors.items():
             home = _Home(version, tensor, info.shape) if len(info.shards) > 1 else None
-            names = shard_names(tensor, len(info.shards), tensors)
+            names = shard_names(tensor, info.shape, info.boxes, tensors)
             for name, shard in zip(names, info.shards, strict=True):
                 for place in shard.places:
                     if place[0] == pack:
                         self._add(name, shard, place, home)
 
     def _add(self, name: str, shard: Shard, place: Place, home: _Home | None) -> None:
-        """A shard of a version has bytes at this place."""
+        """Add a shard of a version that has bytes at this place."""
         if len(shard.places) == 1:
             if place[1:] not in self._wholes and home is not None:
                 self._homes[place[1:]] = home, shard.box.offsets
@@ -466,11 +466,11 @@ class _Living:
                 self._blocks.setdefault((offset, length), (f"{name}[{number}]", block))
 
     def bytes(self) -> int:
-        """How many bytes live."""
+        """How many bytes are live."""
         return sum(length for _, length in _joined([*self._wholes, *self._blocks]))
 
     def units(self) -> dict[str, Shard]:
-        """What to write anew: whole shards, and blocks that lie in none of them; by unique names."""
+        """What to rewrite: whole shards, and blocks outside of them; by unique names."""
         found: dict[str, Shard] = {}
         wholes, times = Ranges(self._wholes), Counter[str]()
         for (offset, length), (name, shard) in [*self._wholes.items(), *self._blocks.items()]:
@@ -483,7 +483,7 @@ class _Living:
         return found
 
     def cuts(self, units: Mapping[str, Shard]) -> dict[str, Cut]:
-        """How the tensors are cut whose shards are among the units; by unique names."""
+        """How the tensors with shards among the units are cut; by unique names."""
         shards: dict[_Home, dict[str, tuple[int, ...]]] = {}
         for name, unit in units.items():
             home, offsets = self._homes.get(unit.places[0][1:], (None, ()))
@@ -499,7 +499,7 @@ class _Living:
 
 
 def _joined(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Ranges (offset and length) made one where they touch or overlap."""
+    """Ranges (offset and length), merged if they touch or overlap."""
     found: list[tuple[int, int]] = []
     for offset, length in sorted(ranges):
         if found and offset <= found[-1][0] + found[-1][1]:

@@ -1,4 +1,4 @@
-"""Whether the header of a pack, by which others read it, says what the manifests say, by which Saver does."""
+"""Whether the header of a pack, which other readers use, agrees with the manifests, which Saver uses."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from saver.tensors import Shard
 
 
 def contradiction(pack: Pack, name: str, shard: Shard) -> str | None:
-    """What the header says else than the manifest of a tensor that the pack was written for, and that lies in
-    it whole."""
+    """How the header contradicts the manifest about a tensor that the pack was written for and holds whole;
+    None if it does not."""
     told = pack.shards.get(name)
     if told is None:
         return "the header of the pack does not name it, and the manifest does"

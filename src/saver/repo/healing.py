@@ -1,4 +1,5 @@
-"""Older versions, too, read bytes from their new place that a check found damaged and a save wrote anew."""
+"""When a save rewrites bytes that a check found damaged, older versions read them from their new place,
+too."""
 
 from __future__ import annotations
 
@@ -13,9 +14,9 @@ from saver.tensors import Shard
 
 
 def heal(repo: Repository, version: Version, harmed: Iterable[Shard], new: Mapping[str, Shard]) -> None:
-    """Let those who need `harmed` tensors read the `new` ones of a version, as far as they are the same.
+    """Let versions that need `harmed` tensors read the `new` ones of a version instead, if they are the same.
 
-    Warns when that fails: the version is saved all the same.
+    Warns if that fails: the version is saved all the same.
     """
     fresh = {(known.hash, known.length): known for known in new.values()}
     moves: dict[str, list[Move]] = {}
@@ -29,7 +30,7 @@ def heal(repo: Repository, version: Version, harmed: Iterable[Shard], new: Mappi
         return
 
     def decide() -> Event | None:
-        """The version may have been deleted, and its packs condemned."""
+        """Decide again: the version may have been deleted, and its packs condemned."""
         if repo.condemned(new):
             return None
         return Relocate({pack: tuple(sorted(found)) for pack, found in moves.items()})

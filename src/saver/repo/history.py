@@ -1,4 +1,4 @@
-"""What a store tells of its models: of each a line, and of each version what it changed."""
+"""The history of a store: a summary of each model, and what each version changed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from saver.repo.version import Version, from_state
 
 
 class Summary(msgspec.Struct, frozen=True):
-    """A line about a model: how many versions it has, the newest, and the numbers that its tags lead to."""
+    """A summary of a model: the number of its versions, the newest one, and the version numbers of its
+    tags."""
 
     model: str
     versions: int
@@ -21,7 +22,8 @@ class Summary(msgspec.Struct, frozen=True):
 
 
 class Change(msgspec.Struct, frozen=True):
-    """A line of a model's history: a version, and the parts that moved, came or went since the one before."""
+    """A version in a model's history, with the parts that were changed, added or removed since the previous
+    one."""
 
     version: Version
     changed: tuple[str, ...]
@@ -30,33 +32,34 @@ class Change(msgspec.Struct, frozen=True):
 
 
 def summary(repo: Repository, model: str) -> Summary:
-    """The line about a model. Raises NotFoundError for one without versions."""
+    """The summary of a model. Raises NotFoundError if it has no versions."""
     newest = repo.version(model)
     value = repo.state.model(model)
     return Summary(model, value.count if value is not None else 0, newest, repo.state.tags(model))
 
 
 def summaries(repo: Repository) -> Iterator[Summary]:
-    """A line for each model, by name. Reads no version but the newest of each."""
+    """The summary of each model, sorted by name. Reads only the newest version of each."""
     tags: dict[str, dict[str, int]] = {}
     for model, tag, tagged in repo.state.all_tags():
         tags.setdefault(model, {})[tag] = tagged
     for model, value in repo.models():
         number = value.latest
         found = repo.state.version(model, number) if number is not None else None
-        if number is not None and found is not None:  # not deleted by another thread right now
+        if number is not None and found is not None:  # it may just have been deleted by another thread
             own = tags.get(model, {})
             names = tuple(tag for tag, tagged in own.items() if tagged == number)
             yield Summary(model, value.count, from_state(model, number, found, names), own)
 
 
 def newest(repo: Repository, model: str, last: int | None = None) -> list[Version]:
-    """The versions of a model by number: all, or as many of the newest. Reads no others."""
+    """The versions of a model, sorted by number: all, or the `last` newest. Reads no others."""
     return list(islice(repo.versions(model, reverse=True), last))[::-1]
 
 
 def changes(versions: Iterable[Version]) -> Iterator[Change]:
-    """What each version changed, of the versions of a model by number. Before the first there was nothing."""
+    """What each version changed, given versions of a model sorted by number. The first one added all of its
+    parts."""
     before: dict[str, str] = {}
     for version in versions:
         now = {name: part.hash for name, part in version.parts.items()}

@@ -1,7 +1,7 @@
 """A cache that knows which version may already hold a tensor, among all versions of a store.
 
-It answers with hints: callers check each against the log and the manifest. So it may be wrong, late or
-missing, and its file may be deleted at any time. It never fails: where it cannot be used it knows nothing,
+Its answers are hints: callers check each against the log and the manifest. So it may be wrong, late or
+missing, and its file may be deleted at any time. It never fails: if it cannot be used, it knows nothing,
 and `trouble` says why.
 """
 
@@ -28,25 +28,25 @@ if TYPE_CHECKING:  # imported when it is needed: `import saver` stays fast
 T = TypeVar("T")
 
 SCHEMA = 0x5A0001
-"""Stands in the file; a file with another number is begun anew."""
+"""The number of this schema in the file; a file with another number is replaced."""
 
 ROWS = 1_000_000
-"""How many tensors are kept, the newest: some 90 MB."""
+"""How many of the newest tensors are kept: some 90 MB."""
 
 CANDIDATES = 4
-"""How many versions `find` names for a tensor at most."""
+"""The most versions that `find` names for a tensor."""
 
 TIMEOUT = 1.0
 """Seconds to wait for other processes. Adding 20,000 tensors takes 0.1 to 0.3."""
 
 PAUSE = 60.0
-"""Seconds to do without after having waited in vain."""
+"""Seconds to do without the index after a timeout."""
 
 _VARIABLES = 900
-"""Values in one query: every SQLite takes 999."""
+"""Values in one query: every SQLite allows 999."""
 
 # Hashes and probes are cut to the 64 bits that SQLite keeps as an integer: an index over them is a third as
-# large as over text, and a wrong hint once in 2**64 costs a look into a manifest. Tensors are added at the
+# large as over text, and a wrong hint, once in 2**64, costs reading a manifest. Tensors are added at the
 # end of their table, so that most pages that an addition touches are those of the two indexes.
 _TABLES = """
 CREATE TABLE head (number INTEGER NOT NULL);
@@ -68,8 +68,8 @@ Candidate: TypeAlias = tuple[str, int, str, str]
 
 
 class Row(NamedTuple):
-    """A tensor of a version. `hash` is that of its bytes, `length` their number; `probe` is the BLAKE3, 16
-    bytes of it, of the first 4096 bytes, or None where it is not known."""
+    """A tensor of a version. `hash` is the hash of its bytes, `length` their number; `probe` is the first
+    16 bytes of the BLAKE3 of the first 4096 bytes, or None if it is not known."""
 
     hash: str
     length: int
@@ -83,7 +83,7 @@ class Row(NamedTuple):
 def index_path(store_id: str) -> str:
     """Where the index of a store is: under `$SAVER_CACHE`, else in the XDG folder for caches.
 
-    The id comes from a file: one that would not do as the name of a file is replaced by its hash.
+    The id comes from a file: if it is unsuitable as the name of a file, its hash is used.
     """
     home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
     folder = os.environ.get("SAVER_CACHE") or os.path.join(home, "saver")
@@ -95,8 +95,8 @@ def index_path(store_id: str) -> str:
 _left: list[sqlite3.Connection | None] = []
 
 _in_sqlite = threading.RLock()
-"""Held by whoever asks SQLite anything, and while the process forks. SQLite has locks for the whole
-process: a child whose parent was in the midst of a question could wait for one of them for ever."""
+"""Held during every call of SQLite, and while the process forks. SQLite has process-wide locks: a child
+whose parent was inside a call could wait for one of them for ever."""
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(
@@ -105,10 +105,10 @@ if hasattr(os, "register_at_fork"):
 
 
 class Index:
-    """The cache in the file at `path`, which is made when it is first needed.
+    """The cache in the file at `path`, which is created when it is first needed.
 
-    Several threads and processes may use one file. `trouble` is None, or why this index is as if empty: for
-    good, or for a minute where others kept the file locked.
+    Several threads and processes may use one file. `trouble` is None, or why this index behaves as if
+    empty: for good, or for a minute because others kept the file locked.
     """
 
     def __init__(self, path: str) -> None:
@@ -118,13 +118,13 @@ class Index:
         forks.begin_anew(self, Index._leave)
 
     def _leave(self) -> None:
-        """In a forked child: the connection is the parent's, which may be in the midst of a change, and is
-        not to be closed here."""
+        """In a forked child: the connection belongs to the parent, which may be in the middle of a change,
+        and must not be closed here."""
         _left.append(self._connection)
         self._begin()
 
     def _begin(self) -> None:
-        """As if nothing had been asked yet."""
+        """Reset to the state before the first call."""
         self._lock = threading.RLock()
         self._connection: sqlite3.Connection | None = None
         self._closing: weakref.finalize[..., Index] | None = None
@@ -134,13 +134,13 @@ class Index:
 
     @property
     def head(self) -> int:
-        """The number of the newest log record whose tensors were added; 0 when none were."""
+        """The number of the newest log record whose tensors were added; 0 if there is none."""
         return self._ask(lambda db: _number(db, "SELECT number FROM head"), 0)
 
     def has(self, length: int, probe: bytes | None) -> bool:
-        """Whether there may be a tensor of `length` bytes that begins with what `probe` is the hash of.
+        """Whether there may be a tensor of `length` bytes whose first bytes have the hash `probe`.
 
-        None, here or in a row, is for what is not known, and the same as any.
+        None, here or in a row, means unknown, and matches any.
         """
         if probe is not None:
             some, key = "SELECT 1 FROM tensors WHERE length = ? AND probe", _probe_key(probe)
@@ -153,26 +153,26 @@ class Index:
             return self._lengths[length]
 
     def find(self, hashes: Iterable[str]) -> dict[str, list[Candidate]]:
-        """The versions that may hold tensors with these hashes, those that were added last first."""
+        """The versions that may hold tensors with these hashes, the most recently added first."""
         wanted = list(hashes)
         return self._ask(lambda db: _find(db, wanted), {})
 
     def add(self, head: int, rows: Iterable[Row]) -> None:
-        """Note tensors of versions up to the log record `head`: all of them or none. Twice is the same."""
+        """Add tensors of versions up to the log record `head`: all of them or none. Idempotent."""
         noted = list(rows)
         with self._lock:
             self._ask(lambda db: _add(db, head, noted), None)
             self._lengths.clear()
 
     def close(self) -> None:
-        """Let go of the file. It is opened again when it is needed."""
+        """Close the file. It is opened again when it is needed."""
         with self._lock:
             if self._closing is not None:
                 self._closing()
             self._connection = self._closing = None
 
     def _ask(self, question: Callable[[sqlite3.Connection], T], unknown: T) -> T:
-        """The answer; `unknown` where there is trouble. A file that cannot be an index is replaced once."""
+        """The answer to `question`, or `unknown`. A file that cannot be an index is replaced once."""
         with self._lock:
             for attempt in range(2):
                 if self.trouble is not None and time.monotonic() < self._again:
@@ -206,7 +206,7 @@ class Index:
         return found
 
     def _begin_anew(self) -> bool:
-        """Delete the file; what belongs to it first, lest it is taken for that of the next one."""
+        """Delete the file; its side files first, so that they are not taken for those of the next one."""
         self.close()
         try:
             for ending in ("-journal", "-wal", "-shm", ""):
@@ -225,7 +225,7 @@ class Index:
 
 
 def _close(connection: sqlite3.Connection, process: int) -> None:
-    if process == os.getpid():  # a connection that came through a fork is the parent's
+    if process == os.getpid():  # a connection from before a fork is the parent's
         with _in_sqlite:
             connection.close()
 
@@ -237,7 +237,7 @@ def _is_locked(error: sqlite3.Error) -> bool:
 
 
 def _is_broken(error: sqlite3.Error) -> bool:
-    """Whether the file is not an index of this Saver, rather than in use, read-only or too large."""
+    """Whether the file is not an index of this Saver, as opposed to locked, read-only or too large."""
     import sqlite3
 
     broken = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)
@@ -248,10 +248,10 @@ def _is_broken(error: sqlite3.Error) -> bool:
 
 
 def _prepare(db: sqlite3.Connection) -> None:
-    """Make the tables of a new file. Raises OperationalError for a file of another kind.
+    """Create the tables of a new file. Raises OperationalError for a file of another kind.
 
-    No write-ahead log: its shared memory does not work where home folders lie on a network. No fsync: what a
-    power failure breaks is begun anew.
+    No write-ahead log: its shared memory does not work if home folders are on a network. No fsync: a file
+    that a power failure breaks is replaced.
     """
     import sqlite3
 
@@ -304,8 +304,8 @@ def _find(db: sqlite3.Connection, hashes: list[str]) -> dict[str, list[Candidate
 
 
 def _rows_among(db: sqlite3.Connection, query: str, keys: Collection[int], order: str = "") -> list[Any]:
-    """The rows of a query that ends with a column whose value is one of `keys`."""
-    values = sorted(keys)  # neighbours lie in the same pages
+    """The rows of a query, which ends with a column, for which that column is one of `keys`."""
+    values = sorted(keys)  # neighbours are in the same pages
     found = []
     for start in range(0, len(values), _VARIABLES):
         some = values[start : start + _VARIABLES]

@@ -19,7 +19,7 @@ from saver.tree import decodable
 FORMAT = 1
 DIGITS = 20
 ZERO = "0" * 64
-"""What the first record has for the hash of the record before."""
+"""The hash of the record before, in the first record."""
 
 
 class PartVersion(msgspec.Struct, frozen=True):
@@ -31,9 +31,9 @@ class PartVersion(msgspec.Struct, frozen=True):
 
 
 class Commit(msgspec.Struct, frozen=True, omit_defaults=True, tag="commit", tag_field="kind"):
-    """A version came to be. `manifest` is the hash of the document that describes it, or of the header of the
-    pack `file` in which that document stands. `packs` are all that it needs, `trees` the documents of parts
-    that have objects of their own; metrics that are not finite are texts.
+    """A version was created. `manifest` is the hash of the document that describes it, or of the header of
+    the pack `file` that contains that document. `packs` are all packs that it needs, `trees` the separate
+    documents of large parts; metrics that are not finite are strings.
     """
 
     model: str
@@ -53,7 +53,7 @@ class Commit(msgspec.Struct, frozen=True, omit_defaults=True, tag="commit", tag_
 
 
 class Tag(msgspec.Struct, frozen=True, tag="tag", tag_field="kind"):
-    """A tag was set to a version, or removed (None)."""
+    """A tag was set to a version number, or removed (None)."""
 
     model: str
     tag: str
@@ -61,15 +61,15 @@ class Tag(msgspec.Struct, frozen=True, tag="tag", tag_field="kind"):
 
 
 class Delete(msgspec.Struct, frozen=True, tag="delete", tag_field="kind"):
-    """Versions were deleted, and the tags that led to them."""
+    """Versions were deleted, and the tags that pointed to them."""
 
     model: str
     numbers: tuple[int, ...]
 
 
 class Condemn(msgspec.Struct, frozen=True, omit_defaults=True, tag="condemn", tag_field="kind"):
-    """Objects that no version needs: from here on, no version may come to need them. `kept` are others that
-    deleted versions needed, and of which nothing is to be freed: enough of them lives, or they are gone."""
+    """Objects that no version needs: after this record, no new version may need them. `kept` are other
+    objects that deleted versions needed, but that free nothing: enough of each is live, or it is gone."""
 
     objects: tuple[str, ...]
     kept: tuple[str, ...] = ()
@@ -80,7 +80,7 @@ Move: TypeAlias = tuple[int, int, str, int]
 
 
 class Relocate(msgspec.Struct, frozen=True, omit_defaults=True, tag="relocate", tag_field="kind"):
-    """Bytes that are now to be read elsewhere, by pack; and the packs that are condemned therefore."""
+    """Bytes that must now be read elsewhere, by pack; and the packs that are condemned because of that."""
 
     moves: dict[str, tuple[Move, ...]]
     objects: tuple[str, ...] = ()
@@ -111,7 +111,7 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def record_after(last: tuple[int, str], event: Event, transaction: str, time: float, author: str) -> Record:
-    """The record that follows the `last` one, of which number and hash are given."""
+    """The record that follows the `last` one, which is given as number and hash."""
     number, previous = last
     return Record(FORMAT, number + 1, previous, transaction, time, event, author)
 
@@ -122,7 +122,7 @@ class _Kind(msgspec.Struct, frozen=True):
 
 @decodable
 class _Outline(msgspec.Struct, frozen=True):
-    """As much of a record as every format has."""
+    """The fields of a record that every format has."""
 
     format: int
     event: _Kind = _Kind()
@@ -132,31 +132,31 @@ _KINDS = {kind.__struct_config__.tag for kind in (Commit, Tag, Delete, Condemn, 
 
 
 def log_key(number: int) -> str:
-    """Where a record stands."""
+    """The key of a record."""
     return f"log/{number:0{DIGITS}}.json"
 
 
 def is_log_key(key: str) -> bool:
-    """Whether a record may stand there."""
+    """Whether this is the key of a record."""
     return len(key) == len(log_key(0)) and key[4 : 4 + DIGITS].isdigit() and key.endswith(".json")
 
 
 TOGETHER = 64
-"""So many records are asked for at once, where the storage can do that."""
+"""How many records are read at once, if the storage can do that."""
 
 
 class Log:
-    """The records of a store. Keeps nothing but the store, and what was asked for `ahead`."""
+    """The records of a store. Keeps nothing in memory except what was read `ahead`."""
 
     def __init__(self, storage: Storage) -> None:
         self.storage = storage
         self.ahead: dict[str, bytes | None] = {}
-        """What was asked for before it was needed, by key; None for what was not there. A guess: it may be
-        thrown away, and each is used once."""
+        """What was read before it was needed, by key; None for objects that did not exist. These are
+        guesses: they may be discarded, and each is used once."""
 
     def look_ahead(self, first: str, number: int, count: int) -> None:
-        """Ask at once for the object of the key `first`, unless that is empty, and for so many records from
-        `number` on. What fails is as if it had not been asked for."""
+        """Read at once the object with the key `first`, unless that is empty, and `count` records from
+        `number` on. Reads that fail are ignored."""
         keys = [first] * bool(first) + [log_key(each) for each in range(max(number, 1), number + count)]
         asks: Iterator[Callable[[], bytes | None]]
         asks = (partial(ask, key) for key in keys for ask in (self._glance, self._absence))
@@ -169,22 +169,23 @@ class Log:
                 return
 
     def _glance(self, key: str) -> bytes | None:
-        """The bytes of an object, if they can be had."""
+        """The bytes of an object, if they can be read."""
         with suppress(SaverError):
             return self.storage.read(key)
         return None
 
     def _absence(self, key: str) -> bytes | None:
-        """No bytes if an object is surely not there: that it could not be read does not say so. Else None."""
+        """Empty bytes if an object certainly does not exist, otherwise None. Failing to read it proves
+        nothing."""
         with suppress(SaverError):
             return b"" if self.storage.stat(key) is None else None
         return None
 
     def head(self, known: int = 0, likely: int = 0) -> int:
-        """The number of the last record, of which `known` is known to be there, and `likely` may be.
+        """The number of the last record. `known` is known to exist, and `likely` may exist.
 
-        Records have no gaps, so it is found by doubling and halving: some 30 questions among 100,000; or none
-        at all, where enough was asked for ahead. Raises DamagedError where a gap shows.
+        Records have no gaps, so it is found by galloping and bisection: some 30 calls among 100,000
+        records, or none at all if enough was read ahead. Raises DamagedError if there is a gap.
         """
         low = likely if likely > known and self._has(likely) else known
         while self.ahead.get(log_key(low + 1)) is not None:
@@ -260,9 +261,10 @@ class Log:
             )
 
     def append(self, record: Record) -> str | None:
-        """Take the record's number, durably: the record's hash. None when another one has the number.
+        """Take the record's number, durably. Returns the record's hash, or None if another record has the
+        number.
 
-        A retry by the store itself may find its own record there: the transaction tells.
+        A retry by the storage itself may find its own record there: the transaction identifies it.
         """
         data = document.encode(record)
         if self.storage.create(log_key(record.number), data):

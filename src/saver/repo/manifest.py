@@ -1,6 +1,6 @@
 """The manifest: the JSON document that describes one version whole.
 
-Unknown fields are kept; an unknown required feature is refused by name.
+Unknown fields are kept; an unknown feature in `requires` is refused by name.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ from saver.tree import ITEM_SIZE, decodable, strict_json, to_json
 
 FORMAT = 1
 FEATURES: frozenset[str] = frozenset()
-"""What a manifest may require of its reader, of this Saver."""
+"""The required features that this Saver knows."""
 
 
 MANIFEST = "saver.manifest"
 """The key of the manifest in the metadata of a pack that holds it."""
 
 SOLE = "model"
-"""The name of the only part of what was not a mapping."""
+"""The name of the only part if the saved object was not a mapping."""
 
 
 class Part(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
-    """A named piece of a version. `tree` and `batches` are JSON as it is written: see saver.tree.
+    """A named piece of a version. `tree` and `batches` are JSON as written: see saver.tree.
 
     `hash` covers the tree and the tensors that it refers to, and nothing else, so that equal parts of
-    two versions have equal hashes. `packages` are the import names that its classes come from. Where tree and
-    batches are large, they stand in a document of their own (`repo/trees.py`): `document` is its name, and
-    `content` the hash of what it says.
+    two versions have equal hashes. `packages` are the import names of the packages that its classes come
+    from. If tree and batches are large, they are stored in a separate document (`repo/trees.py`):
+    `document` is its name, and `content` the hash of its content.
     """
 
     tree: Any = msgspec.UNSET
@@ -54,9 +54,9 @@ _PackName = Annotated[str, msgspec.Meta(pattern="^[0-9a-z]{1,64}$")]
 
 
 class ShardForm(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """A shard as a manifest has it. The bytes are those of the `extents` after each other: each
-    `(pack, offset, length)` with the pack's index in the manifest's `packs`, and the place in bytes from the
-    beginning of that file. Without a `box` (offsets and sizes) it covers the whole tensor.
+    """A shard as a manifest describes it. Its bytes are those of all `extents`, concatenated: each is
+    `(pack, offset, length)`, with the pack's index in the manifest's `packs`, and the place in bytes from
+    the beginning of that file. Without a `box` (offsets and sizes) it covers the whole tensor.
     """
 
     hash: Digest
@@ -72,15 +72,15 @@ class ShardForm(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 class TensorForm(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """A tensor as a manifest has it: `saver.tensors.TensorInfo` without its name, and with numbers for the
-    names of packs."""
+    """A tensor as a manifest describes it: `saver.tensors.TensorInfo` without its name, and with numbers
+    for packs."""
 
     dtype: str
     shape: _Axes
     shards: Annotated[tuple[ShardForm, ...], msgspec.Meta(min_length=1)]
 
     def info(self, name: str, packs: Sequence[str]) -> TensorInfo:
-        """The tensor, whose shards lie in these packs. Raises ValueError where boxes do not tile it."""
+        """The tensor, whose shards are stored in these packs. Raises ValueError if boxes do not tile it."""
         shards = tuple([shard.placed(self, packs) for shard in self.shards])
         if len(shards) > 1 or self.shards[0].box is not None:
             check_boxes(self.shape, [shard.box for shard in shards])
@@ -88,7 +88,7 @@ class TensorForm(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 def tensor_form(info: TensorInfo, packs: Mapping[str, int]) -> TensorForm:
-    """A tensor as a manifest has it, whose `packs` have these numbers: the reverse of `TensorForm.info`."""
+    """A tensor as a manifest describes it, given the numbers of `packs`: the reverse of `TensorForm.info`."""
     shards = [
         ShardForm(
             shard.hash,
@@ -103,16 +103,15 @@ def tensor_form(info: TensorInfo, packs: Mapping[str, int]) -> TensorForm:
 
 @decodable
 class Manifest(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
-    """One version, as it is written. `whole` says that the parts were one mapping; otherwise there is one
-    part.
+    """One version, as it is written. `whole` says that the parts came from one mapping; otherwise there is
+    one part.
 
-    `parts` are in the order of that mapping. JSON sorts them, so `order` says it there, where it is another:
-    the place of each part among the sorted names.
-    `time` is in seconds since 1970, UTC. Everything below `requires` is there only in a store, where
-    `tensors` and `packs` do what a single file's own header does: `packs` are the names of packs, without
-    `packs/` and `.safetensors`. `parent` is the number of the version before it. `metrics`, `notes`, `step`
-    and `data` (fingerprints of what it was trained on, by name) are what the caller said. `transaction`
-    is random and makes every manifest another one.
+    `parts` are in the order of that mapping. JSON sorts them, so if the order is another one, `order`
+    records it: the place of each part among the sorted names. `time` is in seconds since 1970, UTC.
+    Everything below `requires` is there only in a store, where `tensors` and `packs` do what a single
+    file's own header does: `packs` are the names of packs, without `packs/` and `.safetensors`. `parent` is
+    the number of the version before it. `metrics`, `notes`, `step` and `data` (fingerprints of the training
+    data, by name) come from the caller. `transaction` is random and makes every manifest unique.
     """
 
     format: int
@@ -141,14 +140,14 @@ _FIELDS = frozenset(Manifest.__struct_fields__)
 
 @decodable
 class _Environment(msgspec.Struct):
-    """What readers rely on in `environment`; the rest is shown as it is."""
+    """The fields of `environment` that readers rely on; the rest is shown as it is."""
 
     packages: dict[str, str] = {}
 
 
 def part_hash(content: str, tensors: Mapping[str, TensorInfo], names: Iterable[str]) -> str:
-    """The hash of a part: of its tree and batches (`content` is their hash), and of name, dtype, shape, boxes
-    and hashes of the tensors that they refer to."""
+    """The hash of a part: it covers tree and batches (`content` is their hash), and the name, dtype, shape,
+    boxes and hashes of the tensors that they refer to."""
     held = [tensors[name].covered for name in in_order({*names})]
     return blake3(canonical([content, held], floats=False)).hexdigest()
 
@@ -159,7 +158,7 @@ def content_hash(content: bytes) -> str:
 
 
 def structure(tree: Any, batches: Mapping[str, Any]) -> bytes:
-    """What the hash of a part covers, but for its tensors, as canonical JSON."""
+    """What the hash of a part covers, except its tensors, as canonical JSON."""
     return canonical([raw(tree), _raw_each(batches)], floats=False)
 
 
@@ -173,7 +172,7 @@ def _raw_each(batches: Mapping[str, Any]) -> dict[str, msgspec.Raw]:
 
 
 def manifest_key(digest: str, file: str = "") -> str:
-    """Where a manifest stands: an object of its own, unless it is in the pack `file`."""
+    """The key of the object that holds a manifest: its own, or the pack `file`."""
     return pack_key(file) if file else f"manifests/{digest[:2]}/{digest}.json"
 
 
@@ -194,7 +193,7 @@ def encode(manifest: Manifest) -> str:
 
 
 def _raw_parts(parts: Mapping[str, Part]) -> msgspec.Raw:
-    """The parts as JSON; what may hold floats in them are the trees."""
+    """The parts as JSON; only the trees in them may contain floats."""
     found = {
         name: part
         if part.document
@@ -206,7 +205,7 @@ def _raw_parts(parts: Mapping[str, Part]) -> msgspec.Raw:
 
 def decode(text: str, where: str) -> Manifest:
     """A manifest that holds all of its parts, from untrusted JSON; their trees are still raw JSON. Raises
-    IncompatibleError: its bytes were checked against their hash before."""
+    IncompatibleError if it is not one: its bytes were checked against their hash before."""
     manifest = outline(text, where)
     for name, part in manifest.parts.items():
         if part.document:
@@ -215,8 +214,8 @@ def decode(text: str, where: str) -> Manifest:
 
 
 def outline(text: str, where: str) -> Manifest:
-    """A manifest from untrusted JSON, without what stands in documents of its parts. Raises
-    IncompatibleError."""
+    """A manifest from untrusted JSON, without the content of its parts' separate documents. Raises
+    IncompatibleError if it is not one."""
     document = strict_json(text.encode(), where)
     if not isinstance(document, dict):
         raise IncompatibleError(f"{where}: the manifest is not a JSON object")

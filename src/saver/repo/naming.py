@@ -1,4 +1,4 @@
-"""Refs, models and tags as callers give them: a wrong one is a TypeError or ValueError that names the
+"""Checks of refs, models and tags from callers: a wrong one is a TypeError or ValueError, which names the
 argument."""
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from saver.repo.version import Version
 
 
 def ref_of(name: str, value: Any) -> str:
-    """The ref of a version, which may be given as it is."""
+    """A ref, from a string or a Version."""
     if isinstance(value, Version):
         return str(value)
     if not isinstance(value, str):

@@ -1,5 +1,5 @@
-"""Which keys are Saver's own. Whatever has another one is left alone, whoever names it: people keep files in
-folders, and the documents of a store that one was given may name anything.
+"""Which keys are Saver's own. Objects with other keys are left alone, no matter what names them: people
+keep their own files in folders, and the documents of a received store may name anything.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from saver.errors import DamagedError
 from saver.storage import Listed, Storage
 
 FOLDERS = ("clock/", "log/", "manifests/", "packs/", "state/", "trees/")
-"""What the keys begin with, but for that of `store.json`."""
+"""The prefixes of all keys, except `store.json`."""
 
 COLLECTED = ("manifests/", "packs/", "trees/")
-"""What the keys of objects begin with that versions need, and that are garbage when none does."""
+"""The prefixes of objects that versions need, and that are garbage if none does."""
 
 _is_own = re.compile(
     r"""store\.json
@@ -33,41 +33,40 @@ _is_folder = re.compile(r"(manifests|state/pages|trees)/[0-9a-f]{2}|state/pages"
 
 
 def pack_key(name: str) -> str:
-    """Where a pack stands."""
+    """The key of a pack."""
     return f"packs/{name}.safetensors"
 
 
 def tree_key(name: str) -> str:
-    """Where the document of a part stands."""
+    """The key of a part's document."""
     return f"trees/{name[:2]}/{name}.json"
 
 
 _LAST = 10**20 - 1
 
 PAST_NUMBERS = "state/:"
-"""Comes after the keys of all checkpoints, and before those of pages."""
+"""Sorts after the keys of all checkpoints, and before those of pages."""
 
 
 def checkpoint_key(number: int) -> str:
-    """Where the checkpoint of a record stands. Their names descend, so the first that is listed is the
-    newest."""
+    """The key of a record's checkpoint. Their names descend, so the first one listed is the newest."""
     return f"state/{_LAST - number:020}.json"
 
 
 def checkpoint_number(key: str) -> int:
-    """The record of a checkpoint, by its key; 0 for a key that is none of theirs."""
+    """The record number of a checkpoint, from its key; 0 if it is not the key of a checkpoint."""
     text = key.removeprefix("state/").removesuffix(".json")
     number = _LAST - int(text) if text.isascii() and text.isdigit() and len(text) == 20 else 0
     return number if key == checkpoint_key(number) else 0
 
 
 def page_key(name: str) -> str:
-    """Where a page of a checkpoint stands."""
+    """The key of a checkpoint's page."""
     return f"state/pages/{name[:2]}/{name}.json"
 
 
 def is_own(key: str) -> bool:
-    """Whether a key has the exact form of one that Saver makes."""
+    """Whether a key has exactly a form that Saver writes."""
     return _is_own(key) is not None
 
 
@@ -77,13 +76,13 @@ def is_collectable(key: str) -> bool:
 
 
 def stands_for_folder(key: str) -> bool:
-    """Whether what is listed under this key, and so is no folder, is where Saver keeps one."""
+    """Whether this listed key, which is not a folder, has the name of one of Saver's folders."""
     return _is_folder(key) is not None
 
 
 def own(storage: Storage, prefix: str) -> Iterator[Listed]:
-    """Saver's own objects below a prefix, with sizes and times. Raises DamagedError where some
-    could be hidden: for whoever must see them all."""
+    """Saver's own objects below a prefix, with sizes and times. Raises DamagedError if some could be
+    hidden: for callers that must see all of them."""
     for found in storage.list(prefix):
         if is_own(found.key):
             yield found
@@ -92,13 +91,14 @@ def own(storage: Storage, prefix: str) -> Iterator[Listed]:
 
 
 def collectables(storage: Storage) -> Iterator[Listed]:
-    """All that may be garbage: manifests, packs, documents of parts. Raises DamagedError as `own` does."""
+    """Every object that may be garbage: manifests, packs, documents of parts. Raises DamagedError as `own`
+    does."""
     for prefix in COLLECTED:
         yield from own(storage, prefix)
 
 
 def no_folder(key: str) -> str:
-    """What to say of an object that stands where a folder should."""
+    """The message about something that is in the place of a folder."""
     return (
         f"{key} is a file or a symbolic link, where a store has a folder; nothing behind it was looked at; "
         "restore the folder from a copy of the store"

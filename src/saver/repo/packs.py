@@ -1,4 +1,4 @@
-"""The packs of a store, read whole: what of them is damaged, and which versions that costs something."""
+"""Reads all packs of a store: what is damaged, and which versions are affected."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from saver.tensors import Place, Shard
 
 
 class Damage(msgspec.Struct, frozen=True):
-    """Something that is not as it was saved. `model`, `number`, `part` and `tensor` say what it costs, as
-    far as it costs a version anything; `key` is the object in the store, `what` a sentence.
+    """Something that is not as it was saved. `model`, `number`, `part` and `tensor` say what is affected,
+    if a version is; `key` is the object in the store, `what` describes the damage.
     """
 
     key: str
@@ -33,7 +33,7 @@ class Damage(msgspec.Struct, frozen=True):
 
 
 class Use(msgspec.Struct, frozen=True):
-    """A tensor of a version, or a shard of one: then `tensor` is what that is called in packs."""
+    """A tensor of a version, or one of its shards: then `tensor` is the name of the shard in packs."""
 
     version: Version
     parts: tuple[str, ...]
@@ -41,7 +41,7 @@ class Use(msgspec.Struct, frozen=True):
     known: Shard
 
     def damage(self, key: str, what: str) -> list[Damage]:
-        """What damage costs, part by part."""
+        """The damage to this tensor, part by part."""
         version = self.version
         return [
             Damage(key, what, version.model, version.number, part, self.tensor)
@@ -50,7 +50,7 @@ class Use(msgspec.Struct, frozen=True):
 
 
 _Used: TypeAlias = tuple[Place, str, Use]
-"""A place that has a hash of its own, that hash, and who needs it."""
+"""A place that has its own hash, that hash, and what needs it."""
 
 
 class Packs:
@@ -69,7 +69,7 @@ class Packs:
         self._uses: dict[str, list[_Used]] = {}
 
     def use(self, use: Use) -> None:
-        """A version needs a tensor."""
+        """Note that a version needs a tensor."""
         for _, digest, place in use.known.block_places():
             self._uses.setdefault(place[0], []).append((place, digest, use))
 
@@ -79,8 +79,8 @@ class Packs:
         return set(map(pack_key, self._uses))
 
     def read(self, keys: Iterable[str], before: int, total: int, progress: Progress | None) -> int:
-        """Verify packs, by their own headers and by what the manifests say. `before` bytes of `total` were
-        read by now; returns how many there are after it."""
+        """Verify packs, by their own headers and by what the manifests say. `before` bytes of `total` have
+        been read already; returns how many after this."""
         for key in sorted(keys):
             done = before
             report = (lambda n, _, done=done: progress(done + n, total)) if progress is not None else None
@@ -118,7 +118,8 @@ class Packs:
         return blob.size
 
     def _opened(self, key: str, blob: Blob) -> Pack | None:
-        """A pack; None, and damage, when its header is no good. Versions are read without it."""
+        """Open a pack. If its header is bad, notes the damage and returns None; versions can be read
+        without the header."""
         try:
             return Pack(blob)
         except NotFoundError:
@@ -137,7 +138,7 @@ class Packs:
     # Headers
 
     def _header(self, key: str, pack: Pack, lost: set[str]) -> None:
-        """What a header says wrongly, by which others read the pack."""
+        """Report what is wrong in a header, which other readers use."""
         name = _name_in(key)
         if pack.id != name:
             self._harmless(key, f"its header calls it {pack.id[:40]!r}")
@@ -151,16 +152,16 @@ class Packs:
                 self.damage += use.damage(key, what)
 
     def _told(self, name: str, pack: Pack, lost: set[str]) -> set[str]:
-        """The tensors of which damage was told, now or by an earlier check: it may be healed."""
+        """The tensors whose damage was reported, now or by an earlier check, and may have been repaired."""
         harmed = Ranges([*self._repo.state.harmed(name), *self.harm.get(name, ())])
         return {tensor for tensor, start, end, _ in pack.places(lost) if harmed.meet(start, end - start)}
 
     def _written_for(self, name: str) -> Iterable[Use]:
-        """The tensors that a pack was written for, as far as they lie in it whole."""
+        """The tensors that a pack was written for, if it holds them whole."""
         uses = {id(use): use for _, _, use in self._uses.get(name, ()) if len(use.known.places) == 1}
         return (use for use in uses.values() if self._replay.wrote(name, use.version))
 
-    # What it costs
+    # What is affected
 
     def _report(self, key: str, uses: Collection[_Used], what: str) -> None:
         told = set[tuple[str, str]]()

@@ -1,7 +1,8 @@
-"""Where the bytes of a version's tensors lie, after whatever was moved since its manifest was written."""
+"""Where the bytes of a version's tensors are stored, after all moves since its manifest was written."""
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
@@ -18,14 +19,14 @@ from saver.repo.state import State
 from saver.tensors import Place, Shard, TensorInfo
 
 MOVES_DEPTH = 64
-"""How often bytes may have moved; each collection moves them once at most."""
+"""How often bytes may have moved; each collection moves them at most once."""
 
 
 _START = itemgetter(0)
 
 
 class Places:
-    """Answers where the tensors of manifests lie, by what the log says of moved bytes."""
+    """Finds where the tensors of manifests are stored, from what the log says about moved bytes."""
 
     def __init__(self, state: State) -> None:
         self._state = state
@@ -39,7 +40,7 @@ class Places:
         are not all there."""
         found = {}
         packs = manifest.packs
-        moves_of = cache(self._moves_of)  # the log is asked once for each pack, not for each tensor
+        moves_of = cache(self._moves_of)  # the log is read once for each pack, not for each tensor
         moved = any(map(moves_of, packs))
         for name, form in manifest.tensors.items():
             try:
@@ -56,7 +57,7 @@ class Places:
         return found
 
     def harmed(self, known: Mapping[str, Shard]) -> set[str]:
-        """The names of those shards some of whose bytes a check found damaged."""
+        """The names of the shards in which a check found damaged bytes."""
         found = {pack: Ranges(self._state.harmed(pack)) for pack in packs_of(known.values())}
         return {
             name
@@ -69,15 +70,15 @@ class Places:
         return {move[2] for move in self._moves_of(pack)}
 
     def reached(self, packs: Iterable[str]) -> set[str]:
-        """These packs, and all that bytes of them were moved to since: what a version may need of which only
-        the log tells."""
+        """These packs, and all packs that bytes of them were moved to since: what a version may need, as
+        far as the log alone can tell."""
         found = set(packs)
         while more := {target for pack in found for target in self.targets(pack)} - found:
             found |= more
         return found
 
     def _moves_of(self, pack: str) -> list[Move]:
-        """The moves out of a pack, by offset; of two of the same bytes, the newer."""
+        """The moves out of a pack, sorted by offset; of two moves of the same bytes, the newer one."""
         records = self._state.moved(pack)
         if not records:
             return []
@@ -93,7 +94,7 @@ class Places:
 
 
 def packs_of(shards: Iterable[Shard]) -> set[str]:
-    """The packs in which shards lie."""
+    """The packs in which shards are stored."""
     return {place[0] for shard in shards for place in shard.places}
 
 
@@ -137,20 +138,22 @@ def _apart(moves: list[Move], pack: str) -> list[Move]:
     return moves
 
 
-def joined(places: Iterable[Place]) -> tuple[Place, ...]:
-    """Places, with those that follow each other made one."""
+def joined(places: Iterable[Place], most: float = math.inf) -> tuple[Place, ...]:
+    """Places, with those that follow each other made one; no further than it takes to have more than
+    `most`."""
     found: list[Place] = []
     for pack, offset, length in places:
         if found and found[-1][0] == pack and found[-1][1] + found[-1][2] == offset:
             found[-1] = (pack, found[-1][1], found[-1][2] + length)
+        elif len(found) > most:
+            break
         else:
             found.append((pack, offset, length))
     return tuple(found)
 
 
 class Ranges:
-    """Ranges of bytes (offset and length), made one where they touch or overlap. However many there are,
-    questions about one more take a few steps."""
+    """Ranges of bytes (offset and length), merged if they touch or overlap. Queries take logarithmic time."""
 
     def __init__(self, ranges: Iterable[tuple[int, int]]) -> None:
         self._starts: list[int] = []
@@ -163,7 +166,7 @@ class Ranges:
                 self._ends.append(offset + length)
 
     def meet(self, offset: int, length: int) -> bool:
-        """Whether some byte of a range is among them."""
+        """Whether any byte of a range is among them."""
         at = bisect_right(self._ends, offset)
         return length > 0 and at < len(self._starts) and self._starts[at] < offset + length
 

@@ -1,4 +1,4 @@
-"""How one names a version: `iris`, `iris@3`, `iris@latest`, `iris@production`, `iris@step=1000`,
+"""How to name a version: `iris`, `iris@3`, `iris@latest`, `iris@production`, `iris@step=1000`,
 `iris@time=2026-11-20`.
 """
 
@@ -22,13 +22,13 @@ _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 
 
 class BadNameError(ValueError):
-    """A text that cannot be a ref, or the name of a model, or a tag."""
+    """A string that cannot be a ref, or the name of a model, or a tag."""
 
 
 class Ref(msgspec.Struct, frozen=True):
-    """A ref, taken apart: the model, and at most one of the others; none means the latest.
+    """A parsed ref: the model, and at most one of the other fields; none of them means the latest.
 
-    `time` is Unix time: the newest version saved until then.
+    `time` is Unix time: the newest version saved up to then.
     """
 
     model: str
@@ -39,7 +39,7 @@ class Ref(msgspec.Struct, frozen=True):
 
 
 def parse_ref(text: str) -> Ref:
-    """Take a ref apart. Raises BadNameError, which says what refs look like, for what is none."""
+    """Parse a ref. Raises BadNameError, which says what refs look like, if it is not one."""
     model, at, rest = text.partition("@")
     check_model(model)
     if not at or rest == LATEST:
@@ -73,7 +73,7 @@ def _moment(text: str, value: str) -> float:
 
 
 def check_model(name: str) -> None:
-    """Raise BadNameError unless `name` can be that of a model."""
+    """Raise BadNameError unless `name` can be the name of a model."""
     proper = isinstance(name, str) and 0 < len(name) <= MODEL_LIMIT and unicodedata.is_normalized("NFC", name)
     if not proper or not all(map(_SEGMENT.fullmatch, name.split("/"))):
         raise BadNameError(

@@ -1,4 +1,4 @@
-"""What the log says, by reading all of it and nothing else. `check` compares the rest with it."""
+"""What the log says, from reading all of it and nothing else. `check` compares the rest with it."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from saver.repo.version import Version, from_state
 
 
 class Replay:
-    """The records from the first on, as far as they were taken in: live versions, tags, and for which version
-    each pack was written.
+    """The state after the records that were read so far: live versions, tags, and for which version each
+    pack was written.
     """
 
     def __init__(self) -> None:
@@ -21,7 +21,7 @@ class Replay:
         self._moved: set[str] = set()
 
     def follow(self, record: Record) -> None:
-        """Take in the next record."""
+        """Apply the next record."""
         self.head = record.number
         match record.event:
             case Commit() as event:
@@ -52,10 +52,10 @@ class Replay:
         return {str(version): version for version in found}
 
     def wrote(self, pack: str, version: Version) -> bool:
-        """Whether the pack was written for this version: it is the first that needs it, for others can only
-        share it later.
+        """Whether the pack was written for this version: the first version that needs it, since others can
+        only share it later.
 
-        Of packs that a collector made, or a save that healed older versions, nothing is known: who shares
-        bytes may see them with another dtype and shape, and under another name.
+        False for packs that a collector wrote, or a save that repaired older versions: versions that share
+        bytes may use them with another dtype and shape, and under another name.
         """
         return pack not in self._moved and self._first.get(pack) == (version.model, version.number)

@@ -1,4 +1,4 @@
-"""A store with history. Knows trees and tensors, and no Python object. docs/protocol.md has the argument."""
+"""A store with history. Knows trees and tensors, but no Python objects. docs/protocol.md has the argument."""
 
 from __future__ import annotations
 
@@ -34,16 +34,15 @@ if TYPE_CHECKING:
     from saver.repo.index import Index
 
 OPENED_ALONG = 4
-"""Where a version has no more packs than these, they are opened while its manifest is read."""
+"""If a version has at most this many packs, they are opened while its manifest is read."""
 
 
 T = TypeVar("T")
 
 
 class Repository:
-    """The versions in a store. `fresh` makes random names, `clock` tells Unix time: tests replace them.
-
-    `index` makes the cache for whole-store deduplication from the store's id; None goes without.
+    """The versions in a store. `fresh` makes random names, `clock` returns Unix time: tests replace them.
+    `index` makes the cache for whole-store deduplication from the store's id; None disables it.
     """
 
     def __init__(
@@ -60,7 +59,7 @@ class Repository:
         self.places = Places(self.state)
         self.users = Users(self.state)
         self.gapless = 0
-        """Up to which record the log was found to have no gap."""
+        """The number of the record up to which the log is known to have no gap."""
         self.fresh = fresh
         self.clock = clock
         self.index: Index | None = None
@@ -72,7 +71,7 @@ class Repository:
     # The store itself
 
     def _look(self) -> None:
-        """Ask at once for what opening a store begins with."""
+        """Read at once what opening a store starts with."""
         for _ in self.storage.together((self.exists, self.state.list_ahead)):
             pass
 
@@ -85,7 +84,7 @@ class Repository:
         return self._format is not None
 
     def format(self) -> Format:
-        """What `store.json` says. Raises NotFoundError where there is no store."""
+        """What `store.json` says. Raises NotFoundError if there is no store."""
         if not self.exists() or self._format is None:
             raise NotFoundError(
                 f"{self.storage}: there is no store here; check the path, or save something first"
@@ -93,14 +92,14 @@ class Repository:
         return self._format
 
     def open(self) -> None:
-        """Be up to date. Raises NotFoundError where there is no store."""
+        """Bring the state up to date. Raises NotFoundError if there is no store."""
         if self._format is None:
             self._look()
         self.format()
         self._refresh(check_end_if_possible)
 
     def open_to_write(self) -> None:
-        """Be up to date and allowed to write; the first one makes the store."""
+        """Bring the state up to date, check that writing is allowed; create the store if there is none."""
         if self._format is not None:
             self._format = read_again(self.storage, self._format)
         else:
@@ -113,23 +112,23 @@ class Repository:
         self._refresh(check_end)
 
     def _refresh(self, check: Callable[[Storage, State], bool]) -> None:
-        """Read the log to its end, and look once whether that is the end: records that were seen stay."""
+        """Read the log to its end, and check once that this is the end: records that were seen remain."""
         self.state.refresh()
         if self._whole not in (check, check_end):
             self._whole = check_end if check(self.storage, self.state) else check
         self.state.forget_listing()
 
     def append(self, decide: Callable[[], Event | None]) -> Record | None:
-        """Put the event that `decide` returns into the log, durably; None when it returns none.
+        """Append the event that `decide` returns to the log, durably; returns its record. None does nothing.
 
-        `decide` is called again, with the state as it then is, whenever another writer was faster. On a full
-        disk, what leads to free room takes that of the shortcuts.
+        `decide` is called again, with the current state, whenever another writer was faster. On a full
+        disk, events that lead to free space may use that of the shortcuts.
         """
         self.open_to_write()
         self.state.keep_checkpoint()
         transaction = self.fresh()
         while True:
-            last = self.state.last()  # before the decision: other threads may move the state on meanwhile
+            last = self.state.last()  # before the decision: other threads may move the state on
             event = decide()
             if event is None:
                 return None
@@ -148,7 +147,7 @@ class Repository:
     # Reading
 
     def models(self) -> Iterator[tuple[str, ModelState]]:
-        """The names of the models, sorted, each with how many versions live and the number of the newest."""
+        """The names of the models with live versions, sorted, each with its state."""
         return ((name, model) for name, model in self.state.models() if model.count)
 
     def versions(self, model: str, reverse: bool = False) -> Iterator[Version]:
@@ -160,14 +159,15 @@ class Repository:
             yield from_state(model, number, value, tuple(tags.get(number, ())))
 
     def find(self, ref: str) -> Version:
-        """Be up to date, and the version that a ref names. Raises NotFoundError."""
+        """Bring the state up to date; return the version that a ref names. Raises NotFoundError."""
         wanted = parse_ref(ref)
         self.state.expect(wanted.model, wanted.number)
         self.open()
         return self.version(ref)
 
     def version(self, ref: str) -> Version:
-        """The version that a ref names. Raises NotFoundError, which says what there is."""
+        """The version that a ref names, in the state that was read last. Raises NotFoundError, which lists
+        what there is."""
         wanted = parse_ref(ref)
         number = self._number(wanted)
         value = self.state.version(wanted.model, number) if number is not None else None
@@ -176,7 +176,7 @@ class Repository:
         return from_state(wanted.model, number, value, self._tags(wanted.model, number))
 
     def demand(self, version: Version) -> None:
-        """Raise NotFoundError unless a version is still there. Its name may be one that nobody could give."""
+        """Raise NotFoundError unless a version still exists. Its name may be an invalid one."""
         if self.state.version(version.model, version.number) is None:
             raise self._not_found(str(version), Ref(version.model, version.number))
 
@@ -216,8 +216,8 @@ class Repository:
         """The manifest of a version with all its parts, verified and compared with the log; the trees are
         still raw JSON.
 
-        Raises DamagedError; IncompatibleError for what this Saver does not understand; NotFoundError when the
-        version was deleted meanwhile.
+        Raises DamagedError, IncompatibleError if this Saver does not understand it, and NotFoundError if
+        the version was deleted meanwhile.
         """
         return self._completed(version, self.outline(version))
 
@@ -228,15 +228,15 @@ class Repository:
         return msgspec.structs.replace(found, parts=parts)
 
     def outline(self, version: Version, blob: Blob | None = None) -> Manifest:
-        """The same, without the trees that stand in documents of their own: `filled` reads those.
-        `blob` is the file in which the manifest stands, if that is open already."""
+        """The same, without the trees in separate documents: `filled` reads those. `blob` is the file that
+        holds the manifest, if that is open already."""
         key = manifest_key(version.manifest, version.file)
         found = self._reading(version, key, lambda: read_outline(self.storage, version, blob))
         check_agreement(version, found, f"{self.storage}: {version}")
         return found
 
     def filled(self, version: Version, part: Part) -> Part:
-        """A part with what stands in its document, if it has one. Errors as in `manifest`."""
+        """A part with the content of its document, if it has one. Errors as in `manifest`."""
         if not part.document:
             return part
         where = f"{self.storage}: {version}"
@@ -246,7 +246,7 @@ class Repository:
         return msgspec.structs.replace(part, tree=tree, batches=batches, document="", content="")
 
     def _reading(self, version: Version, key: str, read: Callable[[], T]) -> T:
-        """What is read of an object that a version needs."""
+        """Read an object of a version. If it is missing, so is the version, or it is a DamagedError."""
         try:
             return read()
         except NotFoundError:
@@ -256,11 +256,11 @@ class Repository:
             raise DamagedError(f"{self.storage}: {version}: {what} {key} is missing") from None
 
     def opened(self, version: Version) -> tuple[Manifest, dict[str, Blob]]:
-        """The manifest of a version, as `manifest` has it, and its packs, if they are few and could be opened
+        """The manifest of a version, as from `manifest`, and its packs, if they are few and could be opened
         along with it."""
 
         def pack(name: str) -> Blob | None:
-            with suppress(SaverError):  # whoever needs it opens it again
+            with suppress(SaverError):  # it is opened again when it is needed
                 return self.storage.open(pack_key(name))
             return None
 
@@ -275,12 +275,12 @@ class Repository:
         return manifest, there
 
     def tensors(self, version: Version) -> dict[str, TensorInfo]:
-        """The tensors of a version, and where they lie now."""
+        """The tensors of a version, with their current places."""
         return self.contents(version)[0]
 
     def contents(self, version: Version) -> tuple[dict[str, TensorInfo], dict[str, str]]:
-        """The tensors of a version, and where they lie now; and the names of its documents, by the hash of
-        what they say."""
+        """The tensors of a version, with their current places; and the names of its documents, by the hash
+        of their content."""
         digest, tensors, documents = self._last
         if digest == version.manifest and not self.condemned(shards_of(tensors.values())):
             return tensors, documents
@@ -289,14 +289,14 @@ class Repository:
         return self.places.of(found, f"{self.storage}: {version}"), documents
 
     def known(self, version: Version) -> dict[str, Shard]:
-        """The shards of a version's tensors, by their names in packs, and where they lie now."""
+        """The shards of a version's tensors, by their names in packs, with their current places."""
         return shards_of(self.tensors(version).values())
 
     def source(
         self, version: Version, manifest: Manifest, blobs: Mapping[str, Blob] | None = None
     ) -> PackedTensors:
-        """Reads the tensors of a version, whose manifest this is, also once its bytes are moved. `blobs` are
-        packs that are open already."""
+        """A source for the tensors of a version with this manifest; it keeps working if bytes are moved.
+        `blobs` are packs that are open already."""
         where = f"{self.storage}: {version}"
 
         def locate() -> dict[str, TensorInfo]:
@@ -336,11 +336,11 @@ class Repository:
         return [name for name, item in known.items() if any(place[0] in gone for place in item.places)]
 
     def remember(self, version: Version, tensors: dict[str, TensorInfo], documents: dict[str, str]) -> None:
-        """Keep what was just saved at hand, for the next save: its tensors, and its documents by content."""
+        """Remember what was just saved, for the next save: its tensors, and its documents by content."""
         self._last = (version.manifest, tensors, documents)
 
 
 def _some(names: list[str], count: int) -> str:
-    """Some names of so many."""
+    """Some of `count` names, as text."""
     more = count - len(names)
     return ", ".join(names) + (f" and {more:,} more" if more else "")

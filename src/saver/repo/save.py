@@ -1,4 +1,4 @@
-"""A save: what one process saves by itself is one stage and one commit."""
+"""A save by a single process is one stage and one commit."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from saver.tensors import in_shards
 
 
 def save_version(repo: Repository, draft: Draft, progress: Progress | None = None) -> Version:
-    """Save a version, durably, or nothing. When this returns, it is there for good.
+    """Save a version, or change nothing. When this returns, the version is durable.
 
-    Raises CannotWriteError, and nothing is left; or CommitUnknownError, when the version may be there or not.
+    Raises CannotWriteError, and leaves nothing; or CommitUnknownError if it is unknown whether the version
+    exists.
     """
     encoded = draft.encoded
     with Written(repo.storage) as written:
@@ -33,6 +34,6 @@ def save_version(repo: Repository, draft: Draft, progress: Progress | None = Non
         repo,
         version,
         {name: known[name] for name in staged.new if name in known},
-        in_shards(encoded.stored)[0],
+        in_shards(encoded.stored, tiling=False)[0],
     )
     return version

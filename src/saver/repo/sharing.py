@@ -1,4 +1,4 @@
-"""What a save may share with the versions that are there, as far as they are live and sound."""
+"""What a save may share with existing versions that are live and sound."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Sharing:
     """What one save may share: the tensors of the newest version of its model, of the `bases` (refs of
     versions of any model), and of all versions that the index knows.
 
-    `harmed` are those of the first two that a check found damaged. They are never shared.
+    `harmed` are tensors of the first two kinds that a check found damaged. They are never shared.
     """
 
     def __init__(self, repo: Repository, model: str, bases: Iterable[str]) -> None:
@@ -39,24 +39,25 @@ class Sharing:
             self._sources.append({name: item for name, item in known.items() if name not in harmed})
 
     def find(self, tensors: Mapping[str, TensorData]) -> Reuse:
-        """What of `tensors` the store has."""
+        """What of `tensors` the store already has."""
         index = self._repo.index
         if index is None and not any(self._sources):
             return Reuse({}, {})
         return find_reuse(tensors, self._sources, self._reader(), index, self._elsewhere)
 
     def document(self, content: str) -> str:
-        """The name of a document with this content that is sound in the store; empty if there is none."""
+        """The name of a sound document with this content in the store; "" if there is none."""
         name = self._documents.get(content, "")
         try:
             if name:
                 trees.read(self._repo.storage, name, content, "")
-        except SaverError:  # the next one will be sound
+        except SaverError:  # it is written again, and that one is sound
             return ""
         return name
 
     def _reader(self) -> Callable[[Place], bytes]:
-        """Reads places, keeping some packs open; what cannot be read is no reason not to save."""
+        """A function that reads places and keeps some packs open; a place that cannot be read must not stop
+        a save."""
         blobs: dict[str, Blob] = {}
 
         def read(place: Place) -> bytes:
@@ -73,7 +74,7 @@ class Sharing:
         return read
 
     def _elsewhere(self, hashes: Iterable[str]) -> dict[str, Shard]:
-        """Tensors that the index knows of, as far as a live version confirms them."""
+        """Tensors that the index knows, if a live version confirms them."""
         index, found = self._repo.index, {}
         opened: dict[str, dict[str, Shard]] = {}
         if index is None:
@@ -104,14 +105,14 @@ class Sharing:
         try:
             tensors, documents = self._repo.contents(version) if version is not None else ({}, {})
             return shards_of(tensors.values()), documents
-        except SaverError:  # a damaged old version is no reason not to save a new one
+        except SaverError:  # a damaged old version must not stop a new save
             return {}, {}
 
 
 def tell(
     repo: Repository, version: Version, new: Mapping[str, Shard], tensors: Mapping[str, TensorData]
 ) -> None:
-    """Let the index know of the tensors that are `new` with a version."""
+    """Add the tensors that are `new` with a version to the index."""
     if repo.index is None:
         return
     from saver.repo.index import Row

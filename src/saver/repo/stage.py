@@ -1,7 +1,7 @@
-"""Staging: writes what a store lacks of some parts, and says what they need, in words that can travel.
+"""Staging: writes what a store lacks of some parts, and describes what they need as data that can be sent.
 
 Several processes may stage pieces of one version, each with its own repository; one of them commits it
-(`repo/commit.py`). What is staged and comes to nothing is garbage, which a collection frees.
+(`repo/commit.py`). Staged objects that are never committed are garbage, which a collection frees.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from saver.tensors import Cut, Shard, hash_of, in_shards, length_of, pieces, who
 from saver.tree import TensorData, decodable
 
 FILE_BYTES = 4 << 20
-"""What has at most so many bytes is not put into packs but held, to be one file together with a manifest."""
+"""Up to this many bytes are not put into packs but held in memory, to become one file with a manifest."""
 
 WORTH_SHARING = 64 << 10
-"""What would share fewer bytes than these is written whole, if it fits a file: one more object takes as long
-to write as a megabyte."""
+"""If fewer bytes than this could be shared, all is written whole, if it fits a file: one more object takes
+as long to write as a megabyte."""
 
 PACK_TENSORS = 100_000
 """Tensors per pack: their header stays well below the 100 MB that readers allow."""
@@ -44,9 +44,9 @@ _NULL = msgspec.Raw(b"null")
 
 
 class StagedPart(msgspec.Struct, frozen=True):
-    """A part: its tree and batches as JSON, or the name of the `document` in the store that holds them; their
-    hash and size in bytes; and the names of the tensors that they refer to, in their order. Others may have
-    staged those.
+    """A part: its tree and batches as JSON, or the name of the `document` in the store that holds them;
+    their hash and size in bytes; and the names of the tensors that they refer to, in order. Other processes
+    may have staged those.
     """
 
     content: str
@@ -60,13 +60,13 @@ class StagedPart(msgspec.Struct, frozen=True):
 
 @decodable
 class Staged(msgspec.Struct, frozen=True):
-    """What was staged: plain data, for `msgspec.json` or any other encoding.
+    """What was staged, as plain data for `msgspec.json` or any other encoding.
 
-    `tensors` are by the names of shards in packs; `cuts` says how those are cut that have several.
-    `id` names it, `store` the store that it lies in; `whole` is as in `Encoded`. `tensors` says where their
-    bytes are, but for those that are `held`: these bytes are here, to be written by the commit. `new` are the
-    names of those that the store did not have. All that was written has `bytes_added` bytes. `harmed` are
-    tensors of older versions that are written anew because a check found them damaged.
+    `tensors` maps the names of shards in packs to the places of their bytes; the bytes of `held` ones are
+    included here, and the commit writes them. `cuts` says how tensors with several shards are cut. `id`
+    identifies this Staged, `store` is the id of its store; `whole` is as in `Encoded`. `new` are the names
+    of the shards that the store did not have. `bytes_added` is the size of everything that was written.
+    `harmed` are tensors of older versions that are rewritten because a check found them damaged.
     """
 
     id: str
@@ -90,12 +90,13 @@ def stage(
     written: Written | None = None,
     progress: Progress | None = None,
 ) -> Staged:
-    """Write what the store lacks of what was encoded: parts, tensors, or some of both. It shares what the
-    newest version of `model` has, the versions that the refs `bases` name, and all that the index knows.
+    """Write what the store lacks of what was encoded: parts, tensors, some of both, or some boxes of a tensor
+    of which others stage the rest. It shares what the newest version of `model` has, the versions that the
+    refs `bases` name, and all that the index knows.
 
-    When this returns, it is durable. It belongs to no version until it is committed, so a collection may
-    condemn it: then `commit` says so, and `stage_again` mends it. Raises CannotWriteError, and leaves
-    nothing; with `written`, the caller who made that removes what is left.
+    When this returns, all of it is durable. It belongs to no version until it is committed, so a collection
+    may condemn it: then `commit` says so, and `stage_again` repairs it. Raises CannotWriteError, and leaves
+    nothing; with `written`, the caller removes what is left.
     """
     if written is None:
         with Written(repo.storage) as own:
@@ -104,7 +105,7 @@ def stage(
     repo.open_to_write()
     repo.state.keep_checkpoint()
     sharing = Sharing(repo, model, bases)
-    shards, cuts = in_shards(encoded.stored)
+    shards, cuts = in_shards(encoded.stored, tiling=False)
     reuse = sharing.find(shards)
     parts = {name: _inline(part) for name, part in encoded.parts.items()}
     writing = _Writing(repo, written, progress, cuts)
@@ -138,12 +139,12 @@ def stage_again(
     written: Written | None = None,
     progress: Progress | None = None,
 ) -> Staged:
-    """What was staged, with that which was condemned written anew, sharing nothing. `encoded` is the same as
+    """What was staged, with the condemned objects written again, sharing nothing. `encoded` is the same as
     before. Errors as in `stage`."""
     if written is None:
         with Written(repo.storage) as own:
             return stage_again(repo, staged, condemned, encoded, written=own, progress=progress)
-    shards, cuts = in_shards(encoded.stored)
+    shards, cuts = in_shards(encoded.stored, tiling=False)
     writing = _Writing(repo, written, progress, cuts)
     writing.write({name: shards[name] for name in condemned.tensors}, Reuse({}, {}))
     return msgspec.structs.replace(
@@ -169,7 +170,7 @@ def _inline(part: EncodedPart) -> StagedPart:
 def _fits_a_file(
     shards: Mapping[str, TensorData], parts: Mapping[str, StagedPart], reuse: Reuse, sharing: Sharing
 ) -> bool:
-    """Whether all of it is small, and shares nothing that is worth more than one object less."""
+    """Whether all of it is small, and sharing would save less than writing one object less."""
     sizes = {name: length_of(data) for name, data in shards.items()}
     trees = sum(part.size for part in parts.values())
     if sum(sizes.values()) + trees > FILE_BYTES or len(sizes) > PACK_TENSORS:
@@ -181,7 +182,7 @@ def _fits_a_file(
 
 
 class _Writing:
-    """Tensors on their way into packs: where they are `known` to lie, and the names of the `new` ones."""
+    """Tensors on their way into packs: the `known` places of their bytes, and the names of the `new` ones."""
 
     def __init__(
         self, repo: Repository, written: Written, progress: Progress | None, cuts: Mapping[str, Cut]
@@ -196,7 +197,7 @@ class _Writing:
         self.added = 0
 
     def write(self, tensors: Mapping[str, TensorData], reuse: Reuse) -> None:
-        """Put what the store lacks into packs; then all of `tensors` are known."""
+        """Put what the store lacks into packs; then the places of all `tensors` are known."""
         writing = what_to_write(tensors, reuse)
         written = self._put_packs(writing.tensors)
         blocks = {name: dict(found) for name, found in reuse.blocks.items()}
@@ -213,7 +214,8 @@ class _Writing:
                 self.new.append(name)
 
     def hold(self, tensors: Mapping[str, TensorData]) -> None:
-        """Keep the bytes of all tensors, to be written later, whatever becomes of the arrays meanwhile."""
+        """Keep a copy of the bytes of all tensors, to be written later even if the arrays change
+        meanwhile."""
         for name, data in tensors.items():
             held = b"".join(piece.tobytes() for piece in pieces(data))
             digest, blocks = hash_of(TensorData(data.dtype, data.shape, np.frombuffer(held, np.uint8)))
@@ -223,7 +225,7 @@ class _Writing:
                 self.new.append(name)
 
     def apart(self, part: StagedPart, shared: Callable[[str], str] = lambda content: "") -> StagedPart:
-        """A part, with a document of its own if it is large: the one that `shared` names, if there is one
+        """A part, with a separate document if it is large: the one that `shared` names, if there is one
         with the same content."""
         if part.size < TREE_BYTES:
             return part
@@ -237,7 +239,7 @@ class _Writing:
         return name
 
     def _put_packs(self, tensors: Mapping[str, TensorData]) -> dict[str, Shard]:
-        """Write tensors into packs that hold not too many each; returns where they lie."""
+        """Write tensors into packs of limited size; returns the shards with their places."""
         total, done = sum(map(length_of, tensors.values())), 0
         written: dict[str, Shard] = {}
         left = iter(tensors.items())

@@ -1,7 +1,8 @@
-"""The documents of parts: what a part is beside its tensors, in an object of its own where it is large.
+"""The documents of parts: the tree and batches of a large part, in a separate object.
 
-Versions in which it did not change share it, as they share tensors. Its name is the hash of its bytes, and a
-random salt in them makes every one another: so no key is put twice, and what was condemned never comes back.
+Versions in which the part did not change share it, as they share tensors. Its name is the hash of its
+bytes, and a random salt makes every document unique: so no key is put twice, and what was condemned never
+comes back.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from saver.storage import Storage
 from saver.tree import strict_json
 
 TREE_BYTES = 64 << 10
-"""From so many bytes on a part has a document of its own. One more object takes about as long to write as two
-megabytes; smaller documents are written again with each version."""
+"""From this many bytes on, a part has a separate document. One more object takes about as long to write as
+two megabytes; smaller parts are written again with each version."""
 
 _BEGIN, _MIDDLE, _END = b'{"salt":"', b'","part":', b"}"
 _CONTENT = len(_BEGIN) + 32 + len(_MIDDLE)
@@ -31,8 +32,8 @@ def encode(content: bytes, salt: str) -> tuple[str, bytes]:
 
 
 def verified(data: bytes, name: str, content: str, where: str) -> bytes:
-    """The content of a document. Raises DamagedError unless the bytes are those that were written, and have
-    this content.
+    """The content of a document. Raises DamagedError unless the bytes are those that were written, and
+    their content has this hash.
     """
     if blake3(data).hexdigest() != name:
         raise DamagedError(
@@ -57,5 +58,5 @@ def parsed(content: bytes, where: str) -> tuple[Any, dict[str, Any]]:
 
 
 def read(storage: Storage, name: str, content: str, where: str) -> bytes:
-    """The content of a document of a store. Raises NotFoundError or DamagedError."""
+    """Read the content of a store's document. Raises NotFoundError or DamagedError."""
     return verified(storage.read(tree_key(name)), name, content, where)

@@ -1,4 +1,4 @@
-"""What the log tells of a version."""
+"""What the log says about a version."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _NOT_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 class Version(msgspec.Struct, frozen=True, kw_only=True):
     """One immutable saved state of a model. Its `str` is its ref: `iris@3`.
 
-    `time` is Unix time, UTC. `parts` says by name which number, hash and size in bytes each part has.
-    `bytes` is what the version is large, `bytes_added` what the store grew by when it was saved. `parent`
-    is the number of the version before it. `manifest` names the document that describes it whole, `packs`
-    the packs with its tensors, `trees` the documents of its large parts. Of a
-    small version, the pack `file` is a file with all of it, and `manifest` the hash of that file's header.
+    `time` is Unix time, UTC. `parts` gives the number, hash and size in bytes of each part, by name.
+    `bytes` is the size of the version, `bytes_added` is how much the store grew when it was saved. `parent`
+    is the number of the previous version. `manifest` names the document that describes the whole version,
+    `packs` the packs with its tensors, `trees` the documents of its large parts. For a small version, the
+    pack `file` is a file with all of it, and `manifest` the hash of that file's header.
     """
 
     model: str
@@ -44,7 +44,7 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def from_state(model: str, number: int, state: VersionState, tags: tuple[str, ...]) -> Version:
-    """The version of which the state says this."""
+    """The version that the state describes."""
     return Version(
         model=model, number=number, time=state.time, step=state.step, author=state.author,
         metrics={name: number_of(metric) for name, metric in state.metrics.items()},
@@ -54,12 +54,12 @@ def from_state(model: str, number: int, state: VersionState, tags: tuple[str, ..
 
 
 def number_of(metric: float | str) -> float:
-    """A metric as a float; JSON has no word for those that are not finite."""
+    """A metric as a float; JSON cannot express those that are not finite."""
     return _NOT_FINITE.get(metric, math.nan) if isinstance(metric, str) else float(metric)
 
 
 def plain_metric(value: float) -> float | str:
-    """A metric as it stands in documents."""
+    """A metric as it is written in documents."""
     if math.isfinite(value):
         return value
     return "nan" if math.isnan(value) else "inf" if value > 0 else "-inf"

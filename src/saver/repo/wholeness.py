@@ -1,4 +1,4 @@
-"""Whether the log is whole: without a gap, and up to its end."""
+"""Checks that the log is complete: without a gap, and up to its end."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from saver.storage import Storage
 
 
 def check_log(storage: Storage, state: State, known: int = 0) -> None:
-    """Raise DamagedError unless the log has all records that there ever were, as far as can be told. Those up
-    to `known` were seen before."""
+    """Raise DamagedError unless the log has all records that ever existed, as far as can be known. Those up
+    to `known` were checked before."""
     check_gaps(storage, state, known)
     check_end(storage, state)
 
 
 def check_gaps(storage: Storage, state: State, known: int = 0) -> None:
-    """Raise DamagedError when a record is missing while later ones are there."""
+    """Raise DamagedError if a record is missing while later ones exist."""
     log, expected = state.log, known + 1
     for key in filter(is_log_key, storage.keys("log/", after=log_key(known))):
-        # A listing need not have what was made since it began.
+        # A listing need not include what was created after it began.
         while key > log_key(expected) and log.stat(expected) is not None:
             expected += 1
         if key > log_key(expected):
@@ -36,17 +36,18 @@ def check_gaps(storage: Storage, state: State, known: int = 0) -> None:
 
 
 def check_end(storage: Storage, state: State) -> bool:
-    """Raise DamagedError when a checkpoint tells of records that the log does not have.
+    """Raise DamagedError if a checkpoint proves that there were records which the log does not have.
 
-    It was made when they were there, durably, and no record is ever deleted. Of those that were made while
-    this looks, too: the log is read again before anything is concluded. True: it was looked at.
+    A checkpoint is made only once they exist, durably, and no record is ever deleted. Checkpoints may also
+    be made during this check, so the log is read again before it concludes anything. Returns True: the end
+    was checked.
     """
     _check_beyond(storage, state, _beyond(storage, state))
     return True
 
 
 def check_end_if_possible(storage: Storage, state: State) -> bool:
-    """The same, for who only reads, and can do so where no checkpoint can be looked at: then False."""
+    """The same for readers, which do not need checkpoints: False if none can be examined."""
     try:
         keys = _beyond(storage, state)
     except SaverError:
@@ -56,7 +57,7 @@ def check_end_if_possible(storage: Storage, state: State) -> bool:
 
 
 def _beyond(storage: Storage, state: State) -> list[str]:
-    """The keys of checkpoints after the head, as they were listed when the log was read, or else by now."""
+    """The keys of checkpoints after the head, as listed when the log was read, or else as of now."""
     end = checkpoint_key(state.head)
     return list(takewhile(lambda key: key < end, state.take_listing()))
 
@@ -77,7 +78,7 @@ def _check_beyond(storage: Storage, state: State, keys: Iterable[str]) -> None:
 
 
 def _number_of(storage: Storage, key: str) -> int:
-    """The record of a checkpoint; 0 for what is none, or is damaged: that proves nothing."""
+    """The record of a checkpoint; 0 if it is not one, or is damaged: that proves nothing."""
     if not is_own(key):
         return 0
     try:

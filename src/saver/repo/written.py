@@ -1,4 +1,4 @@
-"""What is written for a version that is not committed yet, and is removed again if it comes to nothing."""
+"""Objects written for a version that is not committed yet; they are removed if it fails."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from saver.storage import Content, Storage
 
 
 class Written:
-    """The objects that were put for one version. Leaving the `with` block with an error removes them, for no
-    other writer can know of them, unless it is CommitUnknownError, or `keep` was called.
+    """The objects that were put for one version. Leaving the `with` block with an error removes them, since
+    no other writer can know them, unless the error is CommitUnknownError, or `keep` was called.
     """
 
     def __init__(self, storage: Storage) -> None:
@@ -40,7 +40,8 @@ class Written:
     def remove(self, keys: Iterable[str]) -> None:
         """Remove objects that nobody needs.
 
-        What cannot be deleted is garbage, which a collector frees: no reason to hide why the save failed.
+        An object that cannot be deleted is garbage, which a collector frees: that must not hide why the
+        save failed.
         """
         gone = [*keys]
         with suppress(CannotWriteError):

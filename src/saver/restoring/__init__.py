@@ -1,7 +1,8 @@
-"""Restoring in place: what was saved goes into objects that are already there.
+"""Restoring in place: what was saved goes into existing objects.
 
-`restore` plans for every part, reads and verifies all bytes that it needs, and only then changes anything.
-What can be restored into is known by the restorers of the codec modules (`RESTORERS`, beside `CODECS`).
+`restore` makes a plan for every part, reads and verifies all bytes that it needs, and only then changes
+anything. The restorers in the codec modules (`RESTORERS`, beside `CODECS`) define which objects can be
+restored into.
 """
 
 from __future__ import annotations

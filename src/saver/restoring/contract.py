@@ -1,4 +1,4 @@
-"""What a restorer is, and what it is shown of a version."""
+"""What a restorer is, and what it sees of a version."""
 
 from __future__ import annotations
 
@@ -24,11 +24,12 @@ if TYPE_CHECKING:
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """What will happen to a target, as far as that can be told without reading bytes.
+    """What will happen to a target, as far as that is known without reading bytes.
 
-    `ready` is called once all bytes were read and verified. It decodes and checks what is left to check,
-    changes nothing, and returns the function that changes the target; None when nothing fits. `may_refuse`
-    says that this function calls code that can, as `load_state_dict` of anything; it is called before others.
+    `ready` is called once all bytes have been read and verified. It decodes and makes the remaining checks,
+    changes nothing, and returns the function that changes the target; None if nothing fits. `may_refuse`
+    says that this function calls code that may raise, such as any `load_state_dict`; it is called before
+    the others.
     """
 
     report: PartReport
@@ -39,28 +40,28 @@ class Plan(msgspec.Struct, frozen=True):
 class Restorer(ABC):
     """Puts what was saved into one kind of object, in place.
 
-    A codec module lists its restorers in `RESTORERS`, beside its `CODECS`; it may have none.
+    A codec module may list its restorers in `RESTORERS`, beside its `CODECS`.
     """
 
     live: ClassVar[bool] = True
-    """Whether what lies in a dict or list must fit what was saved there. Otherwise it is filled in place
-    where it can be, and replaced where it cannot."""
+    """Whether such an object in a dict or list must fit what was saved there. Otherwise it is filled in
+    place if possible, and replaced if not."""
 
     @abstractmethod
     def accepts(self, cls: type) -> bool:
-        """Whether this restores into instances of `cls`."""
+        """Whether this restorer restores into instances of `cls`."""
 
     @abstractmethod
     def plan(self, value: Value, target: Any, saved: Saved) -> Plan:
-        """How `value`, which may come from an enemy, would be put into `target`. Changes nothing.
+        """How `value`, which may come from an attacker, would be put into `target`. Changes nothing.
 
-        What `ready` will decode is announced with `saved.want`. Raise through `saved.refuse` where the
-        kinds differ; names and shapes that do not fit belong in the report.
+        Announce what `ready` will decode with `saved.want`. Raise through `saved.refuse` if the kinds
+        differ; names and shapes that do not fit belong in the report.
         """
 
     def pair(self, node: Node, target: Any, saved: Saved) -> Pair | None:
-        """How `target`, which lies where `node` goes, becomes exactly what `load` would give, in place; None
-        where it cannot. Changes nothing."""
+        """How `target`, which is in the place of `node`, becomes in place exactly what `load` would return;
+        None if it cannot. Changes nothing."""
         return None
 
 
@@ -74,7 +75,7 @@ def restorer_for(cls: type) -> Restorer | None:
 
 
 class Saved:
-    """One version, as restorers see it: trees in which they look around, and what of them will be decoded."""
+    """One version, as restorers see it: trees that they inspect, and a record of what will be decoded."""
 
     def __init__(self, opened: Opened, naming: Naming, strict: bool, limit: int | str | None = None) -> None:
         self._budget = opened.budget(limit)
@@ -91,19 +92,19 @@ class Saved:
 
     @property
     def where(self) -> str:
-        """What messages call the value that is being planned for: `run@3: optimizer`."""
+        """What messages call the value that is being planned: `run@3: optimizer`."""
         return f"{self._opened.where}: {'.'.join(self._steps)}" if self._steps else self._opened.where
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
-        """While a value of this name is planned for."""
+        """A context in which a value of this name is planned."""
         self._steps.append(name)
         yield
         self._steps.pop()
 
     def plan(self, value: Value, target: Any) -> Plan:
-        """The plan of the target's restorer. Raises DoesNotFitError, or IncompatibleError for what no codec
-        wrote."""
+        """The plan of the target's restorer. Raises DoesNotFitError, or IncompatibleError if no codec wrote
+        this tree."""
         restorer = restorer_for(type(target))
         self._pairs.taken.add(id(target))
         if restorer is None:
@@ -116,14 +117,14 @@ class Saved:
             raise self.not_understood(error) from error
 
     def not_understood(self, error: Exception, where: str = "") -> IncompatibleError:
-        """What it means that a tree that was saved could not be read for what it should be."""
+        """The error for a saved tree that could not be read as what it should be."""
         parts = self._opened.manifest.parts.values()
         versions = self._opened.versions(package for part in parts for package in part.packages)
         facts = f"{type(error).__name__}: {error}{versions}"
         return IncompatibleError(f"{where or self.where} is not understood here: {facts}")
 
     def refuse(self, why: str) -> NoReturn:
-        """Raise DoesNotFitError for the value that is being planned for."""
+        """Raise DoesNotFitError for the value that is being planned."""
         raise DoesNotFitError(f"{self.where}: {why}")
 
     def follow(self, value: Value) -> Value:
@@ -147,29 +148,29 @@ class Saved:
             ) from None
 
     def peek(self) -> Decoder:
-        """Decodes runs of plain values at once, such as the keys of a dict, though nothing was admitted."""
+        """A decoder for runs of plain values, such as the keys of a dict, before anything is admitted."""
         return Decoder((), {}, self._opened.tensors, self.where, self._budget, versions=self._opened.versions)
 
     def want(self, *values: Value | dict[str, Any] | list[Any]) -> None:
-        """Announce what will be decoded, whole: nodes, tensors, or the state of nodes."""
+        """Announce values that will be decoded whole: nodes, tensors, or the state of nodes."""
         self._wanted.extend(values)
 
     def hold(self, *values: Value | dict[str, Any] | list[Any]) -> None:
-        """Announce what will be decoded and kept as it is: nobody looks into it before all is restored, so it
-        may hold objects that will only be filled by then."""
+        """Announce values that will be decoded and stored as they are: nothing examines them before
+        everything is restored, so they may contain objects that are filled only later."""
         self._held.extend(values)
 
     def stay(self, value: Value, target: Any) -> None:
-        """Let `target`, which lies where `value` goes, be filled in place if it can be; likewise what lies
-        within it. It is among what decodes to it then; `value` is held."""
+        """Let `target`, which is in the place of `value`, and the objects in it be filled in place if
+        possible. Then `value` decodes to the target. `value` must be held."""
         self._pairs.roots.append((value, target))
 
     def fills(self, pair: Pair) -> None:
-        """Announce that a plan fills a target: whoever refers to the node is to get it."""
+        """Announce that a plan fills a target: references to the node decode to it."""
         self._pairs.planned.append(pair)
 
     def paired(self, node: Node, target: Any) -> Pair | None:
-        """The pair that the target's restorer makes of it, if one can be made."""
+        """The pair that the target's restorer makes of a node and a target, if it can."""
         cls = type(target)
         if cls not in self._restorers:
             self._restorers[cls] = restorer_for(cls)
@@ -184,14 +185,14 @@ class Saved:
             raise self.not_understood(error) from error
 
     def stands_for(self, node: Node, target: Any) -> None:
-        """Whoever refers to `node` will get `target`, and the node itself is not decoded."""
-        if node.id is not None:  # otherwise nobody refers to it
+        """Let references to `node` decode to `target`; the node itself is not decoded."""
+        if node.id is not None:  # otherwise nothing refers to it
             self._live.append((node, target))
 
     def read(self, trust: Iterable[str], progress: Progress | None) -> tuple[Decoder, int]:
-        """Read and verify all that is wanted: what decodes it, and how many bytes it was.
+        """Read and verify all that is wanted. Returns a decoder for it, and the number of bytes read.
 
-        Raises before that unless all classes that it asks for are trusted.
+        Raises, before it reads, unless all classes that it asks for are trusted.
         """
         standing = self._settled()
         found = list(self._reached({id(pair.node) for pair in standing}))
@@ -227,11 +228,11 @@ class Saved:
             raise self.not_understood(error) from error
 
     def changes(self, decoder: Decoder) -> list[Callable[[], None]]:
-        """What fills the objects that stay, once all was read."""
+        """The functions that fill the objects that stay, once everything has been read."""
         return [pair.ready(decoder) for pair in self._pairs.kept]
 
     def _reached(self, standing: set[int]) -> Iterator[Node | Tensor]:
-        """Every node and tensor that decoding what is wanted will meet, each node once."""
+        """Every node and tensor that decoding will visit, each node once."""
         kept = standing | {id(node) for node, _ in self._live}
         batches = {name.rpartition("/")[2] for name in self.batches}
         needed = [pair.needs for pair in self._pairs.kept]
@@ -253,7 +254,8 @@ class Saved:
 
 
 def ask(where: str, function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
-    """Call a method of the target. DoesNotFitError when it fails: that is no damage of what was saved."""
+    """Call a method of the target. Raises DoesNotFitError if it fails: what was saved is not damaged by
+    that."""
     try:
         return function(*arguments, **options)
     except Exception as error:

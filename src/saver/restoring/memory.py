@@ -1,4 +1,4 @@
-"""Where the elements of arrays lie that are filled in place: who shares memory must agree about it."""
+"""The memory of arrays that are filled in place: arrays that share memory must agree about its content."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from saver.codec import Decoder
 
 
 class Storage(msgspec.Struct, frozen=True):
-    """How a tensor that is there lies in its storage, against how the saved one lay in its own.
+    """The layout of an existing tensor in its storage, compared with that of the saved tensor in its own.
 
-    `root` tells the saved storage, `place` that of the target. `shift` is by how many bytes further the
-    target begins; `alike` says that both have the same strides. `whole` says that the saved tensor is the one
-    that others are views of, and lies as the target does: what is a view of the one fits the other.
+    `root` identifies the saved storage, `place` that of the target. `shift` is how many bytes further the
+    target begins; `alike` says that both have the same strides. `whole` says that the saved tensor is the
+    one that others are views of, and has the layout of the target: a view of one fits the other.
     """
 
     root: int
@@ -28,14 +28,14 @@ class Storage(msgspec.Struct, frozen=True):
     whole: bool
 
     def lies_as(self, other: Storage) -> bool:
-        """Whether both tensors lie towards each other as the saved ones did."""
+        """Whether both tensors have the same layout relative to each other as the saved ones."""
         return self.alike and other.alike and (self.place, self.shift) == (other.place, other.shift)
 
 
 class Memory(msgspec.Struct, frozen=True):
     """Elements that will be written: `shape` of them from `address` on, `strides` and `size` in bytes.
 
-    `saved` gives what is written, as an array of that shape; None where that cannot be told byte by byte.
+    `saved` returns what is written, as an array of that shape; None if that is not known byte by byte.
     """
 
     address: int
@@ -48,7 +48,7 @@ class Memory(msgspec.Struct, frozen=True):
 
     @property
     def span(self) -> tuple[int, int]:
-        """The first byte, and the one behind the last."""
+        """The address of the first byte, and the one after the last."""
         if 0 in self.shape:
             return self.address, self.address
         ends = [(axis - 1) * step for axis, step in zip(self.shape, self.strides, strict=True)]
@@ -77,7 +77,7 @@ def array_memory(array: NDArray[Any], saved: Callable[[Decoder], NDArray[Any]] |
 
 
 def overlapping(memories: Sequence[Memory]) -> Iterator[tuple[int, int]]:
-    """The numbers of those whose bytes may be the same, in pairs, the lower first."""
+    """The pairs of memories that may share bytes, as indices, the lower one first."""
     devices: defaultdict[str, list[tuple[int, int, int]]] = defaultdict(list)
     for number, memory in enumerate(memories):
         start, stop = memory.span
@@ -92,7 +92,7 @@ def overlapping(memories: Sequence[Memory]) -> Iterator[tuple[int, int]]:
 
 
 def agree(one: Memory, other: Memory, decoder: Decoder) -> bool:
-    """Whether what is written into both is the same where they overlap. Changes neither."""
+    """Whether both get the same bytes where they overlap. Changes neither."""
     if one.saved is None or other.saved is None:
         return False
     first, second = one.saved(decoder), other.saved(decoder)

@@ -1,4 +1,4 @@
-"""What is called what: names that were saved, and those of the target."""
+"""Maps the names that were saved to those of the target."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from saver.errors import DoesNotFitError
 from saver.restoring.report import listed
 
 Names: TypeAlias = "Mapping[str, str | None] | Callable[[str], str | None] | None"
-"""Saved names, or prefixes of them, and what the target calls them; None leaves them out."""
+"""Saved names, or prefixes of them, and the target's names for them; None leaves them out."""
 
 _COMPARED = 200
-"""So many names on either side are compared for a suggestion."""
+"""At most this many names on either side are compared for a suggestion."""
 
 
 class Naming:
-    """The caller's `names`, applied to one name after another.
+    """Applies the caller's `names` to one name after another.
 
-    In a mapping, `"fc.weight"` is that name, `"fc"` and `"fc."` are all names below `fc`, and `""` is every
-    name; the longest that applies decides.
+    In a mapping, `"fc.weight"` is that name, `"fc"` and `"fc."` match all names below `fc`, and `""`
+    matches every name; the longest match decides.
     """
 
     def __init__(self, names: Names) -> None:
@@ -32,7 +32,7 @@ class Naming:
         self._met: dict[str, None] = {}
 
     def __call__(self, name: str) -> str | None:
-        """What the target calls `name`; None when it is to be left out."""
+        """What the target calls `name`; None if it is left out."""
         self._met[name] = None
         if self._ask is not None:
             return _checked(name, self._ask(name))
@@ -67,7 +67,8 @@ def _replaced(name: str, key: str, new: str | None) -> str | None:
 def suggest(
     saved: Iterable[tuple[str, object]], target: Iterable[tuple[str, object]]
 ) -> tuple[str, str] | None:
-    """The change of a prefix that would match most of the names left over, given with their shapes."""
+    """The change of a prefix that would match most of the remaining names, which are given with their
+    shapes."""
     here = list(target)[:_COMPARED]
     votes: Counter[tuple[str, str]] = Counter()
     for name, shape in list(saved)[:_COMPARED]:
@@ -78,7 +79,7 @@ def suggest(
 
 
 def _change(name: str, other: str) -> tuple[str, str] | None:
-    """The prefixes that remain of two names without the segments in which they end alike."""
+    """The prefixes of two names that remain without their common trailing segments."""
     left, right = name.split("."), other.split(".")
     while left and right and left[-1] == right[-1]:
         left.pop()

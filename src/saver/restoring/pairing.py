@@ -1,5 +1,5 @@
-"""Which objects within containers stay: each takes what was saved under its key, so that whoever holds it
-goes on with it. What was shared is shared again, and nothing else."""
+"""Which objects in containers stay the same objects: each takes what was saved under its key, so that other
+references to it remain valid. What was shared when saved is shared again, and nothing else."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 
 class Pair(msgspec.Struct, frozen=True, eq=False):
-    """A saved node, and the object that can become what it says.
+    """A saved node, and the existing object that can become what it describes.
 
-    `needs` is what is decoded for that, and `ready` as in a `Plan`. `within` are saved values and the objects
-    that lie where they go, in a container. `memory` is that of an array or tensor. Whoever refers to the node
-    gets the target, if that `stands` for it.
+    `needs` is what is decoded for that, and `ready` is as in a `Plan`. For a container, `within` pairs the
+    saved values in it with the objects in their places. `memory` is that of an array or tensor. If the
+    target `stands` for the node, references to the node decode to it.
     """
 
     node: Node
@@ -36,14 +36,15 @@ class Pair(msgspec.Struct, frozen=True, eq=False):
 
     @property
     def storage(self) -> Storage | None:
-        """Where a tensor lies."""
+        """The layout of a tensor in its storage; None for other objects."""
         return None if self.memory is None else self.memory.storage
 
 
 class Pairs:
-    """All pairs of one restore. `planned` are filled whatever comes; others are `kept` where that is sound.
+    """All pairs of one restore. The `planned` ones are filled in any case; others are `kept` if that is
+    sound.
 
-    `roots` are values and what lies where they go; `taken` the targets of plans, by their ids.
+    `roots` are values and the objects in their places; `taken` are the ids of the targets of plans.
     """
 
     def __init__(self, saved: Saved) -> None:
@@ -56,8 +57,8 @@ class Pairs:
         self._standing: set[int] = set()
 
     def settle(self, wanted: Iterable[Value], held: Iterable[Value], standing: set[int]) -> list[Pair]:
-        """Those whose targets stand for their nodes, once it is known which are kept. For the nodes that are
-        `standing` already that is so in any case."""
+        """The pairs whose targets stand for their nodes, once it is decided which are kept. Nodes in
+        `standing` have one already."""
         for pair in self.planned:
             if pair.stands and id(pair.node) not in standing:
                 self._by_node.setdefault(id(pair.node), pair)
@@ -74,7 +75,8 @@ class Pairs:
         return [*planned, *self.kept]
 
     def _matched(self, standing: set[int]) -> list[Pair]:
-        """Each node and each object in one pair at most: the first that fits, in the order of the tree."""
+        """Pairs in which each node and each object occurs at most once: the first that fits, in the order
+        of the tree."""
         found: list[Pair] = []
         targets = self.taken.copy()
         stack, met = self.roots[::-1], set[tuple[int, int]]()
@@ -96,7 +98,7 @@ class Pairs:
         return found
 
     def _sharing(self, found: list[Pair], reach: Reach) -> list[Pair]:
-        """Without tensors that would not share their storages as the saved ones did."""
+        """The pairs without tensors that would not share their storages as the saved ones did."""
         claims: defaultdict[int, list[tuple[int, int, Storage]]] = defaultdict(list)
         for pair in (*self.planned, *found):
             if pair.storage is not None:
@@ -118,8 +120,8 @@ class Pairs:
         return [pair for pair in found if id(pair) not in lost]
 
     def _apart(self, found: list[Pair]) -> list[Pair]:
-        """Without those that write to memory of others though that was not saved as shared, or cannot be
-        compared."""
+        """The pairs without those that write to the memory of others, if that was not saved as shared, or
+        cannot be compared."""
         pairs = [pair for pair in (*self.planned, *found) if pair.memory is not None]
         memories = [pair.memory for pair in pairs if pair.memory is not None]
         own, lost = {id(pair) for pair in found}, set[int]()
@@ -136,8 +138,7 @@ class Pairs:
         return [pair for pair in found if _key(pair) not in lost]
 
     def at_odds(self, decoder: Decoder) -> list[Pair]:
-        """Arrays among those kept that would get other values in memory that others fill. They are kept no
-        longer."""
+        """Stop keeping arrays that would get other values in memory that others fill too. Returns them."""
         arrays = [pair for pair in self.kept if pair.memory is not None and pair.storage is None]
         others = [pair for pair in self.kept if pair.storage is not None]
         pairs = [pair for pair in (*self.planned, *others, *arrays) if pair.memory is not None]
@@ -158,7 +159,7 @@ def _key(pair: Pair) -> int:
 
 
 def _in_tuple(node: Node, target: tuple[Any, ...]) -> list[tuple[Value, Any]]:
-    """What lies within a tuple: it is made anew, of what stays."""
+    """The items of a tuple, which is rebuilt from objects that stay."""
     state = node.state
     if node.codec == "namedtuple" and type(state) is dict and tuple(state) == getattr(target, "_fields", ()):
         state = list(state.values())

@@ -1,4 +1,4 @@
-"""What a restore will decode, and who looks into it while decoding."""
+"""What a restore will decode, and what of it is examined while decoding."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 
 class Reach:
-    """All nodes that decoding `wanted` and `held` would meet, but for those that live objects are `standing`
-    for. What is wanted is looked into, what is held is not.
+    """All nodes that decoding `wanted` and `held` would visit, except those in `standing`, which live
+    objects stand for. Wanted values are examined while decoding, held ones are not.
 
-    `looked_into` are the ids (of Python) of nodes with all that lies below them; `tensors` are the nodes of
-    tensors by theirs, without those that are nothing but what others are views of.
+    `looked_into` are the Python ids of the examined nodes and all nodes below them; `tensors` are the nodes
+    of tensors by their ids, without those that only serve as the base of views.
     """
 
     def __init__(
@@ -70,17 +70,17 @@ def is_tensor(node: Node) -> bool:
 
 
 def _held(node: Node) -> tuple[Any, Any]:
-    """Of what lies within a node: what its object holds as it is decoded, and the rest.
+    """The content of a node, divided: what its object stores as it is decoded, and the rest.
 
-    Whoever checks, counts, copies or hashes it must be given what was saved, and not an object that will only
-    be filled with that.
+    Code that checks, counts, copies or hashes the rest must get what was saved, not an object that will
+    only be filled with it later.
     """
     holds = said(node.codec, "HOLDS")
     return holds(node.state) if holds is not None else (None, node.state)
 
 
 def root_of(node: Node, follow: Callable[[Value], Value]) -> Node:
-    """The tensor that a tensor is a view of; itself, if it is none."""
+    """The tensor that a tensor is a view of; the tensor itself if it is not a view."""
     met = set[int]()
     while "base" in node.state:
         met.add(id(node))

@@ -9,13 +9,13 @@ import msgspec
 from saver.errors import printable
 
 SHOWN = 4
-"""As many names of a kind stand in messages; all stand in the report."""
+"""Messages list this many names of a kind; the report lists all."""
 
 
 class Mismatch(msgspec.Struct, frozen=True):
-    """A name that is on both sides, with values that cannot be copied.
+    """A name on both sides whose value cannot be copied.
 
-    `saved` and `target` are shapes; `why` says what is wrong where it is not the shape.
+    `saved` and `target` are shapes; `why` says what is wrong if it is not the shape.
     """
 
     name: str
@@ -28,7 +28,7 @@ class Mismatch(msgspec.Struct, frozen=True):
 
 
 class Conversion(msgspec.Struct, frozen=True):
-    """A value that was converted to the dtype that the target has."""
+    """A value that was converted to the dtype of the target."""
 
     name: str
     saved: str
@@ -39,10 +39,11 @@ class Conversion(msgspec.Struct, frozen=True):
 
 
 class PartReport(msgspec.Struct, frozen=True):
-    """How a part fits its target, of the class `into`. True when nothing is amiss.
+    """How a part fits its target, of the class `into`. True if nothing is wrong.
 
-    `matched` and `missing` are names of the target, `unexpected` and `left_out` of what was saved; `left_out`
-    are those that the caller's `names` drop. `renaming` is an entry for `names` that would match more.
+    `matched` and `missing` are names in the target; `unexpected` and `left_out` are names that were saved.
+    `left_out` are those that the caller's `names` drop. `renaming` is an entry for `names` that would match
+    more.
     """
 
     into: str
@@ -58,7 +59,7 @@ class PartReport(msgspec.Struct, frozen=True):
         return not (self.missing or self.unexpected or self.mismatched)
 
     def told(self) -> Iterator[str]:
-        """What is amiss, a phrase for each kind."""
+        """What is wrong, one phrase for each kind."""
         if self.mismatched:
             yield f"{len(self.mismatched)} cannot be copied: {listed(self.mismatched)}"
         if self.missing:
@@ -68,9 +69,9 @@ class PartReport(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct, frozen=True):
-    """What was restored from `where`, part by part. True when every name of every part matched.
+    """What was restored from `where`, part by part. True if every name of every part matched.
 
-    `bytes` counts the tensors that were read. Its `str` is a table.
+    `bytes` is the size of the tensors that were read. Its `str` is a table.
     """
 
     where: str
@@ -110,7 +111,7 @@ def _details(part: PartReport) -> Iterator[str]:
 
 
 def listed(items: Iterable[object]) -> str:
-    """The first few, and how many more there are."""
+    """The first few items, and how many more there are."""
     texts = [str(item) for item in items]
     more = f" and {len(texts) - SHOWN:,} more" if len(texts) > SHOWN else ""
     return ", ".join(texts[:SHOWN]) + more

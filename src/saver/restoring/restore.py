@@ -1,4 +1,4 @@
-"""From a version into live objects: all that was asked for, or nothing."""
+"""Restores a version into live objects: everything that was asked for, or nothing."""
 
 from __future__ import annotations
 
@@ -28,28 +28,29 @@ def restore(
     limit: int | str | None = None,
     progress: Progress | None = None,
 ) -> Report:
-    """Put what was saved into objects that are there already, in place; says what fitted.
+    """Put what was saved into existing objects, in place. Returns a report of what matched.
 
-    `into` maps parts to their targets; a single target is for a version of a single part, or for one that is
-    its state dict. What a target can be:
+    `into` maps parts to their targets. A single target works for a version with a single part, or one that
+    is the target's state dict. A target can be:
 
     - a PyTorch module, from a module or a state dict that was saved: by name, into its own parameters and
-      buffers, wherever they lie; a class that was saved is neither imported nor trusted
+      buffers, on whatever device; a class that was saved is neither imported nor trusted
     - an optimizer, from one of its class or a state dict: by position; a learning-rate
       scheduler, a gradient scaler
-    - a tensor, array or random generator: its values, or where it is in its sequence
-    - a dict, list, set, deque, bytearray: emptied and filled. What lies within dicts, lists and tuples under
-      the same keys stays the same object if it can become what was saved, and whoever holds it goes on with
-      it: arrays and tensors of equal shape and dtype, containers, estimators, objects of the same class.
-      Modules, random generators and whatever has `load_state_dict` must fit; what else does not is replaced
+    - a tensor, array or random generator: its values, or its position in its sequence
+    - a dict, list, set, deque, bytearray: emptied and filled. An item of a dict, list or tuple stays the
+      same object if it can become what was saved under its key, so that other references to it remain
+      valid: arrays and tensors of equal shape and dtype, containers, estimators, objects of the same class.
+      Modules, random generators and anything with `load_state_dict` must fit; other objects that do not fit
+      are replaced
     - an estimator or an object of your own, from one of the same class: its attributes
-    - whatever has `load_state_dict`, from a dict that was saved
+    - anything with `load_state_dict`, from a dict that was saved
 
-    All is checked first: bytes against their hashes, names, shapes. With `strict` any name that does not
-    match is an error and nothing is changed; otherwise what matches is copied, and the rest left as it is.
-    `names` says what is called what: `{"encoder.": "backbone.", "fc.bias": None}`, or a function of the
-    saved name; None leaves a name out. dtypes are those of the target; what is converted to them stands in
-    the report.
+    Everything is checked first: bytes against their hashes, names, shapes. With `strict`, any name that
+    does not match is an error, and nothing is changed; otherwise what matches is copied, and the rest is
+    left as it is. `names` maps saved names to the target's: `{"encoder.": "backbone.", "fc.bias": None}`,
+    or a function of the saved name; None leaves a name out. dtypes are those of the target; the report
+    lists what was converted to them.
 
     `limit` is as in `saver.load`.
 
@@ -89,7 +90,7 @@ def _all(changes: Iterable[Callable[[], None]]) -> Callable[[], None]:
 
 
 def _change_all(changes: Mapping[str, Callable[[], None]], report: Report) -> None:
-    """What cannot be undone; only code of the targets' own can still fail."""
+    """Make the changes, which cannot be undone. Only the targets' own code can still fail."""
     done: list[str] = []
     for name, change in changes.items():
         try:
@@ -112,7 +113,7 @@ def _ready(
 
 
 def _pairs(opened: Opened, into: Any, saved: Saved) -> Iterator[tuple[str, Value, Any]]:
-    """What is to be restored: the name and tree of a part, and its target."""
+    """What to restore: the name and tree of each part, and its target."""
     trees = {name: tree.root for name, tree in opened.trees.items()}
     if isinstance(into, Mapping):
         for name, target in into.items():
@@ -144,9 +145,9 @@ def _no_part(opened: Opened, name: object) -> str:
 
 
 def _is_state_of(target: Any, saved: Saved, trees: dict[str, Value]) -> bool:
-    """Whether the parts are the items of one state dict, which was saved as it is.
+    """Whether the parts are the items of one state dict, which was saved directly.
 
-    They are when most of them are called like items of the target's, or when all are tensors.
+    They are if most have the names of items in the target's state dict, or if all are tensors.
     """
     if not callable(getattr(target, "load_state_dict", None)):
         return False

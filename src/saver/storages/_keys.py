@@ -7,28 +7,28 @@ import re
 from saver.errors import IncompatibleError
 
 DEPTH = 16
-"""Names in a key at most: four times as many as Saver needs. Whoever lists a store need not follow all the
-folders within folders that somebody made in it."""
+"""The most names in a key: four times as many as Saver needs. So a listing need not follow folders that
+someone nested without end."""
 
 _SEGMENT = "[a-z0-9-][a-z0-9.-]*"
 _KEY = re.compile(f"{_SEGMENT}(/{_SEGMENT}){{0,{DEPTH - 1}}}")
 
 
 def valid(key: str) -> bool:
-    """Whether `key` may be a key. Nothing that is hidden, absolute, or leads upwards is."""
+    """Whether `key` may be a key. Hidden, absolute and upward paths may not."""
     return _KEY.fullmatch(key) is not None
 
 
 def checked(key: str) -> str:
-    """The key itself; IncompatibleError when it cannot be one, since only a forged document asks for
-    it."""
+    """The key itself. Raises IncompatibleError if it cannot be a key: only a forged document contains such
+    a one."""
     if not valid(key):
         raise IncompatibleError(f"{key[:200]!r} cannot be the key of an object; no Saver names one so")
     return key
 
 
 def checked_prefix(prefix: str) -> str:
-    """The prefix itself: empty, or a key and a slash."""
+    """The prefix itself: empty, or a key and a slash. Raises IncompatibleError otherwise."""
     if prefix:
         checked(prefix.removesuffix("/"))
         if not prefix.endswith("/"):

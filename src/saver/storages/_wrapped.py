@@ -1,4 +1,4 @@
-"""A storage around another one: everything that is asked of it goes through one method."""
+"""A storage around another one: every call goes through one method."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ T = TypeVar("T")
 
 
 class WrappedStorage(Storage):
-    """Does what another storage does; `call` is given the name of each method, and does it."""
+    """Does what another storage does. Every call passes through `call`, with the name of its method."""
 
     def __init__(self, storage: Storage) -> None:
         self.storage = storage
 
     @abstractmethod
     def call(self, name: str, act: Callable[[], T]) -> T:
-        """The answer of `act`, which calls the method of this name. Of blobs, `read`, `read_many` and `fetch`
-        are such calls."""
+        """Return the result of `act`, which calls the method of this name. `read`, `read_many` and `fetch`
+        of blobs are such calls, too."""
 
     def __str__(self) -> str:
         return str(self.storage)

@@ -1,4 +1,4 @@
-"""Counts what is asked of a storage: all calls by kind, and how many had to wait for one another."""
+"""Counts the calls to a storage: how many of each kind, and how many had to wait for one another."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ class CountingStorage(WrappedStorage):
         assert storage.calls["list"] == 1
 
     `calls` counts the calls by kind: `put`, `create`, `open`, `read`, `fetch`, `stat`, `list`, `delete`. A
-    listing is one call, as is a deletion of many keys, and reading an object whole. Opening an object brings
-    its first bytes along, so that reading what is `near` is no call.
+    listing is one call, and so is deleting many keys, or reading a whole object. Opening an object fetches
+    its first bytes, so reading what is `near` is not a call.
 
-    `waits` counts how many of them came after one another: of calls that are made together as many as the
-    longest chain among them has. It is what a place pays for whose every call takes long. Nothing but
-    `together` makes calls at the same time: those of different threads are counted as if they waited.
+    `waits` counts how many calls came after one another; calls that are made together count as the longest
+    chain among them. It is what a storage with slow calls costs. Only `together` makes calls at the same
+    time: calls of different threads are counted as if they waited for each other.
     """
 
     def __init__(self, storage: Storage) -> None:
@@ -51,7 +51,7 @@ class CountingStorage(WrappedStorage):
         return act()
 
     def _wait(self, count: int) -> None:
-        """So many calls more came after one another, in this chain."""
+        """Add `count` calls that came after one another, in this chain."""
         chain: list[int] | None = getattr(self._chain, "now", None)
         with self._lock:
             if chain is None:
@@ -60,7 +60,7 @@ class CountingStorage(WrappedStorage):
                 chain[0] += count
 
     def together(self, asks: Iterable[Callable[[], T]]) -> Iterator[T]:
-        """All of them are asked, as places do it whose calls take long."""
+        """Make all calls at once, as storages with slow calls do."""
         chains: list[list[int]] = []
 
         def outcome(ask: Callable[[], T], chain: list[int]) -> Callable[[], T]:

@@ -1,4 +1,4 @@
-"""A storage whose every call takes a while, as those over a network do."""
+"""A storage in which every call takes a while, as over a network."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from saver.threads import Threads
 T = TypeVar("T")
 
 TOGETHER = 32
-"""So many calls are made at the same time at most."""
+"""The most calls that are made at the same time."""
 
 
 class LatencyStorage(WrappedStorage):
-    """Does what another storage does, each call `seconds` later; what is asked together waits once.
+    """Does what another storage does, each call `seconds` later; calls that are made together wait once.
 
-    Opening an object brings its first bytes along, so that reading what is near is no call. `wait` is what
-    waits: tests replace it.
+    Opening an object fetches its first bytes, so reading what is near is not a call. Tests may replace
+    `wait`.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
 """Objects as files in a folder, under their keys.
 
-Whoever gives away a store may have put anything into its folder. So no symbolic link is followed in there:
-each folder on the way to an object is opened from the one above it, and what is no file is no object.
+A store that someone else made may contain anything in its folder. So no symbolic link in it is followed:
+each folder on the way to an object is opened from the one above it, and only a regular file is an object.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ from saver.storages._keys import DEPTH, checked, checked_prefix, valid
 T = TypeVar("T")
 
 _Look: TypeAlias = Callable[[int, str], Listed | None]
-"""What to say of a key, in a folder that is open."""
+"""Returns what to list for a key, given its open folder."""
 
 _ABSENT = (FileNotFoundError, NotADirectoryError)
-"""There is nothing of this name, or something else in place of its folder."""
+"""There is nothing with this name, or something else in place of its folder."""
 
 
 class LocalStorage(Storage):
-    """A folder. It appears with the first object, and may itself be a symbolic link; nothing in it may.
+    """A folder, created with the first object. It may itself be a symbolic link; nothing in it may.
 
-    Hidden files, and others whose names cannot be keys, are none of its objects. A link, pipe or folder that
-    has the name of an object is listed, and otherwise DamagedError, or CannotWriteError; so is a link in
-    place of a folder.
+    Hidden files, and others whose names cannot be keys, are ignored. For a link, pipe or folder that has
+    the name of an object, and for a link in place of a folder, reading raises DamagedError and writing
+    CannotWriteError; links and pipes are listed.
     """
 
     def __init__(self, folder: str | os.PathLike[str], files: Files = FILES) -> None:
@@ -57,7 +57,7 @@ class LocalStorage(Storage):
     # The way to an object
 
     def _at(self, key: str, act: Callable[[Inside], T]) -> T:
-        """What `act` returns for the place of an object, whose folder is open as long as that takes."""
+        """What `act` returns for the place of an object; its folder stays open while `act` runs."""
         path, _, name = checked(key).rpartition("/")
         folder = self._enter(path, self._files.open_folder)
         try:
@@ -68,7 +68,7 @@ class LocalStorage(Storage):
     def _enter(self, path: str, enter: Callable[[Path], int]) -> int:
         """A folder of the store, opened name by name: `enter` opens each, and refuses symbolic links."""
         if not path:
-            return self._files.open_folder(self._in_folder + ".")  # which may be a link
+            return self._files.open_folder(self._in_folder + ".")  # it may be a link
         first, _, rest = path.partition("/")
         folder = enter(self._in_folder + first)
         while rest:
@@ -90,14 +90,14 @@ class LocalStorage(Storage):
             content.write(file)
             try:
                 placed = file.commit(replace=False)
-            except NoHardLinks:  # nobody else uses this key, so replacing is as good
+            except NoHardLinks:  # no one else uses this key, so replacing is as good
                 placed = file.commit()
         if not placed:
             self._demand_object(key)
             raise CannotWriteError(f"{self._where(key)}: there is such an object already; it was not changed")
 
     def create(self, key: str, data: bytes) -> bool:
-        """When this returns False, too, the object that is there is durable."""
+        """Even when this returns False, the existing object is durable."""
         with self._new(key, len(data)) as file:
             file.write(data, 0)
             placed = file.commit(replace=False)
@@ -106,7 +106,7 @@ class LocalStorage(Storage):
         return placed
 
     def _demand_object(self, key: str) -> None:
-        """Raise CannotWriteError when what has the name of an object is none."""
+        """Raise CannotWriteError if what has this name is not an object."""
         try:
             self.stat(key)
         except DamagedError as error:
@@ -129,9 +129,9 @@ class LocalStorage(Storage):
             self._files.close(folder)
 
     def _make_store(self, folder: str) -> None:
-        """The folder of the store is there, and its name is durable; those above it are made if need be.
+        """Create the folder of the store if it is missing, and those above it; make its name durable.
 
-        This is done once: when it is gone since, what it held is.
+        This is done once: if the folder disappears later, so did its content.
         """
         above = os.path.dirname(folder)
         try:
@@ -148,10 +148,10 @@ class LocalStorage(Storage):
         self._files.sync_folder(above)
 
     def _enter_durable(self, place: Path) -> int:
-        """A folder of the store, opened; made if it is missing. Its name is durable.
+        """Open a folder of the store; create it if it is missing. Its name is durable.
 
-        That was made so before there was any object in it. So whoever sees an object in a folder, which
-        another process may just have made, need not sync the folder above.
+        The name is made durable before the folder holds any object. So a process that sees an object in a
+        folder, even one that another process just created, need not sync the folder above.
         """
         above = self._folder if isinstance(place, str) else Inside(place.folder, ".")
         try:
@@ -190,7 +190,7 @@ class LocalStorage(Storage):
         where = self._where(key)
 
         def opened(place: Inside) -> Blob:
-            self._demand_file(key, self._files.stat(place))  # of a device not even opening is harmless
+            self._demand_file(key, self._files.stat(place))  # not even opening a device is harmless
             return open_file(place, where, self._files)
 
         try:
@@ -228,7 +228,7 @@ class LocalStorage(Storage):
         )
 
     def _link(self, key: str) -> str:
-        """What to say of a symbolic link on the way to a key."""
+        """The message about a symbolic link on the way to a key."""
         names = key.split("/")
         paths = [self._where("/".join(names[:count])) for count in range(1, len(names) + 1)]
         link = next(filter(os.path.islink, paths), paths[-1])
@@ -241,7 +241,7 @@ class LocalStorage(Storage):
         return self._walk(checked_prefix(prefix), after, self._looked_at)
 
     def keys(self, prefix: str, after: str = "") -> Iterator[str]:
-        """Names alone take a seventh of the time."""
+        """Names alone take a seventh of the time that `list` takes."""
         return (found.key for found in self._walk(checked_prefix(prefix), after, _unseen))
 
     def _walk(self, prefix: str, after: str, look: _Look) -> Iterator[Listed]:
@@ -276,7 +276,7 @@ class LocalStorage(Storage):
             raise self._unread(prefix.removesuffix("/"), error) from error
 
     def _looked_at(self, folder: int, key: str) -> Listed | None:
-        """What a name in an open folder leads to; None for what is gone meanwhile, and too deep folders."""
+        """What a name in an open folder leads to; None if it has disappeared, or is too deep a folder."""
         if key.endswith("/"):
             return _unseen(folder, key)
         try:
@@ -290,9 +290,9 @@ class LocalStorage(Storage):
     # Deleting
 
     def delete(self, *keys: str) -> None:
-        """Until the system writes it down by itself, a power loss may bring objects back.
+        """Until the system writes the deletion to disk by itself, a power loss may bring objects back.
 
-        That does no harm to what is stored: whoever deletes finds them again, and deletes them again.
+        That does no harm: a collector finds them again, and deletes them again.
         """
         failed: SaverError | None = None
         for key in keys:
@@ -318,10 +318,10 @@ class LocalStorage(Storage):
 
 
 def _unseen(folder: int, key: str) -> Listed | None:
-    """A name in a folder, of which no more is asked; None for a folder that is too deep."""
+    """A key without size and time; None for a folder that is too deep."""
     return Listed(key, None) if key[-1] != "/" or key.count("/") < DEPTH else None
 
 
 def open_storage(address: str) -> Storage:
-    """The store in the folder `address`, relative to the current one."""
+    """The storage in the folder `address`, relative to the current one."""
     return LocalStorage(address)

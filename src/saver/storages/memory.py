@@ -1,4 +1,4 @@
-"""Objects in memory: for tests, and for what need not last."""
+"""Objects in memory: for tests, and for data that need not last."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SCHEME = "memory://"
 class MemoryStorage(Storage):
     """Objects that last as long as the process. `clock` gives their times, which never go backwards.
 
-    It takes bytes in order, as clients of object stores do.
+    It takes the bytes of an object in order, as clients of object stores do.
     """
 
     def __init__(self, name: str = "", clock: Callable[[], float] = time.time) -> None:
@@ -79,11 +79,10 @@ class MemoryStorage(Storage):
                 self._objects.pop(key, None)
 
     def copy(self) -> MemoryStorage:
-        """Another store that holds the same, as of now. What is put into one, or deleted, the other does not
-        see.
+        """Another storage with the same objects, as of now. Later changes to one do not affect the other.
 
-        It costs what a dict of the keys does, for the bytes are shared: a test may begin with the same large
-        store a thousand times.
+        It costs no more than copying a dict of the keys, since the bytes are shared: a test may start from
+        the same large store a thousand times.
         """
         found = MemoryStorage(self._address.removeprefix(SCHEME), self._clock)
         with self._lock:
@@ -95,7 +94,7 @@ class MemoryStorage(Storage):
 
 
 class MemoryBlob(Blob):
-    """Bytes that are there already."""
+    """Bytes that are in memory already."""
 
     def __init__(self, name: str, data: bytes) -> None:
         self.name = name
@@ -114,7 +113,7 @@ class MemoryBlob(Blob):
             return self._map
 
     def fetch(self, start: int, end: int, scratch: memoryview) -> None:
-        """All of it is there."""
+        """Nothing to do: all bytes are in memory."""
 
     def near(self, start: int, end: int) -> bool:
         return True
@@ -125,7 +124,7 @@ _STORES_LOCK = Lock()
 
 
 def open_storage(address: str) -> Storage:
-    """The store of this process called `memory://name`, which is made when it is first asked for."""
+    """The storage `memory://name` of this process, which is created on first use."""
     name = address.removeprefix(SCHEME).strip("/")
     with _STORES_LOCK:
         return _STORES.setdefault(name, MemoryStorage(name))

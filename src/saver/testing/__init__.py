@@ -1,4 +1,4 @@
-"""What tests of stores and codecs of your own are made of. Needs pytest."""
+"""Building blocks for tests of your own storages and codecs. Needs pytest."""
 
 from __future__ import annotations
 

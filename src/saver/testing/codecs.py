@@ -1,4 +1,4 @@
-"""What every family must do, as tests."""
+"""Tests of what every family must do."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from saver.tensors import MemoryTensors, pieces
 from saver.tree import Node, Ref, Tensor, TensorData, parse, settle, to_json
 
 CHANGES = 200
-"""Changed trees that are tried for each sample."""
+"""How many changed trees are tried for each sample."""
 
 
 class CodecTests:
@@ -33,22 +33,23 @@ class CodecTests:
             samples = {"square": lambda: Polygon(...), "empty": lambda: Polygon(...)}
             trust = ("family:geometry",)
 
-    Each sample is made anew for each test, equal each time. They test what the page on families calls duties:
-    the same bits, equal bytes for equal objects, nothing run and nothing believed, and a declaration that
-    imports nothing.
+    Each sample is made anew for each test, and must be equal each time. The tests check what the page on
+    families calls duties: the same bits, equal bytes for equal objects, no code run and no input trusted,
+    and a declaration that imports nothing.
     """
 
     family: ClassVar[str]
     """The family's name."""
 
     samples: ClassVar[Mapping[str, Callable[[], Any]]]
-    """Name → what makes an object; together they should use every codec of the family."""
+    """Name → a function that makes an object; together they should use every codec of the family."""
 
     trust: ClassVar[tuple[str, ...]] = ()
-    """What loading has to be told, as in `saver.load(trust=...)`."""
+    """What loading must trust, as in `saver.load(trust=...)`."""
 
     def same(self, saved: Any, loaded: Any) -> bool:
-        """Whether what was loaded is what was saved. Here: whether it would be saved as the same bytes."""
+        """Whether the loaded object equals the saved one. By default: whether it would be saved as the same
+        bytes."""
         return bytes_of(saved) == bytes_of(loaded)
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
@@ -71,7 +72,7 @@ class CodecTests:
     def test_the_declaration_imports_nothing_of_the_library(self) -> None:
         package = registry.family(self.family).packages[0]
         if package in ("builtins", "numpy", "saver"):
-            return  # there in any case
+            return  # it exists in any case
         program = (
             "import sys\nfrom saver import registry\n"
             f"family = registry.family({self.family!r})\n"
@@ -90,7 +91,8 @@ class CodecTests:
                 return
 
     def test_no_attribute_takes_the_place_of_a_method(self, sample: str) -> None:
-        """In whatever object of a state a name of the class is put, it is refused, or does not become one."""
+        """A name of the class, put into any object of a state, is refused, or does not become an
+        attribute."""
         saved = Saved(self.samples[sample]())
         evil = {"$": "function", "class": "builtins:abs"}
         before = overridden(load(saved, self.trust))
@@ -108,7 +110,7 @@ class CodecTests:
                     assert overridden(found) == before, f"{trust.dotted(node['class'])}: {name}"
 
     def test_a_changed_tree_loads_or_raises_a_saver_error(self, sample: str) -> None:
-        """Nothing else: no other error, no crash."""
+        """No other error, no crash."""
         honest, draw = Saved(self.samples[sample]()), random.Random(sample)
         for _ in range(CHANGES):
             changed = honest.copy()
@@ -129,7 +131,7 @@ class Saved:
         self.tensors = {name: _copied(data) for name, data in encoded.tensors.items()}
 
     def copy(self) -> Saved:
-        """The same, to be changed."""
+        """A copy that may be changed."""
         found = copy.copy(self)
         found.trees = copy.deepcopy(self.trees)
         return found
@@ -140,19 +142,19 @@ class Saved:
 
 
 def _copied(data: TensorData) -> TensorData:
-    """The same in memory of its own, flat."""
+    """A copy in its own memory, flat."""
     return TensorData(data.dtype, data.shape, np.concatenate([np.empty(0, np.uint8), *pieces(data)]))
 
 
 def load(saved: Saved, trusted: tuple[str, ...]) -> Any:
-    """What loading would give: parsed, audited, built."""
+    """What loading would return: parsed, audited, built."""
     found: list[Node | Tensor | Ref] = []
     trees = parse(copy.deepcopy(saved.trees), "$", found)
     settle(found, "part")
     nodes = check(found, saved.tensors, "$")
     trust.audit(nodes, trusted, "$")
     if type(trees) is not list or len(trees) != 2 or type(trees[1]) is not dict:
-        return None  # that was no tree with its batches
+        return None  # it was not a tree with its batches
     return Decoder(nodes, trees[1], MemoryTensors(saved.tensors), "$", Budget(1 << 20))(trees[0])
 
 
@@ -182,7 +184,7 @@ def objects(state: Any) -> list[dict[str, Any]]:
 
 
 def resolved(node: dict[str, Any]) -> type | None:
-    """The class of a node, once it is known to be there."""
+    """The class of which a node is an instance; None if it names no class."""
     found = trust.resolve(node["class"]) if isinstance(node.get("class"), str) else None
     return found if isinstance(found, type) and node["$"] not in trust.REFERENCE_CODECS else None
 
@@ -197,7 +199,7 @@ def methods(cls: type | None) -> list[str]:
 
 
 def overridden(found: Any) -> set[str]:
-    """The names under which an object has a function in the place of one of its class."""
+    """The names of functions of its class that an object overrides with a function of its own."""
     kinds = (types.FunctionType, types.BuiltinFunctionType)
     own = getattr(found, "__dict__", {})
     return {name for name, value in own.items() if isinstance(value, kinds) and hasattr(type(found), name)}
@@ -225,7 +227,7 @@ _VALUES: tuple[Any, ...] = (
 
 
 def change(root: Any, draw: random.Random) -> None:
-    """Replace, remove, double or move something, somewhere in a JSON value."""
+    """Replace, remove, duplicate or move something, somewhere in a JSON value."""
     places = [
         (holder, key)
         for holder in everything(root)

@@ -1,9 +1,9 @@
-"""What a disk may hold after a crash: every state that the recorded operations allow, one by one.
+"""What a disk may contain after a crash: every state that the recorded operations allow, one by one.
 
-The model is that of POSIX, at its least. What was written to a file since it was last synced may be there,
-or not, or be zeros, or be there in part. A name that was given, moved or taken away in a folder since that
-was last synced may be as it is, or as it was. Each is independent of all others: real file systems keep more,
-and none keeps less. Pillai et al., "All File Systems Are Not Created Equal" (OSDI 2014), found such states in
+The model is the minimum of POSIX. Bytes that were written to a file since its last sync may be there, or
+missing, or zeros, or there in part. A name that was added, moved or removed in a folder since its last sync
+may be as it is, or as it was. Each is independent of all others: real file systems guarantee more, and none
+guarantees less. Pillai et al., "All File Systems Are Not Created Equal" (OSDI 2014), found such states in
 real ones.
 """
 
@@ -19,15 +19,15 @@ from saver.testing.faults import Operation
 
 _OUTSIDE = ".."
 FOLDER = -1
-"""Stands for a folder where others have the number of a file."""
+"""Stands for a folder, in place of the number of a file."""
 
 File: TypeAlias = int
 
 
 class CrashState(NamedTuple):
-    """A folder as it may be after a crash, which came when `done` of the operations had taken place.
+    """A folder as it may be after a crash that came when `done` of the operations had taken place.
 
-    `what` says which state it is. The folder is there until the next state is asked for.
+    `what` says which state it is. The folder exists until the next state is requested.
     """
 
     folder: Path
@@ -36,7 +36,7 @@ class CrashState(NamedTuple):
 
 
 class _Change(NamedTuple):
-    """Names of one folder that change at once: `names` says what stands under each now, None for nothing."""
+    """Names in one folder that change at once: `names` gives the new file of each, None for no file."""
 
     folder: str
     names: tuple[tuple[str, File | None], ...]
@@ -46,7 +46,7 @@ Contents: TypeAlias = Callable[[File], bytes]
 
 
 class _Disk:
-    """What is durable, and what may be."""
+    """What is durable, and what may become durable."""
 
     def __init__(self, before: Path, folder: Path) -> None:
         self._root = str(folder)
@@ -62,7 +62,7 @@ class _Disk:
                 self.durable[file] = path.read_bytes()
 
     def apply(self, operation: Operation) -> None:
-        """One operation more."""
+        """Apply one more operation."""
         match operation.name:
             case "make_folder":
                 self._change(operation.path, FOLDER)
@@ -107,7 +107,7 @@ class _Disk:
         return folder, name
 
     def _inner(self, path: str) -> str:
-        """The path within the folder, which itself is empty."""
+        """The path within the folder; "" for the folder itself."""
         if not f"{path}/".startswith(f"{self._root}/"):
             return f"{_OUTSIDE}/{os.path.basename(path)}"
         return path[len(self._root) + 1 :]
@@ -124,11 +124,11 @@ class _Disk:
         return names
 
     def kept(self, file: File) -> bytes:
-        """All that was written."""
+        """Everything that was written."""
         return _written(self.durable[file], self.pending.get(file, ()))
 
     def zeroed(self, file: File) -> bytes:
-        """As long as it is, with zeros for what was not synced."""
+        """The current length, with zeros for what was not synced."""
         return _written(
             self.durable[file],
             [_zeros(each) if each.name == "write" else each for each in self.pending.get(file, ())],
@@ -148,7 +148,7 @@ class _Disk:
         return self.durable[file]
 
     def states(self, power: bool) -> Iterator[tuple[str, Mapping[str, bytes | None]]]:
-        """What may be there when the process is killed now and, with `power`, after a power loss."""
+        """What may remain if the process is killed now and, with `power`, after a power loss."""
         every, none = self._with(self.changes), self.names
         yield "the process is killed", self._held(every, self.kept)
         if not power:
@@ -169,7 +169,7 @@ class _Disk:
         return lambda file: self.durable[file] if file == lost else self.kept(file)
 
     def _held(self, names: Mapping[str, File], contents: Contents) -> Mapping[str, bytes | None]:
-        """By path the content of every file, None for folders, of what can be reached."""
+        """By path, everything that can be reached: the content of every file, None for folders."""
         held: dict[str, bytes | None] = {}
         for path in sorted(names):
             above = path.rpartition("/")[0]
@@ -207,11 +207,11 @@ def crash_states(
     power: bool = True,
     stride: int = 1,
 ) -> Iterator[CrashState]:
-    """Every state in which `folder` may be after a crash while `operations` were done below it.
+    """Every state in which `folder` may be after a crash during `operations` below it.
 
-    It was like the folder `before` when they began: a copy of it, or empty; all of that is durable. They
-    were recorded by a `FaultyFiles`. The states are made in `scratch`: those of a killed process and,
-    unless `power` is False, those of a power loss. Of many, only each `stride`-th is made.
+    When they began it was like the folder `before` (or empty), and all of that was durable. A `FaultyFiles`
+    recorded the operations. The states are created in `scratch`: those of a killed process and, unless
+    `power` is False, those of a power loss. With `stride`, only every `stride`-th is created.
 
         files = FaultyFiles()
         store = LocalStorage(tmp_path / "disk" / "models", files)

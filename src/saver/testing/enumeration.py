@@ -1,5 +1,5 @@
-"""Every fault that what uses a store, or the file system, can meet: one at a time, at every call, of every
-kind."""
+"""Every fault that code can meet in a storage, or in the file system: one at a time, at every call, of
+every kind."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from saver.testing.kinds import DAMAGE, KINDS
 T = TypeVar("T")
 
 READ_ERRORS = (errno.EIO, errno.ENOENT, errno.EACCES, errno.EMFILE, errno.ESTALE)
-"""What a system says when it does not read: the disk, the folder, the rights, the process, the network."""
+"""The errors of failed reads: the disk, the folder, permissions, the process, the network."""
 
 _FILE_READS = ("open_folder", "open", "read", "read_into", "list", "stat")
 
@@ -30,11 +30,11 @@ _random_name = re.compile(r"([0-9a-f]{2}/)?[0-9a-f]{32,}")
 
 
 class Struck(msgspec.Struct, frozen=True):
-    """What came of an act that met a fault.
+    """The outcome of an act that met a fault.
 
-    `result` is what it returned, `error` what it raised, and a Crash is one; `struck` whether it got as far
-    as the call that was to fail. `store` is as the act left it, and free of faults; `faulty` is the one that
-    the act was given, which still fails where the fault lasts, until it is mended.
+    `result` is what it returned, `error` what it raised, which may be a Crash; `struck` says whether it
+    reached the call that was to fail. `storage` is as the act left it, without faults; `faulty`
+    is the one that the act was given, in which a lasting fault still strikes, until it is mended.
     """
 
     storage: Storage
@@ -45,8 +45,8 @@ class Struck(msgspec.Struct, frozen=True):
 
 
 class FaultCase(msgspec.Struct, frozen=True):
-    """A fault yet to happen: the call number `at` of `act`, which was `call` when nothing failed, fails as
-    `kind` says. Its `str` is the same in every process, so it can be the id of a test.
+    """A fault to be tried: call number `at` of `act`, which is `call` if nothing fails, fails as `kind`
+    says. Its `str` is the same in every process, so it can be the id of a test.
     """
 
     make_store: Callable[[], Storage]
@@ -59,7 +59,7 @@ class FaultCase(msgspec.Struct, frozen=True):
         return f"{self.at} {_random_name.sub('*', self.call)}: {self.kind.name}"
 
     def strike(self) -> Struck:
-        """Do the act, with the fault, on a store of its own. Never raises what the act does."""
+        """Run the act, with the fault, on a storage of its own. Never raises what the act raises."""
         storage = self.make_store()
         faulty = FaultyStorage(storage)
         faulty.strike(self.at, self.kind)
@@ -74,8 +74,8 @@ def every_fault(
     sample: int | None = None,
     seed: int = 0,
 ) -> list[FaultCase]:
-    """Every fault of these kinds that `act` can meet: each call that it makes of the store, in each way in
-    which that call can fail. With `sample`, so many of them.
+    """Every fault of these kinds that `act` can meet: each call that it makes to the storage, in each way
+    in which that call can fail. With `sample`, that many of them.
 
         store = MemoryStorage()
         Saver(store).save("iris", model)
@@ -85,10 +85,10 @@ def every_fault(
             struck = case.strike()
             assert isinstance(struck.error, SaverError) or struck.result == model
 
-    `make_store` makes a store with the same objects each time. `act` is done once, without a fault, to see
-    which calls it makes, and should make the same ones each time, in the same order. A sample is drawn from
-    each kind in turn, and among its cases from each method and folder in turn, so that it has some of each;
-    the same ones for the same `seed`.
+    `make_store` makes a storage with the same objects each time. `act` is run once without a fault, to see
+    which calls it makes, and should make the same calls each time, in the same order. A sample is drawn
+    from each kind in turn, and within a kind from each method and folder in turn, so that it has some of
+    each; the same `seed` gives the same sample.
     """
     counting = FaultyStorage(make_store())
     act(counting)
@@ -108,7 +108,7 @@ def _group(case: FaultCase) -> tuple[str, ...]:
 
 
 class DamageCase(msgspec.Struct, frozen=True):
-    """A store in which one object is damaged for good: `how` says in which way."""
+    """A storage in which one object is permanently damaged: `how` says in which way."""
 
     make_store: Callable[[], Storage]
     key: str
@@ -118,7 +118,7 @@ class DamageCase(msgspec.Struct, frozen=True):
         return f"{_random_name.sub('*', self.key)} is {self.how}"
 
     def storage(self) -> Storage:
-        """A store of its own with this damage."""
+        """A new storage with this damage."""
         storage = self.make_store()
         change = DAMAGE[self.how]
         data = change(storage, self.key) if change is not None else None
@@ -136,7 +136,7 @@ def every_damage(
     seed: int = 0,
 ) -> list[DamageCase]:
     """Every object whose key begins with `prefix` in turn, damaged in each of these ways: gone, cut off,
-    changed, or with the bytes of the one beside it in its folder. Arguments are as for `every_fault`."""
+    changed, or with the bytes of its neighbour in the folder. Arguments are as for `every_fault`."""
     ways, keys = tuple(hows), filter(lambda key: key.startswith(prefix), make_store().keys(""))
     cases = [DamageCase(make_store, key, how) for key in keys for how in ways]
     return cases if sample is None else _drawn(cases, _damaged_group, sample, seed)
@@ -147,8 +147,8 @@ def _damaged_group(case: DamageCase) -> tuple[str, ...]:
 
 
 class FileFault(msgspec.Struct, frozen=True):
-    """As `FaultCase`, for a call to the file system: it fails with this `number` of the module errno; for 0
-    it reads less than it was asked to, which is no error."""
+    """Like `FaultCase`, for a call to the file system: it fails with this `number` of the module errno; for
+    0 it reads less than requested, which is not an error."""
 
     act: Callable[[FaultyFiles], Any]
     inner: Files
@@ -160,7 +160,7 @@ class FileFault(msgspec.Struct, frozen=True):
         return f"{self.at} {self.call}: {errno.errorcode.get(self.number, 'short')}"
 
     def strike(self) -> tuple[Any, BaseException | None]:
-        """Do the act, with the fault: what it returned, and what it raised."""
+        """Run the act, with the fault. Returns what it returned, and what it raised."""
         files = FaultyFiles(self.inner)
         if self.number:
             files.fail(self.at, self.number)
@@ -176,8 +176,8 @@ def every_file_fault(
     sample: int | None = None,
     seed: int = 0,
 ) -> list[FileFault]:
-    """Every call by which `act` reads from the file system it is given, and so from `files`, fails once with
-    each of these errors; and each that gives bytes once gives fewer.
+    """Every call with which `act` reads from the file system that it is given, a wrapped `files`, fails
+    once with each of these errors; and each that returns bytes returns fewer once.
 
     `act` must find the same files each time. `sample` and `seed` are as for `every_fault`.
     """
@@ -202,8 +202,8 @@ def _outcome(act: Callable[[T], Any], given: T) -> tuple[Any, BaseException | No
 
 
 def _drawn(cases: Sequence[T], group: Callable[[T], tuple[str, ...]], count: int, seed: int) -> list[T]:
-    """So many of the cases, in their order: drawn in turn from those whose group begins alike, and among
-    these in turn from each group. Whose turn comes first is drawn, too."""
+    """`count` of the cases, in their order: drawn in turn from groups with the same first word, and among
+    those in turn from each group. The order of turns is drawn, too."""
     groups: dict[tuple[str, ...], list[int]] = {}
     for number, case in enumerate(cases):
         groups.setdefault(group(case), []).append(number)
@@ -216,7 +216,7 @@ def _drawn(cases: Sequence[T], group: Callable[[T], tuple[str, ...]], count: int
 
 
 def _in_turn(rows: Sequence[Sequence[int]], drawing: random.Random | None = None) -> list[int]:
-    """The first of each row, then the second of each, and so on; with `drawing`, each time in another
+    """The first of each row, then the second of each, and so on; with `drawing`, each round in a random
     order."""
     found = []
     for turn in zip_longest(*rows):
@@ -226,7 +226,7 @@ def _in_turn(rows: Sequence[Sequence[int]], drawing: random.Random | None = None
 
 
 class Tally:
-    """Counts what was tried: faults by act and kind, and the different states that stores were left in.
+    """Counts what was tried: faults by act and kind, and the different states that storages were left in.
 
     `print(tally)` gives a table in Markdown.
     """
@@ -236,7 +236,7 @@ class Tally:
         self._states: dict[str, set[frozenset[tuple[str, bytes]]]] = {}
 
     def add(self, act: str, kind: str, storage: Storage | None = None) -> None:
-        """A fault was tried, and left a store."""
+        """Count a fault that was tried, and the storage that it left."""
         self.faults[act, kind] += 1
         states = self._states.setdefault(act, set())
         if storage is not None:
@@ -244,12 +244,12 @@ class Tally:
 
     @property
     def total(self) -> int:
-        """How many faults."""
+        """The number of faults."""
         return self.faults.total()
 
     @property
     def states(self) -> int:
-        """How many different states."""
+        """The number of different states."""
         return len(set().union(*self._states.values()))
 
     def __str__(self) -> str:

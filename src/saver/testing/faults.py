@@ -1,4 +1,4 @@
-"""File systems that fail when they are told to, and processes that die."""
+"""File systems that fail on demand, and processes that die."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ T = TypeVar("T")
 
 
 class Crash(BaseException):
-    """The process is dead: from now on nothing it does has any effect."""
+    """The process is dead: from now on, nothing that it does has any effect."""
 
 
 class Faults:
     """Counts calls, and makes one of them fail.
 
-    `calls` says what was called. `struck` is whether the fault took place. Safe to use from several threads.
+    `calls` lists the calls. `struck` says whether the fault took place. Safe to use from several threads.
     """
 
     def __init__(self) -> None:
@@ -35,18 +35,18 @@ class Faults:
         self._lock = Lock()
 
     def fail(self, at: int, error: BaseException, after: bool = False) -> None:
-        """Raise `error` at the call number `at`, of which the next is 1: instead of it, or `after` it.
+        """Raise `error` at call number `at` (the next call is 1): instead of it, or `after` it.
 
-        After a Crash, no call does anything any more.
+        After a Crash, calls have no effect.
         """
         self._at, self._error, self._after = len(self.calls) + at, error, after
 
     def crash(self, at: int, after: bool = False) -> None:
-        """Die at the call number `at`, of which the next is 1: before it has done anything, or `after` it."""
+        """Die at call number `at` (the next call is 1): before it has done anything, or `after` it."""
         self.fail(at, Crash(), after)
 
     def _run(self, what: str, action: Callable[[], T], forget: Callable[[T], object] | None = None) -> T:
-        """What the action returns; `forget` releases that when nobody will get it."""
+        """What the action returns; `forget` releases that if the caller will not get it."""
         with self._lock:
             strikes = self._count(what) == self._at
             if strikes:
@@ -62,7 +62,7 @@ class Faults:
         return result
 
     def _count(self, what: str) -> int:
-        """The number of a call that is about to be made. Raises Crash in a process that is dead."""
+        """Count a call that is about to be made; returns its number. Raises Crash if the process is dead."""
         if self._dead:
             raise Crash
         self.calls.append(what)
@@ -70,7 +70,7 @@ class Faults:
 
 
 class Operation(msgspec.Struct, frozen=True):
-    """What was done to the file system. `file` numbers the files in the order in which they were made."""
+    """A change to the file system. `file` numbers the files in the order in which they were created."""
 
     name: str
     path: str = ""
@@ -81,14 +81,15 @@ class Operation(msgspec.Struct, frozen=True):
 
 
 class FaultyFiles(Files, Faults):
-    """A file system that counts what is asked of it, and fails when it is told to.
+    """A file system that counts calls, and fails on demand.
 
         files = FaultyFiles()
         files.fail(3, errno.ENOSPC)      # or files.crash(3)
         LocalStorage(folder, files).put(...)
 
-    `operations` are the changes that took place, in order, for `crash_states`. Reading counts too, apart from
-    closing. An `error` may be a number of the module errno. `every_file_fault` makes every call fail in turn.
+    `operations` are the changes that took place, in order, for `crash_states`. Reads count, too; closing
+    does not. An `error` may be a number of the module errno. `every_file_fault` makes every call fail in
+    turn.
     """
 
     def __init__(self, files: Files = FILES) -> None:
@@ -104,13 +105,13 @@ class FaultyFiles(Files, Faults):
         super().fail(at, OSError(error, os.strerror(error)) if isinstance(error, int) else error, after)
 
     def shorten(self, at: int) -> None:
-        """Let the call number `at`, if it reads, give half of the bytes that it could: systems may do that,
-        and it is no error."""
+        """Let call number `at`, if it reads, return half of the bytes that it could: systems may do that,
+        and it is not an error."""
         self._shortens = len(self.calls) + at
 
     def _wanted(self, size: int) -> int:
-        """How many bytes a call that reads so many asks the system for. One that gave none would say that the
-        file ends there."""
+        """How many bytes to request from the system for a read of `size`: at least one, since no bytes
+        would mean the end of the file."""
         if len(self.calls) != self._shortens:
             return size
         self.struck = True
@@ -226,7 +227,7 @@ class FaultyFiles(Files, Faults):
         return Operation(name, file=self._numbers[file], offset=offset, data=data)
 
     def _real(self, path: Path) -> str:
-        """By the true name of its folder; what it is itself may be a link."""
+        """The path with the real path of its folder; the last name itself may be a link."""
         if isinstance(path, Inside):
             folder = self._folders[path.folder]
             return folder if path.name == "." else os.path.join(folder, path.name)

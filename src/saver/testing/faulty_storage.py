@@ -1,4 +1,4 @@
-"""A store that fails when it is told to, in one of the ways that a store may."""
+"""A storage that fails on demand, in one of the ways in which a storage may fail."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ T = TypeVar("T")
 
 
 class Call(msgspec.Struct, frozen=True):
-    """What is asked of a store: a method of `Storage` by its name, and a key, which for `list` is the prefix;
-    or `read` or `fetch` of the blob that `open` gave for the key.
+    """A call to a storage: the name of a method of `Storage`, and a key, which for `list` is the prefix; or
+    `read` or `fetch` of the blob that `open` returned for the key.
 
-    `do` does it, and returns the answer. `store` is the store that does it, free of faults.
+    `do` makes the call, and returns its result. `storage` is the storage that is called, without faults.
     """
 
     name: str
@@ -31,11 +31,10 @@ class Call(msgspec.Struct, frozen=True):
 
 
 class Kind(msgspec.Struct, frozen=True):
-    """A way to fail: `strike` takes the place of a call, and returns what its caller gets, or raises.
+    """A way to fail: `strike` replaces a call, and returns what its caller gets, or raises.
 
-    It fits the calls of these names, of keys that begin with `below`. A kind that is `lasting` strikes from
-    then on at every call that it fits and that is for the same key. With a Crash the process dies: it
-    does nothing more.
+    It fits calls with these names, for keys that begin with `below`. A `lasting` kind strikes from then on
+    at every call that it fits for the same key. With a Crash the process dies: it does nothing more.
     """
 
     name: str
@@ -50,15 +49,15 @@ class Kind(msgspec.Struct, frozen=True):
 
 
 class FaultyStorage(Storage, Faults):
-    """A store that counts what is asked of it, and fails when it is told to.
+    """A storage that counts calls, and fails on demand.
 
         store = FaultyStorage(MemoryStorage())
         store.fail(3, CannotWriteError("the disk is full"))      # or store.lose(3), or store.crash(3)
         store.strike(3, kind)                               # one of saver.testing.KINDS, or your own
 
-    `create` and `put` count when they are called, not when they are done. Of blobs, `read` and `fetch` count:
-    nothing is ever near, so all that is used of a map is fetched first. `every_fault` makes every call fail
-    in turn, in every way.
+    `create` and `put` count when they are called, not when they are done. `read` and `fetch` of blobs
+    count, too: nothing is ever near, so every used range of a map is fetched first. `every_fault` makes
+    every call fail in turn, in every way.
     """
 
     def __init__(self, storage: Storage) -> None:
@@ -69,16 +68,16 @@ class FaultyStorage(Storage, Faults):
         self._key = ""
 
     def lose(self, at: int) -> None:
-        """Do what call number `at` asks for, and lose the answer: CommitUnknownError."""
+        """Make call number `at`, but lose its result: CommitUnknownError."""
         error = CommitUnknownError(f"{self._storage}: the answer was lost; look whether it was done")
         self.fail(at, error, after=True)
 
     def strike(self, at: int, kind: Kind) -> None:
-        """Let the call number `at`, of which the next is 1, fail in this way."""
+        """Let call number `at` (the next call is 1) fail in this way."""
         self._kind, self._strikes = kind, len(self.calls) + at
 
     def mend(self) -> None:
-        """Fail no more, though a process that died stays dead."""
+        """Stop failing. A process that died stays dead."""
         self._kind, self._at = None, 0
 
     def _call(self, name: str, key: str, action: Callable[[], T]) -> T:
@@ -123,7 +122,7 @@ class FaultyStorage(Storage, Faults):
         return self._call("list", prefix, lambda: self._storage.list(prefix, after))
 
     def delete(self, *keys: str) -> None:
-        """Each key counts as a call, for a storage may fail in the midst of them."""
+        """Each key counts as a call, since a storage may fail midway."""
         failed: CannotWriteError | None = None
         for key in keys:
             try:

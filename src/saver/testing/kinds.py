@@ -1,7 +1,8 @@
-"""The ways in which a store may fail, and lie: by its contract, and as disks and networks do it.
+"""The ways in which a storage may fail, and give wrong results: by its contract, and as disks and networks
+do.
 
-Not among them: that `stat` and `open` deny an object that is there, for nobody could save or load with such a
-store. Only what lies below `state/` may be denied, or be as it once was: all of that is only a shortcut.
+Not among them: that `stat` and `open` deny an existing object, since no one could save or load with such a
+storage. Only objects below `state/` may be denied, or be stale: all of them are only shortcuts.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ READS = ("open", "read", "fetch", "stat", "list")
 BYTES = ("open", "read", "fetch")
 WRITES = ("put", "create", "delete")
 SHORTCUTS = "state/"
-"""What lies below may be missing, or as it once was, and no answer may depend on it."""
+"""Objects below it may be missing or stale, and no result may depend on them."""
 
 
 def _raises(error: type[SaverError], calls: tuple[str, ...]) -> Kind:
@@ -61,7 +62,7 @@ def flipped(data: bytes, at: int) -> bytes:
 
 
 def neighbour(storage: Storage, key: str) -> bytes:
-    """The bytes of the object before another one in its folder, or else of the one after; its own where it is
+    """The bytes of the object before another one in its folder, or else of the one after; its own if it is
     alone."""
     folder = key.rpartition("/")[0]
     top = folder.split("/")[0] + "/"
@@ -112,12 +113,12 @@ DAMAGE: dict[str, Callable[[Storage, str], bytes] | None] = {
     "flipped at its end": lambda storage, key: flipped(storage.read(key), -1),
     "another one": neighbour,
 }
-"""What may become of an object, by what that is called: from its store and key the bytes that are there
-instead."""
+"""The ways in which an object may be damaged, by name: functions from its storage and key to the bytes that
+are there instead; None for a missing object."""
 
 
 def _spoils(name: str, change: Callable[[Storage, str], bytes]) -> Kind:
-    """An object is opened, and its bytes are others."""
+    """Opening an object succeeds, but gives other bytes."""
 
     def strike(call: Call) -> MemoryBlob:
         return MemoryBlob(call.do().name, change(call.storage, call.key))
@@ -138,8 +139,8 @@ READ_KINDS: tuple[Kind, ...] = (
     *_SPOILT,
     *map(_lasting, _SPOILT),
 )
-"""How reading fails: an error that a store may raise; a listing that ends in one; a shortcut that is denied;
-bytes that are cut off, gone, changed or those of the object beside it. Once, or from then on."""
+"""How reading fails: an error that a storage may raise; a listing that ends in one; a shortcut that is
+denied; bytes that are truncated, missing, changed or those of a neighbour. Once, or from then on."""
 
 WRITE_KINDS: tuple[Kind, ...] = (
     Kind("fails before", WRITES, _fails_before),
@@ -149,18 +150,18 @@ WRITE_KINDS: tuple[Kind, ...] = (
     Kind("dies before", WRITES, _dies_before),
     Kind("dies after", WRITES, _dies_after),
 )
-"""How writing fails: before or after it was done; the answer is lost, or the question; a store that asks
-again by itself finds its own object; the process dies."""
+"""How writing fails: before or after it was done; the reply is lost, or the request; a storage that retries
+by itself finds its own object; the process dies."""
 
 KINDS: tuple[Kind, ...] = READ_KINDS + WRITE_KINDS
 """All of them."""
 
 
 def overtaken(act: Callable[[Storage], object], what: str = "another") -> tuple[Kind, Kind]:
-    """Somebody else does `act`, whole, between two calls: before a call, or after it and before its answer is
-    used.
+    """Another writer runs the whole `act` between two calls: before a call, or after it and before its
+    result is used.
 
-    So answers are as stale as the contract of stores lets them be: a listing lacks what was made since.
+    So results are as stale as the contract of storages allows: a listing lacks what was created since.
     """
 
     def before(call: Call) -> Any:

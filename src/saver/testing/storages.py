@@ -1,4 +1,4 @@
-"""What every store must do, as tests."""
+"""Tests of what every storage must do."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ NO_KEYS = (
     "", "/", "a/", "/a", "a//b", ".", "..", "../a", "a/../b", "a/..", ".a", "a/.b", "A", "a b", "ä", "a\0b",
     "a\n", "a\\b", "C:a", "~", "a_b", "/".join("a" * 17), "a/" * 5000 + "a",
 )  # fmt: skip
-"""What a damaged or forged document could name."""
+"""Keys that a damaged or forged document could contain."""
 
 
 class StorageTests:
-    """Tests of a store: subclass it, say how an empty one is made, and run pytest.
+    """Tests of a storage: subclass it, say how an empty one is made, and run pytest.
 
         class TestMyStorage(StorageTests):
             @pytest.fixture
-            def store(self, tmp_path):
+            def storage(self, tmp_path):
                 return MyStorage(tmp_path)
 
-    They test all that a store promises but one thing, which no program can see: that what was put outlasts
-    a power loss. For files, `FaultyFiles` and `crash_states` test that as well.
+    They test everything that a storage promises, except one thing that no program can observe: that objects
+    survive a power loss. For files, `FaultyFiles` and `crash_states` test that as well.
     """
 
     @pytest.fixture
     def storage(self) -> Storage:
-        """An empty store."""
+        """An empty storage."""
         raise NotImplementedError(f"{type(self).__name__} must override the fixture `store`")
 
     @pytest.mark.parametrize("size", SIZES)
@@ -132,7 +132,7 @@ class StorageTests:
         assert storage.read("a/b") == b"again"
 
     def test_parts_may_be_written_by_threads_in_any_order(self, storage: Storage) -> None:
-        """As packs are: aligned pieces, the last of which reaches beyond the end, and the header last."""
+        """As packs do: aligned pieces, the last of which reaches beyond the end, and the header last."""
         size = 40 * ALIGNMENT + 123
         data = bytes_of(size)
         memory = aligned(data)
@@ -325,7 +325,7 @@ class StorageTests:
             assert blob.read() == data
             assert fetched(blob).tobytes() == data
         except NotFoundError:
-            pass  # the contract allows either; other bytes, or fewer, it does not
+            pass  # the contract allows either, but not other or fewer bytes
 
     def test_a_map_is_private_and_stays(self, storage: Storage) -> None:
         data = bytes_of(100_000)
@@ -393,7 +393,7 @@ def put(storage: Storage, key: str, data: bytes) -> None:
 
 
 class Pieces(Content):
-    """A content of these pieces; `write` is how it writes itself at any offset, if not in their order."""
+    """A content of these pieces; `write` writes it at any offset, if not in their order."""
 
     def __init__(
         self,
@@ -413,12 +413,12 @@ class Pieces(Content):
 
 
 def bytes_of(size: int) -> bytes:
-    """Bytes of which no two pieces are alike."""
+    """Bytes in which no two pieces are equal."""
     return np.random.default_rng(size).bytes(size)
 
 
 def aligned(data: bytes) -> memoryview:
-    """`data` where direct I/O wants it, and some bytes more up to a multiple of `ALIGNMENT`."""
+    """`data` in aligned memory, padded to a multiple of `ALIGNMENT`."""
     memory = mmap.mmap(-1, -(-len(data) // ALIGNMENT) * ALIGNMENT + ALIGNMENT)
     memory[: len(data)] = data
     memory[len(data) :] = b"\xff" * (len(memory) - len(data))
@@ -426,6 +426,6 @@ def aligned(data: bytes) -> memoryview:
 
 
 def fetched(blob: Any) -> Any:
-    """All bytes of a blob, as they are mapped."""
+    """All bytes of a blob, as mapped."""
     blob.fetch(0, blob.size, memoryview(bytearray(blob.size)))
     return blob.map()

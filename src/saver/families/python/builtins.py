@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from saver.codec import INLINE_BYTES, Codec, Decoder, Encoder, door, encodable
+from saver.codec import INLINE_BYTES, Codec, Decoder, Encoder, door
 from saver.families.python.classes import (
     ClassCodec,
     DataclassCodec,
@@ -19,7 +19,7 @@ from saver.families.python.classes import (
     ObjectCodec,
 )
 from saver.families.python.columns import LONG, decode_run, encode_run, fill_run, held_items
-from saver.tree import Node, Tensor, Value, reserved
+from saver.tree import EXACT_INTEGER, Node, Tensor, Value, encodable, reserved
 
 
 def bytes_value(data: bytes | bytearray, encoder: Encoder, *step: str) -> Value:
@@ -166,12 +166,19 @@ def encode_items(obj: dict[Any, Any], encoder: Encoder) -> Value:
     if short and all(type(key) is str and not reserved(key) and encodable(key) for key in obj):
         return encoder.fields(obj)
     keys = list(obj)
-    names = [str(key) if isinstance(key, (str, int, float)) else index for index, key in enumerate(keys)]
+    names = [_step(key, index) for index, key in enumerate(keys)]
     if len(keys) >= LONG:
         values = encode_run(list(obj.values()), encoder, "values")
     else:
         values = [encoder.slot(value, name) for name, value in zip(names, obj.values(), strict=True)]
     return [_unfillable(keys, encoder), values]
+
+
+def _step(key: Any, index: int) -> str | int:
+    """What a path calls an item: by its key, or else by its place. Python writes out no integer of more than
+    4,300 digits."""
+    is_short = isinstance(key, (str, float)) or (isinstance(key, int) and abs(key) <= EXACT_INTEGER)
+    return str(key) if is_short else index
 
 
 def _unfillable(items: list[Any], encoder: Encoder) -> Value:

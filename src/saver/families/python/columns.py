@@ -75,16 +75,16 @@ def decode_run(state: Any, decoder: Decoder) -> Iterable[Any]:
 
 
 def held_items(state: Any) -> Mapping[Any, Value] | None:
-    """The items that `encode_items` encoded, not decoded; None unless all keys are plain values."""
-    if type(state) is list and state[2:] == ["attributes"]:  # of an ordered dict
-        state = state[0]
+    """The items that `encode_items` encoded, not decoded; None unless all keys are plain values, no two of
+    them equal."""
     if type(state) is dict:
         return state
     if type(state) is not list or len(state) != 2 or not all(type(run) is list for run in state):
         return None
     keys, values = state
     plain = len(keys) == len(values) and all(type(key) in _PLAIN_KEYS for key in keys)
-    return dict(zip(keys, values, strict=True)) if plain else None
+    found = dict(zip(keys, values, strict=True)) if plain else {}
+    return found if len(found) == len(keys) and plain else None
 
 
 _PLAIN_KEYS = frozenset((str, int, float, bool, type(None)))

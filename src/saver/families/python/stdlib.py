@@ -6,6 +6,7 @@ import array
 import functools
 import random
 from collections import Counter, OrderedDict, defaultdict, deque
+from collections.abc import Mapping
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from fractions import Fraction
@@ -18,7 +19,7 @@ from zoneinfo import ZoneInfo
 from saver import uses
 from saver.codec import Codec, Decoder, Encoder
 from saver.families.python.builtins import DictCodec, bytes_value, encode_items, fill_items, value_bytes
-from saver.families.python.columns import encode_run, fill_run
+from saver.families.python.columns import encode_run, fill_run, held_items
 from saver.tree import Node, Value
 
 
@@ -28,6 +29,11 @@ class OrderedDictCodec(DictCodec):
     name = "stdlib.OrderedDict"
     types: tuple[type, ...] = (OrderedDict,)
     early = True
+
+    def held(self, node: Node) -> Mapping[Any, Value] | None:
+        state = node.state
+        has_attributes = type(state) is list and state[2:] == ["attributes"]
+        return held_items(state[0] if has_attributes else state)
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
         items = encode_items(obj, encoder)

@@ -1,4 +1,4 @@
-"""What the log says now, kept at hand: typed answers, checkpoints of pages, and who needs which pack."""
+"""What the log says now: typed answers, checkpoints made of pages, and which versions need which packs."""
 
 from saver.repo.state.state import RESERVE, Checkpoint, State
 

@@ -1,6 +1,6 @@
-"""What the log says, as typed answers. Nothing outside of `repo/state` knows the keys below them.
+"""What the log says, as typed answers. Nothing outside of `repo/state` knows the keys behind them.
 
-They stand in a sorted map from text keys to values:
+They are stored in a sorted map from string keys to values:
 
     model <name>                    a ModelState
     version <name> <number>         a VersionState
@@ -29,8 +29,8 @@ Place: TypeAlias = tuple[int, int]
 
 @decodable
 class ModelState(msgspec.Struct, frozen=True):
-    """A model: the last number that was given, how many versions live, the newest of them; and of every part
-    that any version had the last number and hash."""
+    """A model: the last number that was assigned; the number of live versions, and the newest of them; and
+    for every part that any version had, its last number and hash."""
 
     last: int = 0
     count: int = 0
@@ -40,7 +40,7 @@ class ModelState(msgspec.Struct, frozen=True):
 
 @decodable
 class VersionState(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A version: what its commit says, with the record's time and author."""
+    """A version: what its commit says, plus the record's time and author."""
 
     manifest: str
     parts: dict[str, PartVersion]
@@ -67,14 +67,14 @@ KINDS: dict[str, Any] = {
     "moved": list[int],
     "harmed": list[tuple[int, int]],
 }
-"""The first word of a key → what its value is."""
+"""The first word of a key → the type of its value."""
 
 _NUMBERED = frozenset(("version", "step"))
 """First words of keys that end with a number."""
 
 
 def converted(key: str, value: Any) -> Any:
-    """The value of a key as what it must be. Raises ValueError or KeyError for what no log says."""
+    """The value of a key as its type. Raises ValueError or KeyError if no log can say this."""
     kind = key.partition(" ")[0]
     if kind in _NUMBERED:
         number_in(key)
@@ -100,12 +100,12 @@ def version_key(model: str, number: int) -> str:
 
 
 def step_key(model: str, step: int, number: int | None = None) -> str:
-    """The key of a version with a step, or the beginning of those of all versions with the step."""
+    """The key of a version with a step, or the prefix of the keys of all versions with that step."""
     return f"step {model} {step:015} " + (f"{number:012}" if number is not None else "")
 
 
 def tag_key(model: str, tag: str = "") -> str:
-    """The key of a tag, or the beginning of those of all tags of the model."""
+    """The key of a tag, or the prefix of the keys of all tags of the model."""
     return f"tag {model} {tag}"
 
 
@@ -130,11 +130,11 @@ def harmed_key(pack: str) -> str:
 
 
 class Facts(ABC):
-    """Answers what the log says, as of one record. Scans read as they go, and may be broken off."""
+    """Answers what the log says, as of one record. Scans are lazy, and may be stopped early."""
 
     @abstractmethod
     def get(self, key: str) -> Any:
-        """The value of a key; None when it has none."""
+        """The value of a key; None if it has none."""
 
     @abstractmethod
     def scan(self, prefix: str, reverse: bool = False) -> Iterator[tuple[str, Any]]:
@@ -143,22 +143,22 @@ class Facts(ABC):
     # Models and versions
 
     def model(self, name: str) -> ModelState | None:
-        """A model that ever had a version."""
+        """A model that ever had a version; None for others."""
         found: ModelState | None = self.get(model_key(name))
         return found
 
     def models(self) -> Iterator[tuple[str, ModelState]]:
-        """All models that ever had a version, by name."""
+        """All models that ever had a version, sorted by name."""
         for key, value in self.scan("model "):
             yield key.removeprefix("model "), value
 
     def version(self, model: str, number: int) -> VersionState | None:
-        """A live version."""
+        """A live version; None if there is none."""
         found: VersionState | None = self.get(version_key(model, number))
         return found
 
     def versions(self, model: str, reverse: bool = False) -> Iterator[tuple[int, VersionState]]:
-        """The live versions of a model, by number."""
+        """The live versions of a model, sorted by number."""
         for key, value in self.scan(f"version {model} ", reverse):
             yield number_in(key), value
 

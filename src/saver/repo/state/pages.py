@@ -5,9 +5,9 @@ A page is compact JSON, named by the BLAKE3 of its bytes:
     leaf     {"keys":[…],"values":[…]}
     others   {"height":1,"keys":[first key of each child],"pages":[name of each child]}
 
-An update writes anew what it changes and the pages on the way there, and shares all others with the map
-that it came from (copy on write): every older root stays readable for as long as its pages are kept. All
-leaves are equally deep; `height` counts the levels below a page.
+An update rewrites the pages that it changes and those above them, and shares all others with the previous
+map (copy on write): every older root stays readable as long as its pages are kept. All leaves have the same
+depth; `height` counts the levels below a page.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ from saver.errors import DamagedError, IncompatibleError
 from saver.tree import decodable
 
 LEAF_BYTES = 8 << 10
-"""What the keys and values of a leaf take at most, unless there is only one."""
+"""The most bytes that the keys and values of a leaf take, unless there is only one."""
 
 FAN_OUT = 32
-"""How many children a page has at most.
+"""The most children that a page has.
 
 Small pages suit small batches: with 16 changes at a time, 10,000 versions of 473 bytes wrote 3.0 kB each
-in 7 pages; with leaves of 16 KiB and a fan-out of 96, which suit batches of 64 better, 4.4 kB. A get
+in 7 pages; with leaves of 16 KiB and a fan-out of 96, which suit batches of 64 better, 4.4 kB. A lookup
 among 100,000 reads four.
 """
 
 MAX_HEIGHT = 16
-"""More than any map that fits on a disk needs."""
+"""More levels than any map that fits on a disk needs."""
 
 _CACHED = 128
 """How many decoded pages are kept: some 1 MB."""
@@ -56,7 +56,7 @@ _is_name = re.compile(r"[0-9a-f]{64}").fullmatch
 
 @decodable
 class _Page(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, frozen=True):
-    """A page as it is stored. Its lists are never changed: others may hold them."""
+    """A page as it is stored. Its lists are never changed: others may refer to them."""
 
     height: int = 0
     keys: list[str]
@@ -65,12 +65,11 @@ class _Page(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknown_fie
 
 
 class Pages:
-    """Reads and updates maps by the name of their root; None is the empty map.
+    """Reads and updates maps, given the name of their root; None is the empty map.
 
-    `read` gives the bytes of a page by its name, or raises NotFoundError; `write` keeps them, and may be
-    given a page that is there already; `together` asks several things at once, as that of a storage does.
-    Every page is checked against its name and its place in the map. Safe to use
-    from several threads.
+    `read` returns the bytes of a page by its name, or raises NotFoundError; `write` stores them, and may be
+    called for a page that exists already; `together` makes several calls at once, as `Storage.together`
+    does. Every page is checked against its name and its place in the map. Safe to use from several threads.
     """
 
     def __init__(
@@ -85,8 +84,8 @@ class Pages:
         self._page = lru_cache(_CACHED)(self._decoded)
 
     def get(self, root: str | None, key: str) -> Any | None:
-        """The value of a key; None when it has none. As all methods, raises DamagedError for a page that
-        fails its hash, IncompatibleError for one that no Saver wrote, or what `read` does."""
+        """The value of a key; None if it has none. Like all methods, raises DamagedError for a page that
+        fails its hash, IncompatibleError for one that no Saver wrote, or what `read` raises."""
         if root is None:
             return None
         name, page, end = root, self._page(root), None
@@ -99,7 +98,7 @@ class Pages:
         return _value(name, page, at) if found else None
 
     def expect(self, root: str | None, keys: Iterable[str]) -> None:
-        """Have the pages at hand that lie on the way to these keys, those of each level asked for at once."""
+        """Read the pages on the paths to these keys ahead, all pages of a level at once."""
         level = {root: list(keys)} if root is not None else {}
         for _ in range(MAX_HEIGHT + 1):
             pages = self._together(partial(self._page, name) for name in level)
@@ -115,7 +114,7 @@ class Pages:
     def scan(
         self, root: str | None, first: str, stop: str, reverse: bool = False
     ) -> Iterator[tuple[str, Any]]:
-        """Keys from `first` to before `stop` and their values, in order; reads pages as they are needed."""
+        """Keys from `first` to before `stop` with their values, in order; reads pages as they are needed."""
         if root is not None and first < stop:
             yield from self._scan(root, self._page(root), None, (first, stop), reverse)
 
@@ -123,7 +122,7 @@ class Pages:
         self, name: str, page: _Page, end: str | None, bounds: tuple[str, str], reverse: bool
     ) -> Iterator[tuple[str, Any]]:
         low, high = (bisect_left(page.keys, bound) for bound in bounds)
-        if page.height:  # the child before may reach beyond the first key as well
+        if page.height:  # the previous child may contain the first key, too
             low = max(bisect_right(page.keys, bounds[0]) - 1, 0)
         for at in range(high - 1, low - 1, -1) if reverse else range(low, high):
             if page.height:
@@ -134,7 +133,7 @@ class Pages:
     def update(self, root: str | None, changes: Mapping[str, Any]) -> str | None:
         """The root of the map with these values; None removes a key.
 
-        Depends on root and changes alone. Writes new pages only, children before their parents.
+        Depends only on the root and the changes. Writes only new pages, children before their parents.
         """
         edits = [(key, None if changes[key] is None else _raw(changes[key])) for key in sorted(changes)]
         return _Update(self._opened, self._write).root(root, edits) if edits else root
@@ -142,7 +141,7 @@ class Pages:
     def reachable(self, root: str | None, seen: set[str] | None = None) -> Iterator[str]:
         """The names of all pages of a map, and no others; leaves are not read.
 
-        Leaves out what is in `seen`, with all that is below, and adds to it: for many roots that share pages.
+        Skips pages in `seen` and all below them, and adds to it: for many roots that share pages.
         """
         seen = set() if seen is None else seen
         if root is None or root in seen:
@@ -160,12 +159,13 @@ class Pages:
                         waiting.append(self._child(page, at, end)[1:])
 
     def only_in(self, root: str | None, others: Iterable[str | None]) -> set[str]:
-        """The names of the pages of a map that none of the other maps has. Reads only where they differ."""
+        """The names of the pages of a map that none of the other maps has. Reads only pages that differ."""
         found = [self._difference(root, other) for other in others]
         return set.intersection(*found) if found else set(self.reachable(root))
 
     def _difference(self, root: str | None, other: str | None) -> set[str]:
-        """What of one map another has not, level by level: equal pages are equal with all below them."""
+        """The pages of one map that the other lacks, level by level: equal pages are equal with all below
+        them."""
         mine, height = self._top(root)
         theirs, other_height = self._top(other)
         found = set[str]()
@@ -187,12 +187,12 @@ class Pages:
         return {child for page in pages for child in page.pages}
 
     def _child(self, page: _Page, at: int, end: str | None) -> tuple[str, _Page, str | None]:
-        """The name of a child, itself, and the key that all of its own are before."""
+        """The name of a child, the child, and a key that is greater than all of its keys."""
         end = page.keys[at + 1] if at + 1 < len(page.keys) else end
         return page.pages[at], self._opened(page.pages[at], page.height - 1, page.keys[at], end), end
 
     def _opened(self, name: str, height: int | None = None, first: str = "", end: str | None = None) -> _Page:
-        """A root; or a page of this height, where keys from `first` to before `end` belong."""
+        """Read a root, or a page of this height with keys from `first` to before `end`."""
         page = self._page(name)
         if height is not None and (page.height != height or page.keys[0] != first):
             raise IncompatibleError(
@@ -244,7 +244,7 @@ def _raw(value: Any) -> msgspec.Raw:
 
 
 class _Draft(NamedTuple):
-    """A page that may be written: a leaf with values, or one with children that are pages or drafts."""
+    """A page that may be written: a leaf with values, or a page whose children are pages or drafts."""
 
     height: int
     keys: list[str]
@@ -256,13 +256,13 @@ class _Draft(NamedTuple):
         return FAN_OUT if self.height else LEAF_BYTES
 
     def sizes(self) -> list[int]:
-        """What each key adds to the page, to be held against `limit`."""
+        """What each key adds to the page, for comparison with `limit`."""
         if self.height:
             return [1] * len(self.keys)
         return [len(key) + len(value) for key, value in zip(self.keys, self.values, strict=True)]
 
     def divided(self, edge: int) -> list[_Draft]:
-        """Pages within the limit with the same content, of which the last new key stands before `edge`."""
+        """Pages within the limit with the same content; the last new key is before `edge`."""
         return [
             _Draft(self.height, self.keys[a:b], self.values[a:b], self.pages[a:b])
             for a, b in pairwise(_cuts(self.sizes(), self.limit, edge))
@@ -273,10 +273,10 @@ _Edits: TypeAlias = Sequence[tuple[str, msgspec.Raw | None]]
 
 
 def _cuts(sizes: list[int], limit: int, edge: int) -> list[int]:
-    """Where to cut items, so that none of the pieces is larger than `limit` unless it is a single item.
+    """Where to cut items, so that no piece is larger than `limit` unless it is a single item.
 
-    Keys are mostly added in order, after the last of their kind: so what is before `edge` fills pages, and
-    the next keys go on where it ends. Otherwise the pieces are about equal.
+    Keys are mostly added in order, after the last of their kind: so the items before `edge` fill pages, and
+    the next keys continue there. Otherwise the pieces are about equal.
     """
     ends = list(accumulate(sizes, initial=0))
     cuts = [0]
@@ -294,7 +294,7 @@ def _cuts(sizes: list[int], limit: int, edge: int) -> list[int]:
 
 
 class _Update:
-    """One update of a map: all is decided on drafts, and what is new of them is written at the end."""
+    """One update of a map: everything is decided on drafts, and new pages are written at the end."""
 
     def __init__(self, opened: Callable[..., _Page], write: Callable[[str, bytes], None]) -> None:
         self._opened = opened
@@ -310,13 +310,13 @@ class _Update:
         return self._top(drafts[0]) if drafts else None
 
     def _draft(self, name: str, *place: Any) -> _Draft:
-        """A page there is; `place` as for `Pages._opened`."""
+        """The draft of an existing page; `place` is as for `Pages._opened`."""
         page = self._opened(name, *place)
         self._known.add(name)
         return _Draft(page.height, page.keys, page.values, [*page.pages])
 
     def _edited(self, page: _Draft, edits: _Edits, end: str | None) -> list[_Draft]:
-        """What becomes of a page, whose keys are before `end`: pages of the same height, or none."""
+        """The result of editing a page, whose keys are before `end`: pages of the same height, or none."""
         if not page.height:
             return _edited_leaf(page, edits)
         keys: list[str] = []
@@ -338,7 +338,7 @@ class _Update:
         return _Draft(page.height, keys, [], pages).divided(len(keys) - behind) if keys else []
 
     def _join(self, height: int, keys: list[str], pages: list[str | _Draft], end: str | None) -> None:
-        """Join new pages that are less than a quarter full with the next; the last may yet grow."""
+        """Join new pages that are less than a quarter full with the next one; the last may still grow."""
         at = 0
         while at + 1 < len(pages):
             draft, other = pages[at], pages[at + 1]
@@ -355,7 +355,7 @@ class _Update:
             at += len(joined) - 1
 
     def _top(self, draft: _Draft) -> str:
-        """Write the map from its true root: the first page from above with more than one child."""
+        """Write the map from its real root: the topmost page with more than one child."""
         if draft.height and len(draft.pages) == 1:
             (child,) = draft.pages
             return self._top(child if isinstance(child, _Draft) else self._draft(child))

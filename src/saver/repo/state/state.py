@@ -1,9 +1,9 @@
 """What the log says now: which versions, tags and moves there are.
 
 It is a pure function of the log. Every `INTERVAL` records a writer keeps it as a checkpoint: pages
-(`pages.py`) under `state/pages/`, and a document that names their root. Checkpoints make opening cheap,
-and are nothing else: one that fails in any way is as if it were not there, and the log is read instead. Who
-writes next then makes them anew.
+(`pages.py`) under `state/pages/`, and a document that names their root. Checkpoints only make opening
+cheap: one that fails in any way is ignored, and the log is read instead. The next writer then writes them
+again.
 """
 
 from __future__ import annotations
@@ -31,28 +31,28 @@ from saver.tree import decodable
 
 INTERVAL = 16
 """Records between checkpoints. With 64, opening a store of 100,000 versions took 3 times as long as ten;
-with 16, less than twice, and a save costs some 15 % more for it."""
+with 16, less than twice as long, and a save costs some 15 % more."""
 
 FORMAT = 2
 
 CHECKPOINTS_KEPT = 4
-"""The newest checkpoints, which stay: a reader may still use one that is not the newest."""
+"""How many of the newest checkpoints are kept: a reader may still use one that is not the newest."""
 
 HELD = 4096
-"""Keys that are held in memory besides pages, at most about so many."""
+"""Roughly the most keys that are held in memory besides pages."""
 
 RESERVE = tuple(f"state/free-{number}" for number in range(4))
 RESERVE_BYTES = 4 << 10
-"""Room on a full disk, in blocks and in inodes, for the records of deletions, and for that of the collection
-which then frees something. Who lists checkpoints comes upon these names before the pages."""
+"""Space on a full disk, in blocks and in inodes, for the records of deletions, and of the collection that
+then frees space. A listing of checkpoints reaches these names before the pages."""
 
 _RESERVED = blake3(b"reserve").digest(RESERVE_BYTES)
-"""What no file system can store in less."""
+"""Random bytes, which no file system can compress."""
 
 
 @decodable
 class Checkpoint(msgspec.Struct, frozen=True):
-    """The state after a record; `previous` is that record's hash, `root` that of the pages."""
+    """The state after a record; `previous` is that record's hash, `root` the name of the root page."""
 
     format: int
     number: int
@@ -61,7 +61,7 @@ class Checkpoint(msgspec.Struct, frozen=True):
 
 
 class State(Facts):
-    """What the log says, up to record `head`. `refresh` reads what is new. Safe to use from threads."""
+    """What the log says, up to record `head`. `refresh` reads new records. Thread-safe."""
 
     def __init__(self, storage: Storage) -> None:
         self.log = Log(storage)
@@ -70,16 +70,16 @@ class State(Facts):
         forks.begin_anew(self, State._begin)
 
     def _begin(self) -> None:
-        """As if nothing had been read yet. After a fork, too: a thread that is not there any more may have
-        been in the midst of a change."""
+        """Reset to the state before anything was read. Also after a fork: a thread that no longer exists
+        may have been in the middle of a change."""
         self._lock = threading.RLock()
         self._held: dict[str, bytes] = {}
-        """Pages that the store has not: of a view of the log alone, and of a checkpoint being written."""
+        """Pages that the store lacks: of a view of the log alone, and of a checkpoint being written."""
         self.pages = Pages(self._read_page, self._held.__setitem__, lambda asks: self._storage.together(asks))
         self._seen: list[str] | None = None
-        """The keys of checkpoints, as they were listed before the log was read; until they are used."""
+        """The keys of checkpoints, as listed before the log was read, until they are used."""
         self._wanted: tuple[str, ...] = ()
-        """Keys that are asked for once the log was read."""
+        """Keys to read ahead once the log has been read."""
         self._expected: tuple[str | None, tuple[str, ...]] = (None, ())
         self.log.ahead.clear()
         self._view = View(self.pages)
@@ -91,21 +91,21 @@ class State(Facts):
 
     @property
     def head(self) -> int:
-        """The number of the last record that was taken in."""
+        """The number of the last record that was applied."""
         return self._view.head
 
     def last(self) -> tuple[int, str]:
-        """The number and the hash of the last record that was taken in."""
+        """The number and the hash of the last record that was applied."""
         with self._lock:
             return self._view.head, self._view.previous
 
     def refresh(self) -> None:
-        """Read the records that were added."""
+        """Read the new records."""
         with self._lock:
             try:
                 likely = self._look_ahead() if not self._view.head else 0
                 self._read_on(self.log.head(self._view.head, likely))
-            finally:  # what was not there may be there by now
+            finally:  # what did not exist may exist by now
                 self.log.ahead.clear()
 
     def _read_on(self, head: int) -> None:
@@ -121,17 +121,17 @@ class State(Facts):
                 self._follow(record, digest)
 
     def list_ahead(self) -> None:
-        """List the checkpoints, for when the log is read next. No more than a guess which is the newest."""
+        """List the checkpoints ahead of the next read of the log. This only guesses which is the newest."""
         with self._lock:
             if not self._view.head:
                 with suppress(SaverError):
                     self._seen = list(self._checkpoint_keys())
 
     def _look_ahead(self) -> int:
-        """Ask at once for what opening a store takes: the newest checkpoint that was listed, and the records
-        from its own on. Returns its number; 0 if there is none.
+        """Read at once what opening a store needs: the newest listed checkpoint, and the records from its
+        own on. Returns its number; 0 if there is none.
 
-        It is a guess. What fails, or turns out not to be what is needed, is asked for again.
+        It is a guess: what fails, or turns out to be something else than needed, is read again.
         """
         if self._seen is None:
             self.list_ahead()
@@ -140,37 +140,37 @@ class State(Facts):
         return number
 
     def _checkpoint_keys(self) -> Iterator[str]:
-        """The keys of checkpoints, the newest first, and what else is among them."""
+        """The keys of checkpoints, the newest first, and other keys that sort among them."""
         return takewhile(lambda key: key < PAST_NUMBERS, self._storage.keys("state/"))
 
     def take_listing(self) -> Iterable[str]:
-        """The keys of checkpoints as they were listed when the log was just read first; later, by now."""
+        """The keys of checkpoints as listed just before the log was first read; after that, as of now."""
         seen = self._seen
         self.forget_listing()
         return seen if seen is not None else self._checkpoint_keys()
 
     def forget_listing(self) -> None:
-        """What was listed when the log was read is too old by now."""
+        """Discard the listing from when the log was read: it is too old."""
         self._seen = None
 
     def expect(self, model: str, number: int | None = None) -> None:
-        """Have at hand what answers questions about a model and this version of it (the newest, unless it has
-        a number); at once, or when the log is read first. It changes no answer."""
+        """Read ahead what is needed about a model and this version of it (None: the newest); now, or when
+        the log is first read. This changes no answer."""
         version = version_key(model, number) if number is not None else f"version {model} {END}"
         keys = (model_key(model), version, tag_key(model), tag_key(model, END))
         with self._lock:
             if not self._view.head:
                 self._wanted = keys
-            elif self._expected != (self._view.root, keys):  # who loads the same again need not look for it
+            elif self._expected != (self._view.root, keys):  # a repeated load needs no new read
                 self._expected = (self._view.root, keys)
                 self._expect(keys)
 
     def _expect(self, keys: Iterable[str]) -> None:
-        with suppress(SaverError):  # those who ask are told
+        with suppress(SaverError):  # the caller that needs it gets the error
             self._view.expect(keys)
 
     def took(self, record: Record, digest: str) -> None:
-        """Take in a record that was just written, unless another thread has read it already."""
+        """Apply a record that was just written, unless another thread has read it already."""
         with self._lock:
             self._wrote = max(self._wrote, record.number)
             while self._view.head < record.number - 1:
@@ -206,7 +206,7 @@ class State(Facts):
     # The log
 
     def _follow(self, record: Record, digest: str) -> None:
-        """Take in the next record. Where it does not fit, the checkpoint may be to blame, and not the log."""
+        """Apply the next record. If it does not fit, the checkpoint may be to blame, not the log."""
         while self._view.head < record.number:
             try:
                 self._grow(self._view, record, digest)
@@ -224,8 +224,8 @@ class State(Facts):
                 del self._held[name]
 
     def _recover(self, error: SaverError) -> None:
-        """Another view, from a newer checkpoint or the log alone, which says at least what this one does.
-        Until it is whole, the one there is stays: nobody ever decides by the half of a log."""
+        """Replace the view by one from a newer checkpoint or the log alone, which is at least as recent.
+        Until it is complete, the old one stays: no decision is ever based on half a log."""
         if self._view.alone:
             raise error
         self.trouble = str(error)
@@ -248,7 +248,7 @@ class State(Facts):
     # Checkpoints
 
     def _checkpointed(self, head: int, after: int) -> View | None:
-        """The view from the newest checkpoint that can be used, if there is one of a record after that."""
+        """The view from the newest usable checkpoint of a record after `after`, if there is one."""
         for number in self._numbers(head, after):
             try:
                 found = self._checkpoint(number)
@@ -264,7 +264,7 @@ class State(Facts):
         return None
 
     def _numbers(self, head: int, after: int) -> Iterator[int]:
-        """Of which records there may be checkpoints, the newest first."""
+        """The records that may have checkpoints, the newest first."""
         newest = head - head % INTERVAL
         if newest <= after:
             return
@@ -277,7 +277,7 @@ class State(Facts):
         yield from (number for number in reversed(listed) if number > after)
 
     def _listed(self, head: int) -> list[int]:
-        """The numbers of the checkpoints that are there, up to `head`."""
+        """The numbers of the existing checkpoints, up to `head`."""
         return sorted(n for n in map(checkpoint_number, self._checkpoint_keys()) if 0 < n <= head)
 
     def _checkpoint(self, number: int) -> Checkpoint:
@@ -291,7 +291,7 @@ class State(Facts):
     def keep_checkpoint(self) -> None:
         """Write the checkpoint that is due, if one is. Writers call this before they commit.
 
-        It is no reason not to commit when that fails: `trouble` says why.
+        A failure must not stop a commit: `trouble` says why it failed.
         """
         with self._lock:
             while self._view.due is not None:
@@ -307,8 +307,8 @@ class State(Facts):
                     return
 
     def make_anew(self) -> None:
-        """Write the newest checkpoint anew from the log alone, and delete all others: for when what is there
-        is damaged. Raises CannotWriteError."""
+        """Write the newest checkpoint again from the log alone, and delete all others: for when some are
+        damaged. Raises CannotWriteError."""
         with self._lock:
             if not self._view.alone:
                 self._held.clear()
@@ -324,7 +324,7 @@ class State(Facts):
             self._make_durable(number)
             found = Checkpoint(FORMAT, number, previous, self._updated())
             self._write_pages(found.root)
-            self._storage.delete(checkpoint_key(number))  # it is damaged, if it is there
+            self._storage.delete(checkpoint_key(number))  # if it exists, it is damaged
             self._storage.create(checkpoint_key(number), document.encode(found))
             self._distrusts = False
             self._drop_old(number)
@@ -333,16 +333,16 @@ class State(Facts):
         self._view.rest_on(found.root)
 
     def _make_durable(self, number: int) -> None:
-        """A record, before anything else in the store builds on it.
+        """Make a record durable, before anything else in the store depends on it.
 
-        Its writer may be about to do that. A power loss now could leave a checkpoint of a record that is not
-        there, as if somebody had removed it. What was written here made all before it durable.
+        Its writer may not have done that yet. A power loss now could leave a checkpoint of a missing
+        record, as if someone had removed it. A record written by this process made all before it durable.
         """
         if self._wrote < number:
             self._storage.create(log_key(number), self._storage.read(log_key(number)))
 
     def _made_by_others(self, number: int, previous: str) -> Checkpoint | None:
-        """The checkpoint of a record that somebody has written already."""
+        """The checkpoint of a record, if another process has written it already."""
         try:
             found = self._checkpoint(number)
             self.pages.get(found.root, "")
@@ -351,20 +351,20 @@ class State(Facts):
         return found if found.previous == previous else None
 
     def _updated(self) -> str | None:
-        """The root of the pages that say what is settled."""
+        """The root of the pages that hold the settled state."""
         view = self._view
         try:
             if not view.alone and self._checkpoint(view.base).root != view.root:
                 raise Broken(f"{self._storage}: {checkpoint_key(view.base)} was made anew")
             self.pages.expect(view.root, view.settled)
             return self.pages.update(view.root, view.settled)
-        except SaverError as error:  # pages that only memory has may be gone with their checkpoint
+        except SaverError as error:  # pages that are only in memory may be gone with their checkpoint
             if not view.alone:
                 self._held.clear()
             raise Broken(str(error)) from error
 
     def _write_pages(self, root: str | None) -> None:
-        """Write those pages of a new checkpoint that the store lacks, children before their parents."""
+        """Write the pages of a new checkpoint that the store lacks, children before their parents."""
         needed = set(self.pages.reachable(root)) if self._view.alone else self._held.keys()
         new = [(name, data) for name, data in self._held.items() if name in needed]
         for _ in self._storage.together(partial(self._write_page, *page) for page in new):
@@ -391,14 +391,14 @@ class State(Facts):
             return self._storage.read(page_key(name))
         except NotFoundError:
             raise
-        except SaverError:  # to try once more costs less than to read the whole log
+        except SaverError:  # trying once more costs less than reading the whole log
             return self._storage.read(page_key(name))
 
-    # What is needed no more
+    # What is no longer needed
 
     def _drop_old(self, number: int) -> None:
-        """Delete checkpoints before the newest ones, and the pages that only they need. What cannot be
-        deleted now is for a collection."""
+        """Delete checkpoints before the newest ones, and the pages that only they need. A collection
+        deletes what cannot be deleted now."""
         with suppress(SaverError):
             numbers = self._listed(number)
             old, kept = numbers[:-CHECKPOINTS_KEPT], numbers[-CHECKPOINTS_KEPT:]
@@ -413,8 +413,8 @@ class State(Facts):
                     self._storage.delete(*map(page_key, doomed))
 
     def needed(self) -> set[str]:
-        """The keys below `state/` that are of use: the newest checkpoints, all their pages, the reserve.
-        Raises a SaverError where a checkpoint cannot be read whole."""
+        """The keys below `state/` that are in use: the newest checkpoints, all their pages, the reserve.
+        Raises a SaverError if a checkpoint cannot be read whole."""
         numbers, seen = self._listed(self.head)[-CHECKPOINTS_KEPT:], set[str]()
         for number in numbers:
             for _ in self.pages.reachable(self._checkpoint(number).root, seen):
@@ -422,18 +422,18 @@ class State(Facts):
         return {*RESERVE, *map(checkpoint_key, numbers), *map(page_key, seen)}
 
     def missing_pages(self, there: Collection[str]) -> Iterator[tuple[str, int]]:
-        """The keys of pages that a checkpoint needs and that are not there, each with the checkpoint's
-        number. `there` are the keys that were listed; what is not among them is looked for."""
+        """The keys of missing pages that a checkpoint needs, each with the checkpoint's number. `there` are
+        the keys that were listed; other keys are looked up."""
         for number in self._listed(self.head):
             missing: list[str] = []
-            with suppress(SaverError):  # what cannot be read is told by who reads it
+            with suppress(SaverError):  # what cannot be read is reported where it is read
                 needed = map(page_key, self.pages.reachable(self._checkpoint(number).root))
                 missing.extend(key for key in needed if key not in there and self._storage.stat(key) is None)
             if missing and self._storage.stat(checkpoint_key(number)) is not None:
                 yield from ((key, number) for key in missing)
 
     def keep_reserve(self) -> None:
-        """Have room set aside for records, should the disk be full one day; if there is room."""
+        """Reserve space for records in case the disk is full one day, if there is space now."""
 
         def keep(key: str) -> None:
             if self._storage.stat(key) is None:
@@ -444,8 +444,8 @@ class State(Facts):
                 pass
 
     def make_room(self) -> bool:
-        """Delete what is no more than a shortcut, so that a record fits on a full disk: a piece of the
-        reserve, or else all the rest. False when there is nothing."""
+        """Delete mere shortcuts, so that a record fits on a full disk: a piece of the reserve, or else all
+        the rest. False if there is nothing to delete."""
         with self._lock, suppress(SaverError):
             for key in RESERVE:
                 if self._storage.stat(key) is not None:

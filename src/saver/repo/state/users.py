@@ -1,6 +1,6 @@
-"""Which live versions need which packs: what a collection asks, kept up to date record by record.
+"""Which live versions need which packs: what a collection must know, updated record by record.
 
-A process that collects again and again reads the log on, and neither all versions nor their manifests.
+A process that collects repeatedly only reads new records, not all versions or their manifests.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from saver.repo.state.state import State
 from saver.repo.version import Version, from_state
 
 MANY = 10_000
-"""So many new records are read one by one; beyond that, all versions at once."""
+"""Up to this many new records are read one by one; beyond that, all versions at once."""
 
 Name: TypeAlias = tuple[str, int]
 """A model, and the number of a version."""
@@ -34,8 +34,8 @@ class _Needs(msgspec.Struct, frozen=True, gc=False):
 
 
 class Users:
-    """The live versions by what they need, as of record `head`. `refresh` goes on to that of the state. Safe
-    to use while `lock` is held."""
+    """The live versions by what they need, as of record `head`. `refresh` advances to the head of the
+    state. Safe to use while `lock` is held."""
 
     def __init__(self, state: State) -> None:
         self._state = state
@@ -44,7 +44,7 @@ class Users:
 
     def _begin(self) -> None:
         self.lock = RLock()
-        """Whoever collects holds it: one thread at a time."""
+        """Held during a collection: one thread at a time."""
         self.head = 0
         self._needs: dict[Name, _Needs] = {}
         self._of: dict[str, set[Name]] = {}
@@ -52,12 +52,12 @@ class Users:
         self._sources: dict[str, set[str]] = {}
         self._targets: dict[str, set[str]] = {}
         self.condemned: set[str] = set()
-        """Objects that were condemned, of those that may still be there."""
+        """Condemned objects that may still exist."""
         self.listed = False
-        """Whether all objects of the store were seen once."""
+        """Whether all objects of the store were listed once."""
 
     def refresh(self) -> None:
-        """Be as far as the state is."""
+        """Advance to the head of the state."""
         while self.head != self._state.head:
             head = self._state.head
             if self.head and head - self.head <= MANY:
@@ -66,7 +66,7 @@ class Users:
                 self.head = head
             else:
                 self._read_all()
-                if head == self._state.head:  # otherwise somebody moved it on meanwhile
+                if head == self._state.head:  # otherwise another thread moved it on meanwhile
                     self.head = head
 
     def _read_all(self) -> None:
@@ -116,24 +116,25 @@ class Users:
                 self._targets.setdefault(pack, set()).add(target)
 
     def of(self, pack: str) -> set[Name]:
-        """The versions that need a pack, or one whose bytes were moved to it: all that may, and no others."""
+        """The versions that need a pack, or one whose bytes were moved to it: all that may need it, and no
+        others."""
         found = set[Name]()
         for each in _reached(pack, self._sources):
             found |= self._of.get(each, set())
         return found
 
     def targets(self, packs: Iterable[str]) -> set[str]:
-        """These packs, and those that bytes of them were moved to."""
+        """These packs, and those that their bytes were moved to."""
         return {target for pack in packs for target in _reached(pack, self._targets)}
 
     def needs(self, key: str) -> bool:
-        """Whether a live version needs the manifest, the pack or the document of this key."""
+        """Whether a live version needs the manifest, the pack or the document with this key."""
         if self.is_manifest(key):
             return True
         return any(self._of.get(each) for each in _reached(pack_in(key), self._sources))
 
     def is_manifest(self, key: str) -> bool:
-        """Whether the manifest of a live version stands under this key: of its own, or in a pack."""
+        """Whether this is the key of a live version's manifest, or of the pack that contains it."""
         return key in self._manifests
 
     def is_moved(self, pack: str) -> bool:
@@ -141,7 +142,7 @@ class Users:
         return pack in self._sources or pack in self._targets
 
     def version(self, name: Name) -> Version:
-        """A live version. Raises NotFoundError for one that another thread deleted meanwhile."""
+        """A live version. Raises NotFoundError if another thread deleted it meanwhile."""
         found = self._state.version(*name)
         if found is None:
             raise NotFoundError(f"{name[0]}@{name[1]} was deleted meanwhile")
@@ -153,7 +154,7 @@ def _needs(version: VersionState | Commit) -> _Needs:
 
 
 def pack_in(key: str) -> str:
-    """The name of the pack whose key this is."""
+    """The name of the pack with this key."""
     return key.removeprefix("packs/").removesuffix(".safetensors")
 
 

@@ -1,4 +1,5 @@
-"""What the log says after a record, by pages of a checkpoint and the records since. It never mends them."""
+"""What the log says after a record, from the pages of a checkpoint and the records since. It never repairs
+pages."""
 
 from __future__ import annotations
 
@@ -30,15 +31,15 @@ from saver.repo.state.facts import (
 from saver.repo.state.pages import Pages
 
 END = "\U0010ffff"
-"""Comes after all that begins a key."""
+"""Sorts after every continuation of a key."""
 
 
 class Broken(DamagedError):
-    """A page of the checkpoint cannot be used, for whatever reason. The log says the same."""
+    """A page of the checkpoint cannot be used, for whatever reason. The log has the same information."""
 
 
 def _typed(key: str, value: Any) -> Any:
-    """A value from a page. Raises Broken for what no log says."""
+    """A value from a page. Raises Broken if no log can say this."""
     try:
         return converted(key, value)
     except (KeyError, ValueError) as error:
@@ -48,8 +49,8 @@ def _typed(key: str, value: Any) -> Any:
 class View(Facts):
     """What the log says up to record `head`, from the checkpoint of record `base` on.
 
-    `follow` takes in the next record; nothing else changes what it says. A page that cannot be used is
-    Broken: then somebody makes another view. Not safe to use from several threads.
+    `follow` applies the next record; nothing else changes what it says. A page that cannot be used raises
+    Broken: then the caller makes another view. Not safe to use from several threads.
     """
 
     def __init__(self, pages: Pages, base: int = 0, previous: str = ZERO, root: str | None = None) -> None:
@@ -57,18 +58,18 @@ class View(Facts):
         self.previous = previous
         self.root = root
         self.alone = base == 0
-        """Whether the log alone says it, and no checkpoint that somebody wrote."""
+        """Whether this view is from the log alone, and from no stored checkpoint."""
         self.due: tuple[int, str] | None = None
         """Number and hash of the last record after which a checkpoint should be kept."""
         self.settled: dict[str, Any] = {}
-        """What changed from the base until then; None for what was removed."""
+        """What changed from the base until then; None for removed keys."""
         self._pages = pages
         self._recent: dict[str, Any] = {}
         self._settled_keys: list[str] = []
-        """Those of `settled`, sorted: a scan looks at its own share of them alone."""
+        """The keys of `settled`, sorted: a scan examines only its own range."""
 
     def get(self, key: str) -> Any:
-        """The value of a key; None when it has none. Raises Broken."""
+        """The value of a key; None if it has none. Raises Broken."""
         for changes in (self._recent, self.settled):
             if key in changes:
                 return changes[key]
@@ -79,12 +80,12 @@ class View(Facts):
         return _typed(key, value) if value is not None else None
 
     def scan(self, prefix: str, reverse: bool = False) -> Iterator[tuple[str, Any]]:
-        """The keys that begin with `prefix` with their values, as `between`."""
+        """The keys that begin with `prefix` with their values, as from `between`."""
         return self.between(prefix, prefix + END, reverse)
 
     def between(self, first: str, stop: str, reverse: bool = False) -> Iterator[tuple[str, Any]]:
-        """The keys from `first` to before `stop` with their values, in order, as they are now. Raises Broken,
-        also in the midst of it."""
+        """The keys from `first` to before `stop` with their values, in order, as they are now. Raises
+        Broken, possibly midway."""
         settled = self._settled_keys
         recent = settled[bisect_left(settled, first) : bisect_left(settled, stop)]
         recent = sorted({*recent, *(key for key in self._recent if first <= key < stop)})
@@ -93,15 +94,15 @@ class View(Facts):
         return _merged(older, recent[::-1] if reverse else recent, changed, reverse)
 
     def expect(self, keys: Iterable[str]) -> None:
-        """Have at hand what answers questions for these keys, as far as pages do. Raises SaverError."""
+        """Read ahead the pages that hold these keys. Raises SaverError."""
         unknown = [key for key in keys if key not in self._recent and key not in self.settled]
         self._pages.expect(self.root, unknown)
 
     def follow(self, record: Record, digest: str, where: str, interval: int) -> None:
-        """Take in the next record; a checkpoint is due after each `interval` of them.
+        """Apply the next record; a checkpoint is due after every `interval` records.
 
-        Raises DamagedError for a record that does not follow, IncompatibleError for one that says what no
-        Saver wrote there, or Broken; and is as it was then.
+        Raises DamagedError if the record does not follow, IncompatibleError if it says what no Saver would
+        write there, or Broken; the view is then unchanged.
         """
         if record.number != self.head + 1 or record.previous != self.previous:
             raise DamagedError(
@@ -119,7 +120,7 @@ class View(Facts):
             self._recent = {}
 
     def settle(self, root: str | None) -> None:
-        """From now on read what is settled from the pages below `root`, which say it."""
+        """From now on, read the settled state from the pages below `root`, which hold it."""
         if self.due is not None:
             self.base = self.due[0]
         self.root, self.settled, self._settled_keys = root, {}, []
@@ -157,7 +158,7 @@ def _merged(
 
 
 def needed_by(event: Event) -> Iterator[str]:
-    """The keys whose values say what a record changes."""
+    """The keys whose values are needed to apply a record."""
     match event:
         case Commit():
             yield model_key(event.model)
@@ -234,7 +235,7 @@ def _committed(record: Record, event: Commit, view: View, where: str) -> dict[st
 
 
 def version_state(record: Record, event: Commit) -> VersionState:
-    """What is kept of a commit."""
+    """What the state keeps of a commit."""
     return VersionState(
         event.manifest, event.parts, record.time, record.author, event.packs, event.parent, event.step,
         event.metrics, event.notes, event.bytes, event.bytes_added, event.trees, event.file,
@@ -242,7 +243,8 @@ def version_state(record: Record, event: Commit) -> VersionState:
 
 
 def _deleted(record: int, event: Delete, view: View) -> dict[str, Any]:
-    """Without the versions, and the tags and steps that lead to them; what only they needed is free."""
+    """The changes of a deletion: removes the versions, and the tags and steps that point to them; what only
+    they needed becomes free."""
     changes: dict[str, Any] = {}
     gone = set()
     for number in sorted(set(event.numbers)):
@@ -261,7 +263,7 @@ def _deleted(record: int, event: Delete, view: View) -> dict[str, Any]:
     model = view.model(event.model)
     if gone and model is not None:
         latest = model.latest
-        if latest in gone:  # only then another one is the newest
+        if latest in gone:  # only then is another one the newest
             left = (number for number, _ in view.versions(event.model, reverse=True))
             latest = next((number for number in left if number not in gone), None)
         changes[model_key(event.model)] = msgspec.structs.replace(
