@@ -6,6 +6,7 @@ import itertools
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -199,6 +200,28 @@ def test_what_the_copy_has_whole_stays_though_its_bytes_moved_and_were_damaged_t
     assert copy_of(store, target).whole, "it was mended"
     assert holds_all(target, {2})
     assert not check(Repository(target)).garbage
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+def test_nothing_that_a_killed_backup_left_stays_for_ever(store: MemoryStorage, after: bool) -> None:
+    clock, rest = itertools.count(1000.0, 7200), store.copy()
+    now = partial(next, clock)
+    repo = Repository(rest)
+    repo.open()
+    repo.append(lambda: Delete("m", (5,)))
+    collect(repo, grace=0)
+    for at in itertools.count(1):
+        target = MemoryStorage("target", now)
+        faulty = FaultyStorage(target)
+        faulty.crash(at, after)
+        with suppress(Crash):
+            copy_of(store, faulty)
+        if not faulty.struck:
+            break
+        copy_of(rest, target)
+        assert list(target.keys("clock/")) == []
+        assert check(Repository(target)).garbage == ()
+    assert at > 30
 
 
 class Meanwhile(MemoryStorage):

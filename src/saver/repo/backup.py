@@ -21,7 +21,7 @@ from saver.repo.described import read_outline
 from saver.repo.format import STORE_KEY, Format, read_format
 from saver.repo.log import ZERO, Log, log_key
 from saver.repo.manifest import Manifest, manifest_key
-from saver.repo.objects import collectables, is_own, pack_key, tree_key
+from saver.repo.objects import collectables, is_own, own, pack_key, tree_key
 from saver.repo.packs import Damage
 from saver.repo.places import Ranges, packs_of
 from saver.repo.repository import Repository
@@ -32,6 +32,9 @@ from saver.tensors import shards_of
 
 ROUNDS = 20
 """How often a backup starts again because a collection was faster; the grace period makes that unlikely."""
+
+MARKS_LEFT = 3600.0
+"""Seconds after which a mark beside an object belongs to no backup that is under way."""
 
 CHUNK = 8 << 20
 """Bytes of a pack that are copied at a time."""
@@ -88,6 +91,8 @@ class _Backup:
         self._files: dict[str, str] = {}
         """By pack that holds a manifest, the hash of its header."""
         self._done = self._present = 0
+        self._now = 0.0
+        """When this began, by the clock of the target."""
 
     def run(self) -> Copied:
         self._repo.open()
@@ -108,6 +113,7 @@ class _Backup:
         records = self._write_records(head, upto)
         damage = [each for key in needed for each in self._damage.get(key, ())]
         removed = self._remove_condemned(set(needed), {each.key for each in damage})
+        self._remove_left({_marker(each.key) for each in damage})
         return Copied(
             upto, len(versions), records, len(self._copied), sum(self._copied.values()), self._present,
             removed, tuple(damage),
@@ -147,6 +153,8 @@ class _Backup:
         self._target.put(key, Bytes(b""))
         try:
             same = self._source.stat(key) is not None
+            stat = self._target.stat(key)
+            self._now = stat.time if stat is not None else 0.0
         finally:
             self._target.delete(key)
         if same:
@@ -369,6 +377,13 @@ class _Backup:
                 removed.append(found.key)
         self._target.delete(*removed)
         return len(removed)
+
+    def _remove_left(self, markers: set[str]) -> None:
+        """Delete the marks that backups left which were killed, once they are an hour old. `markers` say
+        that an object is damaged still."""
+        left = [each for each in own(self._target, "clock/") if each.key not in markers]
+        stats = ((each.key, each.stat or self._target.stat(each.key)) for each in left)
+        self._target.delete(*(key for key, its in stats if its and self._now - its.time > MARKS_LEFT))
 
 
 class _Copy(Content):
