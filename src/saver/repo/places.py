@@ -101,15 +101,24 @@ def packs_of(shards: Iterable[Shard]) -> set[str]:
 def _resolved_shard(
     shard: Shard, moves_of: Callable[[str], list[Move]], is_there: Callable[[str], bool]
 ) -> Shard:
-    """Where a shard lies now; its places are joined where they follow each other."""
-    places = (place for old in shard.places for place in _resolved(old, moves_of, is_there))
-    return msgspec.structs.replace(shard, places=joined(places))
+    """The shard with its current places; adjacent ones are joined.
+
+    A shard has at most as many places as blocks. Moves may cut it into more, each of two halves into two
+    again: then the rest is not looked at, because 23 such moves would give eight million places.
+    """
+    most = max(1, len(shard.blocks))
+    places = (place for old in shard.places for place in _resolved(old, moves_of, is_there, most))
+    return msgspec.structs.replace(shard, places=joined(places, most))
 
 
 def _resolved(
-    place: Place, moves_of: Callable[[str], list[Move]], is_there: Callable[[str], bool], depth: int = 0
+    place: Place,
+    moves_of: Callable[[str], list[Move]],
+    is_there: Callable[[str], bool],
+    most: int,
+    depth: int = 0,
 ) -> Iterator[Place]:
-    """Where the bytes of a place are now, in order."""
+    """Where the bytes of a place are now, in order; some of them only, if there are more places than `most`."""
     pack, offset, length = place
     end, moves = offset + length, moves_of(pack)
     at = max(bisect_right(moves, offset, key=_START) - 1, 0)  # the first that may reach beyond the offset
@@ -124,7 +133,8 @@ def _resolved(
             yield pack, offset, start - offset
             offset = start
         take = min(start + size, end) - offset
-        moved = [*_resolved((target, there + offset - start, take), moves_of, is_there, depth + 1)]
+        further = _resolved((target, there + offset - start, take), moves_of, is_there, most, depth + 1)
+        moved = joined(further, most)
         yield from moved if all(is_there(each) for each, _, _ in moved) else [(pack, offset, take)]
         offset += take
     if offset < end:
