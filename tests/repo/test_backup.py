@@ -6,6 +6,7 @@ import itertools
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -174,6 +175,53 @@ def test_a_backup_that_is_killed_leaves_readable_what_the_copy_had_though_its_by
             assert same(Repository(target), "m@2", wanted)
             assert check(Repository(target)).sound
         assert at > 30
+
+
+@pytest.mark.parametrize("how", ["flipped", "missing"])
+def test_what_the_copy_has_whole_stays_though_its_bytes_moved_and_were_damaged_there(
+    how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gc, "DEAD_BYTES", 6000)
+    store, target = MemoryStorage("source"), MemoryStorage("target")
+    repo = Repository(store)
+    save_version(repo, draft("m", {"p/base": BASE, "r/large": np.arange(9000)}))
+    save_version(repo, draft("m", tensors(2)))
+    copy_of(store, target)
+    repo.append(lambda: Delete("m", (1,)))
+    assert collect(repo, grace=0).moved
+    (pack,) = {shard.places[0][0] for name, shard in repo.known(repo.version("m")).items() if "base" in name}
+    data, time = store._objects.pop(pack_key(pack))
+    if how == "flipped":
+        store._objects[pack_key(pack)] = data[:-3] + bytes([data[-3] ^ 1]) + data[-2:], time
+    for _ in range(2):
+        assert {damage.key for damage in copy_of(store, target).damage} == {pack_key(pack)}
+        assert same(Repository(target.copy()), "m@2", tensors(2))
+    store._objects[pack_key(pack)] = data, time
+    assert copy_of(store, target).whole, "it was mended"
+    assert holds_all(target, {2})
+    assert not check(Repository(target)).garbage
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+def test_nothing_that_a_killed_backup_left_stays_for_ever(store: MemoryStorage, after: bool) -> None:
+    clock, rest = itertools.count(1000.0, 7200), store.copy()
+    now = partial(next, clock)
+    repo = Repository(rest)
+    repo.open()
+    repo.append(lambda: Delete("m", (5,)))
+    collect(repo, grace=0)
+    for at in itertools.count(1):
+        target = MemoryStorage("target", now)
+        faulty = FaultyStorage(target)
+        faulty.crash(at, after)
+        with suppress(Crash):
+            copy_of(store, faulty)
+        if not faulty.struck:
+            break
+        copy_of(rest, target)
+        assert list(target.keys("clock/")) == []
+        assert check(Repository(target)).garbage == ()
+    assert at > 30
 
 
 class Meanwhile(MemoryStorage):

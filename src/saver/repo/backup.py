@@ -21,7 +21,7 @@ from saver.repo.described import read_outline
 from saver.repo.format import STORE_KEY, Format, read_format
 from saver.repo.log import ZERO, Log, log_key
 from saver.repo.manifest import Manifest, manifest_key
-from saver.repo.objects import collectables, is_own, pack_key, tree_key
+from saver.repo.objects import collectables, is_own, own, pack_key, tree_key
 from saver.repo.packs import Damage
 from saver.repo.places import Ranges, packs_of
 from saver.repo.repository import Repository
@@ -32,6 +32,9 @@ from saver.tensors import shards_of
 
 ROUNDS = 20
 """How often a backup starts again because a collection was faster; the grace period makes that unlikely."""
+
+MARKS_LEFT = 3600.0
+"""Seconds after which a mark beside an object belongs to no backup that is under way."""
 
 CHUNK = 8 << 20
 """Bytes of a pack that are copied at a time."""
@@ -88,6 +91,8 @@ class _Backup:
         self._files: dict[str, str] = {}
         """By pack that holds a manifest, the hash of its header."""
         self._done = self._present = 0
+        self._now = 0.0
+        """When this began, by the clock of the target."""
 
     def run(self) -> Copied:
         self._repo.open()
@@ -106,8 +111,9 @@ class _Backup:
                 "deleted; the copy is as it was; collect with a grace period, or less often"
             )
         records = self._write_records(head, upto)
-        removed = self._remove_condemned(set(needed))
         damage = [each for key in needed for each in self._damage.get(key, ())]
+        removed = self._remove_condemned(set(needed), {each.key for each in damage})
+        self._remove_left({_marker(each.key) for each in damage})
         return Copied(
             upto, len(versions), records, len(self._copied), sum(self._copied.values()), self._present,
             removed, tuple(damage),
@@ -147,6 +153,8 @@ class _Backup:
         self._target.put(key, Bytes(b""))
         try:
             same = self._source.stat(key) is not None
+            stat = self._target.stat(key)
+            self._now = stat.time if stat is not None else 0.0
         finally:
             self._target.delete(key)
         if same:
@@ -280,6 +288,28 @@ class _Backup:
             )
         if not self._damage.get(key):
             self._note(key, versions, what)
+        if self._lies_elsewhere(key, versions):
+            target.delete(key)
+
+    def _lies_elsewhere(self, key: str, versions: list[Version]) -> bool:
+        """Whether the copy has all that versions need of a pack in those that its bytes were moved out of:
+        whoever reads looks there, unless the pack is there."""
+        for version in versions:
+            where = f"{self._target}: {version}"
+            try:
+                found = self._outline(version)
+                now = packs_of(shards_of(self._repo.places.of(found, where).values()).values())
+                before = self._repo.places.of(found, where, partial(self._has_kept, key, now))
+            except SaverError:
+                return False
+            older = {pack_key(pack) for pack in packs_of(shards_of(before.values()).values()) - now}
+            if not older or not all(map(self._is_there, older)):
+                return False
+        return True
+
+    def _has_kept(self, lost: str, now: set[str], pack: str) -> bool:
+        key = pack_key(pack)
+        return key != lost and (pack in now or self._is_there(key))
 
     def _report(self, total: int, count: int) -> None:
         """Report that `count` more bytes were copied."""
@@ -334,16 +364,26 @@ class _Backup:
         self._target.create(STORE_KEY, data)
         return upto - head
 
-    def _remove_condemned(self, needed: set[str]) -> int:
-        """Delete in the copy what its own records condemn: no version will ever need that again."""
+    def _remove_condemned(self, needed: set[str], lost: set[str]) -> int:
+        """Delete in the copy what its own records condemn: no version will ever need it, but for packs whose
+        bytes were moved to one that is `lost`, and may be whole there."""
         state, removed = self._repo.state, list[str]()
         head = self._log.head()
         for found in list(collectables(self._target)):
             number = state.gone(found.key)
-            if number is not None and number <= head and found.key not in needed:
+            if number is None or number > head or found.key in needed:
+                continue
+            if not lost or lost.isdisjoint(map(pack_key, self._repo.places.reached([pack_in(found.key)]))):
                 removed.append(found.key)
         self._target.delete(*removed)
         return len(removed)
+
+    def _remove_left(self, markers: set[str]) -> None:
+        """Delete the marks that backups left which were killed, once they are an hour old. `markers` say
+        that an object is damaged still."""
+        left = [each for each in own(self._target, "clock/") if each.key not in markers]
+        stats = ((each.key, each.stat or self._target.stat(each.key)) for each in left)
+        self._target.delete(*(key for key, its in stats if its and self._now - its.time > MARKS_LEFT))
 
 
 class _Copy(Content):
