@@ -8,8 +8,9 @@ whatever tensor they belong to.
 from __future__ import annotations
 
 import math
+import operator
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import count, pairwise, product
 from typing import Any, Protocol, TypeAlias
 
@@ -220,6 +221,11 @@ class TensorInfo(msgspec.Struct, frozen=True, gc=False):
         return math.prod(self.shape) * ITEM_SIZE[self.dtype]
 
     @property
+    def boxes(self) -> list[Box]:
+        """Those of the shards."""
+        return [shard.box for shard in self.shards]
+
+    @property
     def hash(self) -> str:
         """Tells tensors of one dtype and shape apart: other bytes, or other boxes, have another one. Of a
         tensor of one shard it is that of its bytes."""
@@ -248,18 +254,22 @@ def shards_of(tensors: Iterable[TensorInfo]) -> dict[str, Shard]:
     infos = {info.name: info for info in tensors}
     found: dict[str, Shard] = {}
     for name, info in infos.items():
-        found.update(zip(shard_names(name, len(info.shards), infos), info.shards, strict=True))
+        found.update(zip(shard_names(name, info.shape, info.boxes, infos), info.shards, strict=True))
     return found
 
 
-def shard_names(tensor: str, count: int, taken: Iterable[str]) -> list[str]:
-    """What the shards of a tensor are called in packs: as the tensor itself, or `<tensor>#<i>` where there
-    are several. Names of other tensors are taken."""
-    if count == 1:
+def shard_names(
+    tensor: str, shape: tuple[int, ...], boxes: Sequence[Box], taken: Collection[str]
+) -> list[str]:
+    """What these shards of a tensor are called in packs: as the tensor itself, or `<tensor>#<i>` for one of
+    several, where `i` is the number of its first element in C order. So those who save different boxes of a
+    tensor agree on the names. Names of other tensors are taken."""
+    if [box.sizes for box in boxes] == [shape]:
         return [tensor]
     found = []
-    for number in range(count):
-        name = f"{tensor}#{number}"
+    strides = [math.prod(shape[axis + 1 :]) for axis in range(len(shape))]
+    for box in boxes:
+        name = f"{tensor}#{sum(map(operator.mul, box.offsets, strides))}"
         while name in taken:
             name += "#"
         found.append(name)
@@ -291,11 +301,12 @@ class Cut(msgspec.Struct, frozen=True):
 
 
 def in_shards(
-    tensors: Mapping[str, TensorData | ShardedData],
+    tensors: Mapping[str, TensorData | ShardedData], tiling: bool = True
 ) -> tuple[dict[str, TensorData], dict[str, Cut]]:
     """The shards of tensors by their names in packs, and how those tensors are cut that have several.
 
-    Raises ValueError where boxes do not tile their tensor, or have another dtype.
+    Raises ValueError where boxes do not tile their tensor, or have another dtype. With `tiling=False` others
+    may have the boxes that are missing.
     """
     shards: dict[str, TensorData] = {}
     cuts: dict[str, Cut] = {}
@@ -304,18 +315,32 @@ def in_shards(
             shards[name] = data
             continue
         parts = sorted(data.shards.items())
+        boxes = [Box(offsets, part.shape) for offsets, part in parts]
         try:
-            check_boxes(data.shape, [Box(offsets, part.shape) for offsets, part in parts])
+            check_boxes(data.shape, boxes, tiling)
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from None
         if any(part.dtype != data.dtype for _, part in parts):
             raise ValueError(f"{name}: its shards have other dtypes than {data.dtype}")
-        names = shard_names(name, len(parts), tensors)
+        names = shard_names(name, data.shape, boxes, tensors)
         shards.update((shard, part) for shard, (_, part) in zip(names, parts, strict=True))
-        if len(parts) > 1:
+        if names != [name]:
             offsets = [offsets for offsets, _ in parts]
             cuts[name] = Cut(data.shape, dict(zip(names, offsets, strict=True)))
     return shards, cuts
+
+
+def joined(cuts: Iterable[Mapping[str, Cut]]) -> dict[str, Cut]:
+    """How tensors are cut of which several have saved boxes. Raises ValueError if they say different shapes
+    of one."""
+    found: dict[str, Cut] = {}
+    for name, cut in (item for each in cuts for item in each.items()):
+        before = found.get(name, Cut(cut.shape, {}))
+        if before.shape != cut.shape:
+            raise ValueError(f"{name!r} has the shape {list(before.shape)} here and {list(cut.shape)} there")
+        shards = sorted({**before.shards, **cut.shards}.items(), key=operator.itemgetter(1))
+        found[name] = Cut(cut.shape, dict(shards))
+    return found
 
 
 def put_together(shards: Mapping[str, Shard], cuts: Mapping[str, Cut]) -> dict[str, TensorInfo]:

@@ -86,7 +86,7 @@ def test_a_lost_manifest_costs_the_version_and_is_told_in_one_row(store: saver.S
     assert "1 manifest of 1 version" in done.stderr
     rows = [line for line in done.stdout.splitlines() if line.startswith("  iris@1")]
     assert len(rows) == 1
-    assert "scaler, model" in rows[0]
+    assert "model, scaler" in rows[0]
     assert f"its manifest {key} is missing" in rows[0]
     assert "garbage   none" in done.stdout, "what only that version needs is kept for it"
 

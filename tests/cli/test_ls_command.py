@@ -51,7 +51,7 @@ def test_versions_come_newest_first_with_what_each_changed(store: saver.Saver) -
     assert (third[1], second[1], first[1]) == ("300", "200", "100")
     assert "-scaler" in third
     assert "model, +log" in second
-    assert "+scaler, +model" in first
+    assert "+model, +scaler" in first
     assert "first" in first
     assert (second[4:6], first[4]) == (["0.25", "0.9"], "0.5")
     assert second[-2:] == ["ada", "with a longer warm-up"]

@@ -364,7 +364,7 @@ def test_a_version_is_told_with_what_was_said_of_it(store: saver.Saver) -> None:
     assert output.startswith("models: iris@2\n")
     told = facts(output)
     assert told["saved"].endswith(", by ada")
-    assert (told["step"], told["metrics"], told["parent"]) == ("200", "loss 0.25, f1 0.9", "iris@1")
+    assert (told["step"], told["metrics"], told["parent"]) == ("200", "f1 0.9, loss 0.25", "iris@1")
     assert told["size"] == f"{size(version.bytes)}; the store grew by {size(version.bytes_added)}"
     assert told["hash"] == version.manifest
     assert "\nNotes\n  with a\n  longer warm-up\n" in output

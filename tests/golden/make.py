@@ -6,13 +6,16 @@ They stand for every file that users have. If they no longer load, that is the b
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from pathlib import Path
 
+import saver
+
+sys.path.append(str(Path(__file__).parents[1]))
+
 import golden_store
 from golden_values import GOLDEN
-
-import saver
 
 FLAG = "--overwrite-golden-files"
 
@@ -24,6 +27,7 @@ def main() -> None:
     os.chdir("/")  # no git commit in them
     for name, make in GOLDEN.items():
         saver.dump(make(), folder / f"{name}.1.saver")
+    shutil.rmtree(folder / "store.1", ignore_errors=True)
     golden_store.make(folder / "store.1")
 
 

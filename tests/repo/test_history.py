@@ -103,7 +103,7 @@ def test_where_there_is_no_store_that_is_said(ask: str) -> None:
 def test_a_version_is_not_taken_for_a_model(ask: str) -> None:
     store = saver.Saver(MemoryStorage())
     store.save("m", 1)
-    with pytest.raises(saver.NotFoundError, match="'m@1' is not the name of a model"):
+    with pytest.raises(ValueError, match="'m@1' is not the name of a model"):
         getattr(store, ask)("m@1")
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -17,9 +19,13 @@ from saver.file import open_file
 from saver.pack import Pack
 from saver.repo import gc
 from saver.repo import manifest as manifests
+from saver.repo.commit import commit
+from saver.repo.draft import Encoded
 from saver.repo.save import save_version
+from saver.repo.stage import stage
 from saver.storages.memory import MemoryStorage
-from saver.tensors import Box, whole
+from saver.tensors import Box, ShardedData, whole
+from saver.tree import TensorData
 from shards import cut_draft, rows
 
 safe_open: Any = pytest.importorskip("safetensors").safe_open
@@ -77,9 +83,11 @@ def test_packs_of_shards_are_files_of_safetensors_that_describe_themselves(tmp_p
         told = json.loads(file.metadata()["saver"])["cuts"]["net/table"]
         assert told == {
             "shape": [40, 50],
-            "shards": {f"net/table#{number}": list(box.offsets) for number, box in enumerate(GRID)},
+            "shards": {
+                f"net/table#{50 * box.offsets[0] + box.offsets[1]}": list(box.offsets) for box in GRID
+            },
         }
-        for number, box in enumerate(GRID):
+        for number, box in zip((0, 30, 1000, 1030), GRID, strict=True):
             assert_same(table[box.slices], file.get_tensor(f"net/table#{number}"))
 
 
@@ -90,8 +98,8 @@ def test_shards_are_shared_one_by_one_whatever_they_belong_to(store: saver.Saver
     second = save(store, changed)
     assert second.bytes_added < first.bytes_added
     new = [pack for key, pack in packs_of(store).items() if key[6:-12] not in first.packs]
-    assert [list(pack.shards) for pack in new] == [["net/table#1"]]
-    assert new[0].cuts["net/table"].shards == {"net/table#1": (0, 30)}
+    assert [list(pack.shards) for pack in new] == [["net/table#30"]]
+    assert new[0].cuts["net/table"].shards == {"net/table#30": (0, 30)}
     quarter = {"elsewhere": np.ascontiguousarray(values()["net"]["table"][:20, :30])}
     save(store, quarter, lambda name, array: [whole(array.shape)], "n", bases=("m@1",))
     assert set(store.version("n").packs) <= set(first.packs), "a tensor has the bytes of a shard"
@@ -133,10 +141,10 @@ def test_the_cut_is_part_of_what_a_part_is(store: saver.Saver) -> None:
 
 def test_a_damaged_shard_is_named_and_healed_by_saving_it_again(store: saver.Saver) -> None:
     save(store, values())
-    shard = store._repo.known(store.version("m"))["net/table#2"]
+    shard = store._repo.known(store.version("m"))["net/table#1000"]
     _flip(store, shard.places[0])
     (damage,) = store.check().damage
-    assert (damage.model, damage.part, damage.tensor) == ("m", "net", "net/table#2")
+    assert (damage.model, damage.part, damage.tensor) == ("m", "net", "net/table#1000")
     with pytest.raises(saver.DamagedError, match="net/table"):
         store.load("m")
     assert_same(values()["other"], store.load("m", parts=["other"])["other"])
@@ -172,9 +180,11 @@ def test_shards_are_moved_and_still_tell_whose_they_are(
     assert opened.read("net/table", GRID[1]).tobytes() == changed["net"]["table"][:20, 30:].tobytes()
     assert_same(changed, store.load("m@2"))
     assert store.check().damage == ()
-    moved = [pack for pack in packs_of(store).values() if set(pack.shards) == {"net/table#1", "net/table#3"}]
+    moved = [
+        pack for pack in packs_of(store).values() if set(pack.shards) == {"net/table#30", "net/table#1030"}
+    ]
     assert [pack.cuts["net/table"].shards for pack in moved] == [
-        {"net/table#1": (0, 30), "net/table#3": (20, 30)}
+        {"net/table#30": (0, 30), "net/table#1030": (20, 30)}
     ]
 
 
@@ -238,8 +248,8 @@ def test_a_manifest_with_the_boxes_swapped_is_damaged(store: saver.Saver) -> Non
 
 
 CUTS: dict[str, Callable[[dict[str, Any]], Any]] = {
-    "a gap": lambda cuts: cuts["net/table"]["shards"].pop("net/table#3"),
-    "an overlap": lambda cuts: cuts["net/table"]["shards"].update({"net/table#1": [0, 29]}),
+    "a gap": lambda cuts: cuts["net/table"]["shards"].pop("net/table#1030"),
+    "an overlap": lambda cuts: cuts["net/table"]["shards"].update({"net/table#30": [0, 29]}),
     "beyond the shape": lambda cuts: cuts["net/table"].update(shape=[40, 49]),
     "before the tensor": lambda cuts: cuts["net/table"]["shards"].update({"net/table#0": [-1, 0]}),
     "a shard that is not there": lambda cuts: cuts["net/table"]["shards"].update({"x": [0, 0]}),
@@ -271,3 +281,64 @@ def test_a_file_with_boxes_that_do_not_tile_is_damaged(store: saver.Saver, lie: 
     path.write_bytes(head[:41] + blake3(head).hexdigest().encode() + head[105:] + raw[size:])
     with pytest.raises(saver.IncompatibleError):
         saver.load(path)
+
+
+def among(whole: Encoded, stagers: int, who: Callable[[int], int]) -> list[Encoded]:
+    """The shards of a version dealt out to stagers, by the number of each shard; the parts to the first."""
+    found: list[dict[str, ShardedData]] = [{} for _ in range(stagers)]
+    numbers = count()
+    for name, data in whole.sharded.items():
+        for offsets, shard in sorted(data.shards.items()):
+            own = found[who(next(numbers))]
+            before = own.get(name, ShardedData(data.dtype, data.shape, {}))
+            own[name] = msgspec.structs.replace(before, shards={**before.shards, offsets: shard})
+    return [
+        msgspec.structs.replace(whole, parts={} if number else whole.parts, sharded=sharded)
+        for number, sharded in enumerate(found)
+    ]
+
+
+@pytest.mark.parametrize("small", [True, False], ids=["a small version", "a large one"])
+@pytest.mark.parametrize("stagers", [2, 3, 5])
+def test_each_may_stage_some_boxes_of_a_tensor(
+    stagers: int, small: bool, store: saver.Saver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not small:
+        monkeypatch.setattr("saver.repo.stage.FILE_BYTES", 0)
+    whole_draft = cut_draft("m", values(), in_rows)
+    alone = save_version(store._repo, msgspec.structs.replace(whole_draft, model="alone"))
+    pieces = among(whole_draft.encoded, stagers, lambda number: number * 7 % stagers)
+    repos = [saver.Saver(store.storage)._repo for _ in pieces]
+    staged = [stage(repo, "m", piece) for repo, piece in zip(repos, pieces, strict=True)]
+    version = commit(store._repo, staged, whole_draft)
+    assert_same(values(), saver.Saver(store.storage).load("m"))
+    hashes = [{name: part.hash for name, part in found.parts.items()} for found in (version, alone)]
+    assert hashes[0] == hashes[1], "however it was staged"
+    assert store.check().sound
+
+
+def test_boxes_that_nobody_staged_or_two_did_make_no_version(store: saver.Saver) -> None:
+    whole_draft = cut_draft("m", values(), in_grid)
+    pieces = among(whole_draft.encoded, 2, lambda number: number % 2)
+    staged = [stage(store._repo, "m", piece) for piece in pieces]
+    (other,) = among(cut_draft("m", values(), in_rows).encoded, 1, lambda number: 0)
+    rest = {name: data for name, data in other.sharded.items() if name == "net/table"}
+    overlapping = stage(store._repo, "m", msgspec.structs.replace(other, parts={}, sharded=rest))
+    table = pieces[1].sharded["net/table"]
+    wider = msgspec.structs.replace(table, shape=(41, 50))
+    longer = stage(store._repo, "m", msgspec.structs.replace(other, parts={}, sharded={"net/table": wider}))
+    others = {place: TensorData("I32", part.shape, part.data) for place, part in table.shards.items()}
+    mixed = ShardedData("I32", table.shape, others)
+    typed = stage(store._repo, "m", msgspec.structs.replace(other, parts={}, sharded={"net/table": mixed}))
+    before = set(store.storage.keys("log/"))
+    for chosen, why in (
+        ([staged[0]], "net/table.*do not tile"),
+        ([*staged, staged[1]], "was staged twice"),
+        ([*staged, overlapping], "was staged twice|do not tile"),
+        ([staged[0], longer], "net/table' has the shape"),
+        ([staged[0], typed], "different dtypes"),
+    ):
+        with pytest.raises(saver.CannotSaveError, match=why):
+            commit(store._repo, chosen, whole_draft)
+    assert set(store.storage.keys("log/")) == before
+    assert commit(store._repo, staged, whole_draft).number == 1

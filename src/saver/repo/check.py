@@ -242,7 +242,7 @@ class _Check:
             return
         self._bytes += self._size(key) if not version.file else 0  # packs are read, and counted, below
         for tensor, info in tensors.items():
-            names = shard_names(tensor, len(info.shards), tensors)
+            names = shard_names(tensor, info.shape, info.boxes, tensors)
             for name, shard in zip(names, info.shards, strict=True):
                 use = Use(version, tuple(parts.get(tensor, ())), name, shard)
                 self._learn(use)

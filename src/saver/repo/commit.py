@@ -26,7 +26,7 @@ from saver.repo.state.view import version_state
 from saver.repo.version import Version, from_state, plain_metric
 from saver.repo.written import Written
 from saver.storage import Bytes, Progress
-from saver.tensors import Shard, TensorInfo, put_together
+from saver.tensors import Shard, TensorInfo, joined, put_together
 from saver.tree import TensorData
 
 
@@ -83,9 +83,15 @@ def _merged(repo: Repository, staged: Sequence[Staged]) -> Staged:
                 )
         parts |= each.parts
         tensors |= each.tensors
-    cuts = {name: cut for each in staged for name, cut in each.cuts.items()}
+    try:
+        cuts = joined(each.cuts for each in staged)
+        whole = put_together(tensors, cuts)
+    except ValueError as error:
+        raise CannotSaveError(
+            f"{repo.storage}: {error}; commit all boxes of a tensor that were staged together, and no others"
+        ) from None
     needed = {name for part in parts.values() for name in part.tensors}
-    missing = sorted(needed - put_together(tensors, cuts).keys())
+    missing = sorted(needed - whole.keys())
     if missing:
         raise CannotSaveError(
             f"{repo.storage}: nobody staged the tensor {missing[0]!r}, which a part needs; commit all that "

@@ -445,7 +445,7 @@ class _Living:
         self.versions.add(version)
         for tensor, info in tensors.items():
             home = _Home(version, tensor, info.shape) if len(info.shards) > 1 else None
-            names = shard_names(tensor, len(info.shards), tensors)
+            names = shard_names(tensor, info.shape, info.boxes, tensors)
             for name, shard in zip(names, info.shards, strict=True):
                 for place in shard.places:
                     if place[0] == pack:

@@ -33,6 +33,6 @@ def save_version(repo: Repository, draft: Draft, progress: Progress | None = Non
         repo,
         version,
         {name: known[name] for name in staged.new if name in known},
-        in_shards(encoded.stored)[0],
+        in_shards(encoded.stored, tiling=False)[0],
     )
     return version

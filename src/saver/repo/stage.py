@@ -90,8 +90,9 @@ def stage(
     written: Written | None = None,
     progress: Progress | None = None,
 ) -> Staged:
-    """Write what the store lacks of what was encoded: parts, tensors, or some of both. It shares what the
-    newest version of `model` has, the versions that the refs `bases` name, and all that the index knows.
+    """Write what the store lacks of what was encoded: parts, tensors, some of both, or some boxes of a tensor
+    of which others stage the rest. It shares what the newest version of `model` has, the versions that the
+    refs `bases` name, and all that the index knows.
 
     When this returns, it is durable. It belongs to no version until it is committed, so a collection may
     condemn it: then `commit` says so, and `stage_again` mends it. Raises CannotWriteError, and leaves
@@ -104,7 +105,7 @@ def stage(
     repo.open_to_write()
     repo.state.keep_checkpoint()
     sharing = Sharing(repo, model, bases)
-    shards, cuts = in_shards(encoded.stored)
+    shards, cuts = in_shards(encoded.stored, tiling=False)
     reuse = sharing.find(shards)
     parts = {name: _inline(part) for name, part in encoded.parts.items()}
     writing = _Writing(repo, written, progress, cuts)
@@ -143,7 +144,7 @@ def stage_again(
     if written is None:
         with Written(repo.storage) as own:
             return stage_again(repo, staged, condemned, encoded, written=own, progress=progress)
-    shards, cuts = in_shards(encoded.stored)
+    shards, cuts = in_shards(encoded.stored, tiling=False)
     writing = _Writing(repo, written, progress, cuts)
     writing.write({name: shards[name] for name in condemned.tensors}, Reuse({}, {}))
     return msgspec.structs.replace(
