@@ -21,7 +21,7 @@ import pytest
 import saver
 from saver.codec import INLINE_BYTES
 from saver.encoding import encode
-from saver.repo import commit, gc
+from saver.repo import gc, stage
 from saver.storage import Bytes
 from saver.storages.memory import MemoryStorage
 
@@ -130,7 +130,7 @@ DOINGS: dict[str, Callable[[Case], object]] = {
 def few_and_many(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> Iterator[tuple[Case, Case]]:
-    monkeypatch.setattr(commit, "PACK_TENSORS", request.param)
+    monkeypatch.setattr(stage, "PACK_TENSORS", request.param)
     monkeypatch.setenv("SAVER_CACHE", str(tmp_path / "cache"))
     threads = threading.active_count()
     yield Case(FEW, tmp_path), Case(TIMES * FEW, tmp_path)

@@ -28,6 +28,7 @@ from saver.families.torch import devices as _torch_devices
 from saver.families.torch.storages import DTYPES
 from saver.opened import Opened
 from saver.restoring import restore
+from saver.tensors import Shard, TensorInfo, in_one, pieces, whole
 from saver.tree import Node, Tensor, parse, to_json, walk
 
 RoundTrip = Callable[..., Any]
@@ -40,15 +41,17 @@ class _Memory:
     """The tensors of a walk, as a pack would hand them out."""
 
     def __init__(self, encoder: Encoder) -> None:
-        from saver.pack.write import pieces
-
         self.held = {
             name: (data.dtype, data.shape, np.concatenate([np.empty(0, np.uint8), *pieces(data)]))
             for name, data in encoder.tensors.items()
         }
 
-    def tensor(self, name: str) -> Any:
-        return self.held[name]
+    def info(self, name: str) -> TensorInfo:
+        dtype, shape, _ = self.held[name]
+        return in_one(name, Shard(dtype, whole(shape)))
+
+    def read(self, name: str) -> Any:
+        return self.held[name][2]
 
 
 def test_what_codecs_share_is_kept_for_one_walk_and_all_of_its_parts() -> None:

@@ -117,7 +117,8 @@ MUTANTS = [
     Mutant(
         "sync-above-found-store", "storages/local.py",
         "            if not self._has_objects(folder):\n"
-        "                with suppress(PermissionError):  # the owner of the folder above must sync its name\n"
+        "                with suppress(PermissionError):  # the owner of the folder above must sync its "
+        "name\n"
         "                    self._files.sync_folder(above)\n            return\n",
         "            return\n",
         "the sync of the folder above a store that another process is just making",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -39,7 +40,7 @@ class CondemnedError(SaverError):
 
     code = "condemned"
 
-    def __init__(self, message: str, condemned: Mapping[str, Condemned]) -> None:
+    def __init__(self, message: str, condemned: Mapping[str, Condemned] = MappingProxyType({})) -> None:
         super().__init__(message)
         self.condemned = dict(condemned)
 
