@@ -88,8 +88,9 @@ def test_a_file_that_contradicts_its_record_is_never_believed(what: str, tmp_pat
 
 def test_what_a_manifest_in_a_file_says_of_tensors_and_packs_is_not_read(tmp_path: Path) -> None:
     """The header says it, and nothing else."""
-    extents = {"dtype": "F64", "shape": [400], "hash": "0" * 64, "extents": [[0, 0, 3200]]}
-    store = forged(tmp_path, put(tensors={"a": extents}, packs=["1" * 32]))
+    shard = {"hash": "0" * 64, "extents": [[0, 0, 3200]]}
+    told = {"dtype": "F64", "shape": [400], "shards": [shard]}
+    store = forged(tmp_path, put(tensors={"a": told}, packs=["1" * 32]))
     assert (store.load("m@2")["a"] == np.arange(500.0)).all()
     assert store.check().sound
 

@@ -89,7 +89,8 @@ def test_versions_are_saved_by_the_policy_and_kept_by_the_other(store: saver.Sav
 
 def test_a_newest_version_whose_manifest_is_lost_is_gone_back_from_too(store: saver.Saver) -> None:
     train(store, 7)
-    store.storage.delete(manifest_key(store.version("run").manifest))
+    newest = store.version("run")
+    store.storage.delete(manifest_key(newest.manifest, newest.file))
     with _run(store) as run, pytest.warns(UserWarning, match="resumed from run@1; run@2 could not be used"):
         assert run.resume() == 3
 
@@ -99,7 +100,8 @@ def test_after_going_back_a_save_is_due_from_where_the_run_goes_on(store: saver.
     """The version that could not be used counts for nothing, though the store still lists it."""
     every = {"every": Every(steps=steps), "keep": None}
     train(store, 2 * steps, **every)
-    store.storage.delete(manifest_key(store.version("run").manifest))
+    newest = store.version("run")
+    store.storage.delete(manifest_key(newest.manifest, newest.file))
     with _run(store, **every) as run:
         with pytest.warns(UserWarning, match="could not be used"):
             assert run.resume() == steps
