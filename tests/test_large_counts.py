@@ -131,6 +131,7 @@ def few_and_many(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> Iterator[tuple[Case, Case]]:
     monkeypatch.setattr(stage, "PACK_TENSORS", request.param)
+    monkeypatch.setattr(stage, "FILE_BYTES", 0)  # a version of one file shares nothing
     monkeypatch.setenv("SAVER_CACHE", str(tmp_path / "cache"))
     threads = threading.active_count()
     yield Case(FEW, tmp_path), Case(TIMES * FEW, tmp_path)

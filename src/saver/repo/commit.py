@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 from blake3 import blake3
 
+from saver.canonical import in_order
 from saver.errors import CannotSaveError, CannotWriteError, SaverError
 from saver.pack import PackWriter
 from saver.repo import manifest as manifests
@@ -273,12 +274,12 @@ class _Commit:
             number=model.last + 1,
             manifest=described.hash,
             file=described.file,
-            parts={name: self._part_version(name, model.parts.get(name)) for name in self._parts},
+            parts={name: self._part_version(name, model.parts.get(name)) for name in in_order(self._parts)},
             packs=(described.file,) if described.file else tuple(sorted(packs_of(self._known.values()))),
             trees=tuple(sorted({part.document for part in parts if part.document})),
             parent=model.latest,
             step=details.step,
-            metrics={name: plain_metric(value) for name, value in details.metrics.items()},
+            metrics={name: plain_metric(details.metrics[name]) for name in in_order(details.metrics)},
             tags=details.tags,
             notes=details.notes,
             bytes=described.size

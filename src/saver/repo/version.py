@@ -59,7 +59,7 @@ def number_of(metric: float | str) -> float:
 
 
 def plain_metric(value: float) -> float | str:
-    """A metric as it is written in documents."""
+    """A metric as it is written in documents, which know no negative zero."""
     if math.isfinite(value):
-        return value
+        return value + 0.0
     return "nan" if math.isnan(value) else "inf" if value > 0 else "-inf"
