@@ -51,14 +51,14 @@ def worker(place: Place) -> Worker:
     worker = Worker("somebody", 1, 1, place, faulty=False)
     for _ in range(3):
         save(worker)
-    worker.act("tag", ["iris", "best", 3], lambda: worker.storage.tag("iris@3", "best"))
-    worker.act("delete", ["iris@1"], lambda: worker.storage.delete("iris@1"))
+    worker.act("tag", ["iris", "best", 3], lambda: worker.store.tag("iris@3", "best"))
+    worker.act("delete", ["iris@1"], lambda: worker.store.delete("iris@1"))
     return worker
 
 
 def save(worker: Worker) -> Any:
     seed = worker.fresh()
-    return worker.act("save", ["iris", seed], lambda: worker.storage.save("iris", value(seed)))
+    return worker.act("save", ["iris", seed], lambda: worker.store.save("iris", value(seed)))
 
 
 def wrong(place: Place) -> str:
@@ -71,23 +71,23 @@ def test_what_was_told_is_there(place: Place, worker: Worker) -> None:
 
 
 def test_a_version_that_is_lost_is_missed(place: Place, worker: Worker) -> None:
-    worker.storage.delete("iris@2")
+    worker.store.delete("iris@2")
     assert wrong(place) == "iris@2 is lost"
 
 
 def test_a_version_that_nobody_saved_is_noticed(place: Place, worker: Worker) -> None:
-    worker.storage.save("iris", value(7))
+    worker.store.save("iris", value(7))
     assert wrong(place) == "iris@4 holds 7, which nobody saved there"
 
 
 def test_other_content_is_noticed(place: Place, worker: Worker) -> None:
-    worker.act("save", ["iris", 7], lambda: worker.storage.save("iris", {**value(7), "own": 1}))
+    worker.act("save", ["iris", 7], lambda: worker.store.save("iris", {**value(7), "own": 1}))
     assert wrong(place) == "iris@4 is not what was saved"
 
 
 def test_a_version_that_came_although_nothing_was_saved_is_noticed(place: Place, worker: Worker) -> None:
     def act() -> None:
-        worker.storage.save("iris", value(7))
+        worker.store.save("iris", value(7))
         worker.files.struck = True
         raise saver.CannotWriteError("nothing was saved")
 
@@ -106,7 +106,7 @@ def test_a_deleted_version_that_is_there_is_noticed(place: Place, worker: Worker
 
 
 def test_a_tag_that_leads_elsewhere_is_noticed(place: Place, worker: Worker) -> None:
-    worker.storage.tag("iris@2", "best")
+    worker.store.tag("iris@2", "best")
     assert wrong(place) == "iris@best leads to 2, and should to one of {3}"
 
 
@@ -130,7 +130,7 @@ def test_a_run_that_lost_steps_is_noticed(place: Place, worker: Worker) -> None:
 def test_what_grows_without_bound_is_noticed(place: Place, worker: Worker) -> None:
     watch, files = Watch(place), []
     for turn in range(40):
-        (folder := place.storage / "manifests" / f"turn-{turn}").mkdir()
+        (folder := place.store / "packs" / f"turn-{turn}").mkdir()
         for number in range(100):
             (folder / f"{number}").touch()
         files += [os.dup(1) for _ in range(4)]

@@ -99,7 +99,7 @@ def judge(place: Place, final: bool) -> tuple[list[str], str]:
     """What is wrong, and a line about what was looked at. In the end the store is collected as well."""
     os.environ["SAVER_CACHE"] = str(place.folder / "cache-judge")
     told = Told(place)
-    problems, store = told.problems, saver.Saver(LocalStorage(place.storage, Unsynced()))
+    problems, store = told.problems, saver.Saver(LocalStorage(place.store, Unsynced()))
     try:
         problems += _versions(told, store)
         problems += _tags(told, store)

@@ -11,7 +11,7 @@ from tests.stateful.soak.journal import Place
 
 def sabotage(place: Place, chance: random.Random) -> str:
     """Break something, and say what was done."""
-    state = place.storage / "state"
+    state = place.store / "state"
     files = sorted(path for path in state.rglob("*.json") if path.is_file())
     if not files:
         return "nothing"
@@ -27,7 +27,7 @@ def sabotage(place: Place, chance: random.Random) -> str:
 
 
 def _do(what: str, place: Place, path: Path, other: Path, chance: random.Random) -> None:
-    state, copied = place.storage / "state", place.folder / "state-before"
+    state, copied = place.store / "state", place.folder / "state-before"
     match what:
         case "removed":
             path.unlink()

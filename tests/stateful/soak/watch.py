@@ -43,7 +43,7 @@ class Watch:
 
     def measure(self, processes: Mapping[str, int]) -> None:
         """Look at processes, by name, and the folder."""
-        row = dict(_folder(self._place.storage))
+        row = dict(_folder(self._place.store))
         for name, process in processes.items():
             for what, amount in _process(process).items():
                 row[f"{what} {name}"] = amount

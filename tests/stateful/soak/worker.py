@@ -43,13 +43,13 @@ class Worker:
         self.name, self.place, self.faulty = name, place, faulty
         self.chance = random.Random(f"{name} {life}")
         self.files = FaultyFiles(Files() if place.sync else Unsynced())
-        self.storage = self.opened()
+        self.store = self.opened()
         self.journal = Journal(place, name)
         self._first = (number * 10_000 + life) * 1_000_000
         self._count = 0
 
     def opened(self) -> saver.Saver:
-        return saver.Saver(LocalStorage(self.place.storage, self.files))
+        return saver.Saver(LocalStorage(self.place.store, self.files))
 
     def fresh(self) -> int:
         """A number that nobody else has."""
@@ -60,7 +60,7 @@ class Worker:
         """Whether to go on; takes a breath, and now and then a new Saver."""
         time.sleep(self.chance.uniform(0.001, 0.02))
         if self.chance.random() < 0.01:
-            self.storage = self.opened()
+            self.store = self.opened()
         return not self.place.stop.exists()
 
     def arm(self) -> None:
@@ -114,7 +114,7 @@ class Worker:
     def versions(self, model: str) -> list[saver.Version]:
         """Those that live, by number; none where that cannot be learned."""
         with self.reading():
-            return self.storage.versions(model)
+            return self.store.versions(model)
         return []
 
 
@@ -122,7 +122,7 @@ def save(worker: Worker) -> None:
     while worker.going():
         model, seed = worker.chance.choice(MODELS), worker.fresh()
         step = seed % 50 if seed % 3 == 0 else None
-        worker.act("save", [model, seed], partial(worker.storage.save, model, value(seed), step=step))
+        worker.act("save", [model, seed], partial(worker.store.save, model, value(seed), step=step))
 
 
 def tag(worker: Worker) -> None:
@@ -130,7 +130,7 @@ def tag(worker: Worker) -> None:
         model = worker.chance.choice(MODELS)
         for version in worker.versions(model)[-5:]:
             name = f"{worker.name}-{worker.chance.randrange(3)}"
-            act = partial(worker.storage.tag, str(version), name)
+            act = partial(worker.store.tag, str(version), name)
             worker.act("tag", [model, name, version.number], act, True)
 
 
@@ -139,16 +139,16 @@ def delete(worker: Worker) -> None:
         for model in MODELS:
             for version in worker.versions(model)[:-LIVING]:
                 if worker.chance.random() < 0.7:
-                    worker.act("delete", [str(version)], partial(worker.storage.delete, str(version)), True)
+                    worker.act("delete", [str(version)], partial(worker.store.delete, str(version)), True)
 
 
 def collect(worker: Worker, grace: float) -> None:
     while worker.going():
-        if not worker.storage.exists():
+        if not worker.store.exists():
             continue
         with worker.reading(gone=False):
             began = time.monotonic()
-            found = worker.storage.gc(grace=grace)
+            found = worker.store.gc(grace=grace)
             seconds = round(time.monotonic() - began, 3)
             worker.journal.tell("collected", len(found.condemned), len(found.freed), seconds)
         time.sleep(worker.chance.uniform(0.0, 0.3))
@@ -156,10 +156,10 @@ def collect(worker: Worker, grace: float) -> None:
 
 def check(worker: Worker) -> None:
     while worker.going():
-        if not worker.storage.exists():
+        if not worker.store.exists():
             continue
         with worker.reading(gone=False):
-            found = worker.storage.check()
+            found = worker.store.check()
             damage = [item for item in found.damage if not item.key.startswith("state/")]
             if damage and not worker.files.struck:
                 worker.bad(f"check found {damage}")
@@ -177,7 +177,7 @@ def read(worker: Worker) -> None:
             continue
         ref = str(worker.chance.choice(there))
         with worker.reading():
-            found = worker.storage.load(ref, lazy=worker.chance.random() < 0.3)
+            found = worker.store.load(ref, lazy=worker.chance.random() < 0.3)
             if isinstance(found, dict):
                 _look(worker, ref, found)
             else:
@@ -198,7 +198,7 @@ def train(worker: Worker) -> None:
     """Runs that are killed, and resumed: one after the other. Those before the last one are dropped."""
     while worker.going():
         number = max(_runs(worker), default=0)
-        if number in _runs(worker) and worker.storage.versions(_run_name(worker, number))[-1].step == LAST:
+        if number in _runs(worker) and worker.store.versions(_run_name(worker, number))[-1].step == LAST:
             number += 1
         for old in _runs(worker):
             if old < number - 1:
@@ -218,7 +218,7 @@ def _run_name(worker: Worker, number: int) -> str:
 
 def _runs(worker: Worker) -> list[int]:
     """The numbers of this worker's runs that are there."""
-    names = [name for name in worker.storage.models() if name.startswith(f"runs/{worker.name}-")]
+    names = [name for name in worker.store.models() if name.startswith(f"runs/{worker.name}-")]
     return [int(name.rpartition("-")[2]) for name in names]
 
 
@@ -250,7 +250,7 @@ def _run(worker: Worker, name: str) -> None:
 def _drop(worker: Worker, name: str) -> None:
     """A run that ended some time ago is of no use any more."""
     for version in worker.versions(name):
-        worker.act("delete", [str(version)], partial(worker.storage.delete, str(version)), True)
+        worker.act("delete", [str(version)], partial(worker.store.delete, str(version)), True)
 
 
 ROLES: dict[str, Callable[[Worker], None]] = {
