@@ -22,6 +22,8 @@ from saver.repo.objects import pack_key
 from saver.repo.repository import Repository
 from saver.repo.save import save_version
 from saver.repo.stage import FILE_BYTES, Staged
+from saver.repo.written import Written
+from saver.storage import Content
 from saver.storages.memory import MemoryStorage
 
 pytestmark = pytest.mark.of_files
@@ -260,3 +262,26 @@ def test_an_array_that_changes_after_it_was_staged_changes_nothing(repo: Reposit
     data[:] = 0
     commit(repo, [held], draft("m", {}))
     assert same(repo, "m", {"a/x": np.arange(50)})
+
+
+@pytest.mark.parametrize("is_file", [True, False])
+def test_a_thread_that_was_faster_costs_another_document_and_no_more(
+    is_file: bool, repo: Repository, store: MemoryStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It commits between the moment when the document was written and the one when its number is taken."""
+    put, others = Written.put, iter([{"a/x": np.arange(300.0)}])
+    if not is_file:
+        monkeypatch.setattr(stage, "FILE_BYTES", 0)
+
+    def faster(self: Written, key: str, content: Content) -> None:
+        put(self, key, content)
+        if key.startswith("packs/" if is_file else "manifests/"):
+            for tensors in others:
+                save_version(repo, draft("m", tensors))
+
+    monkeypatch.setattr(Written, "put", faster)
+    assert save_version(repo, draft("m", SMALL)).number == 2
+    fresh = Repository(store)
+    assert same(fresh, "m@1", {"a/x": np.arange(300.0)})
+    assert same(fresh, "m@2", SMALL)
+    assert check(fresh).sound

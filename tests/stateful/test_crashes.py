@@ -17,7 +17,7 @@ import saver
 from saver import Every, Keep
 from saver.checkpoints import history
 from saver.disk.files import Path as Place
-from saver.repo import gc
+from saver.repo import gc, stage
 from saver.repo.state import state
 from saver.storages.local import LocalStorage
 from saver.testing import Crash, FaultyFiles, crash_states
@@ -133,6 +133,7 @@ def test_a_power_loss_while_bytes_move_and_checkpoints_are_kept(
 ) -> None:
     monkeypatch.setattr(state, "INTERVAL", 2)
     monkeypatch.setattr(gc, "DEAD_BYTES", 6000)
+    monkeypatch.setattr(stage, "FILE_BYTES", 0)  # versions that share
     folder, files = tmp_path / "disk", FaultyFiles()
     store = saver.Saver(folder / "models")
     for number in (1, 2, 3):
@@ -271,7 +272,7 @@ def test_a_power_loss_never_leaves_a_checkpoint_of_a_record_that_is_lost(
     kept = set()
     for found in crash_states(tmp_path / "before", folder, files.operations, tmp_path / "state"):
         store = unsynced(found.folder / "models")
-        kept.add(any((found.folder / "models" / "state").glob("0*.json")))
+        kept.add(any((found.folder / "models" / "state").glob("9*.json")))
         assert store.check().sound, found.what
         store.save("iris", value(6))
         store.gc(grace=0)
@@ -343,5 +344,5 @@ def test_a_power_loss_in_a_training_run_loses_no_acknowledged_step(
         resumed.add(step)
         states += 1
     assert resumed == {1, 2, 3}
-    assert states > 400 / stride
+    assert states > 200 / stride
     print(f"{states} states of a disk after a power loss in a training run")

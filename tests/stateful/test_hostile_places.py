@@ -37,6 +37,11 @@ def whole(folder: Path) -> bool:
     return all((one["a"] == np.arange(1000.0)).all() for one in found) and len(found) >= 2
 
 
+def pack_of(folder: Path) -> Path:
+    """The file of the first version."""
+    return folder / "packs" / f"{saver.Saver(folder).version('m@1').file}.safetensors"
+
+
 def files(folder: Path) -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
@@ -112,7 +117,7 @@ def test_a_folder_of_another_user_is_read_and_not_written(open_folder: Path, act
 
 
 def test_files_that_may_not_be_read_are_told_from_damage(open_folder: Path) -> None:
-    (pack,) = open_folder.glob("packs/*")
+    pack = pack_of(open_folder)
     pack.chmod(0)
     told = as_somebody_else(open_folder, "store.load('m@1')")
     assert told.startswith("CannotReadError"), told
@@ -236,7 +241,7 @@ def test_a_collector_leaves_a_store_alone_that_it_may_not_write_to(folder: Path)
 def test_damage_is_told_where_it_cannot_be_recorded(folder: Path) -> None:
     ident = document.decode((folder / "store.json").read_bytes(), Format, "store.json")[0].id
     (folder / "store.json").write_bytes(document.encode(Format(1, ident, write=("ropes",))))
-    (pack,) = folder.glob("packs/*")
+    pack = pack_of(folder)
     data = bytearray(pack.read_bytes())
     data[-1] ^= 1
     pack.write_bytes(data)
@@ -244,7 +249,6 @@ def test_damage_is_told_where_it_cannot_be_recorded(folder: Path) -> None:
     found = saver.Saver(folder).check()
     assert {(damage.model, damage.number, damage.part) for damage in found.damage} == {
         ("m", 1, "a"),
-        ("m", 2, "a"),
     }
     assert not found.recorded
     assert files(folder) == before

@@ -149,7 +149,7 @@ def quick_switches() -> Iterator[None]:
 STRUCTS = """
 import gc, os
 import msgspec, numpy as np
-import saver, saver.repo.check, saver.repo.gc, saver.repo.index
+import saver, saver.saver, saver.repo.check, saver.repo.gc, saver.repo.index
 from saver.repo.state import state
 
 def structs(kind=msgspec.Struct):
