@@ -123,11 +123,13 @@ def test_the_right_to_write_that_is_lost_in_mid_run(
 def test_a_full_disk_frees_what_is_deleted(
     disk: Path, lacking: str, lives: Lives, promised: Promised
 ) -> None:
-    """With no room left at all, versions are deleted and collected, and then there is some."""
+    """With no room left at all, versions are deleted and collected, and then there is some: of bytes."""
     folder, before, life = until_full(lives, disk)
     fill(disk)
     freeing = lives.live({"folder": str(folder), "life": "frees"})
-    assert not freeing.failures()
+    failed = [failure["act"] for failure in freeing.failures()]
+    # Of files, a small version frees no more than the record of its deletion takes.
+    assert failed in ([], ["save"]) if lacking == "inodes" else not failed
     assert freeing.done("gc")[0]["freed"] > 0
     assert remount(disk, LARGE[lacking])
     both = Life([*life.told, *freeing.told], 0)

@@ -16,7 +16,7 @@ from living import Life, Line, Lives
 
 Promised = Callable[[Path, Before, Life], bool]
 
-STOPS = ("openat", "pwrite64", "fsync", "linkat", "ftruncate", "getdents64", "newfstatat", "close", "mkdirat")
+STOPS = ("openat", "pwrite64", "fsync", "linkat", "ftruncate", "getdents64", "newfstatat", "close")
 
 
 def collections(folder: Path) -> None:

@@ -6,6 +6,7 @@ from .mutant import Mutant
 
 _MOMENTS = "repo/test_interleavings.py"
 _TAKEN_OVER = f"{_MOMENTS}::test_a_save_that_another_thread_overtakes_within_one_repository_decides_anew"
+_FASTER = "repo/test_one_file.py::test_a_thread_that_was_faster_costs_another_document_and_no_more"
 _TAGGED = f"{_MOMENTS}::test_a_tag_that_another_thread_overtakes_within_one_repository_decides_anew"
 _GC = "repo/test_gc.py"
 _REPOSITORY = "repo/test_repository.py"
@@ -39,6 +40,12 @@ MUTANTS = [
         "            record = record_after(head, event,",
         "            record = record_after(repo.state.last(), event,",
         "the order: a save looks up the last record before it decides what comes next", (_TAKEN_OVER,),
+    ),
+    Mutant(
+        "number-of-the-document", "repo/commit.py",
+        "                said = (*_said(written)[:-1], event.packs)\n",
+        "                said = _said(event)\n",
+        "writing the document anew when a thread took its number", (_FASTER,),
     ),
     Mutant(
         "head-before-any-decision", "repo/repository.py",

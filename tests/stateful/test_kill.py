@@ -218,7 +218,7 @@ def test_after_each_name_that_came_or_went(lives: Lives, tmp_path: Path) -> None
         kinds = {json.loads(path.read_text())["event"]["kind"] for path in folder.glob("log/*.json")}
         shutil.rmtree(folder)
         left += 1
-    assert kinds == {"commit", "tag", "delete", "condemn", "relocate"}
+    assert kinds == {"commit", "tag", "delete", "condemn"}
     assert left > 30, "it was killed at every instant"
 
 
