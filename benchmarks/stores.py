@@ -7,13 +7,14 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import msgspec
 import numpy as np
 from blake3 import blake3
 
 from saver import Saver
-from saver.repo import document
+from saver.repo import document, stage
 from saver.repo import manifest as manifests
 from saver.repo.format import STORE_KEY
 from saver.repo.log import Commit, Condemn, Delete, Event, log_key, record_after
@@ -80,7 +81,7 @@ def build_long(folder: Path, models: int, kept: int, deleted: int) -> int:
     had its turn after the one before.
     """
     memory = MemoryStorage()
-    with index_in(Path(os.devnull) / "none"):
+    with index_in(Path(os.devnull) / "none"), patch.object(stage, "FILE_BYTES", 0):  # all share one pack
         first = Saver(memory).save(model_name(0), small_model(0), step=0, metrics={"loss": 1.0})
     model = _Long(memory, manifests.decode(memory.read(manifest_key(first.manifest)).decode(), "first"))
     for number in range(models):

@@ -151,4 +151,4 @@ def test_a_store_of_the_first_format_can_be_written_on(tmp_path: Path) -> None:
         name: part.hash for name, part in store.version("golden@3").parts.items()
     }
     assert Values(StoreReader(tmp_path / "store").open("golden@5")).load()["scalars"] == [1, 2.5]
-    assert [damage.model for damage in store.check().damage] == [""], "a pack that no version needs any more"
+    assert store.check().sound

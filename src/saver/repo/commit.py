@@ -174,11 +174,8 @@ class _Commit:
             event = self._event(document)
             if document is None or _said(event) != said or repo.state.gone(document.key) is not None:
                 document = self._put_file(event) if self._is_file() else self._put_manifest(event)
-                before, event = (
-                    event,
-                    self._event(document),
-                )  # by now of another number, if threads were faster
-                said = (*_said(before)[:-1], event.packs)
+                written, event = event, self._event(document)  # of another number, if a thread was faster
+                said = (*_said(written)[:-1], event.packs)
             record = record_after(head, event, self._transaction, repo.clock(), self._details.author)
             if self._append(record):
                 self._written.remove(self._documents[:-1])
