@@ -65,7 +65,7 @@ def test_json_of_both_says_what_was_written(store: saver.Saver) -> None:
     assert found == {"schema": "saver.exported.1", "ref": "iris@1", "path": "iris.saver", "bytes": size}
     found = run_json("import", "iris.saver", "iris")
     assert (found["ref"], found["parent"], found["step"]) == ("iris@4", 3, 100)
-    assert [part["number"] for part in found["parts"].values()] == [1, 3]
+    assert {name: part["number"] for name, part in found["parts"].items()} == {"scaler": 1, "model": 3}
 
 
 def test_terminals_show_the_same(store: saver.Saver) -> None:
