@@ -42,7 +42,7 @@ class StorageTests:
     @pytest.fixture
     def storage(self) -> Storage:
         """An empty storage."""
-        raise NotImplementedError(f"{type(self).__name__} must override the fixture `store`")
+        raise NotImplementedError(f"{type(self).__name__} must override the fixture `storage`")
 
     @pytest.mark.parametrize("size", SIZES)
     def test_what_was_put_is_read(self, storage: Storage, size: int) -> None:
