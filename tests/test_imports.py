@@ -57,11 +57,11 @@ CONTRACTS = {
     "saver.codec": (
         "errors", "canonical", "stack", "tree", "tensors", "family", "registry", "trust", "codec",
     ),
-    "saver.fields": ("errors", "tree", "trust"),
+    "saver.hyperparameters": ("errors", "tree", "trust"),
     "saver.registration": ("errors", "trust", "codec"),
     "saver.pack": ("errors", "threads", "memory", "tree", "tensors", "registry", "storage", "pack"),
     "saver.families": (
-        "errors", "tree", "family", "trust", "uses", "codec", "reading", "restoring", "device", "frameworks",
+        "errors", "tree", "family", "trust", "uses", "codec", "reading", "restoring", "device", "framework",
         "fingerprint", "training_log", "families",
     ),
     "saver.repo": (
@@ -77,27 +77,28 @@ CONTRACTS = {
         "errors", "tree", "tensors", "trust", "codec", "reading", "storage", "opened", "restoring",
     ),
     "saver.compare": (
-        "errors", "threads", "tree", "trust", "reading", "fields", "storage", "repo", "opened", "fingerprint",
+        "errors", "threads", "tree", "trust", "reading",
+        "hyperparameters", "storage", "repo", "opened", "fingerprint",
         "compare",
     ),
     "saver.fingerprint": ("errors", "threads", "family", "registry", "fingerprint"),
     "saver.policy": ("policy",),
     "saver.training_log": ("errors", "registry", "disk", "plotting", "training_log"),
     "saver.plotting": ("errors", "disk", "plotting"),
-    "saver.frameworks": ("family", "registry"),
+    "saver.framework": ("family", "registry"),
     "saver.device": (),
     "saver.staging": ("threads", "memory", "tree", "tensors", "device"),
     "saver.checkpoints": (
-        "errors", "tree", "trust", "codec", "environment", "frameworks", "encoding", "opened", "policy",
+        "errors", "tree", "trust", "codec", "environment", "framework", "encoding", "opened", "policy",
         "repo", "staging", "training_log", "restoring", "fingerprint", "checkpoints",
     ),
     "saver.rehearsal": (
-        "errors", "storage", "environment", "frameworks", "encoding", "opened", "repo", "training_log",
+        "errors", "storage", "environment", "framework", "encoding", "opened", "repo", "training_log",
         "restoring", "compare", "storages", "file", "checkpoints", "rehearsal",
     ),
     "saver.documents": ("repo",),
     "saver.doctor": ("family", "environment", "registry"),
-    "saver.description": ("errors", "tree", "tensors", "trust", "fields", "repo", "opened"),
+    "saver.description": ("errors", "tree", "tensors", "trust", "hyperparameters", "repo", "opened"),
     "saver.arguments": ("tree", "codec"),
     "saver.handle": ("errors", "forks", "repo"),
     "saver.file": (

@@ -25,7 +25,7 @@ from saver.opened import Opened
 from saver.pack import PackedTensors
 from saver.repo.manifest import Part
 from saver.testing.codecs import change
-from saver.tree import Node, Ref, to_json
+from saver.tree import Node, Reference, to_json
 
 
 def array(first: float = 0, count: int = 300) -> Any:
@@ -146,7 +146,7 @@ def test_lists_are_equal_to_lists_and_cannot_be_changed(tmp_path: Path) -> None:
 
 def damage(path: Path, name: str) -> None:
     """Change a byte of a tensor."""
-    ((_, at, _),) = open_file(path).tensors.info(name).shards[0].places
+    ((_, at, _),) = open_file(path).tensors.info(name).shards[0].extents
     raw = bytearray(path.read_bytes())
     raw[at] ^= 1
     path.write_bytes(raw)
@@ -207,13 +207,13 @@ def checked(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_check_that_failed_fails_each_time_and_others_still_run() -> None:
     first, second = Node("checked", id="a", state=False), Node("checked", id="b", state=False)
     sound = Node("checked", id="c", state=True)
-    broken = Node("list", state=[Node("list", state=[Ref("missing")])])
+    broken = Node("list", state=[Node("list", state=[Reference("missing")])])
     walk = Decoder([first, second, sound, broken, broken.state[0]], {}, None)  # type: ignore[arg-type]
-    wanted: list[Any] = [first, broken, Ref("a"), second, Ref("b")]
+    wanted: list[Any] = [first, broken, Reference("a"), second, Reference("b")]
     for value in [*wanted, *wanted]:
         with pytest.raises(SaverError):
             walk.attempt(value)
-    assert walk.attempt(sound) is walk.attempt(Ref("c"))
+    assert walk.attempt(sound) is walk.attempt(Reference("c"))
 
 
 def test_nested_containers_are_looked_through_once(tmp_path: Path) -> None:

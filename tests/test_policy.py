@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from saver.policy import Every, Keep, Moment, OnSignal, Policy, Retention, Saved, doomed, widened
+from saver.policy import Checkpoint, Every, Keep, Moment, OnSignal, Policy, Retention, doomed, widened
 
 METRICS = st.dictionaries(
     st.sampled_from(["val_loss", "accuracy"]), st.floats(allow_nan=True) | st.integers(-3, 3).map(float)
@@ -51,9 +51,9 @@ MOMENTS = st.builds(
 )
 
 
-def version(number: int, **known: Any) -> Saved:
+def version(number: int, **known: Any) -> Checkpoint:
     found = {"step": None, "time": 0.0, "metrics": {}, "tags": (), "bytes": 100, "bytes_added": 100} | known
-    return Saved(number=number, **found)
+    return Checkpoint(number=number, **found)
 
 
 def moment(step: int = 0, since: float = 0.0, **known: Any) -> Moment:
@@ -68,7 +68,7 @@ def joined(some: Sequence[Any]) -> Any:
 
 
 @st.composite
-def histories(draw: st.DrawFn) -> list[Saved]:
+def histories(draw: st.DrawFn) -> list[Checkpoint]:
     """Versions of a run, oldest first: some were deleted, some are tagged, and the run went back at times."""
     numbers = sorted(draw(st.sets(st.integers(1, 30), max_size=12)))
     return [
@@ -91,7 +91,7 @@ def histories(draw: st.DrawFn) -> list[Saved]:
 @pytest.mark.slow
 @given(POLICIES, POLICIES, POLICIES, MOMENTS, histories())
 def test_joined_policies_save_when_any_of_them_would(
-    a: Policy, b: Policy, c: Policy, now: Moment, saved: list[Saved]
+    a: Policy, b: Policy, c: Policy, now: Moment, saved: list[Checkpoint]
 ) -> None:
     assert a | b == b | a
     assert (a | b) | c == a | (b | c)
@@ -105,7 +105,7 @@ def test_joined_policies_save_when_any_of_them_would(
 
 @given(KEEPS, KEEPS, KEEPS, histories())
 def test_joined_policies_keep_what_any_of_them_keeps(
-    a: Retention, b: Retention, c: Retention, saved: list[Saved]
+    a: Retention, b: Retention, c: Retention, saved: list[Checkpoint]
 ) -> None:
     assert a | b == b | a
     assert (a | b) | c == a | (b | c)
@@ -147,7 +147,7 @@ def test_steps_are_counted_on_one_grid_whatever_is_reported_and_however_often_it
     n: int, calls: list[tuple[int, bool]], first: int
 ) -> None:
     """Each multiple of `n` is saved at the first call that has it behind it, kills or not."""
-    saved: list[Saved] = []
+    saved: list[Checkpoint] = []
     previous, step = None, first - 1
     for stride, killed in calls:
         if killed:
@@ -197,7 +197,7 @@ def test_minutes_are_counted_from_the_last_save() -> None:
 
 
 def test_epochs_are_saved_once_each() -> None:
-    def saves(epochs: list[float | None], every: Policy, saved: Sequence[Saved] = ()) -> list[int]:
+    def saves(epochs: list[float | None], every: Policy, saved: Sequence[Checkpoint] = ()) -> list[int]:
         found, previous = [], None
         for step, epoch in enumerate(epochs):
             now = moment(step, epoch=epoch, previous_epoch=previous)
@@ -231,7 +231,7 @@ def test_epochs_say_when_they_are_due_again() -> None:
 def test_an_improvement_beats_every_save_before_it(values: list[float], mode: Any, dropped: bool) -> None:
     """Whether the versions before are still there or not."""
     every, better = Every(improvement="val_loss", mode=mode), min if mode == "min" else max
-    saved: list[Saved] = []
+    saved: list[Checkpoint] = []
     ranges: dict[str, tuple[float, float]] = {}
     best: list[float] = []
     for number, value in enumerate(values, 1):
@@ -326,7 +326,7 @@ def test_joined_policies_tell_all_their_reasons_and_terms() -> None:
 @pytest.mark.slow
 @given(histories(), JOINED, st.data())
 def test_what_must_stay_stays_whatever_the_policy(
-    saved: list[Saved], keep: Retention, data: st.DataObject
+    saved: list[Checkpoint], keep: Retention, data: st.DataObject
 ) -> None:
     numbers = [one.number for one in saved]
     verified = data.draw(st.sampled_from([*numbers, None, 31]))
@@ -350,14 +350,14 @@ def test_what_must_stay_stays_whatever_the_policy(
 
 @pytest.mark.slow
 @given(histories(), KEEPS, KEEPS)
-def test_joining_a_policy_never_drops_more(saved: list[Saved], a: Retention, b: Retention) -> None:
+def test_joining_a_policy_never_drops_more(saved: list[Checkpoint], a: Retention, b: Retention) -> None:
     for verified in (one.number for one in saved):
         assert set(doomed(saved, a | b, verified)) <= set(doomed(saved, a, verified))
 
 
 @pytest.mark.slow
 @given(histories(), COUNTS, MODES)
-def test_asking_for_more_keeps_more(saved: list[Saved], n: int, mode: Any) -> None:
+def test_asking_for_more_keeps_more(saved: list[Checkpoint], n: int, mode: Any) -> None:
     grown: list[Callable[[int], Retention]] = [
         lambda n: Keep(last=n),
         lambda n: Keep(best=n, by="val_loss", mode=mode),
@@ -385,7 +385,7 @@ def test_the_best_are_kept_and_of_equals_the_first() -> None:
 
 @pytest.mark.slow
 @given(histories(), st.integers(1, 50))
-def test_one_is_kept_for_each_multiple_of_steps(saved: list[Saved], n: int) -> None:
+def test_one_is_kept_for_each_multiple_of_steps(saved: list[Checkpoint], n: int) -> None:
     kept = Keep(every=n).kept(saved)
     finished = {one.number: one.step + 1 for one in saved if one.step is not None}
     reached = {steps // n for steps in finished.values() if steps >= n}
@@ -398,7 +398,7 @@ def test_one_is_kept_for_each_multiple_of_steps(saved: list[Saved], n: int) -> N
 
 @given(st.lists(st.integers(1, 40), max_size=30), st.integers(1, 100))
 def test_what_was_kept_at_a_multiple_of_steps_is_kept_for_ever(strides: list[int], n: int) -> None:
-    saved: list[Saved] = []
+    saved: list[Checkpoint] = []
     kept: frozenset[int] = frozenset()
     step = -1
     for number, stride in enumerate(strides, 1):
@@ -417,7 +417,7 @@ def test_what_was_kept_at_a_multiple_of_steps_is_kept_for_ever(strides: list[int
 def test_a_budget_holds_on_the_disk(changes: list[list[int]], deleted: set[int], budget: int) -> None:
     """Versions of three parts, each of which is replaced (by so many new bytes) or stays as it was."""
     parts = [(0, 0)] * 3
-    saved: list[Saved] = []
+    saved: list[Checkpoint] = []
     stored: dict[int, set[tuple[int, int]]] = {}
     for number, sizes in enumerate(changes, 1):
         new = {(number * 3 + place, size) for place, size in enumerate(sizes) if size > 20}

@@ -387,7 +387,7 @@ def test_which_part_goes_where_must_be_said_where_there_are_several(save: Save) 
 
 def test_parts_that_are_not_asked_for_are_not_read(save: Save) -> None:
     opened = save({"first": np.ones(1000), "second": np.ones(1000) * 2})
-    ((_, at, _),) = opened.tensors.info("second").shards[0].places
+    ((_, at, _),) = opened.tensors.info("second").shards[0].extents
     with open(opened.where, "r+b") as file:
         file.seek(at)
         file.write(b"\xff" * 8)

@@ -20,7 +20,7 @@ from saver.errors import DamagedError, SaverError, UntrustedError
 from saver.file import open_file
 from saver.opened import Opened
 from saver.restoring import restore
-from saver.tree import Node, Ref
+from saver.tree import Node, Reference
 from saver.tree import walk as nodes_of
 
 Save = Callable[[Any], Opened]
@@ -536,7 +536,7 @@ def test_keys_without_end_end(save: Save) -> None:
     for number in range(40):
         node = Node("list", id=f"part/{number}", state=[state, state])
         if number:
-            node.state = [node.state[0], Ref(f"part/{number - 1}")]
+            node.state = [node.state[0], Reference(f"part/{number - 1}")]
         state = node
     table.state[0][0] = state
 

@@ -253,7 +253,7 @@ def test_a_box_is_read_from_the_shards_and_blocks_that_it_cuts_and_no_others(
             for shard in pack.tensors["t"].shards:
                 common = shard.box.cut(box)
                 numbers = shard.blocks_of(common.within(shard.box)) if common is not None else set()
-                for number, _, (_, start, length) in shard.block_places():
+                for number, _, (_, start, length) in shard.block_extents():
                     needed[start : start + length] |= number in numbers
         assert (blob.fetched == needed).all(), "each byte once, and no other"
         assert source.read("t").tobytes() == array.tobytes()
@@ -292,7 +292,7 @@ def test_damage_shows_in_the_boxes_that_cut_it_and_in_no_others() -> None:
     array = np.arange(40.0).reshape(4, 10)
     boxes = [Box((0, 0), (2, 10)), Box((2, 0), (2, 10))]
     _, blob, pack = packed({"t": sharded(array, boxes)})
-    at = pack.shards["t#20"].places[0][1]
+    at = pack.shards["t#20"].extents[0][1]
     raw = bytearray(blob.data)
     raw[at] ^= 1
     source = Pack(Far(bytes(raw))).source()

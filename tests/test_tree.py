@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from saver.canonical import canonical
 from saver.errors import CannotSaveError, IncompatibleError
-from saver.tree import MAX_JSON_DEPTH, Node, Ref, Tensor, parse, reserved, strict_json, to_json, walk
+from saver.tree import MAX_JSON_DEPTH, Node, Reference, Tensor, parse, reserved, strict_json, to_json, walk
 
 scalars = st.one_of(
     st.none(),
@@ -22,7 +22,7 @@ scalars = st.one_of(
 )
 keys = st.text(st.characters(exclude_categories=["Cs"]), max_size=5).filter(lambda key: not reserved(key))
 trees = st.recursive(
-    st.one_of(scalars, st.builds(Tensor, keys), st.builds(Ref, st.integers(0, 99))),
+    st.one_of(scalars, st.builds(Tensor, keys), st.builds(Reference, st.integers(0, 99))),
     lambda inner: st.one_of(
         st.lists(inner, max_size=4),
         st.dictionaries(keys, inner, max_size=4),
@@ -33,7 +33,7 @@ trees = st.recursive(
 
 @given(trees)
 def test_a_tree_survives_its_json(tree: Any) -> None:
-    found: list[Node | Tensor | Ref] = []
+    found: list[Node | Tensor | Reference] = []
     again = parse(strict_json(to_json(tree), "here"), "here", found)
     assert again == tree
     assert to_json(again) == to_json(tree)
@@ -97,15 +97,15 @@ def test_what_a_codec_may_not_leave_to_json_is_refused(value: Any) -> None:
 
 @given(trees)
 def test_walking_and_parsing_meet_the_same_things(tree: Any) -> None:
-    found: list[Node | Tensor | Ref] = []
+    found: list[Node | Tensor | Reference] = []
     parsed = parse(strict_json(to_json(tree), "here"), "here", found)
     assert sorted(map(repr, found)) == sorted(repr(item) for item in walk(parsed))
 
 
 def test_walking_follows_the_order_of_the_document() -> None:
     inner = Node("dict", state={"b": Tensor("t"), "a": Tensor("u")})
-    tree = Node("list", state=[inner, Ref(1)])
-    assert list(walk(tree)) == [tree, inner, Tensor("t"), Tensor("u"), Ref(1)]
+    tree = Node("list", state=[inner, Reference(1)])
+    assert list(walk(tree)) == [tree, inner, Tensor("t"), Tensor("u"), Reference(1)]
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ import msgspec
 
 from saver import trust as policy
 from saver.errors import UntrustedError
-from saver.fields import fields
+from saver.hyperparameters import hyperparameters
 from saver.opened import Opened
 from saver.repo.manifest import structure
 from saver.tensors import TensorInfo
@@ -19,8 +19,8 @@ class PartInfo(msgspec.Struct, frozen=True):
     """A part as `describe` tells it: its classes outermost first, its tensors, its plain fields.
 
     `bytes` counts the tensors and the structure in the manifest. `values` are texts from the file, for
-    people to read (see saver.fields). `number` is the part's own version; `packages` are the import names
-    that its classes come from.
+    people to read (see saver.hyperparameters). `number` is the part's own version; `packages` are the
+    import names that its classes come from.
     """
 
     name: str
@@ -85,7 +85,7 @@ def _part_info(opened: Opened, name: str) -> PartInfo:
         length,
         tuple(entries),
         tuple(classes),
-        fields(tree),
+        hyperparameters(tree),
         part.version,
         part.packages,
     )

@@ -22,7 +22,7 @@ class Copying(ABC):
         """Until the copy is whole."""
 
 
-class Elsewhere(ABC):
+class DeviceData(ABC):
     """The elements of a tensor that lies on a device. Calling it yields them as `TensorData.data` has it: in
     host memory, one piece after another.
     """

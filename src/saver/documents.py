@@ -413,7 +413,7 @@ class Ended(Piece, frozen=True):
     within_grace: bool
 
 
-class Saved(Piece, frozen=True):
+class LastSave(Piece, frozen=True):
     """The newest version at the end; `seconds` after the signal, negative if it was saved before."""
 
     ref: str
@@ -440,7 +440,7 @@ class Rehearsal(Whole, frozen=True, tag="saver.rehearsal.1"):
     noticed_seconds: float | None
     last_step: int
     ended: Ended
-    saved: Saved | None
+    saved: LastSave | None
     resumed: Resumed | None
     steps_lost: int
     problem: str

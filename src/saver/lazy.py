@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Any, TypeAlias, overload
 
 from saver.codec import Decoder, codec_named
-from saver.tree import Node, Ref, Tensor, Value
+from saver.tree import Node, Reference, Tensor, Value
 
 Held: TypeAlias = "Mapping[Any, Value] | Sequence[Value]"
 
@@ -30,7 +30,7 @@ class Building:
 
     def __call__(self, value: Value) -> Any:
         """The object that `value` describes. When that fails, it fails again the next time."""
-        node = self._nodes.get(value.id) if type(value) is Ref else value
+        node = self._nodes.get(value.id) if type(value) is Reference else value
         if type(node) is not Node:
             return self.decoder.attempt(value)
         if id(node) not in self._lazy:
@@ -67,7 +67,7 @@ class _Holding:
                 self._seen.add(id(item))
                 path.append(id(item))
                 stack += [_LEAVE, item.state]
-            elif kind is Tensor or kind is Ref or (kind is Node and id(item) in self._found):
+            elif kind is Tensor or kind is Reference or (kind is Node and id(item) in self._found):
                 for ident in reversed(path):
                     if ident in self._found:
                         break

@@ -18,7 +18,7 @@ from saver.lazy import Building, LazyParts
 from saver.repo.manifest import SOLE, Manifest, Part
 from saver.storage import Progress
 from saver.tensors import TensorSource
-from saver.tree import Node, Ref, Tensor, Value, parse, settle
+from saver.tree import Node, Reference, Tensor, Value, parse, settle
 
 if TYPE_CHECKING:
     from saver.repo.repository import Repository
@@ -33,7 +33,7 @@ class Tree(msgspec.Struct, frozen=True):
 
     root: Value
     batches: Mapping[str, Value]
-    items: list[Node | Tensor | Ref]
+    items: list[Node | Tensor | Reference]
 
     @property
     def roots(self) -> tuple[Value, ...]:
@@ -97,7 +97,9 @@ class Opened:
             name = waiting.pop()
             if name not in found and name in self.trees:
                 found.add(name)
-                waiting += {item.part for item in self.trees[name].items if type(item) is Ref and item.part}
+                waiting += {
+                    item.part for item in self.trees[name].items if type(item) is Reference and item.part
+                }
         return [name for name in self.trees if name in found]
 
     def tensors_of(self, parts: Iterable[str]) -> list[str]:
@@ -114,7 +116,7 @@ class Opened:
             elif type(item) is Node and id(item) not in seen:
                 seen.add(id(item))
                 waiting.append(item.state)
-            elif type(item) is Ref and item.id in self.nodes:
+            elif type(item) is Reference and item.id in self.nodes:
                 waiting.append(self.nodes[item.id])
                 home = str(item.id).rpartition("/")[0]
                 if home not in with_batches:
@@ -199,7 +201,7 @@ class Opened:
 
 
 def _parsed(name: str, part: Part, where: str) -> Tree:
-    items: list[Node | Tensor | Ref] = []
+    items: list[Node | Tensor | Reference] = []
     where = f"{where}: part {name!r}"
     root = parse(part.tree, where, items)
     batches = {batch: parse(state, where, items) for batch, state in part.batches.items()}

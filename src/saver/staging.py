@@ -16,7 +16,7 @@ from threading import Event, Lock
 import numpy as np
 from numpy.typing import NDArray
 
-from saver.device import Copying, Elsewhere
+from saver.device import Copying, DeviceData
 from saver.memory import huge_pages
 from saver.tensors import length_of, pieces
 from saver.threads import Threads
@@ -141,7 +141,9 @@ class _DeviceCopies(Copying):
         self._looked = False
         self._error: Torn | None = None
         self._copies = [
-            data.data.begin(views[name]) for name, data in tensors.items() if isinstance(data.data, Elsewhere)
+            data.data.begin(views[name])
+            for name, data in tensors.items()
+            if isinstance(data.data, DeviceData)
         ]
 
     def hold(self) -> None:
@@ -195,7 +197,7 @@ class Staging:
         on devices none is copied by then; but they change the others only once these are. Raises MemoryError
         when there is no memory for them.
         """
-        devices = [data.data for data in tensors.values() if isinstance(data.data, Elsewhere)]
+        devices = [data.data for data in tensors.values() if isinstance(data.data, DeviceData)]
         self._reserve(_size(tensors), next(iter(devices), None))
         staged, views = {}, {}
         at = 0
@@ -204,7 +206,7 @@ class Staging:
             views[name] = self._memory[at : at + length]
             staged[name] = TensorData(data.dtype, data.shape, views[name])
             at += -(-length // LINE) * LINE
-        here, there = _split(tensors, lambda name: not isinstance(tensors[name].data, Elsewhere))
+        here, there = _split(tensors, lambda name: not isinstance(tensors[name].data, DeviceData))
         (here_now, here_later), (there_now, there_later) = (
             _split(found, lambda name: name not in later) for found in (here, there)
         )
@@ -230,7 +232,7 @@ class Staging:
             work.run()
         return work
 
-    def _reserve(self, size: int, device: Elsewhere | None) -> None:
+    def _reserve(self, size: int, device: DeviceData | None) -> None:
         if size > self._memory.size:
             self._free()  # the old one goes first
             self._memory = huge_pages(size, wiped_on_fork=True)
@@ -253,7 +255,7 @@ class Staging:
 
 def address_of(data: TensorData) -> int | None:
     """Where the elements begin; None where that is no one place."""
-    if isinstance(data.data, Elsewhere):
+    if isinstance(data.data, DeviceData):
         return data.data.address
     return data.data.ctypes.data if isinstance(data.data, np.ndarray) else None
 

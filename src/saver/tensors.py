@@ -33,7 +33,7 @@ CUT_AXES = 5
 ZERO = "0" * 64
 """Stands for a hash that is not known yet."""
 
-Place: TypeAlias = tuple[str, int, int]
+Extent: TypeAlias = tuple[str, int, int]
 """The name of a pack, and a range of its file: offset and length in bytes."""
 
 Bytes: TypeAlias = NDArray[np.uint8]
@@ -130,10 +130,10 @@ class _Corners:
 
 
 class Shard(msgspec.Struct, frozen=True, gc=False):
-    """A box of a tensor, whose bytes are stored as one run: the bytes of all `places`, concatenated.
+    """A box of a tensor, whose bytes are stored as one run: the bytes of all `extents`, concatenated.
 
     `hash` is the BLAKE3 of the bytes; for a shard with `blocks`, of the concatenated digests of its blocks.
-    Offsets in places are from the beginning of the pack's file; if there are several places, each but the
+    Offsets in extents are from the beginning of the pack's file; if there are several extents, each but the
     last holds whole blocks.
     """
 
@@ -141,7 +141,7 @@ class Shard(msgspec.Struct, frozen=True, gc=False):
     box: Box
     hash: str = ZERO
     blocks: tuple[str, ...] = ()
-    places: tuple[Place, ...] = ()
+    extents: tuple[Extent, ...] = ()
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -154,26 +154,26 @@ class Shard(msgspec.Struct, frozen=True, gc=False):
         return math.prod(self.box.sizes) * ITEM_SIZE[self.dtype]
 
     def is_whole(self) -> bool:
-        """Whether the places have as many bytes as the box, in whole blocks, and every block has a hash."""
-        length, places = self.length, self.places
-        if sum([size for _, _, size in places]) != length or len(self.blocks) != block_count(length):
+        """Whether the extents have as many bytes as the box, in whole blocks, and every block has a hash."""
+        length, extents = self.length, self.extents
+        if sum([size for _, _, size in extents]) != length or len(self.blocks) != block_count(length):
             return False
         if not self.blocks:
-            return len(places) <= 1
-        return all(size % BLOCK == 0 for _, _, size in self.places[:-1])
+            return len(extents) <= 1
+        return all(size % BLOCK == 0 for _, _, size in self.extents[:-1])
 
     def root_matches(self) -> bool:
         """Whether the hash vouches for the hashes of the blocks, if there are any."""
         return not self.blocks or root_of(map(bytes.fromhex, self.blocks)) == self.hash
 
-    def block_places(self) -> Iterator[tuple[int, str, Place]]:
-        """The number, hash and place of each block; of the whole shard, if it is hashed whole."""
+    def block_extents(self) -> Iterator[tuple[int, str, Extent]]:
+        """The number, hash and extent of each block; of the whole shard, if it is hashed whole."""
         if not self.blocks:
             if self.length:
-                yield 0, self.hash, self.places[0]
+                yield 0, self.hash, self.extents[0]
             return
         number = 0
-        for pack, offset, length in self.places:
+        for pack, offset, length in self.extents:
             for at in range(0, length, BLOCK):
                 yield number, self.blocks[number], (pack, offset + at, min(BLOCK, length - at))
                 number += 1

@@ -1,11 +1,11 @@
 """Values as data that cannot run.
 
-A *tree* describes an object with seven things only: the JSON scalars, `Node`, `Tensor`, `Ref`, and the
+A *tree* describes an object with seven things only: the JSON scalars, `Node`, `Tensor`, `Reference`, and the
 lists and string-keyed dicts that a node's state is made of. As JSON:
 
     Node    {"$": "numpy.array", "class": …, "v": 2, "id": 7, "state": …}
     Tensor  {"$tensor": "model/coef_"}
-    Ref     {"$ref": 7, "part": …}         another reference to the node with that id
+    Reference     {"$ref": 7, "part": …}         another reference to the node with that id
 
 A list or dict in a tree is structure that belongs to the node around it; the user's own lists and
 dicts are nodes, so that they can be shared and take part in cycles.
@@ -48,7 +48,7 @@ EXACT_INTEGER = 2**53
 class Node(msgspec.Struct, omit_defaults=True, gc=False):
     """An object: the codec that knows it, the class it asks for (`module:qualname`), its state.
 
-    Trees have no cycles (that is what `Ref` is for), so the garbage collector need not look at them.
+    Trees have no cycles (that is what `Reference` is for), so the garbage collector need not look at them.
     """
 
     codec: str = msgspec.field(name="$")
@@ -64,7 +64,7 @@ class Tensor(msgspec.Struct, frozen=True, gc=False):
     name: str = msgspec.field(name="$tensor")
 
 
-class Ref(msgspec.Struct, omit_defaults=True, gc=False):
+class Reference(msgspec.Struct, omit_defaults=True, gc=False):
     """A reference to the node with this id; `part` names its part, if it is not the same one."""
 
     id: int | str = msgspec.field(name="$ref")
@@ -72,7 +72,7 @@ class Ref(msgspec.Struct, omit_defaults=True, gc=False):
 
 
 Scalar: TypeAlias = bool | int | float | str | None
-Value: TypeAlias = "Scalar | Node | Tensor | Ref | list[Any] | dict[str, Any]"
+Value: TypeAlias = "Scalar | Node | Tensor | Reference | list[Any] | dict[str, Any]"
 
 
 class TensorData(msgspec.Struct, frozen=True):
@@ -127,7 +127,7 @@ def _to_json(tree: Value) -> bytes:
         ) from None
 
 
-_ATOMS = frozenset((str, bool, type(None), Tensor, Ref, msgspec.Raw))
+_ATOMS = frozenset((str, bool, type(None), Tensor, Reference, msgspec.Raw))
 
 
 def _marked(value: Any, depth: int) -> Any:
@@ -240,7 +240,7 @@ def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
 
 
-def parse(raw: Any, where: str, found: list[Node | Tensor | Ref]) -> Any:
+def parse(raw: Any, where: str, found: list[Node | Tensor | Reference]) -> Any:
     """Decoded JSON as a tree; every node, tensor and reference in it is appended to `found`, in the order of
     the document.
 
@@ -255,7 +255,7 @@ def parse(raw: Any, where: str, found: list[Node | Tensor | Ref]) -> Any:
         return on_fresh_stack(_parse, raw, where, found, 0)
 
 
-def _parse(raw: Any, where: str, found: list[Node | Tensor | Ref], depth: int) -> Any:
+def _parse(raw: Any, where: str, found: list[Node | Tensor | Reference], depth: int) -> Any:
     """The same for a value that is `depth` levels deep. Recursive, once per level."""
     item: Any = _parse_dict(raw, where) if type(raw) is dict else raw
     kind = type(item)
@@ -274,7 +274,7 @@ def _parse(raw: Any, where: str, found: list[Node | Tensor | Ref], depth: int) -
                     parsed = item.copy() if parsed is None else parsed
                     parsed[name] = within
         return item if parsed is None else parsed
-    elif kind is Tensor or kind is Ref:
+    elif kind is Tensor or kind is Reference:
         found.append(item)
     return item
 
@@ -282,7 +282,7 @@ def _parse(raw: Any, where: str, found: list[Node | Tensor | Ref], depth: int) -
 _CONTAINERS = frozenset((dict, list))
 
 
-def _parse_dict(raw: dict[str, Any], where: str) -> Node | Tensor | Ref | float | dict[str, Any]:
+def _parse_dict(raw: dict[str, Any], where: str) -> Node | Tensor | Reference | float | dict[str, Any]:
     """What a JSON object stands for; its content is still raw."""
     if "$" in raw:
         return _parse_node(raw, where)
@@ -356,29 +356,29 @@ def _parse_node(raw: dict[str, Any], where: str) -> Node:
     return Node(codec, cls, version, ident, raw.get("state"))
 
 
-def _parse_leaf(raw: dict[str, Any], where: str) -> Tensor | Ref:
+def _parse_leaf(raw: dict[str, Any], where: str) -> Tensor | Reference:
     if len(raw) == 1 and type(raw.get("$tensor")) is str:
         return Tensor(raw["$tensor"])
     part = raw.get("part")
     far = raw.keys() == {"$ref", "part"} and type(part) is str
     if not (far or len(raw) == 1) or type(raw.get("$ref")) is not int:
         raise IncompatibleError(f"{where}: a wrong reference: {str(list(raw))[:120]}")
-    return Ref(raw["$ref"], part)
+    return Reference(raw["$ref"], part)
 
 
-def settle(found: Iterable[Node | Tensor | Ref], part: str) -> None:
+def settle(found: Iterable[Node | Tensor | Reference], part: str) -> None:
     """Make the ids of a parsed part unique in the file: `model/7` for id 7 of `model`.
 
     In the file they are numbered within each part, so that equal parts have equal trees.
     """
     for item in found:
-        if type(item) is Ref:
+        if type(item) is Reference:
             item.id = f"{item.part or part}/{item.id}"
         elif type(item) is Node and item.id is not None:
             item.id = f"{part}/{item.id}"
 
 
-def walk(value: Any) -> Iterator[Node | Tensor | Ref]:
+def walk(value: Any) -> Iterator[Node | Tensor | Reference]:
     """Every node, tensor and reference below `value`, in the order of the document."""
     stack = [value]
     while stack:
@@ -387,7 +387,7 @@ def walk(value: Any) -> Iterator[Node | Tensor | Ref]:
         if kind is Node:
             yield item
             stack.append(item.state)
-        elif kind is Tensor or kind is Ref:
+        elif kind is Tensor or kind is Reference:
             yield item
         elif kind is list:
             stack.extend(reversed(item))

@@ -172,7 +172,7 @@ FORGED: dict[str, tuple[Any, str, Any]] = {
 def test_a_forged_file_is_refused_and_ends_no_process(case: str, tmp_path: Path) -> None:
     make, key, value = FORGED[case]
     file = forge.forged(tmp_path, make())
-    changed = [place for place in forge.places(file.manifest) if place[1] == key]
+    changed = [place for place in forge.extents(file.manifest) if place[1] == key]
     assert changed
     for container, name in changed:
         container[name] = value

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from saver import staging
-from saver.device import Copying, Elsewhere
+from saver.device import Copying, DeviceData
 from saver.staging import Staging, Torn, address_of
 from saver.tree import TensorData
 
@@ -144,7 +144,7 @@ class Device:
         return TensorData("F64", array.shape, OnDevice(self, name, array), changes)
 
 
-class OnDevice(Elsewhere):
+class OnDevice(DeviceData):
     def __init__(self, device: Device, name: str, array: Any) -> None:
         self.device, self.name, self.array = device, name, array
 

@@ -19,7 +19,7 @@ from running import document_of, error_of, run, text_in_a_terminal
 
 import saver
 from saver.rehearsal.outcome import Ended, Plan, Rehearsal, going_on, outcome, ready
-from saver.rehearsal.telling import Told, read
+from saver.rehearsal.reporting import RunEvent, read
 
 SCRIPT = """
 import os, signal, subprocess, sys, time
@@ -305,8 +305,8 @@ def test_what_a_script_prints_steers_no_terminal() -> None:
 # What is decided, and when
 
 
-def told(kind: Any, at: float, step: int = -1, run: str = "run", ref: str = "") -> Told:
-    return Told(kind=kind, at=at, process=1, run=run, step=step, ref=ref)
+def told(kind: Any, at: float, step: int = -1, run: str = "run", ref: str = "") -> RunEvent:
+    return RunEvent(kind=kind, at=at, process=1, run=run, step=step, ref=ref)
 
 
 PLAN = Plan(("train",), signal.SIGTERM, 30.0, None, 1, 60.0)
@@ -314,7 +314,7 @@ BEFORE = [told("started", 0), told("step", 1, 0), told("saved", 2, 0, ref="run@1
 ENDED = Ended(1.0, "SIGTERM", True)
 
 
-def come_of(first: Sequence[Told], second: Sequence[Told], problem: str = "") -> Rehearsal:
+def come_of(first: Sequence[RunEvent], second: Sequence[RunEvent], problem: str = "") -> Rehearsal:
     return outcome(PLAN, "run", first, 3.5, ENDED, second, 10.0, problem)
 
 
@@ -360,7 +360,7 @@ def test_whoever_resumes_after_the_first_step_did_not_resume() -> None:
 
 def test_a_line_that_is_being_written_is_not_read() -> None:
     line = b'{"kind":"step","at":1.5,"process":7,"run":"run","step":3}\n'
-    assert read(line + line[:20]) == [Told(kind="step", at=1.5, process=7, run="run", step=3)]
+    assert read(line + line[:20]) == [RunEvent(kind="step", at=1.5, process=7, run="run", step=3)]
 
 
 def test_without_the_variable_a_run_tells_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

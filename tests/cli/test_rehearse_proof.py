@@ -17,10 +17,10 @@ from click.testing import Result
 from running import document_of, error_of, run, text_in_a_terminal
 
 import saver
-from saver.rehearsal import telling
+from saver.rehearsal import reporting
 from saver.rehearsal.processes import chosen, elsewhere, going_on, otherwise
 from saver.rehearsal.recording import Asked
-from saver.rehearsal.telling import Told
+from saver.rehearsal.reporting import RunEvent
 
 SCRIPT = """
 import os, random, sys, time
@@ -380,7 +380,7 @@ def alive(process: int) -> bool:
 
 def test_a_run_that_has_recorded_and_is_not_killed_ends_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     script("import saver.rehearsal.recording as recording\nrecording.LINGER = 0.0")
-    asked = {telling.VARIABLE: "told", **Asked("state.saver", 2, 1).variables()}
+    asked = {reporting.VARIABLE: "told", **Asked("state.saver", 2, 1).variables()}
     for name, text in asked.items():
         monkeypatch.setenv(name, text)
     assert os.spawnl(os.P_WAIT, sys.executable, sys.executable, "train.py") == -signal.SIGKILL
@@ -419,8 +419,8 @@ def test_what_makes_no_sense_in_a_proof_is_refused(arguments: Sequence[str], tol
 # What is decided
 
 
-def event(kind: Any, step: int = -1, run: str = "run", ref: str = "") -> Told:
-    return Told(kind=kind, at=0.0, process=1, run=run, step=step, ref=ref)
+def event(kind: Any, step: int = -1, run: str = "run", ref: str = "") -> RunEvent:
+    return RunEvent(kind=kind, at=0.0, process=1, run=run, step=step, ref=ref)
 
 
 def test_the_save_is_the_first_of_which_its_run_has_so_many() -> None:

@@ -33,7 +33,7 @@ import saver
 from equality import assert_same
 from saver.codec import Decoder
 from saver.errors import LimitExceededError
-from saver.tree import Node, Ref
+from saver.tree import Node, Reference
 
 Roundtrip = Callable[..., Any]
 
@@ -391,9 +391,9 @@ def test_a_key_that_would_take_forever_to_hash_is_refused(holder: str, within: s
     key: Any = Node("tuple", id=0, state=[1])
     nodes = [key]
     for level in range(1, 60):
-        key = Node(within, id=level, state=[key, Ref(level - 1)])
+        key = Node(within, id=level, state=[key, Reference(level - 1)])
         if within == "frozenset":
-            key.state[1] = Node("tuple", state=[Ref(level - 1)])
+            key.state[1] = Node("tuple", state=[Reference(level - 1)])
         nodes.append(key)
     root = Node(holder, state=[[key], [None]] if holder == "dict" else [key])
     with pytest.raises(LimitExceededError, match="steps more"):

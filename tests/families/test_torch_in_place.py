@@ -20,7 +20,7 @@ from forging import forged
 from saver.errors import IncompatibleError, SaverError
 from saver.opened import Opened
 from saver.restoring import restore
-from saver.tree import Node, Ref
+from saver.tree import Node, Reference
 
 Save = Callable[[Any], Opened]
 
@@ -270,7 +270,7 @@ def test_a_sparse_tensor_is_checked_with_the_indices_that_were_saved(save: Save)
 @pytest.mark.parametrize("change", [
     {"base": Node("list", state=[])}, {"offset": 1 << 40}, {"offset": -1}, {"shape": [1 << 40]},
     {"stride": [-1]}, {"stride": 5}, {"dtype": "nonsense"}, {"base": None}, {"attributes": [1]},
-    {"attributes": {"x": Node("nonsense")}}, {"layout": "sparse_coo"}, {"base": Ref("part/9")},
+    {"attributes": {"x": Node("nonsense")}}, {"layout": "sparse_coo"}, {"base": Reference("part/9")},
     {"offset": None},
 ])  # fmt: skip
 def test_a_view_that_lies_is_an_error_and_changes_nothing(save: Save, change: Any) -> None:

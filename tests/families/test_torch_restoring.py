@@ -36,7 +36,7 @@ from saver.errors import (
 from saver.file import open_file
 from saver.opened import Opened
 from saver.restoring import restore
-from saver.tree import Node, Ref, Tensor
+from saver.tree import Node, Reference, Tensor
 
 Save = Callable[[Any], Opened]
 
@@ -1025,11 +1025,11 @@ def test_endless_names_end(save: Save) -> None:
     node = Node("torch.Module", state={"parameters": {}})
     for level in range(100):
         node.id = f"model/{level}"
-        node = Node("torch.Module", state={"modules": {"a": node, "b": Ref(f"model/{level}")}})
+        node = Node("torch.Module", state={"modules": {"a": node, "b": Reference(f"model/{level}")}})
     opened = save({"model": nn.Linear(2, 2)})
     with pytest.raises(IncompatibleError, match="too many names"):
         restore(forged(opened, model=node), {"model": nn.Linear(2, 2)})
-    loop = Node("torch.Module", id="model/1", state={"modules": {"a": Ref("model/1")}})
+    loop = Node("torch.Module", id="model/1", state={"modules": {"a": Reference("model/1")}})
     with pytest.raises(IncompatibleError, match="too deep"):
         restore(forged(opened, model=loop), {"model": nn.Linear(2, 2)})
 
@@ -1138,7 +1138,8 @@ def _places(tree: Any) -> list[tuple[Any, Any]]:
 
 
 STRANGE: list[Any] = [
-    None, 5, -1, 1 << 70, 1.5, "x", "", [], {}, [1, 2], {"a": 1}, True, Tensor("nowhere"), Ref("model/1"),
+    None, 5, -1, 1 << 70, 1.5, "x", "", [], {}, [1, 2], {"a": 1}, True, Tensor("nowhere"),
+    Reference("model/1"),
     Node("list", state=[1]), Node("dict", state={"a": 1}), Node("function", cls="os:system"),
     Node("torch.Tensor", state={"data": "00000000", "dtype": "float32"}),
 ]  # fmt: skip

@@ -54,7 +54,7 @@ MUTANTS = [
         "blocks-bound-in-stores", "tensors.py",
         "root_of(map(bytes.fromhex, self.blocks)) == self.hash", "True",
         "holding the hashes of blocks against that of their tensor, in stores",
-        ("repo/test_places.py",),
+        ("repo/test_extents.py",),
     ),
     Mutant(
         "boxes-within", "tensors.py",

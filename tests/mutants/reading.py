@@ -5,7 +5,7 @@ from __future__ import annotations
 from .mutant import Mutant
 
 _STORES = "attacks/test_hostile_stores.py"
-_PLACES = "repo/test_places.py"
+_PLACES = "repo/test_extents.py"
 _BUDGET = "attacks/test_budget.py"
 _FIELDS = f"{_STORES}::test_a_check_names_the_version_and_the_field"
 _HEADERS = f"{_STORES}::test_a_pack_whose_header_says_something_else_than_the_manifest_is_damaged"
@@ -113,7 +113,7 @@ MUTANTS = [
     ),
     Mutant(
         "whole-length", "tensors.py",
-        "sum([size for _, _, size in places]) != length or ", "",
+        "sum([size for _, _, size in extents]) != length or ", "",
         "holding the places of a tensor against its length", (_PLACES,),
     ),
     Mutant(
@@ -123,26 +123,26 @@ MUTANTS = [
     ),
     Mutant(
         "one-place", "tensors.py",
-        "            return len(places) <= 1\n", "            return True\n",
+        "            return len(extents) <= 1\n", "            return True\n",
         "refusing small tensors in several places", (_PLACES,),
     ),
     Mutant(
         "whole-blocks", "tensors.py",
-        "        return all(size % BLOCK == 0 for _, _, size in self.places[:-1])", "        return True",
+        "        return all(size % BLOCK == 0 for _, _, size in self.extents[:-1])", "        return True",
         "refusing places that are no whole blocks", (_PLACES,),
     ),
     Mutant(
-        "moves-in-circles", "repo/places.py",
-        '    raise IncompatibleError(f"{pack_key(place[0])} was moved in circles")\n', "    return found\n",
+        "moves-in-circles", "repo/extents.py",
+        '    raise IncompatibleError(f"{pack_key(extent[0])} was moved in circles")\n', "    return found\n",
         "the limit on how often bytes have moved", (_PLACES,),
     ),
     Mutant(
-        "moves-apart", "repo/places.py",
+        "moves-apart", "repo/extents.py",
         "        if one[0] + one[1] > other[0]:\n", "        if False:\n",
         "refusing two moves of the same bytes", (_PLACES,),
     ),
     Mutant(
-        "newest-move", "repo/places.py",
+        "newest-move", "repo/extents.py",
         "            for number in records:\n", "            for number in records[:1]:\n",
         "the newer of two moves out of a pack", (_PLACES,),
     ),
@@ -165,7 +165,7 @@ MUTANTS = [
     ),
     Mutant(
         "header-place", "repo/headers.py",
-        "    if [place[1:] for place in told.places] != [place[1:] for place in shard.places]:",
+        "    if [extent[1:] for extent in told.extents] != [extent[1:] for extent in shard.extents]:",
         "    if False:",
         "telling that the header of a pack places a tensor elsewhere", (),
         equivalent="what lies elsewhere has another hash, which is told, or is the same bytes",

@@ -203,7 +203,7 @@ MUTANTS = [
         "leaving damaged tensors of the version before", (_HEALS,),
     ),
     Mutant(
-        "harmed-places", "repo/places.py",
+        "harmed-places", "repo/extents.py",
         "        return length > 0 and at < len(self._starts) and self._starts[at] < offset + length",
         "        return False",
         "knowing which places are damaged", (_HEALS,),

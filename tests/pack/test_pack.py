@@ -131,7 +131,7 @@ def test_data_begins_on_a_page_and_every_tensor_on_its_items(tensors: dict[str, 
     even = [shard.length % 64 == 0 for shard in pack.shards.values()]
     assert even == sorted(even, reverse=True), "multiples of 64 bytes stand first"
     for name, shard in pack.shards.items():
-        for _, offset, _ in shard.places:
+        for _, offset, _ in shard.extents:
             assert offset % ITEM_SIZE[shard.dtype] == 0
             assert shard.length % 64 or offset % 64 == 0
         assert array_of(pack.source(), name).flags.aligned
@@ -266,7 +266,7 @@ def test_every_flipped_data_byte_is_found_and_its_tensor_named(
     save(path, tensors)
     honest = path.read_bytes()
     for hit, shard in opened(path).shards.items():
-        ((_, start, length),) = shard.places
+        ((_, start, length),) = shard.extents
         for at in range(start, start + length):
             changed = bytearray(honest)
             changed[at] ^= 0x10
@@ -328,7 +328,7 @@ def test_loaded_arrays_outlive_the_file(tmp_path: Path) -> None:
 
 def _flip(path: Path, name: str) -> None:
     raw = bytearray(path.read_bytes())
-    raw[opened(path).shards[name].places[0][1] + 3] ^= 1
+    raw[opened(path).shards[name].extents[0][1] + 3] ^= 1
     path.write_bytes(raw)
 
 

@@ -116,14 +116,14 @@ def test_many_packs_are_checked_at_once(tmp_path: Path) -> None:
         packs.append(writer)
     hit = packs[13]
     with open(tmp_path / f"packs/{hit.id}.safetensors", "r+b") as file:
-        file.seek(hit.shards["b"].places[0][1] + 17)
+        file.seek(hit.shards["b"].extents[0][1] + 17)
         file.write(b"x" if content(400_000, 13)[17:18] != b"x" else b"y")
     ranges = []
     for number, writer in enumerate(packs):
         blob = store.open(f"packs/{writer.id}.safetensors")
         ranges += [
             Range(f"{name} {number}", blob, start, end, hashed)
-            for name, start, end, hashed in Pack(blob).places()
+            for name, start, end, hashed in Pack(blob).extents()
         ]
     assert damaged(ranges) == {"b 13"}
 
@@ -139,7 +139,7 @@ def test_names_may_come_in_any_order(size: int, tmp_path: Path) -> None:
     raw = bytearray(writer.size)
     store.put("a", writer)
     raw[:] = store.read("a")
-    raw[writer.shards["2"].places[0][1]] ^= 1
+    raw[writer.shards["2"].extents[0][1]] ^= 1
     store.create("b", raw)
     pack = Pack(store.open("b"))
     lost = "2"

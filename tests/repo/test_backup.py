@@ -189,7 +189,7 @@ def test_what_the_copy_has_whole_stays_though_its_bytes_moved_and_were_damaged_t
     copy_of(store, target)
     repo.append(lambda: Delete("m", (1,)))
     assert collect(repo, grace=0).moved
-    (pack,) = {shard.places[0][0] for name, shard in repo.known(repo.version("m")).items() if "base" in name}
+    (pack,) = {shard.extents[0][0] for name, shard in repo.known(repo.version("m")).items() if "base" in name}
     data, time = store._objects.pop(pack_key(pack))
     if how == "flipped":
         store._objects[pack_key(pack)] = data[:-3] + bytes([data[-3] ^ 1]) + data[-2:], time
@@ -331,7 +331,7 @@ def test_what_is_damaged_in_the_store_is_named_and_all_the_rest_is_copied(
     repo = Repository(store)
     repo.open()
     version = repo.version("m@4")
-    known = repo.known(version)["p/head"].places[0][0]
+    known = repo.known(version)["p/head"].extents[0][0]
     key = f"packs/{known}.safetensors" if what == "packs/" else module.manifest_key(version.manifest)
     data, time = store._objects.pop(key)
     if how == "flipped":
@@ -353,7 +353,7 @@ def test_what_is_damaged_in_the_store_is_named_and_all_the_rest_is_copied(
 def test_a_pack_that_agrees_with_itself_and_not_with_the_manifest_is_named(store: MemoryStorage) -> None:
     repo = Repository(store)
     repo.open()
-    one, other = (repo.known(repo.version(ref))["p/head"].places[0][0] for ref in ("m@4", "m@5"))
+    one, other = (repo.known(repo.version(ref))["p/head"].extents[0][0] for ref in ("m@4", "m@5"))
     store._objects[pack_key(one)] = store._objects[pack_key(other)]
     copied = copy_of(store, MemoryStorage("target"))
     assert {(damage.key, damage.number) for damage in copied.damage} == {(pack_key(one), 4)}

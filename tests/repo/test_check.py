@@ -104,7 +104,7 @@ def test_a_record_that_was_exchanged_is_found_though_a_checkpoint_makes_it_unnec
 def test_damage_is_named_by_model_version_part_and_tensor(
     store: MemoryStorage, repo: Repository, filled: dict[str, Any]
 ) -> None:
-    shared = repo.known(repo.version("m@2"))["a/x"].places[0]
+    shared = repo.known(repo.version("m@2"))["a/x"].extents[0]
     flip(store, f"packs/{shared[0]}.safetensors", shared[1] + 3)
     found = checked(store)
     named = {(d.model, d.number, d.part, d.tensor) for d in found.damage}
@@ -118,7 +118,7 @@ def test_damage_is_named_by_model_version_part_and_tensor(
 def test_saving_the_same_tensor_again_heals_older_versions(
     store: MemoryStorage, repo: Repository, filled: dict[str, Any]
 ) -> None:
-    shared = repo.known(repo.version("m@2"))["a/x"].places[0]
+    shared = repo.known(repo.version("m@2"))["a/x"].extents[0]
     flip(store, f"packs/{shared[0]}.safetensors", shared[1] + 3)
     assert checked(store).recorded
     fresh = Repository(store)
@@ -166,7 +166,7 @@ def test_a_healed_pack_that_nobody_needs_is_freed(store: MemoryStorage, repo: Re
 
 
 def test_a_check_records_damage_once(store: MemoryStorage, repo: Repository, filled: dict[str, Any]) -> None:
-    place = repo.known(repo.version("n@1"))["c/z"].places[0]
+    place = repo.known(repo.version("n@1"))["c/z"].extents[0]
     flip(store, f"packs/{place[0]}.safetensors", place[1])
     first = checked(store)
     head = len(list(store.keys("log/")))
@@ -186,14 +186,14 @@ def test_a_lost_manifest_costs_its_version_alone(
 def test_a_lost_pack_is_told_for_all_that_lay_in_it(
     store: MemoryStorage, repo: Repository, filled: dict[str, Any]
 ) -> None:
-    pack = repo.known(repo.version("m@1"))["a/x"].places[0][0]
+    pack = repo.known(repo.version("m@1"))["a/x"].extents[0][0]
     store.delete(f"packs/{pack}.safetensors")
     found = checked(store)
     assert {str(d.number) + d.tensor for d in found.damage} == {"1a/x", "1b/y", "2a/x"}
 
 
 def test_a_cut_off_pack_is_damage(store: MemoryStorage, repo: Repository, filled: dict[str, Any]) -> None:
-    key = f"packs/{repo.known(repo.version('n@1'))['c/z'].places[0][0]}.safetensors"
+    key = f"packs/{repo.known(repo.version('n@1'))['c/z'].extents[0][0]}.safetensors"
     data = store.read(key)[:-100]
     store.delete(key)
     store.put(key, Bytes(data))

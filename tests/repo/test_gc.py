@@ -425,7 +425,7 @@ def test_a_version_whose_manifest_is_lost_keeps_its_packs(
 def test_damage_is_never_moved(eager: None, store: MemoryStorage, repo: Repository) -> None:
     _, pack = mostly_dead(repo)
     data = bytearray(store.read(pack))
-    place = repo.known(repo.version("m"))["a/small"].places[0]
+    place = repo.known(repo.version("m"))["a/small"].extents[0]
     data[place[1] + 5] ^= 1
     store.delete(pack)
     store.put(pack, Bytes(bytes(data)))

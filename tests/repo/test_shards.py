@@ -142,7 +142,7 @@ def test_the_cut_is_part_of_what_a_part_is(store: saver.Saver) -> None:
 def test_a_damaged_shard_is_named_and_healed_by_saving_it_again(store: saver.Saver) -> None:
     save(store, values())
     shard = store._repo.known(store.version("m"))["net/table#1000"]
-    _flip(store, shard.places[0])
+    _flip(store, shard.extents[0])
     (damage,) = store.check().damage
     assert (damage.model, damage.part, damage.tensor) == ("m", "net", "net/table#1000")
     with pytest.raises(saver.DamagedError, match="net/table"):
@@ -235,14 +235,14 @@ def test_a_manifest_with_boxes_that_do_not_tile_is_damaged(store: saver.Saver, l
     honest = json.loads(manifests.encode(store._repo.manifest(version)))
     LIES[lie](honest["tensors"]["net/table"]["shards"])
     with pytest.raises(saver.IncompatibleError):
-        store._repo.places.of(manifests.decode(json.dumps(honest), "m@1"), "m@1")
+        store._repo.extents.of(manifests.decode(json.dumps(honest), "m@1"), "m@1")
 
 
 def test_a_manifest_with_the_boxes_swapped_is_damaged(store: saver.Saver) -> None:
     """They still tile; their hashes are other shards', so the part is another one."""
     save(store, values())
     manifest = store._repo.manifest(store.version("m"))
-    info = store._repo.places.of(manifest, "m@1")["net/table"]
+    info = store._repo.extents.of(manifest, "m@1")["net/table"]
     swapped = [*info.shards[1::2], *info.shards[::2]]
     assert info.covered != tensors.TensorInfo(info.name, info.dtype, info.shape, tuple(swapped)).covered
 

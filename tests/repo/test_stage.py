@@ -141,7 +141,7 @@ def test_what_was_staged_in_another_store_is_refused(repo: Repository) -> None:
 def test_what_was_condemned_is_named_by_who_staged_it(store: MemoryStorage, repo: Repository) -> None:
     mine, collected = staged(repo, {"a/w": np.arange(5000)}), staged(Repository(store), RIGHT)
     save_version(repo, draft("other", {"x/w": np.arange(5000)}))
-    key = f"packs/{collected.tensors['right/w'].places[0][0]}.safetensors"
+    key = f"packs/{collected.tensors['right/w'].extents[0][0]}.safetensors"
     data = {k: store.read(k) for k in store.keys("packs/") if k != key}
     for kept in data:
         store.delete(kept)

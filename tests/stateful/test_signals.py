@@ -19,7 +19,7 @@ import pytest
 
 import saver
 from saver import Every, OnSignal
-from saver.rehearsal.telling import VARIABLE, Told, read
+from saver.rehearsal.reporting import VARIABLE, RunEvent, read
 
 PATIENCE = 60
 """Seconds for which a process may do nothing that is waited for."""
@@ -60,10 +60,10 @@ class Training:
         self.process = process
         self._events = events
 
-    def told(self) -> list[Told]:
+    def told(self) -> list[RunEvent]:
         return read(self._events.read_bytes()) if self._events.exists() else []
 
-    def wait_for(self, kind: str, count: int = 1, step: int = -1) -> Told:
+    def wait_for(self, kind: str, count: int = 1, step: int = -1) -> RunEvent:
         """The event of this kind that comes at the `count`th place, among those from `step` on."""
         end = time.monotonic() + PATIENCE
         while time.monotonic() < end:

@@ -6,7 +6,7 @@ import time
 import warnings
 
 from saver import policy
-from saver.policy import Retention, Saved
+from saver.policy import Checkpoint, Retention
 from saver.repo.gc import collect
 from saver.repo.log import Delete
 from saver.repo.repository import Repository
@@ -23,7 +23,7 @@ class History:
     """`saved` is what policies see, oldest first. It is replaced, never changed."""
 
     def __init__(self, repo: Repository, model: str, keep: Retention | None) -> None:
-        self.saved: list[Saved] = []
+        self.saved: list[Checkpoint] = []
         self._repo, self._model, self._keep = repo, model, keep
         self._known = False
         self._own: int | None = None
@@ -68,8 +68,8 @@ class History:
         return self._keep is not None and bool(collect(self._repo, 0.0, listing=False).freed_bytes)
 
 
-def _saved(version: Version) -> Saved:
-    return Saved(
+def _saved(version: Version) -> Checkpoint:
+    return Checkpoint(
         number=version.number, step=version.step, time=version.time, metrics=version.metrics,
         tags=version.tags, bytes=version.bytes, bytes_added=version.bytes_added,
     )  # fmt: skip

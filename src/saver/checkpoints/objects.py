@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from saver import frameworks
+from saver import framework
 from saver.codec import codec_for
 from saver.encoding import encode
 from saver.errors import (
@@ -38,7 +38,7 @@ RESERVED = (LOG, RANDOM, RUN)
 T = TypeVar("T")
 
 
-class Place(msgspec.Struct, frozen=True):
+class Position(msgspec.Struct, frozen=True):
     """Where in the training a version was saved, and why; `ranges` is as in a `Moment`."""
 
     step: int
@@ -52,7 +52,7 @@ class Place(msgspec.Struct, frozen=True):
         return {"step": self.step, "epoch": self.epoch, "reason": self.reason, "ranges": ranges}
 
     @classmethod
-    def of_part(cls, part: Mapping[str, Any]) -> Place:
+    def of_part(cls, part: Mapping[str, Any]) -> Position:
         ranges = {name: tuple(both) for name, both in part["ranges"].items()}
         return cls(int(part["step"]), part["epoch"], part["reason"], ranges)
 
@@ -89,14 +89,14 @@ class Objects:
                     "processes of their own: saver rehearse --prove 3 -- python train.py"
                 )
 
-    def encode(self, log: TrainingLog, place: Place) -> Encoded:
+    def encode(self, log: TrainingLog, place: Position) -> Encoded:
         """All parts of a version."""
-        own = {LOG: log, RANDOM: frameworks.random_states(), RUN: place.as_part()}
+        own = {LOG: log, RANDOM: framework.random_states(), RUN: place.as_part()}
         return encode(self.state() | own)
 
-    def unchanged(self, encoded: Encoded) -> tuple[frameworks.Steps | None, set[str]]:
+    def unchanged(self, encoded: Encoded) -> tuple[framework.Steps | None, set[str]]:
         """A hook into optimizers' steps, and the tensors that should stay the same until the next step."""
-        steps = frameworks.steps(self.live.values())  # each time: stepping creates the state
+        steps = framework.steps(self.live.values())  # each time: stepping creates the state
         if steps is None:
             return None, set()
         return steps, {
@@ -112,7 +112,9 @@ class Objects:
         repo.open()
         return next(repo.versions(model, reverse=True), None)
 
-    def resume(self, repo: Repository, model: str, trust: Any) -> tuple[Version, TrainingLog, Place] | None:
+    def resume(
+        self, repo: Repository, model: str, trust: Any
+    ) -> tuple[Version, TrainingLog, Position] | None:
         """Restore the newest version that verifies; None if there are no versions. Warns if it had to use
         an older one, and says why. Trusts the classes of the live objects, besides those that the caller
         trusts.
@@ -142,14 +144,14 @@ class Objects:
             return version, log, place
         raise DamagedError(f"{repo.storage}: no version of {model} can be resumed from; {'; '.join(back)}")
 
-    def _restore(self, opened: Opened, trust: Any) -> tuple[TrainingLog, Place]:
+    def _restore(self, opened: Opened, trust: Any) -> tuple[TrainingLog, Position]:
         """Restore all of a version into the objects and the random generators, or nothing: everything is
         read and verified first."""
         opened.tensors.verify()
         own = opened.load((), RESERVED)
-        place = Place.of_part(own[RUN])
+        place = Position.of_part(own[RUN])
         restore(opened, self.live, trust=trust)
-        frameworks.set_random_states(own[RANDOM])
+        framework.set_random_states(own[RANDOM])
         return own[LOG], place
 
     def _compare_parts(self, version: Version, saved: set[str]) -> None:

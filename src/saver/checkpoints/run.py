@@ -13,7 +13,7 @@ from typing import Any, Literal
 import msgspec
 
 from saver.checkpoints import arguments, ending
-from saver.checkpoints import progress as telling
+from saver.checkpoints import progress as reporting
 from saver.checkpoints.events import (
     Ended,
     Event,
@@ -318,7 +318,7 @@ class Checkpoints:
         own: list[Counts | Marks | Grace | Watch] = [Counts(self.progress), Marks(self.log)]
         if self._caught.ending:
             own.append(Grace(self._grace))
-        line = telling.line(self._wanted)
+        line = reporting.line(self._wanted)
         if line is not None:
             own.append(Watch(line, self._in_words))
         for listener in own:
@@ -332,7 +332,7 @@ class Checkpoints:
         since = time.monotonic() - saving.since
         now = msgspec.structs.replace(moment, since=since, ranges=saving.ranges, cost=saving.cost())
         due = self._every.next_due(now, saved)
-        return telling.told(self.model, self.progress, self._total, due, len(saved), time.time())
+        return reporting.told(self.model, self.progress, self._total, due, len(saved), time.time())
 
     # Saving
 

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from saver import encoding, policy
 from saver.checkpoints.events import Blocked, Listener, SaveFailed, SaveWritten, SnapshotTaken, SnapshotTorn
 from saver.checkpoints.history import History
-from saver.checkpoints.objects import Objects, Place
+from saver.checkpoints.objects import Objects, Position
 from saver.checkpoints.progress import Cost
 from saver.checkpoints.writer import Writer
 from saver.environment import Git
@@ -106,7 +106,7 @@ class Saving:
             self.release()
             self.again = ""
             git, before = Git(), self.ranges
-            place = Place(step, epoch, reason, policy.widened(before, metrics))
+            place = Position(step, epoch, reason, policy.widened(before, metrics))
             encoded = self._objects.encode(self._log.snapshot(), place)
             try:
                 snapshot = self._take(encoded, step)

@@ -19,7 +19,7 @@ from saver.errors import IncompatibleError, SaverError
 from saver.registry import codec_root
 from saver.stack import SEGMENT, is_deep, on_fresh_stack
 from saver.tensors import Bytes, TensorInfo, TensorSource
-from saver.tree import MAX_OBJECT_DEPTH, NUMPY_DTYPE, Node, Ref, Tensor, Value
+from saver.tree import MAX_OBJECT_DEPTH, NUMPY_DTYPE, Node, Reference, Tensor, Value
 
 MAX_DECODED_DEPTH = 2 * MAX_OBJECT_DEPTH
 """Twice what is ever written: a reference may point deep into a part that has not been decoded."""
@@ -111,7 +111,7 @@ class Decoder:
         kind = type(value)
         if kind is Node:
             return self._build(value)  # type: ignore[arg-type]
-        if kind is Ref:
+        if kind is Reference:
             found = self._again(value.id)  # type: ignore[union-attr, arg-type]
             if type(found) is _Pending:
                 raise IncompatibleError(f"{self._where}: node {found.id} contains itself where it cannot")
@@ -136,7 +136,7 @@ class Decoder:
 
     def slot(self, value: Value, container: Any, key: Any) -> Any:
         """The object for `container[key]`; if a cycle delays it, None, and it is stored there later."""
-        if type(value) is not Ref:
+        if type(value) is not Reference:
             return self(value)
         found = self._again(value.id)
         if type(found) is _Pending:
@@ -178,7 +178,7 @@ class Decoder:
                 target[key] = self._build(value)
             elif kind in _SCALARS:
                 target[key] = value
-            elif kind is Ref:
+            elif kind is Reference:
                 target[key] = self.slot(value, target, key)
             else:
                 target[key] = self(value)

@@ -25,7 +25,7 @@ from saver.tree import (
     MAX_OBJECT_DEPTH,
     TENSOR_DTYPE,
     Node,
-    Ref,
+    Reference,
     Tensor,
     TensorData,
     Value,
@@ -134,7 +134,7 @@ class Encoder:
             del self._path[-len(steps) :]
         return node
 
-    def _again(self, node: Node, obj: Any, steps: tuple[str | int, ...], fillable: bool) -> Ref:
+    def _again(self, node: Node, obj: Any, steps: tuple[str | int, ...], fillable: bool) -> Reference:
         codec = self._open.get(id(obj))
         if codec is not None and not codec.early and not fillable:
             self._path.extend(steps)
@@ -146,7 +146,7 @@ class Encoder:
         if node.id is None:
             self._ids[home] += 1
             node.id = self._ids[home]
-        return Ref(node.id, None if home == self._part else home)
+        return Reference(node.id, None if home == self._part else home)
 
     def has_met(self, obj: Any) -> bool:
         """Whether this very object was encoded as a node of its own."""

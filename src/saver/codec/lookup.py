@@ -10,7 +10,7 @@ from saver.codec.contract import Codec
 from saver.errors import IncompatibleError
 from saver.family import Family
 from saver.registry import codec_root
-from saver.tree import Node, Ref, Tensor
+from saver.tree import Node, Reference, Tensor
 
 _by_type: dict[type, Codec] = {}
 _by_name: dict[str, Codec] = {}
@@ -72,7 +72,7 @@ def forget_codecs() -> None:
     _by_type.clear()
 
 
-def check(found: Iterable[Node | Tensor | Ref], names: Iterable[str], where: str) -> list[Node]:
+def check(found: Iterable[Node | Tensor | Reference], names: Iterable[str], where: str) -> list[Node]:
     """The nodes among `found`. Raises IncompatibleError unless every codec, tensor and node that they need
     exists.
 
@@ -88,7 +88,7 @@ def check(found: Iterable[Node | Tensor | Ref], names: Iterable[str], where: str
             codecs.add(item.codec)
         elif type(item) is Tensor:
             tensors.add(item.name)
-        elif type(item) is Ref:
+        elif type(item) is Reference:
             refs.add(item.id)
     for codec in sorted(codecs):
         if not registry.known(codec_root(codec)):

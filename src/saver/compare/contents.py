@@ -11,7 +11,7 @@ from saver.reading.arrays import Array, Entries, tensor_array
 from saver.reading.dispatch import said
 from saver.reading.steps import any_node, any_state
 from saver.reading.texts import plain, title
-from saver.tree import Node, Ref, Tensor
+from saver.tree import Node, Reference, Tensor
 
 LOOKS = 1_000_000
 """Values that readers may look up beside those that they walk through, as parameters of optimizers."""
@@ -40,7 +40,7 @@ class Side:
 
     def resolve(self, value: Any) -> Any:
         """The node that a reference leads to, the array that a tensor is; everything else as it is."""
-        if type(value) is Ref:
+        if type(value) is Reference:
             return self.view.nodes.get(value.id, value)
         if type(value) is Tensor:
             return tensor_array(value, self.entries) or value
@@ -53,8 +53,8 @@ class Side:
 
     def text(self, value: Any) -> str | None:
         """A value that fits in a line, as `plain` has it."""
-        if isinstance(value, (Ref, Tensor)):
-            missing = value.id if isinstance(value, Ref) else value.name
+        if isinstance(value, (Reference, Tensor)):
+            missing = value.id if isinstance(value, Reference) else value.name
             return printable(f"something that is not there: {missing}")
         if type(value) is not Node or value.id is None:
             return plain(value)

@@ -11,7 +11,7 @@ import numpy as np
 
 from saver.compare.amounts import Bytes, amount, counted, strings_changed
 from saver.compare.difference import Amount, ArrayChange, ArrayInfo
-from saver.compare.walk import Pair
+from saver.compare.walk import ArrayPair
 from saver.errors import IncompatibleError
 from saver.opened import Opened
 from saver.reading.arrays import Array
@@ -33,7 +33,7 @@ BUDGET = 8
 
 
 def measure(
-    pairs: Sequence[Pair], old: Opened, new: Opened, progress: Progress | None
+    pairs: Sequence[ArrayPair], old: Opened, new: Opened, progress: Progress | None
 ) -> Iterator[ArrayChange | None]:
     """The change of every pair, in order; None for those that turn out to be equal."""
     before, after = _Source(old, (pair.old for pair in pairs)), _Source(new, (pair.new for pair in pairs))
@@ -89,7 +89,7 @@ class _Source:
         return self._last[1]
 
 
-def _entries(pair: Pair) -> int | None:
+def _entries(pair: ArrayPair) -> int | None:
     """How many entries can be compared, counted from the first; None when they are not comparable."""
     old, new = pair.old, pair.new
     if old is None or new is None or old.form != new.form:
@@ -101,13 +101,13 @@ def _entries(pair: Pair) -> int | None:
     return min(old.count, new.count) if grown and plain else None
 
 
-def _length(pair: Pair) -> int:
+def _length(pair: ArrayPair) -> int:
     """How many bytes are compared, in both versions together."""
     entries = _entries(pair)
     return 0 if entries is None or pair.old is None else 2 * entries * pair.old.form.size
 
 
-def _amount(pair: Pair, old: _Source, new: _Source, pool: Executor) -> Amount | None:
+def _amount(pair: ArrayPair, old: _Source, new: _Source, pool: Executor) -> Amount | None:
     entries = _entries(pair)
     if entries is None or pair.old is None or pair.new is None:
         return None
@@ -143,7 +143,7 @@ def _in_c_order(raw: Bytes, array: Array) -> Bytes:
     return np.ascontiguousarray(items.transpose(back)).reshape(-1).view(np.uint8)
 
 
-def _infos(pair: Pair, old: _Source, new: _Source) -> tuple[ArrayInfo | None, ArrayInfo | None]:
+def _infos(pair: ArrayPair, old: _Source, new: _Source) -> tuple[ArrayInfo | None, ArrayInfo | None]:
     """Both arrays, and their values if they are few: in six digits where that tells them apart."""
     few = _few(pair.old, old), _few(pair.new, new)
     texts = _written(pair.old, few[0], "{:.6g}"), _written(pair.new, few[1], "{:.6g}")

@@ -20,7 +20,7 @@ AGAIN = 100_000
 without a limit, a crafted file could ask for the square of its size."""
 
 
-class Place:
+class Location:
     """A place in a tree, and the path there; in the middle of long ones something is left out."""
 
     __slots__ = ("path",)
@@ -30,12 +30,12 @@ class Place:
             path if len(path) <= PATH_LIMIT else f"{path[: PATH_LIMIT // 2]}…{path[-PATH_LIMIT // 3 :]}"
         )
 
-    def below(self, step: str) -> Place:
+    def below(self, step: str) -> Location:
         """The place one step further."""
-        return Place(self.path + step) if step else self
+        return Location(self.path + step) if step else self
 
 
-class Pair(msgspec.Struct, frozen=True):
+class ArrayPair(msgspec.Struct, frozen=True):
     """The arrays of one place, not known to be equal. One of them may be missing."""
 
     part: str
@@ -60,13 +60,13 @@ class Walk:
 
     def __init__(self, old: Side, new: Side) -> None:
         self._sides = (old, new)
-        self._first: tuple[dict[int, Place], dict[int, Place]] = ({}, {})
+        self._first: tuple[dict[int, Location], dict[int, Location]] = ({}, {})
         self._again = AGAIN
         self._told: dict[tuple[int, int], tuple[str | None, str | None]] = {}
         self._part = ""
-        self._stack: list[tuple[Place, Any, Any, bool]] = []
+        self._stack: list[tuple[Location, Any, Any, bool]] = []
         self.fields: list[tuple[str, Field]] = []
-        self.pairs: list[Pair] = []
+        self.pairs: list[ArrayPair] = []
         self.unchanged = 0
 
     def part(self, name: str) -> None:
@@ -75,12 +75,12 @@ class Walk:
         old, new = (side.view.trees[name] for side in self._sides)
         for batch in reversed(dict.fromkeys((*old.batches, *new.batches))):
             states = (old.batches.get(batch, _ABSENT), new.batches.get(batch, _ABSENT))
-            self._stack.append((Place(printable(batch)), *states, False))
-        self._stack.append((Place(printable(name)), old.root, new.root, False))
+            self._stack.append((Location(printable(batch)), *states, False))
+        self._stack.append((Location(printable(name)), old.root, new.root, False))
         while self._stack:
             self._visit(*self._stack.pop())
 
-    def _visit(self, place: Place, old: Any, new: Any, quiet: bool) -> None:
+    def _visit(self, place: Location, old: Any, new: Any, quiet: bool) -> None:
         """Compare what is at one place. `quiet` says that only arrays are worth a word there."""
         old, new = self._sides[0].resolve(old), self._sides[1].resolve(new)
         if old is _ABSENT or new is _ABSENT:
@@ -97,7 +97,7 @@ class Walk:
             elif type(old) is Node or type(new) is Node or texts[0] != texts[1]:
                 self._plain(place, old, new)
 
-    def _plain(self, place: Place, old: Any, new: Any) -> None:
+    def _plain(self, place: Location, old: Any, new: Any) -> None:
         """Compare values that fit in a line; two that can be named again only once."""
         key = id(old), id(new)
         told = self._told.get(key)
@@ -115,7 +115,7 @@ class Walk:
             return f"{texts[0]} as {_kind(old)}", f"{texts[1]} as {_kind(new)}"
         return texts if texts[0] == texts[1] else both(*texts)
 
-    def _containers(self, place: Place, old: Any, new: Any) -> None:
+    def _containers(self, place: Location, old: Any, new: Any) -> None:
         seen = self._meet(place, old, new) if type(old) is Node and type(new) is Node else 0
         if seen == 2 or (seen and self._again < 0):
             return
@@ -132,7 +132,7 @@ class Walk:
             self._again -= len(within[0].children) + len(within[1].children)
         self._descend(place, within[0], within[1], alike)
 
-    def _meet(self, place: Place, old: Node, new: Node) -> int:
+    def _meet(self, place: Location, old: Node, new: Node) -> int:
         """Note where these are met first, and tell when the places differ; how many were met before."""
         seen = (id(old) in self._first[0]) + (id(new) in self._first[1])
         first = self._first[0].setdefault(id(old), place), self._first[1].setdefault(id(new), place)
@@ -140,7 +140,7 @@ class Walk:
             self._field(place, *(_own(found, place) for found in first))
         return seen
 
-    def _descend(self, place: Place, old: Inside, new: Inside, alike: bool) -> None:
+    def _descend(self, place: Location, old: Inside, new: Inside, alike: bool) -> None:
         before, after = old.children, new.children
         common = before.keys() & after.keys()
         order = [[name for name in inside.order if name in common] for inside in (old, new)]
@@ -152,7 +152,7 @@ class Walk:
                 (place.below(name), before.get(name, _ABSENT), after.get(name, _ABSENT), quiet)
             )
 
-    def _one_sided(self, place: Place, old: Any, new: Any, quiet: bool) -> None:
+    def _one_sided(self, place: Location, old: Any, new: Any, quiet: bool) -> None:
         """Tell what only one version has: a line for the whole, and one for each array in it."""
         is_new = old is _ABSENT
         value = new if is_new else old
@@ -172,12 +172,12 @@ class Walk:
         for name, child in reversed(inside.children.items()):
             self._stack.append((place.below(name), *((_ABSENT, child) if is_new else (child, _ABSENT)), True))
 
-    def _field(self, place: Place, old: str | None, new: str | None) -> None:
+    def _field(self, place: Location, old: str | None, new: str | None) -> None:
         old, new = both(old, new)
         self.fields.append((self._part, Field(place.path, old, new)))
 
-    def _pair(self, place: Place, old: Array | None, new: Array | None) -> None:
-        self.pairs.append(Pair(self._part, place.path, old, new))
+    def _pair(self, place: Location, old: Array | None, new: Array | None) -> None:
+        self.pairs.append(ArrayPair(self._part, place.path, old, new))
 
 
 def _kind(value: Any) -> tuple[Any, ...]:
@@ -186,7 +186,7 @@ def _kind(value: Any) -> tuple[Any, ...]:
     return (type(value).__name__,)
 
 
-def _own(first: Place, place: Place) -> str:
+def _own(first: Location, place: Location) -> str:
     return "an object of its own" if first is place else f"the same as {first.path}"
 
 

@@ -28,7 +28,7 @@ ROWS = 1024
 Run: TypeAlias = Sequence[Any] | NDArray[Any]
 """Consecutive rows of a column, or something that is said of them."""
 
-Told: TypeAlias = dict[str, str]
+ColumnHash: TypeAlias = dict[str, str]
 """Name, dtype and hash of a column."""
 
 
@@ -51,7 +51,7 @@ def column_fingerprint(column: Columns, index: list[Columns], rows: int, where: 
     return joined("column", [rows], told, hashes(index, rows, where))
 
 
-def joined(kind: str, shape: list[int], columns: list[Told], index: list[Told]) -> dict[str, Any]:
+def joined(kind: str, shape: list[int], columns: list[ColumnHash], index: list[ColumnHash]) -> dict[str, Any]:
     """The fingerprint of columns and an index whose hashes are known.
 
     It covers the names, dtypes and values of the columns in their order, and those of the index.
@@ -65,7 +65,7 @@ def joined(kind: str, shape: list[int], columns: list[Told], index: list[Told]) 
     return found
 
 
-def hashes(groups: list[Columns], rows: int, where: str) -> list[Told]:
+def hashes(groups: list[Columns], rows: int, where: str) -> list[ColumnHash]:
     """The hashes of all columns, in the order of the groups, which threads share when they are large."""
     if rows * sum(len(group.names) for group in groups) * 8 < PARALLEL or len(groups) == 1:
         return [told for group in groups for told in hash_group(group, rows, where, alone=True)]
@@ -74,7 +74,7 @@ def hashes(groups: list[Columns], rows: int, where: str) -> list[Told]:
         return [told for result in results for told in result]
 
 
-def hash_group(group: Columns, rows: int, where: str, alone: bool) -> list[Told]:
+def hash_group(group: Columns, rows: int, where: str, alone: bool) -> list[ColumnHash]:
     """The hashes of the columns of a group; `alone` is told to one that no thread works beside."""
     count = len(group.names)
     step = max(ROWS, PIECE // (8 * count))

@@ -203,8 +203,8 @@ def _shards(
         own_blocks = blocks.get(name, ())
         if len(own_blocks) != block_count(length):
             raise ValueError(f"tensor {name!r} has {len(own_blocks)} block hashes")
-        places = ((ident, at + begin, length),) if length else ()
-        shards[name] = Shard(slot.dtype, whole(slot.shape), digest, own_blocks, places)
+        extents = ((ident, at + begin, length),) if length else ()
+        shards[name] = Shard(slot.dtype, whole(slot.shape), digest, own_blocks, extents)
         end = stop
     if at + end != size:
         raise DamagedError(

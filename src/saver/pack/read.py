@@ -49,21 +49,21 @@ class Pack:
             "use a copy of the file, or load the other parts with lazy=True", size=self.size,
         )  # fmt: skip
 
-    def places(self, names: Iterable[str] | None = None) -> Iterator[tuple[str, int, int, str]]:
+    def ranges(self, names: Iterable[str] | None = None) -> Iterator[tuple[str, int, int, str]]:
         """What has a hash of its own, of all shards or of those named, in order.
 
         A shard, or a block of one: the shard's name, start and end in bytes from the beginning of the
         pack, and the hash.
         """
         for name in self.shards if names is None else names:
-            for _, digest, (_, start, length) in self.shards[name].block_places():
+            for _, digest, (_, start, length) in self.shards[name].block_extents():
                 yield name, start, start + length, digest
 
     def damaged(self, names: Iterable[str] | None = None, progress: Progress | None = None) -> set[str]:
         """The names of those shards, of all or of those named, whose bytes do not match their hashes."""
         chosen = list(self.shards if names is None else names)
         blob = self.blob
-        places = [Range(name, blob, start, end, hash_) for name, start, end, hash_ in self.places(chosen)]
+        places = [Range(name, blob, start, end, hash_) for name, start, end, hash_ in self.ranges(chosen)]
         return {name for name in chosen if not self.shards[name].root_matches()} | damaged(places, progress)
 
 

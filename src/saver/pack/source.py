@@ -47,7 +47,7 @@ class PackedTensors:
         self._size = size
         self._blobs = dict(blobs or {})
         self._whole: dict[str, list[list[Bytes]]] = {}
-        """The bytes of tensors that were verified whole: of each shard, place by place."""
+        """The bytes of tensors that were verified whole: of each shard, extent by extent."""
         self._blocks: dict[tuple[str, int, int], Bytes] = {}
         """The bytes of other blocks that were verified, by tensor, shard and number."""
         self._shared: frozenset[str] | None = None
@@ -96,7 +96,7 @@ class PackedTensors:
         }
         memory = self._verified({name: new}, None)
         for at, numbers in new.items():
-            for number, _, (pack, offset, length) in self._tensors[name].shards[at].block_places():
+            for number, _, (pack, offset, length) in self._tensors[name].shards[at].block_extents():
                 if number in numbers:
                     self._blocks[name, at, number] = memory[pack][offset : offset + length]
 
@@ -135,13 +135,13 @@ class PackedTensors:
         """The tensors some of whose bytes are those of another one: loaded, each is an array of its own."""
         if self._shared is None:
             found, end = set[str](), dict[str, int]()
-            places = [
-                (place, name)
+            extents = [
+                (extent, name)
                 for name, info in self._tensors.items()
-                if len(info.shards) == 1 and len(info.shards[0].places) == 1
-                for place in info.shards[0].places
+                if len(info.shards) == 1 and len(info.shards[0].extents) == 1
+                for extent in info.shards[0].extents
             ]
-            for (pack, offset, length), name in sorted(places):
+            for (pack, offset, length), name in sorted(extents):
                 if offset < end.get(pack, 0):
                     found.add(name)
                 end[pack] = max(end.get(pack, 0), offset + length)
@@ -156,7 +156,7 @@ class PackedTensors:
         memory = self._verified(dict.fromkeys(wanted), progress)
         for name in wanted:
             self._whole[name] = [
-                [memory[pack][offset : offset + length] for pack, offset, length in shard.places]
+                [memory[pack][offset : offset + length] for pack, offset, length in shard.extents]
                 for shard in self._tensors[name].shards
             ]
 
@@ -216,14 +216,14 @@ class PackedTensors:
                 numbers = range(len(shard.blocks) or 1) if blocks is None else blocks.get(at, ())
                 if not shard.blocks:  # most have none, and there may be very many
                     if 0 in numbers:
-                        for pack, offset, length in shard.places:
+                        for pack, offset, length in shard.extents:
                             found.setdefault(pack, []).append((name, offset, offset + length, shard.hash))
                     continue
                 if not shard.root_matches():
                     raise DamagedError(
                         f"{self._where}: the hashes of {name!r} contradict each other; {self._advice}"
                     )
-                for number, digest, (pack, offset, length) in shard.block_places():
+                for number, digest, (pack, offset, length) in shard.block_extents():
                     if number in numbers:
                         found.setdefault(pack, []).append((name, offset, offset + length, digest))
         return found

@@ -87,7 +87,7 @@ class PackWriter(Content):
         for name, shard in self.shards.items():
             if shard.length:
                 place = (self.id, at, shard.length)
-                self.shards[name] = msgspec.structs.replace(shard, places=(place,))
+                self.shards[name] = msgspec.structs.replace(shard, extents=(place,))
             at += shard.length
 
     def write(self, sink: Sink) -> None:

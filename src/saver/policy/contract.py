@@ -39,7 +39,7 @@ class Moment(msgspec.Struct, frozen=True, kw_only=True):
 
     ranges: Mapping[str, Range] = {}
     """The range that each metric reached in this run's saves before this moment; see `widened`. It includes
-    what `Saved` cannot: versions that were dropped since, and the save in progress."""
+    what `Checkpoint` cannot: versions that were dropped since, and the save in progress."""
 
     signals: frozenset[int] = frozenset()
     """The signals that arrived since the last save began."""
@@ -51,7 +51,7 @@ class Moment(msgspec.Struct, frozen=True, kw_only=True):
     """How many seconds a save stops training, measured and smoothed; None before the first save."""
 
 
-class Saved(msgspec.Struct, frozen=True, kw_only=True):
+class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     """What the store records about one saved version of a run, as in `saver.Version`, and its epoch."""
 
     number: int
@@ -69,14 +69,14 @@ class Policy(msgspec.Struct, frozen=True):
     """When to save. Joined with `|`: whenever any of them says so."""
 
     @abstractmethod
-    def due(self, moment: Moment, saved: Sequence[Saved]) -> str | None:
+    def due(self, moment: Moment, saved: Sequence[Checkpoint]) -> str | None:
         """The reason to save now, in words that are also kept with the version; None for not now.
 
         `saved` holds the existing versions of the run, oldest first.
         """
 
     @abstractmethod
-    def next_due(self, moment: Moment, saved: Sequence[Saved]) -> str | None:
+    def next_due(self, moment: Moment, saved: Sequence[Checkpoint]) -> str | None:
         """When the next save after this moment will be due, such as `in 340 steps`; None if that cannot be
         known."""
 
@@ -108,11 +108,11 @@ class AnyOf(Policy, frozen=True):
 
     policies: tuple[Policy, ...]
 
-    def due(self, moment: Moment, saved: Sequence[Saved]) -> str | None:
+    def due(self, moment: Moment, saved: Sequence[Checkpoint]) -> str | None:
         reasons = (policy.due(moment, saved) for policy in self.policies)
         return "; ".join(reason for reason in reasons if reason is not None) or None
 
-    def next_due(self, moment: Moment, saved: Sequence[Saved]) -> str | None:
+    def next_due(self, moment: Moment, saved: Sequence[Checkpoint]) -> str | None:
         texts = (policy.next_due(moment, saved) for policy in self.policies)
         return " or ".join(text for text in texts if text is not None) or None
 
@@ -136,7 +136,7 @@ class Retention(msgspec.Struct, frozen=True):
     """Which versions to keep. Joined with `|`: those that any of them keeps."""
 
     @abstractmethod
-    def kept(self, saved: Sequence[Saved]) -> frozenset[int]:
+    def kept(self, saved: Sequence[Checkpoint]) -> frozenset[int]:
         """The numbers of the versions to keep among `saved`, which come oldest first.
 
         This is the policy alone. `doomed` adds what must never be dropped, whatever the policy.
@@ -164,7 +164,7 @@ class AllOf(Retention, frozen=True):
 
     policies: tuple[Retention, ...]
 
-    def kept(self, saved: Sequence[Saved]) -> frozenset[int]:
+    def kept(self, saved: Sequence[Checkpoint]) -> frozenset[int]:
         return frozenset().union(*(policy.kept(saved) for policy in self.policies))
 
     @property

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from typing import overload
 
 from saver.policy.arguments import Mode, metric, mode_of, one_of, size_of, size_text, whole
-from saver.policy.contract import Retention, Saved
+from saver.policy.contract import Checkpoint, Retention
 
 
-def doomed(saved: Sequence[Saved], keep: Retention, verified: int | None) -> list[int]:
+def doomed(saved: Sequence[Checkpoint], keep: Retention, verified: int | None) -> list[int]:
     """The numbers of the versions to drop according to `keep`, oldest first; `saved` is sorted oldest first.
 
     Regardless of the policy, three kinds are never dropped: the newest version, versions with a tag, and
@@ -87,7 +87,7 @@ class Last(Retention, frozen=True):
 
     count: int
 
-    def kept(self, saved: Sequence[Saved]) -> frozenset[int]:
+    def kept(self, saved: Sequence[Checkpoint]) -> frozenset[int]:
         return frozenset(version.number for version in saved[-self.count :])
 
     def __repr__(self) -> str:
@@ -101,7 +101,7 @@ class Best(Retention, frozen=True):
     by: str
     mode: Mode
 
-    def kept(self, saved: Sequence[Saved]) -> frozenset[int]:
+    def kept(self, saved: Sequence[Checkpoint]) -> frozenset[int]:
         sign = 1 if self.mode == "min" else -1
         ranked = sorted(
             (sign * value, version.number)
@@ -123,7 +123,7 @@ class Spaced(Retention, frozen=True):
 
     steps: int
 
-    def kept(self, saved: Sequence[Saved]) -> frozenset[int]:
+    def kept(self, saved: Sequence[Checkpoint]) -> frozenset[int]:
         first: dict[int, tuple[int, int]] = {}
         for version in saved:
             if version.step is None:
@@ -145,8 +145,8 @@ class Budget(Retention, frozen=True):
 
     size: int
 
-    def kept(self, saved: Sequence[Saved]) -> frozenset[int]:
-        found: list[Saved] = []
+    def kept(self, saved: Sequence[Checkpoint]) -> frozenset[int]:
+        found: list[Checkpoint] = []
         newer = 0  # the bytes of all but the oldest of those found
         for version in reversed(saved):
             if found:

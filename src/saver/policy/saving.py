@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import overload
 
 from saver.policy.arguments import Mode, metric, mode_of, number, one_of, plain, whole
-from saver.policy.contract import Moment, Policy, Saved
+from saver.policy.contract import Checkpoint, Moment, Policy
 
 LEAST_SECONDS = 10.0
 """The shortest interval that `Every(overhead=...)` chooses, and how long it waits before its first save:
@@ -93,12 +93,12 @@ class Steps(Policy, frozen=True):
 
     steps: int
 
-    def due(self, moment: Moment, saved: Sequence[Saved]) -> str | None:
+    def due(self, moment: Moment, saved: Sequence[Checkpoint]) -> str | None:
         before = 0 if moment.previous is None else moment.previous + 1
         crossed = (moment.step + 1) // self.steps > before // self.steps
         return f"every {_count(self.steps, 'step')}" if crossed else None
 
-    def next_due(self, moment: Moment, saved: Sequence[Saved]) -> str | None:
+    def next_due(self, moment: Moment, saved: Sequence[Checkpoint]) -> str | None:
         left = self.steps - (moment.step + 1) % self.steps
         return f"in {left:,} {'step' if left == 1 else 'steps'}"
 
@@ -111,10 +111,10 @@ class Minutes(Policy, frozen=True):
 
     minutes: float
 
-    def due(self, moment: Moment, saved: Sequence[Saved]) -> str | None:
+    def due(self, moment: Moment, saved: Sequence[Checkpoint]) -> str | None:
         return f"every {_span(self.minutes * 60)}" if moment.since >= self.minutes * 60 else None
 
-    def next_due(self, moment: Moment, saved: Sequence[Saved]) -> str | None:
+    def next_due(self, moment: Moment, saved: Sequence[Checkpoint]) -> str | None:
         return _in(self.minutes * 60 - moment.since)
 
     def __repr__(self) -> str:
@@ -126,14 +126,14 @@ class Epochs(Policy, frozen=True):
 
     epochs: int
 
-    def due(self, moment: Moment, saved: Sequence[Saved]) -> str | None:
+    def due(self, moment: Moment, saved: Sequence[Checkpoint]) -> str | None:
         before = self._before(moment, saved)
         if moment.epoch is None or before is None:
             return None
         crossed = moment.epoch // self.epochs > before // self.epochs
         return f"every {_count(self.epochs, 'epoch')}" if crossed else None
 
-    def _before(self, moment: Moment, saved: Sequence[Saved]) -> float | None:
+    def _before(self, moment: Moment, saved: Sequence[Checkpoint]) -> float | None:
         """How many epochs were finished before this call; None if that was not recorded."""
         if moment.previous_epoch is not None:
             return moment.previous_epoch
@@ -144,7 +144,7 @@ class Epochs(Policy, frozen=True):
     def metrics(self) -> frozenset[str]:
         return frozenset({"epoch"})
 
-    def next_due(self, moment: Moment, saved: Sequence[Saved]) -> str | None:
+    def next_due(self, moment: Moment, saved: Sequence[Checkpoint]) -> str | None:
         if moment.epoch is None or not math.isfinite(moment.epoch):
             return "when step(epoch=...) tells"
         left = self.epochs - math.floor(moment.epoch) % self.epochs
@@ -160,7 +160,7 @@ class Improvement(Policy, frozen=True):
     metric: str
     mode: Mode
 
-    def due(self, moment: Moment, saved: Sequence[Saved]) -> str | None:
+    def due(self, moment: Moment, saved: Sequence[Checkpoint]) -> str | None:
         value = moment.metrics.get(self.metric, math.nan)
         if not math.isfinite(value):
             return None
@@ -169,13 +169,13 @@ class Improvement(Policy, frozen=True):
             return None
         return f"{self.metric} {value:.6g}, best so far"
 
-    def _best(self, moment: Moment, saved: Sequence[Saved]) -> float | None:
+    def _best(self, moment: Moment, saved: Sequence[Checkpoint]) -> float | None:
         """The best of all earlier saves, including dropped ones if the moment knows them."""
         found = [version.metrics.get(self.metric, math.nan) for version in saved]
         found += moment.ranges.get(self.metric, ())
         return (min if self.mode == "min" else max)(filter(math.isfinite, found), default=None)
 
-    def next_due(self, moment: Moment, saved: Sequence[Saved]) -> str | None:
+    def next_due(self, moment: Moment, saved: Sequence[Checkpoint]) -> str | None:
         best = self._best(moment, saved)
         if best is None:
             return f"with the first {self.metric}"
@@ -194,7 +194,7 @@ class Overhead(Policy, frozen=True):
 
     share: float
 
-    def due(self, moment: Moment, saved: Sequence[Saved]) -> str | None:
+    def due(self, moment: Moment, saved: Sequence[Checkpoint]) -> str | None:
         if moment.since < self._interval(moment):
             return None
         if moment.cost is None:
@@ -205,7 +205,7 @@ class Overhead(Policy, frozen=True):
         """Seconds from save to save, such that `cost` is the given share of them."""
         return LEAST_SECONDS if moment.cost is None else max(LEAST_SECONDS, moment.cost / self.share)
 
-    def next_due(self, moment: Moment, saved: Sequence[Saved]) -> str | None:
+    def next_due(self, moment: Moment, saved: Sequence[Checkpoint]) -> str | None:
         return _in(self._interval(moment) - moment.since)
 
     def __repr__(self) -> str:
@@ -217,10 +217,10 @@ class Signals(Policy, frozen=True):
 
     numbers: tuple[int, ...]
 
-    def due(self, moment: Moment, saved: Sequence[Saved]) -> str | None:
+    def due(self, moment: Moment, saved: Sequence[Checkpoint]) -> str | None:
         return ", ".join(map(_name, sorted(moment.signals.intersection(self.numbers)))) or None
 
-    def next_due(self, moment: Moment, saved: Sequence[Saved]) -> str | None:
+    def next_due(self, moment: Moment, saved: Sequence[Checkpoint]) -> str | None:
         return None
 
     @property

@@ -7,7 +7,7 @@ import os
 import msgspec
 
 from saver.checkpoints import Checkpoints
-from saver.rehearsal import recording, telling
+from saver.rehearsal import recording, reporting
 
 
 def attend(run: Checkpoints) -> None:
@@ -15,12 +15,12 @@ def attend(run: Checkpoints) -> None:
 
     Raises msgspec.DecodeError for what asks for nothing, and OSError when the file cannot be opened.
     """
-    path = os.environ.get(telling.VARIABLE)
+    path = os.environ.get(reporting.VARIABLE)
     if not path:
         return
-    teller = telling.Teller(run.model, path)
-    run.listen(teller)
+    reporter = reporting.Reporter(run.model, path)
+    run.listen(reporter)
     text = os.environ.get(recording.VARIABLE)
     asked = msgspec.json.decode(text, type=recording.Asked) if text else None
     if asked is not None and asked.run in ("", run.model):
-        run.listen(recording.Recording(run, asked, teller))
+        run.listen(recording.Recording(run, asked, reporter))

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from saver import frameworks
+from saver import framework
 from saver.checkpoints import Checkpoints
 from saver.checkpoints.events import Event, StepTaken
 from saver.checkpoints.objects import RANDOM, Objects
@@ -57,7 +57,7 @@ def _trained_twice(
     def rewind() -> None:
         opened = held.open(begin)
         restore(opened, objects.live, trust="*")  # it never left this process
-        frameworks.set_random_states(opened.load("*", [RANDOM])[RANDOM])
+        framework.set_random_states(opened.load("*", [RANDOM])[RANDOM])
 
     def train() -> Trained:
         told.clear()

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from saver.rehearsal.telling import Told
+from saver.rehearsal.reporting import RunEvent
 
 
 class Ended(msgspec.Struct, frozen=True):
@@ -20,7 +20,7 @@ class Ended(msgspec.Struct, frozen=True):
     within_grace: bool
 
 
-class Saved(msgspec.Struct, frozen=True):
+class LastSave(msgspec.Struct, frozen=True):
     """The newest version when it had ended; `seconds` from the signal until it was on disk, negative for one
     that was there before."""
 
@@ -48,7 +48,7 @@ class Rehearsal(msgspec.Struct, frozen=True, kw_only=True):
     noticed_seconds: float | None
     last_step: int
     ended: Ended
-    saved: Saved | None
+    saved: LastSave | None
     resumed: Resumed | None
     steps_lost: int
     problem: str = ""
@@ -72,7 +72,7 @@ class Plan(NamedTuple):
     group: bool = False
 
 
-def ready(told: Sequence[Told], plan: Plan) -> str | None:
+def ready(told: Sequence[RunEvent], plan: Plan) -> str | None:
     """The name of the run that trains, once it is time for the signal."""
     steps = [event for event in told if event.kind == "step"]
     if not steps:
@@ -85,7 +85,7 @@ def ready(told: Sequence[Told], plan: Plan) -> str | None:
     return run if len(saved) >= plan.saves and steps[-1].step > saved[-1] else None
 
 
-def going_on(told: Sequence[Told], run: str) -> bool | None:
+def going_on(told: Sequence[RunEvent], run: str) -> bool | None:
     """Whether it has taken a step, or was left after it had resumed without one: none was left to take."""
     kinds = [event.kind for event in told if event.run == run]
     return True if "step" in kinds or {"resumed", "ended"} <= set(kinds) else None
@@ -94,10 +94,10 @@ def going_on(told: Sequence[Told], run: str) -> bool | None:
 def outcome(
     plan: Plan,
     run: str,
-    first: Sequence[Told],
+    first: Sequence[RunEvent],
     sent: float,
     ended: Ended,
-    second: Sequence[Told],
+    second: Sequence[RunEvent],
     began: float,
     problem: str = "",
 ) -> Rehearsal:
@@ -108,7 +108,7 @@ def outcome(
     noticed = next((event.at - sent for event in before if event.kind == "signal"), None)
     last = max(event.step for event in steps)
     saves = [event for event in before if event.kind == "saved"]
-    saved = Saved(saves[-1].ref, saves[-1].step, saves[-1].at - sent) if saves else None
+    saved = LastSave(saves[-1].ref, saves[-1].step, saves[-1].at - sent) if saves else None
     resumed = resumed_by(after, began)
     return Rehearsal(
         command=plan.command,
@@ -126,7 +126,7 @@ def outcome(
     )
 
 
-def resumed_by(told: Sequence[Told], began: float) -> Resumed | None:
+def resumed_by(told: Sequence[RunEvent], began: float) -> Resumed | None:
     """What a start at `began` went on from, as the events of a run tell it; None when it began again."""
     stepped = next((event for event in told if event.kind == "step"), None)
     for event in told:

@@ -12,8 +12,8 @@ import msgspec
 from saver.rehearsal.outcome import BEGINNING, Resumed, resumed_by
 from saver.rehearsal.proof import Proof, Trained, compared, steps_text
 from saver.rehearsal.recording import Asked, read
+from saver.rehearsal.reporting import RunEvent
 from saver.rehearsal.script import RehearsalError, Script, Waiting, ended_like_by_ctrl_c
-from saver.rehearsal.telling import Told
 
 CAUSE = "the place in the data, perhaps, or a value that only a process has that trained from further back"
 
@@ -77,7 +77,7 @@ def prove(wanted: Wanted, waiting: Waiting) -> Proven:
     )  # fmt: skip
 
 
-def _train(wanted: Wanted, folder: Path, waiting: Waiting) -> tuple[Told, Trained]:
+def _train(wanted: Wanted, folder: Path, waiting: Waiting) -> tuple[RunEvent, Trained]:
     """The first start: the save that was trained from, and what it came to."""
     asked = Asked(str(folder / "1.saver"), wanted.steps, wanted.saves)
     count = f"{wanted.steps:,} step{'' if wanted.steps == 1 else 's'}"
@@ -106,7 +106,7 @@ class _Again(NamedTuple):
     advice: str = ""
 
 
-def _train_again(wanted: Wanted, version: Told, first: Trained, folder: Path, waiting: Waiting) -> _Again:
+def _train_again(wanted: Wanted, version: RunEvent, first: Trained, folder: Path, waiting: Waiting) -> _Again:
     asked = Asked(str(folder / "2.saver"), wanted.steps, run=version.run)
     steps = steps_text(first.steps[0], first.steps[-1])
     trained, problem, advice = None, "", ""
@@ -136,7 +136,7 @@ def _train_again(wanted: Wanted, version: Told, first: Trained, folder: Path, wa
 # What is decided
 
 
-def chosen(told: Sequence[Told], saves: int) -> Told | None:
+def chosen(told: Sequence[RunEvent], saves: int) -> RunEvent | None:
     """The save that is trained from: the first of which there were so many before, in its run."""
     counts: dict[str, int] = {}
     for event in told:
@@ -147,7 +147,7 @@ def chosen(told: Sequence[Told], saves: int) -> Told | None:
     return None
 
 
-def recorded(told: Sequence[Told]) -> Told | None:
+def recorded(told: Sequence[RunEvent]) -> RunEvent | None:
     """The save that was trained from, once the state is recorded that this came to. Of several runs in a
     script it is the one that is the first to come so far.
     """
@@ -156,13 +156,13 @@ def recorded(told: Sequence[Told]) -> Told | None:
     return next((event for event in told if event.kind in kinds and event.ref == ref), None)
 
 
-def going_on(told: Sequence[Told], run: str) -> Told | None:
+def going_on(told: Sequence[RunEvent], run: str) -> RunEvent | None:
     """That it resumed, or took a step instead."""
     kinds = ("resumed", "step")
     return next((event for event in told if event.run == run and event.kind in kinds), None)
 
 
-def elsewhere(version: Told, begun: Told) -> tuple[str, str]:
+def elsewhere(version: RunEvent, begun: RunEvent) -> tuple[str, str]:
     """Why what the second start begins with is not that it resumes from the version, and what to do; "" if it
     is."""
     if begun.kind == "step":

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from saver import frameworks
+from saver import framework
 from saver.checkpoints.objects import RANDOM, Objects
 from saver.compare import Amount, ArrayChange, Difference, Field, compare
 from saver.compare.sections import digits
@@ -105,7 +105,7 @@ class Trained(NamedTuple):
 
 def comparable(objects: Objects) -> dict[str, Any]:
     """All of a version that must be the same to the bit: the objects, and the random states."""
-    return objects.state() | {RANDOM: frameworks.random_states()}
+    return objects.state() | {RANDOM: framework.random_states()}
 
 
 def compared(first: Trained, second: Trained, cause: str = _ORDER, progress: Progress | None = None) -> Proof:
@@ -197,7 +197,7 @@ def _deterministic(state: Opened) -> str:
     """What has sums taken in the same order each time, of a framework that was in use; "" if none has such a
     thing. Its random state is there then."""
     used = {package for part in state.manifest.parts.values() for package in part.packages}
-    return next((each.deterministic for name, each in frameworks.loaded().items() if name in used), "")
+    return next((each.deterministic for name, each in framework.loaded().items() if name in used), "")
 
 
 def _is_rounding(values: Iterable[Differing]) -> bool:

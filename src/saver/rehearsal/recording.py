@@ -14,7 +14,7 @@ from saver.checkpoints.objects import LOG
 from saver.encoding import encode
 from saver.file import open_file, write_file
 from saver.rehearsal.proof import Number, Trained, comparable
-from saver.rehearsal.telling import Teller
+from saver.rehearsal.reporting import Reporter
 from saver.repo import manifest as manifests
 from saver.repo.manifest import Manifest
 from saver.repo.version import Version
@@ -47,8 +47,8 @@ class Asked(msgspec.Struct, frozen=True):
 class Recording:
     """Listens to a run and does what is `asked` of it."""
 
-    def __init__(self, run: Checkpoints, asked: Asked, teller: Teller) -> None:
-        self._run, self._asked, self._teller = run, asked, teller
+    def __init__(self, run: Checkpoints, asked: Asked, reporter: Reporter) -> None:
+        self._run, self._asked, self._reporter = run, asked, reporter
         self._saves = 0
         self._ref = ""
         """The version that is trained from."""
@@ -81,7 +81,7 @@ class Recording:
         encoded = encode(comparable(self._run.objects) | {LOG: self._run.log.snapshot()})
         document = Manifest(format=manifests.FORMAT, parts={}, time=time.time())
         write_file(self._asked.path, document, encoded)
-        self._teller.tell("recorded", ref=self._ref)
+        self._reporter.tell("recorded", ref=self._ref)
         time.sleep(LINGER)
         os.kill(os.getpid(), signal.SIGKILL)
 

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import TypeAlias, TypeVar
 
 from saver.errors import SaverError
-from saver.rehearsal.telling import VARIABLE, Told, read
+from saver.rehearsal.reporting import VARIABLE, RunEvent, read
 from saver.storage import Progress
 
 T = TypeVar("T")
@@ -42,7 +42,7 @@ class Script:
     def __init__(self, command: Sequence[str], folder: Path, variables: Mapping[str, str] = {}) -> None:
         self.command = command
         self._variables = {VARIABLE: str(folder / "told"), **variables}
-        self.events: list[Told] = []
+        self.events: list[RunEvent] = []
         self.began = 0.0
         self._told, self._output = folder / "told", folder / "output"
         self._read = 0
@@ -95,7 +95,7 @@ class Script:
         self.events += read(whole)
 
     def wait_for(
-        self, what: str, find: Callable[[list[Told]], T | None], patience: float, advice: str = PATIENCE
+        self, what: str, find: Callable[[list[RunEvent]], T | None], patience: float, advice: str = PATIENCE
     ) -> T:
         """What `find` finds in its events. Raises RehearsalError when it ends before, or takes longer;
         `advice` is for a run that does.

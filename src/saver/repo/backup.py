@@ -18,12 +18,12 @@ from saver.errors import CannotWriteError, DamagedError, IncompatibleError, NotF
 from saver.pack import Pack, Range, damaged
 from saver.repo import document
 from saver.repo.described import read_outline
+from saver.repo.extents import Ranges, packs_of
 from saver.repo.format import STORE_KEY, Format, read_format
 from saver.repo.log import ZERO, Log, log_key
 from saver.repo.manifest import Manifest, manifest_key
 from saver.repo.objects import collectables, is_own, own, pack_key, tree_key
 from saver.repo.packs import Damage
-from saver.repo.places import Ranges, packs_of
 from saver.repo.repository import Repository
 from saver.repo.state.users import pack_in
 from saver.repo.version import Version
@@ -195,7 +195,7 @@ class _Backup:
             self._files[key] = version.manifest
         try:
             found = self._outline(version)
-            known = shards_of(self._repo.places.of(found, f"{self._source}: {version}").values())
+            known = shards_of(self._repo.extents.of(found, f"{self._source}: {version}").values())
         except NotFoundError:
             self._gone(version)
             self._note(key, [version], "the manifest is missing")
@@ -203,10 +203,10 @@ class _Backup:
             self._note(key, [version], str(error))
         else:
             for item in known.values():
-                for _, digest, (pack, offset, length) in item.block_places():
+                for _, digest, (pack, offset, length) in item.block_extents():
                     self._hashes.setdefault(pack_key(pack), set()).add((offset, offset + length, digest))
             return packs_of(known.values())
-        packs = self._repo.places.reached(version.packs)
+        packs = self._repo.extents.reached(version.packs)
         return {pack for pack in packs if self._repo.state.gone(pack_key(pack)) is None}
 
     def _outline(self, version: Version) -> Manifest:
@@ -298,8 +298,8 @@ class _Backup:
             where = f"{self._target}: {version}"
             try:
                 found = self._outline(version)
-                now = packs_of(shards_of(self._repo.places.of(found, where).values()).values())
-                before = self._repo.places.of(found, where, partial(self._has_kept, key, now))
+                now = packs_of(shards_of(self._repo.extents.of(found, where).values()).values())
+                before = self._repo.extents.of(found, where, partial(self._has_kept, key, now))
             except SaverError:
                 return False
             older = {pack_key(pack) for pack in packs_of(shards_of(before.values()).values()) - now}
@@ -329,7 +329,7 @@ class _Backup:
                 return "its header is not the one that was written"
             harmed = Ranges(self._repo.state.harmed(pack_in(key)))
             # What a check told of may be healed; what versions need of it is looked at below.
-            told = {name for name, at, end, _ in pack.places() if harmed.meet(at, end - at)}
+            told = {name for name, at, end, _ in pack.ranges() if harmed.meet(at, end - at)}
             lost = pack.damaged() - told
             places = self._hashes.get(key, ())
             if lost or damaged([Range(key, blob, start, end, digest) for start, end, digest in places]):
@@ -373,7 +373,7 @@ class _Backup:
             number = state.gone(found.key)
             if number is None or number > head or found.key in needed:
                 continue
-            if not lost or lost.isdisjoint(map(pack_key, self._repo.places.reached([pack_in(found.key)]))):
+            if not lost or lost.isdisjoint(map(pack_key, self._repo.extents.reached([pack_in(found.key)]))):
                 removed.append(found.key)
         self._target.delete(*removed)
         return len(removed)

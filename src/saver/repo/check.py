@@ -18,6 +18,7 @@ from saver.errors import (
 )
 from saver.repo import document
 from saver.repo.dedup import PROBE, PROBED, probe_of
+from saver.repo.extents import Ranges, packs_of
 from saver.repo.format import STORE_KEY, demand
 from saver.repo.index import Row
 from saver.repo.log import ZERO, Event, Harm, log_key
@@ -34,7 +35,6 @@ from saver.repo.objects import (
 )
 from saver.repo.packs import Damage as Damage
 from saver.repo.packs import Packs, Use
-from saver.repo.places import Ranges, packs_of
 from saver.repo.replay import Replay
 from saver.repo.repository import Repository
 from saver.repo.state import RESERVE, Checkpoint
@@ -231,14 +231,14 @@ class _Check:
         self._needed.update((key, *map(tree_key, version.trees)))
         try:
             found = repo.outline(version)
-            tensors = repo.places.of(found, f"{repo.storage}: {version}")
+            tensors = repo.extents.of(found, f"{repo.storage}: {version}")
             parts = _parts_of(self._filled(version, found), str(version))
         except NotFoundError:  # deleted meanwhile
             return
         except SaverError as error:
             self._lost(version, key, str(error), version.parts)
             self._packs.lost.add(key)
-            self._needed.update(map(pack_key, repo.places.reached(version.packs)))
+            self._needed.update(map(pack_key, repo.extents.reached(version.packs)))
             return
         if version.file:
             self._packs.files.add(key)  # it is read, and counted, below
@@ -276,7 +276,7 @@ class _Check:
         probe = None
         if known.length >= PROBED:
             try:
-                pack, offset, length = known.places[0]
+                pack, offset, length = known.extents[0]
                 blob = self._repo.storage.open(pack_key(pack))
                 probe = probe_of(blob.read(offset, offset + min(PROBE, length)))
             except (DamagedError, IncompatibleError, NotFoundError):  # reported below

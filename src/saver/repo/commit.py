@@ -16,11 +16,11 @@ from saver.pack import PackWriter
 from saver.repo import manifest as manifests
 from saver.repo import stage
 from saver.repo.draft import Details
+from saver.repo.extents import packs_of
 from saver.repo.healing import heal
 from saver.repo.log import Commit, PartVersion, Record, record_after
 from saver.repo.manifest import MANIFEST, Manifest, Part, TensorForm, manifest_key, tensor_form
 from saver.repo.objects import pack_key, tree_key
-from saver.repo.places import packs_of
 from saver.repo.repository import Repository
 from saver.repo.stage import Condemned, Staged, StagedPart
 from saver.repo.state.facts import ModelState
@@ -196,7 +196,7 @@ class _Commit:
         held = {name: self._known[name] for name in self._merged.held}
         if not held or self._is_file():
             return
-        if self._repo.condemned(held) or not all(known.places for known in held.values()):
+        if self._repo.condemned(held) or not all(known.extents for known in held.values()):
             writer = PackWriter(
                 self._tensors(held), None, self._progress, self._repo.fresh(), self._merged.cuts
             )
@@ -216,7 +216,7 @@ class _Commit:
         """Write a pack, and note where its tensors are stored."""
         self._written.put(pack_key(writer.id), writer)
         for name, shard in writer.shards.items():
-            self._known[name] = msgspec.structs.replace(self._known[name], places=shard.places)
+            self._known[name] = msgspec.structs.replace(self._known[name], extents=shard.extents)
 
     def _put_file(self, event: Commit) -> _Document:
         """Write the whole version, for this number and parent: a pack that holds its manifest."""
@@ -245,7 +245,7 @@ class _Commit:
         state = self._repo.state
         documents = ((name, part.document) for name, part in staged.parts.items() if part.document)
         parts = tuple(name for name, document in documents if state.gone(tree_key(document)) is not None)
-        lost = {*self._repo.condemned(staged.tensors), *self._repo.places.harmed(staged.tensors)}
+        lost = {*self._repo.condemned(staged.tensors), *self._repo.extents.harmed(staged.tensors)}
         tensors = tuple(name for name in staged.tensors if name in lost)
         return Condemned(tensors, parts) if tensors or parts else None
 

@@ -15,10 +15,10 @@ import numpy as np
 from blake3 import blake3
 from numpy.typing import NDArray
 
-from saver.repo.places import joined
+from saver.repo.extents import merged
 from saver.tensors import (
+    Extent,
     Hashed,
-    Place,
     Shard,
     block_count,
     block_span,
@@ -47,10 +47,10 @@ SERIAL = 4 << 20
 T = TypeVar("T")
 R = TypeVar("R")
 
-Block = tuple[str, Place]
+Block = tuple[str, Extent]
 """The hash of a block, and where it is stored."""
 
-ReadPlace = Callable[[Place], bytes]
+ReadExtent = Callable[[Extent], bytes]
 Lookup = Callable[[Iterable[str]], Mapping[str, Shard]]
 
 
@@ -64,14 +64,14 @@ class Reuse(msgspec.Struct, frozen=True):
 def find_reuse(
     tensors: Mapping[str, TensorData],
     sources: Sequence[Mapping[str, Shard]],
-    read: ReadPlace,
+    read: ReadExtent,
     index: Index | None,
     lookup: Lookup,
 ) -> Reuse:
     """What of `tensors` is stored in `sources` (the parent version first, then the declared bases), or
     anywhere else.
 
-    `read` returns the bytes of a place. `lookup` asks the index for hashes, and returns what live versions
+    `read` returns the bytes of an extent. `lookup` asks the index for hashes, and returns what live versions
     confirm.
     """
     have = _Have(sources, read, index)
@@ -103,7 +103,7 @@ def find_reuse(
 class _Have:
     """The tensors of the sources, indexed by what a new tensor can be compared with."""
 
-    def __init__(self, sources: Sequence[Mapping[str, Shard]], read: ReadPlace, index: Index | None) -> None:
+    def __init__(self, sources: Sequence[Mapping[str, Shard]], read: ReadExtent, index: Index | None) -> None:
         self._sources = sources
         self._read = read
         self._index = index
@@ -137,8 +137,8 @@ class _Have:
     def _first_of(self, length: int, same: Iterable[Shard]) -> set[bytes]:
         """The first bytes of all known tensors of a length."""
         if length not in self._firsts:
-            places = (known.places[0] for known in same)
-            self._firsts[length] = {self._read((pack, at, min(PROBE, size))) for pack, at, size in places}
+            extents = (known.extents[0] for known in same)
+            self._firsts[length] = {self._read((pack, at, min(PROBE, size))) for pack, at, size in extents}
         return self._firsts[length]
 
 
@@ -162,7 +162,7 @@ def flat(data: TensorData) -> NDArray[np.uint8] | None:
 
 
 def _same_blocks(
-    data: TensorData, known: Shard | None, read: ReadPlace, hashed: Hashed | None
+    data: TensorData, known: Shard | None, read: ReadExtent, hashed: Hashed | None
 ) -> dict[int, Block]:
     """The blocks of a large tensor that equal those of the known one; `hashed` is its hash, if known
     already."""
@@ -170,19 +170,19 @@ def _same_blocks(
     if known is None or memory is None:
         return {}
     if hashed is not None:
-        return {n: (digest, place) for n, digest, place in known.block_places() if hashed[1][n] == digest}
+        return {n: (digest, extent) for n, digest, extent in known.block_extents() if hashed[1][n] == digest}
     candidates = []
-    for number, digest, place in known.block_places():
-        pack, offset, length = place
+    for number, digest, extent in known.block_extents():
+        pack, offset, length = extent
         start, end = block_span(number, memory.size)
         if read((pack, offset, min(PROBE, length))) == memory[start:end][:PROBE].tobytes():
-            candidates.append((number, digest, place))
+            candidates.append((number, digest, extent))
 
-    def same(candidate: tuple[int, str, Place]) -> bool:
+    def same(candidate: tuple[int, str, Extent]) -> bool:
         start, end = block_span(candidate[0], memory.size)
         return blake3(memory[start:end].data).hexdigest() == candidate[1]
 
-    answers = _on_threads(same, candidates, sum(place[2] for _, _, place in candidates))
+    answers = _on_threads(same, candidates, sum(extent[2] for _, _, extent in candidates))
     return {n: (digest, at) for (n, digest, at), is_same in zip(candidates, answers, strict=True) if is_same}
 
 
@@ -262,6 +262,6 @@ def _block(name: str, data: TensorData, memory: NDArray[np.uint8], number: int) 
 def assemble(data: TensorData, blocks: Mapping[int, Block]) -> Shard:
     """A large tensor, assembled from all of its blocks, by number."""
     numbers = range(block_count(length_of(data)))
-    hashes, places = zip(*(blocks[number] for number in numbers), strict=True)
+    hashes, extents = zip(*(blocks[number] for number in numbers), strict=True)
     root = root_of(map(bytes.fromhex, hashes))
-    return Shard(data.dtype, whole(data.shape), root, hashes, joined(places))
+    return Shard(data.dtype, whole(data.shape), root, hashes, merged(extents))

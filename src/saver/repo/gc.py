@@ -17,15 +17,15 @@ import msgspec
 
 from saver.errors import CannotWriteError, DamagedError, IncompatibleError, NotFoundError, SaverError, is_full
 from saver.pack import PackedTensors, PackWriter, Progress
+from saver.repo.extents import Ranges, packs_of
 from saver.repo.format import demand
 from saver.repo.log import Condemn, Event, Move, Relocate
 from saver.repo.objects import checkpoint_key, collectables, is_collectable, own, pack_key
-from saver.repo.places import Ranges, packs_of
 from saver.repo.repository import Repository
 from saver.repo.state.users import Name, pack_in
 from saver.repo.wholeness import check_log
 from saver.storage import Bytes, Stat
-from saver.tensors import Cut, Place, Shard, TensorInfo, in_one, shard_names, whole
+from saver.tensors import Cut, Extent, Shard, TensorInfo, in_one, shard_names, whole
 from saver.tree import ITEM_SIZE, TensorData
 
 DEAD_SHARE = 0.5
@@ -389,9 +389,9 @@ class _Collection:
                 return False
             raise
         moves: list[Move] = [
-            (units[name].places[0][1], length, target, offset)
+            (units[name].extents[0][1], length, target, offset)
             for name, shard in writer.shards.items()
-            for target, offset, length in shard.places
+            for target, offset, length in shard.extents
         ]
         relocate = Relocate({pack: tuple(sorted(moves))}, (pack_key(pack),))
 
@@ -414,7 +414,7 @@ class _Collection:
             ranges.hold(offset, length)
             for name in self._users.of(pack) - living.versions
             for known in self._repo.known(self._users.version(name)).values()
-            for at, offset, length in known.places
+            for at, offset, length in known.extents
             if at == pack
         )
 
@@ -447,20 +447,20 @@ class _Living:
             home = _Home(version, tensor, info.shape) if len(info.shards) > 1 else None
             names = shard_names(tensor, info.shape, info.boxes, tensors)
             for name, shard in zip(names, info.shards, strict=True):
-                for place in shard.places:
-                    if place[0] == pack:
-                        self._add(name, shard, place, home)
+                for extent in shard.extents:
+                    if extent[0] == pack:
+                        self._add(name, shard, extent, home)
 
-    def _add(self, name: str, shard: Shard, place: Place, home: _Home | None) -> None:
-        """Add a shard of a version that has bytes at this place."""
-        if len(shard.places) == 1:
-            if place[1:] not in self._wholes and home is not None:
-                self._homes[place[1:]] = home, shard.box.offsets
+    def _add(self, name: str, shard: Shard, extent: Extent, home: _Home | None) -> None:
+        """Add a shard of a version that has bytes at this extent."""
+        if len(shard.extents) == 1:
+            if extent[1:] not in self._wholes and home is not None:
+                self._homes[extent[1:]] = home, shard.box.offsets
             alone = msgspec.structs.replace(shard, box=whole(shard.shape))
-            self._wholes.setdefault(place[1:], (name, alone))
+            self._wholes.setdefault(extent[1:], (name, alone))
             return
-        for number, digest, (pack, offset, length) in shard.block_places():
-            if pack == place[0] and place[1] <= offset < place[1] + place[2]:
+        for number, digest, (pack, offset, length) in shard.block_extents():
+            if pack == extent[0] and extent[1] <= offset < extent[1] + extent[2]:
                 shape = (length // ITEM_SIZE[shard.dtype],)
                 block = Shard(shard.dtype, whole(shape), digest, (), ((pack, offset, length),))
                 self._blocks.setdefault((offset, length), (f"{name}[{number}]", block))
@@ -486,7 +486,7 @@ class _Living:
         """How the tensors with shards among the units are cut; by unique names."""
         shards: dict[_Home, dict[str, tuple[int, ...]]] = {}
         for name, unit in units.items():
-            home, offsets = self._homes.get(unit.places[0][1:], (None, ()))
+            home, offsets = self._homes.get(unit.extents[0][1:], (None, ()))
             if home is not None:
                 shards.setdefault(home, {})[name] = offsets
         found: dict[str, Cut] = {}

@@ -12,8 +12,8 @@ def contradiction(pack: Pack, name: str, shard: Shard) -> str | None:
     told = pack.shards.get(name)
     if told is None:
         return "the header of the pack does not name it, and the manifest does"
-    if [place[1:] for place in told.places] != [place[1:] for place in shard.places]:
-        return "the header of the pack and the manifest place it differently"
+    if [extent[1:] for extent in told.extents] != [extent[1:] for extent in shard.extents]:
+        return "the header of the pack and the manifest extent it differently"
     if (told.dtype, told.box) != (shard.dtype, shard.box):
         return f"the header of the pack says that it is {_form(told)}, and the manifest {_form(shard)}"
     if (told.hash, told.blocks) != (shard.hash, shard.blocks):

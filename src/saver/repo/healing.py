@@ -1,4 +1,4 @@
-"""When a save rewrites bytes that a check found damaged, older versions read them from their new place,
+"""When a save rewrites bytes that a check found damaged, older versions read them from their new extent,
 too."""
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ def heal(repo: Repository, version: Version, harmed: Iterable[Shard], new: Mappi
     moves: dict[str, list[Move]] = {}
     for old in harmed:
         found = fresh.get((old.hash, old.length))
-        if found is not None and len(found.places) == 1 and len(old.places) == 1:
-            pack, offset, length = old.places[0]
-            target, there, _ = found.places[0]
+        if found is not None and len(found.extents) == 1 and len(old.extents) == 1:
+            pack, offset, length = old.extents[0]
+            target, there, _ = found.extents[0]
             moves.setdefault(pack, []).append((offset, length, target, there))
     if not moves:
         return

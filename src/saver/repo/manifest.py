@@ -55,7 +55,7 @@ _PackName = Annotated[str, msgspec.Meta(pattern="^[0-9a-z]{1,64}$")]
 
 class ShardForm(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """A shard as a manifest describes it. Its bytes are those of all `extents`, concatenated: each is
-    `(pack, offset, length)`, with the pack's index in the manifest's `packs`, and the place in bytes from
+    `(pack, offset, length)`, with the pack's index in the manifest's `packs`, and the extent in bytes from
     the beginning of that file. Without a `box` (offsets and sizes) it covers the whole tensor.
     """
 
@@ -67,8 +67,8 @@ class ShardForm(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     def placed(self, tensor: TensorForm, packs: Sequence[str]) -> Shard:
         """The shard of a tensor, with the names of packs."""
         box = whole(tensor.shape) if self.box is None else Box(*self.box)
-        places = tuple([(packs[pack], offset, length) for pack, offset, length in self.extents])
-        return Shard(tensor.dtype, box, self.hash, self.blocks, places)
+        extents = tuple([(packs[pack], offset, length) for pack, offset, length in self.extents])
+        return Shard(tensor.dtype, box, self.hash, self.blocks, extents)
 
 
 class TensorForm(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -92,7 +92,7 @@ def tensor_form(info: TensorInfo, packs: Mapping[str, int]) -> TensorForm:
     shards = [
         ShardForm(
             shard.hash,
-            tuple((packs[pack], offset, length) for pack, offset, length in shard.places),
+            tuple((packs[pack], offset, length) for pack, offset, length in shard.extents),
             shard.blocks,
             (shard.box.offsets, shard.box.sizes) if len(info.shards) > 1 else None,
         )
@@ -260,4 +260,4 @@ def _ordered(parts: Mapping[str, Part], order: tuple[int, ...], where: str) -> M
         return parts if list(parts) == names else {name: parts[name] for name in names}
     if sorted(order) != list(range(len(names))):
         raise IncompatibleError(f"{where}: the order of the parts is not one of its parts")
-    return {names[place]: parts[names[place]] for place in order}
+    return {names[extent]: parts[names[extent]] for extent in order}

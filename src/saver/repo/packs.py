@@ -9,14 +9,14 @@ import msgspec
 
 from saver.errors import DamagedError, IncompatibleError, NotFoundError, SaverError
 from saver.pack import Pack, Range, damaged
+from saver.repo.extents import Ranges
 from saver.repo.headers import contradiction
 from saver.repo.objects import pack_key
-from saver.repo.places import Ranges
 from saver.repo.replay import Replay
 from saver.repo.repository import Repository
 from saver.repo.version import Version
 from saver.storage import Blob, Progress
-from saver.tensors import Place, Shard
+from saver.tensors import Extent, Shard
 
 
 class Damage(msgspec.Struct, frozen=True):
@@ -49,12 +49,12 @@ class Use(msgspec.Struct, frozen=True):
         ]
 
 
-_Used: TypeAlias = tuple[Place, str, Use]
-"""A place that has its own hash, that hash, and what needs it."""
+_Used: TypeAlias = tuple[Extent, str, Use]
+"""A extent that has its own hash, that hash, and what needs it."""
 
 
 class Packs:
-    """All packs, and what versions need of them. `damage` is what was found; `harm` is the damaged places,
+    """All packs, and what versions need of them. `damage` is what was found; `harm` is the damaged extents,
     by pack. `lost` are the keys of packs that were already reported as making a version unreadable; `files`
     are those of packs that hold the manifest of a version, whether or not their bytes are needed.
     """
@@ -70,8 +70,8 @@ class Packs:
 
     def use(self, use: Use) -> None:
         """Note that a version needs a tensor."""
-        for _, digest, place in use.known.block_places():
-            self._uses.setdefault(place[0], []).append((place, digest, use))
+        for _, digest, extent in use.known.block_extents():
+            self._uses.setdefault(extent[0], []).append((extent, digest, use))
 
     @property
     def used(self) -> set[str]:
@@ -102,15 +102,15 @@ class Packs:
         sound: dict[tuple[int, int], str] = {}
         if pack is not None:
             lost = pack.damaged(progress=progress)
-            sound = {(start, end): digest for name, start, end, digest in pack.places() if name not in lost}
+            sound = {(start, end): digest for name, start, end, digest in pack.ranges() if name not in lost}
         ranges, by_name = [], {}
-        for number, (place, digest, use) in enumerate(self._uses_of(key)):
-            _, offset, length = place
+        for number, (extent, digest, use) in enumerate(self._uses_of(key)):
+            _, offset, length = extent
             if offset + length > blob.size:
-                self._report(key, [(place, digest, use)], "the pack is cut off")
+                self._report(key, [(extent, digest, use)], "the pack is cut off")
             elif sound.get((offset, offset + length)) != digest:
                 ranges.append(Range(str(number), blob, offset, offset + length, digest))
-                by_name[str(number)] = (place, digest, use)
+                by_name[str(number)] = (extent, digest, use)
         bad = [by_name[name] for name in sorted(damaged(ranges, None), key=int)]
         self._report(key, bad, "the bytes are not those that were saved")
         if pack is not None:
@@ -154,11 +154,11 @@ class Packs:
     def _told(self, name: str, pack: Pack, lost: set[str]) -> set[str]:
         """The tensors whose damage was reported, now or by an earlier check, and may have been repaired."""
         harmed = Ranges([*self._repo.state.harmed(name), *self.harm.get(name, ())])
-        return {tensor for tensor, start, end, _ in pack.places(lost) if harmed.meet(start, end - start)}
+        return {tensor for tensor, start, end, _ in pack.ranges(lost) if harmed.meet(start, end - start)}
 
     def _written_for(self, name: str) -> Iterable[Use]:
         """The tensors that a pack was written for, if it holds them whole."""
-        uses = {id(use): use for _, _, use in self._uses.get(name, ()) if len(use.known.places) == 1}
+        uses = {id(use): use for _, _, use in self._uses.get(name, ()) if len(use.known.extents) == 1}
         return (use for use in uses.values() if self._replay.wrote(name, use.version))
 
     # What is affected
@@ -167,10 +167,10 @@ class Packs:
         told = set[tuple[str, str]]()
         if uses:
             self._repo.state.refresh()
-        for place, _, use in uses:
+        for extent, _, use in uses:
             if not self._is_needed(key, use.version):
                 continue
-            self.harm.setdefault(place[0], set()).add((place[1], place[2]))
+            self.harm.setdefault(extent[0], set()).add((extent[1], extent[2]))
             if (str(use.version), use.tensor) not in told:
                 told.add((str(use.version), use.tensor))
                 self.damage += use.damage(key, what)

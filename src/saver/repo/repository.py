@@ -16,11 +16,11 @@ from saver.pack import PackedTensors
 from saver.repo import document, trees
 from saver.repo.agreement import check_agreement
 from saver.repo.described import read_outline
+from saver.repo.extents import Extents, packs_of
 from saver.repo.format import FORMAT, STORE_KEY, Format, demand, read_again, read_format
 from saver.repo.log import Condemn, Delete, Event, Record, record_after
 from saver.repo.manifest import Manifest, Part, manifest_key
 from saver.repo.objects import pack_key, tree_key
-from saver.repo.places import Places, packs_of
 from saver.repo.refs import Ref, parse_ref
 from saver.repo.state import State
 from saver.repo.state.facts import ModelState
@@ -56,7 +56,7 @@ class Repository:
         self.storage = storage
         self.author = author
         self.state = State(storage)
-        self.places = Places(self.state)
+        self.extents = Extents(self.state)
         self.users = Users(self.state)
         self.gapless = 0
         """The number of the record up to which the log is known to have no gap."""
@@ -275,21 +275,21 @@ class Repository:
         return manifest, there
 
     def tensors(self, version: Version) -> dict[str, TensorInfo]:
-        """The tensors of a version, with their current places."""
+        """The tensors of a version, with their current extents."""
         return self.contents(version)[0]
 
     def contents(self, version: Version) -> tuple[dict[str, TensorInfo], dict[str, str]]:
-        """The tensors of a version, with their current places; and the names of its documents, by the hash
+        """The tensors of a version, with their current extents; and the names of its documents, by the hash
         of their content."""
         digest, tensors, documents = self._last
         if digest == version.manifest and not self.condemned(shards_of(tensors.values())):
             return tensors, documents
         found = self.outline(version)
         documents = {part.content: part.document for part in found.parts.values() if part.document}
-        return self.places.of(found, f"{self.storage}: {version}"), documents
+        return self.extents.of(found, f"{self.storage}: {version}"), documents
 
     def known(self, version: Version) -> dict[str, Shard]:
-        """The shards of a version's tensors, by their names in packs, with their current places."""
+        """The shards of a version's tensors, by their names in packs, with their current extents."""
         return shards_of(self.tensors(version).values())
 
     def source(
@@ -300,13 +300,13 @@ class Repository:
         where = f"{self.storage}: {version}"
 
         def locate() -> dict[str, TensorInfo]:
-            """While a copy is being updated, bytes may still be in their old place: the pack to which a
+            """While a copy is being updated, bytes may still be in their old extent: the pack to which a
             record moves them may be missing because a later record moves them again."""
             self.state.refresh()
             while True:
                 self.demand(version)
                 head = self.state.head
-                found = self.places.of(manifest, where, cache(self._has_pack))
+                found = self.extents.of(manifest, where, cache(self._has_pack))
                 self.state.refresh()
                 if head == self.state.head:  # otherwise a collector may have moved and deleted them meanwhile
                     return found
@@ -315,7 +315,7 @@ class Repository:
             "load other parts or another version, or restore the packs from a copy; `saver check` tells all "
             "that is damaged"
         )
-        found = self.places.of(manifest, where)
+        found = self.extents.of(manifest, where)
         return PackedTensors(found, self.open_packs, where, advice, locate, blobs)
 
     def _has_pack(self, name: str) -> bool:
@@ -333,7 +333,7 @@ class Repository:
         gone = {pack for pack in packs if self.state.gone(pack_key(pack)) is not None}
         if not gone:
             return []
-        return [name for name, item in known.items() if any(place[0] in gone for place in item.places)]
+        return [name for name, item in known.items() if any(extent[0] in gone for extent in item.extents)]
 
     def remember(self, version: Version, tensors: dict[str, TensorInfo], documents: dict[str, str]) -> None:
         """Remember what was just saved, for the next save: its tensors, and its documents by content."""

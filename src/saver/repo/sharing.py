@@ -12,7 +12,7 @@ from saver.repo.objects import pack_key
 from saver.repo.repository import Repository
 from saver.repo.version import Version, from_state
 from saver.storage import Blob
-from saver.tensors import Place, Shard, shards_of
+from saver.tensors import Extent, Shard, shards_of
 from saver.tree import TensorData
 
 
@@ -34,7 +34,7 @@ class Sharing:
         for version in (parent, *map(repo.version, bases)):
             known, documents = self._contents(version)
             self._documents = documents | self._documents
-            harmed = repo.places.harmed(known)
+            harmed = repo.extents.harmed(known)
             self.harmed += [known[name] for name in harmed]
             self._sources.append({name: item for name, item in known.items() if name not in harmed})
 
@@ -55,13 +55,13 @@ class Sharing:
             return ""
         return name
 
-    def _reader(self) -> Callable[[Place], bytes]:
-        """A function that reads places and keeps some packs open; a place that cannot be read must not stop
+    def _reader(self) -> Callable[[Extent], bytes]:
+        """A function that reads extents and keeps some packs open; a extent that cannot be read must not stop
         a save."""
         blobs: dict[str, Blob] = {}
 
-        def read(place: Place) -> bytes:
-            pack, offset, length = place
+        def read(extent: Extent) -> bytes:
+            pack, offset, length = extent
             try:
                 if pack not in blobs:
                     if len(blobs) >= TOGETHER:
@@ -94,7 +94,7 @@ class Sharing:
         if version is None or version.manifest != manifest:
             return {}
         known, _ = self._contents(version)
-        harmed = self._repo.places.harmed(known)
+        harmed = self._repo.extents.harmed(known)
         return {name: item for name, item in known.items() if name not in harmed}
 
     def _live(self, model: str, number: int) -> Version | None:

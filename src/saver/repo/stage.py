@@ -62,7 +62,7 @@ class StagedPart(msgspec.Struct, frozen=True):
 class Staged(msgspec.Struct, frozen=True):
     """What was staged, as plain data for `msgspec.json` or any other encoding.
 
-    `tensors` maps the names of shards in packs to the places of their bytes; the bytes of `held` ones are
+    `tensors` maps the names of shards in packs to the extents of their bytes; the bytes of `held` ones are
     included here, and the commit writes them. `cuts` says how tensors with several shards are cut. `id`
     identifies this Staged, `store` is the id of its store; `whole` is as in `Encoded`. `new` are the names
     of the shards that the store did not have. `bytes_added` is the size of everything that was written.
@@ -175,14 +175,14 @@ def _fits_a_file(
     trees = sum(part.size for part in parts.values())
     if sum(sizes.values()) + trees > FILE_BYTES or len(sizes) > PACK_TENSORS:
         return False
-    blocks = sum(place[2] for found in reuse.blocks.values() for _, place in found.values())
+    blocks = sum(extent[2] for found in reuse.blocks.values() for _, extent in found.values())
     if sum(sizes[name] for name in reuse.whole) + blocks >= WORTH_SHARING:
         return False
     return not any(part.size >= TREE_BYTES and sharing.document(part.content) for part in parts.values())
 
 
 class _Writing:
-    """Tensors on their way into packs: the `known` places of their bytes, and the names of the `new` ones."""
+    """Tensors on their way into packs: `known` extents of their bytes, and the names of the `new` ones."""
 
     def __init__(
         self, repo: Repository, written: Written, progress: Progress | None, cuts: Mapping[str, Cut]
@@ -197,12 +197,12 @@ class _Writing:
         self.added = 0
 
     def write(self, tensors: Mapping[str, TensorData], reuse: Reuse) -> None:
-        """Put what the store lacks into packs; then the places of all `tensors` are known."""
+        """Put what the store lacks into packs; then the extents of all `tensors` are known."""
         writing = what_to_write(tensors, reuse)
         written = self._put_packs(writing.tensors)
         blocks = {name: dict(found) for name, found in reuse.blocks.items()}
         for block, (name, number) in writing.block_of.items():
-            blocks[name][number] = written[block].hash, written[block].places[0]
+            blocks[name][number] = written[block].hash, written[block].extents[0]
         for name, data in tensors.items():
             if name in reuse.whole:
                 old = reuse.whole[name]
@@ -239,7 +239,7 @@ class _Writing:
         return name
 
     def _put_packs(self, tensors: Mapping[str, TensorData]) -> dict[str, Shard]:
-        """Write tensors into packs of limited size; returns the shards with their places."""
+        """Write tensors into packs of limited size; returns the shards with their extents."""
         total, done = sum(map(length_of, tensors.values())), 0
         written: dict[str, Shard] = {}
         left = iter(tensors.items())

@@ -16,7 +16,7 @@ from saver.restoring.naming import Naming
 from saver.restoring.pairing import Pair, Pairs
 from saver.restoring.report import PartReport
 from saver.storage import Progress
-from saver.tree import Node, Ref, Tensor, Value
+from saver.tree import Node, Reference, Tensor, Value
 
 if TYPE_CHECKING:
     from saver.opened import Opened
@@ -129,7 +129,7 @@ class Saved:
 
     def follow(self, value: Value) -> Value:
         """The value itself, or the node that it refers to."""
-        if type(value) is not Ref:
+        if type(value) is not Reference:
             return value
         node = self._opened.nodes.get(value.id)
         if node is None:

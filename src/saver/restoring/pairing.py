@@ -12,7 +12,7 @@ import msgspec
 from saver.codec import Decoder
 from saver.restoring.memory import Memory, Storage, agree, overlapping
 from saver.restoring.reach import Reach, root_of
-from saver.tree import Node, Ref, Value
+from saver.tree import Node, Reference, Value
 
 if TYPE_CHECKING:
     from saver.restoring.contract import Saved
@@ -82,7 +82,7 @@ class Pairs:
         stack, met = self.roots[::-1], set[tuple[int, int]]()
         while stack:
             value, target = stack.pop()
-            node = self._saved.follow(value) if type(value) in (Node, Ref) else None
+            node = self._saved.follow(value) if type(value) in (Node, Reference) else None
             if type(node) is not Node or (id(node), id(target)) in met:
                 continue
             met.add((id(node), id(target)))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from saver.reading.dispatch import said
-from saver.tree import Node, Ref, Value
+from saver.tree import Node, Reference, Value
 
 if TYPE_CHECKING:
     from saver.restoring.contract import Saved
@@ -38,7 +38,7 @@ class Reach:
             if isinstance(value, (list, tuple, dict)):
                 within = value.values() if isinstance(value, dict) else value
                 self._stack.extend(
-                    (item, looked, False) for item in within if type(item) in (Node, Ref, list, dict)
+                    (item, looked, False) for item in within if type(item) in (Node, Reference, list, dict)
                 )
                 continue
             node = self._saved.follow(value)
@@ -60,7 +60,7 @@ class Reach:
         if not as_base:
             self.tensors[id(node)] = node
         for key, item in node.state.items():
-            if type(item) in (Node, Ref, dict):
+            if type(item) in (Node, Reference, dict):
                 self._stack.append((item, looked or key not in ("base", "attributes"), key == "base"))
 
 

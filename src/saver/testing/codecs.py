@@ -19,7 +19,7 @@ from saver.codec import Budget, Decoder, check
 from saver.encoding import encode
 from saver.errors import SaverError, UntrustedError
 from saver.tensors import MemoryTensors, pieces
-from saver.tree import Node, Ref, Tensor, TensorData, parse, settle, to_json
+from saver.tree import Node, Reference, Tensor, TensorData, parse, settle, to_json
 
 CHANGES = 200
 """How many changed trees are tried for each sample."""
@@ -59,14 +59,14 @@ class CodecTests:
 
     def test_it_comes_back(self, sample: str) -> None:
         made = self.samples[sample]()
-        assert self.same(made, load(Saved(made), self.trust))
+        assert self.same(made, load(StoredObject(made), self.trust))
 
     def test_equal_objects_have_equal_bytes(self, sample: str) -> None:
         assert bytes_of(self.samples[sample]()) == bytes_of(self.samples[sample]())
 
     def test_what_is_shared_is_shared_again(self, sample: str) -> None:
         made = self.samples[sample]()
-        first, again = load(Saved([made, made]), self.trust)
+        first, again = load(StoredObject([made, made]), self.trust)
         assert first is again or self.same(first, again)
 
     def test_the_declaration_imports_nothing_of_the_library(self) -> None:
@@ -82,7 +82,7 @@ class CodecTests:
         subprocess.run([sys.executable, "-c", program], check=True, timeout=120)
 
     def test_a_foreign_class_is_refused(self, sample: str) -> None:
-        saved = Saved(self.samples[sample]())
+        saved = StoredObject(self.samples[sample]())
         for node in list(saved.nodes()):
             if "class" in node:
                 node["class"] = "os:system"
@@ -93,7 +93,7 @@ class CodecTests:
     def test_no_attribute_takes_the_place_of_a_method(self, sample: str) -> None:
         """A name of the class, put into any object of a state, is refused, or does not become an
         attribute."""
-        saved = Saved(self.samples[sample]())
+        saved = StoredObject(self.samples[sample]())
         evil = {"$": "function", "class": "builtins:abs"}
         before = overridden(load(saved, self.trust))
         for number, node in enumerate(list(saved.nodes())):
@@ -111,7 +111,7 @@ class CodecTests:
 
     def test_a_changed_tree_loads_or_raises_a_saver_error(self, sample: str) -> None:
         """No other error, no crash."""
-        honest, draw = Saved(self.samples[sample]()), random.Random(sample)
+        honest, draw = StoredObject(self.samples[sample]()), random.Random(sample)
         for _ in range(CHANGES):
             changed = honest.copy()
             change(changed.trees, draw)
@@ -121,7 +121,7 @@ class CodecTests:
                 continue
 
 
-class Saved:
+class StoredObject:
     """An object as it would be stored: the JSON of its trees, and its tensors."""
 
     def __init__(self, obj: Any) -> None:
@@ -130,7 +130,7 @@ class Saved:
         self.trees: Any = msgspec.json.decode(to_json([part.tree, part.batches]))
         self.tensors = {name: _copied(data) for name, data in encoded.tensors.items()}
 
-    def copy(self) -> Saved:
+    def copy(self) -> StoredObject:
         """A copy that may be changed."""
         found = copy.copy(self)
         found.trees = copy.deepcopy(self.trees)
@@ -146,9 +146,9 @@ def _copied(data: TensorData) -> TensorData:
     return TensorData(data.dtype, data.shape, np.concatenate([np.empty(0, np.uint8), *pieces(data)]))
 
 
-def load(saved: Saved, trusted: tuple[str, ...]) -> Any:
+def load(saved: StoredObject, trusted: tuple[str, ...]) -> Any:
     """What loading would return: parsed, audited, built."""
-    found: list[Node | Tensor | Ref] = []
+    found: list[Node | Tensor | Reference] = []
     trees = parse(copy.deepcopy(saved.trees), "$", found)
     settle(found, "part")
     nodes = check(found, saved.tensors, "$")
@@ -160,7 +160,7 @@ def load(saved: Saved, trusted: tuple[str, ...]) -> Any:
 
 def bytes_of(obj: Any) -> tuple[bytes, list[Any]]:
     """All bytes that an object is stored as."""
-    saved = Saved(obj)
+    saved = StoredObject(obj)
     tensors = sorted(saved.tensors.items())
     return to_json(saved.trees), [
         (name, d.dtype, d.shape, b"".join(map(bytes, pieces(d)))) for name, d in tensors

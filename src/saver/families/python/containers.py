@@ -16,7 +16,7 @@ from saver.families.python.builtins import refused_names
 from saver.families.python.restoring import elements, is_mapping, items, told
 from saver.restoring import Pair, PartReport, Plan, Restorer, Saved, array_memory
 from saver.restoring.contract import kind, restorer_for
-from saver.tree import Node, Ref, Tensor, Value, walk
+from saver.tree import Node, Reference, Tensor, Value, walk
 
 _PLAIN_MAPPINGS = (dict, OrderedDict, defaultdict, Counter)
 """Mappings that do not show their items as attributes."""
@@ -128,7 +128,7 @@ def _name_here(key: Any) -> Any:
     except CannotSaveError:
         return object()
     nodes = {item.id: item for item in walk(tree) if type(item) is Node}
-    return _name(tree, lambda value: nodes[value.id] if type(value) is Ref else value, _steps())
+    return _name(tree, lambda value: nodes[value.id] if type(value) is Reference else value, _steps())
 
 
 def _steps() -> Iterator[int]:

@@ -49,7 +49,7 @@ _BASES = frozenset(
 """Plain Python classes that estimators hold; their subclasses too."""
 
 
-class ObjectCodec(Codec):
+class ListedClassCodec(Codec):
     """Instances of the listed classes, by their attributes; no code of the class runs."""
 
     name = "sklearn.object"
@@ -89,7 +89,7 @@ class ObjectCodec(Codec):
         checks.check_response(vars(obj).get("_response_method"), "_response_method")
 
 
-class EstimatorCodec(ObjectCodec):
+class EstimatorCodec(ListedClassCodec):
     """Estimators by their attributes, checked as a whole for what compiled code takes for granted."""
 
     name = "sklearn.estimator"
@@ -169,7 +169,7 @@ class LossCodec(Codec):
 
 
 CODECS: tuple[Codec, ...] = (
-    EstimatorCodec(), ObjectCodec(), BunchCodec(), LossCodec(), BirchNodeCodec(), TreeCodec(),
+    EstimatorCodec(), ListedClassCodec(), BunchCodec(), LossCodec(), BirchNodeCodec(), TreeCodec(),
     PredictorCodec(), NeighborTreeCodec(), DistanceCodec(),
 )  # fmt: skip
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from saver.device import Copying, Elsewhere
+from saver.device import Copying, DeviceData
 
 PIECE = 32 << 20
 """Bytes taken from an accelerator at a time, so that its tensors never lie in host memory whole."""
@@ -20,7 +20,7 @@ _PORTABLE = 1
 """cudaHostRegisterPortable: locked for all devices."""
 
 
-def on_device(items: Any) -> Elsewhere | Callable[[], Iterator[NDArray[Any]]]:
+def on_device(items: Any) -> DeviceData | Callable[[], Iterator[NDArray[Any]]]:
     """The elements of a tensor that is not on the CPU."""
     return _OnCuda(items) if items.device.type == "cuda" else lambda: _in_pieces(items)
 
@@ -34,7 +34,7 @@ def _in_pieces(items: Any) -> Iterator[NDArray[Any]]:
         yield rows[at : at + step].contiguous().cpu().numpy()
 
 
-class _OnCuda(Elsewhere):
+class _OnCuda(DeviceData):
     """Copies on a stream of their own, beside the one that computes (CUDA C++ Programming Guide, "Overlap of
     Data Transfer and Kernel Execution"; it takes page-locked memory).
     """

@@ -13,7 +13,7 @@ from saver.families.python.restoring import elements, items, told
 from saver.families.torch.restoring import Leaf, Leaves, copy, duplicate
 from saver.restoring import Mismatch, PartReport, Plan, Restorer, Saved, ask
 from saver.restoring.contract import kind
-from saver.tree import Node, Ref, Value
+from saver.tree import Node, Reference, Value
 
 _OPTIMIZER = "torch.Optimizer"
 
@@ -87,7 +87,7 @@ class _SavedOptimizer:
             ]
             self._add(group, [known.setdefault(key, len(known)) for key in keys])
         for key, value in state["state"]:
-            if isinstance(key, (Node, Ref)):
+            if isinstance(key, (Node, Reference)):
                 number = known.get(self._identity(key))
                 if number is not None:
                     self.state[number] = value

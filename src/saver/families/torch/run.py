@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from saver.frameworks import Framework, Steps
+from saver.framework import Framework, Steps
 
 
 class TorchFramework(Framework):

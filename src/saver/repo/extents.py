@@ -16,7 +16,7 @@ from saver.repo.log import Move, Relocate
 from saver.repo.manifest import Manifest
 from saver.repo.objects import pack_key
 from saver.repo.state import State
-from saver.tensors import Place, Shard, TensorInfo
+from saver.tensors import Extent, Shard, TensorInfo
 
 MOVES_DEPTH = 64
 """How often bytes may have moved; each collection moves them at most once."""
@@ -25,7 +25,7 @@ MOVES_DEPTH = 64
 _START = itemgetter(0)
 
 
-class Places:
+class Extents:
     """Finds where the tensors of manifests are stored, from what the log says about moved bytes."""
 
     def __init__(self, state: State) -> None:
@@ -37,7 +37,7 @@ class Places:
     ) -> dict[str, TensorInfo]:
         """The tensors of a version, by name. Bytes that were moved to a pack for which `is_there` is false
         are still in their old place. Raises IncompatibleError if boxes do not tile their tensor, or the
-        places of a shard do not cover its bytes."""
+        extents of a shard do not cover its bytes."""
         found = {}
         packs = manifest.packs
         moves_of = cache(self._moves_of)  # the log is read once for each pack, not for each tensor
@@ -62,7 +62,7 @@ class Places:
         return {
             name
             for name, item in known.items()
-            if any(found[pack].meet(offset, length) for pack, offset, length in item.places)
+            if any(found[pack].meet(offset, length) for pack, offset, length in item.extents)
         }
 
     def targets(self, pack: str) -> set[str]:
@@ -95,30 +95,30 @@ class Places:
 
 def packs_of(shards: Iterable[Shard]) -> set[str]:
     """The packs in which shards are stored."""
-    return {place[0] for shard in shards for place in shard.places}
+    return {extent[0] for shard in shards for extent in shard.extents}
 
 
 def _resolved_shard(
     shard: Shard, moves_of: Callable[[str], list[Move]], is_there: Callable[[str], bool]
 ) -> Shard:
-    """The shard with its current places; adjacent ones are joined."""
+    """The shard with its current extents; adjacent ones are merged."""
     most = max(1, len(shard.blocks))
-    places = (found for place in shard.places for found in _resolved(place, moves_of, is_there, most))
-    return msgspec.structs.replace(shard, places=joined(places, most))
+    extents = (found for extent in shard.extents for found in _resolved(extent, moves_of, is_there, most))
+    return msgspec.structs.replace(shard, extents=merged(extents, most))
 
 
 def _resolved(
-    place: Place, moves_of: Callable[[str], list[Move]], is_there: Callable[[str], bool], most: int
-) -> tuple[Place, ...]:
-    """Where the bytes of a place are now, in order: where the last moves led whose packs are all there.
+    extent: Extent, moves_of: Callable[[str], list[Move]], is_there: Callable[[str], bool], most: int
+) -> tuple[Extent, ...]:
+    """Where the bytes of an extent are now, in order: where the last moves led whose packs are all there.
 
-    A shard never had more places than blocks, `most`. Moves that would give it more are followed no further:
+    A shard never had more extents than blocks, `most`. Moves that would give it more are followed no further:
     23 that each cut both halves in two would give eight million.
     """
-    now: tuple[Place, ...] = (place,)
+    now: tuple[Extent, ...] = (extent,)
     found = now
     for _ in range(MOVES_DEPTH + 1):
-        moved = joined((each for old in now for each in _moved(old, moves_of)), most)
+        moved = merged((each for old in now for each in _moved(old, moves_of)), most)
         if moved == now:
             return found
         now = moved
@@ -126,12 +126,12 @@ def _resolved(
             found = now
         if len(now) > most:
             return found
-    raise IncompatibleError(f"{pack_key(place[0])} was moved in circles")
+    raise IncompatibleError(f"{pack_key(extent[0])} was moved in circles")
 
 
-def _moved(place: Place, moves_of: Callable[[str], list[Move]]) -> Iterator[Place]:
-    """Where the bytes of a place were moved to directly, in order."""
-    pack, offset, length = place
+def _moved(extent: Extent, moves_of: Callable[[str], list[Move]]) -> Iterator[Extent]:
+    """Where the bytes of an extent were moved to directly, in order."""
+    pack, offset, length = extent
     end, moves = offset + length, moves_of(pack)
     at = max(bisect_right(moves, offset, key=_START) - 1, 0)  # the first that may reach beyond the offset
     while at < len(moves) and moves[at][0] < end:
@@ -156,10 +156,10 @@ def _apart(moves: list[Move], pack: str) -> list[Move]:
     return moves
 
 
-def joined(places: Iterable[Place], most: float = math.inf) -> tuple[Place, ...]:
-    """Places, with adjacent ones joined; stops as soon as there are more than `most`."""
-    found: list[Place] = []
-    for pack, offset, length in places:
+def merged(extents: Iterable[Extent], most: float = math.inf) -> tuple[Extent, ...]:
+    """Extents, with adjacent ones merged; stops as soon as there are more than `most`."""
+    found: list[Extent] = []
+    for pack, offset, length in extents:
         if found and found[-1][0] == pack and found[-1][1] + found[-1][2] == offset:
             found[-1] = (pack, found[-1][1], found[-1][2] + length)
         elif len(found) > most:

@@ -12,24 +12,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import saver
-import saver.repo.places as module
+import saver.repo.extents as module
 from saver.pack import PackedTensors
+from saver.repo.extents import MOVES_DEPTH, Extents, Ranges
 from saver.repo.log import ZERO, Event, Log, Move, Record, Relocate
 from saver.repo.manifest import Manifest, ShardForm, TensorForm, decode, encode
-from saver.repo.places import MOVES_DEPTH, Places, Ranges
 from saver.repo.state import State
 from saver.storages.memory import MemoryStorage
-from saver.tensors import BLOCK, BLOCKS_FROM, Place, Shard, in_one, whole
+from saver.tensors import BLOCK, BLOCKS_FROM, Extent, Shard, in_one, whole
 
 
-def places(*events: Event) -> Places:
+def extents(*events: Event) -> Extents:
     store = MemoryStorage()
     log, previous = Log(store), ZERO
     for number, event in enumerate(events, 1):
         previous = log.append(Record(1, number, previous, f"{number:032x}", 1.0, event)) or ""
     state = State(store)
     state.refresh()
-    return Places(state)
+    return Extents(state)
 
 
 def manifest(length: int, *extents: tuple[int, int, int], blocks: int = 0) -> Manifest:
@@ -56,12 +56,12 @@ LIES: dict[str, Manifest] = {
 @pytest.mark.parametrize("lie", LIES)
 def test_bytes_that_do_not_make_a_tensor_are_refused(lie: str) -> None:
     with pytest.raises(saver.IncompatibleError, match="'a/x' do not lie in whole blocks"):
-        places().of(LIES[lie], "m@1")
+        extents().of(LIES[lie], "m@1")
 
 
 def test_bytes_that_do_are_not() -> None:
-    found = places().of(manifest(LARGE, (0, 0, BLOCK), (1, 7, LARGE - BLOCK), blocks=MANY), "m@1")
-    assert found["a/x"].shards[0].places == (("p", 0, BLOCK), ("q", 7, LARGE - BLOCK))
+    found = extents().of(manifest(LARGE, (0, 0, BLOCK), (1, 7, LARGE - BLOCK), blocks=MANY), "m@1")
+    assert found["a/x"].shards[0].extents == (("p", 0, BLOCK), ("q", 7, LARGE - BLOCK))
 
 
 def test_a_tensor_in_a_pack_that_the_manifest_does_not_name_is_refused() -> None:
@@ -80,14 +80,14 @@ def test_a_tensor_of_a_shape_that_no_array_has_is_refused(shape: Any) -> None:
     form = TensorForm("U8", shape, (shard,))
     text = encode(Manifest(format=1, parts={}, tensors={"a/x": form}, packs=("p",)))
     with pytest.raises(saver.IncompatibleError):
-        places().of(decode(text, "m@1"), "m@1")
+        extents().of(decode(text, "m@1"), "m@1")
 
 
-def resolved(found: Places, place: Place) -> tuple[Place, ...]:
-    """Where the bytes of a place are now."""
-    form = TensorForm("U8", (place[2],), (ShardForm(ZERO, ((0, *place[1:]),)),))
-    known = found.of(Manifest(format=1, parts={}, tensors={"a/x": form}, packs=place[:1]), "m@1")
-    return known["a/x"].shards[0].places
+def resolved(found: Extents, extent: Extent) -> tuple[Extent, ...]:
+    """Where the bytes of a extent are now."""
+    form = TensorForm("U8", (extent[2],), (ShardForm(ZERO, ((0, *extent[1:]),)),))
+    known = found.of(Manifest(format=1, parts={}, tensors={"a/x": form}, packs=extent[:1]), "m@1")
+    return known["a/x"].shards[0].extents
 
 
 def moved(**moves: tuple[Move, ...]) -> Relocate:
@@ -95,24 +95,24 @@ def moved(**moves: tuple[Move, ...]) -> Relocate:
 
 
 def test_bytes_that_were_moved_in_circles_are_refused() -> None:
-    found = places(moved(p=((0, 10, "q", 0),)), moved(q=((0, 10, "p", 0),)))
+    found = extents(moved(p=((0, 10, "q", 0),)), moved(q=((0, 10, "p", 0),)))
     with pytest.raises(saver.IncompatibleError, match="moved in circles"):
         resolved(found, ("p", 2, 5))
 
 
 def test_bytes_may_have_moved_as_often_as_collections_can() -> None:
-    found = places(*(moved(**{f"p{at}": ((0, 10, f"p{at + 1}", 0),)}) for at in range(MOVES_DEPTH)))
+    found = extents(*(moved(**{f"p{at}": ((0, 10, f"p{at + 1}", 0),)}) for at in range(MOVES_DEPTH)))
     assert resolved(found, ("p0", 2, 5)) == ((f"p{MOVES_DEPTH}", 2, 5),)
 
 
 def test_two_moves_of_the_same_bytes_are_refused() -> None:
-    found = places(moved(p=((0, 10, "q", 0), (5, 10, "r", 0))))
+    found = extents(moved(p=((0, 10, "q", 0), (5, 10, "r", 0))))
     with pytest.raises(saver.IncompatibleError, match="two moves of the same bytes"):
         resolved(found, ("p", 0, 15))
 
 
 def test_of_two_records_that_move_the_same_bytes_the_newer_is_right() -> None:
-    found = places(moved(p=((0, 10, "q", 0),)), moved(p=((0, 10, "r", 5),)))
+    found = extents(moved(p=((0, 10, "q", 0),)), moved(p=((0, 10, "r", 5),)))
     assert resolved(found, ("p", 2, 5)) == (("r", 7, 5),)
 
 
@@ -161,7 +161,7 @@ def test_no_byte_meets_nothing(ranges: list[tuple[int, int]], offset: int) -> No
 def test_moves_that_halve_again_and_again_are_followed_no_further_than_blocks(
     length: int, blocks: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """23 records of two moves each would make eight million places of one tensor."""
+    """23 records of two moves each would make eight million extents of one tensor."""
     halving, followed, follow = [], 0, module._moved
 
     def counting(*args: Any) -> Any:
@@ -177,4 +177,4 @@ def test_moves_that_halve_again_and_again_are_followed_no_further_than_blocks(
     form = TensorForm("U8", (length,), (ShardForm(ZERO, ((0, 0, length),), (ZERO,) * blocks),))
     found = Manifest(format=1, parts={}, tensors={"a/x": form}, packs=("p0",))
     with pytest.raises(saver.IncompatibleError, match="'a/x' do not lie in whole blocks"):
-        places(*halving).of(found, "m@1")
+        extents(*halving).of(found, "m@1")

@@ -29,7 +29,7 @@ Telling one takes 5 µs."""
 Kind: TypeAlias = Literal["started", "resumed", "step", "signal", "saved", "flushed", "recorded", "ended"]
 
 
-class Told(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class RunEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """An event in a run, a line of JSON. `at` is of the system's monotonic clock, which all processes share.
 
     `started`: the run was entered. `resumed`: from the version `ref`, saved at `step`. `step`: finished.
@@ -47,7 +47,7 @@ class Told(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     signal: int = 0
 
 
-class Teller:
+class Reporter:
     """Listens to a run and appends what happens to the file at `path`, each event with one write, so that
     several threads and processes may. Raises OSError when it cannot be opened.
     """
@@ -84,11 +84,13 @@ class Teller:
             if self._left < 1:
                 return
             self._left -= 1
-        event = Told(kind=kind, at=now, process=os.getpid(), run=self._run, step=step, ref=ref, signal=signal)
+        event = RunEvent(
+            kind=kind, at=now, process=os.getpid(), run=self._run, step=step, ref=ref, signal=signal
+        )
         os.write(self._file, msgspec.json.encode(event) + b"\n")
 
 
-def read(data: bytes) -> list[Told]:
+def read(data: bytes) -> list[RunEvent]:
     """The events of a file, without the line that is being written. Raises ValueError for what is none."""
     whole = data[: data.rfind(b"\n") + 1]
-    return msgspec.json.Decoder(Told).decode_lines(whole)
+    return msgspec.json.Decoder(RunEvent).decode_lines(whole)

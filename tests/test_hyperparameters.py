@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import saver
-from saver.fields import FIELDS_LIMIT, fields
+from saver.hyperparameters import HYPERPARAMETERS_LIMIT, hyperparameters
 from saver.tree import Node
 
 
@@ -59,7 +59,7 @@ def test_hyperparameters_are_told(tmp_path):
 
 
 def test_many_fields_are_cut(tmp_path):
-    assert len(told({f"k{n}": {"v": n} for n in range(1000)}, tmp_path)) == FIELDS_LIMIT
+    assert len(told({f"k{n}": {"v": n} for n in range(1000)}, tmp_path)) == HYPERPARAMETERS_LIMIT
 
 
 def test_bytes_of_a_part_count_its_structure(tmp_path):
@@ -84,12 +84,12 @@ def test_bytes_of_a_part_count_its_structure(tmp_path):
     ],
 )
 def test_states_that_no_codec_writes_are_left_out(node):
-    assert fields(node) == {}
-    assert fields(Node("dict", state={"a": node, "b": 1})) == {"b": "1"}
+    assert hyperparameters(node) == {}
+    assert hyperparameters(Node("dict", state={"a": node, "b": 1})) == {"b": "1"}
 
 
 def test_deep_nesting_neither_recurses_nor_takes_long():
     node = Node("list", state=[1])
     for _ in range(5000):
         node = Node("list", state=[node])
-    assert fields(node) == {}
+    assert hyperparameters(node) == {}

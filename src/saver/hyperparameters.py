@@ -8,7 +8,7 @@ from typing import Any
 from saver import trust
 from saver.tree import NUMPY_DTYPE, Node, Value
 
-FIELDS_LIMIT = 200
+HYPERPARAMETERS_LIMIT = 200
 """Fields of one part: a pipeline has some dozens; an ensemble of thousands would drown the rest."""
 
 _TEXT_LIMIT = 80
@@ -19,11 +19,11 @@ _SPECIAL_FLOATS = {
 }
 
 
-def fields(tree: Value) -> dict[str, str]:
+def hyperparameters(tree: Value) -> dict[str, str]:
     """The plain fields of the objects and dicts in a tree, by path, as Python would write them.
 
     Small arrays that stand in the tree are told by dtype and shape. Left out are private fields,
-    and what is too long for a line; `FIELDS_LIMIT` fields at most. A part that is one plain value
+    and what is too long for a line; `HYPERPARAMETERS_LIMIT` fields at most. A part that is one plain value
     has the single field `value`. The texts come from the file: not to be trusted.
     """
     sole = _shown(tree)
@@ -31,7 +31,7 @@ def fields(tree: Value) -> dict[str, str]:
         return {"value": sole}
     found: dict[str, str] = {}
     stack: list[tuple[str, Value]] = [("", tree)]
-    while stack and len(found) < FIELDS_LIMIT:
+    while stack and len(found) < HYPERPARAMETERS_LIMIT:
         path, value = stack.pop()
         text = _shown(value) if path else None
         if text is not None:
