@@ -27,7 +27,7 @@ from saver.repo.state.facts import Facts, model_key, tag_key, version_key
 from saver.repo.state.pages import Pages
 from saver.repo.state.view import END, Broken, View, needed_by
 from saver.storage import Bytes, Storage
-from saver.tree import decodable
+from saver.strict import decodable
 
 INTERVAL = 16
 """Records between checkpoints. With 64, opening a store of 100,000 versions took 3 times as long as ten;
