@@ -98,7 +98,7 @@ CONTRACTS = {
         "errors", "storage", "environment", "framework", "encoding", "opened", "repo", "training_log",
         "restoring", "compare", "storages", "file", "checkpoints", "rehearsal",
     ),
-    "saver.documents": ("repo",),
+    "saver.documents": ("repo", "documents"),
     "saver.doctor": ("family", "environment", "registry"),
     "saver.description": ("errors", "tree", "tensors", "trust", "hyperparameters", "repo", "opened"),
     "saver.arguments": ("tree", "codec"),
