@@ -209,7 +209,8 @@ MUTANTS = [
     ),
     Mutant(
         "missing-pages", "repo/check.py",
-        "        for key, number in state.missing_pages(set(keys)):\n", "        for key, number in ():\n",
+        "        for key, number in state.shortcuts.missing_pages(state.head, set(keys)):\n",
+        "        for key, number in ():\n",
         "telling of missing pages",
         ("repo/test_shortcuts.py::test_any_shortcut_may_be_damaged_for_good_and_the_next_writer_mends_it",),
     ),
