@@ -15,12 +15,12 @@ import pytest
 from drafts import draft, same
 
 import saver
-from saver.repo import backup as module
 from saver.repo import stage
 from saver.repo.backup import Copied, backup
 from saver.repo.check import check
 from saver.repo.gc import collect, moving
 from saver.repo.log import Delete, Tag, log_key
+from saver.repo.manifest import manifest_key
 from saver.repo.objects import pack_key
 from saver.repo.repository import Repository
 from saver.repo.save import save_version
@@ -332,7 +332,7 @@ def test_what_is_damaged_in_the_store_is_named_and_all_the_rest_is_copied(
     repo.open()
     version = repo.version("m@4")
     known = repo.known(version)["p/head"].extents[0][0]
-    key = f"packs/{known}.safetensors" if what == "packs/" else module.manifest_key(version.manifest)
+    key = f"packs/{known}.safetensors" if what == "packs/" else manifest_key(version.manifest)
     data, time = store._objects.pop(key)
     if how == "flipped":
         store._objects[key] = data[:-3] + bytes([data[-3] ^ 1]) + data[-2:], time
