@@ -123,7 +123,7 @@ def test_many_packs_are_checked_at_once(tmp_path: Path) -> None:
         blob = store.open(f"packs/{writer.id}.safetensors")
         ranges += [
             Range(f"{name} {number}", blob, start, end, hashed)
-            for name, start, end, hashed in Pack(blob).extents()
+            for name, start, end, hashed in Pack(blob).ranges()
         ]
     assert damaged(ranges) == {"b 13"}
 

@@ -84,7 +84,7 @@ def test_a_tensor_of_a_shape_that_no_array_has_is_refused(shape: Any) -> None:
 
 
 def resolved(found: Extents, extent: Extent) -> tuple[Extent, ...]:
-    """Where the bytes of a extent are now."""
+    """Where the bytes of an extent are now."""
     form = TensorForm("U8", (extent[2],), (ShardForm(ZERO, ((0, *extent[1:]),)),))
     known = found.of(Manifest(format=1, parts={}, tensors={"a/x": form}, packs=extent[:1]), "m@1")
     return known["a/x"].shards[0].extents
