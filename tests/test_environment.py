@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import saver
@@ -374,7 +374,6 @@ class TestGivenSeeds:
         assert given_seeds(42) == {"seed": 42}
         assert given_seeds(np.uint8(42)) == {"seed": 42}
 
-    @settings(deadline=None)
     @given(st.dictionaries(st.text(st.characters(categories=["L", "N"]), min_size=1, max_size=100), BIG))
     def test_every_integer_survives_json(self, seeds):
         recorded = json.loads(json.dumps(given_seeds(seeds)), parse_int=float)
