@@ -21,7 +21,7 @@ from saver.pack import Pack, PackWriter, Range, damaged, verify
 from saver.storage import Blob
 from saver.storages.local import LocalStorage
 from saver.storages.memory import MemoryStorage
-from saver.tree import TensorData
+from saver.tensors import TensorData
 
 quick = settings(
     max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
