@@ -217,9 +217,7 @@ class Pages:
         except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
             raise IncompatibleError(f"page {name} is malformed: {error}; restore it from a copy") from None
         if not _is_sound(page):
-            raise IncompatibleError(
-                f"page {name} is malformed: keys and values do not match; restore it from a copy"
-            )
+            raise IncompatibleError(f"page {name} is malformed (keys or values); restore it from a copy")
         return page
 
 
