@@ -1,4 +1,4 @@
-"""What lies in a file or a version, told without building or importing any of it."""
+"""What a file or a version contains, without building or importing any of it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SHOWN = 10
 
 
 class PartInfo(msgspec.Struct, frozen=True):
-    """A part as `describe` tells it: its classes outermost first, its tensors, its plain fields.
+    """A part as `describe` reports it: its classes outermost first, its tensors, its plain fields.
 
     `bytes` counts the tensors and the structure in the manifest. `values` are texts from the file, for
     people to read, and `defaults` those of them that are default arguments (see saver.hyperparameters).
@@ -41,10 +41,11 @@ class PartInfo(msgspec.Struct, frozen=True):
 
 
 class Description(msgspec.Struct, frozen=True):
-    """What lies in a file or a version. `path` is where: of a version its ref. `time` is Unix time, UTC.
+    """What a file or a version contains. `path` is the path, or the version's ref. `time` is Unix time, UTC.
 
-    `hash` is that of the file's header, or of the version's manifest: it vouches for all. `data` are the
-    fingerprints of what it was trained on, by name. `untrusted` names the classes that loading will ask for.
+    `hash` is the hash of the file's header, or of the version's manifest: it vouches for everything. `data`
+    are the fingerprints of the training data, by name. `untrusted` names the classes that loading will ask
+    for.
     """
 
     path: str
@@ -82,7 +83,7 @@ def _settings(part: PartInfo) -> str:
 
 
 def describe_opened(opened: Opened) -> Description:
-    """The description of what was opened."""
+    """The description of an opened file or version."""
     try:
         opened.admit(())
         untrusted: tuple[str, ...] = ()

@@ -3,7 +3,7 @@
     SaverError                     everything that Saver raises on purpose
     ├── CannotSaveError            TypeError          an object, or a piece of one, has no data form
     ├── CannotWriteError           OSError            the bytes could not be made durable; nothing changed
-    ├── CannotReadError            OSError            the system will not give the bytes; they may be sound
+    ├── CannotReadError            OSError            the system refuses to read the bytes; they may be sound
     ├── NotFoundError              FileNotFoundError, no such file, version, part or class
     │                              LookupError
     ├── DoesNotFitError            ValueError         what was saved does not fit the object to restore into
@@ -22,7 +22,7 @@ Every message names the place, the fact and the next step.
 
 Messages quote what files contain, which may be anything: names that would control a terminal, or look like
 lines of Saver's own. So every message, of an error or a warning, is made one line of `printable` text when
-it is created. Code that raises an error need not think of it.
+it is created. Code that raises an error need not do this.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ def is_full(error: CannotWriteError) -> bool:
 
 
 class CannotReadError(SaverError, OSError):
-    """The system would not give the bytes: a missing permission, a lost connection. They may be sound."""
+    """The system could not read the bytes: a missing permission, a lost connection. They may be sound."""
 
     code = "cannot-read"
 

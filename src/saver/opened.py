@@ -61,7 +61,7 @@ class Opened:
                 name: _parsed(name, part, where) for name, part in manifest.parts.items()
             }
         except RecursionError:
-            raise IncompatibleError(f"{where}: nested too deep; no Saver wrote this") from None
+            raise IncompatibleError(f"{where}: nested too deeply; no Saver wrote this") from None
 
     @cached_property
     def nodes(self) -> Mapping[int | str, Node]:

@@ -198,8 +198,8 @@ class Saver:
     def _same(self, ref: str | Version, found: Version) -> Version:
         if isinstance(ref, Version) and found.manifest != ref.manifest:
             raise NotFoundError(
-                f"{self.storage}: {found} is another version here; the one that was given is of another "
-                f"store; write {str(found)!r} if this one is meant"
+                f"{self.storage}: {found} is another version here: the one that was passed is from another "
+                f"store; pass {str(found)!r} to use the one of this store"
             )
         return found
 

@@ -80,7 +80,7 @@ class Checked(msgspec.Struct, frozen=True):
         return html.block([html.facts("Check", found), *tables])
 
 
-_SHORTCUT = "it is only a shortcut, which no version needs, and is made anew; if that fails, delete it"
+_SHORTCUT = "it is only a shortcut, which no version needs, and is written again; if that fails, delete it"
 
 
 def check(repo: Repository, progress: Progress | None = None) -> Checked:
@@ -177,16 +177,16 @@ class _Check:
             versions = [version for model, _ in repo.models() for version in repo.versions(model)]
             if head == repo.state.head:  # otherwise another thread has read on
                 break
-        found, told = {str(version): version for version in versions}, replay.versions()
-        for ref in sorted({*found, *told}):
-            if found.get(ref) != told.get(ref):
+        found, logged = {str(version): version for version in versions}, replay.versions()
+        for ref in sorted({*found, *logged}):
+            if found.get(ref) != logged.get(ref):
                 model, _, number = ref.partition("@")
                 what = (
-                    "the newest checkpoint says something else of it than the log, which is right; "
-                    "checkpoints are made anew from it; if that fails, delete the folder state/"
+                    "the newest checkpoint contradicts the log about it, and the log is right; checkpoints "
+                    "are written again from the log; if that fails, delete the folder state/"
                 )
                 self._damage.append(Damage("state", what, model, int(number)))
-                versions = list(told.values())
+                versions = list(logged.values())
         return versions
 
     def _log(self, head: int) -> None:
@@ -221,7 +221,7 @@ class _Check:
                 elif key not in RESERVE:
                     found, _ = document.decode(data, Checkpoint, f"{storage}: {key}")
                     if checkpoint_key(found.number) != key:
-                        raise DamagedError(f"{storage}: {key} is that of record {found.number}")
+                        raise DamagedError(f"{storage}: {key} belongs to record {found.number}")
             except NotFoundError:
                 continue
             except (DamagedError, IncompatibleError, CannotReadError) as error:

@@ -1,5 +1,4 @@
-"""When a save rewrites bytes that a check found damaged, older versions read them from their new extent,
-too."""
+"""When a save rewrites bytes that a check found damaged, older versions read the new bytes, too."""
 
 from __future__ import annotations
 

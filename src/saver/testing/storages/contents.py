@@ -17,7 +17,7 @@ def put(storage: Storage, key: str, data: bytes) -> None:
 
 
 class Pieces(Content):
-    """A content of these pieces; `write` writes it at any offset, if not in their order."""
+    """A content of these pieces; `write` writes them by offset, which need not be in their order."""
 
     def __init__(
         self,
