@@ -1,4 +1,4 @@
-"""The plain fields of what a tree describes: hyperparameters, told without building anything."""
+"""Hyperparameters: the plain fields of the objects that a tree describes, read without building anything."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from saver import trust
 from saver.tree import NUMPY_DTYPE, Node, Value
 
 HYPERPARAMETERS_LIMIT = 200
-"""Fields of one part: a pipeline has some dozens; an ensemble of thousands would drown the rest."""
+"""Fields listed for one part: a pipeline has dozens; those of a large ensemble would bury the rest."""
 
 _TEXT_LIMIT = 80
 _SPECIAL_FLOATS = {
@@ -22,9 +22,9 @@ _SPECIAL_FLOATS = {
 def hyperparameters(tree: Value) -> dict[str, str]:
     """The plain fields of the objects and dicts in a tree, by path, as Python would write them.
 
-    Small arrays that stand in the tree are told by dtype and shape. Left out are private fields,
-    and what is too long for a line; `HYPERPARAMETERS_LIMIT` fields at most. A part that is one plain value
-    has the single field `value`. The texts come from the file: not to be trusted.
+    Small arrays that are stored in the tree are shown as dtype and shape. Private fields are left out, and
+    values that are too long for a line; there are `HYPERPARAMETERS_LIMIT` fields at most. A part that is one
+    plain value has the single field `value`. The texts come from the file and cannot be trusted.
     """
     sole = _shown(tree)
     if sole is not None:
@@ -42,7 +42,7 @@ def hyperparameters(tree: Value) -> dict[str, str]:
 
 
 def _within(node: Node) -> Iterator[tuple[str, Value]]:
-    """What people would reach from an object by attribute, key or index, with that step."""
+    """The values within an object, each with the step that leads to it: attribute, key or index."""
     if type(node.state) is dict and (node.cls is not None or node.codec in _MAPPINGS):
         for name, value in node.state.items():
             if not name.startswith("_"):
@@ -58,7 +58,7 @@ _BRACKETS = {"tuple": ("(", ")"), "list": ("[", "]")}
 
 
 def _shown(value: Any, levels: int = 3) -> str | None:
-    """A value in a line, with so many levels of brackets; None for what does not fit in there."""
+    """A value on one line, with at most `levels` levels of brackets; None if it does not fit."""
     text = _node_shown(value, levels) if isinstance(value, Node) else _scalar_shown(value)
     return text if text is not None and len(text) <= _TEXT_LIMIT else None
 
