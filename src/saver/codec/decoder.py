@@ -204,7 +204,7 @@ class Decoder:
             return self._built[ident]
         node = self._targets.get(ident)
         if node is None:
-            raise IncompatibleError(f"{self._where}: there is a reference to node {ident}, which is missing")
+            raise IncompatibleError(f"{self._where} refers to node {ident}, which is missing")
         if ident in self._open:
             return _Pending(ident)
         return self._build(node)
