@@ -57,7 +57,8 @@ CONTRACTS = {
     "saver.codec": (
         "errors", "canonical", "stack", "tree", "tensors", "family", "registry", "trust", "codec",
     ),
-    "saver.hyperparameters": ("errors", "tree", "trust"),
+    "saver.defaults": ("registry",),
+    "saver.hyperparameters": ("errors", "tree", "trust", "defaults"),
     "saver.registration": ("errors", "trust", "codec"),
     "saver.pack": ("errors", "threads", "memory", "tree", "tensors", "registry", "storage", "pack"),
     "saver.families": (

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from blake3 import blake3
-from hypothesis import assume, example, given, settings
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from saver import tensors
@@ -231,7 +231,6 @@ def packed(given: Mapping[str, TensorData | ShardedData]) -> tuple[PackedTensors
     return pack.source(), blob, pack
 
 
-@settings(deadline=None)
 @given(cuts(), st.sampled_from(["U8", "F32", "F64"]), st.integers(1, 40), st.data())
 @example(((3, 5), [Box((0, 0), (3, 2)), Box((0, 2), (3, 3))]), "F32", 7, None)
 def test_a_box_is_read_from_the_shards_and_blocks_that_it_cuts_and_no_others(

@@ -170,7 +170,8 @@ class Tensor(Piece, frozen=True):
 
 class Part(Piece, frozen=True):
     """A part: the class of its value; all classes in it, the outermost first; the packages (import names)
-    that they come from; and plain values in it, as text for people to read."""
+    that they come from; and plain values in it, as text for people to read. `defaults` names the values that
+    are default arguments of a constructor, as far as the library is installed here."""
 
     name: str
     kind: str
@@ -181,6 +182,7 @@ class Part(Piece, frozen=True):
     classes: tuple[str, ...]
     packages: tuple[str, ...]
     values: dict[str, str]
+    defaults: tuple[str, ...]
 
 
 class Description(Whole, frozen=True, tag="saver.description.1"):

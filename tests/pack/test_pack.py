@@ -29,7 +29,9 @@ from saver.tree import ITEM_SIZE, NUMPY_DTYPE, TENSOR_DTYPE, TensorData
 
 safe_open: Any = pytest.importorskip("safetensors").safe_open
 
-quick = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+quick = settings(
+    max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+)
 
 names = st.text(min_size=1, max_size=20).filter(lambda name: name != "__metadata__" and _encodable(name))
 contents = arrays.arrays(

@@ -23,7 +23,9 @@ from saver.storages.local import LocalStorage
 from saver.storages.memory import MemoryStorage
 from saver.tree import TensorData
 
-quick = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+quick = settings(
+    max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+)
 
 
 class Remote(Blob):

@@ -188,7 +188,7 @@ class Model:
         assert tags == self.tags
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(EVENTS, st.integers(1, 9), st.integers(1, 9))
 @example([("commit", "a", 0), ("tag", "a", 1), ("commit", "a", 0), ("delete", "a", 1)], 3, 1)
 def test_the_state_is_the_same_by_checkpoints_by_steps_and_from_the_log_alone(
