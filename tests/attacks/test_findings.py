@@ -97,7 +97,7 @@ class TestReferences:
             file.tree = partial(inner)
             if inner["$"] == "stdlib.partial":
                 continue
-            with pytest.raises(saver.IncompatibleError, match="partial of what is not a function"):
+            with pytest.raises(saver.IncompatibleError, match="only functions can be in a partial"):
                 saver.load(file.write(tmp_path / "bad.saver"))
 
 
