@@ -1,4 +1,4 @@
-"""What a restore did, or would have done: names that matched, and those that did not."""
+"""The report of a restore: the names that matched, and those that did not."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class PartReport(msgspec.Struct, frozen=True):
         if self.missing:
             yield f"{len(self.missing)} were not saved: {listed(self.missing)}"
         if self.unexpected:
-            yield f"{len(self.unexpected)} have no place here: {listed(self.unexpected)}"
+            yield f"{len(self.unexpected)} are not in the target: {listed(self.unexpected)}"
 
 
 class Report(msgspec.Struct, frozen=True):
