@@ -79,7 +79,7 @@ class Loader:
     st.sampled_from([(), (3,), (0, 2), (40, 7)]),
     st.booleans(),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_an_array_takes_what_numpy_calls_the_same_kind(
     save: Save, saved_as: str, target_as: str, shape: tuple[int, ...], fortran: bool
 ) -> None:

@@ -85,14 +85,13 @@ values = st.recursive(
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(values)
 def test_any_value_comes_back(roundtrip: Roundtrip, value: Any) -> None:
     assert_same(value, roundtrip(value))
 
 
 @pytest.mark.slow
-@settings(deadline=None)
 @given(st.sets(hashables, max_size=12), st.randoms())
 def test_equal_sets_give_equal_bytes(tmp_path_factory: Any, items: set[Any], shuffled: random.Random) -> None:
     folder = tmp_path_factory.mktemp("sets")
@@ -104,7 +103,7 @@ def test_equal_sets_give_equal_bytes(tmp_path_factory: Any, items: set[Any], shu
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     st.lists(st.floats(), min_size=60, max_size=200)
     | st.lists(st.integers(-(2**63), 2**63 - 1), min_size=60, max_size=200)

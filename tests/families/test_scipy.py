@@ -39,7 +39,7 @@ def same_matrix(a: Any, b: Any) -> None:
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(
     st.sampled_from(FORMATS),
     st.sampled_from(["matrix", "array"]),

@@ -353,7 +353,7 @@ KINDS = st.sampled_from(["float64", "float32", "float16", "bfloat16", "int32", "
 
 
 @given(KINDS, KINDS)
-@settings(max_examples=49, deadline=None)
+@settings(max_examples=49)
 def test_dtypes_are_converted_as_torch_does_but_never_cut_off(save: Save, saved_as: str, here: str) -> None:
     value = (torch.randn(50) * 3).to(getattr(torch, saved_as))
     target = torch.zeros(50, dtype=getattr(torch, here))
@@ -507,7 +507,7 @@ NAMES = st.lists(NAME, unique=True, min_size=1)
 
 
 @given(NAMES, NAMES, st.dictionaries(NAME, NAME))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_what_matches_by_name_is_copied_and_the_rest_is_told(
     save: Save, saved_names: list[str], target_names: list[str], renames: dict[str, str]
 ) -> None:

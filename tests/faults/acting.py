@@ -300,6 +300,8 @@ def serve() -> None:
             code = 0
             try:
                 begin(json.loads(line))
+            except KeyboardInterrupt as error:  # before the first act, or between two: nothing was promised
+                tell("failed", act="begin", error=type(error).__name__, text="", mine=is_told(error))
             except BaseException as error:
                 tell("broken", error=repr(error))
                 code = 1

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from blake3 import blake3
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from saver.errors import CannotSaveError
@@ -100,7 +100,6 @@ def test_contents_and_relative_names_count(folder, change):
     assert not same(before, fingerprint(folder))
 
 
-@settings(deadline=None)
 @given(st.dictionaries(st.sampled_from("abc"), st.binary(max_size=3)), st.data())
 def test_names_and_contents_cannot_be_taken_for_each_other(tmp_path_factory, files, data):
     others = data.draw(st.dictionaries(st.sampled_from(["a", "b", "c", "ab"]), st.binary(max_size=3)))

@@ -477,7 +477,7 @@ def _broken(data: bytes, other: bytes, how: str, pick: int) -> bytes:
     return {"gone": b"", "flipped": flipped, "cut": data[:at], "swapped": other}[how]
 
 
-BUDGET = {"deadline": None, "database": None, "suppress_health_check": list(HealthCheck)}
+BUDGET = {"database": None, "suppress_health_check": list(HealthCheck)}
 
 
 class TestProcesses(Processes.TestCase):  # type: ignore[misc,name-defined]

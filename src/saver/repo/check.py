@@ -212,7 +212,7 @@ class _Check:
                 continue
             except (DamagedError, IncompatibleError, CannotReadError) as error:
                 self._damage.append(Damage(key, f"{error}; {_SHORTCUT}"))
-        for key, number in state.missing_pages(set(keys)):
+        for key, number in state.shortcuts.missing_pages(state.head, set(keys)):
             what = f"{storage}: {key} is missing, which {checkpoint_key(number)} needs"
             self._damage.append(Damage(key, f"{what}; {_SHORTCUT}"))
         if self._damage[before:] or any(each.key == "state" for each in self._damage):

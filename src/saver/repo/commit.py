@@ -28,8 +28,7 @@ from saver.repo.state.view import version_state
 from saver.repo.version import Version, from_state, plain_metric
 from saver.repo.written import Written
 from saver.storage import Bytes, Progress
-from saver.tensors import Shard, TensorInfo, joined, put_together
-from saver.tree import TensorData
+from saver.tensors import Shard, TensorData, TensorInfo, joined, put_together
 
 
 class CondemnedError(SaverError):

@@ -14,7 +14,7 @@ import msgspec
 from saver.errors import DamagedError, IncompatibleError, NotFoundError, SaverError
 from saver.repo import document
 from saver.storage import Stat, Storage
-from saver.tree import decodable
+from saver.strict import decodable
 
 FORMAT = 1
 DIGITS = 20
