@@ -58,7 +58,7 @@ CONTRACTS = {
     "saver.disk": ("errors", "storage", "disk"),
     "saver.storages": ("errors", "forks", "threads", "storage", "disk", "storages"),
     "saver.git": (),
-    "saver.environment": ("errors", "registry", "git"),
+    "saver.environment": ("errors", "tree", "registry", "git"),
     "saver.codec": (
         "errors", "canonical", "stack", "tree", "tensors", "family", "registry", "trust", "codec",
     ),

@@ -16,6 +16,7 @@ from blake3 import blake3
 from saver import registry
 from saver.errors import CannotSaveError
 from saver.git import Git
+from saver.tree import EXACT_INTEGER
 
 
 def distribution(package: str) -> str:
@@ -86,9 +87,6 @@ def describe(
         "random": chance,
     }
 
-
-EXACT_INTEGER = 2**53
-"""Integers up to this size are exact in every JSON reader; larger ones are recorded as text."""
 
 SEED_BITS = 4096
 """More than any generator accepts."""
