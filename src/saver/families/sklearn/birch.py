@@ -15,7 +15,7 @@ from saver.tree import Value
 class BirchNodeCodec(BatchCodec):
     """The nodes of a CF tree: a graph with long chains of leaves, so it is stored flat.
 
-    A node's centroids are views of its memory for them, and are again.
+    The centroids of a node are views of one array, and are views of one again after loading.
     """
 
     name = "sklearn.birch_node"
@@ -67,7 +67,7 @@ class BirchNodeCodec(BatchCodec):
         count = len(rows)
         links = np.concatenate((previous, following, numbers[:, 1]))
         if (links < -1).any() or (links >= count).any() or (counts > rows).any() or (features < 0).any():
-            raise ValueError("a node of the CF tree leads nowhere")
+            raise ValueError("a node of the CF tree refers to a node, row or feature that does not exist")
         norm_ends = bounds_of(rows, len(norms), "rows")
         sub_ends = bounds_of(counts, len(numbers), "subclusters")
         sizes = [r * f for r, f in zip(rows.tolist(), features.tolist(), strict=True)]
