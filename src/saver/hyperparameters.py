@@ -9,7 +9,8 @@ import msgspec
 
 from saver import trust
 from saver.defaults import default_arguments
-from saver.tree import NUMPY_DTYPE, Node, Value
+from saver.tensors import NUMPY_DTYPE
+from saver.tree import Node, Value
 
 HYPERPARAMETERS_LIMIT = 200
 """Fields listed for one part: a pipeline has dozens; those of a large ensemble would bury the rest."""

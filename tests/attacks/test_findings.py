@@ -18,7 +18,7 @@ import saver
 from saver.errors import LimitExceededError
 from saver.file import open_file
 from saver.restoring import restore
-from saver.tree import _unique
+from saver.strict import _unique
 
 
 def partial(function: Any, *arguments: Any, **options: Any) -> Any:

@@ -20,14 +20,13 @@ from saver.codec.contract import INLINE_BYTES, BatchCodec, Codec
 from saver.codec.lookup import codec_for
 from saver.errors import CannotSaveError
 from saver.stack import SEGMENT, is_deep, on_fresh_stack
+from saver.tensors import TENSOR_DTYPE, TensorData
 from saver.tree import (
     EXACT_INTEGER,
     MAX_OBJECT_DEPTH,
-    TENSOR_DTYPE,
     Node,
     Reference,
     Tensor,
-    TensorData,
     Value,
     encodable,
     reserved,
