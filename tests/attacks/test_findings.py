@@ -500,7 +500,7 @@ def test_a_data_frame_is_no_estimator(place: str, tmp_path: Path) -> None:
         "estimators_": lambda: fitted,
     }[place]()
     saver.dump(made, tmp_path / "a.saver")
-    with pytest.raises(saver.IncompatibleError, match="holds a DataFrame, which is no estimator"):
+    with pytest.raises(saver.IncompatibleError, match="holds a DataFrame, which is not an estimator"):
         saver.load(tmp_path / "a.saver")
 
 
