@@ -36,7 +36,7 @@ from cases import (
     untags,
 )
 from explorer import Actor, Failed, Moment, explore
-from judge import Judge, Told
+from judge import History, Judge
 
 from saver.errors import CannotWriteError
 from saver.repo import gc, stage
@@ -350,7 +350,7 @@ class _Healed(Judge):
     """As soon as the saver is done."""
 
     def __call__(self, moment: Moment) -> None:
-        Told(moment.content)
+        History(moment.content)
         if "saver" in moment.ended:
             super().__call__(moment)
 
@@ -383,8 +383,8 @@ def test_a_version_that_is_deleted_while_it_heals_another(damaged: Held) -> None
     moved = set()
 
     def judge(moment: Moment) -> None:
-        told = Told(moment.content)
-        moved.add(any(key.startswith("packs/a") and key in told.condemned for key in moment.content))
+        history = History(moment.content)
+        moved.add(any(key.startswith("packs/a") and key in history.condemned for key in moment.content))
 
     explore(damaged, actors, judge)
     assert moved == {False, True}
