@@ -6,13 +6,18 @@ from typing import Any
 
 import msgspec
 
+from saver import html
 from saver import trust as policy
 from saver.errors import UntrustedError
+from saver.human import size, utc
 from saver.hyperparameters import hyperparameters
 from saver.opened import Opened
 from saver.repo.manifest import structure
 from saver.tensors import TensorInfo
 from saver.tree import Node, Tensor, walk
+
+SHOWN = 10
+"""A table names this many fields of a part."""
 
 
 class PartInfo(msgspec.Struct, frozen=True):
@@ -51,6 +56,30 @@ class Description(msgspec.Struct, frozen=True):
     environment: dict[str, Any]
     untrusted: tuple[str, ...]
     data: dict[str, Any] = {}
+
+    def _repr_html_(self) -> str:
+        packages = self.environment.get("packages")
+        told = {
+            "saved": utc(self.time),
+            "size": size(self.bytes),
+            "hash": self.hash,
+            "packages": ", ".join(f"{name} {text}" for name, text in packages.items())
+            if isinstance(packages, dict)
+            else "",
+            "to be trusted": ", ".join(self.untrusted),
+        }
+        parts = [
+            (part.name, part.kind, size(part.bytes), f"{len(part.tensors):,}", _settings(part))
+            for part in self.parts
+        ]
+        columns = ("part", "class", ">size", ">tensors", "fields that are not defaults")
+        return html.block([html.facts(self.path, told), html.table("Parts", columns, parts)])
+
+
+def _settings(part: PartInfo) -> str:
+    chosen = [f"{name}={text}" for name, text in part.values.items() if name not in part.defaults]
+    more = f" and {len(chosen) - SHOWN} more" if len(chosen) > SHOWN else ""
+    return ", ".join(chosen[:SHOWN]) + more
 
 
 def describe_opened(opened: Opened) -> Description:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import threading
-import warnings
 import weakref
 from collections.abc import Callable, Generator
 from concurrent.futures import Future, wait
 from typing import Any, NamedTuple, TypeAlias
 
 from saver import forks
+from saver.callers import warn
 from saver.errors import printable
 from saver.repo.version import Version
 
@@ -111,13 +111,11 @@ class _Outcome:
     def _warn(self) -> None:
         error = self.future.exception()
         if self.report() and error is not None:
-            warnings.warn(
+            warn(
                 printable(
                     f"{self.model}: a save that nobody waited for failed: {type(error).__name__}: {error}; "
                     "keep the handle, and call its result()"
                 ),
-                RuntimeWarning,
-                stacklevel=2,
             )
 
 

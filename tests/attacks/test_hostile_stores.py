@@ -123,7 +123,7 @@ def original() -> str:
     """A store with every kind of record and page, as JSON of its documents."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(state, "INTERVAL", 4)
-        patch.setattr("saver.repo.gc.DEAD_BYTES", 1000)
+        patch.setattr("saver.repo.gc.moving.DEAD_BYTES", 1000)
         patch.setattr("saver.saver._index", lambda ident: None)
         store = MemoryStorage()
         own = saver.Saver(store)

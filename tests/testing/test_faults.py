@@ -23,7 +23,7 @@ from saver.storage import Sink
 from saver.storages.local import LocalStorage
 from saver.storages.memory import MemoryStorage
 from saver.testing import Crash, FaultyFiles, FaultyStorage, StorageTests, crash_states
-from saver.testing.storages import Pieces
+from saver.testing.storages.contents import Pieces
 
 Act = Callable[[LocalStorage], object]
 

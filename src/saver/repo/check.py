@@ -8,6 +8,7 @@ from contextlib import suppress
 import msgspec
 from blake3 import blake3
 
+from saver import html
 from saver.errors import (
     CannotReadError,
     CannotWriteError,
@@ -16,6 +17,7 @@ from saver.errors import (
     NotFoundError,
     SaverError,
 )
+from saver.human import size
 from saver.repo import document
 from saver.repo.dedup import PROBE, PROBED, probe_of
 from saver.repo.extents import Ranges, packs_of
@@ -64,6 +66,18 @@ class Checked(msgspec.Struct, frozen=True):
     def sound(self) -> bool:
         """Whether there is no damage."""
         return not self.damage
+
+    def _repr_html_(self) -> str:
+        found = {
+            "versions": f"{self.versions:,}",
+            "read": size(self.bytes),
+            "damage": f"{len(self.damage):,}" if self.damage else "none",
+            "garbage": f"{len(self.garbage):,} objects, {size(self.garbage_bytes)}",
+            "foreign objects": ", ".join(self.foreign),
+        }
+        damage = [(item.key, item.what) for item in self.damage]
+        tables = [html.table("Damage", ("object", "what"), damage)] if damage else []
+        return html.block([html.facts("Check", found), *tables])
 
 
 _SHORTCUT = "it is only a shortcut, which no version needs, and is written again; if that fails, delete it"

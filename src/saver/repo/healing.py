@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Mapping
 
+from saver.callers import warn
 from saver.errors import SaverError
 from saver.repo.log import Event, Move, Relocate
 from saver.repo.repository import Repository
@@ -37,6 +37,4 @@ def heal(repo: Repository, version: Version, harmed: Iterable[Shard], new: Mappi
     try:
         repo.append(decide)
     except SaverError as error:
-        warnings.warn(
-            f"{version} is saved, but older versions could not be healed with it: {error}", stacklevel=2
-        )
+        warn(f"{version} is saved, but older versions could not be healed with it: {error}", UserWarning)

@@ -231,9 +231,13 @@ def outline(text: str, where: str) -> Manifest:
         msgspec.convert(manifest.environment, _Environment)
     except msgspec.ValidationError as error:
         raise IncompatibleError(f"{where}: the manifest is malformed: {error}") from None
+    _check(manifest, where)
     parts = _ordered(manifest.parts, manifest.order, where)
-    if parts is not manifest.parts:
-        manifest = msgspec.structs.replace(manifest, parts=parts)
+    return manifest if parts is manifest.parts else msgspec.structs.replace(manifest, parts=parts)
+
+
+def _check(manifest: Manifest, where: str) -> None:
+    """Raise IncompatibleError for what the types of the fields do not rule out."""
     for name, part in manifest.parts.items():
         if (part.tree is msgspec.UNSET) != (part.document != ""):
             raise IncompatibleError(f"{where}: part {name[:80]!r} must have a tree or a document")
@@ -252,7 +256,6 @@ def outline(text: str, where: str) -> Manifest:
         raise IncompatibleError(
             f"{where} needs {', '.join(missing)}, which this Saver does not have: install a newer one"
         )
-    return manifest
 
 
 def _ordered(parts: Mapping[str, Part], order: tuple[int, ...], where: str) -> Mapping[str, Part]:
