@@ -128,6 +128,7 @@ def _moved(path: Path, link: Path) -> Path:
     return target
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", FOLDER_LINKS)
 @pytest.mark.parametrize("act", ACTS)
 @pytest.mark.parametrize(("key", "level"), LEVELS)
@@ -334,6 +335,7 @@ def moments(act: Act, key: str, level: str, tmp_path: Path, outside: Path, fresh
         yield at
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("named", [False, True], ids=["unnamed", "named"])
 @pytest.mark.parametrize("act", ACTS)
 @pytest.mark.parametrize(
