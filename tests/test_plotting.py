@@ -565,6 +565,7 @@ def test_no_more_panels_are_drawn_than_can_be_read() -> None:
     assert "and 176 more panels" in figure.get_supxlabel()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("matplotlib")
 @pytest.mark.parametrize(
     "values",

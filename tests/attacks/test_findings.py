@@ -507,6 +507,7 @@ def test_a_data_frame_is_no_estimator(place: str, tmp_path: Path) -> None:
 class TestImports:
     """Finding 6: importing is an effect."""
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("name", [
         "torch._functorch.aot_autograd:AOTConfig", "torch._dynamo.config:X",
         "torch.utils.tensorboard:SummaryWriter",

@@ -57,6 +57,7 @@ INSTANCES = dict(models.instances())
 # --- what is honest is accepted -----------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", INSTANCES)
 def test_every_estimator_is_accepted_unfitted_and_fitted(name: str) -> None:
     estimator = INSTANCES[name]

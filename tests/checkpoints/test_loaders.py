@@ -177,6 +177,7 @@ class Drawn(Dataset[Any]):
         return torch.randn(4) + index
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("own", [True, False], ids=["own generator", "global generator"])
 @pytest.mark.parametrize("workers", [0, 2])
 def test_pytorchs_loader_goes_on_to_the_bit_from_the_end_of_an_epoch(

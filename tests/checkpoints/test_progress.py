@@ -155,6 +155,7 @@ def test_steps_that_are_not_reported_count():
 # Where there is how much room
 
 
+@pytest.mark.slow
 @given(st.lists(st.text(max_size=60), min_size=1, max_size=5), st.integers(1, 120))
 def test_it_fits_the_terminal_and_steers_nothing(pieces, width):
     text = fitting(pieces, width)

@@ -552,6 +552,7 @@ def _inputs(name: str) -> list[Any]:
 _NO_FORWARD = {"ModuleDict", "ModuleList", "ParameterDict", "ParameterList", "RNNBase", "RNNCellBase"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in _torch_modules() if not name.startswith("Lazy")])
 @pytest.mark.filterwarnings("ignore:enable_nested_tensor:UserWarning")
 @pytest.mark.filterwarnings("ignore:.*NLLLoss2d.*:FutureWarning")

@@ -180,6 +180,7 @@ def train(net: Any, optimizer: Any, scheduler: Any, steps: range) -> None:
             scheduler.step()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["whole", "state"])
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_training_goes_on_to_the_bit_with_every_optimizer(save: Save, name: str, form: str) -> None:
@@ -1143,6 +1144,7 @@ STRANGE: list[Any] = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(100))
 def test_whatever_a_tree_says_it_fits_or_is_an_error_of_saver(save: Save, seed: int) -> None:
     chance = random.Random(seed)
