@@ -91,6 +91,6 @@ class Reporter:
 
 
 def read(data: bytes) -> list[RunEvent]:
-    """The events of a file, except a line that is still being written. Raises ValueError if one is invalid."""
+    """The events of a file, except a line that is still being written. Raises ValueError for invalid ones."""
     whole = data[: data.rfind(b"\n") + 1]
     return msgspec.json.Decoder(RunEvent).decode_lines(whole)
