@@ -130,7 +130,7 @@ def test_the_newest_version_that_verifies_is_taken_and_it_says_so(store: saver.S
 def test_what_cannot_be_put_back_in_place_is_refused_before_days_of_training(
     store: saver.Saver, obj: Any, way: str
 ) -> None:
-    with pytest.raises(saver.CannotSaveError, match=r"thing: .* nobody could resume") as caught:
+    with pytest.raises(saver.CannotSaveError, match=r"thing: .* the run could not resume") as caught:
         store.checkpoints("run", {"thing": obj}, every=Every(steps=1))
     assert way in str(caught.value)
 
