@@ -149,24 +149,24 @@ MUTANTS = [
     ),
     Mutant(
         "header-name", "repo/headers.py",
-        "    if told is None:\n        return",
-        "    if told is None:\n        return None\n    if False:\n        return",
+        "    if packed is None:\n        return",
+        "    if packed is None:\n        return None\n    if False:\n        return",
         "telling that the header of a pack does not name a tensor", (_HEADERS,),
     ),
     Mutant(
         "header-form", "repo/headers.py",
-        "    if (told.dtype, told.box) != (shard.dtype, shard.box):", "    if False:",
+        "    if (packed.dtype, packed.box) != (shard.dtype, shard.box):", "    if False:",
         "telling that the header of a pack gives a tensor another form", (_HEADERS,),
     ),
     Mutant(
         "header-hash", "repo/headers.py",
-        "    if (told.hash, told.blocks) != (shard.hash, shard.blocks):", "    if False:",
+        "    if (packed.hash, packed.blocks) != (shard.hash, shard.blocks):", "    if False:",
         "telling that the header of a pack gives a tensor another hash", (),
         equivalent="bytes match one of two hashes at most, so that they are told of as damaged anyway",
     ),
     Mutant(
         "header-place", "repo/headers.py",
-        "    if [extent[1:] for extent in told.extents] != [extent[1:] for extent in shard.extents]:",
+        "    if [extent[1:] for extent in packed.extents] != [extent[1:] for extent in shard.extents]:",
         "    if False:",
         "telling that the header of a pack places a tensor elsewhere", (),
         equivalent="what lies elsewhere has another hash, which is told, or is the same bytes",
@@ -196,7 +196,7 @@ MUTANTS = [
     ),
     Mutant(
         "checked-state", "repo/check.py",
-        "            if found.get(ref) != told.get(ref):\n", "            if False:\n",
+        "            if found.get(ref) != logged.get(ref):\n", "            if False:\n",
         "holding the newest checkpoint against the log",
         (f"{_STORES}::test_a_checkpoint_that_says_something_else_than_the_log_is_named",),
     ),

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Callable, Iterable
 
+from saver.callers import warn
 from saver.checkpoints.events import (
     Blocked,
     Ended,
@@ -78,12 +78,10 @@ class Grace:
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, SaveWritten) and event.seconds > self._seconds:
-            warnings.warn(
+            warn(
                 f"{event.version} took {event.seconds:.1f} s to save, but after a signal the process has "
                 f"{self._seconds:g} s, so a save that starts then may be killed; save more often, or allow "
                 "more time and pass it as grace=",
-                RuntimeWarning,
-                stacklevel=1,
             )
 
 

@@ -91,6 +91,6 @@ class Reporter:
 
 
 def read(data: bytes) -> list[RunEvent]:
-    """The events of a file, except a line that is still being written. Raises ValueError for invalid ones."""
+    """The events of a file, except a line still being written. Raises ValueError if one is invalid."""
     whole = data[: data.rfind(b"\n") + 1]
     return msgspec.json.Decoder(RunEvent).decode_lines(whole)
