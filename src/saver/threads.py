@@ -33,7 +33,7 @@ class Threads(Executor):
 
     @property
     def count(self) -> int:
-        """How many there are at work at once; whoever submits, where there is none."""
+        """How many jobs run at the same time; 1 if there are no threads, since `submit` then runs them."""
         return max(1, len(self._threads))
 
     def submit(self, act: Callable[P, T], /, *args: P.args, **options: P.kwargs) -> Future[T]:
