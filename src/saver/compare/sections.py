@@ -144,8 +144,8 @@ def _data(difference: Difference) -> Iterator[Row]:
 
 
 def _alike(rows: Iterable[Row]) -> Iterator[Row]:
-    """The rows, each of which begins with a path; one for all that differ in an index of it only. Of many
-    that differ in more, such as the seeds of a forest's trees, the first ones."""
+    """The rows, each of which begins with a path. Rows whose paths differ only in an index become one if they
+    are equal otherwise; of many that are not, such as the seeds of a forest's trees, the first are kept."""
     groups: dict[str, dict[Row, list[str]]] = {}
     for path, *rest in rows:
         pattern = re.sub(r"\.\d+(?=\.|$)", ".*", re.sub(r"\[\d+\]", "[*]", path))
