@@ -217,7 +217,7 @@ def test_a_save_that_comes_back_as_another_moment_is_noticed(tmp_path: Path) -> 
     saving.save()
     saving.save = lambda: None  # type: ignore[method-assign]  # it saves no more
     saving.training.step()
-    with pytest.raises(AssertionError, match="not what was saved"):
+    with pytest.raises(AssertionError, match="differs from the saved state"):
         checkpoints.compare("it", saving)
 
 

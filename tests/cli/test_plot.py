@@ -189,8 +189,8 @@ def test_what_is_no_log_is_said(log: Any, reason: str, tmp_path: Path) -> None:
         (["bare"], "bare has no training log, only model, scaler; save a TrainingLog as its part 'log'"),
         (["nothing"], "nothing"),
         (["run-1@7"], "run-1@7"),
-        (["run-1", "-m", "lossy"], "no run has a metric 'lossy'; there are loss, val_loss, lr"),
-        (["run-1", "-o", "a.gif"], "a.gif: a picture is .png, .svg or .pdf"),
+        (["run-1", "-m", "lossy"], "no run has a metric 'lossy'; choose from loss, val_loss, lr"),
+        (["run-1", "-o", "a.gif"], "a.gif: pictures are .png, .svg or .pdf"),
         (["run-1", "-o", "nowhere/a.png"], "create the folder"),
     ],
 )
