@@ -18,7 +18,7 @@ from saver.lazy import Building, LazyParts
 from saver.repo.manifest import SOLE, Manifest, Part
 from saver.storage import Progress
 from saver.tensors import TensorSource
-from saver.tree import Node, Reference, Tensor, Value, parse, settle
+from saver.tree import Item, Node, Reference, Tensor, Value, parse, settle
 
 if TYPE_CHECKING:
     from saver.repo.repository import Repository
@@ -33,7 +33,7 @@ class Tree(msgspec.Struct, frozen=True):
 
     root: Value
     batches: Mapping[str, Value]
-    items: list[Node | Tensor | Reference]
+    items: list[Item]
 
     @property
     def roots(self) -> tuple[Value, ...]:
@@ -201,10 +201,11 @@ class Opened:
 
 
 def _parsed(name: str, part: Part, where: str) -> Tree:
-    items: list[Node | Tensor | Reference] = []
+    items: list[Item] = []
     where = f"{where}: part {name!r}"
-    root = parse(part.tree, where, items)
-    batches = {batch: parse(state, where, items) for batch, state in part.batches.items()}
+    tree, states = part.values(where)
+    root = parse(tree, where, items)
+    batches = {batch: parse(state, where, items) for batch, state in states.items()}
     settle(items, name)
     return Tree(root, batches, items)
 

@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 
 from saver.canonical import canonical, in_order, number
 from saver.errors import CannotSaveError, IncompatibleError
-from saver.stack import anywhere, on_fresh_stack
+from saver.stack import anywhere, is_deep, on_fresh_stack
 
 T = TypeVar("T")
 
@@ -72,6 +72,9 @@ class Reference(msgspec.Struct, omit_defaults=True, gc=False):
 
 
 Scalar: TypeAlias = bool | int | float | str | None
+Item: TypeAlias = Node | Tensor | Reference
+"""What a walk through a tree meets."""
+
 Value: TypeAlias = "Scalar | Node | Tensor | Reference | list[Any] | dict[str, Any]"
 
 
@@ -109,56 +112,59 @@ TENSOR_DTYPE = {(d.kind, d.itemsize): name for name, d in NUMPY_DTYPE.items()}
 """(NumPy kind, item size) → safetensors dtype; byte order aside."""
 
 
-def to_json(tree: Value) -> bytes:
-    """The canonical JSON of a tree; equal trees give equal bytes.
+def to_json(tree: Value, found: list[Item] | None = None) -> bytes:
+    """The canonical JSON of a tree; equal trees give equal bytes. Every node, tensor and reference in it is
+    appended to `found`, in the order of the tree.
 
     Raises CannotSaveError if JSON cannot express a value, or if the tree is too deep for `parse`.
     """
-    return anywhere(_to_json, tree)  # type: ignore[no-any-return]
+    met: list[Item] = [] if found is None else found
+    before = len(met)
 
+    def write() -> bytes:
+        del met[before:]
+        return canonical(_marked(tree, 0, met), floats=False)  # floats that need a mark have one
 
-def _to_json(tree: Value) -> bytes:
     try:
-        return canonical(_marked(tree, 0), floats=False)  # floats that need a mark have one
+        return anywhere(write)  # type: ignore[no-any-return]
     except UnicodeEncodeError as error:
-        found = error.object[max(0, error.start - 20) : error.end + 20]
+        text = error.object[max(0, error.start - 20) : error.end + 20]
         raise CannotSaveError(
-            f"$: {found!r} is no Unicode text, so it cannot be a name, as of a field; rename it"
+            f"$: {text!r} is no Unicode text, so it cannot be a name, as of a field; rename it"
         ) from None
 
 
-_ATOMS = frozenset((str, bool, type(None), Tensor, Reference, msgspec.Raw))
+_PLAIN = frozenset((str, bool, type(None), msgspec.Raw))
+"""The kinds of values that canonical JSON keeps as they are."""
 
 
-def _marked(value: Any, depth: int) -> Any:
+def _marked(value: Any, depth: int, found: list[Item]) -> Any:
     """The value with marks for what canonical JSON does not keep. Recursive, once per level of JSON."""
     kind = type(value)
-    if kind in _ATOMS:
+    if kind in _PLAIN:
         return value
     if kind is int or kind is float:
         return _marked_number(value)
+    if kind is Tensor or kind is Reference:
+        found.append(value)
+        return value
     if depth >= MAX_JSON_DEPTH:
         raise CannotSaveError(
             "$: objects lie too deep within each other; flatten the structure, or save its pieces as "
             f"separate parts (the limit is {MAX_JSON_DEPTH} levels of JSON)"
         )
+    depth += 1
     if kind is Node:
-        state = value.state
-        if type(state) not in _ATOMS:
-            state = _marked(state, depth + 1)
-        return Node(value.codec, value.cls, value.version, value.id, state)
+        found.append(value)
+        return Node(value.codec, value.cls, value.version, value.id, _marked(value.state, depth, found))
     if kind is dict:
         fields = {}
         for name, item in value.items():
-            fields[name] = item if type(item) in _ATOMS else _marked(item, depth + 1)
+            fields[name] = item if type(item) in _PLAIN else _marked(item, depth, found)
         return _with_order(fields)
-    if kind is not list and kind is not tuple:
-        return _marked_number(float(value)) if isinstance(value, float) else value
-    found = list(value)
-    for index, item in enumerate(found):
-        if type(item) not in _ATOMS:
-            found[index] = _marked(item, depth + 1)
-    return found
+    if kind is list or kind is tuple:
+        return [item if type(item) in _PLAIN else _marked(item, depth, found) for item in value]
+    return _marked_number(float(value)) if isinstance(value, float) else value
 
 
 def _marked_number(value: float) -> Any:
@@ -227,6 +233,12 @@ def _is_canonical(value: Any, data: bytes) -> bool:
         return False
 
 
+def restated(document: Any, decoder: msgspec.json.Decoder[T]) -> T:
+    """Decoded JSON, decoded again as what the decoder knows: `msgspec.convert` for structs with raw JSON in
+    them. Raises msgspec.ValidationError, or UnicodeError for lone surrogates."""
+    return anywhere(lambda: decoder.decode(msgspec.json.encode(document)))  # type: ignore[no-any-return]
+
+
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, value in pairs:
@@ -240,68 +252,61 @@ def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
 
 
-def parse(raw: Any, where: str, found: list[Node | Tensor | Reference]) -> Any:
+def parse(raw: Any, where: str, found: list[Item]) -> Any:
     """Decoded JSON as a tree; every node, tensor and reference in it is appended to `found`, in the order of
     the document.
 
-    `raw` is not changed, and its lists and dicts of plain values become part of the tree without a copy.
-    Raises IncompatibleError if it is not a tree.
+    Lists and dicts in `raw` become part of the tree: they are changed in place, or consumed. Raises
+    IncompatibleError if it is not a tree.
     """
-    before = len(found)
-    try:
-        return _parse(raw, where, found, 0)
-    except RecursionError:
-        del found[before:]
+    if type(raw) not in _CONTAINERS:
+        return raw
+    if is_deep():
         return on_fresh_stack(_parse, raw, where, found, 0)
-
-
-def _parse(raw: Any, where: str, found: list[Node | Tensor | Reference], depth: int) -> Any:
-    """The same for a value that is `depth` levels deep. Recursive, once per level."""
-    item: Any = _parse_dict(raw, where) if type(raw) is dict else raw
-    kind = type(item)
-    if depth >= MAX_JSON_DEPTH and (kind is Node or kind in _CONTAINERS):
-        raise IncompatibleError(f"{where}: nested deeper than {MAX_JSON_DEPTH} levels")
-    if kind is Node:
-        found.append(item)
-        if type(item.state) in _CONTAINERS:
-            item.state = _parse(item.state, where, found, depth + 1)
-    elif kind is dict or kind is list:
-        parsed = None
-        for name, value in item.items() if kind is dict else enumerate(item):
-            if type(value) in _CONTAINERS:
-                within = _parse(value, where, found, depth + 1)
-                if within is not value:
-                    parsed = item.copy() if parsed is None else parsed
-                    parsed[name] = within
-        return item if parsed is None else parsed
-    elif kind is Tensor or kind is Reference:
-        found.append(item)
-    return item
+    return _parse(raw, where, found, 0)
 
 
 _CONTAINERS = frozenset((dict, list))
 
 
-def _parse_dict(raw: dict[str, Any], where: str) -> Node | Tensor | Reference | float | dict[str, Any]:
-    """What a JSON object stands for; its content is still raw."""
-    if "$" in raw:
-        return _parse_node(raw, where)
-    if "$tensor" in raw or "$ref" in raw:
-        return _parse_leaf(raw, where)
-    for key in raw:
-        if key[:1] in _RESERVED_FIRST and reserved(key):
-            if key == "$order":
-                return _parse_dict(_ordered(raw, where), where)
-            if key == "$float":
-                return _parse_float(raw, where)
-            raise IncompatibleError(f"{where}: an object has the reserved key {key!r}")
+def _parse(raw: Any, where: str, found: list[Item], depth: int) -> Any:
+    """What a list or dict stands for that is `depth` levels deep. Recursive, once per level."""
+    is_object = type(raw) is dict
+    if is_object and "$" not in raw:
+        if "$tensor" in raw or "$ref" in raw:
+            leaf = _parse_leaf(raw, where)
+            found.append(leaf)
+            return leaf
+        if "$float" in raw:
+            return _parse_float(raw, where)
+        if "$order" in raw:
+            raw = _ordered(raw, where)
+    elif is_object:
+        raw = _parse_node(raw, where)
+        found.append(raw)
+    if depth >= MAX_JSON_DEPTH:
+        raise IncompatibleError(f"{where}: nested deeper than {MAX_JSON_DEPTH} levels")
+    depth += 1
+    if type(raw) is Node:
+        if type(raw.state) in _CONTAINERS:
+            raw.state = _parse(raw.state, where, found, depth)
+    elif is_object:
+        for key, item in raw.items():
+            if key[:1] in _RESERVED_FIRST and reserved(key):
+                raise IncompatibleError(f"{where}: an object has the reserved key {key!r}")
+            if type(item) in _CONTAINERS:
+                raw[key] = _parse(item, where, found, depth)
+    else:
+        for index, item in enumerate(raw):
+            if type(item) in _CONTAINERS:
+                raw[index] = _parse(item, where, found, depth)
     return raw
 
 
 def _ordered(raw: dict[str, Any], where: str) -> dict[str, Any]:
     """The object with its keys in the order that they had when it was saved."""
-    order = raw["$order"]
-    keys = in_order([key for key in raw if key != "$order"])
+    order = raw.pop("$order")
+    keys = in_order(raw)
     if type(order) is not list or set(map(type, order)) - {int} or sorted(order) != [*range(len(keys))]:
         raise IncompatibleError(f"{where}: the order of an object is not one of its keys")
     return {keys[place]: raw[keys[place]] for place in order}
@@ -340,20 +345,23 @@ def encodable(text: str) -> bool:
 
 
 _RESERVED_FIRST = frozenset("$_")
-_NODE_KEYS = frozenset(("$", "class", "v", "id", "state"))
 
 
 def _parse_node(raw: dict[str, Any], where: str) -> Node:
-    codec, cls, version, ident = raw["$"], raw.get("class"), raw.get("v", 1), raw.get("id")
+    """The node, whose state is still raw. Consumes the object."""
+    node = Node(
+        raw.pop("$"), raw.pop("class", None), raw.pop("v", 1), raw.pop("id", None), raw.pop("state", None)
+    )
+    cls, ident = node.cls, node.id
     if (
-        not raw.keys() <= _NODE_KEYS
-        or type(codec) is not str
+        raw
+        or type(node.codec) is not str
         or not (cls is None or type(cls) is str)
-        or type(version) is not int
+        or type(node.version) is not int
         or not (ident is None or type(ident) is int)
     ):
-        raise IncompatibleError(f"{where}: a node with wrong fields: {str(list(raw))[:120]}")
-    return Node(codec, cls, version, ident, raw.get("state"))
+        raise IncompatibleError(f"{where}: a node with wrong fields: {str([*raw, node])[:120]}")
+    return node
 
 
 def _parse_leaf(raw: dict[str, Any], where: str) -> Tensor | Reference:
@@ -366,7 +374,7 @@ def _parse_leaf(raw: dict[str, Any], where: str) -> Tensor | Reference:
     return Reference(raw["$ref"], part)
 
 
-def settle(found: Iterable[Node | Tensor | Reference], part: str) -> None:
+def settle(found: Iterable[Item], part: str) -> None:
     """Make the ids of a parsed part unique in the file: `model/7` for id 7 of `model`.
 
     In the file they are numbered within each part, so that equal parts have equal trees.
@@ -378,7 +386,7 @@ def settle(found: Iterable[Node | Tensor | Reference], part: str) -> None:
             item.id = f"{part}/{item.id}"
 
 
-def walk(value: Any) -> Iterator[Node | Tensor | Reference]:
+def walk(value: Any) -> Iterator[Item]:
     """Every node, tensor and reference below `value`, in the order of the document."""
     stack = [value]
     while stack:

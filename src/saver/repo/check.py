@@ -42,7 +42,7 @@ from saver.repo.version import Version
 from saver.repo.wholeness import check_end, check_gaps
 from saver.storage import Progress, Stat
 from saver.tensors import shard_names
-from saver.tree import Tensor, parse, walk
+from saver.tree import Item, Tensor, parse
 
 
 class Checked(msgspec.Struct, frozen=True):
@@ -326,8 +326,11 @@ def _parts_of(found: Mapping[str, Part], where: str) -> dict[str, list[str]]:
     """The parts that refer to each tensor. Raises IncompatibleError if they are not trees."""
     parts: dict[str, list[str]] = {}
     for name, part in found.items():
-        trees = [parse(part.tree, where, []), *(parse(state, where, []) for state in part.batches.values())]
-        for item in (item for tree in trees for item in walk(tree)):
+        tree, batches = part.values(where)
+        items: list[Item] = []
+        for each in (tree, *batches.values()):
+            parse(each, where, items)
+        for item in items:
             if type(item) is Tensor and name not in parts.setdefault(item.name, []):
                 parts[item.name].append(name)
     return parts

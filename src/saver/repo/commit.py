@@ -223,11 +223,15 @@ class _Commit:
         text = manifests.encode(self._manifest(event, {}, ()))
         tensors = self._tensors(self._known)
         writer = PackWriter(
-            tensors, lambda _: {MANIFEST: text}, self._progress, self._repo.fresh(), self._merged.cuts
+            tensors,
+            lambda _: {MANIFEST: text.decode()},
+            self._progress,
+            self._repo.fresh(),
+            self._merged.cuts,
         )
         self._documents.append(pack_key(writer.id))
         self._put_pack(writer)
-        return _Document(writer.hash, len(text.encode()), writer.id, writer.size)
+        return _Document(writer.hash, len(text), writer.id, writer.size)
 
     def _demand_all_there(self) -> None:
         """Raise CondemnedError if a collector was faster."""
@@ -298,7 +302,7 @@ class _Commit:
         packs = {pack: at for at, pack in enumerate(event.packs)}
         infos = put_together(self._known, self._merged.cuts)
         tensors = {name: tensor_form(info, packs) for name, info in infos.items()}
-        data = manifests.encode(self._manifest(event, tensors, event.packs)).encode()
+        data = manifests.encode(self._manifest(event, tensors, event.packs))
         document = _Document(blake3(data).hexdigest(), len(data), "", len(data))
         self._documents.append(document.key)
         self._written.put(document.key, Bytes(data))

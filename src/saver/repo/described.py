@@ -28,7 +28,7 @@ def read_outline(storage: Storage, version: Version, blob: Blob | None = None) -
         raise DamagedError(
             f"{where}: its manifest {key} is damaged; restore that file from a copy of the store"
         )
-    return manifests.outline(data.decode(errors="replace"), where)
+    return manifests.outline(data, where)
 
 
 def _in_file(blob: Blob, version: Version, where: str) -> Manifest:
@@ -47,7 +47,7 @@ def _in_file(blob: Blob, version: Version, where: str) -> Manifest:
         raise damage
     if MANIFEST not in pack.metadata:
         raise IncompatibleError(f"{where}: {blob.name} holds no manifest, and the log says that it does")
-    found = manifests.outline(pack.metadata[MANIFEST], where)
+    found = manifests.outline(pack.metadata[MANIFEST].encode(), where)
     tensors = {name: tensor_form(info, {pack.id: 0}) for name, info in pack.tensors.items()}
     return msgspec.structs.replace(found, tensors=tensors, packs=(version.file,))
 

@@ -17,7 +17,7 @@ from saver.pack import PackWriter
 from saver.repo import trees
 from saver.repo.dedup import Reuse, assemble, what_to_write
 from saver.repo.draft import Encoded, EncodedPart
-from saver.repo.manifest import content_hash, raw, structure
+from saver.repo.manifest import content_hash, structure
 from saver.repo.objects import pack_key, tree_key
 from saver.repo.repository import Repository
 from saver.repo.sharing import Sharing
@@ -163,7 +163,7 @@ def _inline(part: EncodedPart) -> StagedPart:
     text = structure(part.tree, part.batches)
     return StagedPart(
         content=content_hash(text), size=len(text), packages=part.packages, tensors=tuple(part.tensors),
-        tree=raw(part.tree), batches={name: raw(state) for name, state in part.batches.items()},
+        tree=part.tree, batches=dict(part.batches),
     )  # fmt: skip
 
 
