@@ -11,7 +11,8 @@ import numpy as np
 from saver.repo.draft import Draft, Encoded, EncodedPart
 from saver.repo.repository import Repository
 from saver.repo.version import Version
-from saver.tree import Node, Tensor, TensorData, to_json
+from saver.tensors import TensorData
+from saver.tree import Node, Tensor, to_json
 
 Save = Callable[..., Version]
 

@@ -19,29 +19,15 @@ import msgspec
 
 from saver.documents import Document
 from saver.errors import printable
+from saver.human import size as size
 from saver.pack import Progress
 
 BAR_WIDTH = 24
 PLAIN_WIDTH = 78
 """Columns of a drawing in plain text, with its indentation 80."""
 
-UNITS = ("kB", "MB", "GB", "TB", "PB")
-LARGEST = 10**30
-"""Bytes; what is larger was never measured, but made up."""
-
 clean = printable
 """What makes every text harmless."""
-
-
-def size(count: int) -> str:
-    """A number of bytes in decimal units: `349 kB`."""
-    if count < 1000:
-        return f"{count} B"
-    count = min(count, LARGEST)
-    power = 1
-    while count / 1000**power >= 999.5 and power < len(UNITS):
-        power += 1
-    return f"{count / 1000**power:.3g} {UNITS[power - 1]}"
 
 
 def width(text: str) -> int:

@@ -8,6 +8,7 @@ from contextlib import suppress
 import msgspec
 from blake3 import blake3
 
+from saver import html
 from saver.errors import (
     CannotReadError,
     CannotWriteError,
@@ -16,6 +17,7 @@ from saver.errors import (
     NotFoundError,
     SaverError,
 )
+from saver.human import size
 from saver.repo import document
 from saver.repo.dedup import PROBE, PROBED, probe_of
 from saver.repo.extents import Ranges, packs_of
@@ -65,8 +67,20 @@ class Checked(msgspec.Struct, frozen=True):
         """Whether there is no damage."""
         return not self.damage
 
+    def _repr_html_(self) -> str:
+        found = {
+            "versions": f"{self.versions:,}",
+            "read": size(self.bytes),
+            "damage": f"{len(self.damage):,}" if self.damage else "none",
+            "garbage": f"{len(self.garbage):,} objects, {size(self.garbage_bytes)}",
+            "foreign objects": ", ".join(self.foreign),
+        }
+        damage = [(item.key, item.what) for item in self.damage]
+        tables = [html.table("Damage", ("object", "what"), damage)] if damage else []
+        return html.block([html.facts("Check", found), *tables])
 
-_SHORTCUT = "it is only a shortcut, which no version needs, and is made anew; if that fails, delete it"
+
+_SHORTCUT = "it is only a shortcut, which no version needs, and is written again; if that fails, delete it"
 
 
 def check(repo: Repository, progress: Progress | None = None) -> Checked:
@@ -163,16 +177,16 @@ class _Check:
             versions = [version for model, _ in repo.models() for version in repo.versions(model)]
             if head == repo.state.head:  # otherwise another thread has read on
                 break
-        found, told = {str(version): version for version in versions}, replay.versions()
-        for ref in sorted({*found, *told}):
-            if found.get(ref) != told.get(ref):
+        found, logged = {str(version): version for version in versions}, replay.versions()
+        for ref in sorted({*found, *logged}):
+            if found.get(ref) != logged.get(ref):
                 model, _, number = ref.partition("@")
                 what = (
-                    "the newest checkpoint says something else of it than the log, which is right; "
-                    "checkpoints are made anew from it; if that fails, delete the folder state/"
+                    "the newest checkpoint contradicts the log about it, and the log is right; checkpoints "
+                    "are written again from the log; if that fails, delete the folder state/"
                 )
                 self._damage.append(Damage("state", what, model, int(number)))
-                versions = list(told.values())
+                versions = list(logged.values())
         return versions
 
     def _log(self, head: int) -> None:
@@ -207,12 +221,12 @@ class _Check:
                 elif key not in RESERVE:
                     found, _ = document.decode(data, Checkpoint, f"{storage}: {key}")
                     if checkpoint_key(found.number) != key:
-                        raise DamagedError(f"{storage}: {key} is that of record {found.number}")
+                        raise DamagedError(f"{storage}: {key} belongs to record {found.number}")
             except NotFoundError:
                 continue
             except (DamagedError, IncompatibleError, CannotReadError) as error:
                 self._damage.append(Damage(key, f"{error}; {_SHORTCUT}"))
-        for key, number in state.missing_pages(set(keys)):
+        for key, number in state.shortcuts.missing_pages(state.head, set(keys)):
             what = f"{storage}: {key} is missing, which {checkpoint_key(number)} needs"
             self._damage.append(Damage(key, f"{what}; {_SHORTCUT}"))
         if self._damage[before:] or any(each.key == "state" for each in self._damage):

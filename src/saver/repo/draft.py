@@ -8,8 +8,7 @@ from typing import Any
 import msgspec
 
 from saver.repo.manifest import Part
-from saver.tensors import ShardedData
-from saver.tree import TensorData
+from saver.tensors import ShardedData, TensorData
 
 
 class EncodedPart(msgspec.Struct, frozen=True):

@@ -15,8 +15,8 @@ from saver.canonical import canonical, in_order
 from saver.errors import IncompatibleError
 from saver.pack.layout import AXES_LIMIT, are_digests
 from saver.repo.objects import pack_key
-from saver.tensors import Box, Shard, TensorInfo, check_boxes, whole
-from saver.tree import ITEM_SIZE, decodable, restated, strict_json
+from saver.strict import decodable, restated, strict_json
+from saver.tensors import ITEM_SIZE, Box, Shard, TensorInfo, check_boxes, whole
 
 FORMAT = 1
 FEATURES: frozenset[str] = frozenset()
@@ -65,7 +65,7 @@ _PackName = Annotated[str, msgspec.Meta(pattern="^[0-9a-z]{1,64}$")]
 
 class ShardForm(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True, gc=False):
     """A shard as a manifest describes it. Its bytes are those of all `extents`, concatenated: each is
-    `(pack, offset, length)`, with the pack's index in the manifest's `packs`, and the extent in bytes from
+    `(pack, offset, length)`, with the pack's index in the manifest's `packs`, and the offset in bytes from
     the beginning of that file. Without a `box` (offsets and sizes) it covers the whole tensor.
     """
 
@@ -226,11 +226,11 @@ def decode(text: bytes, where: str) -> Manifest:
 def outline(text: bytes, where: str) -> Manifest:
     """A manifest from untrusted JSON, without the content of its parts' separate documents. Raises
     IncompatibleError if it is not one."""
-    manifest = _soundly_decoded(text, where) or _closely_decoded(text, where)
+    manifest = _ordered(_soundly_decoded(text) or _closely_decoded(text, where), where)
     try:
         msgspec.convert(manifest.environment, _Environment)
     except msgspec.ValidationError as error:
-        raise _misshapen(where, error) from None
+        raise _malformed(where, error) from None
     for name, part in manifest.parts.items():
         if (part.tree is NOTHING) != (part.document != ""):
             raise IncompatibleError(f"{where}: part {name[:80]!r} must have a tree or a document")
@@ -243,13 +243,15 @@ def outline(text: bytes, where: str) -> Manifest:
     return manifest
 
 
-def _soundly_decoded(text: bytes, where: str) -> Manifest | None:
+def _soundly_decoded(text: bytes) -> Manifest | None:
     """The manifest, if it encodes again to the same text: then it has no key twice and no unknown one."""
     try:
-        found = _ordered(_decoder.decode(text), where)
-        return found if found.format == FORMAT and encode(found) == text else None
+        found = _decoder.decode(text)
+        # Only a metric or a time that is a whole number needs canonical JSON to be the same again.
+        same = msgspec.json.encode(found) == text or encode(_ordered(found, "")) == text
+        return found if same and found.format == FORMAT and not found.unknown else None
     except (msgspec.DecodeError, ValueError, OverflowError, RecursionError):
-        return None  # `_closely_decoded` tells what is wrong, if anything is
+        return None  # `_closely_decoded` says what is wrong, if anything is
 
 
 def _closely_decoded(text: bytes, where: str) -> Manifest:
@@ -265,13 +267,12 @@ def _closely_decoded(text: bytes, where: str) -> Manifest:
     try:
         found = restated(document, _decoder)
     except (msgspec.ValidationError, UnicodeError) as error:
-        raise _misshapen(where, error) from None
-    found = msgspec.structs.replace(found, unknown=unknown) if unknown else found
-    return _ordered(found, where)
+        raise _malformed(where, error) from None
+    return msgspec.structs.replace(found, unknown=unknown) if unknown else found
 
 
-def _misshapen(where: str, error: Exception) -> IncompatibleError:
-    return IncompatibleError(f"{where}: the manifest is not as it should be: {error}")
+def _malformed(where: str, error: Exception) -> IncompatibleError:
+    return IncompatibleError(f"{where}: the manifest is malformed: {error}")
 
 
 def _check_tensors(manifest: Manifest, where: str) -> None:
@@ -287,7 +288,7 @@ def _check_tensors(manifest: Manifest, where: str) -> None:
             for pack, _, _ in shard.extents:
                 if pack >= packs:
                     raise IncompatibleError(
-                        f"{where}: tensor {name[:80]!r} lies in a pack that the manifest does not name"
+                        f"{where}: tensor {name[:80]!r} is stored in a pack that the manifest does not name"
                     )
     if not are_digests(digests):
         raise IncompatibleError(f"{where}: a hash of a tensor is not one")
@@ -297,7 +298,7 @@ def _ordered(manifest: Manifest, where: str) -> Manifest:
     """The manifest with its parts in their own order."""
     names, order = in_order(manifest.parts), manifest.order
     if sorted(order) != [*range(len(names))] and order:
-        raise IncompatibleError(f"{where}: the order of the parts is not one of its parts")
+        raise IncompatibleError(f"{where}: the order of the parts does not list each part once")
     wanted = [names[place] for place in order] or names
     if wanted == list(manifest.parts):
         return manifest

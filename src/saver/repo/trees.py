@@ -15,7 +15,7 @@ from saver.errors import DamagedError, IncompatibleError
 from saver.repo.manifest import content_hash
 from saver.repo.objects import tree_key
 from saver.storage import Storage
-from saver.tree import restated, strict_json
+from saver.strict import restated, strict_json
 
 TREE_BYTES = 64 << 10
 """From this many bytes on, a part has a separate document. One more object takes about as long to write as
@@ -60,7 +60,7 @@ def parsed(content: bytes, where: str) -> tuple[msgspec.Raw, dict[str, msgspec.R
     try:
         return restated(strict_json(content, where), _pair)
     except (msgspec.DecodeError, UnicodeError) as error:
-        raise IncompatibleError(f"{where}: the document of a part is not as it should be: {error}") from None
+        raise IncompatibleError(f"{where}: the document of a part is malformed: {error}") from None
 
 
 _pair = msgspec.json.Decoder(tuple[msgspec.Raw, dict[str, msgspec.Raw]])
