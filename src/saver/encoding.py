@@ -14,7 +14,7 @@ from saver.environment import Git
 from saver.errors import IncompatibleError
 from saver.opened import Opened
 from saver.repo.draft import Draft, Encoded, EncodedPart
-from saver.repo.manifest import SOLE
+from saver.repo.manifest import SOLE, values
 from saver.storage import Progress
 from saver.tensors import ShardedData, TensorData, data_of
 from saver.tree import Item, Node, Tensor, Value, to_json, walk
@@ -46,8 +46,8 @@ def encode_opened(opened: Opened, progress: Progress | None = None) -> Encoded:
     """
     opened.tensors.verify(progress=progress)
     parts = {}
-    for name, part in opened.manifest.parts.items():
-        tree, batches = part.values(opened.where)  # another writer's JSON need not be canonical
+    for name, tree, batches in values(opened.manifest.parts, opened.where):
+        part = opened.manifest.parts[name]  # whose JSON need not be canonical, if another program wrote it
         held = tuple([item.name for item in opened.trees[name].items if type(item) is Tensor])
         parts[name] = EncodedPart(_raw(tree), _each_raw(batches), held, part.packages, part.version)
     needed = dict.fromkeys(name for part in parts.values() for name in part.tensors)

@@ -15,7 +15,7 @@ from saver.codec import Budget, Decoder, Device, bytes_of, check
 from saver.environment import package_version
 from saver.errors import IncompatibleError, NotFoundError, VersionWarning
 from saver.lazy import Building, LazyParts
-from saver.repo.manifest import SOLE, Manifest, Part
+from saver.repo.manifest import SOLE, Manifest, values
 from saver.storage import Progress
 from saver.tensors import TensorSource
 from saver.tree import Item, Node, Reference, Tensor, Value, parse, settle
@@ -58,7 +58,8 @@ class Opened:
             raise IncompatibleError(f"{where}: the manifest must have the single part {SOLE!r}")
         try:
             self.trees: Mapping[str, Tree] = {
-                name: _parsed(name, part, where) for name, part in manifest.parts.items()
+                name: _parsed(name, tree, batches, where)
+                for name, tree, batches in values(manifest.parts, where)
             }
         except RecursionError:
             raise IncompatibleError(f"{where}: nested too deeply; no Saver wrote this") from None
@@ -199,10 +200,9 @@ class Opened:
         return built[SOLE] if sole else built
 
 
-def _parsed(name: str, part: Part, where: str) -> Tree:
+def _parsed(name: str, tree: Any, states: Mapping[str, Any], where: str) -> Tree:
     items: list[Item] = []
     where = f"{where}: part {name!r}"
-    tree, states = part.values(where)
     root = parse(tree, where, items)
     batches = {batch: parse(state, where, items) for batch, state in states.items()}
     settle(items, name)

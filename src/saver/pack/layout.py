@@ -172,18 +172,32 @@ def check_header(header: bytes, path: str) -> None:
 def parse_header(header: bytes, size: int, path: str) -> Header:
     """The header of a pack of `size` bytes, once it matches its hash and tiles the file."""
     check_header(header, path)
-    document = strict_json(header[8:].rstrip(b" "), path)
-    metadata = document.pop("__metadata__")
-    if not all(isinstance(text, str) for text in metadata.values()):
-        raise IncompatibleError(f"{path}: the metadata must be strings; no Saver wrote this")
     try:
+        metadata, slots = _divided(header[8:].rstrip(b" "), path)
         own = _own_of(metadata.get("saver", "").encode(), path)
-        shards = _shards(document, own, len(header), size, path)
+        shards = _shards(slots, own, len(header), size, path)
         return Header(metadata, own.id, _in_boxes(shards, own.cuts), own.cuts)
     except SaverError:
         raise
     except (KeyError, TypeError, ValueError, msgspec.ValidationError) as error:
         raise IncompatibleError(f"{path}: this is not the header of a pack: {error}") from None
+
+
+def _divided(text: bytes, path: str) -> tuple[dict[str, str], dict[str, _Slot]]:
+    """The metadata of a header, and where it says that the tensors are."""
+    try:
+        each = _each.decode(text)
+        metadata = _texts.decode(each.pop("__metadata__"))
+        slots = dict(zip(each, _slots.decode(b"[%b]" % b",".join(map(bytes, each.values()))), strict=True))
+        if msgspec.json.encode({"__metadata__": metadata, **slots}) == text:  # so it has no key twice
+            return metadata, slots
+    except (msgspec.DecodeError, KeyError, UnicodeError, RecursionError):
+        pass  # raised below
+    document = strict_json(text, path)
+    metadata = document.pop("__metadata__")
+    if not all(isinstance(text, str) for text in metadata.values()):
+        raise IncompatibleError(f"{path}: the metadata must be strings; no Saver wrote this")
+    return metadata, msgspec.convert(document, dict[str, _Slot])
 
 
 def _own_of(text: bytes, path: str) -> _Own:
@@ -217,9 +231,13 @@ class _Slot(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     data_offsets: tuple[int, int]
 
 
-def _shards(document: dict[str, Any], own: _Own, at: int, size: int, path: str) -> dict[str, Shard]:
+_each = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_texts = msgspec.json.Decoder(dict[str, str])
+_slots = msgspec.json.Decoder(list[_Slot])
+
+
+def _shards(slots: dict[str, _Slot], own: _Own, at: int, size: int, path: str) -> dict[str, Shard]:
     """The shards of a header. Raises an error unless they tile the pack from `at` to its `size`."""
-    slots = msgspec.convert(document, dict[str, _Slot])
     blocks = own.blocks
     if len(own.hashes) != len(slots):
         raise ValueError(f"{len(own.hashes)} hashes for {len(slots)} tensors")

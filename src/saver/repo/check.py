@@ -24,7 +24,7 @@ from saver.repo.extents import Ranges, packs_of
 from saver.repo.format import STORE_KEY, demand
 from saver.repo.index import Row
 from saver.repo.log import ZERO, Event, Harm, log_key
-from saver.repo.manifest import Manifest, Part, manifest_key
+from saver.repo.manifest import Manifest, Part, manifest_key, values
 from saver.repo.objects import (
     COLLECTED,
     FOLDERS,
@@ -339,8 +339,7 @@ class _Check:
 def _parts_of(found: Mapping[str, Part], where: str) -> dict[str, list[str]]:
     """The parts that refer to each tensor. Raises IncompatibleError if they are not trees."""
     parts: dict[str, list[str]] = {}
-    for name, part in found.items():
-        tree, batches = part.values(where)
+    for name, tree, batches in values(found, where):
         items: list[Item] = []
         for each in (tree, *batches.values()):
             parse(each, where, items)

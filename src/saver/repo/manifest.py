@@ -5,7 +5,7 @@ Unknown fields are kept; an unknown feature in `requires` is refused by name.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
 import msgspec
@@ -35,8 +35,8 @@ NOTHING = msgspec.Raw()
 
 
 class Part(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
-    """A named piece of a version. `tree` and `batches` are JSON as written: see saver.tree. No reader has
-    looked into them yet (`Part.values`).
+    """A named piece of a version. `tree` and `batches` are JSON as written, which `values` decodes: see
+    saver.tree.
 
     `hash` covers the tree and the tensors that it refers to, and nothing else, so that equal parts of
     two versions have equal hashes. `packages` are the import names of the packages that its classes come
@@ -52,10 +52,14 @@ class Part(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     tree: msgspec.Raw = NOTHING
     version: int = 1
 
-    def values(self, where: str) -> tuple[Any, dict[str, Any]]:
-        """The tree and the batches as decoded JSON. Raises IncompatibleError if it is not sound JSON."""
-        batches = {name: strict_json(bytes(state), where) for name, state in self.batches.items()}
-        return strict_json(bytes(self.tree), where), batches
+
+def values(parts: Mapping[str, Part], where: str) -> Iterator[tuple[str, Any, dict[str, Any]]]:
+    """The name of each part, its tree and its batches, as decoded JSON. Raises IncompatibleError if it is not
+    sound JSON."""
+    texts = [bytes(text) for part in parts.values() for text in (part.tree, *part.batches.values())]
+    found = iter(strict_json(b"[%b]" % b",".join(texts), where))
+    for name, part in parts.items():
+        yield name, next(found), {batch: next(found) for batch in part.batches}
 
 
 _Natural = Annotated[int, msgspec.Meta(ge=0)]
