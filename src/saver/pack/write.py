@@ -59,9 +59,9 @@ class PackWriter(Content):
     `describe` is the metadata to add, or a function that receives the tensors with their hashes and returns
     it. It is also called beforehand with zeros for hashes, and its results must have the same length. `id` is
     random unless it is given. `cuts` are the cuts of tensors of which some shards are among the `tensors`.
-    `start` is where the data begins, and `size` the size of the whole pack, in bytes. `shards` says where each
-    shard is stored in the pack and, once it is written, gives its hash; `hash` is then the hash of the header.
-    Memory: the ring of `RING_LENGTH` buffers of `RING_BUFFER` bytes, whatever the size of the tensors.
+    `start` is where the data begins, and `size` the size of the whole pack, in bytes. `shards` says where
+    each shard is stored in the pack and, once it is written, gives its hash; `hash` is then the hash of the
+    header. Memory: the ring of `RING_LENGTH` buffers of `RING_BUFFER` bytes, whatever the tensors' size.
     """
 
     def __init__(
