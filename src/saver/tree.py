@@ -40,7 +40,7 @@ EXACT_INTEGER = 2**53
 """Integers up to this size are exact in every JSON reader; larger ones are nodes."""
 
 
-class Node(msgspec.Struct, omit_defaults=True, gc=False):
+class Node(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True, gc=False):
     """An object: the codec that knows it, the class it asks for (`module:qualname`), its state.
 
     Trees have no cycles (that is what `Reference` is for), so the garbage collector need not look at them.
@@ -100,7 +100,7 @@ _PLAIN = frozenset((str, bool, type(None), msgspec.Raw))
 
 
 def _marked(value: Any, depth: int, found: list[Item]) -> Any:
-    """The value with marks for what canonical JSON does not keep. Recursive, once per level of JSON."""
+    """The value with marks for what canonical JSON does not keep. Recursive: one call for each level."""
     kind = type(value)
     if kind in _PLAIN:
         return value
@@ -124,7 +124,11 @@ def _marked(value: Any, depth: int, found: list[Item]) -> Any:
             fields[name] = item if type(item) in _PLAIN else _marked(item, depth, found)
         return _with_order(fields)
     if kind is list or kind is tuple:
-        return [item if type(item) in _PLAIN else _marked(item, depth, found) for item in value]
+        items = list(value)
+        for index, item in enumerate(items):
+            if type(item) not in _PLAIN:
+                items[index] = _marked(item, depth, found)
+        return items
     return _marked_number(float(value)) if isinstance(value, float) else value
 
 
@@ -173,37 +177,48 @@ _CONTAINERS = frozenset((dict, list))
 
 
 def _parse(raw: Any, where: str, found: list[Item], depth: int) -> Any:
-    """What a list or dict stands for that is `depth` levels deep. Recursive, once per level."""
+    """What a list or dict stands for that is `depth` levels deep. Recursive: one call for each level."""
+    node = None
     is_object = type(raw) is dict
-    if is_object and "$" not in raw:
-        if "$tensor" in raw or "$ref" in raw:
-            leaf = _parse_leaf(raw, where)
-            found.append(leaf)
-            return leaf
-        if "$float" in raw:
+    if is_object:
+        if "$" in raw:
+            node = _parse_node(raw, where)
+        elif "$tensor" in raw or "$ref" in raw:
+            return _parse_leaf(raw, where, found)
+        elif "$float" in raw:
             return _parse_float(raw, where)
-        if "$order" in raw:
+        elif "$order" in raw:
             raw = _ordered(raw, where)
-    elif is_object:
-        raw = _parse_node(raw, where)
-        found.append(raw)
     if depth >= MAX_JSON_DEPTH:
         raise IncompatibleError(f"{where}: nested deeper than {MAX_JSON_DEPTH} levels")
     depth += 1
-    if type(raw) is Node:
-        if type(raw.state) in _CONTAINERS:
-            raw.state = _parse(raw.state, where, found, depth)
-    elif is_object:
+    if node is not None:
+        found.append(node)
+        if type(node.state) in _CONTAINERS:
+            node.state = _parse(node.state, where, found, depth)
+        return node
+    if is_object:
         for key, item in raw.items():
             if key[:1] in _RESERVED_FIRST and reserved(key):
                 raise IncompatibleError(f"{where}: an object has the reserved key {key!r}")
             if type(item) in _CONTAINERS:
                 raw[key] = _parse(item, where, found, depth)
-    else:
-        for index, item in enumerate(raw):
-            if type(item) in _CONTAINERS:
-                raw[index] = _parse(item, where, found, depth)
+        return raw
+    for index, item in enumerate(raw):
+        if type(item) in _CONTAINERS:
+            raw[index] = _parse(item, where, found, depth)
     return raw
+
+
+def _parse_node(raw: dict[str, Any], where: str) -> Node:
+    """The node, whose state is still raw."""
+    try:
+        node = msgspec.convert(raw, Node)
+    except msgspec.ValidationError as error:
+        raise IncompatibleError(f"{where}: a malformed node: {error}") from None
+    if type(node.id) is str:
+        raise IncompatibleError(f"{where}: a node with the id {node.id[:80]!r}, which is not a number")
+    return node
 
 
 def _ordered(raw: dict[str, Any], where: str) -> dict[str, Any]:
@@ -250,31 +265,17 @@ def encodable(text: str) -> bool:
 _RESERVED_FIRST = frozenset("$_")
 
 
-def _parse_node(raw: dict[str, Any], where: str) -> Node:
-    """The node, whose state is still raw. Consumes the object."""
-    node = Node(
-        raw.pop("$"), raw.pop("class", None), raw.pop("v", 1), raw.pop("id", None), raw.pop("state", None)
-    )
-    cls, ident = node.cls, node.id
-    if (
-        raw
-        or type(node.codec) is not str
-        or not (cls is None or type(cls) is str)
-        or type(node.version) is not int
-        or not (ident is None or type(ident) is int)
-    ):
-        raise IncompatibleError(f"{where}: a node with wrong fields: {str([*raw, node])[:120]}")
-    return node
-
-
-def _parse_leaf(raw: dict[str, Any], where: str) -> Tensor | Reference:
-    if len(raw) == 1 and type(raw.get("$tensor")) is str:
-        return Tensor(raw["$tensor"])
+def _parse_leaf(raw: dict[str, Any], where: str, found: list[Item]) -> Tensor | Reference:
+    leaf: Tensor | Reference
     part = raw.get("part")
-    far = raw.keys() == {"$ref", "part"} and type(part) is str
-    if not (far or len(raw) == 1) or type(raw.get("$ref")) is not int:
-        raise IncompatibleError(f"{where}: a wrong reference: {str(list(raw))[:120]}")
-    return Reference(raw["$ref"], part)
+    if len(raw) == 1 and type(raw.get("$tensor")) is str:
+        leaf = Tensor(raw["$tensor"])
+    elif type(raw.get("$ref")) is int and (len(raw) == 1 or (len(raw) == 2 and type(part) is str)):
+        leaf = Reference(raw["$ref"], part)
+    else:
+        raise IncompatibleError(f"{where}: a malformed reference: {str(list(raw))[:120]}")
+    found.append(leaf)
+    return leaf
 
 
 def settle(found: Iterable[Item], part: str) -> None:

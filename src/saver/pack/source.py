@@ -51,7 +51,7 @@ class PackedTensors:
         """The bytes of tensors that were verified whole: for each shard, extent by extent."""
         self._blocks: dict[tuple[str, int, int], Bytes] = {}
         """The bytes of other blocks that were verified, by tensor, shard and number."""
-        self._shared: frozenset[str] | None = None
+        self._shared = None if locate is not None else frozenset[str]()  # the tensors of a file tile it
         self._overlaps: dict[str, Overlaps] = {}
 
     @property
@@ -195,8 +195,9 @@ class PackedTensors:
     ) -> tuple[dict[str, Bytes], set[str]]:
         """The packs, as far as they were fetched, and the names of the damaged tensors."""
         hashed = self._hashed(wanted)
-        total = sum(end - start for ranges in hashed.values() for _, start, end, _ in ranges)
-        done = 0
+        done = total = 0
+        if progress is not None:
+            total = sum(end - start for ranges in hashed.values() for _, start, end, _ in ranges)
         memory: dict[str, Bytes] = {}
         lost = set[str]()
         packs = list(hashed)
@@ -211,7 +212,8 @@ class PackedTensors:
             ]
             report = None if progress is None else _further(progress, done, total)
             lost |= damaged(ranges, report)
-            done += sum(each.end - each.start for each in ranges)
+            if progress is not None:
+                done += sum(each.end - each.start for each in ranges)
             memory.update((pack, blob.map()) for pack, blob in blobs.items())
         return memory, lost
 
