@@ -225,7 +225,7 @@ def _ordered(raw: dict[str, Any], where: str) -> dict[str, Any]:
     """The object with its keys in the order that they had when it was saved."""
     order = raw.pop("$order")
     keys = in_order(raw)
-    if type(order) is not list or set(map(type, order)) - {int} or sorted(order) != [*range(len(keys))]:
+    if type(order) is not list or {*map(type, order)} - {int} or sorted(order) != [*range(len(keys))]:
         raise IncompatibleError(f"{where}: the order of an object is not one of its keys")
     return {keys[place]: raw[keys[place]] for place in order}
 

@@ -28,7 +28,7 @@ from saver.repo.state.view import version_state
 from saver.repo.version import Version, from_state, plain_metric
 from saver.repo.written import Written
 from saver.storage import Bytes, Progress
-from saver.tensors import Shard, TensorData, TensorInfo, joined, put_together
+from saver.tensors import Shard, TensorData, TensorInfo, joined, put_together, shards_of
 
 
 class CondemnedError(SaverError):
@@ -159,7 +159,7 @@ class _Commit:
         """Take the next record's number, and do what can be done only once the version exists."""
         version, merged, known = self._take_number(), self._merged, self._known
         documents = {part.content: part.document for part in merged.parts.values() if part.document}
-        self._repo.remember(version, self._infos, documents)
+        self._repo.remember(version, shards_of(self._infos.values()), documents)
         heal(self._repo, version, merged.harmed, {name: known[name] for name in merged.new})
         return version
 
