@@ -225,9 +225,13 @@ def _ordered(raw: dict[str, Any], where: str) -> dict[str, Any]:
     """The object with its keys in the order that they had when it was saved."""
     order = raw.pop("$order")
     keys = in_order(raw)
-    if type(order) is not list or {*map(type, order)} - {int} or sorted(order) != [*range(len(keys))]:
+    try:
+        found = {keys[place]: raw[keys[place]] for place in order}
+    except (TypeError, IndexError):
+        found = {}
+    if len(found) != len(keys) or [*map(type, order)] != [int] * len(keys) or min(order, default=0) < 0:
         raise IncompatibleError(f"{where}: the order of an object is not one of its keys")
-    return {keys[place]: raw[keys[place]] for place in order}
+    return found
 
 
 _WHOLE_FLOAT = re.compile("-0|-?[1-9][0-9]{15,20}")
