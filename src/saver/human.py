@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 UNITS = ("kB", "MB", "GB", "TB", "PB")
 LARGEST = 10**30
-"""Bytes; what is larger was never measured, but made up."""
+"""Bytes; a larger number was not measured, but made up by a file."""
 
 
 def size(count: int) -> str:

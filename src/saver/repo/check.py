@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 
-import msgspec
 from blake3 import blake3
 
-from saver import html
 from saver.errors import (
     CannotReadError,
     CannotWriteError,
@@ -17,8 +15,8 @@ from saver.errors import (
     NotFoundError,
     SaverError,
 )
-from saver.human import size
 from saver.repo import document
+from saver.repo.checked import Checked as Checked
 from saver.repo.dedup import PROBE, PROBED, probe_of
 from saver.repo.extents import Ranges, packs_of
 from saver.repo.format import STORE_KEY, demand
@@ -45,40 +43,6 @@ from saver.repo.wholeness import check_end, check_gaps
 from saver.storage import Progress, Stat
 from saver.tensors import shard_names
 from saver.tree import Item, Tensor, parse
-
-
-class Checked(msgspec.Struct, frozen=True):
-    """What a check found: live versions, bytes read, all damage. `garbage` is needed by no version; it is
-    not damage, and `gc` frees it. `recorded` says that the damage is recorded in the log, so that saving
-    the same tensors again repairs it. `foreign` objects are in the folders of the store but not Saver's:
-    they were not examined, and Saver never deletes them.
-    """
-
-    versions: int
-    bytes: int
-    damage: tuple[Damage, ...]
-    garbage: tuple[str, ...]
-    garbage_bytes: int
-    recorded: bool
-    foreign: tuple[str, ...] = ()
-
-    @property
-    def sound(self) -> bool:
-        """Whether there is no damage."""
-        return not self.damage
-
-    def _repr_html_(self) -> str:
-        found = {
-            "versions": f"{self.versions:,}",
-            "read": size(self.bytes),
-            "damage": f"{len(self.damage):,}" if self.damage else "none",
-            "garbage": f"{len(self.garbage):,} objects, {size(self.garbage_bytes)}",
-            "foreign objects": ", ".join(self.foreign),
-        }
-        damage = [(item.key, item.what) for item in self.damage]
-        tables = [html.table("Damage", ("object", "what"), damage)] if damage else []
-        return html.block([html.facts("Check", found), *tables])
-
 
 _SHORTCUT = "it is only a shortcut, which no version needs, and is written again; if that fails, delete it"
 
