@@ -91,7 +91,7 @@ def to_json(tree: Value, found: list[Item] | None = None) -> bytes:
     except UnicodeEncodeError as error:
         text = error.object[max(0, error.start - 20) : error.end + 20]
         raise CannotSaveError(
-            f"$: {text!r} is no Unicode text, so it cannot be a name, as of a field; rename it"
+            f"$: {text!r} is not Unicode text, so it cannot be a name, such as that of a field; rename it"
         ) from None
 
 

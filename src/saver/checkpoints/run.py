@@ -13,7 +13,7 @@ import msgspec
 
 from saver.callers import warn
 from saver.checkpoints import arguments, ending
-from saver.checkpoints import progress as reporting
+from saver.checkpoints import progress as progress_line
 from saver.checkpoints.events import (
     Ended,
     Event,
@@ -81,7 +81,7 @@ class Checkpoints:
         self._guests: list[tuple[Listener, tuple[type[Event], ...]]] = []
         self._aside: Listener | None = None
         self._saves = True
-        self._told = -1
+        self._reported = -1
         """The step that was reported last, or resumed from."""
 
         self._begun = False
@@ -101,16 +101,16 @@ class Checkpoints:
 
     def __enter__(self) -> Checkpoints:
         if self._saving.is_open:
-            raise CannotSaveError(f"{self.model}: the run is open already; leave its `with` block first")
-        self._begin_to_tell()
-        if not self._caught.install(self._hear):
+            raise CannotSaveError(f"{self.model}: the run is already open; leave its `with` block first")
+        self._add_listeners()
+        if not self._caught.install(self._on_signal):
             warn(
                 f"{self.model}: signals reach the main thread only, and this run is in another one, so "
                 "OnSignal() will not save it; open the run in the main thread",
             )
         self._saving.open()
         ending.opened(self, self.flush)
-        self._emit(Started(self._told))
+        self._emit(Started(self._reported))
         return self
 
     def __exit__(
@@ -139,7 +139,7 @@ class Checkpoints:
         with ExitStack() as last_first:  # runs each of these, even if others raise
             last_first.callback(self._end_by_signals, raised)
             last_first.callback(self._emit.clear)  # listeners may hold references to the run
-            last_first.callback(self._emit, Ended(self._told, failed))
+            last_first.callback(self._emit, Ended(self._reported, failed))
             last_first.callback(self._caught.remove)
             last_first.callback(self._saving.close)
 
@@ -153,24 +153,24 @@ class Checkpoints:
         self._caught.arrived.clear()
 
     def _warn_of_policies(self) -> None:
-        """Warn about a metric that policies wait for and no step reported (its name is likely another one),
-        and about a run that ended without a single save.
+        """Warn about a metric that policies need and no step reported (its name is probably different), and
+        about a run that ended without a single save.
         """
         if not self._trained:
             return
-        told = set(self.log.metrics) | ({"epoch"} if self._previous_epoch is not None else set())
+        reported = set(self.log.metrics) | ({"epoch"} if self._previous_epoch is not None else set())
         wanted = self._every.metrics | (self._keep.metrics if self._keep is not None else frozenset())
-        missing = sorted(wanted - told)
+        missing = sorted(wanted - reported)
         if missing:
             self._warn(
-                f"no step told {', '.join(missing)}, which `every` or `keep` wait for; what was told: "
-                f"{', '.join(sorted(told)) or 'nothing'}"
+                f"no step reported {', '.join(missing)}, which `every` or `keep` needs; the steps reported "
+                f"{', '.join(sorted(reported)) or 'no metrics'}; pass it to run.step, or correct the name"
             )
         asks = any(not policy.signals for policy in self._every.members)
         if self.progress.saved is None and asks and self._saves:
             self._warn(
-                f"it ended after step {self._told} and nothing was saved, for {self._every!r} was never due; "
-                "call run.save() at the end of the block"
+                f"it ended after step {self._reported} and nothing was saved, because {self._every!r} was "
+                "never due; call run.save() at the end of the block"
             )
 
     def _warn(self, what: str) -> None:
@@ -186,10 +186,10 @@ class Checkpoints:
         """
         _ = self._saving.writer  # is the run open?
         found = self.objects.resume(self._repo, self.model, trust)
-        if found is None and self._told >= 0:
+        if found is None and self._reported >= 0:
             raise CannotSaveError(
-                f"{self.model}: nothing was saved yet, and the objects have been trained up to step "
-                f"{self._told}; make them and the run anew"
+                f"{self.model}: there is no version to resume, and the objects have been trained up to step "
+                f"{self._reported}; create the objects and the run again"
             )
         self._begun = True
         if found is None:
@@ -199,7 +199,7 @@ class Checkpoints:
         self._history.read()
         self._saving.ranges = place.ranges
         self._previous, self._previous_epoch = place.step if place.step >= 0 else None, place.epoch
-        self._told, self._trained = place.step, False
+        self._reported, self._trained = place.step, False
         self._saving.since = time.monotonic()
         self._emit(Resumed(place.step, version))
         return place.step + 1
@@ -215,7 +215,7 @@ class Checkpoints:
         saving, writer = self._saving, self._saving.writer
         self._check_order(step, metrics)
         self.log.append(step, epoch, **metrics)
-        self._told = step
+        self._reported = step
         moment = Moment(
             step=step, previous=self._previous, epoch=epoch, previous_epoch=self._previous_epoch,
             metrics=_numbers(metrics), ranges=saving.ranges, signals=frozenset(self._caught.arrived),
@@ -233,34 +233,38 @@ class Checkpoints:
         return saved
 
     def _check_order(self, step: int, metrics: Mapping[str, Any]) -> None:
-        if step <= self._told:
-            before = f"step {step} was told already" if step == self._told else f"{step} after {self._told}"
+        if step <= self._reported:
+            before = (
+                f"step {step} was reported already"
+                if step == self._reported
+                else f"step {step} after {self._reported}"
+            )
             raise CannotSaveError(
-                f"{self.model}: {before}; tell each step once, in order, with all its metrics (None for what "
-                "it does not have); to go back, make the objects and the run anew, and begin with resume()"
+                f"{self.model}: {before}; report each step once, in order, with all its metrics (None for "
+                "those that it lacks); to go back, create the objects and the run again, and call resume()"
             )
         if "time" in metrics:
             raise CannotSaveError(
-                f"{self.model}: time: the log has a column of this name, of its own; call it seconds"
+                f"{self.model}: time: the log has its own column of this name; use another, such as seconds"
             )
 
     def _refuse_to_begin_again(self) -> None:
-        """Refuse to start a run anew that has versions: its versions and its log would be lost, one after
-        the other.
+        """Refuse to start a run from the beginning that has versions: its versions and its log would be lost,
+        one after the other.
         """
         newest = None if self._begun else self.objects.newest(self._repo, self.model)
         if newest is not None:
             raise CannotSaveError(
-                f"{self.model}: there is {newest} of step {newest.step} already; begin the loop with "
-                "`for step in range(run.resume(), ...)`, or give this training another name"
+                f"{self.model}: {newest} of step {newest.step} exists already; begin the loop with "
+                "`for step in range(run.resume(), ...)`, or give this run another name"
             )
         self._begun = True
 
-    def save(self, reason: str = "asked for") -> None:
+    def save(self, reason: str = "requested") -> None:
         """Save now, regardless of the policy: the state after the last finished step."""
         self._saving.writer.raise_failure()
         self._refuse_to_begin_again()
-        self._begin(self._told, self._previous_epoch, {}, reason, wait=True)
+        self._begin(self._reported, self._previous_epoch, {}, reason, wait=True)
 
     def flush(self) -> None:
         """Wait until everything is on disk. Raises the error of a save that failed."""
@@ -298,47 +302,47 @@ class Checkpoints:
     # Signals
 
     def _obey(self, signals: Iterable[int]) -> None:
-        """Once the save that signals asked for is on disk, let them take their normal effect."""
+        """Once the save that signals requested is on disk, let them take their normal effect."""
         for number in sorted(signals):
             if self._caught.works(number):
                 self.flush()
-                self._emit(SignalServed(self._told, number, self._caught.ends(number)))
+                self._emit(SignalServed(self._reported, number, self._caught.ends(number)))
             self._caught.pass_on(number)
 
-    def _hear(self, number: int) -> None:
-        self._emit(SignalArrived(self._told, number))
+    def _on_signal(self, number: int) -> None:
+        self._emit(SignalArrived(self._reported, number))
 
     # Listeners
 
-    def _begin_to_tell(self) -> None:
+    def _add_listeners(self) -> None:
         """Add the listeners of every run, and after them those of the caller."""
         self._emit.clear()
         own: list[Counts | Marks | Grace | Watch] = [Counts(self.progress), Marks(self.log)]
         if self._caught.ending:
             own.append(Grace(self._grace))
-        line = reporting.line(self._wanted)
+        line = progress_line.line(self._wanted)
         if line is not None:
-            own.append(Watch(line, self._in_words))
+            own.append(Watch(line, self._status))
         for listener in own:
-            self._emit.add(listener, *listener.hears)
+            self._emit.add(listener, *listener.kinds)
         for guest, kinds in self._guests:
             self._emit.add(guest, *kinds)
 
-    def _in_words(self, moment: Moment) -> tuple[str, ...]:
-        """The status line."""
+    def _status(self, moment: Moment) -> tuple[str, ...]:
+        """The pieces of the status line."""
         saving, saved = self._saving, self._history.saved
         since = time.monotonic() - saving.since
         now = msgspec.structs.replace(moment, since=since, ranges=saving.ranges, cost=saving.cost())
         due = self._every.next_due(now, saved)
-        return reporting.told(self.model, self.progress, self._total, due, len(saved), time.time())
+        return progress_line.status(self.model, self.progress, self._total, due, len(saved), time.time())
 
     # Saving
 
     def _begin(
         self, step: int, epoch: float | None, metrics: Mapping[str, float], reason: str, wait: bool = False
     ) -> bool:
-        """Save. False if the save was left out: the previous one is still being written and this one may be
-        skipped, the snapshot was torn, or nothing may be saved now.
+        """Save. False if nothing was saved: the previous save is still being written and this one may be
+        skipped, the snapshot was torn, or saving was stopped.
         """
         writer = self._saving.writer
         if not self._saves:

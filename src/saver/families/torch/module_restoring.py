@@ -1,4 +1,4 @@
-"""Restoring into modules: by the names of their state dict, whatever it was that was saved."""
+"""Restores modules by the names in their state dict, from a saved module or state dict."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from saver.tree import Node, Value
 
 
 class _Match:
-    """What was saved, against the state dict of the target: what goes where, and what does not."""
+    """Compares the saved state with the state dict of the target: which names match, and which do not."""
 
     def __init__(self, state: SavedState, here: Mapping[str, Any], saved: Saved) -> None:
         self.here = here
@@ -43,7 +43,7 @@ class _Match:
         self.missing = self._missing()
 
     def _renamed(self, state: SavedState, saved: Saved) -> dict[str, str]:
-        """The saved names by what the caller wants them called."""
+        """The saved names, by the names that the caller's `names` gives them."""
         found: dict[str, str] = {}
         for old in state.values:
             new = saved.naming(old)
@@ -83,7 +83,7 @@ class _Match:
             self.converted.append(found)
 
     def _check_ties(self) -> None:
-        """One tensor under several names here must have been saved with one value."""
+        """Find tensors that have several names in the target, but were saved with different values."""
         first: dict[int, str] = {}
         for name, leaf in list(self.given.items()):
             if not isinstance(leaf, Leaf):
@@ -91,11 +91,11 @@ class _Match:
             other = first.setdefault(id(self.here[name]), name)
             if other != name and not self._same(leaf, self.given[other]):
                 del self.given[name]
-                why = f"it is {other} as well here, which was saved with other values"
+                why = f"here it is the same tensor as {other}, which was saved with other values"
                 self.mismatched[name] = Mismatch(name, leaf.shape, leaf.shape, why)
 
     def _same(self, leaf: Leaf, other: Any) -> bool:
-        """Whether two leaves have the same elements, as far as hashes tell."""
+        """Whether two leaves have the same elements, as far as hashes show."""
         if leaf.node is other.node or not (leaf.plain and other.plain):
             return True
         return self.leaves.hash(leaf) == self.leaves.hash(other)
@@ -110,7 +110,7 @@ class _Match:
         ]
 
     def accept(self, missing: Iterable[str], unexpected: Iterable[str]) -> None:
-        """Take the word of the module's own hooks for what fits."""
+        """Accept the decision of the module's own hooks about which names fit."""
         refused = set(unexpected)
         taken = {name: item for name, item in self.unexpected.items() if name not in refused}
         self.given.update(taken)
@@ -140,10 +140,10 @@ def _shape(tensor: Any) -> tuple[int, ...] | None:
 
 
 class ModuleRestorer(Restorer):
-    """Modules, from modules or state dicts: parameters and persistent buffers are copied, by name, into those
-    that are there. The copying is the module's own `load_state_dict`, so what it does besides happens too.
+    """Modules, from modules or state dicts: parameters and persistent buffers are copied, by name, into the
+    existing ones, by the module's own `load_state_dict` with everything else that it does.
 
-    A module that translates old names when it loads is asked first, in a rehearsal that copies nothing.
+    If a module translates old names when it loads, that is rehearsed first without copying anything.
     """
 
     def accepts(self, cls: type) -> bool:
@@ -183,13 +183,13 @@ class ModuleRestorer(Restorer):
 
 
 def _copy_all(elements: Mapping[str, Any], here: Mapping[str, Any]) -> None:
-    """What `load_state_dict` does to a plain module; that takes time quadratic in the number of modules."""
+    """Does what `load_state_dict` does to a plain module, which takes time quadratic in the modules."""
     for name, item in elements.items():
         copy(here[name], item)
 
 
 class _Rehearsal(TorchFunctionMode):  # type: ignore[misc]
-    """While it is entered, functions that change a tensor do nothing."""
+    """A context in which functions that change a tensor do nothing."""
 
     def __torch_function__(self, function: Any, kinds: Any, arguments: Any = (), options: Any = None) -> Any:
         name = getattr(function, "__name__", "")
@@ -214,7 +214,7 @@ _HOOKS = (
 
 
 def _is_plain(target: Any) -> bool:
-    """Whether loading a state is no more than copying into what the state dict has."""
+    """Whether loading a state only copies into the tensors of the state dict."""
     if torch.__future__.get_swap_module_params_on_conversion():
         return False
     return all(
@@ -224,8 +224,8 @@ def _is_plain(target: Any) -> bool:
 
 
 def _rehearse(target: Any, match: _Match, versions: Any) -> bool:
-    """Let the module itself say what it does with names and shapes that do not fit. False if it does no more
-    than we know."""
+    """Let the module itself decide about names and shapes that do not fit. Returns False if names decide
+    instead, as when it has no hooks for that."""
     hooks = any(
         module._load_state_dict_pre_hooks
         or type(module)._load_from_state_dict is not nn.Module._load_from_state_dict
@@ -245,7 +245,7 @@ def _rehearse(target: Any, match: _Match, versions: Any) -> bool:
     try:
         with _Rehearsal():
             found = target.load_state_dict(state, strict=False)
-    except Exception:  # the shapes do not fit, or the hooks cannot say without values: names decide
+    except Exception:  # the shapes do not fit, or the hooks need values: then the names decide
         return False
     others = [name for name, leaf in match.unexpected.items() if not isinstance(leaf, Leaf)]
     match.accept(found.missing_keys, (*found.unexpected_keys, *others))
@@ -253,7 +253,7 @@ def _rehearse(target: Any, match: _Match, versions: Any) -> bool:
 
 
 def _pair(node: Any, module: Any, saved: Saved) -> None:
-    """Let references to a saved module, and to what lies in it, lead to what takes its place."""
+    """Let references to a saved module and to objects in it lead to their counterparts in the target."""
     if type(node) is not Node or node.codec != MODULE:
         return
     saved.stands_for(node, module)
@@ -271,7 +271,7 @@ def _pair(node: Any, module: Any, saved: Saved) -> None:
 
 
 def _takes_the_place(leaf: Leaf | None, target: Any) -> bool:
-    """Whether a parameter lies in memory as the saved one did, so that views of that are views of this."""
+    """Whether a parameter has the memory layout of the saved one, so that views of that fit it."""
     if leaf is None or not leaf.plain or nn.parameter.is_lazy(target) or target.layout is not torch.strided:
         return False
     stride = tuple(leaf.node.state.get("stride", row_major(leaf.shape)))

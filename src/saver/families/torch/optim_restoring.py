@@ -1,4 +1,4 @@
-"""Restoring into optimizers: by the position of parameters, through `load_state_dict` of torch."""
+"""Restores optimizers by the position of parameters, through torch's `load_state_dict`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _LIKE_THE_PARAMETER = frozenset(
         "momentum_buffer", "mu_product", "prev", "square_avg", "step_size", "sum",
     )
 )  # fmt: skip
-"""State of torch's optimizers that, where it is a tensor with axes, has the shape of its parameter."""
+"""State of torch's optimizers that has the shape of its parameter if it is a tensor with axes."""
 
 _ADDED_LATER = frozenset(
     (
@@ -31,20 +31,20 @@ _ADDED_LATER = frozenset(
         "initial_lr", "maximize", "momentum", "nesterov",
     )
 )  # fmt: skip
-"""Options that torch fills in for what an older torch saved."""
+"""Options that torch adds to the state of an older torch."""
 
 
 def is_same_class(node: Node, target: Any, above: type) -> bool:
-    """Whether a saved object is of the target's class, or of one below `above` that this is derived from."""
+    """Whether a saved object has the target's class, or a base of it that is a subclass of `above`."""
     family = (cls for cls in type(target).__mro__ if issubclass(cls, above) and cls is not above)
     return any(node.cls == f"{cls.__module__}:{cls.__qualname__}" for cls in family)
 
 
 class _SavedOptimizer:
-    """Parameter groups and state, from an optimizer or its state dict that was saved.
+    """Parameter groups and state of a saved optimizer or state dict.
 
-    `groups` are the options of each group, `numbers` those of its parameters, `state` by number. `places` is
-    where the parameters stood among the options of each group: a state dict has forgotten that.
+    `groups` are the options of each group, `numbers` the numbers of its parameters; `state` is by number.
+    `places` is the position of the parameters among the options of each group, which a state dict lacks.
     """
 
     def __init__(self, node: Any, target: Any, saved: Saved) -> None:
@@ -99,12 +99,12 @@ class _SavedOptimizer:
 
 
 def _wrong(what: str) -> Any:
-    raise ValueError(f"{what} are not what torch makes them")
+    raise ValueError(f"{what} does not have the form that torch gives it")
 
 
 class OptimizerRestorer(Restorer):
-    """Optimizers, by the position of parameters in their groups, as torch does it. State that has its place
-    already is copied there."""
+    """Optimizers, by the position of parameters in their groups, as torch does. State is copied into existing
+    tensors where the target has them."""
 
     def accepts(self, cls: type) -> bool:
         return issubclass(cls, Optimizer)
@@ -153,7 +153,8 @@ class OptimizerRestorer(Restorer):
 
 
 def _put_parameters(group: dict[str, Any], place: int) -> None:
-    """Torch loads them behind the options. What is compared or saved next has the order that it had."""
+    """Move the parameters back among the options, since torch loads them behind those, so that the order is
+    the saved one."""
     found = list(group.items())
     (own,) = (item for item in found if item[0] == "params")
     found.remove(own)
@@ -167,7 +168,7 @@ def _counted(lengths: tuple[int, ...]) -> str:
 
 
 def _lost(own: dict[str, Any], group: dict[str, Value]) -> set[str]:
-    """Options that the target steps by, of which the saved group says nothing: it is of another optimizer."""
+    """Options of the target that the saved group does not have, since it is of another optimizer."""
     return own.keys() - group.keys() - _ADDED_LATER - {"params", "param_names"}
 
 
@@ -182,7 +183,7 @@ def _by_number(numbers: list[list[Any]], target: Any) -> dict[Any, Any]:
 def _fitting(
     state: dict[Any, Value], parameters: dict[Any, Any], saved: Saved
 ) -> tuple[tuple[Mismatch, ...], dict[Any, dict[str, Value]]]:
-    """The state that does not have the shape of its parameter, and all that does."""
+    """The state that does not have the shape of its parameter, and the state that does."""
     leaves = Leaves(saved)
     mismatched: list[Mismatch] = []
     fitting: dict[Any, dict[str, Value]] = {}
@@ -207,7 +208,7 @@ def _fitting(
 def _loading(
     target: Any, groups: list[Any], state: dict[Any, Any], parameters: dict[Any, Any], where: str
 ) -> Callable[[], None]:
-    """What loads decoded groups and state: tensors that the target has already are kept, and copied into."""
+    """The function that loads decoded groups and state. It keeps and fills existing tensors of the target."""
     copies: list[tuple[Any, Any]] = []
     for group in groups:
         for number in group["params"] if group.get("fused") else ():
@@ -230,7 +231,7 @@ def _loading(
 
 
 def _make_fused(entry: dict[str, Any], parameter: Any) -> None:
-    """Fused kernels walk the state by the size of the parameter, as it lies in memory, and check neither."""
+    """Make the state fit fused kernels, which index it by the parameter's size and layout unchecked."""
     for name, item in entry.items():
         if isinstance(item, torch.Tensor) and name != "step":
             if item.shape != parameter.shape:
@@ -240,7 +241,7 @@ def _make_fused(entry: dict[str, Any], parameter: Any) -> None:
 
 
 def _placed(item: Any, existing: Any, parameter: Any, copies: list[tuple[Any, Any]]) -> Any:
-    """The value for the state: a tensor of the target's own that will get it, or a copy for itself."""
+    """The value for the state: an existing tensor of the target that will be filled, or a copy."""
     if isinstance(item, (list, tuple)):
         return type(item)(_placed(inner, None, parameter, copies) for inner in item)
     if not isinstance(item, torch.Tensor):
@@ -252,7 +253,7 @@ def _placed(item: Any, existing: Any, parameter: Any, copies: list[tuple[Any, An
 
 
 def _can_take(existing: Any, item: Any, parameter: Any) -> bool:
-    """Whether torch would make a tensor of the very form that `existing` has."""
+    """Whether torch would create a tensor of exactly the form that `existing` has."""
     if not isinstance(existing, torch.Tensor) or existing.shape != item.shape or existing.requires_grad:
         return False
     dtype = parameter.dtype if parameter.is_floating_point() else item.dtype
