@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
 
 import msgspec
@@ -16,11 +16,13 @@ from saver.errors import CannotSaveError, NotFoundError
 from saver.file import names_file, open_file, write_file
 from saver.handle import Background, Handle, Job
 from saver.opened import Opened, open_version
-from saver.repo import history
+from saver.repo import audit, history
+from saver.repo.audit import Entry
 from saver.repo.draft import Draft
 from saver.repo.history import Change, Summary
-from saver.repo.log import Delete, Event, Tag
-from saver.repo.naming import model_of, ref_of, tag_of
+from saver.repo.labels import NOTES_LIMIT, labelled
+from saver.repo.log import Delete, Event, Label, Note, Tag
+from saver.repo.naming import author_of, labels_of, model_of, ref_of, tag_of
 from saver.repo.refs import STEP_LIMIT
 from saver.repo.repository import Repository
 from saver.repo.save import save_version
@@ -41,8 +43,6 @@ if TYPE_CHECKING:  # imported when they are called: `import saver` stays fast
 GRACE = 900.0
 """Seconds that a collector waits before it deletes condemned objects, for the sake of current readers."""
 
-NOTES_LIMIT = 10_000
-
 Refs: TypeAlias = str | Version | Iterable[str | Version]
 """A ref or a version, or several."""
 
@@ -58,11 +58,15 @@ class Saver:
 
     Versions are named by refs: `iris` (the newest), `iris@3`, `iris@production` (a tag), `iris@step=1000`,
     `iris@time=2026-11-20T12:00` (the newest at that time).
+
+    Every change is recorded with its time and `author`; see `log`. That is by default `$SAVER_AUTHOR`, or
+    else the user's name.
     """
 
-    def __init__(self, store: str | os.PathLike[str] | Storage) -> None:
+    def __init__(self, store: str | os.PathLike[str] | Storage, *, author: str | None = None) -> None:
         self.storage = _storage("store", store)
-        self._repo = Repository(self.storage, environment.author(), _index)
+        by = environment.author() if author is None else author_of(author)
+        self._repo = Repository(self.storage, by, _index)
         self._background = Background()
 
     def __repr__(self) -> str:
@@ -74,14 +78,16 @@ class Saver:
     @overload
     def save(
         self, model: str, obj: Any, *, step: int | None = ..., metrics: Mapping[str, float] | None = ...,
-        tags: Iterable[str] = ..., notes: str = ..., data: Any = ...,
+        tags: Iterable[str] = ..., labels: Mapping[str, str] | None = ..., notes: str = ...,
+        author: str | None = ..., data: Any = ...,
         seeds: Mapping[str, int] | int | None = ..., base: Refs = ...,
         progress: Progress | None = ..., wait: Literal[True] = ...,
     ) -> Version: ...
     @overload
     def save(
         self, model: str, obj: Any, *, step: int | None = ..., metrics: Mapping[str, float] | None = ...,
-        tags: Iterable[str] = ..., notes: str = ..., data: Any = ...,
+        tags: Iterable[str] = ..., labels: Mapping[str, str] | None = ..., notes: str = ...,
+        author: str | None = ..., data: Any = ...,
         seeds: Mapping[str, int] | int | None = ..., base: Refs = ...,
         progress: Progress | None = ..., wait: Literal[False],
     ) -> Handle: ...
@@ -94,7 +100,9 @@ class Saver:
         step: int | None = None,
         metrics: Mapping[str, float] | None = None,
         tags: Iterable[str] = (),
+        labels: Mapping[str, str] | None = None,
         notes: str = "",
+        author: str | None = None,
         data: Any = None,
         seeds: Mapping[str, int] | int | None = None,
         base: Refs = (),
@@ -107,6 +115,9 @@ class Saver:
         number of its own, which moves only when its content changes. Bytes that the store already has are
         not written again, whether they come from the previous version, from `base` (refs of other
         versions), or from any other version that this machine saved or read here.
+
+        `tags` move to the new version. `labels` (key=value) and `notes` can be changed later; see `label`
+        and `note`. `author` is who made it, if not whoever saves it.
 
         `data` (an array, a frame, a path, or a mapping of names to those) is fingerprinted, not saved, so
         that you can tell later what the model was trained on. `seeds` are recorded with the environment.
@@ -122,7 +133,8 @@ class Saver:
         git = Git()
         arguments.flag("wait", wait)
         arguments.callback("progress", progress)
-        details = _details(model, step, metrics, tags, notes)
+        details = _details(model, step, metrics, tags, labels, notes)
+        by = self._repo.author if author is None else author_of(author)
         given = environment.given_seeds(seeds) if seeds is not None else None
         bases = tuple(
             map(self._base, (base,) if isinstance(base, str | Version) else arguments.several("base", base))
@@ -134,7 +146,7 @@ class Saver:
                 encoding.encode(obj),
                 git,
                 given,
-                author=self._repo.author,
+                author=by,
                 data=_fingerprints(data, progress) if data is not None else {},
                 bases=bases,
                 **details,
@@ -264,6 +276,15 @@ class Saver:
         changes = list(history.changes(versions))
         return changes if last is None else changes[-last:] if last else []
 
+    def log(self, model: str | None = None) -> Iterator[Entry]:
+        """Who did what, and when: every save, tag, label, note, deletion and collection, the newest first; or
+        those of one model. Reads the log as you iterate, so the first entries of a long one come at once.
+        """
+        if model is not None:
+            model_of(model)
+        self._repo.open()
+        return audit.entries(self._repo, model)
+
     def diff(
         self, a: str | Version | Source, b: str | Version | Source, *, progress: Progress | None = None
     ) -> Difference:
@@ -305,6 +326,42 @@ class Saver:
 
         self._repo.open()
         self._repo.append(decide)
+
+    def label(self, ref: str | Version, labels: Mapping[str, str | None]) -> None:
+        """Set labels of a version, by key, and remove those whose value is None; others stay.
+
+        A model's name alone means the model itself, and `iris@latest` its newest version. The labels of a
+        model outlive its versions.
+        """
+        changes = labels_of(labels)
+
+        def decide() -> Event | None:
+            model, number, about = self._subject(ref)
+            changed = {key: changes[key] for key in changes if changes[key] != about.labels.get(key)}
+            labelled(about.labels, changed)
+            return Label(model, number, changed) if changed else None
+
+        self._repo.open()
+        self._repo.append(decide)
+
+    def note(self, ref: str | Version, notes: str) -> None:
+        """Replace the notes of a version, or of a model: `ref` is as in `label`. "" removes them."""
+        notes = _notes(notes)
+
+        def decide() -> Event | None:
+            model, number, about = self._subject(ref)
+            return Note(model, number, notes) if notes != about.notes else None
+
+        self._repo.open()
+        self._repo.append(decide)
+
+    def _subject(self, ref: str | Version) -> tuple[str, int | None, Version | Summary]:
+        """The model and the number of the version that labels and notes are about, and what is known of it;
+        no number for a model itself."""
+        if isinstance(ref, str) and "@" not in ref:
+            return model_of(ref), None, history.summary(self._repo, ref)
+        version = self._found(ref)
+        return version.model, version.number, version
 
     def delete(self, ref: str | Version) -> Version:
         """Delete a version and its tags. Its number is never reused. `gc` frees the bytes that only it
@@ -392,7 +449,7 @@ class Saver:
         from saver.checkpoints import Checkpoints
 
         model_of(model)
-        notes = arguments.text("notes", notes, NOTES_LIMIT, "save longer ones as a part")
+        notes = _notes(notes)
         if progress is not None:
             arguments.flag("progress", progress)
         run = Checkpoints(
@@ -446,7 +503,7 @@ class Saver:
         opened = open_file(path)
         told = opened.manifest
         metrics = {name: number_of(value) for name, value in told.metrics.items()}
-        details = _details(model, told.step, metrics, tags, told.notes)
+        details = _details(model, told.step, metrics, tags, None, told.notes)
         draft = Draft(
             model=model,
             encoded=encoding.encode_opened(opened, progress),
@@ -472,15 +529,20 @@ def _fingerprints(data: Any, progress: Progress | None) -> dict[str, Any]:
     return fingerprints(data, progress)
 
 
-def _details(model: Any, step: Any, metrics: Any, tags: Any, notes: Any) -> dict[str, Any]:
+def _details(model: Any, step: Any, metrics: Any, tags: Any, labels: Any, notes: Any) -> dict[str, Any]:
     """The caller's details of a version, checked before anything is encoded or written."""
     model_of(model)
     return {
         "step": None if step is None else arguments.whole_number("step", step, 0, STEP_LIMIT - 1),
         "metrics": {} if metrics is None else arguments.metrics(metrics),
         "tags": tuple(dict.fromkeys(tag_of("tags", tag) for tag in arguments.several("tags", tags))),
-        "notes": arguments.text("notes", notes, NOTES_LIMIT, "save longer ones as a part"),
+        "labels": {} if labels is None else labelled({}, labels_of(labels)),
+        "notes": _notes(notes),
     }
+
+
+def _notes(notes: Any) -> str:
+    return arguments.text("notes", notes, NOTES_LIMIT, "save longer ones as a part")
 
 
 def _detached(repo: Repository, draft: Draft, progress: Progress | None) -> Job:

@@ -66,7 +66,7 @@ MUTANTS = [
         equivalent="who reads a record holds its number against its place, which is the next one",
     ),
     Mutant(
-        "version-numbers", "repo/state/view.py",
+        "version-numbers", "repo/state/values.py",
         "    if event.number != model.last + 1:\n", "    if False:\n",
         "refusing a version whose number is not the next one",
         (f"{_LOG}::test_a_version_number_that_is_not_the_next_is_refused",),

@@ -25,7 +25,7 @@ MUTANTS = [
     _field("number", 'yield "number", version.number, manifest.number'),
     _field("parent", 'yield "parent", version.parent, manifest.parent'),
     _field("step", 'yield "step", version.step, manifest.step'),
-    _field("notes", 'yield "notes", version.notes, manifest.notes'),
+    _field("notes", 'yield "notes", version.saved_notes, manifest.notes'),
     _field("author",
     'if version.author and manifest.author:\n        yield "author", version.author, manifest.author'),
     _field("metrics", 'yield from _items("metric", _plain(version.metrics), _plain(metrics))'),

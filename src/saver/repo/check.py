@@ -38,6 +38,7 @@ from saver.repo.packs import Packs, Use
 from saver.repo.replay import Replay
 from saver.repo.repository import Repository
 from saver.repo.state import RESERVE, Checkpoint
+from saver.repo.state.facts import ModelState
 from saver.repo.version import Version
 from saver.repo.wholeness import check_end, check_gaps
 from saver.storage import Progress, Stat
@@ -66,6 +67,10 @@ class Checked(msgspec.Struct, frozen=True):
         return not self.damage
 
 
+_CONTRADICTED = (
+    "the newest checkpoint says something else of it than the log, which is right; checkpoints are made anew "
+    "from it; if that fails, delete the folder state/"
+)
 _SHORTCUT = "it is only a shortcut, which no version needs, and is made anew; if that fails, delete it"
 
 
@@ -163,17 +168,21 @@ class _Check:
             versions = [version for model, _ in repo.models() for version in repo.versions(model)]
             if head == repo.state.head:  # otherwise another thread has read on
                 break
+        self._compare_models(dict(repo.state.models()))
         found, told = {str(version): version for version in versions}, replay.versions()
         for ref in sorted({*found, *told}):
             if found.get(ref) != told.get(ref):
                 model, _, number = ref.partition("@")
-                what = (
-                    "the newest checkpoint says something else of it than the log, which is right; "
-                    "checkpoints are made anew from it; if that fails, delete the folder state/"
-                )
-                self._damage.append(Damage("state", what, model, int(number)))
+                self._damage.append(Damage("state", _CONTRADICTED, model, int(number)))
                 versions = list(told.values())
         return versions
+
+    def _compare_models(self, found: Mapping[str, ModelState]) -> None:
+        """What a checkpoint says about the models themselves must agree with the log, too."""
+        told = self._replay.models
+        for model in sorted({*found, *told}):
+            if found.get(model) != told.get(model):
+                self._damage.append(Damage("state", _CONTRADICTED, model))
 
     def _log(self, head: int) -> None:
         """Read every record, including those that a checkpoint makes unnecessary."""

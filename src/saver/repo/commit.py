@@ -24,7 +24,7 @@ from saver.repo.objects import pack_key, tree_key
 from saver.repo.repository import Repository
 from saver.repo.stage import Condemned, Staged, StagedPart
 from saver.repo.state.facts import ModelState
-from saver.repo.state.view import version_state
+from saver.repo.state.values import version_state
 from saver.repo.version import Version, from_state, plain_metric
 from saver.repo.written import Written
 from saver.storage import Bytes, Progress
@@ -176,7 +176,7 @@ class _Commit:
                 document = self._put_file(event) if self._is_file() else self._put_manifest(event)
                 written, event = event, self._event(document)  # of another number, if a thread was faster
                 said = (*_said(written)[:-1], event.packs)
-            record = record_after(head, event, self._transaction, repo.clock(), self._details.author)
+            record = record_after(head, event, self._transaction, repo.clock(), repo.author)
             if self._append(record):
                 self._written.remove(self._documents[:-1])
                 return from_state(event.model, event.number, version_state(record, event), event.tags)
@@ -281,7 +281,9 @@ class _Commit:
             step=details.step,
             metrics={name: plain_metric(details.metrics[name]) for name in in_order(details.metrics)},
             tags=details.tags,
+            labels={key: details.labels[key] for key in in_order(details.labels)},
             notes=details.notes,
+            author="" if details.author == self._repo.author else details.author,
             bytes=described.size
             + sum(known.length for known in self._known.values())
             + sum(part.size for part in parts if part.document),

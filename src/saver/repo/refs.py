@@ -22,7 +22,7 @@ _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 
 
 class BadNameError(ValueError):
-    """A string that cannot be a ref, or the name of a model, or a tag."""
+    """A text that cannot be a ref, the name of a model, a tag, a label, or a condition."""
 
 
 class Ref(msgspec.Struct, frozen=True):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from saver.repo.log import Commit, Delete, Record, Relocate, Tag
-from saver.repo.state.facts import VersionState
-from saver.repo.state.view import version_state
+from saver.errors import IncompatibleError
+from saver.repo.log import Commit, Delete, Label, Note, Record, Relocate, Tag
+from saver.repo.state.facts import ModelState, VersionState
+from saver.repo.state.values import annotated, version_state, with_version, without_versions
 from saver.repo.version import Version, from_state
 
 
@@ -15,6 +16,8 @@ class Replay:
 
     def __init__(self) -> None:
         self.head = 0
+        self.models: dict[str, ModelState] = {}
+        """All models that ever had a version."""
         self._live: dict[tuple[str, int], VersionState] = {}
         self._tags: dict[tuple[str, str], int] = {}
         self._first: dict[str, tuple[str, int]] = {}
@@ -23,9 +26,12 @@ class Replay:
     def follow(self, record: Record) -> None:
         """Apply the next record."""
         self.head = record.number
+        where = f"record {record.number}"
         match record.event:
             case Commit() as event:
-                self._live[event.model, event.number] = version_state(record, event)
+                self._live[event.model, event.number] = version_state(record, event, where)
+                model = self.models.get(event.model, ModelState())
+                self.models[event.model] = with_version(model, event, where)
                 self._tags.update(((event.model, tag), event.number) for tag in event.tags)
                 for pack in event.packs:
                     self._first.setdefault(pack, (event.model, event.number))
@@ -33,15 +39,34 @@ class Replay:
                 self._tags[event.model, event.tag] = event.number
             case Tag() as event:
                 self._tags.pop((event.model, event.tag), None)
+            case Label() | Note() as event:
+                self._annotate(event, where)
             case Delete() as event:
                 self._delete(event.model, set(event.numbers))
             case Relocate() as event:
                 self._moved.update(move[2] for moves in event.moves.values() for move in moves)
 
+    def _annotate(self, event: Label | Note, where: str) -> None:
+        model, version = self.models.get(event.model), self._live.get((event.model, event.number or 0))
+        if event.number is None and model is not None:
+            self.models[event.model] = annotated(model, event, where)
+        elif event.number is not None and version is not None:
+            self._live[event.model, event.number] = annotated(version, event, where)
+        else:
+            raise IncompatibleError(f"{where} is about what is not there")
+
     def _delete(self, model: str, numbers: set[int]) -> None:
-        gone = [number for number in numbers if self._live.pop((model, number), None) is not None]
+        gone = {
+            number: value for number in numbers
+            if (value := self._live.pop((model, number), None)) is not None
+        }  # fmt: skip
         for key in [key for key, number in self._tags.items() if key[0] == model and number in gone]:
             del self._tags[key]
+        if gone:
+            latest = self.models[model].latest
+            if latest in gone:
+                latest = max((number for name, number in self._live if name == model), default=None)
+            self.models[model] = without_versions(self.models[model], gone.values(), latest)
 
     def versions(self) -> dict[str, Version]:
         """The live versions, by ref."""

@@ -17,7 +17,8 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
 
     `time` is Unix time, UTC. `parts` gives the number, hash and size in bytes of each part, by name.
     `bytes` is the size of the version, `bytes_added` is how much the store grew when it was saved. `parent`
-    is the number of the previous version. `manifest` names the document that describes the whole version,
+    is the number of the previous version. `notes` may have been edited since; `saved_notes` are those that
+    it was saved with. `manifest` names the document that describes the whole version,
     `packs` the packs with its tensors, `trees` the documents of its large parts. For a small version, the
     pack `file` is a file with all of it, and `manifest` the hash of that file's header.
     """
@@ -29,7 +30,9 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
     author: str
     metrics: dict[str, float]
     tags: tuple[str, ...]
+    labels: dict[str, str]
     notes: str
+    saved_notes: str
     parts: dict[str, PartVersion]
     bytes: int
     bytes_added: int
@@ -48,7 +51,8 @@ def from_state(model: str, number: int, state: VersionState, tags: tuple[str, ..
     return Version(
         model=model, number=number, time=state.time, step=state.step, author=state.author,
         metrics={name: number_of(metric) for name, metric in state.metrics.items()},
-        tags=tags, notes=state.notes, parts=state.parts, bytes=state.bytes, bytes_added=state.bytes_added,
+        tags=tags, labels=state.labels, notes=state.notes if state.edited is None else state.edited,
+        saved_notes=state.notes, parts=state.parts, bytes=state.bytes, bytes_added=state.bytes_added,
         parent=state.parent, manifest=state.manifest, packs=state.packs, trees=state.trees, file=state.file,
     )  # fmt: skip
 

@@ -28,19 +28,24 @@ Place: TypeAlias = tuple[int, int]
 
 
 @decodable
-class ModelState(msgspec.Struct, frozen=True):
-    """A model: the last number that was assigned; the number of live versions, and the newest of them; and
-    for every part that any version had, its last number and hash."""
+class ModelState(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A model: the last number that was assigned; the number of live versions, and the newest of them; for
+    every part that any version had, its last number and hash; how much the store grew by the live versions;
+    and its labels and notes, which outlive them."""
 
     last: int = 0
     count: int = 0
     latest: int | None = None
     parts: dict[str, tuple[int, str]] = {}
+    bytes_added: int = 0
+    labels: dict[str, str] = {}
+    notes: str = ""
 
 
 @decodable
 class VersionState(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A version: what its commit says, plus the record's time and author."""
+    """A version: what its commit says, plus the record's time and author; and what was labelled and noted
+    since. `edited` are the notes that took the place of those of the commit."""
 
     manifest: str
     parts: dict[str, PartVersion]
@@ -55,6 +60,8 @@ class VersionState(msgspec.Struct, frozen=True, omit_defaults=True):
     bytes_added: int = 0
     trees: tuple[str, ...] = ()
     file: str = ""
+    labels: dict[str, str] = {}
+    edited: str | None = None
 
 
 KINDS: dict[str, Any] = {

@@ -33,7 +33,7 @@ INTERVAL = 16
 """Records between checkpoints. With 64, opening a store of 100,000 versions took 3 times as long as ten;
 with 16, less than twice as long, and a save costs some 15 % more."""
 
-FORMAT = 2
+FORMAT = 3
 
 CHECKPOINTS_KEPT = 4
 """How many of the newest checkpoints are kept: a reader may still use one that is not the newest."""
