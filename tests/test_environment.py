@@ -426,3 +426,11 @@ class TestAuthor:
         assert found.isprintable()
         assert 0 < len(found) <= environment.AUTHOR_LIMIT
         assert json.loads(msgspec.json.encode(found)) == found
+
+
+def test_the_seeds_that_fitting_drew_are_not_recorded(tmp_path):
+    ensemble = pytest.importorskip("sklearn.ensemble")
+    forest = ensemble.RandomForestClassifier(5, random_state=1).fit([[0], [1]], [0, 1])
+    saver.dump({"model": forest}, tmp_path / "a.saver")
+    seeds = saver.describe(tmp_path / "a.saver").environment["random"]["seeds"]
+    assert seeds == {"$.model.random_state": 1}

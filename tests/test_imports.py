@@ -44,7 +44,8 @@ CONTRACTS = {
     "saver.canonical": (),
     "saver.stack": (),
     "saver.tree": ("errors", "canonical", "stack"),
-    "saver.tensors": ("tree",),
+    "saver.strict": ("errors", "canonical", "stack"),
+    "saver.tensors": ("strict", "tree", "tensors"),
     "saver.family": (),
     "saver.registry": ("errors", "family"),
     "saver.trust": ("errors", "tree", "family", "registry"),
@@ -57,15 +58,17 @@ CONTRACTS = {
     "saver.codec": (
         "errors", "canonical", "stack", "tree", "tensors", "family", "registry", "trust", "codec",
     ),
-    "saver.hyperparameters": ("errors", "tree", "trust"),
+    "saver.defaults": ("registry",),
+    "saver.hyperparameters": ("errors", "tree", "tensors", "trust", "defaults"),
     "saver.registration": ("errors", "trust", "codec"),
-    "saver.pack": ("errors", "threads", "memory", "tree", "tensors", "registry", "storage", "pack"),
+    "saver.pack": ("errors", "strict", "threads", "memory", "tree", "tensors", "registry", "storage", "pack"),
     "saver.families": (
-        "errors", "tree", "family", "trust", "uses", "codec", "reading", "restoring", "device", "framework",
-        "fingerprint", "training_log", "families",
+        "errors", "tree", "tensors", "family", "trust", "uses", "codec", "reading", "restoring", "device",
+        "framework", "fingerprint", "training_log", "families",
     ),
     "saver.repo": (
-        "errors", "canonical", "forks", "threads", "tree", "tensors", "seal", "pack", "storage", "repo",
+        "errors", "canonical", "strict", "forks", "threads", "tree", "tensors", "seal", "pack", "storage",
+        "repo",
     ),
     "saver.lazy": ("tree", "codec"),
     "saver.streams": ("errors", "storage", "disk", "pack"),
@@ -87,7 +90,7 @@ CONTRACTS = {
     "saver.plotting": ("errors", "disk", "plotting"),
     "saver.framework": ("family", "registry"),
     "saver.device": (),
-    "saver.staging": ("threads", "memory", "tree", "tensors", "device"),
+    "saver.staging": ("threads", "memory", "tensors", "device"),
     "saver.checkpoints": (
         "errors", "tree", "trust", "codec", "environment", "framework", "encoding", "opened", "policy",
         "repo", "staging", "training_log", "restoring", "fingerprint", "checkpoints",
@@ -96,10 +99,11 @@ CONTRACTS = {
         "errors", "storage", "environment", "framework", "encoding", "opened", "repo", "training_log",
         "restoring", "compare", "storages", "file", "checkpoints", "rehearsal",
     ),
-    "saver.documents": ("repo",),
+    "saver.documents": ("repo", "documents"),
     "saver.doctor": ("family", "environment", "registry"),
     "saver.description": ("errors", "tree", "tensors", "trust", "hyperparameters", "repo", "opened"),
     "saver.arguments": ("tree", "codec"),
+    "saver.details": ("arguments", "repo"),
     "saver.handle": ("errors", "forks", "repo"),
     "saver.file": (
         "errors", "arguments", "tree", "tensors", "storage", "disk", "pack", "repo", "environment",
@@ -108,7 +112,7 @@ CONTRACTS = {
     "saver.saver": (
         "errors", "arguments", "handle", "staging", "registry", "storage", "repo", "environment", "encoding",
         "opened", "description", "file",
-        "streams", "compare", "restoring", "fingerprint", "checkpoints", "rehearsal", "policy",
+        "streams", "compare", "restoring", "fingerprint", "checkpoints", "rehearsal", "policy", "details",
     ),
 }  # fmt: skip
 

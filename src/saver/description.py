@@ -19,8 +19,8 @@ class PartInfo(msgspec.Struct, frozen=True):
     """A part as `describe` tells it: its classes outermost first, its tensors, its plain fields.
 
     `bytes` counts the tensors and the structure in the manifest. `values` are texts from the file, for
-    people to read (see saver.hyperparameters). `number` is the part's own version; `packages` are the
-    import names that its classes come from.
+    people to read, and `defaults` those of them that are default arguments (see saver.hyperparameters).
+    `number` is the part's own version; `packages` are the import names that its classes come from.
     """
 
     name: str
@@ -30,6 +30,7 @@ class PartInfo(msgspec.Struct, frozen=True):
     tensors: tuple[TensorInfo, ...]
     classes: tuple[str, ...]
     values: dict[str, str]
+    defaults: tuple[str, ...]
     number: int
     packages: tuple[str, ...]
 
@@ -77,6 +78,7 @@ def _part_info(opened: Opened, name: str) -> PartInfo:
     classes = dict.fromkeys(policy.dotted(i.cls) for i in items if isinstance(i, Node) and i.cls)
     tree = whole.root
     kind = policy.dotted(tree.cls or tree.codec) if isinstance(tree, Node) else type(tree).__name__
+    fields = hyperparameters(tree)
     length = sum(e.length for e in entries) + len(structure(tree, whole.batches))
     return PartInfo(
         name,
@@ -85,7 +87,8 @@ def _part_info(opened: Opened, name: str) -> PartInfo:
         length,
         tuple(entries),
         tuple(classes),
-        hyperparameters(tree),
+        fields.values,
+        fields.defaults,
         part.version,
         part.packages,
     )

@@ -14,8 +14,8 @@ from saver.opened import Opened
 from saver.repo.draft import Draft, Encoded, EncodedPart
 from saver.repo.manifest import SOLE
 from saver.storage import Progress
-from saver.tensors import ShardedData, data_of
-from saver.tree import Node, Tensor, TensorData, Value, walk
+from saver.tensors import ShardedData, TensorData, data_of
+from saver.tree import Node, Tensor, Value, walk
 
 PARTS_LIMIT = 64
 """A mapping with more keys than this is one part: a state dict, not a set of parts."""

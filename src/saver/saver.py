@@ -11,19 +11,18 @@ import msgspec
 
 from saver import arguments, encoding, environment, registry
 from saver.description import Description, describe_opened
+from saver.details import details_of, notes_of
 from saver.environment import Git
-from saver.errors import CannotSaveError, NotFoundError
+from saver.errors import CannotSaveError
 from saver.file import names_file, open_file, write_file
 from saver.handle import Background, Handle, Job
 from saver.opened import Opened, open_version
-from saver.repo import audit, history
+from saver.repo import audit, changing, history
 from saver.repo.audit import Entry
 from saver.repo.draft import Draft
 from saver.repo.history import Change, Summary
-from saver.repo.labels import NOTES_LIMIT, labelled
-from saver.repo.log import Delete, Event, Label, Note, Tag
 from saver.repo.naming import author_of, labels_of, model_of, ref_of, tag_of
-from saver.repo.refs import STEP_LIMIT
+from saver.repo.refs import parse_range
 from saver.repo.repository import Repository
 from saver.repo.save import save_version
 from saver.repo.version import Version, number_of
@@ -133,7 +132,7 @@ class Saver:
         git = Git()
         arguments.flag("wait", wait)
         arguments.callback("progress", progress)
-        details = _details(model, step, metrics, tags, labels, notes)
+        details = details_of(model, step, metrics, tags, labels, notes)
         by = self._repo.author if author is None else author_of(author)
         given = environment.given_seeds(seeds) if seeds is not None else None
         bases = tuple(
@@ -198,32 +197,15 @@ class Saver:
             self._open(ref), into, strict=strict, names=names, trust=trust, limit=limit, progress=progress
         )
 
-    def _found(self, ref: str | Version, name: str = "ref") -> Version:
-        """The version that a ref names, in the state that was read last. For a Version, raises
-        NotFoundError if this store has another version under its name."""
-        return self._same(ref, self._repo.version(ref_of(name, ref)))
-
-    def _find(self, ref: str | Version, name: str = "ref") -> Version:
-        """The same, in the state as it is now."""
-        return self._same(ref, self._repo.find(ref_of(name, ref)))
-
-    def _same(self, ref: str | Version, found: Version) -> Version:
-        if isinstance(ref, Version) and found.manifest != ref.manifest:
-            raise NotFoundError(
-                f"{self.storage}: {found} is another version here; the one that was given is of another "
-                f"store; write {str(found)!r} if this one is meant"
-            )
-        return found
-
     def _base(self, base: str | Version) -> str:
         text = ref_of("base", base)
         if isinstance(base, Version):
-            self._find(base, "base")
+            changing.find(self._repo, base, "base")
         return text
 
     def _open(self, ref: str | Version, name: str = "ref") -> Opened:
         """Open the version that a ref names."""
-        return open_version(self._repo, self._find(ref, name))
+        return open_version(self._repo, changing.find(self._repo, ref, name))
 
     # What there is
 
@@ -261,7 +243,7 @@ class Saver:
 
     def version(self, ref: str | Version) -> Version:
         """The version that a ref names, as it is now. Raises NotFoundError."""
-        return self._find(ref)
+        return changing.find(self._repo, ref)
 
     def describe(self, ref: str | Version) -> Description:
         """What a version contains: parts, shapes, sizes, dtypes, environment. Builds and imports nothing."""
@@ -306,26 +288,11 @@ class Saver:
     def tag(self, ref: str | Version, tag: str) -> None:
         """Make `model@tag` name this version. The tag moves if another version has it."""
         ref_of("ref", ref)
-        tag_of("tag", tag)
-
-        def decide() -> Event | None:
-            version = self._found(ref)
-            return Tag(version.model, tag, version.number) if tag not in version.tags else None
-
-        self._repo.open()
-        self._repo.append(decide)
+        changing.tag(self._repo, ref, tag_of("tag", tag))
 
     def untag(self, model: str, tag: str) -> None:
         """Remove a tag; the version stays. Raises NotFoundError if there is no such tag."""
-        model_of(model)
-        tag_of("tag", tag)
-
-        def decide() -> Event | None:
-            self._repo.version(f"{model}@{tag}")
-            return Tag(model, tag, None)
-
-        self._repo.open()
-        self._repo.append(decide)
+        changing.untag(self._repo, model_of(model), tag_of("tag", tag))
 
     def label(self, ref: str | Version, labels: Mapping[str, str | None]) -> None:
         """Set labels of a version, by key, and remove those whose value is None; others stay.
@@ -333,52 +300,25 @@ class Saver:
         A model's name alone means the model itself, and `iris@latest` its newest version. The labels of a
         model outlive its versions.
         """
-        changes = labels_of(labels)
-
-        def decide() -> Event | None:
-            model, number, about = self._subject(ref)
-            changed = {key: changes[key] for key in changes if changes[key] != about.labels.get(key)}
-            labelled(about.labels, changed)
-            return Label(model, number, changed) if changed else None
-
-        self._repo.open()
-        self._repo.append(decide)
+        ref_of("ref", ref)
+        changing.label(self._repo, ref, labels_of(labels))
 
     def note(self, ref: str | Version, notes: str) -> None:
         """Replace the notes of a version, or of a model: `ref` is as in `label`. "" removes them."""
-        notes = _notes(notes)
-
-        def decide() -> Event | None:
-            model, number, about = self._subject(ref)
-            return Note(model, number, notes) if notes != about.notes else None
-
-        self._repo.open()
-        self._repo.append(decide)
-
-    def _subject(self, ref: str | Version) -> tuple[str, int | None, Version | Summary]:
-        """The model and the number of the version that labels and notes are about, and what is known of it;
-        no number for a model itself."""
-        if isinstance(ref, str) and "@" not in ref:
-            return model_of(ref), None, history.summary(self._repo, ref)
-        version = self._found(ref)
-        return version.model, version.number, version
-
-    def delete(self, ref: str | Version) -> Version:
-        """Delete a version and its tags. Its number is never reused. `gc` frees the bytes that only it
-        needed.
-        """
         ref_of("ref", ref)
-        deleted: list[Version] = []
+        changing.note(self._repo, ref, notes_of(notes))
 
-        def decide() -> Event | None:
-            version = deleted[0] if deleted else self._found(ref)
-            deleted[:] = [version]
-            self._repo.version(str(version))
-            return Delete(version.model, (version.number,))
+    def delete(self, *refs: str | Version) -> list[Version]:
+        """Delete versions and their tags; return them as they were. Their numbers are never reused. `gc`
+        frees the bytes that only they needed.
 
-        self._repo.open()
-        self._repo.append(decide)
-        return deleted[0]
+        `iris@3..7`, `iris@..7` and `iris@3..` are ranges of numbers. All are looked up first, so a wrong ref
+        deletes nothing; then those of one model are deleted all at once.
+        """
+        for ref in refs:
+            if not isinstance(ref, str) or parse_range(ref) is None:
+                ref_of("ref", ref)
+        return changing.delete(self._repo, refs)
 
     def gc(
         self, *, grace: float = GRACE, dry_run: bool = False, progress: Progress | None = None
@@ -449,7 +389,7 @@ class Saver:
         from saver.checkpoints import Checkpoints
 
         model_of(model)
-        notes = _notes(notes)
+        notes = notes_of(notes)
         if progress is not None:
             arguments.flag("progress", progress)
         run = Checkpoints(
@@ -503,7 +443,7 @@ class Saver:
         opened = open_file(path)
         told = opened.manifest
         metrics = {name: number_of(value) for name, value in told.metrics.items()}
-        details = _details(model, told.step, metrics, tags, None, told.notes)
+        details = details_of(model, told.step, metrics, tags, None, told.notes)
         draft = Draft(
             model=model,
             encoded=encoding.encode_opened(opened, progress),
@@ -527,22 +467,6 @@ def _fingerprints(data: Any, progress: Progress | None) -> dict[str, Any]:
     from saver.fingerprint import fingerprints
 
     return fingerprints(data, progress)
-
-
-def _details(model: Any, step: Any, metrics: Any, tags: Any, labels: Any, notes: Any) -> dict[str, Any]:
-    """The caller's details of a version, checked before anything is encoded or written."""
-    model_of(model)
-    return {
-        "step": None if step is None else arguments.whole_number("step", step, 0, STEP_LIMIT - 1),
-        "metrics": {} if metrics is None else arguments.metrics(metrics),
-        "tags": tuple(dict.fromkeys(tag_of("tags", tag) for tag in arguments.several("tags", tags))),
-        "labels": {} if labels is None else labelled({}, labels_of(labels)),
-        "notes": _notes(notes),
-    }
-
-
-def _notes(notes: Any) -> str:
-    return arguments.text("notes", notes, NOTES_LIMIT, "save longer ones as a part")
 
 
 def _detached(repo: Repository, draft: Draft, progress: Progress | None) -> Job:

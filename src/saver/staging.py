@@ -18,9 +18,8 @@ from numpy.typing import NDArray
 
 from saver.device import Copying, DeviceData
 from saver.memory import huge_pages
-from saver.tensors import length_of, pieces
+from saver.tensors import TensorData, length_of, pieces
 from saver.threads import Threads
-from saver.tree import TensorData
 
 THREADS = 2
 PIECE = 16 << 20

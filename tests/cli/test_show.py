@@ -116,7 +116,7 @@ def test_json_is_one_document_with_everything(model):
     assert [part["name"] for part in document["parts"]] == ["weights", "settings"]
     for part in document["parts"]:
         assert set(part) == {
-            "name", "kind", "hash", "bytes", "tensors", "classes", "values", "number", "packages",
+            "name", "kind", "hash", "bytes", "tensors", "classes", "values", "defaults", "number", "packages",
         }  # fmt: skip
     first = document["parts"][0]["tensors"][0]
     assert set(first) == {"name", "dtype", "shape", "bytes", "hash"}

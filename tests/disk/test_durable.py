@@ -24,7 +24,7 @@ from saver.disk import files
 from saver.disk.durable import NewFile
 from saver.disk.files import Files
 from saver.pack import PackWriter, write
-from saver.tree import TensorData
+from saver.tensors import TensorData
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="tests POSIX file systems")
 

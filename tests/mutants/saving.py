@@ -241,7 +241,7 @@ MUTANTS = [
     ),
     Mutant(
         "room-for-deletions", "repo/repository.py",
-        "if is_full(error) and isinstance(event, Delete | Condemn) and self.state.make_room():", "if False:",
+        "if is_full(error) and isinstance(event, Delete | Condemn) and make_room(self.storage):", "if False:",
         "room for deletions on a full disk",
         ("repo/test_shortcuts.py::test_on_a_full_disk_versions_can_be_deleted_and_freed",),
     ),

@@ -15,7 +15,7 @@ from saver.repo.labels import LABELS_LIMIT, NOTES_LIMIT, VALUE_LIMIT
 from saver.repo.log import Commit, Delete, Label, Note, PartVersion, log_key, record_after
 from saver.repo.objects import checkpoint_key, page_key
 from saver.repo.refs import BadNameError
-from saver.repo.state import state
+from saver.repo.state import Checkpoint, state
 from saver.storages.counting import CountingStorage
 from saver.storages.memory import MemoryStorage
 
@@ -234,7 +234,7 @@ def test_check_names_a_model_of_which_a_checkpoint_says_something_else(
     store.delete("iris@1")
     store.label("iris", {"other": "x"})  # keeps the checkpoint of record 4
     key = checkpoint_key(4)
-    kept, _ = document.decode(store.storage.read(key), state.Checkpoint, "")
+    kept, _ = document.decode(store.storage.read(key), Checkpoint, "")
     page = store.storage.read(page_key(str(kept.root))).replace(b'"ann"', b'"eve"')
     root = blake3(page).hexdigest()
     store.storage.create(page_key(root), page)

@@ -19,7 +19,8 @@ from saver.repo.log import ZERO, Event, Log, Move, Record, Relocate
 from saver.repo.manifest import Manifest, ShardForm, TensorForm, decode, encode
 from saver.repo.state import State
 from saver.storages.memory import MemoryStorage
-from saver.tensors import BLOCK, BLOCKS_FROM, Extent, Shard, in_one, whole
+from saver.tensors import BLOCK, Extent, Shard, in_one, whole
+from saver.tensors.hashing import BLOCKS_FROM
 
 
 def extents(*events: Event) -> Extents:

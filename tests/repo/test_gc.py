@@ -22,7 +22,7 @@ from saver.repo.manifest import manifest_key
 from saver.repo.objects import checkpoint_key, page_key
 from saver.repo.repository import Repository
 from saver.repo.save import save_version
-from saver.repo.state import state
+from saver.repo.state import shortcuts, state
 from saver.storage import Blob, Bytes, Listed, Storage
 from saver.storages.memory import MemoryStorage
 
@@ -475,7 +475,7 @@ def test_old_checkpoints_are_dropped_by_who_makes_new_ones(
     assert max(counts[20:]) <= max(counts[:20]) + 6, "a few pages for forty versions"
     repo.state.keep_checkpoint()
     keys = list(store.keys("state/"))
-    assert len([key for key in keys if is_checkpoint(key)]) == state.CHECKPOINTS_KEPT
+    assert len([key for key in keys if is_checkpoint(key)]) == shortcuts.CHECKPOINTS_KEPT
     assert set(keys) == repo.state.needed(), "nothing else is left"
     fresh = Repository(store)
     fresh.open()

@@ -38,7 +38,6 @@ from cases import (
 from explorer import Actor, Failed, Moment, explore
 from judge import Judge, Told
 
-from saver import tensors
 from saver.errors import CannotWriteError
 from saver.repo import gc, stage
 from saver.repo.commit import _Commit
@@ -48,6 +47,7 @@ from saver.repo.save import save_version
 from saver.repo.state import state
 from saver.storage import Storage
 from saver.storages.memory import MemoryStorage
+from saver.tensors import hashing
 
 FAR = pytest.mark.parametrize("remote", [False, True], ids=["near", "far"])
 
@@ -246,8 +246,8 @@ def test_a_stager_whose_documents_are_collected_is_asked_again(documents: Held) 
 @pytest.fixture
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tensors of a few thousand bytes are hashed, shared and moved by blocks."""
-    monkeypatch.setattr(tensors, "BLOCK", 1024)
-    monkeypatch.setattr(tensors, "BLOCKS_FROM", 2048)
+    monkeypatch.setattr(hashing, "BLOCK", 1024)
+    monkeypatch.setattr(hashing, "BLOCKS_FROM", 2048)
     monkeypatch.setattr(gc, "DEAD_BYTES", 4100)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import click
@@ -116,18 +116,20 @@ def _show_parts(parts: Sequence[PartInfo], numbered: bool, on: Screen) -> None:
     ]
     kept = [at for at, title in enumerate(columns) if numbered or title != ">number"]
     on.table([columns[at] for at in kept], [[row[at] for at in kept] for row in rows])
-    told = {part.name: _fields(part.values) for part in parts if part.values}
+    told = {part.name: _fields(part.values, part.defaults) for part in parts if part.values}
     if told:
         on.heading("Fields")
         on.facts(told)
 
 
-def _fields(values: Mapping[str, str]) -> str:
+def _fields(values: Mapping[str, str], defaults: Collection[str]) -> str:
+    """The fields that are not as the library has them anyway."""
     if list(values) == ["value"]:
         return values["value"]
-    shown = [f"{name}={text}" for name, text in values.items()][:FIELDS_SHOWN]
-    more = len(values) - len(shown)
-    return ", ".join(shown) + (f" and {more} more" if more else "")
+    chosen = [f"{name}={text}" for name, text in values.items() if name not in defaults]
+    rest = {"more": len(chosen[FIELDS_SHOWN:]), "at their defaults": len(defaults)}
+    more = [f"{number} {what}" for what, number in rest.items() if number]
+    return " and ".join(filter(None, (", ".join(chosen[:FIELDS_SHOWN]), *more)))
 
 
 def _show_tensors(parts: Sequence[PartInfo], limit: int, on: Screen) -> None:

@@ -18,8 +18,8 @@ from saver.codec.lookup import codec_named
 from saver.errors import IncompatibleError, SaverError
 from saver.registry import codec_root
 from saver.stack import SEGMENT, is_deep, on_fresh_stack
-from saver.tensors import Bytes, TensorInfo, TensorSource
-from saver.tree import MAX_OBJECT_DEPTH, NUMPY_DTYPE, Node, Reference, Tensor, Value
+from saver.tensors import NUMPY_DTYPE, Bytes, TensorInfo, TensorSource
+from saver.tree import MAX_OBJECT_DEPTH, Node, Reference, Tensor, Value
 
 MAX_DECODED_DEPTH = 2 * MAX_OBJECT_DEPTH
 """Twice what is ever written: a reference may point deep into a part that has not been decoded."""

@@ -20,14 +20,13 @@ from saver.codec.contract import INLINE_BYTES, BatchCodec, Codec
 from saver.codec.lookup import codec_for
 from saver.errors import CannotSaveError
 from saver.stack import SEGMENT, is_deep, on_fresh_stack
+from saver.tensors import TENSOR_DTYPE, TensorData
 from saver.tree import (
     EXACT_INTEGER,
     MAX_OBJECT_DEPTH,
-    TENSOR_DTYPE,
     Node,
     Reference,
     Tensor,
-    TensorData,
     Value,
     encodable,
     reserved,
@@ -41,7 +40,7 @@ class Encoder:
     """One walk from objects to trees. Call it with each part, in order; the parts may share objects.
 
     After the walk, `tensors` holds what belongs in the pack, `batches` the shared state of batch codecs,
-    and `seeds` the random states that estimators were given, by path.
+    and `seeds` the random states that estimators were given, by path; not those that fitting drew from them.
     """
 
     def __init__(self) -> None:
@@ -90,7 +89,7 @@ class Encoder:
                 return obj  # type: ignore[no-any-return]
         elif kind is int:
             if -EXACT_INTEGER <= obj <= EXACT_INTEGER:
-                if steps and (steps[-1] == "random_state" or steps[-1] == "seed"):
+                if steps and steps[-1] in ("random_state", "seed") and not self._is_fitted():
                     self.seeds[self._where(steps)] = obj
                 return obj  # type: ignore[no-any-return]
         elif kind is float and isfinite(obj):
@@ -99,6 +98,11 @@ class Encoder:
         if known is not None:
             return self._again(known, obj, steps, fillable)
         return self._node(obj, kind, steps)
+
+    def _is_fitted(self) -> bool:
+        """Whether the object being encoded was made by fitting: scikit-learn ends the names of such
+        attributes with an underscore. The trees of a forest draw their seeds from the forest's."""
+        return any(type(step) is str and step.endswith("_") for step in self._path)
 
     def own(self, obj: Any, *steps: str | int) -> Value:
         """Like a call, for what `Decoder.own` reads: nothing else refers to it."""

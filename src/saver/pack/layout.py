@@ -13,8 +13,19 @@ from blake3 import blake3
 from saver import registry
 from saver.errors import DamagedError, IncompatibleError, SaverError
 from saver.storage import ALIGNMENT
-from saver.tensors import ZERO, Cut, Shard, TensorInfo, block_count, check_boxes, length_of, whole
-from saver.tree import ITEM_SIZE, TensorData, decodable, strict_json
+from saver.strict import decodable, strict_json
+from saver.tensors import (
+    ITEM_SIZE,
+    ZERO,
+    Cut,
+    Shard,
+    TensorData,
+    TensorInfo,
+    block_count,
+    check_boxes,
+    length_of,
+    whole,
+)
 
 HEADER_LIMIT = 100_000_000
 """safetensors readers refuse longer headers."""

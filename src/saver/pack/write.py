@@ -23,6 +23,7 @@ from saver.tensors import (
     Hasher,
     Shard,
     ShardedData,
+    TensorData,
     block_count,
     in_shards,
     length_of,
@@ -30,7 +31,6 @@ from saver.tensors import (
     put_together,
     whole,
 )
-from saver.tree import TensorData
 
 if TYPE_CHECKING:
     from concurrent.futures import Future

@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from saver.tree import ITEM_SIZE, NUMPY_DTYPE
+from saver.tensors import ITEM_SIZE, NUMPY_DTYPE
 
 
 class Form(msgspec.Struct, frozen=True):

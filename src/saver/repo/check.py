@@ -38,7 +38,6 @@ from saver.repo.packs import Packs, Use
 from saver.repo.replay import Replay
 from saver.repo.repository import Repository
 from saver.repo.state import RESERVE, Checkpoint
-from saver.repo.state.facts import ModelState
 from saver.repo.version import Version
 from saver.repo.wholeness import check_end, check_gaps
 from saver.storage import Progress, Stat
@@ -165,24 +164,14 @@ class _Check:
         while True:
             head = repo.state.head
             self._log(head)
+            models = dict(repo.state.models())
             versions = [version for model, _ in repo.models() for version in repo.versions(model)]
             if head == repo.state.head:  # otherwise another thread has read on
                 break
-        self._compare_models(dict(repo.state.models()))
-        found, told = {str(version): version for version in versions}, replay.versions()
-        for ref in sorted({*found, *told}):
-            if found.get(ref) != told.get(ref):
-                model, _, number = ref.partition("@")
-                self._damage.append(Damage("state", _CONTRADICTED, model, int(number)))
-                versions = list(told.values())
+        for model, number in replay.contradicted(models, versions):
+            self._damage.append(Damage("state", _CONTRADICTED, model, number))
+            versions = list(replay.versions().values())
         return versions
-
-    def _compare_models(self, found: Mapping[str, ModelState]) -> None:
-        """What a checkpoint says about the models themselves must agree with the log, too."""
-        told = self._replay.models
-        for model in sorted({*found, *told}):
-            if found.get(model) != told.get(model):
-                self._damage.append(Damage("state", _CONTRADICTED, model))
 
     def _log(self, head: int) -> None:
         """Read every record, including those that a checkpoint makes unnecessary."""
@@ -221,7 +210,7 @@ class _Check:
                 continue
             except (DamagedError, IncompatibleError, CannotReadError) as error:
                 self._damage.append(Damage(key, f"{error}; {_SHORTCUT}"))
-        for key, number in state.missing_pages(set(keys)):
+        for key, number in state.shortcuts.missing_pages(state.head, set(keys)):
             what = f"{storage}: {key} is missing, which {checkpoint_key(number)} needs"
             self._damage.append(Damage(key, f"{what}; {_SHORTCUT}"))
         if self._damage[before:] or any(each.key == "state" for each in self._damage):

@@ -28,8 +28,7 @@ from saver.repo.state.values import version_state
 from saver.repo.version import Version, from_state, plain_metric
 from saver.repo.written import Written
 from saver.storage import Bytes, Progress
-from saver.tensors import Shard, TensorInfo, joined, put_together
-from saver.tree import TensorData
+from saver.tensors import Shard, TensorData, TensorInfo, joined, put_together
 
 
 class CondemnedError(SaverError):
@@ -277,18 +276,16 @@ class _Commit:
             parts={name: self._part_version(name, model.parts.get(name)) for name in in_order(self._parts)},
             packs=(described.file,) if described.file else tuple(sorted(packs_of(self._known.values()))),
             trees=tuple(sorted({part.document for part in parts if part.document})),
-            parent=model.latest,
-            step=details.step,
+            parent=model.latest, step=details.step,
             metrics={name: plain_metric(details.metrics[name]) for name in in_order(details.metrics)},
-            tags=details.tags,
+            tags=details.tags, notes=details.notes,
             labels={key: details.labels[key] for key in in_order(details.labels)},
-            notes=details.notes,
             author="" if details.author == self._repo.author else details.author,
             bytes=described.size
             + sum(known.length for known in self._known.values())
             + sum(part.size for part in parts if part.document),
             bytes_added=self._added + described.added,
-        )
+        )  # fmt: skip
 
     def _part_version(self, name: str, before: Sequence[Any] | None) -> PartVersion:
         digest, size = self._parts[name]

@@ -10,7 +10,7 @@ import msgspec
 from saver.errors import CannotWriteError, DamagedError, IncompatibleError, NotFoundError
 from saver.repo import document
 from saver.storage import Storage
-from saver.tree import decodable
+from saver.strict import decodable
 
 FORMAT = 1
 STORE_KEY = "store.json"

@@ -25,8 +25,7 @@ from saver.repo.repository import Repository
 from saver.repo.state.users import Name, pack_in
 from saver.repo.wholeness import check_log
 from saver.storage import Bytes, Stat
-from saver.tensors import Cut, Extent, Shard, TensorInfo, in_one, shard_names, whole
-from saver.tree import ITEM_SIZE, TensorData
+from saver.tensors import ITEM_SIZE, Cut, Extent, Shard, TensorData, TensorInfo, in_one, shard_names, whole
 
 DEAD_SHARE = 0.5
 """Packs with a larger share of dead bytes are rewritten."""

@@ -14,7 +14,7 @@ import msgspec
 from saver.errors import DamagedError, IncompatibleError, NotFoundError, SaverError
 from saver.repo import document
 from saver.storage import Stat, Storage
-from saver.tree import decodable
+from saver.strict import decodable
 
 FORMAT = 1
 DIGITS = 20
@@ -116,9 +116,7 @@ Event: TypeAlias = Commit | Tag | Label | Note | Delete | Condemn | Relocate | H
 
 @decodable
 class Record(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One record. `previous` is the hash of the one before; `transaction` is random; `time` is Unix time,
-    UTC.
-    """
+    """One record. `previous` is the hash of the one before; `transaction` is random; `time` is Unix time."""
 
     format: int
     number: int

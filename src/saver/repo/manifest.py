@@ -15,8 +15,9 @@ from saver.canonical import canonical, in_order
 from saver.errors import IncompatibleError
 from saver.pack.layout import AXES_LIMIT, Digest
 from saver.repo.objects import pack_key
-from saver.tensors import Box, Shard, TensorInfo, check_boxes, whole
-from saver.tree import ITEM_SIZE, decodable, strict_json, to_json
+from saver.strict import decodable, strict_json
+from saver.tensors import ITEM_SIZE, Box, Shard, TensorInfo, check_boxes, whole
+from saver.tree import to_json
 
 FORMAT = 1
 FEATURES: frozenset[str] = frozenset()

@@ -17,6 +17,7 @@ STEP_LIMIT = 10**15
 _SEGMENT = re.compile(r"\w[\w.+-]*")
 _TAG = re.compile(r"[A-Za-z_][A-Za-z0-9_.+-]{0,99}")
 _NUMBER = re.compile(r"[1-9][0-9]{0,11}")
+_RANGE = re.compile(r"([1-9][0-9]{0,11})?\.\.([1-9][0-9]{0,11})?")
 _STEP = re.compile(r"0|[1-9][0-9]{0,14}")
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 
@@ -57,6 +58,28 @@ def parse_ref(text: str) -> Ref:
         f"{text[:200]!r} is not a ref: after the @ stands a number, a tag, `latest`, `step=1000` or "
         "`time=2026-11-20T12:00`"
     )
+
+
+class Range(msgspec.Struct, frozen=True):
+    """Versions of a model with these numbers, both included."""
+
+    model: str
+    first: int
+    last: int
+
+
+def parse_range(text: str) -> Range | None:
+    """Parse `iris@3..7`, `iris@..7` or `iris@3..`; None for anything else. Raises BadNameError for a range
+    from a number to a smaller one."""
+    model, _, rest = text.partition("@")
+    match = _RANGE.fullmatch(rest)
+    if match is None or rest == "..":
+        return None
+    check_model(model)
+    found = Range(model, int(match[1] or 1), int(match[2] or 10**12))
+    if found.first > found.last:
+        raise BadNameError(f"{text[:200]!r} ends before it begins; write {model}@{match[2]}..{match[1]}")
+    return found
 
 
 def _moment(text: str, value: str) -> float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+
 from saver.errors import IncompatibleError
 from saver.repo.log import Commit, Delete, Label, Note, Record, Relocate, Tag
 from saver.repo.state.facts import ModelState, VersionState
@@ -75,6 +77,16 @@ class Replay:
             tags.setdefault((model, number), []).append(tag)
         found = (from_state(*key, state, tuple(tags.get(key, ()))) for key, state in self._live.items())
         return {str(version): version for version in found}
+
+    def contradicted(
+        self, models: Mapping[str, ModelState], versions: Iterable[Version]
+    ) -> list[tuple[str, int]]:
+        """The models (number 0) and versions of which something else was said than the log says."""
+        found, told = {str(version): version for version in versions}, self.versions()
+        differing = [ref for ref in sorted({*found, *told}) if found.get(ref) != told.get(ref)]
+        refs = [(model, int(number)) for model, _, number in (ref.partition("@") for ref in differing)]
+        names = sorted({*models, *self.models})
+        return [(name, 0) for name in names if models.get(name) != self.models.get(name)] + refs
 
     def wrote(self, pack: str, version: Version) -> bool:
         """Whether the pack was written for this version: the first version that needs it, since others can

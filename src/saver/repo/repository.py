@@ -22,7 +22,7 @@ from saver.repo.log import Condemn, Delete, Event, Record, record_after
 from saver.repo.manifest import Manifest, Part, manifest_key
 from saver.repo.objects import pack_key, tree_key
 from saver.repo.refs import Ref, parse_ref
-from saver.repo.state import State
+from saver.repo.state import State, keep_reserve, make_room
 from saver.repo.state.facts import ModelState
 from saver.repo.state.users import Users
 from saver.repo.version import Version, from_state
@@ -107,7 +107,7 @@ class Repository:
         if self._format is None and self.storage.create(
             STORE_KEY, document.encode(Format(FORMAT, self.fresh()))
         ):
-            self.state.keep_reserve()
+            keep_reserve(self.storage)
         demand(self.storage, self.format().write, "write to")
         self._refresh(check_end)
 
@@ -116,7 +116,7 @@ class Repository:
         self.state.refresh()
         if self._whole not in (check, check_end):
             self._whole = check_end if check(self.storage, self.state) else check
-        self.state.forget_listing()
+        self.state.shortcuts.forget_listing()
 
     def append(self, decide: Callable[[], Event | None]) -> Record | None:
         """Append the event that `decide` returns to the log, durably; returns its record. None does nothing.
@@ -136,7 +136,7 @@ class Repository:
             try:
                 digest = self.state.log.append(record)
             except CannotWriteError as error:
-                if is_full(error) and isinstance(event, Delete | Condemn) and self.state.make_room():
+                if is_full(error) and isinstance(event, Delete | Condemn) and make_room(self.storage):
                     continue
                 raise
             if digest is not None:

@@ -12,8 +12,7 @@ from saver.repo.objects import pack_key
 from saver.repo.repository import Repository
 from saver.repo.version import Version, from_state
 from saver.storage import Blob
-from saver.tensors import Extent, Shard, shards_of
-from saver.tree import TensorData
+from saver.tensors import Extent, Shard, TensorData, shards_of
 
 
 class Sharing:

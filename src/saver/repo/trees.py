@@ -15,7 +15,7 @@ from saver.errors import DamagedError, IncompatibleError
 from saver.repo.manifest import content_hash
 from saver.repo.objects import tree_key
 from saver.storage import Storage
-from saver.tree import strict_json
+from saver.strict import strict_json
 
 TREE_BYTES = 64 << 10
 """From this many bytes on, a part has a separate document. One more object takes about as long to write as

@@ -18,8 +18,8 @@ from saver import registry, trust
 from saver.codec import Budget, Decoder, check
 from saver.encoding import encode
 from saver.errors import SaverError, UntrustedError
-from saver.tensors import MemoryTensors, pieces
-from saver.tree import Node, Reference, Tensor, TensorData, parse, settle, to_json
+from saver.tensors import MemoryTensors, TensorData, pieces
+from saver.tree import Node, Reference, Tensor, parse, settle, to_json
 
 CHANGES = 200
 """How many changed trees are tried for each sample."""

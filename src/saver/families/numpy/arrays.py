@@ -13,7 +13,8 @@ from saver import trust
 from saver.codec import INLINE_BYTES, Codec, Decoder, Encoder, is_array
 from saver.families.numpy.dtypes import decode_dtype, dense, encode_dtype, refused_field, storage
 from saver.families.python.columns import encode_run, fill_run
-from saver.tree import TENSOR_DTYPE, Node, Tensor, Value
+from saver.tensors import TENSOR_DTYPE
+from saver.tree import Node, Tensor, Value
 
 _MAX_CODE_POINT = 0x10FFFF
 

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from saver.codec import Decoder, Encoder, special
-from saver.tree import TENSOR_DTYPE, Value
+from saver.tensors import TENSOR_DTYPE
+from saver.tree import Value
 
 _UNIT = r"\[[0-9]{0,9}(?:Y|M|W|D|h|m|s|ms|us|ns|ps|fs|as)\]"
 _DTYPE = re.compile(rf"[<>|=]?[biufcmMSUVO][0-9]{{0,10}}(?:{_UNIT})?|[?bBhHiIlLqQefdgFDGSUVOMm]")

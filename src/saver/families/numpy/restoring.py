@@ -13,7 +13,8 @@ from saver.families.numpy.dtypes import decode_dtype
 from saver.families.python.restoring import told
 from saver.restoring import Conversion, Mismatch, Pair, PartReport, Plan, Restorer, Saved, array_memory
 from saver.restoring.contract import kind
-from saver.tree import NUMPY_DTYPE, Node, Tensor, Value
+from saver.tensors import NUMPY_DTYPE
+from saver.tree import Node, Tensor, Value
 
 _CODEC = "numpy.array"
 

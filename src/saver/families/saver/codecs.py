@@ -14,8 +14,9 @@ from saver.families.python.columns import decode_run, encode_run
 from saver.families.python.restoring import told
 from saver.restoring import PartReport, Plan, Restorer, Saved
 from saver.restoring.contract import kind
+from saver.tensors import NUMPY_DTYPE
 from saver.training_log import Column, Content, Event, TrainingLog
-from saver.tree import NUMPY_DTYPE, Node, Tensor, Value, reserved
+from saver.tree import Node, Tensor, Value, reserved
 
 LARGEST, SMALLEST = 1 << 16, 1 << 10
 """Rows of a piece. A log grows at its end, so all pieces but the last few are in the store already."""

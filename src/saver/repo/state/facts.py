@@ -21,7 +21,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from saver.repo.log import PartVersion
-from saver.tree import decodable
+from saver.strict import decodable
 
 Place: TypeAlias = tuple[int, int]
 """Offset and length in a pack, in bytes."""

@@ -25,7 +25,7 @@ from blake3 import blake3
 
 from saver.canonical import canonical
 from saver.errors import DamagedError, IncompatibleError
-from saver.tree import decodable
+from saver.strict import decodable
 
 LEAF_BYTES = 8 << 10
 """The most bytes that the keys and values of a leaf take, unless there is only one."""
