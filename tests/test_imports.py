@@ -68,7 +68,7 @@ CONTRACTS = {
     ),
     "saver.repo": (
         "errors", "canonical", "strict", "forks", "threads", "tree", "tensors", "seal", "pack", "storage",
-        "repo",
+        "direction", "repo",
     ),
     "saver.lazy": ("tree", "codec"),
     "saver.streams": ("errors", "storage", "disk", "pack"),
@@ -85,7 +85,8 @@ CONTRACTS = {
         "compare",
     ),
     "saver.fingerprint": ("errors", "threads", "family", "registry", "fingerprint"),
-    "saver.policy": ("policy",),
+    "saver.direction": (),
+    "saver.policy": ("direction", "policy"),
     "saver.training_log": ("errors", "registry", "disk", "plotting", "training_log"),
     "saver.plotting": ("errors", "disk", "plotting"),
     "saver.framework": ("family", "registry"),
@@ -93,7 +94,7 @@ CONTRACTS = {
     "saver.staging": ("threads", "memory", "tensors", "device"),
     "saver.checkpoints": (
         "errors", "tree", "trust", "codec", "environment", "framework", "encoding", "opened", "policy",
-        "repo", "staging", "training_log", "restoring", "fingerprint", "checkpoints",
+        "repo", "staging", "training_log", "restoring", "fingerprint", "pruning", "checkpoints",
     ),
     "saver.rehearsal": (
         "errors", "storage", "environment", "framework", "encoding", "opened", "repo", "training_log",
@@ -103,6 +104,8 @@ CONTRACTS = {
     "saver.doctor": ("family", "environment", "registry"),
     "saver.description": ("errors", "tree", "tensors", "trust", "hyperparameters", "repo", "opened"),
     "saver.arguments": ("tree", "codec"),
+    "saver.detached": ("errors", "handle", "repo", "storage", "staging"),
+    "saver.pruning": ("errors", "opened", "policy", "repo", "storage"),
     "saver.details": ("arguments", "repo"),
     "saver.handle": ("errors", "forks", "repo"),
     "saver.file": (
@@ -113,6 +116,7 @@ CONTRACTS = {
         "errors", "arguments", "handle", "staging", "registry", "storage", "repo", "environment", "encoding",
         "opened", "description", "file",
         "streams", "compare", "restoring", "fingerprint", "checkpoints", "rehearsal", "policy", "details",
+        "detached", "pruning",
     ),
 }  # fmt: skip
 

@@ -13,15 +13,15 @@ from saver import arguments, encoding, environment, registry
 from saver.description import Description, describe_opened
 from saver.details import details_of, notes_of
 from saver.environment import Git
-from saver.errors import CannotSaveError
 from saver.file import names_file, open_file, write_file
-from saver.handle import Background, Handle, Job
+from saver.handle import Background, Handle
 from saver.opened import Opened, open_version
 from saver.repo import audit, changing, history
 from saver.repo.audit import Entry
+from saver.repo.choosing import ALL, Choice
 from saver.repo.draft import Draft
 from saver.repo.history import Change, Summary
-from saver.repo.naming import author_of, labels_of, model_of, ref_of, tag_of
+from saver.repo.naming import author_of, group_of, labels_of, model_of, ref_of, tag_of
 from saver.repo.refs import parse_range
 from saver.repo.repository import Repository
 from saver.repo.save import save_version
@@ -56,7 +56,7 @@ class Saver:
     processes may use a store at the same time, and any number of threads may use one `Saver`.
 
     Versions are named by refs: `iris` (the newest), `iris@3`, `iris@production` (a tag), `iris@step=1000`,
-    `iris@time=2026-11-20T12:00` (the newest at that time).
+    `iris@time=2026-11-20T12:00` (the newest at that time), `iris@best:auc` (see docs/finding.md).
 
     Every change is recorded with its time and `author`; see `log`. That is by default `$SAVER_AUTHOR`, or
     else the user's name.
@@ -154,7 +154,9 @@ class Saver:
         if wait:
             self._background.wait()
             return save_version(self._repo, draft(), progress)
-        return self._background.begin(model, lambda: _detached(self._repo, draft(), progress))
+        from saver.detached import detached
+
+        return self._background.begin(model, lambda: detached(self._repo, draft(), progress))
 
     def load(
         self,
@@ -213,17 +215,20 @@ class Saver:
         """Whether anything was ever saved here. Raises IncompatibleError if a newer Saver made the store."""
         return self._repo.exists()
 
-    def models(self) -> list[str]:
-        """The names of the models that have versions, sorted."""
+    def models(self, group: str = "") -> list[str]:
+        """The names of the models that have versions, sorted; with a group such as `fraud/`, of those whose
+        names begin so."""
+        group_of(group)
         if not self._repo.exists():
             return []
         self._repo.open()
-        return [name for name, _ in self._repo.models()]
+        return [name for name, _ in self._repo.models(group)]
 
-    def summaries(self) -> list[Summary]:
+    def summaries(self, group: str = "") -> list[Summary]:
         """A summary of each model, sorted by name: the number of versions, the newest one, the tags."""
+        group_of(group)
         self._repo.open()
-        return list(history.summaries(self._repo))
+        return list(history.summaries(self._repo, group))
 
     def summary(self, model: str) -> Summary:
         """The summary of one model. Raises NotFoundError if it has no versions."""
@@ -231,15 +236,24 @@ class Saver:
         self._repo.open()
         return history.summary(self._repo, model)
 
-    def versions(self, model: str, *, last: int | None = None) -> list[Version]:
-        """The versions of a model, sorted by number; with `last`, only that many of the newest. Raises
-        NotFoundError if there are none."""
+    def versions(
+        self, model: str, *, last: int | None = None, where: str | None = None, sort: str | None = None
+    ) -> list[Version]:
+        """The versions of a model, sorted by number. Raises NotFoundError if the model has none.
+
+        `where` is a condition, such as `auc > 0.8 and not tag = old`: see docs/finding.md. With `last`, only
+        that many of the newest that satisfy it. `sort="auc"` puts the best first, as `iris@best:auc` finds
+        it; `max:` or `min:` before a metric, `number`, `step`, `time`, `size` or `added` says which is first.
+        """
         model_of(model)
+        choice = Choice.of(where, sort)
         if last is not None:
             last = arguments.whole_number("last", last, 0, sys.maxsize - 1)
         self._repo.open()
         self._repo.version(model)
-        return history.newest(self._repo, model, last)
+        if choice == ALL:
+            return history.newest(self._repo, model, last)
+        return choice.among(list(self._repo.versions(model)), last)
 
     def version(self, ref: str | Version) -> Version:
         """The version that a ref names, as it is now. Raises NotFoundError."""
@@ -249,14 +263,20 @@ class Saver:
         """What a version contains: parts, shapes, sizes, dtypes, environment. Builds and imports nothing."""
         return describe_opened(self._open(ref))
 
-    def history(self, model: str, *, last: int | None = None) -> list[Change]:
-        """Who changed what, and when: the versions of a model, sorted by number, each with the parts that
-        changed; with `last`, only that many of the newest."""
+    def history(
+        self, model: str, *, last: int | None = None, where: str | None = None, sort: str | None = None
+    ) -> list[Change]:
+        """The same as `versions`, each with the parts that changed since the version before it."""
+        choice = Choice.of(where, sort)
         if last is not None:
             last = arguments.whole_number("last", last, 0, sys.maxsize - 2)
-        versions = self.versions(model, last=None if last is None else last + 1)
-        changes = list(history.changes(versions))
-        return changes if last is None else changes[-last:] if last else []
+        if choice == ALL:
+            versions = self.versions(model, last=None if last is None else last + 1)
+            changes = list(history.changes(versions))
+            return changes if last is None else changes[-last:] if last else []
+        by_number = {change.version.number: change for change in history.changes(self.versions(model))}
+        chosen = choice.among([change.version for change in by_number.values()], last)
+        return [by_number[version.number] for version in chosen]
 
     def log(self, model: str | None = None) -> Iterator[Entry]:
         """Who did what, and when: every save, tag, label, note, deletion and collection, the newest first; or
@@ -319,6 +339,23 @@ class Saver:
             if not isinstance(ref, str) or parse_range(ref) is None:
                 ref_of("ref", ref)
         return changing.delete(self._repo, refs)
+
+    def prune(
+        self, model: str, keep: Retention, *, dry_run: bool = False, progress: Progress | None = None
+    ) -> list[Version]:
+        """Delete the versions of a model that a policy does not keep, such as `Keep(last=5) | Keep(best=1,
+        by="auc", mode="max")`; return them as they were. With `dry_run`, only say which.
+
+        The newest version and those with a tag stay in any case. So does the newest sound one: versions are
+        read for that, the newest first, until one is found. Raises NotFoundError if the policy is about a
+        metric that no version has, DamagedError if no version is sound; nothing is deleted then.
+        """
+        from saver.pruning import prune
+
+        model_of(model)
+        arguments.flag("dry_run", dry_run)
+        arguments.callback("progress", progress)
+        return prune(self._repo, model, keep, dry_run, progress)
 
     def gc(
         self, *, grace: float = GRACE, dry_run: bool = False, progress: Progress | None = None
@@ -467,37 +504,6 @@ def _fingerprints(data: Any, progress: Progress | None) -> dict[str, Any]:
     from saver.fingerprint import fingerprints
 
     return fingerprints(data, progress)
-
-
-def _detached(repo: Repository, draft: Draft, progress: Progress | None) -> Job:
-    """A job that commits copies in memory, so that the objects may change; or the objects themselves, if
-    there is not enough memory for copies."""
-    from saver.staging import Staging, Torn
-
-    staging, tensors = Staging(), draft.encoded.tensors
-    try:
-        if staging.room(tensors) < 0:
-            raise MemoryError
-        snapshot = staging.take(tensors)
-        snapshot.wait()
-    except MemoryError:
-        staging.close()
-        return Job(lambda: save_version(repo, draft, progress), detached=False)
-    except Torn as error:
-        staging.close()
-        raise CannotSaveError(
-            f"{draft.model}: {error} changed while it was copied, so nothing was saved; save when no other "
-            "thread changes it"
-        ) from None
-    copied = msgspec.structs.replace(draft.encoded, tensors=snapshot.tensors)
-
-    def write() -> Version:
-        try:
-            return save_version(repo, msgspec.structs.replace(draft, encoded=copied), progress)
-        finally:
-            staging.close()
-
-    return Job(write, detached=True)
 
 
 def _storage(name: str, place: Any) -> Storage:

@@ -45,12 +45,12 @@ def _summary(model: str, state: ModelState, newest: Version, tags: dict[str, int
     return Summary(model, state.count, newest, tags, state.bytes_added, state.labels, state.notes)
 
 
-def summaries(repo: Repository) -> Iterator[Summary]:
-    """The summary of each model, sorted by name. Reads only the newest version of each."""
+def summaries(repo: Repository, group: str = "") -> Iterator[Summary]:
+    """The summary of each model of a group, sorted by name. Reads only the newest version of each."""
     tags: dict[str, dict[str, int]] = {}
-    for model, tag, tagged in repo.state.all_tags():
+    for model, tag, tagged in repo.state.all_tags(group):
         tags.setdefault(model, {})[tag] = tagged
-    for model, value in repo.models():
+    for model, value in repo.models(group):
         number = value.latest
         found = repo.state.version(model, number) if number is not None else None
         if number is not None and found is not None:  # it may just have been deleted by another thread

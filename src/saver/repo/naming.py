@@ -8,7 +8,7 @@ from typing import Any
 
 from saver.canonical import in_order
 from saver.repo.labels import check_labels
-from saver.repo.refs import BadNameError, check_model, check_tag, parse_ref
+from saver.repo.refs import BadNameError, check_group, check_model, check_tag, parse_ref
 from saver.repo.version import Version
 
 
@@ -36,6 +36,19 @@ def model_of(value: Any) -> str:
         check_model(value)
     except BadNameError as error:
         raise BadNameError(f"model: {error}") from None
+    return value
+
+
+def group_of(value: Any) -> str:
+    """A group of models, or "", which means all."""
+    if value == "":
+        return ""
+    if not isinstance(value, str):
+        raise TypeError(f"group: a {type(value).__name__} is not a name; pass a text as in 'fraud/'")
+    try:
+        check_group(value)
+    except BadNameError as error:
+        raise BadNameError(f"group: {error}") from None
     return value
 
 

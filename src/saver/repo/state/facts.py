@@ -154,9 +154,9 @@ class Facts(ABC):
         found: ModelState | None = self.get(model_key(name))
         return found
 
-    def models(self) -> Iterator[tuple[str, ModelState]]:
-        """All models that ever had a version, sorted by name."""
-        for key, value in self.scan("model "):
+    def models(self, group: str = "") -> Iterator[tuple[str, ModelState]]:
+        """All models that ever had a version, sorted by name; or those whose name begins with `group`."""
+        for key, value in self.scan(model_key(group)):
             yield key.removeprefix("model "), value
 
     def version(self, model: str, number: int) -> VersionState | None:
@@ -190,9 +190,9 @@ class Facts(ABC):
         """The tags of a model, each with the number of its version."""
         return {key.rpartition(" ")[2]: number for key, number in self.scan(tag_key(model))}
 
-    def all_tags(self) -> Iterator[tuple[str, str, int]]:
-        """Every tag with its model and the number of its version."""
-        for key, number in self.scan("tag "):
+    def all_tags(self, group: str = "") -> Iterator[tuple[str, str, int]]:
+        """Every tag of the models of a group, with its model and the number of its version."""
+        for key, number in self.scan(f"tag {group}"):
             model, _, tag = key.removeprefix("tag ").rpartition(" ")
             yield model, tag, number
 
