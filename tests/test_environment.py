@@ -382,7 +382,7 @@ class TestGivenSeeds:
 
     @pytest.mark.parametrize("value", [1.0, "1", None, True, np.True_, [1], np.arange(2)], ids=repr)
     def test_what_is_no_integer_is_refused(self, value):
-        with pytest.raises(CannotSaveError, match=r"^seeds\['numpy'\]: \w+ is no integer; pass the one that"):
+        with pytest.raises(CannotSaveError, match=r"^seeds\['numpy'\]: \w+ is not an integer; pass the seed"):
             given_seeds({"numpy": value})
 
     @pytest.mark.parametrize("name", [1, "", "a\nb", "\x1b[31m", "x" * 101])

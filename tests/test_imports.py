@@ -38,6 +38,9 @@ COMMAND_LINE = {"click", "rich", "matplotlib"}
 # What each module may import of Saver at its top: a name stands for the module and all below it.
 CONTRACTS = {
     "saver.errors": (),
+    "saver.human": (),
+    "saver.html": ("errors",),
+    "saver.callers": ("errors",),
     "saver.forks": (),
     "saver.threads": (),
     "saver.memory": (),
@@ -63,24 +66,28 @@ CONTRACTS = {
     "saver.registration": ("errors", "trust", "codec"),
     "saver.pack": ("errors", "strict", "threads", "memory", "tree", "tensors", "registry", "storage", "pack"),
     "saver.families": (
-        "errors", "tree", "tensors", "family", "trust", "uses", "codec", "reading", "restoring", "device",
+        "callers", "errors", "tree", "tensors", "family", "trust", "uses", "codec", "reading",
+        "restoring", "device",
         "framework", "fingerprint", "training_log", "families",
     ),
     "saver.repo": (
-        "errors", "canonical", "strict", "forks", "threads", "tree", "tensors", "seal", "pack", "storage",
+        "callers", "html", "human", "errors", "canonical", "strict", "forks", "threads", "tree",
+        "tensors", "seal", "pack", "storage",
         "direction", "repo",
     ),
     "saver.lazy": ("tree", "codec"),
     "saver.streams": ("errors", "storage", "disk", "pack"),
     "saver.opened": (
-        "errors", "tree", "tensors", "registry", "trust", "codec", "storage", "repo", "environment", "lazy",
+        "callers", "errors", "tree", "tensors", "registry", "trust", "codec", "storage", "repo",
+        "environment", "lazy",
     ),
     "saver.encoding": ("errors", "tree", "tensors", "codec", "storage", "repo", "environment", "opened"),
     "saver.restoring": (
-        "errors", "tree", "tensors", "trust", "codec", "reading", "storage", "opened", "restoring",
+        "html", "human", "errors", "tree", "tensors", "trust", "codec", "reading", "storage", "opened",
+        "restoring",
     ),
     "saver.compare": (
-        "errors", "threads", "tree", "trust", "reading",
+        "html", "errors", "threads", "tree", "trust", "reading",
         "hyperparameters", "storage", "repo", "opened", "fingerprint",
         "compare",
     ),
@@ -93,7 +100,8 @@ CONTRACTS = {
     "saver.device": (),
     "saver.staging": ("threads", "memory", "tensors", "device"),
     "saver.checkpoints": (
-        "errors", "tree", "trust", "codec", "environment", "framework", "encoding", "opened", "policy",
+        "callers", "errors", "tree", "trust", "codec", "environment", "framework", "encoding", "opened",
+        "policy",
         "repo", "staging", "training_log", "restoring", "fingerprint", "pruning", "checkpoints",
     ),
     "saver.rehearsal": (
@@ -102,18 +110,21 @@ CONTRACTS = {
     ),
     "saver.documents": ("repo", "documents"),
     "saver.doctor": ("family", "environment", "registry"),
-    "saver.description": ("errors", "tree", "tensors", "trust", "hyperparameters", "repo", "opened"),
+    "saver.description": (
+        "html", "human", "errors", "tree", "tensors", "trust", "hyperparameters", "repo", "opened",
+    ),
     "saver.arguments": ("tree", "codec"),
     "saver.detached": ("errors", "handle", "repo", "storage", "staging"),
     "saver.pruning": ("errors", "opened", "policy", "repo", "storage"),
     "saver.details": ("arguments", "repo"),
-    "saver.handle": ("errors", "forks", "repo"),
+    "saver.handle": ("callers", "errors", "forks", "repo"),
     "saver.file": (
         "errors", "arguments", "tree", "tensors", "storage", "disk", "pack", "repo", "environment",
         "encoding", "opened", "description", "streams", "compare", "restoring",
     ),
     "saver.saver": (
-        "errors", "arguments", "handle", "staging", "registry", "storage", "repo", "environment", "encoding",
+        "errors", "arguments", "handle", "staging", "registry", "storage", "repo",
+        "environment", "encoding",
         "opened", "description", "file",
         "streams", "compare", "restoring", "fingerprint", "checkpoints", "rehearsal", "policy", "details",
         "detached", "pruning",

@@ -1,4 +1,4 @@
-"""The plain fields of what a tree describes: hyperparameters, told without building anything."""
+"""Hyperparameters: the plain fields of the objects that a tree describes, read without building anything."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from saver.tensors import NUMPY_DTYPE
 from saver.tree import Node, Value
 
 HYPERPARAMETERS_LIMIT = 200
-"""Fields of one part: a pipeline has some dozens; an ensemble of thousands would drown the rest."""
+"""Fields listed for one part: a pipeline has dozens; those of a large ensemble would bury the rest."""
 
 ALIKE = 3
 """A list of more objects of one class than this is summed up: the trees of a forest."""
@@ -37,9 +37,9 @@ class Hyperparameters(msgspec.Struct, frozen=True):
 def hyperparameters(tree: Value) -> Hyperparameters:
     """The plain fields of the objects and dicts in a tree.
 
-    Small arrays that stand in the tree are told by dtype and shape. Left out are private fields,
-    and what is too long for a line; `HYPERPARAMETERS_LIMIT` fields at most. A part that is one plain value
-    has the single field `value`. The texts come from the file: not to be trusted.
+    Small arrays that are stored in the tree are shown as dtype and shape. Private fields are left out, and
+    values that are too long for a line; there are `HYPERPARAMETERS_LIMIT` fields at most. A part that is one
+    plain value has the single field `value`. The texts come from the file and cannot be trusted.
     """
     sole = _shown(tree)
     if sole is not None:
@@ -62,7 +62,7 @@ def hyperparameters(tree: Value) -> Hyperparameters:
 
 
 def _within(node: Node) -> Iterator[tuple[str, Value]]:
-    """What people would reach from an object by attribute, key or index, with that step."""
+    """The values within an object, each with the step that leads to it: attribute, key or index."""
     if type(node.state) is dict and (node.cls is not None or node.codec in _MAPPINGS):
         for name, value in node.state.items():
             if not name.startswith("_"):
@@ -78,7 +78,7 @@ _BRACKETS = {"tuple": ("(", ")"), "list": ("[", "]")}
 
 
 def _shown(value: Any, levels: int = 3) -> str | None:
-    """A value in a line, with so many levels of brackets; None for what does not fit in there."""
+    """A value on one line, with at most `levels` levels of brackets; None if it does not fit."""
     text = _node_shown(value, levels) if isinstance(value, Node) else _scalar_shown(value)
     return text if text is not None and len(text) <= _TEXT_LIMIT else None
 

@@ -25,7 +25,7 @@ from saver.repo.naming import author_of, group_of, labels_of, model_of, ref_of, 
 from saver.repo.refs import parse_range
 from saver.repo.repository import Repository
 from saver.repo.save import save_version
-from saver.repo.version import Version, number_of
+from saver.repo.version import Version, Versions, number_of
 from saver.storage import Progress, Storage
 from saver.streams import Source, Target
 
@@ -238,7 +238,7 @@ class Saver:
 
     def versions(
         self, model: str, *, last: int | None = None, where: str | None = None, sort: str | None = None
-    ) -> list[Version]:
+    ) -> Versions:
         """The versions of a model, sorted by number. Raises NotFoundError if the model has none.
 
         `where` is a condition, such as `auc > 0.8 and not tag = old`: see docs/finding.md. With `last`, only
@@ -253,7 +253,7 @@ class Saver:
         self._repo.version(model)
         if choice == ALL:
             return history.newest(self._repo, model, last)
-        return choice.among(list(self._repo.versions(model)), last)
+        return Versions(choice.among(list(self._repo.versions(model)), last))
 
     def version(self, ref: str | Version) -> Version:
         """The version that a ref names, as it is now. Raises NotFoundError."""

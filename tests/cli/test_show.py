@@ -71,7 +71,7 @@ def test_a_file_is_told_by_parts_tensors_and_environment(model):
     assert ["python", sys.version.split()[0], f"({platform.python_implementation()})"] in lines
     assert f"numpy {np.__version__}, saver-ml {saver.__version__}" in result.output
     assert "$.settings.seed = 3" in result.output
-    assert "it loads as it is" in result.output
+    assert "it loads without trust=" in result.output
 
 
 def test_the_time_is_local(model, monkeypatch):

@@ -98,7 +98,7 @@ def test_wrong_pointers_and_indices_are_refused(
     matrix = getattr(scipy.sparse, f"{form}_matrix")((3, 3))
     for key, array in {**CSR, name: np.array(value, np.int32)}.items():
         setattr(matrix, key, array)
-    with pytest.raises(saver.CannotSaveError, match="not a sound sparse matrix"):
+    with pytest.raises(saver.CannotSaveError, match="the sparse matrix is not sound"):
         saver.dump(matrix, tmp_path / "m")
     good = getattr(scipy.sparse, f"{form}_matrix")((3, 3))
     for key, array in CSR.items():

@@ -278,7 +278,7 @@ class TestElements:
         items.append(items)
         array = np.empty(1, object)
         array[0] = items
-        with pytest.raises(CannotSaveError, match=r"^data: its elements lie too deep"):
+        with pytest.raises(CannotSaveError, match=r"^data: its elements are nested too deep"):
             fingerprint(array)
 
     @pytest.mark.slow
@@ -443,20 +443,20 @@ class TestOtherValues:
             ({1, 2}, "set has no fingerprint"),
             (
                 (number for number in [1]),
-                "a generator is used up by looking at it; pass the arrays or the pa",
+                "reading a generator would use it up; pass the arrays or the pa",
             ),
-            (iter([1]), "a list_iterator is used up"),
+            (iter([1]), "reading a list_iterator would use it up"),
             (io.StringIO("1,2"), "an open file (StringIO) has no fingerprint; pass its path"),
-            ({"x": [1]}, "a dict within data; give each of its arrays a name of its own in one dict"),
-            (["a.csv", "b.csv"], "a list that is not all numbers; give several paths or arrays a name each"),
-            ([None], "a list that is not all numbers"),
+            ({"x": [1]}, "there is a dict within data; give each of its arrays a name of its own in one"),
+            (["a.csv", "b.csv"], "this list does not contain only numbers; give several paths or arrays a"),
+            ([None], "this list does not contain only numbers"),
             (
                 [[1], [2, 3]],
-                "this list does not turn into an array (setting an array element with",
+                "this list cannot be converted to an array (setting an array element with",
             ),
             (
                 Stubborn(),
-                "this Stubborn does not turn into an array (the device is gone); pass a NumPy array",
+                "this Stubborn cannot be converted to an array (the device is gone); pass a NumPy array",
             ),
         ],
         ids=lambda value: type(value).__name__,
@@ -485,7 +485,8 @@ class TestNames:
 
     def test_there_may_not_be_thousands(self):
         with pytest.raises(
-            CannotSaveError, match=r"^data: 1,001 pieces of data, of 1,000 at most; pass the folder"
+            CannotSaveError,
+            match=r"^data: there are 1,001 pieces .* at most 1,000 are allowed; pass the",
         ):
             fingerprints([__file__] * 1001)
 

@@ -139,7 +139,7 @@ def test_links_are_followed(folder, tmp_path):
 def test_a_link_that_leads_back_is_refused(folder):
     (folder / "sub" / "around").symlink_to(folder)
     with pytest.raises(
-        CannotSaveError, match=r"^data.raw: .*images/sub/around leads back to a folder around it"
+        CannotSaveError, match=r"^data.raw: .*images/sub/around leads back to a folder that contains it"
     ):
         fingerprints({"raw": folder})
 
@@ -175,7 +175,7 @@ def test_what_cannot_be_read_is_refused_by_name(folder):
 @pytest.mark.parametrize("text", ["no/such/file", "x" * 5000, "nul\0", ""])
 def test_a_string_that_is_no_path_is_refused(text):
     with pytest.raises(
-        CannotSaveError, match=r"(?s)^data.raw: '.*' is no file or folder here .* taken for a"
+        CannotSaveError, match=r"(?s)^data.raw: there is no file or folder '.*' here .* are paths"
     ):
         fingerprints({"raw": text})
 

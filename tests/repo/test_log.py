@@ -115,7 +115,7 @@ def test_a_version_number_that_is_not_the_next_is_refused() -> None:
 @pytest.mark.parametrize(
     ("event", "told"),
     [
-        (Tag("m", "best", 7), "tags m@7, which is not there"),
+        (Tag("m", "best", 7), "tags m@7, which does not exist"),
         (Tag("m", "latest", 1), "'latest' is not a tag"),
         (Tag("../m", "best", None), "is not the name of a model"),
         (Delete("m\n", (1,)), "is not the name of a model"),

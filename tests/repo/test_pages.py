@@ -372,7 +372,7 @@ def test_a_value_that_is_not_json_is_refused(kept: Kept, value: bytes) -> None:
 @pytest.mark.parametrize(
     ("height", "keys", "what"),
     [
-        (1, ["a", "A"], "not as pages are"),
+        (1, ["a", "A"], "malformed"),
         (1, ["", "c"], "page above"),
         (2, ["a", "c"], "page above"),
         (1, ["a", "b"], "page above|page after"),

@@ -16,10 +16,10 @@ import saver
 from equality import assert_same
 from saver.file import open_file
 from saver.pack import Pack
-from saver.repo import gc
 from saver.repo import manifest as manifests
 from saver.repo.commit import commit
 from saver.repo.draft import Encoded
+from saver.repo.gc import moving
 from saver.repo.save import save_version
 from saver.repo.stage import stage
 from saver.storages.memory import MemoryStorage
@@ -165,7 +165,7 @@ def _flip(store: saver.Saver, place: tuple[str, int, int]) -> None:
 def test_shards_are_moved_and_still_tell_whose_they_are(
     store: saver.Saver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gc, "DEAD_BYTES", 500)
+    monkeypatch.setattr(moving, "DEAD_BYTES", 500)
     save(store, values())
     changed = values()
     changed["net"]["table"][:, :30] += 1

@@ -121,7 +121,7 @@ def test_a_read_of_a_shortcut_that_fails_once_changes_nothing(
         found, _ = lagging(large, behind)
         poor = Poor(large, lambda count, key: count == at, error)  # noqa: B023
         found._storage = poor
-        found.log.storage = poor
+        found.log.storage = found.shortcuts._storage = poor
         found.shortcuts.pages._page.cache_clear()
         found.refresh()
         key = "version a 000000000100"
@@ -207,7 +207,7 @@ def test_where_the_log_cannot_be_read_either_that_is_told_and_nothing_is_forgott
             assert found.head == head
         poor = Worse(own, lambda count, key: fails(count, key), saver.NotFoundError("no page"))
         poor.left = at
-        found._storage = found.log.storage = poor
+        found._storage = found.log.storage = found.shortcuts._storage = poor
         found.shortcuts.pages._page.cache_clear()
         try:
             dict(found.scan("version a ")) if ask == "scan" else found.refresh()

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
+from saver import html
 from saver.compare.difference import Amount, ArrayChange, ArrayInfo, Difference, Field, Number
 
 MISSING = "-"
@@ -193,6 +194,13 @@ def text(difference: Difference) -> str:
     for section in sections(difference):
         lines += ["", section.title, *_aligned(section)]
     return "\n".join(lines)
+
+
+def notebook(difference: Difference) -> str:
+    """The difference as HTML."""
+    title = f"{difference.old} -> {difference.new}"
+    tables = (html.table(found.title, found.columns, found.rows) for found in sections(difference))
+    return html.block([html.facts(title, {"difference": summary(difference)}), *tables])
 
 
 def _aligned(section: Section) -> Iterator[str]:

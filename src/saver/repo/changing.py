@@ -31,8 +31,8 @@ def found(repo: Repository, ref: str | Version) -> Version:
 def _same(repo: Repository, ref: str | Version, version: Version) -> Version:
     if isinstance(ref, Version) and version.manifest != ref.manifest:
         raise NotFoundError(
-            f"{repo.storage}: {version} is another version here; the one that was given is of another "
-            f"store; write {str(version)!r} if this one is meant"
+            f"{repo.storage}: {version} is another version here: the one that was passed is from another "
+            f"store; pass {str(version)!r} to use the one of this store"
         )
     return version
 

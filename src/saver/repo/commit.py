@@ -76,7 +76,7 @@ def _merged(repo: Repository, staged: Sequence[Staged]) -> Staged:
     tensors: dict[str, Shard] = {}
     for each in staged:
         if each.store != repo.format().id:
-            raise CannotSaveError(f"{repo.storage}: what is to be committed was staged in another store")
+            raise CannotSaveError(f"{repo.storage}: this was staged in another store; commit it there")
         for kind, there, more in (("part", parts, each.parts), ("tensor", tensors, each.tensors)):
             twice = sorted(there.keys() & more.keys())
             if twice:
@@ -96,8 +96,8 @@ def _merged(repo: Repository, staged: Sequence[Staged]) -> Staged:
     missing = sorted(needed - whole.keys())
     if missing:
         raise CannotSaveError(
-            f"{repo.storage}: nobody staged the tensor {missing[0]!r}, which a part needs; commit all that "
-            "was staged together"
+            f"{repo.storage}: nobody staged the tensor {missing[0]!r}, which a part needs; commit "
+            "everything that was staged together"
         )
     wholes = {each.whole for each in staged if each.parts}
     if len(wholes) > 1:

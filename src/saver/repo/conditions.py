@@ -35,7 +35,8 @@ Holds: TypeAlias = Callable[[Version], bool]
 
 class Condition(msgspec.Struct, frozen=True):
     """`holds` says whether a version satisfies it. `names` are the bare names in it, of metrics or labels,
-    each with the value that it is compared with if that is no number (it must be a label then), or else ""."""
+    each with the value it is compared with if that is no number (then it must be a label), or else "".
+    """
 
     holds: Holds
     names: frozenset[tuple[str, str]] = frozenset()

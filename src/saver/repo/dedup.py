@@ -39,7 +39,7 @@ PROBE = 4096
 """Bytes at the beginning of a tensor or block, in which most changes show."""
 
 PROBED = 1 << 20
-"""Smaller tensors are hashed directly: that is as fast as looking for a reason not to."""
+"""Smaller tensors are hashed directly: that is as fast as comparing their first bytes."""
 
 THREADS = 4
 CHUNKS = 16

@@ -270,7 +270,7 @@ class Repository:
         where = f"{self.storage}: {version}"
 
         def locate() -> dict[str, TensorInfo]:
-            """While a copy is being updated, bytes may still be in their old extent: the pack to which a
+            """While a copy is being updated, bytes may still be in their old place: the pack to which a
             record moves them may be missing because a later record moves them again."""
             self.state.refresh()
             while True:
@@ -282,8 +282,8 @@ class Repository:
                     return found
 
         advice = (
-            "load other parts or another version, or restore the packs from a copy; `saver check` tells all "
-            "that is damaged"
+            "load other parts or another version, or restore the packs from a copy; `saver check` lists "
+            "all that is damaged"
         )
         found = self.extents.of(manifest, where)
         return PackedTensors(found, self.open_packs, where, advice, locate, blobs)

@@ -55,8 +55,8 @@ class Sharing:
         return name
 
     def _reader(self) -> Callable[[Extent], bytes]:
-        """A function that reads extents and keeps some packs open; a extent that cannot be read must not stop
-        a save."""
+        """A function that reads extents and keeps some packs open; an extent that cannot be read must not
+        stop a save."""
         blobs: dict[str, Blob] = {}
 
         def read(extent: Extent) -> bytes:

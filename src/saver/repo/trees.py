@@ -53,7 +53,7 @@ def parsed(content: bytes, where: str) -> tuple[Any, dict[str, Any]]:
     """The tree and the batches of a part, still raw JSON. Raises IncompatibleError."""
     found = strict_json(content, where)
     if not isinstance(found, list) or len(found) != 2 or not isinstance(found[1], dict):
-        raise IncompatibleError(f"{where}: the document of a part is not as it should be")
+        raise IncompatibleError(f"{where}: the document of a part is malformed")
     return found[0], found[1]
 
 
