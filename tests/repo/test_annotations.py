@@ -207,6 +207,13 @@ def test_a_record_that_no_saver_writes_is_refused_by_name(store: saver.Saver, ev
         anew(store).check()
 
 
+def test_nothing_can_be_said_of_a_model_of_which_nothing_is_left(store: saver.Saver) -> None:
+    store.delete("iris@1..2")
+    _append(store, Label("iris", None, {"a": "b"}))
+    with pytest.raises(saver.IncompatibleError, match="the model 'iris', which is not there"):
+        anew(store).models()
+
+
 def _append(store: saver.Saver, event: Any) -> None:
     log = store._repo.state.log
     number = log.head()
