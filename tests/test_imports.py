@@ -57,7 +57,8 @@ CONTRACTS = {
     "saver.storage": ("errors", "tree"),
     "saver.disk": ("errors", "storage", "disk"),
     "saver.storages": ("errors", "forks", "threads", "storage", "disk", "storages"),
-    "saver.environment": ("errors", "registry"),
+    "saver.git": (),
+    "saver.environment": ("errors", "tree", "registry", "git"),
     "saver.codec": (
         "errors", "canonical", "stack", "tree", "tensors", "family", "registry", "trust", "codec",
     ),
@@ -81,7 +82,9 @@ CONTRACTS = {
         "callers", "errors", "tree", "tensors", "registry", "trust", "codec", "storage", "repo",
         "environment", "lazy",
     ),
-    "saver.encoding": ("errors", "tree", "tensors", "codec", "storage", "repo", "environment", "opened"),
+    "saver.encoding": (
+        "errors", "tree", "tensors", "codec", "storage", "repo", "git", "environment", "opened",
+    ),
     "saver.restoring": (
         "html", "human", "errors", "tree", "tensors", "trust", "codec", "reading", "storage", "opened",
         "restoring",
@@ -100,7 +103,8 @@ CONTRACTS = {
     "saver.device": (),
     "saver.staging": ("threads", "memory", "tensors", "device"),
     "saver.checkpoints": (
-        "callers", "errors", "tree", "trust", "codec", "environment", "framework", "encoding", "opened",
+        "callers", "errors", "tree", "trust", "codec", "git", "environment", "framework", "encoding",
+        "opened",
         "policy",
         "repo", "staging", "training_log", "restoring", "fingerprint", "pruning", "checkpoints",
     ),
@@ -109,7 +113,7 @@ CONTRACTS = {
         "restoring", "compare", "storages", "file", "checkpoints", "rehearsal",
     ),
     "saver.documents": ("repo", "documents"),
-    "saver.doctor": ("family", "environment", "registry"),
+    "saver.doctor": ("family", "git", "environment", "registry"),
     "saver.description": (
         "html", "human", "errors", "tree", "tensors", "trust", "hyperparameters", "repo", "opened",
     ),
@@ -119,12 +123,12 @@ CONTRACTS = {
     "saver.details": ("arguments", "repo"),
     "saver.handle": ("callers", "errors", "forks", "repo"),
     "saver.file": (
-        "errors", "arguments", "tree", "tensors", "storage", "disk", "pack", "repo", "environment",
+        "errors", "arguments", "tree", "tensors", "storage", "disk", "pack", "repo", "git", "environment",
         "encoding", "opened", "description", "streams", "compare", "restoring",
     ),
     "saver.saver": (
         "errors", "arguments", "handle", "staging", "registry", "storage", "repo",
-        "environment", "encoding",
+        "git", "environment", "encoding",
         "opened", "description", "file",
         "streams", "compare", "restoring", "fingerprint", "checkpoints", "rehearsal", "policy", "details",
         "detached", "pruning",

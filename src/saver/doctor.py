@@ -15,6 +15,7 @@ import msgspec
 
 from saver import environment, registry
 from saver.family import OTHERS, Change, Severity
+from saver.git import Git
 
 TEXT_LIMIT = 200
 
@@ -68,7 +69,7 @@ def environment_here(packages: Iterable[str]) -> dict[str, Any]:
     from importlib.util import find_spec
 
     names = [name for name in packages if name.isidentifier() and name != "__main__"]
-    found = environment.describe(names, {}, environment.Git())
+    found = environment.describe(names, {}, Git())
     unversioned = [name for name in names if name not in found["packages"]]
     return found | {"modules": [name for name in unversioned if name in sys.modules or find_spec(name)]}
 

@@ -18,8 +18,8 @@ from saver import arguments, environment
 from saver.description import Description, describe_opened
 from saver.disk.durable import NewFile
 from saver.encoding import encode
-from saver.environment import Git
 from saver.errors import IncompatibleError
+from saver.git import Git
 from saver.opened import Opened
 from saver.pack import Pack, PackWriter
 from saver.repo import manifest as manifests

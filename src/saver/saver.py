@@ -12,8 +12,8 @@ import msgspec
 from saver import arguments, encoding, environment, registry
 from saver.description import Description, describe_opened
 from saver.details import details_of, notes_of
-from saver.environment import Git
 from saver.file import names_file, open_file, write_file
+from saver.git import Git
 from saver.handle import Background, Handle
 from saver.opened import Opened, open_version
 from saver.repo import audit, changing, history

@@ -109,13 +109,13 @@ MUTANTS = [
         ("storages/test_local.py::test_who_loses_makes_the_other_durable",),
     ),
     Mutant(
-        "sync-above-new-store", "storages/local.py",
+        "sync-above-new-store", "storages/_folders.py",
         "                self._files.make_folder(folder)\n        self._files.sync_folder(above)\n",
         "                self._files.make_folder(folder)\n",
         "the sync of the folder above a new store", (_NAMES,),
     ),
     Mutant(
-        "sync-above-found-store", "storages/local.py",
+        "sync-above-found-store", "storages/_folders.py",
         "            if not self._has_objects(folder):\n"
         "                with suppress(PermissionError):  # the owner of the folder above must sync its "
         "name\n"
@@ -125,13 +125,13 @@ MUTANTS = [
         ("storages/test_local.py::test_a_store_that_another_process_has_just_made_is_synced",),
     ),
     Mutant(
-        "sync-above-new-folder", "storages/local.py",
+        "sync-above-new-folder", "storages/_folders.py",
         "                self._files.make_folder(place)\n            self._files.sync_folder(above)\n",
         "                self._files.make_folder(place)\n",
         "the sync of the folder above a new one", (_NAMES,),
     ),
     Mutant(
-        "sync-above-found-folder", "storages/local.py",
+        "sync-above-found-folder", "storages/_folders.py",
         'if not self._has_objects(Inside(folder, ".")):', "if False:",
         "the sync of the folder above one that another process is just making",
         ("storages/test_local.py::test_a_folder_that_another_process_has_just_made_is_synced",),
@@ -179,11 +179,9 @@ MUTANTS = [
         "O_NOFOLLOW on the way to an object", (_LINKED,),
     ),
     Mutant(
-        "step-by-step", "storages/local.py",
-        "        path, _, name = checked(key).rpartition(\"/\")\n"
-        "        folder = self._enter(path, self._files.open_folder)\n",
-        "        path, _, name = checked(key).rpartition(\"/\")\n"
-        '        folder = self._files.open_folder(self._in_folder + (path or "."))\n',
+        "step-by-step", "storages/_folders.py",
+        "        return self._enter(path, self._files.open_folder)\n",
+        '        return self._files.open_folder(self._inside + (path or "."))\n',
         "opening each folder from the one above it", (_LINKED,),
     ),
     Mutant(

@@ -15,8 +15,8 @@ from saver.checkpoints.history import History
 from saver.checkpoints.objects import Objects, Position
 from saver.checkpoints.progress import Cost
 from saver.checkpoints.writer import Writer
-from saver.environment import Git
 from saver.errors import CannotSaveError, CannotWriteError, CommitUnknownError, is_full
+from saver.git import Git
 from saver.policy.arguments import size_of
 from saver.repo.draft import Draft, Encoded
 from saver.repo.repository import Repository

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 import os
 from collections.abc import Iterable, Iterator
 from time import time as now
@@ -13,8 +12,8 @@ from numpy.typing import NDArray
 
 from saver.errors import CannotSaveError, NotFoundError
 from saver.training_log import rows
+from saver.training_log.arguments import check_name, number_of, step_of
 from saver.training_log.content import (
-    NAME_LIMIT,
     OWN,
     REF_LIMIT,
     STEP_LIMIT,
@@ -24,7 +23,6 @@ from saver.training_log.content import (
     Growing,
     check,
     grown,
-    is_name,
 )
 
 
@@ -79,16 +77,16 @@ class TrainingLog:
         too. None means that there is none. Raises CannotSaveError for what is no number, and for a step
         before the last one.
         """
-        number = step if type(step) is int else _whole(step)
+        number = step if type(step) is int else step_of(step)
         if not 0 <= number < STEP_LIMIT or (self._size and number < self._steps[self._size - 1]):
             self._refuse(number)
-        when = now() if time is None else _number("time", time)
-        row = {} if epoch is None else {"epoch": _number("epoch", epoch)}
+        when = now() if time is None else number_of("time", time)
+        row = {} if epoch is None else {"epoch": number_of("epoch", epoch)}
         for name, value in metrics.items():
             if value is not None:
-                row[name] = value if type(value) is float else _number(name, value)
+                row[name] = value if type(value) is float else number_of(name, value)
                 if name not in self._columns:
-                    _check_name(name)
+                    check_name(name)
         self._add(number, when, row)
 
     def _add(self, step: int, when: float, values: dict[str, float]) -> None:
@@ -122,14 +120,14 @@ class TrainingLog:
     def mark(self, kind: str, step: int, ref: object = "", time: float | None = None) -> None:
         """Note that the run was "saved" at this step (in the version `ref`), or "resumed" there, or anything
         else worth a mark in its picture."""
-        _check_name(kind)
+        check_name(kind)
         text = str(ref)
         if len(text) > REF_LIMIT:
             raise CannotSaveError(f"ref: {text[:80]!r}… is longer than {REF_LIMIT:,} characters")
-        number = _whole(step)
+        number = step_of(step)
         if not 0 <= number < STEP_LIMIT:
             self._refuse(number)
-        self._events.append(Event(kind, number, now() if time is None else _number("time", time), text))
+        self._events.append(Event(kind, number, now() if time is None else number_of("time", time), text))
 
     def truncate(self, step: int) -> None:
         """Drop all rows and events after `step`: the log is as if the run had never come further."""
@@ -273,31 +271,3 @@ def _readable(array: NDArray[Any]) -> NDArray[Any]:
     view = array.view()
     view.flags.writeable = False
     return view
-
-
-def _whole(step: Any) -> int:
-    try:
-        return operator.index(step)
-    except TypeError:
-        raise CannotSaveError(f"step: {type(step).__name__} is no whole number; pass an int") from None
-
-
-def _number(name: str, value: Any) -> float:
-    """A number, or the only one of an array or tensor, as a float."""
-    try:
-        found = value.item() if hasattr(value, "item") else value
-        if not isinstance(found, (str, bytes, bytearray)):
-            return float(found)
-    except (TypeError, ValueError, OverflowError, RuntimeError):  # the last one is PyTorch's
-        pass
-    raise CannotSaveError(
-        f"{name[:80]!r}: {type(value).__name__} is not one number that a float can hold; pass a float, "
-        "or log each number under a name of its own"
-    )
-
-
-def _check_name(name: object) -> None:
-    if not is_name(name):
-        raise CannotSaveError(
-            f"{str(name)[:80]!r} is not a name of 1 to {NAME_LIMIT} printable characters; choose another one"
-        )

@@ -13,7 +13,7 @@ from sklearn.utils import Bunch
 
 from saver import trust
 from saver.codec import Codec, Decoder, Encoder
-from saver.families.python.builtins import encode_items, fill_items, refused_names
+from saver.families.python.items import encode_items, fill_items, refused_names
 from saver.families.python.restoring import ObjectRestorer
 from saver.families.sklearn import callables, checks
 from saver.families.sklearn.birch import BirchNodeCodec
