@@ -95,7 +95,7 @@ MUTANTS = [
     ),
     Mutant(
         "sizes-in-records", "repo/state/values.py",
-        "    if not all(0 <= size <= BYTES_LIMIT for size in (event.parent or 0, event.bytes, *sizes)):\n",
+        "    if not all(0 <= size <= EXACT_INTEGER for size in (event.parent or 0, event.bytes, *sizes)):\n",
         "    if False:\n",
         "refusing sizes and numbers of versions and parts that none can have", (_ANNOTATIONS,),
     ),

@@ -55,6 +55,7 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
                 "step": "" if self.step is None else f"{self.step:,}",
                 "metrics": metrics(self.metrics),
                 "tags": ", ".join(self.tags),
+                "labels": _labels(self),
                 "parts": ", ".join(self.parts),
                 "size": f"{size(self.bytes)}; the store grew by {size(self.bytes_added)}",
                 "notes": self.notes,
@@ -63,18 +64,25 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Versions(list[Version]):
-    """Versions of a model, oldest first. A notebook shows them as a table, newest first."""
+    """Versions of a model, oldest first, or sorted. A notebook shows them as a table: newest first, or as
+    they are sorted."""
 
     def _repr_html_(self) -> str:
-        names = list(dict.fromkeys(name for version in reversed(self) for name in version.metrics))
+        numbers = [version.number for version in self]
+        shown = self[::-1] if numbers == sorted(numbers) else self
+        names = list(dict.fromkeys(name for version in shown for name in version.metrics))
         return html.table(
             self[0].model if self else "",
             (">version", ">step", "saved", *(f">{name}" for name in names), *_LAST),
-            [_row(version, names) for version in reversed(self)],
+            [_row(version, names) for version in shown],
         )
 
 
-_LAST = ("tags", ">size", "author", "notes")
+_LAST = ("tags", "labels", ">size", "author", "notes")
+
+
+def _labels(version: Version) -> str:
+    return ", ".join(f"{key}={value}" for key, value in version.labels.items())
 
 
 def _row(version: Version, names: list[str]) -> tuple[str, ...]:
@@ -84,6 +92,7 @@ def _row(version: Version, names: list[str]) -> tuple[str, ...]:
         utc(version.time),
         *(f"{version.metrics[name]:.6g}" if name in version.metrics else "" for name in names),
         ", ".join(version.tags),
+        _labels(version),
         size(version.bytes),
         version.author,
         version.notes,

@@ -15,9 +15,7 @@ from saver.repo.labels import check_notes, labelled
 from saver.repo.log import Commit, Label, Note, Record
 from saver.repo.refs import STEP_LIMIT, BadNameError
 from saver.repo.state.facts import ModelState, VersionState
-
-BYTES_LIMIT = 2**53
-"""Sizes stay exact in JSON: 9 PB."""
+from saver.tree import EXACT_INTEGER
 
 A = TypeVar("A", ModelState, VersionState)
 
@@ -30,7 +28,7 @@ def version_state(record: Record, event: Commit, where: str = "") -> VersionStat
     except BadNameError as error:
         raise IncompatibleError(f"{where}: {error}") from None
     sizes = [number for part in event.parts.values() for number in (part.number, part.bytes)]
-    if not all(0 <= size <= BYTES_LIMIT for size in (event.parent or 0, event.bytes, *sizes)):
+    if not all(0 <= size <= EXACT_INTEGER for size in (event.parent or 0, event.bytes, *sizes)):
         raise IncompatibleError(f"{where} has sizes or numbers that no version has")
     if event.step is not None and not 0 <= event.step < STEP_LIMIT:
         raise IncompatibleError(f"{where} has the step {event.step}, which none can be")
@@ -46,7 +44,7 @@ def with_version(model: ModelState, event: Commit, where: str) -> ModelState:
     if event.number != model.last + 1:
         raise IncompatibleError(f"{where} has version {event.number} of {event.model!r} after {model.last}")
     added = model.bytes_added + event.bytes_added
-    if not 0 <= event.bytes_added <= added <= BYTES_LIMIT:
+    if not 0 <= event.bytes_added <= added <= EXACT_INTEGER:
         raise IncompatibleError(f"{where} says that the store grew by {event.bytes_added} bytes")
     parts = {name: (part.number, part.hash) for name, part in event.parts.items()}
     return replace(
