@@ -942,7 +942,7 @@ def test_damage_anywhere_changes_nothing(save: Save) -> None:
     opened = save({"model": net, "optimizer": optimizer})
     name = next(name for name in opened.tensors.names if name.startswith("optimizer/"))
     with open(opened.where, "r+b") as file:
-        file.seek(opened.tensors.info(name).shards[0].places[0][1])
+        file.seek(opened.tensors.info(name).shards[0].extents[0][1])
         file.write(b"\xff\xff")
     other = seeded(Vision, 2)
     before = copy.deepcopy(other.state_dict())

@@ -18,7 +18,6 @@ from saver.repo.draft import Draft
 from saver.repo.repository import Repository
 from saver.repo.save import save_version
 from saver.repo.version import Version
-from saver.restoring import restore
 from saver.storages.memory import MemoryStorage
 
 
@@ -56,7 +55,7 @@ def _trained_twice(
 
     def rewind() -> None:
         opened = held.open(begin)
-        restore(opened, objects.live, trust="*")  # it never left this process
+        objects.put_back(opened, "*")  # it never left this process
         framework.set_random_states(opened.load("*", [RANDOM])[RANDOM])
 
     def train() -> Trained:

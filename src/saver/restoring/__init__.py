@@ -7,7 +7,8 @@ restored into.
 
 from __future__ import annotations
 
-from saver.restoring.contract import Plan, Restorer, Saved, ask
+from saver.restoring.asking import ask
+from saver.restoring.contract import Plan, Restorer, Saved
 from saver.restoring.memory import Memory, Storage, array_memory
 from saver.restoring.naming import Names, Naming
 from saver.restoring.pairing import Pair

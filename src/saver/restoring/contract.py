@@ -65,6 +65,14 @@ class Restorer(ABC):
         return None
 
 
+class Target(ABC):
+    """A target that plans itself how it is filled: what a framework keeps beside an object."""
+
+    @abstractmethod
+    def plan(self, value: Value, saved: Saved) -> Plan:
+        """As Restorer.plan does."""
+
+
 def restorer_for(cls: type) -> Restorer | None:
     """The restorer for instances of `cls`: of its own family first, then of its bases'."""
     for module in codec_modules(cls):
@@ -75,12 +83,26 @@ def restorer_for(cls: type) -> Restorer | None:
 
 
 class Saved:
-    """One version, as restorers see it: trees that they inspect, and a record of what will be decoded."""
+    """One version, as restorers see it: trees that they inspect, and a record of what will be decoded.
 
-    def __init__(self, opened: Opened, naming: Naming, strict: bool, limit: int | str | None = None) -> None:
+    If `exact`, every target must become what `load` would return, attributes included, as a run needs it
+    that resumes. `roots` are the trees of the parts with their targets, once planning begins.
+    """
+
+    def __init__(
+        self,
+        opened: Opened,
+        naming: Naming,
+        strict: bool,
+        limit: int | str | None = None,
+        *,
+        exact: bool = False,
+    ) -> None:
         self._budget = opened.budget(limit)
         self.strict = strict
+        self.exact = exact
         self.naming = naming
+        self.roots: list[tuple[Value, Any]] = []
         self._opened = opened
         self._steps: list[str] = []
         self._wanted: list[Value | dict[str, Any]] = []
@@ -88,6 +110,8 @@ class Saved:
         self._pairs = Pairs(self)
         self._restorers: dict[type, Restorer | None] = {}
         self._live: list[tuple[Node, Any]] = []
+        self._becoming: dict[int, Any] = {}
+        self._sources: dict[int, Node] = {}
         self.batches = opened.batches
 
     @property
@@ -107,9 +131,13 @@ class Saved:
         this tree."""
         restorer = restorer_for(type(target))
         self._pairs.taken.add(id(target))
-        if restorer is None:
+        if self.exact and self.known(self.follow(value), target):
+            return Plan(PartReport(kind(target)))  # planned already: what was saved refers to it twice
+        if restorer is None and not isinstance(target, Target):
             self.refuse(f"a {kind(target)} cannot be restored in place; take it from `load`")
         try:
+            if restorer is None:
+                return target.plan(value, self)  # type: ignore[no-any-return]
             return restorer.plan(value, target, self)
         except (SaverError, MemoryError):
             raise
@@ -189,6 +217,16 @@ class Saved:
         if node.id is not None:  # otherwise nothing refers to it
             self._live.append((node, target))
 
+    def known(self, node: Any, target: Any) -> bool:
+        """Whether `becomes` was said of them."""
+        return self._becoming.get(id(node)) is target
+
+    def becomes(self, node: Node, target: Any) -> bool:
+        """Take note that `target` becomes exactly what `node` describes. False if it cannot, because one
+        object was saved where two are here, or two where one is here."""
+        source = self._sources.setdefault(id(target), node)
+        return self._becoming.setdefault(id(node), target) is target and source is node
+
     def read(self, trust: Iterable[str], progress: Progress | None) -> tuple[Decoder, int]:
         """Read and verify all that is wanted. Returns a decoder for it, and the number of bytes read.
 
@@ -251,16 +289,6 @@ class Saved:
                 yield value
             elif isinstance(value, (list, dict)):
                 stack.extend(reversed(value if isinstance(value, list) else value.values()))
-
-
-def ask(where: str, function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
-    """Call a method of the target. Raises DoesNotFitError if it fails: what was saved is not damaged by
-    that."""
-    try:
-        return function(*arguments, **options)
-    except Exception as error:
-        name = getattr(function, "__qualname__", function)
-        raise DoesNotFitError(f"{where}: {name} failed: {type(error).__name__}: {error}") from error
 
 
 def kind(target: Any) -> str:

@@ -27,6 +27,7 @@ def restore(
     trust: Iterable[str] = (),
     limit: int | str | None = None,
     progress: Progress | None = None,
+    exact: bool = False,
 ) -> Report:
     """Put what was saved into existing objects, in place. Returns a report of what matched.
 
@@ -35,8 +36,9 @@ def restore(
 
     - a PyTorch module, from a module or a state dict that was saved: by name, into its own parameters and
       buffers, on whatever device; a class that was saved is neither imported nor trusted
-    - an optimizer, from one of its class or a state dict: by position; a learning-rate
-      scheduler, a gradient scaler
+    - an optimizer, from one of its class or a state dict: by the names of the parameters if their module is
+      restored with it from the same version, otherwise by position; a learning-rate scheduler, a gradient
+      scaler
     - a tensor, array or random generator: its values, or its position in its sequence
     - a dict, list, set, deque, bytearray: emptied and filled. An item of a dict, list or tuple stays the
       same object if it can become what was saved under its key, so that other references to it remain
@@ -52,14 +54,19 @@ def restore(
     or a function of the saved name; None leaves a name out. dtypes are those of the target; the report
     lists what was converted to them.
 
+    With `exact`, targets become what `load` would return, to the last attribute, or nothing is changed: so a
+    run resumes. Nothing is converted, and a module must have the structure of the one that was saved.
+
     `limit` is as in `saver.load`.
 
     Raises DoesNotFitError (which carries the report), NotFoundError, DamagedError, IncompatibleError,
     LimitExceededError, or UntrustedError.
     """
-    saved = Saved(opened, Naming(names), strict, limit)
+    saved = Saved(opened, Naming(names), strict, limit, exact=exact)
     plans: dict[str, Plan] = {}
-    for name, value, target in _pairs(opened, into, saved):
+    pairs = list(_pairs(opened, into, saved))
+    saved.roots += [(value, target) for _, value, target in pairs]
+    for name, value, target in pairs:
         with saved.step(name):
             plans[name] = saved.plan(value, target)
     saved.naming.check(saved.where)

@@ -44,6 +44,8 @@ class ArrayRestorer(Restorer):
             return Plan(_unfit(target, Mismatch("value", shape, target.shape, why)))
         if dtype != target.dtype:
             conversion = Conversion("value", str(dtype), str(target.dtype))
+            if saved.exact:
+                return Plan(_unfit(target, conversion.refused(shape)))
             report = PartReport(kind(target), ("value",), converted=(conversion,))
         pair = self.pair(node, target, saved)
         if pair is not None:

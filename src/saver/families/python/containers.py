@@ -15,7 +15,7 @@ from saver.errors import CannotSaveError
 from saver.families.python.builtins import refused_names
 from saver.families.python.restoring import elements, is_mapping, items, told
 from saver.restoring import Pair, PartReport, Plan, Restorer, Saved, array_memory
-from saver.restoring.contract import kind, restorer_for
+from saver.restoring.contract import Target, kind, restorer_for
 from saver.tree import Node, Reference, Tensor, Value, walk
 
 _PLAIN_MAPPINGS = (dict, OrderedDict, defaultdict, Counter)
@@ -82,8 +82,7 @@ class ListRestorer(Restorer):
 
 def _is_of_kind(node: Node, target: Any) -> bool:
     """Whether `load` would give an object of the very class that the target has."""
-    codec = codec_for(type(target))
-    return codec is not None and codec.name == node.codec
+    return getattr(codec_for(type(target)), "name", None) == node.codec
 
 
 def _under_same_keys(node: Node, target: Mapping[Any, Any], saved: Saved) -> list[tuple[Value, Any]]:
@@ -144,7 +143,7 @@ def _filling(
     saved: Saved,
 ) -> Plan:
     """The plan for a container that has `here` by key or position, and is to have what was `found`."""
-    within = _Within(here, found, saved)
+    within = Within(here, found, saved)
     rest = {key: item for key, item in found.items() if key not in within.plans}
     saved.stands_for(node, target)
     saved.hold(list(rest.values()))
@@ -167,7 +166,7 @@ def _filling(
     return Plan(within.report(kind(target), map(str, rest)), ready, may_refuse=within.may_refuse)
 
 
-class _Within:
+class Within:
     """The live objects within a container: `plans` by key, and the keys under which nothing was saved."""
 
     def __init__(self, here: Mapping[Any, Any], found: Mapping[Any, Value], saved: Saved) -> None:
@@ -207,6 +206,7 @@ class _Within:
             mismatched=listed("mismatched"),
             converted=listed("converted"),
             left_out=named("left_out"),
+            kept=named("kept"),
         )
 
 
@@ -221,7 +221,7 @@ def is_live(target: Any, seen: frozenset[int] = frozenset()) -> bool:
         within = target.values() if isinstance(target, dict) else target
         return any(is_live(item, seen | {id(target)}) for item in within)
     restorer = restorer_for(type(target))
-    return restorer is not None and restorer.live
+    return isinstance(target, Target) if restorer is None else restorer.live
 
 
 def _replacing(node: Node, target: Any, saved: Saved, within: Iterable[tuple[Value, Any]] = ()) -> Plan:
