@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from types import GeneratorType
 from typing import Any, TypeVar
@@ -10,6 +9,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from saver import framework
+from saver.callers import warn
 from saver.codec import codec_for
 from saver.encoding import encode
 from saver.errors import (
@@ -99,19 +99,16 @@ class Objects:
         """Warn of what no save of these objects has, before anybody relies on it."""
         rest = self._rest()
         if rest.lost:
-            self._warn(
+            warn(
                 f"not saved, for lack of a data form: {listed(rest.lost)}; a resumed run has what its "
                 "objects were made with; register the class with saver.register, or save it in the state dict"
             )
         for name, obj in self.live.items():
             if self._by_state[name] and name not in rest.whole and _is_empty(obj):
-                self._warn(
+                warn(
                     f"{name}: state_dict() of this {kind(obj)} is empty, so nothing of it is saved; "
                     "a resumed run has what it was made with"
                 )
-
-    def _warn(self, what: str) -> None:
-        warnings.warn(printable(what), RuntimeWarning, stacklevel=6)
 
     def refuse_iterators(self) -> None:
         """Raise CannotSaveError for a loader: a loop that has started keeps its iterator, and would not
@@ -176,7 +173,7 @@ class Objects:
                 )
                 raise
             if back:
-                warnings.warn(f"resumed from {version}; {'; '.join(back)}", stacklevel=3)
+                warn(f"resumed from {version}; {'; '.join(back)}", UserWarning)
             return version, log, place
         raise DamagedError(f"{repo.storage}: no version of {model} can be resumed from; {'; '.join(back)}")
 
@@ -196,10 +193,8 @@ class Objects:
         if not saved >= {*self.live, LOG, RANDOM, RUN}:
             raise NotFoundError(f"{listed}; resume with the objects that were saved, under the same names")
         if saved - {*self.live, *RESERVED}:
-            warnings.warn(
+            warn(
                 printable(f"{listed}: what is missing here is not put back, and not saved any more"),
-                RuntimeWarning,
-                stacklevel=4,
             )
 
     def _classes(self) -> set[str]:

@@ -20,14 +20,13 @@ from saver.codec.contract import INLINE_BYTES, BatchCodec, Codec
 from saver.codec.lookup import codec_for
 from saver.errors import CannotSaveError
 from saver.stack import SEGMENT, is_deep, on_fresh_stack
+from saver.tensors import TENSOR_DTYPE, TensorData
 from saver.tree import (
     EXACT_INTEGER,
     MAX_OBJECT_DEPTH,
-    TENSOR_DTYPE,
     Node,
     Reference,
     Tensor,
-    TensorData,
     Value,
     encodable,
     reserved,
@@ -41,7 +40,7 @@ class Encoder:
     """One walk from objects to trees. Call it with each part, in order; the parts may share objects.
 
     After the walk, `tensors` holds what belongs in the pack, `batches` the shared state of batch codecs,
-    and `seeds` the random states that estimators were given, by path.
+    and `seeds` the random states that estimators were given, by path; not those that fitting drew from them.
     """
 
     def __init__(self) -> None:
@@ -90,7 +89,7 @@ class Encoder:
                 return obj  # type: ignore[no-any-return]
         elif kind is int:
             if -EXACT_INTEGER <= obj <= EXACT_INTEGER:
-                if steps and (steps[-1] == "random_state" or steps[-1] == "seed"):
+                if steps and steps[-1] in ("random_state", "seed") and not self._is_fitted():
                     self.seeds[self._where(steps)] = obj
                 return obj  # type: ignore[no-any-return]
         elif kind is float and isfinite(obj):
@@ -99,6 +98,11 @@ class Encoder:
         if known is not None:
             return self._again(known, obj, steps, fillable)
         return self._node(obj, kind, steps)
+
+    def _is_fitted(self) -> bool:
+        """Whether the object being encoded was made by fitting: scikit-learn ends the names of such
+        attributes with an underscore. The trees of a forest draw their seeds from the forest's."""
+        return any(type(step) is str and step.endswith("_") for step in self._path)
 
     def own(self, obj: Any, *steps: str | int) -> Value:
         """Like a call, for what `Decoder.own` reads: nothing else refers to it."""
@@ -139,8 +143,8 @@ class Encoder:
         if codec is not None and not codec.early and not fillable:
             self._path.extend(steps)
             self.refuse(
-                f"a cycle leads through a {type(obj).__name__}, which cannot be built before what lies "
-                "within it; break the cycle, or put a list or dict in between"
+                f"a cycle leads through a {type(obj).__name__}, which cannot be built before its content; "
+                "break the cycle, or put a list or dict in between"
             )
         home = self._homes[id(obj)]
         if node.id is None:
@@ -155,8 +159,8 @@ class Encoder:
     def in_order(self, items: Iterable[Any]) -> list[Any]:
         """Items without an order, such as the elements of a set, in an order that depends only on the items.
 
-        The order is that of the bytes that each item would be saved as alone. Items with equal bytes are in
-        the order in which the walk met them; those that it has not met come last.
+        Items are sorted by the bytes that each would be saved as alone. Items with equal bytes are in the
+        order in which the walk met them; those that it has not met come last.
         """
         found = list(items)
         if len(found) < 2:
@@ -236,7 +240,7 @@ class Encoder:
         return Tensor(name)
 
     def batch(self, codec: BatchCodec, obj: Any) -> tuple[str, int]:
-        """Put `obj` into the part's batch of `codec`: the batch's name, and its index there."""
+        """Put `obj` into the part's batch of `codec`. Returns the name of the batch and the index in it."""
         name = f"{self._part}/{codec.name}"
         items = self._batch_items.setdefault(name, (codec, []))[1]
         items.append(obj)
@@ -270,7 +274,7 @@ class Encoder:
     def _too_deep(self) -> str:
         path = self.where()
         return (
-            f"{path[:60]}…: objects lie more than {MAX_OBJECT_DEPTH} levels deep within each other; "
+            f"{path[:60]}…: objects are nested more than {MAX_OBJECT_DEPTH} levels deep; "
             "flatten the structure (a chain of objects can become a list)"
         )
 
@@ -286,6 +290,6 @@ def _no_data_form(obj: Any) -> str:
     if kind.__module__ == "builtins":
         return f"a {kind.__name__} has no data form; register a codec (docs/codecs.md) or leave it out"
     return (
-        f"{name} has no data form; if its attributes say everything, `saver.register({kind.__name__})`; "
+        f"{name} has no data form; if its attributes are its whole state, `saver.register({kind.__name__})`; "
         "or write a codec (docs/codecs.md), or leave it out"
     )

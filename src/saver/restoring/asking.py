@@ -9,8 +9,8 @@ from saver.errors import DoesNotFitError
 
 
 def ask(where: str, function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
-    """Call a method of the target. Raises DoesNotFitError if it fails: what was saved is not damaged by
-    that."""
+    """Call a method of the target. Raises DoesNotFitError if it fails, since that does not mean that the
+    saved bytes are damaged."""
     try:
         return function(*arguments, **options)
     except Exception as error:

@@ -1,4 +1,4 @@
-"""What a `class` or `def` statement makes: functions, classes, and their instances by attributes."""
+"""The results of `class` and `def` statements: functions, classes, and instances by their attributes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from saver.tree import Node, Value
 
 
 def _find(name: str) -> Any:
-    """What a name leads to in the modules that are loaded; None if nowhere."""
+    """The object with this name in the modules that are loaded; None if there is no such object."""
     module, _, qualname = name.partition(":")
     found: Any = sys.modules.get(module)
     for step in qualname.split("."):
@@ -67,7 +67,10 @@ class ClassCodec(Codec):
     def class_of(self, obj: Any) -> str:
         name = trust.class_name(obj)
         if _find(name) is not obj:
-            raise CannotSaveError(f"the class {trust.dotted(name)} cannot be found again by its name")
+            raise CannotSaveError(
+                f"the class {trust.dotted(name)} cannot be found again by its name; use a class at the top "
+                "level of a module, or leave it out"
+            )
         return name
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
@@ -81,7 +84,7 @@ class ClassCodec(Codec):
 
 
 class EnumCodec(Codec):
-    """Members by name; combined flags, which have none, by value."""
+    """Members by name; combined flags, which have no name, by value."""
 
     name = "enum"
 
@@ -106,7 +109,7 @@ class EnumCodec(Codec):
         value = decoder(state)
         if type(value) is not int or not issubclass(cls, enum.Flag):
             raise ValueError("only combined flags have a value and no name")
-        # past `_missing_` of the class, which is code of its own
+        # without calling `_missing_` of the class, which may be code of its own
         found = cls._value2member_map_.get(value)
         return enum.Flag._missing_.__func__(cls, value) if found is None else found  # type: ignore[attr-defined]
 
@@ -139,7 +142,7 @@ def _tuple_fields(cls: type) -> tuple[str, ...] | None:
 
 
 def declared(cls: type) -> frozenset[str]:
-    """The fields of a dataclass, which its class declares as data though it may have defaults for them."""
+    """The fields of a dataclass: names that the class declares as data although it may have defaults."""
     return frozenset(getattr(cls, "__dataclass_fields__", ()))
 
 
@@ -185,5 +188,5 @@ class ObjectCodec(DataclassCodec):
     def decode(self, node: Node, decoder: Decoder) -> Any:
         cls = decoder.cls(node)
         if not isinstance(cls, type):
-            raise ValueError("not a class")
+            raise ValueError("the content is not a class")
         return self._build(cls, node, decoder)

@@ -1,7 +1,7 @@
 """SciPy's sparse matrices and arrays, of every format.
 
-Their native code trusts the index arrays, so these are checked before anything is built of them, in
-time linear in their bytes; and when saved too, so that what is written can be read.
+Their native code trusts the index arrays, so these are checked before anything is built from them, in time
+linear in their bytes; and also when saving, so that every file that was written can be read.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ Shape = tuple[int, ...]
 
 
 class SparseCodec(Codec):
-    """Values, indices and flags exactly as they stand: explicit zeros, duplicates, unused room.
+    """Values, indices and flags exactly as they are: explicit zeros, duplicates, unused capacity.
 
-    A flag that says yes (`has_sorted_indices`) is found out anew after loading, since native code
-    relies on it.
+    A flag that is true (`has_sorted_indices`) is determined again after loading, since native code relies
+    on it.
     """
 
     name = "scipy.sparse"
@@ -49,7 +49,7 @@ class SparseCodec(Codec):
         except SaverError:
             raise
         except (ValueError, TypeError) as error:
-            encoder.refuse(f"not a sound sparse matrix ({error}); see its check_format()")
+            encoder.refuse(f"the sparse matrix is not sound ({error}); see its check_format()")
         extra = {} if obj.maxprint == _USUAL_PRINT else {"maxprint": int(obj.maxprint)}
         return {"kind": type(obj).__name__, "shape": list(map(int, obj.shape)), **state, **extra}
 
@@ -66,7 +66,7 @@ class SparseCodec(Codec):
 
 def _shape(value: Any, cls: type) -> Shape:
     if type(value) is not list or not 1 <= len(value) <= _AXES_LIMIT:
-        raise ValueError("that is not the shape of a sparse array")
+        raise ValueError("the shape is not that of a sparse array")
     if len(value) != 2 and (cls is not _KINDS["coo_array"] and not (
         len(value) == 1 and cls in (_KINDS["csr_array"], _KINDS["dok_array"])
     )):  # fmt: skip
@@ -89,26 +89,26 @@ def _check_index(array: Any, what: str) -> None:
 
 def _check_range(array: NDArray[Any], size: int, what: str) -> None:
     if array.size and not (int(array.min()) >= 0 and int(array.max()) < size):
-        raise ValueError(f"{what} must lie in 0 to {size - 1}")
+        raise ValueError(f"{what} must be between 0 and {size - 1}")
 
 
 def _check_shape(shape: Shape, *indices: NDArray[Any]) -> None:
-    """Native code computes with the sizes in the type of the indices."""
+    """Check that the sizes fit the type of the indices, in which native code computes with them."""
     smallest = min(int(np.iinfo(index.dtype).max) for index in indices)
     if 0 not in shape and max(shape) > smallest:
         raise ValueError(f"the shape {shape} does not fit the type of the indices")
 
 
 def _check_pointers(indptr: Any, indices: Any, stored: int, major: int, minor: int) -> None:
-    """That rows (or columns, or rows of blocks) end where indices are, and these lie within."""
+    """Check that rows (or columns, or rows of blocks) end within the indices, and those within the shape."""
     _check_index(indptr, "indptr")
     _check_index(indices, "indices")
     if len(indptr) != major + 1:
         raise ValueError(f"indptr has {len(indptr)} entries for {major} rows")
     if len(indices) != stored:
-        raise ValueError(f"{len(indices)} indices for {stored} values")
+        raise ValueError(f"there are {len(indices)} indices for {stored} values")
     if int(indptr[0]) != 0 or int(indptr[-1]) > stored or bool(np.any(indptr[1:] < indptr[:-1])):
-        raise ValueError("indptr must grow from 0 to at most the number of indices")
+        raise ValueError("indptr must go from 0 to at most the number of indices without decreasing")
     _check_range(indices[: int(indptr[-1])], minor, "indices")
 
 
@@ -164,11 +164,11 @@ def _decode_compressed(state: Any, cls: Any, shape: Shape, decoder: Decoder) -> 
 def _check_coordinates(shape: Shape, data: Any, coordinates: Sequence[Any]) -> None:
     _check_values(data, 1)
     if len(coordinates) != len(shape):
-        raise ValueError(f"{len(coordinates)} index arrays for {len(shape)} axes")
+        raise ValueError(f"there are {len(coordinates)} index arrays for {len(shape)} axes")
     for axis, (index, size) in enumerate(zip(coordinates, shape, strict=True)):
         _check_index(index, f"the indices of axis {axis}")
         if len(index) != len(data):
-            raise ValueError(f"{len(index)} indices of axis {axis} for {len(data)} values")
+            raise ValueError(f"there are {len(index)} indices of axis {axis} for {len(data)} values")
         _check_range(index, size, f"the indices of axis {axis}")
     _check_shape(shape, *coordinates)
 
@@ -199,7 +199,7 @@ def _check_diagonals(shape: Shape, data: Any, offsets: Any) -> None:
     _check_shape(shape, offsets)
     room = int(np.iinfo(offsets.dtype).max) - max(shape)
     if offsets.size and not -room <= int(offsets.min()) <= int(offsets.max()) <= room:
-        raise ValueError("the offsets lie too far outside of the matrix")
+        raise ValueError("the offsets are too far outside the matrix")
 
 
 def _encode_diagonals(obj: Any, encoder: Encoder) -> dict[str, Value]:
@@ -242,7 +242,7 @@ def _decode_dictionary(state: Any, cls: Any, shape: Shape, decoder: Decoder) -> 
     names = keys[:, 0].tolist() if len(shape) == 1 else map(tuple, keys.tolist())
     found._dict.update(zip(names, values, strict=True))
     if len(found._dict) != len(values):
-        raise ValueError("a key stands there twice")
+        raise ValueError("a key occurs twice")
     return found
 
 
@@ -255,7 +255,7 @@ def _check_rows(shape: Shape, rows: list[list[Any]]) -> None:
             and row[-1] < columns
             and all(a < b for a, b in pairwise(row))
         ):
-            raise ValueError(f"the columns of a row must grow within 0 to {columns - 1}")
+            raise ValueError(f"the columns of a row must increase, between 0 and {columns - 1}")
 
 
 def _encode_lists(obj: Any, encoder: Encoder) -> dict[str, Value]:
@@ -277,7 +277,7 @@ def _decode_lists(state: Any, cls: Any, shape: Shape, decoder: Decoder) -> Any:
     _check_index(ends, "ends")
     edges = [0, *ends.tolist()]
     if len(ends) != shape[0] or any(b < a for a, b in pairwise(edges)):
-        raise ValueError(f"{len(ends)} ends for {shape[0]} rows")
+        raise ValueError(f"there are {len(ends)} ends for {shape[0]} rows")
     if not edges[-1] == len(columns) == len(values):
         raise ValueError("the ends of the rows do not fit their values")
     rows = [columns[a:b] for a, b in pairwise(edges)]
