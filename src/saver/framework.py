@@ -38,6 +38,13 @@ class Rest(msgspec.Struct, frozen=True):
     lost: tuple[str, ...] = ()
 
 
+class Held(msgspec.Struct, frozen=True):
+    """What an object of a framework is now: `undo` lets it be that again, and `within` is what it holds."""
+
+    undo: Callable[[], None]
+    within: tuple[Any, ...] = ()
+
+
 class Framework(ABC):
     """A family that has one names a module as its `run`; the module's `FRAMEWORK` is an instance."""
 
@@ -69,6 +76,10 @@ class Framework(ABC):
     @abstractmethod
     def forget(self, objects: Mapping[str, Any]) -> None:
         """Let the objects be as if there had been no rest: without gradients."""
+
+    @abstractmethod
+    def held(self, obj: Any) -> Held | None:
+        """What one of the framework's own objects is now; None for one whose attributes are all it is."""
 
     @abstractmethod
     def watch(self, objects: Mapping[str, Any]) -> Callable[[], None]:
@@ -111,6 +122,12 @@ def forget_rest(objects: Mapping[str, Any]) -> None:
     """Let the objects be as if there had been no rest."""
     for framework in loaded().values():
         framework.forget(objects)
+
+
+def held(obj: Any) -> Held | None:
+    """What an object is now, if a framework in use knows it."""
+    found = (framework.held(obj) for framework in loaded().values())
+    return next((each for each in found if each is not None), None)
 
 
 def watch(objects: Mapping[str, Any]) -> Callable[[], None]:

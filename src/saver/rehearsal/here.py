@@ -11,8 +11,9 @@ from saver.checkpoints import Checkpoints
 from saver.checkpoints.events import Event, StepTaken
 from saver.checkpoints.objects import RANDOM, Objects
 from saver.encoding import encode
-from saver.environment import package_version
+from saver.environment import package_versions
 from saver.opened import Opened
+from saver.rehearsal.memento import Memento
 from saver.rehearsal.proof import Number, Proof, Trained, comparable, compared
 from saver.repo.draft import Draft
 from saver.repo.repository import Repository
@@ -28,8 +29,8 @@ def prove(run: Checkpoints, train_step: Callable[[int], Any], *, steps: int = 3)
 
     Trains `steps` steps from here, restores what would have been saved into the objects, and trains the
     same steps again: `train_step(step)` does what the loop does, and may return its loss. Afterwards the
-    objects, the random states and the log are restored, so training continues as if nothing had happened;
-    `run.step` saves nothing meanwhile. Takes memory for three copies of the state; writes nothing to the
+    objects, the random states and the log are put back, so training continues as if nothing had happened;
+    `run.step` saves nothing meanwhile. Takes memory for four copies of the state; writes nothing to the
     store.
 
     Raises ValueError if `steps` is less than 1, and whatever saving, restoring and `train_step` raise.
@@ -52,6 +53,7 @@ def _trained_twice(
 ) -> Proof:
     """`reported` receives the metrics of a step while it is trained."""
     held = _Memory()
+    before, chance = Memento(objects.live.values()), framework.random_states()
     begin = held.save(comparable(objects))
 
     def rewind() -> None:
@@ -73,7 +75,8 @@ def _trained_twice(
         rewind()
         second = train()
     finally:
-        rewind()
+        before.put_back()  # by other means than those that the proof is about
+        framework.set_random_states(chance)
     return compared(first, second)
 
 
@@ -90,7 +93,7 @@ class _Memory:
             self._repo,
             Draft(
                 model="proof", encoded=encoded, time=time.time(),
-                environment={"packages": {name: package_version(name) for name in encoded.packages}},
+                environment={"packages": package_versions(encoded.packages)},
             )
         )  # fmt: skip
 

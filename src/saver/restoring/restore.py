@@ -72,7 +72,7 @@ def restore(
     saved.naming.check(saved.where)
     report = Report(opened.where, {name: plan.report for name, plan in plans.items()})
     if strict and not report:
-        raise DoesNotFitError(_told(report), report)
+        raise DoesNotFitError(_told(report, exact), report)
     decoder, size = saved.read(trust, progress)
     opened.warn([name for name in plans if name in opened.trees])
     in_order = sorted(plans.items(), key=lambda item: not item[1].may_refuse)
@@ -164,7 +164,7 @@ def _is_state_of(target: Any, saved: Saved, trees: dict[str, Value]) -> bool:
     return isinstance(state, Mapping) and 2 * len(trees.keys() & state.keys()) > len(trees)
 
 
-def _told(report: Report) -> str:
+def _told(report: Report, exact: bool) -> str:
     """The message for parts that do not fit: place, facts, next step."""
     unfit = {name: part for name, part in report.parts.items() if not part}
     facts = "; ".join(
@@ -172,6 +172,8 @@ def _told(report: Report) -> str:
         for name, part in unfit.items()
     )
     renaming = next((part.renaming for part in unfit.values() if part.renaming), None)
+    if exact:
+        return f"{report.where}: {facts}. Nothing was changed; `.report` lists all names"
     way = f"names={{{renaming[0]!r}: {renaming[1]!r}}} would match more; " if renaming else ""
     return (
         f"{report.where}: {facts}. Nothing was changed; {way}strict=False restores what fits, "

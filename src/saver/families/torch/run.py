@@ -13,8 +13,9 @@ from saver.families.python.containers import Within
 from saver.families.python.restoring import items
 from saver.families.torch import gradients
 from saver.families.torch.beside import Beside, BesideTarget
+from saver.families.torch.holding import held
 from saver.families.torch.hooks import BeforeStep
-from saver.framework import Framework, Rest, Steps
+from saver.framework import Framework, Held, Rest, Steps
 from saver.restoring import Plan, Saved
 from saver.restoring.contract import Target
 from saver.tree import Value
@@ -81,6 +82,9 @@ class TorchFramework(Framework):
 
     def forget(self, objects: Mapping[str, Any]) -> None:
         gradients.forget(objects)
+
+    def held(self, obj: Any) -> Held | None:
+        return held(obj)
 
     def watch(self, objects: Mapping[str, Any]) -> Callable[[], None]:
         return gradients.watched(objects)
