@@ -46,12 +46,6 @@ def package_version(name: str) -> str | None:
         return None
 
 
-def package_versions(names: Iterable[str]) -> dict[str, str]:
-    """The versions of these packages, by name; without those that are not known, such as a script's own."""
-    found = ((name, package_version(name)) for name in sorted(names))
-    return {name: version for name, version in found if version}
-
-
 def saved_under(recorded: Mapping[str, str], packages: Iterable[str]) -> str:
     """The end of a message: the versions of packages (import names) that something was saved under, those
     installed here, and the way out. `recorded` are all versions of then. Empty if nothing is known."""
@@ -83,6 +77,7 @@ def describe(
     """
     import platform
 
+    versions = {name: package_version(name) for name in sorted({"numpy", "saver", *packages})}
     chance: dict[str, Any] = {"seeds": dict(seeds), "generators": generators()}
     if given:
         chance["given"] = dict(given)
@@ -92,7 +87,7 @@ def describe(
         "platform": platform.platform(),
         "machine": platform.machine(),
         **hardware(),
-        "packages": package_versions({"numpy", "saver", *packages}),
+        "packages": {name: version for name, version in versions.items() if version},
         "git": git.state(),
         "random": chance,
     }

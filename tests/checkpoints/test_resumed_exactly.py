@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
+import random
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -23,7 +25,7 @@ from saver import Every
 from saver.checkpoints.objects import Objects
 from saver.errors import CannotSaveError, DoesNotFitError, SaverError
 from saver.storages.memory import MemoryStorage
-from saver.tree import Node, walk
+from saver.tree import Node, Reference, Tensor, walk
 
 STEPS = 4
 
@@ -707,3 +709,53 @@ def test_a_tensor_by_itself_is_frozen_again() -> None:
     weight = nn.Parameter(torch.ones(3), requires_grad=False)
     again = resumed({"weights": weight}, lambda: {"weights": nn.Parameter(torch.zeros(3))})
     assert not again["weights"].requires_grad
+
+
+def places_of(tree: Any) -> list[tuple[Any, Any]]:
+    """Every place in a tree where something stands, as its container and key."""
+    found: list[tuple[Any, Any]] = []
+    stack = [tree]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, Node):
+            found += [(item, field) for field in ("codec", "cls", "state")]
+            stack.append(item.state)
+        elif isinstance(item, (list, dict)):
+            found += [(item, key) for key in (range(len(item)) if isinstance(item, list) else item)]
+            stack.extend(item if isinstance(item, list) else item.values())
+    return found
+
+
+STRANGE: list[Any] = [
+    None, 5, -1, 1 << 70, 1.5, "x", "", [], {}, [1, 2], {"a": 1}, True, Tensor("nowhere"),
+    Reference("net/1"), Reference("optimizer/1"),
+    Node("list", state=[1]), Node("dict", state={"a": 1}), Node("function", cls="os:system"),
+    Node("torch.Tensor", state={"data": "00000000", "dtype": "float32"}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", range(120))
+def test_whatever_a_tree_says_it_fits_or_nothing_is_changed(save: Any, seed: int) -> None:
+    chance = random.Random(seed)
+    life = Life((Batched, Nested, Hooked, Recurrent)[seed % 4], "AdamW")
+    for step in range(2):
+        life.train(step)
+    life.net(torch.ones(2, 3)).sum().backward()
+    objects = Objects(life.objects())
+    opened = save(objects.state())
+    part = chance.choice([name for name in opened.trees if name != "rate"])
+    for _ in range(chance.choice((1, 1, 3))):
+        container, key = chance.choice(places_of(opened.trees[part].root))
+        strange = copy.deepcopy(chance.choice(STRANGE))
+        if isinstance(container, Node):
+            names = {"codec": ["dict", "torch.Module", "no.codec"], "cls": ["os:system", "no name", None]}
+            setattr(container, key, chance.choice(names.get(key, [strange])))
+        else:
+            container[key] = strange
+    whole = copy.deepcopy({name: vars(obj) for name, obj in objects.live.items() if name == "net"})
+    try:
+        objects.put_back(forged(opened), "*")
+    except SaverError as error:
+        if "had been restored" not in str(error) and "failed" not in str(error):
+            life.net.zero_grad()  # which a deep copy does not have
+            assert_same({"net": vars(life.net)}, whole)

@@ -11,7 +11,7 @@ from saver.checkpoints import Checkpoints
 from saver.checkpoints.events import Event, StepTaken
 from saver.checkpoints.objects import RANDOM, Objects
 from saver.encoding import encode
-from saver.environment import package_versions
+from saver.environment import package_version
 from saver.opened import Opened
 from saver.rehearsal.memento import Memento
 from saver.rehearsal.proof import Number, Proof, Trained, comparable, compared
@@ -89,11 +89,12 @@ class _Memory:
 
     def save(self, state: dict[str, Any]) -> Version:
         encoded = encode(state)
+        known = ((name, package_version(name)) for name in encoded.packages)  # not those of a script
         return save_version(
             self._repo,
             Draft(
                 model="proof", encoded=encoded, time=time.time(),
-                environment={"packages": package_versions(encoded.packages)},
+                environment={"packages": {name: version for name, version in known if version}},
             )
         )  # fmt: skip
 
