@@ -7,6 +7,7 @@ import itertools
 import random
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -578,6 +579,56 @@ def test_a_transfer_names_what_it_does_not_take() -> None:
     }  # fmt: skip
     assert "6 were saved otherwise and stay as they are here" in str(report)
     assert (other.temperature, other.drop.p, other.last.training) == (1.0, 0.5, True)
+
+
+@saver.register
+class Trainer:
+    """All that training has, in one object."""
+
+    def __init__(self) -> None:
+        self.net = Plain()
+        self.optimizer = torch.optim.Adam(self.net.parameters())
+        self.extra = {"heads": [nn.Linear(1, 1)], "best": 1.0}
+        self.numbers, self.weights = np.random.default_rng(1), np.zeros(3)
+
+
+def test_what_an_object_holds_stays_the_same_objects() -> None:
+    trainer, other = Trainer(), Trainer()
+    trainer.net.temperature, trainer.extra["best"] = 0.5, 0.25
+    stepped(trainer.net, trainer.optimizer)
+    trainer.optimizer.zero_grad()
+    trainer.weights += trainer.numbers.random(3)
+    held = [other.net, other.optimizer, other.extra["heads"][0], other.numbers, other.weights, other.extra]
+    resumed({"trainer": trainer}, lambda: {"trainer": other})
+    now = [other.net, other.optimizer, other.extra["heads"][0], other.numbers, other.weights, other.extra]
+    assert all(found is before for found, before in zip(now, held, strict=True))
+    assert_same(vars(other), vars(trainer))
+    assert other.optimizer.param_groups[0]["params"][0] is other.net.first.weight
+
+
+@pytest.mark.parametrize(
+    ("make", "why"),
+    [
+        (lambda: {"nets": {"both": (nn.Linear(1, 1), nn.Linear(1, 1))}}, "nets.both: a tuple is made anew"),
+        (lambda: {"nets": [{nn.Linear(1, 1)}]}, "nets.0: a set is made anew"),
+        (lambda: {"net": hiding(Plain())}, "net.pair: a tuple is made anew"),
+        (lambda: {"array": np.broadcast_to(np.zeros(3), (2, 3))}, "array: the array is read-only"),
+        (lambda: {"fixed": Fixed(1)}, "fixed: a .*Fixed is frozen"),
+    ],
+)
+def test_what_a_resume_could_not_fill_is_refused_when_the_run_is_made(make: Any, why: str) -> None:
+    with pytest.raises(CannotSaveError, match=why):
+        saver.Saver(MemoryStorage()).checkpoints("run", make(), every=Every(steps=1))
+
+
+def hiding(net: Any) -> Any:
+    net.pair = (nn.Linear(1, 1), 3)
+    return net
+
+
+@dataclass(frozen=True)
+class Fixed:
+    value: int
 
 
 # Gradients

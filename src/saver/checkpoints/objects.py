@@ -26,6 +26,7 @@ from saver.repo.repository import Repository
 from saver.repo.version import Version
 from saver.restoring import restore
 from saver.restoring.contract import kind, restorer_for
+from saver.restoring.live import stuck
 from saver.restoring.report import listed
 from saver.staging import address_of
 from saver.training_log import TrainingLog
@@ -248,6 +249,8 @@ def _check(name: str, obj: Any) -> None:
         raise CannotSaveError(
             f"{name}: objects of {kind(obj)} cannot be put back in place, so nobody could resume; {way}"
         )
+    for why in stuck(name, obj):
+        raise CannotSaveError(why)
 
 
 def _goes_by_state(obj: Any) -> bool:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from saver.codec import Decoder
 from saver.errors import DoesNotFitError, NotFoundError, SaverError
-from saver.restoring.contract import Plan, Saved
+from saver.restoring.contract import Plan
 from saver.restoring.naming import Names, Naming
 from saver.restoring.reach import is_tensor
 from saver.restoring.report import Report
+from saver.restoring.saved import Saved
 from saver.storage import Progress
 from saver.tree import Node, Value
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, ClassVar, TypeGuard
 
 from saver import trust
-from saver.codec import Decoder, Encoder, codec_for, door
+from saver.codec import Decoder, Encoder, attributes_of, codec_for, door
 from saver.errors import CannotSaveError
 from saver.families.python.classes import declared
 from saver.families.python.columns import decode_run
+from saver.families.python.live_attributes import Attributes
 from saver.reading.dispatch import said
 from saver.restoring import Pair, PartReport, Plan, Restorer, Saved, ask
 from saver.restoring.contract import kind
@@ -172,11 +173,22 @@ class ObjectRestorer(Restorer):
         node, cls = saved.follow(value), type(target)
         if type(node) is not Node or not self._is_of_class(node, cls):
             saved.refuse(f"{told(node)} was saved, not a {kind(target)}; take it from `load`")
-        if _is_frozen(cls):
-            saved.refuse(f"a {kind(target)} is frozen and cannot be restored in place; take it from `load`")
+        frozen = self.refusal(target)
+        if frozen is not None:
+            saved.refuse(frozen)
         saved.stands_for(node, target)
+        if saved.exact and not self.looks:
+            return _becoming(node, target, saved)
         (saved.want if self.looks else saved.hold)(node.state)
         return Plan(PartReport(kind(target), tuple(node.state)), self._ready(node, target))
+
+    def refusal(self, target: Any) -> str | None:
+        if not _is_frozen(type(target)):
+            return None
+        return f"a {kind(target)} is frozen and cannot be restored in place; take it from `load`"
+
+    def within(self, target: Any) -> Iterable[tuple[Any, Any]]:
+        return () if self.looks else attributes_of(target, declared(type(target)))[0].items()
 
     def pair(self, node: Node, target: Any, saved: Saved) -> Pair | None:
         cls = type(target)
@@ -197,6 +209,15 @@ class ObjectRestorer(Restorer):
 
     def check(self, target: Any, fresh: dict[str, Any]) -> None:
         """Raise ValueError for attributes that do not fit together."""
+
+
+def _becoming(node: Node, target: Any, saved: Saved) -> Plan:
+    """The plan for an object that becomes exactly what was saved: live objects that it holds do so, too."""
+    if not saved.becomes(node, target):
+        saved.refuse("one object was saved where two are here, or two where one is here")
+    attributes = Attributes(target, node.state, saved, examined=False, data=declared(type(target)))
+    report = attributes.report(kind(target), node.state)
+    return Plan(report, lambda decoder: attributes.ready(decoder)[1], attributes.may_refuse)
 
 
 def _is_frozen(cls: type) -> bool:

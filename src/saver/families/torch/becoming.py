@@ -14,9 +14,9 @@ from msgspec.structs import replace
 from torch import nn
 
 from saver.codec import Decoder, door
+from saver.families.python.live_attributes import Attributes, Change
 from saver.families.python.restoring import told
 from saver.families.torch import modules
-from saver.families.torch.live_attributes import Attributes, Change
 from saver.families.torch.restoring import Leaf, Leaves, fit, pair_of
 from saver.families.torch.state_names import MODULE, join
 from saver.families.torch.storages import row_major
@@ -195,7 +195,9 @@ class _Member:
             tree.add(join(name, key), tree.saved.follow(value), target)
         self._buffers = Buffers(name, module, state.get("buffers", {}), tree)
         left_out, examined = modules.not_stored(module), is_checked(module)
-        self._attributes = Attributes(module, state["attributes"], left_out, tree.saved, examined)
+        self._attributes = Attributes(
+            module, state["attributes"], tree.saved, examined=examined, left_out=left_out
+        )
         tree.take(name, self._attributes)
 
     def future(self, decoder: Decoder) -> Future:

@@ -16,10 +16,10 @@ from torch.optim import Optimizer
 
 from saver.codec import Decoder, Encoder
 from saver.errors import CannotSaveError
+from saver.families.python.live_attributes import Attributes
 from saver.families.python.restoring import elements, items
 from saver.families.torch import modules
 from saver.families.torch.becoming import Becoming, Buffers, Future, check_futures, is_checked
-from saver.families.torch.live_attributes import Attributes
 from saver.families.torch.optim import NOT_STORED, check_attributes
 from saver.families.torch.state_names import join, without_wrappers
 from saver.restoring import Plan, Saved
@@ -139,7 +139,7 @@ class _Part:
         left_out = own | code | set(_texts(state["code"], saved))
         kept = {key: item for key, item in attributes.items() if key not in left_out - own}
         examined = isinstance(part, nn.Module) and is_checked(part)
-        self._attributes = Attributes(part, kept, left_out, saved, examined)
+        self._attributes = Attributes(part, kept, saved, examined=examined, left_out=left_out)
         tree.take(name, self._attributes)
         self._buffers: Buffers | None = None
         self._frozen: set[str] = set()

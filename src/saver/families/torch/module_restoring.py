@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -37,6 +37,11 @@ class ModuleRestorer(Restorer):
 
     def accepts(self, cls: type) -> bool:
         return issubclass(cls, nn.Module)
+
+    def within(self, target: Any) -> Iterable[tuple[Any, Any]]:
+        for name, module in target.named_modules():
+            left_out = not_stored(module)
+            yield from ((join(name, key), item) for key, item in vars(module).items() if key not in left_out)
 
     def plan(self, value: Value, target: Any, saved: Saved) -> Plan:
         where, node = saved.where, saved.follow(value)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from torch.optim import Optimizer
 
 from saver.codec import Decoder
+from saver.families.python.live_attributes import Attributes
 from saver.families.python.restoring import differing, items
 from saver.families.torch.becoming import Becoming
-from saver.families.torch.live_attributes import Attributes
 from saver.families.torch.optim import NOT_STORED, check_attributes
 from saver.families.torch.optim_order import PARAMETER_NAMES, Order, SavedOptimizer, wrong
 from saver.families.torch.optim_state import Form, loading
@@ -43,6 +43,9 @@ class OptimizerRestorer(Restorer):
 
     def accepts(self, cls: type) -> bool:
         return issubclass(cls, Optimizer)
+
+    def within(self, target: Any) -> Iterable[tuple[Any, Any]]:
+        return ((name, item) for name, item in vars(target).items() if name not in NOT_STORED)
 
     def plan(self, value: Value, target: Any, saved: Saved) -> Plan:
         node, where = saved.follow(value), saved.where
@@ -142,7 +145,7 @@ class _Rest:
                 saved.stands_for(_node(value, saved), parameter)
             elif parameter is not None:
                 self._tree.parameter(f"parameter {number}", value, parameter)
-        self._attributes = Attributes(target, found.attributes, NOT_STORED, saved, examined=False)
+        self._attributes = Attributes(target, found.attributes, saved, examined=False, left_out=NOT_STORED)
         report = self._attributes.report()
         self.missing = [*report.missing, *report.unexpected]
         self.mismatched = [*self._tree.mismatched, *report.mismatched]

@@ -9,7 +9,6 @@ import torch
 from msgspec.structs import replace
 
 from saver.codec import Decoder
-from saver.families.python.containers import Within
 from saver.families.python.restoring import items
 from saver.families.torch import gradients
 from saver.families.torch.beside import Beside, BesideTarget
@@ -18,6 +17,7 @@ from saver.families.torch.hooks import BeforeStep
 from saver.framework import Framework, Held, Rest, Steps
 from saver.restoring import Plan, Saved
 from saver.restoring.contract import Target
+from saver.restoring.live import Within
 from saver.tree import Value
 
 
