@@ -489,11 +489,60 @@ def test_a_model_whose_class_moved_goes_on() -> None:
     assert again.temperature == 0.25
 
 
-def test_a_model_is_seen_through_its_wrapper() -> None:
-    net, other = Plain(), Plain()
-    net.drop.p = 0.125
-    resumed({"net": net}, lambda: {"net": nn.DataParallel(other)})
-    assert other.drop.p == 0.125
+def compiled(net: Any) -> Any:
+    return torch.compile(net, backend="eager")
+
+
+@pytest.mark.parametrize("before", [lambda net: net, nn.DataParallel, compiled])
+@pytest.mark.parametrize("after", [lambda net: net, nn.DataParallel, compiled])
+def test_a_model_is_seen_through_its_wrapper(before: Any, after: Any) -> None:
+    net, other = Batched(), Batched()
+    optimizer = torch.optim.Adam(net.parameters())
+    net.drop.p, net.temperature = 0.125, 0.5
+    net.first.requires_grad_(False)
+    stepped(net, optimizer)
+    net.zero_grad()
+    again = resumed(
+        {"net": before(net), "optimizer": optimizer},
+        lambda: {"net": after(other), "optimizer": torch.optim.Adam(other.parameters())},
+    )
+    assert_same(other, net)
+    assert_same(again["optimizer"].state_dict(), optimizer.state_dict())
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+def test_compiled_and_traced_models_go_on_by_their_state() -> None:
+    for make in (torch.jit.script, torch.fx.symbolic_trace):
+        net, other = make(nn.Sequential(nn.Linear(3, 2))), make(nn.Sequential(nn.Linear(3, 2)))
+        resumed({"net": net}, lambda: {"net": other})  # noqa: B023
+        assert_same(dict(other.state_dict()), dict(net.state_dict()))
+
+
+class Wrapping(torch.optim.Optimizer):
+    """As libraries wrap one: of the class, but without what its `__init__` makes."""
+
+    def __init__(self, inner: Any) -> None:
+        self.inner = inner
+
+    param_groups = property(lambda self: self.inner.param_groups)
+    state = property(lambda self: self.inner.state)
+
+    def state_dict(self) -> Any:
+        return self.inner.state_dict()
+
+    def load_state_dict(self, state: Any) -> None:
+        self.inner.load_state_dict(state)
+
+
+def test_an_optimizer_that_wraps_one_goes_on_by_its_state() -> None:
+    def made() -> dict[str, Any]:
+        net = nn.Linear(3, 2)
+        return {"net": net, "optimizer": Wrapping(torch.optim.Adam(net.parameters()))}
+
+    given = made()
+    stepped(given["net"], given["optimizer"].inner)
+    again = resumed(given, made)
+    assert_same(again["optimizer"].state_dict(), given["optimizer"].state_dict())
 
 
 @pytest.mark.filterwarnings("ignore:Lazy modules:UserWarning")

@@ -21,15 +21,15 @@ from saver.families.python.restoring import elements, items
 from saver.families.torch import modules
 from saver.families.torch.becoming import Becoming, Buffers, Future, check_futures, is_checked
 from saver.families.torch.optim import NOT_STORED, check_attributes
-from saver.families.torch.state_names import join, without_wrappers
+from saver.families.torch.state_names import join, unwrapped, without_wrappers
 from saver.restoring import Plan, Saved
 from saver.restoring.contract import Target, kind
 from saver.tree import Value
 
 _CODE = (type, types.ModuleType, types.FunctionType, types.BuiltinFunctionType, types.MethodType, partial)
 
-_OTHERS = ("torch.nn.parallel.", "torch.distributed.", "torch._dynamo.")
-"""Where wrappers lie, whose attributes are how they work and no state."""
+_OTHERS = ("torch.nn.parallel.", "torch.distributed.", "torch._dynamo.", "torch.jit.", "torch.fx.")
+"""Where wrappers and compiled modules lie, whose attributes are how they work and no state."""
 
 
 class Beside:
@@ -46,7 +46,7 @@ class Beside:
         if isinstance(self.obj, Optimizer):
             yield "", self.obj
             return
-        for name, module in self.obj.named_modules():
+        for name, module in unwrapped(self.obj).named_modules():
             if not f"{type(module).__module__}.".startswith(_OTHERS):
                 yield without_wrappers(name), module
 
@@ -85,7 +85,12 @@ def _attributes(part: Any) -> Iterator[tuple[str, Any]]:
     return ((key, item) for key, item in vars(part).items() if key not in left_out)
 
 
+_PLAIN = frozenset((type(None), bool, int, float, str))
+
+
 def _has_data_form(item: Any) -> bool:
+    if type(item) in _PLAIN or (type(item) is tuple and _PLAIN.issuperset(map(type, item))):
+        return True
     try:
         Encoder().part("attribute", item)
     except CannotSaveError:

@@ -15,8 +15,9 @@ from torch.optim import Optimizer
 
 from saver.codec import Decoder
 from saver.families.python.restoring import items
-from saver.families.torch.hooks import AfterStep
+from saver.families.torch.hooks import AfterStep, takes_hooks
 from saver.families.torch.restoring import Leaves, duplicate, read
+from saver.families.torch.state_names import unwrapped, without_wrappers
 from saver.restoring import Mismatch, PartReport, Plan, Saved
 from saver.restoring.contract import Target
 from saver.tree import Value
@@ -24,7 +25,8 @@ from saver.tree import Value
 
 def watched(objects: Mapping[str, Any]) -> Callable[[], None]:
     """Notice which gradients the optimizers step with, until what is returned is called."""
-    optimizers = [obj for _, obj in within(objects) if isinstance(obj, Optimizer)]
+    found = (obj for _, obj in within(objects))
+    optimizers = [obj for obj in found if isinstance(obj, Optimizer) and takes_hooks(obj)]
     handles = [optimizer.register_step_post_hook(AfterStep()) for optimizer in optimizers]
 
     def undo() -> None:
@@ -39,7 +41,7 @@ def waiting(objects: Mapping[str, Any]) -> dict[str, Any]:
     hooks = [
         hook
         for _, obj in within(objects)
-        if isinstance(obj, Optimizer)
+        if isinstance(obj, Optimizer) and takes_hooks(obj)
         for hook in obj._optimizer_step_post_hooks.values()
         if isinstance(hook, AfterStep)
     ]
@@ -69,7 +71,8 @@ def parameters(objects: Mapping[str, Any]) -> dict[str, Any]:
     unnamed: dict[str, Any] = {}
     for path, obj in within(objects):
         if isinstance(obj, nn.Module):
-            named.update((f"{path}.{name}", item) for name, item in obj.named_parameters())
+            own = unwrapped(obj).named_parameters()
+            named.update((f"{path}.{without_wrappers(name)}", item) for name, item in own)
         elif isinstance(obj, Optimizer):
             for at, group in enumerate(obj.param_groups):
                 unnamed.update((f"{path}.{at}.{number}", item) for number, item in enumerate(group["params"]))

@@ -8,6 +8,11 @@ from typing import Any
 from torch.utils.weak import TensorWeakRef
 
 
+def takes_hooks(optimizer: Any) -> bool:
+    """Whether an optimizer has hooks: one that wraps another need not call the `__init__` that makes them."""
+    return "_optimizer_step_pre_hooks" in vars(optimizer)
+
+
 class BeforeStep:
     """Calls a function before each step."""
 

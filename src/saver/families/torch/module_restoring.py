@@ -20,6 +20,7 @@ from saver.families.torch.state_names import (
     MODULE,
     SavedState,
     join,
+    unwrapped,
     without_wrappers,
 )
 from saver.families.torch.storages import row_major
@@ -46,7 +47,7 @@ class ModuleRestorer(Restorer):
     def plan(self, value: Value, target: Any, saved: Saved) -> Plan:
         where, node = saved.where, saved.follow(value)
         if saved.exact and type(node) is Node and node.codec == MODULE:
-            return Becoming(saved).plan(node, _unwrapped(target, node))
+            return Becoming(saved).plan(node, unwrapped(target, str(node.cls)))
         here = ask(where, target.state_dict, keep_vars=True)
         state = SavedState(value, saved)
         match = Match(state, here, set(map(id, target.buffers())), saved)
@@ -110,14 +111,6 @@ def _make_room(target: Any, outgrown: Mapping[int, Leaf]) -> None:
             leaf = outgrown.get(id(buffer))
             if leaf is not None:
                 module._buffers[name] = torch.empty(leaf.shape, dtype=leaf.dtype, device=buffer.device)
-
-
-def _unwrapped(target: Any, node: Node) -> Any:
-    """What `torch.compile` or DataParallel wrap, where a module was saved without that."""
-    for start, inner in (("torch._dynamo.", "_orig_mod"), ("torch.nn.parallel.", "module")):
-        if f"{type(target).__module__}.".startswith(start) and not str(node.cls).startswith(start):
-            return _unwrapped(target._modules[inner], node)
-    return target
 
 
 def _copy_all(elements: Mapping[str, Any], here: Mapping[str, Any]) -> None:

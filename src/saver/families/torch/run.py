@@ -13,7 +13,7 @@ from saver.families.python.restoring import items
 from saver.families.torch import gradients
 from saver.families.torch.beside import Beside, BesideTarget
 from saver.families.torch.holding import held
-from saver.families.torch.hooks import BeforeStep
+from saver.families.torch.hooks import BeforeStep, takes_hooks
 from saver.framework import Framework, Held, Rest, Steps
 from saver.restoring import Plan, Saved
 from saver.restoring.contract import Target
@@ -47,7 +47,7 @@ class TorchFramework(Framework):
 
     def steps(self, objects: Iterable[Any]) -> Steps | None:
         optimizers = [obj for obj in objects if isinstance(obj, torch.optim.Optimizer)]
-        if not optimizers:
+        if not optimizers or not all(map(takes_hooks, optimizers)):
             return None
         modules = [obj for obj in objects if isinstance(obj, torch.nn.Module)]
         addresses = frozenset(tensor.data_ptr() for tensor in _tensors(optimizers, modules))

@@ -95,6 +95,14 @@ def homes_of(names: Iterable[str], here: Mapping[str, Any]) -> dict[str, str | N
     return {name: name if name in here else by_plain.get(plain_names[name]) for name in names}
 
 
+def unwrapped(module: Any, saved: str = "") -> Any:
+    """What `torch.compile` or DataParallel wrap, unless a wrapper of that class was `saved` itself."""
+    for start, inner in (("torch._dynamo.", "_orig_mod"), ("torch.nn.parallel.", "module")):
+        if f"{type(module).__module__}.".startswith(start) and not saved.startswith(start):
+            return unwrapped(module._modules[inner], saved)
+    return module
+
+
 def without_wrappers(name: str) -> str:
     """A name without what `torch.compile` and others put into it."""
     return ".".join(step for step in name.split(".") if step not in _WRAPPERS)
