@@ -151,6 +151,7 @@ def test_one_box_covers_any_tensor(shape: tuple[int, ...]) -> None:
     check_boxes(shape, [whole(shape)])
 
 
+@pytest.mark.slow
 def test_very_many_boxes_are_checked_in_proportion() -> None:
     """As a mesh of 300 x 300 would cut a table; a check of all pairs would take 4 billion steps."""
     grid = [Box((row, column), (1, 1)) for row in range(300) for column in range(300)]

@@ -8,8 +8,8 @@ from typing import Any
 
 from saver import environment
 from saver.codec import Encoder, codec_root
-from saver.environment import Git
 from saver.errors import IncompatibleError
+from saver.git import Git
 from saver.opened import Opened
 from saver.repo.draft import Draft, Encoded, EncodedPart
 from saver.repo.manifest import SOLE

@@ -11,9 +11,9 @@ import msgspec
 
 from saver import arguments, encoding, environment, registry
 from saver.description import Description, describe_opened
-from saver.environment import Git
 from saver.errors import CannotSaveError, NotFoundError
 from saver.file import names_file, open_file, write_file
+from saver.git import Git
 from saver.handle import Background, Handle, Job
 from saver.opened import Opened, open_version
 from saver.repo import history

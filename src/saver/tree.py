@@ -84,7 +84,7 @@ def _to_json(tree: Value) -> bytes:
     except UnicodeEncodeError as error:
         found = error.object[max(0, error.start - 20) : error.end + 20]
         raise CannotSaveError(
-            f"$: {found!r} is no Unicode text, so it cannot be a name, as of a field; rename it"
+            f"$: {found!r} is not Unicode text, so it cannot be a name, such as that of a field; rename it"
         ) from None
 
 

@@ -27,7 +27,7 @@ import saver
 from saver import encoding
 from saver.errors import CommitUnknownError, NotFoundError, SaverError
 from saver.repo.gc import moving
-from saver.repo.state import pages, state
+from saver.repo.state import state, updating
 from saver.testing import Crash
 
 MODELS = ("m", "team/n", "o")
@@ -82,8 +82,8 @@ class Processes(RuleBasedStateMachine):
         patch = self._patches.enter_context(pytest.MonkeyPatch.context())
         for module, name, what in (
             (state, "INTERVAL", interval),
-            (pages, "FAN_OUT", fan_out),
-            (pages, "LEAF_BYTES", leaf),
+            (updating, "FAN_OUT", fan_out),
+            (updating, "LEAF_BYTES", leaf),
             (moving, "DEAD_BYTES", 3000),
             (encoding, "time", SimpleNamespace(time=lambda: self.now)),
         ):

@@ -60,7 +60,7 @@ class Position(msgspec.Struct, frozen=True):
 
 
 class Objects:
-    """The caller's objects. Raises CannotSaveError for an object that could not resume where it was."""
+    """The caller's objects. Raises CannotSaveError for an object that could not be resumed."""
 
     def __init__(self, objects: Mapping[str, Any]) -> None:
         for name, obj in objects.items():
@@ -118,9 +118,9 @@ class Objects:
         for name, obj in self.live.items():
             if self._by_state[name] and hasattr(type(obj), "__iter__") and not callable(obj):
                 raise CannotSaveError(
-                    f"{name}: the loop keeps the iterator that it has, so this cannot be put back under it; "
-                    "call prove right after resume(), before the loop asks for batches, or have it proved in "
-                    "processes of their own: saver rehearse --prove 3 -- python train.py"
+                    f"{name}: the loop keeps its iterator, so the loader cannot be restored under it; call "
+                    "prove right after resume(), before the loop takes batches, or prove in separate "
+                    "processes: saver rehearse --prove 3 -- python train.py"
                 )
 
     def encode(self, log: TrainingLog, place: Position) -> Encoded:
@@ -150,8 +150,7 @@ class Objects:
         self, repo: Repository, model: str, trust: Any
     ) -> tuple[Version, TrainingLog, Position] | None:
         """Restore the newest version that verifies; None if there are no versions. Warns if it had to use
-        an older one, and says why. Trusts the classes of the live objects, besides those that the caller
-        trusts.
+        an older one, and says why. Trusts the classes of the live objects in addition to `trust`.
         """
         if self.newest(repo, model) is None:
             return None
@@ -165,18 +164,23 @@ class Objects:
                 back.append(_unusable(version, error))
                 continue
             except UntrustedError as error:
-                error.add_note(f"of a run: run.resume(trust=...); or trust it where {version} is loaded")
+                error.add_note(
+                    f"in a run, pass it to run.resume(trust=...); elsewhere, to the call that loads {version}"
+                )
                 raise
             except DoesNotFitError as error:
                 error.add_note(
-                    "a run resumes with what it saved; to begin another one from there: "
+                    "a run resumes only with the objects that it saved; to start a new one from there: "
                     f"store.restore({str(version)!r}, into=..., strict=False)"
                 )
                 raise
             if back:
                 warn(f"resumed from {version}; {'; '.join(back)}", UserWarning)
             return version, log, place
-        raise DamagedError(f"{repo.storage}: no version of {model} can be resumed from; {'; '.join(back)}")
+        raise DamagedError(
+            f"{repo.storage}: no version of {model} can be resumed: {'; '.join(back)}; bring the store back "
+            "from a backup, or give this run another name"
+        )
 
     def _restore(self, opened: Opened, trust: Any) -> tuple[TrainingLog, Position]:
         """Restore all of a version into the objects and the random generators, or nothing: everything is
@@ -189,13 +193,13 @@ class Objects:
         return own[LOG], place
 
     def _compare_parts(self, version: Version, saved: set[str]) -> None:
-        """Raise NotFoundError for objects that were not saved; warn about saved ones that are not here."""
+        """Raise NotFoundError for objects that were not saved; warn about saved ones that the run lacks."""
         listed = f"{version} has {', '.join(sorted(saved - {*RESERVED}))}; the run has {', '.join(self.live)}"
         if not saved >= {*self.live, LOG, RANDOM, RUN}:
             raise NotFoundError(f"{listed}; resume with the objects that were saved, under the same names")
         if saved - {*self.live, *RESERVED}:
             warn(
-                printable(f"{listed}: what is missing here is not put back, and not saved any more"),
+                printable(f"{listed}: objects that the run lacks are not restored, and no longer saved"),
             )
 
     def _classes(self) -> set[str]:
@@ -208,8 +212,8 @@ class Objects:
 
 
 def _readable(repo: Repository, model: str, back: list[str]) -> Iterator[tuple[Version, Opened]]:
-    """The versions of a run, newest first. Those without a sound manifest are left out; the reasons go to
-    `back`."""
+    """The versions of a run, newest first. Those without a sound manifest are skipped; the reasons are added
+    to `back`."""
     for version in repo.versions(model, reverse=True):
         try:
             opened = _twice(lambda: open_version(repo, version))  # noqa: B023
@@ -220,8 +224,7 @@ def _readable(repo: Repository, model: str, back: list[str]) -> Iterator[tuple[V
 
 
 def _twice(act: Callable[[], T]) -> T:
-    """Try twice: a disk that failed to read may succeed at once, so that there is no need for an older
-    step."""
+    """Try twice: a read that failed may succeed the second time, so that no older step is needed."""
     try:
         return act()
     except (DamagedError, NotFoundError):
@@ -234,11 +237,11 @@ def _unusable(version: Version, error: Exception) -> str:
 
 def _check(name: str, obj: Any) -> None:
     if name in RESERVED:
-        raise CannotSaveError(f"{name}: the run itself has a part of this name; call it something else")
+        raise CannotSaveError(f"{name}: the run itself has a part of this name; use another name")
     if isinstance(obj, GeneratorType):
         raise CannotSaveError(
-            f"{name}: a generator cannot be resumed, for nobody can tell where it stands; use a loader "
-            "with `state_dict` (StatefulDataLoader), or an object that counts its steps"
+            f"{name}: a generator cannot be resumed, because its position cannot be saved; use a loader with "
+            "`state_dict` (StatefulDataLoader), or an object that counts its steps"
         )
     if restorer_for(type(obj)) is None:
         way = (
@@ -247,16 +250,16 @@ def _check(name: str, obj: Any) -> None:
             else f"put it into a dict: {{{name!r}: {{'value': ...}}}}"
         )
         raise CannotSaveError(
-            f"{name}: objects of {kind(obj)} cannot be put back in place, so nobody could resume; {way}"
+            f"{name}: objects of {kind(obj)} cannot be restored in place, so the run could not resume; {way}"
         )
     for why in stuck(name, obj):
         raise CannotSaveError(why)
 
 
 def _goes_by_state(obj: Any) -> bool:
-    """Whether an object is saved as its `state_dict()`: no codec knows it, or it holds something without a
-    data form, such as the function in an average of weights. It is restored into a live object, which has
-    that."""
+    """Whether an object is saved as its `state_dict()`: no codec knows it, or it contains something without a
+    data form, such as the function in an average of weights. The live object, into which it is restored, has
+    that part already."""
     if not (hasattr(obj, "state_dict") and hasattr(obj, "load_state_dict")):
         return False
     if codec_for(type(obj)) is None:

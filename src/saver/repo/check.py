@@ -3,30 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
-
-from blake3 import blake3
 
 from saver.errors import (
-    CannotReadError,
     CannotWriteError,
     DamagedError,
     IncompatibleError,
     NotFoundError,
     SaverError,
 )
-from saver.repo import document
 from saver.repo.checked import Checked as Checked
 from saver.repo.dedup import PROBE, PROBED, probe_of
 from saver.repo.extents import Ranges, packs_of
-from saver.repo.format import STORE_KEY, demand
+from saver.repo.format import STORE_KEY
 from saver.repo.index import Row
 from saver.repo.log import ZERO, Event, Harm, log_key
 from saver.repo.manifest import Manifest, Part, manifest_key
+from saver.repo.mending import mend_shortcuts, verify_shortcuts
 from saver.repo.objects import (
     COLLECTED,
     FOLDERS,
-    checkpoint_key,
     is_own,
     no_folder,
     pack_key,
@@ -37,14 +32,11 @@ from saver.repo.packs import Damage as Damage
 from saver.repo.packs import Packs, Use
 from saver.repo.replay import Replay
 from saver.repo.repository import Repository
-from saver.repo.state import RESERVE, Checkpoint
 from saver.repo.version import Version
 from saver.repo.wholeness import check_end, check_gaps
 from saver.storage import Progress, Stat
 from saver.tensors import shard_names
 from saver.tree import Tensor, parse, walk
-
-_SHORTCUT = "it is only a shortcut, which no version needs, and is written again; if that fails, delete it"
 
 
 def check(repo: Repository, progress: Progress | None = None) -> Checked:
@@ -169,40 +161,15 @@ class _Check:
             self._replay.follow(record)
             self._bytes += self._size(log_key(number))
 
-    def _checkpoints(self, keys: Iterable[str]) -> None:
-        """Verify checkpoints. Damaged ones only cost time, as the log says the same: write them again."""
-        storage, state = self._repo.storage, self._repo.state
+    def _checkpoints(self, keys: list[str]) -> None:
+        """Verify checkpoints, and write them again if one is damaged."""
         if "state/" in self._hidden:
             return
-        before = len(self._damage)
-        for key in keys:
-            try:
-                data = storage.read(key)
-                self._bytes += len(data)
-                if key.startswith("state/pages/"):
-                    if f"/{blake3(data).hexdigest()}." not in key:
-                        raise DamagedError(f"{storage}: {key}: the bytes are not those that were written")
-                elif key not in RESERVE:
-                    found, _ = document.decode(data, Checkpoint, f"{storage}: {key}")
-                    if checkpoint_key(found.number) != key:
-                        raise DamagedError(f"{storage}: {key} belongs to record {found.number}")
-            except NotFoundError:
-                continue
-            except (DamagedError, IncompatibleError, CannotReadError) as error:
-                self._damage.append(Damage(key, f"{error}; {_SHORTCUT}"))
-        for key, number in state.shortcuts.missing_pages(state.head, set(keys)):
-            what = f"{storage}: {key} is missing, which {checkpoint_key(number)} needs"
-            self._damage.append(Damage(key, f"{what}; {_SHORTCUT}"))
-        if self._damage[before:] or any(each.key == "state" for each in self._damage):
-            self._make_anew([each.key for each in self._damage[before:]])
-
-    def _make_anew(self, damaged: Iterable[str]) -> None:
-        """Write damaged checkpoints again; if that is not permitted, they are only reported."""
-        repo = self._repo
-        with suppress(SaverError):
-            demand(repo.storage, repo.format().write, "write to")
-            repo.state.make_anew()
-            repo.storage.delete(*(set(damaged) - repo.state.needed()))
+        damage, read = verify_shortcuts(self._repo, keys)
+        self._damage += damage
+        self._bytes += read
+        if damage or any(each.key == "state" for each in self._damage):
+            mend_shortcuts(self._repo, [each.key for each in damage])
 
     def _version(self, version: Version) -> None:
         repo, key = self._repo, manifest_key(version.manifest, version.file)

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from saver.codec import Decoder, Encoder, codec_for
 from saver.errors import CannotSaveError
-from saver.families.python.builtins import refused_names
+from saver.families.python.items import refused_names
 from saver.families.python.restoring import elements, is_mapping, items, told
 from saver.restoring import Pair, PartReport, Plan, Restorer, Saved, array_memory
 from saver.restoring.contract import kind

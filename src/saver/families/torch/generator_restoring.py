@@ -16,7 +16,7 @@ from saver.tree import Node, Value
 
 
 class GeneratorRestorer(Restorer):
-    """Random generators of the same kind of device, which go on where the saved one was."""
+    """Random generators on the same type of device, which continue from the saved position."""
 
     def accepts(self, cls: type) -> bool:
         return issubclass(cls, torch.Generator)
@@ -31,8 +31,8 @@ class GeneratorRestorer(Restorer):
             found = decoder(node)
             if found.device.type != target.device.type:
                 raise DoesNotFitError(
-                    f"{where}: the saved generator is of {found.device}, this one of {target.device}; make "
-                    "one of the same kind of device"
+                    f"{where}: the saved generator is on {found.device}, this one on {target.device}; make "
+                    "one on the same type of device"
                 )
             state = found.get_state()
             return lambda: target.set_state(state)

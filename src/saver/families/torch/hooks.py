@@ -1,4 +1,4 @@
-"""The hooks of a run in optimizers. They are no part of the optimizer, which is saved without them."""
+"""The hooks of a run in optimizers. They are not part of the optimizer, which is saved without them."""
 
 from __future__ import annotations
 

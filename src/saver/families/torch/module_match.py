@@ -18,7 +18,7 @@ from saver.tree import Value
 
 
 class Match:
-    """What was saved, against the state dict of the target: what goes where, and what does not.
+    """Compares the saved state with the state dict of the target: which names match, and which do not.
 
     `buffers` are the ids of buffers. Those that have another shape here are `outgrown` if the restore is
     exact: they are made anew before they are loaded.
@@ -47,7 +47,7 @@ class Match:
         self.missing = self._missing()
 
     def _renamed(self, state: SavedState, saved: Saved) -> dict[str, str]:
-        """The saved names by what the caller wants them called."""
+        """The saved names, by the names that the caller's `names` gives them."""
         found: dict[str, str] = {}
         for old in state.values:
             new = saved.naming(old)
@@ -92,7 +92,7 @@ class Match:
             self.converted.append(found)
 
     def _check_ties(self) -> None:
-        """One tensor under several names here must have been saved with one value."""
+        """Find tensors that have several names in the target, but were saved with different values."""
         first: dict[int, str] = {}
         for name, leaf in list(self.given.items()):
             if not isinstance(leaf, Leaf):
@@ -100,11 +100,11 @@ class Match:
             other = first.setdefault(id(self.here[name]), name)
             if other != name and not self._same(leaf, self.given[other]):
                 del self.given[name]
-                why = f"it is {other} as well here, which was saved with other values"
+                why = f"here it is the same tensor as {other}, which was saved with other values"
                 self.mismatched[name] = Mismatch(name, leaf.shape, leaf.shape, why)
 
     def _same(self, leaf: Leaf, other: Any) -> bool:
-        """Whether two leaves have the same elements, as far as hashes tell."""
+        """Whether two leaves have the same elements, as far as hashes show."""
         if leaf.node is other.node or not (leaf.plain and other.plain):
             return True
         return self.leaves.hash(leaf) == self.leaves.hash(other)
@@ -119,7 +119,7 @@ class Match:
         ]
 
     def accept(self, missing: Iterable[str], unexpected: Iterable[str]) -> None:
-        """Take the word of the module's own hooks for what fits."""
+        """Accept the decision of the module's own hooks about which names fit."""
         refused = set(unexpected)
         taken = {name: item for name, item in self.unexpected.items() if name not in refused}
         self.given.update(taken)

@@ -1,4 +1,4 @@
-"""Restoring into modules: by the names of their state dict, whatever it was that was saved."""
+"""Restores modules by the names in their state dict, from a saved module or state dict."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ from saver.tree import Node, Value
 
 
 class ModuleRestorer(Restorer):
-    """Modules, from modules or state dicts: parameters and persistent buffers are copied, by name, into those
-    that are there. The copying is the module's own `load_state_dict`, so what it does besides happens too.
+    """Modules, from modules or state dicts: parameters and persistent buffers are copied, by name, into the
+    existing ones, by the module's own `load_state_dict` with everything else that it does.
 
-    A module that translates old names when it loads is asked first, in a rehearsal that copies nothing.
+    If a module translates old names when it loads, that is rehearsed first without copying anything.
     """
 
     def accepts(self, cls: type) -> bool:
@@ -114,13 +114,13 @@ def _make_room(target: Any, outgrown: Mapping[int, Leaf]) -> None:
 
 
 def _copy_all(elements: Mapping[str, Any], here: Mapping[str, Any]) -> None:
-    """What `load_state_dict` does to a plain module; that takes time quadratic in the number of modules."""
+    """Does what `load_state_dict` does to a plain module, which takes time quadratic in the modules."""
     for name, item in elements.items():
         copy(here[name], item)
 
 
 class _Rehearsal(TorchFunctionMode):  # type: ignore[misc]
-    """While it is entered, functions that change a tensor do nothing."""
+    """A context in which functions that change a tensor do nothing."""
 
     def __torch_function__(self, function: Any, kinds: Any, arguments: Any = (), options: Any = None) -> Any:
         name = getattr(function, "__name__", "")
@@ -145,7 +145,7 @@ _HOOKS = (
 
 
 def _is_plain(target: Any) -> bool:
-    """Whether loading a state is no more than copying into what the state dict has."""
+    """Whether loading a state only copies into the tensors of the state dict."""
     if torch.__future__.get_swap_module_params_on_conversion():
         return False
     return all(
@@ -155,8 +155,8 @@ def _is_plain(target: Any) -> bool:
 
 
 def _rehearse(target: Any, match: Match, versions: Any) -> bool:
-    """Let the module itself say what it does with names and shapes that do not fit. False if it does no more
-    than we know."""
+    """Let the module itself decide about names and shapes that do not fit. Returns False if names decide
+    instead, as when it has no hooks for that."""
     hooks = any(
         module._load_state_dict_pre_hooks
         or type(module)._load_from_state_dict is not nn.Module._load_from_state_dict
@@ -176,7 +176,7 @@ def _rehearse(target: Any, match: Match, versions: Any) -> bool:
     try:
         with _Rehearsal():
             found = target.load_state_dict(state, strict=False)
-    except Exception:  # the shapes do not fit, or the hooks cannot say without values: names decide
+    except Exception:  # the shapes do not fit, or the hooks need values: then the names decide
         return False
     others = [name for name, leaf in match.unexpected.items() if not isinstance(leaf, Leaf)]
     match.accept(found.missing_keys, (*found.unexpected_keys, *others))
@@ -184,7 +184,7 @@ def _rehearse(target: Any, match: Match, versions: Any) -> bool:
 
 
 def _pair(node: Any, module: Any, saved: Saved) -> None:
-    """Let references to a saved module, and to what lies in it, lead to what takes its place."""
+    """Let references to a saved module and to objects in it lead to their counterparts in the target."""
     if type(node) is not Node or node.codec != MODULE:
         return
     saved.stands_for(node, module)
@@ -202,7 +202,7 @@ def _pair(node: Any, module: Any, saved: Saved) -> None:
 
 
 def _takes_the_place(leaf: Leaf | None, target: Any) -> bool:
-    """Whether a parameter lies in memory as the saved one did, so that views of that are views of this."""
+    """Whether a parameter has the memory layout of the saved one, so that views of that fit it."""
     if leaf is None or not leaf.plain or nn.parameter.is_lazy(target) or target.layout is not torch.strided:
         return False
     stride = tuple(leaf.node.state.get("stride", row_major(leaf.shape)))

@@ -1,4 +1,4 @@
-"""`nn.Module`: parameters, buffers, submodules and attributes, and torch's own bookkeeping anew."""
+"""`nn.Module`: parameters, buffers, submodules and attributes. Torch's own bookkeeping is created anew."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _HOOK_FLAGS = (
 )
 _CONTENTS = ("_parameters", "_buffers", "_modules", "_non_persistent_buffers_set")
 _REBUILT = frozenset(("_flat_weights", "_flat_weight_refs"))
-"""Of recurrent networks: the parameters once more, as a list and as weak references."""
+"""In recurrent networks: the parameters again, as a list and as weak references."""
 
 _NOT_STORED = frozenset((*_HOOKS, *_HOOK_FLAGS, *_CONTENTS, "_compiled_call_impl"))
 
 _BUILT_FROM_TORCH = ("torch.nn.modules.", "torch.optim.swa_utils.")
-"""Where the classes of PyTorch lie that are data and a `forward`, and need nothing else to be rebuilt."""
+"""The modules with classes of PyTorch that consist of data and a `forward`, and can be rebuilt from those."""
 
 _INSTEAD = (
     ("torch.nn.parallel.", "save its `.module`"),
@@ -44,7 +44,7 @@ _INSTEAD = (
 
 
 def found_again(cls: type) -> bool:
-    """Whether the name of `cls` leads to it; it does not for classes made while a program runs."""
+    """Whether `cls` is found by its name; classes that were made while a program runs are not."""
     found: Any = sys.modules.get(cls.__module__)
     for step in cls.__qualname__.split("."):
         found = getattr(found, step, None)
@@ -52,29 +52,29 @@ def found_again(cls: type) -> bool:
 
 
 def found_name(cls: type) -> str:
-    """The name of `cls` in a file; CannotSaveError when it would not lead to it."""
+    """The name of `cls` in a file. Raises CannotSaveError if the class would not be found by it."""
     name = trust.class_name(cls)
     if not found_again(cls):
         raise CannotSaveError(_MADE.format(trust.dotted(name)))
     return name
 
 
-_MADE = "{} was made while the program ran, so that its name does not lead to it; use a class statement"
+_MADE = "{} was made while the program ran, so it cannot be found by its name; use a class statement"
 
 
 def lies_in(cls: Any, places: tuple[str, ...]) -> bool:
-    """Whether a class of PyTorch is in one of these modules; classes of other packages are trusted
-    by their user and may lie anywhere."""
+    """Whether a class of PyTorch is in one of these modules; classes of other packages are trusted by the
+    user and may be anywhere."""
     module = f"{cls.__module__}."
     return not module.startswith("torch.") or module.startswith(places)
 
 
 class ModuleCodec(Codec):
-    """Modules of `torch.nn`, and of classes that the loader trusts.
+    """Modules of `torch.nn`, and of classes that the user trusts.
 
-    Tensors are called what the state dict calls them: `model/layers.0.weight`. Neither `__init__` nor
-    `__setstate__` runs. Hooks have no data form; a module that was compiled in place comes back not
-    compiled.
+    Tensors have the names that they have in the state dict: `model/layers.0.weight`. Neither `__init__` nor
+    `__setstate__` runs. Hooks have no data form; a module that was compiled in place comes back without
+    being compiled.
     """
 
     name = "torch.Module"
@@ -120,7 +120,7 @@ class ModuleCodec(Codec):
         own.update(vars(nn.Module()))
         decoder.keep(node, module)
         if not _NOT_STORED.isdisjoint(state["attributes"]):
-            raise ValueError("an attribute has the name of a field that torch keeps itself")
+            raise ValueError("an attribute has the name of a field that torch manages itself")
         decoder.fill_attributes(module, state["attributes"])
         for kind, held in (
             ("parameters", torch.Tensor),
@@ -158,7 +158,8 @@ def check(module: Any) -> None:
 
 
 def decode_named(cls: type, state: Any, kind: type, target: dict[str, Any], decoder: Decoder) -> None:
-    """Modules show these as attributes, so their names fall under the same rule."""
+    """Decode parameters, buffers or submodules. Modules show them as attributes, so their names must follow
+    the rule for attributes."""
     way = door(cls)
     for name, value in state.items():
         if name not in way.free:
@@ -178,7 +179,7 @@ def text(value: Any) -> str:
 
 
 def list_weights(module: Any) -> None:
-    """What `RNNBase.__setstate__` does: the native code is given its weights as one list."""
+    """Make the list of weights that native code reads, as `RNNBase.__setstate__` does."""
     own = vars(module)
     names = [text(name) for name in own["_flat_weights_names"]]
     weights = [own["_parameters"].get(name, own.get(name)) for name in names]
@@ -189,7 +190,7 @@ def list_weights(module: Any) -> None:
 
 
 def _no_data_form(module: Any) -> str | None:
-    """Why a module cannot be saved, and what to do about it."""
+    """Why a module cannot be saved, and what to do instead; None if it can."""
     cls = type(module)
     name = f"{cls.__module__}.{cls.__qualname__}"
     for start, instead in _INSTEAD:
@@ -207,9 +208,7 @@ def _no_data_form(module: Any) -> str | None:
     if not found_again(cls):
         return _MADE.format(name)
     if not lies_in(cls, _BUILT_FROM_TORCH):
-        return (
-            f"{name} holds more than parameters and attributes, and has no data form; save its state_dict()"
-        )
+        return f"{name} holds more than parameters and attributes and has no data form; save its state_dict()"
     return _hooks_of(module)
 
 
@@ -223,8 +222,8 @@ def _hooks_of(module: Any) -> str | None:
         return None
     listed = "; ".join(f"a {kind} ({', '.join(hooks)})" for kind, hooks in kinds.items())
     return (
-        f"{listed} has no data form; call `remove()` on its handle (torch has a function for "
-        "that of weight_norm, spectral_norm and pruning), save, and register it again"
+        f"{listed} has no data form; call `remove()` on its handle (torch has functions to remove those of "
+        "weight_norm, spectral_norm and pruning), save, and register it again"
     )
 
 
@@ -234,7 +233,7 @@ def _shown(hook: Any) -> str:
 
 
 class OptionsCodec(DataclassCodec):
-    """The dataclasses in which modules of `torch.nn` keep their options."""
+    """The dataclasses in which modules of `torch.nn` store their options."""
 
     name = "torch.options"
 

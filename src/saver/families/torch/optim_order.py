@@ -18,17 +18,17 @@ _OPTIMIZER = "torch.Optimizer"
 
 
 def is_same_class(node: Node, target: Any, above: type) -> bool:
-    """Whether a saved object is of the target's class, or of one below `above` that this is derived from."""
+    """Whether a saved object has the target's class, or a base of it that is a subclass of `above`."""
     family = (cls for cls in type(target).__mro__ if issubclass(cls, above) and cls is not above)
     return any(node.cls == f"{cls.__module__}:{cls.__qualname__}" for cls in family)
 
 
 class SavedOptimizer:
-    """Parameter groups and state, from an optimizer or its state dict that was saved.
+    """Parameter groups and state of a saved optimizer or state dict.
 
-    `groups` are the options of each group, `numbers` those of its parameters, `state` by number. `places` is
-    where the parameters stood among the options of each group: a state dict has forgotten that. `tensors` are
-    the parameters themselves and `attributes` the attributes, of an optimizer.
+    `groups` are the options of each group, `numbers` the numbers of its parameters; `state` is by number.
+    `places` is the position of the parameters among the options of each group, which a state dict lacks.
+    `tensors` are the parameters themselves and `attributes` the attributes, of an optimizer.
     """
 
     def __init__(self, node: Any, target: Any, saved: Saved) -> None:
@@ -94,7 +94,7 @@ PARAMETER_NAMES = "param_names"
 
 def wrong(what: str) -> Any:
     """Raise ValueError for what no optimizer writes."""
-    raise ValueError(f"{what} are not what torch makes them")
+    raise ValueError(f"{what} does not have the form that torch gives it")
 
 
 class Order:

@@ -1,4 +1,4 @@
-"""Restoring into optimizers: by the names of parameters where those are known, otherwise by position."""
+"""Restores optimizers: by the names of parameters if those are known, otherwise by position."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _LIKE_THE_PARAMETER = frozenset(
         "momentum_buffer", "mu_product", "prev", "square_avg", "step_size", "sum",
     )
 )  # fmt: skip
-"""State of torch's optimizers that, where it is a tensor with axes, has the shape of its parameter."""
+"""State of torch's optimizers that has the shape of its parameter if it is a tensor with axes."""
 
 _ADDED_LATER = frozenset(
     (
@@ -33,13 +33,13 @@ _ADDED_LATER = frozenset(
         "initial_lr", "maximize", "momentum", "nesterov",
     )
 )  # fmt: skip
-"""Options that torch fills in for what an older torch saved."""
+"""Options that torch adds to the state of an older torch."""
 
 
 class OptimizerRestorer(Restorer):
     """Optimizers: the state of each parameter, by the parameter's name where the modules that are restored
-    with it tell that, otherwise by its position in its group. State that has its place already is copied
-    there."""
+    with it tell that, otherwise by its position in its group. State is copied into existing tensors where the
+    target has them."""
 
     def accepts(self, cls: type) -> bool:
         return issubclass(cls, Optimizer)
@@ -170,7 +170,8 @@ def _node(value: Value, saved: Saved) -> Node:
 
 
 def _put_parameters(group: dict[str, Any], place: int) -> None:
-    """Torch loads them behind the options. What is compared or saved next has the order that it had."""
+    """Move the parameters back among the options, since torch loads them behind those, so that the order is
+    the saved one."""
     found = list(group.items())
     (own,) = (item for item in found if item[0] == "params")
     found.remove(own)
@@ -184,14 +185,14 @@ def _counted(lengths: tuple[int, ...]) -> str:
 
 
 def _lost(own: dict[str, Any], group: dict[str, Value]) -> set[str]:
-    """Options that the target steps by, of which the saved group says nothing: it is of another optimizer."""
+    """Options of the target that the saved group does not have, since it is of another optimizer."""
     return own.keys() - group.keys() - _ADDED_LATER - {"params", "param_names"}
 
 
 def _fitting(
     state: dict[Any, Value], parameters: dict[Any, Any], saved: Saved
 ) -> tuple[tuple[Mismatch, ...], dict[Any, dict[str, Value]]]:
-    """The state that does not have the shape of its parameter, and all that does."""
+    """The state that does not have the shape of its parameter, and the state that does."""
     leaves = Leaves(saved)
     mismatched: list[Mismatch] = []
     fitting: dict[Any, dict[str, Value]] = {}

@@ -44,7 +44,7 @@ class Form:
 def loading(
     target: Any, groups: list[Any], state: dict[Any, Any], form: Form, where: str
 ) -> Callable[[], None]:
-    """What loads decoded groups and state: tensors that the target has already are kept, and copied into."""
+    """The function that loads decoded groups and state. It keeps and fills existing tensors of the target."""
     copies: list[tuple[Any, Any]] = []
     parameters = form.parameters
     for group in groups:
@@ -88,7 +88,7 @@ def _uncast(loaded: Any, item: Any) -> Any:
 
 
 def _make_fused(entry: dict[str, Any], parameter: Any, kept: bool) -> None:
-    """Fused kernels walk the state by the size of the parameter, as it lies in memory, and check neither."""
+    """Make the state fit fused kernels, which index it by the parameter's size and layout unchecked."""
     for name, item in entry.items():
         if isinstance(item, torch.Tensor) and name != "step":
             if item.shape != parameter.shape:
@@ -100,7 +100,7 @@ def _make_fused(entry: dict[str, Any], parameter: Any, kept: bool) -> None:
 
 
 def _placed(item: Any, existing: Any, parameter: Any, kept: bool, copies: list[tuple[Any, Any]]) -> Any:
-    """The value for the state: a tensor of the target's own that will get it, or a copy for itself."""
+    """The value for the state: an existing tensor of the target that will be filled, or a copy."""
     if isinstance(item, (list, tuple)):
         return type(item)(_placed(inner, None, parameter, kept, copies) for inner in item)
     if not isinstance(item, torch.Tensor):

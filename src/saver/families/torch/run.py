@@ -22,8 +22,8 @@ from saver.tree import Value
 
 
 class TorchFramework(Framework):
-    """Optimizers change weights and their own state in `step` alone, and have hooks before it; averages of
-    weights follow afterwards."""
+    """Optimizers change weights and their own state only in `step`, and have hooks before it; averages of
+    weights are updated after it."""
 
     deterministic = "torch.use_deterministic_algorithms(True)"
 
@@ -91,8 +91,8 @@ class TorchFramework(Framework):
 
 
 def _tensors(optimizers: Iterable[Any], modules: Iterable[Any]) -> Iterator[Any]:
-    """What changes in steps alone, or after them. The latter are parameters that no optimizer has: frozen
-    ones, averages. Buffers change in the forward pass."""
+    """The tensors that change only in steps, or only after them. The latter are parameters that no optimizer
+    has: frozen ones, averages. Buffers are not among them, since they change in the forward pass."""
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             yield from group["params"]
