@@ -102,7 +102,8 @@ class Table:
         return lines
 
     def _show(self, seconds: float) -> str:
-        return f"{seconds * 1e3:.1f}" if self.unit == "ms" else f"{seconds:.3f}"
+        scale, digits = {"s": (1, 3), "ms": (1e3, 1), "µs": (1e6, 0)}[self.unit]
+        return f"{seconds * scale:.{digits}f}"
 
 
 def ratio(over: Sequence[float], under: Sequence[float]) -> float:

@@ -15,7 +15,7 @@ import pytest
 for needed in ("torch", "safetensors", "joblib", "h5py", "sklearn", "skops", "pandas", "matplotlib"):
     pytest.importorskip(needed)
 
-from benchmarks import checkpoints, large, limits, memory, models, scale, startup, versions
+from benchmarks import checkpoints, large, limits, memory, models, scale, small, startup, versions
 from benchmarks.loops import LAYERS, LIMIT, SAVINGS, WIDTH, Training
 from benchmarks.measure import make_cold, make_warm, resident
 from benchmarks.peers import Peer, peers
@@ -84,7 +84,7 @@ def test_every_large_table_has_a_row_for_every_tool_and_the_limit(tmp_path: Path
 
 @pytest.mark.slow
 def test_small_models_and_processes_are_measured_and_reported(tmp_path: Path) -> None:
-    tables = [*models.run(tmp_path, 1, 120), *startup.run(tmp_path, 1)]
+    tables = [*models.run(tmp_path, 1, 120), *small.run(tmp_path, 1, 10), *startup.run(tmp_path, 1)]
     assert list(tmp_path.iterdir()) == []
     for table in tables:
         assert all(row.seconds for row in table.rows), table.name

@@ -267,6 +267,16 @@ def test_a_box_is_read_from_the_shards_and_blocks_that_it_cuts_and_no_others(
         assert source.read("t").tobytes() == array.tobytes(), "what is written to a box stays there"
 
 
+def test_whoever_reads_every_shard_looks_at_each_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked, cut = list[Box](), Box.cut
+    monkeypatch.setattr(Box, "cut", lambda own, other: looked.append(own) or cut(own, other))
+    array = np.arange(1000.0).reshape(200, 5)
+    boxes = [Box((row, 0), (1, 5)) for row in range(200)]
+    source, _, _ = packed({"t": sharded(array, boxes)})
+    assert b"".join(source.read("t", box).tobytes() for box in boxes) == array.tobytes()
+    assert looked == boxes
+
+
 def test_blocks_of_the_true_size_are_read_alone() -> None:
     """A row of a table of 20 MiB, of which 4 MiB are fetched."""
     table = np.arange(5 << 20, dtype=np.uint32).reshape(5120, 1024)

@@ -69,20 +69,18 @@ def write_file(target: Target, document: Manifest, encoded: Encoded, progress: P
     manifest."""
     path = path_of(target, "path")
 
+    contents = {
+        name: manifests.content_hash(manifests.structure(part.tree, part.batches))
+        for name, part in encoded.parts.items()
+    }
+
     def describe(tensors: Mapping[str, TensorInfo]) -> dict[str, str]:
         parts = {
-            name: part.described(
-                manifests.part_hash(
-                    manifests.content_hash(manifests.structure(part.tree, part.batches)),
-                    tensors,
-                    part.tensors,
-                ),
-                part.version,
-            )
+            name: part.described(manifests.part_hash(contents[name], tensors, part.tensors), part.version)
             for name, part in encoded.parts.items()
         }
         whole = msgspec.structs.replace(document, parts=parts, whole=encoded.whole)
-        return {MANIFEST: manifests.encode(whole)}
+        return {MANIFEST: manifests.encode(whole).decode()}
 
     writer = PackWriter(encoded.stored, describe, progress)
     if path is None:
@@ -211,7 +209,7 @@ def _opened(blob: Blob) -> Opened:
     text = pack.metadata.get(MANIFEST)
     if text is None:
         raise IncompatibleError(f"{where} is a pack of a store, without a manifest; open its store instead")
-    return Opened(manifests.decode(text, where), pack.source(), where, pack.size, pack.hash)
+    return Opened(manifests.decode(text.encode(), where), pack.source(), where, pack.size, pack.hash)
 
 
 def describe(path: Source) -> Description:

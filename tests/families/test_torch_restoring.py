@@ -1158,7 +1158,7 @@ def test_whatever_a_tree_says_it_fits_or_is_an_error_of_saver(save: Save, seed: 
     opened = save(
         {"loose": loose, **(objects if seed % 2 else {name: _state(o) for name, o in objects.items()})}
     )
-    places = _places(opened.manifest.parts[chance.choice(["loose", *objects])].tree)
+    places = _places(opened.trees[chance.choice(["loose", *objects])].root)
     container, key = chance.choice(places)
     strange = copy.deepcopy(chance.choice(STRANGE))
     if isinstance(container, Node):

@@ -11,7 +11,7 @@ import msgspec
 from saver import framework
 from saver.callers import warn
 from saver.codec import codec_for
-from saver.encoding import encode
+from saver.encoding import classes, encode
 from saver.errors import (
     CannotSaveError,
     DamagedError,
@@ -30,7 +30,6 @@ from saver.restoring.live import stuck
 from saver.restoring.report import listed
 from saver.staging import address_of
 from saver.training_log import TrainingLog
-from saver.tree import Node, walk
 from saver.trust import dotted
 
 LOG, RANDOM, RUN, REST = "log", "random", "run", "rest"
@@ -204,11 +203,7 @@ class Objects:
 
     def _classes(self) -> set[str]:
         """The classes of the live objects and of their contents, as the trust policy names them."""
-        found = encode(self.state()).parts.values()
-        nodes = (
-            item for part in found for root in (part.tree, *part.batches.values()) for item in walk(root)
-        )
-        return {dotted(node.cls) for node in nodes if isinstance(node, Node) and node.cls is not None}
+        return set(map(dotted, classes(self.state())))
 
 
 def _readable(repo: Repository, model: str, back: list[str]) -> Iterator[tuple[Version, Opened]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from functools import cached_property
 
 import msgspec
 
@@ -32,7 +31,7 @@ class Pack:
         self.start = len(header)
         self.hash: str = self.metadata["saver.header"]
 
-    @cached_property
+    @property
     def tensors(self) -> dict[str, TensorInfo]:
         """The tensors, all of whose shards must be here. Raises IncompatibleError if boxes do not tile."""
         try:
