@@ -30,6 +30,7 @@ from saver.restoring.live import stuck
 from saver.restoring.report import listed
 from saver.staging import address_of
 from saver.training_log import TrainingLog
+from saver.tree import Node
 from saver.trust import dotted
 
 LOG, RANDOM, RUN, REST = "log", "random", "run", "rest"
