@@ -43,7 +43,7 @@ _registered: set[str] = set()
 
 def class_name(cls: type) -> str:
     """The name of `cls` in files: `module:qualname`. Raises CannotSaveError for a local class."""
-    name = f"{cls.__module__}:{cls.__qualname__}"
+    name = f"{registry.module_of(cls)}:{cls.__qualname__}"
     if not _NAME.fullmatch(name):
         raise CannotSaveError(
             f"{name.replace(':', '.')} is defined inside a function, where a loader cannot find it; "
@@ -205,7 +205,9 @@ def names_of(thing: Any) -> tuple[str, ...]:
     if not isinstance(qualname, str) or not (isinstance(thing, type) or callable(thing)):
         return ()
     module = getattr(thing, "__module__", None)
-    if isinstance(thing, type) or isinstance(module, str):
+    if isinstance(thing, type):
+        return (f"{registry.module_of(thing)}:{qualname}",)
+    if isinstance(module, str):
         return (f"{module}:{qualname}",) + _public_homes(thing, qualname)
     return _public_homes(thing, qualname)
 
@@ -214,8 +216,6 @@ def _public_homes(thing: Any, qualname: str) -> tuple[str, ...]:
     """The names of a ufunc or built-in function, one for each public module that exports it, since it does
     not record its own module."""
     name = getattr(thing, "__name__", qualname)
-    if isinstance(thing, type):
-        return ()
     return tuple(
         f"{home}:{name}"
         for home in _homes()
