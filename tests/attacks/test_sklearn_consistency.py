@@ -109,6 +109,8 @@ def test_what_ends_a_process_is_refused(case: str) -> None:
     model = models.fitted_variant(name, warm=True)
     check_all(model, set())
     alter(model)
+    with pytest.raises(saver.CannotSaveError):
+        saver.dumps(model)
     with pytest.raises(ValueError, match=why):
         check_all(model, set())
 
@@ -172,7 +174,7 @@ FORGED: dict[str, tuple[Any, str, Any]] = {
 def test_a_forged_file_is_refused_and_ends_no_process(case: str, tmp_path: Path) -> None:
     make, key, value = FORGED[case]
     file = forge.forged(tmp_path, make())
-    changed = [place for place in forge.extents(file.manifest) if place[1] == key]
+    changed = [place for place in forge.places(file.manifest) if place[1] == key]
     assert changed
     for container, name in changed:
         container[name] = value

@@ -199,6 +199,12 @@ def attributes_of(
     return found, None
 
 
+def own_dict(obj: Any) -> dict[str, Any]:
+    """What is in the dict of an instance; empty if it has none."""
+    found = door(type(obj))._dict
+    return {} if found is None else found.__get__(obj, type(obj))
+
+
 def _made_anew(obj: Any, name: str, value: Any) -> bool:
     held = next((_DICT(base)[name] for base in _MRO(type(obj)) if name in _DICT(base)), None)
     if isinstance(held, cached_property):

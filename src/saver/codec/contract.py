@@ -47,6 +47,10 @@ class Codec(ABC):
     """Whether `decode` announces the object with `Decoder.keep` before it decodes its content, so that the
     object can be part of a cycle."""
 
+    fields: ClassVar[frozenset[str] | None] = None
+    """The names in an object's `__dict__` that `encode` takes care of, if it does not save whatever is there:
+    the walk refuses an object with others, which would be lost. None: no attribute is lost."""
+
     def accepts(self, cls: type) -> bool:
         """Whether this codec takes direct instances of `cls`."""
         return cls in self.types or f"{cls.__module__}:{cls.__qualname__}" in self.names
@@ -59,6 +63,17 @@ class Codec(ABC):
         """The items of a plain container, each of which a lazy load builds on first use; None if the object
         is built whole. `node` may come from an attacker."""
         return None
+
+    def claim(self, obj: Any) -> None:  # noqa: B027  most need not
+        """Give a loaded object copies of its own of what `check` relies on, so that nothing else that was
+        loaded can change it afterwards. Called before `check`, once everything is built."""
+
+    def check(self, obj: Any) -> None:  # noqa: B027  most have checked all in `decode`
+        """Raise ValueError, saying what is wrong, unless the object is sound as a whole. Changes nothing.
+
+        Both walks ask: before an object is saved, and once all that was loaded is there (a cycle may have put
+        something into it after `decode`). So what is refused when it is loaded is not saved either.
+        """
 
     @abstractmethod
     def encode(self, obj: Any, encoder: Encoder) -> Value:
@@ -90,7 +105,7 @@ class BatchCodec(Codec):
 
     @abstractmethod
     def encode_batch(self, objects: list[Any], encoder: Encoder) -> Value:
-        """The state of all `objects` of a part."""
+        """The state of all `objects` of a part. Have `encoder.check` call what `decode_batch` checks."""
 
     @abstractmethod
     def decode_batch(self, state: Any, decoder: Decoder) -> Sequence[Any]:

@@ -15,7 +15,8 @@ from msgspec import Raw
 from numpy.typing import NDArray
 
 from saver.canonical import canonical
-from saver.codec.attributes import NONE, attributes_of
+from saver.codec import refusals
+from saver.codec.attributes import NONE, attributes_of, own_dict
 from saver.codec.contract import INLINE_BYTES, BatchCodec, Codec
 from saver.codec.lookup import codec_for
 from saver.errors import CannotSaveError
@@ -56,7 +57,7 @@ class Encoder:
         self._again_named: Counter[str] = Counter()
         self._path: list[str | int] = []
         self._part = ""
-        self._batch_items: dict[str, tuple[BatchCodec, list[Any]]] = {}
+        self._batch_items: dict[str, tuple[BatchCodec, list[Any], list[tuple[str | int, ...]]]] = {}
         self._ranks: dict[int, bytes] = {}
         self._shared: dict[Callable[[], Any], Any] = {}
 
@@ -67,7 +68,7 @@ class Encoder:
             value = self(obj)
             self._close_batches()
         except RecursionError:
-            raise CannotSaveError(self._too_deep()) from None
+            raise CannotSaveError(refusals.too_deep(self.where())) from None
         finally:
             self._path.clear()
             self._open.clear()
@@ -107,10 +108,10 @@ class Encoder:
     def _node(self, obj: Any, kind: type, steps: tuple[str | int, ...], shared: bool = True) -> Node:
         codec = codec_for(kind)
         self._path.extend(steps)
-        if codec is None:
-            self.refuse(_no_data_form(obj))
+        if codec is None or not (codec.fields is None or own_dict(obj).keys() <= codec.fields):
+            self.refuse(refusals.no_data_form(obj) if codec is None else refusals.lost(obj, codec.fields))
         if len(self._open) > MAX_OBJECT_DEPTH:
-            raise CannotSaveError(self._too_deep())
+            raise CannotSaveError(refusals.too_deep(self.where()))
         key = id(obj)
         node = Node(codec.name, version=codec.version)
         self._open[key] = codec
@@ -125,6 +126,8 @@ class Encoder:
                 node.state = on_fresh_stack(codec.encode, obj, self)
             else:
                 node.state = codec.encode(obj, self)
+            if type(codec).check is not Codec.check:
+                self.check(codec.check, obj)
         except CannotSaveError as error:
             if not str(error).startswith("$"):
                 raise CannotSaveError(f"{self.where()}: {error}") from error.__cause__
@@ -238,8 +241,9 @@ class Encoder:
     def batch(self, codec: BatchCodec, obj: Any) -> tuple[str, int]:
         """Put `obj` into the part's batch of `codec`: the batch's name, and its index there."""
         name = f"{self._part}/{codec.name}"
-        items = self._batch_items.setdefault(name, (codec, []))[1]
+        _, items, paths = self._batch_items.setdefault(name, (codec, [], []))
         items.append(obj)
+        paths.append(tuple(self._path))
         return name, len(items) - 1
 
     def shared(self, make: Callable[[], T]) -> T:
@@ -251,9 +255,16 @@ class Encoder:
 
     def _close_batches(self) -> None:
         while self._batch_items:
-            name, (codec, items) = self._batch_items.popitem()
+            name, (codec, items, paths) = self._batch_items.popitem()
             self._path[:] = [codec.name]
-            self.batches[name] = codec.encode_batch(items, self)
+            try:
+                self.batches[name] = codec.encode_batch(items, self)
+            except CannotSaveError:
+                for item, path in zip(items, paths, strict=True):
+                    alone = Encoder()
+                    alone._part, alone._path = self._part, [*path]
+                    codec.encode_batch([item], alone)  # names the place of the one that is wrong
+                raise
 
     def where(self) -> str:
         """The path of the object being encoded, as errors show it: `$.model.callbacks[2]`."""
@@ -267,25 +278,14 @@ class Encoder:
         """Raise CannotSaveError for the object being encoded."""
         raise CannotSaveError(f"{self.where()}: {why}")
 
-    def _too_deep(self) -> str:
-        path = self.where()
-        return (
-            f"{path[:60]}…: objects lie more than {MAX_OBJECT_DEPTH} levels deep within each other; "
-            "flatten the structure (a chain of objects can become a list)"
-        )
+    def check(self, check: Callable[..., object], *values: Any) -> None:
+        """Call what loading will call, too; refuse to save what it raises ValueError or TypeError for."""
+        try:
+            check(*values)
+        except (ValueError, TypeError) as error:
+            raise CannotSaveError(f"{self.where()}: {refusals.unsound(error)}") from error
 
 
 def _in_utf8(path: str) -> str:
     """A path as it can be written to a file: keys of dicts may have lone surrogates."""
     return path if encodable(path) else path.encode(errors="backslashreplace").decode()
-
-
-def _no_data_form(obj: Any) -> str:
-    kind = type(obj)
-    name = f"{kind.__module__}.{kind.__qualname__}"
-    if kind.__module__ == "builtins":
-        return f"a {kind.__name__} has no data form; register a codec (docs/codecs.md) or leave it out"
-    return (
-        f"{name} has no data form; if its attributes say everything, `saver.register({kind.__name__})`; "
-        "or write a codec (docs/codecs.md), or leave it out"
-    )

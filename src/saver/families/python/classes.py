@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-import sys
 import types
 from typing import Any
 
@@ -11,15 +10,6 @@ from saver import trust
 from saver.codec import Codec, Decoder, Encoder
 from saver.errors import CannotSaveError
 from saver.tree import Node, Value
-
-
-def _find(name: str) -> Any:
-    """What a name leads to in the modules that are loaded; None if nowhere."""
-    module, _, qualname = name.partition(":")
-    found: Any = sys.modules.get(module)
-    for step in qualname.split("."):
-        found = getattr(found, step, None)
-    return found
 
 
 class FunctionCodec(Codec):
@@ -34,7 +24,7 @@ class FunctionCodec(Codec):
 
     def class_of(self, obj: Any) -> str:
         for name in trust.names_of(obj):
-            if _find(name) is obj:
+            if trust.find(name) is obj:
                 return name
         if getattr(obj, "__name__", "") == "<lambda>":
             what = "a lambda"
@@ -65,10 +55,7 @@ class ClassCodec(Codec):
         return issubclass(cls, type)
 
     def class_of(self, obj: Any) -> str:
-        name = trust.class_name(obj)
-        if _find(name) is not obj:
-            raise CannotSaveError(f"the class {trust.dotted(name)} cannot be found again by its name")
-        return name
+        return trust.class_name(obj)
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
         return None

@@ -131,7 +131,7 @@ class ObjectRestorer(Restorer):
         return Pair(node, target, node.state, self._ready(node, target))
 
     def _is_of_class(self, node: Node, cls: type) -> bool:
-        return node.codec in self.codecs and node.cls == trust.class_name(cls)
+        return node.codec in self.codecs and node.cls == trust.own_name(cls)
 
     def _ready(self, node: Node, target: Any) -> Callable[[Decoder], Callable[[], None]]:
         def ready(decoder: Decoder) -> Callable[[], None]:

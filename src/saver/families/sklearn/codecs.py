@@ -62,12 +62,7 @@ class ListedClassCodec(Codec):
         return trust.class_name(type(obj))
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
-        state = encoder.attributes(obj)
-        try:
-            self.check_saved(obj)
-        except ValueError as error:
-            encoder.refuse(f"{error}; it could not be loaded again")
-        return state
+        return encoder.attributes(obj)
 
     def decode(self, node: Node, decoder: Decoder) -> Any:
         cls = decoder.cls(node)
@@ -76,12 +71,7 @@ class ListedClassCodec(Codec):
         obj: Any = object.__new__(cls)
         decoder.keep(node, obj)
         decoder.fill_attributes(obj, node.state)
-        decoder.check_later(node, self.check, obj)
         return obj
-
-    def check_saved(self, obj: Any) -> None:
-        """Raise ValueError for what honest objects can have, too, and could not be loaded with."""
-        callables.check(obj)
 
     def check(self, obj: Any) -> None:
         """Raise ValueError for what must not be called, or what compiled code could not bear."""
@@ -97,9 +87,8 @@ class EstimatorCodec(ListedClassCodec):
     def accepts(self, cls: type) -> bool:
         return issubclass(cls, BaseEstimator)
 
-    def check_saved(self, obj: Any) -> None:
-        super().check_saved(obj)
-        checks.check_guess(obj)
+    def claim(self, obj: Any) -> None:
+        checks.claim(obj)
 
     def check(self, obj: Any) -> None:
         super().check(obj)
@@ -115,6 +104,7 @@ class EstimatorRestorer(ObjectRestorer):
     def check(self, target: Any, fresh: dict[str, Any]) -> None:
         whole: Any = object.__new__(type(target))
         whole.__dict__ = fresh
+        checks.claim(whole)
         callables.check(whole)
         checks.check(whole)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import weakref
 from typing import Any
 
@@ -43,25 +42,6 @@ _INSTEAD = (
 )
 
 
-def found_again(cls: type) -> bool:
-    """Whether the name of `cls` leads to it; it does not for classes made while a program runs."""
-    found: Any = sys.modules.get(cls.__module__)
-    for step in cls.__qualname__.split("."):
-        found = getattr(found, step, None)
-    return found is cls
-
-
-def found_name(cls: type) -> str:
-    """The name of `cls` in a file; CannotSaveError when it would not lead to it."""
-    name = trust.class_name(cls)
-    if not found_again(cls):
-        raise CannotSaveError(_MADE.format(trust.dotted(name)))
-    return name
-
-
-_MADE = "{} was made while the program ran, so that its name does not lead to it; use a class statement"
-
-
 def lies_in(cls: Any, places: tuple[str, ...]) -> bool:
     """Whether a class of PyTorch is in one of these modules; classes of other packages are trusted
     by their user and may lie anywhere."""
@@ -95,11 +75,6 @@ class ModuleCodec(Codec):
         state: dict[str, Value] = {
             "attributes": encoder.attributes(obj, _NOT_STORED | _REBUILT if rebuilt else _NOT_STORED)
         }
-        try:
-            _check_uses(obj)
-            consistency.check_declared(obj)
-        except ValueError as error:
-            encoder.refuse(f"{error}; it could not be loaded again")
         way = door(type(obj))
         for kind in ("parameters", "buffers", "modules"):
             named: dict[str, Value] = {}
@@ -134,8 +109,11 @@ class ModuleCodec(Codec):
         own["_non_persistent_buffers_set"] = set(map(_text, state.get("non_persistent", ())))
         if issubclass(cls, nn.RNNBase):
             _list_weights(module)
-        decoder.check_later(node, _check, module)
         return module
+
+    def check(self, obj: Any) -> None:
+        _check_uses(obj)
+        consistency.check(obj)
 
 
 _ALLOWED = {"activation": frozenset(("activation",)), "distance_function": frozenset(("distance",))}
@@ -146,11 +124,6 @@ def _check_uses(module: Any) -> None:
     own = vars(module)
     if not uses.are_plain(own.values()):
         uses.check(own, _ALLOWED, type(module).__module__.partition(".")[0] == "torch")
-
-
-def _check(module: Any) -> None:
-    _check_uses(module)
-    consistency.check(module)
 
 
 def _decode_named(cls: type, state: Any, kind: type, target: dict[str, Any], decoder: Decoder) -> None:
@@ -200,8 +173,6 @@ def _no_data_form(module: Any) -> str | None:
         )
     if isinstance(module, nn.modules.lazy.LazyModuleMixin) and module.has_uninitialized_params():
         return "a lazy module has no parameters yet; run one batch through it first"
-    if not found_again(cls):
-        return _MADE.format(name)
     if not lies_in(cls, _BUILT_FROM_TORCH):
         return (
             f"{name} holds more than parameters and attributes, and has no data form; save its state_dict()"

@@ -6,8 +6,9 @@ raises ValueError. Sources: the `.pyx` and C files of scikit-learn that index wi
 `tests/attacks/sklearn_crashes.py` found.
 
 Only `__dict__` is looked at. What came from a file is never asked to compare, measure or convert itself.
-Arrays and lists whose contents are trusted become the estimator's own before they are looked at, so that
-no other reference to them can change them behind the check.
+The checks change nothing: they run when an estimator is saved, too. When one was loaded, `claim` is called
+before them: arrays and lists whose contents are trusted become the estimator's own, so that no other
+reference to them can change them behind the check.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ from typing import Any
 
 from saver.families.sklearn.checks import columns, losses, names, neighbors, nested, trees, vectors
 from saver.families.sklearn.checks.attributes import Checker
+from saver.families.sklearn.checks.claims import claim
 from saver.families.sklearn.checks.names import check_response
 
-__all__ = ["check", "check_guess", "check_response"]
+__all__ = ["check", "check_response", "claim"]
 
 
 def check(estimator: Any) -> None:
@@ -39,12 +41,6 @@ def _checkers(cls: type) -> tuple[Checker, ...]:
         for checker in _CHECKS.get(base.__name__, ())
     )
     return found
-
-
-def check_guess(estimator: Any) -> None:
-    """Raise ValueError for what honest estimators can have, and could not be loaded with. Changes nothing."""
-    if any(base.__name__ == "BaseGradientBoosting" for base in type(estimator).__mro__):
-        trees.guess(estimator)
 
 
 _COEFFICIENTS = vectors.rows_of_features("coef_", "_standard_coef", "standard_coef_", "_average_coef")

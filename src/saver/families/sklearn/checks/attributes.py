@@ -33,7 +33,18 @@ def state(estimator: Any, *names: str) -> Iterable[Any]:
 
 def is_of(value: Any, name: str, module: str = "sklearn.") -> bool:
     """Whether `value` is an instance of the class of that name in scikit-learn, or of a subclass."""
-    return any(base.__name__ == name and base.__module__.startswith(module) for base in type(value).__mro__)
+    cls = type(value)
+    found = _descends.get((cls, name, module))
+    if found is None:
+        found = _descends[cls, name, module] = _looked_up(cls, name, module)
+    return found
+
+
+_descends: dict[tuple[type, str, str], bool] = {}
+
+
+def _looked_up(cls: type, name: str, module: str) -> bool:
+    return any(base.__name__ == name and base.__module__.startswith(module) for base in cls.__mro__)
 
 
 def is_users_own(value: Any) -> bool:
@@ -84,20 +95,16 @@ def shape(value: Any) -> tuple[int, ...] | None:
     return None
 
 
-def owned(estimator: Any, name: str, ndim: int | None = None, kinds: str | None = None) -> NDArray[Any]:
-    """The array of an attribute, which from now on nobody else can change: it is made a copy of its own."""
-    found = array(estimator.__dict__.get(name), name, ndim, kinds).copy()
-    estimator.__dict__[name] = found
-    return found
+def held(estimator: Any, name: str, ndim: int | None = None, kinds: str | None = None) -> NDArray[Any]:
+    """The array of an attribute."""
+    return array(estimator.__dict__.get(name), name, ndim, kinds)
 
 
-def owned_list(estimator: Any, name: str) -> list[Any]:
-    """The list of an attribute, made a list of the estimator's own; its elements stay."""
+def held_list(estimator: Any, name: str) -> list[Any]:
+    """The list of an attribute."""
     found = estimator.__dict__.get(name)
     require(type(found) is list, f"{name} is not a list")
-    own = list(found)
-    estimator.__dict__[name] = own
-    return own
+    return found  # type: ignore[no-any-return]
 
 
 def features(estimator: Any) -> int:

@@ -52,12 +52,6 @@ def provable(inner: Any) -> Callable[[Any, int | None, int | None], bool] | None
     )
 
 
-def check_kind(guess: Any) -> None:
-    """Raise ValueError for a first guess of a kind that could not be loaded again."""
-    if type(guess) is not str:
-        provable(_last(guess, None)[0])
-
-
 def _last(guess: Any, known: int | None) -> tuple[Any, int | None]:
     """The estimator that answers, behind the transformers of a pipeline, and how many features it gets."""
     for _ in range(_MOST_STEPS):

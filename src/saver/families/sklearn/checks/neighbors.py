@@ -10,9 +10,9 @@ from saver.families.sklearn.checks.attributes import (
     array,
     count,
     features,
+    held,
     is_array,
     is_of,
-    owned,
     require,
     shape,
     state,
@@ -102,7 +102,7 @@ def _check_metric(metric: Any, known: int | None) -> None:
 def _check_labels(estimator: Any, rows: int) -> None:
     if "_y" not in estimator.__dict__:
         return
-    labels, classes = owned(estimator, "_y", kinds="iu"), estimator.__dict__.get("classes_")
+    labels, classes = held(estimator, "_y", kinds="iu"), estimator.__dict__.get("classes_")
     several = estimator.__dict__.get("outputs_2d_")
     require(type(several) in (bool, np.bool_), "one target or several?")
     require(labels.shape[:1] == (rows,), "not one label for each sample")
@@ -151,7 +151,7 @@ def linkage(estimator: Any) -> None:
     """HDBSCAN joins clusters in the order of a table: each row joins two that are there."""
     if estimator.__dict__.get("_single_linkage_tree_") is None:
         return
-    table = owned(estimator, "_single_linkage_tree_", 1)
+    table = held(estimator, "_single_linkage_tree_", 1)
     names = table.dtype.names or ()
     require({"left_node", "right_node"} <= set(names), "the linkage has other columns")
     ahead = np.arange(len(table)) + len(table) + 1
