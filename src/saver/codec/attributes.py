@@ -199,6 +199,17 @@ def attributes_of(
     return found, None
 
 
+def added(obj: Any, *known: str) -> list[str]:
+    """The names in the dict of an object, other than those `known`, that its user has set. Names that begin
+    with an underscore are taken for those of the library."""
+    return [name for name in own_dict(obj) if name not in known and str(name)[:1] != "_"]
+
+
+def native_base(cls: type) -> type | None:
+    """A base of the class that was made in C, whose state is not in attributes; None if there is none."""
+    return next((base for base in _MRO(cls) if not base.__flags__ & _HEAP and base is not object), None)
+
+
 def own_dict(obj: Any) -> dict[str, Any]:
     """What is in the dict of an instance; empty if it has none."""
     found = door(type(obj))._dict

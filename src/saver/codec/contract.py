@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, TypeGuard
 
 import numpy as np
@@ -43,13 +43,13 @@ class Codec(ABC):
     """Whether identity matters: an object that occurs twice comes back as one object. False for plain
     leaves."""
 
+    bare: ClassVar[bool] = False
+    """Whether `decode` makes the object without a constructor and sets its attributes. The walk refuses an
+    object whose class derives from one that was made in C as well, such as dict."""
+
     early: ClassVar[bool] = False
     """Whether `decode` announces the object with `Decoder.keep` before it decodes its content, so that the
     object can be part of a cycle."""
-
-    fields: ClassVar[frozenset[str] | None] = None
-    """The names in an object's `__dict__` that `encode` takes care of, if it does not save whatever is there:
-    the walk refuses an object with others, which would be lost. None: no attribute is lost."""
 
     def accepts(self, cls: type) -> bool:
         """Whether this codec takes direct instances of `cls`."""
@@ -63,6 +63,11 @@ class Codec(ABC):
         """The items of a plain container, each of which a lazy load builds on first use; None if the object
         is built whole. `node` may come from an attacker."""
         return None
+
+    def unsaved(self, obj: Any) -> Iterable[str]:
+        """The names of attributes that somebody set on `obj` and that `encode` has no place for. The walk
+        refuses an object with any, which would come back without them."""
+        return ()
 
     def claim(self, obj: Any) -> None:  # noqa: B027  most need not
         """Give a loaded object copies of its own of what `check` relies on, so that nothing else that was

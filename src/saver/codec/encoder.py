@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from saver.canonical import canonical
 from saver.codec import refusals
-from saver.codec.attributes import NONE, attributes_of, own_dict
+from saver.codec.attributes import NONE, attributes_of
 from saver.codec.contract import INLINE_BYTES, BatchCodec, Codec
 from saver.codec.lookup import codec_for
 from saver.errors import CannotSaveError
@@ -108,8 +108,8 @@ class Encoder:
     def _node(self, obj: Any, kind: type, steps: tuple[str | int, ...], shared: bool = True) -> Node:
         codec = codec_for(kind)
         self._path.extend(steps)
-        if codec is None or not (codec.fields is None or own_dict(obj).keys() <= codec.fields):
-            self.refuse(refusals.no_data_form(obj) if codec is None else refusals.lost(obj, codec.fields))
+        if codec is None:
+            self.refuse(refusals.no_data_form(obj))
         if len(self._open) > MAX_OBJECT_DEPTH:
             raise CannotSaveError(refusals.too_deep(self.where()))
         key = id(obj)
@@ -126,8 +126,7 @@ class Encoder:
                 node.state = on_fresh_stack(codec.encode, obj, self)
             else:
                 node.state = codec.encode(obj, self)
-            if type(codec).check is not Codec.check:
-                self.check(codec.check, obj)
+            self._look_at(obj, codec)
         except CannotSaveError as error:
             if not str(error).startswith("$"):
                 raise CannotSaveError(f"{self.where()}: {error}") from error.__cause__
@@ -230,7 +229,7 @@ class Encoder:
 
     def raw_tensor(self, data: TensorData, *steps: str | int) -> Tensor:
         """Add a tensor under the name of its path: `model/layers.0.weight`."""
-        path = _in_utf8(".".join(map(str, (*self._path, *steps))))[:200]
+        path = refusals.in_utf8(".".join(map(str, (*self._path, *steps))))[:200]
         name = first = f"{self._part}/{path}" if path else self._part
         while name in self.tensors:
             self._again_named[first] += 1
@@ -271,12 +270,19 @@ class Encoder:
         return self._where(())
 
     def _where(self, steps: tuple[str | int, ...]) -> str:
-        shown = (f"[{step}]" if isinstance(step, int) else f".{step}" for step in (*self._path, *steps))
-        return _in_utf8("".join(("$.", self._part, *shown)))
+        return refusals.shown(self._part, (*self._path, *steps))
 
     def refuse(self, why: str) -> NoReturn:
         """Raise CannotSaveError for the object being encoded."""
         raise CannotSaveError(f"{self.where()}: {why}")
+
+    def _look_at(self, obj: Any, codec: Codec) -> None:
+        """Refuse what would not come back."""
+        why = refusals.unsaved(obj, codec)
+        if why:
+            self.refuse(why)
+        if type(codec).check is not Codec.check:
+            self.check(codec.check, obj)
 
     def check(self, check: Callable[..., object], *values: Any) -> None:
         """Call what loading will call, too; refuse to save what it raises ValueError or TypeError for."""
@@ -284,8 +290,3 @@ class Encoder:
             check(*values)
         except (ValueError, TypeError) as error:
             raise CannotSaveError(f"{self.where()}: {refusals.unsound(error)}") from error
-
-
-def _in_utf8(path: str) -> str:
-    """A path as it can be written to a file: keys of dicts may have lone surrogates."""
-    return path if encodable(path) else path.encode(errors="backslashreplace").decode()

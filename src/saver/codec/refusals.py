@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
-from saver.codec.attributes import own_dict
-from saver.tree import MAX_OBJECT_DEPTH
+from saver.codec.attributes import native_base
+from saver.codec.contract import Codec
+from saver.tree import MAX_OBJECT_DEPTH, encodable
 
 
 def unsound(error: Exception) -> str:
@@ -13,12 +15,20 @@ def unsound(error: Exception) -> str:
     return f"{error}; so it could not be loaded: make or fit it anew, or put back what was changed in it"
 
 
-def lost(obj: Any, known: frozenset[str] | None) -> str:
-    """Of an object with attributes for which its codec has no place: it knows only these."""
-    name = min(map(str, own_dict(obj).keys() - (known or ())))
+def unsaved(obj: Any, codec: Codec) -> str | None:
+    """Of an object that its codec would not save whole; None if it does."""
+    for name in codec.unsaved(obj):
+        return (
+            f"the attribute {name!r} was set on a {type(obj).__name__}, whose data form has no place for it; "
+            "keep it beside the object, as in a dict of both, and delete it there"
+        )
+    native = native_base(type(obj)) if codec.bare else None
+    if native is None:
+        return None
+    cls = type(obj)
     return (
-        f"the attribute {name!r} was set on a {type(obj).__name__}, whose data form has no place for it; "
-        "keep it beside the object, as in a dict of both, and delete it there"
+        f"{cls.__module__}.{cls.__qualname__} derives from {native.__module__}.{native.__qualname__}, too, "
+        f"whose contents are not in attributes; hold a {native.__qualname__} in an attribute instead"
     )
 
 
@@ -40,3 +50,14 @@ def no_data_form(obj: Any) -> str:
         f"{name} has no data form; if its attributes say everything, `saver.register({kind.__name__})`; "
         "or write a codec (docs/codecs.md), or leave it out"
     )
+
+
+def shown(part: str, path: Iterable[str | int]) -> str:
+    """A path as errors show it: `$.model.callbacks[2]`."""
+    steps = (f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
+    return in_utf8("".join(("$.", part, *steps)))
+
+
+def in_utf8(path: str) -> str:
+    """A path as it can be written to a file: keys of dicts may have lone surrogates."""
+    return path if encodable(path) else path.encode(errors="backslashreplace").decode()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from base64 import b64decode, b64encode
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from saver import trust
-from saver.codec import INLINE_BYTES, Codec, Decoder, Encoder, is_array
+from saver.codec import INLINE_BYTES, Codec, Decoder, Encoder, added, is_array
 from saver.families.numpy.dtypes import decode_dtype, dense, encode_dtype, refused_field, storage
 from saver.families.python.columns import encode_run, fill_run
 from saver.tree import TENSOR_DTYPE, Node, Tensor, Value
@@ -211,6 +212,9 @@ class SubclassCodec(Codec):
     types = (np.matrix, np.recarray)
     names = frozenset(("numpy.char:chararray",))  # looking it up warns where NumPy is about to drop it
 
+    def unsaved(self, obj: Any) -> Iterable[str]:
+        return added(obj)
+
     def encode(self, obj: Any, encoder: Encoder) -> Value:
         why = refused_field(obj.dtype) if type(obj) is np.recarray else None
         if why is not None:
@@ -242,6 +246,9 @@ class MaskedCodec(Codec):
 
     name = "numpy.masked"
     types = (np.ma.MaskedArray,)
+
+    def unsaved(self, obj: Any) -> Iterable[str]:
+        return added(obj)
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
         mask = np.ma.getmask(obj)

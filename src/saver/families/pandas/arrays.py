@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from saver.codec import Codec, Decoder, Encoder, is_array
+from saver.codec import Decoder, Encoder, is_array
+from saver.families.pandas.base import PandasCodec
 from saver.families.python.builtins import hashable
 from saver.families.python.columns import decode_run, encode_run
 from saver.tree import Node, Value
@@ -20,8 +21,7 @@ _MASKED_NAMES = (
 )  # fmt: skip
 _MASKED: dict[str, Any] = {name: pd.api.types.pandas_dtype(name) for name in _MASKED_NAMES}
 _NumpyDtype = type(pd.arrays.NumpyExtensionArray(np.zeros(1)).dtype)
-_CLOSED = ("left", "right", "both", "neither")
-UNITS = ("s", "ms", "us", "ns")
+_CLOSED, UNITS = ("left", "right", "both", "neither"), ("s", "ms", "us", "ns")
 
 
 def ndarray(value: Any, kinds: str, what: str, ndim: int = 1) -> NDArray[Any]:
@@ -33,9 +33,9 @@ def ndarray(value: Any, kinds: str, what: str, ndim: int = 1) -> NDArray[Any]:
 
 def unit_of(value: Any) -> str:
     """One of the resolutions that pandas knows."""
-    if value not in UNITS:
-        raise ValueError(f"{value!r} is not a resolution of pandas")
-    return str(value)
+    if value in UNITS:
+        return str(value)
+    raise ValueError(f"{value!r} is not a resolution of pandas")
 
 
 def zone_of(value: Any) -> Any:
@@ -45,7 +45,7 @@ def zone_of(value: Any) -> Any:
     return value
 
 
-class DtypeCodec(Codec):
+class DtypeCodec(PandasCodec):
     """Every dtype of pandas, as a value or as part of an array."""
 
     name = "pandas.dtype"
@@ -128,7 +128,7 @@ _DTYPES: dict[str, Any] = {
 }
 
 
-class CategoricalCodec(Codec):
+class CategoricalCodec(PandasCodec):
     """Codes and categories; every code is -1 or that of a category."""
 
     name = "pandas.Categorical"
@@ -144,7 +144,7 @@ class CategoricalCodec(Codec):
         return pd.Categorical.from_codes(ndarray(codes, "i", "codes"), dtype=dtype)
 
 
-class DatetimeCodec(Codec):
+class DatetimeCodec(PandasCodec):
     """Arrays of dates and of durations: integers with a unit, and for dates perhaps a zone."""
 
     name = "pandas.datetime"
@@ -170,7 +170,7 @@ class DatetimeCodec(Codec):
         return cls._simple_new(values, dtype)
 
 
-class PeriodCodec(Codec):
+class PeriodCodec(PandasCodec):
     """Periods: ordinals and a frequency."""
 
     name = "pandas.period"
@@ -186,7 +186,7 @@ class PeriodCodec(Codec):
         return pd.arrays.PeriodArray(values, dtype=dtype)
 
 
-class IntervalCodec(Codec):
+class IntervalCodec(PandasCodec):
     """Intervals: both ends, and which of them belong to it."""
 
     name = "pandas.interval"
@@ -210,7 +210,7 @@ class IntervalCodec(Codec):
         return found
 
 
-class MaskedCodec(Codec):
+class MaskedCodec(PandasCodec):
     """`Int64` and its kind: values, and a mask that says which are missing."""
 
     name = "pandas.masked"
@@ -229,7 +229,7 @@ class MaskedCodec(Codec):
         return dtype.construct_array_type()(values, mask)
 
 
-class NumpyArrayCodec(Codec):
+class NumpyArrayCodec(PandasCodec):
     """A NumPy array as pandas wraps it."""
 
     name = "pandas.numpy"
@@ -245,7 +245,7 @@ class NumpyArrayCodec(Codec):
         return pd.arrays.NumpyExtensionArray(values)
 
 
-class StringsCodec(Codec):
+class StringsCodec(PandasCodec):
     """Strings kept as Python objects: a run of them, and where they are missing a mask."""
 
     name = "pandas.strings"
@@ -273,7 +273,7 @@ class StringsCodec(Codec):
         return pd.array(values, dtype=dtype, copy=False)
 
 
-class ArrowCodec(Codec):
+class ArrowCodec(PandasCodec):
     """Arrays that Arrow keeps: of any of its types, or strings of pandas."""
 
     name = "pandas.arrow"
@@ -300,7 +300,7 @@ class ArrowCodec(Codec):
         return dtype.__from_arrow__(values)
 
 
-class SparseCodec(Codec):
+class SparseCodec(PandasCodec):
     """Sparse columns: the values that are stored, and where they lie."""
 
     name = "pandas.sparse"
@@ -344,7 +344,7 @@ def _sparse_index(length: int, places: list[NDArray[Any]]) -> Any:
     return BlockIndex(length, starts, lengths)
 
 
-ARRAYS: tuple[Codec, ...] = (
+ARRAYS: tuple[PandasCodec, ...] = (
     DtypeCodec(), CategoricalCodec(), DatetimeCodec(), PeriodCodec(), IntervalCodec(), MaskedCodec(),
     NumpyArrayCodec(), StringsCodec(), ArrowCodec(), SparseCodec(),
 )  # fmt: skip

@@ -14,6 +14,7 @@ import pandas as pd
 
 from saver.codec import Codec, Decoder, Encoder, is_array, special
 from saver.families.pandas.arrays import ARRAYS, UNITS, ndarray
+from saver.families.pandas.base import PandasCodec
 from saver.families.pandas.scalars import SCALARS
 from saver.families.python.builtins import hashable
 from saver.tree import Node, Value
@@ -42,7 +43,7 @@ def _name(value: Value, decoder: Decoder) -> Any:
     return hashable([decoder(value)], decoder)[0]
 
 
-class IndexCodec(Codec):
+class IndexCodec(PandasCodec):
     """Every index with one level; its kind follows from its values."""
 
     name = "pandas.Index"
@@ -75,7 +76,7 @@ class IndexCodec(Codec):
         return found
 
 
-class RangeIndexCodec(Codec):
+class RangeIndexCodec(PandasCodec):
     """Start, stop and step."""
 
     name = "pandas.RangeIndex"
@@ -93,7 +94,7 @@ class RangeIndexCodec(Codec):
         return pd.RangeIndex(start, stop, step, name=name)
 
 
-class MultiIndexCodec(Codec):
+class MultiIndexCodec(PandasCodec):
     """Levels, and for every row a code in each of them."""
 
     name = "pandas.MultiIndex"
@@ -162,7 +163,7 @@ def _index(value: Any) -> Any:
     return value
 
 
-class SeriesCodec(Codec):
+class SeriesCodec(PandasCodec):
     """Values, index, name, attributes and flags."""
 
     name = "pandas.Series"
@@ -190,7 +191,7 @@ class SeriesCodec(Codec):
         return found
 
 
-class FrameCodec(Codec):
+class FrameCodec(PandasCodec):
     """Frames: blocks of columns of one dtype, and where in the frame each column stands."""
 
     name = "pandas.DataFrame"

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import enum
 import types
+from collections.abc import Iterable
 from typing import Any
 
 from saver import trust
-from saver.codec import Codec, Decoder, Encoder
+from saver.codec import Codec, Decoder, Encoder, own_dict
 from saver.errors import CannotSaveError
 from saver.tree import Node, Value
 
@@ -98,7 +99,16 @@ class EnumCodec(Codec):
         return enum.Flag._missing_.__func__(cls, value) if found is None else found  # type: ignore[attr-defined]
 
 
-class NamedTupleCodec(Codec):
+class ClosedCodec(Codec):
+    """A codec of objects that have a dict, in which nothing but `fields` belongs."""
+
+    fields: tuple[str, ...] = ()
+
+    def unsaved(self, obj: Any) -> Iterable[str]:
+        return [name for name in own_dict(obj) if name not in self.fields]
+
+
+class NamedTupleCodec(ClosedCodec):
     """Named tuples, made without calling `__new__` of the class."""
 
     name = "namedtuple"

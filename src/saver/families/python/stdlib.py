@@ -5,6 +5,7 @@ from __future__ import annotations
 import array
 import functools
 import random
+import sys
 from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, time, timedelta, timezone
@@ -19,6 +20,7 @@ from zoneinfo import ZoneInfo
 from saver import uses
 from saver.codec import Codec, Decoder, Encoder
 from saver.families.python.builtins import DictCodec, bytes_value, encode_items, fill_items, value_bytes
+from saver.families.python.classes import ClosedCodec
 from saver.families.python.columns import encode_run, fill_run, held_items
 from saver.tree import Node, Value
 
@@ -50,7 +52,7 @@ class OrderedDictCodec(DictCodec):
         return found
 
 
-class CounterCodec(Codec):
+class CounterCodec(ClosedCodec):
     """Counts in their order."""
 
     name = "stdlib.Counter"
@@ -133,7 +135,7 @@ def _is_plain_function(value: Any) -> bool:
     return not isinstance(value, type) or uses.kinds_of(value) is None
 
 
-class PartialCodec(Codec):
+class PartialCodec(ClosedCodec):
     """`functools.partial` of a function that has a data form."""
 
     name = "stdlib.partial"
@@ -310,6 +312,9 @@ class ZoneInfoCodec(Codec):
         return ZoneInfo(node.state)
 
 
+_BIG_ENDIAN = sys.byteorder == "big"
+
+
 class ArrayCodec(Codec):
     """`array.array`: type code, and the items little-endian."""
 
@@ -320,7 +325,7 @@ class ArrayCodec(Codec):
         if obj.typecode in "uw":
             return [obj.typecode, encoder(obj.tounicode())]
         little = obj[:]
-        if _big_endian():
+        if _BIG_ENDIAN:
             little.byteswap()
         return [obj.typecode, obj.itemsize, bytes_value(little.tobytes(), encoder)]
 
@@ -339,22 +344,17 @@ class ArrayCodec(Codec):
                 f"items of type {typecode!r} take {found.itemsize} bytes here, {size} where it was saved"
             )
         found.frombytes(value_bytes(data, decoder))
-        if _big_endian():
+        if _BIG_ENDIAN:
             found.byteswap()
         return found
 
 
-def _big_endian() -> bool:
-    import sys
-
-    return sys.byteorder == "big"
-
-
-class RandomCodec(Codec):
+class RandomCodec(ClosedCodec):
     """`random.Random`, continuing the same sequence."""
 
     name = "stdlib.Random"
     types = (random.Random,)
+    fields = ("gauss_next",)
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
         version, words, gauss = obj.getstate()

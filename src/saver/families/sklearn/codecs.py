@@ -6,13 +6,14 @@ classes that estimators hold are listed in `_BASES`; compiled ones have codecs o
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from sklearn.base import BaseEstimator
 from sklearn.utils import Bunch
 
 from saver import trust
-from saver.codec import Codec, Decoder, Encoder
+from saver.codec import Codec, Decoder, Encoder, added
 from saver.families.python.builtins import encode_items, fill_items, refused_names
 from saver.families.python.restoring import ObjectRestorer
 from saver.families.sklearn import callables, checks
@@ -53,6 +54,7 @@ class ListedClassCodec(Codec):
     """Instances of the listed classes, by their attributes; no code of the class runs."""
 
     name = "sklearn.object"
+    bare = True
     early = True
 
     def accepts(self, cls: type) -> bool:
@@ -87,6 +89,14 @@ class EstimatorCodec(ListedClassCodec):
     def accepts(self, cls: type) -> bool:
         return issubclass(cls, BaseEstimator)
 
+    def encode(self, obj: Any, encoder: Encoder) -> Value:
+        if type(vars(obj).get("_fit_X")).__name__ == "_memoryviewslice":
+            encoder.refuse(
+                "an estimator that was fitted to a search tree has no data form; fit it to the samples of "
+                "the tree: numpy.asarray(tree.data)"
+            )
+        return super().encode(obj, encoder)
+
     def claim(self, obj: Any) -> None:
         checks.claim(obj)
 
@@ -115,6 +125,9 @@ class BunchCodec(Codec):
     name = "sklearn.bunch"
     types = (Bunch,)
     early = True
+
+    def unsaved(self, obj: Any) -> Iterable[str]:
+        return added(obj)
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
         for why in refused_names(type(obj), obj):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from saver import trust, uses
-from saver.codec import Codec, Decoder, Encoder, is_array
+from saver.codec import Codec, Decoder, Encoder, added, is_array
 from saver.tree import Node, Value
 
 _TREES = {
@@ -90,6 +91,9 @@ class NeighborTreeCodec(Codec):
 
     name = "sklearn.neighbors"
     names = frozenset(_TREES.values())
+
+    def unsaved(self, obj: Any) -> Iterable[str]:
+        return added(obj)
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
         data, index, nodes, bounds, *numbers, distance, weight = obj.__getstate__()

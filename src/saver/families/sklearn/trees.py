@@ -7,14 +7,14 @@ declared depth covers the real one.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from saver.codec import BatchCodec, Decoder, Encoder
+from saver.codec import BatchCodec, Decoder, Encoder, added
 from saver.tree import Value
 
 _NARROW = np.dtype(np.int32)
@@ -243,6 +243,9 @@ class PredictorCodec(BatchCodec):
 
     name = "sklearn.predictor"
     names = frozenset(("sklearn.ensemble._hist_gradient_boosting.predictor:TreePredictor",))
+
+    def unsaved(self, obj: Any) -> Iterable[str]:
+        return added(obj, "nodes", "binned_left_cat_bitsets", "raw_left_cat_bitsets")
 
     def encode_batch(self, objects: list[Any], encoder: Encoder) -> Value:
         binned = [np.asarray(tree.binned_left_cat_bitsets) for tree in objects]

@@ -58,6 +58,7 @@ class ModuleCodec(Codec):
     """
 
     name = "torch.Module"
+    bare = True
     early = True
 
     def accepts(self, cls: type) -> bool:

@@ -51,6 +51,7 @@ class OptimizerCodec(Codec):
     parameters again. `.grad` is not saved, hooks have no data form."""
 
     name = "torch.Optimizer"
+    bare = True
     early = True
 
     def accepts(self, cls: type) -> bool:
@@ -205,6 +206,7 @@ class SchedulerCodec(Codec):
     data form: those of trusted modules have one, lambdas do not."""
 
     name = "torch.LRScheduler"
+    bare = True
     early = True
 
     def accepts(self, cls: type) -> bool:

@@ -101,16 +101,20 @@ def held(estimator: Any, name: str, ndim: int | None = None, kinds: str | None =
 
 
 def held_list(estimator: Any, name: str) -> list[Any]:
-    """The list of an attribute."""
+    """The items of an attribute: a list, a tuple, or an array of objects."""
     found = estimator.__dict__.get(name)
-    require(type(found) is list, f"{name} is not a list")
-    return found  # type: ignore[no-any-return]
+    objects = is_array(found) and found.ndim == 1 and found.dtype == object
+    require(objects or type(found) in (list, tuple), f"{name} is not a list")
+    return list(found)
 
 
 def features(estimator: Any) -> int:
     """The number of features that the estimator was fitted to."""
     found = whole(estimator.__dict__.get("n_features_in_"))
-    require(found is not None and found >= 0, "a fitted estimator without its number of features")
+    require(
+        found is not None and found >= 0,
+        "fitted, but it does not say to how many features; set n_features_in_ to their number",
+    )
     return found or 0
 
 

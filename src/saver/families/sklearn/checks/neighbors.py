@@ -27,9 +27,7 @@ _TREES = ("KDTree", "BallTree", "KDTree64", "BallTree64", "KDTree32", "BallTree3
 def neighbors(estimator: Any) -> None:
     """The training data, its tree and the metric fit together."""
     fitted, tree, method = state(estimator, "_fit_X", "_tree", "_fit_method")
-    if type(fitted).__module__ == "_cyutility":  # a view of the tree it was fitted to; has no data form
-        return
-    known = features(estimator) if fitted is not None else None
+    known = _features(estimator, fitted, method) if fitted is not None else None
     for name in ("effective_metric_params_", "metric_params"):
         check_parameters(estimator.__dict__.get(name), known)
     for name in ("metric", "effective_metric_"):
@@ -43,7 +41,7 @@ def neighbors(estimator: Any) -> None:
     require(type(method) is str and method in _METHODS, "no such way to find neighbours")
     metric = estimator.__dict__.get("metric")
     precomputed = type(metric) is str and metric == "precomputed"
-    require(precomputed or columns == features(estimator), "other features")
+    require(precomputed or columns == known, "other features")
     said = estimator.__dict__.get("n_samples_fit_")
     require(count(said, "n_samples_fit_") == rows, "another number of samples than kept")
     if tree is not None:
@@ -52,6 +50,16 @@ def neighbors(estimator: Any) -> None:
     if is_of(estimator, "KNeighborsClassifier") or is_of(estimator, "RadiusNeighborsClassifier"):
         _check_labels(estimator, rows)
         _check_number(estimator, rows)
+
+
+def _features(estimator: Any, fitted: Any, method: Any) -> int:
+    """How many features the samples have; an estimator that was fitted to another one does not say so, and
+    only trees compare them with those of a query."""
+    size = shape(fitted)
+    silent = "n_features_in_" not in estimator.__dict__ and type(method) is str
+    if silent and method in ("kd_tree", "ball_tree") and size is not None and len(size) == 2:
+        return size[1]
+    return features(estimator)
 
 
 def _is_tree(tree: Any) -> bool:

@@ -152,11 +152,9 @@ def bisecting(estimator: Any) -> None:
         require(is_of(node, "_BisectingTree"), "a node of the bisection is missing")
         require(id(node) not in seen, "a node of the bisection has two parents")
         seen.add(id(node))
-        center = node.__dict__.get("center")
-        require(
-            center is None or (is_array(center) and center.shape == (features(estimator),)),
-            "a center has other features",
-        )
+        center, known = node.__dict__.get("center"), features(estimator)
+        of_sparse = type(center) is np.matrix and center.shape == (1, known)  # the mean of a sparse matrix
+        require(center is None or of_sparse or shape(center) == (known,), "a center has other features")
         children = state(node, "left", "right")
         open_nodes.extend(child for child in children if child is not None)
 
