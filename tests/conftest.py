@@ -11,9 +11,14 @@ for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_variable, "1")
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 import saver
 from saver.file import open_file
+
+# A test must not fail because a machine is slow, so nothing is asked of the time that an example takes.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")

@@ -10,8 +10,7 @@ import numpy as np
 
 from saver.encoding import encode
 from saver.repo.draft import Draft
-from saver.tensors import Box, ShardedData
-from saver.tree import NUMPY_DTYPE, TENSOR_DTYPE, TensorData
+from saver.tensors import NUMPY_DTYPE, TENSOR_DTYPE, Box, ShardedData, TensorData
 
 
 def sharded(array: Any, boxes: Iterable[Box]) -> ShardedData:

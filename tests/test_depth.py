@@ -21,7 +21,8 @@ from hypothesis import strategies as st
 import saver
 from saver.errors import CannotSaveError, IncompatibleError
 from saver.stack import SEGMENT, SHALLOW, is_deep, on_fresh_stack
-from saver.tree import MAX_JSON_DEPTH, MAX_OBJECT_DEPTH, Node, parse, strict_json, to_json
+from saver.strict import strict_json
+from saver.tree import MAX_JSON_DEPTH, MAX_OBJECT_DEPTH, Node, parse, to_json
 
 ROOM = 150
 """What a caller must have left: Saver's own way down to the walks, and what it imports on the way."""

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from saver import environment, registry
@@ -276,7 +276,6 @@ ANYTHING = st.recursive(
 KEYS = st.sampled_from([*HERE, "gpu", "gpus", "cuda"])
 
 
-@settings(deadline=None)
 @given(st.dictionaries(KEYS, ANYTHING), st.dictionaries(st.text(), st.lists(st.text()).map(Needs)))
 def test_whatever_was_recorded_is_compared_without_a_crash(recorded, parts):
     found = diagnose(HERE | recorded, parts, HERE) + diagnose(recorded, parts, HERE)

@@ -233,7 +233,7 @@ def test_a_tensor_that_changes_while_it_is_given_on_is_an_error() -> None:
             array[:] += 1
             return super().write(data)
 
-    with pytest.raises(saver.CannotWriteError, match="changed while it was saved"):
+    with pytest.raises(saver.CannotWriteError, match="changed while it was being saved"):
         saver.dump(array, Changing())
 
 

@@ -104,7 +104,7 @@ def test_tensors_may_change_as_soon_as_it_returned(store: saver.Saver, storage: 
 def test_a_time_limit_changes_nothing(store: saver.Saver, storage: Slow) -> None:
     with storage.shut():
         handle = begun(store, [1])
-        with pytest.raises(TimeoutError, match="m: the save was not over after 0 s"):
+        with pytest.raises(TimeoutError, match="m: the save is still running after 0 s"):
             handle.result(0)
         assert not handle.done()
         assert store.models() == ["first"]
@@ -308,7 +308,7 @@ def test_a_forked_child_saves_on_its_own_and_cannot_ask_for_its_parents_save(
             try:
                 handle.result()
             except RuntimeError as error:
-                code = 0 if "in the process that began it" in str(error) else 2
+                code = 0 if "in the process that started it" in str(error) else 2
         finally:
             os._exit(code)
     _, status = os.waitpid(child, 0)

@@ -84,12 +84,34 @@ def test_bytes_of_a_part_count_its_structure(tmp_path):
     ],
 )
 def test_states_that_no_codec_writes_are_left_out(node):
-    assert hyperparameters(node) == {}
-    assert hyperparameters(Node("dict", state={"a": node, "b": 1})) == {"b": "1"}
+    assert hyperparameters(node).values == {}
+    assert hyperparameters(Node("dict", state={"a": node, "b": 1})).values == {"b": "1"}
 
 
 def test_deep_nesting_neither_recurses_nor_takes_long():
     node = Node("list", state=[1])
     for _ in range(5000):
         node = Node("list", state=[node])
-    assert hyperparameters(node) == {}
+    assert hyperparameters(node).values == {}
+
+
+def test_what_a_constructor_has_as_its_default_is_known(tmp_path):
+    pytest.importorskip("sklearn")
+    from sklearn.linear_model import LogisticRegression
+
+    saver.dump(LogisticRegression(C=2.0), tmp_path / "a.saver")
+    (part,) = saver.describe(tmp_path / "a.saver").parts
+    assert set(part.values) - set(part.defaults) == {"C"}
+    assert {"tol", "max_iter"} < set(part.defaults)
+
+
+@pytest.mark.parametrize("count", [1, 3, 4, 200])
+def test_many_objects_of_one_class_are_summed_up(tmp_path, count):
+    pytest.importorskip("sklearn")
+    from sklearn.linear_model import Ridge
+
+    found = told({"models": [Ridge(alpha=number) for number in range(count)]}, tmp_path)
+    if count > 3:
+        assert found == {"[0].models": f"{count} x sklearn.linear_model._ridge.Ridge"}
+    else:
+        assert {f"[0].models[{number}].alpha" for number in range(count)} < set(found)

@@ -21,7 +21,8 @@ import pytest
 import saver
 from saver.codec import INLINE_BYTES
 from saver.encoding import encode
-from saver.repo import gc, stage
+from saver.repo import stage
+from saver.repo.gc import moving
 from saver.storage import Bytes
 from saver.storages.memory import MemoryStorage
 
@@ -160,7 +161,7 @@ def test_the_work_grows_with_the_number_of_tensors(what: str, few_and_many: tupl
 def test_tensors_that_were_moved_one_by_one_are_found_at_once(
     few_and_many: tuple[Case, Case], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gc, "DEAD_BYTES", 1000)
+    monkeypatch.setattr(moving, "DEAD_BYTES", 1000)
     few, many = (case.moved() for case in few_and_many)
     few.load("m")
     for what, act in {

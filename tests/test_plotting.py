@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import saver
@@ -134,7 +134,6 @@ def test_several_runs_share_panels_whatever_each_of_them_has() -> None:
 # Points
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 40), numbers), max_size=300).map(sorted), st.integers(1, 12))
 def test_few_points_look_like_all_of_them(points: list[tuple[int, float]], columns: int) -> None:
     steps = np.array([step for step, _ in points], np.int64)
@@ -168,7 +167,6 @@ def test_a_million_points_become_few_and_gaps_stay_gaps() -> None:
     assert bare.sum() == 100
 
 
-@settings(deadline=None)
 @given(st.lists(numbers, max_size=30))
 def test_a_point_is_isolated_when_no_line_leads_to_it(values: list[float]) -> None:
     known = [False, *np.isfinite(values).tolist(), False] if values else [False, False]
@@ -257,7 +255,6 @@ def test_an_axis_is_logarithmic_where_most_would_be_squeezed_otherwise(
     assert wants_log([values]) is logarithmic
 
 
-@settings(deadline=None)
 @given(st.floats(-1e9, 1e9), st.floats(1e-6, 1e9), st.integers(2, 10))
 def test_ticks_are_few_round_numbers_within(low: float, extent: float, count: int) -> None:
     extent = max(extent, abs(low) * 1e-9)
@@ -674,7 +671,6 @@ def test_gaps_are_gaps_in_text_too() -> None:
     assert abs(len(left) - len(right)) <= 2
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.lists(numbers, min_size=1, max_size=60), min_size=1, max_size=4),
     st.integers(1, 150), st.booleans(), st.sampled_from([None, 0.0, 0.9]),

@@ -177,7 +177,7 @@ def assert_as_loaded(opened: Opened, target: Any) -> None:
 
 
 @given(recipes)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_everything_stays_in_an_object_of_the_same_form(save: Save, recipe: list[Any]) -> None:
     opened, target = save({"part": cook(recipe, 1)}), cook(recipe, 2)
     before = dict(by_path(target))
@@ -192,7 +192,7 @@ def test_everything_stays_in_an_object_of_the_same_form(save: Save, recipe: list
 
 
 @given(recipes, recipes)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_into_any_other_object_goes_what_load_would_give(save: Save, recipe: Any, other: Any) -> None:
     opened, target = save({"part": cook(recipe, 1)}), cook(other, 2)
     restore(opened, {"part": target}, trust=MINE)
@@ -200,7 +200,7 @@ def test_into_any_other_object_goes_what_load_would_give(save: Save, recipe: Any
 
 
 @given(recipes, recipes)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_two_parts_share_what_they_shared(save: Save, recipe: Any, other: Any) -> None:
     value = cook(recipe, 1)
     opened = save({"part": {"a": value}, "second": {"b": value, "c": value[:1]}})

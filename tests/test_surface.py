@@ -19,8 +19,8 @@ ROOT = Path(__file__).parent.parent
 STABLE = [
     "saver", "saver.errors", "saver.handle", "saver.policy", "saver.training_log", "saver.checkpoints.events",
     "saver.restoring",
-    "saver.codec", "saver.family", "saver.tree", "saver.trust", "saver.storage", "saver.storages.local",
-    "saver.storages.memory", "saver.rehearsal", "saver.testing",
+    "saver.codec", "saver.family", "saver.tree", "saver.tensors", "saver.trust", "saver.storage",
+    "saver.storages.local", "saver.storages.memory", "saver.rehearsal", "saver.testing",
 ]  # fmt: skip
 
 

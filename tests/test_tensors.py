@@ -10,26 +10,29 @@ from typing import Any
 import numpy as np
 import pytest
 from blake3 import blake3
-from hypothesis import assume, example, given, settings
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from saver import tensors
 from saver.errors import DamagedError
 from saver.pack import Pack, PackedTensors, PackWriter, verify
 from saver.storage import Blob
 from saver.storages.memory import MemoryStorage
 from saver.tensors import (
+    NUMPY_DTYPE,
     Box,
     Hasher,
     MemoryTensors,
     Shard,
     ShardedData,
+    TensorData,
     check_boxes,
+    hashing,
     in_shards,
     put_together,
+    shards_of,
     whole,
 )
-from saver.tree import NUMPY_DTYPE, TensorData
+from saver.tensors.boxes import CUT_AXES
 from shards import sharded
 
 
@@ -136,7 +139,7 @@ def test_boxes_that_no_writer_makes_are_refused(shape: tuple[int, ...], boxes: l
 def test_a_tensor_is_cut_along_few_axes(axes: int) -> None:
     """Each axis doubles what it takes to check a box, and a hostile file may have 64."""
     halves = [Box(at, (1,) * axes) for at in product((0, 1), repeat=axes)]
-    if axes == tensors.CUT_AXES:
+    if axes == CUT_AXES:
         check_boxes((2,) * axes, halves)
     else:
         with pytest.raises(ValueError, match="cut along 6 axes; at most 5"):
@@ -165,7 +168,7 @@ def test_the_blocks_of_a_box_are_those_that_hold_a_byte_of_it(
     shape: tuple[int, ...], block: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every box, against the blocks that its elements lie in."""
-    monkeypatch.setattr(tensors, "BLOCK", block)
+    monkeypatch.setattr(hashing, "BLOCK", block)
     count = -(-math.prod(shape) * 4 // block)
     shard = Shard("F32", whole(shape), blocks=("",) * count)
     at = np.arange(math.prod(shape)).reshape(shape) * 4
@@ -179,8 +182,8 @@ def test_bytes_that_come_in_any_pieces_have_the_hash_of_their_blocks(
     data: bytes, lengths: list[int], block: int
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tensors, "BLOCK", block)
-        patch.setattr(tensors, "BLOCKS_FROM", 2 * block)
+        patch.setattr(hashing, "BLOCK", block)
+        patch.setattr(hashing, "BLOCKS_FROM", 2 * block)
         hasher, at = Hasher(len(data)), 0
         for length in lengths:
             at += hasher.update(memoryview(data[at : at + length]))
@@ -231,7 +234,6 @@ def packed(given: Mapping[str, TensorData | ShardedData]) -> tuple[PackedTensors
     return pack.source(), blob, pack
 
 
-@settings(deadline=None)
 @given(cuts(), st.sampled_from(["U8", "F32", "F64"]), st.integers(1, 40), st.data())
 @example(((3, 5), [Box((0, 0), (3, 2)), Box((0, 2), (3, 3))]), "F32", 7, None)
 def test_a_box_is_read_from_the_shards_and_blocks_that_it_cuts_and_no_others(
@@ -243,8 +245,8 @@ def test_a_box_is_read_from_the_shards_and_blocks_that_it_cuts_and_no_others(
     assume(asked)
     chosen = [data.draw(st.sampled_from(asked)) for _ in range(2)] if data is not None else asked[:9]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tensors, "BLOCK", block)
-        patch.setattr(tensors, "BLOCKS_FROM", 2 * block)
+        patch.setattr(hashing, "BLOCK", block)
+        patch.setattr(hashing, "BLOCKS_FROM", 2 * block)
         patch.setattr(verify, "GAP", 0)
         source, blob, pack = packed({"other": sharded(array, [whole(shape)]), "t": sharded(array, boxes)})
         needed = np.zeros(blob.size, bool)
@@ -331,7 +333,7 @@ def test_what_is_cut_is_put_together_again(cut: tuple[tuple[int, ...], list[Box]
     assert [info.name for info in infos.values()] == ["a", "b"]
     assert [shard.box for shard in infos["a"].shards] == boxes
     assert infos["a"].shape == shape
-    assert tensors.shards_of(infos.values()).keys() == data.keys()
+    assert shards_of(infos.values()).keys() == data.keys()
 
 
 def test_shards_that_make_no_tensor_are_not_saved() -> None:

@@ -80,7 +80,6 @@ def expected(rows: Rows) -> Rows:
 
 
 @pytest.mark.slow
-@settings(deadline=None)
 @given(histories())
 def test_rows_come_back_as_they_were_appended(history: Any) -> None:
     rows, events = history
@@ -92,7 +91,6 @@ def test_rows_come_back_as_they_were_appended(history: Any) -> None:
 
 
 @pytest.mark.slow
-@settings(deadline=None)
 @given(histories())
 def test_a_metric_is_two_arrays_with_a_place_for_each_row_that_has_it(history: Any) -> None:
     rows, _ = history
@@ -112,7 +110,6 @@ def test_a_metric_is_two_arrays_with_a_place_for_each_row_that_has_it(history: A
 
 
 @pytest.mark.slow
-@settings(deadline=None)
 @given(histories(), histories(), st.data())
 def test_a_truncated_log_is_as_if_the_run_had_never_come_further(first: Any, more: Any, data: Any) -> None:
     rows, events = first
@@ -132,7 +129,6 @@ def test_a_truncated_log_is_as_if_the_run_had_never_come_further(first: Any, mor
 
 
 @pytest.mark.slow
-@settings(deadline=None)
 @given(histories(), histories(), st.data())
 def test_a_snapshot_and_its_log_never_change_each_other(first: Any, more: Any, data: Any) -> None:
     rows, events = first
@@ -171,7 +167,7 @@ def parts(log: TrainingLog, path: Path) -> Any:
 
 
 @pytest.mark.slow
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(histories(150))
 def test_a_log_comes_back_from_a_file_and_goes_on_there(roundtrip: Callable[..., Any], history: Any) -> None:
     rows, events = history
@@ -186,7 +182,7 @@ def test_a_log_comes_back_from_a_file_and_goes_on_there(roundtrip: Callable[...,
 
 
 @pytest.mark.slow
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(histories(150), histories())
 def test_equal_logs_have_equal_bytes(tmp_path_factory: Any, history: Any, more: Any) -> None:
     folder = tmp_path_factory.mktemp("equal")
@@ -472,7 +468,6 @@ def test_a_version_can_be_marked_as_it_is() -> None:
     assert (log.events[0].ref, log.events[0].step) == ("run@1", 3)
 
 
-@settings(deadline=None)
 @given(st.lists(st.floats(), min_size=1, max_size=20))
 def test_the_best_is_the_first_of_the_lowest_or_highest(found: list[float]) -> None:
     log = told([{"step": step, "loss": value} for step, value in enumerate(found)])
@@ -491,7 +486,7 @@ def test_the_best_must_be_known_to_be_low_or_high() -> None:
         log.best("loss", "lowest")  # type: ignore[arg-type]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(histories())
 def test_a_frame_has_a_column_for_each_metric(history: Any) -> None:
     pandas = pytest.importorskip("pandas")
@@ -520,7 +515,7 @@ except saver.IncompatibleError as error:
 
 
 @pytest.mark.slow
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(histories())
 def test_csv_and_jsonl_hold_the_rows_to_the_bit_but_for_the_bits_of_nan(
     tmp_path_factory: Any, history: Any

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from saver.canonical import canonical
 from saver.errors import CannotSaveError, IncompatibleError
-from saver.tree import MAX_JSON_DEPTH, Node, Reference, Tensor, parse, reserved, strict_json, to_json, walk
+from saver.strict import strict_json
+from saver.tree import MAX_JSON_DEPTH, Node, Reference, Tensor, parse, reserved, to_json, walk
 
 scalars = st.one_of(
     st.none(),

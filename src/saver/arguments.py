@@ -93,11 +93,11 @@ def renaming(name: str, value: Any) -> None:
 def text(name: str, value: Any, limit: int, way_out: str) -> str:
     """A string of at most `limit` characters."""
     if not isinstance(value, str):
-        raise TypeError(f"{name}: {_kind(value)} is not a text; pass a str")
+        raise TypeError(f"{name}: {_kind(value)} is not a string; pass a str")
     if len(value) > limit:
-        raise ValueError(f"{name}: it has {len(value):,} characters, of {limit:,} at most; {way_out}")
+        raise ValueError(f"{name}: it has {len(value):,} characters, more than {limit:,}; {way_out}")
     if not encodable(value):
-        raise ValueError(f"{name}: it has lone surrogates, which are no Unicode text; replace them")
+        raise ValueError(f"{name}: it has lone surrogates, which are not valid Unicode; replace them")
     return value
 
 
@@ -110,7 +110,7 @@ def whole_number(name: str, value: Any, least: int, most: int) -> int:
     if isinstance(value, bool):
         raise TypeError(f"{name}: a bool is not a number; pass an int")
     if not least <= found <= most:
-        raise ValueError(f"{name}: {found} is not from {least:,} to {most:,}")
+        raise ValueError(f"{name}: {found} is out of range; pass a number from {least:,} to {most:,}")
     return int(found)
 
 
@@ -132,7 +132,7 @@ def metrics(value: Any) -> dict[str, float]:
 
 def _metric_name(name: Any) -> str:
     if not isinstance(name, str):
-        raise TypeError(f"metrics: {_kind(name)} is not a name; names are texts")
+        raise TypeError(f"metrics: {_kind(name)} is not a name; pass names as strings")
     if not 0 < len(name) <= METRIC_NAME_LIMIT or not name.isprintable():
         raise ValueError(
             f"metrics: {name[:80]!r} is not a name of 1 to {METRIC_NAME_LIMIT} printable characters"

@@ -1,4 +1,4 @@
-"""What lies in a file or a version, told without building or importing any of it."""
+"""What a file or a version contains, without building or importing any of it."""
 
 from __future__ import annotations
 
@@ -6,21 +6,26 @@ from typing import Any
 
 import msgspec
 
+from saver import html
 from saver import trust as policy
 from saver.errors import UntrustedError
+from saver.human import size, utc
 from saver.hyperparameters import hyperparameters
 from saver.opened import Opened
 from saver.repo.manifest import structure
 from saver.tensors import TensorInfo
 from saver.tree import Node, Tensor, walk
 
+SHOWN = 10
+"""A table names this many fields of a part."""
+
 
 class PartInfo(msgspec.Struct, frozen=True):
-    """A part as `describe` tells it: its classes outermost first, its tensors, its plain fields.
+    """A part as `describe` reports it: its classes outermost first, its tensors, its plain fields.
 
     `bytes` counts the tensors and the structure in the manifest. `values` are texts from the file, for
-    people to read (see saver.hyperparameters). `number` is the part's own version; `packages` are the
-    import names that its classes come from.
+    people to read, and `defaults` those of them that are default arguments (see saver.hyperparameters).
+    `number` is the part's own version; `packages` are the import names that its classes come from.
     """
 
     name: str
@@ -30,15 +35,17 @@ class PartInfo(msgspec.Struct, frozen=True):
     tensors: tuple[TensorInfo, ...]
     classes: tuple[str, ...]
     values: dict[str, str]
+    defaults: tuple[str, ...]
     number: int
     packages: tuple[str, ...]
 
 
 class Description(msgspec.Struct, frozen=True):
-    """What lies in a file or a version. `path` is where: of a version its ref. `time` is Unix time, UTC.
+    """What a file or a version contains. `path` is the path, or the version's ref. `time` is Unix time, UTC.
 
-    `hash` is that of the file's header, or of the version's manifest: it vouches for all. `data` are the
-    fingerprints of what it was trained on, by name. `untrusted` names the classes that loading will ask for.
+    `hash` is the hash of the file's header, or of the version's manifest: it vouches for everything. `data`
+    are the fingerprints of the training data, by name. `untrusted` names the classes that loading will ask
+    for.
     """
 
     path: str
@@ -50,9 +57,33 @@ class Description(msgspec.Struct, frozen=True):
     untrusted: tuple[str, ...]
     data: dict[str, Any] = {}
 
+    def _repr_html_(self) -> str:
+        packages = self.environment.get("packages")
+        told = {
+            "saved": utc(self.time),
+            "size": size(self.bytes),
+            "hash": self.hash,
+            "packages": ", ".join(f"{name} {text}" for name, text in packages.items())
+            if isinstance(packages, dict)
+            else "",
+            "to be trusted": ", ".join(self.untrusted),
+        }
+        parts = [
+            (part.name, part.kind, size(part.bytes), f"{len(part.tensors):,}", _settings(part))
+            for part in self.parts
+        ]
+        columns = ("part", "class", ">size", ">tensors", "fields that are not defaults")
+        return html.block([html.facts(self.path, told), html.table("Parts", columns, parts)])
+
+
+def _settings(part: PartInfo) -> str:
+    chosen = [f"{name}={text}" for name, text in part.values.items() if name not in part.defaults]
+    more = f" and {len(chosen) - SHOWN} more" if len(chosen) > SHOWN else ""
+    return ", ".join(chosen[:SHOWN]) + more
+
 
 def describe_opened(opened: Opened) -> Description:
-    """The description of what was opened."""
+    """The description of an opened file or version."""
     try:
         opened.admit(())
         untrusted: tuple[str, ...] = ()
@@ -77,6 +108,7 @@ def _part_info(opened: Opened, name: str) -> PartInfo:
     classes = dict.fromkeys(policy.dotted(i.cls) for i in items if isinstance(i, Node) and i.cls)
     tree = whole.root
     kind = policy.dotted(tree.cls or tree.codec) if isinstance(tree, Node) else type(tree).__name__
+    fields = hyperparameters(tree)
     length = sum(e.length for e in entries) + len(structure(tree, whole.batches))
     return PartInfo(
         name,
@@ -85,7 +117,8 @@ def _part_info(opened: Opened, name: str) -> PartInfo:
         length,
         tuple(entries),
         tuple(classes),
-        hyperparameters(tree),
+        fields.values,
+        fields.defaults,
         part.version,
         part.packages,
     )

@@ -11,26 +11,26 @@ from numpy.typing import NDArray
 
 
 class Copying(ABC):
-    """A copy under way."""
+    """A copy in progress."""
 
     @abstractmethod
     def hold(self) -> None:
-        """What the device is given from now on waits for the copy; the caller does not."""
+        """Make work that the device is given from now on wait for the copy; the caller does not wait."""
 
     @abstractmethod
     def wait(self) -> None:
-        """Until the copy is whole."""
+        """Wait until the copy is complete."""
 
 
 class DeviceData(ABC):
-    """The elements of a tensor that lies on a device. Calling it yields them as `TensorData.data` has it: in
-    host memory, one piece after another.
+    """The elements of a tensor on a device. Calling this yields them as `TensorData.data` does: in host
+    memory, one piece after another.
     """
 
     @property
     @abstractmethod
     def address(self) -> int:
-        """Where the first element lies."""
+        """The address of the first element."""
 
     @abstractmethod
     def __call__(self) -> Iterator[NDArray[Any]]:
@@ -38,12 +38,12 @@ class DeviceData(ABC):
 
     @abstractmethod
     def begin(self, target: NDArray[np.uint8]) -> Copying:
-        """Begin to copy all bytes into `target`, beside what the device does, once it has done what it was
-        given before.
+        """Begin to copy all bytes into `target`, in parallel with the device's work, but after the work that
+        it was given before.
         """
 
     @abstractmethod
     def pin(self, memory: NDArray[np.uint8]) -> Callable[[], None]:
-        """Lock host memory in its place, so that the device reaches it by itself, until the function that is
-        returned is called.
+        """Pin host memory, so that the device can access it directly, until the returned function is
+        called.
         """

@@ -14,8 +14,8 @@ from saver.opened import Opened
 from saver.repo.draft import Draft, Encoded, EncodedPart
 from saver.repo.manifest import SOLE
 from saver.storage import Progress
-from saver.tensors import ShardedData, data_of
-from saver.tree import Node, Tensor, TensorData, Value, walk
+from saver.tensors import ShardedData, TensorData, data_of
+from saver.tree import Node, Tensor, Value, walk
 
 PARTS_LIMIT = 64
 """A mapping with more keys than this is one part: a state dict, not a set of parts."""
@@ -51,7 +51,9 @@ def encode_opened(opened: Opened, progress: Progress | None = None) -> Encoded:
     try:
         tensors = {name: data_of(opened.tensors, name) for name in needed}
     except KeyError as error:
-        raise IncompatibleError(f"{opened.where} refers to the tensor {error}, which is not there") from None
+        raise IncompatibleError(
+            f"{opened.where} refers to the tensor {error}, which is missing; no Saver wrote this"
+        ) from None
     plain = {name: data for name, data in tensors.items() if isinstance(data, TensorData)}
     sharded = {name: data for name, data in tensors.items() if isinstance(data, ShardedData)}
     return Encoded(parts, plain, opened.manifest.whole, sharded=sharded)

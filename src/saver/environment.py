@@ -19,13 +19,13 @@ from saver import registry
 from saver.errors import CannotSaveError
 
 GIT_SECONDS = 5.0
-"""How long `git status` may take before the state of the tree is recorded as unknown."""
+"""How long `git status` may take before the state of the working tree is recorded as unknown."""
 
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 
 def distribution(package: str) -> str:
-    """What pip calls the package with this import name, as far as a family says so."""
+    """The name for pip of the package with this import name, if a family knows that they differ."""
     family = registry.in_use(package) if registry.is_own(package) else None
     return (family.distribution if family is not None else "") or package
 
@@ -36,7 +36,7 @@ def package_version(name: str) -> str | None:
     module = sys.modules.get(name)
     version = getattr(module, "__version__", None)
     if isinstance(version, str):
-        return str(version)  # that of some packages is a subclass of str, which JSON encoders refuse
+        return str(version)  # some packages use a subclass of str, which JSON encoders refuse
     from importlib.metadata import PackageNotFoundError
     from importlib.metadata import version as distribution_version
 
@@ -47,21 +47,21 @@ def package_version(name: str) -> str | None:
 
 
 def saved_under(recorded: Mapping[str, str], packages: Iterable[str]) -> str:
-    """Under which versions of some packages (import names) something was saved, which are here, and the way
-    out, for the end of a message; `recorded` are those of the time. Empty where nothing is known."""
-    told = [
+    """The end of a message: the versions of packages (import names) that something was saved under, those
+    installed here, and the way out. `recorded` are all versions of then. Empty if nothing is known."""
+    known = [
         (distribution(package), recorded[package], package_version(package))
         for package in sorted({*packages})
         if package in recorded
     ]
-    other = [each for each in told if each[1] != each[2]]
+    other = [each for each in known if each[1] != each[2]]
     if other:
-        facts = ", ".join(f"{name} {then}, here is {now or 'none'}" for name, then, now in other)
+        facts = ", ".join(f"{name} {then} (here: {now or 'none'})" for name, then, now in other)
         way = ", ".join(f"{name}=={then}" for name, then, _ in other)
         return f"; saved under {facts}: install {way} to load it, and save it again under the newer version"
-    if told:
-        facts = ", ".join(f"{name} {then}" for name, then, _ in told)
-        return f"; saved under {facts}, which is here too: something else made the file, or a codec is wrong"
+    if known:
+        facts = ", ".join(f"{name} {then}" for name, then, _ in known)
+        return f"; saved under {facts}, the same as here: another program wrote the file, or a codec is wrong"
     return ""
 
 
@@ -71,9 +71,9 @@ def describe(
     git: Git,
     given: Mapping[str, int | str] | None = None,
 ) -> dict[str, Any]:
-    """The environment as it stands in a manifest; `packages` are import names, `seeds` by path.
+    """The environment as a manifest records it; `packages` are import names, `seeds` are by path.
 
-    `given` are the seeds that the caller named, as `given_seeds` gives them.
+    `given` are the seeds that the caller named, as `given_seeds` returns them.
     """
     import platform
 
@@ -97,13 +97,13 @@ EXACT_INTEGER = 2**53
 """Integers up to this size are exact in every JSON reader; larger ones are recorded as text."""
 
 SEED_BITS = 4096
-"""More than any generator takes in."""
+"""More than any generator accepts."""
 
 
 def given_seeds(seeds: Mapping[str, Any] | Any) -> dict[str, int | str]:
-    """The seeds that someone says they used, by name, as they are recorded; a single one is called `seed`.
+    """The seeds that the caller says were used, by name, as they are recorded; a single one is called `seed`.
 
-    Large ones are text. Raises CannotSaveError for what is no integer.
+    Large ones become text. Raises CannotSaveError for a value that is not an integer.
     """
     named = seeds if isinstance(seeds, Mapping) else {"seed": seeds}
     found: dict[str, int | str] = {}
@@ -122,22 +122,22 @@ def _seed(value: Any, where: str) -> int | str:
         seed = None
     if seed is None or isinstance(value, (bool, np.bool_)):
         raise CannotSaveError(
-            f"{where}: {type(value).__name__} is no integer; pass the one that the generator was seeded with"
+            f"{where}: {type(value).__name__} is not an integer; pass the seed of the generator"
         )
     if seed.bit_length() > SEED_BITS:
-        raise CannotSaveError(f"{where}: it has more than {SEED_BITS} bits, which no generator takes in")
+        raise CannotSaveError(f"{where}: it has more than {SEED_BITS} bits, which no generator accepts")
     return seed if abs(seed) <= EXACT_INTEGER else str(seed)
 
 
 def author() -> str:
-    """Who is saving: `$SAVER_AUTHOR`, or else the user's name as the system has it; "" if it has none."""
+    """Who is saving: `$SAVER_AUTHOR`, or else the user's name in the system; "" if there is none."""
     name = os.environ.get("SAVER_AUTHOR")
     if name is None:
         import getpass
 
         try:
             name = getpass.getuser()
-        except (KeyError, OSError, ImportError):  # a user id without a name, as containers have
+        except (KeyError, OSError, ImportError):  # a user id without a name, as in containers
             name = ""
     whole = name.encode(errors="replace").decode()
     return "".join(char for char in whole if char.isprintable()).strip()[:AUTHOR_LIMIT]
@@ -147,15 +147,15 @@ AUTHOR_LIMIT = 200
 
 
 def hardware() -> dict[str, Any]:
-    """What may change the last bits of a computation: the processor, its vector instructions, how many of it
-    this process may use; and the GPU, if a library is using one. Nothing is imported or started to learn it.
+    """What may change the last bits of a computation: the processor, its vector instructions, the number of
+    CPUs that this process may use; and the GPU, if a library is using one. Imports and starts nothing.
     """
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return {"byteorder": sys.byteorder, "cpus": count or 1, **_processor(), **_told("hardware")}
+    return {"byteorder": sys.byteorder, "cpus": count or 1, **_processor(), **_reported("hardware")}
 
 
 _CPUINFO_BYTES = 8192
-"""Enough for the first processor; the kernel takes long to tell of a hundred."""
+"""Enough for the first processor; the kernel takes long to describe a hundred."""
 
 _VECTOR = frozenset(
     ("sse4_2", "avx", "avx2", "fma", "avx512f", "avx512_bf16", "avx512_fp16", "amx_tile",
@@ -165,22 +165,22 @@ _VECTOR = frozenset(
 
 @cache
 def _processor() -> dict[str, str]:
-    """The model and the vector instructions of the processor, as Linux tells them."""
+    """The model and the vector instructions of the processor, as Linux reports them."""
     try:
         with open("/proc/cpuinfo", "rb", buffering=0) as file:
             text = file.read(_CPUINFO_BYTES).decode(errors="replace")
     except OSError:
         return {}
     lines = (line.partition(":") for line in text.partition("\n\n")[0].splitlines())
-    told = {name.strip().lower(): value.strip() for name, _, value in lines}
-    model = told.get("model name") or told.get("cpu") or ""
-    flags = set((told.get("flags") or told.get("features") or "").split())
+    fields = {name.strip().lower(): value.strip() for name, _, value in lines}
+    model = fields.get("model name") or fields.get("cpu") or ""
+    flags = set((fields.get("flags") or fields.get("features") or "").split())
     found = {"cpu": model[:100], "vector": " ".join(sorted(flags & _VECTOR))}
     return {name: value for name, value in found.items() if value}
 
 
-def _told(what: str) -> dict[str, Any]:
-    """What the families whose libraries are in use tell of themselves: their `hardware` or `generators`."""
+def _reported(what: str) -> dict[str, Any]:
+    """What the families of all imported libraries report: their `hardware` or `generators`."""
     found: dict[str, Any] = {}
     for family in registry.families():
         module = family.module("facts") if family.packages[0] in sys.modules else None
@@ -190,15 +190,15 @@ def _told(what: str) -> dict[str, Any]:
 
 
 def generators() -> dict[str, str]:
-    """The global random generators in use: the seed where the generator tells it, otherwise a
-    fingerprint (BLAKE3, 16 hex digits) of its state, equal when two runs stood at the same point.
+    """The global random generators in use: the seed if the generator reports it, otherwise a fingerprint
+    (BLAKE3, 16 hex digits) of its state, which is equal if two runs were at the same point.
 
-    A generator whose package was never imported is not in use, and is not imported to be asked.
+    A generator whose package was never imported is not in use, and is not imported here.
     """
     found = {"python": _fingerprint(random.getstate())}
     if "numpy.random" in sys.modules:
         found["numpy"] = _fingerprint(np.random.get_state(legacy=False))
-    found |= _told("generators")
+    found |= _reported("generators")
     hash_seed = os.environ.get("PYTHONHASHSEED")
     if hash_seed:
         found["hash"] = f"seed {hash_seed}"
@@ -224,10 +224,10 @@ def _absorb(state: Any, hasher: blake3) -> None:
 
 
 class Git:
-    """The commit of the working folder and whether tracked files differ from it.
+    """The commit of the working folder, and whether tracked files differ from it.
 
-    Asking takes git some milliseconds, so it runs beside the save, and once in a process for each
-    folder and commit: the code that runs was loaded then.
+    Git takes some milliseconds, so it runs in parallel with the save, and once in a process for each folder
+    and commit: the code that runs was loaded then.
     """
 
     _answers: dict[tuple[str, str | None], _Answer] = {}  # noqa: RUF012  shared by the process on purpose
@@ -248,15 +248,15 @@ class Git:
     def state(self) -> dict[str, Any] | None:
         """`{"commit": …, "dirty": bool or None}`; None without a repository or a first commit.
 
-        `dirty` is None where git is not installed, does not answer in time, or refuses the folder.
+        `dirty` is None if git is not installed, does not answer in time, or refuses the folder.
         """
         return self._answer.wait() if self._answer is not None else None
 
 
 class _Answer:
-    """What git says of a folder, once its thread is through.
+    """What git reports about a folder, once its thread has ended.
 
-    It has a thread of its own: a save that fails half-way waits for nobody, and the next profits.
+    It has a thread of its own: a save that fails midway need not wait for it, and the next one benefits.
     """
 
     def __init__(self, folder: str, commit: str | None) -> None:
@@ -268,7 +268,7 @@ class _Answer:
         )
         try:
             self._thread.start()
-        except RuntimeError:  # "can't start new thread": then the save waits here
+        except RuntimeError:  # "can't start new thread": the save waits here instead
             self._thread = None
             self._ask()
 
@@ -282,7 +282,7 @@ class _Answer:
 
         command = ("git", "-c", "core.fsmonitor=false", "--no-optional-locks", "status",
                    "--porcelain=v2", "--branch", "--untracked-files=no")  # fmt: skip
-        # In a git hook these would lead git to another repository than that of the folder.
+        # In a git hook, these variables would point git to another repository.
         outside = {name: text for name, text in os.environ.items() if not name.startswith("GIT_")}
         try:
             done = subprocess.run(
@@ -294,14 +294,14 @@ class _Answer:
         if done.returncode == 0:
             lines = done.stdout.decode(errors="replace").splitlines()
             self._dirty = any(not line.startswith("#") for line in lines)
-            self._commit = self._commit or _told_commit(lines)
+            self._commit = self._commit or _reported_commit(lines)
 
 
-def _told_commit(lines: Iterable[str]) -> str | None:
-    """The commit as `git status --branch` tells it, for repositories with another form of refs."""
+def _reported_commit(lines: Iterable[str]) -> str | None:
+    """The commit that `git status --branch` reports, for repositories that store refs in another format."""
     prefix = "# branch.oid "
-    told = (line.removeprefix(prefix) for line in lines if line.startswith(prefix))
-    return next(filter(_COMMIT.fullmatch, told), None)
+    found = (line.removeprefix(prefix) for line in lines if line.startswith(prefix))
+    return next(filter(_COMMIT.fullmatch, found), None)
 
 
 def _git_folder(folder: str) -> str | None:
@@ -319,7 +319,7 @@ def _git_folder(folder: str) -> str | None:
 
 
 def _commit(root: str) -> str | None:
-    """The commit that HEAD stands at, read from files without asking git. None if unknown."""
+    """The commit that HEAD points to, read from files, without running git. None if unknown."""
     head = _read(os.path.join(root, "HEAD")) or ""
     found: str | None = head
     if head.startswith("ref: "):

@@ -3,7 +3,7 @@
     SaverError                     everything that Saver raises on purpose
     ├── CannotSaveError            TypeError          an object, or a piece of one, has no data form
     ├── CannotWriteError           OSError            the bytes could not be made durable; nothing changed
-    ├── CannotReadError            OSError            the system will not give the bytes; they may be sound
+    ├── CannotReadError            OSError            the system refuses to read the bytes; they may be sound
     ├── NotFoundError              FileNotFoundError, no such file, version, part or class
     │                              LookupError
     ├── DoesNotFitError            ValueError         what was saved does not fit the object to restore into
@@ -22,12 +22,16 @@ Every message names the place, the fact and the next step.
 
 Messages quote what files contain, which may be anything: names that would control a terminal, or look like
 lines of Saver's own. So every message, of an error or a warning, is made one line of `printable` text when
-it is created. Code that raises an error need not think of it.
+it is created. Code that raises an error need not do this.
 """
 
 from __future__ import annotations
 
 import errno
+import os
+import sys
+import traceback
+from types import TracebackType
 from typing import ClassVar
 
 MESSAGE_LIMIT = 20_000
@@ -63,6 +67,30 @@ class SaverError(Exception):
     def __init__(self, message: str = "") -> None:
         super().__init__(_message(message))
 
+    def _render_traceback_(self) -> list[str]:
+        """What a notebook shows: IPython asks an exception for it. It ends at the line that called Saver;
+        with SAVER_TRACEBACK=full, Saver's own lines follow, for reports of bugs."""
+        full = os.environ.get("SAVER_TRACEBACK") == "full"
+        found = self.__traceback__ if full else _outside(self.__traceback__)
+        ipython = sys.modules.get("IPython")
+        shell = ipython.get_ipython() if ipython is not None else None
+        if shell is None:
+            return traceback.format_exception(type(self), self, found)
+        lines: list[str] = shell.InteractiveTB.structured_traceback(type(self), self, found, tb_offset=1)
+        return lines
+
+
+def _outside(found: TracebackType | None) -> TracebackType | None:
+    """A traceback up to Saver's first frame; all of it if it begins in Saver."""
+    frames = []
+    while found is not None and found.tb_frame.f_globals.get("__name__", "").partition(".")[0] != "saver":
+        frames.append(found)
+        found = found.tb_next
+    above = None if frames else found
+    for each in reversed(frames):
+        above = TracebackType(above, each.tb_frame, each.tb_lasti, each.tb_lineno)
+    return above
+
 
 class CannotSaveError(SaverError, TypeError):
     """The object, or a piece of it, has no data form. The message names its path."""
@@ -82,7 +110,7 @@ def is_full(error: CannotWriteError) -> bool:
 
 
 class CannotReadError(SaverError, OSError):
-    """The system would not give the bytes: a missing permission, a lost connection. They may be sound."""
+    """The system could not read the bytes: a missing permission, a lost connection. They may be sound."""
 
     code = "cannot-read"
 

@@ -1,4 +1,4 @@
-"""What Saver knows of one library: the contract of a family, free of the library itself.
+"""The contract of a family: what Saver knows about one library. Does not import the library.
 
 A family is a folder in `saver/families`, or a module of any installed distribution with an entry point in the
 group `saver.families`. It declares a `FAMILY`, which does not import the library. Code that needs the
@@ -41,7 +41,7 @@ OTHERS = Change(
 
 class Reference(msgspec.Struct, frozen=True):
     """A reviewed function or class that a file may hold as a value. `kinds` says what it may be used as
-    (see `saver.uses`), `reason` why it can do no harm with any arguments that a file chooses."""
+    (see `saver.uses`), `reason` why it is harmless whatever arguments a file chooses."""
 
     kinds: frozenset[str]
     reason: str
@@ -77,10 +77,10 @@ class Family(msgspec.Struct, frozen=True, kw_only=True):
     - `fingerprints`: `fingerprint(value, where)`, of data that a model was trained on.
     - `frames`: `frame_of(columns)`, which makes a data frame.
 
-    `user_codecs` are codecs that take only classes of the user's own. `homes` are public modules that
-    export objects which do not record their module; `zips` is what messages call the function that writes
-    zip archives. `change` says what another version of the library may mean; with `version_bound`, loading
-    warns about it.
+    `user_codecs` are codecs that take only the user's own classes. `homes` are public modules that export
+    objects which do not record their module; `zips` is the function that writes zip archives, as messages
+    name it. `change` says what another version of the library may mean; with `version_bound`, loading warns
+    about it.
     """
 
     name: str

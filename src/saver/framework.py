@@ -1,4 +1,4 @@
-"""What a training run needs of a framework, beside its codecs."""
+"""What a training run needs from a framework, besides its codecs."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from saver.family import Family
 
 
 class Steps(msgspec.Struct, frozen=True):
-    """What is known of when weights change: the memory at these `addresses` only in optimizers' steps, or
-    after them. Before each step, `before(call)` has `call` called, until what it returned is called.
+    """When weights change, as far as is known: the memory at these `addresses` changes only during the
+    optimizers' steps, or after them. `before(call)` registers `call` to run before each step, and returns
+    the function that removes it again.
     """
 
     addresses: frozenset[int]
@@ -25,10 +26,11 @@ class Steps(msgspec.Struct, frozen=True):
 
 
 class Framework(ABC):
-    """A family may have one, as `FRAMEWORK` of the module that it names as its `run`."""
+    """A family that has one names a module as its `run`; the module's `FRAMEWORK` is an instance."""
 
     deterministic: ClassVar[str] = ""
-    """The line that has sums taken in the same order each time; "" if there is none."""
+    """The line of code that makes the framework add numbers in the same order each time; "" if there is no
+    such line."""
 
     @abstractmethod
     def random_state(self) -> Any:
@@ -36,11 +38,11 @@ class Framework(ABC):
 
     @abstractmethod
     def set_random_state(self, state: Any) -> None:
-        """Go on from what `random_state` returned."""
+        """Continue the random sequences from what `random_state` returned."""
 
     @abstractmethod
     def steps(self, objects: Iterable[Any]) -> Steps | None:
-        """When the weights of `objects` change, if optimizers among them say so."""
+        """When the weights of `objects` change, if optimizers among them determine it; otherwise None."""
 
 
 def loaded() -> dict[str, Framework]:
@@ -54,7 +56,7 @@ def _in_use(family: Family) -> bool:
 
 
 def steps(objects: Collection[Any]) -> Steps | None:
-    """When the weights of `objects` change, if a framework in use can tell."""
+    """When the weights of `objects` change, if a framework in use knows; otherwise None."""
     for framework in loaded().values():
         found = framework.steps(objects)
         if found is not None:
@@ -71,7 +73,7 @@ def random_states() -> dict[str, Any]:
 
 
 def set_random_states(states: dict[str, Any]) -> None:
-    """Go on from what `random_states` returned."""
+    """Continue all random sequences from what `random_states` returned."""
     frameworks = loaded()
     for name, state in states.items():
         if name == "python":

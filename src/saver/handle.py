@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import threading
-import warnings
 import weakref
 from collections.abc import Callable, Generator
 from concurrent.futures import Future, wait
 from typing import Any, NamedTuple, TypeAlias
 
 from saver import forks
+from saver.callers import warn
 from saver.errors import printable
 from saver.repo.version import Version
 
@@ -31,7 +31,7 @@ class Handle:
         weakref.finalize(self, outcome.drop)  # also at exit, when the save has ended
 
     def __repr__(self) -> str:
-        state = "over" if self.done() else "under way"
+        state = "finished" if self.done() else "in progress"
         return f"<save of {self._outcome.model}: {state}>"
 
     def done(self) -> bool:
@@ -43,8 +43,10 @@ class Handle:
         running after `timeout` seconds; it then goes on."""
         future = self._outcome.future
         if not wait([future], timeout).done:
-            raise TimeoutError(f"{self._outcome.model}: the save was not over after {timeout:g} s; ask again")
-        self._outcome.told()
+            raise TimeoutError(
+                f"{self._outcome.model}: the save is still running after {timeout:g} s; call result() again"
+            )
+        self._outcome.report()
         return future.result()
 
     def __await__(self) -> Generator[Any, None, Version]:
@@ -55,35 +57,37 @@ class Handle:
         except asyncio.CancelledError:  # the task no longer waits; the save goes on
             raise
         except BaseException:
-            self._outcome.told()
+            self._outcome.report()
             raise
-        self._outcome.told()
+        self._outcome.report()
         return version
 
     def _forked(self) -> None:
-        self._outcome.told()
+        self._outcome.report()
         self._outcome = _Outcome(self._outcome.model)
-        self._outcome.told()
+        self._outcome.report()
         self._outcome.future.set_exception(
-            RuntimeError(f"{self._outcome.model}: this save goes on in the process that began it; ask there")
+            RuntimeError(
+                f"{self._outcome.model}: this save goes on in the process that started it; ask there"
+            )
         )
 
 
 class _Outcome:
-    """The outcome of a save, and whether anyone has been told."""
+    """The outcome of a save, and whether it was reported to anyone."""
 
     def __init__(self, model: str) -> None:
         self.model = model
         self.future: Future[Version] = Future()
         self.future.set_running_or_notify_cancel()  # so that no one can cancel it
-        self._untold = [True]
+        self._unreported = [True]
         self._dropped = False
 
-    def told(self) -> bool:
-        """Mark the outcome as reported; returns whether it was not yet. Atomic, for any thread or
+    def report(self) -> bool:
+        """Mark the outcome as reported; returns False if it was reported before. Atomic, for any thread or
         finalizer."""
         try:
-            return self._untold.pop()
+            return self._unreported.pop()
         except IndexError:
             return False
 
@@ -106,14 +110,12 @@ class _Outcome:
 
     def _warn(self) -> None:
         error = self.future.exception()
-        if self.told() and error is not None:
-            warnings.warn(
+        if self.report() and error is not None:
+            warn(
                 printable(
                     f"{self.model}: a save that nobody waited for failed: {type(error).__name__}: {error}; "
                     "keep the handle, and call its result()"
                 ),
-                RuntimeWarning,
-                stacklevel=2,
             )
 
 
@@ -153,7 +155,7 @@ class Background:
             handle = Handle(outcome)
             if not (job.detached and _start(outcome.run, job.write)):
                 outcome.run(job.write)
-            self._last = outcome.future  # not before: an interrupt may keep it from ever being begun
+            self._last = outcome.future  # not earlier: an interrupt may prevent the start
             return handle
 
 

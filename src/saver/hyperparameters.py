@@ -1,15 +1,22 @@
-"""The plain fields of what a tree describes: hyperparameters, told without building anything."""
+"""Hyperparameters: the plain fields of the objects that a tree describes, read without building anything."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
+
 from saver import trust
-from saver.tree import NUMPY_DTYPE, Node, Value
+from saver.defaults import default_arguments
+from saver.tensors import NUMPY_DTYPE
+from saver.tree import Node, Value
 
 HYPERPARAMETERS_LIMIT = 200
-"""Fields of one part: a pipeline has some dozens; an ensemble of thousands would drown the rest."""
+"""Fields listed for one part: a pipeline has dozens; those of a large ensemble would bury the rest."""
+
+ALIKE = 3
+"""A list of more objects of one class than this is summed up: the trees of a forest."""
 
 _TEXT_LIMIT = 80
 _SPECIAL_FLOATS = {
@@ -19,30 +26,43 @@ _SPECIAL_FLOATS = {
 }
 
 
-def hyperparameters(tree: Value) -> dict[str, str]:
-    """The plain fields of the objects and dicts in a tree, by path, as Python would write them.
+class Hyperparameters(msgspec.Struct, frozen=True):
+    """Plain fields by path, as Python would write them. Those in `defaults` are arguments of a constructor
+    that have their default value, by the source of the library that is installed here."""
 
-    Small arrays that stand in the tree are told by dtype and shape. Left out are private fields,
-    and what is too long for a line; `HYPERPARAMETERS_LIMIT` fields at most. A part that is one plain value
-    has the single field `value`. The texts come from the file: not to be trusted.
+    values: dict[str, str]
+    defaults: tuple[str, ...]
+
+
+def hyperparameters(tree: Value) -> Hyperparameters:
+    """The plain fields of the objects and dicts in a tree.
+
+    Small arrays that are stored in the tree are shown as dtype and shape. Private fields are left out, and
+    values that are too long for a line; there are `HYPERPARAMETERS_LIMIT` fields at most. A part that is one
+    plain value has the single field `value`. The texts come from the file and cannot be trusted.
     """
     sole = _shown(tree)
     if sole is not None:
-        return {"value": sole}
+        return Hyperparameters({"value": sole}, ())
     found: dict[str, str] = {}
-    stack: list[tuple[str, Value]] = [("", tree)]
+    defaults: list[str] = []
+    stack: list[tuple[str, Value, str | None]] = [("", tree, None)]
     while stack and len(found) < HYPERPARAMETERS_LIMIT:
-        path, value = stack.pop()
-        text = _shown(value) if path else None
+        path, value, default = stack.pop()
+        text = (_shown(value) or _many_shown(value)) if path else None
         if text is not None:
             found[path.removeprefix(".")] = text
+            if text == default:
+                defaults.append(path.removeprefix("."))
         elif isinstance(value, Node):
-            stack.extend(reversed([(path + step, item) for step, item in _within(value)]))
-    return found
+            known = default_arguments(value.cls) if value.cls is not None else {}
+            within = [(path + step, item, known.get(step[1:])) for step, item in _within(value)]
+            stack.extend(reversed(within))
+    return Hyperparameters(found, tuple(defaults))
 
 
 def _within(node: Node) -> Iterator[tuple[str, Value]]:
-    """What people would reach from an object by attribute, key or index, with that step."""
+    """The values within an object, each with the step that leads to it: attribute, key or index."""
     if type(node.state) is dict and (node.cls is not None or node.codec in _MAPPINGS):
         for name, value in node.state.items():
             if not name.startswith("_"):
@@ -58,9 +78,20 @@ _BRACKETS = {"tuple": ("(", ")"), "list": ("[", "]")}
 
 
 def _shown(value: Any, levels: int = 3) -> str | None:
-    """A value in a line, with so many levels of brackets; None for what does not fit in there."""
+    """A value on one line, with at most `levels` levels of brackets; None if it does not fit."""
     text = _node_shown(value, levels) if isinstance(value, Node) else _scalar_shown(value)
     return text if text is not None and len(text) <= _TEXT_LIMIT else None
+
+
+def _many_shown(value: Value) -> str | None:
+    """How many objects of which class a long list holds; None for anything else."""
+    if not (isinstance(value, Node) and value.codec in _BRACKETS and type(value.state) is list):
+        return None
+    classes = {item.cls if isinstance(item, Node) else None for item in value.state}
+    cls, *others = classes or {None}
+    if cls is None or others or len(value.state) <= ALIKE:
+        return None
+    return f"{len(value.state)} x {trust.dotted(cls)}"
 
 
 def _scalar_shown(value: Any) -> str | None:

@@ -1,4 +1,4 @@
-"""What `lazy=True` gives: parts, and what plain containers hold, read when they are first asked for."""
+"""The result of `lazy=True`: parts, and the content of plain containers, read on first use."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _SHOWN = 5
 
 
 class Building:
-    """Builds the values of one lazy load, each when it is asked for.
+    """Builds the values of one lazy load, each on first use.
 
-    `nodes` are those that references lead to. Dicts and lists with a tensor somewhere in them become lazy
-    ones; everything else is built whole.
+    `nodes` are those that references point to. Dicts and lists that contain a tensor, at any depth, become
+    lazy ones; everything else is built whole.
     """
 
     def __init__(self, decoder: Decoder, nodes: Mapping[int | str, Node]) -> None:
@@ -29,7 +29,7 @@ class Building:
         self._holding = _Holding()
 
     def __call__(self, value: Value) -> Any:
-        """The object that `value` describes. When that fails, it fails again the next time."""
+        """The object that `value` describes. If building it fails, the next call fails again."""
         node = self._nodes.get(value.id) if type(value) is Reference else value
         if type(node) is not Node:
             return self.decoder.attempt(value)
@@ -44,7 +44,7 @@ class Building:
 
 
 class _Holding:
-    """Tells which nodes have a tensor in them, or a reference, which may lead to one. Looks at each once."""
+    """Finds the nodes that contain a tensor, or a reference, which may lead to one. Examines each once."""
 
     def __init__(self) -> None:
         self._seen: set[int] = set()
@@ -79,11 +79,11 @@ class _Holding:
 
 
 _LEAVE = object()
-"""On the stack of a walk: the node that was entered last has no more."""
+"""On the stack of a walk: marks the end of the node that was entered last."""
 
 
 class LazyMapping(Mapping[Any, Any]):
-    """The items of a dict, read and built when they are first asked for; read-only, in the saved order."""
+    """The items of a dict, read and built on first use; read-only, in the saved order."""
 
     def __init__(self, held: Mapping[Any, Value], build: Callable[[Value], Any]) -> None:
         self._held = held
@@ -111,8 +111,7 @@ class LazyMapping(Mapping[Any, Any]):
 
 
 class LazySequence(Sequence[Any]):
-    """The items of a list, read and built when they are first asked for; read-only. Equal to a list of the
-    same items."""
+    """The items of a list, read and built on first use; read-only. Equal to a list of the same items."""
 
     def __init__(self, held: Sequence[Value], build: Callable[[Value], Any]) -> None:
         self._held = held

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Mapping
-from functools import cache, cached_property, partial
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from saver import environment, registry
 from saver import trust as policy
+from saver.callers import warn
 from saver.codec import Budget, Decoder, Device, bytes_of, check
 from saver.environment import package_version
 from saver.errors import IncompatibleError, NotFoundError, VersionWarning
@@ -61,7 +61,7 @@ class Opened:
                 name: _parsed(name, part, where) for name, part in manifest.parts.items()
             }
         except RecursionError:
-            raise IncompatibleError(f"{where}: nested too deep; no Saver wrote this") from None
+            raise IncompatibleError(f"{where}: nested too deeply; no Saver wrote this") from None
 
     @cached_property
     def nodes(self) -> Mapping[int | str, Node]:
@@ -152,7 +152,7 @@ class Opened:
         """The end of a message: under which versions of these packages this was saved, and the way out."""
         return environment.saved_under(self.manifest.environment.get("packages", {}), packages)
 
-    def warn(self, parts: Iterable[str], frames: int = 4) -> None:
+    def warn(self, parts: Iterable[str]) -> None:
         """Warn about parts that were saved under another version of a package that they depend on. The
         caller of Saver is `frames` frames up the stack.
         """
@@ -162,11 +162,10 @@ class Opened:
             then, now = recorded.get(package), package_version(package)
             if concerned and then != now:
                 name = environment.distribution(package)
-                warnings.warn(
+                warn(
                     f"{self.where}: {', '.join(concerned)} saved under {name} {then}, loaded under {now}; "
                     "check the results, or install the version it was saved with",
                     VersionWarning,
-                    stacklevel=frames,
                 )
 
     def load(
@@ -190,7 +189,7 @@ class Opened:
         roots = {name: self.trees[name].root for name in names}
         if lazy:
             build = Building(decoder, self.nodes)
-            found = LazyParts(roots, build, partial(self.warn, frames=5 if sole else 3))
+            found = LazyParts(roots, build, self.warn)
             return found[SOLE] if sole else found
         self.warn(names)
         built: dict[str, Any] = {}

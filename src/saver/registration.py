@@ -1,4 +1,4 @@
-"""`@saver.register`: a class of your own whose attributes say everything."""
+"""`@saver.register`: for a class of your own whose attributes are its whole state."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def register(cls: T) -> T:
 
     Loading makes the object without calling `__init__` or `__setstate__`, and sets the attributes. In a
     process that has not registered it, pass `trust=["module.Class"]`. Raises CannotSaveError for a class that
-    is local to a function, or that inherits state from C code, which attributes do not show.
+    is local to a function, or that inherits from a class written in C, whose state is not in attributes.
     """
     if not isinstance(cls, type):
         raise TypeError(f"cls: a {type(cls).__name__} is not a class; write @saver.register above a class")

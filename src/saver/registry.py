@@ -33,7 +33,7 @@ def _entry_points(kind: str) -> dict[str, str]:
 
 
 def find(kind: str, name: str) -> ModuleType:
-    """Import and return the module that implements `name`. Raises IncompatibleError if there is none."""
+    """Import and return the module that implements `name`. Raises IncompatibleError if none does."""
     if name in _own(kind):
         return import_module(f"saver.{kind}.{name}")
     module = _entry_points(kind).get(name)
@@ -47,8 +47,8 @@ def find(kind: str, name: str) -> ModuleType:
 
 @cache
 def _home(root: str) -> str:
-    """The name of Saver's own family to which a package, or the root of a codec's name, belongs; "" if
-    there is none."""
+    """The name of Saver's own family that knows a package, or codecs with this root; "" if none of them
+    does."""
     if root in _own("families"):
         return root
     return next((family.name for family in families() if root in (*family.packages, *family.codec_roots)), "")
@@ -60,7 +60,7 @@ def is_own(root: str) -> bool:
 
 
 def is_installed(root: str) -> bool:
-    """Whether an installed distribution, and not Saver itself, has a family with this name."""
+    """Whether an installed distribution, not Saver itself, has a family with this name."""
     return not is_own(root) and root in _entry_points("families")
 
 
@@ -70,8 +70,8 @@ def known(root: str) -> bool:
 
 
 def family(root: str) -> Family:
-    """The family that knows a package, or the codecs with this root. Raises IncompatibleError if there is
-    none."""
+    """The family that knows a package, or the codecs with this root. Raises IncompatibleError if no family
+    does."""
     name = _home(root) or root
     if name not in _loaded:
         _loaded[name] = find("families", name).FAMILY
@@ -88,8 +88,8 @@ _loaded: dict[str, Family] = {}
 
 
 def in_use(root: str) -> Family | None:
-    """Like `family`, but only Saver's own and those installed ones that this process has already used; else
-    None."""
+    """Like `family`, but None for an installed family that this process has not used yet, and for unknown
+    roots."""
     if is_own(root):
         return family(root)
     return _loaded.get(root)

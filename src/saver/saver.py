@@ -24,7 +24,7 @@ from saver.repo.naming import model_of, ref_of, tag_of
 from saver.repo.refs import STEP_LIMIT
 from saver.repo.repository import Repository
 from saver.repo.save import save_version
-from saver.repo.version import Version, number_of
+from saver.repo.version import Version, Versions, number_of
 from saver.storage import Progress, Storage
 from saver.streams import Source, Target
 
@@ -198,8 +198,8 @@ class Saver:
     def _same(self, ref: str | Version, found: Version) -> Version:
         if isinstance(ref, Version) and found.manifest != ref.manifest:
             raise NotFoundError(
-                f"{self.storage}: {found} is another version here; the one that was given is of another "
-                f"store; write {str(found)!r} if this one is meant"
+                f"{self.storage}: {found} is another version here: the one that was passed is from another "
+                f"store; pass {str(found)!r} to use the one of this store"
             )
         return found
 
@@ -237,7 +237,7 @@ class Saver:
         self._repo.open()
         return history.summary(self._repo, model)
 
-    def versions(self, model: str, *, last: int | None = None) -> list[Version]:
+    def versions(self, model: str, *, last: int | None = None) -> Versions:
         """The versions of a model, sorted by number; with `last`, only that many of the newest. Raises
         NotFoundError if there are none."""
         model_of(model)

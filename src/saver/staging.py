@@ -1,10 +1,9 @@
-"""Staging: a copy of a run's tensors in memory that is kept and warm, so that training goes on while it
-is written.
+"""Staging: a copy of a run's tensors in memory, so that training goes on while the copy is written.
 
-Copying into fresh memory costs four times as much as into memory that was used before, for the kernel has
-to find and clear every page; two threads halve the rest (measured: 2.4, 5.9 and 11.3 GB/s). So the memory
-stays from one snapshot to the next. It is as large as the largest snapshot, and no larger. What lies on a
-device copies itself, into the same memory, which is locked in its place for that.
+Copying into fresh memory costs four times as much as into memory that was used before, because the kernel
+has to find and clear every page; two threads halve the rest (measured: 2.4, 5.9 and 11.3 GB/s). So the memory
+is kept from one snapshot to the next. It is as large as the largest snapshot, and no larger. Devices copy
+their tensors into the same memory themselves; it is pinned for that.
 """
 
 from __future__ import annotations
@@ -18,9 +17,8 @@ from numpy.typing import NDArray
 
 from saver.device import Copying, DeviceData
 from saver.memory import huge_pages
-from saver.tensors import length_of, pieces
+from saver.tensors import TensorData, length_of, pieces
 from saver.threads import Threads
-from saver.tree import TensorData
 
 THREADS = 2
 PIECE = 16 << 20
@@ -29,8 +27,8 @@ PIECE = 16 << 20
 LINE = 64
 
 WITNESSES = 64
-"""Bytes of a tensor that are looked at again once it is copied. A change of the whole tensor that raised no
-count, as `weight.data.mul_(0.9)` raises none, is overlooked if it left all of them as they were."""
+"""Bytes of a tensor that are compared again once it is copied. A change of the whole tensor that does not
+increase its counter, such as `weight.data.mul_(0.9)`, is missed if it left all of these bytes unchanged."""
 
 Views = Mapping[str, NDArray[np.uint8]]
 Tensors = Mapping[str, TensorData]
@@ -53,20 +51,20 @@ class Snapshot:
         self._copies = tuple(copies)
 
     def hold(self) -> None:
-        """Call this before anything changes what is still being copied: it waits for the copies of what lies
+        """Call this before changing anything that is still being copied: it waits for the copies of tensors
         in host memory, and lets devices wait for theirs.
         """
         for copy in self._copies:
             copy.hold()
 
     def wait(self) -> None:
-        """Until everything is copied. Raises Torn when a tensor was changed meanwhile, naming it."""
+        """Wait until everything is copied. Raises Torn, which names the tensors that changed meanwhile."""
         for copy in self._copies:
             copy.wait()
 
 
 class _Changes:
-    """Whether tensors changed since this was made: by their own counts, and by some of their bytes."""
+    """Detects whether tensors changed since this was made: by their counters, and by some of their bytes."""
 
     def __init__(self, tensors: Tensors, witnessed: bool) -> None:
         self._counts = {name: data.changes for name, data in tensors.items() if data.changes is not None}
@@ -77,7 +75,7 @@ class _Changes:
             self._samples = {name: (s, s.copy()) for name, s in found.items() if s is not None}
 
     def look(self) -> Torn | None:
-        """What to raise if anything did."""
+        """The error to raise if any did."""
         changed = [name for name, count in self._counts.items() if count() != self._before[name]]
         changed += [
             name for name, (now, then) in self._samples.items()
@@ -87,7 +85,7 @@ class _Changes:
 
 
 def _sample(data: TensorData) -> NDArray[np.uint8] | None:
-    """Bytes at equal distances, which is odd so that they come from all places within an element."""
+    """Bytes at equal distances. The distance is odd, so that they come from all positions in an element."""
     if not isinstance(data.data, np.ndarray) or not data.data.flags.c_contiguous:
         return None
     raw = data.data.reshape(-1).view(np.uint8)
@@ -95,7 +93,7 @@ def _sample(data: TensorData) -> NDArray[np.uint8] | None:
 
 
 class _HostCopies(Copying):
-    """Copies within host memory, that several threads share."""
+    """Copies within host memory, made by several threads together."""
 
     def __init__(self, jobs: Iterator[Callable[[], None]], changes: _Changes, threads: int) -> None:
         self._jobs = jobs
@@ -106,7 +104,7 @@ class _HostCopies(Copying):
         self._finished = Event()
 
     def run(self) -> None:
-        """Do jobs until there are no more; the last thread to come back checks that nothing changed."""
+        """Do jobs until there are no more; the last thread to finish checks that nothing changed."""
         try:
             while self._error is None:
                 with self._lock:
@@ -119,7 +117,7 @@ class _HostCopies(Copying):
         with self._lock:
             self._active -= 1
             last = self._active == 0
-        if last:  # now, for whoever waits may change tensors once this is finished
+        if last:  # now, since a waiting caller may change tensors once this is finished
             self._error = self._error or self._changes.look()
             self._finished.set()
 
@@ -133,7 +131,7 @@ class _HostCopies(Copying):
 
 
 class _DeviceCopies(Copying):
-    """Copies that devices do by themselves."""
+    """Copies that devices make themselves."""
 
     def __init__(self, tensors: Tensors, views: Views) -> None:
         self._changes = _Changes(tensors, witnessed=False)
@@ -159,15 +157,15 @@ class _DeviceCopies(Copying):
             raise self._error
 
     def _look(self) -> None:
-        """Once: after `hold`, tensors may change."""
+        """Check for changes, only once: after `hold`, tensors may change."""
         with self._lock:
             if not self._looked:
                 self._looked, self._error = True, self._changes.look()
 
 
 class Staging:
-    """Memory for one snapshot at a time, at most `limit` bytes, and the threads that fill it. `close` gives
-    both back.
+    """Memory for one snapshot at a time, at most `limit` bytes, and the threads that fill it. `close`
+    releases both.
     """
 
     def __init__(self, limit: int | None = None) -> None:
@@ -182,7 +180,7 @@ class Staging:
         return self._memory.size
 
     def room(self, tensors: Tensors) -> int:
-        """Bytes that would still be free with a snapshot of `tensors`; below 0 there is no taking it."""
+        """Bytes that would still be free with a snapshot of `tensors`; negative if it does not fit."""
         size = _size(tensors)
         if self._limit is not None:
             return self._limit - size
@@ -192,10 +190,10 @@ class Staging:
         return size if free is None else free + self._memory.size - size
 
     def take(self, tensors: Tensors, later: Collection[str] = ()) -> Snapshot:
-        """Copy `tensors` into the staging memory, over what was there. Returns when all are copied but
-        those named in `later`, which must not change until the snapshot's `hold` has returned. Of what lies
-        on devices none is copied by then; but they change the others only once these are. Raises MemoryError
-        when there is no memory for them.
+        """Copy `tensors` into the staging memory, over the previous snapshot. Returns when all are copied
+        except those named in `later`, which must not change until the snapshot's `hold` has returned. Copies
+        from devices may still be in progress then, but a device finishes copying the tensors that are not
+        in `later` before it changes them. Raises MemoryError if there is no memory for the copy.
         """
         devices = [data.data for data in tensors.values() if isinstance(data.data, DeviceData)]
         self._reserve(_size(tensors), next(iter(devices), None))
@@ -217,7 +215,7 @@ class Staging:
         return Snapshot(staged, (self._start(here_later, views, False), beside, first))
 
     def _start(self, tensors: Tensors, views: Views, helping: bool) -> _HostCopies:
-        """Begin to copy. Who has to wait for it anyway is `helping`."""
+        """Begin to copy. A caller that has to wait for it anyway is `helping`: it copies, too."""
         small = sum(map(length_of, tensors.values())) <= PIECE // 4
         changes = _Changes(tensors, witnessed=not helping)
         if small:
@@ -254,14 +252,14 @@ class Staging:
 
 
 def address_of(data: TensorData) -> int | None:
-    """Where the elements begin; None where that is no one place."""
+    """The address of the first element; None if the elements are not in one place."""
     if isinstance(data.data, DeviceData):
         return data.data.address
     return data.data.ctypes.data if isinstance(data.data, np.ndarray) else None
 
 
 def available_memory() -> int | None:
-    """Bytes that can be had without taking them from others; None where the system does not tell."""
+    """Bytes that are available without swapping; None if the system does not report it."""
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
     except OSError:
@@ -275,7 +273,7 @@ def _size(tensors: Tensors) -> int:
 
 
 def _split(tensors: Tensors, first: Callable[[str], bool]) -> tuple[dict[str, TensorData], ...]:
-    """Those for whose name it is true, and the others."""
+    """The tensors for whose name `first` is true, and the others."""
     found: tuple[dict[str, TensorData], ...] = ({}, {})
     for name, data in tensors.items():
         found[not first(name)][name] = data
@@ -283,7 +281,7 @@ def _split(tensors: Tensors, first: Callable[[str], bool]) -> tuple[dict[str, Te
 
 
 def _jobs(tensors: Tensors, views: Views) -> Iterator[Callable[[], None]]:
-    """Copies of about `PIECE` bytes; of tensors that come in pieces of their own, whole ones."""
+    """Copies of about `PIECE` bytes each; tensors that are not contiguous are copied whole."""
     for name, data in tensors.items():
         view = views[name]
         if isinstance(data.data, np.ndarray) and data.data.flags.c_contiguous:

@@ -1,4 +1,4 @@
-"""File objects and bytes in the place of a path: read whole, written in order."""
+"""File objects and bytes instead of a path: read whole, written in order."""
 
 from __future__ import annotations
 
@@ -54,10 +54,10 @@ def kind(value: object) -> str:
 
 
 def open_source(source: Source) -> Blob:
-    """What is at a path; or in a file object from where it stands to its end, which is read at once.
+    """The content of a path; or of a file object from its current position to its end, which is read at once.
 
-    Of what is no pack, or goes on where a pack must end, no more is read than it takes to see that: it may
-    have no end.
+    If it is not a pack, or continues beyond the end of the pack, no more is read than is needed to find that
+    out: a file object may be endless.
     """
     path = path_of(source, "path")
     if path is not None:
@@ -76,7 +76,7 @@ def open_source(source: Source) -> Blob:
 
 
 _ENDLESS = 1 << 62
-"""The size of what a file object has, until its end was seen."""
+"""The size of a file object whose end has not been reached."""
 
 
 def _fill(memory: bytearray, source: Readable, size: int, name: str) -> None:
@@ -84,16 +84,16 @@ def _fill(memory: bytearray, source: Readable, size: int, name: str) -> None:
     while len(memory) < size:
         data: Any = source.read(min(READ, size - len(memory)))
         if data is None:
-            raise CannotReadError(f"{name}: its bytes are not there yet; open it in blocking mode")
+            raise CannotReadError(f"{name}: no bytes are available yet; open it in blocking mode")
         if not isinstance(data, (bytes, bytearray, memoryview)):
-            raise TypeError(f"path: {kind(source)} gave {kind(data)}, not bytes; open it in binary mode")
+            raise TypeError(f"path: {kind(source)} returned {kind(data)}, not bytes; open it in binary mode")
         if not data:
             return
         memory += data
 
 
 class Memory(Blob):
-    """Bytes that are there already, and belong to this blob."""
+    """Bytes that are in memory already, and belong to this blob."""
 
     def __init__(self, memory: bytearray, name: str) -> None:
         self.name = name
@@ -107,14 +107,14 @@ class Memory(Blob):
         return self._map
 
     def fetch(self, start: int, end: int, scratch: memoryview) -> None:
-        """All of it is there."""
+        """Nothing to do: all bytes are in memory."""
 
     def near(self, start: int, end: int) -> bool:
         return True
 
 
 def write_in_order(target: Target, pieces: Iterable[bytes | memoryview]) -> None:
-    """Write all of it to a file object. What that raises is passed on."""
+    """Write everything to a file object. Its own errors are passed on."""
     if not isinstance(target, Writable):
         raise TypeError(f"path: {kind(target)} cannot be written to; open it for writing")
     blocks = isinstance(target, io.RawIOBase)
@@ -123,5 +123,8 @@ def write_in_order(target: Target, pieces: Iterable[bytes | memoryview]) -> None
         while view:
             written = target.write(view)
             if written == 0 or (written is None and blocks):
-                raise CannotWriteError(f"{kind(target)} takes no more bytes; what it has is not whole")
+                raise CannotWriteError(
+                    f"path: {kind(target)} takes no more bytes; what was written is incomplete; write to "
+                    "another one, or to a path"
+                )
             view = view[len(view) if written is None else written :]

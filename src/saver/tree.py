@@ -18,21 +18,16 @@ The JSON is canonical (RFC 8785), which sorts keys and writes 1.0 as 1. What tha
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from math import copysign, isfinite
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
 
 from saver.canonical import canonical, in_order, number
 from saver.errors import CannotSaveError, IncompatibleError
 from saver.stack import anywhere, on_fresh_stack
-
-T = TypeVar("T")
 
 MAX_OBJECT_DEPTH = 150
 """How deeply objects may be nested when written. A limit of the format: the depth of the caller's own stack
@@ -73,40 +68,6 @@ class Reference(msgspec.Struct, omit_defaults=True, gc=False):
 
 Scalar: TypeAlias = bool | int | float | str | None
 Value: TypeAlias = "Scalar | Node | Tensor | Reference | list[Any] | dict[str, Any]"
-
-
-class TensorData(msgspec.Struct, frozen=True):
-    """What a save adds to the pack under one name.
-
-    `dtype` is a safetensors dtype, `shape` in elements. `data` holds the elements in C order,
-    little-endian; or it is a function that yields such arrays one after another, for data that
-    should not be held in memory whole. `changes` counts how often the elements were changed, where that is
-    known: it shows whether they stayed the same while they were copied.
-    """
-
-    dtype: str
-    shape: tuple[int, ...]
-    data: NDArray[Any] | Callable[[], Iterator[NDArray[Any]]]
-    changes: Callable[[], int] | None = None
-
-
-ITEM_SIZE = {
-    **dict.fromkeys(("BOOL", "U8", "I8", "F8_E4M3", "F8_E5M2"), 1),
-    **dict.fromkeys(("U16", "I16", "F16", "BF16"), 2),
-    **dict.fromkeys(("U32", "I32", "F32"), 4),
-    **dict.fromkeys(("U64", "I64", "F64"), 8),
-}
-"""Bytes per element of every safetensors dtype that Saver writes."""
-
-_NUMPY_NAMES = {
-    "BOOL": "?", "U8": "u1", "I8": "i1", "U16": "<u2", "I16": "<i2", "F16": "<f2",
-    "U32": "<u4", "I32": "<i4", "F32": "<f4", "U64": "<u8", "I64": "<i8", "F64": "<f8",
-}  # fmt: skip
-NUMPY_DTYPE = {name: np.dtype(code) for name, code in _NUMPY_NAMES.items()}
-"""safetensors dtype → NumPy dtype, where NumPy has one."""
-
-TENSOR_DTYPE = {(d.kind, d.itemsize): name for name, d in NUMPY_DTYPE.items()}
-"""(NumPy kind, item size) → safetensors dtype; byte order aside."""
 
 
 def to_json(tree: Value) -> bytes:
@@ -186,58 +147,6 @@ def _with_order(found: dict[str, Any]) -> dict[str, Any]:
         places = {key: place for place, key in enumerate(ordered)}
         found["$order"] = [places[key] for key in keys]
     return found
-
-
-def decodable(kind: type[T]) -> type[T]:
-    """Decorates a struct that is decoded: msgspec inspects it now.
-
-    Otherwise msgspec would do so when it first decodes one, and crash if two threads do that at once
-    (msgspec 0.22).
-    """
-    msgspec.json.Decoder(kind)
-    return kind
-
-
-def strict_json(data: bytes, where: str) -> Any:
-    """Decode JSON, refusing what readers disagree about: duplicate keys, NaN, bad UTF-8.
-
-    Saver writes canonical JSON, for which one round trip proves that no key is duplicated; any other JSON
-    takes a slower path.
-    """
-    try:
-        return anywhere(_strict_json, data, where)
-    except RecursionError:
-        raise IncompatibleError(f"{where}: JSON nested too deep") from None
-
-
-def _strict_json(data: bytes, where: str) -> Any:
-    try:
-        value = msgspec.json.decode(data)
-        if _is_canonical(value, data):
-            return value
-        return json.loads(data.decode(), object_pairs_hook=_unique, parse_constant=_no_constant)
-    except (msgspec.DecodeError, UnicodeError, ValueError) as error:
-        raise IncompatibleError(f"{where}: not valid JSON ({error}); restore the file from a copy") from None
-
-
-def _is_canonical(value: Any, data: bytes) -> bool:
-    try:
-        return msgspec.json.encode(value) == data or canonical(value) == data
-    except (ValueError, OverflowError):  # integers that are not exact in a double, or beyond it
-        return False
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in found:
-            raise ValueError(f"the key {key[:80]!r} stands there twice")
-        found[key] = value
-    return found
-
-
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")
 
 
 def parse(raw: Any, where: str, found: list[Node | Tensor | Reference]) -> Any:

@@ -6,7 +6,7 @@ user's configuration file, and `@saver.register`.
 
 - A node may ask for the classes that the family of its codec declares for that codec, by name.
 - A *reference* (a function or class held as a value) can be called later with data from the file, so only
-  those that the families list are trusted: each reviewed, numerical, without side effects.
+  those that the families list are trusted: each was reviewed, is numerical and has no side effects.
 - A family from another distribution is used for a file only if the user names it: `"family:NAME"`.
 
 All of this is decided by name, before anything is imported. Files write names as `module:qualname`, so that
@@ -30,7 +30,7 @@ from saver.family import Reference
 from saver.tree import Node
 
 VARIABLE = "SAVER_CONFIG"
-"""The environment variable that names the configuration file, if it is not the usual one."""
+"""The environment variable that names the configuration file, if it is not the default one."""
 
 _NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 _NAME_LIMIT = 500
@@ -82,7 +82,7 @@ def _shown(found: Any) -> str:
 
 
 def dotted(name: str) -> str:
-    """A name as people write it."""
+    """A name as Python code writes it: `module.qualname`."""
     return name.replace(":", ".")
 
 
@@ -146,7 +146,7 @@ families. They are read at import, so that an audit imports nothing."""
 
 
 def reference(name: str) -> Reference | None:
-    """The review of a function or class that files may hold as a value; None if there is none."""
+    """The review of a function or class that files may hold as a value; None if it was not reviewed."""
     review = REFERENCES.get(name)
     if review is None:
         family = registry.in_use(name.partition(":")[0].partition(".")[0])
@@ -178,8 +178,8 @@ def audit(nodes: Iterable[Node], trust: Iterable[str], where: str) -> None:
     """Raise unless the policy trusts every class, and every installed family, that `nodes` ask for. Imports
     no library, and no installed family unless the user named it.
 
-    Raises IncompatibleError if something cannot be a name, and UntrustedError, which lists everything that
-    is not trusted and the line to write.
+    Raises IncompatibleError if the name of a class is malformed, and UntrustedError, which lists everything
+    that is not trusted and the `trust=[...]` to pass.
     """
     patterns = (*((trust,) if isinstance(trust, str) else trust), *_configured(configuration()))
     refused = set[str]()
@@ -195,8 +195,8 @@ def audit(nodes: Iterable[Node], trust: Iterable[str], where: str) -> None:
         names = tuple(sorted(refused))
         listed = ", ".join(f'"{name}"' for name in names)
         raise UntrustedError(
-            f"{where} asks for {', '.join(names)}, which is not trusted; nothing was imported. "
-            f"If you trust whoever made the file: trust=[{listed}]",
+            f"{where} asks for {', '.join(names)}, which the policy does not trust; nothing was imported. "
+            f"If you trust the author of the file, pass trust=[{listed}]",
             names,
         )
 
@@ -210,8 +210,8 @@ def resolve(name: str) -> Any:
     """The class or function called `name` (`module:qualname`), already audited.
 
     The only place where a name from a file becomes an object. What is found must itself have the name that
-    was audited, so that `library.utils:os.system` leads nowhere. Raises NotFoundError if there is no such
-    thing on this machine, and IncompatibleError if the name leads somewhere else.
+    was audited, so that `library.utils:os.system` is refused. Raises NotFoundError if this machine does not
+    have it, and IncompatibleError if something with another name is found.
     """
     module_name, _, qualname = name.partition(":")
     try:
@@ -221,7 +221,7 @@ def resolve(name: str) -> Any:
     except (ImportError, AttributeError) as error:
         raise NotFoundError(
             f"the file asks for {dotted(name)}, which is not on this machine ({error}); install the "
-            "package that has it, in the version that `saver show` names"
+            "package that contains it, in the version that `saver show` lists"
         ) from error
     if name not in names_of(found):
         raise IncompatibleError(f"the file asks for {dotted(name)}, but that name leads to {found!r}")
@@ -240,8 +240,8 @@ def names_of(thing: Any) -> tuple[str, ...]:
 
 
 def _public_homes(thing: Any, qualname: str) -> tuple[str, ...]:
-    """The names of a ufunc or built-in function, which does not record its module: in the public modules
-    that export it."""
+    """The names of a ufunc or built-in function, one for each public module that exports it, since it does
+    not record its own module."""
     name = getattr(thing, "__name__", qualname)
     if isinstance(thing, type):
         return ()

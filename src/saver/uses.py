@@ -1,15 +1,15 @@
-"""What functions and classes that a file holds as values may be used as.
+"""What the functions and classes that a file holds as values may be used as.
 
 Each function that files may name was reviewed, and its review says what kind it is (`Reference.kinds`):
 
 - `elementwise`: one array in, one of the same shape out; `combining`: two in, one out
-- `array`: an array in, and out no more than was given; `number`: a number in, a number out
+- `array`: an array in, and no more than its size out; `number`: a number in, a number out
 - `metric`, `scores`, `distance`, `kernel`, `pairwise`, `activation`, `loss`: as the field uses the words
 - `type`: for `dtype=`; `factory`: makes an empty value; `check`, `splitter`, `internal`: what libraries hold
   themselves
 
-Where one is used, its kind is checked: a unary numeric function there is not any callable. What the user
-trusts by name, beside the reviewed ones, may be used anywhere.
+Where one is used, its kind is checked: where a unary numeric function belongs, no other callable is
+accepted. Functions that the user trusts by name, besides the reviewed ones, may be used anywhere.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ import numpy as np
 from saver import trust
 
 _others: set[type] = set()
-"""Classes whose instances are known to be objects like any other: nearly all there are."""
+"""Classes whose instances are known to be neither functions nor classes: nearly all classes."""
 
 
 def is_callable_value(value: Any) -> bool:
-    """Whether the value is a function or a class, or a partial of one: what has no class of a file's own."""
+    """Whether the value is a function or a class, or a partial of one."""
     kind = type(value)
     if kind in _others:
         return False
@@ -40,7 +40,7 @@ def is_callable_value(value: Any) -> bool:
 
 
 def are_plain(values: Iterable[Any]) -> bool:
-    """Whether none of the values is, as far as is known, a function or a class. Quick, and in doubt no."""
+    """Whether all values are known to be neither functions nor classes. Quick; False if in doubt."""
     return _others.issuperset(map(type, values))
 
 
@@ -60,40 +60,40 @@ def may_be(value: Any, kinds: Iterable[str]) -> bool:
 
 
 _REFUSED = frozenset(("out", "like", "where", "initial", "signature"))
-"""Options of numerical functions that write elsewhere than into what they return, or ask others."""
+"""Options with which a numerical function writes elsewhere than into its result, or calls other code."""
 
 
 def _is_number(value: Any) -> bool:
-    """A number, or an array of numbers: with a text, an operator would make texts."""
+    """Whether it is a number or an array of numbers. With a string, an operator would make strings."""
     if type(value) is np.ndarray:
         return value.dtype.kind in "biufcmM"
     return type(value) in (bool, int, float, complex) or isinstance(value, np.number)
 
 
 def check_options(options: Any) -> None:
-    """Raise ValueError for the options of a numerical function that write elsewhere, or ask others."""
+    """Raise ValueError for options with which a numerical function writes elsewhere, or calls other code."""
     if type(options) is dict and not _REFUSED.isdisjoint(options):
-        raise ValueError(f"a function cannot be given {min(_REFUSED.intersection(options))!r}")
+        raise ValueError(f"a function cannot have the argument {min(_REFUSED.intersection(options))!r}")
 
 
 def kinds_of(value: Any) -> frozenset[str] | None:
-    """What a function or class was reviewed as; None when it was not, so that the user must have named it."""
+    """What a function or class was reviewed as; None if it was not, so the user must have trusted it."""
     reviews = (trust.reference(name) for name in trust.names_of(value))
     return next((review.kinds for review in reviews if review is not None), None)
 
 
 def check(attributes: Mapping[str, Any], allowed: Mapping[str, frozenset[str]], closed: bool) -> None:
-    """Raise ValueError for a function or class among the attributes of an object that may not be used there.
+    """Raise ValueError if an attribute of an object holds a function or class that may not be used there.
 
-    `allowed` are the kinds by the attribute's name. With `closed` no other attribute may hold one.
+    `allowed` has the kinds for each attribute by name. With `closed`, no other attribute may hold one.
     """
     for name, value in attributes.items():
         if is_callable_value(value):
             kinds = allowed.get(name)
             if kinds is None and closed and kinds_of(_named(value)) is not None:
-                raise ValueError(f"{name!r} cannot be a function or a class, and it is {_shown(value)}")
+                raise ValueError(f"{name!r} cannot be a function or a class, but it is {_shown(value)}")
             if kinds is not None and not may_be(value, kinds):
-                raise ValueError(f"{name!r} may be {' or '.join(sorted(kinds))}, and it is {_shown(value)}")
+                raise ValueError(f"{name!r} may be {' or '.join(sorted(kinds))}, but it is {_shown(value)}")
 
 
 def _named(value: Any) -> Any:

@@ -9,8 +9,8 @@ from saver.codec import Budget
 from saver.codec.budget import BYTES_FLOOR, STEPS_FLOOR
 from saver.codec.decoder import Decoder
 from saver.errors import LimitExceededError
-from saver.tensors import MemoryTensors
-from saver.tree import Node, Tensor, TensorData
+from saver.tensors import MemoryTensors, TensorData
+from saver.tree import Node, Tensor
 
 
 @pytest.mark.parametrize(("kind", "floor"), [("bytes", BYTES_FLOOR), ("steps", STEPS_FLOOR)])

@@ -19,7 +19,7 @@ from forging import dump_unchecked
 from saver.errors import LimitExceededError
 from saver.file import open_file
 from saver.restoring import restore
-from saver.tree import _unique
+from saver.strict import _unique
 
 
 def partial(function: Any, *arguments: Any, **options: Any) -> Any:
@@ -87,7 +87,9 @@ class TestReferences:
                 file.tree["state"]["func"] = partial("numpy:log1p", **{option: array})
             else:
                 file.tree["state"]["kw_args"]["state"] = {option: array}
-            with pytest.raises(saver.IncompatibleError, match=f"'func' may be|cannot be given '{option}'"):
+            with pytest.raises(
+                saver.IncompatibleError, match=f"'func' may be|cannot have the argument '{option}'"
+            ):
                 saver.load(file.write(tmp_path / "bad.saver"))
 
     def test_a_partial_is_of_a_function_alone(self, tmp_path: Path) -> None:
@@ -96,7 +98,7 @@ class TestReferences:
             file.tree = partial(inner)
             if inner["$"] == "stdlib.partial":
                 continue
-            with pytest.raises(saver.IncompatibleError, match="partial of what is not a function"):
+            with pytest.raises(saver.IncompatibleError, match="only functions can be in a partial"):
                 saver.load(file.write(tmp_path / "bad.saver"))
 
 

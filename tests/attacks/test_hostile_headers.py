@@ -13,7 +13,7 @@ from blake3 import blake3
 from forge import PREFIX, ZEROS, File, dumps, forged, sealed
 
 import saver
-from saver import tensors
+from saver.tensors import hashing
 
 Change = Callable[[File], object]
 
@@ -264,8 +264,8 @@ def test_a_strange_environment_is_described_as_it_is(environment: Any, two: File
 def test_blocks_of_a_large_tensor_are_bound_to_its_hash(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: Any
 ) -> None:
-    monkeypatch.setattr(tensors, "BLOCKS_FROM", 2048)
-    monkeypatch.setattr(tensors, "BLOCK", 512)
+    monkeypatch.setattr(hashing, "BLOCKS_FROM", 2048)
+    monkeypatch.setattr(hashing, "BLOCK", 512)
     file = forged(tmp_path, np.arange(300.0))
     name = next(iter(file.tensors))
     assert len(file.own["blocks"][name]) == 5

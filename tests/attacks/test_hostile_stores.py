@@ -123,7 +123,7 @@ def original() -> str:
     """A store with every kind of record and page, as JSON of its documents."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(state, "INTERVAL", 4)
-        patch.setattr("saver.repo.gc.DEAD_BYTES", 1000)
+        patch.setattr("saver.repo.gc.moving.DEAD_BYTES", 1000)
         patch.setattr("saver.saver._index", lambda ident: None)
         store = MemoryStorage()
         own = saver.Saver(store)
@@ -478,7 +478,7 @@ def names_another(told: dict[str, Any], entries: dict[str, Shard]) -> None:
 
 HEADERS: dict[str, tuple[str, Callable[[dict[str, Any], dict[str, Shard]], None]]] = {
     "id": ("its header calls it", lambda told, entries: told.update(id="0" * 32)),
-    "hash": ("not those that its header tells of", replaced(hash="1" * 64)),
+    "hash": ("not those that its header describes", replaced(hash="1" * 64)),
     "dtype": ("says that it is I64", replaced(dtype="I64")),
     "shape": (r"says that it is F64 \[20, 20\]", replaced(box=whole((20, 20)))),
     "name": ("does not name it", names_another),

@@ -44,14 +44,14 @@ def _broken(file: File, then: str | None) -> File:
 def test_state_of_another_version_names_both_versions_and_the_way_out(scaler: File, tmp_path: Path) -> None:
     path = _broken(scaler, "0.99.1").write(tmp_path / "old.saver")
     error = _incompatible(path)
-    assert f"saved under scikit-learn 0.99.1, here is {sklearn.__version__}" in error
+    assert f"saved under scikit-learn 0.99.1 (here: {sklearn.__version__})" in error
     assert "install scikit-learn==0.99.1" in error
 
 
 def test_state_of_the_same_version_that_is_not_understood_says_that_too(scaler: File, tmp_path: Path) -> None:
     path = _broken(scaler, sklearn.__version__).write(tmp_path / "same.saver")
     error = _incompatible(path)
-    assert f"saved under scikit-learn {sklearn.__version__}, which is here too" in error
+    assert f"saved under scikit-learn {sklearn.__version__}, the same as here" in error
     assert "install" not in error
 
 

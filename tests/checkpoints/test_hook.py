@@ -18,7 +18,7 @@ import saver
 from saver import Every
 from saver.staging import Snapshot, Staging
 from saver.storages.memory import MemoryStorage
-from saver.tree import TensorData
+from saver.tensors import TensorData
 
 
 @pytest.fixture

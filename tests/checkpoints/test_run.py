@@ -28,7 +28,7 @@ from saver.repo.objects import pack_key
 from saver.staging import Snapshot, Staging, Torn
 from saver.storage import Bytes, Content
 from saver.storages.memory import MemoryStorage
-from saver.tree import TensorData
+from saver.tensors import TensorData
 
 
 class Counter:

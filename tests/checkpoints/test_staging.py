@@ -14,7 +14,7 @@ import pytest
 from saver import staging
 from saver.device import Copying, DeviceData
 from saver.staging import Staging, Torn, address_of
-from saver.tree import TensorData
+from saver.tensors import TensorData
 
 
 @pytest.fixture

@@ -45,7 +45,7 @@ def test_a_sound_store_is_said_to_be(store: saver.Saver) -> None:
     assert done.exit_code == 0
     lines = [line.split(maxsplit=1) for line in done.stdout.splitlines()]
     assert lines[:2] == [["models"], ["versions", "4"]]
-    assert ["damage", "none: all of it is as it was saved"] in lines
+    assert ["damage", "none: everything is as it was saved"] in lines
     assert ["garbage", "none"] in lines
 
 
@@ -96,7 +96,7 @@ def test_damage_that_costs_nothing_is_told_apart(store: saver.Saver) -> None:
     done = run("check")
     assert done.exit_code == 1
     assert "1 object that no version needs" in done.stderr
-    assert "Damage that costs no version anything" in done.stdout
+    assert "Damage that affects no version" in done.stdout
     assert "What to do" not in done.stdout
 
 
@@ -135,7 +135,7 @@ def test_a_terminal_gets_the_first_rows_and_a_pipe_all(store: saver.Saver) -> No
     Path("models", key).unlink()
     shown = text_in_a_terminal("check", exit_code=1)
     assert shown.count("the pack is missing") == 50
-    assert "more: --json has them all" in shown
+    assert "more: --json lists them all" in shown
     assert run("check").stdout.count("the pack is missing") == 63
 
 
@@ -152,7 +152,7 @@ def test_a_store_that_cannot_be_written_to_is_checked(store: saver.Saver) -> Non
     damage_the_model_of_two_versions(store)
     done = run_where_nothing_can_be_written("check")
     assert done.returncode == 1
-    assert "run `saver check` where the store may be written to" in done.stdout
+    assert "run `saver check` with write access to the store" in done.stdout
     assert "1 tensor of 2 versions" in done.stderr
 
 
@@ -193,7 +193,7 @@ def test_a_version_whose_only_file_is_damaged_is_lost_in_one_row(store: saver.Sa
     assert done.exit_code == 1
     assert "1 manifest" in done.stdout
     assert done.stdout.count(path.name[:8]) >= 1
-    assert "costs no version" not in done.stdout
+    assert "affects no version" not in done.stdout
 
 
 @pytest.mark.parametrize("level", ["packs", "manifests", "state"])
@@ -203,7 +203,7 @@ def test_a_link_in_place_of_a_folder_is_named_and_not_followed(store: saver.Save
     Path("models", level).symlink_to(Path("elsewhere").absolute())
     done = run("check")
     assert done.exit_code == 1
-    assert "Folders that were not looked into" in done.stdout
+    assert "Folders that could not be read" in done.stdout
     assert f"{level}: models/{level} is a symbolic link" in done.stdout
     assert ("iris@1" in done.stdout) == (level != "state")
     assert f"models/{level} is a symbolic link" in run("gc", "--grace", "0").stderr

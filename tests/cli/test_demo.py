@@ -158,7 +158,7 @@ def test_folder_and_epochs_are_the_user_s(small):
 
 
 def test_without_matplotlib_there_is_no_picture_and_the_tour_says_why(small):
-    assert "matplotlib is not there" in small[2]
+    assert "matplotlib is not installed" in small[2]
     assert 'pip install "saver-ml[demo]"' in small[2]
 
 
@@ -177,7 +177,7 @@ def test_a_second_demo_in_the_same_folder_leaves_the_first_one_as_it_is(small):
     store = saver.Saver(folder / "runs")
     assert store.models() == ["killed", "killed-2", "whole", "whole-2"]
     assert store.versions("killed") == before
-    assert "goes on from killed-2@" in again.stdout
+    assert "resumes from killed-2@" in again.stdout
 
 
 def test_without_scikit_learn_it_says_what_to_install(tmp_path):
@@ -233,7 +233,7 @@ print("matplotlib.pyplot" in sys.modules)
 def test_three_processes_train_and_one_of_them_is_killed(tour):
     trained, killed, resumed = (
         re.findall(pattern, tour[1])
-        for pattern in (r"Process (\d+) trains", r"SIGKILL: process (\d+) is gone", r"Process (\d+) goes on")
+        for pattern in (r"Process (\d+) trains", r"SIGKILL: process (\d+) is gone", r"Process (\d+) resumes")
     )
     assert trained == killed
     assert len({*killed, *resumed}) == 2
@@ -244,7 +244,7 @@ def test_three_processes_train_and_one_of_them_is_killed(tour):
 
 
 def test_it_goes_on_after_the_step_that_was_saved_last(tour):
-    number, step = map(int, re.findall(r"goes on from killed@(\d+), after step (\d+):", tour[1])[0])
+    number, step = map(int, re.findall(r"resumes from killed@(\d+), after step (\d+):", tour[1])[0])
     assert step == 25 * number
     assert 175 <= step <= 250  # what was being written when it was killed counts only if it was durable
 
@@ -263,7 +263,7 @@ def test_both_runs_end_with_the_same_bits(tour):
     np.testing.assert_array_equal(losses[0].view("u8"), losses[1].view("u8"))
     assert [event.kind for event in logs[1].events].count("resumed") == 1
     assert "resumed" not in {event.kind for event in logs[0].events}
-    assert "400 of 400 are equal, to the last bit" in tour[1]
+    assert "400 of the 400 losses in the log are equal, to the last bit" in tour[1]
 
 
 def test_the_run_proves_that_it_can_be_resumed(tour):
@@ -271,7 +271,7 @@ def test_the_run_proves_that_it_can_be_resumed(tour):
 
 
 def test_what_lies_there_is_shown_by_the_commands_themselves(tour):
-    told = tour[1].partition("What lies there")[2]
+    told = tour[1].partition("What is stored")[2]
     assert re.findall(r"^    saver (\w+)", told.partition("Try next")[0], re.MULTILINE)[:3] == [
         "ls",
         "diff",
@@ -297,7 +297,7 @@ def test_a_training_is_killed_by_a_signal_that_no_process_can_catch(tmp_path, da
     from saver.cli._resuming import Training
 
     training = Training(tmp_path / "runs", "killed", data, "numpy", read_along=True)
-    assert next(training.told())["start"] == 0
+    assert next(training.reports())["start"] == 0
     training.kill()
     assert training._process.returncode == -9
     training.kill()  # once more does no harm
@@ -309,7 +309,7 @@ def test_a_training_that_fails_says_why(tmp_path, data):
 
     training = Training(tmp_path / "runs", "killed", data, "nonsense", read_along=True)
     with pytest.raises(Failure, match=r"ended with code 1: KeyError: 'nonsense'"):
-        list(training.told())
+        list(training.reports())
 
 
 def test_runs_that_end_differently_are_a_finding(tmp_path):

@@ -160,7 +160,7 @@ class TestMachine:
         assert result.exit_code in (0, 1)  # by the room that is left
         for topic in ("python", "processors", "numpy", "store", "free space", "direct writes", "hard links"):
             assert re.search(rf"^  \w+ +{topic} ", result.output, re.MULTILINE), topic
-        assert "is not there yet; the first save makes it" in result.output
+        assert "does not exist yet; the first save creates it" in result.output
 
     def test_it_leaves_nothing_behind(self, folder):
         doctor("--store", folder / "some" / "models")
@@ -197,7 +197,7 @@ class TestMachine:
         result = doctor("--store", tmp_path)
         assert result.exit_code == 1
         assert re.search(r"^  warning +writable +no$", result.output, re.MULTILINE)
-        assert "what is there can be loaded, nothing can be saved" in result.output
+        assert "versions can be loaded, but nothing can be saved" in result.output
 
     def test_no_framework_is_imported(self, tmp_path):
         code = """

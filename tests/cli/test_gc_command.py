@@ -38,7 +38,7 @@ def test_garbage_waits_and_is_freed_by_the_first_collection_after_its_grace(litt
     assert "waiting" in run("gc").stdout
     age(1000)
     assert re.search(r"freed +1 pack and 1 manifest, 4\d\.\d kB", run("gc").stdout)
-    assert run("gc").stdout == "models: nothing to free; versions need all that is there\n"
+    assert run("gc").stdout == "models: nothing to free; versions need every object\n"
     assert littered.check().sound
 
 
@@ -78,7 +78,7 @@ def test_packs_that_are_mostly_dead_are_moved(store: saver.Saver) -> None:
     store.delete("mixed@1")
     output = run("gc", "--grace", "0").stdout
     assert "moved" in output
-    assert "what lived in 1 pack" in output
+    assert "the live bytes of 1 pack" in output
     assert np.array_equal(store.load("mixed")["keep"], keep)
 
 

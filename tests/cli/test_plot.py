@@ -162,22 +162,22 @@ def test_lists_of_numbers_are_a_log_too(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("log", "reason"),
     [
-        ({"loss": [1.0]}, "no list of steps"),
+        ({"loss": [1.0]}, "no list called step or epoch"),
         ({"step": [1, 2], "loss": [1.0]}, "shorter"),
         ({"step": [1], "loss": ["low"]}, "'loss': str is not one number"),
-        ({"step": [1.5], "loss": [1.0]}, "step 1.5 is no whole number"),
+        ({"step": [1.5], "loss": [1.0]}, "step 1.5 is not a whole number"),
         ({"step": [2, 1], "loss": [1.0, 1.0]}, "1 comes before 2"),
-        ({"step": [1], "loss": 1.0}, "'loss' is no list"),
-        ({"step": [None], "loss": [1.0]}, "is no training log"),
-        ({"step": [float("nan")], "loss": [1.0]}, "is no training log"),
-        ({"step": [float("inf")], "loss": [1.0]}, "is no training log"),
+        ({"step": [1], "loss": 1.0}, "'loss' is not a list"),
+        ({"step": [None], "loss": [1.0]}, "is not a training log"),
+        ({"step": [float("nan")], "loss": [1.0]}, "is not a training log"),
+        ({"step": [float("inf")], "loss": [1.0]}, "is not a training log"),
     ],
 )
 def test_what_is_no_log_is_said(log: Any, reason: str, tmp_path: Path) -> None:
     saver.dump({"log": log}, tmp_path / "odd.saver")
     message = error_of(run("plot", tmp_path / "odd.saver"))
     assert reason in message
-    assert "odd.saver: log is no training log" in message
+    assert "odd.saver: log is not a training log" in message
 
 
 @pytest.mark.usefixtures("runs")

@@ -18,7 +18,7 @@ from click.testing import Result
 from running import document_of, error_of, run, text_in_a_terminal
 
 import saver
-from saver.rehearsal.outcome import Ended, Plan, Rehearsal, going_on, outcome, ready
+from saver.rehearsal.outcome import Ended, Plan, Rehearsal, has_continued, outcome, ready
 from saver.rehearsal.reporting import RunEvent, read
 
 SCRIPT = """
@@ -75,7 +75,7 @@ def test_a_run_that_saves_on_signals_loses_nothing() -> None:
     assert re.fullmatch(r"[\d.]+ s after the signal, by SIGTERM", told["ended"])
     assert re.fullmatch(rf"{ref}, step {step}; on disk [\d.]+ s after the signal", told["saved"])
     assert re.fullmatch(
-        rf"from {ref}, step {step}; a step further [\d.]+ s after it was started", told["resumed"]
+        rf"from {ref}, step {step}; finished a step [\d.]+ s after its start", told["resumed"]
     )
     assert told["lost"] == "nothing"
     assert "What to do" not in done.stdout
@@ -92,8 +92,8 @@ def test_one_that_does_not_catch_the_signal_loses_steps() -> None:
     assert kept is not None
     lost = f"{last - kept} steps: {kept + 1} to {last}" if last - kept > 1 else f"1 step: {last}"
     assert told["lost"] == lost
-    assert told["saved"] == f"nothing after the signal; {ref} was there, of step {kept}"
-    assert "join OnSignal() to its `every`" in done.stdout
+    assert told["saved"] == f"nothing after the signal; the newest version was {ref}, step {kept}"
+    assert "add OnSignal() to its `every`" in done.stdout
     assert done.stderr == f"error: run-7 lost {lost}\n"
 
 
@@ -107,8 +107,8 @@ def test_one_that_ignores_the_signal_and_saves_by_the_way_did_not_hear_it(ends: 
     lines += f"    if heard and time.monotonic() > heard[0] + 0.3 and step % 7 == 5: {end}\n"
     done = run("rehearse", "--grace", "60" if ends else "1.5", *script("Every(steps=7)", lines=lines))
     assert done.exit_code == 1
-    assert "The run did not hear SIGTERM: join OnSignal()" in done.stdout
-    assert "It went on after it had saved" not in done.stdout
+    assert "The run did not receive SIGTERM: add OnSignal()" in done.stdout
+    assert "It continued after it had saved" not in done.stdout
 
 
 @pytest.mark.slow
@@ -148,7 +148,7 @@ def test_a_step_that_is_longer_than_the_grace_period_costs_what_was_not_saved() 
 def test_a_run_that_does_not_resume_is_told_how_to() -> None:
     done = run("rehearse", *script(lines="at = lambda run: 0"))
     assert done.exit_code == 1
-    assert facts(done)["resumed"] == "no: it began again"
+    assert facts(done)["resumed"] == "no: it started from the beginning"
     assert "range(run.resume(), ...)" in done.stdout
     assert re.fullmatch(r"error: run-7 did not resume: it lost \d+ steps: 0 to \d+\n", done.stderr)
 
@@ -159,7 +159,7 @@ def test_a_script_that_cannot_start_again_is_a_finding() -> None:
     assert done.exit_code == 1
     told = facts(done)["resumed"]
     assert told == (
-        "no: the script ended (exit code 1) before it had taken a step; it printed last: no room for two"
+        "no: the script ended (exit code 1) before it had taken a step; its last output: no room for two"
     )
 
 
@@ -193,7 +193,7 @@ def test_a_run_that_was_over_had_no_step_left_to_take() -> None:
     lines += "begin = lambda: open('over', 'w') if os.path.exists('models') else None"
     done = run("rehearse", *script(lines=lines))
     assert done.exit_code == 0, done.output
-    assert facts(done)["resumed"].endswith("there was no step left to take")
+    assert facts(done)["resumed"].endswith("no steps were left")
 
 
 def test_nothing_that_the_script_started_is_left() -> None:
@@ -275,11 +275,11 @@ def test_a_command_that_is_not_there_is_told() -> None:
 
 def test_a_script_that_ends_too_early_is_told_with_its_last_words() -> None:
     assert error_of(run("rehearse", "--", sys.executable, "-c", "print('a'); print('bye')")) == (
-        "error: the script ended (exit code 0) before it had saved and gone on; it printed last: bye\n"
+        "error: the script ended (exit code 0) before it had saved and continued; its last output: bye\n"
     )
     killed = "import os; os.kill(os.getpid(), 9)"
     assert error_of(run("rehearse", "--", sys.executable, "-c", killed)) == (
-        "error: the script ended (SIGKILL) before it had saved and gone on; it printed nothing\n"
+        "error: the script ended (SIGKILL) before it had saved and continued; it had no output\n"
     )
 
 
@@ -287,7 +287,7 @@ def test_a_script_that_enters_no_run_is_told_after_a_while() -> None:
     told = error_of(
         run("rehearse", "--patience", "0.2", "--", sys.executable, "-c", "import time; time.sleep(60)")
     )
-    assert "0.2 s went by before it had saved and gone on; it has not entered a run" in told
+    assert "0.2 s passed before it had saved and continued; it has not entered a run" in told
 
 
 @pytest.mark.slow
@@ -334,7 +334,7 @@ def test_other_runs_of_the_script_do_not_count() -> None:
     saved = told("saved", 4, 1, ref="run@2")
     assert come_of([*other, *BEFORE, saved], [*other, *again]) == come_of([*BEFORE, saved], again)
     assert come_of([*other, *BEFORE, saved], [*other, *again]).good
-    assert going_on(other, "run") is None
+    assert has_continued(other, "run") is None
 
 
 def test_a_step_that_was_finished_after_the_signal_counts_as_finished() -> None:

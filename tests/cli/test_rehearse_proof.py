@@ -18,7 +18,7 @@ from running import document_of, error_of, run, text_in_a_terminal
 
 import saver
 from saver.rehearsal import reporting
-from saver.rehearsal.processes import chosen, elsewhere, going_on, otherwise
+from saver.rehearsal.processes import chosen, other_steps, resumed_or_stepped, wrong_start
 from saver.rehearsal.recording import Asked
 from saver.rehearsal.reporting import RunEvent
 
@@ -79,7 +79,7 @@ def test_a_run_with_all_that_it_needs_agrees_to_the_bit() -> None:
     assert done.exit_code == 0, done.output
     told = facts(done)
     assert re.fullmatch(
-        r"from run-7@1, step 9; a step further [\d.]+ s after it was started", told.pop("resumed")
+        r"from run-7@1, step 9; finished a step [\d.]+ s after its start", told.pop("resumed")
     )
     assert told == {
         "run": "run-7", "version": "run-7@1, step 9", "trained": "steps 10 to 14",
@@ -113,12 +113,12 @@ def after(run, step):
     told = facts(done)
     assert re.fullmatch(
         r"weights differs in 1,000 of 1,000 entries, by up to [\d.]+, and so do 5 more; "
-        r"the numbers part at step 10",
+        r"the reported numbers first differ at step 10",
         told["compared"],
     )
-    assert "a value that only a process has" in done.stdout
+    assert "a value of a process that also trained earlier steps" in done.stdout
     assert re.fullmatch(
-        r"error: run-7 does not go on to the bit from run-7@1: weights differs in 1,000 of .+\n", done.stderr
+        r"error: run-7 does not resume to the bit from run-7@1: weights differs in 1,000 of .+\n", done.stderr
     )
 
 
@@ -252,7 +252,7 @@ def after(run, step):
 def test_a_training_that_is_over_before_is_compared_at_its_end() -> None:
     done = run("rehearse", "--prove", "100", *script(total=14))
     assert done.exit_code == 0, done.output
-    assert facts(done)["trained"] == "steps 10 to 13; there the training was over, after 4 of 100 steps"
+    assert facts(done)["trained"] == "steps 10 to 13; the training ended there, after 4 of 100 steps"
     assert facts(done)["compared"] == "all bits agree"
     Path("models").rename("elsewhere")
     done = run("rehearse", "--prove", "100", *script(FLAG, total=14))
@@ -263,7 +263,7 @@ def test_a_training_that_is_over_before_is_compared_at_its_end() -> None:
 
 def test_a_training_that_is_over_with_the_version_leaves_nothing_to_prove() -> None:
     assert error_of(run("rehearse", "--prove", "3", *script(total=10))) == (
-        "error: the training of run-7 was over with run-7@1, so no step was left to prove; let it train "
+        "error: the training of run-7 ended with run-7@1, so no step was left to prove; train "
         "longer, or save sooner\n"
     )
 
@@ -271,18 +271,19 @@ def test_a_training_that_is_over_with_the_version_leaves_nothing_to_prove() -> N
 @pytest.mark.slow
 def test_a_run_that_never_saves_is_told() -> None:
     assert error_of(run("rehearse", "--prove", "3", *script(total=5))) == (
-        "error: the script ended (exit code 0) before it had saved; it printed last: over\n"
+        "error: the script ended (exit code 0) before it had saved; its last output: over\n"
     )
-    endless = script("def before(step): time.sleep(0.01)", every="OnSignal()")
-    assert error_of(run("rehearse", "--patience", "0.8", "--prove", "3", *endless)) == (
-        "error: 0.8 s went by before it had saved; let it save sooner, or wait longer with --patience\n"
+    line = json.dumps({"kind": "step", "at": 1.0, "process": 1, "run": "run", "step": 3})
+    never = f"echo '{line}' >> $SAVER_REHEARSAL; sleep 60"
+    assert error_of(run("rehearse", "--patience", "1", "--prove", "3", "--", "sh", "-c", never)) == (
+        "error: 1 s passed before it had saved; save sooner, or wait longer with --patience\n"
     )
 
 
 def test_a_script_that_breaks_before_its_steps_are_done_is_told() -> None:
     breaks = script("def before(step):\n    if step == 12: sys.exit('no luck')")
     assert error_of(run("rehearse", "--prove", "3", *breaks)) == (
-        "error: the script ended (exit code 1) before it had trained 3 steps more; it printed last: no luck\n"
+        "error: the script ended (exit code 1) before it had trained 3 steps more; its last output: no luck\n"
     )
 
 
@@ -298,15 +299,15 @@ def problem_of(*arguments: str) -> str:
 
 def test_a_run_that_does_not_resume_is_told_how_to() -> None:
     told = problem_of(*script("def at(run): return 0"))
-    assert "  resumed  no: it began again\n" in told
+    assert "  resumed  no: it started from the beginning\n" in told
     assert "range(run.resume(), ...)" in told
-    assert told.endswith("error: run-7 did not go on from run-7@1: it began again\n")
+    assert told.endswith("error: run-7 did not resume from run-7@1: it started from the beginning\n")
 
 
 def test_why_a_run_cannot_begin_again_is_told() -> None:
     told = problem_of(*script("def at(run):\n    if again: run.save()\n    return run.resume()"))
     assert (
-        "before it had resumed; it printed last: saver.errors.CannotSaveError: run-7: there is run-7@1"
+        "before it had resumed; its last output: saver.errors.CannotSaveError: run-7: there is run-7@1"
         in told
     )
     assert versions() == [(1, 9)]
@@ -316,7 +317,7 @@ def test_a_run_that_resumes_from_another_version_is_told() -> None:
     lines = "if again: saver.Saver('models').delete('run-7@2')"
     told = problem_of("--after-saves", "2", *script(lines))
     assert "  compared  nothing: it resumed from run-7@1, step 9\n" in told
-    assert "See that nothing else saves run-7" in told
+    assert "Make sure that nothing else saves or deletes versions of run-7" in told
 
 
 def test_a_run_that_leaves_steps_out_is_told() -> None:
@@ -337,7 +338,7 @@ def test_a_run_that_ends_earlier_the_second_time_is_told() -> None:
 def test_a_second_start_that_breaks_is_told_with_its_last_words() -> None:
     told = problem_of(*script("if again: sys.exit('no room for two')"))
     assert (
-        "resumed  no: the script ended (exit code 1) before it had resumed; it printed last: no room" in told
+        "resumed  no: the script ended (exit code 1) before it had resumed; its last output: no room" in told
     )
     Path("models").rename("elsewhere")
     told = problem_of(*script("def before(step):\n    if again: sys.exit('no luck')"))
@@ -345,7 +346,7 @@ def test_a_second_start_that_breaks_is_told_with_its_last_words() -> None:
         "compared  nothing: the script ended (exit code 1) before it had trained steps 10 to 12 again; "
         in told
     )
-    assert told.endswith("it printed last: no luck\n")
+    assert told.endswith("its last output: no luck\n")
 
 
 # Processes and files
@@ -436,22 +437,22 @@ def test_the_save_is_the_first_of_which_its_run_has_so_many() -> None:
 
 def test_it_goes_on_with_what_comes_first() -> None:
     other = [event("resumed", 3, "other"), event("step", 4, "other"), event("started")]
-    assert going_on(other, "run") is None
+    assert resumed_or_stepped(other, "run") is None
     for kind in ("resumed", "step"):
-        assert going_on([*other, event(kind), event("step")], "run") == event(kind)
+        assert resumed_or_stepped([*other, event(kind), event("step")], "run") == event(kind)
 
 
 def test_only_who_resumes_from_the_version_goes_on_from_it() -> None:
     version = event("saved", 9, ref="run@2")
-    assert elsewhere(version, event("resumed", 9, ref="run@2")) == ("", "")
-    assert elsewhere(version, event("resumed", 4, ref="run@1"))[0] == "it resumed from run@1, step 4"
-    assert elsewhere(version, event("step", 0))[0] == "it began again"
+    assert wrong_start(version, event("resumed", 9, ref="run@2")) == ("", "")
+    assert wrong_start(version, event("resumed", 4, ref="run@1"))[0] == "it resumed from run@1, step 4"
+    assert wrong_start(version, event("step", 0))[0] == "it started from the beginning"
 
 
 def test_only_the_same_steps_can_be_compared() -> None:
-    assert otherwise([3, 4], [3, 4]) == ("", "")
-    assert otherwise([3, 4], [3])[0] == "it trained step 3, and steps 3 to 4 the first time"
-    assert otherwise([3, 5], [3, 4, 5])[0] != ""
+    assert other_steps([3, 4], [3, 4]) == ("", "")
+    assert other_steps([3, 4], [3])[0] == "it trained step 3, and steps 3 to 4 the first time"
+    assert other_steps([3, 5], [3, 4, 5])[0] != ""
 
 
 # Frameworks
@@ -495,8 +496,8 @@ def test_a_loader_in_the_middle_of_its_epoch_is_named() -> None:
     assert done.exit_code == 1, done.output
     assert facts(done)["version"] == "run-7@1, step 4"
     assert facts(done)["compared"].startswith("model.0.weight differs in ")
-    assert "; the numbers part at step 5" in facts(done)["compared"]
-    assert "the place in the data" in done.stdout
+    assert "; the reported numbers first differ at step 5" in facts(done)["compared"]
+    assert "the position in the data" in done.stdout
     assert "(random.torch" in done.stdout
     assert "the data loader" in done.stdout
 

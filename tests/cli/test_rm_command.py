@@ -29,7 +29,7 @@ def test_a_wrong_name_is_told_before_anything_is_deleted(store: saver.Saver) -> 
 
 def test_a_model_without_a_version_is_not_taken_for_its_newest(store: saver.Saver) -> None:
     message = error_of(run("rm", "--yes", "iris"))
-    assert "its newest is iris@3" in message
+    assert "its newest, iris@3" in message
     assert numbers(store) == [1, 2, 3]
     assert run("rm", "--yes", "iris@latest").exit_code == 0
     assert numbers(store) == [1, 2]
@@ -49,8 +49,7 @@ def test_a_tagged_version_needs_yes_and_its_tags_are_named(store: saver.Saver) -
     assert numbers(store) == [1, 2, 3]
     done = run("rm", "iris@1", "iris@2", "--yes")
     assert done.stdout == (
-        "deleted iris@1, iris@2, and with that 2 tags: iris@first, iris@production; "
-        "`saver gc` frees the bytes\n"
+        "deleted iris@1, iris@2, and 2 tags: iris@first, iris@production; `saver gc` frees the bytes\n"
     )
     assert numbers(store) == [3]
     assert store.summary("iris").tags == {}

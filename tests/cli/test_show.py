@@ -71,7 +71,7 @@ def test_a_file_is_told_by_parts_tensors_and_environment(model):
     assert ["python", sys.version.split()[0], f"({platform.python_implementation()})"] in lines
     assert f"numpy {np.__version__}, saver-ml {saver.__version__}" in result.output
     assert "$.settings.seed = 3" in result.output
-    assert "it loads as it is" in result.output
+    assert "it loads without trust=" in result.output
 
 
 def test_the_time_is_local(model, monkeypatch):
@@ -116,7 +116,7 @@ def test_json_is_one_document_with_everything(model):
     assert [part["name"] for part in document["parts"]] == ["weights", "settings"]
     for part in document["parts"]:
         assert set(part) == {
-            "name", "kind", "hash", "bytes", "tensors", "classes", "values", "number", "packages",
+            "name", "kind", "hash", "bytes", "tensors", "classes", "values", "defaults", "number", "packages",
         }  # fmt: skip
     first = document["parts"][0]["tensors"][0]
     assert set(first) == {"name", "dtype", "shape", "bytes", "hash"}

@@ -15,7 +15,7 @@ def test_a_tag_is_set_moved_and_removed(store: saver.Saver) -> None:
     assert run("tag", "iris@1", "production").stdout == "iris@production is iris@1\n"
     assert run("tag", "iris@step=200", "production").stdout == "iris@production is iris@2; it was iris@1\n"
     assert str(store.version("iris@production")) == "iris@2"
-    assert run("tag", "--delete", "iris@production").stdout == "iris@production is gone; iris@2 stays\n"
+    assert run("tag", "--delete", "iris@production").stdout == "iris@production was removed; iris@2 is kept\n"
     with pytest.raises(saver.NotFoundError):
         store.version("iris@production")
     assert len(store.versions("iris")) == 3
@@ -80,13 +80,13 @@ def test_json_says_where_a_tag_leads_and_led(store: saver.Saver) -> None:
         (["rose", "best"], "there is no model 'rose'"),
         (["iris@1", "latest"], "'latest' is not a tag"),
         (["iris@1", "no tag"], "is not a tag"),
-        (["iris@1"], "which tag"),
-        (["--delete"], "which tag is to go"),
+        (["iris@1"], "no tag to set was given"),
+        (["--delete"], "no tag to delete was named"),
         (["--delete", "iris@best"], "there is no iris@best"),
-        (["--delete", "iris@1"], "names no tag"),
-        (["--delete", "iris"], "names no tag"),
-        (["--delete", "iris@latest"], "names no tag"),
-        (["--delete", "iris@first", "first"], "names no tag"),
+        (["--delete", "iris@1"], "does not name one tag"),
+        (["--delete", "iris"], "does not name one tag"),
+        (["--delete", "iris@latest"], "does not name one tag"),
+        (["--delete", "iris@first", "first"], "does not name one tag"),
     ],
 )
 def test_misuse_changes_nothing(store: saver.Saver, arguments: list[str], told: str) -> None:

@@ -117,6 +117,20 @@ def test_fields_that_change_alike_are_one_row() -> None:
     )
 
 
+@pytest.mark.parametrize("count", [2, 10, 11, 100])
+def test_of_many_fields_that_change_in_other_ways_the_first_ones_are_shown(count: int) -> None:
+    trees = (Field(f"trees[{n}].random_state", str(n), str(n + 1)) for n in range(count))
+    arrays = (ArrayChange(f"trees[{n}].x", None, ArrayInfo("F64", (n,), None), None) for n in range(count))
+    found = made(fields=tuple(trees), arrays=tuple(arrays))
+    for title in ("Fields", "Tensors added, removed or reshaped"):
+        *first, last = rows(found, title)
+        if count > 10:
+            assert len(first) == 3
+            assert last[0].endswith(f" ({count - 3} more)")
+        else:
+            assert len(first) + 1 == count
+
+
 def test_the_fields_of_one_object_stand_together() -> None:
     few = ArrayChange("a.mean_", ArrayInfo("F64", (), "1"), ArrayInfo("F64", (), "2"), AMOUNT)
     found = made(fields=(Field("a.x", "1", "2"), Field("b.x", "1", "2")), arrays=(few,))

@@ -24,7 +24,7 @@ from saver.disk import files
 from saver.disk.durable import NewFile
 from saver.disk.files import Files
 from saver.pack import PackWriter, write
-from saver.tree import TensorData
+from saver.tensors import TensorData
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="tests POSIX file systems")
 
@@ -332,7 +332,7 @@ def test_where_it_cannot_be_told_the_commit_is_unknown(tmp_path: Path, temporary
 
     with NewFile(str(tmp_path / "a"), 1, Mute()) as file:
         file.write(b"x", 0)
-        with pytest.raises(saver.CommitUnknownError, match="may yet appear"):
+        with pytest.raises(saver.CommitUnknownError, match="may still appear"):
             file.commit(replace=False)
 
 
@@ -352,7 +352,7 @@ def test_where_nothing_can_be_learned_the_commit_is_unknown(tmp_path: Path, temp
 
     with NewFile(str(tmp_path / "a"), 1, Blind()) as file:
         file.write(b"x", 0)
-        with pytest.raises(saver.CommitUnknownError, match="could not be learned"):
+        with pytest.raises(saver.CommitUnknownError, match="could not be found out"):
             file.commit(replace=False)
 
 

@@ -50,7 +50,7 @@ def arrays(draw: Any) -> np.ndarray:
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(arrays(), st.sampled_from(["C", "F", "step", "back", "transposed", "broadcast"]))
 def test_any_array_comes_back(roundtrip: Roundtrip, array: np.ndarray, layout: str) -> None:
     if layout == "F":
@@ -150,7 +150,6 @@ def test_matrices_and_chararrays_stay_what_they_are(roundtrip: Roundtrip) -> Non
 
 
 @pytest.mark.slow
-@settings(deadline=None)
 @given(simple_dtypes.flatmap(lambda d: hnp.arrays(d, ())))
 def test_scalars_come_back(roundtrip: Roundtrip, array: np.ndarray) -> None:
     assert_same(array[()], roundtrip([array[()]])[0])

@@ -121,7 +121,7 @@ def test_a_frame_of_every_dtype_comes_back(roundtrip: Roundtrip) -> None:
     assert list(loaded.dtypes) == list(frame.dtypes)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     st.lists(st.sampled_from(sorted(COLUMNS)), max_size=6),
     st.lists(

@@ -159,7 +159,6 @@ shapes = st.lists(st.integers(0, 5), max_size=4).map(tuple)
 
 @HALF_COMPLEX
 @given(dtypes, shapes, st.integers(0, 99), st.permutations(range(4)))
-@settings(deadline=None)
 def test_tensors_of_every_dtype_shape_and_order_come_back_to_the_bit(
     dtype: Any, shape: tuple[int, ...], seed: int, order: list[int]
 ) -> None:
@@ -199,7 +198,6 @@ def views(draw: st.DrawFn) -> list[Any]:
 
 @pytest.mark.slow
 @given(views())
-@settings(deadline=None)
 def test_views_share_their_storage_again(tensors: list[Any]) -> None:
     found = again(tensors)
     for new, old in zip(found, tensors, strict=True):
@@ -263,7 +261,6 @@ def test_a_large_tensor_is_neither_copied_by_saving_nor_by_loading(roundtrip: Ro
 
 
 @given(st.integers(0, 99), st.integers(1, 99), st.integers(0, 15))
-@settings(deadline=None)
 def test_memory_keeps_its_place_in_a_cache_line(start: int, length: int, moved: int) -> None:
     tensor = torch.arange(200.0)[start : start + length]
     tree, memory = encoded(tensor)
@@ -345,7 +342,6 @@ def test_a_tensor_may_know_the_module_that_holds_it(roundtrip: RoundTrip) -> Non
     st.sampled_from([torch.float32, torch.bool, torch.complex64, torch.int16]),
     st.integers(0, 9),
 )
-@settings(deadline=None)
 def test_sparse_tensors_come_back_to_the_bit(layout: str, dtype: Any, seed: int) -> None:
     dense = filled(torch.int64, (4, 6, 2), seed).remainder(3).to(dtype)
     flat = dense[..., 0]
@@ -383,7 +379,7 @@ def test_small_values_come_back(value: Any, roundtrip: RoundTrip) -> None:
 
 
 @given(st.integers(0, 2000), st.integers(-(2**63), 2**63 - 1))
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_a_generator_goes_on_with_the_same_sequence(draws: int, seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     torch.rand(draws, generator=generator)

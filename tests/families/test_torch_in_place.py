@@ -125,7 +125,7 @@ def told(value: Any) -> list[Any]:
 
 @pytest.mark.slow
 @given(recipes)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_every_tensor_stays_in_an_object_of_the_same_form(save: Save, recipe: Any) -> None:
     opened, target = save({"part": cook(recipe, 1)}), cook(recipe, 2)
     before = list(target)
@@ -139,7 +139,7 @@ def test_every_tensor_stays_in_an_object_of_the_same_form(save: Save, recipe: An
 
 @pytest.mark.slow
 @given(recipes, recipes)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_into_any_other_object_goes_what_load_would_give(save: Save, recipe: Any, other: Any) -> None:
     opened, target = save({"part": cook(recipe, 1)}), cook(other, 2)
     restore(opened, {"part": target})

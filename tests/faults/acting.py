@@ -29,7 +29,7 @@ from judging import judge, state_of, value
 import saver
 from saver import Every, Keep
 from saver.disk.files import Files
-from saver.repo import gc
+from saver.repo.gc import moving
 from saver.storages.local import LocalStorage
 
 Act: TypeAlias = tuple[dict[str, Any], Callable[[], dict[str, Any]]]
@@ -287,7 +287,7 @@ def warm() -> None:
 
 
 def serve() -> None:
-    gc.DEAD_BYTES = 6000  # bytes are moved, too
+    moving.DEAD_BYTES = 6000  # bytes are moved, too
     out = os.dup(1)
     os.dup2(2, 1)  # warming up tells nobody
     warm()
@@ -300,6 +300,8 @@ def serve() -> None:
             code = 0
             try:
                 begin(json.loads(line))
+            except KeyboardInterrupt as error:  # before the first act, or between two: nothing was promised
+                tell("failed", act="begin", error=type(error).__name__, text="", mine=is_told(error))
             except BaseException as error:
                 tell("broken", error=repr(error))
                 code = 1

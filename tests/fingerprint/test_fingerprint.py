@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 from blake3 import blake3
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -38,14 +38,12 @@ def digest(data: Any) -> str:
     return str(fingerprint(data)["hash"])
 
 
-@settings(deadline=None)
 @given(ARRAYS)
 def test_the_hash_is_that_of_the_elements_in_c_order_and_little_endian(array):
     little = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
     assert digest(array) == blake3(little.tobytes()).hexdigest()
 
 
-@settings(deadline=None)
 @given(ARRAYS)
 def test_the_order_in_memory_makes_no_difference(array):
     expected = fingerprint(array)
@@ -58,7 +56,6 @@ def test_the_order_in_memory_makes_no_difference(array):
         assert fingerprint(np.asarray(other).reshape(array.shape)) == expected
 
 
-@settings(deadline=None)
 @given(ARRAYS)
 def test_the_size_of_the_pieces_makes_no_difference(array):
     expected = fingerprint(np.asfortranarray(array))
@@ -67,7 +64,6 @@ def test_the_size_of_the_pieces_makes_no_difference(array):
         assert fingerprint(np.asfortranarray(array)) == expected
 
 
-@settings(deadline=None)
 @given(ARRAYS.filter(lambda array: array.nbytes > 0), st.data())
 def test_any_byte_counts(array, data):
     changed = np.ascontiguousarray(array)
@@ -236,7 +232,6 @@ def by_value(item: Any) -> Any:
 
 class TestElements:
     @pytest.mark.slow
-    @settings(deadline=None)
     @given(st.lists(PLAIN, max_size=20), st.lists(PLAIN, max_size=20))
     def test_it_does_not_matter_in_how_many_runs_they_are_written(self, some, others):
         assert encode(some) + encode(others) == encode([*some, *others])
@@ -245,12 +240,10 @@ class TestElements:
     def test_nor_how_long_the_runs_are(self, count):
         assert encode(["a"] * count) == encode(["a"]) * count
 
-    @settings(deadline=None)
     @given(PLAIN, PLAIN)
     def test_equal_values_and_only_those_have_equal_bytes(self, one, other):
         assert (encode([one]) == encode([other])) == (by_value(one) == by_value(other))
 
-    @settings(deadline=None)
     @given(st.lists(PLAIN, max_size=5))
     def test_a_list_within_others_is_told_from_its_elements(self, items):
         assert encode([items]) != encode(items)
@@ -285,7 +278,7 @@ class TestElements:
         items.append(items)
         array = np.empty(1, object)
         array[0] = items
-        with pytest.raises(CannotSaveError, match=r"^data: its elements lie too deep"):
+        with pytest.raises(CannotSaveError, match=r"^data: its elements are nested too deep"):
             fingerprint(array)
 
     @pytest.mark.slow
@@ -334,7 +327,6 @@ def sparse() -> Any:
 
 
 class TestTorch:
-    @settings(deadline=None)
     @given(
         st.sampled_from(NUMBERS),
         hnp.array_shapes(min_side=0, max_side=4),
@@ -451,20 +443,20 @@ class TestOtherValues:
             ({1, 2}, "set has no fingerprint"),
             (
                 (number for number in [1]),
-                "a generator is used up by looking at it; pass the arrays or the pa",
+                "reading a generator would use it up; pass the arrays or the pa",
             ),
-            (iter([1]), "a list_iterator is used up"),
+            (iter([1]), "reading a list_iterator would use it up"),
             (io.StringIO("1,2"), "an open file (StringIO) has no fingerprint; pass its path"),
-            ({"x": [1]}, "a dict within data; give each of its arrays a name of its own in one dict"),
-            (["a.csv", "b.csv"], "a list that is not all numbers; give several paths or arrays a name each"),
-            ([None], "a list that is not all numbers"),
+            ({"x": [1]}, "there is a dict within data; give each of its arrays a name of its own in one"),
+            (["a.csv", "b.csv"], "this list does not contain only numbers; give several paths or arrays a"),
+            ([None], "this list does not contain only numbers"),
             (
                 [[1], [2, 3]],
-                "this list does not turn into an array (setting an array element with",
+                "this list cannot be converted to an array (setting an array element with",
             ),
             (
                 Stubborn(),
-                "this Stubborn does not turn into an array (the device is gone); pass a NumPy array",
+                "this Stubborn cannot be converted to an array (the device is gone); pass a NumPy array",
             ),
         ],
         ids=lambda value: type(value).__name__,
@@ -493,7 +485,8 @@ class TestNames:
 
     def test_there_may_not_be_thousands(self):
         with pytest.raises(
-            CannotSaveError, match=r"^data: 1,001 pieces of data, of 1,000 at most; pass the folder"
+            CannotSaveError,
+            match=r"^data: there are 1,001 pieces .* at most 1,000 are allowed; pass the",
         ):
             fingerprints([__file__] * 1001)
 
@@ -510,7 +503,6 @@ class TestComparison:
     def test_where_it_came_from_makes_no_difference(self):
         assert same(fingerprint([1.0]) | {"name": "a"}, fingerprint(np.ones(1)) | {"name": "b"})
 
-    @settings(deadline=None)
     @given(st.dictionaries(st.sampled_from(["kind", "hash", "shape", "dtype", "files", "bytes", "name"]),
            st.one_of(st.none(), st.integers(), st.text(), st.floats(), st.lists(st.integers()))))  # fmt: skip
     def test_a_fingerprint_from_anywhere_can_be_compared_and_described(self, found):

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 pd = pytest.importorskip("pandas")
@@ -136,7 +136,6 @@ def test_of_a_very_wide_frame_the_columns_are_not_listed():
     assert found["shape"] == [2, frames.LISTED + 1]
 
 
-@settings(deadline=None)
 @given(st.lists(st.one_of(st.none(), st.text(max_size=5)), max_size=30))
 def test_equal_strings_are_equal_wherever_pandas_keeps_them(words):
     pytest.importorskip("pyarrow")

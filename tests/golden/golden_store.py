@@ -10,7 +10,7 @@ import golden_values
 import numpy as np
 
 import saver
-from saver.repo import gc
+from saver.repo.gc import moving
 from saver.repo.save import save_version
 from saver.tensors import Box
 from shards import cut_draft
@@ -84,7 +84,7 @@ def make(folder: Path) -> None:
     store.save("small", small(), notes="one file")
     store.delete("golden@2")
     store.delete("team/net@1")
-    gc.DEAD_BYTES = 10_000
+    moving.DEAD_BYTES = 10_000
     store.gc(grace=0)
     store.save("harmed", healed())
     (pack,) = store.version("harmed").packs

@@ -16,57 +16,57 @@ _AGAIN = f"{_GC}::test_bytes_may_move_again_and_again"
 
 MUTANTS = [
     Mutant(
-        "condemn-before-delete", "repo/gc.py",
-        "                return Condemn(condemned, tuple(sorted(kept)))\n",
-        "                repo.storage.delete(*condemned)\n"
-        "                return Condemn(condemned, tuple(sorted(kept)))\n",
+        "condemn-before-delete", "repo/gc/condemning.py",
+        "            return Condemn(self.condemned, tuple(sorted(kept)))\n",
+        "            self._repo.storage.delete(*self.condemned)\n"
+        "            return Condemn(self.condemned, tuple(sorted(kept)))\n",
         "the order: what is deleted was condemned before", (_GC,),
     ),
     Mutant(
-        "grace-of-readers", "repo/gc.py",
-        "            if self._is_young(self._condemned_at(key), now):\n", "            if False:\n",
+        "grace-of-readers", "repo/gc/collection.py",
+        "            if self._clock.is_young(self._condemned_at(key), now):\n", "            if False:\n",
         "the grace period between condemning and deleting", (_GRACE,),
     ),
     Mutant(
-        "grace-of-savers", "repo/gc.py",
-        "                if self._is_young(stat.time, now):\n", "                if False:\n",
+        "grace-of-savers", "repo/gc/condemning.py",
+        "            elif self._clock.is_young(stat.time, self._now):\n", "            elif False:\n",
         "the grace period of what may belong to a save under way", (_YOUNG,),
     ),
     Mutant(
-        "clock-set-back", "repo/gc.py",
-        "        return self._grace > 0 and -CLOCK_LEFT < now - time < self._grace",
-        "        return self._grace > 0 and now - time < self._grace",
+        "clock-set-back", "repo/gc/clock.py",
+        "        return self.grace > 0 and -CLOCK_LEFT < now - time < self.grace",
+        "        return self.grace > 0 and now - time < self.grace",
         "freeing what comes from the future, once a clock was set back", (_GC,),
     ),
     Mutant(
-        "no-grace-wanted", "repo/gc.py",
-        "        return self._grace > 0 and -CLOCK_LEFT < now - time < self._grace",
-        "        return -CLOCK_LEFT < now - time < self._grace",
+        "no-grace-wanted", "repo/gc/clock.py",
+        "        return self.grace > 0 and -CLOCK_LEFT < now - time < self.grace",
+        "        return -CLOCK_LEFT < now - time < self.grace",
         "freeing at once what is to be freed at once", (_GC,),
     ),
     Mutant(
-        "whole-log", "repo/gc.py",
+        "whole-log", "repo/gc/collection.py",
         "        check_log(repo.storage, repo.state, repo.gapless)\n", "",
         "looking for gaps before anything is deleted", (f"{_GC}::test_a_gap_in_the_log_stops_the_collector",),
     ),
     Mutant(
-        "decided-by-the-newest", "repo/gc.py",
-        "            busy.clear()\n            self._users.refresh()\n", "            busy.clear()\n",
+        "decided-by-the-newest", "repo/gc/condemning.py",
+        "        self._users.refresh()\n", "",
         "looking at all records before something is condemned", (_GC,),
     ),
     Mutant(
-        "needed", "repo/gc.py",
+        "needed", "repo/gc/condemning.py",
         "if not gone and self._is_needed(key):\n", "if False:\n",
         "looking whether a version needs what is condemned", (_GC,),
     ),
     Mutant(
-        "lost-manifests", "repo/gc.py",
+        "lost-manifests", "repo/gc/condemning.py",
         "IncompatibleError, NotFoundError):\n                return True\n        ",
         "IncompatibleError, NotFoundError):\n                continue\n        ",
         "keeping all that a version may need whose manifest is lost", (_LOST,),
     ),
     Mutant(
-        "exact-needs", "repo/gc.py",
+        "exact-needs", "repo/gc/condemning.py",
         "            if pack in packs_of(known.values()):\n"
         "                return True\n"
         "        return False\n",
@@ -77,7 +77,7 @@ MUTANTS = [
         ("repo/test_check.py::test_a_healed_pack_that_nobody_needs_is_freed",),
     ),
     Mutant(
-        "needs-in-moved-packs", "repo/gc.py",
+        "needs-in-moved-packs", "repo/gc/condemning.py",
         "            if pack in packs_of(known.values()):\n"
         "                return True\n"
         "        return False\n",
@@ -111,9 +111,9 @@ MUTANTS = [
         "deleting only packs and manifests, whatever a move condemns", (_FORGED,),
     ),
     Mutant(
-        "freed-by-forgers", "repo/gc.py",
-        "            if is_collectable(key) and key not in self._all:\n",
-        "            if key not in self._all:\n",
+        "freed-by-forgers", "repo/gc/condemning.py",
+        "            if is_collectable(key) and key not in self._listing.all:\n",
+        "            if key not in self._listing.all:\n",
         "condemning only packs and manifests, whatever a record says was freed", (_FORGED,),
     ),
     Mutant(
@@ -152,57 +152,51 @@ MUTANTS = [
         (f"{_GC}::test_what_stands_in_place_of_a_folder_stops_the_collector",),
     ),
     Mutant(
-        "covered-by-moves", "repo/gc.py",
+        "covered-by-moves", "repo/gc/moving.py",
         "        self._users.refresh()\n        ranges = Ranges(",
         "        return True\n        ranges = Ranges(",
         "looking whether all that lives was moved", (_CAME,),
     ),
     Mutant(
-        "covered-by-newest", "repo/gc.py",
+        "covered-by-newest", "repo/gc/moving.py",
         "        self._users.refresh()\n        ranges = Ranges(", "        ranges = Ranges(",
         "looking at the newest versions before a move is recorded", (_CAME,),
     ),
     Mutant(
-        "moved-to-condemned", "repo/gc.py",
+        "moved-to-condemned", "repo/gc/moving.py",
         "            return None if gone or not self._covers(",
         "            return None if not self._covers(",
         "moving bytes only to packs that are not condemned",
         (f"{_GC}", "repo/test_interleavings.py::test_two_collectors_that_move_the_same_bytes"),
     ),
     Mutant(
-        "damage-that-moves", "repo/gc.py",
+        "damage-that-moves", "repo/gc/moving.py",
         "            stored.verify(progress=self._progress)\n", "            pass\n",
         "verifying bytes before they are moved", (),
         equivalent="who takes the tensors out verifies them again, and gives up in the same way",
     ),
     Mutant(
-        "pages-in-use", "repo/gc.py",
+        "pages-in-use", "repo/gc/collection.py",
         "            if found.key in needed or beyond:\n", "            if beyond:\n",
         "keeping the pages of the newest checkpoints",
         (f"{_GC}::test_pages_that_no_checkpoint_needs_are_dropped_once_they_are_old",),
     ),
     Mutant(
-        "pages-under-way", "repo/gc.py",
-        "max(self._grace, PAGES_LEFT)", "self._grace",
+        "pages-under-way", "repo/gc/collection.py",
+        "max(self._clock.grace, PAGES_LEFT)", "self._clock.grace",
         "leaving pages of a checkpoint that is under way",
         (f"{_GC}::test_pages_that_no_checkpoint_needs_are_dropped_once_they_are_old",),
     ),
     Mutant(
-        "checkpoints-beyond", "repo/gc.py",
+        "checkpoints-beyond", "repo/gc/collection.py",
         "            if found.key in needed or beyond:\n", "            if found.key in needed:\n",
         "leaving checkpoints that are newer than what was read",
         (_GC, f"{_STORES}::test_what_is_no_checkpoint_proves_nothing"),
     ),
     Mutant(
-        "collectors-allowed", "repo/gc.py",
+        "collectors-allowed", "repo/gc/collection.py",
         '    demand(repo.storage, repo.format().collect, "collect in")\n', "",
         "refusing to collect in a store that needs a newer Saver",
         ("repo/test_repository.py::test_features_of_the_future_are_refused_by_name",),
-    ),
-    Mutant(
-        "dry-runs", "repo/gc.py",
-        "            if (condemned or kept) and not self._dry:\n", "            if condemned or kept:\n",
-        "changing nothing in a dry run", (),
-        equivalent="a dry run only asks for the decision, and writes none",
     ),
 ]  # fmt: skip

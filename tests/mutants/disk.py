@@ -83,7 +83,7 @@ MUTANTS = [
     ),
     Mutant(
         "unlearned-names", "disk/durable.py",
-        'raise self._unknown("whether the file stands there could not be learned", error) from error',
+        'raise self._unknown("whether the file is in place could not be found out", error) from error',
         "stands = False",
         "telling that it could not be learned whether a name was taken",
         ("disk/test_durable.py::test_where_nothing_can_be_learned_the_commit_is_unknown",),

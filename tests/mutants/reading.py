@@ -112,23 +112,24 @@ MUTANTS = [
         ("repo/test_reading.py::test_a_forked_child_loads_whatever_threads_of_its_parent_held",),
     ),
     Mutant(
-        "whole-length", "tensors.py",
+        "whole-length", "tensors/shards.py",
         "sum([size for _, _, size in extents]) != length or ", "",
         "holding the places of a tensor against its length", (_PLACES,),
     ),
     Mutant(
-        "blocks-in-stores", "tensors.py",
+        "blocks-in-stores", "tensors/shards.py",
         " or len(self.blocks) != block_count(length):", ":",
         "counting the blocks of a tensor in a store", (_PLACES,),
     ),
     Mutant(
-        "one-place", "tensors.py",
+        "one-place", "tensors/shards.py",
         "            return len(extents) <= 1\n", "            return True\n",
         "refusing small tensors in several places", (_PLACES,),
     ),
     Mutant(
-        "whole-blocks", "tensors.py",
-        "        return all(size % BLOCK == 0 for _, _, size in self.extents[:-1])", "        return True",
+        "whole-blocks", "tensors/shards.py",
+        "        return all(size % hashing.BLOCK == 0 for _, _, size in self.extents[:-1])",
+        "        return True",
         "refusing places that are no whole blocks", (_PLACES,),
     ),
     Mutant(
@@ -148,24 +149,24 @@ MUTANTS = [
     ),
     Mutant(
         "header-name", "repo/headers.py",
-        "    if told is None:\n        return",
-        "    if told is None:\n        return None\n    if False:\n        return",
+        "    if packed is None:\n        return",
+        "    if packed is None:\n        return None\n    if False:\n        return",
         "telling that the header of a pack does not name a tensor", (_HEADERS,),
     ),
     Mutant(
         "header-form", "repo/headers.py",
-        "    if (told.dtype, told.box) != (shard.dtype, shard.box):", "    if False:",
+        "    if (packed.dtype, packed.box) != (shard.dtype, shard.box):", "    if False:",
         "telling that the header of a pack gives a tensor another form", (_HEADERS,),
     ),
     Mutant(
         "header-hash", "repo/headers.py",
-        "    if (told.hash, told.blocks) != (shard.hash, shard.blocks):", "    if False:",
+        "    if (packed.hash, packed.blocks) != (shard.hash, shard.blocks):", "    if False:",
         "telling that the header of a pack gives a tensor another hash", (),
         equivalent="bytes match one of two hashes at most, so that they are told of as damaged anyway",
     ),
     Mutant(
         "header-place", "repo/headers.py",
-        "    if [extent[1:] for extent in told.extents] != [extent[1:] for extent in shard.extents]:",
+        "    if [extent[1:] for extent in packed.extents] != [extent[1:] for extent in shard.extents]:",
         "    if False:",
         "telling that the header of a pack places a tensor elsewhere", (),
         equivalent="what lies elsewhere has another hash, which is told, or is the same bytes",
@@ -195,7 +196,7 @@ MUTANTS = [
     ),
     Mutant(
         "checked-state", "repo/check.py",
-        "            if found.get(ref) != told.get(ref):\n", "            if False:\n",
+        "            if found.get(ref) != logged.get(ref):\n", "            if False:\n",
         "holding the newest checkpoint against the log",
         (f"{_STORES}::test_a_checkpoint_that_says_something_else_than_the_log_is_named",),
     ),
@@ -208,7 +209,8 @@ MUTANTS = [
     ),
     Mutant(
         "missing-pages", "repo/check.py",
-        "        for key, number in state.missing_pages(set(keys)):\n", "        for key, number in ():\n",
+        "        for key, number in state.shortcuts.missing_pages(state.head, set(keys)):\n",
+        "        for key, number in ():\n",
         "telling of missing pages",
         ("repo/test_shortcuts.py::test_any_shortcut_may_be_damaged_for_good_and_the_next_writer_mends_it",),
     ),
@@ -254,7 +256,7 @@ MUTANTS = [
         ("test_tree.py::test_reserved_keys_are_refused_wherever_they_stand",),
     ),
     Mutant(
-        "keys-twice", "tree.py",
+        "keys-twice", "strict.py",
         "        if key in found:\n", "        if False:\n",
         "refusing keys that stand there twice",
         ("test_tree.py::test_what_readers_could_disagree_about_is_refused",),

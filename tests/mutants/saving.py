@@ -106,14 +106,14 @@ MUTANTS = [
         ("repo/test_trees.py::test_a_document_must_be_the_one_that_the_manifest_describes",),
     ),
     Mutant(
-        "packs-with-manifests", "repo/gc.py",
+        "packs-with-manifests", "repo/gc/moving.py",
         "                stays = gone or users.is_manifest(pack_key(pack))\n",
         "                stays = gone\n",
         "leaving packs that hold the manifest of a live version where they are",
         ("repo/test_rules.py::test_unless_a_collector_keeps_packs_with_manifests_a_version_is_lost",),
     ),
     Mutant(
-        "healed-packs-with-manifests", "repo/gc.py",
+        "healed-packs-with-manifests", "repo/gc/condemning.py",
         "        if users.is_manifest(key):\n", "        if False:\n",
         "keeping packs that hold the manifest of a live version, and none of its bytes any more",
         ("repo/test_one_file.py::test_a_file_stays_though_all_its_bytes_were_healed_elsewhere",),
@@ -241,7 +241,7 @@ MUTANTS = [
     ),
     Mutant(
         "room-for-deletions", "repo/repository.py",
-        "if is_full(error) and isinstance(event, Delete | Condemn) and self.state.make_room():", "if False:",
+        "if is_full(error) and isinstance(event, Delete | Condemn) and make_room(self.storage):", "if False:",
         "room for deletions on a full disk",
         ("repo/test_shortcuts.py::test_on_a_full_disk_versions_can_be_deleted_and_freed",),
     ),

@@ -27,8 +27,8 @@ MUTANTS = [
     ),
     Mutant(
         "half-read-log", "repo/state/state.py",
-        "        view = View(self.pages)\n        for",
-        "        view = self._view = View(self.pages)\n        for",
+        "        view = View(self.shortcuts.pages)\n        for",
+        "        view = self._view = View(self.shortcuts.pages)\n        for",
         "the order: the log is read whole before anybody decides by it", (_NEITHER,),
     ),
     Mutant(
@@ -50,14 +50,14 @@ MUTANTS = [
         "holding a checkpoint against the log", (_OTHER_LOG,),
     ),
     Mutant(
-        "number-of-a-checkpoint", "repo/state/state.py",
+        "number-of-a-checkpoint", "repo/state/shortcuts.py",
         "        if found.format != FORMAT or found.number != number:\n",
         "        if found.format != FORMAT:\n",
         "holding the number of a checkpoint against its name", (),
         equivalent="the hash of the record that a checkpoint tells of is compared with the log, too",
     ),
     Mutant(
-        "format-of-a-checkpoint", "repo/state/state.py",
+        "format-of-a-checkpoint", "repo/state/shortcuts.py",
         "        if found.format != FORMAT or found.number != number:\n",
         "        if found.number != number:\n",
         "refusing checkpoints of another Saver",
@@ -65,12 +65,12 @@ MUTANTS = [
     ),
     Mutant(
         "made-anew", "repo/state/state.py",
-        "if not view.alone and self._checkpoint(view.base).root != view.root:", "if False:",
+        "if not view.alone and self.shortcuts.read(view.base).root != view.root:", "if False:",
         "leaving a checkpoint that somebody has made anew",
         (f"{_SHORTCUTS}::test_who_had_the_store_open_does_not_go_on_from_a_checkpoint_that_was_made_anew",),
     ),
     Mutant(
-        "others-checkpoints", "repo/state/state.py",
+        "others-checkpoints", "repo/state/shortcuts.py",
         "        return found if found.previous == previous else None\n", "        return found\n",
         "holding a checkpoint that is there already against the log",
         (f"{_LOG}::test_a_checkpoint_that_others_made_is_not_taken_over_unless_it_is_of_this_log",),
@@ -83,19 +83,19 @@ MUTANTS = [
          "stateful/test_crashes.py::test_a_power_loss_never_leaves_a_checkpoint_of_a_record_that_is_lost"),
     ),
     Mutant(
-        "pages-first", "repo/state/state.py",
-        "            self._write_pages(found.root)\n"
-        "            self._storage.delete(checkpoint_key(number))  # if it exists, it is damaged\n"
-        "            self._storage.create(checkpoint_key(number), document.encode(found))\n",
-        "            self._storage.delete(checkpoint_key(number))  # if it exists, it is damaged\n"
-        "            self._storage.create(checkpoint_key(number), document.encode(found))\n"
-        "            self._write_pages(found.root)\n",
+        "pages-first", "repo/state/shortcuts.py",
+        "        self._write_pages(needed, anew)\n"
+        "        self._storage.delete(checkpoint_key(found.number))  # if it exists, it is damaged\n"
+        "        self._storage.create(checkpoint_key(found.number), document.encode(found))\n",
+        "        self._storage.delete(checkpoint_key(found.number))  # if it exists, it is damaged\n"
+        "        self._storage.create(checkpoint_key(found.number), document.encode(found))\n"
+        "        self._write_pages(needed, anew)\n",
         "the order: the pages of a checkpoint are there before it is",
         ("stateful/test_crashes.py::test_a_power_loss_while_bytes_move_and_checkpoints_are_kept",),
     ),
     Mutant(
-        "pages-of-others", "repo/state/state.py",
-        "only_in(self._checkpoint(each).root, roots)", "only_in(self._checkpoint(each).root, ())",
+        "pages-of-others", "repo/state/shortcuts.py",
+        "only_in(self.read(each).root, roots)", "only_in(self.read(each).root, ())",
         "leaving the pages that kept checkpoints need", (_FAILS_ONCE,),
     ),
     Mutant(
@@ -106,7 +106,7 @@ MUTANTS = [
     ),
     Mutant(
         "old-checkpoints", "repo/state/state.py",
-        "            self._drop_old(number)\n", "",
+        "            self.shortcuts.drop_old(number)\n", "",
         "dropping old checkpoints",
         ("repo/test_gc.py::test_old_checkpoints_are_dropped_by_who_makes_new_ones",),
     ),
@@ -123,27 +123,21 @@ MUTANTS = [
         (f"{_SHORTCUTS}::test_a_checkpoint_that_cannot_be_written_is_no_reason_not_to_save",),
     ),
     Mutant(
-        "room", "repo/state/state.py",
-        "        with self._lock, suppress(SaverError):\n"
-        "            for key in RESERVE:\n"
-        "                if self._storage.stat(key) is not None:\n",
-        "        with self._lock, suppress(SaverError):\n"
-        "            return False\n"
-        "            for key in RESERVE:\n"
-        "                if self._storage.stat(key) is not None:\n",
+        "room", "repo/state/reserve.py",
+        "        for key in RESERVE:\n            if storage.stat(key) is not None:\n",
+        "        return False\n        for key in RESERVE:\n            if storage.stat(key) is not None:\n",
         "making room on a full disk", (_FULL,),
     ),
     Mutant(
-        "reserve", "repo/state/state.py",
-        "            if self._storage.stat(key) is None:\n"
-        "                self._storage.put(key, Bytes(_RESERVED))\n",
-        "            pass\n",
+        "reserve", "repo/state/reserve.py",
+        "        if storage.stat(key) is None:\n            storage.put(key, Bytes(_RESERVED))\n",
+        "        pass\n",
         "keeping room for the records of deletions", (_FULL,),
     ),
     Mutant(
-        "room-of-shortcuts", "repo/state/state.py",
-        '            keys = [found.key for found in own(self._storage, "state/")]\n',
-        "            keys = []\n",
+        "room-of-shortcuts", "repo/state/reserve.py",
+        '        keys = [found.key for found in own(storage, "state/")]\n',
+        "        keys = []\n",
         "giving up checkpoints for room",
         ("repo/test_shortcuts.py::test_when_the_reserve_is_used_up_checkpoints_give_their_room",),
     ),
@@ -167,7 +161,7 @@ MUTANTS = [
         "going on by the log when a page cannot be read in the midst of a listing", (_FAILS_ONCE,),
     ),
     Mutant(
-        "read-twice", "repo/state/state.py",
+        "read-twice", "repo/state/shortcuts.py",
         "        except SaverError:  # trying once more costs less than reading the whole log\n"
         "            return self._storage.read(page_key(name))\n",
         "        except SaverError:\n            raise\n",

@@ -18,18 +18,29 @@ from hypothesis.extra import numpy as arrays
 
 import saver
 from saver import pack as packs
-from saver import tensors as tensors_
 from saver.disk.durable import NewFile
 from saver.disk.mapped import MappedFile, open_file
 from saver.pack import Pack, PackedTensors, PackWriter, layout, write
 from saver.storage import Sink
 from saver.storages.memory import MemoryStorage
-from saver.tensors import Shard, TensorInfo, TensorSource, whole
-from saver.tree import ITEM_SIZE, NUMPY_DTYPE, TENSOR_DTYPE, TensorData
+from saver.tensors import (
+    ITEM_SIZE,
+    NUMPY_DTYPE,
+    TENSOR_DTYPE,
+    Shard,
+    TensorData,
+    TensorInfo,
+    TensorSource,
+    data,
+    hashing,
+    whole,
+)
 
 safe_open: Any = pytest.importorskip("safetensors").safe_open
 
-quick = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+quick = settings(
+    max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+)
 
 names = st.text(min_size=1, max_size=20).filter(lambda name: name != "__metadata__" and _encodable(name))
 contents = arrays.arrays(
@@ -88,8 +99,8 @@ def in_ring(patch: pytest.MonkeyPatch) -> None:
 
 
 def with_small_blocks(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(tensors_, "BLOCKS_FROM", 4096)
-    patch.setattr(tensors_, "BLOCK", 1024)
+    patch.setattr(hashing, "BLOCKS_FROM", 4096)
+    patch.setattr(hashing, "BLOCK", 1024)
 
 
 @pytest.mark.slow
@@ -190,16 +201,16 @@ def test_a_large_tensor_is_hashed_in_blocks(
 
 
 def test_the_block_sizes_are_those_of_the_specification() -> None:
-    assert (tensors_.BLOCK, tensors_.BLOCKS_FROM) == (4 << 20, 8 << 20)
+    assert (hashing.BLOCK, hashing.BLOCKS_FROM) == (4 << 20, 8 << 20)
     lengths = 0, (8 << 20) - 1, 8 << 20, (8 << 20) + 1
-    assert [tensors_.block_count(length) for length in lengths] == [0, 0, 2, 3]
+    assert [hashing.block_count(length) for length in lengths] == [0, 0, 2, 3]
 
 
 @pytest.mark.parametrize("ring", [False, True])
 def test_sources_of_any_layout_give_their_elements_in_order(
     ring: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tensors_, "PIECE", 1000)
+    monkeypatch.setattr(data, "PIECE", 1000)
     if ring:
         in_ring(monkeypatch)
     base = np.arange(60_000.0).reshape(50, 60, 20)
@@ -255,8 +266,8 @@ def test_every_flipped_data_byte_is_found_and_its_tensor_named(
     blocks: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if blocks:
-        monkeypatch.setattr(tensors_, "BLOCK", 64)
-        monkeypatch.setattr(tensors_, "BLOCKS_FROM", 256)
+        monkeypatch.setattr(hashing, "BLOCK", 64)
+        monkeypatch.setattr(hashing, "BLOCKS_FROM", 256)
     path = tmp_path / "a"
     tensors = {
         "first": np.arange(64.0),
@@ -399,7 +410,7 @@ def test_a_header_beyond_the_limit_of_readers_is_refused(
 
 def test_a_header_that_comes_out_longer_than_planned_is_not_written_over_the_data(tmp_path: Path) -> None:
     def longer(infos: dict[str, TensorInfo]) -> dict[str, str]:
-        known = any(info.hash != tensors_.ZERO for info in infos.values())
+        known = any(info.hash != hashing.ZERO for info in infos.values())
         return {"note": "x" * 10_000 * known}
 
     writer = PackWriter({"a": data_of(np.arange(1000))}, longer)  # type: ignore[arg-type]

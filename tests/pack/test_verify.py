@@ -21,9 +21,11 @@ from saver.pack import Pack, PackWriter, Range, damaged, verify
 from saver.storage import Blob
 from saver.storages.local import LocalStorage
 from saver.storages.memory import MemoryStorage
-from saver.tree import TensorData
+from saver.tensors import TensorData
 
-quick = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+quick = settings(
+    max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+)
 
 
 class Remote(Blob):
@@ -123,7 +125,7 @@ def test_many_packs_are_checked_at_once(tmp_path: Path) -> None:
         blob = store.open(f"packs/{writer.id}.safetensors")
         ranges += [
             Range(f"{name} {number}", blob, start, end, hashed)
-            for name, start, end, hashed in Pack(blob).extents()
+            for name, start, end, hashed in Pack(blob).ranges()
         ]
     assert damaged(ranges) == {"b 13"}
 

@@ -58,7 +58,7 @@ def test_a_generator_that_is_not_among_the_objects_is_noticed_in_the_first_weigh
     assert proof.since == 0
     assert proof.differences == 2 + 5  # both arrays, and what every step returned
     assert "model.w differs in 100 of 100 entries" in str(proof)
-    assert "add what it comes from" in str(proof)
+    assert "add its source" in str(proof)
 
 
 def test_the_order_of_data_is_noticed(walker):
@@ -103,13 +103,13 @@ def test_random_numbers_drawn_unequally_often_are_noticed(walker):
 
     proof = prove(checkpoints({"model": walker.weights}), train_step, steps=2)
     assert proof.first.path.startswith("random.python")
-    assert "unequally many random numbers" in str(proof)
+    assert "different counts of random numbers" in str(proof)
 
 
 def test_a_number_that_is_only_told_leaves_the_state_as_it_is(walker):
     counter = iter(range(100))
     proof = prove(checkpoints({"model": walker.weights}), lambda step: float(next(counter)), steps=1)
-    assert proof.first.path == "what train_step returned at step 0"
+    assert proof.first.path == "the value that train_step returned at step 0"
     assert (proof.first.old, proof.first.new) == ("0.0", "1.0")
     assert "The state agrees" in str(proof)
 

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from drafts import Save, draft
 
-from saver.repo import gc, stage
+from saver.repo import stage
+from saver.repo.gc import moving
 from saver.repo.repository import Repository
 from saver.repo.save import save_version
 from saver.repo.version import Version
@@ -45,4 +46,4 @@ def apart(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> No
 @pytest.fixture
 def eager(monkeypatch: pytest.MonkeyPatch) -> None:
     """Packs are rewritten when a few thousand bytes of them are dead."""
-    monkeypatch.setattr(gc, "DEAD_BYTES", 6000)
+    monkeypatch.setattr(moving, "DEAD_BYTES", 6000)

@@ -10,7 +10,8 @@ import numpy as np
 from saver.repo.draft import Draft, Encoded, EncodedPart
 from saver.repo.repository import Repository
 from saver.repo.version import Version
-from saver.tree import Node, Tensor, TensorData
+from saver.tensors import TensorData
+from saver.tree import Node, Tensor
 
 Save = Callable[..., Version]
 

@@ -15,12 +15,12 @@ import pytest
 from drafts import draft, same
 
 import saver
-from saver.repo import backup as module
-from saver.repo import gc, stage
+from saver.repo import stage
 from saver.repo.backup import Copied, backup
 from saver.repo.check import check
-from saver.repo.gc import collect
+from saver.repo.gc import collect, moving
 from saver.repo.log import Delete, Tag, log_key
+from saver.repo.manifest import manifest_key
 from saver.repo.objects import pack_key
 from saver.repo.repository import Repository
 from saver.repo.save import save_version
@@ -141,8 +141,8 @@ def test_a_backup_that_is_killed_leaves_readable_what_the_copy_had_though_its_by
     limit: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stage, "FILE_BYTES", limit)
-    monkeypatch.setattr(gc, "DEAD_BYTES", 0)
-    monkeypatch.setattr(gc, "DEAD_SHARE", 0)
+    monkeypatch.setattr(moving, "DEAD_BYTES", 0)
+    monkeypatch.setattr(moving, "DEAD_SHARE", 0)
     wanted = {"p/base": BASE, "q/own": np.arange(300)}
     store, older = MemoryStorage("source"), MemoryStorage("older")
     repo = Repository(store)
@@ -181,7 +181,7 @@ def test_a_backup_that_is_killed_leaves_readable_what_the_copy_had_though_its_by
 def test_what_the_copy_has_whole_stays_though_its_bytes_moved_and_were_damaged_there(
     how: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gc, "DEAD_BYTES", 6000)
+    monkeypatch.setattr(moving, "DEAD_BYTES", 6000)
     store, target = MemoryStorage("source"), MemoryStorage("target")
     repo = Repository(store)
     save_version(repo, draft("m", {"p/base": BASE, "r/large": np.arange(9000)}))
@@ -332,7 +332,7 @@ def test_what_is_damaged_in_the_store_is_named_and_all_the_rest_is_copied(
     repo.open()
     version = repo.version("m@4")
     known = repo.known(version)["p/head"].extents[0][0]
-    key = f"packs/{known}.safetensors" if what == "packs/" else module.manifest_key(version.manifest)
+    key = f"packs/{known}.safetensors" if what == "packs/" else manifest_key(version.manifest)
     data, time = store._objects.pop(key)
     if how == "flipped":
         store._objects[key] = data[:-3] + bytes([data[-3] ^ 1]) + data[-2:], time

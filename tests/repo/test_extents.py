@@ -19,7 +19,8 @@ from saver.repo.log import ZERO, Event, Log, Move, Record, Relocate
 from saver.repo.manifest import Manifest, ShardForm, TensorForm, decode, encode
 from saver.repo.state import State
 from saver.storages.memory import MemoryStorage
-from saver.tensors import BLOCK, BLOCKS_FROM, Extent, Shard, in_one, whole
+from saver.tensors import BLOCK, Extent, Shard, in_one, whole
+from saver.tensors.hashing import BLOCKS_FROM
 
 
 def extents(*events: Event) -> Extents:
@@ -55,7 +56,7 @@ LIES: dict[str, Manifest] = {
 
 @pytest.mark.parametrize("lie", LIES)
 def test_bytes_that_do_not_make_a_tensor_are_refused(lie: str) -> None:
-    with pytest.raises(saver.IncompatibleError, match="'a/x' do not lie in whole blocks"):
+    with pytest.raises(saver.IncompatibleError, match="'a/x' are not stored in whole blocks"):
         extents().of(LIES[lie], "m@1")
 
 
@@ -84,7 +85,7 @@ def test_a_tensor_of_a_shape_that_no_array_has_is_refused(shape: Any) -> None:
 
 
 def resolved(found: Extents, extent: Extent) -> tuple[Extent, ...]:
-    """Where the bytes of a extent are now."""
+    """Where the bytes of an extent are now."""
     form = TensorForm("U8", (extent[2],), (ShardForm(ZERO, ((0, *extent[1:]),)),))
     known = found.of(Manifest(format=1, parts={}, tensors={"a/x": form}, packs=extent[:1]), "m@1")
     return known["a/x"].shards[0].extents
@@ -176,5 +177,5 @@ def test_moves_that_halve_again_and_again_are_followed_no_further_than_blocks(
     monkeypatch.setattr(module, "_moved", counting)
     form = TensorForm("U8", (length,), (ShardForm(ZERO, ((0, 0, length),), (ZERO,) * blocks),))
     found = Manifest(format=1, parts={}, tensors={"a/x": form}, packs=("p0",))
-    with pytest.raises(saver.IncompatibleError, match="'a/x' do not lie in whole blocks"):
+    with pytest.raises(saver.IncompatibleError, match="'a/x' are not stored in whole blocks"):
         extents(*halving).of(found, "m@1")

@@ -14,15 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import saver
-from saver.repo import gc
 from saver.repo.check import check
-from saver.repo.gc import collect
+from saver.repo.gc import Collected, collect, collection, moving
 from saver.repo.log import Commit, Condemn, Delete, Event, Relocate, log_key
 from saver.repo.manifest import manifest_key
 from saver.repo.objects import checkpoint_key, page_key
 from saver.repo.repository import Repository
 from saver.repo.save import save_version
-from saver.repo.state import state
+from saver.repo.state import shortcuts, state
 from saver.storage import Blob, Bytes, Listed, Storage
 from saver.storages.memory import MemoryStorage
 
@@ -62,7 +61,7 @@ def test_what_a_deleted_version_alone_needed_is_freed(
 def test_a_store_without_garbage_gets_no_record(store: MemoryStorage, repo: Repository, save: Save) -> None:
     save("m", {"a/x": array()})
     head = repo.state.head
-    assert collect(repo, grace=0) == gc.Collected((), (), 0, (), 0, (), ())
+    assert collect(repo, grace=0) == Collected((), (), 0, (), 0, (), ())
     assert repo.state.head == head
 
 
@@ -262,7 +261,7 @@ def test_a_collector_that_loses_the_race_against_a_save_decides_anew() -> None:
     save_version(repo, draft("m", {"a/x": array()}))
     delete(repo, "m", 1)
     tensors = {"a/x": array()}
-    done: list[gc.Collected] = []
+    done: list[Collected] = []
     store.at, store.meanwhile = 4, lambda: done.append(collect(Repository(store), grace=0))
     assert save_version(repo, draft("m", tensors)).number == 3
     assert len(done[0].freed) == 2, "what the first version needed alone"
@@ -274,7 +273,7 @@ def test_a_collector_moves_nothing_to_a_pack_that_another_one_condemned(eager: N
     store = Raced()
     repo = Repository(store)
     tensors, _ = mostly_dead(repo)
-    others: list[gc.Collected] = []
+    others: list[Collected] = []
     store.before = lambda: others.append(collect(Repository(store), grace=0))
     collect(repo, grace=0)
     assert len(others[0].moved) == 1
@@ -353,7 +352,7 @@ def test_a_checkpoint_of_a_record_that_came_meanwhile_is_left_alone() -> None:
 
 @pytest.fixture
 def eager(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gc, "DEAD_BYTES", 5000)
+    monkeypatch.setattr(moving, "DEAD_BYTES", 5000)
 
 
 def mostly_dead(repo: Repository) -> tuple[dict[str, Any], str]:
@@ -454,7 +453,7 @@ def test_a_version_that_came_while_bytes_were_moved_keeps_them(eager: None) -> N
     save_version(repo, draft("m", {"a/small": small, "a/large": large}))
     (pack,) = store.keys("packs/")
     save_version(repo, draft("m", {"a/small": small, "b/new": array(10)}))
-    done: list[gc.Collected] = []
+    done: list[Collected] = []
     store.at, store.meanwhile = 4, lambda: done.append(collect(Repository(store), grace=0))
     late = Late(store)
     assert save_version(late, draft("m", {"a/large": large}, bases=("m@1",))).number == 3
@@ -475,7 +474,7 @@ def test_old_checkpoints_are_dropped_by_who_makes_new_ones(
     assert max(counts[20:]) <= max(counts[:20]) + 6, "a few pages for forty versions"
     repo.state.keep_checkpoint()
     keys = list(store.keys("state/"))
-    assert len([key for key in keys if is_checkpoint(key)]) == state.CHECKPOINTS_KEPT
+    assert len([key for key in keys if is_checkpoint(key)]) == shortcuts.CHECKPOINTS_KEPT
     assert set(keys) == repo.state.needed(), "nothing else is left"
     fresh = Repository(store)
     fresh.open()
@@ -498,7 +497,7 @@ def test_pages_that_no_checkpoint_needs_are_dropped_once_they_are_old(age: float
     store.create(left, b"left by a writer that was killed")
     now += age
     collect(repo, grace=0)
-    assert (store.stat(left) is None) == (age > gc.PAGES_LEFT)
+    assert (store.stat(left) is None) == (age > collection.PAGES_LEFT)
     assert repo.state.needed() <= set(store.keys("state/"))
 
 
@@ -559,12 +558,12 @@ def test_a_collection_after_one_deletion_reads_what_that_freed_and_not_all_manif
 
 
 @pytest.mark.slow
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.randoms(use_true_random=False))
 def test_collections_without_listing_free_what_one_with_listing_would(random: Random) -> None:
     """One process that collects now and then, and others that save, delete and collect beside it."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(gc, "DEAD_BYTES", 3000)
+        patch.setattr(moving, "DEAD_BYTES", 3000)
         patch.setattr(state, "INTERVAL", random.choice((3, 16)))
         store = MemoryStorage()
         repo, other = Repository(store), Repository(store)

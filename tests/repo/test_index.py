@@ -119,7 +119,7 @@ LENGTHS = st.integers(0, 3)
 PROBES = st.none() | st.sampled_from([bytes([number]) * 16 for number in (0, 1, 127, 128, 255)])
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(st.lists(st.lists(st.tuples(LENGTHS, PROBES), max_size=6), max_size=4))
 def test_lengths_and_probes_may_be_there_or_not(
     tmp_path: Path, batches: list[list[tuple[int, bytes | None]]]

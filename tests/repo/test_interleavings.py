@@ -38,16 +38,17 @@ from cases import (
 from explorer import Actor, Failed, Moment, explore
 from judge import Judge, Told
 
-from saver import tensors
 from saver.errors import CannotWriteError
-from saver.repo import gc, stage
+from saver.repo import stage
 from saver.repo.commit import _Commit
+from saver.repo.gc import moving
 from saver.repo.log import Event, Tag
 from saver.repo.repository import Repository
 from saver.repo.save import save_version
 from saver.repo.state import state
 from saver.storage import Storage
 from saver.storages.memory import MemoryStorage
+from saver.tensors import hashing
 
 FAR = pytest.mark.parametrize("remote", [False, True], ids=["near", "far"])
 
@@ -246,9 +247,9 @@ def test_a_stager_whose_documents_are_collected_is_asked_again(documents: Held) 
 @pytest.fixture
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tensors of a few thousand bytes are hashed, shared and moved by blocks."""
-    monkeypatch.setattr(tensors, "BLOCK", 1024)
-    monkeypatch.setattr(tensors, "BLOCKS_FROM", 2048)
-    monkeypatch.setattr(gc, "DEAD_BYTES", 4100)
+    monkeypatch.setattr(hashing, "BLOCK", 1024)
+    monkeypatch.setattr(hashing, "BLOCKS_FROM", 2048)
+    monkeypatch.setattr(moving, "DEAD_BYTES", 4100)
 
 
 def test_a_saver_and_a_reader_while_blocks_of_a_tensor_move(small_blocks: None) -> None:

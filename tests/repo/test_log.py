@@ -115,7 +115,7 @@ def test_a_version_number_that_is_not_the_next_is_refused() -> None:
 @pytest.mark.parametrize(
     ("event", "told"),
     [
-        (Tag("m", "best", 7), "tags m@7, which is not there"),
+        (Tag("m", "best", 7), "tags m@7, which does not exist"),
         (Tag("m", "latest", 1), "'latest' is not a tag"),
         (Tag("../m", "best", None), "is not the name of a model"),
         (Delete("m\n", (1,)), "is not the name of a model"),
@@ -188,7 +188,7 @@ class Model:
         assert tags == self.tags
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(EVENTS, st.integers(1, 9), st.integers(1, 9))
 @example([("commit", "a", 0), ("tag", "a", 1), ("commit", "a", 0), ("delete", "a", 1)], 3, 1)
 def test_the_state_is_the_same_by_checkpoints_by_steps_and_from_the_log_alone(
@@ -272,7 +272,7 @@ def test_pages_that_go_missing_while_they_are_used_cost_time_only(ask: str, reve
     seen = [next(rest) for _ in range(3)]
     for key in list(store.keys("state/")):
         store.delete(key)
-    found.pages._page.cache_clear()
+    found.shortcuts.pages._page.cache_clear()
     if ask == "get":
         assert found.get("version m 000000000003").step == 3
     seen += rest
@@ -323,7 +323,7 @@ def test_a_checkpoint_of_another_saver_is_not_believed() -> None:
     store = with_checkpoints(32)
     expected = State(store)
     expected.refresh()
-    own = expected._checkpoint(32)
+    own = expected.shortcuts.read(32)
     store.delete(checkpoint_key(32))
     store.create(checkpoint_key(32), document.encode(Checkpoint(own.format + 1, 32, own.previous, None)))
     found = State(store)
@@ -351,8 +351,9 @@ def test_a_version_is_found_among_many_by_reading_few_pages() -> None:
     store = with_checkpoints(640)
     read: list[str] = []
     found = State(store)
-    found.pages = Pages(lambda name: (read.append(name), found._read_page(name))[1], {}.__setitem__)
-    found._view = View(found.pages)
+    stored = found.shortcuts._read_page
+    found.shortcuts.pages = Pages(lambda name: (read.append(name), stored(name))[1], {}.__setitem__)
+    found._view = View(found.shortcuts.pages)
     found.refresh()
     assert found.get("version m 000000000003").step == 3
     assert len(read) <= 4

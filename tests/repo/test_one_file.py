@@ -12,11 +12,11 @@ from drafts import draft, same
 
 import saver
 from saver.errors import DamagedError, IncompatibleError, NotFoundError
-from saver.repo import gc, stage
+from saver.repo import stage
 from saver.repo.backup import backup
 from saver.repo.check import check
 from saver.repo.commit import commit
-from saver.repo.gc import collect
+from saver.repo.gc import collect, moving
 from saver.repo.log import Delete
 from saver.repo.objects import pack_key
 from saver.repo.repository import Repository
@@ -109,8 +109,8 @@ def test_a_file_stays_though_most_of_it_is_no_tensor(
     small: Repository, store: MemoryStorage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its manifest is not moved with its bytes."""
-    monkeypatch.setattr(gc, "DEAD_BYTES", 100)
-    monkeypatch.setattr(gc, "DEAD_SHARE", 0.01)
+    monkeypatch.setattr(moving, "DEAD_BYTES", 100)
+    monkeypatch.setattr(moving, "DEAD_SHARE", 0.01)
     save_version(small, draft("m", {**SMALL, "b/y": np.arange(5)}))
     delete(small, "m", 2)
     found = collect(small, 0)

@@ -16,7 +16,7 @@ from cases import ARRAYS, draft, opened
 
 import saver
 from saver.pack import PackedTensors, source
-from saver.repo import gc
+from saver.repo.gc import moving
 from saver.repo.save import save_version
 from saver.storages.memory import MemoryStorage
 
@@ -24,7 +24,7 @@ from saver.storages.memory import MemoryStorage
 def test_what_was_verified_is_not_taken_from_elsewhere_once_it_was_moved(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(gc, "DEAD_BYTES", 1000)
+    monkeypatch.setattr(moving, "DEAD_BYTES", 1000)
     store = MemoryStorage()
     own = opened(store, "1")
     for each in (draft("abc"), draft("def"), draft("ad", bases=("m@1",))):

@@ -12,7 +12,6 @@ import pytest
 from drafts import Save, contents, draft, same
 
 import saver
-from saver import tensors as cells
 from saver.repo import dedup, document, stage
 from saver.repo.format import Format
 from saver.repo.gc import collect
@@ -22,7 +21,7 @@ from saver.repo.repository import Repository
 from saver.repo.save import save_version
 from saver.storage import Content
 from saver.storages.memory import MemoryStorage
-from saver.tree import TensorData
+from saver.tensors import TensorData, hash_of, hashing
 
 RANDOM = np.random.default_rng(0)
 
@@ -96,8 +95,8 @@ def test_a_base_of_another_model_shares_its_tensors(
 @pytest.fixture
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> int:
     """Tensors from 32 kB have blocks of 8 kB, so that tests of them stay small."""
-    monkeypatch.setattr(cells, "BLOCK", 8192)
-    monkeypatch.setattr(cells, "BLOCKS_FROM", 32768)
+    monkeypatch.setattr(hashing, "BLOCK", 8192)
+    monkeypatch.setattr(hashing, "BLOCKS_FROM", 32768)
     monkeypatch.setattr(dedup, "PROBED", 16384)
     return 8192
 
@@ -181,7 +180,7 @@ def test_a_small_tensor_that_spells_the_hash_of_a_large_one_is_not_taken_for_it(
     """The hash of a large tensor is that of its blocks' hashes, which may be the bytes of a small one."""
     repo = Repository(store, index=lambda ident: Index(str(tmp_path / "index.sqlite")))
     table = array(40 * 1024)
-    _, blocks = cells.hash_of(TensorData("F64", table.shape, table))
+    _, blocks = hash_of(TensorData("F64", table.shape, table))
     spelled = np.frombuffer(b"".join(map(bytes.fromhex, blocks)), np.uint8)
     alike = table.copy()
     alike[-1] += 1

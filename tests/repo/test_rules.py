@@ -13,8 +13,9 @@ from judge import Judge
 
 from saver.errors import CannotWriteError, CommitUnknownError
 from saver.pack import PackedTensors
-from saver.repo import document, gc
+from saver.repo import document
 from saver.repo.commit import _Commit
+from saver.repo.gc import collection, moving
 from saver.repo.log import Log, log_key
 from saver.repo.repository import Repository
 from saver.storage import Bytes, Content, Sink, Storage
@@ -67,7 +68,7 @@ def test_unless_a_collector_keeps_packs_with_manifests_a_version_is_lost(
             lambda key: key.startswith("manifests/") and is_manifest(key)
         )
 
-    monkeypatch.setattr(gc, "DEAD_BYTES", 1000)
+    monkeypatch.setattr(moving, "DEAD_BYTES", 1000)
     first = filled("a", "ad", files=True)
     actors = {"saver": saves("a", "f")}
     explore(first, {**actors, "collector": collects("c", "m@2")}, Judge(first))
@@ -96,16 +97,16 @@ def test_unless_a_collector_decides_anew_a_version_is_lost() -> None:
 def test_unless_a_collector_condemns_before_it_deletes_a_version_is_lost(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    condemn = gc._Collection._condemn
+    condemn = collection._Collection._condemn
 
     def hasty(self: Any, now: float, judged: Any) -> Any:
         self._dry = True
-        for key in condemn(self, now, judged)[0]:
+        for key in condemn(self, now, judged).condemned:
             self._repo.storage.delete(key)
         self._dry = False
         return condemn(self, now, judged)
 
-    monkeypatch.setattr(gc._Collection, "_condemn", hasty)
+    monkeypatch.setattr(collection._Collection, "_condemn", hasty)
     lost(TWO, saver=saves("a", "acd"), collector=collects("c"))
 
 
@@ -232,6 +233,6 @@ def test_unless_a_collector_follows_moved_bytes_they_are_lost(eager: None) -> No
 def test_unless_a_mover_looks_again_what_it_did_not_move_is_lost(
     eager: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gc._Collection, "_covers", lambda self, pack, living, moves: True)
+    monkeypatch.setattr(moving.Mover, "_covers", lambda self, pack, living, moves: True)
     judge = Judge(LARGE, fails("NotFoundError"))
     lost(LARGE, judge, saver=saves("a", "be", bases=("m@1",)), collector=collects("c", "m@1"))

@@ -14,18 +14,16 @@ import pytest
 
 import saver
 from equality import assert_same
-from saver import tensors
 from saver.file import open_file
 from saver.pack import Pack
-from saver.repo import gc
 from saver.repo import manifest as manifests
 from saver.repo.commit import commit
 from saver.repo.draft import Encoded
+from saver.repo.gc import moving
 from saver.repo.save import save_version
 from saver.repo.stage import stage
 from saver.storages.memory import MemoryStorage
-from saver.tensors import Box, ShardedData, whole
-from saver.tree import TensorData
+from saver.tensors import Box, ShardedData, TensorData, TensorInfo, hashing, whole
 from shards import cut_draft, rows
 
 safe_open: Any = pytest.importorskip("safetensors").safe_open
@@ -109,8 +107,8 @@ def test_shards_are_shared_one_by_one_whatever_they_belong_to(store: saver.Saver
 
 
 def test_blocks_of_large_shards_are_shared(store: saver.Saver, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tensors, "BLOCK", 400)
-    monkeypatch.setattr(tensors, "BLOCKS_FROM", 800)
+    monkeypatch.setattr(hashing, "BLOCK", 400)
+    monkeypatch.setattr(hashing, "BLOCKS_FROM", 800)
     monkeypatch.setattr("saver.repo.dedup.PROBED", 800)
     save(store, values())
     changed = values()
@@ -167,7 +165,7 @@ def _flip(store: saver.Saver, place: tuple[str, int, int]) -> None:
 def test_shards_are_moved_and_still_tell_whose_they_are(
     store: saver.Saver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gc, "DEAD_BYTES", 500)
+    monkeypatch.setattr(moving, "DEAD_BYTES", 500)
     save(store, values())
     changed = values()
     changed["net"]["table"][:, :30] += 1
@@ -244,7 +242,7 @@ def test_a_manifest_with_the_boxes_swapped_is_damaged(store: saver.Saver) -> Non
     manifest = store._repo.manifest(store.version("m"))
     info = store._repo.extents.of(manifest, "m@1")["net/table"]
     swapped = [*info.shards[1::2], *info.shards[::2]]
-    assert info.covered != tensors.TensorInfo(info.name, info.dtype, info.shape, tuple(swapped)).covered
+    assert info.covered != TensorInfo(info.name, info.dtype, info.shape, tuple(swapped)).covered
 
 
 CUTS: dict[str, Callable[[dict[str, Any]], Any]] = {

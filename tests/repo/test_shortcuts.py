@@ -17,7 +17,7 @@ from saver.repo.log import Delete, Tag
 from saver.repo.objects import page_key
 from saver.repo.repository import Repository
 from saver.repo.save import save_version
-from saver.repo.state import State, pages, state
+from saver.repo.state import RESERVE, State, pages, state
 from saver.storage import Blob, Storage
 from saver.storages.memory import MemoryStorage
 
@@ -77,9 +77,10 @@ def large(small_pages: None) -> MemoryStorage:
         if count % 100 == 99:
             collect(repo, grace=0)
     repo.state.keep_checkpoint()
-    root = repo.state._checkpoint(repo.state._listed(RECORDS + 100)[-1]).root
+    shortcuts = repo.state.shortcuts
+    root = shortcuts.read(shortcuts.numbers(RECORDS + 100)[-1]).root
     assert root is not None
-    assert repo.state.pages._page(root).height >= 3
+    assert shortcuts.pages._page(root).height >= 3
     return store
 
 
@@ -120,8 +121,8 @@ def test_a_read_of_a_shortcut_that_fails_once_changes_nothing(
         found, _ = lagging(large, behind)
         poor = Poor(large, lambda count, key: count == at, error)  # noqa: B023
         found._storage = poor
-        found.log.storage = poor
-        found.pages._page.cache_clear()
+        found.log.storage = found.shortcuts._storage = poor
+        found.shortcuts.pages._page.cache_clear()
         found.refresh()
         key = "version a 000000000100"
         assert found.get(key) == expected.get(key)
@@ -188,8 +189,8 @@ def test_where_the_log_cannot_be_read_either_that_is_told_and_nothing_is_forgott
     writer.open()
     for number in range(5):
         writer.append(lambda: Tag("a", f"new{number}", writer.version("a").number))  # noqa: B023
-    expected, head = truth(own), writer.state.head
-    roots = {page_key(writer.state._checkpoint(n).root or "") for n in writer.state._listed(head)}
+    expected, head, shortcuts = truth(own), writer.state.head, writer.state.shortcuts
+    roots = {page_key(shortcuts.read(n).root or "") for n in shortcuts.numbers(head)}
 
     def fails(count: int, key: str) -> bool:
         kinds = {"one": count == 1, "all": True, "all but roots": "/pages/" in key and key not in roots}
@@ -206,8 +207,8 @@ def test_where_the_log_cannot_be_read_either_that_is_told_and_nothing_is_forgott
             assert found.head == head
         poor = Worse(own, lambda count, key: fails(count, key), saver.NotFoundError("no page"))
         poor.left = at
-        found._storage = found.log.storage = poor
-        found.pages._page.cache_clear()
+        found._storage = found.log.storage = found.shortcuts._storage = poor
+        found.shortcuts.pages._page.cache_clear()
         try:
             dict(found.scan("version a ")) if ask == "scan" else found.refresh()
         except saver.CannotReadError:
@@ -243,7 +244,7 @@ def test_any_shortcut_may_be_damaged_for_good_and_the_next_writer_mends_it(
     expected = truth(large)
     whole = Repository(large)
     whole.open()
-    shortcuts = sorted(whole.state.needed() - {*state.RESERVE})
+    shortcuts = sorted(whole.state.needed() - {*RESERVE})
     assert len(shortcuts) > 40
     for key in shortcuts[:: 2 * STRIDE]:
         store = harmed(large, key, how)

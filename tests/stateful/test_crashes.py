@@ -17,7 +17,8 @@ import saver
 from saver import Every, Keep
 from saver.checkpoints import history
 from saver.disk.files import Path as Place
-from saver.repo import gc, stage
+from saver.repo import stage
+from saver.repo.gc import moving
 from saver.repo.state import state
 from saver.storages.local import LocalStorage
 from saver.testing import Crash, FaultyFiles, crash_states
@@ -132,7 +133,7 @@ def test_a_power_loss_while_bytes_move_and_checkpoints_are_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(state, "INTERVAL", 2)
-    monkeypatch.setattr(gc, "DEAD_BYTES", 6000)
+    monkeypatch.setattr(moving, "DEAD_BYTES", 6000)
     monkeypatch.setattr(stage, "FILE_BYTES", 0)  # versions that share
     folder, files = tmp_path / "disk", FaultyFiles()
     store = saver.Saver(folder / "models")

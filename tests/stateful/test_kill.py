@@ -31,11 +31,11 @@ import itertools, json, os, signal, sys
 import numpy as np
 import saver
 from saver.disk.files import Files
-from saver.repo import gc
+from saver.repo.gc import moving
 from saver.repo.state import state
 from saver.storages.local import LocalStorage
 
-state.INTERVAL, gc.DEAD_BYTES = 2, 6000  # checkpoints are written and bytes are moved, too
+state.INTERVAL, moving.DEAD_BYTES = 2, 6000  # checkpoints are written and bytes are moved, too
 
 
 class Killing(Files):

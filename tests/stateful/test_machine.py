@@ -26,7 +26,7 @@ from truth import Kept, Truth, plain, ref_of, same, seen
 import saver
 from saver import encoding
 from saver.errors import CommitUnknownError, NotFoundError, SaverError
-from saver.repo import gc
+from saver.repo.gc import moving
 from saver.repo.state import pages, state
 from saver.testing import Crash
 
@@ -84,7 +84,7 @@ class Processes(RuleBasedStateMachine):
             (state, "INTERVAL", interval),
             (pages, "FAN_OUT", fan_out),
             (pages, "LEAF_BYTES", leaf),
-            (gc, "DEAD_BYTES", 3000),
+            (moving, "DEAD_BYTES", 3000),
             (encoding, "time", SimpleNamespace(time=lambda: self.now)),
         ):
             patch.setattr(module, name, what)
@@ -477,7 +477,7 @@ def _broken(data: bytes, other: bytes, how: str, pick: int) -> bytes:
     return {"gone": b"", "flipped": flipped, "cut": data[:at], "swapped": other}[how]
 
 
-BUDGET = {"deadline": None, "database": None, "suppress_health_check": list(HealthCheck)}
+BUDGET = {"database": None, "suppress_health_check": list(HealthCheck)}
 
 
 class TestProcesses(Processes.TestCase):  # type: ignore[misc,name-defined]

@@ -259,7 +259,7 @@ def test_a_store_that_is_gone_is_never_begun_anew(how: str, tmp_path: Path, undi
 
     walk, run = begin(folder)
     if how == "deleted":
-        with pytest.raises(saver.CannotWriteError, match="not there any more"), run:
+        with pytest.raises(saver.CannotWriteError, match="no longer exists"), run:
             assert train_on(walk, run, run.resume(), disturb) >= 2
         assert not folder.exists()
         return

@@ -136,7 +136,7 @@ def levels(storage: Storage) -> int:
     now = state.State(storage)
     now.refresh()
     assert now._view.root is not None
-    return now.pages._page(now._view.root).height + 1
+    return now.shortcuts.pages._page(now._view.root).height + 1
 
 
 def at_every_distance(storage: MemoryStorage) -> Iterator[tuple[CountingStorage, bool]]:

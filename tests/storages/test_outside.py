@@ -215,7 +215,7 @@ def test_what_is_no_file_is_no_object(key: str, act: str, kind: str, folder: Pat
     OTHER_KINDS[kind](folder / key, outside, key)
     before, inside, open_files = content(outside), content(folder), descriptors()
     with pytest.raises(
-        DamagedError if act in READS else CannotWriteError, match=r"no object of a store.*restore"
+        DamagedError if act in READS else CannotWriteError, match=r"not an object of a store.*restore"
     ):
         ACTS[act](store_in(folder), key)
     assert content(outside) == before

@@ -23,7 +23,7 @@ from saver.storage import Sink
 from saver.storages.local import LocalStorage
 from saver.storages.memory import MemoryStorage
 from saver.testing import Crash, FaultyFiles, FaultyStorage, StorageTests, crash_states
-from saver.testing.storages import Pieces
+from saver.testing.storages.contents import Pieces
 
 Act = Callable[[LocalStorage], object]
 
@@ -318,7 +318,7 @@ def test_faults_are_counted_from_where_they_are_set(tmp_path: Path) -> None:
 def test_a_lost_answer_leaves_what_was_done(tmp_path: Path) -> None:
     storage = FaultyStorage(MemoryStorage())
     storage.lose(1)
-    with pytest.raises(CommitUnknownError, match="the answer was lost"):
+    with pytest.raises(CommitUnknownError, match="the reply was lost"):
         storage.create("a", b"1")
     assert storage.read("a") == b"1"
 

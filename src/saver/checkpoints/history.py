@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-import warnings
 
 from saver import policy
+from saver.callers import warn
 from saver.policy import Checkpoint, Retention
 from saver.repo.gc import collect
 from saver.repo.log import Delete
@@ -37,11 +37,9 @@ class History:
     def add(self, version: Version) -> None:
         """Add a version that is on disk; drop others that need not be kept."""
         if self._own is not None and version.number != self._own + 1:
-            warnings.warn(
+            warn(
                 f"{version} follows {self._model}@{self._own} of this run: somebody else saves under this "
                 "name, and each drops what the other saved; give each training a name of its own",
-                RuntimeWarning,
-                stacklevel=2,
             )
         self._own = version.number
         if self._keep is None and self._known:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Callable, Iterable
 
+from saver.callers import warn
 from saver.checkpoints.events import (
     Blocked,
     Ended,
@@ -78,12 +78,10 @@ class Grace:
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, SaveWritten) and event.seconds > self._seconds:
-            warnings.warn(
+            warn(
                 f"{event.version} took {event.seconds:.1f} s to save, and after a signal there are "
                 f"{self._seconds:g} s: what is saved then may come too late; save more often, or grant more "
                 "time and say so with grace=",
-                RuntimeWarning,
-                stacklevel=1,
             )
 
 

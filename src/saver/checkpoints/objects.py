@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from types import GeneratorType
 from typing import Any, TypeVar
@@ -10,6 +9,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from saver import framework
+from saver.callers import warn
 from saver.codec import codec_for
 from saver.encoding import encode
 from saver.errors import (
@@ -140,7 +140,7 @@ class Objects:
                 )
                 raise
             if back:
-                warnings.warn(f"resumed from {version}; {'; '.join(back)}", stacklevel=3)
+                warn(f"resumed from {version}; {'; '.join(back)}", UserWarning)
             return version, log, place
         raise DamagedError(f"{repo.storage}: no version of {model} can be resumed from; {'; '.join(back)}")
 
@@ -160,10 +160,8 @@ class Objects:
         if not saved >= {*self.live, *RESERVED}:
             raise NotFoundError(f"{listed}; resume with the objects that were saved, under the same names")
         if saved - {*self.live, *RESERVED}:
-            warnings.warn(
+            warn(
                 printable(f"{listed}: what is missing here is not put back, and not saved any more"),
-                RuntimeWarning,
-                stacklevel=4,
             )
 
     def _classes(self) -> set[str]:

@@ -173,7 +173,9 @@ def line(wanted: bool | None) -> Line | None:
 
 
 def is_terminal(stream: Any) -> bool:
-    """Whether a line can be updated in place on this stream."""
+    """Whether a line can be updated in place on this stream: a terminal, or a cell of a notebook."""
+    if type(stream).__module__.startswith("ipykernel."):
+        return True
     try:
         return bool(stream.isatty()) and os.environ.get("TERM") not in ("dumb", "")
     except (AttributeError, ValueError):  # None, or closed

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 import traceback
-import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from types import TracebackType
@@ -12,6 +11,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from saver.callers import warn
 from saver.checkpoints import arguments, ending
 from saver.checkpoints import progress as reporting
 from saver.checkpoints.events import (
@@ -104,11 +104,9 @@ class Checkpoints:
             raise CannotSaveError(f"{self.model}: the run is open already; leave its `with` block first")
         self._begin_to_tell()
         if not self._caught.install(self._hear):
-            warnings.warn(
+            warn(
                 f"{self.model}: signals reach the main thread only, and this run is in another one, so "
                 "OnSignal() will not save it; open the run in the main thread",
-                RuntimeWarning,
-                stacklevel=2,
             )
         self._saving.open()
         ending.opened(self, self.flush)
@@ -176,7 +174,7 @@ class Checkpoints:
             )
 
     def _warn(self, what: str) -> None:
-        warnings.warn(f"{self.model}: {what}", RuntimeWarning, stacklevel=4)
+        warn(f"{self.model}: {what}")
 
     # Training
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from msgspec.structs import replace
 
-from saver import encoding, policy
+from saver import callers, encoding, policy
 from saver.checkpoints.events import Blocked, Listener, SaveFailed, SaveWritten, SnapshotTaken, SnapshotTorn
 from saver.checkpoints.history import History
 from saver.checkpoints.objects import Objects, Position
@@ -156,11 +155,9 @@ class Saving:
     def _in_place(self, encoded: Encoded, why: str, warn: bool) -> Snapshot:
         """A snapshot of the tensors themselves: training waits while they are written."""
         if warn:
-            warnings.warn(
+            callers.warn(
                 f"{self._model}: there is no memory for a snapshot, {why}, so training waits while it is "
                 "written; free memory, or accept that with staging=...",
-                RuntimeWarning,
-                stacklevel=6,
             )
         return Snapshot(encoded.tensors)
 

@@ -1,8 +1,8 @@
 """The command line: one file per command, imported when it is called.
 
 A module `show.py` of this folder is the command `saver show`; its click command is named `command`.
-Exit codes: 0; 1 when a command found what it looks for (damage, a difference); 2 for misuse; 3 when what
-was asked for is not there; 4 for any other error.
+Exit codes: 0; 1 when a command found what it looks for (damage, a difference); 2 for misuse; 3 when
+something named on the command line does not exist; 4 for any other error.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from saver.errors import DamagedError, NotFoundError, SaverError
 from saver.repo.refs import BadNameError
 
 INTERRUPTED = 130
-"""What shells report for a program that Ctrl-C ended."""
+"""The exit code that shells report for a program ended by Ctrl-C."""
 
 
 LONGEST = 1000
-"""Characters of a sentence of help: no sentence has as many."""
+"""Characters of a sentence of help; more than any sentence has, so that none is cut."""
 
 
 class Failure(click.ClickException):
@@ -40,13 +40,13 @@ class Failure(click.ClickException):
 
 
 class Misuse(Failure):
-    """A command was not given what it needs: one line on stderr, exit code 2."""
+    """The arguments of a command are wrong or missing: one line on stderr, exit code 2."""
 
     exit_code = 2
 
 
 class Missing(Failure):
-    """What was asked for is not there: one line on stderr, exit code 3."""
+    """Something named on the command line does not exist: one line on stderr, exit code 3."""
 
     exit_code = 3
 
@@ -66,7 +66,7 @@ class Commands(click.Group):
         return sorted(name[:-3].rstrip("_") for name in names if name.endswith(".py") and name[0] != "_")
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import the command; None when there is none of this name."""
+        """Import the command; None if no command has this name."""
         if cmd_name not in self.list_commands(ctx):
             return None
         folder = os.path.dirname(__file__)
@@ -78,21 +78,21 @@ class Commands(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """As in click, with a suggestion for a name that is nearly one."""
+        """As in click, with a suggestion when the name is close to that of a command."""
         if args[0][:1] != "-" and self.get_command(ctx, args[0]) is None:
             near = get_close_matches(args[0], self.list_commands(ctx), 1)
             ctx.fail(f"no such command: {clean(args[0])}" + (f"; did you mean {near[0]}?" if near else ""))
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Each command with the first sentence of its help, whole."""
+        """List each command with the whole first sentence of its help."""
         names = self.list_commands(ctx)
         found = {name: command for name in names if (command := self.get_command(ctx, name)) is not None}
         with formatter.section("Commands"):
             formatter.write_dl([(name, each.get_short_help_str(LONGEST)) for name, each in found.items()])
 
     def invoke(self, ctx: click.Context) -> None:
-        """Run the command; what it raises on purpose becomes a line and an exit code."""
+        """Run the command; expected errors become one line and an exit code."""
         try:
             super().invoke(ctx)
         except DamagedError as error:
@@ -125,14 +125,14 @@ def program(ctx: click.Context) -> None:
 
 
 def main() -> None:
-    """The command `saver`: runs what the arguments say and exits."""
+    """The command `saver`: runs the command that the arguments name, and exits."""
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):  # a name that the encoding lacks must not stop a report
+        if isinstance(stream, TextIOWrapper):  # a character that the encoding lacks must not stop a report
             stream.reconfigure(errors="backslashreplace")
     warnings.showwarning = _show_warning
     program(prog_name="saver")
 
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
-    """Without the line of code that warned, which is of no use here."""
+    """Print a warning without the line of code that caused it, which is of no use here."""
     click.echo(f"warning: {clean(str(message))}", err=True)

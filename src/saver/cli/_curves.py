@@ -1,4 +1,4 @@
-"""The demo's picture: how the training went, and some of the digits with what the model sees."""
+"""The demo's picture: the curves of the training, and some of the digits with their predictions."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def draw(
     _digits(digits.subplots(2, SHOWN // 2), images, labels, predicted)
     wrong = int((labels != predicted).sum())
     digits.suptitle(
-        f"{wrong} of {len(labels)} held-out digits read wrong (in red, with the truth in brackets)",
+        f"{wrong} of {len(labels)} held-out digits predicted wrong (in red, with the truth in brackets)",
         color=INK, fontsize=11,
     )  # fmt: skip
     figure.savefig(path)

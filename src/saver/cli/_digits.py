@@ -19,7 +19,7 @@ HIDDEN_UNITS = 64
 class Digits:
     """1,797 images of 8 x 8 pixels, a quarter of them held out; a scaler; a model; its log.
 
-    All is seeded, so every run trains the same model.
+    Everything is seeded, so every run trains the same model.
     """
 
     def __init__(self) -> None:
@@ -40,7 +40,7 @@ class Digits:
         }
 
     def train(self, epochs: int) -> Iterator[dict[str, float]]:
-        """Fit the scaler, then the model for so many epochs; yields a row of the log after each."""
+        """Fit the scaler, then train the model for `epochs` epochs; yields a row of the log after each."""
         pixels = self.scaler.fit_transform(self.images)
         held_out = self.scaler.transform(self.held_out_images)
         classes = np.unique(self.labels)
@@ -65,7 +65,7 @@ class Digits:
         return float(log_loss(labels, probabilities)), float(right.mean())
 
     def scaled(self) -> dict[str, NDArray[Any]]:
-        """Images and labels for another network; the pixels, brought to 0..1, as float32."""
+        """Images and labels for another network; the pixels are float32, scaled to 0..1."""
         return {
             "images": self.scaler.transform(self.images).astype("f4"),
             "labels": self.labels.astype("i8"),

@@ -1,7 +1,7 @@
 """What the demo kills: `python -m saver.cli._killed STORE RUN DATA torch|numpy` trains a small network.
 
-It goes on from where the run stands in the store. On standard output there is a JSON document in each line:
-where it begins, then how it goes. After each it waits for a line from whoever reads along, if anybody does.
+It continues from the newest version of the run in the store. Each line on standard output is a JSON document:
+first where training begins, then its progress. After each, it waits for a line on standard input, or its end.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from saver.rehearsal import prove
 
 STEPS = 400
 EVERY = 25
-"""Steps from save to save."""
+"""Steps between two saves."""
 
-TOLD = 50
-"""Steps from report to report."""
+REPORTED = 50
+"""Steps between two reports."""
 
 BATCH = 64
 HIDDEN = 32
@@ -36,27 +36,27 @@ Data = Mapping[str, NDArray[Any]]
 
 
 class Network(ABC):
-    """A network that learns; what it becomes depends on every random number that is drawn."""
+    """A network that learns; the result depends on every random number that is drawn."""
 
     objects: dict[str, Any]
-    """All that training goes on from."""
+    """Everything that training needs to continue."""
 
     @abstractmethod
     def train_step(self, step: int) -> float:
-        """Learn from some images, chosen at random. Returns the loss."""
+        """Train on a batch of images, chosen at random. Returns the loss."""
 
     @abstractmethod
     def logits(self, images: NDArray[Any]) -> NDArray[Any]:
-        """What it thinks of images: a number for each class."""
+        """The logits of images: a number for each class."""
 
 
 class TorchNetwork(Network):
-    """In PyTorch: dropout, AdamW, and a cosine schedule. Random is what PyTorch's own generator draws."""
+    """In PyTorch: dropout, AdamW, and a cosine schedule. Random numbers come from PyTorch's own generator."""
 
     def __init__(self, data: Data) -> None:
         import torch
 
-        torch.set_num_threads(1)  # for so small a network more of them only wait for each other
+        torch.set_num_threads(1)  # for a network this small, more threads only wait for each other
         torch.manual_seed(0)
         nn = torch.nn
         self._torch = torch
@@ -90,7 +90,7 @@ class TorchNetwork(Network):
 
 
 class NumpyNetwork(Network):
-    """The same in NumPy, with Adam (Kingma and Ba, 2015). Random is what a generator of its own draws."""
+    """The same in NumPy, with Adam (Kingma and Ba, 2015). Random numbers come from a generator of its own."""
 
     def __init__(self, data: Data) -> None:
         self._images, self._labels = data["images"], data["labels"]
@@ -140,7 +140,7 @@ class NumpyNetwork(Network):
 
 
 def softmax(logits: NDArray[Any]) -> NDArray[Any]:
-    """Logits as probabilities, each row for itself."""
+    """Logits as probabilities, row by row."""
     powers = np.exp(logits - logits.max(1, keepdims=True))
     found: NDArray[Any] = powers / powers.sum(1, keepdims=True)
     return found
@@ -155,7 +155,7 @@ NETWORKS = {"torch": TorchNetwork, "numpy": NumpyNetwork}
 
 
 def train(store: str, name: str, data: Data, kind: str) -> None:
-    """Train until the last step, from wherever the run stands."""
+    """Train to the last step, from the newest version of the run."""
     random.seed(0)
     np.random.seed(0)
     network: Network = NETWORKS[kind](data)
@@ -164,14 +164,14 @@ def train(store: str, name: str, data: Data, kind: str) -> None:
     with run:
         start = run.resume()
         proof = "" if start else str(prove(run, network.train_step))
-        _tell({"start": start, "ref": str(run.progress.saved or ""), "proof": proof})
+        _report({"start": start, "ref": str(run.progress.saved or ""), "proof": proof})
         for step in range(start, STEPS):
             metrics = {"loss": network.train_step(step)}
-            if (step + 1) % TOLD == 0:
+            if (step + 1) % REPORTED == 0:
                 metrics |= _measured(network, data)
             run.step(step, **metrics)
-            if (step + 1) % TOLD == 0:
-                _tell({"step": step, **metrics})
+            if (step + 1) % REPORTED == 0:
+                _report({"step": step, **metrics})
 
 
 def _measured(network: Network, data: Data) -> dict[str, float]:
@@ -181,7 +181,7 @@ def _measured(network: Network, data: Data) -> dict[str, float]:
     return {"held_out_loss": cross_entropy(chances, labels), "held_out_accuracy": float(right.mean())}
 
 
-def _tell(document: dict[str, Any]) -> None:
+def _report(document: dict[str, Any]) -> None:
     print(json.dumps(document), flush=True)
     sys.stdin.readline()
 

@@ -1,4 +1,4 @@
-"""How this machine and the folder of a store are: what `saver doctor` tells without an argument."""
+"""The state of this machine and of a store's folder: what `saver doctor` reports without an argument."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from saver.repo.index import index_path
 from saver.storage import ALIGNMENT
 
 _ALWAYS = ("numpy", "python", "saver")
-"""Families of what is there wherever Saver is."""
+"""Families of packages that are installed wherever Saver is."""
 
 MEMORY = ("tmpfs", "ramfs")
 REMOTE = ("nfs", "nfs4", "cifs", "smb3", "9p", "fuse.sshfs", "ceph", "lustre", "glusterfs")
 
 
 def inspect(store: str) -> list[Finding]:
-    """What there is to say of this machine, of the store, and of the folder that it lies or would lie in."""
+    """Findings about this machine, the store, and the folder that holds it or would hold it."""
     findings = [*_software(), *_store(store)]
     if "://" not in store:
         folder = _existing(os.path.abspath(store))
@@ -46,20 +46,21 @@ def _software() -> Iterator[Finding]:
     processor = f"{here.get('cpu', here['machine'])} x {here['cpus']}"
     yield Finding("ok", "processors", "", processor, here.get("vector", ""))
     for name in ("numpy", *known):
-        told = distribution(name)
-        yield Finding("ok", told, "", packages.get(name, "not installed"))
+        yield Finding("ok", distribution(name), "", packages.get(name, "not installed"))
 
 
 def _store(store: str) -> Iterator[Finding]:
     if "://" not in store and not os.path.lexists(store):
-        yield Finding("ok", "store", "", store, "is not there yet; the first save makes it")
+        yield Finding("ok", "store", "", store, "does not exist yet; the first save creates it")
         return
     if "://" not in store and not os.path.isdir(store):
-        yield Finding("problem", "store", "", store, "is no folder: name another one")
+        yield Finding("problem", "store", "", store, "is not a folder; name another one with --store DIR")
         return
     try:
         opened = Saver(store)
-        held = counted(len(opened.models()), "model") if opened.exists() else "nothing was saved in it yet"
+        held = (
+            counted(len(opened.models()), "model") if opened.exists() else "nothing has been saved in it yet"
+        )
     except (SaverError, OSError) as error:
         yield Finding("problem", "store", "", store, str(error))
         return
@@ -77,9 +78,9 @@ def _place(folder: str) -> Iterator[Finding]:
     if kind:
         meaning = ""
         if kind in MEMORY:
-            meaning = "it is memory: nothing in it survives a reboot or a power loss"
+            meaning = "this is memory: nothing in it survives a reboot or a power loss"
         elif kind in REMOTE:
-            meaning = "another machine keeps the bytes: they are as safe as it makes them"
+            meaning = "the bytes are on another machine: they are as safe as that machine keeps them"
         yield Finding("note" if meaning else "ok", "file system", "", kind, meaning)
     try:
         free = shutil.disk_usage(folder).free
@@ -88,7 +89,7 @@ def _place(folder: str) -> Iterator[Finding]:
     if free > _LITTLE:
         yield Finding("ok", "free space", "", size(free))
     else:
-        meaning = "a save that does not fit changes nothing, and fails: free some, or run `saver gc`"
+        meaning = "a save that does not fit fails and changes nothing; free some space, or run `saver gc`"
         yield Finding("warning", "free space", "", size(free), meaning)
 
 
@@ -96,13 +97,13 @@ _LITTLE = 1 << 30
 
 
 def file_system(folder: str) -> str:
-    """The type of the file system that a folder lies on, as Linux calls it; "" where that cannot be told."""
+    """The type of the file system that holds a folder, as Linux names it; "" if it cannot be determined."""
     try:
         with open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as file:
             lines = [line.split(" ") for line in file]
     except OSError:
         return ""
-    # Fields: proc(5); the mount point is the fifth, the type the first behind a lonely hyphen.
+    # Fields as in proc(5): the mount point is the fifth; the type is the first after a single hyphen.
     mounts = {line[4].replace("\\040", " "): line[line.index("-") + 1] for line in lines if "-" in line}
     place = os.path.realpath(folder)
     while place not in mounts and os.path.dirname(place) != place:
@@ -111,7 +112,7 @@ def file_system(folder: str) -> str:
 
 
 class _Probe(NamedTuple):
-    """What a folder can do, and how long it took to make a small file durable."""
+    """What a folder supports, and how long it took to make a small file durable."""
 
     direct: bool
     unnamed: bool
@@ -123,28 +124,33 @@ def _probed(folder: str) -> Iterator[Finding]:
     try:
         found = probe(folder)
     except OSError as error:
-        meaning = f"{error.strerror or error}: what is there can be loaded, nothing can be saved"
+        meaning = f"{error.strerror or error}: versions can be loaded, but nothing can be saved"
         yield Finding("warning", "writable", "", "no", meaning)
         return
     yield Finding("ok", "writable", "", "yes", f"a small file is on the disk in {found.milliseconds:.1f} ms")
     abilities: tuple[tuple[str, bool, Severity, str], ...] = (
-        ("direct writes", found.direct, "note", "saves go through the page cache: as safe, but slower"),
+        (
+            "direct writes",
+            found.direct,
+            "note",
+            "saves go through the page cache: as safe, but slower",
+        ),
         (
             "unnamed files",
             found.unnamed,
             "note",
-            "a killed save may leave a hidden .part file, no more",
+            "a killed save may leave a hidden .part file, nothing worse",
         ),
-        ("hard links", found.links, "problem", "no version can be committed here: take another file system"),
+        ("hard links", found.links, "problem", "no version can be committed here: use another file system"),
     )
     for topic, there, otherwise, meaning in abilities:
         yield Finding("ok", topic, "", "yes") if there else Finding(otherwise, topic, "", "no", meaning)
 
 
 def probe(folder: str, files: Files = FILES) -> _Probe:
-    """Try what a store does in its folder. Everything that was made for it is gone afterwards.
+    """Try what a store does in its folder, and remove every file that this creates.
 
-    Raises OSError where nothing can be written.
+    Raises OSError if nothing can be written.
     """
     names = [os.path.join(folder, f".saver-doctor.{os.urandom(6).hex()}.{n}.part") for n in range(2)]
     unnamed = _unnamed(folder, files)
@@ -196,10 +202,10 @@ def _links(source: str | int, path: str, files: Files) -> bool:
 
 
 def _cache() -> Finding:
-    """Where the indexes are that find equal tensors across models; they can be deleted at any time."""
+    """The folder of the indexes that find equal tensors across models; it can be deleted at any time."""
     folder = os.path.dirname(index_path("x"))
     there = _existing(folder)
     if not os.access(there, os.W_OK):
-        meaning = "it cannot be written: tensors are found again in the version before only; set SAVER_CACHE"
+        meaning = "not writable: equal tensors are found only in the previous version; set SAVER_CACHE"
         return Finding("note", "cache", "", folder, meaning)
-    return Finding("ok", "cache", "", folder, "may be deleted at any time")
+    return Finding("ok", "cache", "", folder, "it can be deleted at any time")

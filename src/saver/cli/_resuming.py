@@ -1,4 +1,4 @@
-"""The demo's second half: training that is killed, resumed, and compared to one that never was."""
+"""The demo's second half: a training run that is killed, resumed, and compared to an uninterrupted one."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING, Any
 
 from saver import Saver, Version, dump
 from saver.cli import Failure, Finding, program
-from saver.cli._killed import EVERY, STEPS, TOLD
+from saver.cli._killed import EVERY, REPORTED, STEPS
 
 if TYPE_CHECKING:
     from saver.cli._digits import Digits
     from saver.cli.demo import Tour
 
 KILLED_AFTER = 200
-"""The report after which it is killed, at an instant that nobody knows before."""
+"""The step whose report is followed by SIGKILL, at a random moment before the next report."""
 
 LOOP = f"""\
 run = store.checkpoints("killed", objects, every=Every(steps={EVERY}), keep=keep)
@@ -39,7 +39,7 @@ PACKAGES = {"torch": "PyTorch", "numpy": "NumPy"}
 
 
 class Training:
-    """A process that trains, and tells how it goes."""
+    """A process that trains and reports its progress."""
 
     def __init__(self, store: Path, name: str, data: Path, kind: str, read_along: bool) -> None:
         self._process = subprocess.Popen(
@@ -52,23 +52,23 @@ class Training:
         )
         self.number = self._process.pid
 
-    def told(self) -> Iterator[dict[str, Any]]:
-        """What it tells, to the end; each time it waits until the next one is asked for. Raises Failure."""
+    def reports(self) -> Iterator[dict[str, Any]]:
+        """Its reports, to the end; the process waits until the next one is requested. Raises Failure."""
         assert self._process.stdout is not None
         for line in self._process.stdout:
             yield json.loads(line)
-            self.go_on()
+            self.proceed()
         self.finish()
 
-    def go_on(self) -> None:
-        """Let it work on, if it waits; nothing if it has ended."""
+    def proceed(self) -> None:
+        """Let it continue if it waits; do nothing if it has ended."""
         if self._process.stdin is not None:
             with suppress(BrokenPipeError):
                 self._process.stdin.write("\n")
                 self._process.stdin.flush()
 
     def finish(self) -> None:
-        """Wait for its end. Raises Failure when that was no good one."""
+        """Wait for its end. Raises Failure if its exit code is not 0."""
         process = self._process
         errors = process.communicate()[1]
         if process.returncode != 0:
@@ -76,18 +76,18 @@ class Training:
             raise Failure(f"the training process ended with code {process.returncode}: {last}")
 
     def kill(self) -> None:
-        """SIGKILL, which no process can catch; nothing if it has ended."""
+        """Send SIGKILL, which no process can catch; do nothing if it has ended."""
         self._process.kill()
         self._process.communicate()
 
 
 def variables() -> dict[str, str]:
-    """Of the environment: those with which another Python imports from where this one does."""
+    """Environment variables with which another Python imports from the same places as this one."""
     return os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
 
 
 def show(digits: Digits, folder: Path, tour: Tour) -> None:
-    """Kill a training, resume it, compare it, and look at what lies in the store, which is in `folder`."""
+    """Kill a training run, resume it, compare it, and look at what the store in `folder` contains."""
     address = folder / "runs"
     kind = "torch" if find_spec("torch") is not None else "numpy"
     with (
@@ -110,7 +110,7 @@ def show(digits: Digits, folder: Path, tour: Tour) -> None:
 
 @contextmanager
 def _cache(folder: str) -> Iterator[None]:
-    """The index of the store is a cache; the demo keeps it out of the user's own."""
+    """Keep the index of the demo's store, which is a cache, out of the user's own cache."""
     before = os.environ.get("SAVER_CACHE")
     os.environ["SAVER_CACHE"] = os.path.join(folder, "cache")
     try:
@@ -122,7 +122,7 @@ def _cache(folder: str) -> Iterator[None]:
 
 
 def _names(store: Saver) -> tuple[str, str]:
-    """What the two runs are called: a folder may hold those of an earlier demo."""
+    """Free names for the two runs: the folder may hold those of an earlier demo."""
     taken = set(store.models())
     number = 1
     while not taken.isdisjoint(names := [name + f"-{number}" * (number > 1) for name in ("whole", "killed")]):
@@ -134,40 +134,40 @@ def _kill(training: Training, kind: str, tour: Tour, stack: ExitStack) -> None:
     stack.callback(training.kill)
     tour.step(
         "Kill it in the middle of training",
-        f"A small network in {PACKAGES[kind]} learns the same digits, {STEPS} steps long, with dropout.",
-        f"Every {EVERY} steps it saves itself in the background: weights, optimizer, random states, log.",
+        f"A small network in {PACKAGES[kind]} learns the same digits for {STEPS} steps, with dropout.",
+        f"Every {EVERY} steps it is saved in the background: weights, optimizer, random states, log.",
     )
     tour.on.code(LOOP.splitlines())
     before = time.monotonic()
-    for report in training.told():
+    for report in training.reports():
         if "start" in report:
-            tour.on.say(f"Is that enough to go on from? rehearsal.prove: {report['proof']}.")
+            tour.on.say(f"Is that enough to resume? rehearsal.prove: {report['proof']}.")
             tour.on.say(f"Process {training.number} trains:")
             continue
         _bar(report, tour)
         passed, before = time.monotonic() - before, time.monotonic()
         if report["step"] + 1 == KILLED_AFTER:
-            training.go_on()
+            training.proceed()
             time.sleep(random.SystemRandom().uniform(0, passed))
             break
     training.kill()
     tour.on.say(
-        f"SIGKILL: process {training.number} is gone, after step {KILLED_AFTER} and before step "
-        f"{KILLED_AFTER + TOLD + 1}, at an instant that nobody chose."
+        f"SIGKILL: process {training.number} is gone, at a random moment after step {KILLED_AFTER} "
+        f"and before step {KILLED_AFTER + REPORTED + 1}."
     )
 
 
 def _resume(training: Training, tour: Tour, stack: ExitStack) -> None:
     stack.callback(training.kill)
     tour.step(
-        "Go on as if nothing had happened",
-        "A fresh process runs the same lines; run.resume() takes the newest version that is whole.",
-        "What came after that was lost with the process, and is trained again.",
+        "Continue as if nothing had happened",
+        "A new process runs the same code; run.resume() loads the newest whole version.",
+        "The steps after that version were lost with the process, and are trained again.",
     )
-    for report in training.told():
+    for report in training.reports():
         if "start" in report:
             ref, start = report["ref"], report["start"]
-            tour.on.say(f"Process {training.number} goes on from {ref}, after step {start}:")
+            tour.on.say(f"Process {training.number} resumes from {ref}, after step {start}:")
         else:
             _bar(report, tour)
 
@@ -178,7 +178,7 @@ def _bar(report: dict[str, Any], tour: Tour) -> None:
 
 
 def _compare(store: Saver, whole: str, killed: str, tour: Tour) -> None:
-    """Finding unless both runs ended with the same bits."""
+    """Raises Finding unless both runs ended with the same bits."""
     tour.step(
         "The same bits",
         f"Meanwhile another process trained all {STEPS} steps and was never killed. The hashes of both:",
@@ -190,7 +190,7 @@ def _compare(store: Saver, whole: str, killed: str, tour: Tour) -> None:
     losses = [store.load(str(end), parts=["log"])["log"]["loss"][1] for end in ends]
     size = min(map(len, losses))
     same = int((losses[0][:size].view("u8") == losses[1][:size].view("u8")).sum())
-    tour.on.say(f"Of the losses in the log {same} of {len(losses[0])} are equal, to the last bit.")
+    tour.on.say(f"{same} of the {len(losses[0])} losses in the log are equal, to the last bit.")
     if any(one != other for one, other in hashes) or not same == len(losses[0]) == len(losses[1]) == STEPS:
         raise Finding(
             f"{store.storage}: {killed} did not end with the bits of {whole}; "
@@ -203,7 +203,7 @@ def _hash(version: Version, part: str) -> str:
 
 
 def _look(address: Path, whole: str, killed: str, folder: Path, tour: Tour) -> None:
-    tour.step("What lies there", "A folder with plain files, and commands to look at it:")
+    tour.step("What is stored", "A folder of plain files, and commands to look at it:")
     store = ("--store", str(address))
     versions = Saver(address).versions(killed)
     _command(tour, "ls", killed, *store)
@@ -214,6 +214,6 @@ def _look(address: Path, whole: str, killed: str, folder: Path, tour: Tour) -> N
 
 
 def _command(tour: Tour, *arguments: str) -> None:
-    """Show what to type, and what comes of it."""
+    """Show a command and its output."""
     tour.on.code(["", shlex.join(("saver", *arguments))])
     program.main(list(arguments), prog_name="saver", standalone_mode=False)

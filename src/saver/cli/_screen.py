@@ -1,6 +1,6 @@
-"""What commands print on: plain text for pipes and files, or a terminal (`_terminal.py`).
+"""Where commands print: plain text for pipes and files, or a terminal (`_terminal.py`).
 
-Whatever is printed goes through here, and through `clean`: names in a file may hold anything.
+All output goes through here, and through `clean`: names in a file may contain any characters.
 """
 
 from __future__ import annotations
@@ -19,33 +19,19 @@ import msgspec
 
 from saver.documents import Document
 from saver.errors import printable
+from saver.human import size as size
 from saver.pack import Progress
 
 BAR_WIDTH = 24
 PLAIN_WIDTH = 78
-"""Columns of a drawing in plain text, with its indentation 80."""
-
-UNITS = ("kB", "MB", "GB", "TB", "PB")
-LARGEST = 10**30
-"""Bytes; what is larger was never measured, but made up."""
+"""Columns of a drawing in plain text; 80 with its indentation."""
 
 clean = printable
-"""What makes every text harmless."""
-
-
-def size(count: int) -> str:
-    """A number of bytes in decimal units: `349 kB`."""
-    if count < 1000:
-        return f"{count} B"
-    count = min(count, LARGEST)
-    power = 1
-    while count / 1000**power >= 999.5 and power < len(UNITS):
-        power += 1
-    return f"{count / 1000**power:.3g} {UNITS[power - 1]}"
+"""Escapes the characters of a text that could control a terminal."""
 
 
 def width(text: str) -> int:
-    """How many columns `text` takes where letters have one width."""
+    """How many columns `text` takes in a monospaced font."""
     if text.isascii():
         return len(text)
     wide = sum(unicodedata.east_asian_width(char) in "WF" for char in text)
@@ -53,30 +39,30 @@ def width(text: str) -> int:
 
 
 class Screen(ABC):
-    """Where a command reports to. Everything it is given is text, and is cleaned here."""
+    """The output of a command. It takes text, and cleans all of it."""
 
     interactive: ClassVar[bool]
-    """Whether somebody reads along, who is served by the beginning of a long list."""
+    """Whether a person reads the output, for whom the beginning of a long list is enough."""
 
     @abstractmethod
     def done(self, text: str) -> None:
-        """A line that says what was done."""
+        """Print a line that says what was done."""
 
     @abstractmethod
     def heading(self, text: str) -> None:
-        """The title of what follows."""
+        """Print the title of a section."""
 
     @abstractmethod
     def say(self, text: str) -> None:
-        """A paragraph."""
+        """Print a paragraph."""
 
     @abstractmethod
     def code(self, lines: Iterable[str]) -> None:
-        """Lines to copy, each whole."""
+        """Print lines to copy, none of them broken."""
 
     @abstractmethod
     def facts(self, facts: Mapping[str, str]) -> None:
-        """Names and what is to be said of them."""
+        """Print names with their values."""
 
     @abstractmethod
     def table(
@@ -86,33 +72,33 @@ class Screen(ABC):
         spare: Sequence[str] = (),
         brief: Sequence[str] = (),
     ) -> None:
-        """A table; columns whose title begins with `>` are set to the right.
+        """Print a table; columns whose title begins with `>` are aligned to the right.
 
-        Where it is too wide, the columns titled `spare` are left out, first ones first, and said to be; where
-        the width is limited, cells of those titled `brief` may be cut. Nothing else ever is.
+        If it is too wide, the columns titled `spare` are left out, in that order, and the output names them;
+        if the width is limited, cells of the columns titled `brief` may be cut. Nothing else is.
         """
 
     @property
     @abstractmethod
     def width(self) -> int:
-        """How many columns a drawing may take."""
+        """How many character columns a drawing may take."""
 
     @property
     @abstractmethod
     def colourful(self) -> bool:
-        """Whether a drawing may tell things apart by colour, and be more than ASCII."""
+        """Whether a drawing may use colour to distinguish things, and characters beyond ASCII."""
 
     @abstractmethod
     def drawing(self, lines: Iterable[Sequence[tuple[str, int | None]]]) -> None:
-        """Lines to look at, each of pieces with the number of their colour; None is that of text."""
+        """Print lines of pieces, each with the number of its colour; None is the colour of text."""
 
     @abstractmethod
     def bar(self, text: str, fraction: float) -> None:
-        """A line with a bar, of which `fraction` (0 to 1) is filled."""
+        """Print a line with a bar, of which `fraction` (0 to 1) is filled."""
 
     @abstractmethod
     def progress(self, text: str) -> AbstractContextManager[Progress]:
-        """A progress bar while bytes are worked on; gone afterwards."""
+        """Show a progress bar while bytes are processed; it disappears afterwards."""
 
 
 class Plain(Screen):
@@ -186,7 +172,7 @@ class Plain(Screen):
 
 
 def screen() -> Screen:
-    """The terminal when standard output is one that can show it, otherwise plain text."""
+    """The terminal if standard output is one that supports it, otherwise plain text."""
     encoding = (getattr(sys.stdout, "encoding", None) or "").lower().replace("-", "")
     if sys.stdout.isatty() and encoding == "utf8" and os.environ.get("TERM") not in ("dumb", ""):
         from saver.cli._terminal import Terminal
@@ -196,5 +182,5 @@ def screen() -> Screen:
 
 
 def print_json(document: Document) -> None:
-    """One JSON document, in ASCII: what is hostile in it stays escaped."""
+    """Print one JSON document, in ASCII, so that control characters stay escaped."""
     click.echo(json.dumps(msgspec.to_builtins(document), indent=2))

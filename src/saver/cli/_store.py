@@ -1,4 +1,4 @@
-"""What the commands of a store have in common: its option, and `--json`."""
+"""What the commands share: the option `--store`, the option `--json`, and opening a store."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from saver.cli import Missing
 
 def _named(_: click.Context, __: click.Parameter, address: str) -> str:
     if not address:
-        raise click.BadParameter("an empty name is that of no store")
+        raise click.BadParameter("the name of the store is empty")
     return address
 
 
@@ -19,11 +19,11 @@ store_option = click.option(
     help="The folder of the store ($SAVER_STORE, or models).",
 )  # fmt: skip
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document, with all.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print everything as one JSON document.")
 
 
 def existing(address: str) -> Saver:
-    """The store at an address, in which something was saved. Raises Missing where there is none."""
+    """The store at an address, in which something was saved. Raises Missing if there is no such store."""
     store = Saver(address)
     if not store.exists():
         raise Missing(

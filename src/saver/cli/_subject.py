@@ -1,4 +1,4 @@
-"""What a command was given, when that can be a file or a version in a store."""
+"""An argument that names either a file or a version in a store."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from saver.storage import Progress
 
 
 class Subject(ABC):
-    """A file or a version: what lies in it, and how to read all of it."""
+    """A file or a version: its contents, and how to read all of it."""
 
     description: Description
     version: Version | None
@@ -28,15 +28,15 @@ class Subject(ABC):
 
     @abstractmethod
     def facts(self) -> dict[str, str]:
-        """What is to be said of it as a whole."""
+        """Facts about it as a whole, by name."""
 
     @abstractmethod
     def load(self, parts: Iterable[str]) -> dict[str, Any]:
-        """These parts; trusts nobody."""
+        """Load these parts, without any trust beyond the default."""
 
     @abstractmethod
     def verify(self, progress: Progress | None = None) -> None:
-        """Read all its bytes. Raises DamagedError."""
+        """Read and verify all its bytes. Raises DamagedError."""
 
     @abstractmethod
     def loading(self, trusted: str) -> list[str]:
@@ -44,7 +44,7 @@ class Subject(ABC):
 
 
 def subject(what: str, address: str) -> Subject:
-    """The file of this name, if there is one or if it ends in `.saver`; otherwise the version.
+    """The file of this name, if there is one or if the name ends in `.saver`; otherwise the version.
 
     Raises Missing, which says why it is neither.
     """
@@ -63,7 +63,7 @@ def subject(what: str, address: str) -> Subject:
 
 
 def is_file(what: str) -> bool:
-    """Whether there is such a file, or it is called like one."""
+    """Whether there is such a file, or the name is that of a file."""
     return names_file(what) or (os.path.exists(what) and not os.path.isdir(what))
 
 
@@ -99,7 +99,7 @@ class _Stored(Subject):
 
     def facts(self) -> dict[str, str]:
         version = self.version
-        told = {
+        facts = {
             "saved": _saved(version.time) + (f", by {version.author}" if version.author else ""),
             "step": "" if version.step is None else f"{version.step:,}",
             "tags": ", ".join(version.tags),
@@ -109,7 +109,7 @@ class _Stored(Subject):
             "size": f"{size(version.bytes)}; the store grew by {size(version.bytes_added)}",
             "hash": version.manifest,
         }
-        return {name: text for name, text in told.items() if text}
+        return {name: text for name, text in facts.items() if text}
 
     def load(self, parts: Iterable[str]) -> dict[str, Any]:
         found: dict[str, Any] = self._store.load(str(self.version), parts=parts)

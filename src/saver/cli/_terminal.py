@@ -21,19 +21,19 @@ LINE = 100
 """Longer lines of prose are hard to read."""
 
 INKS = ("#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#f0e442", "#0072b2")
-"""The colours of a drawing: Okabe and Ito's, which colour-blind people can tell apart, on dark and light."""
+"""The colours of a drawing: Okabe and Ito's, which colour-blind people can distinguish, on dark and light."""
 
 INDENT = 2
 GAP = 2
 NARROW = 20
-"""Columns that can be folded or cut are made so narrow before another one is left out."""
+"""Characters to which columns that can be folded or cut are narrowed before a column is left out."""
 
 BRIEF = 40
-"""As wide as cells that may be cut get."""
+"""The largest width of cells that may be cut."""
 
 
 class Terminal(Screen):
-    """Colour, as far as the terminal and `NO_COLOR` allow. Names are folded, never cut."""
+    """Text in colour, as far as the terminal and `NO_COLOR` allow. Names are folded, never cut."""
 
     interactive = True
 
@@ -57,7 +57,7 @@ class Terminal(Screen):
         self._console.print(paragraph, width=min(LINE, self._console.width))
 
     def code(self, lines: Iterable[str]) -> None:
-        """Not wrapped here: the terminal does so without breaking what is copied."""
+        """The lines are not wrapped here: the terminal wraps them without breaking text that is copied."""
         for line in lines:
             self._console.print(Text(f"    {clean(line)}", style="green"), soft_wrap=True)
 
@@ -134,21 +134,21 @@ class Terminal(Screen):
 
 
 class _Done(DownloadColumn):
-    """Bytes done, of how many; nothing before that is known."""
+    """Bytes done out of the total; empty until the total is known."""
 
     def render(self, task: Task) -> Text:
         return Text() if task.total is None else super().render(task)
 
 
 class _Speed(TransferSpeedColumn):
-    """Bytes a second; nothing before there were any."""
+    """Bytes per second; empty until the first bytes are done."""
 
     def render(self, task: Task) -> Text:
         return super().render(task) if task.speed else Text()
 
 
 class _Column(NamedTuple):
-    """A column: `natural` is the width that its cells ask for, `least` the one that it can be brought to."""
+    """A column: `natural` is the width that its cells need, `least` the width to which it can be narrowed."""
 
     title: str
     right: bool
@@ -166,7 +166,7 @@ class _Column(NamedTuple):
 
 
 def _that_fit(columns: Sequence[_Column], spare: Sequence[str], available: int) -> list[int]:
-    """Which columns to show: those that may be left out go, first ones first, until the others fit."""
+    """Which columns to show: `spare` ones are left out, in their order, until the others fit."""
     shown = list(range(len(columns)))
     for title in spare:
         if sum(columns[at].least for at in shown) + GAP * (len(shown) - 1) <= available:
@@ -176,9 +176,9 @@ def _that_fit(columns: Sequence[_Column], spare: Sequence[str], available: int) 
 
 
 def _widths(columns: Sequence[_Column], available: int) -> list[int | None]:
-    """The width of each column; None where rich must see to it, as not even the narrowest fit.
+    """The width of each column; None leaves it to rich, when not even the narrowest widths fit.
 
-    What is left over is shared evenly by the columns that want more.
+    The remaining width is shared evenly by the columns that need more.
     """
     left = available - sum(column.least for column in columns) - GAP * (len(columns) - 1)
     if left < 0:

@@ -1,4 +1,4 @@
-"""Unix times as text. They may come from anywhere, so there may be none that a calendar has."""
+"""Unix times as text. They come from files, so they may be outside the calendar."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ UNITS = ((365.25 * 86400, "yr"), (30.44 * 86400, "mo"), (86400.0, "d"), (3600.0,
 
 
 def local(seconds: float, zone: bool = True) -> str:
-    """`2026-11-21 07:49:14 CET`, or without seconds and zone; "" for what no calendar has."""
+    """`2026-11-21 07:49:14 CET`, or without seconds and zone; "" for a time outside the calendar."""
     moment = _moment(seconds)
     try:
         here = moment.astimezone() if moment is not None else None
@@ -19,7 +19,7 @@ def local(seconds: float, zone: bool = True) -> str:
 
 
 def age(seconds: float, now: float | None = None) -> str:
-    """How long ago that is, as `span` tells it; "" where that makes no sense."""
+    """How long ago that is, in the form of `span`; "" for a time in the future or outside the calendar."""
     past = (time.time() if now is None else now) - seconds
     if _moment(seconds) is None or past < -60:  # clocks differ a little
         return ""

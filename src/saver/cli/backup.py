@@ -1,4 +1,4 @@
-"""`saver backup`: brings a copy of a store up to date."""
+"""`saver backup`: updates a copy of a store."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from saver.repo.backup import Copied
 from saver.repo.packs import Damage
 
 ROWS_SHOWN = 50
-"""So much of the damage is told to those who read along; the rest is counted."""
+"""How many damaged objects a terminal shows; the rest are counted."""
 
 
 @click.command()
@@ -25,12 +25,12 @@ def command(address: str, target: str, as_json: bool) -> None:
     """Copy what is new in STORE to TARGET, a copy of it.
 
     Safe while others save, delete and collect in STORE, which is only read. TARGET is a folder, new
-    or made by an earlier backup, and a store itself. What was copied is verified. Killed, the backup
-    goes on where it was when it is run again. Exit code 1 when something in STORE is damaged: it is
-    named, and all the rest is copied.
+    or made by an earlier backup, and is itself a store. Everything copied is verified. A backup that
+    was killed continues where it stopped when it is run again. Exit code 1 if something in STORE is
+    damaged: it is named, and everything else is copied.
     """
     if not address or not target:
-        raise click.UsageError("an empty name is that of no store")
+        raise click.UsageError("the name of the store is empty")
     store = existing(address)
     if as_json:
         copied = store.backup(target)
@@ -44,7 +44,8 @@ def command(address: str, target: str, as_json: bool) -> None:
     if not copied.whole:
         refs = sorted({f"{each.model}@{each.number}" for each in copied.damage})
         raise Finding(
-            f"{address}: {', '.join(refs[:5])} could not be copied whole; all the rest is in {target}"
+            f"{address}: {', '.join(refs[:5])} could not be copied whole; everything else is in {target}; "
+            f"`saver check --store {address}` lists the damage"
         )
 
 
@@ -65,10 +66,10 @@ def _show(copied: Copied, address: str, target: str, on: Screen) -> None:
 
 def _show_damage(damage: Sequence[Damage], on: Screen) -> None:
     shown = damage[:ROWS_SHOWN] if on.interactive else damage
-    on.heading("DamagedError in the store")
+    on.heading("Damage in the store")
     on.table(
         ("version", "object", "what"),
         [(f"{each.model}@{each.number}", each.key, each.what) for each in shown],
     )
     if len(shown) < len(damage):
-        on.say(f"and {len(damage) - len(shown):,} more: --json has them all")
+        on.say(f"and {len(damage) - len(shown):,} more: --json lists them all")

@@ -1,4 +1,4 @@
-"""`saver check`: reads everything, and tells damage from garbage."""
+"""`saver check`: reads every byte, and reports damage and garbage."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from saver.repo.objects import is_own
 T = TypeVar("T")
 
 ROWS_SHOWN = 50
-"""So much of the damage is told to those who read along; the rest is counted."""
+"""How many rows of damage a terminal shows; the rest are counted."""
 
 
 @click.command()
 @store_option
 @json_option
 def command(address: str, as_json: bool) -> None:
-    """Read every byte and tell what is damaged.
+    """Read every byte and report what is damaged.
 
-    Exit code 1 when something is damaged: it is named by version, part and tensor. The rest is
-    sound.
+    Exit code 1 if something is damaged: the version, part and tensor are named. Everything else
+    is sound.
     """
     store = existing(address)
     if as_json:
@@ -53,7 +53,7 @@ def _check_json(store: Saver) -> Checked:
 
 
 def _of_a_damaged_log(place: str, what: str) -> documents.Checked:
-    """Without the log, nothing else is known."""
+    """The report when the log is damaged, without which nothing else is known."""
     damage = documents.Damage(key="log", what=what, model="", number=0, part="", tensor="")
     return documents.Checked(
         store=place, sound=False, versions=None, bytes=None, damage=(damage,),
@@ -80,29 +80,29 @@ def _show(found: Checked, place: str, on: Screen) -> None:
     without = [each for each in found.damage if not each.model]
     folders = [f"{each.key}: {each.what}" for each in without if not is_own(each.key)]
     if folders:
-        on.heading("Folders that were not looked into")
+        on.heading("Folders that could not be read")
         on.code(_first(folders, on))
     harmless = [f"{each.key}: {each.what}" for each in without if is_own(each.key)]
     if harmless:
-        on.heading("Damage that costs no version anything")
+        on.heading("Damage that affects no version")
         on.code(_first(harmless, on))
         if {each.key for each in found.damage} & set(found.garbage):
-            on.say("`saver gc` frees what is garbage of it.")
+            on.say("`saver gc` frees those of them that are garbage.")
     if found.foreign:
         on.heading("Not Saver's")
         on.code(_first(found.foreign, on))
 
 
 def _is_manifest(damage: Damage) -> bool:
-    """Whether what is damaged is the manifest of a version, which may stand in a pack."""
+    """Whether the damage is to the manifest of a version, which may be stored in a pack."""
     return bool(damage.model and not damage.tensor and damage.key.startswith(("manifests/", "packs/")))
 
 
 def _verdict(found: Checked) -> str:
-    """What is damaged, in a line."""
+    """The damage in one line."""
     versions = {(each.model, each.number) for each in found.damage if each.model}
     if found.sound:
-        return "none: all of it is as it was saved"
+        return "none: everything is as it was saved"
     if not versions:
         return f"{counted(len({each.key for each in found.damage}), 'object')} that no version needs"
     counts = {
@@ -116,7 +116,7 @@ def _verdict(found: Checked) -> str:
 
 
 def _show_losses(damage: Sequence[Damage], place: str, on: Screen) -> None:
-    """What it costs: a row for each tensor of each version, or for a version that is lost whole."""
+    """What is lost: a row for each tensor of each version, or for a version that is lost whole."""
     parts: dict[tuple[str, int, str, str], list[str]] = {}
     for each in damage:
         parts.setdefault((each.model, each.number, each.tensor, each.what), []).append(each.part)
@@ -127,18 +127,18 @@ def _show_losses(damage: Sequence[Damage], place: str, on: Screen) -> None:
     on.heading("Damage")
     on.table(("version", "part", "tensor", "what"), _first(rows, on))
     if len(_first(rows, on)) < len(rows):
-        on.say(f"and {len(rows) - ROWS_SHOWN:,} more: --json has them all")
+        on.say(f"and {len(rows) - ROWS_SHOWN:,} more: --json lists them all")
 
 
 def _advise(found: Checked, costly: Sequence[Damage], on: Screen) -> None:
     on.heading("What to do")
     on.say("Load other versions, or other parts of these: they are sound.")
-    on.say("Restore these objects, if there is a copy of the store:")
+    on.say("Restore these objects if you have a copy of the store:")
     on.code(_first(sorted({each.key for each in costly}), on))
     if found.recorded:
-        on.say("Or save the same tensors again, which heals them in these versions too.")
+        on.say("Or save the same tensors again: that repairs them in these versions too.")
     elif any(each.tensor for each in costly):
-        on.say("The log could not be told of it: run `saver check` where the store may be written to.")
+        on.say("The log could not record the damage: run `saver check` with write access to the store.")
 
 
 def _first(items: Sequence[T], on: Screen) -> Sequence[T]:

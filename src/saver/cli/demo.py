@@ -34,26 +34,28 @@ saver.dump({
     "probabilities": parts["model"].predict_proba(scaled),
 }, sys.argv[3])
 """
-"""What the fresh process runs: model, images and answers are single files."""
+"""The code of the new process: model, images and answers are single files."""
 
 
 @click.command()
 @click.option(
     "--folder", default="saver-demo", metavar="DIR",
-    type=click.Path(file_okay=False, path_type=Path), help="Where to leave the files (saver-demo).",
+    type=click.Path(file_okay=False, path_type=Path), help="The folder for the files (saver-demo).",
 )  # fmt: skip
-@click.option("--epochs", default=20, metavar="N", type=click.IntRange(1, 1000), help="Train so long (20).")
+@click.option(
+    "--epochs", default=20, metavar="N", type=click.IntRange(1, 1000), help="Train for N epochs (20)."
+)
 def command(folder: Path, epochs: int) -> None:
     """Train a model on real digits, save it whole, load it elsewhere, and compare.
 
-    Then kill a training in the middle, resume it, and compare again. Takes seconds, needs no network, and
-    writes to one folder only.
+    Then kill a training run in the middle, resume it, and compare again. Takes seconds, needs no network,
+    and writes to one folder only.
     """
     try:
         from saver.cli._digits import Digits
     except ImportError as error:
         raise Failure(
-            f"the demo trains a scikit-learn model, but it is not there ({error}): {INSTALL}"
+            f"the demo trains a scikit-learn model, but scikit-learn cannot be imported ({error}): {INSTALL}"
         ) from error
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "digits.saver"
@@ -77,7 +79,7 @@ class Tour:
         self._number = 0
 
     def step(self, title: str, *sentences: str) -> None:
-        """Begin the next step and say why, a sentence to a line."""
+        """Begin the next step and explain it, one sentence per line."""
         self._number += 1
         self.on.heading(f"{self._number}. {title}")
         for sentence in sentences:
@@ -89,15 +91,15 @@ def _meet(digits: Digits, tour: Tour) -> None:
     tour.step(
         "Real data",
         f"{known + held_out:,} handwritten digits, 8 x 8 pixels each, that come with scikit-learn.",
-        f"{known:,} are for training. {held_out:,} are held out, to see what was really learned.",
+        f"{known:,} are for training. {held_out:,} are held out, to measure what the model learned.",
     )
 
 
 def _train(digits: Digits, epochs: int, tour: Tour) -> None:
     tour.step(
         "Train",
-        "A MinMaxScaler brings the pixels to 0..1, then a small neural network learns.",
-        "The loss is that of training; the accuracy, and the bar, that of the held-out digits.",
+        "A MinMaxScaler scales the pixels to 0..1, then a small neural network learns.",
+        "The loss is on the training digits; the accuracy, and the bar, on the held-out digits.",
     )
     for row in digits.train(epochs):
         tour.on.bar(
@@ -109,8 +111,8 @@ def _train(digits: Digits, epochs: int, tour: Tour) -> None:
 
 def _save(digits: Digits, file: Path, tour: Tour) -> None:
     tour.step(
-        "Save all of it in one file",
-        "A model is no use without its scaler, so both go in, and the log of the training too.",
+        "Save everything in one file",
+        "A model is useless without its scaler, so the file holds both, and the training log.",
     )
     tour.on.code(
         [
@@ -119,13 +121,13 @@ def _save(digits: Digits, file: Path, tour: Tour) -> None:
         ]
     )
     written = dump({"scaler": digits.scaler, "model": digits.model, "log": digits.log}, file)
-    tour.on.say(f"{size(written)}, and safe on the disk: from here on it survives a power cut.")
+    tour.on.say(f"{size(written)}, and safe on the disk: from now on it survives a power cut.")
 
 
 def _load_elsewhere(digits: Digits, file: Path, tour: Tour) -> None:
     tour.step(
-        "Load it in a fresh process",
-        "Another Python, which never saw these objects, predicts the held-out digits.",
+        "Load it in a new process",
+        "Another Python process, which never saw these objects, predicts the held-out digits.",
         "Loading checks every byte against its hash and runs no code from the file.",
     )
     tour.on.code(FRESH.splitlines())
@@ -139,7 +141,7 @@ def _load_elsewhere(digits: Digits, file: Path, tour: Tour) -> None:
 
 
 def _compare(digits: Digits, there: Mapping[str, NDArray[Any]], file: Path, tour: Tour) -> None:
-    """Predict here what was predicted there; Finding unless all is equal to the bit."""
+    """Predict in this process too. Raises Finding unless every prediction is equal, to the bit."""
     labels, probabilities = digits.predict()
     equal_labels = int((labels == there["labels"]).sum())
     equal_bits = int((probabilities.view("u8") == there["probabilities"].view("u8")).sum())
@@ -159,7 +161,7 @@ def _compare(digits: Digits, there: Mapping[str, NDArray[Any]], file: Path, tour
 
 
 def _run_fresh(file: Path, images: Path, answers: Path) -> int:
-    """Run `FRESH` in a new Python that imports from where this one does; returns its process id."""
+    """Run `FRESH` in a new Python that imports from the same places; returns its process id."""
     process = subprocess.Popen(
         (sys.executable, "-P", "-c", FRESH, str(file), str(images), str(answers)),
         env=_resuming.variables(),
@@ -170,7 +172,7 @@ def _run_fresh(file: Path, images: Path, answers: Path) -> int:
     _, errors = process.communicate()
     if process.returncode != 0:
         last = errors.strip().rpartition("\n")[2]
-        raise Failure(f"the fresh process ended with code {process.returncode}: {last}")
+        raise Failure(f"the new process ended with code {process.returncode}: {last}")
     return process.pid
 
 
@@ -178,9 +180,9 @@ def _look_inside(file: Path, tour: Tour) -> None:
     found = describe(file)
     tensors = sum(len(part.tensors) for part in found.parts)
     tour.step(
-        "What lies in the file",
-        f"{len(found.parts)} parts and {tensors} tensors. Those of the optimizer are among them:",
-        "training could go on. Versions, git commit and seeds are recorded beside them.",
+        "Look into the file",
+        f"{len(found.parts)} parts and {tensors} tensors. Those of the optimizer are among them,",
+        "so training could continue. Library versions, git commit and seeds are recorded too.",
     )
     tour.on.table(
         ("part", "class", ">size", ">tensors"),
@@ -195,16 +197,16 @@ def _draw(digits: Digits, picture: Path, tour: Tour) -> None:
     try:
         from saver.cli._curves import draw
     except ImportError:
-        tour.step("A picture", f"matplotlib is not there, so there is none: {INSTALL}")
+        tour.step("A picture", f"matplotlib is not installed, so there is no picture: {INSTALL}")
         return
     labels, _ = digits.predict()
     draw(picture, digits.log, digits.held_out_images, digits.held_out_labels, labels)
-    tour.step("A picture", f"The curves, and the digits that were read wrong: {picture}")
+    tour.step("A picture", f"The curves, and the digits that were predicted wrong: {picture}")
 
 
 def _say_what_next(file: Path, tour: Tour) -> None:
     tour.on.heading("Try next")
-    tour.on.say(f"The files stay in {file.parent}.")
+    tour.on.say(f"The files are in {file.parent}.")
     tour.on.code(
         [
             shlex.join(["saver", "show", str(file)]),

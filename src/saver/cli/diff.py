@@ -14,29 +14,30 @@ from saver.compare import Difference, sections
 from saver.pack import Progress
 
 FOUND = 1
-"""The exit code when there is a difference."""
+"""The exit code if there is a difference."""
 
 ROWS_SHOWN = 40
-"""Of each table, for those who read along; whatever reads a pipe gets them all."""
+"""How many rows of each table a terminal shows; a pipe gets them all."""
 
 
 @click.command()
 @click.argument("old", metavar="A")
 @click.argument("new", metavar="B")
-@click.option("-n", "rows", metavar="N", type=click.IntRange(1), help="Only N rows of each table.")
+@click.option("-n", "rows", metavar="N", type=click.IntRange(1), help="Show only N rows of each table.")
 @store_option
 @json_option
 @click.pass_context
 def command(ctx: click.Context, old: str, new: str, rows: int | None, address: str, as_json: bool) -> None:
-    """Tell what changed from A to B: versions of the store, such as iris@1 and iris@3, or files.
+    """Show what changed from A to B: versions of the store, such as iris@1 and iris@3, or files.
 
-    Parameters by path, weights by layer, metrics, data and environment. Builds and imports nothing of them.
-    On a terminal, 40 rows of each table, unless -n says how many. Exit code 1 when they differ.
+    Parameters by path, weights by layer, metrics, data and environment. No object is built and no library
+    imported. A terminal shows 40 rows of each table, unless -n gives another number. Exit code 1 if they
+    differ.
     """
     if as_json:
         found = _compare(old, new, address, None)
-        told = {"differs": bool(found), "summary": found.summary()}
-        print_json(documents.document(documents.Difference, found, **told))
+        verdict = {"differs": bool(found), "summary": found.summary()}
+        print_json(documents.document(documents.Difference, found, **verdict))
     else:
         on = screen()
         with on.progress("Comparing") as progress:

@@ -1,4 +1,4 @@
-"""`saver doctor`: whether a version will do here what it did where it was made; or how this machine is."""
+"""`saver doctor`: whether a version gives the same results here; or the state of this machine."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from saver.doctor import Finding, diagnose
 from saver.family import Severity
 
 FOUND = 1
-"""The exit code when there is a problem or a warning."""
+"""The exit code if there is a problem or a warning."""
 
 SEVERITIES: tuple[Severity, ...] = ("problem", "warning", "note", "ok")
 
@@ -28,10 +28,10 @@ SEVERITIES: tuple[Severity, ...] = ("problem", "warning", "note", "ok")
 @json_option
 @click.pass_context
 def command(ctx: click.Context, what: str | None, address: str, as_json: bool) -> None:
-    """Tell what differs between here and where a version was made.
+    """Show what differs between this environment and the one in which a version was made.
 
-    And what that may mean for its results. Without an argument, tell how this machine and the store are.
-    Nothing of what was saved is built. Exit code 1 when there is a problem or a warning.
+    Also what that may mean for its results. Without an argument, show the state of this machine and of
+    the store. No saved object is built. Exit code 1 if there is a problem or a warning.
     """
     if what is None:
         from saver.cli._machine import inspect
@@ -55,14 +55,14 @@ def _compare(found: Description) -> list[Finding]:
     findings = diagnose(found.environment, {part.name: part for part in found.parts})
     if found.untrusted:
         names = ", ".join(f'"{name}"' for name in found.untrusted)
-        meaning = f"if you trust whoever made it, load it with trust=[{names}]"
+        meaning = f"if you trust its author, load it with trust=[{names}]"
         classes = f"{len(found.untrusted)} unknown class{'es' * (len(found.untrusted) > 1)}"
         findings.append(Finding("note", "trust", classes, "", meaning))
     return findings
 
 
 def _start_gpu() -> None:
-    """What was made on a GPU is compared with the one here, so the libraries have to look for it."""
+    """Let the libraries look for a GPU here, to compare it with the recorded one."""
     for family in registry.families():
         module = family.module("facts") if find_spec(family.packages[0]) is not None else None
         if module is not None:
@@ -70,7 +70,7 @@ def _start_gpu() -> None:
 
 
 def _show(place: str, findings: Sequence[Finding], on: Screen) -> None:
-    """A table, which fits the terminal, and below it what would not."""
+    """Print a table, which fits the terminal, and below it the longer texts."""
     compared = any(finding.recorded for finding in findings)
     on.heading(place)
     on.table(
@@ -92,5 +92,5 @@ def _show(place: str, findings: Sequence[Finding], on: Screen) -> None:
 
 def _summary(findings: Sequence[Finding]) -> str:
     counts = Counter(finding.severity for finding in findings)
-    told = [counted(counts[severity], severity) for severity in SEVERITIES[:3] if counts[severity]]
-    return ", ".join(told) if told else "Nothing stands in the way."
+    found = [counted(counts[severity], severity) for severity in SEVERITIES[:3] if counts[severity]]
+    return ", ".join(found) if found else "No problems found."

@@ -15,19 +15,19 @@ from saver.cli._store import existing, json_option, store_option
 @click.command()
 @click.argument("ref", metavar="REF")
 @click.argument("file", type=click.Path())
-@click.option("-f", "--force", is_flag=True, help="Replace FILE, if there is one.")
+@click.option("-f", "--force", is_flag=True, help="Replace FILE if it exists.")
 @store_option
 @json_option
 def command(ref: str, file: str, force: bool, address: str, as_json: bool) -> None:
     """Write a version to a single file.
 
-    `saver.load` and `saver import` read it. It is a valid safetensors file, and holds all that the
-    version does. It is written durably, or not at all.
+    `saver.load` and `saver import` read it. It is a valid safetensors file, and holds everything that
+    the version does. It is written durably, or not at all.
     """
     store = existing(address)
     version = store.version(ref)
     if os.path.lexists(file) and not force:
-        raise Failure(f"{file}: there is a file already; nothing was written; --force replaces it")
+        raise Failure(f"{file}: the file exists, so nothing was written; replace it with --force")
     if as_json:
         count = store.export(str(version), file)
         print_json(documents.Exported(ref=str(version), path=file, bytes=count))

@@ -17,25 +17,25 @@ from saver.saver import GRACE
 
 
 def _seconds(_: click.Context, __: click.Parameter, grace: float) -> float:
-    if math.isnan(grace):  # neither less nor more than anything: nothing would have to wait
-        raise click.BadParameter("nan is no number of seconds")
+    if math.isnan(grace):  # nan compares false with every number, so that nothing would have to wait
+        raise click.BadParameter("nan is not a number of seconds")
     return grace
 
 
 @click.command()
 @click.option(
     "--grace", default=GRACE, metavar="SECONDS", type=click.FloatRange(0), callback=_seconds,
-    help=f"What is condemned waits so long for those who read it ({GRACE:.0f}).",
+    help=f"Condemned objects are kept this long for readers ({GRACE:.0f}).",
 )  # fmt: skip
-@click.option("-n", "--dry-run", is_flag=True, help="Only tell; change nothing.")
+@click.option("-n", "--dry-run", is_flag=True, help="Only report; change nothing.")
 @store_option
 @json_option
 def command(grace: float, dry_run: bool, address: str, as_json: bool) -> None:
     """Free what no version needs.
 
-    Safe while others save and load. What is found is condemned, and deleted by the first `saver gc`
-    that comes when its grace period is over. With --grace 0 all is freed at once: for stores that
-    nobody else is using.
+    Safe while others save and load. Objects that no version needs are condemned, and deleted by the
+    first `saver gc` after their grace period. With --grace 0 everything is freed at once: use it only
+    for stores that nobody else is using.
     """
     store = existing(address)
     if as_json:
@@ -46,34 +46,34 @@ def command(grace: float, dry_run: bool, address: str, as_json: bool) -> None:
     on = screen()
     with on.progress("Collecting") as progress:
         found = store.gc(grace=grace, dry_run=dry_run, progress=progress)
-    told = _told(found, grace, dry_run)
-    if told:
+    facts = _facts(found, grace, dry_run)
+    if facts:
         on.heading(f"{store.storage}, if it were collected now" if dry_run else str(store.storage))
-        on.facts(told)
+        on.facts(facts)
     else:
-        on.done(f"{store.storage}: nothing to free; versions need all that is there")
+        on.done(f"{store.storage}: nothing to free; versions need every object")
 
 
-def _told(found: Collected, grace: float, dry_run: bool) -> dict[str, str]:
-    """What happened, or would, by what it happened to."""
-    told = {}
+def _facts(found: Collected, grace: float, dry_run: bool) -> dict[str, str]:
+    """What was done, or would be done, to which objects."""
+    facts = {}
     freed, count, waiting = found.freed, found.freed_bytes, found.waiting
-    if dry_run and not grace:  # what it would condemn would not have to wait
+    if dry_run and not grace:  # objects that it would condemn would not have to wait
         freed, count, waiting = freed + waiting, count + found.waiting_bytes, ()
     if freed:
-        told["would free" if dry_run else "freed"] = f"{_objects(freed)}, {size(count)}"
+        facts["would free" if dry_run else "freed"] = f"{_objects(freed)}, {size(count)}"
     if waiting:
-        told["waiting"] = (
+        facts["waiting"] = (
             f"{_objects(waiting)}, {size(found.waiting_bytes)}: no version needs them, but somebody may be "
             f"reading them; the first `saver gc` after {local(time.time() + grace)} frees them"
         )
     if found.moved:
-        told["moved"] = f"what lived in {_objects(found.moved)} that were mostly dead"
+        facts["moved"] = f"the live bytes of {_objects(found.moved)} that were mostly dead"
     if found.busy:
-        told["too young"] = (
+        facts["too young"] = (
             f"{_objects(found.busy)}, made less than {span(grace)} ago: a save under way may need them"
         )
-    return told
+    return facts
 
 
 def _objects(keys: Sequence[str]) -> str:

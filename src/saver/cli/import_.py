@@ -12,16 +12,15 @@ from saver.cli._store import counted, json_option, store_option
 @click.command()
 @click.argument("file", type=click.Path())
 @click.argument("model")
-@click.option(
-    "-t", "--tag", "tags", metavar="TAG", multiple=True, help="Tag the version; may be given again."
-)
+@click.option("-t", "--tag", "tags", metavar="TAG", multiple=True, help="Tag the version; can be repeated.")
 @store_option
 @json_option
 def command(file: str, model: str, tags: tuple[str, ...], address: str, as_json: bool) -> None:
-    """Save what lies in a single file as a version.
+    """Save the contents of a single file as a version.
 
-    It becomes the next version of MODEL, with all that the file tells of its making. Nothing of it is
-    built or run, so no class needs to be trusted. The first version makes the store.
+    It becomes the next version of MODEL, with everything that the file records of how it was made. No
+    object is built and nothing is run, so no class needs to be trusted. The first version creates the
+    store.
     """
     store = Saver(address)
     if as_json:

@@ -14,26 +14,26 @@ from saver.cli._times import age, local
 from saver.repo.history import Change, Summary
 
 VERSIONS_SHOWN = 20
-"""Of those who read along; whatever reads a pipe gets them all."""
+"""How many versions a terminal shows; a pipe gets them all."""
 
 METRICS_FIRST = 3
-"""So many metrics are worth more room than who saved a version, and when exactly."""
+"""How many metrics are kept, in a narrow terminal, before the author and the time of a version."""
 
 
 @click.command()
 @click.argument("model", required=False)
-@click.option("-n", "last", metavar="N", type=click.IntRange(1), help="Only the N newest.")
+@click.option("-n", "last", metavar="N", type=click.IntRange(1), help="Show only the N newest.")
 @store_option
 @json_option
 def command(model: str | None, last: int | None, address: str, as_json: bool) -> None:
     """List models, or the versions of one.
 
-    Of versions, also the parts that each changed. On a terminal, the 20 newest versions, unless -n says
-    how many.
+    For versions, also the parts that each changed. A terminal shows the 20 newest versions, unless -n
+    gives another number.
     """
     if model is not None and "@" in model:
         raise Misuse(
-            f"{model!r} names a version: `saver show` tells of it, `saver ls` lists those of a model"
+            f"{model!r} names a version: `saver show` shows it, `saver ls` lists the versions of a model"
         )
     store = existing(address)
     if model is None:
@@ -55,7 +55,7 @@ def _list_models(store: Saver, last: int | None, as_json: bool) -> None:
         return
     on = screen()
     if not found:
-        on.done(f"{store.storage} holds no models.")
+        on.done(f"{store.storage} has no models.")
         return
     on.heading(f"{store.storage}: {counted(len(found), 'model')}")
     _table(
@@ -80,12 +80,12 @@ def _model_row(found: Summary) -> tuple[str, ...]:
         size(newest.bytes),
         local(newest.time, zone=False),
         age(newest.time),
-        tags_told(found.tags),
+        tags_text(found.tags),
     )
 
 
-def tags_told(tags: Mapping[str, int]) -> str:
-    """The tags of a model and where they lead, those of the newest versions first."""
+def tags_text(tags: Mapping[str, int]) -> str:
+    """The tags of a model with the versions that they name, newest versions first."""
     return ", ".join(f"{tag} @{tags[tag]}" for tag in sorted(tags, key=lambda tag: (-tags[tag], tag)))
 
 
@@ -105,7 +105,7 @@ def _list_versions(store: Saver, model: str, last: int | None, as_json: bool) ->
     summary = store.summary(model)
     on.heading(f"{model}: {counted(summary.versions, 'version')}")
     if summary.tags:
-        on.say(f"tags: {tags_told(summary.tags)}")
+        on.say(f"tags: {tags_text(summary.tags)}")
     metrics = list(dict.fromkeys(name for change in reversed(changes) for name in change.version.metrics))
     _table(
         on,
@@ -144,7 +144,7 @@ def _row(change: Change, metrics: Iterable[str]) -> tuple[str, ...]:
 
 
 def _moved(change: Change) -> str:
-    """The parts that moved, `+` those that came, `-` those that went."""
+    """The parts that changed; `+` marks parts that were added, `-` parts that were removed."""
     came, went = (f"+{name}" for name in change.added), (f"-{name}" for name in change.removed)
     return ", ".join((*change.changed, *came, *went)) or "-"
 
@@ -156,7 +156,7 @@ def _table(
     spare: Sequence[str],
     brief: Sequence[str] = (),
 ) -> None:
-    """A table without the columns in which nothing stands."""
+    """Print a table without its empty columns."""
     rows = list(rows)
     kept = [at for at in range(len(columns)) if any(row[at] for row in rows)]
     on.table([columns[at] for at in kept], [[row[at] for at in kept] for row in rows], spare, brief)

@@ -27,13 +27,13 @@ KIND = "saver.TrainingLog"
 
 @click.command()
 @click.argument("runs", metavar="RUN...", nargs=-1, required=True)
-@click.option("-o", "--output", metavar="FILE", help="Draw into FILE: .png, .svg or .pdf.")
+@click.option("-o", "--output", metavar="FILE", help="Draw to FILE: .png, .svg or .pdf.")
 @click.option(
-    "-m", "--metric", "metrics", metavar="NAME", multiple=True, help="Only this metric; repeatable."
+    "-m", "--metric", "metrics", metavar="NAME", multiple=True, help="Draw only this metric; can be repeated."
 )
 @click.option(
     "--smooth", metavar="W", type=click.FloatRange(0, 1, max_open=True),
-    help="Average with the weight W for the past, from 0 (not at all) to below 1.",
+    help="Exponential moving average with weight W for the past: 0 (no smoothing) to below 1.",
 )  # fmt: skip
 @store_option
 @json_option
@@ -47,9 +47,9 @@ def command(
 ) -> None:
     """Draw the training logs of some runs, in the terminal or as a picture.
 
-    RUN is a version such as run-7 or run-7@3, or a file; its log is the part `log`, or whichever is one. The
-    same metrics of all runs share a panel, as do those of training and validation. Nothing else is read of
-    them. With --json, the rows.
+    RUN is a version such as run-7 or run-7@3, or a file. Its log is the part `log`, or else every part that
+    is a log; no other part is read. The same metrics of all runs share a panel, and so do training and
+    validation metrics. With --json, print the rows.
     """
     logs = {name: log for run in runs for name, log in _logs(run, address).items()}
     chosen = panels(logs, metrics or None)
@@ -83,7 +83,7 @@ def _show(logs: Mapping[str, TrainingLog], chosen: Sequence[Panel], smooth: floa
 
 
 def _document(run: str, log: TrainingLog, names: Iterable[str] | None) -> documents.Run:
-    """A log for JSON; of the rows only those that have one of the metrics named."""
+    """A log for JSON, with only the rows that have one of the named metrics."""
     kept = set(log.metrics) if names is None else set(names)
     rows = [row for row in map(_known, log) if names is None or not kept.isdisjoint(row)]
     shown = [
@@ -96,7 +96,7 @@ def _document(run: str, log: TrainingLog, names: Iterable[str] | None) -> docume
 
 
 def _known(row: dict[str, Any]) -> dict[str, Any]:
-    """A row for JSON; without its time where the log had none."""
+    """A row for JSON; without a time if the log has none for it."""
     if row["time"] != row["time"]:
         del row["time"]
     return plain(row)
@@ -106,7 +106,7 @@ def _known(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _logs(run: str, address: str) -> dict[str, TrainingLog]:
-    """The logs of a version or a file, by the names that they get in a legend. Raises Failure."""
+    """The logs of a version or a file, by their names in the legend. Raises Failure."""
     found = subject(run, address)
     names = _parts(found.description.parts)
     if not names:
@@ -121,14 +121,14 @@ def _logs(run: str, address: str) -> dict[str, TrainingLog]:
 
 
 def _parts(parts: Sequence[PartInfo]) -> list[str]:
-    """Which parts to read: the log, or all that are one."""
+    """Which parts to read: the part `log` if it is a log, otherwise all parts that are."""
     logs = [part.name for part in parts if part.kind == KIND]
     plainly = [part.name for part in parts if part.name == LOG and part.kind == "dict" and not part.classes]
     return [LOG] if LOG in logs else logs or plainly
 
 
 def _mark_as_saved(log: TrainingLog, version: Version) -> None:
-    """Add the mark that a log inside of a version lacks: the one of that version."""
+    """Mark the save of this version, which a log inside of it cannot contain yet."""
     step = version.step
     if step is None or not 0 <= step <= log.last.get("step", -1):
         return
@@ -137,14 +137,14 @@ def _mark_as_saved(log: TrainingLog, version: Version) -> None:
 
 
 def _as_log(part: Any, where: str) -> TrainingLog:
-    """The log itself, or that of a dict with a list for each metric beside `step` or `epoch`."""
+    """The log itself, or one made of a dict with a list for each metric beside `step` or `epoch`."""
     if isinstance(part, TrainingLog):
         return part
     try:
         return _from_lists(part)
     except (CannotSaveError, TypeError, ValueError) as error:
         raise Failure(
-            f"{where} is no training log ({error}); save a TrainingLog, or lists of equal length "
+            f"{where} is not a training log ({error}); save a TrainingLog, or lists of equal length "
             "of which one is called step or epoch"
         ) from None
 
@@ -152,14 +152,14 @@ def _as_log(part: Any, where: str) -> TrainingLog:
 def _from_lists(lists: Mapping[str, Any]) -> TrainingLog:
     for name, values in lists.items():
         if not isinstance(name, str) or not isinstance(values, (list, tuple, np.ndarray)):
-            raise ValueError(f"{str(name)[:80]!r} is no list")
+            raise ValueError(f"{str(name)[:80]!r} is not a list")
     if not lists.keys() & {"step", "epoch"}:
-        raise ValueError("there is no list of steps")
+        raise ValueError("it has no list called step or epoch")
     log = TrainingLog()
     for values in zip(*lists.values(), strict=True):
         row = dict(zip(lists, values, strict=True))
         step = float(row.pop("step", row.get("epoch")))
         if not step.is_integer():
-            raise ValueError(f"the step {step} is no whole number")
+            raise ValueError(f"the step {step} is not a whole number")
         log.append(int(step), row.pop("epoch", None), row.pop("time", np.nan), **row)
     return log

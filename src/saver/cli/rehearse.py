@@ -1,4 +1,4 @@
-"""`saver rehearse`: ends a training script as a scheduler would, and tells what that cost."""
+"""`saver rehearse`: ends a training script as a scheduler would, and reports what was lost."""
 
 from __future__ import annotations
 
@@ -31,37 +31,42 @@ def _number(_: click.Context, __: click.Parameter, name: str) -> int:
 
 def _seconds(_: click.Context, __: click.Parameter, seconds: float | None) -> float | None:
     if seconds is not None and not math.isfinite(seconds):
-        raise click.BadParameter(f"{seconds} is no number of seconds")
+        raise click.BadParameter(f"{seconds} is not a number of seconds")
     return seconds
 
 
 @click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
 @click.option(
     "--grace", default=30.0, metavar="SECONDS", type=click.FloatRange(0), callback=_seconds,
-    help="From the signal to SIGKILL (30).",
+    help="Seconds from the signal to SIGKILL (30).",
 )  # fmt: skip
 @click.option(
     "--after", metavar="SECONDS", type=click.FloatRange(0), callback=_seconds,
-    help="Send the signal so long after the first step, saved or not.",
+    help="Send the signal this long after the first step, saved or not.",
 )  # fmt: skip
 @click.option(
     "--after-saves", "saves", metavar="N", type=click.IntRange(1),
-    help="Send it after so many saves, and a step beyond the last one; or prove from there (1).",
+    help="Send it after N saves and one more step; or prove from there (1).",
 )  # fmt: skip
 @click.option(
-    "--signal", "number", default="SIGTERM", metavar="NAME", callback=_number, help="Which one (SIGTERM)."
+    "--signal",
+    "number",
+    default="SIGTERM",
+    metavar="NAME",
+    callback=_number,
+    help="The signal to send (SIGTERM).",
 )
 @click.option(
     "--group", is_flag=True,
-    help="Send it to all processes that the script has started, as some schedulers do.",
+    help="Send it to all processes that the script started, as some schedulers do.",
 )  # fmt: skip
 @click.option(
     "--patience", default=600.0, metavar="SECONDS", type=click.FloatRange(0), callback=_seconds,
-    help="Give up when it takes longer until then, or until it has resumed (600).",
+    help="Give up if the script needs longer to reach that point, or to resume (600).",
 )  # fmt: skip
 @click.option(
     "--prove", "steps", metavar="STEPS", type=click.IntRange(1),
-    help="No signal: compare so many steps after a save with the same ones after a resume.",
+    help="No signal: compare STEPS steps after a save with the same steps after a resume.",
 )  # fmt: skip
 @json_option
 @click.argument("script", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- COMMAND [ARGS]...")
@@ -70,19 +75,19 @@ def command(
     ctx: click.Context, grace: float, after: float | None, saves: int | None, number: int, patience: float,
     group: bool, steps: int | None, as_json: bool, script: tuple[str, ...],
 ) -> None:  # fmt: skip
-    """End a training script as a scheduler would, start it again, and tell what was lost.
+    """End a training script as a scheduler would, start it again, and report what was lost.
 
-    The script is started, and when it has saved and gone on, it gets a real SIGTERM; after the grace
+    The script is started, and when it has saved and continued, it gets a real SIGTERM; after the grace
     period, SIGKILL. Then it is started again, and ended when it has resumed and taken a step. It saves
-    where it always does: use a run of its own. Exit code 1 when steps that were finished were lost, or
-    it did not resume.
+    where it always does, so use a separate run. Exit code 1 if finished steps were lost, or if it did
+    not resume.
 
-    With --prove, it is left to train so many steps after a save, killed, and started again to train the
-    same steps on from that version. Exit code 1 when the objects, the random states or the metrics are
-    not the same then, to the bit. The two states lie in the folder for temporary files meanwhile.
+    With --prove, the script trains STEPS steps after a save, is killed, and is started again to train the
+    same steps from that version. Exit code 1 if the objects, the random states or the metrics are not
+    equal then, to the bit. Meanwhile the two states are stored in the folder for temporary files.
     """
     if after is not None and saves is not None:
-        raise click.UsageError("--after and --after-saves exclude each other")
+        raise click.UsageError("--after and --after-saves exclude each other; give one of them")
     on = None if as_json else screen()
     found: Rehearsal | Proven
     if steps is not None:
@@ -108,7 +113,7 @@ def _document(found: Rehearsal | Proven) -> documents.Rehearsal | documents.Prov
 
 
 def _refuse_signals(ctx: click.Context) -> None:
-    """A proof sends none, so what is said of one has no meaning."""
+    """Refuse the options of a signal, which have no meaning for a proof."""
     options = {"number": "--signal", "after": "--after", "grace": "--grace", "group": "--group"}
     given = [
         option
@@ -119,7 +124,7 @@ def _refuse_signals(ctx: click.Context) -> None:
         raise click.UsageError(f"--prove sends no signal: leave out {' and '.join(given)}")
 
 
-# Telling
+# Reporting
 
 
 def _waiting(on: Screen | None) -> Waiting:
@@ -133,18 +138,18 @@ def _show(found: Rehearsal, on: Screen) -> None:
     if ended.within_grace:
         facts["ended"] = f"{span(ended.seconds)} after the signal, by {ended.status}"
     else:
-        facts["ended"] = f"by SIGKILL, when the grace period of {found.grace:g} s was over"
+        facts["ended"] = f"by SIGKILL, at the end of the grace period of {found.grace:g} s"
     facts["last step"] = f"{found.last_step:,}"
     if saved is None:
-        facts["saved"] = "nothing since it was started"
+        facts["saved"] = "nothing since the start"
     elif saved.seconds < 0:
-        facts["saved"] = f"nothing after the signal; {saved.ref} was there, of step {saved.step:,}"
+        facts["saved"] = f"nothing after the signal; the newest version was {saved.ref}, step {saved.step:,}"
     else:
         facts["saved"] = f"{saved.ref}, step {saved.step:,}; on disk {span(saved.seconds)} after the signal"
     if resumed is None:
-        facts["resumed"] = f"no: {found.problem or 'it began again'}"
+        facts["resumed"] = f"no: {found.problem or 'it started from the beginning'}"
     else:
-        over = "; there was no step left to take" if resumed.seconds is None else ""
+        over = "; no steps were left" if resumed.seconds is None else ""
         facts["resumed"] = resumed_text(resumed) + over
     facts["lost"] = _lost(found)
     on.facts(facts)
@@ -179,31 +184,31 @@ def _advice(found: Rehearsal) -> list[str]:
         advice.append(BEGINNING)
     if not caught and (found.ended.within_grace or found.last_step > found.step_at_signal):
         advice.append(
-            f"The run did not hear {found.signal}: join OnSignal() to its `every`, and see that the signal "
-            "reaches the process that trains, not only a shell around it, and that nothing there ignores it "
-            "or handles it alone."
+            f"The run did not receive {found.signal}: add OnSignal() to its `every`, and make sure that the "
+            "signal reaches the process that trains, not only a shell around it, and that nothing there "
+            "ignores it or handles it without the run."
         )
     elif not saved:
         advice.append(
-            f"No step was finished and saved in {found.grace:g} s: let fewer steps lie between saves, with "
-            "Every(minutes=...), or ask for a longer grace period."
+            f"No step was finished and saved in {found.grace:g} s: save more often, with "
+            "Every(minutes=...), or request a longer grace period."
         )
     elif not found.ended.within_grace and found.steps_lost:
         advice.append(
-            "It went on after it had saved, until SIGKILL came: after SIGTERM a run ends, after SIGUSR1 and "
-            "the like it goes on."
+            "It continued after it had saved, until SIGKILL: a run ends after SIGTERM, but continues after "
+            "signals such as SIGUSR1."
         )
     return advice
 
 
 def _show_proven(found: Proven, on: Screen) -> None:
-    """Report to a person."""
+    """Print the report of a proof."""
     proof, resumed = found.proof, found.resumed
     on.heading(shlex.join(found.command))
     facts = {"run": found.run, "version": f"{found.ref}, step {found.step:,}"}
     facts["resumed"] = f"no: {found.problem}" if resumed is None else resumed_text(resumed)
     if proof is not None:
-        over = f"; there the training was over, after {proof.steps:,} of {found.steps_asked:,} steps"
+        over = f"; the training ended there, after {proof.steps:,} of {found.steps_asked:,} steps"
         facts["trained"] = steps_text(proof.start, proof.last)
         facts["trained"] += over if proof.steps < found.steps_asked else ""
         facts["compared"] = proof.finding

@@ -13,7 +13,7 @@ from saver.cli._screen import clean, print_json, screen
 from saver.cli._store import counted, existing, json_option, store_option
 
 NAMED = 20
-"""So many versions are named in a question; the others are counted."""
+"""How many versions the question names; the others are counted."""
 
 
 @click.command()
@@ -24,9 +24,9 @@ NAMED = 20
 def command(refs: tuple[str, ...], yes: bool, address: str, as_json: bool) -> None:
     """Delete versions.
 
-    Their tags go too, and their numbers are never given again. Asks first; where nobody can be asked,
-    and for versions with tags, --yes is needed. `saver gc` then frees the bytes that no other version
-    needs.
+    Their tags are deleted too, and their numbers are never used again. Asks for confirmation; without a
+    terminal, and for versions with tags, --yes is needed. `saver gc` then frees the bytes that no other
+    version needs.
     """
     store = existing(address)
     versions = _versions(store, refs)
@@ -35,22 +35,22 @@ def command(refs: tuple[str, ...], yes: bool, address: str, as_json: bool) -> No
         raise click.exceptions.Exit(Misuse.exit_code)
     deleted = [store.delete(str(version)) for version in versions]
     if as_json:
-        told = tuple(documents.version(documents.Version, version) for version in deleted)
-        print_json(documents.Deleted(deleted=told))
+        versions_deleted = tuple(documents.version(documents.Version, version) for version in deleted)
+        print_json(documents.Deleted(deleted=versions_deleted))
     else:
         tags = [f"{version.model}@{tag}" for version in deleted for tag in version.tags]
-        gone = f", and with that {counted(len(tags), 'tag')}: {', '.join(tags)}" if tags else ""
+        gone = f", and {counted(len(tags), 'tag')}: {', '.join(tags)}" if tags else ""
         screen().done(f"deleted {_named(deleted)}{gone}; `saver gc` frees the bytes")
 
 
 def _versions(store: Saver, refs: Iterable[str]) -> list[Version]:
-    """All versions that are named, each once; so a wrong name is told before anything is deleted."""
+    """All versions that are named, each once, so that a wrong name is reported before anything is deleted."""
     found: dict[str, Version] = {}
     for ref in refs:
         if "@" not in ref:
             newest = store.version(ref)
             raise Misuse(
-                f"{ref} is a model; nothing was deleted; name versions of it: its newest is {newest}"
+                f"{ref} is a model; nothing was deleted; name versions of it, such as its newest, {newest}"
             )
         version = store.version(ref)
         found[str(version)] = version
@@ -61,12 +61,13 @@ def _is_confirmed(versions: Sequence[Version]) -> bool:
     tagged = [f"{version} ({', '.join(version.tags)})" for version in versions if version.tags]
     if tagged:
         raise Misuse(
-            f"these versions have tags: {', '.join(tagged)}; nothing was deleted; take the tags away with "
-            "`saver tag --delete MODEL@TAG`, or delete them all the same with --yes"
+            f"these versions have tags: {', '.join(tagged)}; nothing was deleted; remove the tags with "
+            "`saver tag --delete MODEL@TAG`, or delete the versions with their tags with --yes"
         )
     if not sys.stdin.isatty():
         raise Misuse(
-            "nobody is here to be asked, so nothing was deleted; say --yes to delete without a question"
+            "standard input is not a terminal, so nobody can confirm; nothing was deleted; --yes deletes "
+            "without a question"
         )
     return click.confirm(clean(f"Delete {_named(versions)}?"), err=True)
 

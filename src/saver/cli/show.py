@@ -1,8 +1,8 @@
-"""`saver show`: what lies in a version, or in a file."""
+"""`saver show`: the contents of a version or a file."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import click
@@ -17,12 +17,12 @@ from saver.fingerprint import describe
 from saver.tensors import TensorInfo
 
 SHORT_HASH = 12
-"""Digits of a hash that tell apart what one person has, and fit a table."""
+"""Digits of a hash that are enough to distinguish one person's parts, and fit a table."""
 
 FIELDS_SHOWN = 30
 
 RANDOM = (("given", "seeds given", " = "), ("seeds", "seeds", " = "), ("generators", "generators", ": "))
-"""What is recorded of chance, what it is called, and what stands between name and value."""
+"""Recorded random states: the field, its title, and the text between name and value."""
 
 
 @click.command()
@@ -35,11 +35,11 @@ RANDOM = (("given", "seeds given", " = "), ("seeds", "seeds", " = "), ("generato
 @store_option
 @json_option
 def command(what: str, tensors: int, verify: bool, address: str, as_json: bool) -> None:
-    """Tell what lies in a version or a file.
+    """Show the contents of a version or a file.
 
-    Its parts, tensors, environment, and the classes that it asks trust for. REF_OR_FILE is a file if
-    there is one of that name, or if it ends in .saver. Builds and imports nothing of it. Exit code 1
-    when it is damaged.
+    Its parts, tensors, environment, and the classes for which it needs your trust. REF_OR_FILE is a
+    file if one of that name exists, or if the name ends in .saver. No object is built and no library
+    imported. Exit code 1 if it is damaged.
     """
     shown = subject(what, address)
     if as_json:
@@ -91,7 +91,7 @@ def _tensors(part: PartInfo) -> list[documents.Tensor]:
 
 
 def _show_notes(shown: Subject, on: Screen) -> None:
-    """Those that have several lines."""
+    """Print notes of several lines."""
     notes = shown.version.notes if shown.version is not None else ""
     if "\n" in notes:
         on.heading("Notes")
@@ -116,22 +116,24 @@ def _show_parts(parts: Sequence[PartInfo], numbered: bool, on: Screen) -> None:
     ]
     kept = [at for at, title in enumerate(columns) if numbered or title != ">number"]
     on.table([columns[at] for at in kept], [[row[at] for at in kept] for row in rows])
-    told = {part.name: _fields(part.values) for part in parts if part.values}
-    if told:
+    fields = {part.name: _fields(part.values, part.defaults) for part in parts if part.values}
+    if fields:
         on.heading("Fields")
-        on.facts(told)
+        on.facts(fields)
 
 
-def _fields(values: Mapping[str, str]) -> str:
+def _fields(values: Mapping[str, str], defaults: Collection[str]) -> str:
+    """The fields that differ from the defaults of their library."""
     if list(values) == ["value"]:
         return values["value"]
-    shown = [f"{name}={text}" for name, text in values.items()][:FIELDS_SHOWN]
-    more = len(values) - len(shown)
-    return ", ".join(shown) + (f" and {more} more" if more else "")
+    chosen = [f"{name}={text}" for name, text in values.items() if name not in defaults]
+    rest = {"more": len(chosen[FIELDS_SHOWN:]), "at their defaults": len(defaults)}
+    more = [f"{number} {what}" for what, number in rest.items() if number]
+    return " and ".join(filter(None, (", ".join(chosen[:FIELDS_SHOWN]), *more)))
 
 
 def _show_tensors(parts: Sequence[PartInfo], limit: int, on: Screen) -> None:
-    """The largest tensors; a tensor that two parts share counts once."""
+    """Print the largest tensors; a tensor that two parts share counts once."""
     entries = {entry.name: entry for part in parts for entry in part.tensors}
     largest = sorted(entries.values(), key=lambda entry: (-entry.length, entry.name))[:limit]
     on.heading(f"Tensors ({len(entries):,})")
@@ -147,13 +149,13 @@ def _tensor_row(entry: TensorInfo) -> tuple[str, ...]:
 
 
 def _show_data(data: Mapping[str, Any], on: Screen) -> None:
-    """What it was trained on, as far as that was said."""
+    """Print what is recorded of the training data."""
     if data:
         on.heading("Data")
-        told = {
+        facts = {
             name: describe(found) if isinstance(found, dict) else str(found) for name, found in data.items()
         }
-        on.facts(told)
+        on.facts(facts)
 
 
 def _show_environment(environment: Mapping[str, Any], on: Screen) -> None:
@@ -162,11 +164,11 @@ def _show_environment(environment: Mapping[str, Any], on: Screen) -> None:
 
 
 def _environment(environment: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """What was recorded, line by line. Other Savers may have recorded other things."""
-    told = {"packages": _packages, "git": _git, "random": _random}
+    """The environment, line by line. Other versions of Saver may have recorded other fields."""
+    described = {"packages": _packages, "git": _git, "random": _random}
     for name, value in environment.items():
-        if name in told and isinstance(value, dict):
-            yield from told[name](value)
+        if name in described and isinstance(value, dict):
+            yield from described[name](value)
         elif name == "python" and "implementation" in environment:
             yield name, f"{value} ({environment['implementation']})"
         elif value is not None and name not in ("implementation", "machine"):
@@ -195,9 +197,9 @@ def _show_trust(shown: Subject, on: Screen) -> None:
     untrusted = shown.description.untrusted
     on.heading("Trust")
     if not untrusted:
-        on.say("Saver knows every class and function that it names: it loads as it is, without trust=.")
+        on.say("Saver knows every class and function that it names: it loads without trust=.")
         return
-    on.say("To load it, say that you trust these classes, if you trust whoever made it:")
+    on.say("To load it, trust these classes, if you trust its author:")
     on.code(shown.loading(", ".join(f'"{name}"' for name in untrusted)))
 
 

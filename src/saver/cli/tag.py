@@ -1,4 +1,4 @@
-"""`saver tag`: names for versions that move when one says so."""
+"""`saver tag`: movable names for versions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from saver.repo.refs import parse_ref
 @click.command()
 @click.argument("ref", metavar="[REF]", required=False)
 @click.argument("tag", required=False)
-@click.option("-d", "--delete", is_flag=True, help="Remove the tag that REF names; its version stays.")
+@click.option("-d", "--delete", is_flag=True, help="Remove the tag that REF names; its version is kept.")
 @store_option
 @json_option
 def command(ref: str | None, tag: str | None, delete: bool, address: str, as_json: bool) -> None:
@@ -24,13 +24,13 @@ def command(ref: str | None, tag: str | None, delete: bool, address: str, as_jso
 
     \b
       saver tag iris@3 production           iris@production is iris@3 from now on
-      saver tag --delete iris@production    the tag is gone, the version stays
+      saver tag --delete iris@production    the tag is removed, the version is kept
       saver tag iris                        the tags of iris
       saver tag                             all tags of the store
     """
     if ref is None:
         if delete:
-            raise Misuse("which tag is to go? saver tag --delete MODEL@TAG")
+            raise Misuse("no tag to delete was named; write saver tag --delete MODEL@TAG")
         _list_all(address, as_json)
     elif delete:
         _delete(ref, tag, address, as_json)
@@ -57,14 +57,14 @@ def _set(ref: str, tag: str, address: str, as_json: bool) -> None:
 def _delete(ref: str, tag: str | None, address: str, as_json: bool) -> None:
     found = parse_ref(ref)
     if tag is not None or found.tag is None:
-        raise Misuse(f"{ref} names no tag to remove; write saver tag --delete MODEL@TAG")
+        raise Misuse(f"{ref} does not name one tag to delete; write saver tag --delete MODEL@TAG")
     store = existing(address)
     before = store.version(ref)
     store.untag(found.model, found.tag)
     if as_json:
         _print_moved(found.model, found.tag, None, before.number)
     else:
-        screen().done(f"{found.model}@{found.tag} is gone; {before} stays")
+        screen().done(f"{found.model}@{found.tag} was removed; {before} is kept")
 
 
 def _print_moved(model: str, tag: str, number: int | None, before: int | None) -> None:
@@ -78,7 +78,9 @@ def _print_tags(store: Saver, found: Iterable[tuple[str, str, int]]) -> None:
 
 def _list(model: str, address: str, as_json: bool) -> None:
     if "@" in model:
-        raise Misuse(f"{model}: which tag is it to have? saver tag {model} TAG; saver tag MODEL lists tags")
+        raise Misuse(
+            f"{model}: no tag to set was given; write saver tag {model} TAG, or saver tag MODEL to list tags"
+        )
     store = existing(address)
     tags = store.summary(model).tags
     if as_json:

@@ -48,7 +48,7 @@ class Door:
         """Names that were looked up and go into the dict of an instance: a fast path for most attributes."""
 
     def refusal(self, name: str) -> str | None:
-        """Why no attribute may have this name; None if one may."""
+        """Why an attribute cannot have this name; None if it can."""
         found = self._look(name)
         return found if type(found) is str else None
 
@@ -64,18 +64,18 @@ class Door:
 
     def _judge(self, name: str) -> str | types.MemberDescriptorType | None:
         if special(name) or reserved(name):
-            return f"no attribute may be called {name!r}, which Python and libraries look up by themselves"
+            return f"an attribute cannot be called {name!r}, which Python and libraries look up by themselves"
         if not encodable(name):
-            return f"no attribute may be called {name!r}, which is no Unicode text"
+            return f"an attribute cannot be called {name!r}, which is not valid Unicode"
         for base in _MRO(self._cls):
             if name in _DICT(base):
                 return self._taken(name, base, _DICT(base)[name])
         if self._dict is None:
-            return f"{self._cls.__qualname__} has no room for an attribute {name!r}"
+            return f"{self._cls.__qualname__} has neither a slot nor a `__dict__` for an attribute {name!r}"
         return None
 
     def _taken(self, name: str, base: type, value: Any) -> str | types.MemberDescriptorType | None:
-        """The same for a name that a class of the MRO has a value for."""
+        """The same for a name that `base`, a class of the MRO, has a value for."""
         if type(value) is types.MemberDescriptorType and base.__flags__ & _HEAP:
             return value
         is_data = (
@@ -85,7 +85,7 @@ class Door:
         )
         if is_data:
             return None
-        return f"{base.__qualname__} has {_kind(value)} called {name!r}, whose place no attribute may take"
+        return f"{base.__qualname__} has {_kind(value)} called {name!r}, which an attribute cannot replace"
 
     def target(self, obj: Any, names: KeysView[str]) -> Any:
         """Where attributes of these names go: the dict of `obj`, or an object that sets them by item.
@@ -224,7 +224,7 @@ def _made_anew(obj: Any, name: str, value: Any) -> bool:
 
 
 def slots_of(cls: type) -> tuple[str, ...]:
-    """The names of all slots of a class, as code outside the class writes them."""
+    """The names of all slots of a class, mangled as code outside the class writes them."""
     return tuple(
         name
         for base in _MRO(cls)

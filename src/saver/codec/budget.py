@@ -21,8 +21,8 @@ STEPS_FLOOR, STEPS_FACTOR = 2_000_000, 16
 class Budget:
     """What is left of the bytes and steps that loading `size` bytes may use.
 
-    `limit` is how many bytes the caller allows instead, with steps in proportion. `part` is the part that
-    is being loaded.
+    `limit` is how many bytes the caller allows instead, with steps in proportion. `part` is the name of the
+    part that is being loaded.
     """
 
     __slots__ = ("_all", "_size", "_where", "bytes", "part", "steps")
@@ -52,7 +52,7 @@ class Budget:
         wanted = 2 * max(self._all[0] - self.bytes, 16 * (self._all[1] - self.steps), 1 << 30) >> 30
         raise LimitExceededError(
             f"{self._where}: {part}asks for {asked:,} {what} more, beyond the {most:,} that {self._size:,} "
-            "stored bytes may take; nothing of it was kept. If you trust whoever made it: "
+            "stored bytes may use; nothing of it was kept. If you trust its author, pass "
             f'limit="{wanted}GiB"'
         )
 
@@ -76,5 +76,5 @@ def bytes_of(limit: int | str | None) -> int | None:
         if unit in UNITS and 0 < number * UNITS[unit] < 1 << 62:
             return int(number * UNITS[unit])
     elif not isinstance(limit, int):
-        raise TypeError(f"limit={limit!r}: a number of bytes or a text is wanted, as in limit='8GB'")
+        raise TypeError(f"limit={limit!r}: pass a number of bytes or a string, as in limit='8GB'")
     raise ValueError(f"limit={limit!r} is not a number of bytes; write limit='8GB'")

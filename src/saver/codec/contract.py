@@ -1,4 +1,4 @@
-"""What a codec is."""
+"""The contract of a codec."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from saver.codec.encoder import Encoder
 
 INLINE_BYTES = 512
-"""Values up to this size are stored in the tree; a separate tensor would cost more than that."""
+"""Values up to this many bytes are stored in the tree; a separate tensor would cost more than that."""
 
 
 class Codec(ABC):
@@ -118,8 +118,8 @@ class BatchCodec(Codec):
 
 
 def is_array(value: Any) -> TypeGuard[NDArray[Any]]:
-    """Whether it is an array of NumPy's own class. A subclass may answer `min`, `any` or `==` for some
-    elements only: a masked array hides elements that native code reads all the same."""
+    """Whether it is an array of NumPy's own class. In a subclass, `min`, `any` or `==` may cover only some
+    elements: a masked array hides elements that native code still reads."""
     return type(value) is np.ndarray or type(value) is np.memmap
 
 

@@ -18,8 +18,8 @@ from saver.codec.lookup import codec_named
 from saver.errors import IncompatibleError, SaverError
 from saver.registry import codec_root
 from saver.stack import SEGMENT, is_deep, on_fresh_stack
-from saver.tensors import Bytes, TensorInfo, TensorSource
-from saver.tree import MAX_OBJECT_DEPTH, NUMPY_DTYPE, Node, Reference, Tensor, Value
+from saver.tensors import NUMPY_DTYPE, Bytes, TensorInfo, TensorSource
+from saver.tree import MAX_OBJECT_DEPTH, Node, Reference, Tensor, Value
 
 MAX_DECODED_DEPTH = 2 * MAX_OBJECT_DEPTH
 """Twice what is ever written: a reference may point deep into a part that has not been decoded."""
@@ -40,8 +40,8 @@ class Decoder:
     """One walk from trees, parsed and audited, to objects.
 
     `nodes` are all the nodes of the trees; `batches` is the shared state of batch codecs; `budget` is what
-    all of it may use; `device` is where tensors go. `versions` gives the end of a message: under which
-    versions of these packages (import names) it was saved, and what to do about that.
+    all of it may use; `device` is where tensors go. `versions` returns the end of a message: the versions of
+    these packages (import names) under which it was saved, and what to do about that.
     """
 
     def __init__(
@@ -87,12 +87,12 @@ class Decoder:
             codec = self._codecs[node.codec] = codec_named(node.codec)
         if not 1 <= node.version <= codec.version:
             raise IncompatibleError(
-                f"{self._where}: version {node.version} of {node.codec!r} is newer than this Saver "
-                f"(which reads up to {codec.version}); install a newer one{self._versions(['saver'])}"
+                f"{self._where}: version {node.version} of {node.codec!r} is newer than this Saver, "
+                f"which reads up to {codec.version}; install a newer Saver{self._versions(['saver'])}"
             )
         if node.cls is not None and type(codec).class_of is Codec.class_of:
             raise IncompatibleError(
-                f"{self._where}: a {node.codec!r} asks for {trust.dotted(node.cls)}, and needs no class"
+                f"{self._where}: a {node.codec!r} asks for {trust.dotted(node.cls)}, but needs no class"
             )
         if node.cls is not None and node.cls not in self._classes:
             self._classes[node.cls] = trust.resolve(node.cls)
@@ -103,7 +103,7 @@ class Decoder:
 
     @property
     def where(self) -> str:
-        """What messages call the value that is decoded."""
+        """The name of the value being decoded, as messages show it."""
         return self._where
 
     def __call__(self, value: Value) -> Any:
@@ -117,11 +117,11 @@ class Decoder:
                 raise IncompatibleError(f"{self._where}: node {found.id} contains itself where it cannot")
             return found
         if kind is list or kind is dict or kind is Tensor:
-            raise IncompatibleError(f"{self._where}: a {kind.__name__} stands where an object should")
+            raise IncompatibleError(f"{self._where}: there is a {kind.__name__} where an object belongs")
         return value
 
     def attempt(self, value: Value) -> Any:
-        """Like a call. If it fails, all that it built is forgotten, since that may lack parts or checks."""
+        """Like a call. If it fails, all that it built is forgotten: it may be incomplete or unchecked."""
         known = len(self._built)
         try:
             return self(value)
@@ -204,7 +204,7 @@ class Decoder:
             return self._built[ident]
         node = self._targets.get(ident)
         if node is None:
-            raise IncompatibleError(f"{self._where}: a reference to node {ident}, which is not there")
+            raise IncompatibleError(f"{self._where} refers to node {ident}, which is missing")
         if ident in self._open:
             return _Pending(ident)
         return self._build(node)
@@ -221,7 +221,7 @@ class Decoder:
             self._open.add(ident)
         self._depth += 1
         if self._depth > MAX_DECODED_DEPTH:
-            raise IncompatibleError(f"{self._where}: objects lie too deep within each other")
+            raise IncompatibleError(f"{self._where}: objects are nested too deep")
         budget = self.budget
         budget.steps -= 1
         if budget.steps < 0:
@@ -236,8 +236,8 @@ class Decoder:
             raise
         except RecursionError as error:
             raise IncompatibleError(
-                f"{self._where}: a {node.codec!r} needs more calls within each other than Python allows here "
-                f"({sys.getrecursionlimit()}); allow more with sys.setrecursionlimit"
+                f"{self._where}: a {node.codec!r} needs deeper recursion than Python's limit of "
+                f"{sys.getrecursionlimit()} allows here; raise it with sys.setrecursionlimit"
             ) from error
         except Exception as error:
             raise self._not_understood(node, error) from error
@@ -252,7 +252,7 @@ class Decoder:
         return obj
 
     def _not_understood(self, node: Node, error: Exception) -> IncompatibleError:
-        """The bytes match their hash, so another version of a library wrote this, or it was not Saver."""
+        """The bytes match their hash, so another version of a library wrote them, or another program."""
         package = node.cls.partition(":")[0].partition(".")[0] if node.cls else codec_root(node.codec)
         return IncompatibleError(
             f"{self._where}: the state of a {node.codec!r}"
@@ -312,7 +312,7 @@ class Decoder:
         that checks its elements once and relies on them."""
         found = self(value)
         if isinstance(found, np.ndarray) and not is_array(found):
-            raise ValueError(f"a {type(found).__name__} where an array of NumPy's own class belongs")
+            raise ValueError(f"there is a {type(found).__name__} where a plain NumPy array belongs")
         if isinstance(found, np.ndarray) and not (type(value) is Node and value.id is None):
             self.budget.charge(found.nbytes)
             return found.copy(order="K")
@@ -331,7 +331,7 @@ class Decoder:
         found = self._built_batches.get(name)
         if found is None:
             if str(name).rpartition("/")[2] != codec.name:
-                raise ValueError(f"{name!r} is no batch of {codec.name!r}")
+                raise ValueError(f"{name!r} is not a batch of {codec.name!r}")
             found = codec.decode_batch(self._batches[name], self)
             self._built_batches[name] = found
         return found

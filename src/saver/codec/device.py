@@ -11,9 +11,9 @@ _NAME = re.compile(r"[a-z]+(:\d{1,3})?")
 
 
 class Device(msgspec.Struct, frozen=True):
-    """All tensors go to the device called `name`; for None, each goes to the device it was saved from.
+    """All tensors go to the device called `name`; if it is None, each goes to the device it was saved from.
 
-    `or_cpu` says that the CPU will do if that device is missing, as when values are copied into existing
+    `or_cpu` says that the CPU is used if that device is missing, as when values are copied into existing
     tensors.
     """
 
@@ -22,8 +22,8 @@ class Device(msgspec.Struct, frozen=True):
 
     @classmethod
     def named(cls, device: Any) -> Device:
-        """What a caller asked for: "cpu", "cuda:1", or an object whose `str` is such a name; None for the
-        devices that tensors were saved from. Raises ValueError if it is not the name of a device."""
+        """The device that a caller passed: "cpu", "cuda:1", or an object whose `str` is such a name; None for
+        the devices that tensors were saved from. Raises ValueError if it is not the name of a device."""
         if device is None:
             return cls(None, or_cpu=False)
         name = str(device)

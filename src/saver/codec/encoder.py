@@ -21,14 +21,13 @@ from saver.codec.contract import INLINE_BYTES, BatchCodec, Codec
 from saver.codec.lookup import codec_for
 from saver.errors import CannotSaveError
 from saver.stack import SEGMENT, is_deep, on_fresh_stack
+from saver.tensors import TENSOR_DTYPE, TensorData
 from saver.tree import (
     EXACT_INTEGER,
     MAX_OBJECT_DEPTH,
-    TENSOR_DTYPE,
     Node,
     Reference,
     Tensor,
-    TensorData,
     Value,
     encodable,
     reserved,
@@ -42,7 +41,7 @@ class Encoder:
     """One walk from objects to trees. Call it with each part, in order; the parts may share objects.
 
     After the walk, `tensors` holds what belongs in the pack, `batches` the shared state of batch codecs,
-    and `seeds` the random states that estimators were given, by path.
+    and `seeds` the random states that estimators were given, by path; not those that fitting drew from them.
     """
 
     def __init__(self) -> None:
@@ -91,7 +90,7 @@ class Encoder:
                 return obj  # type: ignore[no-any-return]
         elif kind is int:
             if -EXACT_INTEGER <= obj <= EXACT_INTEGER:
-                if steps and (steps[-1] == "random_state" or steps[-1] == "seed"):
+                if steps and steps[-1] in ("random_state", "seed") and not self._is_fitted():
                     self.seeds[self._where(steps)] = obj
                 return obj  # type: ignore[no-any-return]
         elif kind is float and isfinite(obj):
@@ -100,6 +99,11 @@ class Encoder:
         if known is not None:
             return self._again(known, obj, steps, fillable)
         return self._node(obj, kind, steps)
+
+    def _is_fitted(self) -> bool:
+        """Whether the object being encoded was made by fitting: scikit-learn ends the names of such
+        attributes with an underscore. The trees of a forest draw their seeds from the forest's."""
+        return any(type(step) is str and step.endswith("_") for step in self._path)
 
     def own(self, obj: Any, *steps: str | int) -> Value:
         """Like a call, for what `Decoder.own` reads: nothing else refers to it."""
@@ -141,8 +145,8 @@ class Encoder:
         if codec is not None and not codec.early and not fillable:
             self._path.extend(steps)
             self.refuse(
-                f"a cycle leads through a {type(obj).__name__}, which cannot be built before what lies "
-                "within it; break the cycle, or put a list or dict in between"
+                f"a cycle leads through a {type(obj).__name__}, which cannot be built before its content; "
+                "break the cycle, or put a list or dict in between"
             )
         home = self._homes[id(obj)]
         if node.id is None:
@@ -157,8 +161,8 @@ class Encoder:
     def in_order(self, items: Iterable[Any]) -> list[Any]:
         """Items without an order, such as the elements of a set, in an order that depends only on the items.
 
-        The order is that of the bytes that each item would be saved as alone. Items with equal bytes are in
-        the order in which the walk met them; those that it has not met come last.
+        Items are sorted by the bytes that each would be saved as alone. Items with equal bytes are in the
+        order in which the walk met them; those that it has not met come last.
         """
         found = list(items)
         if len(found) < 2:
@@ -238,7 +242,7 @@ class Encoder:
         return Tensor(name)
 
     def batch(self, codec: BatchCodec, obj: Any) -> tuple[str, int]:
-        """Put `obj` into the part's batch of `codec`: the batch's name, and its index there."""
+        """Put `obj` into the part's batch of `codec`. Returns the name of the batch and the index in it."""
         name = f"{self._part}/{codec.name}"
         _, items, paths = self._batch_items.setdefault(name, (codec, [], []))
         items.append(obj)

@@ -55,7 +55,7 @@ def codec_for(cls: type) -> Codec | None:
 
 
 def codec_named(name: str) -> Codec:
-    """The codec called `name` in a file. Raises IncompatibleError if there is none."""
+    """The codec called `name` in a file. Raises IncompatibleError if this Saver does not have it."""
     codec = _by_name.get(name)
     if codec is None:
         _load(registry.family(codec_root(name)))
@@ -68,7 +68,7 @@ def codec_named(name: str) -> Codec:
 
 
 def forget_codecs() -> None:
-    """Forget cached codecs; `@saver.register` changes what is accepted."""
+    """Forget cached codecs, since `@saver.register` changes which classes they accept."""
     _by_type.clear()
 
 
@@ -99,5 +99,5 @@ def check(found: Iterable[Node | Tensor | Reference], names: Iterable[str], wher
     for name in sorted(tensors.difference(names)):
         raise IncompatibleError(f"{where} refers to the tensor {name[:80]!r}, which is not in the pack")
     for ident in sorted(map(str, refs.difference(node.id for node in nodes if node.id is not None))):
-        raise IncompatibleError(f"{where} refers to node {ident}, which is not there")
+        raise IncompatibleError(f"{where} refers to node {ident}, which is missing")
     return nodes

@@ -35,7 +35,7 @@ def unsaved(obj: Any, codec: Codec) -> str | None:
 def too_deep(path: str) -> str:
     """All that is said of objects that lie too deep within each other; `path` leads to the deepest."""
     return (
-        f"{path[:60]}…: objects lie more than {MAX_OBJECT_DEPTH} levels deep within each other; "
+        f"{path[:60]}…: objects are nested more than {MAX_OBJECT_DEPTH} levels deep; "
         "flatten the structure (a chain of objects can become a list)"
     )
 
@@ -47,7 +47,7 @@ def no_data_form(obj: Any) -> str:
     if kind.__module__ == "builtins":
         return f"a {kind.__name__} has no data form; register a codec (docs/codecs.md) or leave it out"
     return (
-        f"{name} has no data form; if its attributes say everything, `saver.register({kind.__name__})`; "
+        f"{name} has no data form; if its attributes are its whole state, `saver.register({kind.__name__})`; "
         "or write a codec (docs/codecs.md), or leave it out"
     )
 

@@ -139,3 +139,8 @@ class Difference(msgspec.Struct, frozen=True):
         from saver.compare.sections import text
 
         return text(self)
+
+    def _repr_html_(self) -> str:
+        from saver.compare.sections import notebook
+
+        return notebook(self)

@@ -7,11 +7,16 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
+from saver import html
 from saver.compare.difference import Amount, ArrayChange, ArrayInfo, Difference, Field, Number
 
 MISSING = "-"
+ELLIPSIS = "…"
 ALIKE = 3
 """So many fields that differ in an index only, and changed in the same way, are one row."""
+
+MANY = 10
+"""Of more fields than this that differ in an index only, and changed in different ways, a few are shown."""
 
 NAMED = 3
 """Metrics that a summary names."""
@@ -40,7 +45,9 @@ def sections(difference: Difference) -> list[Section]:
         Section("Metrics", ("metric", ">old", ">new", ">change"), tuple(_metrics(difference))),
         _plain("Fields", _together([*difference.fields, *values])),
         _measures(measured),
-        Section("Tensors added, removed or reshaped", (*_PLAIN, ">both have"), tuple(map(_shapes, others))),
+        Section(
+            "Tensors added, removed or reshaped", (*_PLAIN, ">both have"), tuple(_alike(map(_shapes, others)))
+        ),
         Section("Data", (*_PLAIN, ""), tuple(_data(difference))),
         _plain("Environment", difference.environment),
         _plain("Facts", difference.facts),
@@ -52,7 +59,11 @@ _PLAIN = ("", "old", "new")
 
 
 def _plain(title: str, fields: Iterable[Field]) -> Section:
-    return Section(title, _PLAIN, tuple(_alike(fields)))
+    rows = (
+        (field.path, *(MISSING if side is None else side for side in (field.old, field.new)))
+        for field in fields
+    )
+    return Section(title, _PLAIN, tuple(_alike(rows)))
 
 
 def _together(fields: Iterable[Field]) -> list[Field]:
@@ -132,16 +143,21 @@ def _data(difference: Difference) -> Iterator[Row]:
         yield item.name, item.old or MISSING, item.new or MISSING, item.status
 
 
-def _alike(fields: Iterable[Field]) -> Iterator[Row]:
-    """A row for each field, or for all that differ from it in an index only."""
-    groups: dict[tuple[str, str | None, str | None], list[Field]] = {}
-    for field in fields:
-        pattern = re.sub(r"\.\d+(?=\.|$)", ".*", re.sub(r"\[\d+\]", "[*]", field.path))
-        groups.setdefault((pattern, field.old, field.new), []).append(field)
-    for (pattern, old, new), group in groups.items():
-        many = len(group) >= ALIKE
-        for path in [f"{pattern} ({len(group)} times)"] if many else [field.path for field in group]:
-            yield path, MISSING if old is None else old, MISSING if new is None else new
+def _alike(rows: Iterable[Row]) -> Iterator[Row]:
+    """The rows, each of which begins with a path; one for all that differ in an index of it only. Of many
+    that differ in more, such as the seeds of a forest's trees, the first ones."""
+    groups: dict[str, dict[Row, list[str]]] = {}
+    for path, *rest in rows:
+        pattern = re.sub(r"\.\d+(?=\.|$)", ".*", re.sub(r"\[\d+\]", "[*]", path))
+        groups.setdefault(pattern, {}).setdefault(tuple(rest), []).append(path)
+    for pattern, changes in groups.items():
+        found: list[Row] = []
+        for same, paths in changes.items():
+            named = [f"{pattern} ({len(paths)} times)"] if len(paths) >= ALIKE else paths
+            found += [(path, *same) for path in named]
+        yield from found if len(found) <= MANY else found[:ALIKE]
+        if len(found) > MANY:
+            yield f"{pattern} ({len(found) - ALIKE} more)", *(ELLIPSIS for _ in found[0][1:])
 
 
 def summary(difference: Difference) -> str:
@@ -178,6 +194,13 @@ def text(difference: Difference) -> str:
     for section in sections(difference):
         lines += ["", section.title, *_aligned(section)]
     return "\n".join(lines)
+
+
+def notebook(difference: Difference) -> str:
+    """The difference as HTML."""
+    title = f"{difference.old} -> {difference.new}"
+    tables = (html.table(found.title, found.columns, found.rows) for found in sections(difference))
+    return html.block([html.facts(title, {"difference": summary(difference)}), *tables])
 
 
 def _aligned(section: Section) -> Iterator[str]:

@@ -147,7 +147,7 @@ class NewFile(Sink):
             self._files.sync_folder(self._folder)
         except OSError as error:
             raise self._unknown(
-                "the file stands there, but a power loss may undo that: its folder was not synced", error
+                "the file is in place, but a power loss may undo that: its folder was not synced", error
             ) from error
         return placed
 
@@ -176,9 +176,9 @@ class NewFile(Sink):
             if error.errno not in _NO_LINKS:
                 raise
             raise NoHardLinks(
-                f"{self._shown}: the file system has no hard links ({error.strerror}), which it takes to "
-                "give out a number only once; nothing was changed there; choose a folder on another file "
-                "system, not FAT or exFAT"
+                f"{self._shown}: the file system has no hard links ({error.strerror}), which a store "
+                "needs to give out a number only once; nothing was changed there; choose a folder on another "
+                "file system, not FAT or exFAT"
             ) from error
         return True
 
@@ -192,9 +192,9 @@ class NewFile(Sink):
         except FileNotFoundError:
             stands = False
         except OSError:
-            raise self._unknown("whether the file stands there could not be learned", error) from error
+            raise self._unknown("whether the file is in place could not be found out", error) from error
         if not stands and error.errno in _UNCERTAIN:
-            raise self._unknown("the file does not stand there, but may yet appear", error) from error
+            raise self._unknown("the file is not in place, but may still appear", error) from error
         return stands
 
     def _keep_mode(self) -> None:
@@ -223,8 +223,8 @@ class NewFile(Sink):
 
     def _unknown(self, what: str, error: OSError) -> SaverError:
         return CommitUnknownError(
-            f"{self._shown}: {what} ({error.strerror or error}); check the disk, look whether it is there, "
-            "and save again"
+            f"{self._shown}: {what} ({error.strerror or error}); check the disk, see whether the file is "
+            "there, and save again"
         )
 
     def _failed(self, error: OSError) -> SaverError:

@@ -1,1 +1,1 @@
-"""The families: what Saver knows of each library, one folder each. `saver.family` is the contract."""
+"""The families: what Saver knows about each library, one folder each. `saver.family` is the contract."""

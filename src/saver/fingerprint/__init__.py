@@ -1,8 +1,8 @@
-"""Fingerprints of data: what one needs to tell later what a model was trained on.
+"""Fingerprints of data: they show later which data a model was trained on.
 
 They are JSON: what kind of data it was, its dtype and shape, and BLAKE3 of its content; never the data
-itself. Equal content has equal fingerprints: in whatever order an array lies in memory, whether a frame
-keeps strings as objects or in Arrow, whether a folder holds files or links to them.
+itself. Equal content has equal fingerprints: whatever the memory order of an array, whether a frame keeps
+strings as objects or in Arrow, whether a folder holds files or links to them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from saver.fingerprint.arrays import array_fingerprint
 from saver.fingerprint.paths import Found, look, path_fingerprint
 
 Progress: TypeAlias = Callable[[int, int], None]
-"""Called with bytes done and bytes in total."""
+"""Called with the bytes done and the bytes in total."""
 
 SOLE = "data"
 """The name of data that was given without one."""
@@ -32,9 +32,9 @@ DATA_LIMIT = 1000
 def fingerprints(data: Any, progress: Progress | None = None) -> dict[str, dict[str, Any]]:
     """The fingerprints of `data`, by name.
 
-    A mapping names its values itself; those of a list or tuple of arrays, frames and paths are "0", "1",
-    …; a single one is "data". `progress(done, total)` is called with bytes while files are read.
-    Raises CannotSaveError, naming the place, for what has no fingerprint: `data.train: …`.
+    The values of a mapping are named by its keys; those of a list or tuple of arrays, frames and paths are
+    called "0", "1", …; a single one is called "data". `progress(done, total)` is called with bytes while
+    files are read. Raises CannotSaveError, naming the place, for data without a fingerprint: `data.train: …`.
     """
     if data is None:
         return {}
@@ -46,8 +46,8 @@ def fingerprints(data: Any, progress: Progress | None = None) -> dict[str, dict[
         named = {SOLE: (SOLE, data)}
     if len(named) > DATA_LIMIT:
         raise CannotSaveError(
-            f"{SOLE}: {len(named):,} pieces of data, of {DATA_LIMIT:,} at most; pass the folder that "
-            "they lie in, or join them into one array"
+            f"{SOLE}: there are {len(named):,} pieces of data, and at most {DATA_LIMIT:,} are allowed; pass "
+            "the folder that contains them, or join them into one array"
         )
     found = {where: look(value, where) for where, (_, value) in named.items() if _is_path(value)}
     advance = _advance(progress, sum(each.bytes for each in found.values()))
@@ -60,8 +60,8 @@ def fingerprints(data: Any, progress: Progress | None = None) -> dict[str, dict[
 def fingerprint(data: Any, where: str = SOLE, progress: Progress | None = None) -> dict[str, Any]:
     """The fingerprint of one array, frame, file or folder; a string is a path.
 
-    Arrays are NumPy's, those that a family knows (tensors, sparse ones), lists of numbers and what converts
-    itself by `__array__`; frames are those that a family knows. `where` is what messages call it. Raises
+    Arrays are NumPy's, those that a family knows (tensors, sparse arrays), lists of numbers and objects with
+    `__array__`; frames are those that a family knows. `where` is the name of the data in messages. Raises
     CannotSaveError.
     """
     if not _is_path(data):
@@ -71,7 +71,7 @@ def fingerprint(data: Any, where: str = SOLE, progress: Progress | None = None) 
 
 
 def same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether two fingerprints, which may come from anywhere, are of equal content of one kind.
+    """Whether two fingerprints, which need not be trusted, are of equal content of one kind.
 
     Names of files, and the library that an array came from, make no difference.
     """
@@ -82,7 +82,7 @@ _CONTENT = ("kind", "dtype", "shape", "files", "hash")
 
 
 def describe(found: Any) -> str:
-    """A fingerprint, which may come from anywhere, in a line: `array float64 [1437, 64], 736 kB, 3fa9c1…`."""
+    """A fingerprint, which need not be trusted, on a line: `array float64 [1437, 64], 736 kB, 3fa9c1…`."""
     if not isinstance(found, Mapping):
         return _brief(found)
     words = (_brief(found.get(key)) for key in ("kind", "name", "dtype"))
@@ -142,7 +142,7 @@ def _is_path(value: Any) -> bool:
 
 
 def _is_data(value: Any) -> bool:
-    """Whether an item of a list is data of its own, and not a number of one list."""
+    """Whether an item of a list is data of its own, rather than one of the numbers in a list."""
     return (
         _is_path(value)
         or (hasattr(value, "__array__") and not isinstance(value, np.generic))
@@ -160,7 +160,7 @@ def _families_of(value: Any) -> Iterator[Family]:
 
 
 def _of(value: Any, where: str) -> dict[str, Any]:
-    """The fingerprint of what is no path."""
+    """The fingerprint of data that is not a path."""
     library, name = type(value).__module__.partition(".")[0], type(value).__name__
     kind = {"type": name if library == "builtins" else f"{library}.{name}"}
     for family in _families_of(value):
@@ -182,26 +182,26 @@ def _array(value: Any, where: str) -> Any:
         raise CannotSaveError(f"{where}: {_refusal(value)}")
     try:
         array = np.asarray(value)
-    except Exception as error:  # whatever an object of anyone's raises when asked for an array
+    except Exception as error:  # the object's own `__array__` may raise anything
         raise CannotSaveError(
-            f"{where}: this {type(value).__name__} does not turn into an array ({str(error)[:100]}); "
+            f"{where}: this {type(value).__name__} cannot be converted to an array ({str(error)[:100]}); "
             "pass a NumPy array"
         ) from error
     if not converts and array.dtype.kind not in "biufc":
         raise CannotSaveError(
-            f"{where}: a {type(value).__name__} that is not all numbers; give several paths or arrays a name "
-            "each, and make an array of values: np.array([...])"
+            f"{where}: this {type(value).__name__} does not contain only numbers; give several paths or "
+            "arrays a name each in a dict, and turn values into an array: np.array([...])"
         )
     return array
 
 
 def _refusal(value: Any) -> str:
-    """Why something has no fingerprint, and what has."""
+    """Why a value has no fingerprint, and what to pass instead."""
     name = type(value).__name__
     if hasattr(value, "read"):
         return f"an open file ({name}) has no fingerprint; pass its path"
     if hasattr(value, "__next__"):
-        return f"a {name} is used up by looking at it; pass the arrays or the paths behind it"
+        return f"reading a {name} would use it up; pass the arrays or the paths behind it"
     if isinstance(value, Mapping):
-        return f"a {name} within data; give each of its arrays a name of its own in one dict"
+        return f"there is a {name} within data; give each of its arrays a name of its own in one dict"
     return f"{name} has no fingerprint; pass arrays, frames, or paths of files and folders"

@@ -1,6 +1,6 @@
 """Hashes of arrays: of the elements in C order, little-endian, whatever their order in memory.
 
-Nothing is copied whole: what does not lie in C order is hashed in pieces.
+No array is copied whole: one that is not in C order is hashed in pieces.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from saver.errors import CannotSaveError
 from saver.fingerprint.elements import NoValue, encode
 
 PIECE = 4 << 20
-"""Bytes copied at a time, where something must be."""
+"""Bytes copied at a time, where copying is necessary."""
 
 PARALLEL = 16 << 20
-"""From this size on, several threads are worth starting: on 4 processors 17 instead of 5 GB/s."""
+"""From this many bytes on, several threads are worth starting: 17 instead of 5 GB/s on 4 processors."""
 
 OBJECTS = 1 << 16
 """Objects turned into bytes at a time."""
 
 
 def processors() -> int:
-    """Threads to hash with. More than eight run into the limit of the memory."""
+    """The number of threads to hash with. With more than eight, memory bandwidth is the limit."""
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return min(8, usable or 1)
 
@@ -36,14 +36,14 @@ def processors() -> int:
 def new_hasher(size: int) -> blake3:
     """A hasher for about `size` bytes.
 
-    With a number of threads of its own: those that `blake3.AUTO` shares are gone after a fork, and the
-    child would wait for them forever.
+    It has threads of its own: those that `blake3.AUTO` shares do not exist after a fork, and the child
+    process would wait for them forever.
     """
     return blake3(max_threads=processors() if size >= PARALLEL else 1)
 
 
 def dtype_name(dtype: np.dtype[Any]) -> str:
-    """The dtype as people call it; byte order and padding aside, since hashes do not depend on them."""
+    """The common name of a dtype, without byte order and padding, since hashes do not depend on them."""
     if dtype.names is not None:
         fields = (f"{name}: {dtype_name(dtype[name])}" for name in dtype.names)
         return f"[{', '.join(fields)}]"
@@ -55,7 +55,8 @@ def dtype_name(dtype: np.dtype[Any]) -> str:
 
 
 def array_fingerprint(array: NDArray[Any], where: str) -> dict[str, Any]:
-    """Dtype, shape, bytes and hash of an array of any dtype. Raises CannotSaveError for what has no value."""
+    """Dtype, shape, bytes and hash of an array of any dtype. Raises CannotSaveError for an element that is
+    not a plain value."""
     hasher = new_hasher(array.nbytes)
     try:
         _absorb_any(array, hasher)
@@ -70,7 +71,7 @@ def array_fingerprint(array: NDArray[Any], where: str) -> dict[str, Any]:
 def no_value(error: Exception, where: str) -> CannotSaveError:
     """The error for an element that is not a plain value."""
     if isinstance(error, RecursionError):
-        return CannotSaveError(f"{where}: its elements lie too deep within each other; flatten them")
+        return CannotSaveError(f"{where}: its elements are nested too deep; flatten them")
     return CannotSaveError(
         f"{where}: it holds objects of the type {error}, which have no value to compare; turn them into "
         "numbers, strings or dates, or leave them out"
@@ -90,7 +91,7 @@ def _absorb_any(array: NDArray[Any], hasher: blake3) -> None:
 
 
 def absorb(array: NDArray[Any], hasher: blake3) -> None:
-    """Hash the elements of an array; those of structured ones field by field, without what lies between."""
+    """Hash the elements of an array; those of a structured array field by field, without the padding."""
     dtype = array.dtype
     if dtype.names is not None:
         for name in dtype.names:
@@ -107,7 +108,7 @@ def absorb(array: NDArray[Any], hasher: blake3) -> None:
 
 
 _EXTENDED = np.finfo(np.longdouble).nmant == 63
-"""Whether long doubles are x87's: 10 bytes, and then whatever was in memory."""
+"""Whether long doubles are x87's: 10 bytes, followed by padding with arbitrary content."""
 
 
 def _padded(dtype: np.dtype[Any]) -> bool:

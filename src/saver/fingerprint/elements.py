@@ -1,7 +1,7 @@
 """Python values as bytes: equal values give equal bytes, in every process and on every machine.
 
-The form is MessagePack, one value after the other, so that it does not matter in how many calls they
-were written. What MessagePack has no type for is an extension: a letter for its kind, and its content.
+The form is MessagePack, one value after another, so that it does not matter in how many calls they were
+written. A value for which MessagePack has no type is an extension: a letter for its kind, and its content.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ _TEXT: dict[type, Callable[[Any], str]] = {
     **dict.fromkeys((datetime.timedelta, Decimal, Fraction, UUID, complex, range), repr),
     **dict.fromkeys((PosixPath, PurePosixPath, WindowsPath, PureWindowsPath), lambda item: item.as_posix()),
 }
-"""Types whose text tells the value whole, and their text."""
+"""Types whose text is the whole value, and the function that returns it."""
 
 
 class NoValue(Exception):
-    """An object without a value that could be compared. The message is its type."""
+    """Raised for an object without a value that could be compared. The message is its type."""
 
 
 def encode(items: Sequence[Any]) -> bytes:
-    """The values after each other. Raises NoValue for what is not a plain value."""
+    """The bytes of the values, one after another. Raises NoValue for an item that is not a plain value."""
     if _NATIVE.issuperset(map(type, items)):
-        # The sign and payload of a nan are no part of its value.
+        # The sign and payload of a nan are not part of its value.
         items = [item if item == item else math.nan for item in items]
         try:
             return _joined(items)
@@ -56,7 +56,7 @@ def _joined(items: Sequence[Any]) -> bytes:
 
 
 def _plain(item: Any) -> Any:
-    """`item` as something that MessagePack has, told apart by type and value."""
+    """`item` as a value that MessagePack has; items of different types or values stay different."""
     kind = type(item)
     if kind is str:
         return item if _is_utf8(item) else _extension("s", item.encode(errors="surrogatepass"))
@@ -80,7 +80,7 @@ def _plain(item: Any) -> Any:
 
 @cache
 def _values_of(root: str) -> frozenset[str]:
-    """The classes of a package whose instances are values that their text tells whole."""
+    """The classes of a package whose instances are fully described by their text."""
     module = registry.family(root).module("fingerprints") if registry.is_own(root) else None
     return getattr(module, "VALUES", frozenset())
 

@@ -1,8 +1,7 @@
 """Hashes of frames, column by column.
 
-Columns of one NumPy dtype are read together,
-in runs of rows, so that a table whose columns lie interleaved in memory is read once and not once for
-each column.
+Columns of one NumPy dtype are read together, in runs of rows, so that a table whose columns are interleaved
+in memory is read once rather than once for each column.
 """
 
 from __future__ import annotations
@@ -20,21 +19,22 @@ from saver.fingerprint.elements import NoValue, encode
 from saver.threads import Threads
 
 LISTED = 256
-"""Columns of a frame that are listed one by one; of a wider one only the whole hash is kept."""
+"""The columns of a frame are listed if there are at most this many; for wider frames only the whole hash is
+kept."""
 
 ROWS = 1024
-"""Rows that are read together, at least."""
+"""At least this many rows are read together."""
 
 Run: TypeAlias = Sequence[Any] | NDArray[Any]
-"""Consecutive rows of a column, or something that is said of them."""
+"""Consecutive rows of a column, or a property of each, such as whether it is missing."""
 
 ColumnHash: TypeAlias = dict[str, str]
 """Name, dtype and hash of a column."""
 
 
 class Columns(NamedTuple):
-    """Columns that are read together: a function gives the rows from start to stop, of each column as one
-    or more runs (values, and which of them are there).
+    """Columns that are read together: `read(start, stop)` returns these rows of each column as one or more
+    runs (values, and which of them are present).
 
     `fixed` belongs to all rows: the categories of a categorical column.
     """
@@ -66,7 +66,7 @@ def joined(kind: str, shape: list[int], columns: list[ColumnHash], index: list[C
 
 
 def hashes(groups: list[Columns], rows: int, where: str) -> list[ColumnHash]:
-    """The hashes of all columns, in the order of the groups, which threads share when they are large."""
+    """The hashes of all columns, in the order of the groups. Several threads work on large ones."""
     if rows * sum(len(group.names) for group in groups) * 8 < PARALLEL or len(groups) == 1:
         return [told for group in groups for told in hash_group(group, rows, where, alone=True)]
     with Threads(processors()) as pool:
@@ -75,7 +75,7 @@ def hashes(groups: list[Columns], rows: int, where: str) -> list[ColumnHash]:
 
 
 def hash_group(group: Columns, rows: int, where: str, alone: bool) -> list[ColumnHash]:
-    """The hashes of the columns of a group; `alone` is told to one that no thread works beside."""
+    """The hashes of the columns of a group; `alone` says that no other thread is hashing meanwhile."""
     count = len(group.names)
     step = max(ROWS, PIECE // (8 * count))
     size = rows * 8 if alone and count == 1 else 0
@@ -96,7 +96,7 @@ def hash_group(group: Columns, rows: int, where: str, alone: bool) -> list[Colum
 
 
 def _digest(fixed: bytes, hashers: list[blake3]) -> str:
-    """The hash of plain values is that of an array of them."""
+    """The hash of a column; for plain values it is that of an array of them."""
     if len(hashers) == 1 and not fixed:
         return hashers[0].hexdigest()
     return blake3(b"".join((fixed, *(hasher.digest() for hasher in hashers)))).hexdigest()

@@ -1,8 +1,8 @@
 """Hashes of files and folders, read by several threads.
 
 A folder is its files: their relative names and contents. Hidden files count; folders without files do
-not. Symbolic links are followed, since that is what training reads: a folder of links and a folder of
-copies are equal. Files are read, not mapped: a disk that fails is an error then, and no dead process.
+not. Symbolic links are followed, since training reads through them: a folder of links and a folder of copies
+are equal. Files are read, not mapped, so that a failing disk is an error and does not kill the process.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ READ = 8 << 20
 """Bytes read at a time: on 4 processors 13 GB/s from the page cache, where mapping gave 15."""
 
 READERS = 2
-"""Threads that hash small files. Of 20,000 files on a local disk 2 took 1.5 s, 1 took 2.3, 4 took 1.8; from
-the page cache 0.5, 0.5 and 1.8: they wait for each other where Python does more than the hashing."""
+"""Threads that hash small files. For 20,000 files on a local disk, 2 threads took 1.5 s, 1 took 2.3, 4 took
+1.8; from the page cache 0.5, 0.5 and 1.8: they wait for each other where Python does more than hashing."""
 
 BATCH_FILES, BATCH_BYTES = 64, 16 << 20
-"""Small files are hashed by a thread in batches of at most this."""
+"""A thread hashes small files in batches of at most this size."""
 
 Advance = Callable[[int], None]
-"""Called with the bytes that were hashed since the last call."""
+"""Called with the number of bytes hashed since the last call."""
 
 
 class File(NamedTuple):
@@ -42,7 +42,7 @@ class File(NamedTuple):
 
 
 class Found(NamedTuple):
-    """What lies at a path: one file, or the files of a folder in the order of their names."""
+    """What was found at a path: one file, or the files of a folder in the order of their names."""
 
     name: str
     files: list[File]
@@ -54,14 +54,14 @@ class Found(NamedTuple):
 
 
 def look(path: str | os.PathLike[str], where: str) -> Found:
-    """What lies at `path`. Raises CannotSaveError where it is neither file nor folder, or not readable."""
+    """The file or folder at `path`. Raises CannotSaveError if it is neither, or cannot be read."""
     text = os.fsdecode(path)
     try:
         status = os.stat(text)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise CannotSaveError(
-            f"{where}: {text[:80]!r} is no file or folder here ({reason}); a string is taken for a path: "
+            f"{where}: there is no file or folder {text[:80]!r} here ({reason}); strings are paths: "
             "correct it, or pass the data itself as an array"
         ) from None
     if stat.S_ISDIR(status.st_mode):
@@ -72,8 +72,8 @@ def look(path: str | os.PathLike[str], where: str) -> Found:
 
 
 def _portable(path: str) -> str:
-    """The path as it was given, if it is relative and goes down; otherwise its last name: no other part of
-    it means anything on another machine."""
+    """The path as given, if it is relative and does not leave the folder; otherwise only its last name, since
+    the rest means nothing on another machine."""
     clean = os.path.normpath(path)
     if os.path.isabs(clean) or clean.startswith(os.pardir):
         clean = os.path.basename(os.path.abspath(path))
@@ -85,7 +85,7 @@ def _key(name: str) -> bytes:
 
 
 def _walk(folder: str, ident: tuple[int, int], where: str) -> Iterator[File]:
-    """The files below a folder, in any order, behind links too."""
+    """The files below a folder, in any order, links followed."""
     pending: list[tuple[str, str, tuple[tuple[int, int], ...]]] = [(folder, "", (ident,))]
     while pending:
         folder, prefix, above = pending.pop()
@@ -99,7 +99,7 @@ def _walk(folder: str, ident: tuple[int, int], where: str) -> Iterator[File]:
                         yield File(prefix + entry.name, entry.path, status.st_size)
                     elif ident in above:
                         raise CannotSaveError(
-                            f"{where}: {entry.path} leads back to a folder around it; remove it"
+                            f"{where}: {entry.path} leads back to a folder that contains it; remove it"
                         )
                     else:
                         pending.append((entry.path, f"{prefix}{entry.name}/", (*above, ident)))
@@ -141,7 +141,7 @@ def path_fingerprint(found: Found, where: str, advance: Advance) -> dict[str, An
 
 
 def _digests(files: list[File], where: str, advance: Advance) -> Iterator[bytes]:
-    """The hashes of the files: of small ones by several threads, of large ones by all threads together."""
+    """The hashes of the files: several threads share the small ones, all threads work on each large one."""
     pool = Threads(READERS)
     try:
         batches = list(_batches(files))
@@ -158,11 +158,11 @@ def _digests(files: list[File], where: str, advance: Advance) -> Iterator[bytes]
 
 
 def _ignore(count: int) -> None:
-    """Threads do not report; whoever gathers their results does."""
+    """Threads do not report progress; the caller that collects their results does."""
 
 
 def _batches(files: list[File]) -> Iterator[list[File]]:
-    """The files in their order; small ones together, large ones alone."""
+    """The files in their order, in batches: small ones together, each large one alone."""
     batch: list[File] = []
     size = 0
     for file in files:
@@ -203,8 +203,8 @@ def _digest_large(file: File, where: str, advance: Advance) -> bytes:
 
 
 class _Reading:
-    """A file read from beginning to end, which nobody may change meanwhile. Its errors are
-    CannotSaveError."""
+    """A file that is read from beginning to end. Raises CannotSaveError if it cannot be read, or changed
+    meanwhile."""
 
     def __init__(self, file: File, where: str) -> None:
         self._file = file
@@ -219,7 +219,7 @@ class _Reading:
         return self
 
     def read(self, buffer: memoryview) -> int:
-        """Fill the buffer with what comes next; how many bytes were left."""
+        """Read the next bytes into the buffer. Returns how many; 0 at the end."""
         try:
             return self._open.readinto(buffer)
         except OSError as error:
@@ -231,6 +231,6 @@ class _Reading:
         same = after.st_size == self._file.size and after.st_mtime_ns == self._before.st_mtime_ns
         if error is None and not same:
             raise CannotSaveError(
-                f"{self._where}: {self._file.path} changed while it was read, so nobody can tell what was "
+                f"{self._where}: {self._file.path} changed while it was read, so nobody can know what was "
                 "trained on; save again when nothing writes to it"
             )

@@ -6,8 +6,8 @@ Layout (docs/format.md is the specification):
     N bytes    JSON header, padded with spaces so that the data begins on a multiple of 4096
     data       the tensors, without gaps
 
-`__metadata__` opens with `saver.header`, the BLAKE3 of everything before the data, taken with zeros in its
-own place; `saver` holds format, id, and the BLAKE3 of every tensor. So the header vouches for all.
+`__metadata__` begins with `saver.header`, the BLAKE3 of everything before the data, computed with zeros in
+place of that hash; `saver` holds format, id, and the BLAKE3 of every tensor. So the header vouches for all.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Where the tensors lie in a pack, and the header that says so and vouches for it all."""
+"""Where tensors are stored in a pack, and the header, which records that and vouches for all of it."""
 
 from __future__ import annotations
 
@@ -13,8 +13,19 @@ from blake3 import blake3
 from saver import registry
 from saver.errors import DamagedError, IncompatibleError, SaverError
 from saver.storage import ALIGNMENT
-from saver.tensors import ZERO, Cut, Shard, TensorInfo, block_count, check_boxes, length_of, whole
-from saver.tree import ITEM_SIZE, TensorData, decodable, strict_json
+from saver.strict import decodable, strict_json
+from saver.tensors import (
+    ITEM_SIZE,
+    ZERO,
+    Cut,
+    Shard,
+    TensorData,
+    TensorInfo,
+    block_count,
+    check_boxes,
+    length_of,
+    whole,
+)
 
 HEADER_LIMIT = 100_000_000
 """safetensors readers refuse longer headers."""
@@ -28,11 +39,11 @@ Describe = Callable[[Mapping[str, TensorInfo]], Mapping[str, str]]
 
 
 def plan(tensors: Mapping[str, TensorData]) -> list[str]:
-    """The names of shards in the order in which they will lie: multiples of 64 bytes first, then by falling
-    item size.
+    """The names of the shards in the order in which they are stored: first those whose length is a multiple
+    of 64 bytes, then the others by descending item size.
 
-    So every tensor is aligned to its items, and all but the odd-sized ones to cache lines, without
-    filler, which safetensors forbids.
+    So every tensor is aligned to its items, and all but those others to cache lines, without padding, which
+    safetensors forbids.
     """
 
     def rank(name: str) -> tuple[bool, int]:
@@ -49,8 +60,8 @@ def header_bytes(
     metadata: Mapping[str, str],
     cuts: Mapping[str, Cut] | None = None,
 ) -> bytes:
-    """Length and header, hashed and padded, ready to stand before the data, in which the shards lie in
-    this order. `cuts` are those of the tensors of which several shards are there, or might be.
+    """Length and header, hashed and padded: everything before the data, which holds the shards in this order.
+    `cuts` are the cuts of tensors of which the pack has several shards, or might have.
     """
     own: dict[str, Any] = {
         "format": 1,
@@ -71,8 +82,8 @@ def header_bytes(
     length = -(-(8 + len(text)) // ALIGNMENT) * ALIGNMENT - 8
     if length > HEADER_LIMIT:
         raise IncompatibleError(
-            f"the header would take {length:,} bytes of at most {HEADER_LIMIT:,}: too many tensors or too "
-            "much structure for one file; save the parts in several files"
+            f"the header would take {length:,} bytes, and at most {HEADER_LIMIT:,} are allowed: too many "
+            "tensors or too much structure for one file; save the parts in several files"
         )
     head = length.to_bytes(8, "little") + text.ljust(length)
     at = 8 + len(_PREFIX)
@@ -80,13 +91,13 @@ def header_bytes(
 
 
 def header_hash(header: bytes) -> str:
-    """The hash that stands in a header."""
+    """The hash that a header contains."""
     at = 8 + len(_PREFIX)
     return header[at : at + 64].decode()
 
 
 def digest_of(header: bytes) -> str:
-    """The hash that should stand in a header."""
+    """The hash that a header should contain."""
     at = 8 + len(_PREFIX)
     return blake3(b"".join((header[:at], ZERO.encode(), header[at + 64 :]))).hexdigest()
 
@@ -100,15 +111,15 @@ _MAGIC = (
     (b"BZh", "bzip2-compressed"), (b"\xfd7zXZ", "xz-compressed"), (b"ZF", "an old joblib file"),
 )  # fmt: skip
 _OLD_PICKLE = re.compile(rb"c[\w.]+\n[\w.]+\n|\((lp|dp|[cid])|[]})]q\x00")
-"""How pickles of the protocols 0 and 1, which have no mark of their own, begin."""
+"""The beginning of pickles of the protocols 0 and 1, which have no magic number."""
 
 
 def no_saver_file(first: bytes, path: str) -> Exception:
-    """The error for a file that begins with `first`: what it is, if that can be told."""
+    """The error for a file that begins with `first`. It says what the file is, if that can be recognized."""
     if not first:
-        return DamagedError(f"{path} is empty; copy it again from where it came")
+        return DamagedError(f"{path} is empty; copy it from its source again")
     if not any(first):
-        return DamagedError(f"{path}: the header is missing: the writing was cut off; use an older copy")
+        return DamagedError(f"{path}: the header is missing, so writing was cut off; use an older copy")
     kind = next((kind for magic, kind in _MAGIC if first.startswith(magic)), None)
     if kind is None and _OLD_PICKLE.match(first):
         kind = "a pickle"
@@ -118,13 +129,13 @@ def no_saver_file(first: bytes, path: str) -> Exception:
         return IncompatibleError(f"{path} is not a Saver file: it does not begin with a safetensors header")
     return IncompatibleError(
         f"{path} is {kind}, not a Saver file, whatever its name says; nothing in it was run. "
-        "Open it with what wrote it, if you trust it, and save it anew with saver.dump"
+        "If you trust it, open it with the library that wrote it, and save the object with saver.dump"
     )
 
 
 class Header(msgspec.Struct, frozen=True):
-    """What a header says: the metadata, the pack's id, its shards by name, and the cuts of tensors that
-    have several."""
+    """The content of a header: the metadata, the pack's id, its shards by name, and the cuts of tensors that
+    have several shards."""
 
     metadata: dict[str, str]
     id: str
@@ -133,18 +144,16 @@ class Header(msgspec.Struct, frozen=True):
 
 
 def check_header(header: bytes, path: str) -> None:
-    """Raise DamagedError unless a header matches its hash, and IncompatibleError unless it is Saver's."""
+    """Raise DamagedError unless a header matches its hash; IncompatibleError if Saver did not write it."""
     at = 8 + len(_PREFIX)
     if not header[8:].startswith(_PREFIX):
         if b'"saver.header"' in header:
-            raise DamagedError(f"{path}: the header is damaged; copy the file again from where it came")
+            raise DamagedError(f"{path}: the header is damaged; copy the file from its source again")
         raise IncompatibleError(
             f"{path} is a safetensors file that Saver did not write; open it with safetensors"
         )
     if digest_of(header).encode() != header[at : at + 64]:
-        raise DamagedError(
-            f"{path}: the header does not match its hash; copy the file again from where it came"
-        )
+        raise DamagedError(f"{path}: the header does not match its hash; copy the file from its source again")
 
 
 def parse_header(header: bytes, size: int, path: str) -> Header:
@@ -153,7 +162,7 @@ def parse_header(header: bytes, size: int, path: str) -> Header:
     document = strict_json(header[8:].rstrip(b" "), path)
     metadata = document.pop("__metadata__")
     if not all(isinstance(text, str) for text in metadata.values()):
-        raise IncompatibleError(f"{path}: the metadata must be strings")
+        raise IncompatibleError(f"{path}: the metadata must be strings; no Saver wrote this")
     own = strict_json(metadata.get("saver", "").encode(), f"{path}: metadata 'saver'")
     try:
         if own["format"] != 1:
@@ -167,7 +176,7 @@ def parse_header(header: bytes, size: int, path: str) -> Header:
     except SaverError:
         raise
     except (KeyError, TypeError, ValueError, msgspec.ValidationError) as error:
-        raise IncompatibleError(f"{path}: the header is not that of a pack: {error}") from None
+        raise IncompatibleError(f"{path}: this is not the header of a pack: {error}") from None
 
 
 Digest = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
@@ -183,7 +192,7 @@ class _Slot(msgspec.Struct, forbid_unknown_fields=True, gc=False):
 def _shards(
     document: dict[str, Any], own: dict[str, Any], ident: str, at: int, size: int, path: str
 ) -> dict[str, Shard]:
-    """The shards of a header, once they are known to tile the pack from `at` to its `size`."""
+    """The shards of a header. Raises an error unless they tile the pack from `at` to its `size`."""
     slots = msgspec.convert(document, dict[str, _Slot])
     hashes = msgspec.convert(own["hashes"], list[Digest])
     blocks = msgspec.convert(own["blocks"], dict[str, tuple[Digest, ...]])
@@ -199,7 +208,7 @@ def _shards(
             raise ValueError(f"tensor {name!r} has the shape {str(slot.shape)[:80]}")
         length = math.prod(slot.shape) * ITEM_SIZE[slot.dtype]
         if begin != end or stop - begin != length:
-            raise ValueError(f"tensor {name!r} lies at {begin}:{stop}, expected {end}:{end + length}")
+            raise ValueError(f"tensor {name!r} is at {begin}:{stop}, expected {end}:{end + length}")
         own_blocks = blocks.get(name, ())
         if len(own_blocks) != block_count(length):
             raise ValueError(f"tensor {name!r} has {len(own_blocks)} block hashes")
@@ -209,19 +218,19 @@ def _shards(
     if at + end != size:
         raise DamagedError(
             f"{path}: the tensors take {end:,} bytes, the file has {size - at:,} for them: it was cut off, "
-            "or something was added; copy it again from where it came"
+            "or something was appended; copy it from its source again"
         )
     return shards
 
 
 def _in_boxes(shards: dict[str, Shard], cuts: Mapping[str, Cut]) -> dict[str, Shard]:
-    """The shards, each with its box, once the boxes of each tensor are known to lie in it apart."""
+    """The shards, each with its box. Raises ValueError if a box is not inside its tensor."""
     owned = [name for cut in cuts.values() for name in cut.shards]
     if len(set(owned)) != len(owned):
-        raise ValueError("a shard is that of two tensors")
+        raise ValueError("a shard belongs to two tensors")
     for tensor, cut in cuts.items():
         if tensor in shards or not cut.shards:
-            raise ValueError(f"{tensor[:80]!r} is the name of a shard, too, or has none")
+            raise ValueError(f"{tensor[:80]!r} is also the name of a shard, or has no shards")
         boxes = {name: cut.box(name, shards[name].shape) for name in cut.shards}
         check_boxes(cut.shape, list(boxes.values()), tiling=False)
         for name, box in boxes.items():

@@ -1,4 +1,4 @@
-"""Reads a pack: verifies its header, and hands out its tensors."""
+"""Reads a pack: verifies its header, and gives access to its tensors."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from saver.tensors import Shard, TensorInfo, put_together
 
 
 class Pack:
-    """A pack, its header verified. `damaged` checks the bytes, and `source` reads them, verified.
+    """A pack whose header is verified. `damaged` checks the bytes; `source` reads and verifies them.
 
-    `start` is where the data begins, in bytes; `hash` that of the header, which vouches for the whole.
-    `shards` has all that lies in it by name, also where other shards of the same tensor lie elsewhere.
+    `start` is where the data begins, in bytes; `hash` is the hash of the header, which vouches for the whole
+    pack. `shards` are all shards in the pack by name, even if other shards of the same tensor are elsewhere.
     """
 
     def __init__(self, blob: Blob) -> None:
@@ -34,33 +34,33 @@ class Pack:
 
     @cached_property
     def tensors(self) -> dict[str, TensorInfo]:
-        """The tensors, all of whose shards must be here. Raises IncompatibleError where boxes do not tile."""
+        """The tensors, all of whose shards must be here. Raises IncompatibleError if boxes do not tile."""
         try:
             return put_together(self.shards, self.cuts)
         except ValueError as error:
             raise IncompatibleError(
-                f"{self.blob.name}: the header is not that of a whole file: {error}"
+                f"{self.blob.name}: the header does not describe a whole file: {error}"
             ) from None
 
     def source(self) -> PackedTensors:
-        """Reads the tensors of a pack that has them all."""
+        """A source for the tensors of a pack that has all of them."""
         return PackedTensors(
             self.tensors, lambda names: dict.fromkeys(names, self.blob), self.blob.name,
             "use a copy of the file, or load the other parts with lazy=True", size=self.size,
         )  # fmt: skip
 
     def ranges(self, names: Iterable[str] | None = None) -> Iterator[tuple[str, int, int, str]]:
-        """What has a hash of its own, of all shards or of those named, in order.
+        """Everything that has its own hash, in all shards or in those named, in order.
 
-        A shard, or a block of one: the shard's name, start and end in bytes from the beginning of the
-        pack, and the hash.
+        That is a shard, or a block of one: the shard's name, start and end in bytes from the beginning of
+        the pack, and the hash.
         """
         for name in self.shards if names is None else names:
             for _, digest, (_, start, length) in self.shards[name].block_extents():
                 yield name, start, start + length, digest
 
     def damaged(self, names: Iterable[str] | None = None, progress: Progress | None = None) -> set[str]:
-        """The names of those shards, of all or of those named, whose bytes do not match their hashes."""
+        """The names of the shards (of all, or of those named) whose bytes do not match their hashes."""
         chosen = list(self.shards if names is None else names)
         blob = self.blob
         places = [Range(name, blob, start, end, hash_) for name, start, end, hash_ in self.ranges(chosen)]
@@ -68,9 +68,8 @@ class Pack:
 
 
 def header_size(first: bytes, size: int, name: str) -> int:
-    """How many bytes of a pack come before its data, by its `first` bytes, of which there should be 64.
-
-    `size` is that of all. Raises DamagedError or IncompatibleError for what cannot be a pack.
+    """How many bytes of a pack come before its data, according to its `first` bytes, of which there should be
+    64. `size` is the size of the whole pack. Raises DamagedError or IncompatibleError if it cannot be a pack.
     """
     length = int.from_bytes(first[:8], "little")
     if len(first) < 16 or first[8:9] != b"{" or length > HEADER_LIMIT:
@@ -78,7 +77,7 @@ def header_size(first: bytes, size: int, name: str) -> int:
     if length + 8 > size:
         raise DamagedError(
             f"{name}: cut off: the header takes {length + 8:,} bytes, the file has {size:,}; "
-            "copy it again from where it came"
+            "copy it from its source again"
         )
     return length + 8
 
@@ -89,7 +88,7 @@ def whole_size(header: bytes, name: str) -> int:
     try:
         slots = _slots.decode(header[8:])
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-        raise IncompatibleError(f"{name}: the header is not that of a pack: {error}") from None
+        raise IncompatibleError(f"{name}: this is not the header of a pack: {error}") from None
     return len(header) + max(slot.data_offsets[1] for slot in slots.values())
 
 

@@ -1,4 +1,4 @@
-"""Tensors read from the packs in which they lie, and verified before they are handed out."""
+"""Reads tensors from packs, and verifies them before they are handed out."""
 
 from __future__ import annotations
 
@@ -17,16 +17,17 @@ TOGETHER = 64
 
 
 Wanted: TypeAlias = Mapping[int, set[int]] | None
-"""What is wanted of a tensor: blocks by the number of their shard; None for all of it."""
+"""The blocks of a tensor to read, by the number of their shard; None for the whole tensor."""
 
 
 class PackedTensors:
-    """A source of tensors (`saver.tensors.TensorSource`) that lie in packs. Packs are opened when they are
-    needed, `TOGETHER` at a time. What was verified stays readable, whatever becomes of its pack.
+    """A source of tensors (`saver.tensors.TensorSource`) that are stored in packs. Packs are opened when they
+    are needed, `TOGETHER` at a time. What was verified stays readable, whatever happens to its pack.
 
-    `open` opens packs by their names, and `blobs` are open already. `where` and `advice` are for messages.
-    `locate` says where the tensors lie by now: it is asked when a pack is gone, for a collector may have
-    moved its bytes elsewhere. `size` is that of all that is stored, if it is more than the tensors.
+    `open` opens packs by their names; `blobs` are open already. `where` and `advice` are for messages.
+    `locate` returns where the tensors are stored now: it is called when a pack is missing, because a
+    collector may have moved its bytes. `size` is the size of everything stored, if that is more than the
+    tensors.
     """
 
     def __init__(
@@ -47,7 +48,7 @@ class PackedTensors:
         self._size = size
         self._blobs = dict(blobs or {})
         self._whole: dict[str, list[list[Bytes]]] = {}
-        """The bytes of tensors that were verified whole: of each shard, extent by extent."""
+        """The bytes of tensors that were verified whole: for each shard, extent by extent."""
         self._blocks: dict[tuple[str, int, int], Bytes] = {}
         """The bytes of other blocks that were verified, by tensor, shard and number."""
         self._shared: frozenset[str] | None = None
@@ -59,19 +60,18 @@ class PackedTensors:
 
     @property
     def size(self) -> int:
-        """How many bytes are stored; of a version those of its tensors, each counted though others may share
-        its bytes."""
+        """How many bytes are stored; for a version, the sum of its tensors, even if some share bytes."""
         return sum(info.length for info in self._tensors.values()) if self._size is None else self._size
 
     def info(self, name: str) -> TensorInfo:
-        """What a tensor is, without reading it. KeyError when there is none."""
+        """What a tensor is, without reading it. Raises KeyError if there is no such tensor."""
         return self._tensors[name]
 
     def read(self, name: str, box: Box | None = None) -> Bytes:
         """The bytes of a tensor, or of a box of it: verified, flat, in C order, writable. Only the blocks
-        that the box cuts are read; what was verified before is not read again.
+        that the box overlaps are read; what was verified before is not read again.
 
-        Raises KeyError when there is no such tensor, ValueError for a box beyond its shape, DamagedError.
+        Raises KeyError if there is no such tensor, ValueError if the box exceeds its shape, and DamagedError.
         """
         if box is None:
             return self._read_whole(name)
@@ -89,7 +89,7 @@ class PackedTensors:
         return target
 
     def _keep_blocks(self, name: str, wanted: Mapping[int, set[int]]) -> None:
-        """Verify those blocks of a tensor that were not yet."""
+        """Verify those of these blocks of a tensor that were not verified yet."""
         new = {
             at: numbers - {number for number in numbers if (name, at, number) in self._blocks}
             for at, numbers in wanted.items()
@@ -117,13 +117,13 @@ class PackedTensors:
         return target
 
     def _shard(self, name: str, at: int) -> Bytes:
-        """The bytes of a shard as one array, of which those of verified blocks are sure to be right."""
+        """The bytes of a shard as one array; only those of verified blocks are certain to be right."""
         shard = self._tensors[name].shards[at]
         if name in self._whole:
             return _in_one(self._whole[name][at], shard.length)
         if not shard.blocks:
             return self._blocks[name, at, 0]
-        memory = np.empty(shard.length, np.uint8)  # pages that nothing is written to take no memory
+        memory = np.empty(shard.length, np.uint8)  # pages that are never written to take no memory
         for number in range(len(shard.blocks)):
             block = self._blocks.get((name, at, number))
             if block is not None:
@@ -132,7 +132,7 @@ class PackedTensors:
         return memory
 
     def _sharing(self) -> frozenset[str]:
-        """The tensors some of whose bytes are those of another one: loaded, each is an array of its own."""
+        """The tensors that share bytes with another tensor: each is loaded as an array of its own."""
         if self._shared is None:
             found, end = set[str](), dict[str, int]()
             extents = [
@@ -161,7 +161,7 @@ class PackedTensors:
             ]
 
     def _verified(self, wanted: Mapping[str, Wanted], progress: Progress | None) -> dict[str, Bytes]:
-        """The packs in which blocks lie, once these are known to be sound; where a pack is gone, look again
+        """The packs that hold these blocks, after verifying the blocks. If a pack is missing, asks again
         where its bytes are. Raises DamagedError."""
         while True:
             try:
@@ -186,7 +186,7 @@ class PackedTensors:
     def _read_packs(
         self, wanted: Mapping[str, Wanted], progress: Progress | None
     ) -> tuple[dict[str, Bytes], set[str]]:
-        """The packs as far as they were fetched, and the tensors that are damaged."""
+        """The packs, as far as they were fetched, and the names of the damaged tensors."""
         hashed = self._hashed(wanted)
         total = sum(end - start for ranges in hashed.values() for _, start, end, _ in ranges)
         done = 0
@@ -209,7 +209,7 @@ class PackedTensors:
         return memory, lost
 
     def _hashed(self, wanted: Mapping[str, Wanted]) -> dict[str, list[tuple[str, int, int, str]]]:
-        """What is to be verified, by pack: the tensor's name, start and end in the pack, and the hash."""
+        """What to verify, by pack: the tensor's name, start and end in the pack, and the hash."""
         found: dict[str, list[tuple[str, int, int, str]]] = {}
         for name, blocks in wanted.items():
             for at, shard in enumerate(self._tensors[name].shards):
@@ -230,7 +230,7 @@ class PackedTensors:
 
 
 def _in_one(pieces: list[Bytes], length: int) -> Bytes:
-    """The bytes of pieces after each other; not copied, where there is one."""
+    """The pieces as one array; not copied if there is only one."""
     if len(pieces) == 1:
         return pieces[0]
     memory, at = np.empty(length, np.uint8), 0

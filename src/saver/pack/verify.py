@@ -1,8 +1,8 @@
 """Checks bytes against their hashes, on all processors, at the speed of the disk.
 
 Everything is hashed where it is mapped. What is not near is fetched first: threads take turns to fetch
-small pieces in the order of the objects. With 20,000 small tensors that was twice as fast as reading each
-tensor for itself; with large ones no difference could be told from noise.
+small pieces in the order of the objects. With 20,000 small tensors, that was twice as fast as reading each
+tensor separately; with large ones, no difference could be measured.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ JOB = 4 << 20
 """Small ranges are checked in jobs of about this size."""
 
 GAP = 64 << 10
-"""Up to this many bytes that nobody asked for are fetched rather than left out."""
+"""Up to this many bytes between two ranges are fetched as well, rather than skipped."""
 
 SERIAL = 4 << 20
 """Up to this size, one thread is as fast as several."""
@@ -37,7 +37,7 @@ _START = attrgetter("start")
 class Range(msgspec.Struct, frozen=True, gc=False):
     """The bytes of `blob` from `start` to `end`, whose BLAKE3 must be `hash`.
 
-    They are a tensor, or a block of one, which is called `name` when they are damaged.
+    They are a tensor, or a block of one; `name` is reported if they are damaged.
     """
 
     name: str
@@ -48,10 +48,10 @@ class Range(msgspec.Struct, frozen=True, gc=False):
 
 
 def damaged(ranges: Iterable[Range], progress: Progress | None = None) -> set[str]:
-    """Fetch all ranges, of however many blobs, and return the names of those whose hash is wrong.
+    """Fetch all ranges, from any number of blobs, and return the names of those whose hash is wrong.
 
-    What lies outside of its blob is damaged, and what its blob calls DamagedError; other errors are raised.
-    Reads in the order of the blobs, and within each in the order of its bytes.
+    A range that is not inside its blob is damaged, and so is one for which its blob raises DamagedError;
+    other errors are passed on. Reads in the order of the blobs, and each in the order of its bytes.
     """
     lost: set[str] = set()
     within: dict[int, list[Range]] = {}
@@ -76,7 +76,7 @@ def damaged(ranges: Iterable[Range], progress: Progress | None = None) -> set[st
 
 
 class _Job:
-    """Ranges, close to each other, that are hashed together; `missing` counts the pieces yet to fetch."""
+    """Ranges, close to each other, that are hashed together; `missing` counts the pieces not fetched yet."""
 
     __slots__ = ("blob", "broken", "end", "missing", "ranges", "size", "start")
 
@@ -113,7 +113,7 @@ class _Job:
 
 
 def _jobs(ranges: Sequence[Range]) -> Iterator[_Job]:
-    """Jobs of ranges of one blob, which come in order."""
+    """Jobs for ranges of one blob, which must be in order."""
     held: list[Range] = []
     end = size = 0
     for item in ranges:
@@ -128,10 +128,10 @@ def _jobs(ranges: Sequence[Range]) -> Iterator[_Job]:
 
 
 def _checked_by_threads(feed: _Feed) -> Iterator[tuple[int, list[str]]]:
-    """What `_Job.check` says of every job, as they become ready.
+    """The results of `_Job.check` for all jobs, as they become ready.
 
-    Every thread takes the next piece; who has fetched the last missing piece of a job hashes it, while the
-    others fetch on.
+    Every thread takes the next piece; the one that fetched the last missing piece of a job hashes it, while
+    the others go on fetching.
     """
     results: SimpleQueue[tuple[int, list[str]] | None] = SimpleQueue()
 
@@ -168,7 +168,7 @@ class _Feed:
         self._lock = Lock()
 
     def checked(self) -> Iterator[tuple[int, list[str]]]:
-        """What `_Job.check` says of the jobs whose last piece was fetched here."""
+        """The results of `_Job.check` for the jobs whose last piece this call fetched."""
         scratch = memoryview(b"")
         while True:
             with self._lock:
@@ -182,23 +182,23 @@ class _Feed:
                 yield job.check()
 
     def _is_last(self, job: _Job, start: int, end: int, scratch: memoryview) -> bool:
-        """Fetch a piece; whether the job now has them all."""
+        """Fetch a piece. Returns whether the job now has all of its pieces."""
         if start < end:
             try:
                 job.blob.fetch(start, end, scratch)
-            except DamagedError:  # of what, the job will find out
+            except DamagedError:  # the job will find out which range it is
                 job.broken = True
         with self._lock:
             job.missing -= 1
             return job.missing == 0
 
     def stop(self) -> None:
-        """No more pieces."""
+        """Hand out no more pieces."""
         with self._lock:
             self._pieces = iter(())
 
     def _cut(self, jobs: Iterator[_Job]) -> Iterator[tuple[_Job, int, int]]:
-        """Each job with the bounds of a piece to fetch, which is empty when nothing needs to be fetched."""
+        """Each job with the bounds of a piece to fetch; they are equal if nothing needs to be fetched."""
         for job in jobs:
             start, end = job.start, job.end
             if start == end or job.blob.near(start, end):

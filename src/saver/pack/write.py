@@ -1,5 +1,5 @@
-"""Writes a pack: copies, hashes and writes at once, through a small ring of buffers; or hashes it first, and
-gives its bytes in order."""
+"""Writes a pack: copies, hashes and writes at the same time, through a small ring of buffers; or hashes it
+first, and then yields its bytes in order."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from saver.tensors import (
     Hasher,
     Shard,
     ShardedData,
+    TensorData,
     block_count,
     in_shards,
     length_of,
@@ -30,7 +31,6 @@ from saver.tensors import (
     put_together,
     whole,
 )
-from saver.tree import TensorData
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -40,28 +40,27 @@ RING_LENGTH = 8
 """Buffers of the ring: 32 MiB keep two writers and the hasher busy; larger rings were not faster."""
 
 SMALL = 4 << 20
-"""Data up to this size is written in one go; the threads would cost more than they bring."""
+"""Data up to this size is written in one go; threads would cost more than they gain."""
 
 WRITERS = 2
 PIECE = 8 << 20
 SMALL_PIECE = 64 << 10
-"""Arrays up to this size are given on together, where bytes are given in order."""
+"""Arrays up to this size are joined when bytes are yielded in order."""
 
 
 class PackWriter(Content):
     """A pack to be written: `storage.put(key, writer)`.
 
-    `write` writes the tensors, then the header: what was cut off shows itself. `pieces` hashes the tensors
-    first, and then reads them again, header first, for places where bytes arrive in order. They are hashed
-    again on their way, and CannotWriteError is raised before the last byte of a pack whose tensors changed
-    meanwhile.
+    `write` writes the tensors, then the header, so a pack that was cut off is recognized. `pieces` hashes the
+    tensors first, and then yields header and tensors, for storages that take bytes in order. The tensors are
+    hashed again on the way; if they changed meanwhile, CannotWriteError is raised before the last byte.
 
-    `describe` is given the tensors with their hashes and returns the metadata to add. It is also called
-    beforehand with zeros for hashes, and its answers must have the same length. `id` is random unless it is
-    given. `cuts` are those of tensors some of whose shards are among the `tensors`. `start` is where the data
-    begins, and `size` all there is, in bytes. `shards` say what is where in the pack and, once it is written,
-    their hashes; `hash` is then that of the header. Memory: the ring of `RING_LENGTH` buffers of
-    `RING_BUFFER` bytes, whatever the size of the tensors.
+    `describe` receives the tensors with their hashes and returns the metadata to add. It is also called
+    beforehand with zeros for hashes, and its results must have the same length. `id` is random unless it is
+    given. `cuts` are the cuts of tensors of which some shards are among the `tensors`. `start` is where the
+    data begins, and `size` the size of the whole pack, in bytes. `shards` says where each shard is stored in
+    the pack and, once it is written, gives its hash; `hash` is then the hash of the header. Memory: the ring
+    of `RING_LENGTH` buffers of `RING_BUFFER` bytes, whatever the size of the tensors.
     """
 
     def __init__(
@@ -91,7 +90,7 @@ class PackWriter(Content):
             at += shard.length
 
     def write(self, sink: Sink) -> None:
-        """Write it all. When it is called again, the tensors are read again."""
+        """Write everything. If this is called again, the tensors are read again."""
         hashing = self._hashing()
         write = _write_small if self.size - self.start <= SMALL else _write_large
         write(sink, list(self._data.values()), hashing, self.start, self.size, self._progress)
@@ -109,14 +108,15 @@ class PackWriter(Content):
             at += len(piece)
             if at == self.size and again.done() != hashed:
                 raise CannotWriteError(
-                    "a tensor changed while it was saved; nothing was written; save when nothing changes it"
+                    "a tensor changed while it was being saved; nothing was written; "
+                    "save when nothing changes it"
                 )
             yield piece
             if self._progress is not None:
                 self._progress(at, self.size)
 
     def _bytes(self) -> Iterator[memoryview]:
-        """The bytes of the tensors, in order; small ones come together."""
+        """The bytes of the tensors, in order; small ones are joined."""
         small = bytearray()
         for piece in (p.data for data in self._data.values() for p in pieces(data)):
             if len(piece) <= SMALL_PIECE:
@@ -150,7 +150,7 @@ class PackWriter(Content):
 
 
 def _present(cuts: Mapping[str, Cut], data: Mapping[str, TensorData]) -> dict[str, Cut]:
-    """The cuts of those shards that are there."""
+    """The cuts, with only those shards that are in `data`."""
     found = {}
     for tensor, cut in cuts.items():
         shards = {name: offsets for name, offsets in cut.shards.items() if name in data}
@@ -160,7 +160,7 @@ def _present(cuts: Mapping[str, Cut], data: Mapping[str, TensorData]) -> dict[st
 
 
 def _blank(data: TensorData, box: Box | None) -> Shard:
-    """A shard before it is hashed: with as many hashes of blocks as it will have."""
+    """A shard before it is hashed: with zeros for its hash and the hashes of its blocks."""
     return Shard(data.dtype, box or whole(data.shape), ZERO, (ZERO,) * block_count(length_of(data)))
 
 
@@ -173,7 +173,7 @@ class _Hashing:
         self._hashed: list[Hashed] = []
 
     def update(self, data: memoryview) -> None:
-        """Take the next bytes, of however many shards."""
+        """Take the next bytes, from any number of shards."""
         at, end = 0, len(data)
         while at < end:
             if not self._goes_on():
@@ -181,7 +181,7 @@ class _Hashing:
             at += self._hasher.update(data[at:]) if self._hasher is not None else 0
 
     def _goes_on(self) -> bool:
-        """Whether there is a shard that still lacks bytes, or is at least to be begun."""
+        """Advance to the next shard that lacks bytes. Returns whether there is one."""
         while self._hasher is None or not self._hasher.missing:
             if self._hasher is not None:
                 self._hashed.append(self._hasher.hashed())
@@ -192,7 +192,7 @@ class _Hashing:
         return True
 
     def done(self) -> list[Hashed]:
-        """The hashes of all shards. Raises AssertionError while bytes of one are missing."""
+        """The hashes of all shards. Raises AssertionError if bytes of one are missing."""
         if self._goes_on():
             raise AssertionError("fewer bytes than the shapes of the tensors say")
         return self._hashed
@@ -221,8 +221,8 @@ def _write_large(
     end: int,
     progress: Progress | None,
 ) -> None:
-    """Copy into a ring of aligned buffers; beside that, hash them in one thread and write them in two."""
-    from saver.threads import Threads  # small files do without: 5 ms of `import saver`
+    """Copy into a ring of aligned buffers; meanwhile, one thread hashes them and two write them."""
+    from saver.threads import Threads  # small files need none: saves 5 ms of `import saver`
 
     ring = _ring()
     busy: list[list[Future[None]]] = [[] for _ in ring]
@@ -248,7 +248,7 @@ def _write_large(
 
 
 def _ring() -> list[NDArray[np.uint8]]:
-    """The buffers. Raises CannotWriteError when there is no memory for them."""
+    """The buffers. Raises CannotWriteError if there is no memory for them."""
     size = RING_BUFFER * RING_LENGTH
     try:
         memory = huge_pages(size)
@@ -269,7 +269,7 @@ def _wait(work: list[Future[None]]) -> None:
 def _fill(
     ring: Sequence[NDArray[np.uint8]], busy: list[list[Future[None]]], source: Iterable[NDArray[np.uint8]]
 ) -> Iterator[tuple[int, int]]:
-    """Copy `source` into the ring, buffer by buffer: yields the buffer's number and the bytes in it."""
+    """Copy `source` into the ring, buffer by buffer; yields the buffer's number and the bytes in it."""
     turn = used = 0
     for piece in source:
         at, size = 0, piece.size

@@ -1,1 +1,1 @@
-"""What is in trees, read without building any of it. Families say what their codecs write."""
+"""Reads what trees contain without building objects. Families describe the trees that their codecs write."""

@@ -1,4 +1,4 @@
-"""Arrays as trees describe them, without building one."""
+"""Arrays as trees describe them; no array is built."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _NAME_LIMIT = 40
 class Array(msgspec.Struct, frozen=True):
     """Entries of one form: `length` bytes from `offset` of the tensor `name`, or `data` from the manifest.
 
-    They lie in C order unless `strides` (in entries) say otherwise; strides are dense: no holes, no overlaps.
-    `hash` is that of the whole tensor. For strings, `name` is the tensor of their bytes, and `ends` that of
-    their ends. An array may also consist of `pieces`, of the same form, one after another.
+    They are in C order unless `strides` (in entries) say otherwise; strides are dense: no holes, no overlaps.
+    `hash` is that of the whole tensor. For strings, `name` is the tensor of their bytes, and `ends` the
+    tensor of their ends. An array may also consist of `pieces`, of the same form, one after another.
     """
 
     form: Form
@@ -37,16 +37,16 @@ class Array(msgspec.Struct, frozen=True):
 
     @property
     def count(self) -> int:
-        """How many entries."""
+        """The number of entries."""
         return math.prod(self.shape)
 
     @property
     def length(self) -> int:
-        """In bytes; strings not counted."""
+        """The size in bytes; 0 for strings."""
         return self.count * self.form.size
 
     def equals(self, other: Array) -> bool:
-        """Whether it is known to be the same without reading a byte."""
+        """Whether both are known to be equal without reading any bytes."""
         if self.pieces and other.pieces:
             same_cuts = [piece.shape for piece in self.pieces] == [piece.shape for piece in other.pieces]
             return same_cuts and all(map(Array.equals, self.pieces, other.pieces))
@@ -56,11 +56,11 @@ class Array(msgspec.Struct, frozen=True):
 
 
 Entries: TypeAlias = Callable[[str], TensorInfo]
-"""Tells what a tensor is; KeyError when there is none of this name."""
+"""Returns what is known about the tensor with this name. Raises KeyError if there is no such tensor."""
 
 
 def tensor_array(tensor: Tensor, entries: Entries) -> Array | None:
-    """A tensor as it stands in the pack; None when it is not there."""
+    """A tensor as it is stored in the pack; None if it is missing."""
     entry = entry_of(tensor, entries)
     if entry is None:
         return None
@@ -71,12 +71,12 @@ def tensor_array(tensor: Tensor, entries: Entries) -> Array | None:
 
 
 def opaque(dtype: str, entry: TensorInfo, name: str) -> Array:
-    """A tensor as mere bytes."""
+    """A tensor as an array of bytes without a meaning."""
     return Array(Form(printable(dtype[:_NAME_LIMIT]), 1), (entry.length,), entry.hash, name)
 
 
 def entry_of(value: Any, entries: Entries) -> TensorInfo | None:
-    """What a tensor of the tree is; None when it is none, or is not there."""
+    """What is known about a tensor of the tree; None if `value` is not a tensor, or the tensor is missing."""
     try:
         return entries(value.name) if type(value) is Tensor else None
     except KeyError:
@@ -84,7 +84,7 @@ def entry_of(value: Any, entries: Entries) -> TensorInfo | None:
 
 
 def held(array: Array, data: Any, decode: Callable[[Any], bytes | None], entries: Entries) -> Array | None:
-    """The array with its bytes, if they are as many as it needs: those of a tensor, or of a text."""
+    """The array with its bytes, those of a tensor or of a text; None if it needs another number of them."""
     entry = entry_of(data, entries)
     if entry is not None:
         fits = entry.length == array.length
@@ -96,7 +96,7 @@ def held(array: Array, data: Any, decode: Callable[[Any], bytes | None], entries
 
 
 def shape_of(value: Any) -> tuple[int, ...] | None:
-    """A shape as it stands in a tree; None for anything else."""
+    """A shape as it is stored in a tree; None for anything else."""
     if type(value) is not list or len(value) > AXES_LIMIT:
         return None
     return tuple(value) if all(type(axis) is int and 0 <= axis < 1 << 62 for axis in value) else None
@@ -111,7 +111,7 @@ def row_major(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def is_dense(shape: tuple[int, ...], strides: tuple[int, ...]) -> bool:
-    """Whether the entries fill one run of memory without holes or overlaps, in whatever order."""
+    """Whether the entries fill one run of memory without holes or overlaps, in any order."""
     if len(shape) != len(strides):
         return False
     expected = 1

@@ -1,4 +1,4 @@
-"""What families say of the trees that their codecs write."""
+"""Finds what families declare about the trees that their codecs write."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from saver import registry
 
 
 def said(codec: str, what: str) -> Any:
-    """What the family of a codec says of it in the table `what` of its module for reading; None if nothing.
+    """The entry for a codec in the table `what` of its family's module for reading; None if there is none.
 
-    Only Saver's own families are asked, and those that this process uses already: to look at a file imports
-    nothing that others installed.
+    Only Saver's own families are consulted, and those that this process uses already: looking at a file
+    imports no other distribution.
     """
     family = registry.in_use(registry.codec_root(codec))
     module = family.module("reading") if family is not None else None

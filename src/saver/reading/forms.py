@@ -1,4 +1,4 @@
-"""How the entries of arrays lie in bytes, and the numbers that they stand for. Needs no framework."""
+"""How array entries are laid out in bytes, and which numbers they stand for. Needs no framework."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from saver.tree import ITEM_SIZE, NUMPY_DTYPE
+from saver.tensors import ITEM_SIZE, NUMPY_DTYPE
 
 
 class Form(msgspec.Struct, frozen=True):
-    """How one entry of an array lies in `size` bytes.
+    """How one entry of an array is laid out in `size` bytes.
 
-    `name` is what people read: a safetensors dtype where there is one. An entry is `count` numbers (two for
+    `name` is shown to people: a safetensors dtype where there is one. An entry is `count` numbers (two for
     complex ones) of the kind `number`: a NumPy dtype, or one of `bf16`, `f8_e4m3`, `f8_e5m2`. Where
-    `number` is empty, entries are compared as bytes only: text, dates, records, and whatever else there is.
+    `number` is empty, entries are compared as bytes only: text, dates, records and anything else.
     """
 
     name: str
@@ -42,7 +42,7 @@ FORMS = {
 """safetensors dtype → the form of its entries."""
 
 STRINGS = Form("str", 0)
-"""Strings after each other, which end where another tensor says."""
+"""Strings one after another; another tensor holds where each ends."""
 
 TEXT = Form("text", 1)
 """One long string, in UTF-8."""
@@ -53,7 +53,7 @@ _DTYPE = re.compile(rf"([<>|])([biufcmMSUV])([1-9]\d{{0,8}})({_UNIT})?")
 
 
 def form_of_numpy(dtype: Any) -> Form | None:
-    """The form behind a dtype as a tree spells it, `<f8`; None for what this does not read."""
+    """The form of a dtype as trees spell it, such as `<f8`; None for dtypes that are not read here."""
     if type(dtype) is not str:
         return None
     known = _OF_NUMPY.get(dtype)
@@ -107,7 +107,8 @@ def _eight_bits(number: str) -> NDArray[np.float64]:
 
 
 def values(raw: NDArray[np.uint8], form: Form) -> list[Any] | None:
-    """The entries of flat bytes as Python values, for few of them; None where they have no readable form."""
+    """The entries in flat bytes as Python values, for small numbers of them; None if the form is not
+    readable."""
     if form.number:
         found = numbers(raw, form)
         if form.count == 2:

@@ -1,4 +1,4 @@
-"""Steps into the values of a tree, as people take them: attribute, key, index."""
+"""Steps into the values of a tree, as people write them: attribute, key, index."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ STEP_LIMIT = 100
 
 
 class Look(Protocol):
-    """One version, as far as readers of trees need it."""
+    """The parts of one version that readers of trees need."""
 
     @property
     def entries(self) -> Entries:
-        """What the tensors are."""
+        """Finds what is known about a tensor."""
         ...
 
     def resolve(self, value: Any) -> Any:
-        """The node that a reference leads to, the array that a tensor is; everything else as it is."""
+        """The node that a reference leads to, or the array of a tensor; any other value unchanged."""
         ...
 
     def may_look(self) -> bool:
-        """Whether one value more may be looked up: a crafted file could have one list in many places."""
+        """Whether one more value may be looked up: a crafted file could have one list in many places."""
         ...
 
 
@@ -39,7 +39,7 @@ def step(key: str) -> str:
 
 Children = Iterable[tuple[str, Any]]
 Found = tuple[Children, "bool | frozenset[str]"]
-"""Children, and whether their order counts: all of them, or these."""
+"""Children, and whether their order matters: for all of them, for none, or for those with these steps."""
 
 
 def indexed(items: list[Any]) -> Children:
@@ -48,12 +48,12 @@ def indexed(items: list[Any]) -> Children:
 
 
 def any_node(node: Node, look: Look) -> Found:
-    """What lies in a node whose meaning is not known here."""
+    """The content of a node whose meaning is not known here."""
     return any_state(node.state), False
 
 
 def any_state(state: Any) -> Children:
-    """What lies in a state whose meaning is not known here."""
+    """The content of a state whose meaning is not known here."""
     if type(state) is dict:
         return [(step(key), item) for key, item in state.items()]
     if type(state) is list:

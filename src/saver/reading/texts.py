@@ -1,4 +1,5 @@
-"""Values of trees in a line, as Python would write them. All texts are printable: files may hold anything."""
+"""Values of trees on one line, as Python would write them. All texts are made printable, since files may
+hold anything."""
 
 from __future__ import annotations
 
@@ -11,16 +12,16 @@ from saver.tree import Node
 from saver.trust import dotted
 
 LINE = 80
-"""Sequences whose text is longer are compared item by item."""
+"""Sequences whose text is longer than this are compared item by item."""
 
 TEXT_LIMIT = 200
 _LEVELS = 3
 _AROUND = 40
-"""What is shown of long texts before the place where they begin to differ."""
+"""How many characters of long texts are shown before the place where they begin to differ."""
 
 
 def plain(value: Any, levels: int = _LEVELS) -> str | None:
-    """A value that fits in a line and holds no tensor, with nothing left out; otherwise None.
+    """The whole value as text, if it fits on a line and holds no tensor; otherwise None.
 
     Two values have the same text only if they are equal.
     """
@@ -38,7 +39,7 @@ def plain(value: Any, levels: int = _LEVELS) -> str | None:
 
 
 def row(opening: str, items: Any, closing: str, levels: int) -> str | None:
-    """Items between brackets; None when that is too long, too deep, or not all of them are plain."""
+    """Items between brackets; None if the text is too long, nested too deep, or an item is not plain."""
     if type(items) is not list or not levels:
         return None
     texts: list[str] = []
@@ -53,7 +54,7 @@ def row(opening: str, items: Any, closing: str, levels: int) -> str | None:
 
 
 def base64_bytes(text: Any) -> bytes | None:
-    """The bytes that base64 text stands for; None when it is none."""
+    """The bytes that base64 text stands for; None if it is not valid base64."""
     try:
         return b64decode(text, validate=True) if type(text) is str else None
     except ValueError:
@@ -61,7 +62,7 @@ def base64_bytes(text: Any) -> bytes | None:
 
 
 def other(node: Node, levels: int) -> str | None:
-    """Any node of scalars: its class or codec, and what it holds."""
+    """The text of any node of scalars: its class or codec, and its content."""
     name = printable(dotted(node.cls) if node.cls else node.codec.removeprefix("stdlib."))
     if type(node.state) is list:
         return row(f"{name}(", node.state, ")", levels)
@@ -70,7 +71,7 @@ def other(node: Node, levels: int) -> str | None:
 
 
 def title(value: Any) -> str:
-    """What a value is, in a few words, where it is too large for a line."""
+    """A few words for a value that is too large for a line."""
     if type(value) is not Node:
         return f"{len(value)} values" if isinstance(value, (list, dict)) else "a value"
     if value.cls is not None:
@@ -92,6 +93,6 @@ def both(old: str | None, new: str | None) -> tuple[str | None, str | None]:
 
 
 def cut(text: str, start: int = 0) -> str:
-    """At most `TEXT_LIMIT` characters of a text from a place on; dots say that something is missing."""
+    """At most `TEXT_LIMIT` characters of a text from `start` on; an ellipsis marks what was cut off."""
     end = start + TEXT_LIMIT
     return f"{'…' if start else ''}{text[start:end]}{'…' if end < len(text) else ''}"

@@ -1,7 +1,7 @@
-"""Rehearsals: whether a training script survives what will end it, before that happens.
+"""Rehearsals: they test whether a training script survives being ended, before it is.
 
-`prove` trains the same steps twice within this process; `saver rehearse` starts the script as a process of
-its own, ends it by a real signal or in the middle of a step, and starts it again.
+`prove` trains the same steps twice within this process. `saver rehearse` starts the script as a separate
+process, ends it by a real signal or in the middle of a step, and starts it again.
 """
 
 from __future__ import annotations

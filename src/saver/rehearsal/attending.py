@@ -1,4 +1,4 @@
-"""How a run is listened to in a script that is rehearsed: by what the environment says, and nothing else."""
+"""Adds the listeners of a rehearsal to a run, if environment variables request them, and only then."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from saver.rehearsal import recording, reporting
 
 
 def attend(run: Checkpoints) -> None:
-    """Have done to a run what the rehearsal that started this process asks for.
+    """Add the listeners that the rehearsal requests which started this process; none without a rehearsal.
 
-    Raises msgspec.DecodeError for what asks for nothing, and OSError when the file cannot be opened.
+    Raises msgspec.DecodeError if the request cannot be decoded, and OSError if the file of the reports cannot
+    be opened.
     """
     path = os.environ.get(reporting.VARIABLE)
     if not path:

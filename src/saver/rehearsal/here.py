@@ -1,4 +1,4 @@
-"""The proof within this process: steps as they come, and the same once more from what would be saved."""
+"""The proof within this process: train some steps, then the same steps again from what would be saved."""
 
 from __future__ import annotations
 
@@ -23,50 +23,51 @@ from saver.storages.memory import MemoryStorage
 
 
 def prove(run: Checkpoints, train_step: Callable[[int], Any], *, steps: int = 3) -> Proof:
-    """Whether training goes on to the bit from what a run saves; see `Proof`, whose text says why not.
+    """Whether training resumes to the bit from what a run saves; see `Proof`, whose text says why not.
 
         print(prove(run, train_step, steps=10))
 
-    Trains so many steps from here, puts what would be saved back into the objects, and trains the same
-    steps once more: `train_step(step)` does what the loop does, and may return its loss. Afterwards the
-    objects, the random states and the log are put back, so training goes on as if nothing had happened;
-    `run.step` saves nothing meanwhile. Takes memory for three copies of the state, and nothing of the store.
+    Trains `steps` steps from here, restores what would have been saved into the objects, and trains the
+    same steps again: `train_step(step)` does what the loop does, and may return its loss. Afterwards the
+    objects, the random states and the log are restored, so training continues as if nothing had happened;
+    `run.step` saves nothing meanwhile. Takes memory for three copies of the state; writes nothing to the
+    store.
 
-    Raises whatever saving and restoring raise, and what `train_step` does.
+    Raises ValueError if `steps` is less than 1, and whatever saving, restoring and `train_step` raise.
     """
     if steps < 1:
-        raise ValueError(f"steps: {steps} would prove nothing; pass 1 or more")
-    told: list[Number] = []
+        raise ValueError(f"steps={steps} would prove nothing; pass 1 or more")
+    reported: list[Number] = []
 
-    def hear(event: Event) -> None:
+    def listen(event: Event) -> None:
         if isinstance(event, StepTaken):
-            told.extend(Number(event.step, *metric) for metric in event.moment.metrics.items())
+            reported.extend(Number(event.step, *metric) for metric in event.moment.metrics.items())
 
     start = run.progress.step + 1
-    with run.aside(hear) as objects:
-        return _trained_twice(objects, train_step, range(start, start + steps), told)
+    with run.aside(listen) as objects:
+        return _trained_twice(objects, train_step, range(start, start + steps), reported)
 
 
 def _trained_twice(
-    objects: Objects, train_step: Callable[[int], Any], steps: range, told: list[Number]
+    objects: Objects, train_step: Callable[[int], Any], steps: range, reported: list[Number]
 ) -> Proof:
-    """`told` is where metrics arrive during a step."""
+    """`reported` receives the metrics of a step while it is trained."""
     held = _Memory()
     begin = held.save(comparable(objects))
 
     def rewind() -> None:
         opened = held.open(begin)
-        restore(opened, objects.live, trust="*")  # it never left this process
+        restore(opened, objects.live, trust="*")  # these objects never left this process
         framework.set_random_states(opened.load("*", [RANDOM])[RANDOM])
 
     def train() -> Trained:
-        told.clear()
+        reported.clear()
         for step in steps:
             value = _number(train_step(step))
             if value is not None:
-                told.append(Number(step, "what train_step returned", value))
+                reported.append(Number(step, "the value that train_step returned", value))
         state = held.open(held.save(comparable(objects)))
-        return Trained(steps, state, list(told))
+        return Trained(steps, state, list(reported))
 
     try:
         first = train()
@@ -78,7 +79,7 @@ def _trained_twice(
 
 
 class _Memory:
-    """Versions of the state, in memory: no disk, no index."""
+    """Versions of the state, kept in memory without disk and index."""
 
     def __init__(self) -> None:
         self._store = MemoryStorage("proof")
@@ -101,7 +102,7 @@ class _Memory:
 
 
 def _number(value: Any) -> float | None:
-    """A number, or the only one of an array or tensor; None for anything else."""
+    """A number, or the only element of an array or tensor; None for anything else."""
     found = value.item() if getattr(value, "size", None) == 1 or _is_single(value) else value
     return float(found) if isinstance(found, (int, float)) else None
 

@@ -1,4 +1,4 @@
-"""What came of a rehearsal: decided from what the runs told before the signal and after it."""
+"""The outcome of a rehearsal, decided from the events that the runs reported before and after the signal."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from saver.rehearsal.reporting import RunEvent
 
 
 class Ended(msgspec.Struct, frozen=True):
-    """How the script ended: how many seconds after the signal, by what, and whether SIGKILL was needed."""
+    """How the script ended: the seconds after the signal, its status, and whether it needed no SIGKILL."""
 
     seconds: float
     status: str
@@ -21,8 +21,8 @@ class Ended(msgspec.Struct, frozen=True):
 
 
 class LastSave(msgspec.Struct, frozen=True):
-    """The newest version when it had ended; `seconds` from the signal until it was on disk, negative for one
-    that was there before."""
+    """The newest version at the end; `seconds` from the signal until it was on disk, negative if it was on
+    disk before the signal."""
 
     ref: str
     step: int
@@ -30,7 +30,7 @@ class LastSave(msgspec.Struct, frozen=True):
 
 
 class Resumed(msgspec.Struct, frozen=True):
-    """What the second start went on from; `seconds` until it had taken a step, None if none was left."""
+    """Where the second start resumed; `seconds` until it had taken a step, None if no step was left."""
 
     ref: str
     step: int
@@ -38,7 +38,7 @@ class Resumed(msgspec.Struct, frozen=True):
 
 
 class Rehearsal(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of it. Steps are those of the run, the last one finished each time."""
+    """The outcome of a rehearsal. Each step is the last one that the run had finished at that point."""
 
     command: tuple[str, ...]
     run: str
@@ -52,16 +52,16 @@ class Rehearsal(msgspec.Struct, frozen=True, kw_only=True):
     resumed: Resumed | None
     steps_lost: int
     problem: str = ""
-    """What kept the second start from taking a step."""
+    """Why the second start took no step; empty if it took one."""
 
     @property
     def good(self) -> bool:
-        """Whether it went on after the last step that it had finished."""
+        """Whether the second start continued after the last finished step of the first."""
         return self.resumed is not None and not self.steps_lost and not self.problem
 
 
 class Plan(NamedTuple):
-    """What was asked for."""
+    """The arguments of a rehearsal."""
 
     command: tuple[str, ...]
     number: int
@@ -72,22 +72,22 @@ class Plan(NamedTuple):
     group: bool = False
 
 
-def ready(told: Sequence[RunEvent], plan: Plan) -> str | None:
-    """The name of the run that trains, once it is time for the signal."""
-    steps = [event for event in told if event.kind == "step"]
+def ready(events: Sequence[RunEvent], plan: Plan) -> str | None:
+    """The name of the run that trains if it is time for the signal, otherwise None."""
+    steps = [event for event in events if event.kind == "step"]
     if not steps:
         return None
     run = steps[-1].run
     if plan.after is not None:
         begun = next(event.at for event in steps if event.run == run)
         return run if time.monotonic() >= begun + plan.after else None
-    saved = [event.step for event in told if event.kind == "saved" and event.run == run]
+    saved = [event.step for event in events if event.kind == "saved" and event.run == run]
     return run if len(saved) >= plan.saves and steps[-1].step > saved[-1] else None
 
 
-def going_on(told: Sequence[RunEvent], run: str) -> bool | None:
-    """Whether it has taken a step, or was left after it had resumed without one: none was left to take."""
-    kinds = [event.kind for event in told if event.run == run]
+def has_continued(events: Sequence[RunEvent], run: str) -> bool | None:
+    """True if it has taken a step, or has resumed and ended because no step was left; None otherwise."""
+    kinds = [event.kind for event in events if event.run == run]
     return True if "step" in kinds or {"resumed", "ended"} <= set(kinds) else None
 
 
@@ -101,7 +101,7 @@ def outcome(
     began: float,
     problem: str = "",
 ) -> Rehearsal:
-    """What came of it, from what was told before and after."""
+    """The outcome, from the events of the `first` and the `second` start."""
     before = [event for event in first if event.run == run]
     after = [event for event in second if event.run == run]
     steps = [event for event in before if event.kind in ("step", "signal")]
@@ -126,10 +126,10 @@ def outcome(
     )
 
 
-def resumed_by(told: Sequence[RunEvent], began: float) -> Resumed | None:
-    """What a start at `began` went on from, as the events of a run tell it; None when it began again."""
-    stepped = next((event for event in told if event.kind == "step"), None)
-    for event in told:
+def resumed_by(events: Sequence[RunEvent], began: float) -> Resumed | None:
+    """Where a start at time `began` resumed, by its events; None if it started from the beginning."""
+    stepped = next((event for event in events if event.kind == "step"), None)
+    for event in events:
         if event is stepped:
             break
         if event.kind == "resumed":
@@ -139,15 +139,15 @@ def resumed_by(told: Sequence[RunEvent], began: float) -> Resumed | None:
 
 # In words
 
-BEGINNING = "Begin the loop where the run says: `for step in range(run.resume(), ...)`."
+BEGINNING = "Begin the loop at the step that the run returns: `for step in range(run.resume(), ...)`."
 
 
 def resumed_text(resumed: Resumed) -> str:
-    """From what the second start went on, and when it was a step further."""
+    """Where the second start resumed, and how long it took to finish a step."""
     text = f"from {resumed.ref}, step {resumed.step:,}"
     if resumed.seconds is None:
         return text
-    return f"{text}; a step further {span(resumed.seconds)} after it was started"
+    return f"{text}; finished a step {span(resumed.seconds)} after its start"
 
 
 def span(seconds: float) -> str:

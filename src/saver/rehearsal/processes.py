@@ -1,4 +1,4 @@
-"""The proof in processes of their own: the same steps trained by two, and compared to the bit."""
+"""The proof in separate processes: two of them train the same steps, and the results must be equal."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from saver.rehearsal.recording import Asked, read
 from saver.rehearsal.reporting import RunEvent
 from saver.rehearsal.script import RehearsalError, Script, Waiting, ended_like_by_ctrl_c
 
-CAUSE = "the place in the data, perhaps, or a value that only a process has that trained from further back"
+CAUSE = "perhaps the position in the data, or a value of a process that also trained earlier steps"
 
-SAVING = "let it save sooner, or wait longer with --patience"
+SAVING = "save sooner, or wait longer with --patience"
 
 
 class Wanted(NamedTuple):
-    """What was asked for: train so many `steps` on from the version of the `saves`th save."""
+    """The arguments of a proof: train `steps` steps from the version of the `saves`th save."""
 
     command: tuple[str, ...]
     steps: int
@@ -30,8 +30,8 @@ class Wanted(NamedTuple):
 
 
 class Proven(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of it. Both times it went on from the version `ref`, saved at `step`; or there is a
-    `problem`, and no proof.
+    """The outcome of a proof. Both times the script trained from the version `ref`, saved at `step`; or there
+    is a `problem`, and no proof.
     """
 
     command: tuple[str, ...]
@@ -51,17 +51,17 @@ class Proven(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def verdict(self) -> str:
-        """What is wrong, in a line."""
+        """The failure in one line."""
         if self.proof is None:
-            return f"{self.run} did not go on from {self.ref}: {self.problem}"
-        return f"{self.run} does not go on to the bit from {self.ref}: {self.proof.first}"
+            return f"{self.run} did not resume from {self.ref}: {self.problem}"
+        return f"{self.run} does not resume to the bit from {self.ref}: {self.proof.first}"
 
 
-# Doing it
+# The two starts
 
 
 def prove(wanted: Wanted, waiting: Waiting) -> Proven:
-    """Start the script twice, and compare. Raises RehearsalError when the first start leaves nothing to
+    """Start the script twice, and compare. Raises RehearsalError if the first start leaves nothing to
     compare."""
     with ended_like_by_ctrl_c(), tempfile.TemporaryDirectory(prefix="saver-rehearse-") as folder:
         version, first = _train(wanted, Path(folder), waiting)
@@ -78,27 +78,27 @@ def prove(wanted: Wanted, waiting: Waiting) -> Proven:
 
 
 def _train(wanted: Wanted, folder: Path, waiting: Waiting) -> tuple[RunEvent, Trained]:
-    """The first start: the save that was trained from, and what it came to."""
+    """The first start: the save from which it trained, and the result."""
     asked = Asked(str(folder / "1.saver"), wanted.steps, wanted.saves)
     count = f"{wanted.steps:,} step{'' if wanted.steps == 1 else 's'}"
     with Script(wanted.command, folder / "1", asked.variables()) as script:
         with waiting("Waiting until it has saved"):
             saved = script.wait_for(
-                "it had saved", lambda told: chosen(told, wanted.saves), wanted.patience, SAVING
+                "it had saved", lambda events: chosen(events, wanted.saves), wanted.patience, SAVING
             )
-        with waiting(f"Training {count} on from {saved.ref}"):
+        with waiting(f"Training {count} from {saved.ref}"):
             version = script.wait_for(f"it had trained {count} more", recorded, wanted.patience)
     trained = read(asked.path, version.step)
     if not trained.steps:
         raise RehearsalError(
-            f"the training of {version.run} was over with {version.ref}, so no step was left to prove; let "
-            "it train longer, or save sooner"
+            f"the training of {version.run} ended with {version.ref}, so no step was left to prove; train "
+            "longer, or save sooner"
         )
     return version, trained
 
 
 class _Again(NamedTuple):
-    """The second start: what it trained, or what kept it from that, and what to do."""
+    """The second start: what it trained, or the problem and the advice."""
 
     trained: Trained | None
     resumed: Resumed | None
@@ -114,9 +114,9 @@ def _train_again(wanted: Wanted, version: RunEvent, first: Trained, folder: Path
         try:
             with waiting("Waiting until it has resumed"):
                 begun = script.wait_for(
-                    "it had resumed", lambda told: going_on(told, version.run), wanted.patience
+                    "it had resumed", lambda events: resumed_or_stepped(events, version.run), wanted.patience
                 )
-            problem, advice = elsewhere(version, begun)
+            problem, advice = wrong_start(version, begun)
             if not problem:
                 with waiting(f"Training {steps} again"):
                     script.wait_for(
@@ -128,18 +128,18 @@ def _train_again(wanted: Wanted, version: RunEvent, first: Trained, folder: Path
             problem = str(error)
     if not problem:
         trained = read(asked.path, version.step)
-        problem, advice = otherwise(first.steps, trained.steps)
-    told = [event for event in script.events if event.run == version.run]
-    return _Again(trained, resumed_by(told, script.began), problem, advice)
+        problem, advice = other_steps(first.steps, trained.steps)
+    events = [event for event in script.events if event.run == version.run]
+    return _Again(trained, resumed_by(events, script.began), problem, advice)
 
 
-# What is decided
+# Decisions
 
 
-def chosen(told: Sequence[RunEvent], saves: int) -> RunEvent | None:
-    """The save that is trained from: the first of which there were so many before, in its run."""
+def chosen(events: Sequence[RunEvent], saves: int) -> RunEvent | None:
+    """The save to train from: the first that is the `saves`th of its run; None until there is one."""
     counts: dict[str, int] = {}
-    for event in told:
+    for event in events:
         if event.kind == "saved":
             counts[event.run] = counts.get(event.run, 0) + 1
             if counts[event.run] == saves:
@@ -147,34 +147,33 @@ def chosen(told: Sequence[RunEvent], saves: int) -> RunEvent | None:
     return None
 
 
-def recorded(told: Sequence[RunEvent]) -> RunEvent | None:
-    """The save that was trained from, once the state is recorded that this came to. Of several runs in a
-    script it is the one that is the first to come so far.
+def recorded(events: Sequence[RunEvent]) -> RunEvent | None:
+    """The save from which a run trained, once it has recorded the resulting state; None before. Of several
+    runs in a script, it is the first that records.
     """
-    ref = next((event.ref for event in told if event.kind == "recorded"), None)
+    ref = next((event.ref for event in events if event.kind == "recorded"), None)
     kinds = ("saved", "resumed")
-    return next((event for event in told if event.kind in kinds and event.ref == ref), None)
+    return next((event for event in events if event.kind in kinds and event.ref == ref), None)
 
 
-def going_on(told: Sequence[RunEvent], run: str) -> RunEvent | None:
-    """That it resumed, or took a step instead."""
+def resumed_or_stepped(events: Sequence[RunEvent], run: str) -> RunEvent | None:
+    """The event that says that it resumed, or took a step instead; None before."""
     kinds = ("resumed", "step")
-    return next((event for event in told if event.run == run and event.kind in kinds), None)
+    return next((event for event in events if event.run == run and event.kind in kinds), None)
 
 
-def elsewhere(version: RunEvent, begun: RunEvent) -> tuple[str, str]:
-    """Why what the second start begins with is not that it resumes from the version, and what to do; "" if it
-    is."""
+def wrong_start(version: RunEvent, begun: RunEvent) -> tuple[str, str]:
+    """The problem and the advice if the second start did not resume from the version; both "" if it did."""
     if begun.kind == "step":
-        return "it began again", BEGINNING
+        return "it started from the beginning", BEGINNING
     if begun.ref != version.ref:
-        meanwhile = f"See that nothing else saves {version.run}, or deletes of it, meanwhile."
+        meanwhile = f"Make sure that nothing else saves or deletes versions of {version.run} meanwhile."
         return f"it resumed from {begun.ref}, step {begun.step:,}", meanwhile
     return "", ""
 
 
-def otherwise(first: Sequence[int], again: Sequence[int]) -> tuple[str, str]:
-    """That other steps were trained than the first time, and what to do; "" if it were the same."""
+def other_steps(first: Sequence[int], again: Sequence[int]) -> tuple[str, str]:
+    """The problem and the advice if the two starts trained different steps; both "" if they did not."""
     if list(first) == list(again):
         return "", ""
     then = steps_text(again[0], again[-1]) if again else "no step"

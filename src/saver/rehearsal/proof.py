@@ -18,11 +18,11 @@ from saver.opened import Opened
 from saver.storage import Progress
 
 ROUNDING = 1e-4
-"""Changes relative to the norm of an array that the order of sums can explain, over a few steps."""
+"""Largest change relative to the norm of an array that the order of sums can explain, over a few steps."""
 
 
 class Number(NamedTuple):
-    """A number that training told of a step: what `train_step` returned, or a metric."""
+    """A number that training reported for a step: a metric, or the value that `train_step` returned."""
 
     step: int
     name: str
@@ -30,8 +30,8 @@ class Number(NamedTuple):
 
 
 class Differing(msgspec.Struct, frozen=True):
-    """A value that was not the same both times: its path, as in a `Difference`, and both as text where that
-    is short; the `amount` of an array."""
+    """A value that differed: its path, as in a `Difference`, both values as text if that is short, and the
+    `amount` for an array."""
 
     path: str
     old: str | None = None
@@ -52,11 +52,11 @@ _SHORT = 60
 
 
 class Proof(msgspec.Struct, frozen=True):
-    """Whether training goes on to the bit from what a run saves; true if it does. `str` says why not.
+    """Whether training resumes to the bit from what a run saves; true if it does. `str` says why not.
 
-    So many `steps` were trained, from `start` to `last`. `first` is the first value that differs, of
-    `differences` in all: of the objects in their order, then of the random states, then of the numbers that
-    training told. `since` is the first step of which such a number differs; None where none does.
+    `steps` steps were trained, from `start` to `last`. `differences` counts the values that differ, and
+    `first` is the first of them: objects come first, in their order, then random states, then the numbers
+    that training reported. `since` is the first step for which such a number differs; None if none does.
     """
 
     start: int
@@ -72,14 +72,14 @@ class Proof(msgspec.Struct, frozen=True):
 
     @property
     def finding(self) -> str:
-        """What came of it, in a line and without the advice."""
+        """The result in one line, without the advice."""
         if self.first is None:
             return "all bits agree"
         text = str(self.first)
         if self.differences > 1:
             text += f", and so do {self.differences - 1:,} more"
         if self.since is not None and self.steps > 1:
-            text += f"; the numbers part at step {self.since}"
+            text += f"; the reported numbers first differ at step {self.since}"
         return text
 
     def __str__(self) -> str:
@@ -92,33 +92,33 @@ def steps_text(start: int, last: int) -> str:
     return f"step {start}" if start == last else f"steps {start} to {last}"
 
 
-_ORDER = "the order of the data, perhaps"
+_ORDER = "perhaps the order of the data"
 
 
 class Trained(NamedTuple):
-    """What some steps came to: the state after them, and the numbers that were told of them."""
+    """The result of training some steps: the state after them, and the numbers reported for them."""
 
     steps: Sequence[int]
     state: Opened
-    told: list[Number]
+    reported: list[Number]
 
 
 def comparable(objects: Objects) -> dict[str, Any]:
-    """All of a version that must be the same to the bit: the objects, and the random states."""
+    """The content of a version that must be equal to the bit: the objects, and the random states."""
     return objects.state() | {RANDOM: framework.random_states()}
 
 
 def compared(first: Trained, second: Trained, cause: str = _ORDER, progress: Progress | None = None) -> Proof:
-    """Whether the same steps, one or more, came to the same both times. `cause` is what the advice suspects
-    where objects differ."""
+    """Whether the same steps, one or more, had the same result both times. `cause` is the cause that the
+    advice suggests if objects differ."""
     found = compare(first.state, second.state, progress=progress)
     values = [*_missing(found), *map(_of_value, _in_order(found))]
-    unequal = _unequal(first.told, second.told)
+    unequal = _unequal(first.reported, second.reported)
     listed = [*values, *(_of_numbers(old, new) for old, new in unequal)]
     start, last, steps = first.steps[0], first.steps[-1], len(first.steps)
     if not listed:
         return Proof(start, last, steps)
-    since = min((told.step for pair in unequal for told in pair if told is not None), default=None)
+    since = min((number.step for pair in unequal for number in pair if number is not None), default=None)
     advice = _advice(found, values, cause, _deterministic(first.state))
     return Proof(start, last, steps, len(listed), listed[0], since, advice)
 
@@ -127,12 +127,12 @@ def _unequal(first: Iterable[Number], second: Iterable[Number]) -> list[tuple[Nu
     return [pair for pair in zip_longest(first, second) if _bits(pair[0]) != _bits(pair[1])]
 
 
-def _bits(told: Number | None) -> Any:
-    return None if told is None else (told.step, told.name, struct.pack("<d", told.value))
+def _bits(number: Number | None) -> Any:
+    return None if number is None else (number.step, number.name, struct.pack("<d", number.value))
 
 
 def _missing(found: Difference) -> Iterable[Differing]:
-    """Parts that one of both lacks."""
+    """Parts that only one of the two states has."""
     there, missing = "among the objects", "missing"
     for part in found.parts:
         if part.status in ("added", "removed"):
@@ -141,14 +141,14 @@ def _missing(found: Difference) -> Iterable[Differing]:
 
 
 def _in_order(found: Difference) -> Iterable[ArrayChange | Field]:
-    """What differs, part by part; in each of them arrays first, for weights say more than counters."""
+    """The values that differ, part by part. Arrays come first: weights say more than counters."""
     values: list[ArrayChange | Field] = [*found.arrays, *found.fields]
     order = {part.name: at for at, part in enumerate(found.parts)}
     return sorted(values, key=lambda value: order.get(_part(value.path, order), len(order)))
 
 
 def _part(path: str, names: Iterable[str]) -> str:
-    """The part that a path lies in: the longest name that it begins with."""
+    """The part that a path belongs to: the longest name with which it begins."""
     begun = (name for name in names if path == name or path.startswith((f"{name}.", f"{name}[", f"{name} ")))
     return max(begun, key=len, default="")
 
@@ -161,47 +161,47 @@ def _of_value(value: ArrayChange | Field) -> Differing:
 
 
 def _of_numbers(old: Number | None, new: Number | None) -> Differing:
-    (told, *_) = (each for each in (old, new) if each is not None)
+    (number, *_) = (each for each in (old, new) if each is not None)
     first, second = ("nothing" if each is None else repr(each.value) for each in (old, new))
-    return Differing(f"{printable(told.name)} at step {told.step}", first, second)
+    return Differing(f"{printable(number.name)} at step {number.step}", first, second)
 
 
-_NEXT = "add what it comes from (the data loader, a random generator, a counter) to the objects of the run"
+_NEXT = "add its source (the data loader, a random generator, a counter) to the objects of the run"
 
 
 def _advice(found: Difference, values: Sequence[Differing], cause: str, orderly: str) -> str:
-    """What may be the cause, and what to do about it."""
+    """The likely cause, and what to do about it."""
     if not values:
         return (
-            f"The state agrees; what is told of it depends on something else: {_NEXT}, or leave it. Or "
-            "training has replaced an object (`weights = ...`), and the run holds the one before: change it "
-            "in place"
+            f"The state agrees, but a reported number depends on something else: {_NEXT}, or ignore it. Or "
+            "training has replaced an object (`weights = ...`), and the run still holds the old one: change "
+            "it in place"
         )
     drawn = [value.path for value in values if _part(value.path, [RANDOM])]
     if len(drawn) == len(values):
         return (
-            "The objects agree, but unequally many random numbers were drawn, or one of the generators is "
-            "seeded by something else: seed it once, before the run"
+            "The objects agree, but different counts of random numbers were drawn, or something seeds one of "
+            "the generators again: seed it once, before the run"
         )
-    also = f" ({drawn[0]} differs too, so unequally many random numbers were drawn)" if drawn else ""
+    also = f" ({drawn[0]} differs too, so different counts of random numbers were drawn)" if drawn else ""
     advice = f"Something that is not among the objects changes it: {cause}{also}; {_NEXT}"
     if orderly and _is_rounding(values):
         advice += (
-            "; or, for the change is small, sums are not taken in the same order each time: "
-            f"{orderly} prevents it, or names the operation"
+            "; or, since the change is small, sums are not computed in the same order each time: "
+            f"{orderly} prevents that, or names the operation"
         )
     return advice
 
 
 def _deterministic(state: Opened) -> str:
-    """What has sums taken in the same order each time, of a framework that was in use; "" if none has such a
-    thing. Its random state is there then."""
+    """The setting with which a framework in use computes sums in the same order each time; "" if there is
+    none. A framework was in use if the state has its random state."""
     used = {package for part in state.manifest.parts.values() for package in part.packages}
     return next((each.deterministic for name, each in framework.loaded().items() if name in used), "")
 
 
 def _is_rounding(values: Iterable[Differing]) -> bool:
-    """Whether all changes of arrays are so small that rounding may explain them."""
+    """Whether all changes of arrays are small enough for rounding to explain them."""
     amounts = [value.amount for value in values]
     return all(
         amount is not None and isinstance(amount.relative, float) and amount.relative < ROUNDING

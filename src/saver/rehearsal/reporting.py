@@ -1,4 +1,4 @@
-"""What is told of a run while it is rehearsed, as lines of a file: see `saver rehearse`."""
+"""Reports the events of a run to a rehearsal, as lines of a file: see `saver rehearse`."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from saver.checkpoints.events import (
 )
 
 VARIABLE = "SAVER_REHEARSAL"
-"""Names the file to which it is appended; without it, nobody listens to runs."""
+"""The environment variable that names the file of the reports; without it, nothing is reported."""
 
 BURST = 1000
-"""Steps that are told in a second, or at once after a pause: the last one before a long one is among them.
-Telling one takes 5 µs."""
+"""Steps that are reported per second, or at once after a pause, so that the last step before a long one is
+reported. A report takes 5 µs."""
 
 Kind: TypeAlias = Literal["started", "resumed", "step", "signal", "saved", "flushed", "recorded", "ended"]
 
 
 class RunEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """An event in a run, a line of JSON. `at` is of the system's monotonic clock, which all processes share.
+    """An event of a run, a line of JSON. `at` is from the monotonic clock, which all processes share.
 
     `started`: the run was entered. `resumed`: from the version `ref`, saved at `step`. `step`: finished.
-    `signal`: noted while `step` was the last one finished. `saved`: `ref`, the state at `step`, is on disk.
-    `flushed`: so is everything that the signals asked for. `recorded`: so is the state that training
-    came to from `ref` on, in the file that was asked for. `ended`: the run was left.
+    `signal`: it arrived while `step` was the last finished step. `saved`: `ref`, the state at `step`, is on
+    disk. `flushed`: every save that the signals requested is on disk. `recorded`: the state after training
+    from `ref` is in the requested file. `ended`: the run was left.
     """
 
     kind: Kind
@@ -48,8 +48,8 @@ class RunEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Reporter:
-    """Listens to a run and appends what happens to the file at `path`, each event with one write, so that
-    several threads and processes may. Raises OSError when it cannot be opened.
+    """Listens to a run and appends its events to the file at `path`, each with one write, so that several
+    threads and processes can report. Raises OSError if the file cannot be opened.
     """
 
     def __init__(self, run: str, path: str) -> None:
@@ -61,22 +61,22 @@ class Reporter:
     def __call__(self, event: Event) -> None:
         match event:
             case StepTaken(step=step):
-                self.tell("step", step)
+                self.report("step", step)
             case SaveWritten(step=step, version=version):
-                self.tell("saved", step, str(version))
+                self.report("saved", step, str(version))
             case SignalArrived(step=step, number=number):
-                self.tell("signal", step, signal=number)
+                self.report("signal", step, signal=number)
             case SignalServed(step=step):
-                self.tell("flushed", step)
+                self.report("flushed", step)
             case Resumed(step=step, version=version):
-                self.tell("resumed", step, str(version))
+                self.report("resumed", step, str(version))
             case Started():
-                self.tell("started")
+                self.report("started")
             case Ended(step=step):
-                self.tell("ended", step)
+                self.report("ended", step)
 
-    def tell(self, kind: Kind, step: int = -1, ref: str = "", signal: int = 0) -> None:
-        """Append an event; of steps, no more than BURST a second."""
+    def report(self, kind: Kind, step: int = -1, ref: str = "", signal: int = 0) -> None:
+        """Append an event; for steps, at most BURST per second."""
         now = time.monotonic()
         if kind == "step":
             self._left = min(BURST, self._left + (now - self._last) * BURST)
@@ -91,6 +91,6 @@ class Reporter:
 
 
 def read(data: bytes) -> list[RunEvent]:
-    """The events of a file, without the line that is being written. Raises ValueError for what is none."""
+    """The events of a file, except a line still being written. Raises ValueError if one is invalid."""
     whole = data[: data.rfind(b"\n") + 1]
     return msgspec.json.Decoder(RunEvent).decode_lines(whole)

@@ -1,4 +1,4 @@
-"""A training script as a process of its own, that tells of its runs while it is rehearsed."""
+"""A training script in a separate process, which reports the events of its runs."""
 
 from __future__ import annotations
 
@@ -19,38 +19,38 @@ from saver.storage import Progress
 T = TypeVar("T")
 
 INTERVAL = 0.02
-"""Seconds between two looks at what it told."""
+"""Seconds between two reads of its reports."""
 
 PATIENCE = "wait longer with --patience"
 
 Waiting: TypeAlias = Callable[[str], AbstractContextManager[Progress | None]]
-"""Tells whoever looks on what is waited for, until the end of its `with` block."""
+"""Shows the user what the rehearsal is waiting for, until the end of its `with` block."""
 
 
 class RehearsalError(SaverError):
-    """A rehearsal came to no result: the script ended before, or took too long."""
+    """A rehearsal had no result: the script ended too early, or took too long."""
 
     code = "rehearsal"
 
 
 class Script:
-    """Runs in a session of its own, until the end of the `with` block: then nothing of it is left.
+    """A script that runs in its own session until the end of the `with` block, which kills all its processes.
 
-    What it prints goes to a file in `folder`, which is made. `variables` are added to its environment.
+    Its output goes to a file in `folder`, which is created. `variables` are added to its environment.
     """
 
     def __init__(self, command: Sequence[str], folder: Path, variables: Mapping[str, str] = {}) -> None:
         self.command = command
-        self._variables = {VARIABLE: str(folder / "told"), **variables}
+        self._variables = {VARIABLE: str(folder / "events"), **variables}
         self.events: list[RunEvent] = []
         self.began = 0.0
-        self._told, self._output = folder / "told", folder / "output"
+        self._reports, self._output = folder / "events", folder / "output"
         self._read = 0
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Script:
-        self._told.parent.mkdir()
-        self._told.touch()
+        self._reports.parent.mkdir()
+        self._reports.touch()
         with self._output.open("wb") as output:
             self.began = time.monotonic()
             self._process = subprocess.Popen(
@@ -71,7 +71,7 @@ class Script:
         return self._process
 
     def send(self, number: int, group: bool = False) -> None:
-        """Send a signal to its first process, or to all that it has started as well."""
+        """Send a signal to its first process, or also to all processes that it has started."""
         if group:
             with suppress(ProcessLookupError):
                 os.killpg(self.process.pid, number)
@@ -79,15 +79,15 @@ class Script:
             self.process.send_signal(number)
 
     def kill(self) -> None:
-        """SIGKILL for it and for all that it started, such as the workers of data loaders."""
-        with suppress(ProcessLookupError, PermissionError):  # macOS refuses where all have ended
+        """Send SIGKILL to it and to all processes that it started, such as the workers of data loaders."""
+        with suppress(ProcessLookupError, PermissionError):  # macOS refuses if all have ended
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
         self.look()
 
     def look(self) -> None:
-        """Read what it told since."""
-        with self._told.open("rb") as file:
+        """Read the events that it has reported since the last look."""
+        with self._reports.open("rb") as file:
             file.seek(self._read)
             data = file.read()
         whole = data[: data.rfind(b"\n") + 1]
@@ -97,8 +97,8 @@ class Script:
     def wait_for(
         self, what: str, find: Callable[[list[RunEvent]], T | None], patience: float, advice: str = PATIENCE
     ) -> T:
-        """What `find` finds in its events. Raises RehearsalError when it ends before, or takes longer;
-        `advice` is for a run that does.
+        """Wait for a result of `find` from its events, for `patience` seconds. Raises RehearsalError if the
+        script ends first, or takes longer; then, if a run has begun, the error ends with `advice`.
         """
         end = time.monotonic() + patience
         while True:
@@ -111,11 +111,11 @@ class Script:
                 raise RehearsalError(f"the script ended ({self.status}) before {what}; {self._last_words()}")
             if time.monotonic() > end:
                 known = advice if self.events else _NO_RUN
-                raise RehearsalError(f"{patience:g} s went by before {what}; {known}")
+                raise RehearsalError(f"{patience:g} s passed before {what}; {known}")
             time.sleep(INTERVAL)
 
     def end(self, seconds: float) -> bool:
-        """Wait until it has ended; False if it still has not after so many seconds."""
+        """Wait until it has ended, for at most `seconds`; False if it has not."""
         with suppress(subprocess.TimeoutExpired):
             self.process.wait(seconds)
         return self.process.poll() is not None
@@ -128,21 +128,21 @@ class Script:
             return f"exit code {code}"
         try:
             return signal.Signals(-code).name
-        except ValueError:  # one of the nameless real-time signals
+        except ValueError:  # a real-time signal without a name
             return f"signal {-code}"
 
     def _last_words(self) -> str:
         lines = self._output.read_bytes()[-4096:].decode(errors="replace").split("\n")
         last = [line.strip() for line in lines if line.strip()]
-        return f"it printed last: {last[-1]}" if last else "it printed nothing"
+        return f"its last output: {last[-1]}" if last else "it had no output"
 
 
-_NO_RUN = "it has not entered a run, as `with store.checkpoints(...) as run:` does"
+_NO_RUN = "it has not entered a run; write `with store.checkpoints(...) as run:`"
 
 
 @contextmanager
 def ended_like_by_ctrl_c() -> Iterator[None]:
-    """Who ends the rehearsal ends the script too."""
+    """Let SIGTERM end the rehearsal as Ctrl-C does, so that the script is ended too."""
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield

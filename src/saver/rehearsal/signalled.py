@@ -8,11 +8,11 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-from saver.rehearsal.outcome import Ended, Plan, Rehearsal, going_on, outcome, ready
+from saver.rehearsal.outcome import Ended, Plan, Rehearsal, has_continued, outcome, ready
 from saver.rehearsal.script import RehearsalError, Script, Waiting, ended_like_by_ctrl_c
 
 ENDING_GRACE = 5.0
-"""Seconds that the second start is left to end by itself: what it saves then is of no interest."""
+"""Seconds in which the second start may end by itself; what it saves then does not matter."""
 
 WITHOUT_A_SAVE = (
     "send the signal without waiting for a save with --after SECONDS, or wait longer with --patience"
@@ -21,7 +21,7 @@ WITHOUT_A_SAVE = (
 
 def rehearse(plan: Plan, waiting: Waiting) -> Rehearsal:
     """Start the script, send it the signal, SIGKILL after the grace period, and start it again. Raises
-    RehearsalError when it never comes so far that the signal could be sent.
+    RehearsalError if it never reaches the point where the signal would be sent.
     """
     with ExitStack() as stack:
         stack.enter_context(ended_like_by_ctrl_c())
@@ -30,7 +30,10 @@ def rehearse(plan: Plan, waiting: Waiting) -> Rehearsal:
         with waiting("Waiting until it has saved" if plan.after is None else "Waiting until it trains"):
             stack.enter_context(first)
             run = first.wait_for(
-                "it had saved and gone on", lambda told: ready(told, plan), plan.patience, WITHOUT_A_SAVE
+                "it had saved and continued",
+                lambda events: ready(events, plan),
+                plan.patience,
+                WITHOUT_A_SAVE,
             )
         with waiting("Waiting until it has ended"):
             sent = time.monotonic()
@@ -46,9 +49,9 @@ def rehearse(plan: Plan, waiting: Waiting) -> Rehearsal:
 
 
 def _begin_again(script: Script, plan: Plan, run: str) -> str:
-    """Wait until it has resumed and taken a step, and end it; returns what kept it from that, or ""."""
+    """Wait until it has resumed and taken a step, and end it; returns the problem if it did not, or ""."""
     try:
-        script.wait_for("it had taken a step", lambda told: going_on(told, run), plan.patience)
+        script.wait_for("it had taken a step", lambda events: has_continued(events, run), plan.patience)
     except RehearsalError as error:
         return str(error)
     script.send(signal.SIGTERM)

@@ -27,7 +27,7 @@ def check_agreement(version: Version, manifest: Manifest, where: str) -> None:
         if logged != found:
             raise DamagedError(
                 f"{where}: the log and its manifest contradict each other about its {field}: "
-                f"{_shown(logged)} and {_shown(found)}; one of them was changed, or is that of another "
+                f"{_shown(logged)} and {_shown(found)}; one of them was changed, or belongs to another "
                 "version; restore the folders log/ and manifests/ from a copy of the store"
             )
 

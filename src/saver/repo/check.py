@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 
-import msgspec
 from blake3 import blake3
 
 from saver.errors import (
@@ -17,6 +16,7 @@ from saver.errors import (
     SaverError,
 )
 from saver.repo import document
+from saver.repo.checked import Checked as Checked
 from saver.repo.dedup import PROBE, PROBED, probe_of
 from saver.repo.extents import Ranges, packs_of
 from saver.repo.format import STORE_KEY, demand
@@ -44,29 +44,7 @@ from saver.storage import Progress, Stat
 from saver.tensors import shard_names
 from saver.tree import Tensor, parse, walk
 
-
-class Checked(msgspec.Struct, frozen=True):
-    """What a check found: live versions, bytes read, all damage. `garbage` is needed by no version; it is
-    not damage, and `gc` frees it. `recorded` says that the damage is recorded in the log, so that saving
-    the same tensors again repairs it. `foreign` objects are in the folders of the store but not Saver's:
-    they were not examined, and Saver never deletes them.
-    """
-
-    versions: int
-    bytes: int
-    damage: tuple[Damage, ...]
-    garbage: tuple[str, ...]
-    garbage_bytes: int
-    recorded: bool
-    foreign: tuple[str, ...] = ()
-
-    @property
-    def sound(self) -> bool:
-        """Whether there is no damage."""
-        return not self.damage
-
-
-_SHORTCUT = "it is only a shortcut, which no version needs, and is made anew; if that fails, delete it"
+_SHORTCUT = "it is only a shortcut, which no version needs, and is written again; if that fails, delete it"
 
 
 def check(repo: Repository, progress: Progress | None = None) -> Checked:
@@ -163,16 +141,16 @@ class _Check:
             versions = [version for model, _ in repo.models() for version in repo.versions(model)]
             if head == repo.state.head:  # otherwise another thread has read on
                 break
-        found, told = {str(version): version for version in versions}, replay.versions()
-        for ref in sorted({*found, *told}):
-            if found.get(ref) != told.get(ref):
+        found, logged = {str(version): version for version in versions}, replay.versions()
+        for ref in sorted({*found, *logged}):
+            if found.get(ref) != logged.get(ref):
                 model, _, number = ref.partition("@")
                 what = (
-                    "the newest checkpoint says something else of it than the log, which is right; "
-                    "checkpoints are made anew from it; if that fails, delete the folder state/"
+                    "the newest checkpoint contradicts the log about it, and the log is right; checkpoints "
+                    "are written again from the log; if that fails, delete the folder state/"
                 )
                 self._damage.append(Damage("state", what, model, int(number)))
-                versions = list(told.values())
+                versions = list(logged.values())
         return versions
 
     def _log(self, head: int) -> None:
@@ -207,12 +185,12 @@ class _Check:
                 elif key not in RESERVE:
                     found, _ = document.decode(data, Checkpoint, f"{storage}: {key}")
                     if checkpoint_key(found.number) != key:
-                        raise DamagedError(f"{storage}: {key} is that of record {found.number}")
+                        raise DamagedError(f"{storage}: {key} belongs to record {found.number}")
             except NotFoundError:
                 continue
             except (DamagedError, IncompatibleError, CannotReadError) as error:
                 self._damage.append(Damage(key, f"{error}; {_SHORTCUT}"))
-        for key, number in state.missing_pages(set(keys)):
+        for key, number in state.shortcuts.missing_pages(state.head, set(keys)):
             what = f"{storage}: {key} is missing, which {checkpoint_key(number)} needs"
             self._damage.append(Damage(key, f"{what}; {_SHORTCUT}"))
         if self._damage[before:] or any(each.key == "state" for each in self._damage):

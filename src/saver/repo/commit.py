@@ -28,8 +28,7 @@ from saver.repo.state.view import version_state
 from saver.repo.version import Version, from_state, plain_metric
 from saver.repo.written import Written
 from saver.storage import Bytes, Progress
-from saver.tensors import Shard, TensorInfo, joined, put_together
-from saver.tree import TensorData
+from saver.tensors import Shard, TensorData, TensorInfo, joined, put_together
 
 
 class CondemnedError(SaverError):
@@ -77,7 +76,7 @@ def _merged(repo: Repository, staged: Sequence[Staged]) -> Staged:
     tensors: dict[str, Shard] = {}
     for each in staged:
         if each.store != repo.format().id:
-            raise CannotSaveError(f"{repo.storage}: what is to be committed was staged in another store")
+            raise CannotSaveError(f"{repo.storage}: this was staged in another store; commit it there")
         for kind, there, more in (("part", parts, each.parts), ("tensor", tensors, each.tensors)):
             twice = sorted(there.keys() & more.keys())
             if twice:
@@ -97,8 +96,8 @@ def _merged(repo: Repository, staged: Sequence[Staged]) -> Staged:
     missing = sorted(needed - whole.keys())
     if missing:
         raise CannotSaveError(
-            f"{repo.storage}: nobody staged the tensor {missing[0]!r}, which a part needs; commit all that "
-            "was staged together"
+            f"{repo.storage}: nobody staged the tensor {missing[0]!r}, which a part needs; commit "
+            "everything that was staged together"
         )
     wholes = {each.whole for each in staged if each.parts}
     if len(wholes) > 1:

@@ -17,9 +17,11 @@ from numpy.typing import NDArray
 
 from saver.repo.extents import merged
 from saver.tensors import (
+    ITEM_SIZE,
     Extent,
     Hashed,
     Shard,
+    TensorData,
     block_count,
     block_span,
     hash_of,
@@ -29,7 +31,6 @@ from saver.tensors import (
     root_of,
     whole,
 )
-from saver.tree import ITEM_SIZE, TensorData
 
 if TYPE_CHECKING:
     from saver.repo.index import Index
@@ -38,7 +39,7 @@ PROBE = 4096
 """Bytes at the beginning of a tensor or block, in which most changes show."""
 
 PROBED = 1 << 20
-"""Smaller tensors are hashed directly: that is as fast as looking for a reason not to."""
+"""Smaller tensors are hashed directly: that is as fast as comparing their first bytes."""
 
 THREADS = 4
 CHUNKS = 16

@@ -34,7 +34,7 @@ def read_outline(storage: Storage, version: Version, blob: Blob | None = None) -
 def _in_file(blob: Blob, version: Version, where: str) -> Manifest:
     """The manifest in the header of a pack, with the tensors as that header has them."""
     damage = DamagedError(
-        f"{where}: the header of {blob.name}, in which its manifest stands, is damaged; restore that file "
+        f"{where}: the header of {blob.name}, which contains its manifest, is damaged; restore that file "
         "from a copy of the store"
     )
     try:
@@ -46,7 +46,9 @@ def _in_file(blob: Blob, version: Version, where: str) -> Manifest:
     if pack.hash != version.manifest:
         raise damage
     if MANIFEST not in pack.metadata:
-        raise IncompatibleError(f"{where}: {blob.name} holds no manifest, and the log says that it does")
+        raise IncompatibleError(
+            f"{where}: {blob.name} contains no manifest, although the log says so; restore both from a copy"
+        )
     found = manifests.outline(pack.metadata[MANIFEST], where)
     tensors = {name: tensor_form(info, {pack.id: 0}) for name, info in pack.tensors.items()}
     return msgspec.structs.replace(found, tensors=tensors, packs=(version.file,))

@@ -14,7 +14,7 @@ from blake3 import blake3
 
 from saver.canonical import canonical
 from saver.errors import DamagedError, IncompatibleError
-from saver.tree import strict_json
+from saver.strict import strict_json
 
 T = TypeVar("T", bound=msgspec.Struct)
 

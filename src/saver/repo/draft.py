@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 
 from saver.repo.manifest import Part
-from saver.tensors import ShardedData
-from saver.tree import TensorData, Value
+from saver.tensors import ShardedData, TensorData
+from saver.tree import Value
 
 
 class EncodedPart(msgspec.Struct, frozen=True):

@@ -52,7 +52,7 @@ class Extents:
                 info = msgspec.structs.replace(info, shards=shards)
             for shard in info.shards:
                 if not shard.is_whole():
-                    raise IncompatibleError(f"{where}: the bytes of {name!r} do not lie in whole blocks")
+                    raise IncompatibleError(f"{where}: the bytes of {name!r} are not stored in whole blocks")
             found[name] = info
         return found
 

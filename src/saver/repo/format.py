@@ -10,7 +10,7 @@ import msgspec
 from saver.errors import CannotWriteError, DamagedError, IncompatibleError, NotFoundError
 from saver.repo import document
 from saver.storage import Storage
-from saver.tree import decodable
+from saver.strict import decodable
 
 FORMAT = 1
 STORE_KEY = "store.json"
@@ -80,10 +80,10 @@ def read_again(storage: Storage, known: Format) -> Format:
     """
     found = read_format(storage)
     if found is None or found.id != known.id:
-        what = "is not there any more" if found is None else "is another one than it was"
+        what = "no longer exists" if found is None else "was replaced by another one"
         raise CannotWriteError(
             f"{storage}: the store {what}: it was deleted, moved or unmounted; nothing was written; "
-            "bring it back, or begin another one with a new Saver"
+            "restore it, or begin another one with a new Saver"
         )
     return found
 

@@ -9,14 +9,14 @@ from saver.tensors import Shard
 def contradiction(pack: Pack, name: str, shard: Shard) -> str | None:
     """How the header contradicts the manifest about a tensor that the pack was written for and holds whole;
     None if it does not."""
-    told = pack.shards.get(name)
-    if told is None:
+    packed = pack.shards.get(name)
+    if packed is None:
         return "the header of the pack does not name it, and the manifest does"
-    if [extent[1:] for extent in told.extents] != [extent[1:] for extent in shard.extents]:
-        return "the header of the pack and the manifest extent it differently"
-    if (told.dtype, told.box) != (shard.dtype, shard.box):
-        return f"the header of the pack says that it is {_form(told)}, and the manifest {_form(shard)}"
-    if (told.hash, told.blocks) != (shard.hash, shard.blocks):
+    if [extent[1:] for extent in packed.extents] != [extent[1:] for extent in shard.extents]:
+        return "the header of the pack and the manifest say that it is in different places"
+    if (packed.dtype, packed.box) != (shard.dtype, shard.box):
+        return f"the header of the pack says that it is {_form(packed)}, and the manifest {_form(shard)}"
+    if (packed.hash, packed.blocks) != (shard.hash, shard.blocks):
         return "the header of the pack and the manifest have different hashes for it"
     return None
 

@@ -1,11 +1,10 @@
-"""When a save rewrites bytes that a check found damaged, older versions read them from their new extent,
-too."""
+"""When a save rewrites bytes that a check found damaged, older versions read the new bytes, too."""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Mapping
 
+from saver.callers import warn
 from saver.errors import SaverError
 from saver.repo.log import Event, Move, Relocate
 from saver.repo.repository import Repository
@@ -38,6 +37,4 @@ def heal(repo: Repository, version: Version, harmed: Iterable[Shard], new: Mappi
     try:
         repo.append(decide)
     except SaverError as error:
-        warnings.warn(
-            f"{version} is saved, but older versions could not be healed with it: {error}", stacklevel=2
-        )
+        warn(f"{version} is saved, but older versions could not be healed with it: {error}", UserWarning)

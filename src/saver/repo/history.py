@@ -8,7 +8,7 @@ from itertools import islice
 import msgspec
 
 from saver.repo.repository import Repository
-from saver.repo.version import Version, from_state
+from saver.repo.version import Version, Versions, from_state
 
 
 class Summary(msgspec.Struct, frozen=True):
@@ -52,9 +52,9 @@ def summaries(repo: Repository) -> Iterator[Summary]:
             yield Summary(model, value.count, from_state(model, number, found, names), own)
 
 
-def newest(repo: Repository, model: str, last: int | None = None) -> list[Version]:
+def newest(repo: Repository, model: str, last: int | None = None) -> Versions:
     """The versions of a model, sorted by number: all, or the `last` newest. Reads no others."""
-    return list(islice(repo.versions(model, reverse=True), last))[::-1]
+    return Versions(reversed(list(islice(repo.versions(model, reverse=True), last))))
 
 
 def changes(versions: Iterable[Version]) -> Iterator[Change]:

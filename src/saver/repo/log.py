@@ -14,7 +14,7 @@ import msgspec
 from saver.errors import DamagedError, IncompatibleError, NotFoundError, SaverError
 from saver.repo import document
 from saver.storage import Stat, Storage
-from saver.tree import decodable
+from saver.strict import decodable
 
 FORMAT = 1
 DIGITS = 20
@@ -256,8 +256,8 @@ class Log:
         outline, _ = document.decode(data, _Outline, where)
         if outline.format != FORMAT or outline.event.kind not in _KINDS:
             raise IncompatibleError(
-                f"{where} is of a newer Saver (format {outline.format}, {outline.event.kind[:40]!r}); "
-                "nothing was changed; install a newer Saver to use this store"
+                f"{where} was written by a newer Saver (format {outline.format}, "
+                f"{outline.event.kind[:40]!r}); nothing was changed; install a newer Saver to use this store"
             )
 
     def append(self, record: Record) -> str | None:

@@ -15,8 +15,9 @@ from saver.canonical import canonical, in_order
 from saver.errors import IncompatibleError
 from saver.pack.layout import AXES_LIMIT, Digest
 from saver.repo.objects import pack_key
-from saver.tensors import Box, Shard, TensorInfo, check_boxes, whole
-from saver.tree import ITEM_SIZE, decodable, strict_json, to_json
+from saver.strict import decodable, strict_json
+from saver.tensors import ITEM_SIZE, Box, Shard, TensorInfo, check_boxes, whole
+from saver.tree import to_json
 
 FORMAT = 1
 FEATURES: frozenset[str] = frozenset()
@@ -55,7 +56,7 @@ _PackName = Annotated[str, msgspec.Meta(pattern="^[0-9a-z]{1,64}$")]
 
 class ShardForm(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """A shard as a manifest describes it. Its bytes are those of all `extents`, concatenated: each is
-    `(pack, offset, length)`, with the pack's index in the manifest's `packs`, and the extent in bytes from
+    `(pack, offset, length)`, with the pack's index in the manifest's `packs`, and the offset in bytes from
     the beginning of that file. Without a `box` (offsets and sizes) it covers the whole tensor.
     """
 
@@ -229,10 +230,14 @@ def outline(text: str, where: str) -> Manifest:
         manifest = msgspec.convert({**document, "unknown": unknown}, Manifest)
         msgspec.convert(manifest.environment, _Environment)
     except msgspec.ValidationError as error:
-        raise IncompatibleError(f"{where}: the manifest is not as it should be: {error}") from None
+        raise IncompatibleError(f"{where}: the manifest is malformed: {error}") from None
+    _check(manifest, where)
     parts = _ordered(manifest.parts, manifest.order, where)
-    if parts is not manifest.parts:
-        manifest = msgspec.structs.replace(manifest, parts=parts)
+    return manifest if parts is manifest.parts else msgspec.structs.replace(manifest, parts=parts)
+
+
+def _check(manifest: Manifest, where: str) -> None:
+    """Raise IncompatibleError for what the types of the fields do not rule out."""
     for name, part in manifest.parts.items():
         if (part.tree is msgspec.UNSET) != (part.document != ""):
             raise IncompatibleError(f"{where}: part {name[:80]!r} must have a tree or a document")
@@ -244,14 +249,13 @@ def outline(text: str, where: str) -> Manifest:
         extents = (extent for shard in stored.shards for extent in shard.extents)
         if any(pack >= len(manifest.packs) for pack, _, _ in extents):
             raise IncompatibleError(
-                f"{where}: tensor {name[:80]!r} lies in a pack that the manifest does not name"
+                f"{where}: tensor {name[:80]!r} is stored in a pack that the manifest does not name"
             )
     missing = sorted(set(manifest.requires) - FEATURES)
     if missing:
         raise IncompatibleError(
             f"{where} needs {', '.join(missing)}, which this Saver does not have: install a newer one"
         )
-    return manifest
 
 
 def _ordered(parts: Mapping[str, Part], order: tuple[int, ...], where: str) -> Mapping[str, Part]:
@@ -259,5 +263,5 @@ def _ordered(parts: Mapping[str, Part], order: tuple[int, ...], where: str) -> M
     if not order:
         return parts if list(parts) == names else {name: parts[name] for name in names}
     if sorted(order) != list(range(len(names))):
-        raise IncompatibleError(f"{where}: the order of the parts is not one of its parts")
+        raise IncompatibleError(f"{where}: the order of the parts does not list each part once")
     return {names[extent]: parts[names[extent]] for extent in order}

@@ -15,7 +15,7 @@ def ref_of(name: str, value: Any) -> str:
         return str(value)
     if not isinstance(value, str):
         raise TypeError(
-            f"{name}: a {type(value).__name__} is not a ref; pass a text as in 'iris@3', or a Version"
+            f"{name}: a {type(value).__name__} is not a ref; pass a string such as 'iris@3', or a Version"
         )
     try:
         parse_ref(value)
@@ -27,7 +27,7 @@ def ref_of(name: str, value: Any) -> str:
 def model_of(value: Any) -> str:
     """The name of a model."""
     if not isinstance(value, str):
-        way = ": pass its `model`" if isinstance(value, Version) else "; pass a text as in 'iris'"
+        way = ": pass its `model`" if isinstance(value, Version) else "; pass a string such as 'iris'"
         raise TypeError(f"model: a {type(value).__name__} is not the name of a model{way}")
     try:
         check_model(value)
@@ -39,7 +39,7 @@ def model_of(value: Any) -> str:
 def tag_of(name: str, value: Any) -> str:
     """A tag."""
     if not isinstance(value, str):
-        raise TypeError(f"{name}: a {type(value).__name__} is not a tag; pass a text as in 'production'")
+        raise TypeError(f"{name}: a {type(value).__name__} is not a tag; pass a string such as 'production'")
     try:
         check_tag(value)
     except BadNameError as error:

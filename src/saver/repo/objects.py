@@ -100,6 +100,6 @@ def collectables(storage: Storage) -> Iterator[Listed]:
 def no_folder(key: str) -> str:
     """The message about something that is in the place of a folder."""
     return (
-        f"{key} is a file or a symbolic link, where a store has a folder; nothing behind it was looked at; "
+        f"{key} is a file or a symbolic link, where a store has a folder; nothing behind it was read; "
         "restore the folder from a copy of the store"
     )

@@ -50,7 +50,7 @@ class Use(msgspec.Struct, frozen=True):
 
 
 _Used: TypeAlias = tuple[Extent, str, Use]
-"""A extent that has its own hash, that hash, and what needs it."""
+"""An extent that has its own hash, that hash, and what needs it."""
 
 
 class Packs:
@@ -132,7 +132,7 @@ class Packs:
         if key in self.lost:
             return
         needed = self._uses_of(key) or key in self.files
-        whom = "the versions that lie in it are not concerned" if needed else "no version needs it"
+        whom = "the versions stored in it are not affected" if needed else "no version needs it"
         self.damage.append(Damage(key, f"{what}; {whom}"))
 
     # Headers
@@ -143,15 +143,17 @@ class Packs:
         if pack.id != name:
             self._harmless(key, f"its header calls it {pack.id[:40]!r}")
         needed = self._uses_of(key) or key in self.files
-        alone = sorted(lost - self._told(name, pack, lost)) if needed else sorted(lost)
+        alone = sorted(lost - self._reported(name, pack, lost)) if needed else sorted(lost)
         if alone:
-            self._harmless(key, f"the bytes of {', '.join(alone[:5])} are not those that its header tells of")
+            self._harmless(
+                key, f"the bytes of {', '.join(alone[:5])} are not those that its header describes"
+            )
         for use in self._written_for(name):
             what = contradiction(pack, use.tensor, use.known)
             if what is not None and self._is_needed(key, use.version):
                 self.damage += use.damage(key, what)
 
-    def _told(self, name: str, pack: Pack, lost: set[str]) -> set[str]:
+    def _reported(self, name: str, pack: Pack, lost: set[str]) -> set[str]:
         """The tensors whose damage was reported, now or by an earlier check, and may have been repaired."""
         harmed = Ranges([*self._repo.state.harmed(name), *self.harm.get(name, ())])
         return {tensor for tensor, start, end, _ in pack.ranges(lost) if harmed.meet(start, end - start)}

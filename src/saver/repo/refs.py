@@ -54,8 +54,8 @@ def parse_ref(text: str) -> Ref:
     if _TAG.fullmatch(rest):
         return Ref(model, tag=rest)
     raise BadNameError(
-        f"{text[:200]!r} is not a ref: after the @ stands a number, a tag, `latest`, `step=1000` or "
-        "`time=2026-11-20T12:00`"
+        f"{text[:200]!r} is not a ref: write a number, a tag, `latest`, `step=1000` or "
+        "`time=2026-11-20T12:00` after the @"
     )
 
 

@@ -22,7 +22,7 @@ from saver.repo.log import Condemn, Delete, Event, Record, record_after
 from saver.repo.manifest import Manifest, Part, manifest_key
 from saver.repo.objects import pack_key, tree_key
 from saver.repo.refs import Ref, parse_ref
-from saver.repo.state import State
+from saver.repo.state import State, keep_reserve, make_room
 from saver.repo.state.facts import ModelState
 from saver.repo.state.users import Users
 from saver.repo.version import Version, from_state
@@ -107,7 +107,7 @@ class Repository:
         if self._format is None and self.storage.create(
             STORE_KEY, document.encode(Format(FORMAT, self.fresh()))
         ):
-            self.state.keep_reserve()
+            keep_reserve(self.storage)
         demand(self.storage, self.format().write, "write to")
         self._refresh(check_end)
 
@@ -116,7 +116,7 @@ class Repository:
         self.state.refresh()
         if self._whole not in (check, check_end):
             self._whole = check_end if check(self.storage, self.state) else check
-        self.state.forget_listing()
+        self.state.shortcuts.forget_listing()
 
     def append(self, decide: Callable[[], Event | None]) -> Record | None:
         """Append the event that `decide` returns to the log, durably; returns its record. None does nothing.
@@ -136,7 +136,7 @@ class Repository:
             try:
                 digest = self.state.log.append(record)
             except CannotWriteError as error:
-                if is_full(error) and isinstance(event, Delete | Condemn) and self.state.make_room():
+                if is_full(error) and isinstance(event, Delete | Condemn) and make_room(self.storage):
                     continue
                 raise
             if digest is not None:
@@ -300,7 +300,7 @@ class Repository:
         where = f"{self.storage}: {version}"
 
         def locate() -> dict[str, TensorInfo]:
-            """While a copy is being updated, bytes may still be in their old extent: the pack to which a
+            """While a copy is being updated, bytes may still be in their old place: the pack to which a
             record moves them may be missing because a later record moves them again."""
             self.state.refresh()
             while True:
@@ -312,8 +312,8 @@ class Repository:
                     return found
 
         advice = (
-            "load other parts or another version, or restore the packs from a copy; `saver check` tells all "
-            "that is damaged"
+            "load other parts or another version, or restore the packs from a copy; `saver check` lists "
+            "all that is damaged"
         )
         found = self.extents.of(manifest, where)
         return PackedTensors(found, self.open_packs, where, advice, locate, blobs)

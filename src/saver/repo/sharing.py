@@ -12,8 +12,7 @@ from saver.repo.objects import pack_key
 from saver.repo.repository import Repository
 from saver.repo.version import Version, from_state
 from saver.storage import Blob
-from saver.tensors import Extent, Shard, shards_of
-from saver.tree import TensorData
+from saver.tensors import Extent, Shard, TensorData, shards_of
 
 
 class Sharing:
@@ -56,8 +55,8 @@ class Sharing:
         return name
 
     def _reader(self) -> Callable[[Extent], bytes]:
-        """A function that reads extents and keeps some packs open; a extent that cannot be read must not stop
-        a save."""
+        """A function that reads extents and keeps some packs open; an extent that cannot be read must not
+        stop a save."""
         blobs: dict[str, Blob] = {}
 
         def read(extent: Extent) -> bytes:

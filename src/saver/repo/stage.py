@@ -24,8 +24,8 @@ from saver.repo.sharing import Sharing
 from saver.repo.trees import TREE_BYTES
 from saver.repo.written import Written
 from saver.storage import Bytes, Progress
-from saver.tensors import Cut, Shard, hash_of, in_shards, length_of, pieces, whole
-from saver.tree import TensorData, decodable
+from saver.strict import decodable
+from saver.tensors import Cut, Shard, TensorData, hash_of, in_shards, length_of, pieces, whole
 
 FILE_BYTES = 4 << 20
 """Up to this many bytes are not put into packs but held in memory, to become one file with a manifest."""

@@ -15,7 +15,7 @@ from saver.errors import DamagedError, IncompatibleError
 from saver.repo.manifest import content_hash
 from saver.repo.objects import tree_key
 from saver.storage import Storage
-from saver.tree import strict_json
+from saver.strict import strict_json
 
 TREE_BYTES = 64 << 10
 """From this many bytes on, a part has a separate document. One more object takes about as long to write as
@@ -53,7 +53,7 @@ def parsed(content: bytes, where: str) -> tuple[Any, dict[str, Any]]:
     """The tree and the batches of a part, still raw JSON. Raises IncompatibleError."""
     found = strict_json(content, where)
     if not isinstance(found, list) or len(found) != 2 or not isinstance(found[1], dict):
-        raise IncompatibleError(f"{where}: the document of a part is not as it should be")
+        raise IncompatibleError(f"{where}: the document of a part is malformed")
     return found[0], found[1]
 
 

@@ -6,6 +6,8 @@ import math
 
 import msgspec
 
+from saver import html
+from saver.human import metrics, size, utc
 from saver.repo.log import PartVersion
 from saver.repo.state.facts import VersionState
 
@@ -41,6 +43,48 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
 
     def __str__(self) -> str:
         return f"{self.model}@{self.number}"
+
+    def _repr_html_(self) -> str:
+        return html.facts(
+            str(self),
+            {
+                "saved": f"{utc(self.time)} by {self.author}",
+                "step": "" if self.step is None else f"{self.step:,}",
+                "metrics": metrics(self.metrics),
+                "tags": ", ".join(self.tags),
+                "parts": ", ".join(self.parts),
+                "size": f"{size(self.bytes)}; the store grew by {size(self.bytes_added)}",
+                "notes": self.notes,
+            },
+        )
+
+
+class Versions(list[Version]):
+    """Versions of a model, oldest first. A notebook shows them as a table, newest first."""
+
+    def _repr_html_(self) -> str:
+        names = list(dict.fromkeys(name for version in reversed(self) for name in version.metrics))
+        return html.table(
+            self[0].model if self else "",
+            (">version", ">step", "saved", *(f">{name}" for name in names), *_LAST),
+            [_row(version, names) for version in reversed(self)],
+        )
+
+
+_LAST = ("tags", ">size", "author", "notes")
+
+
+def _row(version: Version, names: list[str]) -> tuple[str, ...]:
+    return (
+        f"@{version.number}",
+        "" if version.step is None else f"{version.step:,}",
+        utc(version.time),
+        *(f"{version.metrics[name]:.6g}" if name in version.metrics else "" for name in names),
+        ", ".join(version.tags),
+        size(version.bytes),
+        version.author,
+        version.notes,
+    )
 
 
 def from_state(model: str, number: int, state: VersionState, tags: tuple[str, ...]) -> Version:

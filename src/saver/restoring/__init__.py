@@ -1,8 +1,8 @@
-"""Restoring in place: what was saved goes into existing objects.
+"""Restores in place: saved values go into existing objects.
 
 `restore` makes a plan for every part, reads and verifies all bytes that it needs, and only then changes
 anything. The restorers in the codec modules (`RESTORERS`, beside `CODECS`) define which objects can be
-restored into.
+restored.
 """
 
 from __future__ import annotations

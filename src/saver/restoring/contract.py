@@ -1,4 +1,4 @@
-"""What a restorer is, and what it sees of a version."""
+"""The contract of a restorer, and its view of a version."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 class Plan(msgspec.Struct, frozen=True):
     """What will happen to a target, as far as that is known without reading bytes.
 
-    `ready` is called once all bytes have been read and verified. It decodes and makes the remaining checks,
-    changes nothing, and returns the function that changes the target; None if nothing fits. `may_refuse`
-    says that this function calls code that may raise, such as any `load_state_dict`; it is called before
-    the others.
+    `ready` is called once all bytes have been read and verified. It decodes, makes the remaining checks,
+    changes nothing, and returns the function that changes the target; it is None if nothing fits.
+    `may_refuse` says that this function calls code that may raise, such as any `load_state_dict`; it is
+    called before the others.
     """
 
     report: PartReport
@@ -38,14 +38,14 @@ class Plan(msgspec.Struct, frozen=True):
 
 
 class Restorer(ABC):
-    """Puts what was saved into one kind of object, in place.
+    """Restores one kind of object in place.
 
     A codec module may list its restorers in `RESTORERS`, beside its `CODECS`.
     """
 
     live: ClassVar[bool] = True
-    """Whether such an object in a dict or list must fit what was saved there. Otherwise it is filled in
-    place if possible, and replaced if not."""
+    """Whether such an object in a dict or list must fit the value that was saved there. Otherwise it is
+    filled in place if possible, and replaced if not."""
 
     @abstractmethod
     def accepts(self, cls: type) -> bool:
@@ -60,8 +60,8 @@ class Restorer(ABC):
         """
 
     def pair(self, node: Node, target: Any, saved: Saved) -> Pair | None:
-        """How `target`, which is in the place of `node`, becomes in place exactly what `load` would return;
-        None if it cannot. Changes nothing."""
+        """How `target`, which is in the place of `node`, is changed into exactly what `load` would return;
+        None if it cannot be. Changes nothing."""
         return None
 
 
@@ -92,12 +92,12 @@ class Saved:
 
     @property
     def where(self) -> str:
-        """What messages call the value that is being planned: `run@3: optimizer`."""
+        """The name of the value being planned, as messages show it: `run@3: optimizer`."""
         return f"{self._opened.where}: {'.'.join(self._steps)}" if self._steps else self._opened.where
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
-        """A context in which a value of this name is planned."""
+        """A context in which a value with this name is planned."""
         self._steps.append(name)
         yield
         self._steps.pop()
@@ -133,7 +133,7 @@ class Saved:
             return value
         node = self._opened.nodes.get(value.id)
         if node is None:
-            raise IncompatibleError(f"{self.where}: a reference to node {value.id}, which is not there")
+            raise IncompatibleError(f"{self.where} refers to node {value.id}, which is missing")
         return node
 
     def entry(self, ref: Any) -> TensorInfo:
@@ -144,7 +144,7 @@ class Saved:
             return self._opened.tensors.info(ref.name)
         except KeyError:
             raise IncompatibleError(
-                f"{self.where} refers to the tensor {ref.name[:80]!r}, which is not there"
+                f"{self.where} refers to the tensor {ref.name[:80]!r}, which is missing"
             ) from None
 
     def peek(self) -> Decoder:
@@ -166,11 +166,11 @@ class Saved:
         self._pairs.roots.append((value, target))
 
     def fills(self, pair: Pair) -> None:
-        """Announce that a plan fills a target: references to the node decode to it."""
+        """Announce that a plan fills a target: references to the node decode to the target."""
         self._pairs.planned.append(pair)
 
     def paired(self, node: Node, target: Any) -> Pair | None:
-        """The pair that the target's restorer makes of a node and a target, if it can."""
+        """The pair that the target's restorer makes from a node and a target; None if it cannot."""
         cls = type(target)
         if cls not in self._restorers:
             self._restorers[cls] = restorer_for(cls)
@@ -190,9 +190,9 @@ class Saved:
             self._live.append((node, target))
 
     def read(self, trust: Iterable[str], progress: Progress | None) -> tuple[Decoder, int]:
-        """Read and verify all that is wanted. Returns a decoder for it, and the number of bytes read.
+        """Read and verify all wanted and held values. Returns a decoder for them, and the number of bytes.
 
-        Raises, before it reads, unless all classes that it asks for are trusted.
+        Raises UntrustedError before reading unless all classes that they ask for are trusted.
         """
         standing = self._settled()
         found = list(self._reached({id(pair.node) for pair in standing}))
@@ -254,8 +254,8 @@ class Saved:
 
 
 def ask(where: str, function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
-    """Call a method of the target. Raises DoesNotFitError if it fails: what was saved is not damaged by
-    that."""
+    """Call a method of the target. Raises DoesNotFitError if it fails, since that does not mean that the
+    saved bytes are damaged."""
     try:
         return function(*arguments, **options)
     except Exception as error:
@@ -264,6 +264,6 @@ def ask(where: str, function: Callable[..., Any], *arguments: Any, **options: An
 
 
 def kind(target: Any) -> str:
-    """What messages and reports call the class of a target."""
+    """The name of a target's class, as messages and reports show it."""
     cls = type(target)
     return cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"

@@ -18,7 +18,7 @@ class Storage(msgspec.Struct, frozen=True):
 
     `root` identifies the saved storage, `place` that of the target. `shift` is how many bytes further the
     target begins; `alike` says that both have the same strides. `whole` says that the saved tensor is the
-    one that others are views of, and has the layout of the target: a view of one fits the other.
+    one that others are views of, and has the layout of the target, so that a view of either fits the other.
     """
 
     root: int
@@ -35,7 +35,7 @@ class Storage(msgspec.Struct, frozen=True):
 class Memory(msgspec.Struct, frozen=True):
     """Elements that will be written: `shape` of them from `address` on, `strides` and `size` in bytes.
 
-    `saved` returns what is written, as an array of that shape; None if that is not known byte by byte.
+    `saved` returns the elements to write, as an array of that shape; it is None if their bytes are unknown.
     """
 
     address: int
@@ -92,7 +92,7 @@ def overlapping(memories: Sequence[Memory]) -> Iterator[tuple[int, int]]:
 
 
 def agree(one: Memory, other: Memory, decoder: Decoder) -> bool:
-    """Whether both get the same bytes where they overlap. Changes neither."""
+    """Whether both will get the same bytes where they overlap. Changes neither."""
     if one.saved is None or other.saved is None:
         return False
     first, second = one.saved(decoder), other.saved(decoder)

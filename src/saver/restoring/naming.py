@@ -10,7 +10,7 @@ from saver.errors import DoesNotFitError
 from saver.restoring.report import listed
 
 Names: TypeAlias = "Mapping[str, str | None] | Callable[[str], str | None] | None"
-"""Saved names, or prefixes of them, and the target's names for them; None leaves them out."""
+"""Maps saved names, or prefixes of them, to the target's names; None leaves a name out."""
 
 _COMPARED = 200
 """At most this many names on either side are compared for a suggestion."""
@@ -32,7 +32,7 @@ class Naming:
         self._met: dict[str, None] = {}
 
     def __call__(self, name: str) -> str | None:
-        """What the target calls `name`; None if it is left out."""
+        """The target's name for `name`; None if it is left out."""
         self._met[name] = None
         if self._ask is not None:
             return _checked(name, self._ask(name))
@@ -67,8 +67,7 @@ def _replaced(name: str, key: str, new: str | None) -> str | None:
 def suggest(
     saved: Iterable[tuple[str, object]], target: Iterable[tuple[str, object]]
 ) -> tuple[str, str] | None:
-    """The change of a prefix that would match most of the remaining names, which are given with their
-    shapes."""
+    """The change of a prefix that would match most of the remaining names. Names come with their shapes."""
     here = list(target)[:_COMPARED]
     votes: Counter[tuple[str, str]] = Counter()
     for name, shape in list(saved)[:_COMPARED]:

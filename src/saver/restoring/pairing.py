@@ -1,5 +1,5 @@
-"""Which objects in containers stay the same objects: each takes what was saved under its key, so that other
-references to it remain valid. What was shared when saved is shared again, and nothing else."""
+"""Which objects in containers stay the same objects: each takes the value that was saved under its key, so
+that other references to it remain valid. Whatever was shared when saved is shared again, and nothing else."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 class Pair(msgspec.Struct, frozen=True, eq=False):
     """A saved node, and the existing object that can become what it describes.
 
-    `needs` is what is decoded for that, and `ready` is as in a `Plan`. For a container, `within` pairs the
-    saved values in it with the objects in their places. `memory` is that of an array or tensor. If the
+    `needs` are the values to decode for that, and `ready` is as in a `Plan`. For a container, `within` pairs
+    the saved values in it with the objects in their places. `memory` is that of an array or tensor. If the
     target `stands` for the node, references to the node decode to it.
     """
 
@@ -41,7 +41,7 @@ class Pair(msgspec.Struct, frozen=True, eq=False):
 
 
 class Pairs:
-    """All pairs of one restore. The `planned` ones are filled in any case; others are `kept` if that is
+    """All pairs of one restore. The `planned` ones are always filled; others are `kept` only if that is
     sound.
 
     `roots` are values and the objects in their places; `taken` are the ids of the targets of plans.
@@ -57,8 +57,8 @@ class Pairs:
         self._standing: set[int] = set()
 
     def settle(self, wanted: Iterable[Value], held: Iterable[Value], standing: set[int]) -> list[Pair]:
-        """The pairs whose targets stand for their nodes, once it is decided which are kept. Nodes in
-        `standing` have one already."""
+        """Decide which pairs are kept, and return those whose targets stand for their nodes. For nodes in
+        `standing`, another object does already."""
         for pair in self.planned:
             if pair.stands and id(pair.node) not in standing:
                 self._by_node.setdefault(id(pair.node), pair)
@@ -98,7 +98,7 @@ class Pairs:
         return found
 
     def _sharing(self, found: list[Pair], reach: Reach) -> list[Pair]:
-        """The pairs without tensors that would not share their storages as the saved ones did."""
+        """The pairs, without the tensors that would not share their storages as the saved ones did."""
         claims: defaultdict[int, list[tuple[int, int, Storage]]] = defaultdict(list)
         for pair in (*self.planned, *found):
             if pair.storage is not None:
@@ -120,8 +120,8 @@ class Pairs:
         return [pair for pair in found if id(pair) not in lost]
 
     def _apart(self, found: list[Pair]) -> list[Pair]:
-        """The pairs without those that write to the memory of others, if that was not saved as shared, or
-        cannot be compared."""
+        """The pairs, without those that write to the memory of others if that memory was not shared when
+        saved, or cannot be compared."""
         pairs = [pair for pair in (*self.planned, *found) if pair.memory is not None]
         memories = [pair.memory for pair in pairs if pair.memory is not None]
         own, lost = {id(pair) for pair in found}, set[int]()
@@ -138,7 +138,8 @@ class Pairs:
         return [pair for pair in found if _key(pair) not in lost]
 
     def at_odds(self, decoder: Decoder) -> list[Pair]:
-        """Stop keeping arrays that would get other values in memory that others fill too. Returns them."""
+        """Stop keeping arrays that would write different values to memory that others fill too. Returns
+        them."""
         arrays = [pair for pair in self.kept if pair.memory is not None and pair.storage is None]
         others = [pair for pair in self.kept if pair.storage is not None]
         pairs = [pair for pair in (*self.planned, *others, *arrays) if pair.memory is not None]
@@ -154,12 +155,12 @@ class Pairs:
 
 
 def _key(pair: Pair) -> int:
-    """Tensors that shared a storage are kept together, or not at all."""
+    """The key under which pairs are kept together or not at all: tensors that shared a storage have one."""
     return id(pair) if pair.storage is None else pair.storage.root
 
 
 def _in_tuple(node: Node, target: tuple[Any, ...]) -> list[tuple[Value, Any]]:
-    """The items of a tuple, which is rebuilt from objects that stay."""
+    """The items of a saved tuple and of the target: tuples are rebuilt from objects that stay."""
     state = node.state
     if node.codec == "namedtuple" and type(state) is dict and tuple(state) == getattr(target, "_fields", ()):
         state = list(state.values())

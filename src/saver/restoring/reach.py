@@ -1,4 +1,4 @@
-"""What a restore will decode, and what of it is examined while decoding."""
+"""What a restore will decode, and which part of it is examined while decoding."""
 
 from __future__ import annotations
 
@@ -70,10 +70,10 @@ def is_tensor(node: Node) -> bool:
 
 
 def _held(node: Node) -> tuple[Any, Any]:
-    """The content of a node, divided: what its object stores as it is decoded, and the rest.
+    """The content of a node in two parts: values that its object stores as they are decoded, and the rest.
 
-    Code that checks, counts, copies or hashes the rest must get what was saved, not an object that will
-    only be filled with it later.
+    Code that checks, counts, copies or hashes the rest must get the saved values, not objects that are only
+    filled with them later.
     """
     holds = said(node.codec, "HOLDS")
     return holds(node.state) if holds is not None else (None, node.state)

@@ -1,4 +1,4 @@
-"""What a restore did, or would have done: names that matched, and those that did not."""
+"""The report of a restore: the names that matched, and those that did not."""
 
 from __future__ import annotations
 
@@ -6,7 +6,11 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
+from saver import html
 from saver.errors import printable
+from saver.human import size
+
+_COLUMNS = ("part", "into", "matched", "missing", "unexpected", "mismatched", "converted")
 
 SHOWN = 4
 """Messages list this many names of a kind; the report lists all."""
@@ -65,7 +69,7 @@ class PartReport(msgspec.Struct, frozen=True):
         if self.missing:
             yield f"{len(self.missing)} were not saved: {listed(self.missing)}"
         if self.unexpected:
-            yield f"{len(self.unexpected)} have no place here: {listed(self.unexpected)}"
+            yield f"{len(self.unexpected)} are not in the target: {listed(self.unexpected)}"
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -81,13 +85,19 @@ class Report(msgspec.Struct, frozen=True):
     def __bool__(self) -> bool:
         return all(self.parts.values())
 
-    def __str__(self) -> str:
-        rows: list[tuple[str, ...]] = [
-            ("part", "into", "matched", "missing", "unexpected", "mismatched", "converted")
-        ]
+    def _rows(self) -> Iterator[tuple[str, ...]]:
         for name, part in self.parts.items():
             counts = (part.matched, part.missing, part.unexpected, part.mismatched, part.converted)
-            rows.append((name, part.into.rpartition(".")[2], *(f"{len(items):,}" for items in counts)))
+            yield name, part.into.rpartition(".")[2], *(f"{len(items):,}" for items in counts)
+
+    def _repr_html_(self) -> str:
+        wrong = {name: "; ".join(_details(part)) for name, part in self.parts.items()}
+        columns = (*_COLUMNS[:2], *(f">{title}" for title in _COLUMNS[2:]))
+        title = f"{self.where}: {size(self.bytes)} restored"
+        return html.block([html.table(title, columns, list(self._rows())), html.facts("", wrong)])
+
+    def __str__(self) -> str:
+        rows = [_COLUMNS, *self._rows()]
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = [f"{self.where}: {self.bytes:,} bytes restored"]
         told: list[PartReport | None] = [None, *self.parts.values()]

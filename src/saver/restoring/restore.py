@@ -1,4 +1,4 @@
-"""Restores a version into live objects: everything that was asked for, or nothing."""
+"""Restores a version into live objects: every requested target, or none."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ def restore(
     limit: int | str | None = None,
     progress: Progress | None = None,
 ) -> Report:
-    """Put what was saved into existing objects, in place. Returns a report of what matched.
+    """Restore saved values into existing objects, in place. Returns a report of the names that matched.
 
     `into` maps parts to their targets. A single target works for a version with a single part, or one that
     is the target's state dict. A target can be:
 
-    - a PyTorch module, from a module or a state dict that was saved: by name, into its own parameters and
-      buffers, on whatever device; a class that was saved is neither imported nor trusted
+    - a PyTorch module, from a saved module or state dict: by name, into its own parameters and buffers, on
+      any device; the class that was saved is neither imported nor trusted
     - an optimizer, from one of its class or a state dict: by position; a learning-rate
       scheduler, a gradient scaler
     - a tensor, array or random generator: its values, or its position in its sequence
@@ -44,7 +44,7 @@ def restore(
       Modules, random generators and anything with `load_state_dict` must fit; other objects that do not fit
       are replaced
     - an estimator or an object of your own, from one of the same class: its attributes
-    - anything with `load_state_dict`, from a dict that was saved
+    - anything with `load_state_dict`, from a saved dict
 
     Everything is checked first: bytes against their hashes, names, shapes. With `strict`, any name that
     does not match is an error, and nothing is changed; otherwise what matches is copied, and the rest is
@@ -128,7 +128,7 @@ def _pairs(opened: Opened, into: Any, saved: Saved) -> Iterator[tuple[str, Value
     else:
         listed = ", ".join(trees)
         raise NotFoundError(
-            f"{opened.where} has the parts {listed}; say which goes where: "
+            f"{opened.where} has the parts {listed}; name the target of each: "
             f"into={{{next(iter(trees))!r}: target}}"
         )
 
@@ -139,7 +139,7 @@ def _no_part(opened: Opened, name: object) -> str:
         return f"{opened.where} has no part {str(name)[:80]!r}; its parts are {', '.join(parts)}"
     (sole,) = parts
     return (
-        f"{opened.where} has no part {str(name)[:80]!r}; what was saved is one object, not a mapping: "
+        f"{opened.where} has no part {str(name)[:80]!r}; one object was saved, not a mapping: pass "
         f"into={{{sole!r}: target}}, or the target itself unless it is a mapping"
     )
 
@@ -147,7 +147,7 @@ def _no_part(opened: Opened, name: object) -> str:
 def _is_state_of(target: Any, saved: Saved, trees: dict[str, Value]) -> bool:
     """Whether the parts are the items of one state dict, which was saved directly.
 
-    They are if most have the names of items in the target's state dict, or if all are tensors.
+    They are if most of them have names of items in the target's state dict, or if all are tensors.
     """
     if not callable(getattr(target, "load_state_dict", None)):
         return False
@@ -158,7 +158,7 @@ def _is_state_of(target: Any, saved: Saved, trees: dict[str, Value]) -> bool:
 
 
 def _told(report: Report) -> str:
-    """The message for what does not fit: place, facts, next step."""
+    """The message for parts that do not fit: place, facts, next step."""
     unfit = {name: part for name, part in report.parts.items() if not part}
     facts = "; ".join(
         f"{name} does not fit the {part.into}: of its names {', '.join(part.told())}"
@@ -168,5 +168,5 @@ def _told(report: Report) -> str:
     way = f"names={{{renaming[0]!r}: {renaming[1]!r}}} would match more; " if renaming else ""
     return (
         f"{report.where}: {facts}. Nothing was changed; {way}strict=False restores what fits, "
-        "`.report` has all names"
+        "`.report` lists all names"
     )

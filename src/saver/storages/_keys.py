@@ -20,10 +20,10 @@ def valid(key: str) -> bool:
 
 
 def checked(key: str) -> str:
-    """The key itself. Raises IncompatibleError if it cannot be a key: only a forged document contains such
-    a one."""
+    """The key itself. Raises IncompatibleError if it cannot be a key: only forged documents contain such
+    keys."""
     if not valid(key):
-        raise IncompatibleError(f"{key[:200]!r} cannot be the key of an object; no Saver names one so")
+        raise IncompatibleError(f"{key[:200]!r} cannot be the key of an object; no Saver writes such a key")
     return key
 
 

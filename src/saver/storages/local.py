@@ -94,7 +94,7 @@ class LocalStorage(Storage):
                 placed = file.commit()
         if not placed:
             self._demand_object(key)
-            raise CannotWriteError(f"{self._where(key)}: there is such an object already; it was not changed")
+            raise CannotWriteError(f"{self._where(key)}: this object exists already; it was not changed")
 
     def create(self, key: str, data: bytes) -> bool:
         """Even when this returns False, the existing object is durable."""
@@ -216,7 +216,7 @@ class LocalStorage(Storage):
     def _demand_file(self, key: str, found: os.stat_result) -> None:
         if not stat.S_ISREG(found.st_mode):
             raise DamagedError(
-                f"{self._where(key)} is {kind_of(found.st_mode)}, and no object of a store; it was neither "
+                f"{self._where(key)} is {kind_of(found.st_mode)}, not an object of a store; it was neither "
                 "followed nor read; remove it, and restore the object from a copy of the store"
             )
 
@@ -233,7 +233,7 @@ class LocalStorage(Storage):
         paths = [self._where("/".join(names[:count])) for count in range(1, len(names) + 1)]
         link = next(filter(os.path.islink, paths), paths[-1])
         return (
-            f"{link} is a symbolic link, and a store has none; nothing behind it was read or changed; "
+            f"{link} is a symbolic link, which no store may contain; nothing behind it was read or changed; "
             "remove it, and put the folder itself in its place"
         )
 
@@ -311,7 +311,7 @@ class LocalStorage(Storage):
         except OSError as error:
             if error.errno == errno.ELOOP:
                 raise CannotWriteError(f"{self._link(key)}; nothing was deleted") from error
-            advice = remedy(error) or "you need the right to write to its folder"
+            advice = remedy(error) or "you need permission to write to its folder"
             raise CannotWriteError(
                 f"{self._where(key)}: {error.strerror or error}; it was not deleted; {advice}"
             ) from error

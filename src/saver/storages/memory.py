@@ -41,9 +41,9 @@ class MemoryStorage(Storage):
     def put(self, key: str, content: Content) -> None:
         data = b"".join(content.pieces())
         if len(data) != content.size:
-            raise AssertionError(f"{key}: {len(data)} bytes were given, and {content.size} announced")
+            raise AssertionError(f"{key}: {len(data)} bytes were yielded, and {content.size} announced")
         if not self._add(checked(key), data):
-            raise CannotWriteError(f"{self._where(key)}: there is such an object already; it was not changed")
+            raise CannotWriteError(f"{self._where(key)}: this object exists already; it was not changed")
 
     def create(self, key: str, data: bytes) -> bool:
         return self._add(checked(key), bytes(data))

@@ -90,7 +90,7 @@ class _Disk:
                 self.names = self._with([change for change in self.changes if change.folder == folder])
                 self.changes = [change for change in self.changes if change.folder != folder]
             case other:
-                raise AssertionError(f"an operation that no disk knows: {other}")
+                raise AssertionError(f"unknown operation: {other}")
 
     def _file(self, operation: Operation) -> File:
         if operation.source:
@@ -153,15 +153,15 @@ class _Disk:
         yield "the process is killed", self._held(every, self.kept)
         if not power:
             return
-        yield "all is lost that was not synced", self._held(none, self.lost)
+        yield "everything that was not synced is lost", self._held(none, self.lost)
         yield "unsynced names are lost", self._held(none, self.kept)
         for what, contents in (("lost", self.lost), ("zeros", self.zeroed), ("torn", self.torn)):
             yield f"unsynced data is {what}", self._held(every, contents)
         for number, change in enumerate(self.changes):
             others = self._with([*self.changes[:number], *self.changes[number + 1 :]])
-            yield f"lost is {_told(change)}", self._held(others, self.kept)
+            yield f"a change of names is lost: {_described(change)}", self._held(others, self.kept)
             alone = self._with([change])
-            yield f"of unsynced names there is only {_told(change)}", self._held(alone, self.kept)
+            yield f"only one change of names is kept: {_described(change)}", self._held(alone, self.kept)
         for file in self.pending:
             yield f"the unsynced data of file {file} is lost", self._held(every, self._but(file))
 
@@ -194,9 +194,9 @@ def _zeros(operation: Operation) -> Operation:
     return Operation("write", file=operation.file, offset=operation.offset, data=bytes(len(operation.data)))
 
 
-def _told(change: _Change) -> str:
-    told = (f"{name} is {'gone' if file is None else 'there'}" for name, file in change.names)
-    return f"that in {change.folder or 'the folder'} " + " and ".join(told)
+def _described(change: _Change) -> str:
+    names = (f"{name} is {'gone' if file is None else 'there'}" for name, file in change.names)
+    return f"in {change.folder or 'the folder'}, " + " and ".join(names)
 
 
 def crash_states(

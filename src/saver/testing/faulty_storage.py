@@ -69,7 +69,7 @@ class FaultyStorage(Storage, Faults):
 
     def lose(self, at: int) -> None:
         """Make call number `at`, but lose its result: CommitUnknownError."""
-        error = CommitUnknownError(f"{self._storage}: the answer was lost; look whether it was done")
+        error = CommitUnknownError(f"{self._storage}: the reply was lost; check whether it was done")
         self.fail(at, error, after=True)
 
     def strike(self, at: int, kind: Kind) -> None:

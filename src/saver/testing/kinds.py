@@ -1,8 +1,9 @@
 """The ways in which a storage may fail, and give wrong results: by its contract, and as disks and networks
 do.
 
-Not among them: that `stat` and `open` deny an existing object, since no one could save or load with such a
-storage. Only objects below `state/` may be denied, or be stale: all of them are only shortcuts.
+Not among them: that `stat` and `open` report an existing object as missing, since no one could save or load
+with such a storage. Only objects below `state/` may be reported as missing, or be stale: all of them are only
+shortcuts.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ SHORTCUTS = "state/"
 
 def _raises(error: type[SaverError], calls: tuple[str, ...]) -> Kind:
     def strike(call: Call) -> NoReturn:
-        raise error(f"{call.storage}: {call.key}: a fault that was asked for; try again")
+        raise error(f"{call.storage}: {call.key}: an injected fault; try again")
 
     return Kind(f"raises {error.__name__}", calls, strike)
 
@@ -74,17 +75,17 @@ def neighbour(storage: Storage, key: str) -> bytes:
 
 
 def _fails_before(call: Call) -> NoReturn:
-    raise CannotWriteError(f"{call.storage}: {call.key}: nothing was done, as was asked for; try again")
+    raise CannotWriteError(f"{call.storage}: {call.key}: an injected fault: nothing was done; try again")
 
 
 def _fails_after(call: Call) -> NoReturn:
     call.do()
     error = CannotWriteError if call.name == "delete" else CommitUnknownError
-    raise error(f"{call.storage}: {call.key}: it was done, and the answer was lost; look whether it was done")
+    raise error(f"{call.storage}: {call.key}: it was done, but the reply was lost; check whether it was done")
 
 
 def _is_unknown(call: Call) -> NoReturn:
-    raise CommitUnknownError(f"{call.storage}: {call.key}: the question was lost; look whether it was done")
+    raise CommitUnknownError(f"{call.storage}: {call.key}: the request was lost; check whether it was done")
 
 
 def _is_asked_again(call: Call) -> bool:

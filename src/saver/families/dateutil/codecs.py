@@ -13,11 +13,11 @@ from saver.codec import Codec, Decoder, Encoder, added
 from saver.tree import Node, Value
 
 _ZONE = re.compile(r"[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*")
-"""A name of the time zone database: never a path that leads out of it."""
+"""A name in the time zone database: never a path that leaves it."""
 
 
 class ZoneCodec(Codec):
-    """UTC, fixed offsets, and zones of the database by their names."""
+    """UTC, fixed offsets, and zones of the time zone database, by name."""
 
     name = "dateutil.zone"
     types = (tz.tzutc, tz.tzoffset, tz.tzlocal, tz.tzfile)
@@ -34,7 +34,7 @@ class ZoneCodec(Codec):
             return [encoder(obj._name), obj._offset.total_seconds()]
         name = _ZONE.search(str(obj._filename).rpartition("zoneinfo/")[2])
         if name is None or tz.gettz(name[0]) != obj:
-            encoder.refuse("a dateutil zone that has no name has no data form; use dateutil.tz.gettz(name)")
+            encoder.refuse("a dateutil zone without a name has no data form; use dateutil.tz.gettz(name)")
         return {"zone": name[0]}
 
     def decode(self, node: Node, decoder: Decoder) -> Any:

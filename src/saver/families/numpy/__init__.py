@@ -13,6 +13,6 @@ FAMILY = Family(
     reading="saver.families.numpy.reading",
     homes=("numpy",),
     change=Change(
-        "note", "note", "ok", "arrays are the same; a restored random Generator may go on with other numbers"
+        "note", "note", "ok", "arrays are the same; a restored random Generator may draw different numbers"
     ),
 )

@@ -14,16 +14,17 @@ from saver import trust
 from saver.codec import INLINE_BYTES, Codec, Decoder, Encoder, added, is_array
 from saver.families.numpy.dtypes import decode_dtype, dense, encode_dtype, refused_field, storage
 from saver.families.python.columns import encode_run, fill_run
-from saver.tree import TENSOR_DTYPE, Node, Tensor, Value
+from saver.tensors import TENSOR_DTYPE
+from saver.tree import Node, Tensor, Value
 
 _MAX_CODE_POINT = 0x10FFFF
 
 
 class ArrayCodec(Codec):
-    """Arrays. Elements that safetensors has a dtype for are tensors of that dtype.
+    """Arrays. If safetensors has a dtype for the elements, they are stored as a tensor of that dtype.
 
-    Others are stored as the items they consist of: complex numbers as pairs of floats, dates as int64,
-    unicode as code points, the rest as bytes; the state says what they are.
+    Other elements are stored as the items they consist of: complex numbers as pairs of floats, dates as
+    int64, Unicode as code points, the rest as bytes; the state records their dtype.
     """
 
     name = "numpy.array"
@@ -74,17 +75,17 @@ class ArrayCodec(Codec):
         if "items" in state:
             return self._decode_objects(node, dtype, shape, decoder)
         if dtype.hasobject:
-            raise ValueError("bytes cannot be objects")
+            raise ValueError("an array of objects cannot be stored as bytes")
         order = state.get("order", "C")
         data = state["data"]
         inline = isinstance(data, str)
         stored: Any = b64decode(data, validate=True) if inline else decoder.tensor(data)
-        if inline and dtype.kind == "V":  # copying an array may leave out what lies between the fields
+        if inline and dtype.kind == "V":  # copying an array may leave out the bytes between the fields
             stored, inline = bytearray(stored), False
         if dtype.itemsize and len(stored) != math.prod(shape) * dtype.itemsize:
-            raise ValueError(f"{len(stored)} bytes for {shape} of {dtype}")
+            raise ValueError(f"there are {len(stored)} bytes for the shape {shape} of {dtype}")
         if dtype.itemsize == 0:
-            decoder.budget.charge(math.prod(shape))  # NumPy gives elements without bytes one each
+            decoder.budget.charge(math.prod(shape))  # NumPy allocates a byte for each element of size 0
             return np.empty(_zero_size(shape), dtype)
         array: NDArray[Any] = (
             np.frombuffer(stored, dtype, math.prod(shape)) if len(stored) else np.empty(0, dtype)
@@ -99,10 +100,10 @@ class ArrayCodec(Codec):
         fields = dict(zip(dtype.names or (), map(decoder, state["fields"]), strict=True))
         held = sum(field.nbytes for field in fields.values() if is_array(field))
         if math.prod(shape) * dtype.itemsize > max(held * _PADDING_LIMIT, _PADDING_LIMIT):
-            raise ValueError(f"{shape} of {dtype.itemsize} bytes each, for {held} bytes of fields")
+            raise ValueError(f"the shape {shape} of {dtype.itemsize} bytes each has {held} bytes of fields")
         for name, field in fields.items():
             if not is_array(field) or field.shape[: len(shape)] != shape:
-                raise ValueError(f"field {name!r} has another shape")
+                raise ValueError(f"the field {name!r} does not have the shape {shape}")
         decoder.budget.charge(math.prod(shape) * dtype.itemsize)
         array = np.zeros(shape, dtype)
         for name, field in fields.items():
@@ -116,9 +117,9 @@ class ArrayCodec(Codec):
         items = state["items"]
         count = math.prod(shape)
         if type(items) is list and len(items) != count:
-            raise ValueError(f"{len(items)} items for the shape {shape}")
+            raise ValueError(f"there are {len(items)} items for the shape {shape}")
         if dtype.kind != "T" and dtype != np.dtype(object):
-            raise ValueError(f"items of the dtype {dtype}")
+            raise ValueError(f"elements of the dtype {dtype} cannot be stored as items")
         found: list[Any] = []
         if dtype.kind == "T" or type(items) is not list:
             fill_run(items, decoder, found)
@@ -139,7 +140,7 @@ class ArrayCodec(Codec):
 
 
 class _Items:
-    """Sets the items of a one-dimensional object array, whatever they are: arrays, too, stay whole."""
+    """Sets the items of a one-dimensional object array. Items of any kind stay whole, arrays too."""
 
     def __init__(self, flat: NDArray[Any]) -> None:
         self._flat = flat
@@ -155,14 +156,14 @@ class _Items:
 
 
 def _in_order(state: dict[str, Value], key: str, value: Value) -> dict[str, Value]:
-    """The state with one more item, its keys in the order of canonical JSON: none other need be recorded."""
+    """The state with one more item, its keys in the order of canonical JSON, so no order is recorded."""
     return dict(sorted({**state, key: value}.items()))
 
 
 def _aligned(array: NDArray[Any]) -> NDArray[Any]:
-    """The array where NumPy would have put it: vector code may round by where the data begins.
+    """The array at an address with NumPy's own alignment, since the rounding of vector code may depend on it.
 
-    Tensors whose size is a multiple of 16 bytes lie so in the pack; only others are copied.
+    Tensors whose size is a multiple of 16 bytes are aligned in the pack already; only others are copied.
     """
     return array.copy() if array.__array_interface__["data"][0] % _NUMPY_ALIGNMENT else array
 
@@ -181,20 +182,20 @@ def _shape(value: Any) -> tuple[int, ...]:
 
 
 _PADDING_LIMIT = 1 << 12
-"""How many times its fields a structured element may take; a view of one field of many takes more."""
+"""A structured element may be this many times larger than its fields, as in a view of some of the fields."""
 
 _ZERO_SIZE_LIMIT = 1 << 24
 
 
 def _zero_size(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Elements without bytes need no room, but NumPy gives them one each."""
+    """The shape, checked: elements of size 0 need no memory, but NumPy allocates a byte for each."""
     if math.prod(shape) > _ZERO_SIZE_LIMIT:
         raise ValueError(f"the shape {shape} has too many empty elements")
     return shape
 
 
 def check_text(array: NDArray[Any], decoder: Decoder) -> None:
-    """Fields may overlap, so what is looked at may be much more than there is."""
+    """Check code points. Charges for them, since fields may overlap: there can be more than bytes stored."""
     if array.dtype.kind == "U" and array.size:
         decoder.budget.charge(array.nbytes)
         points = array.view(np.dtype(np.uint32).newbyteorder(array.dtype.byteorder))
@@ -228,7 +229,7 @@ class SubclassCodec(Codec):
         kind, state = node.state
         array = decoder(state)
         if not is_array(array):
-            raise ValueError("not an array")
+            raise ValueError("the content is not an array")
         if kind == "recarray" and array.dtype.names is not None:
             why = refused_field(array.dtype)
             if why is not None:

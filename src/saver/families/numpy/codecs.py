@@ -30,7 +30,7 @@ _FLAT_KINDS = "biufcmMSUV"
 
 
 class ScalarCodec(Codec):
-    """NumPy scalars: numbers readable where JSON is exact, otherwise their bytes."""
+    """NumPy scalars: readable numbers where JSON is exact, otherwise their bytes."""
 
     name = "numpy.scalar"
     shared = False
@@ -76,7 +76,7 @@ class ScalarCodec(Codec):
         if type(value) is Node:
             array = decoder(value)
             if not is_array(array) or array.shape != () or array.dtype != dtype:
-                raise ValueError("not a scalar")
+                raise ValueError("the content is not a scalar")
             return array[()]
         if type(value) is str:
             found = np.frombuffer(b64decode(value, validate=True), dtype, 1)

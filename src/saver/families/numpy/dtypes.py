@@ -10,15 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from saver.codec import Decoder, Encoder, special
-from saver.tree import TENSOR_DTYPE, Value
+from saver.tensors import TENSOR_DTYPE
+from saver.tree import Value
 
 _UNIT = r"\[[0-9]{0,9}(?:Y|M|W|D|h|m|s|ms|us|ns|ps|fs|as)\]"
 _DTYPE = re.compile(rf"[<>|=]?[biufcmMSUVO][0-9]{{0,10}}(?:{_UNIT})?|[?bBhHiIlLqQefdgFDGSUVOMm]")
-"""How `dtype.str` writes dtypes."""
+"""The form of `dtype.str`."""
 
 
 def encode_dtype(dtype: np.dtype[Any], encoder: Encoder) -> Value:
-    """A dtype as data: its string, or for structured ones their fields."""
+    """A dtype as data: its string, or the fields of a structured one."""
     if dtype.subdtype is not None:
         base, shape = dtype.subdtype
         return {"base": encode_dtype(base, encoder), "shape": list(shape)}
@@ -49,8 +50,8 @@ def encode_dtype(dtype: np.dtype[Any], encoder: Encoder) -> Value:
 def decode_dtype(spec: Any, decoder: Decoder) -> np.dtype[Any]:
     """The dtype that `encode_dtype` described."""
     if isinstance(spec, str):
-        if not _DTYPE.fullmatch(spec):  # NumPy evaluates some texts: those with commas and parentheses
-            raise ValueError(f"{spec[:40]!r} is not the text of a dtype")
+        if not _DTYPE.fullmatch(spec):  # NumPy evaluates some strings: those with commas and parentheses
+            raise ValueError(f"{spec[:40]!r} is not the string of a dtype")
         return np.dtype(spec)
     if "base" in spec:
         return np.dtype((decode_dtype(spec["base"], decoder), tuple(spec["shape"])))
@@ -65,21 +66,21 @@ def decode_dtype(spec: Any, decoder: Decoder) -> np.dtype[Any]:
     fields["formats"] = [decode_dtype(item, decoder) for item in spec["formats"]]
     for offset, part in zip(spec["offsets"], fields["formats"], strict=True):
         if not 0 <= offset <= spec["itemsize"] - part.itemsize:  # NumPy adds them in 32 bits
-            raise ValueError(f"a field at {offset} of {spec['itemsize']} bytes")
+            raise ValueError(f"a field at byte {offset} does not fit into {spec['itemsize']} bytes")
     structured: Any = np.dtype
     return structured(fields)  # type: ignore[no-any-return]
 
 
 def _missing(value: Any) -> Any:
-    """What stands for a missing string: None, nan, a text or an object without contents of its own."""
+    """The value that stands for a missing string: None, nan, a string or an object other than a container."""
     if isinstance(value, (tuple, list, dict, set, frozenset)):
         raise ValueError(f"a {type(value).__name__} cannot stand for a missing string")
     return value
 
 
 def refused_field(dtype: np.dtype[Any]) -> str | None:
-    """Why records of this dtype cannot be kept: records show their fields as attributes, so the rule for the
-    names of attributes holds for them."""
+    """Why records of this dtype cannot be saved; None if they can. Records show their fields as attributes,
+    so the rule for names of attributes applies to fields."""
     if dtype.subdtype is not None:
         return refused_field(dtype.subdtype[0])
     for name in dtype.fields or ():  # titles are among them
@@ -116,7 +117,7 @@ def _has_padding(dtype: np.dtype[Any]) -> bool:
 
 
 def _long_double_padding(dtype: np.dtype[Any]) -> bool:
-    """x86 keeps its 80-bit long double in 16 bytes, of which 6 are whatever was there."""
+    """Whether 6 of 16 bytes are padding with arbitrary content, as in the 80-bit long double of x86."""
     return dtype.itemsize in (16, 32) and dtype.type in (np.longdouble, np.clongdouble) and (
         np.finfo(np.longdouble).nmant == 63
     )  # fmt: skip
@@ -138,7 +139,7 @@ def storage(array: NDArray[Any]) -> NDArray[Any]:
 
 
 def _as_items(array: NDArray[Any], item: np.dtype[Any]) -> NDArray[Any]:
-    """An array with one more axis: each element as the `item`s that it is made of."""
+    """An array with one more axis: each element as the items of dtype `item` that it consists of."""
     count = array.dtype.itemsize // item.itemsize
     if count == 0:
         return np.empty((*array.shape, 0), item)

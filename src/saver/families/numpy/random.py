@@ -1,4 +1,4 @@
-"""NumPy's random generators, which go on with the same sequence."""
+"""NumPy's random generators, which continue the same sequence."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _BIT_GENERATORS: dict[str, Any] = {
 }
 _POOL_LIMIT = 1024
 _SEED_BITS = 1 << 16
-"""Larger seeds are refused: NumPy takes quadratic time to cut an integer into words."""
+"""Larger seeds are refused: NumPy takes quadratic time to divide an integer into words."""
 
 
 def _is_seed(value: Any) -> bool:
@@ -27,7 +27,7 @@ def _is_seed(value: Any) -> bool:
 
 
 def _words(seed: Any) -> int:
-    """How many words of 32 bits a seed is mixed from."""
+    """The number of 32-bit words that a seed is mixed from."""
     if isinstance(seed, (list, tuple)):
         return sum(map(_words, seed))
     if is_array(seed):
@@ -44,23 +44,23 @@ class SeedSequenceCodec(Codec):
     def encode(self, obj: Any, encoder: Encoder) -> Value:
         if not (_is_seed(obj.entropy) and _is_seed(obj.spawn_key)):
             encoder.refuse(
-                f"a seed that is not made of integers of up to {_SEED_BITS} bits; use a smaller one"
+                f"the seed does not consist of integers of at most {_SEED_BITS} bits; use a smaller seed"
             )
         return {name: encoder(value) for name, value in obj.state.items()}
 
     def decode(self, node: Node, decoder: Decoder) -> Any:
         state = {name: decoder(value) for name, value in node.state.items()}
         if not 4 <= state["pool_size"] <= _POOL_LIMIT:
-            raise ValueError(f"a pool of {state['pool_size']} words")
+            raise ValueError(f"a pool cannot have {state['pool_size']} words")
         if not (_is_seed(state["entropy"]) and _is_seed(state["spawn_key"])):
-            raise ValueError("the seeds are not integers of a size that can be mixed in time")
+            raise ValueError("the seeds are not integers, or too large to be mixed in reasonable time")
         pool = state["pool_size"]
         decoder.budget.charge(steps=pool * (pool + _words(state["entropy"]) + _words(state["spawn_key"])))
         return np.random.SeedSequence(**state)
 
 
 class BitGeneratorCodec(Codec):
-    """Bit generators, continuing the same sequence, and spawning the same children."""
+    """Bit generators, which continue the same sequence and spawn the same children."""
 
     name = "numpy.BitGenerator"
     types = tuple(_BIT_GENERATORS.values())
@@ -68,7 +68,9 @@ class BitGeneratorCodec(Codec):
     def encode(self, obj: Any, encoder: Encoder) -> Value:
         seeds = obj.seed_seq
         if not (seeds is None or type(seeds) is np.random.SeedSequence):
-            encoder.refuse(f"a bit generator seeded by a {type(seeds).__name__}; seed it with a SeedSequence")
+            encoder.refuse(
+                f"a bit generator seeded by a {type(seeds).__name__} has no data form; use a SeedSequence"
+            )
         return [type(obj).__name__, encoder(obj.state, "state"), encoder(seeds, "seed_seq")]
 
     def decode(self, node: Node, decoder: Decoder) -> Any:
@@ -79,17 +81,17 @@ class BitGeneratorCodec(Codec):
         position = state["state"]["pos"] if kind == "MT19937" else state.get("buffer_pos", 0)
         if type(position) is not int or not 0 <= position <= (624 if kind == "MT19937" else 4):
             shown = position if type(position) is int else type(position).__name__
-            raise ValueError(f"position {shown} in the buffer of a {kind}")
+            raise ValueError(f"the buffer of a {kind} has no position {shown}")
         decoder.budget.charge(steps=1000)
         found = _BIT_GENERATORS[kind](0 if seeds is None else seeds)
         if seeds is None and kind == "MT19937":
-            found._legacy_seeding(0)  # as RandomState(seed) does: no SeedSequence to spawn from
+            found._legacy_seeding(0)  # as RandomState(seed) does: it has no SeedSequence to spawn from
         found.state = state
         return found
 
 
 class GeneratorCodec(Codec):
-    """A generator is its bit generator, which others may share."""
+    """A generator consists of its bit generator, which other generators may share."""
 
     name = "numpy.Generator"
     types = (np.random.Generator,)
@@ -102,7 +104,7 @@ class GeneratorCodec(Codec):
 
 
 class RandomStateCodec(Codec):
-    """The legacy generator; besides its bits it remembers every second normal number."""
+    """The legacy generator. Besides its bit generator, it stores every second normal number."""
 
     name = "numpy.RandomState"
     types = (np.random.RandomState,)
@@ -123,5 +125,5 @@ class RandomStateCodec(Codec):
 
 def _bits(value: Any) -> Any:
     if type(value) not in BitGeneratorCodec.types:
-        raise ValueError("not a bit generator")
+        raise ValueError("the content is not a bit generator")
     return value

@@ -15,7 +15,7 @@ from saver.tree import Node, Tensor
 
 
 def numpy_array(node: Node, entries: Entries) -> Array | None:
-    """The entries of a NumPy array; None when it holds objects, or is not as it should be."""
+    """The entries of a NumPy array; None if it holds objects, or its tree is malformed."""
     state = node.state
     if type(state) is Tensor:
         return tensor_array(state, entries)
@@ -44,7 +44,7 @@ def _numpy(node: Node, look: Look) -> Found:
 
 
 def _scalar(node: Node, levels: int) -> str | None:
-    """NumPy scalars; those that are not finite, and complex ones, stand there as their bytes."""
+    """NumPy scalars; complex numbers and those that are not finite are stored as bytes."""
     state = node.state
     if type(state) is list and len(state) == 2:
         form, item = form_of_numpy(state[0]), state[1]
@@ -63,7 +63,7 @@ def _numpy_name(dtype: str) -> str:
 
 
 def _is_exact(item: Any, data: bytes, dtype: str) -> bool:
-    """Whether what Python writes for it has these bits: there are many nans."""
+    """Whether the value that Python prints has exactly these bits: there are many nans."""
     with np.errstate(all="ignore"):
         return np.array(type(item)(repr(item))).astype(dtype).tobytes() == data
 
@@ -74,7 +74,7 @@ TEXTS = {"numpy.scalar": _scalar}
 
 
 def _holds(state: Any) -> tuple[Any, Any]:
-    """Arrays of objects hold them as they are."""
+    """Arrays store their objects as they are decoded."""
     if type(state) is dict and "items" in state:
         return state["items"], state.get("dtype")
     return None, state

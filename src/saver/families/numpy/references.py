@@ -1,8 +1,8 @@
 """Functions and classes of NumPy that files may hold as values, each reviewed.
 
-Left out on purpose: what takes a callable (`vectorize`, `apply_along_axis`, `piecewise`), a path or text
-(`load`, `fromfile`, `fromstring`), an address (`ndarray` over a buffer, `ctypeslib`), or makes arrays of a
-size that an argument names (`tile`, `repeat`, `zeros_like` with its `shape`).
+Left out on purpose: functions that take a callable (`vectorize`, `apply_along_axis`, `piecewise`), a path or
+text (`load`, `fromfile`, `fromstring`) or an address (`ndarray` over a buffer, `ctypeslib`), or that make
+arrays of a size given by an argument (`tile`, `repeat`, `zeros_like` with its `shape`).
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ REFERENCES: dict[str, Reference] = {
         " right_shift subtract true_divide vecdot vecmat",
     ),
     **reviewed(
-        "numpy", "elementwise", "a function of one array that gives one of the same shape",
+        "numpy", "elementwise", "a function of one array that returns an array of the same shape",
         "around fix i0 imag isclose nan_to_num real round sinc",
     ),
     **reviewed(
-        "numpy", "array", "sums, orders or picks what is in arrays; gives no more than it was given",
+        "numpy", "array", "sums, orders or picks elements of arrays; returns no more than it was given",
         "all amax amin any argmax argmin argsort average clip corrcoef cov cumprod cumsum diff digitize"
         " dot histogram interp isin max mean median min nancumsum nanmax nanmean nanmedian nanmin"
         " nanpercentile nanquantile nanstd nansum nanvar percentile prod ptp quantile searchsorted select"
         " sort std sum trace unique unwrap var where",
     ),
     **reviewed(
-        "numpy", "array", "arranges what is in arrays anew",
+        "numpy", "array", "rearranges the elements of arrays",
         "array asarray atleast_1d atleast_2d column_stack concatenate expand_dims flip fliplr flipud"
         " hstack moveaxis ravel reshape roll squeeze stack swapaxes transpose vstack",
     ),
@@ -51,7 +51,7 @@ REFERENCES: dict[str, Reference] = {
         "fft fft2 fftn fftshift ifft irfft rfft rfft2 rfftn",
     ),
     **reviewed(
-        "numpy", "type", "a scalar type, as `dtype=` and column selectors hold",
+        "numpy", "type", "a scalar type, as `dtype=` and column selectors hold it",
         "bool bool_ byte bytes_ cdouble character clongdouble complex128 complex256 complex64"
         " complexfloating csingle datetime64 double flexible float128 float16 float32 float64 floating"
         " generic half inexact int16 int32 int64 int8 int_ intc integer intp long longdouble longlong"

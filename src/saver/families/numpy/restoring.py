@@ -1,4 +1,4 @@
-"""Restoring into NumPy arrays and random generators that are already there."""
+"""Restores existing NumPy arrays and random generators."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from saver.families.numpy.dtypes import decode_dtype
 from saver.families.python.restoring import told
 from saver.restoring import Conversion, Mismatch, Pair, PartReport, Plan, Restorer, Saved, array_memory
 from saver.restoring.contract import kind
-from saver.tree import NUMPY_DTYPE, Node, Tensor, Value
+from saver.tensors import NUMPY_DTYPE
+from saver.tree import Node, Tensor, Value
 
 _CODEC = "numpy.array"
 
 
 class ArrayRestorer(Restorer):
-    """Arrays of the same shape: the elements are copied, converted where NumPy calls that the same kind."""
+    """Arrays of the same shape: the elements are copied, and converted if NumPy's "same_kind" rule allows."""
 
     live = False
 
@@ -40,7 +41,7 @@ class ArrayRestorer(Restorer):
         if shape != target.shape:
             return Plan(_unfit(target, Mismatch("value", shape, target.shape)))
         if not np.can_cast(dtype, target.dtype, "same_kind"):
-            why = f"{dtype} does not go into {target.dtype}"
+            why = f"{dtype} cannot be converted to {target.dtype}"
             return Plan(_unfit(target, Mismatch("value", shape, target.shape, why)))
         if dtype != target.dtype:
             conversion = Conversion("value", str(dtype), str(target.dtype))
@@ -68,7 +69,7 @@ def _copied(node: Node, target: Any) -> Pair:
     def ready(decoder: Decoder) -> Callable[[], None]:
         found = decoder(content)
         if found.shape != target.shape:
-            raise ValueError(f"an array of the shape {found.shape}")
+            raise ValueError(f"the array has the shape {found.shape}")
         return lambda: np.copyto(target, found, "same_kind")
 
     in_bytes = not target.dtype.hasobject and target.dtype.kind != "T"
@@ -91,8 +92,8 @@ def _form(state: Any, saved: Saved) -> tuple[tuple[int, ...], np.dtype[Any]]:
 
 
 class GeneratorRestorer(Restorer):
-    """Random generators, which go on where the saved one was. Children that they spawn later come from
-    their own seeds: those cannot be changed."""
+    """Random generators, which continue from the saved position. Children that they spawn later come from
+    their own seeds, which cannot be changed."""
 
     def accepts(self, cls: type) -> bool:
         return issubclass(cls, (np.random.Generator, np.random.RandomState, np.random.BitGenerator))

@@ -1,4 +1,4 @@
-"""pandas: frames, series, indexes, and what they are made of."""
+"""pandas: frames, series, indexes, and their arrays and scalars."""
 
 from __future__ import annotations
 
@@ -15,6 +15,6 @@ FAMILY = Family(
         "warning",
         "note",
         "ok",
-        "values are the same; dtypes may not be (pandas 3 gave strings one of their own)",
+        "values are the same; dtypes may not be (pandas 3 gave strings their own dtype)",
     ),
 )

@@ -25,9 +25,9 @@ _CLOSED, UNITS = ("left", "right", "both", "neither"), ("s", "ms", "us", "ns")
 
 
 def ndarray(value: Any, kinds: str, what: str, ndim: int = 1) -> NDArray[Any]:
-    """`value`, when it is a NumPy array of one of the dtype `kinds`; ValueError otherwise."""
+    """`value`, if it is a NumPy array of one of the dtype `kinds`. Raises ValueError otherwise."""
     if not is_array(value) or value.dtype.kind not in kinds or value.ndim != ndim:
-        raise ValueError(f"{what} must be an array of kind {kinds!r} with {ndim} axes")
+        raise ValueError(f"{what} must be an array of a dtype kind in {kinds!r} with {ndim} axes")
     return value
 
 
@@ -39,7 +39,7 @@ def unit_of(value: Any) -> str:
 
 
 def zone_of(value: Any) -> Any:
-    """A time zone: no text, for which pandas would look among the files of the machine."""
+    """A time zone object. Strings are refused, since pandas would look them up in the machine's files."""
     if not isinstance(value, datetime.tzinfo):
         raise ValueError(f"a {type(value).__name__} is not a time zone")
     return value
@@ -87,12 +87,12 @@ class DtypeCodec(PandasCodec):
 def _category(decoder: Decoder, categories: Value, ordered: Any) -> Any:
     found = decoder(categories)
     if not (found is None or isinstance(found, pd.Index)) or ordered not in (None, False, True):
-        raise ValueError("categories are an index")
+        raise ValueError("categories must be an index")
     return pd.CategoricalDtype(found, ordered)
 
 
 def period_dtype(frequency: Any) -> Any:
-    """The dtype of periods, by the frequency's name. Business days warn that they will go: not here."""
+    """The dtype of periods, by the frequency's name. Hides that pandas deprecates those of business days."""
     if type(frequency) is not str:
         raise ValueError(f"{frequency!r} is not a frequency")
     with warnings.catch_warnings():
@@ -108,7 +108,7 @@ def _interval(decoder: Decoder, subtype: Value, closed: Any) -> Any:
 
 def _string(decoder: Decoder, storage: Any, missing: Any) -> Any:
     if storage not in ("python", "pyarrow", "pyarrow_numpy") or missing not in ("NA", "nan"):
-        raise ValueError(f"there is no string storage {storage!r}")
+        raise ValueError(f"{storage!r} is not a string storage of pandas")
     if missing == "NA" or storage == "pyarrow_numpy":
         return pd.StringDtype(storage)
     return pd.StringDtype(storage, na_value=np.nan)
@@ -129,7 +129,7 @@ _DTYPES: dict[str, Any] = {
 
 
 class CategoricalCodec(PandasCodec):
-    """Codes and categories; every code is -1 or that of a category."""
+    """Codes and categories; every code is -1 or the index of a category."""
 
     name = "pandas.Categorical"
     types = (pd.Categorical,)
@@ -140,12 +140,12 @@ class CategoricalCodec(PandasCodec):
     def decode(self, node: Node, decoder: Decoder) -> Any:
         codes, dtype = decoder.own(node.state[0]), decoder(node.state[1])
         if not isinstance(dtype, pd.CategoricalDtype) or dtype.categories is None:
-            raise ValueError("a categorical needs its categories")
+            raise ValueError("the categories of a categorical are missing")
         return pd.Categorical.from_codes(ndarray(codes, "i", "codes"), dtype=dtype)
 
 
 class DatetimeCodec(PandasCodec):
-    """Arrays of dates and of durations: integers with a unit, and for dates perhaps a zone."""
+    """Arrays of dates and of durations: integers with a unit; dates may have a time zone."""
 
     name = "pandas.datetime"
     types = (pd.arrays.DatetimeArray, pd.arrays.TimedeltaArray)
@@ -182,12 +182,12 @@ class PeriodCodec(PandasCodec):
     def decode(self, node: Node, decoder: Decoder) -> Any:
         values, dtype = map(decoder, node.state)
         if not isinstance(dtype, pd.PeriodDtype) or ndarray(values, "i", "periods").dtype != np.int64:
-            raise ValueError("periods are int64, with the dtype of a period")
+            raise ValueError("periods must be int64, with a period dtype")
         return pd.arrays.PeriodArray(values, dtype=dtype)
 
 
 class IntervalCodec(PandasCodec):
-    """Intervals: both ends, and which of them belong to it."""
+    """Intervals: both ends, and which of them are included."""
 
     name = "pandas.interval"
     types = (pd.arrays.IntervalArray,)
@@ -200,7 +200,7 @@ class IntervalCodec(PandasCodec):
         closed = node.state[2]
         allowed = (np.ndarray, pd.arrays.DatetimeArray, pd.arrays.TimedeltaArray)
         if type(left) not in allowed or type(right) not in allowed or left.dtype != right.dtype:
-            raise ValueError("both ends of intervals need arrays of one dtype")
+            raise ValueError("both ends of intervals must be arrays of the same dtype")
         if closed not in _CLOSED:
             raise ValueError(f"an interval cannot be closed {closed!r}")
         decoder.budget.charge(2 * left.nbytes, 100)
@@ -211,7 +211,7 @@ class IntervalCodec(PandasCodec):
 
 
 class MaskedCodec(PandasCodec):
-    """`Int64` and its kind: values, and a mask that says which are missing."""
+    """`Int64` and similar arrays: values, and a mask of those that are missing."""
 
     name = "pandas.masked"
     types = tuple({dtype.construct_array_type() for dtype in _MASKED.values()})
@@ -241,12 +241,12 @@ class NumpyArrayCodec(PandasCodec):
     def decode(self, node: Node, decoder: Decoder) -> Any:
         values = decoder(node.state)
         if not is_array(values) or values.ndim != 1:
-            raise ValueError("not an array")
+            raise ValueError("the content is not an array")
         return pd.arrays.NumpyExtensionArray(values)
 
 
 class StringsCodec(PandasCodec):
-    """Strings kept as Python objects: a run of them, and where they are missing a mask."""
+    """Strings kept as Python objects: a run of strings, and a mask if some are missing."""
 
     name = "pandas.strings"
 
@@ -263,9 +263,9 @@ class StringsCodec(PandasCodec):
         dtype, run, mask = decoder(node.state[0]), node.state[1], decoder(node.state[2])
         texts = list(decode_run(run, decoder))
         if not isinstance(dtype, pd.StringDtype) or dtype.storage != "python":
-            raise ValueError("the dtype is not one of Python strings")
+            raise ValueError("the dtype is not that of Python strings")
         if not all(type(text) is str for text in texts):
-            raise ValueError("not all of them are strings")
+            raise ValueError("not all items are strings")
         values = np.empty(len(texts), object)
         values[:] = texts
         if mask is not None:
@@ -274,7 +274,7 @@ class StringsCodec(PandasCodec):
 
 
 class ArrowCodec(PandasCodec):
-    """Arrays that Arrow keeps: of any of its types, or strings of pandas."""
+    """Arrays that are kept in Arrow: of any of its types, or strings of pandas."""
 
     name = "pandas.arrow"
 
@@ -290,7 +290,7 @@ class ArrowCodec(PandasCodec):
 
         values, dtype = map(decoder, node.state)
         if not isinstance(values, pyarrow.ChunkedArray):
-            raise ValueError("not an Arrow array")
+            raise ValueError("the content is not an Arrow array")
         if dtype is None:
             return pd.arrays.ArrowExtensionArray(values)
         if not isinstance(dtype, pd.StringDtype) or not (
@@ -301,7 +301,7 @@ class ArrowCodec(PandasCodec):
 
 
 class SparseCodec(PandasCodec):
-    """Sparse columns: the values that are stored, and where they lie."""
+    """Sparse columns: the stored values and their positions."""
 
     name = "pandas.sparse"
     types = (pd.arrays.SparseArray,)
@@ -320,12 +320,12 @@ class SparseCodec(PandasCodec):
         places = [ndarray(decoder.own(place), "i", "places") for place in state["places"]]
         length = state["length"]
         if type(length) is not int or not 0 <= length < 2**31 or any(p.dtype != np.int32 for p in places):
-            raise ValueError("the places of a sparse array are int32")
+            raise ValueError("the positions in a sparse array must be int32")
         if not isinstance(dtype, pd.SparseDtype) or not is_array(values):
-            raise ValueError("not a sparse array")
+            raise ValueError("the content is not a sparse array")
         index = _sparse_index(length, places)
         if values.dtype != dtype.subtype or values.shape != (index.npoints,):
-            raise ValueError(f"{values.shape} values of {values.dtype} for {index.npoints} places")
+            raise ValueError(f"{index.npoints} positions have {values.shape} values of {values.dtype}")
         cls: Any = pd.arrays.SparseArray
         return cls._simple_new(values, index, dtype)
 
@@ -340,7 +340,7 @@ def _sparse_index(length: int, places: list[NDArray[Any]]) -> Any:
     if starts.shape != lengths.shape or np.any(lengths < 0):
         raise ValueError("blocks need a start and a length each")
     if np.any(starts < 0) or np.any(ends > length) or np.any(starts[1:] < ends[:-1]):
-        raise ValueError("blocks must lie in order within the array")
+        raise ValueError("blocks must be in order and within the array")
     return BlockIndex(length, starts, lengths)
 
 

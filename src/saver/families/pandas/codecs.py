@@ -1,7 +1,7 @@
 """pandas: frames, series and indexes; their arrays and scalars are in the files beside this one.
 
-A frame is stored as pandas holds it: columns of one NumPy dtype lie together, so that a thousand columns
-of numbers are one tensor.
+A frame is stored as pandas holds it: columns of one NumPy dtype are stored together, so that a thousand
+columns of numbers are one tensor.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def _values(value: Any, what: str) -> Any:
         return value
     if is_array(value) and value.ndim == 1 and _can_hold(value.dtype):
         return value
-    raise ValueError(f"the values of {what} are not those of a column")
+    raise ValueError(f"the values of {what} are not a column")
 
 
 def _can_hold(dtype: np.dtype[Any]) -> bool:
@@ -95,7 +95,7 @@ class RangeIndexCodec(PandasCodec):
 
 
 class MultiIndexCodec(PandasCodec):
-    """Levels, and for every row a code in each of them."""
+    """Levels, and a code for every row in each of them."""
 
     name = "pandas.MultiIndex"
     types = (pd.MultiIndex,)
@@ -113,7 +113,7 @@ class MultiIndexCodec(PandasCodec):
         levels, names = [*map(decoder, state["levels"])], [_name(name, decoder) for name in state["names"]]
         codes = [*map(decoder.own, state["codes"])]
         if not all(isinstance(level, pd.Index) for level in levels):
-            raise ValueError("levels are indexes")
+            raise ValueError("levels must be indexes")
         for array in codes:
             decoder.budget.charge(ndarray(array, "i", "codes").nbytes, 100)
         return pd.MultiIndex(levels, codes, sortorder=state["sortorder"], names=names, verify_integrity=True)
@@ -132,7 +132,7 @@ def _decode_extras(state: Any, obj: Any, decoder: Decoder) -> None:
     if "attrs" in state:
         attributes = decoder(state["attrs"])
         if type(attributes) is not dict:
-            raise ValueError("attrs are a dict")
+            raise ValueError("attrs must be a dict")
         obj.attrs = attributes
     if state.get("allows_duplicate_labels") is False:
         obj.flags.allows_duplicate_labels = False
@@ -144,7 +144,7 @@ def _refuse(why: str) -> NoReturn:
 
 def _check_labels(labels: Any, what: str, refuse: Callable[[str], NoReturn]) -> int:
     """Refuse labels that Python and NumPy look up by themselves, since pandas shows labels as attributes: a
-    column `__array_interface__` would be a pointer. How many steps that took."""
+    column `__array_interface__` would be a pointer. Returns how many steps that took."""
     if isinstance(labels, pd.MultiIndex):
         return sum(_check_labels(level, what, refuse) for level in labels.levels)
     if isinstance(labels, pd.CategoricalIndex):
@@ -182,7 +182,7 @@ class SeriesCodec(PandasCodec):
         state = node.state
         values, index = _values(decoder(state["values"]), "a series"), _index(decoder(state["index"]))
         if len(values) != len(index):
-            raise ValueError(f"{len(values)} values for an index of {len(index)}")
+            raise ValueError(f"there are {len(values)} values for an index of {len(index)}")
         decoder.budget.charge(steps=_check_labels(index, "row", _refuse))
         found = pd.Series(
             values, index=index, dtype=values.dtype, name=_name(state["name"], decoder), copy=False
@@ -192,7 +192,7 @@ class SeriesCodec(PandasCodec):
 
 
 class FrameCodec(PandasCodec):
-    """Frames: blocks of columns of one dtype, and where in the frame each column stands."""
+    """Frames: blocks of columns of one dtype, and the position of each column in the frame."""
 
     name = "pandas.DataFrame"
     types = (pd.DataFrame,)
@@ -219,16 +219,16 @@ class FrameCodec(PandasCodec):
             _check_block(values, len(places), len(index))
         used = np.sort(np.concatenate([np.empty(0, np.int64), *(places for _, places in blocks)]))
         if not np.array_equal(used, np.arange(len(used))) or len(used) != len(columns):
-            raise ValueError(f"the blocks do not fill {len(columns)} columns once each")
+            raise ValueError(f"the blocks do not fill each of {len(columns)} columns exactly once")
         found = _frame(blocks, index, columns)
         _decode_extras(state, found, decoder)
         return found
 
 
 def _blocks(frame: Any) -> Iterator[tuple[Any, Any]]:
-    """The columns of a frame by dtype, without copies: values (columns by rows), and their places.
+    """The columns of a frame by dtype, without copies: values (columns by rows), and their positions.
 
-    Columns of objects and of extension types come one by one.
+    Each column of objects or of an extension type is a block of its own.
     """
     for block in frame._mgr.blocks:
         values, places = block.values, np.asarray(block.mgr_locs.as_array, np.int64)
@@ -255,11 +255,11 @@ def _check_block(values: Any, width: int, height: int) -> None:
     else:
         shape = (1, len(_values(values, "a frame")))
     if shape != (width, height):
-        raise ValueError(f"a block of {shape[0]} columns and {shape[1]} rows for {width} and {height}")
+        raise ValueError(f"a block has {shape[0]} columns and {shape[1]} rows, not {width} and {height}")
 
 
 def _frame(blocks: list[tuple[Any, Any]], index: Any, columns: Any) -> Any:
-    """A frame of blocks that are known to fit."""
+    """A frame made of blocks that were checked."""
     try:
         from pandas.api.internals import create_dataframe_from_blocks
     except ImportError:

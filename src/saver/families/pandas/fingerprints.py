@@ -12,7 +12,7 @@ from saver.fingerprint.arrays import PARALLEL, dtype_name, processors
 from saver.fingerprint.frames import Columns, Run, column_fingerprint, hash_group, hashes, joined, name_of
 
 VALUES = frozenset(("Interval", "NAType", "NaTType", "Period", "Timedelta", "Timestamp"))
-"""Classes of scalars whose text tells the value whole."""
+"""Classes of scalars that are fully described by their text."""
 
 
 def fingerprint(value: Any, where: str) -> dict[str, Any] | None:
@@ -47,7 +47,7 @@ def _frame(frame: Any, where: str) -> dict[str, Any]:
 
 
 def _by_dtype(dtypes: Any) -> dict[Any, list[int]]:
-    """The places of the columns of each dtype."""
+    """The positions of the columns of each dtype."""
     found: dict[Any, list[int]] = {}
     for at, dtype in enumerate(dtypes):
         found.setdefault(dtype, []).append(at)
@@ -68,7 +68,7 @@ def _together(frame: Any, places: list[int], names: list[str], dtype: np.dtype[A
 
 
 def _index(index: Any) -> list[Columns]:
-    if isinstance(index, pd.RangeIndex):  # its array would take memory
+    if isinstance(index, pd.RangeIndex):  # making an array of it would take memory
 
         def read(start: int, stop: int) -> Sequence[tuple[Run, ...]]:
             return [(np.asarray(index[start:stop], np.int64),)]
@@ -81,7 +81,7 @@ def _index(index: Any) -> list[Columns]:
 
 
 def _pandas(label: Any, array: Any) -> Columns:
-    """A column of pandas, by the kind of its array."""
+    """A column of pandas, read according to the kind of its array."""
     names, dtype = [name_of(label)], array.dtype
     kind, plain = type(dtype).__name__, getattr(dtype, "numpy_dtype", None)
     if isinstance(dtype, np.dtype) or kind == "NumpyEADtype":
@@ -93,7 +93,7 @@ def _pandas(label: Any, array: Any) -> Columns:
         return arrow_columns(label, array.__arrow_array__())
     if kind == "CategoricalDtype":
         return _categorical(names, array)
-    if kind == "StringDtype":  # equal strings are equal, wherever pandas keeps them
+    if kind == "StringDtype":  # equal strings have equal hashes, wherever pandas keeps them
         return Columns(names, str(dtype), lambda i, j: [(array[i:j].to_numpy(object, na_value=None),)])
     if kind == "DatetimeTZDtype":
         utc = f"datetime64[{dtype.unit}]"

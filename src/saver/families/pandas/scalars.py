@@ -1,4 +1,4 @@
-"""The scalars of pandas: points in time, durations, periods, intervals, offsets, what is missing."""
+"""The scalars of pandas: timestamps, durations, periods, intervals, offsets, missing values."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class MissingCodec(PandasCodec):
 
 def _int64(value: Any) -> Any:
     if type(value) is not int or not -(2**63) < value < 2**63:
-        raise ValueError(f"a {type(value).__name__} is not a 64-bit integer, or too large for one")
+        raise ValueError(f"a {type(value).__name__} is not an integer, or needs more than 64 bits")
     return value
 
 
@@ -45,7 +45,7 @@ _SPAN: Any = np.timedelta64
 
 
 class TimestampCodec(PandasCodec):
-    """The count of its unit since 1970, in UTC when there is a zone."""
+    """A timestamp as a number of its units since 1970, in UTC if it has a time zone."""
 
     name = "pandas.Timestamp"
     types = (pd.Timestamp,)
@@ -94,7 +94,7 @@ class PeriodCodec(PandasCodec):
 
 
 class IntervalCodec(PandasCodec):
-    """An interval: both ends, and which of them belong to it."""
+    """An interval: both ends, and which of them are included."""
 
     name = "pandas.Interval"
     types = (pd.Interval,)
@@ -125,7 +125,7 @@ class OffsetCodec(PandasCodec):
         found: dict[str, Any] = {}
         decoder.fill(settings, found)
         if "calendar" in found:
-            raise ValueError("an offset has no calendar here")
+            raise ValueError("an offset with a calendar has no data form")
         return _OFFSETS[name](_int64(decoder(count)), normalize=normalize is True, **found)
 
 

@@ -1,8 +1,8 @@
 """Apache Arrow: arrays, tables and types, as the bytes of an Arrow IPC stream.
 
-Arrow's reader is given bytes that nobody vouches for: extension types (whose classes would interpret
-them) and compressed buffers (which can claim any size) are refused before they are read, and what was
-read is validated in full: offsets, indices, UTF-8.
+Arrow's reader gets untrusted bytes: extension types (whose classes would interpret them) and compressed
+buffers (which can claim any size) are refused before they are read, and everything that was read is validated
+in full: offsets, indices, UTF-8.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ _ALIGNMENT = 64
 _EXTENSION = b"ARROW:extension:name"
 _DICTIONARY, _BATCH = 2, 3
 _V5 = 4
-"""MetadataVersion of what Arrow has written since 1.0. Older versions could say elsewhere that buffers are
-compressed, in metadata of their own."""
+"""The MetadataVersion that Arrow has written since 1.0. Older versions could declare compressed buffers in
+other places, in custom metadata."""
 
 
 def _refuse_extensions(kind: Any, encoder: Encoder) -> None:
@@ -56,11 +56,11 @@ def _decode_batches(state: Any, decoder: Decoder) -> tuple[Any, list[Any]]:
     for message in pa.ipc.MessageReader.open_stream(stream):
         metadata = message.metadata.to_pybytes()
         if message.type == "schema" and _EXTENSION in metadata:
-            raise ValueError("Arrow extension types are not read")
+            raise ValueError("Arrow extension types are refused")
         if _version(metadata) != _V5:
-            raise ValueError("Arrow metadata of a version other than 5 is not read")
+            raise ValueError("Arrow metadata of a version other than 5 is refused")
         if _is_compressed(metadata):
-            raise ValueError("compressed Arrow buffers are not read")
+            raise ValueError("compressed Arrow buffers are refused")
     reader = pa.ipc.open_stream(stream)
     batches = list(reader)
     decoder.budget.charge(4 * stream.size, 1000)
@@ -77,7 +77,7 @@ def _version(message: bytes) -> int:
 
 
 def _is_compressed(message: bytes) -> bool:
-    """Whether a message declares compression: read from its flatbuffer, as Arrow's Message.fbs lays out."""
+    """Whether a message declares compression, read from its flatbuffer (see Arrow's Message.fbs)."""
     table = _number("I", message, 0)
     kind = _field(message, table, 1)
     header = _field(message, table, 2)
@@ -94,12 +94,12 @@ def _is_compressed(message: bytes) -> bool:
 
 def _number(code: str, data: bytes, at: int) -> int:
     if at < 0:
-        raise ValueError("an Arrow message points outside of itself")
+        raise ValueError("an offset in an Arrow message points outside the message")
     return int(struct.unpack_from(f"<{code}", data, at)[0])
 
 
 def _field(data: bytes, table: int, index: int) -> int | None:
-    """Where the field of a flatbuffer's table lies; None when it is not set."""
+    """The offset of a field of a flatbuffer's table; None if it is not set."""
     layout = table - _number("i", data, table)
     if 4 + 2 * index >= _number("H", data, layout):
         return None

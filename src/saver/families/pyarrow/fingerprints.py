@@ -31,7 +31,7 @@ _ARROW_NUMBERS = frozenset(
 
 
 def arrow_columns(label: Any, array: Any) -> Columns:
-    """A column of PyArrow: numbers and times as they lie there, anything else as Python's values."""
+    """A column of PyArrow: numbers and times as they are in memory, anything else as Python values."""
     names, dtype = [name_of(label)], str(array.type)
     zero: Any = False if dtype == "bool" else 0
 

@@ -1,4 +1,4 @@
-"""Python itself: builtins, classes of the standard library, what `class` and `def` statements make."""
+"""Python itself: builtins, classes of the standard library, and the results of `class` and `def`."""
 
 from __future__ import annotations
 

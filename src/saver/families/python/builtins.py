@@ -23,7 +23,7 @@ from saver.tree import EXACT_INTEGER, Node, Tensor, Value, encodable, reserved
 
 
 def bytes_value(data: bytes | bytearray, encoder: Encoder, *step: str) -> Value:
-    """Bytes as base64 text when they are few, as a tensor otherwise."""
+    """Small amounts of bytes as base64 text, others as a tensor."""
     if len(data) <= INLINE_BYTES:
         return b64encode(data).decode()
     return encoder.tensor(np.frombuffer(data, np.uint8), *step)
@@ -68,7 +68,7 @@ class FloatCodec(Codec):
 
 
 class ComplexCodec(Codec):
-    """Two floats, each to the bit."""
+    """Two floats, bit by bit."""
 
     name = "complex"
     types = (complex,)
@@ -103,7 +103,7 @@ class StrCodec(Codec):
 
 
 class BytesCodec(Codec):
-    """Few bytes as base64 text, many as a tensor."""
+    """Small amounts of bytes as base64 text, others as a tensor."""
 
     name = "bytes"
     types: tuple[type, ...] = (bytes,)
@@ -126,7 +126,7 @@ class BytearrayCodec(BytesCodec):
 
 
 class ListCodec(Codec):
-    """Lists; long ones of one kind are columns."""
+    """Lists; long ones with items of one type are stored as columns."""
 
     name = "list"
     types = (list,)
@@ -146,7 +146,7 @@ class ListCodec(Codec):
 
 
 class TupleCodec(Codec):
-    """Tuples; long ones of one kind are columns."""
+    """Tuples; long ones with items of one type are stored as columns."""
 
     name = "tuple"
     types = (tuple,)
@@ -175,8 +175,8 @@ def encode_items(obj: dict[Any, Any], encoder: Encoder) -> Value:
 
 
 def _step(key: Any, index: int) -> str | int:
-    """What a path calls an item: by its key, or else by its place. Python writes out no integer of more than
-    4,300 digits."""
+    """The step of an item in a path: its key, or else its position. Python does not convert integers of more
+    than 4,300 digits to text."""
     is_short = isinstance(key, (str, float)) or (isinstance(key, int) and abs(key) <= EXACT_INTEGER)
     return str(key) if is_short else index
 
@@ -188,10 +188,10 @@ def _unfillable(items: list[Any], encoder: Encoder) -> Value:
 
 
 def hashable(items: Iterable[Any], decoder: Decoder) -> list[Any]:
-    """Keys or elements, once it is charged what hashing and comparing them takes.
+    """Keys or elements, after charging for the steps that hashing and comparing them takes.
 
-    Python forgets the hash of a tuple, and compares equal ones item by item: of forty tuples or frozensets,
-    each of which holds the one before twice, it would take 2**40 steps.
+    Python does not keep the hash of a tuple, and compares equal ones item by item: with forty tuples or
+    frozensets, each of which holds the previous one twice, that would take 2**40 steps.
     """
     found, weights = list(items), dict[int, int]()
     decoder.budget.charge(steps=sum(_weight(item, weights) for item in found))
@@ -199,7 +199,7 @@ def hashable(items: Iterable[Any], decoder: Decoder) -> list[Any]:
 
 
 def _weight(item: Any, weights: dict[int, int]) -> int:
-    """How many values an item has, each counted as often as it is met."""
+    """The number of values in an item, each counted as often as it occurs."""
     if isinstance(item, (int, float, str, bytes)):
         return 1
     if not isinstance(item, (tuple, frozenset)):
@@ -210,7 +210,7 @@ def _weight(item: Any, weights: dict[int, int]) -> int:
 
 
 def _weight_within(item: Any, weights: dict[int, int]) -> int:
-    """Other objects that are hashed by what they hold: frozen dataclasses, slices, partials."""
+    """The same for other objects that are hashed by their content: frozen dataclasses, slices, partials."""
     if id(item) in weights:
         return weights[id(item)]
     weights[id(item)] = 1  # a cycle ends here
@@ -223,7 +223,7 @@ def _weight_within(item: Any, weights: dict[int, int]) -> int:
 
 
 def fill_items(state: Any, decoder: Decoder, target: Any) -> None:
-    """Decode what `encode_items` encoded into a mapping."""
+    """Decode the items that `encode_items` encoded into the mapping `target`."""
     if type(state) is dict:
         decoder.fill(state, target)
         return
@@ -238,12 +238,12 @@ def fill_items(state: Any, decoder: Decoder, target: Any) -> None:
         target[key] = None
         target[key] = decoder.slot(value, target, key)
     if len(target) != len(keys):
-        raise ValueError("a key stands there twice")
+        raise ValueError("a key occurs twice")
 
 
 def refused_names(cls: type, keys: Iterable[Any]) -> Iterator[str]:
-    """Why keys of a mapping of this class, which shows its items as attributes, may not be called as they
-    are: the rule for attributes holds for them, too."""
+    """Why some of these keys are refused in a mapping of this class, which shows its items as attributes: the
+    rule for names of attributes applies to its keys, too."""
     way = door(cls)
     for key in keys:
         why = way.refusal(key) if type(key) is str else None
@@ -272,7 +272,7 @@ class DictCodec(Codec):
 
 
 class SetCodec(Codec):
-    """Equal sets give equal bytes: the elements stand in an order of their own."""
+    """Sets. Equal sets give equal bytes: the elements are stored in an order that depends only on them."""
 
     name = "set"
     types: tuple[type, ...] = (set,)
@@ -285,7 +285,7 @@ class SetCodec(Codec):
         items = hashable(decode_run(node.state, decoder), decoder)
         found = self.make(items)
         if len(found) != len(items):
-            raise ValueError("an element stands there twice")
+            raise ValueError("an element occurs twice")
         return found
 
 

@@ -1,4 +1,4 @@
-"""What a `class` or `def` statement makes: functions, classes, and their instances by attributes."""
+"""The results of `class` and `def` statements: functions, classes, and instances by their attributes."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class ClassCodec(Codec):
 
 
 class EnumCodec(Codec):
-    """Members by name; combined flags, which have none, by value."""
+    """Members by name; combined flags, which have no name, by value."""
 
     name = "enum"
 
@@ -94,7 +94,7 @@ class EnumCodec(Codec):
         value = decoder(state)
         if type(value) is not int or not issubclass(cls, enum.Flag):
             raise ValueError("only combined flags have a value and no name")
-        # past `_missing_` of the class, which is code of its own
+        # without calling `_missing_` of the class, which may be code of its own
         found = cls._value2member_map_.get(value)
         return enum.Flag._missing_.__func__(cls, value) if found is None else found  # type: ignore[attr-defined]
 
@@ -136,7 +136,7 @@ def _tuple_fields(cls: type) -> tuple[str, ...] | None:
 
 
 def declared(cls: type) -> frozenset[str]:
-    """The fields of a dataclass, which its class declares as data though it may have defaults for them."""
+    """The fields of a dataclass: names that the class declares as data although it may have defaults."""
     return frozenset(getattr(cls, "__dataclass_fields__", ()))
 
 
@@ -182,5 +182,5 @@ class ObjectCodec(DataclassCodec):
     def decode(self, node: Node, decoder: Decoder) -> Any:
         cls = decoder.cls(node)
         if not isinstance(cls, type):
-            raise ValueError("not a class")
+            raise ValueError("the content is not a class")
         return self._build(cls, node, decoder)

@@ -1,4 +1,4 @@
-"""Long runs of equal kind as one tensor: a vocabulary of a million words is two tensors, not JSON."""
+"""Long runs of items of one type as one tensor: a vocabulary of a million words is two tensors, not JSON."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LONG = 64
 
 
 def encode_run(items: Sequence[Any], encoder: Encoder, *step: str) -> Value:
-    """The values of a sequence: a JSON array, or a column where all are floats, ints or strings."""
+    """The values of a sequence: a column if they are all floats, ints or strings, otherwise a JSON array."""
     if len(items) >= LONG:
         column = _column(items, encoder, step)
         if column is not None:
@@ -44,7 +44,7 @@ def _column(items: Sequence[Any], encoder: Encoder, step: tuple[str, ...]) -> Va
 def decode_column(state: Any, decoder: Decoder) -> list[Any]:
     """The Python values of a column."""
     if type(state) is not dict or not state:
-        raise ValueError("neither a list nor a column")
+        raise ValueError("the content is neither a list nor a column")
     kind = next(iter(state))
     if kind == "str":
         data = decoder.array(state["str"], "U8", 1).tobytes()
@@ -59,7 +59,7 @@ def decode_column(state: Any, decoder: Decoder) -> list[Any]:
 
 
 def fill_run(state: Any, decoder: Decoder, target: list[Any]) -> None:
-    """Append the decoded values to `target`, which a cycle may already know."""
+    """Append the decoded values to `target`, which objects in a cycle may already refer to."""
     if type(state) is not list:
         target.extend(decode_column(state, decoder))
         return
@@ -68,15 +68,15 @@ def fill_run(state: Any, decoder: Decoder, target: list[Any]) -> None:
 
 
 def decode_run(state: Any, decoder: Decoder) -> Iterable[Any]:
-    """The decoded values, for what must exist before a cycle can know it."""
+    """The decoded values, for an object that must be complete before anything can refer to it."""
     if type(state) is not list:
         return decode_column(state, decoder)
     return [decoder(value) for value in state]
 
 
 def held_items(state: Any) -> Mapping[Any, Value] | None:
-    """The items that `encode_items` encoded, not decoded; None unless all keys are plain values, no two of
-    them equal."""
+    """The items that `encode_items` encoded, not decoded; None unless all keys are plain values and no two of
+    them are equal."""
     if type(state) is dict:
         return state
     if type(state) is not list or len(state) != 2 or not all(type(run) is list for run in state):

@@ -1,4 +1,4 @@
-"""Restoring into dicts, lists, sets, deques and bytearrays, and what lies within them."""
+"""Restores dicts, lists, sets, deques and bytearrays, and their contents."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ _PLAIN_MAPPINGS = (dict, OrderedDict, defaultdict, Counter)
 
 
 class DictRestorer(Restorer):
-    """Dicts, emptied and filled again in the saved order. Modules and other live objects that they hold are
-    restored themselves, from what was saved under the same key; what else fits stays, too."""
+    """Dicts, emptied and filled again in the saved order. Modules and other live objects in them are restored
+    themselves, from the values saved under the same keys; other objects that fit stay, too."""
 
     live = False
 
@@ -55,7 +55,7 @@ class DictRestorer(Restorer):
 
 
 class ListRestorer(Restorer):
-    """Lists, filled again. What they hold is restored as within a dict, by its position."""
+    """Lists, filled again. Their items are restored as in a dict, by position."""
 
     live = False
 
@@ -81,14 +81,14 @@ class ListRestorer(Restorer):
 
 
 def _is_of_kind(node: Node, target: Any) -> bool:
-    """Whether `load` would give an object of the very class that the target has."""
+    """Whether `load` would return an object of exactly the target's class."""
     codec = codec_for(type(target))
     return codec is not None and codec.name == node.codec
 
 
 def _under_same_keys(node: Node, target: Mapping[Any, Any], saved: Saved) -> list[tuple[Value, Any]]:
-    """The saved values, and what lies under the same keys in the target. Keys that are objects are the same
-    when they would be saved alike; so nothing need be read or trusted."""
+    """The saved values, each with the target's object under the same key. Keys that are objects are the same
+    if they would be saved in the same way, so that nothing needs to be read or trusted."""
     state = node.state
     if node.codec == "stdlib.OrderedDict" and type(state) is list and state[2:] == ["attributes"]:
         state = state[0]
@@ -105,11 +105,11 @@ def _under_same_keys(node: Node, target: Mapping[Any, Any], saved: Saved) -> lis
 
 _PLAIN_KEYS = frozenset((str, int, float, bool, type(None)))
 _NAME_LIMIT = 64
-"""So much of a key is looked at: references can make a small one mean endless values."""
+"""At most this much of a key is examined: references can make a small key stand for endless values."""
 
 
 def _name(key: Value, follow: Callable[[Value], Value], steps: Iterator[int]) -> Any:
-    """A plain key itself, and what a key says that is an object."""
+    """A plain key itself; for a key that is an object, its saved form."""
     if next(steps, None) is None:
         return None
     found = follow(key)
@@ -122,7 +122,7 @@ def _name(key: Value, follow: Callable[[Value], Value], steps: Iterator[int]) ->
 
 
 def _name_here(key: Any) -> Any:
-    """The name of a key that is there; one that has no data form is like no other."""
+    """The same for a key of the target; a key without a data form equals no other."""
     try:
         tree = Encoder().part("key", key)
     except CannotSaveError:
@@ -143,7 +143,7 @@ def _filling(
     fill: Callable[[dict[Any, Any]], None],
     saved: Saved,
 ) -> Plan:
-    """The plan for a container that has `here` by key or position, and is to have what was `found`."""
+    """The plan for a container that has the items `here` by key or position, and will have those `found`."""
     within = _Within(here, found, saved)
     rest = {key: item for key, item in found.items() if key not in within.plans}
     saved.stands_for(node, target)
@@ -181,12 +181,12 @@ class _Within:
         self.may_refuse = any(plan.may_refuse for plan in self.plans.values())
 
     def ready(self, decoder: Decoder) -> list[Callable[[], None]]:
-        """What changes them, the caller's own code first."""
+        """The functions that change them, those that call the user's code first."""
         plans = sorted(self.plans.values(), key=lambda plan: not plan.may_refuse)
         return [plan.ready(decoder) for plan in plans if plan.ready is not None]
 
     def report(self, into: str, matched: Iterable[str]) -> PartReport:
-        """One report of all, with the keys before the names."""
+        """One report for all of them; their keys precede the names."""
         parts = [(str(key), plan.report) for key, plan in self.plans.items()]
 
         def named(field: str) -> tuple[str, ...]:
@@ -214,7 +214,7 @@ _PLAIN = (str, int, float, bytes, tuple, type(None))
 
 
 def is_live(target: Any, seen: frozenset[int] = frozenset()) -> bool:
-    """Whether an object within a container must fit what was saved; so must containers that hold one."""
+    """Whether an object in a container must fit the saved value. So must containers with such objects."""
     if isinstance(target, _PLAIN) or id(target) in seen:
         return False
     if isinstance(target, (dict, list)) and not hasattr(target, "load_state_dict"):
@@ -236,7 +236,7 @@ def _replacing(node: Node, target: Any, saved: Saved, within: Iterable[tuple[Val
 
 
 def _refilled(node: Node, target: Any, within: Iterable[tuple[Value, Any]]) -> Pair:
-    """A container that is emptied and filled with what the saved one has, itself included."""
+    """A container that is emptied and filled with the saved items, which may include itself."""
     content = Node(node.codec, node.cls, node.version, state=node.state)
 
     def ready(decoder: Decoder) -> Callable[[], None]:
@@ -249,7 +249,7 @@ def _refilled(node: Node, target: Any, within: Iterable[tuple[Value, Any]]) -> P
 
 
 def _refused(target: Any, fresh: Any) -> Iterator[str]:
-    """Why what was saved may not become items or attributes of a live container of another class."""
+    """Why saved items are refused as items or attributes of a live container of another class."""
     if isinstance(target, dict) and type(target) not in _PLAIN_MAPPINGS:
         yield from refused_names(type(target), fresh)
     if isinstance(target, OrderedDict) and isinstance(fresh, OrderedDict):
@@ -301,7 +301,7 @@ class ContainerRestorer(Restorer):
 
 
 def _paired_bytes(node: Node, target: bytearray, saved: Saved) -> Pair | None:
-    """Bytes that arrays look at cannot become more or fewer, and must be the same for them."""
+    """A bytearray whose memory arrays share cannot change its size, and must get the bytes that they get."""
     pair = _refilled(node, target, ())
     if not target:
         return pair
@@ -317,7 +317,7 @@ def _paired_bytes(node: Node, target: bytearray, saved: Saved) -> Pair | None:
 
 
 def _can_grow(target: bytearray) -> bool:
-    """Whether nobody looks at its memory."""
+    """Whether it can be resized: no other object shares its memory."""
     try:
         target.append(0)
     except BufferError:

@@ -1,4 +1,4 @@
-"""How trees of Python's own values are read: their items, and texts."""
+"""How trees of Python's own values are read: their items, and their texts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from saver.trust import dotted
 
 
 def column_array(state: dict[str, Any], entries: Entries) -> Array | None:
-    """A long run of floats, bools, ints or strings; None when this is none."""
+    """A long run of floats, bools, ints or strings; None if the state is not one."""
     if len(state) == 1 and state.keys() & {"float", "bool", "int"}:
         (value,) = state.values()
         return tensor_array(value, entries) if type(value) is Tensor else None
@@ -31,7 +31,7 @@ def column_array(state: dict[str, Any], entries: Entries) -> Array | None:
 
 
 def run(state: Any, look: Look) -> Children:
-    """The items of a long sequence, or the array that they are."""
+    """The items of a long sequence, or the array in which they are stored."""
     column = column_array(state, look.entries) if type(state) is dict else None
     return any_state(state) if column is None else [("", column)]
 
@@ -42,7 +42,7 @@ def _sequence(node: Node, look: Look) -> Found:
 
 
 def _named_steps(state: Any, look: Look) -> list[tuple[str, Any]] | None:
-    """The items of a list of `(name, …)`, by name: so are the steps of pipelines, which come and go."""
+    """The items of a list of `(name, …)`, by name: steps of pipelines, for example, come and go."""
     if type(state) is not list or not state:
         return None
     found, names = [], set()
@@ -58,7 +58,7 @@ def _named_steps(state: Any, look: Look) -> list[tuple[str, Any]] | None:
 
 
 def mapping(node: Node, look: Look) -> Found:
-    """What lies in a mapping."""
+    """The content of a mapping."""
     state = node.state
     if type(state) is list and len(state) == 3 and state[2] == "attributes":
         held, attributes, _ = state
@@ -124,7 +124,7 @@ def _float(node: Node, levels: int) -> str | None:
 
 
 def _int(node: Node, levels: int) -> str | None:
-    """In hexadecimal, as it stands there: decimal digits would take quadratic time."""
+    """In hexadecimal, as it is stored: decimal digits would take quadratic time."""
     if type(node.state) is str and re.fullmatch(r"-?[0-9a-f]+", node.state):
         sign, digits = ("-", node.state[1:]) if node.state[0] == "-" else ("", node.state)
         return f"{sign}0x{digits}"
@@ -183,7 +183,7 @@ def _whole(state: Any) -> tuple[Any, Any]:
 
 
 def held_values(state: Any) -> tuple[Any, Any]:
-    """Of a mapping: its values; its keys, which are hashed."""
+    """Of a mapping: the values, which it stores as they are; the keys, which are hashed."""
     if type(state) is not list:
         return state, []
     keys, values = state
@@ -211,7 +211,7 @@ HOLDS: dict[str, Callable[[Any], tuple[Any, Any]]] = {
     "stdlib.defaultdict": _with_factory,
     "stdlib.deque": lambda state: (state[1], None),
 }
-"""Of the state of objects that hold what is decoded as it is: that, and the rest."""
+"""Divides the state of a container: the values that it stores as they are decoded, and the rest."""
 
 MAPPINGS = dict.fromkeys(("dict", "stdlib.OrderedDict", "stdlib.defaultdict", "stdlib.Counter"), True)
 """Codecs of mappings, whose items can be read one by one."""

@@ -1,8 +1,9 @@
 """Functions and classes of Python that files may hold as values, each reviewed.
 
-Left out on purpose: what takes a callable (`sorted`, `min` and `max` by their key, `map`, `defaultdict`),
-the name of an attribute (`getattr`, `attrgetter`), text or a path (`eval`, `open`), what makes classes
-(`type`), and what makes much of little (`pow`, `<<`, `range`, `bytes` of a number, factorials).
+Left out on purpose: functions that take a callable (`sorted`, `min` and `max` by their key, `map`,
+`defaultdict`), the name of an attribute (`getattr`, `attrgetter`), text or a path (`eval`, `open`), or that
+make classes (`type`) or large results from small arguments (`pow`, `<<`, `range`, `bytes` of a number,
+factorials).
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from saver.family import Reference, reviewed
 
 REFERENCES: dict[str, Reference] = {
     **reviewed(
-        "builtins", "number", "asks a number or a container for one number, by its type's own method",
+        "builtins", "number", "returns one number for a number or a container, by its type's own method",
         "abs all any len round sum",
     ),
     **reviewed(

@@ -1,4 +1,4 @@
-"""Restoring into objects by their attributes, and whatever loads a state; what a saved container holds."""
+"""Restores objects by their attributes, and anything that loads a state; reads saved containers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from saver.tree import Node, Value
 
 
 def is_mapping(value: Value) -> TypeGuard[Node]:
-    """Whether a mapping was saved, whose items can be read one by one."""
+    """Whether the value is a saved mapping whose items can be read one by one."""
     return type(value) is Node and bool(said(value.codec, "MAPPINGS"))
 
 
@@ -25,7 +25,7 @@ _SEQUENCES = frozenset(("list", "tuple"))
 
 
 def items(value: Value, saved: Saved) -> dict[Any, Value] | None:
-    """The items of a saved mapping, not decoded; None for what is none, or has keys that are objects."""
+    """The items of a saved mapping, not decoded; None for other values, and if keys are objects."""
     node = saved.follow(value)
     if not is_mapping(node):
         return None
@@ -53,8 +53,8 @@ def elements(value: Value, saved: Saved) -> list[Value] | None:
 
 
 class StateRestorer(Restorer):
-    """Whatever has `load_state_dict`: a data loader, an average of weights, a metric. It is given what `load`
-    would give."""
+    """Anything with `load_state_dict`: a data loader, an average of weights, a metric. That is called with
+    the dict that `load` would return."""
 
     def accepts(self, cls: type) -> bool:
         return callable(getattr(cls, "load_state_dict", None))
@@ -76,14 +76,14 @@ class StateRestorer(Restorer):
 
 
 def told(value: Value) -> str:
-    """What messages call a saved value."""
+    """The name of a saved value in messages."""
     if isinstance(value, Node):
         return f"a {trust.dotted(value.cls or value.codec).removeprefix('stdlib.')}"
     return f"{value!r:.40}"
 
 
 class RandomRestorer(Restorer):
-    """`random.Random`, which goes on where the saved one was."""
+    """`random.Random`, which continues from the saved position."""
 
     def accepts(self, cls: type) -> bool:
         return issubclass(cls, random.Random)
@@ -102,13 +102,13 @@ class RandomRestorer(Restorer):
 
 
 class ObjectRestorer(Restorer):
-    """Objects that are their attributes: dataclasses and registered classes. Their attributes become those
-    that were saved; of the same class only, which needs no trust, as the target brings it along."""
+    """Dataclasses and instances of registered classes. Their attributes become those that were saved, if the
+    saved object has the same class. It needs no trust, since the target already has that class."""
 
     live = False
     codecs: frozenset[str] = frozenset(("object", "dataclass"))
     looks: ClassVar[bool] = False
-    """Whether `check` looks into the attributes, which must be what was saved then."""
+    """Whether `check` examines the attributes, which then must be the saved values themselves."""
 
     def accepts(self, cls: type) -> bool:
         codec = codec_for(cls)
@@ -150,7 +150,7 @@ def _is_frozen(cls: type) -> bool:
 
 
 def _replace_attributes(target: Any, fresh: dict[str, Any]) -> None:
-    """Past `__setattr__` of the class, as when it is loaded."""
+    """Set the attributes without calling `__setattr__` of the class, as loading does."""
     cls = type(target)
     way = door(cls, declared(cls))
     way.clear(target)

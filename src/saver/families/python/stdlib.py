@@ -88,7 +88,7 @@ class DefaultDictCodec(Codec):
         factory_state, items = node.state
         factory = decoder(factory_state)
         if not _is_factory(factory):
-            raise ValueError("a default factory makes an empty value")
+            raise ValueError("a default factory must make an empty value")
         found: defaultdict[Any, Any] = defaultdict(factory)
         decoder.keep(node, found)
         fill_items(items, decoder, found)
@@ -96,7 +96,7 @@ class DefaultDictCodec(Codec):
 
 
 class DequeCodec(Codec):
-    """Items, and the greatest length."""
+    """Items and `maxlen`."""
 
     name = "stdlib.deque"
     types = (deque,)
@@ -129,7 +129,7 @@ class NamespaceCodec(Codec):
 
 
 def _is_plain_function(value: Any) -> bool:
-    """Whether it is a function, or a class that was not reviewed, so that the user trusts it by name."""
+    """Whether it is a function, or a class that was not reviewed, which the user must have trusted."""
     if not uses.is_callable_value(value) or type(value) is functools.partial:
         return False
     return not isinstance(value, type) or uses.kinds_of(value) is None
@@ -143,7 +143,7 @@ class PartialCodec(ClosedCodec):
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
         if not _is_plain_function(obj.func):
-            encoder.refuse(f"a partial of a {type(obj.func).__name__}; only functions can be kept in one")
+            encoder.refuse(f"a partial of a {type(obj.func).__name__} has no data form; only functions have")
         return [encoder(obj.func, "func"), encoder(obj.args, "args"), encoder(obj.keywords, "keywords")]
 
     def decode(self, node: Node, decoder: Decoder) -> Any:
@@ -151,7 +151,7 @@ class PartialCodec(ClosedCodec):
         if type(positional) is not tuple or type(keywords) is not dict:
             raise ValueError("the arguments are not a tuple and a dict")
         if not _is_plain_function(function):
-            raise ValueError("a partial of what is not a function")
+            raise ValueError("only functions can be in a partial")
         return functools.partial(function, *positional, **keywords)
 
 
@@ -180,7 +180,7 @@ class FractionCodec(Codec):
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
         if min(obj.numerator.bit_length(), obj.denominator.bit_length()) > _FRACTION_BITS:
-            encoder.refuse(f"a fraction of integers of more than {_FRACTION_BITS} bits; save the two apart")
+            encoder.refuse(f"both its integers have more than {_FRACTION_BITS} bits; save them separately")
         return [encoder(obj.numerator), encoder(obj.denominator)]
 
     def decode(self, node: Node, decoder: Decoder) -> Any:
@@ -189,7 +189,7 @@ class FractionCodec(Codec):
             raise ValueError("a fraction needs two integers")
         bits = max(numerator.bit_length(), denominator.bit_length())
         if min(numerator.bit_length(), denominator.bit_length()) > _FRACTION_BITS:
-            raise ValueError("a fraction of integers too large to be checked in time")
+            raise ValueError("the integers of a fraction are too large to be checked in reasonable time")
         decoder.budget.charge(steps=(bits // 64) ** 2 // 32)
         return Fraction(numerator, denominator)
 
@@ -332,7 +332,7 @@ class ArrayCodec(Codec):
     def decode(self, node: Node, decoder: Decoder) -> Any:
         if len(node.state) == 2:
             code, text = node.state[0], decoder(node.state[1])
-            if code not in ("u", "w") or type(text) is not str:  # any iterable would be run to its end
+            if code not in ("u", "w") or type(text) is not str:  # any other iterable would be exhausted
                 raise ValueError("an array of characters needs a string")
             return array.array(code, text)
         typecode, size, data = node.state
@@ -350,7 +350,7 @@ class ArrayCodec(Codec):
 
 
 class RandomCodec(ClosedCodec):
-    """`random.Random`, continuing the same sequence."""
+    """`random.Random`, which continues the same sequence."""
 
     name = "stdlib.Random"
     types = (random.Random,)

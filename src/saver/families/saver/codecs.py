@@ -14,19 +14,21 @@ from saver.families.python.columns import decode_run, encode_run
 from saver.families.python.restoring import told
 from saver.restoring import PartReport, Plan, Restorer, Saved
 from saver.restoring.contract import kind
+from saver.tensors import NUMPY_DTYPE
 from saver.training_log import Column, Content, Event, TrainingLog
-from saver.tree import NUMPY_DTYPE, Node, Tensor, Value, reserved
+from saver.tree import Node, Tensor, Value, reserved
 
 LARGEST, SMALLEST = 1 << 16, 1 << 10
-"""Rows of a piece. A log grows at its end, so all pieces but the last few are in the store already."""
+"""The rows of a piece, at most and at least. A log grows at its end, so all pieces but the last few are in
+the store already."""
 
 
 class TrainingLogCodec(Codec):
     """Arrays of steps and times, one for each metric, and the events by column. Arrays are cut into pieces.
 
-    `columns` are `[rows, values]` by name, in order; `rows` is the number of the first row where the others
-    follow without a gap, otherwise an array of them. A name that may be no key, or begins with a backslash,
-    has one more of those before it. `events` are the runs of kinds, steps, times and refs.
+    `columns` are `[rows, values]` by name, in order; `rows` is the number of the first row if the others
+    follow without a gap, otherwise an array of row numbers. A name that cannot be a key, or begins with a
+    backslash, gets one more backslash before it. `events` are the runs of kinds, steps, times and refs.
     """
 
     name = "saver.TrainingLog"
@@ -71,13 +73,13 @@ def _events(state: Any, decoder: Decoder) -> Sequence[Event]:
     events = [Event(*fields) for fields in zip(kinds, steps, times, refs, strict=True)]
     for event in events:
         if tuple(map(type, event)) != (str, int, float, str):
-            raise ValueError("an event is none that a log can hold")
+            raise ValueError("an event does not consist of a str, an int, a float and a str")
     return events
 
 
 def cuts(count: int) -> Iterator[tuple[int, int]]:
-    """Where the pieces of so many rows begin and end: as many of `LARGEST` as there are, then of half, a
-    quarter …, and what is left. While rows are added, each comes to lie in a new piece seven times at most.
+    """Where the pieces of `count` rows begin and end: as many of size `LARGEST` as possible, then of half of
+    it, a quarter …, and the rest. While rows are added, each is moved to a new piece seven times at most.
     """
     at, size = 0, LARGEST
     while at < count:
@@ -94,18 +96,19 @@ def _array(array: NDArray[Any], encoder: Encoder, *steps: str) -> Value:
 
 
 def _piece(array: NDArray[Any], encoder: Encoder, *steps: str) -> Value:
-    """As base64 text when it is short, as a tensor otherwise."""
+    """A piece as base64 text if it is short, otherwise as a tensor."""
     if array.nbytes <= INLINE_BYTES:
         return b64encode(array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()).decode()
     return encoder.tensor(array, *steps)
 
 
 def _read(value: Any, dtype: str, decoder: Decoder, met: set[str]) -> NDArray[Any]:
-    """A column. `met` are the tensors that were copied: who names one again wants memory for nothing."""
+    """A column. `met` are the tensors that were copied: a file that names one twice would take memory
+    without having the bytes."""
     if isinstance(value, list):
         names = [piece.name for piece in value if isinstance(piece, Tensor)]
         if len({*names} | met) < len(names) + len(met) or any(isinstance(piece, list) for piece in value):
-            raise ValueError("the pieces of a column are not those of one array")
+            raise ValueError("the pieces of a column do not form one array")
         met.update(names)
         return np.concatenate([_read(piece, dtype, decoder, met) for piece in value])
     if isinstance(value, str):
@@ -114,7 +117,7 @@ def _read(value: Any, dtype: str, decoder: Decoder, met: set[str]) -> NDArray[An
 
 
 class TrainingLogRestorer(Restorer):
-    """A log, which then holds what was saved and is appended to from there."""
+    """A log, whose content becomes the saved one; new rows are appended to that."""
 
     def accepts(self, cls: type) -> bool:
         return issubclass(cls, TrainingLog)

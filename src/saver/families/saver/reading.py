@@ -12,7 +12,7 @@ from saver.tree import Node, Tensor
 
 
 def _training_log(node: Node, look: Look) -> Found:
-    """The columns by the names of the metrics, and the rows where they stand."""
+    """The columns by the names of the metrics, and the rows in which each has values."""
     state = node.state
     if type(state) is not dict or type(state.get("columns")) is not dict:
         return any_node(node, look)
@@ -37,7 +37,7 @@ _EVENTS = (".events.kind", ".events.step", ".events.time", ".events.ref")
 
 
 def _log_column(value: Any, dtype: str, look: Look) -> Any:
-    """A column as one array, whether it stands there as base64 text, as a tensor, or as a list of those."""
+    """A column as one array, whether it is stored as base64 text, as a tensor, or as a list of those."""
     form = FORMS[dtype]
     if type(value) is list:
         found = [_log_column(piece, dtype, look) for piece in value if type(piece) is not list]

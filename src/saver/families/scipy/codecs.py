@@ -17,7 +17,7 @@ from saver.tree import Node, Value
 
 
 class _NamedCodec(Codec):
-    """Takes the classes that stand by name in one package, which is imported only when met."""
+    """Takes classes of one package, listed by name. The package is imported only when one of them is met."""
 
     package: str
     qualnames: tuple[str, ...]
@@ -33,7 +33,7 @@ class _NamedCodec(Codec):
 
 def _array(value: Any, dtype: type, ndim: int) -> Any:
     if not is_array(value) or value.dtype != dtype or value.ndim != ndim:
-        raise ValueError(f"not an array of {dtype.__name__} with {ndim} axes")
+        raise ValueError(f"the content is not an array of {dtype.__name__} with {ndim} axes")
     return value
 
 
@@ -55,7 +55,7 @@ class OptimizeResultCodec(_NamedCodec):
 
         kind, items = node.state
         if kind not in self.qualnames:
-            raise ValueError(f"{kind!r} is not a result")
+            raise ValueError(f"{kind!r} is not the class of a result")
         found = dict.__new__(getattr(optimize, kind))
         decoder.keep(node, found)
         fill_items(items, decoder, found)
@@ -80,12 +80,12 @@ class BoundsCodec(_NamedCodec):
 
         lower, upper, kept = map(decoder, node.state)
         if not all(is_array(item) for item in (lower, upper, kept)):
-            raise ValueError("bounds are arrays")
+            raise ValueError("bounds must be arrays")
         return Bounds(lower, upper, kept)
 
 
 class InverseHessianCodec(_NamedCodec):
-    """What `minimize(method="L-BFGS-B")` returns as `hess_inv`."""
+    """The `hess_inv` that `minimize(method="L-BFGS-B")` returns."""
 
     name = "scipy.LbfgsInvHessProduct"
     package = "optimize"
@@ -104,16 +104,16 @@ class InverseHessianCodec(_NamedCodec):
 
 
 _DEEPEST = 20_000
-"""Levels that SciPy's recursive builder has room for on a stack of 8 MiB, by a wide margin."""
+"""Levels for which SciPy's recursive builder has enough stack in 8 MiB, by a wide margin."""
 
 
 def _is_shallow(data: Any) -> bool:
-    """Whether halving the box around the points ends soon: 2,100 halvings along an axis exhaust a float64."""
+    """Whether halving the box around the points ends in time: 2,100 halvings of an axis exhaust a float64."""
     return bool(min(len(data), 2100 * data.shape[1]) <= _DEEPEST)
 
 
 class SearchTreeCodec(_NamedCodec):
-    """`KDTree` and `cKDTree`, by their points and the choices that lead to the same tree again."""
+    """`KDTree` and `cKDTree`, by their points and the options with which the same tree is built again."""
 
     name = "scipy.KDTree"
     package = "spatial"
@@ -131,7 +131,7 @@ class SearchTreeCodec(_NamedCodec):
             if _same_tree(tree, obj):
                 break
         else:
-            encoder.refuse("SciPy does not build this search tree again; save its points instead")
+            encoder.refuse("SciPy does not build the same search tree again; save its points instead")
         return {
             "kind": type(obj).__name__,
             "data": encoder(np.asarray(obj.data), "data"),
@@ -146,11 +146,11 @@ class SearchTreeCodec(_NamedCodec):
 
         state = node.state
         if state["kind"] not in self.qualnames or type(state["leafsize"]) is not int:
-            raise ValueError("not a search tree")
+            raise ValueError("the content is not a search tree")
         data, box = _array(decoder(state["data"]), np.float64, 2), decoder(state["boxsize"])
         decoder.budget.charge(2 * data.nbytes, data.size * len(data).bit_length() // 16)
         if not (state["balanced_tree"] is True or _is_shallow(data)):
-            raise ValueError("a tree that may become too deep to build")
+            raise ValueError("the tree may become too deep to build")
         return getattr(spatial, state["kind"])(
             data,
             leafsize=state["leafsize"],
@@ -164,7 +164,7 @@ _NODE = np.dtype([
     ("axis", "i8"), ("children", "i8"), ("split", "f8"), ("start", "i8"), ("end", "i8"),
     ("addresses", "V16"), ("less", "i8"), ("greater", "i8"),
 ])  # fmt: skip
-"""A node of the tree as SciPy lays it out; all but the addresses say what the tree is like."""
+"""A node of the tree in SciPy's memory layout; all fields but the addresses describe the tree."""
 
 
 def _same_tree(one: Any, other: Any) -> bool:
@@ -177,7 +177,7 @@ def _same_tree(one: Any, other: Any) -> bool:
 
 
 class RotationCodec(_NamedCodec):
-    """Rotations as quaternions, to the bit."""
+    """Rotations as quaternions, bit by bit."""
 
     name = "scipy.Rotation"
     package = "spatial.transform"
@@ -191,7 +191,7 @@ class RotationCodec(_NamedCodec):
 
         quaternions = decoder(node.state)
         if not is_array(quaternions) or quaternions.dtype != np.float64:
-            raise ValueError("not quaternions")
+            raise ValueError("the content is not an array of quaternions")
         decoder.budget.charge(2 * quaternions.nbytes)
         return Rotation(quaternions, normalize=False)
 
@@ -244,7 +244,7 @@ class KernelDensityCodec(_NamedCodec):
 
 def _sized(value: Any, shape: tuple[int, ...]) -> None:
     if _array(value, np.float64, len(shape)).shape != shape:
-        raise ValueError(f"an array of shape {value.shape} where {shape} is needed")
+        raise ValueError(f"an array has the shape {value.shape} where {shape} is needed")
 
 
 CODECS: tuple[Codec, ...] = (

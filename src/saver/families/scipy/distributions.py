@@ -1,8 +1,8 @@
-"""The distributions of `scipy.stats`, alone and frozen, as search objects hold them.
+"""The distributions of `scipy.stats`, unfrozen and frozen, as search objects hold them.
 
 A distribution is found by its name among those that `scipy.stats` exports; its parameters are data.
-SciPy compiles a parser of arguments whenever it makes one, also when it freezes one. Here the parser of
-the exported one is used again, so that loading compiles nothing.
+SciPy compiles a parser of arguments whenever it creates or freezes a distribution. Here the parser of the
+exported one is used again, so that loading compiles nothing.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _SAMPLE = ("badvalue", "moment_tol", "inc", "name")
 
 
 def _exported(name: Any) -> Any:
-    """The distribution of that name; ValueError when `scipy.stats` exports none."""
+    """The distribution with that name. Raises ValueError if `scipy.stats` does not export it."""
     from scipy import stats
 
     found = vars(stats).get(name) if type(name) is str else None
@@ -37,7 +37,7 @@ def _exported(name: Any) -> Any:
 
 
 def _settings(distribution: Any) -> str:
-    """What a distribution was made with, but for its random state."""
+    """The arguments that a distribution was created with, except its random state."""
     found = distribution._updated_ctor_param()
     found.pop("seed", None)
     return repr(sorted(found.items()))
@@ -63,23 +63,23 @@ def _encode_distribution(obj: Any, encoder: Encoder) -> Value:
 
 def _numbers(value: Any) -> Any:
     if not is_array(value) or value.dtype.kind not in "biuf":
-        raise ValueError("not an array of numbers")
+        raise ValueError("the content is not an array of numbers")
     return value
 
 
 def _decode_distribution(state: Any, decoder: Decoder) -> Any:
-    """A distribution of one's own, whose random state may be set."""
+    """A distribution that is not shared, so that its random state may be set."""
     from scipy import stats
 
     if type(state) is str:
         return _copy(_exported(state))
-    decoder.budget.charge(steps=10_000)  # SciPy makes a parser of the arguments, each time
+    decoder.budget.charge(steps=10_000)  # SciPy compiles a parser of the arguments each time
     if "histogram" in state:
         counts, edges = (_numbers(decoder(item)) for item in state["histogram"])
         if counts.ndim != 1 or edges.ndim != 1 or type(state["name"]) is not str:
-            raise ValueError("a histogram has one axis, and its name is a text")
+            raise ValueError("a histogram must have one axis, and its name must be a string")
         if np.any(edges[1:] < edges[:-1]) or state["density"] not in (None, True, False):
-            raise ValueError("the edges of a histogram must grow")
+            raise ValueError("the edges of a histogram must not decrease")
         density = state["density"]
         if density is None and not _are_even(edges):
             density = True  # as SciPy decides, with a warning
@@ -90,7 +90,7 @@ def _decode_distribution(state: Any, decoder: Decoder) -> Any:
     values = tuple(_numbers(decoder(item)) for item in state["values"])
     badvalue, tolerance, step, name = (decoder(state[name]) for name in _SAMPLE)
     if type(name) is not str or any(value.ndim != 1 for value in values):
-        raise ValueError("a sample has one axis, and its name is a text")
+        raise ValueError("a sample must have one axis, and its name must be a string")
     decoder.budget.charge(4 * sum(value.nbytes for value in values))
     return stats.rv_discrete(
         values=values, badvalue=float(badvalue), moment_tol=float(tolerance), inc=step, name=str(name)
@@ -104,7 +104,7 @@ def _are_even(edges: Any) -> bool:
 
 
 def _copy(exported: Any) -> Any:
-    """What freezing does to a distribution, with its parser of arguments as it is."""
+    """A copy as freezing makes it, but with the parser of arguments that the distribution has."""
     found = object.__new__(type(exported))
     for name, value in vars(exported).items():
         own = isinstance(value, MethodType) and value.__self__ is exported
@@ -156,7 +156,7 @@ class DistributionCodec(Codec):
 
 
 class FrozenCodec(Codec):
-    """A distribution with its parameters, `loguniform(1e-3, 1e2)`, and its random state when it has one."""
+    """A distribution with its parameters, `loguniform(1e-3, 1e2)`, and its random state if it has one."""
 
     name = "scipy.frozen"
 
@@ -182,16 +182,14 @@ class FrozenCodec(Codec):
         distribution = _decode_distribution(state["distribution"], decoder)
         args, kwds, random = (decoder(state[name]) for name in ("args", "kwds", "random_state"))
         if type(args) is not tuple or type(kwds) is not dict:
-            raise ValueError("the parameters of a distribution are a tuple and a dict")
+            raise ValueError("the parameters of a distribution must be a tuple and a dict")
         distribution._random_state = _shared_random() if random is None else _generator(random)
         discrete = isinstance(distribution, infrastructure.rv_discrete)
         found: Any = object.__new__(
             infrastructure.rv_discrete_frozen if discrete else infrastructure.rv_continuous_frozen
         )
         sizes = [value.shape for value in (*args, *kwds.values()) if is_array(value)]
-        decoder.budget.charge(
-            64 * math.prod(np.broadcast_shapes(*sizes))
-        )  # SciPy spreads them over each other
+        decoder.budget.charge(64 * math.prod(np.broadcast_shapes(*sizes)))  # SciPy broadcasts them
         shapes = distribution._parse_args(*args, **kwds)[0]
         found.args, found.kwds, found.dist = args, kwds, distribution
         found.a, found.b = distribution._get_support(*shapes)
@@ -205,5 +203,5 @@ def _generator(value: Any) -> Any:
 
 
 def _shared_random() -> Any:
-    """The generator of `np.random.seed`, which distributions use unless they are given one."""
+    """The generator of `np.random.seed`, which distributions use unless they have their own."""
     return np.random.mtrand._rand

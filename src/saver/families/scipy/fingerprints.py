@@ -1,4 +1,4 @@
-"""Hashes of sparse arrays: of their values that are not zero, and where those are."""
+"""Hashes of sparse arrays: of their nonzero values and the positions of those."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ def fingerprint(value: Any, where: str) -> dict[str, Any] | None:
 
 
 def _sparse(matrix: Any) -> dict[str, Any]:
-    """Of a SciPy sparse array in any format: its values that are not zero, and where they lie, by rows."""
+    """The fingerprint of a sparse array in any format: its nonzero values and their positions, by rows."""
     rows = matrix.shape[0] if matrix.ndim > 1 else 1
     flat = matrix if matrix.ndim == 2 else matrix.reshape((rows, -1))
     compressed = flat.tocsr()
     if not compressed.has_canonical_format:
-        compressed = compressed.copy()  # what follows works in place, and this may be the caller's own
+        compressed = compressed.copy()  # the next steps work in place, and this may be the caller's array
         compressed.sum_duplicates()
     if np.count_nonzero(compressed.data) < compressed.data.size:
         compressed = compressed.copy()

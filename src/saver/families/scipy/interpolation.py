@@ -1,6 +1,6 @@
 """The interpolators of `scipy.interpolate`: splines, piecewise polynomials, `interp1d`.
 
-They are built from their coefficients, not fitted again, so that they give the same bits. Native code
+They are built from their coefficients, not fitted again, so that they return the same bits. Native code
 searches the knots and indexes the coefficients, so both are checked first.
 """
 
@@ -35,7 +35,7 @@ def _check_coefficients(c: Any, x: Any, least: int) -> None:
 
 def _check_way(extrapolate: Any, axis: Any, ndim: int) -> None:
     if not (isinstance(extrapolate, bool) or extrapolate == "periodic"):
-        raise ValueError(f"{extrapolate!r} is not a way to extrapolate")
+        raise ValueError(f"extrapolate cannot be {extrapolate!r}")
     if type(axis) is not int or not 0 <= axis < ndim:
         raise ValueError(f"there is no axis {axis!r}")
 
@@ -44,16 +44,16 @@ def _check_spline(t: Any, c: Any, k: Any, extrapolate: Any, axis: Any) -> None:
     _check_coefficients(c, t, 1)
     _check_way(extrapolate, axis, c.ndim)
     if type(k) is not int or not 0 <= k < len(t):
-        raise ValueError(f"{k!r} is not a degree for {len(t)} knots")
+        raise ValueError(f"the degree cannot be {k!r} for {len(t)} knots")
     count = len(t) - k - 1
     if count < k + 1 or len(c) < count:
-        raise ValueError(f"{len(t)} knots and {len(c)} coefficients do not make a spline of degree {k}")
+        raise ValueError(f"{len(t)} knots and {len(c)} coefficients do not define a spline of degree {k}")
     if not np.isfinite(t).all() or np.any(t[1:] < t[:-1]):
-        raise ValueError("knots must be finite and in order")
+        raise ValueError("knots must be finite and must not decrease")
 
 
 class SplineCodec(Codec):
-    """`BSpline`, made again by the constructor that checks its knots."""
+    """`BSpline`, built by the constructor, which checks the knots."""
 
     name = "scipy.BSpline"
 
@@ -68,7 +68,7 @@ class SplineCodec(Codec):
         try:
             _check_spline(t, c, k, extrapolate, axis)
         except ValueError as error:
-            encoder.refuse(f"not a sound spline: {error}")
+            encoder.refuse(f"the spline is not sound: {error}")
         return {
             "t": encoder.own(t, "t"),
             "c": encoder(c, "c"),
@@ -96,14 +96,14 @@ def _check_polynomial(x: Any, c: Any, extrapolate: Any, axis: Any) -> None:
     _check_coefficients(c, x, 2)
     _check_way(extrapolate, axis, c.ndim - 1)
     if len(x) < 2 or c.shape[0] == 0 or c.shape[1] != len(x) - 1:
-        raise ValueError(f"coefficients of shape {c.shape} for {len(x)} breakpoints")
+        raise ValueError(f"there are coefficients of shape {c.shape} for {len(x)} breakpoints")
     steps = x[1:] - x[:-1]
     if not (np.all(steps >= 0) or np.all(steps <= 0)):
         raise ValueError("breakpoints must be in order")
 
 
 class PolynomialCodec(Codec):
-    """`PPoly`, `BPoly` and those derived from them, `CubicSpline` for example."""
+    """`PPoly`, `BPoly` and classes derived from them, such as `CubicSpline`."""
 
     name = "scipy.polynomial"
 
@@ -118,7 +118,7 @@ class PolynomialCodec(Codec):
         try:
             _check_polynomial(x, c, extrapolate, axis)
         except ValueError as error:
-            encoder.refuse(f"not a sound piecewise polynomial: {error}")
+            encoder.refuse(f"the piecewise polynomial is not sound: {error}")
         return {
             "kind": type(obj).__name__,
             "x": encoder.own(x, "x"),
@@ -142,7 +142,7 @@ class PolynomialCodec(Codec):
 
 
 class Interp1dCodec(Codec):
-    """`interp1d` of every kind, as `IsotonicRegression` holds."""
+    """`interp1d` of every kind, as `IsotonicRegression` holds it."""
 
     name = "scipy.interp1d"
 
@@ -201,5 +201,5 @@ def _fill_value(value: Any) -> Any:
     for item in value if type(value) is tuple else (value,):
         number = isinstance(item, (int, float, complex, np.generic)) or is_array(item)
         if not (number or (type(item) is str and item == "extrapolate")):
-            raise ValueError(f"a {type(item).__name__} is not a value to fill in")
+            raise ValueError(f"a {type(item).__name__} cannot be a fill value")
     return value

@@ -1,7 +1,7 @@
 """Functions of SciPy that files may hold as values, each reviewed.
 
-Left out on purpose: what takes a callable (`bootstrap`, `permutation_test`, `boxcox` by its optimizer,
-`cdist`), and modules that only run (`scipy.special._precompute`).
+Left out on purpose: functions that take a callable (`bootstrap`, `permutation_test`, `boxcox` by its
+optimizer, `cdist`), and modules that are scripts (`scipy.special._precompute`).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """SciPy's sparse matrices and arrays, of every format.
 
-Their native code trusts the index arrays, so these are checked before anything is built of them, in
-time linear in their bytes; and when saved too, so that what is written can be read.
+Their native code trusts the index arrays, so these are checked before anything is built from them, in time
+linear in their bytes; and also when saving, so that every file that was written can be read.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ _USUAL_PRINT: int = scipy.sparse.coo_array((1, 1)).maxprint
 
 
 class SparseCodec(Codec):
-    """Values, indices and flags exactly as they stand: explicit zeros, duplicates, unused room.
+    """Values, indices and flags exactly as they are: explicit zeros, duplicates, unused capacity.
 
-    A flag that says yes (`has_sorted_indices`) is found out anew after loading, since native code
-    relies on it.
+    A flag that is true (`has_sorted_indices`) is determined again after loading, since native code relies
+    on it.
     """
 
     name = "scipy.sparse"
@@ -63,7 +63,7 @@ class SparseCodec(Codec):
         except SaverError:
             raise
         except (ValueError, TypeError) as error:
-            encoder.refuse(f"not a sound sparse matrix ({error}); see its check_format()")
+            encoder.refuse(f"the sparse matrix is not sound ({error}); see its check_format()")
         extra = {} if obj.maxprint == _USUAL_PRINT else {"maxprint": int(obj.maxprint)}
         return {"kind": type(obj).__name__, "shape": list(map(int, obj.shape)), **state, **extra}
 
@@ -80,7 +80,7 @@ class SparseCodec(Codec):
 
 def _shape(value: Any, cls: type) -> Shape:
     if type(value) is not list or not 1 <= len(value) <= _AXES_LIMIT:
-        raise ValueError("that is not the shape of a sparse array")
+        raise ValueError("the shape is not that of a sparse array")
     row = len(value) == 1 and cls.__name__ in ("csr_array", "csr_matrix", "dok_array")
     if len(value) != 2 and not row and cls is not _KINDS["coo_array"]:
         raise ValueError(f"a {cls.__name__} cannot have {len(value)} axes")
@@ -175,7 +175,7 @@ def _decode_dictionary(state: Any, cls: Any, shape: Shape, decoder: Decoder) -> 
     names = keys[:, 0].tolist() if len(shape) == 1 else map(tuple, keys.tolist())
     found._dict.update(zip(names, values, strict=True))
     if len(found._dict) != len(values):
-        raise ValueError("a key stands there twice")
+        raise ValueError("a key occurs twice")
     return found
 
 
@@ -198,7 +198,7 @@ def _decode_lists(state: Any, cls: Any, shape: Shape, decoder: Decoder) -> Any:
     check_index(ends, "ends")
     edges = [0, *ends.tolist()]
     if len(ends) != shape[0] or any(b < a for a, b in pairwise(edges)):
-        raise ValueError(f"{len(ends)} ends for {shape[0]} rows")
+        raise ValueError(f"there are {len(ends)} ends for {shape[0]} rows")
     if not edges[-1] == len(columns) == len(values):
         raise ValueError("the ends of the rows do not fit their values")
     rows = [columns[a:b] for a, b in pairwise(edges)]

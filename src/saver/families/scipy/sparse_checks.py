@@ -31,26 +31,26 @@ def check_index(array: Any, what: str) -> None:
 
 def check_range(array: NDArray[Any], size: int, what: str) -> None:
     if array.size and not (int(array.min()) >= 0 and int(array.max()) < size):
-        raise ValueError(f"{what} must lie in 0 to {size - 1}")
+        raise ValueError(f"{what} must be between 0 and {size - 1}")
 
 
 def check_shape(shape: Shape, *indices: NDArray[Any]) -> None:
-    """Native code computes with the sizes in the type of the indices."""
+    """Check that the sizes fit the type of the indices, in which native code computes with them."""
     smallest = min(int(np.iinfo(index.dtype).max) for index in indices)
     if 0 not in shape and max(shape) > smallest:
         raise ValueError(f"the shape {shape} does not fit the type of the indices")
 
 
 def check_pointers(indptr: Any, indices: Any, stored: int, major: int, minor: int) -> None:
-    """That rows (or columns, or rows of blocks) end where indices are, and these lie within."""
+    """Check that rows (or columns, or rows of blocks) end within the indices, and those within the shape."""
     check_index(indptr, "indptr")
     check_index(indices, "indices")
     if len(indptr) != major + 1:
         raise ValueError(f"indptr has {len(indptr)} entries for {major} rows")
     if len(indices) != stored:
-        raise ValueError(f"{len(indices)} indices for {stored} values")
+        raise ValueError(f"there are {len(indices)} indices for {stored} values")
     if int(indptr[0]) != 0 or int(indptr[-1]) > stored or bool(np.any(indptr[1:] < indptr[:-1])):
-        raise ValueError("indptr must grow from 0 to at most the number of indices")
+        raise ValueError("indptr must go from 0 to at most the number of indices without decreasing")
     check_range(indices[: int(indptr[-1])], minor, "indices")
 
 
@@ -77,11 +77,11 @@ def check_compressed(kind: str, shape: Shape, data: Any, indices: Any, indptr: A
 def check_coordinates(shape: Shape, data: Any, coordinates: Sequence[Any]) -> None:
     check_values(data, 1)
     if len(coordinates) != len(shape):
-        raise ValueError(f"{len(coordinates)} index arrays for {len(shape)} axes")
+        raise ValueError(f"there are {len(coordinates)} index arrays for {len(shape)} axes")
     for axis, (index, size) in enumerate(zip(coordinates, shape, strict=True)):
         check_index(index, f"the indices of axis {axis}")
         if len(index) != len(data):
-            raise ValueError(f"{len(index)} indices of axis {axis} for {len(data)} values")
+            raise ValueError(f"there are {len(index)} indices of axis {axis} for {len(data)} values")
         check_range(index, size, f"the indices of axis {axis}")
     check_shape(shape, *coordinates)
 
@@ -94,7 +94,7 @@ def check_diagonals(shape: Shape, data: Any, offsets: Any) -> None:
     check_shape(shape, offsets)
     room = int(np.iinfo(offsets.dtype).max) - max(shape)
     if offsets.size and not -room <= int(offsets.min()) <= int(offsets.max()) <= room:
-        raise ValueError("the offsets lie too far outside of the matrix")
+        raise ValueError("the offsets are too far outside the matrix")
 
 
 def check_rows(shape: Shape, rows: list[list[Any]]) -> None:
@@ -106,4 +106,4 @@ def check_rows(shape: Shape, rows: list[list[Any]]) -> None:
             and row[-1] < columns
             and all(a < b for a, b in pairwise(row))
         ):
-            raise ValueError(f"the columns of a row must grow within 0 to {columns - 1}")
+            raise ValueError(f"the columns of a row must increase, between 0 and {columns - 1}")

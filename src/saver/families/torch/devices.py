@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from saver.callers import warn
 from saver.device import Copying, DeviceData
 
 PIECE = 32 << 20
@@ -66,11 +66,9 @@ class _OnCuda(DeviceData):
         if failed:
             with suppress(RuntimeError):  # CUDA tells the error once more, to whoever calls it next
                 torch.zeros(1, device=device)
-            warnings.warn(
+            warn(
                 f"{memory.nbytes / 1e9:.2f} GB of memory for snapshots could not be locked in place (CUDA "
                 f"error {failed}), so copying from {device} takes longer; free host memory",
-                RuntimeWarning,
-                stacklevel=2,
             )
 
         def unpin() -> None:

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from saver.codec import Encoder
 from saver.families.torch.devices import on_device
+from saver.tensors import TensorData
 from saver.tree import Tensor as TensorRef
-from saver.tree import TensorData, Value
+from saver.tree import Value
 
 _SAME = {
     "bool": "BOOL", "uint8": "U8", "int8": "I8", "uint16": "U16", "int16": "I16", "float16": "F16",

@@ -1,4 +1,4 @@
-"""torchdata: data loaders that know where they stand."""
+"""torchdata: data loaders that keep their position."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""torchdata: data loaders that know where they stand."""
+"""torchdata: data loaders that keep their position."""
 
 from __future__ import annotations
 
@@ -15,9 +15,11 @@ from saver.tree import Value
 
 
 class LoaderRestorer(StateRestorer):
-    """`load_state_dict` of a loader only takes note. It goes there when it is asked for batches, and draws
-    the seed of its workers from the global generator then, which has been put back by that time: all numbers
-    that training draws would be others. So it goes there at once; `state_dict` has it do that.
+    """Data loaders, which move to the saved position at once.
+
+    `load_state_dict` only stores the state; the loader moves to the position when it is iterated, and then
+    draws the seed of its workers from the global generator. By then that generator has been restored, so all
+    numbers that training draws would change. Calling `state_dict` makes the loader move at once.
     """
 
     def accepts(self, cls: type) -> bool:

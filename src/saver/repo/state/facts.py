@@ -21,9 +21,9 @@ from typing import Any, TypeAlias
 import msgspec
 
 from saver.repo.log import PartVersion
-from saver.tree import decodable
+from saver.strict import decodable
 
-Place: TypeAlias = tuple[int, int]
+Span: TypeAlias = tuple[int, int]
 """Offset and length in a pack, in bytes."""
 
 
@@ -218,7 +218,7 @@ class Facts(ABC):
         """The numbers of all records that moved bytes."""
         return {number for _, numbers in self.scan("moved ") for number in numbers}
 
-    def harmed(self, pack: str) -> Sequence[Place]:
+    def harmed(self, pack: str) -> Sequence[Span]:
         """The damaged places of a pack, which must not be shared."""
-        found: list[Place] | None = self.get(harmed_key(pack))
+        found: list[Span] | None = self.get(harmed_key(pack))
         return found or ()

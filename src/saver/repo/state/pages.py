@@ -25,7 +25,7 @@ from blake3 import blake3
 
 from saver.canonical import canonical
 from saver.errors import DamagedError, IncompatibleError
-from saver.tree import decodable
+from saver.strict import decodable
 
 LEAF_BYTES = 8 << 10
 """The most bytes that the keys and values of a leaf take, unless there is only one."""
@@ -215,9 +215,9 @@ class Pages:
         try:
             page = msgspec.json.decode(data, type=_Page)
         except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-            raise IncompatibleError(f"page {name} is not as pages are: {error}") from None
+            raise IncompatibleError(f"page {name} is malformed: {error}; restore it from a copy") from None
         if not _is_sound(page):
-            raise IncompatibleError(f"page {name} is not as pages are: its keys and values do not fit")
+            raise IncompatibleError(f"page {name} is malformed (keys or values); restore it from a copy")
         return page
 
 

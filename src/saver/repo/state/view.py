@@ -43,7 +43,7 @@ def _typed(key: str, value: Any) -> Any:
     try:
         return converted(key, value)
     except (KeyError, ValueError) as error:
-        raise Broken(f"the state says of {key[:100]!r} what no log says: {error}") from None
+        raise Broken(f"the state has a value for {key[:100]!r} that no log can have: {error}") from None
 
 
 class View(Facts):
@@ -183,7 +183,7 @@ def _changes(record: Record, view: View, where: str) -> dict[str, Any]:
         case Tag():
             _check_names(event.model, (event.tag,), where)
             if event.number is not None and view.version(event.model, event.number) is None:
-                raise IncompatibleError(f"{where} tags {event.model}@{event.number}, which is not there")
+                raise IncompatibleError(f"{where} tags {event.model}@{event.number}, which does not exist")
             return {tag_key(event.model, event.tag): event.number}
         case Delete():
             _check_names(event.model, (), where)

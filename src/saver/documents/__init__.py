@@ -1,0 +1,123 @@
+"""The JSON documents that Saver prints with `--json` and serves: programs may rely on them.
+
+The promise, for each document by the name in its field `schema`, such as `saver.models.1`:
+
+- Every field below is always present, with this name, type and meaning. A value that is unknown, or does
+  not apply, is null, "", 0 or an empty list, depending on the type.
+- Fields may be added, at any level. Nothing is renamed or removed, and no type or meaning changes; a
+  document that would have to change gets a new name, `saver.models.2`. Readers ignore unknown fields.
+- The order of fields, white space, the wording of texts, and the content of `environment`, `data` and
+  `values` (whatever the version recorded) are not promised.
+
+Sizes are in bytes, times in seconds since 1970 (UTC), durations in seconds. JSON cannot express numbers
+that are not finite: they are the strings `"nan"`, `"inf"` and `"-inf"`. Hashes are BLAKE3, in hexadecimal.
+
+The structs here are separate from those that commands work with, so that the latter may change.
+docs/documents.schema.json is the JSON Schema of them all. Tests compare it, and what commands print, with
+the structs here.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from saver.documents.contents import Description, Part, Tensor
+from saver.documents.differences import (
+    Amount,
+    Array,
+    ArrayChange,
+    DataChange,
+    Difference,
+    MetricChange,
+    PartChange,
+    Status,
+    Value,
+)
+from saver.documents.piece import Number, Piece, Whole, document, utc
+from saver.documents.runs import (
+    Differing,
+    Ended,
+    Event,
+    LastSave,
+    Proof,
+    Proven,
+    Rehearsal,
+    Resumed,
+    Run,
+    Runs,
+)
+from saver.documents.upkeep import Checked, Collected, Copied, Damage, Diagnosis, Finding, Severity
+from saver.documents.versions import (
+    Deleted,
+    Exported,
+    Imported,
+    ListedVersion,
+    Model,
+    Models,
+    Moved,
+    PartVersion,
+    Tag,
+    TagMoved,
+    Tags,
+    Version,
+    Versions,
+    version,
+)
+
+__all__ = [
+    "Amount",
+    "Array",
+    "ArrayChange",
+    "Checked",
+    "Collected",
+    "Copied",
+    "Damage",
+    "DataChange",
+    "Deleted",
+    "Description",
+    "Diagnosis",
+    "Difference",
+    "Differing",
+    "Document",
+    "Ended",
+    "Event",
+    "Exported",
+    "Finding",
+    "Imported",
+    "LastSave",
+    "ListedVersion",
+    "MetricChange",
+    "Model",
+    "Models",
+    "Moved",
+    "Number",
+    "Part",
+    "PartChange",
+    "PartVersion",
+    "Piece",
+    "Proof",
+    "Proven",
+    "Rehearsal",
+    "Resumed",
+    "Run",
+    "Runs",
+    "Severity",
+    "Status",
+    "Tag",
+    "TagMoved",
+    "Tags",
+    "Tensor",
+    "Value",
+    "Version",
+    "Versions",
+    "Whole",
+    "document",
+    "utc",
+    "version",
+]
+
+Document: TypeAlias = (
+    Models | Versions | Imported | Exported | Deleted | Tags | TagMoved | Description | Difference
+    | Collected | Checked | Copied | Diagnosis | Runs | Rehearsal | Proven
+)  # fmt: skip
+"""Any document: `msgspec.json.decode(text, type=Document)` reads what a command printed."""

@@ -1,0 +1,89 @@
+"""What was freed, checked, copied or diagnosed, as `gc`, `check`, `backup` and `doctor` print it."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+from saver.documents.piece import Piece, Whole
+
+Severity: TypeAlias = Literal["ok", "note", "warning", "problem"]
+
+
+class Collected(Whole, frozen=True, tag="saver.collected.1"):
+    """`saver gc`: the names of objects that were condemned or freed, are waiting for the end of their grace
+    period, or are too young to be judged (`busy`); `moved` packs were mostly dead. With --dry-run, what
+    would happen."""
+
+    store: str
+    dry_run: bool
+    condemned: tuple[str, ...]
+    freed: tuple[str, ...]
+    freed_bytes: int
+    waiting: tuple[str, ...]
+    waiting_bytes: int
+    moved: tuple[str, ...]
+    busy: tuple[str, ...]
+
+
+class Damage(Piece, frozen=True):
+    """A damaged object, and what it affects: a tensor of a part of a version; "" and 0 if nothing."""
+
+    key: str
+    what: str
+    model: str
+    number: int
+    part: str
+    tensor: str
+
+
+class Checked(Whole, frozen=True, tag="saver.checked.1"):
+    """`saver check`. If the log itself is damaged, nothing else is known: the counts are null.
+
+    `recorded`: the damage is recorded in the log, so that saving the same tensors again repairs it.
+    `foreign` files are not Saver's.
+    """
+
+    store: str
+    sound: bool
+    versions: int | None
+    bytes: int | None
+    damage: tuple[Damage, ...]
+    garbage: tuple[str, ...]
+    garbage_bytes: int | None
+    recorded: bool
+    foreign: tuple[str, ...]
+
+
+class Copied(Whole, frozen=True, tag="saver.copied.1"):
+    """`saver backup`: the copy holds the live `versions` and the records up to `head`. `objects`, of
+    `bytes` in total, and `records` were copied now; `present` ones were there; `removed` ones were
+    condemned."""
+
+    store: str
+    target: str
+    whole: bool
+    head: int
+    versions: int
+    records: int
+    objects: int
+    bytes: int
+    present: int
+    removed: int
+    damage: tuple[Damage, ...]
+
+
+class Finding(Piece, frozen=True):
+    """What was recorded, what it is here, and what the difference may mean; "" if there is none."""
+
+    severity: Severity
+    topic: str
+    recorded: str
+    here: str
+    meaning: str
+
+
+class Diagnosis(Whole, frozen=True, tag="saver.diagnosis.1"):
+    """`saver doctor`, the worst first. `path` is the path of the file, or the ref; null for this machine."""
+
+    path: str | None
+    findings: tuple[Finding, ...]

@@ -1,0 +1,129 @@
+"""Models, versions and tags, as `ls`, `tag`, `rm`, `import` and `export` print them."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from saver.documents.piece import Number, Piece, Whole, document, utc
+from saver.repo.version import Version as SavedVersion
+from saver.repo.version import plain_metric
+
+
+class PartVersion(Piece, frozen=True):
+    """A part of a version; its `number` moves only when its content does."""
+
+    number: int
+    hash: str
+    bytes: int
+
+
+class Version(Piece, frozen=True):
+    """A version. `ref` names it; `time_utc` is null for a time outside the calendar. `bytes` is its size,
+    `bytes_added` is how much the store grew. `manifest` and `packs` name the objects that hold it."""
+
+    ref: str
+    model: str
+    number: int
+    time: float
+    time_utc: str | None
+    step: int | None
+    author: str
+    metrics: dict[str, Number]
+    tags: tuple[str, ...]
+    notes: str
+    parts: dict[str, PartVersion]
+    bytes: int
+    bytes_added: int
+    parent: int | None
+    manifest: str
+    packs: tuple[str, ...]
+
+
+class Moved(Piece, frozen=True):
+    """The parts that were changed, added or removed since the previous version."""
+
+    changed: tuple[str, ...]
+    added: tuple[str, ...]
+    removed: tuple[str, ...]
+
+
+class ListedVersion(Version, frozen=True):
+    """A version in the list of its model."""
+
+    moved: Moved
+
+
+class Model(Piece, frozen=True):
+    """A model: the number of its versions, the newest one, and the version numbers that its tags point to."""
+
+    model: str
+    versions: int
+    newest: Version
+    tags: dict[str, int]
+
+
+class Models(Whole, frozen=True, tag="saver.models.1"):
+    """`saver ls`: the models of a store, sorted by name; with -n, the newest first."""
+
+    store: str
+    models: tuple[Model, ...]
+
+
+class Versions(Whole, frozen=True, tag="saver.versions.1"):
+    """`saver ls MODEL`: its versions, the newest first."""
+
+    store: str
+    model: str
+    versions: tuple[ListedVersion, ...]
+
+
+class Imported(Version, frozen=True, tag_field="schema", tag="saver.imported.1"):
+    """`saver import`: the version that the file became."""
+
+
+class Exported(Whole, frozen=True, tag="saver.exported.1"):
+    """`saver export`: the file that a version was written to, and its size."""
+
+    ref: str
+    path: str
+    bytes: int
+
+
+class Deleted(Whole, frozen=True, tag="saver.deleted.1"):
+    """`saver rm`: the versions that were deleted, as they were."""
+
+    deleted: tuple[Version, ...]
+
+
+class Tag(Piece, frozen=True):
+    """A tag of a model, and the number of the version that it points to."""
+
+    model: str
+    tag: str
+    number: int
+
+
+class Tags(Whole, frozen=True, tag="saver.tags.1"):
+    """`saver tag` and `saver tag MODEL`: the tags of a store, or of one model."""
+
+    store: str
+    tags: tuple[Tag, ...]
+
+
+class TagMoved(Whole, frozen=True, tag="saver.tag-moved.1"):
+    """`saver tag REF TAG` and `saver tag --delete`: the version that a tag points to now, and the previous
+    one; null if there is none."""
+
+    model: str
+    tag: str
+    number: int | None
+    before: int | None
+
+
+V = TypeVar("V", bound=Version)
+
+
+def version(kind: type[V], found: SavedVersion, **given: object) -> V:
+    """A version as a document."""
+    metrics = {name: plain_metric(value) for name, value in found.metrics.items()}
+    return document(kind, found, ref=str(found), metrics=metrics, time_utc=utc(found.time), **given)

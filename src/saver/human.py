@@ -1,0 +1,34 @@
+"""Numbers as people read them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+UNITS = ("kB", "MB", "GB", "TB", "PB")
+LARGEST = 10**30
+"""Bytes; a larger number was not measured, but made up by a file."""
+
+
+def size(count: int) -> str:
+    """A number of bytes in decimal units: `349 kB`."""
+    if count < 1000:
+        return f"{count} B"
+    count = min(count, LARGEST)
+    power = 1
+    while count / 1000**power >= 999.5 and power < len(UNITS):
+        power += 1
+    return f"{count / 1000**power:.3g} {UNITS[power - 1]}"
+
+
+def utc(seconds: float) -> str:
+    """Unix time as `2026-11-21 07:49:14 UTC`; "" for a time that no calendar has."""
+    try:
+        return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S} UTC"
+    except (ValueError, OverflowError, OSError):
+        return ""
+
+
+def metrics(found: Mapping[str, float]) -> str:
+    """Metrics in a line: `auc=0.93, loss=0.21`."""
+    return ", ".join(f"{name}={value:.6g}" for name, value in found.items())

@@ -1,0 +1,82 @@
+"""The steps of a backup, in their order: objects, then records, then what the copy no longer needs."""
+
+from __future__ import annotations
+
+import msgspec
+
+from saver.errors import CannotWriteError
+from saver.repo.backup.copy import Copy, marker
+from saver.repo.backup.copying import Copying
+from saver.repo.backup.needs import Gone, Needs
+from saver.repo.packs import Damage
+from saver.repo.repository import Repository
+from saver.repo.version import Version
+from saver.storage import Progress, Storage
+
+ROUNDS = 20
+"""How often a backup starts again because a collection was faster; the grace period makes that unlikely."""
+
+
+class Copied(msgspec.Struct, frozen=True):
+    """What a backup did, and what the copy now holds: the live `versions`, and the records up to `head`.
+
+    `objects` (manifests, packs, documents of parts) and `records` were copied now; `bytes` is the size of
+    the objects. `present` objects were there already. `removed` ones were deleted in the copy, because they
+    are condemned in the store. `damage` lists what could not be copied, or was copied as it is, because it
+    is damaged in the store. Sizes in bytes.
+    """
+
+    head: int
+    versions: int
+    records: int
+    objects: int
+    bytes: int
+    present: int
+    removed: int
+    damage: tuple[Damage, ...] = ()
+
+    @property
+    def whole(self) -> bool:
+        """Whether everything could be copied, and nothing is damaged."""
+        return not self.damage
+
+
+def backup(repo: Repository, target: Storage, progress: Progress | None = None) -> Copied:
+    """Bring the copy in `target` up to date. When this returns, the copy is durable and verified by reading
+    it again. The store is only read.
+
+    Raises CannotWriteError, and changes nothing, if `target` is not a copy of the store.
+    """
+    repo.open()
+    copy = Copy(repo, target)
+    head, needs = copy.agreed(), Needs(repo, copy)
+    copying = Copying(repo, copy, needs, progress)
+    upto, versions, needed = _copied_whole(repo, needs, copying)
+    records = copy.write_records(head, upto)
+    damage = [each for key in needed for each in needs.damage.get(key, ())]
+    removed = copy.remove_condemned(set(needed), {each.key for each in damage})
+    copy.remove_left({marker(each.key) for each in damage})
+    copied = copying.copied
+    return Copied(
+        upto, len(versions), records, len(copied), sum(copied.values()), copying.present, removed,
+        tuple(damage),
+    )  # fmt: skip
+
+
+def _copied_whole(
+    repo: Repository, needs: Needs, copying: Copying
+) -> tuple[int, list[Version], dict[str, list[Version]]]:
+    """Copy all objects that the live versions need. Returns the head at which they are live, the versions,
+    and the keys of the objects, each with its versions."""
+    for _ in range(ROUNDS):
+        try:
+            upto, versions = needs.living()
+            needed = needs.of(versions)
+            copying.copy(needed)
+            return upto, versions, needed
+        except Gone:
+            continue
+    raise CannotWriteError(
+        f"{repo.storage} was collected {ROUNDS} times while it was copied, and what was to be copied "
+        "deleted; the copy is as it was; collect with a grace period, or less often"
+    )

@@ -1,0 +1,204 @@
+"""The shortcuts to what the log says: checkpoints of it under `state/`, and the pages that they consist of.
+
+A checkpoint is a document that names the root of its pages. It is complete once the document exists: pages
+are written before it, children before their parents. Any of this may be missing or damaged, and anyone may
+delete it at any time; then reading it raises a SaverError, and the log says the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import suppress
+from functools import partial
+from itertools import takewhile
+
+import msgspec
+
+from saver.errors import IncompatibleError, NotFoundError, SaverError
+from saver.repo import document
+from saver.repo.log import Log
+from saver.repo.objects import PAST_NUMBERS, checkpoint_key, checkpoint_number, page_key
+from saver.repo.state.pages import Pages
+from saver.repo.state.reserve import RESERVE
+from saver.storage import Storage
+from saver.strict import decodable
+
+FORMAT = 2
+
+CHECKPOINTS_KEPT = 4
+"""How many of the newest checkpoints are kept: a reader may still use one that is not the newest."""
+
+
+@decodable
+class Checkpoint(msgspec.Struct, frozen=True):
+    """The state after a record; `previous` is that record's hash, `root` the name of the root page."""
+
+    format: int
+    number: int
+    previous: str
+    root: str | None
+
+
+class Shortcuts:
+    """The checkpoints of a store, by the numbers of their records. Not safe to use from several threads
+    where it writes."""
+
+    def __init__(self, storage: Storage, log: Log) -> None:
+        self._storage, self._log = storage, log
+        self._held: dict[str, bytes] = {}
+        """Pages that the store lacks: of a view of the log alone, and of a checkpoint being written."""
+        self.pages = Pages(self._read_page, self._held.__setitem__, lambda asks: self._storage.together(asks))
+        self._seen: list[str] | None = None
+        """The keys of checkpoints, as listed before the log was read, until they are used."""
+
+    # Which there are
+
+    def list_ahead(self) -> None:
+        """List the checkpoints ahead of the next read of the log. A failure is left to that read."""
+        with suppress(SaverError):
+            self._seen = list(self._keys())
+
+    def newest_seen(self) -> int:
+        """The number of the newest listed checkpoint; 0 if there is none."""
+        if self._seen is None:
+            self.list_ahead()
+        return next(filter(None, map(checkpoint_number, self._seen or ())), 0)
+
+    def _keys(self) -> Iterator[str]:
+        """The keys of checkpoints, the newest first, and other keys that sort among them."""
+        return takewhile(lambda key: key < PAST_NUMBERS, self._storage.keys("state/"))
+
+    def take_listing(self) -> Iterable[str]:
+        """The keys of checkpoints as listed just before the log was first read; after that, as of now."""
+        seen = self._seen
+        self.forget_listing()
+        return seen if seen is not None else self._keys()
+
+    def forget_listing(self) -> None:
+        """Discard the listing from when the log was read: it is too old."""
+        self._seen = None
+
+    def candidates(self, head: int, after: int, interval: int) -> Iterator[int]:
+        """The records up to `head` that may have checkpoints, the newest first; every `interval` records,
+        one is due."""
+        newest = head - head % interval
+        if newest <= after:
+            return
+        yield from (number for number in map(checkpoint_number, self._seen or ()) if after < number <= head)
+        yield newest
+        try:
+            listed = self.numbers(newest - 1)
+        except SaverError:
+            listed = [*range(interval, newest, interval)]
+        yield from (number for number in reversed(listed) if number > after)
+
+    def numbers(self, head: int) -> list[int]:
+        """The numbers of the existing checkpoints, up to `head`."""
+        return sorted(n for n in map(checkpoint_number, self._keys()) if 0 < n <= head)
+
+    # Reading
+
+    def read(self, number: int) -> Checkpoint:
+        """The checkpoint of a record. Raises a SaverError."""
+        key = checkpoint_key(number)
+        data = self._log.ahead.pop(key, None) or self._storage.read(key)
+        found, _ = document.decode(data, Checkpoint, f"{self._storage}: {key}")
+        if found.format != FORMAT or found.number != number:
+            raise IncompatibleError(f"{self._storage}: {key} is of another Saver")
+        return found
+
+    def made_by_others(self, number: int, previous: str) -> Checkpoint | None:
+        """The checkpoint of a record, if another process has written it already."""
+        try:
+            found = self.read(number)
+            self.pages.get(found.root, "")
+        except SaverError:
+            return None
+        return found if found.previous == previous else None
+
+    def _read_page(self, name: str) -> bytes:
+        data = self._held.get(name)
+        if data is not None:
+            return data
+        try:
+            return self._storage.read(page_key(name))
+        except NotFoundError:
+            raise
+        except SaverError:  # trying once more costs less than reading the whole log
+            return self._storage.read(page_key(name))
+
+    # Writing
+
+    def hold_only(self, root: str | None) -> None:
+        """Forget the pages that are only in memory, but for those below this root."""
+        needed = set(self.pages.reachable(root))
+        for name in [name for name in self._held if name not in needed]:
+            del self._held[name]
+
+    def forget_held(self) -> None:
+        """Forget all pages that are only in memory."""
+        self._held.clear()
+
+    def write(self, found: Checkpoint, needed: Collection[str] | None, anew: bool) -> None:
+        """Write a checkpoint, after those of its pages that are only in memory: the `needed` ones (None:
+        all that are held). `anew`: other pages of it may be damaged, so each is read first."""
+        self._write_pages(needed, anew)
+        self._storage.delete(checkpoint_key(found.number))  # if it exists, it is damaged
+        self._storage.create(checkpoint_key(found.number), document.encode(found))
+
+    def _write_pages(self, needed: Collection[str] | None, anew: bool) -> None:
+        """Write held pages, children before their parents."""
+        new = [page for page in self._held.items() if needed is None or page[0] in needed]
+        for _ in self._storage.together(partial(self._write_page, *page, anew) for page in new):
+            pass
+
+    def _write_page(self, name: str, data: bytes, anew: bool) -> None:
+        if anew and self._is_there(name, data):
+            return
+        if not self._storage.create(page_key(name), data) and not self._is_there(name, data):
+            self._storage.delete(page_key(name))  # it is damaged
+            self._storage.create(page_key(name), data)
+
+    def _is_there(self, name: str, data: bytes) -> bool:
+        try:
+            return self._storage.read(page_key(name)) == data
+        except SaverError:
+            return False
+
+    # What is no longer needed
+
+    def drop_old(self, number: int) -> None:
+        """Delete checkpoints before the newest ones, and the pages that only they need. A collection
+        deletes what cannot be deleted now."""
+        with suppress(SaverError):
+            numbers = self.numbers(number)
+            old, kept = numbers[:-CHECKPOINTS_KEPT], numbers[-CHECKPOINTS_KEPT:]
+            found = self._storage.together(partial(self.read, each) for each in kept)
+            roots = [each.root for each in found] if old else []
+            for each in old:
+                doomed = set[str]()
+                with suppress(SaverError):
+                    doomed = self.pages.only_in(self.read(each).root, roots)
+                self._storage.delete(checkpoint_key(each))
+                if doomed:
+                    self._storage.delete(*map(page_key, doomed))
+
+    def needed(self, head: int) -> set[str]:
+        """The keys below `state/` that are in use: the newest checkpoints up to `head`, all their pages, and
+        the reserve. Raises a SaverError if a checkpoint cannot be read whole."""
+        numbers, seen = self.numbers(head)[-CHECKPOINTS_KEPT:], set[str]()
+        for number in numbers:
+            for _ in self.pages.reachable(self.read(number).root, seen):
+                pass
+        return {*RESERVE, *map(checkpoint_key, numbers), *map(page_key, seen)}
+
+    def missing_pages(self, head: int, there: Collection[str]) -> Iterator[tuple[str, int]]:
+        """The keys of missing pages that a checkpoint up to `head` needs, each with the number of the
+        checkpoint. `there` are the keys that were listed; other keys are looked up."""
+        for number in self.numbers(head):
+            missing: list[str] = []
+            with suppress(SaverError):  # what cannot be read is reported where it is read
+                needed = map(page_key, self.pages.reachable(self.read(number).root))
+                missing.extend(key for key in needed if key not in there and self._storage.stat(key) is None)
+            if missing and self._storage.stat(checkpoint_key(number)) is not None:
+                yield from ((key, number) for key in missing)

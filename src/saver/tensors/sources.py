@@ -1,0 +1,99 @@
+"""Where the bytes of tensors are read from: the contract of a source, and one that lies in memory."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from saver.tensors.boxes import Box, whole
+from saver.tensors.data import Bytes, ShardedData, TensorData, hash_of, length_of, pieces
+from saver.tensors.dtypes import ITEM_SIZE
+from saver.tensors.shards import Shard, TensorInfo, in_one
+
+
+class TensorSource(Protocol):
+    """Tensors that can be read: those of a file, of a version in a store, or of memory."""
+
+    @property
+    def names(self) -> Iterable[str]:
+        """The names of all tensors."""
+
+    @property
+    def size(self) -> int:
+        """How many bytes are stored, which decides what loading may use."""
+
+    def info(self, name: str) -> TensorInfo:
+        """What a tensor is, without reading it. Raises KeyError if there is none."""
+
+    def read(self, name: str, box: Box | None = None) -> Bytes:
+        """The bytes of a tensor, or of a box of it: verified, flat, in C order, writable. Only the blocks
+        that the box cuts are read. Raises KeyError if there is no such tensor, ValueError if the box
+        reaches beyond its shape, and DamagedError."""
+
+    def verify(self, names: Iterable[str] | None = None, progress: Any = None) -> None:
+        """Read and verify these tensors (None: all) on several threads. Raises DamagedError."""
+
+
+def data_of(source: TensorSource, name: str) -> TensorData | ShardedData:
+    """A tensor that was saved, to be saved again in the same shards."""
+    info = source.info(name)
+    if len(info.shards) == 1:
+        return TensorData(info.dtype, info.shape, source.read(name))
+    shards = {
+        shard.box.offsets: TensorData(info.dtype, shard.shape, source.read(name, shard.box))
+        for shard in info.shards
+    }
+    return ShardedData(info.dtype, info.shape, shards)
+
+
+class MemoryTensors:
+    """Tensors in memory: what was encoded can be read without being written."""
+
+    def __init__(self, tensors: Mapping[str, TensorData]) -> None:
+        self._tensors = tensors
+        self._infos: dict[str, TensorInfo] = {}
+        self.names = tensors.keys()
+        self.size = sum(map(length_of, tensors.values()))
+
+    def info(self, name: str) -> TensorInfo:
+        """What a tensor is. It is hashed on first use. Raises KeyError if there is none."""
+        if name not in self._infos:
+            data = self._tensors[name]
+            self._infos[name] = in_one(name, Shard(data.dtype, whole(data.shape), *hash_of(data)))
+        return self._infos[name]
+
+    def read(self, name: str, box: Box | None = None) -> Bytes:
+        """A copy of the bytes of a tensor, or of a box of it. Raises KeyError or ValueError."""
+        data = self._tensors[name]
+        held = np.concatenate([np.empty(0, np.uint8), *pieces(data)])
+        every = whole(data.shape)
+        if box is None or box == every:
+            return held
+        shard = Shard(data.dtype, every)
+        target = room_for(box, shard)
+        copy_box(target, box, held, shard, box)
+        return target
+
+    def verify(self, names: Iterable[str] | None = None, progress: Any = None) -> None:
+        """There is nothing to verify."""
+
+
+def room_for(box: Box, tensor: Shard | TensorInfo) -> Bytes:
+    """Memory for a box of a tensor. Raises ValueError if the box reaches beyond its shape."""
+    if not box.fits(tensor.shape):
+        raise ValueError(f"{box} reaches beyond the shape {list(tensor.shape)}")
+    return np.empty(math.prod(box.sizes) * ITEM_SIZE[tensor.dtype], np.uint8)
+
+
+def copy_box(target: Bytes, box: Box, source: Bytes, shard: Shard, common: Box) -> None:
+    """Copy what `common` covers from the bytes of a shard into those of a box; all three are boxes of one
+    tensor."""
+    dtype = np.dtype(f"u{ITEM_SIZE[shard.dtype]}")
+    into = target.view(dtype).reshape(box.sizes)
+    # A shard may begin at any byte of a pack.
+    held: NDArray[Any] = np.ndarray(shard.shape, dtype, source)
+    into[common.within(box).slices] = held[common.within(shard.box).slices]
