@@ -7,8 +7,11 @@ import collections
 import dataclasses
 import enum
 import functools
+import io
+import struct
 import sys
 import warnings
+import zoneinfo
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -276,3 +279,59 @@ class Outer:
     @dataclasses.dataclass
     class Inner:
         a: int
+
+
+# --- values that are out of the ordinary --------------------------------------------------------------------
+
+
+class Open(enum.Enum):
+    ONE = 1
+
+    @classmethod
+    def _missing_(cls, value: object) -> Any:
+        found = object.__new__(cls)
+        found._value_, found._name_ = value, None
+        return found
+
+
+def zone_of_a_file() -> Any:
+    header = b"TZif" + bytes(16) + struct.pack(">6I", 0, 0, 0, 0, 1, 4)
+    return zoneinfo.ZoneInfo.from_file(
+        io.BytesIO(header + struct.pack(">iBB", 0, 0, 0) + b"ABC\0"), key="My/Own"
+    )
+
+
+def padded() -> Any:
+    form: Any = {"names": ["a"], "formats": ["O"], "offsets": [0], "itemsize": 100_000}
+    return np.zeros(2, np.dtype(form))
+
+
+ODD: dict[str, tuple[Callable[[], Any], str]] = {
+    "text beyond Unicode": (lambda: np.array([0x110005], np.uint32).view("U1"), "beyond Unicode"),
+    "many empty elements": (lambda: np.empty(1 << 25, "V0"), "too many empty elements"),
+    "an array with metadata": (lambda: np.zeros(900, np.dtype("i4", metadata={"a": 1})), "has metadata"),
+    "a dtype with metadata": (lambda: np.dtype("i4", metadata={"a": 1}), r"metadata.*numpy\.dtype\('<i4'\)"),
+    "a masked matrix": (lambda: np.ma.array(np.eye(2).view(np.matrix)), "are a matrix, not a plain"),
+    "fields far apart": (padded, "100000 bytes each"),
+    "an enum's value that is no member": (lambda: Open(7), "no member of Open; save its value"),
+    "a zone from a file": (zone_of_a_file, r"use ZoneInfo\(key\)"),
+}
+
+
+@pytest.mark.parametrize("case", ODD)
+def test_a_value_that_could_not_be_loaded_is_refused(case: str) -> None:
+    make, why = ODD[case]
+    with pytest.raises(saver.CannotSaveError, match=rf"^\$\.part\[0\].*{why}"):
+        saver.dumps({"part": [make()]})
+
+
+def test_a_sample_of_objects_is_refused() -> None:
+    stats = pytest.importorskip("scipy.stats")
+    with pytest.raises(saver.CannotSaveError, match="not an array of numbers"):
+        saver.dumps(stats.rv_discrete(values=(np.array([1, 2], object), [0.5, 0.5])))
+
+
+def test_an_array_of_records_without_fields_comes_back() -> None:
+    made = np.zeros(3).view(np.recarray)
+    found = back(made)
+    assert (type(found), found.dtype, found.tolist()) == (np.recarray, made.dtype, made.tolist())

@@ -82,6 +82,8 @@ class EnumCodec(Codec):
     def encode(self, obj: Any, encoder: Encoder) -> Value:
         if obj.name in type(obj).__members__:
             return obj.name  # type: ignore[no-any-return]
+        if type(obj.value) is not int or not isinstance(obj, enum.Flag):
+            encoder.refuse(f"{obj!r} is no member of {type(obj).__qualname__}; save its value instead")
         return [encoder(obj.value)]
 
     def decode(self, node: Node, decoder: Decoder) -> Any:

@@ -8,20 +8,19 @@ import random
 import sys
 from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Mapping
-from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path, PosixPath, PurePath, PurePosixPath, PureWindowsPath, WindowsPath
 from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 from saver import uses
 from saver.codec import Codec, Decoder, Encoder
 from saver.families.python.builtins import DictCodec, bytes_value, encode_items, fill_items, value_bytes
 from saver.families.python.classes import ClosedCodec
 from saver.families.python.columns import encode_run, fill_run, held_items
+from saver.families.python.dates import DATES
 from saver.tree import Node, Value
 
 
@@ -227,91 +226,6 @@ class PathCodec(Codec):
         return cls(decoder(text))
 
 
-class DateCodec(Codec):
-    """ISO 8601."""
-
-    name = "stdlib.date"
-    types = (date,)
-
-    def encode(self, obj: Any, encoder: Encoder) -> Value:
-        return obj.isoformat()  # type: ignore[no-any-return]
-
-    def decode(self, node: Node, decoder: Decoder) -> Any:
-        return date.fromisoformat(node.state)
-
-
-class DateTimeCodec(Codec):
-    """ISO 8601, time zone and fold."""
-
-    name = "stdlib.datetime"
-    types = (datetime,)
-
-    def encode(self, obj: Any, encoder: Encoder) -> Value:
-        return [obj.replace(tzinfo=None).isoformat(), encoder(obj.tzinfo, "tzinfo"), obj.fold]
-
-    def decode(self, node: Node, decoder: Decoder) -> Any:
-        text, zone, fold = node.state
-        return datetime.fromisoformat(text).replace(tzinfo=decoder(zone), fold=fold)
-
-
-class TimeCodec(Codec):
-    """ISO 8601, time zone and fold."""
-
-    name = "stdlib.time"
-    types = (time,)
-
-    def encode(self, obj: Any, encoder: Encoder) -> Value:
-        return [obj.replace(tzinfo=None).isoformat(), encoder(obj.tzinfo, "tzinfo"), obj.fold]
-
-    def decode(self, node: Node, decoder: Decoder) -> Any:
-        text, zone, fold = node.state
-        return time.fromisoformat(text).replace(tzinfo=decoder(zone), fold=fold)
-
-
-class TimedeltaCodec(Codec):
-    """Days, seconds and microseconds."""
-
-    name = "stdlib.timedelta"
-    types = (timedelta,)
-
-    def encode(self, obj: Any, encoder: Encoder) -> Value:
-        return [obj.days, obj.seconds, obj.microseconds]
-
-    def decode(self, node: Node, decoder: Decoder) -> Any:
-        days, seconds, microseconds = node.state
-        return timedelta(days, seconds, microseconds)
-
-
-class TimezoneCodec(Codec):
-    """A fixed offset, and its name if it has one."""
-
-    name = "stdlib.timezone"
-    types = (timezone,)
-
-    def encode(self, obj: Any, encoder: Encoder) -> Value:
-        arguments = obj.__getinitargs__()
-        return [encoder(argument) for argument in arguments]
-
-    def decode(self, node: Node, decoder: Decoder) -> Any:
-        arguments = [decoder(argument) for argument in node.state]
-        return UTC if arguments == [timedelta(0)] else timezone(*arguments)
-
-
-class ZoneInfoCodec(Codec):
-    """A time zone by its key, looked up in the tables of the machine."""
-
-    name = "stdlib.ZoneInfo"
-    types = (ZoneInfo,)
-
-    def encode(self, obj: Any, encoder: Encoder) -> Value:
-        if obj.key is None:
-            encoder.refuse("a time zone without a key has no data form; use ZoneInfo(key)")
-        return obj.key  # type: ignore[no-any-return]
-
-    def decode(self, node: Node, decoder: Decoder) -> Any:
-        return ZoneInfo(node.state)
-
-
 _BIG_ENDIAN = sys.byteorder == "big"
 
 
@@ -371,6 +285,6 @@ class RandomCodec(ClosedCodec):
 
 CODECS: tuple[Codec, ...] = (
     OrderedDictCodec(), CounterCodec(), DefaultDictCodec(), DequeCodec(), NamespaceCodec(), PartialCodec(),
-    DecimalCodec(), FractionCodec(), UUIDCodec(), PathCodec(), DateCodec(), DateTimeCodec(), TimeCodec(),
-    TimedeltaCodec(), TimezoneCodec(), ZoneInfoCodec(), ArrayCodec(), RandomCodec(),
+    DecimalCodec(), FractionCodec(), UUIDCodec(), PathCodec(),
+    *DATES, ArrayCodec(), RandomCodec(),
 )  # fmt: skip

@@ -48,8 +48,10 @@ def _encode_distribution(obj: Any, encoder: Encoder) -> Value:
 
     if type(obj) is stats.rv_histogram:
         counts, edges = map(np.asarray, obj._histogram)
+        encoder.check(_check_histogram, counts, edges)
         return {"histogram": [encoder(counts), encoder(edges)], "density": obj._density, "name": obj.name}
     if getattr(obj, "xk", None) is not None:
+        encoder.check(_check_sample, obj.xk, obj.pk)
         settings = {name: encoder(getattr(obj, name), name) for name in _SAMPLE}
         return {"values": [encoder(obj.xk, "xk"), encoder(obj.pk, "pk")], **settings}
     known = vars(stats).get(obj.name)
@@ -67,6 +69,20 @@ def _numbers(value: Any) -> Any:
     return value
 
 
+def _check_histogram(counts: Any, edges: Any) -> None:
+    """Raise ValueError unless these are the counts and edges of a histogram."""
+    if _numbers(counts).ndim != 1 or _numbers(edges).ndim != 1:
+        raise ValueError("a histogram must have one axis")
+    if np.any(edges[1:] < edges[:-1]):
+        raise ValueError("the edges of a histogram must not decrease")
+
+
+def _check_sample(values: Any, chances: Any) -> None:
+    """Raise ValueError unless these are the values of a sample and their probabilities."""
+    if _numbers(values).ndim != 1 or _numbers(chances).ndim != 1:
+        raise ValueError("a sample must have one axis")
+
+
 def _decode_distribution(state: Any, decoder: Decoder) -> Any:
     """A distribution that is not shared, so that its random state may be set."""
     from scipy import stats
@@ -75,11 +91,10 @@ def _decode_distribution(state: Any, decoder: Decoder) -> Any:
         return _copy(_exported(state))
     decoder.budget.charge(steps=10_000)  # SciPy compiles a parser of the arguments each time
     if "histogram" in state:
-        counts, edges = (_numbers(decoder(item)) for item in state["histogram"])
-        if counts.ndim != 1 or edges.ndim != 1 or type(state["name"]) is not str:
-            raise ValueError("a histogram must have one axis, and its name must be a string")
-        if np.any(edges[1:] < edges[:-1]) or state["density"] not in (None, True, False):
-            raise ValueError("the edges of a histogram must not decrease")
+        counts, edges = map(decoder, state["histogram"])
+        _check_histogram(counts, edges)
+        if type(state["name"]) is not str or state["density"] not in (None, True, False):
+            raise ValueError("the name of a histogram must be a string, and its density true, false or none")
         density = state["density"]
         if density is None and not _are_even(edges):
             density = True  # as SciPy decides, with a warning
@@ -87,10 +102,11 @@ def _decode_distribution(state: Any, decoder: Decoder) -> Any:
         found = stats.rv_histogram((counts, edges), density=density, name=str(state["name"]))
         found._density = state["density"]
         return found
-    values = tuple(_numbers(decoder(item)) for item in state["values"])
+    values = tuple(map(decoder, state["values"]))
+    _check_sample(*values)
     badvalue, tolerance, step, name = (decoder(state[name]) for name in _SAMPLE)
-    if type(name) is not str or any(value.ndim != 1 for value in values):
-        raise ValueError("a sample must have one axis, and its name must be a string")
+    if type(name) is not str:
+        raise ValueError("the name of a sample must be a string")
     decoder.budget.charge(4 * sum(value.nbytes for value in values))
     return stats.rv_discrete(
         values=values, badvalue=float(badvalue), moment_tol=float(tolerance), inc=step, name=str(name)
