@@ -207,7 +207,13 @@ def added(obj: Any, *known: str) -> list[str]:
 
 def native_base(cls: type) -> type | None:
     """A base of the class that was made in C, whose state is not in attributes; None if there is none."""
-    return next((base for base in _MRO(cls) if not base.__flags__ & _HEAP and base is not object), None)
+    if cls not in _natives:
+        bases = (base for base in _MRO(cls) if not base.__flags__ & _HEAP and base is not object)
+        _natives[cls] = next(bases, None)
+    return _natives[cls]
+
+
+_natives: dict[type, type | None] = {}
 
 
 def own_dict(obj: Any) -> dict[str, Any]:

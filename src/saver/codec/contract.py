@@ -51,6 +51,13 @@ class Codec(ABC):
     """Whether `decode` announces the object with `Decoder.keep` before it decodes its content, so that the
     object can be part of a cycle."""
 
+    careful: ClassVar[bool] = False
+    """Whether the codec looks at an object whole, by `check`, `unsaved` or `bare`; found by itself."""
+
+    def __init_subclass__(cls) -> None:
+        looks = cls.check is not Codec.check or cls.unsaved is not Codec.unsaved
+        cls.careful = looks or cls.bare
+
     def accepts(self, cls: type) -> bool:
         """Whether this codec takes direct instances of `cls`."""
         return cls in self.types or f"{cls.__module__}:{cls.__qualname__}" in self.names

@@ -130,7 +130,8 @@ class Encoder:
                 node.state = on_fresh_stack(codec.encode, obj, self)
             else:
                 node.state = codec.encode(obj, self)
-            self._look_at(obj, codec)
+            if codec.careful:
+                self._look_at(obj, codec)
         except CannotSaveError as error:
             if not str(error).startswith("$"):
                 raise CannotSaveError(f"{self.where()}: {error}") from error.__cause__
@@ -285,8 +286,7 @@ class Encoder:
         why = refusals.unsaved(obj, codec)
         if why:
             self.refuse(why)
-        if type(codec).check is not Codec.check:
-            self.check(codec.check, obj)
+        self.check(codec.check, obj)
 
     def check(self, check: Callable[..., object], *values: Any) -> None:
         """Call what loading will call, too; refuse to save what it raises ValueError or TypeError for."""
