@@ -20,8 +20,10 @@ from hypothesis import strategies as st
 
 import saver
 from saver import environment
-from saver.environment import Git, author, given_seeds
+from saver import git as asking
+from saver.environment import author, given_seeds
 from saver.errors import CannotSaveError
+from saver.git import Git
 
 BIG = st.one_of(st.integers(), st.integers(-(2**54), 2**54), st.integers(-(2**200), 2**200))
 
@@ -117,7 +119,7 @@ class TestGit:
         git(tmp_path, "branch", "main-2")
         git(tmp_path, "tag", "-a", "v1", "-m", "peeled tags have lines of their own")
         git(tmp_path, "pack-refs", "--all")
-        assert environment._commit(str(tmp_path / ".git")) == commit
+        assert asking._commit(str(tmp_path / ".git")) == commit
 
     def test_a_worktree_has_its_own_commit(self, tmp_path, monkeypatch):
         repository(tmp_path / "main")
@@ -125,7 +127,7 @@ class TestGit:
         (tmp_path / "side" / "train.py").write_text("epochs = 9\n")
         git(tmp_path / "side", "commit", "-am", "on the side")
         commit = git(tmp_path / "side", "rev-parse", "HEAD")
-        assert environment._commit(environment._git_folder(str(tmp_path / "side"))) == commit
+        assert asking._commit(asking._git_folder(str(tmp_path / "side"))) == commit
         assert state_in(tmp_path / "side", monkeypatch) == {"commit": commit, "dirty": False}
 
     def test_a_submodule_has_its_own_commit(self, tmp_path, monkeypatch):
@@ -143,7 +145,7 @@ class TestGit:
 
     def test_refs_in_a_form_that_only_git_reads_are_asked_of_git(self, tmp_path, monkeypatch):
         commit = repository(tmp_path)
-        monkeypatch.setattr(environment, "_commit", lambda root: None)
+        monkeypatch.setattr(asking, "_commit", lambda root: None)
         assert state_in(tmp_path, monkeypatch) == {"commit": commit, "dirty": False}
 
     def test_a_hook_s_variables_do_not_lead_to_another_repository(self, tmp_path, monkeypatch):
@@ -166,7 +168,7 @@ class TestGit:
         slow.write_text(f"#!{sys.executable}\nimport time\ntime.sleep(60)\n")
         slow.chmod(0o755)
         monkeypatch.setenv("PATH", str(slow.parent))
-        monkeypatch.setattr(environment, "GIT_SECONDS", 0.2)
+        monkeypatch.setattr(asking, "GIT_SECONDS", 0.2)
         assert state_in(tmp_path, monkeypatch) == {"commit": commit, "dirty": None}
 
     def test_a_save_records_it(self, tmp_path, monkeypatch):
@@ -190,7 +192,7 @@ except saver.CannotSaveError:
 
 
 def test_without_a_repository_there_is_no_git(tmp_path, monkeypatch):
-    assert environment._git_folder(str(tmp_path)) is None, "the temporary folder lies in a repository"
+    assert asking._git_folder(str(tmp_path)) is None, "the temporary folder lies in a repository"
     assert state_in(tmp_path, monkeypatch) is None
 
 
@@ -199,7 +201,7 @@ def test_what_stands_in_head_is_a_commit_or_nothing(tmp_path, head):
     (tmp_path / ".git").mkdir()
     (tmp_path / ".git" / "HEAD").write_text(head)
     (tmp_path / "secret").write_text("password")
-    assert environment._commit(str(tmp_path / ".git")) is None
+    assert asking._commit(str(tmp_path / ".git")) is None
 
 
 def test_a_deleted_working_folder_does_not_stop_a_save(tmp_path):
@@ -249,6 +251,7 @@ def test_looking_at_the_hardware_starts_no_gpu_and_imports_nothing(tmp_path):
     code = """
 import sys
 from saver import environment
+from saver import git as asking
 before = set(sys.modules)
 found = environment.hardware()
 print(sorted(set(sys.modules) - before), "gpu" in found)
@@ -348,6 +351,7 @@ def test_a_generator_that_nobody_imported_is_not_in_use(tmp_path):
     code = """
 import sys, saver
 from saver import environment
+from saver import git as asking
 print(*environment.generators(), "numpy.random" in sys.modules)
 """
     found = in_a_fresh_process(code, tmp_path, PYTHONHASHSEED="3").split()
@@ -374,6 +378,7 @@ class TestGivenSeeds:
         assert given_seeds(42) == {"seed": 42}
         assert given_seeds(np.uint8(42)) == {"seed": 42}
 
+    @pytest.mark.slow
     @given(st.dictionaries(st.text(st.characters(categories=["L", "N"]), min_size=1, max_size=100), BIG))
     def test_every_integer_survives_json(self, seeds):
         recorded = json.loads(json.dumps(given_seeds(seeds)), parse_int=float)

@@ -1,10 +1,11 @@
-"""Memory that moves bytes fast: aligned, in huge pages where the system has them."""
+"""Memory that moves bytes fast: aligned, in huge pages where the system has them; and how much is free."""
 
 from __future__ import annotations
 
 import mmap
 import sys
 from contextlib import suppress
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,3 +41,13 @@ def huge_pages(size: int, wiped_on_fork: bool = False) -> NDArray[np.uint8]:
     whole = np.frombuffer(memory, np.uint8)
     first = -whole.ctypes.data % HUGE_PAGE
     return whole[first : first + size]
+
+
+def available_memory() -> int | None:
+    """Bytes that are available without swapping; None if the system does not report it."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return None
+    sizes = (line.split() for line in lines if line.startswith("MemAvailable:"))
+    return next((int(size) * 1024 for _, size, *_ in sizes), None)

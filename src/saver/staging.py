@@ -9,14 +9,13 @@ their tensors into the same memory themselves; it is pinned for that.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from pathlib import Path
 from threading import Event, Lock
 
 import numpy as np
 from numpy.typing import NDArray
 
 from saver.device import Copying, DeviceData
-from saver.memory import huge_pages
+from saver.memory import available_memory, huge_pages
 from saver.tensors import TensorData, length_of, pieces
 from saver.threads import Threads
 
@@ -256,16 +255,6 @@ def address_of(data: TensorData) -> int | None:
     if isinstance(data.data, DeviceData):
         return data.data.address
     return data.data.ctypes.data if isinstance(data.data, np.ndarray) else None
-
-
-def available_memory() -> int | None:
-    """Bytes that are available without swapping; None if the system does not report it."""
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-    except OSError:
-        return None
-    sizes = (line.split() for line in lines if line.startswith("MemAvailable:"))
-    return next((int(size) * 1024 for _, size, *_ in sizes), None)
 
 
 def _size(tensors: Tensors) -> int:

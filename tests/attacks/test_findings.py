@@ -500,16 +500,17 @@ def test_a_data_frame_is_no_estimator(place: str, tmp_path: Path) -> None:
         "transformers": lambda: ColumnTransformer([("a", frame, [0])]),
         "estimators_": lambda: fitted,
     }[place]()
-    with pytest.raises(saver.CannotSaveError, match="holds a DataFrame, which is no estimator"):
+    with pytest.raises(saver.CannotSaveError, match="holds a DataFrame, which is not an estimator"):
         saver.dump(made, tmp_path / "a.saver")
     dump_unchecked(made, tmp_path / "a.saver")
-    with pytest.raises(saver.IncompatibleError, match="holds a DataFrame, which is no estimator"):
+    with pytest.raises(saver.IncompatibleError, match="holds a DataFrame, which is not an estimator"):
         saver.load(tmp_path / "a.saver")
 
 
 class TestImports:
     """Finding 6: importing is an effect."""
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("name", [
         "torch._functorch.aot_autograd:AOTConfig", "torch._dynamo.config:X",
         "torch.utils.tensorboard:SummaryWriter",

@@ -13,6 +13,7 @@ import pytest
 
 from saver import staging
 from saver.device import Copying, DeviceData
+from saver.memory import available_memory
 from saver.staging import Staging, Torn, address_of
 from saver.tensors import TensorData
 
@@ -239,7 +240,7 @@ def test_what_there_is_room_for_is_bounded(monkeypatch: pytest.MonkeyPatch) -> N
 
 @pytest.mark.skipif(not Path("/proc/meminfo").exists(), reason="only Linux tells in /proc/meminfo")
 def test_the_system_tells_how_much_memory_there_is() -> None:
-    found = staging.available_memory()
+    found = available_memory()
     assert found is not None
     assert 1 << 20 < found < os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 

@@ -313,7 +313,7 @@ ODD: dict[str, tuple[Callable[[], Any], str]] = {
     "a dtype with metadata": (lambda: np.dtype("i4", metadata={"a": 1}), r"metadata.*numpy\.dtype\('<i4'\)"),
     "a masked matrix": (lambda: np.ma.array(np.eye(2).view(np.matrix)), "are a matrix, not a plain"),
     "fields far apart": (padded, "100000 bytes each"),
-    "an enum's value that is no member": (lambda: Open(7), "no member of Open; save its value"),
+    "an enum's value that is no member": (lambda: Open(7), "not a member of Open; save its value"),
     "a zone from a file": (zone_of_a_file, r"use ZoneInfo\(key\)"),
 }
 

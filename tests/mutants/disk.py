@@ -67,24 +67,24 @@ MUTANTS = [
     ),
     Mutant(
         "read-back-of-links", "disk/durable.py",
-        "            if self._stands(error):\n                return True\n", "",
+        "            if self._is_in_place(error):\n                return True\n", "",
         "looking whether a name was taken although an error came", (_LATE,),
     ),
     Mutant(
         "read-back-of-replacing", "disk/durable.py",
-        "            if not self._stands(error):\n                raise\n", "            raise\n",
+        "            if not self._is_in_place(error):\n                raise\n", "            raise\n",
         "looking whether a file was replaced although an error came", (_LATE,),
     ),
     Mutant(
         "uncertain-names", "disk/durable.py",
-        "if not stands and error.errno in _UNCERTAIN:", "if False:",
+        "if not in_place and error.errno in _UNCERTAIN:", "if False:",
         "telling that a name may yet appear",
         ("disk/test_durable.py::test_where_it_cannot_be_told_the_commit_is_unknown",),
     ),
     Mutant(
         "unlearned-names", "disk/durable.py",
         'raise self._unknown("whether the file is in place could not be found out", error) from error',
-        "stands = False",
+        "in_place = False",
         "telling that it could not be learned whether a name was taken",
         ("disk/test_durable.py::test_where_nothing_can_be_learned_the_commit_is_unknown",),
     ),
@@ -109,13 +109,13 @@ MUTANTS = [
         ("storages/test_local.py::test_who_loses_makes_the_other_durable",),
     ),
     Mutant(
-        "sync-above-new-store", "storages/local.py",
+        "sync-above-new-store", "storages/_folders.py",
         "                self._files.make_folder(folder)\n        self._files.sync_folder(above)\n",
         "                self._files.make_folder(folder)\n",
         "the sync of the folder above a new store", (_NAMES,),
     ),
     Mutant(
-        "sync-above-found-store", "storages/local.py",
+        "sync-above-found-store", "storages/_folders.py",
         "            if not self._has_objects(folder):\n"
         "                with suppress(PermissionError):  # the owner of the folder above must sync its "
         "name\n"
@@ -125,13 +125,13 @@ MUTANTS = [
         ("storages/test_local.py::test_a_store_that_another_process_has_just_made_is_synced",),
     ),
     Mutant(
-        "sync-above-new-folder", "storages/local.py",
+        "sync-above-new-folder", "storages/_folders.py",
         "                self._files.make_folder(place)\n            self._files.sync_folder(above)\n",
         "                self._files.make_folder(place)\n",
         "the sync of the folder above a new one", (_NAMES,),
     ),
     Mutant(
-        "sync-above-found-folder", "storages/local.py",
+        "sync-above-found-folder", "storages/_folders.py",
         'if not self._has_objects(Inside(folder, ".")):', "if False:",
         "the sync of the folder above one that another process is just making",
         ("storages/test_local.py::test_a_folder_that_another_process_has_just_made_is_synced",),
@@ -179,11 +179,9 @@ MUTANTS = [
         "O_NOFOLLOW on the way to an object", (_LINKED,),
     ),
     Mutant(
-        "step-by-step", "storages/local.py",
-        "        path, _, name = checked(key).rpartition(\"/\")\n"
-        "        folder = self._enter(path, self._files.open_folder)\n",
-        "        path, _, name = checked(key).rpartition(\"/\")\n"
-        '        folder = self._files.open_folder(self._in_folder + (path or "."))\n',
+        "step-by-step", "storages/_folders.py",
+        "        return self._enter(path, self._files.open_folder)\n",
+        '        return self._files.open_folder(self._inside + (path or "."))\n',
         "opening each folder from the one above it", (_LINKED,),
     ),
     Mutant(

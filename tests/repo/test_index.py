@@ -20,8 +20,8 @@ from blake3 import blake3
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from saver.repo import index as module
-from saver.repo.index import Index, Row, index_path
+from saver.repo.index import Index, Row, index_path, tables
+from saver.repo.index import index as module
 
 
 def digest(text: object) -> str:
@@ -141,6 +141,7 @@ def test_lengths_and_probes_may_be_there_or_not(
     index.close()
 
 
+@pytest.mark.slow
 def test_twenty_thousand_tensors_are_added_and_found(opened: Index) -> None:
     rows = [row(number, number % 3, length=8 * number) for number in range(20_000)]
     opened.add(7, rows)
@@ -154,7 +155,7 @@ def test_twenty_thousand_tensors_are_added_and_found(opened: Index) -> None:
 def test_the_oldest_are_forgotten_when_there_are_too_many(
     opened: Index, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "ROWS", 100)
+    monkeypatch.setattr(tables, "ROWS", 100)
     for number in range(30):
         opened.add(number, [row(f"{number} {item}", number) for item in range(10)])
     found = opened.find(digest(f"{number} {item}") for number in range(30) for item in range(10))
@@ -208,7 +209,7 @@ def write_ahead(path: Path) -> None:
 
 def without_tables(path: Path) -> None:
     other_schema(path)
-    change(path, "DROP TABLE tensors", f"PRAGMA user_version = {module.SCHEMA}")
+    change(path, "DROP TABLE tensors", f"PRAGMA user_version = {tables.SCHEMA}")
 
 
 def cut_off(path: Path) -> None:

@@ -15,7 +15,9 @@ from hypothesis import strategies as st
 
 import saver
 from saver.repo.state import pages as module
-from saver.repo.state.pages import FAN_OUT, LEAF_BYTES, Pages
+from saver.repo.state import updating
+from saver.repo.state.pages import Pages
+from saver.repo.state.updating import FAN_OUT, LEAF_BYTES
 
 END = "\U0010ffff"
 
@@ -64,8 +66,8 @@ def kept() -> Kept:
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pages so small that a few keys make a deep tree."""
-    monkeypatch.setattr(module, "LEAF_BYTES", 60)
-    monkeypatch.setattr(module, "FAN_OUT", 4)
+    monkeypatch.setattr(updating, "LEAF_BYTES", 60)
+    monkeypatch.setattr(updating, "FAN_OUT", 4)
 
 
 def commit(number: int) -> dict[str, Any]:

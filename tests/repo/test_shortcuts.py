@@ -17,7 +17,7 @@ from saver.repo.log import Delete, Tag
 from saver.repo.objects import page_key
 from saver.repo.repository import Repository
 from saver.repo.save import save_version
-from saver.repo.state import RESERVE, State, pages, state
+from saver.repo.state import RESERVE, State, pages, state, updating
 from saver.storage import Blob, Storage
 from saver.storages.memory import MemoryStorage
 
@@ -56,8 +56,8 @@ ERRORS = [
 def small_pages() -> Iterator[None]:
     """Pages small enough that some hundred records make several levels of them."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pages, "FAN_OUT", 4)
-        patch.setattr(pages, "LEAF_BYTES", 700)
+        patch.setattr(updating, "FAN_OUT", 4)
+        patch.setattr(updating, "LEAF_BYTES", 700)
         yield
 
 

@@ -12,7 +12,7 @@ import pytest
 import saver
 from saver.repo.log import PartVersion
 from saver.repo.objects import collectables
-from saver.repo.state import facts, pages, state
+from saver.repo.state import facts, pages, state, updating
 from saver.storage import Bytes, Storage
 from saver.storages.memory import MemoryStorage
 from saver.testing import CountingStorage, LatencyStorage, StorageTests
@@ -109,7 +109,7 @@ def model(number: int) -> dict[str, Any]:
 
 
 @cache
-def made(versions: int, leaf: int = pages.LEAF_BYTES) -> MemoryStorage:
+def made(versions: int, leaf: int = updating.LEAF_BYTES) -> MemoryStorage:
     """A store of three models, with some tags. `leaf` bytes of a page are patched in already."""
     storage = MemoryStorage()
     store = saver.Saver(storage)
@@ -123,8 +123,8 @@ def made(versions: int, leaf: int = pages.LEAF_BYTES) -> MemoryStorage:
 def growing(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> MemoryStorage:
     """Stores of more and more versions, whose pages are small, and so of more and more levels."""
     versions, leaf = request.param
-    monkeypatch.setattr(pages, "FAN_OUT", 4)
-    monkeypatch.setattr(pages, "LEAF_BYTES", leaf)
+    monkeypatch.setattr(updating, "FAN_OUT", 4)
+    monkeypatch.setattr(updating, "LEAF_BYTES", leaf)
     return made(versions, leaf).copy()
 
 
@@ -181,6 +181,7 @@ def test_a_save_waits_five_times_and_once_for_each_level_if_it_opens_the_store(
     assert most == SAVE
 
 
+@pytest.mark.slow
 def test_among_100_000_versions_there_are_four_levels_of_pages() -> None:
     kept: dict[str, bytes] = {}
     tree = pages.Pages(kept.__getitem__, kept.__setitem__)

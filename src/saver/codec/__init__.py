@@ -7,7 +7,7 @@ errors, and collect tensors. See docs/codecs.md for how to add one.
 
 from __future__ import annotations
 
-from saver.codec.attributes import added, door, native_base, own_dict, special
+from saver.codec.attributes import added, attributes_of, door, native_base, own_dict, special
 from saver.codec.budget import Budget, bytes_of
 from saver.codec.contract import INLINE_BYTES, BatchCodec, Codec, is_array
 from saver.codec.decoder import Decoder
@@ -25,6 +25,7 @@ __all__ = [
     "Device",
     "Encoder",
     "added",
+    "attributes_of",
     "bytes_of",
     "check",
     "codec_for",

@@ -3,30 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
-
-from blake3 import blake3
 
 from saver.errors import (
-    CannotReadError,
     CannotWriteError,
     DamagedError,
     IncompatibleError,
     NotFoundError,
     SaverError,
 )
-from saver.repo import document
 from saver.repo.checked import Checked as Checked
 from saver.repo.dedup import PROBE, PROBED, probe_of
 from saver.repo.extents import Ranges, packs_of
-from saver.repo.format import STORE_KEY, demand
+from saver.repo.format import STORE_KEY
 from saver.repo.index import Row
 from saver.repo.log import ZERO, Event, Harm, log_key
-from saver.repo.manifest import Manifest, Part, manifest_key
+from saver.repo.manifest import Manifest, Part, manifest_key, values
+from saver.repo.mending import mend_shortcuts, verify_shortcuts
 from saver.repo.objects import (
     COLLECTED,
     FOLDERS,
-    checkpoint_key,
     is_own,
     no_folder,
     pack_key,
@@ -37,14 +32,16 @@ from saver.repo.packs import Damage as Damage
 from saver.repo.packs import Packs, Use
 from saver.repo.replay import Replay
 from saver.repo.repository import Repository
-from saver.repo.state import RESERVE, Checkpoint
 from saver.repo.version import Version
 from saver.repo.wholeness import check_end, check_gaps
 from saver.storage import Progress, Stat
 from saver.tensors import shard_names
-from saver.tree import Tensor, parse, walk
+from saver.tree import Item, Tensor, parse
 
-_SHORTCUT = "it is only a shortcut, which no version needs, and is written again; if that fails, delete it"
+_CONTRADICTED = (
+    "the newest checkpoint contradicts the log about it, and the log is right; checkpoints are written again "
+    "from the log; if that fails, delete the folder state/"
+)
 
 
 def check(repo: Repository, progress: Progress | None = None) -> Checked:
@@ -138,19 +135,13 @@ class _Check:
         while True:
             head = repo.state.head
             self._log(head)
+            models = dict(repo.state.models())
             versions = [version for model, _ in repo.models() for version in repo.versions(model)]
             if head == repo.state.head:  # otherwise another thread has read on
                 break
-        found, logged = {str(version): version for version in versions}, replay.versions()
-        for ref in sorted({*found, *logged}):
-            if found.get(ref) != logged.get(ref):
-                model, _, number = ref.partition("@")
-                what = (
-                    "the newest checkpoint contradicts the log about it, and the log is right; checkpoints "
-                    "are written again from the log; if that fails, delete the folder state/"
-                )
-                self._damage.append(Damage("state", what, model, int(number)))
-                versions = list(logged.values())
+        for model, number in replay.contradicted(models, versions):
+            self._damage.append(Damage("state", _CONTRADICTED, model, number))
+            versions = list(replay.versions().values())
         return versions
 
     def _log(self, head: int) -> None:
@@ -169,40 +160,15 @@ class _Check:
             self._replay.follow(record)
             self._bytes += self._size(log_key(number))
 
-    def _checkpoints(self, keys: Iterable[str]) -> None:
-        """Verify checkpoints. Damaged ones only cost time, as the log says the same: write them again."""
-        storage, state = self._repo.storage, self._repo.state
+    def _checkpoints(self, keys: list[str]) -> None:
+        """Verify checkpoints, and write them again if one is damaged."""
         if "state/" in self._hidden:
             return
-        before = len(self._damage)
-        for key in keys:
-            try:
-                data = storage.read(key)
-                self._bytes += len(data)
-                if key.startswith("state/pages/"):
-                    if f"/{blake3(data).hexdigest()}." not in key:
-                        raise DamagedError(f"{storage}: {key}: the bytes are not those that were written")
-                elif key not in RESERVE:
-                    found, _ = document.decode(data, Checkpoint, f"{storage}: {key}")
-                    if checkpoint_key(found.number) != key:
-                        raise DamagedError(f"{storage}: {key} belongs to record {found.number}")
-            except NotFoundError:
-                continue
-            except (DamagedError, IncompatibleError, CannotReadError) as error:
-                self._damage.append(Damage(key, f"{error}; {_SHORTCUT}"))
-        for key, number in state.shortcuts.missing_pages(state.head, set(keys)):
-            what = f"{storage}: {key} is missing, which {checkpoint_key(number)} needs"
-            self._damage.append(Damage(key, f"{what}; {_SHORTCUT}"))
-        if self._damage[before:] or any(each.key == "state" for each in self._damage):
-            self._make_anew([each.key for each in self._damage[before:]])
-
-    def _make_anew(self, damaged: Iterable[str]) -> None:
-        """Write damaged checkpoints again; if that is not permitted, they are only reported."""
-        repo = self._repo
-        with suppress(SaverError):
-            demand(repo.storage, repo.format().write, "write to")
-            repo.state.make_anew()
-            repo.storage.delete(*(set(damaged) - repo.state.needed()))
+        damage, read = verify_shortcuts(self._repo, keys)
+        self._damage += damage
+        self._bytes += read
+        if damage or any(each.key == "state" for each in self._damage):
+            mend_shortcuts(self._repo, [each.key for each in damage])
 
     def _version(self, version: Version) -> None:
         repo, key = self._repo, manifest_key(version.manifest, version.file)
@@ -303,9 +269,11 @@ class _Check:
 def _parts_of(found: Mapping[str, Part], where: str) -> dict[str, list[str]]:
     """The parts that refer to each tensor. Raises IncompatibleError if they are not trees."""
     parts: dict[str, list[str]] = {}
-    for name, part in found.items():
-        trees = [parse(part.tree, where, []), *(parse(state, where, []) for state in part.batches.values())]
-        for item in (item for tree in trees for item in walk(tree)):
+    for name, tree, batches in values(found, where):
+        items: list[Item] = []
+        for each in (tree, *batches.values()):
+            parse(each, where, items)
+        for item in items:
             if type(item) is Tensor and name not in parts.setdefault(item.name, []):
                 parts[item.name].append(name)
     return parts

@@ -10,11 +10,11 @@ import errno
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TypeAlias, TypeVar
 
 from saver.disk.durable import NewFile, NoHardLinks
-from saver.disk.files import FILES, Files, Inside, Path, remedy
+from saver.disk.files import FILES, Files, Inside, remedy
 from saver.disk.mapped import cannot_read, kind_of, open_file
 from saver.errors import (
     CannotReadError,
@@ -25,6 +25,7 @@ from saver.errors import (
     SaverError,
 )
 from saver.storage import Blob, Content, Listed, Stat, Storage
+from saver.storages._folders import Folders
 from saver.storages._keys import DEPTH, checked, checked_prefix, valid
 
 T = TypeVar("T")
@@ -46,10 +47,9 @@ class LocalStorage(Storage):
 
     def __init__(self, folder: str | os.PathLike[str], files: Files = FILES) -> None:
         self._shown = os.fspath(folder)
-        self._folder = os.path.abspath(self._shown)
-        self._in_shown, self._in_folder = (os.path.join(path, "") for path in (self._shown, self._folder))
+        self._in_shown = os.path.join(self._shown, "")
         self._files = files
-        self._there = False
+        self._folders = Folders(os.path.abspath(self._shown), files)
 
     def __str__(self) -> str:
         return self._shown
@@ -59,26 +59,11 @@ class LocalStorage(Storage):
     def _at(self, key: str, act: Callable[[Inside], T]) -> T:
         """What `act` returns for the place of an object; its folder stays open while `act` runs."""
         path, _, name = checked(key).rpartition("/")
-        folder = self._enter(path, self._files.open_folder)
+        folder = self._folders.open(path)
         try:
             return act(Inside(folder, name))
         finally:
             self._files.close(folder)
-
-    def _enter(self, path: str, enter: Callable[[Path], int]) -> int:
-        """A folder of the store, opened name by name: `enter` opens each, and refuses symbolic links."""
-        if not path:
-            return self._files.open_folder(self._in_folder + ".")  # it may be a link
-        first, _, rest = path.partition("/")
-        folder = enter(self._in_folder + first)
-        while rest:
-            name, _, rest = rest.partition("/")
-            try:
-                inner = enter(Inside(folder, name))
-            finally:
-                self._files.close(folder)
-            folder = inner
-        return folder
 
     def _where(self, key: str) -> str:
         return self._in_shown + key
@@ -116,10 +101,7 @@ class LocalStorage(Storage):
     def _new(self, key: str, size: int) -> Iterator[NewFile]:
         path, _, name = checked(key).rpartition("/")
         try:
-            if not self._there:
-                self._make_store(self._folder)
-                self._there = True
-            folder = self._enter(path, self._enter_durable)
+            folder = self._folders.make(path)
         except OSError as error:
             raise self._unwritten(key, error) from error
         try:
@@ -127,52 +109,6 @@ class LocalStorage(Storage):
                 yield file
         finally:
             self._files.close(folder)
-
-    def _make_store(self, folder: str) -> None:
-        """Create the folder of the store if it is missing, and those above it; make its name durable.
-
-        This is done once: if the folder disappears later, so did its content.
-        """
-        above = os.path.dirname(folder)
-        try:
-            self._files.make_folder(folder)
-        except FileExistsError:
-            if not self._has_objects(folder):
-                with suppress(PermissionError):  # the owner of the folder above must sync its name
-                    self._files.sync_folder(above)
-            return
-        except FileNotFoundError:
-            self._make_store(above)
-            with suppress(FileExistsError):  # another process was faster
-                self._files.make_folder(folder)
-        self._files.sync_folder(above)
-
-    def _enter_durable(self, place: Path) -> int:
-        """Open a folder of the store; create it if it is missing. Its name is durable.
-
-        The name is made durable before the folder holds any object. So a process that sees an object in a
-        folder, even one that another process just created, need not sync the folder above.
-        """
-        above = self._folder if isinstance(place, str) else Inside(place.folder, ".")
-        try:
-            folder = self._files.open_folder(place)
-        except FileNotFoundError:
-            with suppress(FileExistsError):  # another process was faster
-                self._files.make_folder(place)
-            self._files.sync_folder(above)
-            return self._files.open_folder(place)
-        try:
-            if not self._has_objects(Inside(folder, ".")):
-                with suppress(PermissionError):  # the owner of the folder above must sync its name
-                    self._files.sync_folder(above)
-        except BaseException:
-            self._files.close(folder)
-            raise
-        return folder
-
-    def _has_objects(self, folder: Path) -> bool:
-        with self._files.list(folder) as found:
-            return any(valid(entry.name) for entry in found)
 
     def _unwritten(self, key: str, error: OSError) -> SaverError:
         if error.errno == errno.ELOOP:
@@ -254,7 +190,7 @@ class LocalStorage(Storage):
     def _entries(self, prefix: str, after: str, look: _Look) -> Iterable[Listed]:
         """What is in a folder, in the order of keys: folders end with a slash, links to folders do not."""
         try:
-            folder = self._enter(prefix.removesuffix("/"), self._files.open_folder)
+            folder = self._folders.open(prefix.removesuffix("/"))
             try:
                 with self._files.list(Inside(folder, ".")) as found:
                     keys = sorted(

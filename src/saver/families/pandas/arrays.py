@@ -1,27 +1,18 @@
-"""The dtypes and extension arrays of pandas, whose native code trusts codes, masks and indices."""
+"""The extension arrays of pandas, whose native code trusts codes, masks and indices."""
 
 from __future__ import annotations
 
-import datetime
-import warnings
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from saver.codec import Decoder, Encoder, is_array
+from saver.codec import Codec, Decoder, Encoder, is_array
 from saver.families.pandas.base import PandasCodec
-from saver.families.python.builtins import hashable
+from saver.families.pandas.dtypes import CLOSED, MASKED, DtypeCodec, unit_of
 from saver.families.python.columns import decode_run, encode_run
 from saver.tree import Node, Value
-
-_MASKED_NAMES = (
-    "Int8", "Int16", "Int32", "Int64", "UInt8", "UInt16", "UInt32", "UInt64", "Float32", "Float64", "boolean",
-)  # fmt: skip
-_MASKED: dict[str, Any] = {name: pd.api.types.pandas_dtype(name) for name in _MASKED_NAMES}
-_NumpyDtype = type(pd.arrays.NumpyExtensionArray(np.zeros(1)).dtype)
-_CLOSED, UNITS = ("left", "right", "both", "neither"), ("s", "ms", "us", "ns")
 
 
 def ndarray(value: Any, kinds: str, what: str, ndim: int = 1) -> NDArray[Any]:
@@ -29,103 +20,6 @@ def ndarray(value: Any, kinds: str, what: str, ndim: int = 1) -> NDArray[Any]:
     if not is_array(value) or value.dtype.kind not in kinds or value.ndim != ndim:
         raise ValueError(f"{what} must be an array of a dtype kind in {kinds!r} with {ndim} axes")
     return value
-
-
-def unit_of(value: Any) -> str:
-    """One of the resolutions that pandas knows."""
-    if value in UNITS:
-        return str(value)
-    raise ValueError(f"{value!r} is not a resolution of pandas")
-
-
-def zone_of(value: Any) -> Any:
-    """A time zone object. Strings are refused, since pandas would look them up in the machine's files."""
-    if not isinstance(value, datetime.tzinfo):
-        raise ValueError(f"a {type(value).__name__} is not a time zone")
-    return value
-
-
-class DtypeCodec(PandasCodec):
-    """Every dtype of pandas, as a value or as part of an array."""
-
-    name = "pandas.dtype"
-
-    def accepts(self, cls: type) -> bool:
-        known = (
-            pd.CategoricalDtype, pd.DatetimeTZDtype, pd.PeriodDtype, pd.IntervalDtype, pd.SparseDtype,
-            pd.StringDtype, pd.ArrowDtype, _NumpyDtype, *map(type, _MASKED.values()),
-        )  # fmt: skip
-        return cls in known
-
-    def encode(self, obj: Any, encoder: Encoder) -> Value:
-        dtype: Any = obj
-        if isinstance(dtype, pd.CategoricalDtype):
-            return ["category", encoder(dtype.categories, "categories"), dtype.ordered]
-        if isinstance(dtype, pd.DatetimeTZDtype):
-            return ["datetime", dtype.unit, encoder(dtype.tz, "tz")]
-        if isinstance(dtype, pd.PeriodDtype):
-            return ["period", dtype._freqstr]
-        if isinstance(dtype, pd.IntervalDtype):
-            return ["interval", encoder(dtype.subtype), dtype.closed]
-        if isinstance(dtype, pd.SparseDtype):
-            return ["sparse", encoder(dtype.subtype), encoder(dtype._fill_value, "fill_value")]
-        if isinstance(dtype, pd.StringDtype):
-            return ["string", dtype.storage, "NA" if dtype.na_value is pd.NA else "nan"]
-        if isinstance(dtype, pd.ArrowDtype):
-            return ["arrow", encoder(dtype.pyarrow_dtype)]
-        if isinstance(dtype, _NumpyDtype):
-            return ["numpy", encoder(dtype.numpy_dtype)]
-        return dtype.name  # type: ignore[no-any-return]
-
-    def decode(self, node: Node, decoder: Decoder) -> Any:
-        if type(node.state) is str:
-            return _MASKED[node.state]
-        kind, *rest = node.state
-        return _DTYPES[kind](decoder, *rest)
-
-
-def _category(decoder: Decoder, categories: Value, ordered: Any) -> Any:
-    found = decoder(categories)
-    if not (found is None or isinstance(found, pd.Index)) or ordered not in (None, False, True):
-        raise ValueError("categories must be an index")
-    return pd.CategoricalDtype(found, ordered)
-
-
-def period_dtype(frequency: Any) -> Any:
-    """The dtype of periods, by the frequency's name. Hides that pandas deprecates those of business days."""
-    if type(frequency) is not str:
-        raise ValueError(f"{frequency!r} is not a frequency")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)
-        return pd.PeriodDtype(frequency)
-
-
-def _interval(decoder: Decoder, subtype: Value, closed: Any) -> Any:
-    if closed not in (None, *_CLOSED):
-        raise ValueError(f"an interval cannot be closed {closed!r}")
-    return pd.IntervalDtype(decoder(subtype), closed)
-
-
-def _string(decoder: Decoder, storage: Any, missing: Any) -> Any:
-    if storage not in ("python", "pyarrow", "pyarrow_numpy") or missing not in ("NA", "nan"):
-        raise ValueError(f"{storage!r} is not a string storage of pandas")
-    if missing == "NA" or storage == "pyarrow_numpy":
-        return pd.StringDtype(storage)
-    return pd.StringDtype(storage, na_value=np.nan)
-
-
-_DTYPES: dict[str, Any] = {
-    "category": _category,
-    "datetime": lambda decoder, unit, zone: pd.DatetimeTZDtype(unit_of(unit), zone_of(decoder(zone))),
-    "period": lambda decoder, frequency: period_dtype(frequency),
-    "interval": _interval,
-    "sparse": lambda decoder, subtype, fill: pd.SparseDtype(
-        decoder(subtype), hashable([decoder(fill)], decoder)[0]
-    ),
-    "string": _string,
-    "arrow": lambda decoder, kind: pd.ArrowDtype(decoder(kind)),
-    "numpy": lambda decoder, dtype: _NumpyDtype(decoder(dtype)),
-}
 
 
 class CategoricalCodec(PandasCodec):
@@ -201,7 +95,7 @@ class IntervalCodec(PandasCodec):
         allowed = (np.ndarray, pd.arrays.DatetimeArray, pd.arrays.TimedeltaArray)
         if type(left) not in allowed or type(right) not in allowed or left.dtype != right.dtype:
             raise ValueError("both ends of intervals must be arrays of the same dtype")
-        if closed not in _CLOSED:
+        if closed not in CLOSED:
             raise ValueError(f"an interval cannot be closed {closed!r}")
         decoder.budget.charge(2 * left.nbytes, 100)
         found = pd.arrays.IntervalArray.from_arrays(left, right, closed)
@@ -214,7 +108,7 @@ class MaskedCodec(PandasCodec):
     """`Int64` and similar arrays: values, and a mask of those that are missing."""
 
     name = "pandas.masked"
-    types = tuple({dtype.construct_array_type() for dtype in _MASKED.values()})
+    types = tuple({dtype.construct_array_type() for dtype in MASKED.values()})
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
         return [obj.dtype.name, encoder(obj._data, "values"), encoder(obj._mask, "mask")]
@@ -222,7 +116,7 @@ class MaskedCodec(PandasCodec):
     def decode(self, node: Node, decoder: Decoder) -> Any:
         name, *rest = node.state
         values, mask = map(decoder, rest)
-        dtype = _MASKED[name]
+        dtype = MASKED[name]
         ndarray(mask, "b", "the mask")
         if ndarray(values, "biuf", "values").dtype != dtype.numpy_dtype or len(mask) != len(values):
             raise ValueError(f"values of {values.dtype} and a mask of {len(mask)} cannot be {name}")
@@ -344,7 +238,7 @@ def _sparse_index(length: int, places: list[NDArray[Any]]) -> Any:
     return BlockIndex(length, starts, lengths)
 
 
-ARRAYS: tuple[PandasCodec, ...] = (
+ARRAYS: tuple[Codec, ...] = (
     DtypeCodec(), CategoricalCodec(), DatetimeCodec(), PeriodCodec(), IntervalCodec(), MaskedCodec(),
     NumpyArrayCodec(), StringsCodec(), ArrowCodec(), SparseCodec(),
 )  # fmt: skip

@@ -13,10 +13,11 @@ import numpy as np
 import pandas as pd
 
 from saver.codec import Codec, Decoder, Encoder, is_array, special
-from saver.families.pandas.arrays import ARRAYS, UNITS, ndarray
+from saver.families.pandas.arrays import ARRAYS, ndarray
 from saver.families.pandas.base import PandasCodec
+from saver.families.pandas.dtypes import UNITS
 from saver.families.pandas.scalars import SCALARS
-from saver.families.python.builtins import hashable
+from saver.families.python.items import hashable
 from saver.tree import Node, Value
 
 _UNITS = [(unit, 1) for unit in UNITS]

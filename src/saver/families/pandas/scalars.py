@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from saver.codec import Codec, Decoder, Encoder
-from saver.families.pandas.arrays import period_dtype, unit_of, zone_of
 from saver.families.pandas.base import PandasCodec
+from saver.families.pandas.dtypes import period_dtype, unit_of, zone_of
 from saver.tree import Node, Value
 
 _OFFSETS: dict[str, Any] = {

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import struct
 from base64 import b64decode, b64encode
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from saver.codec import INLINE_BYTES, Codec, Decoder, Encoder, door
+from saver.codec import INLINE_BYTES, Codec, Decoder, Encoder
 from saver.families.python.classes import (
     ClassCodec,
     DataclassCodec,
@@ -19,7 +19,8 @@ from saver.families.python.classes import (
     ObjectCodec,
 )
 from saver.families.python.columns import LONG, decode_run, encode_run, fill_run, held_items
-from saver.tree import EXACT_INTEGER, Node, Tensor, Value, encodable, reserved
+from saver.families.python.items import encode_items, encode_keys, fill_items, hashable
+from saver.tree import Node, Tensor, Value
 
 
 def bytes_value(data: bytes | bytearray, encoder: Encoder, *step: str) -> Value:
@@ -160,97 +161,6 @@ class TupleCodec(Codec):
         return tuple(decode_run(node.state, decoder))
 
 
-def encode_items(obj: dict[Any, Any], encoder: Encoder) -> Value:
-    """The items of a mapping in their order: a JSON object for plain keys, otherwise two runs."""
-    short = len(obj) < LONG * 4 or not all(type(value) in (int, float, str) for value in obj.values())
-    if short and all(type(key) is str and not reserved(key) and encodable(key) for key in obj):
-        return encoder.fields(obj)
-    keys = list(obj)
-    names = [_step(key, index) for index, key in enumerate(keys)]
-    if len(keys) >= LONG:
-        values = encode_run(list(obj.values()), encoder, "values")
-    else:
-        values = [encoder.slot(value, name) for name, value in zip(names, obj.values(), strict=True)]
-    return [_unfillable(keys, encoder), values]
-
-
-def _step(key: Any, index: int) -> str | int:
-    """The step of an item in a path: its key, or else its position. Python does not convert integers of more
-    than 4,300 digits to text."""
-    is_short = isinstance(key, (str, float)) or (isinstance(key, int) and abs(key) <= EXACT_INTEGER)
-    return str(key) if is_short else index
-
-
-def _unfillable(items: list[Any], encoder: Encoder) -> Value:
-    if len(items) >= LONG:
-        return encode_run(items, encoder, "keys")
-    return [encoder(item, "keys", index) for index, item in enumerate(items)]
-
-
-def hashable(items: Iterable[Any], decoder: Decoder) -> list[Any]:
-    """Keys or elements, after charging for the steps that hashing and comparing them takes.
-
-    Python does not keep the hash of a tuple, and compares equal ones item by item: with forty tuples or
-    frozensets, each of which holds the previous one twice, that would take 2**40 steps.
-    """
-    found, weights = list(items), dict[int, int]()
-    decoder.budget.charge(steps=sum(_weight(item, weights) for item in found))
-    return found
-
-
-def _weight(item: Any, weights: dict[int, int]) -> int:
-    """The number of values in an item, each counted as often as it occurs."""
-    if isinstance(item, (int, float, str, bytes)):
-        return 1
-    if not isinstance(item, (tuple, frozenset)):
-        return 1 + (item.size if isinstance(item, np.ndarray) else _weight_within(item, weights))
-    if id(item) not in weights:
-        weights[id(item)] = 1 + sum(_weight(within, weights) for within in item)
-    return weights[id(item)]
-
-
-def _weight_within(item: Any, weights: dict[int, int]) -> int:
-    """The same for other objects that are hashed by their content: frozen dataclasses, slices, partials."""
-    if id(item) in weights:
-        return weights[id(item)]
-    weights[id(item)] = 1  # a cycle ends here
-    if isinstance(item, slice):
-        held: Iterable[Any] = (item.start, item.stop, item.step)
-    else:
-        held = list(vars(item).values()) if hasattr(item, "__dataclass_fields__") else ()
-    weights[id(item)] = 1 + sum(_weight(within, weights) for within in held)
-    return weights[id(item)]
-
-
-def fill_items(state: Any, decoder: Decoder, target: Any) -> None:
-    """Decode the items that `encode_items` encoded into the mapping `target`."""
-    if type(state) is dict:
-        decoder.fill(state, target)
-        return
-    keys_state, values_state = state
-    keys = hashable(decode_run(keys_state, decoder), decoder)
-    if type(values_state) is not list:
-        values: list[Any] = []
-        fill_run(values_state, decoder, values)
-        target.update(zip(keys, values, strict=True))
-        return
-    for key, value in zip(keys, values_state, strict=True):
-        target[key] = None
-        target[key] = decoder.slot(value, target, key)
-    if len(target) != len(keys):
-        raise ValueError("a key occurs twice")
-
-
-def refused_names(cls: type, keys: Iterable[Any]) -> Iterator[str]:
-    """Why some of these keys are refused in a mapping of this class, which shows its items as attributes: the
-    rule for names of attributes applies to its keys, too."""
-    way = door(cls)
-    for key in keys:
-        why = way.refusal(key) if type(key) is str else None
-        if why is not None:
-            yield why
-
-
 class DictCodec(Codec):
     """Dicts in their order, which is part of the value."""
 
@@ -279,7 +189,7 @@ class SetCodec(Codec):
     make: type[set[Any]] | type[frozenset[Any]] = set
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
-        return _unfillable(encoder.in_order(obj), encoder)
+        return encode_keys(encoder.in_order(obj), encoder)
 
     def decode(self, node: Node, decoder: Decoder) -> Any:
         items = hashable(decode_run(node.state, decoder), decoder)

@@ -83,7 +83,7 @@ class EnumCodec(Codec):
         if obj.name in type(obj).__members__:
             return obj.name  # type: ignore[no-any-return]
         if type(obj.value) is not int or not isinstance(obj, enum.Flag):
-            encoder.refuse(f"{obj!r} is no member of {type(obj).__qualname__}; save its value instead")
+            encoder.refuse(f"{obj!r} is not a member of {type(obj).__qualname__}; save its value instead")
         return [encoder(obj.value)]
 
     def decode(self, node: Node, decoder: Decoder) -> Any:

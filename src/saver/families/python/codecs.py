@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from saver.codec import Codec
-from saver.families.python import builtins, stdlib
+from saver.families.python import builtins, stdlib, times
 from saver.families.python.containers import ContainerRestorer, DictRestorer, ListRestorer
 from saver.families.python.restoring import ObjectRestorer, RandomRestorer, StateRestorer
 from saver.restoring import Restorer
 
-CODECS: tuple[Codec, ...] = (*builtins.CODECS, *stdlib.CODECS)
+CODECS: tuple[Codec, ...] = (*builtins.CODECS, *stdlib.CODECS, *times.CODECS)
 
 RESTORERS: tuple[Restorer, ...] = (
     StateRestorer(), DictRestorer(), ListRestorer(), ContainerRestorer(), RandomRestorer(), ObjectRestorer(),

@@ -1,11 +1,10 @@
-"""Classes of Python's standard library."""
+"""Classes of Python's standard library; those of times are in `times.py`."""
 
 from __future__ import annotations
 
 import array
 import functools
 import random
-import sys
 from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Mapping
 from decimal import Decimal
@@ -17,10 +16,10 @@ from uuid import UUID
 
 from saver import uses
 from saver.codec import Codec, Decoder, Encoder
-from saver.families.python.builtins import DictCodec, bytes_value, encode_items, fill_items, value_bytes
+from saver.families.python.builtins import DictCodec, bytes_value, value_bytes
 from saver.families.python.classes import ClosedCodec
 from saver.families.python.columns import encode_run, fill_run, held_items
-from saver.families.python.dates import DATES
+from saver.families.python.items import encode_items, fill_items
 from saver.tree import Node, Value
 
 
@@ -226,9 +225,6 @@ class PathCodec(Codec):
         return cls(decoder(text))
 
 
-_BIG_ENDIAN = sys.byteorder == "big"
-
-
 class ArrayCodec(Codec):
     """`array.array`: type code, and the items little-endian."""
 
@@ -239,7 +235,7 @@ class ArrayCodec(Codec):
         if obj.typecode in "uw":
             return [obj.typecode, encoder(obj.tounicode())]
         little = obj[:]
-        if _BIG_ENDIAN:
+        if _big_endian():
             little.byteswap()
         return [obj.typecode, obj.itemsize, bytes_value(little.tobytes(), encoder)]
 
@@ -258,9 +254,15 @@ class ArrayCodec(Codec):
                 f"items of type {typecode!r} take {found.itemsize} bytes here, {size} where it was saved"
             )
         found.frombytes(value_bytes(data, decoder))
-        if _BIG_ENDIAN:
+        if _big_endian():
             found.byteswap()
         return found
+
+
+def _big_endian() -> bool:
+    import sys
+
+    return sys.byteorder == "big"
 
 
 class RandomCodec(ClosedCodec):
@@ -285,6 +287,5 @@ class RandomCodec(ClosedCodec):
 
 CODECS: tuple[Codec, ...] = (
     OrderedDictCodec(), CounterCodec(), DefaultDictCodec(), DequeCodec(), NamespaceCodec(), PartialCodec(),
-    DecimalCodec(), FractionCodec(), UUIDCodec(), PathCodec(),
-    *DATES, ArrayCodec(), RandomCodec(),
+    DecimalCodec(), FractionCodec(), UUIDCodec(), PathCodec(), ArrayCodec(), RandomCodec(),
 )  # fmt: skip

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from saver.codec import Codec, Decoder, Encoder, added, is_array
-from saver.families.python.builtins import encode_items, fill_items, refused_names
+from saver.families.python.items import encode_items, fill_items, refused_names
 from saver.families.scipy.distributions import DistributionCodec, FrozenCodec
 from saver.families.scipy.interpolation import Interp1dCodec, PolynomialCodec, SplineCodec
 from saver.families.scipy.sparse import SparseCodec

@@ -16,7 +16,7 @@ import scipy.sparse
 from saver.codec import Codec, Decoder, Encoder, added, is_array
 from saver.errors import SaverError
 from saver.families.python.columns import decode_run, encode_run
-from saver.families.scipy.sparse_checks import (
+from saver.families.scipy.indices import (
     Shape,
     check_compressed,
     check_coordinates,
@@ -25,7 +25,6 @@ from saver.families.scipy.sparse_checks import (
     check_range,
     check_rows,
     check_values,
-    count,
 )
 from saver.tree import Node, Value
 
@@ -40,6 +39,7 @@ _FIELDS = (
     "maxprint", "data", "indices", "indptr", "coords", "has_canonical_format", "offsets", "dtype", "rows",
 )  # fmt: skip
 _AXES_LIMIT = 64
+_LARGEST = 2**63 - 1
 _USUAL_PRINT: int = scipy.sparse.coo_array((1, 1)).maxprint
 
 
@@ -74,7 +74,7 @@ class SparseCodec(Codec):
         decoder.budget.charge(steps=1000)
         found = _HANDLERS[state["kind"][:3]].decode(state, cls, shape, decoder)
         if "maxprint" in state:
-            found.maxprint = count(state["maxprint"])
+            found.maxprint = _count(state["maxprint"])
         return found
 
 
@@ -84,7 +84,13 @@ def _shape(value: Any, cls: type) -> Shape:
     row = len(value) == 1 and cls.__name__ in ("csr_array", "csr_matrix", "dok_array")
     if len(value) != 2 and not row and cls is not _KINDS["coo_array"]:
         raise ValueError(f"a {cls.__name__} cannot have {len(value)} axes")
-    return tuple(map(count, value))
+    return tuple(map(_count, value))
+
+
+def _count(value: Any) -> int:
+    if type(value) is not int or not 0 <= value <= _LARGEST:
+        raise ValueError(f"{value!r} is not a size")
+    return value
 
 
 def _encode_compressed(obj: Any, encoder: Encoder) -> dict[str, Value]:

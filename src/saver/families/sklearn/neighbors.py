@@ -87,7 +87,7 @@ def _check_array(value: Any, dtype: Any, ndim: int) -> None:
 
 
 class NeighborTreeCodec(Codec):
-    """KD trees and ball trees, whole, so that queries need no building."""
+    """KD trees and ball trees, stored whole, so that they need not be built again for queries."""
 
     name = "sklearn.neighbors"
     names = frozenset(_TREES.values())
@@ -128,7 +128,7 @@ class NeighborTreeCodec(Codec):
 
 def _records(columns: dict[str, Any]) -> NDArray[Any]:
     if set(columns) != set(_NODE.names or ()):
-        raise ValueError("the nodes have other fields")
+        raise ValueError("the nodes do not have the fields of this scikit-learn")
     for name, column in columns.items():
         _check_array(column, _NODE[name], 1)
     sizes = {len(column) for column in columns.values()}
@@ -148,11 +148,11 @@ def _check_tree(
     for array, dtype, ndim in ((data, real, 2), (index, np.int64, 1), (bounds, real, 3)):
         _check_array(array, dtype, ndim)
     if len(numbers) != 7 or not all(type(number) is int and 0 <= number < 2**62 for number in numbers):
-        raise ValueError("the counts of a tree are not counts")
+        raise ValueError("the counts of a tree are not integers that can be counts")
     if weight is not None:
         _check_array(weight, real, 1)
         if len(weight) != len(data):
-            raise ValueError("not one weight for each sample")
+            raise ValueError("there is not one weight for each sample")
     _check_nodes(kind, data, index, nodes, bounds, numbers)
     if not DistanceCodec().accepts(type(distance)):
         raise ValueError("a distance is missing")
@@ -172,13 +172,13 @@ def _check_nodes(
     if len(index) != rows or not _is_permutation(index):
         raise ValueError("the index is not a permutation of the samples")
     if leaf_size < 1 or not 1 <= levels <= _MAX_LEVELS or count != 2**levels - 1 or count != len(nodes):
-        raise ValueError("the tree does not have the nodes of its levels")
+        raise ValueError("the number of nodes does not fit the number of levels")
     sides = 2 if kind.startswith("KD") else 1
     if bounds.shape != (sides, count, features):
         raise ValueError("the bounds do not fit the nodes")
     start, end = nodes["idx_start"], nodes["idx_end"]
     if (start < 0).any() or (end < start).any() or (end > rows).any():
-        raise ValueError("a node's samples lie outside of the data")
+        raise ValueError("the samples of a node are outside of the data")
     if (nodes["is_leaf"][count // 2 :] == 0).any():
         raise ValueError("a node of the last level has children")
 

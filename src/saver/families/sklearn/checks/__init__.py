@@ -24,7 +24,7 @@ __all__ = ["check", "check_response", "claim"]
 
 
 def check(estimator: Any) -> None:
-    """Raise ValueError where compiled code would read or write outside of the estimator's arrays."""
+    """Raise ValueError if compiled code could read or write outside of the estimator's arrays."""
     for checker in _of.get(type(estimator)) or _checkers(type(estimator)):
         checker(estimator)
 
@@ -33,7 +33,7 @@ _of: dict[type, tuple[Checker, ...]] = {}
 
 
 def _checkers(cls: type) -> tuple[Checker, ...]:
-    """What to check of direct instances of a class, found once."""
+    """The checks for direct instances of a class, cached."""
     found = _of[cls] = tuple(
         checker
         for base in cls.__mro__
@@ -82,4 +82,4 @@ _CHECKS: dict[str, tuple[Checker, ...]] = {
     "SequentialFeatureSelector": (names.importances,),
     "ColumnTransformer": (names.column_names,),
 }
-"""What to check, by the name of a class of scikit-learn; its subclasses are checked, too."""
+"""The checks by name of a class of scikit-learn; they apply to its subclasses, too."""

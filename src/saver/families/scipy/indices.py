@@ -1,4 +1,7 @@
-"""What native code takes for granted of the arrays of a sparse matrix. Every check raises ValueError."""
+"""What the native code of sparse matrices trusts: index arrays that stay within the matrix.
+
+Each check takes time linear in the bytes of the arrays.
+"""
 
 from __future__ import annotations
 
@@ -11,18 +14,11 @@ from numpy.typing import NDArray
 
 from saver.codec import is_array
 
-_LARGEST = 2**63 - 1
-
 Shape = tuple[int, ...]
 
 
-def count(value: Any) -> int:
-    if type(value) is not int or not 0 <= value <= _LARGEST:
-        raise ValueError(f"{value!r} is not a size")
-    return value
-
-
 def check_index(array: Any, what: str) -> None:
+    """Raise ValueError unless this is an array of one axis with indices."""
     if not is_array(array) or array.ndim != 1:
         raise ValueError(f"{what} must be an array of one axis")
     if array.dtype not in (np.int32, np.int64) or not array.dtype.isnative:
@@ -30,19 +26,21 @@ def check_index(array: Any, what: str) -> None:
 
 
 def check_range(array: NDArray[Any], size: int, what: str) -> None:
+    """Raise ValueError unless all of these are at least 0 and less than `size`."""
     if array.size and not (int(array.min()) >= 0 and int(array.max()) < size):
         raise ValueError(f"{what} must be between 0 and {size - 1}")
 
 
 def check_shape(shape: Shape, *indices: NDArray[Any]) -> None:
-    """Check that the sizes fit the type of the indices, in which native code computes with them."""
+    """Raise ValueError unless the sizes fit the type of the indices: native code computes in it."""
     smallest = min(int(np.iinfo(index.dtype).max) for index in indices)
     if 0 not in shape and max(shape) > smallest:
         raise ValueError(f"the shape {shape} does not fit the type of the indices")
 
 
 def check_pointers(indptr: Any, indices: Any, stored: int, major: int, minor: int) -> None:
-    """Check that rows (or columns, or rows of blocks) end within the indices, and those within the shape."""
+    """Raise ValueError unless rows (or columns, or rows of blocks) end within the indices, and those are
+    within the shape."""
     check_index(indptr, "indptr")
     check_index(indices, "indices")
     if len(indptr) != major + 1:
@@ -55,11 +53,13 @@ def check_pointers(indptr: Any, indices: Any, stored: int, major: int, minor: in
 
 
 def check_values(data: Any, ndim: int) -> None:
+    """Raise ValueError unless this is an array with so many axes."""
     if not is_array(data) or data.ndim != ndim:
         raise ValueError(f"data must be an array with {ndim} axes")
 
 
 def check_compressed(kind: str, shape: Shape, data: Any, indices: Any, indptr: Any) -> None:
+    """Raise ValueError unless these are a CSR, CSC or BSR matrix of this shape."""
     rows, columns = (1, *shape)[-2:]
     if kind == "bsr":
         check_values(data, 3)
@@ -75,6 +75,7 @@ def check_compressed(kind: str, shape: Shape, data: Any, indices: Any, indptr: A
 
 
 def check_coordinates(shape: Shape, data: Any, coordinates: Sequence[Any]) -> None:
+    """Raise ValueError unless these are a COO array of this shape."""
     check_values(data, 1)
     if len(coordinates) != len(shape):
         raise ValueError(f"there are {len(coordinates)} index arrays for {len(shape)} axes")
@@ -87,6 +88,7 @@ def check_coordinates(shape: Shape, data: Any, coordinates: Sequence[Any]) -> No
 
 
 def check_diagonals(shape: Shape, data: Any, offsets: Any) -> None:
+    """Raise ValueError unless these are a DIA matrix of this shape."""
     check_values(data, 2)
     check_index(offsets, "offsets")
     if len(offsets) != len(data) or len(np.unique(offsets)) != len(offsets):
@@ -98,6 +100,7 @@ def check_diagonals(shape: Shape, data: Any, offsets: Any) -> None:
 
 
 def check_rows(shape: Shape, rows: list[list[Any]]) -> None:
+    """Raise ValueError unless these are the columns of the rows of a LIL matrix of this shape."""
     columns = shape[1]
     for row in rows:
         if row and not (

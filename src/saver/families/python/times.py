@@ -1,4 +1,4 @@
-"""Dates, times, durations and time zones of Python's standard library."""
+"""Dates, times and time zones."""
 
 from __future__ import annotations
 
@@ -104,6 +104,6 @@ class ZoneInfoCodec(Codec):
         return ZoneInfo(node.state)
 
 
-DATES: tuple[Codec, ...] = (
+CODECS: tuple[Codec, ...] = (
     DateCodec(), DateTimeCodec(), TimeCodec(), TimedeltaCodec(), TimezoneCodec(), ZoneInfoCodec(),
 )  # fmt: skip
