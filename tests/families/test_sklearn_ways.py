@@ -233,7 +233,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
 @pytest.mark.parametrize("case", REFUSED)
 def test_what_could_not_be_loaded_is_refused_when_it_is_saved(case: str) -> None:
     make, why = REFUSED[case]
-    with pytest.raises(saver.CannotSaveError, match=rf"^\$\.here\[1\]: .*{why}"):
+    with pytest.raises(saver.CannotSaveError, match=rf"^\$\.here\[1\].*: .*{why}"):
         saver.dumps({"here": [0, make()]})
 
 

@@ -46,6 +46,11 @@ def no_data_form(obj: Any) -> str:
     name = f"{kind.__module__}.{kind.__qualname__}"
     if kind.__module__ == "builtins":
         return f"a {kind.__name__} has no data form; register a codec (docs/codecs.md) or leave it out"
+    if kind.__name__ == "_memoryviewslice":
+        return (
+            "a view of a compiled object's memory has no data form; hold numpy.asarray(view) instead (an "
+            "estimator that was fitted to a search tree: fit it to numpy.asarray(tree.data))"
+        )
     return (
         f"{name} has no data form; if its attributes are its whole state, `saver.register({kind.__name__})`; "
         "or write a codec (docs/codecs.md), or leave it out"

@@ -89,14 +89,6 @@ class EstimatorCodec(ListedClassCodec):
     def accepts(self, cls: type) -> bool:
         return issubclass(cls, BaseEstimator)
 
-    def encode(self, obj: Any, encoder: Encoder) -> Value:
-        if type(vars(obj).get("_fit_X")).__name__ == "_memoryviewslice":
-            encoder.refuse(
-                "an estimator that was fitted to a search tree has no data form; fit it to the samples of "
-                "the tree: numpy.asarray(tree.data)"
-            )
-        return super().encode(obj, encoder)
-
     def claim(self, obj: Any) -> None:
         checks.claim(obj)
 

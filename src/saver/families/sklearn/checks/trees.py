@@ -43,8 +43,10 @@ def single_tree(estimator: Any) -> None:
 
 def sizes(estimator: Any) -> None:
     """Check sizes: one beyond C's range stops `fit` halfway, with a tree without nodes for `predict`."""
+    own = estimator.__dict__
     for name in ("min_samples_leaf", "min_samples_split", "max_depth", "max_leaf_nodes"):
-        found = whole(estimator.__dict__.get(name))
+        given = own.get(name)
+        found = None if given is None else whole(given)
         require(found is None or abs(found) <= _LARGEST_SIZE, f"{name} is {found}")
 
 
