@@ -26,13 +26,16 @@ from saver.repo.repository import Repository
 from saver.repo.version import Version
 from saver.restoring import restore
 from saver.restoring.contract import kind, restorer_for
+from saver.restoring.live import stuck
+from saver.restoring.report import listed
 from saver.staging import address_of
 from saver.training_log import TrainingLog
+from saver.tree import Node
 from saver.trust import dotted
 
-LOG, RANDOM, RUN = "log", "random", "run"
-RESERVED = (LOG, RANDOM, RUN)
-"""Parts that a run saves beside the caller's objects."""
+LOG, RANDOM, RUN, REST = "log", "random", "run", "rest"
+RESERVED = (LOG, RANDOM, RUN, REST)
+"""Parts that a run saves beside the caller's objects; the last only if there is something in it."""
 
 T = TypeVar("T")
 
@@ -66,20 +69,52 @@ class Objects:
         self.restless: set[str] = set()
         """Tensors that changed unexpectedly during a copy: from then on they are copied at once."""
 
-        self._by_state: dict[str, bool] = {}
+        self._by_state = {name: _goes_by_state(obj) for name, obj in objects.items()}
+        encode(self.state())  # what cannot be saved is told now, not at the first save
+        self._warn_of_losses()
 
     def state(self) -> dict[str, Any]:
-        """The objects to save: each object itself, or its `state_dict()` if the object has no data form."""
+        """What is saved: each object itself, or its `state_dict()` if the object has no data form; and the
+        rest, which is in none of them."""
+        by_state = self._by_state
+        state = {name: obj.state_dict() if by_state[name] else obj for name, obj in self.live.items()}
+        rest = self._rest().state
+        return state | {REST: rest} if rest else state
+
+    def _rest(self) -> framework.Rest:
+        by_state = [name for name, goes in self._by_state.items() if goes]
+        return framework.rest(self.live, by_state)
+
+    def put_back(self, opened: Opened, trust: Any) -> None:
+        """Let the objects be what `state` gave when this was saved, or change nothing."""
+        rest = opened.trees.get(REST)
+        if rest is None:
+            restore(opened, self.live, trust=trust, exact=True)
+            framework.forget_rest(self.live)
+            return
+        state = rest.root.state if isinstance(rest.root, Node) else None
+        targets = framework.rest_targets(self.live, state if isinstance(state, dict) else {})
+        restore(opened, self.live | {REST: targets}, trust=trust, exact=True)
+
+    def _warn_of_losses(self) -> None:
+        """Warn of what no save of these objects has, before anybody relies on it."""
+        rest = self._rest()
+        if rest.lost:
+            warn(
+                f"not saved, for lack of a data form: {listed(rest.lost)}; a resumed run has what its "
+                "objects were made with; register the class with saver.register, or save it in the state dict"
+            )
         for name, obj in self.live.items():
-            if name not in self._by_state:
-                self._by_state[name] = _goes_by_state(obj)
-        return {name: obj.state_dict() if self._by_state[name] else obj for name, obj in self.live.items()}
+            if self._by_state[name] and name not in rest.whole and _is_empty(obj):
+                warn(
+                    f"{name}: state_dict() of this {kind(obj)} is empty, so nothing of it is saved; "
+                    "a resumed run has what it was made with"
+                )
 
     def refuse_iterators(self) -> None:
         """Raise CannotSaveError for a loader: a loop that has started keeps its iterator, and would not
         notice that the loader was reset.
         """
-        self.state()
         for name, obj in self.live.items():
             if self._by_state[name] and hasattr(type(obj), "__iter__") and not callable(obj):
                 raise CannotSaveError(
@@ -151,16 +186,16 @@ class Objects:
         """Restore all of a version into the objects and the random generators, or nothing: everything is
         read and verified first."""
         opened.tensors.verify()
-        own = opened.load((), RESERVED)
+        own = opened.load((), (LOG, RANDOM, RUN))
         place = Position.of_part(own[RUN])
-        restore(opened, self.live, trust=trust)
+        self.put_back(opened, trust)
         framework.set_random_states(own[RANDOM])
         return own[LOG], place
 
     def _compare_parts(self, version: Version, saved: set[str]) -> None:
         """Raise NotFoundError for objects that were not saved; warn about saved ones that the run lacks."""
         listed = f"{version} has {', '.join(sorted(saved - {*RESERVED}))}; the run has {', '.join(self.live)}"
-        if not saved >= {*self.live, *RESERVED}:
+        if not saved >= {*self.live, LOG, RANDOM, RUN}:
             raise NotFoundError(f"{listed}; resume with the objects that were saved, under the same names")
         if saved - {*self.live, *RESERVED}:
             warn(
@@ -213,6 +248,8 @@ def _check(name: str, obj: Any) -> None:
         raise CannotSaveError(
             f"{name}: objects of {kind(obj)} cannot be restored in place, so the run could not resume; {way}"
         )
+    for why in stuck(name, obj):
+        raise CannotSaveError(why)
 
 
 def _goes_by_state(obj: Any) -> bool:
@@ -228,3 +265,8 @@ def _goes_by_state(obj: Any) -> bool:
     except CannotSaveError:
         return True
     return False
+
+
+def _is_empty(obj: Any) -> bool:
+    """Whether an object has attributes, and an empty state dict."""
+    return bool(vars(obj) if hasattr(obj, "__dict__") else ()) and not obj.state_dict()

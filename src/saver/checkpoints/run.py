@@ -32,6 +32,7 @@ from saver.checkpoints.history import History
 from saver.checkpoints.listeners import Counts, Grace, Marks, Watch
 from saver.checkpoints.objects import Objects
 from saver.checkpoints.progress import Progress
+from saver.checkpoints.reported import Reported, numbers
 from saver.checkpoints.saving import Saving
 from saver.checkpoints.signals import Caught
 from saver.errors import CannotSaveError
@@ -81,17 +82,9 @@ class Checkpoints:
         self._guests: list[tuple[Listener, tuple[type[Event], ...]]] = []
         self._aside: Listener | None = None
         self._saves = True
-        self._reported = -1
-        """The step that was reported last, or resumed from."""
-
+        self._reported = Reported(model)
         self._begun = False
         """Whether this is known to continue an earlier run, if there was one."""
-
-        self._trained = False
-        """Whether a step was reported since the start or the resume."""
-
-        self._previous: int | None = None
-        self._previous_epoch: float | None = None
 
     # The frame around the loop
 
@@ -110,7 +103,7 @@ class Checkpoints:
             )
         self._saving.open()
         ending.opened(self, self.flush)
-        self._emit(Started(self._reported))
+        self._emit(Started(self._reported.last))
         return self
 
     def __exit__(
@@ -139,7 +132,7 @@ class Checkpoints:
         with ExitStack() as last_first:  # runs each of these, even if others raise
             last_first.callback(self._end_by_signals, raised)
             last_first.callback(self._emit.clear)  # listeners may hold references to the run
-            last_first.callback(self._emit, Ended(self._reported, failed))
+            last_first.callback(self._emit, Ended(self._reported.last, failed))
             last_first.callback(self._caught.remove)
             last_first.callback(self._saving.close)
 
@@ -156,9 +149,9 @@ class Checkpoints:
         """Warn about a metric that policies need and no step reported (its name is probably different), and
         about a run that ended without a single save.
         """
-        if not self._trained:
+        if not self._reported.trained:
             return
-        reported = set(self.log.metrics) | ({"epoch"} if self._previous_epoch is not None else set())
+        reported = set(self.log.metrics) | ({"epoch"} if self._reported.epoch is not None else set())
         wanted = self._every.metrics | (self._keep.metrics if self._keep is not None else frozenset())
         missing = sorted(wanted - reported)
         if missing:
@@ -169,8 +162,8 @@ class Checkpoints:
         asks = any(not policy.signals for policy in self._every.members)
         if self.progress.saved is None and asks and self._saves:
             self._warn(
-                f"it ended after step {self._reported} and nothing was saved, because {self._every!r} was "
-                "never due; call run.save() at the end of the block"
+                f"it ended after step {self._reported.last} and nothing was saved, because {self._every!r} "
+                "was never due; call run.save() at the end of the block"
             )
 
     def _warn(self, what: str) -> None:
@@ -186,10 +179,10 @@ class Checkpoints:
         """
         _ = self._saving.writer  # is the run open?
         found = self.objects.resume(self._repo, self.model, trust)
-        if found is None and self._reported >= 0:
+        if found is None and self._reported.last >= 0:
             raise CannotSaveError(
                 f"{self.model}: there is no version to resume, and the objects have been trained up to step "
-                f"{self._reported}; create the objects and the run again"
+                f"{self._reported.last}; create the objects and the run again"
             )
         self._begun = True
         if found is None:
@@ -198,8 +191,7 @@ class Checkpoints:
         self.log.replace(log)
         self._history.read()
         self._saving.ranges = place.ranges
-        self._previous, self._previous_epoch = place.step if place.step >= 0 else None, place.epoch
-        self._reported, self._trained = place.step, False
+        self._reported.resumed(place)
         self._saving.since = time.monotonic()
         self._emit(Resumed(place.step, version))
         return place.step + 1
@@ -210,15 +202,15 @@ class Checkpoints:
         """
         step = arguments.number_of_step(self.model, step)
         if self._aside is not None:
-            self._aside(StepTaken(step, Moment(step=step, epoch=epoch, metrics=_numbers(metrics), since=0.0)))
+            self._aside(StepTaken(step, Moment(step=step, epoch=epoch, metrics=numbers(metrics), since=0.0)))
             return False
         saving, writer = self._saving, self._saving.writer
-        self._check_order(step, metrics)
+        self._reported.check(step, metrics)
         self.log.append(step, epoch, **metrics)
-        self._reported = step
+        self._reported.last = step
         moment = Moment(
-            step=step, previous=self._previous, epoch=epoch, previous_epoch=self._previous_epoch,
-            metrics=_numbers(metrics), ranges=saving.ranges, signals=frozenset(self._caught.arrived),
+            step=step, previous=self._reported.previous, epoch=epoch, previous_epoch=self._reported.epoch,
+            metrics=numbers(metrics), ranges=saving.ranges, signals=frozenset(self._caught.arrived),
             since=time.monotonic() - saving.since, cost=saving.cost(),
         )  # fmt: skip
         self._emit(StepTaken(step, moment))
@@ -226,27 +218,10 @@ class Checkpoints:
         self._refuse_to_begin_again()
         reason = self._every.due(moment, self._history.saved) or saving.again
         saved = bool(reason) and self._begin(step, epoch, moment.metrics, reason)
-        self._previous, self._trained = step, True  # only now: a save that is due stays due if it fails
-        self._previous_epoch = epoch if epoch is not None else self._previous_epoch
+        self._reported.finished(step, epoch)  # only now: a save that is due stays due if it fails
         self._obey(moment.signals)
         self._emit(StepDone(step))
         return saved
-
-    def _check_order(self, step: int, metrics: Mapping[str, Any]) -> None:
-        if step <= self._reported:
-            before = (
-                f"step {step} was reported already"
-                if step == self._reported
-                else f"step {step} after {self._reported}"
-            )
-            raise CannotSaveError(
-                f"{self.model}: {before}; report each step once, in order, with all its metrics (None for "
-                "those that it lacks); to go back, create the objects and the run again, and call resume()"
-            )
-        if "time" in metrics:
-            raise CannotSaveError(
-                f"{self.model}: time: the log has its own column of this name; use another, such as seconds"
-            )
 
     def _refuse_to_begin_again(self) -> None:
         """Refuse to start a run from the beginning that has versions: its versions and its log would be lost,
@@ -264,7 +239,7 @@ class Checkpoints:
         """Save now, regardless of the policy: the state after the last finished step."""
         self._saving.writer.raise_failure()
         self._refuse_to_begin_again()
-        self._begin(self._reported, self._previous_epoch, {}, reason, wait=True)
+        self._begin(self._reported.last, self._reported.epoch, {}, reason, wait=True)
 
     def flush(self) -> None:
         """Wait until everything is on disk. Raises the error of a save that failed."""
@@ -289,7 +264,7 @@ class Checkpoints:
         """
         if self._saving.is_open:
             self.flush()
-        if self._trained:
+        if self._reported.trained:
             self.objects.refuse_iterators()
         self._saving.release()
         log, self._aside = self.log.snapshot(), listener
@@ -306,11 +281,11 @@ class Checkpoints:
         for number in sorted(signals):
             if self._caught.works(number):
                 self.flush()
-                self._emit(SignalServed(self._reported, number, self._caught.ends(number)))
+                self._emit(SignalServed(self._reported.last, number, self._caught.ends(number)))
             self._caught.pass_on(number)
 
     def _on_signal(self, number: int) -> None:
-        self._emit(SignalArrived(self._reported, number))
+        self._emit(SignalArrived(self._reported.last, number))
 
     # Listeners
 
@@ -363,12 +338,3 @@ def _fingerprints(data: Any) -> dict[str, Any]:
     from saver.fingerprint import fingerprints
 
     return fingerprints(data)
-
-
-def _numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
-    """Metrics that the log has accepted, as numbers, without those that are None."""
-    return {
-        name: float(value.item() if hasattr(value, "item") else value)
-        for name, value in metrics.items()
-        if value is not None
-    }

@@ -9,7 +9,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from saver import callers, encoding, policy
+from saver import callers, encoding, framework, policy
 from saver.checkpoints.events import Blocked, Listener, SaveFailed, SaveWritten, SnapshotTaken, SnapshotTorn
 from saver.checkpoints.history import History
 from saver.checkpoints.objects import Objects, Position
@@ -51,6 +51,7 @@ class Saving:
         self._writer: Writer | None = None
         self._snapshot: Snapshot | None = None
         self._unhook: Callable[[], None] | None = None
+        self._unwatch: Callable[[], None] | None = None
 
     @property
     def is_open(self) -> bool:
@@ -66,6 +67,7 @@ class Saving:
     def open(self) -> None:
         """Start the thread that writes."""
         self._writer = Writer(self._model.rpartition("/")[2])
+        self._unwatch = framework.watch(self._objects.live)
         self.since = time.monotonic()
 
     def finish(self) -> Writer:
@@ -78,6 +80,9 @@ class Saving:
     def close(self) -> None:
         """Release hooks and memory."""
         self.release()
+        if self._unwatch is not None:
+            self._unwatch()
+            self._unwatch = None
         self._staging.close()
         self._snapshot = None
 

@@ -156,15 +156,19 @@ class Header(msgspec.Struct, frozen=True):
     cuts: dict[str, Cut]
 
 
+def is_foreign(header: bytes) -> bool:
+    """Whether this is the header of a safetensors file that Saver did not write: nothing in it begins with
+    `saver`, as several keys of Saver's own metadata do, so that a damaged header is never taken for one."""
+    return b'"saver' not in header
+
+
 def check_header(header: bytes, path: str) -> None:
     """Raise DamagedError unless a header matches its hash; IncompatibleError if Saver did not write it."""
     at = 8 + len(_PREFIX)
     if not header[8:].startswith(_PREFIX):
-        if b'"saver.header"' in header:
+        if not is_foreign(header):
             raise DamagedError(f"{path}: the header is damaged; copy the file from its source again")
-        raise IncompatibleError(
-            f"{path} is a safetensors file that Saver did not write; open it with safetensors"
-        )
+        raise IncompatibleError(f"{path} is a safetensors file that Saver did not write, not a pack")
     if digest_of(header).encode() != header[at : at + 64]:
         raise DamagedError(f"{path}: the header does not match its hash; copy the file from its source again")
 

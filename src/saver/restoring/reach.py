@@ -9,7 +9,7 @@ from saver.reading.dispatch import said
 from saver.tree import Node, Reference, Value
 
 if TYPE_CHECKING:
-    from saver.restoring.contract import Saved
+    from saver.restoring.saved import Saved
 
 
 class Reach:

@@ -81,7 +81,7 @@ class BirchNodeCodec(BatchCodec):
 
 
 def _reached(objects: list[Any]) -> tuple[list[Any], dict[int, int]]:
-    """These nodes and all that they lead to, and the number of each by its identity; -1 is none."""
+    """These nodes and all that they lead to, and the number of each by its identity; -1 if there is none."""
     nodes = list({id(node): node for node in objects}.values())
     number = {id(node): index for index, node in enumerate(nodes)}
     for node in nodes:

@@ -11,6 +11,7 @@ import torch
 from saver.codec import Codec, Decoder, Encoder
 from saver.errors import IncompatibleError
 from saver.families.torch import restoring
+from saver.families.torch.generator_restoring import GeneratorRestorer
 from saver.families.torch.module_restoring import ModuleRestorer
 from saver.families.torch.modules import ModuleCodec, OptionsCodec
 from saver.families.torch.optim import GradScalerCodec, OptimizerCodec, SchedulerCodec
@@ -124,5 +125,5 @@ CODECS: tuple[Codec, ...] = (
 
 RESTORERS: tuple[Restorer, ...] = (
     ModuleRestorer(), OptimizerRestorer(), SchedulerRestorer(), ScalerRestorer(), restoring.TensorRestorer(),
-    restoring.GeneratorRestorer(),
+    GeneratorRestorer(),
 )  # fmt: skip

@@ -91,10 +91,7 @@ class ModuleCodec(Codec):
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
         own = vars(obj)
-        rebuilt = isinstance(obj, nn.RNNBase)
-        state: dict[str, Value] = {
-            "attributes": encoder.attributes(obj, _NOT_STORED | _REBUILT if rebuilt else _NOT_STORED)
-        }
+        state: dict[str, Value] = {"attributes": encoder.attributes(obj, not_stored(obj))}
         try:
             _check_uses(obj)
             consistency.check_declared(obj)
@@ -130,12 +127,17 @@ class ModuleCodec(Codec):
             ("buffers", torch.Tensor),
             ("modules", nn.Module),
         ):
-            _decode_named(cls, state.get(kind, {}), held, own[f"_{kind}"], decoder)
-        own["_non_persistent_buffers_set"] = set(map(_text, state.get("non_persistent", ())))
+            decode_named(cls, state.get(kind, {}), held, own[f"_{kind}"], decoder)
+        own["_non_persistent_buffers_set"] = set(map(text, state.get("non_persistent", ())))
         if issubclass(cls, nn.RNNBase):
-            _list_weights(module)
-        decoder.check_later(node, _check, module)
+            list_weights(module)
+        decoder.check_later(node, check, module)
         return module
+
+
+def not_stored(module: Any) -> frozenset[str]:
+    """The fields of a module that are no attributes of its own."""
+    return _NOT_STORED | _REBUILT if isinstance(module, nn.RNNBase) else _NOT_STORED
 
 
 _ALLOWED = {"activation": frozenset(("activation",)), "distance_function": frozenset(("distance",))}
@@ -148,12 +150,14 @@ def _check_uses(module: Any) -> None:
         uses.check(own, _ALLOWED, type(module).__module__.partition(".")[0] == "torch")
 
 
-def _check(module: Any) -> None:
+def check(module: Any) -> None:
+    """ValueError for a module that could not be loaded: one that leads native code astray, or holds functions
+    where none belong."""
     _check_uses(module)
     consistency.check(module)
 
 
-def _decode_named(cls: type, state: Any, kind: type, target: dict[str, Any], decoder: Decoder) -> None:
+def decode_named(cls: type, state: Any, kind: type, target: dict[str, Any], decoder: Decoder) -> None:
     """Decode parameters, buffers or submodules. Modules show them as attributes, so their names must follow
     the rule for attributes."""
     way = door(cls)
@@ -168,16 +172,16 @@ def _decode_named(cls: type, state: Any, kind: type, target: dict[str, Any], dec
         target[name] = item
 
 
-def _text(value: Any) -> str:
+def text(value: Any) -> str:
     if type(value) is not str:
         raise ValueError(f"a {type(value).__name__} is not a name")
     return value
 
 
-def _list_weights(module: Any) -> None:
+def list_weights(module: Any) -> None:
     """Make the list of weights that native code reads, as `RNNBase.__setstate__` does."""
     own = vars(module)
-    names = [_text(name) for name in own["_flat_weights_names"]]
+    names = [text(name) for name in own["_flat_weights_names"]]
     weights = [own["_parameters"].get(name, own.get(name)) for name in names]
     if not all(weight is None or isinstance(weight, torch.Tensor) for weight in weights):
         raise ValueError("a weight is not a tensor")

@@ -15,8 +15,8 @@ from torch.optim.swa_utils import SWALR
 
 from saver import uses
 from saver.codec import Codec, Decoder, Encoder
+from saver.families.torch.hooks import AfterStep, BeforeStep
 from saver.families.torch.modules import found_name, lies_in
-from saver.families.torch.run import BeforeStep
 from saver.families.torch.storages import Storages, is_dense
 from saver.tree import Node, Value
 
@@ -25,7 +25,7 @@ _HOOKS = (
     "_optimizer_state_dict_post_hooks", "_optimizer_load_state_dict_pre_hooks",
     "_optimizer_load_state_dict_post_hooks",
 )  # fmt: skip
-_NOT_STORED = frozenset((*_HOOKS, "step", "state", "param_groups", "_zero_grad_profile_name"))
+NOT_STORED = frozenset((*_HOOKS, "step", "state", "param_groups", "_zero_grad_profile_name"))
 
 
 _PLACES = ("torch.optim.", "torch.amp.", "torch.cuda.amp.", "torch.cpu.amp.")
@@ -33,7 +33,7 @@ _PLACES = ("torch.optim.", "torch.amp.", "torch.cuda.amp.", "torch.cpu.amp.")
 
 def _is_of_a_run(hook: Any) -> bool:
     """Whether a training run registered this hook, which it removes at its end."""
-    return isinstance(hook, BeforeStep)
+    return isinstance(hook, (BeforeStep, AfterStep))
 
 
 def _made(node: Node, decoder: Decoder, family: Any) -> Any:
@@ -75,7 +75,7 @@ class OptimizerCodec(Codec):
                 "`step` was replaced by another function, which has no data form; put the original back first"
             )
         groups = encoder(obj.param_groups, "param_groups")
-        fields = encoder.attributes(obj, _NOT_STORED)
+        fields = encoder.attributes(obj, NOT_STORED)
         return {
             "torch": str(torch.__version__),
             "attributes": fields,
@@ -89,7 +89,7 @@ class OptimizerCodec(Codec):
         optimizer = _made(node, decoder, Optimizer)
         Optimizer._patch_step_function(optimizer)  # before attributes from the file are set
         own = optimizer.__dict__
-        if not _NOT_STORED.isdisjoint(state["attributes"]):
+        if not NOT_STORED.isdisjoint(state["attributes"]):
             raise ValueError("an attribute has the name of a field that torch manages itself")
         own.update((kind, OrderedDict()) for kind in _HOOKS)
         own["state"] = defaultdict(dict)
@@ -103,7 +103,7 @@ class OptimizerCodec(Codec):
             own["state"][parameter] = decoder(value)
             if type(own["state"][parameter]) not in (dict, defaultdict):
                 raise ValueError("the state of a parameter is not a dict")
-        if type(own.get("defaults", {})) is not dict:  # torch calls its methods
+        if type(own.get("defaults", {})) is not dict:
             raise ValueError("the defaults of an optimizer are not a dict")
         if decoder.device.name is not None:
             _place_steps(own["param_groups"], own["state"])
@@ -192,6 +192,15 @@ def _check_uses(obj: Any) -> None:
     own.update((f"lr_lambdas[{number}]", function) for number, function in functions.items())
     allowed = dict.fromkeys(("_scale_fn_custom", *(f"lr_lambdas[{number}]" for number in functions)), _FACTOR)
     uses.check(own, allowed, type(obj).__module__.partition(".")[0] == "torch")
+
+
+def check_attributes(cls: type, fresh: dict[str, Any]) -> None:
+    """ValueError for attributes that an optimizer of this class could not be loaded with."""
+    scratch: Any = object.__new__(cls)
+    vars(scratch).update(fresh)
+    _check_uses(scratch)
+    if type(fresh.get("defaults", {})) is not dict:  # whose methods torch calls
+        raise ValueError("the defaults of an optimizer are not a dict")
 
 
 _ANNEALINGS = ("_cosine_anneal", "_linear_anneal")

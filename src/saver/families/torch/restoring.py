@@ -13,7 +13,6 @@ from msgspec.structs import replace
 from torch import nn
 
 from saver.codec import Decoder
-from saver.errors import DoesNotFitError
 from saver.families.python.restoring import told
 from saver.families.torch.storages import DTYPES, NAMES, is_dense, look, owned, row_major
 from saver.families.torch.tensors import plain_bytes, plain_form, sizes
@@ -44,6 +43,12 @@ class Leaf(msgspec.Struct, frozen=True):
     def plain(self) -> bool:
         """Whether it is stored by itself: neither as a view of another tensor nor sparse."""
         return "data" in self.node.state
+
+    @property
+    def wants_grad(self) -> bool:
+        """Whether the saved tensor required gradients."""
+        state = self.origin.state
+        return state.get("requires_grad", state.get("parameter") is True) is True
 
 
 class Leaves:
@@ -167,8 +172,15 @@ class TensorRestorer(Restorer):
         found = fit("value", leaf, target)
         if isinstance(found, Mismatch):
             return Plan(PartReport(kind(target), mismatched=(found,)))
-        leaves.want(leaf)
+        if isinstance(found, Conversion) and saved.exact:
+            return Plan(PartReport(kind(target), mismatched=(found.refused(leaf.shape),)))
         pair = pair_of(leaf, target, saved)
+        if saved.exact:
+            saved.want(pair.needs[0])
+            saved.hold(pair.needs[1])
+            saved.fills(pair)
+            return Plan(PartReport(kind(target), ("value",)), pair.ready)
+        leaves.want(leaf)
         saved.fills(replace(pair, stands=pair.stands and _is_bare(leaf, target)))
 
         def ready(decoder: Decoder) -> Callable[[], None]:
@@ -188,20 +200,15 @@ def _class_of(leaf: Leaf) -> type:
     return nn.Parameter if leaf.origin.state.get("parameter") is True else torch.Tensor  # type: ignore[no-any-return]
 
 
-def _wants_grad(leaf: Leaf) -> bool:
-    state = leaf.origin.state
-    return state.get("requires_grad", state.get("parameter") is True) is True
-
-
 def _is_bare(leaf: Leaf, target: Any) -> bool:
     """Whether the saved tensor differs from the target in nothing but its elements."""
-    return "attributes" not in leaf.origin.state and target.requires_grad is _wants_grad(leaf)
+    return "attributes" not in leaf.origin.state and target.requires_grad is leaf.wants_grad
 
 
 def pair_of(leaf: Leaf, target: Any, saved: Saved) -> Pair:
     """A pair for a tensor that gets the saved elements and other state. It stands for the saved tensor if it
     becomes equal to it."""
-    attributes, grad = leaf.origin.state.get("attributes", {}), _wants_grad(leaf)
+    attributes, grad = leaf.origin.state.get("attributes", {}), leaf.wants_grad
 
     def ready(decoder: Decoder) -> Callable[[], None]:
         elements = read(leaf, decoder)
@@ -317,28 +324,3 @@ def _alike(target: Any, elements: Any) -> bool:
 def _memory(tensor: Any) -> Any:
     """The bytes of a dense tensor, in memory order."""
     return tensor.detach().as_strided((tensor.numel(),), (1,)).view(torch.uint8).numpy()
-
-
-class GeneratorRestorer(Restorer):
-    """Random generators on the same type of device, which continue from the saved position."""
-
-    def accepts(self, cls: type) -> bool:
-        return issubclass(cls, torch.Generator)
-
-    def plan(self, value: Value, target: Any, saved: Saved) -> Plan:
-        node, where = saved.follow(value), saved.where
-        if type(node) is not Node or node.codec != "torch.Generator":
-            saved.refuse(f"{told(node)} was saved, not a random generator of torch")
-        saved.want(node)
-
-        def ready(decoder: Decoder) -> Callable[[], None]:
-            found = decoder(node)
-            if found.device.type != target.device.type:
-                raise DoesNotFitError(
-                    f"{where}: the saved generator is on {found.device}, this one on {target.device}; make "
-                    "one on the same type of device"
-                )
-            state = found.get_state()
-            return lambda: target.set_state(state)
-
-        return Plan(PartReport(kind(target), ("value",)), ready)

@@ -11,8 +11,8 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from saver.codec import Decoder
 from saver.families.python.restoring import elements, items, told
-from saver.families.torch.optim_restoring import is_same_class
-from saver.restoring import PartReport, Plan, Restorer, Saved, ask
+from saver.families.torch.optim_order import is_same_class
+from saver.restoring import Mismatch, PartReport, Plan, Restorer, Saved, ask
 from saver.restoring.contract import kind
 from saver.tree import Node, Value
 
@@ -131,6 +131,9 @@ class ScalerRestorer(Restorer):
             if found is None:
                 saved.refuse(f"{told(node)} was saved, neither a gradient scaler nor its state dict")
         known = ask(where, target.state_dict)
+        if saved.exact and found and not known:
+            why = "it was enabled when it was saved, and it is disabled here"
+            return Plan(PartReport(kind(target), mismatched=(Mismatch("enabled", (), (), why),)))
         missing = tuple(name for name in known if name not in found)
         unexpected = tuple(str(name) for name in found if name not in known) if known else ()
         state = {name: found[name] for name in known if name in found}

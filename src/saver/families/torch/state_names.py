@@ -60,14 +60,14 @@ class SavedState:
                 )
             self.values[name] = node
         for key, item in (within or {}).items():
-            self._add(_join(name, str(key)), item, depth + 1)
+            self._add(join(name, str(key)), item, depth + 1)
 
     def _add_module(self, name: str, state: dict[str, Any], depth: int) -> None:
         for group in ("parameters", "buffers", "modules"):
             for key, item in state.get(group, {}).items():
                 if item is not None:
-                    self._add(_join(name, key), item, depth + 1)
-        self.spare.update(_join(name, key) for key in state.get("non_persistent", ()))
+                    self._add(join(name, key), item, depth + 1)
+        self.spare.update(join(name, key) for key in state.get("non_persistent", ()))
 
     def _versions(self, metadata: Value) -> dict[str, dict[str, int]] | None:
         """The versions, without anything else that a state dict could request of torch, such as `assign`."""
@@ -83,7 +83,8 @@ def is_extra(name: str) -> bool:
     return name.rpartition(".")[2] == _EXTRA
 
 
-def _join(name: str, step: str) -> str:
+def join(name: str, step: str) -> str:
+    """The name of what is called `step` within `name`."""
     return f"{name}.{step}" if name else step
 
 
@@ -95,10 +96,23 @@ def homes_of(names: Iterable[str], here: Mapping[str, Any]) -> dict[str, str | N
     return {name: name if name in here else by_plain.get(plain_names[name]) for name in names}
 
 
+def unwrapped(module: Any, saved: str = "") -> Any:
+    """What `torch.compile` or DataParallel wrap, unless a wrapper of that class was `saved` itself."""
+    for start, inner in (("torch._dynamo.", "_orig_mod"), ("torch.nn.parallel.", "module")):
+        if f"{type(module).__module__}.".startswith(start) and not saved.startswith(start):
+            return unwrapped(module._modules[inner], saved)
+    return module
+
+
+def without_wrappers(name: str) -> str:
+    """A name without what `torch.compile` and others put into it."""
+    return ".".join(step for step in name.split(".") if step not in _WRAPPERS)
+
+
 def _without_wrappers(names: Iterable[str]) -> dict[str, str]:
     """Names as the module itself has them, without those of wrappers; DataParallel prefixes all with
     `module.`."""
-    found = {name: ".".join(s for s in name.split(".") if s not in _WRAPPERS) for name in names}
+    found = {name: without_wrappers(name) for name in names}
     while found and all(plain.startswith("module.") for plain in found.values()):
         found = {name: plain.removeprefix("module.") for name, plain in found.items()}
     return found

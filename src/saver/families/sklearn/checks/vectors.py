@@ -117,7 +117,7 @@ def _check_probabilities(estimator: Any, pairs: int) -> None:
 
 
 def _asks_for_probabilities(estimator: Any) -> bool:
-    """Whether libsvm is asked for probabilities. scikit-learn 1.9 and later decide in `fit`, earlier ones by
+    """Whether libsvm computes probabilities. scikit-learn 1.9 and later decide in `fit`, earlier ones by
     the parameter."""
     import sklearn
 
