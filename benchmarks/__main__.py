@@ -7,21 +7,21 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import checkpoints, large, limits, machine, memory, models, scale, startup, versions
+from benchmarks import checkpoints, large, limits, machine, memory, models, scale, small, startup, versions
 from benchmarks.peers import peers
 from benchmarks.report import Report
 from benchmarks.states import MANY, ONE, TENSORS
 from benchmarks.tables import Table, plain
 
 STATES = {shape.name: shape for shape in (TENSORS, MANY, ONE)}
-QUESTIONS = (*STATES, "memory", "models", "startup", "versions", "scale", "checkpoints")
+QUESTIONS = (*STATES, "memory", "models", "small", "startup", "versions", "scale", "checkpoints")
 RESULTS = Path(__file__).parent / "results"
 
 _REPEAT = (
     "rounds for the large states (5); 6 times as many for small models, 8 times for processes; versions and "
-    "scale have rounds of their own"
+    "scale have their own numbers of rounds"
 )
-_FOLDER = "where scratch files go, 5 GB at a time, on the disk that is to be measured (default: here)"
+_FOLDER = "the folder for scratch files, 5 GB at a time, on the disk to measure (default: here)"
 _OWN = f"versions {versions.ROUNDS}, scale {scale.ROUNDS}"
 
 
@@ -29,23 +29,25 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m benchmarks", description=__doc__)
     add = parser.add_argument
     names = ", ".join(QUESTIONS)
-    add("questions", nargs="*", metavar="QUESTION", help=f"which to answer: {names}; default: all")
-    add("--quick", action="store_true", help="small states, few rounds: does it run at all?")
+    add("questions", nargs="*", metavar="QUESTION", help=f"the questions to answer: {names}; default: all")
+    add("--quick", action="store_true", help="small states, few rounds: test that it runs")
     add("--repeat", type=int, default=5, help=_REPEAT)
     add("--folder", type=Path, default=Path.cwd(), help=_FOLDER)
-    add("--output", type=Path, default=RESULTS, help="where RESULTS.md and plots go: benchmarks/results")
-    add("--json", type=Path, help="also write every single time to this file")
+    add(
+        "--output", type=Path, default=RESULTS, help="the folder for RESULTS.md and plots: benchmarks/results"
+    )
+    add("--json", type=Path, help="also write the time of every round to this file")
     chosen = parser.parse_args()
     for question in chosen.questions:
         if question not in QUESTIONS:
-            parser.error(f"there is no question {question!r}; there are {names}")
+            parser.error(f"there is no question {question!r}; choose from {names}")
     return chosen
 
 
 def measure(
     questions: tuple[str, ...], folder: Path, repeat: int, factor: int, show: Callable[[str], object]
 ) -> Report:
-    """Answer the questions with states `factor` times smaller than they should be; `show` each table."""
+    """Answer the questions with states `factor` times smaller than their full size; `show` each table."""
     report = Report(rounds=f"{repeat} (small models {6 * repeat}, processes {8 * repeat}, {_OWN})")
 
     def add(tables: list[Table]) -> None:
@@ -65,6 +67,8 @@ def measure(
         show(memory.plain(report.peaks))
     if "models" in questions:
         add(models.run(folder, 6 * repeat, max(100, 2000 // factor)))
+    if "small" in questions:
+        add(small.run(folder, 4 * repeat, max(1000, small.TENSORS // factor)))
     if "startup" in questions:
         add(startup.run(folder, 8 * repeat))
     if "versions" in questions:

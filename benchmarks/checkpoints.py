@@ -1,4 +1,4 @@
-"""What saving costs a training run: the time it stands still, the speed it loses, the memory it keeps."""
+"""The cost of saving for a training run: the time it waits, the speed it loses, the memory it keeps."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from benchmarks.tables import Row, Table
 HOME = Path(__file__).resolve().parents[1]
 ROUNDS = 5
 SAVES, STEPS = 2, 8
-"""How often a process saves, and how many steps it trains for each save."""
+"""How often each process saves, and how many steps it trains per save."""
 
 STAGING = "for snapshots, of the state"
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What one process found. Seconds for which a save stopped the training; seconds of a step with saving
-    and without; bytes of the state, those by which the process had grown once the first save was written,
-    and those of it that are for snapshots, where that is told."""
+    """The results of one process: seconds for which a save stopped the training; seconds of a step with
+    saving and without; bytes of the state, bytes by which the process had grown once the first save was
+    written, and bytes of those that are for snapshots, if known."""
 
     blocked: float
     saving: float
@@ -44,7 +44,7 @@ class Found:
 def run(
     folder: Path, repeat: int = ROUNDS, factor: int = 1, saves: int = SAVES, steps: int = STEPS
 ) -> list[Table]:
-    """The tables `checkpoints`, of what blocks, and `checkpoints-steps`, of the speed of the training."""
+    """The tables `checkpoints`, of the blocking time, and `checkpoints-steps`, of the speed of training."""
     found: dict[str, list[Found]] = defaultdict(list)
 
     def turn(what: str) -> Callable[[], None]:
@@ -55,9 +55,9 @@ def run(
 
 
 def measure(what: str, folder: Path, factor: int, saves: int, steps: int, check: bool) -> Found:
-    """One way to save, in a new process, so that no one finds another's memory or threads.
+    """Measure one way to save in a new process, without the memory or threads of another.
 
-    With `check` it also makes sure that what is saved can be loaded.
+    With `check`, it also verifies that a save can be loaded.
     """
     home = folder / "checkpoints"
     home.mkdir()
@@ -72,7 +72,7 @@ def measure(what: str, folder: Path, factor: int, saves: int, steps: int, check:
 
 
 def _measure(what: str, folder: Path, factor: int, saves: int, steps: int, check: int) -> Found:
-    """Save once, so that all memory is there; then count."""
+    """Save once, so that all memory is allocated; then measure."""
     training = Training(factor)
     before = _resident()
     saving = SAVINGS[what](training, folder)
@@ -108,18 +108,18 @@ def _seconds_of_step(training: Training, steps: int) -> float:
 
 
 def compare(what: str, saving: Saving) -> None:
-    """Save, train on while it is written; AssertionError unless the moment of the save comes back."""
+    """Save, and train while it is written. Raises AssertionError unless the load gives the saved state."""
     then = [array.copy() for array in saving.training.arrays()]
     saving.save()
     saving.training.step()
     saving.wait()
     loaded = saving.load()
     if loaded is not None and not (len(loaded) == len(then) and all(map(np.array_equal, loaded, then))):
-        raise AssertionError(f"{what}: what was loaded is not what was saved")
+        raise AssertionError(f"{what}: the loaded state differs from the saved state")
 
 
 def _resident() -> int:
-    """Bytes of memory of the process that are no file's."""
+    """Bytes of memory of the process that are not mapped from files."""
     lines = Path("/proc/self/status").read_text().splitlines()
     sizes = dict(line.split(":", 1) for line in lines)
     return sum(int(sizes[name].split()[0]) for name in ("RssAnon", "RssShmem")) * 1024
@@ -128,15 +128,15 @@ def _resident() -> int:
 def _tables(found: dict[str, list[Found]], steps: int) -> list[Table]:
     size = next(iter(found.values()))[0].state
     title = f"a training run of {size / 1e9:.2f} GB saves itself"
-    rows, told = [], []
+    rows, staged = [], []
     for what, several in found.items():
         kept = () if what == LIMIT else tuple(one.kept for one in several)
         rows.append(Row(what, tuple(one.blocked for one in several), bytes=kept))
         staging = max(one.staging for one in several)
-        told.append((f"{staging / size:.2f}" if staging else "",))
+        staged.append((f"{staging / size:.2f}" if staging else "",))
     blocked = Table(
         "checkpoints", f"{title}: it stands still", _BLOCKED, tuple(rows), DCP, LIMIT, size, "ms",
-        extra=(STAGING,), cells=tuple(told), bytes_are="MB kept",
+        extra=(STAGING,), cells=tuple(staged), bytes_are="MB kept",
     )  # fmt: skip
     paces = {what: several for what, several in found.items() if what != LIMIT}
     pace = Table(
@@ -151,25 +151,25 @@ def _tables(found: dict[str, list[Found]], steps: int) -> list[Table]:
 
 
 def _speeds(several: list[Found]) -> tuple[str, ...]:
-    """Steps per second with saving and without, and the one as a share of the other, in the same process."""
+    """Steps per second with saving and without, and their ratio, in the same process."""
     saving, bare = (median(times) for times in ([o.saving for o in several], [o.bare for o in several]))
     return f"{1 / saving:.2f}", f"{1 / bare:.2f}", f"{median(one.bare / one.saving for one in several):.2f}"
 
 
 _BLOCKED = (
-    "A PyTorch model and its AdamW on the CPU, each row in a process of its own in each round. The time is "
-    "that for which a save stops the training: in the call that saves, and in the next step of the optimizer "
-    "where that has to wait. Each process had saved once before, so memory that is kept is warm. “Saver” is "
-    "given state dicts and copies them at once; where the “optimizer waits”, the copy runs beside the next "
-    f"forward and backward pass (of {BATCH} rows). The training, and what PyTorch copies, have half of the "
-    "processors; Saver copies with two threads beside the training, and with the one that stands still. DCP "
-    "has a DefaultStager, which keeps its memory; Lightning's plugin works without its trainer; Orbax is "
-    "given NumPy arrays. “MB kept” is by how much the whole process had grown after the first save."
+    "A PyTorch model and its AdamW on the CPU, each row in a separate process in each round. The time is how "
+    "long a save stops the training: in the call that saves, and in the next step of the optimizer if it "
+    "has to wait. Each process had saved once before, so memory that is kept is warm. “Saver” gets state "
+    "dicts and copies them at once; with “optimizer waits”, the copy runs during the next forward and "
+    f"backward pass (of {BATCH} rows). The training, and copies by PyTorch, have half of the processors; "
+    "Saver copies with two threads beside the training, and with the thread that waits. DCP has a "
+    "DefaultStager, which keeps its memory; Lightning's plugin runs without its trainer; Orbax gets NumPy "
+    "arrays. “MB kept” is how much the whole process had grown after the first save."
 )
 _STEPS = (
-    "Forward, backward and the optimizer's step, with a save every {} steps, until that is written: what "
-    "runs in the background takes processors from the training. “Without saving”, and the “speed that is "
-    "left”, are of the same process, which trained as many steps before each save."
+    "Forward, backward and the optimizer's step, with a save every {} steps, until that is written: work in "
+    "the background takes processors from the training. “Without saving”, and the “speed that is left”, "
+    "were measured in the same process, which trained as many steps before each save."
 )
 
 

@@ -24,7 +24,7 @@ Times = dict[str, list[float]]
 
 
 class _Large:
-    """One state, and the times of all who save it."""
+    """One state, and the times of all tools that save it."""
 
     def __init__(self, shape: Shape, folder: Path, ways: Fastest) -> None:
         self.arrays = shape.arrays()
@@ -40,7 +40,7 @@ class _Large:
         self._compared: set[str] = set()
 
     def limits(self) -> None:
-        """A turn of the device itself."""
+        """Measure the device itself, once."""
         path = self.folder / "limit"
         for way in self.ways.writes:
             remove(path)
@@ -53,7 +53,7 @@ class _Large:
         remove(path)
 
     def turn(self, peer: Peer) -> Callable[[], None]:
-        """A turn of `peer`: save, then each of its loads, cold and warm."""
+        """Measure `peer` once: its save, then each of its loads, cold and warm."""
 
         def run() -> None:
             if peer.name in self.refused:
@@ -82,7 +82,7 @@ class _Large:
         if load.name not in self._compared:
             self._compared.add(load.name)
             if not equal(loaded, state):
-                raise AssertionError(f"{load.name}: what was loaded is not what was saved")
+                raise AssertionError(f"{load.name}: the loaded state differs from the saved state")
 
 
 def run(shape: Shape, folder: Path, ways: Fastest, repeat: int, everyone: Iterable[Peer]) -> list[Table]:
@@ -94,7 +94,7 @@ def run(shape: Shape, folder: Path, ways: Fastest, repeat: int, everyone: Iterab
 
 
 def _fastest(seconds: dict[Way, list[float]]) -> tuple[Way, tuple[float, ...]]:
-    """The way with the best median of all rounds."""
+    """The way with the best median over all rounds."""
     way = min(seconds, key=lambda way: median(seconds[way]))
     return way, tuple(seconds[way])
 
@@ -107,9 +107,9 @@ def _save_table(shape: Shape, large: _Large, everyone: list[Peer]) -> Table:
         for peer in everyone
     ]
     about = (
-        "Every save ends with fsync of the file and of its folder, inside the time; Saver does so itself, "
-        "for the peers the benchmark does it. Saver alone hashes every byte, and its file appears whole or "
-        f"not at all. The limit reserves a new file, writes and fsyncs it ({way})."
+        "Every save ends with fsync of the file and of its folder, which the time includes; Saver does so "
+        "itself, and the benchmark does it for the peers. Only Saver hashes every byte, and its file appears "
+        f"whole or not at all. The limit reserves a new file, writes and fsyncs it ({way})."
     )
     name = f"{shape.name}-save"
     title = f"{shape.title}: save + fsync"
@@ -119,14 +119,14 @@ def _save_table(shape: Shape, large: _Large, everyone: list[Peer]) -> Table:
 def _load_tables(shape: Shape, large: _Large, everyone: list[Peer]) -> list[Table]:
     way, limit = _fastest(large.raw_reads)
     common = (
-        "“all read” goes on until one byte of every page has been read in one thread. GB/s and the share of "
-        "the limit count the load for those that read all before they return, and “all read” for those that "
-        "only map (lazy); the ratio to the peer compares “all read”. Saver alone verifies every byte, and "
+        "“all read” ends when one thread has read one byte of every page. GB/s and the share of the limit "
+        "count the load for tools that read everything before they return, and “all read” for those that "
+        "only map (lazy); the ratio to the peer compares “all read”. Only Saver verifies every byte, and "
         "maps it."
     )
     cold = (
-        "Cold: fsynced, then put out of the page cache of this machine (POSIX_FADV_DONTNEED, checked with "
-        f"mincore). The limit reads into buffers that are used again ({way}). {common}"
+        "Cold: fsynced, then removed from the page cache of this machine (POSIX_FADV_DONTNEED, checked with "
+        f"mincore). The limit reads into buffers that are reused ({way}). {common}"
     )
     warm = (
         "Warm: the file is in the page cache. The limit hashes as many bytes of warm memory with BLAKE3 on "

@@ -1,4 +1,4 @@
-"""What the device can do at best, whoever asks: raw writes, raw reads, bare hashing."""
+"""The best speed of the device for any program: raw writes, raw reads, bare hashing."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def _flag(way: Way) -> int:
 
 
 def _buffers(way: Way) -> list[mmap.mmap]:
-    """One aligned buffer for each thread, warm, full of what does not compress, in huge pages if possible."""
+    """One aligned buffer for each thread, warm, full of incompressible bytes, in huge pages if possible."""
     filling = random.Random(0).randbytes(MIB)
     buffers = [mmap.mmap(-1, way.buffer, access=mmap.ACCESS_COPY) for _ in range(way.threads)]
     for buffer in buffers:
@@ -60,7 +60,7 @@ def _buffers(way: Way) -> list[mmap.mmap]:
 
 
 def _each_thread(way: Way, size: int, move: Callable[[memoryview, int], int]) -> float:
-    """Seconds in which the threads move `size` bytes, each taking the next piece when it is free."""
+    """Seconds for the threads to move `size` bytes, each taking the next piece when it is free."""
     buffers = [memoryview(buffer) for buffer in _buffers(way)]
     pieces: Iterator[int] = count()
 
@@ -99,7 +99,7 @@ def raw_write(path: Path, size: int, way: Way) -> float:
 
 
 def raw_read(path: Path, size: int, way: Way) -> float:
-    """Seconds to read `size` bytes into buffers that are used again and again."""
+    """Seconds to read `size` bytes into buffers that are reused."""
     descriptor = os.open(path, os.O_RDONLY | _flag(way))
     try:
         return _each_thread(way, size, lambda buffer, at: os.preadv(descriptor, [buffer], at))
@@ -108,7 +108,7 @@ def raw_read(path: Path, size: int, way: Way) -> float:
 
 
 def hashing(size: int, threads: int) -> float:
-    """Seconds in which `threads` hash `size` bytes of warm memory, larger than the caches."""
+    """Seconds for `threads` threads to hash `size` bytes of warm memory, larger than the caches."""
     memory = _warm_memory().data.cast("B")
     pieces = [min(HASH_PIECE, size - at) for at in range(0, size, HASH_PIECE)]
     slots = len(memory) // HASH_PIECE
@@ -135,14 +135,14 @@ def _warm_memory() -> NDArray[np.int64]:
 
 @dataclass(frozen=True, slots=True)
 class Fastest:
-    """The ways that did best in a first look; every round tries them all again."""
+    """The ways that were fastest in a first measurement; every round measures them all again."""
 
     writes: tuple[Way, ...]
     reads: tuple[Way, ...]
 
 
 def fastest(folder: Path, size: int, tries: int = 2, keep: int = 3) -> Fastest:
-    """Try all ways with `size` bytes; keep those with the best medians."""
+    """Measure all ways with `size` bytes; keep those with the best medians."""
     path = folder / "limit"
     writing: dict[Way, list[float]] = {way: [] for way in WRITES}
     reading: dict[Way, list[float]] = {way: [] for way in READS}

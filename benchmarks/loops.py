@@ -1,4 +1,4 @@
-"""A training loop on the CPU, and all who can save it: each its own way, most of them in the background."""
+"""A training loop on the CPU, and all tools that can save it, most of them in the background."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ Arrays = list[NDArray[Any]]
 class Training:
     """Layers of 336 MB in 40 tensors, and AdamW, which keeps twice as much: 1.007 GB, or `factor` times less.
 
-    It takes half of the processors and leaves the others to what runs in the background, as training on a GPU
-    does: with all of them its threads wait for the one that was interrupted, and a step takes any time.
-    Gradients stay where they are, so that memory does not come and go.
+    It uses half of the processors and leaves the others to work in the background, as training on a GPU does:
+    with all of them, its threads wait for one that was interrupted, and the time of a step varies widely.
+    Gradients are kept, so that memory use is constant.
     """
 
     def __init__(self, factor: int = 1) -> None:
@@ -48,7 +48,7 @@ class Training:
         self.optimizer.step()
 
     def state(self) -> dict[str, Any]:
-        """The state dicts; their tensors are those that are trained."""
+        """The state dicts, with the very tensors that are trained."""
         return {"model": self.net.state_dict(), "optimizer": self.optimizer.state_dict()}
 
     def arrays(self) -> Arrays:
@@ -67,36 +67,36 @@ def arrays_of(state: dict[str, Any]) -> Arrays:
 
 
 class Saving(ABC):
-    """Saves a training run into a folder. What is written is on disk once `wait` has returned."""
+    """Saves a training run to a folder. A save is on disk once `wait` has returned."""
 
     def __init__(self, training: Training, folder: Path) -> None:
         self.training, self.folder = training, folder
         self.held = 0.0
-        """Seconds that the optimizer had to wait in its steps, all together."""
+        """Total seconds that the optimizer had to wait in its steps."""
 
     @abstractmethod
     def save(self) -> None:
-        """Save the state as it is. It may go on when this returns."""
+        """Save the present state. Training may continue when this returns."""
 
     def wait(self) -> None:
-        """Until what was saved is written."""
+        """Wait until the save is written."""
         return
 
     def load(self) -> Arrays | None:
-        """What was saved last, as `Training.arrays` would have it; None where nothing is written."""
+        """The last save, in the form of `Training.arrays`; None if nothing is written."""
         return None
 
     def staging(self) -> int:
-        """Bytes of memory that are kept for snapshots; 0 where nobody tells."""
+        """Bytes of memory that are kept for snapshots; 0 if unknown."""
         return 0
 
     def close(self) -> None:
-        """Give everything back."""
+        """Release everything."""
         return
 
 
 class Memcpy(Saving):
-    """The limit: two threads copy the state into memory that was used before."""
+    """The limit: two threads copy the state into warm memory."""
 
     def __init__(self, training: Training, folder: Path) -> None:
         super().__init__(training, folder)
@@ -125,7 +125,7 @@ def _copy(pieces: Iterator[tuple[NDArray[np.uint8], NDArray[np.uint8]]]) -> None
 
 
 class _Checkpoints(Saving):
-    """Saver. `objects` decides whether it meets an optimizer, whose steps it can wait for."""
+    """Saver. `objects` decides whether it gets an optimizer, whose steps can wait for it."""
 
     def __init__(self, training: Training, folder: Path, objects: dict[str, Any]) -> None:
         super().__init__(training, folder)
@@ -155,7 +155,7 @@ class _Checkpoints(Saving):
 
 
 class SaverPlain(_Checkpoints):
-    """It is given state dicts, and cannot know when the tensors in them will change."""
+    """It gets state dicts, and cannot know when the tensors in them will change."""
 
     def __init__(self, training: Training, folder: Path) -> None:
         super().__init__(training, folder, training.state())
@@ -165,8 +165,8 @@ class SaverPlain(_Checkpoints):
 
 
 class SaverHook(_Checkpoints):
-    """It is given the model and the optimizer, copies beside the next forward and backward pass, and has the
-    optimizer's next step wait for it."""
+    """It gets the model and the optimizer, copies during the next forward and backward pass, and makes the
+    optimizer's next step wait for the copy."""
 
     def __init__(self, training: Training, folder: Path) -> None:
         super().__init__(training, folder, {"model": training.net, "optimizer": training.optimizer})
@@ -194,7 +194,7 @@ class TorchSave(Saving):
 
 class Dcp(Saving):
     """`async_save` with a stager that keeps its memory: DefaultStager. BlockingAsyncStager, which it
-    replaces, keeps only pinned memory, for which there has to be a GPU."""
+    replaces, keeps only pinned memory, which needs a GPU."""
 
     beside = False
 
@@ -242,7 +242,7 @@ class Dcp(Saving):
 
 
 class DcpBeside(Dcp):
-    """The same, staged in a thread, with the optimizer's next step waiting for that as its documents show."""
+    """The same, staged in a thread, for which the optimizer's next step waits, as in its documentation."""
 
     beside = True
 
@@ -284,7 +284,7 @@ class Lightning(Saving):
 
 
 class Orbax(Saving):
-    """CheckpointManager, given the bytes as NumPy arrays."""
+    """CheckpointManager, with the bytes as NumPy arrays."""
 
     def __init__(self, training: Training, folder: Path) -> None:
         import orbax.checkpoint as ocp

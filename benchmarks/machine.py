@@ -1,4 +1,4 @@
-"""On what it was measured."""
+"""The machine and software of a measurement."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PACKAGES = (
 
 
 def describe(folder: Path) -> dict[str, str]:
-    """The machine and the software, line by line; `folder` is where the files lay."""
+    """The machine and the software, line by line; `folder` held the files."""
     device, kind, options = _mount(folder)
     processor = _field("/proc/cpuinfo", "model name") or platform.processor()
     load = ", ".join(f"{load:.2f}" for load in os.getloadavg())
@@ -46,7 +46,7 @@ def _memory() -> int:
 
 
 def _mount(folder: Path) -> tuple[str, str, str]:
-    """Device, file system and options of the mount that `folder` lies on."""
+    """Device, file system and options of the mount that holds `folder`."""
     found = ("", "unknown", "")
     longest = -1
     real = str(folder.resolve())
@@ -59,7 +59,7 @@ def _mount(folder: Path) -> tuple[str, str, str]:
 
 
 def _disk(device: str) -> str:
-    """The kind of block device; what lies below a virtual one cannot be seen from here."""
+    """The kind of block device; the device below a virtual one is not visible from here."""
     name = Path(device).resolve().name
     for candidate in (name, name.rstrip("0123456789"), name.rstrip("0123456789").removesuffix("p")):
         block = Path("/sys/block") / candidate

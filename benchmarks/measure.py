@@ -1,4 +1,4 @@
-"""How a time is taken: what cold means, what durable means, and rounds in which all take turns."""
+"""How times are measured: the meaning of cold and of durable, and rounds in which all take turns."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 LARGE = 64 << 20
-"""From this size on, deleting a file keeps the disk busy for a while."""
+"""Bytes from which on deleting a file keeps the disk busy for a while."""
 
 COLD = 0.01
 """A file counts as cold when at most this share of its pages is in the page cache."""
@@ -24,8 +24,8 @@ COLD = 0.01
 def timed(action: Callable[[], T]) -> tuple[float, T]:
     """Seconds that `action` took, and what it returned.
 
-    Garbage is collected and freed memory is given back beforehand, so that everyone finds the heap as
-    in a process that has loaded nothing yet.
+    Garbage is collected and freed memory is returned beforehand, so that each action finds the heap of a
+    process that has loaded nothing yet.
     """
     gc.collect()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
@@ -42,7 +42,7 @@ def files_of(path: Path) -> list[Path]:
 
 
 def make_durable(path: Path) -> None:
-    """What every peer leaves out: fsync of the file (or of all files of a folder) and of the folders."""
+    """Do what every peer omits: fsync the file (or all files of a folder) and the folders."""
     for each in (*files_of(path), *([path] if path.is_dir() else []), path.parent):
         descriptor = os.open(each, os.O_RDONLY)
         try:
@@ -78,7 +78,7 @@ def resident(path: Path) -> float:
 
 
 def make_cold(path: Path) -> None:
-    """Put a durable file out of the page cache, and make sure that it is."""
+    """Remove a durable file from the page cache, and make sure that it is gone."""
     for file in files_of(path):
         descriptor = os.open(file, os.O_RDONLY)
         try:
@@ -103,7 +103,7 @@ def make_warm(path: Path) -> None:
 
 
 def remove(path: Path) -> None:
-    """Delete, and wait until the disk has heard of it, so that the next one does not pay for it."""
+    """Delete, and wait until the disk has done it, so that the next measurement does not include it."""
     if not path.exists():
         return
     size = sum(file.stat().st_size for file in files_of(path))
@@ -117,11 +117,11 @@ def remove(path: Path) -> None:
 
 
 def rounds(count: int, turns: Iterable[Callable[[], None]]) -> None:
-    """Let everyone take a turn, `count` times, each time beginning with another.
+    """Run every turn once per round, for `count` rounds, each of which begins with another turn.
 
-    Whatever else the machine does in the meantime meets all alike, and ratios are taken within a round.
-    What is in memory before is kept from the garbage collector: going through all modules that are
-    loaded takes it 0.15 s, whoever happens to set it off.
+    Other work of the machine affects all alike, and ratios are taken within a round. Objects that exist
+    beforehand are hidden from the garbage collector: it takes 0.15 s to go through all loaded modules, in
+    whichever turn it happens to run.
     """
     everyone = list(turns)
     gc.collect()

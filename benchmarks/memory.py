@@ -1,4 +1,4 @@
-"""How much memory a save takes beside the state: each in a fresh process."""
+"""How much memory a save takes in addition to the state: each in a new process."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def run(folder: Path, factor: int) -> list[Peak]:
 
 
 def measure(name: str, folder: Path, factor: int) -> tuple[int, int] | None:
-    """Bytes of the state and of the growth, measured in a new process; None when it is not supported."""
+    """Bytes of the state and of the growth, measured in a new process; None if that is not supported."""
     command = (sys.executable, "-m", "benchmarks.memory", name, str(folder), str(factor))
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=HOME)
     if done.returncode:
@@ -53,7 +53,7 @@ def _status(field: str) -> int:
 def _measure(name: str, folder: Path, factor: int) -> tuple[int, int]:
     """Save once with a tiny state, so that all modules are loaded, then with the real one.
 
-    The peak is VmHWM, set back before the save: `ru_maxrss` would also count the parent's.
+    The peak is VmHWM, reset before the save: `ru_maxrss` would also count the parent's.
     """
     peer = next(peer for peer in peers() if peer.name == name)
     path = folder / "memory"
@@ -83,8 +83,8 @@ def markdown(peaks: list[Peak]) -> str:
 
 _TITLE = "Memory of a save"
 _ABOUT = (
-    "Growth of the process's peak resident memory (VmHWM) while it saves a state of {:.2f} GB; the page "
-    "cache, which buffered writers fill, is not in it."
+    "Growth of the process's peak resident memory (VmHWM) while it saves a state of {:.2f} GB, without "
+    "the page cache, which buffered writers fill."
 )
 
 

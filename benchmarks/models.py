@@ -121,7 +121,7 @@ class _Model:
             if tool.name not in self.sizes:  # the first round warms up: imports, caches
                 self.sizes[tool.name] = path.stat().st_size
                 if not np.array_equal(loaded.predict(self.data), self.expected):
-                    raise AssertionError(f"{tool.name}: {self.name} predicts otherwise after loading")
+                    raise AssertionError(f"{tool.name}: {self.name} predicts differently after loading")
             else:
                 self.dumps[tool.name].append(seconds)
                 self.loads[tool.name].append(more)
@@ -130,7 +130,7 @@ class _Model:
         return run
 
     def limit(self) -> None:
-        """Writing so many bytes to a new file, fsync of file and folder; reading and hashing them."""
+        """Write `size` bytes to a new file, fsync file and folder; read and hash them."""
         content = os.urandom(self.sizes.get(OURS, 0) or self.sizes[BASELINE])
         path = self.folder / "limit"
         seconds, _ = timed(lambda: _write(path, content))
@@ -161,10 +161,10 @@ def _write(path: Path, content: bytes) -> None:
 
 
 _ABOUT = {
-    "dump": "Ends with fsync of file and folder for everyone. The limit writes and fsyncs a file of the size "
+    "dump": "Every dump ends with fsync of file and folder. The limit writes and fsyncs a file of the size "
     "of Saver's.",
     "load": "From the page cache, modules imported. The limit reads a file of the size of Saver's and hashes "
-    "it. skops is given its trusted types; finding them out is not counted.",
+    "it. skops gets its trusted types; finding them is not counted.",
 }
 
 

@@ -1,4 +1,4 @@
-"""Saver and its peers, each with its way to save and its ways to load."""
+"""Saver and its peers, each with one way to save and its ways to load."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from benchmarks.states import State, as_torch
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """A way to load. `lazy` ones return before the bytes were read; `like` is the state that was saved,
-    for its names and shapes."""
+    """A way to load. `lazy` ones return before the bytes are read; `like` is the saved state, for its names
+    and shapes."""
 
     name: str
     load: Callable[[Path, State], State]
@@ -28,7 +28,7 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """A tool. `save` returns when all is on disk: file and folder are fsynced."""
+    """A tool. `save` returns when everything is on disk: file and folder are fsynced."""
 
     name: str
     framework: Literal["numpy", "torch"]
@@ -36,7 +36,7 @@ class Peer:
     loads: tuple[Load, ...]
 
     def state(self, arrays: State) -> State:
-        """The state as this tool takes it."""
+        """The state in the form that this tool accepts."""
         return as_torch(arrays) if self.framework == "torch" else arrays
 
 
@@ -74,7 +74,7 @@ def _saver(name: str, framework: Literal["numpy", "torch"]) -> Peer:
 
 
 def void(_: object) -> None:
-    """Forget a result."""
+    """Drop a result."""
 
 
 def _torch() -> Iterator[Peer]:
@@ -138,7 +138,7 @@ def _dcp() -> Iterator[Peer]:
 
 @contextmanager
 def _alone() -> Iterator[None]:
-    """DCP warns that it runs in a single process, which is what is wanted."""
+    """Silence DCP's warning that it runs in a single process, which is intended."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="torch.distributed is disabled", category=UserWarning)
         yield

@@ -112,7 +112,7 @@ def plot_startup(table: Table, path: Path) -> None:
 
 
 def plot_versions(tables: list[Table], path: Path) -> None:
-    """What the next version adds on disk, on a logarithmic scale, and what it takes, by what changed."""
+    """Bytes on disk and seconds of the next version, by what changed, on a logarithmic scale."""
     import matplotlib
 
     matplotlib.use("agg")
@@ -153,7 +153,7 @@ def _versions_panel(
 
 
 def plot_checkpoints(blocked: Table, steps: Table, path: Path) -> None:
-    """For how long a save stops the training, on a logarithmic scale, and how much of its speed is left."""
+    """How long a save stops the training, on a logarithmic scale, and how much of its speed is left."""
     import matplotlib
 
     matplotlib.use("agg")
@@ -164,7 +164,7 @@ def plot_checkpoints(blocked: Table, steps: Table, path: Path) -> None:
     waits = [median(blocked.row(row.what).seconds) * 1e3 for row in rows]
     limit = median(blocked.row(blocked.limit).seconds) * 1e3
     shares = [float(cells[-1]) for cells in steps.cells]
-    for axis, values, bound, told, title in (
+    for axis, values, bound, label, title in (
         (axes[0], waits, limit, f"{blocked.limit}: {limit:,.0f}", "a save stops the training, ms"),
         (axes[1], shares, 1.0, "without saving", "speed of the training that is left"),
     ):
@@ -174,7 +174,7 @@ def plot_checkpoints(blocked: Table, steps: Table, path: Path) -> None:
             text = f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
             axis.text(value, place, f" {text}", va="center", fontsize=9)
         axis.set_title(title, fontsize=11)
-        axis.set_xlabel(f"- - -  {told}", color=LIMIT_COLOR, fontsize=9)
+        axis.set_xlabel(f"- - -  {label}", color=LIMIT_COLOR, fontsize=9)
         axis.spines[["top", "right"]].set_visible(False)
         axis.margins(x=0.15)
     axes[0].set_xscale("log")

@@ -1,4 +1,4 @@
-"""What a run found, all together, and RESULTS.md made of it."""
+"""All results of a run, and RESULTS.md made from them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Report:
         (folder / "RESULTS.md").write_text(self.markdown(plots), encoding="utf-8")
 
     def _plots(self, folder: Path) -> list[str]:
-        """Draw what there are tables for; the names of the files."""
+        """Draw the tables that exist; returns the names of the files."""
         named = {table.name: table for table in self.tables}
         names = []
         for state in STATES:
@@ -88,8 +88,8 @@ class Report:
 
 _HOW = (
     "The device's limit, Saver and its peers take turns, {} rounds, each round beginning with another, so "
-    "that noise of the machine meets all alike. Ratios are taken within each round; the table shows their "
+    "that noise of the machine affects all alike. Ratios are taken within each round; the table shows their "
     "median. “peer = 1” is how many times faster than that peer a row is: above 1 is faster. “of the limit” "
     "is the row's speed as a share of the device's own, measured in the same round. Every file is new, and "
-    "deleting it is waited for before the next."
+    "its deletion is complete before the next."
 )

@@ -1,4 +1,4 @@
-"""What a store costs that has very many versions, or very many models."""
+"""The cost of a store with very many versions, or very many models."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def run(folder: Path, repeat: int, count: int = ROUNDS, each: int = EACH, factor
 
 
 class _Growing:
-    """What opening and saving took in each store, on average of each round, and at worst."""
+    """Times to open and to save in each store: averages of each round, and the worst."""
 
     def __init__(self, each: int) -> None:
         self.each = each
@@ -83,7 +83,7 @@ class _Growing:
         return run
 
     def _once(self, folder: Path, model: str) -> tuple[float, float]:
-        _open(folder, model)  # nobody's files are cold
+        _open(folder, model)  # all files are warm
         opening, (store, latest) = timed(lambda: _open(folder, model))
         coefficients = np.random.default_rng(latest.number).random(1000)
         content = {"model": {"coef": coefficients, "intercept": 0.5, "step": latest.number}}
@@ -127,7 +127,7 @@ def _growing(folder: Path, count: int, each: int, factor: int) -> list[Table]:
 
 
 def _sound(folder: Path, models: int, what: str) -> None:
-    """Raise AssertionError unless what was built is a store: all of a small one, samples of a large one."""
+    """Raise AssertionError unless the store is sound: checks a small one whole, a large one by samples."""
     store = Saver(folder)
     model = model_name(models - 1)
     newest = store.version(model)
@@ -136,7 +136,7 @@ def _sound(folder: Path, models: int, what: str) -> None:
     for number in {1, newest.number // 2 + 1, newest.number}:
         loaded, saved = store.load(f"{model}@{number}")["model"], small_model(number - 1)["model"]
         if not np.array_equal(loaded.pop("coef"), saved.pop("coef")) or loaded != saved:
-            raise AssertionError(f"{what}: {model}@{number} is not what was saved")
+            raise AssertionError(f"{what}: {model}@{number} differs from the saved state")
 
 
 def _listing(folder: Path, repeat: int, factor: int) -> Table:
@@ -150,13 +150,13 @@ def _listing(folder: Path, repeat: int, factor: int) -> Table:
         taken, found = timed(lambda: Saver(home).models())
         seconds[MODELS].append(taken)
         if len(found) != models:
-            raise AssertionError(f"{len(found)} models were listed, and there are {models}")
+            raise AssertionError(f"{len(found)} models were listed, but there are {models}")
 
     def all_versions() -> None:
         taken, found = timed(lambda: _versions(Saver(home)))
         seconds[VERSIONS].append(taken)
         if found != models * versions:
-            raise AssertionError(f"{found} versions were listed, and there are {models * versions}")
+            raise AssertionError(f"{found} versions were listed, but there are {models * versions}")
 
     def command(what: str) -> Callable[[], None]:
         return lambda: seconds[what].append(process(commands[what]))
@@ -174,7 +174,7 @@ def _versions(store: Saver) -> int:
 
 
 class _Aged:
-    """A store with a long log, and what is done in it. A new Saver each time, as a new process has it."""
+    """A store with a long log, and operations in it, each with a new Saver, as in a new process."""
 
     def __init__(self, folder: Path, models: int) -> None:
         self.folder = folder
@@ -218,7 +218,7 @@ class _Aged:
             raise AssertionError(f"{self.folder}: nothing was freed")
 
     def before_gc(self) -> None:
-        """Save a version whose bytes are its own, and delete it."""
+        """Save a version that shares no bytes, and delete it."""
         store, model = self._next()
         store.delete(str(store.save(model, {"x": np.random.default_rng(self._number).random(1000)})))
 
@@ -238,10 +238,10 @@ DOINGS: dict[str, tuple[str, Callable[[_Aged], None]]] = {
     "gc": ("collect after one deletion, in a new process", _Aged.gc),
     "check": ("check everything", _Aged.check),
 }
-"""What is done in stores with long logs, by the ending of the table's name."""
+"""The operations in stores with long logs, by the ending of the table's name."""
 
 WHOLE = ("models", "ls", "gc", "check")
-"""What looks at all there is, and is done once in a round; all else `EACH` times."""
+"""Operations that look at the whole store, and are done once per round; the others `EACH` times."""
 
 
 def _long(folder: Path, count: int, factor: int) -> list[Table]:
@@ -257,7 +257,7 @@ def _long(folder: Path, count: int, factor: int) -> list[Table]:
             store, action = aged[what], DOINGS[doing][1]
             if doing == "gc":
                 store.before_gc()
-            action(store) if doing not in WHOLE else None  # nobody's files are cold
+            action(store) if doing not in WHOLE else None  # all files are warm
             times = 1 if doing in WHOLE else EACH
             seconds[doing, what].append(fmean(timed(lambda: action(store))[0] for _ in range(times)))
 
@@ -293,7 +293,7 @@ def _tensors(folder: Path, count: int, factor: int) -> list[Table]:
             taken, loaded = timed(lambda: Saver(folder / what).load(str(saved)))
             seconds["load", what].append(taken / sizes[what] * 1000)
             if not all(np.array_equal(loaded[name], array) for name, array in state.items()):
-                raise AssertionError(f"{saved} is not what was saved")
+                raise AssertionError(f"{saved} differs from the saved state")
 
         return run
 
@@ -312,24 +312,24 @@ def _tensors(folder: Path, count: int, factor: int) -> list[Table]:
 
 
 _OPEN = (
-    'A new Saver and its `version("…@latest")`, in a process that runs already, from the page cache: the '
+    'A new Saver and its `version("…@latest")`, in a running process, from the page cache: the '
     "average of a round, in which the stores stand at every distance from the last checkpoint of the log. "
     "With ten versions there is none yet. Above 1 is faster than with ten."
 )
 _SAVE = (
-    "The save that follows: 8 kB that are new, so a pack, a manifest and a record, all fsynced. {} of them "
-    "make a round, of which the average counts. Once in {} log records a checkpoint is written: that is the "
-    "worst; with ten versions there is none. The other stores grow by what is saved."
+    "The save that follows: 8 kB of new data, so a pack, a manifest and a record, all fsynced. The figure is "
+    "the average of a round of {} saves. Once in {} log records a checkpoint is written, which is the worst "
+    "case; with ten versions there is none. The other stores grow with each save."
 )
 _LIST = (
-    "A new Saver each time. `versions()` gives all there is to tell of them: parts, metrics, tags, sizes. "
-    "The command and the import are whole processes."
+    "A new Saver each time. `versions()` returns all their details: parts, metrics, tags, sizes. The "
+    "command and the import are whole processes."
 )
 _LOG = (
-    "Stores of 10 and of 10,000 models, each with ten versions and 45 that were deleted: logs of {} "
+    "Stores of 10 and of 10,000 models, each with ten versions and 45 deleted ones: logs of {} "
     "records. A new Saver each time, from the page cache."
 )
 _TENSORS = (
     "Arrays of 800 bytes; the time for each thousand of them. A save finds all but one of them in the "
-    "version before, but for the first, which writes them."
+    "previous version; only the first save writes them all."
 )

@@ -1,4 +1,4 @@
-"""What it takes to import Saver, and to run `saver show`: whole processes."""
+"""The time to import Saver, and to run `saver show`: whole processes."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ def run(folder: Path, repeat: int) -> list[Table]:
     path.unlink()
     rows = tuple(Row(what, tuple(seconds[what])) for what in commands)
     about = (
-        "Each a fresh process, from start to end, with warm caches and compiled bytecode. The file shown has "
-        "two parts and 21 tensors."
+        "Each is a new process, from start to end, with warm caches and compiled bytecode. The file shown "
+        "has two parts and 21 tensors."
     )
     return [Table("startup", "import and command line", about, rows, NUMPY, "python -c pass", unit="ms")]
 
@@ -53,7 +53,7 @@ def _turn(what: str, arguments: tuple[str, ...], seconds: dict[str, list[float]]
 
 
 def process(arguments: tuple[str, ...]) -> float:
-    """Seconds of a whole process of this Python. Raises RuntimeError when it fails."""
+    """Seconds of a whole process of this Python. Raises RuntimeError if it fails."""
     begin = time.perf_counter()
     done = subprocess.run((sys.executable, *arguments), capture_output=True, text=True, check=False)
     seconds = time.perf_counter() - begin

@@ -13,7 +13,7 @@ State = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What a state looks like. `size` is in bytes; `smaller` makes the same kind for a quick look."""
+    """The shape of a state. `size` is in bytes; `smaller` makes a smaller one of the same kind."""
 
     name: str
     title: str
@@ -94,7 +94,7 @@ def as_torch(state: State) -> State:
 
 
 def touch(state: State) -> int:
-    """Read one byte of every page, so that whatever was only mapped has to come."""
+    """Read one byte of every page, so that pages that were only mapped are read."""
     total = 0
     for item in state.values():
         array = item if isinstance(item, np.ndarray) else item.numpy()

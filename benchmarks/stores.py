@@ -1,4 +1,4 @@
-"""Stores for the benchmarks: made fast, measured on disk, and with an index of their own."""
+"""Stores for the benchmarks: built fast, measured on disk, and with their own index."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ from saver.storages.memory import MemoryStorage
 _COEFFICIENTS = np.linspace(-1, 1, 1000)
 
 _CHECKPOINT = 320
-"""How many records a long log that is built has between checkpoints. With more of them each deletion takes
-longer, with fewer there are more pages to write."""
+"""Records between two checkpoints of a long log that is built. With more of them each deletion takes longer,
+with fewer there are more pages to write."""
 
 _TIME = 1_767_225_600.0
-"""When the first record of a long log was made."""
+"""The time of the first record of a long log."""
 
 
 @contextmanager
 def index_in(folder: Path) -> Iterator[None]:
-    """Saver keeps its indexes in `folder`, and the user's cache stays as it is."""
+    """Make Saver keep its indexes in `folder`, so that the user's cache is not touched."""
     before = os.environ.get("SAVER_CACHE")
     os.environ["SAVER_CACHE"] = str(folder)
     try:
@@ -53,18 +53,20 @@ def model_name(number: int) -> str:
 
 
 def small_model(step: int) -> dict[str, Any]:
-    """What a version in a store that `build` made is: 8 kB that stay the same, and numbers that do not."""
+    """A version in a store that `build` made: 8 kB that are always the same, and numbers that differ."""
     return {"model": {"coef": _COEFFICIENTS, "intercept": 0.5, "step": step}}
 
 
 def build(folder: Path, models: int, versions: int) -> None:
-    """Make a store of so many models with so many versions each, saved in turn.
+    """Build a store of `models` models with `versions` versions each, saved in turn.
 
-    It holds what `Saver.save` leaves, byte for byte; but that saved in memory, and the files were not
-    fsynced one by one: 100,000 versions take a minute or two, and not half an hour.
+    Its bytes are those that `Saver.save` writes, but it saves in memory, and the files are not fsynced one by
+    one: 100,000 versions take a minute or two instead of half an hour.
     """
     memory = MemoryStorage()
-    with index_in(Path(os.devnull) / "none"):  # where no folder can be: nothing is looked up, nothing noted
+    with index_in(
+        Path(os.devnull) / "none"
+    ):  # no folder can exist there, so that nothing is looked up or noted
         store = Saver(memory)
         for step in range(versions):
             metrics = {"loss": 1 / (step + 1)}
@@ -74,11 +76,11 @@ def build(folder: Path, models: int, versions: int) -> None:
 
 
 def build_long(folder: Path, models: int, kept: int, deleted: int) -> int:
-    """Make a store in which each of the models had `deleted` versions more than the `kept` newest, which are
-    still there; returns how many records its log has.
+    """Build a store in which each of the models had `deleted` versions in addition to the `kept` newest ones,
+    which still exist; returns how many records its log has.
 
-    All versions are `small_model(0)`. It is what saving, deleting and collecting leave, but that each model
-    had its turn after the one before.
+    All versions are `small_model(0)`. It is the result of saving, deleting and collecting, done for one model
+    after the other.
     """
     memory = MemoryStorage()
     with index_in(Path(os.devnull) / "none"), patch.object(stage, "FILE_BYTES", 0):  # all share one pack
@@ -91,8 +93,8 @@ def build_long(folder: Path, models: int, kept: int, deleted: int) -> int:
 
 
 class _Long:
-    """A store whose log grows, with the objects that its living versions need. The store in memory has the
-    first version and the checkpoints only: all else is written to the folder alone."""
+    """A store whose log grows, with the objects that its live versions need. The store in memory has only the
+    first version and the checkpoints: everything else is written only to the folder."""
 
     def __init__(self, memory: MemoryStorage, manifest: Manifest) -> None:
         self.state = State(memory)
@@ -108,14 +110,14 @@ class _Long:
         self._manifests: dict[str, bytes] = {}
 
     def live(self, model: str, kept: int, deleted: int) -> None:
-        """Let a model have versions, of which all but the newest are deleted at once, and then collected."""
+        """Give a model versions, then delete all but the newest at once, and collect them."""
         freed = []
         for number in range(1, kept + deleted + 1):
             is_kept = number > deleted
             parent = number - 1 if number > deleted + 1 else None
             if (model, number) != (self._event.model, 1):
                 self._append(self._commit(model, number, parent, is_kept))
-            elif is_kept:  # it was saved to make the store
+            elif is_kept:  # this version was saved to create the store
                 self._needed.add(manifest_key(self._event.manifest))
             if not is_kept:
                 freed.append(self._newest)
@@ -147,7 +149,7 @@ class _Long:
             state.keep_checkpoint()
 
     def objects(self) -> Iterator[tuple[str, bytes]]:
-        """What a collector would leave: with the newest checkpoints, and their pages."""
+        """The state that a collector would leave: the newest checkpoints and their pages."""
         needed = self.state.needed().intersection(self._memory.keys("state/"))
         yield from ((key, self._memory.read(key)) for key in sorted(needed | self._needed))
         yield from sorted(self._manifests.items())
@@ -155,7 +157,7 @@ class _Long:
 
 
 def _write_all(folder: Path, objects: Iterable[tuple[str, bytes]]) -> None:
-    """Write what belongs into a store, without waiting for the disk."""
+    """Write objects of a store, without waiting for the disk."""
     made = set()
     for key, data in objects:
         home, name = os.path.split(folder / key)

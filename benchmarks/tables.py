@@ -1,4 +1,4 @@
-"""Tables of times: what is computed from them, and how they are shown."""
+"""Tables of times: figures computed from them, and their output."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Seconds of each round. `touched`, for loads, runs on until every page has been read; `lazy` loads
-    are judged by that alone. `bytes` are those that were added on disk in each round. `note` stands for
-    what has no times."""
+    """Seconds of each round. `touched`, for loads, includes reading every page; `lazy` loads are judged only
+    by that. `bytes` were added on disk in each round. `note` replaces the times of a row without any."""
 
     what: str
     seconds: tuple[float, ...]
@@ -29,8 +28,8 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """The answer to one question. `size` in bytes gives GB/s; ratios are to `baseline` and `limit`, rows
-    of this table if there are such, taken round by round; their median is shown."""
+    """The answer to one question. `size` in bytes gives GB/s; ratios are to `baseline` and `limit`, if the
+    table has these rows, taken round by round; their median is shown."""
 
     name: str
     title: str
@@ -45,7 +44,7 @@ class Table:
     bytes_are: str = "MB added"
 
     def row(self, what: str) -> Row:
-        """The row called `what`; KeyError when there is none."""
+        """The row called `what`. Raises KeyError if there is none."""
         for row in self.rows:
             if row.what == what:
                 return row
@@ -57,7 +56,7 @@ class Table:
         return ratio(other.touched or other.seconds, mine.touched or mine.seconds)
 
     def of_limit(self, what: str) -> float:
-        """Which part of the limit's speed a row reaches."""
+        """The share of the limit's speed that a row reaches."""
         return ratio(self.row(self.limit).seconds, self.row(what).whole)
 
     def gigabytes(self, what: str) -> float:
@@ -103,7 +102,8 @@ class Table:
         return lines
 
     def _show(self, seconds: float) -> str:
-        return f"{seconds * 1e3:.1f}" if self.unit == "ms" else f"{seconds:.3f}"
+        scale, digits = {"s": (1, 3), "ms": (1e3, 1), "µs": (1e6, 0)}[self.unit]
+        return f"{seconds * scale:.{digits}f}"
 
 
 def ratio(over: Sequence[float], under: Sequence[float]) -> float:

@@ -1,4 +1,4 @@
-"""What Saver is to reach, and whether it did."""
+"""The goals of Saver, and whether it reached them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Tables = Mapping[str, Table]
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """`measure` finds the figure in the tables that it needs, by name."""
+    """A goal; `measure` computes the figure from the tables, by their names."""
 
     what: str
     needs: tuple[str, ...]
@@ -28,7 +28,7 @@ class Target:
     at_least: bool = True
 
     def verdict(self, tables: Tables) -> tuple[str, str, str, str] | None:
-        """Goal, bound, figure, and pass or by how much it is short; None when it was not measured."""
+        """Goal, bound, figure, and pass or by how much it falls short; None if it was not measured."""
         if not all(name in tables and _measured(tables[name]) for name in self.needs):
             return None
         figure = self.measure(tables)
@@ -65,7 +65,7 @@ def _targets() -> list[Target]:
 
 
 def _of_stores() -> list[Target]:
-    """What versions may cost, and how much more where there are many."""
+    """The allowed cost of versions, and how much more if there are many."""
     nothing, head, rows = (f"versions-{name}" for name in ("nothing", "head", "rows"))
     found = [
         Target("nothing changed: tensor bytes added", (nothing,), 0, _packed, "bytes", at_least=False),
@@ -89,7 +89,7 @@ def _of_stores() -> list[Target]:
 
 
 def _of_checkpoints() -> list[Target]:
-    """For how long a save may stop a training run, and how much memory it may keep."""
+    """How long a save may stop a training run, and how much memory it may keep."""
     table = "checkpoints"
     goals = (
         (loops.PLAIN, "a memcpy of two threads", loops.LIMIT, 1.1),

@@ -29,7 +29,7 @@ class Runs:
             self._experiment = flow.create_experiment("net", artifact_location=str(self._files))
 
     def save(self, state: State) -> None:
-        """A run with one state dict; its folder is fsynced, and SQLite does so by itself."""
+        """A run with one state dict; its folder is fsynced, and SQLite fsyncs by itself."""
         with _quiet() as flow, flow.start_run(experiment_id=self._experiment) as run:
             flow.pytorch.log_state_dict(as_torch(state), artifact_path="model")
             self._run = run.info.run_id
@@ -44,13 +44,13 @@ class Runs:
         return loaded
 
     def forget(self) -> None:
-        """Its files; the run stays."""
+        """Delete its files; the run is kept."""
         remove(self._files / self._run)
 
 
 @contextmanager
 def _quiet() -> Iterator[Any]:
-    """The module mlflow, which tells nobody that it is used, and warns of its own libraries no more."""
+    """The module mlflow, without telemetry and without warnings about its own libraries."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -1,4 +1,4 @@
-"""What the 2nd … 50th version of a model costs, in bytes and seconds, when little or all of it changed."""
+"""The cost of the 2nd … 50th version of a model, in bytes and seconds, when little or all of it changed."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ ROUNDS, EACH = 7, 7
 
 WIDTH = 1024
 STEP = np.float32(2**-12)
-"""What is added to a number to change it: seen by every fp32 number in [0, 1)."""
+"""Added to a number to change it: large enough for every fp32 number in [0, 1)."""
 
 
 def model(factor: int = 1) -> State:
@@ -59,8 +59,8 @@ def model(factor: int = 1) -> State:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """What happens to a model from version to version. `change` does it in place; `bytes` of the model are no
-    longer what they were."""
+    """How a model changes from version to version. `change` does it in place, and changes `bytes` bytes of
+    the model."""
 
     name: str
     title: str
@@ -74,7 +74,7 @@ def _head(state: State, number: int) -> None:
 
 
 def _rows(state: State, number: int) -> None:
-    """64 rows of one 16 MiB block of the embedding, each time of another."""
+    """Change 64 rows of one 16 MiB block of the embedding, each time of another block."""
     embedding = state["embedding.weight"]
     rows = BLOCK // embedding[0].nbytes
     first = number % (embedding.nbytes // BLOCK) * rows
@@ -100,16 +100,16 @@ SCENARIOS = (
 
 
 class Keeper(Protocol):
-    """Keeps versions of one model in a folder of its own. States are made of NumPy arrays."""
+    """Keeps versions of one model in its own folder. States consist of NumPy arrays."""
 
     def save(self, state: State) -> None:
         """Save the next version, durably."""
 
     def load(self, state: State) -> State:
-        """The version that was saved last; `state` is like it."""
+        """Load the version that was saved last; `state` has its names and shapes."""
 
     def forget(self) -> None:
-        """Delete the version that was saved last, where no later one needs it."""
+        """Delete the version that was saved last, unless a later one needs it."""
 
 
 class _Saver:
@@ -153,7 +153,7 @@ class _Files:
 
 
 def keepers(folder: Path) -> dict[str, Keeper]:
-    """All of them, Saver first, each with an empty folder below `folder`, which is called as it is."""
+    """All of them, Saver first, each with an empty folder of its name below `folder`."""
     found: dict[str, Keeper] = {OURS: _Saver(folder / OURS)}
     for peer in peers():
         if peer.name in PEERS:
@@ -163,7 +163,7 @@ def keepers(folder: Path) -> dict[str, Keeper]:
 
 
 class _Versions:
-    """One scenario: what each round took and added."""
+    """One scenario: the seconds and bytes of each round."""
 
     def __init__(self, scenario: Scenario, state: State, folder: Path, each: int) -> None:
         self.scenario, self.state, self.folder, self.each = scenario, state, folder, each
@@ -172,18 +172,18 @@ class _Versions:
         self._changes = 0
 
     def first(self, name: str, keeper: Keeper) -> None:
-        """Version 1, which is not measured; and whether it comes back."""
+        """Save version 1, which is not measured, and check that it can be loaded."""
         keeper.save(self.state)
         self.compare(name, keeper)
         keeper.forget()
 
     def compare(self, name: str, keeper: Keeper) -> None:
-        """Raise AssertionError unless the version that was saved last is the state as it is."""
+        """Raise AssertionError unless the version that was saved last equals the present state."""
         if not equal(keeper.load(self.state), self.state):
-            raise AssertionError(f"{name}: what was loaded is not what was saved")
+            raise AssertionError(f"{name}: the loaded state differs from the saved state")
 
     def turn(self, name: str, keeper: Keeper) -> Callable[[], None]:
-        """A turn of a peer: one version, of the state as it is, since it writes all of it anyway."""
+        """Measure a peer once: one version of the present state, since it writes all of it anyway."""
 
         def run() -> None:
             before = allocated(self.folder / name)
@@ -195,7 +195,7 @@ class _Versions:
         return run
 
     def our_turn(self, keeper: Keeper) -> Callable[[], None]:
-        """A turn of Saver: several versions, and what one of them took on average."""
+        """Measure Saver once: several versions, and the average of one."""
         home = self.folder / OURS
 
         def run() -> None:
@@ -211,7 +211,7 @@ class _Versions:
         return run
 
     def limit(self) -> None:
-        """A turn of the device itself."""
+        """Measure the device itself, once."""
         changed, size = self.scenario.bytes(self.state), size_of(self.state)
         path = self.folder / "limit"
         seconds = hashing(size, os.cpu_count() or 1) if changed < size else 0.0

@@ -1,7 +1,7 @@
-"""The house, looked at as a whole: which folder imports which, what is long, which names are public.
+"""An overview of the package: which folder imports which, what is too long, which names are public.
 
-python -m tests.house             prints the drawing of imports, what is long, and the public names
-python -m tests.house --long      prints tests/house.txt anew: it may only get shorter
+python -m tests.house             prints the graph of imports, what is too long, and the public names
+python -m tests.house --long      prints a new tests/house.txt, which may only get shorter
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ MODULES = {
 }
 
 KNOWN = Path(__file__).with_suffix(".txt")
-"""What was long when the limits were set: a name and its lines, one a line."""
+"""What was too long when the limits were set: on each line a name and its number of lines."""
 
 FILE_LIMIT, FUNCTION_LIMIT = 300, 30
-"""Lines; of a function without its signature and docstring."""
+"""In lines; for a function without its signature and docstring."""
 
 Graph = Mapping[str, set[str]]
 
@@ -33,7 +33,7 @@ Graph = Mapping[str, set[str]]
 
 
 def imports_of(path: Path, top_only: bool = False) -> set[str]:
-    """The absolute names of what a file imports: `saver.tree`, `numpy`."""
+    """The absolute names of the modules that a file imports: `saver.tree`, `numpy`."""
     tree = ast.parse(path.read_text())
     found = set()
     for item in tree.body if top_only else ast.walk(tree):
@@ -49,18 +49,19 @@ def imports_of(path: Path, top_only: bool = False) -> set[str]:
 
 
 def graph_of_modules() -> Graph:
-    """What each module imports of Saver, wherever in the file."""
+    """The modules of Saver that each module imports, anywhere in its file."""
     return {name: imports_of(path) & MODULES.keys() - {name} for name, path in MODULES.items()}
 
 
 def folder_of(module: str) -> str:
-    """What a module belongs to at the top of the package: `repo`, `tree`; `saver.py` is `Saver`."""
+    """The folder or file at the top of the package that a module belongs to: `repo`, `tree`; `Saver` for
+    `saver.py`."""
     name = module.removeprefix("saver").removeprefix(".").partition(".")[0]
     return {"": "__init__", "saver": "Saver"}.get(name, name)
 
 
 def graph_of_folders(modules: Graph) -> Graph:
-    """The same, of the folders and files at the top of the package."""
+    """The same for the folders and files at the top of the package."""
     found: dict[str, set[str]] = {}
     for module, imported in modules.items():
         folder = folder_of(module)
@@ -69,7 +70,7 @@ def graph_of_folders(modules: Graph) -> Graph:
 
 
 def circle(graph: Graph) -> list[str]:
-    """Names of which each imports the next, and the last the first; empty where there is no such circle."""
+    """Names of which each imports the next, and the last the first; empty if there is no such circle."""
     done: set[str] = set()
 
     def walk(name: str, path: list[str]) -> list[str]:
@@ -93,7 +94,7 @@ def without(graph: Graph, edges: Iterable[tuple[str, str]]) -> Graph:
 
 
 def layers(graph: Graph) -> list[list[str]]:
-    """The names from the bottom up: each imports only what is below it. Raises ValueError for a circle."""
+    """The names from the bottom up: each imports only those below it. Raises ValueError on a circle."""
     height: dict[str, int] = {}
     while left := [name for name in graph if name not in height]:
         ready = [name for name in left if graph[name] <= height.keys()]
@@ -104,7 +105,7 @@ def layers(graph: Graph) -> list[list[str]]:
 
 
 def drawing(graph: Graph) -> Iterator[str]:
-    """The graph in Mermaid, without imports that follow from others."""
+    """The graph in Mermaid, without imports that are implied by others."""
     yield "graph TD"
     for name in sorted(graph):
         follow = {far for near in graph[name] for far in reach(graph, near) if name not in reach(graph, near)}
@@ -113,7 +114,7 @@ def drawing(graph: Graph) -> Iterator[str]:
 
 
 def reach(graph: Graph, name: str) -> set[str]:
-    """All that a name imports, directly or not."""
+    """Everything that a name imports, directly or indirectly."""
     found: set[str] = set()
     waiting = [name]
     while waiting:
@@ -127,7 +128,7 @@ def reach(graph: Graph, name: str) -> set[str]:
 
 
 def long() -> dict[str, int]:
-    """Files and functions over the limits, with their lines."""
+    """Files and functions over the limits, with their numbers of lines."""
     found: dict[str, int] = {}
     for path in FILES:
         name, text = path.relative_to(SOURCE).as_posix(), path.read_text(encoding="utf-8")
@@ -140,7 +141,7 @@ def long() -> dict[str, int]:
 
 
 def functions(tree: ast.AST, inside: str = "") -> Iterator[tuple[str, int]]:
-    """The functions of a module, also those of classes and of functions, with the lines of their bodies."""
+    """The functions of a module, including methods and nested functions, with the lines of their bodies."""
     for item in ast.iter_child_nodes(tree):
         if isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef):
             body = item.body[1:] if ast.get_docstring(item) is not None else item.body
@@ -151,7 +152,7 @@ def functions(tree: ast.AST, inside: str = "") -> Iterator[tuple[str, int]]:
 
 
 def known() -> dict[str, int]:
-    """What may be long, and how long."""
+    """What may be longer than the limits, and how long."""
     lines = (line.split() for line in KNOWN.read_text(encoding="utf-8").splitlines() if line)
     return {name: int(length) for name, length in lines}
 
@@ -160,7 +161,7 @@ def main() -> None:
     if "--long" in sys.argv:
         print("\n".join(f"{name} {lines}" for name, lines in sorted(long().items())))
         return
-    print("Imports, from folder to folder, without those that follow from others:\n")
+    print("Imports, from folder to folder, without those that others imply:\n")
     print("\n".join(drawing(graph_of_folders(graph_of_modules()))))
     print(f"\nFiles over {FILE_LIMIT} lines and functions over {FUNCTION_LIMIT}, the longest first:\n")
     for name, lines in sorted(long().items(), key=lambda item: -item[1]):

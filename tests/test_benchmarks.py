@@ -15,7 +15,7 @@ import pytest
 for needed in ("torch", "safetensors", "joblib", "h5py", "sklearn", "skops", "pandas", "matplotlib"):
     pytest.importorskip(needed)
 
-from benchmarks import checkpoints, large, limits, memory, models, scale, startup, versions
+from benchmarks import checkpoints, large, limits, memory, models, scale, small, startup, versions
 from benchmarks.loops import LAYERS, LIMIT, SAVINGS, WIDTH, Training
 from benchmarks.measure import make_cold, make_warm, resident
 from benchmarks.peers import Peer, peers
@@ -84,7 +84,7 @@ def test_every_large_table_has_a_row_for_every_tool_and_the_limit(tmp_path: Path
 
 @pytest.mark.slow
 def test_small_models_and_processes_are_measured_and_reported(tmp_path: Path) -> None:
-    tables = [*models.run(tmp_path, 1, 120), *startup.run(tmp_path, 1)]
+    tables = [*models.run(tmp_path, 1, 120), *small.run(tmp_path, 1, 10), *startup.run(tmp_path, 1)]
     assert list(tmp_path.iterdir()) == []
     for table in tables:
         assert all(row.seconds for row in table.rows), table.name
@@ -182,6 +182,7 @@ def test_a_store_with_a_long_log_is_sound_and_goes_on(tmp_path: Path) -> None:
         assert store.save(model_name(3), small_model(1)).number == 56
 
 
+@pytest.mark.slow
 def test_stores_of_many_versions_and_models_are_measured_and_listed(tmp_path: Path) -> None:
     tables = scale.run(tmp_path, 1, 2, 2, 500)
     assert list(tmp_path.iterdir()) == []
@@ -198,6 +199,7 @@ def test_stores_of_many_versions_and_models_are_measured_and_listed(tmp_path: Pa
     assert all(f"### {table.title}" in (tmp_path / "RESULTS.md").read_text() for table in tables)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:torch.distributed is disabled")
 @pytest.mark.parametrize("name", [name for name in SAVINGS if name not in NEEDS])
 def test_what_a_training_run_saves_is_the_moment_of_the_save(name: str, tmp_path: Path) -> None:
@@ -215,7 +217,7 @@ def test_a_save_that_comes_back_as_another_moment_is_noticed(tmp_path: Path) -> 
     saving.save()
     saving.save = lambda: None  # type: ignore[method-assign]  # it saves no more
     saving.training.step()
-    with pytest.raises(AssertionError, match="not what was saved"):
+    with pytest.raises(AssertionError, match="differs from the saved state"):
         checkpoints.compare("it", saving)
 
 
@@ -257,6 +259,7 @@ def test_a_folder_takes_the_blocks_of_its_files(tmp_path: Path) -> None:
     assert allocated(tmp_path) == sum(int(line.split()[0]) for line in found.stdout.splitlines())
 
 
+@pytest.mark.slow
 def test_the_memory_of_a_save_is_measured_in_a_process_of_its_own(tmp_path: Path) -> None:
     found = memory.measure("joblib", tmp_path, 500)
     assert found is not None

@@ -136,6 +136,7 @@ def within(value: Any) -> Any:
     return value.start if isinstance(value, slice) else value[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_how_deep_the_caller_stands_does_not_show_in_what_is_written(kind: str, tmp_path: Path) -> None:
     value = nested(kind, deepest(kind, tmp_path / "a.saver"))
@@ -147,6 +148,7 @@ def test_how_deep_the_caller_stands_does_not_show_in_what_is_written(kind: str, 
     assert len(set(anywhere(saved))) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_too_deep_is_said_at_save_anywhere(kind: str, tmp_path: Path) -> None:
     value = nested(kind, MAX_OBJECT_DEPTH + 4)

@@ -112,7 +112,7 @@ def test_a_missing_package_that_saver_does_not_know_is_recommended_to_nobody():
     found = sole({}, here)
     assert found.severity == "problem"
     assert "pip" not in found.meaning
-    assert "install it only if you know who makes it" in found.meaning
+    assert "install it only if you know its author" in found.meaning
 
 
 @pytest.mark.parametrize(
@@ -221,7 +221,7 @@ class TestGit:
 
     def test_uncommitted_changes_then_are_noted(self):
         found = sole({"git.dirty": True})
-        assert "which the commit does not have" in found.meaning
+        assert "which the commit does not contain" in found.meaning
         assert found.recorded == f"{'a' * 12} + changes"
 
     def test_uncommitted_changes_here_are_noted(self):

@@ -378,6 +378,7 @@ class TestGivenSeeds:
         assert given_seeds(42) == {"seed": 42}
         assert given_seeds(np.uint8(42)) == {"seed": 42}
 
+    @pytest.mark.slow
     @given(st.dictionaries(st.text(st.characters(categories=["L", "N"]), min_size=1, max_size=100), BIG))
     def test_every_integer_survives_json(self, seeds):
         recorded = json.loads(json.dumps(given_seeds(seeds)), parse_int=float)

@@ -108,6 +108,7 @@ class Spring:
         return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", [*SAMPLE, None])
 def test_bytes_and_file_objects_hold_what_a_file_does(part: str | None, tmp_path: Path) -> None:
     saved = SAMPLE if part is None else SAMPLE[part]

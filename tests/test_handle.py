@@ -156,6 +156,7 @@ def test_what_cannot_be_saved_is_told_at_once(store: saver.Saver) -> None:
     assert begun(store, [1]).result().number == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("early", [True, False], ids=["dropped before", "dropped after"])
 def test_a_failure_that_nobody_asks_for_is_warned_of(store: saver.Saver, storage: Slow, early: bool) -> None:
     storage.broken = True

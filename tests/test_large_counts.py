@@ -150,6 +150,7 @@ def assert_in_proportion(what: str, few: Callable[[], object], many: Callable[[]
     assert in_proportion(counted, more), f"{what}: {counted:,} lines, {more:,} for {TIMES} times as many"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", DOINGS)
 def test_the_work_grows_with_the_number_of_tensors(what: str, few_and_many: tuple[Case, Case]) -> None:
     few, many = (partial(DOINGS[what], case) for case in few_and_many)
@@ -172,6 +173,7 @@ def test_tensors_that_were_moved_one_by_one_are_found_at_once(
         assert_in_proportion(what, partial(act, few), partial(act, many))
 
 
+@pytest.mark.slow
 def test_damage_in_every_other_tensor_is_found_and_healed_in_one_go(few_and_many: tuple[Case, Case]) -> None:
     for case in few_and_many:
         case.damage_every_other()

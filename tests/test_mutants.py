@@ -32,6 +32,7 @@ def test_there_are_tests_that_should_notice(mutant: Mutant) -> None:
         assert not function or re.search(rf"^def {function}\(", text, re.MULTILINE), test
 
 
+@pytest.mark.slow
 def test_a_run_tells_what_was_noticed_what_was_not_and_what_could_not_be_run() -> None:
     (mutant,) = [mutant for mutant in MUTANTS if mutant.name == "reserved-keys"]
     before = (SOURCE / "saver" / mutant.file).read_bytes()

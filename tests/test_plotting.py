@@ -119,7 +119,7 @@ def test_metrics_are_chosen_by_name_and_a_plain_name_is_a_whole_panel() -> None:
     ]
     assert roles(*names, metrics=["val_loss"]) == [("val_loss", {"val_loss": ""})]
     assert roles(*names, metrics="acc") == [("val_acc", {"val_acc": ""})]
-    with pytest.raises(saver.NotFoundError, match="no run has a metric 'los'; there are loss, val_loss"):
+    with pytest.raises(saver.NotFoundError, match="no run has a metric 'los'; choose from loss, val_loss"):
         roles(*names, metrics=["los"])
 
 
@@ -513,7 +513,7 @@ def test_saves_in_close_succession_are_one_mark_and_that_is_said() -> None:
         log.mark("saved", step)
     figure = figure_of({"": log})
     assert marks_of(figure.axes[0]) == {("#0072b2", "o"): [1999, 1514, 100]}
-    assert figure.get_supxlabel() == "of what was saved in close succession, not all is marked"
+    assert figure.get_supxlabel() == "not every save is marked, because some are too close to each other"
 
 
 @pytest.mark.usefixtures("matplotlib")
@@ -565,6 +565,7 @@ def test_no_more_panels_are_drawn_than_can_be_read() -> None:
     assert "and 176 more panels" in figure.get_supxlabel()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("matplotlib")
 @pytest.mark.parametrize(
     "values",
@@ -584,13 +585,13 @@ def test_whatever_was_logged_can_be_drawn(values: list[float], tmp_path: Path) -
 
 def test_what_cannot_be_drawn_is_said(tmp_path: Path) -> None:
     log = training_log()
-    with pytest.raises(saver.IncompatibleError, match=r"a\.gif: a picture is \.png, \.svg or \.pdf"):
+    with pytest.raises(saver.IncompatibleError, match=r"a\.gif: pictures are \.png, \.svg or \.pdf"):
         log.plot(tmp_path / "a.gif")
     with pytest.raises(saver.NotFoundError, match="no run has a metric 'lossy'"):
         log.plot(tmp_path / "a.png", ["lossy"])
     with pytest.raises(saver.NotFoundError, match="no metric has been logged"):
         TrainingLog().plot(tmp_path / "a.png")
-    with pytest.raises(ValueError, match="smooth: 1 is not from 0"):
+    with pytest.raises(ValueError, match="smooth=1 is not a weight; pass a number from 0"):
         log.plot(tmp_path / "a.png", smooth=1)
     assert list(tmp_path.iterdir()) == []
 

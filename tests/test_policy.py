@@ -224,7 +224,7 @@ def test_epochs_say_when_they_are_due_again() -> None:
     assert Every(epochs=5).due(moment(epoch=5), []) == "every 5 epochs"
     assert Every(epochs=5).next_due(moment(epoch=7), []) == "in 3 epochs"
     assert Every(epochs=1).next_due(moment(epoch=7.9), []) == "in 1 epoch"
-    assert Every(epochs=1).next_due(moment(), []) == "when step(epoch=...) tells"
+    assert Every(epochs=1).next_due(moment(), []) == "when step(epoch=...) says so"
 
 
 @given(st.lists(st.floats()), MODES, st.booleans())
@@ -470,12 +470,12 @@ def test_sizes_are_read_exactly(text: str | int, size: int) -> None:
 @pytest.mark.parametrize(
     ("make", "kind", "says"),
     [
-        (lambda: Every(), TypeError, r"given nothing; give it one of steps, minutes.* join several: Every\("),
+        (lambda: Every(), TypeError, r"given nothing; pass exactly one of steps.* join several: Every\("),
         (lambda: Every(steps=1, minutes=2), TypeError, r"steps and minutes together.*\| Every\(min"),
-        (lambda: Every(steps=0), ValueError, r"whole number from 1, as in Every\(steps=1000\)"),
+        (lambda: Every(steps=0), ValueError, r"whole number of at least 1, as in Every\(steps=1000\)"),
         (lambda: Every(steps=1e3), TypeError, r"Every\(steps=1000.0\): steps must be a whole number"),
         (lambda: Every(steps=True), TypeError, "whole number"),
-        (lambda: Every(epochs=-1), ValueError, "whole number from 1"),
+        (lambda: Every(epochs=-1), ValueError, "whole number of at least 1"),
         (lambda: Every(minutes=0), ValueError, "above 0, as in minutes=10"),
         (lambda: Every(minutes=math.nan), ValueError, "above 0"),
         (lambda: Every(minutes=math.inf), ValueError, "above 0"),
@@ -483,15 +483,15 @@ def test_sizes_are_read_exactly(text: str | int, size: int) -> None:
         (lambda: Every(overhead=1), ValueError, "write 0.01 for 1 %"),
         (lambda: Every(improvement=""), TypeError, 'improvement="val_loss"'),
         (lambda: Every(improvement="loss", mode="less"), ValueError, 'mode="min" or mode="max"'),
-        (lambda: Every(improvement="val/Acc@1"), ValueError, 'usually better; say mode="max"'),
+        (lambda: Every(improvement="val/Acc@1"), ValueError, 'usually better; write mode="max"'),
         (lambda: Every(steps=5, mode="min"), TypeError, "mode belongs to improvement"),
         (lambda: OnSignal("SIGNOPE"), TypeError, r"OnSignal\(signal.SIGUSR2\)"),
         (lambda: OnSignal(signal.SIGKILL), ValueError, "no program can catch SIGKILL"),
         (lambda: OnSignal(4000), ValueError, "no such signal"),
-        (lambda: Keep(), TypeError, r"given nothing; give it one of last, best, every, budget"),
+        (lambda: Keep(), TypeError, r"given nothing; pass exactly one of last, best, every, budget"),
         (lambda: Keep(last=3, every=5), TypeError, r"last and every together.*: Keep\(last=3\) \|"),
-        (lambda: Keep(best=2), TypeError, r'best of what\? Write Keep\(best=2, by="val_loss"\)'),
-        (lambda: Keep(best=2, by="f1"), ValueError, r"Keep\(best=2, by='f1'\): more of 'f1'"),
+        (lambda: Keep(best=2), TypeError, r'needs a metric; write Keep\(best=2, by="val_loss"\)'),
+        (lambda: Keep(best=2, by="f1"), ValueError, r"Keep\(best=2, by='f1'\): higher 'f1'"),
         (lambda: Keep(last=2, by="loss"), TypeError, "by and mode belong to best"),
         (lambda: Keep(last=0), ValueError, r"as in Keep\(last=3\)"),
         (lambda: Keep(budget="20"), ValueError, r'write a size such as "20GB"'),

@@ -90,7 +90,7 @@ def test_an_array_takes_what_numpy_calls_the_same_kind(
     address = target.__array_interface__["data"][0]
     opened = save(value)
     if not np.can_cast(value.dtype, target.dtype, "same_kind"):
-        with pytest.raises(DoesNotFitError, match="does not go into"):
+        with pytest.raises(DoesNotFitError, match="cannot be converted to"):
             restore(opened, target)
         assert_same(target, np.zeros(shape, target_as))
         return

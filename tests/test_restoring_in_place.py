@@ -191,6 +191,7 @@ def test_everything_stays_in_an_object_of_the_same_form(save: Save, recipe: list
             assert item is before[path], path
 
 
+@pytest.mark.slow
 @given(recipes, recipes)
 @settings(max_examples=300)
 def test_into_any_other_object_goes_what_load_would_give(save: Save, recipe: Any, other: Any) -> None:

@@ -55,6 +55,7 @@ def checked(source: str, folder: Path) -> list[str]:
     return [line.partition(": ")[2] for line in done.stdout.splitlines()]
 
 
+@pytest.mark.slow
 def test_type_checkers_report_names_that_are_not_there(tmp_path: Path) -> None:
     told = checked("import saver\nsaver.nonsense\nsaver.lod('a')\nfrom saver import Sever\n", tmp_path)
     assert [line for line in told if line.startswith("error")] == [

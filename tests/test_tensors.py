@@ -151,6 +151,7 @@ def test_one_box_covers_any_tensor(shape: tuple[int, ...]) -> None:
     check_boxes(shape, [whole(shape)])
 
 
+@pytest.mark.slow
 def test_very_many_boxes_are_checked_in_proportion() -> None:
     """As a mesh of 300 x 300 would cut a table; a check of all pairs would take 4 billion steps."""
     grid = [Box((row, column), (1, 1)) for row in range(300) for column in range(300)]
@@ -264,6 +265,16 @@ def test_a_box_is_read_from_the_shards_and_blocks_that_it_cuts_and_no_others(
         assert again.tobytes() == array[chosen[0].slices].tobytes()
         again[:] = 0
         assert source.read("t").tobytes() == array.tobytes(), "what is written to a box stays there"
+
+
+def test_whoever_reads_every_shard_looks_at_each_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked, cut = list[Box](), Box.cut
+    monkeypatch.setattr(Box, "cut", lambda own, other: looked.append(own) or cut(own, other))
+    array = np.arange(1000.0).reshape(200, 5)
+    boxes = [Box((row, 0), (1, 5)) for row in range(200)]
+    source, _, _ = packed({"t": sharded(array, boxes)})
+    assert b"".join(source.read("t", box).tobytes() for box in boxes) == array.tobytes()
+    assert looked == boxes
 
 
 def test_blocks_of_the_true_size_are_read_alone() -> None:

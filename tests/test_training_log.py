@@ -436,9 +436,9 @@ def test_none_means_that_there_is_no_value() -> None:
         ({"step": 5, "a\n": 1.0}, "is not a name of 1 to 200 printable"),
         ({"step": 5, "x" * 201: 1.0}, "is not a name"),
         ({"step": 3, "loss": 1.0}, "3 comes before 4, the last of the log; call `truncate`"),
-        ({"step": -1, "loss": 1.0}, "-1 is not from 0"),
-        ({"step": 10**15, "loss": 1.0}, "is not from 0"),
-        ({"step": 5.0, "loss": 1.0}, "float is no whole number"),
+        ({"step": -1, "loss": 1.0}, "-1 is out of range; count steps from 0"),
+        ({"step": 10**15, "loss": 1.0}, "is out of range"),
+        ({"step": 5.0, "loss": 1.0}, "float is not a whole number"),
     ],
 )
 def test_what_cannot_be_logged_is_refused_and_leaves_the_log_as_it_was(row: Any, message: str) -> None:
@@ -482,7 +482,7 @@ def test_the_best_is_the_first_of_the_lowest_or_highest(found: list[float]) -> N
 
 def test_the_best_must_be_known_to_be_low_or_high() -> None:
     log = told([{"step": 1, "loss": 1.0}])
-    with pytest.raises(ValueError, match="neither 'min' nor 'max'"):
+    with pytest.raises(ValueError, match="pass 'min' or 'max'"):
         log.best("loss", "lowest")  # type: ignore[arg-type]
 
 

@@ -1,8 +1,8 @@
 """Canonical JSON, as RFC 8785 (JCS) has it: one value, one text, in every language.
 
-Keys stand in the order of their UTF-16 code units, numbers as ECMAScript writes them, strings with no escape
-that is not needed. msgspec writes the same but for some floats, and some keys beyond the Basic Multilingual
-Plane; those are looked for in what it wrote, and only then is the text made by the slower code here.
+Keys are in the order of their UTF-16 code units, numbers are as ECMAScript writes them, and strings have only
+necessary escapes. msgspec writes the same except for some floats, and some keys beyond the Basic Multilingual
+Plane; only if its output contains such, the text is made by the slower code here.
 """
 
 from __future__ import annotations

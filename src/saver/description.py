@@ -14,7 +14,7 @@ from saver.hyperparameters import hyperparameters
 from saver.opened import Opened
 from saver.repo.manifest import structure
 from saver.tensors import TensorInfo
-from saver.tree import Node, Tensor, walk
+from saver.tree import Node, Tensor
 
 SHOWN = 10
 """A table names this many fields of a part."""
@@ -103,13 +103,13 @@ def describe_opened(opened: Opened) -> Description:
 
 def _part_info(opened: Opened, name: str) -> PartInfo:
     part, whole = opened.manifest.parts[name], opened.trees[name]
-    items = [item for root in whole.roots for item in walk(root)]
+    items = whole.items
     entries = [opened.tensors.info(item.name) for item in items if isinstance(item, Tensor)]
     classes = dict.fromkeys(policy.dotted(i.cls) for i in items if isinstance(i, Node) and i.cls)
     tree = whole.root
     kind = policy.dotted(tree.cls or tree.codec) if isinstance(tree, Node) else type(tree).__name__
     fields = hyperparameters(tree)
-    length = sum(e.length for e in entries) + len(structure(tree, whole.batches))
+    length = sum(e.length for e in entries) + len(structure(part.tree, part.batches))
     return PartInfo(
         name,
         kind,

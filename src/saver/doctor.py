@@ -1,7 +1,7 @@
-"""What differs between the machine that made a version and this one, and what that may mean.
+"""Differences between the environment that made a version and this one, and what they may mean.
 
-What was recorded comes from a file, so nothing in it is believed: it is text to show and to compare. No
-name from it is imported, and a package that Saver does not know is not recommended to anybody.
+The record comes from a file, so it is not trusted: it is text to show and to compare. No name in it is
+imported, and no package that Saver does not know is recommended.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ TEXT_LIMIT = 200
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """Something that was recorded, what it is here, and what the difference may mean (empty where none)."""
+    """A recorded value, the value here, and what the difference may mean; empty if it means nothing."""
 
     severity: Severity
     topic: str
@@ -44,8 +44,8 @@ def diagnose(
 ) -> list[Finding]:
     """Compare the recorded environment of a version with that of this process, or with `now`, by topic.
 
-    `parts` are those that are to be loaded. Both environments are such as `saver.environment.describe`
-    makes them; this never fails on one that looks otherwise.
+    `parts` are those to be loaded. Both environments have the form that `saver.environment.describe` makes;
+    one of another form never makes this fail.
     """
     needed: dict[str, list[str]] = {}
     for part, needs in parts.items():
@@ -63,8 +63,8 @@ def diagnose(
 
 
 def environment_here(packages: Iterable[str]) -> dict[str, Any]:
-    """The environment of this process as one would be recorded, and in `modules` which of the packages,
-    by import name, are there without a version. None of them is imported to learn it.
+    """The environment of this process in the form of a recorded one; `modules` lists those of the packages,
+    by import name, that are present without a version. None of them is imported for that.
     """
     from importlib.util import find_spec
 
@@ -108,20 +108,20 @@ def _packages(
     yield from _saver(_text(then, "saver"), _text(now, "saver"))
 
 
-_MAIN = "classes of {} come from the script that saved it: the script that loads it must define the same"
+_MAIN = "classes of {} come from the script that saved it: the script that loads it must define them too"
 
 
 def _change_of(package: str) -> Change:
-    """What another version of a package may mean: as its family says, or as it is of any."""
+    """What another version of a package may mean: from its family, or the general rule."""
     family = registry.family(package) if registry.is_own(package) else None
     return family.change if family is not None else OTHERS
 
 
 def _missing(package: str, version: str, parts: list[str]) -> str:
-    """What to do about a package that is not there. Only one that Saver knows is named to pip: a file could
-    ask for any name that someone has registered."""
+    """What to do about a missing package. Only one that Saver knows is passed to pip: a file could name any
+    package that someone has registered."""
     if not registry.is_own(package):
-        return f"{_of(parts)} cannot load; Saver does not know it: install it only if you know who makes it"
+        return f"{_of(parts)} cannot load; Saver does not know it: install it only if you know its author"
     name = environment.distribution(package)
     exact = f"=={version}" if _VERSION.fullmatch(version) else ""
     return f"{_of(parts)} cannot load: pip install {name}{exact}"
@@ -141,10 +141,10 @@ def _version(rule: Change, name: str, old: str, new: str) -> Finding:
 
 
 def _saver(old: str, new: str) -> Iterator[Finding]:
-    """Old files are read forever; a newer Saver may have written what this one has to refuse."""
+    """Old files can always be read; a newer Saver may have written one that this one must refuse."""
     before, after = _numbers(old), _numbers(new)
     if before and after and before > after:
-        meaning = "a newer Saver wrote it; what this one does not know it refuses by name: update it"
+        meaning = "a newer Saver wrote it; this one names what it does not know, and refuses it: update Saver"
         yield Finding("note", "saver-ml", old, new, meaning)
     elif old:
         yield Finding("ok", "saver-ml", old, new)
@@ -154,13 +154,13 @@ _VERSION = re.compile(r"[0-9]{1,6}(?:\.[0-9]{1,6}){0,3}(?:(?:a|b|rc|\.post|\.dev
 
 
 def _numbers(version: str) -> tuple[int, ...]:
-    """Major, minor and patch, as far as they stand there."""
+    """Major, minor and patch, as far as the version has them."""
     found = re.match(r"([0-9]{1,6})(?:\.([0-9]{1,6}))?(?:\.([0-9]{1,6}))?", version)
     return tuple(int(number) for number in found.groups("0")) if found else ()
 
 
 def _change(old: str, new: str) -> Literal["none", "major", "minor", "patch"]:
-    """The first number in which two versions differ; minor where that cannot be told."""
+    """The first number in which two versions differ; minor if that is unknown."""
     if old == new:
         return "none"
     before, after = _numbers(old), _numbers(new)
@@ -171,7 +171,7 @@ def _change(old: str, new: str) -> Literal["none", "major", "minor", "patch"]:
     return "minor" if before[1] != after[1] else "patch"
 
 
-_SUMS = "the saved bits are the same; sums may differ in the last place when it computes"
+_SUMS = "the saved bits are the same; sums that it computes may differ in the last place"
 
 
 def _machine(recorded: Mapping[str, Any], here: Mapping[str, Any]) -> Iterator[Finding]:
@@ -188,7 +188,7 @@ def _machine(recorded: Mapping[str, Any], here: Mapping[str, Any]) -> Iterator[F
         yield Finding("note", "vector instructions", lost, gained, _SUMS)
     if _text(recorded, "cpu"):
         then, now = (f"{_text(side, 'cpu')} x {_text(side, 'cpus')}" for side in (recorded, here))
-        meaning = "libraries may take other routines and split sums otherwise: last bits may differ"
+        meaning = "libraries may use other routines and split sums in another way: last bits may differ"
         yield _compared("processors", then, now, meaning)
 
 
@@ -206,7 +206,7 @@ def _gpu(recorded: Mapping[str, Any], here: Mapping[str, Any]) -> Iterator[Findi
     if _text(here, "gpu"):
         yield _compared("gpu", then, now, "the saved bits are the same; kernels may round differently")
     else:
-        meaning = "tensors that were on it come back on the CPU where there is none; last bits may differ"
+        meaning = "without a GPU, tensors that were on one are loaded on the CPU; last bits may differ"
         yield Finding("note", "gpu", then, "none in use", meaning)
 
 
@@ -218,7 +218,7 @@ def _git(recorded: Mapping[str, Any], here: Mapping[str, Any]) -> Iterator[Findi
     if then != now and _COMMIT.fullmatch(then):
         meanings.append(f"the code that made it: git checkout {then[:12]}")
     if recorded.get("dirty") is True:
-        meanings.append("it was made with uncommitted changes, which the commit does not have")
+        meanings.append("it was made with uncommitted changes, which the commit does not contain")
     if then == now and here.get("dirty") is True:
         meanings.append("the code here has uncommitted changes")
     severity: Severity = "note" if meanings or then != now else "ok"
@@ -236,21 +236,23 @@ def _commit(state: Mapping[str, Any]) -> str:
 def _random(recorded: Mapping[str, Any], here: Mapping[str, Any]) -> Iterator[Finding]:
     generators = _table(recorded, "generators")
     seeds = {**_table(recorded, "given"), **_table(recorded, "seeds")}
-    told = [f"{name} = {_text(seeds, name)}" for name in seeds]
-    told += [
+    found = [f"{name} = {_text(seeds, name)}" for name in seeds]
+    found += [
         f"{name} = {_text(generators, name)[5:]}"
         for name in generators
         if name != "hash" and _text(generators, name).startswith("seed ")
     ]
-    if told:
-        more = f" and {len(told) - 5} more" if len(told) > 5 else ""
-        yield Finding("ok", "seeds", (", ".join(told[:5]) + more)[:TEXT_LIMIT], "")
+    if found:
+        more = f" and {len(found) - 5} more" if len(found) > 5 else ""
+        yield Finding("ok", "seeds", (", ".join(found[:5]) + more)[:TEXT_LIMIT], "")
     elif recorded:
-        meaning = "no seed was recorded: trained again, it may become another model"
+        meaning = "no seed was recorded: training again may give another model"
         yield Finding("note", "seeds", "none", "", meaning)
     old, new = (_text(_table(side, "generators"), "hash") for side in (recorded, here))
     if old != new:
-        meaning = "sets of strings have another order: set PYTHONHASHSEED as it was, where that matters"
+        meaning = (
+            "sets of strings have another order: if that matters, set PYTHONHASHSEED to the recorded seed"
+        )
         yield Finding("note", "PYTHONHASHSEED", _seed(old), _seed(new), meaning)
 
 
@@ -264,7 +266,7 @@ def _table(value: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 
 def _text(value: Mapping[str, Any], name: str) -> str:
-    """A scalar as text; what is none is not told."""
+    """A scalar as text; "" for any other value."""
     found = value.get(name)
     if isinstance(found, int) and found.bit_length() > TEXT_LIMIT:  # Python refuses to write the largest
         return "a huge number"

@@ -6,16 +6,18 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
 from saver import environment
 from saver.codec import Encoder, codec_root
 from saver.errors import IncompatibleError
 from saver.git import Git
 from saver.opened import Opened
 from saver.repo.draft import Draft, Encoded, EncodedPart
-from saver.repo.manifest import SOLE
+from saver.repo.manifest import SOLE, values
 from saver.storage import Progress
 from saver.tensors import ShardedData, TensorData, data_of
-from saver.tree import Node, Tensor, Value, walk
+from saver.tree import Item, Node, Tensor, Value, to_json, walk
 
 PARTS_LIMIT = 64
 """A mapping with more keys than this is one part: a state dict, not a set of parts."""
@@ -32,7 +34,7 @@ def encode(obj: Any) -> Encoded:
         batches = {
             batch: state for batch, state in encoder.batches.items() if batch.rpartition("/")[0] == name
         }
-        parts[name] = EncodedPart(tree, batches, _held((tree, *batches.values())), _packages(tree))
+        parts[name] = _part(tree, batches)
     return Encoded(parts, encoder.tensors, whole, encoder.seeds)
 
 
@@ -44,9 +46,10 @@ def encode_opened(opened: Opened, progress: Progress | None = None) -> Encoded:
     """
     opened.tensors.verify(progress=progress)
     parts = {}
-    for name, part in opened.manifest.parts.items():
-        held = _held(opened.trees[name].roots)
-        parts[name] = EncodedPart(part.tree, part.batches, held, part.packages, part.version)
+    for name, tree, batches in values(opened.manifest.parts, opened.where):
+        part = opened.manifest.parts[name]  # whose JSON need not be canonical, if another program wrote it
+        held = tuple([item.name for item in opened.trees[name].items if type(item) is Tensor])
+        parts[name] = EncodedPart(_raw(tree), _each_raw(batches), held, part.packages, part.version)
     needed = dict.fromkeys(name for part in parts.values() for name in part.tensors)
     try:
         tensors = {name: data_of(opened.tensors, name) for name in needed}
@@ -68,6 +71,13 @@ def draft(
     return Draft(model=model, encoded=encoded, time=time.time(), environment=described, **details)
 
 
+def classes(obj: Any) -> set[str]:
+    """The classes, as files name them, that what `obj` is saved as asks for."""
+    encoder, trees, _ = _walk(obj)
+    found = (item for root in (*trees.values(), *encoder.batches.values()) for item in walk(root))
+    return {item.cls for item in found if type(item) is Node and item.cls is not None}
+
+
 def _walk(obj: Any) -> tuple[Encoder, dict[str, Value], bool]:
     """The encoder, the trees of the parts, and whether the parts come from one mapping."""
     encoder = Encoder()
@@ -87,15 +97,26 @@ def _makes_parts(obj: Any) -> bool:
     )
 
 
-def _held(roots: tuple[Value, ...]) -> tuple[str, ...]:
-    """The names of the tensors in a part, in the order of the document."""
-    return tuple(item.name for root in roots for item in walk(root) if type(item) is Tensor)
+def _part(tree: Value, batches: Mapping[str, Value]) -> EncodedPart:
+    """A part, given its tree and its batches. One walk through them writes their JSON, and finds what they
+    refer to."""
+    items: list[Item] = []
+    text = _raw(tree, items)
+    packages = {_package(item) for item in items if type(item) is Node}
+    states = _each_raw(batches, items)
+    tensors = tuple([item.name for item in items if type(item) is Tensor])
+    return EncodedPart(text, states, tensors, tuple(sorted(packages - {"builtins", "stdlib"})))
 
 
-def _packages(tree: Value) -> tuple[str, ...]:
-    found = set()
-    for item in walk(tree):
-        if type(item) is Node:
-            name = item.cls or item.codec
-            found.add(name.partition(":")[0].partition(".")[0] if item.cls else codec_root(name))
-    return tuple(sorted(found - {"builtins", "stdlib"}))
+def _raw(tree: Value, found: list[Item] | None = None) -> msgspec.Raw:
+    return msgspec.Raw(to_json(tree, found))
+
+
+def _each_raw(batches: Mapping[str, Value], found: list[Item] | None = None) -> dict[str, msgspec.Raw]:
+    return {name: _raw(state, found) for name, state in batches.items()}
+
+
+def _package(node: Node) -> str:
+    if node.cls:
+        return node.cls.partition(":")[0].partition(".")[0]
+    return codec_root(node.codec)

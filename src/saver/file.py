@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from saver import arguments, environment
+from saver import arguments, environment, registry
 from saver.description import Description, describe_opened
 from saver.disk.durable import NewFile
 from saver.encoding import encode
@@ -22,6 +22,8 @@ from saver.errors import IncompatibleError
 from saver.git import Git
 from saver.opened import Opened
 from saver.pack import Pack, PackWriter
+from saver.pack.layout import is_foreign
+from saver.pack.read import read_header
 from saver.repo import manifest as manifests
 from saver.repo.draft import Encoded
 from saver.repo.manifest import MANIFEST, Manifest
@@ -67,20 +69,18 @@ def write_file(target: Target, document: Manifest, encoded: Encoded, progress: P
     manifest."""
     path = path_of(target, "path")
 
+    contents = {
+        name: manifests.content_hash(manifests.structure(part.tree, part.batches))
+        for name, part in encoded.parts.items()
+    }
+
     def describe(tensors: Mapping[str, TensorInfo]) -> dict[str, str]:
         parts = {
-            name: part.described(
-                manifests.part_hash(
-                    manifests.content_hash(manifests.structure(part.tree, part.batches)),
-                    tensors,
-                    part.tensors,
-                ),
-                part.version,
-            )
+            name: part.described(manifests.part_hash(contents[name], tensors, part.tensors), part.version)
             for name, part in encoded.parts.items()
         }
         whole = msgspec.structs.replace(document, parts=parts, whole=encoded.whole)
-        return {MANIFEST: manifests.encode(whole)}
+        return {MANIFEST: manifests.encode(whole).decode()}
 
     writer = PackWriter(encoded.stored, describe, progress)
     if path is None:
@@ -186,9 +186,13 @@ def verify(path: Source, *, progress: Progress | None = None) -> None:
 
 
 def names_file(what: object) -> bool:
-    """Whether this is a file rather than the ref of a version: a string that ends in `.saver`, a path
-    object, or a file object."""
-    return what.endswith(".saver") if isinstance(what, str) else isinstance(what, (os.PathLike, Readable))
+    """Whether this is a file rather than the ref of a version: a string that ends in `.saver` or
+    `.safetensors`, a path object, or a file object."""
+    return (
+        what.endswith((".saver", ".safetensors"))
+        if isinstance(what, str)
+        else isinstance(what, (os.PathLike, Readable))
+    )
 
 
 def open_file(source: Source) -> Opened:
@@ -197,11 +201,15 @@ def open_file(source: Source) -> Opened:
 
 
 def _opened(blob: Blob) -> Opened:
-    pack, where = Pack(blob), blob.name
+    header, where = read_header(blob), blob.name
+    if is_foreign(header):
+        found: Opened = registry.find("formats", "safetensors").open_tensors(blob, header)
+        return found
+    pack = Pack(blob, header)
     text = pack.metadata.get(MANIFEST)
     if text is None:
         raise IncompatibleError(f"{where} is a pack of a store, without a manifest; open its store instead")
-    return Opened(manifests.decode(text, where), pack.source(), where, pack.size, pack.hash)
+    return Opened(manifests.decode(text.encode(), where), pack.source(), where, pack.size, pack.hash)
 
 
 def describe(path: Source) -> Description:

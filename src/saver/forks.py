@@ -1,7 +1,7 @@
-"""Objects that begin anew in a forked child.
+"""Objects that are reset in a forked child.
 
-`fork` copies the memory and one thread. A lock that another thread held stays locked there for ever, and
-what that thread was changing stays half changed.
+`fork` copies the memory, but only one thread. A lock that another thread held stays locked forever in the
+child, and what that thread was changing stays half changed.
 """
 
 from __future__ import annotations

@@ -5,7 +5,8 @@ from __future__ import annotations
 import random
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import ExitStack
 from typing import Any, ClassVar
 
 import msgspec
@@ -23,6 +24,25 @@ class Steps(msgspec.Struct, frozen=True):
 
     addresses: frozenset[int]
     before: Callable[[Callable[[], None]], Callable[[], None]]
+
+
+class Rest(msgspec.Struct, frozen=True):
+    """What training depends on beside the objects themselves and their state dicts.
+
+    `state` can be saved, and is empty if there is nothing. `whole` are the names of the objects of which it
+    has what their state dicts leave out; `lost` are the paths of what cannot be saved.
+    """
+
+    state: dict[str, Any]
+    whole: frozenset[str] = frozenset()
+    lost: tuple[str, ...] = ()
+
+
+class Held(msgspec.Struct, frozen=True):
+    """What an object of a framework is now: `undo` lets it be that again, and `within` is what it holds."""
+
+    undo: Callable[[], None]
+    within: tuple[Any, ...] = ()
 
 
 class Framework(ABC):
@@ -44,6 +64,27 @@ class Framework(ABC):
     def steps(self, objects: Iterable[Any]) -> Steps | None:
         """When the weights of `objects` change, if optimizers among them determine it; otherwise None."""
 
+    @abstractmethod
+    def rest(self, objects: Mapping[str, Any], by_state: Collection[str]) -> Rest:
+        """What belongs to the objects now, and is in none of them as they are saved: those of the names
+        `by_state` as their state dicts."""
+
+    @abstractmethod
+    def target(self, objects: Mapping[str, Any]) -> Any:
+        """What `restore` puts the saved `Rest.state` into."""
+
+    @abstractmethod
+    def forget(self, objects: Mapping[str, Any]) -> None:
+        """Let the objects be as if there had been no rest: without gradients."""
+
+    @abstractmethod
+    def held(self, obj: Any) -> Held | None:
+        """What one of the framework's own objects is now; None for one whose attributes are all it is."""
+
+    @abstractmethod
+    def watch(self, objects: Mapping[str, Any]) -> Callable[[], None]:
+        """Observe what `rest` must know of the objects, until what is returned is called."""
+
 
 def loaded() -> dict[str, Framework]:
     """The frameworks that are in use, by the name of their package. Imports none."""
@@ -62,6 +103,39 @@ def steps(objects: Collection[Any]) -> Steps | None:
         if found is not None:
             return found
     return None
+
+
+def rest(objects: Mapping[str, Any], by_state: Collection[str]) -> Rest:
+    """What belongs to the objects beside themselves, by framework."""
+    found = {name: framework.rest(objects, by_state) for name, framework in loaded().items()}
+    state = {name: each.state for name, each in found.items() if each.state}
+    whole = frozenset(name for each in found.values() for name in each.whole)
+    return Rest(state, whole, tuple(path for each in found.values() for path in each.lost))
+
+
+def rest_targets(objects: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
+    """What the rest of these frameworks is restored into."""
+    return {name: each.target(objects) for name, each in loaded().items() if name in names}
+
+
+def forget_rest(objects: Mapping[str, Any]) -> None:
+    """Let the objects be as if there had been no rest."""
+    for framework in loaded().values():
+        framework.forget(objects)
+
+
+def held(obj: Any) -> Held | None:
+    """What an object is now, if a framework in use knows it."""
+    found = (framework.held(obj) for framework in loaded().values())
+    return next((each for each in found if each is not None), None)
+
+
+def watch(objects: Mapping[str, Any]) -> Callable[[], None]:
+    """Let frameworks observe what `rest` must know of the objects, until what is returned is called."""
+    stack = ExitStack()
+    for framework in loaded().values():
+        stack.callback(framework.watch(objects))
+    return stack.close
 
 
 def random_states() -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from saver import trust
+from saver import registry, trust
 from saver.defaults import default_arguments
 from saver.tensors import NUMPY_DTYPE
 from saver.tree import Node, Value
@@ -55,10 +55,16 @@ def hyperparameters(tree: Value) -> Hyperparameters:
             if text == default:
                 defaults.append(path.removeprefix("."))
         elif isinstance(value, Node):
-            known = default_arguments(value.cls) if value.cls is not None else {}
+            known = default_arguments(value.cls) if _is_admitted(value) and value.cls is not None else {}
             within = [(path + step, item, known.get(step[1:])) for step, item in _within(value)]
             stack.extend(reversed(within))
     return Hyperparameters(found, tuple(defaults))
+
+
+def _is_admitted(node: Node) -> bool:
+    """Whether Saver knows the class of a node, and the file does not only claim to have one."""
+    own = registry.is_own(registry.codec_root(node.codec))
+    return own and node.cls is not None and trust.allows(node.codec, node.cls, ())
 
 
 def _within(node: Node) -> Iterator[tuple[str, Value]]:

@@ -15,10 +15,10 @@ from saver.codec import Budget, Decoder, Device, bytes_of, check
 from saver.environment import package_version
 from saver.errors import IncompatibleError, NotFoundError, VersionWarning
 from saver.lazy import Building, LazyParts
-from saver.repo.manifest import SOLE, Manifest, Part
+from saver.repo.manifest import SOLE, Manifest, values
 from saver.storage import Progress
 from saver.tensors import TensorSource
-from saver.tree import Node, Reference, Tensor, Value, parse, settle
+from saver.tree import Item, Node, Reference, Tensor, Value, parse, settle
 
 if TYPE_CHECKING:
     from saver.repo.repository import Repository
@@ -33,7 +33,7 @@ class Tree(msgspec.Struct, frozen=True):
 
     root: Value
     batches: Mapping[str, Value]
-    items: list[Node | Tensor | Reference]
+    items: list[Item]
 
     @property
     def roots(self) -> tuple[Value, ...]:
@@ -58,7 +58,8 @@ class Opened:
             raise IncompatibleError(f"{where}: the manifest must have the single part {SOLE!r}")
         try:
             self.trees: Mapping[str, Tree] = {
-                name: _parsed(name, part, where) for name, part in manifest.parts.items()
+                name: _parsed(name, tree, batches, where)
+                for name, tree, batches in values(manifest.parts, where)
             }
         except RecursionError:
             raise IncompatibleError(f"{where}: nested too deeply; no Saver wrote this") from None
@@ -199,11 +200,11 @@ class Opened:
         return built[SOLE] if sole else built
 
 
-def _parsed(name: str, part: Part, where: str) -> Tree:
-    items: list[Node | Tensor | Reference] = []
+def _parsed(name: str, tree: Any, states: Mapping[str, Any], where: str) -> Tree:
+    items: list[Item] = []
     where = f"{where}: part {name!r}"
-    root = parse(part.tree, where, items)
-    batches = {batch: parse(state, where, items) for batch, state in part.batches.items()}
+    root = parse(tree, where, items)
+    batches = {batch: parse(state, where, items) for batch, state in states.items()}
     settle(items, name)
     return Tree(root, batches, items)
 

@@ -56,6 +56,12 @@ def _is_canonical(value: Any, data: bytes) -> bool:
         return False
 
 
+def restated(document: Any, decoder: msgspec.json.Decoder[T]) -> T:
+    """Decoded JSON, decoded again as what the decoder knows: `msgspec.convert` for structs with raw JSON in
+    them. Raises msgspec.ValidationError, or UnicodeError for lone surrogates."""
+    return anywhere(lambda: decoder.decode(msgspec.json.encode(document)))  # type: ignore[no-any-return]
+
+
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, value in pairs:

@@ -1,4 +1,4 @@
-"""Threads that share work, as many as the system gives."""
+"""Threads that share work, as many as the system allows."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _Job: TypeAlias = Callable[[], None]
 
 
 class Threads(Executor):
-    """Up to `count` threads, which begin what is submitted in its order.
+    """Up to `count` threads, which start jobs in the order in which they were submitted.
 
-    Where the system starts fewer of them (it is out of memory, or the user has as many as may be), those do
-    it; where it starts none, `submit` itself does, and returns when that is done.
+    If the system starts fewer threads (it is out of memory, or the user has reached a limit), those do all of
+    the work; if it starts none, `submit` does the work itself before it returns.
     """
 
     def __init__(self, count: int) -> None:
@@ -33,7 +33,7 @@ class Threads(Executor):
 
     @property
     def count(self) -> int:
-        """How many there are at work at once; whoever submits, where there is none."""
+        """How many jobs run at the same time; 1 if there are no threads, since `submit` then runs them."""
         return max(1, len(self._threads))
 
     def submit(self, act: Callable[P, T], /, *args: P.args, **options: P.kwargs) -> Future[T]:

@@ -27,7 +27,7 @@ import msgspec
 
 from saver.canonical import canonical, in_order, number
 from saver.errors import CannotSaveError, IncompatibleError
-from saver.stack import anywhere, on_fresh_stack
+from saver.stack import anywhere, is_deep, on_fresh_stack
 
 MAX_OBJECT_DEPTH = 150
 """How deeply objects may be nested when written. A limit of the format: the depth of the caller's own stack
@@ -40,7 +40,7 @@ EXACT_INTEGER = 2**53
 """Integers up to this size are exact in every JSON reader; larger ones are nodes."""
 
 
-class Node(msgspec.Struct, omit_defaults=True, gc=False):
+class Node(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True, gc=False):
     """An object: the codec that knows it, the class it asks for (`module:qualname`), its state.
 
     Trees have no cycles (that is what `Reference` is for), so the garbage collector need not look at them.
@@ -67,59 +67,69 @@ class Reference(msgspec.Struct, omit_defaults=True, gc=False):
 
 
 Scalar: TypeAlias = bool | int | float | str | None
+Item: TypeAlias = Node | Tensor | Reference
+"""What a walk through a tree meets."""
+
 Value: TypeAlias = "Scalar | Node | Tensor | Reference | list[Any] | dict[str, Any]"
 
 
-def to_json(tree: Value) -> bytes:
-    """The canonical JSON of a tree; equal trees give equal bytes.
+def to_json(tree: Value, found: list[Item] | None = None) -> bytes:
+    """The canonical JSON of a tree; equal trees give equal bytes. Every node, tensor and reference in it is
+    appended to `found`, in the order of the tree.
 
     Raises CannotSaveError if JSON cannot express a value, or if the tree is too deep for `parse`.
     """
-    return anywhere(_to_json, tree)  # type: ignore[no-any-return]
+    met: list[Item] = [] if found is None else found
+    before = len(met)
 
+    def write() -> bytes:
+        del met[before:]
+        return canonical(_marked(tree, 0, met), floats=False)  # floats that need a mark have one
 
-def _to_json(tree: Value) -> bytes:
     try:
-        return canonical(_marked(tree, 0), floats=False)  # floats that need a mark have one
+        return anywhere(write)  # type: ignore[no-any-return]
     except UnicodeEncodeError as error:
-        found = error.object[max(0, error.start - 20) : error.end + 20]
+        text = error.object[max(0, error.start - 20) : error.end + 20]
         raise CannotSaveError(
-            f"$: {found!r} is no Unicode text, so it cannot be a name, as of a field; rename it"
+            f"$: {text!r} is not Unicode text, so it cannot be a name, such as that of a field; rename it"
         ) from None
 
 
-_ATOMS = frozenset((str, bool, type(None), Tensor, Reference, msgspec.Raw))
+_PLAIN = frozenset((str, bool, type(None), msgspec.Raw))
+"""The kinds of values that canonical JSON keeps as they are."""
 
 
-def _marked(value: Any, depth: int) -> Any:
-    """The value with marks for what canonical JSON does not keep. Recursive, once per level of JSON."""
+def _marked(value: Any, depth: int, found: list[Item]) -> Any:
+    """The value with marks for what canonical JSON does not keep. Recursive: one call for each level."""
     kind = type(value)
-    if kind in _ATOMS:
+    if kind in _PLAIN:
         return value
     if kind is int or kind is float:
         return _marked_number(value)
+    if kind is Tensor or kind is Reference:
+        found.append(value)
+        return value
     if depth >= MAX_JSON_DEPTH:
         raise CannotSaveError(
             "$: objects lie too deep within each other; flatten the structure, or save its pieces as "
             f"separate parts (the limit is {MAX_JSON_DEPTH} levels of JSON)"
         )
+    depth += 1
     if kind is Node:
-        state = value.state
-        if type(state) not in _ATOMS:
-            state = _marked(state, depth + 1)
-        return Node(value.codec, value.cls, value.version, value.id, state)
+        found.append(value)
+        return Node(value.codec, value.cls, value.version, value.id, _marked(value.state, depth, found))
     if kind is dict:
         fields = {}
         for name, item in value.items():
-            fields[name] = item if type(item) in _ATOMS else _marked(item, depth + 1)
+            fields[name] = item if type(item) in _PLAIN else _marked(item, depth, found)
         return _with_order(fields)
-    if kind is not list and kind is not tuple:
-        return _marked_number(float(value)) if isinstance(value, float) else value
-    found = list(value)
-    for index, item in enumerate(found):
-        if type(item) not in _ATOMS:
-            found[index] = _marked(item, depth + 1)
-    return found
+    if kind is list or kind is tuple:
+        items = list(value)
+        for index, item in enumerate(items):
+            if type(item) not in _PLAIN:
+                items[index] = _marked(item, depth, found)
+        return items
+    return _marked_number(float(value)) if isinstance(value, float) else value
 
 
 def _marked_number(value: float) -> Any:
@@ -149,71 +159,79 @@ def _with_order(found: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def parse(raw: Any, where: str, found: list[Node | Tensor | Reference]) -> Any:
+def parse(raw: Any, where: str, found: list[Item]) -> Any:
     """Decoded JSON as a tree; every node, tensor and reference in it is appended to `found`, in the order of
     the document.
 
-    `raw` is not changed, and its lists and dicts of plain values become part of the tree without a copy.
-    Raises IncompatibleError if it is not a tree.
+    Lists and dicts in `raw` become part of the tree: they are changed in place, or consumed. Raises
+    IncompatibleError if it is not a tree.
     """
-    before = len(found)
-    try:
-        return _parse(raw, where, found, 0)
-    except RecursionError:
-        del found[before:]
+    if type(raw) not in _CONTAINERS:
+        return raw
+    if is_deep():
         return on_fresh_stack(_parse, raw, where, found, 0)
-
-
-def _parse(raw: Any, where: str, found: list[Node | Tensor | Reference], depth: int) -> Any:
-    """The same for a value that is `depth` levels deep. Recursive, once per level."""
-    item: Any = _parse_dict(raw, where) if type(raw) is dict else raw
-    kind = type(item)
-    if depth >= MAX_JSON_DEPTH and (kind is Node or kind in _CONTAINERS):
-        raise IncompatibleError(f"{where}: nested deeper than {MAX_JSON_DEPTH} levels")
-    if kind is Node:
-        found.append(item)
-        if type(item.state) in _CONTAINERS:
-            item.state = _parse(item.state, where, found, depth + 1)
-    elif kind is dict or kind is list:
-        parsed = None
-        for name, value in item.items() if kind is dict else enumerate(item):
-            if type(value) in _CONTAINERS:
-                within = _parse(value, where, found, depth + 1)
-                if within is not value:
-                    parsed = item.copy() if parsed is None else parsed
-                    parsed[name] = within
-        return item if parsed is None else parsed
-    elif kind is Tensor or kind is Reference:
-        found.append(item)
-    return item
+    return _parse(raw, where, found, 0)
 
 
 _CONTAINERS = frozenset((dict, list))
 
 
-def _parse_dict(raw: dict[str, Any], where: str) -> Node | Tensor | Reference | float | dict[str, Any]:
-    """What a JSON object stands for; its content is still raw."""
-    if "$" in raw:
-        return _parse_node(raw, where)
-    if "$tensor" in raw or "$ref" in raw:
-        return _parse_leaf(raw, where)
-    for key in raw:
-        if key[:1] in _RESERVED_FIRST and reserved(key):
-            if key == "$order":
-                return _parse_dict(_ordered(raw, where), where)
-            if key == "$float":
-                return _parse_float(raw, where)
-            raise IncompatibleError(f"{where}: an object has the reserved key {key!r}")
+def _parse(raw: Any, where: str, found: list[Item], depth: int) -> Any:
+    """What a list or dict stands for that is `depth` levels deep. Recursive: one call for each level."""
+    node = None
+    is_object = type(raw) is dict
+    if is_object:
+        if "$" in raw:
+            node = _parse_node(raw, where)
+        elif "$tensor" in raw or "$ref" in raw:
+            return _parse_leaf(raw, where, found)
+        elif "$float" in raw:
+            return _parse_float(raw, where)
+        elif "$order" in raw:
+            raw = _ordered(raw, where)
+    if depth >= MAX_JSON_DEPTH:
+        raise IncompatibleError(f"{where}: nested deeper than {MAX_JSON_DEPTH} levels")
+    depth += 1
+    if node is not None:
+        found.append(node)
+        if type(node.state) in _CONTAINERS:
+            node.state = _parse(node.state, where, found, depth)
+        return node
+    if is_object:
+        for key, item in raw.items():
+            if key[:1] in _RESERVED_FIRST and reserved(key):
+                raise IncompatibleError(f"{where}: an object has the reserved key {key!r}")
+            if type(item) in _CONTAINERS:
+                raw[key] = _parse(item, where, found, depth)
+        return raw
+    for index, item in enumerate(raw):
+        if type(item) in _CONTAINERS:
+            raw[index] = _parse(item, where, found, depth)
     return raw
+
+
+def _parse_node(raw: dict[str, Any], where: str) -> Node:
+    """The node, whose state is still raw."""
+    try:
+        node = msgspec.convert(raw, Node)
+    except msgspec.ValidationError as error:
+        raise IncompatibleError(f"{where}: a malformed node: {error}") from None
+    if type(node.id) is str:
+        raise IncompatibleError(f"{where}: a node with the id {node.id[:80]!r}, which is not a number")
+    return node
 
 
 def _ordered(raw: dict[str, Any], where: str) -> dict[str, Any]:
     """The object with its keys in the order that they had when it was saved."""
-    order = raw["$order"]
-    keys = in_order([key for key in raw if key != "$order"])
-    if type(order) is not list or set(map(type, order)) - {int} or sorted(order) != [*range(len(keys))]:
+    order = raw.pop("$order")
+    keys = in_order(raw)
+    try:
+        found = {keys[place]: raw[keys[place]] for place in order}
+    except (TypeError, IndexError):
+        found = {}
+    if len(found) != len(keys) or [*map(type, order)] != [int] * len(keys) or min(order, default=0) < 0:
         raise IncompatibleError(f"{where}: the order of an object is not one of its keys")
-    return {keys[place]: raw[keys[place]] for place in order}
+    return found
 
 
 _WHOLE_FLOAT = re.compile("-0|-?[1-9][0-9]{15,20}")
@@ -249,33 +267,22 @@ def encodable(text: str) -> bool:
 
 
 _RESERVED_FIRST = frozenset("$_")
-_NODE_KEYS = frozenset(("$", "class", "v", "id", "state"))
 
 
-def _parse_node(raw: dict[str, Any], where: str) -> Node:
-    codec, cls, version, ident = raw["$"], raw.get("class"), raw.get("v", 1), raw.get("id")
-    if (
-        not raw.keys() <= _NODE_KEYS
-        or type(codec) is not str
-        or not (cls is None or type(cls) is str)
-        or type(version) is not int
-        or not (ident is None or type(ident) is int)
-    ):
-        raise IncompatibleError(f"{where}: a node with wrong fields: {str(list(raw))[:120]}")
-    return Node(codec, cls, version, ident, raw.get("state"))
-
-
-def _parse_leaf(raw: dict[str, Any], where: str) -> Tensor | Reference:
-    if len(raw) == 1 and type(raw.get("$tensor")) is str:
-        return Tensor(raw["$tensor"])
+def _parse_leaf(raw: dict[str, Any], where: str, found: list[Item]) -> Tensor | Reference:
+    leaf: Tensor | Reference
     part = raw.get("part")
-    far = raw.keys() == {"$ref", "part"} and type(part) is str
-    if not (far or len(raw) == 1) or type(raw.get("$ref")) is not int:
-        raise IncompatibleError(f"{where}: a wrong reference: {str(list(raw))[:120]}")
-    return Reference(raw["$ref"], part)
+    if len(raw) == 1 and type(raw.get("$tensor")) is str:
+        leaf = Tensor(raw["$tensor"])
+    elif type(raw.get("$ref")) is int and (len(raw) == 1 or (len(raw) == 2 and type(part) is str)):
+        leaf = Reference(raw["$ref"], part)
+    else:
+        raise IncompatibleError(f"{where}: a malformed reference: {str(list(raw))[:120]}")
+    found.append(leaf)
+    return leaf
 
 
-def settle(found: Iterable[Node | Tensor | Reference], part: str) -> None:
+def settle(found: Iterable[Item], part: str) -> None:
     """Make the ids of a parsed part unique in the file: `model/7` for id 7 of `model`.
 
     In the file they are numbered within each part, so that equal parts have equal trees.
@@ -287,7 +294,7 @@ def settle(found: Iterable[Node | Tensor | Reference], part: str) -> None:
             item.id = f"{part}/{item.id}"
 
 
-def walk(value: Any) -> Iterator[Node | Tensor | Reference]:
+def walk(value: Any) -> Iterator[Item]:
     """Every node, tensor and reference below `value`, in the order of the document."""
     stack = [value]
     while stack:

@@ -94,17 +94,17 @@ REFUSED: dict[str, tuple[str, Alter, str]] = {
     "an offset without a column": ("gb linear", put("init_.intercept_", np.zeros(0)), "another shape"),
     "a prior that is a number": ("gb three", put("init_.class_prior_", 3), "another shape"),
     "a prior of fewer classes": ("gb three", put("init_.class_prior_", np.ones(1)), "another shape"),
-    "a first guess of who knows what": ("gb", put("init_", cluster.KMeans(2).fit(models.X)), "nothing shows"),
-    "a first guess that is no estimator": ("gb", put("init_", 3), "nothing shows"),
+    "a first guess of who knows what": ("gb", put("init_", cluster.KMeans(2).fit(models.X)), "output shape"),
+    "a first guess that is no estimator": ("gb", put("init_", 3), "output shape"),
     "a first guess of another library": (
         "gb",
         put("init_", SimpleNamespace(predict=np.sum)),
-        "nothing shows",
+        "output shape",
     ),
     "a first guess that ends in a number": (
         "gb pipeline",
         lambda m: m.init_.steps.__setitem__(-1, ("end", 3)),
-        "nothing shows",
+        "output shape",
     ),
     "a first guess by a function": (
         "gb pipeline",
@@ -115,16 +115,16 @@ REFUSED: dict[str, tuple[str, Alter, str]] = {
     "a loss of more classes": (
         "gb three",
         put("_loss", loss.HalfMultinomialLoss(n_classes=5)),
-        "other classes",
+        "number of classes",
     ),
     "a loss with another link": ("gb", put("_loss.link", SimpleNamespace(link=np.sum)), "link of another"),
-    "a loss that says otherwise": ("gb three", put("_loss.is_multiclass", False), "how many classes"),
+    "a loss that says otherwise": ("gb three", put("_loss.is_multiclass", False), "is_multiclass"),
     "a classifier that says it is none": ("gb three", put("_estimator_type", "regressor"), "another type"),
     # histogram gradient boosting
     "fewer categories": (
         "hb categories",
         put("_bin_mapper.is_categorical_", np.zeros(3, bool)),
-        "bins for each feature",
+        "sets of bins",
     ),
     "a preprocessor of other data": (
         "hb categories",
@@ -143,7 +143,7 @@ REFUSED: dict[str, tuple[str, Alter, str]] = {
         ),
         "other columns",
     ),
-    "in the middle of a fit": ("hb", put("_in_fit", True), "middle of its fit"),
+    "in the middle of a fit": ("hb", put("_in_fit", True), "being fitted"),
     "trees that are none": (
         "hb",
         change("_predictors", lambda r: [[SimpleNamespace(nodes=0)] for _ in r]),
@@ -155,7 +155,7 @@ REFUSED: dict[str, tuple[str, Alter, str]] = {
         change("_dual_coef_", without_coefficients),
         "coefficients",
     ),
-    "another machine": ("svc ovo", put("_impl", "one_class"), "another kind"),
+    "another machine": ("svc ovo", put("_impl", "one_class"), "_impl cannot"),
     "no counts": ("svc ovo", put("_n_support", None), "not an array"),
     "no intercepts": ("svc ovo", put("_intercept_", np.zeros(0)), "intercept"),
     "half of the probabilities": ("svc sparse probability", put("_probB", np.zeros(0)), "probability"),
@@ -172,7 +172,7 @@ REFUSED: dict[str, tuple[str, Alter, str]] = {
     "fewer samples than the kernel": (
         "svc callable",
         change("_BaseLibSVM__Xfit", lambda a: a[:3]),
-        "training samples",
+        "samples of the kernel",
     ),
     "another kernel": ("svr precomputed", put("kernel", "linear"), "support vectors"),
     "classes that are not there": ("svc ovo", lambda m: vars(m).pop("classes_"), "classes_"),
@@ -180,7 +180,7 @@ REFUSED: dict[str, tuple[str, Alter, str]] = {
     "a choice of other features": (
         "isolation",
         lambda m: m.estimators_features_.__setitem__(0, np.array([0, 1, 99])),
-        "no such feature",
+        "feature does not exist",
     ),
     "a forest of something else": (
         "forest",
@@ -191,7 +191,7 @@ REFUSED: dict[str, tuple[str, Alter, str]] = {
     "fewer samples than kept": ("knn brute", put("n_samples_fit_", 7), "number of samples"),
     "no samples": ("knn brute", change("_fit_X", lambda a: a[:0]), "no samples"),
     "samples of fewer features": ("knn multi", change("_fit_X", lambda a: a[:, :1]), "other features"),
-    "a label of no class": ("knn brute distance", change("_y", lambda a: a + 10**6), "no class"),
+    "a label of no class": ("knn brute distance", change("_y", lambda a: a + 10**6), "not that of a class"),
     "fewer labels": ("radius brute", change("_y", lambda a: a[:3]), "one label for each"),
     "a matrix of another metric": (
         "knn mahalanobis",
@@ -206,18 +206,18 @@ REFUSED: dict[str, tuple[str, Alter, str]] = {
     "more neighbours than samples": (
         "knn brute distance",
         lambda m: vars(m).update(weights="uniform", n_neighbors=10**6),
-        "neighbours of",
+        "n_neighbors is",
     ),
     "a tree of other samples": ("knn kd", put("_tree", neighbors.KDTree(models.X[:9])), "other samples"),
     "a tree of other features": ("kde", put("tree_", neighbors.KDTree(models.X[:, :2])), "other features"),
-    "samples that pretend": ("knn brute", put("_fit_X", Pretender()), "no matrix"),
+    "samples that pretend": ("knn brute", put("_fit_X", Pretender()), "not a matrix"),
     # clusters
     "fewer counts than centers": ("minibatch part", put("_counts", np.zeros(1)), "count for each"),
     "fewer norms than centers": ("birch part", put("_subcluster_norms", np.zeros(1)), "one norm"),
     "a linkage from nowhere": (
         "hdbscan",
         lambda m: m._single_linkage_tree_["left_node"].__setitem__(0, 10**6),
-        "not there",
+        "does not exist",
     ),
     "a bisection in a circle": (
         "bisecting",
@@ -241,9 +241,9 @@ REFUSED: dict[str, tuple[str, Alter, str]] = {
     "a word beyond the columns": (
         "counts",
         change("vocabulary_", lambda v: {k: n + 99 for k, n in v.items()}),
-        "not there",
+        "does not exist",
     ),
-    "fewer columns than categories": ("one hot", put("_n_features_outs", [1, 1]), "number of columns"),
+    "fewer columns than categories": ("one hot", put("_n_features_outs", [1, 1]), "as many columns"),
     "categories out of order": (
         "bins",
         lambda m: m._encoder.categories_.__setitem__(-1, m._encoder.categories_[-1][::-1]),
@@ -254,7 +254,7 @@ REFUSED: dict[str, tuple[str, Alter, str]] = {
         lambda m: m._default_to_infrequent_mappings.__setitem__(0, np.array([0, 9, 9])),
         "group",
     ),
-    "a label beyond the columns": ("multi label", put("_cached_dict", {1: 0, 2: 99, 3: 1}), "not there"),
+    "a label beyond the columns": ("multi label", put("_cached_dict", {1: 0, 2: 99, 3: 1}), "does not exist"),
     "a label twice": (
         "multi label",
         lambda m: vars(m).update(_cached_dict=None, classes_=np.array([1, 1, 2], object)),
@@ -263,11 +263,11 @@ REFUSED: dict[str, tuple[str, Alter, str]] = {
     "samples only in the tree": (
         "knn kd",
         lambda m: vars(m).update(_fit_X=None, n_samples_fit_=7),
-        "no matrix",
+        "not a matrix",
     ),
     # names
-    "a method that learns": ("stack", put("stack_method_", ["fit", "__init__"]), "names no method"),
-    "a path out of the estimator": ("from model", put("importance_getter", "__class__.__mro__"), "leaves"),
+    "a method that learns": ("stack", put("stack_method_", ["fit", "__init__"]), "not name a method"),
+    "a path out of the estimator": ("from model", put("importance_getter", "__class__.__mro__"), "leads out"),
     "a format that looks inside": (
         "columns",
         put("verbose_feature_names_out", "{feature_name.__class__}"),

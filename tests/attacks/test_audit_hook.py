@@ -97,6 +97,7 @@ def test_the_hook_sees_what_it_should() -> None:
     assert any(event.startswith("pickle.find_class") for event in run(program))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["lazy", "whole"])
 @pytest.mark.parametrize("name", ["antigravity:fly", "os:system", "ftplib:FTP"])
 def test_an_untrusted_name_makes_no_import_event_in_a_cold_process(

@@ -500,13 +500,14 @@ def test_a_data_frame_is_no_estimator(place: str, tmp_path: Path) -> None:
         "estimators_": lambda: fitted,
     }[place]()
     saver.dump(made, tmp_path / "a.saver")
-    with pytest.raises(saver.IncompatibleError, match="holds a DataFrame, which is no estimator"):
+    with pytest.raises(saver.IncompatibleError, match="holds a DataFrame, which is not an estimator"):
         saver.load(tmp_path / "a.saver")
 
 
 class TestImports:
     """Finding 6: importing is an effect."""
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("name", [
         "torch._functorch.aot_autograd:AOTConfig", "torch._dynamo.config:X",
         "torch.utils.tensorboard:SummaryWriter",

@@ -8,7 +8,6 @@ import io
 import lzma
 import os
 import pickle
-import struct
 import zipfile
 import zlib
 from pathlib import Path
@@ -122,10 +121,6 @@ FOREIGN = {
     "nothing": (b"", "empty"),
     "zeros": (bytes(8192), "cut off"),
     "few zeros": (bytes(3), "cut off"),
-    "safetensors": (
-        struct.pack("<Q", 64) + b'{"w":{"dtype":"U8","shape":[4],"data_offsets":[0,4]}}'.ljust(64) + b"abcd",
-        "safetensors file that Saver did not write",
-    ),
 }
 
 
@@ -146,13 +141,6 @@ def test_a_joblib_file_is_told_for_what_it_is(tmp_path: Path, refused: Any) -> N
     for compress in (0, 3):
         joblib.dump({"a": np.arange(10)}, path, compress=compress)
         refused(path, saver.IncompatibleError, "a pickle|zlib")
-
-
-def test_a_safetensors_file_of_others_is_told_for_what_it_is(tmp_path: Path, refused: Any) -> None:
-    safetensors = pytest.importorskip("safetensors.numpy")
-    path = tmp_path / "model.saver"
-    safetensors.save_file({"w": np.arange(10)}, path, {"format": "pt"})
-    refused(path, saver.IncompatibleError, "did not write")
 
 
 def test_a_folder_is_told_for_what_it_is(tmp_path: Path, refused: Any) -> None:

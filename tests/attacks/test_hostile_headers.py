@@ -104,6 +104,7 @@ LIES: dict[str, Change] = {
     "packages whose versions are numbers": lambda f: f.manifest.update(
         environment={"packages": {"sklearn": 1}}
     ),
+    "a hash with a newline": lambda f: f.own["hashes"].__setitem__(0, f.own["hashes"][0] + "\n"),
     "requirements that are a word": lambda f: f.manifest.update(requires="x"),
 }
 
@@ -113,7 +114,6 @@ OTHER_BYTES: dict[str, Change] = {
     "bytes that are missing at the end": lambda f: _shorter(f, 1),
     "hashes exchanged": lambda f: f.own["hashes"].reverse(),
     "a wrong hash": lambda f: f.own["hashes"].__setitem__(0, ZEROS),
-    "a hash with a newline": lambda f: f.own["hashes"].__setitem__(0, f.own["hashes"][0] + "\n"),
 }
 
 UNSUPPORTED: dict[str, Change] = {

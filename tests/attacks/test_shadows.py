@@ -98,6 +98,7 @@ def decode(node: Node) -> Any:
     return Decoder(nodes, {}, None)(node)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("codec", "name"), ADMITTED, ids=lambda value: value)
 def test_every_name_that_a_class_has_is_refused(codec: str, name: str) -> None:
     cls = resolved(name)
@@ -113,6 +114,7 @@ def test_every_name_that_a_class_has_is_refused(codec: str, name: str) -> None:
             decode(node)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("codec", "name"), [item for item in ADMITTED if item[0] == "torch.Module"],
                          ids=lambda value: value)  # fmt: skip
 @pytest.mark.parametrize("kind", ["parameters", "buffers", "modules"])

@@ -46,7 +46,7 @@ def cross(found: Any) -> None:
 
 TREES: dict[str, tuple[Callable[[Any], None], str]] = {
     "a child beyond the end": (point("children_left", 10**6), "outside of its tree"),
-    "a negative child": (point("children_right", -7), "before it or outside"),
+    "a negative child": (point("children_right", -7), "before it or is outside"),
     "a cycle": (point("children_left", 0), "before it"),
     "two parents": (cross, "more than one"),
     "half a leaf": (point("children_left", -1), "a leaf has a right child"),
@@ -118,15 +118,15 @@ def test_histogram_boosting_with_a_categorical_split_of_a_number(tmp_path: Path)
     found = next(t for r in model._predictors for t in r if (t.nodes["is_categorical"] != 0).any())
     split = int(np.flatnonzero(found.nodes["is_categorical"])[0])
     found.nodes["feature_idx"][split] = 1  # categorical features come first, behind them the numbers
-    refused(model, tmp_path, "no categories")
+    refused(model, tmp_path, "without categories")
 
 
 @pytest.mark.parametrize(
     ("name", "value", "why"),
     [
         ("_n_support", np.array([50, 50, 50], np.int32), "support vectors|indices"),
-        ("_n_support", np.array([-1, 1, 1], np.int32), "support counts"),
-        ("_n_support", np.array([1, 1], np.int32), "support counts"),
+        ("_n_support", np.array([-1, 1, 1], np.int32), "count for each class"),
+        ("_n_support", np.array([1, 1], np.int32), "count for each class"),
         ("_dual_coef_", np.zeros((1, 3)), "coefficients"),
         ("_intercept_", np.zeros(1), "intercept"),
         ("_probA", np.zeros(1), "probability"),
@@ -151,8 +151,8 @@ def test_support_vectors(name: str, value: Any, why: str, tmp_path: Path) -> Non
         (2, lambda nodes: _with(nodes, "is_leaf", 0), "last level has children"),
         (3, lambda bounds: bounds[:, :1].copy(), "bounds do not fit"),
         (0, lambda data: data[:5], "permutation"),
-        (5, lambda levels: levels + 3, "nodes of its levels"),
-        (6, lambda count: count - 1, "nodes of its levels"),
+        (5, lambda levels: levels + 3, "number of levels"),
+        (6, lambda count: count - 1, "number of levels"),
     ],
 )
 def test_neighbor_trees(

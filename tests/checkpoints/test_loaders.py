@@ -177,6 +177,7 @@ class Drawn(Dataset[Any]):
         return torch.randn(4) + index
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("own", [True, False], ids=["own generator", "global generator"])
 @pytest.mark.parametrize("workers", [0, 2])
 def test_pytorchs_loader_goes_on_to_the_bit_from_the_end_of_an_epoch(
@@ -282,6 +283,6 @@ def test_a_loader_under_way_is_not_put_back_by_a_proof(store: saver.Saver) -> No
         assert prove(training.run, lambda step: training.learn(step, next(iter(training.loader))))
         training.train(3)
         with pytest.raises(
-            saver.CannotSaveError, match=r"loader: the loop keeps the iterator.*rehearse --prove"
+            saver.CannotSaveError, match=r"loader: the loop keeps its iterator.*rehearse --prove"
         ):
             prove(training.run, lambda step: training.learn(step, next(iter(training.loader))))

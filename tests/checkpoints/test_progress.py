@@ -33,7 +33,7 @@ from saver.checkpoints.progress import (
     fitting,
     line,
     rate_text,
-    told,
+    status,
 )
 from saver.repo.version import Version
 from saver.storages.memory import MemoryStorage
@@ -96,7 +96,7 @@ def version(number: int, when: float) -> Version:
 
 def test_it_tells_step_rate_last_save_what_is_kept_and_what_is_due():
     progress = Progress(step=1339, steps_per_second=12.34, saved=version(2, 1000.0))
-    pieces = told("run-7", progress, 100_000, "in 160 steps", 3, 1008.5)
+    pieces = status("run-7", progress, 100_000, "in 160 steps", 3, 1008.5)
     text = fitting(pieces, 79)
     assert text == "run-7: step 1,340/100,000  12.3/s  saved @2 8 s ago, 3 kept  next in 160 steps"
 
@@ -104,12 +104,14 @@ def test_it_tells_step_rate_last_save_what_is_kept_and_what_is_due():
 def test_at_the_end_no_save_is_due_any_more():
     done = Progress(step=399, steps_per_second=12.34, saved=version(2, 1000.0))
     for total, due in ((400, False), (399, False), (401, True), (None, True)):
-        text = fitting(told("run-7", done, total, "in 25 steps", 3, 1008.5), 79)
+        text = fitting(status("run-7", done, total, "in 25 steps", 3, 1008.5), 79)
         assert text.endswith("next in 25 steps" if due else "3 kept")
 
 
 def test_before_the_first_save_and_without_a_total_it_tells_less():
-    assert fitting(told("run-7", Progress(step=0), None, None, 0, 0.0), 79) == "run-7: step 1  not saved yet"
+    assert (
+        fitting(status("run-7", Progress(step=0), None, None, 0, 0.0), 79) == "run-7: step 1  not saved yet"
+    )
 
 
 @pytest.mark.parametrize(
@@ -155,6 +157,7 @@ def test_steps_that_are_not_reported_count():
 # Where there is how much room
 
 
+@pytest.mark.slow
 @given(st.lists(st.text(max_size=60), min_size=1, max_size=5), st.integers(1, 120))
 def test_it_fits_the_terminal_and_steers_nothing(pieces, width):
     text = fitting(pieces, width)

@@ -130,7 +130,7 @@ def test_the_newest_version_that_verifies_is_taken_and_it_says_so(store: saver.S
 def test_what_cannot_be_put_back_in_place_is_refused_before_days_of_training(
     store: saver.Saver, obj: Any, way: str
 ) -> None:
-    with pytest.raises(saver.CannotSaveError, match=r"thing: .* nobody could resume") as caught:
+    with pytest.raises(saver.CannotSaveError, match=r"thing: .* the run could not resume") as caught:
         store.checkpoints("run", {"thing": obj}, every=Every(steps=1))
     assert way in str(caught.value)
 
@@ -422,7 +422,7 @@ def test_where_memory_is_short_a_warning_says_that_training_waits(
     store: saver.Saver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("saver.staging.available_memory", lambda: 1000)
-    with _run(store) as run, pytest.warns(RuntimeWarning, match="no memory for a snapshot"):
+    with _run(store) as run, pytest.warns(RuntimeWarning, match="not enough memory for a snapshot"):
         run.step(0)
     assert store.version("run").step == 0
 
@@ -434,7 +434,7 @@ def test_a_size_that_is_none_is_refused_at_once(store: saver.Saver) -> None:
 
 def test_a_metric_that_never_came_is_told(store: saver.Saver) -> None:
     every, keep = Every(improvement="val_los") | Every(steps=1), Keep(best=1, by="val_acc", mode="max")
-    with pytest.warns(RuntimeWarning, match="no step told val_acc, val_los, .* was told: loss, val_loss"):  # noqa: SIM117
+    with pytest.warns(RuntimeWarning, match="no step reported val_acc, val_los, .* reported loss, val_loss"):  # noqa: SIM117
         with _run(store, every=every, keep=keep) as run:
             run.step(0, loss=1.0, val_loss=2.0)
 
@@ -461,7 +461,7 @@ def test_who_forgets_to_resume_loses_nothing(store: saver.Saver) -> None:
     before = [str(version) for version in store.versions("run")]
     with _run(store) as run:
         with pytest.raises(
-            saver.CannotSaveError, match=r"run@3 of step 8 already; begin the loop with .*resume"
+            saver.CannotSaveError, match=r"run@3 of step 8 exists already; begin the loop with .*resume"
         ):
             run.step(0)
         with pytest.raises(saver.CannotSaveError, match="run@3"):
@@ -477,7 +477,12 @@ def test_what_was_trained_and_never_saved_is_not_begun_again(store: saver.Saver)
         assert run.resume() == 0
         run.step(0)
         raise ZeroDivisionError
-    with run, pytest.raises(saver.CannotSaveError, match="trained up to step 0; make them and the run anew"):
+    with (
+        run,
+        pytest.raises(
+            saver.CannotSaveError, match="trained up to step 0; create the objects and the run again"
+        ),
+    ):
         run.resume()
 
 
@@ -487,7 +492,7 @@ def test_a_run_that_was_left_can_be_gone_on_with(store: saver.Saver) -> None:
         with run:
             run.step(step)
     assert [version.step for version in store.versions("run")] == [0, 1, 2]
-    with run, pytest.raises(saver.CannotSaveError, match="open already"), run:
+    with run, pytest.raises(saver.CannotSaveError, match="already open"), run:
         pass
     with pytest.raises(saver.CannotSaveError, match="with run:"):
         run.__exit__(None, None, None)
@@ -499,7 +504,7 @@ def test_steps_are_whole_numbers_of_any_kind(kind: Any, store: saver.Saver) -> N
         for step in range(3):
             run.step(kind(step))
         for wrong in (3.0, "3", None):
-            with pytest.raises(TypeError, match="is no whole number; count steps from 0"):
+            with pytest.raises(TypeError, match="is not a whole number; count steps from 0"):
                 run.step(wrong)
     assert [version.step for version in store.versions("run")] == [0, 1, 2]
 
@@ -508,11 +513,11 @@ def test_each_step_is_told_once_and_in_order(store: saver.Saver) -> None:
     """A second row of a step that was saved with the first would be gone after a resume."""
     with _run(store) as run:
         run.step(5, loss=1.0)
-        with pytest.raises(saver.CannotSaveError, match="step 5 was told already; tell each step once"):
+        with pytest.raises(saver.CannotSaveError, match="step 5 was reported already; report each step once"):
             run.step(5, val_loss=1.0)
         with pytest.raises(saver.CannotSaveError, match="4 after 5"):
             run.step(4, loss=1.0)
-        with pytest.raises(saver.CannotSaveError, match="time: the log has a column of this name"):
+        with pytest.raises(saver.CannotSaveError, match="time: the log has its own column of this name"):
             run.step(6, time=0.5)
         run.step(6, loss=2.0, val_loss=None)
     assert run.log["loss"][0].tolist() == [5, 6]
@@ -524,7 +529,7 @@ def test_what_was_saved_and_is_not_given_any_more_is_told(store: saver.Saver) ->
         run.step(0)
     del objects["b"]
     run = store.checkpoints("run", objects, every=Every(steps=1))
-    with run, pytest.warns(RuntimeWarning, match="run@1 has a, b; the run has a: what is missing here"):
+    with run, pytest.warns(RuntimeWarning, match="run@1 has a, b; the run has a: objects that the run lacks"):
         assert run.resume() == 1
 
 
@@ -570,7 +575,7 @@ def test_who_else_saves_under_the_name_is_told(store: saver.Saver) -> None:
         run.step(0)
         run.flush()
         store.save("run", [1])
-        with pytest.warns(RuntimeWarning, match="run@3 follows run@1 of this run: somebody else"):  # noqa: PT031
+        with pytest.warns(RuntimeWarning, match="run@3 follows run@1 of this run: another run"):  # noqa: PT031
             run.step(1)
             run.flush()
 
@@ -581,27 +586,27 @@ def test_an_end_without_any_version_is_told(store: saver.Saver) -> None:
     for step in range(5):
         run.step(step)
     with pytest.warns(
-        RuntimeWarning, match=r"ended after step 4 and nothing was saved, for Every\(steps=9\)"
+        RuntimeWarning, match=r"ended after step 4 and nothing was saved, because Every\(steps=9\)"
     ):
         run.__exit__(None, None, None)
 
 
 def test_epochs_that_nobody_told_are_missed(store: saver.Saver) -> None:
     run = _run(store, every=Every(epochs=1) | Every(steps=1))
-    with pytest.warns(RuntimeWarning, match="no step told epoch"), run:
+    with pytest.warns(RuntimeWarning, match="no step reported epoch"), run:
         run.step(0)
 
 
 @pytest.mark.parametrize(
     ("wrong", "error", "told"),
     [
-        ({"every": None}, TypeError, "every=None is no policy; write every=Every"),
+        ({"every": None}, TypeError, "every=None is not a policy; write every=Every"),
         ({"every": 100}, TypeError, "every=100"),
-        ({"keep": 3}, TypeError, "keep=3 is no policy; write keep=Keep"),
+        ({"keep": 3}, TypeError, "keep=3 is not a policy; write keep=Keep"),
         ({"objects": [1]}, TypeError, "objects: a list has no names"),
-        ({"objects": {1: {}}}, ValueError, "1 is no name of a part"),
-        ({"objects": {"a/b": {}}}, ValueError, "'a/b' is no name"),
-        ({"busy": "drop"}, ValueError, "busy='drop' is not known"),
+        ({"objects": {1: {}}}, ValueError, "1 is not a name for a part"),
+        ({"objects": {"a/b": {}}}, ValueError, "'a/b' is not a name"),
+        ({"busy": "drop"}, ValueError, "busy='drop' is not a choice"),
         ({"grace": "x"}, ValueError, "grace='x'"),
         ({"grace": -1}, ValueError, "grace=-1"),
         ({"total": "5"}, ValueError, "total='5'"),
@@ -736,7 +741,7 @@ def test_training_waits_for_saves_when_the_process_may_have_no_more_memory(
         raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
 
     monkeypatch.setattr(memory.mmap, "mmap", refuse)
-    with pytest.warns(RuntimeWarning, match="no memory for a snapshot.*training waits"):
+    with pytest.warns(RuntimeWarning, match="not enough memory for a snapshot.*training waits"):
         train(store, 7)
     assert [version.step for version in store.versions("run")] == [2, 5]
     assert store.check().sound

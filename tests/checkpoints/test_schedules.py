@@ -85,6 +85,7 @@ CASES = [(schedule, "exponential") for schedule in SCHEDULES] + [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("schedule", "average"), CASES)
 @pytest.mark.filterwarnings("ignore:.*the epoch parameter:UserWarning")  # SequentialLR warns of itself
 @pytest.mark.filterwarnings("ignore:Detected call of `lr_scheduler.step:UserWarning")  # a step was left out

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -14,7 +15,7 @@ from saver.repo.format import STORE_KEY, Format
 from saver.repo.repository import Repository
 from saver.repo.save import save_version
 from saver.storages.local import LocalStorage
-from saver.tree import Node
+from saver.tree import Node, to_json
 
 EVIL = "\x1b]0;owned\x07\x1b[2J\u202e\x9b31m\r\n"
 
@@ -57,7 +58,7 @@ def apart(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> No
 def hostile() -> Repository:
     """The store `models` of this folder: texts in it try to steer the terminal, wherever text may stand."""
     repo = Repository(LocalStorage("models"))
-    part = EncodedPart(Node("list", state=[EVIL]), {}, (), (EVIL,))
+    part = EncodedPart(msgspec.Raw(to_json(Node("list", state=[EVIL]))), {}, (), (EVIL,))
     data = {EVIL: {"kind": EVIL, "shape": [EVIL], "hash": EVIL, "bytes": 10**400}}
     save_version(
         repo,

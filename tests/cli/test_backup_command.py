@@ -46,6 +46,6 @@ def test_what_is_no_copy_is_refused(store: saver.Saver) -> None:
     Path("photos", "beach.jpg").write_bytes(b"sand")
     done = run("backup", "models", "photos")
     assert done.exit_code not in (0, 1)
-    assert "is no copy of" in done.stderr
+    assert "is not a copy of" in done.stderr
     assert run("backup", "nowhere", "copy").exit_code not in (0, 1)
     assert not Path("copy").exists()

@@ -139,6 +139,7 @@ def test_a_terminal_gets_the_first_rows_and_a_pipe_all(store: saver.Saver) -> No
     assert run("check").stdout.count("the pack is missing") == 63
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [60, 80, 140])
 def test_tables_of_damage_fit_the_terminal(store: saver.Saver, width: int) -> None:
     damage_the_model_of_two_versions(store)

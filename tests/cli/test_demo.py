@@ -51,6 +51,7 @@ def tour(tmp_path_factory) -> tuple[Path, str]:
     return folder, done.stdout
 
 
+@pytest.mark.slow
 def test_the_files_lie_where_it_says_and_nowhere_else(tour):
     folder, output = tour
     found = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
@@ -62,11 +63,13 @@ def test_the_files_lie_where_it_says_and_nowhere_else(tour):
     assert all(name in output for name in found - runs)
 
 
+@pytest.mark.slow
 def test_the_steps_are_numbered_in_order(tour):
     numbers = re.findall(r"^(\d+)\. ", tour[1], re.MULTILINE)
     assert numbers == [str(number) for number in range(1, 11)]
 
 
+@pytest.mark.slow
 def test_every_epoch_has_its_line_and_the_loss_falls(tour):
     rows = re.findall(r"epoch +(\d+) +loss (\S+) +accuracy +(\S+)%  (#+)$", tour[1], re.MULTILINE)
     assert [int(row[0]) for row in rows] == list(range(1, 21))
@@ -75,16 +78,19 @@ def test_every_epoch_has_its_line_and_the_loss_falls(tour):
     assert float(rows[-1][2]) > 96
 
 
+@pytest.mark.slow
 def test_the_fresh_process_predicts_the_same_to_the_bit(tour):
     assert "450 of 450 equal" in tour[1]
     assert "4,500 of 4,500 equal, to the last bit" in tour[1]
 
 
+@pytest.mark.slow
 def test_piped_output_is_plain(tour):
     assert tour[1].isascii()
     assert tour[1].replace("\n", "").isprintable()
 
 
+@pytest.mark.slow
 def test_the_file_holds_scaler_model_and_log(tour):
     parts = saver.load(tour[0] / "saver-demo" / "digits.saver")
     assert list(parts) == ["scaler", "model", "log"]
@@ -93,6 +99,7 @@ def test_the_file_holds_scaler_model_and_log(tour):
     assert len({len(column) for column in parts["log"].values()}) == 1
 
 
+@pytest.mark.slow
 def test_the_picture_is_a_png_of_sensible_size(tour):
     pytest.importorskip("matplotlib")
     for name in ("training.png", "runs.png"):
@@ -150,6 +157,7 @@ def small(tmp_path_factory) -> tuple[Path, Path, str]:
     return folder / "a folder" / "b", cache, done.stdout
 
 
+@pytest.mark.slow
 def test_folder_and_epochs_are_the_user_s(small):
     folder, cache, output = small
     assert {path.name for path in folder.iterdir()} == {"digits.saver", "runs"}
@@ -157,11 +165,13 @@ def test_folder_and_epochs_are_the_user_s(small):
     assert "saver show 'a folder/b/digits.saver'" in output
 
 
+@pytest.mark.slow
 def test_without_matplotlib_there_is_no_picture_and_the_tour_says_why(small):
     assert "matplotlib is not installed" in small[2]
     assert 'pip install "saver-ml[demo]"' in small[2]
 
 
+@pytest.mark.slow
 def test_without_torch_the_network_is_one_of_numpy(small):
     assert "A small network in NumPy" in small[2]
     assert re.search(r"^  generator +(\w+)  \1$", small[2], re.MULTILINE)
@@ -230,6 +240,7 @@ print("matplotlib.pyplot" in sys.modules)
 # The second half: killed and resumed
 
 
+@pytest.mark.slow
 def test_three_processes_train_and_one_of_them_is_killed(tour):
     trained, killed, resumed = (
         re.findall(pattern, tour[1])
@@ -243,12 +254,14 @@ def test_three_processes_train_and_one_of_them_is_killed(tour):
     assert later in ([200, 250, 300, 350, 400], [250, 300, 350, 400], [300, 350, 400])
 
 
+@pytest.mark.slow
 def test_it_goes_on_after_the_step_that_was_saved_last(tour):
     number, step = map(int, re.findall(r"resumes from killed@(\d+), after step (\d+):", tour[1])[0])
     assert step == 25 * number
     assert 175 <= step <= 250  # what was being written when it was killed counts only if it was durable
 
 
+@pytest.mark.slow
 def test_both_runs_end_with_the_same_bits(tour):
     store = saver.Saver(tour[0] / "saver-demo" / "runs")
     whole, killed = store.version("whole"), store.version("killed")
@@ -266,10 +279,12 @@ def test_both_runs_end_with_the_same_bits(tour):
     assert "400 of the 400 losses in the log are equal, to the last bit" in tour[1]
 
 
+@pytest.mark.slow
 def test_the_run_proves_that_it_can_be_resumed(tour):
     assert "rehearsal.prove: steps 0 to 2, trained twice from the same state: all bits agree." in tour[1]
 
 
+@pytest.mark.slow
 def test_what_lies_there_is_shown_by_the_commands_themselves(tour):
     told = tour[1].partition("What is stored")[2]
     assert re.findall(r"^    saver (\w+)", told.partition("Try next")[0], re.MULTILINE)[:3] == [

@@ -65,6 +65,7 @@ def test_several_runs_are_drawn_together_and_told_apart() -> None:
     assert "lr" not in lines
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("runs")
 @pytest.mark.parametrize("width", [50, 120])
 def test_a_terminal_gets_braille_in_colour_that_fits_it(width: int) -> None:
@@ -86,6 +87,7 @@ def test_without_colour_curves_are_told_apart_by_characters() -> None:
     assert any("\u2800" < char <= "\u28ff" for char in alone), "one curve needs no colour"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("runs")
 @pytest.mark.parametrize(("name", "begins"), [("a.png", b"\x89PNG"), ("a.svg", b"<?xml"), ("a.pdf", b"%PDF")])
 def test_a_picture_is_written_and_told(name: str, begins: bytes) -> None:
@@ -187,8 +189,8 @@ def test_what_is_no_log_is_said(log: Any, reason: str, tmp_path: Path) -> None:
         (["bare"], "bare has no training log, only model, scaler; save a TrainingLog as its part 'log'"),
         (["nothing"], "nothing"),
         (["run-1@7"], "run-1@7"),
-        (["run-1", "-m", "lossy"], "no run has a metric 'lossy'; there are loss, val_loss, lr"),
-        (["run-1", "-o", "a.gif"], "a.gif: a picture is .png, .svg or .pdf"),
+        (["run-1", "-m", "lossy"], "no run has a metric 'lossy'; choose from loss, val_loss, lr"),
+        (["run-1", "-o", "a.gif"], "a.gif: pictures are .png, .svg or .pdf"),
         (["run-1", "-o", "nowhere/a.png"], "create the folder"),
     ],
 )

@@ -220,6 +220,7 @@ def alive(process: int) -> bool:
         return False
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_who_ends_the_rehearsal_ends_the_script(number: int) -> None:
     lines = "begin = lambda: print(os.getpid(), file=open('process', 'w'), flush=True)"

@@ -307,7 +307,7 @@ def test_a_run_that_does_not_resume_is_told_how_to() -> None:
 def test_why_a_run_cannot_begin_again_is_told() -> None:
     told = problem_of(*script("def at(run):\n    if again: run.save()\n    return run.resume()"))
     assert (
-        "before it had resumed; its last output: saver.errors.CannotSaveError: run-7: there is run-7@1"
+        "before it had resumed; its last output: saver.errors.CannotSaveError: run-7: run-7@1 of step 9"
         in told
     )
     assert versions() == [(1, 9)]

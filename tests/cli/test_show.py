@@ -267,6 +267,7 @@ def long_names(folder: Path) -> Path:
     return folder / "long.saver"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [60, 80, 200])
 def test_a_terminal_gets_colour_and_tables_that_fit_it(tmp_path, width):
     path = long_names(tmp_path)
@@ -467,6 +468,7 @@ def test_hostile_texts_of_a_version_cannot_steer_a_terminal(hostile: Repository)
     assert printable(text_in_a_terminal("show", "evil", width=200))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [60, 80, 140])
 def test_a_version_fits_the_terminal(store: saver.Saver, width: int) -> None:
     store.save("long", {"p" * 90: np.zeros(100)}, tags=["t" * 90], notes="note " * 100)

@@ -176,7 +176,7 @@ def test_one_object_is_not_a_mapping_of_one(told: Compare) -> None:
 def test_what_is_shared_in_one_version_only_is_told(told: Compare) -> None:
     weights = np.arange(200.0)
     found = told({"a": weights, "b": [weights]}, {"a": weights, "b": [weights.copy()]})
-    assert fields(found) == {"b[0]": ("the same as a", "an object of its own")}
+    assert fields(found) == {"b[0]": ("the same as a", "a separate object")}
     assert found.arrays == ()
 
 
@@ -461,9 +461,7 @@ def test_tied_weights_are_told_once_and_untying_is_noted(told: Compare) -> None:
 
     assert list(arrays(told(net(1, True), net(2, True)))) == ["model.encode.weight"]
     found = told(net(1, True), net(1, False))
-    assert fields(found) == {
-        "model.decode.weight": ("the same as model.encode.weight", "an object of its own")
-    }
+    assert fields(found) == {"model.decode.weight": ("the same as model.encode.weight", "a separate object")}
     assert found.arrays == ()
 
 

@@ -37,6 +37,7 @@ for part in saver.describe(sys.argv[1]).parts:
 """
 
 
+@pytest.mark.slow
 def test_the_seed_of_pythons_hashes_does_not_show(tmp_path: Path) -> None:
     said = set()
     for seed in ("0", "1", "2", "12345"):

@@ -122,6 +122,7 @@ def test_a_fitted_estimator_answers_to_the_bit(estimator: Any, tmp_path: Path) -
     assert str(loaded.get_params()) == str(model.get_params())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("estimator", INSTANCES)
 def test_the_same_state_has_the_same_hash(estimator: Any, tmp_path: Path) -> None:
     model, _ = fitted(estimator)

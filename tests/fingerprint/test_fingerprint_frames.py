@@ -65,6 +65,7 @@ def test_the_hash_of_a_plain_column_is_that_of_its_array():
         assert hashes(frame)[name] == fingerprint(frame[name].to_numpy())["hash"], name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", wide(3).columns)
 def test_a_changed_value_changes_the_whole_and_its_own_column_alone(name):
     frame, other = wide(), wide()

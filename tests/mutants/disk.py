@@ -67,24 +67,24 @@ MUTANTS = [
     ),
     Mutant(
         "read-back-of-links", "disk/durable.py",
-        "            if self._stands(error):\n                return True\n", "",
+        "            if self._is_in_place(error):\n                return True\n", "",
         "looking whether a name was taken although an error came", (_LATE,),
     ),
     Mutant(
         "read-back-of-replacing", "disk/durable.py",
-        "            if not self._stands(error):\n                raise\n", "            raise\n",
+        "            if not self._is_in_place(error):\n                raise\n", "            raise\n",
         "looking whether a file was replaced although an error came", (_LATE,),
     ),
     Mutant(
         "uncertain-names", "disk/durable.py",
-        "if not stands and error.errno in _UNCERTAIN:", "if False:",
+        "if not in_place and error.errno in _UNCERTAIN:", "if False:",
         "telling that a name may yet appear",
         ("disk/test_durable.py::test_where_it_cannot_be_told_the_commit_is_unknown",),
     ),
     Mutant(
         "unlearned-names", "disk/durable.py",
         'raise self._unknown("whether the file is in place could not be found out", error) from error',
-        "stands = False",
+        "in_place = False",
         "telling that it could not be learned whether a name was taken",
         ("disk/test_durable.py::test_where_nothing_can_be_learned_the_commit_is_unknown",),
     ),

@@ -27,13 +27,13 @@ MUTANTS = [
     ),
     Mutant(
         "hash-of-tensors", "pack/verify.py",
-        "            if blake3(mapped[item.start : item.end].data).hexdigest() != item.hash\n",
-        "            if False\n",
+        "            if blake3(mapped[item.start : item.end]).hexdigest() != item.hash:\n",
+        "            if False:\n",
         "the hash of tensors", (_FLIPPED, "repo/test_check.py"),
     ),
     Mutant(
         "unreadable-pieces", "pack/verify.py",
-        "                job.broken = True\n", "                pass\n",
+        "            self.broken = True\n", "            pass\n",
         "telling of bytes that the disk cannot read",
         ("pack/test_verify.py::test_what_the_disk_cannot_read_is_damaged_and_its_neighbours_are_not",
          "pack/test_verify.py::test_a_file_that_is_cut_or_broken_is_damaged_where_it_is"),

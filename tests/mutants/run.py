@@ -20,15 +20,15 @@ from typing import NamedTuple
 from .mutant import ROOT, SOURCE, Mutant
 
 PATIENCE = 600
-"""Seconds that the tests of one mutant may take; they take a few. Who hangs is caught."""
+"""Seconds that the tests of one mutant may take; they take a few. One that hangs is caught."""
 
 MEMORY = 6 << 30
-"""Bytes of address space for one process: without its limits, Saver may want more than there is."""
+"""Bytes of address space for one process: without its limits, Saver may allocate all memory."""
 
 
 class Result(NamedTuple):
-    """`caught` by the test `by`, or by what is said there; None for what is equivalent, and so was not run,
-    or could not be run: `by` says why."""
+    """`caught` says whether the mutant was noticed: by a test, a hang or a signal, as `by` says. None if
+    the mutant is equivalent, or its tests could not be run; then `by` gives the reason."""
 
     name: str
     caught: bool | None
@@ -37,7 +37,7 @@ class Result(NamedTuple):
 
 
 def run(mutant: Mutant) -> Result:
-    """Apply a mutation to a copy, and see whether its tests notice."""
+    """Apply a mutation to a copy, and find out whether its tests notice."""
     if mutant.equivalent:
         return Result(mutant.name, None, f"equivalent: {mutant.equivalent}", 0.0)
     started = time.monotonic()
@@ -48,8 +48,8 @@ def run(mutant: Mutant) -> Result:
 
 
 def sound(mutants: Iterable[Mutant], jobs: int) -> str:
-    """What fails of all their tests without any mutation; empty when they pass, as they must. Those of each
-    file have a process of their own: no test depends on what another one left behind."""
+    """The output of those of their tests that fail without any mutation; empty if all pass, as they must. The
+    tests of each file run in a process of their own, so that none depends on what another left behind."""
     files: dict[str, dict[str, None]] = {}
     for test in (test for mutant in mutants if not mutant.equivalent for test in mutant.tests):
         files.setdefault(test.partition("::")[0], {})[test] = None
@@ -58,7 +58,7 @@ def sound(mutants: Iterable[Mutant], jobs: int) -> str:
         runs = pool.map(
             lambda file: _tested(folder / file.replace("/", "-"), folder, files[file], False), files
         )
-        return "\n".join(output or "they hang" for code, output in runs if code != 0)
+        return "\n".join(output or "the tests hang" for code, output in runs if code != 0)
 
 
 @contextmanager
@@ -77,8 +77,7 @@ def _copied(folder: Path, mutant: Mutant | None) -> None:
 
 
 def _tested(folder: Path, copy: Path, tests: Iterable[str], stop: bool) -> tuple[int | None, str]:
-    """The exit status of pytest, None when it took too long, and what it said. What it leaves lies in a new
-    folder."""
+    """The exit status of pytest (None if it took too long) and its output. Its files are in a new folder."""
     (folder / "tmp").mkdir(parents=True)
     options = ["-q", "-p", "no:cacheprovider", "-rfE", "--tb=no", f"--basetemp={folder / 'base'}"]
     command = [sys.executable, "-m", "pytest", *options, *(["-x"] if stop else [])]
@@ -101,17 +100,17 @@ def _tested(folder: Path, copy: Path, tests: Iterable[str], stop: bool) -> tuple
     except subprocess.TimeoutExpired:
         return None, ""
     finally:
-        with suppress(ProcessLookupError):  # and whatever the tests have begun
+        with suppress(ProcessLookupError):  # and the processes that the tests started
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
 
 def _judged(code: int | None, output: str) -> tuple[bool | None, str]:
-    """Whether a test noticed, and which; None when the tests themselves could not be run."""
+    """Whether a test noticed, and which; None if the tests themselves could not be run."""
     if code is None:
         return True, f"nothing in {PATIENCE} seconds: it hangs"
-    if code < 0 and code != -signal.SIGKILL:  # which may have come from anybody
-        return True, f"the process, which {signal.Signals(-code).name} ended"
+    if code < 0 and code != -signal.SIGKILL:  # SIGKILL may have come from anyone
+        return True, f"{signal.Signals(-code).name} ended the process"
     failed = re.search(r"^(?:FAILED|ERROR) tests/(\S+?::\S.*?)(?: - .*)?$", output, re.MULTILINE)
     if code == 1 and failed:
         return True, failed[1]

@@ -120,7 +120,7 @@ MUTANTS = [
     ),
     Mutant(
         "remembered-packs", "repo/repository.py",
-        "        if digest == version.manifest and not self.condemned(shards_of(tensors.values())):\n",
+        "        if digest == version.manifest and not self.condemned(shards):\n",
         "        if digest == version.manifest:\n",
         "looking whether what was saved last is condemned",
         (_GC, "repo/test_interleavings.py::test_a_saver_that_saves_again_what_it_remembers"),

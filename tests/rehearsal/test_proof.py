@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import random
+import sys
+import types
+from collections import deque
 from itertools import cycle
 from typing import Any
 
@@ -330,3 +333,120 @@ def test_a_model_that_learns_in_parts_agrees_to_the_bit():
 
     proof = prove(checkpoints({"model": model}), train_on_others, steps=2)
     assert proof.first.path == "model.coef_"
+
+
+# Whose class, and what is left behind
+
+
+@pytest.fixture
+def script(monkeypatch):
+    """A module that is in no installed distribution, as a script is."""
+    module = types.ModuleType("train_script")
+    monkeypatch.setitem(sys.modules, "train_script", module)
+    exec(_SCRIPT, vars(module))
+    return module
+
+
+_SCRIPT = """
+from dataclasses import dataclass
+@dataclass
+class State:
+    weights: object
+    count: int = 0
+"""
+
+
+def test_a_class_of_a_script_is_proved(script):
+    state = script.State(np.zeros(3))
+
+    def train_step(step):
+        state.weights += 1
+        state.count += 1
+
+    assert prove(checkpoints({"state": state}), train_step)
+    assert state.weights.tolist() == [0, 0, 0]
+    assert state.count == 0
+
+
+class Stubborn:
+    """What it takes back is not what it gave."""
+
+    __slots__ = ("__dict__", "late", "slotted")
+
+    def __init__(self):
+        self.weights, self.history, self.table = np.zeros(3), [0.0], {"rows": {1, 2}}
+        self.slotted, self.where = 0, self
+        self.generator, self.recent = random.Random(1), deque([1], maxlen=3)
+        self.bytes, self.legacy = bytearray(b"a"), np.random.RandomState(4)
+        self.pair = (np.ones(2), [1])
+
+    def state_dict(self):
+        return {"weights": self.weights}
+
+    def load_state_dict(self, state):
+        self.weights, self.history = state["weights"] + 7, [1.0]
+
+    def train(self, step):
+        self.weights += self.generator.random() + self.legacy.rand()
+        self.history.append(step)
+        self.table["rows"].add(step)
+        self.table["more"] = step
+        self.slotted, self.late, self.added = step, step, step
+        self.recent.append(step)
+        self.bytes.extend(b"b")
+        self.pair[0][:] = step
+        self.pair[1].clear()
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_what_the_proof_is_about_does_not_put_the_objects_back(fails):
+    stubborn = Stubborn()
+    kept = vars(stubborn).copy()
+
+    def train_step(step):
+        stubborn.train(step)
+        if fails and step == 2:
+            raise ZeroDivisionError
+
+    run = checkpoints({"stubborn": stubborn})
+    if fails:
+        with pytest.raises(ZeroDivisionError):
+            prove(run, train_step)
+    else:
+        assert not prove(run, train_step)
+    assert vars(stubborn).keys() == kept.keys()
+    assert all(vars(stubborn)[name] is item for name, item in kept.items())
+    assert (stubborn.weights.tolist(), stubborn.history) == ([0, 0, 0], [0.0])
+    assert (stubborn.table, stubborn.slotted, list(stubborn.recent)) == ({"rows": {1, 2}}, 0, [1])
+    assert not hasattr(stubborn, "late")
+    assert (stubborn.bytes, stubborn.pair[1], stubborn.pair[0].tolist()) == (b"a", [1], [1, 1])
+    assert stubborn.generator.random() == random.Random(1).random()
+    assert stubborn.legacy.rand() == np.random.RandomState(4).rand()
+
+
+def test_a_network_is_left_as_it_was_with_gradients_and_flags():
+    torch = pytest.importorskip("torch")
+    net = torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.Dropout(0.5))
+    optimizer = torch.optim.Adam(net.parameters(), 0.1)
+    (net(torch.ones(2, 3)).sum() * 3).backward()
+    grads = {name: (item.grad, item.grad.clone()) for name, item in net.named_parameters()}
+    weights = {name: item.clone() for name, item in net.state_dict().items()}
+
+    def train_step(step):
+        optimizer.zero_grad()
+        loss = net(torch.randn(2, 3)).square().sum()
+        loss.backward()
+        optimizer.step()
+        net[1].p *= 0.5
+        net[0].bias.requires_grad_(step % 2 == 0)
+        net[0].weight.data = net[0].weight.data.clone()
+        return loss.detach()
+
+    assert prove(checkpoints({"net": net, "optimizer": optimizer}), train_step)
+    assert net[1].p == 0.5
+    for name, item in net.named_parameters():
+        assert item.requires_grad
+        assert item.grad is grads[name][0]
+        assert torch.equal(item.grad, grads[name][1])
+        assert torch.equal(item, weights[name])
+    assert not optimizer.state

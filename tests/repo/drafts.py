@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from saver.repo.draft import Draft, Encoded, EncodedPart
 from saver.repo.repository import Repository
 from saver.repo.version import Version
 from saver.tensors import TensorData
-from saver.tree import Node, Tensor
+from saver.tree import Node, Tensor, to_json
 
 Save = Callable[..., Version]
 
@@ -29,7 +30,9 @@ def draft(model: str, tensors: Mapping[str, Any], **more: Any) -> Draft:
         held.setdefault(name.partition("/")[0], []).append(name)
     parts = {
         part: EncodedPart(
-            Node("list", state=[Node("numpy.array", state=Tensor(name)) for name in names]), {}, tuple(names)
+            msgspec.Raw(to_json(Node("list", state=[Node("numpy.array", state=Tensor(n)) for n in names]))),
+            {},
+            tuple(names),
         )
         for part, names in held.items()
     }

@@ -32,8 +32,8 @@ class _Traced(MemoryStorage):
 _Items: TypeAlias = frozenset[tuple[str, bytes]]
 
 
-class Told:
-    """What the log says, by a reading of its own: straight, and without the code under test."""
+class History:
+    """What the log says, read straight from its records, without the code under test."""
 
     def __init__(self, content: Held) -> None:
         keys = sorted(key for key in content if key.startswith("log/"))
@@ -88,11 +88,11 @@ class Told:
 class Judge:
     """Holds every moment against what must hold:
 
-    - every version that the log tells of is there and loads to the bit, acknowledged or not: never half of
+    - every version in the log is there and loads to the bit, acknowledged or not: never half of
       one;
-    - what was acknowledged stands in the log, once, under the number that was told;
+    - what was acknowledged is in the log, once, under the number that was returned;
     - numbers of versions and parts have no gaps and no doubles; tags name what they should;
-    - who loads gets what some version held under that ref meanwhile, or is told that it was deleted;
+    - who loads gets what some version held under that ref meanwhile, or an error that it was deleted;
     - nobody fails otherwise, but as `allowed`;
     - if everybody is killed now, the next save succeeds, and the next collection leaves what is needed,
       nothing else, and that is sound.
@@ -101,45 +101,47 @@ class Judge:
     def __init__(self, first: Held, allowed: Callable[[str, Failed], bool] = lambda name, end: False) -> None:
         self._head = sum(key.startswith("log/") for key in first)
         self._allowed = allowed
-        self._told: dict[_Items, tuple[Told, set[tuple[str, bytes]]]] = {}
+        self._histories: dict[_Items, tuple[History, set[tuple[str, bytes]]]] = {}
         self.contents: set[_Items] = set()
         self.ends: set[tuple[str, Any]] = set()
 
     def __call__(self, moment: Moment) -> None:
         content, ended = moment
         try:
-            told = self._living(content)
+            history = self._living(content)
             for name, end in ended.items():
                 self.ends.add((name, end))
-                self._check(name, end, told)
+                self._check(name, end, history)
             whole = frozenset(content.items())
             if whole not in self.contents:
                 self.contents.add(whole)
-                _go_on(content, told)
+                _go_on(content, history)
         except SaverError as error:
             raise AssertionError(f"{type(error).__name__}: {error}") from error
 
-    def _living(self, content: Held) -> Told:
-        """All versions that the log tells of are there, to the bit."""
+    def _living(self, content: Held) -> History:
+        """All versions in the log are there, to the bit."""
         log = frozenset(item for item in content.items() if item[0].startswith("log/"))
-        told, needed = self._told.get(log, (None, set()))
-        if told is None or not needed <= content.items():
-            told = told or Told(content)
-            needed = _load_all(content, told)
-            self._told[log] = told, needed
-        return told
+        history, needed = self._histories.get(log, (None, set()))
+        if history is None or not needed <= content.items():
+            history = history or History(content)
+            needed = _load_all(content, history)
+            self._histories[log] = history, needed
+        return history
 
-    def _check(self, name: str, end: Any, told: Told) -> None:
+    def _check(self, name: str, end: Any, history: History) -> None:
         match end:
             case Saved(ref, holds):
-                mine = [each for each in told.commits if each["notes"] == holds]
+                mine = [each for each in history.commits if each["notes"] == holds]
                 assert [f"{each['model']}@{each['number']}" for each in mine] == [ref], f"{name} saved {end}"
-                assert ref in told.live or ref in told.deleted
+                assert ref in history.live or ref in history.deleted
             case Loaded(ref, holds):
-                assert holds in {named.get(ref) for named in told.named[self._head :]}, f"{name} loaded {end}"
+                assert holds in {named.get(ref) for named in history.named[self._head :]}, (
+                    f"{name} loaded {end}"
+                )
             case Done("delete", ref):
-                assert ref in told.deleted
-            case Failed("NotFoundError", message) if any(f"no {ref};" in message for ref in told.deleted):
+                assert ref in history.deleted
+            case Failed("NotFoundError", message) if any(f"no {ref};" in message for ref in history.deleted):
                 pass
             case Failed():
                 assert self._allowed(name, end), f"{name} ended with {end}"
@@ -149,35 +151,35 @@ class Judge:
                 raise AssertionError(f"{name} ended with {end}")
 
 
-def _load_all(content: Held, told: Told) -> set[tuple[str, bytes]]:
+def _load_all(content: Held, history: History) -> set[tuple[str, bytes]]:
     """Load all versions that live; what of the store they need."""
     store = _Traced()
     for key, data in content.items():
         store.create(key, data)
     saver = opened(store, "j")
-    assert saver.models() == sorted({ref.partition("@")[0] for ref in told.live})
+    assert saver.models() == sorted({ref.partition("@")[0] for ref in history.live})
     for model in saver.models():
         versions = saver.versions(model)
         assert {str(version): version.notes for version in versions} == {
-            ref: holds for ref, holds in told.live.items() if ref.partition("@")[0] == model
+            ref: holds for ref, holds in history.live.items() if ref.partition("@")[0] == model
         }
         for version in versions:
             assert {f"{model}@{tag}" for tag in version.tags} == {
-                tag for tag, ref in told.tags.items() if ref == str(version)
+                tag for tag, ref in history.tags.items() if ref == str(version)
             }
             assert held(saver.load(str(version))) == version.notes
             assert saver._repo.manifest(version).number == version.number
     return {(key, content[key]) for key in store.opened}
 
 
-def _go_on(content: Held, told: Told) -> None:
+def _go_on(content: Held, history: History) -> None:
     """Whatever happened: the next save succeeds, and a collection leaves what is needed and nothing else."""
     store = stored(content)
     saver = opened(store, "n")
     version = save_version(saver._repo, draft("af"))
     saver.gc(grace=0)
-    after = Told(content_of(store))
-    assert after.live == {**told.live, str(version): "af"}
+    after = History(content_of(store))
+    assert after.live == {**history.live, str(version): "af"}
     needed = _load_all(content_of(store), after)
     found = saver.check()
     assert found.sound, found.damage

@@ -135,6 +135,7 @@ def test_a_backup_that_is_killed_at_any_moment_leaves_a_store_or_none_and_goes_o
             assert holds_all(target, {1, 3, 4, 5, 6, 7, 8})
 
 
+@pytest.mark.slow
 @pytest.mark.of_files
 @pytest.mark.parametrize("limit", [-1, stage.FILE_BYTES], ids=["apart", "files"])
 def test_a_backup_that_is_killed_leaves_readable_what_the_copy_had_though_its_bytes_moved_twice(
@@ -253,6 +254,7 @@ def deletes_and_collects(store: Storage) -> None:
     collect(repo, grace=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("act", [save, deletes_and_collects, busy_day], ids=lambda act: act.__name__)
 def test_whatever_others_do_at_any_moment_the_copy_is_sound(
     store: MemoryStorage, act: Callable[[Storage], Any]

@@ -34,7 +34,7 @@ def extents(*events: Event) -> Extents:
 
 
 def manifest(length: int, *extents: tuple[int, int, int], blocks: int = 0) -> Manifest:
-    form = TensorForm("U8", (length,), (ShardForm(ZERO, extents, (ZERO,) * blocks),))
+    form = TensorForm("U8", (length,), (ShardForm(hash=ZERO, extents=extents, blocks=(ZERO,) * blocks),))
     return Manifest(format=1, parts={}, tensors={"a/x": form}, packs=("p", "q"))
 
 
@@ -77,7 +77,7 @@ def test_a_tensor_in_a_pack_that_the_manifest_does_not_name_is_refused() -> None
 
 @pytest.mark.parametrize("shape", [(1,) * 65, (-1, -10), (10**40,), (1.5,), ("10",)], ids=str)
 def test_a_tensor_of_a_shape_that_no_array_has_is_refused(shape: Any) -> None:
-    shard = ShardForm(ZERO, ((0, 0, 10 if shape != (1,) * 65 else 1),))
+    shard = ShardForm(hash=ZERO, extents=((0, 0, 10 if shape != (1,) * 65 else 1),))
     form = TensorForm("U8", shape, (shard,))
     text = encode(Manifest(format=1, parts={}, tensors={"a/x": form}, packs=("p",)))
     with pytest.raises(saver.IncompatibleError):
@@ -86,7 +86,7 @@ def test_a_tensor_of_a_shape_that_no_array_has_is_refused(shape: Any) -> None:
 
 def resolved(found: Extents, extent: Extent) -> tuple[Extent, ...]:
     """Where the bytes of an extent are now."""
-    form = TensorForm("U8", (extent[2],), (ShardForm(ZERO, ((0, *extent[1:]),)),))
+    form = TensorForm("U8", (extent[2],), (ShardForm(hash=ZERO, extents=((0, *extent[1:]),)),))
     known = found.of(Manifest(format=1, parts={}, tensors={"a/x": form}, packs=extent[:1]), "m@1")
     return known["a/x"].shards[0].extents
 
@@ -175,7 +175,9 @@ def test_moves_that_halve_again_and_again_are_followed_no_further_than_blocks(
         half = BLOCKS_FROM >> level + 1
         halving.append(moved(**{f"p{level}": tuple((at, half, f"p{level + 1}", 0) for at in (0, half))}))
     monkeypatch.setattr(module, "_moved", counting)
-    form = TensorForm("U8", (length,), (ShardForm(ZERO, ((0, 0, length),), (ZERO,) * blocks),))
+    form = TensorForm(
+        "U8", (length,), (ShardForm(hash=ZERO, extents=((0, 0, length),), blocks=(ZERO,) * blocks),)
+    )
     found = Manifest(format=1, parts={}, tensors={"a/x": form}, packs=("p0",))
     with pytest.raises(saver.IncompatibleError, match="'a/x' are not stored in whole blocks"):
         extents(*halving).of(found, "m@1")

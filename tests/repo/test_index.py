@@ -141,6 +141,7 @@ def test_lengths_and_probes_may_be_there_or_not(
     index.close()
 
 
+@pytest.mark.slow
 def test_twenty_thousand_tensors_are_added_and_found(opened: Index) -> None:
     rows = [row(number, number % 3, length=8 * number) for number in range(20_000)]
     opened.add(7, rows)

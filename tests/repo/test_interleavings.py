@@ -36,7 +36,7 @@ from cases import (
     untags,
 )
 from explorer import Actor, Failed, Moment, explore
-from judge import Judge, Told
+from judge import History, Judge
 
 from saver.errors import CannotWriteError
 from saver.repo import stage
@@ -90,6 +90,7 @@ def test_a_saver_and_readers_while_bytes_move(eager: None, remote: bool) -> None
     assert found.moments > 10_000, found
 
 
+@pytest.mark.slow
 def test_a_saver_that_comes_to_need_what_was_not_moved(eager: None) -> None:
     judge = Judge(LARGE, fails("NotFoundError"))
     actors = {"saver": saves("a", "be", bases=("m@1",)), "collector": collects("c", "m@1")}
@@ -113,6 +114,7 @@ def test_two_stagers_a_committer_and_a_collector() -> None:
     assert found.moments > 10_000, found
 
 
+@pytest.mark.slow
 @FAR
 def test_a_stager_that_shares_what_is_deleted_and_collected_is_asked_again(remote: bool) -> None:
     judge = Judge(TWO)
@@ -126,6 +128,7 @@ def test_a_stager_that_shares_what_is_deleted_and_collected_is_asked_again(remot
     assert found.moments > 10_000, found
 
 
+@pytest.mark.slow
 def test_a_committer_that_asks_nobody_says_what_was_condemned_and_leaves_nothing() -> None:
     judge = Judge(TWO, lambda name, end: name == "committer" and end.kind == "CondemnedError")
     actors = {
@@ -140,6 +143,7 @@ def test_a_committer_that_asks_nobody_says_what_was_condemned_and_leaves_nothing
     assert found.moments > 100_000, found
 
 
+@pytest.mark.slow
 @pytest.mark.of_files
 def test_savers_of_one_file_and_of_several_a_collector_and_a_reader() -> None:
     judge = Judge(FILES)
@@ -173,6 +177,7 @@ def test_a_file_of_which_most_is_dead_while_its_bytes_move(eager: None) -> None:
     assert any("packs/c" in key for content in judge.contents for key, _ in content), "bytes were moved"
 
 
+@pytest.mark.slow
 @pytest.mark.of_files
 def test_what_two_hold_a_third_commits_as_one_file_while_others_save_and_collect() -> None:
     judge = Judge(FILES)
@@ -219,6 +224,7 @@ def documents(monkeypatch: pytest.MonkeyPatch) -> Held:
     return filled("ab", "ac")
 
 
+@pytest.mark.slow
 def test_a_saver_that_shares_documents_of_a_version_that_is_deleted_and_collected(
     documents: Held,
 ) -> None:
@@ -232,6 +238,7 @@ def test_a_saver_that_shares_documents_of_a_version_that_is_deleted_and_collecte
     assert found.moments > 10_000, found
 
 
+@pytest.mark.slow
 def test_a_stager_whose_documents_are_collected_is_asked_again(documents: Held) -> None:
     judge = Judge(documents)
     actors = {
@@ -252,6 +259,7 @@ def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(moving, "DEAD_BYTES", 4100)
 
 
+@pytest.mark.slow
 def test_a_saver_and_a_reader_while_blocks_of_a_tensor_move(small_blocks: None) -> None:
     """m@2 needs most blocks of `b` in the pack of m@1, and so does the saver."""
     first = filled("abc", "aB")
@@ -318,6 +326,7 @@ def test_records_that_come_while_the_log_is_listed() -> None:
     assert found.moments > 10_000, found
 
 
+@pytest.mark.slow
 def test_the_first_two_saves_of_a_store() -> None:
     judge = Judge({}, lambda name, end: name == "reader" and end.kind == "NotFoundError")
     explore({}, {"ada": saves("a", "a"), "bob": saves("b", "b")}, judge, {"reader": loads("m")})
@@ -351,7 +360,7 @@ class _Healed(Judge):
     """As soon as the saver is done."""
 
     def __call__(self, moment: Moment) -> None:
-        Told(moment.content)
+        History(moment.content)
         if "saver" in moment.ended:
             super().__call__(moment)
 
@@ -384,8 +393,8 @@ def test_a_version_that_is_deleted_while_it_heals_another(damaged: Held) -> None
     moved = set()
 
     def judge(moment: Moment) -> None:
-        told = Told(moment.content)
-        moved.add(any(key.startswith("packs/a") and key in told.condemned for key in moment.content))
+        history = History(moment.content)
+        moved.add(any(key.startswith("packs/a") and key in history.condemned for key in moment.content))
 
     explore(damaged, actors, judge)
     assert moved == {False, True}

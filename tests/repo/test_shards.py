@@ -233,7 +233,7 @@ def test_a_manifest_with_boxes_that_do_not_tile_is_damaged(store: saver.Saver, l
     honest = json.loads(manifests.encode(store._repo.manifest(version)))
     LIES[lie](honest["tensors"]["net/table"]["shards"])
     with pytest.raises(saver.IncompatibleError):
-        store._repo.extents.of(manifests.decode(json.dumps(honest), "m@1"), "m@1")
+        store._repo.extents.of(manifests.decode(json.dumps(honest).encode(), "m@1"), "m@1")
 
 
 def test_a_manifest_with_the_boxes_swapped_is_damaged(store: saver.Saver) -> None:

@@ -1,5 +1,4 @@
-"""What the log of a store says, by a reading of its own: straight from its documents, and without the code
-under test."""
+"""What the log of a store says, read straight from its documents, without the code under test."""
 
 from __future__ import annotations
 
@@ -13,14 +12,14 @@ from saver.storage import Storage
 Content: TypeAlias = dict[str, bytes]
 """What a store holds, by key."""
 
-Listed: TypeAlias = dict[str, "Told"]
+Listed: TypeAlias = dict[str, "Logged"]
 """The live versions by ref."""
 
 _parsed = lru_cache(4096)(json.loads)
 
 
-class Told(NamedTuple):
-    """What is told of a version: `holds` names its content, and is what was written first in its notes."""
+class Logged(NamedTuple):
+    """A version as the log records it. `holds` names its content: the first word of its notes."""
 
     holds: str
     manifest: str
@@ -103,15 +102,17 @@ class Truth:
             tags = self._tags[model]
             for number in sorted(live):
                 names = tuple(sorted(tag for tag, tagged in tags.items() if tagged == number))
-                told = _told(live[number], names)
-                listed[f"{model}@{number}"] = told
-                refs |= dict.fromkeys((model, f"{model}@{number}", f"{model}@step={told.step}"), told.holds)
-                refs |= {f"{model}@{tag}": told.holds for tag in names}
+                version = _logged(live[number], names)
+                listed[f"{model}@{number}"] = version
+                refs |= dict.fromkeys(
+                    (model, f"{model}@{number}", f"{model}@step={version.step}"), version.holds
+                )
+                refs |= {f"{model}@{tag}": version.holds for tag in names}
         return Moment(listed, refs)
 
 
-def _told(event: dict[str, Any], tags: tuple[str, ...]) -> Told:
-    return Told(
+def _logged(event: dict[str, Any], tags: tuple[str, ...]) -> Logged:
+    return Logged(
         _holds(event),
         event["manifest"],
         tuple(event.get("packs", ())),

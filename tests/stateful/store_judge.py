@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from large import Failed, held, lists, opened, value
-from log_truth import Content, Listed, Moment, Told, Truth, content_of
+from log_truth import Content, Listed, Logged, Moment, Truth, content_of
 
 from saver import CommitUnknownError, Saver, SaverError
 from saver.repo.check import Checked
@@ -136,7 +136,7 @@ def _listed(reader: Saver) -> dict[str, Any]:
 def listing(listed: dict[str, Any]) -> Listed:
     """The versions by ref, as the log would tell of them."""
     return {
-        str(version): Told(
+        str(version): Logged(
             version.notes.partition(" ")[0] or f"step {version.step}", version.manifest, version.packs,
             version.parent, version.step, version.metrics, tuple(sorted(version.tags)),
         )

@@ -16,7 +16,7 @@ from unsynced import unsynced
 import saver
 from saver import Every, Keep
 from saver.checkpoints import history
-from saver.disk.files import Path as Place
+from saver.disk.files import Path as DiskPath
 from saver.repo import stage
 from saver.repo.gc import moving
 from saver.repo.state import state
@@ -248,7 +248,7 @@ class Unlucky(FaultyFiles):
 
     unlucky = False
 
-    def sync_folder(self, path: Place) -> None:
+    def sync_folder(self, path: DiskPath) -> None:
         if self.unlucky and self._real(path).endswith("/log"):
             self.unlucky = False
             raise OSError(errno.EIO, os.strerror(errno.EIO))

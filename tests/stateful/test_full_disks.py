@@ -16,7 +16,7 @@ import pytest
 
 import saver
 from saver.disk.files import Files
-from saver.disk.files import Path as Place
+from saver.disk.files import Path as DiskPath
 from saver.storages.local import LocalStorage
 
 
@@ -53,7 +53,7 @@ class SmallDisk(Files):
             self.room += kept
         super().close(file)
 
-    def remove(self, path: Place) -> None:
+    def remove(self, path: DiskPath) -> None:
         size = self.stat(path).st_size
         super().remove(path)
         self.room += size

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.stateful.soak.journal import Place, value
+from tests.stateful.soak.journal import Workspace, value
 from tests.stateful.soak.judge import judge
 from tests.stateful.soak.watch import Watch
 from tests.stateful.soak.worker import Worker
@@ -38,17 +38,17 @@ def test_a_minute_of_many_processes_breaks_no_promise(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     monkeypatch.setenv("SAVER_CACHE", str(tmp_path / "cache"))
-    found = Place(tmp_path, tmp_path / "store", False)
+    found = Workspace(tmp_path, tmp_path / "store", False)
     found.journals.mkdir()
     return found
 
 
 @pytest.fixture
-def worker(place: Place) -> Worker:
+def worker(workspace: Workspace) -> Worker:
     """One who has saved iris@1, iris@2 and iris@3, tagged the last, and deleted the first."""
-    worker = Worker("somebody", 1, 1, place, faulty=False)
+    worker = Worker("somebody", 1, 1, workspace, faulty=False)
     for _ in range(3):
         save(worker)
     worker.act("tag", ["iris", "best", 3], lambda: worker.store.tag("iris@3", "best"))
@@ -61,76 +61,78 @@ def save(worker: Worker) -> Any:
     return worker.act("save", ["iris", seed], lambda: worker.store.save("iris", value(seed)))
 
 
-def wrong(place: Place) -> str:
-    problems, _ = judge(place, final=False)
+def wrong(workspace: Workspace) -> str:
+    problems, _ = judge(workspace, final=False)
     return "; ".join(problems)
 
 
-def test_what_was_told_is_there(place: Place, worker: Worker) -> None:
-    assert judge(place, final=True)[0] == []
+def test_what_was_told_is_there(workspace: Workspace, worker: Worker) -> None:
+    assert judge(workspace, final=True)[0] == []
 
 
-def test_a_version_that_is_lost_is_missed(place: Place, worker: Worker) -> None:
+def test_a_version_that_is_lost_is_missed(workspace: Workspace, worker: Worker) -> None:
     worker.store.delete("iris@2")
-    assert wrong(place) == "iris@2 is lost"
+    assert wrong(workspace) == "iris@2 is lost"
 
 
-def test_a_version_that_nobody_saved_is_noticed(place: Place, worker: Worker) -> None:
+def test_a_version_that_nobody_saved_is_noticed(workspace: Workspace, worker: Worker) -> None:
     worker.store.save("iris", value(7))
-    assert wrong(place) == "iris@4 holds 7, which nobody saved there"
+    assert wrong(workspace) == "iris@4 holds 7, which nobody saved there"
 
 
-def test_other_content_is_noticed(place: Place, worker: Worker) -> None:
+def test_other_content_is_noticed(workspace: Workspace, worker: Worker) -> None:
     worker.act("save", ["iris", 7], lambda: worker.store.save("iris", {**value(7), "own": 1}))
-    assert wrong(place) == "iris@4 is not what was saved"
+    assert wrong(workspace) == "iris@4 is not what was saved"
 
 
-def test_a_version_that_came_although_nothing_was_saved_is_noticed(place: Place, worker: Worker) -> None:
+def test_a_version_that_came_although_nothing_was_saved_is_noticed(
+    workspace: Workspace, worker: Worker
+) -> None:
     def act() -> None:
         worker.store.save("iris", value(7))
         worker.files.struck = True
         raise saver.CannotWriteError("nothing was saved")
 
     worker.act("save", ["iris", 7], act)
-    assert wrong(place) == "iris@4 is there, and the saver was told that nothing was saved"
+    assert wrong(workspace) == "iris@4 is there, and the saver was told that nothing was saved"
 
 
-def test_a_number_that_was_given_twice_is_noticed(place: Place, worker: Worker) -> None:
+def test_a_number_that_was_given_twice_is_noticed(workspace: Workspace, worker: Worker) -> None:
     worker.act("save", ["iris", 7], lambda: "iris@3")
-    assert wrong(place) == "iris@3 is given twice"
+    assert wrong(workspace) == "iris@3 is given twice"
 
 
-def test_a_deleted_version_that_is_there_is_noticed(place: Place, worker: Worker) -> None:
+def test_a_deleted_version_that_is_there_is_noticed(workspace: Workspace, worker: Worker) -> None:
     worker.act("delete", ["iris@2"], lambda: None)
-    assert wrong(place) == "iris@2 is deleted, and there"
+    assert wrong(workspace) == "iris@2 is deleted, and there"
 
 
-def test_a_tag_that_leads_elsewhere_is_noticed(place: Place, worker: Worker) -> None:
+def test_a_tag_that_leads_elsewhere_is_noticed(workspace: Workspace, worker: Worker) -> None:
     worker.store.tag("iris@2", "best")
-    assert wrong(place) == "iris@best leads to 2, and should to one of {3}"
+    assert wrong(workspace) == "iris@best leads to 2, and should to one of {3}"
 
 
-def test_a_failure_without_a_fault_is_noticed(place: Place, worker: Worker) -> None:
+def test_a_failure_without_a_fault_is_noticed(workspace: Workspace, worker: Worker) -> None:
     def act() -> None:
         raise saver.CannotReadError("no reason")
 
     worker.act("save", ["iris", 7], act)
-    assert "failed by itself" in wrong(place)
+    assert "failed by itself" in wrong(workspace)
 
 
-def test_a_run_that_lost_steps_is_noticed(place: Place, worker: Worker) -> None:
+def test_a_run_that_lost_steps_is_noticed(workspace: Workspace, worker: Worker) -> None:
     worker.journal.tell("saved", "runs/a-0", 9, "runs/a-0@4")
     worker.journal.tell("resumed", "runs/a-0", 6, [0.0] * 20)
-    assert wrong(place) == (
+    assert wrong(workspace) == (
         "runs/a-0 went on at 6, and saved 9 before; runs/a-0 went on at 6 with other weights; "
         "runs/a-0: step 9 was saved, and is lost"
     )
 
 
-def test_what_grows_without_bound_is_noticed(place: Place, worker: Worker) -> None:
-    watch, files = Watch(place), []
+def test_what_grows_without_bound_is_noticed(workspace: Workspace, worker: Worker) -> None:
+    watch, files = Watch(workspace), []
     for turn in range(40):
-        (folder := place.store / "packs" / f"turn-{turn}").mkdir()
+        (folder := workspace.store / "packs" / f"turn-{turn}").mkdir()
         for number in range(100):
             (folder / f"{number}").touch()
         files += [os.dup(1) for _ in range(4)]
@@ -141,8 +143,8 @@ def test_what_grows_without_bound_is_noticed(place: Place, worker: Worker) -> No
     assert "2nd quarter" in watch.table()
 
 
-def test_what_stays_as_it_is_does_not_grow(place: Place, worker: Worker) -> None:
-    watch = Watch(place)
+def test_what_stays_as_it_is_does_not_grow(workspace: Workspace, worker: Worker) -> None:
+    watch = Watch(workspace)
     for _ in range(40):
         watch.measure({"me": os.getpid()})
     assert watch.problems() == []

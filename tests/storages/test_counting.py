@@ -181,6 +181,7 @@ def test_a_save_waits_five_times_and_once_for_each_level_if_it_opens_the_store(
     assert most == SAVE
 
 
+@pytest.mark.slow
 def test_among_100_000_versions_there_are_four_levels_of_pages() -> None:
     kept: dict[str, bytes] = {}
     tree = pages.Pages(kept.__getitem__, kept.__setitem__)

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import pytest
 
 from saver.disk.files import Files
-from saver.disk.files import Path as Place
+from saver.disk.files import Path as DiskPath
 from saver.errors import CannotWriteError, DamagedError, NotFoundError, SaverError
 from saver.storage import Bytes, Storage
 from saver.storages.local import LocalStorage
@@ -45,7 +45,7 @@ class Unsynced(Files):
     def sync(self, file: int) -> None:
         pass
 
-    def sync_folder(self, path: Place) -> None:
+    def sync_folder(self, path: DiskPath) -> None:
         pass
 
 
@@ -128,6 +128,7 @@ def _moved(path: Path, link: Path) -> Path:
     return target
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", FOLDER_LINKS)
 @pytest.mark.parametrize("act", ACTS)
 @pytest.mark.parametrize(("key", "level"), LEVELS)
@@ -334,6 +335,7 @@ def moments(act: Act, key: str, level: str, tmp_path: Path, outside: Path, fresh
         yield at
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("named", [False, True], ids=["unnamed", "named"])
 @pytest.mark.parametrize("act", ACTS)
 @pytest.mark.parametrize(

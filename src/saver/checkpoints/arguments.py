@@ -1,4 +1,4 @@
-"""Checks of a run's arguments, before days of training."""
+"""Checks the arguments of a run before it trains for days."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ from saver.policy import Policy, Retention
 def check(every: Any, keep: Any, objects: Any, busy: Any, grace: Any, total: Any) -> None:
     """Raise TypeError or ValueError for a wrong argument; the message says what to write instead."""
     if not isinstance(every, Policy):
-        raise TypeError(f"every={every!r} is no policy; write every=Every(steps=1000) | OnSignal()")
+        raise TypeError(f"every={every!r} is not a policy; write every=Every(steps=1000) | OnSignal()")
     if keep is not None and not isinstance(keep, Retention):
-        raise TypeError(f"keep={keep!r} is no policy; write keep=Keep(last=3), or leave it out to keep all")
+        raise TypeError(
+            f"keep={keep!r} is not a policy; write keep=Keep(last=3), or leave it out to keep all"
+        )
     if not isinstance(objects, Mapping):
         raise TypeError(
             f"objects: a {type(objects).__name__} has no names; write {{'model': net, 'optimizer': opt}}"
@@ -24,14 +26,14 @@ def check(every: Any, keep: Any, objects: Any, busy: Any, grace: Any, total: Any
     for name in objects:
         if not isinstance(name, str) or not name.isprintable() or not 0 < len(name) <= 100 or "/" in name:
             raise ValueError(
-                f"objects: {name!r} is no name of a part; write up to 100 characters without '/'"
+                f"objects: {name!r} is not a name for a part; use 1 to 100 printable characters without '/'"
             )
     if busy not in ("wait", "skip"):
-        raise ValueError(f"busy={busy!r} is not known; write busy='wait' or busy='skip'")
+        raise ValueError(f"busy={busy!r} is not a choice; write busy='wait' or busy='skip'")
     if not isinstance(grace, Real) or isinstance(grace, bool) or not 0 <= float(grace) < math.inf:
-        raise ValueError(f"grace={grace!r} is no number of seconds; write grace=30")
+        raise ValueError(f"grace={grace!r} is not a number of seconds; write grace=30")
     if total is not None and (not isinstance(total, int) or total < 1):
-        raise ValueError(f"total={total!r} is no number of steps; write total=100_000, or leave it out")
+        raise ValueError(f"total={total!r} is not a number of steps; write total=100_000, or leave it out")
 
 
 def number_of_step(model: str, step: Any) -> int:
@@ -39,4 +41,4 @@ def number_of_step(model: str, step: Any) -> int:
     try:
         return int(operator.index(step))
     except TypeError:
-        raise TypeError(f"{model}: step {step!r} is no whole number; count steps from 0") from None
+        raise TypeError(f"{model}: step {step!r} is not a whole number; count steps from 0") from None

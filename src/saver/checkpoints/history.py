@@ -1,4 +1,4 @@
-"""The existing versions of a run, and how those are dropped that need not be kept."""
+"""The existing versions of a run; drops those that need not be kept."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from saver.repo.repository import Repository
 from saver.repo.version import Version
 
 GRACE = 60.0
-"""Seconds before the bytes of dropped versions are freed, for the sake of processes that are loading them."""
+"""Seconds before the bytes of dropped versions are freed, so that processes can finish loading them."""
 
 COLLECTING = 15.0
 """The least number of seconds between two collections; the first one of a process lists the whole store."""
@@ -39,14 +39,14 @@ class History:
         """Add a version that is on disk; drop others that need not be kept."""
         if self._own is not None and version.number != self._own + 1:
             warn(
-                f"{version} follows {self._model}@{self._own} of this run: somebody else saves under this "
-                "name, and each drops what the other saved; give each training a name of its own",
+                f"{version} follows {self._model}@{self._own} of this run: another run saves under this "
+                "name, and each drops the versions of the other; give each run its own name",
             )
         self._own = version.number
         if self._keep is None and self._known:
             self.saved = [*self.saved, checkpoint_of(version)]
             return
-        self.read()  # tags may have come and gone
+        self.read()  # tags may have changed
         doomed = policy.doomed(self.saved, self._keep, version.number) if self._keep is not None else ()
         if not doomed:
             return
@@ -57,7 +57,7 @@ class History:
             self._collected = time.monotonic()
 
     def lose_count(self) -> None:
-        """It is unknown whether the last save took place, so the next version may have any number."""
+        """Accept any number for the next version, since it is unknown whether the last save took place."""
         self._own = None
 
     def make_room(self) -> bool:

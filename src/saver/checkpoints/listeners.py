@@ -27,7 +27,7 @@ from saver.training_log import TrainingLog
 class Counts:
     """Keeps a `Progress` up to date."""
 
-    hears = (StepTaken, Blocked, SnapshotTaken, SaveWritten, SaveSkipped, Resumed)
+    kinds = (StepTaken, Blocked, SnapshotTaken, SaveWritten, SaveSkipped, Resumed)
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
@@ -55,7 +55,7 @@ class Counts:
 class Marks:
     """Marks in the log at which steps the run was saved and resumed."""
 
-    hears = (SaveWritten, Resumed)
+    kinds = (SaveWritten, Resumed)
 
     def __init__(self, log: TrainingLog) -> None:
         self._log = log
@@ -71,7 +71,7 @@ class Marks:
 class Grace:
     """Warns about a save that took longer than the `seconds` that the process has after a signal."""
 
-    hears = (SaveWritten,)
+    kinds = (SaveWritten,)
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
@@ -79,16 +79,16 @@ class Grace:
     def __call__(self, event: Event) -> None:
         if isinstance(event, SaveWritten) and event.seconds > self._seconds:
             warn(
-                f"{event.version} took {event.seconds:.1f} s to save, and after a signal there are "
-                f"{self._seconds:g} s: what is saved then may come too late; save more often, or grant more "
-                "time and say so with grace=",
+                f"{event.version} took {event.seconds:.1f} s to save, but after a signal the process has "
+                f"{self._seconds:g} s, so a save that starts then may be killed; save more often, or allow "
+                "more time and pass it as grace=",
             )
 
 
 class Watch:
     """Shows the status line of a run; `words` gives its text for the moment of the last step."""
 
-    hears = (StepTaken, StepDone, Started, SignalServed, Ended)
+    kinds = (StepTaken, StepDone, Started, SignalServed, Ended)
 
     def __init__(self, line: Line, words: Callable[[Moment], Iterable[str]]) -> None:
         self._line: Line | None = line
@@ -111,7 +111,7 @@ class Watch:
             shown.show(self._words(self._moment))
 
     def _end(self) -> None:
-        """Show the line a last time, with the end of the run."""
+        """Show the line a last time, when the run ends."""
         shown, self._line = self._line, None
         if shown is not None:
             self._show(shown)

@@ -11,7 +11,7 @@ import msgspec
 from saver import framework
 from saver.callers import warn
 from saver.codec import codec_for
-from saver.encoding import encode
+from saver.encoding import classes, encode
 from saver.errors import (
     CannotSaveError,
     DamagedError,
@@ -26,14 +26,16 @@ from saver.repo.repository import Repository
 from saver.repo.version import Version
 from saver.restoring import restore
 from saver.restoring.contract import kind, restorer_for
+from saver.restoring.live import stuck
+from saver.restoring.report import listed
 from saver.staging import address_of
 from saver.training_log import TrainingLog
-from saver.tree import Node, walk
+from saver.tree import Node
 from saver.trust import dotted
 
-LOG, RANDOM, RUN = "log", "random", "run"
-RESERVED = (LOG, RANDOM, RUN)
-"""Parts that a run saves beside the caller's objects."""
+LOG, RANDOM, RUN, REST = "log", "random", "run", "rest"
+RESERVED = (LOG, RANDOM, RUN, REST)
+"""Parts that a run saves beside the caller's objects; the last only if there is something in it."""
 
 T = TypeVar("T")
 
@@ -58,7 +60,7 @@ class Position(msgspec.Struct, frozen=True):
 
 
 class Objects:
-    """The caller's objects. Raises CannotSaveError for an object that could not resume where it was."""
+    """The caller's objects. Raises CannotSaveError for an object that could not be resumed."""
 
     def __init__(self, objects: Mapping[str, Any]) -> None:
         for name, obj in objects.items():
@@ -67,26 +69,58 @@ class Objects:
         self.restless: set[str] = set()
         """Tensors that changed unexpectedly during a copy: from then on they are copied at once."""
 
-        self._by_state: dict[str, bool] = {}
+        self._by_state = {name: _goes_by_state(obj) for name, obj in objects.items()}
+        encode(self.state())  # what cannot be saved is told now, not at the first save
+        self._warn_of_losses()
 
     def state(self) -> dict[str, Any]:
-        """What is saved: each object itself, or its `state_dict()` if the object has no data form."""
+        """What is saved: each object itself, or its `state_dict()` if the object has no data form; and the
+        rest, which is in none of them."""
+        by_state = self._by_state
+        state = {name: obj.state_dict() if by_state[name] else obj for name, obj in self.live.items()}
+        rest = self._rest().state
+        return state | {REST: rest} if rest else state
+
+    def _rest(self) -> framework.Rest:
+        by_state = [name for name, goes in self._by_state.items() if goes]
+        return framework.rest(self.live, by_state)
+
+    def put_back(self, opened: Opened, trust: Any) -> None:
+        """Let the objects be what `state` gave when this was saved, or change nothing."""
+        rest = opened.trees.get(REST)
+        if rest is None:
+            restore(opened, self.live, trust=trust, exact=True)
+            framework.forget_rest(self.live)
+            return
+        state = rest.root.state if isinstance(rest.root, Node) else None
+        targets = framework.rest_targets(self.live, state if isinstance(state, dict) else {})
+        restore(opened, self.live | {REST: targets}, trust=trust, exact=True)
+
+    def _warn_of_losses(self) -> None:
+        """Warn of what no save of these objects has, before anybody relies on it."""
+        rest = self._rest()
+        if rest.lost:
+            warn(
+                f"not saved, for lack of a data form: {listed(rest.lost)}; a resumed run has what its "
+                "objects were made with; register the class with saver.register, or save it in the state dict"
+            )
         for name, obj in self.live.items():
-            if name not in self._by_state:
-                self._by_state[name] = _goes_by_state(obj)
-        return {name: obj.state_dict() if self._by_state[name] else obj for name, obj in self.live.items()}
+            if self._by_state[name] and name not in rest.whole and _is_empty(obj):
+                warn(
+                    f"{name}: state_dict() of this {kind(obj)} is empty, so nothing of it is saved; "
+                    "a resumed run has what it was made with"
+                )
 
     def refuse_iterators(self) -> None:
         """Raise CannotSaveError for a loader: a loop that has started keeps its iterator, and would not
         notice that the loader was reset.
         """
-        self.state()
         for name, obj in self.live.items():
             if self._by_state[name] and hasattr(type(obj), "__iter__") and not callable(obj):
                 raise CannotSaveError(
-                    f"{name}: the loop keeps the iterator that it has, so this cannot be put back under it; "
-                    "call prove right after resume(), before the loop asks for batches, or have it proved in "
-                    "processes of their own: saver rehearse --prove 3 -- python train.py"
+                    f"{name}: the loop keeps its iterator, so the loader cannot be restored under it; call "
+                    "prove right after resume(), before the loop takes batches, or prove in separate "
+                    "processes: saver rehearse --prove 3 -- python train.py"
                 )
 
     def encode(self, log: TrainingLog, place: Position) -> Encoded:
@@ -116,8 +150,7 @@ class Objects:
         self, repo: Repository, model: str, trust: Any
     ) -> tuple[Version, TrainingLog, Position] | None:
         """Restore the newest version that verifies; None if there are no versions. Warns if it had to use
-        an older one, and says why. Trusts the classes of the live objects, besides those that the caller
-        trusts.
+        an older one, and says why. Trusts the classes of the live objects in addition to `trust`.
         """
         if self.newest(repo, model) is None:
             return None
@@ -131,51 +164,52 @@ class Objects:
                 back.append(_unusable(version, error))
                 continue
             except UntrustedError as error:
-                error.add_note(f"of a run: run.resume(trust=...); or trust it where {version} is loaded")
+                error.add_note(
+                    f"in a run, pass it to run.resume(trust=...); elsewhere, to the call that loads {version}"
+                )
                 raise
             except DoesNotFitError as error:
                 error.add_note(
-                    "a run resumes with what it saved; to begin another one from there: "
+                    "a run resumes only with the objects that it saved; to start a new one from there: "
                     f"store.restore({str(version)!r}, into=..., strict=False)"
                 )
                 raise
             if back:
                 warn(f"resumed from {version}; {'; '.join(back)}", UserWarning)
             return version, log, place
-        raise DamagedError(f"{repo.storage}: no version of {model} can be resumed from; {'; '.join(back)}")
+        raise DamagedError(
+            f"{repo.storage}: no version of {model} can be resumed: {'; '.join(back)}; bring the store back "
+            "from a backup, or give this run another name"
+        )
 
     def _restore(self, opened: Opened, trust: Any) -> tuple[TrainingLog, Position]:
         """Restore all of a version into the objects and the random generators, or nothing: everything is
         read and verified first."""
         opened.tensors.verify()
-        own = opened.load((), RESERVED)
+        own = opened.load((), (LOG, RANDOM, RUN))
         place = Position.of_part(own[RUN])
-        restore(opened, self.live, trust=trust)
+        self.put_back(opened, trust)
         framework.set_random_states(own[RANDOM])
         return own[LOG], place
 
     def _compare_parts(self, version: Version, saved: set[str]) -> None:
-        """Raise NotFoundError for objects that were not saved; warn about saved ones that are not here."""
+        """Raise NotFoundError for objects that were not saved; warn about saved ones that the run lacks."""
         listed = f"{version} has {', '.join(sorted(saved - {*RESERVED}))}; the run has {', '.join(self.live)}"
-        if not saved >= {*self.live, *RESERVED}:
+        if not saved >= {*self.live, LOG, RANDOM, RUN}:
             raise NotFoundError(f"{listed}; resume with the objects that were saved, under the same names")
         if saved - {*self.live, *RESERVED}:
             warn(
-                printable(f"{listed}: what is missing here is not put back, and not saved any more"),
+                printable(f"{listed}: objects that the run lacks are not restored, and no longer saved"),
             )
 
     def _classes(self) -> set[str]:
         """The classes of the live objects and of their contents, as the trust policy names them."""
-        found = encode(self.state()).parts.values()
-        nodes = (
-            item for part in found for root in (part.tree, *part.batches.values()) for item in walk(root)
-        )
-        return {dotted(node.cls) for node in nodes if isinstance(node, Node) and node.cls is not None}
+        return set(map(dotted, classes(self.state())))
 
 
 def _readable(repo: Repository, model: str, back: list[str]) -> Iterator[tuple[Version, Opened]]:
-    """The versions of a run, newest first. Those without a sound manifest are left out; the reasons go to
-    `back`."""
+    """The versions of a run, newest first. Those without a sound manifest are skipped; the reasons are added
+    to `back`."""
     for version in repo.versions(model, reverse=True):
         try:
             opened = _twice(lambda: open_version(repo, version))  # noqa: B023
@@ -186,8 +220,7 @@ def _readable(repo: Repository, model: str, back: list[str]) -> Iterator[tuple[V
 
 
 def _twice(act: Callable[[], T]) -> T:
-    """Try twice: a disk that failed to read may succeed at once, so that there is no need for an older
-    step."""
+    """Try twice: a read that failed may succeed the second time, so that no older step is needed."""
     try:
         return act()
     except (DamagedError, NotFoundError):
@@ -200,11 +233,11 @@ def _unusable(version: Version, error: Exception) -> str:
 
 def _check(name: str, obj: Any) -> None:
     if name in RESERVED:
-        raise CannotSaveError(f"{name}: the run itself has a part of this name; call it something else")
+        raise CannotSaveError(f"{name}: the run itself has a part of this name; use another name")
     if isinstance(obj, GeneratorType):
         raise CannotSaveError(
-            f"{name}: a generator cannot be resumed, for nobody can tell where it stands; use a loader "
-            "with `state_dict` (StatefulDataLoader), or an object that counts its steps"
+            f"{name}: a generator cannot be resumed, because its position cannot be saved; use a loader with "
+            "`state_dict` (StatefulDataLoader), or an object that counts its steps"
         )
     if restorer_for(type(obj)) is None:
         way = (
@@ -213,14 +246,16 @@ def _check(name: str, obj: Any) -> None:
             else f"put it into a dict: {{{name!r}: {{'value': ...}}}}"
         )
         raise CannotSaveError(
-            f"{name}: objects of {kind(obj)} cannot be put back in place, so nobody could resume; {way}"
+            f"{name}: objects of {kind(obj)} cannot be restored in place, so the run could not resume; {way}"
         )
+    for why in stuck(name, obj):
+        raise CannotSaveError(why)
 
 
 def _goes_by_state(obj: Any) -> bool:
-    """Whether an object is saved as its `state_dict()`: no codec knows it, or it holds something without a
-    data form, such as the function in an average of weights. It is restored into a live object, which has
-    that."""
+    """Whether an object is saved as its `state_dict()`: no codec knows it, or it contains something without a
+    data form, such as the function in an average of weights. The live object, into which it is restored, has
+    that part already."""
     if not (hasattr(obj, "state_dict") and hasattr(obj, "load_state_dict")):
         return False
     if codec_for(type(obj)) is None:
@@ -230,3 +265,8 @@ def _goes_by_state(obj: Any) -> bool:
     except CannotSaveError:
         return True
     return False
+
+
+def _is_empty(obj: Any) -> bool:
+    """Whether an object has attributes, and an empty state dict."""
+    return bool(vars(obj) if hasattr(obj, "__dict__") else ()) and not obj.state_dict()

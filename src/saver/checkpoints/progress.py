@@ -30,7 +30,7 @@ WIDTH = 80
 
 
 class Progress(msgspec.Struct):
-    """The progress of a run. `blocked_seconds` is how long saving has stopped training, in total."""
+    """The progress of a run. `blocked_seconds` is the total time for which saving has stopped training."""
 
     step: int = -1
     steps_per_second: float = 0.0
@@ -208,7 +208,7 @@ def _width(text: str) -> int:
     return len(text) if text.isascii() else sum(1 if char.isascii() else 2 for char in text)
 
 
-def told(
+def status(
     model: str, progress: Progress, total: int | None, next_due: str | None, kept: int, now: float
 ) -> tuple[str, ...]:
     """The pieces of the line, most important first. `now` is Unix time."""

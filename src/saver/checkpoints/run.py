@@ -13,7 +13,7 @@ import msgspec
 
 from saver.callers import warn
 from saver.checkpoints import arguments, ending
-from saver.checkpoints import progress as reporting
+from saver.checkpoints import progress as progress_line
 from saver.checkpoints.events import (
     Ended,
     Event,
@@ -32,6 +32,7 @@ from saver.checkpoints.history import History
 from saver.checkpoints.listeners import Counts, Grace, Marks, Watch
 from saver.checkpoints.objects import Objects
 from saver.checkpoints.progress import Progress
+from saver.checkpoints.reported import Reported, numbers
 from saver.checkpoints.saving import Saving
 from saver.checkpoints.signals import Caught
 from saver.errors import CannotSaveError
@@ -81,17 +82,9 @@ class Checkpoints:
         self._guests: list[tuple[Listener, tuple[type[Event], ...]]] = []
         self._aside: Listener | None = None
         self._saves = True
-        self._told = -1
-        """The step that was reported last, or resumed from."""
-
+        self._reported = Reported(model)
         self._begun = False
         """Whether this is known to continue an earlier run, if there was one."""
-
-        self._trained = False
-        """Whether a step was reported since the start or the resume."""
-
-        self._previous: int | None = None
-        self._previous_epoch: float | None = None
 
     # The frame around the loop
 
@@ -101,16 +94,16 @@ class Checkpoints:
 
     def __enter__(self) -> Checkpoints:
         if self._saving.is_open:
-            raise CannotSaveError(f"{self.model}: the run is open already; leave its `with` block first")
-        self._begin_to_tell()
-        if not self._caught.install(self._hear):
+            raise CannotSaveError(f"{self.model}: the run is already open; leave its `with` block first")
+        self._add_listeners()
+        if not self._caught.install(self._on_signal):
             warn(
                 f"{self.model}: signals reach the main thread only, and this run is in another one, so "
                 "OnSignal() will not save it; open the run in the main thread",
             )
         self._saving.open()
         ending.opened(self, self.flush)
-        self._emit(Started(self._told))
+        self._emit(Started(self._reported.last))
         return self
 
     def __exit__(
@@ -139,7 +132,7 @@ class Checkpoints:
         with ExitStack() as last_first:  # runs each of these, even if others raise
             last_first.callback(self._end_by_signals, raised)
             last_first.callback(self._emit.clear)  # listeners may hold references to the run
-            last_first.callback(self._emit, Ended(self._told, failed))
+            last_first.callback(self._emit, Ended(self._reported.last, failed))
             last_first.callback(self._caught.remove)
             last_first.callback(self._saving.close)
 
@@ -153,24 +146,24 @@ class Checkpoints:
         self._caught.arrived.clear()
 
     def _warn_of_policies(self) -> None:
-        """Warn about a metric that policies wait for and no step reported (its name is likely another one),
-        and about a run that ended without a single save.
+        """Warn about a metric that policies need and no step reported (its name is probably different), and
+        about a run that ended without a single save.
         """
-        if not self._trained:
+        if not self._reported.trained:
             return
-        told = set(self.log.metrics) | ({"epoch"} if self._previous_epoch is not None else set())
+        reported = set(self.log.metrics) | ({"epoch"} if self._reported.epoch is not None else set())
         wanted = self._every.metrics | (self._keep.metrics if self._keep is not None else frozenset())
-        missing = sorted(wanted - told)
+        missing = sorted(wanted - reported)
         if missing:
             self._warn(
-                f"no step told {', '.join(missing)}, which `every` or `keep` wait for; what was told: "
-                f"{', '.join(sorted(told)) or 'nothing'}"
+                f"no step reported {', '.join(missing)}, which `every` or `keep` needs; the steps reported "
+                f"{', '.join(sorted(reported)) or 'no metrics'}; pass it to run.step, or correct the name"
             )
         asks = any(not policy.signals for policy in self._every.members)
         if self.progress.saved is None and asks and self._saves:
             self._warn(
-                f"it ended after step {self._told} and nothing was saved, for {self._every!r} was never due; "
-                "call run.save() at the end of the block"
+                f"it ended after step {self._reported.last} and nothing was saved, because {self._every!r} "
+                "was never due; call run.save() at the end of the block"
             )
 
     def _warn(self, what: str) -> None:
@@ -186,10 +179,10 @@ class Checkpoints:
         """
         _ = self._saving.writer  # is the run open?
         found = self.objects.resume(self._repo, self.model, trust)
-        if found is None and self._told >= 0:
+        if found is None and self._reported.last >= 0:
             raise CannotSaveError(
-                f"{self.model}: nothing was saved yet, and the objects have been trained up to step "
-                f"{self._told}; make them and the run anew"
+                f"{self.model}: there is no version to resume, and the objects have been trained up to step "
+                f"{self._reported.last}; create the objects and the run again"
             )
         self._begun = True
         if found is None:
@@ -198,8 +191,7 @@ class Checkpoints:
         self.log.replace(log)
         self._history.read()
         self._saving.ranges = place.ranges
-        self._previous, self._previous_epoch = place.step if place.step >= 0 else None, place.epoch
-        self._told, self._trained = place.step, False
+        self._reported.resumed(place)
         self._saving.since = time.monotonic()
         self._emit(Resumed(place.step, version))
         return place.step + 1
@@ -210,15 +202,15 @@ class Checkpoints:
         """
         step = arguments.number_of_step(self.model, step)
         if self._aside is not None:
-            self._aside(StepTaken(step, Moment(step=step, epoch=epoch, metrics=_numbers(metrics), since=0.0)))
+            self._aside(StepTaken(step, Moment(step=step, epoch=epoch, metrics=numbers(metrics), since=0.0)))
             return False
         saving, writer = self._saving, self._saving.writer
-        self._check_order(step, metrics)
+        self._reported.check(step, metrics)
         self.log.append(step, epoch, **metrics)
-        self._told = step
+        self._reported.last = step
         moment = Moment(
-            step=step, previous=self._previous, epoch=epoch, previous_epoch=self._previous_epoch,
-            metrics=_numbers(metrics), ranges=saving.ranges, signals=frozenset(self._caught.arrived),
+            step=step, previous=self._reported.previous, epoch=epoch, previous_epoch=self._reported.epoch,
+            metrics=numbers(metrics), ranges=saving.ranges, signals=frozenset(self._caught.arrived),
             since=time.monotonic() - saving.since, cost=saving.cost(),
         )  # fmt: skip
         self._emit(StepTaken(step, moment))
@@ -226,41 +218,28 @@ class Checkpoints:
         self._refuse_to_begin_again()
         reason = self._every.due(moment, self._history.saved) or saving.again
         saved = bool(reason) and self._begin(step, epoch, moment.metrics, reason)
-        self._previous, self._trained = step, True  # only now: a save that is due stays due if it fails
-        self._previous_epoch = epoch if epoch is not None else self._previous_epoch
+        self._reported.finished(step, epoch)  # only now: a save that is due stays due if it fails
         self._obey(moment.signals)
         self._emit(StepDone(step))
         return saved
 
-    def _check_order(self, step: int, metrics: Mapping[str, Any]) -> None:
-        if step <= self._told:
-            before = f"step {step} was told already" if step == self._told else f"{step} after {self._told}"
-            raise CannotSaveError(
-                f"{self.model}: {before}; tell each step once, in order, with all its metrics (None for what "
-                "it does not have); to go back, make the objects and the run anew, and begin with resume()"
-            )
-        if "time" in metrics:
-            raise CannotSaveError(
-                f"{self.model}: time: the log has a column of this name, of its own; call it seconds"
-            )
-
     def _refuse_to_begin_again(self) -> None:
-        """Refuse to start a run anew that has versions: its versions and its log would be lost, one after
-        the other.
+        """Refuse to start a run from the beginning that has versions: its versions and its log would be lost,
+        one after the other.
         """
         newest = None if self._begun else self.objects.newest(self._repo, self.model)
         if newest is not None:
             raise CannotSaveError(
-                f"{self.model}: there is {newest} of step {newest.step} already; begin the loop with "
-                "`for step in range(run.resume(), ...)`, or give this training another name"
+                f"{self.model}: {newest} of step {newest.step} exists already; begin the loop with "
+                "`for step in range(run.resume(), ...)`, or give this run another name"
             )
         self._begun = True
 
-    def save(self, reason: str = "asked for") -> None:
+    def save(self, reason: str = "requested") -> None:
         """Save now, regardless of the policy: the state after the last finished step."""
         self._saving.writer.raise_failure()
         self._refuse_to_begin_again()
-        self._begin(self._told, self._previous_epoch, {}, reason, wait=True)
+        self._begin(self._reported.last, self._reported.epoch, {}, reason, wait=True)
 
     def flush(self) -> None:
         """Wait until everything is on disk. Raises the error of a save that failed."""
@@ -285,7 +264,7 @@ class Checkpoints:
         """
         if self._saving.is_open:
             self.flush()
-        if self._trained:
+        if self._reported.trained:
             self.objects.refuse_iterators()
         self._saving.release()
         log, self._aside = self.log.snapshot(), listener
@@ -298,47 +277,47 @@ class Checkpoints:
     # Signals
 
     def _obey(self, signals: Iterable[int]) -> None:
-        """Once the save that signals asked for is on disk, let them take their normal effect."""
+        """Once the save that signals requested is on disk, let them take their normal effect."""
         for number in sorted(signals):
             if self._caught.works(number):
                 self.flush()
-                self._emit(SignalServed(self._told, number, self._caught.ends(number)))
+                self._emit(SignalServed(self._reported.last, number, self._caught.ends(number)))
             self._caught.pass_on(number)
 
-    def _hear(self, number: int) -> None:
-        self._emit(SignalArrived(self._told, number))
+    def _on_signal(self, number: int) -> None:
+        self._emit(SignalArrived(self._reported.last, number))
 
     # Listeners
 
-    def _begin_to_tell(self) -> None:
+    def _add_listeners(self) -> None:
         """Add the listeners of every run, and after them those of the caller."""
         self._emit.clear()
         own: list[Counts | Marks | Grace | Watch] = [Counts(self.progress), Marks(self.log)]
         if self._caught.ending:
             own.append(Grace(self._grace))
-        line = reporting.line(self._wanted)
+        line = progress_line.line(self._wanted)
         if line is not None:
-            own.append(Watch(line, self._in_words))
+            own.append(Watch(line, self._status))
         for listener in own:
-            self._emit.add(listener, *listener.hears)
+            self._emit.add(listener, *listener.kinds)
         for guest, kinds in self._guests:
             self._emit.add(guest, *kinds)
 
-    def _in_words(self, moment: Moment) -> tuple[str, ...]:
-        """The status line."""
+    def _status(self, moment: Moment) -> tuple[str, ...]:
+        """The pieces of the status line."""
         saving, saved = self._saving, self._history.saved
         since = time.monotonic() - saving.since
         now = msgspec.structs.replace(moment, since=since, ranges=saving.ranges, cost=saving.cost())
         due = self._every.next_due(now, saved)
-        return reporting.told(self.model, self.progress, self._total, due, len(saved), time.time())
+        return progress_line.status(self.model, self.progress, self._total, due, len(saved), time.time())
 
     # Saving
 
     def _begin(
         self, step: int, epoch: float | None, metrics: Mapping[str, float], reason: str, wait: bool = False
     ) -> bool:
-        """Save. False if the save was left out: the previous one is still being written and this one may be
-        skipped, the snapshot was torn, or nothing may be saved now.
+        """Save. False if nothing was saved: the previous save is still being written and this one may be
+        skipped, the snapshot was torn, or saving was stopped.
         """
         writer = self._saving.writer
         if not self._saves:
@@ -359,12 +338,3 @@ def _fingerprints(data: Any) -> dict[str, Any]:
     from saver.fingerprint import fingerprints
 
     return fingerprints(data)
-
-
-def _numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
-    """Metrics that the log has accepted, as numbers, without those that are None."""
-    return {
-        name: float(value.item() if hasattr(value, "item") else value)
-        for name, value in metrics.items()
-        if value is not None
-    }

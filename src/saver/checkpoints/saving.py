@@ -1,4 +1,4 @@
-"""The saves of a run: each is a snapshot of its objects, which is written while training goes on."""
+"""The saves of a run: each is a snapshot of its objects, which is written while training continues."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from saver import callers, encoding, policy
+from saver import callers, encoding, framework, policy
 from saver.checkpoints.events import Blocked, Listener, SaveFailed, SaveWritten, SnapshotTaken, SnapshotTorn
 from saver.checkpoints.history import History
 from saver.checkpoints.objects import Objects, Position
@@ -31,8 +31,8 @@ Ranges = Mapping[str, tuple[float, float]]
 class Saving:
     """Takes snapshots and lets the writer thread write them, one at a time, between `open` and `close`.
 
-    `since` is when the last one began; `ranges` is what the metrics of all of them reached, as in a
-    `Moment`; `again` says why one must be taken again, if it must.
+    `since` is when the last one began; `ranges` is the range of each metric over all of them, as in a
+    `Moment`; `again` says why a snapshot must be taken again, if it must.
     """
 
     def __init__(
@@ -51,6 +51,7 @@ class Saving:
         self._writer: Writer | None = None
         self._snapshot: Snapshot | None = None
         self._unhook: Callable[[], None] | None = None
+        self._unwatch: Callable[[], None] | None = None
 
     @property
     def is_open(self) -> bool:
@@ -66,6 +67,7 @@ class Saving:
     def open(self) -> None:
         """Start the thread that writes."""
         self._writer = Writer(self._model.rpartition("/")[2])
+        self._unwatch = framework.watch(self._objects.live)
         self.since = time.monotonic()
 
     def finish(self) -> Writer:
@@ -78,11 +80,14 @@ class Saving:
     def close(self) -> None:
         """Release hooks and memory."""
         self.release()
+        if self._unwatch is not None:
+            self._unwatch()
+            self._unwatch = None
         self._staging.close()
         self._snapshot = None
 
     def flush(self) -> None:
-        """Wait until everything is on disk. Raises what went wrong."""
+        """Wait until everything is on disk. Raises the error of a save that failed."""
         self.writer.wait()
         self.writer.raise_failure()
         self.raise_given_up()
@@ -91,8 +96,8 @@ class Saving:
         """Raise CannotSaveError if the last snapshot was torn, and was not taken again."""
         if self.again:
             raise CannotSaveError(
-                f"{self._model}: the last save was given up, to be taken {self.again}; let weights change "
-                "in the step of an optimizer only, or call flush() before"
+                f"{self._model}: the last save was given up, to be taken {self.again}; change weights only "
+                "in the step of an optimizer, or call flush() before"
             )
 
     def begin(self, step: int, epoch: float | None, metrics: dict[str, float], reason: str) -> bool:
@@ -141,7 +146,7 @@ class Saving:
         written."""
         room = self._staging.room(encoded.tensors)
         if room < 0:
-            return self._in_place(encoded, f"{-room / 1e9:.2f} GB are missing", warn=not self._bounded)
+            return self._in_place(encoded, f"{-room / 1e9:.2f} GB too little", warn=not self._bounded)
         steps, later = self._objects.unchanged(encoded)
         try:
             snapshot = self._staging.take(encoded.tensors, later)
@@ -156,8 +161,8 @@ class Saving:
         """A snapshot of the tensors themselves: training waits while they are written."""
         if warn:
             callers.warn(
-                f"{self._model}: there is no memory for a snapshot, {why}, so training waits while it is "
-                "written; free memory, or accept that with staging=...",
+                f"{self._model}: not enough memory for a snapshot ({why}), so training waits while it is "
+                "written; free memory, or bound its use with staging=...",
             )
         return Snapshot(encoded.tensors)
 
@@ -175,7 +180,7 @@ class Saving:
             self._unhook = None
 
     def _give_up(self, error: Torn, step: int) -> None:
-        self.again = f"again, for {error} changed while it was copied at step {step}"
+        self.again = f"again, because {error} changed while it was copied at step {step}"
         self._objects.restless.update(error.names)
         self._emit(SnapshotTorn(step, error.names))
 

@@ -28,18 +28,18 @@ class Caught:
 
     def __init__(self, numbers: Iterable[int]) -> None:
         self._numbers = sorted(numbers)
-        self._told: Callable[[int], None] | None = None
+        self._listener: Callable[[int], None] | None = None
         self._before: dict[int, Any] = {}
         self._process = 0
         self._due: set[int] = set()
         self.arrived: set[int] = set()
 
-    def install(self, told: Callable[[int], None] | None = None) -> bool:
-        """Catch the signals; `told` is called with each one. Only the main thread can: in other threads
+    def install(self, listener: Callable[[int], None] | None = None) -> bool:
+        """Catch the signals; `listener` is called with each one. Only the main thread can: in other threads
         this does nothing, and returns False if there are any to catch."""
         if threading.current_thread() is not threading.main_thread():
             return not self._numbers
-        self._told, self._process = told, os.getpid()
+        self._listener, self._process = listener, os.getpid()
         for number in self._numbers:
             self._before[number] = signal.signal(number, self._note)
         return True
@@ -53,15 +53,15 @@ class Caught:
             self.arrived.discard(number)
             self._work(number, frame)
             return
-        if self._told is not None:
-            self._told(number)
+        if self._listener is not None:
+            self._listener(number)
         if number in self.arrived and number in ENDING:
-            self._work(number, frame)  # a second signal is meant: it takes effect at once
+            self._work(number, frame)  # a second signal is deliberate: it takes effect at once
         self.arrived.add(number)
 
     @property
     def ending(self) -> bool:
-        """Whether signals that end the process have arrived."""
+        """Whether one of the signals to catch ends the process."""
         return bool(ENDING.intersection(self._numbers))
 
     def ends(self, number: int) -> bool:
@@ -98,7 +98,7 @@ class Caught:
 
     def remove(self) -> None:
         """Restore the previous handlers, except where someone has installed another one since."""
-        self._told = None
+        self._listener = None
         for number, handler in self._before.items():
             if signal.getsignal(number) == self._note:
                 signal.signal(number, signal.SIG_DFL if handler is None else handler)

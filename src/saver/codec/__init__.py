@@ -7,7 +7,7 @@ errors, and collect tensors. See docs/codecs.md for how to add one.
 
 from __future__ import annotations
 
-from saver.codec.attributes import door, special
+from saver.codec.attributes import attributes_of, door, special
 from saver.codec.budget import Budget, bytes_of
 from saver.codec.contract import INLINE_BYTES, BatchCodec, Codec, is_array
 from saver.codec.decoder import Decoder
@@ -24,6 +24,7 @@ __all__ = [
     "Decoder",
     "Device",
     "Encoder",
+    "attributes_of",
     "bytes_of",
     "check",
     "codec_for",

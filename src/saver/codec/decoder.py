@@ -211,7 +211,7 @@ class Decoder:
 
     def _build(self, node: Node) -> Any:
         ident = node.id
-        if id(node) in self._standing:
+        if self._standing and id(node) in self._standing:
             return self._standing[id(node)]
         if ident is not None:
             if ident in self._built:

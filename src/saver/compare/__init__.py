@@ -1,7 +1,7 @@
-"""What changed between two versions, told without building any object of them or importing what they need.
+"""What changed between two versions, found without building their objects or importing their libraries.
 
-Both versions are walked side by side, by the paths that people take: `pipeline.steps.scaler.mean_`,
-`model.layers.0.weight`, `optimizer.param_groups[0].lr`. What has the same hash is never read.
+Both versions are walked side by side, by the paths that people would write: `pipeline.steps.scaler.mean_`,
+`model.layers.0.weight`, `optimizer.param_groups[0].lr`. Tensors with equal hashes are never read.
 """
 
 from __future__ import annotations
@@ -47,9 +47,9 @@ __all__ = [
 def compare(a: Opened, b: Opened, *, progress: Progress | None = None) -> Difference:
     """What changed from `a` to `b`.
 
-    Safe on untrusted files: runs and imports nothing of them, in time and memory that their size warrants.
-    Reads the tensors that differ, verified, in pieces; `progress(done, total)` is called with bytes then.
-    Raises DamagedError when their bytes are not those that were saved.
+    Safe on untrusted files: runs and imports nothing from them, in time and memory in proportion to their
+    size. Reads and verifies the tensors that differ, in pieces, and then calls `progress(done, total)` with
+    bytes. Raises DamagedError if their bytes are not those that were saved.
     """
     walk = Walk(Side(a), Side(b))
     before, after = a.manifest.parts, b.manifest.parts

@@ -1,4 +1,4 @@
-"""How much entries changed: norms, largest change, share of them. In pieces, so that memory is bounded."""
+"""How much entries changed: norms, largest change, share. Computed in pieces, so that memory is bounded."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from saver.compare.difference import Amount, number
 from saver.reading.forms import Form, numbers
 
 PIECE = 2 << 20
-"""Bytes of each version that a thread is given at a time."""
+"""Bytes of each version that a thread takes at a time."""
 
 CHUNK = 1 << 15
-"""Entries that are computed at a time: their float64 stay in the cache of a processor."""
+"""Entries that are computed at a time, so that their float64 values stay in the cache of a processor."""
 
 Bytes = NDArray[np.uint8]
 
@@ -41,18 +41,18 @@ def amount(before: Bytes, after: Bytes, form: Form, pool: Executor) -> Amount:
 
 
 def counted(entries: int, changed: int) -> Amount:
-    """The amount for entries that are no numbers."""
+    """The amount for entries that are not numbers."""
     return Amount(entries, changed, changed / entries if entries else 0.0)
 
 
 def strings_changed(texts: Sequence[Bytes], ends: Sequence[Bytes], entries: int) -> int:
-    """How many of the first strings differ between two versions, whose letters and ends these are."""
+    """How many of the first `entries` strings differ between two versions, given their letters and ends."""
     (x, y), (xs, ys) = map(bytes, texts), ([0, *side.view("<i8")[:entries].tolist()] for side in ends)
     return sum(x[xs[i] : xs[i + 1]] != y[ys[i] : ys[i + 1]] for i in range(entries))
 
 
 class _Sum(NamedTuple):
-    """What is known of some entries: how many changed, norms of the change and of the old ones, the largest
+    """Sums over some entries: how many changed, the norms of the change and of the old values, the largest
     change, and how many are not finite."""
 
     changed: int = 0
@@ -108,7 +108,7 @@ def _chunk_sum(before: Bytes, after: Bytes, form: Form) -> _Sum:
 
 
 def _changed(before: Bytes, after: Bytes, size: int) -> int:
-    """How many entries have other bits."""
+    """How many entries have different bits."""
     if size in (1, 2, 4, 8):
         word = f"u{size}"
         return int(np.count_nonzero(before.view(word) != after.view(word)))
@@ -116,7 +116,7 @@ def _changed(before: Bytes, after: Bytes, size: int) -> int:
 
 
 def _integer_change(old: NDArray[Any], new: NDArray[Any]) -> NDArray[np.float64]:
-    """Absolute differences, without the overflow that subtracting may bring."""
+    """Absolute differences, without the overflow that subtraction could cause."""
     unsigned = f"u{old.dtype.itemsize}"
     high, low = (bound(old, new).astype(old.dtype.newbyteorder("=")) for bound in (np.maximum, np.minimum))
     sizes: NDArray[np.float64] = (high.view(unsigned) - low.view(unsigned)).astype(np.float64)
@@ -126,7 +126,7 @@ def _integer_change(old: NDArray[Any], new: NDArray[Any]) -> NDArray[np.float64]
 def _guarded_sum(
     changed: int, old: NDArray[Any], new: NDArray[Any], change: NDArray[Any], count: int
 ) -> _Sum:
-    """The same where some numbers are not finite."""
+    """The same if some numbers are not finite."""
     finite = np.isfinite(old), np.isfinite(new)
     lost = [side.size // count - int(side.reshape(-1, count).all(axis=1).sum()) for side in finite]
     change = np.where(finite[0] & finite[1], change, 0.0)
@@ -135,7 +135,7 @@ def _guarded_sum(
 
 
 _SAFE = 1e-280, 1e280
-"""Between these, a sum of squares has lost nothing to underflow or overflow."""
+"""Bounds between which a sum of squares has lost nothing to underflow or overflow."""
 
 
 def _norm(array: NDArray[np.float64]) -> float:
@@ -149,7 +149,7 @@ def _norm(array: NDArray[np.float64]) -> float:
 
 
 def _square(array: NDArray[np.float64]) -> float:
-    """The sum of squares; not by `@`, which starts threads of its own."""
+    """The sum of squares; not by `@`, which starts its own threads."""
     return float(np.einsum("i,i->", array, array))
 
 

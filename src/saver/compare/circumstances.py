@@ -1,4 +1,4 @@
-"""What differs around the parts: environment, metrics, data, step and notes."""
+"""Differences outside of the parts: environment, metrics, data, step and notes."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ def facts(old: Manifest, new: Manifest) -> tuple[Field, ...]:
 def environment(old: Manifest, new: Manifest) -> tuple[Field, ...]:
     """Packages, Python, platform, git, seeds.
 
-    Left out are the seeds of what lies in the parts, whose fields say the same, and fingerprints of random
-    generators: they tell when in the life of a process it saved.
+    Seeds of objects in the parts are left out, since fields report them, and so are fingerprints of random
+    generators, which depend on when in its life a process saved.
     """
     sides = [dict(leaves(manifest.environment)) for manifest in (old, new)]
-    told = [{path: text for path, text in side.items() if not _incidental(path, text)} for side in sides]
-    return tuple(_fields(*told))
+    kept = [{path: text for path, text in side.items() if not _incidental(path, text)} for side in sides]
+    return tuple(_fields(*kept))
 
 
 def _incidental(path: str, text: str) -> bool:
@@ -60,7 +60,7 @@ def _fingerprint(found: Any) -> str | None:
         return None if found is None else "no fingerprint"
     try:
         return printable(fingerprint.describe(found))
-    except (ArithmeticError, RecursionError):  # a crafted one: numbers and nesting beyond measure
+    except (ArithmeticError, RecursionError):  # a crafted one, with huge numbers or nesting
         return "no fingerprint"
 
 
@@ -95,7 +95,7 @@ def _fields(old: Mapping[str, str | None], new: Mapping[str, str | None]) -> Ite
 
 
 def leaves(document: Any) -> Iterator[tuple[str, str]]:
-    """The scalars of a JSON document by path, as text; `value` for a document that is one."""
+    """The scalars of a JSON document by path, as text; a document that is a scalar has the path `value`."""
     stack: list[tuple[str, Any]] = [("", document)]
     while stack:
         path, value = stack.pop()

@@ -1,4 +1,4 @@
-"""What lies within the values of a tree, by the steps that people take there: attribute, key, index."""
+"""The contents of the values of a tree, by the steps that people would write: attribute, key, index."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from saver.reading.texts import plain, title
 from saver.tree import Node, Reference, Tensor
 
 LOOKS = 1_000_000
-"""Values that readers may look up beside those that they walk through, as parameters of optimizers."""
+"""How many values readers may look up in addition to their walk, such as parameters of optimizers."""
 
 
 class Inside(NamedTuple):
@@ -28,7 +28,7 @@ class Inside(NamedTuple):
 class Side:
     """One of two versions, ready to be walked.
 
-    What references lead to is read once only, so that naming one large thing many times costs little.
+    The target of references is read only once, so that many references to one large value cost little.
     """
 
     def __init__(self, view: Opened) -> None:
@@ -39,7 +39,7 @@ class Side:
         self._insides: dict[int, Inside | None] = {}
 
     def resolve(self, value: Any) -> Any:
-        """The node that a reference leads to, the array that a tensor is; everything else as it is."""
+        """The target node of a reference, the array of a tensor; any other value unchanged."""
         if type(value) is Reference:
             return self.view.nodes.get(value.id, value)
         if type(value) is Tensor:
@@ -47,15 +47,15 @@ class Side:
         return value
 
     def may_look(self) -> bool:
-        """Whether one value more may be looked up: a crafted file could have one list in many places."""
+        """Whether one more value may be looked up: a crafted file could have one list in many places."""
         self._looks -= 1
         return self._looks >= 0
 
     def text(self, value: Any) -> str | None:
-        """A value that fits in a line, as `plain` has it."""
+        """A value in one line, as `plain` writes it; None if it does not fit."""
         if isinstance(value, (Reference, Tensor)):
             missing = value.id if isinstance(value, Reference) else value.name
-            return printable(f"something that is not there: {missing}")
+            return printable(f"a missing object: {missing}")
         if type(value) is not Node or value.id is None:
             return plain(value)
         if id(value) not in self._texts:
@@ -63,13 +63,13 @@ class Side:
         return self._texts[id(value)]
 
     def title(self, value: Any) -> str:
-        """A value in a line, or what it is."""
+        """A value in one line, or its kind if it does not fit."""
         if type(value) is Array:
             return f"{value.form.name} {list(value.shape)}"
         return self.text(value) or title(value)
 
     def inside(self, value: Any) -> Inside | None:
-        """What lies within; None for what is no container."""
+        """The contents of a container; None for other values."""
         if type(value) is not Node or value.id is None:
             return self._read(value)
         if id(value) not in self._insides:

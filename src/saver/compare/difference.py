@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 import msgspec
 
 Number: TypeAlias = float | str
-"""A float; `"nan"`, `"inf"` or `"-inf"` where it is not finite, for which JSON has no word."""
+"""A float; `"nan"`, `"inf"` or `"-inf"` if it is not finite, which JSON cannot express."""
 
 Status: TypeAlias = Literal["same", "changed", "added", "removed"]
 
@@ -19,7 +19,7 @@ def number(value: float) -> Number:
 
 
 class Field(msgspec.Struct, frozen=True):
-    """A value that differs, as Python would write it, in printable text; None where it is missing."""
+    """A value that differs, as Python would write it, in printable text; None if it is missing."""
 
     path: str
     old: str | None
@@ -27,8 +27,8 @@ class Field(msgspec.Struct, frozen=True):
 
 
 class ArrayInfo(msgspec.Struct, frozen=True):
-    """An array in one of the versions: dtype as safetensors calls it (or else NumPy or PyTorch), shape, and
-    the values if there are only a few."""
+    """An array in one of the versions: its dtype as safetensors names it (or NumPy, or PyTorch), its shape,
+    and its values if there are only a few."""
 
     dtype: str
     shape: tuple[int, ...]
@@ -38,10 +38,10 @@ class ArrayInfo(msgspec.Struct, frozen=True):
 class Amount(msgspec.Struct, frozen=True):
     """How much an array changed.
 
-    Of its `entries`, `changed` have other bits: `share` of them, 0 to 1. `norm` is the Frobenius norm of new
-    minus old, `relative` the same divided by the norm of old (None where that is 0), `largest` the largest
-    absolute change, all in float64. Entries that are not finite in either version count for nothing there;
-    `not_finite` says how many there were and are. Of what is no number, only the entries are counted.
+    Of its `entries`, `changed` have different bits, which is a `share` of 0 to 1. `norm` is the Frobenius
+    norm of new minus old, `relative` the same divided by the norm of old (None if that is 0), `largest` the
+    largest absolute change, all in float64. They leave out entries that are not finite in either version;
+    `not_finite` counts those, before and after. Entries that are not numbers are only counted.
     """
 
     entries: int
@@ -54,10 +54,10 @@ class Amount(msgspec.Struct, frozen=True):
 
 
 class ArrayChange(msgspec.Struct, frozen=True):
-    """An array or tensor that differs; None where it is missing.
+    """An array or tensor that differs; None if it is missing.
 
-    There is an `amount` where both have the same dtype, and the same shape but for the length of the first
-    axis: then the rows that both have were compared.
+    There is an `amount` if both have the same dtype, and the same shape except for the length of the first
+    axis: then the rows that both have are compared.
     """
 
     path: str
@@ -67,9 +67,9 @@ class ArrayChange(msgspec.Struct, frozen=True):
 
 
 class PartChange(msgspec.Struct, frozen=True):
-    """A part: its version number and hash in each of the two; None where it is missing.
+    """A part: its version number and hash in each of the two; None if it is missing.
 
-    `same` means that nothing in it differs, which can be so under two hashes: a hash also covers whether
+    `same` means that nothing in it differs. Its hashes may differ even then: a hash also covers whether
     another part refers to this one.
     """
 
@@ -82,7 +82,7 @@ class PartChange(msgspec.Struct, frozen=True):
 
 
 class MetricChange(msgspec.Struct, frozen=True):
-    """A metric that differs; None where it is missing. `delta` is new minus old."""
+    """A metric that differs; None if it is missing. `delta` is new minus old."""
 
     name: str
     old: Number | None
@@ -91,7 +91,7 @@ class MetricChange(msgspec.Struct, frozen=True):
 
 
 class DataChange(msgspec.Struct, frozen=True):
-    """Data that a version was trained on, told by its fingerprints; None where it is missing."""
+    """Data that a version was trained on, compared by its fingerprints; None if it is missing."""
 
     name: str
     status: Status
@@ -102,8 +102,9 @@ class DataChange(msgspec.Struct, frozen=True):
 class Difference(msgspec.Struct, frozen=True):
     """What differs between two versions; true if anything does.
 
-    Time, author, numbers and where bytes lie are no difference, nor are the states of the random generators
-    of the processes that saved. `fields` are plain values and `arrays` whatever has entries, both by path;
+    Time, author, version numbers and the location of bytes do not count as differences, and neither do the
+    states of the random generators of the processes that saved. `fields` are plain values and `arrays` are
+    values with entries, both by path;
     `unchanged` counts the arrays that do not differ. `facts` are step, notes and the like.
     `msgspec.to_builtins` makes JSON of it; `str` a readable text.
     """

@@ -1,4 +1,4 @@
-"""Reads the arrays that are not known to be equal, and tells how much they changed."""
+"""Reads the arrays that are not known to be equal, and measures how much they changed."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from saver.threads import Threads
 THREADS = 2
 
 FEW = 8
-"""Arrays of so many entries are told by their values."""
+"""Arrays of at most this many entries are reported with their values."""
 
 TEXT_LIMIT = 1 << 20
-"""Strings of so many bytes are told where they differ."""
+"""Strings of at most this many bytes are reported where they differ."""
 
 BUDGET = 8
 """How many times the bytes of the two versions may be read; honest ones need two at most."""
@@ -53,7 +53,7 @@ def measure(
 
 
 class _Source:
-    """The bytes of one version's arrays, as long as `BUDGET` lasts: many arrays can share a tensor."""
+    """The bytes of one version's arrays, within `BUDGET`: many arrays can share a tensor."""
 
     def __init__(self, view: Opened, arrays: Iterable[Array | None]) -> None:
         self._view = view
@@ -63,12 +63,12 @@ class _Source:
         self._last: tuple[str, Bytes] = ("", np.empty(0, np.uint8))
 
     def afford(self, length: int) -> bool:
-        """Take so many bytes from what is left; False when there are not enough."""
+        """Take `length` bytes from the budget; False if it has fewer left."""
         self._left -= length
         return self._left >= 0
 
     def read(self, array: Array) -> Bytes:
-        """The bytes of an array, as they lie."""
+        """The bytes of an array, in the order in which they are stored."""
         if array.pieces:
             return np.concatenate([self.read(piece) for piece in array.pieces])
         if not array.name:
@@ -76,13 +76,13 @@ class _Source:
         raw = self.tensor(array.name)[array.offset : array.offset + array.length]
         if raw.size != array.length:
             raise IncompatibleError(
-                f"{self._view.where}: {array.name!r} has {raw.size} bytes where {array.length} should be; "
-                "it was not saved by this version of Saver"
+                f"{self._view.where}: {array.name!r} has {raw.size} bytes, but should have "
+                f"{array.length}; this version of Saver did not save it, so it cannot be compared"
             )
         return raw
 
     def tensor(self, name: str) -> Bytes:
-        """The bytes of a whole tensor; the last one is kept, for its views come one after another."""
+        """The bytes of a whole tensor; the last one is kept, because its views follow each other."""
         if self._last[0] != name:
             self.afford(self._view.tensors.info(name).length)
             self._last = name, self._view.tensors.read(name)
@@ -90,7 +90,7 @@ class _Source:
 
 
 def _entries(pair: ArrayPair) -> int | None:
-    """How many entries can be compared, counted from the first; None when they are not comparable."""
+    """How many entries can be compared, from the first on; None if the arrays are not comparable."""
     old, new = pair.old, pair.new
     if old is None or new is None or old.form != new.form:
         return None
@@ -102,7 +102,7 @@ def _entries(pair: ArrayPair) -> int | None:
 
 
 def _length(pair: ArrayPair) -> int:
-    """How many bytes are compared, in both versions together."""
+    """How many bytes are compared, of both versions together."""
     entries = _entries(pair)
     return 0 if entries is None or pair.old is None else 2 * entries * pair.old.form.size
 
@@ -133,7 +133,7 @@ def _strings_amount(old: Array, new: Array, entries: int, before: _Source, after
 
 
 def _in_c_order(raw: Bytes, array: Array) -> Bytes:
-    """The entries with the last axis varying fastest; a copy, where they lie otherwise."""
+    """The entries with the last axis varying fastest; a copy if they are stored in another order."""
     if array.strides is None:
         return raw
     strides, shape = array.strides, array.shape
@@ -144,7 +144,7 @@ def _in_c_order(raw: Bytes, array: Array) -> Bytes:
 
 
 def _infos(pair: ArrayPair, old: _Source, new: _Source) -> tuple[ArrayInfo | None, ArrayInfo | None]:
-    """Both arrays, and their values if they are few: in six digits where that tells them apart."""
+    """Both arrays, with their values if they are few: in six digits if that shows the difference."""
     few = _few(pair.old, old), _few(pair.new, new)
     texts = _written(pair.old, few[0], "{:.6g}"), _written(pair.new, few[1], "{:.6g}")
     if texts[0] == texts[1]:
@@ -171,7 +171,7 @@ def _written(array: Array | None, few: list[Any] | None, digits: str) -> str | N
 
 
 def nested(items: list[Any], shape: tuple[int, ...], digits: str) -> str:
-    """Values as the nested lists that have this shape."""
+    """Values as nested lists of this shape."""
     if not shape:
         (item,) = items
         return digits.format(item) if type(item) is float else repr(item)

@@ -1,4 +1,4 @@
-"""A difference as tables and as text. What cannot be printed has been escaped before."""
+"""A difference as tables and as text. Its characters that cannot be printed are escaped already."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from saver.compare.difference import Amount, ArrayChange, ArrayInfo, Difference,
 MISSING = "-"
 ELLIPSIS = "…"
 ALIKE = 3
-"""So many fields that differ in an index only, and changed in the same way, are one row."""
+"""From this many on, fields that differ only in an index, and changed in the same way, are one row."""
 
 MANY = 10
 """Of more fields than this that differ in an index only, and changed in different ways, a few are shown."""
 
 NAMED = 3
-"""Metrics that a summary names."""
+"""How many metrics a summary names."""
 
 Row = tuple[str, ...]
 
 
 class Section(msgspec.Struct, frozen=True):
-    """A table. Columns whose title begins with `>` are set to the right; those of `spare` can be left out
-    where there is no room for all, first ones first."""
+    """A table. Columns whose title begins with `>` are aligned to the right; those of `spare` can be left
+    out, in that order, if there is no room for all."""
 
     title: str
     columns: Row
@@ -35,11 +35,11 @@ class Section(msgspec.Struct, frozen=True):
 
 
 def sections(difference: Difference) -> list[Section]:
-    """The difference as tables; those that would have no rows are left out."""
-    told = [(array, _values(array)) for array in difference.arrays]
-    values = [field for _, field in told if field is not None]
-    measured = [array for array, field in told if field is None and _is_measured(array)]
-    others = [array for array, field in told if field is None and not _is_measured(array)]
+    """The difference as tables; empty tables are left out."""
+    changes = [(array, _values(array)) for array in difference.arrays]
+    values = [field for _, field in changes if field is not None]
+    measured = [array for array, field in changes if field is None and _is_measured(array)]
+    others = [array for array, field in changes if field is None and not _is_measured(array)]
     found = [
         Section("Parts", ("part", ">old", ">new", ""), tuple(_parts(difference))),
         Section("Metrics", ("metric", ">old", ">new", ">change"), tuple(_metrics(difference))),
@@ -67,7 +67,7 @@ def _plain(title: str, fields: Iterable[Field]) -> Section:
 
 
 def _together(fields: Iterable[Field]) -> list[Field]:
-    """The fields of one object below each other."""
+    """The fields, with those of one object next to each other."""
     owners: dict[str, list[Field]] = {}
     for field in fields:
         owners.setdefault(field.path.rpartition(".")[0], []).append(field)
@@ -105,8 +105,8 @@ def _measures(arrays: Sequence[ArrayChange]) -> Section:
         if info is None or amount is None:
             continue
         size = digits(amount.norm, ".3g"), digits(amount.relative, ".2g"), digits(amount.largest, ".2g")
-        told = (array.path, info.dtype, _shape(info.shape), *size, share(amount))
-        rows.append((*told, "{} -> {}".format(*amount.not_finite)) if lost else told)
+        row = (array.path, info.dtype, _shape(info.shape), *size, share(amount))
+        rows.append((*row, "{} -> {}".format(*amount.not_finite)) if lost else row)
     columns = ("", "dtype", ">shape", ">change", ">relative", ">largest", ">entries")
     spare = ("largest", "shape", "dtype")
     return Section("Tensors", (*columns, ">not finite") if lost else columns, tuple(rows), spare)
@@ -126,7 +126,7 @@ def _shape(shape: Sequence[int]) -> str:
 
 
 def share(amount: Amount) -> str:
-    """How many of the entries changed; `100%` are all of them, and `0%` are none."""
+    """The share of the entries that changed; `100%` means all of them, and `0%` none."""
     percent = f"{100 * amount.share:.3g}%"
     if percent == "100%" and amount.changed < amount.entries:
         return "99.9%"
@@ -134,7 +134,7 @@ def share(amount: Amount) -> str:
 
 
 def digits(value: Number | None, form: str) -> str:
-    """A number in so many digits."""
+    """A number with the digits of `form`."""
     return MISSING if value is None else value if isinstance(value, str) else format(value, form)
 
 
@@ -144,8 +144,8 @@ def _data(difference: Difference) -> Iterator[Row]:
 
 
 def _alike(rows: Iterable[Row]) -> Iterator[Row]:
-    """The rows, each of which begins with a path; one for all that differ in an index of it only. Of many
-    that differ in more, such as the seeds of a forest's trees, the first ones."""
+    """The rows, each of which begins with a path. Rows whose paths differ only in an index become one if they
+    are equal otherwise; of many that are not, such as the seeds of a forest's trees, the first are kept."""
     groups: dict[str, dict[Row, list[str]]] = {}
     for path, *rest in rows:
         pattern = re.sub(r"\.\d+(?=\.|$)", ".*", re.sub(r"\[\d+\]", "[*]", path))
@@ -163,25 +163,25 @@ def _alike(rows: Iterable[Row]) -> Iterator[Row]:
 def summary(difference: Difference) -> str:
     """The difference in one line."""
     parts = [part for part in difference.parts if part.status != "same"]
-    told = [f"{part.name} {part.status}" for part in parts[:NAMED]]
+    texts = [f"{part.name} {part.status}" for part in parts[:NAMED]]
     if len(parts) > NAMED:
-        told = [f"{len(parts)} of {len(difference.parts)} parts differ"]
+        texts = [f"{len(parts)} of {len(difference.parts)} parts differ"]
     if difference.fields:
-        told.append(_count(len(difference.fields), "field"))
+        texts.append(_count(len(difference.fields), "field"))
     if difference.arrays:
         total = len(difference.arrays) + difference.unchanged
-        told.append(f"{len(difference.arrays):,} of {_count(total, 'array')}")
+        texts.append(f"{len(difference.arrays):,} of {_count(total, 'array')}")
     for metric in difference.metrics[:NAMED]:
-        told.append(f"{metric.name} {digits(metric.old, '.4g')} -> {digits(metric.new, '.4g')}")
+        texts.append(f"{metric.name} {digits(metric.old, '.4g')} -> {digits(metric.new, '.4g')}")
     if len(difference.metrics) > NAMED:
-        told.append(f"{len(difference.metrics) - NAMED} more metrics")
+        texts.append(f"{len(difference.metrics) - NAMED} more metrics")
     others = {
         "data": any(item.status != "same" for item in difference.data),
         "environment": bool(difference.environment),
         **{fact.path: True for fact in difference.facts},
     }
-    told += [f"other {name}" for name, differs in others.items() if differs]
-    return ", ".join(told) or "no difference"
+    texts += [f"other {name}" for name, differs in others.items() if differs]
+    return ", ".join(texts) or "no difference"
 
 
 def _count(number: int, noun: str) -> str:
@@ -189,7 +189,7 @@ def _count(number: int, noun: str) -> str:
 
 
 def text(difference: Difference) -> str:
-    """The difference as plain text: the summary, and the tables below each other."""
+    """The difference as plain text: the summary, then the tables."""
     lines = [f"{difference.old} -> {difference.new}: {summary(difference)}"]
     for section in sections(difference):
         lines += ["", section.title, *_aligned(section)]

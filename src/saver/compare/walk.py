@@ -1,4 +1,4 @@
-"""The walk through two trees side by side, which finds what differs between them."""
+"""The walk through two trees side by side, which finds their differences."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from saver.tree import Node
 
 PATH_LIMIT = 400
 AGAIN = 100_000
-"""How many values may be looked at again because they are shared in one version and not in the other;
-without a limit, a crafted file could ask for the square of its size."""
+"""How many values may be visited again because they are shared in one version and not in the other; without
+a limit, a crafted file could cost time in proportion to the square of its size."""
 
 
 class Location:
-    """A place in a tree, and the path there; in the middle of long ones something is left out."""
+    """A place in a tree, and its path; a long path is shortened in the middle."""
 
     __slots__ = ("path",)
 
@@ -31,12 +31,12 @@ class Location:
         )
 
     def below(self, step: str) -> Location:
-        """The place one step further."""
+        """The place one step deeper."""
         return Location(self.path + step) if step else self
 
 
 class ArrayPair(msgspec.Struct, frozen=True):
-    """The arrays of one place, not known to be equal. One of them may be missing."""
+    """The arrays at one place, which are not known to be equal. One of them may be missing."""
 
     part: str
     path: str
@@ -45,24 +45,24 @@ class ArrayPair(msgspec.Struct, frozen=True):
 
 
 class _Absent:
-    """Stands where one version has nothing."""
+    """Stands for a value that one version lacks."""
 
 
 _ABSENT = _Absent()
 
 
 class Walk:
-    """What the parts of two versions differ in: `fields`, and `pairs` of arrays yet to be compared.
+    """The differences between the parts of two versions: `fields`, and `pairs` of arrays yet to be compared.
 
-    `unchanged` counts the arrays that are known to be equal by their hash. Every value is looked at once, so
-    that the time is linear in what the trees have, however they refer to themselves.
+    `unchanged` counts the arrays that are known to be equal by their hash. Every value is visited once, so
+    that the time is linear in the size of the trees, whatever references they contain.
     """
 
     def __init__(self, old: Side, new: Side) -> None:
         self._sides = (old, new)
         self._first: tuple[dict[int, Location], dict[int, Location]] = ({}, {})
         self._again = AGAIN
-        self._told: dict[tuple[int, int], tuple[str | None, str | None]] = {}
+        self._known: dict[tuple[int, int], tuple[str | None, str | None]] = {}
         self._part = ""
         self._stack: list[tuple[Location, Any, Any, bool]] = []
         self.fields: list[tuple[str, Field]] = []
@@ -81,7 +81,7 @@ class Walk:
             self._visit(*self._stack.pop())
 
     def _visit(self, place: Location, old: Any, new: Any, quiet: bool) -> None:
-        """Compare what is at one place. `quiet` says that only arrays are worth a word there."""
+        """Compare the values at one place. If `quiet`, only arrays are reported there."""
         old, new = self._sides[0].resolve(old), self._sides[1].resolve(new)
         if old is _ABSENT or new is _ABSENT:
             self._one_sided(place, old, new, quiet)
@@ -98,18 +98,18 @@ class Walk:
                 self._plain(place, old, new)
 
     def _plain(self, place: Location, old: Any, new: Any) -> None:
-        """Compare values that fit in a line; two that can be named again only once."""
+        """Compare values that fit in one line; two that references can name are compared only once."""
         key = id(old), id(new)
-        told = self._told.get(key)
-        if told is None:
-            told = self._titles(old, new)
+        titles = self._known.get(key)
+        if titles is None:
+            titles = self._titles(old, new)
             if type(old) is Node and type(new) is Node and old.id is not None and new.id is not None:
-                self._told[key] = told
-        if told[0] != told[1]:
-            self._field(place, *told)
+                self._known[key] = titles
+        if titles[0] != titles[1]:
+            self._field(place, *titles)
 
     def _titles(self, old: Any, new: Any) -> tuple[str | None, str | None]:
-        """Two values in a few words each, which are the same only if the values are, as far as that shows."""
+        """Short texts for two values; they are equal only if the values are, as far as the texts can show."""
         texts = self._sides[0].title(old), self._sides[1].title(new)
         if texts[0] == texts[1] and _kind(old) != _kind(new):
             return f"{texts[0]} as {_kind(old)}", f"{texts[1]} as {_kind(new)}"
@@ -133,7 +133,7 @@ class Walk:
         self._descend(place, within[0], within[1], alike)
 
     def _meet(self, place: Location, old: Node, new: Node) -> int:
-        """Note where these are met first, and tell when the places differ; how many were met before."""
+        """Note where these are met first, and report it if the places differ; how many were met before."""
         seen = (id(old) in self._first[0]) + (id(new) in self._first[1])
         first = self._first[0].setdefault(id(old), place), self._first[1].setdefault(id(new), place)
         if first[0] is not first[1]:
@@ -153,7 +153,7 @@ class Walk:
             )
 
     def _one_sided(self, place: Location, old: Any, new: Any, quiet: bool) -> None:
-        """Tell what only one version has: a line for the whole, and one for each array in it."""
+        """Report a value that one version lacks: a field for the whole, and a pair for each array in it."""
         is_new = old is _ABSENT
         value = new if is_new else old
         if type(value) is Array:
@@ -187,7 +187,7 @@ def _kind(value: Any) -> tuple[Any, ...]:
 
 
 def _own(first: Location, place: Location) -> str:
-    return "an object of its own" if first is place else f"the same as {first.path}"
+    return "a separate object" if first is place else f"the same as {first.path}"
 
 
 def _sequence(names: Iterable[str]) -> str:

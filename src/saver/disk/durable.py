@@ -159,7 +159,7 @@ class NewFile(Sink):
         try:
             self._files.replace(self._name, self._path)
         except OSError as error:
-            if not self._stands(error):
+            if not self._is_in_place(error):
                 raise
         self._name = None
         return True
@@ -169,7 +169,7 @@ class NewFile(Sink):
         try:
             self._files.link(self._file if self._name is None else self._name, self._path)
         except OSError as error:
-            if self._stands(error):
+            if self._is_in_place(error):
                 return True
             if error.errno == errno.EEXIST:
                 return False
@@ -182,20 +182,20 @@ class NewFile(Sink):
             ) from error
         return True
 
-    def _stands(self, error: OSError) -> bool:
+    def _is_in_place(self, error: OSError) -> bool:
         """Whether the name points to this file, although the system reported an error.
 
         NFS does that if its first reply was lost; even EEXIST can mean that the file itself exists.
         """
         try:
-            stands = os.path.samestat(self._files.stat(self._path), self._files.stat(self._file))
+            in_place = os.path.samestat(self._files.stat(self._path), self._files.stat(self._file))
         except FileNotFoundError:
-            stands = False
+            in_place = False
         except OSError:
             raise self._unknown("whether the file is in place could not be found out", error) from error
-        if not stands and error.errno in _UNCERTAIN:
+        if not in_place and error.errno in _UNCERTAIN:
             raise self._unknown("the file is not in place, but may still appear", error) from error
-        return stands
+        return in_place
 
     def _keep_mode(self) -> None:
         try:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
-from typing import Annotated, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import msgspec
 from blake3 import blake3
@@ -38,6 +38,20 @@ _PREFIX = b'{"__metadata__":{"saver.header":"'
 Describe = Callable[[Mapping[str, TensorInfo]], Mapping[str, str]]
 
 
+@decodable
+class _Own(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What `saver` holds in the metadata; the hashes are those of all shards, in the order of the header."""
+
+    format: int
+    id: str
+    hashes: list[str]
+    blocks: dict[str, tuple[str, ...]]
+    cuts: dict[str, Cut] = {}
+
+
+_own = msgspec.json.Decoder(_Own)
+
+
 def plan(tensors: Mapping[str, TensorData]) -> list[str]:
     """The names of the shards in the order in which they are stored: first those whose length is a multiple
     of 64 bytes, then the others by descending item size.
@@ -63,14 +77,13 @@ def header_bytes(
     """Length and header, hashed and padded: everything before the data, which holds the shards in this order.
     `cuts` are the cuts of tensors of which the pack has several shards, or might have.
     """
-    own: dict[str, Any] = {
-        "format": 1,
-        "id": ident,
-        "hashes": [shard.hash for shard in shards.values()],
-        "blocks": {name: shard.blocks for name, shard in shards.items() if shard.blocks},
-    }
-    if cuts:
-        own["cuts"] = cuts
+    own = _Own(
+        1,
+        ident,
+        [shard.hash for shard in shards.values()],
+        {name: shard.blocks for name, shard in shards.items() if shard.blocks},
+        dict(cuts or {}),
+    )
     document: dict[str, Any] = {
         "__metadata__": {"saver.header": ZERO, "saver": msgspec.json.encode(own).decode(), **metadata}
     }
@@ -143,15 +156,19 @@ class Header(msgspec.Struct, frozen=True):
     cuts: dict[str, Cut]
 
 
+def is_foreign(header: bytes) -> bool:
+    """Whether this is the header of a safetensors file that Saver did not write: nothing in it begins with
+    `saver`, as several keys of Saver's own metadata do, so that a damaged header is never taken for one."""
+    return b'"saver' not in header
+
+
 def check_header(header: bytes, path: str) -> None:
     """Raise DamagedError unless a header matches its hash; IncompatibleError if Saver did not write it."""
     at = 8 + len(_PREFIX)
     if not header[8:].startswith(_PREFIX):
-        if b'"saver.header"' in header:
+        if not is_foreign(header):
             raise DamagedError(f"{path}: the header is damaged; copy the file from its source again")
-        raise IncompatibleError(
-            f"{path} is a safetensors file that Saver did not write; open it with safetensors"
-        )
+        raise IncompatibleError(f"{path} is a safetensors file that Saver did not write, not a pack")
     if digest_of(header).encode() != header[at : at + 64]:
         raise DamagedError(f"{path}: the header does not match its hash; copy the file from its source again")
 
@@ -159,27 +176,56 @@ def check_header(header: bytes, path: str) -> None:
 def parse_header(header: bytes, size: int, path: str) -> Header:
     """The header of a pack of `size` bytes, once it matches its hash and tiles the file."""
     check_header(header, path)
-    document = strict_json(header[8:].rstrip(b" "), path)
-    metadata = document.pop("__metadata__")
-    if not all(isinstance(text, str) for text in metadata.values()):
-        raise IncompatibleError(f"{path}: the metadata must be strings; no Saver wrote this")
-    own = strict_json(metadata.get("saver", "").encode(), f"{path}: metadata 'saver'")
     try:
-        if own["format"] != 1:
-            raise IncompatibleError(
-                f"{path} has format {str(own['format'])[:20]}; this Saver reads format 1: install a newer one"
-            )
-        ident = str(own["id"])
-        cuts = msgspec.convert(own.get("cuts", {}), dict[str, Cut])
-        shards = _shards(document, own, ident, len(header), size, path)
-        return Header(metadata, ident, _in_boxes(shards, cuts), cuts)
+        metadata, slots = _divided(header[8:].rstrip(b" "), path)
+        own = _own_of(metadata.get("saver", "").encode(), path)
+        shards = _shards(slots, own, len(header), size, path)
+        return Header(metadata, own.id, _in_boxes(shards, own.cuts), own.cuts)
     except SaverError:
         raise
     except (KeyError, TypeError, ValueError, msgspec.ValidationError) as error:
         raise IncompatibleError(f"{path}: this is not the header of a pack: {error}") from None
 
 
-Digest = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+def _divided(text: bytes, path: str) -> tuple[dict[str, str], dict[str, _Slot]]:
+    """The metadata of a header, and where it says that the tensors are."""
+    try:
+        each = _each.decode(text)
+        metadata = _texts.decode(each.pop("__metadata__"))
+        slots = dict(zip(each, _slots.decode(b"[%b]" % b",".join(map(bytes, each.values()))), strict=True))
+        if msgspec.json.encode({"__metadata__": metadata, **slots}) == text:  # so it has no key twice
+            return metadata, slots
+    except (msgspec.DecodeError, KeyError, UnicodeError, RecursionError):
+        pass  # raised below
+    document = strict_json(text, path)
+    metadata = document.pop("__metadata__")
+    if not all(isinstance(text, str) for text in metadata.values()):
+        raise IncompatibleError(f"{path}: the metadata must be strings; no Saver wrote this")
+    return metadata, msgspec.convert(document, dict[str, _Slot])
+
+
+def _own_of(text: bytes, path: str) -> _Own:
+    try:
+        found = _own.decode(text)
+        if found.format == 1 and msgspec.json.encode(found) == text:  # so it has no key twice
+            return found
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        pass  # raised below
+    document = strict_json(text, f"{path}: metadata 'saver'")
+    number = document["format"]
+    if number != 1:
+        raise IncompatibleError(
+            f"{path} has format {str(number)[:20]}; this Saver reads format 1: install a newer one"
+        )
+    return msgspec.convert(document, _Own)
+
+
+_HEXADECIMAL = re.compile("[0-9a-f]*")
+
+
+def are_digests(texts: Sequence[str]) -> bool:
+    """Whether each of these is a BLAKE3 hash, in hexadecimal."""
+    return {*map(len, texts)} <= {len(ZERO)} and _HEXADECIMAL.fullmatch("".join(texts)) is not None
 
 
 @decodable
@@ -189,18 +235,21 @@ class _Slot(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     data_offsets: tuple[int, int]
 
 
-def _shards(
-    document: dict[str, Any], own: dict[str, Any], ident: str, at: int, size: int, path: str
-) -> dict[str, Shard]:
+_each = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_texts = msgspec.json.Decoder(dict[str, str])
+_slots = msgspec.json.Decoder(list[_Slot])
+
+
+def _shards(slots: dict[str, _Slot], own: _Own, at: int, size: int, path: str) -> dict[str, Shard]:
     """The shards of a header. Raises an error unless they tile the pack from `at` to its `size`."""
-    slots = msgspec.convert(document, dict[str, _Slot])
-    hashes = msgspec.convert(own["hashes"], list[Digest])
-    blocks = msgspec.convert(own["blocks"], dict[str, tuple[Digest, ...]])
-    if len(hashes) != len(slots):
-        raise ValueError(f"{len(hashes)} hashes for {len(slots)} tensors")
+    blocks = own.blocks
+    if len(own.hashes) != len(slots):
+        raise ValueError(f"{len(own.hashes)} hashes for {len(slots)} tensors")
+    if not are_digests([*own.hashes, *(digest for found in blocks.values() for digest in found)]):
+        raise ValueError("a hash is not one")
     shards: dict[str, Shard] = {}
     end = 0
-    for (name, slot), digest in zip(slots.items(), hashes, strict=True):
+    for (name, slot), digest in zip(slots.items(), own.hashes, strict=True):
         begin, stop = slot.data_offsets
         if slot.dtype not in ITEM_SIZE:
             raise IncompatibleError(f"tensor {name!r} has the dtype {slot.dtype!r}: install a newer Saver")
@@ -212,7 +261,7 @@ def _shards(
         own_blocks = blocks.get(name, ())
         if len(own_blocks) != block_count(length):
             raise ValueError(f"tensor {name!r} has {len(own_blocks)} block hashes")
-        extents = ((ident, at + begin, length),) if length else ()
+        extents = ((own.id, at + begin, length),) if length else ()
         shards[name] = Shard(slot.dtype, whole(slot.shape), digest, own_blocks, extents)
         end = stop
     if at + end != size:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from functools import cached_property
 
 import msgspec
 
 from saver.errors import DamagedError, IncompatibleError
-from saver.pack.layout import HEADER_LIMIT, check_header, no_saver_file, parse_header
+from saver.pack.layout import HEADER_LIMIT, check_header, is_foreign, no_saver_file, parse_header
 from saver.pack.source import PackedTensors
 from saver.pack.verify import Range, damaged
 from saver.storage import Blob, Progress
@@ -22,17 +21,17 @@ class Pack:
     pack. `shards` are all shards in the pack by name, even if other shards of the same tensor are elsewhere.
     """
 
-    def __init__(self, blob: Blob) -> None:
+    def __init__(self, blob: Blob, header: bytes | None = None) -> None:
         self.blob = blob
         self.size = blob.size
-        header = _read_header(blob)
+        header = read_header(blob) if header is None else header
         found = parse_header(header, blob.size, blob.name)
         self.metadata, self.id, self.cuts = found.metadata, found.id, found.cuts
         self.shards: dict[str, Shard] = found.shards
         self.start = len(header)
         self.hash: str = self.metadata["saver.header"]
 
-    @cached_property
+    @property
     def tensors(self) -> dict[str, TensorInfo]:
         """The tensors, all of whose shards must be here. Raises IncompatibleError if boxes do not tile."""
         try:
@@ -84,7 +83,8 @@ def header_size(first: bytes, size: int, name: str) -> int:
 
 def whole_size(header: bytes, name: str) -> int:
     """How many bytes a pack has, by its header, which must match its hash. Errors as in `header_size`."""
-    check_header(header, name)
+    if not is_foreign(header):
+        check_header(header, name)
     try:
         slots = _slots.decode(header[8:])
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
@@ -99,7 +99,8 @@ class _Slot(msgspec.Struct):
 _slots = msgspec.json.Decoder(dict[str, _Slot])
 
 
-def _read_header(blob: Blob) -> bytes:
+def read_header(blob: Blob) -> bytes:
+    """The length and the header of a pack, or of another safetensors file. Errors as in `header_size`."""
     read = blob.read(0, FIRST_READ)
     size = header_size(read[:64], blob.size, blob.name)
     return read[:size] if size <= len(read) else blob.read(0, size)

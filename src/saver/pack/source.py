@@ -10,7 +10,7 @@ import numpy as np
 from saver.errors import DamagedError, NotFoundError
 from saver.pack.verify import Range, damaged
 from saver.storage import Blob, Progress
-from saver.tensors import Box, Bytes, TensorInfo, block_span, copy_box, room_for, whole
+from saver.tensors import Box, Bytes, Overlaps, TensorInfo, block_span, copy_box, room_for, whole
 
 TOGETHER = 64
 """Packs that are open at the same time: processes may have some 1,000 files open, in all."""
@@ -51,7 +51,8 @@ class PackedTensors:
         """The bytes of tensors that were verified whole: for each shard, extent by extent."""
         self._blocks: dict[tuple[str, int, int], Bytes] = {}
         """The bytes of other blocks that were verified, by tensor, shard and number."""
-        self._shared: frozenset[str] | None = None
+        self._shared = None if locate is not None else frozenset[str]()  # the tensors of a file tile it
+        self._overlaps: dict[str, Overlaps] = {}
 
     @property
     def names(self) -> Iterable[str]:
@@ -79,7 +80,7 @@ class PackedTensors:
         if box == whole(info.shape):
             return self._read_whole(name)
         target = room_for(box, info)
-        parts = {at: part for at, s in enumerate(info.shards) if (part := s.box.cut(box)) is not None}
+        parts = self._parts_of(info, box)
         if name not in self._whole:
             self._keep_blocks(name, {
                 at: info.shards[at].blocks_of(part.within(info.shards[at].box)) for at, part in parts.items()
@@ -87,6 +88,12 @@ class PackedTensors:
         for at, part in parts.items():
             copy_box(target, box, self._shard(name, at), info.shards[at], part)
         return target
+
+    def _parts_of(self, info: TensorInfo, box: Box) -> dict[int, Box]:
+        """The numbers of the shards that the box overlaps, each with the part of it."""
+        if info.name not in self._overlaps:
+            self._overlaps[info.name] = Overlaps(info.boxes)
+        return self._overlaps[info.name].of(box)
 
     def _keep_blocks(self, name: str, wanted: Mapping[int, set[int]]) -> None:
         """Verify those of these blocks of a tensor that were not verified yet."""
@@ -188,8 +195,9 @@ class PackedTensors:
     ) -> tuple[dict[str, Bytes], set[str]]:
         """The packs, as far as they were fetched, and the names of the damaged tensors."""
         hashed = self._hashed(wanted)
-        total = sum(end - start for ranges in hashed.values() for _, start, end, _ in ranges)
-        done = 0
+        done = total = 0
+        if progress is not None:
+            total = sum(end - start for ranges in hashed.values() for _, start, end, _ in ranges)
         memory: dict[str, Bytes] = {}
         lost = set[str]()
         packs = list(hashed)
@@ -204,7 +212,8 @@ class PackedTensors:
             ]
             report = None if progress is None else _further(progress, done, total)
             lost |= damaged(ranges, report)
-            done += sum(each.end - each.start for each in ranges)
+            if progress is not None:
+                done += sum(each.end - each.start for each in ranges)
             memory.update((pack, blob.map()) for pack, blob in blobs.items())
         return memory, lost
 
@@ -212,8 +221,10 @@ class PackedTensors:
         """What to verify, by pack: the tensor's name, start and end in the pack, and the hash."""
         found: dict[str, list[tuple[str, int, int, str]]] = {}
         for name, blocks in wanted.items():
-            for at, shard in enumerate(self._tensors[name].shards):
-                numbers = range(len(shard.blocks) or 1) if blocks is None else blocks.get(at, ())
+            shards = self._tensors[name].shards
+            for at in range(len(shards)) if blocks is None else blocks:
+                shard = shards[at]
+                numbers = range(len(shard.blocks) or 1) if blocks is None else blocks[at]
                 if not shard.blocks:  # most have none, and there may be very many
                     if 0 in numbers:
                         for pack, offset, length in shard.extents:

@@ -66,8 +66,8 @@ def damaged(ranges: Iterable[Range], progress: Progress | None = None) -> set[st
     for same in within.values():
         same.sort(key=_START)
     done = 0
-    feed = _Feed(job for same in within.values() for job in _jobs(same))
-    for size, names in feed.checked() if total <= SERIAL else _checked_by_threads(feed):
+    jobs = (job for same in within.values() for job in _jobs(same))
+    for size, names in _checked_here(jobs) if total <= SERIAL else _checked_by_threads(_Feed(jobs)):
         lost.update(names)
         done += size
         if progress is not None:
@@ -89,18 +89,30 @@ class _Job:
         self.missing = 1
         self.broken = False
 
+    def pieces(self) -> list[tuple[int, int]]:
+        """The bounds of the pieces to fetch; none if all of it is near."""
+        if self.start == self.end or self.blob.near(self.start, self.end):
+            return []
+        return [(at, min(at + READ, self.end)) for at in range(self.start, self.end, READ)]
+
+    def fetch(self, start: int, end: int, scratch: memoryview) -> None:
+        """Fetch a piece."""
+        try:
+            self.blob.fetch(start, end, scratch)
+        except DamagedError:  # the job will find out which range it is
+            self.broken = True
+
     def check(self) -> tuple[int, list[str]]:
         """How many bytes the job has, and the names of what is damaged in it."""
-        mapped = self.blob.map()
+        mapped = self.blob.map().data
         ranges, lost = self.ranges, list[str]()
         if self.broken:  # some of it cannot be read
             lost = [item.name for item in ranges if not self._can_be_read(item)]
             ranges = [item for item in ranges if item.name not in lost]
-        return self.size, lost + [
-            item.name
-            for item in ranges
-            if blake3(mapped[item.start : item.end].data).hexdigest() != item.hash
-        ]
+        for item in ranges:
+            if blake3(mapped[item.start : item.end]).hexdigest() != item.hash:
+                lost.append(item.name)
+        return self.size, lost
 
     def _can_be_read(self, item: Range) -> bool:
         scratch = np.empty(READ, np.uint8).data
@@ -125,6 +137,16 @@ def _jobs(ranges: Sequence[Range]) -> Iterator[_Job]:
         size += item.end - item.start
     if held:
         yield _Job(held, end, size)
+
+
+def _checked_here(jobs: Iterable[_Job]) -> Iterator[tuple[int, list[str]]]:
+    """The results of `_Job.check` for all jobs, one after another."""
+    for job in jobs:
+        pieces = job.pieces()
+        scratch = np.empty(READ if pieces else 0, np.uint8).data
+        for start, end in pieces:
+            job.fetch(start, end, scratch)
+        yield job.check()
 
 
 def _checked_by_threads(feed: _Feed) -> Iterator[tuple[int, list[str]]]:
@@ -184,10 +206,7 @@ class _Feed:
     def _is_last(self, job: _Job, start: int, end: int, scratch: memoryview) -> bool:
         """Fetch a piece. Returns whether the job now has all of its pieces."""
         if start < end:
-            try:
-                job.blob.fetch(start, end, scratch)
-            except DamagedError:  # the job will find out which range it is
-                job.broken = True
+            job.fetch(start, end, scratch)
         with self._lock:
             job.missing -= 1
             return job.missing == 0
@@ -200,9 +219,6 @@ class _Feed:
     def _cut(self, jobs: Iterator[_Job]) -> Iterator[tuple[_Job, int, int]]:
         """Each job with the bounds of a piece to fetch; they are equal if nothing needs to be fetched."""
         for job in jobs:
-            start, end = job.start, job.end
-            if start == end or job.blob.near(start, end):
-                yield job, start, start
-                continue
-            job.missing = -(-(end - start) // READ)
-            yield from ((job, at, min(at + READ, end)) for at in range(start, end, READ))
+            pieces = job.pieces() or [(job.start, job.start)]
+            job.missing = len(pieces)
+            yield from ((job, start, end) for start, end in pieces)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -55,18 +56,18 @@ class PackWriter(Content):
     tensors first, and then yields header and tensors, for storages that take bytes in order. The tensors are
     hashed again on the way; if they changed meanwhile, CannotWriteError is raised before the last byte.
 
-    `describe` receives the tensors with their hashes and returns the metadata to add. It is also called
-    beforehand with zeros for hashes, and its results must have the same length. `id` is random unless it is
-    given. `cuts` are the cuts of tensors of which some shards are among the `tensors`. `start` is where the
-    data begins, and `size` the size of the whole pack, in bytes. `shards` says where each shard is stored in
-    the pack and, once it is written, gives its hash; `hash` is then the hash of the header. Memory: the ring
-    of `RING_LENGTH` buffers of `RING_BUFFER` bytes, whatever the size of the tensors.
+    `describe` is the metadata to add, or a function that receives the tensors with their hashes and returns
+    it. It is also called beforehand with zeros for hashes, and its results must have the same length. `id` is
+    random unless it is given. `cuts` are the cuts of tensors of which some shards are among the `tensors`.
+    `start` is where the data begins, and `size` the size of the whole pack, in bytes. `shards` says where
+    each shard is stored in the pack and, once it is written, gives its hash; `hash` is then the hash of the
+    header. Memory: the ring of `RING_LENGTH` buffers of `RING_BUFFER` bytes, whatever the tensors' size.
     """
 
     def __init__(
         self,
         tensors: Mapping[str, TensorData | ShardedData],
-        describe: Describe | None = None,
+        describe: Describe | Mapping[str, str] = MappingProxyType({}),
         progress: Progress | None = None,
         ident: str | None = None,
         cuts: Mapping[str, Cut] | None = None,
@@ -145,8 +146,10 @@ class PackWriter(Content):
         return header
 
     def _header(self) -> bytes:
-        metadata = {} if self._describe is None else self._describe(put_together(self.shards, self._cuts))
-        return header_bytes(self.shards, self.id, metadata, self._cuts)
+        described = self._describe
+        if not isinstance(described, Mapping):
+            described = described(put_together(self.shards, self._cuts))
+        return header_bytes(self.shards, self.id, described, self._cuts)
 
 
 def _present(cuts: Mapping[str, Cut], data: Mapping[str, TensorData]) -> dict[str, Cut]:

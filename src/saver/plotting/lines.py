@@ -1,4 +1,4 @@
-"""What is done to a curve before it is drawn: pure functions of arrays."""
+"""Prepares curves for drawing: pure functions of arrays."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ Floats = NDArray[np.float64]
 Steps = NDArray[np.int64]
 
 SQUEEZED = 100.0
-"""A positive curve whose extremes are so far apart may want a logarithmic axis."""
+"""Ratio of the extremes of a positive curve from which on it may need a logarithmic axis."""
 
 SMALLEST = 1e-300
 LARGEST = 1e150
-"""Axes of larger numbers overflow; of smaller ones than the inverse, logarithmic ones do."""
+"""Axes of larger numbers overflow, and so do logarithmic axes of numbers smaller than its inverse."""
 
 NOISE = 30
-"""A curve is noisy that travels more often than this from its lowest to its highest value."""
+"""A curve that travels more often than this from its lowest to its highest value is noisy."""
 
 AUTOMATIC = 100
-"""Into so many pieces is the picture divided by an average that nobody asked for."""
+"""An automatic average extends over the width of the picture divided by this."""
 
 PLAIN = 7
 """Ticks longer than this are written in powers of ten, if that makes them shorter."""
@@ -33,16 +33,16 @@ _UNITS = ((10**12, "T"), (10**9, "G"), (10**6, "M"), (10**3, "k"))
 
 
 def check_smooth(weight: float | None) -> None:
-    """Raise ValueError unless this is the weight of an average, or None for none."""
+    """Raise ValueError unless this is the weight of an average, or None for no average."""
     if weight is not None and not 0 <= weight < 1:
-        raise ValueError(f"smooth: {weight!r} is not from 0 to below 1")
+        raise ValueError(f"smooth={weight!r} is not a weight; pass a number from 0 to below 1, such as 0.9")
 
 
 def smoothed(steps: Steps, values: Floats, weight: float, gap: float) -> Floats:
     """The exponential moving average, free of the bias of its beginning (Kingma and Ba 2015, section 3).
 
-    `weight` is that of the past `gap` steps later, so that curves of which one has a hundred times the points
-    of the other are smoothed alike. What is not finite stays as it is, and moves nothing.
+    `weight` is the weight of the past after `gap` steps, so that a curve with a hundred times the points of
+    another is smoothed alike. Values that are not finite are left as they are, and do not count.
     """
     weights = weight ** np.maximum(np.diff(steps, prepend=steps[:1] - 1) / gap, 1.0)
     mean = share = 0.0
@@ -59,7 +59,7 @@ def smoothed(steps: Steps, values: Floats, weight: float, gap: float) -> Floats:
 def averaged(
     steps: Steps, values: Floats, weight: float | None, gap: float, ends: tuple[int, int]
 ) -> Floats | None:
-    """What is drawn in front of the values: their moving average; None where they are drawn alone.
+    """The moving average to draw in front of the values; None if the values are drawn alone.
 
     Without a weight, only noise is averaged, over about a hundredth of the picture.
     """
@@ -70,7 +70,7 @@ def averaged(
 
 
 def noisy(values: Floats) -> bool:
-    """Whether a curve goes up and down so often that nobody could follow it."""
+    """Whether a curve goes up and down too often to be followed."""
     known = drawable(values[np.isfinite(values)])
     if len(known) < NOISE:
         return False
@@ -83,11 +83,11 @@ def usual_gap(curves: Iterable[Steps]) -> float:
 
 
 def thinned(steps: Steps, values: Floats, low: float, high: float, columns: int) -> tuple[Steps, Floats]:
-    """A few of the points, which look like all of them in a picture so many pixels wide, from the steps
-    `low` to `high`.
+    """A few of the points from the steps `low` to `high`, which look like all of them in a picture that is
+    `columns` pixels wide.
 
-    Of each column of pixels the first, last, lowest and highest remain. What is not finite remains where a
-    column has nothing else, so that gaps stay gaps.
+    Of each column of pixels, the first, last, lowest and highest point are kept. Points that are not finite
+    are kept if a column has no others, so that gaps stay gaps.
     """
     if len(steps) <= 4 * columns:
         return steps, values
@@ -110,18 +110,18 @@ def thinned(steps: Steps, values: Floats, low: float, high: float, columns: int)
 
 
 def isolated(values: Floats) -> NDArray[np.bool_]:
-    """Which points no line leads to, since what stands beside them is not finite, or not there."""
+    """Points without a line to them, because their neighbours are missing or not finite."""
     known = np.concatenate(([False], np.isfinite(values), [False]))
     return known[1:-1] & ~known[:-2] & ~known[2:]
 
 
 def drawable(values: Floats) -> Floats:
-    """What is not finite as nan, and nothing so large that the extent of an axis overflows."""
+    """The values, with nan for those that are not finite, limited so that the extent of an axis is finite."""
     return np.clip(np.where(np.isfinite(values), values, np.nan), -LARGEST, LARGEST)
 
 
 def wants_log(curves: Iterable[Floats]) -> bool:
-    """Whether a logarithmic axis shows more: all is positive, and most of it lies far below the highest."""
+    """Whether a logarithmic axis shows more: all values are positive, and most are far below the highest."""
     parts = [values[np.isfinite(values)] for values in curves]
     joined = np.concatenate(parts) if parts else np.empty(0)
     if not len(joined) or joined.min() < 1 / LARGEST:
@@ -131,9 +131,9 @@ def wants_log(curves: Iterable[Floats]) -> bool:
 
 
 def ticks(low: float, high: float, count: int) -> list[float]:
-    """About so many round numbers from `low` to `high`: multiples of 1, 2 or 5 times a power of ten."""
+    """About `count` round numbers from `low` to `high`: multiples of 1, 2 or 5 times a power of ten."""
     rough = (high - low) / max(1, count)
-    if rough < SMALLEST:  # between numbers so close there are no round ones
+    if rough < SMALLEST:  # there are no round numbers between numbers this close
         return [low]
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough * 0.999)
@@ -143,7 +143,7 @@ def ticks(low: float, high: float, count: int) -> list[float]:
 
 
 def decades(low: float, high: float, count: int) -> list[float]:
-    """At most so many powers of ten from `low` to `high`."""
+    """At most `count` powers of ten from `low` to `high`."""
     first, last = math.ceil(math.log10(low) - 1e-9), math.floor(math.log10(high) + 1e-9)
     return [10.0**power for power in range(first, last + 1, max(1, -(-(last - first + 1) // count)))]
 
@@ -155,7 +155,7 @@ def span(runs: Mapping[str, Curves], names: Iterable[str]) -> tuple[int, int]:
 
 
 def axis_name(runs: Mapping[str, Curves]) -> str:
-    """`epoch` where steps are those, otherwise `step`."""
+    """`epoch` if the steps are epochs, otherwise `step`."""
     for log in runs.values():
         if "epoch" not in log or len(log["epoch"][0]) != len(log["time"][0]):
             return "step"

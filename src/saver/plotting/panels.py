@@ -1,4 +1,4 @@
-"""Which curves share a panel, and what they are called there."""
+"""Which curves share a panel, and their names in it."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 from saver.errors import NotFoundError
 
 PANELS = 24
-"""More are not drawn: nobody could read them."""
+"""The largest number of panels that are drawn: nobody could read more."""
 
 NAMED = 2
-"""So many curves without a finite value are named beside the title of a panel; more are counted."""
+"""How many curves without a finite value are named beside the title of a panel; more are counted."""
 
 
 class Curves(Protocol):
-    """What is drawn of a run: TrainingLog, or anything like it."""
+    """The log of a run: a TrainingLog, or anything with its methods."""
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -27,17 +27,17 @@ class Curves(Protocol):
 
     @property
     def events(self) -> Sequence[Any]:
-        """Where it was saved and resumed: whatever has a `kind` and a `step`."""
+        """Where it was saved and resumed: objects with a `kind` and a `step`."""
 
     def __contains__(self, name: object) -> bool: ...
 
     def __getitem__(self, name: str) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """The steps at which a metric was noted, rising, and its values."""
+        """The steps at which a metric was logged, in rising order, and its values."""
 
 
 class Curve(NamedTuple):
-    """A metric of a run in a panel. `role` tells it from the panel's others: "training", "validation"; empty
-    when there are no others. `rank` is 0 for training, and counts the others from 1."""
+    """A metric of a run in a panel. `role` distinguishes it from the others in the panel: "training",
+    "validation"; empty if there are no others. `rank` is 0 for training, and counts the others from 1."""
 
     run: str
     metric: str
@@ -53,18 +53,18 @@ class Panel(NamedTuple):
 
 
 def remark(panel: Panel, there: Sequence[bool], logarithmic: bool) -> str:
-    """What is to be said of a panel beside its title: `logarithmic`, `no finite values`. `there` says of each
-    curve whether it has any."""
-    told = ["logarithmic"] if logarithmic else []
+    """The remark beside the title of a panel: `logarithmic`, `no finite values`. `there` says for each curve
+    whether it has finite values."""
+    remarks = ["logarithmic"] if logarithmic else []
     empty = [curve for curve, some in zip(panel.curves, there, strict=True) if not some]
     if len(empty) == len(there):
-        told.append("no finite values")
+        remarks.append("no finite values")
     elif empty:
         several = len({curve.run for curve in panel.curves}) > 1
         names = [shown(f"{each.run} {each.role}".strip() if several else each.role) for each in empty]
         listed = ", ".join(names) if len(names) <= NAMED else f"{len(names)} of {len(there)} curves"
-        told.append(f"no finite values: {listed}")
-    return ", ".join(told)
+        remarks.append(f"no finite values: {listed}")
+    return ", ".join(remarks)
 
 
 _ROLES = {
@@ -94,8 +94,8 @@ def role_of(name: str) -> tuple[str, str]:
 def panels(runs: Mapping[str, Curves], metrics: Iterable[str] | None = None) -> list[Panel]:
     """The panels for all metrics of some runs, or for those named, in the order in which they appear.
 
-    A name that stands for several (`loss`, beside `val_loss`) chooses them all. Raises NotFoundError for one
-    that no run has.
+    A name that stands for several (`loss`, beside `val_loss`) chooses them all. Raises NotFoundError for a
+    name that no run has.
     """
     names = list(dict.fromkeys(name for log in runs.values() for name in log.metrics))
     groups: dict[str, list[str]] = {}
@@ -116,7 +116,7 @@ def _chosen(groups: Mapping[str, list[str]], wanted: Iterable[str]) -> dict[str,
             names = [name]
         else:
             there = ", ".join([one for names in groups.values() for one in names][:20]) or "none"
-            raise NotFoundError(f"no run has a metric {str(name)[:80]!r}; there are {there}")
+            raise NotFoundError(f"no run has a metric {str(name)[:80]!r}; choose from {there}")
         held = chosen.setdefault(base, [])
         held += [one for one in names if one not in held]
     return chosen
@@ -136,7 +136,7 @@ def _panel(base: str, names: Sequence[str], runs: Mapping[str, Curves]) -> Panel
 
 
 def _roles(names: Sequence[str]) -> dict[str, str]:
-    """What each metric of a panel is called there: by its role, where that says which one it is."""
+    """The name of each metric in a panel: its role, if that identifies it."""
     if len(names) == 1:
         return {names[0]: ""}
     roles = {name: role_of(name)[1] for name in names}
@@ -147,6 +147,6 @@ def _roles(names: Sequence[str]) -> dict[str, str]:
 
 
 def shown(name: Any, limit: int = 40) -> str:
-    """A name for a picture: what cannot be printed is escaped, and of a long one the middle is left out."""
+    """A name for a picture: unprintable characters are escaped, and a long name is cut in the middle."""
     text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(name))
     return text if len(text) <= limit else f"{text[: limit // 2 - 1]}…{text[-limit // 2 :]}"

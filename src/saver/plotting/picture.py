@@ -1,4 +1,4 @@
-"""Panels as a picture, drawn with matplotlib and without the state of its pyplot."""
+"""Panels as a picture, drawn with matplotlib but without pyplot, which has global state."""
 
 from __future__ import annotations
 
@@ -36,20 +36,20 @@ from saver.plotting.turns import Turn, turns
 
 DPI = 160
 WIDTHS = {1: 7.5, 2: 11.0, 3: 14.0}
-"""Inches, by the number of columns."""
+"""The width in inches, by the number of columns."""
 
 PIXELS = 1200
-"""Columns to which a curve is thinned: as many as a panel has pixels, or more."""
+"""Columns to which a curve is thinned: at least as many as a panel has pixels."""
 
 COLORS = (
     "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#24292f", "#8c6d46",
 )  # fmt: skip
-"""Okabe and Ito's, which colour-blind people can tell apart; without their yellow, which fades on white."""
+"""Okabe and Ito's, which colour-blind people can distinguish; without yellow, which fades on white."""
 
 INK, SOFT, GRID, AXIS = "#24292f", "#57606a", "#eaeef2", "#d0d7de"
 DASHES = ("-", "--", ":", "-.")
 PIECE = 4.0
-"""Of a curve that lies on others: how long each of its pieces is, in widths of the line."""
+"""The length of each piece of a curve that coincides with others, in widths of the line."""
 
 MARKERS = {"saved": "o", "resumed": "^"}
 OTHER = "d"
@@ -58,19 +58,19 @@ LANE = 7.0
 """Points below the axis for the marks of a run."""
 
 LEGEND = 2
-"""A picture has room for a legend of so many lines; more of them make it higher."""
+"""How many lines of a legend a picture has room for; more make it higher."""
 
 POINTS = 60.0
-"""How many points wide the axis is for each inch of the panel; its labels take the rest of the 72."""
+"""Points of each inch of a panel's width (72 points) that the axis takes; the labels take the rest."""
 
 MARK = 4.6
-"""How wide a mark is, in points; those of saves that lie closer are left out."""
+"""The width of a mark in points; marks of saves that are closer are left out."""
 
 
 def draw(
     runs: Mapping[str, Curves], panels: Sequence[Panel], path: str, form: str, smooth: float | None
 ) -> None:
-    """Write the picture, durably, or nothing."""
+    """Write the picture durably, or not at all."""
     image = io.BytesIO()
     undated = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}[form]
     figure = _figure(runs, panels, smooth)
@@ -105,18 +105,18 @@ def _figure(runs: Mapping[str, Curves], panels: Sequence[Panel], smooth: float |
 
 
 def _caption(figure: Figure, left: int, crowd: str, all_marked: bool) -> None:
-    """Below all panels: what is not drawn."""
-    told = [f"and {left} more panels, which are not drawn; choose metrics by name"] if left > 0 else []
+    """Write below all panels what is not drawn."""
+    lines = [f"and {left} more panels, which are not drawn; choose metrics by name"] if left > 0 else []
     if crowd:
-        told.append(crowd)
+        lines.append(crowd)
     elif not all_marked:
-        told.append("of what was saved in close succession, not all is marked")
-    if told:
-        figure.supxlabel("\n".join(told), color=SOFT, fontsize=9)
+        lines.append("not every save is marked, because some are too close to each other")
+    if lines:
+        figure.supxlabel("\n".join(lines), color=SOFT, fontsize=9)
 
 
 class _Frame(NamedTuple):
-    """What all panels have in common; `gap` is what `smooth` is measured by, `wide` a mark, in steps."""
+    """What all panels share; `gap` is the unit of `smooth` and `wide` the width of a mark, both in steps."""
 
     runs: Mapping[str, Curves]
     ends: tuple[int, int]
@@ -126,7 +126,7 @@ class _Frame(NamedTuple):
 
 
 def _draw_panel(axes: Axes, panel: Panel, frame: _Frame) -> bool:
-    """Returns whether it has all the marks that it could."""
+    """Draw a panel. Returns whether all its marks were drawn."""
     order = list(frame.runs)
     curves = [frame.runs[curve.run][curve.metric] for curve in panel.curves]
     together = turns(curves)
@@ -137,7 +137,7 @@ def _draw_panel(axes: Axes, panel: Panel, frame: _Frame) -> bool:
         average = averaged(steps, values, frame.smooth, frame.gap, frame.ends)
         if average is not None:
             shadow = {"alpha": 0.5 / max(2, len(order)), "linewidth": 0.8, "zorder": 1.5}
-            if turn.number == 0:  # for others it is there already
+            if turn.number == 0:  # the other curves have set it already
                 _draw_curve(axes, steps, values, frame.ends, style | shadow)
             values = average
         elif noisy(values):
@@ -165,7 +165,7 @@ def _draw_curve(axes: Axes, steps: Any, values: Any, ends: tuple[int, int], styl
 
 
 def _style(run: int, curve: Curve) -> dict[str, Any]:
-    """Colour by run; training paler and thinner than what it is compared with."""
+    """Colour by run; training is paler and thinner than the curves that it is compared with."""
     color = COLORS[run % len(COLORS)]
     if curve.rank == 0:
         return {"color": _pale(color), "linewidth": 1.6, "linestyle": _dashes(run), "zorder": 2}
@@ -174,12 +174,12 @@ def _style(run: int, curve: Curve) -> dict[str, Any]:
 
 
 def _pale(color: str) -> str:
-    """Opaque all the same: where curves cross, none of them gets a colour that is nobody's."""
+    """A paler colour, but opaque, so that crossing curves do not mix into a colour of no run."""
     return to_hex([PALE * part + (1 - PALE) for part in to_rgb(color)])
 
 
 def _pieces(turn: Turn) -> dict[str, Any]:
-    """Where curves lie on each other, pieces of all but the first one lie on that in turns."""
+    """Draw curves that coincide: the first whole, and on it pieces of the others in turns."""
     if turn.of == 1:
         return {}
     if turn.number == 0:
@@ -189,7 +189,7 @@ def _pieces(turn: Turn) -> dict[str, Any]:
 
 
 def _dashes(run: int) -> str:
-    """Where there are more runs than colours, the next ones are dashed."""
+    """If there are more runs than colours, the next ones are dashed."""
     return DASHES[run // len(COLORS) % len(DASHES)]
 
 
@@ -214,7 +214,7 @@ def _set_axes(axes: Axes, ends: tuple[int, int], logarithmic: bool) -> None:
 
 
 class _Values(Formatter):
-    """The ticks of an axis of values, all alike."""
+    """Format the ticks of an axis of values, all in one way."""
 
     def __init__(self, axes: Axes) -> None:
         self._axes = axes
@@ -224,14 +224,15 @@ class _Values(Formatter):
 
     def format_ticks(self, values: Sequence[float]) -> list[str]:
         low, high = self._axes.get_ylim()
-        # ticks beyond have no say in how others are written
+        # ticks beyond the axis must not affect how others are written
         seen = [low - 1e-9 * abs(low) <= value <= high + 1e-9 * abs(high) for value in values]
         texts = iter(value_texts([value for value, there in zip(values, seen, strict=True) if there]))
         return [next(texts) if there else "" for there in seen]
 
 
 def _draw_marks(axes: Axes, frame: _Frame, runs: Sequence[str]) -> bool:
-    """Where runs were saved and resumed: below the axis, in a lane for each. Whether all are there."""
+    """Mark below the axis where runs were saved and resumed, in a lane for each run. Returns whether all
+    marks were drawn."""
     low, high = frame.ends
     complete = True
     for lane, run in enumerate(runs):
@@ -259,7 +260,7 @@ def _mark(kind: str, color: str) -> dict[str, Any]:
 
 
 def _legend(figure: Figure, runs: Mapping[str, Curves], panels: Sequence[Panel]) -> None:
-    """One for the whole picture: runs by colour, roles by strength, marks by form."""
+    """Draw one legend for the whole picture: runs by colour, roles by strength, marks by shape."""
     entries: list[tuple[str, dict[str, Any]]] = []
     several = len(runs) > 1
     if several:
@@ -277,7 +278,7 @@ def _legend(figure: Figure, runs: Mapping[str, Curves], panels: Sequence[Panel])
 
 
 def _place(figure: Figure, entries: Sequence[tuple[str, dict[str, Any]]], title: str) -> None:
-    """Above the panels, in one line or in columns of equal width."""
+    """Place it above the panels, in one line or in columns of equal width."""
     widths = [0.56 + 0.075 * len(name) for name, _ in entries]
     columns = len(entries)
     if sum(widths) > figure.get_figwidth():

@@ -30,7 +30,7 @@ from saver.plotting.turns import Turn, turns
 
 HEIGHT = 12
 NARROWEST = 16
-"""Columns for the curves, however wide their labels are."""
+"""The least number of columns for the curves, however wide their labels are."""
 
 GAP = 3
 
@@ -38,7 +38,7 @@ PIECE = 2
 """Columns of each piece of a curve that is drawn in turns with others."""
 
 MARKERS = "*+ox#%@&=~"
-"""What curves are drawn with where there is neither colour nor braille."""
+"""Characters for curves without colour and braille."""
 
 _DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
 """The bits of braille characters, by row and column of their dots."""
@@ -48,14 +48,14 @@ _OTHER = ("◆", "!")
 
 
 class Span(NamedTuple):
-    """A piece of a line; `ink` counts the curves from 0, None is the colour of text."""
+    """A piece of a line; `ink` is the number of a curve, from 0, or None for the colour of text."""
 
     text: str
     ink: int | None = None
 
 
 class Chart(NamedTuple):
-    """A panel as text: its title, and lines no wider than was asked for, unless a name is."""
+    """A panel as text: its title, and lines no wider than requested, unless a name is wider."""
 
     title: str
     lines: list[list[Span]]
@@ -66,8 +66,8 @@ def charts(
 ) -> list[Chart]:
     """The panels (24 at most), each with labelled axes and a legend.
 
-    `fine` draws with the dots of braille characters, where curves are told apart by colour alone; otherwise
-    each curve has a character of its own, in ASCII.
+    `fine` draws with the dots of braille characters, where only colour distinguishes curves; otherwise each
+    curve has its own ASCII character.
     """
     check_smooth(smooth)
     drawn = panels[:PANELS]
@@ -93,7 +93,7 @@ def charts(
 
 
 class _Scale:
-    """From steps and values to places between 0 and 1."""
+    """Maps steps and values to positions between 0 and 1."""
 
     def __init__(self, ends: tuple[int, int], curves: Sequence[Floats]) -> None:
         self.first, self.last = ends
@@ -121,7 +121,7 @@ class _Scale:
 
 
 class _Plot:
-    """A field of characters with axes at its left and below."""
+    """A grid of characters with axes at its left and below."""
 
     def __init__(self, scale: _Scale, width: int, fine: bool) -> None:
         self._scale = scale
@@ -137,7 +137,7 @@ class _Plot:
         self._cells: dict[tuple[int, int], tuple[int, int]] = {}
 
     def draw(self, steps: Any, values: Floats, ink: int, turn: Turn) -> None:
-        """Draw a curve, over those that are there; over those that it lies on, in turns with them."""
+        """Draw a curve over earlier ones; in turns with those that it coincides with."""
         scale, columns, rows = self._scale, self._columns * self._across, HEIGHT * self._down
         steps, values = thinned(steps, values, scale.first, scale.last, columns)
         known = np.isfinite(values)
@@ -165,7 +165,7 @@ class _Plot:
         self._cells[place] = dots | _DOTS[y % self._down][x % self._across], ink if mine else before
 
     def lines(self, runs: Mapping[str, Curves], panel: Panel) -> list[list[Span]]:
-        """The field with its axes and marks: those of a run on the axis, of several in a line for each."""
+        """The grid with its axes and marks: of one run on the axis, of several in a line for each."""
         side, tick, corner = ("│", "┤", "└") if self._fine else ("|", "+", "+")
         found = []
         for row in range(HEIGHT):
@@ -209,7 +209,7 @@ class _Plot:
         return "".join(line)
 
     def _steps(self, name: str) -> str:
-        """The labels below the axis; its name stands where there is room, at the end if possible."""
+        """The labels below the axis, with its name where there is room, at the end if possible."""
         line = [" "] * self._columns
         scale = self._scale
         if scale.first == scale.last:
@@ -235,7 +235,7 @@ def _event_sign(kind: str, fine: bool) -> str:
 
 
 def _legend(panel: Panel, runs: Mapping[str, Curves], width: int, fine: bool) -> list[list[Span]]:
-    """What is drawn with which colour or character, in as many lines as it takes."""
+    """The colour or character of each curve and mark, in as many lines as needed."""
     entries = []
     for ink, curve in enumerate(panel.curves):
         sign = "━━" if fine else MARKERS[ink % len(MARKERS)]

@@ -1,4 +1,4 @@
-"""Curves that lie on each other, as those of equal runs do."""
+"""Curves that coincide, such as those of equal runs."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ import numpy as np
 from saver.plotting.lines import Floats, Steps
 
 COMPARED = 1000
-"""So many points of a curve, spread evenly, tell whether it lies on another one."""
+"""How many points of a curve, spread evenly, decide whether it coincides with another one."""
 
 
 class Turn(NamedTuple):
-    """How a curve shares its place with those that it lies on: all are drawn in turns, piece by piece.
-    `number` counts them from 0, which is the longest; `of` is 1 for a curve that lies on no other."""
+    """A curve's turn among those that coincide: all are drawn in turns, piece by piece. `number` counts them
+    from 0, the longest; `of` is how many there are, 1 for a curve that coincides with no other."""
 
     number: int
     of: int
 
 
 def turns(curves: Sequence[tuple[Steps, Floats]]) -> list[Turn]:
-    """Which curves lie on each other: those with equal values at half of the steps of the shorter one."""
+    """Finds curves that coincide: their values are equal at half of the steps of the shorter one."""
     order = sorted(range(len(curves)), key=lambda at: -len(curves[at][0]))
     groups: list[list[int]] = []
     for at in order:

@@ -3,10 +3,10 @@
     every = Every(steps=1000) | Every(minutes=10) | OnSignal()
     keep = Keep(last=3) | Keep(best=2, by="val_loss") | Keep(every=10_000)
 
-Policies are plain values that decide and do nothing else: they read no clock and no disk and have no state,
-so the same question always gets the same answer. What they need to know is in a `Moment` and in
-`Checkpoint`s. `a | b` saves if either would and keeps what either would; the order does not matter. Their
-`repr` is the code that makes them again.
+Policies are plain values that only decide: they read no clock and no disk and have no state, so the same
+arguments always give the same decision. All that they know is in a `Moment` and in `Checkpoint`s. `a | b`
+saves if either would and keeps what either would; the order does not matter. Their `repr` is the code that
+creates them.
 """
 
 from __future__ import annotations

@@ -20,19 +20,19 @@ _SIZE = re.compile(r"(\d{1,30}(?:\.\d{1,30})?)\s*([A-Za-z]+)", re.ASCII)
 
 
 def one_of(call: str, example: str, given: dict[str, Any]) -> str:
-    """The name of the one argument that is not None. Raises TypeError unless it is exactly one."""
+    """The name of the one argument that is not None. Raises TypeError unless there is exactly one."""
     names = [name for name, value in given.items() if value is not None]
     if len(names) != 1:
         found = f"{' and '.join(names)} together" if names else "nothing"
         raise TypeError(
-            f"{call} was given {found}; give it one of {', '.join(given)}, and join several: {example}"
+            f"{call} was given {found}; pass exactly one of {', '.join(given)}, and join several: {example}"
         )
     return names[0]
 
 
 def whole(call: str, name: str, value: Any, example: int) -> int:
     """A whole number, at least 1."""
-    way_out = f"{name} must be a whole number from 1, as in {call}({name}={example})"
+    way_out = f"{name} must be a whole number of at least 1, as in {call}({name}={example})"
     try:
         found = int(operator.index(value))
     except TypeError:
@@ -45,7 +45,7 @@ def whole(call: str, name: str, value: Any, example: int) -> int:
 
 
 def number(call: str, name: str, value: Any, below: float, way_out: str) -> float:
-    """A number above 0 and under `below`."""
+    """A number above 0 and below `below`."""
     if not isinstance(value, Real) or isinstance(value, bool):
         raise TypeError(f"{call}({name}={value!r}): {way_out}")
     if not 0 < float(value) < below:
@@ -61,7 +61,7 @@ def metric(call: str, name: str, value: Any) -> str:
 
 
 def mode_of(call: str, name: str, mode: Any) -> Mode:
-    """Which direction is better for the metric `name`: less, unless `mode` says otherwise.
+    """Which direction is better for the metric `name`: lower, unless `mode` says otherwise.
 
     A name like `accuracy` has no default: with "min", the worst would be saved and the best dropped.
     """
@@ -69,11 +69,11 @@ def mode_of(call: str, name: str, mode: Any) -> Mode:
         grows = GROWING.intersection(re.split(r"[^a-z0-9]+", name.lower()))
         if grows:
             raise ValueError(
-                f'{call}: more of {name!r} is usually better; say mode="max", or mode="min" if it is not'
+                f'{call}: higher {name!r} is usually better; write mode="max", or mode="min" if it is not'
             )
         return "min"
     if mode not in ("min", "max"):
-        raise ValueError(f'{call}: mode={mode!r} is not known; say mode="min" or mode="max"')
+        raise ValueError(f'{call}: mode={mode!r} is not a mode; write mode="min" or mode="max"')
     return cast(Mode, mode)
 
 

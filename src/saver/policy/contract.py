@@ -66,11 +66,11 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Policy(msgspec.Struct, frozen=True):
-    """When to save. Joined with `|`: whenever any of them says so."""
+    """When to save. Policies joined with `|` save whenever any of them would."""
 
     @abstractmethod
     def due(self, moment: Moment, saved: Sequence[Checkpoint]) -> str | None:
-        """The reason to save now, in words that are also kept with the version; None for not now.
+        """The reason to save now, in words that are also kept with the version; None if no save is due.
 
         `saved` holds the existing versions of the run, oldest first.
         """
@@ -88,7 +88,7 @@ class Policy(msgspec.Struct, frozen=True):
     @property
     def metrics(self) -> frozenset[str]:
         """What steps must report for this policy: metrics, or `epoch`. If one is never reported, that is
-        likely a mistake."""
+        probably a mistake."""
         return frozenset()
 
     @property
@@ -133,7 +133,7 @@ class AnyOf(Policy, frozen=True):
 
 
 class Retention(msgspec.Struct, frozen=True):
-    """Which versions to keep. Joined with `|`: those that any of them keeps."""
+    """Which versions to keep. Policies joined with `|` keep what any of them would."""
 
     @abstractmethod
     def kept(self, saved: Sequence[Checkpoint]) -> frozenset[int]:
@@ -144,7 +144,7 @@ class Retention(msgspec.Struct, frozen=True):
 
     @property
     def metrics(self) -> frozenset[str]:
-        """The metrics that this policy needs: a name that no version has is likely a mistake."""
+        """The metrics that this policy needs; a name that no version has is probably a mistake."""
         return frozenset()
 
     @property

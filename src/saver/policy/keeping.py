@@ -48,8 +48,8 @@ def Keep(
 
     `last`: this many of the newest.
 
-    `best`: this many of the best, `by` a metric. Less is better unless `mode="max"`; for names like
-    `accuracy` you must say which. Of equal ones, the first is kept. Versions without the metric, or with
+    `best`: this many of the best, `by` a metric. Lower is better unless `mode="max"`; for names like
+    `accuracy` you must pass `mode`. Of equal ones, the first is kept. Versions without the metric, or with
     nan or an infinity, do not count.
 
     `every`: one for every this many steps: for each multiple, the first version that was saved at it or
@@ -59,7 +59,7 @@ def Keep(
     2**30. A version counts as the bytes that it added to the one before, or whole if that one is not kept
     with it, so weights that never change count once. It is not a cap: the newest version is kept however
     large it is, versions that tags and other policies keep come on top, and dropped versions take space
-    until `gc` has freed it. Bytes that return after they were gone (an old state saved again) may be
+    until `gc` has freed it. Bytes that were freed and saved again (an old state) may be
     counted too low.
 
     The newest version, the newest verified one and those with a tag are kept in any case; see `doomed`.
@@ -70,7 +70,7 @@ def Keep(
     name = one_of("Keep", 'Keep(last=3) | Keep(best=2, by="val_loss")', given)
     if name == "best":
         if by is None:
-            raise TypeError(f'Keep(best={best!r}): best of what? Write Keep(best={best!r}, by="val_loss")')
+            raise TypeError(f'Keep(best={best!r}) needs a metric; write Keep(best={best!r}, by="val_loss")')
         named = metric("Keep", "by", by)
         call = f"Keep(best={best!r}, by={named!r})"
         return Best(whole("Keep", name, best, 2), named, mode_of(call, named, mode))

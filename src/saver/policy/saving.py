@@ -17,7 +17,7 @@ LEAST_SECONDS = 10.0
 the first steps are slower than later ones (compilation, caches, autotuning)."""
 
 DEFAULT_SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
-"""What schedulers send before they kill: nearly all send SIGTERM; for Slurm, SIGUSR1 is customary."""
+"""The signals that schedulers send before SIGKILL: nearly all send SIGTERM; for Slurm, SIGUSR1 is usual."""
 
 
 @overload
@@ -49,16 +49,16 @@ def Every(
     `epochs`: whenever that many more epochs are finished, according to `step(epoch=...)`: in the first call
     that names the next epoch or, for calls at the end of an epoch, the number of finished ones.
 
-    `improvement`: whenever this metric is better than in every save before; less is better unless
-    `mode="max"`; for names like `accuracy` you must say which. Calls without the metric, or with nan or an
+    `improvement`: whenever this metric is better than in every save before; lower is better unless
+    `mode="max"`; for names like `accuracy` you must pass `mode`. Calls without the metric, or with nan or an
     infinity, never save.
 
     `overhead`: as often as possible while saving stops training for at most this share of the time, 0.01
-    for 1 %. What a save costs is measured, so the interval follows it: the idea of CheckFreq (Mohan,
+    for 1 %. The cost of a save is measured, so the interval follows it: the idea of CheckFreq (Mohan,
     Phanishayee and Chidambaram, FAST 2021). It is never below 10 seconds. It bounds neither what a crash
     loses (add `Every(minutes=...)`) nor the resources that writing in the background takes.
 
-    Raises TypeError and ValueError, with what to write instead.
+    Raises TypeError or ValueError; the message says what to write instead.
     """
     given = {
         "steps": steps, "minutes": minutes, "epochs": epochs, "improvement": improvement,
@@ -76,7 +76,7 @@ def Every(
     if name == "improvement":
         watched = metric("Every", name, improvement)
         return Improvement(watched, mode_of(f"Every({name}={watched!r})", watched, mode))
-    share = "overhead is a share of the time, between 0 and 1: write 0.01 for 1 %"
+    share = "overhead is a share of the time between 0 and 1; write 0.01 for 1 %"
     return Overhead(number("Every", name, overhead, 1.0, share))
 
 
@@ -147,7 +147,7 @@ class Epochs(Policy, frozen=True):
 
     def next_due(self, moment: Moment, saved: Sequence[Checkpoint]) -> str | None:
         if moment.epoch is None or not math.isfinite(moment.epoch):
-            return "when step(epoch=...) tells"
+            return "when step(epoch=...) says so"
         left = self.epochs - math.floor(moment.epoch) % self.epochs
         return f"in {left:,} {'epoch' if left == 1 else 'epochs'}"
 
@@ -238,18 +238,20 @@ def _signal(value: object) -> int:
     try:
         found = int(operator.index(value))  # type: ignore[arg-type]
     except TypeError:
-        raise TypeError(f"OnSignal({value!r}): name a signal, as in OnSignal(signal.SIGUSR2)") from None
+        raise TypeError(f"OnSignal({value!r}): pass a signal, as in OnSignal(signal.SIGUSR2)") from None
     if found not in signal.valid_signals() or isinstance(value, bool):
-        raise ValueError(f"OnSignal({value!r}): the system has no such signal; name one of module signal")
+        raise ValueError(f"OnSignal({value!r}): the system has no such signal; pass one of the module signal")
     if found in (signal.SIGKILL, signal.SIGSTOP):
-        raise ValueError(f"OnSignal: no program can catch {_name(found)}; SIGTERM mostly comes before it")
+        raise ValueError(
+            f"OnSignal: no program can catch {_name(found)}; catch SIGTERM, which usually comes before it"
+        )
     return found
 
 
 def _name(number: int) -> str:
     try:
         return signal.Signals(number).name
-    except ValueError:  # one of the nameless real-time signals
+    except ValueError:  # a real-time signal without a name
         return f"signal {number}"
 
 

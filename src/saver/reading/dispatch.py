@@ -8,7 +8,7 @@ from saver import registry
 
 
 def said(codec: str, what: str) -> Any:
-    """The entry for a codec in the table `what` of its family's module for reading; None if there is none.
+    """The entry for a codec in the table `what` of its family's module for reading; None if it has no entry.
 
     Only Saver's own families are consulted, and those that this process uses already: looking at a file
     imports no other distribution.

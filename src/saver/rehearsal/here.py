@@ -13,12 +13,12 @@ from saver.checkpoints.objects import RANDOM, Objects
 from saver.encoding import encode
 from saver.environment import package_version
 from saver.opened import Opened
+from saver.rehearsal.memento import Memento
 from saver.rehearsal.proof import Number, Proof, Trained, comparable, compared
 from saver.repo.draft import Draft
 from saver.repo.repository import Repository
 from saver.repo.save import save_version
 from saver.repo.version import Version
-from saver.restoring import restore
 from saver.storages.memory import MemoryStorage
 
 
@@ -29,8 +29,8 @@ def prove(run: Checkpoints, train_step: Callable[[int], Any], *, steps: int = 3)
 
     Trains `steps` steps from here, restores what would have been saved into the objects, and trains the
     same steps again: `train_step(step)` does what the loop does, and may return its loss. Afterwards the
-    objects, the random states and the log are restored, so training continues as if nothing had happened;
-    `run.step` saves nothing meanwhile. Takes memory for three copies of the state; writes nothing to the
+    objects, the random states and the log are put back, so training continues as if nothing had happened;
+    `run.step` saves nothing meanwhile. Takes memory for four copies of the state; writes nothing to the
     store.
 
     Raises ValueError if `steps` is less than 1, and whatever saving, restoring and `train_step` raise.
@@ -53,11 +53,12 @@ def _trained_twice(
 ) -> Proof:
     """`reported` receives the metrics of a step while it is trained."""
     held = _Memory()
+    before, chance = Memento(objects.live.values()), framework.random_states()
     begin = held.save(comparable(objects))
 
     def rewind() -> None:
         opened = held.open(begin)
-        restore(opened, objects.live, trust="*")  # these objects never left this process
+        objects.put_back(opened, "*")  # these objects never left this process
         framework.set_random_states(opened.load("*", [RANDOM])[RANDOM])
 
     def train() -> Trained:
@@ -74,7 +75,8 @@ def _trained_twice(
         rewind()
         second = train()
     finally:
-        rewind()
+        before.put_back()  # by other means than those that the proof is about
+        framework.set_random_states(chance)
     return compared(first, second)
 
 
@@ -87,11 +89,12 @@ class _Memory:
 
     def save(self, state: dict[str, Any]) -> Version:
         encoded = encode(state)
+        known = ((name, package_version(name)) for name in encoded.packages)  # not those of a script
         return save_version(
             self._repo,
             Draft(
                 model="proof", encoded=encoded, time=time.time(),
-                environment={"packages": {name: package_version(name) for name in encoded.packages}},
+                environment={"packages": {name: version for name, version in known if version}},
             )
         )  # fmt: skip
 

@@ -17,7 +17,7 @@ from saver.repo.extents import Ranges, packs_of
 from saver.repo.format import STORE_KEY
 from saver.repo.index import Row
 from saver.repo.log import ZERO, Event, Harm, log_key
-from saver.repo.manifest import Manifest, Part, manifest_key
+from saver.repo.manifest import Manifest, Part, manifest_key, values
 from saver.repo.mending import mend_shortcuts, verify_shortcuts
 from saver.repo.objects import (
     COLLECTED,
@@ -36,7 +36,7 @@ from saver.repo.version import Version
 from saver.repo.wholeness import check_end, check_gaps
 from saver.storage import Progress, Stat
 from saver.tensors import shard_names
-from saver.tree import Tensor, parse, walk
+from saver.tree import Item, Tensor, parse
 
 _CONTRADICTED = (
     "the newest checkpoint contradicts the log about it, and the log is right; checkpoints are written again "
@@ -269,9 +269,11 @@ class _Check:
 def _parts_of(found: Mapping[str, Part], where: str) -> dict[str, list[str]]:
     """The parts that refer to each tensor. Raises IncompatibleError if they are not trees."""
     parts: dict[str, list[str]] = {}
-    for name, part in found.items():
-        trees = [parse(part.tree, where, []), *(parse(state, where, []) for state in part.batches.values())]
-        for item in (item for tree in trees for item in walk(tree)):
+    for name, tree, batches in values(found, where):
+        items: list[Item] = []
+        for each in (tree, *batches.values()):
+            parse(each, where, items)
+        for item in items:
             if type(item) is Tensor and name not in parts.setdefault(item.name, []):
                 parts[item.name].append(name)
     return parts

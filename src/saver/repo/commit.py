@@ -28,7 +28,7 @@ from saver.repo.state.values import version_state
 from saver.repo.version import Version, from_state, plain_metric
 from saver.repo.written import Written
 from saver.storage import Bytes, Progress
-from saver.tensors import Shard, TensorData, TensorInfo, joined, put_together
+from saver.tensors import Shard, TensorData, TensorInfo, joined, put_together, shards_of
 
 
 class CondemnedError(SaverError):
@@ -60,18 +60,18 @@ def commit(
     CannotWriteError, or CommitUnknownError if it is unknown whether the version exists. With `written`, the
     caller has opened the store for writing, and removes what is left after an error.
     """
-    merged = _merged(repo, staged)
+    merged, tensors = _merged(repo, staged)
     if written is None:
         repo.state.expect(details.model)
         repo.open_to_write()
         repo.state.keep_checkpoint()
         with Written(repo.storage) as own:
-            return _Commit(repo, staged, merged, details, own, progress).run()
-    return _Commit(repo, staged, merged, details, written, progress).run()
+            return _Commit(repo, staged, merged, tensors, details, own, progress).run()
+    return _Commit(repo, staged, merged, tensors, details, written, progress).run()
 
 
-def _merged(repo: Repository, staged: Sequence[Staged]) -> Staged:
-    """All of it, as if one process had staged it."""
+def _merged(repo: Repository, staged: Sequence[Staged]) -> tuple[Staged, dict[str, TensorInfo]]:
+    """All of it, as if one process had staged it, and the tensors that its shards make."""
     parts: dict[str, StagedPart] = {}
     tensors: dict[str, Shard] = {}
     for each in staged:
@@ -104,7 +104,7 @@ def _merged(repo: Repository, staged: Sequence[Staged]) -> Staged:
         raise CannotSaveError(
             f"{repo.storage}: some of what was staged is a part of a mapping, and some an object by itself"
         )
-    return Staged(
+    merged = Staged(
         id="", store="", parts=parts, whole=True in wholes, tensors=tensors,
         new=tuple(n for each in staged for n in each.new),
         harmed=tuple(known for each in staged for known in each.harmed),
@@ -112,6 +112,7 @@ def _merged(repo: Repository, staged: Sequence[Staged]) -> Staged:
         held={name: data for each in staged for name, data in each.held.items()},
         cuts=cuts,
     )  # fmt: skip
+    return merged, whole
 
 
 class _Document(msgspec.Struct, frozen=True):
@@ -136,6 +137,7 @@ class _Commit:
         repo: Repository,
         staged: Sequence[Staged],
         merged: Staged,
+        tensors: dict[str, TensorInfo],
         details: Details,
         written: Written,
         progress: Progress | None,
@@ -144,20 +146,20 @@ class _Commit:
         self._staged = staged
         self._merged = merged
         self._known = dict(merged.tensors)
+        self._infos = tensors
         self._details = details
         self._written = written
         self._progress = progress
         self._transaction = repo.fresh()
         self._added = merged.bytes_added
         self._documents: list[str] = []
-        tensors = put_together(self._known, merged.cuts)
         self._parts = {name: _hash_part(part, tensors) for name, part in merged.parts.items()}
 
     def run(self) -> Version:
         """Take the next record's number, and do what can be done only once the version exists."""
         version, merged, known = self._take_number(), self._merged, self._known
         documents = {part.content: part.document for part in merged.parts.values() if part.document}
-        self._repo.remember(version, put_together(known, merged.cuts), documents)
+        self._repo.remember(version, shards_of(self._infos.values()), documents)
         heal(self._repo, version, merged.harmed, {name: known[name] for name in merged.new})
         return version
 
@@ -197,7 +199,7 @@ class _Commit:
             return
         if self._repo.condemned(held) or not all(known.extents for known in held.values()):
             writer = PackWriter(
-                self._tensors(held), None, self._progress, self._repo.fresh(), self._merged.cuts
+                self._tensors(held), {}, self._progress, self._repo.fresh(), self._merged.cuts
             )
             self._put_pack(writer)
             self._added += writer.size
@@ -216,17 +218,22 @@ class _Commit:
         self._written.put(pack_key(writer.id), writer)
         for name, shard in writer.shards.items():
             self._known[name] = msgspec.structs.replace(self._known[name], extents=shard.extents)
+        self._infos = put_together(self._known, self._merged.cuts)
 
     def _put_file(self, event: Commit) -> _Document:
         """Write the whole version, for this number and parent: a pack that holds its manifest."""
         text = manifests.encode(self._manifest(event, {}, ()))
         tensors = self._tensors(self._known)
         writer = PackWriter(
-            tensors, lambda _: {MANIFEST: text}, self._progress, self._repo.fresh(), self._merged.cuts
+            tensors,
+            {MANIFEST: text.decode()},
+            self._progress,
+            self._repo.fresh(),
+            self._merged.cuts,
         )
         self._documents.append(pack_key(writer.id))
         self._put_pack(writer)
-        return _Document(writer.hash, len(text.encode()), writer.id, writer.size)
+        return _Document(writer.hash, len(text), writer.id, writer.size)
 
     def _demand_all_there(self) -> None:
         """Raise CondemnedError if a collector was faster."""
@@ -295,9 +302,8 @@ class _Commit:
     def _put_manifest(self, event: Commit) -> _Document:
         """Write the manifest for this number and parent."""
         packs = {pack: at for at, pack in enumerate(event.packs)}
-        infos = put_together(self._known, self._merged.cuts)
-        tensors = {name: tensor_form(info, packs) for name, info in infos.items()}
-        data = manifests.encode(self._manifest(event, tensors, event.packs)).encode()
+        tensors = {name: tensor_form(self._infos[name], packs) for name in in_order(self._infos)}
+        data = manifests.encode(self._manifest(event, tensors, event.packs))
         document = _Document(blake3(data).hexdigest(), len(data), "", len(data))
         self._documents.append(document.key)
         self._written.put(document.key, Bytes(data))

@@ -28,30 +28,33 @@ def read_outline(storage: Storage, version: Version, blob: Blob | None = None) -
         raise DamagedError(
             f"{where}: its manifest {key} is damaged; restore that file from a copy of the store"
         )
-    return manifests.outline(data.decode(errors="replace"), where)
+    return manifests.outline(data, where)
 
 
 def _in_file(blob: Blob, version: Version, where: str) -> Manifest:
     """The manifest in the header of a pack, with the tensors as that header has them."""
-    damage = DamagedError(
-        f"{where}: the header of {blob.name}, which contains its manifest, is damaged; restore that file "
-        "from a copy of the store"
-    )
     try:
         pack = Pack(blob)
     except (DamagedError, IncompatibleError) as error:
         if isinstance(error, IncompatibleError) and _is_intact(blob, version.manifest):
             raise
-        raise damage from error
+        raise _damage(blob, where) from error
     if pack.hash != version.manifest:
-        raise damage
+        raise _damage(blob, where)
     if MANIFEST not in pack.metadata:
         raise IncompatibleError(
             f"{where}: {blob.name} contains no manifest, although the log says so; restore both from a copy"
         )
-    found = manifests.outline(pack.metadata[MANIFEST], where)
+    found = manifests.outline(pack.metadata[MANIFEST].encode(), where)
     tensors = {name: tensor_form(info, {pack.id: 0}) for name, info in pack.tensors.items()}
     return msgspec.structs.replace(found, tensors=tensors, packs=(version.file,))
+
+
+def _damage(blob: Blob, where: str) -> DamagedError:
+    return DamagedError(
+        f"{where}: the header of {blob.name}, which contains its manifest, is damaged; restore that file "
+        "from a copy of the store"
+    )
 
 
 def _is_intact(blob: Blob, digest: str) -> bool:

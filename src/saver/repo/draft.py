@@ -9,16 +9,16 @@ import msgspec
 
 from saver.repo.manifest import Part
 from saver.tensors import ShardedData, TensorData
-from saver.tree import Value
 
 
 class EncodedPart(msgspec.Struct, frozen=True):
-    """A part as data: its tree, the batches that belong to it, the names of its tensors, and the import names
-    of the packages that its classes come from. `version` is its number in a file; a store assigns its own.
+    """A part as data: its tree and the batches that belong to it, as canonical JSON; the names of its
+    tensors, and the import names of the packages that its classes come from. `version` is its number in a
+    file; a store assigns its own.
     """
 
-    tree: Value
-    batches: Mapping[str, Value]
+    tree: msgspec.Raw
+    batches: Mapping[str, msgspec.Raw]
     tensors: tuple[str, ...]
     packages: tuple[str, ...] = ()
     version: int = 1

@@ -58,11 +58,14 @@ class Extents:
 
     def harmed(self, known: Mapping[str, Shard]) -> set[str]:
         """The names of the shards in which a check found damaged bytes."""
-        found = {pack: Ranges(self._state.harmed(pack)) for pack in packs_of(known.values())}
+        packs = packs_of(known.values())
+        found = {pack: Ranges(places) for pack in packs if (places := self._state.harmed(pack))}
+        if not found:
+            return set()
         return {
             name
             for name, item in known.items()
-            if any(found[pack].meet(offset, length) for pack, offset, length in item.extents)
+            if any(pack in found and found[pack].meet(at, length) for pack, at, length in item.extents)
         }
 
     def targets(self, pack: str) -> set[str]:

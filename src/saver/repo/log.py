@@ -4,7 +4,7 @@ suffices.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from functools import partial
 from typing import TypeAlias
@@ -175,28 +175,32 @@ class Log:
         """Read at once the object with the key `first`, unless that is empty, and `count` records from
         `number` on. Reads that fail are ignored."""
         keys = [first] * bool(first) + [log_key(each) for each in range(max(number, 1), number + count)]
-        asks: Iterator[Callable[[], bytes | None]]
-        asks = (partial(ask, key) for key in keys for ask in (self._glance, self._absence))
-        told, absent = iter(self.storage.together(asks)), 0
-        for key, data, is_absent in zip(keys, told, told, strict=False):
-            if data is not None or is_absent is not None:
-                self.ahead[key] = data
-            absent = absent + 1 if data is None and is_absent is not None else 0
-            if absent == 2:  # beyond the end of the log
+        for _ in self.storage.together(self._asks(keys)):
+            pass
+
+    def _asks(self, keys: Iterable[str]) -> Iterator[Callable[[], None]]:
+        """Reads each object, and looks whether it is there at all, since failing to read it proves nothing.
+
+        A folder takes one ask after another, so it is not asked again for what it could read, nor for what is
+        beyond the end of the log.
+        """
+        absent = 0
+        for key in keys:
+            yield partial(self._read_ahead, key)
+            if key not in self.ahead:
+                yield partial(self._miss_ahead, key)
+            absent = absent + 1 if self.ahead.get(key, b"") is None else 0
+            if absent == 2:
                 return
 
-    def _glance(self, key: str) -> bytes | None:
-        """The bytes of an object, if they can be read."""
+    def _read_ahead(self, key: str) -> None:
         with suppress(SaverError):
-            return self.storage.read(key)
-        return None
+            self.ahead[key] = self.storage.read(key)
 
-    def _absence(self, key: str) -> bytes | None:
-        """Empty bytes if an object certainly does not exist, otherwise None. Failing to read it proves
-        nothing."""
+    def _miss_ahead(self, key: str) -> None:
         with suppress(SaverError):
-            return b"" if self.storage.stat(key) is None else None
-        return None
+            if self.storage.stat(key) is None:
+                self.ahead.setdefault(key, None)
 
     def head(self, known: int = 0, likely: int = 0) -> int:
         """The number of the last record. `known` is known to exist, and `likely` may exist.

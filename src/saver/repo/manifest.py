@@ -5,7 +5,7 @@ Unknown fields are kept; an unknown feature in `requires` is refused by name.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
 import msgspec
@@ -13,11 +13,10 @@ from blake3 import blake3
 
 from saver.canonical import canonical, in_order
 from saver.errors import IncompatibleError
-from saver.pack.layout import AXES_LIMIT, Digest
+from saver.pack.layout import AXES_LIMIT, are_digests
 from saver.repo.objects import pack_key
-from saver.strict import decodable, strict_json
+from saver.strict import decodable, restated, strict_json
 from saver.tensors import ITEM_SIZE, Box, Shard, TensorInfo, check_boxes, whole
-from saver.tree import to_json
 
 FORMAT = 1
 FEATURES: frozenset[str] = frozenset()
@@ -31,8 +30,13 @@ SOLE = "model"
 """The name of the only part if the saved object was not a mapping."""
 
 
+NOTHING = msgspec.Raw()
+"""No JSON at all."""
+
+
 class Part(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
-    """A named piece of a version. `tree` and `batches` are JSON as written: see saver.tree.
+    """A named piece of a version. `tree` and `batches` are JSON as written, which `values` decodes: see
+    saver.tree.
 
     `hash` covers the tree and the tensors that it refers to, and nothing else, so that equal parts of
     two versions have equal hashes. `packages` are the import names of the packages that its classes come
@@ -40,13 +44,22 @@ class Part(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     `document` is its name, and `content` the hash of its content.
     """
 
-    tree: Any = msgspec.UNSET
-    hash: str
-    version: int = 1
-    batches: Mapping[str, Any] = {}
-    packages: tuple[str, ...] = ()
-    document: str = ""
+    batches: Mapping[str, msgspec.Raw] = {}
     content: str = ""
+    document: str = ""
+    hash: str
+    packages: tuple[str, ...] = ()
+    tree: msgspec.Raw = NOTHING
+    version: int = 1
+
+
+def values(parts: Mapping[str, Part], where: str) -> Iterator[tuple[str, Any, dict[str, Any]]]:
+    """The name of each part, its tree and its batches, as decoded JSON. Raises IncompatibleError if it is not
+    sound JSON."""
+    texts = [bytes(text) for part in parts.values() for text in (part.tree, *part.batches.values())]
+    found = iter(strict_json(b"[%b]" % b",".join(texts), where))
+    for name, part in parts.items():
+        yield name, next(found), {batch: next(found) for batch in part.batches}
 
 
 _Natural = Annotated[int, msgspec.Meta(ge=0)]
@@ -54,16 +67,16 @@ _Axes = Annotated[tuple[_Natural, ...], msgspec.Meta(max_length=AXES_LIMIT)]
 _PackName = Annotated[str, msgspec.Meta(pattern="^[0-9a-z]{1,64}$")]
 
 
-class ShardForm(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+class ShardForm(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True, gc=False):
     """A shard as a manifest describes it. Its bytes are those of all `extents`, concatenated: each is
     `(pack, offset, length)`, with the pack's index in the manifest's `packs`, and the offset in bytes from
     the beginning of that file. Without a `box` (offsets and sizes) it covers the whole tensor.
     """
 
-    hash: Digest
-    extents: tuple[tuple[_Natural, _Natural, _Natural], ...] = ()
-    blocks: tuple[Digest, ...] = ()
+    blocks: tuple[str, ...] = ()
     box: tuple[_Axes, _Axes] | None = None
+    extents: tuple[tuple[_Natural, _Natural, _Natural], ...] = ()
+    hash: str
 
     def placed(self, tensor: TensorForm, packs: Sequence[str]) -> Shard:
         """The shard of a tensor, with the names of packs."""
@@ -92,10 +105,10 @@ def tensor_form(info: TensorInfo, packs: Mapping[str, int]) -> TensorForm:
     """A tensor as a manifest describes it, given the numbers of `packs`: the reverse of `TensorForm.info`."""
     shards = [
         ShardForm(
-            shard.hash,
-            tuple((packs[pack], offset, length) for pack, offset, length in shard.extents),
-            shard.blocks,
-            (shard.box.offsets, shard.box.sizes) if len(info.shards) > 1 else None,
+            hash=shard.hash,
+            extents=tuple([(packs[pack], offset, length) for pack, offset, length in shard.extents]),
+            blocks=shard.blocks,
+            box=(shard.box.offsets, shard.box.sizes) if len(info.shards) > 1 else None,
         )
         for shard in info.shards
     ]
@@ -104,39 +117,42 @@ def tensor_form(info: TensorInfo, packs: Mapping[str, int]) -> TensorForm:
 
 @decodable
 class Manifest(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
-    """One version, as it is written. `whole` says that the parts came from one mapping; otherwise there is
-    one part.
+    """One version, as it is written, with its fields in the order of canonical JSON. `whole` says that the
+    parts came from one mapping; otherwise there is one part.
 
     `parts` are in the order of that mapping. JSON sorts them, so if the order is another one, `order`
     records it: the place of each part among the sorted names. `time` is in seconds since 1970, UTC.
-    Everything below `requires` is there only in a store, where `tensors` and `packs` do what a single
-    file's own header does: `packs` are the names of packs, without `packs/` and `.safetensors`. `parent` is
-    the number of the version before it. `metrics`, `notes`, `step` and `data` (fingerprints of the training
-    data, by name) come from the caller. `transaction` is random and makes every manifest unique.
+    `requires` names what a reader must know; fields that this Saver does not know are `unknown`.
+
+    The others are there only in a store, where `tensors` and `packs` do what a single file's own header
+    does: `packs` are the names of packs, without `packs/` and `.safetensors`. `parent` is the number of the
+    version before it. `metrics`, `notes`, `step` and `data` (fingerprints of the training data, by name)
+    come from the caller. `transaction` is random and makes every manifest unique.
     """
 
-    format: int
-    parts: Mapping[str, Part]
-    whole: bool = False
-    order: tuple[_Natural, ...] = ()
-    time: float = 0.0
-    environment: Mapping[str, Any] = {}
-    model: str | None = None
-    number: int | None = None
-    parent: int | None = None
-    step: int | None = None
     author: str = ""
-    metrics: Mapping[str, float | str] = {}
-    notes: str = ""
     data: Mapping[str, Any] = {}
-    tensors: Mapping[str, TensorForm] = {}
+    environment: Mapping[str, Any] = {}
+    format: int
+    metrics: Mapping[str, float | str] = {}
+    model: str | None = None
+    notes: str = ""
+    number: int | None = None
+    order: tuple[_Natural, ...] = ()
     packs: tuple[_PackName, ...] = ()
-    transaction: str = ""
+    parent: int | None = None
+    parts: Mapping[str, Part]
     requires: tuple[str, ...] = ()
+    step: int | None = None
+    tensors: Mapping[str, TensorForm] = {}
+    time: float = 0.0
+    transaction: str = ""
     unknown: Mapping[str, Any] = {}
+    whole: bool = False
 
 
-_FIELDS = frozenset(Manifest.__struct_fields__)
+_FIELDS = frozenset(Manifest.__struct_fields__) - {"unknown"}
+_decoder = msgspec.json.Decoder(Manifest)
 
 
 @decodable
@@ -158,18 +174,9 @@ def content_hash(content: bytes) -> str:
     return blake3(content).hexdigest()
 
 
-def structure(tree: Any, batches: Mapping[str, Any]) -> bytes:
+def structure(tree: msgspec.Raw, batches: Mapping[str, msgspec.Raw]) -> bytes:
     """What the hash of a part covers, except its tensors, as canonical JSON."""
-    return canonical([raw(tree), _raw_each(batches)], floats=False)
-
-
-def raw(tree: Any) -> msgspec.Raw:
-    """A tree as it is written."""
-    return tree if isinstance(tree, msgspec.Raw) else msgspec.Raw(to_json(tree))
-
-
-def _raw_each(batches: Mapping[str, Any]) -> dict[str, msgspec.Raw]:
-    return {name: raw(state) for name, state in batches.items()}
+    return canonical([tree, batches], floats=False)
 
 
 def manifest_key(digest: str, file: str = "") -> str:
@@ -177,34 +184,40 @@ def manifest_key(digest: str, file: str = "") -> str:
     return pack_key(file) if file else f"manifests/{digest[:2]}/{digest}.json"
 
 
-def encode(manifest: Manifest) -> str:
-    """The manifest as canonical JSON."""
-    names = list(manifest.parts)
-    ordered = in_order(names)
-    order = tuple(ordered.index(name) for name in names) if names != ordered else ()
-    document = msgspec.structs.asdict(manifest)
-    unknown = document.pop("unknown")
-    document |= {**unknown, "order": order}
-    if not order:
-        del document["order"]
-    parts, tensors = _raw_parts(document.pop("parts")), document.pop("tensors")
-    pieces = {name: msgspec.Raw(canonical(value)) for name, value in document.items()}
-    pieces |= {"parts": parts, "tensors": msgspec.Raw(canonical(tensors, floats=False))}
-    return canonical(pieces, floats=False).decode()
+def encode(manifest: Manifest) -> bytes:
+    """The manifest as canonical JSON.
+
+    The fields of the structs are sorted, and only some values can hold floats or unsorted keys. So a large
+    table of tensors is written once, and neither searched nor copied.
+    """
+    names, ordered = list(manifest.parts), in_order(manifest.parts)
+    order = tuple(map(ordered.index, names)) if names != ordered else ()
+    special = {name: getattr(manifest, name) for name in ("data", "environment", "metrics", "time")}
+    text = msgspec.json.encode(
+        msgspec.structs.replace(
+            manifest,
+            order=order,
+            parts=msgspec.Raw(canonical(manifest.parts, floats=False)),
+            tensors=_sorted(manifest.tensors),
+            unknown={},
+            **{name: msgspec.Raw(canonical(value)) for name, value in special.items() if value},
+        )
+    )
+    if not manifest.unknown:
+        return text
+    unknown = {name: msgspec.Raw(canonical(value)) for name, value in manifest.unknown.items()}
+    return canonical({**_each.decode(text), **unknown}, floats=False)
 
 
-def _raw_parts(parts: Mapping[str, Part]) -> msgspec.Raw:
-    """The parts as JSON; only the trees in them may contain floats."""
-    found = {
-        name: part
-        if part.document
-        else msgspec.structs.replace(part, tree=raw(part.tree), batches=_raw_each(part.batches))
-        for name, part in parts.items()
-    }
-    return msgspec.Raw(canonical(found, floats=False))
+_each = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
-def decode(text: str, where: str) -> Manifest:
+def _sorted(tensors: Mapping[str, TensorForm]) -> Mapping[str, TensorForm]:
+    names = in_order(tensors)
+    return tensors if list(tensors) == names else {name: tensors[name] for name in names}
+
+
+def decode(text: bytes, where: str) -> Manifest:
     """A manifest that holds all of its parts, from untrusted JSON; their trees are still raw JSON. Raises
     IncompatibleError if it is not one: its bytes were checked against their hash before."""
     manifest = outline(text, where)
@@ -214,10 +227,39 @@ def decode(text: str, where: str) -> Manifest:
     return manifest
 
 
-def outline(text: str, where: str) -> Manifest:
+def outline(text: bytes, where: str) -> Manifest:
     """A manifest from untrusted JSON, without the content of its parts' separate documents. Raises
     IncompatibleError if it is not one."""
-    document = strict_json(text.encode(), where)
+    manifest = _ordered(_soundly_decoded(text) or _closely_decoded(text, where), where)
+    try:
+        msgspec.convert(manifest.environment, _Environment)
+    except msgspec.ValidationError as error:
+        raise _malformed(where, error) from None
+    for name, part in manifest.parts.items():
+        if (part.tree is NOTHING) != (part.document != ""):
+            raise IncompatibleError(f"{where}: part {name[:80]!r} must have a tree or a document")
+    _check_tensors(manifest, where)
+    missing = sorted(set(manifest.requires) - FEATURES)
+    if missing:
+        raise IncompatibleError(
+            f"{where} needs {', '.join(missing)}, which this Saver does not have: install a newer one"
+        )
+    return manifest
+
+
+def _soundly_decoded(text: bytes) -> Manifest | None:
+    """The manifest, if it encodes again to the same text: then it has no key twice and no unknown one."""
+    try:
+        found = _decoder.decode(text)
+        # Only a metric or a time that is a whole number needs canonical JSON to be the same again.
+        same = msgspec.json.encode(found) == text or encode(_ordered(found, "")) == text
+        return found if same and found.format == FORMAT and not found.unknown else None
+    except (msgspec.DecodeError, ValueError, OverflowError, RecursionError):
+        return None  # `_closely_decoded` says what is wrong, if anything is
+
+
+def _closely_decoded(text: bytes, where: str) -> Manifest:
+    document = strict_json(text, where)
     if not isinstance(document, dict):
         raise IncompatibleError(f"{where}: the manifest is not a JSON object")
     if document.get("format") != FORMAT:
@@ -225,43 +267,43 @@ def outline(text: str, where: str) -> Manifest:
             f"{where} has the manifest format {str(document.get('format'))[:20]}; this Saver reads format "
             f"{FORMAT}: install a newer one"
         )
-    unknown = {key: value for key, value in document.items() if key not in _FIELDS}
+    unknown = {key: document.pop(key) for key in document.keys() - _FIELDS}
     try:
-        manifest = msgspec.convert({**document, "unknown": unknown}, Manifest)
-        msgspec.convert(manifest.environment, _Environment)
-    except msgspec.ValidationError as error:
-        raise IncompatibleError(f"{where}: the manifest is malformed: {error}") from None
-    _check(manifest, where)
-    parts = _ordered(manifest.parts, manifest.order, where)
-    return manifest if parts is manifest.parts else msgspec.structs.replace(manifest, parts=parts)
+        found = restated(document, _decoder)
+    except (msgspec.ValidationError, UnicodeError) as error:
+        raise _malformed(where, error) from None
+    return msgspec.structs.replace(found, unknown=unknown) if unknown else found
 
 
-def _check(manifest: Manifest, where: str) -> None:
-    """Raise IncompatibleError for what the types of the fields do not rule out."""
-    for name, part in manifest.parts.items():
-        if (part.tree is msgspec.UNSET) != (part.document != ""):
-            raise IncompatibleError(f"{where}: part {name[:80]!r} must have a tree or a document")
+def _malformed(where: str, error: Exception) -> IncompatibleError:
+    return IncompatibleError(f"{where}: the manifest is malformed: {error}")
+
+
+def _check_tensors(manifest: Manifest, where: str) -> None:
+    digests, packs = list[str](), len(manifest.packs)
     for name, stored in manifest.tensors.items():
         if stored.dtype not in ITEM_SIZE:
             raise IncompatibleError(
                 f"{where}: tensor {name[:80]!r} has the dtype {stored.dtype[:20]!r}: install a newer Saver"
             )
-        extents = (extent for shard in stored.shards for extent in shard.extents)
-        if any(pack >= len(manifest.packs) for pack, _, _ in extents):
-            raise IncompatibleError(
-                f"{where}: tensor {name[:80]!r} is stored in a pack that the manifest does not name"
-            )
-    missing = sorted(set(manifest.requires) - FEATURES)
-    if missing:
-        raise IncompatibleError(
-            f"{where} needs {', '.join(missing)}, which this Saver does not have: install a newer one"
-        )
+        for shard in stored.shards:
+            digests.append(shard.hash)
+            digests += shard.blocks
+            for pack, _, _ in shard.extents:
+                if pack >= packs:
+                    raise IncompatibleError(
+                        f"{where}: tensor {name[:80]!r} is stored in a pack that the manifest does not name"
+                    )
+    if not are_digests(digests):
+        raise IncompatibleError(f"{where}: a hash of a tensor is not one")
 
 
-def _ordered(parts: Mapping[str, Part], order: tuple[int, ...], where: str) -> Mapping[str, Part]:
-    names = in_order(parts)
-    if not order:
-        return parts if list(parts) == names else {name: parts[name] for name in names}
-    if sorted(order) != list(range(len(names))):
+def _ordered(manifest: Manifest, where: str) -> Manifest:
+    """The manifest with its parts in their own order."""
+    names, order = in_order(manifest.parts), manifest.order
+    if sorted(order) != [*range(len(names))] and order:
         raise IncompatibleError(f"{where}: the order of the parts does not list each part once")
-    return {names[extent]: parts[names[extent]] for extent in order}
+    wanted = [names[place] for place in order] or names
+    if wanted == list(manifest.parts):
+        return manifest
+    return msgspec.structs.replace(manifest, parts={name: manifest.parts[name] for name in wanted})

@@ -132,8 +132,8 @@ class Packs:
         if key in self.lost:
             return
         needed = self._uses_of(key) or key in self.files
-        whom = "the versions stored in it are not affected" if needed else "no version needs it"
-        self.damage.append(Damage(key, f"{what}; {whom}"))
+        effect = "the versions stored in it are not affected" if needed else "no version needs it"
+        self.damage.append(Damage(key, f"{what}; {effect}"))
 
     # Headers
 
@@ -166,15 +166,15 @@ class Packs:
     # What is affected
 
     def _report(self, key: str, uses: Collection[_Used], what: str) -> None:
-        told = set[tuple[str, str]]()
+        reported = set[tuple[str, str]]()
         if uses:
             self._repo.state.refresh()
         for extent, _, use in uses:
             if not self._is_needed(key, use.version):
                 continue
             self.harm.setdefault(extent[0], set()).add((extent[1], extent[2]))
-            if (str(use.version), use.tensor) not in told:
-                told.add((str(use.version), use.tensor))
+            if (str(use.version), use.tensor) not in reported:
+                reported.add((str(use.version), use.tensor))
                 self.damage += use.damage(key, what)
 
     def _is_needed(self, key: str, version: Version) -> bool:

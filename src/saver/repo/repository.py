@@ -66,7 +66,7 @@ class Repository:
         self.index: Index | None = None
         self._make_index = index
         self._format: Format | None = None
-        self._last: tuple[str, dict[str, TensorInfo], dict[str, str]] = ("", {}, {})
+        self._last: tuple[str, dict[str, Shard], dict[str, str]] = ("", {}, {})
         self._whole: Callable[[Storage, State], bool] | None = None
 
     # The store itself
@@ -246,21 +246,20 @@ class Repository:
 
     def tensors(self, version: Version) -> dict[str, TensorInfo]:
         """The tensors of a version, with their current extents."""
-        return self.contents(version)[0]
+        return self.extents.of(self.outline(version), f"{self.storage}: {version}")
 
-    def contents(self, version: Version) -> tuple[dict[str, TensorInfo], dict[str, str]]:
-        """The tensors of a version, with their current extents; and the names of its documents, by the hash
-        of their content."""
-        digest, tensors, documents = self._last
-        if digest == version.manifest and not self.condemned(shards_of(tensors.values())):
-            return tensors, documents
+    def contents(self, version: Version) -> tuple[dict[str, Shard], dict[str, str]]:
+        """What `known` returns; and the names of the version's documents, by the hash of their content."""
+        digest, shards, documents = self._last
+        if digest == version.manifest and not self.condemned(shards):
+            return shards, documents
         found = self.outline(version)
         documents = {part.content: part.document for part in found.parts.values() if part.document}
-        return self.extents.of(found, f"{self.storage}: {version}"), documents
+        return shards_of(self.extents.of(found, f"{self.storage}: {version}").values()), documents
 
     def known(self, version: Version) -> dict[str, Shard]:
         """The shards of a version's tensors, by their names in packs, with their current extents."""
-        return shards_of(self.tensors(version).values())
+        return self.contents(version)[0]
 
     def source(
         self, version: Version, manifest: Manifest, blobs: Mapping[str, Blob] | None = None
@@ -305,6 +304,6 @@ class Repository:
             return []
         return [name for name, item in known.items() if any(extent[0] in gone for extent in item.extents)]
 
-    def remember(self, version: Version, tensors: dict[str, TensorInfo], documents: dict[str, str]) -> None:
-        """Remember what was just saved, for the next save: its tensors, and its documents by content."""
-        self._last = (version.manifest, tensors, documents)
+    def remember(self, version: Version, shards: dict[str, Shard], documents: dict[str, str]) -> None:
+        """Remember what was just saved, for the next save: its shards, and its documents by content."""
+        self._last = (version.manifest, shards, documents)

@@ -12,7 +12,7 @@ from saver.repo.objects import pack_key
 from saver.repo.repository import Repository
 from saver.repo.version import Version, from_state
 from saver.storage import Blob
-from saver.tensors import Extent, Shard, TensorData, shards_of
+from saver.tensors import Extent, Shard, TensorData
 
 
 class Sharing:
@@ -102,8 +102,7 @@ class Sharing:
 
     def _contents(self, version: Version | None) -> tuple[dict[str, Shard], dict[str, str]]:
         try:
-            tensors, documents = self._repo.contents(version) if version is not None else ({}, {})
-            return shards_of(tensors.values()), documents
+            return self._repo.contents(version) if version is not None else ({}, {})
         except SaverError:  # a damaged old version must not stop a new save
             return {}, {}
 

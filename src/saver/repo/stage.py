@@ -6,7 +6,7 @@ Several processes may stage pieces of one version, each with its own repository;
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from itertools import islice
 
 import msgspec
@@ -17,7 +17,7 @@ from saver.pack import PackWriter
 from saver.repo import trees
 from saver.repo.dedup import Reuse, assemble, what_to_write
 from saver.repo.draft import Encoded, EncodedPart
-from saver.repo.manifest import content_hash, raw, structure
+from saver.repo.manifest import content_hash, structure
 from saver.repo.objects import pack_key, tree_key
 from saver.repo.repository import Repository
 from saver.repo.sharing import Sharing
@@ -110,7 +110,9 @@ def stage(
     parts = {name: _inline(part) for name, part in encoded.parts.items()}
     writing = _Writing(repo, written, progress, cuts)
     if _fits_a_file(shards, parts, reuse, sharing):
-        writing.hold(shards)
+        harmed = {shard.hash for shard in sharing.harmed}
+        there = {name for name, shard in reuse.whole.items() if shard.hash not in harmed}
+        writing.hold(shards, there)
     else:
         writing.write(shards, reuse)
         parts = {name: writing.apart(part, sharing.document) for name, part in parts.items()}
@@ -163,7 +165,7 @@ def _inline(part: EncodedPart) -> StagedPart:
     text = structure(part.tree, part.batches)
     return StagedPart(
         content=content_hash(text), size=len(text), packages=part.packages, tensors=tuple(part.tensors),
-        tree=raw(part.tree), batches={name: raw(state) for name, state in part.batches.items()},
+        tree=part.tree, batches=dict(part.batches),
     )  # fmt: skip
 
 
@@ -213,16 +215,17 @@ class _Writing:
                 self.known[name] = assemble(data, blocks[name]) if name in blocks else written[name]
                 self.new.append(name)
 
-    def hold(self, tensors: Mapping[str, TensorData]) -> None:
+    def hold(self, tensors: Mapping[str, TensorData], there: Collection[str]) -> None:
         """Keep a copy of the bytes of all tensors, to be written later even if the arrays change
-        meanwhile."""
+        meanwhile. `there` are those that the store has, too."""
         for name, data in tensors.items():
             held = b"".join(piece.tobytes() for piece in pieces(data))
             digest, blocks = hash_of(TensorData(data.dtype, data.shape, np.frombuffer(held, np.uint8)))
             self.known[name] = Shard(data.dtype, whole(data.shape), digest, blocks)
             if held:
                 self.held[name] = held
-                self.new.append(name)
+                if name not in there:
+                    self.new.append(name)
 
     def apart(self, part: StagedPart, shared: Callable[[str], str] = lambda content: "") -> StagedPart:
         """A part, with a separate document if it is large: the one that `shared` names, if there is one
@@ -251,7 +254,7 @@ class _Writing:
     def _put_pack(self, tensors: dict[str, TensorData], before: int, total: int) -> dict[str, Shard]:
         progress = self._progress
         report = (lambda done, _: progress(before + done, total)) if progress is not None else None
-        writer = PackWriter(tensors, None, report, self._repo.fresh(), self._cuts)
+        writer = PackWriter(tensors, {}, report, self._repo.fresh(), self._cuts)
         self._written.put(pack_key(writer.id), writer)
         self.added += writer.size
         return writer.shards

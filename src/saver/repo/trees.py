@@ -7,15 +7,15 @@ comes back.
 
 from __future__ import annotations
 
-from typing import Any
-
+import msgspec
 from blake3 import blake3
 
+from saver.canonical import canonical
 from saver.errors import DamagedError, IncompatibleError
 from saver.repo.manifest import content_hash
 from saver.repo.objects import tree_key
 from saver.storage import Storage
-from saver.strict import strict_json
+from saver.strict import restated, strict_json
 
 TREE_BYTES = 64 << 10
 """From this many bytes on, a part has a separate document. One more object takes about as long to write as
@@ -49,12 +49,21 @@ def verified(data: bytes, name: str, content: str, where: str) -> bytes:
     return found
 
 
-def parsed(content: bytes, where: str) -> tuple[Any, dict[str, Any]]:
+def parsed(content: bytes, where: str) -> tuple[msgspec.Raw, dict[str, msgspec.Raw]]:
     """The tree and the batches of a part, still raw JSON. Raises IncompatibleError."""
-    found = strict_json(content, where)
-    if not isinstance(found, list) or len(found) != 2 or not isinstance(found[1], dict):
-        raise IncompatibleError(f"{where}: the document of a part is malformed")
-    return found[0], found[1]
+    try:
+        found = _pair.decode(content)
+        if canonical(found, floats=False) == content:  # so no key is there twice
+            return found
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        pass  # raised below
+    try:
+        return restated(strict_json(content, where), _pair)
+    except (msgspec.DecodeError, UnicodeError) as error:
+        raise IncompatibleError(f"{where}: the document of a part is malformed: {error}") from None
+
+
+_pair = msgspec.json.Decoder(tuple[msgspec.Raw, dict[str, msgspec.Raw]])
 
 
 def read(storage: Storage, name: str, content: str, where: str) -> bytes:

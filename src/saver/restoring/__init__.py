@@ -7,12 +7,14 @@ restored.
 
 from __future__ import annotations
 
-from saver.restoring.contract import Plan, Restorer, Saved, ask
+from saver.restoring.asking import ask
+from saver.restoring.contract import Plan, Restorer
 from saver.restoring.memory import Memory, Storage, array_memory
 from saver.restoring.naming import Names, Naming
 from saver.restoring.pairing import Pair
 from saver.restoring.report import Conversion, Mismatch, PartReport, Report
 from saver.restoring.restore import restore
+from saver.restoring.saved import Saved
 
 __all__ = [
     "Conversion",

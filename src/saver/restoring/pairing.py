@@ -15,7 +15,7 @@ from saver.restoring.reach import Reach, root_of
 from saver.tree import Node, Reference, Value
 
 if TYPE_CHECKING:
-    from saver.restoring.contract import Saved
+    from saver.restoring.saved import Saved
 
 
 class Pair(msgspec.Struct, frozen=True, eq=False):

@@ -9,7 +9,7 @@ from saver.reading.dispatch import said
 from saver.tree import Node, Reference, Value
 
 if TYPE_CHECKING:
-    from saver.restoring.contract import Saved
+    from saver.restoring.saved import Saved
 
 
 class Reach:
@@ -86,6 +86,6 @@ def root_of(node: Node, follow: Callable[[Value], Value]) -> Node:
         met.add(id(node))
         base = follow(node.state["base"])
         if type(base) is not Node or not is_tensor(base) or id(base) in met:
-            raise ValueError("a view of what is not a tensor")
+            raise ValueError("the base of a view is not a tensor")
         node = base
     return node

@@ -41,13 +41,18 @@ class Conversion(msgspec.Struct, frozen=True):
     def __str__(self) -> str:
         return printable(f"{self.name} ({self.saved} to {self.target})")
 
+    def refused(self, shape: tuple[int, ...]) -> Mismatch:
+        """Where nothing may be converted, because the target must become what was saved."""
+        return Mismatch(self.name, shape, shape, f"saved as {self.saved}, here {self.target}")
+
 
 class PartReport(msgspec.Struct, frozen=True):
     """How a part fits its target, of the class `into`. True if nothing is wrong.
 
     `matched` and `missing` are names in the target; `unexpected` and `left_out` are names that were saved.
-    `left_out` are those that the caller's `names` drop. `renaming` is an entry for `names` that would match
-    more.
+    `left_out` are those that the caller's `names` drop. `kept` are attributes that were saved otherwise and
+    that a transfer leaves as they are here: `dropout.p`, `training`, `fc.weight.requires_grad`. `renaming` is
+    an entry for `names` that would match more.
     """
 
     into: str
@@ -57,6 +62,7 @@ class PartReport(msgspec.Struct, frozen=True):
     mismatched: tuple[Mismatch, ...] = ()
     converted: tuple[Conversion, ...] = ()
     left_out: tuple[str, ...] = ()
+    kept: tuple[str, ...] = ()
     renaming: tuple[str, str] | None = None
 
     def __bool__(self) -> bool:
@@ -116,6 +122,8 @@ def _details(part: PartReport) -> Iterator[str]:
     yield from part.told()
     if part.converted:
         yield f"{len(part.converted)} were converted: {listed(part.converted)}"
+    if part.kept:
+        yield f"{len(part.kept)} were saved otherwise and stay as they are here: {listed(part.kept)}"
     if part.left_out:
         yield f"{len(part.left_out)} were left out: {listed(part.left_out)}"
 

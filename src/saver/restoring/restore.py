@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from saver.codec import Decoder
 from saver.errors import DoesNotFitError, NotFoundError, SaverError
-from saver.restoring.contract import Plan, Saved
+from saver.restoring.contract import Plan
 from saver.restoring.naming import Names, Naming
 from saver.restoring.reach import is_tensor
 from saver.restoring.report import Report
+from saver.restoring.saved import Saved
 from saver.storage import Progress
 from saver.tree import Node, Value
 
@@ -27,6 +28,7 @@ def restore(
     trust: Iterable[str] = (),
     limit: int | str | None = None,
     progress: Progress | None = None,
+    exact: bool = False,
 ) -> Report:
     """Restore saved values into existing objects, in place. Returns a report of the names that matched.
 
@@ -35,8 +37,9 @@ def restore(
 
     - a PyTorch module, from a saved module or state dict: by name, into its own parameters and buffers, on
       any device; the class that was saved is neither imported nor trusted
-    - an optimizer, from one of its class or a state dict: by position; a learning-rate
-      scheduler, a gradient scaler
+    - an optimizer, from one of its class or a state dict: by the names of the parameters if their module is
+      restored with it from the same version, otherwise by position; a learning-rate scheduler, a gradient
+      scaler
     - a tensor, array or random generator: its values, or its position in its sequence
     - a dict, list, set, deque, bytearray: emptied and filled. An item of a dict, list or tuple stays the
       same object if it can become what was saved under its key, so that other references to it remain
@@ -52,20 +55,25 @@ def restore(
     or a function of the saved name; None leaves a name out. dtypes are those of the target; the report
     lists what was converted to them.
 
+    With `exact`, targets become what `load` would return, to the last attribute, or nothing is changed: so a
+    run resumes. Nothing is converted, and a module must have the structure of the one that was saved.
+
     `limit` is as in `saver.load`.
 
     Raises DoesNotFitError (which carries the report), NotFoundError, DamagedError, IncompatibleError,
     LimitExceededError, or UntrustedError.
     """
-    saved = Saved(opened, Naming(names), strict, limit)
+    saved = Saved(opened, Naming(names), strict, limit, exact=exact)
     plans: dict[str, Plan] = {}
-    for name, value, target in _pairs(opened, into, saved):
+    pairs = list(_pairs(opened, into, saved))
+    saved.roots += [(value, target) for _, value, target in pairs]
+    for name, value, target in pairs:
         with saved.step(name):
             plans[name] = saved.plan(value, target)
     saved.naming.check(saved.where)
     report = Report(opened.where, {name: plan.report for name, plan in plans.items()})
     if strict and not report:
-        raise DoesNotFitError(_told(report), report)
+        raise DoesNotFitError(_told(report, exact), report)
     decoder, size = saved.read(trust, progress)
     opened.warn([name for name in plans if name in opened.trees])
     in_order = sorted(plans.items(), key=lambda item: not item[1].may_refuse)
@@ -157,7 +165,7 @@ def _is_state_of(target: Any, saved: Saved, trees: dict[str, Value]) -> bool:
     return isinstance(state, Mapping) and 2 * len(trees.keys() & state.keys()) > len(trees)
 
 
-def _told(report: Report) -> str:
+def _told(report: Report, exact: bool) -> str:
     """The message for parts that do not fit: place, facts, next step."""
     unfit = {name: part for name, part in report.parts.items() if not part}
     facts = "; ".join(
@@ -165,6 +173,8 @@ def _told(report: Report) -> str:
         for name, part in unfit.items()
     )
     renaming = next((part.renaming for part in unfit.values() if part.renaming), None)
+    if exact:
+        return f"{report.where}: {facts}. Nothing was changed; `.report` lists all names"
     way = f"names={{{renaming[0]!r}: {renaming[1]!r}}} would match more; " if renaming else ""
     return (
         f"{report.where}: {facts}. Nothing was changed; {way}strict=False restores what fits, "

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from itertools import count, pairwise, product
 
 import msgspec
+import numpy as np
 
 CUT_AXES = 5
 """A tensor may be cut along at most this many axes: each box costs 2 to this power steps to check."""
@@ -50,6 +51,22 @@ class Box(msgspec.Struct, frozen=True, gc=False):
 def whole(shape: tuple[int, ...]) -> Box:
     """The box that covers a tensor of this shape."""
     return Box((0,) * len(shape), shape)
+
+
+class Overlaps:
+    """Finds those of a tensor's boxes that others overlap, in one comparison of arrays: a tensor that is read
+    box by box would otherwise take a number of steps that grows with the square of their number."""
+
+    def __init__(self, boxes: Sequence[Box]) -> None:
+        self._boxes = boxes
+        self._starts = np.array([box.offsets for box in boxes])
+        self._ends = np.array([tuple(map(sum, zip(*box._sides, strict=True))) for box in boxes])
+
+    def of(self, box: Box) -> dict[int, Box]:
+        """The numbers of the boxes that have elements in common with `box`, each with what they share."""
+        end = tuple(map(sum, zip(*box._sides, strict=True)))
+        near = np.flatnonzero(((self._starts < end) & (self._ends > box.offsets)).all(1)).tolist()
+        return {at: part for at in near if (part := self._boxes[at].cut(box)) is not None}
 
 
 def check_boxes(shape: tuple[int, ...], boxes: Sequence[Box], tiling: bool = True) -> None:

@@ -105,6 +105,9 @@ def shards_of(tensors: Iterable[TensorInfo]) -> dict[str, Shard]:
     infos = {info.name: info for info in tensors}
     found: dict[str, Shard] = {}
     for name, info in infos.items():
+        if len(info.shards) == 1:
+            found[name] = info.shards[0]
+            continue
         found.update(zip(shard_names(name, info.shape, info.boxes, infos), info.shards, strict=True))
     return found
 

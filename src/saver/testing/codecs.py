@@ -18,6 +18,7 @@ from saver import registry, trust
 from saver.codec import Budget, Decoder, check
 from saver.encoding import encode
 from saver.errors import SaverError, UntrustedError
+from saver.repo.manifest import structure
 from saver.tensors import MemoryTensors, TensorData, pieces
 from saver.tree import Node, Reference, Tensor, parse, settle, to_json
 
@@ -127,7 +128,7 @@ class StoredObject:
     def __init__(self, obj: Any) -> None:
         encoded = encode({"part": obj})
         part = encoded.parts["part"]
-        self.trees: Any = msgspec.json.decode(to_json([part.tree, part.batches]))
+        self.trees: Any = msgspec.json.decode(structure(part.tree, part.batches))
         self.tensors = {name: _copied(data) for name, data in encoded.tensors.items()}
 
     def copy(self) -> StoredObject:

@@ -1,4 +1,4 @@
-"""What callers give a log: steps, numbers and names. What a log cannot hold is a CannotSaveError."""
+"""The arguments of a log: steps, numbers and names. A value that a log cannot hold is a CannotSaveError."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ def step_of(step: Any) -> int:
     try:
         return operator.index(step)
     except TypeError:
-        raise CannotSaveError(f"step: {type(step).__name__} is no whole number; pass an int") from None
+        raise CannotSaveError(f"step: {type(step).__name__} is not a whole number; pass an int") from None
 
 
 def number_of(name: str, value: Any) -> float:
-    """A number, or the only one of an array or tensor, as a float."""
+    """A number, or the only element of an array or tensor, as a float."""
     try:
         found = value.item() if hasattr(value, "item") else value
         if not isinstance(found, (str, bytes, bytearray)):
@@ -27,12 +27,12 @@ def number_of(name: str, value: Any) -> float:
         pass
     raise CannotSaveError(
         f"{name[:80]!r}: {type(value).__name__} is not one number that a float can hold; pass a float, "
-        "or log each number under a name of its own"
+        "or log each number under its own name"
     )
 
 
 def check_name(name: object) -> None:
-    """Refuse what cannot be the name of a metric, or the kind of an event."""
+    """Raise CannotSaveError unless this can be the name of a metric, or the kind of an event."""
     if not is_name(name):
         raise CannotSaveError(
             f"{str(name)[:80]!r} is not a name of 1 to {NAME_LIMIT} printable characters; choose another one"

@@ -27,7 +27,7 @@ from saver.training_log.content import (
 
 
 class Best(NamedTuple):
-    """Where a metric was best."""
+    """The step at which a metric was best."""
 
     step: int
     value: float
@@ -41,9 +41,9 @@ class TrainingLog:
         store.save("run", {"model": net, "log": log})
         steps, losses = log["loss"]
 
-    Rows may have different metrics: those of validation, say, every hundred steps only. Steps never fall:
-    whoever resumes from an older version drops what comes after it with `truncate`, so that no step stands
-    there twice. Appending takes constant time. One thread appends; `snapshot` is for the others.
+    Rows may have different metrics: those of validation, for example, only every hundred steps. Steps never
+    fall: when you resume from an older version, drop the later rows with `truncate`, so that no step is
+    logged twice. Appending takes constant time. One thread appends; others use `snapshot`.
     """
 
     __slots__ = ("_columns", "_events", "_size", "_steps", "_times", "_unfinished")
@@ -60,7 +60,7 @@ class TrainingLog:
 
     @classmethod
     def of(cls, content: Content) -> TrainingLog:
-        """The log that holds this. Raises ValueError for what no log can hold; the arrays are not copied."""
+        """A log with this content. Raises ValueError if it is not valid; the arrays are not copied."""
         check(content)
         log = cls()
         log._hold(content)
@@ -71,11 +71,11 @@ class TrainingLog:
     def append(
         self, step: int, epoch: float | None = None, time: float | None = None, **metrics: Any
     ) -> None:
-        """Add a row, whole or not at all. `time` is Unix time, UTC, and now unless it is given.
+        """Add a row, whole or not at all. `time` is Unix time, UTC; now if it is not given.
 
-        Metrics are numbers, or arrays and tensors of one; they are kept as 64-bit floats, nan and infinities
-        too. None means that there is none. Raises CannotSaveError for what is no number, and for a step
-        before the last one.
+        Metrics are numbers, or arrays and tensors with one element; they are kept as 64-bit floats, including
+        nan and infinities. None means that the row lacks the metric. Raises CannotSaveError for a value that
+        is not a number, and for a step before the last one.
         """
         number = step if type(step) is int else step_of(step)
         if not 0 <= number < STEP_LIMIT or (self._size and number < self._steps[self._size - 1]):
@@ -90,7 +90,7 @@ class TrainingLog:
         self._add(number, when, row)
 
     def _add(self, step: int, when: float, values: dict[str, float]) -> None:
-        """Add a row that was checked. A signal, as of Ctrl-C, may end this anywhere."""
+        """Add a row that was checked. A signal, such as that of Ctrl-C, may end this anywhere."""
         if self._unfinished:
             self._hold(self._now())  # without the values of the row that was not finished
         size = self._size
@@ -106,52 +106,54 @@ class TrainingLog:
             self._times = grown(self._times, size)
         self._steps[size] = step
         self._times[size] = when
-        self._size = size + 1  # from here on the row is there
+        self._size = size + 1  # from here on the row exists
         self._unfinished = False
 
     def _refuse(self, step: int) -> None:
         if not 0 <= step < STEP_LIMIT:
-            raise CannotSaveError(f"step: {step} is not from 0 to {STEP_LIMIT - 1:,}")
+            raise CannotSaveError(f"step: {step} is out of range; count steps from 0 to {STEP_LIMIT - 1:,}")
         raise CannotSaveError(
             f"step: {step:,} comes before {int(self._steps[self._size - 1]):,}, the last of the log; call "
-            "`truncate` first to drop what comes after a step"
+            "`truncate` first to drop the rows after a step"
         )
 
     def mark(self, kind: str, step: int, ref: object = "", time: float | None = None) -> None:
-        """Note that the run was "saved" at this step (in the version `ref`), or "resumed" there, or anything
-        else worth a mark in its picture."""
+        """Note that the run was "saved" at this step (as the version `ref`), or "resumed" there, or any other
+        event to mark in its picture."""
         check_name(kind)
         text = str(ref)
         if len(text) > REF_LIMIT:
-            raise CannotSaveError(f"ref: {text[:80]!r}… is longer than {REF_LIMIT:,} characters")
+            raise CannotSaveError(
+                f"ref: {text[:80]!r}… is longer than {REF_LIMIT:,} characters; pass a shorter one"
+            )
         number = step_of(step)
         if not 0 <= number < STEP_LIMIT:
             self._refuse(number)
         self._events.append(Event(kind, number, now() if time is None else number_of("time", time), text))
 
     def truncate(self, step: int) -> None:
-        """Drop all rows and events after `step`: the log is as if the run had never come further."""
+        """Drop all rows and events after `step`, as if the run had not passed it."""
         size = int(self._steps[: self._size].searchsorted(step, "right"))
         self._hold(self._first(size, [event for event in self._events if event.step <= step]))
 
     def replace(self, other: TrainingLog) -> None:
-        """Hold what `other` holds instead."""
+        """Replace the content by that of `other`."""
         self._hold(other.content())
 
     # Reading
 
     def snapshot(self) -> TrainingLog:
-        """A log of its own that holds what this one does now, for another thread to save or to draw.
+        """A separate log with the present content of this one, for another thread to save or to draw.
 
-        Takes time for each column and event, not for the rows: both look at the same memory, of which
-        nothing that either one holds is ever changed.
+        Takes time for each column and event, but not for the rows: both share memory, in which neither log
+        ever changes a value that the other has.
         """
         log = TrainingLog()
         log._hold(self.content())
         return log
 
     def content(self) -> Content:
-        """All that it holds now, for others to look at."""
+        """A view of the present content, for others."""
         return self._now()._replace(events=tuple(self._events))
 
     def _now(self) -> Content:
@@ -172,15 +174,15 @@ class TrainingLog:
 
     @property
     def events(self) -> tuple[Event, ...]:
-        """Where it was saved and resumed, in the order in which that was noted."""
+        """Where the run was saved and resumed, in the order in which that was noted."""
         return tuple(self._events)
 
     def __contains__(self, name: object) -> bool:
         return name == "time" or name in self._now().columns
 
     def __getitem__(self, name: str) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """The steps at which a metric (or `epoch`, or `time`) was noted, and its values; read-only arrays of
-        one axis. Raises NotFoundError."""
+        """The steps at which a metric (or `epoch`, or `time`) was logged, and its values, as read-only arrays
+        of one axis. Raises NotFoundError."""
         steps, times, columns, _ = self._now()
         if name == "time":
             return _readable(steps), _readable(times)
@@ -196,7 +198,7 @@ class TrainingLog:
             yield from block
 
     def rows(self) -> list[dict[str, Any]]:
-        """All rows, as iteration gives them."""
+        """All rows, in the form of iteration."""
         return list(self)
 
     @property
@@ -206,18 +208,18 @@ class TrainingLog:
         return rows.between(self._now(), size - 1, size)[0] if size else {}
 
     def best(self, name: str, mode: Literal["min", "max"]) -> Best:
-        """Where a metric was lowest or highest, and first so. Raises NotFoundError if it never was a
+        """The first step at which a metric was lowest or highest. Raises NotFoundError if it was never a
         number."""
         steps, values = self[name]
         if mode not in ("min", "max"):
-            raise ValueError(f"mode: {mode!r} is neither 'min' nor 'max'")
+            raise ValueError(f"mode={mode!r} is not a mode; pass 'min' or 'max'")
         if np.isnan(values).all():
             raise NotFoundError(f"{name} was nan in all {len(values):,} rows that have it")
         at = int(np.nanargmin(values) if mode == "min" else np.nanargmax(values))
         return Best(int(steps[at]), float(values[at]))
 
     def __eq__(self, other: object) -> bool:
-        """Whether both hold the same, to the bit: times and events too."""
+        """Whether both have the same content, to the bit, including times and events."""
         if not isinstance(other, TrainingLog):
             return NotImplemented
         return bool(_bits(self._now()) == _bits(other._now()))
@@ -232,19 +234,18 @@ class TrainingLog:
     # Elsewhere
 
     def frame(self) -> Any:
-        """A data frame with the columns `step`, `epoch` if there is one, `time` and the metrics. What a
-        row does not have is nan there. Raises IncompatibleError where no library has
-        data frames."""
+        """A data frame with the columns `step`, `epoch` if there is one, `time` and the metrics; nan where a
+        row has no value. Raises IncompatibleError if no library for data frames is installed."""
         return rows.frame(self._now())
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:
-        """Write the rows durably, or nothing: a line of names, then `step,epoch,time` and the metrics, empty
-        where a row has none."""
+        """Write the rows durably, or not at all: a line of names, then `step,epoch,time` and the metrics,
+        empty where a row has no value."""
         rows.write(path, rows.csv_blocks(self._now()))
 
     def to_jsonl(self, path: str | os.PathLike[str]) -> None:
-        """Write the rows durably, or nothing: a JSON object in each line, as iteration gives them. What is
-        not finite, for which JSON has no number, is the text "nan", "inf" or "-inf"."""
+        """Write the rows durably, or not at all: a JSON object in each line, in the form of iteration. Values
+        that are not finite, which JSON cannot express, are the text "nan", "inf" or "-inf"."""
         rows.write(path, rows.jsonl_blocks(self._now()))
 
     def plot(
@@ -253,7 +254,7 @@ class TrainingLog:
         metrics: Iterable[str] | None = None,
         smooth: float | None = None,
     ) -> None:
-        """Draw the metrics, or those named, into a PNG, SVG or PDF; see saver.plotting."""
+        """Draw all metrics, or the named ones, into a PNG, SVG or PDF; see saver.plotting."""
         from saver.plotting import plot
 
         plot({"": self}, path, metrics, smooth)

@@ -18,11 +18,11 @@ from saver.errors import IncompatibleError
 from saver.training_log.content import OWN, Column, Content
 
 BLOCK = 4096
-"""Rows that are made into Python objects at a time."""
+"""How many rows are turned into Python objects at a time."""
 
 
 def plain(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row for JSON: what is not finite as text."""
+    """A row for JSON, with text for values that are not finite."""
     return {name: value if math.isfinite(value) else str(value) for name, value in row.items()}
 
 
@@ -76,14 +76,14 @@ def jsonl_blocks(content: Content) -> Iterator[bytes]:
 
 
 def frame(content: Content) -> Any:
-    """A column for each metric; nan where a row has no value. Raises IncompatibleError without a library that
-    has data frames."""
+    """A column for each metric; nan where a row has no value. Raises IncompatibleError if no library for data
+    frames is installed."""
     (family,) = (family for family in registry.families() if family.frames)
     try:
         module: Any = family.module("frames")
     except ImportError as error:
         raise IncompatibleError(
-            f"a data frame takes {family.name}, which is not there ({error}); "
+            f"a data frame needs {family.name}, which is missing ({error}); "
             f'pip install "saver-ml[{family.extra}]"'
         ) from error
     found: dict[str, Any] = dict.fromkeys(["step", *content.columns.keys() & {"epoch"}, "time"])

@@ -17,7 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.stateful.soak.journal import Place
+from tests.stateful.soak.journal import Workspace
 from tests.stateful.soak.judge import judge
 from tests.stateful.soak.sabotage import sabotage
 from tests.stateful.soak.watch import Watch
@@ -59,10 +59,10 @@ ROLES = {
 class Soak:
     """All processes of a soak."""
 
-    def __init__(self, place: Place, seed: int, seconds: float) -> None:
-        self._place, self._seconds = place, seconds
+    def __init__(self, workspace: Workspace, seed: int, seconds: float) -> None:
+        self._workspace, self._seconds = workspace, seconds
         self._chance = random.Random(seed)
-        self._watch = Watch(place)
+        self._watch = Watch(workspace)
         self._pids: dict[str, int] = {}
         self._lives = dict.fromkeys(ROLES, 0)
         self._stopped: dict[str, float] = {}
@@ -100,7 +100,7 @@ class Soak:
     def _start(self, name: str) -> None:
         role, self._lives[name] = ROLES[name], self._lives[name] + 1
         number, life = [*ROLES].index(name) + 1, self._lives[name]
-        self._pids[name] = _forked(lambda: live(role.role, name, number, life, self._place, role.faulty))
+        self._pids[name] = _forked(lambda: live(role.role, name, number, life, self._workspace, role.faulty))
 
     def _disturb(self, now: float) -> None:
         """Kill, stop, let go on, break."""
@@ -118,7 +118,7 @@ class Soak:
             self._stopped[name] = now + self._chance.uniform(0.02, 2.0)
             self._count("stopped")
         elif draw < 0.2:
-            self._count(sabotage(self._place, self._chance))
+            self._count(sabotage(self._workspace, self._chance))
 
     def _count(self, what: str) -> None:
         self._done[what] = self._done.get(what, 0) + 1
@@ -148,8 +148,8 @@ class Soak:
 
     def _judge(self, final: bool) -> None:
         """In a process of its own: this one only ever forks."""
-        told = self._place.folder / "judged.json"
-        pid = _forked(lambda: told.write_text(json.dumps(judge(self._place, final))) and 0)
+        told = self._workspace.folder / "judged.json"
+        pid = _forked(lambda: told.write_text(json.dumps(judge(self._workspace, final))) and 0)
         _, status = os.waitpid(pid, 0)
         if status:
             self.problems.append(f"the judge ended with {status}")
@@ -160,7 +160,7 @@ class Soak:
 
     def _end(self) -> None:
         """Tell all to stop; whoever cannot hangs."""
-        self._place.stop.touch()
+        self._workspace.stop.touch()
         for pid in self._pids.values():
             os.kill(pid, signal.SIGCONT)
         until = time.monotonic() + PATIENCE
@@ -206,9 +206,9 @@ def main() -> int:
     parser.add_argument("--sync", action="store_true", help="wait for the disk, as users do")
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="soak-", dir=options.store.parent if options.store else None))
-    place = Place(folder, options.store or folder / "store", options.sync)
-    place.journals.mkdir()
-    soak = Soak(place, options.seed, options.minutes * 60)
+    workspace = Workspace(folder, options.store or folder / "store", options.sync)
+    workspace.journals.mkdir()
+    soak = Soak(workspace, options.seed, options.minutes * 60)
     soak.run()
     for problem in soak.problems[:20]:
         print(f"WRONG: {problem}")

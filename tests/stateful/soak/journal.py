@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 
-class Place(NamedTuple):
-    """Where a soak takes place: a folder with the store and all that is about it."""
+class Workspace(NamedTuple):
+    """The folder of a soak, with the store and everything else that belongs to it."""
 
     folder: Path
     store: Path
@@ -31,18 +31,18 @@ class Place(NamedTuple):
 class Journal:
     """A file of lines, each written at once: a process that is killed leaves none torn."""
 
-    def __init__(self, place: Place, name: str) -> None:
+    def __init__(self, workspace: Workspace, name: str) -> None:
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
-        self._file = os.open(place.journals / f"{name}.jsonl", flags, 0o600)
+        self._file = os.open(workspace.journals / f"{name}.jsonl", flags, 0o600)
 
     def tell(self, *what: Any) -> None:
         line = (json.dumps(what) + "\n").encode()
         assert os.write(self._file, line) == len(line)
 
 
-def lines(place: Place) -> Iterator[list[Any]]:
+def lines(workspace: Workspace) -> Iterator[list[Any]]:
     """All that was told; of each worker in order."""
-    for path in sorted(place.journals.glob("*.jsonl")):
+    for path in sorted(workspace.journals.glob("*.jsonl")):
         for line in path.read_text().splitlines():
             yield json.loads(line)
 

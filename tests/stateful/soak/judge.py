@@ -6,7 +6,7 @@ import os
 from collections import Counter
 from typing import Any
 
-from tests.stateful.soak.journal import Place, Weights, lines, same
+from tests.stateful.soak.journal import Weights, Workspace, lines, same
 from tests.stateful.soak.worker import MODELS
 from tests.stateful.unsynced import Unsynced
 
@@ -17,27 +17,27 @@ from saver.storages.local import LocalStorage
 RUNS = "runs/"
 
 
-class Told:
+class Journals:
     """What the journals say. `problems` are promises that workers saw broken."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, workspace: Workspace) -> None:
         self.problems: list[str] = []
         self.counts: Counter[str] = Counter()
         self.model_of: dict[int, str] = {}
         self.ref_of: dict[int, str] = {}
         self.refused: set[int] = set()
-        """Saves of which it was said that they left nothing."""
+        """Saves that were reported to have left nothing."""
 
         self.deleted: set[str] = set()
         self.perhaps_deleted: set[str] = set()
         self.tags: dict[tuple[str, str], set[int | None]] = {}
-        """Where a tag may lead to by now."""
+        """The numbers that a tag may have now."""
 
         self.steps: dict[str, int] = {}
         self.resumed: list[tuple[str, int, Any]] = []
         self._trying: dict[int, tuple[str, list[Any]]] = {}
         self._read: list[tuple[str, int]] = []
-        for line in lines(place):
+        for line in lines(workspace):
             self._take(*line)
         self.problems += [
             f"{ref} was read as what was saved under {seed}, and is {known[ref]}"
@@ -95,26 +95,26 @@ class Told:
             self.refused.add(about[1])
 
 
-def judge(place: Place, final: bool) -> tuple[list[str], str]:
+def judge(workspace: Workspace, final: bool) -> tuple[list[str], str]:
     """What is wrong, and a line about what was looked at. In the end the store is collected as well."""
-    os.environ["SAVER_CACHE"] = str(place.folder / "cache-judge")
-    told = Told(place)
-    problems, store = told.problems, saver.Saver(LocalStorage(place.store, Unsynced()))
+    os.environ["SAVER_CACHE"] = str(workspace.folder / "cache-judge")
+    journals = Journals(workspace)
+    problems, store = journals.problems, saver.Saver(LocalStorage(workspace.store, Unsynced()))
     try:
-        problems += _versions(told, store)
-        problems += _tags(told, store)
-        problems += _runs(told, store)
+        problems += _versions(journals, store)
+        problems += _tags(journals, store)
+        problems += _runs(journals, store)
         problems += _checked(store)
         if final:
             problems += _collected(store)
     except SaverError as error:
         problems.append(f"the judge could not look: {error!r}")
     living = sum(len(store.versions(model)) for model in store.models())
-    kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(told.counts.items()))
-    return problems, f"{len(told.ref_of)} saved, {len(told.deleted)} deleted, {living} live; {kinds}"
+    kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(journals.counts.items()))
+    return problems, f"{len(journals.ref_of)} saved, {len(journals.deleted)} deleted, {living} live; {kinds}"
 
 
-def _versions(told: Told, store: saver.Saver) -> list[str]:
+def _versions(journals: Journals, store: saver.Saver) -> list[str]:
     """Versions that were acknowledged and not deleted are there; others only if somebody tried."""
     problems, there = [], dict[str, int]()
     for model in set(MODELS) & set(store.models()):
@@ -123,35 +123,35 @@ def _versions(told: Told, store: saver.Saver) -> list[str]:
             seed = there[str(version)] = found["seed"]
             if not same(found, seed):
                 problems.append(f"{version} is not what was saved")
-            if told.model_of.get(seed) != model:
+            if journals.model_of.get(seed) != model:
                 problems.append(f"{version} holds {seed}, which nobody saved there")
-            if seed in told.refused:
+            if seed in journals.refused:
                 problems.append(f"{version} is there, and the saver was told that nothing was saved")
-            if told.ref_of.get(seed, str(version)) != str(version):
-                problems.append(f"{version} holds what was saved as {told.ref_of[seed]}")
-    twice = [ref for ref, count in Counter(told.ref_of.values()).items() if count > 1]
+            if journals.ref_of.get(seed, str(version)) != str(version):
+                problems.append(f"{version} holds what was saved as {journals.ref_of[seed]}")
+    twice = [ref for ref, count in Counter(journals.ref_of.values()).items() if count > 1]
     twice += [str(seed) for seed, count in Counter(there.values()).items() if count > 1]
-    lost = {ref for ref in told.ref_of.values() if ref not in there} - told.perhaps_deleted
-    undead = told.deleted & set(there)
+    lost = {ref for ref in journals.ref_of.values() if ref not in there} - journals.perhaps_deleted
+    undead = journals.deleted & set(there)
     for what, found in (("given twice", twice), ("lost", lost), ("deleted, and there", undead)):
         problems += [f"{ref} is {what}" for ref in sorted(found)]
     return problems
 
 
-def _tags(told: Told, store: saver.Saver) -> list[str]:
+def _tags(journals: Journals, store: saver.Saver) -> list[str]:
     problems = []
-    for (model, tag), may in told.tags.items():
+    for (model, tag), may in journals.tags.items():
         found = store.summary(model).tags.get(tag) if model in store.models() else None
-        gone = any(f"{model}@{number}" in told.perhaps_deleted for number in may)
+        gone = any(f"{model}@{number}" in journals.perhaps_deleted for number in may)
         if found not in may and not (found is None and gone):
             problems.append(f"{model}@{tag} leads to {found}, and should to one of {may}")
     return problems
 
 
-def _runs(told: Told, store: saver.Saver) -> list[str]:
+def _runs(journals: Journals, store: saver.Saver) -> list[str]:
     """Weights are those after their step; the newest that was known to be saved is there, or a newer one."""
     problems, weights, models = [], Weights(), store.models()
-    for name, start, found in told.resumed:
+    for name, start, found in journals.resumed:
         if found != weights.after(start - 1).tolist():
             problems.append(f"{name} went on at {start} with other weights")
     for name in (model for model in models if model.startswith(RUNS)):
@@ -159,9 +159,9 @@ def _runs(told: Told, store: saver.Saver) -> list[str]:
             found = store.load(str(version), parts=["weights"])["weights"]
             if version.step is None or found.tolist() != weights.after(version.step).tolist():
                 problems.append(f"{version} is not what step {version.step} leaves")
-    for name, step in told.steps.items():
+    for name, step in journals.steps.items():
         there = [version.step or 0 for version in store.versions(name)] if name in models else []
-        dropped = any(ref.startswith(f"{name}@") for ref in told.perhaps_deleted)
+        dropped = any(ref.startswith(f"{name}@") for ref in journals.perhaps_deleted)
         if not dropped and max(there, default=-1) < step:
             problems.append(f"{name}: step {step} was saved, and is lost")
     return problems

@@ -6,12 +6,12 @@ import random
 import shutil
 from pathlib import Path
 
-from tests.stateful.soak.journal import Place
+from tests.stateful.soak.journal import Workspace
 
 
-def sabotage(place: Place, chance: random.Random) -> str:
+def sabotage(workspace: Workspace, chance: random.Random) -> str:
     """Break something, and say what was done."""
-    state = place.store / "state"
+    state = workspace.store / "state"
     files = sorted(path for path in state.rglob("*.json") if path.is_file())
     if not files:
         return "nothing"
@@ -20,14 +20,14 @@ def sabotage(place: Place, chance: random.Random) -> str:
         ["removed", "flipped", "cut", "swapped", "all removed", "copied", "put back"], [9, 9, 9, 9, 1, 2, 2]
     )[0]
     try:
-        _do(what, place, path, other, chance)
+        _do(what, workspace, path, other, chance)
     except (FileNotFoundError, shutil.Error):  # a collector was faster
         return "nothing"
     return what
 
 
-def _do(what: str, place: Place, path: Path, other: Path, chance: random.Random) -> None:
-    state, copied = place.store / "state", place.folder / "state-before"
+def _do(what: str, workspace: Workspace, path: Path, other: Path, chance: random.Random) -> None:
+    state, copied = workspace.store / "state", workspace.folder / "state-before"
     match what:
         case "removed":
             path.unlink()

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.stateful.soak.journal import Place
+from tests.stateful.soak.journal import Workspace
 
 
 class Bound(NamedTuple):
@@ -37,13 +37,13 @@ BOUNDS = {
 class Watch:
     """Measures, again and again, and judges in the end."""
 
-    def __init__(self, place: Place) -> None:
-        self._place = place
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
         self._rows: list[dict[str, float]] = []
 
     def measure(self, processes: Mapping[str, int]) -> None:
         """Look at processes, by name, and the folder."""
-        row = dict(_folder(self._place.store))
+        row = dict(_folder(self._workspace.store))
         for name, process in processes.items():
             for what, amount in _process(process).items():
                 row[f"{what} {name}"] = amount

@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from tests.stateful.soak.journal import Journal, Place, same, trained, value
+from tests.stateful.soak.journal import Journal, Workspace, same, trained, value
 from tests.stateful.unsynced import Unsynced
 
 import saver
@@ -39,17 +39,17 @@ LAST = RUN_STEPS - 1
 class Worker:
     """A process at work: its open store, its journal, and the faults that it meets."""
 
-    def __init__(self, name: str, number: int, life: int, place: Place, faulty: bool) -> None:
-        self.name, self.place, self.faulty = name, place, faulty
+    def __init__(self, name: str, number: int, life: int, workspace: Workspace, faulty: bool) -> None:
+        self.name, self.workspace, self.faulty = name, workspace, faulty
         self.chance = random.Random(f"{name} {life}")
-        self.files = FaultyFiles(Files() if place.sync else Unsynced())
+        self.files = FaultyFiles(Files() if workspace.sync else Unsynced())
         self.store = self.opened()
-        self.journal = Journal(place, name)
+        self.journal = Journal(workspace, name)
         self._first = (number * 10_000 + life) * 1_000_000
         self._count = 0
 
     def opened(self) -> saver.Saver:
-        return saver.Saver(LocalStorage(self.place.store, self.files))
+        return saver.Saver(LocalStorage(self.workspace.store, self.files))
 
     def fresh(self) -> int:
         """A number that nobody else has."""
@@ -61,7 +61,7 @@ class Worker:
         time.sleep(self.chance.uniform(0.001, 0.02))
         if self.chance.random() < 0.01:
             self.store = self.opened()
-        return not self.place.stop.exists()
+        return not self.workspace.stop.exists()
 
     def arm(self) -> None:
         """Let some file operation from here on fail, perhaps."""
@@ -240,7 +240,7 @@ def _run(worker: Worker, name: str) -> None:
                 if run.progress.saved is not None:
                     worker.journal.tell("saved", name, run.progress.saved.step, str(run.progress.saved))
                 worker.arm()
-            if worker.place.stop.exists():
+            if worker.workspace.stop.exists():
                 break
             time.sleep(worker.chance.uniform(0, 0.02))
         else:
@@ -265,11 +265,11 @@ ROLES: dict[str, Callable[[Worker], None]] = {
 }
 
 
-def live(role: str, name: str, number: int, life: int, place: Place, faulty: bool) -> int:
+def live(role: str, name: str, number: int, life: int, workspace: Workspace, faulty: bool) -> int:
     """A life. Its exit code: 1 when something went wrong that nobody expected."""
     warnings.simplefilter("ignore")
-    os.environ["SAVER_CACHE"] = str(place.folder / f"cache-{number % 2}")
-    worker = Worker(name, number, life, place, faulty)
+    os.environ["SAVER_CACHE"] = str(workspace.folder / f"cache-{number % 2}")
+    worker = Worker(name, number, life, workspace, faulty)
     try:
         ROLES[role](worker)
     except BaseException:

@@ -27,6 +27,11 @@ class ArrayRestorer(Restorer):
     def accepts(self, cls: type) -> bool:
         return issubclass(cls, np.ndarray)
 
+    def refusal(self, target: Any) -> str | None:
+        if target.flags.writeable:
+            return None
+        return "the array is read-only and cannot be restored in place; take it from `load`"
+
     def plan(self, value: Value, target: Any, saved: Saved) -> Plan:
         node = saved.follow(value)
         masked = isinstance(target, np.ma.MaskedArray)
@@ -34,8 +39,9 @@ class ArrayRestorer(Restorer):
             saved.refuse(
                 f"{told(node)} was saved, which cannot be copied into a {kind(target)}; take it from `load`"
             )
-        if not target.flags.writeable:
-            saved.refuse("the array is read-only and cannot be restored in place; take it from `load`")
+        closed = self.refusal(target)
+        if closed is not None:
+            saved.refuse(closed)
         shape, dtype = _form(node.state, saved)
         report = PartReport(kind(target), ("value",))
         if shape != target.shape:
@@ -45,6 +51,8 @@ class ArrayRestorer(Restorer):
             return Plan(_unfit(target, Mismatch("value", shape, target.shape, why)))
         if dtype != target.dtype:
             conversion = Conversion("value", str(dtype), str(target.dtype))
+            if saved.exact:
+                return Plan(_unfit(target, conversion.refused(shape)))
             report = PartReport(kind(target), ("value",), converted=(conversion,))
         pair = self.pair(node, target, saved)
         if pair is not None:

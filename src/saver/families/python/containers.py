@@ -15,7 +15,8 @@ from saver.errors import CannotSaveError
 from saver.families.python.items import refused_names
 from saver.families.python.restoring import elements, is_mapping, items, told
 from saver.restoring import Pair, PartReport, Plan, Restorer, Saved, array_memory
-from saver.restoring.contract import kind, restorer_for
+from saver.restoring.contract import kind
+from saver.restoring.live import Within
 from saver.tree import Node, Reference, Tensor, Value, walk
 
 _PLAIN_MAPPINGS = (dict, OrderedDict, defaultdict, Counter)
@@ -30,6 +31,9 @@ class DictRestorer(Restorer):
 
     def accepts(self, cls: type) -> bool:
         return issubclass(cls, dict)
+
+    def within(self, target: Any) -> Iterable[tuple[Any, Any]]:
+        return target.items()  # type: ignore[no-any-return]
 
     def plan(self, value: Value, target: Any, saved: Saved) -> Plan:
         node = saved.follow(value)
@@ -62,6 +66,9 @@ class ListRestorer(Restorer):
     def accepts(self, cls: type) -> bool:
         return issubclass(cls, list)
 
+    def within(self, target: Any) -> Iterable[tuple[Any, Any]]:
+        return enumerate(target)
+
     def plan(self, value: Value, target: Any, saved: Saved) -> Plan:
         node = saved.follow(value)
         found = elements(node, saved)
@@ -82,8 +89,7 @@ class ListRestorer(Restorer):
 
 def _is_of_kind(node: Node, target: Any) -> bool:
     """Whether `load` would return an object of exactly the target's class."""
-    codec = codec_for(type(target))
-    return codec is not None and codec.name == node.codec
+    return getattr(codec_for(type(target)), "name", None) == node.codec
 
 
 def _under_same_keys(node: Node, target: Mapping[Any, Any], saved: Saved) -> list[tuple[Value, Any]]:
@@ -144,7 +150,7 @@ def _filling(
     saved: Saved,
 ) -> Plan:
     """The plan for a container that has the items `here` by key or position, and will have those `found`."""
-    within = _Within(here, found, saved)
+    within = Within(here, found, saved)
     rest = {key: item for key, item in found.items() if key not in within.plans}
     saved.stands_for(node, target)
     saved.hold(list(rest.values()))
@@ -165,63 +171,6 @@ def _filling(
         return change
 
     return Plan(within.report(kind(target), map(str, rest)), ready, may_refuse=within.may_refuse)
-
-
-class _Within:
-    """The live objects within a container: `plans` by key, and the keys under which nothing was saved."""
-
-    def __init__(self, here: Mapping[Any, Any], found: Mapping[Any, Value], saved: Saved) -> None:
-        live = {key: item for key, item in here.items() if is_live(item)}
-        self.missing = [key for key in live if key not in found]
-        self.plans: dict[Any, Plan] = {}
-        for key, item in live.items():
-            if key in found:
-                with saved.step(str(key)):
-                    self.plans[key] = saved.plan(found[key], item)
-        self.may_refuse = any(plan.may_refuse for plan in self.plans.values())
-
-    def ready(self, decoder: Decoder) -> list[Callable[[], None]]:
-        """The functions that change them, those that call the user's code first."""
-        plans = sorted(self.plans.values(), key=lambda plan: not plan.may_refuse)
-        return [plan.ready(decoder) for plan in plans if plan.ready is not None]
-
-    def report(self, into: str, matched: Iterable[str]) -> PartReport:
-        """One report for all of them; their keys precede the names."""
-        parts = [(str(key), plan.report) for key, plan in self.plans.items()]
-
-        def named(field: str) -> tuple[str, ...]:
-            return tuple(f"{key}.{name}" for key, part in parts for name in getattr(part, field))
-
-        def listed(field: str) -> tuple[Any, ...]:
-            return tuple(
-                replace(item, name=f"{key}.{item.name}")
-                for key, part in parts
-                for item in getattr(part, field)
-            )
-
-        return PartReport(
-            into,
-            matched=(*matched, *named("matched")),
-            missing=(*map(str, self.missing), *named("missing")),
-            unexpected=named("unexpected"),
-            mismatched=listed("mismatched"),
-            converted=listed("converted"),
-            left_out=named("left_out"),
-        )
-
-
-_PLAIN = (str, int, float, bytes, tuple, type(None))
-
-
-def is_live(target: Any, seen: frozenset[int] = frozenset()) -> bool:
-    """Whether an object in a container must fit the saved value. So must containers with such objects."""
-    if isinstance(target, _PLAIN) or id(target) in seen:
-        return False
-    if isinstance(target, (dict, list)) and not hasattr(target, "load_state_dict"):
-        within = target.values() if isinstance(target, dict) else target
-        return any(is_live(item, seen | {id(target)}) for item in within)
-    restorer = restorer_for(type(target))
-    return restorer is not None and restorer.live
 
 
 def _replacing(node: Node, target: Any, saved: Saved, within: Iterable[tuple[Value, Any]] = ()) -> Plan:

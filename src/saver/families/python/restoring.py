@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, ClassVar, TypeGuard
 
 from saver import trust
-from saver.codec import Decoder, codec_for, door
+from saver.codec import Decoder, Encoder, attributes_of, codec_for, door
+from saver.errors import CannotSaveError
 from saver.families.python.classes import declared
 from saver.families.python.columns import decode_run
+from saver.families.python.live_attributes import Attributes
 from saver.reading.dispatch import said
 from saver.restoring import Pair, PartReport, Plan, Restorer, Saved, ask
 from saver.restoring.contract import kind
-from saver.tree import Node, Value
+from saver.tree import Node, Reference, Tensor, Value, walk
 
 
 def is_mapping(value: Value) -> TypeGuard[Node]:
@@ -50,6 +52,59 @@ def elements(value: Value, saved: Saved) -> list[Value] | None:
     if type(node) is not Node or node.codec not in _SEQUENCES:
         return None
     return node.state if type(node.state) is list else list(decode_run(node.state, saved.peek()))
+
+
+def differing(state: Mapping[str, Value], here: Mapping[str, Any], saved: Saved) -> Iterator[str]:
+    """The names of saved attributes that are not the same here, as far as that shows without reading tensors:
+    what a transfer does not take."""
+    for name, value in state.items():
+        if name not in here or not _is_alike(value, here[name], saved):
+            yield name
+
+
+def _is_alike(value: Value, here: Any, saved: Saved) -> bool:
+    if type(value) not in (Node, Reference):
+        return type(value) is type(here) and repr(value) == repr(here)
+    try:
+        tree = Encoder().part("here", here)
+    except CannotSaveError:
+        return False
+    nodes = {item.id: item for item in walk(tree) if type(item) is Node}
+
+    def follow(item: Value) -> Value:
+        return nodes[item.id] if type(item) is Reference else item
+
+    return _equal(value, tree, saved.follow, follow, iter(range(_COMPARED)))
+
+
+_COMPARED = 10_000
+"""So much of an attribute is compared; beyond that, it counts as another one."""
+
+
+def _equal(
+    one: Value,
+    other: Value,
+    follow: Callable[[Value], Value],
+    follow_other: Callable[[Value], Value],
+    steps: Iterator[int],
+) -> bool:
+    """Whether two trees say the same, whoever is referred to. Tensors, which nobody has read, never do."""
+    if next(steps, None) is None:
+        return False
+    one, other = follow(one), follow_other(other)
+    if type(one) is not type(other) or type(one) is Tensor:
+        return False
+    if type(one) is Node and type(other) is Node:
+        alike = (one.codec, one.cls, one.version) == (other.codec, other.cls, other.version)
+        return alike and _equal(one.state, other.state, follow, follow_other, steps)
+    if type(one) is dict and type(other) is dict:
+        return one.keys() == other.keys() and all(
+            _equal(item, other[key], follow, follow_other, steps) for key, item in one.items()
+        )
+    if type(one) is list and type(other) is list:
+        pairs = zip(one, other, strict=False)
+        return len(one) == len(other) and all(_equal(*pair, follow, follow_other, steps) for pair in pairs)
+    return repr(one) == repr(other)
 
 
 class StateRestorer(Restorer):
@@ -118,11 +173,22 @@ class ObjectRestorer(Restorer):
         node, cls = saved.follow(value), type(target)
         if type(node) is not Node or not self._is_of_class(node, cls):
             saved.refuse(f"{told(node)} was saved, not a {kind(target)}; take it from `load`")
-        if _is_frozen(cls):
-            saved.refuse(f"a {kind(target)} is frozen and cannot be restored in place; take it from `load`")
+        frozen = self.refusal(target)
+        if frozen is not None:
+            saved.refuse(frozen)
         saved.stands_for(node, target)
+        if saved.exact and not self.looks:
+            return _becoming(node, target, saved)
         (saved.want if self.looks else saved.hold)(node.state)
         return Plan(PartReport(kind(target), tuple(node.state)), self._ready(node, target))
+
+    def refusal(self, target: Any) -> str | None:
+        if not _is_frozen(type(target)):
+            return None
+        return f"a {kind(target)} is frozen and cannot be restored in place; take it from `load`"
+
+    def within(self, target: Any) -> Iterable[tuple[Any, Any]]:
+        return () if self.looks else attributes_of(target, declared(type(target)))[0].items()
 
     def pair(self, node: Node, target: Any, saved: Saved) -> Pair | None:
         cls = type(target)
@@ -143,6 +209,15 @@ class ObjectRestorer(Restorer):
 
     def check(self, target: Any, fresh: dict[str, Any]) -> None:
         """Raise ValueError for attributes that do not fit together."""
+
+
+def _becoming(node: Node, target: Any, saved: Saved) -> Plan:
+    """The plan for an object that becomes exactly what was saved: live objects that it holds do so, too."""
+    if not saved.becomes(node, target):
+        saved.refuse("one object was saved where two are here, or two where one is here")
+    attributes = Attributes(target, node.state, saved, examined=False, data=declared(type(target)))
+    report = attributes.report(kind(target), node.state)
+    return Plan(report, lambda decoder: attributes.ready(decoder)[1], attributes.may_refuse)
 
 
 def _is_frozen(cls: type) -> bool:

@@ -1,4 +1,4 @@
-"""scikit-learn: every estimator, fitted or not, and what estimators are made of."""
+"""scikit-learn: every estimator, fitted or not, and the objects in estimators."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from saver.tree import Value
 class BirchNodeCodec(BatchCodec):
     """The nodes of a CF tree: a graph with long chains of leaves, so it is stored flat.
 
-    A node's centroids are views of its memory for them, and are again.
+    The centroids of a node are views of one array, and are views of one again after loading.
     """
 
     name = "sklearn.birch_node"
@@ -81,7 +81,7 @@ class BirchNodeCodec(BatchCodec):
 
 
 def _reached(objects: list[Any]) -> tuple[list[Any], dict[int, int]]:
-    """These nodes and all that they lead to, and the number of each by its identity; -1 is none."""
+    """These nodes and all that they lead to, and the number of each by its identity; -1 if there is none."""
     nodes = list({id(node): node for node in objects}.values())
     number = {id(node): index for index, node in enumerate(nodes)}
     for node in nodes:
@@ -95,11 +95,11 @@ def _reached(objects: list[Any]) -> tuple[list[Any], dict[int, int]]:
 
 
 def _check_links(table: list[NDArray[Any]], numbers: NDArray[Any]) -> None:
-    """Raise ValueError if a node leads to one that there is not, or has more subclusters than memory."""
+    """Raise ValueError if a node refers to a missing one, or has more subclusters than memory."""
     rows, features, _, _, counts, previous, following = table
     links = np.concatenate((previous, following, numbers[:, 1]))
     if (links < -1).any() or (links >= len(rows)).any() or (counts > rows).any() or (features < 0).any():
-        raise ValueError("a node of the CF tree leads nowhere")
+        raise ValueError("a node of the CF tree refers to a node, row or feature that does not exist")
 
 
 def _fill(

@@ -1,10 +1,10 @@
 """Which attributes of scikit-learn's objects hold functions or classes, and of what kind.
 
-Found by going through the constraints of all constructors and the source of scikit-learn 1.5 to 1.9. Where
-native code relies on what a function gives (`kernel` of a support-vector machine: a column for each training
-sample), only functions are admitted that give it. Parameters that are called with text, with an estimator or
-with no data at all (`tokenizer`, `scoring`, `callback`, `importance_getter`) may hold functions of the user's
-own alone.
+The list was made from the constraints of all constructors and the source of scikit-learn 1.5 to 1.9. Where
+native code relies on the result of a function (`kernel` of a support-vector machine: a column for each
+training sample), only functions that return it are admitted. Parameters that are called with text, with an
+estimator or without data (`tokenizer`, `scoring`, `callback`, `importance_getter`) may hold only the user's
+own functions.
 """
 
 from __future__ import annotations
@@ -45,11 +45,11 @@ ALLOWED: dict[str, frozenset[str]] = {
         _NONE,
     ),
 }  # fmt: skip
-"""Attribute → the kinds that a function or class there may be of."""
+"""Attribute → the kinds of function or class that it may hold."""
 
 _ROWS = frozenset(("kernel", "distance", "combining"))
 _BY_ROWS = frozenset(("KernelPCA", "KernelRidge", "Nystroem", "PairwiseKernel"))
-"""Their kernel is called with two rows and gives a number, which NumPy checks."""
+"""Their kernel is called with two rows and returns a number, which NumPy checks."""
 
 
 def check(obj: Any) -> None:

@@ -1,6 +1,6 @@
-"""scikit-learn: every estimator, fitted or not, and what estimators are made of.
+"""scikit-learn: every estimator, fitted or not, and the objects in estimators.
 
-An estimator is its class and its attributes. Its class must be a `BaseEstimator`; the other Python
+An estimator is stored as its class and its attributes. Its class must be a `BaseEstimator`; the other Python
 classes that estimators hold are listed in `_BASES`; compiled ones have codecs of their own.
 """
 
@@ -80,17 +80,17 @@ class ListedClassCodec(Codec):
         return obj
 
     def check_saved(self, obj: Any) -> None:
-        """Raise ValueError for what honest objects can have, too, and could not be loaded with."""
+        """Raise ValueError for values that honest objects can have too, but that loading refuses."""
         callables.check(obj)
 
     def check(self, obj: Any) -> None:
-        """Raise ValueError for what must not be called, or what compiled code could not bear."""
+        """Raise ValueError for values that must not be called, or with which compiled code could crash."""
         callables.check(obj)
         checks.check_response(vars(obj).get("_response_method"), "_response_method")
 
 
 class EstimatorCodec(ListedClassCodec):
-    """Estimators by their attributes, checked as a whole for what compiled code takes for granted."""
+    """Estimators by their attributes, checked as a whole for the assumptions of compiled code."""
 
     name = "sklearn.estimator"
 
@@ -107,7 +107,7 @@ class EstimatorCodec(ListedClassCodec):
 
 
 class EstimatorRestorer(ObjectRestorer):
-    """Estimators of the same class become what was saved, whoever holds them: a pipeline, a search."""
+    """Estimators of the same class get the saved attributes, also within others: a pipeline, a search."""
 
     codecs = frozenset(("sklearn.estimator",))
     looks = True

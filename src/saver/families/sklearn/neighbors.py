@@ -80,7 +80,7 @@ def _check_array(value: Any, dtype: Any, ndim: int) -> None:
 
 
 class NeighborTreeCodec(Codec):
-    """KD trees and ball trees, whole, so that queries need no building."""
+    """KD trees and ball trees, stored whole, so that they need not be built again for queries."""
 
     name = "sklearn.neighbors"
     names = frozenset(_TREES.values())
@@ -113,12 +113,12 @@ class NeighborTreeCodec(Codec):
         nodes = _records({name: decoder(value) for name, value in state["nodes"].items()})
         numbers = state["numbers"]
         if len(numbers) != 7 or not all(type(number) is int and 0 <= number < 2**62 for number in numbers):
-            raise ValueError("the counts of a tree are not counts")
+            raise ValueError("the counts of a tree are not integers that can be counts")
         rows = len(data)
         if weight is not None:
             _check_array(weight, real, 1)
             if len(weight) != rows:
-                raise ValueError("not one weight for each sample")
+                raise ValueError("there is not one weight for each sample")
         _check_tree(state["class"], data, index, nodes, bounds, numbers)
         distance = decoder(state["distance"])
         if not DistanceCodec().accepts(type(distance)):
@@ -131,7 +131,7 @@ class NeighborTreeCodec(Codec):
 
 def _records(columns: dict[str, Any]) -> NDArray[Any]:
     if set(columns) != set(_NODE.names or ()):
-        raise ValueError("the nodes have other fields")
+        raise ValueError("the nodes do not have the fields of this scikit-learn")
     for name, column in columns.items():
         _check_array(column, _NODE[name], 1)
     sizes = {len(column) for column in columns.values()}
@@ -156,12 +156,12 @@ def _check_tree(
     if len(index) != rows or not np.array_equal(np.sort(index), np.arange(rows)):
         raise ValueError("the index is not a permutation of the samples")
     if leaf_size < 1 or not 1 <= levels <= _MAX_LEVELS or count != 2**levels - 1 or count != len(nodes):
-        raise ValueError("the tree does not have the nodes of its levels")
+        raise ValueError("the number of nodes does not fit the number of levels")
     sides = 2 if kind.startswith("KD") else 1
     if bounds.shape != (sides, count, features):
         raise ValueError("the bounds do not fit the nodes")
     start, end = nodes["idx_start"], nodes["idx_end"]
     if (start < 0).any() or (end < start).any() or (end > rows).any():
-        raise ValueError("a node's samples lie outside of the data")
+        raise ValueError("the samples of a node are outside of the data")
     if (nodes["is_leaf"][count // 2 :] == 0).any():
         raise ValueError("a node of the last level has children")

@@ -1,8 +1,8 @@
 """Functions of scikit-learn that files may hold as values, each reviewed.
 
-Left out on purpose: what takes a callable or the name of an attribute (`_get_feature_importances`,
+Left out on purpose: functions that take a callable or the name of an attribute (`_get_feature_importances`,
 `make_scorer`, `pairwise_distances`, `pairwise_kernels`, `silhouette_score` by its metric,
-`consensus_score`, `power_transform`'s kin that make estimators of a name), and what fetches or plots.
+`consensus_score`, functions like `power_transform` that make estimators from a name), fetch data or plot.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ REFERENCES: dict[str, Reference] = {
     **reviewed(
         "sklearn.metrics.pairwise",
         "kernel",
-        "a matrix with a row for each of one set and a column for each of the other",
+        "a matrix with a row for each sample of one set and a column for each of the other",
         "additive_chi2_kernel chi2_kernel cosine_similarity laplacian_kernel linear_kernel"
         " polynomial_kernel rbf_kernel sigmoid_kernel",
     ),
@@ -76,13 +76,13 @@ REFERENCES: dict[str, Reference] = {
     **reviewed(
         "sklearn.utils.extmath", "array", "exponentials of one array, and their sum", "softmax",
     ),
-    **reviewed("sklearn.utils.validation", "check", "checks an array and gives it back", "check_array"),
+    **reviewed("sklearn.utils.validation", "check", "checks an array and returns it", "check_array"),
     **reviewed(
-        "sklearn.cluster._kmeans", "internal", "one run of k-means, which fitted estimators keep at hand",
+        "sklearn.cluster._kmeans", "internal", "one run of k-means, which fitted estimators hold",
         "_kmeans_single_elkan _kmeans_single_lloyd",
     ),
     **reviewed(
-        "sklearn.model_selection._split", "splitter", "cuts rows into folds by numbers alone",
+        "sklearn.model_selection._split", "splitter", "splits rows into folds by numbers alone",
         "KFold StratifiedKFold",
     ),
 }  # fmt: skip

@@ -1,8 +1,8 @@
 """Decision trees, many at a time: the nodes of a whole forest are a few tensors, one for each field.
 
-scikit-learn's compiled code follows child indices without looking, so a file's trees are checked here
-first: children lie behind their parent and inside the tree, each has one parent, features exist, and the
-declared depth covers the real one.
+scikit-learn's compiled code follows child indices without checking them, so the trees of a file are checked
+here first: children come after their parent and are in the same tree, each has one parent, features exist,
+and the real depth does not exceed the declared one.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _BITSET_WORDS = 8
 
 
 def _encode_records(records: Sequence[NDArray[Any]], encoder: Encoder) -> dict[str, Value]:
-    """Structured arrays, joined, as one tensor for each field; integers in 32 bits where they fit."""
+    """Structured arrays, concatenated, as one tensor for each field; integers in 32 bits if they fit."""
     whole = np.concatenate(records)
     return {name: encoder.tensor(_narrow(whole[name]), name) for name in whole.dtype.names or ()}
 
@@ -57,9 +57,10 @@ def _encode_counts(counts: Sequence[Sequence[int]], encoder: Encoder, *step: str
 
 
 def bounds_of(counts: NDArray[Any], total: int, what: str) -> NDArray[np.int64]:
-    """Where each tree's share begins and the last one ends, once the shares are known to fit."""
+    """The offset at which each tree's share begins, and the end of the last one. Raises ValueError if the
+    shares do not add up to `total`."""
     if counts.size and (counts.min() < 0 or counts.max() > total):
-        raise ValueError(f"a tree declares {int(counts.max())} {what} of {total}")
+        raise ValueError(f"the trees declare {int(counts.min())} to {int(counts.max())} {what} of {total}")
     ends = np.concatenate(([0], np.cumsum(counts, dtype=np.int64)))
     if ends[-1] != total:
         raise ValueError(f"the trees declare {int(ends[-1])} {what}, the file has {total}")
@@ -69,20 +70,20 @@ def bounds_of(counts: NDArray[Any], total: int, what: str) -> NDArray[np.int64]:
 def check_children(
     left: NDArray[Any], right: NDArray[Any], leaf: NDArray[np.bool_], bounds: NDArray[np.int64]
 ) -> NDArray[np.int64]:
-    """The depth of every tree, once all nodes are known to form trees.
+    """The depth of every tree. Raises ValueError unless the nodes form trees.
 
-    `left`, `right` and `leaf` are those of all trees, one after another; children count from their tree's
-    first node. Time: linear in the nodes, and one pass for each level.
+    `left`, `right` and `leaf` are those of all trees, one after another; indices of children count from the
+    first node of their tree. Takes time linear in the nodes, and one pass for each level.
     """
     sizes = np.diff(bounds)
     if sizes.size and sizes.min() < 1:
-        raise ValueError("a tree without nodes")
+        raise ValueError("a tree has no nodes")
     first = np.repeat(bounds[:-1], sizes)
     last = np.repeat(bounds[1:], sizes)
     parents = np.flatnonzero(~leaf)
     children = np.concatenate((left[parents], right[parents])).astype(np.int64) + np.tile(first[parents], 2)
     if (children <= np.tile(parents, 2)).any() or (children >= np.tile(last[parents], 2)).any():
-        raise ValueError("a node's child lies before it or outside of its tree")
+        raise ValueError("a child of a node comes before it or is outside of its tree")
     reached = np.bincount(children, minlength=len(left))
     reached[bounds[:-1]] += 1
     if (reached != 1).any():
@@ -146,7 +147,7 @@ class TreeCodec(BatchCodec):
         class_bounds = bounds_of(outputs, len(classes), "outputs")
         self._check(nodes, bounds, depths, features)
         if (classes < 1).any() or (outputs < 1).any() or (classes > values.size).any():
-            raise ValueError("a tree with an impossible number of classes or outputs")
+            raise ValueError("a tree has an impossible number of classes or outputs")
         most = np.maximum.reduceat(classes, class_bounds[:-1]) if len(classes) else classes
         strides = [o * m for o, m in zip(outputs.tolist(), most.tolist(), strict=True)]
         sizes = [n * s for n, s in zip(counts.tolist(), strides, strict=True)]
@@ -172,7 +173,7 @@ class TreeCodec(BatchCodec):
         owner_features = np.repeat(features, sizes)[~leaf]
         feature = nodes["feature"][~leaf]
         if (feature < 0).any() or (feature >= owner_features).any():
-            raise ValueError("a node asks for a feature that the tree does not have")
+            raise ValueError("a node refers to a feature that the tree does not have")
 
     def _build(
         self,
@@ -214,9 +215,9 @@ class TreeCodec(BatchCodec):
 
 
 def columns_of(table: NDArray[Any], count: int) -> list[NDArray[Any]]:
-    """The `count` columns of a table; ValueError when it has another number."""
+    """The columns of a table. Raises ValueError unless there are `count` of them."""
     if table.shape[1] != count:
-        raise ValueError(f"a table with {table.shape[1]} columns, expected {count}")
+        raise ValueError(f"a table has {table.shape[1]} columns, expected {count}")
     return [table[:, i] for i in range(count)]
 
 
@@ -259,9 +260,9 @@ class PredictorCodec(BatchCodec):
         split = ~leaf & (nodes["is_categorical"] != 0)
         available = np.minimum(*bitset_counts)
         if (nodes["bitset_idx"][split] >= np.repeat(available, counts)[split]).any():
-            raise ValueError("a categorical split asks for a bitset that is not there")
+            raise ValueError("a categorical split refers to a bitset that is missing")
         if (nodes["feature_idx"][~leaf] < 0).any():
-            raise ValueError("a node asks for a feature below zero")
+            raise ValueError("a node refers to a feature with a negative index")
         return [
             TreePredictor(nodes[a:b], bitsets[0][c:d], bitsets[1][e:f])
             for (a, b), (c, d), (e, f) in zip(

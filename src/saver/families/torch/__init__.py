@@ -1,4 +1,4 @@
-"""PyTorch: tensors, modules, what trains them, random generators."""
+"""PyTorch: tensors, modules, optimizers, schedulers, random generators."""
 
 from __future__ import annotations
 
@@ -22,6 +22,6 @@ FAMILY = Family(
         "note",
         "ok",
         "the weights are the same; kernels may round differently, and newer module classes may expect "
-        "attributes that older ones had not",
+        "attributes that older ones did not have",
     ),
 )

@@ -1,4 +1,4 @@
-"""PyTorch: small values and random generators; tensors, modules and optimizers in files of their own."""
+"""PyTorch: small values and random generators. Tensors, modules and optimizers have files of their own."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import torch
 from saver.codec import Codec, Decoder, Encoder
 from saver.errors import IncompatibleError
 from saver.families.torch import restoring
+from saver.families.torch.generator_restoring import GeneratorRestorer
 from saver.families.torch.module_restoring import ModuleRestorer
 from saver.families.torch.modules import ModuleCodec, OptionsCodec
 from saver.families.torch.optim import GradScalerCodec, OptimizerCodec, SchedulerCodec
@@ -28,7 +29,7 @@ _CONSTANTS = {
 
 
 class ConstantCodec(Codec):
-    """`torch.float32`, `torch.strided`, `torch.channels_last` and their like, by name."""
+    """`torch.float32`, `torch.strided`, `torch.channels_last` and similar constants, by name."""
 
     name = "torch.constant"
     shared = False
@@ -75,7 +76,7 @@ def _text(value: Any) -> str:
 
 
 class GeneratorCodec(Codec):
-    """Random generators, continuing the same sequence. Those of an accelerator need one to load."""
+    """Random generators, which continue the same sequence. Loading those of an accelerator needs one."""
 
     name = "torch.Generator"
     types = (torch.Generator,)
@@ -90,15 +91,15 @@ class GeneratorCodec(Codec):
         device = torch.device(_text(name))
         if not is_here(device):
             raise IncompatibleError(
-                f"{decoder.where}: a random generator of {name!r} cannot go on without that device, whatever "
-                "device= is; load the other parts with parts=[...], or all on a machine that has one"
+                f"{decoder.where}: a random generator of {name!r} cannot continue without that device, "
+                "whatever device= is; load the other parts with parts=[...], or use a machine that has one"
             )
         found = torch.Generator(device)
         state = decoder.array(data, "U8", 1)
         expected = found.get_state().numel()
         if state.size != expected:
             raise ValueError(
-                f"{state.size} bytes of state, not the {expected} of a generator on {device.type}"
+                f"the state has {state.size} bytes, not the {expected} of a generator on {device.type}"
             )
         if device.type == "cpu":
             _check_twister(state.tobytes())
@@ -110,11 +111,11 @@ _TWISTER_WORDS = 624
 
 
 def _check_twister(state: bytes) -> None:
-    """The native code reads its next word at `next`, and draws new ones only after `left` more: torch
-    checks either, not the two together."""
+    """Raise ValueError unless `next` and `left` agree: native code reads its next word at `next`, and draws
+    new ones only after `left` more. Torch checks each of them, but not both together."""
     left, seeded, following = struct.unpack_from("<iiQ", state, 8)
     if seeded != 1 or not 1 <= left <= _TWISTER_WORDS or following + left - 1 > _TWISTER_WORDS:
-        raise ValueError(f"a Mersenne Twister at word {following} with {left} left")
+        raise ValueError(f"a Mersenne Twister is at word {following} with {left} left")
 
 
 CODECS: tuple[Codec, ...] = (
@@ -124,5 +125,5 @@ CODECS: tuple[Codec, ...] = (
 
 RESTORERS: tuple[Restorer, ...] = (
     ModuleRestorer(), OptimizerRestorer(), SchedulerRestorer(), ScalerRestorer(), restoring.TensorRestorer(),
-    restoring.GeneratorRestorer(),
+    GeneratorRestorer(),
 )  # fmt: skip

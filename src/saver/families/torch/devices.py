@@ -1,4 +1,4 @@
-"""Tensors of PyTorch that lie on an accelerator."""
+"""PyTorch tensors on an accelerator."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from saver.callers import warn
 from saver.device import Copying, DeviceData
 
 PIECE = 32 << 20
-"""Bytes taken from an accelerator at a time, so that its tensors never lie in host memory whole."""
+"""Bytes copied from an accelerator at a time, so that its tensors are never in host memory as a whole."""
 
 _PORTABLE = 1
 """cudaHostRegisterPortable: locked for all devices."""
@@ -35,8 +35,8 @@ def _in_pieces(items: Any) -> Iterator[NDArray[Any]]:
 
 
 class _OnCuda(DeviceData):
-    """Copies on a stream of their own, beside the one that computes (CUDA C++ Programming Guide, "Overlap of
-    Data Transfer and Kernel Execution"; it takes page-locked memory).
+    """Copies on a stream of its own, beside the one that computes (CUDA C++ Programming Guide, "Overlap of
+    Data Transfer and Kernel Execution"; that needs page-locked memory).
     """
 
     def __init__(self, items: Any) -> None:
@@ -56,7 +56,7 @@ class _OnCuda(DeviceData):
         stream.wait_stream(torch.cuda.current_stream(items.device))
         with torch.cuda.stream(stream):
             host.copy_(items, non_blocking=True)
-            items.record_stream(stream)  # its memory is not given to others before it is copied
+            items.record_stream(stream)  # its memory is not reused before it is copied
             return _OnStream(items.device, stream.record_event())
 
     def pin(self, memory: NDArray[np.uint8]) -> Callable[[], None]:
@@ -64,10 +64,10 @@ class _OnCuda(DeviceData):
         address = memory.ctypes.data
         failed = int(runtime.cudaHostRegister(address, memory.nbytes, _PORTABLE))
         if failed:
-            with suppress(RuntimeError):  # CUDA tells the error once more, to whoever calls it next
+            with suppress(RuntimeError):  # CUDA reports the error once more, at the next call
                 torch.zeros(1, device=device)
             warn(
-                f"{memory.nbytes / 1e9:.2f} GB of memory for snapshots could not be locked in place (CUDA "
+                f"{memory.nbytes / 1e9:.2f} GB of memory for snapshots could not be page-locked (CUDA "
                 f"error {failed}), so copying from {device} takes longer; free host memory",
             )
 
@@ -94,7 +94,7 @@ _streams: dict[Any, Any] = {}
 
 
 def _stream(device: Any) -> Any:
-    """The stream that copies from this device; the copies of all runs follow each other there."""
+    """The stream that copies from this device. All runs share it, so their copies follow each other."""
     if device not in _streams:
         _streams[device] = torch.cuda.Stream(device)
     return _streams[device]

@@ -1,4 +1,4 @@
-"""What the record of the environment says of PyTorch: the GPU, if one is in use, and the seed."""
+"""The facts about PyTorch in the record of the environment: the GPU, if one is in use, and the seed."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ import torch
 
 
 def hardware() -> dict[str, Any]:
-    """The GPU and the version of CUDA or ROCm. Nothing is started to learn it."""
+    """The GPU and the version of CUDA or ROCm. Does not initialize a device that is not in use."""
     cuda = torch.cuda
     if not cuda.is_initialized():
         return {}
     try:
         found = {"gpu": str(cuda.get_device_name()), "gpus": cuda.device_count()}
-    except RuntimeError:  # a device that broke down; saving what is in memory must still go
+    except RuntimeError:  # the device failed; saving what is in memory must still work
         return {}
     version: Any = torch.version
     return {"cuda": str(version.cuda or version.hip), **found}
 
 
 def start() -> None:
-    """Have PyTorch look for a GPU."""
+    """Make PyTorch look for a GPU."""
     if torch.cuda.is_available():
         torch.cuda.init()
 

@@ -1,4 +1,4 @@
-"""Hashes of tensors, as of NumPy arrays with the same elements."""
+"""Hashes of tensors: those of NumPy arrays with the same elements."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from saver.fingerprint.arrays import absorb, blocks, new_hasher
 
 
 def fingerprint(value: Any, where: str) -> dict[str, Any] | None:
-    """The fingerprint of a tensor; None for anything else. Raises CannotSaveError for what hands data out as
-    it goes."""
+    """The fingerprint of a tensor; None for anything else. Raises CannotSaveError for a dataset or loader,
+    which yields data only while it is iterated."""
     if isinstance(value, torch.Tensor):
         return {"kind": "array", **_tensor(value, where)}
     if any(cls.__module__.startswith("torch.utils.data") for cls in type(value).__mro__):
         raise CannotSaveError(
-            f"{where}: a {type(value).__name__} hands data out as it goes; pass the arrays or the paths "
+            f"{where}: a {type(value).__name__} yields data only when iterated; pass the arrays or the paths "
             "behind it"
         )
     return None
 
 
 def _tensor(tensor: Any, where: str) -> dict[str, Any]:
-    """Like that of the NumPy array with the same elements, for a torch tensor on any device."""
+    """The fingerprint of a torch tensor on any device: that of a NumPy array with the same elements."""
     if tensor.layout is not torch.strided or tensor.is_quantized or tensor.is_nested or tensor.is_meta:
         raise CannotSaveError(
-            f"{where}: a torch tensor that is sparse, nested, quantized or without data; pass the dense "
-            "tensors that it is made of, each under its own name"
+            f"{where}: a torch tensor that is sparse, nested, quantized or without data has no fingerprint; "
+            "pass the dense tensors that it consists of, each under its own name"
         )
     tensor = tensor.detach()
     size = tensor.numel() * tensor.element_size()

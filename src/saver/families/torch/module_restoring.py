@@ -1,173 +1,63 @@
-"""Restoring into modules: by the names of their state dict, whatever it was that was saved."""
+"""Restores modules by the names in their state dict, from a saved module or state dict."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
-from msgspec.structs import replace
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from saver.codec import Decoder
-from saver.families.python.restoring import told
-from saver.families.torch.restoring import Leaf, Leaves, copy, fit, pair_of, read
-from saver.families.torch.state_names import MODULE, SavedState, homes_of, is_extra
+from saver.families.python.restoring import differing
+from saver.families.torch.becoming import Becoming
+from saver.families.torch.module_match import Match
+from saver.families.torch.modules import not_stored
+from saver.families.torch.restoring import Leaf, Leaves, copy, read
+from saver.families.torch.state_names import (
+    MODULE,
+    SavedState,
+    join,
+    unwrapped,
+    without_wrappers,
+)
 from saver.families.torch.storages import row_major
-from saver.restoring import Conversion, Mismatch, PartReport, Plan, Restorer, Saved, ask
+from saver.restoring import Plan, Restorer, Saved, ask
 from saver.restoring.contract import kind
-from saver.restoring.naming import suggest
 from saver.tree import Node, Value
 
 
-class _Match:
-    """What was saved, against the state dict of the target: what goes where, and what does not."""
-
-    def __init__(self, state: SavedState, here: Mapping[str, Any], saved: Saved) -> None:
-        self.here = here
-        self.leaves = Leaves(saved)
-        self.given: dict[str, Leaf | Value] = {}
-        self.unexpected: dict[str, Leaf | Value] = {}
-        self.mismatched: dict[str, Mismatch] = {}
-        self.converted: list[Conversion] = []
-        self.left_out: list[str] = []
-        self.unfit: dict[str, Leaf] = {}
-        renamed = self._renamed(state, saved)
-        homes = homes_of(renamed, here)
-        self.moved = any(old != homes[new] for new, old in renamed.items() if homes[new] is not None)
-        for new, old in renamed.items():
-            self._place(new, homes[new], state.values[old], old in state.spare)
-        self._check_ties()
-        self.missing = self._missing()
-
-    def _renamed(self, state: SavedState, saved: Saved) -> dict[str, str]:
-        """The saved names by what the caller wants them called."""
-        found: dict[str, str] = {}
-        for old in state.values:
-            new = saved.naming(old)
-            if new is None:
-                self.left_out.append(old)
-            elif new in found:
-                saved.refuse(
-                    f"`names` gives {new!r} to both {found[new]!r} and {old!r}; leave one out with None"
-                )
-            else:
-                found[new] = old
-        return found
-
-    def _place(self, name: str, home: str | None, value: Value, spare: bool) -> None:
-        leaf = self.leaves.find(value)
-        if home is None or home in self.given or home in self.mismatched:
-            if not spare:
-                self.unexpected[name] = value if leaf is None else leaf
-        elif not isinstance(self.here[home], torch.Tensor) or is_extra(home):
-            self.given[home] = value
-        elif leaf is None:
-            shape = tuple(self.here[home].shape)
-            self.mismatched[home] = Mismatch(home, (), shape, f"{told(value)} was saved, not a tensor")
-        else:
-            self._compare(home, leaf)
-
-    def _compare(self, home: str, leaf: Leaf) -> None:
-        target = self.here[home]
-        found = None if nn.parameter.is_lazy(target) else fit(home, leaf, target)
-        if isinstance(found, Mismatch):
-            self.mismatched[home] = found
-            if not found.why:
-                self.unfit[home] = leaf
-            return
-        self.given[home] = leaf
-        if found is not None:
-            self.converted.append(found)
-
-    def _check_ties(self) -> None:
-        """One tensor under several names here must have been saved with one value."""
-        first: dict[int, str] = {}
-        for name, leaf in list(self.given.items()):
-            if not isinstance(leaf, Leaf):
-                continue
-            other = first.setdefault(id(self.here[name]), name)
-            if other != name and not self._same(leaf, self.given[other]):
-                del self.given[name]
-                why = f"it is {other} as well here, which was saved with other values"
-                self.mismatched[name] = Mismatch(name, leaf.shape, leaf.shape, why)
-
-    def _same(self, leaf: Leaf, other: Any) -> bool:
-        """Whether two leaves have the same elements, as far as hashes tell."""
-        if leaf.node is other.node or not (leaf.plain and other.plain):
-            return True
-        return self.leaves.hash(leaf) == self.leaves.hash(other)
-
-    def _missing(self) -> list[str]:
-        """The names of the target that get nothing, not even under another name of the same tensor."""
-        filled = {id(self.here[name]) for name, item in self.given.items() if isinstance(item, Leaf)}
-        return [
-            name
-            for name, tensor in self.here.items()
-            if name not in self.given and name not in self.mismatched and id(tensor) not in filled
-        ]
-
-    def accept(self, missing: Iterable[str], unexpected: Iterable[str]) -> None:
-        """Take the word of the module's own hooks for what fits."""
-        refused = set(unexpected)
-        taken = {name: item for name, item in self.unexpected.items() if name not in refused}
-        self.given.update(taken)
-        self.given.update(self.unfit)
-        self.unexpected = {name: item for name, item in self.unexpected.items() if name in refused}
-        self.mismatched.clear()
-        self.missing = [name for name in missing if name not in self.given]
-
-    def report(self, into: str) -> PartReport:
-        left = [(name, leaf.shape) for name, leaf in self.unexpected.items() if isinstance(leaf, Leaf)]
-        wanted = [(name, _shape(self.here.get(name))) for name in self.missing]
-        return PartReport(
-            into,
-            matched=tuple(self.given),
-            missing=tuple(self.missing),
-            unexpected=tuple(self.unexpected),
-            mismatched=tuple(self.mismatched.values()),
-            converted=tuple(self.converted),
-            left_out=tuple(self.left_out),
-            renaming=suggest(left, wanted),
-        )
-
-
-def _shape(tensor: Any) -> tuple[int, ...] | None:
-    known = isinstance(tensor, torch.Tensor) and not nn.parameter.is_lazy(tensor)
-    return tuple(tensor.shape) if known else None
-
-
 class ModuleRestorer(Restorer):
-    """Modules, from modules or state dicts: parameters and persistent buffers are copied, by name, into those
-    that are there. The copying is the module's own `load_state_dict`, so what it does besides happens too.
+    """Modules, from modules or state dicts: parameters and persistent buffers are copied, by name, into the
+    existing ones, by the module's own `load_state_dict` with everything else that it does.
 
-    A module that translates old names when it loads is asked first, in a rehearsal that copies nothing.
+    If a module translates old names when it loads, that is rehearsed first without copying anything.
     """
 
     def accepts(self, cls: type) -> bool:
         return issubclass(cls, nn.Module)
 
+    def within(self, target: Any) -> Iterable[tuple[Any, Any]]:
+        for name, module in target.named_modules():
+            left_out = not_stored(module)
+            yield from ((join(name, key), item) for key, item in vars(module).items() if key not in left_out)
+
     def plan(self, value: Value, target: Any, saved: Saved) -> Plan:
-        where = saved.where
+        where, node = saved.where, saved.follow(value)
+        if saved.exact and type(node) is Node and node.codec == MODULE:
+            return Becoming(saved).plan(node, unwrapped(target, str(node.cls)))
         here = ask(where, target.state_dict, keep_vars=True)
         state = SavedState(value, saved)
-        match = _Match(state, here, saved)
-        kept = state.is_dict and not match.moved
-        versions = state.versions if kept else getattr(here, "_metadata", None)
-        plain = _is_plain(target)
+        match = Match(state, here, set(map(id, target.buffers())), saved)
+        versions = match.versions(state)
+        plain = _is_plain(target) and not match.outgrown
         if match.unexpected or match.missing or match.unfit:
             plain = not _rehearse(target, match, versions) and plain
-        for item in match.given.values():
-            if isinstance(item, Leaf):
-                match.leaves.want(item)
-            else:
-                saved.want(item)
-        for name, item in match.given.items():
-            if isinstance(item, Leaf) and isinstance(here.get(name), torch.Tensor):
-                saved.fills(replace(pair_of(item, here[name], saved), stands=False))
-        _pair(saved.follow(value), target, saved)
+        match.announce(saved)
+        kept = (*_left_as_it_is(node, target, saved), *_unlike(match.given, here))
+        _pair(node, target, saved)
 
         def ready(decoder: Decoder) -> Callable[[], None]:
             found: Any = OrderedDict(
@@ -177,19 +67,60 @@ class ModuleRestorer(Restorer):
             if plain:
                 return lambda: _copy_all(found, here)
             found._metadata = versions
-            return lambda: ask(where, target.load_state_dict, found, strict=False)
 
-        return Plan(match.report(kind(target)), ready, may_refuse=not plain)
+            def load() -> None:
+                _make_room(target, {id(here[name]): leaf for name, leaf in match.outgrown.items()})
+                ask(where, target.load_state_dict, found, strict=False)
+
+            return load
+
+        return Plan(match.report(kind(target), kept), ready, may_refuse=not plain)
+
+
+def _left_as_it_is(node: Any, target: Any, saved: Saved) -> Iterator[str]:
+    """The names of attributes of saved modules that a transfer leaves as they are, and that are not the same
+    in the modules of the same names; and of buffers that are not persistent."""
+    live = {without_wrappers(name): module for name, module in target.named_modules()}
+    waiting = [("", node)]
+    while waiting:
+        name, item = waiting.pop()
+        module = live.get(name)
+        if type(item) is not Node or item.codec != MODULE or module is None:
+            continue
+        here = {key: value for key, value in vars(module).items() if key not in not_stored(module)}
+        yield from (join(name, key) for key in differing(item.state["attributes"], here, saved))
+        spare = item.state.get("non_persistent", ())
+        yield from (join(name, key) for key in spare if key in module._non_persistent_buffers_set)
+        within = item.state.get("modules", {}).items()
+        waiting += [(join(name, key), saved.follow(child)) for key, child in within][::-1]
+
+
+def _unlike(given: Mapping[str, Any], here: Mapping[str, Any]) -> Iterator[str]:
+    """Whose `requires_grad` was saved otherwise."""
+    for name, leaf in given.items():
+        if isinstance(leaf, Leaf) and leaf.origin.state.get("parameter") is True:
+            target = here.get(name)
+            if isinstance(target, nn.Parameter) and target.requires_grad is not leaf.wants_grad:
+                yield f"{name}.requires_grad"
+
+
+def _make_room(target: Any, outgrown: Mapping[int, Leaf]) -> None:
+    """Give buffers the shape and dtype of what will be loaded into them."""
+    for module in target.modules() if outgrown else ():
+        for name, buffer in module._buffers.items():
+            leaf = outgrown.get(id(buffer))
+            if leaf is not None:
+                module._buffers[name] = torch.empty(leaf.shape, dtype=leaf.dtype, device=buffer.device)
 
 
 def _copy_all(elements: Mapping[str, Any], here: Mapping[str, Any]) -> None:
-    """What `load_state_dict` does to a plain module; that takes time quadratic in the number of modules."""
+    """Does what `load_state_dict` does to a plain module, which takes time quadratic in the modules."""
     for name, item in elements.items():
         copy(here[name], item)
 
 
 class _Rehearsal(TorchFunctionMode):  # type: ignore[misc]
-    """While it is entered, functions that change a tensor do nothing."""
+    """A context in which functions that change a tensor do nothing."""
 
     def __torch_function__(self, function: Any, kinds: Any, arguments: Any = (), options: Any = None) -> Any:
         name = getattr(function, "__name__", "")
@@ -214,7 +145,7 @@ _HOOKS = (
 
 
 def _is_plain(target: Any) -> bool:
-    """Whether loading a state is no more than copying into what the state dict has."""
+    """Whether loading a state only copies into the tensors of the state dict."""
     if torch.__future__.get_swap_module_params_on_conversion():
         return False
     return all(
@@ -223,9 +154,9 @@ def _is_plain(target: Any) -> bool:
     ) and not any(getattr(module, hooks) for module in target.modules() for hooks in _HOOKS)
 
 
-def _rehearse(target: Any, match: _Match, versions: Any) -> bool:
-    """Let the module itself say what it does with names and shapes that do not fit. False if it does no more
-    than we know."""
+def _rehearse(target: Any, match: Match, versions: Any) -> bool:
+    """Let the module itself decide about names and shapes that do not fit. Returns False if names decide
+    instead, as when it has no hooks for that."""
     hooks = any(
         module._load_state_dict_pre_hooks
         or type(module)._load_from_state_dict is not nn.Module._load_from_state_dict
@@ -245,7 +176,7 @@ def _rehearse(target: Any, match: _Match, versions: Any) -> bool:
     try:
         with _Rehearsal():
             found = target.load_state_dict(state, strict=False)
-    except Exception:  # the shapes do not fit, or the hooks cannot say without values: names decide
+    except Exception:  # the shapes do not fit, or the hooks need values: then the names decide
         return False
     others = [name for name, leaf in match.unexpected.items() if not isinstance(leaf, Leaf)]
     match.accept(found.missing_keys, (*found.unexpected_keys, *others))
@@ -253,7 +184,7 @@ def _rehearse(target: Any, match: _Match, versions: Any) -> bool:
 
 
 def _pair(node: Any, module: Any, saved: Saved) -> None:
-    """Let references to a saved module, and to what lies in it, lead to what takes its place."""
+    """Let references to a saved module and to objects in it lead to their counterparts in the target."""
     if type(node) is not Node or node.codec != MODULE:
         return
     saved.stands_for(node, module)
@@ -271,7 +202,7 @@ def _pair(node: Any, module: Any, saved: Saved) -> None:
 
 
 def _takes_the_place(leaf: Leaf | None, target: Any) -> bool:
-    """Whether a parameter lies in memory as the saved one did, so that views of that are views of this."""
+    """Whether a parameter has the memory layout of the saved one, so that views of that fit it."""
     if leaf is None or not leaf.plain or nn.parameter.is_lazy(target) or target.layout is not torch.strided:
         return False
     stride = tuple(leaf.node.state.get("stride", row_major(leaf.shape)))

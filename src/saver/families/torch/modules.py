@@ -1,4 +1,4 @@
-"""`nn.Module`: parameters, buffers, submodules and attributes, and torch's own bookkeeping anew."""
+"""`nn.Module`: parameters, buffers, submodules and attributes. Torch's own bookkeeping is created anew."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _HOOK_FLAGS = (
 )
 _CONTENTS = ("_parameters", "_buffers", "_modules", "_non_persistent_buffers_set")
 _REBUILT = frozenset(("_flat_weights", "_flat_weight_refs"))
-"""Of recurrent networks: the parameters once more, as a list and as weak references."""
+"""In recurrent networks: the parameters again, as a list and as weak references."""
 
 _NOT_STORED = frozenset((*_HOOKS, *_HOOK_FLAGS, *_CONTENTS, "_compiled_call_impl"))
 
 _BUILT_FROM_TORCH = ("torch.nn.modules.", "torch.optim.swa_utils.")
-"""Where the classes of PyTorch lie that are data and a `forward`, and need nothing else to be rebuilt."""
+"""The modules with classes of PyTorch that consist of data and a `forward`, and can be rebuilt from those."""
 
 _INSTEAD = (
     ("torch.nn.parallel.", "save its `.module`"),
@@ -44,7 +44,7 @@ _INSTEAD = (
 
 
 def found_again(cls: type) -> bool:
-    """Whether the name of `cls` leads to it; it does not for classes made while a program runs."""
+    """Whether `cls` is found by its name; classes that were made while a program runs are not."""
     found: Any = sys.modules.get(cls.__module__)
     for step in cls.__qualname__.split("."):
         found = getattr(found, step, None)
@@ -52,29 +52,29 @@ def found_again(cls: type) -> bool:
 
 
 def found_name(cls: type) -> str:
-    """The name of `cls` in a file; CannotSaveError when it would not lead to it."""
+    """The name of `cls` in a file. Raises CannotSaveError if the class would not be found by it."""
     name = trust.class_name(cls)
     if not found_again(cls):
         raise CannotSaveError(_MADE.format(trust.dotted(name)))
     return name
 
 
-_MADE = "{} was made while the program ran, so that its name does not lead to it; use a class statement"
+_MADE = "{} was made while the program ran, so it cannot be found by its name; use a class statement"
 
 
 def lies_in(cls: Any, places: tuple[str, ...]) -> bool:
-    """Whether a class of PyTorch is in one of these modules; classes of other packages are trusted
-    by their user and may lie anywhere."""
+    """Whether a class of PyTorch is in one of these modules; classes of other packages are trusted by the
+    user and may be anywhere."""
     module = f"{cls.__module__}."
     return not module.startswith("torch.") or module.startswith(places)
 
 
 class ModuleCodec(Codec):
-    """Modules of `torch.nn`, and of classes that the loader trusts.
+    """Modules of `torch.nn`, and of classes that the user trusts.
 
-    Tensors are called what the state dict calls them: `model/layers.0.weight`. Neither `__init__` nor
-    `__setstate__` runs. Hooks have no data form; a module that was compiled in place comes back not
-    compiled.
+    Tensors have the names that they have in the state dict: `model/layers.0.weight`. Neither `__init__` nor
+    `__setstate__` runs. Hooks have no data form; a module that was compiled in place comes back without
+    being compiled.
     """
 
     name = "torch.Module"
@@ -91,10 +91,7 @@ class ModuleCodec(Codec):
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
         own = vars(obj)
-        rebuilt = isinstance(obj, nn.RNNBase)
-        state: dict[str, Value] = {
-            "attributes": encoder.attributes(obj, _NOT_STORED | _REBUILT if rebuilt else _NOT_STORED)
-        }
+        state: dict[str, Value] = {"attributes": encoder.attributes(obj, not_stored(obj))}
         try:
             _check_uses(obj)
             consistency.check_declared(obj)
@@ -123,19 +120,24 @@ class ModuleCodec(Codec):
         own.update(vars(nn.Module()))
         decoder.keep(node, module)
         if not _NOT_STORED.isdisjoint(state["attributes"]):
-            raise ValueError("an attribute has the name of a field that torch keeps itself")
+            raise ValueError("an attribute has the name of a field that torch manages itself")
         decoder.fill_attributes(module, state["attributes"])
         for kind, held in (
             ("parameters", torch.Tensor),
             ("buffers", torch.Tensor),
             ("modules", nn.Module),
         ):
-            _decode_named(cls, state.get(kind, {}), held, own[f"_{kind}"], decoder)
-        own["_non_persistent_buffers_set"] = set(map(_text, state.get("non_persistent", ())))
+            decode_named(cls, state.get(kind, {}), held, own[f"_{kind}"], decoder)
+        own["_non_persistent_buffers_set"] = set(map(text, state.get("non_persistent", ())))
         if issubclass(cls, nn.RNNBase):
-            _list_weights(module)
-        decoder.check_later(node, _check, module)
+            list_weights(module)
+        decoder.check_later(node, check, module)
         return module
+
+
+def not_stored(module: Any) -> frozenset[str]:
+    """The fields of a module that are no attributes of its own."""
+    return _NOT_STORED | _REBUILT if isinstance(module, nn.RNNBase) else _NOT_STORED
 
 
 _ALLOWED = {"activation": frozenset(("activation",)), "distance_function": frozenset(("distance",))}
@@ -148,13 +150,16 @@ def _check_uses(module: Any) -> None:
         uses.check(own, _ALLOWED, type(module).__module__.partition(".")[0] == "torch")
 
 
-def _check(module: Any) -> None:
+def check(module: Any) -> None:
+    """ValueError for a module that could not be loaded: one that leads native code astray, or holds functions
+    where none belong."""
     _check_uses(module)
     consistency.check(module)
 
 
-def _decode_named(cls: type, state: Any, kind: type, target: dict[str, Any], decoder: Decoder) -> None:
-    """Modules show these as attributes, so their names fall under the same rule."""
+def decode_named(cls: type, state: Any, kind: type, target: dict[str, Any], decoder: Decoder) -> None:
+    """Decode parameters, buffers or submodules. Modules show them as attributes, so their names must follow
+    the rule for attributes."""
     way = door(cls)
     for name, value in state.items():
         if name not in way.free:
@@ -167,16 +172,16 @@ def _decode_named(cls: type, state: Any, kind: type, target: dict[str, Any], dec
         target[name] = item
 
 
-def _text(value: Any) -> str:
+def text(value: Any) -> str:
     if type(value) is not str:
         raise ValueError(f"a {type(value).__name__} is not a name")
     return value
 
 
-def _list_weights(module: Any) -> None:
-    """What `RNNBase.__setstate__` does: the native code is given its weights as one list."""
+def list_weights(module: Any) -> None:
+    """Make the list of weights that native code reads, as `RNNBase.__setstate__` does."""
     own = vars(module)
-    names = [_text(name) for name in own["_flat_weights_names"]]
+    names = [text(name) for name in own["_flat_weights_names"]]
     weights = [own["_parameters"].get(name, own.get(name)) for name in names]
     if not all(weight is None or isinstance(weight, torch.Tensor) for weight in weights):
         raise ValueError("a weight is not a tensor")
@@ -185,7 +190,7 @@ def _list_weights(module: Any) -> None:
 
 
 def _no_data_form(module: Any) -> str | None:
-    """Why a module cannot be saved, and what to do about it."""
+    """Why a module cannot be saved, and what to do instead; None if it can."""
     cls = type(module)
     name = f"{cls.__module__}.{cls.__qualname__}"
     for start, instead in _INSTEAD:
@@ -203,9 +208,7 @@ def _no_data_form(module: Any) -> str | None:
     if not found_again(cls):
         return _MADE.format(name)
     if not lies_in(cls, _BUILT_FROM_TORCH):
-        return (
-            f"{name} holds more than parameters and attributes, and has no data form; save its state_dict()"
-        )
+        return f"{name} holds more than parameters and attributes and has no data form; save its state_dict()"
     return _hooks_of(module)
 
 
@@ -219,8 +222,8 @@ def _hooks_of(module: Any) -> str | None:
         return None
     listed = "; ".join(f"a {kind} ({', '.join(hooks)})" for kind, hooks in kinds.items())
     return (
-        f"{listed} has no data form; call `remove()` on its handle (torch has a function for "
-        "that of weight_norm, spectral_norm and pruning), save, and register it again"
+        f"{listed} has no data form; call `remove()` on its handle (torch has functions to remove those of "
+        "weight_norm, spectral_norm and pruning), save, and register it again"
     )
 
 
@@ -230,7 +233,7 @@ def _shown(hook: Any) -> str:
 
 
 class OptionsCodec(DataclassCodec):
-    """The dataclasses in which modules of `torch.nn` keep their options."""
+    """The dataclasses in which modules of `torch.nn` store their options."""
 
     name = "torch.options"
 

@@ -1,4 +1,4 @@
-"""What trains a module: optimizers, learning-rate schedulers, and the scaler of mixed precision."""
+"""Optimizers, learning-rate schedulers, and the gradient scaler of mixed precision."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from torch.optim.swa_utils import SWALR
 
 from saver import uses
 from saver.codec import Codec, Decoder, Encoder
+from saver.families.torch.hooks import AfterStep, BeforeStep
 from saver.families.torch.modules import found_name, lies_in
-from saver.families.torch.run import BeforeStep
 from saver.families.torch.storages import Storages, is_dense
 from saver.tree import Node, Value
 
@@ -25,15 +25,15 @@ _HOOKS = (
     "_optimizer_state_dict_post_hooks", "_optimizer_load_state_dict_pre_hooks",
     "_optimizer_load_state_dict_post_hooks",
 )  # fmt: skip
-_NOT_STORED = frozenset((*_HOOKS, "step", "state", "param_groups", "_zero_grad_profile_name"))
+NOT_STORED = frozenset((*_HOOKS, "step", "state", "param_groups", "_zero_grad_profile_name"))
 
 
 _PLACES = ("torch.optim.", "torch.amp.", "torch.cuda.amp.", "torch.cpu.amp.")
 
 
 def _is_of_a_run(hook: Any) -> bool:
-    """Whether a run has registered it, for as long as it lasts."""
-    return isinstance(hook, BeforeStep)
+    """Whether a training run registered this hook, which it removes at its end."""
+    return isinstance(hook, (BeforeStep, AfterStep))
 
 
 def _made(node: Node, decoder: Decoder, family: Any) -> Any:
@@ -47,8 +47,8 @@ def _made(node: Node, decoder: Decoder, family: Any) -> Any:
 
 
 class OptimizerCodec(Codec):
-    """Optimizers with the state of every parameter; saved together with a model, they hold its very
-    parameters again. `.grad` is not saved, hooks have no data form."""
+    """Optimizers with the state of every parameter. If saved together with a model, they share its parameters
+    again. `.grad` is not saved; hooks have no data form."""
 
     name = "torch.Optimizer"
     early = True
@@ -72,10 +72,10 @@ class OptimizerCodec(Codec):
         step = own.get("step")
         if step is not None and not hasattr(step, "_wrapped_by_lr_sched"):
             encoder.refuse(
-                "`step` was replaced by a function of its own, which has no data form; put it back first"
+                "`step` was replaced by another function, which has no data form; put the original back first"
             )
         groups = encoder(obj.param_groups, "param_groups")
-        fields = encoder.attributes(obj, _NOT_STORED)
+        fields = encoder.attributes(obj, NOT_STORED)
         return {
             "torch": str(torch.__version__),
             "attributes": fields,
@@ -87,10 +87,10 @@ class OptimizerCodec(Codec):
     def decode(self, node: Node, decoder: Decoder) -> Any:
         state = node.state
         optimizer = _made(node, decoder, Optimizer)
-        Optimizer._patch_step_function(optimizer)  # while no attribute from the file is in its way
+        Optimizer._patch_step_function(optimizer)  # before attributes from the file are set
         own = optimizer.__dict__
-        if not _NOT_STORED.isdisjoint(state["attributes"]):
-            raise ValueError("an attribute has the name of a field that torch keeps itself")
+        if not NOT_STORED.isdisjoint(state["attributes"]):
+            raise ValueError("an attribute has the name of a field that torch manages itself")
         own.update((kind, OrderedDict()) for kind in _HOOKS)
         own["state"] = defaultdict(dict)
         own["param_groups"] = _checked_groups(decoder(state["param_groups"]))
@@ -99,11 +99,11 @@ class OptimizerCodec(Codec):
         for key, value in state["state"]:
             parameter = decoder(key)
             if not isinstance(parameter, torch.Tensor):
-                raise ValueError("the state of what is not a parameter")
+                raise ValueError("there is a state for an object that is not a parameter")
             own["state"][parameter] = decoder(value)
             if type(own["state"][parameter]) not in (dict, defaultdict):
                 raise ValueError("the state of a parameter is not a dict")
-        if type(own.get("defaults", {})) is not dict:  # whose methods torch calls
+        if type(own.get("defaults", {})) is not dict:
             raise ValueError("the defaults of an optimizer are not a dict")
         if decoder.device.name is not None:
             _place_steps(own["param_groups"], own["state"])
@@ -130,7 +130,7 @@ def _encode_state(obj: Any, encoder: Encoder) -> list[Value]:
 
 
 def _place_steps(groups: Any, state: Any) -> None:
-    """Bring the counters of steps to where torch wants them: beside the parameters if a kernel reads them."""
+    """Move step counters to where torch expects them: the parameters' device if a kernel reads them."""
     for group in groups:
         if group.get("fused") or group.get("capturable"):
             for parameter in group["params"]:
@@ -152,7 +152,8 @@ def _checked_groups(groups: Any) -> Any:
 
 
 def _check_fused(groups: Any, state: Any) -> None:
-    """The fused kernels walk the state by the size of the parameter and check neither."""
+    """Raise ValueError if state does not fit its parameter: fused kernels index the state by the size of the
+    parameter without checking."""
     for group in groups:
         for parameter in group["params"] if group.get("fused") else ():
             if not is_dense(parameter.shape, parameter.stride()):
@@ -165,8 +166,8 @@ def _check_fused(groups: Any, state: Any) -> None:
 
 
 def _counting_step(optimizer: Any) -> Any:
-    """What a scheduler makes of `optimizer.step`: it says that it was called, so that the scheduler can
-    warn of the wrong order."""
+    """The `optimizer.step` that a scheduler installs: it records that it was called, so that the scheduler
+    can warn about the wrong order."""
     function = type(optimizer).step
     holder = weakref.ref(optimizer)
 
@@ -184,7 +185,7 @@ _FACTOR = frozenset(("number",))
 
 
 def _check_uses(obj: Any) -> None:
-    """Schedules are functions of a step that give a number; other functions have no place here."""
+    """Raise ValueError unless the functions in a scheduler are schedules: from a step to a number."""
     own = {name: value for name, value in vars(obj).items() if name not in ("step", *_MADE_ANEW)}
     listed = own.pop("lr_lambdas", None)
     functions = dict(enumerate(listed)) if type(listed) is list else {0: listed}
@@ -193,14 +194,23 @@ def _check_uses(obj: Any) -> None:
     uses.check(own, allowed, type(obj).__module__.partition(".")[0] == "torch")
 
 
+def check_attributes(cls: type, fresh: dict[str, Any]) -> None:
+    """ValueError for attributes that an optimizer of this class could not be loaded with."""
+    scratch: Any = object.__new__(cls)
+    vars(scratch).update(fresh)
+    _check_uses(scratch)
+    if type(fresh.get("defaults", {})) is not dict:  # whose methods torch calls
+        raise ValueError("the defaults of an optimizer are not a dict")
+
+
 _ANNEALINGS = ("_cosine_anneal", "_linear_anneal")
 _MADE_ANEW = frozenset(("_scale_fn_ref", "anneal_func"))
-"""Functions of their own that schedulers hold."""
+"""The attributes in which schedulers hold functions."""
 
 
 class SchedulerCodec(Codec):
-    """Learning-rate schedulers, which hold their optimizer. Functions that they were given must have a
-    data form: those of trusted modules have one, lambdas do not."""
+    """Learning-rate schedulers, which hold their optimizer. The functions in them must have a data form:
+    those of trusted modules have one, lambdas do not."""
 
     name = "torch.LRScheduler"
     early = True
@@ -225,7 +235,7 @@ class SchedulerCodec(Codec):
     def decode(self, node: Node, decoder: Decoder) -> Any:
         scheduler = _made(node, decoder, LRScheduler)
         if not _MADE_ANEW.isdisjoint(node.state["attributes"]):
-            raise ValueError("an attribute has the name of a function that torch keeps itself")
+            raise ValueError("an attribute has the name of a function that torch manages itself")
         decoder.fill_attributes(scheduler, node.state["attributes"])
         decoder.check_later(node, _check_uses, scheduler)
         if isinstance(scheduler, CyclicLR):
@@ -240,8 +250,8 @@ _OF_AN_ITERATION = frozenset(("_per_optimizer_states", "_scale", "_growth_tracke
 
 
 class GradScalerCodec(Codec):
-    """The scaler of mixed precision, between two iterations; its scale is a number, so that it loads
-    on any device."""
+    """The gradient scaler of mixed precision, between two iterations. Its scale is stored as a number, so
+    that it loads on any device."""
 
     name = "torch.GradScaler"
 
@@ -254,7 +264,7 @@ class GradScalerCodec(Codec):
     def encode(self, obj: Any, encoder: Encoder) -> Value:
         kind: Any = type(obj)
         if vars(obj).get("_per_optimizer_states"):
-            encoder.refuse("a GradScaler amid an iteration has no data form; save it after `scaler.update()`")
+            encoder.refuse("a GradScaler within an iteration has no data form; save after `scaler.update()`")
         state = encoder.attributes(obj, _OF_AN_ITERATION)
         if kind.is_enabled(obj):
             state.update(_init_scale=kind.get_scale(obj), _init_growth_tracker=kind._get_growth_tracker(obj))

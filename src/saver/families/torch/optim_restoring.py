@@ -1,21 +1,23 @@
-"""Restoring into optimizers: by the position of parameters, through `load_state_dict` of torch."""
+"""Restores optimizers: by the names of parameters if those are known, otherwise by position."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import torch
 from torch.optim import Optimizer
 
 from saver.codec import Decoder
-from saver.families.python.restoring import elements, items, told
-from saver.families.torch.restoring import Leaf, Leaves, copy, duplicate
-from saver.restoring import Mismatch, PartReport, Plan, Restorer, Saved, ask
+from saver.families.python.live_attributes import Attributes
+from saver.families.python.restoring import differing, items
+from saver.families.torch.becoming import Becoming
+from saver.families.torch.optim import NOT_STORED, check_attributes
+from saver.families.torch.optim_order import PARAMETER_NAMES, Order, SavedOptimizer, wrong
+from saver.families.torch.optim_state import Form, loading
+from saver.families.torch.restoring import Leaf, Leaves
+from saver.restoring import Mismatch, PartReport, Plan, Restorer, Saved
 from saver.restoring.contract import kind
-from saver.tree import Node, Reference, Value
-
-_OPTIMIZER = "torch.Optimizer"
+from saver.tree import Node, Value
 
 _LIKE_THE_PARAMETER = frozenset(
     (
@@ -23,7 +25,7 @@ _LIKE_THE_PARAMETER = frozenset(
         "momentum_buffer", "mu_product", "prev", "square_avg", "step_size", "sum",
     )
 )  # fmt: skip
-"""State of torch's optimizers that, where it is a tensor with axes, has the shape of its parameter."""
+"""State of torch's optimizers that has the shape of its parameter if it is a tensor with axes."""
 
 _ADDED_LATER = frozenset(
     (
@@ -31,129 +33,145 @@ _ADDED_LATER = frozenset(
         "initial_lr", "maximize", "momentum", "nesterov",
     )
 )  # fmt: skip
-"""Options that torch fills in for what an older torch saved."""
-
-
-def is_same_class(node: Node, target: Any, above: type) -> bool:
-    """Whether a saved object is of the target's class, or of one below `above` that this is derived from."""
-    family = (cls for cls in type(target).__mro__ if issubclass(cls, above) and cls is not above)
-    return any(node.cls == f"{cls.__module__}:{cls.__qualname__}" for cls in family)
-
-
-class _SavedOptimizer:
-    """Parameter groups and state, from an optimizer or its state dict that was saved.
-
-    `groups` are the options of each group, `numbers` those of its parameters, `state` by number. `places` is
-    where the parameters stood among the options of each group: a state dict has forgotten that.
-    """
-
-    def __init__(self, node: Any, target: Any, saved: Saved) -> None:
-        self._saved = saved
-        self.groups: list[dict[str, Value]] = []
-        self.numbers: list[list[Any]] = []
-        self.state: dict[Any, Value] = {}
-        self.places = [list(group).index("params") for group in target.param_groups]
-        if type(node) is Node and node.codec == _OPTIMIZER:
-            if not is_same_class(node, target, Optimizer):
-                saved.refuse(f"{told(node)} was saved, not a {kind(target)}; take it from `load`")
-            self._take_object(node.state)
-            return
-        found = items(node, saved) or {}
-        if not found.keys() >= {"state", "param_groups"}:
-            saved.refuse(f"{told(node)} was saved, neither an optimizer nor its state dict")
-        for group in self._groups(found["param_groups"]):
-            numbers = elements(group["params"], saved)
-            self._add(group, numbers if numbers is not None else _wrong("parameter numbers"))
-        state = items(found["state"], saved)
-        self.state = state if state is not None else _wrong("the state of an optimizer")
-
-    def _groups(self, value: Value) -> Iterable[dict[str, Value]]:
-        for group in elements(value, self._saved) or ():
-            yield items(group, self._saved) or _wrong("a parameter group")
-
-    def _add(self, group: dict[str, Value], numbers: list[Any]) -> None:
-        self.groups.append({str(name): option for name, option in group.items() if name != "params"})
-        self.numbers.append(numbers)
-
-    def _take_object(self, state: Any) -> None:
-        """Number the parameters as the optimizer's own `state_dict` does."""
-        known: dict[Any, int] = {}
-        self.places = []
-        for group in self._groups(state["param_groups"]):
-            listed = elements(group["params"], self._saved)
-            self.places.append(list(group).index("params"))
-            keys = [
-                self._identity(value) for value in (listed if listed is not None else _wrong("parameters"))
-            ]
-            self._add(group, [known.setdefault(key, len(known)) for key in keys])
-        for key, value in state["state"]:
-            if isinstance(key, (Node, Reference)):
-                number = known.get(self._identity(key))
-                if number is not None:
-                    self.state[number] = value
-            else:
-                self.state[key] = value
-
-    def _identity(self, value: Value) -> Any:
-        return id(self._saved.follow(value))
-
-
-def _wrong(what: str) -> Any:
-    raise ValueError(f"{what} are not what torch makes them")
+"""Options that torch adds to the state of an older torch."""
 
 
 class OptimizerRestorer(Restorer):
-    """Optimizers, by the position of parameters in their groups, as torch does it. State that has its place
-    already is copied there."""
+    """Optimizers: the state of each parameter, by the parameter's name where the modules that are restored
+    with it tell that, otherwise by its position in its group. State is copied into existing tensors where the
+    target has them."""
 
     def accepts(self, cls: type) -> bool:
         return issubclass(cls, Optimizer)
 
+    def within(self, target: Any) -> Iterable[tuple[Any, Any]]:
+        return ((name, item) for name, item in vars(target).items() if name not in NOT_STORED)
+
     def plan(self, value: Value, target: Any, saved: Saved) -> Plan:
         node, where = saved.follow(value), saved.where
-        found = _SavedOptimizer(node, target, saved)
-        lengths = tuple(map(len, found.numbers))
-        here = tuple(len(group["params"]) for group in target.param_groups)
-        if lengths != here:
-            why = f"saved {_counted(lengths)}, here {_counted(here)}"
-            mismatch = Mismatch("param_groups", lengths, here, why)
-            return Plan(PartReport(kind(target), mismatched=(mismatch,)))
-        lost = [
-            sorted(_lost(own, group)) for own, group in zip(target.param_groups, found.groups, strict=True)
-        ]
-        missing = tuple(f"param_groups.{at}.{name}" for at, names in enumerate(lost) for name in names)
-        parameters = _by_number(found.numbers, target)
-        mismatched, state = _fitting(found.state, parameters, saved)
+        found = SavedOptimizer(node, target, saved)
+        unlike = _other_groups(found, target)
+        if unlike is not None:
+            return Plan(PartReport(kind(target), mismatched=(unlike,)))
+        order = Order(found, target, saved)
+        form = Form(found, order.parameters, saved)
+        mismatched, state = _fitting(found.state, order.parameters, saved)
+        rest = _Rest(found, order, target, saved)
         if type(node) is Node:
             saved.stands_for(node, target)
         saved.want(*found.groups, *state.values())
-        matched = (*(f"param_groups.{at}" for at in range(len(here))), *(f"state.{key}" for key in state))
-        report = PartReport(kind(target), matched, missing, mismatched=mismatched)
-        if missing:
+        missing = _missing(found, target)
+        report = PartReport(
+            kind(target),
+            (*(f"param_groups.{at}" for at in range(len(found.groups))), *(f"state.{key}" for key in state)),
+            (*missing, *rest.missing),
+            mismatched=(*order.mismatched, *mismatched, *rest.mismatched),
+            converted=tuple(form.converted(state)),
+            kept=rest.kept,
+        )
+        if missing or order.mismatched:
             return Plan(report)
 
         def ready(decoder: Decoder) -> Callable[[], None]:
-            groups = [
-                {**{name: decoder(option) for name, option in group.items()}, "params": list(numbers)}
-                for group, numbers in zip(found.groups, found.numbers, strict=True)
-            ]
+            groups = _decoded_groups(found, order, target, decoder)
             entries = {
                 key: {name: decoder(item) for name, item in entry.items()} for key, entry in state.items()
             }
-            load = _loading(target, groups, entries, parameters, where)
+            load, finish = loading(target, groups, entries, form, where), rest.ready(decoder)
 
             def change() -> None:
                 load()
                 for group, place in zip(target.param_groups, found.places, strict=True):
                     _put_parameters(group, place)
+                finish()
 
             return change
 
         return Plan(report, ready, may_refuse=True)
 
 
+def _other_groups(found: SavedOptimizer, target: Any) -> Mismatch | None:
+    """Why nothing can be put into an optimizer: its groups are other ones."""
+    saved = tuple(map(len, found.numbers))
+    here = tuple(len(group["params"]) for group in target.param_groups)
+    if saved == here:
+        return None
+    return Mismatch("param_groups", saved, here, f"saved {_counted(saved)}, here {_counted(here)}")
+
+
+def _missing(found: SavedOptimizer, target: Any) -> tuple[str, ...]:
+    """The options that the target steps by and that were not saved."""
+    groups = zip(target.param_groups, found.groups, strict=True)
+    return tuple(
+        f"param_groups.{at}.{name}"
+        for at, (own, group) in enumerate(groups)
+        for name in sorted(_lost(own, group))
+    )
+
+
+def _decoded_groups(
+    found: SavedOptimizer, order: Order, target: Any, decoder: Decoder
+) -> list[dict[str, Any]]:
+    """The groups as `load_state_dict` wants them, with the numbers of their parameters."""
+    groups: list[dict[str, Any]] = []
+    for group, numbers, own in zip(found.groups, order.numbers, target.param_groups, strict=True):
+        fresh: dict[str, Any] = {name: decoder(option) for name, option in group.items()}
+        if PARAMETER_NAMES in fresh and PARAMETER_NAMES in own:
+            fresh[PARAMETER_NAMES] = list(own[PARAMETER_NAMES])
+        groups.append({**fresh, "params": numbers})
+    return groups
+
+
+class _Rest:
+    """What an optimizer has beside its groups and state: attributes, and parameters that no module brings. A
+    run that resumes goes on with them; a transfer leaves them as they are, and says so."""
+
+    def __init__(self, found: SavedOptimizer, order: Order, target: Any, saved: Saved) -> None:
+        self.missing: list[str] = []
+        self.mismatched: list[Mismatch] = []
+        self.kept: tuple[str, ...] = ()
+        self._target = target
+        self._attributes: Attributes | None = None
+        self._tree = Becoming(saved)
+        if found.attributes is None:
+            return
+        if not saved.exact:
+            here = {name: item for name, item in vars(target).items() if name not in NOT_STORED}
+            self.kept = tuple(differing(found.attributes, here, saved))
+            return
+        for number, value in found.tensors.items():
+            parameter = order.parameters.get(number)
+            if number in order.known:
+                saved.stands_for(_node(value, saved), parameter)
+            elif parameter is not None:
+                self._tree.parameter(f"parameter {number}", value, parameter)
+        self._attributes = Attributes(target, found.attributes, saved, examined=False, left_out=NOT_STORED)
+        report = self._attributes.report()
+        self.missing = [*report.missing, *report.unexpected]
+        self.mismatched = [*self._tree.mismatched, *report.mismatched]
+
+    def ready(self, decoder: Decoder) -> Callable[[], None]:
+        steps = [pair.ready(decoder) for pair in self._tree.pairs]
+        if self._attributes is not None:
+            fresh, change = self._attributes.ready(decoder)
+            check_attributes(type(self._target), fresh)
+            steps.append(change)
+
+        def finish() -> None:
+            for step in steps:
+                step()
+
+        return finish
+
+
+def _node(value: Value, saved: Saved) -> Node:
+    node = saved.follow(value)
+    return node if type(node) is Node else wrong("parameters")
+
+
 def _put_parameters(group: dict[str, Any], place: int) -> None:
-    """Torch loads them behind the options. What is compared or saved next has the order that it had."""
+    """Move the parameters back among the options, since torch loads them behind those, so that the order is
+    the saved one."""
     found = list(group.items())
     (own,) = (item for item in found if item[0] == "params")
     found.remove(own)
@@ -167,22 +185,14 @@ def _counted(lengths: tuple[int, ...]) -> str:
 
 
 def _lost(own: dict[str, Any], group: dict[str, Value]) -> set[str]:
-    """Options that the target steps by, of which the saved group says nothing: it is of another optimizer."""
+    """Options of the target that the saved group does not have, since it is of another optimizer."""
     return own.keys() - group.keys() - _ADDED_LATER - {"params", "param_names"}
-
-
-def _by_number(numbers: list[list[Any]], target: Any) -> dict[Any, Any]:
-    return {
-        number: parameter
-        for listed, group in zip(numbers, target.param_groups, strict=True)
-        for number, parameter in zip(listed, group["params"], strict=True)
-    }
 
 
 def _fitting(
     state: dict[Any, Value], parameters: dict[Any, Any], saved: Saved
 ) -> tuple[tuple[Mismatch, ...], dict[Any, dict[str, Value]]]:
-    """The state that does not have the shape of its parameter, and all that does."""
+    """The state that does not have the shape of its parameter, and the state that does."""
     leaves = Leaves(saved)
     mismatched: list[Mismatch] = []
     fitting: dict[Any, dict[str, Value]] = {}
@@ -202,60 +212,3 @@ def _fitting(
         if not unfit:
             fitting[key] = entry
     return tuple(mismatched), fitting
-
-
-def _loading(
-    target: Any, groups: list[Any], state: dict[Any, Any], parameters: dict[Any, Any], where: str
-) -> Callable[[], None]:
-    """What loads decoded groups and state: tensors that the target has already are kept, and copied into."""
-    copies: list[tuple[Any, Any]] = []
-    for group in groups:
-        for number in group["params"] if group.get("fused") else ():
-            _make_fused(state.get(number, {}), parameters[number])
-    placed = {}
-    for key, entry in state.items():
-        parameter = parameters.get(key)
-        own = target.state.get(parameter, {}) if parameter is not None else {}
-        placed[key] = {
-            name: _placed(item, own.get(name) if name != "step" else None, parameter, copies)
-            for name, item in entry.items()
-        }
-
-    def change() -> None:
-        for existing, item in copies:
-            copy(existing, item)
-        ask(where, target.load_state_dict, {"state": placed, "param_groups": groups})
-
-    return change
-
-
-def _make_fused(entry: dict[str, Any], parameter: Any) -> None:
-    """Fused kernels walk the state by the size of the parameter, as it lies in memory, and check neither."""
-    for name, item in entry.items():
-        if isinstance(item, torch.Tensor) and name != "step":
-            if item.shape != parameter.shape:
-                raise ValueError(f"the state {name!r} does not have the shape of its parameter")
-            if item.stride() != parameter.stride():
-                entry[name] = torch.empty_like(parameter, dtype=item.dtype, device=item.device).copy_(item)
-
-
-def _placed(item: Any, existing: Any, parameter: Any, copies: list[tuple[Any, Any]]) -> Any:
-    """The value for the state: a tensor of the target's own that will get it, or a copy for itself."""
-    if isinstance(item, (list, tuple)):
-        return type(item)(_placed(inner, None, parameter, copies) for inner in item)
-    if not isinstance(item, torch.Tensor):
-        return item
-    if _can_take(existing, item, parameter):
-        copies.append((existing, item))
-        return existing
-    return duplicate(item)
-
-
-def _can_take(existing: Any, item: Any, parameter: Any) -> bool:
-    """Whether torch would make a tensor of the very form that `existing` has."""
-    if not isinstance(existing, torch.Tensor) or existing.shape != item.shape or existing.requires_grad:
-        return False
-    dtype = parameter.dtype if parameter.is_floating_point() else item.dtype
-    return bool(
-        existing.dtype is dtype and existing.device == parameter.device and item.layout is existing.layout
-    )

@@ -24,7 +24,7 @@ from saver.reading.texts import other
 from saver.tree import Node, Tensor
 
 Resolve: TypeAlias = Callable[[Any], Any]
-"""The node that a reference leads to; everything else as it is."""
+"""Returns the node that a reference leads to; any other value unchanged."""
 
 _OF_TORCH = {
     "bool": "BOOL", "uint8": "U8", "int8": "I8", "uint16": "U16", "int16": "I16", "float16": "F16",
@@ -35,7 +35,7 @@ _PAIRS = {"complex32": "<f2", "complex64": "<f4", "complex128": "<f8"}
 
 
 def form_of_torch(dtype: Any) -> Form | None:
-    """The form behind the name of a torch dtype; None for those that neither NumPy nor safetensors has."""
+    """The form of a torch dtype, by name; None for dtypes that neither NumPy nor safetensors has."""
     if type(dtype) is not str:
         return None
     if dtype in _PAIRS:
@@ -45,7 +45,7 @@ def form_of_torch(dtype: Any) -> Form | None:
 
 
 def torch_array(node: Node, entries: Entries, resolve: Resolve) -> Array | None:
-    """The entries of a dense PyTorch tensor, also where it is a view; None for other layouts."""
+    """The entries of a dense PyTorch tensor, which may be a view; None for other layouts."""
     state = node.state
     if type(state) is not dict or "layout" in state:
         return None
@@ -64,7 +64,7 @@ def torch_array(node: Node, entries: Entries, resolve: Resolve) -> Array | None:
 
 
 def _torch_view(state: dict[str, Any], entries: Entries, resolve: Resolve) -> Array | None:
-    """A view as the run of its base's bytes that it is, if it is one."""
+    """A view as a run of its base's bytes; None if it is not a single run."""
     base, form = resolve(state["base"]), form_of_torch(state.get("dtype"))
     shape, strides, offset = shape_of(state.get("shape")), shape_of(state.get("stride")), state.get("offset")
     if (
@@ -190,4 +190,4 @@ READERS = {
 TEXTS = {"torch.constant": _constant}
 
 TENSORS = {"torch.Tensor": True}
-"""Codecs of tensors that may be views of others, which are their `base`."""
+"""Codecs of tensors, which may be views of other tensors: their `base`."""

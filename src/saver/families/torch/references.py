@@ -1,8 +1,8 @@
 """Functions of PyTorch that files may hold as values, each reviewed.
 
-Left out on purpose: what dispatches to others (`handle_torch_function`, `boolean_dispatch`), takes a
-callable (`triplet_margin_with_distance_loss`), compiles, loads or saves, and what makes tensors of a size
-that an argument names.
+Left out on purpose: functions that dispatch to others (`handle_torch_function`, `boolean_dispatch`), take a
+callable (`triplet_margin_with_distance_loss`), compile, load or save, or make tensors of a size given by an
+argument.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from saver.family import Reference, reviewed
 _ACTIVATION = "an activation: arithmetic for each element, or along an axis"
 _LOSS = "a loss: arithmetic on two tensors whose shapes PyTorch checks"
 _ELEMENTS = "arithmetic for each element"
-_ARRAY = "sums, orders or arranges what is in tensors whose shapes PyTorch checks"
+_ARRAY = "sums, orders or rearranges the elements of tensors whose shapes PyTorch checks"
 
 REFERENCES: dict[str, Reference] = {
     **reviewed(

@@ -1,4 +1,4 @@
-"""Restoring into PyTorch tensors and random generators that are already there."""
+"""Restores existing PyTorch tensors and random generators."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from msgspec.structs import replace
 from torch import nn
 
 from saver.codec import Decoder
-from saver.errors import DoesNotFitError
 from saver.families.python.restoring import told
 from saver.families.torch.storages import DTYPES, NAMES, is_dense, look, owned, row_major
 from saver.families.torch.tensors import plain_bytes, plain_form, sizes
@@ -24,15 +23,15 @@ from saver.tree import Node, Value
 
 _CODEC = "torch.Tensor"
 _LEFT_OUT = frozenset(("parameter", "requires_grad", "attributes"))
-"""What of a saved tensor does not matter to one that its elements are copied into."""
+"""The state of a saved tensor that does not matter when its elements are copied into another."""
 
 _numbers = count()
 
 
 class Leaf(msgspec.Struct, frozen=True):
-    """A saved tensor whose elements will be copied elsewhere: what it is, before any of it was read.
+    """A saved tensor whose elements will be copied elsewhere, described before any of them is read.
 
-    `origin` is its node as it was saved, `node` what of it matters for that."""
+    `origin` is its node as it was saved, `node` the same without the state that does not matter for that."""
 
     node: Node
     origin: Node
@@ -42,8 +41,14 @@ class Leaf(msgspec.Struct, frozen=True):
 
     @property
     def plain(self) -> bool:
-        """Whether it is written by itself, neither as a view of another nor sparse."""
+        """Whether it is stored by itself: neither as a view of another tensor nor sparse."""
         return "data" in self.node.state
+
+    @property
+    def wants_grad(self) -> bool:
+        """Whether the saved tensor required gradients."""
+        state = self.origin.state
+        return state.get("requires_grad", state.get("parameter") is True) is True
 
 
 class Leaves:
@@ -54,7 +59,7 @@ class Leaves:
         self._bare: dict[int, Node] = {}
 
     def find(self, value: Value) -> Leaf | None:
-        """The tensor that `value` is; None when it is something else."""
+        """`value` as a saved tensor; None if it is something else."""
         node = self._saved.follow(value)
         if type(node) is not Node or node.codec != _CODEC:
             return None
@@ -64,7 +69,7 @@ class Leaves:
         if "layout" in state:
             values = self.find(state["values"])
             if values is None:
-                raise ValueError("a sparse tensor without values")
+                raise ValueError("the values of a sparse tensor are missing")
             dtype, shape, layout = values.dtype, sizes(state["shape"]), getattr(torch, state["layout"])
         elif "base" in state:
             dtype, shape = DTYPES[state["dtype"]], sizes(state["shape"])
@@ -80,12 +85,12 @@ class Leaves:
         self._saved.want(leaf.node.state["data"] if leaf.plain else leaf.node)
 
     def hash(self, leaf: Leaf) -> tuple[Any, str]:
-        """dtype and BLAKE3 of a plain leaf, or the elements themselves where they stand in the tree."""
+        """dtype and BLAKE3 of a plain leaf, or the elements themselves if they are stored in the tree."""
         data = leaf.node.state["data"]
         return leaf.dtype, data if isinstance(data, str) else self._saved.entry(data).hash
 
     def _stripped(self, node: Node) -> Node:
-        """The node, and the tensors that it is made of, as far as elements go."""
+        """The node, and the tensors that it consists of, with only the state that concerns elements."""
         found = self._bare.get(id(node))
         if found is None:
             found = self._bare[id(node)] = Node(_CODEC, version=node.version, id=f"bare {next(_numbers)}")
@@ -98,7 +103,7 @@ class Leaves:
 
 
 def read(leaf: Leaf, decoder: Decoder) -> Any:
-    """The elements, where they are mapped; nothing is copied that need not be."""
+    """The elements, mapped; they are copied only if that is necessary."""
     state = leaf.node.state
     if leaf.plain:
         dtype, shape, raw = plain_bytes(state, decoder, False)
@@ -112,19 +117,19 @@ def read(leaf: Leaf, decoder: Decoder) -> Any:
     else:
         tensor = decoder(leaf.node)
     if tensor.shape != leaf.shape or tensor.dtype != leaf.dtype:
-        raise ValueError(f"a tensor of {tensor.dtype} and {list(tensor.shape)}")
+        raise ValueError(f"the tensor has {tensor.dtype} and the shape {list(tensor.shape)}")
     return tensor
 
 
 def fit(name: str, leaf: Leaf, target: Any) -> Mismatch | Conversion | None:
-    """Why the elements cannot be copied into `target`, or how they are converted; None when they are not."""
+    """Why the elements cannot be copied into `target`, or how they are converted; None if neither applies."""
     if leaf.shape != tuple(target.shape):
         return Mismatch(name, leaf.shape, tuple(target.shape))
     why = _closed(target)
     if why is None and leaf.layout is not target.layout:
         why = f"saved as {leaf.layout}, here {target.layout}"
     if why is None and not torch.can_cast(leaf.dtype, target.dtype):
-        why = f"{NAMES[leaf.dtype]} does not go into {_dtype(target)}"
+        why = f"{NAMES[leaf.dtype]} cannot be converted to {_dtype(target)}"
     if why is not None:
         return Mismatch(name, leaf.shape, tuple(target.shape), why)
     if leaf.dtype is not target.dtype:
@@ -137,17 +142,17 @@ def _dtype(tensor: Any) -> str:
 
 
 def _closed(target: Any) -> str | None:
-    """Why nothing can be copied into a tensor."""
+    """Why nothing can be copied into a tensor; None if it can."""
     if target.is_meta:
         return "it has no data; give it some with `to_empty(device=...)` first"
     if target.is_inference() and not torch.is_inference_mode_enabled():
         return "it was made in inference mode; clone it first, or restore within torch.inference_mode()"
     if hasattr(target, "device_mesh"):
-        return "it is spread over several devices; restore the module before it is distributed"
+        return "it is distributed over several devices; restore the module before distributing it"
     if target.layout is torch.strided and any(
         step == 0 and axis > 1 for step, axis in zip(target.stride(), target.shape, strict=True)
     ):
-        return "its elements share memory, as `expand` makes them; clone it first"
+        return "its elements share memory, as after `expand`; clone it first"
     return None
 
 
@@ -167,8 +172,15 @@ class TensorRestorer(Restorer):
         found = fit("value", leaf, target)
         if isinstance(found, Mismatch):
             return Plan(PartReport(kind(target), mismatched=(found,)))
-        leaves.want(leaf)
+        if isinstance(found, Conversion) and saved.exact:
+            return Plan(PartReport(kind(target), mismatched=(found.refused(leaf.shape),)))
         pair = pair_of(leaf, target, saved)
+        if saved.exact:
+            saved.want(pair.needs[0])
+            saved.hold(pair.needs[1])
+            saved.fills(pair)
+            return Plan(PartReport(kind(target), ("value",)), pair.ready)
+        leaves.want(leaf)
         saved.fills(replace(pair, stands=pair.stands and _is_bare(leaf, target)))
 
         def ready(decoder: Decoder) -> Callable[[], None]:
@@ -188,20 +200,15 @@ def _class_of(leaf: Leaf) -> type:
     return nn.Parameter if leaf.origin.state.get("parameter") is True else torch.Tensor  # type: ignore[no-any-return]
 
 
-def _wants_grad(leaf: Leaf) -> bool:
-    state = leaf.origin.state
-    return state.get("requires_grad", state.get("parameter") is True) is True
-
-
 def _is_bare(leaf: Leaf, target: Any) -> bool:
-    """Whether the saved tensor is nothing that the target is not, but for its elements."""
-    return "attributes" not in leaf.origin.state and target.requires_grad is _wants_grad(leaf)
+    """Whether the saved tensor differs from the target in nothing but its elements."""
+    return "attributes" not in leaf.origin.state and target.requires_grad is leaf.wants_grad
 
 
 def pair_of(leaf: Leaf, target: Any, saved: Saved) -> Pair:
-    """A tensor that takes the elements, and whatever else was saved of it. It stands for the saved one where
-    that makes it the same."""
-    attributes, grad = leaf.origin.state.get("attributes", {}), _wants_grad(leaf)
+    """A pair for a tensor that gets the saved elements and other state. It stands for the saved tensor if it
+    becomes equal to it."""
+    attributes, grad = leaf.origin.state.get("attributes", {}), leaf.wants_grad
 
     def ready(decoder: Decoder) -> Callable[[], None]:
         elements = read(leaf, decoder)
@@ -224,7 +231,7 @@ def pair_of(leaf: Leaf, target: Any, saved: Saved) -> Pair:
 
 
 def _memory_of(leaf: Leaf, target: Any, saved: Saved) -> Memory | None:
-    """Where the target lies, against where the saved tensor lay."""
+    """The memory of the target, compared with that of the saved tensor; None if it is not comparable."""
     own = type(target) in (torch.Tensor, nn.Parameter)
     if not own or any(layout is not torch.strided for layout in (leaf.layout, target.layout)):
         return None
@@ -250,7 +257,7 @@ def _memory_of(leaf: Leaf, target: Any, saved: Saved) -> Memory | None:
 
 
 def _flags(state: Any) -> tuple[bool, bool]:
-    """Whether the elements are the conjugates or the negatives of what is stored."""
+    """Whether the elements are the conjugates, and the negatives, of the stored ones."""
     return state.get("conj") is True, state.get("neg") is True
 
 
@@ -259,7 +266,7 @@ def _flags_of(target: Any) -> tuple[bool, bool]:
 
 
 def _raw_reader(leaf: Leaf, target: Any) -> Callable[[Decoder], Any] | None:
-    """What gives the elements as an array of plain bytes; None where they are converted, or lie elsewhere."""
+    """Returns the elements as an array of raw bytes; None if they are converted or not on the CPU."""
     if leaf.dtype is not target.dtype or target.device.type != "cpu":
         return None
 
@@ -277,9 +284,9 @@ def _raw_reader(leaf: Leaf, target: Any) -> Callable[[Decoder], Any] | None:
 def copy(target: Any, elements: Any) -> None:
     """Copy the elements, past autograd.
 
-    What lies alike in memory is copied by this thread alone: 1 GB in 190 tensors took 0.09 s so, and as much
-    with torch's four threads; but 1.6 s with those where other programs kept the processors busy, for each
-    tensor waits until all four had their turn. Two threads of our own took 0.07 s.
+    Tensors with the same memory layout are copied by this thread alone: 1 GB in 190 tensors took 0.09 s, as
+    with torch's four threads; but those took 1.6 s while other programs kept the processors busy, since each
+    tensor waits for all four. Two threads of our own took 0.07 s.
     """
     if _alike(target, elements):
         _memory(target)[:] = _memory(elements)
@@ -291,14 +298,14 @@ def copy(target: Any, elements: Any) -> None:
 
 
 def duplicate(tensor: Any) -> Any:
-    """A copy in memory of its own."""
+    """A copy with its own memory."""
     found = torch.empty_like(tensor)
     copy(found, tensor)
     return found
 
 
 def _alike(target: Any, elements: Any) -> bool:
-    """Whether two tensors are the same bytes when they are equal."""
+    """Whether two tensors have the same bytes in memory if their elements are equal."""
     return all(
         type(tensor) in (torch.Tensor, nn.Parameter)
         and tensor.layout is torch.strided
@@ -315,30 +322,5 @@ def _alike(target: Any, elements: Any) -> bool:
 
 
 def _memory(tensor: Any) -> Any:
-    """The bytes of a dense tensor, in the order in which they lie."""
+    """The bytes of a dense tensor, in memory order."""
     return tensor.detach().as_strided((tensor.numel(),), (1,)).view(torch.uint8).numpy()
-
-
-class GeneratorRestorer(Restorer):
-    """Random generators of the same kind of device, which go on where the saved one was."""
-
-    def accepts(self, cls: type) -> bool:
-        return issubclass(cls, torch.Generator)
-
-    def plan(self, value: Value, target: Any, saved: Saved) -> Plan:
-        node, where = saved.follow(value), saved.where
-        if type(node) is not Node or node.codec != "torch.Generator":
-            saved.refuse(f"{told(node)} was saved, not a random generator of torch")
-        saved.want(node)
-
-        def ready(decoder: Decoder) -> Callable[[], None]:
-            found = decoder(node)
-            if found.device.type != target.device.type:
-                raise DoesNotFitError(
-                    f"{where}: the saved generator is of {found.device}, this one of {target.device}; make "
-                    "one of the same kind of device"
-                )
-            state = found.get_state()
-            return lambda: target.set_state(state)
-
-        return Plan(PartReport(kind(target), ("value",)), ready)

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
+from msgspec.structs import replace
 
-from saver.framework import Framework, Steps
+from saver.codec import Decoder
+from saver.families.python.restoring import items
+from saver.families.torch import gradients
+from saver.families.torch.beside import Beside, BesideTarget
+from saver.families.torch.holding import held
+from saver.families.torch.hooks import BeforeStep, takes_hooks
+from saver.framework import Framework, Held, Rest, Steps
+from saver.restoring import Plan, Saved
+from saver.restoring.contract import Target
+from saver.restoring.live import Within
+from saver.tree import Value
 
 
 class TorchFramework(Framework):
-    """Optimizers change weights and their own state in `step` alone, and have hooks before it; averages of
-    weights follow afterwards."""
+    """Optimizers change weights and their own state only in `step`, and have hooks before it; averages of
+    weights are updated after it."""
 
     deterministic = "torch.use_deterministic_algorithms(True)"
 
@@ -36,7 +47,7 @@ class TorchFramework(Framework):
 
     def steps(self, objects: Iterable[Any]) -> Steps | None:
         optimizers = [obj for obj in objects if isinstance(obj, torch.optim.Optimizer)]
-        if not optimizers:
+        if not optimizers or not all(map(takes_hooks, optimizers)):
             return None
         modules = [obj for obj in objects if isinstance(obj, torch.nn.Module)]
         addresses = frozenset(tensor.data_ptr() for tensor in _tensors(optimizers, modules))
@@ -52,20 +63,36 @@ class TorchFramework(Framework):
 
         return Steps(addresses, before)
 
+    def rest(self, objects: Mapping[str, Any], by_state: Collection[str]) -> Rest:
+        beside = {
+            name: Beside(objects[name])
+            for name in by_state
+            if isinstance(objects[name], (torch.nn.Module, torch.optim.Optimizer))
+        }
+        state = {
+            _BESIDE: {name: each.state() for name, each in beside.items()},
+            _GRADIENTS: gradients.waiting(objects),
+        }
+        lost = (f"{name}.{path}" for name, each in beside.items() for path in each.lost())
+        state = {key: found for key, found in state.items() if found}
+        return Rest(state, frozenset(beside), tuple(lost))
 
-class BeforeStep:
-    """The hook of a run. It is no part of the optimizer, which is saved without it."""
+    def target(self, objects: Mapping[str, Any]) -> Any:
+        return _RestTarget(objects)
 
-    def __init__(self, call: Callable[[], None]) -> None:
-        self._call = call
+    def forget(self, objects: Mapping[str, Any]) -> None:
+        gradients.forget(objects)
 
-    def __call__(self, *_: Any) -> None:
-        self._call()
+    def held(self, obj: Any) -> Held | None:
+        return held(obj)
+
+    def watch(self, objects: Mapping[str, Any]) -> Callable[[], None]:
+        return gradients.watched(objects)
 
 
 def _tensors(optimizers: Iterable[Any], modules: Iterable[Any]) -> Iterator[Any]:
-    """What changes in steps alone, or after them. The latter are parameters that no optimizer has: frozen
-    ones, averages. Buffers change in the forward pass."""
+    """The tensors that change only in steps, or only after them. The latter are parameters that no optimizer
+    has: frozen ones, averages. Buffers are not among them, since they change in the forward pass."""
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             yield from group["params"]
@@ -73,6 +100,45 @@ def _tensors(optimizers: Iterable[Any], modules: Iterable[Any]) -> Iterator[Any]
             yield from (value for value in state.values() if isinstance(value, torch.Tensor))
     for module in modules:
         yield from module.parameters()
+
+
+_BESIDE, _GRADIENTS = "beside", "gradients"
+
+
+class _RestTarget(Target):
+    """The live objects that what was saved beside them goes into."""
+
+    def __init__(self, objects: Mapping[str, Any]) -> None:
+        self._objects = objects
+
+    def plan(self, value: Value, saved: Saved) -> Plan:
+        found = items(value, saved) or {}
+        beside = items(found.get(_BESIDE), saved) or {}
+        targets = {
+            name: BesideTarget(Beside(obj))
+            for name, obj in self._objects.items()
+            if name in beside and isinstance(obj, (torch.nn.Module, torch.optim.Optimizer))
+        }
+        within = Within(targets, beside, saved)
+        grads = saved.plan(found.get(_GRADIENTS), gradients.GradientsTarget(self._objects))
+
+        def ready(decoder: Decoder) -> Callable[[], None]:
+            steps = [*within.ready(decoder), *([grads.ready(decoder)] if grads.ready is not None else [])]
+
+            def change() -> None:
+                for step in steps:
+                    step()
+
+            return change
+
+        report, rest = within.report("rest", ()), grads.report
+        merged = replace(
+            report,
+            missing=(*report.missing, *rest.missing),
+            unexpected=(*report.unexpected, *rest.unexpected),
+            mismatched=(*report.mismatched, *rest.mismatched),
+        )
+        return Plan(merged, ready)
 
 
 FRAMEWORK = TorchFramework()

@@ -1,4 +1,4 @@
-"""Restoring into learning-rate schedulers and gradient scalers, through `load_state_dict` of torch."""
+"""Restores learning-rate schedulers and gradient scalers, through torch's `load_state_dict`."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from saver.codec import Decoder
 from saver.families.python.restoring import elements, items, told
-from saver.families.torch.optim_restoring import is_same_class
-from saver.restoring import PartReport, Plan, Restorer, Saved, ask
+from saver.families.torch.optim_order import is_same_class
+from saver.restoring import Mismatch, PartReport, Plan, Restorer, Saved, ask
 from saver.restoring.contract import kind
 from saver.tree import Node, Value
 
@@ -23,7 +23,7 @@ _NO_STATE = frozenset(("optimizer", "verbose"))
 
 
 class SchedulerRestorer(Restorer):
-    """Learning-rate schedulers of the same class, or from a state dict. Functions stay the target's."""
+    """Learning-rate schedulers, from one of the same class or a state dict. The target's functions stay."""
 
     def accepts(self, cls: type) -> bool:
         return issubclass(cls, LRScheduler)
@@ -45,9 +45,9 @@ class SchedulerRestorer(Restorer):
 
 
 class _SavedScheduler:
-    """What `load_state_dict` of the target is to get, values not decoded; and the names that do not match.
+    """The state for the target's `load_state_dict`, values not decoded; and the names that do not match.
 
-    Names with an underscore, which come and go with versions of torch, are missed by nobody.
+    Names with an underscore come and go with versions of torch, and are never reported as missing.
     """
 
     def __init__(self, saved: Saved) -> None:
@@ -56,7 +56,7 @@ class _SavedScheduler:
         self._saved = saved
 
     def state_for(self, target: Any, value: Value, at: str = "") -> dict[str, Any]:
-        """The state of one scheduler, which lies `at` within another."""
+        """The state of one scheduler; `at` is its path within another."""
         found = self._attributes(target, value)
         known = ask(self._saved.where, target.state_dict)
         state: dict[str, Any] = {name: found[name] for name in known if name in found}
@@ -78,7 +78,7 @@ class _SavedScheduler:
         return state
 
     def _attributes(self, target: Any, value: Value) -> dict[str, Value]:
-        """The attributes that were saved, of a scheduler or as its state dict."""
+        """The saved attributes of a scheduler, or the items of its state dict."""
         node = self._saved.follow(value)
         if type(node) is Node and node.codec == _SCHEDULER:
             if not is_same_class(node, target, LRScheduler):
@@ -93,12 +93,13 @@ class _SavedScheduler:
         found = elements(value, self._saved) or []
         if len(found) != len(here):
             self._saved.refuse(
-                f"{len(found)} schedulers or functions were saved within it, {len(here)} are here"
+                f"it was saved with {len(found)} schedulers or functions, and has {len(here)} here; make a "
+                "scheduler with as many, or take it from `load`"
             )
         return found
 
     def _of_function(self, value: Value, own: Any) -> Any:
-        """What torch saves of a callable object: its attributes; None of a function, which the target has."""
+        """What torch saves for a callable object: its attributes. None for a function: the target's stays."""
         if isinstance(own, FunctionType) or not hasattr(own, "__dict__"):
             return None
         node = self._saved.follow(value)
@@ -116,7 +117,7 @@ def _built(state: Any, decoder: Decoder) -> Any:
 
 
 class ScalerRestorer(Restorer):
-    """The scaler of mixed precision: scale, growth and backoff. One that is disabled stays so."""
+    """The gradient scaler of mixed precision: scale, growth and backoff. A disabled one stays disabled."""
 
     def accepts(self, cls: type) -> bool:
         return issubclass(cls, GradScaler)
@@ -130,6 +131,9 @@ class ScalerRestorer(Restorer):
             if found is None:
                 saved.refuse(f"{told(node)} was saved, neither a gradient scaler nor its state dict")
         known = ask(where, target.state_dict)
+        if saved.exact and found and not known:
+            why = "it was enabled when it was saved, and it is disabled here"
+            return Plan(PartReport(kind(target), mismatched=(Mismatch("enabled", (), (), why),)))
         missing = tuple(name for name in known if name not in found)
         unexpected = tuple(str(name) for name in found if name not in known) if known else ()
         state = {name: found[name] for name in known if name in found}
@@ -141,14 +145,14 @@ class ScalerRestorer(Restorer):
         def ready(decoder: Decoder) -> Callable[[], None]:
             numbers = _built(state, decoder)
             if not all(type(number) in (int, float) for number in numbers.values()):
-                raise ValueError("what a gradient scaler counts are numbers")
+                raise ValueError("the state of a gradient scaler does not consist of numbers")
             return lambda: ask(where, target.load_state_dict, numbers)
 
         return Plan(report, ready, may_refuse=True)
 
 
 def _scaler_state(own: dict[str, Value]) -> dict[str, Value]:
-    """What `state_dict` of a saved scaler would have said."""
+    """What `state_dict` of a saved scaler would have returned."""
     if own["_enabled"] is not True:
         return {}
     return {

@@ -1,4 +1,4 @@
-"""The names under which a module keeps its state: of what was saved, and of a target in whatever wrapper."""
+"""The names of a module's state: those that were saved, and those of the target, with or without wrappers."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ MODULE = "torch.Module"
 _EXTRA = "_extra_state"
 
 _WRAPPERS = frozenset(("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"))
-"""Steps that `torch.compile` and other wrappers put into names."""
+"""Steps that `torch.compile` and other wrappers add to names."""
 
 _STEPS_LIMIT = 1_000_000
-"""References can make a small file mean endless names."""
+"""The limit on names and values visited: references can make a small file stand for endless names."""
 
 _DEPTH_LIMIT = 200
 
 
 class SavedState:
-    """What a saved module or state dict has, under the names of a state dict.
+    """The content of a saved module or state dict, under the names of a state dict.
 
-    `spare` are buffers that were not persistent: of use only to a module in which they are. `versions` are
-    those of the modules' classes, as torch passes them on, where a state dict was saved with them.
+    `spare` are buffers that were not persistent: they are used only by a module in which they are persistent.
+    `versions` are those of the modules' classes in the form of torch, if a state dict was saved with them.
     """
 
     def __init__(self, value: Value, saved: Saved) -> None:
@@ -47,7 +47,7 @@ class SavedState:
     def _add(self, name: str, value: Value, depth: int) -> None:
         self._steps += 1
         if self._steps > _STEPS_LIMIT or depth > _DEPTH_LIMIT:
-            raise IncompatibleError(f"{self._saved.where}: too many names, or too deep within each other")
+            raise IncompatibleError(f"{self._saved.where}: there are too many names, or nested too deep")
         node = self._saved.follow(value)
         if type(node) is Node and node.codec == MODULE:
             self._add_module(name, node.state, depth)
@@ -56,21 +56,21 @@ class SavedState:
         if within is None:
             if name in self.values:
                 self._saved.refuse(
-                    f"two saved values are both called {name!r}; give the inner dict by itself"
+                    f"two saved values are both called {name!r}; restore the inner dict by itself"
                 )
             self.values[name] = node
         for key, item in (within or {}).items():
-            self._add(_join(name, str(key)), item, depth + 1)
+            self._add(join(name, str(key)), item, depth + 1)
 
     def _add_module(self, name: str, state: dict[str, Any], depth: int) -> None:
         for group in ("parameters", "buffers", "modules"):
             for key, item in state.get(group, {}).items():
                 if item is not None:
-                    self._add(_join(name, key), item, depth + 1)
-        self.spare.update(_join(name, key) for key in state.get("non_persistent", ()))
+                    self._add(join(name, key), item, depth + 1)
+        self.spare.update(join(name, key) for key in state.get("non_persistent", ()))
 
     def _versions(self, metadata: Value) -> dict[str, dict[str, int]] | None:
-        """The versions, and nothing else that a state dict could tell torch, such as to assign parameters."""
+        """The versions, without anything else that a state dict could request of torch, such as `assign`."""
         found = items(metadata, self._saved)
         if found is None:
             return None
@@ -79,24 +79,40 @@ class SavedState:
 
 
 def is_extra(name: str) -> bool:
-    """Whether this is what a module adds to its state dict with `get_extra_state`: any object."""
+    """Whether this name is that of a module's extra state (`get_extra_state`), which may be any object."""
     return name.rpartition(".")[2] == _EXTRA
 
 
-def _join(name: str, step: str) -> str:
+def join(name: str, step: str) -> str:
+    """The name of what is called `step` within `name`."""
     return f"{name}.{step}" if name else step
 
 
 def homes_of(names: Iterable[str], here: Mapping[str, Any]) -> dict[str, str | None]:
-    """What the target calls each name: the same, or the same but for what wrappers put into names."""
+    """The target's name for each name: the same, or the same except for the steps of wrappers; None if it
+    has neither."""
     by_plain = {plain: name for name, plain in _without_wrappers(here).items()}
     plain_names = _without_wrappers(names)
     return {name: name if name in here else by_plain.get(plain_names[name]) for name in names}
 
 
+def unwrapped(module: Any, saved: str = "") -> Any:
+    """What `torch.compile` or DataParallel wrap, unless a wrapper of that class was `saved` itself."""
+    for start, inner in (("torch._dynamo.", "_orig_mod"), ("torch.nn.parallel.", "module")):
+        if f"{type(module).__module__}.".startswith(start) and not saved.startswith(start):
+            return unwrapped(module._modules[inner], saved)
+    return module
+
+
+def without_wrappers(name: str) -> str:
+    """A name without what `torch.compile` and others put into it."""
+    return ".".join(step for step in name.split(".") if step not in _WRAPPERS)
+
+
 def _without_wrappers(names: Iterable[str]) -> dict[str, str]:
-    """Names as the module itself has them; `module.` is what DataParallel puts before all."""
-    found = {name: ".".join(s for s in name.split(".") if s not in _WRAPPERS) for name in names}
+    """Names as the module itself has them, without those of wrappers; DataParallel prefixes all with
+    `module.`."""
+    found = {name: without_wrappers(name) for name in names}
     while found and all(plain.startswith("module.") for plain in found.values()):
         found = {name: plain.removeprefix("module.") for name, plain in found.items()}
     return found

@@ -1,4 +1,4 @@
-"""Where the bytes of tensors lie: which safetensors dtype holds which torch dtype, and who shares them."""
+"""The storages of tensors: which safetensors dtype holds which torch dtype, and which tensors share bytes."""
 
 from __future__ import annotations
 
@@ -27,27 +27,27 @@ DTYPES: dict[str, Any] = {
     for dtype in vars(torch).values()
     if isinstance(dtype, torch.dtype) and not str(dtype).startswith(("torch.q", "torch.bits"))
 }
-"""Every dtype that this torch has and that tensors of plain bytes can have, by name."""
+"""The dtypes of this torch that tensors of plain bytes can have, by name."""
 
 NAMES: dict[Any, str] = {dtype: name for name, dtype in DTYPES.items()}
 CODES: dict[Any, str] = {dtype: _SAME.get(name) or _PAIRS.get(name) or "U8" for name, dtype in DTYPES.items()}
 """torch dtype → the safetensors dtype that holds it; complex numbers are pairs, the rest bytes."""
 
 DTYPE_OF: dict[str, Any] = {code: DTYPES[name] for name, code in _SAME.items() if name in DTYPES}
-"""safetensors dtype → the torch dtype that it means where nothing else is said."""
+"""safetensors dtype → the torch dtype that it stands for unless another is recorded."""
 
 READABLE = frozenset(DTYPE_OF.values())
-"""The dtypes that safetensors has: their tensors need no word about it."""
+"""The dtypes that safetensors has, so that their tensors need not record a dtype."""
 
 _CARRIERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 _LINE = 64
-"""Bytes of a cache line. Where data begins within one decides how vector libraries round: the same product
+"""Bytes of a cache line. The offset of data within one decides how vector libraries round: the same product
 of a matrix and a vector differed in its last bits in half of the cases when the matrix was moved by 4 to 36
-bytes (PyTorch 2.13 with MKL). So memory keeps its place in the line over a save and a load."""
+bytes (PyTorch 2.13 with MKL). So memory keeps its offset in the line over a save and a load."""
 
 
 def is_dense(shape: Any, stride: Any) -> bool:
-    """Whether the elements fill one run of memory without holes or overlaps, in whatever order."""
+    """Whether the elements fill one run of memory without holes or overlaps, in any order."""
     expected = 1
     for step, axis in sorted((s, n) for n, s in zip(shape, stride, strict=True) if n != 1):
         if step != expected:
@@ -65,7 +65,7 @@ def row_major(shape: Any) -> list[int]:
 
 
 def tensor_data(tensor: Any) -> TensorData:
-    """The elements in C order, as the pack wants them: no copy on the CPU, piece by piece elsewhere."""
+    """The elements in C order, as the pack needs them: without a copy on the CPU, in pieces elsewhere."""
     dtype = tensor.dtype
     items = torch.view_as_real(tensor) if dtype.is_complex else tensor
     items = items.view(_CARRIERS[items.dtype.itemsize])
@@ -76,7 +76,7 @@ def tensor_data(tensor: Any) -> TensorData:
 def owned(data: NDArray[np.uint8]) -> Any:
     """A torch storage over the bytes of a mapped tensor, at the beginning of a cache line.
 
-    Nothing is copied where the bytes lie so already, as the pack sees to for every tensor whose size is a
+    Nothing is copied if the bytes begin there already, as the pack ensures for every tensor whose size is a
     multiple of 64 bytes.
     """
     if not len(data) or data.ctypes.data % _LINE:
@@ -87,13 +87,13 @@ def owned(data: NDArray[np.uint8]) -> Any:
 
 
 def look(storage: Any, dtype: Any, offset: int, shape: list[int], stride: list[int]) -> Any:
-    """A tensor over a storage; ValueError unless every element lies within it.
+    """A tensor over a storage. Raises ValueError unless every element is within it.
 
     `offset` and `stride` are in items of `dtype`.
     """
     count = math.prod(shape)
     if len(shape) != len(stride) or count * dtype.itemsize >= 1 << 62:
-        raise ValueError(f"the shape {shape[:9]} and the strides {stride[:9]} are not those of a tensor")
+        raise ValueError(f"a tensor cannot have the shape {shape[:9]} and the strides {stride[:9]}")
     if count:
         last = offset + _reach(shape, stride)
         if (last + 1) * dtype.itemsize > storage.nbytes():
@@ -108,7 +108,7 @@ def look(storage: Any, dtype: Any, offset: int, shape: list[int], stride: list[i
 
 
 def is_sound(tensor: Any) -> bool:
-    """Whether bools are 0 or 1, which compiled code takes for granted and counts by."""
+    """Whether bools are stored as 0 or 1, which compiled code assumes and counts by."""
     if tensor.dtype is not torch.bool or not tensor.numel():
         return True
     bits = tensor.view(torch.uint8)
@@ -119,11 +119,11 @@ def is_sound(tensor: Any) -> bool:
 
 
 class Shared:
-    """A storage as the tensors of one walk look at it.
+    """A storage and the tensors of one walk that share it.
 
-    Who shares a storage shows only later. So the first tensor is written plainly, if it is dense and begins
-    with a cache line, and is the *base* that later ones refer to; once one reaches beyond it, all refer to
-    a flat tensor over the span that they use together, under the name that the first one had.
+    Which tensors share a storage becomes known only later. So the first one is written plainly, if it is
+    dense and begins with a cache line, and is the *base* that later ones refer to; once one reaches beyond
+    it, all refer to a flat tensor over the span that they use together, under the name of the first one.
     """
 
     def __init__(self, storage: Any, span: tuple[int, int]) -> None:
@@ -140,7 +140,7 @@ class Shared:
         return low <= start and stop <= high and (start - low) % item == 0
 
     def reach(self, span: tuple[int, int]) -> None:
-        """Widen the span; it begins with a cache line, so that every view keeps its place in one."""
+        """Widen the span. It begins with a cache line, so that every view keeps its offset in one."""
         low = min(self.span[0], span[0]) // _LINE * _LINE
         self.span = low, max(self.span[1], span[1])
 
@@ -150,33 +150,34 @@ class Shared:
         self.base = torch.empty(0, dtype=torch.uint8, device=self.storage.device).set_(self.storage)
 
     def offset(self, view: Any) -> int:
-        """Where the view begins relative to the base, in its items."""
+        """The offset of the view from the base, in items of the view."""
         item = view.dtype.itemsize
         return int(view.storage_offset() * item - self.span[0]) // int(item)
 
     def data(self) -> TensorData:
-        """The span as a flat tensor: of the dtype that all views have, otherwise bytes."""
+        """The span as a flat tensor: of the dtype that all views have, or bytes if they differ."""
         (dtype, *others) = {view.dtype for _, view in self.views}
-        if others or dtype not in READABLE or dtype is torch.bool:  # between bools may lie anything
+        if others or dtype not in READABLE or dtype is torch.bool:  # there may be any bytes between bools
             dtype = torch.uint8
         start, stop = (at // dtype.itemsize for at in self.span)
         flat = torch.empty(0, dtype=dtype, device=self.storage.device)
         data = tensor_data(flat.set_(self.storage, start, (stop - start,), (1,)))
-        return TensorData(data.dtype, data.shape, data.data)  # nobody changes anything by way of `flat`
+        return TensorData(data.dtype, data.shape, data.data)  # nothing is changed through `flat`
 
 
 class Storages:
-    """The storages that one walk has met, by where they lie: `encoder.shared(Storages)`."""
+    """The storages that one walk has met, by their memory: `encoder.shared(Storages)`."""
 
     def __init__(self) -> None:
         self._met: dict[Any, Shared] = {}
         self.inline = False
-        """Whether single numbers stand in the manifest: the step counts of an optimizer."""
+        """Whether single numbers are stored in the tree, as the step counts of an optimizer are."""
 
     def add(self, obj: Any, tensor: Any, state: dict[str, Value], encoder: Encoder) -> None:
-        """Say in `state` where the elements of `tensor` are; it is `obj` without subclass and grad."""
+        """Record in `state` where the elements of `tensor` are stored. It is `obj` without subclass and
+        grad."""
         if not is_sound(tensor):
-            encoder.refuse("bools of other bytes than 0 and 1; save `tensor.view(torch.uint8)` instead")
+            encoder.refuse("its bools have bytes other than 0 and 1; save `tensor.view(torch.uint8)` instead")
         if not tensor.numel():
             self._write(tensor, state, encoder)
             return
@@ -229,7 +230,7 @@ class Storages:
         view: Any,
         encoder: Encoder,
     ) -> None:
-        """Let the base reach over `span` as well; what is not a view of it yet becomes one."""
+        """Extend the base over `span`, and make every tensor of the storage a view of it."""
         shared.reach(span)
         shared.views.append((state, view))
         fresh = shared.views[-1:]

@@ -42,7 +42,7 @@ def is_here(device: Any) -> bool:
 
 
 def placed(tensor: Any, saved: Any, decoder: Decoder) -> Any:
-    """A tensor on the device that the caller wants, or where it was saved from. Raises IncompatibleError when
+    """A tensor on the device that the caller chose, or that it was saved from. Raises IncompatibleError if
     this machine does not have that device."""
     if type(saved) is not str:
         raise ValueError(f"{saved!r} is not the name of a device")
@@ -56,7 +56,7 @@ def placed(tensor: Any, saved: Any, decoder: Decoder) -> Any:
         return tensor
     if wanted.name is None:
         raise IncompatibleError(
-            f"{decoder.where}: a tensor was saved from the device {saved!r}, which is not here; "
+            f"{decoder.where}: a tensor was saved from the device {saved!r}, which this machine lacks; "
             "pass device='cpu'"
         )
     raise IncompatibleError(
@@ -67,14 +67,14 @@ def placed(tensor: Any, saved: Any, decoder: Decoder) -> Any:
 class TensorCodec(Codec):
     """Tensors and parameters.
 
-    A dense tensor that begins its storage is a tensor of the pack, of its true dtype and shape;
-    others are views of it, or of a flat tensor over the part of the storage that is in use, which is all
-    that is written of it. Strides come back as they were. Complex numbers are stored as pairs, the
-    dtypes that safetensors lacks as bytes.
+    A dense tensor at the beginning of its storage is a tensor of the pack, with its true dtype and shape;
+    others are views of it, or of a flat tensor over the part of the storage that is in use; only that part
+    is written. Strides come back as they were. Complex numbers are stored as pairs, the dtypes that
+    safetensors lacks as bytes.
 
     As `torch.save` does, this keeps `requires_grad` and Python attributes, and leaves out `.grad`; a
     tensor in the middle of a graph comes back as a leaf with its values. It goes to the device that the
-    caller of `load` wants, or to the one that it was saved from.
+    caller of `load` chose, or to the one that it was saved from.
     """
 
     name = "torch.Tensor"
@@ -118,7 +118,7 @@ class TensorCodec(Codec):
             state["values"] = encoder(tensor._values(), "values")
             return
         _, compressed, other = _COMPRESSED[layout]
-        for name in (compressed, other):  # copies, as they are when loaded: nobody shares them
+        for name in (compressed, other):  # copies, as they are when loaded: nothing else shares them
             state[name] = encoder.own(getattr(tensor, name)().clone(), name)
         state["values"] = encoder(tensor.values(), "values")
 
@@ -147,7 +147,7 @@ class TensorCodec(Codec):
 
 
 def _no_data_form(tensor: Any) -> str | None:
-    """Why a tensor cannot be saved, and what to do about it."""
+    """Why a tensor cannot be saved, and what to do instead; None if it can."""
     if torch.nn.parameter.is_lazy(tensor):
         return "an uninitialized parameter has no data yet; run one batch through the module first"
     if tensor.is_nested:
@@ -158,7 +158,7 @@ def _no_data_form(tensor: Any) -> str | None:
         )
     if type(tensor) not in (torch.Tensor, torch.nn.Parameter):
         name = f"{type(tensor).__module__}.{type(tensor).__qualname__}"
-        return f"{name}, a kind of tensor, has no data form; save a plain tensor made from it"
+        return f"{name}, a subclass of Tensor, has no data form; save a plain tensor made from it"
     if tensor.is_meta:
         return "a tensor on the device 'meta' has no data; give it some with `to_empty` and load its values"
     if tensor.layout is torch._mkldnn:
@@ -171,7 +171,7 @@ def _no_data_form(tensor: Any) -> str | None:
 
 
 def sizes(value: Any) -> list[int]:
-    """A list of sizes from a file; ValueError for anything else."""
+    """A list of sizes from a file. Raises ValueError for anything else."""
     if (
         type(value) is not list
         or len(value) > 64
@@ -182,8 +182,8 @@ def sizes(value: Any) -> list[int]:
 
 
 def plain_bytes(state: Any, decoder: Decoder, keep: bool) -> tuple[Any, list[int], NDArray[np.uint8]]:
-    """dtype, shape, and the elements in C order, of a tensor that is written plainly. `keep` says that they
-    become those of a tensor, and are not only copied elsewhere."""
+    """dtype, shape, and the elements in C order, of a tensor that is written plainly. `keep` says that the
+    bytes become those of a tensor, and are not only copied elsewhere."""
     data, shape = state["data"], list[int]()
     if isinstance(data, str):
         dtype = DTYPES[state["dtype"]]
@@ -192,12 +192,12 @@ def plain_bytes(state: Any, decoder: Decoder, keep: bool) -> tuple[Any, list[int
         info, raw = decoder.info(data), decoder.tensor(data) if keep else decoder.look(data)
         dtype, shape = plain_form(state, info.dtype, info.shape)
     if raw.size != math.prod(shape) * dtype.itemsize:
-        raise ValueError(f"{raw.size} bytes for {shape} of {dtype}")
+        raise ValueError(f"there are {raw.size} bytes for the shape {shape} of {dtype}")
     return dtype, shape, raw
 
 
 def plain_form(state: Any, code: str, stored: Iterable[int]) -> tuple[Any, list[int]]:
-    """dtype and shape of a tensor that is written plainly, from the safetensors dtype and shape there."""
+    """dtype and shape of a tensor that is written plainly, from those that safetensors has."""
     dtype = DTYPES[state["dtype"]] if "dtype" in state else DTYPE_OF[code]
     shape = list(stored)
     if CODES[dtype] != code or (dtype.is_complex and shape[-1:] != [2]):
@@ -215,12 +215,12 @@ def _decode_plain(state: Any, decoder: Decoder) -> Any:
         raw = _reordered(raw, dtype, shape, stride)
     tensor = look(owned(raw), dtype, 0, shape, stride)
     if "device" not in state and isinstance(state["data"], str):
-        return tensor  # a counter of an optimizer that was on the CPU, beside parameters that need not be
+        return tensor  # a step counter of an optimizer, on the CPU even if the parameters are not
     return placed(tensor, state.get("device", "cpu"), decoder)
 
 
 def _reordered(raw: NDArray[np.uint8], dtype: Any, shape: list[int], stride: list[int]) -> NDArray[np.uint8]:
-    """The bytes of elements in C order, as they lie under dense strides."""
+    """The bytes of elements in C order, rearranged to dense strides."""
     if len(stride) != len(shape) or not (math.prod(shape) == 0 or is_dense(shape, stride)):
         raise ValueError(f"the strides {stride} of {shape} are not dense")
     order = sorted(range(len(shape)), key=lambda axis: -stride[axis] if shape[axis] != 1 else 0)
@@ -231,16 +231,16 @@ def _reordered(raw: NDArray[np.uint8], dtype: Any, shape: list[int], stride: lis
 def _decode_view(state: Any, decoder: Decoder) -> Any:
     base = decoder(state["base"])
     if not isinstance(base, torch.Tensor) or base.layout is not torch.strided:
-        raise ValueError("a view of what is not a tensor")
+        raise ValueError("the base of a view is not a tensor")
     dtype = DTYPES[state["dtype"]]
     (offset,) = sizes([state["offset"]])
-    if dtype is torch.bool:  # all of them are looked at
+    if dtype is torch.bool:  # all elements are checked
         decoder.budget.charge(base.untyped_storage().nbytes())
     return look(base.untyped_storage(), dtype, offset, sizes(state["shape"]), sizes(state["stride"]))
 
 
 def _decode_sparse(state: Any, decoder: Decoder) -> Any:
-    """Through the constructors that check every index."""
+    """Build a sparse tensor with the constructors, which check every index."""
     layout, shape = state["layout"], sizes(state["shape"])
     if layout == "sparse_coo":
         indices, values = _tensors(decoder, (state["indices"], state["values"]))
@@ -259,8 +259,8 @@ def _decode_sparse(state: Any, decoder: Decoder) -> Any:
 
 
 def _owned(indices: Any, decoder: Decoder) -> Any:
-    """Indices of their own: they are checked once, and another tensor over the same bytes could change them
-    behind that."""
+    """A copy of indices: they are checked once, and another tensor over the same bytes could change them
+    afterwards."""
     decoder.budget.charge(indices.numel() * indices.itemsize)
     return indices.clone()
 
@@ -268,7 +268,7 @@ def _owned(indices: Any, decoder: Decoder) -> Any:
 def _tensors(decoder: Decoder, values: Iterable[Value]) -> list[Any]:
     found = [decoder(value) for value in values]
     if not all(isinstance(tensor, torch.Tensor) for tensor in found):
-        raise ValueError("a sparse tensor is made of tensors")
+        raise ValueError("a sparse tensor must consist of tensors")
     return found
 
 

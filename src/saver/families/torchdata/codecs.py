@@ -10,7 +10,7 @@ from torchdata.stateful_dataloader import StatefulDataLoader
 
 from saver.codec import Codec, Decoder
 from saver.families.python.restoring import StateRestorer
-from saver.restoring.contract import Plan, Restorer, Saved, ask
+from saver.restoring import Plan, Restorer, Saved, ask
 from saver.tree import Value
 
 

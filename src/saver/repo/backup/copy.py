@@ -38,7 +38,7 @@ class Copy:
             raise self._refused("it is another store, or a copy of another one")
         foreign = next((key for key in storage.keys("") if not is_own(key)), None) if found is None else None
         if foreign is not None:
-            raise self._refused(f"it is no store, and holds other files: {foreign}")
+            raise self._refused(f"it is not a store, and holds other files: {foreign}")
         head = self.log.head()
         if head > repo.state.head:
             raise self._refused(f"it has {head:,} records, and the store {repo.state.head:,}")
@@ -49,7 +49,7 @@ class Copy:
 
     def _refused(self, why: str) -> CannotWriteError:
         return CannotWriteError(
-            f"{self.storage} is no copy of {self._repo.storage}: {why}; nothing was changed; name another "
+            f"{self.storage} is not a copy of {self._repo.storage}: {why}; nothing was changed; name another "
             "place, which may be new"
         )
 

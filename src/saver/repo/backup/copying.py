@@ -83,12 +83,12 @@ class Copying:
             )
         if not self._needs.damage.get(key):
             self._needs.note(key, versions, what)
-        if self._lies_elsewhere(key, versions):
+        if self._is_in_older_packs(key, versions):
             target.delete(key)
 
-    def _lies_elsewhere(self, key: str, versions: list[Version]) -> bool:
-        """Whether the copy has all that versions need of a pack in those that its bytes were moved out of:
-        whoever reads looks there, unless the pack is there."""
+    def _is_in_older_packs(self, key: str, versions: list[Version]) -> bool:
+        """Whether the copy has everything that versions need of a pack in the packs from which its bytes were
+        moved: readers look there if the pack itself is missing."""
         for version in versions:
             where = f"{self._to.storage}: {version}"
             try:

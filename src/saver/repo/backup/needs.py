@@ -116,9 +116,9 @@ class Needs:
             if pack.hash != self._files.get(key, pack.hash):
                 return "its header is not the one that was written"
             harmed = Ranges(self._repo.state.harmed(pack_in(key)))
-            # What a check told of may be healed; what versions need of it is looked at below.
-            told = {name for name, at, end, _ in pack.ranges() if harmed.meet(at, end - at)}
-            lost = pack.damaged() - told
+            # Damage that a check reported may be healed; the needs of versions are looked at below.
+            reported = {name for name, at, end, _ in pack.ranges() if harmed.meet(at, end - at)}
+            lost = pack.damaged() - reported
             places = self._hashes.get(key, ())
             if lost or damaged([Range(key, blob, start, end, digest) for start, end, digest in places]):
                 return "the bytes are not those that were saved"

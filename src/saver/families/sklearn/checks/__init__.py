@@ -1,13 +1,13 @@
-"""What scikit-learn's compiled code takes for granted between the parts of one estimator.
+"""Checks what scikit-learn's compiled code assumes about the parts of one estimator.
 
-Each part has been checked by its own codec. Here stands what only the whole shows: that trees expect the
-features the estimator was fitted with, that support vectors, coefficients and counts agree. Every check
-raises ValueError. Sources: the `.pyx` and C files of scikit-learn that index without bounds, and what
-`tests/attacks/sklearn_crashes.py` found.
+Each part has been checked by its own codec. These checks concern the whole: that trees expect the features
+the estimator was fitted with, that support vectors, coefficients and counts agree. Every check raises
+ValueError. Sources: the `.pyx` and C files of scikit-learn that index without checking bounds, and the
+findings of `tests/attacks/sklearn_crashes.py`.
 
-Only `__dict__` is looked at. What came from a file is never asked to compare, measure or convert itself.
-Arrays and lists whose contents are trusted become the estimator's own before they are looked at, so that
-no other reference to them can change them behind the check.
+Only `__dict__` is read. Objects from a file are never made to compare, measure or convert themselves. Arrays
+and lists whose contents are trusted are copied for the estimator before they are checked, so that they cannot
+be changed afterwards through another reference.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ __all__ = ["check", "check_guess", "check_response"]
 
 
 def check(estimator: Any) -> None:
-    """Raise ValueError where compiled code would read or write outside of the estimator's arrays."""
+    """Raise ValueError if compiled code could read or write outside of the estimator's arrays."""
     for checker in _of.get(type(estimator)) or _checkers(type(estimator)):
         checker(estimator)
 
@@ -31,7 +31,7 @@ _of: dict[type, tuple[Checker, ...]] = {}
 
 
 def _checkers(cls: type) -> tuple[Checker, ...]:
-    """What to check of direct instances of a class, found once."""
+    """The checks for direct instances of a class, cached."""
     found = _of[cls] = tuple(
         checker
         for base in cls.__mro__
@@ -42,7 +42,7 @@ def _checkers(cls: type) -> tuple[Checker, ...]:
 
 
 def check_guess(estimator: Any) -> None:
-    """Raise ValueError for what honest estimators can have, and could not be loaded with. Changes nothing."""
+    """Raise ValueError for values that honest estimators can have, but loading refuses. Changes nothing."""
     if any(base.__name__ == "BaseGradientBoosting" for base in type(estimator).__mro__):
         trees.guess(estimator)
 
@@ -86,4 +86,4 @@ _CHECKS: dict[str, tuple[Checker, ...]] = {
     "SequentialFeatureSelector": (names.importances,),
     "ColumnTransformer": (names.column_names,),
 }
-"""What to check, by the name of a class of scikit-learn; its subclasses are checked, too."""
+"""The checks by name of a class of scikit-learn; they apply to its subclasses, too."""

@@ -1,7 +1,7 @@
-"""Reading what a file put into an estimator's attributes, without asking the objects found there anything.
+"""Reads the attributes of an estimator from a file without calling methods of the objects in them.
 
-An object of a file may be of any admitted class, and its `__len__`, `__eq__` or `__array__` may be anything.
-So nothing here is asked but its exact type, and only exact arrays, lists and numbers are looked into.
+An object from a file may be of any admitted class, with any `__len__`, `__eq__` or `__array__`. So only exact
+types are compared, and only exact arrays, lists and numbers are examined.
 """
 
 from __future__ import annotations
@@ -21,61 +21,61 @@ _SPARSE = frozenset(("csr_matrix", "csr_array", "csc_matrix", "csc_array"))
 
 
 def require(fits: bool, what: str) -> None:
-    """Raise ValueError, saying `what`, unless it fits."""
+    """Raise ValueError with the message `what` unless `fits`."""
     if not fits:
         raise ValueError(what)
 
 
 def state(estimator: Any, *names: str) -> Iterable[Any]:
-    """The attributes; those that are not there are None."""
+    """The values of attributes; None for missing ones."""
     return [estimator.__dict__.get(name) for name in names]
 
 
 def is_of(value: Any, name: str, module: str = "sklearn.") -> bool:
-    """Whether `value` is an instance of the class of that name in scikit-learn, or of a subclass."""
+    """Whether `value` is an instance of the class with that name in scikit-learn, or of a subclass."""
     return any(base.__name__ == name and base.__module__.startswith(module) for base in type(value).__mro__)
 
 
 def is_users_own(value: Any) -> bool:
-    """Whether the class of `value` belongs to no library that Saver knows: the user trusted it by name."""
+    """Whether the class of `value` is in no library that Saver knows, so the user trusted it by name."""
     root = type(value).__module__.partition(".")[0]
     known = (package for family in families(type(value)) for package in family.packages)
     return root not in sys.stdlib_module_names and root not in known
 
 
 def is_array(value: Any) -> bool:
-    """Whether `value` is an array of no other class than NumPy's own."""
+    """Whether `value` is an array of exactly NumPy's own class."""
     return type(value) in _ARRAYS
 
 
 def is_sparse(value: Any) -> bool:
-    """Whether `value` is a matrix of SciPy in compressed rows or columns."""
+    """Whether `value` is a SciPy matrix in compressed rows or columns."""
     return type(value).__module__.startswith("scipy.sparse.") and type(value).__name__ in _SPARSE
 
 
 def whole(value: Any) -> int | None:
-    """An integer of Python or NumPy as an int; None for all else."""
+    """An integer of Python or NumPy as an int; None for anything else."""
     return int(value) if type(value) in _INTEGERS else None
 
 
 def count(value: Any, what: str) -> int:
     """A count that cannot be negative."""
     found = whole(value)
-    require(found is not None and found >= 0, f"{what} is no count")
+    require(found is not None and found >= 0, f"{what} is not a count")
     return found or 0
 
 
 def array(value: Any, what: str, ndim: int | None = None, kinds: str | None = None) -> NDArray[Any]:
-    """An exact array of so many axes and one of those kinds of dtype."""
+    """`value`, if it is an exact array with `ndim` axes and a dtype in `kinds`. Raises ValueError if not."""
     require(is_array(value), f"{what} is not an array")
     require(ndim is None or value.ndim == ndim, f"{what} is not an array with {ndim} axes")
-    require(kinds is None or value.dtype.kind in kinds, f"{what} holds {value.dtype}")
+    require(kinds is None or value.dtype.kind in kinds, f"{what} has the dtype {value.dtype}")
     found: NDArray[Any] = value
     return found
 
 
 def shape(value: Any) -> tuple[int, ...] | None:
-    """The shape of an exact array or sparse matrix; None for all else."""
+    """The shape of an exact array or sparse matrix; None for anything else."""
     if is_array(value):
         return tuple(value.shape)
     if is_sparse(value):
@@ -85,14 +85,14 @@ def shape(value: Any) -> tuple[int, ...] | None:
 
 
 def owned(estimator: Any, name: str, ndim: int | None = None, kinds: str | None = None) -> NDArray[Any]:
-    """The array of an attribute, which from now on nobody else can change: it is made a copy of its own."""
+    """The array of an attribute, replaced by a copy, so that no other reference to it remains."""
     found = array(estimator.__dict__.get(name), name, ndim, kinds).copy()
     estimator.__dict__[name] = found
     return found
 
 
 def owned_list(estimator: Any, name: str) -> list[Any]:
-    """The list of an attribute, made a list of the estimator's own; its elements stay."""
+    """The list of an attribute, replaced by a copy with the same elements."""
     found = estimator.__dict__.get(name)
     require(type(found) is list, f"{name} is not a list")
     own = list(found)
@@ -103,7 +103,7 @@ def owned_list(estimator: Any, name: str) -> list[Any]:
 def features(estimator: Any) -> int:
     """The number of features that the estimator was fitted to."""
     found = whole(estimator.__dict__.get("n_features_in_"))
-    require(found is not None and found >= 0, "a fitted estimator without its number of features")
+    require(found is not None and found >= 0, "the number of features of a fitted estimator is missing")
     return found or 0
 
 

@@ -1,8 +1,8 @@
-"""Gradient boosting's first guess, `init_`: compiled code adds trees to its answer, without asking its shape.
+"""Gradient boosting's initial prediction, `init_`: compiled code adds trees to it without checking its shape.
 
-An answer with fewer rows or columns than expected would be written behind its end. Nothing may be called to
-find out what a file's estimator answers, so only such are taken whose answer follows from their attributes.
-A class of the user's own was trusted by name, its methods with it.
+If it had fewer rows or columns than expected, compiled code would write beyond its end. No method of an
+estimator from a file may be called to find out, so only estimators are accepted whose output shape follows
+from their attributes. The user's own classes were trusted by name, with their methods.
 """
 
 from __future__ import annotations
@@ -26,56 +26,56 @@ _MOST_STEPS = 100
 
 
 def check_first_guess(guess: Any, known: int, width: int, *, classifies: bool) -> None:
-    """Raise ValueError unless `guess` answers with a row for each sample and the columns of `width` trees."""
+    """Raise ValueError unless `guess` predicts a row for each sample, and the columns of `width` trees."""
     if type(guess) is str:
-        require(guess == "zero", "the first guess is a text")
+        require(guess == "zero", "init_ is a string other than 'zero'")
         return
     inner, expected = _last(guess, known)
     proof = provable(inner)
     if proof is not None:
         classes = max(width, 2) if classifies else None
-        require(is_of(inner, "ClassifierMixin") == classifies, "the first guess is of another kind")
-        require(proof(inner, expected, classes), "the first guess answers in another shape")
+        require(is_of(inner, "ClassifierMixin") == classifies, "init_ is of another kind than its estimator")
+        require(proof(inner, expected, classes), "the predictions of init_ have another shape than expected")
 
 
 def provable(inner: Any) -> Callable[[Any, int | None, int | None], bool] | None:
-    """What shows in which shape an estimator answers; None for a class of the user's own. ValueError for
-    others, which honest models can have, too."""
+    """The check of an estimator's output shape; None for the user's own classes. Raises ValueError for other
+    estimators, which honest models can have, too."""
     if is_users_own(inner):
         return None
     for base in type(inner).__mro__:
         if base.__module__.startswith("sklearn.") and base.__name__ in _PROOFS:
             return _PROOFS[base.__name__]
     raise ValueError(
-        f"init_ is a {type(inner).__name__}, and nothing shows that its answers fit; use a Dummy estimator, "
-        "a linear model, a tree, a forest, a perceptron, a support vector machine, or a class of your own"
+        f"init_ is a {type(inner).__name__}, whose output shape cannot be checked; use a Dummy estimator, "
+        "a linear model, a tree, a forest, a perceptron, a support vector machine, or your own class"
     )
 
 
 def check_kind(guess: Any) -> None:
-    """Raise ValueError for a first guess of a kind that could not be loaded again."""
+    """Raise ValueError for an initial prediction of a kind that loading refuses."""
     if type(guess) is not str:
         provable(_last(guess, None)[0])
 
 
 def _last(guess: Any, known: int | None) -> tuple[Any, int | None]:
-    """The estimator that answers, behind the transformers of a pipeline, and how many features it gets."""
+    """The estimator that predicts, after the transformers of a pipeline, and the number of its features."""
     for _ in range(_MOST_STEPS):
         if not is_of(guess, "Pipeline"):
             return guess, known
         steps = guess.__dict__.get("steps")
-        require(type(steps) is list and len(steps) > 0, "a pipeline without steps")
-        require(all(type(step) is tuple and len(step) == 2 for step in steps), "a pipeline without steps")
+        require(type(steps) is list and len(steps) > 0, "a pipeline has no steps")
+        require(all(type(step) is tuple and len(step) == 2 for step in steps), "a step is not a pair")
         for _, step in steps[:-1]:
-            require(step is None or type(step) is str or _keeps_rows(step), "a step that may drop samples")
+            require(step is None or type(step) is str or _keeps_rows(step), "a step may drop samples")
         guess = steps[-1][1]
         if is_of(guess, "BaseEstimator") and not is_of(guess, "Pipeline"):
             return guess, whole(guess.__dict__.get("n_features_in_"))
-    raise ValueError("pipelines within pipelines without end")
+    raise ValueError("pipelines are nested too deep")
 
 
 def _keeps_rows(step: Any) -> bool:
-    """Whether a transformer gives a row for each sample: it holds no function that could do otherwise."""
+    """Whether a transformer returns a row for each sample: it holds no function that might not."""
     name, module = type(step).__name__, type(step).__module__
     if is_users_own(step):
         return True
@@ -147,7 +147,7 @@ def _histograms(guess: Any, _: int | None, classes: int | None) -> bool:
 
 
 def _layers(guess: Any, known: int | None, classes: int | None) -> bool:
-    """Each layer takes what the one before gives, the last gives a column for each class but the first."""
+    """Each layer takes the output of the previous one; the last returns a column for each class but one."""
     weights, offsets, layers = state(guess, "coefs_", "intercepts_", "n_layers_")
     if type(weights) is not list or type(offsets) is not list or not 0 < len(weights) == len(offsets):
         return False
@@ -177,6 +177,6 @@ _PROOFS: dict[str, Callable[[Any, int | None, int | None], bool]] = {
     "BaseHistGradientBoosting": _histograms,
     "BaseGradientBoosting": _histograms,
 }
-"""By a class of scikit-learn: whether its answer to `n` samples has `n` rows, and a column for each class.
+"""By class of scikit-learn: whether its output for `n` samples has `n` rows, and a column for each class.
 
-Regressors answer in one column (a vector); with more columns they do no harm, with none they would."""
+Regressors return one column (a vector). More columns are harmless, none would not be."""

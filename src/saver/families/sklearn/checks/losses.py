@@ -1,4 +1,4 @@
-"""Losses in estimators: a wrong one answers with other columns than compiled code then writes to."""
+"""Losses in estimators: a wrong one returns other columns than those to which compiled code writes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LINKS = {
 
 
 def check_loss(loss: Any, *, classifies: bool, width: int | None) -> None:
-    """Raise ValueError unless `loss` is one of scikit-learn's, whole, for `width` columns of predictions."""
+    """Raise ValueError unless `loss` is one of scikit-learn, complete, for `width` columns of predictions."""
     if is_users_own(loss) and is_of(loss, "BaseLoss"):
         return
     name = type(loss).__name__
@@ -25,23 +25,23 @@ def check_loss(loss: Any, *, classifies: bool, width: int | None) -> None:
     link, compiled = loss.__dict__.get("link"), loss.__dict__.get("closs")
     require(
         type(link).__module__ == "sklearn._loss.link" and type(link).__name__ == _LINKS[name],
-        f"{name} with the link of another loss",
+        f"{name} has the link of another loss",
     )
-    from sklearn._loss import _loss as compiled_losses  # whose classes said another module before 1.7
+    from sklearn._loss import _loss as compiled_losses  # before 1.7, its classes had another `__module__`
 
     expected = getattr(compiled_losses, "Cy" + name.removesuffix("ArrayAPI"))
-    require(type(compiled) is expected, f"{name} with the compiled code of another loss")
-    require("is_multiclass" not in loss.__dict__, f"{name} that says of how many classes it is")
+    require(type(compiled) is expected, f"{name} has the compiled code of another loss")
+    require("is_multiclass" not in loss.__dict__, f"{name} has its own is_multiclass")
     many = name.startswith("HalfMultinomial")
     of_classes = many or name.startswith(("HalfBinomial", "Exponential"))
-    require(of_classes == classifies, f"{name} in an estimator of another kind")
+    require(of_classes == classifies, f"{name} is in an estimator of another kind")
     if width is not None:
-        require(many == (width > 1), f"{name} for {width} predictions in each round")
+        require(many == (width > 1), f"{name} does not fit {width} predictions in each round")
     if many and width is not None:
-        require(whole(loss.__dict__.get("n_classes")) == width, f"{name} of other classes")
+        require(whole(loss.__dict__.get("n_classes")) == width, f"{name} has another number of classes")
 
 
 def generalized_linear(estimator: Any) -> None:
-    """A score asks the loss, which takes targets for the numbers of classes when it is one of classes."""
+    """Check the loss with which scores are computed: one for classes would use targets as class numbers."""
     if "_base_loss" in estimator.__dict__:
         check_loss(estimator.__dict__["_base_loss"], classifies=False, width=1)

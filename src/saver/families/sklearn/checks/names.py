@@ -1,4 +1,4 @@
-"""Texts that name methods or attributes, which are looked up when the estimator is used."""
+"""Strings that name methods or attributes, which are looked up when the estimator is used."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ _RESPONSES = frozenset(
 
 
 def check_response(found: Any, name: str) -> None:
-    """Raise ValueError for names that are none of methods that answer."""
+    """Raise ValueError unless `found` names methods that predict."""
     if found is None:
         return
     texts = found if type(found) in (list, tuple) else [found]
     require(
         all(text is None or (type(text) is str and text in _RESPONSES) for text in texts),
-        f"{name} names no method that answers",
+        f"{name} does not name a method that predicts",
     )
 
 
 def responses(estimator: Any) -> None:
-    """`predict`, `predict_proba` and their kin, where a fitted estimator calls what an attribute names."""
+    """Check attributes with the name of a method that is called: `predict`, `predict_proba` or similar."""
     for name in ("stack_method_", "chain_method_", "response_method"):
         check_response(estimator.__dict__.get(name), name)
     for scorer in state(estimator, "_curve_scorer", "scorer_", "_scorer"):
@@ -42,17 +42,17 @@ def responses(estimator: Any) -> None:
 
 
 def importances(estimator: Any) -> None:
-    """`importance_getter`, a dotted path, leads to attributes of estimators, not to those of Python."""
+    """Check `importance_getter`, a dotted path: to attributes of estimators, not to those of Python."""
     found = estimator.__dict__.get("importance_getter")
     if type(found) is str:
         require(
             not any(step.startswith("__") for step in found.split(".")),
-            "importance_getter leaves the estimator",
+            "importance_getter leads out of the estimator",
         )
 
 
 def column_names(estimator: Any) -> None:
-    """`verbose_feature_names_out` may be a format, with two names and nothing else to it."""
+    """Check `verbose_feature_names_out`, which may be a format string with two names and nothing else."""
     found = estimator.__dict__.get("verbose_feature_names_out")
     if type(found) is str:
         fields = [(name, spec) for _, name, spec, _ in Formatter().parse(found) if name is not None]

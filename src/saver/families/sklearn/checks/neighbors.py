@@ -1,4 +1,4 @@
-"""Samples kept to look neighbours up: compiled code trusts their number, their norms and their labels."""
+"""Samples that are kept to find neighbours: compiled code trusts their number, norms and labels."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _TREES = ("KDTree", "BallTree", "KDTree64", "BallTree64", "KDTree32", "BallTree3
 
 
 def neighbors(estimator: Any) -> None:
-    """The training data, its tree and the metric fit together."""
+    """Check that the training data, its tree and the metric fit together."""
     fitted, tree, method = state(estimator, "_fit_X", "_tree", "_fit_method")
     if type(fitted).__module__ == "_cyutility":  # a view of the tree it was fitted to; has no data form
         return
@@ -37,15 +37,15 @@ def neighbors(estimator: Any) -> None:
     if not any(name in estimator.__dict__ for name in ("_fit_X", "_tree", "_fit_method", "n_samples_fit_")):
         return
     size = shape(fitted)
-    require(size is not None and len(size) == 2, "samples that are no matrix")
+    require(size is not None and len(size) == 2, "the samples are not a matrix")
     rows, columns = size or (0, 0)
     require(rows > 0 and columns > 0, "no samples are kept")
-    require(type(method) is str and method in _METHODS, "no such way to find neighbours")
+    require(type(method) is str and method in _METHODS, "_fit_method is unknown")
     metric = estimator.__dict__.get("metric")
     precomputed = type(metric) is str and metric == "precomputed"
-    require(precomputed or columns == features(estimator), "other features")
+    require(precomputed or columns == features(estimator), "the samples have other features")
     said = estimator.__dict__.get("n_samples_fit_")
-    require(count(said, "n_samples_fit_") == rows, "another number of samples than kept")
+    require(count(said, "n_samples_fit_") == rows, "n_samples_fit_ is not the number of samples")
     if tree is not None:
         require(_is_tree(tree), "a tree is missing")
         require(tuple(tree.data.shape) == (rows, columns), "the tree has other samples")
@@ -59,11 +59,12 @@ def _is_tree(tree: Any) -> bool:
 
 
 def check_parameters(found: Any, known: int | None) -> None:
-    """Weights and matrices of a metric fit `known` features; none of them is a norm, which is believed."""
+    """Check that weights and matrices of a metric fit `known` features, and that none is a norm, since norms
+    would be used unchecked."""
     require(found is None or type(found) is dict, "the parameters of a metric are not a dict")
     for key, value in (found or {}).items():
-        require(type(key) is str, "a parameter of a metric without a name")
-        require(not key.endswith("_norm_squared"), "the parameters of a metric bring norms along")
+        require(type(key) is str, "a parameter of a metric has no name")
+        require(not key.endswith("_norm_squared"), "the parameters of a metric contain norms")
         if key in ("V", "VI", "w") and value is not None:
             size = _lengths(value)
             either: dict[Any, list[Any]] = {
@@ -79,7 +80,7 @@ def check_parameters(found: Any, known: int | None) -> None:
 
 
 def metric(estimator: Any) -> None:
-    """SciPy reads as much of the matrix of a metric as the data have features."""
+    """Check a metric: SciPy reads as much of its matrix as the data has features."""
     check_parameters(estimator.__dict__.get("metric_params"), whole(estimator.__dict__.get("n_features_in_")))
 
 
@@ -104,33 +105,33 @@ def _check_labels(estimator: Any, rows: int) -> None:
         return
     labels, classes = owned(estimator, "_y", kinds="iu"), estimator.__dict__.get("classes_")
     several = estimator.__dict__.get("outputs_2d_")
-    require(type(several) in (bool, np.bool_), "one target or several?")
-    require(labels.shape[:1] == (rows,), "not one label for each sample")
+    require(type(several) in (bool, np.bool_), "outputs_2d_ is not a bool")
+    require(labels.shape[:1] == (rows,), "there is not one label for each sample")
     if several:
         require(
             type(classes) is list and labels.ndim == 2 and labels.shape[1] == len(classes),
-            "not one list of classes for each target",
+            "there is not one list of classes for each target",
         )
         numbers = [len(array(found, "classes_", 1)) for found in classes]
     else:
-        require(labels.ndim == 1 or labels.shape == (rows, 1), "more than one label for each sample")
+        require(labels.ndim == 1 or labels.shape == (rows, 1), "samples have more than one label")
         numbers = [len(array(classes, "classes_", 1))]
-    require(bool(((labels >= 0) & (labels < np.array(numbers))).all()), "a label of no class")
+    require(bool(((labels >= 0) & (labels < np.array(numbers))).all()), "a label is not that of a class")
 
 
 def _check_number(estimator: Any, rows: int) -> None:
-    """Votes are counted for as many neighbours as asked for, with no look at how many there are."""
+    """Check `n_neighbors`: votes are counted for as many neighbours, however many samples there are."""
     asked, metric, power, method = state(estimator, "n_neighbors", "metric", "p", "_fit_method")
     euclidean = type(metric) is str and (
         metric in ("euclidean", "sqeuclidean", "precomputed")
         or (metric == "minkowski" and type(power) in (int, float) and power == 2)
     )
     if method == "brute" and not euclidean and whole(asked) is not None:
-        require((whole(asked) or 0) <= rows, f"{whole(asked)} neighbours of {rows} samples")
+        require((whole(asked) or 0) <= rows, f"n_neighbors is {whole(asked)} for {rows} samples")
 
 
 def density(estimator: Any) -> None:
-    """The tree is one, of the features that the estimator was fitted to."""
+    """Check that the tree has the features that the estimator was fitted to."""
     tree = estimator.__dict__.get("tree_")
     if tree is not None:
         require(_is_tree(tree), "a tree is missing")
@@ -138,17 +139,17 @@ def density(estimator: Any) -> None:
 
 
 def birch(estimator: Any) -> None:
-    """The nearest center of a subcluster is found with norms that were computed before."""
+    """Check the centers and their precomputed norms, with which the nearest subcluster is found."""
     centers, norms = state(estimator, "subcluster_centers_", "_subcluster_norms")
     if norms is not None:
         require(
             is_array(centers) and centers.ndim == 2 and shape(norms) == (len(centers),),
-            "not one norm for each center",
+            "there is not one norm for each center",
         )
 
 
 def linkage(estimator: Any) -> None:
-    """HDBSCAN joins clusters in the order of a table: each row joins two that are there."""
+    """Check the table by which HDBSCAN joins clusters: each row must join two that exist by then."""
     if estimator.__dict__.get("_single_linkage_tree_") is None:
         return
     table = owned(estimator, "_single_linkage_tree_", 1)
@@ -159,5 +160,5 @@ def linkage(estimator: Any) -> None:
         found = table[name]
         require(
             found.dtype.kind == "i" and bool(((found >= 0) & (found < ahead)).all()),
-            "the linkage joins a cluster that is not there",
+            "the linkage joins a cluster that does not exist",
         )

@@ -1,6 +1,6 @@
-"""Estimators within estimators are estimators: nothing else stands where methods are called by their names.
+"""Estimators within estimators: no other objects may be where methods are called by name.
 
-A data frame has a `transform`, too, which takes the name of any other of its methods.
+A data frame has a `transform`, too, which takes the name of any of its other methods.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ _NAMED = frozenset(("steps", "transformers", "transformers_", "transformer_list"
 _PLACES = _ONE | _MANY | _NAMED
 
 _fit: set[type] = set()
-"""Classes that are known to belong there."""
+"""Classes that were found to be allowed there."""
 
 
 def members(estimator: Any) -> None:
-    """Raise ValueError for what is no estimator and stands where one is expected."""
+    """Raise ValueError for an object other than an estimator where one is expected."""
     own = estimator.__dict__
     for name in own.keys() & _PLACES:
         for value in _held(name, own[name]):
             if type(value) not in _fit:
-                require(_fits(value), f"{name} holds a {type(value).__name__}, which is no estimator")
+                require(_fits(value), f"{name} holds a {type(value).__name__}, which is not an estimator")
                 _fit.add(type(value))
 
 
 def _held(name: str, value: Any) -> Iterator[Any]:
     if name in _ONE or type(value) not in (list, tuple, dict):
-        if type(value).__module__ != "numpy":  # arrays of trees are looked at by the checks of ensembles
+        if type(value).__module__ != "numpy":  # the checks of ensembles examine arrays of trees
             yield value
         return
     for item in value.values() if type(value) is dict else value:

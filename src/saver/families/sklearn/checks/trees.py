@@ -1,4 +1,4 @@
-"""Decision trees in estimators: compiled code reads the features that their nodes name, without looking."""
+"""Decision trees in estimators: compiled code reads the features in their nodes without checking bounds."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from saver.families.sklearn.checks.losses import check_loss
 
 
 def tree_of(estimator: Any) -> Any:
-    """The compiled tree of a decision tree."""
+    """The compiled tree of a decision tree. Raises ValueError if it is missing."""
     from sklearn.tree._tree import Tree
 
     require(is_of(estimator, "BaseDecisionTree"), "a tree is missing")
@@ -32,13 +32,13 @@ def tree_of(estimator: Any) -> Any:
 
 
 def single_tree(estimator: Any) -> None:
-    """The tree has the features that the estimator was fitted to."""
+    """Check that the tree has the features that the estimator was fitted to."""
     if "tree_" in estimator.__dict__:
         require(tree_of(estimator).n_features == features(estimator), "the tree has other features")
 
 
 def sizes(estimator: Any) -> None:
-    """A number beyond C's stops `fit` halfway, with a tree of no nodes, which `predict` then follows."""
+    """Check sizes: one beyond C's range stops `fit` halfway, with a tree without nodes for `predict`."""
     for name in ("min_samples_leaf", "min_samples_split", "max_depth", "max_leaf_nodes"):
         found = whole(estimator.__dict__.get(name))
         require(found is None or abs(found) <= _LARGEST_SIZE, f"{name} is {found}")
@@ -56,33 +56,33 @@ def _check_trees(trees: list[Any], expected: int, owner: str) -> None:
 
 
 def forest(estimator: Any) -> None:
-    """Each tree has the features that the forest was fitted to."""
+    """Check that each tree has the features that the forest was fitted to."""
     if estimator.__dict__.get("estimators_") is not None:
         _check_trees(owned_list(estimator, "estimators_"), features(estimator), "forest")
 
 
 def isolation_forest(estimator: Any) -> None:
-    """Each tree fits the features that were drawn for it."""
+    """Check that each tree fits the features that were drawn for it."""
     if estimator.__dict__.get("estimators_") is None:
         return
     trees = owned_list(estimator, "estimators_")
     chosen = owned_list(estimator, "estimators_features_")
-    require(len(chosen) == len(trees), "not one choice of features for each tree")
+    require(len(chosen) == len(trees), "there is not one choice of features for each tree")
     known, most = features(estimator), count(estimator.__dict__.get("_max_features"), "_max_features")
     for index, tree in enumerate(trees):
         found = chosen[index] = array(chosen[index], "a choice of features", 1, "iu").copy()
-        require(bool(((found >= 0) & (found < known)).all()), "no such feature")
+        require(bool(((found >= 0) & (found < known)).all()), "a chosen feature does not exist")
         _check_trees([tree], known if most == known else len(found), "forest")
 
 
 def guess(estimator: Any) -> None:
-    """That of `boosting` which honest estimators may fail, so that it is told when they are saved."""
+    """The check in `boosting` that honest estimators may fail, so that they fail it when saved."""
     if estimator.__dict__.get("estimators_") is not None:
         check_kind(estimator.__dict__.get("init_"))
 
 
 def boosting(estimator: Any) -> None:
-    """The trees, a row for each stage, fit the features; the first guess is one that answers."""
+    """Check that the trees, a row for each stage, fit the features, and so does the initial prediction."""
     if estimator.__dict__.get("estimators_") is None:
         return
     trees = owned(estimator, "estimators_", 2, "O")
@@ -90,55 +90,55 @@ def boosting(estimator: Any) -> None:
     per_round = estimator.__dict__.get("n_trees_per_iteration_", width)
     require(
         count(per_round, "n_trees_per_iteration_") == width,
-        "not as many trees as predictions in each round",
+        "there are not as many trees as predictions in each round",
     )
-    require(trees.size > 0, "gradient boosting without trees")
+    require(trees.size > 0, "gradient boosting has no trees")
     _check_trees(trees.ravel().tolist(), features(estimator), "boosting")
     classifies = is_of(estimator, "ClassifierMixin")
-    require("_estimator_type" not in estimator.__dict__, "gradient boosting that is of another type")
-    require(classifies or width == 1, "more than one regression in each round")
+    require("_estimator_type" not in estimator.__dict__, "gradient boosting declares another type")
+    require(classifies or width == 1, "there is more than one regression in each round")
     check_loss(estimator.__dict__.get("_loss"), classifies=classifies, width=width)
     check_first_guess(estimator.__dict__.get("init_"), features(estimator), width, classifies=classifies)
 
 
 def histogram_boosting(estimator: Any) -> None:
-    """The predictors, a list for each stage, fit the features and their bins."""
+    """Check that the predictors, a list for each stage, fit the features and their bins."""
     given = estimator.__dict__.get("loss")
     if type(given) is not str and is_of(given, "BaseLoss"):
         check_loss(given, classifies=is_of(estimator, "ClassifierMixin"), width=None)
     if estimator.__dict__.get("_predictors") is None:
         return
     known = features(estimator)
-    require(estimator.__dict__.get("_in_fit") in (None, False), "an estimator in the middle of its fit")
+    require(estimator.__dict__.get("_in_fit") in (None, False), "the estimator is being fitted")
     width = count(estimator.__dict__.get("n_trees_per_iteration_"), "n_trees_per_iteration_")
     check_loss(estimator.__dict__.get("_loss"), classifies=is_of(estimator, "ClassifierMixin"), width=width)
     categorical = _check_bins(estimator.__dict__.get("_bin_mapper"), known)
     _check_preprocessor(estimator.__dict__.get("_preprocessor"), known)
     rounds = owned_list(estimator, "_predictors")
     for index, trees in enumerate(rounds):
-        require(type(trees) is list and len(trees) == width, "not as many trees as predictions in each round")
+        require(type(trees) is list and len(trees) == width, "a round does not have one tree per prediction")
         rounds[index] = list(trees)
         for tree in trees:
             _check_predictor(tree, known, categorical)
 
 
 def _check_bins(mapper: Any, known: int) -> Any:
-    """Which features are categories, once that and the bins are known to be as long as they should."""
+    """Which features are categorical. Raises ValueError unless that and the bins have the right lengths."""
     require(is_of(mapper, "_BinMapper"), "the bins are missing")
     categorical = array(mapper.__dict__.get("is_categorical_"), "is_categorical_", 1)
-    require(categorical.shape == (known,), "which features are categories?")
+    require(categorical.shape == (known,), "is_categorical_ does not have an item for each feature")
     bins(mapper)
     return mapper.__dict__["is_categorical_"]
 
 
 def bins(mapper: Any) -> None:
-    """A set of bins for each feature, and whether it is a category."""
+    """Check that there is a set of bins for each feature, and whether it is categorical."""
     if "bin_thresholds_" not in mapper.__dict__:
         return
     categorical = owned(mapper, "is_categorical_", 1, "biu")
     thresholds = owned_list(mapper, "bin_thresholds_")
     numbers = array(mapper.__dict__.get("n_bins_non_missing_"), "n_bins_non_missing_", 1)
-    require(len(thresholds) == len(categorical) == len(numbers), "not one set of bins for each feature")
+    require(len(thresholds) == len(categorical) == len(numbers), "features and sets of bins do not agree")
     for values in thresholds:
         array(values, "the bins of a feature", 1, "f")
 
@@ -149,30 +149,30 @@ def _check_predictor(tree: Any, known: int, categorical: Any) -> None:
     require(type(tree) is TreePredictor, "a tree is missing")
     nodes = tree.__dict__["nodes"]
     inner = nodes[nodes["is_leaf"] == 0]
-    require(bool((inner["feature_idx"] < known).all()), "a node asks for a feature that is not there")
+    require(bool((inner["feature_idx"] < known).all()), "a node refers to a feature that does not exist")
     used = inner["feature_idx"][inner["is_categorical"] != 0]
-    require(bool((categorical[used] != 0).all()), "a categorical split of a feature that has no categories")
+    require(bool((categorical[used] != 0).all()), "a categorical split has a feature without categories")
 
 
 def _check_preprocessor(found: Any, known: int) -> None:
-    """What turns categories into codes must give a column for each feature."""
+    """Check that the preprocessor, which turns categories into codes, returns a column for each feature."""
     if found is None:
         return
-    require(is_of(found, "ColumnTransformer"), "what reads categories is missing")
-    require(features(found) == known, "what reads categories has other features")
+    require(is_of(found, "ColumnTransformer"), "the preprocessor is not a ColumnTransformer")
+    require(features(found) == known, "the preprocessor has other features")
     steps = owned_list(found, "transformers_")
-    require(found.__dict__.get("transformer_weights") is None, "what reads categories weighs them")
+    require(found.__dict__.get("transformer_weights") is None, "the preprocessor has weights")
     taken = np.zeros(known, np.int64)
     for step in steps:
-        require(type(step) is tuple and len(step) == 3, "what reads categories has a step that is none")
+        require(type(step) is tuple and len(step) == 3, "a step of the preprocessor is malformed")
         if type(step[1]) is str and step[1] == "drop":
             continue
         columns = array(step[2], "the columns of a step", 1, "b")
-        require(len(columns) == known, "what reads categories has other features")
-        require(_keeps_columns(step[1]), "what reads categories may give other columns")
+        require(len(columns) == known, "a step of the preprocessor has other features")
+        require(_keeps_columns(step[1]), "a step of the preprocessor may return other columns")
         taken += columns
     steps[:] = [(n, t, c.copy() if type(c) is np.ndarray else c) for n, t, c in steps]
-    require(bool((taken == 1).all()), "what reads categories does not give every feature once")
+    require(bool((taken == 1).all()), "the preprocessor does not return every feature once")
 
 
 def _keeps_columns(step: Any) -> bool:

@@ -1,4 +1,4 @@
-"""Support vectors, centers and coefficients: native code takes their sizes from one, and reads the others."""
+"""Support vectors, centers and coefficients: native code takes the size from one array and reads others."""
 
 from __future__ import annotations
 
@@ -25,51 +25,51 @@ _IMPLEMENTATIONS = ("_impl", "_sparse_kernels")
 
 
 def support_vectors(estimator: Any) -> None:
-    """libsvm: how many vectors, classes and coefficients there are, each said by another array."""
+    """Check libsvm's numbers of vectors, classes and coefficients, each of which comes from another array."""
     if estimator.__dict__.get("support_vectors_") is None:
         return
-    require(not any(name in estimator.__dict__ for name in _IMPLEMENTATIONS), "a machine of another kind")
+    require(not any(name in estimator.__dict__ for name in _IMPLEMENTATIONS), "_impl cannot be an attribute")
     classes = estimator.__dict__.get("classes_")
     classifies = is_of(estimator, "BaseSVC")
     number = len(array(classes, "classes_", 1)) if classifies else 2
     counts, support = owned(estimator, "_n_support"), owned(estimator, "support_")
     require(
         counts.dtype == np.int32 and counts.shape == (number,) and bool((counts >= 0).all()),
-        "wrong support counts",
+        "_n_support does not have a count for each class",
     )
     total = int(counts.sum(dtype=np.int64)) if classifies else support.size
     require(
         support.dtype == np.int32 and support.shape == (total,),
-        "not as many indices as support vectors",
+        "there are not as many indices as support vectors",
     )
     fitted = estimator.__dict__.get("shape_fit_")
     require(type(fitted) is tuple and len(fitted) in (1, 2), "the shape of the training data is missing")
     rows = count(fitted[0], "the number of training samples")
-    require(bool(((support >= 0) & (support < max(rows, 1))).all()), "an index beyond the training data")
+    require(bool(((support >= 0) & (support < max(rows, 1))).all()), "an index is beyond the training data")
     _check_vectors(estimator, total, rows)
     _check_coefficients(estimator, number, total)
 
 
 def _check_vectors(estimator: Any, total: int, rows: int) -> None:
     vectors, kernel, sparse = state(estimator, "support_vectors_", "kernel", "_sparse")
-    require(type(sparse) in (bool, np.bool_), "dense or sparse?")
-    require(is_sparse(vectors) if sparse else is_array(vectors), "support vectors of another kind")
+    require(type(sparse) in (bool, np.bool_), "_sparse is not a bool")
+    require(is_sparse(vectors) if sparse else is_array(vectors), "support vectors are not as _sparse says")
     size = shape(vectors)
-    require(size is not None and len(size) == 2, "support vectors of another kind")
+    require(size is not None and len(size) == 2, "the support vectors are not a matrix")
     if type(kernel) is not str:
         samples = shape(estimator.__dict__.get("_BaseLibSVM__Xfit"))
-        require(samples is not None and samples[:1] == (rows,), "a kernel without its training samples")
+        require(samples is not None and samples[:1] == (rows,), "the samples of the kernel are missing")
     elif kernel != "precomputed" or sparse:
         require(
             size == (total, features(estimator)),
-            "not as many support vectors as counted, or of other features",
+            "the support vectors do not have the declared number or features",
         )
     if sparse:
         _own_sparse(estimator, "support_vectors_")
 
 
 def _own_sparse(estimator: Any, name: str) -> None:
-    """Make the indices of a sparse matrix its own, and check them."""
+    """Copy the indices of a sparse matrix, so that nothing else can change them, and check them."""
     matrix = estimator.__dict__[name]
     inside = matrix.__dict__
     data, indices, pointers = (array(inside.get(key), key, 1) for key in ("data", "indices", "indptr"))
@@ -101,12 +101,12 @@ def _check_coefficients(estimator: Any, number: int, total: int) -> None:
         values = array(dual.__dict__.get("data"), "the coefficients", 1)
         require(values.shape == ((number - 1) * total,), "the coefficients do not fit the support vectors")
     rho = array(estimator.__dict__.get("_intercept_"), "_intercept_", 1)
-    require(rho.shape == (pairs,), "not one intercept for each pair of classes")
+    require(rho.shape == (pairs,), "there is not one intercept for each pair of classes")
     _check_probabilities(estimator, pairs)
 
 
 def _check_probabilities(estimator: Any, pairs: int) -> None:
-    """Where probabilities are asked for, libsvm reads two parameters for each pair of classes."""
+    """Check `_probA` and `_probB`: for probabilities, libsvm reads one of each for each pair of classes."""
     lengths = [len(array(found, "a probability", 1)) for found in state(estimator, "_probA", "_probB")]
     needed = bool(estimator.__dict__["_sparse"]) and _asks_for_probabilities(estimator)
     if is_of(estimator, "BaseSVC"):
@@ -117,7 +117,8 @@ def _check_probabilities(estimator: Any, pairs: int) -> None:
 
 
 def _asks_for_probabilities(estimator: Any) -> bool:
-    """What libsvm is told: since scikit-learn 1.9 what was found out in `fit`, before it the parameter."""
+    """Whether libsvm computes probabilities. scikit-learn 1.9 and later decide in `fit`, earlier ones by
+    the parameter."""
     import sklearn
 
     major, minor, *_ = sklearn.__version__.split(".")
@@ -127,18 +128,18 @@ def _asks_for_probabilities(estimator: Any) -> bool:
 
 
 def centers(estimator: Any) -> None:
-    """k-means: centers as wide as the data; in mini-batches, a count for each."""
+    """Check k-means: centers have the width of the data, and for mini-batches each has a count."""
     found, counts = state(estimator, "cluster_centers_", "_counts")
     if found is None:
         return
     width = array(found, "cluster_centers_", 2).shape[1]
     require(width == features(estimator), "cluster_centers_ has other features")
     if counts is not None:
-        require(shape(counts) == (len(found),), "not one count for each center")
+        require(shape(counts) == (len(found),), "there is not one count for each center")
 
 
 def bisecting(estimator: Any) -> None:
-    """The tree of centers ends, and its leaves are the clusters."""
+    """Check the tree of centers: it has no cycle, and centers have the features of the data."""
     tree = estimator.__dict__.get("_bisecting_tree")
     open_nodes, seen = [] if tree is None else [tree], set()
     while open_nodes:
@@ -156,7 +157,8 @@ def bisecting(estimator: Any) -> None:
 
 
 def rows_of_features(*names: str) -> Callable[[Any], None]:
-    """A check that these arrays end in an axis of the features: coefficients, which learning goes on from."""
+    """A check that the last axis of these arrays is that of the features: coefficients, used by further
+    training."""
 
     def checker(estimator: Any) -> None:
         for name in names:
@@ -171,7 +173,7 @@ def rows_of_features(*names: str) -> Callable[[Any], None]:
 
 
 def covariance(estimator: Any) -> None:
-    """SciPy reads as much of the precision matrix as the data have features."""
+    """Check covariances: SciPy reads as much of the precision matrix as the data has features."""
     for name in ("precision_", "covariance_"):
         found = estimator.__dict__.get(name)
         known = features(estimator) if found is not None else 0
@@ -179,16 +181,16 @@ def covariance(estimator: Any) -> None:
 
 
 def tasks(estimator: Any) -> None:
-    """Learning that goes on takes the number of tasks from the targets, and the coefficients for as many."""
+    """Check coefficients: further training takes the number of tasks from the targets, and reads as many."""
     coefficients, intercept = state(estimator, "coef_", "intercept_")
     if coefficients is not None:
         rows = array(coefficients, "coef_", 2).shape[0]
-        require(rows > 0, "coefficients of no task")
-        require(not is_array(intercept) or intercept.shape in ((), (rows,)), "coef_ is of other tasks")
+        require(rows > 0, "coef_ has no tasks")
+        require(not is_array(intercept) or intercept.shape in ((), (rows,)), "coef_ has other tasks")
 
 
 def threads(estimator: Any) -> None:
-    """OpenMP ends the process when it cannot start that many threads, joblib starts what it is told."""
+    """Check numbers of threads: OpenMP ends the process if it cannot start them, and joblib has no limit."""
     inside = estimator.__dict__
     for name, least in (("_n_threads", 1), ("n_threads", 1), ("n_jobs", None)):
         if inside.get(name) is None:
@@ -203,4 +205,5 @@ def threads(estimator: Any) -> None:
 
 
 _MOST_THREADS = 1024
-"""More than machines have that run scikit-learn; 200,000 end the process of every one of them."""
+"""More than the processors of any machine that runs scikit-learn; with 200,000 threads, the process ends on
+all of them."""

@@ -1,4 +1,4 @@
-"""Whether the sizes, counts and weights of a module agree, where native code takes that for granted."""
+"""Checks that the sizes, counts and weights of a module agree, where native code relies on that."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ _RULES: dict[type, Rule] = {
 
 
 def check(module: Any) -> None:
-    """ValueError for a module that could lead native code astray; only classes with native code that
-    believes their fields have a rule, and a field that is not there breaks none."""
+    """Raise ValueError for a module that could make native code read or write outside its tensors. There are
+    rules only for classes whose native code relies on their fields; a missing field breaks none of them."""
     check_declared(module)
     for cls in type(module).__mro__:
         rule = _RULES.get(cls)

@@ -10,7 +10,7 @@ from saver.families.torch.consistency.fields import MISSING, Fields
 
 
 def check_attention(module: Any) -> None:
-    """`nn.MultiheadAttention`, and whatever else stands where a transformer expects one."""
+    """Check `nn.MultiheadAttention`, or any other module where a transformer expects one."""
     fields = Fields(module)
     heads, width = fields.count("num_heads", 1), fields.count("embed_dim", 0)
     if heads is not None and width is not None and width % heads:
@@ -18,7 +18,7 @@ def check_attention(module: Any) -> None:
 
 
 def check_layer(module: Any) -> None:
-    """`nn.TransformerEncoderLayer`, whose fast path reads the fields of its attention for itself."""
+    """Check `nn.TransformerEncoderLayer`, whose fast path reads the fields of its attention directly."""
     attention = Fields(module).get("self_attn")
     if attention is not MISSING and isinstance(attention, nn.Module):
         check_attention(attention)

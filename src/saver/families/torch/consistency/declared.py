@@ -1,8 +1,9 @@
-"""Weights against the sizes that a module declares: embeddings, convolutions, normalisation.
+"""Compares weights with the sizes that a module declares: embeddings, convolutions, normalisation.
 
-PyTorch 2.13 was not seen to crash where they disagree, but kernels of other versions and devices need not
-look. Honest modules can disagree, too, when weights were cut or replaced by hand. So it is checked when they
-are saved as well, and what is told then is easily mended. Classes of the user's own may mean something else.
+PyTorch 2.13 was not seen to crash where they differ, but kernels of other versions and devices might not
+check. They can also differ in honest modules, after weights were cut or replaced by hand. So modules are
+checked when they are saved as well, where the user can easily correct them. In the user's own classes the
+fields may have another meaning, so those are not checked.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from saver.families.torch.consistency.fields import Fields, whole
 
 
 def check_declared(module: Any) -> None:
-    """ValueError unless the weights of a module of torch's own have the sizes that it declares."""
+    """Raise ValueError unless the weights of a module of torch's own classes have the declared sizes."""
     cls = type(module)
     if cls.__module__.partition(".")[0] != "torch":
         return
@@ -34,7 +35,7 @@ def _embedding(fields: Fields) -> None:
     fields.shape("weight", (rows, width))
     padding = whole(fields.get("padding_idx"))
     if padding is not None and not -rows <= padding < rows:
-        raise fields.wrong(f"padding_idx is {padding} of {rows} rows")
+        raise fields.wrong(f"padding_idx is {padding}, but there are {rows} rows")
 
 
 def _convolution(fields: Fields) -> None:
@@ -43,9 +44,9 @@ def _convolution(fields: Fields) -> None:
     if channels is None or out is None or groups is None or type(kernel) is not tuple:
         return
     if channels % groups or out % groups:
-        raise fields.wrong(f"{channels} and {out} channels do not fall into {groups} groups")
+        raise fields.wrong(f"{channels} and {out} channels cannot be divided into {groups} groups")
     if not all(type(size) is int for size in kernel):
-        raise fields.wrong("kernel_size is not made of whole numbers")
+        raise fields.wrong("kernel_size does not consist of whole numbers")
     first, second = (channels, out) if fields.flag("transposed") else (out, channels)
     fields.shape("weight", (first, second // groups, *kernel))
     fields.shape("bias", (out,))
@@ -63,7 +64,7 @@ def _groups(fields: Fields) -> None:
     if groups is None or channels is None:
         return
     if channels % groups:
-        raise fields.wrong(f"{channels} channels do not fall into {groups} groups")
+        raise fields.wrong(f"{channels} channels cannot be divided into {groups} groups")
     for name in ("weight", "bias"):
         fields.shape(name, (channels,))
 

@@ -1,4 +1,4 @@
-"""What a module holds, looked up without running any code of its class."""
+"""The fields of a module, looked up without running any code of its class."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ MISSING: Any = object()
 """Stands for a field that a module does not have."""
 
 LARGEST = 2**31 - 1
-"""What a size may be at most: kernels count in 32 bits here and there, and no weights have so many rows."""
+"""The largest size: some kernels count in 32 bits, and no weights have this many rows."""
 
 
 class Fields:
-    """The fields of one module, and how to complain about them.
+    """The fields of one module, and the errors about them.
 
-    An attribute of the instance hides a parameter of the same name, as it does for Python. Of a recurrent
-    network torch may use either, so `every` gives all that go by a name.
+    An attribute of the instance hides a parameter of the same name, as it does in Python. In a recurrent
+    network torch may use either, so `every` returns all fields with a name.
     """
 
     def __init__(self, module: Any) -> None:
@@ -26,7 +26,7 @@ class Fields:
         self.kind = type(module).__name__
 
     def every(self, name: str) -> list[Any]:
-        """All that the module holds under that name, what Python finds first in front."""
+        """All fields of the module with that name; the one that Python finds comes first."""
         places = (self.own, *(self.own.get(kind) for kind in ("_parameters", "_buffers", "_modules")))
         return [place[name] for place in places if isinstance(place, dict) and name in place]
 
@@ -34,17 +34,18 @@ class Fields:
         return next(iter(self.every(name)), MISSING)
 
     def tensor(self, name: str) -> Any:
-        """The tensor of that name, or None."""
+        """The tensor with that name, or None."""
         found = self.get(name)
         return found if isinstance(found, torch.Tensor) else None
 
     def flag(self, name: str) -> bool:
-        """What Python makes of the field in an `if`; of a tensor or a missing field, False."""
+        """The truth value of a field; False for a tensor or a missing field."""
         found = self.get(name)
         return found is not MISSING and type(found) in (bool, int, str, float) and bool(found)
 
     def count(self, name: str, least: int, most: int = LARGEST) -> int | None:
-        """The whole number of that name, None if there is no such field; ValueError outside of the bounds."""
+        """The whole number with that name; None if there is no such field. Raises ValueError outside of the
+        bounds."""
         found = self.get(name)
         if found is MISSING:
             return None
@@ -54,7 +55,7 @@ class Fields:
         return number
 
     def shape(self, name: str, shape: tuple[int, ...]) -> None:
-        """Every tensor of that name must have this shape; ValueError otherwise."""
+        """Raise ValueError unless every tensor with that name has this shape."""
         for found in self.every(name):
             if isinstance(found, torch.Tensor) and tuple(found.shape) != shape:
                 raise self.wrong(f"{name} has the shape {tuple(found.shape)}, not {shape}")
@@ -65,15 +66,15 @@ class Fields:
 
 
 def whole(value: Any) -> int | None:
-    """A whole number as torch reads one, None for anything else."""
+    """A whole number as torch reads it; None for anything else."""
     kind = type(value)
     if issubclass(kind, int):
-        return int.__int__(value)  # never the method of a class of its own
+        return int.__int__(value)  # never the method of a subclass
     return int(value) if kind.__module__ == "numpy" and issubclass(kind, np.integer) else None
 
 
 def shown(value: Any) -> str:
-    """A value in a message; only plain ones are asked how they look."""
+    """A value in a message; `repr` is called only on plain values."""
     if type(value) in (int, float, bool, str, type(None)):
         return repr(value)[:80]
     number = whole(value)

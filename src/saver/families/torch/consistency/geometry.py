@@ -1,4 +1,4 @@
-"""Kernels, strides and paddings: native code multiplies and adds them without a look at overflow."""
+"""Kernels, strides and paddings: native code multiplies and adds them without checking for overflow."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import torch
 from saver.families.torch.consistency.fields import LARGEST, MISSING, Fields, shown, whole
 
 STEP = 1 << 24
-"""What a kernel, a stride or a dilation may be at most. Of two numbers of this size, torch 2.13 still
-computes the product right; a pool over 2**31 never came to an end."""
+"""The largest kernel, stride or dilation. Torch 2.13 still computes the product of two numbers of this size
+correctly; a pool over 2**31 never ended."""
 
 _STEPS = ("kernel_size", "stride", "dilation", "groups", "upscale_factor", "downscale_factor")
 _SIGNED = ("padding", "output_padding", "_reversed_padding_repeated_twice")
@@ -19,7 +19,7 @@ _SIZES = ("output_size", "size")
 
 
 def check_steps(module: Any) -> None:
-    """Whatever has a kernel, pads, or says how large its output is."""
+    """Check a module that has a kernel, pads, or declares the size of its output."""
     fields = Fields(module)
     for name in _STEPS:
         _within(fields, name, 0, STEP)
@@ -30,13 +30,13 @@ def check_steps(module: Any) -> None:
 
 
 def check_kernel(module: Any) -> None:
-    """Pools whose native code counts down from the kernel: it must be there."""
+    """Check a pool whose native code counts down from the kernel, which must exist."""
     check_steps(module)
     _within(Fields(module), "kernel_size", 1, STEP)
 
 
 def check_convolution(module: Any) -> None:
-    """oneDNN keeps offsets within a row of the input in 32 bits, and then jumps by them."""
+    """Check a convolution: oneDNN computes offsets within a row of the input in 32 bits."""
     check_steps(module)
     fields = Fields(module)
     weight, stride = fields.tensor("weight"), _numbers(fields.get("stride"))
@@ -50,9 +50,9 @@ def check_convolution(module: Any) -> None:
 
 _REACH = 1 << 30
 _REACH_TRANSPOSED = 1 << 28
-"""The square of the last stride, times channels, from where on the backward pass of oneDNN 3.12 was seen to
-jump out of its tensors: 4 channels and 2**14, 64 and 2**12, 512 and 2**11, 2048 and 2**10; transposed, 512
-and 1000."""
+"""The square of the last stride, times channels, from which on the backward pass of oneDNN 3.12 was seen to
+access memory outside its tensors: 4 channels and 2**14, 64 and 2**12, 512 and 2**11, 2048 and 2**10;
+transposed, 512 and 1000."""
 
 
 def _within(fields: Fields, name: str, least: int, most: int) -> None:

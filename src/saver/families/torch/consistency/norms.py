@@ -1,4 +1,4 @@
-"""Normalisation: a loop over channels reads one item after the other, whatever the strides say."""
+"""Normalisation: a loop over channels reads one item after another, whatever the strides are."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ _READ = ("weight", "bias", "running_mean", "running_var")
 
 
 def check_norm(module: Any) -> None:
-    """Every tensor must have as many items in its storage as in its shape: none is spread over several."""
+    """Raise ValueError unless every tensor has as many items in its storage as in its shape."""
     fields = Fields(module)
     for name in _READ:
         for tensor in fields.every(name):
             if isinstance(tensor, torch.Tensor) and not _lies_whole(tensor):
-                raise fields.wrong(f"{name} repeats items that it holds once")
+                raise fields.wrong(f"{name} repeats items that its storage holds once")
 
 
 def _lies_whole(tensor: Any) -> bool:
-    """Whether what a loop from the first item on would read is memory of the tensor."""
+    """Whether all memory that a loop from the first item on would read belongs to the tensor."""
     if tensor.layout is not torch.strided:
         return True
     end = (tensor.storage_offset() + tensor.numel()) * tensor.dtype.itemsize

@@ -1,4 +1,4 @@
-"""Recurrent networks: oneDNN and cuDNN read weights by the declared sizes, and do not look at theirs."""
+"""Recurrent networks: oneDNN and cuDNN read weights by the declared sizes, without checking the real ones."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _MODES = {"LSTM": ("LSTM",), "GRU": ("GRU",), "RNN": ("RNN_TANH", "RNN_RELU")}
 
 
 def check_network(module: Any, kind: str) -> None:
-    """`nn.RNN`, `nn.LSTM` and `nn.GRU`: every weight in the list has the shape that the sizes say."""
+    """Check `nn.RNN`, `nn.LSTM` and `nn.GRU`: every weight must have the shape that the sizes imply."""
     fields = Fields(module)
     mode = fields.get("mode")
     if mode is not MISSING and not (type(mode) is str and mode in _MODES[kind]):
@@ -35,7 +35,7 @@ Shapes = tuple[list[tuple[int, ...]], list[tuple[int, ...]], int]
 def _shapes(fields: Fields, gates: int, hidden: int, width: int, projected: int) -> Shapes:
     """The shapes of one direction of the first layer, of a later layer, and the number of directions."""
     if projected >= hidden or (projected and gates != _GATES["LSTM"]):
-        raise fields.wrong(f"proj_size is {projected} where hidden_size is {hidden}")
+        raise fields.wrong(f"proj_size is {projected}, but hidden_size is {hidden}")
     for name in ("bias", "bidirectional"):
         if type(fields.get(name)) is not bool and fields.get(name) is not MISSING:
             raise fields.wrong(f"{name} is {shown(fields.get(name))}, not a bool")

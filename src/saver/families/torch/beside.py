@@ -1,0 +1,180 @@
+"""What the state dict of a module leaves out: attributes, buffers that are not persistent, what is frozen.
+
+A module that has no data form, because of a hook or a function that it holds, is saved by its state dict in
+a run, and this beside it. Functions, hooks and the like are code, which the live module has.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+from torch import nn
+from torch.optim import Optimizer
+
+from saver.codec import Decoder, Encoder
+from saver.errors import CannotSaveError
+from saver.families.python.live_attributes import Attributes
+from saver.families.python.restoring import elements, items
+from saver.families.torch import modules
+from saver.families.torch.becoming import Becoming, Buffers, Future, check_futures, is_checked
+from saver.families.torch.optim import NOT_STORED, check_attributes
+from saver.families.torch.state_names import join, unwrapped, without_wrappers
+from saver.restoring import Plan, Saved
+from saver.restoring.contract import Target, kind
+from saver.tree import Value
+
+_CODE = (type, types.ModuleType, types.FunctionType, types.BuiltinFunctionType, types.MethodType, partial)
+
+_OTHERS = ("torch.nn.parallel.", "torch.distributed.", "torch._dynamo.", "torch.jit.", "torch.fx.")
+"""Where wrappers and compiled modules lie, whose attributes are how they work and no state."""
+
+
+class Beside:
+    """What belongs to one module or optimizer beside its state dict."""
+
+    def __init__(self, obj: Any) -> None:
+        self.obj = obj
+        self._code: dict[str, frozenset[str]] = {}
+        for name, part in self.parts():
+            self._code[name] = frozenset(key for key, item in _attributes(part) if not _has_data_form(item))
+
+    def parts(self) -> Iterator[tuple[str, Any]]:
+        """The modules within, or the optimizer itself, by names without what wrappers add."""
+        if isinstance(self.obj, Optimizer):
+            yield "", self.obj
+            return
+        for name, module in unwrapped(self.obj).named_modules():
+            if not f"{type(module).__module__}.".startswith(_OTHERS):
+                yield without_wrappers(name), module
+
+    def code(self, name: str) -> frozenset[str]:
+        """The attributes that have no data form."""
+        return self._code.get(name, frozenset())
+
+    def lost(self) -> Iterator[str]:
+        """The attributes that are neither saved nor code: a run that resumes does not have what they were."""
+        for name, part in self.parts():
+            for key, item in _attributes(part):
+                own = type(item).__module__.partition(".")[0] != "torch"
+                if key in self.code(name) and own and not isinstance(item, _CODE):
+                    yield f"{join(name, key)} (a {kind(item)})"
+
+    def state(self) -> dict[str, Any]:
+        """What is saved, by the names of the modules."""
+        return {name: self._state_of(name, part) for name, part in self.parts()}
+
+    def _state_of(self, name: str, part: Any) -> dict[str, Any]:
+        code = self.code(name)
+        state: dict[str, Any] = {
+            "attributes": {key: item for key, item in _attributes(part) if key not in code},
+            "code": sorted(code),
+        }
+        if isinstance(part, nn.Module):
+            spare = part._non_persistent_buffers_set
+            state["buffers"] = {key: item for key, item in part._buffers.items() if key in spare}
+            own = part._parameters.items()
+            state["frozen"] = [key for key, item in own if item is not None and not item.requires_grad]
+        return state
+
+
+def _attributes(part: Any) -> Iterator[tuple[str, Any]]:
+    left_out = modules.not_stored(part) if isinstance(part, nn.Module) else NOT_STORED
+    return ((key, item) for key, item in vars(part).items() if key not in left_out)
+
+
+_PLAIN = frozenset((type(None), bool, int, float, str))
+
+
+def _has_data_form(item: Any) -> bool:
+    if type(item) in _PLAIN or (type(item) is tuple and _PLAIN.issuperset(map(type, item))):
+        return True
+    try:
+        Encoder().part("attribute", item)
+    except CannotSaveError:
+        return False
+    return True
+
+
+class BesideTarget(Target):
+    """The live object that gets it."""
+
+    def __init__(self, beside: Beside) -> None:
+        self._beside = beside
+
+    def plan(self, value: Value, saved: Saved) -> Plan:
+        found, tree = items(value, saved), Becoming(saved)
+        here = dict(self._beside.parts())
+        members: list[_Part] = []
+        for name, item in (found or {}).items():
+            state = items(item, saved)
+            if state is None or name not in here:
+                tree.unexpected.append(str(name))
+            else:
+                members.append(_Part(str(name), here[name], state, self._beside.code(name), tree))
+
+        def ready(decoder: Decoder) -> Callable[[], None]:
+            steps = [pair.ready(decoder) for pair in tree.pairs]
+            futures = [member.future(decoder) for member in members]
+            check_futures([future for future in futures if isinstance(future.module, nn.Module)])
+            steps += [future.change for future in futures]
+
+            def change() -> None:
+                for step in steps:
+                    step()
+
+            return change
+
+        return Plan(tree.report(kind(self._beside.obj)), ready, may_refuse=tree.may_refuse)
+
+
+class _Part:
+    """One module, and what was saved beside its state."""
+
+    def __init__(
+        self, name: str, part: Any, state: dict[Any, Value], code: frozenset[str], tree: Becoming
+    ) -> None:
+        self._part, saved = part, tree.saved
+        attributes = _named(items(state["attributes"], saved))
+        for key in attributes.keys() & code:
+            tree.differs(join(name, key), "it was saved, and has no data form here")
+        own = modules.not_stored(part) if isinstance(part, nn.Module) else NOT_STORED
+        left_out = own | code | set(_texts(state["code"], saved))
+        kept = {key: item for key, item in attributes.items() if key not in left_out - own}
+        examined = isinstance(part, nn.Module) and is_checked(part)
+        self._attributes = Attributes(part, kept, saved, examined=examined, left_out=left_out)
+        tree.take(name, self._attributes)
+        self._buffers: Buffers | None = None
+        self._frozen: set[str] = set()
+        if isinstance(part, nn.Module):
+            self._buffers = Buffers(name, part, _named(items(state["buffers"], saved)), tree)
+            self._frozen = set(_texts(state["frozen"], saved))
+
+    def future(self, decoder: Decoder) -> Future:
+        part = self._part
+        fresh, change_attributes = self._attributes.ready(decoder)
+        if self._buffers is None:
+            check_attributes(type(part), fresh)
+            return Future(part, fresh, {}, change_attributes)
+        buffers = self._buffers.ready(decoder)
+
+        def change() -> None:
+            change_attributes()
+            part._buffers.update(buffers)
+            for name, parameter in part._parameters.items():
+                if parameter is not None and parameter.requires_grad is (name in self._frozen):
+                    parameter.requires_grad_(name not in self._frozen)
+
+        return Future(part, fresh, part._buffers | buffers, change)
+
+
+def _named(found: dict[Any, Value] | None) -> dict[str, Value]:
+    if found is None or not all(type(key) is str for key in found):
+        raise ValueError("names that are no texts")
+    return found
+
+
+def _texts(value: Value, saved: Saved) -> list[str]:
+    return list(map(modules.text, elements(value, saved) or ()))

@@ -1,0 +1,128 @@
+"""Gradients that wait for the next step of an optimizer, as between the steps of an accumulation.
+
+Most loops have gradients when they save that nobody needs any more: the optimizer has made its step, and the
+next backward pass begins with `zero_grad`. So what an optimizer has stepped with is not saved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from saver.codec import Decoder
+from saver.families.python.restoring import items
+from saver.families.torch.hooks import AfterStep, takes_hooks
+from saver.families.torch.restoring import Leaves, duplicate, read
+from saver.families.torch.state_names import unwrapped, without_wrappers
+from saver.restoring import Mismatch, PartReport, Plan, Saved
+from saver.restoring.contract import Target
+from saver.tree import Value
+
+
+def watched(objects: Mapping[str, Any]) -> Callable[[], None]:
+    """Notice which gradients the optimizers step with, until what is returned is called."""
+    found = (obj for _, obj in within(objects))
+    optimizers = [obj for obj in found if isinstance(obj, Optimizer) and takes_hooks(obj)]
+    handles = [optimizer.register_step_post_hook(AfterStep()) for optimizer in optimizers]
+
+    def undo() -> None:
+        for handle in handles:
+            handle.remove()
+
+    return undo
+
+
+def waiting(objects: Mapping[str, Any]) -> dict[str, Any]:
+    """The gradients that wait for a step, by the names of their parameters."""
+    hooks = [
+        hook
+        for _, obj in within(objects)
+        if isinstance(obj, Optimizer) and takes_hooks(obj)
+        for hook in obj._optimizer_step_post_hooks.values()
+        if isinstance(hook, AfterStep)
+    ]
+    return {
+        name: parameter.grad
+        for name, parameter in parameters(objects).items()
+        if parameter.grad is not None and not any(hook.has_stepped_with(parameter.grad) for hook in hooks)
+    }
+
+
+def within(objects: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Modules, optimizers and tensors among the objects, also in dicts, lists and tuples, by their paths."""
+    stack, seen = [(str(name), obj) for name, obj in objects.items()][::-1], set[int]()
+    while stack:
+        path, obj = stack.pop()
+        if isinstance(obj, (nn.Module, Optimizer, torch.Tensor)):
+            yield path, obj
+        elif isinstance(obj, (dict, list, tuple)) and id(obj) not in seen:
+            seen.add(id(obj))
+            found = obj.items() if isinstance(obj, dict) else enumerate(obj)
+            stack += [(f"{path}.{key}", item) for key, item in found][::-1]
+
+
+def parameters(objects: Mapping[str, Any]) -> dict[str, Any]:
+    """What can have gradients, each under one name, that of a module before that of an optimizer."""
+    named: dict[str, Any] = {}
+    unnamed: dict[str, Any] = {}
+    for path, obj in within(objects):
+        if isinstance(obj, nn.Module):
+            own = unwrapped(obj).named_parameters()
+            named.update((f"{path}.{without_wrappers(name)}", item) for name, item in own)
+        elif isinstance(obj, Optimizer):
+            for at, group in enumerate(obj.param_groups):
+                unnamed.update((f"{path}.{at}.{number}", item) for number, item in enumerate(group["params"]))
+        else:
+            named[path] = obj
+    named |= unnamed
+    first: dict[int, str] = {}
+    for name, item in named.items():
+        first.setdefault(id(item), name)
+    return {name: item for name, item in named.items() if first[id(item)] == name and item.is_leaf}
+
+
+def forget(objects: Mapping[str, Any]) -> None:
+    """Drop all gradients, as new objects have none."""
+    for parameter in parameters(objects).values():
+        parameter.grad = None
+
+
+class GradientsTarget(Target):
+    """The parameters of a run, whose gradients become those that were saved; others have none then."""
+
+    def __init__(self, objects: Mapping[str, Any]) -> None:
+        self._objects = objects
+
+    def plan(self, value: Value, saved: Saved) -> Plan:
+        leaves, here = Leaves(saved), parameters(self._objects)
+        found = {str(name): leaves.find(item) for name, item in (items(value, saved) or {}).items()}
+        wanted = {name: leaf for name, leaf in found.items() if leaf is not None and name in here}
+        mismatched = [
+            Mismatch(name, leaf.shape, tuple(here[name].shape))
+            for name, leaf in wanted.items()
+            if leaf.shape != tuple(here[name].shape) or leaf.dtype is not here[name].dtype
+        ]
+        for leaf in wanted.values():
+            leaves.want(leaf)
+
+        def ready(decoder: Decoder) -> Callable[[], None]:
+            grads = {name: _owned(read(leaf, decoder)) for name, leaf in wanted.items()}
+
+            def change() -> None:
+                for name, parameter in here.items():
+                    grad = grads.get(name)
+                    parameter.grad = None if grad is None else grad.to(parameter.device)
+
+            return change
+
+        unexpected = tuple(name for name in found if name not in wanted)
+        report = PartReport("gradients", tuple(wanted), unexpected=unexpected, mismatched=tuple(mismatched))
+        return Plan(report, ready)
+
+
+def _owned(grad: Any) -> Any:
+    return duplicate(grad) if grad.layout is torch.strided else grad.clone()

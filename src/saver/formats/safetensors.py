@@ -1,0 +1,105 @@
+"""safetensors files that Saver did not write, read as a dict of tensors by name.
+
+Specification: https://github.com/huggingface/safetensors#format
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Any
+
+import msgspec
+from blake3 import blake3
+
+from saver.errors import DamagedError, IncompatibleError
+from saver.opened import Opened
+from saver.pack import PackedTensors
+from saver.pack.layout import AXES_LIMIT
+from saver.repo import manifest as manifests
+from saver.repo.manifest import SOLE, Manifest, Part
+from saver.storage import Blob
+from saver.strict import strict_json
+from saver.tensors import ITEM_SIZE, NUMPY_DTYPE, Shard, TensorData, TensorInfo, hash_of, in_one, whole
+from saver.tree import Node, Tensor, Value, reserved, to_json
+
+_ADVICE = "the file was changed while it was read; open it again"
+
+
+def open_tensors(blob: Blob, header: bytes) -> Opened:
+    """The tensors as one part, a dict in the order of the file: of PyTorch tensors if the file says that it
+    is for PyTorch (`format: pt`) or has a dtype that NumPy lacks, of NumPy arrays otherwise.
+
+    Such a file has no hashes, so its tensors are read and hashed now; what is read later is compared with
+    that. Raises DamagedError if the file is cut off, and IncompatibleError if it is malformed, or has dtypes
+    that Saver does not know.
+    """
+    where = blob.name
+    found = strict_json(header[8:].rstrip(b" "), where)
+    metadata = found.pop("__metadata__", {})
+    slots = _slots(found, blob.size - len(header), where)
+    infos = {
+        f"{SOLE}/{name}": _hashed(f"{SOLE}/{name}", slot, blob, len(header)) for name, slot in slots.items()
+    }
+    for_torch = isinstance(metadata, dict) and metadata.get("format") == "pt"
+    for_torch = for_torch or any(slot.dtype not in NUMPY_DTYPE for slot in slots.values())
+    tree = msgspec.Raw(to_json(_tree(list(slots), for_torch)))
+    content = manifests.content_hash(manifests.structure(tree, {}))
+    digest = manifests.part_hash(content, infos, infos)
+    part = Part(tree=tree, hash=digest, version=1, packages=("torch" if for_torch else "numpy",))
+    manifest = Manifest(format=manifests.FORMAT, parts={SOLE: part}, time=time.time())
+    source = PackedTensors(infos, lambda names: dict.fromkeys(names, blob), where, _ADVICE, size=blob.size)
+    return Opened(manifest, source, where, blob.size, blake3(header).hexdigest())
+
+
+class _Slot(msgspec.Struct):
+    dtype: str
+    shape: tuple[int, ...]
+    data_offsets: tuple[int, int]
+
+
+def _slots(document: Any, size: int, where: str) -> dict[str, _Slot]:
+    """The tensors, in the order of their bytes. Raises an error unless they tile the `size` bytes of data."""
+    try:
+        slots = msgspec.convert(document, dict[str, _Slot])
+    except msgspec.ValidationError as error:
+        raise IncompatibleError(f"{where}: this is not the header of a safetensors file: {error}") from None
+    end = 0
+    ordered = sorted(slots.items(), key=lambda item: item[1].data_offsets)
+    for name, slot in ordered:
+        called = f"{where}: the tensor {name[:80]!r}"
+        if slot.dtype not in ITEM_SIZE:
+            raise IncompatibleError(
+                f"{called} has the dtype {slot.dtype[:20]!r}, which Saver does not know; convert it"
+            )
+        if len(slot.shape) > AXES_LIMIT or any(axis < 0 for axis in slot.shape):
+            raise IncompatibleError(f"{called} has the shape {str(slot.shape)[:80]}")
+        begin, stop = slot.data_offsets
+        if begin != end or stop - begin != math.prod(slot.shape) * ITEM_SIZE[slot.dtype]:
+            raise IncompatibleError(f"{called} is said to be at {begin}:{stop}, which does not fit its shape")
+        end = stop
+    if end != size:
+        raise DamagedError(
+            f"{where}: the tensors take {end:,} bytes, the file has {size:,} for them: it was cut off, or "
+            "something was appended; copy it from its source again"
+        )
+    return dict(ordered)
+
+
+def _hashed(name: str, slot: _Slot, blob: Blob, start: int) -> TensorInfo:
+    begin, end = (start + offset for offset in slot.data_offsets)
+    data = blob.map()[begin:end]
+    extents = ((blob.name, begin, end - begin),) if end > begin else ()
+    found = hash_of(TensorData("U8", (end - begin,), data))
+    return in_one(name, Shard(slot.dtype, whole(slot.shape), *found, extents))
+
+
+def _tree(names: list[str], for_torch: bool) -> Node:
+    values: dict[str, Value] = {}
+    for name in names:
+        tensor = Tensor(f"{SOLE}/{name}")
+        values[name] = (
+            Node("torch.Tensor", state={"data": tensor}) if for_torch else Node("numpy.array", state=tensor)
+        )
+    plain = not any(map(reserved, names))
+    return Node("dict", state=values if plain else [names, list(values.values())])

@@ -1,0 +1,107 @@
+"""Live objects within others: such as modules in a dict, which must fit the saved values."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from msgspec.structs import replace
+
+from saver.codec import Decoder
+from saver.restoring.contract import Plan, Target, kind, restorer_for
+from saver.restoring.report import PartReport
+from saver.restoring.saved import Saved
+from saver.tree import Value
+
+_PLAIN = (str, int, float, bytes, type(None))
+
+_CLOSED = (tuple, set, frozenset, deque)
+"""Containers that are made anew when they are restored, with what lies in them."""
+
+
+def is_live(target: Any, exact: bool, seen: set[int] | None = None) -> bool:
+    """Whether an object in a container must fit the saved value. So must dicts and lists with such objects,
+    and for an exact restore everything that holds one. `seen` are the ids of objects that are known."""
+    seen = set() if seen is None else seen
+    if isinstance(target, _PLAIN) or id(target) in seen:
+        return False
+    seen.add(id(target))
+    if isinstance(target, _CLOSED):
+        return exact and any(is_live(item, exact, seen) for item in target)
+    restorer = restorer_for(type(target))
+    if restorer is None or restorer.live:
+        return restorer is not None or isinstance(target, Target)
+    if exact or isinstance(target, (dict, list)):
+        return any(is_live(item, exact, seen) for _, item in restorer.within(target))
+    return False
+
+
+def stuck(name: str, target: Any) -> Iterator[str]:
+    """Why an exact restore could not fill a target, each with the place.
+
+    Nothing can be put into a frozen object; and containers that are made anew, such as tuples, must not hold
+    live objects: whoever has those would go on with the old ones.
+    """
+    waiting, seen = [(name, target)], set[int]()
+    while waiting:
+        path, obj = waiting.pop()
+        if id(obj) in seen:
+            continue
+        seen.add(id(obj))
+        if isinstance(obj, _CLOSED):
+            if is_live(obj, True):
+                yield f"{path}: a {kind(obj)} is made anew by a resume, and it holds live objects; use a list"
+            continue
+        restorer = restorer_for(type(obj))
+        if restorer is None:
+            continue
+        why = restorer.refusal(obj)
+        if why is not None and (path == name or is_live(obj, True)):
+            yield f"{path}: {why}"
+        within = restorer.within(obj)
+        waiting += [(f"{path}.{key}", item) for key, item in within if not isinstance(item, _PLAIN)]
+
+
+class Within:
+    """The live objects among items: `plans` by key, and the keys under which nothing was saved."""
+
+    def __init__(self, here: Mapping[Any, Any], found: Mapping[Any, Value], saved: Saved) -> None:
+        live = {key: item for key, item in here.items() if is_live(item, saved.exact)}
+        self.missing = [key for key in live if key not in found]
+        self.plans: dict[Any, Plan] = {}
+        for key, item in live.items():
+            if key in found:
+                with saved.step(str(key)):
+                    self.plans[key] = saved.plan(found[key], item)
+        self.may_refuse = any(plan.may_refuse for plan in self.plans.values())
+
+    def ready(self, decoder: Decoder) -> list[Callable[[], None]]:
+        """The functions that change them, those that call the user's code first."""
+        plans = sorted(self.plans.values(), key=lambda plan: not plan.may_refuse)
+        return [plan.ready(decoder) for plan in plans if plan.ready is not None]
+
+    def report(self, into: str, matched: Iterable[str]) -> PartReport:
+        """One report for all of them; their keys precede the names."""
+        parts = [(str(key), plan.report) for key, plan in self.plans.items()]
+
+        def named(field: str) -> tuple[str, ...]:
+            return tuple(f"{key}.{name}" for key, part in parts for name in getattr(part, field))
+
+        def listed(field: str) -> tuple[Any, ...]:
+            return tuple(
+                replace(item, name=f"{key}.{item.name}")
+                for key, part in parts
+                for item in getattr(part, field)
+            )
+
+        return PartReport(
+            into,
+            matched=(*matched, *named("matched")),
+            missing=(*map(str, self.missing), *named("missing")),
+            unexpected=named("unexpected"),
+            mismatched=listed("mismatched"),
+            converted=listed("converted"),
+            left_out=named("left_out"),
+            kept=named("kept"),
+        )
