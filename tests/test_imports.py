@@ -74,7 +74,7 @@ CONTRACTS = {
     "saver.repo": (
         "callers", "html", "human", "errors", "canonical", "strict", "forks", "threads", "tree",
         "tensors", "seal", "pack", "storage",
-        "repo",
+        "direction", "repo",
     ),
     "saver.lazy": ("tree", "codec"),
     "saver.streams": ("errors", "storage", "disk", "pack"),
@@ -95,7 +95,8 @@ CONTRACTS = {
         "compare",
     ),
     "saver.fingerprint": ("errors", "threads", "family", "registry", "fingerprint"),
-    "saver.policy": ("policy",),
+    "saver.direction": (),
+    "saver.policy": ("direction", "policy"),
     "saver.training_log": ("errors", "registry", "disk", "plotting", "training_log"),
     "saver.plotting": ("errors", "disk", "plotting"),
     "saver.framework": ("family", "registry"),
@@ -105,7 +106,7 @@ CONTRACTS = {
         "callers", "errors", "tree", "trust", "codec", "git", "environment", "framework", "encoding",
         "opened",
         "policy",
-        "repo", "staging", "training_log", "restoring", "fingerprint", "checkpoints",
+        "repo", "staging", "training_log", "restoring", "fingerprint", "pruning", "checkpoints",
     ),
     "saver.rehearsal": (
         "errors", "storage", "environment", "framework", "encoding", "opened", "repo", "training_log",
@@ -117,6 +118,9 @@ CONTRACTS = {
         "html", "human", "errors", "tree", "tensors", "trust", "hyperparameters", "repo", "opened",
     ),
     "saver.arguments": ("tree", "codec"),
+    "saver.detached": ("errors", "handle", "repo", "storage", "staging"),
+    "saver.pruning": ("errors", "opened", "policy", "repo", "storage"),
+    "saver.details": ("arguments", "repo"),
     "saver.handle": ("callers", "errors", "forks", "repo"),
     "saver.file": (
         "errors", "registry", "arguments", "tree", "tensors", "storage", "disk", "pack", "repo",
@@ -127,7 +131,8 @@ CONTRACTS = {
         "errors", "arguments", "handle", "staging", "registry", "storage", "repo",
         "git", "environment", "encoding",
         "opened", "description", "file",
-        "streams", "compare", "restoring", "fingerprint", "checkpoints", "rehearsal", "policy",
+        "streams", "compare", "restoring", "fingerprint", "checkpoints", "rehearsal", "policy", "details",
+        "detached", "pruning",
     ),
 }  # fmt: skip
 

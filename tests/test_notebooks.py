@@ -97,6 +97,14 @@ def test_the_newest_version_is_on_top(store: saver.Saver) -> None:
     assert [cell for cell in cells if cell.startswith("@")] == ["@3", "@2", "@1"]
 
 
+def test_sorted_versions_are_shown_as_they_are_sorted(store: saver.Saver) -> None:
+    for number, auc in ((4, 0.5), (5, 0.9), (6, 0.7)):
+        store.save("net", number, metrics={"auc": auc}, labels={"stage": f"s{number}"})
+    cells = Page(store.versions("net", where="auc", sort="auc")._repr_html_()).cells
+    assert [cell for cell in cells if cell.startswith("@")] == ["@5", "@6", "@4"]
+    assert "stage=s5" in cells
+
+
 CALLS = {
     "a missing file": lambda store: saver.load("/nowhere/missing"),
     "an object without a data form": lambda store: saver.dumps(lambda: 1),

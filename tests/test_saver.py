@@ -130,19 +130,19 @@ def test_history_says_who_moved_what(store: saver.Saver, monkeypatch: pytest.Mon
 
 def test_a_deleted_version_is_gone_and_its_number_stays_taken(store: saver.Saver) -> None:
     saved = fill(store)
-    assert store.delete("iris@best").number == 1
+    assert [version.number for version in store.delete("iris@best")] == [1]
     with pytest.raises(saver.NotFoundError):
         store.load("iris@1")
     with pytest.raises(saver.NotFoundError):
         store.version("iris@best")
-    assert store.delete("iris").number == 2
+    assert [version.number for version in store.delete("iris")] == [2]
     assert store.models() == []
     assert store.save("iris", saved).number == 3
 
 
 def test_deleting_latest_deletes_one_version_though_others_come(store: saver.Saver) -> None:
     fill(store)
-    assert store.delete("iris").number == 2
+    assert [version.number for version in store.delete("iris")] == [2]
     assert [version.number for version in store.versions("iris")] == [1]
     with pytest.raises(saver.NotFoundError):
         store.delete("iris@2")

@@ -211,8 +211,9 @@ def _parsed(name: str, tree: Any, states: Mapping[str, Any], where: str) -> Tree
 
 def open_version(repo: Repository, version: Version) -> Opened:
     """Open a version of a store."""
-    manifest, blobs = repo.opened(version)
-    where, tensors = f"{repo.storage}: {version}", repo.source(version, manifest, blobs)
+    saved, blobs = repo.opened(version)
+    where, tensors = f"{repo.storage}: {version}", repo.source(version, saved, blobs)
+    manifest = msgspec.structs.replace(saved, notes=version.notes)  # which may have been edited since
     return Opened(manifest, tensors, where, version.bytes, version.manifest)
 
 

@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
 
 import msgspec
 
 from saver import arguments, encoding, environment, registry
 from saver.description import Description, describe_opened
-from saver.errors import CannotSaveError, NotFoundError
+from saver.details import details_of, notes_of
 from saver.file import names_file, open_file, write_file
 from saver.git import Git
-from saver.handle import Background, Handle, Job
+from saver.handle import Background, Handle
 from saver.opened import Opened, open_version
-from saver.repo import history
+from saver.repo import audit, changing, history
+from saver.repo.audit import Entry
+from saver.repo.choosing import ALL, Choice
 from saver.repo.draft import Draft
 from saver.repo.history import Change, Summary
-from saver.repo.log import Delete, Event, Tag
-from saver.repo.naming import model_of, ref_of, tag_of
-from saver.repo.refs import STEP_LIMIT
+from saver.repo.naming import author_of, group_of, labels_of, model_of, ref_of, tag_of
+from saver.repo.refs import parse_range
 from saver.repo.repository import Repository
 from saver.repo.save import save_version
 from saver.repo.version import Version, Versions, number_of
@@ -41,8 +42,6 @@ if TYPE_CHECKING:  # imported when they are called: `import saver` stays fast
 GRACE = 900.0
 """Seconds that a collector waits before it deletes condemned objects, for the sake of current readers."""
 
-NOTES_LIMIT = 10_000
-
 Refs: TypeAlias = str | Version | Iterable[str | Version]
 """A ref or a version, or several."""
 
@@ -57,12 +56,16 @@ class Saver:
     processes may use a store at the same time, and any number of threads may use one `Saver`.
 
     Versions are named by refs: `iris` (the newest), `iris@3`, `iris@production` (a tag), `iris@step=1000`,
-    `iris@time=2026-11-20T12:00` (the newest at that time).
+    `iris@time=2026-11-20T12:00` (the newest at that time), `iris@best:auc` (see docs/finding.md).
+
+    Every change is recorded with its time and `author`; see `log`. That is by default `$SAVER_AUTHOR`, or
+    else the user's name.
     """
 
-    def __init__(self, store: str | os.PathLike[str] | Storage) -> None:
+    def __init__(self, store: str | os.PathLike[str] | Storage, *, author: str | None = None) -> None:
         self.storage = _storage("store", store)
-        self._repo = Repository(self.storage, environment.author(), _index)
+        by = environment.author() if author is None else author_of(author)
+        self._repo = Repository(self.storage, by, _index)
         self._background = Background()
 
     def __repr__(self) -> str:
@@ -74,14 +77,16 @@ class Saver:
     @overload
     def save(
         self, model: str, obj: Any, *, step: int | None = ..., metrics: Mapping[str, float] | None = ...,
-        tags: Iterable[str] = ..., notes: str = ..., data: Any = ...,
+        tags: Iterable[str] = ..., labels: Mapping[str, str] | None = ..., notes: str = ...,
+        author: str | None = ..., data: Any = ...,
         seeds: Mapping[str, int] | int | None = ..., base: Refs = ...,
         progress: Progress | None = ..., wait: Literal[True] = ...,
     ) -> Version: ...
     @overload
     def save(
         self, model: str, obj: Any, *, step: int | None = ..., metrics: Mapping[str, float] | None = ...,
-        tags: Iterable[str] = ..., notes: str = ..., data: Any = ...,
+        tags: Iterable[str] = ..., labels: Mapping[str, str] | None = ..., notes: str = ...,
+        author: str | None = ..., data: Any = ...,
         seeds: Mapping[str, int] | int | None = ..., base: Refs = ...,
         progress: Progress | None = ..., wait: Literal[False],
     ) -> Handle: ...
@@ -94,7 +99,9 @@ class Saver:
         step: int | None = None,
         metrics: Mapping[str, float] | None = None,
         tags: Iterable[str] = (),
+        labels: Mapping[str, str] | None = None,
         notes: str = "",
+        author: str | None = None,
         data: Any = None,
         seeds: Mapping[str, int] | int | None = None,
         base: Refs = (),
@@ -107,6 +114,9 @@ class Saver:
         number of its own, which moves only when its content changes. Bytes that the store already has are
         not written again, whether they come from the previous version, from `base` (refs of other
         versions), or from any other version that this machine saved or read here.
+
+        `tags` move to the new version. `labels` (key=value) and `notes` can be changed later; see `label`
+        and `note`. `author` is who made it, if not whoever saves it.
 
         `data` (an array, a frame, a path, or a mapping of names to those) is fingerprinted, not saved, so
         that you can tell later what the model was trained on. `seeds` are recorded with the environment.
@@ -122,7 +132,8 @@ class Saver:
         git = Git()
         arguments.flag("wait", wait)
         arguments.callback("progress", progress)
-        details = _details(model, step, metrics, tags, notes)
+        details = details_of(model, step, metrics, tags, labels, notes)
+        by = self._repo.author if author is None else author_of(author)
         given = environment.given_seeds(seeds) if seeds is not None else None
         bases = tuple(
             map(self._base, (base,) if isinstance(base, str | Version) else arguments.several("base", base))
@@ -134,7 +145,7 @@ class Saver:
                 encoding.encode(obj),
                 git,
                 given,
-                author=self._repo.author,
+                author=by,
                 data=_fingerprints(data, progress) if data is not None else {},
                 bases=bases,
                 **details,
@@ -143,7 +154,9 @@ class Saver:
         if wait:
             self._background.wait()
             return save_version(self._repo, draft(), progress)
-        return self._background.begin(model, lambda: _detached(self._repo, draft(), progress))
+        from saver.detached import detached
+
+        return self._background.begin(model, lambda: detached(self._repo, draft(), progress))
 
     def load(
         self,
@@ -186,32 +199,15 @@ class Saver:
             self._open(ref), into, strict=strict, names=names, trust=trust, limit=limit, progress=progress
         )
 
-    def _found(self, ref: str | Version, name: str = "ref") -> Version:
-        """The version that a ref names, in the state that was read last. For a Version, raises
-        NotFoundError if this store has another version under its name."""
-        return self._same(ref, self._repo.version(ref_of(name, ref)))
-
-    def _find(self, ref: str | Version, name: str = "ref") -> Version:
-        """The same, in the state as it is now."""
-        return self._same(ref, self._repo.find(ref_of(name, ref)))
-
-    def _same(self, ref: str | Version, found: Version) -> Version:
-        if isinstance(ref, Version) and found.manifest != ref.manifest:
-            raise NotFoundError(
-                f"{self.storage}: {found} is another version here: the one that was passed is from another "
-                f"store; pass {str(found)!r} to use the one of this store"
-            )
-        return found
-
     def _base(self, base: str | Version) -> str:
         text = ref_of("base", base)
         if isinstance(base, Version):
-            self._find(base, "base")
+            changing.find(self._repo, base, "base")
         return text
 
     def _open(self, ref: str | Version, name: str = "ref") -> Opened:
         """Open the version that a ref names."""
-        return open_version(self._repo, self._find(ref, name))
+        return open_version(self._repo, changing.find(self._repo, ref, name))
 
     # What there is
 
@@ -219,17 +215,20 @@ class Saver:
         """Whether anything was ever saved here. Raises IncompatibleError if a newer Saver made the store."""
         return self._repo.exists()
 
-    def models(self) -> list[str]:
-        """The names of the models that have versions, sorted."""
+    def models(self, group: str = "") -> list[str]:
+        """The names of the models that have versions, sorted; with a group such as `fraud/`, of those whose
+        names begin so."""
+        group_of(group)
         if not self._repo.exists():
             return []
         self._repo.open()
-        return [name for name, _ in self._repo.models()]
+        return [name for name, _ in self._repo.models(group)]
 
-    def summaries(self) -> list[Summary]:
+    def summaries(self, group: str = "") -> list[Summary]:
         """A summary of each model, sorted by name: the number of versions, the newest one, the tags."""
+        group_of(group)
         self._repo.open()
-        return list(history.summaries(self._repo))
+        return list(history.summaries(self._repo, group))
 
     def summary(self, model: str) -> Summary:
         """The summary of one model. Raises NotFoundError if it has no versions."""
@@ -237,32 +236,56 @@ class Saver:
         self._repo.open()
         return history.summary(self._repo, model)
 
-    def versions(self, model: str, *, last: int | None = None) -> Versions:
-        """The versions of a model, sorted by number; with `last`, only that many of the newest. Raises
-        NotFoundError if there are none."""
+    def versions(
+        self, model: str, *, last: int | None = None, where: str | None = None, sort: str | None = None
+    ) -> Versions:
+        """The versions of a model, sorted by number. Raises NotFoundError if the model has none.
+
+        `where` is a condition, such as `auc > 0.8 and not tag = old`: see docs/finding.md. With `last`, only
+        that many of the newest that satisfy it. `sort="auc"` puts the best first, as `iris@best:auc` finds
+        it; `max:` or `min:` before a metric, `number`, `step`, `time`, `size` or `added` says which is first.
+        """
         model_of(model)
+        choice = Choice.of(where, sort)
         if last is not None:
             last = arguments.whole_number("last", last, 0, sys.maxsize - 1)
         self._repo.open()
         self._repo.version(model)
-        return history.newest(self._repo, model, last)
+        if choice == ALL:
+            return history.newest(self._repo, model, last)
+        return Versions(choice.among(list(self._repo.versions(model)), last))
 
     def version(self, ref: str | Version) -> Version:
         """The version that a ref names, as it is now. Raises NotFoundError."""
-        return self._find(ref)
+        return changing.find(self._repo, ref)
 
     def describe(self, ref: str | Version) -> Description:
         """What a version contains: parts, shapes, sizes, dtypes, environment. Builds and imports nothing."""
         return describe_opened(self._open(ref))
 
-    def history(self, model: str, *, last: int | None = None) -> list[Change]:
-        """Who changed what, and when: the versions of a model, sorted by number, each with the parts that
-        changed; with `last`, only that many of the newest."""
+    def history(
+        self, model: str, *, last: int | None = None, where: str | None = None, sort: str | None = None
+    ) -> list[Change]:
+        """The same as `versions`, each with the parts that changed since the version before it."""
+        choice = Choice.of(where, sort)
         if last is not None:
             last = arguments.whole_number("last", last, 0, sys.maxsize - 2)
-        versions = self.versions(model, last=None if last is None else last + 1)
-        changes = list(history.changes(versions))
-        return changes if last is None else changes[-last:] if last else []
+        if choice == ALL:
+            versions = self.versions(model, last=None if last is None else last + 1)
+            changes = list(history.changes(versions))
+            return changes if last is None else changes[-last:] if last else []
+        by_number = {change.version.number: change for change in history.changes(self.versions(model))}
+        chosen = choice.among([change.version for change in by_number.values()], last)
+        return [by_number[version.number] for version in chosen]
+
+    def log(self, model: str | None = None) -> Iterator[Entry]:
+        """Who did what, and when: every save, tag, label, note, deletion and collection, the newest first; or
+        those of one model. Reads the log as you iterate, so the first entries of a long one come at once.
+        """
+        if model is not None:
+            model_of(model)
+        self._repo.open()
+        return audit.entries(self._repo, model)
 
     def diff(
         self, a: str | Version | Source, b: str | Version | Source, *, progress: Progress | None = None
@@ -285,43 +308,54 @@ class Saver:
     def tag(self, ref: str | Version, tag: str) -> None:
         """Make `model@tag` name this version. The tag moves if another version has it."""
         ref_of("ref", ref)
-        tag_of("tag", tag)
-
-        def decide() -> Event | None:
-            version = self._found(ref)
-            return Tag(version.model, tag, version.number) if tag not in version.tags else None
-
-        self._repo.open()
-        self._repo.append(decide)
+        changing.tag(self._repo, ref, tag_of("tag", tag))
 
     def untag(self, model: str, tag: str) -> None:
         """Remove a tag; the version stays. Raises NotFoundError if there is no such tag."""
-        model_of(model)
-        tag_of("tag", tag)
+        changing.untag(self._repo, model_of(model), tag_of("tag", tag))
 
-        def decide() -> Event | None:
-            self._repo.version(f"{model}@{tag}")
-            return Tag(model, tag, None)
+    def label(self, ref: str | Version, labels: Mapping[str, str | None]) -> None:
+        """Set labels of a version, by key, and remove those whose value is None; others stay.
 
-        self._repo.open()
-        self._repo.append(decide)
-
-    def delete(self, ref: str | Version) -> Version:
-        """Delete a version and its tags. Its number is never reused. `gc` frees the bytes that only it
-        needed.
+        A model's name alone means the model itself, and `iris@latest` its newest version. The labels of a
+        model outlive its versions.
         """
         ref_of("ref", ref)
-        deleted: list[Version] = []
+        changing.label(self._repo, ref, labels_of(labels))
 
-        def decide() -> Event | None:
-            version = deleted[0] if deleted else self._found(ref)
-            deleted[:] = [version]
-            self._repo.version(str(version))
-            return Delete(version.model, (version.number,))
+    def note(self, ref: str | Version, notes: str) -> None:
+        """Replace the notes of a version, or of a model: `ref` is as in `label`. "" removes them."""
+        ref_of("ref", ref)
+        changing.note(self._repo, ref, notes_of(notes))
 
-        self._repo.open()
-        self._repo.append(decide)
-        return deleted[0]
+    def delete(self, *refs: str | Version) -> list[Version]:
+        """Delete versions and their tags; return them as they were. Their numbers are never reused. `gc`
+        frees the bytes that only they needed.
+
+        `iris@3..7`, `iris@..7` and `iris@3..` are ranges of numbers. All are looked up first, so a wrong ref
+        deletes nothing; then those of one model are deleted all at once.
+        """
+        for ref in refs:
+            if not isinstance(ref, str) or parse_range(ref) is None:
+                ref_of("ref", ref)
+        return changing.delete(self._repo, refs)
+
+    def prune(
+        self, model: str, keep: Retention, *, dry_run: bool = False, progress: Progress | None = None
+    ) -> list[Version]:
+        """Delete the versions of a model that a policy does not keep, such as `Keep(last=5) | Keep(best=1,
+        by="auc", mode="max")`; return them as they were. With `dry_run`, only say which.
+
+        The newest version and those with a tag stay in any case. So does the newest sound one: versions are
+        read for that, the newest first, until one is found. Raises NotFoundError if the policy is about a
+        metric that no version has, DamagedError if no version is sound; nothing is deleted then.
+        """
+        from saver.pruning import prune
+
+        model_of(model)
+        arguments.flag("dry_run", dry_run)
+        arguments.callback("progress", progress)
+        return prune(self._repo, model, keep, dry_run, progress)
 
     def gc(
         self, *, grace: float = GRACE, dry_run: bool = False, progress: Progress | None = None
@@ -392,7 +426,7 @@ class Saver:
         from saver.checkpoints import Checkpoints
 
         model_of(model)
-        notes = arguments.text("notes", notes, NOTES_LIMIT, "save longer ones as a part")
+        notes = notes_of(notes)
         if progress is not None:
             arguments.flag("progress", progress)
         run = Checkpoints(
@@ -446,7 +480,7 @@ class Saver:
         opened = open_file(path)
         told = opened.manifest
         metrics = {name: number_of(value) for name, value in told.metrics.items()}
-        details = _details(model, told.step, metrics, tags, told.notes)
+        details = details_of(model, told.step, metrics, tags, None, told.notes)
         draft = Draft(
             model=model,
             encoded=encoding.encode_opened(opened, progress),
@@ -470,48 +504,6 @@ def _fingerprints(data: Any, progress: Progress | None) -> dict[str, Any]:
     from saver.fingerprint import fingerprints
 
     return fingerprints(data, progress)
-
-
-def _details(model: Any, step: Any, metrics: Any, tags: Any, notes: Any) -> dict[str, Any]:
-    """The caller's details of a version, checked before anything is encoded or written."""
-    model_of(model)
-    return {
-        "step": None if step is None else arguments.whole_number("step", step, 0, STEP_LIMIT - 1),
-        "metrics": {} if metrics is None else arguments.metrics(metrics),
-        "tags": tuple(dict.fromkeys(tag_of("tags", tag) for tag in arguments.several("tags", tags))),
-        "notes": arguments.text("notes", notes, NOTES_LIMIT, "save longer ones as a part"),
-    }
-
-
-def _detached(repo: Repository, draft: Draft, progress: Progress | None) -> Job:
-    """A job that commits copies in memory, so that the objects may change; or the objects themselves, if
-    there is not enough memory for copies."""
-    from saver.staging import Staging, Torn
-
-    staging, tensors = Staging(), draft.encoded.tensors
-    try:
-        if staging.room(tensors) < 0:
-            raise MemoryError
-        snapshot = staging.take(tensors)
-        snapshot.wait()
-    except MemoryError:
-        staging.close()
-        return Job(lambda: save_version(repo, draft, progress), detached=False)
-    except Torn as error:
-        staging.close()
-        raise CannotSaveError(
-            f"{draft.model}: {error} changed while it was copied, so nothing was saved; save when no other "
-            "thread changes it"
-        ) from None
-    copied = msgspec.structs.replace(draft.encoded, tensors=snapshot.tensors)
-
-    def write() -> Version:
-        try:
-            return save_version(repo, msgspec.structs.replace(draft, encoded=copied), progress)
-        finally:
-            staging.close()
-
-    return Job(write, detached=True)
 
 
 def _storage(name: str, place: Any) -> Storage:

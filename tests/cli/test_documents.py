@@ -57,6 +57,8 @@ def _store() -> None:
     )
     made.save("rose", [np.zeros(500)], tags=["production"], notes="a rose")
     made.delete("rose@1")
+    made.label("iris@1", {"team": "x"}), made.note("iris", "flowers")
+    made.gc(grace=0)
     made.save("rose", [np.zeros(500)], tags=["production"])
     made.export("iris@1", "iris.saver")
 
@@ -74,6 +76,16 @@ COMMANDS: Mapping[str, type[msgspec.Struct]] = {
     "tag iris@2 best": documents.TagMoved,
     "tag --delete iris@best": documents.TagMoved,
     "rm iris@1 --yes": documents.Deleted,
+    "rm iris@1.. --yes": documents.Deleted,
+    "prune iris --keep-last 1 --keep-best f1 --dry-run": documents.Pruned,
+    "prune iris --keep-last 1 --yes": documents.Pruned,
+    "log": documents.Log,
+    "log iris -n 2": documents.Log,
+    "label iris@1 a=b": documents.Annotated,
+    "label iris owner=ann": documents.Annotated,
+    "note iris@2": documents.Annotated,
+    "note iris text": documents.Annotated,
+    "ls iris --where f1>0 --sort f1": documents.Versions,
     "gc": documents.Collected,
     "gc --dry-run --grace 0": documents.Collected,
     "check": documents.Checked,

@@ -32,7 +32,7 @@ def table(text: str) -> list[list[str]]:
 def test_every_model_has_a_line(store: saver.Saver) -> None:
     store.tag("iris@2", "production")
     titles, iris, bert = table(run("ls").stdout)[1:]
-    assert titles == ["model", "versions", "newest", "size", "saved", "age", "tags"]
+    assert titles == ["model", "versions", "newest", "size", "added", "saved", "age", "tags"]
     assert iris[:3] == ["iris", "3", "@3"]
     assert iris[-1] == "production @2, first @1"
     assert bert[:3] == ["team/bert", "1", "@1"]
@@ -219,3 +219,42 @@ def test_listing_writes_nothing(store: saver.Saver) -> None:
         assert (done.returncode, done.stderr) == (0, "")
         assert "iris" in done.stdout
     assert contents(Path("models")) == before
+
+
+# Finding
+
+
+def test_conditions_and_orders_choose_versions(store: saver.Saver) -> None:
+    output = run("ls", "iris", "--where", "loss", "--sort", "loss").stdout
+    assert output.startswith("iris: 3 of 3 versions\n")
+    assert [row[0] for row in table(output)[3:]] == ["@2", "@1", "@3"]
+    output = run("ls", "iris", "-w", "loss >= 0.25", "-n", "1").stdout
+    assert output.startswith("iris: 2 of 3 versions\n")
+    assert table(output)[3][0] == "@2"
+    assert "and 1 version: -n 2 lists them all" in output
+    assert run("ls", "iris", "-w", "loss > 9").stdout == "iris: 0 of 3 versions\n  tags: first @1\n"
+    found = run_json("ls", "iris", "--sort", "worst:loss", "-n", "2")["versions"]
+    assert [version["ref"] for version in found] == ["iris@1", "iris@2"]
+    assert found[1]["moved"]["changed"] == ["model"]
+
+
+def test_what_is_no_condition_is_misuse_and_an_unknown_name_is_missing(store: saver.Saver) -> None:
+    assert "a value was expected" in error_of(run("ls", "iris", "-w", "loss >"), 2)
+    assert "'los'; there are metrics: f1, loss" in error_of(run("ls", "iris", "-w", "los > 1"), 3)
+    assert "max:foo" in error_of(run("ls", "iris", "-s", "foo"), 2)
+    for arguments in (["ls"], ["ls", "team/"]):
+        assert "saver ls MODEL --where" in error_of(run(*arguments, "--where", "loss"), 2)
+
+
+def test_a_group_lists_its_models(store: saver.Saver) -> None:
+    output = run("ls", "team/").stdout
+    assert output.startswith("models: 1 model in team/\n")
+    assert [row[0] for row in table(output)[2:]] == ["team/bert"]
+    assert run("ls", "none/").stdout == "models has no models in none/.\n"
+    assert [each["model"] for each in run_json("ls", "team/")["models"]] == ["team/bert"]
+    assert "there are team/bert" in error_of(run("ls", "team"), 3)
+
+
+def test_a_model_has_what_its_versions_added_to_the_store(store: saver.Saver) -> None:
+    (iris, _) = run_json("ls")["models"]
+    assert iris["bytes_added"] == sum(version.bytes_added for version in store.versions("iris"))

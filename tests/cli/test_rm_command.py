@@ -89,3 +89,11 @@ def test_a_newer_store_is_not_written_to(newer: Path) -> None:
     before = contents(newer)
     assert "sealed" in error_of(run("rm", "iris@1", "--yes"))
     assert contents(newer) == before
+
+
+def test_a_range_is_deleted_whole_or_not_at_all(store: saver.Saver) -> None:
+    assert "there is no version in iris@7..9" in error_of(run("rm", "iris@1", "iris@7..9", "--yes"), 3)
+    assert numbers(store) == [1, 2, 3]
+    assert "write iris@1..2" in error_of(run("rm", "iris@2..1", "--yes"), 2)
+    assert run("rm", "iris@2..", "--yes").stdout == "deleted iris@2, iris@3; `saver gc` frees the bytes\n"
+    assert numbers(store) == [1]

@@ -61,6 +61,7 @@ STORE: dict[str, Callable[[], Any]] = {
     "cut@2": lambda: table(1),
     "forest@3": forest,
     "small": small,
+    "labelled@1": small,
 }
 
 
@@ -101,3 +102,14 @@ def make(folder: Path) -> None:
     for turn in range(60):
         store.tag(f"golden@{(1, 3)[turn % 2]}", "moving")
     store.untag("golden", "newest")
+    annotate(store)
+
+
+def annotate(store: saver.Saver) -> None:
+    """Labels and notes of a version and of a model, some of them changed or removed."""
+    store.save("labelled", small(), labels={"team": "golden", "stage": "new"}, notes="first", author="ann")
+    store.label("labelled@1", {"stage": "old", "team": None, "Reviewed-by": "bob"})
+    store.note("labelled@1", "first, and noted\nafterwards")
+    store.label("labelled", {"owner": "ann", "gone": "soon"})
+    store.label("labelled", {"gone": None})
+    store.note("labelled", "a model with notes")

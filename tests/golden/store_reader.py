@@ -24,7 +24,8 @@ def document(path: Path) -> dict[str, Any]:
 
 
 class StoreReader:
-    """The log, replayed; `versions` are commits by ref, `tags` refs by tag ref."""
+    """The log, replayed; `versions` are commits by ref, with their present labels and notes, `tags` refs by
+    tag ref, `models` labels and notes by model."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -32,6 +33,7 @@ class StoreReader:
         require(form["format"] == 1 and not form.get("read"), "format")
         self.versions: dict[str, dict[str, Any]] = {}
         self.tags: dict[str, str] = {}
+        self.models: dict[str, dict[str, Any]] = {}
         self.last: dict[str, int] = {}
         self.moves: dict[str, list[list[Any]]] = {}
         self.kinds: set[str] = set()
@@ -61,6 +63,16 @@ class StoreReader:
                 self.tags.pop(tag, None)
                 if event["number"] is not None:
                     self.tags[tag] = f"{event['model']}@{event['number']}"
+            case "label" | "note":
+                ref = f"{event['model']}@{event['number']}"
+                about = self.models.setdefault(event["model"], {})
+                if event["number"] is not None:
+                    about = self.versions[ref] = dict(self.versions[ref])
+                if event["kind"] == "note":
+                    about["notes"] = event["notes"]
+                else:
+                    labels = about.get("labels", {}) | event["labels"]
+                    about["labels"] = {key: value for key, value in labels.items() if value is not None}
             case "delete":
                 gone = {f"{event['model']}@{number}" for number in event["numbers"]}
                 self.versions = {ref: v for ref, v in self.versions.items() if ref not in gone}

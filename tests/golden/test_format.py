@@ -118,7 +118,7 @@ def test_the_reader_of_the_specification_reads_the_golden_store(ref: str) -> Non
 
 def test_the_golden_store_has_a_record_of_every_kind() -> None:
     store = StoreReader(FOLDER / "store.1")
-    assert store.kinds == {"commit", "tag", "delete", "condemn", "relocate", "harm"}
+    assert store.kinds == {"commit", "tag", "label", "note", "delete", "condemn", "relocate", "harm"}
     found = saver.Saver(FOLDER / "store.1")
     assert {str(version) for model in found.models() for version in found.versions(model)} == set(
         store.versions
@@ -152,3 +152,13 @@ def test_a_store_of_the_first_format_can_be_written_on(tmp_path: Path) -> None:
     }
     assert Values(StoreReader(tmp_path / "store").open("golden@5")).load()["scalars"] == [1, 2.5]
     assert store.check().sound
+
+
+def test_labels_and_notes_are_those_of_the_log() -> None:
+    read, found = StoreReader(FOLDER / "store.1"), saver.Saver(FOLDER / "store.1")
+    version, model = found.version("labelled@1"), found.summary("labelled")
+    assert version.labels == read.versions["labelled@1"]["labels"] == {"Reviewed-by": "bob", "stage": "old"}
+    assert version.notes == read.versions["labelled@1"]["notes"] == "first, and noted\nafterwards"
+    assert version.author == read.versions["labelled@1"]["author"] == "ann"
+    assert {"labels": model.labels, "notes": model.notes} == read.models["labelled"]
+    assert found.check().sound

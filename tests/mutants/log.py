@@ -8,6 +8,7 @@ _ONCE = "repo/test_log.py::test_a_number_is_taken_once"
 _NEITHER = (
     "repo/test_shortcuts.py::test_where_the_log_cannot_be_read_either_that_is_told_and_nothing_is_forgotten"
 )
+_ANNOTATIONS = "repo/test_annotations.py"
 _LOG = "repo/test_log.py"
 _CANNOT_BE = f"{_LOG}::test_a_record_of_what_cannot_be_is_refused"
 
@@ -66,7 +67,7 @@ MUTANTS = [
         equivalent="who reads a record holds its number against its place, which is the next one",
     ),
     Mutant(
-        "version-numbers", "repo/state/view.py",
+        "version-numbers", "repo/state/values.py",
         "    if event.number != model.last + 1:\n", "    if False:\n",
         "refusing a version whose number is not the next one",
         (f"{_LOG}::test_a_version_number_that_is_not_the_next_is_refused",),
@@ -76,6 +77,32 @@ MUTANTS = [
         "if event.number is not None and view.version(event.model, event.number) is None:",
         "if False:",
         "refusing a tag of a version that is not there", (_CANNOT_BE,),
+    ),
+    Mutant(
+        "labels-of-nothing", "repo/state/view.py",
+        "        if model is None or not model.count:\n", "        if model is None:\n",
+        "refusing labels and notes of a model of which nothing is left", (_ANNOTATIONS,),
+    ),
+    Mutant(
+        "labels-in-records", "repo/labels.py",
+        "    check_labels(changes)\n", "",
+        "refusing labels that nobody could give", (_ANNOTATIONS,),
+    ),
+    Mutant(
+        "too-many-labels", "repo/labels.py",
+        "    if len(found) > LABELS_LIMIT:\n", "    if False:\n",
+        "refusing more labels than one may have", (_ANNOTATIONS,),
+    ),
+    Mutant(
+        "sizes-in-records", "repo/state/values.py",
+        "    if not all(0 <= size <= EXACT_INTEGER for size in (event.parent or 0, event.bytes, *sizes)):\n",
+        "    if False:\n",
+        "refusing sizes and numbers of versions and parts that none can have", (_ANNOTATIONS,),
+    ),
+    Mutant(
+        "added-of-models", "repo/state/values.py",
+        "bytes_added=model.bytes_added - sum(lost)\n", "bytes_added=model.bytes_added\n",
+        "knowing what the versions that are left added to the store", (_ANNOTATIONS,),
     ),
     Mutant(
         "names-in-records", "repo/state/view.py",

@@ -25,7 +25,7 @@ MUTANTS = [
     _field("number", 'yield "number", version.number, manifest.number'),
     _field("parent", 'yield "parent", version.parent, manifest.parent'),
     _field("step", 'yield "step", version.step, manifest.step'),
-    _field("notes", 'yield "notes", version.notes, manifest.notes'),
+    _field("notes", 'yield "notes", version.saved_notes, manifest.notes'),
     _field("author",
     'if version.author and manifest.author:\n        yield "author", version.author, manifest.author'),
     _field("metrics", 'yield from _items("metric", _plain(version.metrics), _plain(metrics))'),
@@ -195,10 +195,17 @@ MUTANTS = [
         ("repo/test_check.py::test_a_record_that_was_exchanged_is_found_though_a_checkpoint_makes_it_unnecessary",),
     ),
     Mutant(
-        "checked-state", "repo/check.py",
-        "            if found.get(ref) != logged.get(ref):\n", "            if False:\n",
+        "checked-state", "repo/replay.py",
+        " if found.get(ref) != told.get(ref)]\n", " if False]\n",
         "holding the newest checkpoint against the log",
         (f"{_STORES}::test_a_checkpoint_that_says_something_else_than_the_log_is_named",),
+    ),
+    Mutant(
+        "checked-models", "repo/replay.py",
+        " if models.get(name) != self.models.get(name)]", " if False]",
+        "holding what the newest checkpoint says of models against the log",
+        ("repo/test_annotations.py::"
+         "test_check_names_a_model_of_which_a_checkpoint_says_something_else",),
     ),
     Mutant(
         "checked-pages", "repo/mending.py",

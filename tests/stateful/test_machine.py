@@ -237,6 +237,30 @@ class Processes(RuleBasedStateMachine):
             return
         self.attempt(at, trouble, act, lambda truth: truth.tags.__delitem__((model, tag)))
 
+    @precondition(lambda self: self.truth.refs())
+    @rule(
+        at=actors, pick=picks, whole=st.booleans(), key=st.sampled_from("ab"),
+        value=st.none() | st.sampled_from("xy"), notes=st.sampled_from(["", "noted"]), trouble=troubles,
+    )  # fmt: skip
+    def annotate(
+        self, at: int, pick: int, whole: bool, key: str, value: str | None, notes: str,
+        trouble: Trouble | None,
+    ) -> None:  # fmt: skip
+        """A version, or the `whole` model, gets a label or loses it, and then gets notes."""
+        model, found = self.chosen(pick)
+        number = None if whole else found
+        ref = model if whole else f"{model}@{found}"
+        before = self.truth.said.get((model, number), ({}, ""))[1]
+        self.attempt(
+            at, trouble, lambda store: store.label(ref, {key: value}),
+            lambda truth: truth.annotate(model, number, key, value, before),
+        )  # fmt: skip
+        labels = self.truth.said.get((model, number), ({}, ""))[0]
+        self.attempt(
+            at, None, lambda store: store.note(ref, notes),
+            lambda truth: truth.annotate(model, number, key, labels.get(key), notes),
+        )  # fmt: skip
+
     @rule(at=actors, ref=refs, trouble=troubles)
     def delete(self, at: int, ref: tuple[str, str, int], trouble: Trouble | None) -> None:
         text, number = self.ref(ref)

@@ -69,6 +69,8 @@ class Truth:
         self.versions: dict[str, dict[int, Kept]] = {}
         self.numbers: dict[str, set[int]] = {}
         self.tags: dict[tuple[str, str], int] = {}
+        self.said: dict[tuple[str, int | None], tuple[dict[str, str], str]] = {}
+        """Labels and notes of versions, and of models, which have no number."""
 
     def copy(self) -> Truth:
         return copy.deepcopy(self)
@@ -83,8 +85,13 @@ class Truth:
         """The last number that a model gave; 0 before it gave any."""
         return max(self.numbers.get(model, ()), default=0)
 
+    def annotate(self, model: str, number: int | None, key: str, value: str | None, notes: str) -> None:
+        labels = {**self.said.get((model, number), ({}, ""))[0], key: value}
+        self.said[model, number] = {key: text for key, text in labels.items() if text is not None}, notes
+
     def delete(self, model: str, number: int) -> None:
         del self.versions[model][number]
+        self.said.pop((model, number), None)
         self.tags = {at: tagged for at, tagged in self.tags.items() if at[0] != model or tagged != number}
 
     def refs(self) -> list[tuple[str, int]]:
@@ -113,11 +120,14 @@ class Truth:
         for model, living in self.versions.items():
             tags = {tag: number for (of, tag), number in self.tags.items() if of == model}
             told = {
-                number: (kept.step, kept.time, sorted(tag for tag, at in tags.items() if at == number))
+                number: (
+                    kept.step, kept.time, sorted(tag for tag, at in tags.items() if at == number),
+                    self.said.get((model, number), ({}, "")),
+                )
                 for number, kept in living.items()
-            }
+            }  # fmt: skip
             if living:
-                found[model] = (told, max(living), tags)
+                found[model] = (told, max(living), tags, self.said.get((model, None), ({}, "")))
         return found
 
 
@@ -145,6 +155,10 @@ def seen(store: saver.Saver) -> dict[str, Any]:
         versions = store.versions(model)
         assert [version.number for version in versions] == sorted({version.number for version in versions})
         assert line.versions == len(versions)
-        told = {version.number: (version.step, version.time, sorted(version.tags)) for version in versions}
-        found[model] = (told, line.newest.number, line.tags)
+        assert line.bytes_added == sum(version.bytes_added for version in versions)
+        told = {
+            each.number: (each.step, each.time, sorted(each.tags), (each.labels, each.notes))
+            for each in versions
+        }
+        found[model] = (told, line.newest.number, line.tags, (line.labels, line.notes))
     return found

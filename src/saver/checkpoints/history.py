@@ -7,6 +7,7 @@ import time
 from saver import policy
 from saver.callers import warn
 from saver.policy import Checkpoint, Retention
+from saver.pruning import checkpoint_of
 from saver.repo.gc import collect
 from saver.repo.log import Delete
 from saver.repo.repository import Repository
@@ -31,7 +32,7 @@ class History:
 
     def read(self) -> None:
         """Read the versions from the store."""
-        self.saved = [_saved(version) for version in self._repo.versions(self._model)]
+        self.saved = [checkpoint_of(version) for version in self._repo.versions(self._model)]
         self._known = True
 
     def add(self, version: Version) -> None:
@@ -43,7 +44,7 @@ class History:
             )
         self._own = version.number
         if self._keep is None and self._known:
-            self.saved = [*self.saved, _saved(version)]
+            self.saved = [*self.saved, checkpoint_of(version)]
             return
         self.read()  # tags may have changed
         doomed = policy.doomed(self.saved, self._keep, version.number) if self._keep is not None else ()
@@ -64,10 +65,3 @@ class History:
         run drops none, or if there was nothing to free.
         """
         return self._keep is not None and bool(collect(self._repo, 0.0, listing=False).freed_bytes)
-
-
-def _saved(version: Version) -> Checkpoint:
-    return Checkpoint(
-        number=version.number, step=version.step, time=version.time, metrics=version.metrics,
-        tags=version.tags, bytes=version.bytes, bytes_added=version.bytes_added,
-    )  # fmt: skip

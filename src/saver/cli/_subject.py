@@ -103,6 +103,7 @@ class _Stored(Subject):
             "saved": _saved(version.time) + (f", by {version.author}" if version.author else ""),
             "step": "" if version.step is None else f"{version.step:,}",
             "tags": ", ".join(version.tags),
+            "labels": ", ".join(f"{key}={value}" for key, value in version.labels.items()),
             "metrics": ", ".join(f"{name} {value:.10g}" for name, value in version.metrics.items()),
             "notes": "" if "\n" in version.notes else version.notes,
             "parent": "" if version.parent is None else f"{version.model}@{version.parent}",

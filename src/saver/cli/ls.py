@@ -1,8 +1,9 @@
-"""`saver ls`: the models of a store, or the versions of one."""
+"""`saver ls`: the models of a store or of a group, or the versions of one model."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 import click
 
@@ -21,12 +22,18 @@ METRICS_FIRST = 3
 
 
 @click.command()
-@click.argument("model", required=False)
-@click.option("-n", "last", metavar="N", type=click.IntRange(1), help="Show only the N newest.")
+@click.argument("model", required=False, metavar="[MODEL|GROUP/]")
+@click.option("-n", "last", metavar="N", type=click.IntRange(1), help="Show only the N newest, or first.")
+@click.option(
+    "-w", "--where", metavar="CONDITION", help="Only versions such as 'auc > 0.8 and not tag = old'."
+)
+@click.option("-s", "--sort", metavar="METRIC", help="The best first; see docs/finding.md for other orders.")
 @store_option
 @json_option
-def command(model: str | None, last: int | None, address: str, as_json: bool) -> None:
-    """List models, or the versions of one.
+def command(
+    model: str | None, last: int | None, where: str | None, sort: str | None, address: str, as_json: bool
+) -> None:
+    """List models, those of a group such as fraud/, or the versions of one.
 
     For versions, also the parts that each changed. A terminal shows the 20 newest versions, unless -n
     gives another number.
@@ -35,18 +42,21 @@ def command(model: str | None, last: int | None, address: str, as_json: bool) ->
         raise Misuse(
             f"{model!r} names a version: `saver show` shows it, `saver ls` lists the versions of a model"
         )
+    grouped = model is None or model.endswith("/")
+    if grouped and (where is not None or sort is not None):
+        raise Misuse("--where and --sort are about the versions of a model: saver ls MODEL --where …")
     store = existing(address)
-    if model is None:
-        _list_models(store, last, as_json)
+    if model is None or grouped:
+        _list_models(store, model or "", last, as_json)
     else:
-        _list_versions(store, model, last, as_json)
+        _list_versions(store, model, Wanted(last, where, sort), as_json)
 
 
 # The models
 
 
-def _list_models(store: Saver, last: int | None, as_json: bool) -> None:
-    found = store.summaries()
+def _list_models(store: Saver, group: str, last: int | None, as_json: bool) -> None:
+    found = store.summaries(group)
     if last is not None:
         found = sorted(found, key=lambda each: each.newest.time, reverse=True)[:last]
     if as_json:
@@ -55,14 +65,15 @@ def _list_models(store: Saver, last: int | None, as_json: bool) -> None:
         return
     on = screen()
     if not found:
-        on.done(f"{store.storage} has no models.")
+        on.done(f"{store.storage} has no models{f' in {group}' if group else ''}.")
         return
-    on.heading(f"{store.storage}: {counted(len(found), 'model')}")
+    on.heading(f"{store.storage}: {counted(len(found), 'model')}{f' in {group}' if group else ''}")
     _table(
         on,
-        ("model", ">versions", ">newest", ">size", "saved", ">age", "tags"),
+        ("model", ">versions", ">newest", ">size", ">added", "saved", ">age", "tags", "labels", "notes"),
         [_model_row(each) for each in found],
-        spare=("saved", "size"),
+        spare=("notes", "saved", "size", "labels", "added"),
+        brief=("notes",),
     )
 
 
@@ -78,10 +89,17 @@ def _model_row(found: Summary) -> tuple[str, ...]:
         f"{found.versions:,}",
         f"@{newest.number}",
         size(newest.bytes),
+        size(found.bytes_added),
         local(newest.time, zone=False),
         age(newest.time),
         tags_text(found.tags),
+        _labels(found.labels),
+        " ".join(found.notes.split()),
     )
+
+
+def _labels(labels: Mapping[str, str]) -> str:
+    return ", ".join(f"{key}={value}" for key, value in labels.items())
 
 
 def tags_text(tags: Mapping[str, int]) -> str:
@@ -92,33 +110,65 @@ def tags_text(tags: Mapping[str, int]) -> str:
 # The versions of one
 
 
-def _list_versions(store: Saver, model: str, last: int | None, as_json: bool) -> None:
+class Wanted(NamedTuple):
+    """Which versions of a model to list: so many, by a condition, in an order."""
+
+    last: int | None
+    where: str | None
+    sort: str | None
+
+    def listed(self, store: Saver, model: str, last: int | None) -> tuple[list[Change], int | None]:
+        """The first `last` in the order of the list, and how many there are; None for all of the model."""
+        if self.where is None and self.sort is None:
+            return store.history(model, last=last)[::-1], None
+        found = store.history(model, where=self.where, sort=self.sort)
+        return (found if self.sort is not None else found[::-1])[:last], len(found)
+
+
+def _list_versions(store: Saver, model: str, wanted: Wanted, as_json: bool) -> None:
     if as_json:
-        changes = store.history(model, last=last)
-        versions = tuple(map(_document, reversed(changes)))
-        print_json(documents.Versions(store=str(store.storage), model=model, versions=versions))
+        changes, _ = wanted.listed(store, model, wanted.last)
+        summary, versions = store.summary(model), tuple(map(_document, changes))
+        place = str(store.storage)
+        print_json(documents.document(documents.Versions, summary, store=place, versions=versions))
         return
     on = screen()
-    if last is None and on.interactive:
-        last = VERSIONS_SHOWN
-    changes = store.history(model, last=last)
+    shown = VERSIONS_SHOWN if wanted.last is None and on.interactive else wanted.last
+    changes, count = wanted.listed(store, model, shown)
     summary = store.summary(model)
-    on.heading(f"{model}: {counted(summary.versions, 'version')}")
-    if summary.tags:
-        on.say(f"tags: {tags_text(summary.tags)}")
-    metrics = list(dict.fromkeys(name for change in reversed(changes) for name in change.version.metrics))
+    of = "" if count is None else f"{count:,} of "
+    on.heading(f"{model}: {of}{counted(summary.versions, 'version')}")
+    _say_of_the_model(on, summary)
+    if changes:
+        _table_of_versions(on, changes)
+    total = summary.versions if count is None else count
+    if total > len(changes):
+        more = counted(total - len(changes), "older version" if count is None else "version")
+        on.say(f"and {more}: -n {total} lists them all")
+
+
+def _say_of_the_model(on: Screen, summary: Summary) -> None:
+    about = {
+        "tags": tags_text(summary.tags),
+        "labels": _labels(summary.labels),
+        "notes": " ".join(summary.notes.split()),
+    }
+    for name, text in about.items():
+        if text:
+            on.say(f"{name}: {text}")
+
+
+def _table_of_versions(on: Screen, changes: Sequence[Change]) -> None:
+    metrics = list(dict.fromkeys(name for change in changes for name in change.version.metrics))
     _table(
         on,
         (">version", ">step", "saved", ">age", *(f">{name}" for name in metrics),
-         "tags", "changed", ">size", ">added", "author", "notes"),
-        [_row(change, metrics) for change in reversed(changes)],
-        spare=(*reversed(metrics[METRICS_FIRST:]), "author", "saved", "notes", "size",
+         "tags", "labels", "changed", ">size", ">added", "author", "notes"),
+        [_row(change, metrics) for change in changes],
+        spare=(*reversed(metrics[METRICS_FIRST:]), "author", "saved", "notes", "labels", "size",
                *reversed(metrics[:METRICS_FIRST]), "step"),
         brief=("notes",),
     )  # fmt: skip
-    left = summary.versions - len(changes)
-    if left > 0:
-        on.say(f"and {counted(left, 'older version')}: -n {summary.versions} lists them all")
 
 
 def _document(change: Change) -> documents.ListedVersion:
@@ -135,6 +185,7 @@ def _row(change: Change, metrics: Iterable[str]) -> tuple[str, ...]:
         age(version.time),
         *(f"{version.metrics[name]:.4g}" if name in version.metrics else "" for name in metrics),
         ", ".join(version.tags),
+        _labels(version.labels),
         _moved(change),
         size(version.bytes),
         size(version.bytes_added),

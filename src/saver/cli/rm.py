@@ -8,9 +8,10 @@ from collections.abc import Iterable, Sequence
 import click
 
 from saver import Saver, Version, documents
-from saver.cli import Misuse
+from saver.cli import Missing, Misuse
 from saver.cli._screen import clean, print_json, screen
 from saver.cli._store import counted, existing, json_option, store_option
+from saver.repo.refs import parse_range
 
 NAMED = 20
 """How many versions the question names; the others are counted."""
@@ -22,7 +23,7 @@ NAMED = 20
 @store_option
 @json_option
 def command(refs: tuple[str, ...], yes: bool, address: str, as_json: bool) -> None:
-    """Delete versions.
+    """Delete versions: iris@3, iris@best, or the range iris@3..7.
 
     Their tags are deleted too, and their numbers are never used again. Asks for confirmation; without a
     terminal, and for versions with tags, --yes is needed. `saver gc` then frees the bytes that no other
@@ -33,7 +34,7 @@ def command(refs: tuple[str, ...], yes: bool, address: str, as_json: bool) -> No
     if not yes and not _is_confirmed(versions):
         click.echo("nothing was deleted", err=True)
         raise click.exceptions.Exit(Misuse.exit_code)
-    deleted = [store.delete(str(version)) for version in versions]
+    deleted = store.delete(*versions)
     if as_json:
         versions_deleted = tuple(documents.version(documents.Version, version) for version in deleted)
         print_json(documents.Deleted(deleted=versions_deleted))
@@ -52,9 +53,20 @@ def _versions(store: Saver, refs: Iterable[str]) -> list[Version]:
             raise Misuse(
                 f"{ref} is a model; nothing was deleted; name versions of it, such as its newest, {newest}"
             )
-        version = store.version(ref)
-        found[str(version)] = version
+        found.update((str(version), version) for version in _named_by(store, ref))
     return list(found.values())
+
+
+def _named_by(store: Saver, ref: str) -> list[Version]:
+    """The version that a ref names, or those of a range."""
+    several = parse_range(ref)
+    if several is None:
+        return [store.version(ref)]
+    versions = store.versions(several.model)
+    found = [version for version in versions if several.first <= version.number <= several.last]
+    if not found:
+        raise Missing(f"{store.storage}: there is no version in {ref}; nothing was deleted")
+    return found
 
 
 def _is_confirmed(versions: Sequence[Version]) -> bool:

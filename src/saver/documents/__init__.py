@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
+from saver.documents.audit import Annotated, Entry, Log, entry
 from saver.documents.contents import Description, Part, Tensor
 from saver.documents.differences import (
     Amount,
@@ -56,6 +57,7 @@ from saver.documents.versions import (
     Models,
     Moved,
     PartVersion,
+    Pruned,
     Tag,
     TagMoved,
     Tags,
@@ -66,6 +68,7 @@ from saver.documents.versions import (
 
 __all__ = [
     "Amount",
+    "Annotated",
     "Array",
     "ArrayChange",
     "Checked",
@@ -80,12 +83,14 @@ __all__ = [
     "Differing",
     "Document",
     "Ended",
+    "Entry",
     "Event",
     "Exported",
     "Finding",
     "Imported",
     "LastSave",
     "ListedVersion",
+    "Log",
     "MetricChange",
     "Model",
     "Models",
@@ -97,6 +102,7 @@ __all__ = [
     "Piece",
     "Proof",
     "Proven",
+    "Pruned",
     "Rehearsal",
     "Resumed",
     "Run",
@@ -112,12 +118,13 @@ __all__ = [
     "Versions",
     "Whole",
     "document",
+    "entry",
     "utc",
     "version",
 ]
 
 Document: TypeAlias = (
     Models | Versions | Imported | Exported | Deleted | Tags | TagMoved | Description | Difference
-    | Collected | Checked | Copied | Diagnosis | Runs | Rehearsal | Proven
+    | Collected | Checked | Copied | Diagnosis | Runs | Rehearsal | Proven | Log | Annotated | Pruned
 )  # fmt: skip
 """Any document: `msgspec.json.decode(text, type=Document)` reads what a command printed."""

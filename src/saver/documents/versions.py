@@ -30,6 +30,7 @@ class Version(Piece, frozen=True):
     author: str
     metrics: dict[str, Number]
     tags: tuple[str, ...]
+    labels: dict[str, str]
     notes: str
     parts: dict[str, PartVersion]
     bytes: int
@@ -54,26 +55,32 @@ class ListedVersion(Version, frozen=True):
 
 
 class Model(Piece, frozen=True):
-    """A model: the number of its versions, the newest one, and the version numbers that its tags point to."""
+    """A model: the number of its versions, the newest one, and the version numbers that its tags point to;
+    how much the store grew when these versions were saved; its own labels and notes."""
 
     model: str
     versions: int
     newest: Version
     tags: dict[str, int]
+    bytes_added: int
+    labels: dict[str, str]
+    notes: str
 
 
 class Models(Whole, frozen=True, tag="saver.models.1"):
-    """`saver ls`: the models of a store, sorted by name; with -n, the newest first."""
+    """`saver ls` and `saver ls GROUP/`: the models of a store, sorted by name; with -n, the newest first."""
 
     store: str
     models: tuple[Model, ...]
 
 
 class Versions(Whole, frozen=True, tag="saver.versions.1"):
-    """`saver ls MODEL`: its versions, the newest first."""
+    """`saver ls MODEL`: its versions, the newest first, or as --sort says; and its own labels and notes."""
 
     store: str
     model: str
+    labels: dict[str, str]
+    notes: str
     versions: tuple[ListedVersion, ...]
 
 
@@ -92,6 +99,14 @@ class Exported(Whole, frozen=True, tag="saver.exported.1"):
 class Deleted(Whole, frozen=True, tag="saver.deleted.1"):
     """`saver rm`: the versions that were deleted, as they were."""
 
+    deleted: tuple[Version, ...]
+
+
+class Pruned(Whole, frozen=True, tag="saver.pruned.1"):
+    """`saver prune`: the versions that were deleted, as they were; with --dry-run, those that would be."""
+
+    model: str
+    dry_run: bool
     deleted: tuple[Version, ...]
 
 

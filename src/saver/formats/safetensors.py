@@ -21,7 +21,7 @@ from saver.repo.manifest import SOLE, Manifest, Part
 from saver.storage import Blob
 from saver.strict import strict_json
 from saver.tensors import ITEM_SIZE, NUMPY_DTYPE, Shard, TensorData, TensorInfo, hash_of, in_one, whole
-from saver.tree import Node, Tensor, Value, reserved
+from saver.tree import Node, Tensor, Value, reserved, to_json
 
 _ADVICE = "the file was changed while it was read; open it again"
 
@@ -43,16 +43,11 @@ def open_tensors(blob: Blob, header: bytes) -> Opened:
     }
     for_torch = isinstance(metadata, dict) and metadata.get("format") == "pt"
     for_torch = for_torch or any(slot.dtype not in NUMPY_DTYPE for slot in slots.values())
-    tree, package = _tree(list(slots), for_torch), "torch" if for_torch else "numpy"
+    tree = msgspec.Raw(to_json(_tree(list(slots), for_torch)))
     content = manifests.content_hash(manifests.structure(tree, {}))
-    part = Part(
-        tree=tree,
-        hash=manifests.part_hash(content, infos, infos),
-        version=1,
-        packages=(package,),
-    )
-    document = Manifest(format=manifests.FORMAT, parts={SOLE: part}, time=time.time())
-    manifest = manifests.decode(manifests.encode(document), where)
+    digest = manifests.part_hash(content, infos, infos)
+    part = Part(tree=tree, hash=digest, version=1, packages=("torch" if for_torch else "numpy",))
+    manifest = Manifest(format=manifests.FORMAT, parts={SOLE: part}, time=time.time())
     source = PackedTensors(infos, lambda names: dict.fromkeys(names, blob), where, _ADVICE, size=blob.size)
     return Opened(manifest, source, where, blob.size, blake3(header).hexdigest())
 

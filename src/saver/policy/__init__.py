@@ -11,7 +11,7 @@ creates them.
 
 from __future__ import annotations
 
-from saver.policy.arguments import Mode
+from saver.direction import Mode
 from saver.policy.contract import Checkpoint, Moment, Policy, Retention, widened
 from saver.policy.keeping import Keep, doomed
 from saver.policy.saving import Every, OnSignal

@@ -6,16 +6,9 @@ import operator
 import re
 from fractions import Fraction
 from numbers import Real
-from typing import Any, Literal, cast
+from typing import Any, cast
 
-Mode = Literal["min", "max"]
-"""Whether lower or higher values of a metric are better."""
-
-_GROWING = frozenset({
-    "acc", "accuracy", "ap", "auc", "auprc", "auroc", "bleu", "dice", "f1", "iou", "kappa", "map", "mcc",
-    "miou", "precision", "psnr", "r2", "recall", "return", "reward", "rouge", "score", "ssim",
-})  # fmt: skip
-"""Words in names of metrics whose higher values are almost always better."""
+from saver.direction import GROWING, Mode
 
 _UNITS = {
     "B": 1,
@@ -73,7 +66,7 @@ def mode_of(call: str, name: str, mode: Any) -> Mode:
     A name like `accuracy` has no default: with "min", the worst would be saved and the best dropped.
     """
     if mode is None:
-        grows = _GROWING.intersection(re.split(r"[^a-z0-9]+", name.lower()))
+        grows = GROWING.intersection(re.split(r"[^a-z0-9]+", name.lower()))
         if grows:
             raise ValueError(
                 f'{call}: higher {name!r} is usually better; write mode="max", or mode="min" if it is not'

@@ -6,7 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import overload
 
-from saver.policy.arguments import Mode, metric, mode_of, one_of, size_of, size_text, whole
+from saver.direction import Mode
+from saver.policy.arguments import metric, mode_of, one_of, size_of, size_text, whole
 from saver.policy.contract import Checkpoint, Retention
 
 

@@ -8,7 +8,8 @@ import signal
 from collections.abc import Iterable, Sequence
 from typing import overload
 
-from saver.policy.arguments import Mode, metric, mode_of, number, one_of, plain, whole
+from saver.direction import Mode
+from saver.policy.arguments import metric, mode_of, number, one_of, plain, whole
 from saver.policy.contract import Checkpoint, Moment, Policy
 
 LEAST_SECONDS = 10.0

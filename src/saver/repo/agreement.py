@@ -37,7 +37,7 @@ def _fields(version: Version, manifest: Manifest) -> Iterator[tuple[str, Any, An
     yield "number", version.number, manifest.number
     yield "parent", version.parent, manifest.parent
     yield "step", version.step, manifest.step
-    yield "notes", version.notes, manifest.notes
+    yield "notes", version.saved_notes, manifest.notes
     if version.author and manifest.author:
         yield "author", version.author, manifest.author
     metrics = {name: number_of(metric) for name, metric in manifest.metrics.items()}

@@ -38,6 +38,11 @@ from saver.storage import Progress, Stat
 from saver.tensors import shard_names
 from saver.tree import Item, Tensor, parse
 
+_CONTRADICTED = (
+    "the newest checkpoint contradicts the log about it, and the log is right; checkpoints are written again "
+    "from the log; if that fails, delete the folder state/"
+)
+
 
 def check(repo: Repository, progress: Progress | None = None) -> Checked:
     """Read and verify everything in the store.
@@ -130,19 +135,13 @@ class _Check:
         while True:
             head = repo.state.head
             self._log(head)
+            models = dict(repo.state.models())
             versions = [version for model, _ in repo.models() for version in repo.versions(model)]
             if head == repo.state.head:  # otherwise another thread has read on
                 break
-        found, logged = {str(version): version for version in versions}, replay.versions()
-        for ref in sorted({*found, *logged}):
-            if found.get(ref) != logged.get(ref):
-                model, _, number = ref.partition("@")
-                what = (
-                    "the newest checkpoint contradicts the log about it, and the log is right; checkpoints "
-                    "are written again from the log; if that fails, delete the folder state/"
-                )
-                self._damage.append(Damage("state", what, model, int(number)))
-                versions = list(logged.values())
+        for model, number in replay.contradicted(models, versions):
+            self._damage.append(Damage("state", _CONTRADICTED, model, number))
+            versions = list(replay.versions().values())
         return versions
 
     def _log(self, head: int) -> None:

@@ -24,7 +24,7 @@ from saver.repo.objects import pack_key, tree_key
 from saver.repo.repository import Repository
 from saver.repo.stage import Condemned, Staged, StagedPart
 from saver.repo.state.facts import ModelState
-from saver.repo.state.view import version_state
+from saver.repo.state.values import version_state
 from saver.repo.version import Version, from_state, plain_metric
 from saver.repo.written import Written
 from saver.storage import Bytes, Progress
@@ -177,7 +177,7 @@ class _Commit:
                 document = self._put_file(event) if self._is_file() else self._put_manifest(event)
                 written, event = event, self._event(document)  # of another number, if a thread was faster
                 said = (*_said(written)[:-1], event.packs)
-            record = record_after(head, event, self._transaction, repo.clock(), self._details.author)
+            record = record_after(head, event, self._transaction, repo.clock(), repo.author)
             if self._append(record):
                 self._written.remove(self._documents[:-1])
                 return from_state(event.model, event.number, version_state(record, event), event.tags)
@@ -283,16 +283,16 @@ class _Commit:
             parts={name: self._part_version(name, model.parts.get(name)) for name in in_order(self._parts)},
             packs=(described.file,) if described.file else tuple(sorted(packs_of(self._known.values()))),
             trees=tuple(sorted({part.document for part in parts if part.document})),
-            parent=model.latest,
-            step=details.step,
+            parent=model.latest, step=details.step,
             metrics={name: plain_metric(details.metrics[name]) for name in in_order(details.metrics)},
-            tags=details.tags,
-            notes=details.notes,
+            tags=details.tags, notes=details.notes,
+            labels={key: details.labels[key] for key in in_order(details.labels)},
+            author="" if details.author == self._repo.author else details.author,
             bytes=described.size
             + sum(known.length for known in self._known.values())
             + sum(part.size for part in parts if part.document),
             bytes_added=self._added + described.added,
-        )
+        )  # fmt: skip
 
     def _part_version(self, name: str, before: Sequence[Any] | None) -> PartVersion:
         digest, size = self._parts[name]

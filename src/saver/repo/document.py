@@ -48,7 +48,7 @@ def decode(data: bytes, kind: type[T], where: str) -> tuple[T, str]:
         found = _decoder(kind).decode(data)
         if encode(found) == data:
             return found, data[_AT : _AT + 64].decode()
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
+    except (ValueError, RecursionError):  # of msgspec, and of numbers that are not exact in JSON
         pass  # raised below
     return _decode_closely(data, kind, where)
 

@@ -64,6 +64,7 @@ class Details(msgspec.Struct, kw_only=True, frozen=True):
     step: int | None = None
     metrics: Mapping[str, float] = {}
     tags: tuple[str, ...] = ()
+    labels: Mapping[str, str] = {}
     notes: str = ""
     data: Mapping[str, Any] = {}
     unknown: Mapping[str, Any] = {}

@@ -8,17 +8,21 @@ from itertools import islice
 import msgspec
 
 from saver.repo.repository import Repository
+from saver.repo.state.facts import ModelState
 from saver.repo.version import Version, Versions, from_state
 
 
 class Summary(msgspec.Struct, frozen=True):
     """A summary of a model: the number of its versions, the newest one, and the version numbers of its
-    tags."""
+    tags; how many bytes the store grew when those versions were saved; its own labels and notes."""
 
     model: str
     versions: int
     newest: Version
     tags: dict[str, int]
+    bytes_added: int
+    labels: dict[str, str]
+    notes: str
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -34,22 +38,25 @@ class Change(msgspec.Struct, frozen=True):
 def summary(repo: Repository, model: str) -> Summary:
     """The summary of a model. Raises NotFoundError if it has no versions."""
     newest = repo.version(model)
-    value = repo.state.model(model)
-    return Summary(model, value.count if value is not None else 0, newest, repo.state.tags(model))
+    return _summary(model, repo.state.model(model) or ModelState(), newest, repo.state.tags(model))
 
 
-def summaries(repo: Repository) -> Iterator[Summary]:
-    """The summary of each model, sorted by name. Reads only the newest version of each."""
+def _summary(model: str, state: ModelState, newest: Version, tags: dict[str, int]) -> Summary:
+    return Summary(model, state.count, newest, tags, state.bytes_added, state.labels, state.notes)
+
+
+def summaries(repo: Repository, group: str = "") -> Iterator[Summary]:
+    """The summary of each model of a group, sorted by name. Reads only the newest version of each."""
     tags: dict[str, dict[str, int]] = {}
-    for model, tag, tagged in repo.state.all_tags():
+    for model, tag, tagged in repo.state.all_tags(group):
         tags.setdefault(model, {})[tag] = tagged
-    for model, value in repo.models():
+    for model, value in repo.models(group):
         number = value.latest
         found = repo.state.version(model, number) if number is not None else None
         if number is not None and found is not None:  # it may just have been deleted by another thread
             own = tags.get(model, {})
             names = tuple(tag for tag, tagged in own.items() if tagged == number)
-            yield Summary(model, value.count, from_state(model, number, found, names), own)
+            yield _summary(model, value, from_state(model, number, found, names), own)
 
 
 def newest(repo: Repository, model: str, last: int | None = None) -> Versions:

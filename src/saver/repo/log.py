@@ -33,7 +33,8 @@ class PartVersion(msgspec.Struct, frozen=True):
 class Commit(msgspec.Struct, frozen=True, omit_defaults=True, tag="commit", tag_field="kind"):
     """A version was created. `manifest` is the hash of the document that describes it, or of the header of
     the pack `file` that contains that document. `packs` are all packs that it needs, `trees` the separate
-    documents of large parts; metrics that are not finite are strings.
+    documents of large parts; metrics that are not finite are strings. `author` is who made it, if that is
+    not who wrote the record.
     """
 
     model: str
@@ -47,7 +48,9 @@ class Commit(msgspec.Struct, frozen=True, omit_defaults=True, tag="commit", tag_
     step: int | None = None
     metrics: dict[str, float | str] = {}
     tags: tuple[str, ...] = ()
+    labels: dict[str, str] = {}
     notes: str = ""
+    author: str = ""
     bytes: int = 0
     bytes_added: int = 0
 
@@ -58,6 +61,22 @@ class Tag(msgspec.Struct, frozen=True, tag="tag", tag_field="kind"):
     model: str
     tag: str
     number: int | None
+
+
+class Label(msgspec.Struct, frozen=True, tag="label", tag_field="kind"):
+    """Labels of a version were set or removed (None); those of the model if `number` is None."""
+
+    model: str
+    number: int | None
+    labels: dict[str, str | None]
+
+
+class Note(msgspec.Struct, frozen=True, tag="note", tag_field="kind"):
+    """The notes of a version are these from now on; those of the model if `number` is None."""
+
+    model: str
+    number: int | None
+    notes: str
 
 
 class Delete(msgspec.Struct, frozen=True, tag="delete", tag_field="kind"):
@@ -92,14 +111,12 @@ class Harm(msgspec.Struct, frozen=True, tag="harm", tag_field="kind"):
     places: dict[str, tuple[tuple[int, int], ...]]
 
 
-Event: TypeAlias = Commit | Tag | Delete | Condemn | Relocate | Harm
+Event: TypeAlias = Commit | Tag | Label | Note | Delete | Condemn | Relocate | Harm
 
 
 @decodable
 class Record(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One record. `previous` is the hash of the one before; `transaction` is random; `time` is Unix time,
-    UTC.
-    """
+    """One record. `previous` is the hash of the one before; `transaction` is random; `time` is Unix time."""
 
     format: int
     number: int
@@ -128,7 +145,7 @@ class _Outline(msgspec.Struct, frozen=True):
     event: _Kind = _Kind()
 
 
-_KINDS = {kind.__struct_config__.tag for kind in (Commit, Tag, Delete, Condemn, Relocate, Harm)}
+_KINDS = {kind.__struct_config__.tag for kind in (Commit, Tag, Label, Note, Delete, Condemn, Relocate, Harm)}
 
 
 def log_key(number: int) -> str:
@@ -249,6 +266,16 @@ class Log:
                 f"{where} says that it is record {record.number}; restore it from a copy of the store"
             )
         return record, digest
+
+    def read_back(self, last: int) -> Iterator[Record]:
+        """The records from `last` down to the first, read as they are wanted."""
+        at, count = last, 4
+        while at:
+            count = min(2 * count, TOGETHER)
+            numbers = range(at, max(at - count, 0), -1)
+            for record, _ in self.storage.together(partial(self.read, number) for number in numbers):
+                yield record
+            at -= len(numbers)
 
     def read_on(self, first: int, last: int) -> Iterator[tuple[Record, str]]:
         """The records from `first` to `last`, each with its hash."""

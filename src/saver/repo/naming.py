@@ -1,11 +1,14 @@
-"""Checks of refs, models and tags from callers: a wrong one is a TypeError or ValueError, which names the
-argument."""
+"""Checks of refs, models, tags, labels and authors from callers: a wrong one is a TypeError or ValueError,
+which names the argument."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from saver.repo.refs import BadNameError, check_model, check_tag, parse_ref
+from saver.canonical import in_order
+from saver.repo.labels import check_labels
+from saver.repo.refs import BadNameError, check_group, check_model, check_tag, parse_ref
 from saver.repo.version import Version
 
 
@@ -36,6 +39,19 @@ def model_of(value: Any) -> str:
     return value
 
 
+def group_of(value: Any) -> str:
+    """A group of models, or "", which means all."""
+    if value == "":
+        return ""
+    if not isinstance(value, str):
+        raise TypeError(f"group: a {type(value).__name__} is not a name; pass a text as in 'fraud/'")
+    try:
+        check_group(value)
+    except BadNameError as error:
+        raise BadNameError(f"group: {error}") from None
+    return value
+
+
 def tag_of(name: str, value: Any) -> str:
     """A tag."""
     if not isinstance(value, str):
@@ -44,4 +60,31 @@ def tag_of(name: str, value: Any) -> str:
         check_tag(value)
     except BadNameError as error:
         raise BadNameError(f"{name}: {error}") from None
+    return value
+
+
+def labels_of(value: Any) -> dict[str, Any]:
+    """Labels by key, in the order of canonical JSON."""
+    if not isinstance(value, Mapping):
+        raise TypeError(
+            f'labels: a {type(value).__name__} has no keys; pass a dict such as {{"team": "fraud"}}'
+        )
+    try:
+        check_labels(value)
+    except BadNameError as error:
+        raise BadNameError(f"labels: {error}") from None
+    return {key: value[key] for key in in_order(value)}
+
+
+AUTHOR_LIMIT = 200
+
+
+def author_of(value: Any) -> str:
+    """The name of an author."""
+    if not isinstance(value, str):
+        raise TypeError(f"author: a {type(value).__name__} is not a name; pass a text as in 'ann'")
+    if not 0 < len(value) <= AUTHOR_LIMIT or not value.isprintable():
+        raise BadNameError(
+            f"author: {value[:80]!r} is not a name of 1 to {AUTHOR_LIMIT} printable characters"
+        )
     return value

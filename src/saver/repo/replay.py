@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from saver.repo.log import Commit, Delete, Record, Relocate, Tag
-from saver.repo.state.facts import VersionState
-from saver.repo.state.view import version_state
+from collections.abc import Iterable, Mapping
+
+from saver.errors import IncompatibleError
+from saver.repo.log import Commit, Delete, Label, Note, Record, Relocate, Tag
+from saver.repo.state.facts import ModelState, VersionState
+from saver.repo.state.values import annotated, version_state, with_version, without_versions
 from saver.repo.version import Version, from_state
 
 
@@ -15,6 +18,8 @@ class Replay:
 
     def __init__(self) -> None:
         self.head = 0
+        self.models: dict[str, ModelState] = {}
+        """All models that ever had a version."""
         self._live: dict[tuple[str, int], VersionState] = {}
         self._tags: dict[tuple[str, str], int] = {}
         self._first: dict[str, tuple[str, int]] = {}
@@ -23,9 +28,12 @@ class Replay:
     def follow(self, record: Record) -> None:
         """Apply the next record."""
         self.head = record.number
+        where = f"record {record.number}"
         match record.event:
             case Commit() as event:
-                self._live[event.model, event.number] = version_state(record, event)
+                self._live[event.model, event.number] = version_state(record, event, where)
+                model = self.models.get(event.model, ModelState())
+                self.models[event.model] = with_version(model, event, where)
                 self._tags.update(((event.model, tag), event.number) for tag in event.tags)
                 for pack in event.packs:
                     self._first.setdefault(pack, (event.model, event.number))
@@ -33,15 +41,34 @@ class Replay:
                 self._tags[event.model, event.tag] = event.number
             case Tag() as event:
                 self._tags.pop((event.model, event.tag), None)
+            case Label() | Note() as event:
+                self._annotate(event, where)
             case Delete() as event:
                 self._delete(event.model, set(event.numbers))
             case Relocate() as event:
                 self._moved.update(move[2] for moves in event.moves.values() for move in moves)
 
+    def _annotate(self, event: Label | Note, where: str) -> None:
+        model, version = self.models.get(event.model), self._live.get((event.model, event.number or 0))
+        if event.number is None and model is not None:
+            self.models[event.model] = annotated(model, event, where)
+        elif event.number is not None and version is not None:
+            self._live[event.model, event.number] = annotated(version, event, where)
+        else:
+            raise IncompatibleError(f"{where} is about what is not there")
+
     def _delete(self, model: str, numbers: set[int]) -> None:
-        gone = [number for number in numbers if self._live.pop((model, number), None) is not None]
+        gone = {
+            number: value for number in numbers
+            if (value := self._live.pop((model, number), None)) is not None
+        }  # fmt: skip
         for key in [key for key, number in self._tags.items() if key[0] == model and number in gone]:
             del self._tags[key]
+        if gone:
+            latest = self.models[model].latest
+            if latest in gone:
+                latest = max((number for name, number in self._live if name == model), default=None)
+            self.models[model] = without_versions(self.models[model], gone.values(), latest)
 
     def versions(self) -> dict[str, Version]:
         """The live versions, by ref."""
@@ -50,6 +77,16 @@ class Replay:
             tags.setdefault((model, number), []).append(tag)
         found = (from_state(*key, state, tuple(tags.get(key, ()))) for key, state in self._live.items())
         return {str(version): version for version in found}
+
+    def contradicted(
+        self, models: Mapping[str, ModelState], versions: Iterable[Version]
+    ) -> list[tuple[str, int]]:
+        """The models (number 0) and versions of which something else was said than the log says."""
+        found, told = {str(version): version for version in versions}, self.versions()
+        differing = [ref for ref in sorted({*found, *told}) if found.get(ref) != told.get(ref)]
+        refs = [(model, int(number)) for model, _, number in (ref.partition("@") for ref in differing)]
+        names = sorted({*models, *self.models})
+        return [(name, 0) for name in names if models.get(name) != self.models.get(name)] + refs
 
     def wrote(self, pack: str, version: Version) -> bool:
         """Whether the pack was written for this version: the first version that needs it, since others can

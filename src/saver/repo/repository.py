@@ -17,6 +17,7 @@ from saver.repo import document, trees
 from saver.repo.agreement import check_agreement
 from saver.repo.described import read_outline
 from saver.repo.extents import Extents, packs_of
+from saver.repo.finding import not_found, number_named, tags_of
 from saver.repo.format import FORMAT, STORE_KEY, Format, demand, read_again, read_format
 from saver.repo.log import Condemn, Delete, Event, Record, record_after
 from saver.repo.manifest import Manifest, Part, manifest_key
@@ -146,9 +147,9 @@ class Repository:
 
     # Reading
 
-    def models(self) -> Iterator[tuple[str, ModelState]]:
-        """The names of the models with live versions, sorted, each with its state."""
-        return ((name, model) for name, model in self.state.models() if model.count)
+    def models(self, group: str = "") -> Iterator[tuple[str, ModelState]]:
+        """The names of the models of a group with live versions, sorted, each with its state."""
+        return ((name, model) for name, model in self.state.models(group) if model.count)
 
     def versions(self, model: str, reverse: bool = False) -> Iterator[Version]:
         """The versions of a model, by number."""
@@ -169,48 +170,17 @@ class Repository:
         """The version that a ref names, in the state that was read last. Raises NotFoundError, which lists
         what there is."""
         wanted = parse_ref(ref)
-        number = self._number(wanted)
+        number = number_named(self.state, wanted)
         value = self.state.version(wanted.model, number) if number is not None else None
         if number is None or value is None:
-            raise self._not_found(ref, wanted)
-        return from_state(wanted.model, number, value, self._tags(wanted.model, number))
+            raise not_found(str(self.storage), self.state, ref, wanted)
+        return from_state(wanted.model, number, value, tags_of(self.state, wanted.model, number))
 
     def demand(self, version: Version) -> None:
         """Raise NotFoundError unless a version still exists. Its name may be an invalid one."""
         if self.state.version(version.model, version.number) is None:
-            raise self._not_found(str(version), Ref(version.model, version.number))
-
-    def _tags(self, model: str, number: int) -> tuple[str, ...]:
-        return tuple(tag for tag, tagged in self.state.tags(model).items() if tagged == number)
-
-    def _number(self, ref: Ref) -> int | None:
-        if ref.number is not None:
-            return ref.number
-        if ref.tag is not None:
-            return self.state.tag(ref.model, ref.tag)
-        if ref.step is not None:
-            return self.state.newest_with_step(ref.model, ref.step)
-        if ref.time is not None:
-            older = (v.number for v in self.versions(ref.model, reverse=True) if v.time <= ref.time)
-            return next(older, None)
-        model = self.state.model(ref.model)
-        return model.latest if model is not None else None
-
-    def _not_found(self, text: str, ref: Ref) -> NotFoundError:
-        model = self.state.model(ref.model)
-        if model is None or not model.count:
-            from difflib import get_close_matches
-
-            names = [name for name, _ in self.models()]
-            near = get_close_matches(ref.model, names, 3) or names[:5]
-            there = f"there are {_some(near, len(names))}" if near else "nothing was saved here yet"
-            return NotFoundError(f"{self.storage}: there is no model {ref.model!r}; {there}")
-        tags = [*self.state.tags(ref.model)]
-        tagged = f", tagged: {_some(tags[:10], len(tags))}" if tags else ""
-        return NotFoundError(
-            f"{self.storage}: there is no {text}; {ref.model} has {model.count} versions, the newest is "
-            f"{ref.model}@{model.latest}{tagged}"
-        )
+            wanted = Ref(version.model, version.number)
+            raise not_found(str(self.storage), self.state, str(version), wanted)
 
     def manifest(self, version: Version) -> Manifest:
         """The manifest of a version with all its parts, verified and compared with the log; the trees are
@@ -337,9 +307,3 @@ class Repository:
     def remember(self, version: Version, shards: dict[str, Shard], documents: dict[str, str]) -> None:
         """Remember what was just saved, for the next save: its shards, and its documents by content."""
         self._last = (version.manifest, shards, documents)
-
-
-def _some(names: list[str], count: int) -> str:
-    """Some of `count` names, as text."""
-    more = count - len(names)
-    return ", ".join(names) + (f" and {more:,} more" if more else "")

@@ -28,19 +28,24 @@ Span: TypeAlias = tuple[int, int]
 
 
 @decodable
-class ModelState(msgspec.Struct, frozen=True):
-    """A model: the last number that was assigned; the number of live versions, and the newest of them; and
-    for every part that any version had, its last number and hash."""
+class ModelState(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A model: the last number that was assigned; the number of live versions, and the newest of them; for
+    every part that any version had, its last number and hash; how much the store grew by the live versions;
+    and its labels and notes, which outlive them."""
 
     last: int = 0
     count: int = 0
     latest: int | None = None
     parts: dict[str, tuple[int, str]] = {}
+    bytes_added: int = 0
+    labels: dict[str, str] = {}
+    notes: str = ""
 
 
 @decodable
 class VersionState(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A version: what its commit says, plus the record's time and author."""
+    """A version: what its commit says, plus the record's time and author; and what was labelled and noted
+    since. `edited` are the notes that took the place of those of the commit."""
 
     manifest: str
     parts: dict[str, PartVersion]
@@ -55,6 +60,8 @@ class VersionState(msgspec.Struct, frozen=True, omit_defaults=True):
     bytes_added: int = 0
     trees: tuple[str, ...] = ()
     file: str = ""
+    labels: dict[str, str] = {}
+    edited: str | None = None
 
 
 KINDS: dict[str, Any] = {
@@ -147,9 +154,9 @@ class Facts(ABC):
         found: ModelState | None = self.get(model_key(name))
         return found
 
-    def models(self) -> Iterator[tuple[str, ModelState]]:
-        """All models that ever had a version, sorted by name."""
-        for key, value in self.scan("model "):
+    def models(self, group: str = "") -> Iterator[tuple[str, ModelState]]:
+        """All models that ever had a version, sorted by name; or those whose name begins with `group`."""
+        for key, value in self.scan(model_key(group)):
             yield key.removeprefix("model "), value
 
     def version(self, model: str, number: int) -> VersionState | None:
@@ -183,9 +190,9 @@ class Facts(ABC):
         """The tags of a model, each with the number of its version."""
         return {key.rpartition(" ")[2]: number for key, number in self.scan(tag_key(model))}
 
-    def all_tags(self) -> Iterator[tuple[str, str, int]]:
-        """Every tag with its model and the number of its version."""
-        for key, number in self.scan("tag "):
+    def all_tags(self, group: str = "") -> Iterator[tuple[str, str, int]]:
+        """Every tag of the models of a group, with its model and the number of its version."""
+        for key, number in self.scan(f"tag {group}"):
             model, _, tag = key.removeprefix("tag ").rpartition(" ")
             yield model, tag, number
 

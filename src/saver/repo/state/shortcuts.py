@@ -23,7 +23,7 @@ from saver.repo.state.reserve import RESERVE
 from saver.storage import Storage
 from saver.strict import decodable
 
-FORMAT = 2
+FORMAT = 3
 
 CHECKPOINTS_KEPT = 4
 """How many of the newest checkpoints are kept: a reader may still use one that is not the newest."""

@@ -7,10 +7,8 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-import msgspec
-
 from saver.errors import DamagedError, IncompatibleError, SaverError
-from saver.repo.log import ZERO, Commit, Condemn, Delete, Event, Harm, Record, Relocate, Tag
+from saver.repo.log import ZERO, Commit, Condemn, Delete, Event, Harm, Label, Note, Record, Relocate, Tag
 from saver.repo.manifest import manifest_key
 from saver.repo.objects import pack_key, tree_key
 from saver.repo.refs import BadNameError, check_model, check_tag
@@ -29,6 +27,7 @@ from saver.repo.state.facts import (
     version_key,
 )
 from saver.repo.state.pages import Pages
+from saver.repo.state.values import annotated, version_state, with_version, without_versions
 
 END = "\U0010ffff"
 """Sorts after every continuation of a key."""
@@ -162,8 +161,10 @@ def needed_by(event: Event) -> Iterator[str]:
     match event:
         case Commit():
             yield model_key(event.model)
-        case Tag(number=int(number)):
+        case Tag(number=int(number)) | Label(number=int(number)) | Note(number=int(number)):
             yield version_key(event.model, number)
+        case Label() | Note():
+            yield model_key(event.model)
         case Delete():
             yield from (model_key(event.model), tag_key(event.model), tag_key(event.model, END))
             yield from (version_key(event.model, number) for number in event.numbers)
@@ -185,6 +186,9 @@ def _changes(record: Record, view: View, where: str) -> dict[str, Any]:
             if event.number is not None and view.version(event.model, event.number) is None:
                 raise IncompatibleError(f"{where} tags {event.model}@{event.number}, which does not exist")
             return {tag_key(event.model, event.tag): event.number}
+        case Label() | Note():
+            _check_names(event.model, (), where)
+            return _annotated(event, view, where)
         case Delete():
             _check_names(event.model, (), where)
             return _deleted(record.number, event, view)
@@ -216,16 +220,23 @@ def _check_names(model: str, tags: Iterable[str], where: str) -> None:
         raise IncompatibleError(f"{where}: {error}") from None
 
 
+def _annotated(event: Label | Note, view: View, where: str) -> dict[str, Any]:
+    """The changes by labels or notes of a version or a model, which must be there."""
+    model = view.model(event.model)
+    if event.number is None:
+        if model is None or not model.count:
+            raise IncompatibleError(f"{where} is about the model {event.model!r}, which is not there")
+        return {model_key(event.model): annotated(model, event, where)}
+    version = view.version(event.model, event.number)
+    if version is None:
+        raise IncompatibleError(f"{where} is about {event.model}@{event.number}, which is not there")
+    return {version_key(event.model, event.number): annotated(version, event, where)}
+
+
 def _committed(record: Record, event: Commit, view: View, where: str) -> dict[str, Any]:
-    model = view.model(event.model) or ModelState()
-    if event.number != model.last + 1:
-        raise IncompatibleError(f"{where} has version {event.number} of {event.model!r} after {model.last}")
-    parts = {name: (part.number, part.hash) for name, part in event.parts.items()}
     changes: dict[str, Any] = {
-        version_key(event.model, event.number): version_state(record, event),
-        model_key(event.model): ModelState(
-            event.number, model.count + 1, event.number, {**model.parts, **parts}
-        ),
+        version_key(event.model, event.number): version_state(record, event, where),
+        model_key(event.model): with_version(view.model(event.model) or ModelState(), event, where),
     }
     if event.step is not None:
         changes[step_key(event.model, event.step, event.number)] = event.number
@@ -234,23 +245,15 @@ def _committed(record: Record, event: Commit, view: View, where: str) -> dict[st
     return changes
 
 
-def version_state(record: Record, event: Commit) -> VersionState:
-    """What the state keeps of a commit."""
-    return VersionState(
-        event.manifest, event.parts, record.time, record.author, event.packs, event.parent, event.step,
-        event.metrics, event.notes, event.bytes, event.bytes_added, event.trees, event.file,
-    )  # fmt: skip
-
-
 def _deleted(record: int, event: Delete, view: View) -> dict[str, Any]:
     """The changes of a deletion: removes the versions, and the tags and steps that point to them; what only
     they needed becomes free."""
     changes: dict[str, Any] = {}
-    gone = set()
+    gone: dict[int, VersionState] = {}
     for number in sorted(set(event.numbers)):
         value = view.version(event.model, number)
         if value is not None:
-            gone.add(number)
+            gone[number] = value
             changes[version_key(event.model, number)] = None
             if value.step is not None:
                 changes[step_key(event.model, value.step, number)] = None
@@ -266,7 +269,5 @@ def _deleted(record: int, event: Delete, view: View) -> dict[str, Any]:
         if latest in gone:  # only then is another one the newest
             left = (number for number, _ in view.versions(event.model, reverse=True))
             latest = next((number for number in left if number not in gone), None)
-        changes[model_key(event.model)] = msgspec.structs.replace(
-            model, count=model.count - len(gone), latest=latest
-        )
+        changes[model_key(event.model)] = without_versions(model, gone.values(), latest)
     return changes

@@ -1,0 +1,103 @@
+"""`saver log`: who did what to a store, and when."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import chain, islice
+
+import click
+
+from saver import documents
+from saver.cli import Missing
+from saver.cli._screen import print_json, screen, size
+from saver.cli._store import counted, existing, json_option, store_option
+from saver.cli._times import local
+from saver.repo.audit import Entry
+
+SHOWN = 40
+"""How many records a terminal shows; a pipe gets them all."""
+
+NAMED = 6
+"""How many versions or labels a line names; the others are counted."""
+
+AUTHOR_WIDTH = 12
+
+
+@click.command()
+@click.argument("model", required=False)
+@click.option("-n", "--limit", metavar="N", type=click.IntRange(1), help="Show only the N newest records.")
+@store_option
+@json_option
+def command(model: str | None, limit: int | None, address: str, as_json: bool) -> None:
+    """Show who did what, and when: every save, tag, label, note, deletion and collection.
+
+    The newest first; with MODEL, only those of that model. A terminal shows 40, unless -n gives another
+    number; `saver log | less` has all.
+    """
+    store = existing(address)
+    entries = store.log(model)
+    if as_json:
+        found = tuple(map(documents.entry, islice(entries, limit)))
+        print_json(documents.Log(store=str(store.storage), model=model, entries=found))
+        return
+    on = screen()
+    if limit is None and on.interactive:
+        limit = SHOWN
+    first = next(entries, None)
+    if first is None:
+        raise Missing(f"{address}: the log has no record of a model {model!r}; `saver ls` lists the models")
+    on.heading(model or str(store.storage))
+    on.drawing(_lines(first, islice(entries, None if limit is None else limit - 1)))
+    if next(entries, None) is not None:
+        on.say(f"and older records: -n {4 * (limit or 1)} shows more, `saver log | less` all")
+
+
+def _lines(first: Entry, others: Iterable[Entry]) -> Iterator[list[tuple[str, int | None]]]:
+    """A line for each record, as soon as it was read. The newest has the longest number."""
+    digits = len(f"{first.record:,}")
+    for entry in chain((first,), others):
+        when = local(entry.time, zone=False) or "at no time"
+        who = f"{entry.author or '?':<{AUTHOR_WIDTH}}"
+        yield [(f"{entry.record:>{digits},}  {when:<16}  {who}  {_said(entry)}", None)]
+
+
+def _said(entry: Entry) -> str:
+    """What a record says, as a phrase."""
+    subject = _subject(entry)
+    match entry.kind:
+        case "commit":
+            by = f", made by {entry.made_by}" if entry.made_by != entry.author else ""
+            tags = f", tagged {', '.join(entry.tags)}" if entry.tags else ""
+            labels = f", labelled {_labels(entry)}" if entry.labels else ""
+            return f"saved {subject}{by}{tags}{labels}; the store grew by {size(entry.bytes_added)}"
+        case "tag" if entry.numbers:
+            return f"tagged {subject} {', '.join(entry.tags)}"
+        case "tag":
+            return f"removed the tag {entry.model}@{', '.join(entry.tags)}"
+        case "label":
+            return f"labelled {subject}: {_labels(entry)}"
+        case "note":
+            notes = " ".join(entry.notes.split())
+            short = f"{notes[:80]}…" if len(notes) > 80 else notes
+            return f"noted of {subject}: {short}" if notes else f"removed the notes of {subject}"
+        case "delete":
+            return f"deleted {subject}"
+        case "condemn":
+            return f"collected {counted(len(entry.objects), 'object')} that no version needs"
+        case "relocate":
+            return f"moved what is needed out of {counted(len(entry.objects), 'pack')}"
+        case "harm":
+            return f"found damage in {counted(len(entry.objects), 'pack')}"
+
+
+def _subject(entry: Entry) -> str:
+    names = [f"{entry.model}@{number}" for number in entry.numbers[:NAMED]]
+    more = len(entry.numbers) - len(names)
+    return (", ".join(names) or entry.model) + (f" and {counted(more, 'other')}" if more else "")
+
+
+def _labels(entry: Entry) -> str:
+    said = [f"{key}={value}" if value is not None else f"no {key}" for key, value in entry.labels.items()]
+    return ", ".join(said[:NAMED]) + (
+        f" and {counted(len(said) - NAMED, 'other')}" if len(said) > NAMED else ""
+    )

@@ -1,0 +1,27 @@
+"""The details of a version, as callers give them: checked before anything is encoded or written."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from saver import arguments
+from saver.repo.labels import NOTES_LIMIT, labelled
+from saver.repo.naming import labels_of, model_of, tag_of
+from saver.repo.refs import STEP_LIMIT
+
+
+def details_of(model: Any, step: Any, metrics: Any, tags: Any, labels: Any, notes: Any) -> dict[str, Any]:
+    """The fields of a draft. Raises TypeError or ValueError, which names the argument."""
+    model_of(model)
+    return {
+        "step": None if step is None else arguments.whole_number("step", step, 0, STEP_LIMIT - 1),
+        "metrics": {} if metrics is None else arguments.metrics(metrics),
+        "tags": tuple(dict.fromkeys(tag_of("tags", tag) for tag in arguments.several("tags", tags))),
+        "labels": {} if labels is None else labelled({}, labels_of(labels)),
+        "notes": notes_of(notes),
+    }
+
+
+def notes_of(notes: Any) -> str:
+    """Notes of a version or a model."""
+    return arguments.text("notes", notes, NOTES_LIMIT, "save longer ones as a part")

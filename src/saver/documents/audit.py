@@ -1,0 +1,57 @@
+"""Who did what, and what was said of versions and models, as `log`, `label` and `note` print it."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+from saver.documents.piece import Piece, Whole, document, utc
+from saver.repo.audit import Entry as LoggedEntry
+
+Kind: TypeAlias = Literal["commit", "tag", "label", "note", "delete", "condemn", "relocate", "harm"]
+
+
+class Entry(Piece, frozen=True):
+    """A record of the log: `author` wrote it; `kind` is as in docs/protocol.md.
+
+    A `commit` saved the version in `numbers`, made by `made_by`. A `tag`, `label` or `note` is about that
+    version: `tags` now name it, or are gone if there is no version; `labels` that are null are gone; without
+    a version, labels and notes are those of the model. A `delete` is of all `numbers`. The other kinds are
+    about `objects`, and of no model.
+    """
+
+    record: int
+    time: float
+    time_utc: str | None
+    author: str
+    kind: Kind
+    model: str
+    numbers: tuple[int, ...]
+    tags: tuple[str, ...]
+    labels: dict[str, str | None]
+    notes: str
+    made_by: str
+    bytes_added: int
+    objects: tuple[str, ...]
+
+
+class Log(Whole, frozen=True, tag="saver.log.1"):
+    """`saver log` and `saver log MODEL` (otherwise `model` is null): the records, the newest first."""
+
+    store: str
+    model: str | None
+    entries: tuple[Entry, ...]
+
+
+class Annotated(Whole, frozen=True, tag="saver.annotated.1"):
+    """`saver label` and `saver note`: the labels and notes of a version, or of the model (`number` is null),
+    as they are now."""
+
+    model: str
+    number: int | None
+    labels: dict[str, str]
+    notes: str
+
+
+def entry(found: LoggedEntry) -> Entry:
+    """A record as a piece of a document."""
+    return document(Entry, found, time_utc=utc(found.time))

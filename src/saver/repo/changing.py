@@ -1,0 +1,128 @@
+"""Changes of what is there: tags, labels, notes, deletions. Each is one record, decided with all before it in
+view (docs/protocol.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from itertools import groupby
+
+from saver.errors import NotFoundError
+from saver.repo import history
+from saver.repo.history import Summary
+from saver.repo.labels import labelled
+from saver.repo.log import Delete, Event, Label, Note, Tag
+from saver.repo.naming import model_of, ref_of
+from saver.repo.refs import parse_range
+from saver.repo.repository import Repository
+from saver.repo.version import Version
+
+
+def find(repo: Repository, ref: str | Version, name: str = "ref") -> Version:
+    """Bring the state up to date; return the version that a ref names. For a Version, raises NotFoundError
+    if this store has another version under its name."""
+    return _same(repo, ref, repo.find(ref_of(name, ref)))
+
+
+def found(repo: Repository, ref: str | Version) -> Version:
+    """The same, in the state that was read last."""
+    return _same(repo, ref, repo.version(ref_of("ref", ref)))
+
+
+def _same(repo: Repository, ref: str | Version, version: Version) -> Version:
+    if isinstance(ref, Version) and version.manifest != ref.manifest:
+        raise NotFoundError(
+            f"{repo.storage}: {version} is another version here: the one that was passed is from another "
+            f"store; pass {str(version)!r} to use the one of this store"
+        )
+    return version
+
+
+def tag(repo: Repository, ref: str | Version, name: str) -> None:
+    """Let a tag name this version."""
+
+    def decide() -> Event | None:
+        version = found(repo, ref)
+        return Tag(version.model, name, version.number) if name not in version.tags else None
+
+    repo.open()
+    repo.append(decide)
+
+
+def untag(repo: Repository, model: str, name: str) -> None:
+    """Remove a tag."""
+
+    def decide() -> Event | None:
+        repo.version(f"{model}@{name}")
+        return Tag(model, name, None)
+
+    repo.open()
+    repo.append(decide)
+
+
+def label(repo: Repository, ref: str | Version, changes: Mapping[str, str | None]) -> None:
+    """Set labels, and remove those that are None. Saying what is said already writes nothing."""
+
+    def decide() -> Event | None:
+        model, number, about = _subject(repo, ref)
+        changed = {key: value for key, value in changes.items() if value != about.labels.get(key)}
+        labelled(about.labels, changed)
+        return Label(model, number, changed) if changed else None
+
+    repo.open()
+    repo.append(decide)
+
+
+def note(repo: Repository, ref: str | Version, notes: str) -> None:
+    """Replace notes."""
+
+    def decide() -> Event | None:
+        model, number, about = _subject(repo, ref)
+        return Note(model, number, notes) if notes != about.notes else None
+
+    repo.open()
+    repo.append(decide)
+
+
+def _subject(repo: Repository, ref: str | Version) -> tuple[str, int | None, Version | Summary]:
+    """What labels and notes are about: a version; or, for a name alone, the model, which has no number."""
+    if isinstance(ref, str) and "@" not in ref:
+        return model_of(ref), None, history.summary(repo, ref)
+    version = found(repo, ref)
+    return version.model, version.number, version
+
+
+def delete(repo: Repository, refs: Iterable[str | Version]) -> list[Version]:
+    """Delete versions; those of one model in one record. Returns them as they were."""
+    repo.open()
+    named = {str(version): version for ref in refs for version in _versions(repo, ref)}
+    versions = sorted(named.values(), key=lambda version: (version.model, version.number))
+    deleted: list[Version] = []
+    for model, doomed in groupby(versions, lambda version: version.model):
+        deleted += _deleted(repo, model, [version.number for version in doomed])
+    return deleted
+
+
+def _versions(repo: Repository, ref: str | Version) -> list[Version]:
+    """The versions that a ref or a range names."""
+    several = parse_range(ref) if isinstance(ref, str) else None
+    if several is None:
+        return [found(repo, ref)]
+    repo.version(several.model)
+    versions = [each for each in repo.versions(several.model) if several.first <= each.number <= several.last]
+    if not versions:
+        raise NotFoundError(f"{repo.storage}: there is no version in {ref}")
+    return versions
+
+
+def _deleted(repo: Repository, model: str, numbers: list[int]) -> list[Version]:
+    """Delete these versions of a model, but for those that somebody else has deleted meanwhile. Raises
+    NotFoundError if nothing is left to delete."""
+    deleted: list[Version] = []
+
+    def decide() -> Event | None:
+        live = [number for number in numbers if repo.state.version(model, number) is not None] or numbers
+        deleted[:] = [repo.version(f"{model}@{number}") for number in live]
+        return Delete(model, tuple(live))
+
+    repo.append(decide)
+    return deleted
