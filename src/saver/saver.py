@@ -115,7 +115,7 @@ class Saver:
         versions), or from any other version that this machine saved or read here.
 
         `tags` move to the new version. `labels` (key=value) and `notes` can be changed later; see `label`
-        and `note`. `author` is who made it, if not whoever saves it.
+        and `note`. `author` is who made it, by default the author of the store.
 
         `data` (an array, a frame, a path, or a mapping of names to those) is fingerprinted, not saved, so
         that you can tell later what the model was trained on. `seeds` are recorded with the environment.
