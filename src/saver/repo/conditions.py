@@ -204,8 +204,7 @@ def _test(name: _Token, sign: str, value: str) -> Condition:
 
 
 def _metric(name: str, sign: str, value: str, strict: bool = True) -> Holds:
-    """A test of a metric. If the name may be that of a label (not `strict`), a value that is not a number
-    matches none."""
+    """A test of a metric. Unless `strict`, the name may be that of a label, and a text matches no metric."""
     try:
         return _number_test(lambda version: version.metrics.get(name), sign, value)
     except ValueError:
