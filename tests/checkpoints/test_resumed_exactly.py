@@ -779,7 +779,6 @@ def test_what_an_object_holds_stays_the_same_objects() -> None:
     trainer, other = Trainer(), Trainer()
     trainer.net.temperature, trainer.extra["best"] = 0.5, 0.25
     stepped(trainer.net, trainer.optimizer)
-    trainer.optimizer.zero_grad()
     trainer.weights += trainer.numbers.random(3)
     held = [other.net, other.optimizer, other.extra["heads"][0], other.numbers, other.weights, other.extra]
     resumed({"trainer": trainer}, lambda: {"trainer": other})
@@ -787,6 +786,7 @@ def test_what_an_object_holds_stays_the_same_objects() -> None:
     assert all(found is before for found, before in zip(now, held, strict=True))
     assert_same(vars(other), vars(trainer))
     assert other.optimizer.param_groups[0]["params"][0] is other.net.first.weight
+    assert other.net.first.weight.grad.equal(trainer.net.first.weight.grad)
 
 
 @pytest.mark.parametrize(
