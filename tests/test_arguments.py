@@ -23,7 +23,8 @@ LIMITS = ["much", 0, -1, 1.5, []]
 MODELS = [3, None, b"iris", "", "a b", "../iris", "iris@1"]
 TAGS = [3, None, b"best", "", "a b", "latest", "7"]
 WHOLE = ["x", 1.5, -1]
-TRUSTS = [3, [3], b"abc"]
+TRUSTS = [3, [3], b"abc", True, int, [int]]
+CLASSES = [3, [3], "a.B", {1: int}, {"a.B": 3}]
 
 
 class With(NamedTuple):
@@ -54,12 +55,13 @@ def _doors(store: saver.Saver, folder: Path) -> dict[str, Door]:
     file = folder / "a.saver"
     saver.dump({"a": [1, 2]}, file)
     loading: dict[str, list[Any]] = {
-        "parts": [3, [3], b"abc"], "trust": TRUSTS, "lazy": FLAGS, "device": [3, "", "a b", []],
+        "parts": [3, [3], b"abc"], "trust": TRUSTS, "classes": CLASSES,
+        "lazy": FLAGS, "device": [3, "", "a b", []],
         "limit": LIMITS, "progress": CALLBACKS,
     }  # fmt: skip
     restoring: dict[str, list[Any]] = {
         "into": [None], "strict": FLAGS, "names": [3, "x", {3: "a"}, {"a": 3}], "trust": TRUSTS,
-        "limit": LIMITS, "progress": CALLBACKS,
+        "classes": CLASSES, "limit": LIMITS, "progress": CALLBACKS,
     }  # fmt: skip
     ref: dict[str, Any] = {"ref": "iris@1"}
     bad_ref: dict[str, list[Any]] = {"ref": REFS}
