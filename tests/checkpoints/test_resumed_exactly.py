@@ -778,9 +778,12 @@ def test_what_an_object_holds_stays_the_same_objects() -> None:
 @pytest.mark.parametrize(
     ("make", "why"),
     [
-        (lambda: {"nets": {"both": (nn.Linear(1, 1), nn.Linear(1, 1))}}, "nets.both: a tuple is made anew"),
-        (lambda: {"nets": [{nn.Linear(1, 1)}]}, "nets.0: a set is made anew"),
-        (lambda: {"net": hiding(Plain())}, "net.pair: a tuple is made anew"),
+        (
+            lambda: {"nets": {"both": (nn.Linear(1, 1), nn.Linear(1, 1))}},
+            "both: a resume replaces a tuple",
+        ),
+        (lambda: {"nets": [{nn.Linear(1, 1)}]}, "nets.0: a resume replaces a set"),
+        (lambda: {"net": hiding(Plain())}, "net.pair: a resume replaces a tuple"),
         (lambda: {"array": np.broadcast_to(np.zeros(3), (2, 3))}, "array: the array is read-only"),
         (lambda: {"fixed": Fixed(1)}, "fixed: a .*Fixed is frozen"),
     ],

@@ -70,7 +70,7 @@ class Objects:
         """Tensors that changed unexpectedly during a copy: from then on they are copied at once."""
 
         self._by_state = {name: _goes_by_state(obj) for name, obj in objects.items()}
-        encode(self.state())  # what cannot be saved is told now, not at the first save
+        encode(self.state())  # raises now what the first save would raise
         self._warn_of_losses()
 
     def state(self) -> dict[str, Any]:
@@ -86,7 +86,7 @@ class Objects:
         return framework.rest(self.live, by_state)
 
     def put_back(self, opened: Opened, trust: Any) -> None:
-        """Let the objects be what `state` gave when this was saved, or change nothing."""
+        """Restore the objects exactly as they were when they were saved, or change nothing."""
         rest = opened.trees.get(REST)
         if rest is None:
             restore(opened, self.live, trust=trust, exact=True)
@@ -97,7 +97,7 @@ class Objects:
         restore(opened, self.live | {REST: targets}, trust=trust, exact=True)
 
     def _warn_of_losses(self) -> None:
-        """Warn of what no save of these objects has, before anybody relies on it."""
+        """Warn about state that will not be saved, before anybody relies on it."""
         rest = self._rest()
         if rest.lost:
             warn(

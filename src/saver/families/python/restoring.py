@@ -88,7 +88,7 @@ def _equal(
     follow_other: Callable[[Value], Value],
     steps: Iterator[int],
 ) -> bool:
-    """Whether two trees say the same, whoever is referred to. Tensors, which nobody has read, never do."""
+    """Whether two trees describe equal objects. Tensors, which have not been read, count as different."""
     if next(steps, None) is None:
         return False
     one, other = follow(one), follow_other(other)

@@ -79,7 +79,7 @@ class Becoming:
         self.mismatched.append(Mismatch(name or "the module itself", shape, shape, why))
 
     def parameter(self, name: str, value: Value, target: Any) -> None:
-        """A parameter, which stays the same object: whoever holds it goes on with it."""
+        """A parameter. It stays the same object, so optimizers and others keep it."""
         leaf = self.leaves.find(value)
         if leaf is None:
             self.differs(name, f"{told(self.saved.follow(value))} was saved, not a tensor")

@@ -55,7 +55,7 @@ class SavedOptimizer:
         self.state = state if state is not None else wrong("the state of an optimizer")
 
     def names(self, at: int) -> list[Any]:
-        """What the parameters of a group were called, where the optimizer was told."""
+        """The names of the parameters of a group, if the optimizer was given names."""
         return elements(self.groups[at].get(PARAMETER_NAMES), self._saved) or []
 
     def _groups(self, value: Value) -> Iterable[dict[str, Value]]:
@@ -90,7 +90,7 @@ class SavedOptimizer:
 
 
 PARAMETER_NAMES = "param_names"
-"""The option of a group that says what its parameters are called, where the optimizer was told."""
+"""The option of a group that holds the names of its parameters, if the optimizer was given names."""
 
 
 def wrong(what: str) -> Any:
