@@ -22,8 +22,13 @@ FLAGS = [1, "no", None]
 LIMITS = ["much", 0, -1, 1.5, []]
 MODELS = [3, None, b"iris", "", "a b", "../iris", "iris@1"]
 TAGS = [3, None, b"best", "", "a b", "latest", "7"]
+GROUPS = [3, None, b"iris/", "iris", "a b/", "/"]
+AUTHORS = [3, b"ann", "", "a\nb", "x" * 201]
+LABELS = [3, "a=b", [("a", "b")], {"a b": "c"}, {"a": ""}, {"a": 3}, {3: "a"}]
+NOTES = [3, None, b"x", "x" * 10_001, "\ud800"]
 WHOLE = ["x", 1.5, -1]
-TRUSTS = [3, [3], b"abc"]
+TRUSTS = [3, [3], b"abc", True, int, [int]]
+CLASSES = [3, [3], "a.B", {1: int}, {"a.B": 3}]
 
 
 class With(NamedTuple):
@@ -54,15 +59,20 @@ def _doors(store: saver.Saver, folder: Path) -> dict[str, Door]:
     file = folder / "a.saver"
     saver.dump({"a": [1, 2]}, file)
     loading: dict[str, list[Any]] = {
-        "parts": [3, [3], b"abc"], "trust": TRUSTS, "lazy": FLAGS, "device": [3, "", "a b", []],
+        "parts": [3, [3], b"abc"], "trust": TRUSTS, "classes": CLASSES,
+        "lazy": FLAGS, "device": [3, "", "a b", []],
         "limit": LIMITS, "progress": CALLBACKS,
     }  # fmt: skip
     restoring: dict[str, list[Any]] = {
         "into": [None], "strict": FLAGS, "names": [3, "x", {3: "a"}, {"a": 3}], "trust": TRUSTS,
-        "limit": LIMITS, "progress": CALLBACKS,
+        "classes": CLASSES, "limit": LIMITS, "progress": CALLBACKS,
     }  # fmt: skip
     ref: dict[str, Any] = {"ref": "iris@1"}
     bad_ref: dict[str, list[Any]] = {"ref": REFS}
+    choosing: dict[str, list[Any]] = {
+        "model": MODELS, "last": [*WHOLE, True],
+        "where": [3, b"a", "", "a >"], "sort": [3, b"a", "", "best:"],
+    }  # fmt: skip
     return {
         "dump": Door(
             saver.dump, {"obj": [1], "path": file}, {"path": PATHS, "progress": CALLBACKS}, ("obj",)
@@ -79,7 +89,7 @@ def _doors(store: saver.Saver, folder: Path) -> dict[str, Door]:
         "verify": Door(saver.verify, {"path": file}, {"path": PATHS, "progress": CALLBACKS}),
         "describe": Door(saver.describe, {"path": file}, {"path": PATHS}),
         "register": Door(saver.register, {"cls": None}, {"cls": [3, "saver.Saver", None]}),
-        "Saver": Door(saver.Saver, {"store": folder / "models"}, {"store": PATHS}),
+        "Saver": Door(saver.Saver, {"store": folder / "models"}, {"store": PATHS, "author": AUTHORS}),
         "Saver.save": Door(
             store.save,
             {"model": "iris", "obj": [1]},
@@ -97,7 +107,9 @@ def _doors(store: saver.Saver, folder: Path) -> dict[str, Door]:
                     {"a": None},
                 ],
                 "tags": [3, [3], b"abc", ["a b"], "latest"],
-                "notes": [3, None, b"x", "x" * 10_001, "\ud800"],
+                "labels": [*LABELS, {"a": None}],
+                "notes": NOTES,
+                "author": AUTHORS,
                 "data": [object()],
                 "seeds": ["x", 1.5, {3: 1}, {"a": "x"}, True, 1 << 5000],
                 "base": [3, [3], None, b"iris", "a b", ["iris", "iris@@"]],
@@ -109,19 +121,29 @@ def _doors(store: saver.Saver, folder: Path) -> dict[str, Door]:
         "Saver.load": Door(store.load, ref, {**bad_ref, **loading}),
         "Saver.restore": Door(store.restore, {**ref, "into": {"a": [1]}}, {**bad_ref, **restoring}),
         "Saver.exists": Door(store.exists, {}, {}),
-        "Saver.models": Door(store.models, {}, {}),
-        "Saver.summaries": Door(store.summaries, {}, {}),
+        "Saver.models": Door(store.models, {}, {"group": GROUPS}),
+        "Saver.summaries": Door(store.summaries, {}, {"group": GROUPS}),
         "Saver.summary": Door(store.summary, {"model": "iris"}, {"model": MODELS}),
-        "Saver.versions": Door(store.versions, {"model": "iris"}, {"model": MODELS, "last": [*WHOLE, True]}),
+        "Saver.versions": Door(store.versions, {"model": "iris"}, choosing),
         "Saver.version": Door(store.version, ref, bad_ref),
         "Saver.describe": Door(store.describe, ref, bad_ref),
-        "Saver.history": Door(store.history, {"model": "iris"}, {"model": MODELS, "last": [*WHOLE, True]}),
+        "Saver.history": Door(store.history, {"model": "iris"}, choosing),
+        "Saver.log": Door(store.log, {"model": "iris"}, {"model": [m for m in MODELS if m is not None]}),
         "Saver.diff": Door(
             store.diff, {"a": "iris", "b": "iris"}, {"a": REFS, "b": REFS, "progress": CALLBACKS}
         ),
         "Saver.tag": Door(store.tag, {**ref, "tag": "best"}, {**bad_ref, "tag": TAGS}),
         "Saver.untag": Door(store.untag, {"model": "iris", "tag": "best"}, {"model": MODELS, "tag": TAGS}),
-        "Saver.delete": Door(store.delete, ref, bad_ref),
+        "Saver.label": Door(store.label, {**ref, "labels": {"a": "b"}}, {**bad_ref, "labels": LABELS}),
+        "Saver.note": Door(store.note, {**ref, "notes": "good"}, {**bad_ref, "notes": NOTES}),
+        "Saver.delete": Door(
+            lambda refs: store.delete(refs), {"refs": "iris@1"}, {"refs": [*REFS, "iris@3..1", "a b@1..3"]}
+        ),
+        "Saver.prune": Door(
+            store.prune,
+            {"model": "iris", "keep": saver.Keep(last=1)},
+            {"model": MODELS, "keep": [3, None, "all"], "dry_run": FLAGS, "progress": CALLBACKS},
+        ),
         "Saver.gc": Door(
             store.gc, {}, {"grace": ["x", -1, None, float("nan")], "dry_run": FLAGS, "progress": CALLBACKS}
         ),

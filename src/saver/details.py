@@ -7,7 +7,7 @@ from typing import Any
 from saver import arguments
 from saver.repo.labels import NOTES_LIMIT, labelled
 from saver.repo.naming import labels_of, model_of, tag_of
-from saver.repo.refs import STEP_LIMIT
+from saver.repo.refs import STEP_LIMIT, BadNameError
 
 
 def details_of(model: Any, step: Any, metrics: Any, tags: Any, labels: Any, notes: Any) -> dict[str, Any]:
@@ -17,9 +17,16 @@ def details_of(model: Any, step: Any, metrics: Any, tags: Any, labels: Any, note
         "step": None if step is None else arguments.whole_number("step", step, 0, STEP_LIMIT - 1),
         "metrics": {} if metrics is None else arguments.metrics(metrics),
         "tags": tuple(dict.fromkeys(tag_of("tags", tag) for tag in arguments.several("tags", tags))),
-        "labels": {} if labels is None else labelled({}, labels_of(labels)),
+        "labels": {} if labels is None else labelled({}, _given(labels_of(labels))),
         "notes": notes_of(notes),
     }
+
+
+def _given(labels: dict[str, Any]) -> dict[str, Any]:
+    missing = [key for key, value in labels.items() if value is None]
+    if missing:
+        raise BadNameError(f"labels: {missing[0]!r} is None; leave it out, as there is nothing to remove yet")
+    return labels
 
 
 def notes_of(notes: Any) -> str:

@@ -21,8 +21,7 @@ from saver.repo.audit import Entry
 from saver.repo.choosing import ALL, Choice
 from saver.repo.draft import Draft
 from saver.repo.history import Change, Summary
-from saver.repo.naming import author_of, group_of, labels_of, model_of, ref_of, tag_of
-from saver.repo.refs import parse_range
+from saver.repo.naming import author_of, group_of, labels_of, model_of, ref_of, several_of, tag_of
 from saver.repo.repository import Repository
 from saver.repo.save import save_version
 from saver.repo.version import Version, Versions, number_of
@@ -116,7 +115,7 @@ class Saver:
         versions), or from any other version that this machine saved or read here.
 
         `tags` move to the new version. `labels` (key=value) and `notes` can be changed later; see `label`
-        and `note`. `author` is who made it, if not whoever saves it.
+        and `note`. `author` is who made it, by default the author of the store.
 
         `data` (an array, a frame, a path, or a mapping of names to those) is fingerprinted, not saved, so
         that you can tell later what the model was trained on. `seeds` are recorded with the environment.
@@ -164,6 +163,7 @@ class Saver:
         *,
         parts: Iterable[str] | None = None,
         trust: Iterable[str] = (),
+        classes: Mapping[str, Any] | None = None,
         lazy: bool = False,
         device: Any = None,
         limit: int | str | None = None,
@@ -171,12 +171,12 @@ class Saver:
     ) -> Any:
         """What was saved, to the bit, without running code from the store.
 
-        `parts`, `trust`, `lazy`, `device`, `limit` and the errors are those of `saver.load`.
+        `parts`, `trust`, `classes`, `lazy`, `device`, `limit` and the errors are those of `saver.load`.
         """
-        trust = arguments.loading(trust, limit, progress, lazy=lazy)
+        allowed = arguments.loading(trust, classes, limit, progress, lazy=lazy)
         names = None if parts is None else arguments.texts("parts", parts)
         opened = self._open(ref)
-        return opened.load(trust, names, lazy=lazy, device=device, limit=limit, progress=progress)
+        return opened.load(allowed, names, lazy=lazy, device=device, limit=limit, progress=progress)
 
     def restore(
         self,
@@ -186,6 +186,7 @@ class Saver:
         strict: bool = True,
         names: Names = None,
         trust: Iterable[str] = (),
+        classes: Mapping[str, Any] | None = None,
         limit: int | str | None = None,
         progress: Progress | None = None,
     ) -> Report:
@@ -194,9 +195,9 @@ class Saver:
         """
         from saver.restoring import restore
 
-        trust = arguments.restoring(into, names, trust, limit, progress, strict)
+        allowed = arguments.restoring(into, names, trust, classes, limit, progress, strict)
         return restore(
-            self._open(ref), into, strict=strict, names=names, trust=trust, limit=limit, progress=progress
+            self._open(ref), into, strict=strict, names=names, trust=allowed, limit=limit, progress=progress
         )
 
     def _base(self, base: str | Version) -> str:
@@ -336,8 +337,7 @@ class Saver:
         deletes nothing; then those of one model are deleted all at once.
         """
         for ref in refs:
-            if not isinstance(ref, str) or parse_range(ref) is None:
-                ref_of("ref", ref)
+            several_of("refs", ref)
         return changing.delete(self._repo, refs)
 
     def prune(

@@ -68,9 +68,7 @@ class Reference(msgspec.Struct, omit_defaults=True, gc=False):
 
 Scalar: TypeAlias = bool | int | float | str | None
 Item: TypeAlias = Node | Tensor | Reference
-"""What a walk through a tree meets."""
-
-Value: TypeAlias = "Scalar | Node | Tensor | Reference | list[Any] | dict[str, Any]"
+Value: TypeAlias = "Scalar | Item | list[Any] | dict[str, Any]"
 
 
 def to_json(tree: Value, found: list[Item] | None = None) -> bytes:
@@ -79,24 +77,23 @@ def to_json(tree: Value, found: list[Item] | None = None) -> bytes:
 
     Raises CannotSaveError if JSON cannot express a value, or if the tree is too deep for `parse`.
     """
-    met: list[Item] = [] if found is None else found
-    before = len(met)
-
-    def write() -> bytes:
-        del met[before:]
-        return canonical(_marked(tree, 0, met), floats=False)  # floats that need a mark have one
-
     try:
-        return anywhere(write)  # type: ignore[no-any-return]
+        text, items = anywhere(_written, tree)
     except UnicodeEncodeError as error:
-        text = error.object[max(0, error.start - 20) : error.end + 20]
+        name = error.object[max(0, error.start - 20) : error.end + 20]
         raise CannotSaveError(
-            f"$: {text!r} is not Unicode text, so it cannot be a name, such as that of a field; rename it"
+            f"$: {name!r} is not Unicode text, so it cannot be a name, such as that of a field; rename it"
         ) from None
+    (found if found is not None else []).extend(items)
+    return text  # type: ignore[no-any-return]
+
+
+def _written(tree: Value) -> tuple[bytes, list[Item]]:
+    items: list[Item] = []
+    return canonical(_marked(tree, 0, items), floats=False), items  # floats that need a mark have one
 
 
 _PLAIN = frozenset((str, bool, type(None), msgspec.Raw))
-"""The kinds of values that canonical JSON keeps as they are."""
 
 
 def _marked(value: Any, depth: int, found: list[Item]) -> Any:
@@ -114,20 +111,19 @@ def _marked(value: Any, depth: int, found: list[Item]) -> Any:
             "$: objects lie too deep within each other; flatten the structure, or save its pieces as "
             f"separate parts (the limit is {MAX_JSON_DEPTH} levels of JSON)"
         )
-    depth += 1
     if kind is Node:
         found.append(value)
-        return Node(value.codec, value.cls, value.version, value.id, _marked(value.state, depth, found))
+        return Node(value.codec, value.cls, value.version, value.id, _marked(value.state, depth + 1, found))
     if kind is dict:
         fields = {}
         for name, item in value.items():
-            fields[name] = item if type(item) in _PLAIN else _marked(item, depth, found)
+            fields[name] = item if type(item) in _PLAIN else _marked(item, depth + 1, found)
         return _with_order(fields)
     if kind is list or kind is tuple:
         items = list(value)
         for index, item in enumerate(items):
             if type(item) not in _PLAIN:
-                items[index] = _marked(item, depth, found)
+                items[index] = _marked(item, depth + 1, found)
         return items
     return _marked_number(float(value)) if isinstance(value, float) else value
 
@@ -168,9 +164,7 @@ def parse(raw: Any, where: str, found: list[Item]) -> Any:
     """
     if type(raw) not in _CONTAINERS:
         return raw
-    if is_deep():
-        return on_fresh_stack(_parse, raw, where, found, 0)
-    return _parse(raw, where, found, 0)
+    return on_fresh_stack(_parse, raw, where, found, 0) if is_deep() else _parse(raw, where, found, 0)
 
 
 _CONTAINERS = frozenset((dict, list))
@@ -178,21 +172,19 @@ _CONTAINERS = frozenset((dict, list))
 
 def _parse(raw: Any, where: str, found: list[Item], depth: int) -> Any:
     """What a list or dict stands for that is `depth` levels deep. Recursive: one call for each level."""
-    node = None
     is_object = type(raw) is dict
-    if is_object:
-        if "$" in raw:
-            node = _parse_node(raw, where)
-        elif "$tensor" in raw or "$ref" in raw:
+    if is_object and "$" not in raw:
+        if "$tensor" in raw or "$ref" in raw:
             return _parse_leaf(raw, where, found)
-        elif "$float" in raw:
+        if "$float" in raw:
             return _parse_float(raw, where)
-        elif "$order" in raw:
+        if "$order" in raw:
             raw = _ordered(raw, where)
     if depth >= MAX_JSON_DEPTH:
         raise IncompatibleError(f"{where}: nested deeper than {MAX_JSON_DEPTH} levels")
     depth += 1
-    if node is not None:
+    if is_object and "$" in raw:
+        node = _parse_node(raw, where)
         found.append(node)
         if type(node.state) in _CONTAINERS:
             node.state = _parse(node.state, where, found, depth)

@@ -31,7 +31,7 @@ from saver.restoring.report import listed
 from saver.staging import address_of
 from saver.training_log import TrainingLog
 from saver.tree import Node
-from saver.trust import dotted
+from saver.trust import Allowed, dotted
 
 LOG, RANDOM, RUN, REST = "log", "random", "run", "rest"
 RESERVED = (LOG, RANDOM, RUN, REST)
@@ -70,7 +70,7 @@ class Objects:
         """Tensors that changed unexpectedly during a copy: from then on they are copied at once."""
 
         self._by_state = {name: _goes_by_state(obj) for name, obj in objects.items()}
-        encode(self.state())  # what cannot be saved is told now, not at the first save
+        encode(self.state())  # raises now what the first save would raise
         self._warn_of_losses()
 
     def state(self) -> dict[str, Any]:
@@ -86,7 +86,7 @@ class Objects:
         return framework.rest(self.live, by_state)
 
     def put_back(self, opened: Opened, trust: Any) -> None:
-        """Let the objects be what `state` gave when this was saved, or change nothing."""
+        """Restore the objects exactly as they were when they were saved, or change nothing."""
         rest = opened.trees.get(REST)
         if rest is None:
             restore(opened, self.live, trust=trust, exact=True)
@@ -97,7 +97,7 @@ class Objects:
         restore(opened, self.live | {REST: targets}, trust=trust, exact=True)
 
     def _warn_of_losses(self) -> None:
-        """Warn of what no save of these objects has, before anybody relies on it."""
+        """Warn about state that will not be saved, before anybody relies on it."""
         rest = self._rest()
         if rest.lost:
             warn(
@@ -147,14 +147,15 @@ class Objects:
         return next(repo.versions(model, reverse=True), None)
 
     def resume(
-        self, repo: Repository, model: str, trust: Any
+        self, repo: Repository, model: str, trust: Allowed
     ) -> tuple[Version, TrainingLog, Position] | None:
         """Restore the newest version that verifies; None if there are no versions. Warns if it had to use
         an older one, and says why. Trusts the classes of the live objects in addition to `trust`.
         """
         if self.newest(repo, model) is None:
             return None
-        trusted = trust if trust == "*" else (*trust, *self._classes())
+        own = () if "*" in trust.patterns else self._classes()
+        trusted = Allowed((*trust.patterns, *own), trust.classes)
         back: list[str] = []
         for version, opened in _readable(repo, model, back):
             self._compare_parts(version, set(opened.trees))
@@ -261,7 +262,7 @@ def _goes_by_state(obj: Any) -> bool:
     if codec_for(type(obj)) is None:
         return True
     try:
-        encode(obj)
+        classes(obj)
     except CannotSaveError:
         return True
     return False

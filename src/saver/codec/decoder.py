@@ -39,9 +39,9 @@ class _Pending:
 class Decoder:
     """One walk from trees, parsed and audited, to objects.
 
-    `nodes` are all the nodes of the trees; `batches` is the shared state of batch codecs; `budget` is what
-    all of it may use; `device` is where tensors go. `versions` returns the end of a message: the versions of
-    these packages (import names) under which it was saved, and what to do about that.
+    `nodes` are all the nodes of the trees; `batches` is the shared state of batch codecs; `budget` limits
+    them all; `allowed` is what the audit went by. `versions` returns the end of a message: the versions of
+    these packages under which it was saved, and the way out.
     """
 
     def __init__(
@@ -53,16 +53,18 @@ class Decoder:
         budget: Budget | None = None,
         device: Device | None = None,
         versions: Callable[[Iterable[str]], str] = lambda packages: "",
+        allowed: trust.Allowed = trust.Allowed(),  # noqa: B008 - it is frozen
     ) -> None:
         self._where = where
         self._versions = versions
+        self._allowed = allowed
         self.device = Device() if device is None else device
         self.budget = Budget(0, where=where) if budget is None else budget
         self._handed: set[str] = set()
-        self._checks: list[tuple[Node, Callable[[Any], None], Any]] = []
+        self._unchecked: list[tuple[Node, Codec, Any]] = []
         self._targets: dict[int | str, Node] = {}
         self._codecs: dict[str, Codec] = {}
-        self._classes: dict[str, Any] = {}
+        self._classes: dict[tuple[str, str], Any] = {}
         self._built: dict[int | str, Any] = {}
         self._standing: dict[int, Any] = {}
         self._depth = 0
@@ -94,8 +96,8 @@ class Decoder:
             raise IncompatibleError(
                 f"{self._where}: a {node.codec!r} asks for {trust.dotted(node.cls)}, but needs no class"
             )
-        if node.cls is not None and node.cls not in self._classes:
-            self._classes[node.cls] = trust.resolve(node.cls)
+        if node.cls is not None and (asked := (node.codec, node.cls)) not in self._classes:
+            self._classes[asked] = self._allowed.find(*asked)
         if node.id is not None:
             if node.id in self._targets:
                 raise IncompatibleError(f"{self._where}: two nodes have the id {node.id}")
@@ -130,7 +132,7 @@ class Decoder:
                 del self._built[ident]
             self._open.clear()
             self._waiting.clear()
-            self._checks.clear()
+            self._unchecked.clear()
             self._depth = 0
             raise
 
@@ -148,8 +150,7 @@ class Decoder:
         """Decode what `Encoder.attributes` encoded into the attributes of `obj`. The only way to set them.
 
         No code of the class runs. Raises ValueError for a name that the class does not leave free: that of
-        a method, a property, or anything that Python looks up by itself. `data` are names that the class
-        declares as data although it has a value for them.
+        a method, a property, or anything that Python looks up by itself. `data` is as in `Door`.
         """
         if type(state) is not dict:
             raise ValueError("the attributes of an object are not a JSON object")
@@ -197,7 +198,7 @@ class Decoder:
         """The class or function that `node` asks for, audited and resolved."""
         if node.cls is None:
             raise ValueError(f"a node of {node.codec!r} needs a class")
-        return self._classes[node.cls]
+        return self._classes[node.codec, node.cls]
 
     def _again(self, ident: int | str) -> Any:
         if ident in self._built:
@@ -247,8 +248,8 @@ class Decoder:
             self._built[ident] = obj
             for container, key in self._waiting.pop(ident, ()):
                 container[key] = obj
-        if not self._depth and self._checks:
-            self._check()
+        if not self._depth or type(codec).check is not Codec.check:
+            self._check(node, codec, obj)
         return obj
 
     def _not_understood(self, node: Node, error: Exception) -> IncompatibleError:
@@ -260,19 +261,20 @@ class Decoder:
             + f" is not understood here: {type(error).__name__}: {error}{self._versions([package])}"
         )
 
-    def check_later(self, node: Node, check: Callable[[Any], None], obj: Any) -> None:
-        """Call `check(obj)` once everything is built: a cycle may have changed its content by then."""
-        self._checks.append((node, check, obj))
-
-    def _check(self) -> None:
-        checks, self._checks = self._checks, []
-        for node, check, obj in checks:
-            try:
-                check(obj)
-            except (SaverError, MemoryError):
-                raise
-            except Exception as error:
-                raise self._not_understood(node, error) from error
+    def _check(self, node: Node, codec: Codec, obj: Any) -> None:
+        """Have codecs check their objects, once everything is built."""
+        self._unchecked.append((node, codec, obj))
+        if self._depth:
+            return
+        unchecked, self._unchecked = self._unchecked, []
+        for step in ("claim", "check"):
+            for node, codec, obj in unchecked:
+                try:
+                    getattr(codec, step)(obj)
+                except (SaverError, MemoryError):
+                    raise
+                except Exception as error:
+                    raise self._not_understood(node, error) from error
 
     def info(self, ref: Any) -> TensorInfo:
         """What a `Tensor` is, without reading it."""
@@ -291,10 +293,7 @@ class Decoder:
             found = self._tensors.read(ref.name)
         except KeyError:
             raise self._missing(ref) from None
-        budget, size = self.budget, found.nbytes
-        budget.bytes -= size
-        if budget.bytes < 0:
-            budget.exceeded(size, 0)
+        self.budget.charge(found.nbytes)
         return found
 
     def _missing(self, ref: Tensor) -> IncompatibleError:

@@ -31,8 +31,8 @@ _ATOMS = (
 
 
 class Memento:
-    """What some objects are now, and all that they reach through attributes and containers. Takes as much
-    memory as their arrays and tensors."""
+    """The current state of some objects and of all objects that they reach through attributes and containers.
+    Takes as much memory as their arrays and tensors."""
 
     def __init__(self, objects: Iterable[Any]) -> None:
         self._undo: list[Undo] = []
@@ -45,13 +45,13 @@ class Memento:
                 waiting.extend(self._hold(obj))
 
     def put_back(self) -> None:
-        """Let everything be again what it was. The objects stay the same objects."""
+        """Restore the recorded state. The objects stay the same objects."""
         with ExitStack() as stack:  # calls each of these, even if others raise
             for undo in self._undo:
                 stack.callback(undo)
 
     def _hold(self, obj: Any) -> list[Any]:
-        """Note what an object is. Returns what lies within."""
+        """Record the state of an object. Returns the objects that it holds."""
         held = framework.held(obj)
         if held is not None:
             self._undo.append(held.undo)
@@ -131,7 +131,7 @@ def _slots(cls: type) -> list[types.MemberDescriptorType]:
 
 
 def _generator(obj: Any) -> Undo | None:
-    """What lets a random generator go on where it is now."""
+    """The function that restores the current position of a random generator; None for other objects."""
     if isinstance(obj, np.random.Generator):
         obj = obj.bit_generator
     if isinstance(obj, np.random.BitGenerator):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
 
 import msgspec
 
@@ -31,7 +32,7 @@ def parse_order(text: str) -> Order:
     if name in NUMBERS or name == "time":
         read = NUMBERS.get(name, lambda version: version.time)
         return Order(read, not (colon and which == "min"))
-    wanted = parse_extreme(text) or parse_extreme(f"best:{text}")
+    wanted = parse_extreme(text) or (None if text.endswith(":") else parse_extreme(f"best:{text}"))
     if wanted is None:
         raise BadNameError(f"{text[:200]!r} is not an order; write the name of a metric, or of a field")
     return Order(lambda version: version.metrics.get(wanted.metric), wanted.largest, wanted.metric)
@@ -46,12 +47,7 @@ class Choice(msgspec.Struct, frozen=True):
     @classmethod
     def of(cls, where: str | None, sort: str | None) -> Choice:
         """The choice that a caller described. Raises TypeError or BadNameError."""
-        for name, text in (("where", where), ("sort", sort)):
-            if text is not None and not isinstance(text, str):
-                raise TypeError(f"{name}: a {type(text).__name__} given; pass a text such as 'auc > 0.8'")
-        return cls(
-            None if where is None else parse_condition(where), None if sort is None else parse_order(sort)
-        )
+        return cls(_parsed("where", where, parse_condition), _parsed("sort", sort, parse_order))
 
     def among(self, versions: Sequence[Version], last: int | None = None) -> list[Version]:
         """The chosen ones of a model's versions, which come sorted by number; with `last`, that many of the
@@ -80,6 +76,23 @@ class Choice(msgspec.Struct, frozen=True):
 
 
 ALL = Choice(None, None)
+
+
+P = TypeVar("P")
+
+
+def _parsed(name: str, text: str | None, parse: Callable[[str], P]) -> P | None:
+    """What an argument says. Errors name it."""
+    if text is None:
+        return None
+    if not isinstance(text, str):
+        raise TypeError(
+            f"{name}: a {type(text).__name__} is not a text; pass one such as 'auc > 0.8' or 'auc'"
+        )
+    try:
+        return parse(text)
+    except BadNameError as error:
+        raise BadNameError(f"{name}: {error}") from None
 
 
 def _told(what: str, names: Iterable[str]) -> str:

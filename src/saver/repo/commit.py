@@ -104,15 +104,14 @@ def _merged(repo: Repository, staged: Sequence[Staged]) -> tuple[Staged, dict[st
         raise CannotSaveError(
             f"{repo.storage}: some of what was staged is a part of a mapping, and some an object by itself"
         )
-    merged = Staged(
+    return Staged(
         id="", store="", parts=parts, whole=True in wholes, tensors=tensors,
         new=tuple(n for each in staged for n in each.new),
         harmed=tuple(known for each in staged for known in each.harmed),
         bytes_added=sum(each.bytes_added for each in staged),
         held={name: data for each in staged for name, data in each.held.items()},
         cuts=cuts,
-    )  # fmt: skip
-    return merged, whole
+    ), whole  # fmt: skip
 
 
 class _Document(msgspec.Struct, frozen=True):
@@ -223,14 +222,8 @@ class _Commit:
     def _put_file(self, event: Commit) -> _Document:
         """Write the whole version, for this number and parent: a pack that holds its manifest."""
         text = manifests.encode(self._manifest(event, {}, ()))
-        tensors = self._tensors(self._known)
-        writer = PackWriter(
-            tensors,
-            {MANIFEST: text.decode()},
-            self._progress,
-            self._repo.fresh(),
-            self._merged.cuts,
-        )
+        metadata, cuts = {MANIFEST: text.decode()}, self._merged.cuts
+        writer = PackWriter(self._tensors(self._known), metadata, self._progress, self._repo.fresh(), cuts)
         self._documents.append(pack_key(writer.id))
         self._put_pack(writer)
         return _Document(writer.hash, len(text), writer.id, writer.size)

@@ -35,7 +35,7 @@ Holds: TypeAlias = Callable[[Version], bool]
 
 class Condition(msgspec.Struct, frozen=True):
     """`holds` says whether a version satisfies it. `names` are the bare names in it, of metrics or labels,
-    each with the value it is compared with if that is no number (then it must be a label), or else "".
+    each with the value it is compared with if that is not a number (then it must be a label), or else "".
     """
 
     holds: Holds
@@ -70,7 +70,7 @@ class _Token(NamedTuple):
 
 
 def parse_condition(text: str) -> Condition:
-    """The condition that a text says. Raises BadNameError, which says where it is none."""
+    """The condition that a text states. Raises BadNameError, which says where the text is not a condition."""
     if len(text) > LENGTH:
         raise BadNameError(f"a condition of {len(text):,} characters is longer than {LENGTH:,}")
     return _Parser(text).whole()
@@ -204,7 +204,7 @@ def _test(name: _Token, sign: str, value: str) -> Condition:
 
 
 def _metric(name: str, sign: str, value: str, strict: bool = True) -> Holds:
-    """A test of a metric. If it need not be one (not `strict`), a value that is no number is that of none."""
+    """A test of a metric. Unless `strict`, the name may be that of a label, and a text matches no metric."""
     try:
         return _number_test(lambda version: version.metrics.get(name), sign, value)
     except ValueError:

@@ -179,19 +179,15 @@ class Log:
             pass
 
     def _asks(self, keys: Iterable[str]) -> Iterator[Callable[[], None]]:
-        """Reads each object, and looks whether it is there at all, since failing to read it proves nothing.
-
-        A folder takes one ask after another, so it is not asked again for what it could read, nor for what is
-        beyond the end of the log.
-        """
+        """Read each object; where that fails, which proves nothing, look whether there is one. A folder is
+        asked one thing after another, and so for no more than it takes to see the end of the log."""
         absent = 0
         for key in keys:
-            yield partial(self._read_ahead, key)
-            if key not in self.ahead:
-                yield partial(self._miss_ahead, key)
-            absent = absent + 1 if self.ahead.get(key, b"") is None else 0
-            if absent == 2:
-                return
+            if absent < 2:
+                yield partial(self._read_ahead, key)
+                if key not in self.ahead:
+                    yield partial(self._miss_ahead, key)
+                absent = absent + 1 if self.ahead.get(key, b"") is None else 0
 
     def _read_ahead(self, key: str) -> None:
         with suppress(SaverError):
@@ -268,14 +264,10 @@ class Log:
         return record, digest
 
     def read_back(self, last: int) -> Iterator[Record]:
-        """The records from `last` down to the first, read as they are wanted."""
-        at, count = last, 4
-        while at:
-            count = min(2 * count, TOGETHER)
-            numbers = range(at, max(at - count, 0), -1)
-            for record, _ in self.storage.together(partial(self.read, number) for number in numbers):
-                yield record
-            at -= len(numbers)
+        """The records from `last` down to the first, read as they are wanted, at most 8 ahead."""
+        for at in range(last, 0, -8):
+            numbers = range(at, max(at - 8, 0), -1)
+            yield from (each for each, _ in self.storage.together(partial(self.read, n) for n in numbers))
 
     def read_on(self, first: int, last: int) -> Iterator[tuple[Record, str]]:
         """The records from `first` to `last`, each with its hash."""

@@ -185,31 +185,25 @@ def manifest_key(digest: str, file: str = "") -> str:
 
 
 def encode(manifest: Manifest) -> bytes:
-    """The manifest as canonical JSON.
-
-    The fields of the structs are sorted, and only some values can hold floats or unsorted keys. So a large
-    table of tensors is written once, and neither searched nor copied.
-    """
+    """The manifest as canonical JSON. The fields of the structs are sorted, so a large table of tensors is
+    written once, and neither searched nor copied."""
     names, ordered = list(manifest.parts), in_order(manifest.parts)
     order = tuple(map(ordered.index, names)) if names != ordered else ()
     special = {name: getattr(manifest, name) for name in ("data", "environment", "metrics", "time")}
-    text = msgspec.json.encode(
-        msgspec.structs.replace(
-            manifest,
-            order=order,
-            parts=msgspec.Raw(canonical(manifest.parts, floats=False)),
-            tensors=_sorted(manifest.tensors),
-            unknown={},
-            **{name: msgspec.Raw(canonical(value)) for name, value in special.items() if value},
-        )
-    )
+    changes: dict[str, Any] = {name: _exact(value) for name, value in special.items() if value}
+    changes |= {"parts": _exact(manifest.parts, floats=False), "tensors": _sorted(manifest.tensors)}
+    text = msgspec.json.encode(msgspec.structs.replace(manifest, order=order, unknown={}, **changes))
     if not manifest.unknown:
         return text
-    unknown = {name: msgspec.Raw(canonical(value)) for name, value in manifest.unknown.items()}
+    unknown = {name: _exact(value) for name, value in manifest.unknown.items()}
     return canonical({**_each.decode(text), **unknown}, floats=False)
 
 
 _each = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+def _exact(value: Any, floats: bool = True) -> msgspec.Raw:
+    return msgspec.Raw(canonical(value, floats))
 
 
 def _sorted(tensors: Mapping[str, TensorForm]) -> Mapping[str, TensorForm]:
@@ -234,7 +228,7 @@ def outline(text: bytes, where: str) -> Manifest:
     try:
         msgspec.convert(manifest.environment, _Environment)
     except msgspec.ValidationError as error:
-        raise _malformed(where, error) from None
+        raise IncompatibleError(f"{where}: the manifest is malformed: {error}") from None
     for name, part in manifest.parts.items():
         if (part.tree is NOTHING) != (part.document != ""):
             raise IncompatibleError(f"{where}: part {name[:80]!r} must have a tree or a document")
@@ -271,12 +265,8 @@ def _closely_decoded(text: bytes, where: str) -> Manifest:
     try:
         found = restated(document, _decoder)
     except (msgspec.ValidationError, UnicodeError) as error:
-        raise _malformed(where, error) from None
+        raise IncompatibleError(f"{where}: the manifest is malformed: {error}") from None
     return msgspec.structs.replace(found, unknown=unknown) if unknown else found
-
-
-def _malformed(where: str, error: Exception) -> IncompatibleError:
-    return IncompatibleError(f"{where}: the manifest is malformed: {error}")
 
 
 def _check_tensors(manifest: Manifest, where: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from saver.canonical import in_order
 from saver.repo.labels import check_labels
-from saver.repo.refs import BadNameError, check_group, check_model, check_tag, parse_ref
+from saver.repo.refs import BadNameError, check_group, check_model, check_tag, parse_range, parse_ref
 from saver.repo.version import Version
 
 
@@ -25,6 +25,16 @@ def ref_of(name: str, value: Any) -> str:
     except BadNameError as error:
         raise BadNameError(f"{name}: {error}") from None
     return value
+
+
+def several_of(name: str, value: Any) -> None:
+    """A ref, or a range of versions."""
+    try:
+        if isinstance(value, str) and parse_range(value) is not None:
+            return
+    except BadNameError as error:
+        raise BadNameError(f"{name}: {error}") from None
+    ref_of(name, value)
 
 
 def model_of(value: Any) -> str:

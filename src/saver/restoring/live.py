@@ -17,7 +17,7 @@ from saver.tree import Value
 _PLAIN = (str, int, float, bytes, type(None))
 
 _CLOSED = (tuple, set, frozenset, deque)
-"""Containers that are made anew when they are restored, with what lies in them."""
+"""Containers that a restore replaces, together with their items."""
 
 
 def is_live(target: Any, exact: bool, seen: set[int] | None = None) -> bool:
@@ -40,8 +40,8 @@ def is_live(target: Any, exact: bool, seen: set[int] | None = None) -> bool:
 def stuck(name: str, target: Any) -> Iterator[str]:
     """Why an exact restore could not fill a target, each with the place.
 
-    Nothing can be put into a frozen object; and containers that are made anew, such as tuples, must not hold
-    live objects: whoever has those would go on with the old ones.
+    A frozen object cannot be filled. Containers that a restore replaces, such as tuples, must not hold live
+    objects, because the training loop would keep using the old ones.
     """
     waiting, seen = [(name, target)], set[int]()
     while waiting:
@@ -51,7 +51,7 @@ def stuck(name: str, target: Any) -> Iterator[str]:
         seen.add(id(obj))
         if isinstance(obj, _CLOSED):
             if is_live(obj, True):
-                yield f"{path}: a {kind(obj)} is made anew by a resume, and it holds live objects; use a list"
+                yield f"{path}: a resume replaces a {kind(obj)}, so it must not hold live objects; use a list"
             continue
         restorer = restorer_for(type(obj))
         if restorer is None:

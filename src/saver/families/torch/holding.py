@@ -26,7 +26,7 @@ def held(obj: Any) -> Held | None:
 
 
 def _of_tensor(tensor: Any) -> Held:
-    """The elements where they lie, so that whoever shares the memory has them again, and the gradient."""
+    """Elements are copied back into their memory, so that views of it get them, too."""
     data = tensor.detach()
     elements = data.to("cpu", copy=True)
     wants, grad = tensor.requires_grad, tensor.grad if tensor.is_leaf else None

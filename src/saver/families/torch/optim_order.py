@@ -17,10 +17,11 @@ from saver.tree import Node, Reference, Value
 _OPTIMIZER = "torch.Optimizer"
 
 
-def is_same_class(node: Node, target: Any, above: type) -> bool:
+def is_same_class(node: Node, target: Any, above: type, saved: Saved) -> bool:
     """Whether a saved object has the target's class, or a base of it that is a subclass of `above`."""
     family = (cls for cls in type(target).__mro__ if issubclass(cls, above) and cls is not above)
-    return any(node.cls == f"{cls.__module__}:{cls.__qualname__}" for cls in family)
+    name = saved.class_name(node)
+    return any(name == f"{cls.__module__}:{cls.__qualname__}" for cls in family)
 
 
 class SavedOptimizer:
@@ -40,7 +41,7 @@ class SavedOptimizer:
         self.attributes: dict[str, Value] | None = None
         self.places = [list(group).index("params") for group in target.param_groups]
         if type(node) is Node and node.codec == _OPTIMIZER:
-            if not is_same_class(node, target, Optimizer):
+            if not is_same_class(node, target, Optimizer, saved):
                 saved.refuse(f"{told(node)} was saved, not a {kind(target)}; take it from `load`")
             self._take_object(node.state)
             return
@@ -54,7 +55,7 @@ class SavedOptimizer:
         self.state = state if state is not None else wrong("the state of an optimizer")
 
     def names(self, at: int) -> list[Any]:
-        """What the parameters of a group were called, where the optimizer was told."""
+        """The names of the parameters of a group, if the optimizer was given names."""
         return elements(self.groups[at].get(PARAMETER_NAMES), self._saved) or []
 
     def _groups(self, value: Value) -> Iterable[dict[str, Value]]:
@@ -89,7 +90,7 @@ class SavedOptimizer:
 
 
 PARAMETER_NAMES = "param_names"
-"""The option of a group that says what its parameters are called, where the optimizer was told."""
+"""The option of a group that holds the names of its parameters, if the optimizer was given names."""
 
 
 def wrong(what: str) -> Any:
