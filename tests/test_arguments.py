@@ -27,7 +27,8 @@ AUTHORS = [3, b"ann", "", "a\nb", "x" * 201]
 LABELS = [3, "a=b", [("a", "b")], {"a b": "c"}, {"a": ""}, {"a": 3}, {3: "a"}]
 NOTES = [3, None, b"x", "x" * 10_001, "\ud800"]
 WHOLE = ["x", 1.5, -1]
-TRUSTS = [3, [3], b"abc"]
+TRUSTS = [3, [3], b"abc", True, int, [int]]
+CLASSES = [3, [3], "a.B", {1: int}, {"a.B": 3}]
 
 
 class With(NamedTuple):
@@ -58,12 +59,13 @@ def _doors(store: saver.Saver, folder: Path) -> dict[str, Door]:
     file = folder / "a.saver"
     saver.dump({"a": [1, 2]}, file)
     loading: dict[str, list[Any]] = {
-        "parts": [3, [3], b"abc"], "trust": TRUSTS, "lazy": FLAGS, "device": [3, "", "a b", []],
+        "parts": [3, [3], b"abc"], "trust": TRUSTS, "classes": CLASSES,
+        "lazy": FLAGS, "device": [3, "", "a b", []],
         "limit": LIMITS, "progress": CALLBACKS,
     }  # fmt: skip
     restoring: dict[str, list[Any]] = {
         "into": [None], "strict": FLAGS, "names": [3, "x", {3: "a"}, {"a": 3}], "trust": TRUSTS,
-        "limit": LIMITS, "progress": CALLBACKS,
+        "classes": CLASSES, "limit": LIMITS, "progress": CALLBACKS,
     }  # fmt: skip
     ref: dict[str, Any] = {"ref": "iris@1"}
     bad_ref: dict[str, list[Any]] = {"ref": REFS}

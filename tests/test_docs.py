@@ -20,7 +20,11 @@ def blocks(page: str, language: str) -> list[str]:
 def run(source: str, folder: Path) -> str:
     (folder / "example.py").write_text(source, encoding="utf-8")
     done = subprocess.run(
-        [sys.executable, "-W", "error", "example.py"], cwd=folder, capture_output=True, text=True, check=False
+        [sys.executable, "-W", "error", "-W", "ignore:__main__", "example.py"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout

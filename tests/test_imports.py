@@ -51,7 +51,8 @@ CONTRACTS = {
     "saver.tensors": ("strict", "tree", "tensors"),
     "saver.family": (),
     "saver.registry": ("errors", "family"),
-    "saver.trust": ("errors", "tree", "family", "registry"),
+    "saver.configuration": ("errors",),
+    "saver.trust": ("configuration", "errors", "tree", "family", "registry"),
     "saver.uses": ("trust",),
     "saver.reading": ("errors", "tree", "tensors", "trust", "registry", "reading"),
     "saver.storage": ("errors", "tree"),
@@ -83,7 +84,7 @@ CONTRACTS = {
         "environment", "lazy",
     ),
     "saver.encoding": (
-        "errors", "tree", "tensors", "codec", "storage", "repo", "git", "environment", "opened",
+        "callers", "errors", "tree", "tensors", "codec", "storage", "repo", "git", "environment", "opened",
     ),
     "saver.restoring": (
         "html", "human", "errors", "tree", "tensors", "trust", "codec", "reading", "storage", "opened",
@@ -103,7 +104,8 @@ CONTRACTS = {
     "saver.device": (),
     "saver.staging": ("threads", "memory", "tensors", "device"),
     "saver.checkpoints": (
-        "callers", "errors", "tree", "trust", "codec", "git", "environment", "framework", "encoding",
+        "arguments", "callers", "errors", "tree", "trust", "codec", "git", "environment", "framework",
+        "encoding",
         "opened",
         "policy",
         "repo", "staging", "training_log", "restoring", "fingerprint", "pruning", "checkpoints",
@@ -117,7 +119,7 @@ CONTRACTS = {
     "saver.description": (
         "html", "human", "errors", "tree", "tensors", "trust", "hyperparameters", "repo", "opened",
     ),
-    "saver.arguments": ("tree", "codec"),
+    "saver.arguments": ("tree", "trust", "codec"),
     "saver.detached": ("errors", "handle", "repo", "storage", "staging"),
     "saver.pruning": ("errors", "opened", "policy", "repo", "storage"),
     "saver.details": ("arguments", "repo"),

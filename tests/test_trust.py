@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import saver
-from saver import trust
+from saver import configuration, trust
 from saver.tree import Node
 
 
@@ -108,7 +108,7 @@ def test_a_single_pattern_may_be_a_plain_string() -> None:
 
 def test_the_configuration_file_adds_to_the_policy(no_configuration: Path) -> None:
     no_configuration.write_text('trust = ["mypackage.*"]\n')
-    trust._configured.cache_clear()
+    configuration.read.cache_clear()
     audit("dataclass", "mypackage:Net")
     with pytest.raises(saver.UntrustedError):
         audit("dataclass", "other:Net")
@@ -117,14 +117,14 @@ def test_the_configuration_file_adds_to_the_policy(no_configuration: Path) -> No
 @pytest.mark.parametrize("text", ['trust = "mypackage.*"', "trust = [1]"])
 def test_a_wrong_configuration_file_is_told(text: str, no_configuration: Path) -> None:
     no_configuration.write_text(text)
-    trust._configured.cache_clear()
+    configuration.read.cache_clear()
     with pytest.raises(saver.IncompatibleError, match="list of names"):
         audit("dataclass", "mypackage:Net")
 
 
 def test_a_configuration_file_that_is_no_toml_is_told(no_configuration: Path) -> None:
     no_configuration.write_text("trust = [")
-    trust._configured.cache_clear()
+    configuration.read.cache_clear()
     with pytest.raises(saver.IncompatibleError, match=r"config\.toml"):
         audit("dataclass", "mypackage:Net")
 
@@ -132,7 +132,7 @@ def test_a_configuration_file_that_is_no_toml_is_told(no_configuration: Path) ->
 AS_SOMEBODY_ELSE = """
 import os, tomllib
 import saver
-from saver import trust
+from saver import configuration, trust
 from saver.tree import Node
 if os.getuid() == 0:
     os.setgid(65534)
@@ -194,7 +194,7 @@ def test_a_folder_is_no_configuration_file(tmp_path: Path, monkeypatch: pytest.M
 def test_the_configuration_file_lies_where_such_files_lie(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SAVER_CONFIG")
     monkeypatch.setenv("XDG_CONFIG_HOME", "/somewhere")
-    assert trust.configuration() == os.path.join("/somewhere", "saver", "config.toml")
+    assert configuration.path() == os.path.join("/somewhere", "saver", "config.toml")
 
 
 @pytest.mark.parametrize(

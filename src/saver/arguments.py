@@ -11,6 +11,7 @@ from typing import Any
 
 from saver.codec import bytes_of
 from saver.tree import encodable
+from saver.trust import Allowed
 
 
 def path_of(name: str, value: Any) -> str:
@@ -61,21 +62,52 @@ def texts(name: str, value: Any) -> tuple[str, ...]:
     return found
 
 
-def loading(trust: Any, limit: Any, progress: Any, **flags: Any) -> tuple[str, ...]:
-    """Check the arguments of every function that loads. Returns the trusted patterns."""
+def loading(trust: Any, classes: Any, limit: Any, progress: Any, **flags: Any) -> Allowed:
+    """Check the arguments of every function that loads. Returns what the caller allows."""
     bytes_of(limit)
     callback("progress", progress)
     for name, value in flags.items():
         flag(name, value)
-    return texts("trust", trust)
+    return allowing(trust, classes)
 
 
-def restoring(into: Any, names: Any, trust: Any, limit: Any, progress: Any, strict: Any) -> tuple[str, ...]:
-    """Check the arguments of every function that restores. Returns the trusted patterns."""
+def allowing(trust: Any, classes: Any) -> Allowed:
+    """What the caller allows files to ask for: patterns of names, and classes under certain names."""
+    if isinstance(trust, bool):
+        raise TypeError('trust: a bool given; pass the names that you trust, as in trust=["mypackage.*"]')
+    if isinstance(trust, type):
+        trust = (trust,)
+    for each in several("trust", trust):
+        if isinstance(each, type):
+            name = f"{each.__module__}.{each.__qualname__}"
+            raise TypeError(f'trust: the class {name} given; pass its name: trust=["{name}"]')
+    return Allowed(texts("trust", trust), _moved({} if classes is None else classes))
+
+
+def _moved(classes: Any) -> dict[str, Any]:
+    if not isinstance(classes, Mapping):
+        raise TypeError(f'classes: {_kind(classes)} given; pass a dict such as {{"__main__.Net": Net}}')
+    found = {}
+    for name, given in classes.items():
+        if not isinstance(name, str):
+            raise TypeError(
+                f"classes: {_kind(name)} is not a name; pass the name in the file, as in "
+                '{"__main__.Net": Net}'
+            )
+        if not isinstance(given, str) and not hasattr(given, "__qualname__"):
+            raise TypeError(f"classes[{name!r}]: {_kind(given)} given; pass a class, or its name")
+        found[name.replace(":", ".")] = given
+    return found
+
+
+def restoring(
+    into: Any, names: Any, trust: Any, classes: Any, limit: Any, progress: Any, strict: Any
+) -> Allowed:
+    """Check the arguments of every function that restores. Returns what the caller allows."""
     if into is None:
         raise TypeError("into: None given; pass the objects to restore into")
     renaming("names", names)
-    return loading(trust, limit, progress, strict=strict)
+    return loading(trust, classes, limit, progress, strict=strict)
 
 
 def renaming(name: str, value: Any) -> None:

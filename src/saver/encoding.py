@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import msgspec
 
 from saver import environment
+from saver.callers import warn
 from saver.codec import Encoder, codec_root
 from saver.errors import IncompatibleError
 from saver.git import Git
@@ -26,15 +27,20 @@ PARTS_LIMIT = 64
 def encode(obj: Any) -> Encoded:
     """The parts of an object. The keys of a dict with string keys (at most 64) become its parts.
 
-    Raises CannotSaveError, which names the path, if something has no data form.
+    Warns about classes and functions of `__main__`, which other programs cannot find under that name. Raises
+    CannotSaveError, which names the path, if something has no data form.
     """
     encoder, trees, whole = _walk(obj)
-    parts = {}
+    parts, homeless = {}, set[str]()
     for name, tree in trees.items():
         batches = {
             batch: state for batch, state in encoder.batches.items() if batch.rpartition("/")[0] == name
         }
         parts[name] = _part(tree, batches)
+        if "__main__" in parts[name].packages:
+            homeless |= {name.partition(":")[2] for name in _of_main((tree, *batches.values()))}
+    if homeless:
+        _warn_of_main(sorted(homeless))
     return Encoded(parts, encoder.tensors, whole, encoder.seeds)
 
 
@@ -76,6 +82,24 @@ def classes(obj: Any) -> set[str]:
     encoder, trees, _ = _walk(obj)
     found = (item for root in (*trees.values(), *encoder.batches.values()) for item in walk(root))
     return {item.cls for item in found if type(item) is Node and item.cls is not None}
+
+
+def _of_main(roots: Iterable[Value]) -> Iterator[str]:
+    for root in roots:
+        for item in walk(root):
+            if type(item) is Node and item.cls is not None and item.cls.startswith("__main__:"):
+                yield item.cls
+
+
+def _warn_of_main(names: list[str]) -> None:
+    listed = ", ".join(f"__main__.{name}" for name in names[:8]) + ", …" * (len(names) > 8)
+    short = names[0].rpartition(".")[2]
+    warn(
+        f"{listed}: only this program finds {'it' if len(names) == 1 else 'them'} under that name. Define "
+        f"{'it' if len(names) == 1 else 'them'} in a module, or load elsewhere with "
+        f'classes={{"__main__.{names[0]}": {short}}}',
+        UserWarning,
+    )
 
 
 def _walk(obj: Any) -> tuple[Encoder, dict[str, Value], bool]:

@@ -97,6 +97,7 @@ def load(
     *,
     parts: Iterable[str] | None = None,
     trust: Iterable[str] = (),
+    classes: Mapping[str, Any] | None = None,
     lazy: bool = False,
     device: Any = None,
     limit: int | str | None = None,
@@ -106,8 +107,11 @@ def load(
 
     Every byte is checked against its hash before anything is built. `parts` loads a dict of those parts
     alone, and reads only their bytes. `trust` names classes of your own that may be imported, as in
-    `trust=["mypackage.*"]`. `device` is where tensors go, as in `device="cpu"`; without it, each goes to
-    the device that it was saved from.
+    `trust=["mypackage.*"]`. `classes` says which class, of any name, stands for a name in the file, as in
+    `classes={"__main__.Net": Net}`, and so allows it.
+
+    `device` is where tensors go, as in `device="cpu"`; without it, each goes to the device that it was saved
+    from.
 
     With `lazy=True` bytes are read and checked on first use. The parts come back as a read-only mapping. A
     dict with arrays or tensors anywhere in it, at any depth, also becomes a read-only mapping, and such a
@@ -126,10 +130,10 @@ def load(
     Saver, or tensors of a device that is not here), DamagedError, LimitExceededError, or UntrustedError,
     which lists every class that the policy does not allow.
     """
-    trust = arguments.loading(trust, limit, progress, lazy=lazy)
+    allowed = arguments.loading(trust, classes, limit, progress, lazy=lazy)
     parts = None if parts is None else arguments.texts("parts", parts)
     opened = open_file(path)
-    return opened.load(trust, parts, lazy=lazy, device=device, limit=limit, progress=progress)
+    return opened.load(allowed, parts, lazy=lazy, device=device, limit=limit, progress=progress)
 
 
 def loads(
@@ -137,16 +141,17 @@ def loads(
     *,
     parts: Iterable[str] | None = None,
     trust: Iterable[str] = (),
+    classes: Mapping[str, Any] | None = None,
     lazy: bool = False,
     device: Any = None,
     limit: int | str | None = None,
 ) -> Any:
     """The object that `dumps` was given; arguments and errors are those of `load`. The bytes are copied
     first."""
-    trust = arguments.loading(trust, limit, None, lazy=lazy)
+    allowed = arguments.loading(trust, classes, limit, None, lazy=lazy)
     parts = None if parts is None else arguments.texts("parts", parts)
     opened = _opened(Memory(arguments.octets("data", data), "the bytes"))
-    return opened.load(trust, parts, lazy=lazy, device=device, limit=limit)
+    return opened.load(allowed, parts, lazy=lazy, device=device, limit=limit)
 
 
 def restore(
@@ -156,6 +161,7 @@ def restore(
     strict: bool = True,
     names: Names = None,
     trust: Iterable[str] = (),
+    classes: Mapping[str, Any] | None = None,
     limit: int | str | None = None,
     progress: Progress | None = None,
 ) -> Report:
@@ -164,9 +170,9 @@ def restore(
     """
     from saver.restoring import restore
 
-    trust = arguments.restoring(into, names, trust, limit, progress, strict)
+    allowed = arguments.restoring(into, names, trust, classes, limit, progress, strict)
     opened = open_file(path)
-    return restore(opened, into, strict=strict, names=names, trust=trust, limit=limit, progress=progress)
+    return restore(opened, into, strict=strict, names=names, trust=allowed, limit=limit, progress=progress)
 
 
 def diff(a: Source, b: Source, *, progress: Progress | None = None) -> Difference:

@@ -127,7 +127,9 @@ class Opened:
                 waiting.extend(item if isinstance(item, list) else item.values())
         return list(names)
 
-    def admit(self, trusted: Iterable[str], parts: Iterable[str] | None = None) -> list[Node]:
+    def admit(
+        self, trusted: Iterable[str] | policy.Allowed, parts: Iterable[str] | None = None
+    ) -> list[Node]:
         """The nodes of these parts (None: all). Raises unless they are sound and everything they ask for is
         trusted. Imports nothing.
         """
@@ -142,11 +144,22 @@ class Opened:
         return Budget(self.tensors.size, bytes_of(limit), self.where)
 
     def decoder(
-        self, nodes: Iterable[Node], budget: Budget | None = None, device: Device | None = None
+        self,
+        nodes: Iterable[Node],
+        budget: Budget | None = None,
+        device: Device | None = None,
+        trusted: Iterable[str] | policy.Allowed = (),
     ) -> Decoder:
-        """A decoder that builds objects from nodes that were admitted."""
+        """A decoder that builds objects from nodes that were admitted with the same `trusted`."""
         return Decoder(
-            nodes, self.batches, self.tensors, self.where, budget or self.budget(), device, self.versions
+            nodes,
+            self.batches,
+            self.tensors,
+            self.where,
+            budget or self.budget(),
+            device,
+            self.versions,
+            policy.allowed(trusted),
         )
 
     def versions(self, packages: Iterable[str]) -> str:
@@ -171,7 +184,7 @@ class Opened:
 
     def load(
         self,
-        trust: Iterable[str],
+        trust: Iterable[str] | policy.Allowed,
         parts: Iterable[str] | None = None,
         *,
         lazy: bool = False,
@@ -186,7 +199,7 @@ class Opened:
         sole = parts is None and not self.manifest.whole
         if not lazy:
             self.tensors.verify(None if parts is None else self.tensors_of(names), progress)
-        decoder = self.decoder(nodes, budget, target)
+        decoder = self.decoder(nodes, budget, target, trust)
         roots = {name: self.trees[name].root for name in names}
         if lazy:
             build = Building(decoder, self.nodes)

@@ -163,6 +163,7 @@ class Saver:
         *,
         parts: Iterable[str] | None = None,
         trust: Iterable[str] = (),
+        classes: Mapping[str, Any] | None = None,
         lazy: bool = False,
         device: Any = None,
         limit: int | str | None = None,
@@ -170,12 +171,12 @@ class Saver:
     ) -> Any:
         """What was saved, to the bit, without running code from the store.
 
-        `parts`, `trust`, `lazy`, `device`, `limit` and the errors are those of `saver.load`.
+        `parts`, `trust`, `classes`, `lazy`, `device`, `limit` and the errors are those of `saver.load`.
         """
-        trust = arguments.loading(trust, limit, progress, lazy=lazy)
+        allowed = arguments.loading(trust, classes, limit, progress, lazy=lazy)
         names = None if parts is None else arguments.texts("parts", parts)
         opened = self._open(ref)
-        return opened.load(trust, names, lazy=lazy, device=device, limit=limit, progress=progress)
+        return opened.load(allowed, names, lazy=lazy, device=device, limit=limit, progress=progress)
 
     def restore(
         self,
@@ -185,6 +186,7 @@ class Saver:
         strict: bool = True,
         names: Names = None,
         trust: Iterable[str] = (),
+        classes: Mapping[str, Any] | None = None,
         limit: int | str | None = None,
         progress: Progress | None = None,
     ) -> Report:
@@ -193,9 +195,9 @@ class Saver:
         """
         from saver.restoring import restore
 
-        trust = arguments.restoring(into, names, trust, limit, progress, strict)
+        allowed = arguments.restoring(into, names, trust, classes, limit, progress, strict)
         return restore(
-            self._open(ref), into, strict=strict, names=names, trust=trust, limit=limit, progress=progress
+            self._open(ref), into, strict=strict, names=names, trust=allowed, limit=limit, progress=progress
         )
 
     def _base(self, base: str | Version) -> str:

@@ -3,6 +3,8 @@
 A file can name classes and functions; it can never say that they are safe. The policy is outside of the
 file and has four sources: what the families declare, `trust=[...]` of the call, the `trust` list in the
 user's configuration file, and `@saver.register`.
+`classes={"__main__.Net": Net}`, of the call or of the configuration, allows exactly that class under that
+name.
 
 - A node may ask for the classes that the family of its codec declares for that codec, by name.
 - A *reference* (a function or class held as a value) can be called later with data from the file, so only
@@ -15,22 +17,21 @@ there is only one way to look them up.
 
 from __future__ import annotations
 
-import os
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from fnmatch import fnmatchcase
-from functools import cache, lru_cache
+from functools import cache
 from importlib import import_module
+from pkgutil import resolve_name
 from typing import Any
 
-from saver import registry
-from saver.errors import CannotReadError, CannotSaveError, IncompatibleError, NotFoundError, UntrustedError
+import msgspec
+
+from saver import configuration, registry
+from saver.errors import CannotSaveError, IncompatibleError, NotFoundError, UntrustedError
 from saver.family import Reference
 from saver.tree import Node
-
-VARIABLE = "SAVER_CONFIG"
-"""The environment variable that names the configuration file, if it is not the default one."""
 
 _NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 _NAME_LIMIT = 500
@@ -39,6 +40,43 @@ REFERENCE_CODECS = frozenset(("function", "class"))
 """Nodes of these codecs are the named function or class itself, not an instance of it."""
 
 _registered: set[str] = set()
+
+
+class Allowed(msgspec.Struct, frozen=True):
+    """What somebody allows files to ask for: the names that match `patterns`; and under each name in
+    `classes`, as Python code writes it, exactly the class or function given for it, or the one with the given
+    name.
+    """
+
+    patterns: tuple[str, ...] = ()
+    classes: Mapping[str, Any] = {}
+
+    def covers(self, codec: str, name: str) -> bool:
+        """Whether a node of this codec may ask for this name. Imports nothing."""
+        return dotted(name) in self.classes or allows(codec, name, self.patterns)
+
+    def find(self, codec: str, name: str) -> Any:
+        """The class or function that an audited node asks for; the errors are those of `resolve`."""
+        given = self.classes.get(dotted(name))
+        if given is None:
+            return resolve(name, lambda own: allows(codec, own, self.patterns))
+        return _named(name, given) if isinstance(given, str) else given
+
+    def own_name(self, name: str) -> str:
+        """The name that the class which stands for `name` has itself, as far as that is known without an
+        import."""
+        given = self.classes.get(dotted(name), name)
+        if not isinstance(given, str):
+            return f"{given.__module__}:{given.__qualname__}"
+        return given if ":" in given else ":".join(given.rsplit(".", 1))
+
+
+def allowed(trust: Iterable[str] | Allowed) -> Allowed:
+    """What the caller allows, together with what the user's configuration allows."""
+    if not isinstance(trust, Allowed):
+        trust = Allowed((trust,) if isinstance(trust, str) else tuple(trust))
+    patterns, classes = configuration.read(configuration.path())
+    return Allowed((*trust.patterns, *patterns), {**classes, **trust.classes})
 
 
 def class_name(cls: type) -> str:
@@ -96,44 +134,6 @@ def is_registered(cls: type) -> bool:
     return f"{cls.__module__}:{cls.__qualname__}" in _registered
 
 
-@cache
-def _configured(path: str) -> tuple[str, ...]:
-    try:
-        with open(path, "rb") as file:
-            data = file.read()
-    except FileNotFoundError:
-        return ()
-    except OSError as error:
-        if path != os.environ.get(VARIABLE):
-            return ()  # as in a container whose user may not enter HOME: trusting less is safe
-        raise CannotReadError(
-            f"${VARIABLE} is {path}: {error.strerror}; name a file that can be read, or unset it"
-        ) from error
-    import tomllib
-
-    try:
-        patterns = tomllib.loads(data.decode()).get("trust", [])
-    except ValueError as error:
-        raise IncompatibleError(f"{path} is not valid TOML ({error}); correct it or remove it") from None
-    if not isinstance(patterns, list) or not all(isinstance(p, str) for p in patterns):
-        raise IncompatibleError(f'{path}: `trust` must be a list of names, as in trust = ["mypackage.*"]')
-    return tuple(patterns)
-
-
-def configuration() -> str:
-    """The user's configuration file: `$SAVER_CONFIG`, or `saver/config.toml` in the XDG folder. The latter
-    counts as empty if it cannot be read."""
-    named = os.environ.get(VARIABLE)
-    return named or _usual_place(os.environ.get("XDG_CONFIG_HOME"), os.environ.get("HOME"))
-
-
-@lru_cache(16)
-def _usual_place(settings: str | None, home: str | None) -> str:
-    """The path of the configuration file, given the values of `$XDG_CONFIG_HOME` and `$HOME`."""
-    folder = settings or os.path.join(home or os.path.expanduser("~"), ".config")
-    return os.path.join(folder, "saver", "config.toml")
-
-
 FAMILY = "family:"
 """The prefix of a pattern that names a family."""
 
@@ -174,22 +174,22 @@ def allows(codec: str, name: str, patterns: Iterable[str]) -> bool:
     return family.admits(codec, name)
 
 
-def audit(nodes: Iterable[Node], trust: Iterable[str], where: str) -> None:
+def audit(nodes: Iterable[Node], trust: Iterable[str] | Allowed, where: str) -> None:
     """Raise unless the policy trusts every class, and every installed family, that `nodes` ask for. Imports
     no library, and no installed family unless the user named it.
 
     Raises IncompatibleError if the name of a class is malformed, and UntrustedError, which lists everything
     that is not trusted and the `trust=[...]` to pass.
     """
-    patterns = (*((trust,) if isinstance(trust, str) else trust), *_configured(configuration()))
+    policy = allowed(trust)
     refused = set[str]()
     for codec, cls in dict.fromkeys([(node.codec, node.cls) for node in nodes]):
         if cls is not None and (len(cls) > _NAME_LIMIT or not _NAME.fullmatch(cls)):
             raise IncompatibleError(f"{where}: {cls[:80]!r} is not the name of a class")
         root = registry.codec_root(codec)
-        if registry.is_installed(root) and not _matches(FAMILY + root, patterns):
+        if registry.is_installed(root) and not _matches(FAMILY + root, policy.patterns):
             refused.add(FAMILY + root)
-        elif cls is not None and not allows(codec, cls, patterns):
+        elif cls is not None and not policy.covers(codec, cls):
             refused.add(dotted(cls))
     if refused:
         names = tuple(sorted(refused))
@@ -206,12 +206,23 @@ def _matches(name: str, patterns: Iterable[str]) -> bool:
     return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
-def resolve(name: str) -> Any:
+def _named(name: str, given: str) -> Any:
+    """The class or function that the user named in place of `name`."""
+    try:
+        return resolve_name(given)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise NotFoundError(
+            f"classes: {given!r}, given for {dotted(name)}, is not on this machine ({error}); correct it"
+        ) from error
+
+
+def resolve(name: str, admits: Callable[[str], bool] = lambda own: False) -> Any:
     """The class or function called `name` (`module:qualname`), already audited.
 
     The only place where a name from a file becomes an object. What is found must itself have the name that
-    was audited, so that `library.utils:os.system` is refused. Raises NotFoundError if this machine does not
-    have it, and IncompatibleError if something with another name is found.
+    was audited, so that `library.utils:os.system` is refused; or, as a class that moved and left an alias
+    behind, a name that leads to it and that `admits` allows too. Raises NotFoundError if this machine does
+    not have it, and IncompatibleError if something with another name is found.
     """
     module_name, _, qualname = name.partition(":")
     try:
@@ -219,12 +230,36 @@ def resolve(name: str) -> Any:
         for step in qualname.split("."):
             found = getattr(found, step)
     except (ImportError, AttributeError) as error:
+        short = qualname.rpartition(".")[2]
+        if module_name == "__main__":
+            way = f"it was made by a script or a notebook: import {short}, and pass {_entry(name, short)}"
+        else:
+            way = (
+                "install the package that contains it, in the version that `saver show` lists, or, if it is "
+                f"elsewhere now, import {short} and pass {_entry(name, short)}"
+            )
         raise NotFoundError(
-            f"the file asks for {dotted(name)}, which is not on this machine ({error}); install the "
-            "package that contains it, in the version that `saver show` lists"
+            f"the file asks for {dotted(name)}, which is not on this machine ({error}); {way}"
         ) from error
-    if name not in names_of(found):
-        raise IncompatibleError(f"the file asks for {dotted(name)}, but that name leads to {found!r}")
+    names = names_of(found)
+    if name in names or any(admits(own) and _lead(own) is found for own in names):
+        return found
+    told = f"the file asks for {dotted(name)}, but that name leads to {found!r}"
+    if names and isinstance(found, type):
+        told += f'; if that is the same class, moved, pass trust=["{dotted(names[0])}"] as well'
+    raise IncompatibleError(told)
+
+
+def _entry(name: str, short: str) -> str:
+    return f'classes={{"{dotted(name)}": {short}}}'
+
+
+def _lead(name: str) -> Any:
+    """The object with this name in the modules that are loaded; None if there is none."""
+    module, _, qualname = name.partition(":")
+    found: Any = sys.modules.get(module)
+    for step in qualname.split("."):
+        found = getattr(found, step, None)
     return found
 
 

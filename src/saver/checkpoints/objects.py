@@ -31,7 +31,7 @@ from saver.restoring.report import listed
 from saver.staging import address_of
 from saver.training_log import TrainingLog
 from saver.tree import Node
-from saver.trust import dotted
+from saver.trust import Allowed, dotted
 
 LOG, RANDOM, RUN, REST = "log", "random", "run", "rest"
 RESERVED = (LOG, RANDOM, RUN, REST)
@@ -147,14 +147,15 @@ class Objects:
         return next(repo.versions(model, reverse=True), None)
 
     def resume(
-        self, repo: Repository, model: str, trust: Any
+        self, repo: Repository, model: str, trust: Allowed
     ) -> tuple[Version, TrainingLog, Position] | None:
         """Restore the newest version that verifies; None if there are no versions. Warns if it had to use
         an older one, and says why. Trusts the classes of the live objects in addition to `trust`.
         """
         if self.newest(repo, model) is None:
             return None
-        trusted = trust if trust == "*" else (*trust, *self._classes())
+        own = () if "*" in trust.patterns else self._classes()
+        trusted = Allowed((*trust.patterns, *own), trust.classes)
         back: list[str] = []
         for version, opened in _readable(repo, model, back):
             self._compare_parts(version, set(opened.trees))
@@ -261,7 +262,7 @@ def _goes_by_state(obj: Any) -> bool:
     if codec_for(type(obj)) is None:
         return True
     try:
-        encode(obj)
+        classes(obj)
     except CannotSaveError:
         return True
     return False

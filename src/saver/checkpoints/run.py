@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from saver.arguments import allowing
 from saver.callers import warn
 from saver.checkpoints import arguments, ending
 from saver.checkpoints import progress as progress_line
@@ -171,14 +172,13 @@ class Checkpoints:
 
     # Training
 
-    def resume(self, *, trust: Any = ()) -> int:
+    def resume(self, *, trust: Iterable[str] = (), classes: Mapping[str, Any] | None = None) -> int:
         """Restore the newest version that verifies. Returns the step to continue with: 0, or the one after
-        the last saved.
-
-        Warns if it had to use an older version, and says why.
+        the last saved. Warns if it had to use an older version, and says why. `trust` and `classes` are
+        as in `load`; the classes of the run's objects are trusted anyway.
         """
         _ = self._saving.writer  # is the run open?
-        found = self.objects.resume(self._repo, self.model, trust)
+        found = self.objects.resume(self._repo, self.model, allowing(trust, classes))
         if found is None and self._reported.last >= 0:
             raise CannotSaveError(
                 f"{self.model}: there is no version to resume, and the objects have been trained up to step "

@@ -39,9 +39,9 @@ class _Pending:
 class Decoder:
     """One walk from trees, parsed and audited, to objects.
 
-    `nodes` are all the nodes of the trees; `batches` is the shared state of batch codecs; `budget` is what
-    all of it may use; `device` is where tensors go. `versions` returns the end of a message: the versions of
-    these packages (import names) under which it was saved, and what to do about that.
+    `nodes` are all the nodes of the trees; `batches` is the shared state of batch codecs; `budget` limits
+    them all; `allowed` is what the audit went by. `versions` returns the end of a message: the versions of
+    these packages under which it was saved, and the way out.
     """
 
     def __init__(
@@ -53,16 +53,18 @@ class Decoder:
         budget: Budget | None = None,
         device: Device | None = None,
         versions: Callable[[Iterable[str]], str] = lambda packages: "",
+        allowed: trust.Allowed = trust.Allowed(),  # noqa: B008 - it is frozen
     ) -> None:
         self._where = where
         self._versions = versions
+        self._allowed = allowed
         self.device = Device() if device is None else device
         self.budget = Budget(0, where=where) if budget is None else budget
         self._handed: set[str] = set()
         self._unchecked: list[tuple[Node, Codec, Any]] = []
         self._targets: dict[int | str, Node] = {}
         self._codecs: dict[str, Codec] = {}
-        self._classes: dict[str, Any] = {}
+        self._classes: dict[tuple[str, str], Any] = {}
         self._built: dict[int | str, Any] = {}
         self._standing: dict[int, Any] = {}
         self._depth = 0
@@ -94,8 +96,8 @@ class Decoder:
             raise IncompatibleError(
                 f"{self._where}: a {node.codec!r} asks for {trust.dotted(node.cls)}, but needs no class"
             )
-        if node.cls is not None and node.cls not in self._classes:
-            self._classes[node.cls] = trust.resolve(node.cls)
+        if node.cls is not None and (asked := (node.codec, node.cls)) not in self._classes:
+            self._classes[asked] = self._allowed.find(*asked)
         if node.id is not None:
             if node.id in self._targets:
                 raise IncompatibleError(f"{self._where}: two nodes have the id {node.id}")
@@ -148,8 +150,7 @@ class Decoder:
         """Decode what `Encoder.attributes` encoded into the attributes of `obj`. The only way to set them.
 
         No code of the class runs. Raises ValueError for a name that the class does not leave free: that of
-        a method, a property, or anything that Python looks up by itself. `data` are names that the class
-        declares as data although it has a value for them.
+        a method, a property, or anything that Python looks up by itself. `data` is as in `Door`.
         """
         if type(state) is not dict:
             raise ValueError("the attributes of an object are not a JSON object")
@@ -197,7 +198,7 @@ class Decoder:
         """The class or function that `node` asks for, audited and resolved."""
         if node.cls is None:
             raise ValueError(f"a node of {node.codec!r} needs a class")
-        return self._classes[node.cls]
+        return self._classes[node.codec, node.cls]
 
     def _again(self, ident: int | str) -> Any:
         if ident in self._built:

@@ -14,6 +14,7 @@ from saver.restoring.report import Report
 from saver.restoring.saved import Saved
 from saver.storage import Progress
 from saver.tree import Node, Value
+from saver.trust import Allowed, allowed
 
 if TYPE_CHECKING:
     from saver.opened import Opened
@@ -25,7 +26,7 @@ def restore(
     *,
     strict: bool = True,
     names: Names = None,
-    trust: Iterable[str] = (),
+    trust: Iterable[str] | Allowed = (),
     limit: int | str | None = None,
     progress: Progress | None = None,
     exact: bool = False,
@@ -58,12 +59,12 @@ def restore(
     With `exact`, targets become what `load` would return, to the last attribute, or nothing is changed: so a
     run resumes. Nothing is converted, and a module must have the structure of the one that was saved.
 
-    `limit` is as in `saver.load`.
+    `trust`, `classes` and `limit` are as in `saver.load`.
 
     Raises DoesNotFitError (which carries the report), NotFoundError, DamagedError, IncompatibleError,
     LimitExceededError, or UntrustedError.
     """
-    saved = Saved(opened, Naming(names), strict, limit, exact=exact)
+    saved = Saved(opened, Naming(names), strict, limit, exact=exact, allowed=allowed(trust))
     plans: dict[str, Plan] = {}
     pairs = list(_pairs(opened, into, saved))
     saved.roots += [(value, target) for _, value, target in pairs]
@@ -74,7 +75,7 @@ def restore(
     report = Report(opened.where, {name: plan.report for name, plan in plans.items()})
     if strict and not report:
         raise DoesNotFitError(_told(report, exact), report)
-    decoder, size = saved.read(trust, progress)
+    decoder, size = saved.read(progress)
     opened.warn([name for name in plans if name in opened.trees])
     in_order = sorted(plans.items(), key=lambda item: not item[1].may_refuse)
     changes = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -36,7 +36,9 @@ class Saved:
         limit: int | str | None = None,
         *,
         exact: bool = False,
+        allowed: policy.Allowed = policy.Allowed(),  # noqa: B008 - it is frozen
     ) -> None:
+        self._allowed = allowed
         self._budget = opened.budget(limit)
         self.strict = strict
         self.exact = exact
@@ -103,6 +105,11 @@ class Saved:
             raise IncompatibleError(f"{self.where} refers to node {value.id}, which is missing")
         return node
 
+    def class_name(self, node: Node) -> str | None:
+        """The name of the node's class here, as files write it: that of the class which the caller gave for
+        the name in the file, if there is one."""
+        return None if node.cls is None else self._allowed.own_name(node.cls)
+
     def entry(self, ref: Any) -> TensorInfo:
         """What a `Tensor` is, without reading it."""
         if type(ref) is not Tensor:
@@ -166,7 +173,7 @@ class Saved:
         source = self._sources.setdefault(id(target), node)
         return self._becoming.setdefault(id(node), target) is target and source is node
 
-    def read(self, trust: Iterable[str], progress: Progress | None) -> tuple[Decoder, int]:
+    def read(self, progress: Progress | None) -> tuple[Decoder, int]:
         """Read and verify all wanted and held values. Returns a decoder for them, and the number of bytes.
 
         Raises UntrustedError before reading unless all classes that they ask for are trusted.
@@ -177,7 +184,7 @@ class Saved:
         for name in names:
             self.entry(Tensor(name))
         nodes = check(found, names, self.where)
-        policy.audit(nodes, trust, self.where)
+        policy.audit(nodes, self._allowed, self.where)
         self._opened.tensors.verify(names, progress)
         decoder = Decoder(
             nodes,
@@ -186,6 +193,7 @@ class Saved:
             self.where,
             self._budget,
             versions=self._opened.versions,
+            allowed=self._allowed,
         )
         for node, target in self._live:
             decoder.keep(node, target)

@@ -171,7 +171,7 @@ class ObjectRestorer(Restorer):
 
     def plan(self, value: Value, target: Any, saved: Saved) -> Plan:
         node, cls = saved.follow(value), type(target)
-        if type(node) is not Node or not self._is_of_class(node, cls):
+        if type(node) is not Node or not self._is_of_class(node, cls, saved):
             saved.refuse(f"{told(node)} was saved, not a {kind(target)}; take it from `load`")
         frozen = self.refusal(target)
         if frozen is not None:
@@ -192,12 +192,12 @@ class ObjectRestorer(Restorer):
 
     def pair(self, node: Node, target: Any, saved: Saved) -> Pair | None:
         cls = type(target)
-        if not self._is_of_class(node, cls) or _is_frozen(cls):
+        if not self._is_of_class(node, cls, saved) or _is_frozen(cls):
             return None
         return Pair(node, target, node.state, self._ready(node, target))
 
-    def _is_of_class(self, node: Node, cls: type) -> bool:
-        return node.codec in self.codecs and node.cls == trust.own_name(cls)
+    def _is_of_class(self, node: Node, cls: type, saved: Saved) -> bool:
+        return node.codec in self.codecs and saved.class_name(node) == trust.own_name(cls)
 
     def _ready(self, node: Node, target: Any) -> Callable[[Decoder], Callable[[], None]]:
         def ready(decoder: Decoder) -> Callable[[], None]:

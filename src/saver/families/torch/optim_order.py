@@ -17,10 +17,11 @@ from saver.tree import Node, Reference, Value
 _OPTIMIZER = "torch.Optimizer"
 
 
-def is_same_class(node: Node, target: Any, above: type) -> bool:
+def is_same_class(node: Node, target: Any, above: type, saved: Saved) -> bool:
     """Whether a saved object has the target's class, or a base of it that is a subclass of `above`."""
     family = (cls for cls in type(target).__mro__ if issubclass(cls, above) and cls is not above)
-    return any(node.cls == f"{cls.__module__}:{cls.__qualname__}" for cls in family)
+    name = saved.class_name(node)
+    return any(name == f"{cls.__module__}:{cls.__qualname__}" for cls in family)
 
 
 class SavedOptimizer:
@@ -40,7 +41,7 @@ class SavedOptimizer:
         self.attributes: dict[str, Value] | None = None
         self.places = [list(group).index("params") for group in target.param_groups]
         if type(node) is Node and node.codec == _OPTIMIZER:
-            if not is_same_class(node, target, Optimizer):
+            if not is_same_class(node, target, Optimizer, saved):
                 saved.refuse(f"{told(node)} was saved, not a {kind(target)}; take it from `load`")
             self._take_object(node.state)
             return

@@ -81,7 +81,7 @@ class _SavedScheduler:
         """The saved attributes of a scheduler, or the items of its state dict."""
         node = self._saved.follow(value)
         if type(node) is Node and node.codec == _SCHEDULER:
-            if not is_same_class(node, target, LRScheduler):
+            if not is_same_class(node, target, LRScheduler, self._saved):
                 self._saved.refuse(f"{told(node)} was saved, not a {kind(target)}; take it from `load`")
             return node.state["attributes"]  # type: ignore[no-any-return]
         found = items(node, self._saved)
