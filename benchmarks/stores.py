@@ -130,7 +130,7 @@ class _Long:
             self._manifest, model=model, number=number, parent=parent, step=number - 1,
             transaction=f"{self.state.head:032x}",
         )  # fmt: skip
-        data = manifests.encode(manifest).encode()
+        data = manifests.encode(manifest)
         digest = blake3(data).hexdigest()
         self._newest = manifest_key(digest)
         if is_kept:
