@@ -1,9 +1,14 @@
-"""Opened versions whose trees somebody changed."""
+"""Opened versions whose trees somebody changed, and files that Saver would not have written."""
 
 from __future__ import annotations
 
 import copy
+from pathlib import Path
+from typing import Any
+from unittest import mock
 
+import saver
+from saver.codec import Encoder
 from saver.opened import Opened, Tree
 from saver.tree import Value, walk
 
@@ -17,3 +22,9 @@ def forged(opened: Opened, **roots: Value) -> Opened:
         tree.items.extend(item for root in tree.roots for item in walk(root))
     found.trees = trees
     return found
+
+
+def dump_unchecked(obj: Any, path: Path) -> None:
+    """Save an object that is not sound, as an attacker would who writes the file with other means."""
+    with mock.patch.object(Encoder, "check", return_value=None):
+        saver.dump(obj, path)

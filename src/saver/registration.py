@@ -19,7 +19,7 @@ def register(cls: T) -> T:
     """
     if not isinstance(cls, type):
         raise TypeError(f"cls: a {type(cls).__name__} is not a class; write @saver.register above a class")
-    native = next((base for base in cls.__mro__ if not base.__flags__ & _HEAP and base is not object), None)
+    native = codec.native_base(cls)
     if native is not None:
         raise CannotSaveError(
             f"{cls.__qualname__} inherits from {native.__module__}.{native.__qualname__}, whose state is not "
@@ -28,7 +28,3 @@ def register(cls: T) -> T:
     trust.register(cls)
     codec.forget_codecs()
     return cls
-
-
-_HEAP = 1 << 9
-"""Py_TPFLAGS_HEAPTYPE: set for classes made by a `class` statement."""

@@ -80,7 +80,20 @@ def allowed(trust: Iterable[str] | Allowed) -> Allowed:
 
 
 def class_name(cls: type) -> str:
-    """The name of `cls` in files: `module:qualname`. Raises CannotSaveError for a local class."""
+    """The name of `cls` in files: `module:qualname`. Raises CannotSaveError unless that leads to `cls`."""
+    name = own_name(cls)
+    found = find(name)
+    if found is not cls:
+        where = "leads nowhere" if found is None else f"leads to {_shown(found)}"
+        raise CannotSaveError(
+            f"the class {dotted(name)} cannot be found again: its name {where}; define it by a class "
+            "statement at the top level of a module, under its own name, and make the object again"
+        )
+    return name
+
+
+def own_name(cls: type) -> str:
+    """What `cls` says is its name, wherever it leads. Raises CannotSaveError for a local class."""
     name = f"{cls.__module__}:{cls.__qualname__}"
     if not _NAME.fullmatch(name):
         raise CannotSaveError(
@@ -90,6 +103,22 @@ def class_name(cls: type) -> str:
     return name
 
 
+def find(name: str) -> Any:
+    """What a name leads to in the modules that are loaded; None if nowhere."""
+    module, _, qualname = name.partition(":")
+    found: Any = sys.modules.get(module)
+    for step in qualname.split("."):
+        found = getattr(found, step, None)
+    return found
+
+
+def _shown(found: Any) -> str:
+    """What a name leads to, in a message."""
+    if isinstance(found, type):
+        return "another class of that name, as when a module is loaded anew"
+    return f"a {type(found).__name__}"
+
+
 def dotted(name: str) -> str:
     """A name as Python code writes it: `module.qualname`."""
     return name.replace(":", ".")
@@ -97,7 +126,7 @@ def dotted(name: str) -> str:
 
 def register(cls: type) -> None:
     """Trust `cls` in this process."""
-    _registered.add(class_name(cls))
+    _registered.add(own_name(cls))
 
 
 def is_registered(cls: type) -> bool:
@@ -213,7 +242,7 @@ def resolve(name: str, admits: Callable[[str], bool] = lambda own: False) -> Any
             f"the file asks for {dotted(name)}, which is not on this machine ({error}); {way}"
         ) from error
     names = names_of(found)
-    if name in names or any(admits(own) and _lead(own) is found for own in names):
+    if name in names or any(admits(own) and find(own) is found for own in names):
         return found
     told = f"the file asks for {dotted(name)}, but that name leads to {found!r}"
     if names and isinstance(found, type):
@@ -223,15 +252,6 @@ def resolve(name: str, admits: Callable[[str], bool] = lambda own: False) -> Any
 
 def _entry(name: str, short: str) -> str:
     return f'classes={{"{dotted(name)}": {short}}}'
-
-
-def _lead(name: str) -> Any:
-    """The object with this name in the modules that are loaded; None if there is none."""
-    module, _, qualname = name.partition(":")
-    found: Any = sys.modules.get(module)
-    for step in qualname.split("."):
-        found = getattr(found, step, None)
-    return found
 
 
 def names_of(thing: Any) -> tuple[str, ...]:

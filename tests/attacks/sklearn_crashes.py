@@ -43,7 +43,7 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 
 from sklearn_models import Case, cases  # noqa: E402
 
-from saver.families.sklearn.checks import check  # noqa: E402
+from saver.families.sklearn.checks import check, claim  # noqa: E402
 
 METHODS = (
     "predict", "predict_proba", "predict_log_proba", "decision_function", "transform", "inverse_transform",
@@ -258,6 +258,7 @@ def check_all(value: Any, seen: set[int]) -> None:
     for item in list(inner):
         check_all(item, seen)
     if isinstance(value, BaseEstimator):
+        claim(value)
         check(value)
 
 

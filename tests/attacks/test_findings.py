@@ -15,6 +15,7 @@ import pytest
 from forge import File, forged, node, places
 
 import saver
+from forging import dump_unchecked
 from saver.errors import LimitExceededError
 from saver.file import open_file
 from saver.restoring import restore
@@ -499,7 +500,9 @@ def test_a_data_frame_is_no_estimator(place: str, tmp_path: Path) -> None:
         "transformers": lambda: ColumnTransformer([("a", frame, [0])]),
         "estimators_": lambda: fitted,
     }[place]()
-    saver.dump(made, tmp_path / "a.saver")
+    with pytest.raises(saver.CannotSaveError, match="holds a DataFrame, which is not an estimator"):
+        saver.dump(made, tmp_path / "a.saver")
+    dump_unchecked(made, tmp_path / "a.saver")
     with pytest.raises(saver.IncompatibleError, match="holds a DataFrame, which is not an estimator"):
         saver.load(tmp_path / "a.saver")
 

@@ -110,6 +110,8 @@ def test_what_ends_a_process_is_refused(case: str) -> None:
     model = models.fitted_variant(name, warm=True)
     check_all(model, set())
     alter(model)
+    with pytest.raises(saver.CannotSaveError):
+        saver.dumps(model)
     with pytest.raises(ValueError, match=why):
         check_all(model, set())
 

@@ -1,7 +1,8 @@
-"""Fitted state that compiled code would follow out of its arrays is refused before it is built.
+"""Fitted state that compiled code would follow out of its arrays is refused: when it is saved, and before it
+is built from a file.
 
-The states are altered in the model before it is saved: the writer stores what it is given, so that the
-file is valid in every other respect, as an attacker's would be.
+The states are altered in the model, which is then saved without being checked, so that the file is valid in
+every other respect, as an attacker's would be.
 """
 
 from __future__ import annotations
@@ -19,14 +20,19 @@ from sklearn import cluster, ensemble, neighbors, svm, tree
 from sklearn.datasets import make_blobs
 
 import saver
+from forging import dump_unchecked
 
 X, Y = make_blobs(80, n_features=4, centers=3, cluster_std=4.0, random_state=0)
 
 
 def refused(model: Any, folder: Path, why: str) -> None:
-    saver.dump(model, folder / "m.saver")
+    with pytest.raises(saver.CannotSaveError, match=why):
+        saver.dump(model, folder / "m.saver")
+    assert not (folder / "m.saver").exists()
+    dump_unchecked(model, folder / "m.saver")
     with pytest.raises(saver.IncompatibleError, match=why):
         saver.load(folder / "m.saver")
+    (folder / "m.saver").unlink()
 
 
 def inner_node(found: Any) -> int:
@@ -101,7 +107,7 @@ def test_gradient_boosting_with_more_trees_in_a_round_than_predictions(tmp_path:
         ("right", 10**6, "outside"),
         ("feature_idx", 4, "feature"),
         ("feature_idx", -1, "feature"),
-        ("is_categorical", 1, "bitset"),
+        ("is_categorical", 1, "bitset|without categories"),
     ],
 )
 def test_histogram_boosting(field: str, value: int, why: str, tmp_path: Path) -> None:

@@ -438,6 +438,6 @@ def test_an_attribute_that_is_no_unicode_text_is_refused_by_its_path(make: Any, 
 
 
 def test_a_field_of_a_structure_that_is_no_unicode_text_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(saver.CannotSaveError, match="no Unicode text"):
+    with pytest.raises(saver.CannotSaveError, match="not Unicode text"):
         saver.dump(np.zeros(3, [(LONE, "f8")]), tmp_path / "x")
     assert not list(tmp_path.iterdir())

@@ -98,7 +98,7 @@ def outcomes(model: Any, features: Any) -> dict[str, Any]:
                     else getattr(model, method)(features)
                 )
                 found[method] = list(answer) if method.startswith("staged") else answer
-            except (ValueError, TypeError, AttributeError, IndexError) as error:
+            except Exception as error:
                 found[method] = str(error)
     return found
 

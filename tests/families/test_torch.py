@@ -731,7 +731,7 @@ _REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "scripted": (_scripted, r"\$\.model: .*torch\.jit"),
     "traced": (lambda: torch.fx.symbolic_trace(nn.Linear(2, 2)), r"\$\.model: .*traced from"),
     "data parallel": (lambda: nn.DataParallel(nn.Linear(2, 2)), r"\$\.model: .*\.module"),
-    "local class": (lambda: type("Net", (nn.Module,), {})(), r"\$\.model: .*made while the program ran"),
+    "local class": (lambda: type("Net", (nn.Module,), {})(), r"\$\.model: .*cannot be found again"),
     "meta": (lambda: nn.Linear(2, 2, device="meta"), r"\$\.model\.weight: .*meta"),
     "uninitialized": (lambda: nn.UninitializedParameter(), r"\$\.model: an uninitialized parameter"),
     "nested": (

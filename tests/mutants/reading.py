@@ -245,7 +245,7 @@ MUTANTS = [
     ),
     Mutant(
         "bytes-of-tensors", "codec/decoder.py",
-        "        if budget.bytes < 0:\n", "        if False:\n",
+        "        self.budget.charge(found.nbytes)\n        return found\n", "        return found\n",
         "the limit on tensors that are used many times",
         (_BUDGET,),
     ),

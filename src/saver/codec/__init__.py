@@ -7,7 +7,7 @@ errors, and collect tensors. See docs/codecs.md for how to add one.
 
 from __future__ import annotations
 
-from saver.codec.attributes import attributes_of, door, special
+from saver.codec.attributes import added, attributes_of, door, native_base, own_dict, special
 from saver.codec.budget import Budget, bytes_of
 from saver.codec.contract import INLINE_BYTES, BatchCodec, Codec, is_array
 from saver.codec.decoder import Decoder
@@ -24,6 +24,7 @@ __all__ = [
     "Decoder",
     "Device",
     "Encoder",
+    "added",
     "attributes_of",
     "bytes_of",
     "check",
@@ -34,5 +35,7 @@ __all__ = [
     "door",
     "forget_codecs",
     "is_array",
+    "native_base",
+    "own_dict",
     "special",
 ]

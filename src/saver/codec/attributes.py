@@ -199,6 +199,29 @@ def attributes_of(
     return found, None
 
 
+def added(obj: Any, *known: str) -> list[str]:
+    """The names in the dict of an object, other than those `known`, that its user has set. Names that begin
+    with an underscore are taken for those of the library."""
+    return [name for name in own_dict(obj) if name not in known and str(name)[:1] != "_"]
+
+
+def native_base(cls: type) -> type | None:
+    """A base of the class that was made in C, whose state is not in attributes; None if there is none."""
+    if cls not in _natives:
+        bases = (base for base in _MRO(cls) if not base.__flags__ & _HEAP and base is not object)
+        _natives[cls] = next(bases, None)
+    return _natives[cls]
+
+
+_natives: dict[type, type | None] = {}
+
+
+def own_dict(obj: Any) -> dict[str, Any]:
+    """What is in the dict of an instance; empty if it has none."""
+    found = door(type(obj))._dict
+    return {} if found is None else found.__get__(obj, type(obj))
+
+
 def _made_anew(obj: Any, name: str, value: Any) -> bool:
     held = next((_DICT(base)[name] for base in _MRO(type(obj)) if name in _DICT(base)), None)
     if isinstance(held, cached_property):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, TypeGuard
 
 import numpy as np
@@ -43,9 +43,20 @@ class Codec(ABC):
     """Whether identity matters: an object that occurs twice comes back as one object. False for plain
     leaves."""
 
+    bare: ClassVar[bool] = False
+    """Whether `decode` makes the object without a constructor and sets its attributes. The walk refuses an
+    object whose class derives from one that was made in C as well, such as dict."""
+
     early: ClassVar[bool] = False
     """Whether `decode` announces the object with `Decoder.keep` before it decodes its content, so that the
     object can be part of a cycle."""
+
+    careful: ClassVar[bool] = False
+    """Whether the codec looks at an object whole, by `check`, `unsaved` or `bare`; found by itself."""
+
+    def __init_subclass__(cls) -> None:
+        looks = cls.check is not Codec.check or cls.unsaved is not Codec.unsaved
+        cls.careful = looks or cls.bare
 
     def accepts(self, cls: type) -> bool:
         """Whether this codec takes direct instances of `cls`."""
@@ -59,6 +70,22 @@ class Codec(ABC):
         """The items of a plain container, each of which a lazy load builds on first use; None if the object
         is built whole. `node` may come from an attacker."""
         return None
+
+    def unsaved(self, obj: Any) -> Iterable[str]:
+        """The names of attributes that somebody set on `obj` and that `encode` has no place for. The walk
+        refuses an object with any, which would come back without them."""
+        return ()
+
+    def claim(self, obj: Any) -> None:  # noqa: B027  most need not
+        """Give a loaded object copies of its own of what `check` relies on, so that nothing else that was
+        loaded can change it afterwards. Called before `check`, once everything is built."""
+
+    def check(self, obj: Any) -> None:  # noqa: B027  most have checked all in `decode`
+        """Raise ValueError, saying what is wrong, unless the object is sound as a whole. Changes nothing.
+
+        Both walks ask: before an object is saved, and once all that was loaded is there (a cycle may have put
+        something into it after `decode`). So what is refused when it is loaded is not saved either.
+        """
 
     @abstractmethod
     def encode(self, obj: Any, encoder: Encoder) -> Value:
@@ -90,7 +117,7 @@ class BatchCodec(Codec):
 
     @abstractmethod
     def encode_batch(self, objects: list[Any], encoder: Encoder) -> Value:
-        """The state of all `objects` of a part."""
+        """The state of all `objects` of a part. Have `encoder.check` call what `decode_batch` checks."""
 
     @abstractmethod
     def decode_batch(self, state: Any, decoder: Decoder) -> Sequence[Any]:

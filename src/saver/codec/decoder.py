@@ -61,7 +61,7 @@ class Decoder:
         self.device = Device() if device is None else device
         self.budget = Budget(0, where=where) if budget is None else budget
         self._handed: set[str] = set()
-        self._checks: list[tuple[Node, Callable[[Any], None], Any]] = []
+        self._unchecked: list[tuple[Node, Codec, Any]] = []
         self._targets: dict[int | str, Node] = {}
         self._codecs: dict[str, Codec] = {}
         self._classes: dict[tuple[str, str], Any] = {}
@@ -132,7 +132,7 @@ class Decoder:
                 del self._built[ident]
             self._open.clear()
             self._waiting.clear()
-            self._checks.clear()
+            self._unchecked.clear()
             self._depth = 0
             raise
 
@@ -248,8 +248,8 @@ class Decoder:
             self._built[ident] = obj
             for container, key in self._waiting.pop(ident, ()):
                 container[key] = obj
-        if not self._depth and self._checks:
-            self._check()
+        if not self._depth or type(codec).check is not Codec.check:
+            self._check(node, codec, obj)
         return obj
 
     def _not_understood(self, node: Node, error: Exception) -> IncompatibleError:
@@ -261,19 +261,20 @@ class Decoder:
             + f" is not understood here: {type(error).__name__}: {error}{self._versions([package])}"
         )
 
-    def check_later(self, node: Node, check: Callable[[Any], None], obj: Any) -> None:
-        """Call `check(obj)` once everything is built: a cycle may have changed its content by then."""
-        self._checks.append((node, check, obj))
-
-    def _check(self) -> None:
-        checks, self._checks = self._checks, []
-        for node, check, obj in checks:
-            try:
-                check(obj)
-            except (SaverError, MemoryError):
-                raise
-            except Exception as error:
-                raise self._not_understood(node, error) from error
+    def _check(self, node: Node, codec: Codec, obj: Any) -> None:
+        """Have codecs check their objects, once everything is built."""
+        self._unchecked.append((node, codec, obj))
+        if self._depth:
+            return
+        unchecked, self._unchecked = self._unchecked, []
+        for step in ("claim", "check"):
+            for node, codec, obj in unchecked:
+                try:
+                    getattr(codec, step)(obj)
+                except (SaverError, MemoryError):
+                    raise
+                except Exception as error:
+                    raise self._not_understood(node, error) from error
 
     def info(self, ref: Any) -> TensorInfo:
         """What a `Tensor` is, without reading it."""
@@ -292,10 +293,7 @@ class Decoder:
             found = self._tensors.read(ref.name)
         except KeyError:
             raise self._missing(ref) from None
-        budget, size = self.budget, found.nbytes
-        budget.bytes -= size
-        if budget.bytes < 0:
-            budget.exceeded(size, 0)
+        self.budget.charge(found.nbytes)
         return found
 
     def _missing(self, ref: Tensor) -> IncompatibleError:

@@ -15,6 +15,7 @@ from msgspec import Raw
 from numpy.typing import NDArray
 
 from saver.canonical import canonical
+from saver.codec import refusals
 from saver.codec.attributes import NONE, attributes_of
 from saver.codec.contract import INLINE_BYTES, BatchCodec, Codec
 from saver.codec.lookup import codec_for
@@ -55,7 +56,7 @@ class Encoder:
         self._again_named: Counter[str] = Counter()
         self._path: list[str | int] = []
         self._part = ""
-        self._batch_items: dict[str, tuple[BatchCodec, list[Any]]] = {}
+        self._batch_items: dict[str, tuple[BatchCodec, list[Any], list[tuple[str | int, ...]]]] = {}
         self._ranks: dict[int, bytes] = {}
         self._shared: dict[Callable[[], Any], Any] = {}
 
@@ -66,7 +67,7 @@ class Encoder:
             value = self(obj)
             self._close_batches()
         except RecursionError:
-            raise CannotSaveError(self._too_deep()) from None
+            raise CannotSaveError(refusals.too_deep(self.where())) from None
         finally:
             self._path.clear()
             self._open.clear()
@@ -112,9 +113,9 @@ class Encoder:
         codec = codec_for(kind)
         self._path.extend(steps)
         if codec is None:
-            self.refuse(_no_data_form(obj))
+            self.refuse(refusals.no_data_form(obj))
         if len(self._open) > MAX_OBJECT_DEPTH:
-            raise CannotSaveError(self._too_deep())
+            raise CannotSaveError(refusals.too_deep(self.where()))
         key = id(obj)
         node = Node(codec.name, version=codec.version)
         self._open[key] = codec
@@ -129,6 +130,8 @@ class Encoder:
                 node.state = on_fresh_stack(codec.encode, obj, self)
             else:
                 node.state = codec.encode(obj, self)
+            if codec.careful:
+                self._look_at(obj, codec)
         except CannotSaveError as error:
             if not str(error).startswith("$"):
                 raise CannotSaveError(f"{self.where()}: {error}") from error.__cause__
@@ -231,7 +234,7 @@ class Encoder:
 
     def raw_tensor(self, data: TensorData, *steps: str | int) -> Tensor:
         """Add a tensor under the name of its path: `model/layers.0.weight`."""
-        path = _in_utf8(".".join(map(str, (*self._path, *steps))))[:200]
+        path = refusals.in_utf8(".".join(map(str, (*self._path, *steps))))[:200]
         name = first = f"{self._part}/{path}" if path else self._part
         while name in self.tensors:
             self._again_named[first] += 1
@@ -242,8 +245,9 @@ class Encoder:
     def batch(self, codec: BatchCodec, obj: Any) -> tuple[str, int]:
         """Put `obj` into the part's batch of `codec`. Returns the name of the batch and the index in it."""
         name = f"{self._part}/{codec.name}"
-        items = self._batch_items.setdefault(name, (codec, []))[1]
+        _, items, paths = self._batch_items.setdefault(name, (codec, [], []))
         items.append(obj)
+        paths.append(tuple(self._path))
         return name, len(items) - 1
 
     def shared(self, make: Callable[[], T]) -> T:
@@ -255,41 +259,38 @@ class Encoder:
 
     def _close_batches(self) -> None:
         while self._batch_items:
-            name, (codec, items) = self._batch_items.popitem()
+            name, (codec, items, paths) = self._batch_items.popitem()
             self._path[:] = [codec.name]
-            self.batches[name] = codec.encode_batch(items, self)
+            try:
+                self.batches[name] = codec.encode_batch(items, self)
+            except CannotSaveError:
+                for item, path in zip(items, paths, strict=True):
+                    alone = Encoder()
+                    alone._part, alone._path = self._part, [*path]
+                    codec.encode_batch([item], alone)  # names the place of the one that is wrong
+                raise
 
     def where(self) -> str:
         """The path of the object being encoded, as errors show it: `$.model.callbacks[2]`."""
         return self._where(())
 
     def _where(self, steps: tuple[str | int, ...]) -> str:
-        shown = (f"[{step}]" if isinstance(step, int) else f".{step}" for step in (*self._path, *steps))
-        return _in_utf8("".join(("$.", self._part, *shown)))
+        return refusals.shown(self._part, (*self._path, *steps))
 
     def refuse(self, why: str) -> NoReturn:
         """Raise CannotSaveError for the object being encoded."""
         raise CannotSaveError(f"{self.where()}: {why}")
 
-    def _too_deep(self) -> str:
-        path = self.where()
-        return (
-            f"{path[:60]}…: objects are nested more than {MAX_OBJECT_DEPTH} levels deep; "
-            "flatten the structure (a chain of objects can become a list)"
-        )
+    def _look_at(self, obj: Any, codec: Codec) -> None:
+        """Refuse what would not come back."""
+        why = refusals.unsaved(obj, codec)
+        if why:
+            self.refuse(why)
+        self.check(codec.check, obj)
 
-
-def _in_utf8(path: str) -> str:
-    """A path as it can be written to a file: keys of dicts may have lone surrogates."""
-    return path if encodable(path) else path.encode(errors="backslashreplace").decode()
-
-
-def _no_data_form(obj: Any) -> str:
-    kind = type(obj)
-    name = f"{kind.__module__}.{kind.__qualname__}"
-    if kind.__module__ == "builtins":
-        return f"a {kind.__name__} has no data form; register a codec (docs/codecs.md) or leave it out"
-    return (
-        f"{name} has no data form; if its attributes are its whole state, `saver.register({kind.__name__})`; "
-        "or write a codec (docs/codecs.md), or leave it out"
-    )
+    def check(self, check: Callable[..., object], *values: Any) -> None:
+        """Call what loading will call, too; refuse to save what it raises ValueError or TypeError for."""
+        try:
+            check(*values)
+        except (ValueError, TypeError) as error:
+            raise CannotSaveError(f"{self.where()}: {refusals.unsound(error)}") from error

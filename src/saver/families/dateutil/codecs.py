@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
 
 from dateutil import tz
 
-from saver.codec import Codec, Decoder, Encoder
+from saver.codec import Codec, Decoder, Encoder, added
 from saver.tree import Node, Value
 
 _ZONE = re.compile(r"[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*")
@@ -20,6 +21,9 @@ class ZoneCodec(Codec):
 
     name = "dateutil.zone"
     types = (tz.tzutc, tz.tzoffset, tz.tzlocal, tz.tzfile)
+
+    def unsaved(self, obj: Any) -> Iterable[str]:
+        return added(obj)
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
         if isinstance(obj, tz.tzutc):

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import math
 from base64 import b64decode, b64encode
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from saver import trust
-from saver.codec import INLINE_BYTES, Codec, Decoder, Encoder, is_array
+from saver.codec import INLINE_BYTES, Codec, Decoder, Encoder, added, is_array
+from saver.families.numpy import checks
 from saver.families.numpy.dtypes import decode_dtype, dense, encode_dtype, refused_field, storage
 from saver.families.python.columns import encode_run, fill_run
 from saver.tensors import TENSOR_DTYPE
 from saver.tree import Node, Tensor, Value
-
-_MAX_CODE_POINT = 0x10FFFF
 
 
 class ArrayCodec(Codec):
@@ -34,11 +34,15 @@ class ArrayCodec(Codec):
         array = np.asarray(obj)
         fortran = array.flags.f_contiguous and not array.flags.c_contiguous
         plain = (array.dtype.kind, array.dtype.itemsize) in TENSOR_DTYPE and array.dtype.isnative
+        if array.dtype.metadata is not None:
+            encode_dtype(array.dtype, encoder)  # refuses it
         if plain and not fortran and array.nbytes > INLINE_BYTES:
             return encoder.tensor(array)
         if array.dtype.hasobject or array.dtype.kind == "T":
             return self._encode_objects(array, encoder)
+        encoder.check(checks.text, array)
         if array.dtype.itemsize == 0:
+            encoder.check(checks.empty_elements, array.shape)
             return {"data": "", "dtype": encode_dtype(array.dtype, encoder), "shape": list(array.shape)}
         state: dict[str, Value] = {"dtype": encode_dtype(array.dtype, encoder), "shape": list(array.shape)}
         if fortran:
@@ -51,7 +55,9 @@ class ArrayCodec(Codec):
     def _encode_objects(self, array: NDArray[Any], encoder: Encoder) -> Value:
         state: dict[str, Value] = {"dtype": encode_dtype(array.dtype, encoder), "shape": list(array.shape)}
         if array.dtype.names is not None:
-            fields = [encoder(np.ascontiguousarray(array[name]), name) for name in array.dtype.names]
+            found = [np.ascontiguousarray(array[name]) for name in array.dtype.names]
+            encoder.check(checks.padding, array.shape, array.dtype, sum(field.nbytes for field in found))
+            fields = [encoder(field, name) for field, name in zip(found, array.dtype.names, strict=True)]
             return _in_order(state, "fields", fields)
         if array.dtype.kind == "V":
             encoder.refuse("arrays of sub-arrays of objects have no data form; use a structured dtype")
@@ -85,12 +91,12 @@ class ArrayCodec(Codec):
             raise ValueError(f"there are {len(stored)} bytes for the shape {shape} of {dtype}")
         if dtype.itemsize == 0:
             decoder.budget.charge(math.prod(shape))  # NumPy allocates a byte for each element of size 0
-            return np.empty(_zero_size(shape), dtype)
+            return np.empty(checks.empty_elements(shape), dtype)
         array: NDArray[Any] = (
             np.frombuffer(stored, dtype, math.prod(shape)) if len(stored) else np.empty(0, dtype)
         )
         array = array.copy() if inline else _aligned(array)
-        check_text(array, decoder)
+        checks.text(array, decoder.budget.charge)
         return array.reshape(shape).T if order == "F" else array.reshape(shape)
 
     def _decode_fields(
@@ -98,8 +104,7 @@ class ArrayCodec(Codec):
     ) -> NDArray[Any]:
         fields = dict(zip(dtype.names or (), map(decoder, state["fields"]), strict=True))
         held = sum(field.nbytes for field in fields.values() if is_array(field))
-        if math.prod(shape) * dtype.itemsize > max(held * _PADDING_LIMIT, _PADDING_LIMIT):
-            raise ValueError(f"the shape {shape} of {dtype.itemsize} bytes each has {held} bytes of fields")
+        checks.padding(shape, dtype, held)
         for name, field in fields.items():
             if not is_array(field) or field.shape[: len(shape)] != shape:
                 raise ValueError(f"the field {name!r} does not have the shape {shape}")
@@ -180,37 +185,15 @@ def _shape(value: Any) -> tuple[int, ...]:
     raise ValueError(f"{str(value)[:80]} is not a shape")
 
 
-_PADDING_LIMIT = 1 << 12
-"""A structured element may be this many times larger than its fields, as in a view of some of the fields."""
-
-_ZERO_SIZE_LIMIT = 1 << 24
-
-
-def _zero_size(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The shape, checked: elements of size 0 need no memory, but NumPy allocates a byte for each."""
-    if math.prod(shape) > _ZERO_SIZE_LIMIT:
-        raise ValueError(f"the shape {shape} has too many empty elements")
-    return shape
-
-
-def check_text(array: NDArray[Any], decoder: Decoder) -> None:
-    """Check code points. Charges for them, since fields may overlap: there can be more than bytes stored."""
-    if array.dtype.kind == "U" and array.size:
-        decoder.budget.charge(array.nbytes)
-        points = array.view(np.dtype(np.uint32).newbyteorder(array.dtype.byteorder))
-        if int(points.max()) > _MAX_CODE_POINT:
-            raise ValueError("a string has a code point beyond Unicode")
-    for name in array.dtype.names or ():
-        decoder.budget.charge(array.size * array.dtype[name].itemsize, 1)
-        check_text(np.ascontiguousarray(array[name]), decoder)
-
-
 class SubclassCodec(Codec):
     """`np.matrix`, `np.recarray` and `np.char.chararray`: arrays that behave differently."""
 
     name = "numpy.subclass"
     types = (np.matrix, np.recarray)
     names = frozenset(("numpy.char:chararray",))  # looking it up warns where NumPy is about to drop it
+
+    def unsaved(self, obj: Any) -> Iterable[str]:
+        return added(obj)
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
         why = refused_field(obj.dtype) if type(obj) is np.recarray else None
@@ -226,11 +209,12 @@ class SubclassCodec(Codec):
         array = decoder(state)
         if not is_array(array):
             raise ValueError("the content is not an array")
-        if kind == "recarray" and array.dtype.names is not None:
+        if kind == "recarray":
             why = refused_field(array.dtype)
             if why is not None:
                 raise ValueError(why)
-            return array.view(np.dtype((np.record, array.dtype)), np.recarray)
+            plain = array.dtype.names is None
+            return array.view(array.dtype if plain else np.dtype((np.record, array.dtype)), np.recarray)
         if kind == "matrix" and array.ndim == 2:
             return array.view(np.matrix)
         if kind == "chararray" and array.dtype.kind in "SU":
@@ -243,6 +227,14 @@ class MaskedCodec(Codec):
 
     name = "numpy.masked"
     types = (np.ma.MaskedArray,)
+
+    def unsaved(self, obj: Any) -> Iterable[str]:
+        return added(obj)
+
+    def check(self, obj: Any) -> None:
+        data = np.ma.getdata(obj)
+        if not is_array(data):
+            raise ValueError(f"the data of a masked array are a {type(data).__name__}, not a plain array")
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
         mask = np.ma.getmask(obj)

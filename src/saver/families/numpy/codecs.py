@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from saver.codec import INLINE_BYTES, Codec, Decoder, Encoder, is_array
+from saver.families.numpy import checks
 from saver.families.numpy.arrays import (
     ArrayCodec,
     MaskedCodec,
     MaskedConstantCodec,
     SubclassCodec,
-    check_text,
 )
 from saver.families.numpy.dtypes import decode_dtype, dense, encode_dtype, refused_field
 from saver.families.numpy.random import (
@@ -80,7 +80,7 @@ class ScalarCodec(Codec):
             return array[()]
         if type(value) is str:
             found = np.frombuffer(b64decode(value, validate=True), dtype, 1)
-            check_text(found, decoder)
+            checks.text(found, decoder.budget.charge)
             return found[0]
         if type(value) not in (int, float, bool) or dtype.kind not in "biuf":
             raise ValueError(f"{value!r} is not a {dtype}")

@@ -18,8 +18,13 @@ _DTYPE = re.compile(rf"[<>|=]?[biufcmMSUVO][0-9]{{0,10}}(?:{_UNIT})?|[?bBhHiIlLq
 """The form of `dtype.str`."""
 
 
+_METADATA = "the dtype {} has metadata, which has no data form; use numpy.dtype({!r}), and keep it elsewhere"
+
+
 def encode_dtype(dtype: np.dtype[Any], encoder: Encoder) -> Value:
     """A dtype as data: its string, or the fields of a structured one."""
+    if dtype.metadata:
+        encoder.refuse(_METADATA.format(dtype, dtype.str))
     if dtype.subdtype is not None:
         base, shape = dtype.subdtype
         return {"base": encode_dtype(base, encoder), "shape": list(shape)}
@@ -39,6 +44,7 @@ def encode_dtype(dtype: np.dtype[Any], encoder: Encoder) -> Value:
     if dtype.kind == "T":
         strings: Any = dtype
         known = hasattr(strings, "na_object")
+        encoder.check(_missing, strings.na_object if known else None)
         return {"string": [strings.coerce, encoder(strings.na_object) if known else None, known]}
     if type(dtype).__module__.partition(".")[0] != "numpy" or (
         dtype.kind == "V" and dtype.type is not np.void

@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from saver.codec import Codec, Decoder, Encoder, is_array
+from saver.families.pandas.base import PandasCodec
 from saver.families.pandas.dtypes import CLOSED, MASKED, DtypeCodec, unit_of
 from saver.families.python.columns import decode_run, encode_run
 from saver.tree import Node, Value
@@ -21,7 +22,7 @@ def ndarray(value: Any, kinds: str, what: str, ndim: int = 1) -> NDArray[Any]:
     return value
 
 
-class CategoricalCodec(Codec):
+class CategoricalCodec(PandasCodec):
     """Codes and categories; every code is -1 or the index of a category."""
 
     name = "pandas.Categorical"
@@ -37,7 +38,7 @@ class CategoricalCodec(Codec):
         return pd.Categorical.from_codes(ndarray(codes, "i", "codes"), dtype=dtype)
 
 
-class DatetimeCodec(Codec):
+class DatetimeCodec(PandasCodec):
     """Arrays of dates and of durations: integers with a unit; dates may have a time zone."""
 
     name = "pandas.datetime"
@@ -63,7 +64,7 @@ class DatetimeCodec(Codec):
         return cls._simple_new(values, dtype)
 
 
-class PeriodCodec(Codec):
+class PeriodCodec(PandasCodec):
     """Periods: ordinals and a frequency."""
 
     name = "pandas.period"
@@ -79,7 +80,7 @@ class PeriodCodec(Codec):
         return pd.arrays.PeriodArray(values, dtype=dtype)
 
 
-class IntervalCodec(Codec):
+class IntervalCodec(PandasCodec):
     """Intervals: both ends, and which of them are included."""
 
     name = "pandas.interval"
@@ -103,7 +104,7 @@ class IntervalCodec(Codec):
         return found
 
 
-class MaskedCodec(Codec):
+class MaskedCodec(PandasCodec):
     """`Int64` and similar arrays: values, and a mask of those that are missing."""
 
     name = "pandas.masked"
@@ -122,7 +123,7 @@ class MaskedCodec(Codec):
         return dtype.construct_array_type()(values, mask)
 
 
-class NumpyArrayCodec(Codec):
+class NumpyArrayCodec(PandasCodec):
     """A NumPy array as pandas wraps it."""
 
     name = "pandas.numpy"
@@ -138,7 +139,7 @@ class NumpyArrayCodec(Codec):
         return pd.arrays.NumpyExtensionArray(values)
 
 
-class StringsCodec(Codec):
+class StringsCodec(PandasCodec):
     """Strings kept as Python objects: a run of strings, and a mask if some are missing."""
 
     name = "pandas.strings"
@@ -166,7 +167,7 @@ class StringsCodec(Codec):
         return pd.array(values, dtype=dtype, copy=False)
 
 
-class ArrowCodec(Codec):
+class ArrowCodec(PandasCodec):
     """Arrays that are kept in Arrow: of any of its types, or strings of pandas."""
 
     name = "pandas.arrow"
@@ -193,7 +194,7 @@ class ArrowCodec(Codec):
         return dtype.__from_arrow__(values)
 
 
-class SparseCodec(Codec):
+class SparseCodec(PandasCodec):
     """Sparse columns: the stored values and their positions."""
 
     name = "pandas.sparse"

@@ -14,6 +14,7 @@ import pandas as pd
 
 from saver.codec import Codec, Decoder, Encoder, is_array, special
 from saver.families.pandas.arrays import ARRAYS, ndarray
+from saver.families.pandas.base import PandasCodec
 from saver.families.pandas.dtypes import UNITS
 from saver.families.pandas.scalars import SCALARS
 from saver.families.python.items import hashable
@@ -43,7 +44,7 @@ def _name(value: Value, decoder: Decoder) -> Any:
     return hashable([decoder(value)], decoder)[0]
 
 
-class IndexCodec(Codec):
+class IndexCodec(PandasCodec):
     """Every index with one level; its kind follows from its values."""
 
     name = "pandas.Index"
@@ -76,7 +77,7 @@ class IndexCodec(Codec):
         return found
 
 
-class RangeIndexCodec(Codec):
+class RangeIndexCodec(PandasCodec):
     """Start, stop and step."""
 
     name = "pandas.RangeIndex"
@@ -94,7 +95,7 @@ class RangeIndexCodec(Codec):
         return pd.RangeIndex(start, stop, step, name=name)
 
 
-class MultiIndexCodec(Codec):
+class MultiIndexCodec(PandasCodec):
     """Levels, and a code for every row in each of them."""
 
     name = "pandas.MultiIndex"
@@ -163,7 +164,7 @@ def _index(value: Any) -> Any:
     return value
 
 
-class SeriesCodec(Codec):
+class SeriesCodec(PandasCodec):
     """Values, index, name, attributes and flags."""
 
     name = "pandas.Series"
@@ -191,7 +192,7 @@ class SeriesCodec(Codec):
         return found
 
 
-class FrameCodec(Codec):
+class FrameCodec(PandasCodec):
     """Frames: blocks of columns of one dtype, and the position of each column in the frame."""
 
     name = "pandas.DataFrame"

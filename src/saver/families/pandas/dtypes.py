@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from saver.codec import Codec, Decoder, Encoder
+from saver.codec import Decoder, Encoder
+from saver.families.pandas.base import PandasCodec
 from saver.families.python.items import hashable
 from saver.tree import Node, Value
 
@@ -36,7 +37,7 @@ def zone_of(value: Any) -> Any:
     return value
 
 
-class DtypeCodec(Codec):
+class DtypeCodec(PandasCodec):
     """Every dtype of pandas, as a value or as part of an array."""
 
     name = "pandas.dtype"

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from saver.codec import Codec, Decoder, Encoder
+from saver.families.pandas.base import PandasCodec
 from saver.families.pandas.dtypes import period_dtype, unit_of, zone_of
 from saver.tree import Node, Value
 
@@ -19,7 +20,7 @@ _OFFSETS: dict[str, Any] = {
 }
 
 
-class MissingCodec(Codec):
+class MissingCodec(PandasCodec):
     """`pd.NA` and `pd.NaT`."""
 
     name = "pandas.missing"
@@ -43,7 +44,7 @@ _DATE: Any = np.datetime64  # the stubs know only literal units
 _SPAN: Any = np.timedelta64
 
 
-class TimestampCodec(Codec):
+class TimestampCodec(PandasCodec):
     """A timestamp as a number of its units since 1970, in UTC if it has a time zone."""
 
     name = "pandas.Timestamp"
@@ -61,7 +62,7 @@ class TimestampCodec(Codec):
         return found if found.fold == fold else found.replace(fold=fold)
 
 
-class TimedeltaCodec(Codec):
+class TimedeltaCodec(PandasCodec):
     """A duration in its own unit."""
 
     name = "pandas.Timedelta"
@@ -75,7 +76,7 @@ class TimedeltaCodec(Codec):
         return pd.Timedelta(_SPAN(_int64(decoder(count)), unit_of(unit)))
 
 
-class PeriodCodec(Codec):
+class PeriodCodec(PandasCodec):
     """A period: ordinal and frequency."""
 
     name = "pandas.Period"
@@ -92,7 +93,7 @@ class PeriodCodec(Codec):
             return pd.Period(ordinal=_int64(decoder(ordinal)), freq=dtype.freq)
 
 
-class IntervalCodec(Codec):
+class IntervalCodec(PandasCodec):
     """An interval: both ends, and which of them are included."""
 
     name = "pandas.Interval"
@@ -106,7 +107,7 @@ class IntervalCodec(Codec):
         return pd.Interval(decoder(left), decoder(right), closed)
 
 
-class OffsetCodec(Codec):
+class OffsetCodec(PandasCodec):
     """Date offsets, by their settings."""
 
     name = "pandas.offset"

@@ -3,23 +3,14 @@
 from __future__ import annotations
 
 import enum
-import sys
 import types
+from collections.abc import Iterable
 from typing import Any
 
 from saver import trust
-from saver.codec import Codec, Decoder, Encoder
+from saver.codec import Codec, Decoder, Encoder, own_dict
 from saver.errors import CannotSaveError
 from saver.tree import Node, Value
-
-
-def _find(name: str) -> Any:
-    """The object with this name in the modules that are loaded; None if there is no such object."""
-    module, _, qualname = name.partition(":")
-    found: Any = sys.modules.get(module)
-    for step in qualname.split("."):
-        found = getattr(found, step, None)
-    return found
 
 
 class FunctionCodec(Codec):
@@ -34,7 +25,7 @@ class FunctionCodec(Codec):
 
     def class_of(self, obj: Any) -> str:
         for name in trust.names_of(obj):
-            if _find(name) is obj:
+            if trust.find(name) is obj:
                 return name
         if getattr(obj, "__name__", "") == "<lambda>":
             what = "a lambda"
@@ -65,13 +56,7 @@ class ClassCodec(Codec):
         return issubclass(cls, type)
 
     def class_of(self, obj: Any) -> str:
-        name = trust.class_name(obj)
-        if _find(name) is not obj:
-            raise CannotSaveError(
-                f"the class {trust.dotted(name)} cannot be found again by its name; use a class at the top "
-                "level of a module, or leave it out"
-            )
-        return name
+        return trust.class_name(obj)
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
         return None
@@ -97,6 +82,8 @@ class EnumCodec(Codec):
     def encode(self, obj: Any, encoder: Encoder) -> Value:
         if obj.name in type(obj).__members__:
             return obj.name  # type: ignore[no-any-return]
+        if type(obj.value) is not int or not isinstance(obj, enum.Flag):
+            encoder.refuse(f"{obj!r} is not a member of {type(obj).__qualname__}; save its value instead")
         return [encoder(obj.value)]
 
     def decode(self, node: Node, decoder: Decoder) -> Any:
@@ -114,7 +101,16 @@ class EnumCodec(Codec):
         return enum.Flag._missing_.__func__(cls, value) if found is None else found  # type: ignore[attr-defined]
 
 
-class NamedTupleCodec(Codec):
+class ClosedCodec(Codec):
+    """A codec of objects that have a dict, in which nothing but `fields` belongs."""
+
+    fields: tuple[str, ...] = ()
+
+    def unsaved(self, obj: Any) -> Iterable[str]:
+        return [name for name in own_dict(obj) if name not in self.fields]
+
+
+class NamedTupleCodec(ClosedCodec):
     """Named tuples, made without calling `__new__` of the class."""
 
     name = "namedtuple"

@@ -197,7 +197,7 @@ class ObjectRestorer(Restorer):
         return Pair(node, target, node.state, self._ready(node, target))
 
     def _is_of_class(self, node: Node, cls: type, saved: Saved) -> bool:
-        return node.codec in self.codecs and saved.class_name(node) == trust.class_name(cls)
+        return node.codec in self.codecs and saved.class_name(node) == trust.own_name(cls)
 
     def _ready(self, node: Node, target: Any) -> Callable[[Decoder], Callable[[], None]]:
         def ready(decoder: Decoder) -> Callable[[], None]:

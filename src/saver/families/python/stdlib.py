@@ -17,6 +17,7 @@ from uuid import UUID
 from saver import uses
 from saver.codec import Codec, Decoder, Encoder
 from saver.families.python.builtins import DictCodec, bytes_value, value_bytes
+from saver.families.python.classes import ClosedCodec
 from saver.families.python.columns import encode_run, fill_run, held_items
 from saver.families.python.items import encode_items, fill_items
 from saver.tree import Node, Value
@@ -49,7 +50,7 @@ class OrderedDictCodec(DictCodec):
         return found
 
 
-class CounterCodec(Codec):
+class CounterCodec(ClosedCodec):
     """Counts in their order."""
 
     name = "stdlib.Counter"
@@ -132,7 +133,7 @@ def _is_plain_function(value: Any) -> bool:
     return not isinstance(value, type) or uses.kinds_of(value) is None
 
 
-class PartialCodec(Codec):
+class PartialCodec(ClosedCodec):
     """`functools.partial` of a function that has a data form."""
 
     name = "stdlib.partial"
@@ -264,11 +265,12 @@ def _big_endian() -> bool:
     return sys.byteorder == "big"
 
 
-class RandomCodec(Codec):
+class RandomCodec(ClosedCodec):
     """`random.Random`, which continues the same sequence."""
 
     name = "stdlib.Random"
     types = (random.Random,)
+    fields = ("gauss_next",)
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
         version, words, gauss = obj.getstate()

@@ -80,6 +80,15 @@ class TimezoneCodec(Codec):
         return UTC if arguments == [timedelta(0)] else timezone(*arguments)
 
 
+def _is_of_machine(zone: ZoneInfo) -> bool:
+    """Whether a zone was found by its key: others cannot be pickled either."""
+    try:
+        zone.__reduce__()
+    except Exception:  # it has no public name here
+        return False
+    return True
+
+
 class ZoneInfoCodec(Codec):
     """A time zone by its key, looked up in the tables of the machine."""
 
@@ -87,8 +96,8 @@ class ZoneInfoCodec(Codec):
     types = (ZoneInfo,)
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
-        if obj.key is None:
-            encoder.refuse("a time zone without a key has no data form; use ZoneInfo(key)")
+        if obj.key is None or not _is_of_machine(obj):
+            encoder.refuse("a time zone from a file of its own has no data form; use ZoneInfo(key)")
         return obj.key  # type: ignore[no-any-return]
 
     def decode(self, node: Node, decoder: Decoder) -> Any:

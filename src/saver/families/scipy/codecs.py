@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import product
 from typing import Any
 
 import numpy as np
 
-from saver.codec import Codec, Decoder, Encoder, is_array
+from saver.codec import Codec, Decoder, Encoder, added, is_array
 from saver.families.python.items import encode_items, fill_items, refused_names
 from saver.families.scipy.distributions import DistributionCodec, FrozenCodec
 from saver.families.scipy.interpolation import Interp1dCodec, PolynomialCodec, SplineCodec
@@ -20,9 +21,14 @@ class _NamedCodec(Codec):
 
     package: str
     qualnames: tuple[str, ...]
+    fields: tuple[str, ...] = ()
+    """The public attributes of an instance."""
 
     def accepts(self, cls: type) -> bool:
         return cls.__module__.startswith(f"scipy.{self.package}.") and cls.__qualname__ in self.qualnames
+
+    def unsaved(self, obj: Any) -> Iterable[str]:
+        return added(obj, *self.fields)
 
 
 def _array(value: Any, dtype: type, ndim: int) -> Any:
@@ -64,6 +70,7 @@ class BoundsCodec(_NamedCodec):
     name = "scipy.Bounds"
     package = "optimize"
     qualnames = ("Bounds",)
+    fields = ("keep_feasible", "lb", "ub")
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
         return [encoder(getattr(obj, name), name) for name in ("lb", "ub", "keep_feasible")]
@@ -83,6 +90,7 @@ class InverseHessianCodec(_NamedCodec):
     name = "scipy.LbfgsInvHessProduct"
     package = "optimize"
     qualnames = ("LbfgsInvHessProduct",)
+    fields = ("dtype", "n_corrs", "rho", "shape", "sk", "yk")
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
         return [encoder(obj.sk, "sk"), encoder(obj.yk, "yk")]
@@ -201,6 +209,7 @@ class KernelDensityCodec(_NamedCodec):
     name = "scipy.gaussian_kde"
     package = "stats"
     qualnames = ("gaussian_kde",)
+    fields = ("cho_cov", "covariance", "covariance_factor", "d", "dataset", "factor", "log_det", "n")
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
         rule = getattr(obj.covariance_factor, "__name__", "")

@@ -8,16 +8,21 @@ exported one is used again, so that loading compiles nothing.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from types import MethodType
 from typing import Any
 
 import numpy as np
 
-from saver.codec import Codec, Decoder, Encoder, is_array
+from saver.codec import Codec, Decoder, Encoder, added, is_array
 from saver.tree import Node, Value
 
 _INFRASTRUCTURE = "scipy.stats._distn_infrastructure"
 _FROZEN = ("rv_frozen", "rv_continuous_frozen", "rv_discrete_frozen")
+_FIELDS = (
+    "__doc__", "a", "b", "badvalue", "generic_moment", "inc", "moment_tol", "moment_type", "name", "numargs",
+    "pk", "qvals", "shapes", "vecentropy", "xk", "xtol",
+)  # fmt: skip
 _SAMPLE = ("badvalue", "moment_tol", "inc", "name")
 
 
@@ -43,8 +48,10 @@ def _encode_distribution(obj: Any, encoder: Encoder) -> Value:
 
     if type(obj) is stats.rv_histogram:
         counts, edges = map(np.asarray, obj._histogram)
+        encoder.check(_check_histogram, counts, edges)
         return {"histogram": [encoder(counts), encoder(edges)], "density": obj._density, "name": obj.name}
     if getattr(obj, "xk", None) is not None:
+        encoder.check(_check_sample, obj.xk, obj.pk)
         settings = {name: encoder(getattr(obj, name), name) for name in _SAMPLE}
         return {"values": [encoder(obj.xk, "xk"), encoder(obj.pk, "pk")], **settings}
     known = vars(stats).get(obj.name)
@@ -62,6 +69,20 @@ def _numbers(value: Any) -> Any:
     return value
 
 
+def _check_histogram(counts: Any, edges: Any) -> None:
+    """Raise ValueError unless these are the counts and edges of a histogram."""
+    if _numbers(counts).ndim != 1 or _numbers(edges).ndim != 1:
+        raise ValueError("a histogram must have one axis")
+    if np.any(edges[1:] < edges[:-1]):
+        raise ValueError("the edges of a histogram must not decrease")
+
+
+def _check_sample(values: Any, chances: Any) -> None:
+    """Raise ValueError unless these are the values of a sample and their probabilities."""
+    if _numbers(values).ndim != 1 or _numbers(chances).ndim != 1:
+        raise ValueError("a sample must have one axis")
+
+
 def _decode_distribution(state: Any, decoder: Decoder) -> Any:
     """A distribution that is not shared, so that its random state may be set."""
     from scipy import stats
@@ -70,24 +91,32 @@ def _decode_distribution(state: Any, decoder: Decoder) -> Any:
         return _copy(_exported(state))
     decoder.budget.charge(steps=10_000)  # SciPy compiles a parser of the arguments each time
     if "histogram" in state:
-        counts, edges = (_numbers(decoder(item)) for item in state["histogram"])
-        if counts.ndim != 1 or edges.ndim != 1 or type(state["name"]) is not str:
-            raise ValueError("a histogram must have one axis, and its name must be a string")
-        if np.any(edges[1:] < edges[:-1]) or state["density"] not in (None, True, False):
-            raise ValueError("the edges of a histogram must not decrease")
-        density = True if state["density"] is None else state["density"]
+        counts, edges = map(decoder, state["histogram"])
+        _check_histogram(counts, edges)
+        if type(state["name"]) is not str or state["density"] not in (None, True, False):
+            raise ValueError("the name of a histogram must be a string, and its density true, false or none")
+        density = state["density"]
+        if density is None and not _are_even(edges):
+            density = True  # as SciPy decides, with a warning
         decoder.budget.charge(4 * (counts.nbytes + edges.nbytes))
         found = stats.rv_histogram((counts, edges), density=density, name=str(state["name"]))
         found._density = state["density"]
         return found
-    values = tuple(_numbers(decoder(item)) for item in state["values"])
+    values = tuple(map(decoder, state["values"]))
+    _check_sample(*values)
     badvalue, tolerance, step, name = (decoder(state[name]) for name in _SAMPLE)
-    if type(name) is not str or any(value.ndim != 1 for value in values):
-        raise ValueError("a sample must have one axis, and its name must be a string")
+    if type(name) is not str:
+        raise ValueError("the name of a sample must be a string")
     decoder.budget.charge(4 * sum(value.nbytes for value in values))
     return stats.rv_discrete(
         values=values, badvalue=float(badvalue), moment_tol=float(tolerance), inc=step, name=str(name)
     )
+
+
+def _are_even(edges: Any) -> bool:
+    """Whether SciPy takes the bins of a histogram for equally wide."""
+    widths = edges[1:] - edges[:-1]
+    return bool(np.allclose(widths, widths[0]))
 
 
 def _copy(exported: Any) -> Any:
@@ -103,7 +132,8 @@ def _copy(exported: Any) -> Any:
 
 
 class DistributionCodec(Codec):
-    """`scipy.stats.norm` itself, `rv_histogram`, `rv_discrete(values=...)`."""
+    """`scipy.stats.norm` itself, `rv_histogram`, `rv_discrete(values=...)`; one of its own, with its random
+    state, if it was given one."""
 
     name = "scipy.distribution"
 
@@ -111,12 +141,34 @@ class DistributionCodec(Codec):
         names = {base.__qualname__ for base in cls.__mro__ if base.__module__ == _INFRASTRUCTURE}
         return "rv_generic" in names and cls.__module__.partition(".")[0] == "scipy"
 
+    def unsaved(self, obj: Any) -> Iterable[str]:
+        return added(obj, *_FIELDS)
+
     def encode(self, obj: Any, encoder: Encoder) -> Value:
-        return _encode_distribution(obj, encoder)
+        state, random = _encode_distribution(obj, encoder), obj._random_state
+        seed = obj._ctor_param.get("seed")  # with which freezing begins
+        if random is _shared_random() and seed is None:
+            return state
+        shared = random is _shared_random()
+        return {
+            "distribution": state,
+            "seed": encoder(seed, "seed"),
+            "random_state": None if shared else encoder(random, "random_state"),
+        }
 
     def decode(self, node: Node, decoder: Decoder) -> Any:
         state = node.state
-        return _exported(state) if type(state) is str else _decode_distribution(state, decoder)
+        if type(state) is str:
+            return _exported(state)
+        if "distribution" not in state:
+            return _decode_distribution(state, decoder)
+        found = _decode_distribution(state["distribution"], decoder)
+        seed, random = decoder(state["seed"]), decoder(state["random_state"])
+        if not isinstance(seed, (type(None), int, np.integer)):
+            _generator(seed)
+        found._ctor_param = {**found._ctor_param, "seed": seed}
+        found._random_state = _shared_random() if random is None else _generator(random)
+        return found
 
 
 class FrozenCodec(Codec):
@@ -126,6 +178,9 @@ class FrozenCodec(Codec):
 
     def accepts(self, cls: type) -> bool:
         return cls.__module__ == _INFRASTRUCTURE and cls.__qualname__ in _FROZEN
+
+    def unsaved(self, obj: Any) -> Iterable[str]:
+        return [*added(obj, "a", "args", "b", "dist", "kwds"), *added(obj.dist, *_FIELDS)]
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
         random = obj.dist._random_state
@@ -144,9 +199,7 @@ class FrozenCodec(Codec):
         args, kwds, random = (decoder(state[name]) for name in ("args", "kwds", "random_state"))
         if type(args) is not tuple or type(kwds) is not dict:
             raise ValueError("the parameters of a distribution must be a tuple and a dict")
-        if not isinstance(random, (type(None), np.random.RandomState, np.random.Generator)):
-            raise ValueError("the random state is not a generator")
-        distribution._random_state = _shared_random() if random is None else random
+        distribution._random_state = _shared_random() if random is None else _generator(random)
         discrete = isinstance(distribution, infrastructure.rv_discrete)
         found: Any = object.__new__(
             infrastructure.rv_discrete_frozen if discrete else infrastructure.rv_continuous_frozen
@@ -157,6 +210,12 @@ class FrozenCodec(Codec):
         found.args, found.kwds, found.dist = args, kwds, distribution
         found.a, found.b = distribution._get_support(*shapes)
         return found
+
+
+def _generator(value: Any) -> Any:
+    if not isinstance(value, (np.random.RandomState, np.random.Generator)):
+        raise ValueError("the random state is not a generator")
+    return value
 
 
 def _shared_random() -> Any:

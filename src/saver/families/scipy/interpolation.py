@@ -6,11 +6,12 @@ searches the knots and indexes the coefficients, so both are checked first.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
-from saver.codec import Codec, Decoder, Encoder, is_array
+from saver.codec import Codec, Decoder, Encoder, added, is_array
 from saver.tree import Node, Value
 
 _POLYNOMIALS = (
@@ -59,6 +60,9 @@ class SplineCodec(Codec):
     def accepts(self, cls: type) -> bool:
         return _named(cls, "BSpline")
 
+    def unsaved(self, obj: Any) -> Iterable[str]:
+        return added(obj, "axis", "extrapolate", "k", "t", "c")
+
     def encode(self, obj: Any, encoder: Encoder) -> Value:
         t, c, k, extrapolate, axis = obj.t, obj.c, int(obj.k), _plain(obj.extrapolate), int(obj.axis)
         try:
@@ -106,6 +110,9 @@ class PolynomialCodec(Codec):
     def accepts(self, cls: type) -> bool:
         return _named(cls, *_POLYNOMIALS)
 
+    def unsaved(self, obj: Any) -> Iterable[str]:
+        return added(obj, "axis", "extrapolate", "x", "c")
+
     def encode(self, obj: Any, encoder: Encoder) -> Value:
         x, c, extrapolate, axis = obj.x, obj.c, _plain(obj.extrapolate), int(obj.axis)
         try:
@@ -141,6 +148,9 @@ class Interp1dCodec(Codec):
 
     def accepts(self, cls: type) -> bool:
         return _named(cls, "interp1d")
+
+    def unsaved(self, obj: Any) -> Iterable[str]:
+        return added(obj, "axis", "bounds_error", "copy", "x", "x_bds", "y")
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
         spline = obj._kind == "spline"

@@ -6,14 +6,14 @@ linear in their bytes; and also when saving, so that every file that was written
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse
 
-from saver.codec import Codec, Decoder, Encoder, is_array
+from saver.codec import Codec, Decoder, Encoder, added, is_array
 from saver.errors import SaverError
 from saver.families.python.columns import decode_run, encode_run
 from saver.families.scipy.indices import (
@@ -35,6 +35,9 @@ _KINDS: dict[str, Any] = {
     for name in (f"{format}_matrix", f"{format}_array")
 }
 _FLAGS = ("has_sorted_indices", "has_canonical_format")
+_FIELDS = (
+    "maxprint", "data", "indices", "indptr", "coords", "has_canonical_format", "offsets", "dtype", "rows",
+)  # fmt: skip
 _AXES_LIMIT = 64
 _LARGEST = 2**63 - 1
 _USUAL_PRINT: int = scipy.sparse.coo_array((1, 1)).maxprint
@@ -50,8 +53,12 @@ class SparseCodec(Codec):
     name = "scipy.sparse"
     types = tuple(_KINDS.values())
 
+    def unsaved(self, obj: Any) -> Iterable[str]:
+        return added(obj, *_FIELDS)
+
     def encode(self, obj: Any, encoder: Encoder) -> Value:
         try:
+            _shape([*map(int, obj.shape)], type(obj))
             state = _HANDLERS[obj.format].encode(obj, encoder)
         except SaverError:
             raise
@@ -74,9 +81,8 @@ class SparseCodec(Codec):
 def _shape(value: Any, cls: type) -> Shape:
     if type(value) is not list or not 1 <= len(value) <= _AXES_LIMIT:
         raise ValueError("the shape is not that of a sparse array")
-    if len(value) != 2 and (cls is not _KINDS["coo_array"] and not (
-        len(value) == 1 and cls in (_KINDS["csr_array"], _KINDS["dok_array"])
-    )):  # fmt: skip
+    row = len(value) == 1 and cls.__name__ in ("csr_array", "csr_matrix", "dok_array")
+    if len(value) != 2 and not row and cls is not _KINDS["coo_array"]:
         raise ValueError(f"a {cls.__name__} cannot have {len(value)} axes")
     return tuple(map(_count, value))
 
@@ -105,7 +111,8 @@ def _decode_compressed(state: Any, cls: Any, shape: Shape, decoder: Decoder) -> 
         decoder.own(state["indptr"]),
     )
     check_compressed(state["kind"][:3], shape, data, indices, indptr)
-    found = cls(shape, **({"blocksize": data.shape[1:]} if data.ndim == 3 else {}))
+    found = cls((1, *shape)[-2:], **({"blocksize": data.shape[1:]} if data.ndim == 3 else {}))
+    found._shape = shape
     found.data, found.indices, found.indptr = data, indices, indptr
     for name in _FLAGS:
         if state.get(name) is True:

@@ -6,13 +6,14 @@ classes that estimators hold are listed in `_BASES`; compiled ones have codecs o
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from sklearn.base import BaseEstimator
 from sklearn.utils import Bunch
 
 from saver import trust
-from saver.codec import Codec, Decoder, Encoder
+from saver.codec import Codec, Decoder, Encoder, added
 from saver.families.python.items import encode_items, fill_items, refused_names
 from saver.families.python.restoring import ObjectRestorer
 from saver.families.sklearn import callables, checks
@@ -53,6 +54,7 @@ class ListedClassCodec(Codec):
     """Instances of the listed classes, by their attributes; no code of the class runs."""
 
     name = "sklearn.object"
+    bare = True
     early = True
 
     def accepts(self, cls: type) -> bool:
@@ -62,12 +64,7 @@ class ListedClassCodec(Codec):
         return trust.class_name(type(obj))
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
-        state = encoder.attributes(obj)
-        try:
-            self.check_saved(obj)
-        except ValueError as error:
-            encoder.refuse(f"{error}; it could not be loaded again")
-        return state
+        return encoder.attributes(obj)
 
     def decode(self, node: Node, decoder: Decoder) -> Any:
         cls = decoder.cls(node)
@@ -76,12 +73,7 @@ class ListedClassCodec(Codec):
         obj: Any = object.__new__(cls)
         decoder.keep(node, obj)
         decoder.fill_attributes(obj, node.state)
-        decoder.check_later(node, self.check, obj)
         return obj
-
-    def check_saved(self, obj: Any) -> None:
-        """Raise ValueError for values that honest objects can have too, but that loading refuses."""
-        callables.check(obj)
 
     def check(self, obj: Any) -> None:
         """Raise ValueError for values that must not be called, or with which compiled code could crash."""
@@ -97,9 +89,8 @@ class EstimatorCodec(ListedClassCodec):
     def accepts(self, cls: type) -> bool:
         return issubclass(cls, BaseEstimator)
 
-    def check_saved(self, obj: Any) -> None:
-        super().check_saved(obj)
-        checks.check_guess(obj)
+    def claim(self, obj: Any) -> None:
+        checks.claim(obj)
 
     def check(self, obj: Any) -> None:
         super().check(obj)
@@ -115,6 +106,7 @@ class EstimatorRestorer(ObjectRestorer):
     def check(self, target: Any, fresh: dict[str, Any]) -> None:
         whole: Any = object.__new__(type(target))
         whole.__dict__ = fresh
+        checks.claim(whole)
         callables.check(whole)
         checks.check(whole)
 
@@ -125,6 +117,9 @@ class BunchCodec(Codec):
     name = "sklearn.bunch"
     types = (Bunch,)
     early = True
+
+    def unsaved(self, obj: Any) -> Iterable[str]:
+        return added(obj)
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
         for why in refused_names(type(obj), obj):

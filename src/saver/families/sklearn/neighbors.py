@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from saver import trust, uses
-from saver.codec import Codec, Decoder, Encoder, is_array
+from saver.codec import Codec, Decoder, Encoder, added, is_array
 from saver.tree import Node, Value
 
 _TREES = {
@@ -37,24 +38,30 @@ class DistanceCodec(Codec):
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
         p, vec, mat, *function = obj.__getstate__()
+        encoder.check(_check_distance, type(obj).__name__, p, vec, mat, function)
         state: list[Value] = [type(obj).__name__, encoder(p), encoder(vec), encoder(mat)]
         return state + [encoder(item, "func") for item in function]
 
     def decode(self, node: Node, decoder: Decoder) -> Any:
         name = node.state[0]
         p, vec, mat, *function = (decoder(item) for item in node.state[1:])
-        _check_array(vec, np.float64, 1)
-        _check_array(mat, np.float64, 2)
-        if type(p) is not float or mat.shape[0] != mat.shape[1]:
-            raise ValueError("the parameters are not those of a distance")
-        if name.startswith("PyFunc") != (len(function) == 2) or (
-            function and not (uses.is_callable_value(function[0]) and uses.may_be(function[0], ("distance",)))
-        ):
-            raise ValueError("the function of a distance is missing")
+        _check_distance(name, p, vec, mat, function)
         cls = trust.resolve(_DISTANCES[name])
         found = cls.__new__(cls)
         found.__setstate__((p, vec, mat, *function))
         return found
+
+
+def _check_distance(name: str, p: Any, vec: Any, mat: Any, function: list[Any]) -> None:
+    """Raise ValueError unless these are the parameters of a distance of that name."""
+    _check_array(vec, np.float64, 1)
+    _check_array(mat, np.float64, 2)
+    if type(p) is not float or mat.shape[0] != mat.shape[1]:
+        raise ValueError("the parameters are not those of a distance")
+    if name.startswith("PyFunc") != (len(function) == 2) or (
+        function and not (uses.is_callable_value(function[0]) and uses.may_be(function[0], ("distance",)))
+    ):
+        raise ValueError("the function of a distance is not one that gives the distance of two samples")
 
 
 def check_distance(distance: Any, features: int) -> None:
@@ -85,8 +92,13 @@ class NeighborTreeCodec(Codec):
     name = "sklearn.neighbors"
     names = frozenset(_TREES.values())
 
+    def unsaved(self, obj: Any) -> Iterable[str]:
+        return added(obj)
+
     def encode(self, obj: Any, encoder: Encoder) -> Value:
         data, index, nodes, bounds, *numbers, distance, weight = obj.__getstate__()
+        parts = [None if part is None else np.asarray(part) for part in (data, index, bounds, weight)]
+        encoder.check(_check_tree, type(obj).__name__, *parts, nodes, numbers, distance)
         return {
             "class": type(obj).__name__,
             "data": encoder(np.asarray(data), "data"),
@@ -103,27 +115,12 @@ class NeighborTreeCodec(Codec):
     def decode(self, node: Node, decoder: Decoder) -> Any:
         state = node.state
         cls = trust.resolve(_TREES[state["class"]])
-        real = np.float32 if state["class"].endswith("32") else np.float64
         data, bounds, weight = (decoder(state[key]) for key in ("data", "bounds", "weight"))
         index = decoder.own(state["index"])
-        _check_array(data, real, 2)
-        decoder.budget.charge(data.nbytes)
-        _check_array(index, np.int64, 1)
-        _check_array(bounds, real, 3)
+        decoder.budget.charge(getattr(data, "nbytes", 0))
         nodes = _records({name: decoder(value) for name, value in state["nodes"].items()})
-        numbers = state["numbers"]
-        if len(numbers) != 7 or not all(type(number) is int and 0 <= number < 2**62 for number in numbers):
-            raise ValueError("the counts of a tree are not integers that can be counts")
-        rows = len(data)
-        if weight is not None:
-            _check_array(weight, real, 1)
-            if len(weight) != rows:
-                raise ValueError("there is not one weight for each sample")
-        _check_tree(state["class"], data, index, nodes, bounds, numbers)
-        distance = decoder(state["distance"])
-        if not DistanceCodec().accepts(type(distance)):
-            raise ValueError("a distance is missing")
-        check_distance(distance, data.shape[1])
+        numbers, distance = state["numbers"], decoder(state["distance"])
+        _check_tree(state["class"], data, index, bounds, weight, nodes, numbers, distance)
         tree = cls.__new__(cls)
         tree.__setstate__((data, index, nodes, bounds, *numbers, distance, weight))
         return tree
@@ -144,6 +141,25 @@ def _records(columns: dict[str, Any]) -> NDArray[Any]:
 
 
 def _check_tree(
+    kind: str, data: Any, index: Any, bounds: Any, weight: Any, nodes: Any, numbers: list[int], distance: Any
+) -> None:
+    """Raise ValueError unless these are the parts of one tree, as far as native code relies on them."""
+    real = np.float32 if kind.endswith("32") else np.float64
+    for array, dtype, ndim in ((data, real, 2), (index, np.int64, 1), (bounds, real, 3)):
+        _check_array(array, dtype, ndim)
+    if len(numbers) != 7 or not all(type(number) is int and 0 <= number < 2**62 for number in numbers):
+        raise ValueError("the counts of a tree are not integers that can be counts")
+    if weight is not None:
+        _check_array(weight, real, 1)
+        if len(weight) != len(data):
+            raise ValueError("there is not one weight for each sample")
+    _check_nodes(kind, data, index, nodes, bounds, numbers)
+    if not DistanceCodec().accepts(type(distance)):
+        raise ValueError("a distance is missing")
+    check_distance(distance, data.shape[1])
+
+
+def _check_nodes(
     kind: str,
     data: NDArray[Any],
     index: NDArray[Any],
@@ -153,7 +169,7 @@ def _check_tree(
 ) -> None:
     rows, features = data.shape
     leaf_size, levels, count = numbers[:3]
-    if len(index) != rows or not np.array_equal(np.sort(index), np.arange(rows)):
+    if len(index) != rows or not _is_permutation(index):
         raise ValueError("the index is not a permutation of the samples")
     if leaf_size < 1 or not 1 <= levels <= _MAX_LEVELS or count != 2**levels - 1 or count != len(nodes):
         raise ValueError("the number of nodes does not fit the number of levels")
@@ -165,3 +181,12 @@ def _check_tree(
         raise ValueError("the samples of a node are outside of the data")
     if (nodes["is_leaf"][count // 2 :] == 0).any():
         raise ValueError("a node of the last level has children")
+
+
+def _is_permutation(index: NDArray[Any]) -> bool:
+    """Whether each of 0 to n - 1 occurs once."""
+    if index.size and not 0 <= int(index.min()) <= int(index.max()) < len(index):
+        return False
+    seen = np.zeros(len(index), bool)
+    seen[index] = True
+    return bool(seen.all())

@@ -1,20 +1,20 @@
 """Decision trees, many at a time: the nodes of a whole forest are a few tensors, one for each field.
 
-scikit-learn's compiled code follows child indices without checking them, so the trees of a file are checked
-here first: children come after their parent and are in the same tree, each has one parent, features exist,
-and the real depth does not exceed the declared one.
+scikit-learn's compiled code follows child indices without looking, so a file's trees are checked here
+first: children lie behind their parent and inside the tree, none has two parents, features exist, and the
+declared depth covers the real one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from saver.codec import BatchCodec, Decoder, Encoder
+from saver.codec import BatchCodec, Decoder, Encoder, added
 from saver.tree import Value
 
 _NARROW = np.dtype(np.int32)
@@ -22,10 +22,18 @@ _BITSET_WORDS = 8
 """A bitset has one bit for each of the 256 values of a binned category."""
 
 
-def _encode_records(records: Sequence[NDArray[Any]], encoder: Encoder) -> dict[str, Value]:
-    """Structured arrays, concatenated, as one tensor for each field; integers in 32 bits if they fit."""
-    whole = np.concatenate(records)
-    return {name: encoder.tensor(_narrow(whole[name]), name) for name in whole.dtype.names or ()}
+def _joined(records: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """Structured arrays of one dtype, one after another; NumPy would compare their fields, each time."""
+    dtype = records[0].dtype
+    if any(found.dtype != dtype for found in records):
+        return np.concatenate(records)
+    plain = np.dtype((np.void, dtype.itemsize))
+    return np.concatenate([np.ascontiguousarray(found).view(plain) for found in records]).view(dtype)
+
+
+def _encode_records(records: NDArray[Any], encoder: Encoder) -> dict[str, Value]:
+    """A structured array as one tensor for each field; integers in 32 bits where they fit."""
+    return {name: encoder.tensor(_narrow(records[name]), name) for name in records.dtype.names or ()}
 
 
 def _narrow(column: NDArray[Any]) -> NDArray[Any]:
@@ -52,10 +60,6 @@ def _decode_records(state: Any, dtype: np.dtype[Any], decoder: Decoder) -> NDArr
     return whole
 
 
-def _encode_counts(counts: Sequence[Sequence[int]], encoder: Encoder, *step: str) -> Value:
-    return encoder.tensor(np.array(counts, np.int64), *step)
-
-
 def bounds_of(counts: NDArray[Any], total: int, what: str) -> NDArray[np.int64]:
     """The offset at which each tree's share begins, and the end of the last one. Raises ValueError if the
     shares do not add up to `total`."""
@@ -70,10 +74,11 @@ def bounds_of(counts: NDArray[Any], total: int, what: str) -> NDArray[np.int64]:
 def check_children(
     left: NDArray[Any], right: NDArray[Any], leaf: NDArray[np.bool_], bounds: NDArray[np.int64]
 ) -> NDArray[np.int64]:
-    """The depth of every tree. Raises ValueError unless the nodes form trees.
+    """The depth of every tree, once all nodes are known to form trees. Nodes that no other leads to, as when
+    a tree was pruned by hand, are harmless.
 
-    `left`, `right` and `leaf` are those of all trees, one after another; indices of children count from the
-    first node of their tree. Takes time linear in the nodes, and one pass for each level.
+    `left`, `right` and `leaf` are those of all trees, one after another; children count from their tree's
+    first node. Time: linear in the nodes, and one pass for each level.
     """
     sizes = np.diff(bounds)
     if sizes.size and sizes.min() < 1:
@@ -86,8 +91,8 @@ def check_children(
         raise ValueError("a child of a node comes before it or is outside of its tree")
     reached = np.bincount(children, minlength=len(left))
     reached[bounds[:-1]] += 1
-    if (reached != 1).any():
-        raise ValueError("a node has no parent, or more than one")
+    if (reached > 1).any():
+        raise ValueError("a node has more than one parent")
     return _depths(children, parents, leaf, bounds)
 
 
@@ -111,6 +116,22 @@ def _depths(
     return depths
 
 
+def _check(nodes: NDArray[Any], bounds: NDArray[Any], depths: NDArray[Any], features: NDArray[Any]) -> None:
+    """Raise ValueError unless the nodes form trees of those depths, which ask for features that they have."""
+    left, right = nodes["left_child"], nodes["right_child"]
+    leaf = left == -1
+    if (right[leaf] != -1).any():
+        raise ValueError("a leaf has a right child")
+    real = check_children(left, right, leaf, bounds)
+    sizes = np.diff(bounds)
+    if (depths < real).any() or (depths > sizes).any():
+        raise ValueError("a tree is deeper than it declares")
+    owner_features = np.repeat(features, sizes)[~leaf]
+    feature = nodes["feature"][~leaf]
+    if (feature < 0).any() or (feature >= owner_features).any():
+        raise ValueError("a node refers to a feature that the tree does not have")
+
+
 class TreeCodec(BatchCodec):
     """`sklearn.tree._tree.Tree`, the compiled part of every decision tree."""
 
@@ -119,17 +140,20 @@ class TreeCodec(BatchCodec):
 
     def encode_batch(self, objects: list[Any], encoder: Encoder) -> Value:
         states = [tree.__getstate__() for tree in objects]
+        nodes = _joined([state["nodes"] for state in states])
+        trees = np.array(
+            [
+                (len(state["nodes"]), state["max_depth"], tree.n_features, tree.n_outputs)
+                for tree, state in zip(objects, states, strict=True)
+            ],
+            np.int64,
+        )
+        counts, depths, features, _ = trees.T
+        encoder.check(_check, nodes, bounds_of(counts, len(nodes), "nodes"), depths, features)
         return {
-            "nodes": _encode_records([state["nodes"] for state in states], encoder),
+            "nodes": _encode_records(nodes, encoder),
             "values": encoder.tensor(np.concatenate([state["values"].ravel() for state in states]), "values"),
-            "trees": _encode_counts(
-                [
-                    (len(state["nodes"]), state["max_depth"], tree.n_features, tree.n_outputs)
-                    for tree, state in zip(objects, states, strict=True)
-                ],
-                encoder,
-                "trees",
-            ),
+            "trees": encoder.tensor(trees, "trees"),
             "classes": encoder.tensor(
                 np.concatenate([np.asarray(tree.n_classes, np.int64) for tree in objects]),
                 "classes",
@@ -145,7 +169,7 @@ class TreeCodec(BatchCodec):
         classes = decoder.array(state["classes"], "I64", 1)
         bounds = bounds_of(counts, len(nodes), "nodes")
         class_bounds = bounds_of(outputs, len(classes), "outputs")
-        self._check(nodes, bounds, depths, features)
+        _check(nodes, bounds, depths, features)
         if (classes < 1).any() or (outputs < 1).any() or (classes > values.size).any():
             raise ValueError("a tree has an impossible number of classes or outputs")
         most = np.maximum.reduceat(classes, class_bounds[:-1]) if len(classes) else classes
@@ -154,26 +178,6 @@ class TreeCodec(BatchCodec):
         if sum(sizes) != values.size:
             raise ValueError(f"the trees need {sum(sizes)} values, the file has {values.size}")
         return self._build(nodes, values, bounds, sizes, depths, features, classes, class_bounds)
-
-    def _check(
-        self,
-        nodes: NDArray[Any],
-        bounds: NDArray[Any],
-        depths: NDArray[Any],
-        features: NDArray[Any],
-    ) -> None:
-        left, right = nodes["left_child"], nodes["right_child"]
-        leaf = left == -1
-        if (right[leaf] != -1).any():
-            raise ValueError("a leaf has a right child")
-        real = check_children(left, right, leaf, bounds)
-        sizes = np.diff(bounds)
-        if (depths < real).any() or (depths > sizes).any():
-            raise ValueError("a tree is deeper than it declares")
-        owner_features = np.repeat(features, sizes)[~leaf]
-        feature = nodes["feature"][~leaf]
-        if (feature < 0).any() or (feature >= owner_features).any():
-            raise ValueError("a node refers to a feature that the tree does not have")
 
     def _build(
         self,
@@ -221,24 +225,41 @@ def columns_of(table: NDArray[Any], count: int) -> list[NDArray[Any]]:
     return [table[:, i] for i in range(count)]
 
 
+def _check_predictors(
+    nodes: NDArray[Any], counts: NDArray[Any], binned: NDArray[Any], raw: NDArray[Any]
+) -> None:
+    """Raise ValueError unless the nodes form trees, whose categorical splits have bitsets of both kinds."""
+    leaf = nodes["is_leaf"] != 0
+    check_children(nodes["left"], nodes["right"], leaf, bounds_of(counts, len(nodes), "nodes"))
+    split = ~leaf & (nodes["is_categorical"] != 0)
+    available = np.minimum(binned, raw)
+    if (nodes["bitset_idx"][split] >= np.repeat(available, counts)[split]).any():
+        raise ValueError("a categorical split refers to a bitset that is missing")
+    if (nodes["feature_idx"][~leaf] < 0).any():
+        raise ValueError("a node refers to a feature with a negative index")
+
+
 class PredictorCodec(BatchCodec):
     """`TreePredictor`, a tree of histogram gradient boosting, with the bitsets of its categorical splits."""
 
     name = "sklearn.predictor"
     names = frozenset(("sklearn.ensemble._hist_gradient_boosting.predictor:TreePredictor",))
 
+    def unsaved(self, obj: Any) -> Iterable[str]:
+        return added(obj, "nodes", "binned_left_cat_bitsets", "raw_left_cat_bitsets")
+
     def encode_batch(self, objects: list[Any], encoder: Encoder) -> Value:
         binned = [np.asarray(tree.binned_left_cat_bitsets) for tree in objects]
         raw = [np.asarray(tree.raw_left_cat_bitsets) for tree in objects]
+        nodes = _joined([tree.nodes for tree in objects])
+        counts = [(len(t.nodes), len(b), len(r)) for t, b, r in zip(objects, binned, raw, strict=True)]
+        trees = np.array(counts, np.int64)
+        encoder.check(_check_predictors, nodes, *trees.T)
         return {
-            "nodes": _encode_records([tree.nodes for tree in objects], encoder),
+            "nodes": _encode_records(nodes, encoder),
             "binned_bitsets": encoder.tensor(np.concatenate(binned), "binned_bitsets"),
             "raw_bitsets": encoder.tensor(np.concatenate(raw), "raw_bitsets"),
-            "trees": _encode_counts(
-                [(len(t.nodes), len(b), len(r)) for t, b, r in zip(objects, binned, raw, strict=True)],
-                encoder,
-                "trees",
-            ),
+            "trees": encoder.tensor(trees, "trees"),
         }
 
     def decode_batch(self, state: Any, decoder: Decoder) -> Sequence[Any]:
@@ -255,14 +276,7 @@ class PredictorCodec(BatchCodec):
             bounds_of(declared, len(table), "bitsets")
             for declared, table in zip(bitset_counts, bitsets, strict=True)
         )
-        leaf = nodes["is_leaf"] != 0
-        check_children(nodes["left"], nodes["right"], leaf, bounds)
-        split = ~leaf & (nodes["is_categorical"] != 0)
-        available = np.minimum(*bitset_counts)
-        if (nodes["bitset_idx"][split] >= np.repeat(available, counts)[split]).any():
-            raise ValueError("a categorical split refers to a bitset that is missing")
-        if (nodes["feature_idx"][~leaf] < 0).any():
-            raise ValueError("a node refers to a feature with a negative index")
+        _check_predictors(nodes, counts, *bitset_counts)
         return [
             TreePredictor(nodes[a:b], bitsets[0][c:d], bitsets[1][e:f])
             for (a, b), (c, d), (e, f) in zip(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import weakref
 from typing import Any
 
@@ -43,25 +42,6 @@ _INSTEAD = (
 )
 
 
-def found_again(cls: type) -> bool:
-    """Whether `cls` is found by its name; classes that were made while a program runs are not."""
-    found: Any = sys.modules.get(cls.__module__)
-    for step in cls.__qualname__.split("."):
-        found = getattr(found, step, None)
-    return found is cls
-
-
-def found_name(cls: type) -> str:
-    """The name of `cls` in a file. Raises CannotSaveError if the class would not be found by it."""
-    name = trust.class_name(cls)
-    if not found_again(cls):
-        raise CannotSaveError(_MADE.format(trust.dotted(name)))
-    return name
-
-
-_MADE = "{} was made while the program ran, so it cannot be found by its name; use a class statement"
-
-
 def lies_in(cls: Any, places: tuple[str, ...]) -> bool:
     """Whether a class of PyTorch is in one of these modules; classes of other packages are trusted by the
     user and may be anywhere."""
@@ -78,6 +58,7 @@ class ModuleCodec(Codec):
     """
 
     name = "torch.Module"
+    bare = True
     early = True
 
     def accepts(self, cls: type) -> bool:
@@ -92,11 +73,6 @@ class ModuleCodec(Codec):
     def encode(self, obj: Any, encoder: Encoder) -> Value:
         own = vars(obj)
         state: dict[str, Value] = {"attributes": encoder.attributes(obj, not_stored(obj))}
-        try:
-            _check_uses(obj)
-            consistency.check_declared(obj)
-        except ValueError as error:
-            encoder.refuse(f"{error}; it could not be loaded again")
         way = door(type(obj))
         for kind in ("parameters", "buffers", "modules"):
             named: dict[str, Value] = {}
@@ -131,8 +107,10 @@ class ModuleCodec(Codec):
         own["_non_persistent_buffers_set"] = set(map(text, state.get("non_persistent", ())))
         if issubclass(cls, nn.RNNBase):
             list_weights(module)
-        decoder.check_later(node, check, module)
         return module
+
+    def check(self, obj: Any) -> None:
+        check(obj)
 
 
 def not_stored(module: Any) -> frozenset[str]:
@@ -205,8 +183,6 @@ def _no_data_form(module: Any) -> str | None:
         )
     if isinstance(module, nn.modules.lazy.LazyModuleMixin) and module.has_uninitialized_params():
         return "a lazy module has no parameters yet; run one batch through it first"
-    if not found_again(cls):
-        return _MADE.format(name)
     if not lies_in(cls, _BUILT_FROM_TORCH):
         return f"{name} holds more than parameters and attributes and has no data form; save its state_dict()"
     return _hooks_of(module)

@@ -13,10 +13,10 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import CyclicLR, LRScheduler
 from torch.optim.swa_utils import SWALR
 
-from saver import uses
+from saver import trust, uses
 from saver.codec import Codec, Decoder, Encoder
 from saver.families.torch.hooks import AfterStep, BeforeStep
-from saver.families.torch.modules import found_name, lies_in
+from saver.families.torch.modules import lies_in
 from saver.families.torch.storages import Storages, is_dense
 from saver.tree import Node, Value
 
@@ -51,13 +51,14 @@ class OptimizerCodec(Codec):
     again. `.grad` is not saved; hooks have no data form."""
 
     name = "torch.Optimizer"
+    bare = True
     early = True
 
     def accepts(self, cls: type) -> bool:
         return issubclass(cls, Optimizer)
 
     def class_of(self, obj: Any) -> str:
-        return found_name(type(obj))
+        return trust.class_name(type(obj))
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
         own = vars(obj)
@@ -95,7 +96,6 @@ class OptimizerCodec(Codec):
         own["state"] = defaultdict(dict)
         own["param_groups"] = _checked_groups(decoder(state["param_groups"]))
         decoder.fill_attributes(optimizer, state["attributes"])
-        decoder.check_later(node, _check_uses, optimizer)
         for key, value in state["state"]:
             parameter = decoder(key)
             if not isinstance(parameter, torch.Tensor):
@@ -113,6 +113,9 @@ class OptimizerCodec(Codec):
         if state["scheduled"] is True:
             own["step"] = _counting_step(optimizer)
         return optimizer
+
+    def check(self, obj: Any) -> None:
+        _check_uses(obj)
 
 
 def _encode_state(obj: Any, encoder: Encoder) -> list[Value]:
@@ -213,37 +216,35 @@ class SchedulerCodec(Codec):
     those of trusted modules have one, lambdas do not."""
 
     name = "torch.LRScheduler"
+    bare = True
     early = True
 
     def accepts(self, cls: type) -> bool:
         return issubclass(cls, LRScheduler)
 
     def class_of(self, obj: Any) -> str:
-        return found_name(type(obj))
+        return trust.class_name(type(obj))
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
         state: dict[str, Value] = {}
         if isinstance(obj, SWALR):
             state["anneal"] = vars(obj)["anneal_func"].__name__
-        found = {"attributes": encoder.attributes(obj, _MADE_ANEW), **state}
-        try:
-            _check_uses(obj)
-        except ValueError as error:
-            encoder.refuse(f"{error}; it could not be loaded again")
-        return found
+        return {"attributes": encoder.attributes(obj, _MADE_ANEW), **state}
 
     def decode(self, node: Node, decoder: Decoder) -> Any:
         scheduler = _made(node, decoder, LRScheduler)
         if not _MADE_ANEW.isdisjoint(node.state["attributes"]):
             raise ValueError("an attribute has the name of a function that torch manages itself")
         decoder.fill_attributes(scheduler, node.state["attributes"])
-        decoder.check_later(node, _check_uses, scheduler)
         if isinstance(scheduler, CyclicLR):
             CyclicLR._init_scale_fn(scheduler)
         if isinstance(scheduler, SWALR):
             (anneal,) = (name for name in _ANNEALINGS if name == node.state["anneal"])
             scheduler.anneal_func = getattr(SWALR, anneal)
         return scheduler
+
+    def check(self, obj: Any) -> None:
+        _check_uses(obj)
 
 
 _OF_AN_ITERATION = frozenset(("_per_optimizer_states", "_scale", "_growth_tracker"))
@@ -259,7 +260,7 @@ class GradScalerCodec(Codec):
         return cls in (GradScaler, torch.cuda.amp.GradScaler, torch.cpu.amp.GradScaler)
 
     def class_of(self, obj: Any) -> str:
-        return found_name(type(obj))
+        return trust.class_name(type(obj))
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
         kind: Any = type(obj)

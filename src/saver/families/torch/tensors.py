@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from saver.codec import Codec, Decoder, Encoder
+from saver.codec import Codec, Decoder, Encoder, added
 from saver.errors import IncompatibleError
 from saver.families.torch.storages import (
     CODES,
@@ -277,6 +277,9 @@ class StorageCodec(Codec):
 
     name = "torch.UntypedStorage"
     types = (torch.UntypedStorage,)
+
+    def unsaved(self, obj: Any) -> Iterable[str]:
+        return added(obj, "dtype")
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
         flat = torch.empty(0, dtype=torch.uint8, device=obj.device)

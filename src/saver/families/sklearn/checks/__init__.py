@@ -1,13 +1,14 @@
-"""Checks what scikit-learn's compiled code assumes about the parts of one estimator.
+"""What scikit-learn's compiled code takes for granted between the parts of one estimator.
 
-Each part has been checked by its own codec. These checks concern the whole: that trees expect the features
-the estimator was fitted with, that support vectors, coefficients and counts agree. Every check raises
-ValueError. Sources: the `.pyx` and C files of scikit-learn that index without checking bounds, and the
-findings of `tests/attacks/sklearn_crashes.py`.
+Each part has been checked by its own codec. Here stands what only the whole shows: that trees expect the
+features the estimator was fitted with, that support vectors, coefficients and counts agree. Every check
+raises ValueError. Sources: the `.pyx` and C files of scikit-learn that index without bounds, and what
+`tests/attacks/sklearn_crashes.py` found.
 
-Only `__dict__` is read. Objects from a file are never made to compare, measure or convert themselves. Arrays
-and lists whose contents are trusted are copied for the estimator before they are checked, so that they cannot
-be changed afterwards through another reference.
+Only `__dict__` is looked at. What came from a file is never asked to compare, measure or convert itself.
+The checks change nothing: they run when an estimator is saved, too. When one was loaded, `claim` is called
+before them: arrays and lists whose contents are trusted become the estimator's own, so that no other
+reference to them can change them behind the check.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ from typing import Any
 
 from saver.families.sklearn.checks import columns, losses, names, neighbors, nested, trees, vectors
 from saver.families.sklearn.checks.attributes import Checker
+from saver.families.sklearn.checks.claims import claim
 from saver.families.sklearn.checks.names import check_response
 
-__all__ = ["check", "check_guess", "check_response"]
+__all__ = ["check", "check_response", "claim"]
 
 
 def check(estimator: Any) -> None:
@@ -39,12 +41,6 @@ def _checkers(cls: type) -> tuple[Checker, ...]:
         for checker in _CHECKS.get(base.__name__, ())
     )
     return found
-
-
-def check_guess(estimator: Any) -> None:
-    """Raise ValueError for values that honest estimators can have, but loading refuses. Changes nothing."""
-    if any(base.__name__ == "BaseGradientBoosting" for base in type(estimator).__mro__):
-        trees.guess(estimator)
 
 
 _COEFFICIENTS = vectors.rows_of_features("coef_", "_standard_coef", "standard_coef_", "_average_coef")

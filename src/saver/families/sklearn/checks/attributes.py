@@ -33,7 +33,18 @@ def state(estimator: Any, *names: str) -> Iterable[Any]:
 
 def is_of(value: Any, name: str, module: str = "sklearn.") -> bool:
     """Whether `value` is an instance of the class with that name in scikit-learn, or of a subclass."""
-    return any(base.__name__ == name and base.__module__.startswith(module) for base in type(value).__mro__)
+    cls = type(value)
+    found = _descends.get((cls, name, module))
+    if found is None:
+        found = _descends[cls, name, module] = _looked_up(cls, name, module)
+    return found
+
+
+_descends: dict[tuple[type, str, str], bool] = {}
+
+
+def _looked_up(cls: type, name: str, module: str) -> bool:
+    return any(base.__name__ == name and base.__module__.startswith(module) for base in cls.__mro__)
 
 
 def is_users_own(value: Any) -> bool:
@@ -84,26 +95,26 @@ def shape(value: Any) -> tuple[int, ...] | None:
     return None
 
 
-def owned(estimator: Any, name: str, ndim: int | None = None, kinds: str | None = None) -> NDArray[Any]:
-    """The array of an attribute, replaced by a copy, so that no other reference to it remains."""
-    found = array(estimator.__dict__.get(name), name, ndim, kinds).copy()
-    estimator.__dict__[name] = found
-    return found
+def held(estimator: Any, name: str, ndim: int | None = None, kinds: str | None = None) -> NDArray[Any]:
+    """The array of an attribute."""
+    return array(estimator.__dict__.get(name), name, ndim, kinds)
 
 
-def owned_list(estimator: Any, name: str) -> list[Any]:
-    """The list of an attribute, replaced by a copy with the same elements."""
+def held_list(estimator: Any, name: str) -> list[Any]:
+    """The items of an attribute: a list, a tuple, or an array of objects."""
     found = estimator.__dict__.get(name)
-    require(type(found) is list, f"{name} is not a list")
-    own = list(found)
-    estimator.__dict__[name] = own
-    return own
+    objects = is_array(found) and found.ndim == 1 and found.dtype == object
+    require(objects or type(found) in (list, tuple), f"{name} is not a list")
+    return list(found)
 
 
 def features(estimator: Any) -> int:
     """The number of features that the estimator was fitted to."""
     found = whole(estimator.__dict__.get("n_features_in_"))
-    require(found is not None and found >= 0, "the number of features of a fitted estimator is missing")
+    require(
+        found is not None and found >= 0,
+        "fitted, but it does not say to how many features; set n_features_in_ to their number",
+    )
     return found or 0
 
 

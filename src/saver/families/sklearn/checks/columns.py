@@ -8,9 +8,9 @@ import numpy as np
 
 from saver.families.sklearn.checks.attributes import (
     array,
+    held,
+    held_list,
     is_array,
-    owned,
-    owned_list,
     require,
     whole,
 )
@@ -25,7 +25,7 @@ def labels(estimator: Any) -> None:
     """Check that each label has a column and occurs once; otherwise columns could exceed their number."""
     _check_mapping(estimator, "_cached_dict")
     if "classes_" in estimator.__dict__:
-        known = owned(estimator, "classes_", 1)
+        known = held(estimator, "classes_", 1)
         values = [value for value in known.tolist() if _is_plain(value)]
         require(len(set(values)) == len(values), "a class occurs twice")
 
@@ -42,13 +42,11 @@ def _check_mapping(estimator: Any, name: str) -> None:
     if found is None:
         return
     require(type(found) is dict, f"{name} is not a dict")
-    own = dict(found)
-    numbers = [whole(number) for number in own.values()]
+    numbers = [whole(number) for number in found.values()]
     require(
-        all(number is not None and 0 <= number < len(own) for number in numbers),
+        all(number is not None and 0 <= number < len(found) for number in numbers),
         f"{name} refers to a column that does not exist",
     )
-    estimator.__dict__[name] = own
 
 
 def hashed(estimator: Any) -> None:
@@ -61,7 +59,7 @@ def one_hot(estimator: Any) -> None:
     """Check that each category has a column, except dropped ones and rare ones, which share one."""
     if estimator.__dict__.get("_n_features_outs") is None:
         return
-    outs, categories = owned_list(estimator, "_n_features_outs"), owned_list(estimator, "categories_")
+    outs, categories = held_list(estimator, "_n_features_outs"), held_list(estimator, "categories_")
     require(len(outs) == len(categories), "there is not one number of columns for each feature")
     dropped = _per_feature(estimator, "_drop_idx_after_grouping", len(categories))
     rare = estimator.__dict__.get("_infrequent_enabled")
@@ -69,7 +67,7 @@ def one_hot(estimator: Any) -> None:
     mappings = _per_feature(estimator, "_default_to_infrequent_mappings", len(categories)) if rare else None
     groups = _per_feature(estimator, "_infrequent_indices", len(categories)) if rare else None
     for index, known in enumerate(categories):
-        known = categories[index] = array(known, "the categories of a feature", 1).copy()
+        known = array(known, "the categories of a feature", 1)
         require(_in_order(known), "the categories of a feature are not in order")
         number = len(known)
         if groups is not None and mappings is not None:
@@ -92,24 +90,21 @@ def _grouped(groups: Any, mappings: Any, index: int, number: int) -> int:
     if group is None:
         return number
     group = array(group, "the rare categories", 1, "iu")
-    mapping = array(mapping, "the groups", 1, "iu").copy()
+    mapping = array(mapping, "the groups", 1, "iu")
     left = number - len(group) + 1
     require(mapping.shape == (number,), "there is not one group for each category")
     require(bool(((mapping >= 0) & (mapping < left)).all()), "the group of a category does not exist")
-    mappings[index] = mapping
     return left
 
 
 def _per_feature(estimator: Any, name: str, number: int) -> Any:
-    """An attribute that is None or has an item for each feature, replaced by a copy."""
+    """An attribute that is None or has an item for each feature."""
     found = estimator.__dict__.get(name)
     if found is None:
         return None
     require(type(found) is list or (is_array(found) and found.ndim == 1), f"{name} is not a list")
     require(len(found) == number, f"{name} does not fit the features")
-    own = found.copy()
-    estimator.__dict__[name] = own
-    return own
+    return found
 
 
 def _in_order(known: Any) -> bool:

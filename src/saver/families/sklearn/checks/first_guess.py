@@ -52,12 +52,6 @@ def provable(inner: Any) -> Callable[[Any, int | None, int | None], bool] | None
     )
 
 
-def check_kind(guess: Any) -> None:
-    """Raise ValueError for an initial prediction of a kind that loading refuses."""
-    if type(guess) is not str:
-        provable(_last(guess, None)[0])
-
-
 def _last(guess: Any, known: int | None) -> tuple[Any, int | None]:
     """The estimator that predicts, after the transformers of a pipeline, and the number of its features."""
     for _ in range(_MOST_STEPS):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from string import Formatter
 from typing import Any
 
-from saver.families.sklearn.checks.attributes import require, state
+from saver.families.sklearn.checks.attributes import require
 
 _RESPONSES = frozenset(
     (
@@ -34,9 +34,11 @@ def check_response(found: Any, name: str) -> None:
 
 def responses(estimator: Any) -> None:
     """Check attributes with the name of a method that is called: `predict`, `predict_proba` or similar."""
+    own = estimator.__dict__
     for name in ("stack_method_", "chain_method_", "response_method"):
-        check_response(estimator.__dict__.get(name), name)
-    for scorer in state(estimator, "_curve_scorer", "scorer_", "_scorer"):
+        if name in own:
+            check_response(own[name], name)
+    for scorer in [own[name] for name in ("_curve_scorer", "scorer_", "_scorer") if name in own]:
         if "sklearn.metrics._scorer" in {base.__module__ for base in type(scorer).__mro__}:
             check_response(scorer.__dict__.get("_response_method"), "_response_method")
 

@@ -10,9 +10,9 @@ from saver.families.sklearn.checks.attributes import (
     array,
     count,
     features,
+    held,
     is_array,
     is_of,
-    owned,
     require,
     shape,
     state,
@@ -27,9 +27,7 @@ _TREES = ("KDTree", "BallTree", "KDTree64", "BallTree64", "KDTree32", "BallTree3
 def neighbors(estimator: Any) -> None:
     """Check that the training data, its tree and the metric fit together."""
     fitted, tree, method = state(estimator, "_fit_X", "_tree", "_fit_method")
-    if type(fitted).__module__ == "_cyutility":  # a view of the tree it was fitted to; has no data form
-        return
-    known = features(estimator) if fitted is not None else None
+    known = _features(estimator, fitted, method) if fitted is not None else None
     for name in ("effective_metric_params_", "metric_params"):
         check_parameters(estimator.__dict__.get(name), known)
     for name in ("metric", "effective_metric_"):
@@ -43,7 +41,7 @@ def neighbors(estimator: Any) -> None:
     require(type(method) is str and method in _METHODS, "_fit_method is unknown")
     metric = estimator.__dict__.get("metric")
     precomputed = type(metric) is str and metric == "precomputed"
-    require(precomputed or columns == features(estimator), "the samples have other features")
+    require(precomputed or columns == known, "the samples have other features")
     said = estimator.__dict__.get("n_samples_fit_")
     require(count(said, "n_samples_fit_") == rows, "n_samples_fit_ is not the number of samples")
     if tree is not None:
@@ -52,6 +50,16 @@ def neighbors(estimator: Any) -> None:
     if is_of(estimator, "KNeighborsClassifier") or is_of(estimator, "RadiusNeighborsClassifier"):
         _check_labels(estimator, rows)
         _check_number(estimator, rows)
+
+
+def _features(estimator: Any, fitted: Any, method: Any) -> int:
+    """How many features the samples have; an estimator that was fitted to another one does not say so, and
+    only trees compare them with those of a query."""
+    size = shape(fitted)
+    silent = "n_features_in_" not in estimator.__dict__ and type(method) is str
+    if silent and method in ("kd_tree", "ball_tree") and size is not None and len(size) == 2:
+        return size[1]
+    return features(estimator)
 
 
 def _is_tree(tree: Any) -> bool:
@@ -103,7 +111,7 @@ def _check_metric(metric: Any, known: int | None) -> None:
 def _check_labels(estimator: Any, rows: int) -> None:
     if "_y" not in estimator.__dict__:
         return
-    labels, classes = owned(estimator, "_y", kinds="iu"), estimator.__dict__.get("classes_")
+    labels, classes = held(estimator, "_y", kinds="iu"), estimator.__dict__.get("classes_")
     several = estimator.__dict__.get("outputs_2d_")
     require(type(several) in (bool, np.bool_), "outputs_2d_ is not a bool")
     require(labels.shape[:1] == (rows,), "there is not one label for each sample")
@@ -152,7 +160,7 @@ def linkage(estimator: Any) -> None:
     """Check the table by which HDBSCAN joins clusters: each row must join two that exist by then."""
     if estimator.__dict__.get("_single_linkage_tree_") is None:
         return
-    table = owned(estimator, "_single_linkage_tree_", 1)
+    table = held(estimator, "_single_linkage_tree_", 1)
     names = table.dtype.names or ()
     require({"left_node", "right_node"} <= set(names), "the linkage has other columns")
     ahead = np.arange(len(table)) + len(table) + 1

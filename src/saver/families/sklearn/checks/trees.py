@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -11,24 +11,28 @@ from saver.families.sklearn.checks.attributes import (
     array,
     count,
     features,
+    held,
+    held_list,
     is_of,
-    owned,
-    owned_list,
     require,
     whole,
 )
-from saver.families.sklearn.checks.first_guess import check_first_guess, check_kind
+from saver.families.sklearn.checks.first_guess import check_first_guess
 from saver.families.sklearn.checks.losses import check_loss
 
 
 def tree_of(estimator: Any) -> Any:
     """The compiled tree of a decision tree. Raises ValueError if it is missing."""
+    tree = estimator.__dict__.get("tree_") if is_of(estimator, "BaseDecisionTree") else None
+    require(type(tree) is _compiled_tree(), "a tree is missing")
+    return tree
+
+
+@cache
+def _compiled_tree() -> type:
     from sklearn.tree._tree import Tree
 
-    require(is_of(estimator, "BaseDecisionTree"), "a tree is missing")
-    tree = estimator.__dict__.get("tree_")
-    require(type(tree) is Tree, "a tree is missing")
-    return tree
+    return Tree  # type: ignore[no-any-return]
 
 
 def single_tree(estimator: Any) -> None:
@@ -39,8 +43,10 @@ def single_tree(estimator: Any) -> None:
 
 def sizes(estimator: Any) -> None:
     """Check sizes: one beyond C's range stops `fit` halfway, with a tree without nodes for `predict`."""
+    own = estimator.__dict__
     for name in ("min_samples_leaf", "min_samples_split", "max_depth", "max_leaf_nodes"):
-        found = whole(estimator.__dict__.get(name))
+        given = own.get(name)
+        found = None if given is None else whole(given)
         require(found is None or abs(found) <= _LARGEST_SIZE, f"{name} is {found}")
 
 
@@ -58,34 +64,28 @@ def _check_trees(trees: list[Any], expected: int, owner: str) -> None:
 def forest(estimator: Any) -> None:
     """Check that each tree has the features that the forest was fitted to."""
     if estimator.__dict__.get("estimators_") is not None:
-        _check_trees(owned_list(estimator, "estimators_"), features(estimator), "forest")
+        _check_trees(held_list(estimator, "estimators_"), features(estimator), "forest")
 
 
 def isolation_forest(estimator: Any) -> None:
     """Check that each tree fits the features that were drawn for it."""
     if estimator.__dict__.get("estimators_") is None:
         return
-    trees = owned_list(estimator, "estimators_")
-    chosen = owned_list(estimator, "estimators_features_")
+    trees = held_list(estimator, "estimators_")
+    chosen = held_list(estimator, "estimators_features_")
     require(len(chosen) == len(trees), "there is not one choice of features for each tree")
     known, most = features(estimator), count(estimator.__dict__.get("_max_features"), "_max_features")
     for index, tree in enumerate(trees):
-        found = chosen[index] = array(chosen[index], "a choice of features", 1, "iu").copy()
+        found = array(chosen[index], "a choice of features", 1, "iu")
         require(bool(((found >= 0) & (found < known)).all()), "a chosen feature does not exist")
         _check_trees([tree], known if most == known else len(found), "forest")
-
-
-def guess(estimator: Any) -> None:
-    """The check in `boosting` that honest estimators may fail, so that they fail it when saved."""
-    if estimator.__dict__.get("estimators_") is not None:
-        check_kind(estimator.__dict__.get("init_"))
 
 
 def boosting(estimator: Any) -> None:
     """Check that the trees, a row for each stage, fit the features, and so does the initial prediction."""
     if estimator.__dict__.get("estimators_") is None:
         return
-    trees = owned(estimator, "estimators_", 2, "O")
+    trees = held(estimator, "estimators_", 2, "O")
     width = trees.shape[1]
     per_round = estimator.__dict__.get("n_trees_per_iteration_", width)
     require(
@@ -114,10 +114,9 @@ def histogram_boosting(estimator: Any) -> None:
     check_loss(estimator.__dict__.get("_loss"), classifies=is_of(estimator, "ClassifierMixin"), width=width)
     categorical = _check_bins(estimator.__dict__.get("_bin_mapper"), known)
     _check_preprocessor(estimator.__dict__.get("_preprocessor"), known)
-    rounds = owned_list(estimator, "_predictors")
-    for index, trees in enumerate(rounds):
+    rounds = held_list(estimator, "_predictors")
+    for trees in rounds:
         require(type(trees) is list and len(trees) == width, "a round does not have one tree per prediction")
-        rounds[index] = list(trees)
         for tree in trees:
             _check_predictor(tree, known, categorical)
 
@@ -135,8 +134,8 @@ def bins(mapper: Any) -> None:
     """Check that there is a set of bins for each feature, and whether it is categorical."""
     if "bin_thresholds_" not in mapper.__dict__:
         return
-    categorical = owned(mapper, "is_categorical_", 1, "biu")
-    thresholds = owned_list(mapper, "bin_thresholds_")
+    categorical = held(mapper, "is_categorical_", 1, "biu")
+    thresholds = held_list(mapper, "bin_thresholds_")
     numbers = array(mapper.__dict__.get("n_bins_non_missing_"), "n_bins_non_missing_", 1)
     require(len(thresholds) == len(categorical) == len(numbers), "features and sets of bins do not agree")
     for values in thresholds:
@@ -160,7 +159,7 @@ def _check_preprocessor(found: Any, known: int) -> None:
         return
     require(is_of(found, "ColumnTransformer"), "the preprocessor is not a ColumnTransformer")
     require(features(found) == known, "the preprocessor has other features")
-    steps = owned_list(found, "transformers_")
+    steps = held_list(found, "transformers_")
     require(found.__dict__.get("transformer_weights") is None, "the preprocessor has weights")
     taken = np.zeros(known, np.int64)
     for step in steps:
@@ -171,7 +170,6 @@ def _check_preprocessor(found: Any, known: int) -> None:
         require(len(columns) == known, "a step of the preprocessor has other features")
         require(_keeps_columns(step[1]), "a step of the preprocessor may return other columns")
         taken += columns
-    steps[:] = [(n, t, c.copy() if type(c) is np.ndarray else c) for n, t, c in steps]
     require(bool((taken == 1).all()), "the preprocessor does not return every feature once")
 
 

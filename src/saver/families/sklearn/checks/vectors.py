@@ -11,10 +11,11 @@ from saver.families.sklearn.checks.attributes import (
     array,
     count,
     features,
+    held,
     is_array,
     is_of,
     is_sparse,
-    owned,
+    is_users_own,
     require,
     shape,
     state,
@@ -32,7 +33,7 @@ def support_vectors(estimator: Any) -> None:
     classes = estimator.__dict__.get("classes_")
     classifies = is_of(estimator, "BaseSVC")
     number = len(array(classes, "classes_", 1)) if classifies else 2
-    counts, support = owned(estimator, "_n_support"), owned(estimator, "support_")
+    counts, support = held(estimator, "_n_support"), held(estimator, "support_")
     require(
         counts.dtype == np.int32 and counts.shape == (number,) and bool((counts >= 0).all()),
         "_n_support does not have a count for each class",
@@ -57,25 +58,33 @@ def _check_vectors(estimator: Any, total: int, rows: int) -> None:
     size = shape(vectors)
     require(size is not None and len(size) == 2, "the support vectors are not a matrix")
     if type(kernel) is not str:
-        samples = shape(estimator.__dict__.get("_BaseLibSVM__Xfit"))
-        require(samples is not None and samples[:1] == (rows,), "the samples of the kernel are missing")
+        samples = estimator.__dict__.get("_BaseLibSVM__Xfit")
+        fits = _length(samples) == rows or (samples is not None and is_users_own(samples))
+        require(fits, "the samples of the kernel are missing")
     elif kernel != "precomputed" or sparse:
         require(
             size == (total, features(estimator)),
             "the support vectors do not have the declared number or features",
         )
     if sparse:
-        _own_sparse(estimator, "support_vectors_")
+        _check_rows(vectors, "support_vectors_")
 
 
-def _own_sparse(estimator: Any, name: str) -> None:
-    """Copy the indices of a sparse matrix, so that nothing else can change them, and check them."""
-    matrix = estimator.__dict__[name]
+def _length(samples: Any) -> int | None:
+    """The number of samples that a kernel is given; None if only the samples could say."""
+    if type(samples) in (list, tuple):
+        return len(samples)
+    if type(samples).__name__ == "DataFrame" and type(samples).__module__.partition(".")[0] == "pandas":
+        return len(samples.index)
+    return next(iter(shape(samples) or ()), None)
+
+
+def _check_rows(matrix: Any, name: str) -> None:
+    """The indices of a sparse matrix lie within it."""
     inside = matrix.__dict__
     data, indices, pointers = (array(inside.get(key), key, 1) for key in ("data", "indices", "indptr"))
     size = shape(matrix) or (0, 0)
     require(type(matrix).__name__.startswith("csr"), f"{name} is not in compressed rows")
-    indices, pointers = indices.copy(), pointers.copy()
     require(
         indices.dtype.kind == pointers.dtype.kind == "i"
         and len(pointers) == size[0] + 1
@@ -85,9 +94,6 @@ def _own_sparse(estimator: Any, name: str) -> None:
         f"{name} is not a matrix in compressed rows",
     )
     require(bool(((indices >= 0) & (indices < size[1])).all()), f"{name} has an index beyond its columns")
-    own = object.__new__(type(matrix))
-    own.__dict__.update(inside, indices=indices, indptr=pointers)
-    estimator.__dict__[name] = own
 
 
 def _check_coefficients(estimator: Any, number: int, total: int) -> None:
@@ -147,11 +153,9 @@ def bisecting(estimator: Any) -> None:
         require(is_of(node, "_BisectingTree"), "a node of the bisection is missing")
         require(id(node) not in seen, "a node of the bisection has two parents")
         seen.add(id(node))
-        center = node.__dict__.get("center")
-        require(
-            center is None or (is_array(center) and center.shape == (features(estimator),)),
-            "a center has other features",
-        )
+        center, known = node.__dict__.get("center"), features(estimator)
+        of_sparse = type(center) is np.matrix and center.shape == (1, known)  # the mean of a sparse matrix
+        require(center is None or of_sparse or shape(center) == (known,), "a center has other features")
         children = state(node, "left", "right")
         open_nodes.extend(child for child in children if child is not None)
 

@@ -1,0 +1,52 @@
+"""What NumPy does not check of arrays that are made from bytes. Each check raises ValueError."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+_MAX_CODE_POINT = 0x10FFFF
+
+_PADDING_LIMIT = 1 << 12
+"""A structured element may be this many times larger than its fields, as in a view of some of the fields."""
+
+_EMPTY_LIMIT = 1 << 24
+
+
+def padding(shape: tuple[int, ...], dtype: np.dtype[Any], held: int) -> None:
+    """Check that elements of that dtype are not much larger than the `held` bytes of all their fields."""
+    if math.prod(shape) * dtype.itemsize > max(held * _PADDING_LIMIT, _PADDING_LIMIT):
+        raise ValueError(f"the shape {shape} of {dtype.itemsize} bytes each has {held} bytes of fields")
+
+
+def empty_elements(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape, checked: elements of size 0 need no memory, but NumPy allocates a byte for each."""
+    if math.prod(shape) > _EMPTY_LIMIT:
+        raise ValueError(f"the shape {shape} has too many empty elements")
+    return shape
+
+
+def _free(bytes: int = 0, steps: int = 0) -> None:
+    """What is being saved is there already."""
+
+
+def _has_text(dtype: np.dtype[Any]) -> bool:
+    return dtype.base.kind == "U" or any(_has_text(dtype.base[name]) for name in dtype.base.names or ())
+
+
+def text(array: NDArray[Any], charge: Callable[..., None] = _free) -> None:
+    """Check code points. Charges for them, since fields may overlap: there can be more than bytes stored."""
+    if not _has_text(array.dtype):
+        return
+    if array.dtype.kind == "U" and array.size:
+        charge(array.nbytes)
+        points = np.ascontiguousarray(array).view(np.dtype(np.uint32).newbyteorder(array.dtype.byteorder))
+        if int(points.max()) > _MAX_CODE_POINT:
+            raise ValueError("a string has a code point beyond Unicode")
+    for name in array.dtype.names or ():
+        charge(array.size * array.dtype[name].itemsize, 1)
+        text(np.ascontiguousarray(array[name]), charge)
