@@ -189,9 +189,7 @@ class Saver:
         limit: int | str | None = None,
         progress: Progress | None = None,
     ) -> Report:
-        """Restore a version in place, into existing objects: `into={"model": net, "optimizer": opt}`. See
-        saver.restoring.
-        """
+        """Restore a version in place, into existing objects: see `saver.restoring`."""
         from saver.restoring import restore
 
         allowed = arguments.restoring(into, names, trust, classes, limit, progress, strict)

@@ -32,12 +32,12 @@ def age(seconds: float) -> None:
 
 def test_garbage_waits_and_is_freed_by_the_first_collection_after_its_grace(littered: saver.Saver) -> None:
     first = run("gc").stdout
-    assert re.search(r"waiting +1 pack and 1 manifest, 4\d\.\d kB: no version needs them", first)
+    assert re.search(r"waiting +1 pack and 1 manifest, 4\d(\.\d)? kB: no version needs them", first)
     assert re.search(r"after \d{4}-\d\d-\d\d \d\d:\d\d:\d\d", first)
     assert "freed" not in first
     assert "waiting" in run("gc").stdout
     age(1000)
-    assert re.search(r"freed +1 pack and 1 manifest, 4\d\.\d kB", run("gc").stdout)
+    assert re.search(r"freed +1 pack and 1 manifest, 4\d(\.\d)? kB", run("gc").stdout)
     assert run("gc").stdout == "models: nothing to free; versions need every object\n"
     assert littered.check().sound
 

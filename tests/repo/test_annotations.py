@@ -122,6 +122,21 @@ def test_what_cannot_be_said_is_refused_and_nothing_changes(
     assert len(list(anew(store).log())) == 2
 
 
+def test_a_backup_has_what_was_said_and_an_export_the_present_notes(
+    store: saver.Saver, tmp_path: Any
+) -> None:
+    store.label("iris", {"owner": "ann"}), store.note("iris@1", "edited")
+    copy = MemoryStorage()
+    assert store.backup(copy).whole
+    kept = saver.Saver(copy)
+    assert kept.summary("iris") == store.summary("iris")
+    assert kept.versions("iris") == store.versions("iris")
+    assert kept.check().sound
+    assert [*kept.log()] == [*store.log()]
+    store.export("iris@1", tmp_path / "iris.saver")
+    assert kept.import_(tmp_path / "iris.saver", "other").notes == "edited"
+
+
 # Who
 
 

@@ -386,7 +386,7 @@ def test_a_save_that_was_given_up_and_never_taken_again_is_an_error(monkeypatch:
             run.step(0)
             change()
 
-    with pytest.raises(saver.CannotSaveError, match="given up, to be taken again, for net/weight changed"):
+    with pytest.raises(saver.CannotSaveError, match="to be taken again, because net/weight changed"):
         end_in_the_middle()
     assert store.models() == []
     changed.clear()

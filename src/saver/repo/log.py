@@ -264,14 +264,10 @@ class Log:
         return record, digest
 
     def read_back(self, last: int) -> Iterator[Record]:
-        """The records from `last` down to the first, read as they are wanted."""
-        at, count = last, 4
-        while at:
-            count = min(2 * count, TOGETHER)
-            numbers = range(at, max(at - count, 0), -1)
-            for record, _ in self.storage.together(partial(self.read, number) for number in numbers):
-                yield record
-            at -= len(numbers)
+        """The records from `last` down to the first, read as they are wanted, at most 8 ahead."""
+        for at in range(last, 0, -8):
+            numbers = range(at, max(at - 8, 0), -1)
+            yield from (each for each, _ in self.storage.together(partial(self.read, n) for n in numbers))
 
     def read_on(self, first: int, last: int) -> Iterator[tuple[Record, str]]:
         """The records from `first` to `last`, each with its hash."""

@@ -1,7 +1,7 @@
-"""Modules that a run goes on with: in place they become what `load` would give, to the last attribute.
+"""Restores modules exactly: in place, they become what `load` would return, to the last attribute.
 
-A module's state dict is not all that training depends on: a rate that is annealed, `requires_grad`,
-`training` and buffers that are not persistent are not in it. Nothing of that is lost, or the plan says so.
+Training depends on more than the state dict: annealed rates, `requires_grad`, `training` and non-persistent
+buffers are not in it. An exact restore brings all of them back, or its plan reports what does not fit.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from saver.tree import Node, Value
 
 
 class Becoming:
-    """A tree of saved modules, against live ones: what is copied where, and what does not fit."""
+    """Compares a tree of saved modules with live ones: what is copied where, and what does not fit."""
 
     def __init__(self, saved: Saved) -> None:
         self.saved = saved
@@ -40,7 +40,7 @@ class Becoming:
         self.may_refuse = False
 
     def plan(self, node: Node, target: Any) -> Plan:
-        """How `target` becomes what `node` describes."""
+        """The plan that makes `target` what `node` describes."""
         self.add("", node, target)
         return Plan(self.report(kind(target)), self._ready, may_refuse=self.may_refuse)
 
@@ -54,7 +54,7 @@ class Becoming:
         )
 
     def take(self, name: str, attributes: Attributes) -> None:
-        """Take note of what does not fit among the live objects in a module's attributes."""
+        """Record what does not fit among the live objects in a module's attributes."""
         report = attributes.report()
         self.missing += [join(name, key) for key in report.missing]
         self.unexpected += [join(name, key) for key in report.unexpected]
@@ -62,7 +62,7 @@ class Becoming:
         self.may_refuse |= attributes.may_refuse
 
     def add(self, name: str, node: Any, module: Any) -> None:
-        """A module of that name, and all that lies within it."""
+        """Add the module of that name and everything in it."""
         if type(node) is not Node or node.codec != MODULE:
             self.differs(name, f"{told(node)} was saved, here is a {kind(module)}")
         elif self.saved.known(node, module):
@@ -79,7 +79,7 @@ class Becoming:
         self.mismatched.append(Mismatch(name or "the module itself", shape, shape, why))
 
     def parameter(self, name: str, value: Value, target: Any) -> None:
-        """A parameter. It stays the same object, so optimizers and others keep it."""
+        """Add a parameter. It stays the same object, so optimizers keep it."""
         leaf = self.leaves.find(value)
         if leaf is None:
             self.differs(name, f"{told(self.saved.follow(value))} was saved, not a tensor")
@@ -92,14 +92,14 @@ class Becoming:
         elif isinstance(found, Conversion):
             self.mismatched.append(found.refused(leaf.shape))
         elif not lies_alike(leaf, target):
-            self.differs(name, "it lies in memory in another order than when it was saved", leaf.shape)
+            self.differs(name, "its memory layout (strides) is not the saved one", leaf.shape)
         elif not self.saved.becomes(leaf.origin, target):
             self.differs(name, _SHARED, leaf.shape)
         else:
             self._fill(name, leaf, target)
 
     def _fill(self, name: str, leaf: Leaf, target: Any) -> None:
-        """Copy a tensor, and take over what else was saved of it."""
+        """Let a tensor get the saved elements and its other saved state."""
         pair = pair_of(leaf, target, self.saved)
         data, attributes = pair.needs
         if not leaf.plain or target.storage_offset() == 0:  # views of it are views of the target
@@ -111,7 +111,7 @@ class Becoming:
         self.matched.append(name)
 
     def buffer(self, name: str, value: Value, target: Any) -> bool:
-        """Whether a buffer is filled where it is. Otherwise it is replaced, as one that has grown is."""
+        """Add a buffer if it can be filled in place. False if it must be replaced, as when it has grown."""
         leaf = self.leaves.find(value)
         if leaf is None or not isinstance(target, torch.Tensor) or nn.parameter.is_lazy(target):
             return False
@@ -135,16 +135,16 @@ class Becoming:
         return change
 
 
-_SHARED = "one object was saved where two are here, or two where one is here: weights are tied otherwise"
+_SHARED = "it is tied to other weights here than when it was saved"
 
 
 def _is_of_kind(node: Node, module: Any) -> bool:
-    """Whether a module is of the saved class, wherever that lies: a script is `__main__` when it is run."""
+    """Whether a module has a class of the saved name; a script that is run is called `__main__`."""
     return node.cls is not None and node.cls.partition(":")[2] == type(module).__qualname__
 
 
 def lies_alike(leaf: Leaf, target: Any) -> bool:
-    """Whether the elements lie in the order in which they were saved, so that kernels add them alike."""
+    """Whether the memory layout is the saved one, so that kernels add the elements in the same order."""
     if target.layout is not torch.strided or leaf.layout is not torch.strided:
         return leaf.layout is target.layout
     state = leaf.origin.state
@@ -154,7 +154,7 @@ def lies_alike(leaf: Leaf, target: Any) -> bool:
 
 
 class Future(msgspec.Struct, frozen=True):
-    """What a module will be: its attributes and buffers. `change` makes it that."""
+    """The future attributes and buffers of a module; `change` sets them."""
 
     module: Any
     attributes: dict[str, Any]
@@ -163,7 +163,7 @@ class Future(msgspec.Struct, frozen=True):
 
 
 class Buffers:
-    """Buffers of a module that become those that were saved: filled where they are, or replaced."""
+    """Buffers of a module that become the saved ones: filled in place if possible, otherwise replaced."""
 
     def __init__(self, at: str, module: Any, state: dict[str, Value], tree: Becoming) -> None:
         self._module, self._state = module, state
@@ -174,11 +174,17 @@ class Buffers:
         }
         self._replaced = {key: value for key, value in state.items() if key not in self._kept}
         tree.saved.hold(self._replaced)
+        self._devices = {
+            key: item.device for key, item in module._buffers.items() if isinstance(item, torch.Tensor)
+        }
 
     def ready(self, decoder: Decoder) -> dict[str, Any]:
         """The future buffers, in the order in which they were saved."""
         fresh: dict[str, Any] = {}
         modules.decode_named(type(self._module), self._replaced, torch.Tensor, fresh, decoder)
+        for key, item in fresh.items():
+            if item is not None and key in self._devices:
+                fresh[key] = item.to(self._devices[key])
         return {key: self._kept[key] if key in self._kept else fresh[key] for key in self._state}
 
 
@@ -216,7 +222,7 @@ class _Member:
 
 
 def _by_name(state: dict[str, Value], here: dict[str, Any], at: str, tree: Becoming) -> Any:
-    """What was saved and what is here under the same names, as far as both are there."""
+    """The saved and live objects that have the same names."""
     tree.missing += [join(at, key) for key, item in here.items() if item is not None and key not in state]
     for key, value in state.items():
         target = here.get(key)
@@ -236,7 +242,7 @@ def is_checked(module: Any) -> bool:
 
 
 def check_futures(futures: list[Future]) -> None:
-    """Check what modules will be, as when they are loaded, before any of them is changed."""
+    """Check the modules as they will be, in the way in which loading does, before any of them is changed."""
     whole: dict[int, Any] = {id(future.module): _blank(future) for future in futures}
     for future in futures:
         module = future.module

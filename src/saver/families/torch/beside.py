@@ -1,20 +1,20 @@
-"""What the state dict of a module leaves out: attributes, buffers that are not persistent, what is frozen.
+"""State that a module's state dict leaves out: attributes, non-persistent buffers, frozen parameters.
 
-A module that has no data form, because of a hook or a function that it holds, is saved by its state dict in
-a run, and this beside it. Functions, hooks and the like are code, which the live module has.
+In a run, a module without a data form (because it holds a hook or a lambda) is saved by its state dict, and
+this state is saved beside it. Functions and hooks are code, which the live module keeps.
 """
 
 from __future__ import annotations
 
 import types
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 from torch import nn
 from torch.optim import Optimizer
 
-from saver.codec import Decoder, Encoder
+from saver.codec import Decoder, Encoder, door
 from saver.errors import CannotSaveError
 from saver.families.python.live_attributes import Attributes
 from saver.families.python.restoring import elements, items
@@ -29,20 +29,25 @@ from saver.tree import Value
 _CODE = (type, types.ModuleType, types.FunctionType, types.BuiltinFunctionType, types.MethodType, partial)
 
 _OTHERS = ("torch.nn.parallel.", "torch.distributed.", "torch._dynamo.", "torch.jit.", "torch.fx.")
-"""Where wrappers and compiled modules lie, whose attributes are how they work and no state."""
+"""Packages of wrappers and compiled modules, whose attributes are internals rather than state."""
 
 
 class Beside:
-    """What belongs to one module or optimizer beside its state dict."""
+    """The state of one module or optimizer that its state dict leaves out."""
 
     def __init__(self, obj: Any) -> None:
         self.obj = obj
         self._code: dict[str, frozenset[str]] = {}
         for name, part in self.parts():
-            self._code[name] = frozenset(key for key, item in _attributes(part) if not _has_data_form(item))
+            way = door(type(part))
+            self._code[name] = frozenset(
+                key
+                for key, item in _attributes(part)
+                if way.refusal(key) is not None or not _has_data_form(item)
+            )
 
     def parts(self) -> Iterator[tuple[str, Any]]:
-        """The modules within, or the optimizer itself, by names without what wrappers add."""
+        """The modules within, or the optimizer itself, by their names without those of wrappers."""
         if isinstance(self.obj, Optimizer):
             yield "", self.obj
             return
@@ -55,15 +60,16 @@ class Beside:
         return self._code.get(name, frozenset())
 
     def lost(self) -> Iterator[str]:
-        """The attributes that are neither saved nor code: a run that resumes does not have what they were."""
+        """The attributes that are neither saved nor code: a resumed run does not have their values."""
         for name, part in self.parts():
             for key, item in _attributes(part):
                 own = type(item).__module__.partition(".")[0] != "torch"
-                if key in self.code(name) and own and not isinstance(item, _CODE):
+                cached = isinstance(getattr(type(part), key, None), cached_property)
+                if key in self.code(name) and own and not cached and not isinstance(item, _CODE):
                     yield f"{join(name, key)} (a {kind(item)})"
 
     def state(self) -> dict[str, Any]:
-        """What is saved, by the names of the modules."""
+        """The state to save, by the names of the modules."""
         return {name: self._state_of(name, part) for name, part in self.parts()}
 
     def _state_of(self, name: str, part: Any) -> dict[str, Any]:
@@ -99,7 +105,7 @@ def _has_data_form(item: Any) -> bool:
 
 
 class BesideTarget(Target):
-    """The live object that gets it."""
+    """The live object that gets the state."""
 
     def __init__(self, beside: Beside) -> None:
         self._beside = beside
@@ -131,7 +137,7 @@ class BesideTarget(Target):
 
 
 class _Part:
-    """One module, and what was saved beside its state."""
+    """One module, and the state that was saved beside its state dict."""
 
     def __init__(
         self, name: str, part: Any, state: dict[Any, Value], code: frozenset[str], tree: Becoming
@@ -172,7 +178,7 @@ class _Part:
 
 def _named(found: dict[Any, Value] | None) -> dict[str, Value]:
     if found is None or not all(type(key) is str for key in found):
-        raise ValueError("names that are no texts")
+        raise ValueError("a name is not a string")
     return found
 
 

@@ -1,7 +1,7 @@
 """Gradients that wait for the next step of an optimizer, as between the steps of an accumulation.
 
-Most loops have gradients when they save that nobody needs any more: the optimizer has made its step, and the
-next backward pass begins with `zero_grad`. So what an optimizer has stepped with is not saved.
+Most loops hold gradients at a save that are no longer needed: the optimizer has made its step, and the next
+backward pass begins with `zero_grad`. So gradients that an optimizer has stepped with are not saved.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from saver.families.python.restoring import items
 from saver.families.torch.hooks import AfterStep, takes_hooks
 from saver.families.torch.restoring import Leaves, duplicate, read
 from saver.families.torch.state_names import unwrapped, without_wrappers
-from saver.restoring import Mismatch, PartReport, Plan, Saved
-from saver.restoring.contract import Target
+from saver.restoring import Mismatch, PartReport, Plan, Restorer, Saved
+from saver.restoring.contract import Target, restorer_for
 from saver.tree import Value
 
 
 def watched(objects: Mapping[str, Any]) -> Callable[[], None]:
-    """Notice which gradients the optimizers step with, until what is returned is called."""
+    """Record which gradients the optimizers step with, until the returned function is called."""
     found = (obj for _, obj in within(objects))
     optimizers = [obj for obj in found if isinstance(obj, Optimizer) and takes_hooks(obj)]
     handles = [optimizer.register_step_post_hook(AfterStep()) for optimizer in optimizers]
@@ -52,21 +52,33 @@ def waiting(objects: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+_PLAIN = (str, bytes, int, float, type(None))
+
+
 def within(objects: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Modules, optimizers and tensors among the objects, also in dicts, lists and tuples, by their paths."""
+    """Modules, optimizers and tensors by their paths: among the objects, and in everything that an exact
+    restore fills in place."""
     stack, seen = [(str(name), obj) for name, obj in objects.items()][::-1], set[int]()
+    restorers: dict[type, Restorer | None] = {}
     while stack:
         path, obj = stack.pop()
+        if id(obj) in seen:
+            continue
+        seen.add(id(obj))
         if isinstance(obj, (nn.Module, Optimizer, torch.Tensor)):
             yield path, obj
-        elif isinstance(obj, (dict, list, tuple)) and id(obj) not in seen:
-            seen.add(id(obj))
-            found = obj.items() if isinstance(obj, dict) else enumerate(obj)
-            stack += [(f"{path}.{key}", item) for key, item in found][::-1]
+        kind = type(obj)
+        if kind not in restorers:
+            restorers[kind] = restorer_for(kind)
+        restorer = restorers[kind]
+        found = restorer.within(obj) if restorer is not None else ()
+        if isinstance(obj, tuple):
+            found = enumerate(obj)
+        stack += [(f"{path}.{key}", item) for key, item in found if not isinstance(item, _PLAIN)][::-1]
 
 
 def parameters(objects: Mapping[str, Any]) -> dict[str, Any]:
-    """What can have gradients, each under one name, that of a module before that of an optimizer."""
+    """The tensors that can have gradients, each under one name: that of a module, if one has it."""
     named: dict[str, Any] = {}
     unnamed: dict[str, Any] = {}
     for path, obj in within(objects):
@@ -92,7 +104,7 @@ def forget(objects: Mapping[str, Any]) -> None:
 
 
 class GradientsTarget(Target):
-    """The parameters of a run, whose gradients become those that were saved; others have none then."""
+    """The parameters of a run. They get the saved gradients; those without a saved one get none."""
 
     def __init__(self, objects: Mapping[str, Any]) -> None:
         self._objects = objects
