@@ -80,7 +80,8 @@ class Family(msgspec.Struct, frozen=True, kw_only=True):
     `user_codecs` are codecs that take only the user's own classes. `homes` are public modules that export
     objects which do not record their module; `zips` is the function that writes zip archives, as messages
     name it. `change` says what another version of the library may mean; with `version_bound`, loading warns
-    about it.
+    about it. `instead` has, for classes without a data form and their subclasses, by name (`re.Pattern`), the
+    sentence that says what to save instead.
     """
 
     name: str
@@ -101,6 +102,7 @@ class Family(msgspec.Struct, frozen=True, kw_only=True):
     homes: tuple[str, ...] = ()
     change: Change = OTHERS
     version_bound: bool = False
+    instead: Mapping[str, str] = {}
 
     def module(self, what: str) -> ModuleType | None:
         """One of the modules above; None if the family does not have it."""

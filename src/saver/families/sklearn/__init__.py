@@ -23,4 +23,8 @@ FAMILY = Family(
         exact=True,
     ),
     version_bound=True,
+    instead={
+        "joblib.memory.Memory": "set memory to the path of its folder, which means the same to scikit-learn",
+        "joblib.memory.MemorizedFunc": "hold the function itself, and cache it again after loading",
+    },
 )
