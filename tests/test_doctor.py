@@ -35,6 +35,7 @@ HERE: dict[str, Any] = {
 
 class Needs(NamedTuple):
     packages: tuple[str, ...]
+    classes: tuple[str, ...] = ()
 
 
 PARTS = {"scaler": Needs(("sklearn", "numpy")), "model": Needs(("sklearn", "torch", "oddity"))}
@@ -290,3 +291,16 @@ def test_a_number_that_python_does_not_write_is_compared_too():
 def test_the_packages_that_saver_knows_have_codecs():
     assert registry.is_own("sklearn")
     assert not registry.known("oddity")
+
+
+def test_what_is_known_not_to_work_under_the_version_here_is_named() -> None:
+    parts = {"model": Needs(("sklearn",), ("sklearn.linear_model._logistic.LogisticRegression",))}
+
+    def told(then: str, now: str) -> list[str]:
+        sides = [HERE | {"packages": {"sklearn": version}} for version in (then, now)]
+        found = diagnose(sides[0], parts, sides[1])
+        return [finding.meaning for finding in found if "will not predict" in finding.meaning]
+
+    sentence = "LogisticRegression of 1.9.1 will not predict under 1.6.1: no attribute multi_class"
+    assert told("1.9.1", "1.6.1") == [sentence]
+    assert told("1.6.1", "1.9.1") == told("1.9.1", "1.9.0") == told("", "1.6.1") == told("odd", "1.6.1") == []

@@ -87,8 +87,8 @@ CONTRACTS = {
         "callers", "errors", "tree", "tensors", "codec", "storage", "repo", "git", "environment", "opened",
     ),
     "saver.restoring": (
-        "html", "human", "errors", "tree", "tensors", "trust", "codec", "reading", "storage", "opened",
-        "restoring",
+        "callers", "html", "human", "errors", "tree", "tensors", "trust", "codec", "reading", "storage",
+        "opened", "restoring",
     ),
     "saver.compare": (
         "html", "errors", "threads", "tree", "trust", "reading",

@@ -25,6 +25,19 @@ def path_of(name: str, value: Any) -> str:
     return found
 
 
+def in_order(obj: Any, path: Any) -> None:
+    """Raise TypeError if the object and the path of `saver.dump` were swapped."""
+    is_path = isinstance(path, str | os.PathLike) or hasattr(path, "write")
+    if not is_path and (isinstance(obj, str | os.PathLike) or hasattr(obj, "write")):
+        raise TypeError(
+            f"path: {_kind(path)} is not a path; the object comes first: saver.dump(obj, {_shortly(obj)})"
+        )
+
+
+def _shortly(place: Any) -> str:
+    return repr(os.fspath(place))[:200] if isinstance(place, str | os.PathLike) else "file"
+
+
 def octets(name: str, value: Any) -> bytearray:
     """A copy of a bytes-like object."""
     if not isinstance(value, bytes | bytearray | memoryview):

@@ -31,10 +31,14 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 class NeedsPackages(Protocol):
-    """A part: `packages` are the import names that its classes come from."""
+    """A part: the names of its `classes`, as Python code writes them, and the `packages` that they come
+    from, by import name."""
 
     @property
     def packages(self) -> Iterable[str]: ...
+
+    @property
+    def classes(self) -> Iterable[str]: ...
 
 
 def diagnose(
@@ -55,6 +59,7 @@ def diagnose(
     return [
         *_python(recorded, here),
         *_packages(recorded, here, needed),
+        *_broken(recorded, here, {name for needs in parts.values() for name in needs.classes}),
         *_machine(recorded, here),
         *_gpu(recorded, here),
         *_git(_table(recorded, "git"), _table(here, "git")),
@@ -106,6 +111,15 @@ def _packages(
         else:
             yield _version(_change_of(package), name, old, new)
     yield from _saver(_text(then, "saver"), _text(now, "saver"))
+
+
+def _broken(recorded: Mapping[str, Any], here: Mapping[str, Any], classes: set[str]) -> Iterator[Finding]:
+    """What is known not to work under the version here, class by class."""
+    for family in registry.families():
+        package = family.packages[0]
+        old, new = (_text(_table(side, "packages"), package) for side in (recorded, here))
+        for sentence in family.broken(classes, old, new):
+            yield Finding("warning", environment.distribution(package), old, new, sentence)
 
 
 _MAIN = "classes of {} come from the script that saved it: the script that loads it must define them too"

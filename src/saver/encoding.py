@@ -106,7 +106,7 @@ def _walk(obj: Any) -> tuple[Encoder, dict[str, Value], bool]:
     """The encoder, the trees of the parts, and whether the parts come from one mapping."""
     encoder = Encoder()
     if _makes_parts(obj):
-        trees = {name: encoder.part(name, piece) for name, piece in obj.items()}
+        trees = encoder.parts(obj)
         if not encoder.has_met(obj):
             return encoder, trees, True
         encoder = Encoder()  # the mapping contains itself, so it must be a node

@@ -107,7 +107,9 @@ class Family(msgspec.Struct, frozen=True, kw_only=True):
     objects which do not record their module; `misnamed` are compiled modules whose classes record another
     module than theirs: the recorded name, and the one that leads to them. `zips` is the function that writes
     zip archives, as messages name it. `change` says what another version of the library may mean; with
-    `version_bound`, loading warns about it; `breaks` are what is known of it in particular.
+    `version_bound`, loading warns about it; `breaks` are what is known of it in particular. `instead` has,
+    for classes without a data form and their subclasses, by name (`re.Pattern`), the sentence that says what
+    to save instead.
     """
 
     name: str
@@ -130,6 +132,7 @@ class Family(msgspec.Struct, frozen=True, kw_only=True):
     change: Change = OTHERS
     version_bound: bool = False
     breaks: tuple[Break, ...] = ()
+    instead: Mapping[str, str] = {}
 
     def module(self, what: str) -> ModuleType | None:
         """One of the modules above; None if the family does not have it."""
@@ -145,10 +148,10 @@ class Family(msgspec.Struct, frozen=True, kw_only=True):
         return self.classes != "" and name in _classes(self.classes).get(codec, ())
 
     def broken(self, classes: Iterable[str], then: str, now: str) -> list[str]:
-        """What will not work of these classes (`module:qualname`), saved under one version and used under the
-        other: a sentence for each."""
+        """What will not work of these classes (by their full names), saved under one version and used under
+        the other: a sentence for each."""
         old, new = (tuple(map(int, _NUMBERS.findall(version)[:2])) for version in (then, now))
-        names = sorted({name.rpartition(":")[2] for name in classes if name.startswith(self.packages)})
+        names = sorted({re.split("[.:]", name)[-1] for name in classes if name.startswith(self.packages)})
         return [
             f"{name} of {then} will not predict under {now}: {each.why}"
             for name in names

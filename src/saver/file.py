@@ -50,6 +50,7 @@ def dump(obj: Any, path: Target, *, progress: Progress | None = None) -> int:
     after a failure, is up to the file object; its own errors are passed on.
     """
     arguments.callback("progress", progress)
+    arguments.in_order(obj, path)
     git = Git()
     encoded = encode(obj)
     described = environment.describe(encoded.packages, encoded.seeds, git)

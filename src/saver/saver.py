@@ -175,8 +175,7 @@ class Saver:
         """
         allowed = arguments.loading(trust, classes, limit, progress, lazy=lazy)
         names = None if parts is None else arguments.texts("parts", parts)
-        opened = self._open(ref)
-        return opened.load(allowed, names, lazy=lazy, device=device, limit=limit, progress=progress)
+        return self._open(ref).load(allowed, names, lazy=lazy, device=device, limit=limit, progress=progress)
 
     def restore(
         self,
@@ -190,14 +189,13 @@ class Saver:
         limit: int | str | None = None,
         progress: Progress | None = None,
     ) -> Report:
-        """Restore a version in place, into existing objects: `into={"model": net, "optimizer": opt}`. See
-        saver.restoring.
-        """
+        """Restore a version in place, into existing objects: see `saver.restoring`."""
         from saver.restoring import restore
 
         allowed = arguments.restoring(into, names, trust, classes, limit, progress, strict)
+        opened = self._open(ref)
         return restore(
-            self._open(ref), into, strict=strict, names=names, trust=allowed, limit=limit, progress=progress
+            opened, into, strict=strict, names=names, trust=allowed, limit=limit, progress=progress
         )
 
     def _base(self, base: str | Version) -> str:

@@ -242,7 +242,7 @@ def resolve(name: str, admits: Callable[[str], bool] = lambda own: False) -> Any
             f"the file asks for {dotted(name)}, which is not on this machine ({error}); {way}"
         ) from error
     names = names_of(found)
-    if name in names or any(admits(own) and _lead(own) is found for own in names):
+    if name in names or any(admits(own) and find(own) is found for own in names):
         return found
     told = f"the file asks for {dotted(name)}, but that name leads to {found!r}"
     if names and isinstance(found, type):
@@ -252,15 +252,6 @@ def resolve(name: str, admits: Callable[[str], bool] = lambda own: False) -> Any
 
 def _entry(name: str, short: str) -> str:
     return f'classes={{"{dotted(name)}": {short}}}'
-
-
-def _lead(name: str) -> Any:
-    """The object with this name in the modules that are loaded; None if there is none."""
-    module, _, qualname = name.partition(":")
-    found: Any = sys.modules.get(module)
-    for step in qualname.split("."):
-        found = getattr(found, step, None)
-    return found
 
 
 def names_of(thing: Any) -> tuple[str, ...]:

@@ -367,7 +367,7 @@ def test_random_generators_go_on(roundtrip: Roundtrip) -> None:
         (lambda: 1, "a lambda has no data form"),
         ((i for i in ()), "a generator has no data form"),
         (open, "has no data form|not trusted|UntrustedError"),
-        (object(), "a object has no data form"),
+        (object(), "an object has no data form"),
         ("".join, "has no data form"),
     ],
 )

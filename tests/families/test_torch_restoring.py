@@ -4,6 +4,7 @@ import copy
 import random
 import sys
 import types
+import warnings
 from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
@@ -523,9 +524,12 @@ def test_what_matches_by_name_is_copied_and_the_rest_is_told(
         with pytest.raises(DoesNotFitError, match="to both"):
             restore(opened, {"model": other}, names=lambda name: renames.get(name, name))
         return
-    report = restore(
-        opened, {"model": other}, strict=False, names=lambda name: renames.get(name, name)
-    ).parts["model"]
+    with warnings.catch_warnings(record=True) as met:
+        warnings.simplefilter("always")
+        report = restore(
+            opened, {"model": other}, strict=False, names=lambda name: renames.get(name, name)
+        ).parts["model"]
+    assert ["no name matched" in str(each.message) for each in met] == [True] * (not report.matched)
     assert set(report.matched) == set(new_names) & set(target_names)
     assert set(report.missing) == set(target_names) - set(new_names)
     assert set(report.unexpected) == set(new_names) - set(target_names)

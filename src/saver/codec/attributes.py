@@ -208,12 +208,23 @@ def added(obj: Any, *known: str) -> list[str]:
 def native_base(cls: type) -> type | None:
     """A base of the class that was made in C, whose state is not in attributes; None if there is none."""
     if cls not in _natives:
-        bases = (base for base in _MRO(cls) if not base.__flags__ & _HEAP and base is not object)
+        bases = (base for base in _MRO(cls) if base is not object and _is_native(base))
         _natives[cls] = next(bases, None)
     return _natives[cls]
 
 
 _natives: dict[type, type | None] = {}
+
+_NATIVE = (types.MethodDescriptorType, types.WrapperDescriptorType, types.GetSetDescriptorType)
+"""What compiled code puts into its classes, also into those on the heap, as `re.Pattern` is."""
+
+
+def _is_native(cls: type) -> bool:
+    """Whether compiled code made the class, rather than a `class` statement."""
+    return not cls.__flags__ & _HEAP or any(
+        type(value) in _NATIVE and value.__objclass__ is cls and name not in ("__dict__", "__weakref__")
+        for name, value in _DICT(cls).items()
+    )
 
 
 def own_dict(obj: Any) -> dict[str, Any]:

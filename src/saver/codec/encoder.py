@@ -9,9 +9,6 @@ from math import isfinite
 from operator import itemgetter
 from typing import Any, NoReturn, TypeVar
 
-import numpy as np
-from blake3 import blake3
-from msgspec import Raw
 from numpy.typing import NDArray
 
 from saver.canonical import canonical
@@ -19,6 +16,7 @@ from saver.codec import refusals
 from saver.codec.attributes import NONE, attributes_of
 from saver.codec.contract import INLINE_BYTES, BatchCodec, Codec
 from saver.codec.lookup import codec_for
+from saver.codec.written import written
 from saver.errors import CannotSaveError
 from saver.stack import SEGMENT, is_deep, on_fresh_stack
 from saver.tensors import TENSOR_DTYPE, TensorData
@@ -31,7 +29,6 @@ from saver.tree import (
     Value,
     encodable,
     reserved,
-    to_json,
 )
 
 T = TypeVar("T")
@@ -59,15 +56,28 @@ class Encoder:
         self._batch_items: dict[str, tuple[BatchCodec, list[Any], list[tuple[str | int, ...]]]] = {}
         self._ranks: dict[int, bytes] = {}
         self._shared: dict[Callable[[], Any], Any] = {}
+        self._refused = refusals.Refused()
 
     def part(self, name: str, obj: Any) -> Value:
         """The tree of one part."""
+        return self.parts({name: obj})[name]
+
+    def parts(self, objects: Mapping[str, Any]) -> dict[str, Value]:
+        """The trees of parts, by name. Raises CannotSaveError, which tells all that cannot be saved."""
+        trees = {name: self._tree(name, obj) for name, obj in objects.items()}
+        self._refused.settle()
+        return trees
+
+    def _tree(self, name: str, obj: Any) -> Value:
         self._part = name
         try:
             value = self(obj)
             self._close_batches()
         except RecursionError:
             raise CannotSaveError(refusals.too_deep(self.where())) from None
+        except CannotSaveError as error:
+            self._refused.end(error, self.where())
+            value = None
         finally:
             self._path.clear()
             self._open.clear()
@@ -101,8 +111,7 @@ class Encoder:
         return self._node(obj, kind, steps)
 
     def _is_fitted(self) -> bool:
-        """Whether the object being encoded was made by fitting: scikit-learn ends the names of such
-        attributes with an underscore. The trees of a forest draw their seeds from the forest's."""
+        """Whether the object being encoded was made by fitting: its name ends with an underscore."""
         return any(type(step) is str and step.endswith("_") for step in self._path)
 
     def own(self, obj: Any, *steps: str | int) -> Value:
@@ -110,8 +119,19 @@ class Encoder:
         return self._node(obj, type(obj), steps, False)
 
     def _node(self, obj: Any, kind: type, steps: tuple[str | int, ...], shared: bool = True) -> Node:
-        codec = codec_for(kind)
+        length, known = len(self._path), self._refused.count
         self._path.extend(steps)
+        try:
+            node = self._encoded(obj, kind, shared)
+        except CannotSaveError as error:  # the walk goes on, so that all is told at once
+            self._refused.add(error, self.where(), known)
+            node = Node("")
+        self._open.pop(id(obj), None)
+        del self._path[length:]
+        return node
+
+    def _encoded(self, obj: Any, kind: type, shared: bool) -> Node:
+        codec = codec_for(kind)
         if codec is None:
             self.refuse(refusals.no_data_form(obj))
         if len(self._open) > MAX_OBJECT_DEPTH:
@@ -123,22 +143,14 @@ class Encoder:
             self._nodes[key] = node
             self._homes[key] = self._part
             self._alive.append(obj)
-        try:
-            node.cls = codec.class_of(obj)
-            depth = len(self._open)
-            if depth % SEGMENT == 1 and (depth > 1 or is_deep()):
-                node.state = on_fresh_stack(codec.encode, obj, self)
-            else:
-                node.state = codec.encode(obj, self)
-            if codec.careful:
-                self._look_at(obj, codec)
-        except CannotSaveError as error:
-            if not str(error).startswith("$"):
-                raise CannotSaveError(f"{self.where()}: {error}") from error.__cause__
-            raise
-        del self._open[key]
-        if steps:
-            del self._path[-len(steps) :]
+        node.cls = codec.class_of(obj)
+        depth = len(self._open)
+        if depth % SEGMENT == 1 and (depth > 1 or is_deep()):
+            node.state = on_fresh_stack(codec.encode, obj, self)
+        else:
+            node.state = codec.encode(obj, self)
+        if codec.careful:
+            self._look_at(obj, codec)
         return node
 
     def _again(self, node: Node, obj: Any, steps: tuple[str | int, ...], fillable: bool) -> Reference:
@@ -160,11 +172,8 @@ class Encoder:
         return id(obj) in self._nodes
 
     def in_order(self, items: Iterable[Any]) -> list[Any]:
-        """Items without an order, such as the elements of a set, in an order that depends only on the items.
-
-        Items are sorted by the bytes that each would be saved as alone. Items with equal bytes are in the
-        order in which the walk met them; those that it has not met come last.
-        """
+        """Items without an order, such as the elements of a set, sorted by the bytes that each would be saved
+        as alone. Those with equal bytes are in the order in which the walk met them, unmet ones last."""
         found = list(items)
         if len(found) < 2:
             return found
@@ -197,15 +206,7 @@ class Encoder:
             if key in self._nodes:
                 alone._nodes[key] = Node(codec.name, id=-1 - depth)
                 alone._homes[key] = ""
-        tree = alone.part("", obj)
-        batches = {name: Raw(to_json(state)) for name, state in alone.batches.items()}
-        hasher = blake3()
-        for name, tensor in alone.tensors.items():
-            hasher.update(canonical([name, tensor.dtype, tensor.shape], floats=False))
-            for piece in (tensor.data,) if isinstance(tensor.data, np.ndarray) else tensor.data():
-                hasher.update(piece.tobytes())
-        end = hasher.digest() if alone.tensors else b""
-        return to_json(tree) + (canonical(batches, floats=False) if batches else b"") + end
+        return written(alone.part("", obj), alone.batches, alone.tensors)
 
     def attributes(
         self, obj: Any, left_out: frozenset[str] = NONE, data: frozenset[str] = NONE
@@ -261,13 +262,16 @@ class Encoder:
         while self._batch_items:
             name, (codec, items, paths) = self._batch_items.popitem()
             self._path[:] = [codec.name]
+            known = self._refused.count
             try:
                 self.batches[name] = codec.encode_batch(items, self)
+                self._refused.settle(known)
             except CannotSaveError:
                 for item, path in zip(items, paths, strict=True):
                     alone = Encoder()
                     alone._part, alone._path = self._part, [*path]
-                    codec.encode_batch([item], alone)  # names the place of the one that is wrong
+                    codec.encode_batch([item], alone)
+                    alone._refused.settle()  # names the place of the one that is wrong
                 raise
 
     def where(self) -> str:

@@ -7,7 +7,66 @@ from typing import Any
 
 from saver.codec.attributes import native_base
 from saver.codec.contract import Codec
+from saver.codec.ways import article, way_out
+from saver.errors import CannotSaveError
 from saver.tree import MAX_OBJECT_DEPTH, encodable
+
+LIMIT = 20
+"""A walk ends when it has met this many objects that cannot be saved."""
+
+
+class Refused:
+    """The errors of one walk, so that all of them are told at once."""
+
+    def __init__(self) -> None:
+        self._errors: list[CannotSaveError] = []
+
+    @property
+    def count(self) -> int:
+        return len(self._errors)
+
+    def add(self, error: CannotSaveError, where: str, known: int) -> None:
+        """Take note of an error about the object at `where`, unless there are more than `known`: then
+        something in it is the reason. Raises the error if there are enough."""
+        if len(self._errors) >= LIMIT:
+            raise error
+        if len(self._errors) == known:
+            self._errors.append(_placed(error, where))
+        if len(self._errors) >= LIMIT:
+            raise error
+
+    def end(self, error: CannotSaveError, where: str) -> None:
+        """Take note of an error that ended a part, and raise all if there are enough."""
+        if len(self._errors) >= LIMIT:
+            self.settle()
+        self._errors.append(_placed(error, where))
+
+    def settle(self, known: int = 0) -> None:
+        """Raise the errors beyond the first `known` as one, and forget them."""
+        found, self._errors[known:] = self._errors[known:], []
+        if len(found) == 1:
+            raise found[0]
+        if found:
+            raise CannotSaveError(_together(list(map(str, found))))
+
+
+def _placed(error: CannotSaveError, where: str) -> CannotSaveError:
+    if str(error).startswith("$"):
+        return error
+    found = CannotSaveError(f"{where}: {error}")
+    found.__cause__ = error.__cause__
+    return found
+
+
+def _together(errors: list[str]) -> str:
+    """One message for several objects; those with the same reason are told together."""
+    places: dict[str, list[str]] = {}
+    for error in errors:
+        place, _, why = error.partition(": ")
+        places.setdefault(why, []).append(place)
+    told = (f"({n}) {', '.join(where)}: {why}" for n, (why, where) in enumerate(places.items(), 1))
+    many = f"{len(errors)} objects" if len(errors) < LIMIT else f"at least {LIMIT} objects"
+    return f"{many} cannot be saved: {'; '.join(told)}"
 
 
 def unsound(error: Exception) -> str:
@@ -32,6 +91,11 @@ def unsaved(obj: Any, codec: Codec) -> str | None:
     )
 
 
+def registrable(cls: type) -> bool:
+    """Whether `saver.register` would take the class."""
+    return native_base(cls) is None and "<locals>" not in cls.__qualname__
+
+
 def too_deep(path: str) -> str:
     """All that is said of objects that lie too deep within each other; `path` leads to the deepest."""
     return (
@@ -44,13 +108,22 @@ def no_data_form(obj: Any) -> str:
     """Of an object of a class that no codec takes."""
     kind = type(obj)
     name = f"{kind.__module__}.{kind.__qualname__}"
+    way = way_out(obj)
+    if way is not None:
+        what = kind.__name__ if kind.__module__ == "builtins" else name
+        return f"{article(what)} {what} has no data form; {way}"
     if kind.__module__ == "builtins":
-        return f"a {kind.__name__} has no data form; register a codec (docs/codecs.md) or leave it out"
+        return (
+            f"{article(kind.__name__)} {kind.__name__} has no data form; write a codec (docs/codecs.md), or "
+            "leave it out"
+        )
     if kind.__name__ == "_memoryviewslice":
         return (
             "a view of a compiled object's memory has no data form; hold numpy.asarray(view) instead (an "
             "estimator that was fitted to a search tree: fit it to numpy.asarray(tree.data))"
         )
+    if not registrable(kind):
+        return f"{name} has no data form; write a codec (docs/codecs.md), or leave it out"
     return (
         f"{name} has no data form; if its attributes are its whole state, `saver.register({kind.__name__})`; "
         "or write a codec (docs/codecs.md), or leave it out"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from saver.callers import warn
 from saver.codec import Decoder
 from saver.errors import DoesNotFitError, NotFoundError, SaverError
 from saver.restoring.contract import Plan
@@ -75,6 +76,7 @@ def restore(
     report = Report(opened.where, {name: plan.report for name, plan in plans.items()})
     if strict and not report:
         raise DoesNotFitError(_told(report, exact), report)
+    _warn_if_nothing_matched(report)
     decoder, size = saved.read(progress)
     opened.warn([name for name in plans if name in opened.trees])
     in_order = sorted(plans.items(), key=lambda item: not item[1].may_refuse)
@@ -88,6 +90,15 @@ def restore(
     _change_all(changes, report)
     within()
     return report
+
+
+def _warn_if_nothing_matched(report: Report) -> None:
+    for name, part in report.parts.items():
+        if not part and not part.matched and not part.mismatched:
+            way = "the report lists the names of both sides"
+            if part.renaming:
+                way = f"names={{{part.renaming[0]!r}: {part.renaming[1]!r}}} would match more"
+            warn(f"{report.where}: of {name}, no name matched, so nothing is restored: {way}", UserWarning)
 
 
 def _all(changes: Iterable[Callable[[], None]]) -> Callable[[], None]:

@@ -15,4 +15,8 @@ FAMILY = Family(
     change=Change(
         "note", "note", "ok", "arrays are the same; a restored random Generator may draw different numbers"
     ),
+    instead={
+        "numpy.poly1d": "save its coefficients, `p.coef`; numpy.poly1d(found) makes it again",
+        "numpy.ndarray": "save numpy.asarray(it), and its own attributes beside it",
+    },
 )

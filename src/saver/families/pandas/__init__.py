@@ -17,4 +17,10 @@ FAMILY = Family(
         "ok",
         "values are the same; dtypes may not be (pandas 3 gave strings their own dtype)",
     ),
+    instead={
+        "pandas.DataFrame": "save pandas.DataFrame(it), and its own attributes beside it",
+        "pandas.Series": "save pandas.Series(it), and its own attributes beside it",
+        "pandas.core.frame.DataFrame": "save pandas.DataFrame(it), and its own attributes beside it",
+        "pandas.core.series.Series": "save pandas.Series(it), and its own attributes beside it",
+    },
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from saver.families.python.instead import INSTEAD
 from saver.family import Family
 
 FAMILY = Family(
@@ -29,4 +30,5 @@ FAMILY = Family(
     codecs="saver.families.python.codecs",
     references="saver.families.python.references",
     reading="saver.families.python.reading",
+    instead=INSTEAD,
 )

@@ -44,4 +44,8 @@ FAMILY = Family(
         seen("SimpleImputer", (1, 5), (1, 9), "no attribute _fill_dtype"),
         seen("SplineTransformer", (1, 5), (1, 9), "no attribute handle_missing"),
     ),
+    instead={
+        "joblib.memory.Memory": "set memory to the path of its folder, which means the same to scikit-learn",
+        "joblib.memory.MemorizedFunc": "hold the function itself, and cache it again after loading",
+    },
 )

@@ -24,4 +24,8 @@ FAMILY = Family(
         "the weights are the same; kernels may round differently, and newer module classes may expect "
         "attributes that older ones did not have",
     ),
+    instead={
+        "transformers.generation.configuration_utils.GenerationConfig": "save config.to_dict(); "
+        "GenerationConfig.from_dict(found) makes it again",
+    },
 )
