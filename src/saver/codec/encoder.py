@@ -123,7 +123,7 @@ class Encoder:
         self._path.extend(steps)
         try:
             node = self._encoded(obj, kind, shared)
-        except CannotSaveError as error:  # the walk goes on, so that all is told at once
+        except CannotSaveError as error:  # the walk goes on, so that all are reported at once
             self._refused.add(error, self.where(), known)
             node = Node("")
         self._open.pop(id(obj), None)

@@ -16,7 +16,7 @@ LIMIT = 20
 
 
 class Refused:
-    """The errors of one walk, so that all of them are told at once."""
+    """The errors of one walk, so that all of them are reported at once."""
 
     def __init__(self) -> None:
         self._errors: list[CannotSaveError] = []
@@ -59,7 +59,7 @@ def _placed(error: CannotSaveError, where: str) -> CannotSaveError:
 
 
 def _together(errors: list[str]) -> str:
-    """One message for several objects; those with the same reason are told together."""
+    """One message for several objects; those with the same reason are reported together."""
     places: dict[str, list[str]] = {}
     for error in errors:
         place, _, why = error.partition(": ")
