@@ -110,8 +110,7 @@ def test_what_has_no_data_form_says_what_to_save_instead(kind: str) -> None:
     assert "saver.register" not in str(caught.value)
 
 
-def test_every_class_with_such_a_sentence_has_no_data_form() -> None:
-    """Or else nobody would ever read it."""
+def test_every_sentence_fits_into_a_message() -> None:
     told = {name: way for family in registry.families() for name, way in family.instead.items()}
     assert len(told) > 20
     assert all(way[-1] != "." and "\n" not in way for way in told.values())
