@@ -85,7 +85,7 @@ def build_long(folder: Path, models: int, kept: int, deleted: int) -> int:
     memory = MemoryStorage()
     with index_in(Path(os.devnull) / "none"), patch.object(stage, "FILE_BYTES", 0):  # all share one pack
         first = Saver(memory).save(model_name(0), small_model(0), step=0, metrics={"loss": 1.0})
-    model = _Long(memory, manifests.decode(memory.read(manifest_key(first.manifest)).decode(), "first"))
+    model = _Long(memory, manifests.decode(memory.read(manifest_key(first.manifest)), "first"))
     for number in range(models):
         model.live(model_name(number), kept, deleted)
     _write_all(folder, model.objects())
@@ -130,7 +130,7 @@ class _Long:
             self._manifest, model=model, number=number, parent=parent, step=number - 1,
             transaction=f"{self.state.head:032x}",
         )  # fmt: skip
-        data = manifests.encode(manifest).encode()
+        data = manifests.encode(manifest)
         digest = blake3(data).hexdigest()
         self._newest = manifest_key(digest)
         if is_kept:

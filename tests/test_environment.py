@@ -355,7 +355,10 @@ from saver import git as asking
 print(*environment.generators(), "numpy.random" in sys.modules)
 """
     found = in_a_fresh_process(code, tmp_path, PYTHONHASHSEED="3").split()
-    assert found == ["python", "hash", "False"]
+    if np.lib.NumpyVersion(np.__version__) < "2.0.0":  # which imports it itself
+        assert found == ["python", "numpy", "hash", "True"]
+    else:
+        assert found == ["python", "hash", "False"]
 
 
 def test_looking_at_the_generators_does_not_move_them():

@@ -91,6 +91,13 @@ def write(folder: Path, header: Any, data: bytes) -> Path:
     return path
 
 
+@pytest.mark.parametrize(
+    "header", [b"{}".ljust(16), {"__metadata__": {}}, {"__metadata__": {"format": "pt"}}], ids=range(3)
+)
+def test_one_without_tensors_is_an_empty_dict(header: Any, tmp_path: Path) -> None:
+    assert saver.load(write(tmp_path, header, b"")) == {}
+
+
 SLOT = {"dtype": "U8", "shape": [4], "data_offsets": [0, 4]}
 BAD = {
     "a hole": {"x": {**SLOT, "data_offsets": [1, 5]}},

@@ -7,6 +7,7 @@ import os
 import random
 import sys
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from functools import cache
 from typing import Any
 
@@ -108,11 +109,11 @@ def given_seeds(seeds: Mapping[str, Any] | Any) -> dict[str, int | str]:
 
 
 def _seed(value: Any, where: str) -> int | str:
-    try:
-        seed = operator.index(value)
-    except TypeError:
-        seed = None
-    if seed is None or isinstance(value, (bool, np.bool_)):
+    seed = None
+    if not isinstance(value, (bool, np.bool_)):
+        with suppress(TypeError):
+            seed = operator.index(value)
+    if seed is None:
         raise CannotSaveError(
             f"{where}: {type(value).__name__} is not an integer; pass the seed of the generator"
         )

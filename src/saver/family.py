@@ -78,10 +78,11 @@ class Family(msgspec.Struct, frozen=True, kw_only=True):
     - `frames`: `frame_of(columns)`, which makes a data frame.
 
     `user_codecs` are codecs that take only the user's own classes. `homes` are public modules that export
-    objects which do not record their module; `zips` is the function that writes zip archives, as messages
-    name it. `change` says what another version of the library may mean; with `version_bound`, loading warns
-    about it. `instead` has, for classes without a data form and their subclasses, by name (`re.Pattern`), the
-    sentence that says what to save instead.
+    objects which do not record their module; `misnamed` are compiled modules whose classes record another
+    module than theirs: the recorded name, and the one that leads to them. `zips` is the function that writes
+    zip archives, as messages name it. `change` says what another version of the library may mean; with
+    `version_bound`, loading warns about it. `instead` has, for classes without a data form and their
+    subclasses, by name (`re.Pattern`), the sentence that says what to save instead.
     """
 
     name: str
@@ -100,6 +101,7 @@ class Family(msgspec.Struct, frozen=True, kw_only=True):
     fingerprints: str = ""
     frames: str = ""
     homes: tuple[str, ...] = ()
+    misnamed: Mapping[str, str] = {}
     change: Change = OTHERS
     version_bound: bool = False
     instead: Mapping[str, str] = {}

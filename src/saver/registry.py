@@ -8,6 +8,7 @@ imports nothing.
 from __future__ import annotations
 
 import os
+import sys
 from functools import cache
 from importlib import import_module
 from types import ModuleType
@@ -82,6 +83,19 @@ def family(root: str) -> Family:
 def families() -> tuple[Family, ...]:
     """Saver's own families, sorted by name."""
     return tuple(import_module(f"saver.families.{name}").FAMILY for name in sorted(_own("families")))
+
+
+@cache
+def _misnamed() -> dict[str, str]:
+    return {recorded: home for family in families() for recorded, home in family.misnamed.items()}
+
+
+def module_of(cls: type) -> str:
+    """The module in which a class is found: the one that it records, unless a family knows better."""
+    home = _misnamed().get(cls.__module__)
+    if home is not None and getattr(sys.modules.get(home), cls.__qualname__, None) is cls:
+        return home
+    return cls.__module__
 
 
 _loaded: dict[str, Family] = {}

@@ -94,7 +94,7 @@ def class_name(cls: type) -> str:
 
 def own_name(cls: type) -> str:
     """What `cls` says is its name, wherever it leads. Raises CannotSaveError for a local class."""
-    name = f"{cls.__module__}:{cls.__qualname__}"
+    name = f"{registry.module_of(cls)}:{cls.__qualname__}"
     if not _NAME.fullmatch(name):
         raise CannotSaveError(
             f"{name.replace(':', '.')} is defined inside a function, where a loader cannot find it; "
@@ -260,7 +260,9 @@ def names_of(thing: Any) -> tuple[str, ...]:
     if not isinstance(qualname, str) or not (isinstance(thing, type) or callable(thing)):
         return ()
     module = getattr(thing, "__module__", None)
-    if isinstance(thing, type) or isinstance(module, str):
+    if isinstance(thing, type):
+        return (f"{registry.module_of(thing)}:{qualname}",)
+    if isinstance(module, str):
         return (f"{module}:{qualname}",) + _public_homes(thing, qualname)
     return _public_homes(thing, qualname)
 
@@ -269,8 +271,6 @@ def _public_homes(thing: Any, qualname: str) -> tuple[str, ...]:
     """The names of a ufunc or built-in function, one for each public module that exports it, since it does
     not record its own module."""
     name = getattr(thing, "__name__", qualname)
-    if isinstance(thing, type):
-        return ()
     return tuple(
         f"{home}:{name}"
         for home in _homes()

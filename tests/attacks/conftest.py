@@ -30,6 +30,7 @@ for _family in ("python", "numpy", "saver"):  # Saver's own code, imported when 
     registry.family(_family).module("codecs")
     registry.family(_family).module("reading")
 list(registry.families())
+registry.find("formats", "safetensors")
 with tempfile.TemporaryDirectory() as _folder:  # and its annotations, evaluated when first needed
     saver.dump([1], Path(_folder) / "first.saver")
     saver.load(Path(_folder) / "first.saver")

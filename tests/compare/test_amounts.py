@@ -85,7 +85,7 @@ def test_a_nan_that_keeps_its_bits_is_unchanged() -> None:
     found = measured(old, new, FORMS["F64"])
     assert (found.changed, found.not_finite, found.norm) == (2, (2, 2), 1.0)
     other = old.copy()
-    other.view(np.uint64)[0] ^= 1
+    other.view(np.uint64)[0] ^= np.uint64(1)
     assert measured(old, other, FORMS["F64"]).changed == 1
 
 

@@ -92,8 +92,7 @@ def test_nan_payloads_survive(roundtrip: Roundtrip) -> None:
     assert_same(np.tile(array, 99), roundtrip(np.tile(array, 99)))
 
 
-def test_objects_strings_and_missing_strings(roundtrip: Roundtrip) -> None:
-    strings = np.dtypes.StringDType(na_object=None)
+def test_objects_come_back(roundtrip: Roundtrip) -> None:
     cycle = np.empty(2, object)
     cycle[:] = [1, cycle]
     loaded = roundtrip(cycle)
@@ -101,11 +100,18 @@ def test_objects_strings_and_missing_strings(roundtrip: Roundtrip) -> None:
     for array in (
         np.array([1, "a", None, [1, 2], np.arange(3), np.array(5), (1,)], object),
         np.asfortranarray(np.array([[1, "a"], [None, 2.5]], object)),
-        np.array(["a", "bb" * 400, None, ""], strings),
-        np.array(["x"] * 100, np.dtypes.StringDType()),
         np.array([], object),
         np.array(None, object),
         np.array([(1, "a"), (2, [3])], [("n", "i4"), ("o", object)]),
+    ):
+        assert_same(array, roundtrip([array])[0])
+
+
+@pytest.mark.skipif(not hasattr(np.dtypes, "StringDType"), reason="NumPy 1 has no StringDType")
+def test_strings_of_any_length(roundtrip: Roundtrip) -> None:
+    for array in (
+        np.array(["a", "bb" * 400, None, ""], np.dtypes.StringDType(na_object=None)),
+        np.array(["x"] * 100, np.dtypes.StringDType()),
     ):
         assert_same(array, roundtrip([array])[0])
 

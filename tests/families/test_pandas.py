@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import sys
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -210,3 +211,38 @@ def test_codes_beyond_the_categories_are_refused(tmp_path: Path) -> None:
         saver.dump(values, tmp_path / "c")
         with pytest.raises(saver.IncompatibleError):
             saver.load(tmp_path / "c")
+
+
+ZONES = ["UTC", "Europe/Rome", "Etc/GMT+5", "US/Eastern"]
+
+
+@pytest.mark.parametrize("name", ZONES)
+def test_zones_of_pytz_come_back(name: str, roundtrip: Roundtrip) -> None:
+    """pandas before 3 makes them of names."""
+    pytz = pytest.importorskip("pytz")
+    zone, dates = pytz.timezone(name), DATES.tz_localize(pytz.timezone(name))
+    assert roundtrip(zone) is zone
+    assert_index_equal(dates, roundtrip(dates), exact=True, check_exact=True)
+    summer, winter = (zone.localize(datetime.datetime(2024, month, 1)) for month in (1, 7))
+    for time in (summer, winter):
+        loaded = roundtrip(time)
+        assert loaded == time
+        assert loaded.tzinfo is time.tzinfo
+    for offset in (pytz.FixedOffset(90), pytz.FixedOffset(0)):
+        assert roundtrip(offset) is offset
+
+
+@pytest.mark.parametrize("name", ZONES)
+def test_without_pytz_its_zones_are_those_of_python(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytz = pytest.importorskip("pytz")
+    dates = DATES.tz_localize(pytz.timezone(name))
+    time = pytz.timezone(name).localize(datetime.datetime(2024, 7, 1))
+    saver.dump([dates, time, pytz.FixedOffset(90)], tmp_path / "z")
+    monkeypatch.setitem(sys.modules, "pytz", None)
+    loaded, moment, offset = saver.load(tmp_path / "z")
+    assert str(loaded.tz) == name
+    assert (loaded == dates).all()
+    assert moment == time
+    assert offset == datetime.timezone(datetime.timedelta(minutes=90))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import sys
 import types
+import warnings
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -63,7 +64,9 @@ def things() -> list[tuple[str, Any]]:
     for name in sorted(trust.REFERENCES):
         if name.partition(":")[0].partition(".")[0] in sys.modules or _imports(name):
             try:
-                found.append((name, trust.resolve(name)))
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")  # NumPy 1 warns of names that NumPy 2 has
+                    found.append((name, trust.resolve(name)))
             except (saver.NotFoundError, saver.IncompatibleError):
                 continue  # of another version of the library, or another name of the same thing
     return found

@@ -250,6 +250,24 @@ MUTANTS = [
         (_BUDGET,),
     ),
     Mutant(
+        "checks-of-saves", "codec/encoder.py",
+        "            if codec.careful:\n", "            if False:\n",
+        "asking before a save what is asked after a load",
+        ("families/test_sklearn_ways.py::test_what_could_not_be_loaded_is_refused_when_it_is_saved",),
+    ),
+    Mutant(
+        "names-of-classes", "trust.py",
+        "    if found is not cls:\n", "    if False:\n",
+        "looking whether the name of a class leads to it",
+        ("families/test_whole_or_refused.py::test_a_class_that_its_name_does_not_lead_to_is_refused",),
+    ),
+    Mutant(
+        "checks-of-loads", "codec/decoder.py",
+        "        for step in (\"claim\", \"check\"):\n", "        for step in ():\n",
+        "checking objects as a whole when everything is built",
+        ("attacks/test_sklearn_state.py::test_support_vectors",),
+    ),
+    Mutant(
         "depth-of-trees", "tree.py",
         "    if depth >= MAX_JSON_DEPTH:\n        raise IncompatibleError(",
         "    if False:\n        raise IncompatibleError(",

@@ -27,7 +27,7 @@ def _load(family: Family) -> Iterable[Codec]:
 def families(cls: type) -> Iterator[Family]:
     """The families that may know `cls`: that of its own package first, then those of its bases, then
     Python's."""
-    roots = dict.fromkeys(base.__module__.partition(".")[0] for base in cls.__mro__)
+    roots = dict.fromkeys(registry.module_of(base).partition(".")[0] for base in cls.__mro__)
     found = {family.name: family for family in map(registry.family, filter(registry.known, roots))}
     python = found.pop("python", None) or registry.family("python")
     yield from (*found.values(), python)

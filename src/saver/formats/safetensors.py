@@ -36,12 +36,12 @@ def open_tensors(blob: Blob, header: bytes) -> Opened:
     """
     where = blob.name
     found = strict_json(header[8:].rstrip(b" "), where)
-    metadata = found.pop("__metadata__", {})
+    metadata = _metadata(found, where)
     slots = _slots(found, blob.size - len(header), where)
     infos = {
         f"{SOLE}/{name}": _hashed(f"{SOLE}/{name}", slot, blob, len(header)) for name, slot in slots.items()
     }
-    for_torch = isinstance(metadata, dict) and metadata.get("format") == "pt"
+    for_torch = metadata.get("format") == "pt"
     for_torch = for_torch or any(slot.dtype not in NUMPY_DTYPE for slot in slots.values())
     tree = msgspec.Raw(to_json(_tree(list(slots), for_torch)))
     content = manifests.content_hash(manifests.structure(tree, {}))
@@ -56,6 +56,14 @@ class _Slot(msgspec.Struct):
     dtype: str
     shape: tuple[int, ...]
     data_offsets: tuple[int, int]
+
+
+def _metadata(document: Any, where: str) -> dict[str, str]:
+    """Take the metadata, which must be text by name, out of a header."""
+    found = document.pop("__metadata__", {}) if isinstance(document, dict) else None
+    if not isinstance(found, dict) or not all(isinstance(text, str) for text in found.values()):
+        raise IncompatibleError(f"{where}: this is not the header of a safetensors file")
+    return found
 
 
 def _slots(document: Any, size: int, where: str) -> dict[str, _Slot]:

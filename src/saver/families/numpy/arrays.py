@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from saver import trust
 from saver.codec import INLINE_BYTES, Codec, Decoder, Encoder, added, is_array
 from saver.families.numpy import checks
 from saver.families.numpy.dtypes import decode_dtype, dense, encode_dtype, refused_field, storage
@@ -190,7 +189,7 @@ class SubclassCodec(Codec):
 
     name = "numpy.subclass"
     types = (np.matrix, np.recarray)
-    names = frozenset(("numpy.char:chararray",))  # looking it up warns where NumPy is about to drop it
+    names = frozenset(("numpy.char:chararray", "numpy:chararray"))  # looking it up warns where it is to go
 
     def unsaved(self, obj: Any) -> Iterable[str]:
         return added(obj)
@@ -218,7 +217,7 @@ class SubclassCodec(Codec):
         if kind == "matrix" and array.ndim == 2:
             return array.view(np.matrix)
         if kind == "chararray" and array.dtype.kind in "SU":
-            return array.view(trust.resolve("numpy.char:chararray"))
+            return array.view(np.char.chararray)
         raise ValueError(f"this array cannot be a {kind}")
 
 

@@ -61,7 +61,7 @@ class DatetimeCodec(PandasCodec):
         if not isinstance(dtype, pd.DatetimeTZDtype) or values.dtype != np.dtype(f"M8[{dtype.unit}]"):
             raise ValueError(f"{values.dtype} cannot be {dtype}")
         cls: Any = pd.arrays.DatetimeArray
-        return cls._simple_new(values, dtype)
+        return cls._simple_new(values, dtype=dtype)
 
 
 class PeriodCodec(PandasCodec):

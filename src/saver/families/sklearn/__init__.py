@@ -12,6 +12,7 @@ FAMILY = Family(
     classes="saver.families.sklearn:classes.json",
     codecs="saver.families.sklearn.codecs",
     zips=("skops",),
+    misnamed={"_loss": "sklearn._loss._loss"},  # before 1.7
     references="saver.families.sklearn.references",
     reading="saver.families.sklearn.reading",
     change=Change(

@@ -18,6 +18,7 @@ from saver.families.python.items import encode_items, fill_items, refused_names
 from saver.families.python.restoring import ObjectRestorer
 from saver.families.sklearn import callables, checks
 from saver.families.sklearn.birch import BirchNodeCodec
+from saver.families.sklearn.columns import RemainderCodec
 from saver.families.sklearn.neighbors import DistanceCodec, NeighborTreeCodec
 from saver.families.sklearn.trees import PredictorCodec, TreeCodec
 from saver.restoring import Restorer
@@ -135,7 +136,13 @@ class BunchCodec(Codec):
         return found
 
 
-_LOSSES = frozenset(("sklearn._loss._loss:CyLossFunction", "sklearn._loss._loss:CyHalfMultinomialLoss"))
+_LOSSES = frozenset(
+    (
+        "sklearn._loss._loss:CyLossFunction",
+        "sklearn._loss._loss:CyHalfMultinomialLoss",
+        "sklearn.linear_model._sgd_fast:LossFunction",  # before 1.6
+    )
+)
 
 
 class LossCodec(Codec):
@@ -144,13 +151,15 @@ class LossCodec(Codec):
     name = "sklearn.loss"
 
     def accepts(self, cls: type) -> bool:
-        return any(f"{base.__module__}:{base.__qualname__}" in _LOSSES for base in cls.__mro__)
+        return any(name in _LOSSES for base in cls.__mro__ for name in trust.names_of(base))
 
     def class_of(self, obj: Any) -> str:
         return trust.class_name(type(obj))
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
-        arguments = () if type(obj).__qualname__ == "CyHalfMultinomialLoss" else obj.__reduce__()[1]
+        maker, arguments, *state = obj.__reduce__()
+        if maker is not type(obj):  # Cython's own: the class, a checksum of its fields, their values or None
+            arguments = arguments[2] if arguments[2] is not None else state[0]
         return [encoder(argument) for argument in arguments]
 
     def decode(self, node: Node, decoder: Decoder) -> Any:
@@ -165,7 +174,7 @@ class LossCodec(Codec):
 
 CODECS: tuple[Codec, ...] = (
     EstimatorCodec(), ListedClassCodec(), BunchCodec(), LossCodec(), BirchNodeCodec(), TreeCodec(),
-    PredictorCodec(), NeighborTreeCodec(), DistanceCodec(),
+    PredictorCodec(), NeighborTreeCodec(), DistanceCodec(), RemainderCodec(),
 )  # fmt: skip
 
 RESTORERS: tuple[Restorer, ...] = (EstimatorRestorer(),)
