@@ -34,6 +34,10 @@ class Own:
         pass
 
 
+class Other(Own):
+    pass
+
+
 class Plain:
     a: list[int]
 
@@ -191,6 +195,13 @@ def test_all_that_cannot_be_saved_is_named_at_once(first: Any, second: Any) -> N
     else:
         assert len(found) == LIMIT
         assert set(found) <= set(bad)
+
+
+def test_classes_to_register_come_as_one_line() -> None:
+    with pytest.raises(saver.CannotSaveError) as caught:
+        saver.dumps([Own(), Other(), Own()])
+    assert str(caught.value).endswith(": saver.register(Own); saver.register(Other)")
+    assert "(1) $.model[0], $.model[2]: " in str(caught.value)
 
 
 def test_of_very_many_only_some_are_named() -> None:
