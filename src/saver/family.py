@@ -107,9 +107,9 @@ class Family(msgspec.Struct, frozen=True, kw_only=True):
     objects which do not record their module; `misnamed` are compiled modules whose classes record another
     module than theirs: the recorded name, and the one that leads to them. `zips` is the function that writes
     zip archives, as messages name it. `change` says what another version of the library may mean; with
-    `version_bound`, loading warns about it; `breaks` are what is known of it in particular. `instead` has, for
-    classes without a data form and their subclasses, by name (`re.Pattern`), the sentence that says what to
-    save instead.
+    `version_bound`, loading warns about it; `breaks` are what is known of it in particular. `instead` has,
+    for classes without a data form and their subclasses, by name (`re.Pattern`), the sentence that says what
+    to save instead.
     """
 
     name: str
