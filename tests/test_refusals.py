@@ -34,6 +34,10 @@ class Own:
         pass
 
 
+class Other(Own):
+    pass
+
+
 class Plain:
     a: list[int]
 
@@ -110,8 +114,7 @@ def test_what_has_no_data_form_says_what_to_save_instead(kind: str) -> None:
     assert "saver.register" not in str(caught.value)
 
 
-def test_every_class_with_such_a_sentence_has_no_data_form() -> None:
-    """Or else nobody would ever read it."""
+def test_every_sentence_fits_into_a_message() -> None:
     told = {name: way for family in registry.families() for name, way in family.instead.items()}
     assert len(told) > 20
     assert all(way[-1] != "." and "\n" not in way for way in told.values())
@@ -192,6 +195,13 @@ def test_all_that_cannot_be_saved_is_named_at_once(first: Any, second: Any) -> N
     else:
         assert len(found) == LIMIT
         assert set(found) <= set(bad)
+
+
+def test_classes_to_register_come_as_one_line() -> None:
+    with pytest.raises(saver.CannotSaveError) as caught:
+        saver.dumps([Own(), Other(), Own()])
+    assert str(caught.value).endswith(": saver.register(Own); saver.register(Other)")
+    assert "(1) $.model[0], $.model[2]: " in str(caught.value)
 
 
 def test_of_very_many_only_some_are_named() -> None:

@@ -251,7 +251,7 @@ MUTANTS = [
     ),
     Mutant(
         "checks-of-saves", "codec/encoder.py",
-        "            if codec.careful:\n", "            if False:\n",
+        "        if codec.careful:\n", "        if False:\n",
         "asking before a save what is asked after a load",
         ("families/test_sklearn_ways.py::test_what_could_not_be_loaded_is_refused_when_it_is_saved",),
     ),

@@ -63,7 +63,7 @@ class Encoder:
         return self.parts({name: obj})[name]
 
     def parts(self, objects: Mapping[str, Any]) -> dict[str, Value]:
-        """The trees of parts, by name. Raises CannotSaveError, which tells all that cannot be saved."""
+        """The trees of parts, by name. Raises CannotSaveError, which names all that cannot be saved."""
         trees = {name: self._tree(name, obj) for name, obj in objects.items()}
         self._refused.settle()
         return trees
@@ -123,7 +123,7 @@ class Encoder:
         self._path.extend(steps)
         try:
             node = self._encoded(obj, kind, shared)
-        except CannotSaveError as error:  # the walk goes on, so that all is told at once
+        except CannotSaveError as error:  # the walk goes on, so that all are reported at once
             self._refused.add(error, self.where(), known)
             node = Node("")
         self._open.pop(id(obj), None)

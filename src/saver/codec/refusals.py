@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -16,7 +17,7 @@ LIMIT = 20
 
 
 class Refused:
-    """The errors of one walk, so that all of them are told at once."""
+    """The errors of one walk, so that all of them are reported at once."""
 
     def __init__(self) -> None:
         self._errors: list[CannotSaveError] = []
@@ -59,14 +60,19 @@ def _placed(error: CannotSaveError, where: str) -> CannotSaveError:
 
 
 def _together(errors: list[str]) -> str:
-    """One message for several objects; those with the same reason are told together."""
+    """One message for several objects; those with the same reason are named together."""
     places: dict[str, list[str]] = {}
     for error in errors:
         place, _, why = error.partition(": ")
         places.setdefault(why, []).append(place)
-    told = (f"({n}) {', '.join(where)}: {why}" for n, (why, where) in enumerate(places.items(), 1))
+    reasons = (f"({n}) {', '.join(where)}: {why}" for n, (why, where) in enumerate(places.items(), 1))
     many = f"{len(errors)} objects" if len(errors) < LIMIT else f"at least {LIMIT} objects"
-    return f"{many} cannot be saved: {'; '.join(told)}"
+    calls = dict.fromkeys(call for why in places for call in _REGISTER.findall(why))
+    line = f"; to save these by their attributes: {'; '.join(calls)}" if len(calls) > 1 else ""
+    return f"{many} cannot be saved: {'; '.join(reasons)}{line}"
+
+
+_REGISTER = re.compile(r"`(saver\.register\(\w+\))`")
 
 
 def unsound(error: Exception) -> str:

@@ -24,6 +24,10 @@ FAMILY = Family(
         exact=True,
     ),
     version_bound=True,
+    instead={
+        "joblib.memory.Memory": "set memory to the path of its folder, which means the same to scikit-learn",
+        "joblib.memory.MemorizedFunc": "hold the function itself, and cache it again after loading",
+    },
     breaks=(
         seen("LogisticRegression LogisticRegressionCV", (1, 8), (1, 6), "no attribute multi_class"),
         seen("RidgeClassifier RidgeClassifierCV", (1, 8), (1, 6), "classes_ is a property there"),
@@ -44,8 +48,4 @@ FAMILY = Family(
         seen("SimpleImputer", (1, 5), (1, 9), "no attribute _fill_dtype"),
         seen("SplineTransformer", (1, 5), (1, 9), "no attribute handle_missing"),
     ),
-    instead={
-        "joblib.memory.Memory": "set memory to the path of its folder, which means the same to scikit-learn",
-        "joblib.memory.MemorizedFunc": "hold the function itself, and cache it again after loading",
-    },
 )
