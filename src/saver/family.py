@@ -8,8 +8,9 @@ library is in modules that the declaration names; each is imported on first use.
 from __future__ import annotations
 
 import os
+import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib import import_module
 from types import ModuleType
@@ -20,6 +21,9 @@ import msgspec
 Severity: TypeAlias = Literal["ok", "note", "warning", "problem"]
 """`ok`: no difference, or one that does not matter; `note`: good to know; `warning`: results may be wrong;
 `problem`: it will not load."""
+
+
+_NUMBERS = re.compile(r"[0-9]{1,6}")
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -37,6 +41,28 @@ OTHERS = Change(
     "warning", "note", "ok", "its objects may keep state that another version reads differently: try them"
 )
 """What another version means for a library whose family does not say."""
+
+
+class Break(msgspec.Struct, frozen=True):
+    """What was seen not to work between two versions of a library: instances of these classes (their bare
+    names), saved under `saved` and used under `under`, and why. It holds for versions further apart, too.
+    """
+
+    classes: frozenset[str]
+    saved: tuple[int, int]
+    under: tuple[int, int]
+    why: str
+
+    def concerns(self, then: tuple[int, ...], now: tuple[int, ...]) -> bool:
+        """Whether it holds between these versions: major and minor number."""
+        if self.saved < self.under:
+            return then[:2] <= self.saved and now[:2] >= self.under
+        return then[:2] >= self.saved and now[:2] <= self.under
+
+
+def seen(classes: str, saved: tuple[int, int], under: tuple[int, int], why: str) -> Break:
+    """A break; the classes are separated by spaces."""
+    return Break(frozenset(classes.split()), saved, under, why)
 
 
 class Reference(msgspec.Struct, frozen=True):
@@ -81,8 +107,9 @@ class Family(msgspec.Struct, frozen=True, kw_only=True):
     objects which do not record their module; `misnamed` are compiled modules whose classes record another
     module than theirs: the recorded name, and the one that leads to them. `zips` is the function that writes
     zip archives, as messages name it. `change` says what another version of the library may mean; with
-    `version_bound`, loading warns about it. `instead` has, for classes without a data form and their
-    subclasses, by name (`re.Pattern`), the sentence that says what to save instead.
+    `version_bound`, loading warns about it; `breaks` are what is known of it in particular. `instead` has,
+    for classes without a data form and their subclasses, by name (`re.Pattern`), the sentence that says what
+    to save instead.
     """
 
     name: str
@@ -104,6 +131,7 @@ class Family(msgspec.Struct, frozen=True, kw_only=True):
     misnamed: Mapping[str, str] = {}
     change: Change = OTHERS
     version_bound: bool = False
+    breaks: tuple[Break, ...] = ()
     instead: Mapping[str, str] = {}
 
     def module(self, what: str) -> ModuleType | None:
@@ -118,6 +146,18 @@ class Family(msgspec.Struct, frozen=True, kw_only=True):
     def admits(self, codec: str, name: str) -> bool:
         """Whether a codec builds the class with this name. Does not import the library."""
         return self.classes != "" and name in _classes(self.classes).get(codec, ())
+
+    def broken(self, classes: Iterable[str], then: str, now: str) -> list[str]:
+        """What will not work of these classes (`module:qualname`), saved under one version and used under the
+        other: a sentence for each."""
+        old, new = (tuple(map(int, _NUMBERS.findall(version)[:2])) for version in (then, now))
+        names = sorted({name.rpartition(":")[2] for name in classes if name.startswith(self.packages)})
+        return [
+            f"{name} of {then} will not predict under {now}: {each.why}"
+            for name in names
+            for each in self.breaks
+            if name in each.classes and len(old) == len(new) == 2 and each.concerns(old, new)
+        ]
 
     @property
     def named_references(self) -> Mapping[str, Reference]:

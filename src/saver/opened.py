@@ -176,9 +176,13 @@ class Opened:
             then, now = recorded.get(package), package_version(package)
             if concerned and then != now:
                 name = environment.distribution(package)
+                items = (item for part in concerned for item in self.trees[part].items)
+                classes = {item.cls for item in items if type(item) is Node and item.cls is not None}
+                broken = registry.family(package).broken(classes, str(then), str(now))
+                told = "".join(f"{sentence}. " for sentence in broken)
                 warn(
                     f"{self.where}: {', '.join(concerned)} saved under {name} {then}, loaded under {now}; "
-                    "check the results, or install the version it was saved with",
+                    f"{told}{'C' if told else 'c'}heck the results, or install the version it was saved with",
                     VersionWarning,
                 )
 
@@ -199,13 +203,13 @@ class Opened:
         sole = parts is None and not self.manifest.whole
         if not lazy:
             self.tensors.verify(None if parts is None else self.tensors_of(names), progress)
+            self.warn(names)  # before what another version lacks is refused
         decoder = self.decoder(nodes, budget, target, trust)
         roots = {name: self.trees[name].root for name in names}
         if lazy:
             build = Building(decoder, self.nodes)
             found = LazyParts(roots, build, self.warn)
             return found[SOLE] if sole else found
-        self.warn(names)
         built: dict[str, Any] = {}
         for name, root in roots.items():
             budget.part = name

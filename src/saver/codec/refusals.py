@@ -60,7 +60,7 @@ def _placed(error: CannotSaveError, where: str) -> CannotSaveError:
 
 
 def _together(errors: list[str]) -> str:
-    """One message for several objects; those with the same reason are reported together."""
+    """One message for several objects; those with the same reason are named together."""
     places: dict[str, list[str]] = {}
     for error in errors:
         place, _, why = error.partition(": ")
