@@ -114,6 +114,7 @@ BAD = {
     "backwards": {"x": {**SLOT, "data_offsets": [4, 0]}},
     "twice the same name": b'{"x":{"dtype":"U8","shape":[4],"data_offsets":[0,4]},"x":1}',
     "nothing but an opening brace": b"{" + b" " * 40,
+    "bytes that are not booleans": {"x": {**SLOT, "dtype": "BOOL"}},
     "deep": b'{"x":' + b"[" * 5000 + b"]" * 5000 + b"}",
 }
 

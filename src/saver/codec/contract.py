@@ -60,7 +60,7 @@ class Codec(ABC):
 
     def accepts(self, cls: type) -> bool:
         """Whether this codec takes direct instances of `cls`."""
-        return cls in self.types or f"{cls.__module__}:{cls.__qualname__}" in self.names
+        return any(cls is each for each in self.types) or f"{cls.__module__}:{cls.__qualname__}" in self.names
 
     def class_of(self, obj: Any) -> str | None:
         """The name of the class that `decode` will need; None if it needs none."""

@@ -255,10 +255,11 @@ class Decoder:
     def _not_understood(self, node: Node, error: Exception) -> IncompatibleError:
         """The bytes match their hash, so another version of a library wrote them, or another program."""
         package = node.cls.partition(":")[0].partition(".")[0] if node.cls else codec_root(node.codec)
+        why = str(error).partition("\n")[0]  # PyTorch adds the stack of its own code
         return IncompatibleError(
             f"{self._where}: the state of a {node.codec!r}"
             + (f" ({trust.dotted(node.cls)})" if node.cls else "")
-            + f" is not understood here: {type(error).__name__}: {error}{self._versions([package])}"
+            + f" is not understood here: {type(error).__name__}: {why}{self._versions([package])}"
         )
 
     def _check(self, node: Node, codec: Codec, obj: Any) -> None:

@@ -98,6 +98,8 @@ def _hashed(name: str, slot: _Slot, blob: Blob, start: int) -> TensorInfo:
     begin, end = (start + offset for offset in slot.data_offsets)
     data = blob.map()[begin:end]
     extents = ((blob.name, begin, end - begin),) if end > begin else ()
+    if slot.dtype == "BOOL" and data.size and data.max() > 1:
+        raise IncompatibleError(f"{blob.name}: the tensor {name[:80]!r} has bytes that are not booleans")
     found = hash_of(TensorData("U8", (end - begin,), data))
     return in_one(name, Shard(slot.dtype, whole(slot.shape), *found, extents))
 

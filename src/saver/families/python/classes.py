@@ -21,7 +21,7 @@ class FunctionCodec(Codec):
     types = (types.FunctionType, types.BuiltinFunctionType)
 
     def accepts(self, cls: type) -> bool:
-        return cls in self.types or trust.is_ufunc(cls)
+        return any(cls is each for each in self.types) or trust.is_ufunc(cls)
 
     def class_of(self, obj: Any) -> str:
         for name in trust.names_of(obj):

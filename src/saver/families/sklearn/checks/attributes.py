@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from saver.codec.lookup import families
 
-_INTEGERS = (int, np.int64, np.int32, np.uint64, np.uint32)
+_INTEGERS = frozenset((int, *(np.dtype(code).type for code in "bBhHiIlLqQ")))
+_TEXTS = (str, np.str_)
 _ARRAYS = (np.ndarray, np.memmap)
 _SPARSE = frozenset(("csr_matrix", "csr_array", "csc_matrix", "csc_array"))
 
@@ -67,6 +68,11 @@ def is_sparse(value: Any) -> bool:
 def whole(value: Any) -> int | None:
     """An integer of Python or NumPy as an int; None for anything else."""
     return int(value) if type(value) in _INTEGERS else None
+
+
+def is_text(value: Any) -> bool:
+    """Whether `value` is a text, of Python or of NumPy: scikit-learn takes either for the other."""
+    return type(value) in _TEXTS
 
 
 def count(value: Any, what: str) -> int:

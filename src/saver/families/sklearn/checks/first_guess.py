@@ -15,6 +15,7 @@ import numpy as np
 from saver.families.sklearn.checks.attributes import (
     is_array,
     is_of,
+    is_text,
     is_users_own,
     require,
     shape,
@@ -27,7 +28,7 @@ _MOST_STEPS = 100
 
 def check_first_guess(guess: Any, known: int, width: int, *, classifies: bool) -> None:
     """Raise ValueError unless `guess` predicts a row for each sample, and the columns of `width` trees."""
-    if type(guess) is str:
+    if is_text(guess):
         require(guess == "zero", "init_ is a string other than 'zero'")
         return
     inner, expected = _last(guess, known)
@@ -61,7 +62,7 @@ def _last(guess: Any, known: int | None) -> tuple[Any, int | None]:
         require(type(steps) is list and len(steps) > 0, "a pipeline has no steps")
         require(all(type(step) is tuple and len(step) == 2 for step in steps), "a step is not a pair")
         for _, step in steps[:-1]:
-            require(step is None or type(step) is str or _keeps_rows(step), "a step may drop samples")
+            require(step is None or is_text(step) or _keeps_rows(step), "a step may drop samples")
         guess = steps[-1][1]
         if is_of(guess, "BaseEstimator") and not is_of(guess, "Pipeline"):
             return guess, whole(guess.__dict__.get("n_features_in_"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from string import Formatter
 from typing import Any
 
-from saver.families.sklearn.checks.attributes import require
+from saver.families.sklearn.checks.attributes import is_text, require
 
 _RESPONSES = frozenset(
     (
@@ -27,7 +27,7 @@ def check_response(found: Any, name: str) -> None:
         return
     texts = found if type(found) in (list, tuple) else [found]
     require(
-        all(text is None or (type(text) is str and text in _RESPONSES) for text in texts),
+        all(text is None or (is_text(text) and text in _RESPONSES) for text in texts),
         f"{name} does not name a method that predicts",
     )
 
@@ -46,7 +46,7 @@ def responses(estimator: Any) -> None:
 def importances(estimator: Any) -> None:
     """Check `importance_getter`, a dotted path: to attributes of estimators, not to those of Python."""
     found = estimator.__dict__.get("importance_getter")
-    if type(found) is str:
+    if is_text(found):
         require(
             not any(step.startswith("__") for step in found.split(".")),
             "importance_getter leads out of the estimator",
@@ -56,7 +56,7 @@ def importances(estimator: Any) -> None:
 def column_names(estimator: Any) -> None:
     """Check `verbose_feature_names_out`, which may be a format string with two names and nothing else."""
     found = estimator.__dict__.get("verbose_feature_names_out")
-    if type(found) is str:
+    if is_text(found):
         fields = [(name, spec) for _, name, spec, _ in Formatter().parse(found) if name is not None]
         require(
             all(name in ("feature_name", "transformer_name") and not spec for name, spec in fields),

@@ -13,6 +13,7 @@ from saver.families.sklearn.checks.attributes import (
     held,
     is_array,
     is_of,
+    is_text,
     require,
     shape,
     state,
@@ -38,9 +39,14 @@ def neighbors(estimator: Any) -> None:
     require(size is not None and len(size) == 2, "the samples are not a matrix")
     rows, columns = size or (0, 0)
     require(rows > 0 and columns > 0, "no samples are kept")
-    require(type(method) is str and method in _METHODS, "_fit_method is unknown")
+    require(is_text(method) and method in _METHODS, "_fit_method is unknown")
     metric = estimator.__dict__.get("metric")
-    precomputed = type(metric) is str and metric == "precomputed"
+    precomputed = is_text(metric) and metric == "precomputed"
+    effective = estimator.__dict__.get("effective_metric_", metric)
+    require(
+        (is_text(effective) and effective == "precomputed") == precomputed,
+        "metric and effective_metric_ do not agree",
+    )
     require(precomputed or columns == known, "the samples have other features")
     said = estimator.__dict__.get("n_samples_fit_")
     require(count(said, "n_samples_fit_") == rows, "n_samples_fit_ is not the number of samples")
@@ -56,7 +62,7 @@ def _features(estimator: Any, fitted: Any, method: Any) -> int:
     """How many features the samples have; an estimator that was fitted to another one does not say so, and
     only trees compare them with those of a query."""
     size = shape(fitted)
-    silent = "n_features_in_" not in estimator.__dict__ and type(method) is str
+    silent = "n_features_in_" not in estimator.__dict__ and is_text(method)
     if silent and method in ("kd_tree", "ball_tree") and size is not None and len(size) == 2:
         return size[1]
     return features(estimator)
@@ -71,7 +77,7 @@ def check_parameters(found: Any, known: int | None) -> None:
     would be used unchecked."""
     require(found is None or type(found) is dict, "the parameters of a metric are not a dict")
     for key, value in (found or {}).items():
-        require(type(key) is str, "a parameter of a metric has no name")
+        require(is_text(key), "a parameter of a metric has no name")
         require(not key.endswith("_norm_squared"), "the parameters of a metric contain norms")
         if key in ("V", "VI", "w") and value is not None:
             size = _lengths(value)
@@ -130,7 +136,7 @@ def _check_labels(estimator: Any, rows: int) -> None:
 def _check_number(estimator: Any, rows: int) -> None:
     """Check `n_neighbors`: votes are counted for as many neighbours, however many samples there are."""
     asked, metric, power, method = state(estimator, "n_neighbors", "metric", "p", "_fit_method")
-    euclidean = type(metric) is str and (
+    euclidean = is_text(metric) and (
         metric in ("euclidean", "sqeuclidean", "precomputed")
         or (metric == "minkowski" and type(power) in (int, float) and power == 2)
     )

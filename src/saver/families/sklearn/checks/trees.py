@@ -14,6 +14,7 @@ from saver.families.sklearn.checks.attributes import (
     held,
     held_list,
     is_of,
+    is_text,
     require,
     whole,
 )
@@ -104,7 +105,7 @@ def boosting(estimator: Any) -> None:
 def histogram_boosting(estimator: Any) -> None:
     """Check that the predictors, a list for each stage, fit the features and their bins."""
     given = estimator.__dict__.get("loss")
-    if type(given) is not str and is_of(given, "BaseLoss"):
+    if not is_text(given) and is_of(given, "BaseLoss"):
         check_loss(given, classifies=is_of(estimator, "ClassifierMixin"), width=None)
     if estimator.__dict__.get("_predictors") is None:
         return
@@ -164,7 +165,7 @@ def _check_preprocessor(found: Any, known: int) -> None:
     taken = np.zeros(known, np.int64)
     for step in steps:
         require(type(step) is tuple and len(step) == 3, "a step of the preprocessor is malformed")
-        if type(step[1]) is str and step[1] == "drop":
+        if is_text(step[1]) and step[1] == "drop":
             continue
         columns = array(step[2], "the columns of a step", 1, "b")
         require(len(columns) == known, "a step of the preprocessor has other features")

@@ -15,6 +15,7 @@ from saver.families.sklearn.checks.attributes import (
     is_array,
     is_of,
     is_sparse,
+    is_text,
     is_users_own,
     require,
     shape,
@@ -57,7 +58,8 @@ def _check_vectors(estimator: Any, total: int, rows: int) -> None:
     require(is_sparse(vectors) if sparse else is_array(vectors), "support vectors are not as _sparse says")
     size = shape(vectors)
     require(size is not None and len(size) == 2, "the support vectors are not a matrix")
-    if type(kernel) is not str:
+    if not is_text(kernel):
+        require(callable(kernel) and not sparse, "the kernel is neither a name nor a function")
         samples = estimator.__dict__.get("_BaseLibSVM__Xfit")
         fits = _length(samples) == rows or (samples is not None and is_users_own(samples))
         require(fits, "the samples of the kernel are missing")
