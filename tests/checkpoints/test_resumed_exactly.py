@@ -996,3 +996,27 @@ def test_whatever_a_tree_says_it_fits_or_nothing_is_changed(save: Any, seed: int
         if "had been restored" not in str(error) and "failed" not in str(error):
             life.net.zero_grad()  # which a deep copy does not have
             assert_same({"net": vars(life.net)}, whole)
+
+
+def test_a_file_cannot_have_integers_trained(save: Any) -> None:
+    """Refused before anything is changed, not when PyTorch refuses it in the middle."""
+    net = nn.Sequential(nn.Linear(2, 2))
+    net[0].counts = nn.Parameter(torch.arange(3), requires_grad=False)
+    net.register_forward_hook(lambda *_: None)
+    objects = Objects({"net": net})
+    opened = save(objects.state())
+    states = [
+        item.state
+        for tree in opened.trees.values()
+        for item in walk(tree.root)
+        if type(item) is Node and isinstance(item.state, dict) and "frozen" in item.state
+    ]
+    assert states
+    for state in states:
+        state["frozen"] = Node("list", state=[]) if isinstance(state["frozen"], Node) else []
+    with torch.no_grad():
+        net[0].weight.add_(1)
+    before = net[0].weight.clone()
+    with pytest.raises(SaverError, match="cannot be trained"):
+        objects.put_back(forged(opened), "*")
+    assert torch.equal(net[0].weight, before)

@@ -165,6 +165,10 @@ class _Part:
             check_attributes(type(part), fresh)
             return Future(part, fresh, {}, change_attributes)
         buffers = self._buffers.ready(decoder)
+        for name, parameter in part._parameters.items():
+            trained = parameter is not None and name not in self._frozen
+            if trained and not (parameter.is_floating_point() or parameter.is_complex()):
+                raise ValueError(f"the parameter {name!r} has integers, which cannot be trained")
 
         def change() -> None:
             change_attributes()
