@@ -22,7 +22,7 @@ RESULTS = "api/results.md"
 RETURNED = (
     "saver.checkpoints.Checkpoints", "saver.checkpoints.Progress", "saver.description.Description",
     "saver.compare.Difference", "saver.repo.history.Change", "saver.repo.history.Summary",
-    "saver.repo.audit.Entry", "saver.repo.check.Checked", "saver.repo.gc.Collected",
+    "saver.repo.entry.Entry", "saver.repo.check.Checked", "saver.repo.gc.Collected",
     "saver.repo.backup.Copied",
 )  # fmt: skip
 """Classes that public functions return and that no stable module has: their fields and methods are stable."""
