@@ -60,8 +60,9 @@ def not_found(where: str, facts: Facts, text: str, ref: Ref) -> NotFoundError:
         )
     tags = [*facts.tags(ref.model)]
     tagged = f", tagged: {some(tags[:NAMED], len(tags))}" if tags else ""
+    count = f"{model.count} version{'s' if model.count > 1 else ''}"
     return NotFoundError(
-        f"{where}: there is no {text}; {ref.model} has {model.count} version{'s' * (model.count > 1)}, the newest is "
+        f"{where}: there is no {text}; {ref.model} has {count}, the newest is "
         f"{ref.model}@{model.latest}{tagged}"
     )
 
