@@ -143,3 +143,32 @@ def test_a_damaged_file_of_saver_is_never_taken_for_one(data: st.DataObject) -> 
         raw[at] ^= data.draw(st.integers(1, 255))
     with pytest.raises((saver.DamagedError, saver.IncompatibleError)):
         saver.loads(bytes(raw))
+
+
+@pytest.mark.parametrize("way", ["file", "version"])
+def test_one_that_names_no_library_is_restored_into_a_module_too(way: str, tmp_path: Path) -> None:
+    """As `safetensors.torch.save_file` writes it."""
+    torch = pytest.importorskip("torch")
+    from safetensors.torch import save_file
+
+    nets = [torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.BatchNorm1d(3)) for _ in range(2)]
+    nets[0][1].running_mean.add_(5)
+    save_file(nets[0].state_dict(), tmp_path / "n.safetensors")
+    if way == "file":
+        report = saver.restore(tmp_path / "n.safetensors", nets[1])
+    else:
+        store = saver.Saver(MemoryStorage())
+        report = store.restore(store.import_(tmp_path / "n.safetensors", "net"), into=nets[1])
+    assert report
+    assert nets[1].state_dict().keys() == nets[0].state_dict().keys()
+    assert all(
+        torch.equal(tensor, nets[1].state_dict()[name]) for name, tensor in nets[0].state_dict().items()
+    )
+    nets[1](torch.ones(2, 4)).sum().backward()
+
+
+def test_arrays_of_another_shape_still_do_not_fit(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    safetensors.save_file({"weight": np.zeros((2, 2), np.float32)}, tmp_path / "n.safetensors")
+    with pytest.raises(saver.DoesNotFitError, match=r"saved \[2, 2\], here \[3, 4\]"):
+        saver.restore(tmp_path / "n.safetensors", torch.nn.Linear(4, 3, bias=False))

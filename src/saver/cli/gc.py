@@ -71,7 +71,9 @@ def _facts(found: Collected, grace: float, dry_run: bool) -> dict[str, str]:
         facts["moved"] = f"the live bytes of {_objects(found.moved)} that were mostly dead"
     if found.busy:
         facts["too young"] = (
-            f"{_objects(found.busy)}, made less than {span(grace)} ago: a save under way may need them"
+            f"{_objects(found.busy)}, made less than {span(grace)} ago: a save under way may need them; "
+            f"the first `saver gc` after {local(time.time() + grace)} looks at them, or `--grace 0` now, if "
+            "nobody is saving"
         )
     return facts
 

@@ -60,8 +60,9 @@ def not_found(where: str, facts: Facts, text: str, ref: Ref) -> NotFoundError:
         )
     tags = [*facts.tags(ref.model)]
     tagged = f", tagged: {some(tags[:NAMED], len(tags))}" if tags else ""
+    count = f"{model.count} version{'s' if model.count > 1 else ''}"
     return NotFoundError(
-        f"{where}: there is no {text}; {ref.model} has {model.count} versions, the newest is "
+        f"{where}: there is no {text}; {ref.model} has {count}, the newest is "
         f"{ref.model}@{model.latest}{tagged}"
     )
 
@@ -73,7 +74,7 @@ def _models(facts: Facts, wanted: str) -> str:
     names = [name for name, model in facts.models() if model.count]
     group = [name for name in names if name.startswith(f"{wanted}/")]
     near = group[:5] or get_close_matches(wanted, names, 3) or names[:5]
-    return f"there are {some(near, len(group or names))}" if near else "nothing was saved here yet"
+    return f"there are {some(near, len(group or names))}" if near else "no version is in it"
 
 
 def some(names: list[str], count: int) -> str:

@@ -19,7 +19,7 @@ from saver.families.torch.tensors import plain_bytes, plain_form, sizes
 from saver.restoring import Conversion, Memory, Mismatch, Pair, PartReport, Plan, Restorer, Saved, Storage
 from saver.restoring.contract import kind
 from saver.restoring.reach import root_of
-from saver.tree import Node, Value
+from saver.tree import Node, Tensor, Value
 
 _CODEC = "torch.Tensor"
 _LEFT_OUT = frozenset(("parameter", "requires_grad", "attributes"))
@@ -61,6 +61,8 @@ class Leaves:
     def find(self, value: Value) -> Leaf | None:
         """`value` as a saved tensor; None if it is something else."""
         node = self._saved.follow(value)
+        if type(node) is Node and node.codec == "numpy.array" and not self._saved.exact:
+            node = self._as_tensor(node)
         if type(node) is not Node or node.codec != _CODEC:
             return None
         state = node.state
@@ -79,6 +81,17 @@ class Leaves:
             entry = self._saved.entry(state["data"])
             dtype, shape = plain_form(state, entry.dtype, entry.shape)
         return Leaf(self._stripped(node), node, dtype, tuple(shape), layout)
+
+    def _as_tensor(self, node: Node) -> Node:
+        """The node of a tensor with the elements of a saved array, if they are in a tensor of the file:
+        weights in a safetensors file are arrays, unless it says that they are for PyTorch."""
+        if type(node.state) is not Tensor:
+            return node
+        known = self._bare.get(id(node))
+        if known is None:
+            known = self._bare[id(node)] = Node(_CODEC, version=1, id=f"array {next(_numbers)}")
+            known.state = {"data": node.state}
+        return known
 
     def want(self, leaf: Leaf) -> None:
         """Announce that its elements will be read."""
