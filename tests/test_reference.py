@@ -25,14 +25,14 @@ def rows(section: str) -> list[str]:
 
 
 def variables() -> set[str]:
-    """Names of variables in the source: those that are read there, and those that begin with SAVER_."""
+    """Names of variables in the source: those that are read there, and all that are named after Saver."""
     return {name for path in MODULES.values() for name in named_in(ast.parse(path.read_text()))}
 
 
 def named_in(tree: ast.AST) -> Iterator[str]:
     for item in ast.walk(tree):
         match item:
-            case ast.Constant(value=str(name)) if re.fullmatch(r"SAVER_[A-Z_]+", name):
+            case ast.Constant(value=str(name)) if re.fullmatch(r"_?SAVER_[A-Z_]+", name):
                 yield name
             case (
                 ast.Call(

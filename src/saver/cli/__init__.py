@@ -85,7 +85,8 @@ class Commands(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """As in click, with a suggestion when the name is close to that of a command."""
-        if args[0][:1] != "-" and self.get_command(ctx, args[0]) is None:
+        unknown = args[0][:1] != "-" and self.get_command(ctx, args[0]) is None
+        if unknown and not ctx.resilient_parsing:  # a shell that completes a line is not corrected
             near = get_close_matches(args[0], self.list_commands(ctx), 1)
             ctx.fail(f"no such command: {clean(args[0])}" + (f"; did you mean {near[0]}?" if near else ""))
         return super().resolve_command(ctx, args)
@@ -137,6 +138,8 @@ def main() -> None:
         if isinstance(stream, TextIOWrapper):  # a character that the encoding lacks must not stop a report
             stream.reconfigure(errors="backslashreplace")
     warnings.showwarning = _show_warning
+    if "_SAVER_COMPLETE" in os.environ:
+        import_module("saver.cli._completing")  # a shell asks: teaches click the bash of Saver
     program(prog_name="saver")
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from saver import diff, documents
+from saver.cli._completing import refs_or_files
 from saver.cli._screen import Screen, print_json, screen
 from saver.cli._store import existing, json_option, store_option
 from saver.cli._subject import is_file
@@ -21,8 +22,8 @@ ROWS_SHOWN = 40
 
 
 @click.command()
-@click.argument("old", metavar="A")
-@click.argument("new", metavar="B")
+@click.argument("old", metavar="A", shell_complete=refs_or_files)
+@click.argument("new", metavar="B", shell_complete=refs_or_files)
 @click.option("-n", "rows", metavar="N", type=click.IntRange(1), help="Show only N rows of each table.")
 @store_option
 @json_option

@@ -9,6 +9,7 @@ from importlib.util import find_spec
 import click
 
 from saver import documents, registry
+from saver.cli._completing import refs_or_files
 from saver.cli._screen import Screen, print_json, screen
 from saver.cli._store import counted, json_option, store_option
 from saver.cli._subject import subject
@@ -23,7 +24,7 @@ SEVERITIES: tuple[Severity, ...] = ("problem", "warning", "note", "ok")
 
 
 @click.command()
-@click.argument("what", metavar="[REF_OR_FILE]", required=False)
+@click.argument("what", metavar="[REF_OR_FILE]", required=False, shell_complete=refs_or_files)
 @store_option
 @json_option
 @click.pass_context

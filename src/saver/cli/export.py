@@ -8,12 +8,13 @@ import click
 
 from saver import documents
 from saver.cli import Failure
+from saver.cli._completing import models_and_refs
 from saver.cli._screen import print_json, screen, size
 from saver.cli._store import existing, json_option, store_option
 
 
 @click.command()
-@click.argument("ref", metavar="REF")
+@click.argument("ref", metavar="REF", shell_complete=models_and_refs)
 @click.argument("file", type=click.Path())
 @click.option("-f", "--force", is_flag=True, help="Replace FILE if it exists.")
 @store_option

@@ -5,13 +5,14 @@ from __future__ import annotations
 import click
 
 from saver import Saver, documents
+from saver.cli._completing import models
 from saver.cli._screen import print_json, screen, size
 from saver.cli._store import counted, json_option, store_option
 
 
 @click.command()
 @click.argument("file", type=click.Path())
-@click.argument("model")
+@click.argument("model", shell_complete=models)
 @click.option("-t", "--tag", "tags", metavar="TAG", multiple=True, help="Tag the version; can be repeated.")
 @store_option
 @json_option

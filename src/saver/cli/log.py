@@ -9,6 +9,7 @@ import click
 
 from saver import documents
 from saver.cli import Missing
+from saver.cli._completing import models
 from saver.cli._screen import print_json, screen
 from saver.cli._store import existing, json_option, store_option
 from saver.cli._times import local
@@ -21,7 +22,7 @@ AUTHOR_WIDTH = 12
 
 
 @click.command()
-@click.argument("model", required=False)
+@click.argument("model", required=False, shell_complete=models)
 @click.option("-n", "--limit", metavar="N", type=click.IntRange(1), help="Show only the N newest records.")
 @store_option
 @json_option

@@ -9,6 +9,7 @@ import click
 
 from saver import Saver, documents
 from saver.cli import Misuse
+from saver.cli._completing import groups
 from saver.cli._screen import Screen, print_json, screen, size
 from saver.cli._store import counted, existing, json_option, store_option
 from saver.cli._times import age, local
@@ -22,7 +23,7 @@ METRICS_FIRST = 3
 
 
 @click.command()
-@click.argument("model", required=False, metavar="[MODEL|GROUP/]")
+@click.argument("model", required=False, metavar="[MODEL|GROUP/]", shell_complete=groups)
 @click.option("-n", "last", metavar="N", type=click.IntRange(1), help="Show only the N newest, or first.")
 @click.option(
     "-w", "--where", metavar="CONDITION", help="Only versions such as 'auc > 0.8 and not tag = old'."

@@ -8,12 +8,13 @@ import click
 
 from saver.cli import Misuse
 from saver.cli._annotated import about, name, print_annotated
+from saver.cli._completing import models_and_refs
 from saver.cli._screen import screen
 from saver.cli._store import existing, json_option, store_option
 
 
 @click.command()
-@click.argument("ref", metavar="REF")
+@click.argument("ref", metavar="REF", shell_complete=models_and_refs)
 @click.argument("text", required=False)
 @click.option("-e", "--edit", is_flag=True, help="Edit the notes in $EDITOR.")
 @store_option

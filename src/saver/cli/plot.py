@@ -10,6 +10,7 @@ import numpy as np
 
 from saver import Version, documents
 from saver.cli import Failure
+from saver.cli._completing import models_and_refs
 from saver.cli._screen import Screen, print_json, screen
 from saver.cli._store import counted, json_option, store_option
 from saver.cli._subject import subject
@@ -26,7 +27,7 @@ KIND = "saver.TrainingLog"
 
 
 @click.command()
-@click.argument("runs", metavar="RUN...", nargs=-1, required=True)
+@click.argument("runs", metavar="RUN...", nargs=-1, required=True, shell_complete=models_and_refs)
 @click.option("-o", "--output", metavar="FILE", help="Draw to FILE: .png, .svg or .pdf.")
 @click.option(
     "-m", "--metric", "metrics", metavar="NAME", multiple=True, help="Draw only this metric; can be repeated."

@@ -11,6 +11,7 @@ import click
 
 from saver import Saver, Version, documents
 from saver.cli import Misuse
+from saver.cli._completing import models
 from saver.cli._screen import clean, print_json, screen, size
 from saver.cli._store import counted, existing, json_option, store_option
 from saver.policy import Keep, Retention
@@ -21,7 +22,7 @@ NAMED = 20
 
 
 @click.command()
-@click.argument("model")
+@click.argument("model", shell_complete=models)
 @click.option("--keep-last", metavar="N", type=click.IntRange(1), help="Keep the N newest.")
 @click.option(
     "--keep-best", metavar="METRIC", multiple=True,

@@ -9,6 +9,7 @@ import click
 
 from saver import Saver, Version, documents
 from saver.cli import Missing, Misuse
+from saver.cli._completing import refs
 from saver.cli._screen import clean, print_json, screen
 from saver.cli._store import counted, existing, json_option, store_option
 from saver.repo.refs import parse_range
@@ -18,7 +19,7 @@ NAMED = 20
 
 
 @click.command()
-@click.argument("refs", nargs=-1, required=True, metavar="REF...")
+@click.argument("refs", nargs=-1, required=True, metavar="REF...", shell_complete=refs)
 @click.option("-y", "--yes", is_flag=True, help="Do not ask; delete tagged versions too.")
 @store_option
 @json_option

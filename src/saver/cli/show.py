@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from saver import DamagedError, documents
+from saver.cli._completing import refs_or_files
 from saver.cli._screen import Screen, print_json, screen, size
 from saver.cli._store import json_option, store_option
 from saver.cli._subject import Subject, subject
@@ -26,7 +27,7 @@ RANDOM = (("given", "seeds given", " = "), ("seeds", "seeds", " = "), ("generato
 
 
 @click.command()
-@click.argument("what", metavar="REF_OR_FILE")
+@click.argument("what", metavar="REF_OR_FILE", shell_complete=refs_or_files)
 @click.option(
     "--tensors", default=20, metavar="N", type=click.IntRange(0),
     help="List the N largest tensors (20).",

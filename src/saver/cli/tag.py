@@ -8,13 +8,14 @@ import click
 
 from saver import Saver, documents
 from saver.cli import Misuse
+from saver.cli._completing import models_and_refs
 from saver.cli._screen import print_json, screen
 from saver.cli._store import counted, existing, json_option, store_option
 from saver.repo.refs import parse_ref
 
 
 @click.command()
-@click.argument("ref", metavar="[REF]", required=False)
+@click.argument("ref", metavar="[REF]", required=False, shell_complete=models_and_refs)
 @click.argument("tag", required=False)
 @click.option("-d", "--delete", is_flag=True, help="Remove the tag that REF names; its version is kept.")
 @store_option
