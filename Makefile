@@ -1,4 +1,4 @@
-.PHONY: test quick faults mutants lint house coverage schema bench demo
+.PHONY: test quick faults mutants lint house coverage schema docs bench demo
 
 test:
 	pip install -e ".[test]" && python -m pytest -n auto
@@ -20,6 +20,9 @@ coverage:
 
 schema:
 	python -c 'import json, msgspec, saver.documents as d; print(json.dumps(msgspec.json.schema(d.Document), indent=1))' > docs/documents.schema.json
+
+docs:
+	pip install -e ".[docs]" && mkdocs build --strict
 
 bench:
 	pip install -e ".[bench]" && python -m benchmarks

@@ -40,7 +40,8 @@ CONTRACTS = {
     "saver.errors": (),
     "saver.human": (),
     "saver.html": ("errors",),
-    "saver.callers": ("errors",),
+    "saver.logger": ("errors",),
+    "saver.callers": ("errors", "logger"),
     "saver.forks": (),
     "saver.threads": (),
     "saver.memory": (),
@@ -73,7 +74,7 @@ CONTRACTS = {
         "framework", "fingerprint", "training_log", "families",
     ),
     "saver.repo": (
-        "callers", "html", "human", "errors", "canonical", "strict", "forks", "threads", "tree",
+        "logger", "callers", "html", "human", "errors", "canonical", "strict", "forks", "threads", "tree",
         "tensors", "seal", "pack", "storage",
         "direction", "repo",
     ),
@@ -104,6 +105,7 @@ CONTRACTS = {
     "saver.device": (),
     "saver.staging": ("threads", "memory", "tensors", "device"),
     "saver.checkpoints": (
+        "logger",
         "arguments", "callers", "errors", "tree", "trust", "codec", "git", "environment", "framework",
         "encoding",
         "opened",

@@ -21,6 +21,11 @@ def size(count: int) -> str:
     return f"{count / 1000**power:.3g} {UNITS[power - 1]}"
 
 
+def counted(count: int, noun: str) -> str:
+    """`1 version`, `12 versions`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def utc(seconds: float) -> str:
     """Unix time as `2026-11-21 07:49:14 UTC`; "" for a time that no calendar has."""
     try:

@@ -17,9 +17,9 @@ from saver.git import Git
 from saver.handle import Background, Handle
 from saver.opened import Opened, open_version
 from saver.repo import audit, changing, history
-from saver.repo.audit import Entry
 from saver.repo.choosing import ALL, Choice
 from saver.repo.draft import Draft
+from saver.repo.entry import Entry
 from saver.repo.history import Change, Summary
 from saver.repo.naming import author_of, group_of, labels_of, model_of, ref_of, several_of, tag_of
 from saver.repo.repository import Repository

@@ -16,13 +16,14 @@ MUTANTS = [
     Mutant(
         "read-back-of-records", "repo/log.py",
         "        found, digest = self.read(record.number)\n"
-        "        return digest if found.transaction == record.transaction else None",
-        "        return None",
+        "        if found.transaction == record.transaction:\n"
+        "            return digest\n",
+        "",
         "knowing one's own record again after an answer was lost", (_ONCE,),
     ),
     Mutant(
         "transactions", "repo/log.py",
-        "        return digest if found.transaction == record.transaction else None", "        return digest",
+        "        if found.transaction == record.transaction:\n", "        if found:\n",
         "telling one's own record from that of another writer", (_ONCE,),
     ),
     Mutant(

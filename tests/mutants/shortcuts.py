@@ -113,7 +113,7 @@ MUTANTS = [
     Mutant(
         "unwritable-checkpoints", "repo/state/state.py",
         "                except SaverError as error:\n"
-        "                    self.trouble = str(error)\n"
+        "                    self._ignore(error)\n"
         "                    if not self._view.alone:\n",
         "                except SaverError as error:\n"
         "                    if error:\n"

@@ -20,6 +20,7 @@ from saver.checkpoints.events import (
     StepTaken,
 )
 from saver.checkpoints.progress import Line, Pace, Progress
+from saver.logger import logger
 from saver.policy import Moment
 from saver.training_log import TrainingLog
 
@@ -66,6 +67,7 @@ class Marks:
                 self._log.mark("saved", max(step, 0), str(version))
             case Resumed(step=step, version=version):
                 self._log.mark("resumed", max(step, 0), str(version))
+                logger.info("%s: resumed at step %d", version, step)
 
 
 class Grace:

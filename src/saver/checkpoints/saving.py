@@ -17,6 +17,7 @@ from saver.checkpoints.progress import Cost
 from saver.checkpoints.writer import Writer
 from saver.errors import CannotSaveError, CannotWriteError, CommitUnknownError, is_full
 from saver.git import Git
+from saver.logger import logger
 from saver.policy.arguments import size_of
 from saver.repo.draft import Draft, Encoded
 from saver.repo.repository import Repository
@@ -209,4 +210,7 @@ class Saving:
         except CannotWriteError as error:
             if not is_full(error) or not self._history.make_room():
                 raise
+            logger.warning(
+                "%s: the disk was full; what was dropped is freed, and the save is tried again", self._model
+            )
             return save_version(self._repo, draft)

@@ -19,6 +19,7 @@ import click
 
 from saver import __version__
 from saver.cli._screen import clean
+from saver.cli._switches import switches
 from saver.errors import DamagedError, NotFoundError, SaverError
 from saver.repo.refs import BadNameError
 
@@ -28,6 +29,9 @@ INTERRUPTED = 130
 
 LONGEST = 1000
 """Characters of a sentence of help; more than any sentence has, so that none is cut."""
+
+
+SWITCHES = switches()
 
 
 class Failure(click.ClickException):
@@ -73,6 +77,8 @@ class Commands(click.Group):
         plain = os.path.exists(os.path.join(folder, f"{cmd_name}.py"))
         module = import_module(f"saver.cli.{cmd_name}{'' if plain else '_'}")
         command: click.Command = module.command
+        if not any(each.name == SWITCHES[0].name for each in command.params):
+            command.params += SWITCHES
         return command
 
     def resolve_command(
@@ -114,8 +120,9 @@ class Commands(click.Group):
 
 
 @click.command(
-    cls=Commands, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]}
-)
+    cls=Commands, invoke_without_command=True, params=list(SWITCHES),
+    context_settings={"help_option_names": ["-h", "--help"]},
+)  # fmt: skip
 @click.version_option(__version__, prog_name="saver")
 @click.pass_context
 def program(ctx: click.Context) -> None:

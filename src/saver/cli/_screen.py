@@ -17,6 +17,7 @@ from typing import ClassVar
 import click
 import msgspec
 
+from saver.cli._switches import is_quiet
 from saver.documents import Document
 from saver.errors import printable
 from saver.human import size as size
@@ -46,7 +47,11 @@ class Screen(ABC):
 
     @abstractmethod
     def done(self, text: str) -> None:
-        """Print a line that says what was done."""
+        """Print a line that says what was done; `-q` leaves it out."""
+
+    @abstractmethod
+    def answer(self, text: str) -> None:
+        """Print a line that is the result."""
 
     @abstractmethod
     def heading(self, text: str) -> None:
@@ -110,6 +115,9 @@ class Plain(Screen):
         self._first = True
 
     def done(self, text: str) -> None:
+        self.answer(text)
+
+    def answer(self, text: str) -> None:
         self._echo(clean(text))
 
     def heading(self, text: str) -> None:
@@ -171,14 +179,30 @@ class Plain(Screen):
         click.echo(text)
 
 
+class Quiet(Screen):
+    """A screen without progress and notes; the class beside it shows the rest."""
+
+    def done(self, text: str) -> None:
+        pass
+
+    @contextmanager
+    def progress(self, text: str) -> Iterator[Progress]:
+        yield lambda done, total: None
+
+
+class QuietPlain(Quiet, Plain):
+    """Text for `-q`."""
+
+
 def screen() -> Screen:
     """The terminal if standard output is one that supports it, otherwise plain text."""
+    quiet = is_quiet()
     encoding = (getattr(sys.stdout, "encoding", None) or "").lower().replace("-", "")
     if sys.stdout.isatty() and encoding == "utf8" and os.environ.get("TERM") not in ("dumb", ""):
-        from saver.cli._terminal import Terminal
+        from saver.cli._terminal import QuietTerminal, Terminal
 
-        return Terminal()
-    return Plain()
+        return QuietTerminal() if quiet else Terminal()
+    return QuietPlain() if quiet else Plain()
 
 
 def print_json(document: Document) -> None:

@@ -6,6 +6,7 @@ import click
 
 from saver import Saver
 from saver.cli import Missing
+from saver.human import counted as counted
 
 
 def _named(_: click.Context, __: click.Parameter, address: str) -> str:
@@ -31,8 +32,3 @@ def existing(address: str) -> Saver:
             "or $SAVER_STORE"
         )
     return store
-
-
-def counted(count: int, noun: str) -> str:
-    """`1 version`, `12 versions`."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -14,7 +14,7 @@ from rich.progress import Progress as Bars
 from rich.table import Table
 from rich.text import Text
 
-from saver.cli._screen import BAR_WIDTH, Screen, clean
+from saver.cli._screen import BAR_WIDTH, Quiet, Screen, clean
 from saver.pack import Progress
 
 LINE = 100
@@ -42,6 +42,9 @@ class Terminal(Screen):
         self._first = True
 
     def done(self, text: str) -> None:
+        self.answer(text)
+
+    def answer(self, text: str) -> None:
         self._first = False
         self._console.print(Text(clean(text)))
 
@@ -131,6 +134,10 @@ class Terminal(Screen):
         with bars:
             task = bars.add_task("", total=None)
             yield lambda done, total: bars.update(task, completed=done, total=total)
+
+
+class QuietTerminal(Quiet, Terminal):
+    """The terminal for `-q`."""
 
 
 class _Done(DownloadColumn):

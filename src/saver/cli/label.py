@@ -40,7 +40,8 @@ def command(ref: str, labels: tuple[str, ...], remove: tuple[str, ...], address:
     if as_json:
         print_annotated(store, ref)
     else:
-        screen().done(f"{name(ref, found)}: {_text(found.labels)}")
+        told = screen().done if changes else screen().answer
+        told(f"{name(ref, found)}: {_text(found.labels)}")
 
 
 def _parsed(labels: Iterable[str]) -> dict[str, str]:

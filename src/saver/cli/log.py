@@ -9,16 +9,13 @@ import click
 
 from saver import documents
 from saver.cli import Missing
-from saver.cli._screen import print_json, screen, size
-from saver.cli._store import counted, existing, json_option, store_option
+from saver.cli._screen import print_json, screen
+from saver.cli._store import existing, json_option, store_option
 from saver.cli._times import local
-from saver.repo.audit import Entry
+from saver.repo.entry import Entry, said
 
 SHOWN = 40
 """How many records a terminal shows; a pipe gets them all."""
-
-NAMED = 6
-"""How many versions or labels a line names; the others are counted."""
 
 AUTHOR_WIDTH = 12
 
@@ -58,46 +55,4 @@ def _lines(first: Entry, others: Iterable[Entry]) -> Iterator[list[tuple[str, in
     for entry in chain((first,), others):
         when = local(entry.time, zone=False) or "at no time"
         who = f"{entry.author or '?':<{AUTHOR_WIDTH}}"
-        yield [(f"{entry.record:>{digits},}  {when:<16}  {who}  {_said(entry)}", None)]
-
-
-def _said(entry: Entry) -> str:
-    """What a record says, as a phrase."""
-    subject = _subject(entry)
-    match entry.kind:
-        case "commit":
-            by = f", made by {entry.made_by}" if entry.made_by != entry.author else ""
-            tags = f", tagged {', '.join(entry.tags)}" if entry.tags else ""
-            labels = f", labelled {_labels(entry)}" if entry.labels else ""
-            return f"saved {subject}{by}{tags}{labels}; the store grew by {size(entry.bytes_added)}"
-        case "tag" if entry.numbers:
-            return f"tagged {subject} {', '.join(entry.tags)}"
-        case "tag":
-            return f"removed the tag {entry.model}@{', '.join(entry.tags)}"
-        case "label":
-            return f"labelled {subject}: {_labels(entry)}"
-        case "note":
-            notes = " ".join(entry.notes.split())
-            short = f"{notes[:80]}…" if len(notes) > 80 else notes
-            return f"noted of {subject}: {short}" if notes else f"removed the notes of {subject}"
-        case "delete":
-            return f"deleted {subject}"
-        case "condemn":
-            return f"collected {counted(len(entry.objects), 'object')} that no version needs"
-        case "relocate":
-            return f"moved what is needed out of {counted(len(entry.objects), 'pack')}"
-        case "harm":
-            return f"found damage in {counted(len(entry.objects), 'pack')}"
-
-
-def _subject(entry: Entry) -> str:
-    names = [f"{entry.model}@{number}" for number in entry.numbers[:NAMED]]
-    more = len(entry.numbers) - len(names)
-    return (", ".join(names) or entry.model) + (f" and {counted(more, 'other')}" if more else "")
-
-
-def _labels(entry: Entry) -> str:
-    said = [f"{key}={value}" if value is not None else f"no {key}" for key, value in entry.labels.items()]
-    return ", ".join(said[:NAMED]) + (
-        f" and {counted(len(said) - NAMED, 'other')}" if len(said) > NAMED else ""
-    )
+        yield [(f"{entry.record:>{digits},}  {when:<16}  {who}  {said(entry)}", None)]

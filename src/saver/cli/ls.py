@@ -65,7 +65,7 @@ def _list_models(store: Saver, group: str, last: int | None, as_json: bool) -> N
         return
     on = screen()
     if not found:
-        on.done(f"{store.storage} has no models{f' in {group}' if group else ''}.")
+        on.answer(f"{store.storage} has no models{f' in {group}' if group else ''}.")
         return
     on.heading(f"{store.storage}: {counted(len(found), 'model')}{f' in {group}' if group else ''}")
     _table(

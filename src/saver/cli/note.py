@@ -37,7 +37,7 @@ def command(ref: str, text: str | None, edit: bool, address: str, as_json: bool)
     if as_json:
         print_annotated(store, target)
     elif text is None:
-        screen().done(found.notes or f"{name(ref, found)} has no notes")
+        screen().answer(found.notes or f"{name(ref, found)} has no notes")
     else:
         screen().done(f"{name(ref, found)} is noted" if text else f"the notes of {name(ref, found)} are gone")
 

@@ -62,7 +62,7 @@ def command(
     elif output is not None:
         screen().done(f"{output}: {_counted(chosen, logs)}")
     elif not chosen:
-        screen().done("there is nothing to draw yet: no metric has been logged")
+        screen().answer("there is nothing to draw yet: no metric has been logged")
     else:
         _show(logs, chosen, smooth, screen())
 

@@ -58,7 +58,8 @@ def command(
         return
     left = store.summary(model).versions - (len(doomed) if dry_run else 0)
     said = f"{'would delete' if dry_run else 'deleted'} {_named(doomed)}" if doomed else "nothing to delete"
-    screen().done(f"{said}; {counted(left, 'version')} of {model} {'stays' if left == 1 else 'stay'}")
+    told = screen().answer if dry_run else screen().done
+    told(f"{said}; {counted(left, 'version')} of {model} {'stays' if left == 1 else 'stay'}")
 
 
 def _policy(last: int | None, best: Sequence[str], every: int | None, budget: str | None) -> Retention:

@@ -90,7 +90,7 @@ def _list(model: str, address: str, as_json: bool) -> None:
     if tags:
         on.table(("tag", "version"), [(tag, f"{model}@{number}") for tag, number in tags.items()])
     else:
-        on.done(f"{model} has no tags; saver tag {model}@latest TAG sets one")
+        on.answer(f"{model} has no tags; saver tag {model}@latest TAG sets one")
 
 
 def _list_all(address: str, as_json: bool) -> None:
@@ -105,4 +105,4 @@ def _list_all(address: str, as_json: bool) -> None:
         rows = [(model, tag, f"{model}@{number}") for model, tag, number in found]
         on.table(("model", "tag", "version"), rows)
     else:
-        on.done(f"{store.storage} has no tags; saver tag MODEL@latest TAG sets one")
+        on.answer(f"{store.storage} has no tags; saver tag MODEL@latest TAG sets one")

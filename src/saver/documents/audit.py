@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal, TypeAlias
 
 from saver.documents.piece import Piece, Whole, document, utc
-from saver.repo.audit import Entry as LoggedEntry
+from saver.repo.entry import Entry as LoggedEntry
 
 Kind: TypeAlias = Literal["commit", "tag", "label", "note", "delete", "condemn", "relocate", "harm"]
 

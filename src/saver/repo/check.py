@@ -11,6 +11,7 @@ from saver.errors import (
     NotFoundError,
     SaverError,
 )
+from saver.logger import logger
 from saver.repo.checked import Checked as Checked
 from saver.repo.dedup import PROBE, PROBED, probe_of
 from saver.repo.extents import Ranges, packs_of
@@ -51,7 +52,11 @@ def check(repo: Repository, progress: Progress | None = None) -> Checked:
     understand it: without the log nothing is known.
     """
     repo.open()
-    return _Check(repo, progress).run()
+    found = _Check(repo, progress).run()
+    for key, what in {each.key: each.what for each in found.damage}.items():
+        logger.warning("%s: %s: %s", repo.storage, key, what)
+    logger.info("%s: checked: %d bytes, %d damaged", repo.storage, found.bytes, len(found.damage))
+    return found
 
 
 class _Check:

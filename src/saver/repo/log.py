@@ -12,6 +12,7 @@ from typing import TypeAlias
 import msgspec
 
 from saver.errors import DamagedError, IncompatibleError, NotFoundError, SaverError
+from saver.logger import logger
 from saver.repo import document
 from saver.storage import Stat, Storage
 from saver.strict import decodable
@@ -284,8 +285,7 @@ class Log:
             )
 
     def append(self, record: Record) -> str | None:
-        """Take the record's number, durably. Returns the record's hash, or None if another record has the
-        number.
+        """Take the record's number, durably. Returns its hash, or None if another record has the number.
 
         A retry by the storage itself may find its own record there: the transaction identifies it.
         """
@@ -293,4 +293,7 @@ class Log:
         if self.storage.create(log_key(record.number), data):
             return document.digest(data)
         found, digest = self.read(record.number)
-        return digest if found.transaction == record.transaction else None
+        if found.transaction == record.transaction:
+            return digest
+        logger.debug("%s: record %d is another writer's; decided again", self.storage, record.number)
+        return None

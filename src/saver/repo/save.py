@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from saver.logger import logger
 from saver.repo.commit import CondemnedError, commit
 from saver.repo.draft import Draft
 from saver.repo.repository import Repository
@@ -27,6 +28,7 @@ def save_version(repo: Repository, draft: Draft, progress: Progress | None = Non
                 version = commit(repo, [staged], draft, written=written, progress=progress)
                 break
             except CondemnedError as error:
+                logger.info("%s", error)
                 again = error.condemned[staged.id]
                 staged = stage_again(repo, staged, again, encoded, written=written, progress=progress)
     known = repo.known(version) if repo.index is not None else {}

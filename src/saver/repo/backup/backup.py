@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from saver.errors import CannotWriteError
+from saver.logger import logger
 from saver.repo.backup.copy import Copy, marker
 from saver.repo.backup.copying import Copying
 from saver.repo.backup.needs import Gone, Needs
@@ -56,7 +57,10 @@ def backup(repo: Repository, target: Storage, progress: Progress | None = None) 
     damage = [each for key in needed for each in needs.damage.get(key, ())]
     removed = copy.remove_condemned(set(needed), {each.key for each in damage})
     copy.remove_left({marker(each.key) for each in damage})
+    for key, what in {each.key: each.what for each in damage}.items():
+        logger.warning("%s: %s: %s", repo.storage, key, what)
     copied = copying.copied
+    logger.info("%s: %d objects and %d records copied to %s", repo.storage, len(copied), records, target)
     return Copied(
         upto, len(versions), records, len(copied), sum(copied.values()), copying.present, removed,
         tuple(damage),
@@ -75,7 +79,7 @@ def _copied_whole(
             copying.copy(needed)
             return upto, versions, needed
         except Gone:
-            continue
+            logger.info("%s: collected while it was copied; the backup goes on", repo.storage)
     raise CannotWriteError(
         f"{repo.storage} was collected {ROUNDS} times while it was copied, and what was to be copied "
         "deleted; the copy is as it was; collect with a grace period, or less often"

@@ -7,6 +7,7 @@ from contextlib import suppress
 import msgspec
 
 from saver.errors import CannotWriteError, DamagedError, SaverError, is_full
+from saver.logger import logger
 from saver.pack import Progress
 from saver.repo.format import demand
 from saver.repo.gc.clock import CLOCK_LEFT, Clock
@@ -62,7 +63,14 @@ def collect(
     if not dry_run:
         demand(repo.storage, repo.format().write, "write to")
     with repo.users.lock:
-        return _Collection(repo, grace, dry_run, progress, listing).run()
+        found = _Collection(repo, grace, dry_run, progress, listing).run()
+    if not dry_run:
+        logger.info(
+            "%s: collected: %d objects freed (%d bytes), %d waiting (%d bytes), %d packs moved",
+            repo.storage, len(found.freed), found.freed_bytes, len(found.waiting), found.waiting_bytes,
+            len(found.moved),
+        )  # fmt: skip
+    return found
 
 
 class _Collection:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 from blake3 import blake3
 
 from saver import forks
+from saver.logger import logger
 from saver.repo.index import tables
 from saver.repo.index.tables import Candidate, Row
 
@@ -172,6 +173,7 @@ class Index:
             f"{self.path}: the index of tensors is not used ({error}); saves share tensors with their parent "
             "and their bases only; delete the file, or set SAVER_CACHE to a folder that can be written"
         )
+        logger.warning("%s", self.trouble)
 
 
 def _close(connection: sqlite3.Connection, process: int) -> None:

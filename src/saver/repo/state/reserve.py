@@ -8,6 +8,7 @@ from functools import partial
 from blake3 import blake3
 
 from saver.errors import SaverError
+from saver.logger import logger
 from saver.repo.objects import own
 from saver.storage import Bytes, Storage
 
@@ -35,6 +36,7 @@ def keep_reserve(storage: Storage) -> None:
 def make_room(storage: Storage) -> bool:
     """Delete mere shortcuts, so that a record fits on a full disk: a piece of the reserve, or else all the
     rest. False if there is nothing to delete."""
+    logger.warning("%s: the disk is full; shortcuts are deleted to make room for a record", storage)
     with suppress(SaverError):
         for key in RESERVE:
             if storage.stat(key) is not None:

@@ -7,6 +7,7 @@ read instead. The next writer then writes them again.
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -15,6 +16,8 @@ from typing import Any
 
 from saver import forks
 from saver.errors import DamagedError, IncompatibleError, NotFoundError, SaverError
+from saver.logger import logger
+from saver.repo.entry import entry_of, said
 from saver.repo.log import TOGETHER, Log, Record, log_key
 from saver.repo.objects import checkpoint_key
 from saver.repo.state.facts import Facts, model_key, tag_key, version_key
@@ -126,6 +129,8 @@ class State(Facts):
             while self._view.head < record.number - 1:
                 self._follow(*self.log.read(self._view.head + 1))
             self._follow(record, digest)
+        if logger.isEnabledFor(logging.INFO):
+            logger.info("%s: record %d: %s", self._storage, record.number, said(entry_of(record)))
 
     def get(self, key: str) -> Any:
         """The value of a key; None when it has none."""
@@ -176,7 +181,7 @@ class State(Facts):
         Until it is complete, the old one stays: no decision is ever based on half a log."""
         if self._view.alone:
             raise error
-        self.trouble = str(error)
+        self._ignore(error)
         head, view = self._view.head, None
         with suppress(DamagedError, IncompatibleError):
             view = self._checkpointed(self.log.head(head), self._view.base)
@@ -206,7 +211,7 @@ class State(Facts):
             except NotFoundError:
                 continue
             except SaverError as error:
-                self.trouble = str(error)
+                self._ignore(error)
                 continue
             return View(self.shortcuts.pages, number, found.previous, found.root)
         return None
@@ -224,14 +229,22 @@ class State(Facts):
                 except Broken as error:
                     self._recover(error)
                 except SaverError as error:
-                    self.trouble = str(error)
+                    self._ignore(error)
                     if not self._view.alone:
                         self.shortcuts.forget_held()
                     return
 
+    def _ignore(self, error: SaverError) -> None:
+        """Go on without a checkpoint."""
+        self.trouble = str(error)
+        logger.info(
+            "%s: a shortcut to the log is not used, which only takes longer: %s", self._storage, error
+        )
+
     def make_anew(self) -> None:
         """Write the newest checkpoint again from the log alone, and delete all others: for when some are
         damaged. Raises CannotWriteError."""
+        logger.info("%s: the shortcuts to the log are made again from it", self._storage)
         with self._lock:
             if not self._view.alone:
                 self.shortcuts.forget_held()

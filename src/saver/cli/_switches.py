@@ -1,0 +1,60 @@
+"""`-q` and `-v`: options of every command, before its name or after it."""
+
+from __future__ import annotations
+
+import logging
+
+import click
+
+from saver.errors import printable
+from saver.logger import logger
+
+_QUIET, _VERBOSE = "saver.quiet", "saver.verbose"
+
+
+class _Echo(logging.Handler):
+    """Prints the log to standard error, but for warnings, which are printed anyway."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if not hasattr(record, "category"):
+            click.echo(f"{record.levelname.lower()}: {printable(record.getMessage())}", err=True)
+
+
+def _quieten(context: click.Context, _: click.Parameter, on: bool) -> None:
+    if on:
+        context.meta[_QUIET] = True
+
+
+def _listen(context: click.Context, _: click.Parameter, on: bool) -> None:
+    if not on or context.meta.get(_VERBOSE):
+        return
+    context.meta[_VERBOSE] = True
+    handler, level = _Echo(), logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.DEBUG)
+
+    def stop() -> None:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+
+    context.find_root().call_on_close(stop)
+
+
+def is_quiet() -> bool:
+    """Whether the command that runs now was given `-q`."""
+    context = click.get_current_context(silent=True)
+    return context is not None and bool(context.meta.get(_QUIET))
+
+
+def switches() -> list[click.Parameter]:
+    """The options, for one command."""
+    return [
+        click.Option(
+            ["-q", "--quiet"], is_flag=True, expose_value=False, callback=_quieten,
+            help="No progress, and no notes on what was done; results and errors only.",
+        ),
+        click.Option(
+            ["-v", "--verbose"], is_flag=True, expose_value=False, callback=_listen,
+            help="Print the log on standard error: what changed, and what mended itself.",
+        ),
+    ]  # fmt: skip

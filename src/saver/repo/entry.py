@@ -1,0 +1,115 @@
+"""A record of the log, as people read it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, TypeAlias
+
+import msgspec
+
+from saver.human import counted, size
+from saver.repo.log import Commit, Condemn, Delete, Harm, Label, Note, Record, Relocate, Tag
+from saver.repo.objects import pack_key
+
+NAMED = 6
+"""How many versions or labels a phrase names; the others are counted."""
+
+Kind: TypeAlias = Literal["commit", "tag", "label", "note", "delete", "condemn", "relocate", "harm"]
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """A record of the log. `author` wrote it, at `time` (Unix time, UTC).
+
+    `kind`, as docs/protocol.md names it, says what the other fields mean: a `commit` saved the version in
+    `numbers`, made by `made_by`; a `tag` moved `tags` to it, or removed them if there is none; a `label` or a
+    `note` is of that version, or of the model itself if there is none; a `delete` is of all of `numbers`. A
+    collection condemned `objects`, or moved what was needed out of them (`relocate`); a check found damage in
+    them (`harm`). `model` is "" for these three.
+    """
+
+    record: int
+    time: float
+    author: str
+    kind: Kind
+    model: str = ""
+    numbers: tuple[int, ...] = ()
+    tags: tuple[str, ...] = ()
+    labels: Mapping[str, str | None] = {}
+    notes: str = ""
+    made_by: str = ""
+    bytes_added: int = 0
+    objects: tuple[str, ...] = ()
+
+
+def entry_of(record: Record) -> Entry:
+    """A record as people read it."""
+    fields: dict[str, Any]
+    match record.event:
+        case Commit() as event:
+            fields = {
+                "kind": "commit", "numbers": (event.number,), "tags": event.tags, "labels": event.labels,
+                "notes": event.notes, "made_by": event.author or record.author,
+                "bytes_added": event.bytes_added,
+            }  # fmt: skip
+        case Tag() as event:
+            fields = {"kind": "tag", "numbers": _one(event.number), "tags": (event.tag,)}
+        case Label() as event:
+            fields = {"kind": "label", "numbers": _one(event.number), "labels": event.labels}
+        case Note() as event:
+            fields = {"kind": "note", "numbers": _one(event.number), "notes": event.notes}
+        case Delete() as event:
+            fields = {"kind": "delete", "numbers": event.numbers}
+        case Condemn() as event:
+            fields = {"kind": "condemn", "objects": event.objects}
+        case Relocate() as event:
+            fields = {"kind": "relocate", "objects": tuple(map(pack_key, event.moves))}
+        case Harm() as event:
+            fields = {"kind": "harm", "objects": tuple(map(pack_key, event.places))}
+    model = getattr(record.event, "model", "")
+    return Entry(record=record.number, time=record.time, author=record.author, model=model, **fields)
+
+
+def _one(number: int | None) -> tuple[int, ...]:
+    return () if number is None else (number,)
+
+
+def said(entry: Entry) -> str:
+    """What a record says, as a phrase."""
+    subject = _subject(entry)
+    match entry.kind:
+        case "commit":
+            by = f", made by {entry.made_by}" if entry.made_by != entry.author else ""
+            tags = f", tagged {', '.join(entry.tags)}" if entry.tags else ""
+            labels = f", labelled {_labels(entry)}" if entry.labels else ""
+            return f"saved {subject}{by}{tags}{labels}; the store grew by {size(entry.bytes_added)}"
+        case "tag" if entry.numbers:
+            return f"tagged {subject} {', '.join(entry.tags)}"
+        case "tag":
+            return f"removed the tag {entry.model}@{', '.join(entry.tags)}"
+        case "label":
+            return f"labelled {subject}: {_labels(entry)}"
+        case "note":
+            notes = " ".join(entry.notes.split())
+            short = f"{notes[:80]}…" if len(notes) > 80 else notes
+            return f"noted of {subject}: {short}" if notes else f"removed the notes of {subject}"
+        case "delete":
+            return f"deleted {subject}"
+        case "condemn":
+            return f"collected {counted(len(entry.objects), 'object')} that no version needs"
+        case "relocate":
+            return f"moved what is needed out of {counted(len(entry.objects), 'pack')}"
+        case "harm":
+            return f"found damage in {counted(len(entry.objects), 'pack')}"
+
+
+def _subject(entry: Entry) -> str:
+    names = [f"{entry.model}@{number}" for number in entry.numbers[:NAMED]]
+    more = len(entry.numbers) - len(names)
+    return (", ".join(names) or entry.model) + (f" and {counted(more, 'other')}" if more else "")
+
+
+def _labels(entry: Entry) -> str:
+    said = [f"{key}={value}" if value is not None else f"no {key}" for key, value in entry.labels.items()]
+    return ", ".join(said[:NAMED]) + (
+        f" and {counted(len(said) - NAMED, 'other')}" if len(said) > NAMED else ""
+    )
