@@ -92,7 +92,8 @@ def test_one_that_does_not_catch_the_signal_loses_steps() -> None:
     assert kept is not None
     lost = f"{last - kept} steps: {kept + 1} to {last}" if last - kept > 1 else f"1 step: {last}"
     assert told["lost"] == lost
-    assert told["saved"] == f"nothing after the signal; the newest version was {ref}, step {kept}"
+    before = f"nothing after the signal; the newest version was {ref}, step {kept}"
+    assert re.fullmatch(rf"{before}|{ref}, step {kept}; on disk [\d.]+ s after the signal", told["saved"])
     assert "add OnSignal() to its `every`" in done.stdout
     assert done.stderr == f"error: run-7 lost {lost}\n"
 
@@ -352,6 +353,12 @@ def test_a_step_too_quick_to_be_told_is_known_from_the_signal() -> None:
     assert (found.last_step, found.steps_lost) == (5, 5)
     assert found.saved is not None
     assert found.saved.seconds < 0
+
+
+def test_a_save_that_a_dying_process_could_not_report_is_known_from_the_resume() -> None:
+    found = come_of(BEFORE, [told("resumed", 11, 1, ref="run@2"), told("step", 12, 2)])
+    assert found.saved is not None
+    assert (found.saved.ref, found.saved.seconds, found.steps_lost) == ("run@2", ENDED.seconds, 0)
 
 
 def test_whoever_resumes_after_the_first_step_did_not_resume() -> None:

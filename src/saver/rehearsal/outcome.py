@@ -22,7 +22,7 @@ class Ended(msgspec.Struct, frozen=True):
 
 class LastSave(msgspec.Struct, frozen=True):
     """The newest version at the end; `seconds` from the signal until it was on disk, negative if it was on
-    disk before the signal."""
+    disk before the signal. A process that dies may not report its last save: then, until it ended."""
 
     ref: str
     step: int
@@ -110,6 +110,8 @@ def outcome(
     saves = [event for event in before if event.kind == "saved"]
     saved = LastSave(saves[-1].ref, saves[-1].step, saves[-1].at - sent) if saves else None
     resumed = resumed_by(after, began)
+    if resumed is not None and (saved is None or saved.step < resumed.step):
+        saved = LastSave(resumed.ref, resumed.step, ended.seconds)  # the process died before it reported this
     return Rehearsal(
         command=plan.command,
         run=run,
