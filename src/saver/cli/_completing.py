@@ -22,7 +22,7 @@ VARIABLE = "_SAVER_COMPLETE"
 """The environment variable by which a shell asks for completions."""
 
 LINE, BREAKS = "_SAVER_LINE", "_SAVER_BREAKS"
-"""Those by which bash says what is typed, and where it divides words. Another bash would drop its own ones."""
+"""Those by which bash says what is typed, and where it divides words. Another bash drops its own ones."""
 
 MODELS, VERSIONS = 1000, 20
 """The most models, and the most of the newest versions, that are offered."""
