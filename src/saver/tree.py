@@ -28,6 +28,7 @@ import msgspec
 from saver.canonical import canonical, in_order, number
 from saver.errors import CannotSaveError, IncompatibleError
 from saver.stack import anywhere, is_deep, on_fresh_stack
+from saver.strict import decodable
 
 MAX_OBJECT_DEPTH = 150
 """How deeply objects may be nested when written. A limit of the format: the depth of the caller's own stack
@@ -40,6 +41,7 @@ EXACT_INTEGER = 2**53
 """Integers up to this size are exact in every JSON reader; larger ones are nodes."""
 
 
+@decodable
 class Node(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True, gc=False):
     """An object: the codec that knows it, the class it asks for (`module:qualname`), its state.
 

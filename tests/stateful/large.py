@@ -188,7 +188,7 @@ def untags(model: str, tag: str) -> Callable[[Saver, list[Any]], None]:
 
 def deletes(ref: str) -> Callable[[Saver, list[Any]], None]:
     def delete(actor: Saver, told: list[Any]) -> None:
-        told.append(("deleted", str(actor.delete(ref))))
+        told.append(("deleted", str(actor.delete(ref)[0])))
 
     return delete
 

@@ -44,7 +44,7 @@ elif role == "delete":
     while time.monotonic() < end:
         numbers = [version.number for version in store.versions("m")] if "m" in store.models() else []
         for number in numbers[1:-4:3]:
-            told.append(str(store.delete(f"m@{number}")))
+            told.append(str(store.delete(f"m@{number}")[0]))
 elif role == "read":
     end = time.monotonic() + count
     while time.monotonic() < end:
