@@ -55,16 +55,17 @@ def hyperparameters(tree: Value) -> Hyperparameters:
             if text == default:
                 defaults.append(path.removeprefix("."))
         elif isinstance(value, Node):
-            known = default_arguments(value.cls) if _is_admitted(value) and value.cls is not None else {}
+            known = _defaults_of(value)
             within = [(path + step, item, known.get(step[1:])) for step, item in _within(value)]
             stack.extend(reversed(within))
     return Hyperparameters(found, tuple(defaults))
 
 
-def _is_admitted(node: Node) -> bool:
-    """Whether Saver knows the class of a node, and the file does not only claim to have one."""
-    own = registry.is_own(registry.codec_root(node.codec))
-    return own and node.cls is not None and trust.allows(node.codec, node.cls, ())
+def _defaults_of(node: Node) -> dict[str, str]:
+    """The default arguments of the class of a node, if Saver knows it, and not only the file names it."""
+    if node.cls is None or not registry.is_own(registry.codec_root(node.codec)):
+        return {}
+    return default_arguments(node.cls) if trust.allows(node.codec, node.cls, ()) else {}
 
 
 def _within(node: Node) -> Iterator[tuple[str, Value]]:
