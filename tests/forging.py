@@ -10,7 +10,7 @@ from unittest import mock
 import saver
 from saver.codec import Encoder
 from saver.opened import Opened, Tree
-from saver.tree import Value, walk
+from saver.tree import Node, Value, walk
 
 
 def forged(opened: Opened, **roots: Value) -> Opened:
@@ -28,3 +28,18 @@ def dump_unchecked(obj: Any, path: Path) -> None:
     """Save an object that is not sound, as an attacker would who writes the file with other means."""
     with mock.patch.object(Encoder, "check", return_value=None):
         saver.dump(obj, path)
+
+
+def places_of(tree: Any) -> list[tuple[Any, Any]]:
+    """Every place in a tree where something stands, as its container and key."""
+    found: list[tuple[Any, Any]] = []
+    stack = [tree]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, Node):
+            found += [(item, field) for field in ("codec", "cls", "state")]
+            stack.append(item.state)
+        elif isinstance(item, (list, dict)):
+            found += [(item, key) for key in (range(len(item)) if isinstance(item, list) else item)]
+            stack.extend(item if isinstance(item, list) else item.values())
+    return found

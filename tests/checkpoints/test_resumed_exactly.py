@@ -23,7 +23,7 @@ from torch.optim import lr_scheduler as schedules
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 import saver
-from forging import forged
+from forging import forged, places_of
 from saver import Every
 from saver.checkpoints.objects import Objects
 from saver.errors import CannotSaveError, DoesNotFitError, SaverError
@@ -946,21 +946,6 @@ def test_a_tensor_by_itself_is_frozen_again() -> None:
     weight = nn.Parameter(torch.ones(3), requires_grad=False)
     again = resumed({"weights": weight}, lambda: {"weights": nn.Parameter(torch.zeros(3))})
     assert not again["weights"].requires_grad
-
-
-def places_of(tree: Any) -> list[tuple[Any, Any]]:
-    """Every place in a tree where something stands, as its container and key."""
-    found: list[tuple[Any, Any]] = []
-    stack = [tree]
-    while stack:
-        item = stack.pop()
-        if isinstance(item, Node):
-            found += [(item, field) for field in ("codec", "cls", "state")]
-            stack.append(item.state)
-        elif isinstance(item, (list, dict)):
-            found += [(item, key) for key in (range(len(item)) if isinstance(item, list) else item)]
-            stack.extend(item if isinstance(item, list) else item.values())
-    return found
 
 
 STRANGE: list[Any] = [

@@ -25,7 +25,7 @@ from torch.optim.swa_utils import SWALR, AveragedModel
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import saver
-from forging import forged
+from forging import forged, places_of
 from saver.errors import (
     DamagedError,
     DoesNotFitError,
@@ -1125,21 +1125,6 @@ def test_what_was_restored_before_a_refusal_is_told(save: Save) -> None:
     assert bits(other.weight) == before
 
 
-def _places(tree: Any) -> list[tuple[Any, Any]]:
-    """Every place in a tree where something stands, as its container and key."""
-    found: list[tuple[Any, Any]] = []
-    stack = [tree]
-    while stack:
-        item = stack.pop()
-        if isinstance(item, Node):
-            found += [(item, field) for field in ("codec", "cls", "state")]
-            stack.append(item.state)
-        elif isinstance(item, (list, dict)):
-            found += [(item, key) for key in (range(len(item)) if isinstance(item, list) else item)]
-            stack.extend(item if isinstance(item, list) else item.values())
-    return found
-
-
 STRANGE: list[Any] = [
     None, 5, -1, 1 << 70, 1.5, "x", "", [], {}, [1, 2], {"a": 1}, True, Tensor("nowhere"),
     Reference("model/1"),
@@ -1162,7 +1147,7 @@ def test_whatever_a_tree_says_it_fits_or_is_an_error_of_saver(save: Save, seed: 
     opened = save(
         {"loose": loose, **(objects if seed % 2 else {name: _state(o) for name, o in objects.items()})}
     )
-    places = _places(opened.trees[chance.choice(["loose", *objects])].root)
+    places = places_of(opened.trees[chance.choice(["loose", *objects])].root)
     container, key = chance.choice(places)
     strange = copy.deepcopy(chance.choice(STRANGE))
     if isinstance(container, Node):
