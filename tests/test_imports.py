@@ -131,12 +131,13 @@ CONTRACTS = {
         "git", "environment", "encoding", "opened", "description", "streams", "compare", "restoring",
     ),
     "saver.formats": ("errors", "strict", "storage", "pack", "repo", "tensors", "tree", "opened"),
+    "saver.store": (
+        "errors", "arguments", "registry", "storage", "repo", "environment", "encoding", "opened",
+        "description", "file", "streams", "compare", "restoring",
+    ),
     "saver.saver": (
-        "errors", "arguments", "handle", "staging", "registry", "storage", "repo",
-        "git", "environment", "encoding",
-        "opened", "description", "file",
-        "streams", "compare", "restoring", "fingerprint", "checkpoints", "rehearsal", "policy", "details",
-        "detached", "pruning",
+        "arguments", "handle", "storage", "repo", "git", "environment", "encoding", "file", "store",
+        "streams", "fingerprint", "checkpoints", "rehearsal", "policy", "details", "detached", "pruning",
     ),
 }  # fmt: skip
 
