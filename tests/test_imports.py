@@ -106,11 +106,11 @@ CONTRACTS = {
     "saver.staging": ("threads", "memory", "tensors", "device"),
     "saver.checkpoints": (
         "logger",
-        "arguments", "callers", "errors", "tree", "trust", "codec", "git", "environment", "framework",
-        "encoding",
+        "arguments", "callers", "details", "errors", "tree", "trust", "codec", "git", "environment",
+        "framework", "encoding",
         "opened",
         "policy",
-        "repo", "staging", "training_log", "restoring", "fingerprint", "pruning", "checkpoints",
+        "repo", "staging", "training_log", "restoring", "pruning", "checkpoints",
     ),
     "saver.rehearsal": (
         "errors", "storage", "environment", "framework", "encoding", "opened", "repo", "training_log",
@@ -124,7 +124,7 @@ CONTRACTS = {
     "saver.arguments": ("tree", "trust", "codec"),
     "saver.detached": ("errors", "handle", "repo", "storage", "staging"),
     "saver.pruning": ("errors", "opened", "policy", "repo", "storage"),
-    "saver.details": ("arguments", "repo"),
+    "saver.details": ("arguments", "fingerprint", "repo", "storage"),
     "saver.handle": ("callers", "errors", "forks", "repo"),
     "saver.file": (
         "errors", "registry", "arguments", "tree", "tensors", "storage", "disk", "pack", "repo",
@@ -137,7 +137,7 @@ CONTRACTS = {
     ),
     "saver.saver": (
         "arguments", "handle", "storage", "repo", "git", "environment", "encoding", "file", "store",
-        "streams", "fingerprint", "checkpoints", "rehearsal", "policy", "details", "detached", "pruning",
+        "streams", "checkpoints", "rehearsal", "policy", "details", "detached", "pruning",
     ),
 }  # fmt: skip
 

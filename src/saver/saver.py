@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
 
 from saver import arguments, encoding, environment
-from saver.details import details_of, notes_of
+from saver.details import details_of, fingerprints_of, notes_of
 from saver.file import open_file
 from saver.git import Git
 from saver.handle import Background, Handle
@@ -129,7 +129,7 @@ class Saver(Store):
                 git,
                 given,
                 author=by,
-                data=_fingerprints(data, progress) if data is not None else {},
+                data=fingerprints_of(data, progress),
                 bases=bases,
                 **details,
             )
@@ -287,9 +287,3 @@ class Saver(Store):
         details = details_of(model, found.step, metrics, tags, None, found.notes)
         draft = encoding.draft_opened(model, opened, self._repo.author, progress, **details)
         return save_version(self._repo, draft, progress)
-
-
-def _fingerprints(data: Any, progress: Progress | None) -> dict[str, Any]:
-    from saver.fingerprint import fingerprints
-
-    return fingerprints(data, progress)
