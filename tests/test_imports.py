@@ -105,7 +105,7 @@ CONTRACTS = {
     "saver.device": (),
     "saver.staging": ("threads", "memory", "tensors", "device"),
     "saver.checkpoints": (
-        "logger",
+        "logger", "forks",
         "arguments", "callers", "details", "errors", "tree", "trust", "codec", "git", "environment",
         "framework", "encoding",
         "opened",

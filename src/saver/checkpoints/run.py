@@ -115,7 +115,8 @@ class Checkpoints:
             if error is None or not ending.is_failure(error):
                 writer.raise_failure()
                 self._saving.raise_given_up()
-                self._warn_of_policies()
+                if not self._saving.forked:
+                    self._warn_of_policies()
                 failed = False
             elif writer.failed:
                 try:
