@@ -143,10 +143,10 @@ MUTANTS = [
     ),
     Mutant(
         "broken-pages", "repo/state/view.py",
-        "            value = self._pages.get(self.root, key)\n"
+        "            value = self._pages.get(told.root, key)\n"
         "        except SaverError as error:\n"
         "            raise Broken(str(error)) from error\n",
-        "            value = self._pages.get(self.root, key)\n"
+        "            value = self._pages.get(told.root, key)\n"
         "        except SaverError:\n"
         "            raise\n",
         "going on by the log when a page cannot be read", (_FAILS_ONCE,),

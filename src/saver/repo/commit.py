@@ -249,18 +249,18 @@ class _Commit:
         return Condemned(tensors, parts) if tensors or parts else None
 
     def _append(self, record: Record) -> bool:
-        """Append the record to the log. Once that may have happened, nothing that it needs is removed."""
+        """Append the record to the log. As soon as that may have happened, nothing that it needs is removed,
+        wherever an exception arrives."""
         state = self._repo.state
+        self._written.keep()
         try:
             digest = state.log.append(record)
         except CannotWriteError:
-            raise
-        except BaseException:
-            self._written.keep()
+            self._written.release()
             raise
         if digest is None:
+            self._written.release()
             return False
-        self._written.keep()
         state.took(record, digest)
         return True
 

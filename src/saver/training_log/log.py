@@ -52,11 +52,12 @@ class TrainingLog:
         self._hold(Content(np.empty(0, np.int64), np.empty(0, np.float64), {}, ()))
 
     def _hold(self, content: Content) -> None:
-        self._steps, self._times = content.steps, content.times
-        self._columns = {name: Growing(column) for name, column in content.columns.items()}
-        self._events = list(content.events)
-        self._size = len(content.steps)
-        self._unfinished = False
+        """Hold this content from now on. It is one assignment, which a signal does not interrupt."""
+        columns = {name: Growing(column) for name, column in content.columns.items()}
+        events, size = list(content.events), len(content.steps)
+        (self._steps, self._times, self._columns, self._events, self._size, self._unfinished) = (
+            content.steps, content.times, columns, events, size, False
+        )  # fmt: skip
 
     @classmethod
     def of(cls, content: Content) -> TrainingLog:

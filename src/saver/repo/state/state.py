@@ -67,11 +67,12 @@ class State(Facts):
     def last(self) -> tuple[int, str]:
         """The number and the hash of the last record that was applied."""
         with self._lock:
-            return self._view.head, self._view.previous
+            return self._view.last
 
     def refresh(self) -> None:
         """Read the new records."""
         with self._lock:
+            self.log.ahead.clear()  # an exception may have come before the end of the last time
             try:
                 likely = self._look_ahead() if not self._view.head else 0
                 self._read_on(self.log.head(self._view.head, likely))
@@ -264,8 +265,8 @@ class State(Facts):
             self._distrusts = False
             self.shortcuts.drop_old(number)
             keep_reserve(self._storage)
+        self._view.rest_on(found.root)  # before its old pages are forgotten, which it may need
         self.shortcuts.forget_held()
-        self._view.rest_on(found.root)
 
     def _make_durable(self, number: int) -> None:
         """Make a record durable, before anything else in the store depends on it.
