@@ -170,7 +170,7 @@ def test_a_generator_of_another_kind_is_refused(save: Save) -> None:
     before = target.bit_generator.state
     with pytest.raises(DoesNotFitError, match=r"MT19937, this one a numpy.*PCG64"):
         restore(save(np.random.Generator(np.random.MT19937(1))), target)
-    with pytest.raises(DoesNotFitError, match="cannot continue"):
+    with pytest.raises(DoesNotFitError, match="a Random was saved, not a random generator that"):
         restore(save(random.Random(1)), target)
     assert target.bit_generator.state == before
 
@@ -277,7 +277,7 @@ def test_an_object_with_slots_loses_those_that_were_not_set(save: Save) -> None:
         ([1], {"a": 1}, "a list was saved, not a mapping"),
         ({"a": 1}, [1], "a dict was saved, not a list"),
         ([1], {1}, "which cannot fill a set"),
-        (1.5, random.Random(1), "1.5 was saved, not a random.Random"),
+        (1.5, random.Random(1), "1.5 was saved, not a random generator that a random.Random"),
         ([1], Loader(), "where load_state_dict needs a dict"),
     ],
 )
