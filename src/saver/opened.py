@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -145,7 +145,7 @@ class Opened:
 
     def decoder(
         self,
-        nodes: Iterable[Node],
+        nodes: Collection[Node],
         budget: Budget | None = None,
         device: Device | None = None,
         trusted: Iterable[str] | policy.Allowed = (),
