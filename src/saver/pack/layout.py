@@ -22,7 +22,7 @@ from saver.tensors import (
     TensorData,
     TensorInfo,
     block_count,
-    check_boxes,
+    check_inside,
     length_of,
     whole,
 )
@@ -259,7 +259,7 @@ def _in_boxes(shards: dict[str, Shard], cuts: Mapping[str, Cut]) -> dict[str, Sh
         if tensor in shards or not cut.shards:
             raise ValueError(f"{tensor[:80]!r} is also the name of a shard, or has no shards")
         boxes = {name: cut.box(name, shards[name].shape) for name in cut.shards}
-        check_boxes(cut.shape, list(boxes.values()), tiling=False)
+        check_inside(cut.shape, list(boxes.values()))
         for name, box in boxes.items():
             shards[name] = msgspec.structs.replace(shards[name], box=box)
     return shards
