@@ -32,11 +32,11 @@ def told(obj: Any, folder: Any) -> dict[str, str]:
         (np.asfortranarray(np.zeros((2, 3), np.int8)), "I8[2, 3]"),
     ],
 )  # fmt: skip
-def test_a_part_that_is_one_plain_value_is_told_as_python_writes_it(tmp_path, value, text):
+def test_a_part_that_is_one_plain_value_is_shown_as_python_writes_it(tmp_path, value, text):
     assert told(value, tmp_path) == {"value": text}
 
 
-def test_settings_are_told_by_path(tmp_path):
+def test_settings_are_shown_by_path(tmp_path):
     settings = {"rate": 0.1, "layers": [{"units": 64}, {"units": 10}], "data": np.zeros(10_000)}
     assert told(settings, tmp_path) == {
         "[0].rate": "0.1",
@@ -50,7 +50,7 @@ def test_long_values_and_private_ones_are_left_out(tmp_path):
     assert told(settings, tmp_path) == {"[0].short": "2"}
 
 
-def test_hyperparameters_are_told(tmp_path):
+def test_hyperparameters_are_shown(tmp_path):
     pytest.importorskip("sklearn")
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline

@@ -280,7 +280,7 @@ def test_a_box_is_read_from_the_shards_and_blocks_that_it_cuts_and_no_others(
         assert source.read("t").tobytes() == array.tobytes(), "what is written to a box stays there"
 
 
-def test_whoever_reads_every_shard_looks_at_each_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_reader_of_every_shard_looks_at_each_once(monkeypatch: pytest.MonkeyPatch) -> None:
     looked, cut = list[Box](), Box.cut
     monkeypatch.setattr(Box, "cut", lambda own, other: looked.append(own) or cut(own, other))
     array = np.arange(1000.0).reshape(200, 5)

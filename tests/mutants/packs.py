@@ -162,6 +162,6 @@ MUTANTS = [
         "order-of-damage", "pack/verify.py",
         "    for same in within.values():\n        same.sort(key=_START)\n", "",
         "reading a pack in the order of its bytes", (_NAMED,
-        "pack/test_verify.py::test_only_what_is_asked_for_is_fetched_and_in_order"),
+        "pack/test_verify.py::test_only_what_is_requested_is_fetched_and_in_order"),
     ),
 ]  # fmt: skip
