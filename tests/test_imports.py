@@ -40,6 +40,7 @@ CONTRACTS = {
     "saver.errors": (),
     "saver.human": (),
     "saver.html": ("errors",),
+    "saver.line": ("errors", "human"),
     "saver.logger": ("errors",),
     "saver.callers": ("errors", "logger"),
     "saver.forks": (),
@@ -105,7 +106,7 @@ CONTRACTS = {
     "saver.device": (),
     "saver.staging": ("threads", "memory", "tensors", "device"),
     "saver.checkpoints": (
-        "logger",
+        "logger", "line",
         "arguments", "callers", "errors", "tree", "trust", "codec", "git", "environment", "framework",
         "encoding",
         "opened",
@@ -128,7 +129,7 @@ CONTRACTS = {
     "saver.handle": ("callers", "errors", "forks", "repo"),
     "saver.file": (
         "errors", "registry", "arguments", "tree", "tensors", "storage", "disk", "pack", "repo",
-        "git", "environment", "encoding", "opened", "description", "streams", "compare", "restoring",
+        "git", "environment", "encoding", "opened", "description", "streams", "compare", "restoring", "line",
     ),
     "saver.formats": ("errors", "strict", "storage", "pack", "repo", "tensors", "tree", "opened"),
     "saver.saver": (
@@ -136,7 +137,7 @@ CONTRACTS = {
         "git", "environment", "encoding",
         "opened", "description", "file",
         "streams", "compare", "restoring", "fingerprint", "checkpoints", "rehearsal", "policy", "details",
-        "detached", "pruning",
+        "detached", "pruning", "line",
     ),
 }  # fmt: skip
 

@@ -15,13 +15,23 @@ from saver.details import details_of, notes_of
 from saver.file import names_file, open_file, write_file
 from saver.git import Git
 from saver.handle import Background, Handle
+from saver.line import Bar, Showing, shown
 from saver.opened import Opened, open_version
 from saver.repo import audit, changing, history
 from saver.repo.choosing import ALL, Choice
 from saver.repo.draft import Draft
 from saver.repo.entry import Entry
 from saver.repo.history import Change, Summary
-from saver.repo.naming import author_of, group_of, labels_of, model_of, ref_of, several_of, tag_of
+from saver.repo.naming import (
+    author_of,
+    group_of,
+    kinds_of,
+    labels_of,
+    model_of,
+    ref_of,
+    several_of,
+    tag_of,
+)  # fmt: skip
 from saver.repo.repository import Repository
 from saver.repo.save import save_version
 from saver.repo.version import Version, Versions, number_of
@@ -43,6 +53,9 @@ GRACE = 900.0
 
 Refs: TypeAlias = str | Version | Iterable[str | Version]
 """A ref or a version, or several."""
+
+Labels: TypeAlias = Mapping[str, str | float]
+"""Labels by key. Numbers become texts."""
 
 REHEARSAL = "SAVER_REHEARSAL"
 """Environment variable that is set if `saver rehearse` started this process; it then observes the runs."""
@@ -76,20 +89,21 @@ class Saver:
     @overload
     def save(
         self, model: str, obj: Any, *, step: int | None = ..., metrics: Mapping[str, float] | None = ...,
-        tags: Iterable[str] = ..., labels: Mapping[str, str] | None = ..., notes: str = ...,
+        tags: Iterable[str] = ..., labels: Labels | None = ..., notes: str = ...,
         author: str | None = ..., data: Any = ...,
         seeds: Mapping[str, int] | int | None = ..., base: Refs = ...,
-        progress: Progress | None = ..., wait: Literal[True] = ...,
+        progress: Showing = ..., wait: Literal[True] = ...,
     ) -> Version: ...
     @overload
     def save(
         self, model: str, obj: Any, *, step: int | None = ..., metrics: Mapping[str, float] | None = ...,
-        tags: Iterable[str] = ..., labels: Mapping[str, str] | None = ..., notes: str = ...,
+        tags: Iterable[str] = ..., labels: Labels | None = ..., notes: str = ...,
         author: str | None = ..., data: Any = ...,
         seeds: Mapping[str, int] | int | None = ..., base: Refs = ...,
         progress: Progress | None = ..., wait: Literal[False],
     ) -> Handle: ...
     # fmt: on
+    @shown("saving")
     def save(
         self,
         model: str,
@@ -98,13 +112,13 @@ class Saver:
         step: int | None = None,
         metrics: Mapping[str, float] | None = None,
         tags: Iterable[str] = (),
-        labels: Mapping[str, str] | None = None,
+        labels: Labels | None = None,
         notes: str = "",
         author: str | None = None,
         data: Any = None,
         seeds: Mapping[str, int] | int | None = None,
         base: Refs = (),
-        progress: Progress | None = None,
+        progress: Showing = None,
         wait: bool = True,
     ) -> Version | Handle:
         """Save `obj` as the next version of `model`. When this returns, it survives any crash.
@@ -120,6 +134,9 @@ class Saver:
         `data` (an array, a frame, a path, or a mapping of names to those) is fingerprinted, not saved, so
         that you can tell later what the model was trained on. `seeds` are recorded with the environment.
 
+        `progress(done, total)` is called with bytes; `progress=True` shows a line with them, in a terminal
+        or a notebook, here and in every other method that takes it.
+
         With `wait=False`, `save` returns a `saver.handle.Handle` once everything has been copied in memory.
         From then on `obj` may change; the handle says when the version is on disk, or raises the error.
         Only one such save runs at a time: the next call of `save`, whatever its `wait`, waits for it. If
@@ -130,7 +147,9 @@ class Saver:
         """
         git = Git()
         arguments.flag("wait", wait)
-        arguments.callback("progress", progress)
+        progress = arguments.callback("progress", progress)
+        if isinstance(progress, Bar) and not wait:
+            raise ValueError("progress: the line would end before the save; pass a function, or wait=True")
         details = details_of(model, step, metrics, tags, labels, notes)
         by = self._repo.author if author is None else author_of(author)
         given = environment.given_seeds(seeds) if seeds is not None else None
@@ -157,6 +176,7 @@ class Saver:
 
         return self._background.begin(model, lambda: detached(self._repo, draft(), progress))
 
+    @shown("loading")
     def load(
         self,
         ref: str | Version,
@@ -167,16 +187,18 @@ class Saver:
         lazy: bool = False,
         device: Any = None,
         limit: int | str | None = None,
-        progress: Progress | None = None,
+        progress: Showing = None,
     ) -> Any:
         """What was saved, to the bit, without running code from the store.
 
         `parts`, `trust`, `classes`, `lazy`, `device`, `limit` and the errors are those of `saver.load`.
         """
-        allowed = arguments.loading(trust, classes, limit, progress, lazy=lazy)
+        progress = arguments.callback("progress", progress)
+        allowed = arguments.loading(trust, classes, limit, lazy=lazy)
         names = None if parts is None else arguments.texts("parts", parts)
         return self._open(ref).load(allowed, names, lazy=lazy, device=device, limit=limit, progress=progress)
 
+    @shown("restoring")
     def restore(
         self,
         ref: str | Version,
@@ -187,12 +209,13 @@ class Saver:
         trust: Iterable[str] = (),
         classes: Mapping[str, Any] | None = None,
         limit: int | str | None = None,
-        progress: Progress | None = None,
+        progress: Showing = None,
     ) -> Report:
         """Restore a version in place, into existing objects: see `saver.restoring`."""
         from saver.restoring import restore
 
-        allowed = arguments.restoring(into, names, trust, classes, limit, progress, strict)
+        progress = arguments.callback("progress", progress)
+        allowed = arguments.restoring(into, names, trust, classes, limit, strict)
         opened = self._open(ref)
         return restore(
             opened, into, strict=strict, names=names, trust=allowed, limit=limit, progress=progress
@@ -216,10 +239,8 @@ class Saver:
 
     def models(self, group: str = "") -> list[str]:
         """The names of the models that have versions, sorted; with a group such as `fraud/`, of those whose
-        names begin so."""
+        names begin so. Raises NotFoundError if there is no store."""
         group_of(group)
-        if not self._repo.exists():
-            return []
         self._repo.open()
         return [name for name, _ in self._repo.models(group)]
 
@@ -277,17 +298,22 @@ class Saver:
         chosen = choice.among([change.version for change in by_number.values()], last)
         return [by_number[version.number] for version in chosen]
 
-    def log(self, model: str | None = None) -> Iterator[Entry]:
-        """Who did what, and when: every save, tag, label, note, deletion and collection, the newest first; or
-        those of one model. Reads the log as you iterate, so the first entries of a long one come at once.
+    def log(self, ref: str | Version | None = None, *, kinds: Iterable[str] = ()) -> Iterator[Entry]:
+        """Who did what, and when: every save, tag, label, note, deletion and collection, the newest first. Of
+        a model (`iris`), of a version (`iris@3`, which may be deleted by now) or of a range; and of some
+        `kinds`, such as `save` or `delete`: see docs/reference.md. Reads the log as you iterate, so the first
+        entries of a long one come at once.
         """
-        if model is not None:
-            model_of(model)
+        if ref is not None:
+            several_of("ref", ref)
+        chosen = kinds_of(arguments.texts("kinds", kinds))
         self._repo.open()
-        return audit.entries(self._repo, model)
+        about = audit.wanted(self._repo, ref) if ref is not None else None
+        return audit.entries(self._repo, about, chosen)
 
+    @shown("comparing")
     def diff(
-        self, a: str | Version | Source, b: str | Version | Source, *, progress: Progress | None = None
+        self, a: str | Version | Source, b: str | Version | Source, *, progress: Showing = None
     ) -> Difference:
         """What changed from version `a` to version `b`: parameters, weights, data, environment, metrics.
 
@@ -295,7 +321,7 @@ class Saver:
         """
         from saver.compare import compare
 
-        arguments.callback("progress", progress)
+        progress = arguments.callback("progress", progress)
         old, new = (
             open_file(side) if names_file(side) else self._open(side, name)  # type: ignore[arg-type]
             for name, side in (("a", a), ("b", b))
@@ -313,7 +339,7 @@ class Saver:
         """Remove a tag; the version stays. Raises NotFoundError if there is no such tag."""
         changing.untag(self._repo, model_of(model), tag_of("tag", tag))
 
-    def label(self, ref: str | Version, labels: Mapping[str, str | None]) -> None:
+    def label(self, ref: str | Version, labels: Mapping[str, str | float | None]) -> None:
         """Set labels of a version, by key, and remove those whose value is None; others stay.
 
         A model's name alone means the model itself, and `iris@latest` its newest version. The labels of a
@@ -327,22 +353,29 @@ class Saver:
         ref_of("ref", ref)
         changing.note(self._repo, ref, notes_of(notes))
 
-    def delete(self, *refs: str | Version) -> list[Version]:
-        """Delete versions and their tags; return them as they were. Their numbers are never reused. `gc`
-        frees the bytes that only they needed.
+    def delete(self, *refs: str | Version, tags: bool = False, dry_run: bool = False) -> Versions:
+        """Delete versions; return them as they were. Their numbers are never reused. `gc` frees the bytes
+        that only they needed. With `dry_run`, only say which.
 
-        `iris@3..7`, `iris@..7` and `iris@3..` are ranges of numbers. All are looked up first, so a wrong ref
-        deletes nothing; then those of one model are deleted all at once.
+        A version that has a tag is deleted with `tags=True` only, which deletes its tags too; `untag` removes
+        a tag alone. A model's name alone names no version to delete: say `iris@latest`. `iris@3..7`,
+        `iris@..7` and `iris@3..` are ranges of numbers. All are looked up first, so a wrong ref deletes
+        nothing; then those of one model are deleted all at once.
+
+        Raises NotFoundError, TaggedError, or ValueError for a model's name.
         """
         for ref in refs:
             several_of("refs", ref)
-        return changing.delete(self._repo, refs)
+        arguments.flag("tags", tags)
+        arguments.flag("dry_run", dry_run)
+        return changing.delete(self._repo, refs, tags=tags, dry_run=dry_run)
 
+    @shown("verifying")
     def prune(
-        self, model: str, keep: Retention, *, dry_run: bool = False, progress: Progress | None = None
-    ) -> list[Version]:
+        self, model: str, keep: Retention, *, dry_run: bool = False, progress: Showing = None
+    ) -> Versions:
         """Delete the versions of a model that a policy does not keep, such as `Keep(last=5) | Keep(best=1,
-        by="auc", mode="max")`; return them as they were. With `dry_run`, only say which.
+        by="auc")`; return them as they were. With `dry_run`, only say which.
 
         The newest version and those with a tag stay in any case. So does the newest sound one: versions are
         read for that, the newest first, until one is found. Raises NotFoundError if the policy is about a
@@ -352,12 +385,11 @@ class Saver:
 
         model_of(model)
         arguments.flag("dry_run", dry_run)
-        arguments.callback("progress", progress)
+        progress = arguments.callback("progress", progress)
         return prune(self._repo, model, keep, dry_run, progress)
 
-    def gc(
-        self, *, grace: float = GRACE, dry_run: bool = False, progress: Progress | None = None
-    ) -> Collected:
+    @shown("collecting")
+    def gc(self, *, grace: float = GRACE, dry_run: bool = False, progress: Showing = None) -> Collected:
         """Free what no version needs. Safe while others save and load.
 
         Garbage is condemned at once, and deleted by the first collection at least `grace` seconds later (by
@@ -366,24 +398,26 @@ class Saver:
         """
         grace = arguments.seconds("grace", grace)
         arguments.flag("dry_run", dry_run)
-        arguments.callback("progress", progress)
+        progress = arguments.callback("progress", progress)
         from saver.repo.gc import collect
 
         return collect(self._repo, grace, dry_run, progress)
 
-    def check(self, *, progress: Progress | None = None) -> Checked:
+    @shown("checking")
+    def check(self, *, progress: Showing = None) -> Checked:
         """Read everything and report what is damaged and what is garbage. Saving a damaged tensor again
         repairs it.
         """
         from saver.repo.check import check
 
-        arguments.callback("progress", progress)
+        progress = arguments.callback("progress", progress)
         return check(self._repo, progress)
 
-    def verify(self, ref: str | Version, *, progress: Progress | None = None) -> None:
+    @shown("verifying")
+    def verify(self, ref: str | Version, *, progress: Showing = None) -> None:
         """Read all tensors of a version. Raises DamagedError, which names those whose bytes are not what
         was saved."""
-        arguments.callback("progress", progress)
+        progress = arguments.callback("progress", progress)
         self._open(ref).tensors.verify(progress=progress)
 
     def checkpoints(
@@ -397,6 +431,7 @@ class Saver:
         staging: int | str | None = None,
         grace: float = 30.0,
         data: Any = None,
+        labels: Labels | None = None,
         notes: str = "",
         total: int | None = None,
         progress: bool | None = None,
@@ -418,18 +453,19 @@ class Saver:
         written. Versions that `keep` does not select are dropped once a newer one is on disk (without
         `keep`, none are). `grace` is how many seconds the process has after a signal such as SIGTERM.
 
+        `labels` and `notes` are those of each version that it saves.
+
         `progress` shows a status line: step, rate, what was saved, what is due; with `total`, how many
         steps there are. None shows it if standard error is a terminal.
         """
         from saver.checkpoints import Checkpoints
 
-        model_of(model)
-        notes = notes_of(notes)
+        told = details_of(model, None, None, (), labels, notes)
         if progress is not None:
             arguments.flag("progress", progress)
         run = Checkpoints(
             self._repo, model, objects, every=every, keep=keep, busy=busy, staging=staging, grace=grace,
-            data=data, notes=notes, total=total, progress=progress,
+            data=data, labels=told["labels"], notes=told["notes"], total=total, progress=progress,
         )  # fmt: skip
         if REHEARSAL in os.environ:
             from saver.rehearsal.attending import attend
@@ -439,7 +475,8 @@ class Saver:
 
     # Copying, exporting, importing
 
-    def backup(self, target: str | os.PathLike[str] | Storage, *, progress: Progress | None = None) -> Copied:
+    @shown("copying")
+    def backup(self, target: str | os.PathLike[str] | Storage, *, progress: Showing = None) -> Copied:
         """Bring the copy of this store in `target` up to date. Others may save, delete and collect meanwhile.
 
         At first `target` must be empty or missing. Objects that it already has are not copied again; what
@@ -450,31 +487,33 @@ class Saver:
         """
         from saver.repo.backup import backup
 
-        arguments.callback("progress", progress)
+        progress = arguments.callback("progress", progress)
         return backup(self._repo, _storage("target", target), progress)
 
-    def export(self, ref: str | Version, path: Target, *, progress: Progress | None = None) -> int:
+    @shown("exporting")
+    def export(self, ref: str | Version, path: Target, *, progress: Showing = None) -> int:
         """Write a version to a single file, as `saver.dump` does. Returns the bytes written."""
-        arguments.callback("progress", progress)
+        progress = arguments.callback("progress", progress)
         opened = self._open(ref)
         encoded = encoding.encode_opened(opened, progress)
         document = msgspec.structs.replace(opened.manifest, tensors={}, packs=(), transaction="")
         return write_file(path, document, encoded, progress)
 
+    @shown("importing")
     def import_(
         self,
         path: Source,
         model: str,
         *,
         tags: Iterable[str] = (),
-        progress: Progress | None = None,
+        progress: Showing = None,
     ) -> Version:
         """Save the content of a single file as the next version of `model`, with all that the file records
         of it.
 
         Builds no objects, so no class needs to be trusted.
         """
-        arguments.callback("progress", progress)
+        progress = arguments.callback("progress", progress)
         opened = open_file(path)
         told = opened.manifest
         metrics = {name: number_of(value) for name, value in told.metrics.items()}

@@ -191,7 +191,7 @@ def crowded(large: Large, tally: Tally, act: str, where: str, sample: int | None
     def others(inner: Storage) -> None:
         other = opened(inner, "other")
         other.save("m0", value("4000"), notes="4000", step=4000, tags=["best"])
-        other.delete("m3")
+        other.delete("m3", tags=True)
         other.gc(grace=0)
 
     def one(case: FaultCase) -> None:

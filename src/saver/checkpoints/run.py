@@ -37,6 +37,7 @@ from saver.checkpoints.reported import Reported, numbers
 from saver.checkpoints.saving import Saving
 from saver.checkpoints.signals import Caught
 from saver.errors import CannotSaveError
+from saver.line import line
 from saver.policy import Moment, Policy, Retention
 from saver.repo.repository import Repository
 from saver.training_log import TrainingLog
@@ -59,6 +60,7 @@ class Checkpoints:
         staging: int | str | None = None,
         grace: float = 30.0,
         data: Any = None,
+        labels: Mapping[str, str] | None = None,
         notes: str = "",
         total: int | None = None,
         progress: bool | None = None,
@@ -74,7 +76,8 @@ class Checkpoints:
         self._grace = grace
         self._total, self._wanted = total, progress
         self._history = History(repo, model, keep)
-        details = {"notes": notes, "data": _fingerprints(data) if data is not None else {}}
+        told = _fingerprints(data) if data is not None else {}
+        details = {"labels": labels or {}, "notes": notes, "data": told}
         self._emit = Stream()
         self._saving = Saving(
             repo, model, self.objects, self.log, self._history, staging, details, self._emit
@@ -295,9 +298,9 @@ class Checkpoints:
         own: list[Counts | Marks | Grace | Watch] = [Counts(self.progress), Marks(self.log)]
         if self._caught.ending:
             own.append(Grace(self._grace))
-        line = progress_line.line(self._wanted)
-        if line is not None:
-            own.append(Watch(line, self._status))
+        shown = line(self._wanted)
+        if shown is not None:
+            own.append(Watch(shown, self._status))
         for listener in own:
             self._emit.add(listener, *listener.kinds)
         for guest, kinds in self._guests:

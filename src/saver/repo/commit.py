@@ -278,7 +278,7 @@ class _Commit:
             trees=tuple(sorted({part.document for part in parts if part.document})),
             parent=model.latest, step=details.step,
             metrics={name: plain_metric(details.metrics[name]) for name in in_order(details.metrics)},
-            tags=details.tags, notes=details.notes,
+            tags=details.tags, moved=self._moved_tags(details.model), notes=details.notes,
             labels={key: details.labels[key] for key in in_order(details.labels)},
             author="" if details.author == self._repo.author else details.author,
             bytes=described.size
@@ -286,6 +286,11 @@ class _Commit:
             + sum(part.size for part in parts if part.document),
             bytes_added=self._added + described.added,
         )  # fmt: skip
+
+    def _moved_tags(self, model: str) -> dict[str, int]:
+        """The tags of this version that name another one so far, with its number."""
+        named = ((tag, self._repo.state.tag(model, tag)) for tag in sorted(self._details.tags))
+        return {tag: number for tag, number in named if number is not None}
 
     def _part_version(self, name: str, before: Sequence[Any] | None) -> PartVersion:
         digest, size = self._parts[name]
