@@ -107,11 +107,11 @@ CONTRACTS = {
     "saver.staging": ("threads", "memory", "tensors", "device"),
     "saver.checkpoints": (
         "logger", "line",
-        "arguments", "callers", "errors", "tree", "trust", "codec", "git", "environment", "framework",
-        "encoding",
+        "arguments", "callers", "details", "errors", "tree", "trust", "codec", "git", "environment",
+        "framework", "encoding",
         "opened",
         "policy",
-        "repo", "staging", "training_log", "restoring", "fingerprint", "pruning", "checkpoints",
+        "repo", "staging", "training_log", "restoring", "pruning", "checkpoints",
     ),
     "saver.rehearsal": (
         "errors", "storage", "environment", "framework", "encoding", "opened", "repo", "training_log",
@@ -125,19 +125,21 @@ CONTRACTS = {
     "saver.arguments": ("tree", "trust", "codec"),
     "saver.detached": ("errors", "handle", "repo", "storage", "staging"),
     "saver.pruning": ("errors", "opened", "policy", "repo", "storage"),
-    "saver.details": ("arguments", "repo"),
+    "saver.details": ("arguments", "fingerprint", "repo", "storage"),
     "saver.handle": ("callers", "errors", "forks", "repo"),
     "saver.file": (
         "errors", "registry", "arguments", "tree", "tensors", "storage", "disk", "pack", "repo",
         "git", "environment", "encoding", "opened", "description", "streams", "compare", "restoring", "line",
     ),
     "saver.formats": ("errors", "strict", "storage", "pack", "repo", "tensors", "tree", "opened"),
+    "saver.store": (
+        "errors", "arguments", "registry", "storage", "repo", "environment", "encoding", "opened",
+        "description", "file", "streams", "compare", "restoring", "line",
+    ),
     "saver.saver": (
-        "errors", "arguments", "handle", "staging", "registry", "storage", "repo",
-        "git", "environment", "encoding",
-        "opened", "description", "file",
-        "streams", "compare", "restoring", "fingerprint", "checkpoints", "rehearsal", "policy", "details",
-        "detached", "pruning", "line",
+        "arguments", "handle", "storage", "repo", "git", "environment", "encoding", "file", "store",
+        "streams", "checkpoints", "rehearsal", "policy", "details", "detached", "pruning",
+        "line",
     ),
 }  # fmt: skip
 

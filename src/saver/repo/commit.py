@@ -17,6 +17,7 @@ from saver.repo import manifest as manifests
 from saver.repo import stage
 from saver.repo.draft import Details
 from saver.repo.extents import packs_of
+from saver.repo.finding import named_by
 from saver.repo.healing import heal
 from saver.repo.log import Commit, PartVersion, Record, record_after
 from saver.repo.manifest import MANIFEST, Manifest, Part, TensorForm, manifest_key, tensor_form
@@ -278,19 +279,13 @@ class _Commit:
             trees=tuple(sorted({part.document for part in parts if part.document})),
             parent=model.latest, step=details.step,
             metrics={name: plain_metric(details.metrics[name]) for name in in_order(details.metrics)},
-            tags=details.tags, moved=self._moved_tags(details.model), notes=details.notes,
+            tags=details.tags, moved=named_by(state, details.model, details.tags), notes=details.notes,
             labels={key: details.labels[key] for key in in_order(details.labels)},
             author="" if details.author == self._repo.author else details.author,
-            bytes=described.size
-            + sum(known.length for known in self._known.values())
+            bytes=described.size + sum(known.length for known in self._known.values())
             + sum(part.size for part in parts if part.document),
             bytes_added=self._added + described.added,
         )  # fmt: skip
-
-    def _moved_tags(self, model: str) -> dict[str, int]:
-        """The tags of this version that name another one so far, with its number."""
-        named = ((tag, self._repo.state.tag(model, tag)) for tag in sorted(self._details.tags))
-        return {tag: number for tag, number in named if number is not None}
 
     def _part_version(self, name: str, before: Sequence[Any] | None) -> PartVersion:
         digest, size = self._parts[name]

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, TypeAlias
 
 from saver.canonical import in_order
 from saver.repo.entry import KINDS, Kind
@@ -81,6 +81,10 @@ def tag_of(name: str, value: Any) -> str:
     except BadNameError as error:
         raise BadNameError(f"{name}: {error}") from None
     return value
+
+
+Labels: TypeAlias = Mapping[str, str | float]
+"""Labels by key. Numbers become texts."""
 
 
 def labels_of(value: Any) -> dict[str, Any]:
