@@ -118,7 +118,7 @@ CONTRACTS = {
         "restoring", "compare", "storages", "file", "checkpoints", "rehearsal",
     ),
     "saver.documents": ("repo", "documents"),
-    "saver.doctor": ("family", "git", "environment", "registry"),
+    "saver.doctor": ("family", "git", "environment", "registry", "trust"),
     "saver.description": (
         "html", "human", "errors", "tree", "tensors", "trust", "hyperparameters", "repo", "opened",
     ),

@@ -174,6 +174,10 @@ def allows(codec: str, name: str, patterns: Iterable[str]) -> bool:
     return family.admits(codec, name)
 
 
+MAIN = "__main__"
+"""The module of classes that were defined in a script or a notebook."""
+
+
 def audit(nodes: Iterable[Node], trust: Iterable[str] | Allowed, where: str) -> None:
     """Raise unless the policy trusts every class, and every installed family, that `nodes` ask for. Imports
     no library, and no installed family unless the user named it.
@@ -193,12 +197,22 @@ def audit(nodes: Iterable[Node], trust: Iterable[str] | Allowed, where: str) -> 
             refused.add(dotted(cls))
     if refused:
         names = tuple(sorted(refused))
-        listed = ", ".join(f'"{name}"' for name in names)
         raise UntrustedError(
             f"{where} asks for {', '.join(names)}, which the policy does not trust; nothing was imported. "
-            f"If you trust the author of the file, pass trust=[{listed}]",
+            f"If you trust the author of the file, pass {allowing(names)}",
             names,
         )
+
+
+def allowing(names: Iterable[str]) -> str:
+    """The arguments that allow a file to use these classes: `trust`, but for those of a script or a notebook,
+    which other programs do not find under that name, `classes`."""
+    listed = sorted(names)
+    elsewhere = [name for name in listed if not name.startswith(f"{MAIN}.")]
+    moved = [name for name in listed if name.startswith(f"{MAIN}.")]
+    pairs = ", ".join(f'"{name}": {name.removeprefix(f"{MAIN}.")}' for name in moved)
+    found = ["trust=[{}]".format(", ".join(f'"{name}"' for name in elsewhere))] if elsewhere else []
+    return ", ".join([*found, f"classes={{{pairs}}}"] if moved else found)
 
 
 def _matches(name: str, patterns: Iterable[str]) -> bool:
@@ -231,7 +245,7 @@ def resolve(name: str, admits: Callable[[str], bool] = lambda own: False) -> Any
             found = getattr(found, step)
     except (ImportError, AttributeError) as error:
         short = qualname.rpartition(".")[2]
-        if module_name == "__main__":
+        if module_name == MAIN:
             way = f"it was made by a script or a notebook: import {short}, and pass {_entry(name, short)}"
         elif isinstance(error, ModuleNotFoundError) and registry.is_own(root := _root(error.name)):
             way = f"pip install {registry.family(root).distribution or root}"

@@ -39,8 +39,8 @@ class Subject(ABC):
         """Read and verify all its bytes. Raises DamagedError."""
 
     @abstractmethod
-    def loading(self, trusted: str) -> list[str]:
-        """The lines of Python that load it."""
+    def loading(self, allowing: str) -> list[str]:
+        """The lines of Python that load it, with the arguments that allow its classes."""
 
 
 def subject(what: str, address: str) -> Subject:
@@ -87,8 +87,8 @@ class _File(Subject):
     def verify(self, progress: Progress | None = None) -> None:
         verify(self.description.path, progress=progress)
 
-    def loading(self, trusted: str) -> list[str]:
-        return [f"saver.load({json.dumps(os.path.basename(self.description.path))}, trust=[{trusted}])"]
+    def loading(self, allowing: str) -> list[str]:
+        return [f"saver.load({json.dumps(os.path.basename(self.description.path))}, {allowing})"]
 
 
 class _Stored(Subject):
@@ -119,9 +119,9 @@ class _Stored(Subject):
     def verify(self, progress: Progress | None = None) -> None:
         self._store.verify(str(self.version), progress=progress)
 
-    def loading(self, trusted: str) -> list[str]:
+    def loading(self, allowing: str) -> list[str]:
         address, ref = json.dumps(str(self._store.storage)), json.dumps(str(self.version))
-        return [f"store = saver.Saver({address})", f"store.load({ref}, trust=[{trusted}])"]
+        return [f"store = saver.Saver({address})", f"store.load({ref}, {allowing})"]
 
 
 def _saved(time: float) -> str:

@@ -16,6 +16,7 @@ from saver.cli._subject import subject
 from saver.description import Description
 from saver.doctor import Finding, diagnose
 from saver.family import Severity
+from saver.trust import allowing
 
 FOUND = 1
 """The exit code if there is a problem or a warning."""
@@ -55,8 +56,7 @@ def _compare(found: Description) -> list[Finding]:
         _start_gpu()
     findings = diagnose(found.environment, {part.name: part for part in found.parts})
     if found.untrusted:
-        names = ", ".join(f'"{name}"' for name in found.untrusted)
-        meaning = f"if you trust its author, load it with trust=[{names}]"
+        meaning = f"if you trust its author, load it with {allowing(found.untrusted)}"
         classes = f"{len(found.untrusted)} unknown class{'es' * (len(found.untrusted) > 1)}"
         findings.append(Finding("note", "trust", classes, "", meaning))
     return findings

@@ -17,6 +17,7 @@ from saver.description import PartInfo
 from saver.environment import distribution
 from saver.fingerprint import describe
 from saver.tensors import TensorInfo
+from saver.trust import MAIN, allowing
 
 SHORT_HASH = 12
 """Digits of a hash that are enough to distinguish one person's parts, and fit a table."""
@@ -205,8 +206,12 @@ def _show_trust(shown: Subject, on: Screen) -> None:
     if not untrusted:
         on.say("Saver knows every class and function that it names: it loads without trust=.")
         return
-    on.say("To load it, trust these classes, if you trust its author:")
-    on.code(shown.loading(", ".join(f'"{name}"' for name in untrusted)))
+    on.say("To load it, allow these classes, if you trust its author:")
+    on.code(shown.loading(allowing(untrusted)))
+    if any(name.startswith(f"{MAIN}.") for name in untrusted):
+        on.say(
+            "Those of __main__ were defined in a script or a notebook: import them from where they are now."
+        )
 
 
 def _verify(shown: Subject, on: Screen) -> None:
