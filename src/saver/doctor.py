@@ -15,9 +15,9 @@ from typing import Any, Literal, Protocol
 import msgspec
 
 from saver import environment, registry
+from saver.allowing import MAIN
 from saver.family import OTHERS, Change, Severity
 from saver.git import Git
-from saver.trust import MAIN
 
 TEXT_LIMIT = 200
 
@@ -71,8 +71,7 @@ def diagnose(
 def environment_here(packages: Iterable[str]) -> dict[str, Any]:
     """The environment of this process in the form of a recorded one; `modules` lists those of the packages,
     by import name, that are present without a version, `folder` those of them that only a script of the
-    current folder finds. None of them is imported for that.
-    """
+    current folder finds. None of them is imported for that."""
     from importlib.machinery import PathFinder
     from importlib.util import find_spec
 
@@ -80,8 +79,7 @@ def environment_here(packages: Iterable[str]) -> dict[str, Any]:
     found = environment.describe(names, {}, Git())
     unversioned = [name for name in names if name not in found["packages"]]
     modules = [name for name in unversioned if name in sys.modules or find_spec(name)]
-    others = [name for name in unversioned if name not in modules]
-    here = [name for name in others if PathFinder.find_spec(name, [os.getcwd()]) is not None]
+    here = [name for name in {*unversioned} - {*modules} if PathFinder.find_spec(name, [os.getcwd()])]
     return found | {"modules": [*modules, *here], "folder": here}
 
 
@@ -122,13 +120,11 @@ def _packages(
 
 def _with_what_breaks(found: Finding, package: str, classes: set[str]) -> Finding:
     """The finding about a package, with what is known not to work under the version here, class by class."""
-    family = registry.family(package) if registry.is_own(package) else None
-    broken = family.broken(classes, found.recorded, found.here) if family is not None else []
-    if not broken:
+    if not registry.is_own(package):
         return found
-    severity: Severity = "problem" if found.severity == "problem" else "warning"
+    broken = registry.family(package).broken(classes, found.recorded, found.here)
     meaning = "; ".join(filter(None, (*broken, found.meaning)))
-    return msgspec.structs.replace(found, severity=severity, meaning=meaning)
+    return msgspec.structs.replace(found, severity="warning", meaning=meaning) if broken else found
 
 
 _MAIN_MEANS = "classes of {} were defined in a script or a notebook: import them from where they are now"
@@ -141,8 +137,7 @@ _FOLDER_MEANS = (
 
 def _change_of(package: str) -> Change:
     """What another version of a package may mean: from its family, or the general rule."""
-    family = registry.family(package) if registry.is_own(package) else None
-    return family.change if family is not None else OTHERS
+    return registry.family(package).change if registry.is_own(package) else OTHERS
 
 
 def _missing(package: str, version: str, parts: list[str]) -> str:
@@ -294,8 +289,7 @@ def _table(value: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 
 def _listed(value: Mapping[str, Any], name: str) -> list[str]:
-    found = value.get(name)
-    return found if isinstance(found, list) else []
+    return found if isinstance(found := value.get(name), list) else []
 
 
 def _text(value: Mapping[str, Any], name: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 
 UNITS = ("kB", "MB", "GB", "TB", "PB")
 LARGEST = 10**30
@@ -26,14 +25,11 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
-def utc(seconds: float) -> str:
-    """Unix time as `2026-11-21 07:49:14 UTC`; "" for a time that no calendar has."""
-    try:
-        return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S} UTC"
-    except (ValueError, OverflowError, OSError):
-        return ""
-
-
 def metrics(found: Mapping[str, float]) -> str:
     """Metrics in a line: `auc=0.93, loss=0.21`."""
     return ", ".join(f"{name}={value:.6g}" for name, value in found.items())
+
+
+def pairs(found: Mapping[str, str]) -> str:
+    """Labels in a line: `stage=live, team=fraud`."""
+    return ", ".join(f"{key}={value}" for key, value in found.items())

@@ -17,7 +17,7 @@ from saver.opened import Opened, open_version
 from saver.repo import audit, changing, history
 from saver.repo.choosing import ALL, Choice
 from saver.repo.entry import Entry
-from saver.repo.history import Change, Summary
+from saver.repo.history import Changes, Summaries, Summary
 from saver.repo.naming import author_of, group_of, kinds_of, model_of, several_of
 from saver.repo.repository import Repository
 from saver.repo.version import Version, Versions
@@ -108,11 +108,11 @@ class Store:
         self._repo.open()
         return [name for name, _ in self._repo.models(group)]
 
-    def summaries(self, group: str = "") -> list[Summary]:
+    def summaries(self, group: str = "") -> Summaries:
         """A summary of each model, sorted by name: the number of versions, the newest one, the tags."""
         group_of(group)
         self._repo.open()
-        return list(history.summaries(self._repo, group))
+        return Summaries(history.summaries(self._repo, group))
 
     def summary(self, model: str) -> Summary:
         """The summary of one model. Raises NotFoundError if it has no versions."""
@@ -149,18 +149,18 @@ class Store:
 
     def history(
         self, model: str, *, last: int | None = None, where: str | None = None, sort: str | None = None
-    ) -> list[Change]:
+    ) -> Changes:
         """The same as `versions`, each with the parts that changed since the version before it."""
         choice = Choice.of(where, sort)
         if last is not None:
             last = arguments.whole_number("last", last, 0, sys.maxsize - 2)
         if choice == ALL:
             versions = self.versions(model, last=None if last is None else last + 1)
-            changes = list(history.changes(versions))
-            return changes if last is None else changes[-last:] if last else []
+            changes = Changes(history.changes(versions))
+            return changes if last is None else Changes(changes[-last:] if last else ())
         by_number = {change.version.number: change for change in history.changes(self.versions(model))}
         chosen = choice.among([change.version for change in by_number.values()], last)
-        return [by_number[version.number] for version in chosen]
+        return Changes(by_number[version.number] for version in chosen)
 
     def log(self, ref: str | Version | None = None, *, kinds: Iterable[str] = ()) -> Iterator[Entry]:
         """Who did what, and when: every save, tag, label, note, deletion and collection, the newest first. Of

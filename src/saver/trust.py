@@ -29,6 +29,7 @@ from typing import Any
 import msgspec
 
 from saver import configuration, registry
+from saver.allowing import MAIN, allowing
 from saver.errors import CannotSaveError, IncompatibleError, NotFoundError, UntrustedError
 from saver.family import Reference
 from saver.tree import Node
@@ -174,10 +175,6 @@ def allows(codec: str, name: str, patterns: Iterable[str]) -> bool:
     return family.admits(codec, name)
 
 
-MAIN = "__main__"
-"""The module of classes that were defined in a script or a notebook."""
-
-
 def audit(nodes: Iterable[Node], trust: Iterable[str] | Allowed, where: str) -> None:
     """Raise unless the policy trusts every class, and every installed family, that `nodes` ask for. Imports
     no library, and no installed family unless the user named it.
@@ -202,17 +199,6 @@ def audit(nodes: Iterable[Node], trust: Iterable[str] | Allowed, where: str) -> 
             f"If you trust the author of the file, pass {allowing(names)}",
             names,
         )
-
-
-def allowing(names: Iterable[str]) -> str:
-    """The arguments that allow a file to use these classes: `trust`, but for those of a script or a notebook,
-    which other programs do not find under that name, `classes`."""
-    listed = sorted(names)
-    elsewhere = [name for name in listed if not name.startswith(f"{MAIN}.")]
-    moved = [name for name in listed if name.startswith(f"{MAIN}.")]
-    pairs = ", ".join(f'"{name}": {name.removeprefix(f"{MAIN}.")}' for name in moved)
-    found = ["trust=[{}]".format(", ".join(f'"{name}"' for name in elsewhere))] if elsewhere else []
-    return ", ".join([*found, f"classes={{{pairs}}}"] if moved else found)
 
 
 def _matches(name: str, patterns: Iterable[str]) -> bool:

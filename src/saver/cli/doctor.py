@@ -9,6 +9,7 @@ from importlib.util import find_spec
 import click
 
 from saver import documents, registry
+from saver.allowing import allowing
 from saver.cli._completing import refs_or_files
 from saver.cli._screen import Screen, print_json, screen
 from saver.cli._store import counted, json_option, store_option
@@ -16,7 +17,6 @@ from saver.cli._subject import subject
 from saver.description import Description
 from saver.doctor import Finding, diagnose
 from saver.family import Severity
-from saver.trust import allowing
 
 FOUND = 1
 """The exit code if there is a problem or a warning."""

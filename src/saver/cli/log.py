@@ -12,13 +12,10 @@ from saver.cli import Missing
 from saver.cli._completing import models_and_refs
 from saver.cli._screen import print_json, screen
 from saver.cli._store import existing, json_option, store_option
-from saver.cli._times import local
-from saver.repo.entry import KINDS, Entry, said
+from saver.repo.entry import KINDS, Entry, row
 
 SHOWN = 40
 """How many records a terminal shows; a pipe gets them all."""
-
-AUTHOR_WIDTH = 12
 
 
 @click.command()
@@ -59,6 +56,4 @@ def _lines(first: Entry, others: Iterable[Entry]) -> Iterator[list[tuple[str, in
     """A line for each record, as soon as it was read. The newest has the longest number."""
     digits = len(f"{first.record:,}")
     for entry in chain((first,), others):
-        when = local(entry.time, zone=False) or "at no time"
-        who = f"{entry.author or '?':<{AUTHOR_WIDTH}}"
-        yield [(f"{entry.record:>{digits},}  {when:<16}  {who}  {said(entry)}", None)]
+        yield [(row(entry, digits), None)]

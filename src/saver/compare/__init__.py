@@ -21,7 +21,7 @@ from saver.compare.difference import (
     Status,
 )
 from saver.compare.measure import measure
-from saver.compare.sections import Section, sections
+from saver.compare.sections import sections
 from saver.compare.walk import Walk
 from saver.errors import printable
 from saver.opened import Opened
@@ -38,7 +38,6 @@ __all__ = [
     "MetricChange",
     "Number",
     "PartChange",
-    "Section",
     "compare",
     "sections",
 ]

@@ -7,6 +7,8 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+from saver.page import Page, Shown
+
 Number: TypeAlias = float | str
 """A float; `"nan"`, `"inf"` or `"-inf"` if it is not finite, which JSON cannot express."""
 
@@ -99,7 +101,7 @@ class DataChange(msgspec.Struct, frozen=True):
     new: str | None
 
 
-class Difference(msgspec.Struct, frozen=True):
+class Difference(Shown, msgspec.Struct, frozen=True):
     """What differs between two versions; true if anything does.
 
     Time, author, version numbers and the location of bytes do not count as differences, and neither do the
@@ -136,12 +138,10 @@ class Difference(msgspec.Struct, frozen=True):
 
         return summary(self)
 
-    def __str__(self) -> str:
-        from saver.compare.sections import text
+    def _page(self) -> Page:
+        from saver.compare.sections import page
 
-        return text(self)
+        return page(self)
 
-    def _repr_html_(self) -> str:
-        from saver.compare.sections import notebook
-
-        return notebook(self)
+    def _line(self) -> str:
+        return f"{self.old} -> {self.new}: {self.summary()}"

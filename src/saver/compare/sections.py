@@ -5,10 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-import msgspec
-
-from saver import html
 from saver.compare.difference import Amount, ArrayChange, ArrayInfo, Difference, Field, Number
+from saver.page import Facts, Page, Row, Table
 
 MISSING = "-"
 ELLIPSIS = "…"
@@ -21,34 +19,22 @@ MANY = 10
 NAMED = 3
 """How many metrics a summary names."""
 
-Row = tuple[str, ...]
 
-
-class Section(msgspec.Struct, frozen=True):
-    """A table. Columns whose title begins with `>` are aligned to the right; those of `spare` can be left
-    out, in that order, if there is no room for all."""
-
-    title: str
-    columns: Row
-    rows: tuple[Row, ...]
-    spare: Row = ()
-
-
-def sections(difference: Difference) -> list[Section]:
+def sections(difference: Difference) -> list[Table]:
     """The difference as tables; empty tables are left out."""
     changes = [(array, _values(array)) for array in difference.arrays]
     values = [field for _, field in changes if field is not None]
     measured = [array for array, field in changes if field is None and _is_measured(array)]
     others = [array for array, field in changes if field is None and not _is_measured(array)]
     found = [
-        Section("Parts", ("part", ">old", ">new", ""), tuple(_parts(difference))),
-        Section("Metrics", ("metric", ">old", ">new", ">change"), tuple(_metrics(difference))),
+        Table("Parts", ("part", ">old", ">new", ""), tuple(_parts(difference))),
+        Table("Metrics", ("metric", ">old", ">new", ">change"), tuple(_metrics(difference))),
         _plain("Fields", _together([*difference.fields, *values])),
         _measures(measured),
-        Section(
+        Table(
             "Tensors added, removed or reshaped", (*_PLAIN, ">both have"), tuple(_alike(map(_shapes, others)))
         ),
-        Section("Data", (*_PLAIN, ""), tuple(_data(difference))),
+        Table("Data", (*_PLAIN, ""), tuple(_data(difference))),
         _plain("Environment", difference.environment),
         _plain("Facts", difference.facts),
     ]
@@ -58,12 +44,12 @@ def sections(difference: Difference) -> list[Section]:
 _PLAIN = ("", "old", "new")
 
 
-def _plain(title: str, fields: Iterable[Field]) -> Section:
+def _plain(title: str, fields: Iterable[Field]) -> Table:
     rows = (
         (field.path, *(MISSING if side is None else side for side in (field.old, field.new)))
         for field in fields
     )
-    return Section(title, _PLAIN, tuple(_alike(rows)))
+    return Table(title, _PLAIN, tuple(_alike(rows)))
 
 
 def _together(fields: Iterable[Field]) -> list[Field]:
@@ -97,7 +83,7 @@ def _is_measured(array: ArrayChange) -> bool:
     return array.amount is not None and same_shape
 
 
-def _measures(arrays: Sequence[ArrayChange]) -> Section:
+def _measures(arrays: Sequence[ArrayChange]) -> Table:
     rows = []
     amounts = [(array, array.new, array.amount) for array in arrays]
     lost = any(amount is not None and any(amount.not_finite) for *_, amount in amounts)
@@ -109,7 +95,7 @@ def _measures(arrays: Sequence[ArrayChange]) -> Section:
         rows.append((*row, "{} -> {}".format(*amount.not_finite)) if lost else row)
     columns = ("", "dtype", ">shape", ">change", ">relative", ">largest", ">entries")
     spare = ("largest", "shape", "dtype")
-    return Section("Tensors", (*columns, ">not finite") if lost else columns, tuple(rows), spare)
+    return Table("Tensors", (*columns, ">not finite") if lost else columns, tuple(rows), spare)
 
 
 def _shapes(array: ArrayChange) -> Row:
@@ -188,28 +174,7 @@ def _count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
-def text(difference: Difference) -> str:
-    """The difference as plain text: the summary, then the tables."""
-    lines = [f"{difference.old} -> {difference.new}: {summary(difference)}"]
-    for section in sections(difference):
-        lines += ["", section.title, *_aligned(section)]
-    return "\n".join(lines)
-
-
-def notebook(difference: Difference) -> str:
-    """The difference as HTML."""
-    title = f"{difference.old} -> {difference.new}"
-    tables = (html.table(found.title, found.columns, found.rows) for found in sections(difference))
-    return html.block([html.facts(title, {"difference": summary(difference)}), *tables])
-
-
-def _aligned(section: Section) -> Iterator[str]:
-    right = [title.startswith(">") for title in section.columns]
-    table = [tuple(title.removeprefix(">") for title in section.columns), *section.rows]
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    for row in table:
-        cells = (
-            cell.rjust(width) if at_right else cell.ljust(width)
-            for cell, width, at_right in zip(row, widths, right, strict=True)
-        )
-        yield f"  {'  '.join(cells).rstrip()}"
+def page(difference: Difference) -> Page:
+    """The difference as people read it: the summary, then the tables."""
+    title = f"{difference.old} -> {difference.new}: {summary(difference)}"
+    return [Facts(title, {}), *sections(difference)]

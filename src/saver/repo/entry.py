@@ -7,9 +7,12 @@ from typing import Any, Literal, TypeAlias, get_args
 
 import msgspec
 
+from saver.errors import printable
 from saver.human import counted, size
+from saver.page import Facts, Page, Shown
 from saver.repo.log import Commit, Condemn, Delete, Harm, Label, Note, Record, Relocate, Tag
 from saver.repo.objects import pack_key
+from saver.times import local
 
 NAMED = 6
 """How many versions or labels a phrase names; the others are counted."""
@@ -20,7 +23,7 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 """docs/reference.md says what each is."""
 
 
-class Entry(msgspec.Struct, frozen=True, kw_only=True):
+class Entry(Shown, msgspec.Struct, frozen=True, kw_only=True):
     """A record of the log. `author` wrote it, at `time` (Unix time, UTC).
 
     `kind` says what the other fields mean: a `save` made the version in `numbers`, which is by `made_by`; a
@@ -44,6 +47,24 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     made_by: str = ""
     bytes_added: int = 0
     objects: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return printable(row(self))
+
+    def _line(self) -> str:
+        return f"record {self.record:,}: {said(self)}"
+
+    def _page(self) -> Page:
+        return [Facts("", {f"{self.record:,}": row(self)})]
+
+
+AUTHOR_WIDTH = 12
+
+
+def row(entry: Entry, digits: int = 1) -> str:
+    """A record in a line; the lines of several are aligned, given the `digits` of the longest number."""
+    when = local(entry.time, zone=False) or "at no time"
+    return f"{entry.record:>{digits},}  {when:<16}  {entry.author or '?':<{AUTHOR_WIDTH}}  {said(entry)}"
 
 
 def entry_of(record: Record) -> Entry:

@@ -18,6 +18,12 @@ def local(seconds: float, zone: bool = True) -> str:
     return "" if here is None else f"{here:%Y-%m-%d %H:%M:%S %Z}" if zone else f"{here:%Y-%m-%d %H:%M}"
 
 
+def moment(seconds: float) -> str:
+    """`2026-11-21 07:49:14 CET (3 h ago)`."""
+    ago = age(seconds)
+    return (local(seconds) or "at an unknown time") + (f" ({ago} ago)" if ago not in ("", "now") else "")
+
+
 def age(seconds: float, now: float | None = None) -> str:
     """How long ago that is, in the form of `span`; "" for a time in the future or outside the calendar."""
     past = (time.time() if now is None else now) - seconds
