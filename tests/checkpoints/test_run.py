@@ -325,6 +325,22 @@ def test_tagged_versions_are_never_dropped(store: saver.Saver) -> None:
     assert len(store.versions("run")) == 3
 
 
+def test_a_version_that_is_tagged_while_the_run_drops_it_stays(store: saver.Saver, monkeypatch: Any) -> None:
+    """Whether it may go is decided by what the record finds, not by what was read before."""
+    with _run(store, keep=Keep(last=1)) as run:
+        run.step(0)
+        run.flush()
+        repo, append = run._repo, run._repo.append
+
+        def after_another(decide: Any) -> Any:
+            saver.Saver(store.storage).tag("run@1", "mine")
+            return append(decide)
+
+        monkeypatch.setattr(repo, "append", after_another)
+        run.step(1)
+    assert [(version.number, version.tags) for version in store.versions("run")] == [(1, ("mine",)), (2, ())]
+
+
 class Always(Policy, frozen=True):
     """Records what policies are told."""
 

@@ -67,7 +67,7 @@ def test_a_model_has_its_own_records_and_n_says_how_many(store: saver.Saver) -> 
     assert "older records: -n 8 shows more" in output
     assert "older" not in run("log", "-n", "4").stdout
     assert "no record of rose" in error_of(run("log", "rose"), 3)
-    assert "no delete of iris" in error_of(run("log", "iris", "--kind", "delete"), 3)
+    assert "no delete record of iris" in error_of(run("log", "iris", "--kind", "delete"), 3)
     assert "is not the name of a model" in error_of(run("log", "i ris"), 2)
 
 

@@ -44,7 +44,7 @@ def command(ref: str | None, limit: int | None, kinds: tuple[str, ...], address:
         limit = SHOWN
     first = next(entries, None)
     if first is None:
-        what = (" or ".join(kinds) or "record") + ("" if ref is None else f" of {ref}")
+        what = f"{' or '.join(kinds)} record".strip() + ("" if ref is None else f" of {ref}")
         raise Missing(f"{address}: the log has no {what}; `saver ls` lists the models")
     on.heading(ref or str(store.storage))
     on.drawing(_lines(first, islice(entries, None if limit is None else limit - 1)))
