@@ -110,7 +110,7 @@ CONTRACTS = {
     "saver.device": (),
     "saver.staging": ("threads", "memory", "tensors", "device"),
     "saver.checkpoints": (
-        "logger", "line",
+        "logger", "line", "page",
         "arguments", "callers", "details", "errors", "tree", "trust", "codec", "git", "environment",
         "framework", "encoding",
         "opened",

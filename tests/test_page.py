@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from html import unescape
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -18,6 +19,7 @@ import saver
 from saver.cli import program
 from saver.errors import printable
 from saver.page import ROWS, Facts, Table, text, width
+from saver.repo.packs import Damage
 
 NASTY = "<b>\x1b[2J\n"
 
@@ -81,6 +83,35 @@ def test_its_repr_is_one_line_also_within_a_list(name: str, store: saver.Saver) 
         assert re.fullmatch(r"<.{3,300}>", repr(each))
         assert repr(each).isprintable()
     assert not RAW.search(repr([found]))
+
+
+FOR_PROGRAMS = {"PartVersion", "TensorInfo", "Shard", "Box"}
+"""Pieces whose fields are all that there is to say."""
+
+
+def pieces(found: Any) -> Iterator[msgspec.Struct]:
+    """The structs in a result, at any depth."""
+    if isinstance(found, msgspec.Struct):
+        yield found
+        found = [getattr(found, name) for name in found.__struct_fields__]
+    if isinstance(found, dict):
+        found = [*found.values()]
+    for each in found if isinstance(found, (list, tuple)) else ():
+        yield from pieces(each)
+
+
+@pytest.mark.parametrize("name", RESULTS)
+def test_what_a_result_holds_is_said_in_a_line_too(name: str, store: saver.Saver) -> None:
+    for each in pieces(RESULTS[name](store)):
+        if type(each).__name__ not in FOR_PROGRAMS:
+            assert re.fullmatch(r"<.{3,600}>", repr(each)), type(each)
+            assert repr(each).isprintable()
+
+
+def test_a_piece_that_is_no_result_is_said_in_a_line(store: saver.Saver) -> None:
+    run = store.checkpoints("run", {"x": {}}, every=saver.Every(steps=1))
+    assert repr(run.progress) == "<step -1, not saved yet, 0 saves stopped training for 0 s>"
+    assert str(Damage("packs/a", "is missing", "m", 3, "p", "t")) == "packs/a: is missing (m@3 p t)"
 
 
 @pytest.mark.parametrize("name", RESULTS)

@@ -51,7 +51,23 @@ class Facts(msgspec.Struct, frozen=True):
 Page: TypeAlias = Sequence[Table | Facts]
 
 
-class Shown:
+class Said:
+    """A piece of a result that is said in one line."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def _line(self) -> str:
+        """What it says, in a few words."""
+
+    def __str__(self) -> str:
+        return printable(self._line())
+
+    def __repr__(self) -> str:
+        return f"<{printable(self._line())}>"
+
+
+class Shown(Said):
     """A result that people read: `print` shows its page, a notebook too, and its `repr` is one line."""
 
     __slots__ = ()
@@ -60,15 +76,8 @@ class Shown:
     def _page(self) -> Page:
         """What it says."""
 
-    @abstractmethod
-    def _line(self) -> str:
-        """The same in a few words."""
-
     def __str__(self) -> str:
         return text(self._page())
-
-    def __repr__(self) -> str:
-        return f"<{printable(self._line())}>"
 
     def _repr_html_(self) -> str:
         return html.block(map(_html, self._page()))

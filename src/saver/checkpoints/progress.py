@@ -7,6 +7,7 @@ import math
 import msgspec
 
 from saver.line import INTERVAL
+from saver.page import Said
 from saver.repo.version import Version
 
 MEMORY = 5.0
@@ -16,7 +17,7 @@ SMOOTHING = 0.3
 """Weight of the newest measurement in the cost of a save."""
 
 
-class Progress(msgspec.Struct):
+class Progress(Said, msgspec.Struct):
     """The progress of a run. `blocked_seconds` is the total time for which saving has stopped training."""
 
     step: int = -1
@@ -27,6 +28,13 @@ class Progress(msgspec.Struct):
     saves: int = 0
     staging_bytes: int = 0
     """Memory that is kept for snapshots."""
+
+    def _line(self) -> str:
+        saved = f"saved {self.saved}" if self.saved is not None else "not saved yet"
+        stopped = f"{self.saves:,} saves stopped training for {self.blocked_seconds:.3g} s"
+        return ", ".join(
+            filter(None, (f"step {self.step:,}", rate_text(self.steps_per_second), saved, stopped))
+        )
 
 
 class Cost:

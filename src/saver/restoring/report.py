@@ -6,9 +6,8 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from saver.errors import printable
 from saver.human import size
-from saver.page import Facts, Page, Row, Shown, Table
+from saver.page import Facts, Page, Row, Said, Shown, Table
 
 _COLUMNS = ("part", "into", ">matched", ">missing", ">unexpected", ">mismatched", ">converted")
 
@@ -16,7 +15,7 @@ SHOWN = 4
 """Messages list this many names of a kind; the report lists all."""
 
 
-class Mismatch(Shown, msgspec.Struct, frozen=True):
+class Mismatch(Said, msgspec.Struct, frozen=True):
     """A name on both sides whose value cannot be copied.
 
     `saved` and `target` are shapes; `why` says what is wrong if it is not the shape.
@@ -30,14 +29,8 @@ class Mismatch(Shown, msgspec.Struct, frozen=True):
     def _line(self) -> str:
         return f"{self.name} ({self.why or f'saved {list(self.saved)}, here {list(self.target)}'})"
 
-    def __str__(self) -> str:
-        return printable(self._line())
 
-    def _page(self) -> Page:
-        return [Facts("", {self.name: self._line()})]
-
-
-class Conversion(Shown, msgspec.Struct, frozen=True):
+class Conversion(Said, msgspec.Struct, frozen=True):
     """A value that was converted to the dtype of the target."""
 
     name: str
@@ -46,12 +39,6 @@ class Conversion(Shown, msgspec.Struct, frozen=True):
 
     def _line(self) -> str:
         return f"{self.name} ({self.saved} to {self.target})"
-
-    def __str__(self) -> str:
-        return printable(self._line())
-
-    def _page(self) -> Page:
-        return [Facts("", {self.name: self._line()})]
 
     def refused(self, shape: tuple[int, ...]) -> Mismatch:
         """Where nothing may be converted, because the target must become what was saved."""
@@ -111,7 +98,7 @@ class Report(Shown, msgspec.Struct, frozen=True):
 
     def _line(self) -> str:
         wrong = [name for name, part in self.parts.items() if not part]
-        matched = f"; did not fit whole: {', '.join(wrong)}" if wrong else ", and all of it fitted"
+        matched = f"; what did not match is in {', '.join(wrong)}" if wrong else ", and everything matched"
         return f"{self.where}: {', '.join(self.parts)} restored, {size(self.bytes)}{matched}"
 
     def _page(self) -> Page:
