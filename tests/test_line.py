@@ -89,6 +89,13 @@ def test_nothing_is_shown_unless_it_is_wanted(
     assert shown() == ""
 
 
+def test_a_program_without_standard_error_goes_on_without_a_line(
+    store: saver.Saver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stderr", None)
+    assert store.save("iris", 1, progress=True).number == 3
+
+
 def test_a_failure_ends_the_line_too(store: saver.Saver, shown: Callable[[], str]) -> None:
     """The traceback begins on a line of its own, and later output is left alone."""
     pack = next(Path(str(store.storage)).glob("packs/*"))

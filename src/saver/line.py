@@ -195,12 +195,12 @@ def shown(doing: str) -> Callable[[F], F]:
     def decorate(function: F) -> F:
         @wraps(function)
         def showing(*args: Any, **kwargs: Any) -> Any:
-            if kwargs.get("progress") is False:
-                kwargs["progress"] = None
-            found = line(True) if kwargs.get("progress") is True else None
-            if found is None:
+            if not isinstance(kwargs.get("progress"), bool):
                 return function(*args, **kwargs)
-            named = next((str(each) for each in args if isinstance(each, str)), "")
+            found = line(True) if kwargs["progress"] else None
+            if found is None:
+                return function(*args, **kwargs | {"progress": None})
+            named = next((os.fsdecode(each) for each in args if isinstance(each, str | os.PathLike)), "")
             short = named if len(named) <= NAME else f"…{named[-NAME:]}"  # the end of a path says most
             bar = Bar(f"{doing} {short}".rstrip(), found)
             found.open()
