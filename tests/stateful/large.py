@@ -98,7 +98,7 @@ def made() -> Large:
     store.gc(grace=0)
     while head() % INTERVAL != 9:
         next(lived)
-    store.delete("m1", tags=True)
+    store.delete("m1@latest", tags=True)
     beyond = inner.copy()
     while head() % INTERVAL:
         next(lived)
