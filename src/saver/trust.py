@@ -29,6 +29,7 @@ from typing import Any
 import msgspec
 
 from saver import configuration, registry
+from saver.allowing import MAIN, allowing
 from saver.errors import CannotSaveError, IncompatibleError, NotFoundError, UntrustedError
 from saver.family import Reference
 from saver.tree import Node
@@ -193,10 +194,9 @@ def audit(nodes: Iterable[Node], trust: Iterable[str] | Allowed, where: str) -> 
             refused.add(dotted(cls))
     if refused:
         names = tuple(sorted(refused))
-        listed = ", ".join(f'"{name}"' for name in names)
         raise UntrustedError(
             f"{where} asks for {', '.join(names)}, which the policy does not trust; nothing was imported. "
-            f"If you trust the author of the file, pass trust=[{listed}]",
+            f"If you trust the author of the file, pass {allowing(names)}",
             names,
         )
 
@@ -231,7 +231,7 @@ def resolve(name: str, admits: Callable[[str], bool] = lambda own: False) -> Any
             found = getattr(found, step)
     except (ImportError, AttributeError) as error:
         short = qualname.rpartition(".")[2]
-        if module_name == "__main__":
+        if module_name == MAIN:
             way = f"it was made by a script or a notebook: import {short}, and pass {_entry(name, short)}"
         elif isinstance(error, ModuleNotFoundError) and registry.is_own(root := _root(error.name)):
             way = f"pip install {registry.family(root).distribution or root}"
