@@ -90,7 +90,8 @@ def check_rbf(fields: Fields) -> None:
         _require(fits and shaped, "the coefficients do not fit the points")
         return
     _require(isinstance(near, (int, np.integer)) and 0 < near <= count, f"there are {near!r} neighbors")
-    _require((fields["_tree"].n, fields["_tree"].m) == points.shape, "the search tree has other points")
+    tree = fields["_tree"]
+    _require(tree is not None and (tree.n, tree.m) == points.shape, "the search tree has other points")
 
 
 def check_surface(fields: Fields) -> None:
