@@ -83,7 +83,8 @@ MUTANTS = [
         "names-for-pip", "registry.py",
         '    if not is_own(root):\n        return ""\n',
         '    if not is_own(root):\n        return root\n',
-        "naming to pip only libraries that Saver knows", ("test_missing_packages.py::test_only_libraries_that_saver_knows_are_named_to_pip",),
+        "naming to pip only libraries that Saver knows",
+        ("test_missing_packages.py::test_only_libraries_that_saver_knows_are_named_to_pip",),
     ),
     Mutant(
         "texts-of-numpy", "families/sklearn/checks/attributes.py",

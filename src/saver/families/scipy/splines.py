@@ -12,10 +12,8 @@ from saver.families.scipy.interpolation import check_spline
 from saver.tree import Node, Value
 
 _KINDS = ("UnivariateSpline", "InterpolatedUnivariateSpline", "LSQUnivariateSpline")
-_GIVEN, _SMOOTHING, _COUNT, _WORK = slice(0, 6), 6, 7, slice(11, 13)
-"""Where `_data` has x, y, w, the interval, the degree; the smoothing; the number of knots; and what FITPACK
-needs to go on from there."""
-_LAST = 14
+_SMOOTHING, _COUNT = 6, 7
+"""Where `_data` has the smoothing, and the number of knots."""
 
 
 def _check(t: Any, c: Any, k: Any, ext: Any) -> None:
@@ -65,22 +63,8 @@ class SmoothingCodec(Codec):
             "data": None,
         }
         data = own.get("_data")
-        if data is not None and data[0] is None:
-            state["data"] = []
-        elif data is not None:
-            given, smoothing = (
-                [*data[:3], float(data[3]), float(data[4]), int(data[5])],
-                float(data[_SMOOTHING]),
-            )
-            encoder.check(_check_data, given, smoothing)
-            arrays = [encoder.own(array, name) for name, array in zip("xyw", given[:3], strict=True)]
-            error, end = float(data[10]), int(data[13])
-            state["data"] = [
-                *arrays,
-                *(encoder(number) for number in (*given[3:], smoothing, error)),
-                end,
-                data[11] is not None,
-            ]
+        if data is not None:
+            state["data"] = _encode_data(data, encoder)
         return state
 
     def decode(self, node: Node, decoder: Decoder) -> Any:
@@ -98,6 +82,17 @@ class SmoothingCodec(Codec):
         if state["data"] is not None:
             found._data = _data(state["data"], t, c, k, decoder)
         return found
+
+
+def _encode_data(data: Any, encoder: Encoder) -> Value:
+    """The points, the smoothing and the outcome; nothing of a derivative, which was fitted to none."""
+    if data[0] is None:
+        return []
+    given, smoothing = [*data[:3], float(data[3]), float(data[4]), int(data[5])], float(data[_SMOOTHING])
+    encoder.check(_check_data, given, smoothing)
+    arrays = [encoder.own(array, name) for name, array in zip("xyw", given[:3], strict=True)]
+    numbers = [encoder(number) for number in (*given[3:], smoothing, float(data[10]))]
+    return [*arrays, *numbers, int(data[13]), data[11] is not None]
 
 
 def _data(state: Any, t: Any, c: Any, k: int, decoder: Decoder) -> tuple[Any, ...]:
