@@ -99,6 +99,9 @@ STATES: dict[str, tuple[Callable[[], Any], Callable[[Any], Value]]] = {
             s[0], {**s[1], "_dist": Node("scipy.multivariate", state=["multinomial", True, None])}, s[2]
         ],
     ),
+    "a triangulation that closes something when it is dropped": (
+        lambda: spatial.Delaunay(POINTS), lambda s: [s[0], {**s[1], "_qhull": 1}]
+    ),
     "an interpolator of another class": (lambda: interpolate.AAA(X, X), lambda s: ["Rbf", s[1]]),
     "a grid whose method is replaced": (
         lambda: interpolate.RegularGridInterpolator((X,), X), lambda s: [s[0], {**s[1], "_prepare_xi": 1}]

@@ -127,7 +127,6 @@ def check_delaunay(fields: Fields) -> None:
     _require(_is(fields["coplanar"], (-1, 3), _INT), "the coplanar points are not an array of indices")
     for name in ("paraboloid_scale", "paraboloid_shift"):
         _require(isinstance(fields[name], float), f"{name} is not a number")
-    _require(fields["_qhull"] is None, "the triangulation is incremental; call its close()")
     _check_made(fields, many, count, axes)
 
 

@@ -67,6 +67,7 @@ FORMS: dict[str, Form] = {
         "scipy.spatial",
         check_delaunay,
         ("simplices", "neighbors", "coplanar", "_vertex_to_simplex"),
+        ("_qhull",),
     ),
     "LinearConstraint": Form("scipy.optimize"),
     **dict.fromkeys(
@@ -98,7 +99,7 @@ class AttributesCodec(Codec):
         again = FORMS[kind].again
         for name, value in _made_again(kind, again).items():
             if vars(obj).get(name) is not value:
-                encoder.refuse("it was made from arrays of another library; make it from NumPy's")
+                encoder.refuse("it is incremental, or made from other arrays than NumPy's; make it anew")
         if not FORMS[kind].example:
             return [kind, encoder.attributes(obj, frozenset(again))]
         random = vars(obj._dist).get("_random_state")
@@ -110,6 +111,8 @@ class AttributesCodec(Codec):
         form = FORMS[kind]
         found: Any = _class(kind)(*form.example) if form.example else object.__new__(_class(kind))
         decoder.keep(node, found)
+        if not set(form.again).isdisjoint(attributes):
+            raise ValueError("what the library sets itself is not taken from a file")
         if form.example:
             if "_dist" in attributes:
                 raise ValueError("a distribution is not taken from elsewhere")
@@ -160,8 +163,8 @@ def _copied(value: Any, copies: dict[int, Any]) -> Any:
 
 def _made_again(kind: str, names: Iterable[str]) -> dict[str, Any]:
     """The attributes that the library sets to parts of NumPy, from an object that it makes."""
-    if not names:
-        return {}
+    if not names or kind == "Delaunay":
+        return dict.fromkeys(names)
     from scipy.interpolate import RBFInterpolator, RegularGridInterpolator
 
     line = np.array([0.0, 1.0])
