@@ -233,6 +233,8 @@ def resolve(name: str, admits: Callable[[str], bool] = lambda own: False) -> Any
         short = qualname.rpartition(".")[2]
         if module_name == "__main__":
             way = f"it was made by a script or a notebook: import {short}, and pass {_entry(name, short)}"
+        elif isinstance(error, ModuleNotFoundError) and registry.is_own(root := _root(error.name)):
+            way = f"pip install {registry.family(root).distribution or root}"
         else:
             way = (
                 "install the package that contains it, in the version that `saver show` lists, or, if it is "
@@ -248,6 +250,12 @@ def resolve(name: str, admits: Callable[[str], bool] = lambda own: False) -> Any
     if names and isinstance(found, type):
         told += f'; if that is the same class, moved, pass trust=["{dotted(names[0])}"] as well'
     raise IncompatibleError(told)
+
+
+def _root(module: str | None) -> str:
+    """The package of a module that is missing. Only one that Saver knows is named to pip: a file could name
+    any that someone has registered."""
+    return (module or "").partition(".")[0]
 
 
 def _entry(name: str, short: str) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, MutableMapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from saver import trust
+from saver.codec.absent import not_importable
 from saver.codec.attributes import NONE, door
 from saver.codec.budget import Budget
 from saver.codec.contract import BatchCodec, Codec, is_array
@@ -46,7 +47,7 @@ class Decoder:
 
     def __init__(
         self,
-        nodes: Iterable[Node],
+        nodes: Collection[Node],
         batches: Mapping[str, Value],
         tensors: TensorSource,
         where: str = "$",
@@ -78,9 +79,13 @@ class Decoder:
         else:
             self._admit_all(nodes)
 
-    def _admit_all(self, nodes: Iterable[Node]) -> None:
+    def _admit_all(self, nodes: Collection[Node]) -> None:
         for node in nodes:
-            self._admit(node)
+            try:
+                self._admit(node)
+            except ImportError as error:
+                codecs = {each.codec for each in nodes}
+                raise not_importable(node.codec, codecs, error, self._where) from error
 
     def _admit(self, node: Node) -> None:
         """Look up everything that a node asks for, so that nothing is built if something is wrong."""
