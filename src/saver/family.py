@@ -62,7 +62,7 @@ class Break(msgspec.Struct, frozen=True):
 
 
 def seen(classes: str, saved: str, under: str, why: str, what: str = "will not predict") -> Break:
-    """A break. The classes are separated by spaces; versions are written as `1.6..1.8`, `1.8..` or `..1.5`."""
+    """A break. Classes are separated by spaces; versions are written as `1.6..1.8`, `1.8..` or `..1.5`."""
     return Break(frozenset(classes.split()), _versions(saved), _versions(under), why, what)
 
 
