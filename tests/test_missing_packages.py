@@ -9,9 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
+
+pytest.importorskip("pandas")
+pytest.importorskip("pyarrow")
+pytest.importorskip("sklearn")
+pytest.importorskip("torch")
+
 import pandas as pd
 import pyarrow as pa
-import pytest
 import scipy.sparse
 import scipy.special
 import torch

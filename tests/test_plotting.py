@@ -450,7 +450,11 @@ def test_decades_are_drawn_on_a_logarithmic_axis() -> None:
 def test_the_ticks_of_many_decades_are_powers_of_ten() -> None:
     (axes,) = figure_of({"": log_of(loss=lambda step: 10.0 ** (step - 20))}).axes
     labels = {text.get_text() for text in axes.get_yticklabels()}
-    assert {"1e0", "1e7", "1e14", "1e-7"} <= labels
+    exponents = sorted(
+        int(label.removeprefix("1e")) for label in labels if label
+    )  # which, matplotlib decides
+    assert len(exponents) >= 4
+    assert exponents[0] < 0 < 15 < exponents[-1]
 
 
 @pytest.mark.usefixtures("matplotlib")

@@ -498,7 +498,7 @@ def test_sizes_are_read_exactly(text: str | int, size: int) -> None:
         (lambda: Every(improvement="val/x"), ValueError, 'not known.*write mode="max" or mode="min"'),
         (lambda: Keep(best=1, by="loss_accuracy"), ValueError, 'not known.*write mode="max" or mode="min"'),
         (lambda: Every(steps=5, mode="min"), TypeError, "mode belongs to improvement"),
-        (lambda: OnSignal("SIGNOPE"), TypeError, r"OnSignal\(signal.SIGUSR2\)"),
+        (lambda: OnSignal("SIGNOPE"), TypeError, r"OnSignal\(signal.SIGTERM\)"),
         (lambda: OnSignal(signal.SIGKILL), ValueError, "no program can catch SIGKILL"),
         (lambda: OnSignal(4000), ValueError, "no such signal"),
         (lambda: Keep(), TypeError, r"given nothing; pass exactly one of last, best, every, budget"),

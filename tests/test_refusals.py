@@ -6,6 +6,7 @@ import functools
 import operator
 import random
 import re
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +16,6 @@ import joblib
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -90,17 +90,13 @@ def test_every_sentence_fits_into_a_message() -> None:
     assert all(way[-1] != "." and "\n" not in way for way in told.values())
 
 
-class Colored(torch.Tensor):
-    pass
-
-
 class Seeded(random.Random):
     pass
 
 
 NATIVE = [
     re.Pattern, operator.itemgetter, functools.partial, random.Random, np.random.Generator, np.ndarray, dict,
-    Array, Colored, Seeded, type(None),
+    Array, Seeded, type(None),
 ]  # fmt: skip
 """Static classes of C, those on the heap, and classes that derive from them."""
 
@@ -109,6 +105,13 @@ NATIVE = [
 def test_a_class_made_in_c_cannot_be_registered(cls: type) -> None:
     with pytest.raises(saver.CannotSaveError, match="whose state is not in attributes"):
         saver.register(cls)
+
+
+def test_nor_can_a_class_of_tensors(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch = pytest.importorskip("torch")
+    cls = type("Colored", (torch.Tensor,), {"__module__": __name__})
+    monkeypatch.setattr(sys.modules[__name__], "Colored", cls, raising=False)
+    test_a_class_made_in_c_cannot_be_registered(cls)
 
 
 def test_classes_made_by_class_statements_can() -> None:
@@ -202,6 +205,7 @@ def test_trust_is_a_list_of_names() -> None:
 
 
 def test_a_restore_that_matched_nothing_warns_and_suggests_what_would(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
     saver.dump({"model": torch.nn.Sequential(torch.nn.Linear(2, 3))}, tmp_path / "a.saver")
     target = torch.nn.ModuleDict({"encoder": torch.nn.Sequential(torch.nn.Linear(2, 3))})
     with pytest.warns(UserWarning, match="of model, no name matched") as met:

@@ -52,10 +52,25 @@ def texts(path: Path) -> Iterator[tuple[int, str]]:
             (content[: found.start()].count("\n") + 1, found[0]) for found in PARAGRAPH.finditer(content)
         )
         return
+    for line, text in strings(content):
+        yield line, CODE.sub("", text)
+
+
+def strings(content: str) -> Iterator[tuple[int, str]]:
+    """The strings and comments of code. From Python 3.12 on, an f-string is several tokens."""
+    lines, depth, first = content.splitlines(keepends=True), 0, (1, 0)
     for token in tokenize.generate_tokens(io.StringIO(content).readline):
-        if token.type in (tokenize.STRING, tokenize.COMMENT):
-            yield token.start[0], CODE.sub("", token.string)
-        elif token.type == tokenize.NAME and token.string.startswith("test_"):
+        kind = tokenize.tok_name[token.type]
+        if kind.endswith("STRING_START"):
+            first, depth = first if depth else token.start, depth + 1
+        elif kind.endswith("STRING_END"):
+            depth -= 1
+            if depth == 0:
+                whole = "".join(lines[first[0] - 1 : token.end[0]])
+                yield first[0], whole[first[1] : len(whole) - len(token.line) + token.end[1]]
+        elif depth == 0 and kind in ("STRING", "COMMENT"):
+            yield token.start[0], token.string
+        elif depth == 0 and kind == "NAME" and token.string.startswith("test_"):
             yield token.start[0], token.string.replace("_", " ")
 
 

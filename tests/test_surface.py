@@ -48,6 +48,7 @@ def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
 
 def checked(source: str, folder: Path) -> list[str]:
     """What mypy says about a program that uses Saver."""
+    pytest.importorskip("mypy")
     program = folder / "program.py"
     program.write_text(source)
     done = subprocess.run(

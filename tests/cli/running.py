@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import re
@@ -32,7 +33,13 @@ STEERING = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 
 def run(*arguments: str | Path, **variables: str) -> Result:
     """What a command prints on pipes, and its exit code."""
-    return CliRunner().invoke(program, [*map(str, arguments)], env=variables)
+    return runner().invoke(program, [*map(str, arguments)], env=variables)
+
+
+def runner() -> CliRunner:
+    """Keeps standard output and error apart, which click before 8.2 does only on request."""
+    apart = "mix_stderr" in inspect.signature(CliRunner).parameters
+    return CliRunner(**({"mix_stderr": False} if apart else {}))
 
 
 def run_json(*arguments: str | Path) -> Any:

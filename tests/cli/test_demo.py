@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
+from running import runner
 
 import saver
 from saver.cli import program
@@ -201,7 +201,7 @@ def test_without_scikit_learn_it_says_what_to_install(tmp_path):
 
 def test_a_folder_that_cannot_be_made_is_reported(tmp_path):
     (tmp_path / "file").write_text("")
-    result = CliRunner().invoke(program, ["demo", "--folder", str(tmp_path / "file" / "below")])
+    result = runner().invoke(program, ["demo", "--folder", str(tmp_path / "file" / "below")])
     assert result.exit_code == 4
     assert result.stderr.startswith("error: ")
 

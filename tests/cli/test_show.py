@@ -17,8 +17,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
-from running import contents, error_of, printable, run, run_in_a_terminal, run_json, text_in_a_terminal
+from click.testing import Result
+from running import (
+    contents,
+    error_of,
+    printable,
+    run,
+    run_in_a_terminal,
+    run_json,
+    runner,
+    text_in_a_terminal,
+)
 
 import saver
 from saver import environment
@@ -33,7 +42,7 @@ COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def show(*arguments: str | Path) -> Result:
-    return CliRunner().invoke(program, ["show", *map(str, arguments)])
+    return runner().invoke(program, ["show", *map(str, arguments)])
 
 
 def show_in_a_terminal(*arguments: str | Path, **options: Any) -> str:

@@ -140,9 +140,10 @@ OPTIMIZERS: dict[str, Callable[[Any], Any]] = {
     "RAdam": lambda p: torch.optim.RAdam(p),
     "ASGD": lambda p: torch.optim.ASGD(p, 0.01),
     "Rprop": lambda p: torch.optim.Rprop(p, 0.01),
-    "Adafactor": lambda p: torch.optim.Adafactor(p, 0.01),
     "LBFGS": lambda p: torch.optim.LBFGS(p, 0.1, max_iter=3),
 }
+if hasattr(torch.optim, "Adafactor"):  # new in torch 2.5
+    OPTIMIZERS["Adafactor"] = lambda p: torch.optim.Adafactor(p, 0.01)
 
 
 def decay(epoch: int) -> float:
@@ -223,6 +224,34 @@ def test_training_goes_on_to_the_bit_with_every_schedule(save: Save, name: str, 
     assert same(again.state_dict(), optimizer.state_dict())
     assert same(follower.state_dict(), scheduler.state_dict())
     assert follower.optimizer is again
+
+
+@pytest.mark.parametrize("strategy", ["cos", "linear"])
+def test_the_function_that_older_versions_have_in_the_state_of_an_average_stays(
+    strategy: str, save: Save, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in torch 2.4, where the state dict of SWALR holds all of its attributes."""
+
+    def everything(self: Any) -> dict[str, Any]:
+        return {name: item for name, item in vars(self).items() if name != "optimizer"}
+
+    monkeypatch.setattr(SWALR, "state_dict", everything)
+
+    def made(rate: float) -> Any:
+        optimizer = torch.optim.SGD([nn.Parameter(torch.ones(2))], rate)
+        found = SWALR(optimizer, 0.05, anneal_epochs=4, anneal_strategy=strategy)
+        optimizer.step()
+        return found
+
+    before = made(0.1)
+    before.step()
+    assert "anneal_func" in before.state_dict()
+    for saved in forms(scheduler=before).values():
+        again = made(0.2)
+        own = again.anneal_func
+        assert restore(save(saved), {"scheduler": again})
+        assert again.last_epoch == before.last_epoch
+        assert again.anneal_func == own
 
 
 @pytest.mark.parametrize("loaded", [False, True])

@@ -14,7 +14,7 @@ _NO_FILE = "storages/test_outside.py::test_what_is_not_a_file_is_not_an_object"
 MUTANTS = [
     Mutant(
         "file-sync", "disk/durable.py",
-        "            self._files.sync(self._file)\n", "",
+        "        self._files.sync(self._file)\n", "",
         "the sync of a file before it gets its name", (_CRASHES,),
     ),
     Mutant(
@@ -24,20 +24,20 @@ MUTANTS = [
     ),
     Mutant(
         "data-before-name", "disk/durable.py",
-        "            self._files.sync(self._file)\n"
+        "            if self._found is None:\n                self._finish(replace)\n"
         "            placed = self._replace() if replace else self._place()\n",
         "            placed = self._replace() if replace else self._place()\n"
-        "            self._files.sync(self._file)\n",
+        "            if self._found is None:\n                self._finish(replace)\n",
         "the order: bytes are durable before the name is there", (_CRASHES,),
     ),
     Mutant(
         "fsync-of-files", "disk/files.py",
-        "        os.fsync(file)", "        os.stat(file)",
+        "        _to_disk(file)", "        os.stat(file)",
         "the system call that makes files durable", (_SYNCED,),
     ),
     Mutant(
         "fsync-of-folders", "disk/files.py",
-        "            os.fsync(folder)", "            os.stat(folder)",
+        "            _to_disk(folder)", "            os.stat(folder)",
         "the system call that makes names durable", (_SYNCED,),
     ),
     Mutant(
@@ -49,7 +49,7 @@ MUTANTS = [
     ),
     Mutant(
         "size-of-files", "disk/durable.py",
-        "            self._files.truncate(self._file, self._size)", "            pass",
+        "        self._files.truncate(self._file, self._size)", "        pass",
         "the cut to the size that was promised",
         ("disk/test_durable.py::test_a_file_is_as_long_as_it_was_said_to_be",),
     ),
@@ -90,13 +90,13 @@ MUTANTS = [
     ),
     Mutant(
         "hidden-files", "disk/durable.py",
-        "            self._files.close(self._open.pop())\n        self._remove_hidden()\n",
-        "            self._files.close(self._open.pop())\n",
+        "        self._close()\n        self._remove_hidden()\n",
+        "        self._close()\n",
         "removing what a failed save began", ("disk/test_durable.py::test_a_failed_write_changes_nothing",),
     ),
     Mutant(
         "mode-of-files", "disk/durable.py",
-        "        self._keep_mode()\n", "",
+        "            self._keep_mode()\n", "            pass\n",
         "who may read a file that is replaced",
         ("disk/test_durable.py::test_the_mode_of_a_replaced_file_is_kept",),
     ),

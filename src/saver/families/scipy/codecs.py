@@ -91,7 +91,7 @@ class InverseHessianCodec(_NamedCodec):
     name = "scipy.LbfgsInvHessProduct"
     package = "optimize"
     qualnames = ("LbfgsInvHessProduct",)
-    fields = ("dtype", "n_corrs", "rho", "shape", "sk", "yk")
+    fields = ("dtype", "n_corrs", "ndim", "rho", "shape", "sk", "yk")  # ndim from 1.18 on
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
         return [encoder(obj.sk, "sk"), encoder(obj.yk, "yk")]

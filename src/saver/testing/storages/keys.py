@@ -14,7 +14,8 @@ from saver.testing.storages.contents import put
 
 NO_KEYS = (
     "", "/", "a/", "/a", "a//b", ".", "..", "../a", "a/../b", "a/..", ".a", "a/.b", "A", "a b", "ä", "a\0b",
-    "a\n", "a\\b", "C:a", "~", "a_b", "/".join("a" * 17), "a/" * 5000 + "a",
+    "a\n", "a\\b", "C:a", "~", "a_b", "a.", "a./b", "a/b..", "con", "nul.json", "a/aux.txt", "com1/a", "lpt9",
+    "/".join("a" * 17), "a/" * 5000 + "a",
 )  # fmt: skip
 """Keys that a damaged or forged document could contain."""
 
