@@ -71,12 +71,18 @@ class Allowed(msgspec.Struct, frozen=True):
         return given if ":" in given else ":".join(given.rsplit(".", 1))
 
 
-def allowed(trust: Iterable[str] | Allowed) -> Allowed:
+class Policy(Allowed, frozen=True):
     """What the caller allows, together with what the user's configuration allows."""
+
+
+def allowed(trust: Iterable[str] | Allowed) -> Policy:
+    """The policy: what the caller and the user's configuration allow. A policy is returned as it is."""
+    if isinstance(trust, Policy):
+        return trust
     if not isinstance(trust, Allowed):
         trust = Allowed((trust,) if isinstance(trust, str) else tuple(trust))
     patterns, classes = configuration.read(configuration.path())
-    return Allowed((*trust.patterns, *patterns), {**classes, **trust.classes})
+    return Policy((*trust.patterns, *patterns), {**classes, **trust.classes})
 
 
 def class_name(cls: type) -> str:
