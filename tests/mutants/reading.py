@@ -244,7 +244,7 @@ MUTANTS = [
         (_BUDGET,),
     ),
     Mutant(
-        "bytes-of-tensors", "codec/decoder.py",
+        "bytes-of-tensors", "codec/tensors.py",
         "        self.budget.charge(found.nbytes)\n        return found\n", "        return found\n",
         "the limit on tensors that are used many times",
         (_BUDGET,),

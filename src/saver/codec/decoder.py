@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequenc
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from saver import trust
 from saver.codec.attributes import NONE, door
@@ -15,10 +14,11 @@ from saver.codec.budget import Budget
 from saver.codec.contract import BatchCodec, Codec, is_array
 from saver.codec.device import Device
 from saver.codec.needed import Needed
+from saver.codec.tensors import TensorReader
 from saver.errors import IncompatibleError, SaverError
 from saver.registry import codec_root
 from saver.stack import SEGMENT, is_deep, on_fresh_stack
-from saver.tensors import NUMPY_DTYPE, Bytes, TensorInfo, TensorSource
+from saver.tensors import TensorSource
 from saver.tree import MAX_OBJECT_DEPTH, Node, Reference, Tensor, Value
 
 MAX_DECODED_DEPTH = 2 * MAX_OBJECT_DEPTH
@@ -36,7 +36,7 @@ class _Pending:
         self.id = ident
 
 
-class Decoder:
+class Decoder(TensorReader):
     """One walk from trees, parsed and audited, to objects.
 
     `nodes` are all the nodes of the trees; `batches` is the shared state of batch codecs; `budget` limits
@@ -55,11 +55,9 @@ class Decoder:
         versions: Callable[[Iterable[str]], str] = lambda packages: "",
         allowed: trust.Allowed = trust.Allowed(),  # noqa: B008 - it is frozen
     ) -> None:
-        self._where = where
+        super().__init__(tensors, Budget(0, where=where) if budget is None else budget, where)
         self._versions = versions
         self.device = Device() if device is None else device
-        self.budget = Budget(0, where=where) if budget is None else budget
-        self._handed: set[str] = set()
         self._unchecked: list[tuple[Node, Codec, Any]] = []
         self._built: dict[int | str, Any] = {}
         self._standing: dict[int, Any] = {}
@@ -68,7 +66,6 @@ class Decoder:
         self._waiting: dict[int | str, list[tuple[Any, Any]]] = {}
         self._batches = batches
         self._built_batches: dict[str, Sequence[Any]] = {}
-        self._tensors = tensors
         found = Needed(where, versions)
         if is_deep():
             on_fresh_stack(found.look_up, nodes, allowed)  # imports need room
@@ -201,9 +198,7 @@ class Decoder:
         if ident is not None:
             if ident in self._built:
                 return self._built[ident]
-            if ident in self._open:
-                raise IncompatibleError(f"{self._where}: node {ident} contains itself")
-            self._open.add(ident)
+            self._begin(ident)
         self._depth = depth = self._depth + 1
         if depth > MAX_DECODED_DEPTH:
             raise IncompatibleError(f"{self._where}: objects are nested too deep")
@@ -212,10 +207,8 @@ class Decoder:
         if budget.steps < 0:
             budget.exceeded()
         try:
-            if depth % SEGMENT == 1 and (depth > 1 or is_deep()):
-                obj = on_fresh_stack(codec.decode, node, self)
-            else:
-                obj = codec.decode(node, self)
+            no_room = depth % SEGMENT == 1 and (depth > 1 or is_deep())
+            obj = on_fresh_stack(codec.decode, node, self) if no_room else codec.decode(node, self)
         except (SaverError, MemoryError):
             raise
         except Exception as error:
@@ -228,6 +221,12 @@ class Decoder:
         if not depth and self._unchecked:
             self._check()
         return obj
+
+    def _begin(self, ident: int | str) -> None:
+        """The object of a node that others refer to is being built."""
+        if ident in self._open:
+            raise IncompatibleError(f"{self._where}: node {ident} contains itself")
+        self._open.add(ident)
 
     def _is_there(self, ident: int | str, obj: Any) -> None:
         """The object of a node that others refer to is complete."""
@@ -263,38 +262,6 @@ class Decoder:
                 except Exception as error:
                     raise self._not_understood(node, error) from error
 
-    def info(self, ref: Any) -> TensorInfo:
-        """What a `Tensor` is, without reading it."""
-        if type(ref) is not Tensor:
-            raise ValueError("a tensor is missing")
-        try:
-            return self._tensors.info(ref.name)
-        except KeyError:
-            raise self._missing(ref) from None
-
-    def look(self, ref: Any) -> Bytes:
-        """The bytes of a `Tensor`, flat, for code that copies them elsewhere."""
-        if type(ref) is not Tensor:
-            raise ValueError("a tensor is missing")
-        try:
-            found = self._tensors.read(ref.name)
-        except KeyError:
-            raise self._missing(ref) from None
-        self.budget.charge(found.nbytes)
-        return found
-
-    def _missing(self, ref: Tensor) -> IncompatibleError:
-        return IncompatibleError(f"{self._where}: the tensor {ref.name!r} is not in the pack")
-
-    def tensor(self, ref: Any) -> Bytes:
-        """The same, for code that keeps them: no two objects share the bytes, unless a reference says they
-        are one."""
-        data = self.look(ref)
-        if ref.name in self._handed:
-            return data.copy()
-        self._handed.add(ref.name)
-        return data
-
     def own(self, value: Value) -> Any:
         """The object that `value` describes; a copy if it is an array that others may refer to. For code
         that checks its elements once and relies on them."""
@@ -305,14 +272,6 @@ class Decoder:
             self.budget.charge(found.nbytes)
             return found.copy(order="K")
         return found
-
-    def array(self, ref: Any, dtype: str | None = None, ndim: int | None = None) -> NDArray[Any]:
-        """A `Tensor` as a NumPy array. Raises ValueError if its safetensors dtype or ndim differs."""
-        info = self.info(ref)
-        if (dtype is not None and info.dtype != dtype) or (ndim is not None and len(info.shape) != ndim):
-            raise ValueError(f"{ref.name!r} is {info.dtype}{list(info.shape)}, not {dtype} with {ndim} axes")
-        array: NDArray[Any] = self.tensor(ref).view(NUMPY_DTYPE[info.dtype]).reshape(info.shape)
-        return array
 
     def batch(self, codec: BatchCodec, name: Any) -> Sequence[Any]:
         """The objects of a batch, built once."""

@@ -36,7 +36,12 @@ def _written(tree: Value) -> tuple[bytes, list[Item]]:
     return canonical(marks.on(tree, 0), floats=False), marks.found  # floats that need a mark have one
 
 
+_TOO_DEEP = (
+    "$: objects lie too deep within each other; flatten the structure, or save its pieces as separate parts "
+    f"(the limit is {MAX_JSON_DEPTH} levels of JSON)"
+)
 _PLAIN = frozenset((str, bool, type(None), msgspec.Raw))
+_CONTAINERS = frozenset((dict, list, tuple))
 
 
 class _Marks:
@@ -49,7 +54,7 @@ class _Marks:
         """The order to write beside keys; many objects have the same keys."""
 
     def on(self, value: Any, depth: int) -> Any:
-        """The value with marks. Recursive: one call for each level, so no comprehensions."""
+        """The value with marks. Recursive: one call for each level."""
         kind = type(value)
         if kind in _PLAIN:
             return value
@@ -59,10 +64,7 @@ class _Marks:
             self.found.append(value)
             return value
         if depth >= MAX_JSON_DEPTH:
-            raise CannotSaveError(
-                "$: objects lie too deep within each other; flatten the structure, or save its pieces as "
-                f"separate parts (the limit is {MAX_JSON_DEPTH} levels of JSON)"
-            )
+            raise CannotSaveError(_TOO_DEEP)
         depth += 1
         if kind is Node:
             self.found.append(value)
@@ -70,21 +72,15 @@ class _Marks:
             if type(state) not in _PLAIN:
                 state = self.on(state, depth)
             return Node(value.codec, value.cls, value.version, value.id, state)
-        if kind is dict:
-            marked = {}
-            for name, item in value.items():
-                marked[name] = item if type(item) in _PLAIN else self.on(item, depth)
-            order = self._order(tuple(value))
-            if order is not None:
-                marked["$order"] = order
-            return marked
-        if kind is list or kind is tuple:
-            items = list(value)
-            for index, item in enumerate(items):
-                if type(item) not in _PLAIN:
-                    items[index] = self.on(item, depth)
-            return items
-        return _marked_number(float(value)) if isinstance(value, float) else value
+        if kind not in _CONTAINERS:
+            return _marked_number(float(value)) if isinstance(value, float) else value
+        marked: Any = dict(value) if kind is dict else list(value)
+        for at, item in value.items() if kind is dict else enumerate(value):
+            if type(item) not in _PLAIN:
+                marked[at] = self.on(item, depth)
+        if kind is dict and (order := self._order(tuple(value))) is not None:
+            marked["$order"] = order
+        return marked
 
     def _order(self, keys: tuple[str, ...]) -> list[int] | None:
         """The place of each key among the sorted ones; None if they are sorted, or a node's as raw JSON."""
