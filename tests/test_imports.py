@@ -106,11 +106,11 @@ CONTRACTS = {
     "saver.staging": ("threads", "memory", "tensors", "device"),
     "saver.checkpoints": (
         "logger",
-        "arguments", "callers", "errors", "tree", "trust", "codec", "git", "environment", "framework",
-        "encoding",
+        "arguments", "callers", "details", "errors", "tree", "trust", "codec", "git", "environment",
+        "framework", "encoding",
         "opened",
         "policy",
-        "repo", "staging", "training_log", "restoring", "fingerprint", "pruning", "checkpoints",
+        "repo", "staging", "training_log", "restoring", "pruning", "checkpoints",
     ),
     "saver.rehearsal": (
         "errors", "storage", "environment", "framework", "encoding", "opened", "repo", "training_log",
@@ -124,19 +124,20 @@ CONTRACTS = {
     "saver.arguments": ("tree", "trust", "codec"),
     "saver.detached": ("errors", "handle", "repo", "storage", "staging"),
     "saver.pruning": ("errors", "opened", "policy", "repo", "storage"),
-    "saver.details": ("arguments", "repo"),
+    "saver.details": ("arguments", "fingerprint", "repo", "storage"),
     "saver.handle": ("callers", "errors", "forks", "repo"),
     "saver.file": (
         "errors", "registry", "arguments", "tree", "tensors", "storage", "disk", "pack", "repo",
         "git", "environment", "encoding", "opened", "description", "streams", "compare", "restoring",
     ),
     "saver.formats": ("errors", "strict", "storage", "pack", "repo", "tensors", "tree", "opened"),
+    "saver.store": (
+        "errors", "arguments", "registry", "storage", "repo", "environment", "encoding", "opened",
+        "description", "file", "streams", "compare", "restoring",
+    ),
     "saver.saver": (
-        "errors", "arguments", "handle", "staging", "registry", "storage", "repo",
-        "git", "environment", "encoding",
-        "opened", "description", "file",
-        "streams", "compare", "restoring", "fingerprint", "checkpoints", "rehearsal", "policy", "details",
-        "detached", "pruning",
+        "arguments", "handle", "storage", "repo", "git", "environment", "encoding", "file", "store",
+        "streams", "checkpoints", "rehearsal", "policy", "details", "detached", "pruning",
     ),
 }  # fmt: skip
 

@@ -8,6 +8,7 @@ from saver import arguments
 from saver.repo.labels import NOTES_LIMIT, labelled
 from saver.repo.naming import labels_of, model_of, tag_of
 from saver.repo.refs import STEP_LIMIT, BadNameError
+from saver.storage import Progress
 
 
 def details_of(model: Any, step: Any, metrics: Any, tags: Any, labels: Any, notes: Any) -> dict[str, Any]:
@@ -32,3 +33,12 @@ def _given(labels: dict[str, Any]) -> dict[str, Any]:
 def notes_of(notes: Any) -> str:
     """Notes of a version or a model."""
     return arguments.text("notes", notes, NOTES_LIMIT, "save longer ones as a part")
+
+
+def fingerprints_of(data: Any, progress: Progress | None = None) -> dict[str, Any]:
+    """The fingerprints of the training data, by name; for None, none."""
+    if data is None:
+        return {}
+    from saver.fingerprint import fingerprints
+
+    return fingerprints(data, progress)

@@ -77,6 +77,19 @@ def draft(
     return Draft(model=model, encoded=encoded, time=time.time(), environment=described, **details)
 
 
+def draft_opened(
+    model: str, opened: Opened, author: str, progress: Progress | None = None, **details: Any
+) -> Draft:
+    """A draft of a version of `model` with the content of an opened version or file, and with the time,
+    environment and data that it records. `author` is who made it if it does not say so; `details` as in
+    `draft`."""
+    found = opened.manifest
+    return Draft(
+        model=model, encoded=encode_opened(opened, progress), time=found.time, environment=found.environment,
+        author=found.author or author, data=found.data, unknown=found.unknown, **details,
+    )  # fmt: skip
+
+
 def classes(obj: Any) -> set[str]:
     """The classes, as files name them, that what `obj` is saved as asks for."""
     encoder, trees, _ = _walk(obj)

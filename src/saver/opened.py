@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -145,7 +145,7 @@ class Opened:
 
     def decoder(
         self,
-        nodes: Iterable[Node],
+        nodes: Collection[Node],
         budget: Budget | None = None,
         device: Device | None = None,
         trusted: Iterable[str] | policy.Allowed = (),
@@ -228,8 +228,10 @@ def _parsed(name: str, tree: Any, states: Mapping[str, Any], where: str, shapes:
 
 def open_version(repo: Repository, version: Version) -> Opened:
     """Open a version of a store."""
-    saved, blobs = repo.opened(version)
-    where, tensors = f"{repo.storage}: {version}", repo.source(version, saved, blobs)
+    from saver.repo import reading  # a file needs no store
+
+    saved, blobs = reading.opened(repo, version)
+    where, tensors = f"{repo.storage}: {version}", reading.source(repo, version, saved, blobs)
     manifest = msgspec.structs.replace(saved, notes=version.notes)  # which may have been edited since
     return Opened(manifest, tensors, where, version.bytes, version.manifest)
 

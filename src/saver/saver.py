@@ -3,40 +3,27 @@
 from __future__ import annotations
 
 import os
-import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
 
-import msgspec
-
-from saver import arguments, encoding, environment, registry
-from saver.description import Description, describe_opened
-from saver.details import details_of, notes_of
-from saver.file import names_file, open_file, write_file
+from saver import arguments, encoding, environment
+from saver.details import details_of, fingerprints_of, notes_of
+from saver.file import open_file
 from saver.git import Git
 from saver.handle import Background, Handle
-from saver.opened import Opened, open_version
-from saver.repo import audit, changing, history
-from saver.repo.choosing import ALL, Choice
+from saver.repo import changing
 from saver.repo.draft import Draft
-from saver.repo.entry import Entry
-from saver.repo.history import Change, Summary
-from saver.repo.naming import author_of, group_of, labels_of, model_of, ref_of, several_of, tag_of
-from saver.repo.repository import Repository
+from saver.repo.naming import author_of, labels_of, model_of, ref_of, several_of, tag_of
 from saver.repo.save import save_version
-from saver.repo.version import Version, Versions, number_of
+from saver.repo.version import Version, number_of
 from saver.storage import Progress, Storage
-from saver.streams import Source, Target
+from saver.store import Store
+from saver.streams import Source
 
 if TYPE_CHECKING:  # imported when they are called: `import saver` stays fast
     from saver.checkpoints import Checkpoints
-    from saver.compare import Difference
     from saver.policy import Policy, Retention
-    from saver.repo.backup import Copied
-    from saver.repo.check import Checked
     from saver.repo.gc import Collected
-    from saver.repo.index import Index
-    from saver.restoring import Names, Report
 
 GRACE = 900.0
 """Seconds that a collector waits before it deletes condemned objects, for the sake of current readers."""
@@ -48,7 +35,7 @@ REHEARSAL = "SAVER_REHEARSAL"
 """Environment variable that is set if `saver rehearse` started this process; it then observes the runs."""
 
 
-class Saver:
+class Saver(Store):
     """A store: named models, each with versions 1, 2, 3 …; see docs/quickstart.md.
 
     `store` is a folder, `memory://name`, or a Storage. The first save creates the folder. Any number of
@@ -59,18 +46,15 @@ class Saver:
 
     Every change is recorded with its time and `author`; see `log`. That is by default `$SAVER_AUTHOR`, or
     else the user's name.
+
+    Methods that only read are those of `saver.store.Store`.
     """
 
     def __init__(self, store: str | os.PathLike[str] | Storage, *, author: str | None = None) -> None:
-        self.storage = _storage("store", store)
-        by = environment.author() if author is None else author_of(author)
-        self._repo = Repository(self.storage, by, _index)
+        super().__init__(store, author=author)
         self._background = Background()
 
-    def __repr__(self) -> str:
-        return f"saver.Saver({str(self.storage)!r})"
-
-    # Saving and loading
+    # Saving
 
     # fmt: off
     @overload
@@ -145,7 +129,7 @@ class Saver:
                 git,
                 given,
                 author=by,
-                data=_fingerprints(data, progress) if data is not None else {},
+                data=fingerprints_of(data, progress),
                 bases=bases,
                 **details,
             )
@@ -157,150 +141,11 @@ class Saver:
 
         return self._background.begin(model, lambda: detached(self._repo, draft(), progress))
 
-    def load(
-        self,
-        ref: str | Version,
-        *,
-        parts: Iterable[str] | None = None,
-        trust: Iterable[str] = (),
-        classes: Mapping[str, Any] | None = None,
-        lazy: bool = False,
-        device: Any = None,
-        limit: int | str | None = None,
-        progress: Progress | None = None,
-    ) -> Any:
-        """What was saved, to the bit, without running code from the store.
-
-        `parts`, `trust`, `classes`, `lazy`, `device`, `limit` and the errors are those of `saver.load`.
-        """
-        allowed = arguments.loading(trust, classes, limit, progress, lazy=lazy)
-        names = None if parts is None else arguments.texts("parts", parts)
-        return self._open(ref).load(allowed, names, lazy=lazy, device=device, limit=limit, progress=progress)
-
-    def restore(
-        self,
-        ref: str | Version,
-        into: Any,
-        *,
-        strict: bool = True,
-        names: Names = None,
-        trust: Iterable[str] = (),
-        classes: Mapping[str, Any] | None = None,
-        limit: int | str | None = None,
-        progress: Progress | None = None,
-    ) -> Report:
-        """Restore a version in place, into existing objects: see `saver.restoring`."""
-        from saver.restoring import restore
-
-        allowed = arguments.restoring(into, names, trust, classes, limit, progress, strict)
-        opened = self._open(ref)
-        return restore(
-            opened, into, strict=strict, names=names, trust=allowed, limit=limit, progress=progress
-        )
-
     def _base(self, base: str | Version) -> str:
         text = ref_of("base", base)
         if isinstance(base, Version):
             changing.find(self._repo, base, "base")
         return text
-
-    def _open(self, ref: str | Version, name: str = "ref") -> Opened:
-        """Open the version that a ref names."""
-        return open_version(self._repo, changing.find(self._repo, ref, name))
-
-    # What there is
-
-    def exists(self) -> bool:
-        """Whether anything was ever saved here. Raises IncompatibleError if a newer Saver made the store."""
-        return self._repo.exists()
-
-    def models(self, group: str = "") -> list[str]:
-        """The names of the models that have versions, sorted; with a group such as `fraud/`, of those whose
-        names begin so."""
-        group_of(group)
-        if not self._repo.exists():
-            return []
-        self._repo.open()
-        return [name for name, _ in self._repo.models(group)]
-
-    def summaries(self, group: str = "") -> list[Summary]:
-        """A summary of each model, sorted by name: the number of versions, the newest one, the tags."""
-        group_of(group)
-        self._repo.open()
-        return list(history.summaries(self._repo, group))
-
-    def summary(self, model: str) -> Summary:
-        """The summary of one model. Raises NotFoundError if it has no versions."""
-        model_of(model)
-        self._repo.open()
-        return history.summary(self._repo, model)
-
-    def versions(
-        self, model: str, *, last: int | None = None, where: str | None = None, sort: str | None = None
-    ) -> Versions:
-        """The versions of a model, sorted by number. Raises NotFoundError if the model has none.
-
-        `where` is a condition, such as `auc > 0.8 and not tag = old`: see docs/finding.md. With `last`, only
-        that many of the newest that satisfy it. `sort="auc"` puts the best first, as `iris@best:auc` finds
-        it; `max:` or `min:` before a metric, `number`, `step`, `time`, `size` or `added` says which is first.
-        """
-        model_of(model)
-        choice = Choice.of(where, sort)
-        if last is not None:
-            last = arguments.whole_number("last", last, 0, sys.maxsize - 1)
-        self._repo.open()
-        self._repo.version(model)
-        if choice == ALL:
-            return history.newest(self._repo, model, last)
-        return Versions(choice.among(list(self._repo.versions(model)), last))
-
-    def version(self, ref: str | Version) -> Version:
-        """The version that a ref names, as it is now. Raises NotFoundError."""
-        return changing.find(self._repo, ref)
-
-    def describe(self, ref: str | Version) -> Description:
-        """What a version contains: parts, shapes, sizes, dtypes, environment. Builds and imports nothing."""
-        return describe_opened(self._open(ref))
-
-    def history(
-        self, model: str, *, last: int | None = None, where: str | None = None, sort: str | None = None
-    ) -> list[Change]:
-        """The same as `versions`, each with the parts that changed since the version before it."""
-        choice = Choice.of(where, sort)
-        if last is not None:
-            last = arguments.whole_number("last", last, 0, sys.maxsize - 2)
-        if choice == ALL:
-            versions = self.versions(model, last=None if last is None else last + 1)
-            changes = list(history.changes(versions))
-            return changes if last is None else changes[-last:] if last else []
-        by_number = {change.version.number: change for change in history.changes(self.versions(model))}
-        chosen = choice.among([change.version for change in by_number.values()], last)
-        return [by_number[version.number] for version in chosen]
-
-    def log(self, model: str | None = None) -> Iterator[Entry]:
-        """Who did what, and when: every save, tag, label, note, deletion and collection, the newest first; or
-        those of one model. Reads the log as you iterate, so the first entries of a long one come at once.
-        """
-        if model is not None:
-            model_of(model)
-        self._repo.open()
-        return audit.entries(self._repo, model)
-
-    def diff(
-        self, a: str | Version | Source, b: str | Version | Source, *, progress: Progress | None = None
-    ) -> Difference:
-        """What changed from version `a` to version `b`: parameters, weights, data, environment, metrics.
-
-        Either may be a file instead: a string that ends in `.saver`, a Path, or a file object.
-        """
-        from saver.compare import compare
-
-        arguments.callback("progress", progress)
-        old, new = (
-            open_file(side) if names_file(side) else self._open(side, name)  # type: ignore[arg-type]
-            for name, side in (("a", a), ("b", b))
-        )
-        return compare(old, new, progress=progress)
 
     # Changing
 
@@ -371,21 +216,6 @@ class Saver:
 
         return collect(self._repo, grace, dry_run, progress)
 
-    def check(self, *, progress: Progress | None = None) -> Checked:
-        """Read everything and report what is damaged and what is garbage. Saving a damaged tensor again
-        repairs it.
-        """
-        from saver.repo.check import check
-
-        arguments.callback("progress", progress)
-        return check(self._repo, progress)
-
-    def verify(self, ref: str | Version, *, progress: Progress | None = None) -> None:
-        """Read all tensors of a version. Raises DamagedError, which names those whose bytes are not what
-        was saved."""
-        arguments.callback("progress", progress)
-        self._open(ref).tensors.verify(progress=progress)
-
     def checkpoints(
         self,
         model: str,
@@ -437,30 +267,6 @@ class Saver:
             attend(run)
         return run
 
-    # Copying, exporting, importing
-
-    def backup(self, target: str | os.PathLike[str] | Storage, *, progress: Progress | None = None) -> Copied:
-        """Bring the copy of this store in `target` up to date. Others may save, delete and collect meanwhile.
-
-        At first `target` must be empty or missing. Objects that it already has are not copied again; what
-        is copied is read back and verified. The copy is a store to read from, not to write to: see
-        docs/backup.md. Raises CannotWriteError, and changes nothing, if `target` is something else. Check
-        `whole` of the result: if it is false, `damage` names the damaged objects of this store; all others
-        were copied.
-        """
-        from saver.repo.backup import backup
-
-        arguments.callback("progress", progress)
-        return backup(self._repo, _storage("target", target), progress)
-
-    def export(self, ref: str | Version, path: Target, *, progress: Progress | None = None) -> int:
-        """Write a version to a single file, as `saver.dump` does. Returns the bytes written."""
-        arguments.callback("progress", progress)
-        opened = self._open(ref)
-        encoded = encoding.encode_opened(opened, progress)
-        document = msgspec.structs.replace(opened.manifest, tensors={}, packs=(), transaction="")
-        return write_file(path, document, encoded, progress)
-
     def import_(
         self,
         path: Source,
@@ -476,41 +282,8 @@ class Saver:
         """
         arguments.callback("progress", progress)
         opened = open_file(path)
-        told = opened.manifest
-        metrics = {name: number_of(value) for name, value in told.metrics.items()}
-        details = details_of(model, told.step, metrics, tags, None, told.notes)
-        draft = Draft(
-            model=model,
-            encoded=encoding.encode_opened(opened, progress),
-            time=told.time,
-            environment=told.environment,
-            author=told.author or self._repo.author,
-            data=told.data,
-            unknown=told.unknown,
-            **details,
-        )
+        found = opened.manifest
+        metrics = {name: number_of(value) for name, value in found.metrics.items()}
+        details = details_of(model, found.step, metrics, tags, None, found.notes)
+        draft = encoding.draft_opened(model, opened, self._repo.author, progress, **details)
         return save_version(self._repo, draft, progress)
-
-
-def _index(ident: str) -> Index:
-    from saver.repo.index import Index, index_path
-
-    return Index(index_path(ident))
-
-
-def _fingerprints(data: Any, progress: Progress | None) -> dict[str, Any]:
-    from saver.fingerprint import fingerprints
-
-    return fingerprints(data, progress)
-
-
-def _storage(name: str, place: Any) -> Storage:
-    return place if isinstance(place, Storage) else open_storage(arguments.path_of(name, place))
-
-
-def open_storage(address: str) -> Storage:
-    """The storage at an address: `memory://name`, or a folder."""
-    scheme, separator, _ = address.partition("://")
-    module = registry.find("storages", scheme if separator else "local")
-    store: Storage = module.open_storage(address)
-    return store

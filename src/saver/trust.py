@@ -2,9 +2,8 @@
 
 A file can name classes and functions; it can never say that they are safe. The policy is outside of the
 file and has four sources: what the families declare, `trust=[...]` of the call, the `trust` list in the
-user's configuration file, and `@saver.register`.
-`classes={"__main__.Net": Net}`, of the call or of the configuration, allows exactly that class under that
-name.
+user's configuration file, and `@saver.register`. `classes={"__main__.Net": Net}`, of the call or of the
+configuration, allows exactly that class under that name.
 
 - A node may ask for the classes that the family of its codec declares for that codec, by name.
 - A *reference* (a function or class held as a value) can be called later with data from the file, so only
@@ -81,8 +80,8 @@ def allowed(trust: Iterable[str] | Allowed) -> Policy:
         return trust
     if not isinstance(trust, Allowed):
         trust = Allowed((trust,) if isinstance(trust, str) else tuple(trust))
-    patterns, classes = configuration.read(configuration.path())
-    return Policy((*trust.patterns, *patterns), {**classes, **trust.classes})
+    more, classes = configuration.read(configuration.path())
+    return Policy((*trust.patterns, *more), {**classes, **trust.classes})
 
 
 def class_name(cls: type) -> str:
@@ -90,7 +89,9 @@ def class_name(cls: type) -> str:
     name = own_name(cls)
     found = find(name)
     if found is not cls:
-        where = "leads nowhere" if found is None else f"leads to {_shown(found)}"
+        anew = "another class of that name, as when a module is loaded anew"
+        what = anew if isinstance(found, type) else f"a {type(found).__name__}"
+        where = "leads nowhere" if found is None else f"leads to {what}"
         raise CannotSaveError(
             f"the class {dotted(name)} cannot be found again: its name {where}; define it by a class "
             "statement at the top level of a module, under its own name, and make the object again"
@@ -116,13 +117,6 @@ def find(name: str) -> Any:
     for step in qualname.split("."):
         found = getattr(found, step, None)
     return found
-
-
-def _shown(found: Any) -> str:
-    """What a name leads to, in a message."""
-    if isinstance(found, type):
-        return "another class of that name, as when a module is loaded anew"
-    return f"a {type(found).__name__}"
 
 
 def dotted(name: str) -> str:
@@ -153,11 +147,10 @@ families. They are read at import, so that an audit imports nothing."""
 
 def reference(name: str) -> Reference | None:
     """The review of a function or class that files may hold as a value; None if it was not reviewed."""
-    review = REFERENCES.get(name)
-    if review is None:
-        family = registry.in_use(name.partition(":")[0].partition(".")[0])
-        review = family.named_references.get(name) if family is not None else None
-    return review
+    if name in REFERENCES:
+        return REFERENCES[name]
+    family = registry.in_use(name.partition(":")[0].partition(".")[0])
+    return family.named_references.get(name) if family is not None else None
 
 
 _TOOLS = frozenset(("distutils", "f2py", "testing"))
@@ -239,6 +232,8 @@ def resolve(name: str, admits: Callable[[str], bool] = lambda own: False) -> Any
         short = qualname.rpartition(".")[2]
         if module_name == "__main__":
             way = f"it was made by a script or a notebook: import {short}, and pass {_entry(name, short)}"
+        elif isinstance(error, ModuleNotFoundError) and registry.is_own(root := _root(error.name)):
+            way = f"pip install {registry.family(root).distribution or root}"
         else:
             way = (
                 "install the package that contains it, in the version that `saver show` lists, or, if it is "
@@ -256,6 +251,12 @@ def resolve(name: str, admits: Callable[[str], bool] = lambda own: False) -> Any
     raise IncompatibleError(told)
 
 
+def _root(module: str | None) -> str:
+    """The package of a module that is missing. Only one that Saver knows is named to pip: a file could name
+    any that someone has registered."""
+    return (module or "").partition(".")[0]
+
+
 def _entry(name: str, short: str) -> str:
     return f'classes={{"{dotted(name)}": {short}}}'
 
@@ -268,9 +269,8 @@ def names_of(thing: Any) -> tuple[str, ...]:
     module = getattr(thing, "__module__", None)
     if isinstance(thing, type):
         return (f"{registry.module_of(thing)}:{qualname}",)
-    if isinstance(module, str):
-        return (f"{module}:{qualname}",) + _public_homes(thing, qualname)
-    return _public_homes(thing, qualname)
+    own = (f"{module}:{qualname}",) if isinstance(module, str) else ()
+    return own + _public_homes(thing, qualname)
 
 
 def _public_homes(thing: Any, qualname: str) -> tuple[str, ...]:

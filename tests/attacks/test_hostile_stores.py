@@ -124,7 +124,7 @@ def original() -> str:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(state, "INTERVAL", 4)
         patch.setattr("saver.repo.gc.moving.DEAD_BYTES", 1000)
-        patch.setattr("saver.saver._index", lambda ident: None)
+        patch.setattr("saver.store._index", lambda ident: None)
         store = MemoryStorage()
         own = saver.Saver(store)
         x = np.arange(400.0)
@@ -212,7 +212,7 @@ def change(document: Any, path: tuple[Any, ...], chance: random.Random) -> None:
 
 @pytest.fixture
 def no_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("saver.saver._index", lambda ident: None)
+    monkeypatch.setattr("saver.store._index", lambda ident: None)
     monkeypatch.setattr(state, "INTERVAL", 4)
 
 
@@ -534,7 +534,7 @@ def long_log() -> tuple[tuple[str, bytes], ...]:
     """A store with 18 records and a checkpoint after every fourth."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(state, "INTERVAL", 4)
-        patch.setattr("saver.saver._index", lambda ident: None)
+        patch.setattr("saver.store._index", lambda ident: None)
         store = MemoryStorage()
         own = saver.Saver(store)
         for number in range(18):

@@ -165,11 +165,14 @@ def typed_in_bash(bash: str, lines: list[str], **variables: str) -> str:
         env=os.environ | settings | variables,
     ) as process:  # fmt: skip
         os.close(side)
-        while more := _read(main):
-            shown += more
-            if shown.endswith(PROMPT) and lines:
-                os.write(main, f"{lines.pop(0)}\n".encode())
-        process.wait(PATIENCE)
+        try:
+            while more := _read(main):
+                shown += more
+                if shown.endswith(PROMPT) and lines:
+                    os.write(main, f"{lines.pop(0)}\n".encode())
+            process.wait(PATIENCE)
+        finally:
+            process.kill()
     os.close(main)
     return shown
 

@@ -34,6 +34,7 @@ pytestmark = pytest.mark.filterwarnings(
 )
 
 X, Y = datasets.make_blobs(60, n_features=6, centers=3, random_state=0)
+X.flags.writeable = Y.flags.writeable = False  # every test gets the same data
 METHODS = (
     "predict", "predict_proba", "predict_log_proba", "decision_function", "transform", "score_samples",
     "staged_predict", "apply", "decision_path", "kneighbors", "get_feature_names_out",
@@ -65,7 +66,7 @@ def fitting_data(estimator: Any) -> tuple[Any, Any]:
         return X[:, : estimator.dictionary.shape[1]], None
     if name in ("GraphicalLasso", "GraphicalLassoCV"):
         return np.random.default_rng(0).normal(size=(200, 4)), None
-    return _enforce_estimator_tags_X(estimator, X), _enforce_estimator_tags_y(estimator, Y)
+    return _enforce_estimator_tags_X(estimator, X.copy()), _enforce_estimator_tags_y(estimator, Y.copy())
 
 
 def fitted(estimator: Any) -> tuple[Any, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from saver.repo import reading
 from saver.repo.draft import Draft, Encoded, EncodedPart
 from saver.repo.repository import Repository
 from saver.repo.version import Version
@@ -44,7 +45,7 @@ def contents(repo: Repository, ref: str) -> dict[str, Any]:
     """All tensors of a version, verified."""
     repo.open()
     version = repo.version(ref)
-    stored = repo.source(version, repo.manifest(version))
+    stored = reading.source(repo, version, repo.manifest(version))
     stored.verify()
     return {name: stored.read(name).tobytes() for name in stored.names}
 

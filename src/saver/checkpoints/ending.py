@@ -26,6 +26,13 @@ def closed(run: object) -> None:
     _open.pop(run, None)
 
 
+def is_failure(error: BaseException) -> bool:
+    """Whether a process that ends with this exception has another exit code than 0."""
+    return not (
+        isinstance(error, GeneratorExit) or (isinstance(error, SystemExit) and error.code in (None, 0))
+    )
+
+
 def _flush() -> None:
     """Called while threads can still be started."""
     for flush in tuple(_open.values()):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from saver.callers import warn
 from saver.checkpoints.events import (
@@ -118,3 +118,20 @@ class Watch:
         if shown is not None:
             self._show(shown)
             shown.close()
+
+
+def of_every_run(
+    progress: Progress,
+    log: TrainingLog,
+    grace: float | None,
+    line: Line | None,
+    words: Callable[[Moment], Iterable[str]],
+) -> Iterator[Counts | Marks | Grace | Watch]:
+    """The listeners of a run. `grace` are the seconds that it has after a signal, None if no signal ends it;
+    `line` is its status line, if it has one."""
+    yield Counts(progress)
+    yield Marks(log)
+    if grace is not None:
+        yield Grace(grace)
+    if line is not None:
+        yield Watch(line, words)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import traceback
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from types import TracebackType
@@ -13,7 +12,7 @@ import msgspec
 
 from saver.arguments import allowing
 from saver.callers import warn
-from saver.checkpoints import arguments, ending
+from saver.checkpoints import arguments, ending, unmet
 from saver.checkpoints import progress as progress_line
 from saver.checkpoints.events import (
     Ended,
@@ -30,12 +29,13 @@ from saver.checkpoints.events import (
     Stream,
 )
 from saver.checkpoints.history import History
-from saver.checkpoints.listeners import Counts, Grace, Marks, Watch
+from saver.checkpoints.listeners import of_every_run
 from saver.checkpoints.objects import Objects
 from saver.checkpoints.progress import Progress
 from saver.checkpoints.reported import Reported, numbers
 from saver.checkpoints.saving import Saving
 from saver.checkpoints.signals import Caught
+from saver.details import fingerprints_of
 from saver.errors import CannotSaveError
 from saver.policy import Moment, Policy, Retention
 from saver.repo.repository import Repository
@@ -74,7 +74,7 @@ class Checkpoints:
         self._grace = grace
         self._total, self._wanted = total, progress
         self._history = History(repo, model, keep)
-        details = {"notes": notes, "data": _fingerprints(data) if data is not None else {}}
+        details = {"notes": notes, "data": fingerprints_of(data)}
         self._emit = Stream()
         self._saving = Saving(
             repo, model, self.objects, self.log, self._history, staging, details, self._emit
@@ -112,7 +112,7 @@ class Checkpoints:
     ) -> None:
         writer, raised, failed = self._saving.finish(), error, True
         try:
-            if error is None or _is_no_failure(error):
+            if error is None or not ending.is_failure(error):
                 writer.raise_failure()
                 self._saving.raise_given_up()
                 self._warn_of_policies()
@@ -131,44 +131,16 @@ class Checkpoints:
     def _close(self, raised: BaseException | None, failed: bool) -> None:
         ending.closed(self)
         with ExitStack() as last_first:  # runs each of these, even if others raise
-            last_first.callback(self._end_by_signals, raised)
+            last_first.callback(self._caught.pass_all_on, raised)
             last_first.callback(self._emit.clear)  # listeners may hold references to the run
             last_first.callback(self._emit, Ended(self._reported.last, failed))
             last_first.callback(self._caught.remove)
             last_first.callback(self._saving.close)
 
-    def _end_by_signals(self, raised: BaseException | None) -> None:
-        """Let signals that arrived take their normal effect."""
-        arrived = sorted(filter(self._caught.works, self._caught.arrived))
-        if arrived and raised is not None:
-            traceback.print_exception(raised)  # since the process may end here
-        for number in arrived:
-            self._caught.pass_on(number)
-        self._caught.arrived.clear()
-
     def _warn_of_policies(self) -> None:
-        """Warn about a metric that policies need and no step reported (its name is probably different), and
-        about a run that ended without a single save.
-        """
-        if not self._reported.trained:
-            return
-        reported = set(self.log.metrics) | ({"epoch"} if self._reported.epoch is not None else set())
-        wanted = self._every.metrics | (self._keep.metrics if self._keep is not None else frozenset())
-        missing = sorted(wanted - reported)
-        if missing:
-            self._warn(
-                f"no step reported {', '.join(missing)}, which `every` or `keep` needs; the steps reported "
-                f"{', '.join(sorted(reported)) or 'no metrics'}; pass it to run.step, or correct the name"
-            )
-        asks = any(not policy.signals for policy in self._every.members)
-        if self.progress.saved is None and asks and self._saves:
-            self._warn(
-                f"it ended after step {self._reported.last} and nothing was saved, because {self._every!r} "
-                "was never due; call run.save() at the end of the block"
-            )
-
-    def _warn(self, what: str) -> None:
-        warn(f"{self.model}: {what}")
+        saved = self.progress.saved is not None or not self._saves
+        for what in unmet.complaints(self._every, self._keep, self._reported, self.log.metrics, saved):
+            warn(f"{self.model}: {what}")
 
     # Training
 
@@ -292,14 +264,10 @@ class Checkpoints:
     def _add_listeners(self) -> None:
         """Add the listeners of every run, and after them those of the caller."""
         self._emit.clear()
-        own: list[Counts | Marks | Grace | Watch] = [Counts(self.progress), Marks(self.log)]
-        if self._caught.ending:
-            own.append(Grace(self._grace))
+        grace = self._grace if self._caught.ending else None
         line = progress_line.line(self._wanted)
-        if line is not None:
-            own.append(Watch(line, self._status))
-        for listener in own:
-            self._emit.add(listener, *listener.kinds)
+        for own in of_every_run(self.progress, self.log, grace, line, self._status):
+            self._emit.add(own, *own.kinds)
         for guest, kinds in self._guests:
             self._emit.add(guest, *kinds)
 
@@ -327,14 +295,3 @@ class Checkpoints:
             return False
         self._emit(SaveDue(step, reason))
         return self._saving.begin(step, epoch, dict(metrics), reason)
-
-
-def _is_no_failure(error: BaseException) -> bool:
-    """Whether a process that ends with this exception has exit code 0."""
-    return isinstance(error, GeneratorExit) or (isinstance(error, SystemExit) and error.code in (None, 0))
-
-
-def _fingerprints(data: Any) -> dict[str, Any]:
-    from saver.fingerprint import fingerprints
-
-    return fingerprints(data)

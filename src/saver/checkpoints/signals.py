@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Iterable
 from types import FrameType
 from typing import Any
@@ -86,6 +87,16 @@ class Caught:
         else:
             self._due.add(number)
             os.kill(os.getpid(), number)  # again, for the main thread
+
+    def pass_all_on(self, raised: BaseException | None) -> None:
+        """Let all signals that arrived take their normal effect. `raised` is what would end the process
+        otherwise; it is printed first."""
+        arrived = sorted(filter(self.works, self.arrived))
+        if arrived and raised is not None:
+            traceback.print_exception(raised)  # since the process may end here
+        for number in arrived:
+            self.pass_on(number)
+        self.arrived.clear()
 
     def _work(self, number: int, frame: FrameType | None) -> None:
         """The effect that the signal would have without this class."""

@@ -12,6 +12,7 @@ from saver.cli._completing import refs_or_files
 from saver.cli._screen import Screen, print_json, screen, size
 from saver.cli._store import json_option, store_option
 from saver.cli._subject import Subject, subject
+from saver.codec.absent import absent, told
 from saver.description import PartInfo
 from saver.environment import distribution
 from saver.fingerprint import describe
@@ -196,6 +197,10 @@ def _random(state: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 def _show_trust(shown: Subject, on: Screen) -> None:
     untrusted = shown.description.untrusted
+    missing = absent(name for part in shown.description.parts for name in part.packages)
+    if missing:
+        on.heading("Missing")
+        on.say(f"To load it, you need {told(missing)}")
     on.heading("Trust")
     if not untrusted:
         on.say("Saver knows every class and function that it names: it loads without trust=.")

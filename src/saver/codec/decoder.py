@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, MutableMapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -46,7 +46,7 @@ class Decoder(TensorReader):
 
     def __init__(
         self,
-        nodes: Iterable[Node],
+        nodes: Collection[Node],
         batches: Mapping[str, Value],
         tensors: TensorSource,
         where: str = "$",

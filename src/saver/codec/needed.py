@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from saver import trust
+from saver.codec.absent import not_importable
 from saver.codec.contract import Codec
 from saver.codec.lookup import codec_named
 from saver.errors import IncompatibleError
@@ -37,7 +38,10 @@ class Needed:
                     raise IncompatibleError(f"{self._where}: two nodes have the id {node.id}")
                 self.targets[node.id] = node
         for codec, cls, version in asked:
-            self._look_up(codec, cls, version, allowed)
+            try:
+                self._look_up(codec, cls, version, allowed)
+            except ImportError as error:
+                raise not_importable(codec, {name for name, _, _ in asked}, error, self._where) from error
 
     def _look_up(self, name: str, cls: str | None, version: int, allowed: trust.Allowed) -> None:
         codec = self.codecs.get(name)

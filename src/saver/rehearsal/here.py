@@ -15,6 +15,7 @@ from saver.environment import package_version
 from saver.opened import Opened
 from saver.rehearsal.memento import Memento
 from saver.rehearsal.proof import Number, Proof, Trained, comparable, compared
+from saver.repo import reading
 from saver.repo.draft import Draft
 from saver.repo.repository import Repository
 from saver.repo.save import save_version
@@ -100,7 +101,7 @@ class _Memory:
 
     def open(self, version: Version) -> Opened:
         manifest, where = self._repo.manifest(version), "the state before the proof"
-        tensors = self._repo.source(version, manifest)
+        tensors = reading.source(self._repo, version, manifest)
         return Opened(manifest, tensors, where, version.bytes, version.manifest)
 
 

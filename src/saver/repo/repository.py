@@ -5,14 +5,12 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
-from functools import cache, partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
-from saver.errors import CannotWriteError, DamagedError, NotFoundError, SaverError, is_full
-from saver.pack import PackedTensors
+from saver.errors import CannotWriteError, DamagedError, NotFoundError, is_full
 from saver.repo import document, trees
 from saver.repo.agreement import check_agreement
 from saver.repo.described import read_outline
@@ -33,10 +31,6 @@ from saver.tensors import Shard, TensorInfo, shards_of
 
 if TYPE_CHECKING:
     from saver.repo.index import Index
-
-OPENED_ALONG = 4
-"""If a version has at most this many packs, they are opened while its manifest is read."""
-
 
 T = TypeVar("T")
 
@@ -182,26 +176,23 @@ class Repository:
             wanted = Ref(version.model, version.number)
             raise not_found(str(self.storage), self.state, str(version), wanted)
 
-    def manifest(self, version: Version) -> Manifest:
+    def manifest(self, version: Version, blob: Blob | None = None) -> Manifest:
         """The manifest of a version with all its parts, verified and compared with the log; the trees are
-        still raw JSON.
+        still raw JSON. `blob` is the file that holds the manifest, if that is open already.
 
         Raises DamagedError, IncompatibleError if this Saver does not understand it, and NotFoundError if
         the version was deleted meanwhile.
         """
-        return self._completed(version, self.outline(version))
-
-    def _completed(self, version: Version, found: Manifest) -> Manifest:
+        found = self.outline(version, blob)
         if not any(part.document for part in found.parts.values()):
             return found
         parts = {name: self.filled(version, part) for name, part in found.parts.items()}
         return msgspec.structs.replace(found, parts=parts)
 
     def outline(self, version: Version, blob: Blob | None = None) -> Manifest:
-        """The same, without the trees in separate documents: `filled` reads those. `blob` is the file that
-        holds the manifest, if that is open already."""
+        """The same, without the trees in separate documents: `filled` reads those."""
         key = manifest_key(version.manifest, version.file)
-        found = self._reading(version, key, lambda: read_outline(self.storage, version, blob))
+        found = self.reading(version, key, lambda: read_outline(self.storage, version, blob))
         check_agreement(version, found, f"{self.storage}: {version}")
         return found
 
@@ -211,11 +202,11 @@ class Repository:
             return part
         where = f"{self.storage}: {version}"
         key = tree_key(part.document)
-        data = self._reading(version, key, lambda: self.storage.read(key))
+        data = self.reading(version, key, lambda: self.storage.read(key))
         tree, batches = trees.parsed(trees.verified(data, part.document, part.content, where), where)
         return msgspec.structs.replace(part, tree=tree, batches=batches, document="", content="")
 
-    def _reading(self, version: Version, key: str, read: Callable[[], T]) -> T:
+    def reading(self, version: Version, key: str, read: Callable[[], T]) -> T:
         """Read an object of a version. If it is missing, so is the version, or it is a DamagedError."""
         try:
             return read()
@@ -224,25 +215,6 @@ class Repository:
             self.demand(version)
             what = "its manifest" if key == manifest_key(version.manifest, version.file) else "the document"
             raise DamagedError(f"{self.storage}: {version}: {what} {key} is missing") from None
-
-    def opened(self, version: Version) -> tuple[Manifest, dict[str, Blob]]:
-        """The manifest of a version, as from `manifest`, and its packs, if they are few and could be opened
-        along with it."""
-
-        def pack(name: str) -> Blob | None:
-            with suppress(SaverError):  # it is opened again when it is needed
-                return self.storage.open(pack_key(name))
-            return None
-
-        if version.file:
-            key = pack_key(version.file)
-            blob = self._reading(version, key, lambda: self.storage.open(key))
-            return self._completed(version, self.outline(version, blob)), {version.file: blob}
-        names = version.packs if len(version.packs) <= OPENED_ALONG else ()
-        asks: list[Callable[[], Any]] = [partial(self.manifest, version), *(partial(pack, n) for n in names)]
-        manifest, *blobs = self.storage.together(asks)
-        there = {name: blob for name, blob in zip(names, blobs, strict=True) if blob is not None}
-        return manifest, there
 
     def tensors(self, version: Version) -> dict[str, TensorInfo]:
         """The tensors of a version, with their current extents."""
@@ -260,35 +232,6 @@ class Repository:
     def known(self, version: Version) -> dict[str, Shard]:
         """The shards of a version's tensors, by their names in packs, with their current extents."""
         return self.contents(version)[0]
-
-    def source(
-        self, version: Version, manifest: Manifest, blobs: Mapping[str, Blob] | None = None
-    ) -> PackedTensors:
-        """A source for the tensors of a version with this manifest; it keeps working if bytes are moved.
-        `blobs` are packs that are open already."""
-        where = f"{self.storage}: {version}"
-
-        def locate() -> dict[str, TensorInfo]:
-            """While a copy is being updated, bytes may still be in their old place: the pack to which a
-            record moves them may be missing because a later record moves them again."""
-            self.state.refresh()
-            while True:
-                self.demand(version)
-                head = self.state.head
-                found = self.extents.of(manifest, where, cache(self._has_pack))
-                self.state.refresh()
-                if head == self.state.head:  # otherwise a collector may have moved and deleted them meanwhile
-                    return found
-
-        advice = (
-            "load other parts or another version, or restore the packs from a copy; `saver check` lists "
-            "all that is damaged"
-        )
-        found = self.extents.of(manifest, where)
-        return PackedTensors(found, self.open_packs, where, advice, locate, blobs)
-
-    def _has_pack(self, name: str) -> bool:
-        return self.storage.stat(pack_key(name)) is not None
 
     def open_packs(self, names: Iterable[str]) -> dict[str, Blob]:
         """Packs, opened for reading. Raises NotFoundError."""

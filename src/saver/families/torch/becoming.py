@@ -17,7 +17,8 @@ from saver.codec import Decoder, door
 from saver.families.python.live_attributes import Attributes, Change
 from saver.families.python.restoring import told
 from saver.families.torch import modules
-from saver.families.torch.restoring import Leaf, Leaves, fit, pair_of
+from saver.families.torch.leaves import Leaf, Leaves
+from saver.families.torch.restoring import fit, pair_of
 from saver.families.torch.state_names import MODULE, join
 from saver.families.torch.storages import row_major
 from saver.restoring import Conversion, Mismatch, Pair, PartReport, Plan, Saved

@@ -15,8 +15,9 @@ from torch.optim import Optimizer
 
 from saver.codec import Decoder
 from saver.families.python.restoring import items
+from saver.families.torch.copying import duplicate
 from saver.families.torch.hooks import AfterStep, takes_hooks
-from saver.families.torch.restoring import Leaves, duplicate, read
+from saver.families.torch.leaves import Leaves, read
 from saver.families.torch.state_names import unwrapped, without_wrappers
 from saver.restoring import Mismatch, PartReport, Plan, Restorer, Saved
 from saver.restoring.contract import Target, restorer_for

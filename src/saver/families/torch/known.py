@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from saver.families.python.restoring import elements, items
-from saver.families.torch.restoring import Leaf, Leaves
+from saver.families.torch.leaves import Leaf, Leaves
 from saver.families.torch.state_names import MODULE, SavedState, homes_of
 from saver.restoring import Saved, ask
 from saver.restoring.reach import root_of

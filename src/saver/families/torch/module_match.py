@@ -10,7 +10,8 @@ from msgspec.structs import replace
 from torch import nn
 
 from saver.families.python.restoring import told
-from saver.families.torch.restoring import Leaf, Leaves, fit, pair_of
+from saver.families.torch.leaves import Leaf, Leaves
+from saver.families.torch.restoring import fit, pair_of
 from saver.families.torch.state_names import SavedState, homes_of, is_extra
 from saver.restoring import Conversion, Mismatch, PartReport, Saved
 from saver.restoring.naming import suggest

@@ -13,9 +13,10 @@ from torch.overrides import TorchFunctionMode
 from saver.codec import Decoder
 from saver.families.python.restoring import differing
 from saver.families.torch.becoming import Becoming
+from saver.families.torch.copying import copy
+from saver.families.torch.leaves import Leaf, Leaves, read
 from saver.families.torch.module_match import Match
 from saver.families.torch.modules import not_stored
-from saver.families.torch.restoring import Leaf, Leaves, copy, read
 from saver.families.torch.state_names import (
     MODULE,
     SavedState,

@@ -11,10 +11,10 @@ from saver.codec import Decoder
 from saver.families.python.live_attributes import Attributes
 from saver.families.python.restoring import differing, items
 from saver.families.torch.becoming import Becoming
+from saver.families.torch.leaves import Leaf, Leaves
 from saver.families.torch.optim import NOT_STORED, check_attributes
 from saver.families.torch.optim_order import PARAMETER_NAMES, Order, SavedOptimizer, wrong
 from saver.families.torch.optim_state import Form, loading
-from saver.families.torch.restoring import Leaf, Leaves
 from saver.restoring import Mismatch, PartReport, Plan, Restorer, Saved
 from saver.restoring.contract import kind
 from saver.tree import Node, Value
@@ -48,46 +48,60 @@ class OptimizerRestorer(Restorer):
         return ((name, item) for name, item in vars(target).items() if name not in NOT_STORED)
 
     def plan(self, value: Value, target: Any, saved: Saved) -> Plan:
-        node, where = saved.follow(value), saved.where
+        node = saved.follow(value)
         found = SavedOptimizer(node, target, saved)
         unlike = _other_groups(found, target)
         if unlike is not None:
             return Plan(PartReport(kind(target), mismatched=(unlike,)))
-        order = Order(found, target, saved)
-        form = Form(found, order.parameters, saved)
-        mismatched, state = _fitting(found.state, order.parameters, saved)
-        rest = _Rest(found, order, target, saved)
+        match = _Match(found, target, saved)
         if type(node) is Node:
             saved.stands_for(node, target)
-        saved.want(*found.groups, *state.values())
-        missing = _missing(found, target)
-        report = PartReport(
-            kind(target),
-            (*(f"param_groups.{at}" for at in range(len(found.groups))), *(f"state.{key}" for key in state)),
-            (*missing, *rest.missing),
-            mismatched=(*order.mismatched, *mismatched, *rest.mismatched),
-            converted=tuple(form.converted(state)),
-            kept=rest.kept,
+        saved.want(*found.groups, *match.state.values())
+        return Plan(match.report(), match.ready if match.fits else None, may_refuse=match.fits)
+
+
+class _Match:
+    """A saved optimizer and the one into which it is restored, with equal numbers of parameters."""
+
+    def __init__(self, found: SavedOptimizer, target: Any, saved: Saved) -> None:
+        self._found, self._target, self._where = found, target, saved.where
+        self._order = Order(found, target, saved)
+        self._form = Form(found, self._order.parameters, saved)
+        self._mismatched, self.state = _fitting(found.state, self._order.parameters, saved)
+        self._rest = _Rest(found, self._order, target, saved)
+        self._missing = _missing(found, target)
+
+    @property
+    def fits(self) -> bool:
+        """Whether the optimizer can go on with what was saved."""
+        return not self._missing and not self._order.mismatched
+
+    def report(self) -> PartReport:
+        groups = range(len(self._found.groups))
+        return PartReport(
+            kind(self._target),
+            (*(f"param_groups.{at}" for at in groups), *(f"state.{key}" for key in self.state)),
+            (*self._missing, *self._rest.missing),
+            mismatched=(*self._order.mismatched, *self._mismatched, *self._rest.mismatched),
+            converted=tuple(self._form.converted(self.state)),
+            kept=self._rest.kept,
         )
-        if missing or order.mismatched:
-            return Plan(report)
 
-        def ready(decoder: Decoder) -> Callable[[], None]:
-            groups = _decoded_groups(found, order, target, decoder)
-            entries = {
-                key: {name: decoder(item) for name, item in entry.items()} for key, entry in state.items()
-            }
-            load, finish = loading(target, groups, entries, form, where), rest.ready(decoder)
+    def ready(self, decoder: Decoder) -> Callable[[], None]:
+        groups = _decoded_groups(self._found, self._order, self._target, decoder)
+        entries = {
+            key: {name: decoder(item) for name, item in entry.items()} for key, entry in self.state.items()
+        }
+        load = loading(self._target, groups, entries, self._form, self._where)
+        finish = self._rest.ready(decoder)
 
-            def change() -> None:
-                load()
-                for group, place in zip(target.param_groups, found.places, strict=True):
-                    _put_parameters(group, place)
-                finish()
+        def change() -> None:
+            load()
+            for group, place in zip(self._target.param_groups, self._found.places, strict=True):
+                _put_parameters(group, place)
+            finish()
 
-            return change
-
-        return Plan(report, ready, may_refuse=True)
+        return change
 
 
 def _other_groups(found: SavedOptimizer, target: Any) -> Mismatch | None:

@@ -7,8 +7,9 @@ from typing import Any
 
 import torch
 
+from saver.families.torch.copying import copy, duplicate
+from saver.families.torch.leaves import Leaves
 from saver.families.torch.optim_order import SavedOptimizer
-from saver.families.torch.restoring import Leaves, copy, duplicate
 from saver.families.torch.storages import NAMES
 from saver.restoring import Conversion, Saved, ask
 from saver.tree import Value

@@ -1,0 +1,71 @@
+"""What a version holds: its manifest, opened along with its packs, and a source for its tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from functools import cache, partial
+from typing import Any
+
+from saver.errors import SaverError
+from saver.pack import PackedTensors
+from saver.repo.manifest import Manifest
+from saver.repo.objects import pack_key
+from saver.repo.repository import Repository
+from saver.repo.version import Version
+from saver.storage import Blob
+from saver.tensors import TensorInfo
+
+OPENED_ALONG = 4
+"""If a version has at most this many packs, they are opened while its manifest is read."""
+
+_ADVICE = (
+    "load other parts or another version, or restore the packs from a copy; `saver check` lists all that is "
+    "damaged"
+)
+
+
+def opened(repo: Repository, version: Version) -> tuple[Manifest, dict[str, Blob]]:
+    """The manifest of a version, as `Repository.manifest` returns it, and the version's packs, if they are
+    few and could be opened along with it."""
+    if version.file:
+        key = pack_key(version.file)
+        blob = repo.reading(version, key, lambda: repo.storage.open(key))
+        return repo.manifest(version, blob), {version.file: blob}
+
+    def pack(name: str) -> Blob | None:
+        with suppress(SaverError):  # it is opened again when it is needed
+            return repo.storage.open(pack_key(name))
+        return None
+
+    names = version.packs if len(version.packs) <= OPENED_ALONG else ()
+    asks: list[Callable[[], Any]] = [partial(repo.manifest, version), *(partial(pack, n) for n in names)]
+    manifest, *blobs = repo.storage.together(asks)
+    there = {name: blob for name, blob in zip(names, blobs, strict=True) if blob is not None}
+    return manifest, there
+
+
+def source(
+    repo: Repository, version: Version, manifest: Manifest, blobs: Mapping[str, Blob] | None = None
+) -> PackedTensors:
+    """A source for the tensors of a version with this manifest; it keeps working if bytes are moved. `blobs`
+    are packs that are open already."""
+    where = f"{repo.storage}: {version}"
+
+    def has_pack(name: str) -> bool:
+        return repo.storage.stat(pack_key(name)) is not None
+
+    def locate() -> dict[str, TensorInfo]:
+        """While a copy is being updated, bytes may still be in their old place: the pack to which a record
+        moves them may be missing because a later record moves them again."""
+        repo.state.refresh()
+        while True:
+            repo.demand(version)
+            head = repo.state.head
+            found = repo.extents.of(manifest, where, cache(has_pack))
+            repo.state.refresh()
+            if head == repo.state.head:  # otherwise a collector may have moved and deleted them meanwhile
+                return found
+
+    found = repo.extents.of(manifest, where)
+    return PackedTensors(found, repo.open_packs, where, _ADVICE, locate, blobs)

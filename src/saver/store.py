@@ -1,0 +1,242 @@
+"""`Store`: the half of `saver.Saver` that reads."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from saver import arguments, encoding, environment, registry
+from saver.description import Description, describe_opened
+from saver.file import names_file, open_file, write_file
+from saver.opened import Opened, open_version
+from saver.repo import audit, changing, history
+from saver.repo.choosing import ALL, Choice
+from saver.repo.entry import Entry
+from saver.repo.history import Change, Summary
+from saver.repo.naming import author_of, group_of, model_of
+from saver.repo.repository import Repository
+from saver.repo.version import Version, Versions
+from saver.storage import Progress, Storage
+from saver.streams import Source, Target
+
+if TYPE_CHECKING:  # imported when they are called: `import saver` stays fast
+    from saver.compare import Difference
+    from saver.repo.backup import Copied
+    from saver.repo.check import Checked
+    from saver.repo.index import Index
+    from saver.restoring import Names, Report
+
+
+class Store:
+    """A store as one reads it: loads versions, lists and compares them, copies them elsewhere. Nothing here
+    changes it; `saver.Saver` adds what does."""
+
+    def __init__(self, store: str | os.PathLike[str] | Storage, *, author: str | None = None) -> None:
+        self.storage = _storage("store", store)
+        by = environment.author() if author is None else author_of(author)
+        self._repo = Repository(self.storage, by, _index)
+
+    def __repr__(self) -> str:
+        return f"saver.Saver({str(self.storage)!r})"
+
+    # Loading
+
+    def load(
+        self,
+        ref: str | Version,
+        *,
+        parts: Iterable[str] | None = None,
+        trust: Iterable[str] = (),
+        classes: Mapping[str, Any] | None = None,
+        lazy: bool = False,
+        device: Any = None,
+        limit: int | str | None = None,
+        progress: Progress | None = None,
+    ) -> Any:
+        """What was saved, to the bit, without running code from the store.
+
+        `parts`, `trust`, `classes`, `lazy`, `device`, `limit` and the errors are those of `saver.load`.
+        """
+        allowed = arguments.loading(trust, classes, limit, progress, lazy=lazy)
+        names = None if parts is None else arguments.texts("parts", parts)
+        return self._open(ref).load(allowed, names, lazy=lazy, device=device, limit=limit, progress=progress)
+
+    def restore(
+        self,
+        ref: str | Version,
+        into: Any,
+        *,
+        strict: bool = True,
+        names: Names = None,
+        trust: Iterable[str] = (),
+        classes: Mapping[str, Any] | None = None,
+        limit: int | str | None = None,
+        progress: Progress | None = None,
+    ) -> Report:
+        """Restore a version in place, into existing objects: see `saver.restoring`."""
+        from saver.restoring import restore
+
+        allowed = arguments.restoring(into, names, trust, classes, limit, progress, strict)
+        opened = self._open(ref)
+        return restore(
+            opened, into, strict=strict, names=names, trust=allowed, limit=limit, progress=progress
+        )
+
+    def _open(self, ref: str | Version, name: str = "ref") -> Opened:
+        """Open the version that a ref names."""
+        return open_version(self._repo, changing.find(self._repo, ref, name))
+
+    # What there is
+
+    def exists(self) -> bool:
+        """Whether anything was ever saved here. Raises IncompatibleError if a newer Saver made the store."""
+        return self._repo.exists()
+
+    def models(self, group: str = "") -> list[str]:
+        """The names of the models that have versions, sorted; with a group such as `fraud/`, of those whose
+        names begin so."""
+        group_of(group)
+        if not self._repo.exists():
+            return []
+        self._repo.open()
+        return [name for name, _ in self._repo.models(group)]
+
+    def summaries(self, group: str = "") -> list[Summary]:
+        """A summary of each model, sorted by name: the number of versions, the newest one, the tags."""
+        group_of(group)
+        self._repo.open()
+        return list(history.summaries(self._repo, group))
+
+    def summary(self, model: str) -> Summary:
+        """The summary of one model. Raises NotFoundError if it has no versions."""
+        model_of(model)
+        self._repo.open()
+        return history.summary(self._repo, model)
+
+    def versions(
+        self, model: str, *, last: int | None = None, where: str | None = None, sort: str | None = None
+    ) -> Versions:
+        """The versions of a model, sorted by number. Raises NotFoundError if the model has none.
+
+        `where` is a condition, such as `auc > 0.8 and not tag = old`: see docs/finding.md. With `last`, only
+        that many of the newest that satisfy it. `sort="auc"` puts the best first, as `iris@best:auc` finds
+        it; `max:` or `min:` before a metric, `number`, `step`, `time`, `size` or `added` says which is first.
+        """
+        model_of(model)
+        choice = Choice.of(where, sort)
+        if last is not None:
+            last = arguments.whole_number("last", last, 0, sys.maxsize - 1)
+        self._repo.open()
+        self._repo.version(model)
+        if choice == ALL:
+            return history.newest(self._repo, model, last)
+        return Versions(choice.among(list(self._repo.versions(model)), last))
+
+    def version(self, ref: str | Version) -> Version:
+        """The version that a ref names, as it is now. Raises NotFoundError."""
+        return changing.find(self._repo, ref)
+
+    def describe(self, ref: str | Version) -> Description:
+        """What a version contains: parts, shapes, sizes, dtypes, environment. Builds and imports nothing."""
+        return describe_opened(self._open(ref))
+
+    def history(
+        self, model: str, *, last: int | None = None, where: str | None = None, sort: str | None = None
+    ) -> list[Change]:
+        """The same as `versions`, each with the parts that changed since the version before it."""
+        choice = Choice.of(where, sort)
+        if last is not None:
+            last = arguments.whole_number("last", last, 0, sys.maxsize - 2)
+        if choice == ALL:
+            versions = self.versions(model, last=None if last is None else last + 1)
+            changes = list(history.changes(versions))
+            return changes if last is None else changes[-last:] if last else []
+        by_number = {change.version.number: change for change in history.changes(self.versions(model))}
+        chosen = choice.among([change.version for change in by_number.values()], last)
+        return [by_number[version.number] for version in chosen]
+
+    def log(self, model: str | None = None) -> Iterator[Entry]:
+        """Who did what, and when: every save, tag, label, note, deletion and collection, the newest first; or
+        those of one model. Reads the log as you iterate, so the first entries of a long one come at once.
+        """
+        if model is not None:
+            model_of(model)
+        self._repo.open()
+        return audit.entries(self._repo, model)
+
+    def diff(
+        self, a: str | Version | Source, b: str | Version | Source, *, progress: Progress | None = None
+    ) -> Difference:
+        """What changed from version `a` to version `b`: parameters, weights, data, environment, metrics.
+
+        Either may be a file instead: a string that ends in `.saver`, a Path, or a file object.
+        """
+        from saver.compare import compare
+
+        arguments.callback("progress", progress)
+        old, new = (
+            open_file(side) if names_file(side) else self._open(side, name)  # type: ignore[arg-type]
+            for name, side in (("a", a), ("b", b))
+        )
+        return compare(old, new, progress=progress)
+
+    def check(self, *, progress: Progress | None = None) -> Checked:
+        """Read everything and report what is damaged and what is garbage. Saving a damaged tensor again
+        repairs it.
+        """
+        from saver.repo.check import check
+
+        arguments.callback("progress", progress)
+        return check(self._repo, progress)
+
+    def verify(self, ref: str | Version, *, progress: Progress | None = None) -> None:
+        """Read all tensors of a version. Raises DamagedError, which names those whose bytes are not what
+        was saved."""
+        arguments.callback("progress", progress)
+        self._open(ref).tensors.verify(progress=progress)
+
+    # Copying, exporting
+
+    def backup(self, target: str | os.PathLike[str] | Storage, *, progress: Progress | None = None) -> Copied:
+        """Bring the copy of this store in `target` up to date. Others may save, delete and collect meanwhile.
+
+        At first `target` must be empty or missing. Objects that it already has are not copied again; what
+        is copied is read back and verified. The copy is a store to read from, not to write to: see
+        docs/backup.md. Raises CannotWriteError, and changes nothing, if `target` is something else. Check
+        `whole` of the result: if it is false, `damage` names the damaged objects of this store; all others
+        were copied.
+        """
+        from saver.repo.backup import backup
+
+        arguments.callback("progress", progress)
+        return backup(self._repo, _storage("target", target), progress)
+
+    def export(self, ref: str | Version, path: Target, *, progress: Progress | None = None) -> int:
+        """Write a version to a single file, as `saver.dump` does. Returns the bytes written."""
+        arguments.callback("progress", progress)
+        opened = self._open(ref)
+        encoded = encoding.encode_opened(opened, progress)
+        document = msgspec.structs.replace(opened.manifest, tensors={}, packs=(), transaction="")
+        return write_file(path, document, encoded, progress)
+
+
+def _index(ident: str) -> Index:
+    from saver.repo.index import Index, index_path
+
+    return Index(index_path(ident))
+
+
+def _storage(name: str, place: Any) -> Storage:
+    return place if isinstance(place, Storage) else open_storage(arguments.path_of(name, place))
+
+
+def open_storage(address: str) -> Storage:
+    """The storage at an address: `memory://name`, or a folder."""
+    scheme, separator, _ = address.partition("://")
+    module = registry.find("storages", scheme if separator else "local")
+    store: Storage = module.open_storage(address)
+    return store
