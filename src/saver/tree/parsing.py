@@ -66,7 +66,9 @@ class _Parser:
     def tree(self, raw: Any, depth: int) -> Any:
         """What a list or dict stands for that is `depth` levels deep. Recursive: one call for each level."""
         kind = _PLAIN
-        if type(raw) is dict:
+        if type(raw) is dict and "$" in raw:
+            kind = _NODE
+        elif type(raw) is dict:
             keys = tuple(raw)
             kind = self._kinds.get(keys) or self._kind_of(keys)
             if kind is _FLOAT:
@@ -93,9 +95,7 @@ class _Parser:
         return raw
 
     def _kind_of(self, keys: tuple[str, ...]) -> _Kind:
-        if "$" in keys:
-            kind = _NODE
-        elif "$tensor" in keys or "$ref" in keys:
+        if "$tensor" in keys or "$ref" in keys:
             kind = _LEAF
         elif "$float" in keys:
             kind = _FLOAT
