@@ -95,7 +95,10 @@ class _Parser:
         return raw
 
     def _kind_of(self, keys: tuple[str, ...]) -> _Kind:
-        if "$tensor" in keys or "$ref" in keys:
+        text = "\n".join(keys)
+        if "$" not in text and "__" not in text:  # what all other kinds and reserved keys contain
+            kind = _PLAIN
+        elif "$tensor" in keys or "$ref" in keys:
             kind = _LEAF
         elif "$float" in keys:
             kind = _FLOAT
