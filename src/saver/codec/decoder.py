@@ -192,7 +192,7 @@ class Decoder(TensorReader):
         return self._build(node)
 
     def _build(self, node: Node) -> Any:
-        ident, codec = node.id, self._codecs[node.codec]
+        ident = node.id
         if self._standing and id(node) in self._standing:
             return self._standing[id(node)]
         if ident is not None:
@@ -206,6 +206,7 @@ class Decoder(TensorReader):
         budget.steps -= 1
         if budget.steps < 0:
             budget.exceeded()
+        codec = self._codecs[node.codec]
         try:
             no_room = depth % SEGMENT == 1 and (depth > 1 or is_deep())
             obj = on_fresh_stack(codec.decode, node, self) if no_room else codec.decode(node, self)
