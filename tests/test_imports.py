@@ -50,7 +50,7 @@ CONTRACTS = {
     "saver.memory": (),
     "saver.canonical": (),
     "saver.stack": (),
-    "saver.tree": ("errors", "canonical", "stack", "strict"),
+    "saver.tree": ("errors", "canonical", "stack", "strict", "tree"),
     "saver.strict": ("errors", "canonical", "stack"),
     "saver.tensors": ("strict", "tree", "tensors"),
     "saver.family": (),

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 import saver
 from equality import assert_same
 from forging import forged
-from saver.codec import Codec, Decoder, decoder
+from saver.codec import Codec, Decoder, needed
 from saver.errors import SaverError
 from saver.file import open_file
 from saver.lazy import LazyMapping, LazySequence
@@ -196,8 +196,8 @@ class Checked(Codec):
 
 @pytest.fixture
 def checked(monkeypatch: pytest.MonkeyPatch) -> None:
-    honest = decoder.codec_named
-    monkeypatch.setattr(decoder, "codec_named", lambda name: Checked() if name == "checked" else honest(name))
+    honest = needed.codec_named
+    monkeypatch.setattr(needed, "codec_named", lambda name: Checked() if name == "checked" else honest(name))
 
 
 @pytest.mark.usefixtures("checked")

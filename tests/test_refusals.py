@@ -214,3 +214,13 @@ def test_a_restore_that_matched_nothing_warns_and_suggests_what_would(tmp_path: 
     old, new = report.parts["model"].renaming or ("", "")
     assert f"names={{{old!r}: {new!r}}}" in str(met[0].message)
     assert saver.restore(tmp_path / "a.saver", {"model": target}, names={old: new})
+
+
+class Text(str):
+    """A string of another class, which a JSON object would not keep."""
+
+
+def test_a_key_is_not_taken_for_an_equal_one_of_another_class() -> None:
+    for before in ([], [{"a": 1}]):
+        with pytest.raises(saver.CannotSaveError, match="Text"):
+            saver.dumps([*before, {Text("a"): 1}])

@@ -2,9 +2,8 @@
 
 A file can name classes and functions; it can never say that they are safe. The policy is outside of the
 file and has four sources: what the families declare, `trust=[...]` of the call, the `trust` list in the
-user's configuration file, and `@saver.register`.
-`classes={"__main__.Net": Net}`, of the call or of the configuration, allows exactly that class under that
-name.
+user's configuration file, and `@saver.register`. `classes={"__main__.Net": Net}`, of the call or of the
+configuration, allows exactly that class under that name.
 
 - A node may ask for the classes that the family of its codec declares for that codec, by name.
 - A *reference* (a function or class held as a value) can be called later with data from the file, so only
@@ -73,12 +72,18 @@ class Allowed(msgspec.Struct, frozen=True):
         return given if ":" in given else ":".join(given.rsplit(".", 1))
 
 
-def allowed(trust: Iterable[str] | Allowed) -> Allowed:
+class Policy(Allowed, frozen=True):
     """What the caller allows, together with what the user's configuration allows."""
+
+
+def allowed(trust: Iterable[str] | Allowed) -> Policy:
+    """The policy: what the caller and the user's configuration allow. A policy is returned as it is."""
+    if isinstance(trust, Policy):
+        return trust
     if not isinstance(trust, Allowed):
         trust = Allowed((trust,) if isinstance(trust, str) else tuple(trust))
-    patterns, classes = configuration.read(configuration.path())
-    return Allowed((*trust.patterns, *patterns), {**classes, **trust.classes})
+    more, classes = configuration.read(configuration.path())
+    return Policy((*trust.patterns, *more), {**classes, **trust.classes})
 
 
 def class_name(cls: type) -> str:
@@ -86,7 +91,9 @@ def class_name(cls: type) -> str:
     name = own_name(cls)
     found = find(name)
     if found is not cls:
-        where = "leads nowhere" if found is None else f"leads to {_shown(found)}"
+        anew = "another class of that name, as when a module is loaded anew"
+        what = anew if isinstance(found, type) else f"a {type(found).__name__}"
+        where = "leads nowhere" if found is None else f"leads to {what}"
         raise CannotSaveError(
             f"the class {dotted(name)} cannot be found again: its name {where}; define it by a class "
             "statement at the top level of a module, under its own name, and make the object again"
@@ -112,13 +119,6 @@ def find(name: str) -> Any:
     for step in qualname.split("."):
         found = getattr(found, step, None)
     return found
-
-
-def _shown(found: Any) -> str:
-    """What a name leads to, in a message."""
-    if isinstance(found, type):
-        return "another class of that name, as when a module is loaded anew"
-    return f"a {type(found).__name__}"
 
 
 def dotted(name: str) -> str:
@@ -149,11 +149,10 @@ families. They are read at import, so that an audit imports nothing."""
 
 def reference(name: str) -> Reference | None:
     """The review of a function or class that files may hold as a value; None if it was not reviewed."""
-    review = REFERENCES.get(name)
-    if review is None:
-        family = registry.in_use(name.partition(":")[0].partition(".")[0])
-        review = family.named_references.get(name) if family is not None else None
-    return review
+    if name in REFERENCES:
+        return REFERENCES[name]
+    family = registry.in_use(name.partition(":")[0].partition(".")[0])
+    return family.named_references.get(name) if family is not None else None
 
 
 _TOOLS = frozenset(("distutils", "f2py", "testing"))
@@ -267,9 +266,8 @@ def names_of(thing: Any) -> tuple[str, ...]:
         return (f"{registry.module_of(thing)}:{qualname}",)
     if isinstance(thing, MethodDescriptorType):
         return (f"{registry.module_of(thing.__objclass__)}:{qualname}",)
-    if isinstance(module, str):
-        return (f"{module}:{qualname}",) + _public_homes(thing, qualname)
-    return _public_homes(thing, qualname)
+    own = (f"{module}:{qualname}",) if isinstance(module, str) else ()
+    return own + _public_homes(thing, qualname)
 
 
 def _public_homes(thing: Any, qualname: str) -> tuple[str, ...]:

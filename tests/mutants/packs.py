@@ -14,14 +14,14 @@ _TILE = "test_tensors.py::test_boxes_are_accepted_exactly_if_they_tile"
 MUTANTS = [
     Mutant(
         "header-last", "pack/write.py",
-        "        write = _write_small if",
-        "        sink.write(self._header(), 0)\n        write = _write_small if",
+        "            sink.write(self._held, self.start)\n",
+        "            sink.write(self._header, 0)\n            sink.write(self._held, self.start)\n",
         "the order: the header of a pack is written when its data is",
         ("disk/test_durable.py::test_data_is_synced_before_the_name_and_the_name_before_the_return",),
     ),
     Mutant(
         "header-length", "pack/write.py",
-        "        if len(header) != self.start:", "        if False:",
+        "        if len(self._header) != self.start:", "        if False:",
         "refusing a header that would reach into the data",
         ("pack/test_pack.py::test_a_header_that_comes_out_longer_than_planned_is_not_written_over_the_data",),
     ),

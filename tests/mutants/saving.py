@@ -228,7 +228,7 @@ MUTANTS = [
     ),
     Mutant(
         "length-of-shared", "repo/dedup.py",
-        "if name not in whole and known is not None and known.length == length_of(tensors[name]):",
+        "if name not in whole and known is not None and known.length == lengths[name]:",
         "if name not in whole and known is not None:",
         "comparing lengths before a tensor is shared",
         (f"{_REPOSITORY}::test_a_small_tensor_that_spells_the_hash_of_a_large_one_is_not_taken_for_it",),

@@ -57,7 +57,11 @@ class Codec(ABC):
     careful: ClassVar[bool] = False
     """Whether the codec looks at an object whole, by `check`, `unsaved` or `bare`; found by itself."""
 
+    checks: ClassVar[bool] = False
+    """Whether the codec looks at a loaded object whole, by `claim` or `check`; found by itself."""
+
     def __init_subclass__(cls) -> None:
+        cls.checks = cls.check is not Codec.check or cls.claim is not Codec.claim
         looks = cls.check is not Codec.check or cls.unsaved is not Codec.unsaved
         cls.careful = looks or cls.bare
 
