@@ -129,7 +129,7 @@ def test_a_package_that_no_part_needs_is_not_missed():
     assert differing({"packages.xgboost": "2.1.0"}) == []
 
 
-def test_a_module_without_a_version_is_no_missing_package():
+def test_a_module_without_a_version_is_not_a_missing_package():
     parts = {"model": Needs(("mycode", "collections"))}
     here = HERE | {"modules": ["mycode"]}
     assert [f.severity for f in diagnose(HERE, parts, here) if f.topic == "mycode"] == ["ok"]
@@ -144,7 +144,7 @@ def test_modules_are_looked_for_without_importing_them(tmp_path, monkeypatch):
     assert environment_here(names)["modules"] == ["doctored_code"]
 
 
-def test_classes_of_a_script_are_told_of():
+def test_classes_of_a_script_are_reported():
     parts = {"model": Needs(("__main__",))}
     (found,) = [f for f in diagnose(HERE, parts, HERE) if f.topic == "__main__"]
     assert found.severity == "note"
@@ -190,7 +190,7 @@ def test_versions_made_before_the_processor_was_recorded_are_compared_by_what_th
     assert differing({"cpu": None, "vector": None, "cpus": None, "byteorder": None}) == []
 
 
-def test_only_vector_instructions_that_differ_are_told():
+def test_only_vector_instructions_that_differ_are_reported():
     found = sole({"vector": "avx avx2 avx512f"})
     assert (found.recorded, found.here) == ("avx512f", "fma")
 
@@ -241,7 +241,7 @@ class TestGit:
 
 
 class TestRandom:
-    def test_seeds_are_told(self):
+    def test_seeds_are_reported(self):
         (found,) = [finding for finding in diagnose(HERE, PARTS, HERE) if finding.topic == "seeds"]
         assert found.recorded == "python = 1, $.model.random_state = 3, torch = 9"
 

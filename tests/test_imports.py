@@ -116,7 +116,7 @@ CONTRACTS = {
         "errors", "storage", "environment", "framework", "encoding", "opened", "repo", "training_log",
         "restoring", "compare", "storages", "file", "checkpoints", "rehearsal",
     ),
-    "saver.documents": ("repo", "documents"),
+    "saver.documents": ("human", "repo", "documents"),
     "saver.doctor": ("family", "git", "environment", "registry"),
     "saver.description": (
         "html", "human", "errors", "tree", "tensors", "trust", "hyperparameters", "repo", "opened",

@@ -104,7 +104,7 @@ def test_a_function_of_a_missing_library_says_what_to_install(tmp_path: Path) ->
     assert told(path, "scipy", store)["load"].endswith("; pip install scipy")
 
 
-def test_a_library_that_cannot_be_imported_is_told_from_a_missing_one(
+def test_a_library_that_cannot_be_imported_is_distinguished_from_a_missing_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, _ = saved(pd.Series([1.0]), tmp_path)

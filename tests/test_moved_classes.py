@@ -225,7 +225,7 @@ def test_a_name_that_only_claims_to_be_trusted_leads_nowhere(package: types.Modu
 
 
 @pytest.mark.parametrize(
-    ("wrong", "told"),
+    ("wrong", "message"),
     [
         (["a"], "pass a dict"),
         ({1: int}, "is not a name"),
@@ -233,12 +233,12 @@ def test_a_name_that_only_claims_to_be_trusted_leads_nowhere(package: types.Modu
         ("a.B", "pass a dict"),
     ],
 )
-def test_a_wrong_mapping_is_told(wrong: Any, told: str) -> None:
-    with pytest.raises(TypeError, match=f"classes.*{told}"):
+def test_a_wrong_mapping_is_reported(wrong: Any, message: str) -> None:
+    with pytest.raises(TypeError, match=f"classes.*{message}"):
         saver.loads(saver.dumps(1), classes=wrong)
 
 
-def test_a_name_in_the_mapping_that_leads_nowhere_is_told(saved: Callable[[str], Path]) -> None:
+def test_a_name_in_the_mapping_that_leads_nowhere_is_reported(saved: Callable[[str], Path]) -> None:
     with pytest.raises(saver.NotFoundError, match=r"classes: .nowhere\.Net., given for the_script\.Net"):
         saver.load(saved("Net"), classes={"the_script.Net": "nowhere.Net"})
 

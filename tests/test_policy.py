@@ -502,7 +502,9 @@ def test_sizes_are_read_exactly(text: str | int, size: int) -> None:
         (lambda: Keep(budget=1.5), ValueError, "write a size"),
     ],
 )  # fmt: skip
-def test_misuse_is_told_what_to_write(make: Callable[[], Any], kind: type[Exception], says: str) -> None:
+def test_misuse_is_answered_with_what_to_write(
+    make: Callable[[], Any], kind: type[Exception], says: str
+) -> None:
     with pytest.raises(kind, match=says):
         make()
 

@@ -91,11 +91,11 @@ def test_what_is_saved_while_it_looks_stays(store: saver.Saver, monkeypatch: pyt
 
 
 @pytest.mark.parametrize("keep", [None, 5, "last=5", {"last": 5}])
-def test_a_policy_is_asked_for(store: saver.Saver, keep: object) -> None:
+def test_a_policy_is_required(store: saver.Saver, keep: object) -> None:
     with pytest.raises(TypeError, match="Keep"):
         store.prune("iris", keep)  # type: ignore[arg-type]
 
 
-def test_a_model_that_is_not_there_is_told(store: saver.Saver) -> None:
+def test_a_model_that_is_not_there_is_reported(store: saver.Saver) -> None:
     with pytest.raises(saver.NotFoundError, match="no model 'rose'"):
         store.prune("rose", Keep(last=1))

@@ -1,4 +1,4 @@
-"""What cannot be saved or loaded is told all at once, with a way out that works."""
+"""What cannot be saved or loaded is named all at once, with a way out that works."""
 
 from __future__ import annotations
 
@@ -220,7 +220,7 @@ def test_a_container_is_not_blamed_for_what_it_holds() -> None:
 
 
 @pytest.mark.parametrize("place", ["a.saver", Path("a.saver")])
-def test_swapped_arguments_are_told(place: Any) -> None:
+def test_swapped_arguments_are_reported(place: Any) -> None:
     with pytest.raises(TypeError, match=r"the object comes first: saver\.dump\(obj, 'a\.saver'\)"):
         saver.dump(place, {"model": 1})  # type: ignore[arg-type]
 

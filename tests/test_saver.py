@@ -42,7 +42,7 @@ def test_what_was_saved_comes_back_by_every_kind_of_ref(store: saver.Saver) -> N
         assert store.load(ref, trust=[f"{__name__}.*"])["model"] == Plan(0.1, [3, 4])
 
 
-def test_an_object_that_is_no_mapping_comes_back_as_it_is(store: saver.Saver) -> None:
+def test_an_object_that_is_not_a_mapping_comes_back_as_it_is(store: saver.Saver) -> None:
     store.save("list", [1, np.arange(3)])
     assert_same(store.load("list"), [1, np.arange(3)])
     assert list(store.version("list").parts) == ["model"]
@@ -65,7 +65,7 @@ def test_a_version_tells_what_is_known_of_it(store: saver.Saver) -> None:
     assert store.version("iris@2") == second
 
 
-def test_only_the_bytes_of_the_parts_that_are_asked_for_are_read(store: saver.Saver) -> None:
+def test_only_the_bytes_of_the_requested_parts_are_read(store: saver.Saver) -> None:
     net = {"weights": np.arange(1000.0)}
     store.save("m", {"net": net, "other": np.arange(2000.0), "view": [net]})
     for pack in Path(str(store.storage)).glob("packs/*"):
@@ -189,7 +189,7 @@ def test_a_store_that_is_not_there_is_not_made_by_asking(tmp_path: Path) -> None
         ({"base": "nothing"}, "nothing"),
     ],
 )
-def test_bad_details_are_told_before_anything_is_written(
+def test_bad_details_are_reported_before_anything_is_written(
     store: saver.Saver, wrong: dict[str, Any], message: str
 ) -> None:
     fill(store)

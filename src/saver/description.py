@@ -17,7 +17,7 @@ from saver.tensors import TensorInfo
 from saver.tree import Node, Tensor
 
 SHOWN = 10
-"""A table names this many fields of a part."""
+"""The table of a notebook names this many fields of a part."""
 
 
 class PartInfo(msgspec.Struct, frozen=True):
@@ -69,17 +69,22 @@ class Description(msgspec.Struct, frozen=True):
             "to be trusted": ", ".join(self.untrusted),
         }
         parts = [
-            (part.name, part.kind, size(part.bytes), f"{len(part.tensors):,}", _settings(part))
+            (part.name, part.kind, size(part.bytes), f"{len(part.tensors):,}", settings(part, SHOWN))
             for part in self.parts
         ]
-        columns = ("part", "class", ">size", ">tensors", "fields that are not defaults")
+        columns = ("part", "class", ">size", ">tensors", "fields")
         return html.block([html.facts(self.path, told), html.table("Parts", columns, parts)])
 
 
-def _settings(part: PartInfo) -> str:
+def settings(part: PartInfo, most: int) -> str:
+    """The fields of a part that are not at their defaults, in a line: at most `most`, and how many others
+    there are."""
+    if list(part.values) == ["value"]:
+        return part.values["value"]
     chosen = [f"{name}={text}" for name, text in part.values.items() if name not in part.defaults]
-    more = f" and {len(chosen) - SHOWN} more" if len(chosen) > SHOWN else ""
-    return ", ".join(chosen[:SHOWN]) + more
+    rest = {"more": len(chosen[most:]), "at their defaults": len(part.defaults)}
+    more = [f"{number:,} {what}" for what, number in rest.items() if number]
+    return " and ".join(filter(None, (", ".join(chosen[:most]), *more)))
 
 
 def describe_opened(opened: Opened) -> Description:

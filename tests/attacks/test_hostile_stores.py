@@ -438,7 +438,7 @@ def test_the_weights_of_another_model_are_not_those_of_this_one(no_cache: None) 
 
 
 def test_a_checkpoint_that_says_something_else_than_the_log_is_named(no_cache: None) -> None:
-    """What it says of versions is what all who open the store are told."""
+    """What it says of versions is what all who open the store see."""
     lies = {
         "tag m second": b"tag m sedond",
         '"step":2': b'"step":5',
@@ -572,8 +572,8 @@ def test_the_newest_records_cannot_be_removed_while_a_checkpoint_tells_of_them(
 
 @pytest.mark.parametrize("act", WRITING)
 @pytest.mark.parametrize("junk", [b"", b"{}", b"x" * 100, "another"], ids=str)
-def test_what_is_no_checkpoint_proves_nothing(act: str, junk: Any, no_cache: None) -> None:
-    """A file of this name is told of by `check`, and keeps nobody from anything."""
+def test_what_is_not_a_checkpoint_proves_nothing(act: str, junk: Any, no_cache: None) -> None:
+    """`check` reports a file of this name, and it keeps nobody from anything."""
     store = MemoryStorage()
     put(store, dict(long_log()))
     data = store.read(checkpoint_key(16)) if junk == "another" else junk

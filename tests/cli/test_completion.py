@@ -70,7 +70,7 @@ def test_refs_are_completed(command: str, store: saver.Saver) -> None:
     } == REFS
 
 
-def test_what_is_no_ref_is_completed_as_a_file(store: saver.Saver) -> None:
+def test_what_is_not_a_ref_is_completed_as_a_file(store: saver.Saver) -> None:
     assert completed("saver show ./mod") == ["file,./mod"]
     assert completed("saver rm ./mod") == []
 

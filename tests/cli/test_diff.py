@@ -38,7 +38,7 @@ def test_a_difference_is_exit_code_1_and_none_is_0(files: Any, store: saver.Save
     assert "no difference" in same.stdout
 
 
-def test_files_are_told_by_parts_fields_and_tensors(files: Any) -> None:
+def test_files_are_compared_by_parts_fields_and_tensors(files: Any) -> None:
     result = run("diff", *files)
     assert result.stderr == ""
     lines = [line.split() for line in result.stdout.splitlines()]
@@ -50,7 +50,7 @@ def test_files_are_told_by_parts_fields_and_tensors(files: Any) -> None:
 
 
 @pytest.mark.usefixtures("store")
-def test_versions_of_a_store_are_told() -> None:
+def test_versions_of_a_store_are_compared() -> None:
     lines = [line.split() for line in run("diff", "iris@1", "iris@step=200").stdout.splitlines()]
     assert ["scaler", "1", "1", "same"] in lines
     assert ["model", "1", "2", "changed"] in lines

@@ -21,7 +21,7 @@ def test_versions_are_deleted_and_others_stay(store: saver.Saver) -> None:
     assert store.models() == ["iris", "team/bert"]
 
 
-def test_a_wrong_name_is_told_before_anything_is_deleted(store: saver.Saver) -> None:
+def test_a_wrong_name_is_reported_before_anything_is_deleted(store: saver.Saver) -> None:
     before = contents(Path("models"))
     assert "there is no iris@7" in error_of(run("rm", "iris@2", "iris@7", "--yes"))
     assert contents(Path("models")) == before

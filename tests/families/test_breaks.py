@@ -1,4 +1,4 @@
-"""What one version of scikit-learn cannot take from another is what users are told, class by class."""
+"""The table of breaks says what was seen between versions of scikit-learn, class by class."""
 
 from __future__ import annotations
 

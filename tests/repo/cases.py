@@ -35,7 +35,7 @@ ARRAYS["B"][4000:4500] += 1
 
 
 class Saved(NamedTuple):
-    """What a saver was told."""
+    """What a save returned."""
 
     ref: str
     holds: str
@@ -87,7 +87,7 @@ def saves(name: str, holds: str, change: Change = id, **more: Any) -> Actor:
 
 
 def stages(name: str, holds: str) -> Actor:
-    """Stages these arrays, and leaves word of it beside the store, for whoever commits."""
+    """Stages these arrays, and leaves word of it beside the store, for the committer."""
     wanted = draft(holds)
 
     def act(store: Storage) -> Done:
@@ -100,7 +100,7 @@ def stages(name: str, holds: str) -> Actor:
 
 def commits(name: str, stagers: Mapping[str, str], asks: bool = True) -> Actor:
     """Commits what these stagers (who holds what) staged, if all have left word. Unless it does not ask,
-    whoever staged what was condemned stages it again."""
+    the stager of what was condemned stages it again."""
     held = "".join(stagers.values())
     wanted = {each: draft(holds) for each, holds in stagers.items()}
 

@@ -203,12 +203,12 @@ FORGED: dict[str, Any] = {
     "notes of a commit": Commit("iris", 3, "0" * 64, {}, notes="x" * (NOTES_LIMIT + 1)),
     "less than no bytes": Commit("iris", 3, "0" * 64, {}, bytes_added=-1),
     "more bytes than there are": Commit("iris", 3, "0" * 64, {}, bytes_added=2**53, bytes=2**53),
-    "a size that is none": Commit("iris", 3, "0" * 64, {}, bytes=2**60),
-    "a step that is none": Commit("iris", 3, "0" * 64, {}, step=-1),
+    "an invalid size": Commit("iris", 3, "0" * 64, {}, bytes=2**60),
+    "an invalid step": Commit("iris", 3, "0" * 64, {}, step=-1),
     "a step beyond all": Commit("iris", 3, "0" * 64, {}, step=10**15),
     "a part of no size": Commit("iris", 3, "0" * 64, {"a": PartVersion(1, "0" * 64, -1)}),
     "a part of no number": Commit("iris", 3, "0" * 64, {"a": PartVersion(2**60, "0" * 64, 1)}),
-    "a parent that is none": Commit("iris", 3, "0" * 64, {}, parent=2**60),
+    "an invalid parent": Commit("iris", 3, "0" * 64, {}, parent=2**60),
 }
 
 
@@ -237,7 +237,7 @@ def _append(store: saver.Saver, event: Any) -> None:
     store.storage.create(log_key(number + 1), document.encode(record))
 
 
-def test_a_number_that_is_not_exact_in_json_is_no_error_of_python(store: saver.Saver) -> None:
+def test_a_number_that_is_not_exact_in_json_is_not_an_error_of_python(store: saver.Saver) -> None:
     """Beside a time without a fraction, which takes the slower way to canonical JSON."""
     _append(store, Commit("iris", 3, "0" * 64, {}, bytes=12345678))
     key = log_key(3)

@@ -58,7 +58,7 @@ def test_versions_of_several_models_are_deleted_together(store: saver.Saver) -> 
 
 
 @pytest.mark.parametrize("text", ["iris", "iris@3", "iris@..", "iris@a..b", "iris@0..3", "iris@3..x", "@.."])
-def test_what_is_no_range(text: str) -> None:
+def test_what_is_not_a_range(text: str) -> None:
     assert parse_range(text) is None
 
 
@@ -69,6 +69,6 @@ def test_a_range_may_be_open() -> None:
     assert found.last >= 10**12 - 1
 
 
-def test_a_range_that_ends_before_it_begins_is_told_the_other_way_round() -> None:
+def test_a_range_that_ends_before_it_begins_is_suggested_the_other_way_round() -> None:
     with pytest.raises(BadNameError, match=r"write iris@3\.\.7"):
         parse_range("iris@7..3")

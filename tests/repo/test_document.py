@@ -39,7 +39,7 @@ def test_a_torn_document_is_damaged(cut: int) -> None:
         document.decode(document.encode(Note("text"))[:cut], Note, "here")
 
 
-def test_another_kind_of_document_is_told() -> None:
+def test_another_kind_of_document_is_reported() -> None:
     class Other(msgspec.Struct):
         text: int
 
@@ -48,7 +48,7 @@ def test_another_kind_of_document_is_told() -> None:
 
 
 @pytest.mark.parametrize("pair", ['{"a":', "["])
-def test_a_document_nested_without_end_is_no_end_of_the_reader(pair: str) -> None:
+def test_a_document_nested_without_end_does_not_end_the_reader(pair: str) -> None:
     """Fields that are not known are passed over, however deep they are. How deep that can be depends on
     Python: 3.12 counts calls of native code apart from others, and 3.14 measures the stack instead."""
 

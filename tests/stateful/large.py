@@ -28,8 +28,8 @@ SIZE = 200
 
 
 def opened(store: Storage, name: str = "a") -> Saver:
-    """The store as the actor of this name opens it. What is random otherwise is not, so that whoever does the
-    same leaves the same."""
+    """The store as the actor of this name opens it. What is random otherwise is not, so that the same
+    acts leave the same."""
     numbers, own = itertools.count(1), name.encode().hex()
     found = Saver(store)
     found._repo = Repository(

@@ -165,7 +165,9 @@ FAULTS = [errno.ENOSPC, errno.EIO, errno.EACCES, errno.EROFS]
 
 @pytest.mark.parametrize("after", [False, True], ids=["instead", "after"])
 @pytest.mark.parametrize("number", FAULTS, ids=[errno.errorcode[number] for number in FAULTS])
-def test_an_error_at_any_moment_is_told_and_loses_nothing(number: int, after: bool, tmp_path: Path) -> None:
+def test_an_error_at_any_moment_is_reported_and_loses_nothing(
+    number: int, after: bool, tmp_path: Path
+) -> None:
     """A full disk, a failing one, a folder that became read-only: an error, and the next save succeeds."""
     life = Life(tmp_path / "disk")
     counting = FaultyFiles()

@@ -126,7 +126,7 @@ C = TypeVar("C")
 
 
 def survived(cases: Sequence[C], one: Callable[[C], None]) -> None:
-    """Try all cases; those that are not survived are told together."""
+    """Try all cases; those that are not survived are reported together."""
     failed = []
     for case in cases:
         try:
@@ -267,7 +267,7 @@ def test_every_damaged_shortcut_is_as_if_it_were_not_there(large: Large, tally: 
 
 
 def spoilt(large: Large, tally: Tally, prefix: str, sample: int | None) -> None:
-    """What is no shortcut: nothing else is lost with it, nothing is forged, and a check names it alone."""
+    """What is not a shortcut: nothing else is lost with it, nothing is forged, and a check names it alone."""
     content = content_of(large.beyond)
     truth = Truth(content).now
     cases = every_damage(large.beyond.copy, prefix, sample=sample)
@@ -354,7 +354,7 @@ def from_files(large: Large, tally: Tally, folder: Path, name: str, sample: int 
         store, seen, told = result
         tally.add(f"{name}, files", errno.errorcode.get(case.number, "a short read"), store)
         if not case.number:
-            assert not [each for each in told if isinstance(each[-1], Failed)], "a short read is no error"
+            assert not [each for each in told if isinstance(each[-1], Failed)], "a short read is not an error"
         found = [damage.key for what, *facts in told if what == "checked" for damage in facts[0].damage]
         assert len({*found}) <= 1, "one call failed, and a check names many objects"
         truth = judge.left(store, told, *found[:1])

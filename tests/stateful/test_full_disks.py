@@ -123,7 +123,7 @@ def test_a_full_disk_does_not_hinder_loading_and_checking(tmp_path: Path) -> Non
     assert store.gc(grace=0).condemned == ()
     assert all_load(folder, count)
     store.delete("m@1")
-    assert len(store.gc(grace=0).freed) == 1, "its manifest; others need what lies in its pack"
+    assert len(store.gc(grace=0).freed) == 1, "its manifest; others need what is in its pack"
     assert all_load(folder, count - 1)
 
 

@@ -116,7 +116,7 @@ def test_a_folder_of_another_user_is_read_and_not_written(open_folder: Path, act
     assert files(open_folder) == before
 
 
-def test_files_that_may_not_be_read_are_told_from_damage(open_folder: Path) -> None:
+def test_files_that_may_not_be_read_are_distinguished_from_damage(open_folder: Path) -> None:
     pack = pack_of(open_folder)
     pack.chmod(0)
     told = as_somebody_else(open_folder, "store.load('m@1')")
@@ -172,7 +172,7 @@ def test_a_record_of_a_newer_saver_is_refused_and_left_alone(folder: Path) -> No
     assert files(folder) == before
 
 
-def test_a_record_that_went_missing_is_told_by_all_who_would_build_on_it(folder: Path) -> None:
+def test_a_record_that_went_missing_is_reported_by_all_who_would_build_on_it(folder: Path) -> None:
     store = saver.Saver(folder)
     for number in range(3, 8):
         store.save("m", {"a": np.arange(1000.0), "b": number})
@@ -187,7 +187,9 @@ def test_a_record_that_went_missing_is_told_by_all_who_would_build_on_it(folder:
     assert saver.Saver(folder).save("m", 3).number == 8
 
 
-def test_two_copies_that_went_different_ways_and_were_mixed_are_told(folder: Path, tmp_path: Path) -> None:
+def test_two_copies_that_went_different_ways_and_were_mixed_are_reported(
+    folder: Path, tmp_path: Path
+) -> None:
     """As `rsync` without `--delete` does it."""
     copy = tmp_path / "copy"
     shutil.copytree(folder, copy)
@@ -204,7 +206,7 @@ def test_two_copies_that_went_different_ways_and_were_mixed_are_told(folder: Pat
     assert saver.Saver(copy).load("m") == "there 2"
 
 
-def test_a_file_where_the_store_should_be_is_told(tmp_path: Path) -> None:
+def test_a_file_where_the_store_should_be_is_reported(tmp_path: Path) -> None:
     (tmp_path / "models").write_text("no store")
     for act in (lambda s: s.load("m"), lambda s: s.save("m", 1)):
         with pytest.raises(saver.SaverError, match="models"):
@@ -212,7 +214,7 @@ def test_a_file_where_the_store_should_be_is_told(tmp_path: Path) -> None:
     assert (tmp_path / "models").read_text() == "no store"
 
 
-def test_a_store_without_its_description_is_no_empty_store(folder: Path) -> None:
+def test_a_store_without_its_description_is_not_an_empty_store(folder: Path) -> None:
     description = (folder / "store.json").read_bytes()
     (folder / "store.json").unlink()
     before = files(folder)
@@ -238,7 +240,7 @@ def test_a_collector_leaves_a_store_alone_that_it_may_not_write_to(folder: Path)
     assert saver.Saver(folder).gc(grace=0, dry_run=True).condemned == ()
 
 
-def test_damage_is_told_where_it_cannot_be_recorded(folder: Path) -> None:
+def test_damage_is_reported_where_it_cannot_be_recorded(folder: Path) -> None:
     ident = document.decode((folder / "store.json").read_bytes(), Format, "store.json")[0].id
     (folder / "store.json").write_bytes(document.encode(Format(1, ident, write=("ropes",))))
     pack = pack_of(folder)

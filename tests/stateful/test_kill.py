@@ -130,7 +130,7 @@ class Life(NamedTuple):
 
 
 class Lives:
-    """A process that lives a life for each that is asked for, up to where it is killed."""
+    """A process that lives a life for each request, up to where it is killed."""
 
     def __init__(self, cache: Path) -> None:
         self._process = subprocess.Popen(

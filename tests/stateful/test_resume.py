@@ -135,7 +135,7 @@ FAULTS = [errno.ENOSPC, errno.EIO, errno.EACCES, errno.EROFS]
 
 
 @pytest.mark.parametrize("number", FAULTS, ids=[errno.errorcode[number] for number in FAULTS])
-def test_a_disk_that_fails_once_is_told_and_costs_one_version_at_most(
+def test_a_disk_that_fails_once_is_reported_and_costs_one_version_at_most(
     number: int, tmp_path: Path, undisturbed: Any
 ) -> None:
     """At any call of the first saves. The same run goes on, and so does one that begins where it is."""

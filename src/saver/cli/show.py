@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import click
@@ -13,7 +13,7 @@ from saver.cli._screen import Screen, print_json, screen, size
 from saver.cli._store import json_option, store_option
 from saver.cli._subject import Subject, subject
 from saver.codec.absent import absent, told
-from saver.description import PartInfo
+from saver.description import PartInfo, settings
 from saver.environment import distribution
 from saver.fingerprint import describe
 from saver.tensors import TensorInfo
@@ -118,20 +118,10 @@ def _show_parts(parts: Sequence[PartInfo], numbered: bool, on: Screen) -> None:
     ]
     kept = [at for at, title in enumerate(columns) if numbered or title != ">number"]
     on.table([columns[at] for at in kept], [[row[at] for at in kept] for row in rows])
-    fields = {part.name: _fields(part.values, part.defaults) for part in parts if part.values}
+    fields = {part.name: settings(part, FIELDS_SHOWN) for part in parts if part.values}
     if fields:
         on.heading("Fields")
         on.facts(fields)
-
-
-def _fields(values: Mapping[str, str], defaults: Collection[str]) -> str:
-    """The fields that differ from the defaults of their library."""
-    if list(values) == ["value"]:
-        return values["value"]
-    chosen = [f"{name}={text}" for name, text in values.items() if name not in defaults]
-    rest = {"more": len(chosen[FIELDS_SHOWN:]), "at their defaults": len(defaults)}
-    more = [f"{number} {what}" for what, number in rest.items() if number]
-    return " and ".join(filter(None, (", ".join(chosen[:FIELDS_SHOWN]), *more)))
 
 
 def _show_tensors(parts: Sequence[PartInfo], limit: int, on: Screen) -> None:

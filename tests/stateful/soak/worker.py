@@ -1,4 +1,4 @@
-"""The processes of a soak. Each does its work until it is told to stop, and writes down what it was told."""
+"""The processes of a soak. Each does its work until it should stop, and writes down what Saver said."""
 
 from __future__ import annotations
 

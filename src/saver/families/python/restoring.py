@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, ClassVar, TypeGuard
 
@@ -135,25 +134,6 @@ def told(value: Value) -> str:
     if isinstance(value, Node):
         return f"a {trust.dotted(value.cls or value.codec).removeprefix('stdlib.')}"
     return f"{value!r:.40}"
-
-
-class RandomRestorer(Restorer):
-    """`random.Random`, which continues from the saved position."""
-
-    def accepts(self, cls: type) -> bool:
-        return issubclass(cls, random.Random)
-
-    def plan(self, value: Value, target: Any, saved: Saved) -> Plan:
-        node, where = saved.follow(value), saved.where
-        if type(node) is not Node or node.codec != "stdlib.Random":
-            saved.refuse(f"{told(node)} was saved, not a random.Random")
-        saved.want(node)
-
-        def ready(decoder: Decoder) -> Callable[[], None]:
-            state = decoder(node).getstate()
-            return lambda: ask(where, target.setstate, state)
-
-        return Plan(PartReport(kind(target), ("value",)), ready)
 
 
 class ObjectRestorer(Restorer):
