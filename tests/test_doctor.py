@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
@@ -299,8 +301,29 @@ def test_what_is_known_not_to_work_under_the_version_here_is_named() -> None:
     def told(then: str, now: str) -> list[str]:
         sides = [HERE | {"packages": {"sklearn": version}} for version in (then, now)]
         found = diagnose(sides[0], parts, sides[1])
+        assert len({finding.topic for finding in found}) == len(found), "one row for each topic"
         return [finding.meaning for finding in found if "will not predict" in finding.meaning]
 
     sentence = "LogisticRegression of 1.9.1 will not predict under 1.6.1: no attribute multi_class"
-    assert told("1.9.1", "1.6.1") == [sentence]
+    (meaning,) = told("1.9.1", "1.6.1")
+    assert meaning.startswith(f"{sentence}; ")
+    assert meaning.endswith("or pip install scikit-learn==1.9.1")
     assert told("1.6.1", "1.9.1") == told("1.9.1", "1.9.0") == told("", "1.6.1") == told("odd", "1.6.1") == []
+
+
+def test_a_module_of_the_current_folder_is_found_there(tmp_path: Path, monkeypatch: Any) -> None:
+    """The program `saver` does not search it, the scripts that people run in it do. It is not imported."""
+    (tmp_path / "of_this_folder.py").write_text("raise SystemExit('it was imported')")
+    parts = {"model": Needs(("of_this_folder", "of_no_folder"))}
+
+    def told() -> dict[str, tuple[str, str]]:
+        found = diagnose({}, parts, environment_here(["of_this_folder", "of_no_folder"]))
+        return {each.topic: (each.severity, each.here) for each in found if "folder" in each.topic}
+
+    missing = ("problem", "missing")
+    assert told() == {"of_this_folder": missing, "of_no_folder": missing}
+    monkeypatch.chdir(tmp_path)
+    assert told() == {"of_this_folder": ("note", "in this folder"), "of_no_folder": missing}
+    monkeypatch.syspath_prepend(tmp_path)
+    assert told()["of_this_folder"] == ("ok", "no version")
+    assert "of_this_folder" not in sys.modules

@@ -24,7 +24,7 @@ import torch
 from sklearn.linear_model import LinearRegression
 
 import saver
-from saver import registry
+from saver import registry, trust
 from saver.codec.absent import absent
 
 SAMPLES: dict[str, Callable[[], Any]] = {
@@ -132,3 +132,6 @@ def test_only_libraries_that_saver_knows_are_named_to_pip() -> None:
     own = {family.packages[0] for family in registry.families()}
     assert set(absent(own)) <= {family.distribution or family.packages[0] for family in registry.families()}
     assert np.__name__ in own
+    with pytest.raises(saver.NotFoundError) as caught:
+        trust.resolve("nowhere_at_all.module:Thing")
+    assert "pip" not in str(caught.value)

@@ -21,7 +21,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 import saver
-from saver import Every, configuration, trust
+from saver import Every, allowing, configuration, trust
 from saver.file import open_file
 from saver.tree import Node
 
@@ -124,6 +124,25 @@ def test_a_class_given_for_a_name_is_used_and_needs_no_other_trust(
             assert found.func is package.double
         else:
             assert type(found) is named(package, kind)
+
+
+@pytest.mark.parametrize("kind", MADE)
+def test_what_a_refusal_suggests_for_classes_of_a_script_works_where_they_are_imported(
+    kind: str, saved: Callable[[str], Path], package: types.ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(allowing, "MAIN", "the_script")
+    monkeypatch.setattr(trust, "MAIN", "the_script")
+    path = saved(kind)
+    with pytest.raises(saver.UntrustedError) as refused:
+        saver.load(path)
+    suggested = str(refused.value).rpartition("pass ")[2]
+    assert suggested == allowing.allowing(refused.value.names) == f'classes={{"the_script.{kind}": {kind}}}'
+    assert saver.load(path, **eval(f"dict({suggested})", vars(package))) is not None
+
+
+def test_classes_of_modules_are_trusted_by_name_and_those_of_scripts_are_given() -> None:
+    assert allowing.allowing(["a.B", "c.D"]) == 'trust=["a.B", "c.D"]'
+    assert allowing.allowing(["a.B", "__main__.C"]) == 'trust=["a.B"], classes={"__main__.C": C}'
 
 
 @pytest.mark.parametrize("kind", MADE)

@@ -74,7 +74,7 @@ def test_if_no_version_is_sound_nothing_is_deleted(store: saver.Saver, tmp_path:
 
 def test_a_metric_that_no_version_has_deletes_nothing(store: saver.Saver) -> None:
     with pytest.raises(saver.NotFoundError, match=r"metric 'acu', so nothing was deleted; its metrics: auc"):
-        store.prune("iris", Keep(best=1, by="acu"))
+        store.prune("iris", Keep(best=1, by="acu", mode="max"))
     assert len(store.versions("iris")) == 5
 
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import functools
-import logging
 import operator
 import random
 import re
 import sys
 import threading
-from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -54,22 +51,6 @@ class Derived(Plain):
     __str__ = object.__str__  # a function in C, of another class
 
 
-class Dict(dict[Any, Any]):
-    pass
-
-
-class List(list[Any]):
-    pass
-
-
-class Text(str):
-    __slots__ = ()
-
-
-class Ordered(OrderedDict[Any, Any]):
-    pass
-
-
 class Array(np.ndarray[Any, Any]):
     pass
 
@@ -87,19 +68,8 @@ Generation.__qualname__ = Generation.__name__ = "GenerationConfig"
 
 INSTEAD: dict[str, tuple[Callable[[], Any], str]] = {
     "a bound method": (lambda: Own().method, "the name of the method"),
-    "an itemgetter": (lambda: operator.itemgetter(1), "write a function"),
-    "a pattern": (lambda: re.compile("a"), "`pattern` and `flags`"),
-    "a logger": (lambda: logging.getLogger("x"), r"logging\.getLogger\(name\)"),
-    "a lock": (threading.Lock, "make it again after loading"),
-    "a reentrant lock": (threading.RLock, "make it again after loading"),
-    "an event": (threading.Event, "make it again after loading"),
+    "what calls a method": (lambda: operator.methodcaller("close"), "write a function"),
     "a cache": (lambda: joblib.Memory(None), "the path of its folder"),
-    "arguments": (lambda: argparse.Namespace(a=1), r"vars\(args\)"),
-    "a polynomial": (lambda: np.poly1d([1, 2]), r"p\.coef"),
-    "a dict of its own": (Dict, r"save dict\(it\)"),
-    "a list of its own": (List, r"save list\(it\)"),
-    "a string of its own": (Text, r"save str\(it\)"),
-    "an ordered dict of its own": (Ordered, r"save OrderedDict\(it\)"),
     "an array of its own": (lambda: np.zeros(2).view(Array), r"save numpy\.asarray\(it\)"),
     "a frame of its own": (lambda: Frame({"a": [1]}), r"save pandas\.DataFrame\(it\)"),
     "a configuration": (Generation, r"config\.to_dict\(\)"),
@@ -126,7 +96,7 @@ class Seeded(random.Random):
 
 NATIVE = [
     re.Pattern, operator.itemgetter, functools.partial, random.Random, np.random.Generator, np.ndarray, dict,
-    Dict, List, Text, Ordered, Array, Seeded, type(None), threading.RLock().__class__,
+    Array, Seeded, type(None),
 ]  # fmt: skip
 """Static classes of C, those on the heap, and classes that derive from them."""
 

@@ -459,9 +459,9 @@ def test_the_report_is_a_table(save: Save) -> None:
     opened = save({"first": np.ones(1000, np.float32), "second": np.ones(100)})
     report = restore(opened, {"first": np.zeros(1000), "second": np.zeros(5)}, strict=False)
     lines = str(report).splitlines()
-    assert lines[0] == f"{opened.where}: 4,000 bytes restored"
+    assert lines[0] == f"{opened.where}: 4 kB restored"
     assert lines[1].split() == ["part", "into", "matched", "missing", "unexpected", "mismatched", "converted"]
     assert lines[2].split() == ["first", "ndarray", "1", "0", "0", "0", "1"]
-    assert lines[3].strip() == "1 were converted: value (float32 to float64)"
-    assert lines[4].split() == ["second", "ndarray", "0", "0", "0", "1", "0"]
-    assert lines[5].strip() == "1 cannot be copied: value (saved [100], here [5])"
+    assert lines[3].split() == ["second", "ndarray", "0", "0", "0", "1", "0"]
+    assert lines[4].strip() == "first   1 were converted: value (float32 to float64)"
+    assert lines[5].strip() == "second  1 cannot be copied: value (saved [100], here [5])"

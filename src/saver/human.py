@@ -26,7 +26,7 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
-def moment(seconds: float) -> datetime | None:
+def in_utc(seconds: float) -> datetime | None:
     """Unix time in UTC; None for a time outside the calendar, as a file may have one."""
     try:
         return datetime.fromtimestamp(seconds, UTC)
@@ -34,12 +34,11 @@ def moment(seconds: float) -> datetime | None:
         return None
 
 
-def utc(seconds: float) -> str:
-    """Unix time as `2026-11-21 07:49:14 UTC`; "" for a time outside the calendar."""
-    found = moment(seconds)
-    return "" if found is None else f"{found:%Y-%m-%d %H:%M:%S} UTC"
-
-
 def metrics(found: Mapping[str, float]) -> str:
     """Metrics in a line: `auc=0.93, loss=0.21`."""
     return ", ".join(f"{name}={value:.6g}" for name, value in found.items())
+
+
+def pairs(found: Mapping[str, str]) -> str:
+    """Labels in a line: `stage=live, team=fraud`."""
+    return ", ".join(f"{key}={value}" for key, value in found.items())

@@ -22,19 +22,8 @@ from hypothesis import strategies as st
 
 import saver
 from saver.checkpoints import Progress
-from saver.checkpoints.progress import (
-    INTERVAL,
-    SMOOTHING,
-    Cost,
-    Line,
-    Pace,
-    ago,
-    columns,
-    fitting,
-    line,
-    rate_text,
-    status,
-)
+from saver.checkpoints.progress import SMOOTHING, Cost, Pace, ago, rate_text, status
+from saver.line import INTERVAL, Line, columns, fitting, line
 from saver.repo.version import Version
 from saver.storages.memory import MemoryStorage
 

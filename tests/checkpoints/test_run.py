@@ -311,7 +311,7 @@ def test_step_returns_while_it_writes() -> None:
     store = saver.Saver(place)
     with store.checkpoints("run", {"counter": Counter()}, every=Every(steps=1)) as run:
         run.step(0)
-        assert not store.models(), "nothing is acknowledged before it is on disk"
+        assert not store.exists() or not store.models(), "nothing is acknowledged before it is on disk"
         place.gate.set()
         run.flush()
         assert store.models() == ["run"]
@@ -323,6 +323,22 @@ def test_tagged_versions_are_never_dropped(store: saver.Saver) -> None:
     train(store, 20)
     assert store.version("run@keep").number == 1
     assert len(store.versions("run")) == 3
+
+
+def test_a_version_that_is_tagged_while_the_run_drops_it_stays(store: saver.Saver, monkeypatch: Any) -> None:
+    """Whether it may go is decided by what the record finds, not by what was read before."""
+    with _run(store, keep=Keep(last=1)) as run:
+        run.step(0)
+        run.flush()
+        repo, append = run._repo, run._repo.append
+
+        def after_another(decide: Any) -> Any:
+            saver.Saver(store.storage).tag("run@1", "mine")
+            return append(decide)
+
+        monkeypatch.setattr(repo, "append", after_another)
+        run.step(1)
+    assert [(version.number, version.tags) for version in store.versions("run")] == [(1, ("mine",)), (2, ())]
 
 
 class Always(Policy, frozen=True):
@@ -433,7 +449,10 @@ def test_an_invalid_size_is_refused_at_once(store: saver.Saver) -> None:
 
 
 def test_a_metric_that_never_came_is_reported(store: saver.Saver) -> None:
-    every, keep = Every(improvement="val_los") | Every(steps=1), Keep(best=1, by="val_acc", mode="max")
+    every, keep = (
+        Every(improvement="val_los", mode="min") | Every(steps=1),
+        Keep(best=1, by="val_acc", mode="max"),
+    )
     with pytest.warns(RuntimeWarning, match="no step reported val_acc, val_los, .* reported loss, val_loss"):  # noqa: SIM117
         with _run(store, every=every, keep=keep) as run:
             run.step(0, loss=1.0, val_loss=2.0)

@@ -73,7 +73,7 @@ def test_json_is_one_document_with_everything(files: Any) -> None:
     assert result.exit_code == 1
     document = json.loads(result.stdout)
     assert document["differs"] is True
-    assert document["summary"] == "run changed, weights changed, 1 field, 1 of 2 arrays"
+    assert document["summary"] == "run changed, weights changed, 1 field, 1 of 2 tensors"
     assert document["fields"] == [{"path": "run.rate", "old": "0.1", "new": "0.2"}]
     (change,) = document["arrays"]
     assert change["amount"]["share"] == 1.0

@@ -166,7 +166,7 @@ def test_hostile_texts_cannot_steer_a_terminal(hostile: Repository) -> None:
 
 def test_a_store_whose_versions_are_all_gone_says_so(store: saver.Saver) -> None:
     for ref in ("iris@1", "iris@2", "iris@3", "team/bert@1"):
-        store.delete(ref)
+        store.delete(ref, tags=True)
     assert run("ls").stdout == "models has no models.\n"
     assert run_json("ls")["models"] == []
     assert "no model 'iris'" in error_of(run("ls", "iris"))

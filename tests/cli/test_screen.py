@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from saver.cli._screen import Plain, size, width
 from saver.cli._terminal import GAP, _Column, _that_fit, _widths
-from saver.cli._times import age, local, span
 from saver.documents import utc
+from saver.times import age, local, span
 
 cells = st.text("ab é模", max_size=60)
 

@@ -372,7 +372,7 @@ def test_the_trees_of_a_forest_are_compared_together(told: Compare) -> None:
     rows = np.random.default_rng(0).random((60, 4))
     old, new = (ensemble.RandomForestRegressor(3, random_state=s).fit(rows, rows[:, 0]) for s in (1, 2))
     found = told({"forest": old}, {"forest": new})
-    assert "forest/sklearn.tree.nodes.threshold" in arrays(found)
+    assert "forest/sklearn.tree.threshold" in arrays(found)
     assert fields(found)["forest.random_state"] == ("1", "2")
     assert "forest.estimators_[2].random_state" in fields(found)
     assert not told({"forest": old}, {"forest": copy.deepcopy(old)})
@@ -686,3 +686,43 @@ def test_a_training_log_is_compared_by_its_metrics_wherever_they_are_kept(told: 
         assert loss.amount is not None
         assert (loss.amount.entries, loss.amount.changed) == (steps, steps)
     assert not told({"log": made(5000)}, {"log": made(5000)})
+
+
+@pytest.mark.parametrize(
+    "kind", ["RandomForestRegressor", "ExtraTreesClassifier", "BaggingRegressor", "GradientBoostingRegressor"]
+)
+def test_tensors_of_a_forest_have_the_names_and_the_number_that_show_gives(tmp_path: Path, kind: str) -> None:
+    ensemble = pytest.importorskip("sklearn.ensemble")
+    store = saver.Saver(tmp_path / "models")
+    rows = np.random.default_rng(0).random((60, 4))
+    for seed in (1, 2):
+        made = getattr(ensemble, kind)(n_estimators=15, random_state=seed)
+        store.save("forest", {"model": made.fit(rows, rows[:, 0] > 0.5)})
+    found = store.diff("forest@1", "forest@2")
+    described = [store.describe(f"forest@{number}").parts[0] for number in (1, 2)]
+    names = {entry.name for part in described for entry in part.tensors}
+    batched = {change.path for change in found.arrays if "/" in change.path}
+    assert len(batched) > 3
+    assert batched <= names
+    if kind in ("RandomForestRegressor", "ExtraTreesClassifier"):  # others hold more than their trees
+        assert len(batched) + found.unchanged == len(names)
+        assert f"{len(batched)} of {len(names)} tensors" in found.summary()
+
+
+def test_arrays_that_another_library_holds_now_differ_in_that_alone(told: Compare) -> None:
+    """What only the new library records, such as gradients and devices, says nothing more."""
+    torch = pytest.importorskip("torch")
+    for count in (1, 5):
+        weights = {f"w{at}": np.arange(100.0) + at for at in range(count)}
+        found = told({"net": weights}, {"net": {name: torch.tensor(each) for name, each in weights.items()}})
+        assert not found.arrays
+        assert {(field.old, field.new) for field in found.fields} == {("numpy.array", "torch.Tensor")}
+        assert [field.path for field in found.fields] == (["net.w0"] if count == 1 else ["net (5 arrays)"])
+
+
+def test_an_environment_that_was_not_recorded_is_one_row(tmp_path: Path) -> None:
+    numpy = pytest.importorskip("safetensors.numpy")
+    numpy.save_file({"w": np.zeros(100)}, tmp_path / "a.safetensors")
+    saver.dump({"w": np.zeros(100)}, tmp_path / "b.saver")
+    found = saver.diff(str(tmp_path / "a.safetensors"), str(tmp_path / "b.saver"))
+    assert [(field.path, field.old, field.new) for field in found.environment] == [("recorded", "no", "yes")]

@@ -70,7 +70,7 @@ def tag(store: saver.Saver, ref: str, name: str) -> Act:
 
 
 def delete(store: saver.Saver, ref: str) -> Act:
-    return {"act": "delete", "ref": ref}, lambda: {"ref": str(store.delete(ref)[0])}
+    return {"act": "delete", "ref": ref}, lambda: {"ref": str(store.delete(ref, tags=True)[0])}
 
 
 def collect(store: saver.Saver) -> Act:

@@ -104,7 +104,8 @@ def is_raw(line: dict[str, Any]) -> bool:
 
 def _promises(store: saver.Saver, expected: Expected) -> list[str]:
     wrong = []
-    there = {str(version): version for model in store.models() for version in store.versions(model)}
+    models = store.models() if store.exists() else []
+    there = {str(version): version for model in models for version in store.versions(model)}
     wrong += [f"{ref} was acknowledged, and is lost" for ref in sorted(expected.must.keys() - there.keys())]
     for ref, version in there.items():
         model = version.model

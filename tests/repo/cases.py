@@ -148,7 +148,7 @@ def collects(name: str, deleting: str = "", change: Change = id, times: int = 1)
     def act(store: Storage) -> Done:
         saver = opened(store, name, change)
         if deleting:
-            saver.delete(deleting)
+            saver.delete(deleting, tags=True)
         for _ in range(times):
             saver.gc(grace=0)
         return Done("gc")
@@ -158,7 +158,7 @@ def collects(name: str, deleting: str = "", change: Change = id, times: int = 1)
 
 def deletes(name: str, ref: str) -> Actor:
     def act(store: Storage) -> Done:
-        opened(store, name).delete(ref)
+        opened(store, name).delete(ref, tags=True)
         return Done("delete", ref)
 
     return act

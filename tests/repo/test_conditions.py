@@ -269,7 +269,7 @@ def test_the_best_can_be_named_wherever_a_ref_is() -> None:
     store.label("iris@worst:auc", {"stage": "old"})
     assert [v.number for v in store.versions("iris", where="tag = production or stage = old")] == [1, 2]
     assert [c.version.number for c in store.history("iris", sort="auc", last=2)] == [4, 3]
-    assert [str(v) for v in store.delete("iris@best:auc")] == ["iris@2"]
+    assert [str(v) for v in store.delete("iris@best:auc", tags=True)] == ["iris@2"]
     assert store.version("iris@best:auc").number == 4
     with pytest.raises(saver.NotFoundError, match=r"no version of iris has a finite 'loss'; .*auc"):
         store.load("iris@best:loss")

@@ -130,7 +130,7 @@ class Judge:
 
 
 def _listed(reader: Saver) -> dict[str, Any]:
-    return {model: reader.versions(model) for model in reader.models()}
+    return {model: reader.versions(model) for model in (reader.models() if reader.exists() else ())}
 
 
 def listing(listed: dict[str, Any]) -> Listed:

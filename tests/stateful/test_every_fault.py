@@ -70,8 +70,8 @@ ACTS: dict[str, Act] = {
     "list": Act(lists),
     "save": Act(saves("m0", "5000", step=7000, tags=["best"])),
     "tag": Act(tags("m0", "best"), untags("m1", "best")),
-    "delete": Act(deletes("m2"), deletes("m3@best")),
-    "gc": Act(deletes("m2"), collects),
+    "delete": Act(deletes("m2@latest"), deletes("m3@best")),
+    "gc": Act(deletes("m2@latest"), collects),
     "check": Act(checks),
     "train": Act(trains),
     "resume": Act(resumes),
@@ -79,7 +79,7 @@ ACTS: dict[str, Act] = {
         lists,
         saves("m0", "5000", step=7000, tags=["best"]),
         tags("m1", "best"),
-        deletes("m2"),
+        deletes("m2@latest"),
         loads("m0", "m1@best"),
     ),
 }
@@ -89,7 +89,7 @@ EVERYTHING = (
     loads("m0", "m1@best", "m2@step=147"),
     saves("m0", "5000", step=7000, tags=["best"]),
     tags("m1", "best"),
-    deletes("m2"),
+    deletes("m2@latest"),
     collects,
     lists,
 )
@@ -191,7 +191,7 @@ def crowded(large: Large, tally: Tally, act: str, where: str, sample: int | None
     def others(inner: Storage) -> None:
         other = opened(inner, "other")
         other.save("m0", value("4000"), notes="4000", step=4000, tags=["best"])
-        other.delete("m3")
+        other.delete("m3@latest", tags=True)
         other.gc(grace=0)
 
     def one(case: FaultCase) -> None:
@@ -323,7 +323,7 @@ def test_no_damaged_object_takes_anything_else_with_it(prefix: str, large: Large
 FILE_ACTS = {
     "load": Act(loads("m0", "m1@best", "m2@step=147"), lists),
     "save": Act(saves("m0", "5000", step=7000, tags=["best"])),
-    "delete and gc": Act(deletes("m2"), collects),
+    "delete and gc": Act(deletes("m2@latest"), collects),
     "check": Act(checks),
 }
 

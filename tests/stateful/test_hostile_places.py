@@ -49,7 +49,7 @@ def files(folder: Path) -> dict[str, bytes]:
 WRITES = {
     "save": lambda store: store.save("m", {"a": np.arange(2000.0)}),
     "tag": lambda store: store.tag("m@1", "best"),
-    "delete": lambda store: store.delete("m@1"),
+    "delete": lambda store: store.delete("m@1", tags=True),
 }
 
 AS_SOMEBODY_ELSE = """
@@ -58,7 +58,7 @@ import numpy as np
 import saver
 warm = saver.Saver("memory://warm")  # imports all that it takes: the interpreter may lie in root's own folder
 warm.save("m", {"a": np.arange(2000.0)}, tags=["t"])
-warm.load("m@1"), warm.versions("m"), warm.tag("m@1", "u"), warm.delete("m@1")
+warm.load("m@1"), warm.versions("m"), warm.tag("m@1", "u"), warm.delete("m@1", tags=True)
 import difflib, unicodedata
 if os.getuid() == 0:
     os.setgid(65534)
@@ -101,7 +101,12 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "getuid"), reason="a system with
 
 
 @pytest.mark.parametrize(
-    "act", ["store.save('m', {'a': np.arange(2000.0)})", "store.tag('m@1', 'best')", "store.delete('m@1')"]
+    "act",
+    [
+        "store.save('m', {'a': np.arange(2000.0)})",
+        "store.tag('m@1', 'best')",
+        "store.delete('m@1', tags=True)",
+    ],
 )
 def test_a_folder_of_another_user_is_read_and_not_written(open_folder: Path, act: str) -> None:
     if os.getuid() != 0:
@@ -262,7 +267,7 @@ def test_files_that_others_left_in_the_folders_do_no_harm(folder: Path) -> None:
     for name in kept:
         (folder / name).write_text("not of this store")
     store = saver.Saver(folder)
-    store.delete("m@1")
+    store.delete("m@1", tags=True)
     store.gc(grace=0)
     assert store.save("m", {"a": np.arange(1000.0), "b": 3}).number == 3
     assert store.check().sound
@@ -279,7 +284,7 @@ def test_a_copy_is_equal_and_goes_its_own_way(folder: Path, tmp_path: Path) -> N
     before = files(folder)
     other.save("n", np.arange(7000.0))
     other.save("m", {"a": np.arange(1000.0), "b": 3})
-    other.delete("m@1")
+    other.delete("m@1", tags=True)
     other.gc(grace=0)
     assert files(folder) == before
     added = one.save("n", np.arange(7000.0)).bytes_added

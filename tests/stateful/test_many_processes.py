@@ -42,13 +42,14 @@ elif role == "collect":
 elif role == "delete":
     end = time.monotonic() + count
     while time.monotonic() < end:
-        numbers = [version.number for version in store.versions("m")] if "m" in store.models() else []
+        there = store.exists() and "m" in store.models()
+        numbers = [version.number for version in store.versions("m")] if there else []
         for number in numbers[1:-4:3]:
-            reported.append(str(store.delete(f"m@{number}")[0]))
+            reported.append(str(store.delete(f"m@{number}", tags=True)[0]))
 elif role == "read":
     end = time.monotonic() + count
     while time.monotonic() < end:
-        if "m" not in store.models():
+        if not store.exists() or "m" not in store.models():
             continue
         for version in store.versions("m")[-3:]:
             try:
@@ -170,7 +171,7 @@ for _ in range(2):
     for number in range(5):
         store.save("m", {"a": np.arange(900.0) + number, "b": np.zeros(300)}, tags=["new"], metrics={"x": 1})
     store.load("m"), store.versions("m"), store.history("m"), store.diff("m@1", "m@2"), store.describe("m")
-    store.delete("m"), store.gc(grace=0), store.check(), store.export("m", "m.saver")
+    store.delete("m@latest", tags=True), store.gc(grace=0), store.check(), store.export("m", "m.saver")
     store.import_("m.saver", "n"), saver.load("m.saver"), saver.describe("m.saver")
 print([f"{each.__module__}.{each.__qualname__}" for each in learned() - before])
 """

@@ -52,7 +52,7 @@ def worker(workspace: Workspace) -> Worker:
     for _ in range(3):
         save(worker)
     worker.act("tag", ["iris", "best", 3], lambda: worker.store.tag("iris@3", "best"))
-    worker.act("delete", ["iris@1"], lambda: worker.store.delete("iris@1"))
+    worker.act("delete", ["iris@1"], lambda: worker.store.delete("iris@1", tags=True))
     return worker
 
 
@@ -71,7 +71,7 @@ def test_what_was_reported_is_there(workspace: Workspace, worker: Worker) -> Non
 
 
 def test_a_version_that_is_lost_is_missed(workspace: Workspace, worker: Worker) -> None:
-    worker.store.delete("iris@2")
+    worker.store.delete("iris@2", tags=True)
     assert wrong(workspace) == "iris@2 is lost"
 
 

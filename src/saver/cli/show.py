@@ -8,20 +8,16 @@ from typing import Any
 import click
 
 from saver import DamagedError, documents
+from saver.allowing import MAIN, allowing
 from saver.cli._completing import refs_or_files
 from saver.cli._screen import Screen, print_json, screen, size
 from saver.cli._store import json_option, store_option
 from saver.cli._subject import Subject, subject
 from saver.codec.absent import absent, told
-from saver.description import PartInfo, settings
+from saver.description import PartInfo, parts_page
 from saver.environment import distribution
 from saver.fingerprint import describe
 from saver.tensors import TensorInfo
-
-SHORT_HASH = 12
-"""Digits of a hash that are enough to distinguish one person's parts, and fit a table."""
-
-FIELDS_SHOWN = 30
 
 RANDOM = (("given", "seeds given", " = "), ("seeds", "seeds", " = "), ("generators", "generators", ": "))
 """Recorded random states: the field, its title, and the text between name and value."""
@@ -52,7 +48,7 @@ def command(what: str, tensors: int, verify: bool, address: str, as_json: bool) 
     on.heading(found.path)
     on.facts(shown.facts())
     _show_notes(shown, on)
-    _show_parts(found.parts, shown.version is not None, on)
+    on.show(parts_page(found.parts, shown.version is not None))
     _show_tensors(found.parts, tensors, on)
     _show_data(found.data, on)
     _show_environment(found.environment, on)
@@ -99,29 +95,6 @@ def _show_notes(shown: Subject, on: Screen) -> None:
         on.heading("Notes")
         for line in notes.splitlines():
             on.say(line)
-
-
-def _show_parts(parts: Sequence[PartInfo], numbered: bool, on: Screen) -> None:
-    on.heading("Parts")
-    columns = ("part", ">number", "class", "package", ">size", ">tensors", "hash")
-    rows = [
-        (
-            part.name,
-            f"{part.number:,}",
-            part.kind.rpartition(".")[2],
-            part.kind.partition(".")[0] if "." in part.kind else "",
-            size(part.bytes),
-            str(len(part.tensors)),
-            part.hash[:SHORT_HASH],
-        )
-        for part in parts
-    ]
-    kept = [at for at, title in enumerate(columns) if numbered or title != ">number"]
-    on.table([columns[at] for at in kept], [[row[at] for at in kept] for row in rows])
-    fields = {part.name: settings(part, FIELDS_SHOWN) for part in parts if part.values}
-    if fields:
-        on.heading("Fields")
-        on.facts(fields)
 
 
 def _show_tensors(parts: Sequence[PartInfo], limit: int, on: Screen) -> None:
@@ -195,8 +168,12 @@ def _show_trust(shown: Subject, on: Screen) -> None:
     if not untrusted:
         on.say("Saver knows every class and function that it names: it loads without trust=.")
         return
-    on.say("To load it, trust these classes, if you trust its author:")
-    on.code(shown.loading(", ".join(f'"{name}"' for name in untrusted)))
+    on.say("To load it, allow these classes, if you trust its author:")
+    on.code(shown.loading(allowing(untrusted)))
+    if any(name.startswith(f"{MAIN}.") for name in untrusted):
+        on.say(
+            "Those of __main__ were defined in a script or a notebook: import them from where they are now."
+        )
 
 
 def _verify(shown: Subject, on: Screen) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from saver import trust
-from saver.codec.absent import not_importable
+from saver.codec.absent import absent_named
 from saver.codec.attributes import NONE, door
 from saver.codec.budget import Budget
 from saver.codec.contract import BatchCodec, Codec, is_array
@@ -74,18 +74,13 @@ class Decoder:
         self._batches = batches
         self._built_batches: dict[str, Sequence[Any]] = {}
         self._tensors = tensors
-        if is_deep():
-            on_fresh_stack(self._admit_all, nodes)  # imports need room
-        else:
-            self._admit_all(nodes)
+        # imports need room
+        on_fresh_stack(self._admit_all, nodes) if is_deep() else self._admit_all(nodes)
 
     def _admit_all(self, nodes: Collection[Node]) -> None:
-        for node in nodes:
-            try:
+        with absent_named(nodes, self._where):
+            for node in nodes:
                 self._admit(node)
-            except ImportError as error:
-                codecs = {each.codec for each in nodes}
-                raise not_importable(node.codec, codecs, error, self._where) from error
 
     def _admit(self, node: Node) -> None:
         """Look up everything that a node asks for, so that nothing is built if something is wrong."""

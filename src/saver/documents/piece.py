@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias, TypeVar
 
 import msgspec
 
-from saver.human import moment
+from saver.human import in_utc
 
 Number: TypeAlias = float | Literal["nan", "inf", "-inf"]
 
@@ -34,5 +34,5 @@ def document(kind: type[D], source: object = None, **given: object) -> D:
 
 def utc(seconds: float) -> str | None:
     """`2026-11-21T06:49:14Z`; None for a time outside the calendar."""
-    found = moment(seconds)
+    found = in_utc(seconds)
     return None if found is None else f"{found:%Y-%m-%dT%H:%M:%SZ}"
