@@ -108,7 +108,7 @@ def test_what_a_result_holds_is_said_in_a_line_too(name: str, store: saver.Saver
             assert repr(each).isprintable()
 
 
-def test_a_piece_that_is_no_result_is_said_in_a_line(store: saver.Saver) -> None:
+def test_a_piece_that_is_not_a_result_is_written_in_a_line(store: saver.Saver) -> None:
     run = store.checkpoints("run", {"x": {}}, every=saver.Every(steps=1))
     assert repr(run.progress) == "<step -1, not saved yet, 0 saves stopped training for 0 s>"
     assert str(Damage("packs/a", "is missing", "m", 3, "p", "t")) == "packs/a: is missing (m@3 p t)"

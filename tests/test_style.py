@@ -57,7 +57,7 @@ def texts(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def strings(content: str) -> Iterator[tuple[int, str]]:
-    """The strings and comments of code. From Python 3.12 on, an f-string is several tokens."""
+    """Strings, comments and names of tests. From Python 3.12 on, an f-string is several tokens."""
     lines, depth, first = content.splitlines(keepends=True), 0, (1, 0)
     for token in tokenize.generate_tokens(io.StringIO(content).readline):
         kind = tokenize.tok_name[token.type]

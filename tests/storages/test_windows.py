@@ -90,7 +90,9 @@ def test_the_folder_of_a_store_may_be_a_link(tmp_path: Path) -> None:
     assert (tmp_path / "real/a/b").read_bytes() == b"x"
 
 
-def test_a_folder_that_cannot_be_opened_is_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_cannot_be_opened_is_not_taken_for_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refuse(*_: Any, **__: Any) -> int:
         raise PermissionError(errno.EACCES, "Permission denied")
 
