@@ -101,8 +101,8 @@ def test_the_run_of_the_parent_is_refused_in_a_child_and_ends_there_without_wait
         assert storage.begun.wait(PATIENCE)
         run._saving._snapshot = Snapshot({}, (Endless(),))
         for name, act in REFUSED.items():
-            told = in_child(lambda act=act: act(run))  # type: ignore[misc]
-            assert told.startswith("RuntimeError: run: this run belongs to the process that opened it"), name
+            found = in_child(lambda act=act: act(run))  # type: ignore[misc]
+            assert found.startswith("RuntimeError: run: this run belongs to the process that opened it"), name
         for name, act in ALLOWED.items():
             assert in_child(lambda act=act: act(run)) == "returns", name  # type: ignore[misc]
         run._saving._snapshot = None

@@ -36,7 +36,7 @@ MUTANTS = [
     Mutant(
         "number-of-a-record", "repo/log.py",
         "        if record.number != number:\n", "        if False:\n",
-        "holding the number of a record against its place", (f"{_LOG}::test_a_renamed_record_is_told",),
+        "holding the number of a record against its place", (f"{_LOG}::test_a_renamed_record_is_reported",),
     ),
     Mutant(
         "newer-records", "repo/log.py",
@@ -48,19 +48,19 @@ MUTANTS = [
         "gap-at-the-head", "repo/log.py",
         "        if self._has(low + 2):\n", "        if False:\n",
         "looking for a gap next to the head",
-        (f"{_LOG}::test_a_missing_record_is_told_and_never_written_anew",),
+        (f"{_LOG}::test_a_missing_record_is_reported_and_never_written_anew",),
     ),
     Mutant(
         "chain-of-records", "repo/state/view.py",
-        "        if record.number != told.head + 1 or record.previous != told.previous:\n",
-        "        if record.number != told.head + 1:\n",
+        "        if record.number != known.head + 1 or record.previous != known.previous:\n",
+        "        if record.number != known.head + 1:\n",
         "the chain of records, each of which has the hash of the one before",
-        (f"{_LOG}::test_copies_of_a_store_that_were_mixed_are_told",),
+        (f"{_LOG}::test_copies_of_a_store_that_were_mixed_are_reported",),
     ),
     Mutant(
         "number-in-the-chain", "repo/state/view.py",
-        "        if record.number != told.head + 1 or record.previous != told.previous:\n",
-        "        if record.previous != told.previous:\n",
+        "        if record.number != known.head + 1 or record.previous != known.previous:\n",
+        "        if record.previous != known.previous:\n",
         "the number of the next record", (),
         equivalent="who reads a record holds its number against its place, which is the next one",
     ),
@@ -110,24 +110,24 @@ MUTANTS = [
     ),
     Mutant(
         "apply-before-computing", "repo/state/view.py",
-        "        self._told = told.after(record, digest, _changes(record, self, where), interval)\n",
-        "        self._told = told.after(record, digest, {}, record.number + 1)\n"
-        "        self._told = told.after(record, digest, _changes(record, self, where), interval)\n",
+        "        self._known = known.after(record, digest, _changes(record, self, where), interval)\n",
+        "        self._known = known.after(record, digest, {}, record.number + 1)\n"
+        "        self._known = known.after(record, digest, _changes(record, self, where), interval)\n",
         "the order: what a record changes is known before it counts as taken in",
         ("repo/test_shortcuts.py::test_a_record_that_cannot_be_applied_changes_nothing_that_a_view_says",),
     ),
     Mutant(
         "due-before-settled", "repo/state/view.py",
-        "        self._told = told.after(record, digest, _changes(record, self, where), interval)\n",
-        "        now = told.after(record, digest, _changes(record, self, where), interval)\n"
-        "        old = {'settled': told.settled, 'settled_keys': told.settled_keys}\n"
-        "        self._told = msgspec.structs.replace(now, **old)\n"
-        "        self._told = now\n",
+        "        self._known = known.after(record, digest, _changes(record, self, where), interval)\n",
+        "        now = known.after(record, digest, _changes(record, self, where), interval)\n"
+        "        old = {'settled': known.settled, 'settled_keys': known.settled_keys}\n"
+        "        self._known = msgspec.structs.replace(now, **old)\n"
+        "        self._known = now\n",
         "the one assignment: what is due is settled at every instant",
         ("stateful/test_interrupts.py::test_what_a_record_changes_is_seen_whole_or_not_at_all",),
     ),
     Mutant(
-        "stale-keys", "repo/state/told.py",
+        "stale-keys", "repo/state/known.py",
         " *(recent.keys() - self.settled.keys())]", "]",
         "learning the keys of records that came", (_LOG,),
     ),

@@ -40,19 +40,19 @@ def value(number: int, large: bool = False) -> dict[str, Any]:
 
 
 class Open:
-    """A store with the process that has it open, and what that process was told."""
+    """A store with the process that has it open, and what that process learned."""
 
     def __init__(self, records: int) -> None:
         self.storage, refs = _filled(records)
         self.saver = Saver(self.storage)
         self.saver.models()
-        self.told = dict(refs)
+        self.acknowledged = dict(refs)
         self.may_go: set[str] = set()
         self.target = MemoryStorage()
 
     def save(self, model: str, number: int, large: bool = False) -> None:
         version = self.saver.save(model, value(number, large), notes=str(number))
-        self.told[str(version)] = number
+        self.acknowledged[str(version)] = number
 
     def delete(self, *refs: str) -> None:
         self.may_go.update(refs)
@@ -61,20 +61,20 @@ class Open:
 
 @cache
 def _stored(records: int) -> tuple[MemoryStorage, dict[str, int]]:
-    storage, told = MemoryStorage(), {}
+    storage, refs = MemoryStorage(), {}
     first = Saver(storage)
     for number in range(records):
         model = f"m{number % 3}"
         version = first.save(
             model, value(number, number % 7 == 0), notes=str(number), metrics={"auc": number}
         )
-        told[str(version)] = number
-    return storage, told
+        refs[str(version)] = number
+    return storage, refs
 
 
 def _filled(records: int) -> tuple[MemoryStorage, dict[str, int]]:
-    storage, told = _stored(records)
-    return storage.copy(), told
+    storage, refs = _stored(records)
+    return storage.copy(), refs
 
 
 # The acts
@@ -88,7 +88,7 @@ def save(store: Open) -> None:
 def save_beside(store: Open) -> None:
     handles = [store.saver.save("m0", value(n), notes=str(n), wait=False) for n in (1000, 1001)]
     for number, handle in zip((1000, 1001), handles, strict=True):
-        store.told[str(handle.result())] = number
+        store.acknowledged[str(handle.result())] = number
 
 
 def annotate(store: Open) -> None:
@@ -108,7 +108,7 @@ def collect(store: Open) -> None:
 
 
 def prune(store: Open) -> None:
-    store.may_go.update(ref for ref in store.told if ref.startswith("m2@"))
+    store.may_go.update(ref for ref in store.acknowledged if ref.startswith("m2@"))
     store.saver.prune("m2", Keep(last=2))
 
 
@@ -124,7 +124,7 @@ def others_saved(store: Open) -> None:
     """Another process fills the store, and then this one reads and saves on."""
     other = Saver(store.storage)
     for number in range(2000, 2020):
-        store.told[str(other.save("m2", value(number), notes=str(number)))] = number
+        store.acknowledged[str(other.save("m2", value(number), notes=str(number)))] = number
     store.saver.models()
     store.save("m2", 1000)
 
@@ -179,11 +179,11 @@ def _collects(store: Open) -> None:
 
 def _has_all(process: Saver, store: Open) -> None:
     there = {str(version): version for model in process.models() for version in process.versions(model)}
-    assert not store.told.keys() - there.keys() - store.may_go
+    assert not store.acknowledged.keys() - there.keys() - store.may_go
     for ref in list(there)[:: 1 + len(there) // 40]:  # `check` has verified all of them
         loaded = process.load(ref)
         if not ref.startswith("run@"):
-            assert loaded["number"] == int(there[ref].notes) == store.told.get(ref, loaded["number"])
+            assert loaded["number"] == int(there[ref].notes) == store.acknowledged.get(ref, loaded["number"])
 
 
 def _ends(cases: list[Interrupt[Open]], *files: str) -> list[Interrupt[Open]]:

@@ -29,7 +29,7 @@ from saver.repo.state.facts import (
     version_key,
 )
 from saver.repo.state.pages import Pages
-from saver.repo.state.told import Told
+from saver.repo.state.known import Known
 from saver.repo.state.values import annotated, version_state, with_version, without_versions
 
 END = "\U0010ffff"
@@ -58,51 +58,51 @@ class View(Facts):
 
     def __init__(self, pages: Pages, base: int = 0, previous: str = ZERO, root: str | None = None) -> None:
         self._pages = pages
-        self._told = Told(base, previous, base, root, alone=base == 0)
+        self._known = Known(base, previous, base, root, alone=base == 0)
 
     @property
     def head(self) -> int:
         """The number of the last record that was applied."""
-        return self._told.head
+        return self._known.head
 
     @property
     def last(self) -> tuple[int, str]:
         """Its number and its hash."""
-        return self._told.head, self._told.previous
+        return self._known.head, self._known.previous
 
     @property
     def base(self) -> int:
         """The number of the record of the checkpoint that this rests on."""
-        return self._told.base
+        return self._known.base
 
     @property
     def root(self) -> str | None:
         """The root of the pages that this rests on."""
-        return self._told.root
+        return self._known.root
 
     @property
     def alone(self) -> bool:
         """Whether this view is from the log alone, and from no stored checkpoint."""
-        return self._told.alone
+        return self._known.alone
 
     @property
     def due(self) -> tuple[int, str] | None:
         """Number and hash of the last record after which a checkpoint should be kept."""
-        return self._told.due
+        return self._known.due
 
     @property
     def settled(self) -> Mapping[str, Any]:
         """What changed from the base until then; None for removed keys."""
-        return self._told.settled
+        return self._known.settled
 
     def get(self, key: str) -> Any:
         """The value of a key; None if it has none. Raises Broken."""
-        told = self._told
-        for changes in (told.recent, told.settled):
+        known = self._known
+        for changes in (known.recent, known.settled):
             if key in changes:
                 return changes[key]
         try:
-            value = self._pages.get(told.root, key)
+            value = self._pages.get(known.root, key)
         except SaverError as error:
             raise Broken(str(error)) from error
         return _typed(key, value) if value is not None else None
@@ -114,19 +114,19 @@ class View(Facts):
     def between(self, first: str, stop: str, reverse: bool = False) -> Iterator[tuple[str, Any]]:
         """The keys from `first` to before `stop` with their values, in order, as they are now. Raises
         Broken, possibly midway."""
-        told = self._told
-        low, high = (bisect_left(told.settled_keys, bound) for bound in (first, stop))
-        here = (key for key in told.recent if first <= key < stop)
-        recent = sorted({*told.settled_keys[low:high], *here})
-        changed = {key: told.recent[key] if key in told.recent else told.settled[key] for key in recent}
-        older = _read(self._pages.scan(told.root, first, stop, reverse))
+        known = self._known
+        low, high = (bisect_left(known.settled_keys, bound) for bound in (first, stop))
+        here = (key for key in known.recent if first <= key < stop)
+        recent = sorted({*known.settled_keys[low:high], *here})
+        changed = {key: known.recent[key] if key in known.recent else known.settled[key] for key in recent}
+        older = _read(self._pages.scan(known.root, first, stop, reverse))
         return _merged(older, recent[::-1] if reverse else recent, changed, reverse)
 
     def expect(self, keys: Iterable[str]) -> None:
         """Read ahead the pages that hold these keys. Raises SaverError."""
-        told = self._told
-        unknown = [key for key in keys if key not in told.recent and key not in told.settled]
-        self._pages.expect(told.root, unknown)
+        known = self._known
+        unknown = [key for key in keys if key not in known.recent and key not in known.settled]
+        self._pages.expect(known.root, unknown)
 
     def follow(self, record: Record, digest: str, where: str, interval: int) -> None:
         """Apply the next record; a checkpoint is due after every `interval` records.
@@ -134,26 +134,26 @@ class View(Facts):
         Raises DamagedError if the record does not follow, IncompatibleError if it says what no Saver would
         write there, or Broken; the view is then unchanged.
         """
-        told = self._told
-        if record.number != told.head + 1 or record.previous != told.previous:
+        known = self._known
+        if record.number != known.head + 1 or record.previous != known.previous:
             raise DamagedError(
                 f"{where} does not follow the one before it; two copies of the store were mixed, or "
                 "records were changed; restore the folder log/ from a copy"
             )
-        self._told = told.after(record, digest, _changes(record, self, where), interval)
+        self._known = known.after(record, digest, _changes(record, self, where), interval)
 
     def settle(self, root: str | None) -> None:
         """From now on, read the settled state from the pages below `root`, which hold it."""
-        told = self._told
-        base = told.due[0] if told.due is not None else told.base
-        self._told = msgspec.structs.replace(told, base=base, root=root, settled={}, settled_keys=())
+        known = self._known
+        base = known.due[0] if known.due is not None else known.base
+        self._known = msgspec.structs.replace(known, base=base, root=root, settled={}, settled_keys=())
 
     def rest_on(self, root: str | None) -> None:
         """The same, for pages of a checkpoint that was kept."""
-        told = self._told
-        base = told.due[0] if told.due is not None else told.base
-        self._told = msgspec.structs.replace(
-            told, base=base, root=root, settled={}, settled_keys=(), due=None, alone=False
+        known = self._known
+        base = known.due[0] if known.due is not None else known.base
+        self._known = msgspec.structs.replace(
+            known, base=base, root=root, settled={}, settled_keys=(), due=None, alone=False
         )
 
 

@@ -10,7 +10,7 @@ import msgspec
 from saver.repo.log import Record
 
 
-class Told(msgspec.Struct, frozen=True, gc=False):
+class Known(msgspec.Struct, frozen=True, gc=False):
     """What a view says: whole, or not at all. `settled` is what changed from the base until `due`, `recent`
     what changed since, None for removed keys; `settled_keys` are sorted: a scan examines only its own range.
     """
@@ -25,7 +25,7 @@ class Told(msgspec.Struct, frozen=True, gc=False):
     settled_keys: Sequence[str] = ()
     recent: Mapping[str, Any] = {}
 
-    def after(self, record: Record, digest: str, changes: Mapping[str, Any], interval: int) -> Told:
+    def after(self, record: Record, digest: str, changes: Mapping[str, Any], interval: int) -> Known:
         """The same after the next record, which changes this."""
         recent = {**self.recent, **changes}
         if record.number % interval:
