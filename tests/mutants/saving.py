@@ -31,6 +31,7 @@ MUTANTS = [
             (_FAILED_WITH,
              "        while self._late:\n"
              "            self._storage.put(*self._late.pop())\n" + _FAILED_WITH),
+            ("import Content, Storage\n", "import Content, Sink, Storage\n"),
             ("class Written:",
              "class _Nowhere(Sink):\n"
              "    def write(self, data: bytes | memoryview, offset: int) -> None:\n        pass\n\n"

@@ -28,8 +28,8 @@ from saver.repo.state.facts import (
     tag_key,
     version_key,
 )
-from saver.repo.state.pages import Pages
 from saver.repo.state.known import Known
+from saver.repo.state.pages import Pages
 from saver.repo.state.values import annotated, version_state, with_version, without_versions
 
 END = "\U0010ffff"
