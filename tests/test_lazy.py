@@ -78,7 +78,7 @@ def test_all_of_it_read_is_what_load_gives(case: str, again: bool, tmp_path: Pat
     assert_same(whole(found), saver.load(tmp_path / "s"))
 
 
-def test_each_array_is_read_when_it_is_asked_for(tmp_path: Path, read: list[str]) -> None:
+def test_each_array_is_read_when_it_is_requested(tmp_path: Path, read: list[str]) -> None:
     saver.dump(
         {"net": {"w": array(), "deep": [array(1), {"b": array(2)}]}, "other": array(3)}, tmp_path / "s"
     )

@@ -271,7 +271,7 @@ def test_the_ticks_of_a_logarithmic_axis_are_powers_of_ten() -> None:
     assert decades(1e-9, 1e9, 4) == [1e-9, 1e-4, 10, 1e6]
 
 
-def test_steps_and_values_are_told_shortly() -> None:
+def test_steps_and_values_are_written_shortly() -> None:
     assert list(map(step_text, (0, 750, 1500, 20_000, 2_500_000, 3e9))) == [
         "0",
         "750",
@@ -399,7 +399,7 @@ def test_one_run_has_a_panel_for_each_metric_and_a_legend_of_roles_and_marks() -
 
 
 @pytest.mark.usefixtures("matplotlib")
-def test_several_runs_are_told_apart_by_colour_and_named_as_they_are() -> None:
+def test_several_runs_are_distinguished_by_colour_and_named_as_they_are() -> None:
     names = ["_private", "$x^2$", "a/" + "b" * 60, "bell\a", "100%"]
     figure = figure_of({name: training_log(at) for at, name in enumerate(names)}, ["loss"])
     assert legend_of(figure) == [

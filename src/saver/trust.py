@@ -23,11 +23,13 @@ from fnmatch import fnmatchcase
 from functools import cache
 from importlib import import_module
 from pkgutil import resolve_name
+from types import MethodDescriptorType
 from typing import Any
 
 import msgspec
 
 from saver import configuration, registry
+from saver.allowing import MAIN, allowing
 from saver.errors import CannotSaveError, IncompatibleError, NotFoundError, UntrustedError
 from saver.family import Reference
 from saver.tree import Node
@@ -192,10 +194,9 @@ def audit(nodes: Iterable[Node], trust: Iterable[str] | Allowed, where: str) -> 
             refused.add(dotted(cls))
     if refused:
         names = tuple(sorted(refused))
-        listed = ", ".join(f'"{name}"' for name in names)
         raise UntrustedError(
             f"{where} asks for {', '.join(names)}, which the policy does not trust; nothing was imported. "
-            f"If you trust the author of the file, pass trust=[{listed}]",
+            f"If you trust the author of the file, pass {allowing(names)}",
             names,
         )
 
@@ -230,10 +231,10 @@ def resolve(name: str, admits: Callable[[str], bool] = lambda own: False) -> Any
             found = getattr(found, step)
     except (ImportError, AttributeError) as error:
         short = qualname.rpartition(".")[2]
-        if module_name == "__main__":
+        if module_name == MAIN:
             way = f"it was made by a script or a notebook: import {short}, and pass {_entry(name, short)}"
-        elif isinstance(error, ModuleNotFoundError) and registry.is_own(root := _root(error.name)):
-            way = f"pip install {registry.family(root).distribution or root}"
+        elif isinstance(error, ModuleNotFoundError) and registry.for_pip(error.name):
+            way = f"pip install {registry.for_pip(error.name)}"
         else:
             way = (
                 "install the package that contains it, in the version that `saver show` lists, or, if it is "
@@ -251,12 +252,6 @@ def resolve(name: str, admits: Callable[[str], bool] = lambda own: False) -> Any
     raise IncompatibleError(told)
 
 
-def _root(module: str | None) -> str:
-    """The package of a module that is missing. Only one that Saver knows is named to pip: a file could name
-    any that someone has registered."""
-    return (module or "").partition(".")[0]
-
-
 def _entry(name: str, short: str) -> str:
     return f'classes={{"{dotted(name)}": {short}}}'
 
@@ -269,6 +264,8 @@ def names_of(thing: Any) -> tuple[str, ...]:
     module = getattr(thing, "__module__", None)
     if isinstance(thing, type):
         return (f"{registry.module_of(thing)}:{qualname}",)
+    if isinstance(thing, MethodDescriptorType):
+        return (f"{registry.module_of(thing.__objclass__)}:{qualname}",)
     own = (f"{module}:{qualname}",) if isinstance(module, str) else ()
     return own + _public_homes(thing, qualname)
 

@@ -703,7 +703,7 @@ class Tracker:
     """Neither registered nor with a state dict."""
 
 
-def test_an_empty_state_dict_is_told_when_the_run_is_made() -> None:
+def test_an_empty_state_dict_is_reported_when_the_run_is_made() -> None:
     store = saver.Saver(MemoryStorage())
     with pytest.warns(RuntimeWarning, match=r"metric: state_dict\(\) of this .*Forgetful is empty"):
         store.checkpoints("run", {"metric": Forgetful()}, every=Every(steps=1))
@@ -731,7 +731,7 @@ def test_a_metric_with_plain_attributes_goes_on() -> None:
     assert again.reduce(torch.ones(2)) == 2
 
 
-def test_what_has_no_data_form_is_told_when_the_run_is_made() -> None:
+def test_what_has_no_data_form_is_reported_when_the_run_is_made() -> None:
     net = Hooked()
     net.first.tracker = Tracker()
     store = saver.Saver(MemoryStorage())

@@ -27,7 +27,7 @@ PATIENCE = 60
 pty = pytest.importorskip("pty")
 
 STEERING = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
-"""What a terminal is told by colours and progress bars."""
+"""What colours and progress bars send to a terminal."""
 
 
 def run(*arguments: str | Path, **variables: str) -> Result:
@@ -39,7 +39,7 @@ def run_json(*arguments: str | Path) -> Any:
     """The document that `--json` prints; it must be one that every reader takes."""
 
     def refuse(constant: str) -> None:
-        raise AssertionError(f"{constant} is no JSON")
+        raise AssertionError(f"{constant} is not JSON")
 
     done = run(*arguments, "--json")
     assert done.exit_code == 0, done.stderr

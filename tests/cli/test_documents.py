@@ -56,7 +56,7 @@ def _store() -> None:
         "iris", {"w": weights, "log": log, "more": 1}, step=2, metrics={"f1": float("nan")}, data=weights
     )
     made.save("rose", [np.zeros(500)], tags=["production"], notes="a rose")
-    made.delete("rose@1")
+    made.delete("rose@1", tags=True)
     made.label("iris@1", {"team": "x"}), made.note("iris", "flowers")
     made.gc(grace=0)
     made.save("rose", [np.zeros(500)], tags=["production"])
@@ -75,12 +75,14 @@ COMMANDS: Mapping[str, type[msgspec.Struct]] = {
     "tag iris@1 first": documents.TagMoved,
     "tag iris@2 best": documents.TagMoved,
     "tag --delete iris@best": documents.TagMoved,
-    "rm iris@1 --yes": documents.Deleted,
-    "rm iris@1.. --yes": documents.Deleted,
+    "rm iris@1 --yes --tags": documents.Deleted,
+    "rm iris@1.. --yes --tags": documents.Deleted,
     "prune iris --keep-last 1 --keep-best f1 --dry-run": documents.Pruned,
     "prune iris --keep-last 1 --yes": documents.Pruned,
     "log": documents.Log,
     "log iris -n 2": documents.Log,
+    "log iris@1 --kind save": documents.Log,
+    "rm iris@2 --dry-run": documents.Deleted,
     "label iris@1 a=b": documents.Annotated,
     "label iris owner=ann": documents.Annotated,
     "note iris@2": documents.Annotated,

@@ -1095,7 +1095,7 @@ def _renamed(obj: Any, old: str, new: str) -> Any:
     "torch.utils.data.dataset:Dataset", "torch.fx.graph_module:GraphModule", "torch.serialization:load",
 ])  # fmt: skip
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_a_class_that_is_no_plain_module_is_refused(name: str) -> None:
+def test_a_class_that_is_not_a_plain_module_is_refused(name: str) -> None:
     assert (
         type(_renamed(nn.Tanh(), "torch.nn.modules.activation:Tanh", "torch.nn.modules.activation:ReLU"))
         is nn.ReLU
@@ -1106,7 +1106,7 @@ def test_a_class_that_is_no_plain_module_is_refused(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["torch.nn.modules.linear:Linear", "torch.optim.lr_scheduler:StepLR"])
-def test_a_class_that_is_no_optimizer_is_refused(name: str) -> None:
+def test_a_class_that_is_not_an_optimizer_is_refused(name: str) -> None:
     with pytest.raises(saver.IncompatibleError):
         _renamed(torch.optim.SGD([torch.ones(2)]), "torch.optim.sgd:SGD", name)
 
@@ -1331,7 +1331,7 @@ def test_equal_models_make_equal_trees() -> None:
     assert first[0] == second[0]
 
 
-def test_torch_is_not_needed_to_see_what_lies_in_a_tree() -> None:
+def test_torch_is_not_needed_to_see_what_is_in_a_tree() -> None:
     tree, _ = encoded(nn.Linear(2, 2))
     found: list[Any] = []
     parse(tree, "test", found)

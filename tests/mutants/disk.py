@@ -9,7 +9,7 @@ _CRASHES = "testing/test_faults.py::test_an_object_survives_every_crash_once_it_
 _LATE = "disk/test_durable.py::test_an_error_that_came_too_late_is_seen_through"
 _NAMES = "storages/test_local.py::test_names_are_synced_before_anything_is_acknowledged"
 _LINKED = "storages/test_outside.py::test_no_link_in_place_of_a_folder_is_followed"
-_NO_FILE = "storages/test_outside.py::test_what_is_no_file_is_no_object"
+_NO_FILE = "storages/test_outside.py::test_what_is_not_a_file_is_not_an_object"
 
 MUTANTS = [
     Mutant(
@@ -45,7 +45,7 @@ MUTANTS = [
         "if error.errno not in (errno.EINVAL, errno.EBADF):",
         "if error.errno not in (errno.EINVAL, errno.EBADF, errno.EIO):",
         "the error when a folder cannot be synced",
-        ("disk/test_durable.py::test_a_failed_sync_of_the_data_changes_nothing_and_one_of_the_folder_is_told",),
+        ("disk/test_durable.py::test_a_failed_sync_of_the_data_changes_nothing_and_one_of_the_folder_is_reported",),
     ),
     Mutant(
         "size-of-files", "disk/durable.py",
@@ -79,7 +79,7 @@ MUTANTS = [
         "uncertain-names", "disk/durable.py",
         "if not in_place and error.errno in _UNCERTAIN:", "if False:",
         "telling that a name may yet appear",
-        ("disk/test_durable.py::test_where_it_cannot_be_told_the_commit_is_unknown",),
+        ("disk/test_durable.py::test_where_it_cannot_be_known_the_commit_is_unknown",),
     ),
     Mutant(
         "unlearned-names", "disk/durable.py",
@@ -147,14 +147,14 @@ MUTANTS = [
         '            raise self._unread(prefix.removesuffix("/"), error) from error\n',
         "            return []\n",
         "the error when a folder cannot be listed",
-        ("storages/test_local.py::test_a_listing_that_fails_is_no_empty_one",),
+        ("storages/test_local.py::test_a_listing_that_fails_is_not_an_empty_one",),
     ),
     Mutant(
         "foreign-names", "storages/local.py",
         "                        for entry in found\n                        if valid(entry.name)\n",
         "                        for entry in found\n",
         "leaving out files whose names cannot be keys",
-        ("storages/test_local.py::test_a_file_of_someone_else_is_no_object",),
+        ("storages/test_local.py::test_a_file_of_someone_else_is_not_an_object",),
     ),
     Mutant(
         "keys", "storages/_keys.py",
@@ -206,11 +206,11 @@ MUTANTS = [
     Mutant(
         "files-only-when-opened", "storages/local.py",
         "            self._demand_file(key, self._files.stat(place))", "            pass",
-        "refusing to open what is no file", (_NO_FILE,),
+        "refusing to open what is not a file", (_NO_FILE,),
     ),
     Mutant(
         "files-only-when-asked", "storages/local.py",
         "        self._demand_file(key, found)\n        return Stat", "        return Stat",
-        "refusing to tell of what is no file", (_NO_FILE,),
+        "refusing to list what is not a file", (_NO_FILE,),
     ),
 ]  # fmt: skip

@@ -162,14 +162,14 @@ MUTANTS = [
         "header-hash", "repo/headers.py",
         "    if (packed.hash, packed.blocks) != (shard.hash, shard.blocks):", "    if False:",
         "telling that the header of a pack gives a tensor another hash", (),
-        equivalent="bytes match one of two hashes at most, so that they are told of as damaged anyway",
+        equivalent="bytes match one of two hashes at most, so that they are reported as damaged anyway",
     ),
     Mutant(
         "header-place", "repo/headers.py",
         "    if [extent[1:] for extent in packed.extents] != [extent[1:] for extent in shard.extents]:",
         "    if False:",
         "telling that the header of a pack places a tensor elsewhere", (),
-        equivalent="what lies elsewhere has another hash, which is told, or is the same bytes",
+        equivalent="bytes from elsewhere have another hash, which is reported, or are the same",
     ),
     Mutant(
         "header-id", "repo/packs.py",
@@ -180,7 +180,7 @@ MUTANTS = [
         "cut-packs", "repo/packs.py",
         "            if offset + length > blob.size:\n", "            if False:\n",
         "telling that a pack is cut off", (),
-        equivalent="what lies beyond the end of its pack does not match its hash either, and is told of so",
+        equivalent="bytes beyond the end of its pack do not match its hash either, which is reported",
     ),
     Mutant(
         "checked-bytes", "repo/packs.py",
@@ -196,7 +196,7 @@ MUTANTS = [
     ),
     Mutant(
         "checked-state", "repo/replay.py",
-        " if found.get(ref) != told.get(ref)]\n", " if False]\n",
+        " if found.get(ref) != logged.get(ref)]\n", " if False]\n",
         "holding the newest checkpoint against the log",
         (f"{_STORES}::test_a_checkpoint_that_says_something_else_than_the_log_is_named",),
     ),

@@ -53,7 +53,7 @@ MUTANTS = [
         "meanwhile\n            event = decide()\n",
         "            event = decide()\n"
         "            last = self.state.last()\n",
-        "the order: whoever writes looks up the last record before deciding", (_TAGGED,),
+        "the order: a writer looks up the last record before deciding", (_TAGGED,),
     ),
     Mutant(
         "decide-anew", "repo/repository.py",
@@ -135,7 +135,7 @@ MUTANTS = [
         "keeping what a record may need that may be there", (_UNKNOWN, _REPOSITORY),
     ),
     Mutant(
-        "unknown-commits-told", "repo/written.py",
+        "unknown-commits-reported", "repo/written.py",
         "        if error is not None and not isinstance(error, CommitUnknownError):\n",
         "        if error is not None:\n",
         "keeping what was written when it is unknown whether all of it was",

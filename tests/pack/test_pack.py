@@ -358,7 +358,7 @@ def test_damage_in_one_part_leaves_the_others_to_lazy_loading(tmp_path: Path) ->
             parts["bad"]
 
 
-def test_lazy_loading_verifies_only_what_is_asked_for(
+def test_lazy_loading_verifies_only_what_is_requested(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "a"
@@ -462,7 +462,7 @@ class MemorySink(Sink):
         self.write(data[: len(self.held) - offset], offset)
 
 
-def test_a_tensor_that_changes_while_a_pack_is_sent_in_order_is_told_before_its_end() -> None:
+def test_a_tensor_that_changes_while_a_pack_is_sent_in_order_is_reported_before_its_end() -> None:
     """Its header went first, and says something else of it."""
     array = np.zeros(3_000_000)
     writer = PackWriter({"a": data_of(array), "b": data_of(np.ones(3))})

@@ -37,7 +37,7 @@ def test_a_torn_document_is_damaged(cut: int) -> None:
         document.decode(document.encode(Note("text"))[:cut], Note, "here")
 
 
-def test_another_kind_of_document_is_told() -> None:
+def test_another_kind_of_document_is_reported() -> None:
     class Other(msgspec.Struct):
         text: int
 
@@ -46,7 +46,7 @@ def test_another_kind_of_document_is_told() -> None:
 
 
 @pytest.mark.parametrize("pair", ['{"a":', "["])
-def test_a_document_nested_without_end_is_no_end_of_the_reader(pair: str) -> None:
+def test_a_document_nested_without_end_does_not_end_the_reader(pair: str) -> None:
     """Fields that are not known are passed over, however deep they are."""
 
     def nested(depth: int) -> bytes:

@@ -132,7 +132,7 @@ def test_a_process_that_dies_anywhere_leaves_the_object_whole_or_absent(
 @pytest.mark.parametrize("act", ACTS)
 @pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC, errno.EROFS])
 @pytest.mark.parametrize("after", [False, True])
-def test_a_fault_anywhere_is_told_and_leaves_nothing_half(
+def test_a_fault_anywhere_is_reported_and_leaves_nothing_half(
     act: str, number: int, after: bool, temporary: str, tmp_path: Path
 ) -> None:
     at, struck = 0, True

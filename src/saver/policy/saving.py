@@ -49,9 +49,9 @@ def Every(
     `epochs`: whenever that many more epochs are finished, according to `step(epoch=...)`: in the first call
     that names the next epoch or, for calls at the end of an epoch, the number of finished ones.
 
-    `improvement`: whenever this metric is better than in every save before; lower is better unless
-    `mode="max"`; for names like `accuracy` you must pass `mode`. Calls without the metric, or with nan or an
-    infinity, never save.
+    `improvement`: whenever this metric is better than in every save before. Its name tells which way is
+    better (`auc`, `val_loss`; as in docs/finding.md), or else `mode="max"` or `mode="min"` does. Calls
+    without the metric, or with nan or an infinity, never save.
 
     `overhead`: as often as possible while saving stops training for at most this share of the time, 0.01
     for 1 %. The cost of a save is measured, so the interval follows it: the idea of CheckFreq (Mohan,

@@ -17,6 +17,7 @@ from saver.repo import manifest as manifests
 from saver.repo import stage
 from saver.repo.draft import Details
 from saver.repo.extents import packs_of
+from saver.repo.finding import named_by
 from saver.repo.healing import heal
 from saver.repo.log import Commit, PartVersion, Record, record_after
 from saver.repo.manifest import MANIFEST, Manifest, Part, TensorForm, manifest_key, tensor_form
@@ -238,11 +239,10 @@ class _Commit:
             trees=tuple(sorted({part.document for part in parts if part.document})),
             parent=model.latest, step=details.step,
             metrics={name: plain_metric(details.metrics[name]) for name in in_order(details.metrics)},
-            tags=details.tags, notes=details.notes,
+            tags=details.tags, moved=named_by(state, details.model, details.tags), notes=details.notes,
             labels={key: details.labels[key] for key in in_order(details.labels)},
             author="" if details.author == self._repo.author else details.author,
-            bytes=described.size
-            + sum(known.length for known in self._known.values())
+            bytes=described.size + sum(known.length for known in self._known.values())
             + sum(part.size for part in parts if part.document),
             bytes_added=self._added + described.added,
         )  # fmt: skip

@@ -30,8 +30,9 @@ def check_labels(labels: Mapping[str, str | None]) -> None:
             isinstance(value, str) and 0 < len(value) <= VALUE_LIMIT and value.isprintable()
         )
         if not proper:
+            given = value if isinstance(value, bool) else str(value)[:200]
             raise BadNameError(
-                f"{key}: {str(value)[:200]!r} cannot be the value of a label: a text of 1 to {VALUE_LIMIT} "
+                f"{key}: {given!r} cannot be the value of a label: a number, or a text of 1 to {VALUE_LIMIT} "
                 "printable characters; longer texts go into the notes"
             )
 

@@ -4,9 +4,11 @@ which names the argument."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from numbers import Integral, Real
+from typing import Any, TypeAlias
 
 from saver.canonical import in_order
+from saver.repo.entry import KINDS, Kind
 from saver.repo.labels import check_labels
 from saver.repo.refs import BadNameError, check_group, check_model, check_tag, parse_range, parse_ref
 from saver.repo.version import Version
@@ -62,6 +64,14 @@ def group_of(value: Any) -> str:
     return value
 
 
+def kinds_of(names: tuple[str, ...]) -> frozenset[Kind]:
+    """Kinds of entries of the log."""
+    unknown = [name for name in names if name not in KINDS]
+    if unknown:
+        raise BadNameError(f"kinds: {unknown[0][:80]!r} is not a kind of record; write {', '.join(KINDS)}")
+    return frozenset(kind for kind in KINDS if kind in names)
+
+
 def tag_of(name: str, value: Any) -> str:
     """A tag."""
     if not isinstance(value, str):
@@ -73,17 +83,29 @@ def tag_of(name: str, value: Any) -> str:
     return value
 
 
+Labels: TypeAlias = Mapping[str, str | float]
+"""Labels by key. Numbers become texts."""
+
+
 def labels_of(value: Any) -> dict[str, Any]:
-    """Labels by key, in the order of canonical JSON."""
+    """Labels by key, in the order of canonical JSON. Numbers are written as Python writes them."""
     if not isinstance(value, Mapping):
         raise TypeError(
             f'labels: a {type(value).__name__} has no keys; pass a dict such as {{"team": "fraud"}}'
         )
+    told = {key: _written(each) for key, each in value.items()}
     try:
-        check_labels(value)
+        check_labels(told)
     except BadNameError as error:
         raise BadNameError(f"labels: {error}") from None
-    return {key: value[key] for key in in_order(value)}
+    return {key: told[key] for key in in_order(told)}
+
+
+def _written(value: Any) -> Any:
+    """A number as text; anything else unchanged, truth values included."""
+    if isinstance(value, Integral) and not isinstance(value, bool):
+        return str(int(value))
+    return repr(float(value)) if isinstance(value, Real) and not isinstance(value, bool) else value
 
 
 AUTHOR_LIMIT = 200

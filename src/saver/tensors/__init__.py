@@ -7,7 +7,7 @@ shared no matter which tensor they belong to.
 
 from __future__ import annotations
 
-from saver.tensors.boxes import Box, Overlaps, check_boxes, whole
+from saver.tensors.boxes import Box, Overlaps, check_boxes, check_inside, whole
 from saver.tensors.cuts import Cut, in_shards, joined, put_together, shard_names, shards_of
 from saver.tensors.data import Bytes, ShardedData, TensorData, bytes_of, hash_of, length_of, pieces
 from saver.tensors.dtypes import ITEM_SIZE, NUMPY_DTYPE, TENSOR_DTYPE
@@ -48,6 +48,7 @@ __all__ = [
     "block_span",
     "bytes_of",
     "check_boxes",
+    "check_inside",
     "copy_box",
     "data_of",
     "hash_of",

@@ -10,6 +10,7 @@ import numpy as np
 
 from saver.codec import Codec, Decoder, Encoder, added, is_array
 from saver.families.python.items import encode_items, fill_items, refused_names
+from saver.families.scipy import grids, objects, splines
 from saver.families.scipy.distributions import DistributionCodec, FrozenCodec
 from saver.families.scipy.interpolation import Interp1dCodec, PolynomialCodec, SplineCodec
 from saver.families.scipy.sparse import SparseCodec
@@ -250,5 +251,5 @@ def _sized(value: Any, shape: tuple[int, ...]) -> None:
 CODECS: tuple[Codec, ...] = (
     SparseCodec(), DistributionCodec(), FrozenCodec(), SplineCodec(), PolynomialCodec(), Interp1dCodec(),
     OptimizeResultCodec(), BoundsCodec(), InverseHessianCodec(), SearchTreeCodec(), RotationCodec(),
-    KernelDensityCodec(),
+    KernelDensityCodec(), *splines.CODECS, *grids.CODECS, *objects.CODECS,
 )  # fmt: skip

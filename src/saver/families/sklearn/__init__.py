@@ -25,6 +25,8 @@ FAMILY = Family(
     ),
     version_bound=True,
     instead={
+        "sklearn.callback._scoring_monitor.ScoringMonitor": "save its logs, get_logs(), and take it out of "
+        "the estimator with set_callbacks()",
         "joblib.memory.Memory": "set memory to the path of its folder, which means the same to scikit-learn",
         "joblib.memory.MemorizedFunc": "hold the function itself, and cache it again after loading",
     },

@@ -62,7 +62,7 @@ class KeysTests:
                 assert list(storage.keys(prefix, after)) == rest
                 assert [found.key for found in storage.list(prefix, after)] == rest
 
-    def test_a_prefix_is_no_part_of_a_name(self, storage: Storage) -> None:
+    def test_a_prefix_is_not_part_of_a_name(self, storage: Storage) -> None:
         for key in ("ab/c", "a/c", "a.b/c"):
             put(storage, key, b"x")
         assert list(storage.keys("a/")) == ["a/c"]
