@@ -88,15 +88,15 @@ CONTRACTS = {
         "callers", "errors", "tree", "tensors", "codec", "storage", "repo", "git", "environment", "opened",
     ),
     "saver.restoring": (
-        "callers", "html", "human", "errors", "tree", "tensors", "trust", "codec", "reading", "storage",
-        "opened", "restoring",
+        "callers", "html", "human", "errors", "stack", "tree", "tensors", "trust", "codec", "reading",
+        "storage", "opened", "restoring",
     ),
     "saver.compare": (
         "html", "errors", "threads", "tree", "trust", "reading",
         "hyperparameters", "storage", "repo", "opened", "fingerprint",
         "compare",
     ),
-    "saver.fingerprint": ("errors", "threads", "family", "registry", "fingerprint"),
+    "saver.fingerprint": ("errors", "stack", "threads", "family", "registry", "fingerprint"),
     "saver.direction": (),
     "saver.policy": ("direction", "policy"),
     "saver.training_log": ("errors", "registry", "disk", "plotting", "training_log"),
@@ -121,7 +121,7 @@ CONTRACTS = {
     "saver.description": (
         "html", "human", "errors", "tree", "tensors", "trust", "hyperparameters", "repo", "opened",
     ),
-    "saver.arguments": ("tree", "trust", "codec"),
+    "saver.arguments": ("errors", "tree", "trust", "codec"),
     "saver.detached": ("errors", "handle", "repo", "storage", "staging"),
     "saver.pruning": ("errors", "opened", "policy", "repo", "storage"),
     "saver.details": ("arguments", "fingerprint", "repo", "storage"),

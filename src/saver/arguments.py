@@ -10,6 +10,7 @@ from numbers import Real
 from typing import Any
 
 from saver.codec import bytes_of
+from saver.errors import quoted
 from saver.tree import encodable
 from saver.trust import Allowed
 
@@ -129,7 +130,8 @@ def renaming(name: str, value: Any) -> None:
         for old, new in value.items():
             if not isinstance(old, str) or not (new is None or isinstance(new, str)):
                 raise TypeError(
-                    f"{name}: {old!r}: {new!r} given; map names to names, or to None to leave them out"
+                    f"{name}: {quoted(old)}: {quoted(new)} given; map names to names, or to None to leave "
+                    "them out"
                 )
     elif value is not None and not callable(value):
         raise TypeError(f"{name}: {_kind(value)} given; pass a dict of names, or a function")

@@ -46,6 +46,17 @@ def printable(text: str) -> str:
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
+def quoted(value: object, limit: int = 80) -> str:
+    """A value that a caller passed, for a message: its first characters, in quotes if it is a text; its kind
+    if it cannot be written, as where lists are nested too deep."""
+    if isinstance(value, str):
+        return repr(value[:limit])
+    try:
+        return repr(value)[:limit]
+    except Exception:  # of the value's own code
+        return f"a {type(value).__name__}"
+
+
 def _message(text: str) -> str:
     """A message, printable. If it is too long, its beginning and its end, where the next step is."""
     if len(text) > MESSAGE_LIMIT:  # before the scan of its characters, and again because escapes lengthen it

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from saver.errors import quoted
 from saver.repo.refs import BadNameError
 from saver.tree import encodable
 
@@ -23,7 +24,7 @@ def check_labels(labels: Mapping[str, str | None]) -> None:
     for key, value in labels.items():
         if not isinstance(key, str) or not _KEY.fullmatch(key):
             raise BadNameError(
-                f"{str(key)[:200]!r} cannot be the key of a label: a letter or _, then letters, digits and "
+                f"{quoted(key, 200)} cannot be the key of a label: a letter or _, then letters, digits and "
                 ". _ + - (100 at most)"
             )
         proper = value is None or (
@@ -31,7 +32,7 @@ def check_labels(labels: Mapping[str, str | None]) -> None:
         )
         if not proper:
             raise BadNameError(
-                f"{key}: {str(value)[:200]!r} cannot be the value of a label: a text of 1 to {VALUE_LIMIT} "
+                f"{key}: {quoted(value, 200)} cannot be the value of a label: a text of 1 to {VALUE_LIMIT} "
                 "printable characters; longer texts go into the notes"
             )
 
