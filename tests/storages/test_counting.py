@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import cache, partial
 from typing import Any
 
@@ -178,6 +179,25 @@ def test_a_save_waits_five_times_and_once_for_each_level_if_it_opens_the_store(
             "whatever the store holds"
         )
     assert most == SAVE
+
+
+@pytest.mark.parametrize("ref", ["m0@best:loss", "m0@time=2000-01-01"])
+def test_a_search_of_all_versions_reads_many_pages_at_once(ref: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(updating, "FAN_OUT", 32)
+    monkeypatch.setattr(updating, "LEAF_BYTES", 500)  # about one version a page
+    waits = []
+    for versions in (96, 384):
+        storage = MemoryStorage()
+        store = saver.Saver(storage)
+        for number in range(versions):
+            store.save("m0", number, metrics={"loss": 1.0 / (number + 1)})
+        counting = CountingStorage(storage)
+        with suppress(saver.NotFoundError):
+            assert saver.Saver(counting).load(ref) == versions - 1
+        assert counting.calls["read"] >= versions
+        waits.append(counting.waits)
+    assert waits[1] <= 12 + levels(storage) + (384 // pages.AHEAD) * 2
+    assert waits[1] - waits[0] <= (384 - 96) // pages.AHEAD * 2 + 2
 
 
 @pytest.mark.slow
