@@ -32,7 +32,7 @@ from saver.storage import Bytes, Progress
 from saver.tensors import Shard, TensorData, TensorInfo, joined, put_together, shards_of
 
 
-class CondemnedError(SaverError):
+class CondemnedError(SaverError, RuntimeError):
     """Before it could be committed, a collector condemned something that was staged, or a check found that
     bytes which it shares are damaged; nothing was changed.
 

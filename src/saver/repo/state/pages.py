@@ -148,7 +148,7 @@ class Pages:
 
     def only_in(self, root: str | None, others: Iterable[str | None]) -> set[str]:
         """The names of the pages of a map that none of the other maps has. Reads only pages that differ."""
-        found = [self._difference(root, other) for other in others]
+        found = list(self._together(partial(self._difference, root, other) for other in others))
         return set.intersection(*found) if found else set(self.reachable(root))
 
     def _difference(self, root: str | None, other: str | None) -> set[str]:

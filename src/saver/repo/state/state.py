@@ -11,6 +11,7 @@ import logging
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -262,10 +263,14 @@ class State(Facts):
             needed = set(self.shortcuts.pages.reachable(found.root)) if self._view.alone else None
             self.shortcuts.write(found, needed, self._distrusts)
             self._distrusts = False
-            self.shortcuts.drop_old(number)
-            keep_reserve(self._storage)
+            self._tidy(number)
         self.shortcuts.forget_held()
         self._view.rest_on(found.root)
+
+    def _tidy(self, number: int) -> None:
+        drop, keep = partial(self.shortcuts.drop_old, number), partial(keep_reserve, self._storage)
+        for _ in self._storage.together((drop, keep)):
+            pass
 
     def _make_durable(self, number: int) -> None:
         """Make a record durable, before anything else in the store depends on it.
