@@ -121,7 +121,7 @@ CONTRACTS = {
     "saver.description": (
         "html", "human", "errors", "tree", "tensors", "trust", "hyperparameters", "repo", "opened",
     ),
-    "saver.arguments": ("errors", "tree", "trust", "codec"),
+    "saver.arguments": ("disk", "errors", "tree", "trust", "codec"),
     "saver.detached": ("errors", "handle", "repo", "storage", "staging"),
     "saver.pruning": ("errors", "opened", "policy", "repo", "storage"),
     "saver.details": ("arguments", "fingerprint", "repo", "storage"),
@@ -320,10 +320,10 @@ def _numpy_loads() -> set[str]:
 def test_the_public_names_are_these() -> None:
     assert sorted(saver.__all__) == [
         "CannotReadError", "CannotSaveError", "CannotWriteError", "CommitUnknownError", "DamagedError",
-        "DoesNotFitError", "Every", "IncompatibleError", "Keep", "NotFoundError",
+        "DoesNotFitError", "Every", "IncompatibleError", "Keep", "LimitExceededError", "NotFoundError",
         "OnSignal", "Saver", "SaverError", "UntrustedError", "Version",
         "VersionWarning", "describe", "diff", "dump", "dumps", "load", "loads", "register", "restore",
         "verify",
     ]  # fmt: skip
-    assert len(saver.__all__) <= 25
+    assert len(saver.__all__) <= 26
     assert all(hasattr(saver, name) for name in saver.__all__)

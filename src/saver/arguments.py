@@ -10,6 +10,7 @@ from numbers import Real
 from typing import Any
 
 from saver.codec import bytes_of
+from saver.disk.files import can_be_path
 from saver.errors import quoted
 from saver.tree import encodable
 from saver.trust import Allowed
@@ -17,11 +18,10 @@ from saver.trust import Allowed
 
 def path_of(name: str, value: Any) -> str:
     """A path as a string."""
-    try:
-        found = os.fsdecode(value)
-    except TypeError:
-        raise TypeError(f"{name}: {_kind(value)} is not a path; pass a str or a pathlib.Path") from None
-    if not found or "\0" in found:
+    if not isinstance(value, str | os.PathLike):
+        raise TypeError(f"{name}: {_kind(value)} is not a path; pass a str or a pathlib.Path")
+    found = os.fsdecode(value)
+    if not can_be_path(found):
         raise ValueError(f"{name}: {found[:200]!r} cannot be a path")
     return found
 

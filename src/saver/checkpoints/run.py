@@ -173,6 +173,7 @@ class Checkpoints:
         and returns whether it did. Raises errors of saves in the background.
         """
         step = arguments.number_of_step(self.model, step)
+        arguments.check_epoch(self.model, epoch)
         if self._aside is not None:
             self._aside(StepTaken(step, Moment(step=step, epoch=epoch, metrics=numbers(metrics), since=0.0)))
             return False
@@ -209,6 +210,7 @@ class Checkpoints:
 
     def save(self, reason: str = "requested") -> None:
         """Save now, regardless of the policy: the state after the last finished step."""
+        arguments.check_reason(self.model, reason)
         self._saving.writer.raise_failure()
         self._refuse_to_begin_again()
         self._begin(self._reported.last, self._reported.epoch, {}, reason, wait=True)
@@ -225,6 +227,7 @@ class Checkpoints:
         """Call `listener` with events of these kinds; without kinds, with all. See
         saver.checkpoints.events. Call this before the run is entered.
         """
+        arguments.check_listener(self.model, listener, kinds)
         self._guests.append((listener, kinds))
 
     @contextmanager
