@@ -149,7 +149,7 @@ def _beyond(tables: Tables) -> float:
 
 
 def _ring() -> float:
-    from saver.pack.write import RING_BUFFER, RING_LENGTH
+    from saver.pack.ring import RING_BUFFER, RING_LENGTH
 
     return RING_BUFFER * RING_LENGTH / 1e6
 

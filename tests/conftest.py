@@ -48,7 +48,7 @@ def save(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Any], Any]:
 
 @pytest.fixture(autouse=True)
 def _no_configuration(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The trust policy and the cache of whoever runs the tests stay out of them."""
+    """The trust policy and the cache of the user who runs the tests stay out of them."""
     monkeypatch.setenv("SAVER_CONFIG", str(tmp_path_factory.getbasetemp() / "no-config.toml"))
     monkeypatch.setenv("SAVER_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
 
@@ -58,7 +58,7 @@ SLOW = {"faults", "stateful"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks what lies in them as slow, and lets long tests take as long as they do."""
+    """Marks the tests in them as slow, and lets long tests take as long as they do."""
     for item in items:
         if item.path.parent.name in SLOW:
             item.add_marker(pytest.mark.slow)

@@ -24,7 +24,7 @@ MODELS = [3, None, b"iris", "", "a b", "../iris", "iris@1"]
 TAGS = [3, None, b"best", "", "a b", "latest", "7"]
 GROUPS = [3, None, b"iris/", "iris", "a b/", "/"]
 AUTHORS = [3, b"ann", "", "a\nb", "x" * 201]
-LABELS = [3, "a=b", [("a", "b")], {"a b": "c"}, {"a": ""}, {"a": 3}, {3: "a"}]
+LABELS = [3, "a=b", [("a", "b")], {"a b": "c"}, {"a": ""}, {"a": True}, {"a": [3]}, {3: "a"}]
 NOTES = [3, None, b"x", "x" * 10_001, "\ud800"]
 WHOLE = ["x", 1.5, -1]
 TRUSTS = [3, [3], b"abc", True, int, [int]]
@@ -132,7 +132,11 @@ def _doors(store: saver.Saver, folder: Path) -> dict[str, Door]:
         "Saver.version": Door(store.version, ref, bad_ref),
         "Saver.describe": Door(store.describe, ref, bad_ref),
         "Saver.history": Door(store.history, {"model": "iris"}, choosing),
-        "Saver.log": Door(store.log, {"model": "iris"}, {"model": [m for m in MODELS if m is not None]}),
+        "Saver.log": Door(
+            store.log,
+            {"ref": "iris"},
+            {"ref": [*(r for r in REFS if r is not None), "iris@3..1"], "kinds": [3, [3], "commit", ["x"]]},
+        ),
         "Saver.diff": Door(
             store.diff, {"a": "iris", "b": "iris"}, {"a": REFS, "b": REFS, "progress": CALLBACKS}
         ),
@@ -141,7 +145,9 @@ def _doors(store: saver.Saver, folder: Path) -> dict[str, Door]:
         "Saver.label": Door(store.label, {**ref, "labels": {"a": "b"}}, {**bad_ref, "labels": LABELS}),
         "Saver.note": Door(store.note, {**ref, "notes": "good"}, {**bad_ref, "notes": NOTES}),
         "Saver.delete": Door(
-            lambda refs: store.delete(refs), {"refs": "iris@1"}, {"refs": [*REFS, "iris@3..1", "a b@1..3"]}
+            lambda refs, **how: store.delete(refs, **how),
+            {"refs": "iris@1", "tags": True},
+            {"refs": [*REFS, "iris@3..1", "a b@1..3"], "tags": FLAGS, "dry_run": FLAGS},
         ),
         "Saver.prune": Door(
             store.prune,
@@ -165,6 +171,7 @@ def _doors(store: saver.Saver, folder: Path) -> dict[str, Door]:
                 "staging": ["much", 0, -1, [], True],
                 "grace": ["x", -1, None, float("nan")],
                 "data": [object()],
+                "labels": [*LABELS, {"a": None}],
                 "notes": [3, None, "x" * 10_001, "\ud800"],
                 "total": ["x", 0, 1.5],
                 "progress": [1, "no"],

@@ -58,7 +58,7 @@ def test_numbers_are_written_as_the_rfc_says(bits: str, text: str) -> None:
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-def test_what_is_no_number_has_no_text(value: float) -> None:
+def test_what_is_not_a_number_has_no_text(value: float) -> None:
     with pytest.raises(ValueError, match="JSON has no"):
         number(value)
 

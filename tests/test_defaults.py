@@ -18,7 +18,7 @@ def estimators() -> list[Any]:
 
 
 def test_they_are_those_that_the_constructor_has():
-    """Of every estimator; a default that is no plain value is left out."""
+    """Of every estimator; a default that is not a plain value is left out."""
     found = 0
     for cls in estimators():
         name = f"{cls.__module__}:{cls.__qualname__}"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
@@ -129,7 +131,7 @@ def test_a_package_that_no_part_needs_is_not_missed():
     assert differing({"packages.xgboost": "2.1.0"}) == []
 
 
-def test_a_module_without_a_version_is_no_missing_package():
+def test_a_module_without_a_version_is_not_a_missing_package():
     parts = {"model": Needs(("mycode", "collections"))}
     here = HERE | {"modules": ["mycode"]}
     assert [f.severity for f in diagnose(HERE, parts, here) if f.topic == "mycode"] == ["ok"]
@@ -144,7 +146,7 @@ def test_modules_are_looked_for_without_importing_them(tmp_path, monkeypatch):
     assert environment_here(names)["modules"] == ["doctored_code"]
 
 
-def test_classes_of_a_script_are_told_of():
+def test_classes_of_a_script_are_reported():
     parts = {"model": Needs(("__main__",))}
     (found,) = [f for f in diagnose(HERE, parts, HERE) if f.topic == "__main__"]
     assert found.severity == "note"
@@ -190,7 +192,7 @@ def test_versions_made_before_the_processor_was_recorded_are_compared_by_what_th
     assert differing({"cpu": None, "vector": None, "cpus": None, "byteorder": None}) == []
 
 
-def test_only_vector_instructions_that_differ_are_told():
+def test_only_vector_instructions_that_differ_are_reported():
     found = sole({"vector": "avx avx2 avx512f"})
     assert (found.recorded, found.here) == ("avx512f", "fma")
 
@@ -241,7 +243,7 @@ class TestGit:
 
 
 class TestRandom:
-    def test_seeds_are_told(self):
+    def test_seeds_are_reported(self):
         (found,) = [finding for finding in diagnose(HERE, PARTS, HERE) if finding.topic == "seeds"]
         assert found.recorded == "python = 1, $.model.random_state = 3, torch = 9"
 
@@ -299,8 +301,29 @@ def test_what_is_known_not_to_work_under_the_version_here_is_named() -> None:
     def told(then: str, now: str) -> list[str]:
         sides = [HERE | {"packages": {"sklearn": version}} for version in (then, now)]
         found = diagnose(sides[0], parts, sides[1])
+        assert len({finding.topic for finding in found}) == len(found), "one row for each topic"
         return [finding.meaning for finding in found if "will not predict" in finding.meaning]
 
     sentence = "LogisticRegression of 1.9.1 will not predict under 1.6.1: no attribute multi_class"
-    assert told("1.9.1", "1.6.1") == [sentence]
+    (meaning,) = told("1.9.1", "1.6.1")
+    assert meaning.startswith(f"{sentence}; ")
+    assert meaning.endswith("or pip install scikit-learn==1.9.1")
     assert told("1.6.1", "1.9.1") == told("1.9.1", "1.9.0") == told("", "1.6.1") == told("odd", "1.6.1") == []
+
+
+def test_a_module_of_the_current_folder_is_found_there(tmp_path: Path, monkeypatch: Any) -> None:
+    """The program `saver` does not search it, the scripts that people run in it do. It is not imported."""
+    (tmp_path / "of_this_folder.py").write_text("raise SystemExit('it was imported')")
+    parts = {"model": Needs(("of_this_folder", "of_no_folder"))}
+
+    def told() -> dict[str, tuple[str, str]]:
+        found = diagnose({}, parts, environment_here(["of_this_folder", "of_no_folder"]))
+        return {each.topic: (each.severity, each.here) for each in found if "folder" in each.topic}
+
+    missing = ("problem", "missing")
+    assert told() == {"of_this_folder": missing, "of_no_folder": missing}
+    monkeypatch.chdir(tmp_path)
+    assert told() == {"of_this_folder": ("note", "in this folder"), "of_no_folder": missing}
+    monkeypatch.syspath_prepend(tmp_path)
+    assert told()["of_this_folder"] == ("ok", "no version")
+    assert "of_this_folder" not in sys.modules

@@ -340,7 +340,7 @@ class TestGenerators:
         np.random.random_sample()
         assert environment.generators()["numpy"] != before
 
-    def test_the_seed_of_torch_is_told(self):
+    def test_the_seed_of_torch_is_reported(self):
         torch = pytest.importorskip("torch")
         with torch.random.fork_rng():
             torch.manual_seed(1234)
@@ -389,7 +389,7 @@ class TestGivenSeeds:
         assert all((type(value) is str) == (abs(seeds[name]) > 2**53) for name, value in recorded.items())
 
     @pytest.mark.parametrize("value", [1.0, "1", None, True, np.True_, [1], np.arange(2)], ids=repr)
-    def test_what_is_no_integer_is_refused(self, value):
+    def test_what_is_not_an_integer_is_refused(self, value):
         with pytest.raises(CannotSaveError, match=r"^seeds\['numpy'\]: \w+ is not an integer; pass the seed"):
             given_seeds({"numpy": value})
 

@@ -19,6 +19,7 @@ BUILTINS = {
     "DoesNotFitError": {ValueError},
     "UntrustedError": {ValueError},
     "LimitExceededError": {ValueError},
+    "TaggedError": {ValueError},
     "DamagedError": {ValueError},
     "IncompatibleError": {ValueError},
     "CommitUnknownError": {OSError},

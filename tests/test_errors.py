@@ -95,7 +95,7 @@ def test_a_report_stays_with_its_error() -> None:
 
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
-def test_paths_and_refs_of_any_kind_are_told_printably(text: str, tmp_path: Any) -> None:
+def test_paths_and_refs_of_any_kind_are_shown_printably(text: str, tmp_path: Any) -> None:
     path = str(tmp_path / text.replace("\0", "").replace("\ud800", ""))
     store = LocalStorage(path)
     acts = [

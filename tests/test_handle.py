@@ -148,7 +148,7 @@ def test_what_goes_wrong_is_raised_by_the_result(store: saver.Saver, storage: Sl
     assert store.save("m", [2]).number == 1, "the next save is not concerned"
 
 
-def test_what_cannot_be_saved_is_told_at_once(store: saver.Saver) -> None:
+def test_what_cannot_be_saved_is_reported_at_once(store: saver.Saver) -> None:
     with pytest.raises(saver.CannotSaveError):
         begun(store, threading.Lock())
     with pytest.raises(ValueError, match="step"):
@@ -180,7 +180,7 @@ def _save_and_drop(store: saver.Saver, storage: Slow, early: bool) -> None:
         gc.collect()
 
 
-def test_nothing_is_warned_of_where_it_went_well_or_was_told(store: saver.Saver, storage: Slow) -> None:
+def test_nothing_is_warned_of_where_it_went_well_or_was_reported(store: saver.Saver, storage: Slow) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         begun(store, [1])
@@ -208,7 +208,7 @@ def test_it_can_be_awaited(store: saver.Saver, storage: Slow) -> None:
     assert len(ticks) == 3, "the loop went on"
 
 
-def test_who_awaits_is_told_what_went_wrong(store: saver.Saver, storage: Slow) -> None:
+def test_who_awaits_gets_what_went_wrong(store: saver.Saver, storage: Slow) -> None:
     async def wait() -> None:
         await begun(store, [1])
 

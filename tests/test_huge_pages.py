@@ -20,7 +20,7 @@ def test_it_begins_with_a_huge_page_and_has_its_size(size: int) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems cannot wipe what a child gets")
 @pytest.mark.parametrize("wiped", [False, True])
-def test_a_child_finds_zeros_where_that_was_asked_for(wiped: bool) -> None:
+def test_a_child_finds_zeros_where_that_was_requested(wiped: bool) -> None:
     memory = huge_pages(4096, wiped_on_fork=wiped)
     memory[:] = 7
     child = os.fork()

@@ -7,8 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 import saver
+from saver.cli import program
+from saver.description import PartInfo, settings
 from saver.hyperparameters import HYPERPARAMETERS_LIMIT, hyperparameters
 from saver.tree import Node
 
@@ -29,11 +32,11 @@ def told(obj: Any, folder: Any) -> dict[str, str]:
         (np.asfortranarray(np.zeros((2, 3), np.int8)), "I8[2, 3]"),
     ],
 )  # fmt: skip
-def test_a_part_that_is_one_plain_value_is_told_as_python_writes_it(tmp_path, value, text):
+def test_a_part_that_is_one_plain_value_is_shown_as_python_writes_it(tmp_path, value, text):
     assert told(value, tmp_path) == {"value": text}
 
 
-def test_settings_are_told_by_path(tmp_path):
+def test_settings_are_shown_by_path(tmp_path):
     settings = {"rate": 0.1, "layers": [{"units": 64}, {"units": 10}], "data": np.zeros(10_000)}
     assert told(settings, tmp_path) == {
         "[0].rate": "0.1",
@@ -47,7 +50,7 @@ def test_long_values_and_private_ones_are_left_out(tmp_path):
     assert told(settings, tmp_path) == {"[0].short": "2"}
 
 
-def test_hyperparameters_are_told(tmp_path):
+def test_hyperparameters_are_shown(tmp_path):
     pytest.importorskip("sklearn")
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
@@ -103,6 +106,33 @@ def test_what_a_constructor_has_as_its_default_is_known(tmp_path):
     (part,) = saver.describe(tmp_path / "a.saver").parts
     assert set(part.values) - set(part.defaults) == {"C"}
     assert {"tol", "max_iter"} < set(part.defaults)
+
+
+@pytest.mark.parametrize(
+    ("values", "defaults", "line"),
+    [
+        ({}, (), ""),
+        ({"value": "3"}, (), "3"),
+        ({"a": "1", "b": "2"}, (), "a=1, b=2"),
+        ({"a": "1", "b": "2", "c": "3"}, (), "a=1, b=2 and 1 more"),
+        ({"a": "1", "b": "2", "c": "3"}, ("a",), "b=2, c=3 and 1 at their defaults"),
+        ({"a": "1", "b": "2", "c": "3", "d": "4"}, ("a",), "b=2, c=3 and 1 more and 1 at their defaults"),
+        ({"a": "1"}, ("a",), "1 at their defaults"),
+    ],
+)
+def test_a_line_of_fields_names_those_that_were_chosen_and_counts_the_others(values, defaults, line):
+    part = PartInfo("a", "a.B", "", 0, (), (), values, defaults, 1, ())
+    assert settings(part, 2) == line
+
+
+def test_notebooks_and_terminals_show_the_same_line(tmp_path):
+    saver.dump([{"rate": 0.5}], tmp_path / "a.saver")
+    found = saver.describe(tmp_path / "a.saver")
+    line = settings(found.parts[0], 30)
+    assert line == "[0].rate=0.5"
+    assert line in found._repr_html_()
+    shown = CliRunner().invoke(program, ["show", str(tmp_path / "a.saver")], catch_exceptions=False)
+    assert line in shown.output
 
 
 @pytest.mark.parametrize("count", [1, 3, 4, 200])

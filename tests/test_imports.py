@@ -40,6 +40,9 @@ CONTRACTS = {
     "saver.errors": (),
     "saver.human": (),
     "saver.html": ("errors",),
+    "saver.page": ("errors", "html"),
+    "saver.times": ("human",),
+    "saver.line": ("errors", "human"),
     "saver.logger": ("errors",),
     "saver.callers": ("errors", "logger"),
     "saver.forks": (),
@@ -47,13 +50,14 @@ CONTRACTS = {
     "saver.memory": (),
     "saver.canonical": (),
     "saver.stack": (),
-    "saver.tree": ("errors", "canonical", "stack", "strict"),
+    "saver.tree": ("errors", "canonical", "stack", "strict", "tree"),
     "saver.strict": ("errors", "canonical", "stack"),
     "saver.tensors": ("strict", "tree", "tensors"),
     "saver.family": (),
     "saver.registry": ("errors", "family"),
     "saver.configuration": ("errors",),
-    "saver.trust": ("configuration", "errors", "tree", "family", "registry"),
+    "saver.allowing": (),
+    "saver.trust": ("allowing", "configuration", "errors", "tree", "family", "registry"),
     "saver.uses": ("trust",),
     "saver.reading": ("errors", "tree", "tensors", "trust", "registry", "reading"),
     "saver.storage": ("errors", "tree"),
@@ -74,7 +78,8 @@ CONTRACTS = {
         "framework", "fingerprint", "training_log", "families",
     ),
     "saver.repo": (
-        "logger", "callers", "html", "human", "errors", "canonical", "strict", "forks", "threads", "tree",
+        "logger", "callers", "page", "times", "human",
+        "errors", "canonical", "strict", "forks", "threads", "tree",
         "tensors", "seal", "pack", "storage",
         "direction", "repo",
     ),
@@ -88,11 +93,11 @@ CONTRACTS = {
         "callers", "errors", "tree", "tensors", "codec", "storage", "repo", "git", "environment", "opened",
     ),
     "saver.restoring": (
-        "callers", "html", "human", "errors", "stack", "tree", "tensors", "trust", "codec", "reading",
+        "callers", "page", "human", "errors", "stack", "tree", "tensors", "trust", "codec", "reading",
         "storage", "opened", "restoring",
     ),
     "saver.compare": (
-        "html", "errors", "threads", "tree", "trust", "reading",
+        "page", "errors", "threads", "tree", "trust", "reading",
         "hyperparameters", "storage", "repo", "opened", "fingerprint",
         "compare",
     ),
@@ -105,7 +110,7 @@ CONTRACTS = {
     "saver.device": (),
     "saver.staging": ("threads", "memory", "tensors", "device"),
     "saver.checkpoints": (
-        "logger",
+        "logger", "line", "page",
         "arguments", "callers", "details", "errors", "tree", "trust", "codec", "git", "environment",
         "framework", "encoding",
         "opened",
@@ -116,10 +121,12 @@ CONTRACTS = {
         "errors", "storage", "environment", "framework", "encoding", "opened", "repo", "training_log",
         "restoring", "compare", "storages", "file", "checkpoints", "rehearsal",
     ),
-    "saver.documents": ("repo", "documents"),
-    "saver.doctor": ("family", "git", "environment", "registry"),
+    "saver.documents": ("human", "repo", "documents"),
+    "saver.doctor": ("allowing", "family", "git", "environment", "registry"),
     "saver.description": (
-        "html", "human", "errors", "tree", "tensors", "trust", "hyperparameters", "repo", "opened",
+        "allowing", "page", "times", "human",
+        "errors", "tree", "tensors", "trust", "hyperparameters", "repo", "opened",
+        "environment",
     ),
     "saver.arguments": ("disk", "errors", "tree", "trust", "codec"),
     "saver.detached": ("errors", "handle", "repo", "storage", "staging"),
@@ -128,16 +135,17 @@ CONTRACTS = {
     "saver.handle": ("callers", "errors", "forks", "repo"),
     "saver.file": (
         "errors", "registry", "arguments", "tree", "tensors", "storage", "disk", "pack", "repo",
-        "git", "environment", "encoding", "opened", "description", "streams", "compare", "restoring",
+        "git", "environment", "encoding", "opened", "description", "streams", "compare", "restoring", "line",
     ),
     "saver.formats": ("errors", "strict", "storage", "pack", "repo", "tensors", "tree", "opened"),
     "saver.store": (
         "errors", "arguments", "registry", "storage", "repo", "environment", "encoding", "opened",
-        "description", "file", "streams", "compare", "restoring",
+        "description", "file", "streams", "compare", "restoring", "line",
     ),
     "saver.saver": (
         "arguments", "handle", "storage", "repo", "git", "environment", "encoding", "file", "store",
         "streams", "checkpoints", "rehearsal", "policy", "details", "detached", "pruning",
+        "line",
     ),
 }  # fmt: skip
 
@@ -286,10 +294,7 @@ def test_only_a_rehearsal_kills() -> None:
         for item in ast.walk(ast.parse(path.read_text()))
         if isinstance(item, ast.Attribute) and item.attr in ("SIGKILL", "kill", "killpg", "abort")
     }  # fmt: skip
-    allowed = {
-        "saver.policy.saving",  # refuses it: nobody can catch it
-        "saver.checkpoints.signals",  # passes the caller's own signals on
-    }
+    allowed = {"saver.checkpoints.signals"}  # passes the caller's own signals on
     assert {name for name in killers if not name.startswith(("saver.rehearsal.", "saver.cli."))} == allowed
 
 

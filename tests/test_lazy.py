@@ -17,7 +17,7 @@ from msgspec.structs import replace
 import saver
 from equality import assert_same
 from forging import forged
-from saver.codec import Codec, Decoder, decoder
+from saver.codec import Codec, Decoder, needed
 from saver.errors import SaverError
 from saver.file import open_file
 from saver.lazy import LazyMapping, LazySequence
@@ -78,7 +78,7 @@ def test_all_of_it_read_is_what_load_gives(case: str, again: bool, tmp_path: Pat
     assert_same(whole(found), saver.load(tmp_path / "s"))
 
 
-def test_each_array_is_read_when_it_is_asked_for(tmp_path: Path, read: list[str]) -> None:
+def test_each_array_is_read_when_it_is_requested(tmp_path: Path, read: list[str]) -> None:
     saver.dump(
         {"net": {"w": array(), "deep": [array(1), {"b": array(2)}]}, "other": array(3)}, tmp_path / "s"
     )
@@ -196,8 +196,8 @@ class Checked(Codec):
 
 @pytest.fixture
 def checked(monkeypatch: pytest.MonkeyPatch) -> None:
-    honest = decoder.codec_named
-    monkeypatch.setattr(decoder, "codec_named", lambda name: Checked() if name == "checked" else honest(name))
+    honest = needed.codec_named
+    monkeypatch.setattr(needed, "codec_named", lambda name: Checked() if name == "checked" else honest(name))
 
 
 @pytest.mark.usefixtures("checked")

@@ -9,16 +9,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
+
+pytest.importorskip("pandas")
+pytest.importorskip("pyarrow")
+pytest.importorskip("sklearn")
+pytest.importorskip("torch")
+
 import pandas as pd
 import pyarrow as pa
-import pytest
 import scipy.sparse
 import scipy.special
 import torch
 from sklearn.linear_model import LinearRegression
 
 import saver
-from saver import registry
+from saver import registry, trust
 from saver.codec.absent import absent
 
 SAMPLES: dict[str, Callable[[], Any]] = {
@@ -98,7 +104,7 @@ def test_a_function_of_a_missing_library_says_what_to_install(tmp_path: Path) ->
     assert told(path, "scipy", store)["load"].endswith("; pip install scipy")
 
 
-def test_a_library_that_cannot_be_imported_is_told_from_a_missing_one(
+def test_a_library_that_cannot_be_imported_is_distinguished_from_a_missing_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, _ = saved(pd.Series([1.0]), tmp_path)
@@ -126,3 +132,6 @@ def test_only_libraries_that_saver_knows_are_named_to_pip() -> None:
     own = {family.packages[0] for family in registry.families()}
     assert set(absent(own)) <= {family.distribution or family.packages[0] for family in registry.families()}
     assert np.__name__ in own
+    with pytest.raises(saver.NotFoundError) as caught:
+        trust.resolve("nowhere_at_all.module:Thing")
+    assert "pip" not in str(caught.value)

@@ -11,13 +11,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+
+pytest.importorskip("torch")
+pytest.importorskip("sklearn")
+
 import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 import saver
-from saver import Every, configuration, trust
+from saver import Every, allowing, configuration, trust
 from saver.file import open_file
 from saver.tree import Node
 
@@ -123,6 +127,25 @@ def test_a_class_given_for_a_name_is_used_and_needs_no_other_trust(
 
 
 @pytest.mark.parametrize("kind", MADE)
+def test_what_a_refusal_suggests_for_classes_of_a_script_works_where_they_are_imported(
+    kind: str, saved: Callable[[str], Path], package: types.ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(allowing, "MAIN", "the_script")
+    monkeypatch.setattr(trust, "MAIN", "the_script")
+    path = saved(kind)
+    with pytest.raises(saver.UntrustedError) as refused:
+        saver.load(path)
+    suggested = str(refused.value).rpartition("pass ")[2]
+    assert suggested == allowing.allowing(refused.value.names) == f'classes={{"the_script.{kind}": {kind}}}'
+    assert saver.load(path, **eval(f"dict({suggested})", vars(package))) is not None
+
+
+def test_classes_of_modules_are_trusted_by_name_and_those_of_scripts_are_given() -> None:
+    assert allowing.allowing(["a.B", "c.D"]) == 'trust=["a.B", "c.D"]'
+    assert allowing.allowing(["a.B", "__main__.C"]) == 'trust=["a.B"], classes={"__main__.C": C}'
+
+
+@pytest.mark.parametrize("kind", MADE)
 def test_a_class_given_for_a_name_is_not_trusted_under_any_other_name(
     kind: str, script: types.ModuleType, package: types.ModuleType, tmp_path: Path
 ) -> None:
@@ -221,7 +244,7 @@ def test_a_name_that_only_claims_to_be_trusted_leads_nowhere(package: types.Modu
 
 
 @pytest.mark.parametrize(
-    ("wrong", "told"),
+    ("wrong", "message"),
     [
         (["a"], "pass a dict"),
         ({1: int}, "is not a name"),
@@ -229,12 +252,12 @@ def test_a_name_that_only_claims_to_be_trusted_leads_nowhere(package: types.Modu
         ("a.B", "pass a dict"),
     ],
 )
-def test_a_wrong_mapping_is_told(wrong: Any, told: str) -> None:
-    with pytest.raises(TypeError, match=f"classes.*{told}"):
+def test_a_wrong_mapping_is_reported(wrong: Any, message: str) -> None:
+    with pytest.raises(TypeError, match=f"classes.*{message}"):
         saver.loads(saver.dumps(1), classes=wrong)
 
 
-def test_a_name_in_the_mapping_that_leads_nowhere_is_told(saved: Callable[[str], Path]) -> None:
+def test_a_name_in_the_mapping_that_leads_nowhere_is_reported(saved: Callable[[str], Path]) -> None:
     with pytest.raises(saver.NotFoundError, match=r"classes: .nowhere\.Net., given for the_script\.Net"):
         saver.load(saved("Net"), classes={"the_script.Net": "nowhere.Net"})
 

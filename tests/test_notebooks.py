@@ -13,8 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import saver
-from saver import html
-from saver.checkpoints import progress
+from saver import html, line
 from saver.errors import printable
 
 
@@ -156,5 +155,5 @@ def test_a_warning_names_the_line_that_called_saver(tmp_path: Path, monkeypatch:
 
 def test_a_cell_of_a_notebook_shows_the_line_of_a_run() -> None:
     stream = type("OutStream", (io.StringIO,), {"__module__": "ipykernel.iostream"})()
-    assert progress.is_terminal(stream)
-    assert not progress.is_terminal(io.StringIO())
+    assert line.is_terminal(stream)
+    assert not line.is_terminal(io.StringIO())

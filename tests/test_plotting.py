@@ -271,7 +271,7 @@ def test_the_ticks_of_a_logarithmic_axis_are_powers_of_ten() -> None:
     assert decades(1e-9, 1e9, 4) == [1e-9, 1e-4, 10, 1e6]
 
 
-def test_steps_and_values_are_told_shortly() -> None:
+def test_steps_and_values_are_written_shortly() -> None:
     assert list(map(step_text, (0, 750, 1500, 20_000, 2_500_000, 3e9))) == [
         "0",
         "750",
@@ -399,7 +399,7 @@ def test_one_run_has_a_panel_for_each_metric_and_a_legend_of_roles_and_marks() -
 
 
 @pytest.mark.usefixtures("matplotlib")
-def test_several_runs_are_told_apart_by_colour_and_named_as_they_are() -> None:
+def test_several_runs_are_distinguished_by_colour_and_named_as_they_are() -> None:
     names = ["_private", "$x^2$", "a/" + "b" * 60, "bell\a", "100%"]
     figure = figure_of({name: training_log(at) for at, name in enumerate(names)}, ["loss"])
     assert legend_of(figure) == [
@@ -450,7 +450,11 @@ def test_decades_are_drawn_on_a_logarithmic_axis() -> None:
 def test_the_ticks_of_many_decades_are_powers_of_ten() -> None:
     (axes,) = figure_of({"": log_of(loss=lambda step: 10.0 ** (step - 20))}).axes
     labels = {text.get_text() for text in axes.get_yticklabels()}
-    assert {"1e0", "1e7", "1e14", "1e-7"} <= labels
+    exponents = sorted(
+        int(label.removeprefix("1e")) for label in labels if label
+    )  # which, matplotlib decides
+    assert len(exponents) >= 4
+    assert exponents[0] < 0 < 15 < exponents[-1]
 
 
 @pytest.mark.usefixtures("matplotlib")

@@ -12,7 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from saver.direction import GROWING, SHRINKING
 from saver.policy import Checkpoint, Every, Keep, Moment, OnSignal, Policy, Retention, doomed, widened
+from saver.repo.refs import parse_extreme
 
 METRICS = st.dictionaries(
     st.sampled_from(["val_loss", "accuracy"]), st.floats(allow_nan=True) | st.integers(-3, 3).map(float)
@@ -355,6 +357,16 @@ def test_joining_a_policy_never_drops_more(saved: list[Checkpoint], a: Retention
         assert set(doomed(saved, a | b, verified)) <= set(doomed(saved, a, verified))
 
 
+@pytest.mark.parametrize("word", sorted(GROWING | SHRINKING))
+def test_a_name_tells_which_way_is_better_as_it_does_in_a_ref(word: str) -> None:
+    for name in (word, f"val_{word}", f"val/{word.upper()}@5"):
+        wanted = parse_extreme(f"best:{name}")
+        assert wanted is not None
+        mode: Any = "max" if wanted.largest else "min"
+        assert Keep(best=2, by=name) == Keep(best=2, by=name, mode=mode)
+        assert Every(improvement=name) == Every(improvement=name, mode=mode)
+
+
 @pytest.mark.slow
 @given(histories(), COUNTS, MODES)
 def test_asking_for_more_keeps_more(saved: list[Checkpoint], n: int, mode: Any) -> None:
@@ -380,7 +392,7 @@ def test_the_best_are_kept_and_of_equals_the_first() -> None:
     assert Keep(best=1, by="val_loss").kept(saved) == {2}
     assert Keep(best=3, by="val_loss", mode="min").kept(saved) == {2, 4, 6}
     assert Keep(best=2, by="val_loss", mode="max").kept(saved) == {1, 6}
-    assert Keep(best=2, by="other").kept(saved) == set()
+    assert Keep(best=2, by="other", mode="max").kept(saved) == set()
 
 
 @pytest.mark.slow
@@ -483,15 +495,16 @@ def test_sizes_are_read_exactly(text: str | int, size: int) -> None:
         (lambda: Every(overhead=1), ValueError, "write 0.01 for 1 %"),
         (lambda: Every(improvement=""), TypeError, 'improvement="val_loss"'),
         (lambda: Every(improvement="loss", mode="less"), ValueError, 'mode="min" or mode="max"'),
-        (lambda: Every(improvement="val/Acc@1"), ValueError, 'usually better; write mode="max"'),
+        (lambda: Every(improvement="val/x"), ValueError, 'not known.*write mode="max" or mode="min"'),
+        (lambda: Keep(best=1, by="loss_accuracy"), ValueError, 'not known.*write mode="max" or mode="min"'),
         (lambda: Every(steps=5, mode="min"), TypeError, "mode belongs to improvement"),
-        (lambda: OnSignal("SIGNOPE"), TypeError, r"OnSignal\(signal.SIGUSR2\)"),
+        (lambda: OnSignal("SIGNOPE"), TypeError, r"OnSignal\(signal.SIGTERM\)"),
         (lambda: OnSignal(signal.SIGKILL), ValueError, "no program can catch SIGKILL"),
         (lambda: OnSignal(4000), ValueError, "no such signal"),
         (lambda: Keep(), TypeError, r"given nothing; pass exactly one of last, best, every, budget"),
         (lambda: Keep(last=3, every=5), TypeError, r"last and every together.*: Keep\(last=3\) \|"),
         (lambda: Keep(best=2), TypeError, r'needs a metric; write Keep\(best=2, by="val_loss"\)'),
-        (lambda: Keep(best=2, by="f1"), ValueError, r"Keep\(best=2, by='f1'\): higher 'f1'"),
+        (lambda: Keep(best=2, by="x"), ValueError, r"Keep\(best=2, by='x'\): it is not known"),
         (lambda: Keep(last=2, by="loss"), TypeError, "by and mode belong to best"),
         (lambda: Keep(last=0), ValueError, r"as in Keep\(last=3\)"),
         (lambda: Keep(budget="20"), ValueError, r'write a size such as "20GB"'),
@@ -502,7 +515,9 @@ def test_sizes_are_read_exactly(text: str | int, size: int) -> None:
         (lambda: Keep(budget=1.5), ValueError, "write a size"),
     ],
 )  # fmt: skip
-def test_misuse_is_told_what_to_write(make: Callable[[], Any], kind: type[Exception], says: str) -> None:
+def test_misuse_is_answered_with_what_to_write(
+    make: Callable[[], Any], kind: type[Exception], says: str
+) -> None:
     with pytest.raises(kind, match=says):
         make()
 

@@ -74,7 +74,7 @@ def test_if_no_version_is_sound_nothing_is_deleted(store: saver.Saver, tmp_path:
 
 def test_a_metric_that_no_version_has_deletes_nothing(store: saver.Saver) -> None:
     with pytest.raises(saver.NotFoundError, match=r"metric 'acu', so nothing was deleted; its metrics: auc"):
-        store.prune("iris", Keep(best=1, by="acu"))
+        store.prune("iris", Keep(best=1, by="acu", mode="max"))
     assert len(store.versions("iris")) == 5
 
 
@@ -91,11 +91,11 @@ def test_what_is_saved_while_it_looks_stays(store: saver.Saver, monkeypatch: pyt
 
 
 @pytest.mark.parametrize("keep", [None, 5, "last=5", {"last": 5}])
-def test_a_policy_is_asked_for(store: saver.Saver, keep: object) -> None:
+def test_a_policy_is_required(store: saver.Saver, keep: object) -> None:
     with pytest.raises(TypeError, match="Keep"):
         store.prune("iris", keep)  # type: ignore[arg-type]
 
 
-def test_a_model_that_is_not_there_is_told(store: saver.Saver) -> None:
+def test_a_model_that_is_not_there_is_reported(store: saver.Saver) -> None:
     with pytest.raises(saver.NotFoundError, match="no model 'rose'"):
         store.prune("rose", Keep(last=1))

@@ -1,4 +1,4 @@
-"""What lies within containers stays the same object where it can take what was saved; and what comes back is
+"""What is within containers stays the same object where it can take what was saved; and what comes back is
 what `load` gives, to the bit and in what it shares."""
 
 from __future__ import annotations
@@ -259,7 +259,7 @@ class Unsaved:
     """A key that has no data form."""
 
 
-def test_keys_that_are_objects_find_what_lies_under_them(save: Save) -> None:
+def test_keys_that_are_objects_find_what_is_under_them(save: Save) -> None:
     key = (0, (1, 2))
 
     def make(value: float) -> dict[Any, Any]:

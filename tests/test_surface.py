@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ast
+import builtins
+import inspect
 import os
 import pkgutil
 import re
@@ -14,6 +17,7 @@ from types import ModuleType
 import pytest
 
 import saver
+from saver.policy import Policy, Retention
 
 ROOT = Path(__file__).parent.parent
 STABLE = [
@@ -44,6 +48,7 @@ def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
 
 def checked(source: str, folder: Path) -> list[str]:
     """What mypy says about a program that uses Saver."""
+    pytest.importorskip("mypy")
     program = folder / "program.py"
     program.write_text(source)
     done = subprocess.run(
@@ -117,3 +122,37 @@ def test_the_docs_import_from_stable_modules_alone(page: str) -> None:
     text = (ROOT / page).read_text()
     used = re.findall(r"^\s*(?:from (saver[\w.]*) import|import (saver[\w.]*))", text, re.MULTILINE)
     assert {one or other for one, other in used} <= {*STABLE}
+
+
+def test_what_is_not_listed_is_internal_whatever_its_name() -> None:
+    """So modules need no underscore: docs/decisions/0024."""
+    page = " ".join((ROOT / "docs/modules.md").read_text().split())
+    assert "Every other module is internal, even if its name has no underscore" in page
+
+
+def contracts() -> list[type]:
+    """The classes in stable modules that others subclass."""
+    found = {
+        value
+        for module in map(import_module, STABLE)
+        for value in map(vars(module).get, public(module))
+        if inspect.isabstract(value)
+    }
+    return sorted({*found, Policy, Retention}, key=lambda cls: f"{cls.__module__}.{cls.__qualname__}")
+
+
+@pytest.mark.parametrize("contract", contracts(), ids=lambda cls: cls.__qualname__)
+def test_a_contract_can_be_implemented_with_stable_modules_alone(contract: type) -> None:
+    """What its methods get and return has a name in one of them, or is not Saver's."""
+    names = {name for module in map(import_module, STABLE) for name in public(module)}
+    for method, function in inspect.getmembers(contract, inspect.isfunction):
+        if method.startswith("_"):
+            continue
+        there = vars(sys.modules[function.__module__])
+        for annotation in map(str, function.__annotations__.values()):
+            used = {item.id for item in ast.walk(ast.parse(annotation)) if isinstance(item, ast.Name)}
+            own = {
+                name for name in used - vars(builtins).keys()
+                if getattr(there.get(name), "__module__", "saver").partition(".")[0] == "saver"
+            }  # fmt: skip
+            assert own <= names, f"{method}: {own - names}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import combinations, product
 from typing import Any
 
@@ -26,6 +26,7 @@ from saver.tensors import (
     ShardedData,
     TensorData,
     check_boxes,
+    check_inside,
     hashing,
     in_shards,
     put_together,
@@ -55,9 +56,13 @@ def tile(shape: tuple[int, ...], boxes: Sequence[Box]) -> bool:
     return bool((within == 1).all() and painted.sum() == within.sum())
 
 
-def accepted(shape: tuple[int, ...], boxes: Sequence[Box]) -> bool:
+def accepted(
+    shape: tuple[int, ...],
+    boxes: Sequence[Box],
+    check: Callable[[tuple[int, ...], Sequence[Box]], None] = check_boxes,
+) -> bool:
     try:
-        check_boxes(shape, boxes)
+        check(shape, boxes)
     except ValueError:
         return False
     return True
@@ -74,6 +79,14 @@ def test_boxes_are_accepted_exactly_if_they_tile(shape: tuple[int, ...], most: i
     ]
     assert all(one == other for one, other in found)
     assert any(one for one, _ in found)
+
+
+@pytest.mark.parametrize("shape", [(4,), (2, 3)], ids=str)
+def test_some_boxes_of_a_tensor_are_accepted_exactly_if_each_is_inside(shape: tuple[int, ...]) -> None:
+    """Whether they overlap or leave gaps, which is seen once all are together."""
+    inside = set(boxes_in(shape, 0))
+    for boxes in combinations(boxes_in(shape, 1), 2):
+        assert accepted(shape, boxes, check_inside) == inside.issuperset(boxes)
 
 
 @st.composite
@@ -267,7 +280,7 @@ def test_a_box_is_read_from_the_shards_and_blocks_that_it_cuts_and_no_others(
         assert source.read("t").tobytes() == array.tobytes(), "what is written to a box stays there"
 
 
-def test_whoever_reads_every_shard_looks_at_each_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_reader_of_every_shard_looks_at_each_once(monkeypatch: pytest.MonkeyPatch) -> None:
     looked, cut = list[Box](), Box.cut
     monkeypatch.setattr(Box, "cut", lambda own, other: looked.append(own) or cut(own, other))
     array = np.arange(1000.0).reshape(200, 5)

@@ -392,7 +392,7 @@ def test_a_long_log_is_cut_into_pieces_and_whole_again(count: int, roundtrip: Ca
 
 @pytest.mark.slow
 def test_a_version_of_a_run_adds_the_rows_that_are_new(tmp_path: Path) -> None:
-    """All told over a long run, too: rows move to larger pieces a few times, and then rest."""
+    """In total over a long run, too: rows move to larger pieces a few times, and then rest."""
     store = saver.Saver(tmp_path / "models")
     log, saves, rows, bytes_of_row = TrainingLog(), 100, 1000, 24
     for step in range(saves * rows):
@@ -532,7 +532,7 @@ def test_csv_and_jsonl_hold_the_rows_to_the_bit_but_for_the_bits_of_nan(
     lines = (folder / "log.jsonl").read_text(encoding="utf-8").splitlines()
 
     def refuse(constant: str) -> None:
-        raise AssertionError(f"{constant} is no JSON")
+        raise AssertionError(f"{constant} is not JSON")
 
     documents = [json.loads(line, parse_constant=refuse) for line in lines]
     found = [{name: float(value) for name, value in row.items()} for row in documents]
@@ -565,7 +565,7 @@ def test_what_cannot_be_written_leaves_the_old_file(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["log.csv"]
 
 
-def test_a_log_is_no_key_and_equals_only_logs() -> None:
+def test_a_log_is_not_a_key_and_equals_only_logs() -> None:
     log = TrainingLog()
     assert log == TrainingLog()
     assert log != []

@@ -80,13 +80,17 @@ def test_an_object_keeps_the_order_of_its_keys(order: list[str]) -> None:
     "raw",
     [{"$order": order, "a": 1, "b": 2}
      for order in ([], [0], [0, 0], [0, 2], [1, 0, 2], [True, 0], [1.0, 0], "10", None)]
-    + [{"$order": [[0]], "a": 1}, {"$order": [0], "$order2": 1}, {"$order": [1, 0], "a": 1, "$x": 2}]
+    + [{"$order": 5}, {"$order": [[0]], "a": 1}]
+    + [{"$order": [0], "$order2": 1}, {"$order": [1, 0], "a": 1, "$x": 2}]
     + [{"$float": value} for value in (1.5, True, None, "1", "x", "nan", "1e5", "", [1], 2**53 + 1, "9" * 22)]
     + [{"$float": 1, "a": 1}],
 )  # fmt: skip
 def test_marks_that_no_writer_made_are_refused(raw: Any) -> None:
-    with pytest.raises(IncompatibleError, match=r"^here"):
-        parse([raw], "here", [])
+    """Also after an object with the same keys that is sound: what is known of keys is kept."""
+    sound = {"$order": [1, 0], "a": 1, "b": 2}
+    for before in ([], [sound]):
+        with pytest.raises(IncompatibleError, match=r"^here"):
+            parse([*map(dict, before), raw], "here", [])
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), 2**53 + 1, -(2**64)])

@@ -115,14 +115,14 @@ def test_the_configuration_file_adds_to_the_policy(no_configuration: Path) -> No
 
 
 @pytest.mark.parametrize("text", ['trust = "mypackage.*"', "trust = [1]"])
-def test_a_wrong_configuration_file_is_told(text: str, no_configuration: Path) -> None:
+def test_a_wrong_configuration_file_is_reported(text: str, no_configuration: Path) -> None:
     no_configuration.write_text(text)
     configuration.read.cache_clear()
     with pytest.raises(saver.IncompatibleError, match="list of names"):
         audit("dataclass", "mypackage:Net")
 
 
-def test_a_configuration_file_that_is_no_toml_is_told(no_configuration: Path) -> None:
+def test_a_configuration_file_that_is_not_toml_is_reported(no_configuration: Path) -> None:
     no_configuration.write_text("trust = [")
     configuration.read.cache_clear()
     with pytest.raises(saver.IncompatibleError, match=r"config\.toml"):
@@ -145,7 +145,7 @@ except saver.SaverError as error:
 
 
 def as_somebody_else(**variables: str) -> str:
-    """What a user whom no folder lets in is told who asks for a class that is not trusted."""
+    """The message for a user whom no folder lets in, and who needs a class that is not trusted."""
     inherited = {
         key: text for key, text in os.environ.items() if key not in ("SAVER_CONFIG", "XDG_CONFIG_HOME")
     }
@@ -179,7 +179,7 @@ def test_a_configuration_file_that_was_named_must_be_readable(closed: Path) -> N
     )
 
 
-def test_a_folder_is_no_configuration_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_is_not_a_configuration_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "saver" / "config.toml"
     folder.mkdir(parents=True)
     monkeypatch.setenv("SAVER_CONFIG", str(folder))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import operator
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from numbers import Real
 from typing import Any
 
@@ -52,10 +52,12 @@ def flag(name: str, value: Any) -> None:
         raise TypeError(f"{name}: {_kind(value)} given; pass True or False")
 
 
-def callback(name: str, value: Any) -> None:
+def callback(name: str, value: Any) -> Callable[[int, int], None] | None:
     """A function, or None."""
     if value is not None and not callable(value):
-        raise TypeError(f"{name}: {_kind(value)} cannot be called; pass a function, or None")
+        raise TypeError(f"{name}: {_kind(value)} cannot be called; pass a function, True or None")
+    found: Callable[[int, int], None] | None = value
+    return found
 
 
 def several(name: str, value: Any) -> tuple[Any, ...]:
@@ -76,10 +78,9 @@ def texts(name: str, value: Any) -> tuple[str, ...]:
     return found
 
 
-def loading(trust: Any, classes: Any, limit: Any, progress: Any, **flags: Any) -> Allowed:
+def loading(trust: Any, classes: Any, limit: Any, **flags: Any) -> Allowed:
     """Check the arguments of every function that loads. Returns what the caller allows."""
     bytes_of(limit)
-    callback("progress", progress)
     for name, value in flags.items():
         flag(name, value)
     return allowing(trust, classes)
@@ -114,14 +115,12 @@ def _moved(classes: Any) -> dict[str, Any]:
     return found
 
 
-def restoring(
-    into: Any, names: Any, trust: Any, classes: Any, limit: Any, progress: Any, strict: Any
-) -> Allowed:
+def restoring(into: Any, names: Any, trust: Any, classes: Any, limit: Any, strict: Any) -> Allowed:
     """Check the arguments of every function that restores. Returns what the caller allows."""
     if into is None:
         raise TypeError("into: None given; pass the objects to restore into")
     renaming("names", names)
-    return loading(trust, classes, limit, progress, strict=strict)
+    return loading(trust, classes, limit, strict=strict)
 
 
 def renaming(name: str, value: Any) -> None:

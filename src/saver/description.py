@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
-from saver import html
 from saver import trust as policy
+from saver.allowing import allowing
+from saver.environment import distribution
 from saver.errors import UntrustedError
-from saver.human import size, utc
+from saver.human import counted, size
 from saver.hyperparameters import hyperparameters
 from saver.opened import Opened
+from saver.page import Facts, Page, Shown, Table
 from saver.repo.manifest import structure
 from saver.tensors import TensorInfo
+from saver.times import moment
 from saver.tree import Node, Tensor
 
-SHOWN = 10
-"""A table names this many fields of a part."""
+SHOWN = 30
+"""So many fields of a part are named; the others are counted."""
+
+SHORT_HASH = 12
+"""Digits of a hash that are enough to distinguish one person's parts, and fit a table."""
 
 
-class PartInfo(msgspec.Struct, frozen=True):
+class PartInfo(Shown, msgspec.Struct, frozen=True):
     """A part as `describe` reports it: its classes outermost first, its tensors, its plain fields.
 
     `bytes` counts the tensors and the structure in the manifest. `values` are texts from the file, for
@@ -39,8 +46,23 @@ class PartInfo(msgspec.Struct, frozen=True):
     number: int
     packages: tuple[str, ...]
 
+    def _line(self) -> str:
+        return f"{self.name}: {self.kind}, {counted(len(self.tensors), 'tensor')}, {size(self.bytes)}"
 
-class Description(msgspec.Struct, frozen=True):
+    def _page(self) -> Page:
+        return parts_page([self])
+
+    def fields(self) -> str:
+        """The fields that differ from the defaults of their library."""
+        if list(self.values) == ["value"]:
+            return self.values["value"]
+        chosen = [f"{name}={text}" for name, text in self.values.items() if name not in self.defaults]
+        rest = {"more": len(chosen[SHOWN:]), "at their defaults": len(self.defaults)}
+        more = [f"{number} {what}" for what, number in rest.items() if number]
+        return " and ".join(filter(None, (", ".join(chosen[:SHOWN]), *more)))
+
+
+class Description(Shown, msgspec.Struct, frozen=True):
     """What a file or a version contains. `path` is the path, or the version's ref. `time` is Unix time, UTC.
 
     `hash` is the hash of the file's header, or of the version's manifest: it vouches for everything. `data`
@@ -57,29 +79,43 @@ class Description(msgspec.Struct, frozen=True):
     untrusted: tuple[str, ...]
     data: dict[str, Any] = {}
 
-    def _repr_html_(self) -> str:
+    def _line(self) -> str:
+        names = ", ".join(part.name for part in self.parts[:8]) + ", …" * (len(self.parts) > 8)
+        return f"{self.path}: {names}; {size(self.bytes)}"
+
+    def _page(self) -> Page:
         packages = self.environment.get("packages")
-        told = {
-            "saved": utc(self.time),
+        versions = packages.items() if isinstance(packages, dict) else ()
+        facts = {
+            "saved": moment(self.time),
             "size": size(self.bytes),
             "hash": self.hash,
-            "packages": ", ".join(f"{name} {text}" for name, text in packages.items())
-            if isinstance(packages, dict)
-            else "",
-            "to be trusted": ", ".join(self.untrusted),
+            "packages": ", ".join(f"{distribution(name)} {text}" for name, text in versions),
+            "to load it": f"{allowing(self.untrusted)}, if you trust its author" if self.untrusted else "",
         }
-        parts = [
-            (part.name, part.kind, size(part.bytes), f"{len(part.tensors):,}", _settings(part))
-            for part in self.parts
-        ]
-        columns = ("part", "class", ">size", ">tensors", "fields that are not defaults")
-        return html.block([html.facts(self.path, told), html.table("Parts", columns, parts)])
+        return [Facts(self.path, facts), *parts_page(self.parts)]
 
 
-def _settings(part: PartInfo) -> str:
-    chosen = [f"{name}={text}" for name, text in part.values.items() if name not in part.defaults]
-    more = f" and {len(chosen) - SHOWN} more" if len(chosen) > SHOWN else ""
-    return ", ".join(chosen[:SHOWN]) + more
+def parts_page(parts: Sequence[PartInfo], numbered: bool = True) -> Page:
+    """Parts and their fields; `numbered` says whether they have numbers of their own, as in a version."""
+    columns = ("part", ">number", "class", "package", ">size", ">tensors", "hash")
+    rows = [
+        (
+            part.name,
+            f"{part.number:,}",
+            part.kind.rpartition(".")[2],
+            part.kind.partition(".")[0] if "." in part.kind else "",
+            size(part.bytes),
+            f"{len(part.tensors):,}",
+            part.hash[:SHORT_HASH],
+        )
+        for part in parts
+    ]
+    kept = [at for at, title in enumerate(columns) if numbered or title != ">number"]
+    cells = [tuple(row[at] for at in kept) for row in rows]
+    fields = {part.name: part.fields() for part in parts if part.values}
+    table = Table("Parts", tuple(columns[at] for at in kept), cells)
+    return [table, *([Facts("Fields", fields)] if fields else ())]
 
 
 def describe_opened(opened: Opened) -> Description:

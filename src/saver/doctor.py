@@ -6,6 +6,7 @@ imported, and no package that Saver does not know is recommended.
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,6 +15,7 @@ from typing import Any, Literal, Protocol
 import msgspec
 
 from saver import environment, registry
+from saver.allowing import MAIN
 from saver.family import OTHERS, Change, Severity
 from saver.git import Git
 
@@ -58,8 +60,7 @@ def diagnose(
     here = environment_here(needed) if now is None else now
     return [
         *_python(recorded, here),
-        *_packages(recorded, here, needed),
-        *_broken(recorded, here, {name for needs in parts.values() for name in needs.classes}),
+        *_packages(recorded, here, needed, {name for needs in parts.values() for name in needs.classes}),
         *_machine(recorded, here),
         *_gpu(recorded, here),
         *_git(_table(recorded, "git"), _table(here, "git")),
@@ -69,14 +70,17 @@ def diagnose(
 
 def environment_here(packages: Iterable[str]) -> dict[str, Any]:
     """The environment of this process in the form of a recorded one; `modules` lists those of the packages,
-    by import name, that are present without a version. None of them is imported for that.
-    """
+    by import name, that are present without a version, `folder` those of them that only a script of the
+    current folder finds. None of them is imported for that."""
+    from importlib.machinery import PathFinder
     from importlib.util import find_spec
 
-    names = [name for name in packages if name.isidentifier() and name != "__main__"]
+    names = [name for name in packages if name.isidentifier() and name != MAIN]
     found = environment.describe(names, {}, Git())
     unversioned = [name for name in names if name not in found["packages"]]
-    return found | {"modules": [name for name in unversioned if name in sys.modules or find_spec(name)]}
+    modules = [name for name in unversioned if name in sys.modules or find_spec(name)]
+    here = [name for name in {*unversioned} - {*modules} if PathFinder.find_spec(name, [os.getcwd()])]
+    return found | {"modules": [*modules, *here], "folder": here}
 
 
 _PYTHON = Change(
@@ -94,41 +98,46 @@ def _python(recorded: Mapping[str, Any], here: Mapping[str, Any]) -> Iterator[Fi
 
 
 def _packages(
-    recorded: Mapping[str, Any], here: Mapping[str, Any], needed: Mapping[str, list[str]]
+    recorded: Mapping[str, Any], here: Mapping[str, Any], needed: Mapping[str, list[str]], classes: set[str]
 ) -> Iterator[Finding]:
     then, now = _table(recorded, "packages"), _table(here, "packages")
-    modules = here.get("modules")
-    present = {*now, *(modules if isinstance(modules, list) else ())}
+    present = {*now, *_listed(here, "modules")}
     for package in sorted({*needed, *(then.keys() & now.keys() & {"numpy"})}):
         name = environment.distribution(package)
         old, new = _text(then, package), _text(now, package)
-        if package == "__main__":
-            yield Finding("note", package, "a script", "", _MAIN.format(_of(needed[package])))
+        if package == MAIN:
+            yield Finding("note", package, "a script", "", _MAIN_MEANS.format(_of(needed[package])))
         elif package in sys.stdlib_module_names or package == "saver":
             continue
+        elif package in _listed(here, "folder"):
+            yield Finding("note", name, old or "no version", "in this folder", _FOLDER_MEANS)
         elif package not in present:
             yield Finding("problem", name, old, "missing", _missing(package, old, needed[package]))
         else:
-            yield _version(_change_of(package), name, old, new)
+            yield _with_what_breaks(_version(_change_of(package), name, old, new), package, classes)
     yield from _saver(_text(then, "saver"), _text(now, "saver"))
 
 
-def _broken(recorded: Mapping[str, Any], here: Mapping[str, Any], classes: set[str]) -> Iterator[Finding]:
-    """What is known not to work under the version here, class by class."""
-    for family in registry.families():
-        package = family.packages[0]
-        old, new = (_text(_table(side, "packages"), package) for side in (recorded, here))
-        for sentence in family.broken(classes, old, new):
-            yield Finding("warning", environment.distribution(package), old, new, sentence)
+def _with_what_breaks(found: Finding, package: str, classes: set[str]) -> Finding:
+    """The finding about a package, with what is known not to work under the version here, class by class."""
+    if not registry.is_own(package):
+        return found
+    broken = registry.family(package).broken(classes, found.recorded, found.here)
+    meaning = "; ".join(filter(None, (*broken, found.meaning)))
+    return msgspec.structs.replace(found, severity="warning", meaning=meaning) if broken else found
 
 
-_MAIN = "classes of {} come from the script that saved it: the script that loads it must define them too"
+_MAIN_MEANS = "classes of {} were defined in a script or a notebook: import them from where they are now"
+
+
+_FOLDER_MEANS = (
+    "scripts of this folder find it; others need its folder in PYTHONPATH, or the package installed"
+)
 
 
 def _change_of(package: str) -> Change:
     """What another version of a package may mean: from its family, or the general rule."""
-    family = registry.family(package) if registry.is_own(package) else None
-    return family.change if family is not None else OTHERS
+    return registry.family(package).change if registry.is_own(package) else OTHERS
 
 
 def _missing(package: str, version: str, parts: list[str]) -> str:
@@ -277,6 +286,10 @@ def _seed(text: str) -> str:
 def _table(value: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     found = value.get(name)
     return found if isinstance(found, Mapping) else {}
+
+
+def _listed(value: Mapping[str, Any], name: str) -> list[str]:
+    return found if isinstance(found := value.get(name), list) else []
 
 
 def _text(value: Mapping[str, Any], name: str) -> str:

@@ -6,6 +6,7 @@ import operator
 import os
 import random
 import sys
+from array import array
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from functools import cache
@@ -188,7 +189,8 @@ def generators() -> dict[str, str]:
 
     A generator whose package was never imported is not in use, and is not imported here.
     """
-    found = {"python": _fingerprint(random.getstate())}
+    version, words, gauss = random.getstate()
+    found = {"python": _fingerprint((version, array("I", words), gauss))}
     if "numpy.random" in sys.modules:
         found["numpy"] = _fingerprint(np.random.get_state(legacy=False))
     found |= _reported("generators")
@@ -210,7 +212,10 @@ def _absorb(state: Any, hasher: blake3) -> None:
         for key, value in state.items():
             hasher.update(f"{key}:".encode())
             _absorb(value, hasher)
-    elif isinstance(state, np.ndarray):
+    elif isinstance(state, (array, np.ndarray)):
         hasher.update(state.tobytes())
+    elif isinstance(state, tuple):
+        for value in state:
+            _absorb(value, hasher)
     else:
         hasher.update(f"{state!r},".encode())

@@ -9,6 +9,7 @@
     ├── DoesNotFitError            ValueError         what was saved does not fit the object to restore into
     ├── UntrustedError             ValueError         a file asks for a class that the policy does not allow
     ├── LimitExceededError         ValueError         loading would take more than its size warrants
+    ├── TaggedError                ValueError         a version to delete has tags, which would go with it
     ├── DamagedError               ValueError         the bytes are not those that were saved
     ├── IncompatibleError          ValueError         the bytes are intact, but not understood here
     └── CommitUnknownError         OSError            it is unknown whether a commit took place
@@ -181,6 +182,14 @@ class LimitExceededError(SaverError, ValueError):
     """
 
     code = "limit-exceeded"
+
+
+class TaggedError(SaverError, ValueError):
+    """A version to delete has tags, and the caller did not say that they may be deleted with it. Nothing was
+    deleted.
+    """
+
+    code = "tagged"
 
 
 class DamagedError(SaverError, ValueError):

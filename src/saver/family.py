@@ -44,25 +44,31 @@ OTHERS = Change(
 
 
 class Break(msgspec.Struct, frozen=True):
-    """What was seen not to work between two versions of a library: instances of these classes (their bare
-    names), saved under `saved` and used under `under`, and why. It holds for versions further apart, too.
+    """What was seen not to work between versions of a library: `what` becomes of instances of these classes
+    (their bare names), saved under one of the versions `saved` and used under one of `under`, and why.
+
+    Versions are major and minor numbers: the first and the last ones.
     """
 
     classes: frozenset[str]
-    saved: tuple[int, int]
-    under: tuple[int, int]
+    saved: tuple[tuple[int, ...], tuple[int, ...]]
+    under: tuple[tuple[int, ...], tuple[int, ...]]
     why: str
+    what: str
 
     def concerns(self, then: tuple[int, ...], now: tuple[int, ...]) -> bool:
-        """Whether it holds between these versions: major and minor number."""
-        if self.saved < self.under:
-            return then[:2] <= self.saved and now[:2] >= self.under
-        return then[:2] >= self.saved and now[:2] <= self.under
+        """Whether it holds between these versions."""
+        return self.saved[0] <= then <= self.saved[1] and self.under[0] <= now <= self.under[1]
 
 
-def seen(classes: str, saved: tuple[int, int], under: tuple[int, int], why: str) -> Break:
-    """A break; the classes are separated by spaces."""
-    return Break(frozenset(classes.split()), saved, under, why)
+def seen(classes: str, saved: str, under: str, why: str, what: str = "will not predict") -> Break:
+    """A break. Classes are separated by spaces; versions are written as `1.6..1.8`, `1.8..` or `..1.5`."""
+    return Break(frozenset(classes.split()), _versions(saved), _versions(under), why, what)
+
+
+def _versions(text: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    first, last = (tuple(map(int, _NUMBERS.findall(end))) for end in text.split(".."))
+    return first, last or (sys.maxsize,)
 
 
 class Reference(msgspec.Struct, frozen=True):
@@ -153,7 +159,7 @@ class Family(msgspec.Struct, frozen=True, kw_only=True):
         old, new = (tuple(map(int, _NUMBERS.findall(version)[:2])) for version in (then, now))
         names = sorted({re.split("[.:]", name)[-1] for name in classes if name.startswith(self.packages)})
         return [
-            f"{name} of {then} will not predict under {now}: {each.why}"
+            f"{name} of {then} {each.what} under {now}: {each.why}"
             for name in names
             for each in self.breaks
             if name in each.classes and len(old) == len(new) == 2 and each.concerns(old, new)

@@ -20,6 +20,7 @@ from saver.disk.durable import NewFile
 from saver.encoding import encode
 from saver.errors import IncompatibleError
 from saver.git import Git
+from saver.line import Showing, shown
 from saver.opened import Opened
 from saver.pack import Pack, PackWriter
 from saver.pack.layout import is_foreign
@@ -36,20 +37,22 @@ if TYPE_CHECKING:  # imported when they are called: `import saver` stays fast
     from saver.restoring import Names, Report
 
 
-def dump(obj: Any, path: Target, *, progress: Progress | None = None) -> int:
+@shown("saving")
+def dump(obj: Any, path: Target, *, progress: Showing = None) -> int:
     """Write `obj` to one file, durably and whole, or not at all. Returns the number of bytes written.
 
     If `obj` is a dict with string keys (at most 64), its keys become the parts. When this returns, the file
     survives a power loss; until then, any file that was at `path` is untouched. `progress(done, total)` is
-    called with bytes while large data is written. Raises CannotSaveError, which names the path, if
-    something has no data form; CannotWriteError if the bytes cannot be made durable; and CommitUnknownError
-    in the rare case that the new file is in place but its folder cannot be synced.
+    called with bytes while large data is written; `progress=True` shows a line with them. Raises
+    CannotSaveError, which names the path, if something has no data form; CannotWriteError if the bytes cannot
+    be made durable; and CommitUnknownError in the rare case that the new file is in place but its folder
+    cannot be synced.
 
     `path` may be a file object, open for writing in binary mode, which need not be seekable. It gets the
     bytes in order, header first, so tensors are read twice. Whether the bytes are durable, and what remains
     after a failure, is up to the file object; its own errors are passed on.
     """
-    arguments.callback("progress", progress)
+    progress = arguments.callback("progress", progress)
     arguments.in_order(obj, path)
     git = Git()
     encoded = encode(obj)
@@ -93,6 +96,7 @@ def write_file(target: Target, document: Manifest, encoded: Encoded, progress: P
     return writer.size
 
 
+@shown("loading")
 def load(
     path: Source,
     *,
@@ -102,7 +106,7 @@ def load(
     lazy: bool = False,
     device: Any = None,
     limit: int | str | None = None,
-    progress: Progress | None = None,
+    progress: Showing = None,
 ) -> Any:
     """What was saved, to the bit, without running code from the file.
 
@@ -131,7 +135,8 @@ def load(
     Saver, or tensors of a device that is not here), DamagedError, LimitExceededError, or UntrustedError,
     which lists every class that the policy does not allow.
     """
-    allowed = arguments.loading(trust, classes, limit, progress, lazy=lazy)
+    progress = arguments.callback("progress", progress)
+    allowed = arguments.loading(trust, classes, limit, lazy=lazy)
     parts = None if parts is None else arguments.texts("parts", parts)
     opened = open_file(path)
     return opened.load(allowed, parts, lazy=lazy, device=device, limit=limit, progress=progress)
@@ -149,12 +154,13 @@ def loads(
 ) -> Any:
     """The object that `dumps` was given; arguments and errors are those of `load`. The bytes are copied
     first."""
-    allowed = arguments.loading(trust, classes, limit, None, lazy=lazy)
+    allowed = arguments.loading(trust, classes, limit, lazy=lazy)
     parts = None if parts is None else arguments.texts("parts", parts)
     opened = _opened(Memory(arguments.octets("data", data), "the bytes"))
     return opened.load(allowed, parts, lazy=lazy, device=device, limit=limit)
 
 
+@shown("restoring")
 def restore(
     path: Source,
     into: Any,
@@ -164,31 +170,34 @@ def restore(
     trust: Iterable[str] = (),
     classes: Mapping[str, Any] | None = None,
     limit: int | str | None = None,
-    progress: Progress | None = None,
+    progress: Showing = None,
 ) -> Report:
     """Restore a file in place, into existing objects: `into={"model": net, "optimizer": opt}`. See
     saver.restoring.
     """
     from saver.restoring import restore
 
-    allowed = arguments.restoring(into, names, trust, classes, limit, progress, strict)
+    progress = arguments.callback("progress", progress)
+    allowed = arguments.restoring(into, names, trust, classes, limit, strict)
     opened = open_file(path)
     return restore(opened, into, strict=strict, names=names, trust=allowed, limit=limit, progress=progress)
 
 
-def diff(a: Source, b: Source, *, progress: Progress | None = None) -> Difference:
+@shown("comparing")
+def diff(a: Source, b: Source, *, progress: Showing = None) -> Difference:
     """What changed from file `a` to file `b`: parameters, weights, data, environment, metrics. Builds and
     imports nothing."""
     from saver.compare import compare
 
-    arguments.callback("progress", progress)
+    progress = arguments.callback("progress", progress)
     return compare(open_file(a), open_file(b), progress=progress)
 
 
-def verify(path: Source, *, progress: Progress | None = None) -> None:
+@shown("verifying")
+def verify(path: Source, *, progress: Showing = None) -> None:
     """Read all tensors of a file. Raises DamagedError, which names those whose bytes are not what was
     saved."""
-    arguments.callback("progress", progress)
+    progress = arguments.callback("progress", progress)
     open_file(path).tensors.verify(progress=progress)
 
 

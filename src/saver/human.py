@@ -1,4 +1,4 @@
-"""Numbers as people read them."""
+"""Numbers and times as people read them."""
 
 from __future__ import annotations
 
@@ -26,14 +26,19 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
-def utc(seconds: float) -> str:
-    """Unix time as `2026-11-21 07:49:14 UTC`; "" for a time that no calendar has."""
+def in_utc(seconds: float) -> datetime | None:
+    """Unix time in UTC; None for a time outside the calendar, as a file may have one."""
     try:
-        return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S} UTC"
+        return datetime.fromtimestamp(seconds, UTC)
     except (ValueError, OverflowError, OSError):
-        return ""
+        return None
 
 
 def metrics(found: Mapping[str, float]) -> str:
     """Metrics in a line: `auc=0.93, loss=0.21`."""
     return ", ".join(f"{name}={value:.6g}" for name, value in found.items())
+
+
+def pairs(found: Mapping[str, str]) -> str:
+    """Labels in a line: `stage=live, team=fraud`."""
+    return ", ".join(f"{key}={value}" for key, value in found.items())

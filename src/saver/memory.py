@@ -27,6 +27,8 @@ def huge_pages(size: int, wiped_on_fork: bool = False) -> NDArray[np.uint8]:
     With memory that a child could look at, the next copy into it took ten times as long, for every page had
     to be copied first.
     """
+    if sys.platform == "win32":  # has no such advice, and counts private pages of mmap twice
+        return _aligned(np.empty(size + HUGE_PAGE, np.uint8), size)
     try:
         memory = mmap.mmap(-1, size + HUGE_PAGE, access=mmap.ACCESS_COPY)
     except OSError as error:
@@ -38,9 +40,12 @@ def huge_pages(size: int, wiped_on_fork: bool = False) -> NDArray[np.uint8]:
         if each is not None:
             with suppress(OSError):  # a kernel without it
                 memory.madvise(each)
-    whole = np.frombuffer(memory, np.uint8)
-    first = -whole.ctypes.data % HUGE_PAGE
-    return whole[first : first + size]
+    return _aligned(np.frombuffer(memory, np.uint8), size)
+
+
+def _aligned(memory: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    first = -memory.ctypes.data % HUGE_PAGE
+    return memory[first : first + size]
 
 
 def available_memory() -> int | None:

@@ -18,7 +18,7 @@ from saver.lazy import Building, LazyParts
 from saver.repo.manifest import SOLE, Manifest, values
 from saver.storage import Progress
 from saver.tensors import TensorSource
-from saver.tree import Item, Node, Reference, Tensor, Value, parse, settle
+from saver.tree import Item, Node, Reference, Shapes, Tensor, Value, parse, settle
 
 if TYPE_CHECKING:
     from saver.repo.repository import Repository
@@ -56,24 +56,24 @@ class Opened:
         self.hash = digest
         if not manifest.whole and list(manifest.parts) != [SOLE]:
             raise IncompatibleError(f"{where}: the manifest must have the single part {SOLE!r}")
+        shapes = Shapes()
         try:
             self.trees: Mapping[str, Tree] = {
-                name: _parsed(name, tree, batches, where)
+                name: _parsed(name, tree, batches, where, shapes)
                 for name, tree, batches in values(manifest.parts, where)
             }
         except RecursionError:
             raise IncompatibleError(f"{where}: nested too deeply; no Saver wrote this") from None
+        self.batches: Mapping[str, Value] = {
+            name: state for tree in self.trees.values() for name, state in tree.batches.items()
+        }
+        """The batches of all parts, by name."""
 
     @cached_property
     def nodes(self) -> Mapping[int | str, Node]:
         """The nodes that references can point to, by id."""
         found = (item for tree in self.trees.values() for item in tree.items if type(item) is Node)
         return {node.id: node for node in found if node.id is not None}
-
-    @cached_property
-    def batches(self) -> Mapping[str, Value]:
-        """The batches of all parts, by name."""
-        return {name: state for tree in self.trees.values() for name, state in tree.batches.items()}
 
     def tree(self, name: str) -> Tree:
         """The tree of a part. Raises NotFoundError, which lists the parts that exist."""
@@ -197,14 +197,14 @@ class Opened:
         progress: Progress | None = None,
     ) -> Any:
         """The objects: everything that was saved, or a dict of the named parts; see `saver.load`."""
-        budget, target = self.budget(limit), Device.named(device)
+        budget, target, trusted = self.budget(limit), Device.named(device), policy.allowed(trust)
         names = list(self.trees) if parts is None else list(dict.fromkeys(parts))
-        nodes = self.admit(trust, names)
+        nodes = self.admit(trusted, names)
         sole = parts is None and not self.manifest.whole
         if not lazy:
             self.tensors.verify(None if parts is None else self.tensors_of(names), progress)
             self.warn(names)  # before what another version lacks is refused
-        decoder = self.decoder(nodes, budget, target, trust)
+        decoder = self.decoder(nodes, budget, target, trusted)
         roots = {name: self.trees[name].root for name in names}
         if lazy:
             build = Building(decoder, self.nodes)
@@ -217,11 +217,11 @@ class Opened:
         return built[SOLE] if sole else built
 
 
-def _parsed(name: str, tree: Any, states: Mapping[str, Any], where: str) -> Tree:
+def _parsed(name: str, tree: Any, states: Mapping[str, Any], where: str, shapes: Shapes) -> Tree:
     items: list[Item] = []
     where = f"{where}: part {name!r}"
-    root = parse(tree, where, items)
-    batches = {batch: parse(state, where, items) for batch, state in states.items()}
+    root = parse(tree, where, items, shapes)
+    batches = {batch: parse(state, where, items, shapes) for batch, state in states.items()}
     settle(items, name)
     return Tree(root, batches, items)
 

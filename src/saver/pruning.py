@@ -6,15 +6,16 @@ from saver import policy
 from saver.errors import DamagedError, NotFoundError
 from saver.opened import open_version
 from saver.policy import Checkpoint, Retention
+from saver.repo.changing import deletion
 from saver.repo.log import Delete
 from saver.repo.repository import Repository
-from saver.repo.version import Version
+from saver.repo.version import Version, Versions
 from saver.storage import Progress
 
 
 def prune(
     repo: Repository, model: str, keep: Retention, dry_run: bool = False, progress: Progress | None = None
-) -> list[Version]:
+) -> Versions:
     """Delete what `keep` does not keep, in one record. Returns the deleted versions, as they were."""
     if not isinstance(keep, Retention):
         raise TypeError(f"keep: a {type(keep).__name__} given; pass a policy such as Keep(last=5)")
@@ -22,13 +23,13 @@ def prune(
     repo.version(model)
     _demand_metrics(repo, model, keep)
     verified = _newest_sound(repo, model, progress)
-    doomed: list[Version] = []
+    doomed = Versions()
 
     def decide() -> Delete | None:
         versions = {version.number: version for version in repo.versions(model)}
         numbers = policy.doomed([checkpoint_of(each) for each in versions.values()], keep, verified)
         doomed[:] = [versions[number] for number in numbers]
-        return Delete(model, tuple(numbers)) if numbers and not dry_run else None
+        return deletion(repo, model, numbers) if numbers and not dry_run else None
 
     if dry_run:
         decide()

@@ -79,6 +79,16 @@ def family(root: str) -> Family:
     return _loaded[name]
 
 
+def for_pip(module: str | None) -> str:
+    """The name for pip of the library that this module or codec root belongs to; "" for those that Saver does
+    not know, which are never named to pip: a file could name any package that someone has registered."""
+    root = (module or "").partition(".")[0]
+    if not is_own(root):
+        return ""
+    found = family(root)
+    return found.distribution or found.packages[0]
+
+
 @cache
 def families() -> tuple[Family, ...]:
     """Saver's own families, sorted by name."""

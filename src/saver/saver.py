@@ -11,11 +11,12 @@ from saver.details import details_of, fingerprints_of, notes_of
 from saver.file import open_file
 from saver.git import Git
 from saver.handle import Background, Handle
+from saver.line import Bar, Showing, shown
 from saver.repo import changing
 from saver.repo.draft import Draft
-from saver.repo.naming import author_of, labels_of, model_of, ref_of, several_of, tag_of
+from saver.repo.naming import Labels, author_of, labels_of, model_of, ref_of, several_of, tag_of
 from saver.repo.save import save_version
-from saver.repo.version import Version, number_of
+from saver.repo.version import Version, Versions, number_of
 from saver.storage import Progress, Storage
 from saver.store import Store
 from saver.streams import Source
@@ -60,20 +61,21 @@ class Saver(Store):
     @overload
     def save(
         self, model: str, obj: Any, *, step: int | None = ..., metrics: Mapping[str, float] | None = ...,
-        tags: Iterable[str] = ..., labels: Mapping[str, str] | None = ..., notes: str = ...,
+        tags: Iterable[str] = ..., labels: Labels | None = ..., notes: str = ...,
         author: str | None = ..., data: Any = ...,
         seeds: Mapping[str, int] | int | None = ..., base: Refs = ...,
-        progress: Progress | None = ..., wait: Literal[True] = ...,
+        progress: Showing = ..., wait: Literal[True] = ...,
     ) -> Version: ...
     @overload
     def save(
         self, model: str, obj: Any, *, step: int | None = ..., metrics: Mapping[str, float] | None = ...,
-        tags: Iterable[str] = ..., labels: Mapping[str, str] | None = ..., notes: str = ...,
+        tags: Iterable[str] = ..., labels: Labels | None = ..., notes: str = ...,
         author: str | None = ..., data: Any = ...,
         seeds: Mapping[str, int] | int | None = ..., base: Refs = ...,
         progress: Progress | None = ..., wait: Literal[False],
     ) -> Handle: ...
     # fmt: on
+    @shown("saving")
     def save(
         self,
         model: str,
@@ -82,13 +84,13 @@ class Saver(Store):
         step: int | None = None,
         metrics: Mapping[str, float] | None = None,
         tags: Iterable[str] = (),
-        labels: Mapping[str, str] | None = None,
+        labels: Labels | None = None,
         notes: str = "",
         author: str | None = None,
         data: Any = None,
         seeds: Mapping[str, int] | int | None = None,
         base: Refs = (),
-        progress: Progress | None = None,
+        progress: Showing = None,
         wait: bool = True,
     ) -> Version | Handle:
         """Save `obj` as the next version of `model`. When this returns, it survives any crash.
@@ -104,6 +106,9 @@ class Saver(Store):
         `data` (an array, a frame, a path, or a mapping of names to those) is fingerprinted, not saved, so
         that you can tell later what the model was trained on. `seeds` are recorded with the environment.
 
+        `progress(done, total)` is called with bytes; `progress=True` shows a line with them, in a terminal
+        or a notebook, here and in every other method that takes it.
+
         With `wait=False`, `save` returns a `saver.handle.Handle` once everything has been copied in memory.
         From then on `obj` may change; the handle says when the version is on disk, or raises the error.
         Only one such save runs at a time: the next call of `save`, whatever its `wait`, waits for it. If
@@ -114,7 +119,9 @@ class Saver(Store):
         """
         git = Git()
         arguments.flag("wait", wait)
-        arguments.callback("progress", progress)
+        progress = arguments.callback("progress", progress)
+        if isinstance(progress, Bar) and not wait:
+            raise ValueError("progress: the line would end before the save; pass a function, or wait=True")
         details = details_of(model, step, metrics, tags, labels, notes)
         by = self._repo.author if author is None else author_of(author)
         given = environment.given_seeds(seeds) if seeds is not None else None
@@ -124,15 +131,9 @@ class Saver(Store):
 
         def draft() -> Draft:
             return encoding.draft(
-                model,
-                encoding.encode(obj),
-                git,
-                given,
-                author=by,
-                data=fingerprints_of(data, progress),
-                bases=bases,
-                **details,
-            )
+                model, encoding.encode(obj), git, given, author=by, data=fingerprints_of(data, progress),
+                bases=bases, **details,
+            )  # fmt: skip
 
         if wait:
             self._background.wait()
@@ -158,7 +159,7 @@ class Saver(Store):
         """Remove a tag; the version stays. Raises NotFoundError if there is no such tag."""
         changing.untag(self._repo, model_of(model), tag_of("tag", tag))
 
-    def label(self, ref: str | Version, labels: Mapping[str, str | None]) -> None:
+    def label(self, ref: str | Version, labels: Mapping[str, str | float | None]) -> None:
         """Set labels of a version, by key, and remove those whose value is None; others stay.
 
         A model's name alone means the model itself, and `iris@latest` its newest version. The labels of a
@@ -172,22 +173,29 @@ class Saver(Store):
         ref_of("ref", ref)
         changing.note(self._repo, ref, notes_of(notes))
 
-    def delete(self, *refs: str | Version) -> list[Version]:
-        """Delete versions and their tags; return them as they were. Their numbers are never reused. `gc`
-        frees the bytes that only they needed.
+    def delete(self, *refs: str | Version, tags: bool = False, dry_run: bool = False) -> Versions:
+        """Delete versions; return them as they were. Their numbers are never reused. `gc` frees the bytes
+        that only they needed. With `dry_run`, only say which.
 
-        `iris@3..7`, `iris@..7` and `iris@3..` are ranges of numbers. All are looked up first, so a wrong ref
-        deletes nothing; then those of one model are deleted all at once.
+        A version that has a tag is deleted with `tags=True` only, which deletes its tags too; `untag` removes
+        a tag alone. A model's name alone names no version to delete: say `iris@latest`. `iris@3..7`,
+        `iris@..7` and `iris@3..` are ranges of numbers. All are looked up first, so a wrong ref deletes
+        nothing; then those of one model are deleted all at once.
+
+        Raises NotFoundError, TaggedError, or ValueError for a model's name.
         """
         for ref in refs:
             several_of("refs", ref)
-        return changing.delete(self._repo, refs)
+        arguments.flag("tags", tags)
+        arguments.flag("dry_run", dry_run)
+        return changing.delete(self._repo, refs, tags=tags, dry_run=dry_run)
 
+    @shown("verifying")
     def prune(
-        self, model: str, keep: Retention, *, dry_run: bool = False, progress: Progress | None = None
-    ) -> list[Version]:
+        self, model: str, keep: Retention, *, dry_run: bool = False, progress: Showing = None
+    ) -> Versions:
         """Delete the versions of a model that a policy does not keep, such as `Keep(last=5) | Keep(best=1,
-        by="auc", mode="max")`; return them as they were. With `dry_run`, only say which.
+        by="auc")`; return them as they were. With `dry_run`, only say which.
 
         The newest version and those with a tag stay in any case. So does the newest sound one: versions are
         read for that, the newest first, until one is found. Raises NotFoundError if the policy is about a
@@ -197,12 +205,11 @@ class Saver(Store):
 
         model_of(model)
         arguments.flag("dry_run", dry_run)
-        arguments.callback("progress", progress)
+        progress = arguments.callback("progress", progress)
         return prune(self._repo, model, keep, dry_run, progress)
 
-    def gc(
-        self, *, grace: float = GRACE, dry_run: bool = False, progress: Progress | None = None
-    ) -> Collected:
+    @shown("collecting")
+    def gc(self, *, grace: float = GRACE, dry_run: bool = False, progress: Showing = None) -> Collected:
         """Free what no version needs. Safe while others save and load.
 
         Garbage is condemned at once, and deleted by the first collection at least `grace` seconds later (by
@@ -211,7 +218,7 @@ class Saver(Store):
         """
         grace = arguments.seconds("grace", grace)
         arguments.flag("dry_run", dry_run)
-        arguments.callback("progress", progress)
+        progress = arguments.callback("progress", progress)
         from saver.repo.gc import collect
 
         return collect(self._repo, grace, dry_run, progress)
@@ -227,6 +234,7 @@ class Saver(Store):
         staging: int | str | None = None,
         grace: float = 30.0,
         data: Any = None,
+        labels: Labels | None = None,
         notes: str = "",
         total: int | None = None,
         progress: bool | None = None,
@@ -248,18 +256,19 @@ class Saver(Store):
         written. Versions that `keep` does not select are dropped once a newer one is on disk (without
         `keep`, none are). `grace` is how many seconds the process has after a signal such as SIGTERM.
 
+        `labels` and `notes` are those of each version that it saves.
+
         `progress` shows a status line: step, rate, what was saved, what is due; with `total`, how many
         steps there are. None shows it if standard error is a terminal.
         """
         from saver.checkpoints import Checkpoints
 
-        model_of(model)
-        notes = notes_of(notes)
+        told = details_of(model, None, None, (), labels, notes)
         if progress is not None:
             arguments.flag("progress", progress)
         run = Checkpoints(
             self._repo, model, objects, every=every, keep=keep, busy=busy, staging=staging, grace=grace,
-            data=data, notes=notes, total=total, progress=progress,
+            data=data, labels=told["labels"], notes=told["notes"], total=total, progress=progress,
         )  # fmt: skip
         if REHEARSAL in os.environ:
             from saver.rehearsal.attending import attend
@@ -267,20 +276,21 @@ class Saver(Store):
             attend(run)
         return run
 
+    @shown("importing")
     def import_(
         self,
         path: Source,
         model: str,
         *,
         tags: Iterable[str] = (),
-        progress: Progress | None = None,
+        progress: Showing = None,
     ) -> Version:
         """Save the content of a single file as the next version of `model`, with all that the file records
         of it.
 
         Builds no objects, so no class needs to be trusted.
         """
-        arguments.callback("progress", progress)
+        progress = arguments.callback("progress", progress)
         opened = open_file(path)
         found = opened.manifest
         metrics = {name: number_of(value) for name, value in found.metrics.items()}

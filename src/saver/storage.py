@@ -1,7 +1,8 @@
 """The contract of a place that keeps bytes: a folder, a bucket, memory.
 
 A storage holds objects under keys such as `packs/4f….safetensors`: relative paths of lower-case ASCII
-letters, digits, dots and hyphens, 16 names deep at most. An object never changes: it is put, read and
+letters, digits, dots and hyphens, 16 names deep at most, which are file names on every system: none ends
+with a dot, none is a device of Windows (`con`, `aux.json`). An object never changes: it is put, read and
 deleted, nothing else. To write a storage, implement six methods: `put`, `create`, `open`, `stat`, `list`
 and `delete`. Four more have defaults that a storage may improve on: `read`, `keys`, `together`, and
 `Blob.fetch_many`. Test it by subclassing `saver.testing.StorageTests`.

@@ -12,15 +12,16 @@ import msgspec
 from saver import arguments, encoding, environment, registry
 from saver.description import Description, describe_opened
 from saver.file import names_file, open_file, write_file
+from saver.line import Showing, shown
 from saver.opened import Opened, open_version
 from saver.repo import audit, changing, history
 from saver.repo.choosing import ALL, Choice
 from saver.repo.entry import Entry
-from saver.repo.history import Change, Summary
-from saver.repo.naming import author_of, group_of, model_of
+from saver.repo.history import Changes, Summaries, Summary
+from saver.repo.naming import author_of, group_of, kinds_of, model_of, several_of
 from saver.repo.repository import Repository
 from saver.repo.version import Version, Versions
-from saver.storage import Progress, Storage
+from saver.storage import Storage
 from saver.streams import Source, Target
 
 if TYPE_CHECKING:  # imported when they are called: `import saver` stays fast
@@ -45,6 +46,7 @@ class Store:
 
     # Loading
 
+    @shown("loading")
     def load(
         self,
         ref: str | Version,
@@ -55,16 +57,18 @@ class Store:
         lazy: bool = False,
         device: Any = None,
         limit: int | str | None = None,
-        progress: Progress | None = None,
+        progress: Showing = None,
     ) -> Any:
         """What was saved, to the bit, without running code from the store.
 
         `parts`, `trust`, `classes`, `lazy`, `device`, `limit` and the errors are those of `saver.load`.
         """
-        allowed = arguments.loading(trust, classes, limit, progress, lazy=lazy)
+        progress = arguments.callback("progress", progress)
+        allowed = arguments.loading(trust, classes, limit, lazy=lazy)
         names = None if parts is None else arguments.texts("parts", parts)
         return self._open(ref).load(allowed, names, lazy=lazy, device=device, limit=limit, progress=progress)
 
+    @shown("restoring")
     def restore(
         self,
         ref: str | Version,
@@ -75,12 +79,13 @@ class Store:
         trust: Iterable[str] = (),
         classes: Mapping[str, Any] | None = None,
         limit: int | str | None = None,
-        progress: Progress | None = None,
+        progress: Showing = None,
     ) -> Report:
         """Restore a version in place, into existing objects: see `saver.restoring`."""
         from saver.restoring import restore
 
-        allowed = arguments.restoring(into, names, trust, classes, limit, progress, strict)
+        progress = arguments.callback("progress", progress)
+        allowed = arguments.restoring(into, names, trust, classes, limit, strict)
         opened = self._open(ref)
         return restore(
             opened, into, strict=strict, names=names, trust=allowed, limit=limit, progress=progress
@@ -98,18 +103,16 @@ class Store:
 
     def models(self, group: str = "") -> list[str]:
         """The names of the models that have versions, sorted; with a group such as `fraud/`, of those whose
-        names begin so."""
+        names begin so. Raises NotFoundError if there is no store."""
         group_of(group)
-        if not self._repo.exists():
-            return []
         self._repo.open()
         return [name for name, _ in self._repo.models(group)]
 
-    def summaries(self, group: str = "") -> list[Summary]:
+    def summaries(self, group: str = "") -> Summaries:
         """A summary of each model, sorted by name: the number of versions, the newest one, the tags."""
         group_of(group)
         self._repo.open()
-        return list(history.summaries(self._repo, group))
+        return Summaries(history.summaries(self._repo, group))
 
     def summary(self, model: str) -> Summary:
         """The summary of one model. Raises NotFoundError if it has no versions."""
@@ -146,30 +149,35 @@ class Store:
 
     def history(
         self, model: str, *, last: int | None = None, where: str | None = None, sort: str | None = None
-    ) -> list[Change]:
+    ) -> Changes:
         """The same as `versions`, each with the parts that changed since the version before it."""
         choice = Choice.of(where, sort)
         if last is not None:
             last = arguments.whole_number("last", last, 0, sys.maxsize - 2)
         if choice == ALL:
             versions = self.versions(model, last=None if last is None else last + 1)
-            changes = list(history.changes(versions))
-            return changes if last is None else changes[-last:] if last else []
+            changes = Changes(history.changes(versions))
+            return changes if last is None else Changes(changes[-last:] if last else ())
         by_number = {change.version.number: change for change in history.changes(self.versions(model))}
         chosen = choice.among([change.version for change in by_number.values()], last)
-        return [by_number[version.number] for version in chosen]
+        return Changes(by_number[version.number] for version in chosen)
 
-    def log(self, model: str | None = None) -> Iterator[Entry]:
-        """Who did what, and when: every save, tag, label, note, deletion and collection, the newest first; or
-        those of one model. Reads the log as you iterate, so the first entries of a long one come at once.
+    def log(self, ref: str | Version | None = None, *, kinds: Iterable[str] = ()) -> Iterator[Entry]:
+        """Who did what, and when: every save, tag, label, note, deletion and collection, the newest first. Of
+        a model (`iris`), of a version (`iris@3`, which may be deleted by now) or of a range; and of some
+        `kinds`, such as `save` or `delete`: see docs/reference.md. Reads the log as you iterate, so the first
+        entries of a long one come at once.
         """
-        if model is not None:
-            model_of(model)
+        if ref is not None:
+            several_of("ref", ref)
+        chosen = kinds_of(arguments.texts("kinds", kinds))
         self._repo.open()
-        return audit.entries(self._repo, model)
+        about = audit.wanted(self._repo, ref) if ref is not None else None
+        return audit.entries(self._repo, about, chosen)
 
+    @shown("comparing")
     def diff(
-        self, a: str | Version | Source, b: str | Version | Source, *, progress: Progress | None = None
+        self, a: str | Version | Source, b: str | Version | Source, *, progress: Showing = None
     ) -> Difference:
         """What changed from version `a` to version `b`: parameters, weights, data, environment, metrics.
 
@@ -177,31 +185,34 @@ class Store:
         """
         from saver.compare import compare
 
-        arguments.callback("progress", progress)
+        progress = arguments.callback("progress", progress)
         old, new = (
             open_file(side) if names_file(side) else self._open(side, name)  # type: ignore[arg-type]
             for name, side in (("a", a), ("b", b))
         )
         return compare(old, new, progress=progress)
 
-    def check(self, *, progress: Progress | None = None) -> Checked:
+    @shown("checking")
+    def check(self, *, progress: Showing = None) -> Checked:
         """Read everything and report what is damaged and what is garbage. Saving a damaged tensor again
         repairs it.
         """
         from saver.repo.check import check
 
-        arguments.callback("progress", progress)
+        progress = arguments.callback("progress", progress)
         return check(self._repo, progress)
 
-    def verify(self, ref: str | Version, *, progress: Progress | None = None) -> None:
+    @shown("verifying")
+    def verify(self, ref: str | Version, *, progress: Showing = None) -> None:
         """Read all tensors of a version. Raises DamagedError, which names those whose bytes are not what
         was saved."""
-        arguments.callback("progress", progress)
+        progress = arguments.callback("progress", progress)
         self._open(ref).tensors.verify(progress=progress)
 
     # Copying, exporting
 
-    def backup(self, target: str | os.PathLike[str] | Storage, *, progress: Progress | None = None) -> Copied:
+    @shown("copying")
+    def backup(self, target: str | os.PathLike[str] | Storage, *, progress: Showing = None) -> Copied:
         """Bring the copy of this store in `target` up to date. Others may save, delete and collect meanwhile.
 
         At first `target` must be empty or missing. Objects that it already has are not copied again; what
@@ -212,12 +223,13 @@ class Store:
         """
         from saver.repo.backup import backup
 
-        arguments.callback("progress", progress)
+        progress = arguments.callback("progress", progress)
         return backup(self._repo, _storage("target", target), progress)
 
-    def export(self, ref: str | Version, path: Target, *, progress: Progress | None = None) -> int:
+    @shown("exporting")
+    def export(self, ref: str | Version, path: Target, *, progress: Showing = None) -> int:
         """Write a version to a single file, as `saver.dump` does. Returns the bytes written."""
-        arguments.callback("progress", progress)
+        progress = arguments.callback("progress", progress)
         opened = self._open(ref)
         encoded = encoding.encode_opened(opened, progress)
         document = msgspec.structs.replace(opened.manifest, tensors={}, packs=(), transaction="")

@@ -2,9 +2,8 @@
 
 A file can name classes and functions; it can never say that they are safe. The policy is outside of the
 file and has four sources: what the families declare, `trust=[...]` of the call, the `trust` list in the
-user's configuration file, and `@saver.register`.
-`classes={"__main__.Net": Net}`, of the call or of the configuration, allows exactly that class under that
-name.
+user's configuration file, and `@saver.register`. `classes={"__main__.Net": Net}`, of the call or of the
+configuration, allows exactly that class under that name.
 
 - A node may ask for the classes that the family of its codec declares for that codec, by name.
 - A *reference* (a function or class held as a value) can be called later with data from the file, so only
@@ -24,11 +23,13 @@ from fnmatch import fnmatchcase
 from functools import cache
 from importlib import import_module
 from pkgutil import resolve_name
+from types import MethodDescriptorType
 from typing import Any
 
 import msgspec
 
 from saver import configuration, registry
+from saver.allowing import MAIN, allowing
 from saver.errors import CannotSaveError, IncompatibleError, NotFoundError, UntrustedError
 from saver.family import Reference
 from saver.tree import Node
@@ -71,12 +72,18 @@ class Allowed(msgspec.Struct, frozen=True):
         return given if ":" in given else ":".join(given.rsplit(".", 1))
 
 
-def allowed(trust: Iterable[str] | Allowed) -> Allowed:
+class Policy(Allowed, frozen=True):
     """What the caller allows, together with what the user's configuration allows."""
+
+
+def allowed(trust: Iterable[str] | Allowed) -> Policy:
+    """The policy: what the caller and the user's configuration allow. A policy is returned as it is."""
+    if isinstance(trust, Policy):
+        return trust
     if not isinstance(trust, Allowed):
         trust = Allowed((trust,) if isinstance(trust, str) else tuple(trust))
-    patterns, classes = configuration.read(configuration.path())
-    return Allowed((*trust.patterns, *patterns), {**classes, **trust.classes})
+    more, classes = configuration.read(configuration.path())
+    return Policy((*trust.patterns, *more), {**classes, **trust.classes})
 
 
 def class_name(cls: type) -> str:
@@ -84,7 +91,9 @@ def class_name(cls: type) -> str:
     name = own_name(cls)
     found = find(name)
     if found is not cls:
-        where = "leads nowhere" if found is None else f"leads to {_shown(found)}"
+        anew = "another class of that name, as when a module is loaded anew"
+        what = anew if isinstance(found, type) else f"a {type(found).__name__}"
+        where = "leads nowhere" if found is None else f"leads to {what}"
         raise CannotSaveError(
             f"the class {dotted(name)} cannot be found again: its name {where}; define it by a class "
             "statement at the top level of a module, under its own name, and make the object again"
@@ -110,13 +119,6 @@ def find(name: str) -> Any:
     for step in qualname.split("."):
         found = getattr(found, step, None)
     return found
-
-
-def _shown(found: Any) -> str:
-    """What a name leads to, in a message."""
-    if isinstance(found, type):
-        return "another class of that name, as when a module is loaded anew"
-    return f"a {type(found).__name__}"
 
 
 def dotted(name: str) -> str:
@@ -147,11 +149,10 @@ families. They are read at import, so that an audit imports nothing."""
 
 def reference(name: str) -> Reference | None:
     """The review of a function or class that files may hold as a value; None if it was not reviewed."""
-    review = REFERENCES.get(name)
-    if review is None:
-        family = registry.in_use(name.partition(":")[0].partition(".")[0])
-        review = family.named_references.get(name) if family is not None else None
-    return review
+    if name in REFERENCES:
+        return REFERENCES[name]
+    family = registry.in_use(name.partition(":")[0].partition(".")[0])
+    return family.named_references.get(name) if family is not None else None
 
 
 _TOOLS = frozenset(("distutils", "f2py", "testing"))
@@ -193,10 +194,9 @@ def audit(nodes: Iterable[Node], trust: Iterable[str] | Allowed, where: str) -> 
             refused.add(dotted(cls))
     if refused:
         names = tuple(sorted(refused))
-        listed = ", ".join(f'"{name}"' for name in names)
         raise UntrustedError(
             f"{where} asks for {', '.join(names)}, which the policy does not trust; nothing was imported. "
-            f"If you trust the author of the file, pass trust=[{listed}]",
+            f"If you trust the author of the file, pass {allowing(names)}",
             names,
         )
 
@@ -231,10 +231,10 @@ def resolve(name: str, admits: Callable[[str], bool] = lambda own: False) -> Any
             found = getattr(found, step)
     except (ImportError, AttributeError) as error:
         short = qualname.rpartition(".")[2]
-        if module_name == "__main__":
+        if module_name == MAIN:
             way = f"it was made by a script or a notebook: import {short}, and pass {_entry(name, short)}"
-        elif isinstance(error, ModuleNotFoundError) and registry.is_own(root := _root(error.name)):
-            way = f"pip install {registry.family(root).distribution or root}"
+        elif isinstance(error, ModuleNotFoundError) and registry.for_pip(error.name):
+            way = f"pip install {registry.for_pip(error.name)}"
         else:
             way = (
                 "install the package that contains it, in the version that `saver show` lists, or, if it is "
@@ -252,12 +252,6 @@ def resolve(name: str, admits: Callable[[str], bool] = lambda own: False) -> Any
     raise IncompatibleError(told)
 
 
-def _root(module: str | None) -> str:
-    """The package of a module that is missing. Only one that Saver knows is named to pip: a file could name
-    any that someone has registered."""
-    return (module or "").partition(".")[0]
-
-
 def _entry(name: str, short: str) -> str:
     return f'classes={{"{dotted(name)}": {short}}}'
 
@@ -270,9 +264,10 @@ def names_of(thing: Any) -> tuple[str, ...]:
     module = getattr(thing, "__module__", None)
     if isinstance(thing, type):
         return (f"{registry.module_of(thing)}:{qualname}",)
-    if isinstance(module, str):
-        return (f"{module}:{qualname}",) + _public_homes(thing, qualname)
-    return _public_homes(thing, qualname)
+    if isinstance(thing, MethodDescriptorType):
+        return (f"{registry.module_of(thing.__objclass__)}:{qualname}",)
+    own = (f"{module}:{qualname}",) if isinstance(module, str) else ()
+    return own + _public_homes(thing, qualname)
 
 
 def _public_homes(thing: Any, qualname: str) -> tuple[str, ...]:

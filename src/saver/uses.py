@@ -5,6 +5,7 @@ Each function that files may name was reviewed, and its review says what kind it
 - `elementwise`: one array in, one of the same shape out; `combining`: two in, one out
 - `array`: an array in, and no more than its size out; `number`: a number in, a number out
 - `metric`, `scores`, `distance`, `kernel`, `pairwise`, `activation`, `loss`: as the field uses the words
+- `text`: a text in, a text or a list of texts out; `getter`: gets an item or an attribute
 - `type`: for `dtype=`; `factory`: makes an empty value; `check`, `splitter`, `internal`: what libraries hold
   themselves
 
@@ -16,23 +17,34 @@ from __future__ import annotations
 
 import types
 from collections.abc import Iterable, Mapping
-from functools import partial
+from functools import lru_cache, partial
+from operator import attrgetter, itemgetter
 from typing import Any
 
 import numpy as np
 
 from saver import trust
 
+CACHED = type(lru_cache(len))
+"""The class of functions that keep their results."""
+
+_GETTERS = (itemgetter, attrgetter)
+
+_CALLABLES = (
+    type, partial, types.FunctionType, types.BuiltinFunctionType, types.MethodDescriptorType, CACHED,
+    *_GETTERS,
+)  # fmt: skip
+
 _others: set[type] = set()
 """Classes whose instances are known to be neither functions nor classes: nearly all classes."""
 
 
 def is_callable_value(value: Any) -> bool:
-    """Whether the value is a function or a class, or a partial of one."""
+    """Whether the value is a function or a class, or a partial of one, or gets an item or an attribute."""
     kind = type(value)
     if kind in _others:
         return False
-    found = issubclass(kind, (type, partial, types.FunctionType, types.BuiltinFunctionType))
+    found = issubclass(kind, _CALLABLES)
     if not found and not trust.is_ufunc(kind):
         _others.add(kind)
         return False
@@ -78,6 +90,8 @@ def check_options(options: Any) -> None:
 
 def kinds_of(value: Any) -> frozenset[str] | None:
     """What a function or class was reviewed as; None if it was not, so the user must have trusted it."""
+    if type(value) in _GETTERS:
+        return frozenset(("getter",))
     reviews = (trust.reference(name) for name in trust.names_of(value))
     return next((review.kinds for review in reviews if review is not None), None)
 

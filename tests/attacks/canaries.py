@@ -14,7 +14,7 @@ KINDS = (
 NAMES = tuple(f"canaries:{kind}" for kind in KINDS)
 
 heard: list[Callable[[str], None]] = []
-"""Who is told of a call."""
+"""Who hears of a call."""
 
 
 def _canary(kind: str) -> Callable[..., Any]:

@@ -30,7 +30,7 @@ Case = tuple[str, Callable[[Path], list[str]]]
 Outcome = dict[str, Any]
 
 PATIENT = ("fit", "partial_fit", "step")
-"""What may take as long as the options say that stand in the file: whoever fits it again asked for that."""
+"""What may take as long as the options say that stand in the file: a user who fits it again wants that."""
 
 
 class Lab:
@@ -101,7 +101,7 @@ class Lab:
         return Running(pid, read, notes, folder, [name for name, _ in cases], self.timeout)
 
     def outcomes(self, cases: list[Case]) -> Iterator[tuple[Outcome, Path]]:
-        """What comes of each case, and its file, which stands there until the next is asked for."""
+        """What comes of each case, and its file, which is there until the next case."""
         while cases:
             running = self.fork(cases)
             for outcome in running.outcomes():
@@ -184,7 +184,7 @@ class Running:
         }
 
     def _crash_site(self) -> list[str]:
-        """The innermost functions, as faulthandler told them."""
+        """The innermost functions, as faulthandler printed them."""
         with suppress(OSError):
             text = (self.folder / "crash.txt").read_text(errors="replace")
             main = text.rpartition("Current thread")[2]

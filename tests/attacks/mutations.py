@@ -156,7 +156,7 @@ def share_node(file: File, random: Random, others: Others) -> None:
 
 
 def cycle(file: File, random: Random, others: Others) -> None:
-    """A node holds itself, or what lies around it."""
+    """A node holds itself, or what is around it."""
     holder, key = _one(nodes(file), random)
     target = holder[key]
     inner_holder, inner_key = _one(list(places(target.get("state"))), random)

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import argparse
 import array
 import collections
 import datetime
 import decimal
 import fractions
 import functools
+import ipaddress
+import logging
+import operator
 import pathlib
 import random
+import re
+import statistics
+import string
 import sys
 import types
 import uuid
@@ -70,6 +77,26 @@ def _stdlib() -> Any:
             array.array("w" if sys.version_info >= (3, 13) else "u", "ab"),
             random.Random(1),
         ],
+        "texts": [
+            re.compile("(a|b)[c-d]*", re.IGNORECASE),
+            re.compile(b"x"),
+            logging.getLogger("saver.sample"),
+            logging.LoggerAdapter(logging.getLogger(), {"a": 1}),
+            ipaddress.ip_address("::1"),
+            ipaddress.ip_network("10.0.0.0/8"),
+            operator.itemgetter(1, "a"),
+            operator.attrgetter("a.b"),
+            str.lower,
+        ],
+        "records": [
+            argparse.Namespace(a=[1]),
+            collections.UserDict(a=1),
+            collections.UserList([1]),
+            collections.UserString("a"),
+            collections.ChainMap({1: 2}, {}),
+            string.Template("$a"),
+            statistics.NormalDist(1, 2),
+        ],
     }
 
 
@@ -88,6 +115,7 @@ def _numpy() -> Any:
         "scalars": [np.float32(1.5), np.int64(2**60), np.datetime64("2020", "D"), np.str_("a"),
         structured[0]],
         "masked": [np.ma.array([1, 2], mask=[0, 1], fill_value=7), np.ma.masked],
+        "polynomials": [np.poly1d([1, 2]), np.polynomial.Chebyshev([1, 2], [0, 3], symbol="t")],
         "dtypes": [np.dtype("<f4"), structured.dtype, np.dtype((np.int32, (2, 3)))],
         "random": [
             np.random.RandomState(1), np.random.default_rng(1), np.random.Generator(np.random.MT19937(1)),
@@ -106,7 +134,42 @@ def _scipy() -> Any:
     stats: Any = pytest.importorskip("scipy.stats")
     matrix = sparse.random_array((6, 5), density=0.4, rng=np.random.default_rng(0))
     forms = ("csr", "csc", "coo", "bsr", "dia", "lil", "dok")
-    return {"sparse": [matrix.asformat(form) for form in forms], "stats": [stats.norm(1, 2), stats.uniform]}
+    mean, eye = np.zeros(2), np.eye(2)
+    return {
+        "sparse": [matrix.asformat(form) for form in forms],
+        "stats": [stats.norm(1, 2), stats.uniform, stats.levy_stable(1.8, 0.5)],
+        "multivariate": [
+            stats.dirichlet,
+            stats.multivariate_normal(mean, eye),
+            stats.wishart(5, eye),
+            stats.multinomial(5, [0.2, 0.8]),
+            stats.random_table([1, 2], [2, 1]),
+            stats.Covariance.from_diagonal([1.0, 2.0]),
+        ],
+        "interpolators": _interpolators(),
+    }
+
+
+def _interpolators() -> list[Any]:
+    from scipy import interpolate, spatial
+
+    x, points = np.linspace(0, 1, 8), np.random.default_rng(0).random((9, 2))
+    y = np.sin(3 * x)
+    return [
+        interpolate.RegularGridInterpolator((x, x), np.outer(y, y)),
+        interpolate.RegularGridInterpolator((x,), y, method="cubic"),
+        interpolate.RBFInterpolator(points, points[:, 0]),
+        interpolate.RBFInterpolator(points, points[:, 0], neighbors=4),
+        interpolate.CloughTocher2DInterpolator(points, points[:, 0]),
+        interpolate.NearestNDInterpolator(points, points[:, 0]),
+        interpolate.UnivariateSpline(x, y),
+        interpolate.LSQUnivariateSpline(x, y, [0.4, 0.7]),
+        interpolate.RectBivariateSpline(x, x, np.outer(y, y)),
+        interpolate.NdPPoly(np.ones((2, 2, 1, 1)), ([0.0, 1.0], [0.0, 1.0])),
+        interpolate.BarycentricInterpolator(x, y),
+        interpolate.AAA(x, y),
+        spatial.Delaunay(points),
+    ]
 
 
 def _pandas() -> Any:

@@ -101,7 +101,7 @@ def at(value: Any, path: tuple[Any, ...]) -> Any:
 
 
 def put(root: Any, path: tuple[Any, ...], new: Any) -> None:
-    """Change what lies at `path`; a tuple on the way becomes another."""
+    """Change what is at `path`; a tuple on the way becomes another."""
     *before, last = path
     target = at(root, tuple(before))
     kind, name = last

@@ -73,7 +73,7 @@ REFUSED: dict[str, tuple[str, Alter, str]] = {
     "jobs without end": ("knn kd", put("n_jobs", 10**6), "threads"),
     # gradient boosting
     "a tree of other data": ("gb three", swap_tree, "other features"),
-    "a tree that is none": ("gb", change("estimators_", lambda a: np.full_like(a, None)), "tree is missing"),
+    "a missing tree": ("gb", change("estimators_", lambda a: np.full_like(a, None)), "tree is missing"),
     "what only holds a tree": (
         "gb",
         change("estimators_", lambda a: np.full_like(a, SimpleNamespace(tree_=a[0, 0].tree_))),
@@ -95,7 +95,7 @@ REFUSED: dict[str, tuple[str, Alter, str]] = {
     "a prior that is a number": ("gb three", put("init_.class_prior_", 3), "another shape"),
     "a prior of fewer classes": ("gb three", put("init_.class_prior_", np.ones(1)), "another shape"),
     "a first guess of who knows what": ("gb", put("init_", cluster.KMeans(2).fit(models.X)), "output shape"),
-    "a first guess that is no estimator": ("gb", put("init_", 3), "output shape"),
+    "a first guess that is not an estimator": ("gb", put("init_", 3), "output shape"),
     "a first guess of another library": (
         "gb",
         put("init_", SimpleNamespace(predict=np.sum)),
@@ -119,7 +119,11 @@ REFUSED: dict[str, tuple[str, Alter, str]] = {
     ),
     "a loss with another link": ("gb", put("_loss.link", SimpleNamespace(link=np.sum)), "link of another"),
     "a loss that says otherwise": ("gb three", put("_loss.is_multiclass", False), "is_multiclass"),
-    "a classifier that says it is none": ("gb three", put("_estimator_type", "regressor"), "another type"),
+    "a classifier that says it is a regressor": (
+        "gb three",
+        put("_estimator_type", "regressor"),
+        "another type",
+    ),
     # histogram gradient boosting
     "fewer categories": (
         "hb categories",
@@ -144,7 +148,7 @@ REFUSED: dict[str, tuple[str, Alter, str]] = {
         "other columns",
     ),
     "in the middle of a fit": ("hb", put("_in_fit", True), "being fitted"),
-    "trees that are none": (
+    "trees that are missing": (
         "hb",
         change("_predictors", lambda r: [[SimpleNamespace(nodes=0)] for _ in r]),
         "tree is missing",

@@ -322,7 +322,7 @@ COSTLY = ["one tensor in many arrays", "seed sequences", "frozensets in frozense
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", COSTLY)
-def test_a_small_file_that_asks_for_much_is_told_so(name: str, tmp_path: Path) -> None:
+def test_a_small_file_that_asks_for_much_is_refused_as_such(name: str, tmp_path: Path) -> None:
     """Finding 5."""
     file = costly(tmp_path)[name]
     path = file.write(tmp_path / "bad.saver")
@@ -481,7 +481,7 @@ def test_no_method_of_what_a_file_gives_is_called_by_an_optimizer(tmp_path: Path
 
 
 @pytest.mark.parametrize("place", ["steps", "estimator", "transformers", "estimators_"])
-def test_a_data_frame_is_no_estimator(place: str, tmp_path: Path) -> None:
+def test_a_data_frame_is_not_an_estimator(place: str, tmp_path: Path) -> None:
     """Its methods take texts that they evaluate, and names of other methods."""
     pd = pytest.importorskip("pandas")
     pytest.importorskip("sklearn")
@@ -543,7 +543,7 @@ POINTER = {"shape": node("tuple", [8]), "typestr": "|S1", "data": node("tuple", 
 
 @pytest.mark.parametrize("name", ["Bunch", "OptimizeResult"])
 def test_a_live_mapping_gets_no_item_that_its_class_reads_as_an_attribute(name: str, tmp_path: Path) -> None:
-    """One key that is no text turns a dict into pairs, which a rule for texts would not see."""
+    """One key that is not a string turns a dict into pairs, which a rule for texts would not see."""
     if name == "Bunch":
         target = pytest.importorskip("sklearn.utils").Bunch(a=1)
     else:
@@ -573,7 +573,7 @@ def test_a_live_subclass_keeps_its_methods(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["7", "", "<", "1e9", "<4", "i4,i4", "(2,)i4"])
-def test_a_text_that_numpy_evaluates_is_no_dtype(text: str, tmp_path: Path, refused: Any) -> None:
+def test_a_text_that_numpy_evaluates_is_not_a_dtype(text: str, tmp_path: Path, refused: Any) -> None:
     """NumPy takes digits alone for a literal, which it parses."""
     file = forged(tmp_path, [1])
     file.tree = node("numpy.array", {"dtype": text, "shape": [0], "data": ""})

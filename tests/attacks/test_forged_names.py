@@ -79,7 +79,7 @@ def test_what_cannot_be_a_name_is_refused(
     assert len(str(error)) < 500
 
 
-def test_every_untrusted_name_is_told_at_once(file: File, tmp_path: Path, refused: Any) -> None:
+def test_every_untrusted_name_is_reported_at_once(file: File, tmp_path: Path, refused: Any) -> None:
     file.tree = node("list", [node("function", cls=name) for name in FOREIGN])
     error = refused(file.write(tmp_path / "bad.saver"), saver.UntrustedError)
     assert set(error.names) == {trust.dotted(name) for name in FOREIGN}

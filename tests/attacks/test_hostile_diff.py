@@ -1,4 +1,4 @@
-"""What is compared may come from an enemy: all that differs is told, and nothing runs, hangs or crashes."""
+"""What is compared may come from an enemy: all that differs is named, and nothing runs, hangs or crashes."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def scalars(file: File) -> Iterator[tuple[Any, Any]]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SAMPLES)
-def test_every_value_that_changes_in_a_tree_is_told(name: str, tmp_path: Path) -> None:
+def test_every_value_that_changes_in_a_tree_is_reported(name: str, tmp_path: Path) -> None:
     """Also when the part declares the hash that it had before."""
     old = sample(name)
     original = open_file(old.write(tmp_path / "old.saver"))
@@ -86,7 +86,7 @@ def test_every_value_that_changes_in_a_tree_is_told(name: str, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("name", SAMPLES)
-def test_every_tensor_that_changes_is_told(name: str, tmp_path: Path) -> None:
+def test_every_tensor_that_changes_is_reported(name: str, tmp_path: Path) -> None:
     old = sample(name)
     original = open_file(old.write(tmp_path / "old.saver"))
     for tensor, slot in old.tensors.items():
@@ -126,7 +126,7 @@ def _fields(struct: Any) -> dict[str, Any]:
 EVIL = "\x1b]0;owned\x07\u202e"
 
 
-def test_nothing_that_is_told_can_steer_a_terminal(tmp_path: Path) -> None:
+def test_nothing_that_is_shown_can_steer_a_terminal(tmp_path: Path) -> None:
     texts = (EVIL, f"{EVIL}{EVIL}")
     files = [
         forged(tmp_path, {"text": [{text: text, EVIL: text}, np.array([text] * 2), text * 50], "number": 1})
@@ -292,10 +292,10 @@ BROKEN = {
     "a dict of unequal runs": node("dict", [[1, 2], [3]]),
     "a default dict of nothing": node("stdlib.defaultdict", []),
     "a column of nothing": node("list", {"str": 1, "ends": 2}),
-    "a float that is none": node("float", [1]),
-    "an integer that is none": node("int", "zz"),
-    "text that is none": node("str", "****"),
-    "a scalar that is none": node("numpy.scalar", ["<f8", "****"]),
+    "an invalid float": node("float", [1]),
+    "an invalid integer": node("int", "zz"),
+    "invalid text": node("str", "****"),
+    "an invalid scalar": node("numpy.scalar", ["<f8", "****"]),
     "an unknown codec": node("nobody.knows", {"a": [1, {"b": node("list", [2])}]}),
 }  # fmt: skip
 

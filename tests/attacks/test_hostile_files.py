@@ -72,7 +72,7 @@ def test_two_files_after_each_other_are_noticed(honest: bytes, tmp_path: Path) -
         saver.load(path)
 
 
-def test_a_header_that_was_never_written_is_told(honest: bytes, tmp_path: Path) -> None:
+def test_a_header_that_was_never_written_is_reported(honest: bytes, tmp_path: Path) -> None:
     """The data is written first and the header last: this is what a torn pack looks like."""
     path = tmp_path / "torn.saver"
     path.write_bytes(bytes(4096) + honest[4096:])
@@ -124,18 +124,18 @@ FOREIGN = {
 }
 
 
-@pytest.mark.parametrize(("data", "told"), FOREIGN.values(), ids=FOREIGN.keys())
-def test_a_foreign_file_renamed_is_told_for_what_it_is(
-    data: bytes, told: str, tmp_path: Path, refused: Any, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("data", "kind"), FOREIGN.values(), ids=FOREIGN.keys())
+def test_a_foreign_file_renamed_is_recognized_for_what_it_is(
+    data: bytes, kind: str, tmp_path: Path, refused: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "model.saver"
     path.write_bytes(data)
-    assert told in str(refused(path, (saver.DamagedError, saver.IncompatibleError)))
+    assert kind in str(refused(path, (saver.DamagedError, saver.IncompatibleError)))
     assert os.listdir(tmp_path) == ["model.saver"]
 
 
-def test_a_joblib_file_is_told_for_what_it_is(tmp_path: Path, refused: Any) -> None:
+def test_a_joblib_file_is_recognized_for_what_it_is(tmp_path: Path, refused: Any) -> None:
     joblib = pytest.importorskip("joblib")
     path = tmp_path / "model.saver"
     for compress in (0, 3):
@@ -143,7 +143,7 @@ def test_a_joblib_file_is_told_for_what_it_is(tmp_path: Path, refused: Any) -> N
         refused(path, saver.IncompatibleError, "a pickle|zlib")
 
 
-def test_a_folder_is_told_for_what_it_is(tmp_path: Path, refused: Any) -> None:
+def test_a_folder_is_recognized_for_what_it_is(tmp_path: Path, refused: Any) -> None:
     refused(tmp_path, saver.IncompatibleError, "folder")
 
 
@@ -165,6 +165,6 @@ def test_a_pipe_does_not_hang(tmp_path: Path, refused: Any) -> None:
     refused(path, saver.IncompatibleError)
 
 
-def test_a_device_is_no_file(refused: Any) -> None:
+def test_a_device_is_not_a_file(refused: Any) -> None:
     for path in ("/dev/null", "/dev/zero"):
         refused(Path(path), saver.SaverError)

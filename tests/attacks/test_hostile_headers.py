@@ -39,7 +39,7 @@ LIES: dict[str, Change] = {
     "a shape of a million axes": lambda f: slot(f).update(shape=[1] * 1_000_000),
     "no shape": lambda f: slot(f).pop("shape"),
     "no dtype": lambda f: slot(f).pop("dtype"),
-    "a dtype that is no word": lambda f: slot(f).update(dtype=["F64"]),
+    "a dtype that is not a string": lambda f: slot(f).update(dtype=["F64"]),
     "no offsets": lambda f: slot(f).pop("data_offsets"),
     "one offset": lambda f: slot(f).update(data_offsets=[0]),
     "three offsets": lambda f: slot(f).update(data_offsets=[0, 2048, 0]),
@@ -183,7 +183,7 @@ def test_a_required_feature_is_refused_by_name(two: File, tmp_path: Path, refuse
     refused(file.write(tmp_path / "bad.saver"), saver.IncompatibleError, "teleport")
 
 
-def test_an_unknown_field_is_no_harm(two: File, tmp_path: Path) -> None:
+def test_an_unknown_field_does_no_harm(two: File, tmp_path: Path) -> None:
     file = two.copy()
     file.manifest["later"] = {"x": [1]}
     file.metadata["note"] = "hello"

@@ -130,7 +130,7 @@ def original() -> str:
         x = np.arange(400.0)
         own.save("m", {"a": x, "b": np.arange(3000.0)}, step=1, metrics={"loss": 0.5}, tags=["best"], data=x)
         own.save("m", {"a": x, "b": {"c": [1, "two"]}}, step=2)
-        own.delete("m@1")
+        own.delete("m@1", tags=True)
         own.gc(grace=0)
         own.save("m", {"a": x, "c": np.arange(70.0)}, notes="third")
         own.tag("m@2", "second")
@@ -175,7 +175,7 @@ def use(store: Any, folder: Path) -> Iterator[Callable[[], Any]]:
     yield lambda: own.tag("m", "t")
     yield lambda: own.label("m", {"a": "b", "owner": None})
     yield lambda: own.note("m@3", "x")
-    yield lambda: own.delete("n/o@1")
+    yield lambda: own.delete("n/o@1", tags=True)
     yield lambda: own.gc(grace=0)
 
 
@@ -390,7 +390,7 @@ def test_fields_that_are_said_twice_are_all_met_here() -> None:
     words = {what.removeprefix("another ").partition(" ")[0] for what in IN_MANIFESTS}
     assert words >= (said - {"parts", "metrics"}) | {"part", "metric"}
     alone = set(Commit.__struct_fields__) - said
-    assert alone == {"manifest", "file", "tags", "labels", "bytes", "bytes_added", "trees"}, (
+    assert alone == {"manifest", "file", "tags", "moved", "labels", "bytes", "bytes_added", "trees"}, (
         "no manifest has them"
     )
     assert {"document", "documents"} <= {*IN_MANIFESTS, *IN_RECORDS}, "manifests have them in their parts"
@@ -438,7 +438,7 @@ def test_the_weights_of_another_model_are_not_those_of_this_one(no_cache: None) 
 
 
 def test_a_checkpoint_that_says_something_else_than_the_log_is_named(no_cache: None) -> None:
-    """What it says of versions is what all who open the store are told."""
+    """What it says of versions is what all who open the store see."""
     lies = {
         "tag m second": b"tag m sedond",
         '"step":2': b'"step":5',
@@ -519,10 +519,10 @@ def test_bytes_that_are_shared_under_another_form_are_no_contradiction(no_cache:
     assert own.version("m").bytes_added < 3000
     own.save("n", {"e": np.zeros((3, 100), np.int64)}, base="m")
     assert own.check().sound
-    own.delete("m@1")
+    own.delete("m@1", tags=True)
     assert own.check().sound
     own.gc(grace=0)
-    own.delete("m@2")
+    own.delete("m@2", tags=True)
     assert own.check().sound
 
 
@@ -546,7 +546,7 @@ WRITING: dict[str, Callable[[saver.Saver], Any]] = {
     "save": lambda own: own.save("m", 1),
     "save another": lambda own: own.save("other", 1),
     "tag": lambda own: own.tag("m@1", "t"),
-    "delete": lambda own: own.delete("m@1"),
+    "delete": lambda own: own.delete("m@1", tags=True),
     "gc": lambda own: own.gc(grace=0),
     "dry gc": lambda own: own.gc(grace=0, dry_run=True),
     "check": lambda own: own.check(),
@@ -572,8 +572,8 @@ def test_the_newest_records_cannot_be_removed_while_a_checkpoint_tells_of_them(
 
 @pytest.mark.parametrize("act", WRITING)
 @pytest.mark.parametrize("junk", [b"", b"{}", b"x" * 100, "another"], ids=str)
-def test_what_is_no_checkpoint_proves_nothing(act: str, junk: Any, no_cache: None) -> None:
-    """A file of this name is told of by `check`, and keeps nobody from anything."""
+def test_what_is_not_a_checkpoint_proves_nothing(act: str, junk: Any, no_cache: None) -> None:
+    """`check` reports a file of this name, and it keeps nobody from anything."""
     store = MemoryStorage()
     put(store, dict(long_log()))
     data = store.read(checkpoint_key(16)) if junk == "another" else junk

@@ -58,7 +58,7 @@ def test_a_cycle_where_none_can_be_is_refused(tree: Any, file: File, tmp_path: P
     refused(file.write(tmp_path / "bad.saver"), saver.IncompatibleError)
 
 
-def test_a_cycle_through_a_list_is_no_attack(file: File, tmp_path: Path) -> None:
+def test_a_cycle_through_a_list_is_not_an_attack(file: File, tmp_path: Path) -> None:
     file.tree = node("list", [node("tuple", [REF])], id=1)
     found = load(file, tmp_path)
     assert found[0][0] is found
@@ -70,12 +70,12 @@ BROKEN = {
     "a reference with more to it": node("list", [{"$ref": 1, "x": 1}]),
     "a reference into no part": node("list", [node("list", [], id=1), {"$ref": 1, "part": "other"}]),
     "a reference into a number": node("list", [node("list", [], id=1), {"$ref": 1, "part": 5}]),
-    "a reference that is no number": node("list", [{"$ref": "1"}]),
+    "a reference that is not a number": node("list", [{"$ref": "1"}]),
     "a reference that is true": node("list", [node("list", [], id=1), {"$ref": True}]),
     "a reference to a float": node("list", [node("list", [], id=1), {"$ref": 1.0}]),
     "a tensor that is not there": node("list", [{"$tensor": "model/none"}]),
     "a tensor where an object should be": node("list", [{"$tensor": 3}]),
-    "an id that is no number": node("list", [], id="1"),
+    "an id that is not a number": node("list", [], id="1"),
     "a version of the future": node("list", [], v=99),
     "version nothing": node("list", [], v=0),
     "a version that is true": node("list", [], v=True),
@@ -91,11 +91,11 @@ BROKEN = {
     "keys that are equal": node("dict", [[1, True], [2, 3]]),
     "an element twice": node("set", [1, 1]),
     "fewer values than keys": node("dict", [[1, 2], [3]]),
-    "an int that is no number": node("int", "x"),
+    "an int that is not a number": node("int", "x"),
     "an int that is negative twice": node("int", "--1"),
     "a float of three bytes": node("float", "ffffff"),
     "an unknown singleton": node("singleton", "Exit"),
-    "base64 that is none": node("bytes", "****"),
+    "invalid base64": node("bytes", "****"),
     "a step of zero": node("range", [0, 1, 0]),
     "a fraction of zero": node("stdlib.Fraction", [1, 0]),
     "a month of thirteen": node("stdlib.date", "2020-13-01"),

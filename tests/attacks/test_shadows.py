@@ -337,7 +337,7 @@ class Shadowing:
         return 1
 
 
-def test_an_honest_attribute_in_the_place_of_a_method_is_told_when_saving(tmp_path: Path) -> None:
+def test_an_honest_attribute_in_the_place_of_a_method_is_reported_when_saving(tmp_path: Path) -> None:
     saver.register(Shadowing)
     mine = Shadowing()
     mine.predict = np.log1p  # type: ignore[method-assign]

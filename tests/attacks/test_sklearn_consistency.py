@@ -189,7 +189,9 @@ def test_a_forged_file_is_refused_and_ends_no_process(case: str, tmp_path: Path)
 
 
 @pytest.mark.parametrize("kind", [GradientBoostingClassifier, GradientBoostingRegressor])
-def test_a_first_guess_that_could_not_be_loaded_is_told_when_it_is_saved(kind: Any, tmp_path: Path) -> None:
+def test_a_first_guess_that_could_not_be_loaded_is_reported_when_it_is_saved(
+    kind: Any, tmp_path: Path
+) -> None:
     features, classes = np.random.default_rng(0).random((40, 3)), np.arange(40) % 2
     perceptron = MLPClassifier if kind is GradientBoostingClassifier else MLPRegressor
     with warnings.catch_warnings():

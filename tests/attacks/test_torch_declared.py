@@ -63,7 +63,7 @@ def test_every_size_that_does_not_fit_the_weights_is_refused(name: str, tmp_path
                 saver.load(file.write(tmp_path / "bad.saver"))
 
 
-def test_weights_that_were_cut_by_hand_are_told_when_they_are_saved(tmp_path: Path) -> None:
+def test_weights_that_were_cut_by_hand_are_reported_when_they_are_saved(tmp_path: Path) -> None:
     made = nn.Conv2d(4, 6, 3)
     made.weight = nn.Parameter(made.weight[:3].detach())
     with pytest.raises(

@@ -3,7 +3,7 @@
     python tests/attacks/torch_crashes.py                        every class, every single change
     python tests/attacks/torch_crashes.py --only LSTM --groups 500 --checked
 
-A change that Python answers with an exception is none of Saver's business. One that ends the process with
+A change that Python answers with an exception does not concern Saver. One that ends the process with
 a signal, or never comes back, must be refused by `saver.families.torch.consistency.check`; with
 `--checked`, only what the check lets through is used, and nothing may be reported.
 

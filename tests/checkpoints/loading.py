@@ -31,7 +31,7 @@ _POINTS = torch.randn(POINTS, 4, generator=torch.Generator().manual_seed(5))
 
 
 class Points(Dataset[Any]):
-    """Points, and what is to be told of each."""
+    """Points, and the label of each."""
 
     def __len__(self) -> int:
         return POINTS

@@ -1,4 +1,4 @@
-"""A run emits events: what is known of it afterwards is what those who listen were told."""
+"""A run emits events: what is known of it afterwards is what its listeners got."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_a_run_tells_all_that_happens_in_its_order() -> None:
     assert told(events, SaveDue, SaveWritten) == [("SaveDue", 1), ("SaveWritten", 1)]
 
 
-def test_what_is_known_of_a_run_is_what_was_told() -> None:
+def test_what_is_known_of_a_run_is_what_was_reported() -> None:
     storage, events = MemoryStorage(), list[Event]()
     for until in (5, 11):
         events.clear()
@@ -92,7 +92,7 @@ def test_what_is_known_of_a_run_is_what_was_told() -> None:
     assert ("resumed", 3) in marks
 
 
-def test_a_save_that_is_left_out_and_one_that_fails_are_told() -> None:
+def test_a_save_that_is_left_out_and_one_that_fails_are_reported() -> None:
     storage, events = Gated(), list[Event]()
     run = begun(storage, events.append, SaveSkipped, SaveFailed, every=Every(steps=1), busy="skip")
     with pytest.raises(saver.CannotWriteError, match="no room") as caught, run:  # noqa: PT012
@@ -111,7 +111,7 @@ def test_a_save_that_is_left_out_and_one_that_fails_are_told() -> None:
 
 
 @pytest.mark.parametrize("fails", [False, True])
-def test_the_end_says_whether_it_failed_and_nothing_is_told_after_it(fails: bool) -> None:
+def test_the_end_says_whether_it_failed_and_nothing_is_reported_after_it(fails: bool) -> None:
     events: list[Event] = []
     run = begun(MemoryStorage(), events.append, every=Every(steps=1))
     for _ in range(2):

@@ -184,7 +184,7 @@ def test_pytorchs_loader_goes_on_to_the_bit_from_the_end_of_an_epoch(
     own: bool, workers: int, store: saver.Saver
 ) -> None:
     """Its generator is among the objects; the global one is saved by the run. A step is a whole epoch, for
-    some samplers draw once more when they are asked for the batch after the last."""
+    some samplers draw once more when the batch after the last is read."""
 
     def train(store: saver.Saver, stop: int, within: int | None = None) -> tuple[bytes, bytes]:
         torch.manual_seed(1)

@@ -22,19 +22,8 @@ from hypothesis import strategies as st
 
 import saver
 from saver.checkpoints import Progress
-from saver.checkpoints.progress import (
-    INTERVAL,
-    SMOOTHING,
-    Cost,
-    Line,
-    Pace,
-    ago,
-    columns,
-    fitting,
-    line,
-    rate_text,
-    status,
-)
+from saver.checkpoints.progress import SMOOTHING, Cost, Pace, ago, rate_text, status
+from saver.line import INTERVAL, Line, columns, fitting, line
 from saver.repo.version import Version
 from saver.storages.memory import MemoryStorage
 
@@ -125,7 +114,7 @@ def test_before_the_first_save_and_without_a_total_it_tells_less():
         (56789.0, "56,789/s"),
     ],
 )
-def test_a_rate_is_told_the_way_round_that_is_readable(rate, text):
+def test_a_rate_is_shown_the_way_round_that_is_readable(rate, text):
     assert rate_text(rate) == text
 
 
@@ -201,7 +190,7 @@ def test_it_is_silent_when_piped_or_unwanted(terminal):
     with at(pipe):
         train(5)
         assert pipe.getvalue() == ""
-        train(5, progress=True)  # a notebook is no terminal, and shows it all the same
+        train(5, progress=True)  # a notebook is not a terminal, and shows it all the same
     assert "run-7: step 5" in pipe.getvalue()
 
 

@@ -311,7 +311,7 @@ def test_step_returns_while_it_writes() -> None:
     store = saver.Saver(place)
     with store.checkpoints("run", {"counter": Counter()}, every=Every(steps=1)) as run:
         run.step(0)
-        assert not store.models(), "nothing is acknowledged before it is on disk"
+        assert not store.exists() or not store.models(), "nothing is acknowledged before it is on disk"
         place.gate.set()
         run.flush()
         assert store.models() == ["run"]
@@ -325,8 +325,24 @@ def test_tagged_versions_are_never_dropped(store: saver.Saver) -> None:
     assert len(store.versions("run")) == 3
 
 
+def test_a_version_that_is_tagged_while_the_run_drops_it_stays(store: saver.Saver, monkeypatch: Any) -> None:
+    """Whether it may go is decided by what the record finds, not by what was read before."""
+    with _run(store, keep=Keep(last=1)) as run:
+        run.step(0)
+        run.flush()
+        repo, append = run._repo, run._repo.append
+
+        def after_another(decide: Any) -> Any:
+            saver.Saver(store.storage).tag("run@1", "mine")
+            return append(decide)
+
+        monkeypatch.setattr(repo, "append", after_another)
+        run.step(1)
+    assert [(version.number, version.tags) for version in store.versions("run")] == [(1, ("mine",)), (2, ())]
+
+
 class Always(Policy, frozen=True):
-    """Records what policies are told."""
+    """Records what policies get."""
 
     def due(self, moment: Moment, saved: Any) -> str | None:
         MOMENTS.append((moment, len(saved)))
@@ -339,7 +355,7 @@ class Always(Policy, frozen=True):
 MOMENTS: list[tuple[Moment, int]] = []
 
 
-def test_policies_are_told_what_is_known(store: saver.Saver) -> None:
+def test_policies_get_what_is_known(store: saver.Saver) -> None:
     MOMENTS.clear()
     with store.checkpoints("run", {"counter": Counter()}, every=Always()) as run:
         for step in range(3):
@@ -427,13 +443,16 @@ def test_where_memory_is_short_a_warning_says_that_training_waits(
     assert store.version("run").step == 0
 
 
-def test_a_size_that_is_none_is_refused_at_once(store: saver.Saver) -> None:
+def test_an_invalid_size_is_refused_at_once(store: saver.Saver) -> None:
     with pytest.raises(ValueError, match="checkpoints\\(staging='much'\\)"):
         _run(store, staging="much")
 
 
-def test_a_metric_that_never_came_is_told(store: saver.Saver) -> None:
-    every, keep = Every(improvement="val_los") | Every(steps=1), Keep(best=1, by="val_acc", mode="max")
+def test_a_metric_that_never_came_is_reported(store: saver.Saver) -> None:
+    every, keep = (
+        Every(improvement="val_los", mode="min") | Every(steps=1),
+        Keep(best=1, by="val_acc", mode="max"),
+    )
     with pytest.warns(RuntimeWarning, match="no step reported val_acc, val_los, .* reported loss, val_loss"):  # noqa: SIM117
         with _run(store, every=every, keep=keep) as run:
             run.step(0, loss=1.0, val_loss=2.0)
@@ -509,7 +528,7 @@ def test_steps_are_whole_numbers_of_any_kind(kind: Any, store: saver.Saver) -> N
     assert [version.step for version in store.versions("run")] == [0, 1, 2]
 
 
-def test_each_step_is_told_once_and_in_order(store: saver.Saver) -> None:
+def test_each_step_is_reported_once_and_in_order(store: saver.Saver) -> None:
     """A second row of a step that was saved with the first would be gone after a resume."""
     with _run(store) as run:
         run.step(5, loss=1.0)
@@ -523,7 +542,7 @@ def test_each_step_is_told_once_and_in_order(store: saver.Saver) -> None:
     assert run.log["loss"][0].tolist() == [5, 6]
 
 
-def test_what_was_saved_and_is_not_given_any_more_is_told(store: saver.Saver) -> None:
+def test_what_was_saved_and_is_no_longer_given_is_reported(store: saver.Saver) -> None:
     objects = {"a": Counter(), "b": Counter()}
     with store.checkpoints("run", objects, every=Every(steps=1)) as run:
         run.step(0)
@@ -533,7 +552,7 @@ def test_what_was_saved_and_is_not_given_any_more_is_told(store: saver.Saver) ->
         assert run.resume() == 1
 
 
-def test_what_does_not_fit_any_more_is_told_with_the_way_to_begin_from_it(store: saver.Saver) -> None:
+def test_what_no_longer_fits_is_reported_with_the_way_to_begin_from_it(store: saver.Saver) -> None:
     with store.checkpoints("run", {"w": np.zeros(3)}, every=Every(steps=1)) as run:
         run.step(0)
     run = store.checkpoints("run", {"w": np.zeros(4)}, every=Every(steps=1))
@@ -570,7 +589,7 @@ def test_classes_of_others_are_not_trusted_by_a_resume(store: saver.Saver) -> No
         assert run.resume(trust=[f"{Setting.__module__}.Setting"]) == 1
 
 
-def test_who_else_saves_under_the_name_is_told(store: saver.Saver) -> None:
+def test_another_run_that_saves_under_the_name_is_reported(store: saver.Saver) -> None:
     with _run(store) as run:
         run.step(0)
         run.flush()
@@ -580,7 +599,7 @@ def test_who_else_saves_under_the_name_is_told(store: saver.Saver) -> None:
             run.flush()
 
 
-def test_an_end_without_any_version_is_told(store: saver.Saver) -> None:
+def test_an_end_without_any_version_is_reported(store: saver.Saver) -> None:
     run = _run(store, every=Every(steps=9))
     run.__enter__()
     for step in range(5):
@@ -591,14 +610,14 @@ def test_an_end_without_any_version_is_told(store: saver.Saver) -> None:
         run.__exit__(None, None, None)
 
 
-def test_epochs_that_nobody_told_are_missed(store: saver.Saver) -> None:
+def test_epochs_that_nobody_reported_are_missed(store: saver.Saver) -> None:
     run = _run(store, every=Every(epochs=1) | Every(steps=1))
     with pytest.warns(RuntimeWarning, match="no step reported epoch"), run:
         run.step(0)
 
 
 @pytest.mark.parametrize(
-    ("wrong", "error", "told"),
+    ("wrong", "error", "message"),
     [
         ({"every": None}, TypeError, "every=None is not a policy; write every=Every"),
         ({"every": 100}, TypeError, "every=100"),
@@ -612,10 +631,10 @@ def test_epochs_that_nobody_told_are_missed(store: saver.Saver) -> None:
         ({"total": "5"}, ValueError, "total='5'"),
     ],
 )
-def test_arguments_that_are_none_are_refused_at_once(
-    wrong: dict[str, Any], error: type[Exception], told: str, store: saver.Saver
+def test_invalid_arguments_are_refused_at_once(
+    wrong: dict[str, Any], error: type[Exception], message: str, store: saver.Saver
 ) -> None:
-    with pytest.raises(error, match=re.escape(told)):
+    with pytest.raises(error, match=re.escape(message)):
         store.checkpoints("run", **{"objects": {"c": Counter()}, "every": Every(steps=1), **wrong})
 
 

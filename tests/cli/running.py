@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import re
@@ -27,19 +28,25 @@ PATIENCE = 60
 pty = pytest.importorskip("pty")
 
 STEERING = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
-"""What a terminal is told by colours and progress bars."""
+"""What colours and progress bars send to a terminal."""
 
 
 def run(*arguments: str | Path, **variables: str) -> Result:
     """What a command prints on pipes, and its exit code."""
-    return CliRunner().invoke(program, [*map(str, arguments)], env=variables)
+    return runner().invoke(program, [*map(str, arguments)], env=variables)
+
+
+def runner() -> CliRunner:
+    """Keeps standard output and error apart, which click before 8.2 does only on request."""
+    apart = "mix_stderr" in inspect.signature(CliRunner).parameters
+    return CliRunner(**({"mix_stderr": False} if apart else {}))
 
 
 def run_json(*arguments: str | Path) -> Any:
     """The document that `--json` prints; it must be one that every reader takes."""
 
     def refuse(constant: str) -> None:
-        raise AssertionError(f"{constant} is no JSON")
+        raise AssertionError(f"{constant} is not JSON")
 
     done = run(*arguments, "--json")
     assert done.exit_code == 0, done.stderr

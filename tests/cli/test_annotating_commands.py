@@ -28,7 +28,7 @@ def test_a_name_alone_is_the_model(store: saver.Saver) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "exit_code", "told"),
+    ("arguments", "exit_code", "message"),
     [
         ("label iris@3 stage", 2, "write KEY=VALUE"),
         ("label iris@3 sta/ge=x", 2, "cannot be the key of a label"),
@@ -42,10 +42,10 @@ def test_a_name_alone_is_the_model(store: saver.Saver) -> None:
     ],
 )
 def test_what_cannot_be_said_is_refused(
-    store: saver.Saver, arguments: str, exit_code: int, told: str
+    store: saver.Saver, arguments: str, exit_code: int, message: str
 ) -> None:
     head = next(store.log()).record
-    assert told in error_of(run(*arguments.split()), exit_code)
+    assert message in error_of(run(*arguments.split()), exit_code)
     assert next(store.log()).record == head
 
 

@@ -40,7 +40,7 @@ def test_damage_is_named_and_ends_with_code_1(store: saver.Saver) -> None:
     assert (saver.Saver("copy").load("iris")["x"] == np.arange(2000.0)).all()
 
 
-def test_what_is_no_copy_is_refused(store: saver.Saver) -> None:
+def test_what_is_not_a_copy_is_refused(store: saver.Saver) -> None:
     store.save("iris", {"x": np.arange(2000.0)})
     Path("photos").mkdir()
     Path("photos", "beach.jpg").write_bytes(b"sand")

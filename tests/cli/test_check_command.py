@@ -78,7 +78,7 @@ def test_what_it_says_heals_does(store: saver.Saver) -> None:
     assert_same(store.load("iris@2"), whole)
 
 
-def test_a_lost_manifest_costs_the_version_and_is_told_in_one_row(store: saver.Saver) -> None:
+def test_a_lost_manifest_costs_the_version_and_is_reported_in_one_row(store: saver.Saver) -> None:
     key = manifest_key(store.version("iris@1").manifest)
     os.remove(Path("models", key))
     done = run("check")
@@ -91,7 +91,7 @@ def test_a_lost_manifest_costs_the_version_and_is_told_in_one_row(store: saver.S
     assert "garbage   none" in done.stdout, "what only that version needs is kept for it"
 
 
-def test_damage_that_costs_nothing_is_told_apart(store: saver.Saver) -> None:
+def test_damage_that_costs_nothing_is_distinguished(store: saver.Saver) -> None:
     Path("models/packs/0123456789abcdef0123456789abcdef.safetensors").write_bytes(b"torn")
     done = run("check")
     assert done.exit_code == 1
@@ -171,7 +171,7 @@ def test_a_newer_store_is_refused(newer: Path) -> None:
     assert "sealed" in error_of(run("check"))
 
 
-def test_what_is_not_savers_is_told_and_no_damage(store: saver.Saver) -> None:
+def test_what_is_not_savers_is_reported_and_not_damage(store: saver.Saver) -> None:
     for name in ("packs/model.safetensors", "log/desktop.ini"):
         Path("models", name).write_bytes(b"mine")
     done = run("check")

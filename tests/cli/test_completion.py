@@ -47,7 +47,7 @@ REFS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("command", ["log", "prune", "import a.saver", "ls"])
+@pytest.mark.parametrize("command", ["prune", "import a.saver", "ls"])
 def test_models_are_completed(command: str, store: saver.Saver) -> None:
     assert {*MODELS} <= {*completed(f"saver {command} ")}
     assert completed(f"saver {command} ir") == ["iris"]
@@ -60,7 +60,8 @@ def test_groups_are_completed_where_they_can_be_listed(store: saver.Saver) -> No
 
 
 @pytest.mark.parametrize(
-    "command", ["show", "diff", "diff iris@1", "export", "rm", "rm iris@1", "label", "note", "tag", "doctor"]
+    "command",
+    ["show", "diff", "diff iris@1", "export", "rm", "rm iris@1", "label", "note", "tag", "doctor", "log"],
 )
 def test_refs_are_completed(command: str, store: saver.Saver) -> None:
     assert "iris@" in completed(f"saver {command} ir")
@@ -70,7 +71,7 @@ def test_refs_are_completed(command: str, store: saver.Saver) -> None:
     } == REFS
 
 
-def test_what_is_no_ref_is_completed_as_a_file(store: saver.Saver) -> None:
+def test_what_is_not_a_ref_is_completed_as_a_file(store: saver.Saver) -> None:
     assert completed("saver show ./mod") == ["file,./mod"]
     assert completed("saver rm ./mod") == []
 
@@ -81,8 +82,9 @@ def test_the_store_of_the_line_counts_before_that_of_the_variable(
     saver.Saver(tmp_path / "a").save("ada", [1])
     saver.Saver(tmp_path / "b").save("bob", [1])
     monkeypatch.setenv("SAVER_STORE", str(tmp_path / "b"))
-    assert completed("saver log ") == ["bob"]
-    assert completed(f"saver log --store {tmp_path / 'a'} ") == ["ada"]
+    assert completed("saver prune ") == ["bob"]
+    assert completed(f"saver prune --store {tmp_path / 'a'} ") == ["ada"]
+    assert completed(f"saver --store {tmp_path / 'a'} prune ") == ["ada"]
 
 
 @pytest.mark.parametrize("harm", ["no store", "no record", "no folder"])
@@ -144,13 +146,13 @@ def test_bash_completes_what_a_person_types(tmp_path: Path, store: saver.Saver) 
     (tmp_path / "saver").chmod(0o755)
     lines = [
         "saver tag --delete iris@fir\t",
-        "saver log te\t",
+        "saver ls team/b\t",
         "saver tag iris@best:l\t c",
-        "saver rm te\tl\t -y",
+        "saver rm te\tl\t -y -t",
     ]
     told = typed_in_bash(bash, lines, PATH=f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
     assert "iris@first was removed" in told, told
-    assert "saved team/bert@1" in told, told
+    assert "team/bert: 1 version" in told, told
     assert "iris@c is iris@2" in told, told
     assert "deleted team/bert@1" in told, told
 

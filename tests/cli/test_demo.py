@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
+from running import runner
 
 import saver
 from saver.cli import program
@@ -199,9 +199,9 @@ def test_without_scikit_learn_it_says_what_to_install(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_that_cannot_be_made_is_told(tmp_path):
+def test_a_folder_that_cannot_be_made_is_reported(tmp_path):
     (tmp_path / "file").write_text("")
-    result = CliRunner().invoke(program, ["demo", "--folder", str(tmp_path / "file" / "below")])
+    result = runner().invoke(program, ["demo", "--folder", str(tmp_path / "file" / "below")])
     assert result.exit_code == 4
     assert result.stderr.startswith("error: ")
 
@@ -285,7 +285,7 @@ def test_the_run_proves_that_it_can_be_resumed(tour):
 
 
 @pytest.mark.slow
-def test_what_lies_there_is_shown_by_the_commands_themselves(tour):
+def test_what_is_there_is_shown_by_the_commands_themselves(tour):
     told = tour[1].partition("What is stored")[2]
     assert re.findall(r"^    saver (\w+)", told.partition("Try next")[0], re.MULTILINE)[:3] == [
         "ls",

@@ -38,7 +38,7 @@ def test_a_difference_is_exit_code_1_and_none_is_0(files: Any, store: saver.Save
     assert "no difference" in same.stdout
 
 
-def test_files_are_told_by_parts_fields_and_tensors(files: Any) -> None:
+def test_files_are_compared_by_parts_fields_and_tensors(files: Any) -> None:
     result = run("diff", *files)
     assert result.stderr == ""
     lines = [line.split() for line in result.stdout.splitlines()]
@@ -50,7 +50,7 @@ def test_files_are_told_by_parts_fields_and_tensors(files: Any) -> None:
 
 
 @pytest.mark.usefixtures("store")
-def test_versions_of_a_store_are_told() -> None:
+def test_versions_of_a_store_are_compared() -> None:
     lines = [line.split() for line in run("diff", "iris@1", "iris@step=200").stdout.splitlines()]
     assert ["scaler", "1", "1", "same"] in lines
     assert ["model", "1", "2", "changed"] in lines
@@ -73,7 +73,7 @@ def test_json_is_one_document_with_everything(files: Any) -> None:
     assert result.exit_code == 1
     document = json.loads(result.stdout)
     assert document["differs"] is True
-    assert document["summary"] == "run changed, weights changed, 1 field, 1 of 2 arrays"
+    assert document["summary"] == "run changed, weights changed, 1 field, 1 of 2 tensors"
     assert document["fields"] == [{"path": "run.rate", "old": "0.1", "new": "0.2"}]
     (change,) = document["arrays"]
     assert change["amount"]["share"] == 1.0

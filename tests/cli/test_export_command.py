@@ -55,7 +55,7 @@ def test_a_link_that_leads_nowhere_is_not_followed(store: saver.Saver) -> None:
 
 
 @pytest.mark.parametrize("place", [".", "no/such/folder/a.saver"])
-def test_a_place_that_takes_no_file_is_told(store: saver.Saver, place: str) -> None:
+def test_a_place_that_takes_no_file_is_reported(store: saver.Saver, place: str) -> None:
     error_of(run("export", "iris", place, "--force"))
 
 
@@ -74,7 +74,7 @@ def test_terminals_show_the_same(store: saver.Saver) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["nowhere.saver", "rose"], "no such file"),
         (["junk", "rose"], "is not a Saver file"),
@@ -82,10 +82,12 @@ def test_terminals_show_the_same(store: saver.Saver) -> None:
         (["iris.saver", "rose", "--tag", "latest"], "is not a tag"),
     ],
 )
-def test_what_cannot_be_imported_leaves_no_store(store: saver.Saver, arguments: list[str], told: str) -> None:
+def test_what_cannot_be_imported_leaves_no_store(
+    store: saver.Saver, arguments: list[str], message: str
+) -> None:
     store.export("iris", "iris.saver")
     Path("junk").write_bytes(b"junk" * 1000)
-    assert told in error_of(run("import", *arguments, "--store", "other"))
+    assert message in error_of(run("import", *arguments, "--store", "other"))
     assert not Path("other").exists()
 
 

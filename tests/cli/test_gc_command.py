@@ -49,18 +49,18 @@ def test_without_grace_all_is_freed_at_once(littered: saver.Saver) -> None:
     assert littered.check().garbage == ()
 
 
-def test_what_is_young_is_left_alone_and_told(store: saver.Saver) -> None:
+def test_what_is_young_is_left_alone_and_reported(store: saver.Saver) -> None:
     store.delete("iris@3")
     output = run("gc").stdout
     assert "too young  1 manifest, made less than 15 min ago" in output
 
 
-@pytest.mark.parametrize(("grace", "told"), [("0", "would free"), ("900", "waiting")])
-def test_a_dry_run_tells_and_changes_nothing(littered: saver.Saver, grace: str, told: str) -> None:
+@pytest.mark.parametrize(("grace", "message"), [("0", "would free"), ("900", "waiting")])
+def test_a_dry_run_tells_and_changes_nothing(littered: saver.Saver, grace: str, message: str) -> None:
     before = contents(Path("models"))
     output = run("gc", "--dry-run", "--grace", grace).stdout
     assert output.startswith("models, if it were collected now\n")
-    assert told in output
+    assert message in output
     assert "1 pack and 1 manifest" in output
     assert contents(Path("models")) == before
 
@@ -95,7 +95,7 @@ def test_a_terminal_shows_the_same(littered: saver.Saver) -> None:
 
 
 @pytest.mark.parametrize("grace", ["-1", "nan", "soon"])
-def test_a_grace_that_is_no_time_is_misuse(littered: saver.Saver, grace: str) -> None:
+def test_a_grace_that_is_not_a_time_is_misuse(littered: saver.Saver, grace: str) -> None:
     before = contents(Path("models"))
     assert run("gc", "--grace", grace).exit_code == 2
     assert contents(Path("models")) == before

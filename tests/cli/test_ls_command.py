@@ -166,7 +166,7 @@ def test_hostile_texts_cannot_steer_a_terminal(hostile: Repository) -> None:
 
 def test_a_store_whose_versions_are_all_gone_says_so(store: saver.Saver) -> None:
     for ref in ("iris@1", "iris@2", "iris@3", "team/bert@1"):
-        store.delete(ref)
+        store.delete(ref, tags=True)
     assert run("ls").stdout == "models has no models.\n"
     assert run_json("ls")["models"] == []
     assert "no model 'iris'" in error_of(run("ls", "iris"))
@@ -180,7 +180,7 @@ def test_where_there_is_no_store_the_option_is_named() -> None:
     assert os.listdir() == []
 
 
-def test_an_unknown_model_is_told_with_those_that_are_nearly_called_so(store: saver.Saver) -> None:
+def test_an_unknown_model_is_reported_with_those_that_are_nearly_called_so(store: saver.Saver) -> None:
     assert "there are iris" in error_of(run("ls", "irs"))
     assert "is not the name of a model" in error_of(run("ls", "no name"))
 
@@ -238,7 +238,7 @@ def test_conditions_and_orders_choose_versions(store: saver.Saver) -> None:
     assert found[1]["moved"]["changed"] == ["model"]
 
 
-def test_what_is_no_condition_is_misuse_and_an_unknown_name_is_missing(store: saver.Saver) -> None:
+def test_what_is_not_a_condition_is_misuse_and_an_unknown_name_is_missing(store: saver.Saver) -> None:
     assert "a value was expected" in error_of(run("ls", "iris", "-w", "loss >"), 2)
     assert "'los'; there are metrics: f1, loss" in error_of(run("ls", "iris", "-w", "los > 1"), 3)
     assert "max:foo" in error_of(run("ls", "iris", "-s", "foo"), 2)

@@ -52,7 +52,7 @@ def test_pipes_get_ascii_that_fits_80_columns() -> None:
 
 
 @pytest.mark.usefixtures("runs")
-def test_several_runs_are_drawn_together_and_told_apart() -> None:
+def test_several_runs_are_drawn_together_and_distinguished() -> None:
     lines = run("plot", "run-1", "run-2@1", "-m", "loss").stdout.splitlines()
     legend = " ".join(" ".join(lines[-2:]).split())
     assert legend == (
@@ -79,7 +79,7 @@ def test_a_terminal_gets_braille_in_colour_that_fits_it(width: int) -> None:
 
 
 @pytest.mark.usefixtures("runs")
-def test_without_colour_curves_are_told_apart_by_characters() -> None:
+def test_without_colour_curves_are_distinguished_by_characters() -> None:
     shown = text_in_a_terminal("plot", "run-1", "-m", "loss", NO_COLOR="1")
     assert "* training   + validation" in shown
     assert not any("\u2800" < char <= "\u28ff" for char in shown)
@@ -90,7 +90,7 @@ def test_without_colour_curves_are_told_apart_by_characters() -> None:
 @pytest.mark.slow
 @pytest.mark.usefixtures("runs")
 @pytest.mark.parametrize(("name", "begins"), [("a.png", b"\x89PNG"), ("a.svg", b"<?xml"), ("a.pdf", b"%PDF")])
-def test_a_picture_is_written_and_told(name: str, begins: bytes) -> None:
+def test_a_picture_is_written_and_reported(name: str, begins: bytes) -> None:
     pytest.importorskip("matplotlib")
     done = run("plot", "run-1", "run-2", "-o", name)
     assert (done.exit_code, done.stdout, done.stderr) == (0, f"{name}: 2 panels of 2 runs\n", "")
@@ -175,7 +175,7 @@ def test_lists_of_numbers_are_a_log_too(tmp_path: Path) -> None:
         ({"step": [float("inf")], "loss": [1.0]}, "is not a training log"),
     ],
 )
-def test_what_is_no_log_is_said(log: Any, reason: str, tmp_path: Path) -> None:
+def test_what_is_not_a_log_is_said(log: Any, reason: str, tmp_path: Path) -> None:
     saver.dump({"log": log}, tmp_path / "odd.saver")
     message = error_of(run("plot", tmp_path / "odd.saver"))
     assert reason in message
@@ -212,7 +212,7 @@ def test_a_log_without_metrics_is_nothing_to_draw() -> None:
     assert "no metric has been logged" in error_of(run("plot", "empty.saver", "-o", "a.png"))
 
 
-def test_more_panels_than_can_be_read_are_told() -> None:
+def test_more_panels_than_can_be_read_are_reported() -> None:
     log = TrainingLog()
     log.append(1, **{f"m{at:03}": 1.0 for at in range(30)})
     saver.dump(log, "many.saver")

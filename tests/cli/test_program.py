@@ -12,9 +12,9 @@ import sys
 import click
 import numpy as np
 import pytest
-from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
+from running import runner
 
 import saver
 from saver.cli import Commands, program
@@ -22,7 +22,7 @@ from saver.cli._screen import clean, size
 
 
 def test_the_commands_are_the_files_of_the_folder():
-    assert CliRunner().invoke(program, ["--help"]).exit_code == 0
+    assert runner().invoke(program, ["--help"]).exit_code == 0
     commands = program.list_commands(click.Context(program))
     assert {"show", "demo"} <= set(commands)
     assert not any(name.startswith("_") for name in commands)
@@ -30,7 +30,7 @@ def test_the_commands_are_the_files_of_the_folder():
 
 @pytest.mark.parametrize("name", program.list_commands(click.Context(program)))
 def test_every_command_has_help(name):
-    result = CliRunner().invoke(program, [name, "-h"])
+    result = runner().invoke(program, [name, "-h"])
     assert result.exit_code == 0
     assert result.output.startswith(f"Usage: program {name}")
 
@@ -39,7 +39,7 @@ def test_every_command_has_help(name):
     "arguments", [["nonsense"], ["_screen"], ["show"], ["show", "--wrong"], ["demo", "--epochs", "0"]]
 )
 def test_misuse_is_exit_code_2(arguments):
-    result = CliRunner().invoke(program, arguments)
+    result = runner().invoke(program, arguments)
     assert result.exit_code == 2
     assert result.stdout == ""
 
@@ -72,11 +72,11 @@ def test_the_exit_code_tells_what_happened(code, arguments, tmp_path, monkeypatc
     (tmp_path / "broken.saver").write_bytes(whole[:-100] + b"\xff" + whole[-99:])
     (tmp_path / "foreign.saver").write_bytes(pickle.dumps([1]))
     verify = ["--verify"] if "broken.saver" in arguments else []
-    assert CliRunner().invoke(program, [*arguments, *verify]).exit_code == code
+    assert runner().invoke(program, [*arguments, *verify]).exit_code == code
 
 
 def test_the_version_is_that_of_the_package():
-    result = CliRunner().invoke(program, ["--version"])
+    result = runner().invoke(program, ["--version"])
     assert result.output.split()[-1] == saver.__version__
 
 
@@ -98,13 +98,13 @@ def test_ctrl_c_ends_a_command_without_a_traceback():
         def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:
             return click.Command("wait", callback=lambda: signal.raise_signal(signal.SIGINT))
 
-    result = CliRunner().invoke(Stopped("program"), ["wait"])
+    result = runner().invoke(Stopped("program"), ["wait"])
     assert result.exit_code == 130
     assert result.stderr == "interrupted\n"
 
 
 def test_without_arguments_the_commands_are_listed_whole():
-    result = CliRunner().invoke(program, [])
+    result = runner().invoke(program, [])
     assert result.exit_code == 0
     commands = program.list_commands(click.Context(program))
     assert {"check", "export", "gc", "import", "ls", "rm", "show", "tag"} <= set(commands)
@@ -114,8 +114,8 @@ def test_without_arguments_the_commands_are_listed_whole():
 
 @pytest.mark.parametrize(("typed", "meant"), [("shwo", "show"), ("improt", "import"), ("exprot", "export")])
 def test_a_command_that_is_nearly_right_is_suggested(typed, meant):
-    assert f"did you mean {meant}?" in CliRunner().invoke(program, [typed]).stderr
-    assert "did you mean" not in CliRunner().invoke(program, ["zzzz"]).stderr
+    assert f"did you mean {meant}?" in runner().invoke(program, [typed]).stderr
+    assert "did you mean" not in runner().invoke(program, ["zzzz"]).stderr
 
 
 def test_a_warning_is_one_line_that_cannot_steer_a_terminal():
@@ -126,7 +126,7 @@ def test_a_warning_is_one_line_that_cannot_steer_a_terminal():
 
 @pytest.mark.parametrize("name", ["ls", "show", "tag", "rm", "gc", "check", "export", "import"])
 def test_every_command_of_a_store_takes_its_place_and_json(name):
-    output = CliRunner().invoke(program, [name, "-h"]).stdout
+    output = runner().invoke(program, [name, "-h"]).stdout
     assert "--store DIR" in output
     assert "--json" in output
 

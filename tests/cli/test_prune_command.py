@@ -46,7 +46,7 @@ def test_what_the_options_keep_stays(scores: saver.Saver, options: str, kept: li
 
 
 @pytest.mark.parametrize(
-    ("options", "exit_code", "told"),
+    ("options", "exit_code", "message"),
     [
         ("", 2, "what is to be kept?"),
         ("--keep-best foo", 2, "write `max:foo` or `min:foo`"),
@@ -57,9 +57,9 @@ def test_what_the_options_keep_stays(scores: saver.Saver, options: str, kept: li
     ],
 )
 def test_what_makes_no_sense_deletes_nothing(
-    scores: saver.Saver, options: str, exit_code: int, told: str
+    scores: saver.Saver, options: str, exit_code: int, message: str
 ) -> None:
-    assert told in error_of(run("prune", "net", *options.split()), exit_code)
+    assert message in error_of(run("prune", "net", *options.split()), exit_code)
     assert left(scores) == [1, 2, 3, 4, 5]
 
 

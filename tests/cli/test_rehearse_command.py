@@ -66,18 +66,18 @@ def document(*arguments: str) -> tuple[int, Any]:
 def test_a_run_that_saves_on_signals_loses_nothing() -> None:
     done = run("rehearse", *script())
     assert done.exit_code == 0, done.output
-    told = facts(done)
-    assert told["run"] == "run-7"
-    step = int(told["last step"])
+    reported = facts(done)
+    assert reported["run"] == "run-7"
+    step = int(reported["last step"])
     versions = saver.Saver("models").versions("run-7")
     (ref,) = [str(version) for version in versions if version.step == step]
-    assert re.fullmatch(r"SIGTERM, after step \d+", told["signal"])
-    assert re.fullmatch(r"[\d.]+ s after the signal, by SIGTERM", told["ended"])
-    assert re.fullmatch(rf"{ref}, step {step}; on disk [\d.]+ s after the signal", told["saved"])
+    assert re.fullmatch(r"SIGTERM, after step \d+", reported["signal"])
+    assert re.fullmatch(r"[\d.]+ s after the signal, by SIGTERM", reported["ended"])
+    assert re.fullmatch(rf"{ref}, step {step}; on disk [\d.]+ s after the signal", reported["saved"])
     assert re.fullmatch(
-        rf"from {ref}, step {step}; finished a step [\d.]+ s after its start", told["resumed"]
+        rf"from {ref}, step {step}; finished a step [\d.]+ s after its start", reported["resumed"]
     )
-    assert told["lost"] == "nothing"
+    assert reported["lost"] == "nothing"
     assert "What to do" not in done.stdout
     assert done.stderr == ""
 
@@ -85,15 +85,15 @@ def test_a_run_that_saves_on_signals_loses_nothing() -> None:
 def test_one_that_does_not_catch_the_signal_loses_steps() -> None:
     done = run("rehearse", *script("Every(steps=10)"))
     assert done.exit_code == 1
-    told = facts(done)
-    last, (first, ref) = int(told["last step"]), told["resumed"].split(",")[0].rsplit(" ", 1)
+    reported = facts(done)
+    last, (first, ref) = int(reported["last step"]), reported["resumed"].split(",")[0].rsplit(" ", 1)
     assert first == "from"
     kept = saver.Saver("models").version(ref).step
     assert kept is not None
     lost = f"{last - kept} steps: {kept + 1} to {last}" if last - kept > 1 else f"1 step: {last}"
-    assert told["lost"] == lost
+    assert reported["lost"] == lost
     before = f"nothing after the signal; the newest version was {ref}, step {kept}"
-    assert re.fullmatch(rf"{before}|{ref}, step {kept}; on disk [\d.]+ s after the signal", told["saved"])
+    assert re.fullmatch(rf"{before}|{ref}, step {kept}; on disk [\d.]+ s after the signal", reported["saved"])
     assert "add OnSignal() to its `every`" in done.stdout
     assert done.stderr == f"error: run-7 lost {lost}\n"
 
@@ -114,7 +114,7 @@ def test_one_that_ignores_the_signal_and_saves_by_the_way_did_not_hear_it(ends: 
 
 @pytest.mark.slow
 def test_the_signal_may_go_to_all_processes() -> None:
-    """A child that dies of it, as a loader's worker does, takes the step with it unless it is told not to."""
+    """A child that dies of it, as a loader's worker does, takes the step with it unless that is off."""
     worker = "child = subprocess.Popen([sys.executable, '-c', {!r}])\n"
     worker += "def before(step):\n    time.sleep(SECONDS)\n    assert child.poll() is None\n"
     stays = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)"
@@ -146,7 +146,7 @@ def test_a_step_that_is_longer_than_the_grace_period_costs_what_was_not_saved() 
     assert found["noticed_seconds"] > 0
 
 
-def test_a_run_that_does_not_resume_is_told_how_to() -> None:
+def test_a_run_that_does_not_resume_is_reported_with_how_to() -> None:
     done = run("rehearse", *script(lines="at = lambda run: 0"))
     assert done.exit_code == 1
     assert facts(done)["resumed"] == "no: it started from the beginning"
@@ -158,8 +158,8 @@ def test_a_script_that_cannot_start_again_is_a_finding() -> None:
     lines = "begin = lambda: sys.exit('no room for two') if os.path.exists('models') else None"
     done = run("rehearse", *script(lines=lines))
     assert done.exit_code == 1
-    told = facts(done)["resumed"]
-    assert told == (
+    reported = facts(done)["resumed"]
+    assert reported == (
         "no: the script ended (exit code 1) before it had taken a step; its last output: no room for two"
     )
 
@@ -262,20 +262,20 @@ def test_a_terminal_shows_the_same() -> None:
     ],
     ids=" ".join,
 )
-def test_misuse_is_told(arguments: Sequence[str]) -> None:
+def test_misuse_is_reported(arguments: Sequence[str]) -> None:
     done = run("rehearse", *arguments)
     assert (done.exit_code, done.stdout) == (2, "")
     assert "rehearse" in done.stderr
 
 
-def test_a_command_that_is_not_there_is_told() -> None:
+def test_a_command_that_is_not_there_is_reported() -> None:
     assert (
         error_of(run("rehearse", "--", "no-such-program"))
         == "error: no-such-program: No such file or directory\n"
     )
 
 
-def test_a_script_that_ends_too_early_is_told_with_its_last_words() -> None:
+def test_a_script_that_ends_too_early_is_reported_with_its_last_words() -> None:
     assert error_of(run("rehearse", "--", sys.executable, "-c", "print('a'); print('bye')")) == (
         "error: the script ended (exit code 0) before it had saved and continued; its last output: bye\n"
     )
@@ -285,34 +285,39 @@ def test_a_script_that_ends_too_early_is_told_with_its_last_words() -> None:
     )
 
 
-def test_a_script_that_enters_no_run_is_told_after_a_while() -> None:
-    told = error_of(
+def test_a_script_that_enters_no_run_is_reported_after_a_while() -> None:
+    reported = error_of(
         run("rehearse", "--patience", "0.2", "--", sys.executable, "-c", "import time; time.sleep(60)")
     )
-    assert "0.2 s passed before it had saved and continued; it has not entered a run" in told
+    assert "0.2 s passed before it had saved and continued; it has not entered a run" in reported
 
 
 @pytest.mark.slow
-def test_a_run_that_never_saves_is_told_how_to_go_without() -> None:
+def test_a_run_that_never_saves_is_reported_with_how_to_go_without() -> None:
     line = json.dumps({"kind": "step", "at": 1.0, "process": 1, "run": "run", "step": 3})
     never = f"echo '{line}' >> $SAVER_REHEARSAL; sleep 60"
     assert "with --after SECONDS" in error_of(run("rehearse", "--patience", "1", "--", "sh", "-c", never))
 
 
 def test_what_a_script_prints_steers_no_terminal() -> None:
-    told = error_of(run("rehearse", "--", sys.executable, "-c", r"print('\x1b]0;owned\x07')"))
-    assert r"\x1b]0;owned\x07" in told
+    reported = error_of(run("rehearse", "--", sys.executable, "-c", r"print('\x1b]0;owned\x07')"))
+    assert r"\x1b]0;owned\x07" in reported
 
 
 # What is decided, and when
 
 
-def told(kind: Any, at: float, step: int = -1, run: str = "run", ref: str = "") -> RunEvent:
+def reported(kind: Any, at: float, step: int = -1, run: str = "run", ref: str = "") -> RunEvent:
     return RunEvent(kind=kind, at=at, process=1, run=run, step=step, ref=ref)
 
 
 PLAN = Plan(("train",), signal.SIGTERM, 30.0, None, 1, 60.0)
-BEFORE = [told("started", 0), told("step", 1, 0), told("saved", 2, 0, ref="run@1"), told("step", 3, 1)]
+BEFORE = [
+    reported("started", 0),
+    reported("step", 1, 0),
+    reported("saved", 2, 0, ref="run@1"),
+    reported("step", 3, 1),
+]
 ENDED = Ended(1.0, "SIGTERM", True)
 
 
@@ -322,18 +327,18 @@ def come_of(first: Sequence[RunEvent], second: Sequence[RunEvent], problem: str 
 
 def test_it_is_time_for_the_signal_when_there_is_something_to_lose() -> None:
     assert [ready(BEFORE[:count], PLAN) for count in range(5)] == [None, None, None, None, "run"]
-    twice = [*BEFORE, told("saved", 4, 1), told("step", 5, 2)]
+    twice = [*BEFORE, reported("saved", 4, 1), reported("step", 5, 2)]
     assert ready(BEFORE, PLAN._replace(saves=2)) is None
     assert ready(twice, PLAN._replace(saves=2)) == "run"
     now = time.monotonic()
-    assert ready([told("step", now - 5, 0)], PLAN._replace(after=4.0)) == "run"
-    assert ready([told("step", now - 5, 0)], PLAN._replace(after=60.0)) is None
+    assert ready([reported("step", now - 5, 0)], PLAN._replace(after=4.0)) == "run"
+    assert ready([reported("step", now - 5, 0)], PLAN._replace(after=60.0)) is None
 
 
 def test_other_runs_of_the_script_do_not_count() -> None:
-    other = [told("step", 0.5, 70, "warm-up"), told("saved", 0.6, 70, "warm-up", "warm-up@1")]
-    again = [told("resumed", 11, 1, ref="run@2"), told("step", 12, 2)]
-    saved = told("saved", 4, 1, ref="run@2")
+    other = [reported("step", 0.5, 70, "warm-up"), reported("saved", 0.6, 70, "warm-up", "warm-up@1")]
+    again = [reported("resumed", 11, 1, ref="run@2"), reported("step", 12, 2)]
+    saved = reported("saved", 4, 1, ref="run@2")
     assert come_of([*other, *BEFORE, saved], [*other, *again]) == come_of([*BEFORE, saved], again)
     assert come_of([*other, *BEFORE, saved], [*other, *again]).good
     assert has_continued(other, "run") is None
@@ -341,14 +346,16 @@ def test_other_runs_of_the_script_do_not_count() -> None:
 
 def test_a_step_that_was_finished_after_the_signal_counts_as_finished() -> None:
     found = come_of(
-        [*BEFORE, told("signal", 3.6, 1), told("step", 4, 2)], [told("resumed", 11, 1), told("step", 12, 2)]
+        [*BEFORE, reported("signal", 3.6, 1), reported("step", 4, 2)],
+        [reported("resumed", 11, 1), reported("step", 12, 2)],
     )
     assert (found.step_at_signal, found.last_step, found.steps_lost) == (1, 2, 1)
 
 
-def test_a_step_too_quick_to_be_told_is_known_from_the_signal() -> None:
+def test_a_step_too_quick_to_be_reported_is_known_from_the_signal() -> None:
     found = come_of(
-        [*BEFORE, told("signal", 3.6, 5)], [told("resumed", 11, 0, ref="run@1"), told("step", 12, 1)]
+        [*BEFORE, reported("signal", 3.6, 5)],
+        [reported("resumed", 11, 0, ref="run@1"), reported("step", 12, 1)],
     )
     assert (found.last_step, found.steps_lost) == (5, 5)
     assert found.saved is not None
@@ -356,13 +363,13 @@ def test_a_step_too_quick_to_be_told_is_known_from_the_signal() -> None:
 
 
 def test_a_save_that_a_dying_process_could_not_report_is_known_from_the_resume() -> None:
-    found = come_of(BEFORE, [told("resumed", 11, 1, ref="run@2"), told("step", 12, 2)])
+    found = come_of(BEFORE, [reported("resumed", 11, 1, ref="run@2"), reported("step", 12, 2)])
     assert found.saved is not None
     assert (found.saved.ref, found.saved.seconds, found.steps_lost) == ("run@2", ENDED.seconds, 0)
 
 
-def test_whoever_resumes_after_the_first_step_did_not_resume() -> None:
-    found = come_of(BEFORE, [told("step", 11, 0), told("resumed", 12, 1)])
+def test_a_resume_after_the_first_step_is_not_a_resume() -> None:
+    found = come_of(BEFORE, [reported("step", 11, 0), reported("resumed", 12, 1)])
     assert (found.resumed, found.steps_lost, found.good) == (None, 2, False)
 
 
@@ -372,17 +379,17 @@ def test_a_line_that_is_being_written_is_not_read() -> None:
 
 
 def test_without_the_variable_a_run_tells_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    told = tmp_path / "told"
-    for name in ("", str(told)):
+    reported = tmp_path / "reported"
+    for name in ("", str(reported)):
         monkeypatch.setenv("SAVER_REHEARSAL", name)
-        with saver.Saver(f"memory://told{bool(name)}").checkpoints(
+        with saver.Saver(f"memory://reported{bool(name)}").checkpoints(
             "run", {"x": {"y": 1}}, every=saver.Every(steps=2)
         ) as run:
             run.step(0)
             run.step(1)
-        assert told.exists() == bool(name)
-    kinds = [(event.kind, event.step, event.ref) for event in read(told.read_bytes())]
+        assert reported.exists() == bool(name)
+    kinds = [(event.kind, event.step, event.ref) for event in read(reported.read_bytes())]
     assert sorted(kinds) == sorted(
         [("started", -1, ""), ("step", 0, ""), ("step", 1, ""), ("saved", 1, "run@1"), ("ended", 1, "")]
     )
-    assert {event.process for event in read(told.read_bytes())} == {os.getpid()}
+    assert {event.process for event in read(reported.read_bytes())} == {os.getpid()}

@@ -36,7 +36,7 @@ warm = False
 def at(run): return run.resume()
 def before(step): pass
 def after(run, step): pass
-def told(step): return {{"loss": float(np.abs(weights).mean())}}
+def reported(step): return {{"loss": float(np.abs(weights).mean())}}
 def steps(start): return range(start, {total})
 
 {lines}
@@ -46,7 +46,7 @@ with saver.Saver("models").checkpoints("run-7", objects, every={every}) as run:
         before(step)
         weights *= 0.9
         weights += np.random.rand(1000) * random.random()
-        run.step(step, **told(step))
+        run.step(step, **reported(step))
         after(run, step)
 print("over")
 """
@@ -77,11 +77,11 @@ def versions() -> list[tuple[int, int | None]]:
 def test_a_run_with_all_that_it_needs_agrees_to_the_bit() -> None:
     done = run("rehearse", "--prove", "5", *script())
     assert done.exit_code == 0, done.output
-    told = facts(done)
+    reported = facts(done)
     assert re.fullmatch(
-        r"from run-7@1, step 9; finished a step [\d.]+ s after its start", told.pop("resumed")
+        r"from run-7@1, step 9; finished a step [\d.]+ s after its start", reported.pop("resumed")
     )
-    assert told == {
+    assert reported == {
         "run": "run-7", "version": "run-7@1, step 9", "trained": "steps 10 to 14",
         "compared": "all bits agree",
     }  # fmt: skip
@@ -110,11 +110,11 @@ def after(run, step):
     done = run("rehearse", "--prove", "5", *script(FLAG + proves))
     assert Path("proof").read_text().endswith("all bits agree")
     assert done.exit_code == 1
-    told = facts(done)
+    reported = facts(done)
     assert re.fullmatch(
         r"weights differs in 1,000 of 1,000 entries, by up to [\d.]+, and so do 5 more; "
         r"the reported numbers first differ at step 10",
-        told["compared"],
+        reported["compared"],
     )
     assert "a value of a process that also trained earlier steps" in done.stdout
     assert re.fullmatch(
@@ -159,16 +159,16 @@ def test_an_object_that_a_process_does_without_is_noticed() -> None:
 
 
 def test_a_generator_seeded_otherwise_by_each_process_is_noticed() -> None:
-    lines = "def told(step): return random.seed(os.getpid()) or {}"
+    lines = "def reported(step): return random.seed(os.getpid()) or {}"
     code, found = document(1, *script(lines))
     assert code == 1
     assert found["proof"]["first"]["path"].startswith("random.python")
     assert "seed it once" in found["advice"]
 
 
-def test_a_metric_that_is_told_otherwise_is_noticed() -> None:
+def test_a_metric_that_is_reported_differently_is_noticed() -> None:
     code, found = document(
-        3, *script("def told(step): return {'loss': np.nan, 'seen': -0.0 if again else 0.0}")
+        3, *script("def reported(step): return {'loss': np.nan, 'seen': -0.0 if again else 0.0}")
     )
     assert code == 1
     assert found["proof"]["first"] == {
@@ -178,7 +178,7 @@ def test_a_metric_that_is_told_otherwise_is_noticed() -> None:
     assert found["advice"].startswith("The state agrees")
 
 
-def test_an_object_that_training_has_replaced_shows_itself_in_what_is_told() -> None:
+def test_an_object_that_training_has_replaced_shows_itself_in_what_is_reported() -> None:
     code, found = document(2, *script("objects = {'weights': weights}\nweights = weights + 1"))
     assert (code, found["proof"]["first"]["path"]) == (1, "loss at step 10")
     assert "change it in place" in found["advice"]
@@ -186,7 +186,7 @@ def test_an_object_that_training_has_replaced_shows_itself_in_what_is_told() -> 
 
 def test_an_epoch_that_begins_to_be_counted_again_is_noticed() -> None:
     lines = "start = 0\ndef at(run):\n    global start\n    start = run.resume()\n    return start\n"
-    lines += "def told(step): return {'epoch': (step - start) // 4}"
+    lines += "def reported(step): return {'epoch': (step - start) // 4}"
     code, found = document(2, *script(lines))
     assert (code, found["proof"]["first"]["path"], found["proof"]["differences"]) == (
         1,
@@ -269,7 +269,7 @@ def test_a_training_that_is_over_with_the_version_leaves_nothing_to_prove() -> N
 
 
 @pytest.mark.slow
-def test_a_run_that_never_saves_is_told() -> None:
+def test_a_run_that_never_saves_is_reported() -> None:
     assert error_of(run("rehearse", "--prove", "3", *script(total=5))) == (
         "error: the script ended (exit code 0) before it had saved; its last output: over\n"
     )
@@ -280,7 +280,7 @@ def test_a_run_that_never_saves_is_told() -> None:
     )
 
 
-def test_a_script_that_breaks_before_its_steps_are_done_is_told() -> None:
+def test_a_script_that_breaks_before_its_steps_are_done_is_reported() -> None:
     breaks = script("def before(step):\n    if step == 12: sys.exit('no luck')")
     assert error_of(run("rehearse", "--prove", "3", *breaks)) == (
         "error: the script ended (exit code 1) before it had trained 3 steps more; its last output: no luck\n"
@@ -297,56 +297,57 @@ def problem_of(*arguments: str) -> str:
     return done.stdout + done.stderr
 
 
-def test_a_run_that_does_not_resume_is_told_how_to() -> None:
-    told = problem_of(*script("def at(run): return 0"))
-    assert "  resumed  no: it started from the beginning\n" in told
-    assert "range(run.resume(), ...)" in told
-    assert told.endswith("error: run-7 did not resume from run-7@1: it started from the beginning\n")
+def test_a_run_that_does_not_resume_is_reported_with_how_to() -> None:
+    reported = problem_of(*script("def at(run): return 0"))
+    assert "  resumed  no: it started from the beginning\n" in reported
+    assert "range(run.resume(), ...)" in reported
+    assert reported.endswith("error: run-7 did not resume from run-7@1: it started from the beginning\n")
 
 
-def test_why_a_run_cannot_begin_again_is_told() -> None:
-    told = problem_of(*script("def at(run):\n    if again: run.save()\n    return run.resume()"))
+def test_why_a_run_cannot_begin_again_is_reported() -> None:
+    reported = problem_of(*script("def at(run):\n    if again: run.save()\n    return run.resume()"))
     assert (
         "before it had resumed; its last output: saver.errors.CannotSaveError: run-7: run-7@1 of step 9"
-        in told
+        in reported
     )
     assert versions() == [(1, 9)]
 
 
-def test_a_run_that_resumes_from_another_version_is_told() -> None:
+def test_a_run_that_resumes_from_another_version_is_reported() -> None:
     lines = "if again: saver.Saver('models').delete('run-7@2')"
-    told = problem_of("--after-saves", "2", *script(lines))
-    assert "  compared  nothing: it resumed from run-7@1, step 9\n" in told
-    assert "Make sure that nothing else saves or deletes versions of run-7" in told
+    reported = problem_of("--after-saves", "2", *script(lines))
+    assert "  compared  nothing: it resumed from run-7@1, step 9\n" in reported
+    assert "Make sure that nothing else saves or deletes versions of run-7" in reported
 
 
-def test_a_run_that_leaves_steps_out_is_told() -> None:
-    told = problem_of(*script("def at(run): return run.resume() + (5 if again else 0)"))
-    assert "it trained steps 15 to 17, and steps 10 to 12 the first time" in told
+def test_a_run_that_leaves_steps_out_is_reported() -> None:
+    reported = problem_of(*script("def at(run): return run.resume() + (5 if again else 0)"))
+    assert "it trained steps 15 to 17, and steps 10 to 12 the first time" in reported
 
 
 @pytest.mark.slow
-def test_a_run_that_ends_earlier_the_second_time_is_told() -> None:
-    told = problem_of(*script("def steps(start): return range(start, 12 if again else 10**6)"))
-    assert "it trained steps 10 to 11, and steps 10 to 12 the first time" in told
+def test_a_run_that_ends_earlier_the_second_time_is_reported() -> None:
+    reported = problem_of(*script("def steps(start): return range(start, 12 if again else 10**6)"))
+    assert "it trained steps 10 to 11, and steps 10 to 12 the first time" in reported
     Path("models").rename("elsewhere")
-    told = problem_of(*script("def steps(start): return () if again else range(10**6)"))
-    assert "it trained no step, and steps 10 to 12 the first time" in told
+    reported = problem_of(*script("def steps(start): return () if again else range(10**6)"))
+    assert "it trained no step, and steps 10 to 12 the first time" in reported
 
 
 @pytest.mark.slow
-def test_a_second_start_that_breaks_is_told_with_its_last_words() -> None:
-    told = problem_of(*script("if again: sys.exit('no room for two')"))
+def test_a_second_start_that_breaks_is_reported_with_its_last_words() -> None:
+    reported = problem_of(*script("if again: sys.exit('no room for two')"))
     assert (
-        "resumed  no: the script ended (exit code 1) before it had resumed; its last output: no room" in told
+        "resumed  no: the script ended (exit code 1) before it had resumed; its last output: no room"
+        in reported
     )
     Path("models").rename("elsewhere")
-    told = problem_of(*script("def before(step):\n    if again: sys.exit('no luck')"))
+    reported = problem_of(*script("def before(step):\n    if again: sys.exit('no luck')"))
     assert (
         "compared  nothing: the script ended (exit code 1) before it had trained steps 10 to 12 again; "
-        in told
+        in reported
     )
-    assert told.endswith("its last output: no luck\n")
+    assert reported.endswith("its last output: no luck\n")
 
 
 # Processes and files
@@ -381,7 +382,7 @@ def alive(process: int) -> bool:
 
 def test_a_run_that_has_recorded_and_is_not_killed_ends_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     script("import saver.rehearsal.recording as recording\nrecording.LINGER = 0.0")
-    asked = {reporting.VARIABLE: "told", **Asked("state.saver", 2, 1).variables()}
+    asked = {reporting.VARIABLE: "reported", **Asked("state.saver", 2, 1).variables()}
     for name, text in asked.items():
         monkeypatch.setenv(name, text)
     assert os.spawnl(os.P_WAIT, sys.executable, sys.executable, "train.py") == -signal.SIGKILL
@@ -402,7 +403,7 @@ def test_a_terminal_shows_the_same() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "reported"),
     [
         (("--signal", "SIGTERM"), "leave out --signal"),
         (("--after", "1", "--grace", "30"), "leave out --after and --grace"),
@@ -411,10 +412,10 @@ def test_a_terminal_shows_the_same() -> None:
     ],
     ids=str,
 )
-def test_what_makes_no_sense_in_a_proof_is_refused(arguments: Sequence[str], told: str) -> None:
+def test_what_makes_no_sense_in_a_proof_is_refused(arguments: Sequence[str], reported: str) -> None:
     done = run("rehearse", "--prove", "3", *arguments, "--", "true")
     assert (done.exit_code, done.stdout) == (2, "")
-    assert told in done.stderr
+    assert reported in done.stderr
 
 
 # What is decided
@@ -425,14 +426,14 @@ def event(kind: Any, step: int = -1, run: str = "run", ref: str = "") -> RunEven
 
 
 def test_the_save_is_the_first_of_which_its_run_has_so_many() -> None:
-    told = [
+    reported = [
         event("saved", 1, ref="run@1"),
         event("saved", 1, "other", "other@1"),
         event("saved", 5, ref="run@2"),
     ]
-    assert chosen(told, 1) == told[0]
-    assert chosen(told[:2], 2) is None
-    assert chosen(told, 2) == told[2]
+    assert chosen(reported, 1) == reported[0]
+    assert chosen(reported[:2], 2) is None
+    assert chosen(reported, 2) == reported[2]
 
 
 def test_it_goes_on_with_what_comes_first() -> None:

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from saver.cli._screen import Plain, size, width
 from saver.cli._terminal import GAP, _Column, _that_fit, _widths
-from saver.cli._times import age, local, span
 from saver.documents import utc
+from saver.times import age, local, span
 
 cells = st.text("ab é模", max_size=60)
 
@@ -83,7 +83,7 @@ def test_a_plain_table_cuts_nothing_and_its_columns_are_straight(table: Any) -> 
 
 
 @given(st.floats())
-def test_any_number_is_told_as_a_time(seconds: float) -> None:
+def test_any_number_is_shown_as_a_time(seconds: float) -> None:
     assert re.fullmatch(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ)?", utc(seconds) or "")
     for zone in (True, False):
         assert local(seconds, zone) == "" or re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d", local(seconds, zone))
@@ -107,5 +107,5 @@ def test_what_was_just_saved_is_of_now_also_by_a_clock_that_is_a_little_behind()
 
 
 @pytest.mark.parametrize("count", [-5, 10**400, 2**63])
-def test_sizes_that_nothing_has_are_told_too(count: int) -> None:
+def test_sizes_that_nothing_has_are_shown_too(count: int) -> None:
     assert size(count)

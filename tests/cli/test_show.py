@@ -17,8 +17,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
-from running import contents, error_of, printable, run, run_in_a_terminal, run_json, text_in_a_terminal
+from click.testing import Result
+from running import (
+    contents,
+    error_of,
+    printable,
+    run,
+    run_in_a_terminal,
+    run_json,
+    runner,
+    text_in_a_terminal,
+)
 
 import saver
 from saver import environment
@@ -33,7 +42,7 @@ COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def show(*arguments: str | Path) -> Result:
-    return CliRunner().invoke(program, ["show", *map(str, arguments)])
+    return runner().invoke(program, ["show", *map(str, arguments)])
 
 
 def show_in_a_terminal(*arguments: str | Path, **options: Any) -> str:
@@ -56,7 +65,7 @@ def model(tmp_path) -> Path:
     return path
 
 
-def test_a_file_is_told_by_parts_tensors_and_environment(model):
+def test_a_file_is_shown_by_parts_tensors_and_environment(model):
     result = show(model)
     assert result.exit_code == 0
     lines = [line.split() for line in result.output.splitlines()]
@@ -144,7 +153,7 @@ def test_damage_is_found_when_asked_for(model):
     assert "Parts" in result.stdout
 
 
-def test_damage_is_told_in_json_too(model):
+def test_damage_is_reported_in_json_too(model):
     flip_a_byte(model)
     result = show(model, "--json", "--verify")
     assert result.exit_code == 1
@@ -183,13 +192,13 @@ def test_a_missing_file_is_exit_code_3(tmp_path):
     assert "there is no such file" in assert_one_line(result)
 
 
-def test_a_folder_is_no_file(tmp_path):
+def test_a_folder_is_not_a_file(tmp_path):
     result = show(tmp_path)
     assert result.exit_code == 3
     assert "folder" in assert_one_line(result)
 
 
-def test_what_the_system_refuses_is_told(tmp_path):
+def test_what_the_system_refuses_is_reported(tmp_path):
     result = show(tmp_path / ("x" * 300))
     assert result.exit_code == 3
     assert "File name too long" in assert_one_line(result)
@@ -359,7 +368,7 @@ def facts(output: str) -> dict[str, str]:
     return dict(re.split(r" {2,}", line.strip(), maxsplit=1) for line in lines)
 
 
-def test_a_version_is_told_with_what_was_said_of_it(store: saver.Saver) -> None:
+def test_a_version_is_shown_with_what_was_said_of_it(store: saver.Saver) -> None:
     version = store.version("iris@2")
     output = show("iris@2").stdout
     assert output.startswith("models: iris@2\n")
@@ -409,7 +418,7 @@ def test_a_file_goes_before_a_model_of_its_name(store: saver.Saver) -> None:
     assert show("iris").stdout.startswith("models: iris@3\n")
 
 
-def test_what_is_neither_file_nor_version_is_told_to_be_neither(store: saver.Saver) -> None:
+def test_what_is_neither_file_nor_version_is_said_to_be_neither(store: saver.Saver) -> None:
     for name in ("rose", "iris@9", "iris@best", "no name", "iris@!"):
         message = error_of(show(name))
         assert "there is no such file; nor is it a version: " in message

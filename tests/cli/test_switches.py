@@ -1,4 +1,4 @@
-"""`-q` and `-v`, which every command takes."""
+"""`-q` and `-v`, which every command takes, and `--store`: before its name or after it."""
 
 from __future__ import annotations
 
@@ -85,3 +85,32 @@ def test_a_warning_is_printed_once(tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("saver.cli.ls.command", command)
         assert "twice" not in run("-v", "ls").stderr
+
+
+USERS = [
+    name
+    for name in program.list_commands(click.Context(program))
+    if any(each.name == "address" for each in program.get_command(click.Context(program), name).params)
+]
+
+
+@pytest.mark.parametrize("name", program.list_commands(click.Context(program)))
+def test_a_store_is_named_before_the_command_where_it_takes_one(name: str, tmp_path: Path) -> None:
+    done = run("--store", tmp_path / "nowhere", name, "--help")
+    if name in USERS:
+        assert done.exit_code == 0
+    else:
+        assert (done.exit_code, "is not about a store; leave out --store" in done.stderr) == (2, True)
+
+
+def test_the_store_that_is_named_last_counts_and_the_line_before_the_environment(
+    store: saver.Saver, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    saver.Saver(other).save("rose", 1)
+    named = run("--store", other, "ls", SAVER_STORE="models").stdout
+    assert named == run("ls", "--store", other).stdout
+    assert "rose" in named
+    assert "iris" in run("--store", other, "ls", "--store", "models").stdout
+    assert "rose" in run("ls", SAVER_STORE=str(other)).stdout
+    assert run("--store", "", "ls").exit_code == 2

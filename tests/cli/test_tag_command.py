@@ -74,7 +74,7 @@ def test_json_says_where_a_tag_leads_and_led(store: saver.Saver) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["iris@9", "best"], "there is no iris@9"),
         (["rose", "best"], "there is no model 'rose'"),
@@ -89,9 +89,9 @@ def test_json_says_where_a_tag_leads_and_led(store: saver.Saver) -> None:
         (["--delete", "iris@first", "first"], "does not name one tag"),
     ],
 )
-def test_misuse_changes_nothing(store: saver.Saver, arguments: list[str], told: str) -> None:
+def test_misuse_changes_nothing(store: saver.Saver, arguments: list[str], message: str) -> None:
     before = contents(Path("models"))
-    assert told in error_of(run("tag", *arguments))
+    assert message in error_of(run("tag", *arguments))
     assert contents(Path("models")) == before
 
 
@@ -101,7 +101,7 @@ def test_a_newer_store_is_not_written_to(newer: Path) -> None:
     assert contents(newer) == before
 
 
-def test_a_full_disk_is_told_and_the_next_tag_is_set(store: saver.Saver) -> None:
+def test_a_full_disk_is_reported_and_the_next_tag_is_set(store: saver.Saver) -> None:
     done = run_where_nothing_can_be_written("tag", "iris@1", "best")
     assert (done.returncode, done.stdout) == (4, "")
     assert "File too large" in done.stderr

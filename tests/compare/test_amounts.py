@@ -100,7 +100,7 @@ def test_squares_that_float64_cannot_hold_are_measured() -> None:
     assert measured(np.zeros(2), small, FORMS["F64"]).norm == pytest.approx(5e-200)
 
 
-def test_a_change_beyond_float64_is_told_as_text() -> None:
+def test_a_change_beyond_float64_is_reported_as_text() -> None:
     found = measured(np.array([-1.7e308]), np.array([1.7e308]), FORMS["F64"])
     assert (found.norm, found.largest, found.relative) == ("inf", "inf", "inf")
 

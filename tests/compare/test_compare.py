@@ -28,7 +28,7 @@ Compare = Callable[[Any, Any], Difference]
 @pytest.fixture(scope="module")
 def told(tmp_path_factory: pytest.TempPathFactory) -> Compare:
     """Saves two objects and compares the files."""
-    folder = tmp_path_factory.mktemp("told")
+    folder = tmp_path_factory.mktemp("compared")
 
     def run(old: Any, new: Any) -> Difference:
         saver.dump(old, folder / "old.saver")
@@ -67,7 +67,7 @@ def test_what_is_saved_twice_does_not_differ(value: Any, told: Compare) -> None:
 
 @pytest.mark.slow
 @given(old=plain_values, new=plain_values)
-def test_what_differs_is_told_and_nothing_else(old: Any, new: Any, told: Compare) -> None:
+def test_what_differs_is_reported_and_nothing_else(old: Any, new: Any, told: Compare) -> None:
     found = told([old], [new])
     (part,) = found.parts
     assert (part.status == "changed") == bool(found) == bool(found.fields or found.arrays)
@@ -103,7 +103,7 @@ def test_what_differs_is_told_and_nothing_else(old: Any, new: Any, told: Compare
     ],
     ids=str,
 )
-def test_values_are_told_as_python_writes_them(old: Any, new: Any, texts: Any, told: Compare) -> None:
+def test_values_are_shown_as_python_writes_them(old: Any, new: Any, texts: Any, told: Compare) -> None:
     found = fields(told([old], [new]))
     assert found == (
         {"model[0].a": (None, "1")} if texts is None else {"model": _listed(texts)} if texts else {}
@@ -173,7 +173,7 @@ def test_one_object_is_not_a_mapping_of_one(told: Compare) -> None:
 # Sharing
 
 
-def test_what_is_shared_in_one_version_only_is_told(told: Compare) -> None:
+def test_what_is_shared_in_one_version_only_is_reported(told: Compare) -> None:
     weights = np.arange(200.0)
     found = told({"a": weights, "b": [weights]}, {"a": weights, "b": [weights.copy()]})
     assert fields(found) == {"b[0]": ("the same as a", "a separate object")}
@@ -228,21 +228,21 @@ def test_an_array_that_changed_is_measured(told: Compare) -> None:
     }
 
 
-def test_small_arrays_are_told_by_their_values(told: Compare) -> None:
+def test_small_arrays_are_shown_by_their_values(told: Compare) -> None:
     found = told({"mean": np.array([[1.5, 2.0]]), "classes": np.array(["a", "b"])},
                  {"mean": np.array([[1.5, 2.5]]), "classes": np.array(["a", "c"])})  # fmt: skip
     values = {path: (a.old and a.old.values, a.new and a.new.values) for path, a in arrays(found).items()}
     assert values == {"mean": ("[[1.5, 2]]", "[[1.5, 2.5]]"), "classes": ("['a', 'b']", "['a', 'c']")}
 
 
-def test_values_that_differ_beyond_six_digits_are_told_in_full(told: Compare) -> None:
+def test_values_that_differ_beyond_six_digits_are_shown_in_full(told: Compare) -> None:
     (change,) = told([np.array(1.0)], [np.array(1.0 + 1e-12)]).arrays
     assert change.new is not None
     assert change.new.values == "1.000000000001"
 
 
 @pytest.mark.parametrize("count", [4, 400])
-def test_another_shape_or_dtype_is_told_and_not_measured(count: int, told: Compare) -> None:
+def test_another_shape_or_dtype_is_reported_and_not_measured(count: int, told: Compare) -> None:
     found = told({"a": np.zeros((2, count)), "b": np.zeros(count)},
                  {"a": np.zeros((2, count + 1)), "b": np.zeros(count, np.float32)})  # fmt: skip
     a, b = found.arrays
@@ -316,7 +316,7 @@ def test_progress_counts_the_bytes_of_both_sides(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_an_estimator_is_told_by_parameters_and_learned_values(told: Compare) -> None:
+def test_an_estimator_is_compared_by_parameters_and_learned_values(told: Compare) -> None:
     linear = pytest.importorskip("sklearn.linear_model")
     rows, labels = np.random.default_rng(0).random((60, 20)), np.arange(60) % 3
     old, new = (linear.LogisticRegression(C=c).fit(rows, labels) for c in (1, 10))
@@ -331,7 +331,7 @@ def test_an_estimator_is_told_by_parameters_and_learned_values(told: Compare) ->
     assert "model.classes_" not in arrays(found)
 
 
-def test_steps_of_a_pipeline_are_told_by_name(told: Compare) -> None:
+def test_steps_of_a_pipeline_are_compared_by_name(told: Compare) -> None:
     pytest.importorskip("sklearn")
     from sklearn.decomposition import PCA
     from sklearn.linear_model import Ridge
@@ -356,7 +356,7 @@ def test_steps_of_a_pipeline_are_told_by_name(told: Compare) -> None:
     }
 
 
-def test_another_class_is_told_beside_what_both_have(told: Compare) -> None:
+def test_another_class_is_reported_beside_what_both_have(told: Compare) -> None:
     linear = pytest.importorskip("sklearn.linear_model")
     found = fields(told({"m": linear.Ridge(alpha=1.0)}, {"m": linear.Lasso(alpha=2.0)}))
     assert found["m"] == (
@@ -367,12 +367,12 @@ def test_another_class_is_told_beside_what_both_have(told: Compare) -> None:
     assert found["m.selection"] == (None, "'cyclic'")
 
 
-def test_the_trees_of_a_forest_are_told_together(told: Compare) -> None:
+def test_the_trees_of_a_forest_are_compared_together(told: Compare) -> None:
     ensemble = pytest.importorskip("sklearn.ensemble")
     rows = np.random.default_rng(0).random((60, 4))
     old, new = (ensemble.RandomForestRegressor(3, random_state=s).fit(rows, rows[:, 0]) for s in (1, 2))
     found = told({"forest": old}, {"forest": new})
-    assert "forest/sklearn.tree.nodes.threshold" in arrays(found)
+    assert "forest/sklearn.tree.threshold" in arrays(found)
     assert fields(found)["forest.random_state"] == ("1", "2")
     assert "forest.estimators_[2].random_state" in fields(found)
     assert not told({"forest": old}, {"forest": copy.deepcopy(old)})
@@ -405,7 +405,7 @@ def training() -> Any:
     return before, parts
 
 
-def test_training_is_told_by_layer(training: Any, told: Compare) -> None:
+def test_training_is_compared_by_layer(training: Any, told: Compare) -> None:
     found = told(*training)
     assert list(arrays(found)) == [
         "model.0.weight",
@@ -432,7 +432,7 @@ def test_a_state_dict_has_the_paths_of_its_module(training: Any, told: Compare) 
     assert fields(found)["optimizer.param_groups[0].lr"] == ("0.001", "0.0001")
 
 
-def test_the_state_of_an_optimizer_is_told_by_the_number_of_the_parameter(told: Compare) -> None:
+def test_the_state_of_an_optimizer_is_compared_by_the_number_of_the_parameter(told: Compare) -> None:
     torch = pytest.importorskip("torch")
     parameters = [torch.nn.Parameter(torch.ones(3)) for _ in range(3)]
     optimizer = torch.optim.Adam(parameters)
@@ -447,7 +447,7 @@ def test_the_state_of_an_optimizer_is_told_by_the_number_of_the_parameter(told: 
     assert fields(found)["optimizer.state[1]"] == (None, "dict of 3")
 
 
-def test_tied_weights_are_told_once_and_untying_is_noted(told: Compare) -> None:
+def test_tied_weights_are_reported_once_and_untying_is_noted(told: Compare) -> None:
     torch = pytest.importorskip("torch")
 
     def net(value: float, tied: bool) -> Any:
@@ -465,7 +465,7 @@ def test_tied_weights_are_told_once_and_untying_is_noted(told: Compare) -> None:
     assert found.arrays == ()
 
 
-def test_views_of_one_memory_are_told_each_for_itself(told: Compare) -> None:
+def test_views_of_one_memory_are_compared_each_for_itself(told: Compare) -> None:
     """As the weights of recurrent networks lie on a GPU, and as they do not on a CPU."""
     torch = pytest.importorskip("torch")
     memory = torch.arange(400.0)
@@ -492,7 +492,7 @@ def test_a_transposed_view_is_measured_against_a_plain_tensor(told: Compare) -> 
     assert (change.path, change.amount and change.amount.largest) == ("turned", 2.0)
 
 
-def test_freezing_a_layer_is_told(told: Compare) -> None:
+def test_freezing_a_layer_is_reported(told: Compare) -> None:
     torch = pytest.importorskip("torch")
     old = torch.nn.Linear(3, 3)
     new = copy.deepcopy(old)
@@ -535,7 +535,7 @@ def store(tmp_path: Path) -> saver.Saver:
     return saver.Saver(tmp_path / "models")
 
 
-def test_versions_of_a_store_tell_what_lies_around_their_parts(store: saver.Saver) -> None:
+def test_versions_of_a_store_are_compared_in_what_is_around_their_parts(store: saver.Saver) -> None:
     rows = np.arange(50.0)
     store.save(
         "m", {"a": 1, "b": [1]}, step=1, metrics={"loss": 0.5, "old": 1.0}, data={"x": rows, "y": rows}
@@ -579,7 +579,7 @@ def test_any_circumstance_makes_a_difference(more: Any, store: saver.Saver) -> N
     assert not store.diff("m@2", "m@2")
 
 
-def test_another_environment_is_told_by_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_environment_is_reported_by_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def random(number: int) -> Any:
         generators = {"python": f"state {number}", "torch": f"seed {number}"}
         return {"seeds": {"$.model.random_state": number}, "generators": generators}
@@ -656,7 +656,7 @@ def test_an_ordered_dict_with_attributes_has_the_paths_of_its_items(told: Compar
     assert fields(found) == {"net._metadata.version": ("1", "2")}
 
 
-def test_a_training_log_is_told_by_its_metrics_wherever_they_are_kept(told: Compare) -> None:
+def test_a_training_log_is_compared_by_its_metrics_wherever_they_are_kept(told: Compare) -> None:
     """Short columns stand in the manifest, long ones are tensors."""
 
     def made(steps: int, scale: float = 1.0) -> TrainingLog:
@@ -686,3 +686,43 @@ def test_a_training_log_is_told_by_its_metrics_wherever_they_are_kept(told: Comp
         assert loss.amount is not None
         assert (loss.amount.entries, loss.amount.changed) == (steps, steps)
     assert not told({"log": made(5000)}, {"log": made(5000)})
+
+
+@pytest.mark.parametrize(
+    "kind", ["RandomForestRegressor", "ExtraTreesClassifier", "BaggingRegressor", "GradientBoostingRegressor"]
+)
+def test_tensors_of_a_forest_have_the_names_and_the_number_that_show_gives(tmp_path: Path, kind: str) -> None:
+    ensemble = pytest.importorskip("sklearn.ensemble")
+    store = saver.Saver(tmp_path / "models")
+    rows = np.random.default_rng(0).random((60, 4))
+    for seed in (1, 2):
+        made = getattr(ensemble, kind)(n_estimators=15, random_state=seed)
+        store.save("forest", {"model": made.fit(rows, rows[:, 0] > 0.5)})
+    found = store.diff("forest@1", "forest@2")
+    described = [store.describe(f"forest@{number}").parts[0] for number in (1, 2)]
+    names = {entry.name for part in described for entry in part.tensors}
+    batched = {change.path for change in found.arrays if "/" in change.path}
+    assert len(batched) > 3
+    assert batched <= names
+    if kind in ("RandomForestRegressor", "ExtraTreesClassifier"):  # others hold more than their trees
+        assert len(batched) + found.unchanged == len(names)
+        assert f"{len(batched)} of {len(names)} tensors" in found.summary()
+
+
+def test_arrays_that_another_library_holds_now_differ_in_that_alone(told: Compare) -> None:
+    """What only the new library records, such as gradients and devices, says nothing more."""
+    torch = pytest.importorskip("torch")
+    for count in (1, 5):
+        weights = {f"w{at}": np.arange(100.0) + at for at in range(count)}
+        found = told({"net": weights}, {"net": {name: torch.tensor(each) for name, each in weights.items()}})
+        assert not found.arrays
+        assert {(field.old, field.new) for field in found.fields} == {("numpy.array", "torch.Tensor")}
+        assert [field.path for field in found.fields] == (["net.w0"] if count == 1 else ["net (5 arrays)"])
+
+
+def test_an_environment_that_was_not_recorded_is_one_row(tmp_path: Path) -> None:
+    numpy = pytest.importorskip("safetensors.numpy")
+    numpy.save_file({"w": np.zeros(100)}, tmp_path / "a.safetensors")
+    saver.dump({"w": np.zeros(100)}, tmp_path / "b.saver")
+    found = saver.diff(str(tmp_path / "a.safetensors"), str(tmp_path / "b.saver"))
+    assert [(field.path, field.old, field.new) for field in found.environment] == [("recorded", "no", "yes")]

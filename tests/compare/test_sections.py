@@ -154,8 +154,8 @@ def test_a_summary_is_one_line() -> None:
         data=(DataChange("train", "changed", "a", "b"),),
     )
     assert found.summary() == (
-        "model changed, 1 field, 1 of 4 arrays, accuracy 0.9533 -> 0.9733, "
-        "other data, other environment, other step"
+        "model changed, 1 field, 1 of 4 tensors, accuracy 0.9533 -> 0.9733, "
+        "data train a -> b, python 3.11 -> 3.12, step 1 -> 2"
     )
     assert made().summary() == "model changed"
     assert Difference("a", "b", (SAME,)).summary() == "no difference"
@@ -180,3 +180,43 @@ def test_text_holds_the_summary_and_aligned_tables() -> None:
             "  model.penalty  'l2'  -",
         ]
     )
+
+
+def _array(shape: str, digest: str) -> str:
+    return f"array float64 {shape}, 4.8 kB, {digest}"
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (DataChange("data", "changed", _array("[150, 4]", "a"), _array("[149, 4]", "b")),
+         "data array float64 [150, 4] -> array float64 [149, 4]"),
+        (DataChange("data", "changed", _array("[9]", "a"), _array("[9]", "b")), "data with other values"),
+        (DataChange("train", "added", None, _array("[9]", "b")), "data train added"),
+        (DataChange("data", "removed", _array("[9]", "b"), None), "data removed"),
+    ],
+)  # fmt: skip
+def test_a_summary_says_in_what_the_data_differ(data: DataChange, said: str) -> None:
+    assert made(data=(data,)).summary() == f"model changed, {said}"
+
+
+def test_a_summary_names_packages_and_counts_the_rest_of_the_environment() -> None:
+    fields = (Field("cpu", "a", "b"), Field("packages.numpy", "2.1", "2.2"), Field("git.commit", "a", None))
+    assert made(environment=fields).summary() == (
+        "model changed, numpy 2.1 -> 2.2, 2 other differences of the environment"
+    )
+    assert made(environment=fields[:1]).summary() == "model changed, 1 difference of the environment"
+
+
+def test_a_field_of_many_owners_is_one_row_and_counts_once() -> None:
+    def found(count: int) -> Difference:
+        names = [f"net.layer{chr(97 + at)}.weight" for at in range(count)]
+        return made(fields=tuple(Field(f"{name}.requires_grad", "True", "False") for name in names))
+
+    (_, many) = sections(found(4))
+    assert many.rows == (("net.*.requires_grad (4 times)", "True", "False"),)
+    assert found(4).summary() == "model changed, 1 field"
+    (_, two) = sections(found(2))
+    assert [row[0] for row in two.rows] == [
+        "net.layera.weight.requires_grad", "net.layerb.weight.requires_grad",
+    ]  # fmt: skip

@@ -98,7 +98,7 @@ def test_data_is_synced_before_the_name_and_the_name_before_the_return(
 
 
 @pytest.mark.parametrize("failing", ["file", "folder"])
-def test_a_failed_sync_of_the_data_changes_nothing_and_one_of_the_folder_is_told(
+def test_a_failed_sync_of_the_data_changes_nothing_and_one_of_the_folder_is_reported(
     failing: str, tmp_path: Path, temporary: str, size: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "a.saver"
@@ -170,24 +170,24 @@ def test_what_cannot_be_saved_touches_no_file(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["a.saver"]
 
 
-def test_a_folder_that_is_not_there_is_told(tmp_path: Path, temporary: str) -> None:
+def test_a_folder_that_is_not_there_is_reported(tmp_path: Path, temporary: str) -> None:
     with pytest.raises(saver.CannotWriteError, match="create the folder"):
         saver.dump([1], tmp_path / "none" / "a.saver")
 
 
-def test_a_folder_in_place_of_the_file_is_told(tmp_path: Path, temporary: str) -> None:
+def test_a_folder_in_place_of_the_file_is_reported(tmp_path: Path, temporary: str) -> None:
     (tmp_path / "a.saver").mkdir()
     with pytest.raises(saver.CannotWriteError, match="it is a folder"):
         saver.dump([1], tmp_path / "a.saver")
 
 
-def test_a_file_in_place_of_the_folder_is_told(tmp_path: Path, temporary: str) -> None:
+def test_a_file_in_place_of_the_folder_is_reported(tmp_path: Path, temporary: str) -> None:
     (tmp_path / "a").write_text("x")
     with pytest.raises(saver.CannotWriteError):
         saver.dump([1], tmp_path / "a" / "b.saver")
 
 
-def test_a_folder_that_refuses_is_told(
+def test_a_folder_that_refuses_is_reported(
     tmp_path: Path, temporary: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The system call says no: no mode of a folder would stop root, as whom tests may run."""
@@ -325,7 +325,7 @@ def test_an_error_that_came_too_late_is_seen_through(
     assert os.listdir(tmp_path) == ["a"]
 
 
-def test_where_it_cannot_be_told_the_commit_is_unknown(tmp_path: Path, temporary: str) -> None:
+def test_where_it_cannot_be_known_the_commit_is_unknown(tmp_path: Path, temporary: str) -> None:
     class Mute(Files):
         def link(self, source: str | int, path: str) -> None:
             raise OSError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))

@@ -40,7 +40,7 @@ def test_it_is_called_as_one_says(tmp_path: Path) -> None:
         open_file(str(tmp_path / "a"), "the model")
 
 
-def test_what_is_no_file_is_told(tmp_path: Path) -> None:
+def test_what_is_not_a_file_is_reported(tmp_path: Path) -> None:
     with pytest.raises(IncompatibleError, match="is a folder"):
         open_file(str(tmp_path))
     os.mkfifo(tmp_path / "pipe")
@@ -55,14 +55,14 @@ def test_what_is_no_file_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "kind", "told"),
+    ("number", "kind", "message"),
     [(errno.EACCES, CannotReadError, "ask its owner, user "), (errno.EPERM, CannotReadError, "ask its owner"),
      (errno.EIO, DamagedError, "check the disk"), (errno.EMFILE, CannotReadError, "Too many open files"),
      (errno.ENOENT, NotFoundError, "no such file"), (errno.ENOTDIR, NotFoundError, "no such file"),
      (errno.ESTALE, NotFoundError, "no such file"), (errno.ENAMETOOLONG, CannotReadError, "too long")],
 )  # fmt: skip
-def test_what_cannot_be_opened_is_told(
-    number: int, kind: type[SaverError], told: str, tmp_path: Path
+def test_what_cannot_be_opened_is_reported(
+    number: int, kind: type[SaverError], message: str, tmp_path: Path
 ) -> None:
     (tmp_path / "a").write_bytes(b"x")
 
@@ -70,7 +70,7 @@ def test_what_cannot_be_opened_is_told(
         def open(self, path: str) -> int:
             raise OSError(number, os.strerror(number))
 
-    with pytest.raises(kind, match=told):
+    with pytest.raises(kind, match=message):
         open_file(str(tmp_path / "a"), files=Refusing())
 
 

@@ -154,7 +154,7 @@ def _files(place: Path) -> list[Path]:
 
 
 def read(family: str, folder: Path) -> dict[str, list[str]]:
-    """The same from source: bases are told by the last step of their names."""
+    """The same from source: bases are known by the last step of their names."""
     defined: list[tuple[str, ast.ClassDef]] = []
     everywhere = sorted({place for places in PLACES[family].values() for place in places})
     for path in (path for place in everywhere for path in _files(folder / place.replace(".", "/"))):

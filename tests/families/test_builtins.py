@@ -279,10 +279,10 @@ def test_a_registered_class_is_saved_by_its_attributes(roundtrip: Roundtrip) -> 
 
 
 def test_a_class_with_state_in_c_cannot_be_registered() -> None:
-    class Numbers(list[int]):
+    class Numbers(deque[int]):
         pass
 
-    with pytest.raises(saver.CannotSaveError, match=r"inherits from builtins\.list"):
+    with pytest.raises(saver.CannotSaveError, match=r"inherits from collections\.deque"):
         saver.register(Numbers)
 
 
@@ -399,7 +399,7 @@ def test_a_key_that_would_take_forever_to_hash_is_refused(holder: str, within: s
         Decoder([root, *nodes], {}, None)(root)  # type: ignore[arg-type]
 
 
-def test_a_key_that_holds_much_is_none_of_those(roundtrip: Roundtrip) -> None:
+def test_a_key_that_holds_much_is_not_one_of_those(roundtrip: Roundtrip) -> None:
     large = tuple(range(300_000))
     key = (large, (large, large[:10]))
     assert roundtrip({key: 1, (1, key): 2}) == {key: 1, (1, key): 2}
@@ -429,7 +429,7 @@ def test_a_key_may_have_more_digits_than_python_writes_out(roundtrip: Roundtrip,
     [SimpleNamespace, lambda: OrderedDict(a=1), DecisionTreeClassifier],
     ids=["namespace", "ordered", "estimator"],
 )
-def test_an_attribute_that_is_no_unicode_text_is_refused_by_its_path(make: Any, tmp_path: Path) -> None:
+def test_an_attribute_that_is_not_unicode_text_is_refused_by_its_path(make: Any, tmp_path: Path) -> None:
     thing = make()
     setattr(thing, LONE, 1)
     with pytest.raises(saver.CannotSaveError, match=r"^\$\.part\[0\]: .*not valid Unicode"):
@@ -437,7 +437,7 @@ def test_an_attribute_that_is_no_unicode_text_is_refused_by_its_path(make: Any, 
     assert not list(tmp_path.iterdir())
 
 
-def test_a_field_of_a_structure_that_is_no_unicode_text_is_refused(tmp_path: Path) -> None:
+def test_a_field_of_a_structure_that_is_not_unicode_text_is_refused(tmp_path: Path) -> None:
     with pytest.raises(saver.CannotSaveError, match="not Unicode text"):
         saver.dump(np.zeros(3, [(LONE, "f8")]), tmp_path / "x")
     assert not list(tmp_path.iterdir())

@@ -17,6 +17,10 @@ CODECS = [(family, codec) for family, places in classes.PLACES.items() for codec
 RUN = "run `python tests/families/classes.py {}`"
 
 
+FEW = 5
+"""A codec may have so few classes that another version has none of them."""
+
+
 @pytest.fixture(scope="module")
 def installed() -> Any:
     """What the generator finds, by family."""
@@ -65,7 +69,7 @@ def test_listed_names_lead_to_classes_that_the_codec_takes(
         else:
             assert takers == [codec], name
     record_property("of other versions", absent)
-    assert 2 * len(absent) <= len(data["codecs"][codec]), absent
+    assert 2 * len(absent) <= len(data["codecs"][codec]) or len(absent) < FEW, absent
 
 
 def test_classes_that_must_first_be_enabled_are_listed() -> None:

@@ -19,7 +19,7 @@ from saver import trust, uses
 LISTED = Path(__file__).with_name("references.txt")
 KINDS = {
     "activation", "array", "check", "class", "combining", "distance", "elementwise", "factory", "internal",
-    "kernel", "loss", "metric", "number", "pairwise", "scores", "splitter", "type",
+    "kernel", "loss", "metric", "number", "pairwise", "scores", "splitter", "text", "type",
 }  # fmt: skip
 
 
@@ -54,7 +54,7 @@ def test_every_review_gives_a_reason_and_known_kinds() -> None:
         "numpy:zeros_like", "numpy:tile", "math:factorial",
     ],
 )  # fmt: skip
-def test_what_takes_more_than_numbers_is_none_of_them(name: str) -> None:
+def test_what_takes_more_than_numbers_is_not_one_of_them(name: str) -> None:
     assert trust.reference(name) is None
 
 
@@ -81,7 +81,7 @@ def _imports(name: str) -> bool:
 
 
 class Canary:
-    """Notices when it is called, or when it is asked for an attribute that a file could set."""
+    """Notices when it is called, or when an attribute that a file could set is read."""
 
     def __init__(self) -> None:
         self.sung: list[str] = []
@@ -140,6 +140,6 @@ def test_kinds_of_what_the_user_trusts_are_not_known() -> None:
 
 
 @pytest.mark.parametrize("value", [len, np.log1p, np.mean, things, int, partial(len), types.FunctionType])
-def test_functions_classes_and_partials_are_told_from_objects(value: Any) -> None:
+def test_functions_classes_and_partials_are_distinguished_from_objects(value: Any) -> None:
     assert uses.is_callable_value(value)
     assert not uses.is_callable_value(Canary())

@@ -1,4 +1,4 @@
-"""Equal sets have equal bytes, whoever writes them."""
+"""Equal sets have equal bytes, in any process that writes them."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def test_those_that_are_alike_stand_in_the_order_in_which_they_were_met(tmp_path
     assert len(found) == 1
 
 
-def test_an_element_may_refer_to_what_lies_around_the_set() -> None:
+def test_an_element_may_refer_to_what_is_around_the_set() -> None:
     def tree(*order: int) -> bytes:
         whole: list[Any] = []
         boxes = [Box([whole, at]) for at in range(3)]

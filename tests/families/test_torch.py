@@ -300,13 +300,14 @@ def test_tensors_keep_what_torch_save_keeps(roundtrip: RoundTrip) -> None:
     frozen = nn.Parameter(torch.randn(3), requires_grad=False)
     frozen.group = "frozen"
     middle.sum().backward()
-    found = roundtrip([leaf, middle, frozen, nn.Parameter(torch.randn(2)), nn.Buffer(torch.ones(2))])
-    assert [t.requires_grad for t in found] == [True, True, False, True, False]
+    buffers = [nn.Buffer(torch.ones(2))] if hasattr(nn, "Buffer") else []  # new in torch 2.5
+    found = roundtrip([leaf, middle, frozen, nn.Parameter(torch.randn(2)), *buffers])
+    assert [t.requires_grad for t in found] == [True, True, False, True, False][: len(found)]
     assert [type(t) for t in found[:4]] == [torch.Tensor, torch.Tensor, nn.Parameter, nn.Parameter]
     assert found[1].is_leaf
     assert found[0].grad is None
     assert found[2].group == "frozen"
-    assert isinstance(found[4], nn.Buffer)
+    assert all(isinstance(buffer, nn.Buffer) for buffer in found[4:])
 
 
 @SPARSE_BETA
@@ -653,7 +654,7 @@ def test_a_state_dict_keeps_its_metadata(roundtrip: RoundTrip) -> None:
 
 def test_a_lazy_module_saves_once_it_has_seen_data(roundtrip: RoundTrip) -> None:
     net = nn.Sequential(nn.LazyLinear(3), nn.LazyBatchNorm1d())
-    with pytest.raises(saver.CannotSaveError, match=r"\$\.model\[0\]: a lazy module .* run one batch"):
+    with pytest.raises(saver.CannotSaveError, match=r"\$\.model\[0\].*: a lazy module .* run one batch"):
         roundtrip(net)
     net(torch.randn(2, 4))
     assert_same_modules(roundtrip(net), net)
@@ -710,6 +711,10 @@ def _tensor_hook() -> Any:
 
 _STEPPER = lambda epoch: 0.9  # noqa: E731
 
+_STATE_DICT_HOOK = "register_state_dict_post_hook"
+if not hasattr(nn.Module, _STATE_DICT_HOOK):  # it is private before torch 2.5
+    _STATE_DICT_HOOK = "_register_state_dict_hook"
+
 _REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "forward hook": (
         lambda: _hooked("register_forward_hook"),
@@ -718,7 +723,7 @@ _REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "forward pre-hook": (lambda: _hooked("register_forward_pre_hook"), r"\$\.model\[1\]: a forward pre hook"),
     "backward hook": (lambda: _hooked("register_full_backward_hook"), r"\$\.model\[1\]: a backward hook"),
     "state dict hook": (
-        lambda: _hooked("register_state_dict_post_hook"),
+        lambda: _hooked(_STATE_DICT_HOOK),
         r"\$\.model\[1\]: a state dict hook",
     ),
     "lambda": (lambda: _with(lambda net: setattr(net, "act", lambda x: x)), r"\$\.model\[1\]\.act: a lambda"),
@@ -732,7 +737,7 @@ _REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "traced": (lambda: torch.fx.symbolic_trace(nn.Linear(2, 2)), r"\$\.model: .*traced from"),
     "data parallel": (lambda: nn.DataParallel(nn.Linear(2, 2)), r"\$\.model: .*\.module"),
     "local class": (lambda: type("Net", (nn.Module,), {})(), r"\$\.model: .*cannot be found again"),
-    "meta": (lambda: nn.Linear(2, 2, device="meta"), r"\$\.model\.weight: .*meta"),
+    "meta": (lambda: nn.Linear(2, 2, device="meta"), r"\$\.model\.weight.*: .*meta"),
     "uninitialized": (lambda: nn.UninitializedParameter(), r"\$\.model: an uninitialized parameter"),
     "nested": (
         lambda: torch.nested.nested_tensor([torch.ones(2), torch.ones(3)]),
@@ -879,6 +884,7 @@ def test_every_schedule_of_torch_is_tested() -> None:
     assert known <= _SCHEDULES.keys()
 
 
+@pytest.mark.filterwarnings("ignore:.*the epoch parameter:UserWarning")  # SequentialLR warns of itself
 @pytest.mark.parametrize("name", _SCHEDULES)
 def test_training_goes_on_with_every_schedule(name: str, roundtrip: RoundTrip) -> None:
     net = _network("SGD")
@@ -927,6 +933,8 @@ def test_an_optimizer_of_another_torch_gets_the_options_it_lacks() -> None:
     state = first_state(tree, "torch.Optimizer")
     state["torch"] = "2.4.0"
     group = first_state(state["param_groups"], "dict")
+    if "decoupled_weight_decay" not in group:
+        pytest.skip("this torch has no option that 2.4.0 lacks")
     del group["decoupled_weight_decay"]
     group.pop("$order", None)
     found = decoded(tree, memory)
@@ -1095,7 +1103,7 @@ def _renamed(obj: Any, old: str, new: str) -> Any:
     "torch.utils.data.dataset:Dataset", "torch.fx.graph_module:GraphModule", "torch.serialization:load",
 ])  # fmt: skip
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_a_class_that_is_no_plain_module_is_refused(name: str) -> None:
+def test_a_class_that_is_not_a_plain_module_is_refused(name: str) -> None:
     assert (
         type(_renamed(nn.Tanh(), "torch.nn.modules.activation:Tanh", "torch.nn.modules.activation:ReLU"))
         is nn.ReLU
@@ -1106,7 +1114,7 @@ def test_a_class_that_is_no_plain_module_is_refused(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["torch.nn.modules.linear:Linear", "torch.optim.lr_scheduler:StepLR"])
-def test_a_class_that_is_no_optimizer_is_refused(name: str) -> None:
+def test_a_class_that_is_not_an_optimizer_is_refused(name: str) -> None:
     with pytest.raises(saver.IncompatibleError):
         _renamed(torch.optim.SGD([torch.ones(2)]), "torch.optim.sgd:SGD", name)
 
@@ -1331,7 +1339,7 @@ def test_equal_models_make_equal_trees() -> None:
     assert first[0] == second[0]
 
 
-def test_torch_is_not_needed_to_see_what_lies_in_a_tree() -> None:
+def test_torch_is_not_needed_to_see_what_is_in_a_tree() -> None:
     tree, _ = encoded(nn.Linear(2, 2))
     found: list[Any] = []
     parse(tree, "test", found)

@@ -352,7 +352,7 @@ def test_a_part_that_begins_within_its_storage_stands_for_itself_alone(save: Sav
     assert told(target) == told(saver.load(opened.where)["part"])
 
 
-def test_what_holds_the_root_only_by_its_values_is_no_root(save: Save) -> None:
+def test_what_holds_the_root_only_by_its_values_is_not_a_root(save: Save) -> None:
     """A module takes the elements of a state dict; a view of them that nothing fits is apart from it."""
     net, saved = nn.Linear(8, 8), nn.Linear(8, 8)
     state = saved.state_dict()

@@ -123,7 +123,7 @@ def test_attributes_of_a_frame_are_refused_and_those_in_attrs_kept() -> None:
     pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame({"a": ["x"]})
     frame.attrs["note"] = 5
-    assert list(frame["a"].str.upper()) == ["X"]  # pandas keeps an accessor, which is no attribute of a user
+    assert list(frame["a"].str.upper()) == ["X"]  # pandas keeps an accessor, not an attribute of a user
     frame["a"].str  # noqa: B018
     assert back(frame).attrs == {"note": 5}
     column = frame["a"]
@@ -313,7 +313,7 @@ ODD: dict[str, tuple[Callable[[], Any], str]] = {
     "a dtype with metadata": (lambda: np.dtype("i4", metadata={"a": 1}), r"metadata.*numpy\.dtype\('<i4'\)"),
     "a masked matrix": (lambda: np.ma.array(np.eye(2).view(np.matrix)), "are a matrix, not a plain"),
     "fields far apart": (padded, "100000 bytes each"),
-    "an enum's value that is no member": (lambda: Open(7), "not a member of Open; save its value"),
+    "an enum's value that is not a member": (lambda: Open(7), "not a member of Open; save its value"),
     "a zone from a file": (zone_of_a_file, r"use ZoneInfo\(key\)"),
 }
 

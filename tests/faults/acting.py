@@ -33,7 +33,7 @@ from saver.repo.gc import moving
 from saver.storages.local import LocalStorage
 
 Act: TypeAlias = tuple[dict[str, Any], Callable[[], dict[str, Any]]]
-"""What is told of it beforehand, and what does it: it returns what is told afterwards."""
+"""What is reported of it beforehand, and what does it: it returns what is reported afterwards."""
 
 PR_SET_PTRACER = 0x59616D61
 
@@ -70,7 +70,7 @@ def tag(store: saver.Saver, ref: str, name: str) -> Act:
 
 
 def delete(store: saver.Saver, ref: str) -> Act:
-    return {"act": "delete", "ref": ref}, lambda: {"ref": str(store.delete(ref)[0])}
+    return {"act": "delete", "ref": ref}, lambda: {"ref": str(store.delete(ref, tags=True)[0])}
 
 
 def collect(store: saver.Saver) -> Act:
@@ -259,7 +259,7 @@ def begin(task: dict[str, Any]) -> None:
     warnings.simplefilter("ignore")
     os.environ["SAVER_CACHE"] = task["cache"]
     if task.get("judge"):
-        tell("judged", wrong=judge(task["folder"], task["before"], task["told"]))
+        tell("judged", wrong=judge(task["folder"], task["before"], task["heard"]))
         return
     tell("begun", pid=os.getpid())
     if task.get("wait"):

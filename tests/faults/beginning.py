@@ -61,7 +61,7 @@ def made_of_hundreds(folder: Path) -> Before:
         if seed % 2:
             store.tag(str(version), f"tag-{seed}")
         if seed % 5 == 0:
-            del seeds[str(store.delete(str(version))[0])]
+            del seeds[str(store.delete(str(version), tags=True)[0])]
     store.gc(grace=0)
     seeds[str(store.save("m", value(900), notes="900"))] = 900
     return Before(before.folder, seeds)

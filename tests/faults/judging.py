@@ -33,15 +33,15 @@ def state_of(found: Any) -> Any:
 
 
 class Expected:
-    """What a store must hold, and what it may, after what was told of the acts on it.
+    """What a store must hold, and what it may, after what was reported of the acts on it.
 
     `before` are the versions that there were, with their seeds, by which the notes of versions name them.
     """
 
-    def __init__(self, before: dict[str, int], told: list[dict[str, Any]]) -> None:
+    def __init__(self, before: dict[str, int], heard: list[dict[str, Any]]) -> None:
         self.must = dict(before)
         self.may: dict[str, int] = {}
-        self.seeds = {line["seed"] for line in told if line["what"] == "try" and line["act"] == "save"}
+        self.seeds = {line["seed"] for line in heard if line["what"] == "try" and line["act"] == "save"}
         self.seeds.add(AFTERWARDS)
         self.tags: dict[str, str] = {}
         self.run: tuple[int, int] | None = None
@@ -52,7 +52,7 @@ class Expected:
 
         for ref in before:
             self._count(ref)
-        for line in told:
+        for line in heard:
             self._take(line)
 
     def _count(self, ref: str) -> None:
@@ -81,12 +81,12 @@ class Expected:
                 self.tags[line["tag"]] = line["ref"]
 
 
-def judge(folder: str, before: dict[str, int], told: list[dict[str, Any]], strict: bool = True) -> list[str]:
+def judge(folder: str, before: dict[str, int], heard: list[dict[str, Any]], strict: bool = True) -> list[str]:
     """What is not as promised, in sentences: nothing, where all is well."""
-    expected = Expected(before, told)
-    wrong = [line["text"] for line in told if line["what"] == "wrong"]
+    expected = Expected(before, heard)
+    wrong = [line["text"] for line in heard if line["what"] == "wrong"]
     wrong += [
-        f"{line['act']}: {line['error']} is raised raw: {line['text']}" for line in told if is_raw(line)
+        f"{line['act']}: {line['error']} is raised raw: {line['text']}" for line in heard if is_raw(line)
     ]
     try:
         wrong += _promises(saver.Saver(folder), expected) if strict else []
@@ -104,7 +104,8 @@ def is_raw(line: dict[str, Any]) -> bool:
 
 def _promises(store: saver.Saver, expected: Expected) -> list[str]:
     wrong = []
-    there = {str(version): version for model in store.models() for version in store.versions(model)}
+    models = store.models() if store.exists() else []
+    there = {str(version): version for model in models for version in store.versions(model)}
     wrong += [f"{ref} was acknowledged, and is lost" for ref in sorted(expected.must.keys() - there.keys())]
     for ref, version in there.items():
         model = version.model
@@ -113,7 +114,7 @@ def _promises(store: saver.Saver, expected: Expected) -> list[str]:
         else:
             found, seed = store.load(ref), int(version.notes)
             if ref in expected.must and expected.must[ref] != seed:
-                wrong.append(f"{ref} is the version of another save than the one that was told so")
+                wrong.append(f"{ref} is the version of another save than the one that was reported")
             elif ref not in expected.must and ref not in expected.may and seed not in expected.seeds:
                 wrong.append(f"{ref} was never saved, or was deleted")
         if state_of(found) != state_of(value(seed)):

@@ -20,9 +20,9 @@ PATIENCE = 60.0
 
 
 class Life(NamedTuple):
-    """What a process told, and how it ended, as `os.waitpid` says it."""
+    """What a process reported, and how it ended, as `os.waitpid` says it."""
 
-    told: list[Line]
+    heard: list[Line]
     status: int
 
     @property
@@ -30,10 +30,10 @@ class Life(NamedTuple):
         return os.WIFSIGNALED(self.status) and os.WTERMSIG(self.status) == signal.SIGKILL
 
     def failures(self) -> list[Line]:
-        return [line for line in self.told if line["what"] == "failed"]
+        return [line for line in self.heard if line["what"] == "failed"]
 
     def done(self, act: str) -> list[Line]:
-        return [line for line in self.told if line["what"] == "done" and line["act"] == act]
+        return [line for line in self.heard if line["what"] == "done" and line["act"] == act]
 
 
 class Hangs(AssertionError):
@@ -60,12 +60,12 @@ class Lives:
         assert line["what"] == "ready", line
 
     def hear(self) -> Line:
-        """The next line that is told."""
+        """The next line."""
         assert self._process.stdout is not None
         end = time.monotonic() + PATIENCE
         while b"\n" not in self._rest:
             if not select.select([self._process.stdout], [], [], max(0.0, end - time.monotonic()))[0]:
-                raise Hangs(f"nothing was told for {PATIENCE} s")
+                raise Hangs(f"nothing was reported for {PATIENCE} s")
             data = os.read(self._process.stdout.fileno(), 65536)
             if not data:
                 raise AssertionError("the process that forks has ended")
@@ -78,15 +78,15 @@ class Lives:
         assert self._process.stdin is not None
         self._process.stdin.write(text.encode() + b"\n")
 
-    def live(self, task: dict[str, Any], told: Callable[[Line], None] | None = None) -> Life:
-        """One life. `told` is called with each line as it comes."""
+    def live(self, task: dict[str, Any], heard: Callable[[Line], None] | None = None) -> Life:
+        """One life. `heard` is called with each line as it comes."""
         self.say(json.dumps({"cache": str(self.cache), **task}))
         lines: list[Line] = []
         try:
             while (line := self.hear())["what"] != "ended":
                 lines.append(line)
-                if told is not None:
-                    told(line)
+                if heard is not None:
+                    heard(line)
         except Hangs:
             for line in lines[:1]:
                 os.kill(line["pid"], signal.SIGKILL)
@@ -96,12 +96,12 @@ class Lives:
 
     def judged(self, folder: Path, before: dict[str, int], life: Life) -> list[str]:
         """What is not as promised in a store, seen by a process that never had anything to do with it."""
-        task = {"judge": True, "folder": str(folder), "before": before, "told": life.told}
+        task = {"judge": True, "folder": str(folder), "before": before, "heard": life.heard}
         found = self.live(task)
-        wrong = [line["wrong"] for line in found.told if line["what"] == "judged"]
+        wrong = [line["wrong"] for line in found.heard if line["what"] == "judged"]
         if not wrong:
-            return [f"the judge ended with {found.status}: {found.told}"]
-        broken = [line["error"] for line in life.told if line["what"] == "broken"]
+            return [f"the judge ended with {found.status}: {found.heard}"]
+        broken = [line["error"] for line in life.heard if line["what"] == "broken"]
         return [*wrong[0], *broken]
 
     def end(self) -> None:

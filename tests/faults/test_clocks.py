@@ -54,7 +54,7 @@ def test_processes_whose_clocks_are_years_apart_use_one_store(
         told.append(who.live({"folder": str(folder), "life": "collects"}))
         assert not told[-1].failures()
         assert not told[-2].failures()
-    all_told = Life([line for life in told for line in life.told], 0)
+    all_told = Life([line for life in told for line in life.heard], 0)
     assert promised(folder, few, all_told)
     assert not elsewhen.judged(folder, few.seeds, all_told)
 

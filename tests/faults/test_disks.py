@@ -132,7 +132,7 @@ def test_a_full_disk_frees_what_is_deleted(
     assert failed in ([], ["save"]) if lacking == "inodes" else not failed
     assert freeing.done("gc")[0]["freed"] > 0
     assert remount(disk, LARGE[lacking])
-    both = Life([*life.told, *freeing.told], 0)
+    both = Life([*life.heard, *freeing.heard], 0)
     assert promised(folder, before, both)
 
 

@@ -146,6 +146,6 @@ def test_children_load_and_save_whatever_threads_of_their_parent_were_doing(
 ) -> None:
     folder = few.copy(place / "forked")
     life = run(FORKS, folder, place)
-    assert not [line["text"] for line in life.told if line["what"] == "wrong"]
+    assert not [line["text"] for line in life.heard if line["what"] == "wrong"]
     assert len({line["seed"] for line in life.done("save")} & {*range(10_000, 10_024)}) == 24
     assert promised(folder, few, life)

@@ -1,6 +1,6 @@
 """Limits of a process: open files, sizes of files, memory, threads.
 
-What cannot be done is told as an error of Saver's, or as the interpreter's MemoryError; nothing is lost.
+What cannot be done is an error of Saver's, or as the interpreter's MemoryError; nothing is lost.
 """
 
 from __future__ import annotations

@@ -141,7 +141,7 @@ else:
 
 
 class TestUnusualArrays:
-    def test_what_lies_between_fields_does_not_count(self):
+    def test_bytes_between_fields_do_not_count(self):
         dtype = np.dtype({"names": ["a", "b"], "formats": ["i1", "f8"], "offsets": [0, 8], "itemsize": 24})
         one, other = np.zeros(3, dtype), np.zeros(3, dtype)
         other.view(np.uint8)[1::24] = 7
@@ -245,7 +245,7 @@ class TestElements:
         assert (encode([one]) == encode([other])) == (by_value(one) == by_value(other))
 
     @given(st.lists(PLAIN, max_size=5))
-    def test_a_list_within_others_is_told_from_its_elements(self, items):
+    def test_a_list_within_others_is_distinguished_from_its_elements(self, items):
         assert encode([items]) != encode(items)
 
     def test_strings_with_half_a_surrogate_pair_are_values_too(self):
@@ -309,7 +309,7 @@ print(fingerprint(array)["hash"])
         ],
         ids=repr,
     )  # fmt: skip
-    def test_values_of_the_standard_library_are_told_from_their_texts(self, item):
+    def test_values_of_the_standard_library_are_distinguished_from_their_texts(self, item):
         assert len({encode([each]) for each in (item, str(item), (repr(item),))}) == 3
 
 

@@ -1,4 +1,4 @@
-"""Fingerprints of frames: equal content is equal, whatever lies how; and what moved is told by column."""
+"""Fingerprints of frames: equal content is equal, however it is laid out; what moved is named by column."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def test_an_index_that_counts_is_the_same_whether_it_is_a_range_or_not():
     assert same(fingerprint(frame), fingerprint(frame.set_axis(pd.Index([0, 1, 2], dtype="int64"))))
 
 
-def test_an_index_of_several_levels_is_told_by_level():
+def test_an_index_of_several_levels_is_compared_by_level():
     index = pd.MultiIndex.from_product([["x", "y"], [1, 2]], names=["letter", None])
     found = fingerprint(pd.Series(range(4), index=index))
     assert [level["name"] for level in found["index"]] == ["letter", ""]
@@ -145,7 +145,7 @@ def test_equal_strings_are_equal_wherever_pandas_keeps_them(words):
     assert hashes(pd.Series(arrow)) == {"": fingerprint(np.array([*words, None], object)[:-1])["hash"]}
 
 
-def test_a_missing_value_is_told_from_any_value():
+def test_a_missing_value_is_distinguished_from_any_value():
     for dtype in ("Int64", "boolean", "Float64"):
         assert not same(
             fingerprint(pd.Series([None, 1], dtype=dtype)), fingerprint(pd.Series([0, 1], dtype=dtype))
@@ -228,7 +228,7 @@ class TestArrow:
         other = table.set_column(at, table.field(at), table.column(at).take([2, 1, 0]))
         assert {key for key in hashes(table) if hashes(table)[key] != hashes(other)[key]} == {name}
 
-    def test_zero_is_told_from_missing(self, pa):
+    def test_zero_is_distinguished_from_missing(self, pa):
         with_zero, missing = pa.array([0, 1]), pa.array([None, 1])
         assert not same(fingerprint(with_zero), fingerprint(missing))
 

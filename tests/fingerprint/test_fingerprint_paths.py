@@ -144,7 +144,7 @@ def test_a_link_that_leads_back_is_refused(folder):
         fingerprints({"raw": folder})
 
 
-def test_a_link_to_a_neighbour_is_no_loop(folder):
+def test_a_link_to_a_neighbour_is_not_a_loop(folder):
     (folder / "sub" / "again").symlink_to(folder / "sub" / "deep")
     assert fingerprint(folder)["files"] == 5
 
@@ -173,7 +173,7 @@ def test_what_cannot_be_read_is_refused_by_name(folder):
 
 
 @pytest.mark.parametrize("text", ["no/such/file", "x" * 5000, "nul\0", ""])
-def test_a_string_that_is_no_path_is_refused(text):
+def test_a_string_that_is_not_a_path_is_refused(text):
     with pytest.raises(
         CannotSaveError, match=r"(?s)^data.raw: there is no file or folder '.*' here .* are paths"
     ):

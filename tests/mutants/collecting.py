@@ -142,7 +142,7 @@ MUTANTS = [
     Mutant(
         "form-of-clocks", "repo/objects.py",
         "    | clock/[0-9a-f]{32}\n", "    | clock/.*\n",
-        "leaving alone what lies beside the clock", (_OWN,),
+        "leaving alone what is beside the clock", (_OWN,),
     ),
     Mutant(
         "links-that-hide", "repo/objects.py",
@@ -191,7 +191,7 @@ MUTANTS = [
         "checkpoints-beyond", "repo/gc/collection.py",
         "            if found.key in needed or beyond:\n", "            if found.key in needed:\n",
         "leaving checkpoints that are newer than what was read",
-        (_GC, f"{_STORES}::test_what_is_no_checkpoint_proves_nothing"),
+        (_GC, f"{_STORES}::test_what_is_not_a_checkpoint_proves_nothing"),
     ),
     Mutant(
         "collectors-allowed", "repo/gc/collection.py",

@@ -9,12 +9,12 @@ _CRASHES = "testing/test_faults.py::test_an_object_survives_every_crash_once_it_
 _LATE = "disk/test_durable.py::test_an_error_that_came_too_late_is_seen_through"
 _NAMES = "storages/test_local.py::test_names_are_synced_before_anything_is_acknowledged"
 _LINKED = "storages/test_outside.py::test_no_link_in_place_of_a_folder_is_followed"
-_NO_FILE = "storages/test_outside.py::test_what_is_no_file_is_no_object"
+_NO_FILE = "storages/test_outside.py::test_what_is_not_a_file_is_not_an_object"
 
 MUTANTS = [
     Mutant(
         "file-sync", "disk/durable.py",
-        "            self._files.sync(self._file)\n", "",
+        "        self._files.sync(self._file)\n", "",
         "the sync of a file before it gets its name", (_CRASHES,),
     ),
     Mutant(
@@ -24,20 +24,20 @@ MUTANTS = [
     ),
     Mutant(
         "data-before-name", "disk/durable.py",
-        "            self._files.sync(self._file)\n"
+        "            if self._found is None:\n                self._finish(replace)\n"
         "            placed = self._replace() if replace else self._place()\n",
         "            placed = self._replace() if replace else self._place()\n"
-        "            self._files.sync(self._file)\n",
+        "            if self._found is None:\n                self._finish(replace)\n",
         "the order: bytes are durable before the name is there", (_CRASHES,),
     ),
     Mutant(
         "fsync-of-files", "disk/files.py",
-        "        os.fsync(file)", "        os.stat(file)",
+        "        _to_disk(file)", "        os.stat(file)",
         "the system call that makes files durable", (_SYNCED,),
     ),
     Mutant(
         "fsync-of-folders", "disk/files.py",
-        "            os.fsync(folder)", "            os.stat(folder)",
+        "            _to_disk(folder)", "            os.stat(folder)",
         "the system call that makes names durable", (_SYNCED,),
     ),
     Mutant(
@@ -45,11 +45,11 @@ MUTANTS = [
         "if error.errno not in (errno.EINVAL, errno.EBADF):",
         "if error.errno not in (errno.EINVAL, errno.EBADF, errno.EIO):",
         "the error when a folder cannot be synced",
-        ("disk/test_durable.py::test_a_failed_sync_of_the_data_changes_nothing_and_one_of_the_folder_is_told",),
+        ("disk/test_durable.py::test_a_failed_sync_of_the_data_changes_nothing_and_one_of_the_folder_is_reported",),
     ),
     Mutant(
         "size-of-files", "disk/durable.py",
-        "            self._files.truncate(self._file, self._size)", "            pass",
+        "        self._files.truncate(self._file, self._size)", "        pass",
         "the cut to the size that was promised",
         ("disk/test_durable.py::test_a_file_is_as_long_as_it_was_said_to_be",),
     ),
@@ -79,7 +79,7 @@ MUTANTS = [
         "uncertain-names", "disk/durable.py",
         "if not in_place and error.errno in _UNCERTAIN:", "if False:",
         "telling that a name may yet appear",
-        ("disk/test_durable.py::test_where_it_cannot_be_told_the_commit_is_unknown",),
+        ("disk/test_durable.py::test_where_it_cannot_be_known_the_commit_is_unknown",),
     ),
     Mutant(
         "unlearned-names", "disk/durable.py",
@@ -90,13 +90,13 @@ MUTANTS = [
     ),
     Mutant(
         "hidden-files", "disk/durable.py",
-        "            self._files.close(self._open.pop())\n        self._remove_hidden()\n",
-        "            self._files.close(self._open.pop())\n",
+        "        self._close()\n        self._remove_hidden()\n",
+        "        self._close()\n",
         "removing what a failed save began", ("disk/test_durable.py::test_a_failed_write_changes_nothing",),
     ),
     Mutant(
         "mode-of-files", "disk/durable.py",
-        "        self._keep_mode()\n", "",
+        "            self._keep_mode()\n", "            pass\n",
         "who may read a file that is replaced",
         ("disk/test_durable.py::test_the_mode_of_a_replaced_file_is_kept",),
     ),
@@ -147,14 +147,14 @@ MUTANTS = [
         '            raise self._unread(prefix.removesuffix("/"), error) from error\n',
         "            return []\n",
         "the error when a folder cannot be listed",
-        ("storages/test_local.py::test_a_listing_that_fails_is_no_empty_one",),
+        ("storages/test_local.py::test_a_listing_that_fails_is_not_an_empty_one",),
     ),
     Mutant(
         "foreign-names", "storages/local.py",
         "                        for entry in found\n                        if valid(entry.name)\n",
         "                        for entry in found\n",
         "leaving out files whose names cannot be keys",
-        ("storages/test_local.py::test_a_file_of_someone_else_is_no_object",),
+        ("storages/test_local.py::test_a_file_of_someone_else_is_not_an_object",),
     ),
     Mutant(
         "keys", "storages/_keys.py",
@@ -206,11 +206,11 @@ MUTANTS = [
     Mutant(
         "files-only-when-opened", "storages/local.py",
         "            self._demand_file(key, self._files.stat(place))", "            pass",
-        "refusing to open what is no file", (_NO_FILE,),
+        "refusing to open what is not a file", (_NO_FILE,),
     ),
     Mutant(
         "files-only-when-asked", "storages/local.py",
         "        self._demand_file(key, found)\n        return Stat", "        return Stat",
-        "refusing to tell of what is no file", (_NO_FILE,),
+        "refusing to list what is not a file", (_NO_FILE,),
     ),
 ]  # fmt: skip

@@ -6,7 +6,7 @@ from .mutant import Mutant
 
 _ONCE = "repo/test_log.py::test_a_number_is_taken_once"
 _NEITHER = (
-    "repo/test_shortcuts.py::test_where_the_log_cannot_be_read_either_that_is_told_and_nothing_is_forgotten"
+    "repo/test_shortcuts.py::test_a_log_that_cannot_be_read_either_is_reported_and_nothing_is_forgotten"
 )
 _ANNOTATIONS = "repo/test_annotations.py"
 _LOG = "repo/test_log.py"
@@ -39,7 +39,7 @@ MUTANTS = [
     Mutant(
         "number-of-a-record", "repo/log.py",
         "        if record.number != number:\n", "        if False:\n",
-        "holding the number of a record against its place", (f"{_LOG}::test_a_renamed_record_is_told",),
+        "holding the number of a record against its place", (f"{_LOG}::test_a_renamed_record_is_reported",),
     ),
     Mutant(
         "newer-records", "repo/log.py",
@@ -51,14 +51,14 @@ MUTANTS = [
         "gap-at-the-head", "repo/log.py",
         "        if self._has(low + 2):\n", "        if False:\n",
         "looking for a gap next to the head",
-        (f"{_LOG}::test_a_missing_record_is_told_and_never_written_anew",),
+        (f"{_LOG}::test_a_missing_record_is_reported_and_never_written_anew",),
     ),
     Mutant(
         "chain-of-records", "repo/state/view.py",
         "        if record.number != self.head + 1 or record.previous != self.previous:\n",
         "        if record.number != self.head + 1:\n",
         "the chain of records, each of which has the hash of the one before",
-        (f"{_LOG}::test_copies_of_a_store_that_were_mixed_are_told",),
+        (f"{_LOG}::test_copies_of_a_store_that_were_mixed_are_reported",),
     ),
     Mutant(
         "number-in-the-chain", "repo/state/view.py",

@@ -1,4 +1,4 @@
-"""Training runs that save themselves: what is told, and that a save is that of one moment."""
+"""Training runs that save themselves: what is reported, and that a save is that of one moment."""
 
 from __future__ import annotations
 

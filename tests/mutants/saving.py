@@ -53,7 +53,7 @@ MUTANTS = [
         "meanwhile\n            event = decide()\n",
         "            event = decide()\n"
         "            last = self.state.last()\n",
-        "the order: whoever writes looks up the last record before deciding", (_TAGGED,),
+        "the order: a writer looks up the last record before deciding", (_TAGGED,),
     ),
     Mutant(
         "decide-anew", "repo/repository.py",
@@ -135,7 +135,7 @@ MUTANTS = [
         "keeping what a record may need that may be there", (_UNKNOWN, _REPOSITORY),
     ),
     Mutant(
-        "unknown-commits-told", "repo/written.py",
+        "unknown-commits-reported", "repo/written.py",
         "        if error is not None and not isinstance(error, CommitUnknownError):\n",
         "        if error is not None:\n",
         "keeping what was written when it is unknown whether all of it was",
@@ -228,7 +228,7 @@ MUTANTS = [
     ),
     Mutant(
         "length-of-shared", "repo/dedup.py",
-        "if name not in whole and known is not None and known.length == length_of(tensors[name]):",
+        "if name not in whole and known is not None and known.length == lengths[name]:",
         "if name not in whole and known is not None:",
         "comparing lengths before a tensor is shared",
         (f"{_REPOSITORY}::test_a_small_tensor_that_spells_the_hash_of_a_large_one_is_not_taken_for_it",),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from .mutant import Mutant
 
 _NEITHER = (
-    "repo/test_shortcuts.py::test_where_the_log_cannot_be_read_either_that_is_told_and_nothing_is_forgotten"
+    "repo/test_shortcuts.py::test_a_log_that_cannot_be_read_either_is_reported_and_nothing_is_forgotten"
 )
 _FAILS_ONCE = "repo/test_shortcuts.py::test_a_read_of_a_shortcut_that_fails_once_changes_nothing"
 _OTHER_LOG = "repo/test_shortcuts.py::test_a_checkpoint_of_another_log_is_not_believed"
@@ -249,6 +249,6 @@ MUTANTS = [
         "    return found.number if key == checkpoint_key(found.number) else 0",
         "    return found.number + 99",
         "believing only checkpoints that have their own name",
-        ("attacks/test_hostile_stores.py::test_what_is_no_checkpoint_proves_nothing",),
+        ("attacks/test_hostile_stores.py::test_what_is_not_a_checkpoint_proves_nothing",),
     ),
 ]  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import collecting, disk, log, packs, reading, runs, saving, shortcuts
+from . import collecting, disk, forms, log, packs, reading, runs, saving, shortcuts
 
 GROUPS = {
     "Files and folders": disk.MUTANTS,
@@ -13,6 +13,7 @@ GROUPS = {
     "Collecting": collecting.MUTANTS,
     "Reading and checking": reading.MUTANTS,
     "Training runs": runs.MUTANTS,
+    "Objects as data": forms.MUTANTS,
 }
 
 MUTANTS = [mutant for group in GROUPS.values() for mutant in group]

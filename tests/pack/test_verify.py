@@ -97,12 +97,12 @@ def test_exactly_what_is_damaged_is_named(bounds: Any, serial: bool) -> None:
         assert {whole for _, whole in told} <= {total}
 
 
-def test_only_what_is_asked_for_is_fetched_and_in_order() -> None:
+def test_only_what_is_requested_is_fetched_and_in_order() -> None:
     far = verify.GAP + 1
     blob = Remote(content(10 * far))
     asked = [(0, 1000), (2000, 3000), (3000 + far, 4000 + far), (8 * far, 8 * far)]
     assert damaged([range_of(blob, *at, name="x") for at in reversed(asked)]) == set()
-    assert blob.fetched == [(0, 3000), (3000 + far, 4000 + far)], "what lies close by is fetched at once"
+    assert blob.fetched == [(0, 3000), (3000 + far, 4000 + far)], "what is close by is fetched at once"
 
 
 def test_many_packs_are_checked_at_once(tmp_path: Path) -> None:

@@ -77,7 +77,7 @@ def test_the_order_of_data_is_noticed(walker):
     assert "the order of the data" in str(proof)
 
 
-def test_the_order_of_data_by_the_step_is_no_difference(walker):
+def test_the_order_of_data_by_the_step_makes_no_difference(walker):
     rows = np.random.default_rng(0).normal(size=(7, 100))
 
     def train_step(step):
@@ -109,7 +109,7 @@ def test_random_numbers_drawn_unequally_often_are_noticed(walker):
     assert "different counts of random numbers" in str(proof)
 
 
-def test_a_number_that_is_only_told_leaves_the_state_as_it_is(walker):
+def test_a_number_that_is_only_reported_leaves_the_state_as_it_is(walker):
     counter = iter(range(100))
     proof = prove(checkpoints({"model": walker.weights}), lambda step: float(next(counter)), steps=1)
     assert proof.first.path == "the value that train_step returned at step 0"
@@ -136,7 +136,7 @@ def test_nan_is_the_same_as_nan_and_zero_is_not_minus_zero(walker):
     assert not prove(run, lambda step: next(signs), steps=1)
 
 
-def test_what_is_no_number_is_not_compared(walker):
+def test_what_is_not_a_number_is_not_compared(walker):
     run = checkpoints({"model": walker.weights})
     results = iter((object(), "text", np.zeros(3), np.ones(3)))
     assert prove(run, lambda step: next(results), steps=2)
@@ -267,7 +267,7 @@ def test_a_network_with_dropout_a_schedule_and_averages_agrees_to_the_bit():
         assert prove(run, train_step, steps=3)
 
 
-def test_a_network_that_looks_at_something_else_is_told_by_its_parameter():
+def test_a_network_that_looks_at_something_else_is_known_by_its_parameter():
     torch = pytest.importorskip("torch")
     generator = torch.Generator().manual_seed(3)
     run, train_step = _network(torch, generator)

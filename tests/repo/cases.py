@@ -35,7 +35,7 @@ ARRAYS["B"][4000:4500] += 1
 
 
 class Saved(NamedTuple):
-    """What a saver was told."""
+    """What a save returned."""
 
     ref: str
     holds: str
@@ -87,7 +87,7 @@ def saves(name: str, holds: str, change: Change = id, **more: Any) -> Actor:
 
 
 def stages(name: str, holds: str) -> Actor:
-    """Stages these arrays, and leaves word of it beside the store, for whoever commits."""
+    """Stages these arrays, and leaves word of it beside the store, for the committer."""
     wanted = draft(holds)
 
     def act(store: Storage) -> Done:
@@ -100,7 +100,7 @@ def stages(name: str, holds: str) -> Actor:
 
 def commits(name: str, stagers: Mapping[str, str], asks: bool = True) -> Actor:
     """Commits what these stagers (who holds what) staged, if all have left word. Unless it does not ask,
-    whoever staged what was condemned stages it again."""
+    the stager of what was condemned stages it again."""
     held = "".join(stagers.values())
     wanted = {each: draft(holds) for each, holds in stagers.items()}
 
@@ -148,7 +148,7 @@ def collects(name: str, deleting: str = "", change: Change = id, times: int = 1)
     def act(store: Storage) -> Done:
         saver = opened(store, name, change)
         if deleting:
-            saver.delete(deleting)
+            saver.delete(deleting, tags=True)
         for _ in range(times):
             saver.gc(grace=0)
         return Done("gc")
@@ -158,7 +158,7 @@ def collects(name: str, deleting: str = "", change: Change = id, times: int = 1)
 
 def deletes(name: str, ref: str) -> Actor:
     def act(store: Storage) -> Done:
-        opened(store, name).delete(ref)
+        opened(store, name).delete(ref, tags=True)
         return Done("delete", ref)
 
     return act

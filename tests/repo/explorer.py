@@ -214,7 +214,7 @@ class _Exploration:
                 continue
             for after, answer in self._contents.after(store, call, name in self._failing):
                 if after != store:
-                    assert others is None, f"{name} is no reader: {call[:2]}"
+                    assert others is None, f"{name} is not a reader: {call[:2]}"
                     self._next.setdefault(store, {})[after] = None
                 course = actors[name].after(courses[at], answer)
                 yield (after, *moment[1 : at + 1], course, *moment[at + 2 :])

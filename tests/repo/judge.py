@@ -157,8 +157,9 @@ def _load_all(content: Held, history: History) -> set[tuple[str, bytes]]:
     for key, data in content.items():
         store.create(key, data)
     saver = opened(store, "j")
-    assert saver.models() == sorted({ref.partition("@")[0] for ref in history.live})
-    for model in saver.models():
+    models = saver.models() if saver.exists() else []
+    assert models == sorted({ref.partition("@")[0] for ref in history.live})
+    for model in models:
         versions = saver.versions(model)
         assert {str(version): version.notes for version in versions} == {
             ref: holds for ref, holds in history.live.items() if ref.partition("@")[0] == model

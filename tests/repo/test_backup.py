@@ -301,7 +301,7 @@ def test_what_is_read_wrongly_once_never_gets_into_the_copy(key: str, store: Mem
         assert holds_all(target, {1, 3, 4, 5})
 
 
-def test_what_is_no_copy_is_refused_and_left_as_it_is(store: MemoryStorage) -> None:
+def test_what_is_not_a_copy_is_refused_and_left_as_it_is(store: MemoryStorage) -> None:
     other = MemoryStorage("other")
     save(other, 2)
     foreign = MemoryStorage("foreign")
@@ -345,7 +345,7 @@ def test_what_is_damaged_in_the_store_is_named_and_all_the_rest_is_copied(
     for number in (1, 3, 5):
         assert same(Repository(target), f"m@{number}", tensors(number))
     again = copy_of(store, target)
-    assert {damage.number for damage in again.damage} == {4}, "it is told each time"
+    assert {damage.number for damage in again.damage} == {4}, "it is reported each time"
     assert {damage.number for damage in check(Repository(target.copy())).damage if damage.model} == {4}
     store._objects[key] = data, time
     assert copy_of(store, target).whole, "it was mended"
@@ -361,7 +361,7 @@ def test_a_pack_that_agrees_with_itself_and_not_with_the_manifest_is_named(store
     assert {(damage.key, damage.number) for damage in copied.damage} == {(pack_key(one), 4)}
 
 
-def test_a_disk_that_keeps_other_bytes_is_told_and_nothing_of_it_stays(store: MemoryStorage) -> None:
+def test_a_disk_that_keeps_other_bytes_is_reported_and_nothing_of_it_stays(store: MemoryStorage) -> None:
     class Lying(MemoryStorage):
         def _add(self, key: str, data: bytes) -> bool:
             return super()._add(key, data[:-1] + b"!" if key.startswith("packs/") else data)
@@ -417,7 +417,7 @@ def test_backups_of_a_store_in_use_are_sound(tmp_path: Path) -> None:
 
 
 def test_a_copying_tool_must_take_the_log_first(store: MemoryStorage) -> None:
-    """Everything that a record needs is there before it: whoever has the record finds it later, too."""
+    """Everything that a record needs is there before it: a reader who has the record finds it later, too."""
 
     def copied(order: tuple[str, ...]) -> MemoryStorage:
         source = MemoryStorage("source")

@@ -183,7 +183,7 @@ def test_a_lost_manifest_costs_its_version_alone(
     assert same(Repository(store), "m@2", filled["m@2"])
 
 
-def test_a_lost_pack_is_told_for_all_that_lay_in_it(
+def test_a_lost_pack_is_reported_for_all_that_was_in_it(
     store: MemoryStorage, repo: Repository, filled: dict[str, Any]
 ) -> None:
     pack = repo.known(repo.version("m@1"))["a/x"].extents[0][0]
@@ -200,7 +200,7 @@ def test_a_cut_off_pack_is_damage(store: MemoryStorage, repo: Repository, filled
     assert any(d.model == "n" and d.tensor == "c/z" for d in checked(store).damage)
 
 
-def test_garbage_is_no_damage(store: MemoryStorage, filled: dict[str, Any], repo: Repository) -> None:
+def test_garbage_is_not_damage(store: MemoryStorage, filled: dict[str, Any], repo: Repository) -> None:
     store.put("manifests/00/" + "0" * 64 + ".json", Bytes(b"{}"))
     found = checked(store)
     assert found.sound

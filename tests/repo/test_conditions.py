@@ -110,7 +110,7 @@ def test_a_condition_chooses(text: str, numbers: list[int]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("", "the name of a metric, a label or a field was expected at character 1"),
         ("auc >", "a value was expected at character 6"),
@@ -135,8 +135,8 @@ def test_a_condition_chooses(text: str, numbers: list[int]) -> None:
         ("a" * (LENGTH + 1), "is longer than"),
     ],
 )
-def test_what_is_no_condition_is_told_with_its_place(text: str, told: str) -> None:
-    with pytest.raises(BadNameError, match=re.escape(told)):
+def test_what_is_not_a_condition_is_reported_with_its_place(text: str, message: str) -> None:
+    with pytest.raises(BadNameError, match=re.escape(message)):
         parse_condition(text)
 
 
@@ -163,7 +163,7 @@ def among(where: str | None = None, sort: str | None = None, last: int | None = 
     return [each.number for each in Choice.of(where, sort).among(VERSIONS, last)]
 
 
-def test_a_bare_name_that_no_version_has_is_told_with_those_that_there_are() -> None:
+def test_a_bare_name_that_no_version_has_is_reported_with_those_that_there_are() -> None:
     with pytest.raises(saver.NotFoundError, match=r"'acu'; there are metrics: auc, .*labels: epochs, team"):
         among("not acu > 0.8")
     with pytest.raises(saver.NotFoundError, match="'mse'"):
@@ -201,7 +201,7 @@ def test_of_those_that_satisfy_a_condition_the_last_are_taken_and_then_sorted() 
 
 
 @pytest.mark.parametrize("sort", ["", "best:", "a\nb", "foo", "best:foo", "mode:auc"])
-def test_what_is_no_order_is_refused(sort: str) -> None:
+def test_what_is_not_an_order_is_refused(sort: str) -> None:
     if sort == "mode:auc":  # the name of a metric, with a word that tells
         assert parse_order(sort).largest
         return
@@ -238,7 +238,7 @@ def test_the_best_is_the_first_of_the_largest_finite_values_and_first_in_its_ord
         assert Choice.of(None, order).among(versions)[0].number == wanted
 
 
-def test_what_is_best_is_told_by_the_name_or_else_asked_for() -> None:
+def test_what_is_best_is_known_by_the_name_or_else_must_be_said() -> None:
     assert parse_ref("m@best:auc") == parse_ref("m@max:auc") == Ref("m", metric=Extreme("auc", True))
     assert parse_ref("m@worst:auc") == parse_ref("m@min:auc") == Ref("m", metric=Extreme("auc", False))
     assert parse_ref("m@best:val/loss") == Ref("m", metric=Extreme("val/loss", False))
@@ -269,7 +269,7 @@ def test_the_best_can_be_named_wherever_a_ref_is() -> None:
     store.label("iris@worst:auc", {"stage": "old"})
     assert [v.number for v in store.versions("iris", where="tag = production or stage = old")] == [1, 2]
     assert [c.version.number for c in store.history("iris", sort="auc", last=2)] == [4, 3]
-    assert [str(v) for v in store.delete("iris@best:auc")] == ["iris@2"]
+    assert [str(v) for v in store.delete("iris@best:auc", tags=True)] == ["iris@2"]
     assert store.version("iris@best:auc").number == 4
     with pytest.raises(saver.NotFoundError, match=r"no version of iris has a finite 'loss'; .*auc"):
         store.load("iris@best:loss")

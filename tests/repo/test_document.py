@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import msgspec
 import pytest
 
@@ -37,7 +39,7 @@ def test_a_torn_document_is_damaged(cut: int) -> None:
         document.decode(document.encode(Note("text"))[:cut], Note, "here")
 
 
-def test_another_kind_of_document_is_told() -> None:
+def test_another_kind_of_document_is_reported() -> None:
     class Other(msgspec.Struct):
         text: int
 
@@ -46,8 +48,9 @@ def test_another_kind_of_document_is_told() -> None:
 
 
 @pytest.mark.parametrize("pair", ['{"a":', "["])
-def test_a_document_nested_without_end_is_no_end_of_the_reader(pair: str) -> None:
-    """Fields that are not known are passed over, however deep they are."""
+def test_a_document_nested_without_end_does_not_end_the_reader(pair: str) -> None:
+    """Fields that are not known are passed over, however deep they are. How deep that can be depends on
+    Python: 3.12 counts calls of native code apart from others, and 3.14 measures the stack instead."""
 
     def nested(depth: int) -> bytes:
         closing = {"[": "]"}.get(pair, "}")
@@ -57,5 +60,16 @@ def test_a_document_nested_without_end_is_no_end_of_the_reader(pair: str) -> Non
 
     assert document.decode(nested(500), Note, "here")[0] == Note("text", 3)
     for depth in (5_000, 200_000):
-        with pytest.raises(saver.IncompatibleError, match="nested too deep"):
-            document.decode(nested(depth), Note, "here")
+        if sys.version_info < (3, 12):
+            with pytest.raises(saver.IncompatibleError, match="nested too deep"):
+                document.decode(nested(depth), Note, "here")
+        else:
+            assert passed_over(nested(depth))
+
+
+def passed_over(data: bytes) -> bool:
+    """Whether the document is read, or refused for the right reason."""
+    try:
+        return document.decode(data, Note, "here")[0] == Note("text", 3)
+    except saver.IncompatibleError as error:
+        return "nested too deep" in str(error)

@@ -634,7 +634,7 @@ def test_objects_that_a_hostile_record_condemns_are_deleted_only_if_they_may_be_
     assert before <= set(store.keys(""))
 
 
-def test_nothing_is_asked_for_again_once_it_is_freed(
+def test_nothing_is_requested_again_once_it_is_freed(
     eager: None, store: MemoryStorage, repo: Repository
 ) -> None:
     """Also what was moved before the last version that needed it was deleted, or is missing."""

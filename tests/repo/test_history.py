@@ -1,4 +1,4 @@
-"""Models in a line each, and versions with what each changed: read no more than is asked for."""
+"""Models in a line each, and versions with what each changed: read no more than is needed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def fill(save: Save, model: str, count: int) -> None:
         save(model, {"a/x": np.arange(10.0) + number})
 
 
-def test_each_model_is_told_by_its_newest_version_and_its_tags(repo: Repository, save: Save) -> None:
+def test_each_model_is_shown_by_its_newest_version_and_its_tags(repo: Repository, save: Save) -> None:
     for model in ("b", "a", "a/c", "a-b"):
         fill(save, model, 3)
     repo.append(lambda: Tag("a", "best", 1))

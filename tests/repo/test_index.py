@@ -239,7 +239,7 @@ def change(path: Path, *statements: str) -> None:
     ],
     ids=["text", "zeros", "byte", "empty", "other kind", "other schema", "wal", "no tables", "cut off"],
 )
-def test_a_file_that_is_no_index_is_begun_anew(path: str, make: Callable[[Path], None]) -> None:
+def test_a_file_that_is_not_an_index_is_begun_anew(path: str, make: Callable[[Path], None]) -> None:
     os.makedirs(os.path.dirname(path))
     make(Path(path))
     index = Index(path)
@@ -288,7 +288,7 @@ def test_values_of_other_types_are_no_hints(opened: Index, path: str) -> None:
     assert opened.trouble is None
 
 
-def test_text_that_is_no_text_is_begun_anew(opened: Index, path: str) -> None:
+def test_text_that_is_not_text_is_begun_anew(opened: Index, path: str) -> None:
     opened.add(1, [row("a")])
     change(Path(path), "UPDATE tensors SET name = cast(x'ff' AS TEXT)")
     assert opened.find([digest("a")]) == {}

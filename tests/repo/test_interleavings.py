@@ -234,7 +234,7 @@ def test_a_saver_that_shares_documents_of_a_version_that_is_deleted_and_collecte
     assert {("latest", Loaded("m", holds)) for holds in ("ab", "ac", "acd")} <= judge.ends
     assert {name for name, end in judge.ends if isinstance(end, Failed)} == {"latest", "second"}
     trees = {key for each in judge.contents for key, _ in each if key.startswith("trees/")}
-    assert len(trees) >= 3 + 1 + 1 + 1, "a, b, c; then d; c again; those of whoever goes on"
+    assert len(trees) >= 3 + 1 + 1 + 1, "a, b, c; then d; c again; those of the one that goes on"
     assert found.moments > 10_000, found
 
 

@@ -56,7 +56,7 @@ def test_finding_the_head_asks_few_questions() -> None:
 
 
 @pytest.mark.parametrize("lost", [1, 5, 63, 64, 98, 99])
-def test_a_missing_record_is_told_and_never_written_anew(lost: int) -> None:
+def test_a_missing_record_is_reported_and_never_written_anew(lost: int) -> None:
     store = MemoryStorage()
     write(store, [commit(number) for number in range(1, 101)])
     store.delete(log_key(lost))
@@ -87,7 +87,7 @@ def test_records_of_a_newer_saver_are_refused_by_name() -> None:
             Log(store).read(number)
 
 
-def test_copies_of_a_store_that_were_mixed_are_told() -> None:
+def test_copies_of_a_store_that_were_mixed_are_reported() -> None:
     store, other = MemoryStorage(), MemoryStorage()
     write(store, [commit(1), commit(2)])
     write(other, [commit(1, step=7), commit(2), commit(3)])
@@ -96,7 +96,7 @@ def test_copies_of_a_store_that_were_mixed_are_told() -> None:
         State(store).refresh()
 
 
-def test_a_renamed_record_is_told() -> None:
+def test_a_renamed_record_is_reported() -> None:
     store = MemoryStorage()
     write(store, [commit(1)])
     store.create(log_key(2), store.read(log_key(1)))
@@ -113,7 +113,7 @@ def test_a_version_number_that_is_not_the_next_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("event", "told"),
+    ("event", "message"),
     [
         (Tag("m", "best", 7), "tags m@7, which does not exist"),
         (Tag("m", "latest", 1), "'latest' is not a tag"),
@@ -124,10 +124,10 @@ def test_a_version_number_that_is_not_the_next_is_refused() -> None:
     ],
     ids=str,
 )
-def test_a_record_of_what_cannot_be_is_refused(event: Event, told: str) -> None:
+def test_a_record_of_what_cannot_be_is_refused(event: Event, message: str) -> None:
     store = MemoryStorage()
     write(store, [commit(1), event])
-    with pytest.raises(saver.IncompatibleError, match=f"record 2.*{told}"):
+    with pytest.raises(saver.IncompatibleError, match=f"record 2.*{message}"):
         State(store).refresh()
 
 
@@ -148,7 +148,7 @@ EVENTS = st.lists(
 
 
 class Model:
-    """What the state should say, told by the simplest means."""
+    """What the state should say, by the simplest means."""
 
     def __init__(self) -> None:
         self.versions: dict[str, dict[int, int | None]] = {"a": {}, "b": {}}

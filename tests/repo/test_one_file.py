@@ -105,7 +105,7 @@ def test_others_may_share_its_tensors_and_it_lives_as_long_as_they_do(
     assert objects(store) == []
 
 
-def test_a_file_stays_though_most_of_it_is_no_tensor(
+def test_a_file_stays_though_most_of_it_is_not_a_tensor(
     small: Repository, store: MemoryStorage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its manifest is not moved with its bytes."""
@@ -139,7 +139,7 @@ def test_a_file_stays_though_all_its_bytes_were_healed_elsewhere(
     assert healer.file != version.file
     for number in (2, 1):
         assert same(Repository(store), "m@1", SMALL)
-        assert check(Repository(store)).sound, "what was healed is no damage"
+        assert check(Repository(store)).sound, "what was healed is not damage"
         copy = MemoryStorage("copy")
         assert backup(Repository(store), copy).whole
         assert same(Repository(copy), "m@1", SMALL)
@@ -149,7 +149,7 @@ def test_a_file_stays_though_all_its_bytes_were_healed_elsewhere(
 
 
 @pytest.mark.parametrize("at", [0, 8, 20, 60, 300, 3000])
-def test_damage_of_its_header_is_damage_of_the_version_and_told_once(
+def test_damage_of_its_header_is_damage_of_the_version_and_reported_once(
     at: int, small: Repository, store: MemoryStorage
 ) -> None:
     key = pack_key(small.version("m").file)

@@ -43,7 +43,7 @@ def test_a_day_means_its_end() -> None:
         "iris@" + "9" * 13, "a" * 201, "iris@step=" + "9" * 16, "a\nb", "iris@new\n", "e\u0301",
     ],
 )  # fmt: skip
-def test_what_is_no_ref_is_told(text: str) -> None:
+def test_what_is_not_a_ref_is_reported(text: str) -> None:
     with pytest.raises(BadNameError, match="is not"):
         parse_ref(text)
 

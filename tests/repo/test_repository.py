@@ -344,7 +344,7 @@ def test_an_interruption_once_the_record_is_there_deletes_nothing(
     assert same(Repository(repo.storage), "m@2", tensors)
 
 
-def test_what_is_not_there_is_told_with_what_is(repo: Repository, save: Save) -> None:
+def test_what_is_not_there_is_reported_with_what_is(repo: Repository, save: Save) -> None:
     with pytest.raises(saver.NotFoundError, match="no store here"):
         repo.open()
     save("iris", {"a/x": array()}, tags=("best",), step=3)

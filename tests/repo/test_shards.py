@@ -134,7 +134,7 @@ def test_the_cut_is_part_of_what_a_part_is(store: saver.Saver) -> None:
     assert numbers == [1, 1, 2, 3]
     for number in (1, 3, 4):
         assert_same(values(), store.load(f"m@{number}"))
-    assert store.diff("m@1", "m@3").arrays == (), "another cut is no change of values"
+    assert store.diff("m@1", "m@3").arrays == (), "another cut does not change values"
 
 
 def test_a_damaged_shard_is_named_and_healed_by_saving_it_again(store: saver.Saver) -> None:

@@ -28,7 +28,7 @@ STRIDE = int(os.environ.get("SAVER_STRIDE", "5"))
 
 
 class Poor(MemoryStorage):
-    """Reading below `state/` fails, once or for good, as told by `fails(number of the read, key)`."""
+    """Reading below `state/` fails, once or for good, as decided by `fails(number of the read, key)`."""
 
     def __init__(self, other: MemoryStorage, fails: Callable[[int, str], bool], error: Exception) -> None:
         super().__init__()
@@ -168,10 +168,10 @@ def test_a_read_that_fails_while_a_record_is_taken_in_loses_no_record(
 
 @pytest.mark.parametrize("pages", ["one", "all", "all but roots"])
 @pytest.mark.parametrize("ask", ["scan", "refresh"])
-def test_where_the_log_cannot_be_read_either_that_is_told_and_nothing_is_forgotten(
+def test_a_log_that_cannot_be_read_either_is_reported_and_nothing_is_forgotten(
     large: MemoryStorage, ask: str, pages: str
 ) -> None:
-    """A page is no good; then, while a view of the log is made anew, some record cannot be read, once."""
+    """A page is bad; then, while a view of the log is made anew, some record cannot be read, once."""
 
     class Worse(Poor):
         left = -1

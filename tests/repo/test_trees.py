@@ -156,7 +156,7 @@ def test_a_document_must_be_the_one_that_the_manifest_describes() -> None:
 
 
 @pytest.mark.parametrize("content", [b"1", b"[1]", b"[1,2]", b"[1,{},3]", b'{"a":1}', b"[1,{}", b"[1,{}]]"])
-def test_what_is_no_document_is_refused(content: bytes) -> None:
+def test_what_is_not_a_document_is_refused(content: bytes) -> None:
     with pytest.raises(IncompatibleError):
         parsed(content, "here")
 

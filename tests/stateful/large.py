@@ -28,8 +28,8 @@ SIZE = 200
 
 
 def opened(store: Storage, name: str = "a") -> Saver:
-    """The store as the actor of this name opens it. What is random otherwise is not, so that whoever does the
-    same leaves the same."""
+    """The store as the actor of this name opens it. What is random otherwise is not, so that the same
+    acts leave the same."""
     numbers, own = itertools.count(1), name.encode().hex()
     found = Saver(store)
     found._repo = Repository(
@@ -98,7 +98,7 @@ def made() -> Large:
     store.gc(grace=0)
     while head() % INTERVAL != 9:
         next(lived)
-    store.delete("m1")
+    store.delete("m1@latest", tags=True)
     beyond = inner.copy()
     while head() % INTERVAL:
         next(lived)
@@ -118,7 +118,7 @@ def life(store: Saver, holds: Iterator[int]) -> Iterator[None]:
             store.tag(model, f"t{turn % 11}")
             yield
         if turn % 4 == 3 and turn > 20:
-            store.delete(f"{model}@{turn // 5 - 2}")
+            store.delete(f"{model}@{turn // 5 - 2}", tags=True)
             yield
         if turn % 97 == 96:
             store.gc(grace=0)
@@ -188,7 +188,7 @@ def untags(model: str, tag: str) -> Callable[[Saver, list[Any]], None]:
 
 def deletes(ref: str) -> Callable[[Saver, list[Any]], None]:
     def delete(actor: Saver, told: list[Any]) -> None:
-        told.append(("deleted", str(actor.delete(ref)[0])))
+        told.append(("deleted", str(actor.delete(ref, tags=True)[0])))
 
     return delete
 

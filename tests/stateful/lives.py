@@ -211,7 +211,7 @@ def with_sklearn() -> Callable[[str, int], dict[str, Any]]:
 
 
 def live(begin: Callable[[str, int], dict[str, Any]], name: str, tell: int) -> None:
-    """Train to the end, and write down what came of it."""
+    """Train to the end, and write down the outcome."""
     found = begin(name, tell)
     Path(f"{name}.json").write_text(json.dumps(found))
 

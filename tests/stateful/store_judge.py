@@ -23,12 +23,12 @@ class Judge:
 
     - every version that the log tells of loads to the bit, and nothing that it needs is condemned or gone;
     - numbers have no gaps and no doubles;
-    - what was acknowledged stands in the log, under the number that was told; what was not is absent or
+    - what was acknowledged stands in the log, under the number that was returned; what was not is absent or
       whole, and absent if the error says so;
     - who read got what the log says, or said meanwhile, or an error of Saver's;
     - a check finds what is damaged, and nothing else;
-    - whoever had the store open, and met the fault, sees what the log says or an error, and does no harm;
-    - whoever comes next sees what the log says, and can save, collect and check.
+    - an actor that had the store open, and met the fault, sees the log or an error, and does no harm;
+    - the next one sees what the log says, and can save, collect and check.
 
     """
 
@@ -49,7 +49,7 @@ class Judge:
             self._survives(actor, struck, truth)
 
     def left(self, store: MemoryStorage, told: list[Any], key: str = "") -> Truth:
-        """Judge what was told, and the store that was left. Returns what its log says."""
+        """Judge what was reported, and the store that was left. Returns what its log says."""
         content = content_of(store)
         truth = self.whole(store, content)
         _judge_told(told, truth, {key, key.removesuffix("/")} if key else set())
@@ -57,7 +57,7 @@ class Judge:
         return truth
 
     def whole(self, store: Storage, content: Content) -> Truth:
-        """All that the log tells of is there, and whoever comes next sees that."""
+        """All that the log tells of is there, and the next one sees that."""
         state = frozenset(content.items())
         if state not in self._wholes:
             self._wholes[state] = self._whole(store, content)
@@ -130,7 +130,7 @@ class Judge:
 
 
 def _listed(reader: Saver) -> dict[str, Any]:
-    return {model: reader.versions(model) for model in reader.models()}
+    return {model: reader.versions(model) for model in (reader.models() if reader.exists() else ())}
 
 
 def listing(listed: dict[str, Any]) -> Listed:
@@ -156,7 +156,7 @@ def _judge_told(told: list[Any], truth: Truth, struck: set[str]) -> None:
             case "loaded", [ref, holds]:
                 assert any(moment.refs.get(ref) == holds for moment in truth.moments), f"{ref} gave {holds}"
             case "listed", [listed]:
-                # Each model was asked for by itself: others may have acted between two of them.
+                # Each model was read by itself: others may have acted between two of them.
                 for model in {ref.partition("@")[0] for moment in truth.moments for ref in moment.live}:
                     lives = [_of(moment.live, model) for moment in truth.moments]
                     found = listing({model: listed.get(model, ())})

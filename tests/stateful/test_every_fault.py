@@ -70,8 +70,8 @@ ACTS: dict[str, Act] = {
     "list": Act(lists),
     "save": Act(saves("m0", "5000", step=7000, tags=["best"])),
     "tag": Act(tags("m0", "best"), untags("m1", "best")),
-    "delete": Act(deletes("m2"), deletes("m3@best")),
-    "gc": Act(deletes("m2"), collects),
+    "delete": Act(deletes("m2@latest"), deletes("m3@best")),
+    "gc": Act(deletes("m2@latest"), collects),
     "check": Act(checks),
     "train": Act(trains),
     "resume": Act(resumes),
@@ -79,7 +79,7 @@ ACTS: dict[str, Act] = {
         lists,
         saves("m0", "5000", step=7000, tags=["best"]),
         tags("m1", "best"),
-        deletes("m2"),
+        deletes("m2@latest"),
         loads("m0", "m1@best"),
     ),
 }
@@ -89,7 +89,7 @@ EVERYTHING = (
     loads("m0", "m1@best", "m2@step=147"),
     saves("m0", "5000", step=7000, tags=["best"]),
     tags("m1", "best"),
-    deletes("m2"),
+    deletes("m2@latest"),
     collects,
     lists,
 )
@@ -126,7 +126,7 @@ C = TypeVar("C")
 
 
 def survived(cases: Sequence[C], one: Callable[[C], None]) -> None:
-    """Try all cases; those that are not survived are told together."""
+    """Try all cases; those that are not survived are reported together."""
     failed = []
     for case in cases:
         try:
@@ -191,7 +191,7 @@ def crowded(large: Large, tally: Tally, act: str, where: str, sample: int | None
     def others(inner: Storage) -> None:
         other = opened(inner, "other")
         other.save("m0", value("4000"), notes="4000", step=4000, tags=["best"])
-        other.delete("m3")
+        other.delete("m3@latest", tags=True)
         other.gc(grace=0)
 
     def one(case: FaultCase) -> None:
@@ -267,7 +267,7 @@ def test_every_damaged_shortcut_is_as_if_it_were_not_there(large: Large, tally: 
 
 
 def spoilt(large: Large, tally: Tally, prefix: str, sample: int | None) -> None:
-    """What is no shortcut: nothing else is lost with it, nothing is forged, and a check names it alone."""
+    """What is not a shortcut: nothing else is lost with it, nothing is forged, and a check names it alone."""
     content = content_of(large.beyond)
     truth = Truth(content).now
     cases = every_damage(large.beyond.copy, prefix, sample=sample)
@@ -323,7 +323,7 @@ def test_no_damaged_object_takes_anything_else_with_it(prefix: str, large: Large
 FILE_ACTS = {
     "load": Act(loads("m0", "m1@best", "m2@step=147"), lists),
     "save": Act(saves("m0", "5000", step=7000, tags=["best"])),
-    "delete and gc": Act(deletes("m2"), collects),
+    "delete and gc": Act(deletes("m2@latest"), collects),
     "check": Act(checks),
 }
 
@@ -354,7 +354,7 @@ def from_files(large: Large, tally: Tally, folder: Path, name: str, sample: int 
         store, seen, told = result
         tally.add(f"{name}, files", errno.errorcode.get(case.number, "a short read"), store)
         if not case.number:
-            assert not [each for each in told if isinstance(each[-1], Failed)], "a short read is no error"
+            assert not [each for each in told if isinstance(each[-1], Failed)], "a short read is not an error"
         found = [damage.key for what, *facts in told if what == "checked" for damage in facts[0].damage]
         assert len({*found}) <= 1, "one call failed, and a check names many objects"
         truth = judge.left(store, told, *found[:1])

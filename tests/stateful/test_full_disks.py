@@ -105,7 +105,7 @@ def test_room_is_made_by_deleting_and_collecting(tmp_path: Path) -> None:
     disk.room = max(disk.room, 8000)
     store = saver.Saver(LocalStorage(folder, disk))
     for number in range(1, 4):
-        store.delete(f"m@{number}")
+        store.delete(f"m@{number}", tags=True)
     assert store.gc(grace=0).freed_bytes > 50_000
     assert store.save("m", value(count + 1)).number == count + 1
     assert all_load(folder, count + 1 - 3)
@@ -122,8 +122,8 @@ def test_a_full_disk_does_not_hinder_loading_and_checking(tmp_path: Path) -> Non
         store.tag("m", "best")
     assert store.gc(grace=0).condemned == ()
     assert all_load(folder, count)
-    store.delete("m@1")
-    assert len(store.gc(grace=0).freed) == 1, "its manifest; others need what lies in its pack"
+    store.delete("m@1", tags=True)
+    assert len(store.gc(grace=0).freed) == 1, "its manifest; others need what is in its pack"
     assert all_load(folder, count - 1)
 
 
@@ -152,7 +152,11 @@ def test_a_real_file_system_that_gets_full_and_then_may_only_be_read(small: Path
     assert mounted(small, "remount", "ro")
     assert all_load(folder, count)
     assert saver.Saver(folder).check().sound
-    for act in (lambda s: s.save("m", value(9)), lambda s: s.delete("m@1"), lambda s: s.gc(grace=0)):
+    for act in (
+        lambda s: s.save("m", value(9)),
+        lambda s: s.delete("m@1", tags=True),
+        lambda s: s.gc(grace=0),
+    ):
         with pytest.raises(saver.CannotWriteError, match="Read-only file system"):
             act(saver.Saver(folder))
     assert mounted(small, "remount", "rw", "size=2m")
@@ -176,7 +180,11 @@ def test_a_stick_without_hard_links_is_read_and_not_written(tmp_path: Path) -> N
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     stick = saver.Saver(LocalStorage(folder, WithoutLinks()))
     assert np.array_equal(stick.load("m")["own"], value(1)["own"])
-    acts = (lambda: stick.save("m", value(2)), lambda: stick.tag("m", "t"), lambda: stick.delete("m@1"))
+    acts = (
+        lambda: stick.save("m", value(2)),
+        lambda: stick.tag("m", "t"),
+        lambda: stick.delete("m@1", tags=True),
+    )
     for act in acts:
         with pytest.raises(saver.CannotWriteError, match=r"no hard links.*on another file system"):
             act()

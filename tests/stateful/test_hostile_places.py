@@ -49,7 +49,7 @@ def files(folder: Path) -> dict[str, bytes]:
 WRITES = {
     "save": lambda store: store.save("m", {"a": np.arange(2000.0)}),
     "tag": lambda store: store.tag("m@1", "best"),
-    "delete": lambda store: store.delete("m@1"),
+    "delete": lambda store: store.delete("m@1", tags=True),
 }
 
 AS_SOMEBODY_ELSE = """
@@ -58,7 +58,7 @@ import numpy as np
 import saver
 warm = saver.Saver("memory://warm")  # imports all that it takes: the interpreter may lie in root's own folder
 warm.save("m", {"a": np.arange(2000.0)}, tags=["t"])
-warm.load("m@1"), warm.versions("m"), warm.tag("m@1", "u"), warm.delete("m@1")
+warm.load("m@1"), warm.versions("m"), warm.tag("m@1", "u"), warm.delete("m@1", tags=True)
 import difflib, unicodedata
 if os.getuid() == 0:
     os.setgid(65534)
@@ -101,7 +101,12 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "getuid"), reason="a system with
 
 
 @pytest.mark.parametrize(
-    "act", ["store.save('m', {'a': np.arange(2000.0)})", "store.tag('m@1', 'best')", "store.delete('m@1')"]
+    "act",
+    [
+        "store.save('m', {'a': np.arange(2000.0)})",
+        "store.tag('m@1', 'best')",
+        "store.delete('m@1', tags=True)",
+    ],
 )
 def test_a_folder_of_another_user_is_read_and_not_written(open_folder: Path, act: str) -> None:
     if os.getuid() != 0:
@@ -116,7 +121,7 @@ def test_a_folder_of_another_user_is_read_and_not_written(open_folder: Path, act
     assert files(open_folder) == before
 
 
-def test_files_that_may_not_be_read_are_told_from_damage(open_folder: Path) -> None:
+def test_files_that_may_not_be_read_are_distinguished_from_damage(open_folder: Path) -> None:
     pack = pack_of(open_folder)
     pack.chmod(0)
     told = as_somebody_else(open_folder, "store.load('m@1')")
@@ -172,7 +177,7 @@ def test_a_record_of_a_newer_saver_is_refused_and_left_alone(folder: Path) -> No
     assert files(folder) == before
 
 
-def test_a_record_that_went_missing_is_told_by_all_who_would_build_on_it(folder: Path) -> None:
+def test_a_record_that_went_missing_is_reported_by_all_who_would_build_on_it(folder: Path) -> None:
     store = saver.Saver(folder)
     for number in range(3, 8):
         store.save("m", {"a": np.arange(1000.0), "b": number})
@@ -187,7 +192,9 @@ def test_a_record_that_went_missing_is_told_by_all_who_would_build_on_it(folder:
     assert saver.Saver(folder).save("m", 3).number == 8
 
 
-def test_two_copies_that_went_different_ways_and_were_mixed_are_told(folder: Path, tmp_path: Path) -> None:
+def test_two_copies_that_went_different_ways_and_were_mixed_are_reported(
+    folder: Path, tmp_path: Path
+) -> None:
     """As `rsync` without `--delete` does it."""
     copy = tmp_path / "copy"
     shutil.copytree(folder, copy)
@@ -204,7 +211,7 @@ def test_two_copies_that_went_different_ways_and_were_mixed_are_told(folder: Pat
     assert saver.Saver(copy).load("m") == "there 2"
 
 
-def test_a_file_where_the_store_should_be_is_told(tmp_path: Path) -> None:
+def test_a_file_where_the_store_should_be_is_reported(tmp_path: Path) -> None:
     (tmp_path / "models").write_text("no store")
     for act in (lambda s: s.load("m"), lambda s: s.save("m", 1)):
         with pytest.raises(saver.SaverError, match="models"):
@@ -212,7 +219,7 @@ def test_a_file_where_the_store_should_be_is_told(tmp_path: Path) -> None:
     assert (tmp_path / "models").read_text() == "no store"
 
 
-def test_a_store_without_its_description_is_no_empty_store(folder: Path) -> None:
+def test_a_store_without_its_description_is_not_an_empty_store(folder: Path) -> None:
     description = (folder / "store.json").read_bytes()
     (folder / "store.json").unlink()
     before = files(folder)
@@ -238,7 +245,7 @@ def test_a_collector_leaves_a_store_alone_that_it_may_not_write_to(folder: Path)
     assert saver.Saver(folder).gc(grace=0, dry_run=True).condemned == ()
 
 
-def test_damage_is_told_where_it_cannot_be_recorded(folder: Path) -> None:
+def test_damage_is_reported_where_it_cannot_be_recorded(folder: Path) -> None:
     ident = document.decode((folder / "store.json").read_bytes(), Format, "store.json")[0].id
     (folder / "store.json").write_bytes(document.encode(Format(1, ident, write=("ropes",))))
     pack = pack_of(folder)
@@ -260,7 +267,7 @@ def test_files_that_others_left_in_the_folders_do_no_harm(folder: Path) -> None:
     for name in kept:
         (folder / name).write_text("not of this store")
     store = saver.Saver(folder)
-    store.delete("m@1")
+    store.delete("m@1", tags=True)
     store.gc(grace=0)
     assert store.save("m", {"a": np.arange(1000.0), "b": 3}).number == 3
     assert store.check().sound
@@ -277,7 +284,7 @@ def test_a_copy_is_equal_and_goes_its_own_way(folder: Path, tmp_path: Path) -> N
     before = files(folder)
     other.save("n", np.arange(7000.0))
     other.save("m", {"a": np.arange(1000.0), "b": 3})
-    other.delete("m@1")
+    other.delete("m@1", tags=True)
     other.gc(grace=0)
     assert files(folder) == before
     added = one.save("n", np.arange(7000.0)).bytes_added

@@ -79,8 +79,8 @@ def tell(*what):
 def once(store):
     yield "save", "iris@3", lambda: store.save("iris", value(3))
     yield "tag", "iris@3", lambda: store.tag("iris@3", "best")
-    yield "delete", "iris@1", lambda: store.delete("iris@1")
-    yield "delete", "iris@2", lambda: store.delete("iris@2")
+    yield "delete", "iris@1", lambda: store.delete("iris@1", tags=True)
+    yield "delete", "iris@2", lambda: store.delete("iris@2", tags=True)
     yield "gc", "", lambda: store.gc(grace=0)
     yield "save", "iris@4", lambda: store.save("iris", value(4))
     yield "other", "rose@1", lambda: store.save("rose", value(1))
@@ -91,7 +91,7 @@ def for_ever(store):
         yield "save", f"iris@{number}", lambda: store.save("iris", value(number))
         yield "tag", f"iris@{number}", lambda: store.tag(f"iris@{number}", "best")
         old = store.versions("iris")[0]
-        yield "delete", str(old), lambda: store.delete(str(old))
+        yield "delete", str(old), lambda: store.delete(str(old), tags=True)
         yield "gc", "", lambda: store.gc(grace=0)
 
 
@@ -130,7 +130,7 @@ class Life(NamedTuple):
 
 
 class Lives:
-    """A process that lives a life for each that is asked for, up to where it is killed."""
+    """A process that lives a life for each request, up to where it is killed."""
 
     def __init__(self, cache: Path) -> None:
         self._process = subprocess.Popen(
@@ -185,7 +185,11 @@ def all_is_there(
 ) -> None:
     """What was saved and not deleted, and perhaps what was under way; and it loads to the bit."""
     name, ref = perhaps or ("", "")
-    there = {str(version) for model in store.models() for version in store.versions(model)}
+    there = {
+        str(version)
+        for model in (store.models() if store.exists() else ())
+        for version in store.versions(model)
+    }
     assert there >= saved - deleted - ({ref} if name == "delete" else set())
     assert there <= saved - deleted | ({ref} if name in ("save", "other") else set())
     for ref in there:

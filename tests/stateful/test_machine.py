@@ -264,12 +264,15 @@ class Processes(RuleBasedStateMachine):
     @rule(at=actors, ref=refs, trouble=troubles)
     def delete(self, at: int, ref: tuple[str, str, int], trouble: Trouble | None) -> None:
         text, number = self.ref(ref)
+        text = text if "@" in text else f"{text}@latest"
+
+        def act(store: saver.Saver) -> object:
+            return store.delete(text, tags=True)
+
         if number is None:
-            self.finds_nothing(at, trouble, lambda store: store.delete(text))
+            self.finds_nothing(at, trouble, act)
             return
-        self.attempt(
-            at, trouble, lambda store: store.delete(text), lambda truth: truth.delete(ref[0], number)
-        )
+        self.attempt(at, trouble, act, lambda truth: truth.delete(ref[0], number))
 
     @precondition(lambda self: len(self.truth.refs()) > LIVING)
     @rule(at=actors, picks=st.lists(picks, min_size=4, max_size=LIVING))
@@ -457,7 +460,7 @@ class Processes(RuleBasedStateMachine):
                     except NotFoundError:
                         assert number not in self.truth.versions[model]
                 case "delete":
-                    actor.saver.delete(f"{model}@{number}")
+                    actor.saver.delete(f"{model}@{number}", tags=True)
                     self.truth.delete(model, number)
         finally:
             actor.storage.arm(None)
@@ -483,10 +486,10 @@ class Processes(RuleBasedStateMachine):
                 kept = Kept(content, True, None, clock())
                 self.truth.save(model, store.save(model, kept.value()).number, kept, ())
             case "delete" if there:
-                store.delete(f"{model}@{number}")
+                store.delete(f"{model}@{number}", tags=True)
                 self.truth.delete(model, number)
             case "drop" if target in there:
-                store.delete("{}@{}".format(*target))
+                store.delete("{}@{}".format(*target), tags=True)
                 self.truth.delete(*target)
                 store.gc(grace=0)
             case "tag" if there:

@@ -26,29 +26,30 @@ import saver
 
 role, name, folder, count = sys.argv[1], int(sys.argv[2]), sys.argv[3], int(sys.argv[4])
 store = saver.Saver(folder)
-told = []
+reported = []
 
 def value(number):
     return {"shared": np.arange(3000.0), "own": np.full(500, name * 1000.0 + number)}
 
 if role == "save":
     for number in range(count):
-        told.append([str(store.save("m", value(number))), name, number])
+        reported.append([str(store.save("m", value(number))), name, number])
 elif role == "collect":
     end = time.monotonic() + count
     while time.monotonic() < end:
         store.gc(grace=0)
-        told.append(1)
+        reported.append(1)
 elif role == "delete":
     end = time.monotonic() + count
     while time.monotonic() < end:
-        numbers = [version.number for version in store.versions("m")] if "m" in store.models() else []
+        there = store.exists() and "m" in store.models()
+        numbers = [version.number for version in store.versions("m")] if there else []
         for number in numbers[1:-4:3]:
-            told.append(str(store.delete(f"m@{number}")[0]))
+            reported.append(str(store.delete(f"m@{number}", tags=True)[0]))
 elif role == "read":
     end = time.monotonic() + count
     while time.monotonic() < end:
-        if "m" not in store.models():
+        if not store.exists() or "m" not in store.models():
             continue
         for version in store.versions("m")[-3:]:
             try:
@@ -57,8 +58,8 @@ elif role == "read":
                 continue  # deleted meanwhile
             assert (found["shared"] == np.arange(3000.0)).all(), version
             assert (found["own"] == found["own"][0]).all(), version
-            told.append(str(version))
-print(json.dumps(told))
+            reported.append(str(version))
+print(json.dumps(reported))
 """
 
 
@@ -76,11 +77,13 @@ def answer(process: subprocess.Popen[str]) -> list[Any]:
     return found
 
 
-def check_all(store: saver.Saver, told: list[list[Any]], deleted: set[str]) -> None:
-    refs = [ref for ref, _, _ in told]
-    assert sorted(refs) == sorted(f"m@{number}" for number in range(1, len(told) + 1)), "no gap and no double"
+def check_all(store: saver.Saver, reported: list[list[Any]], deleted: set[str]) -> None:
+    refs = [ref for ref, _, _ in reported]
+    assert sorted(refs) == sorted(f"m@{number}" for number in range(1, len(reported) + 1)), (
+        "no gap and no double"
+    )
     assert {str(version) for version in store.versions("m")} == set(refs) - deleted
-    for ref, name, number in told:
+    for ref, name, number in reported:
         if ref not in deleted:
             found = store.load(ref)
             assert (found["own"] == np.full(500, name * 1000.0 + number)).all()
@@ -96,9 +99,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_eight_processes_save_to_one_model_at_once(folder: Path) -> None:
     savers = [start("save", name, folder, SAVES) for name in range(SAVERS)]
-    told = [line for process in savers for line in answer(process)]
-    assert len(told) == SAVERS * SAVES
-    check_all(saver.Saver(folder), told, set())
+    reported = [line for process in savers for line in answer(process)]
+    assert len(reported) == SAVERS * SAVES
+    check_all(saver.Saver(folder), reported, set())
 
 
 def test_and_while_others_read_delete_and_collect(folder: Path) -> None:
@@ -106,34 +109,34 @@ def test_and_while_others_read_delete_and_collect(folder: Path) -> None:
     deleting = start("delete", 3, folder, 6)
     saver.Saver(folder).save("other", 1)
     savers = [start("save", name, folder, SAVES) for name in range(SAVERS)]
-    told = [line for process in savers for line in answer(process)]
+    reported = [line for process in savers for line in answer(process)]
     deleted = set(answer(deleting))
     collected, *read = [answer(process) for process in others]
     assert collected
     assert all(read), "the readers read"
     store = saver.Saver(folder)
-    check_all(store, told, deleted)
+    check_all(store, reported, deleted)
     store.gc(grace=0)
     assert store.check().garbage == ()
 
 
 def test_eight_threads_share_one_saver(folder: Path) -> None:
     store = saver.Saver(folder)
-    told: list[list[Any]] = []
+    reported: list[list[Any]] = []
 
     def save(name: int) -> None:
         for number in range(SAVES):
             value = {"shared": np.arange(3000.0), "own": np.full(500, name * 1000.0 + number)}
             version = str(store.save("m", value))
-            told.append([version, name, number])
+            reported.append([version, name, number])
             assert (store.load(version)["own"] == value["own"]).all()
             store.tag(version, f"of-{name}")
             store.gc(grace=0)
 
     with quick_switches(), ThreadPoolExecutor(SAVERS) as threads:
         list(threads.map(save, range(SAVERS)))
-    check_all(saver.Saver(folder), told, set())
-    last = {name: ref for ref, name, number in told if number == SAVES - 1}
+    check_all(saver.Saver(folder), reported, set())
+    last = {name: ref for ref, name, number in reported if number == SAVES - 1}
     assert {str(store.version(f"m@of-{name}")) for name in last} == set(last.values())
 
 
@@ -168,7 +171,7 @@ for _ in range(2):
     for number in range(5):
         store.save("m", {"a": np.arange(900.0) + number, "b": np.zeros(300)}, tags=["new"], metrics={"x": 1})
     store.load("m"), store.versions("m"), store.history("m"), store.diff("m@1", "m@2"), store.describe("m")
-    store.delete("m"), store.gc(grace=0), store.check(), store.export("m", "m.saver")
+    store.delete("m@latest", tags=True), store.gc(grace=0), store.check(), store.export("m", "m.saver")
     store.import_("m.saver", "n"), saver.load("m.saver"), saver.describe("m.saver")
 print([f"{each.__module__}.{each.__qualname__}" for each in learned() - before])
 """

@@ -135,7 +135,7 @@ FAULTS = [errno.ENOSPC, errno.EIO, errno.EACCES, errno.EROFS]
 
 
 @pytest.mark.parametrize("number", FAULTS, ids=[errno.errorcode[number] for number in FAULTS])
-def test_a_disk_that_fails_once_is_told_and_costs_one_version_at_most(
+def test_a_disk_that_fails_once_is_reported_and_costs_one_version_at_most(
     number: int, tmp_path: Path, undisturbed: Any
 ) -> None:
     """At any call of the first saves. The same run goes on, and so does one that begins where it is."""
@@ -388,7 +388,7 @@ def test_a_save_that_was_given_up_and_never_taken_again_is_an_error(monkeypatch:
 
     with pytest.raises(saver.CannotSaveError, match="to be taken again, because net/weight changed"):
         end_in_the_middle()
-    assert store.models() == []
+    assert not store.exists()
     changed.clear()
     with begin() as run:
         run.step(1)

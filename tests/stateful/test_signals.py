@@ -54,7 +54,7 @@ def never():
 
 
 class Training:
-    """A process that trains, and what it told."""
+    """A process that trains, and what it reported."""
 
     def __init__(self, process: subprocess.Popen[str], events: Path) -> None:
         self.process = process
@@ -222,7 +222,7 @@ print("not reached")
     assert training.end() == (-signal.SIGTERM, "still here\n", "")
 
 
-def test_a_save_that_fails_is_told_before_the_signal_ends_the_process(
+def test_a_save_that_fails_is_reported_before_the_signal_ends_the_process(
     begin: Callable[[str], Training],
 ) -> None:
     training = begin("""
@@ -370,7 +370,7 @@ def test_outside_the_main_thread_a_warning_says_that_signals_are_not_caught(run:
     assert run.progress.saved.step == 0
 
 
-def test_where_no_signal_is_asked_for_there_is_no_warning(tmp_path: Path) -> None:
+def test_where_no_signal_is_requested_there_is_no_warning(tmp_path: Path) -> None:
     run = saver.Saver("memory://quiet").checkpoints("run", {"weights": np.zeros(3)}, every=Every(steps=1))
     failures = []
 
@@ -385,7 +385,7 @@ def test_where_no_signal_is_asked_for_there_is_no_warning(tmp_path: Path) -> Non
     assert failures == []
 
 
-def test_steps_may_be_told_from_another_thread(begin: Callable[[str], Training]) -> None:
+def test_steps_may_be_reported_from_another_thread(begin: Callable[[str], Training]) -> None:
     training = begin("""
 with saver.Saver("models").checkpoints("run", {"weights": np.zeros(3)}, every=OnSignal()) as run:
     def train():
@@ -426,7 +426,7 @@ print(saver.Saver("models").exists())
 # The time there is
 
 
-def test_a_save_that_takes_longer_than_there_is_after_a_signal_is_told(tmp_path: Path) -> None:
+def test_a_save_that_takes_longer_than_there_is_after_a_signal_is_reported(tmp_path: Path) -> None:
     store = saver.Saver("memory://slow")
     run = store.checkpoints("run", {"weights": np.zeros(3)}, every=Every(steps=1) | OnSignal(), grace=1e-6)
     with (

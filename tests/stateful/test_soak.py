@@ -52,7 +52,7 @@ def worker(workspace: Workspace) -> Worker:
     for _ in range(3):
         save(worker)
     worker.act("tag", ["iris", "best", 3], lambda: worker.store.tag("iris@3", "best"))
-    worker.act("delete", ["iris@1"], lambda: worker.store.delete("iris@1"))
+    worker.act("delete", ["iris@1"], lambda: worker.store.delete("iris@1", tags=True))
     return worker
 
 
@@ -66,12 +66,12 @@ def wrong(workspace: Workspace) -> str:
     return "; ".join(problems)
 
 
-def test_what_was_told_is_there(workspace: Workspace, worker: Worker) -> None:
+def test_what_was_reported_is_there(workspace: Workspace, worker: Worker) -> None:
     assert judge(workspace, final=True)[0] == []
 
 
 def test_a_version_that_is_lost_is_missed(workspace: Workspace, worker: Worker) -> None:
-    worker.store.delete("iris@2")
+    worker.store.delete("iris@2", tags=True)
     assert wrong(workspace) == "iris@2 is lost"
 
 
@@ -94,7 +94,7 @@ def test_a_version_that_came_although_nothing_was_saved_is_noticed(
         raise saver.CannotWriteError("nothing was saved")
 
     worker.act("save", ["iris", 7], act)
-    assert wrong(workspace) == "iris@4 is there, and the saver was told that nothing was saved"
+    assert wrong(workspace) == "iris@4 is there, and the error said that nothing was saved"
 
 
 def test_a_number_that_was_given_twice_is_noticed(workspace: Workspace, worker: Worker) -> None:

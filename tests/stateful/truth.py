@@ -1,4 +1,4 @@
-"""What must be in a store, told by plain dicts: the model that real stores are held against."""
+"""What must be in a store, in plain dicts: the model that real stores are held against."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def same(found: Any, wanted: Any) -> bool:
 
 
 class Kept(NamedTuple):
-    """A version: what `value` is made of, and what was told with it."""
+    """A version: what `value` is made of, and what was said with it."""
 
     keys: tuple[int, ...]
     whole: bool

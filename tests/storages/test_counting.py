@@ -97,7 +97,7 @@ def test_an_error_counts_as_an_answer() -> None:
         next(found)
 
 
-def test_whoever_waits_waits_once_for_what_is_asked_together() -> None:
+def test_a_caller_waits_once_for_what_is_asked_together() -> None:
     """And asks for it at the same time: all have begun before one of them ends."""
     from threading import Barrier
 

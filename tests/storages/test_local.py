@@ -102,7 +102,7 @@ def test_folders_above_the_store_are_made_too(tmp_path: Path) -> None:
     assert everything(tmp_path)[-1] == "a/b/models/log/1"
 
 
-def test_a_file_of_someone_else_is_no_object(storage: LocalStorage, tmp_path: Path) -> None:
+def test_a_file_of_someone_else_is_not_an_object(storage: LocalStorage, tmp_path: Path) -> None:
     storage.create("log/1", b"x")
     for name in (".DS_Store", "README.md", "log/.1.json.0123456789ab.part", "log/Thumbs.db", "log/a b"):
         (tmp_path / "models" / name).write_text("x")
@@ -144,7 +144,7 @@ def test_a_key_is_put_once(storage: LocalStorage, tmp_path: Path) -> None:
     assert everything(tmp_path / "models") == ["a", "a/b"]
 
 
-def test_a_folder_is_no_object(storage: LocalStorage) -> None:
+def test_a_folder_is_not_an_object(storage: LocalStorage) -> None:
     storage.create("a/b", b"x")
     for ask in (storage.open, storage.read):
         with pytest.raises(DamagedError, match="is a folder"):
@@ -155,7 +155,7 @@ def test_a_folder_is_no_object(storage: LocalStorage) -> None:
         storage.create("a/b/c", b"x")
 
 
-def test_a_file_in_place_of_the_store_is_told(tmp_path: Path) -> None:
+def test_a_file_in_place_of_the_store_is_reported(tmp_path: Path) -> None:
     (tmp_path / "models").write_text("x")
     found = LocalStorage(tmp_path / "models")
     with pytest.raises(CannotWriteError, match="Not a directory"):
@@ -182,12 +182,14 @@ class Refusing(Files):
 
 
 @pytest.mark.parametrize(
-    ("number", "error", "told"),
+    ("number", "error", "message"),
     [(errno.EACCES, CannotReadError, "let you read it"),
      (errno.EMFILE, CannotReadError, "Too many open files"),
      (errno.EIO, DamagedError, "the disk cannot read it")],
 )  # fmt: skip
-def test_what_cannot_be_read_is_told(number: int, error: type[Exception], told: str, tmp_path: Path) -> None:
+def test_what_cannot_be_read_is_reported(
+    number: int, error: type[Exception], message: str, tmp_path: Path
+) -> None:
     LocalStorage(tmp_path).create("a/b", b"x")
     asks = {
         "open": lambda s: s.open("a/b"),
@@ -195,27 +197,27 @@ def test_what_cannot_be_read_is_told(number: int, error: type[Exception], told: 
         "stat": lambda s: s.stat("a/b"),
     }
     for name, ask in asks.items():
-        with pytest.raises(error, match=told):
+        with pytest.raises(error, match=message):
             ask(LocalStorage(tmp_path, Refusing(number, name)))
-    with pytest.raises(error, match=told):
+    with pytest.raises(error, match=message):
         LocalStorage(tmp_path, Refusing(number, "read")).read("a/b")
 
 
-def test_a_listing_that_fails_is_no_empty_one(tmp_path: Path) -> None:
+def test_a_listing_that_fails_is_not_an_empty_one(tmp_path: Path) -> None:
     """Whoever collects garbage by a listing must be able to rely on it."""
     LocalStorage(tmp_path).create("a/b", b"x")
     with pytest.raises(CannotReadError):
         list(LocalStorage(tmp_path, Refusing(errno.EACCES, "list")).keys(""))
 
 
-def test_what_cannot_be_deleted_is_told(tmp_path: Path) -> None:
+def test_what_cannot_be_deleted_is_reported(tmp_path: Path) -> None:
     LocalStorage(tmp_path).create("a/b", b"x")
     with pytest.raises(CannotWriteError, match="was not deleted"):
         LocalStorage(tmp_path, Refusing(errno.EACCES, "remove")).delete("a/b")
     assert LocalStorage(tmp_path).read("a/b") == b"x"
 
 
-def test_a_read_only_folder_is_told(tmp_path: Path) -> None:
+def test_a_read_only_folder_is_reported(tmp_path: Path) -> None:
     refusing = Refusing(errno.EROFS, "make_folder")
     with pytest.raises(CannotWriteError, match="Read-only"):
         LocalStorage(tmp_path / "models", refusing).create("a", b"x")
@@ -327,7 +329,7 @@ def test_a_folder_that_cannot_be_synced_leaves_it_open(tmp_path: Path) -> None:
         put(found, "packs/b", b"x")
 
 
-def test_a_folder_above_that_cannot_be_read_is_no_obstacle(tmp_path: Path) -> None:
+def test_a_folder_above_that_cannot_be_read_is_not_an_obstacle(tmp_path: Path) -> None:
     """The folder of a store that is there already may lie in one that its user may only pass through."""
 
     class Passing(Files):

@@ -211,7 +211,9 @@ OTHER_KINDS: dict[str, Callable[[Path, Path, str], object]] = {
 @pytest.mark.parametrize("kind", OTHER_KINDS)
 @pytest.mark.parametrize("act", READS | WRITES)
 @pytest.mark.parametrize("key", KEYS)
-def test_what_is_no_file_is_no_object(key: str, act: str, kind: str, folder: Path, outside: Path) -> None:
+def test_what_is_not_a_file_is_not_an_object(
+    key: str, act: str, kind: str, folder: Path, outside: Path
+) -> None:
     (folder / key).unlink()
     OTHER_KINDS[kind](folder / key, outside, key)
     before, inside, open_files = content(outside), content(folder), descriptors()
@@ -226,7 +228,7 @@ def test_what_is_no_file_is_no_object(key: str, act: str, kind: str, folder: Pat
 
 @pytest.mark.parametrize("kind", OTHER_KINDS)
 @pytest.mark.parametrize("key", KEYS)
-def test_what_is_no_file_is_listed_and_itself_deleted(
+def test_what_is_not_a_file_is_listed_and_itself_deleted(
     key: str, kind: str, folder: Path, outside: Path
 ) -> None:
     """Never what it leads to; and a folder stays, with all that is in it."""

@@ -171,7 +171,7 @@ def test_others_may_act_before_a_call_or_before_its_answer_is_used() -> None:
     assert found == {"another before": ["log/2"], "another after": []}, "a listing lacks what was made since"
 
 
-def test_whoever_has_another_kind_brings_it() -> None:
+def test_authors_of_another_kind_bring_it() -> None:
     slow = Kind("is empty", ("list",), lambda call: iter(()))
     (case,) = every_fault(filled, lambda storage: list(storage.keys("state/")), [slow])
     assert str(case) == "1 list state/: is empty"
@@ -249,7 +249,7 @@ def test_every_read_of_a_file_fails_once_with_every_error(tmp_path: Path) -> Non
     assert len(found) == len(cases)
     for name, (result, error) in found.items():
         if name.endswith("short"):
-            assert result == b"0123456789", "a short read is no error: the rest is read after it"
+            assert result == b"0123456789", "a short read is not an error: the rest is read after it"
         else:
             assert isinstance(error, NotFoundError if name.endswith("ENOENT") else DamagedError), name
     assert any(name.endswith("short") for name in found)

@@ -18,7 +18,7 @@ from saver.disk import files as file_module
 from saver.disk.durable import NewFile
 from saver.disk.files import Files
 from saver.errors import CannotWriteError, CommitUnknownError, SaverError
-from saver.pack import write
+from saver.pack import ring, write
 from saver.storage import Sink
 from saver.storages.local import LocalStorage
 from saver.storages.memory import MemoryStorage
@@ -132,7 +132,7 @@ def test_a_process_that_dies_anywhere_leaves_the_object_whole_or_absent(
 @pytest.mark.parametrize("act", ACTS)
 @pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC, errno.EROFS])
 @pytest.mark.parametrize("after", [False, True])
-def test_a_fault_anywhere_is_told_and_leaves_nothing_half(
+def test_a_fault_anywhere_is_reported_and_leaves_nothing_half(
     act: str, number: int, after: bool, temporary: str, tmp_path: Path
 ) -> None:
     at, struck = 0, True
@@ -158,14 +158,14 @@ def test_a_fault_anywhere_is_told_and_leaves_nothing_half(
     assert at > 8
 
 
-@pytest.mark.parametrize("ring", [False, True])
+@pytest.mark.parametrize("large", [False, True])
 @pytest.mark.parametrize("replaces", [False, True])
 def test_a_dump_survives_every_crash_once_it_is_acknowledged(
-    ring: bool, replaces: bool, temporary: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    large: bool, replaces: bool, temporary: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if ring:
+    if large:
         monkeypatch.setattr(write, "SMALL", 0)
-        monkeypatch.setattr(write, "RING_BUFFER", 1 << 14)
+        monkeypatch.setattr(ring, "RING_BUFFER", 1 << 14)
     for name in ("before", "disk"):
         (tmp_path / name).mkdir()
     if replaces:

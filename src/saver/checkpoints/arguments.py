@@ -40,8 +40,9 @@ def check(every: Any, keep: Any, objects: Any, busy: Any, grace: Any, total: Any
         raise ValueError(f"total={total!r} is not a number of steps; write total=100_000, or leave it out")
 
 
-def number_of_step(model: str, step: Any) -> int:
-    """The step as an `int`, from any kind of whole number."""
+def number_of_step(model: str, step: Any, epoch: Any) -> int:
+    """The step as an `int`, from any kind of whole number; `epoch` must be a number or None."""
+    _check_epoch(model, epoch)
     try:
         if isinstance(step, bool):
             raise TypeError
@@ -50,7 +51,7 @@ def number_of_step(model: str, step: Any) -> int:
         raise TypeError(f"{model}: step {step!r} is not a whole number; count steps from 0") from None
 
 
-def check_epoch(model: str, epoch: Any) -> None:
+def _check_epoch(model: str, epoch: Any) -> None:
     """Raise TypeError or ValueError unless this is the number of an epoch, or None."""
     if epoch is None:
         return

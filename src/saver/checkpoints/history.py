@@ -8,6 +8,7 @@ from saver import policy
 from saver.callers import warn
 from saver.policy import Checkpoint, Retention
 from saver.pruning import checkpoint_of
+from saver.repo.changing import deletion
 from saver.repo.gc import collect
 from saver.repo.log import Delete
 from saver.repo.repository import Repository
@@ -47,14 +48,27 @@ class History:
             self.saved = [*self.saved, checkpoint_of(version)]
             return
         self.read()  # tags may have changed
-        doomed = policy.doomed(self.saved, self._keep, version.number) if self._keep is not None else ()
-        if not doomed:
+        if not self._doomed(version.number):
             return
-        self._repo.append(lambda: Delete(self._model, tuple(doomed)))
-        self.saved = [each for each in self.saved if each.number not in doomed]
+        self._drop(version.number)
         if time.monotonic() >= self._collected + COLLECTING:
             collect(self._repo, GRACE, listing=False)
             self._collected = time.monotonic()
+
+    def _doomed(self, verified: int) -> list[int]:
+        return policy.doomed(self.saved, self._keep, verified) if self._keep is not None else []
+
+    def _drop(self, verified: int) -> None:
+        """Delete what need not be kept, but for what somebody tags meanwhile."""
+        doomed: list[int] = []
+
+        def decide() -> Delete | None:
+            self.read()
+            doomed[:] = self._doomed(verified)
+            return deletion(self._repo, self._model, doomed) if doomed else None
+
+        self._repo.append(decide)
+        self.saved = [each for each in self.saved if each.number not in doomed]
 
     def lose_count(self) -> None:
         """Accept any number for the next version, since it is unknown whether the last save took place."""

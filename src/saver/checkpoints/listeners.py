@@ -19,7 +19,8 @@ from saver.checkpoints.events import (
     StepDone,
     StepTaken,
 )
-from saver.checkpoints.progress import Line, Pace, Progress
+from saver.checkpoints.progress import Pace, Progress
+from saver.line import Line
 from saver.logger import logger
 from saver.policy import Moment
 from saver.training_log import TrainingLog

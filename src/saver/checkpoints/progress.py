@@ -3,21 +3,12 @@
 from __future__ import annotations
 
 import math
-import os
-import sys
-import time
-from collections.abc import Callable, Iterable
-from contextlib import suppress
-from threading import RLock
-from typing import Any, TextIO
 
 import msgspec
 
-from saver.errors import printable
+from saver.line import INTERVAL
+from saver.page import Said
 from saver.repo.version import Version
-
-INTERVAL = 0.2
-"""The least number of seconds between two updates."""
 
 MEMORY = 5.0
 """Seconds after which a measurement of the rate has about a third (1/e) of its weight."""
@@ -25,11 +16,8 @@ MEMORY = 5.0
 SMOOTHING = 0.3
 """Weight of the newest measurement in the cost of a save."""
 
-WIDTH = 80
-"""Columns if the terminal does not say how many it has."""
 
-
-class Progress(msgspec.Struct):
+class Progress(Said, msgspec.Struct):
     """The progress of a run. `blocked_seconds` is the total time for which saving has stopped training."""
 
     step: int = -1
@@ -40,6 +28,13 @@ class Progress(msgspec.Struct):
     saves: int = 0
     staging_bytes: int = 0
     """Memory that is kept for snapshots."""
+
+    def _line(self) -> str:
+        saved = f"saved {self.saved}" if self.saved is not None else "not saved yet"
+        stopped = f"{self.saves:,} saves stopped training for {self.blocked_seconds:.3g} s"
+        return ", ".join(
+            filter(None, (f"step {self.step:,}", rate_text(self.steps_per_second), saved, stopped))
+        )
 
 
 class Cost:
@@ -82,130 +77,6 @@ class Pace:
             self._rate += (newest - self._rate) * (1 - math.exp(-passed / MEMORY) if self._rate else 1)
         self._since, self._step = now, step
         return self._rate
-
-
-class Line:
-    """One line at the bottom of a terminal, updated in place. Other output goes above it.
-
-    That applies to all Python code in this process that writes to `sys.stdout` or `sys.stderr`, if these
-    are terminals: the line is removed before a write, and comes back once the written line is complete.
-    """
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-        self._write = stream.write
-        self._lock = RLock()
-        self._process = os.getpid()
-        self._shown = 0
-        self._next = 0.0
-        self._whole = True
-        self._undo: list[Callable[[], None]] = []
-
-    def open(self) -> None:
-        """Let other output go above the line from now on."""
-        for stream in {id(each): each for each in (sys.stdout, sys.stderr, self._stream)}.values():
-            if is_terminal(stream):
-                self._come_between(stream)
-
-    def _come_between(self, stream: Any) -> None:
-        write, own = stream.write, vars(stream).get("write") if hasattr(stream, "__dict__") else None
-
-        def above(text: str) -> Any:
-            if not text or not self._undo or os.getpid() != self._process:  # a forked child has no line
-                return write(text)
-            with self._lock:
-                self._take_away()
-                self._whole = text.endswith("\n")
-                return write(text)
-
-        def undo() -> None:
-            if vars(stream).get("write") is not above:  # another wrapper is in front of it now
-                return
-            if own is None:
-                del stream.write
-            else:
-                stream.write = own
-
-        with suppress(AttributeError):  # of a stream that cannot be wrapped
-            stream.write = above
-            self._undo.append(undo)
-
-    def is_due(self, now: float) -> bool:
-        """Whether it is time to call `show` again."""
-        return now >= self._next
-
-    def show(self, pieces: Iterable[str]) -> None:
-        """Show as many of the pieces as the terminal has room for."""
-        with self._lock:
-            self._next = time.monotonic() + INTERVAL
-            if self._whole:
-                text = fitting(pieces, columns(self._stream) - 1)
-                width = _width(text)
-                self._put(f"\r{text}{' ' * (self._shown - width)}")
-                self._shown = width
-
-    def close(self) -> None:
-        """End the line; it stays as it was shown last."""
-        with self._lock:
-            undo, self._undo = self._undo, []
-            for each in undo:
-                each()
-            if self._shown:
-                self._shown = 0
-                self._put("\n")
-
-    def _take_away(self) -> None:
-        if self._shown:
-            shown, self._shown = self._shown, 0
-            self._put(f"\r{' ' * shown}\r")
-
-    def _put(self, text: str) -> None:
-        with suppress(OSError, ValueError):  # a lost terminal must not stop training
-            self._write(text)
-            self._stream.flush()
-
-
-def line(wanted: bool | None) -> Line | None:
-    """The line on standard error if it is wanted; for None, if standard error is a terminal."""
-    if sys.stderr is None or not (is_terminal(sys.stderr) if wanted is None else wanted):
-        return None
-    return Line(sys.stderr)
-
-
-def is_terminal(stream: Any) -> bool:
-    """Whether a line can be updated in place on this stream: a terminal, or a cell of a notebook."""
-    if type(stream).__module__.startswith("ipykernel."):
-        return True
-    try:
-        return bool(stream.isatty()) and os.environ.get("TERM") not in ("dumb", "")
-    except (AttributeError, ValueError):  # None, or closed
-        return False
-
-
-def columns(stream: Any) -> int:
-    """How many columns a terminal has."""
-    try:
-        return os.get_terminal_size(stream.fileno()).columns or WIDTH
-    except (AttributeError, OSError, ValueError):
-        return WIDTH
-
-
-def fitting(pieces: Iterable[str], width: int) -> str:
-    """The pieces joined, as many as fit into `width` columns; the first is cut to fit."""
-    text = ""
-    for piece in filter(None, map(printable, pieces)):
-        longer = f"{text}  {piece}" if text else piece
-        if text and _width(longer) > width:
-            break
-        text = longer
-    while _width(text) > width:
-        text = text[:-1]
-    return text
-
-
-def _width(text: str) -> int:
-    """The most columns that a text takes: a non-ASCII character may take two."""
-    return len(text) if text.isascii() else sum(1 if char.isascii() else 2 for char in text)
 
 
 def status(

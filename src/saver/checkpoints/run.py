@@ -37,6 +37,7 @@ from saver.checkpoints.saving import Saving
 from saver.checkpoints.signals import Caught
 from saver.details import fingerprints_of
 from saver.errors import CannotSaveError
+from saver.line import line
 from saver.policy import Moment, Policy, Retention
 from saver.repo.repository import Repository
 from saver.training_log import TrainingLog
@@ -59,6 +60,7 @@ class Checkpoints:
         staging: int | str | None = None,
         grace: float = 30.0,
         data: Any = None,
+        labels: Mapping[str, str] | None = None,
         notes: str = "",
         total: int | None = None,
         progress: bool | None = None,
@@ -74,7 +76,7 @@ class Checkpoints:
         self._grace = grace
         self._total, self._wanted = total, progress
         self._history = History(repo, model, keep)
-        details = {"notes": notes, "data": fingerprints_of(data)}
+        details = {"labels": labels or {}, "notes": notes, "data": fingerprints_of(data)}
         self._emit = Stream()
         self._saving = Saving(
             repo, model, self.objects, self.log, self._history, staging, details, self._emit
@@ -172,8 +174,7 @@ class Checkpoints:
         """Report that a step is finished, with all its metrics: numbers, or None. Saves if a save is due,
         and returns whether it did. Raises errors of saves in the background.
         """
-        step = arguments.number_of_step(self.model, step)
-        arguments.check_epoch(self.model, epoch)
+        step = arguments.number_of_step(self.model, step, epoch)
         if self._aside is not None:
             self._aside(StepTaken(step, Moment(step=step, epoch=epoch, metrics=numbers(metrics), since=0.0)))
             return False
@@ -268,8 +269,7 @@ class Checkpoints:
         """Add the listeners of every run, and after them those of the caller."""
         self._emit.clear()
         grace = self._grace if self._caught.ending else None
-        line = progress_line.line(self._wanted)
-        for own in of_every_run(self.progress, self.log, grace, line, self._status):
+        for own in of_every_run(self.progress, self.log, grace, line(self._wanted), self._status):
             self._emit.add(own, *own.kinds)
         for guest, kinds in self._guests:
             self._emit.add(guest, *kinds)

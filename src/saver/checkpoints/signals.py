@@ -13,7 +13,7 @@ from typing import Any
 
 ENDING = frozenset(
     getattr(signal, name)
-    for name in ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGXCPU")
+    for name in ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGXCPU", "SIGBREAK")
     if hasattr(signal, name)
 )
 """Signals that end a process; after others, it continues."""
@@ -86,7 +86,7 @@ class Caught:
             self._work(number, sys._getframe())
         else:
             self._due.add(number)
-            os.kill(os.getpid(), number)  # again, for the main thread
+            _send_here(number)  # again, for the main thread
 
     def pass_all_on(self, raised: BaseException | None) -> None:
         """Let all signals that arrived take their normal effect. `raised` is what would end the process
@@ -113,3 +113,11 @@ class Caught:
         for number, handler in self._before.items():
             if signal.getsignal(number) == self._note:
                 signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+
+def _send_here(number: int) -> None:
+    """Send this process a signal. On Windows `os.kill` would end it at once, whatever handlers it has."""
+    if sys.platform == "win32":
+        signal.raise_signal(number)
+    else:
+        os.kill(os.getpid(), number)

@@ -19,8 +19,8 @@ import click
 
 from saver import __version__
 from saver.cli._screen import clean
-from saver.cli._switches import switches
-from saver.errors import DamagedError, NotFoundError, SaverError
+from saver.cli._switches import STORE, store_of_the_program, switches
+from saver.errors import DamagedError, NotFoundError, SaverError, TaggedError
 from saver.repo.refs import BadNameError
 
 INTERRUPTED = 130
@@ -89,7 +89,14 @@ class Commands(click.Group):
         if unknown and not ctx.resilient_parsing:  # a shell that completes a line is not corrected
             near = get_close_matches(args[0], self.list_commands(ctx), 1)
             ctx.fail(f"no such command: {clean(args[0])}" + (f"; did you mean {near[0]}?" if near else ""))
-        return super().resolve_command(ctx, args)
+        name, command, rest = super().resolve_command(ctx, args)
+        if (
+            command is not None
+            and STORE in ctx.meta
+            and "address" not in (each.name for each in command.params)
+        ):
+            ctx.fail(f"{name} is not about a store; leave out --store")
+        return name, command, rest
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List each command with the whole first sentence of its help."""
@@ -106,7 +113,7 @@ class Commands(click.Group):
             raise Finding(str(error)) from error
         except NotFoundError as error:
             raise Missing(str(error)) from error
-        except BadNameError as error:
+        except (BadNameError, TaggedError) as error:
             raise Misuse(str(error)) from error
         except SaverError as error:
             raise Failure(str(error)) from error
@@ -121,7 +128,7 @@ class Commands(click.Group):
 
 
 @click.command(
-    cls=Commands, invoke_without_command=True, params=list(SWITCHES),
+    cls=Commands, invoke_without_command=True, params=[store_of_the_program(), *SWITCHES],
     context_settings={"help_option_names": ["-h", "--help"]},
 )  # fmt: skip
 @click.version_option(__version__, prog_name="saver")

@@ -15,6 +15,7 @@ import click
 from click.shell_completion import CompletionItem, ShellComplete, add_completion_class, split_arg_string
 
 from saver import Saver
+from saver.cli._switches import STORE
 from saver.errors import SaverError
 from saver.repo.refs import LATEST, BadNameError
 
@@ -60,7 +61,9 @@ def refs_or_files(context: click.Context, _: click.Parameter, typed: str) -> lis
 def _offered(context: click.Context, typed: str, names: _Names) -> list[CompletionItem[str]]:
     """What of these names begins with `typed`. A store that cannot be read offers nothing: a shell has no
     place for an error while somebody types; the command itself reports it."""
-    address = context.params.get("address") or os.environ.get("SAVER_STORE") or "models"
+    address = (
+        context.params.get("address") or context.meta.get(STORE) or os.environ.get("SAVER_STORE") or "models"
+    )
     try:
         store = Saver(address)
         found = list(names(store, typed)) if store.exists() else []

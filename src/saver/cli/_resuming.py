@@ -123,7 +123,7 @@ def _cache(folder: str) -> Iterator[None]:
 
 def _names(store: Saver) -> tuple[str, str]:
     """Free names for the two runs: the folder may hold those of an earlier demo."""
-    taken = set(store.models())
+    taken = set(store.models() if store.exists() else ())
     number = 1
     while not taken.isdisjoint(names := [name + f"-{number}" * (number > 1) for name in ("whole", "killed")]):
         number += 1

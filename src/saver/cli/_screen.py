@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-import unicodedata
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -22,6 +21,8 @@ from saver.documents import Document
 from saver.errors import printable
 from saver.human import size as size
 from saver.pack import Progress
+from saver.page import Facts, Page, aligned
+from saver.page import width as width
 
 BAR_WIDTH = 24
 PLAIN_WIDTH = 78
@@ -29,14 +30,6 @@ PLAIN_WIDTH = 78
 
 clean = printable
 """Escapes the characters of a text that could control a terminal."""
-
-
-def width(text: str) -> int:
-    """How many columns `text` takes in a monospaced font."""
-    if text.isascii():
-        return len(text)
-    wide = sum(unicodedata.east_asian_width(char) in "WF" for char in text)
-    return len(text) + wide - sum(map(bool, map(unicodedata.combining, text)))
 
 
 class Screen(ABC):
@@ -82,6 +75,16 @@ class Screen(ABC):
         If it is too wide, the columns titled `spare` are left out, in that order, and the output names them;
         if the width is limited, cells of the columns titled `brief` may be cut. Nothing else is.
         """
+
+    def show(self, page: Page) -> None:
+        """Print what a result says."""
+        for block in page:
+            if block.title:
+                self.heading(block.title)
+            if isinstance(block, Facts):
+                self.facts({name: text for name, text in block.facts.items() if text})
+            elif block.rows:
+                self.table(block.columns, block.rows, block.spare, block.brief)
 
     @property
     @abstractmethod
@@ -165,14 +168,8 @@ class Plain(Screen):
         yield lambda done, total: None
 
     def _aligned(self, rows: Iterable[Sequence[str]], right: Sequence[bool]) -> None:
-        cells = [[clean(cell) for cell in row] for row in rows]
-        widths = [max(map(width, column)) for column in zip(*cells, strict=True)]
-        for row in cells:
-            padded = (
-                " " * (wide - width(cell)) + cell if at_right else cell + " " * (wide - width(cell))
-                for cell, wide, at_right in zip(row, widths, right, strict=True)
-            )
-            self._echo(f"  {'  '.join(padded).rstrip()}")
+        for line in aligned(rows, right):
+            self._echo(line)
 
     def _echo(self, text: str) -> None:
         self._first = False

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-import click
+from collections.abc import Sequence
 
-from saver import Saver
+import click
+from click.core import ParameterSource
+
+from saver import Saver, Version
 from saver.cli import Missing
+from saver.cli._switches import STORE
 from saver.human import counted as counted
 
+NAMED = 20
+"""How many versions a question names; the others are counted. What is only reported is named whole."""
 
-def _named(_: click.Context, __: click.Parameter, address: str) -> str:
+
+def _named(context: click.Context, parameter: click.Parameter, address: str) -> str:
+    """The store of the command, or else that of the whole program."""
     if not address:
         raise click.BadParameter("the name of the store is empty")
-    return address
+    own = context.get_parameter_source(parameter.name or "") is ParameterSource.COMMANDLINE
+    return address if own else context.meta.get(STORE, address)
 
 
 store_option = click.option(
@@ -32,3 +41,10 @@ def existing(address: str) -> Saver:
             "or $SAVER_STORE"
         )
     return store
+
+
+def named(versions: Sequence[Version], limit: int | None = None) -> str:
+    """The names of versions; with a limit, that many, and how many others there are."""
+    shown = versions[:limit]
+    more = len(versions) - len(shown)
+    return ", ".join(map(str, shown)) + (f" and {counted(more, 'other')}" if more else "")

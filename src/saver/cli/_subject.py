@@ -12,11 +12,11 @@ from saver import NotFoundError, Saver, SaverError, Version, describe, load, ver
 from saver.cli import Failure, Missing
 from saver.cli._screen import size
 from saver.cli._store import existing
-from saver.cli._times import age, local
 from saver.description import Description
 from saver.file import names_file
 from saver.repo.refs import BadNameError
 from saver.storage import Progress
+from saver.times import moment
 
 
 class Subject(ABC):
@@ -39,8 +39,8 @@ class Subject(ABC):
         """Read and verify all its bytes. Raises DamagedError."""
 
     @abstractmethod
-    def loading(self, trusted: str) -> list[str]:
-        """The lines of Python that load it."""
+    def loading(self, allowing: str) -> list[str]:
+        """The lines of Python that load it, with the arguments that allow its classes."""
 
 
 def subject(what: str, address: str) -> Subject:
@@ -76,7 +76,7 @@ class _File(Subject):
         found = self.description
         return {
             "size": f"{size(found.bytes)} ({found.bytes:,} bytes)",
-            "saved": _saved(found.time),
+            "saved": moment(found.time),
             "hash": found.hash,
         }
 
@@ -87,8 +87,8 @@ class _File(Subject):
     def verify(self, progress: Progress | None = None) -> None:
         verify(self.description.path, progress=progress)
 
-    def loading(self, trusted: str) -> list[str]:
-        return [f"saver.load({json.dumps(os.path.basename(self.description.path))}, trust=[{trusted}])"]
+    def loading(self, allowing: str) -> list[str]:
+        return [f"saver.load({json.dumps(os.path.basename(self.description.path))}, {allowing})"]
 
 
 class _Stored(Subject):
@@ -98,19 +98,9 @@ class _Stored(Subject):
         self.description = store.describe(str(version))
 
     def facts(self) -> dict[str, str]:
-        version = self.version
-        facts = {
-            "saved": _saved(version.time) + (f", by {version.author}" if version.author else ""),
-            "step": "" if version.step is None else f"{version.step:,}",
-            "tags": ", ".join(version.tags),
-            "labels": ", ".join(f"{key}={value}" for key, value in version.labels.items()),
-            "metrics": ", ".join(f"{name} {value:.10g}" for name, value in version.metrics.items()),
-            "notes": "" if "\n" in version.notes else version.notes,
-            "parent": "" if version.parent is None else f"{version.model}@{version.parent}",
-            "size": f"{size(version.bytes)}; the store grew by {size(version.bytes_added)}",
-            "hash": version.manifest,
-        }
-        return {name: text for name, text in facts.items() if text}
+        """Notes of several lines are shown apart."""
+        facts = self.version.facts()
+        return {name: text for name, text in facts.items() if text and "\n" not in text}
 
     def load(self, parts: Iterable[str]) -> dict[str, Any]:
         found: dict[str, Any] = self._store.load(str(self.version), parts=parts)
@@ -119,11 +109,6 @@ class _Stored(Subject):
     def verify(self, progress: Progress | None = None) -> None:
         self._store.verify(str(self.version), progress=progress)
 
-    def loading(self, trusted: str) -> list[str]:
+    def loading(self, allowing: str) -> list[str]:
         address, ref = json.dumps(str(self._store.storage)), json.dumps(str(self.version))
-        return [f"store = saver.Saver({address})", f"store.load({ref}, trust=[{trusted}])"]
-
-
-def _saved(time: float) -> str:
-    ago = age(time)
-    return (local(time) or "at an unknown time") + (f" ({ago} ago)" if ago not in ("", "now") else "")
+        return [f"store = saver.Saver({address})", f"store.load({ref}, {allowing})"]

@@ -1,4 +1,4 @@
-"""`-q` and `-v`: options of every command, before its name or after it."""
+"""Options of every command, before its name or after it: `-q`, `-v`, and `--store` of those that use one."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from saver.errors import printable
 from saver.logger import logger
 
 _QUIET, _VERBOSE = "saver.quiet", "saver.verbose"
+
+STORE = "saver.store"
+"""Where the context keeps the store that was named before the command."""
 
 
 class _Echo(logging.Handler):
@@ -38,6 +41,21 @@ def _listen(context: click.Context, _: click.Parameter, on: bool) -> None:
         logger.setLevel(level)
 
     context.find_root().call_on_close(stop)
+
+
+def _remember(context: click.Context, _: click.Parameter, address: str | None) -> None:
+    if address == "":
+        raise click.BadParameter("the name of the store is empty")
+    if address is not None:
+        context.meta[STORE] = address
+
+
+def store_of_the_program() -> click.Parameter:
+    """`--store` before the name of a command."""
+    return click.Option(
+        ["--store"], metavar="DIR", expose_value=False, callback=_remember,
+        help="The folder of the store ($SAVER_STORE, or models).",
+    )  # fmt: skip
 
 
 def is_quiet() -> bool:

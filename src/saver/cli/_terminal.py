@@ -84,7 +84,8 @@ class Terminal(Screen):
         found = [_Column.of(title, [row[at] for row in cells], brief) for at, title in enumerate(columns)]
         shown = _that_fit(found, spare, self._console.width - INDENT)
         widths = _widths([found[at] for at in shown], self._console.width - INDENT)
-        table = Table(box=None, header_style="dim", padding=(0, GAP, 0, 0), pad_edge=False)
+        # The gaps are on the left: rich before 14.3 counts one at the right edge, where there is none.
+        table = Table(box=None, header_style="dim", padding=(0, 0, 0, GAP))
         for at, column_width in zip(shown, widths, strict=True):
             column = found[at]
             table.add_column(
@@ -96,7 +97,7 @@ class Terminal(Screen):
             )
         for row in cells:
             table.add_row(*(Text(row[at]) for at in shown))
-        self._console.print(Padding(table, (0, 0, 0, INDENT), expand=False))
+        self._console.print(Padding(table, (0, 0, 0, INDENT - GAP), expand=False))
         if len(shown) < len(found):
             left = ", ".join(column.title for at, column in enumerate(found) if at not in shown)
             self.say(f"not shown here: {left} (a wider terminal has room, and --json has all)")

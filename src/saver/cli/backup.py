@@ -8,8 +8,8 @@ import click
 
 from saver import documents
 from saver.cli import Finding
-from saver.cli._screen import Screen, print_json, screen, size
-from saver.cli._store import counted, existing, json_option
+from saver.cli._screen import Screen, print_json, screen
+from saver.cli._store import existing, json_option
 from saver.repo.backup import Copied
 from saver.repo.packs import Damage
 
@@ -51,15 +51,7 @@ def command(address: str, target: str, as_json: bool) -> None:
 
 def _show(copied: Copied, address: str, target: str, on: Screen) -> None:
     on.heading(f"{address}, copied to {target}")
-    facts = {
-        "versions": f"{copied.versions:,}, as of record {copied.head:,}",
-        "copied": f"{counted(copied.objects, 'object')}, {size(copied.bytes)}, and "
-        f"{counted(copied.records, 'record')}",
-        "there already": counted(copied.present, "object"),
-    }
-    if copied.removed:
-        facts["removed"] = f"{counted(copied.removed, 'object')} that no version needs"
-    on.facts(facts)
+    on.show(copied._page()[:1])
     if copied.damage:
         _show_damage(copied.damage, on)
 

@@ -9,8 +9,9 @@ import click
 
 from saver import DamagedError, Saver, documents
 from saver.cli import Finding
-from saver.cli._screen import Screen, print_json, screen, size
-from saver.cli._store import counted, existing, json_option, store_option
+from saver.cli._screen import Screen, print_json, screen
+from saver.cli._store import existing, json_option, store_option
+from saver.page import Row
 from saver.repo.check import Checked, Damage
 from saver.repo.objects import is_own
 
@@ -38,7 +39,7 @@ def command(address: str, as_json: bool) -> None:
             found = store.check(progress=progress)
         _show(found, str(store.storage), on)
     if not found.sound:
-        raise Finding(f"{store.storage} is damaged: {_verdict(found)}")
+        raise Finding(f"{store.storage} is damaged: {found.verdict()}")
 
 
 def _check_json(store: Saver) -> Checked:
@@ -63,19 +64,10 @@ def _of_a_damaged_log(place: str, what: str) -> documents.Checked:
 
 def _show(found: Checked, place: str, on: Screen) -> None:
     on.heading(place)
-    garbage = f"{counted(len(found.garbage), 'object')}, {size(found.garbage_bytes)} that `saver gc` frees"
-    facts = {
-        "versions": f"{found.versions:,}",
-        "read": size(found.bytes),
-        "damage": _verdict(found),
-        "garbage": garbage if found.garbage else "none",
-    }
-    if found.foreign:
-        facts["not Saver's"] = f"{counted(len(found.foreign), 'file')}, which nothing here reads or deletes"
-    on.facts(facts)
+    on.show(found._page()[:1])
     costly = [each for each in found.damage if each.model]
     if costly:
-        _show_losses(costly, place, on)
+        _show_losses(found.losses(), on)
         _advise(found, costly, on)
     without = [each for each in found.damage if not each.model]
     folders = [f"{each.key}: {each.what}" for each in without if not is_own(each.key)]
@@ -93,37 +85,7 @@ def _show(found: Checked, place: str, on: Screen) -> None:
         on.code(_first(found.foreign, on))
 
 
-def _is_manifest(damage: Damage) -> bool:
-    """Whether the damage is to the manifest of a version, which may be stored in a pack."""
-    return bool(damage.model and not damage.tensor and damage.key.startswith(("manifests/", "packs/")))
-
-
-def _verdict(found: Checked) -> str:
-    """The damage in one line."""
-    versions = {(each.model, each.number) for each in found.damage if each.model}
-    if found.sound:
-        return "none: everything is as it was saved"
-    if not versions:
-        return f"{counted(len({each.key for each in found.damage}), 'object')} that no version needs"
-    counts = {
-        "tensor": len({(each.key, each.tensor) for each in found.damage if each.tensor}),
-        "manifest": len({each.key for each in found.damage if _is_manifest(each)}),
-        "document": len({each.key for each in found.damage if each.key.startswith("trees/") and each.model}),
-        "checkpoint": len({each.key for each in found.damage if each.model and each.key == "state"}),
-    }
-    what = " and ".join(counted(count, noun) for noun, count in counts.items() if count)
-    return f"{what} of {counted(len(versions), 'version')}"
-
-
-def _show_losses(damage: Sequence[Damage], place: str, on: Screen) -> None:
-    """What is lost: a row for each tensor of each version, or for a version that is lost whole."""
-    parts: dict[tuple[str, int, str, str], list[str]] = {}
-    for each in damage:
-        parts.setdefault((each.model, each.number, each.tensor, each.what), []).append(each.part)
-    rows = [
-        (f"{model}@{number}", ", ".join(names), tensor, what.removeprefix(f"{place}: {model}@{number}: "))
-        for (model, number, tensor, what), names in sorted(parts.items())
-    ]
+def _show_losses(rows: Sequence[Row], on: Screen) -> None:
     on.heading("Damage")
     on.table(("version", "part", "tensor", "what"), _first(rows, on))
     if len(_first(rows, on)) < len(rows):

@@ -9,6 +9,7 @@ from importlib.util import find_spec
 import click
 
 from saver import documents, registry
+from saver.allowing import allowing
 from saver.cli._completing import refs_or_files
 from saver.cli._screen import Screen, print_json, screen
 from saver.cli._store import counted, json_option, store_option
@@ -55,8 +56,7 @@ def _compare(found: Description) -> list[Finding]:
         _start_gpu()
     findings = diagnose(found.environment, {part.name: part for part in found.parts})
     if found.untrusted:
-        names = ", ".join(f'"{name}"' for name in found.untrusted)
-        meaning = f"if you trust its author, load it with trust=[{names}]"
+        meaning = f"if you trust its author, load it with {allowing(found.untrusted)}"
         classes = f"{len(found.untrusted)} unknown class{'es' * (len(found.untrusted) > 1)}"
         findings.append(Finding("note", "trust", classes, "", meaning))
     return findings

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
 
 import click
 
 from saver import documents
-from saver.cli._screen import print_json, screen, size
-from saver.cli._store import counted, existing, json_option, store_option
-from saver.cli._times import local, span
-from saver.repo.gc import Collected
+from saver.cli._screen import print_json, screen
+from saver.cli._store import existing, json_option, store_option
 from saver.saver import GRACE
 
 
@@ -46,40 +43,9 @@ def command(grace: float, dry_run: bool, address: str, as_json: bool) -> None:
     on = screen()
     with on.progress("Collecting") as progress:
         found = store.gc(grace=grace, dry_run=dry_run, progress=progress)
-    facts = _facts(found, grace, dry_run)
+    facts = found.facts(time.time())
     if facts:
         on.heading(f"{store.storage}, if it were collected now" if dry_run else str(store.storage))
         on.facts(facts)
     else:
         on.done(f"{store.storage}: nothing to free; versions need every object")
-
-
-def _facts(found: Collected, grace: float, dry_run: bool) -> dict[str, str]:
-    """What was done, or would be done, to which objects."""
-    facts = {}
-    freed, count, waiting = found.freed, found.freed_bytes, found.waiting
-    if dry_run and not grace:  # objects that it would condemn would not have to wait
-        freed, count, waiting = freed + waiting, count + found.waiting_bytes, ()
-    if freed:
-        facts["would free" if dry_run else "freed"] = f"{_objects(freed)}, {size(count)}"
-    if waiting:
-        facts["waiting"] = (
-            f"{_objects(waiting)}, {size(found.waiting_bytes)}: no version needs them, but somebody may be "
-            f"reading them; the first `saver gc` after {local(time.time() + grace)} frees them"
-        )
-    if found.moved:
-        facts["moved"] = f"the live bytes of {_objects(found.moved)} that were mostly dead"
-    if found.busy:
-        facts["too young"] = (
-            f"{_objects(found.busy)}, made less than {span(grace)} ago: a save under way may need them; "
-            f"the first `saver gc` after {local(time.time() + grace)} looks at them, or `--grace 0` now, if "
-            "nobody is saving"
-        )
-    return facts
-
-
-def _objects(keys: Sequence[str]) -> str:
-    """`2 packs and 1 manifest`."""
-    packs = sum(key.startswith("packs/") for key in keys)
-    counts = {"pack": packs, "manifest": len(keys) - packs}
-    return " and ".join(counted(count, noun) for noun, count in counts.items() if count)

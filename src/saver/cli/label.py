@@ -11,6 +11,7 @@ from saver.cli._annotated import about, name, print_annotated
 from saver.cli._completing import models_and_refs
 from saver.cli._screen import screen
 from saver.cli._store import existing, json_option, store_option
+from saver.human import pairs
 
 
 @click.command()
@@ -56,4 +57,4 @@ def _parsed(labels: Iterable[str]) -> dict[str, str]:
 
 
 def _text(labels: dict[str, str]) -> str:
-    return ", ".join(f"{key}={value}" for key, value in labels.items()) or "no labels"
+    return pairs(labels) or "no labels"

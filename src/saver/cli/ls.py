@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import click
+import msgspec
 
 from saver import Saver, documents
 from saver.cli import Misuse
 from saver.cli._completing import groups
-from saver.cli._screen import Screen, print_json, screen, size
+from saver.cli._screen import Screen, print_json, screen
 from saver.cli._store import counted, existing, json_option, store_option
-from saver.cli._times import age, local
-from saver.repo.history import Change, Summary
+from saver.human import pairs
+from saver.repo.history import Change, Summaries, Summary, listed, tags_text
 
 VERSIONS_SHOWN = 20
 """How many versions a terminal shows; a pipe gets them all."""
-
-METRICS_FIRST = 3
-"""How many metrics are kept, in a narrow terminal, before the author and the time of a version."""
 
 
 @click.command()
@@ -59,7 +56,7 @@ def command(
 def _list_models(store: Saver, group: str, last: int | None, as_json: bool) -> None:
     found = store.summaries(group)
     if last is not None:
-        found = sorted(found, key=lambda each: each.newest.time, reverse=True)[:last]
+        found = Summaries(sorted(found, key=lambda each: each.newest.time, reverse=True)[:last])
     if as_json:
         models = tuple(map(_model_document, found))
         print_json(documents.Models(store=str(store.storage), models=models))
@@ -69,43 +66,13 @@ def _list_models(store: Saver, group: str, last: int | None, as_json: bool) -> N
         on.answer(f"{store.storage} has no models{f' in {group}' if group else ''}.")
         return
     on.heading(f"{store.storage}: {counted(len(found), 'model')}{f' in {group}' if group else ''}")
-    _table(
-        on,
-        ("model", ">versions", ">newest", ">size", ">added", "saved", ">age", "tags", "labels", "notes"),
-        [_model_row(each) for each in found],
-        spare=("notes", "saved", "size", "labels", "added"),
-        brief=("notes",),
-    )
+    (table,) = found._page()
+    on.show([msgspec.structs.replace(table, title="")])
 
 
 def _model_document(found: Summary) -> documents.Model:
     newest = documents.version(documents.Version, found.newest)
     return documents.document(documents.Model, found, newest=newest)
-
-
-def _model_row(found: Summary) -> tuple[str, ...]:
-    newest = found.newest
-    return (
-        found.model,
-        f"{found.versions:,}",
-        f"@{newest.number}",
-        size(newest.bytes),
-        size(found.bytes_added),
-        local(newest.time, zone=False),
-        age(newest.time),
-        tags_text(found.tags),
-        _labels(found.labels),
-        " ".join(found.notes.split()),
-    )
-
-
-def _labels(labels: Mapping[str, str]) -> str:
-    return ", ".join(f"{key}={value}" for key, value in labels.items())
-
-
-def tags_text(tags: Mapping[str, int]) -> str:
-    """The tags of a model with the versions that they name, newest versions first."""
-    return ", ".join(f"{tag} @{tags[tag]}" for tag in sorted(tags, key=lambda tag: (-tags[tag], tag)))
 
 
 # The versions of one
@@ -141,7 +108,7 @@ def _list_versions(store: Saver, model: str, wanted: Wanted, as_json: bool) -> N
     on.heading(f"{model}: {of}{counted(summary.versions, 'version')}")
     _say_of_the_model(on, summary)
     if changes:
-        _table_of_versions(on, changes)
+        on.show([listed(changes)])
     total = summary.versions if count is None else count
     if total > len(changes):
         more = counted(total - len(changes), "older version" if count is None else "version")
@@ -151,7 +118,7 @@ def _list_versions(store: Saver, model: str, wanted: Wanted, as_json: bool) -> N
 def _say_of_the_model(on: Screen, summary: Summary) -> None:
     about = {
         "tags": tags_text(summary.tags),
-        "labels": _labels(summary.labels),
+        "labels": pairs(summary.labels),
         "notes": " ".join(summary.notes.split()),
     }
     for name, text in about.items():
@@ -159,56 +126,6 @@ def _say_of_the_model(on: Screen, summary: Summary) -> None:
             on.say(f"{name}: {text}")
 
 
-def _table_of_versions(on: Screen, changes: Sequence[Change]) -> None:
-    metrics = list(dict.fromkeys(name for change in changes for name in change.version.metrics))
-    _table(
-        on,
-        (">version", ">step", "saved", ">age", *(f">{name}" for name in metrics),
-         "tags", "labels", "changed", ">size", ">added", "author", "notes"),
-        [_row(change, metrics) for change in changes],
-        spare=(*reversed(metrics[METRICS_FIRST:]), "author", "saved", "notes", "labels", "size",
-               *reversed(metrics[:METRICS_FIRST]), "step"),
-        brief=("notes",),
-    )  # fmt: skip
-
-
 def _document(change: Change) -> documents.ListedVersion:
     moved = documents.document(documents.Moved, change)
     return documents.version(documents.ListedVersion, change.version, moved=moved)
-
-
-def _row(change: Change, metrics: Iterable[str]) -> tuple[str, ...]:
-    version = change.version
-    return (
-        f"@{version.number}",
-        "" if version.step is None else f"{version.step:,}",
-        local(version.time, zone=False),
-        age(version.time),
-        *(f"{version.metrics[name]:.4g}" if name in version.metrics else "" for name in metrics),
-        ", ".join(version.tags),
-        _labels(version.labels),
-        _moved(change),
-        size(version.bytes),
-        size(version.bytes_added),
-        version.author,
-        " ".join(version.notes.split()),
-    )
-
-
-def _moved(change: Change) -> str:
-    """The parts that changed; `+` marks parts that were added, `-` parts that were removed."""
-    came, went = (f"+{name}" for name in change.added), (f"-{name}" for name in change.removed)
-    return ", ".join((*change.changed, *came, *went)) or "-"
-
-
-def _table(
-    on: Screen,
-    columns: Sequence[str],
-    rows: Iterable[Sequence[str]],
-    spare: Sequence[str],
-    brief: Sequence[str] = (),
-) -> None:
-    """Print a table without its empty columns."""
-    rows = list(rows)
-    kept = [at for at in range(len(columns)) if any(row[at] for row in rows)]
-    on.table([columns[at] for at in kept], [[row[at] for at in kept] for row in rows], spare, brief)

@@ -13,12 +13,9 @@ from saver import Saver, Version, documents
 from saver.cli import Misuse
 from saver.cli._completing import models
 from saver.cli._screen import clean, print_json, screen, size
-from saver.cli._store import counted, existing, json_option, store_option
+from saver.cli._store import NAMED, counted, existing, json_option, named, store_option
 from saver.policy import Keep, Retention
 from saver.repo.refs import parse_extreme
-
-NAMED = 20
-"""How many versions are named; the others are counted."""
 
 
 @click.command()
@@ -58,7 +55,11 @@ def command(
         print_json(documents.Pruned(model=model, dry_run=dry_run, deleted=deleted))
         return
     left = store.summary(model).versions - (len(doomed) if dry_run else 0)
-    said = f"{'would delete' if dry_run else 'deleted'} {_named(doomed)}" if doomed else "nothing to delete"
+    said = (
+        f"{'would delete' if dry_run else 'deleted'} {_costing(doomed, None if dry_run else NAMED)}"
+        if doomed
+        else "nothing to delete"
+    )
     told = screen().answer if dry_run else screen().done
     told(f"{said}; {counted(left, 'version')} of {model} {'stays' if left == 1 else 'stay'}")
 
@@ -94,10 +95,9 @@ def _pruned(store: Saver, model: str, keep: Retention, dry_run: bool) -> list[Ve
 def _is_confirmed(versions: Sequence[Version]) -> bool:
     if not sys.stdin.isatty():
         raise Misuse("there is no terminal to ask in, so nothing was deleted; --yes deletes without asking")
-    return click.confirm(clean(f"Delete {_named(versions)}?"), err=True)
+    return click.confirm(clean(f"Delete {_costing(versions, NAMED)}?"), err=True)
 
 
-def _named(versions: Sequence[Version]) -> str:
-    more = len(versions) - NAMED
-    names = ", ".join(map(str, versions[:NAMED])) + (f" and {counted(more, 'other')}" if more > 0 else "")
-    return f"{names} ({size(sum(version.bytes_added for version in versions))} when they were saved)"
+def _costing(versions: Sequence[Version], limit: int | None = None) -> str:
+    saved = size(sum(version.bytes_added for version in versions))
+    return f"{named(versions, limit)} ({saved} when they were saved)"

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import click
 
 from saver import DamagedError, documents
+from saver.allowing import MAIN, allowing
 from saver.cli._completing import refs_or_files
 from saver.cli._screen import Screen, print_json, screen, size
 from saver.cli._store import json_option, store_option
 from saver.cli._subject import Subject, subject
 from saver.codec.absent import absent, told
-from saver.description import PartInfo
+from saver.description import PartInfo, parts_page
 from saver.environment import distribution
 from saver.fingerprint import describe
 from saver.tensors import TensorInfo
-
-SHORT_HASH = 12
-"""Digits of a hash that are enough to distinguish one person's parts, and fit a table."""
-
-FIELDS_SHOWN = 30
 
 RANDOM = (("given", "seeds given", " = "), ("seeds", "seeds", " = "), ("generators", "generators", ": "))
 """Recorded random states: the field, its title, and the text between name and value."""
@@ -52,7 +48,7 @@ def command(what: str, tensors: int, verify: bool, address: str, as_json: bool) 
     on.heading(found.path)
     on.facts(shown.facts())
     _show_notes(shown, on)
-    _show_parts(found.parts, shown.version is not None, on)
+    on.show(parts_page(found.parts, shown.version is not None))
     _show_tensors(found.parts, tensors, on)
     _show_data(found.data, on)
     _show_environment(found.environment, on)
@@ -99,39 +95,6 @@ def _show_notes(shown: Subject, on: Screen) -> None:
         on.heading("Notes")
         for line in notes.splitlines():
             on.say(line)
-
-
-def _show_parts(parts: Sequence[PartInfo], numbered: bool, on: Screen) -> None:
-    on.heading("Parts")
-    columns = ("part", ">number", "class", "package", ">size", ">tensors", "hash")
-    rows = [
-        (
-            part.name,
-            f"{part.number:,}",
-            part.kind.rpartition(".")[2],
-            part.kind.partition(".")[0] if "." in part.kind else "",
-            size(part.bytes),
-            str(len(part.tensors)),
-            part.hash[:SHORT_HASH],
-        )
-        for part in parts
-    ]
-    kept = [at for at, title in enumerate(columns) if numbered or title != ">number"]
-    on.table([columns[at] for at in kept], [[row[at] for at in kept] for row in rows])
-    fields = {part.name: _fields(part.values, part.defaults) for part in parts if part.values}
-    if fields:
-        on.heading("Fields")
-        on.facts(fields)
-
-
-def _fields(values: Mapping[str, str], defaults: Collection[str]) -> str:
-    """The fields that differ from the defaults of their library."""
-    if list(values) == ["value"]:
-        return values["value"]
-    chosen = [f"{name}={text}" for name, text in values.items() if name not in defaults]
-    rest = {"more": len(chosen[FIELDS_SHOWN:]), "at their defaults": len(defaults)}
-    more = [f"{number} {what}" for what, number in rest.items() if number]
-    return " and ".join(filter(None, (", ".join(chosen[:FIELDS_SHOWN]), *more)))
 
 
 def _show_tensors(parts: Sequence[PartInfo], limit: int, on: Screen) -> None:
@@ -205,8 +168,12 @@ def _show_trust(shown: Subject, on: Screen) -> None:
     if not untrusted:
         on.say("Saver knows every class and function that it names: it loads without trust=.")
         return
-    on.say("To load it, trust these classes, if you trust its author:")
-    on.code(shown.loading(", ".join(f'"{name}"' for name in untrusted)))
+    on.say("To load it, allow these classes, if you trust its author:")
+    on.code(shown.loading(allowing(untrusted)))
+    if any(name.startswith(f"{MAIN}.") for name in untrusted):
+        on.say(
+            "Those of __main__ were defined in a script or a notebook: import them from where they are now."
+        )
 
 
 def _verify(shown: Subject, on: Screen) -> None:

@@ -7,13 +7,13 @@ errors, and collect tensors. See docs/codecs.md for how to add one.
 
 from __future__ import annotations
 
-from saver.codec.attributes import added, attributes_of, door, native_base, own_dict, special
+from saver.codec.attributes import added, attributes_of, door, native_base, native_bases, own_dict, special
 from saver.codec.budget import Budget, bytes_of
 from saver.codec.contract import INLINE_BYTES, BatchCodec, Codec, is_array
 from saver.codec.decoder import Decoder
 from saver.codec.device import Device
 from saver.codec.encoder import Encoder
-from saver.codec.lookup import check, codec_for, codec_modules, codec_named, forget_codecs
+from saver.codec.lookup import check, codec_for, codec_modules, codec_named, forget_codecs, registers
 from saver.registry import codec_root
 
 __all__ = [
@@ -36,6 +36,8 @@ __all__ = [
     "forget_codecs",
     "is_array",
     "native_base",
+    "native_bases",
     "own_dict",
+    "registers",
     "special",
 ]

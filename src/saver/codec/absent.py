@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 
 from saver import registry
 from saver.errors import IncompatibleError
-from saver.family import Family
 from saver.registry import codec_root
+from saver.tree import Node
 
 
 def absent(roots: Iterable[str]) -> list[str]:
     """The names for pip of the libraries, among those that Saver's own families know under these packages or
     codec roots, that are not installed. Imports none of them."""
-    families = {registry.family(root).name: registry.family(root) for root in roots if registry.is_own(root)}
-    return [_for_pip(family) for _, family in sorted(families.items()) if not _is_here(family.packages[0])]
+    own = {registry.family(root).packages[0] for root in roots if registry.is_own(root)}
+    return sorted(registry.for_pip(package) for package in own if not _is_here(package))
 
 
 def told(names: list[str]) -> str:
@@ -27,20 +28,23 @@ def told(names: list[str]) -> str:
     )
 
 
-def not_importable(codec: str, codecs: Iterable[str], error: ImportError, where: str) -> IncompatibleError:
-    """The error for a codec whose module cannot be imported: it names all that `codecs` need and lack."""
-    names = absent(map(codec_root, codecs))
-    if names:
-        return IncompatibleError(f"{where} needs {told(names)}")
-    name = _for_pip(registry.family(codec_root(codec)))
-    return IncompatibleError(
-        f"{where} needs {name}, which cannot be used here ({error}): "
-        f"pip install --upgrade --force-reinstall {name}"
-    )
-
-
-def _for_pip(family: Family) -> str:
-    return family.distribution or family.packages[0]
+@contextmanager
+def absent_named(nodes: Iterable[Node], where: str) -> Iterator[None]:
+    """Turn an error about an import into one that names all libraries which these nodes need and lack; if all
+    are here, one that names the library whose modules cannot be imported."""
+    try:
+        yield
+    except ImportError as error:
+        roots = {codec_root(node.codec) for node in nodes}
+        names = absent(roots)
+        if names:
+            raise IncompatibleError(f"{where} needs {told(names)}") from error
+        module = (error.name or "").removeprefix("saver.families.")
+        name = registry.for_pip(module) or ", ".join(sorted(filter(None, map(registry.for_pip, roots))))
+        raise IncompatibleError(
+            f"{where} needs {name}, which cannot be used here ({error}): "
+            f"pip install --upgrade --force-reinstall {name}"
+        ) from error
 
 
 def _is_here(package: str) -> bool:

@@ -205,15 +205,19 @@ def added(obj: Any, *known: str) -> list[str]:
     return [name for name in own_dict(obj) if name not in known and str(name)[:1] != "_"]
 
 
-def native_base(cls: type) -> type | None:
-    """A base of the class that was made in C, whose state is not in attributes; None if there is none."""
+def native_bases(cls: type) -> tuple[type, ...]:
+    """The classes in the MRO that were made in C, whose state is not in attributes, except `object`."""
     if cls not in _natives:
-        bases = (base for base in _MRO(cls) if base is not object and _is_native(base))
-        _natives[cls] = next(bases, None)
+        _natives[cls] = tuple(base for base in _MRO(cls) if base is not object and _is_native(base))
     return _natives[cls]
 
 
-_natives: dict[type, type | None] = {}
+def native_base(cls: type) -> type | None:
+    """The first of them; None if there is none."""
+    return next(iter(native_bases(cls)), None)
+
+
+_natives: dict[type, tuple[type, ...]] = {}
 
 _NATIVE = (types.MethodDescriptorType, types.WrapperDescriptorType, types.GetSetDescriptorType)
 """What compiled code puts into its classes, also into those on the heap, as `re.Pattern` is."""

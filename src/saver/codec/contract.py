@@ -51,16 +51,27 @@ class Codec(ABC):
     """Whether `decode` announces the object with `Decoder.keep` before it decodes its content, so that the
     object can be part of a cycle."""
 
+    by_attributes: ClassVar[bool] = False
+    """Whether the state is nothing but the attributes, so that it would also carry a derived class."""
+
     careful: ClassVar[bool] = False
     """Whether the codec looks at an object whole, by `check`, `unsaved` or `bare`; found by itself."""
 
+    checks: ClassVar[bool] = False
+    """Whether the codec looks at a loaded object whole, by `claim` or `check`; found by itself."""
+
     def __init_subclass__(cls) -> None:
+        cls.checks = cls.check is not Codec.check or cls.claim is not Codec.claim
         looks = cls.check is not Codec.check or cls.unsaved is not Codec.unsaved
         cls.careful = looks or cls.bare
 
     def accepts(self, cls: type) -> bool:
         """Whether this codec takes direct instances of `cls`."""
         return any(cls is each for each in self.types) or f"{cls.__module__}:{cls.__qualname__}" in self.names
+
+    def registers(self, cls: type) -> bool:
+        """Whether this codec would take direct instances of `cls` if the user registered it."""
+        return False
 
     def class_of(self, obj: Any) -> str | None:
         """The name of the class that `decode` will need; None if it needs none."""

@@ -7,19 +7,18 @@ from collections.abc import Callable, Collection, Iterable, Mapping, MutableMapp
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from saver import trust
-from saver.codec.absent import not_importable
 from saver.codec.attributes import NONE, door
 from saver.codec.budget import Budget
 from saver.codec.contract import BatchCodec, Codec, is_array
 from saver.codec.device import Device
-from saver.codec.lookup import codec_named
+from saver.codec.needed import Needed
+from saver.codec.tensors import TensorReader
 from saver.errors import IncompatibleError, SaverError
 from saver.registry import codec_root
 from saver.stack import SEGMENT, is_deep, on_fresh_stack
-from saver.tensors import NUMPY_DTYPE, Bytes, TensorInfo, TensorSource
+from saver.tensors import TensorSource
 from saver.tree import MAX_OBJECT_DEPTH, Node, Reference, Tensor, Value
 
 MAX_DECODED_DEPTH = 2 * MAX_OBJECT_DEPTH
@@ -37,7 +36,7 @@ class _Pending:
         self.id = ident
 
 
-class Decoder:
+class Decoder(TensorReader):
     """One walk from trees, parsed and audited, to objects.
 
     `nodes` are all the nodes of the trees; `batches` is the shared state of batch codecs; `budget` limits
@@ -56,16 +55,10 @@ class Decoder:
         versions: Callable[[Iterable[str]], str] = lambda packages: "",
         allowed: trust.Allowed = trust.Allowed(),  # noqa: B008 - it is frozen
     ) -> None:
-        self._where = where
+        super().__init__(tensors, Budget(0, where=where) if budget is None else budget, where)
         self._versions = versions
-        self._allowed = allowed
         self.device = Device() if device is None else device
-        self.budget = Budget(0, where=where) if budget is None else budget
-        self._handed: set[str] = set()
         self._unchecked: list[tuple[Node, Codec, Any]] = []
-        self._targets: dict[int | str, Node] = {}
-        self._codecs: dict[str, Codec] = {}
-        self._classes: dict[tuple[str, str], Any] = {}
         self._built: dict[int | str, Any] = {}
         self._standing: dict[int, Any] = {}
         self._depth = 0
@@ -73,40 +66,12 @@ class Decoder:
         self._waiting: dict[int | str, list[tuple[Any, Any]]] = {}
         self._batches = batches
         self._built_batches: dict[str, Sequence[Any]] = {}
-        self._tensors = tensors
+        found = Needed(where, versions)
         if is_deep():
-            on_fresh_stack(self._admit_all, nodes)  # imports need room
+            on_fresh_stack(found.look_up, nodes, allowed)  # imports need room
         else:
-            self._admit_all(nodes)
-
-    def _admit_all(self, nodes: Collection[Node]) -> None:
-        for node in nodes:
-            try:
-                self._admit(node)
-            except ImportError as error:
-                codecs = {each.codec for each in nodes}
-                raise not_importable(node.codec, codecs, error, self._where) from error
-
-    def _admit(self, node: Node) -> None:
-        """Look up everything that a node asks for, so that nothing is built if something is wrong."""
-        codec = self._codecs.get(node.codec)
-        if codec is None:
-            codec = self._codecs[node.codec] = codec_named(node.codec)
-        if not 1 <= node.version <= codec.version:
-            raise IncompatibleError(
-                f"{self._where}: version {node.version} of {node.codec!r} is newer than this Saver, "
-                f"which reads up to {codec.version}; install a newer Saver{self._versions(['saver'])}"
-            )
-        if node.cls is not None and type(codec).class_of is Codec.class_of:
-            raise IncompatibleError(
-                f"{self._where}: a {node.codec!r} asks for {trust.dotted(node.cls)}, but needs no class"
-            )
-        if node.cls is not None and (asked := (node.codec, node.cls)) not in self._classes:
-            self._classes[asked] = self._allowed.find(*asked)
-        if node.id is not None:
-            if node.id in self._targets:
-                raise IncompatibleError(f"{self._where}: two nodes have the id {node.id}")
-            self._targets[node.id] = node
+            found.look_up(nodes, allowed)
+        self._targets, self._codecs, self._classes = found.targets, found.codecs, found.classes
 
     @property
     def where(self) -> str:
@@ -189,6 +154,17 @@ class Decoder:
             else:
                 target[key] = self(value)
 
+    def extend(self, target: list[Any], values: Iterable[Value]) -> None:
+        """Decode values and append them to `target`, which objects in a cycle may already refer to."""
+        for value in values:
+            kind = type(value)
+            if kind is Node:
+                target.append(self._build(value))  # type: ignore[arg-type]
+            elif kind in _SCALARS:
+                target.append(value)
+            else:
+                target.append(self.slot(value, target, len(target)))
+
     def keep(self, node: Node, obj: Any) -> None:
         """Announce the object of `node` before its content is decoded."""
         if node.id is not None:
@@ -222,11 +198,9 @@ class Decoder:
         if ident is not None:
             if ident in self._built:
                 return self._built[ident]
-            if ident in self._open:
-                raise IncompatibleError(f"{self._where}: node {ident} contains itself")
-            self._open.add(ident)
-        self._depth += 1
-        if self._depth > MAX_DECODED_DEPTH:
+            self._begin(ident)
+        self._depth = depth = self._depth + 1
+        if depth > MAX_DECODED_DEPTH:
             raise IncompatibleError(f"{self._where}: objects are nested too deep")
         budget = self.budget
         budget.steps -= 1
@@ -234,31 +208,41 @@ class Decoder:
             budget.exceeded()
         codec = self._codecs[node.codec]
         try:
-            if self._depth % SEGMENT == 1 and (self._depth > 1 or is_deep()):
-                obj = on_fresh_stack(codec.decode, node, self)
-            else:
-                obj = codec.decode(node, self)
-        except (SaverError, MemoryError, KeyboardInterrupt):
+            no_room = depth % SEGMENT == 1 and (depth > 1 or is_deep())
+            obj = on_fresh_stack(codec.decode, node, self) if no_room else codec.decode(node, self)
+        except (SaverError, MemoryError):
             raise
-        except RecursionError as error:
-            raise IncompatibleError(
-                f"{self._where}: a {node.codec!r} needs deeper recursion than Python's limit of "
-                f"{sys.getrecursionlimit()} allows here; raise it with sys.setrecursionlimit"
-            ) from error
         except Exception as error:
             raise self._not_understood(node, error) from error
-        self._depth -= 1
+        self._depth = depth = depth - 1
         if ident is not None:
-            self._open.discard(ident)
-            self._built[ident] = obj
-            for container, key in self._waiting.pop(ident, ()):
-                container[key] = obj
-        if not self._depth or type(codec).check is not Codec.check:
-            self._check(node, codec, obj)
+            self._is_there(ident, obj)
+        if codec.checks:
+            self._unchecked.append((node, codec, obj))
+        if not depth and self._unchecked:
+            self._check()
         return obj
+
+    def _begin(self, ident: int | str) -> None:
+        """The object of a node that others refer to is being built."""
+        if ident in self._open:
+            raise IncompatibleError(f"{self._where}: node {ident} contains itself")
+        self._open.add(ident)
+
+    def _is_there(self, ident: int | str, obj: Any) -> None:
+        """The object of a node that others refer to is complete."""
+        self._open.discard(ident)
+        self._built[ident] = obj
+        for container, key in self._waiting.pop(ident, ()):
+            container[key] = obj
 
     def _not_understood(self, node: Node, error: Exception) -> IncompatibleError:
         """The bytes match their hash, so another version of a library wrote them, or another program."""
+        if isinstance(error, RecursionError):
+            return IncompatibleError(
+                f"{self._where}: a {node.codec!r} needs deeper recursion than Python's limit of "
+                f"{sys.getrecursionlimit()} allows here; raise it with sys.setrecursionlimit"
+            )
         package = node.cls.partition(":")[0].partition(".")[0] if node.cls else codec_root(node.codec)
         why = str(error).partition("\n")[0]  # PyTorch adds the stack of its own code
         return IncompatibleError(
@@ -267,11 +251,8 @@ class Decoder:
             + f" is not understood here: {type(error).__name__}: {why}{self._versions([package])}"
         )
 
-    def _check(self, node: Node, codec: Codec, obj: Any) -> None:
-        """Have codecs check their objects, once everything is built."""
-        self._unchecked.append((node, codec, obj))
-        if self._depth:
-            return
+    def _check(self) -> None:
+        """Have codecs check their objects, now that everything is built."""
         unchecked, self._unchecked = self._unchecked, []
         for step in ("claim", "check"):
             for node, codec, obj in unchecked:
@@ -281,38 +262,6 @@ class Decoder:
                     raise
                 except Exception as error:
                     raise self._not_understood(node, error) from error
-
-    def info(self, ref: Any) -> TensorInfo:
-        """What a `Tensor` is, without reading it."""
-        if type(ref) is not Tensor:
-            raise ValueError("a tensor is missing")
-        try:
-            return self._tensors.info(ref.name)
-        except KeyError:
-            raise self._missing(ref) from None
-
-    def look(self, ref: Any) -> Bytes:
-        """The bytes of a `Tensor`, flat, for code that copies them elsewhere."""
-        if type(ref) is not Tensor:
-            raise ValueError("a tensor is missing")
-        try:
-            found = self._tensors.read(ref.name)
-        except KeyError:
-            raise self._missing(ref) from None
-        self.budget.charge(found.nbytes)
-        return found
-
-    def _missing(self, ref: Tensor) -> IncompatibleError:
-        return IncompatibleError(f"{self._where}: the tensor {ref.name!r} is not in the pack")
-
-    def tensor(self, ref: Any) -> Bytes:
-        """The same, for code that keeps them: no two objects share the bytes, unless a reference says they
-        are one."""
-        data = self.look(ref)
-        if ref.name in self._handed:
-            return data.copy()
-        self._handed.add(ref.name)
-        return data
 
     def own(self, value: Value) -> Any:
         """The object that `value` describes; a copy if it is an array that others may refer to. For code
@@ -324,14 +273,6 @@ class Decoder:
             self.budget.charge(found.nbytes)
             return found.copy(order="K")
         return found
-
-    def array(self, ref: Any, dtype: str | None = None, ndim: int | None = None) -> NDArray[Any]:
-        """A `Tensor` as a NumPy array. Raises ValueError if its safetensors dtype or ndim differs."""
-        info = self.info(ref)
-        if (dtype is not None and info.dtype != dtype) or (ndim is not None and len(info.shape) != ndim):
-            raise ValueError(f"{ref.name!r} is {info.dtype}{list(info.shape)}, not {dtype} with {ndim} axes")
-        array: NDArray[Any] = self.tensor(ref).view(NUMPY_DTYPE[info.dtype]).reshape(info.shape)
-        return array
 
     def batch(self, codec: BatchCodec, name: Any) -> Sequence[Any]:
         """The objects of a batch, built once."""

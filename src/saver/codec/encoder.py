@@ -16,20 +16,12 @@ from saver.codec import refusals
 from saver.codec.attributes import NONE, attributes_of
 from saver.codec.contract import INLINE_BYTES, BatchCodec, Codec
 from saver.codec.lookup import codec_for
+from saver.codec.names import Names
 from saver.codec.written import written
 from saver.errors import CannotSaveError
 from saver.stack import SEGMENT, is_deep, on_fresh_stack
 from saver.tensors import TENSOR_DTYPE, TensorData
-from saver.tree import (
-    EXACT_INTEGER,
-    MAX_OBJECT_DEPTH,
-    Node,
-    Reference,
-    Tensor,
-    Value,
-    encodable,
-    reserved,
-)
+from saver.tree import EXACT_INTEGER, MAX_OBJECT_DEPTH, Node, Reference, Tensor, Value, encodable
 
 T = TypeVar("T")
 
@@ -55,6 +47,7 @@ class Encoder:
         self._part = ""
         self._batch_items: dict[str, tuple[BatchCodec, list[Any], list[tuple[str | int, ...]]]] = {}
         self._ranks: dict[int, bytes] = {}
+        self.names = Names()
         self._shared: dict[Callable[[], Any], Any] = {}
         self._refused = refusals.Refused()
 
@@ -223,9 +216,9 @@ class Encoder:
 
     def fields(self, mapping: Mapping[str, Any]) -> dict[str, Value]:
         """The items of a mapping, each under its key as a step of the path."""
-        for key in mapping:
-            if type(key) is not str or reserved(key) or not encodable(key):
-                self.refuse(f"an attribute is called {key!r}; attributes need plain names")
+        if not self.names.are(mapping):
+            key = next(key for key in mapping if not self.names.are((key,)))
+            self.refuse(f"an attribute is called {key!r}; attributes need plain names")
         return {key: self._value(item, (key,), True) for key, item in mapping.items()}
 
     def tensor(self, data: NDArray[Any], *steps: str | int) -> Tensor:
@@ -235,7 +228,8 @@ class Encoder:
 
     def raw_tensor(self, data: TensorData, *steps: str | int) -> Tensor:
         """Add a tensor under the name of its path: `model/layers.0.weight`."""
-        path = refusals.in_utf8(".".join(map(str, (*self._path, *steps))))[:200]
+        path = ".".join(map(str, (*self._path, *steps) if steps else self._path))
+        path = (path if path.isascii() else refusals.in_utf8(path))[:200]
         name = first = f"{self._part}/{path}" if path else self._part
         while name in self.tensors:
             self._again_named[first] += 1

@@ -54,6 +54,14 @@ def codec_for(cls: type) -> Codec | None:
     return found
 
 
+def registers(cls: type) -> bool:
+    """Whether `saver.register(cls)` means something: instances can be saved then, or ask for trust."""
+    found = codec_for(cls)
+    if found is not None and type(found).class_of is not Codec.class_of:
+        return True
+    return any(codec.registers(cls) for family in families(cls) for codec in _load(family))
+
+
 def codec_named(name: str) -> Codec:
     """The codec called `name` in a file. Raises IncompatibleError if this Saver does not have it."""
     codec = _by_name.get(name)

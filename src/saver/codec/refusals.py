@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-from saver.codec.attributes import native_base
+from saver import trust
+from saver.codec.attributes import attributes_of, native_base
 from saver.codec.contract import Codec
+from saver.codec.lookup import registers
 from saver.codec.ways import article, way_out
 from saver.errors import CannotSaveError
 from saver.tree import MAX_OBJECT_DEPTH, encodable
@@ -68,11 +70,11 @@ def _together(errors: list[str]) -> str:
     reasons = (f"({n}) {', '.join(where)}: {why}" for n, (why, where) in enumerate(places.items(), 1))
     many = f"{len(errors)} objects" if len(errors) < LIMIT else f"at least {LIMIT} objects"
     calls = dict.fromkeys(call for why in places for call in _REGISTER.findall(why))
-    line = f"; to save these by their attributes: {'; '.join(calls)}" if len(calls) > 1 else ""
+    line = f"; to save these: {'; '.join(calls)}" if len(calls) > 1 else ""
     return f"{many} cannot be saved: {'; '.join(reasons)}{line}"
 
 
-_REGISTER = re.compile(r"`(saver\.register\(\w+\))`")
+_REGISTER = re.compile(r"`(saver\.register\([\w.]+\))`")
 
 
 def unsound(error: Exception) -> str:
@@ -83,9 +85,11 @@ def unsound(error: Exception) -> str:
 def unsaved(obj: Any, codec: Codec) -> str | None:
     """Of an object that its codec would not save whole; None if it does."""
     for name in codec.unsaved(obj):
+        way = way_out(obj)
         return (
             f"the attribute {name!r} was set on a {type(obj).__name__}, whose data form has no place for it; "
             "keep it beside the object, as in a dict of both, and delete it there"
+            + (f"; or {way}" if way is not None else "")
         )
     native = native_base(type(obj)) if codec.bare else None
     if native is None:
@@ -97,9 +101,14 @@ def unsaved(obj: Any, codec: Codec) -> str | None:
     )
 
 
-def registrable(cls: type) -> bool:
-    """Whether `saver.register` would take the class."""
-    return native_base(cls) is None and "<locals>" not in cls.__qualname__
+def registrable(obj: Any) -> bool:
+    """Whether `saver.register` would take the class of this object, and the object could be saved then, but
+    for what it holds."""
+    try:
+        trust.class_name(type(obj))
+    except CannotSaveError:
+        return False
+    return registers(type(obj)) and attributes_of(obj)[1] is None
 
 
 def too_deep(path: str) -> str:
@@ -118,6 +127,9 @@ def no_data_form(obj: Any) -> str:
     if way is not None:
         what = kind.__name__ if kind.__module__ == "builtins" else name
         return f"{article(what)} {what} has no data form; {way}"
+    if native_base(kind) is not None and issubclass(kind, Iterator):
+        what = name.removeprefix("builtins.")
+        return f"{article(what)} {what} has no data form; save what it is made from, or a list of its items"
     if kind.__module__ == "builtins":
         return (
             f"{article(kind.__name__)} {kind.__name__} has no data form; write a codec (docs/codecs.md), or "
@@ -128,7 +140,7 @@ def no_data_form(obj: Any) -> str:
             "a view of a compiled object's memory has no data form; hold numpy.asarray(view) instead (an "
             "estimator that was fitted to a search tree: fit it to numpy.asarray(tree.data))"
         )
-    if not registrable(kind):
+    if not registrable(obj):
         return f"{name} has no data form; write a codec (docs/codecs.md), or leave it out"
     return (
         f"{name} has no data form; if its attributes are its whole state, `saver.register({kind.__name__})`; "

@@ -21,8 +21,8 @@ from saver.compare.difference import (
     Status,
 )
 from saver.compare.measure import measure
-from saver.compare.sections import Section, sections
-from saver.compare.walk import Walk
+from saver.compare.sections import sections
+from saver.compare.walk import Walk, stored
 from saver.errors import printable
 from saver.opened import Opened
 from saver.repo.manifest import Part
@@ -38,7 +38,6 @@ __all__ = [
     "MetricChange",
     "Number",
     "PartChange",
-    "Section",
     "compare",
     "sections",
 ]
@@ -60,6 +59,10 @@ def compare(a: Opened, b: Opened, *, progress: Progress | None = None) -> Differ
     touched = {part for part, _ in walk.fields}
     touched |= {pair.part for pair, change in zip(walk.pairs, changes, strict=True) if change is not None}
     arrays = tuple(change for change in changes if change is not None)
+    pairs = zip(walk.pairs, changes, strict=True)
+    differing, equal = set[str](), walk.same
+    for pair, change in pairs:
+        (equal if change is None else differing).update(stored(pair.new))
     names = dict.fromkeys((*before, *after))
     return Difference(
         old=printable(a.where),
@@ -67,7 +70,7 @@ def compare(a: Opened, b: Opened, *, progress: Progress | None = None) -> Differ
         parts=tuple(_part(name, before.get(name), after.get(name), name in touched) for name in names),
         fields=tuple(field for _, field in walk.fields),
         arrays=arrays,
-        unchanged=walk.unchanged + len(changes) - len(arrays),
+        unchanged=len(equal - differing),
         facts=circumstances.facts(a.manifest, b.manifest),
         metrics=circumstances.metrics(a.manifest, b.manifest),
         data=circumstances.data(a.manifest, b.manifest),

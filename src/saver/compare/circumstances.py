@@ -32,6 +32,9 @@ def environment(old: Manifest, new: Manifest) -> tuple[Field, ...]:
     Seeds of objects in the parts are left out, since fields report them, and so are fingerprints of random
     generators, which depend on when in its life a process saved.
     """
+    recorded = [bool(manifest.environment) for manifest in (old, new)]
+    if recorded[0] != recorded[1]:  # a file of another tool records none
+        return (Field("recorded", *("yes" if each else "no" for each in recorded)),)
     sides = [dict(leaves(manifest.environment)) for manifest in (old, new)]
     kept = [{path: text for path, text in side.items() if not _incidental(path, text)} for side in sides]
     return tuple(_fields(*kept))

@@ -7,6 +7,8 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+from saver.page import Page, Said, Shown
+
 Number: TypeAlias = float | str
 """A float; `"nan"`, `"inf"` or `"-inf"` if it is not finite, which JSON cannot express."""
 
@@ -18,15 +20,22 @@ def number(value: float) -> Number:
     return value if math.isfinite(value) else str(value)
 
 
-class Field(msgspec.Struct, frozen=True):
+def _side(value: object) -> str:
+    return "-" if value is None else str(value)
+
+
+class Field(Said, msgspec.Struct, frozen=True):
     """A value that differs, as Python would write it, in printable text; None if it is missing."""
 
     path: str
     old: str | None
     new: str | None
 
+    def _line(self) -> str:
+        return f"{self.path}: {_side(self.old)} -> {_side(self.new)}"
 
-class ArrayInfo(msgspec.Struct, frozen=True):
+
+class ArrayInfo(Said, msgspec.Struct, frozen=True):
     """An array in one of the versions: its dtype as safetensors names it (or NumPy, or PyTorch), its shape,
     and its values if there are only a few."""
 
@@ -34,8 +43,11 @@ class ArrayInfo(msgspec.Struct, frozen=True):
     shape: tuple[int, ...]
     values: str | None = None
 
+    def _line(self) -> str:
+        return f"{self.dtype} {' x '.join(map(str, self.shape)) or 'scalar'}"
 
-class Amount(msgspec.Struct, frozen=True):
+
+class Amount(Said, msgspec.Struct, frozen=True):
     """How much an array changed.
 
     Of its `entries`, `changed` have different bits, which is a `share` of 0 to 1. `norm` is the Frobenius
@@ -52,8 +64,11 @@ class Amount(msgspec.Struct, frozen=True):
     largest: Number | None = None
     not_finite: tuple[int, int] = (0, 0)
 
+    def _line(self) -> str:
+        return f"{self.changed:,} of {self.entries:,} entries changed"
 
-class ArrayChange(msgspec.Struct, frozen=True):
+
+class ArrayChange(Said, msgspec.Struct, frozen=True):
     """An array or tensor that differs; None if it is missing.
 
     There is an `amount` if both have the same dtype, and the same shape except for the length of the first
@@ -65,8 +80,12 @@ class ArrayChange(msgspec.Struct, frozen=True):
     new: ArrayInfo | None
     amount: Amount | None = None
 
+    def _line(self) -> str:
+        amount = f", {self.amount}" if self.amount is not None else ""
+        return f"{self.path}: {_side(self.old)} -> {_side(self.new)}{amount}"
 
-class PartChange(msgspec.Struct, frozen=True):
+
+class PartChange(Said, msgspec.Struct, frozen=True):
     """A part: its version number and hash in each of the two; None if it is missing.
 
     `same` means that nothing in it differs. Its hashes may differ even then: a hash also covers whether
@@ -80,8 +99,11 @@ class PartChange(msgspec.Struct, frozen=True):
     old_hash: str | None = None
     new_hash: str | None = None
 
+    def _line(self) -> str:
+        return f"{self.name} {self.status}: {_side(self.old_version)} -> {_side(self.new_version)}"
 
-class MetricChange(msgspec.Struct, frozen=True):
+
+class MetricChange(Said, msgspec.Struct, frozen=True):
     """A metric that differs; None if it is missing. `delta` is new minus old."""
 
     name: str
@@ -89,8 +111,11 @@ class MetricChange(msgspec.Struct, frozen=True):
     new: Number | None
     delta: Number | None = None
 
+    def _line(self) -> str:
+        return f"{self.name}: {_side(self.old)} -> {_side(self.new)}"
 
-class DataChange(msgspec.Struct, frozen=True):
+
+class DataChange(Said, msgspec.Struct, frozen=True):
     """Data that a version was trained on, compared by its fingerprints; None if it is missing."""
 
     name: str
@@ -98,14 +123,17 @@ class DataChange(msgspec.Struct, frozen=True):
     old: str | None
     new: str | None
 
+    def _line(self) -> str:
+        return f"{self.name} {self.status}: {_side(self.old)} -> {_side(self.new)}"
 
-class Difference(msgspec.Struct, frozen=True):
+
+class Difference(Shown, msgspec.Struct, frozen=True):
     """What differs between two versions; true if anything does.
 
     Time, author, version numbers and the location of bytes do not count as differences, and neither do the
     states of the random generators of the processes that saved. `fields` are plain values and `arrays` are
     values with entries, both by path;
-    `unchanged` counts the arrays that do not differ. `facts` are step, notes and the like.
+    `unchanged` counts the tensors that do not differ. `facts` are step, notes and the like.
     `msgspec.to_builtins` makes JSON of it; `str` a readable text.
     """
 
@@ -136,12 +164,10 @@ class Difference(msgspec.Struct, frozen=True):
 
         return summary(self)
 
-    def __str__(self) -> str:
-        from saver.compare.sections import text
+    def _page(self) -> Page:
+        from saver.compare.sections import page
 
-        return text(self)
+        return page(self)
 
-    def _repr_html_(self) -> str:
-        from saver.compare.sections import notebook
-
-        return notebook(self)
+    def _line(self) -> str:
+        return f"{self.old} -> {self.new}: {self.summary()}"

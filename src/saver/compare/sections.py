@@ -5,10 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-import msgspec
-
-from saver import html
 from saver.compare.difference import Amount, ArrayChange, ArrayInfo, Difference, Field, Number
+from saver.page import Facts, Page, Row, Table
 
 MISSING = "-"
 ELLIPSIS = "…"
@@ -21,34 +19,21 @@ MANY = 10
 NAMED = 3
 """How many metrics a summary names."""
 
-Row = tuple[str, ...]
 
-
-class Section(msgspec.Struct, frozen=True):
-    """A table. Columns whose title begins with `>` are aligned to the right; those of `spare` can be left
-    out, in that order, if there is no room for all."""
-
-    title: str
-    columns: Row
-    rows: tuple[Row, ...]
-    spare: Row = ()
-
-
-def sections(difference: Difference) -> list[Section]:
+def sections(difference: Difference) -> list[Table]:
     """The difference as tables; empty tables are left out."""
     changes = [(array, _values(array)) for array in difference.arrays]
-    values = [field for _, field in changes if field is not None]
     measured = [array for array, field in changes if field is None and _is_measured(array)]
     others = [array for array, field in changes if field is None and not _is_measured(array)]
     found = [
-        Section("Parts", ("part", ">old", ">new", ""), tuple(_parts(difference))),
-        Section("Metrics", ("metric", ">old", ">new", ">change"), tuple(_metrics(difference))),
-        _plain("Fields", _together([*difference.fields, *values])),
+        Table("Parts", ("part", ">old", ">new", ""), tuple(_parts(difference))),
+        Table("Metrics", ("metric", ">old", ">new", ">change"), tuple(_metrics(difference))),
+        _plain("Fields", _fields(difference)),
         _measures(measured),
-        Section(
+        Table(
             "Tensors added, removed or reshaped", (*_PLAIN, ">both have"), tuple(_alike(map(_shapes, others)))
         ),
-        Section("Data", (*_PLAIN, ""), tuple(_data(difference))),
+        Table("Data", (*_PLAIN, ""), tuple(_data(difference))),
         _plain("Environment", difference.environment),
         _plain("Facts", difference.facts),
     ]
@@ -58,12 +43,18 @@ def sections(difference: Difference) -> list[Section]:
 _PLAIN = ("", "old", "new")
 
 
-def _plain(title: str, fields: Iterable[Field]) -> Section:
+def _plain(title: str, fields: Iterable[Field]) -> Table:
     rows = (
         (field.path, *(MISSING if side is None else side for side in (field.old, field.new)))
         for field in fields
     )
-    return Section(title, _PLAIN, tuple(_alike(rows)))
+    return Table(title, _PLAIN, tuple(_alike(rows, across=True)))
+
+
+def _fields(difference: Difference) -> list[Field]:
+    """The values that differ, few enough to be written out: also those of small arrays."""
+    values = (field for array in difference.arrays if (field := _values(array)) is not None)
+    return _together([*difference.fields, *values])
 
 
 def _together(fields: Iterable[Field]) -> list[Field]:
@@ -97,7 +88,7 @@ def _is_measured(array: ArrayChange) -> bool:
     return array.amount is not None and same_shape
 
 
-def _measures(arrays: Sequence[ArrayChange]) -> Section:
+def _measures(arrays: Sequence[ArrayChange]) -> Table:
     rows = []
     amounts = [(array, array.new, array.amount) for array in arrays]
     lost = any(amount is not None and any(amount.not_finite) for *_, amount in amounts)
@@ -109,7 +100,7 @@ def _measures(arrays: Sequence[ArrayChange]) -> Section:
         rows.append((*row, "{} -> {}".format(*amount.not_finite)) if lost else row)
     columns = ("", "dtype", ">shape", ">change", ">relative", ">largest", ">entries")
     spare = ("largest", "shape", "dtype")
-    return Section("Tensors", (*columns, ">not finite") if lost else columns, tuple(rows), spare)
+    return Table("Tensors", (*columns, ">not finite") if lost else columns, tuple(rows), spare)
 
 
 def _shapes(array: ArrayChange) -> Row:
@@ -143,14 +134,10 @@ def _data(difference: Difference) -> Iterator[Row]:
         yield item.name, item.old or MISSING, item.new or MISSING, item.status
 
 
-def _alike(rows: Iterable[Row]) -> Iterator[Row]:
+def _alike(rows: Iterable[Row], across: bool = False) -> Iterator[Row]:
     """The rows, each of which begins with a path. Rows whose paths differ only in an index become one if they
     are equal otherwise; of many that are not, such as the seeds of a forest's trees, the first are kept."""
-    groups: dict[str, dict[Row, list[str]]] = {}
-    for path, *rest in rows:
-        pattern = re.sub(r"\.\d+(?=\.|$)", ".*", re.sub(r"\[\d+\]", "[*]", path))
-        groups.setdefault(pattern, {}).setdefault(tuple(rest), []).append(path)
-    for pattern, changes in groups.items():
+    for pattern, changes in _groups(rows, across).items():
         found: list[Row] = []
         for same, paths in changes.items():
             named = [f"{pattern} ({len(paths)} times)"] if len(paths) >= ALIKE else paths
@@ -160,56 +147,85 @@ def _alike(rows: Iterable[Row]) -> Iterator[Row]:
             yield f"{pattern} ({len(found) - ALIKE} more)", *(ELLIPSIS for _ in found[0][1:])
 
 
+def _groups(rows: Iterable[Row], across: bool) -> dict[str, dict[Row, list[str]]]:
+    """The paths of rows by their pattern, and within it by the rest of the row. `across` also puts what is
+    equal together if it is the same field of different owners, such as `requires_grad` of many tensors."""
+    patterns = [(re.sub(r"\.\d+(?=\.|$)", ".*", re.sub(r"\[\d+\]", "[*]", row[0])), row) for row in rows]
+    owners: dict[tuple[str, Row], set[str]] = {}
+    for pattern, row in patterns if across else ():
+        owners.setdefault((_across(pattern), row[1:]), set()).add(pattern)
+    groups: dict[str, dict[Row, list[str]]] = {}
+    for pattern, row in patterns:
+        if len(owners.get((_across(pattern), row[1:]), ())) >= ALIKE:
+            pattern = _across(pattern)
+        groups.setdefault(pattern, {}).setdefault(row[1:], []).append(row[0])
+    return groups
+
+
+def _across(pattern: str) -> str:
+    """The pattern with any owner: `net.*.requires_grad`."""
+    part, _, rest = pattern.partition(".")
+    _, dot, field = rest.rpartition(".")
+    return f"{part}.*.{field}" if dot else pattern
+
+
 def summary(difference: Difference) -> str:
     """The difference in one line."""
     parts = [part for part in difference.parts if part.status != "same"]
     texts = [f"{part.name} {part.status}" for part in parts[:NAMED]]
     if len(parts) > NAMED:
         texts = [f"{len(parts)} of {len(difference.parts)} parts differ"]
-    if difference.fields:
-        texts.append(_count(len(difference.fields), "field"))
-    if difference.arrays:
-        total = len(difference.arrays) + difference.unchanged
-        texts.append(f"{len(difference.arrays):,} of {_count(total, 'array')}")
+    fields = _groups(((each.path, each.old or "", each.new or "") for each in _fields(difference)), True)
+    if fields:
+        texts.append(_count(len(fields), "field"))
+    tensors = sum(_values(array) is None for array in difference.arrays)
+    if tensors:
+        texts.append(f"{tensors:,} of {_count(tensors + difference.unchanged, 'tensor')}")
     for metric in difference.metrics[:NAMED]:
         texts.append(f"{metric.name} {digits(metric.old, '.4g')} -> {digits(metric.new, '.4g')}")
     if len(difference.metrics) > NAMED:
         texts.append(f"{len(difference.metrics) - NAMED} more metrics")
-    others = {
-        "data": any(item.status != "same" for item in difference.data),
-        "environment": bool(difference.environment),
-        **{fact.path: True for fact in difference.facts},
-    }
-    texts += [f"other {name}" for name, differs in others.items() if differs]
+    texts += [*_other_data(difference), *_other_environment(difference), *map(_fact, difference.facts)]
     return ", ".join(texts) or "no difference"
+
+
+def _other_data(difference: Difference) -> Iterator[str]:
+    """What a version was trained on, if the other was not."""
+    for item in [item for item in difference.data if item.status != "same"][:NAMED]:
+        called = "data" if item.name == "data" else f"data {item.name}"
+        old, new = ((side or "").rsplit(", ", 2)[0] for side in (item.old, item.new))
+        if item.status != "changed":
+            yield f"{called} {item.status}"
+        else:
+            yield f"{called} {old} -> {new}" if old != new else f"{called} with other values"
+
+
+def _other_environment(difference: Difference) -> Iterator[str]:
+    """The packages that have another version, by name; the rest is counted."""
+    found = [
+        (field.path.removeprefix("packages."), field) for field in difference.environment
+        if field.path == "python" or field.path.startswith("packages.")
+    ]  # fmt: skip
+    for name, field in found[:NAMED]:
+        yield f"{name} {field.old or MISSING} -> {field.new or MISSING}"
+    left = len(difference.environment) - len(found[:NAMED])
+    if left:
+        yield f"{_count(left, 'other difference' if found else 'difference')} of the environment"
+
+
+def _fact(fact: Field) -> str:
+    return (
+        "other notes"
+        if fact.path == "notes"
+        else f"{fact.path} {fact.old or MISSING} -> {fact.new or MISSING}"
+    )
 
 
 def _count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
-def text(difference: Difference) -> str:
-    """The difference as plain text: the summary, then the tables."""
-    lines = [f"{difference.old} -> {difference.new}: {summary(difference)}"]
-    for section in sections(difference):
-        lines += ["", section.title, *_aligned(section)]
-    return "\n".join(lines)
-
-
-def notebook(difference: Difference) -> str:
-    """The difference as HTML."""
-    title = f"{difference.old} -> {difference.new}"
-    tables = (html.table(found.title, found.columns, found.rows) for found in sections(difference))
-    return html.block([html.facts(title, {"difference": summary(difference)}), *tables])
-
-
-def _aligned(section: Section) -> Iterator[str]:
-    right = [title.startswith(">") for title in section.columns]
-    table = [tuple(title.removeprefix(">") for title in section.columns), *section.rows]
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    for row in table:
-        cells = (
-            cell.rjust(width) if at_right else cell.ljust(width)
-            for cell, width, at_right in zip(row, widths, right, strict=True)
-        )
-        yield f"  {'  '.join(cells).rstrip()}"
+def page(difference: Difference) -> Page:
+    """The difference as people read it: the summary, then the tables."""
+    title = f"{difference.old} -> {difference.new}: {summary(difference)}"
+    return [Facts(title, {}), *sections(difference)]

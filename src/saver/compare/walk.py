@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -15,6 +15,9 @@ from saver.reading.texts import both
 from saver.tree import Node
 
 PATH_LIMIT = 400
+MANY = 3
+"""From so many arrays on that another library holds, they are counted."""
+
 AGAIN = 100_000
 """How many values may be visited again because they are shared in one version and not in the other; without
 a limit, a crafted file could cost time in proportion to the square of its size."""
@@ -54,7 +57,7 @@ _ABSENT = _Absent()
 class Walk:
     """The differences between the parts of two versions: `fields`, and `pairs` of arrays yet to be compared.
 
-    `unchanged` counts the arrays that are known to be equal by their hash. Every value is visited once, so
+    `same` are the tensors that are known to be equal by their hash. Every value is visited once, so
     that the time is linear in the size of the trees, whatever references they contain.
     """
 
@@ -64,21 +67,26 @@ class Walk:
         self._again = AGAIN
         self._known: dict[tuple[int, int], tuple[str | None, str | None]] = {}
         self._part = ""
+        self._batches: tuple[str, ...] = ()
+        """How paths of arrays that many objects share begin: these go by the names of their tensors."""
         self._stack: list[tuple[Location, Any, Any, bool]] = []
         self.fields: list[tuple[str, Field]] = []
         self.pairs: list[ArrayPair] = []
-        self.unchanged = 0
+        self.same: set[str] = set()
+        self._recast: dict[tuple[str | None, str | None], list[Location]] = {}
 
     def part(self, name: str) -> None:
         """Walk through a part that both versions have."""
         self._part = name
         old, new = (side.view.trees[name] for side in self._sides)
+        self._batches = tuple(f"{printable(batch)}." for batch in (*old.batches, *new.batches))
         for batch in reversed(dict.fromkeys((*old.batches, *new.batches))):
             states = (old.batches.get(batch, _ABSENT), new.batches.get(batch, _ABSENT))
             self._stack.append((Location(printable(batch)), *states, False))
         self._stack.append((Location(printable(name)), old.root, new.root, False))
         while self._stack:
             self._visit(*self._stack.pop())
+        self._report_recast(name)
 
     def _visit(self, place: Location, old: Any, new: Any, quiet: bool) -> None:
         """Compare the values at one place. If `quiet`, only arrays are reported there."""
@@ -87,7 +95,7 @@ class Walk:
             self._one_sided(place, old, new, quiet)
         elif type(old) is Array and type(new) is Array:
             if old.equals(new):
-                self.unchanged += 1
+                self.same.update(stored(old))
             else:
                 self._pair(place, old, new)
         else:
@@ -126,11 +134,23 @@ class Walk:
             self._one_sided(place, old, _ABSENT, True)
             self._one_sided(place, _ABSENT, new, True)
             return
-        if not alike:
+        if not alike and within[0].children.keys() & within[1].children.keys() == {""}:
+            self._recast.setdefault(self._titles(old, new), []).append(place)
+        elif not alike:
             self._field(place, *self._titles(old, new))
         if seen:
             self._again -= len(within[0].children) + len(within[1].children)
         self._descend(place, within[0], within[1], alike)
+
+    def _report_recast(self, part: str) -> None:
+        """Report the arrays that another library holds now: one by one if they are few."""
+        for titles, places in self._recast.items():
+            if len(places) < MANY:
+                for place in places:
+                    self._field(place, *titles)
+            else:
+                self._field(Location(f"{printable(part)} ({len(places):,} arrays)"), *titles)
+        self._recast.clear()
 
     def _meet(self, place: Location, old: Node, new: Node) -> int:
         """Note where these are met first, and report it if the places differ; how many were met before."""
@@ -146,7 +166,7 @@ class Walk:
         order = [[name for name in inside.order if name in common] for inside in (old, new)]
         if order[0] != order[1]:
             self._field(place.below(" (order)"), *(_sequence(names) for names in order))
-        quiet = not alike and not common
+        quiet = not alike and common <= {""}
         for name in reversed(dict.fromkeys((*before, *after))):
             self._stack.append(
                 (place.below(name), before.get(name, _ABSENT), after.get(name, _ABSENT), quiet)
@@ -177,7 +197,15 @@ class Walk:
         self.fields.append((self._part, Field(place.path, old, new)))
 
     def _pair(self, place: Location, old: Array | None, new: Array | None) -> None:
-        self.pairs.append(ArrayPair(self._part, place.path, old, new))
+        known = old or new
+        batched = known is not None and place.path.startswith(self._batches) and known.name
+        self.pairs.append(ArrayPair(self._part, printable(batched) if batched else place.path, old, new))
+
+
+def stored(array: Array | None) -> Iterator[str]:
+    """The names of the tensors that hold an array; none for one within the tree."""
+    for each in () if array is None else (array.pieces or (array,)):
+        yield from (each.name,) if each.name else ()
 
 
 def _kind(value: Any) -> tuple[Any, ...]:

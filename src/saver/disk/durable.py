@@ -9,14 +9,16 @@ from contextlib import suppress
 from threading import Lock
 from types import TracebackType
 
-from saver.disk.files import FILES, Files, Inside, Path, remedy
+from saver.disk.files import FILES, UNSUPPORTED, Files, Inside, Path, remedy
 from saver.errors import CannotWriteError, CommitUnknownError, SaverError
 from saver.storage import Sink
 
-_UNSUPPORTED = (errno.EOPNOTSUPP, errno.EINVAL, errno.ENODEV, errno.ENOSYS)
-_NO_UNNAMED = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT)
+_NO_UNNAMED = UNSUPPORTED | {errno.EISDIR, errno.ENOENT}
 _UNCERTAIN = (errno.EIO, errno.ETIMEDOUT)
-_NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)
+_NO_LINKS = UNSUPPORTED | {errno.EPERM}
+_IN_USE = (5, 32, 33)
+"""Errors of Windows (ERROR_ACCESS_DENIED, ERROR_SHARING_VIOLATION, ERROR_LOCK_VIOLATION) for a file that a
+program has open; the first also means that it is not permitted."""
 
 
 class NoHardLinks(CannotWriteError):
@@ -49,6 +51,7 @@ class NewFile(Sink):
         self._file = -1
         self._direct: int | None = None
         self._open: list[int] = []
+        self._found: os.stat_result | None = None
         self._lock = Lock()
 
     def __enter__(self) -> NewFile:
@@ -103,7 +106,7 @@ class NewFile(Sink):
         try:
             self._files.reserve(self._file, self._size)
         except OSError as error:
-            if error.errno not in _UNSUPPORTED:
+            if error.errno not in UNSUPPORTED:
                 raise
 
     def write(self, data: bytes | memoryview, offset: int) -> None:
@@ -148,12 +151,12 @@ class NewFile(Sink):
         """Make the bytes durable, then the name. Returns True once the file is in place.
 
         Without `replace`, a file that exists already stays, its name is made durable, and this returns
-        False. Raises NoHardLinks if only `replace` is possible. A failed sync is final: the kernel has
-        dropped the pages.
+        False. Raises NoHardLinks if only `replace` is possible: call it again for that. A failed sync is
+        final: the kernel has dropped the pages.
         """
         try:
-            self._files.truncate(self._file, self._size)  # aligned writes may have gone beyond
-            self._files.sync(self._file)
+            if self._found is None:
+                self._finish(replace)
             placed = self._replace() if replace else self._place()
         except SaverError:
             raise
@@ -168,8 +171,17 @@ class NewFile(Sink):
             ) from error
         return placed
 
+    def _finish(self, replace: bool) -> None:
+        """Make the bytes durable, and close a file that has a name: Windows renames no open one."""
+        self._files.truncate(self._file, self._size)  # aligned writes may have gone beyond
+        self._files.sync(self._file)
+        if replace:
+            self._keep_mode()
+        if self._name is not None:
+            self._found = self._files.stat(self._file)
+            self._close()
+
     def _replace(self) -> bool:
-        self._keep_mode()
         if self._name is None:
             self._name = self._hidden()
             self._files.link(self._file, self._name)
@@ -205,7 +217,8 @@ class NewFile(Sink):
         NFS does that if its first reply was lost; even EEXIST can mean that the file itself exists.
         """
         try:
-            in_place = os.path.samestat(self._files.stat(self._path), self._files.stat(self._file))
+            own = self._files.stat(self._file) if self._found is None else self._found
+            in_place = os.path.samestat(self._files.stat(self._path), own)
         except FileNotFoundError:
             in_place = False
         except OSError:
@@ -225,9 +238,12 @@ class NewFile(Sink):
         self._discard()
 
     def _discard(self) -> None:
+        self._close()
+        self._remove_hidden()
+
+    def _close(self) -> None:
         while self._open:
             self._files.close(self._open.pop())
-        self._remove_hidden()
 
     def _remove_hidden(self) -> None:
         if self._name is not None:
@@ -256,6 +272,8 @@ class NewFile(Sink):
             errno.EPERM: f"you may not write to {folder}; choose another folder",
             errno.EROFS: "the file system is read-only; choose another folder",
         }.get(error.errno or 0, remedy(error) or "try again, or choose another folder")
+        if getattr(error, "winerror", None) in _IN_USE:
+            advice = f"a program has it open, or you may not write to {folder}: close it there, and try again"
         return CannotWriteError(
             f"{self._shown}: {error.strerror or error}; nothing was changed there; {advice}"
         )

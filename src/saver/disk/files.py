@@ -2,7 +2,7 @@
 
 All file work that can lose data goes through a `Files`, so that a test can wrap it and make any operation
 fail. Files are descriptors; paths are strings, or names inside an open folder. Every operation except
-closing may raise OSError.
+closing may raise OSError. `saver.disk.windows` has what Windows does otherwise.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import errno
 import os
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Final, NamedTuple, TypeAlias
@@ -27,6 +27,13 @@ _O_STEP: Final = getattr(os, "O_PATH", os.O_RDONLY) | _O_FOLDER | _O_NOFOLLOW
 _O_DIRECT = getattr(os, "O_DIRECT", 0)
 _O_TMPFILE = getattr(os, "O_TMPFILE", 0)
 _RWF_NOWAIT: Final = getattr(os, "RWF_NOWAIT", 0)
+
+UNSUPPORTED: Final = frozenset(
+    getattr(errno, name)
+    for name in ("EOPNOTSUPP", "ENOTSUP", "EINVAL", "ENODEV", "ENOSYS", "ENOTTY")
+    if hasattr(errno, name)
+)
+"""What systems report for a call that a file system does not have. The first two differ on macOS."""
 
 _MODE = 0o666
 """Before the umask is applied."""
@@ -83,20 +90,20 @@ class Files:
     def create_unnamed(self, folder: Path) -> int:
         """Create a file without a name. It disappears with its last descriptor, unless `link` names it."""
         if not _O_TMPFILE or not os.path.isdir("/proc/self/fd"):
-            raise _refused()
+            raise refused()
         name, within = _at(folder)
         return os.open(name, os.O_RDWR | _O_TMPFILE | _O_CLOEXEC, _MODE, dir_fd=within)
 
     def open_direct(self, file: int) -> int:
         """Another descriptor of an open file, for aligned writes that bypass the page cache."""
         if not _O_DIRECT:
-            raise _refused()
+            raise refused()
         return os.open(f"/proc/self/fd/{file}", os.O_RDWR | _O_DIRECT | _O_CLOEXEC)
 
     def reserve(self, file: int, size: int) -> None:
         """Reserve space for `size` bytes: a full disk shows now, and the blocks are contiguous."""
         if not hasattr(os, "posix_fallocate"):
-            raise _refused()
+            raise refused()
         os.posix_fallocate(file, 0, size)
 
     def write(self, file: int, data: memoryview, offset: int) -> int:
@@ -113,7 +120,7 @@ class Files:
 
     def sync(self, file: int) -> None:
         """Make the bytes of a file durable. Once this has failed, it is useless to try again."""
-        os.fsync(file)
+        _to_disk(file)
 
     def close(self, file: int) -> None:
         """Close a descriptor. Errors that the system reports are ignored.
@@ -150,11 +157,9 @@ class Files:
 
     def sync_folder(self, path: Path) -> None:
         """Make the names in a folder durable, if the system supports that."""
-        if sys.platform == "win32":
-            return
         folder = _listable(path)
         try:
-            os.fsync(folder)
+            _to_disk(folder)
         except OSError as error:
             # Some file systems cannot sync a folder; PostgreSQL ignores these two errors, too.
             if error.errno not in (errno.EINVAL, errno.EBADF):
@@ -178,7 +183,7 @@ class Files:
         if wait:
             return os.preadv(file, [buffer], offset)
         if not _RWF_NOWAIT:
-            raise _refused()
+            raise refused()
         return os.preadv(file, [buffer], offset, _RWF_NOWAIT)
 
     def list(self, folder: Path) -> AbstractContextManager[Iterator[os.DirEntry[str]]]:
@@ -190,6 +195,30 @@ class Files:
         if isinstance(file, Inside):
             return os.stat(file.name, dir_fd=file.folder, follow_symlinks=False)
         return os.stat(file)
+
+
+def _full_sync() -> Callable[[int], object] | None:
+    """The call that reaches the disk where `fsync` ends in the disk's own cache: macOS (fsync(2) there)."""
+    try:
+        import fcntl
+    except ImportError:
+        return None
+    command = getattr(fcntl, "F_FULLFSYNC", None)
+    return None if command is None else lambda file: fcntl.fcntl(file, command)
+
+
+_FULL_SYNC = _full_sync()
+
+
+def _to_disk(file: int) -> None:
+    if _FULL_SYNC is not None:
+        try:
+            _FULL_SYNC(file)
+            return
+        except OSError as error:
+            if error.errno not in UNSUPPORTED:  # a network file system; after any other error fsync could lie
+                raise
+    os.fsync(file)
 
 
 def _close(file: int) -> None:
@@ -245,8 +274,17 @@ _REMEDIES: Final = {
 }
 
 
-def _refused() -> OSError:
+def refused() -> OSError:
+    """The error of an operation that the system does not have."""
     return OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
 
 
-FILES: Final = Files()
+def _files_here() -> Files:
+    if sys.platform == "win32":
+        from saver.disk.windows import WindowsFiles
+
+        return WindowsFiles()
+    return Files()
+
+
+FILES: Final = _files_here()

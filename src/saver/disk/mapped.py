@@ -8,6 +8,7 @@ import mmap
 import os
 import stat
 from collections.abc import Callable
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from saver.disk.files import FILES, Files, Path, remedy
 from saver.errors import CannotReadError, DamagedError, IncompatibleError, NotFoundError, SaverError
-from saver.storage import Blob
+from saver.storage import ALIGNMENT, Blob
 
 _BROKEN = {errno.EIO, errno.EBADMSG, getattr(errno, "EUCLEAN", errno.EIO)}
 """The errors that a disk or a file system reports for bytes that it has lost."""
@@ -37,6 +38,7 @@ class MappedFile(Blob):
         self.size = found.st_size
         self.mode = found.st_mode
         self._maps: dict[str, NDArray[np.uint8]] = {}
+        self._copy = None if can_map() else Copy(self.size)
 
     def __del__(self) -> None:
         self._files.close(self._file)
@@ -60,6 +62,8 @@ class MappedFile(Blob):
         return self._maps.setdefault("all", self._mapped()) if found is None else found
 
     def _mapped(self) -> NDArray[np.uint8]:
+        if self._copy is not None:
+            return self._copy.memory
         if self.size == 0:
             return np.empty(0, np.uint8)
         try:
@@ -69,6 +73,12 @@ class MappedFile(Blob):
 
     def fetch(self, start: int, end: int, scratch: memoryview) -> None:
         """Read the range to fill the page cache: faster than page faults."""
+        if self._copy is not None:
+            self._copy.fill(start, end, self._fill)
+        else:
+            self._fill(start, end, scratch)
+
+    def _fill(self, start: int, end: int, scratch: memoryview) -> None:
         try:
             while start < end:
                 size = self._files.read_into(self._file, scratch[: end - start], start)
@@ -77,6 +87,7 @@ class MappedFile(Blob):
                         f"{self.name} was cut off at {start:,} bytes while it was read; restore it"
                     )
                 start += size
+                scratch = scratch[size:]
         except OSError as error:
             raise cannot_read(self.name, error) from error
 
@@ -100,6 +111,28 @@ class MappedFile(Blob):
         return found
 
 
+class Copy:
+    """A file's bytes in memory, as far as they were requested: where a mapped file can be neither replaced
+    nor deleted (Windows). What is there is not read again, since its user may have changed it."""
+
+    def __init__(self, size: int) -> None:
+        self.memory: NDArray[np.uint8] = np.empty(size, np.uint8)
+        self._there = np.zeros(-(-size // ALIGNMENT), np.bool_)
+        self._lock = Lock()
+
+    def fill(self, start: int, end: int, read: Callable[[int, int, memoryview], None]) -> None:
+        """Have `read` bring the pages of this range that are missing into their places."""
+        pages = slice(start // ALIGNMENT, -(-end // ALIGNMENT))
+        with self._lock:
+            missing = pages.start + np.flatnonzero(~self._there[pages])
+            for run in np.split(missing, np.flatnonzero(np.diff(missing) > 1) + 1):
+                if run.size:
+                    first = int(run[0]) * ALIGNMENT
+                    last = min((int(run[-1]) + 1) * ALIGNMENT, len(self.memory))
+                    read(first, last, self.memory.data[first:last])
+                    self._there[run] = True
+
+
 class _Mapping:
     """Memory that is unmapped when the last array that views it is gone."""
 
@@ -114,14 +147,18 @@ class _Mapping:
             _munmap(self._start, self._size)
 
 
+def can_map() -> bool:
+    """Whether the system has `mmap`; Windows has another call."""
+    return _mmap is not None and _munmap is not None
+
+
 def memory_of(file: int, size: int) -> NDArray[np.uint8]:
-    """The first bytes of a file as memory, private and writable.
+    """The first bytes of a file as memory, private and writable, if the system can map files.
 
     It needs no descriptor. Objects of the module mmap keep one each (unless disabled, from Python 3.13 on),
     and a process that loads many models would run out of descriptors.
     """
-    if _mmap is None or _munmap is None:
-        return np.frombuffer(mmap.mmap(file, size, access=mmap.ACCESS_COPY), np.uint8)
+    assert _mmap is not None
     start = _mmap(None, size, mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_PRIVATE, file, 0)
     if start == _FAILED:
         number = ctypes.get_errno()

@@ -7,15 +7,16 @@ from typing import Literal, TypeAlias
 from saver.documents.piece import Piece, Whole, document, utc
 from saver.repo.entry import Entry as LoggedEntry
 
-Kind: TypeAlias = Literal["commit", "tag", "label", "note", "delete", "condemn", "relocate", "harm"]
+Kind: TypeAlias = Literal["save", "tag", "label", "note", "delete", "collect", "move", "damage"]
 
 
 class Entry(Piece, frozen=True):
-    """A record of the log: `author` wrote it; `kind` is as in docs/protocol.md.
+    """A record of the log: `author` wrote it; `kind` is as in docs/reference.md.
 
-    A `commit` saved the version in `numbers`, made by `made_by`. A `tag`, `label` or `note` is about that
+    A `save` made the version in `numbers`, which is by `made_by`. A `tag`, `label` or `note` is about that
     version: `tags` now name it, or are gone if there is no version; `labels` that are null are gone; without
-    a version, labels and notes are those of the model. A `delete` is of all `numbers`. The other kinds are
+    a version, labels and notes are those of the model. A `delete` is of all `numbers`, with `tags`. `before`
+    has the number of the version that each of `tags` named until then, if it named one. The other kinds are
     about `objects`, and of no model.
     """
 
@@ -27,6 +28,7 @@ class Entry(Piece, frozen=True):
     model: str
     numbers: tuple[int, ...]
     tags: tuple[str, ...]
+    before: dict[str, int]
     labels: dict[str, str | None]
     notes: str
     made_by: str
@@ -35,10 +37,10 @@ class Entry(Piece, frozen=True):
 
 
 class Log(Whole, frozen=True, tag="saver.log.1"):
-    """`saver log` and `saver log MODEL` (otherwise `model` is null): the records, the newest first."""
+    """`saver log`, and `saver log REF` (otherwise `ref` is null): the records, the newest first."""
 
     store: str
-    model: str | None
+    ref: str | None
     entries: tuple[Entry, ...]
 
 

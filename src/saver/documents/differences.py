@@ -80,7 +80,7 @@ class DataChange(Piece, frozen=True):
 
 
 class Difference(Whole, frozen=True, tag="saver.difference.1"):
-    """`saver diff`. `unchanged` counts the arrays that do not differ; `facts` are step, notes and so on."""
+    """`saver diff`. `unchanged` counts the tensors that do not differ; `facts` are step, notes and so on."""
 
     differs: bool
     summary: str

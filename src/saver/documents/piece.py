@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Literal, TypeAlias, TypeVar
 
 import msgspec
+
+from saver.human import in_utc
 
 Number: TypeAlias = float | Literal["nan", "inf", "-inf"]
 
@@ -33,7 +34,5 @@ def document(kind: type[D], source: object = None, **given: object) -> D:
 
 def utc(seconds: float) -> str | None:
     """`2026-11-21T06:49:14Z`; None for a time outside the calendar."""
-    try:
-        return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%SZ}"
-    except (ValueError, OverflowError, OSError):
-        return None
+    found = in_utc(seconds)
+    return None if found is None else f"{found:%Y-%m-%dT%H:%M:%SZ}"

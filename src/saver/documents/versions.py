@@ -97,8 +97,9 @@ class Exported(Whole, frozen=True, tag="saver.exported.1"):
 
 
 class Deleted(Whole, frozen=True, tag="saver.deleted.1"):
-    """`saver rm`: the versions that were deleted, as they were."""
+    """`saver rm`: the versions that were deleted, as they were; with --dry-run, those that would be."""
 
+    dry_run: bool
     deleted: tuple[Version, ...]
 
 

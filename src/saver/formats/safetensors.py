@@ -5,22 +5,21 @@ Specification: https://github.com/huggingface/safetensors#format
 
 from __future__ import annotations
 
-import math
 import time
 from typing import Any
 
 import msgspec
 from blake3 import blake3
 
-from saver.errors import DamagedError, IncompatibleError
+from saver.errors import IncompatibleError, SaverError
 from saver.opened import Opened
 from saver.pack import PackedTensors
-from saver.pack.layout import AXES_LIMIT
+from saver.pack.slots import Slot, check_end, check_slots
 from saver.repo import manifest as manifests
 from saver.repo.manifest import SOLE, Manifest, Part
 from saver.storage import Blob
 from saver.strict import strict_json
-from saver.tensors import ITEM_SIZE, NUMPY_DTYPE, Shard, TensorData, TensorInfo, hash_of, in_one, whole
+from saver.tensors import NUMPY_DTYPE, Shard, TensorData, TensorInfo, hash_of, in_one, whole
 from saver.tree import Node, Tensor, Value, reserved, to_json
 
 _ADVICE = "the file was changed while it was read; open it again"
@@ -52,10 +51,8 @@ def open_tensors(blob: Blob, header: bytes) -> Opened:
     return Opened(manifest, source, where, blob.size, blake3(header).hexdigest())
 
 
-class _Slot(msgspec.Struct):
-    dtype: str
-    shape: tuple[int, ...]
-    data_offsets: tuple[int, int]
+class _Slot(Slot, forbid_unknown_fields=False):
+    """Other writers may add fields."""
 
 
 def _metadata(document: Any, where: str) -> dict[str, str]:
@@ -70,27 +67,12 @@ def _slots(document: Any, size: int, where: str) -> dict[str, _Slot]:
     """The tensors, in the order of their bytes. Raises an error unless they tile the `size` bytes of data."""
     try:
         slots = msgspec.convert(document, dict[str, _Slot])
-    except msgspec.ValidationError as error:
+        ordered = sorted(slots.items(), key=lambda item: item[1].data_offsets)
+        check_end(check_slots(ordered, where, "convert it"), size, where)
+    except SaverError:
+        raise
+    except ValueError as error:
         raise IncompatibleError(f"{where}: this is not the header of a safetensors file: {error}") from None
-    end = 0
-    ordered = sorted(slots.items(), key=lambda item: item[1].data_offsets)
-    for name, slot in ordered:
-        called = f"{where}: the tensor {name[:80]!r}"
-        if slot.dtype not in ITEM_SIZE:
-            raise IncompatibleError(
-                f"{called} has the dtype {slot.dtype[:20]!r}, which Saver does not know; convert it"
-            )
-        if len(slot.shape) > AXES_LIMIT or any(axis < 0 for axis in slot.shape):
-            raise IncompatibleError(f"{called} has the shape {str(slot.shape)[:80]}")
-        begin, stop = slot.data_offsets
-        if begin != end or stop - begin != math.prod(slot.shape) * ITEM_SIZE[slot.dtype]:
-            raise IncompatibleError(f"{called} is said to be at {begin}:{stop}, which does not fit its shape")
-        end = stop
-    if end != size:
-        raise DamagedError(
-            f"{where}: the tensors take {end:,} bytes, the file has {size:,} for them: it was cut off, or "
-            "something was appended; copy it from its source again"
-        )
     return dict(ordered)
 
 

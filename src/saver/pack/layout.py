@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -12,6 +11,7 @@ from blake3 import blake3
 
 from saver import registry
 from saver.errors import DamagedError, IncompatibleError, SaverError
+from saver.pack.slots import Slot, check_end, check_slots
 from saver.storage import ALIGNMENT
 from saver.strict import decodable, strict_json
 from saver.tensors import (
@@ -22,16 +22,13 @@ from saver.tensors import (
     TensorData,
     TensorInfo,
     block_count,
-    check_boxes,
+    check_inside,
     length_of,
     whole,
 )
 
 HEADER_LIMIT = 100_000_000
 """safetensors readers refuse longer headers."""
-
-AXES_LIMIT = 64
-"""As many axes as NumPy arrays can have."""
 
 _PREFIX = b'{"__metadata__":{"saver.header":"'
 
@@ -187,7 +184,7 @@ def parse_header(header: bytes, size: int, path: str) -> Header:
         raise IncompatibleError(f"{path}: this is not the header of a pack: {error}") from None
 
 
-def _divided(text: bytes, path: str) -> tuple[dict[str, str], dict[str, _Slot]]:
+def _divided(text: bytes, path: str) -> tuple[dict[str, str], dict[str, Slot]]:
     """The metadata of a header, and where it says that the tensors are."""
     try:
         each = _each.decode(text)
@@ -201,7 +198,7 @@ def _divided(text: bytes, path: str) -> tuple[dict[str, str], dict[str, _Slot]]:
     metadata = document.pop("__metadata__")
     if not all(isinstance(text, str) for text in metadata.values()):
         raise IncompatibleError(f"{path}: the metadata must be strings; no Saver wrote this")
-    return metadata, msgspec.convert(document, dict[str, _Slot])
+    return metadata, msgspec.convert(document, dict[str, Slot])
 
 
 def _own_of(text: bytes, path: str) -> _Own:
@@ -228,47 +225,28 @@ def are_digests(texts: Sequence[str]) -> bool:
     return {*map(len, texts)} <= {len(ZERO)} and _HEXADECIMAL.fullmatch("".join(texts)) is not None
 
 
-@decodable
-class _Slot(msgspec.Struct, forbid_unknown_fields=True, gc=False):
-    dtype: str
-    shape: tuple[int, ...]
-    data_offsets: tuple[int, int]
-
-
 _each = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _texts = msgspec.json.Decoder(dict[str, str])
-_slots = msgspec.json.Decoder(list[_Slot])
+_slots = msgspec.json.Decoder(list[Slot])
 
 
-def _shards(slots: dict[str, _Slot], own: _Own, at: int, size: int, path: str) -> dict[str, Shard]:
+def _shards(slots: dict[str, Slot], own: _Own, at: int, size: int, path: str) -> dict[str, Shard]:
     """The shards of a header. Raises an error unless they tile the pack from `at` to its `size`."""
     blocks = own.blocks
     if len(own.hashes) != len(slots):
         raise ValueError(f"{len(own.hashes)} hashes for {len(slots)} tensors")
     if not are_digests([*own.hashes, *(digest for found in blocks.values() for digest in found)]):
         raise ValueError("a hash is not one")
+    end = check_slots(slots.items(), path, "install a newer one")
     shards: dict[str, Shard] = {}
-    end = 0
     for (name, slot), digest in zip(slots.items(), own.hashes, strict=True):
         begin, stop = slot.data_offsets
-        if slot.dtype not in ITEM_SIZE:
-            raise IncompatibleError(f"tensor {name!r} has the dtype {slot.dtype!r}: install a newer Saver")
-        if len(slot.shape) > AXES_LIMIT or any(axis < 0 for axis in slot.shape):
-            raise ValueError(f"tensor {name!r} has the shape {str(slot.shape)[:80]}")
-        length = math.prod(slot.shape) * ITEM_SIZE[slot.dtype]
-        if begin != end or stop - begin != length:
-            raise ValueError(f"tensor {name!r} is at {begin}:{stop}, expected {end}:{end + length}")
-        own_blocks = blocks.get(name, ())
+        length, own_blocks = stop - begin, blocks.get(name, ())
         if len(own_blocks) != block_count(length):
-            raise ValueError(f"tensor {name!r} has {len(own_blocks)} block hashes")
+            raise ValueError(f"the tensor {name[:80]!r} has {len(own_blocks)} block hashes")
         extents = ((own.id, at + begin, length),) if length else ()
         shards[name] = Shard(slot.dtype, whole(slot.shape), digest, own_blocks, extents)
-        end = stop
-    if at + end != size:
-        raise DamagedError(
-            f"{path}: the tensors take {end:,} bytes, the file has {size - at:,} for them: it was cut off, "
-            "or something was appended; copy it from its source again"
-        )
+    check_end(end, size - at, path)
     return shards
 
 
@@ -281,7 +259,7 @@ def _in_boxes(shards: dict[str, Shard], cuts: Mapping[str, Cut]) -> dict[str, Sh
         if tensor in shards or not cut.shards:
             raise ValueError(f"{tensor[:80]!r} is also the name of a shard, or has no shards")
         boxes = {name: cut.box(name, shards[name].shape) for name in cut.shards}
-        check_boxes(cut.shape, list(boxes.values()), tiling=False)
+        check_inside(cut.shape, list(boxes.values()))
         for name, box in boxes.items():
             shards[name] = msgspec.structs.replace(shards[name], box=box)
     return shards

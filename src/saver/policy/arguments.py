@@ -8,7 +8,7 @@ from fractions import Fraction
 from numbers import Real
 from typing import Any, cast
 
-from saver.direction import GROWING, Mode
+from saver.direction import Mode, better
 
 _UNITS = {
     "B": 1,
@@ -61,17 +61,16 @@ def metric(call: str, name: str, value: Any) -> str:
 
 
 def mode_of(call: str, name: str, mode: Any) -> Mode:
-    """Which direction is better for the metric `name`: lower, unless `mode` says otherwise.
-
-    A name like `accuracy` has no default: with "min", the worst would be saved and the best dropped.
-    """
+    """Which way the metric `name` is better: as `mode` says, or else as its name tells, as for refs such as
+    `iris@best:auc`. Raises ValueError if it does not: the worst could be kept, and the best dropped."""
     if mode is None:
-        grows = GROWING.intersection(re.split(r"[^a-z0-9]+", name.lower()))
-        if grows:
+        found = better(name)
+        if found is None:
             raise ValueError(
-                f'{call}: higher {name!r} is usually better; write mode="max", or mode="min" if it is not'
+                f"{call}: it is not known whether more or less of {name!r} is better; write "
+                f'mode="max" or mode="min"'
             )
-        return "min"
+        return found
     if mode not in ("min", "max"):
         raise ValueError(f'{call}: mode={mode!r} is not a mode; write mode="min" or mode="max"')
     return cast(Mode, mode)

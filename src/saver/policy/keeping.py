@@ -48,9 +48,9 @@ def Keep(
 
     `last`: this many of the newest.
 
-    `best`: this many of the best, `by` a metric. Lower is better unless `mode="max"`; for names like
-    `accuracy` you must pass `mode`. Of equal ones, the first is kept. Versions without the metric, or with
-    nan or an infinity, do not count.
+    `best`: this many of the best, `by` a metric. Its name tells which way is better (`auc`, `val_loss`; as
+    in docs/finding.md), or else `mode="max"` or `mode="min"` does. Of equal ones, the first is kept. Versions
+    without the metric, or with nan or an infinity, do not count.
 
     `every`: one for every this many steps: for each multiple, the first version that was saved at it or
     after it, before the next multiple.

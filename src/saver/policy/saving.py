@@ -16,8 +16,11 @@ LEAST_SECONDS = 10.0
 """The shortest interval that `Every(overhead=...)` chooses, and how long it waits before its first save:
 the first steps are slower than later ones (compilation, caches, autotuning)."""
 
-DEFAULT_SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
-"""The signals that schedulers send before SIGKILL: nearly all send SIGTERM; for Slurm, SIGUSR1 is usual."""
+DEFAULT_SIGNALS = tuple(
+    signal.Signals[name] for name in ("SIGTERM", "SIGUSR1", "SIGBREAK") if name in signal.Signals.__members__
+)
+"""The signals that schedulers send before SIGKILL: nearly all send SIGTERM; for Slurm, SIGUSR1 is usual.
+Windows sends SIGBREAK before it closes a console."""
 
 
 @overload
@@ -49,9 +52,9 @@ def Every(
     `epochs`: whenever that many more epochs are finished, according to `step(epoch=...)`: in the first call
     that names the next epoch or, for calls at the end of an epoch, the number of finished ones.
 
-    `improvement`: whenever this metric is better than in every save before; lower is better unless
-    `mode="max"`; for names like `accuracy` you must pass `mode`. Calls without the metric, or with nan or an
-    infinity, never save.
+    `improvement`: whenever this metric is better than in every save before. Its name tells which way is
+    better (`auc`, `val_loss`; as in docs/finding.md), or else `mode="max"` or `mode="min"` does. Calls
+    without the metric, or with nan or an infinity, never save.
 
     `overhead`: as often as possible while saving stops training for at most this share of the time, 0.01
     for 1 %. The cost of a save is measured, so the interval follows it: the idea of CheckFreq (Mohan,
@@ -81,8 +84,8 @@ def Every(
 
 
 def OnSignal(*signals: int | str) -> Policy:
-    """Save when one of these signals arrives: SIGTERM and SIGUSR1, unless you name others, by number or
-    name (`OnSignal("SIGTERM", "SIGINT")` saves on Ctrl-C, too).
+    """Save when one of these signals arrives: SIGTERM and SIGUSR1 (on Windows SIGTERM and SIGBREAK), unless
+    you name others, by number or name (`OnSignal("SIGTERM", "SIGINT")` saves on Ctrl-C, too).
 
     Raises TypeError or ValueError if one is not a signal, or cannot be caught.
     """
@@ -238,10 +241,10 @@ def _signal(value: object) -> int:
     try:
         found = int(operator.index(value))  # type: ignore[arg-type]
     except TypeError:
-        raise TypeError(f"OnSignal({value!r}): pass a signal, as in OnSignal(signal.SIGUSR2)") from None
+        raise TypeError(f"OnSignal({value!r}): pass a signal, as in OnSignal(signal.SIGTERM)") from None
     if found not in signal.valid_signals() or isinstance(value, bool):
         raise ValueError(f"OnSignal({value!r}): the system has no such signal; pass one of the module signal")
-    if found in (signal.SIGKILL, signal.SIGSTOP):
+    if _name(found) in ("SIGKILL", "SIGSTOP"):
         raise ValueError(
             f"OnSignal: no program can catch {_name(found)}; catch SIGTERM, which usually comes before it"
         )

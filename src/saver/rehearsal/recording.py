@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import time
 
 import msgspec
@@ -15,6 +14,7 @@ from saver.encoding import encode
 from saver.file import open_file, write_file
 from saver.rehearsal.proof import Number, Trained, comparable
 from saver.rehearsal.reporting import Reporter
+from saver.rehearsal.script import KILL
 from saver.repo import manifest as manifests
 from saver.repo.manifest import Manifest
 from saver.repo.version import Version
@@ -83,7 +83,7 @@ class Recording:
         write_file(self._asked.path, document, encoded)
         self._reporter.report("recorded", ref=self._ref)
         time.sleep(LINGER)
-        os.kill(os.getpid(), signal.SIGKILL)
+        os.kill(os.getpid(), KILL)
 
 
 def read(path: str | os.PathLike[str], step: int) -> Trained:

@@ -54,7 +54,8 @@ class Reporter:
 
     def __init__(self, run: str, path: str) -> None:
         self._run = run
-        self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        flags = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+        self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | flags, 0o600)
         self._last = 0.0
         self._left = 0.0
 

@@ -18,6 +18,9 @@ from saver.storage import Progress
 
 T = TypeVar("T")
 
+KILL = getattr(signal, "SIGKILL", signal.SIGTERM)
+"""The signal that ends a process at once. On Windows any does that which is sent to another process."""
+
 INTERVAL = 0.02
 """Seconds between two reads of its reports."""
 
@@ -74,16 +77,23 @@ class Script:
         """Send a signal to its first process, or also to all processes that it has started."""
         if group:
             with suppress(ProcessLookupError):
-                os.killpg(self.process.pid, number)
+                self._send_to_all(number)
         else:
             self.process.send_signal(number)
 
     def kill(self) -> None:
         """Send SIGKILL to it and to all processes that it started, such as the workers of data loaders."""
         with suppress(ProcessLookupError, PermissionError):  # macOS refuses if all have ended
-            os.killpg(self.process.pid, signal.SIGKILL)
+            self._send_to_all(KILL)
         self.process.wait()
         self.look()
+
+    def _send_to_all(self, number: int) -> None:
+        """Windows has no groups of processes: there, it reaches the first one."""
+        if hasattr(os, "killpg"):
+            os.killpg(self.process.pid, number)
+        else:
+            self.process.send_signal(number)
 
     def look(self) -> None:
         """Read the events that it has reported since the last look."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import tempfile
 import time
 from contextlib import ExitStack
@@ -23,6 +24,11 @@ def rehearse(plan: Plan, waiting: Waiting) -> Rehearsal:
     """Start the script, send it the signal, SIGKILL after the grace period, and start it again. Raises
     RehearsalError if it never reaches the point where the signal would be sent.
     """
+    if sys.platform == "win32":
+        raise RehearsalError(
+            "Windows has no signal that asks another process to end, so there is nothing to rehearse; "
+            "compare a resume with the steps that it repeats: --prove STEPS"
+        )
     with ExitStack() as stack:
         stack.enter_context(ended_like_by_ctrl_c())
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="saver-rehearse-")))

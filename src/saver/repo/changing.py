@@ -6,15 +6,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from itertools import groupby
 
-from saver.errors import NotFoundError
+from saver.errors import NotFoundError, TaggedError
 from saver.repo import history
+from saver.repo.finding import NAMED, some
 from saver.repo.history import Summary
 from saver.repo.labels import labelled
 from saver.repo.log import Delete, Event, Label, Note, Tag
 from saver.repo.naming import model_of, ref_of
-from saver.repo.refs import parse_range
+from saver.repo.refs import BadNameError, parse_range
 from saver.repo.repository import Repository
-from saver.repo.version import Version
+from saver.repo.version import Version, Versions
 
 
 def find(repo: Repository, ref: str | Version, name: str = "ref") -> Version:
@@ -42,7 +43,9 @@ def tag(repo: Repository, ref: str | Version, name: str) -> None:
 
     def decide() -> Event | None:
         version = found(repo, ref)
-        return Tag(version.model, name, version.number) if name not in version.tags else None
+        if name in version.tags:
+            return None
+        return Tag(version.model, name, version.number, repo.state.tag(version.model, name))
 
     repo.open()
     repo.append(decide)
@@ -52,8 +55,7 @@ def untag(repo: Repository, model: str, name: str) -> None:
     """Remove a tag."""
 
     def decide() -> Event | None:
-        repo.version(f"{model}@{name}")
-        return Tag(model, name, None)
+        return Tag(model, name, None, repo.version(f"{model}@{name}").number)
 
     repo.open()
     repo.append(decide)
@@ -91,22 +93,50 @@ def _subject(repo: Repository, ref: str | Version) -> tuple[str, int | None, Ver
     return version.model, version.number, version
 
 
-def delete(repo: Repository, refs: Iterable[str | Version]) -> list[Version]:
-    """Delete versions; those of one model in one record. Returns them as they were."""
+def delete(repo: Repository, refs: Iterable[str | Version], *, tags: bool, dry_run: bool = False) -> Versions:
+    """Delete versions; those of one model in one record. Returns them as they were. Raises TaggedError, and
+    deletes nothing, if one has a tag and `tags` does not say that tags may go too."""
     repo.open()
     named = {str(version): version for ref in refs for version in _versions(repo, ref)}
     versions = sorted(named.values(), key=lambda version: (version.model, version.number))
-    deleted: list[Version] = []
+    if not tags:
+        _demand_untagged(repo, versions)
+    if dry_run:
+        return Versions(versions)
+    deleted = Versions()
     for model, doomed in groupby(versions, lambda version: version.model):
-        deleted += _deleted(repo, model, [version.number for version in doomed])
+        deleted += _deleted(repo, model, [version.number for version in doomed], tags)
     return deleted
+
+
+def _demand_untagged(repo: Repository, versions: Iterable[Version]) -> None:
+    tagged = [version for version in versions if version.tags]
+    if tagged:
+        names = [f"{version} ({', '.join(version.tags)})" for version in tagged[:NAMED]]
+        have = "this version has" if len(tagged) == 1 else "these versions have"
+        raise TaggedError(
+            f"{repo.storage}: {some(names, len(tagged))}: {have} tags, so nothing was deleted; remove the "
+            "tags (`untag`, or `saver tag --delete MODEL@TAG`), or delete them along (tags=True, or --tags)"
+        )
+
+
+def deletion(repo: Repository, model: str, numbers: Iterable[int]) -> Delete:
+    """The record that deletes these versions: it names the tags that go with them."""
+    gone = set(numbers)
+    tags = {tag: number for tag, number in sorted(repo.state.tags(model).items()) if number in gone}
+    return Delete(model, tuple(sorted(gone)), tags)
 
 
 def _versions(repo: Repository, ref: str | Version) -> list[Version]:
     """The versions that a ref or a range names."""
     several = parse_range(ref) if isinstance(ref, str) else None
     if several is None:
-        return [found(repo, ref)]
+        version = found(repo, ref)
+        if isinstance(ref, str) and "@" not in ref:
+            raise BadNameError(
+                f"{ref} is a model; nothing was deleted; name versions of it, such as its newest, {version}"
+            )
+        return [version]
     repo.version(several.model)
     versions = [each for each in repo.versions(several.model) if several.first <= each.number <= several.last]
     if not versions:
@@ -114,7 +144,7 @@ def _versions(repo: Repository, ref: str | Version) -> list[Version]:
     return versions
 
 
-def _deleted(repo: Repository, model: str, numbers: list[int]) -> list[Version]:
+def _deleted(repo: Repository, model: str, numbers: list[int], tags: bool) -> list[Version]:
     """Delete these versions of a model, but for those that somebody else has deleted meanwhile. Raises
     NotFoundError if nothing is left to delete."""
     deleted: list[Version] = []
@@ -122,7 +152,9 @@ def _deleted(repo: Repository, model: str, numbers: list[int]) -> list[Version]:
     def decide() -> Event | None:
         live = [number for number in numbers if repo.state.version(model, number) is not None] or numbers
         deleted[:] = [repo.version(f"{model}@{number}") for number in live]
-        return Delete(model, tuple(live))
+        if not tags:  # one may have been tagged meanwhile
+            _demand_untagged(repo, deleted)
+        return deletion(repo, model, live)
 
     repo.append(decide)
     return deleted

@@ -11,16 +11,18 @@ import numpy as np
 from blake3 import blake3
 
 from saver.canonical import in_order
-from saver.errors import CannotSaveError, CannotWriteError, SaverError
+from saver.errors import CannotWriteError, SaverError
 from saver.pack import PackWriter
 from saver.repo import manifest as manifests
 from saver.repo import stage
 from saver.repo.draft import Details
 from saver.repo.extents import packs_of
+from saver.repo.finding import named_by
 from saver.repo.healing import heal
 from saver.repo.loadable import demand_loadable
 from saver.repo.log import Commit, PartVersion, Record, record_after
 from saver.repo.manifest import MANIFEST, Manifest, Part, TensorForm, manifest_key, tensor_form
+from saver.repo.merging import merge
 from saver.repo.objects import pack_key, tree_key
 from saver.repo.repository import Repository
 from saver.repo.stage import Condemned, Staged, StagedPart
@@ -29,7 +31,7 @@ from saver.repo.state.values import version_state
 from saver.repo.version import Version, from_state, plain_metric
 from saver.repo.written import Written
 from saver.storage import Bytes, Progress
-from saver.tensors import Shard, TensorData, TensorInfo, joined, put_together, shards_of
+from saver.tensors import TensorData, TensorInfo, put_together, shards_of
 
 
 class CondemnedError(SaverError, RuntimeError):
@@ -59,7 +61,7 @@ def commit(
     Raises CannotSaveError if anything was staged twice, or the version could not be loaded; CondemnedError;
     CannotWriteError; or CommitUnknownError. With `written`, the caller staged it, and removes what is left.
     """
-    merged, tensors = _merged(repo, staged)
+    merged, tensors = merge(repo, staged)
     demand_loadable(merged, str(repo.storage), check_bytes=written is None)
     if written is None:
         repo.state.expect(details.model)
@@ -68,50 +70,6 @@ def commit(
         with Written(repo.storage) as own:
             return _Commit(repo, staged, merged, tensors, details, own, progress).run()
     return _Commit(repo, staged, merged, tensors, details, written, progress).run()
-
-
-def _merged(repo: Repository, staged: Sequence[Staged]) -> tuple[Staged, dict[str, TensorInfo]]:
-    """All of it, as if one process had staged it, and the tensors that its shards make."""
-    parts: dict[str, StagedPart] = {}
-    tensors: dict[str, Shard] = {}
-    for each in staged:
-        if each.store != repo.format().id:
-            raise CannotSaveError(f"{repo.storage}: this was staged in another store; commit it there")
-        for kind, there, more in (("part", parts, each.parts), ("tensor", tensors, each.tensors)):
-            twice = sorted(there.keys() & more.keys())
-            if twice:
-                raise CannotSaveError(
-                    f"{repo.storage}: the {kind} {twice[0]!r} was staged twice; let one process stage it"
-                )
-        parts |= each.parts
-        tensors |= each.tensors
-    try:
-        cuts = joined(each.cuts for each in staged)
-        whole = put_together(tensors, cuts)
-    except ValueError as error:
-        raise CannotSaveError(
-            f"{repo.storage}: {error}; commit all boxes of a tensor that were staged together, and no others"
-        ) from None
-    needed = {name for part in parts.values() for name in part.tensors}
-    missing = sorted(needed - whole.keys())
-    if missing:
-        raise CannotSaveError(
-            f"{repo.storage}: nobody staged the tensor {missing[0]!r}, which a part needs; commit "
-            "everything that was staged together"
-        )
-    wholes = {each.whole for each in staged if each.parts}
-    if len(wholes) > 1:
-        raise CannotSaveError(
-            f"{repo.storage}: some of what was staged is a part of a mapping, and some an object by itself"
-        )
-    return Staged(
-        id="", store="", parts=parts, whole=True in wholes, tensors=tensors,
-        new=tuple(n for each in staged for n in each.new),
-        harmed=tuple(known for each in staged for known in each.harmed),
-        bytes_added=sum(each.bytes_added for each in staged),
-        held={name: data for each in staged for name, data in each.held.items()},
-        cuts=cuts,
-    ), whole  # fmt: skip
 
 
 class _Document(msgspec.Struct, frozen=True):
@@ -223,7 +181,10 @@ class _Commit:
         """Write the whole version, for this number and parent: a pack that holds its manifest."""
         text = manifests.encode(self._manifest(event, {}, ()))
         metadata, cuts = {MANIFEST: text.decode()}, self._merged.cuts
-        writer = PackWriter(self._tensors(self._known), metadata, self._progress, self._repo.fresh(), cuts)
+        hashed = {name: (known.hash, known.blocks) for name, known in self._known.items()}
+        writer = PackWriter(
+            self._tensors(self._known), metadata, self._progress, self._repo.fresh(), cuts, hashed
+        )
         self._documents.append(pack_key(writer.id))
         self._put_pack(writer)
         return _Document(writer.hash, len(text), writer.id, writer.size)
@@ -278,11 +239,10 @@ class _Commit:
             trees=tuple(sorted({part.document for part in parts if part.document})),
             parent=model.latest, step=details.step,
             metrics={name: plain_metric(details.metrics[name]) for name in in_order(details.metrics)},
-            tags=details.tags, notes=details.notes,
+            tags=details.tags, moved=named_by(state, details.model, details.tags), notes=details.notes,
             labels={key: details.labels[key] for key in in_order(details.labels)},
             author="" if details.author == self._repo.author else details.author,
-            bytes=described.size
-            + sum(known.length for known in self._known.values())
+            bytes=described.size + sum(known.length for known in self._known.values())
             + sum(part.size for part in parts if part.document),
             bytes_added=self._added + described.added,
         )  # fmt: skip

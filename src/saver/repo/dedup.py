@@ -68,19 +68,22 @@ def find_reuse(
     read: ReadExtent,
     index: Index | None,
     lookup: Lookup,
+    known_hashes: Mapping[str, Hashed],
 ) -> Reuse:
     """What of `tensors` is stored in `sources` (the parent version first, then the declared bases), or
     anywhere else.
 
     `read` returns the bytes of an extent. `lookup` asks the index for hashes, and returns what live versions
-    confirm.
+    confirm. `known_hashes` are those of all tensors, if they are known.
     """
     have = _Have(sources, read, index)
-    hashed = _hash_all({name: data for name, data in tensors.items() if have.may_have(data)})
+    lengths = {name: length_of(data) for name, data in tensors.items()}
+    likely = {name: data for name, data in tensors.items() if have.may_have(data, lengths[name])}
+    hashed = {name: known_hashes[name] for name in likely} if known_hashes else _hash_all(likely)
     whole = {}
     unknown = []
     for name, (digest, _) in hashed.items():
-        known = have.by_hash.get((digest, length_of(tensors[name])))
+        known = have.by_hash.get((digest, lengths[name]))
         if known is not None:
             whole[name] = known
         else:
@@ -90,11 +93,11 @@ def find_reuse(
         for name, (digest, _) in hashed.items():
             known = elsewhere.get(digest)
             # A small tensor may consist of the hashes of a large one's blocks: then both have the same hash.
-            if name not in whole and known is not None and known.length == length_of(tensors[name]):
+            if name not in whole and known is not None and known.length == lengths[name]:
                 whole[name] = known
     blocks = {}
     for name, data in tensors.items():
-        if name not in whole and block_count(length_of(data)):
+        if name not in whole and block_count(lengths[name]):
             same = _same_blocks(data, have.named(name, data), read, hashed.get(name))
             if same:
                 blocks[name] = same
@@ -113,12 +116,12 @@ class _Have:
         self.by_hash: dict[tuple[str, int], Shard] = {}
         for source in sources:
             for known in source.values():
-                if self.by_hash.setdefault((known.hash, known.length), known) is known and known.length:
-                    self._by_length.setdefault(known.length, []).append(known)
+                length = known.length
+                if self.by_hash.setdefault((known.hash, length), known) is known and length:
+                    self._by_length.setdefault(length, []).append(known)
 
-    def may_have(self, data: TensorData) -> bool:
-        """Whether it is worth hashing the tensor."""
-        length = length_of(data)
+    def may_have(self, data: TensorData, length: int) -> bool:
+        """Whether it is worth hashing the tensor, which has `length` bytes."""
         same = self._by_length.get(length, ())
         if length < PROBED:
             return length > 0 and (bool(same) or (self._index is not None and self._index.has(length, None)))

@@ -46,6 +46,12 @@ def tags_of(facts: Facts, model: str, number: int) -> tuple[str, ...]:
     return tuple(tag for tag, tagged in facts.tags(model).items() if tagged == number)
 
 
+def named_by(facts: Facts, model: str, tags: Iterable[str]) -> dict[str, int]:
+    """The number of the version that each of these tags names, if it names one."""
+    numbers = ((tag, facts.tag(model, tag)) for tag in sorted(tags))
+    return {tag: number for tag, number in numbers if number is not None}
+
+
 def not_found(where: str, facts: Facts, text: str, ref: Ref) -> NotFoundError:
     """The error for a ref that names nothing. It lists what there is."""
     model = facts.model(ref.model)

@@ -32,8 +32,8 @@ def check_labels(labels: Mapping[str, str | None]) -> None:
         )
         if not proper:
             raise BadNameError(
-                f"{key}: {quoted(value, 200)} cannot be the value of a label: a text of 1 to {VALUE_LIMIT} "
-                "printable characters; longer texts go into the notes"
+                f"{key}: {quoted(value, 200)} cannot be the value of a label: a number, or a text of 1 to "
+                f"{VALUE_LIMIT} printable characters; longer texts go into the notes"
             )
 
 

@@ -1,6 +1,4 @@
-"""The log: numbered records, each taken by atomic creation, never changed. docs/protocol.md says why this
-suffices.
-"""
+"""The log: numbered records, each taken by atomic creation, never changed; docs/protocol.md says why."""
 
 from __future__ import annotations
 
@@ -35,7 +33,7 @@ class Commit(msgspec.Struct, frozen=True, omit_defaults=True, tag="commit", tag_
     """A version was created. `manifest` is the hash of the document that describes it, or of the header of
     the pack `file` that contains that document. `packs` are all packs that it needs, `trees` the separate
     documents of large parts; metrics that are not finite are strings. `author` is who made it, if that is
-    not who wrote the record.
+    not who wrote the record. `moved` has what each of its tags named before, if it named a version.
     """
 
     model: str
@@ -49,6 +47,7 @@ class Commit(msgspec.Struct, frozen=True, omit_defaults=True, tag="commit", tag_
     step: int | None = None
     metrics: dict[str, float | str] = {}
     tags: tuple[str, ...] = ()
+    moved: dict[str, int] = {}
     labels: dict[str, str] = {}
     notes: str = ""
     author: str = ""
@@ -56,12 +55,13 @@ class Commit(msgspec.Struct, frozen=True, omit_defaults=True, tag="commit", tag_
     bytes_added: int = 0
 
 
-class Tag(msgspec.Struct, frozen=True, tag="tag", tag_field="kind"):
-    """A tag was set to a version number, or removed (None)."""
+class Tag(msgspec.Struct, frozen=True, omit_defaults=True, tag="tag", tag_field="kind"):
+    """A tag was set to a version number, or removed (None). `before` is what it named until then."""
 
     model: str
     tag: str
     number: int | None
+    before: int | None = None
 
 
 class Label(msgspec.Struct, frozen=True, tag="label", tag_field="kind"):
@@ -80,11 +80,12 @@ class Note(msgspec.Struct, frozen=True, tag="note", tag_field="kind"):
     notes: str
 
 
-class Delete(msgspec.Struct, frozen=True, tag="delete", tag_field="kind"):
-    """Versions were deleted, and the tags that pointed to them."""
+class Delete(msgspec.Struct, frozen=True, omit_defaults=True, tag="delete", tag_field="kind"):
+    """Versions were deleted, and the `tags` that named them, each with the number of its version."""
 
     model: str
     numbers: tuple[int, ...]
+    tags: dict[str, int] = {}
 
 
 class Condemn(msgspec.Struct, frozen=True, omit_defaults=True, tag="condemn", tag_field="kind"):

@@ -13,7 +13,8 @@ from blake3 import blake3
 
 from saver.canonical import canonical, in_order
 from saver.errors import IncompatibleError
-from saver.pack.layout import AXES_LIMIT, are_digests
+from saver.pack.layout import are_digests
+from saver.pack.slots import AXES_LIMIT
 from saver.repo.objects import pack_key
 from saver.strict import decodable, restated, strict_json
 from saver.tensors import ITEM_SIZE, Box, Shard, TensorInfo, check_boxes, whole

@@ -3,13 +3,25 @@ which names the argument."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from numbers import Integral, Real
+from typing import Any, TypeAlias, TypeVar
 
 from saver.canonical import in_order
+from saver.repo.entry import KINDS, Kind
 from saver.repo.labels import check_labels
 from saver.repo.refs import BadNameError, check_group, check_model, check_tag, parse_range, parse_ref
 from saver.repo.version import Version
+
+T = TypeVar("T")
+
+
+def _checked(name: str, check: Callable[[Any], T], value: Any) -> T:
+    """What `check` returns; its error names the argument."""
+    try:
+        return check(value)
+    except BadNameError as error:
+        raise BadNameError(f"{name}: {error}") from None
 
 
 def ref_of(name: str, value: Any) -> str:
@@ -20,21 +32,14 @@ def ref_of(name: str, value: Any) -> str:
         raise TypeError(
             f"{name}: a {type(value).__name__} is not a ref; pass a string such as 'iris@3', or a Version"
         )
-    try:
-        parse_ref(value)
-    except BadNameError as error:
-        raise BadNameError(f"{name}: {error}") from None
+    _checked(name, parse_ref, value)
     return value
 
 
 def several_of(name: str, value: Any) -> None:
     """A ref, or a range of versions."""
-    try:
-        if isinstance(value, str) and parse_range(value) is not None:
-            return
-    except BadNameError as error:
-        raise BadNameError(f"{name}: {error}") from None
-    ref_of(name, value)
+    if not isinstance(value, str) or _checked(name, parse_range, value) is None:
+        ref_of(name, value)
 
 
 def model_of(value: Any) -> str:
@@ -42,10 +47,7 @@ def model_of(value: Any) -> str:
     if not isinstance(value, str):
         way = ": pass its `model`" if isinstance(value, Version) else "; pass a string such as 'iris'"
         raise TypeError(f"model: a {type(value).__name__} is not the name of a model{way}")
-    try:
-        check_model(value)
-    except BadNameError as error:
-        raise BadNameError(f"model: {error}") from None
+    _checked("model", check_model, value)
     return value
 
 
@@ -55,35 +57,46 @@ def group_of(value: Any) -> str:
         return ""
     if not isinstance(value, str):
         raise TypeError(f"group: a {type(value).__name__} is not a name; pass a text as in 'fraud/'")
-    try:
-        check_group(value)
-    except BadNameError as error:
-        raise BadNameError(f"group: {error}") from None
+    _checked("group", check_group, value)
     return value
+
+
+def kinds_of(names: tuple[str, ...]) -> frozenset[Kind]:
+    """Kinds of entries of the log."""
+    unknown = [name for name in names if name not in KINDS]
+    if unknown:
+        raise BadNameError(f"kinds: {unknown[0][:80]!r} is not a kind of record; write {', '.join(KINDS)}")
+    return frozenset(kind for kind in KINDS if kind in names)
 
 
 def tag_of(name: str, value: Any) -> str:
     """A tag."""
     if not isinstance(value, str):
         raise TypeError(f"{name}: a {type(value).__name__} is not a tag; pass a string such as 'production'")
-    try:
-        check_tag(value)
-    except BadNameError as error:
-        raise BadNameError(f"{name}: {error}") from None
+    _checked(name, check_tag, value)
     return value
 
 
+Labels: TypeAlias = Mapping[str, str | float]
+"""Labels by key. Numbers become texts."""
+
+
 def labels_of(value: Any) -> dict[str, Any]:
-    """Labels by key, in the order of canonical JSON."""
+    """Labels by key, in the order of canonical JSON. Numbers are written as Python writes them."""
     if not isinstance(value, Mapping):
         raise TypeError(
             f'labels: a {type(value).__name__} has no keys; pass a dict such as {{"team": "fraud"}}'
         )
-    try:
-        check_labels(value)
-    except BadNameError as error:
-        raise BadNameError(f"labels: {error}") from None
-    return {key: value[key] for key in in_order(value)}
+    texts = {key: _written(each) for key, each in value.items()}
+    _checked("labels", check_labels, texts)
+    return {key: texts[key] for key in in_order(texts)}
+
+
+def _written(value: Any) -> Any:
+    """A number as text; anything else unchanged, truth values included."""
+    if isinstance(value, Integral) and not isinstance(value, bool):
+        return str(int(value))
+    return repr(float(value)) if isinstance(value, Real) and not isinstance(value, bool) else value
 
 
 AUTHOR_LIMIT = 200

@@ -9,6 +9,7 @@ import msgspec
 
 from saver.errors import DamagedError, IncompatibleError, NotFoundError, SaverError
 from saver.pack import Pack, Range, damaged
+from saver.page import Said
 from saver.repo.extents import Ranges
 from saver.repo.headers import contradiction
 from saver.repo.objects import pack_key
@@ -19,7 +20,7 @@ from saver.storage import Blob, Progress
 from saver.tensors import Extent, Shard
 
 
-class Damage(msgspec.Struct, frozen=True):
+class Damage(Said, msgspec.Struct, frozen=True):
     """Something that is not as it was saved. `model`, `number`, `part` and `tensor` say what is affected,
     if a version is; `key` is the object in the store, `what` describes the damage.
     """
@@ -30,6 +31,10 @@ class Damage(msgspec.Struct, frozen=True):
     number: int = 0
     part: str = ""
     tensor: str = ""
+
+    def _line(self) -> str:
+        whose = f" ({self.model}@{self.number} {self.part} {self.tensor}".rstrip() + ")" if self.model else ""
+        return f"{self.key}: {self.what}{whose}"
 
 
 class Use(msgspec.Struct, frozen=True):

@@ -134,7 +134,12 @@ def period(text: str, value: str) -> tuple[float, float]:
 
 def check_model(name: str) -> None:
     """Raise BadNameError unless `name` can be the name of a model."""
-    proper = isinstance(name, str) and 0 < len(name) <= MODEL_LIMIT and unicodedata.is_normalized("NFC", name)
+    if isinstance(name, str) and not unicodedata.is_normalized("NFC", name):
+        raise BadNameError(
+            f"{name[:200]!r} is written with separate accents, as files of a Mac are: the name of a model is "
+            'not; pass unicodedata.normalize("NFC", name)'
+        )
+    proper = isinstance(name, str) and 0 < len(name) <= MODEL_LIMIT
     if not proper or not all(map(_SEGMENT.fullmatch, name.split("/"))):
         raise BadNameError(
             f"{quoted(name, 200)} is not the name of a model: letters, digits and . _ + - in pieces joined "

@@ -82,8 +82,8 @@ class Replay:
         self, models: Mapping[str, ModelState], versions: Iterable[Version]
     ) -> list[tuple[str, int]]:
         """The models (number 0) and versions of which something else was said than the log says."""
-        found, told = {str(version): version for version in versions}, self.versions()
-        differing = [ref for ref in sorted({*found, *told}) if found.get(ref) != told.get(ref)]
+        found, logged = {str(version): version for version in versions}, self.versions()
+        differing = [ref for ref in sorted({*found, *logged}) if found.get(ref) != logged.get(ref)]
         refs = [(model, int(number)) for model, _, number in (ref.partition("@") for ref in differing)]
         names = sorted({*models, *self.models})
         return [(name, 0) for name in names if models.get(name) != self.models.get(name)] + refs

@@ -12,7 +12,7 @@ from saver.repo.objects import pack_key
 from saver.repo.repository import Repository
 from saver.repo.version import Version, from_state
 from saver.storage import Blob
-from saver.tensors import Extent, Shard, TensorData
+from saver.tensors import Extent, Hashed, Shard, TensorData
 
 
 class Sharing:
@@ -37,12 +37,12 @@ class Sharing:
             self.harmed += [known[name] for name in harmed]
             self._sources.append({name: item for name, item in known.items() if name not in harmed})
 
-    def find(self, tensors: Mapping[str, TensorData]) -> Reuse:
-        """What of `tensors` the store already has."""
+    def find(self, tensors: Mapping[str, TensorData], hashed: Mapping[str, Hashed]) -> Reuse:
+        """What of `tensors` the store already has. `hashed` are the hashes of all, if they are known."""
         index = self._repo.index
         if index is None and not any(self._sources):
             return Reuse({}, {})
-        return find_reuse(tensors, self._sources, self._reader(), index, self._elsewhere)
+        return find_reuse(tensors, self._sources, self._reader(), index, self._elsewhere, hashed)
 
     def document(self, content: str) -> str:
         """The name of a sound document with this content in the store; "" if there is none."""

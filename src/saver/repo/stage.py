@@ -10,7 +10,6 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from itertools import islice
 
 import msgspec
-import numpy as np
 from blake3 import blake3
 
 from saver.pack import PackWriter
@@ -25,7 +24,17 @@ from saver.repo.trees import TREE_BYTES
 from saver.repo.written import Written
 from saver.storage import Bytes, Progress
 from saver.strict import decodable
-from saver.tensors import Cut, Shard, TensorData, hash_of, in_shards, length_of, pieces, whole
+from saver.tensors import (
+    Cut,
+    Hashed,
+    Shard,
+    TensorData,
+    bytes_of,
+    hash_whole,
+    in_shards,
+    length_of,
+    whole,
+)
 
 FILE_BYTES = 4 << 20
 """Up to this many bytes are not put into packs but held in memory, to become one file with a manifest."""
@@ -106,13 +115,13 @@ def stage(
     repo.state.keep_checkpoint()
     sharing = Sharing(repo, model, bases)
     shards, cuts = in_shards(encoded.stored, tiling=False)
-    reuse = sharing.find(shards)
     parts = {name: _inline(part) for name, part in encoded.parts.items()}
     writing = _Writing(repo, written, progress, cuts)
-    if _fits_a_file(shards, parts, reuse, sharing):
+    held = _copied(shards, parts)
+    reuse = sharing.find(shards, {name: hashed for name, (_, hashed) in (held or {}).items()})
+    if held is not None and not _worth_sharing(shards, parts, reuse, sharing):
         harmed = {shard.hash for shard in sharing.harmed}
-        there = {name for name, shard in reuse.whole.items() if shard.hash not in harmed}
-        writing.hold(shards, there)
+        writing.hold(shards, held, {name for name, shard in reuse.whole.items() if shard.hash not in harmed})
     else:
         writing.write(shards, reuse)
         parts = {name: writing.apart(part, sharing.document) for name, part in parts.items()}
@@ -169,18 +178,29 @@ def _inline(part: EncodedPart) -> StagedPart:
     )  # fmt: skip
 
 
-def _fits_a_file(
+def _copied(
+    shards: Mapping[str, TensorData], parts: Mapping[str, StagedPart]
+) -> dict[str, tuple[bytes, Hashed]] | None:
+    """The bytes of all tensors, which cannot change any more, and their hashes, if everything is small enough
+    for one file; otherwise None."""
+    size = sum(map(length_of, shards.values())) + sum([part.size for part in parts.values()])
+    if size > FILE_BYTES or len(shards) > PACK_TENSORS:
+        return None
+    found = {}
+    for name, data in shards.items():
+        held = bytes_of(data)
+        found[name] = held, hash_whole(memoryview(held))
+    return found
+
+
+def _worth_sharing(
     shards: Mapping[str, TensorData], parts: Mapping[str, StagedPart], reuse: Reuse, sharing: Sharing
 ) -> bool:
-    """Whether all of it is small, and sharing would save less than writing one object less."""
-    sizes = {name: length_of(data) for name, data in shards.items()}
-    trees = sum(part.size for part in parts.values())
-    if sum(sizes.values()) + trees > FILE_BYTES or len(sizes) > PACK_TENSORS:
-        return False
+    """Whether sharing would save more than writing one object less."""
     blocks = sum(extent[2] for found in reuse.blocks.values() for _, extent in found.values())
-    if sum(sizes[name] for name in reuse.whole) + blocks >= WORTH_SHARING:
-        return False
-    return not any(part.size >= TREE_BYTES and sharing.document(part.content) for part in parts.values())
+    if sum(length_of(shards[name]) for name in reuse.whole) + blocks >= WORTH_SHARING:
+        return True
+    return any(part.size >= TREE_BYTES and sharing.document(part.content) for part in parts.values())
 
 
 class _Writing:
@@ -215,13 +235,16 @@ class _Writing:
                 self.known[name] = assemble(data, blocks[name]) if name in blocks else written[name]
                 self.new.append(name)
 
-    def hold(self, tensors: Mapping[str, TensorData], there: Collection[str]) -> None:
-        """Keep a copy of the bytes of all tensors, to be written later even if the arrays change
-        meanwhile. `there` are those that the store has, too."""
-        for name, data in tensors.items():
-            held = b"".join(piece.tobytes() for piece in pieces(data))
-            digest, blocks = hash_of(TensorData(data.dtype, data.shape, np.frombuffer(held, np.uint8)))
-            self.known[name] = Shard(data.dtype, whole(data.shape), digest, blocks)
+    def hold(
+        self,
+        tensors: Mapping[str, TensorData],
+        copies: Mapping[str, tuple[bytes, Hashed]],
+        there: Collection[str],
+    ) -> None:
+        """Keep copies of the bytes of all tensors, to be written later. `there` are those that the store has,
+        too."""
+        for name, (held, hashed) in copies.items():
+            self.known[name] = Shard(tensors[name].dtype, whole(tensors[name].shape), *hashed)
             if held:
                 self.held[name] = held
                 if name not in there:

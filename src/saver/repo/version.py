@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import msgspec
 
-from saver import html
-from saver.human import metrics, size, utc
+from saver.human import counted, metrics, pairs, size
+from saver.page import Facts, Listed, Page, Row, Shown, Table
 from saver.repo.log import PartVersion
 from saver.repo.state.facts import VersionState
+from saver.times import age, local, moment
 
 _NOT_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 
 
-class Version(msgspec.Struct, frozen=True, kw_only=True):
+class Version(Shown, msgspec.Struct, frozen=True, kw_only=True):
     """One immutable saved state of a model. Its `str` is its ref: `iris@3`.
 
     `time` is Unix time, UTC. `parts` gives the number, hash and size in bytes of each part, by name.
@@ -47,55 +49,77 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
     def __str__(self) -> str:
         return f"{self.model}@{self.number}"
 
-    def _repr_html_(self) -> str:
-        return html.facts(
-            str(self),
-            {
-                "saved": f"{utc(self.time)} by {self.author}",
-                "step": "" if self.step is None else f"{self.step:,}",
-                "metrics": metrics(self.metrics),
-                "tags": ", ".join(self.tags),
-                "labels": _labels(self),
-                "parts": ", ".join(self.parts),
-                "size": f"{size(self.bytes)}; the store grew by {size(self.bytes_added)}",
-                "notes": self.notes,
-            },
-        )
+    def _line(self) -> str:
+        step = "" if self.step is None else f"step {self.step:,}"
+        tags = f"tagged {', '.join(self.tags)}" if self.tags else ""
+        said = (step, metrics(self.metrics), tags, local(self.time, zone=False), size(self.bytes))
+        return f"{self}: {', '.join(filter(None, said))}"
+
+    def _page(self) -> Page:
+        return [Facts(str(self), self.facts())]
+
+    def facts(self) -> dict[str, str]:
+        """What is known of it, by name."""
+        return {
+            "saved": moment(self.time) + (f", by {self.author}" if self.author else ""),
+            "step": "" if self.step is None else f"{self.step:,}",
+            "tags": ", ".join(self.tags),
+            "labels": pairs(self.labels),
+            "metrics": ", ".join(f"{name} {value:.10g}" for name, value in self.metrics.items()),
+            "notes": self.notes,
+            "parent": "" if self.parent is None else f"{self.model}@{self.parent}",
+            "size": f"{size(self.bytes)}; the store grew by {size(self.bytes_added)}",
+            "hash": self.manifest,
+        }
 
 
-class Versions(list[Version]):
-    """Versions of a model, oldest first, or sorted. A notebook shows them as a table: newest first, or as
-    they are sorted."""
+class Versions(Listed[Version]):
+    """Versions of a model, oldest first, or sorted. Printed, they are a table: newest first, or as they are
+    sorted."""
 
-    def _repr_html_(self) -> str:
+    def _page(self) -> Page:
         numbers = [version.number for version in self]
         shown = self[::-1] if numbers == sorted(numbers) else self
-        names = list(dict.fromkeys(name for version in shown for name in version.metrics))
-        return html.table(
-            self[0].model if self else "",
-            (">version", ">step", "saved", *(f">{name}" for name in names), *_LAST),
-            [_row(version, names) for version in shown],
-        )
+        models = {version.model for version in self}
+        title = f"{', '.join(sorted(models))}: {counted(len(self), 'version')}" if models else "no versions"
+        return [msgspec.structs.replace(listing(shown), title=title)]
 
 
-_LAST = ("tags", "labels", ">size", "author", "notes")
+METRICS_FIRST = 3
+"""How many metrics are kept, where room is scarce, before the author and the time of a version."""
 
 
-def _labels(version: Version) -> str:
-    return ", ".join(f"{key}={value}" for key, value in version.labels.items())
+def listing(versions: Sequence[Version], moved: Sequence[str] = ()) -> Table:
+    """Versions as the rows of a table, each with the parts that `moved`, if that is known."""
+    names = list(dict.fromkeys(name for version in versions for name in version.metrics))
+    several = len({version.model for version in versions}) > 1
+    columns = (
+        ">version", ">step", "saved", ">age", *(f">{name}" for name in names), "tags", "labels", "changed",
+        ">size", ">added", "author", "notes",
+    )  # fmt: skip
+    told = [*moved, *[""] * (len(versions) - len(moved))]
+    rows = [_row(version, names, what, several) for version, what in zip(versions, told, strict=True)]
+    spare = (
+        *reversed(names[METRICS_FIRST:]), "author", "saved", "notes", "labels", "size",
+        *reversed(names[:METRICS_FIRST]), "step",
+    )  # fmt: skip
+    return Table("", columns, rows, spare, ("notes",)).filled()
 
 
-def _row(version: Version, names: list[str]) -> tuple[str, ...]:
+def _row(version: Version, names: list[str], moved: str, several: bool) -> Row:
     return (
-        f"@{version.number}",
+        str(version) if several else f"@{version.number}",
         "" if version.step is None else f"{version.step:,}",
-        utc(version.time),
-        *(f"{version.metrics[name]:.6g}" if name in version.metrics else "" for name in names),
+        local(version.time, zone=False),
+        age(version.time),
+        *(f"{version.metrics[name]:.4g}" if name in version.metrics else "" for name in names),
         ", ".join(version.tags),
-        _labels(version),
+        pairs(version.labels),
+        moved,
         size(version.bytes),
+        size(version.bytes_added),
         version.author,
-        version.notes,
+        " ".join(version.notes.split()),
     )
 
 

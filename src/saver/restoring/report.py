@@ -6,17 +6,16 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from saver import html
-from saver.errors import printable
 from saver.human import size
+from saver.page import Facts, Page, Row, Said, Shown, Table
 
-_COLUMNS = ("part", "into", "matched", "missing", "unexpected", "mismatched", "converted")
+_COLUMNS = ("part", "into", ">matched", ">missing", ">unexpected", ">mismatched", ">converted")
 
 SHOWN = 4
 """Messages list this many names of a kind; the report lists all."""
 
 
-class Mismatch(msgspec.Struct, frozen=True):
+class Mismatch(Said, msgspec.Struct, frozen=True):
     """A name on both sides whose value cannot be copied.
 
     `saved` and `target` are shapes; `why` says what is wrong if it is not the shape.
@@ -27,26 +26,26 @@ class Mismatch(msgspec.Struct, frozen=True):
     target: tuple[int, ...]
     why: str = ""
 
-    def __str__(self) -> str:
-        return printable(f"{self.name} ({self.why or f'saved {list(self.saved)}, here {list(self.target)}'})")
+    def _line(self) -> str:
+        return f"{self.name} ({self.why or f'saved {list(self.saved)}, here {list(self.target)}'})"
 
 
-class Conversion(msgspec.Struct, frozen=True):
+class Conversion(Said, msgspec.Struct, frozen=True):
     """A value that was converted to the dtype of the target."""
 
     name: str
     saved: str
     target: str
 
-    def __str__(self) -> str:
-        return printable(f"{self.name} ({self.saved} to {self.target})")
+    def _line(self) -> str:
+        return f"{self.name} ({self.saved} to {self.target})"
 
     def refused(self, shape: tuple[int, ...]) -> Mismatch:
         """Where nothing may be converted, because the target must become what was saved."""
         return Mismatch(self.name, shape, shape, f"saved as {self.saved}, here {self.target}")
 
 
-class PartReport(msgspec.Struct, frozen=True):
+class PartReport(Shown, msgspec.Struct, frozen=True):
     """How a part fits its target, of the class `into`. True if nothing is wrong.
 
     `matched` and `missing` are names in the target; `unexpected` and `left_out` are names that were saved.
@@ -68,6 +67,12 @@ class PartReport(msgspec.Struct, frozen=True):
     def __bool__(self) -> bool:
         return not (self.missing or self.unexpected or self.mismatched)
 
+    def _line(self) -> str:
+        return f"{self.into}: {'; '.join(_details(self)) or f'all {len(self.matched):,} matched'}"
+
+    def _page(self) -> Page:
+        return [Table("", _COLUMNS[1:], [_counts(self)]), Facts("", {"": "; ".join(_details(self))})]
+
     def told(self) -> Iterator[str]:
         """What is wrong, one phrase for each kind."""
         if self.mismatched:
@@ -78,7 +83,7 @@ class PartReport(msgspec.Struct, frozen=True):
             yield f"{len(self.unexpected)} are not in the target: {listed(self.unexpected)}"
 
 
-class Report(msgspec.Struct, frozen=True):
+class Report(Shown, msgspec.Struct, frozen=True):
     """What was restored from `where`, part by part. True if every name of every part matched.
 
     `bytes` is the size of the tensors that were read. Its `str` is a table.
@@ -91,31 +96,20 @@ class Report(msgspec.Struct, frozen=True):
     def __bool__(self) -> bool:
         return all(self.parts.values())
 
-    def _rows(self) -> Iterator[tuple[str, ...]]:
-        for name, part in self.parts.items():
-            counts = (part.matched, part.missing, part.unexpected, part.mismatched, part.converted)
-            yield name, part.into.rpartition(".")[2], *(f"{len(items):,}" for items in counts)
+    def _line(self) -> str:
+        wrong = [name for name, part in self.parts.items() if not part]
+        matched = f"; what did not match is in {', '.join(wrong)}" if wrong else ", and everything matched"
+        return f"{self.where}: {', '.join(self.parts)} restored, {size(self.bytes)}{matched}"
 
-    def _repr_html_(self) -> str:
+    def _page(self) -> Page:
+        rows = [(name, *_counts(part)) for name, part in self.parts.items()]
         wrong = {name: "; ".join(_details(part)) for name, part in self.parts.items()}
-        columns = (*_COLUMNS[:2], *(f">{title}" for title in _COLUMNS[2:]))
-        title = f"{self.where}: {size(self.bytes)} restored"
-        return html.block([html.table(title, columns, list(self._rows())), html.facts("", wrong)])
+        return [Table(f"{self.where}: {size(self.bytes)} restored", _COLUMNS, rows), Facts("", wrong)]
 
-    def __str__(self) -> str:
-        rows = [_COLUMNS, *self._rows()]
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines = [f"{self.where}: {self.bytes:,} bytes restored"]
-        told: list[PartReport | None] = [None, *self.parts.values()]
-        for row, about in zip(rows, told, strict=True):
-            cells = [
-                cell.ljust(width) if at < 2 else cell.rjust(width)
-                for at, (cell, width) in enumerate(zip(row, widths, strict=True))
-            ]
-            lines.append("  ".join(("", *cells)).rstrip())
-            if about is not None:
-                lines += [f"      {line}" for line in _details(about)]
-        return "\n".join(map(printable, lines))
+
+def _counts(part: PartReport) -> Row:
+    counts = (part.matched, part.missing, part.unexpected, part.mismatched, part.converted)
+    return part.into.rpartition(".")[2], *(f"{len(items):,}" for items in counts)
 
 
 def _details(part: PartReport) -> Iterator[str]:

@@ -10,7 +10,11 @@ DEPTH = 16
 """The most names in a key: four times as many as Saver needs. So a listing need not follow folders that
 someone nested without end."""
 
-_SEGMENT = "[a-z0-9-][a-z0-9.-]*"
+_RESERVED = r"(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:[./]|\Z)"
+"""Names of devices on Windows, whatever follows a dot."""
+
+_SEGMENT = f"(?!{_RESERVED})[a-z0-9-](?:[a-z0-9.-]*[a-z0-9-])?"
+"""No capitals, since some systems take `A` for `a`; no dot at the end, which Windows drops."""
 _KEY = re.compile(f"{_SEGMENT}(/{_SEGMENT}){{0,{DEPTH - 1}}}")
 
 

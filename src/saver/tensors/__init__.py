@@ -7,11 +7,21 @@ shared no matter which tensor they belong to.
 
 from __future__ import annotations
 
-from saver.tensors.boxes import Box, Overlaps, check_boxes, whole
+from saver.tensors.boxes import Box, Overlaps, check_boxes, check_inside, whole
 from saver.tensors.cuts import Cut, in_shards, joined, put_together, shard_names, shards_of
-from saver.tensors.data import Bytes, ShardedData, TensorData, hash_of, length_of, pieces
+from saver.tensors.data import Bytes, ShardedData, TensorData, bytes_of, hash_of, length_of, pieces
 from saver.tensors.dtypes import ITEM_SIZE, NUMPY_DTYPE, TENSOR_DTYPE
-from saver.tensors.hashing import BLOCK, ZERO, Hashed, Hasher, block_count, block_span, hashed_of, root_of
+from saver.tensors.hashing import (
+    BLOCK,
+    ZERO,
+    Hashed,
+    Hasher,
+    block_count,
+    block_span,
+    hash_whole,
+    hashed_of,
+    root_of,
+)
 from saver.tensors.shards import Extent, Shard, TensorInfo, in_one
 from saver.tensors.sources import MemoryTensors, TensorSource, copy_box, data_of, room_for
 
@@ -36,10 +46,13 @@ __all__ = [
     "TensorSource",
     "block_count",
     "block_span",
+    "bytes_of",
     "check_boxes",
+    "check_inside",
     "copy_box",
     "data_of",
     "hash_of",
+    "hash_whole",
     "hashed_of",
     "in_one",
     "in_shards",

@@ -69,18 +69,24 @@ class Overlaps:
         return {at: part for at in near if (part := self._boxes[at].cut(box)) is not None}
 
 
-def check_boxes(shape: tuple[int, ...], boxes: Sequence[Box], tiling: bool = True) -> None:
+def check_inside(shape: tuple[int, ...], boxes: Sequence[Box]) -> None:
+    """Raise ValueError unless each box is inside the shape. They may overlap and leave gaps: this is for
+    some boxes of a tensor, `check_boxes` for all of them."""
+    if not all(box.fits(shape) for box in boxes):
+        raise ValueError(f"a box reaches beyond the shape {str(list(shape))[:80]}")
+
+
+def check_boxes(shape: tuple[int, ...], boxes: Sequence[Box]) -> None:
     """Raise ValueError unless the boxes are inside the shape, in the order of their offsets, and tile it:
-    no gap, no overlap. With `tiling=False` gaps are allowed.
+    no gap, no overlap.
 
     Boxes tile a shape exactly if their corners cancel out to those of the shape, each counted with the sign
     of its parity: the mixed difference of a sum of boxes determines that sum. That takes 2^k steps for each
     box, where k is the number of axes along which the tensor is cut.
     """
-    if not all(box.fits(shape) for box in boxes):
-        raise ValueError(f"a box reaches beyond the shape {str(list(shape))[:80]}")
-    if not tiling or len(boxes) == 1:
-        if tiling and boxes[0].sizes != shape:
+    check_inside(shape, boxes)
+    if len(boxes) == 1:
+        if boxes[0].sizes != shape:
             raise ValueError("the only box does not cover the tensor")
         return
     if not all(math.prod(box.sizes) for box in boxes):

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 import msgspec
 
 from saver.strict import decodable
-from saver.tensors.boxes import Box, check_boxes
+from saver.tensors.boxes import Box, check_boxes, check_inside
 from saver.tensors.data import ShardedData, TensorData
 from saver.tensors.shards import Shard, TensorInfo, in_one
 
@@ -32,8 +32,8 @@ def in_shards(
 ) -> tuple[dict[str, TensorData], dict[str, Cut]]:
     """The shards of tensors by their names in packs, and how the tensors with several shards are cut.
 
-    Raises ValueError if boxes do not tile their tensor, or have another dtype. With `tiling=False`, others
-    may have the missing boxes.
+    Raises ValueError if boxes do not tile their tensor, or have another dtype. With `tiling=False` they need
+    only be inside it: others have the missing ones, and `put_together` checks that all of them tile.
     """
     shards: dict[str, TensorData] = {}
     cuts: dict[str, Cut] = {}
@@ -44,7 +44,7 @@ def in_shards(
         parts = sorted(data.shards.items())
         boxes = [Box(offsets, part.shape) for offsets, part in parts]
         try:
-            check_boxes(data.shape, boxes, tiling)
+            (check_boxes if tiling else check_inside)(data.shape, boxes)
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from None
         if any(part.dtype != data.dtype for _, part in parts):

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from saver.tensors.dtypes import ITEM_SIZE
-from saver.tensors.hashing import Hashed, Hasher
+from saver.tensors.hashing import Hashed, Hasher, hash_whole
 
 Bytes: TypeAlias = NDArray[np.uint8]
 
@@ -59,8 +59,17 @@ def pieces(data: TensorData) -> Iterator[Bytes]:
                 yield np.ascontiguousarray(array[at : at + rows]).reshape(-1).view(np.uint8)
 
 
+def bytes_of(data: TensorData) -> bytes:
+    """A copy of the bytes of a tensor."""
+    if isinstance(data.data, np.ndarray):
+        return data.data.tobytes()
+    return b"".join([piece.data for piece in pieces(data)])
+
+
 def hash_of(data: TensorData) -> Hashed:
     """The hash of a shard and those of its blocks."""
+    if isinstance(data.data, np.ndarray) and data.data.flags.c_contiguous:
+        return hash_whole(data.data.reshape(-1).view(np.uint8).data)
     hasher = Hasher(length_of(data))
     for piece in pieces(data):
         hasher.update(piece.data)

@@ -46,6 +46,15 @@ def hashed_of(digests: Sequence[bytes], length: int) -> Hashed:
     return root_of(digests), tuple(digest.hex() for digest in digests)
 
 
+def hash_whole(data: memoryview) -> Hashed:
+    """The hashes of a shard whose bytes are all there."""
+    if not block_count(len(data)):
+        return blake3(data).hexdigest(), ()
+    hasher = Hasher(len(data))
+    hasher.update(data)
+    return hasher.hashed()
+
+
 class Hasher:
     """Hashes one shard of `length` bytes, given in order."""
 

@@ -16,16 +16,19 @@ METHODS = ("predict", "predict_proba", "decision_function", "transform")
 SMALL = {"n_estimators": 2, "max_iter": 10, "hidden_layer_sizes": (3,), "random_state": 0}
 DATA = "data"
 NAMES = """
-    AdaBoostClassifier ClassifierChain ColumnTransformer DecisionTreeClassifier
-    FixedThresholdClassifier GammaRegressor GaussianNB GradientBoostingClassifier
-    GradientBoostingRegressor GridSearchCV HistGradientBoostingClassifier
-    HistGradientBoostingRegressor KBinsDiscretizer KMeans KNeighborsClassifier
-    LinearDiscriminantAnalysis LinearSVC LogisticRegression LogisticRegressionCV MLPClassifier
-    MaxAbsScaler NMF NearestCentroid OneVsRestClassifier PCA PassiveAggressiveClassifier Perceptron
-    Pipeline PoissonRegressor PolynomialFeatures QuantileTransformer RFE RandomForestClassifier
-    Ridge RidgeClassifier RidgeClassifierCV SGDClassifier SGDOneClassSVM SVC SelfTrainingClassifier
-    SimpleImputer SplineTransformer StackingClassifier StandardScaler TargetEncoder
-    TunedThresholdClassifierCV TweedieRegressor VotingClassifier
+    AdaBoostClassifier Birch ClassicalMDS ClassifierChain ColumnTransformer DecisionTreeClassifier
+    DictionaryLearning ElasticNetCV FixedThresholdClassifier FrozenEstimator GammaRegressor
+    GaussianNB GradientBoostingClassifier GradientBoostingRegressor GridSearchCV
+    HistGradientBoostingClassifier HistGradientBoostingRegressor KBinsDiscretizer KMeans
+    KNeighborsClassifier LassoCV LinearDiscriminantAnalysis LinearRegression LinearSVC
+    LogisticRegression LogisticRegressionCV MDS MLPClassifier MaxAbsScaler
+    MiniBatchDictionaryLearning MultiTaskElasticNetCV MultiTaskLassoCV NMF NearestCentroid
+    OneVsRestClassifier PCA PassiveAggressiveClassifier Perceptron Pipeline PoissonRegressor
+    PolynomialFeatures QuadraticDiscriminantAnalysis QuantileTransformer RFE RandomForestClassifier
+    RegressorChain Ridge RidgeCV RidgeClassifier RidgeClassifierCV SGDClassifier SGDOneClassSVM SVC
+    SelfTrainingClassifier SimpleImputer SplineTransformer StackingClassifier
+    StandardScaler TSNE TargetEncoder TheilSenRegressor TunedThresholdClassifierCV TweedieRegressor
+    VotingClassifier
 """
 """Those that one version of scikit-learn cannot take from another, and one or more of every other kind."""
 

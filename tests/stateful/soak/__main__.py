@@ -24,7 +24,7 @@ from tests.stateful.soak.watch import Watch
 from tests.stateful.soak.worker import live
 
 PATIENCE = 120.0
-"""Seconds in which a worker that was told to stop does, or hangs."""
+"""Seconds in which a worker stops once it should, or hangs."""
 
 
 class Role(NamedTuple):
@@ -159,7 +159,7 @@ class Soak:
         self.problems += found
 
     def _end(self) -> None:
-        """Tell all to stop; whoever cannot hangs."""
+        """Tell all to stop; one that cannot hangs."""
         self._workspace.stop.touch()
         for pid in self._pids.values():
             os.kill(pid, signal.SIGCONT)

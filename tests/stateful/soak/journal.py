@@ -1,4 +1,4 @@
-"""What a worker was told, written down outside of the store, so that a judge can hold the store to it."""
+"""What Saver said to a worker, written outside of the store, so that a judge can hold the store to it."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Journal:
 
 
 def lines(workspace: Workspace) -> Iterator[list[Any]]:
-    """All that was told; of each worker in order."""
+    """All that was said; to each worker in order."""
     for path in sorted(workspace.journals.glob("*.jsonl")):
         for line in path.read_text().splitlines():
             yield json.loads(line)

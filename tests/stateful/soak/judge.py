@@ -126,7 +126,7 @@ def _versions(journals: Journals, store: saver.Saver) -> list[str]:
             if journals.model_of.get(seed) != model:
                 problems.append(f"{version} holds {seed}, which nobody saved there")
             if seed in journals.refused:
-                problems.append(f"{version} is there, and the saver was told that nothing was saved")
+                problems.append(f"{version} is there, and the error said that nothing was saved")
             if journals.ref_of.get(seed, str(version)) != str(version):
                 problems.append(f"{version} holds what was saved as {journals.ref_of[seed]}")
     twice = [ref for ref, count in Counter(journals.ref_of.values()).items() if count > 1]

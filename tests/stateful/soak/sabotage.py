@@ -1,4 +1,4 @@
-"""Breaks what lies below `state/`, as disks and people do: it must never matter."""
+"""Breaks what is below `state/`, as disks and people do: it must never matter."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The processes of a soak. Each does its work until it is told to stop, and writes down what it was told."""
+"""The processes of a soak. Each does its work until it should stop, and writes down what Saver said."""
 
 from __future__ import annotations
 
@@ -139,7 +139,8 @@ def delete(worker: Worker) -> None:
         for model in MODELS:
             for version in worker.versions(model)[:-LIVING]:
                 if worker.chance.random() < 0.7:
-                    worker.act("delete", [str(version)], partial(worker.store.delete, str(version)), True)
+                    act = partial(worker.store.delete, str(version), tags=True)
+                    worker.act("delete", [str(version)], act, True)
 
 
 def collect(worker: Worker, grace: float) -> None:

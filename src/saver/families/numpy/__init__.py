@@ -18,5 +18,22 @@ FAMILY = Family(
     instead={
         "numpy.poly1d": "save its coefficients, `p.coef`; numpy.poly1d(found) makes it again",
         "numpy.ndarray": "save numpy.asarray(it), and its own attributes beside it",
+        "numpy.random._generator.Generator": "save its bit_generator; numpy.random.Generator(found) is "
+        "the same again",
+        **dict.fromkeys(
+            (
+                "numpy.vectorize",
+                "numpy.nditer",
+                "numpy.broadcast",
+                "numpy.flatiter",
+                "numpy.busdaycalendar",
+                "numpy.lib._index_tricks_impl.ndenumerate",
+                "numpy.lib._index_tricks_impl.ndindex",
+            ),
+            "hold what it is made from, and make it again after loading",
+        ),
+        **dict.fromkeys(
+            ("numpy.finfo", "numpy.iinfo"), "save its `dtype`; numpy.finfo(found) makes it again"
+        ),
     },
 )

@@ -16,6 +16,7 @@ from saver.families.numpy.arrays import (
     SubclassCodec,
 )
 from saver.families.numpy.dtypes import decode_dtype, dense, encode_dtype, refused_field
+from saver.families.numpy.polynomials import Poly1dCodec, SeriesCodec
 from saver.families.numpy.random import (
     BitGeneratorCodec,
     GeneratorCodec,
@@ -111,7 +112,8 @@ class DtypeCodec(Codec):
 
 CODECS: tuple[Codec, ...] = (
     ArrayCodec(), ScalarCodec(), MaskedCodec(), MaskedConstantCodec(), SubclassCodec(), DtypeCodec(),
-    SeedSequenceCodec(), BitGeneratorCodec(), GeneratorCodec(), RandomStateCodec(),
+    SeedSequenceCodec(), BitGeneratorCodec(), GeneratorCodec(), RandomStateCodec(), SeriesCodec(),
+    Poly1dCodec(),
 )  # fmt: skip
 
 RESTORERS: tuple[Restorer, ...] = (ArrayRestorer(), GeneratorRestorer())

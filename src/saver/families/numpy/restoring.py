@@ -10,6 +10,7 @@ import numpy as np
 from saver.codec import Decoder
 from saver.errors import DoesNotFitError
 from saver.families.numpy.dtypes import decode_dtype
+from saver.families.python import generators
 from saver.families.python.restoring import told
 from saver.restoring import Conversion, Mismatch, Pair, PartReport, Plan, Restorer, Saved, array_memory
 from saver.restoring.contract import kind
@@ -99,35 +100,28 @@ def _form(state: Any, saved: Saved) -> tuple[tuple[int, ...], np.dtype[Any]]:
     return (shape[::-1] if state.get("order") == "F" else shape), dtype
 
 
-class GeneratorRestorer(Restorer):
-    """Random generators, which continue from the saved position. Children that they spawn later come from
-    their own seeds, which cannot be changed."""
+class GeneratorRestorer(generators.GeneratorRestorer):
+    """Random generators. Children that they spawn later come from their own seeds, which cannot be
+    changed."""
 
     def accepts(self, cls: type) -> bool:
         return issubclass(cls, (np.random.Generator, np.random.RandomState, np.random.BitGenerator))
 
-    def plan(self, value: Value, target: Any, saved: Saved) -> Plan:
-        node, where = saved.follow(value), saved.where
+    def codecs(self, target: Any) -> tuple[str, ...]:
         legacy = isinstance(target, np.random.RandomState)
-        codecs = ("numpy.RandomState",) if legacy else ("numpy.Generator", "numpy.BitGenerator")
-        if type(node) is not Node or node.codec not in codecs:
-            saved.refuse(f"{told(node)} was saved, which cannot continue in a {kind(target)}")
-        saved.want(node)
+        return ("numpy.RandomState",) if legacy else ("numpy.Generator", "numpy.BitGenerator")
 
-        def ready(decoder: Decoder) -> Callable[[], None]:
-            found = decoder(node)
-            source, bits = _bits(found), _bits(target)
-            if type(source) is not type(bits):
-                raise DoesNotFitError(
-                    f"{where}: the saved generator is a {kind(source)}, this one a {kind(bits)}; make one of "
-                    "the same kind, or take it from `load`"
-                )
-            if legacy:
-                state = found.get_state(legacy=False)
-                return lambda: target.set_state(state)
-            return lambda: setattr(bits, "state", source.state)
-
-        return Plan(PartReport(kind(target), ("value",)), ready)
+    def continued(self, target: Any, found: Any, where: str) -> Callable[[], None]:
+        source, bits = _bits(found), _bits(target)
+        if type(source) is not type(bits):
+            raise DoesNotFitError(
+                f"{where}: the saved generator is a {kind(source)}, this one a {kind(bits)}; make one of the "
+                "same kind, or take it from `load`"
+            )
+        if isinstance(target, np.random.RandomState):
+            state = found.get_state(legacy=False)
+            return lambda: target.set_state(state)
+        return lambda: setattr(bits, "state", source.state)
 
 
 def _bits(generator: Any) -> Any:

@@ -26,7 +26,7 @@ FAMILY = Family(
         "zoneinfo",
     ),
     codec_roots=("builtins", "stdlib"),
-    user_codecs=("dataclass", "enum", "namedtuple", "object"),
+    user_codecs=("dataclass", "derived", "derived_value", "enum", "namedtuple", "object"),
     codecs="saver.families.python.codecs",
     references="saver.families.python.references",
     reading="saver.families.python.reading",

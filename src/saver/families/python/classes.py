@@ -7,8 +7,9 @@ import types
 from collections.abc import Iterable
 from typing import Any
 
-from saver import trust
-from saver.codec import Codec, Decoder, Encoder, own_dict
+from saver import trust, uses
+from saver.codec import Codec, Decoder, Encoder, codec_for, native_base, own_dict
+from saver.codec.ways import way_out
 from saver.errors import CannotSaveError
 from saver.tree import Node, Value
 
@@ -18,7 +19,7 @@ class FunctionCodec(Codec):
 
     name = "function"
     shared = False
-    types = (types.FunctionType, types.BuiltinFunctionType)
+    types = (types.FunctionType, types.BuiltinFunctionType, types.MethodDescriptorType, uses.CACHED)
 
     def accepts(self, cls: type) -> bool:
         return any(cls is each for each in self.types) or trust.is_ufunc(cls)
@@ -27,6 +28,9 @@ class FunctionCodec(Codec):
         for name in trust.names_of(obj):
             if trust.find(name) is obj:
                 return name
+        bound = obj.__self__ if isinstance(obj, types.BuiltinFunctionType) else None
+        if not isinstance(bound, (types.ModuleType, type(None))):
+            raise CannotSaveError(f"a method of an object has no data form; {way_out(obj)}")
         if getattr(obj, "__name__", "") == "<lambda>":
             what = "a lambda"
         else:
@@ -147,6 +151,7 @@ class DataclassCodec(Codec):
 
     name = "dataclass"
     early = True
+    by_attributes = True
 
     def accepts(self, cls: type) -> bool:
         return hasattr(cls, "__dataclass_fields__") and all(
@@ -173,13 +178,27 @@ class DataclassCodec(Codec):
         return obj
 
 
+def other_form(cls: type) -> type | None:
+    """The class itself or a base of it, whose instances have a data form that is not their attributes; None
+    if there is none."""
+    for base in cls.__mro__[:-1]:
+        codec = codec_for(base) if base is not cls or not trust.is_registered(cls) else None
+        if codec is not None and not codec.by_attributes:
+            return base
+    return None
+
+
 class ObjectCodec(DataclassCodec):
     """Instances of classes that the user registered, by their attributes."""
 
     name = "object"
 
     def accepts(self, cls: type) -> bool:
-        return trust.is_registered(cls)
+        return trust.is_registered(cls) and self.registers(cls)
+
+    def registers(self, cls: type) -> bool:
+        """Whether attributes can be the whole state: no base was made in C, or has a data form of its own."""
+        return native_base(cls) is None and other_form(cls) is None
 
     def decode(self, node: Node, decoder: Decoder) -> Any:
         cls = decoder.cls(node)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from saver.codec import Codec
-from saver.families.python import builtins, stdlib, times
+from saver.families.python import builtins, derived, locks, records, stdlib, texts, times
 from saver.families.python.containers import ContainerRestorer, DictRestorer, ListRestorer
-from saver.families.python.restoring import ObjectRestorer, RandomRestorer, StateRestorer
+from saver.families.python.generators import RandomRestorer
+from saver.families.python.restoring import ObjectRestorer, StateRestorer
 from saver.restoring import Restorer
 
-CODECS: tuple[Codec, ...] = (*builtins.CODECS, *stdlib.CODECS, *times.CODECS)
+CODECS: tuple[Codec, ...] = (
+    *locks.CODECS, *builtins.CODECS, *stdlib.CODECS, *times.CODECS, *texts.CODECS, *records.CODECS,
+    *derived.CODECS,
+)  # fmt: skip
 
 RESTORERS: tuple[Restorer, ...] = (
     StateRestorer(), DictRestorer(), ListRestorer(), ContainerRestorer(), RandomRestorer(), ObjectRestorer(),

@@ -14,6 +14,9 @@ from saver.tree import Value
 LONG = 64
 """Shorter runs are smaller and more readable as JSON."""
 
+PLAIN = frozenset((str, int, float, bool, type(None)))
+"""The classes of values that are themselves in a tree."""
+
 
 def encode_run(items: Sequence[Any], encoder: Encoder, *step: str) -> Value:
     """The values of a sequence: a column if they are all floats, ints or strings, otherwise a JSON array."""
@@ -63,15 +66,14 @@ def fill_run(state: Any, decoder: Decoder, target: list[Any]) -> None:
     if type(state) is not list:
         target.extend(decode_column(state, decoder))
         return
-    for index, value in enumerate(state):
-        target.append(decoder.slot(value, target, index))
+    decoder.extend(target, state)
 
 
 def decode_run(state: Any, decoder: Decoder) -> Iterable[Any]:
     """The decoded values, for an object that must be complete before anything can refer to it."""
     if type(state) is not list:
         return decode_column(state, decoder)
-    return [decoder(value) for value in state]
+    return [value if type(value) in PLAIN else decoder(value) for value in state]
 
 
 def held_items(state: Any) -> Mapping[Any, Value] | None:
@@ -82,9 +84,6 @@ def held_items(state: Any) -> Mapping[Any, Value] | None:
     if type(state) is not list or len(state) != 2 or not all(type(run) is list for run in state):
         return None
     keys, values = state
-    plain = len(keys) == len(values) and all(type(key) in _PLAIN_KEYS for key in keys)
+    plain = len(keys) == len(values) and all(type(key) in PLAIN for key in keys)
     found = dict(zip(keys, values, strict=True)) if plain else {}
     return found if len(found) == len(keys) and plain else None
-
-
-_PLAIN_KEYS = frozenset((str, int, float, bool, type(None)))

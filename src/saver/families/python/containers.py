@@ -5,13 +5,15 @@ from __future__ import annotations
 from base64 import b64decode
 from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 from msgspec.structs import replace
 
+from saver import trust
 from saver.codec import Decoder, Encoder, codec_for
 from saver.errors import CannotSaveError
+from saver.families.python.derived import DerivedCodec, base_of, refill
 from saver.families.python.items import refused_names
 from saver.families.python.restoring import elements, is_mapping, items, told
 from saver.restoring import Pair, PartReport, Plan, Restorer, Saved, array_memory
@@ -37,6 +39,8 @@ class DictRestorer(Restorer):
 
     def plan(self, value: Value, target: Any, saved: Saved) -> Plan:
         node = saved.follow(value)
+        if _is_derived(node, target, saved):
+            return _replacing(node, target, saved)
         if not is_mapping(node):
             saved.refuse(f"{told(node)} was saved, not a mapping; take it from `load`")
         found = items(node, saved)
@@ -53,7 +57,7 @@ class DictRestorer(Restorer):
         return _filling(node, target, target, found, fill, saved)
 
     def pair(self, node: Node, target: Any, saved: Saved) -> Pair | None:
-        if not _is_of_kind(node, target):
+        if not _is_of_kind(node, target, saved):
             return None
         return _refilled(node, target, _under_same_keys(node, target, saved))
 
@@ -71,6 +75,8 @@ class ListRestorer(Restorer):
 
     def plan(self, value: Value, target: Any, saved: Saved) -> Plan:
         node = saved.follow(value)
+        if _is_derived(node, target, saved):
+            return _replacing(node, target, saved)
         found = elements(node, saved)
         if found is None or type(node) is not Node:
             saved.refuse(f"{told(node)} was saved, not a list; take it from `load`")
@@ -81,21 +87,32 @@ class ListRestorer(Restorer):
         return _filling(node, target, dict(enumerate(target)), dict(enumerate(found)), fill, saved)
 
     def pair(self, node: Node, target: Any, saved: Saved) -> Pair | None:
-        if not _is_of_kind(node, target):
+        if not _is_of_kind(node, target, saved):
             return None
-        found = node.state if type(node.state) is list else []
+        state = node.state[1] if node.codec == _DERIVED else node.state
+        found = state if type(state) is list else []
         return _refilled(node, target, list(zip(found, target, strict=False)))
 
 
-def _is_of_kind(node: Node, target: Any) -> bool:
+def _is_of_kind(node: Node, target: Any, saved: Saved) -> bool:
     """Whether `load` would return an object of exactly the target's class."""
-    return getattr(codec_for(type(target)), "name", None) == node.codec
+    if getattr(codec_for(type(target)), "name", None) != node.codec:
+        return False
+    return node.codec != _DERIVED or saved.class_name(node) == trust.own_name(type(target))
+
+
+_DERIVED = DerivedCodec.name
+
+
+def _is_derived(node: Value, target: Any, saved: Saved) -> TypeGuard[Node]:
+    """Whether it is an object of the target's own class, derived from a container, which comes back whole."""
+    return type(node) is Node and node.codec == _DERIVED and _is_of_kind(node, target, saved)
 
 
 def _under_same_keys(node: Node, target: Mapping[Any, Any], saved: Saved) -> list[tuple[Value, Any]]:
     """The saved values, each with the target's object under the same key. Keys that are objects are the same
     if they would be saved in the same way, so that nothing needs to be read or trusted."""
-    state = node.state
+    state = node.state[1] if node.codec == _DERIVED else node.state
     if node.codec == "stdlib.OrderedDict" and type(state) is list and state[2:] == ["attributes"]:
         state = state[0]
     elif node.codec == "stdlib.defaultdict":
@@ -179,7 +196,7 @@ def _replacing(node: Node, target: Any, saved: Saved, within: Iterable[tuple[Val
     saved.hold(pair.needs)
     for item, there in within:
         saved.stay(item, there)
-    if _is_of_kind(node, target):
+    if _is_of_kind(node, target, saved):
         saved.fills(pair)
     return Plan(PartReport(kind(target), ("value",)), pair.ready)
 
@@ -199,6 +216,8 @@ def _refilled(node: Node, target: Any, within: Iterable[tuple[Value, Any]]) -> P
 
 def _refused(target: Any, fresh: Any) -> Iterator[str]:
     """Why saved items are refused as items or attributes of a live container of another class."""
+    if base_of(type(target)) is not None and type(fresh) is type(target):
+        return
     if isinstance(target, dict) and type(target) not in _PLAIN_MAPPINGS:
         yield from refused_names(type(target), fresh)
     if isinstance(target, OrderedDict) and isinstance(fresh, OrderedDict):
@@ -206,6 +225,9 @@ def _refused(target: Any, fresh: Any) -> Iterator[str]:
 
 
 def _refill(target: Any, fresh: Any) -> None:
+    if base_of(type(target)) is not None and type(fresh) is type(target):
+        refill(target, fresh)
+        return
     if isinstance(target, (list, bytearray)):
         target[:] = fresh
         return
@@ -234,13 +256,15 @@ class ContainerRestorer(Restorer):
 
     def plan(self, value: Value, target: Any, saved: Saved) -> Plan:
         node = saved.follow(value)
+        if _is_derived(node, target, saved):
+            return _replacing(node, target, saved)
         codecs = next(codecs for cls, codecs in self._CODECS if isinstance(target, cls))
         if type(node) is not Node or node.codec not in codecs:
             saved.refuse(f"{told(node)} was saved, which cannot fill a {kind(target)}; take it from `load`")
         return _replacing(node, target, saved)
 
     def pair(self, node: Node, target: Any, saved: Saved) -> Pair | None:
-        if not _is_of_kind(node, target):
+        if not _is_of_kind(node, target, saved):
             return None
         if isinstance(target, bytearray):
             return _paired_bytes(node, target, saved)

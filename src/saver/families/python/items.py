@@ -9,13 +9,13 @@ import numpy as np
 
 from saver.codec import Decoder, Encoder, door
 from saver.families.python.columns import LONG, decode_run, encode_run, fill_run
-from saver.tree import EXACT_INTEGER, Value, encodable, reserved
+from saver.tree import EXACT_INTEGER, Value
 
 
 def encode_items(obj: dict[Any, Any], encoder: Encoder) -> Value:
     """The items of a mapping in their order: a JSON object for plain keys, otherwise two runs."""
     short = len(obj) < LONG * 4 or not all(type(value) in (int, float, str) for value in obj.values())
-    if short and all(type(key) is str and not reserved(key) and encodable(key) for key in obj):
+    if short and encoder.names.are(obj):
         return encoder.fields(obj)
     keys = list(obj)
     names = [_step(key, index) for index, key in enumerate(keys)]

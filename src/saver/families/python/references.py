@@ -25,6 +25,11 @@ REFERENCES: dict[str, Reference] = {
         "builtins", "factory", "called without arguments, as a factory is, it makes an empty container",
         "dict frozenset list set tuple",
     ),
+    **reviewed(
+        "builtins", "text", "a method of a text, called on nothing else: at most a few texts of its size",
+        "str.capitalize str.casefold str.lower str.lstrip str.rsplit str.rstrip str.split str.splitlines"
+        " str.strip str.swapcase str.title str.upper",
+    ),
     **reviewed("builtins", "type", "`dtype=object`; it has no arguments and no state", "object"),
     **reviewed(
         "collections", "factory", "called without arguments, as a factory is, it makes an empty container",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, ClassVar, TypeGuard
 
@@ -14,7 +13,7 @@ from saver.families.python.columns import decode_run
 from saver.families.python.live_attributes import Attributes
 from saver.reading.dispatch import said
 from saver.restoring import Pair, PartReport, Plan, Restorer, Saved, ask
-from saver.restoring.contract import kind
+from saver.restoring.contract import kind, restorer_for
 from saver.tree import Node, Reference, Tensor, Value, walk
 
 
@@ -143,25 +142,6 @@ def told(value: Value) -> str:
     return f"{value!r:.40}"
 
 
-class RandomRestorer(Restorer):
-    """`random.Random`, which continues from the saved position."""
-
-    def accepts(self, cls: type) -> bool:
-        return issubclass(cls, random.Random)
-
-    def plan(self, value: Value, target: Any, saved: Saved) -> Plan:
-        node, where = saved.follow(value), saved.where
-        if type(node) is not Node or node.codec != "stdlib.Random":
-            saved.refuse(f"{told(node)} was saved, not a random.Random")
-        saved.want(node)
-
-        def ready(decoder: Decoder) -> Callable[[], None]:
-            state = decoder(node).getstate()
-            return lambda: ask(where, target.setstate, state)
-
-        return Plan(PartReport(kind(target), ("value",)), ready)
-
-
 class ObjectRestorer(Restorer):
     """Dataclasses and instances of registered classes. Their attributes become those that were saved, if the
     saved object has the same class. It needs no trust, since the target already has that class."""
@@ -183,8 +163,8 @@ class ObjectRestorer(Restorer):
         if frozen is not None:
             saved.refuse(frozen)
         saved.stands_for(node, target)
-        if saved.exact and not self.looks:
-            return _becoming(node, target, saved)
+        if saved.exact:
+            return self._becoming(node, target, saved)
         (saved.want if self.looks else saved.hold)(node.state)
         return Plan(PartReport(kind(target), tuple(node.state)), self._ready(node, target))
 
@@ -194,7 +174,8 @@ class ObjectRestorer(Restorer):
         return f"a {kind(target)} is frozen and cannot be restored in place; take it from `load`"
 
     def within(self, target: Any) -> Iterable[tuple[Any, Any]]:
-        return () if self.looks else attributes_of(target, declared(type(target)))[0].items()
+        found = attributes_of(target, declared(type(target)))[0].items()
+        return [each for each in found if _is_live(each[1])] if self.looks else found
 
     def pair(self, node: Node, target: Any, saved: Saved) -> Pair | None:
         cls = type(target)
@@ -213,17 +194,28 @@ class ObjectRestorer(Restorer):
 
         return ready
 
+    def _becoming(self, node: Node, target: Any, saved: Saved) -> Plan:
+        """The plan for an object that becomes exactly what was saved, as do live objects that it holds."""
+        if not saved.becomes(node, target):
+            saved.refuse("one object was saved where two are here, or two where one is here")
+        data = declared(type(target))
+        attributes = Attributes(target, node.state, saved, examined=self.looks, data=data)
+
+        def ready(decoder: Decoder) -> Callable[[], None]:
+            fresh, change = attributes.ready(decoder)
+            self.check(target, fresh)
+            return change
+
+        return Plan(attributes.report(kind(target), node.state), ready, attributes.may_refuse)
+
     def check(self, target: Any, fresh: dict[str, Any]) -> None:
         """Raise ValueError for attributes that do not fit together."""
 
 
-def _becoming(node: Node, target: Any, saved: Saved) -> Plan:
-    """The plan for an object that becomes exactly what was saved: live objects that it holds do so, too."""
-    if not saved.becomes(node, target):
-        saved.refuse("one object was saved where two are here, or two where one is here")
-    attributes = Attributes(target, node.state, saved, examined=False, data=declared(type(target)))
-    report = attributes.report(kind(target), node.state)
-    return Plan(report, lambda decoder: attributes.ready(decoder)[1], attributes.may_refuse)
+def _is_live(value: Any) -> bool:
+    """Whether it is restored itself, rather than replaced, where it is an attribute."""
+    restorer = restorer_for(type(value))
+    return restorer is not None and restorer.live
 
 
 def _is_frozen(cls: type) -> bool:

@@ -9,6 +9,7 @@ from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Mapping
 from decimal import Decimal
 from fractions import Fraction
+from operator import attrgetter, itemgetter
 from pathlib import Path, PosixPath, PurePath, PurePosixPath, PureWindowsPath, WindowsPath
 from types import SimpleNamespace
 from typing import Any
@@ -115,6 +116,7 @@ class NamespaceCodec(Codec):
     name = "stdlib.SimpleNamespace"
     types = (SimpleNamespace,)
     early = True
+    by_attributes = True
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
         return encoder.attributes(obj)
@@ -128,7 +130,7 @@ class NamespaceCodec(Codec):
 
 def _is_plain_function(value: Any) -> bool:
     """Whether it is a function, or a class that was not reviewed, which the user must have trusted."""
-    if not uses.is_callable_value(value) or type(value) is functools.partial:
+    if not uses.is_callable_value(value) or type(value) in (functools.partial, itemgetter, attrgetter):
         return False
     return not isinstance(value, type) or uses.kinds_of(value) is None
 

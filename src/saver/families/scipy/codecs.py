@@ -10,6 +10,7 @@ import numpy as np
 
 from saver.codec import Codec, Decoder, Encoder, added, is_array
 from saver.families.python.items import encode_items, fill_items, refused_names
+from saver.families.scipy import grids, objects, splines
 from saver.families.scipy.distributions import DistributionCodec, FrozenCodec
 from saver.families.scipy.interpolation import Interp1dCodec, PolynomialCodec, SplineCodec
 from saver.families.scipy.sparse import SparseCodec
@@ -90,7 +91,7 @@ class InverseHessianCodec(_NamedCodec):
     name = "scipy.LbfgsInvHessProduct"
     package = "optimize"
     qualnames = ("LbfgsInvHessProduct",)
-    fields = ("dtype", "n_corrs", "rho", "shape", "sk", "yk")
+    fields = ("dtype", "n_corrs", "ndim", "rho", "shape", "sk", "yk")  # ndim from 1.18 on
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
         return [encoder(obj.sk, "sk"), encoder(obj.yk, "yk")]
@@ -250,5 +251,5 @@ def _sized(value: Any, shape: tuple[int, ...]) -> None:
 CODECS: tuple[Codec, ...] = (
     SparseCodec(), DistributionCodec(), FrozenCodec(), SplineCodec(), PolynomialCodec(), Interp1dCodec(),
     OptimizeResultCodec(), BoundsCodec(), InverseHessianCodec(), SearchTreeCodec(), RotationCodec(),
-    KernelDensityCodec(),
+    KernelDensityCodec(), *splines.CODECS, *grids.CODECS, *objects.CODECS,
 )  # fmt: skip

@@ -19,10 +19,17 @@ from saver.tree import Node, Value
 
 _INFRASTRUCTURE = "scipy.stats._distn_infrastructure"
 _FROZEN = ("rv_frozen", "rv_continuous_frozen", "rv_discrete_frozen")
+_OWN_FROZEN = {
+    "levy_stable": ("scipy.stats._levy_stable", "levy_stable_frozen"),
+    "poisson_binom": ("scipy.stats._discrete_distns", "poisson_binomial_frozen"),
+}
+"""Distributions that freeze into a class of their own."""
 _FIELDS = (
     "__doc__", "a", "b", "badvalue", "generic_moment", "inc", "moment_tol", "moment_type", "name", "numargs",
     "pk", "qvals", "shapes", "vecentropy", "xk", "xtol",
 )  # fmt: skip
+_PARAMETERIZATION = ("parameterization",)
+"""What `levy_stable` keeps when it is frozen."""
 _SAMPLE = ("badvalue", "moment_tol", "inc", "name")
 
 
@@ -177,10 +184,12 @@ class FrozenCodec(Codec):
     name = "scipy.frozen"
 
     def accepts(self, cls: type) -> bool:
+        if (cls.__module__, cls.__qualname__) in _OWN_FROZEN.values():
+            return True
         return cls.__module__ == _INFRASTRUCTURE and cls.__qualname__ in _FROZEN
 
     def unsaved(self, obj: Any) -> Iterable[str]:
-        return [*added(obj, "a", "args", "b", "dist", "kwds"), *added(obj.dist, *_FIELDS)]
+        return [*added(obj, "a", "args", "b", "dist", "kwds"), *added(obj.dist, *_FIELDS, *_PARAMETERIZATION)]
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
         random = obj.dist._random_state
@@ -189,27 +198,37 @@ class FrozenCodec(Codec):
             "args": encoder(obj.args, "args"),
             "kwds": encoder(obj.kwds, "kwds"),
             "random_state": None if random is _shared_random() else encoder(random, "random_state"),
+            **{name: vars(obj.dist)[name] for name in _PARAMETERIZATION if name in vars(obj.dist)},
         }
 
     def decode(self, node: Node, decoder: Decoder) -> Any:
-        from scipy.stats import _distn_infrastructure as infrastructure
-
         state = node.state
         distribution = _decode_distribution(state["distribution"], decoder)
         args, kwds, random = (decoder(state[name]) for name in ("args", "kwds", "random_state"))
         if type(args) is not tuple or type(kwds) is not dict:
             raise ValueError("the parameters of a distribution must be a tuple and a dict")
+        if distribution.name == "levy_stable" and state.get("parameterization") in ("S0", "S1"):
+            distribution.parameterization = state["parameterization"]
         distribution._random_state = _shared_random() if random is None else _generator(random)
-        discrete = isinstance(distribution, infrastructure.rv_discrete)
-        found: Any = object.__new__(
-            infrastructure.rv_discrete_frozen if discrete else infrastructure.rv_continuous_frozen
-        )
+        found: Any = object.__new__(_frozen_class(distribution))
         sizes = [value.shape for value in (*args, *kwds.values()) if is_array(value)]
         decoder.budget.charge(64 * math.prod(np.broadcast_shapes(*sizes)))  # SciPy broadcasts them
         shapes = distribution._parse_args(*args, **kwds)[0]
         found.args, found.kwds, found.dist = args, kwds, distribution
         found.a, found.b = distribution._get_support(*shapes)
         return found
+
+
+def _frozen_class(distribution: Any) -> Any:
+    """The class into which a distribution freezes."""
+    from scipy.stats import _discrete_distns, _levy_stable
+    from scipy.stats import _distn_infrastructure as infrastructure
+
+    if distribution.name in _OWN_FROZEN:
+        name = _OWN_FROZEN[distribution.name][1]
+        return getattr(_levy_stable, name, None) or getattr(_discrete_distns, name)
+    discrete = isinstance(distribution, infrastructure.rv_discrete)
+    return infrastructure.rv_discrete_frozen if discrete else infrastructure.rv_continuous_frozen
 
 
 def _generator(value: Any) -> Any:

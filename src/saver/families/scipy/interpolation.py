@@ -40,7 +40,7 @@ def _check_way(extrapolate: Any, axis: Any, ndim: int) -> None:
         raise ValueError(f"there is no axis {axis!r}")
 
 
-def _check_spline(t: Any, c: Any, k: Any, extrapolate: Any, axis: Any) -> None:
+def check_spline(t: Any, c: Any, k: Any, extrapolate: Any, axis: Any) -> None:
     _check_coefficients(c, t, 1)
     _check_way(extrapolate, axis, c.ndim)
     if type(k) is not int or not 0 <= k < len(t):
@@ -66,7 +66,7 @@ class SplineCodec(Codec):
     def encode(self, obj: Any, encoder: Encoder) -> Value:
         t, c, k, extrapolate, axis = obj.t, obj.c, int(obj.k), _plain(obj.extrapolate), int(obj.axis)
         try:
-            _check_spline(t, c, k, extrapolate, axis)
+            check_spline(t, c, k, extrapolate, axis)
         except ValueError as error:
             encoder.refuse(f"the spline is not sound: {error}")
         return {
@@ -83,7 +83,7 @@ class SplineCodec(Codec):
         state = node.state
         t, c = decoder.own(state["t"]), decoder(state["c"])
         k, extrapolate, axis = state["k"], state["extrapolate"], state["axis"]
-        _check_spline(t, c, k, extrapolate, axis)
+        check_spline(t, c, k, extrapolate, axis)
         decoder.budget.charge(t.nbytes + c.nbytes)
         return BSpline.construct_fast(t, np.ascontiguousarray(c), k, extrapolate, axis)
 

@@ -19,8 +19,8 @@ _TYPE = frozenset(("type",))
 _NONE: frozenset[str] = frozenset()
 
 ALLOWED: dict[str, frozenset[str]] = {
-    "func": _ELEMENTWISE,
-    "inverse_func": _ELEMENTWISE,
+    "func": _ELEMENTWISE | {"getter"},
+    "inverse_func": _ELEMENTWISE | {"getter"},
     "score_func": frozenset(("scores",)),
     "_score_func": frozenset(("metric",)),
     "oob_score": frozenset(("metric",)),
@@ -38,10 +38,11 @@ ALLOWED: dict[str, frozenset[str]] = {
     "dtype_exclude": _TYPE,
     "cv": frozenset(("splitter",)),
     "_kmeans_single": frozenset(("internal",)),
+    **dict.fromkeys(("analyzer", "preprocessor", "strip_accents", "tokenizer"), frozenset(("text",))),
     **dict.fromkeys(
-        ("feature_names_out", "connectivity", "init", "scoring", "refit", "analyzer", "tokenizer",
-         "preprocessor", "strip_accents", "optimizer", "fun", "callback", "is_data_valid", "is_model_valid",
-         "importance_getter", "feature_name_combiner", "verbose_feature_names_out"),
+        ("feature_names_out", "connectivity", "init", "scoring", "refit", "optimizer", "fun", "callback",
+         "is_data_valid", "is_model_valid", "importance_getter", "feature_name_combiner",
+         "verbose_feature_names_out"),
         _NONE,
     ),
 }  # fmt: skip

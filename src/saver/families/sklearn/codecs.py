@@ -16,7 +16,7 @@ from saver import trust
 from saver.codec import Codec, Decoder, Encoder, added
 from saver.families.python.items import encode_items, fill_items, refused_names
 from saver.families.python.restoring import ObjectRestorer
-from saver.families.sklearn import callables, checks
+from saver.families.sklearn import callables, callbacks, checks
 from saver.families.sklearn.birch import BirchNodeCodec
 from saver.families.sklearn.columns import RemainderCodec
 from saver.families.sklearn.neighbors import DistanceCodec, NeighborTreeCodec
@@ -174,7 +174,7 @@ class LossCodec(Codec):
 
 CODECS: tuple[Codec, ...] = (
     EstimatorCodec(), ListedClassCodec(), BunchCodec(), LossCodec(), BirchNodeCodec(), TreeCodec(),
-    PredictorCodec(), NeighborTreeCodec(), DistanceCodec(), RemainderCodec(),
+    PredictorCodec(), NeighborTreeCodec(), DistanceCodec(), RemainderCodec(), *callbacks.CODECS,
 )  # fmt: skip
 
 RESTORERS: tuple[Restorer, ...] = (EstimatorRestorer(),)

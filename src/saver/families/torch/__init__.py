@@ -25,6 +25,10 @@ FAMILY = Family(
         "attributes that older ones did not have",
     ),
     instead={
+        "torch.distributions.distribution.Distribution": "hold its parameters (one of probs and logits), and "
+        "make it again after loading",
+        "torch.utils.data.dataloader.DataLoader": "hold its dataset and its arguments, and make it again "
+        "after loading",
         "transformers.generation.configuration_utils.GenerationConfig": "save config.to_dict(); "
         "GenerationConfig.from_dict(found) makes it again",
     },

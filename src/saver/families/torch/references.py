@@ -69,6 +69,11 @@ REFERENCES: dict[str, Reference] = {
         " permute pixel_shuffle pixel_unshuffle reshape squeeze stack transpose unsqueeze",
     ),
     **reviewed(
+        "torch.optim.swa_utils", "internal",
+        "arithmetic on a number, which the state dicts of SWALR of older versions hold",
+        "SWALR._cosine_anneal SWALR._linear_anneal",
+    ),
+    **reviewed(
         "torch._C._nn", "array", _ARRAY, "avg_pool2d avg_pool3d linear one_hot scaled_dot_product_attention"
     ),
 }  # fmt: skip

@@ -19,7 +19,8 @@ from saver.tree import Node, Value
 _SCHEDULER = "torch.LRScheduler"
 _SCALER = "torch.GradScaler"
 _NESTED, _FUNCTIONS, _SCALE = "_schedulers", "lr_lambdas", "_scale_fn_custom"
-_NO_STATE = frozenset(("optimizer", "verbose"))
+_NO_STATE = frozenset(("optimizer", "verbose", "anneal_func"))
+"""What is not restored: what older versions of torch have, and the function of SWALR, which stays."""
 
 
 class SchedulerRestorer(Restorer):
@@ -58,7 +59,7 @@ class _SavedScheduler:
     def state_for(self, target: Any, value: Value, at: str = "") -> dict[str, Any]:
         """The state of one scheduler; `at` is its path within another."""
         found = self._attributes(target, value)
-        known = ask(self._saved.where, target.state_dict)
+        known = [name for name in ask(self._saved.where, target.state_dict) if name not in _NO_STATE]
         state: dict[str, Any] = {name: found[name] for name in known if name in found}
         self.missing += [at + name for name in known if name not in found and name[0] != "_"]
         self.unexpected += [

@@ -5,7 +5,9 @@ from __future__ import annotations
 import msgspec
 
 from saver.errors import CannotWriteError
+from saver.human import counted, size
 from saver.logger import logger
+from saver.page import Facts, Page, Shown, Table
 from saver.repo.backup.copy import Copy, marker
 from saver.repo.backup.copying import Copying
 from saver.repo.backup.needs import Gone, Needs
@@ -18,7 +20,7 @@ ROUNDS = 20
 """How often a backup starts again because a collection was faster; the grace period makes that unlikely."""
 
 
-class Copied(msgspec.Struct, frozen=True):
+class Copied(Shown, msgspec.Struct, frozen=True):
     """What a backup did, and what the copy now holds: the live `versions`, and the records up to `head`.
 
     `objects` (manifests, packs, documents of parts) and `records` were copied now; `bytes` is the size of
@@ -40,6 +42,21 @@ class Copied(msgspec.Struct, frozen=True):
     def whole(self) -> bool:
         """Whether everything could be copied, and nothing is damaged."""
         return not self.damage
+
+    def _line(self) -> str:
+        return f"copied {counted(self.objects, 'object')}, {size(self.bytes)}; damage: {len(self.damage):,}"
+
+    def _page(self) -> Page:
+        facts = {
+            "versions": f"{self.versions:,}, as of record {self.head:,}",
+            "copied": f"{counted(self.objects, 'object')}, {size(self.bytes)}, and "
+            f"{counted(self.records, 'record')}",
+            "there already": counted(self.present, "object"),
+            "removed": f"{counted(self.removed, 'object')} that no version needs" if self.removed else "",
+        }
+        rows = [(f"{each.model}@{each.number}", each.key, each.what) for each in self.damage]
+        damage = Table("Damage in the store", ("version", "object", "what"), rows)
+        return [Facts("", facts), *([damage] if rows else ())]
 
 
 def backup(repo: Repository, target: Storage, progress: Progress | None = None) -> Copied:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
 from contextlib import suppress
 
 import msgspec
 
 from saver.errors import CannotWriteError, DamagedError, SaverError, is_full
+from saver.human import counted, size
 from saver.logger import logger
 from saver.pack import Progress
+from saver.page import Facts, Page, Shown
 from saver.repo.format import demand
 from saver.repo.gc.clock import CLOCK_LEFT, Clock
 from saver.repo.gc.condemning import ALL, SOME, Condemnation
@@ -18,6 +22,7 @@ from saver.repo.objects import checkpoint_key, own
 from saver.repo.repository import Repository
 from saver.repo.wholeness import check_log
 from saver.storage import Stat
+from saver.times import local, span
 
 PAGES_LEFT = 60.0
 """Seconds for which pages that no checkpoint needs are left alone: a checkpoint may be in progress."""
@@ -26,11 +31,11 @@ DELETED_TOGETHER = 1000
 """How many objects are deleted in one call: as many as S3 takes."""
 
 
-class Collected(msgspec.Struct, frozen=True):
+class Collected(Shown, msgspec.Struct, frozen=True):
     """What a collection did. `condemned` objects are needed by no version; they were `freed` if their grace
     period is over, and are `waiting` otherwise. `moved` packs were mostly dead: their live bytes are now
     stored elsewhere. `busy` objects are too young to be judged: they may belong to a save in progress.
-    Sizes in bytes.
+    Sizes in bytes. With `dry_run`, it is what would be done. `grace` is the period in seconds.
     """
 
     condemned: tuple[str, ...]
@@ -40,6 +45,48 @@ class Collected(msgspec.Struct, frozen=True):
     waiting_bytes: int
     moved: tuple[str, ...]
     busy: tuple[str, ...]
+    dry_run: bool = False
+    grace: float = 0.0
+
+    def _page(self) -> Page:
+        facts = self.facts(time.time())
+        return [Facts("", facts or {"nothing to free": "versions need every object"})]
+
+    def _line(self) -> str:
+        freed = (
+            f"{'would free' if self.dry_run else 'freed'} {_objects(self.freed)}, {size(self.freed_bytes)}"
+        )
+        return f"{freed}; waiting: {_objects(self.waiting)}, {size(self.waiting_bytes)}"
+
+    def facts(self, now: float) -> dict[str, str]:
+        """What was done, or would be done, to which objects; {} if there was nothing to do."""
+        found, then = {}, local(now + self.grace)
+        freed, count, waiting = self.freed, self.freed_bytes, self.waiting
+        if self.dry_run and not self.grace:  # objects that it would condemn would not have to wait
+            freed, count, waiting = freed + waiting, count + self.waiting_bytes, ()
+        if freed:
+            found["would free" if self.dry_run else "freed"] = f"{_objects(freed)}, {size(count)}"
+        if waiting:
+            found["waiting"] = (
+                f"{_objects(waiting)}, {size(self.waiting_bytes)}: no version needs them, but somebody may "
+                f"be reading them; the first `saver gc` after {then} frees them"
+            )
+        if self.moved:
+            found["moved"] = f"the live bytes of {_objects(self.moved)} that were mostly dead"
+        if self.busy:
+            found["too young"] = (
+                f"{_objects(self.busy)}, made less than {span(self.grace)} ago: a save under way may need "
+                f"them; the first `saver gc` after {then} looks at them, or `--grace 0` now, if nobody is "
+                "saving"
+            )
+        return found
+
+
+def _objects(keys: Sequence[str]) -> str:
+    """`2 packs and 1 manifest`."""
+    packs = sum(key.startswith("packs/") for key in keys)
+    counts = {"pack": packs, "manifest": len(keys) - packs}
+    return " and ".join(counted(count, noun) for noun, count in counts.items() if count) or "nothing"
 
 
 def collect(
@@ -110,8 +157,9 @@ class _Collection:
             self._drop_pages(now)
         waiting, size = tuple(self._waiting), self._listing.size
         return Collected(
-            condemned, tuple(freed), size(*freed), waiting, size(*waiting), moved, tuple(records[0].busy)
-        )
+            condemned, tuple(freed), size(*freed), waiting, size(*waiting), moved, tuple(records[0].busy),
+            self._dry, self._clock.grace,
+        )  # fmt: skip
 
     def _condemn(self, now: float, judged: dict[str, int]) -> Condemnation:
         """Condemn, in one record, what no version needs: less of it if the disk is full. A dry run only

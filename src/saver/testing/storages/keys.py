@@ -14,7 +14,8 @@ from saver.testing.storages.contents import put
 
 NO_KEYS = (
     "", "/", "a/", "/a", "a//b", ".", "..", "../a", "a/../b", "a/..", ".a", "a/.b", "A", "a b", "ä", "a\0b",
-    "a\n", "a\\b", "C:a", "~", "a_b", "/".join("a" * 17), "a/" * 5000 + "a",
+    "a\n", "a\\b", "C:a", "~", "a_b", "a.", "a./b", "a/b..", "con", "nul.json", "a/aux.txt", "com1/a", "lpt9",
+    "/".join("a" * 17), "a/" * 5000 + "a",
 )  # fmt: skip
 """Keys that a damaged or forged document could contain."""
 
@@ -62,7 +63,7 @@ class KeysTests:
                 assert list(storage.keys(prefix, after)) == rest
                 assert [found.key for found in storage.list(prefix, after)] == rest
 
-    def test_a_prefix_is_no_part_of_a_name(self, storage: Storage) -> None:
+    def test_a_prefix_is_not_part_of_a_name(self, storage: Storage) -> None:
         for key in ("ab/c", "a/c", "a.b/c"):
             put(storage, key, b"x")
         assert list(storage.keys("a/")) == ["a/c"]

@@ -1,0 +1,62 @@
+"""The tensors of one load, charged to its budget."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numpy.typing import NDArray
+
+from saver.codec.budget import Budget
+from saver.errors import IncompatibleError
+from saver.tensors import NUMPY_DTYPE, Bytes, TensorInfo, TensorSource
+from saver.tree import Tensor
+
+
+class TensorReader:
+    """Reads the tensors that trees refer to from a source."""
+
+    def __init__(self, tensors: TensorSource, budget: Budget, where: str) -> None:
+        self._tensors = tensors
+        self._where = where
+        self._handed: set[str] = set()
+        self.budget = budget
+
+    def info(self, ref: Any) -> TensorInfo:
+        """What a `Tensor` is, without reading it."""
+        if type(ref) is not Tensor:
+            raise ValueError("a tensor is missing")
+        try:
+            return self._tensors.info(ref.name)
+        except KeyError:
+            raise self._missing(ref) from None
+
+    def look(self, ref: Any) -> Bytes:
+        """The bytes of a `Tensor`, flat, for code that copies them elsewhere."""
+        if type(ref) is not Tensor:
+            raise ValueError("a tensor is missing")
+        try:
+            found = self._tensors.read(ref.name)
+        except KeyError:
+            raise self._missing(ref) from None
+        self.budget.charge(found.nbytes)
+        return found
+
+    def _missing(self, ref: Tensor) -> IncompatibleError:
+        return IncompatibleError(f"{self._where}: the tensor {ref.name!r} is not in the pack")
+
+    def tensor(self, ref: Any) -> Bytes:
+        """The same, for code that keeps them: no two objects share the bytes, unless a reference says they
+        are one."""
+        data = self.look(ref)
+        if ref.name in self._handed:
+            return data.copy()
+        self._handed.add(ref.name)
+        return data
+
+    def array(self, ref: Any, dtype: str | None = None, ndim: int | None = None) -> NDArray[Any]:
+        """A `Tensor` as a NumPy array. Raises ValueError if its safetensors dtype or ndim differs."""
+        info = self.info(ref)
+        if (dtype is not None and info.dtype != dtype) or (ndim is not None and len(info.shape) != ndim):
+            raise ValueError(f"{ref.name!r} is {info.dtype}{list(info.shape)}, not {dtype} with {ndim} axes")
+        array: NDArray[Any] = self.tensor(ref).view(NUMPY_DTYPE[info.dtype]).reshape(info.shape)
+        return array

@@ -1,0 +1,189 @@
+"""What a short text makes again: patterns, loggers, addresses, and what gets an item or an attribute."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterable
+from ipaddress import (
+    IPv4Address,
+    IPv4Interface,
+    IPv4Network,
+    IPv6Address,
+    IPv6Interface,
+    IPv6Network,
+)
+from operator import attrgetter, itemgetter
+from typing import Any
+
+from saver.codec import Codec, Decoder, Encoder, added
+from saver.tree import Node, Value
+
+_DEBUG = int(re.DEBUG)
+_FLAGS = sum(map(int, (re.IGNORECASE, re.LOCALE, re.MULTILINE, re.DOTALL, re.UNICODE, re.VERBOSE, re.ASCII)))
+_COMPILED = 1_000_000
+"""The steps that compiling one pattern may take, about a tenth of a second: half of what any file may use."""
+
+
+def _cost(text: str | bytes, flags: int) -> int:
+    """A bound of the steps in which Python compiles a pattern, from measurements of its worst cases: sets of
+    characters beyond Latin-1, each of which makes a table of 65,536, and alternatives that begin alike."""
+    found = text if isinstance(text, str) else text.decode("latin-1")
+    sets = found.count("[") + found.count("-")
+    wide = sets and (max(found) > "\xff" or re.search(r"\\[uUN]", found) is not None)
+    folded = flags & re.IGNORECASE or re.search(r"\(\?\w*i", found) is not None
+    longest = max(map(len, found.split("|"))) if "|" in found else 0
+    each = (180_000 if folded else 65_000) if wide else 500
+    return 30 * len(found) + each * sets + longest**2 // 250
+
+
+def _check_pattern(text: Any, flags: Any) -> None:
+    """Raise ValueError unless compiling them is quick and prints nothing."""
+    if type(text) not in (str, bytes):
+        raise ValueError(f"a pattern is a {type(text).__name__}, not a str or bytes")
+    if type(flags) is not int or flags & ~_FLAGS:
+        raise ValueError("a pattern was compiled with other flags than those for matching, such as re.DEBUG")
+    if _cost(text, flags) > _COMPILED:
+        raise ValueError(
+            "the pattern takes too long to compile; hold its text, and compile it where it is used"
+        )
+
+
+class PatternCodec(Codec):
+    """A compiled regular expression: its text and its flags, compiled again."""
+
+    name = "stdlib.Pattern"
+    types = (re.Pattern,)
+
+    def encode(self, obj: Any, encoder: Encoder) -> Value:
+        encoder.check(_check_pattern, obj.pattern, obj.flags)
+        return [encoder(obj.pattern), obj.flags]
+
+    def decode(self, node: Node, decoder: Decoder) -> Any:
+        state, flags = node.state
+        text = decoder(state)
+        _check_pattern(text, flags)
+        decoder.budget.charge(steps=_cost(text, flags))
+        return re.compile(text, flags)
+
+
+_NAME_LIMIT = 200
+
+
+def _check_logger(name: Any) -> None:
+    if type(name) is not str or len(name) > _NAME_LIMIT:
+        raise ValueError(f"the name of a logger is a string of at most {_NAME_LIMIT} characters")
+
+
+class LoggerCodec(Codec):
+    """A logger by its name: `logging.getLogger` gives the one of the process, with its own handlers."""
+
+    name = "stdlib.Logger"
+
+    def accepts(self, cls: type) -> bool:
+        return issubclass(cls, logging.Logger)
+
+    def encode(self, obj: Any, encoder: Encoder) -> Value:
+        known: dict[str, Any] = {**logging.Logger.manager.loggerDict}
+        if id(obj) not in (id(logging.root), id(known.get(obj.name))):
+            encoder.refuse("a logger that logging.getLogger did not make has no name; use one that it made")
+        encoder.check(_check_logger, obj.name)
+        return None if obj is logging.root else obj.name
+
+    def decode(self, node: Node, decoder: Decoder) -> Any:
+        if node.state is None:
+            return logging.root
+        name: Any = node.state
+        _check_logger(name)
+        decoder.budget.charge(bytes=1000 * (2 + name.count(".")))  # one for each dot, which stay
+        return logging.getLogger(name)
+
+
+class LoggerAdapterCodec(Codec):
+    """A logger and what is added to its records."""
+
+    name = "stdlib.LoggerAdapter"
+    types = (logging.LoggerAdapter,)
+
+    def unsaved(self, obj: Any) -> Iterable[str]:
+        return added(obj, "logger", "extra")
+
+    def encode(self, obj: Any, encoder: Encoder) -> Value:
+        encoder.check(_check_adapter, obj.logger, obj.extra)
+        return [encoder(obj.logger, "logger"), encoder(obj.extra, "extra")]
+
+    def decode(self, node: Node, decoder: Decoder) -> Any:
+        logger, extra = map(decoder, node.state)
+        _check_adapter(logger, extra)
+        return logging.LoggerAdapter(logger, extra)
+
+
+def _check_adapter(logger: Any, extra: Any) -> None:
+    if not isinstance(logger, logging.Logger) or type(extra) not in (dict, type(None)):
+        raise ValueError("an adapter needs a logger and a dict")
+
+
+_ADDRESSES = {
+    cls.__name__: cls
+    for cls in (IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network)
+}
+
+
+class AddressCodec(Codec):
+    """Addresses, networks and interfaces of the Internet Protocol, by their text."""
+
+    name = "stdlib.address"
+    types = tuple(_ADDRESSES.values())
+
+    def unsaved(self, obj: Any) -> Iterable[str]:
+        return added(obj, "broadcast_address", "hostmask", "hosts", "netmask", "network", "network_address")
+
+    def encode(self, obj: Any, encoder: Encoder) -> Value:
+        return [type(obj).__name__, str(obj)]
+
+    def decode(self, node: Node, decoder: Decoder) -> Any:
+        kind, text = node.state
+        if type(text) is not str or len(text) > _NAME_LIMIT:
+            raise ValueError("an address is a short text")
+        return _ADDRESSES[kind](text)
+
+
+def _check_items(items: Any) -> None:
+    if type(items) is not tuple or not items:
+        raise ValueError("what gets items needs at least one")
+
+
+def _check_names(names: Any) -> None:
+    """Raise ValueError unless all are names of public attributes: others lead into Python itself."""
+    _check_items(names)
+    steps = [step for name in names if type(name) is str for step in name.split(".")]
+    if len(steps) < len(names) or not all(step.isidentifier() and step[0] != "_" for step in steps):
+        raise ValueError("only public attributes can be got by what was saved; write a function")
+
+
+class GetterCodec(Codec):
+    """`operator.itemgetter` and `attrgetter`: what they get."""
+
+    name = "stdlib.getter"
+    types = (itemgetter, attrgetter)
+
+    def encode(self, obj: Any, encoder: Encoder) -> Value:
+        kind, asked = obj.__reduce__()
+        encoder.check(_check_items if kind is itemgetter else _check_names, asked)
+        return [kind.__name__, encoder(asked)]
+
+    def decode(self, node: Node, decoder: Decoder) -> Any:
+        kind, state = node.state
+        asked = decoder(state)
+        if kind == "itemgetter":
+            _check_items(asked)
+            return itemgetter(*asked)
+        if kind != "attrgetter":
+            raise ValueError(f"{kind!r} gets nothing")
+        _check_names(asked)
+        return attrgetter(*asked)
+
+
+CODECS: tuple[Codec, ...] = (
+    PatternCodec(), LoggerCodec(), LoggerAdapterCodec(), AddressCodec(), GetterCodec(),
+)  # fmt: skip

@@ -1,0 +1,163 @@
+"""Trees from decoded JSON, which may come from an attacker."""
+
+from __future__ import annotations
+
+import re
+from enum import Enum, auto
+from typing import Any
+
+import msgspec
+
+from saver.canonical import in_order
+from saver.errors import IncompatibleError
+from saver.stack import is_deep, on_fresh_stack
+from saver.tree.values import EXACT_INTEGER, MAX_JSON_DEPTH, Item, Node, Reference, Tensor, reserved
+
+_CONTAINERS = frozenset((dict, list))
+
+
+def parse(raw: Any, where: str, found: list[Item], shapes: Shapes | None = None) -> Any:
+    """Decoded JSON as a tree; every node, tensor and reference in it is appended to `found`, in the order of
+    the document. Pass the same `shapes` for documents that belong together.
+
+    Lists and dicts in `raw` become part of the tree: they are changed in place, or consumed. Raises
+    IncompatibleError if it is not a tree.
+    """
+    if type(raw) not in _CONTAINERS:
+        return raw
+    tree = _Parser(where, found, Shapes() if shapes is None else shapes).tree
+    return on_fresh_stack(tree, raw, 0) if is_deep() else tree(raw, 0)
+
+
+class _Kind(Enum):
+    """What a JSON object stands for, by its keys."""
+
+    NODE = auto()
+    LEAF = auto()
+    FLOAT = auto()
+    ORDERED = auto()
+    PLAIN = auto()
+
+
+_NODE, _LEAF, _FLOAT, _ORDERED, _PLAIN = _Kind
+
+
+class Shapes:
+    """What follows from the keys of JSON objects, found out once for all objects with the same keys."""
+
+    __slots__ = ("kinds", "orders")
+
+    def __init__(self) -> None:
+        self.kinds: dict[tuple[str, ...], _Kind] = {}
+        self.orders: dict[tuple[str, ...], tuple[list[int], list[str]]] = {}
+        """The last order that was checked, and the names in that order."""
+
+
+class _Parser:
+    """One walk through decoded JSON."""
+
+    __slots__ = ("_found", "_kinds", "_orders", "_where")
+
+    def __init__(self, where: str, found: list[Item], shapes: Shapes) -> None:
+        self._where = where
+        self._found = found
+        self._kinds, self._orders = shapes.kinds, shapes.orders
+
+    def tree(self, raw: Any, depth: int) -> Any:
+        """What a list or dict stands for that is `depth` levels deep. Recursive: one call for each level."""
+        kind = _PLAIN
+        if type(raw) is dict and "$" in raw:
+            kind = _NODE
+        elif type(raw) is dict:
+            keys = tuple(raw)
+            kind = self._kinds.get(keys) or self._kind_of(keys)
+            if kind is _FLOAT:
+                return self._float(raw)
+            if kind is _LEAF:
+                return self._leaf(raw)
+        if depth >= MAX_JSON_DEPTH:
+            raise self._wrong(f"nested deeper than {MAX_JSON_DEPTH} levels")
+        depth += 1
+        if kind is _NODE:
+            node = self._node(raw)
+            if type(node.state) in _CONTAINERS:
+                node.state = self.tree(node.state, depth)
+            return node
+        if kind is _ORDERED:
+            ordered = {}
+            for key in self._names(raw, keys):
+                item = raw[key]
+                ordered[key] = self.tree(item, depth) if type(item) in _CONTAINERS else item
+            return ordered
+        for at, item in raw.items() if type(raw) is dict else enumerate(raw):
+            if type(item) in _CONTAINERS:
+                raw[at] = self.tree(item, depth)
+        return raw
+
+    def _kind_of(self, keys: tuple[str, ...]) -> _Kind:
+        text = "\n".join(keys)
+        if "$" not in text and "__" not in text:  # what all other kinds and reserved keys contain
+            kind = _PLAIN
+        elif "$tensor" in keys or "$ref" in keys:
+            kind = _LEAF
+        elif "$float" in keys:
+            kind = _FLOAT
+        else:
+            kind = _ORDERED if "$order" in keys else _PLAIN
+            for key in keys:
+                if key[:1] in _RESERVED_FIRST and reserved(key) and key != "$order":
+                    raise self._wrong(f"an object has the reserved key {key!r}")
+        self._kinds[keys] = kind
+        return kind
+
+    def _node(self, raw: dict[str, Any]) -> Node:
+        """The node, whose state is still raw."""
+        try:
+            node = msgspec.convert(raw, Node)
+        except msgspec.ValidationError as error:
+            raise self._wrong(f"a malformed node: {error}") from None
+        if type(node.id) is str:
+            raise self._wrong(f"a node with the id {node.id[:80]!r}, which is not a number")
+        self._found.append(node)
+        return node
+
+    def _leaf(self, raw: dict[str, Any]) -> Tensor | Reference:
+        leaf: Tensor | Reference
+        part = raw.get("part")
+        if len(raw) == 1 and type(raw.get("$tensor")) is str:
+            leaf = Tensor(raw["$tensor"])
+        elif type(raw.get("$ref")) is int and (len(raw) == 1 or (len(raw) == 2 and type(part) is str)):
+            leaf = Reference(raw["$ref"], part)
+        else:
+            raise self._wrong(f"a malformed reference: {str(list(raw))[:120]}")
+        self._found.append(leaf)
+        return leaf
+
+    def _float(self, raw: dict[str, Any]) -> float:
+        value = raw["$float"]
+        if len(raw) == 1 and type(value) is int and abs(value) <= EXACT_INTEGER:
+            return float(value)
+        if len(raw) == 1 and type(value) is str and _WHOLE_FLOAT.fullmatch(value):
+            return float(value)
+        raise self._wrong(f"a float is written wrongly: {str(raw)[:120]}")
+
+    def _names(self, raw: dict[str, Any], keys: tuple[str, ...]) -> list[str]:
+        """The names of an object's items in the order that they had when it was saved."""
+        order = raw["$order"]
+        if type(order) is list and _INTEGER.issuperset(map(type, order)):
+            known = self._orders.get(keys)
+            if known is not None and known[0] == order:
+                return known[1]
+            names = in_order(key for key in keys if key != "$order")
+            if sorted(order) == [*range(len(names))]:
+                self._orders[keys] = order, [names[place] for place in order]
+                return self._orders[keys][1]
+        raise self._wrong("the order of an object is not one of its keys")
+
+    def _wrong(self, what: str) -> IncompatibleError:
+        return IncompatibleError(f"{self._where}: {what}")
+
+
+_WHOLE_FLOAT = re.compile("-0|-?[1-9][0-9]{15,20}")
+_INTEGER = frozenset((int,))
+_RESERVED_FIRST = frozenset("$_")

@@ -1,0 +1,162 @@
+"""What Saver returns says something when it is printed, in a list, and in a notebook: no raw structs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from html import unescape
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
+
+import saver
+from saver.cli import program
+from saver.errors import printable
+from saver.page import ROWS, Facts, Table, text, width
+from saver.repo.packs import Damage
+
+NASTY = "<b>\x1b[2J\n"
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> saver.Saver:
+    found = saver.Saver(tmp_path_factory.mktemp("page") / "models", author="ada")
+    for seed in range(3):
+        parts = {"w": np.arange(900.0) + seed, "settings": {NASTY: seed, "name": NASTY}}
+        found.save("net", parts, step=seed, metrics={"loss": 1 / (seed + 1)}, notes=NASTY, tags=["best"])
+    found.save("net", {"w": np.zeros(4)}), found.save("other", 1)
+    found.label("net@1", {"stage": "live"}), found.delete("net@2")
+    found.export("net@1", Path(str(found.storage)).parent / "a.saver")
+    return found
+
+
+RESULTS: dict[str, Callable[[saver.Saver], Any]] = {
+    "version": lambda s: s.version("net@1"),
+    "versions": lambda s: s.versions("net"),
+    "sorted versions": lambda s: s.versions("net", where="loss", sort="loss"),
+    "no versions": lambda s: s.versions("net", last=0),
+    "history": lambda s: s.history("net"),
+    "change": lambda s: s.history("net")[1],
+    "no history": lambda s: s.history("net", last=0),
+    "summaries": lambda s: s.summaries(),
+    "no summaries": lambda s: s.summaries("nothing/"),
+    "summary": lambda s: s.summary("net"),
+    "entry": lambda s: next(s.log()),
+    "deleted": lambda s: s.delete("net@1", "other@1", tags=True, dry_run=True),
+    "pruned": lambda s: s.prune("net", saver.Keep(last=1), dry_run=True),
+    "difference": lambda s: s.diff("net@1", "net@3"),
+    "no difference": lambda s: s.diff("net@1", "net@1"),
+    "description": lambda s: s.describe("net@1"),
+    "file": lambda s: saver.describe(Path(str(s.storage)).parent / "a.saver"),
+    "part": lambda s: s.describe("net@1").parts[0],
+    "report": lambda s: s.restore("net@1", into={"w": np.zeros(5)}, strict=False),
+    "part of a report": lambda s: s.restore("net@1", {"w": np.zeros(900)}, strict=False).parts["w"],
+    "check": lambda s: s.check(),
+    "collection": lambda s: s.gc(dry_run=True),
+    "collection without grace": lambda s: s.gc(dry_run=True, grace=0),
+    "backup": lambda s: s.backup(f"{s.storage}-copy"),
+}
+
+RAW = re.compile(r"\b[A-Z]\w+\(\w+=")
+"""How a struct looks that nobody thought of."""
+
+
+@pytest.mark.parametrize("name", RESULTS)
+def test_a_result_is_printed_for_people(name: str, store: saver.Saver) -> None:
+    found = RESULTS[name](store)
+    lines = str(found).splitlines()
+    assert 0 < len(lines) < 60
+    assert not RAW.search(str(found))
+    assert all(map(str.isprintable, lines))
+
+
+@pytest.mark.parametrize("name", RESULTS)
+def test_its_repr_is_one_line_also_within_a_list(name: str, store: saver.Saver) -> None:
+    found = RESULTS[name](store)
+    for each in found if isinstance(found, list) else [found]:
+        assert re.fullmatch(r"<.{3,300}>", repr(each))
+        assert repr(each).isprintable()
+    assert not RAW.search(repr([found]))
+
+
+FOR_PROGRAMS = {"PartVersion", "TensorInfo", "Shard", "Box"}
+"""Pieces whose fields are all that there is to say."""
+
+
+def pieces(found: Any) -> Iterator[msgspec.Struct]:
+    """The structs in a result, at any depth."""
+    if isinstance(found, msgspec.Struct):
+        yield found
+        found = [getattr(found, name) for name in found.__struct_fields__]
+    if isinstance(found, dict):
+        found = [*found.values()]
+    for each in found if isinstance(found, (list, tuple)) else ():
+        yield from pieces(each)
+
+
+@pytest.mark.parametrize("name", RESULTS)
+def test_what_a_result_holds_is_said_in_a_line_too(name: str, store: saver.Saver) -> None:
+    for each in pieces(RESULTS[name](store)):
+        if type(each).__name__ not in FOR_PROGRAMS:
+            assert re.fullmatch(r"<.{3,600}>", repr(each)), type(each)
+            assert repr(each).isprintable()
+
+
+def test_a_piece_that_is_not_a_result_is_written_in_a_line(store: saver.Saver) -> None:
+    run = store.checkpoints("run", {"x": {}}, every=saver.Every(steps=1))
+    assert repr(run.progress) == "<step -1, not saved yet, 0 saves stopped training for 0 s>"
+    assert str(Damage("packs/a", "is missing", "m", 3, "p", "t")) == "packs/a: is missing (m@3 p t)"
+
+
+@pytest.mark.parametrize("name", RESULTS)
+def test_a_notebook_shows_the_same(name: str, store: saver.Saver) -> None:
+    found = RESULTS[name](store)
+    cells = unescape(found._repr_html_())
+    for word in str(found).split() if name != "version" else ():
+        assert word in cells or word == "-", word
+
+
+COMMANDS = {
+    "history": ["ls", "net"],
+    "summaries": ["ls"],
+    "description": ["show", "net@1"],
+    "difference": ["diff", "net@1", "net@3"],
+    "check": ["check"],
+    "collection": ["gc", "--dry-run"],
+    "entry": ["log"],
+}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_command_line_shows_the_same_lines(name: str, store: saver.Saver) -> None:
+    """But for what a heading says, and for what it adds."""
+    found = RESULTS[name](store)
+    done = CliRunner().invoke(program, [*COMMANDS[name], "--store", str(store.storage)])
+    shown = {line.strip() for line in done.stdout.splitlines()}
+    if name == "description":
+        _, _, parts = str(found).partition("Parts\n")
+        lines = parts.splitlines()
+    else:
+        lines = [line for line in str(found).splitlines() if line.startswith("  ") or name == "entry"]
+    assert len(lines) > 0
+    assert {line.strip() for line in lines} - shown == set()
+
+
+@given(st.lists(st.tuples(st.text(), st.text()), max_size=70), st.text())
+def test_text_is_aligned_printable_and_cut_where_it_is_long(rows: list[tuple[str, str]], title: str) -> None:
+    lines = text([Table(title, ("a", ">b"), rows), Facts("", {"name": title})]).split("\n")
+    assert all(map(str.isprintable, lines))
+    body = lines[bool(title) : len(lines) - bool(title)]
+    shown = body[1 : len(rows) + 1] if len(rows) <= ROWS else body[1 : ROWS + 1]
+    assert [line.split() for line in shown] == [" ".join(map(printable, row)).split() for row in rows[:ROWS]]
+    assert (
+        len({width(line) for line, row in zip(shown, rows, strict=False) if printable(row[1]).strip()}) <= 1
+    )
+    if len(rows) > ROWS:
+        assert body[ROWS + 1] == f"  and {len(rows) - ROWS} more"
