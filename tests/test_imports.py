@@ -93,15 +93,15 @@ CONTRACTS = {
         "callers", "errors", "tree", "tensors", "codec", "storage", "repo", "git", "environment", "opened",
     ),
     "saver.restoring": (
-        "callers", "page", "human", "errors", "tree", "tensors", "trust", "codec", "reading", "storage",
-        "opened", "restoring",
+        "callers", "page", "human", "errors", "stack", "tree", "tensors", "trust", "codec", "reading",
+        "storage", "opened", "restoring",
     ),
     "saver.compare": (
         "page", "errors", "threads", "tree", "trust", "reading",
         "hyperparameters", "storage", "repo", "opened", "fingerprint",
         "compare",
     ),
-    "saver.fingerprint": ("errors", "threads", "family", "registry", "fingerprint"),
+    "saver.fingerprint": ("errors", "stack", "threads", "family", "registry", "fingerprint"),
     "saver.direction": (),
     "saver.policy": ("direction", "policy"),
     "saver.training_log": ("errors", "registry", "disk", "plotting", "training_log"),
@@ -128,7 +128,7 @@ CONTRACTS = {
         "errors", "tree", "tensors", "trust", "hyperparameters", "repo", "opened",
         "environment",
     ),
-    "saver.arguments": ("tree", "trust", "codec"),
+    "saver.arguments": ("disk", "errors", "tree", "trust", "codec"),
     "saver.detached": ("errors", "handle", "repo", "storage", "staging"),
     "saver.pruning": ("errors", "opened", "policy", "repo", "storage"),
     "saver.details": ("arguments", "fingerprint", "repo", "storage"),
@@ -325,10 +325,10 @@ def _numpy_loads() -> set[str]:
 def test_the_public_names_are_these() -> None:
     assert sorted(saver.__all__) == [
         "CannotReadError", "CannotSaveError", "CannotWriteError", "CommitUnknownError", "DamagedError",
-        "DoesNotFitError", "Every", "IncompatibleError", "Keep", "NotFoundError",
+        "DoesNotFitError", "Every", "IncompatibleError", "Keep", "LimitExceededError", "NotFoundError",
         "OnSignal", "Saver", "SaverError", "UntrustedError", "Version",
         "VersionWarning", "describe", "diff", "dump", "dumps", "load", "loads", "register", "restore",
         "verify",
     ]  # fmt: skip
-    assert len(saver.__all__) <= 25
+    assert len(saver.__all__) <= 26
     assert all(hasattr(saver, name) for name in saver.__all__)

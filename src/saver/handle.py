@@ -6,11 +6,12 @@ import threading
 import weakref
 from collections.abc import Callable, Generator
 from concurrent.futures import Future, wait
+from numbers import Real
 from typing import Any, NamedTuple, TypeAlias
 
 from saver import forks
 from saver.callers import warn
-from saver.errors import printable
+from saver.errors import printable, quoted
 from saver.repo.version import Version
 
 _Write: TypeAlias = Callable[[], Version]
@@ -41,6 +42,8 @@ class Handle:
     def result(self, timeout: float | None = None) -> Version:
         """The version, once it is on disk. Raises what `save` raises, or TimeoutError if the save is still
         running after `timeout` seconds; it then goes on."""
+        if timeout is not None and (isinstance(timeout, bool) or not isinstance(timeout, Real)):
+            raise TypeError(f"timeout: {quoted(timeout)} is not a number; pass seconds, or None")
         future = self._outcome.future
         if not wait([future], timeout).done:
             raise TimeoutError(

@@ -106,7 +106,7 @@ MUTANTS = [
     ),
     Mutant(
         "old-checkpoints", "repo/state/state.py",
-        "            self.shortcuts.drop_old(number)\n", "",
+        "self._storage.together((drop, keep))", "self._storage.together((keep,))",
         "dropping old checkpoints",
         ("repo/test_gc.py::test_old_checkpoints_are_dropped_by_who_makes_new_ones",),
     ),

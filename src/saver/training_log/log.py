@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from saver.errors import CannotSaveError, NotFoundError
+from saver.errors import CannotSaveError, NotFoundError, quoted
 from saver.training_log import rows
 from saver.training_log.arguments import check_name, number_of, step_of
 from saver.training_log.content import (
@@ -190,7 +190,7 @@ class TrainingLog:
         column = columns.get(name)
         if column is None:
             there = ", ".join(list(columns)[:20]) or "none"
-            raise NotFoundError(f"the log has no metric {str(name)[:80]!r}; it has {there}")
+            raise NotFoundError(f"the log has no metric {quoted(name)}; it has {there}")
         return _readable(steps[column.where()]), _readable(column.values)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:

@@ -11,6 +11,7 @@ import logging
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -263,8 +264,8 @@ class State(Facts):
             needed = set(self.shortcuts.pages.reachable(found.root)) if self._view.alone else None
             self.shortcuts.write(found, needed, self._distrusts)
             self._distrusts = False
-            self.shortcuts.drop_old(number)
-            keep_reserve(self._storage)
+            drop, keep = partial(self.shortcuts.drop_old, number), partial(keep_reserve, self._storage)
+            list(self._storage.together((drop, keep)))
         self._view.rest_on(found.root)  # before its old pages are forgotten, which it may need
         self.shortcuts.forget_held()
 
