@@ -118,7 +118,9 @@ def test_a_forged_state_is_refused(what: str, tmp_path: Path) -> None:
 
 def test_a_forged_lock_is_refused(tmp_path: Path) -> None:
     saver.register(threading.Semaphore)
-    for state in (["Thread"], ["Semaphore", -1], ["Semaphore", "a"], ["Condition", 1], ["Lock", 1]):
+    numbers = (["Semaphore", -1], ["Semaphore", 0], ["Semaphore", "a"], ["Semaphore", 1, 2])
+    barriers = (["Barrier", 0, None], ["Barrier", 2, -1], ["Barrier", 2, "a"], ["Barrier", 2])
+    for state in (["Thread"], *numbers, *barriers, ["Condition", 1], ["Lock", 1]):
         with pytest.raises(saver.IncompatibleError):
             loaded(threading.Semaphore(), lambda was, state=state: state, tmp_path)  # type: ignore[misc]
 

@@ -34,6 +34,7 @@ import threading
 import types
 import typing
 import uuid
+import warnings
 import weakref
 import xml.etree.ElementTree
 import zoneinfo
@@ -123,6 +124,29 @@ def test_a_pattern_that_prints_when_it_is_compiled_is_refused(flags: Any, capsys
 def test_a_pattern_that_is_slow_to_compile_is_refused() -> None:
     with pytest.raises(saver.CannotSaveError, match="takes too long to compile"):
         saver.dumps(re.compile("[\u0100-\uffff]" * 20))
+
+
+@pytest.mark.parametrize("text", ["[[a]", "[a&&b]", "[a||b]", "[a~~b]", "x[[:alpha:]]"])
+def test_a_pattern_is_loaded_without_a_warning(text: str, capsys: Any) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        data = saver.dumps(re.compile(text))
+    re.purge()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert saver.loads(data).pattern == text
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("cls", [ipaddress.IPv6Address, ipaddress.IPv6Interface, ipaddress.IPv6Network])
+@pytest.mark.parametrize("length", [1, 150, 180, 200, 300])
+def test_an_address_with_a_long_scope_comes_back_or_is_refused(cls: Any, length: int) -> None:
+    made = cls("fe80::1%" + "a" * length)
+    if len(str(made)) > 200:
+        with pytest.raises(saver.CannotSaveError, match="address"):
+            saver.dumps(made)
+    else:
+        assert str(again(made)) == str(made)
 
 
 def test_a_logger_keeps_the_handlers_of_the_process() -> None:
@@ -383,6 +407,40 @@ def test_a_lock_that_is_held_comes_back_open() -> None:
 
 
 # What is refused, with a way out that works ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("timeout", [None, 5, 0.5])
+def test_a_barrier_keeps_its_timeout(timeout: float | None) -> None:
+    saver.register(threading.Barrier)
+    found: Any = again(threading.Barrier(2, timeout=timeout))
+    assert (found.parties, found._timeout) == (2, timeout)
+
+
+def emptied() -> threading.Semaphore:
+    made = threading.Semaphore(1)
+    made.acquire()
+    return made
+
+
+UNUSABLE: dict[str, Callable[[], Any]] = {
+    "a semaphore that was taken": emptied,
+    "a semaphore of nobody": lambda: threading.Semaphore(0),
+    "a bounded semaphore of nobody": lambda: threading.BoundedSemaphore(0),
+    "a semaphore of too many": lambda: threading.Semaphore(1 << 40),
+    "a barrier that never waits": lambda: threading.Barrier(2, timeout=-1),
+    "a barrier that waits too long": lambda: threading.Barrier(2, timeout=1e30),
+    "a barrier that waits for no number": lambda: threading.Barrier(2, timeout=cast("Any", "5")),
+}
+
+
+@pytest.mark.parametrize("what", UNUSABLE)
+def test_a_lock_that_would_not_work_is_refused(what: str) -> None:
+    made = UNUSABLE[what]()
+    saver.register(type(made))
+    with pytest.raises(
+        saver.CannotSaveError, match=r"semaphore.*release it|barrier's timeout|semaphore.*not more than"
+    ):
+        saver.dumps(made)
 
 
 class Own:
