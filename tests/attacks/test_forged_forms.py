@@ -162,6 +162,17 @@ def smooth(**changes: Any) -> Any:
     return changed(interpolate.UnivariateSpline(X, X), **changes)
 
 
+def fitted_to(at: int, bad: float) -> Any:
+    """A spline with such a number in its points, weights or interval, or as its smoothing."""
+    data = list(smooth()._data)
+    if at < 3:
+        data[at] = data[at].copy()
+        data[at][3] = bad
+    else:
+        data[at] = bad
+    return smooth(_data=tuple(data))
+
+
 def table(**changes: Any) -> Any:
     return changed(stats.random_table([1, 2], [2, 1]), **changes)
 
@@ -204,6 +215,11 @@ UNSOUND: list[Callable[[], Any]] = [
     lambda: smooth(_eval_args=(T[::-1].copy(), C, K)), lambda: smooth(_eval_args=(T, C[:2].copy(), K)),
     lambda: smooth(_eval_args=(T, C, 40)), lambda: smooth(ext=9), lambda: smooth(_eval_args=(T, C, 0)),
     lambda: smooth(_data=(X[:3].copy(), X, *smooth()._data[2:])),
+    *(
+        lambda at=at, bad=bad: fitted_to(at, bad)  # type: ignore[misc]
+        for at in range(5) for bad in (np.nan, np.inf, -np.inf)
+    ),
+    lambda: fitted_to(6, np.nan),
     lambda: table(_params=(SUMS, SUMS * 9, np.int64(3))), lambda: table(_params=(-SUMS, -SUMS, np.int64(-3))),
     lambda: table(_params=(SUMS, SUMS, np.int64(10**6))), lambda: table(_params=(SUMS, [2, 1], np.int64(3))),
 ]  # fmt: skip

@@ -31,6 +31,8 @@ def _check_data(given: Any, smoothing: Any) -> None:
             raise ValueError("the points are not arrays of float64 of one length")
     if not all(type(number) is float for number in (begin, end, smoothing)) or type(k) is not int:
         raise ValueError("the interval, the degree or the smoothing is not a number")
+    if not all(np.isfinite(part).all() for part in given[:5]) or np.isnan(smoothing):
+        raise ValueError("the points, the weights or the interval are not finite")
 
 
 class SmoothingCodec(Codec):
