@@ -60,6 +60,9 @@ STATES: dict[str, tuple[Callable[[], Any], Callable[[Any], Value]]] = {
     "an adapter of something else": (
         lambda: logging.LoggerAdapter(logging.getLogger("a"), None), lambda s: [s[0], "text"]
     ),
+    "an adapter that merges half": (
+        lambda: logging.LoggerAdapter(logging.getLogger("a"), None), lambda s: [*s, "half"]
+    ),
     "an address of a long text": (
         lambda: __import__("ipaddress").ip_address("::1"), lambda s: [s[0], "1" * 10_000]
     ),

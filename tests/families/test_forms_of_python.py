@@ -164,6 +164,16 @@ def test_an_adapter_adds_the_same() -> None:
     assert (found.logger, found.extra) == (logging.getLogger("a"), {"run": 7})
 
 
+def test_an_adapter_merges_as_before_or_is_refused() -> None:
+    made = logging.LoggerAdapter(logging.getLogger("a"), {"b": 1})
+    vars(made)["merge_extra"] = True
+    if sys.version_info >= (3, 13):
+        assert vars(again(made))["merge_extra"] is True
+    else:  # where it means nothing
+        with pytest.raises(saver.CannotSaveError, match="'merge_extra' was set"):
+            saver.dumps(made)
+
+
 def test_getters_get_the_same() -> None:
     row = {"text": "a", 1: types.SimpleNamespace(b=types.SimpleNamespace(c=5))}
     assert again(operator.itemgetter("text"))(row) == "a"

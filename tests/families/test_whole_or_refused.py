@@ -8,6 +8,8 @@ import dataclasses
 import enum
 import functools
 import io
+import ipaddress
+import logging
 import struct
 import sys
 import warnings
@@ -71,6 +73,28 @@ def takes_attributes() -> dict[str, Any]:
             found[f"{codec} {kind.__name__}"] = obj
             del obj.note_of_mine
     return found
+
+
+PRIVATE: dict[str, Callable[[], Any]] = {
+    "series": lambda: np.polynomial.Chebyshev([1, 2]),
+    "poly1d": lambda: np.poly1d([1, 2]),
+    "adapter": lambda: logging.LoggerAdapter(logging.getLogger("a"), {"b": 1}),
+    "matrix": lambda: np.eye(2).view(np.matrix),
+    "record array": lambda: np.zeros(2, [("a", int)]).view(np.recarray),
+    "masked array": lambda: np.ma.array([1, 2], mask=[0, 1]),
+    "interface": lambda: ipaddress.ip_interface("::1%a/64"),
+    "network": lambda: ipaddress.ip_network("10.0.0.0/8"),
+}
+
+
+@pytest.mark.parametrize("name", PRIVATE)
+@pytest.mark.parametrize("note", ["_note", "_x", "note"])
+def test_an_attribute_of_any_name_is_refused_where_there_is_no_place_for_it(name: str, note: str) -> None:
+    made = PRIVATE[name]()
+    back(made)
+    setattr(made, note, 5)
+    with pytest.raises(saver.CannotSaveError, match=f"the attribute '{note}' was set"):
+        saver.dumps(made)
 
 
 @pytest.mark.slow

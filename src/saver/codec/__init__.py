@@ -7,7 +7,16 @@ errors, and collect tensors. See docs/codecs.md for how to add one.
 
 from __future__ import annotations
 
-from saver.codec.attributes import added, attributes_of, door, native_base, native_bases, own_dict, special
+from saver.codec.attributes import (
+    added,
+    attributes_of,
+    door,
+    native_base,
+    native_bases,
+    own_dict,
+    private,
+    special,
+)
 from saver.codec.budget import Budget, bytes_of
 from saver.codec.contract import INLINE_BYTES, BatchCodec, Codec, is_array
 from saver.codec.decoder import Decoder
@@ -38,6 +47,7 @@ __all__ = [
     "native_base",
     "native_bases",
     "own_dict",
+    "private",
     "registers",
     "special",
 ]

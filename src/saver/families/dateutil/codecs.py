@@ -9,7 +9,7 @@ from typing import Any
 
 from dateutil import tz
 
-from saver.codec import Codec, Decoder, Encoder, added
+from saver.codec import Codec, Decoder, Encoder, added, private
 from saver.tree import Node, Value
 
 _ZONE = re.compile(r"[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*")
@@ -23,7 +23,7 @@ class ZoneCodec(Codec):
     types = (tz.tzutc, tz.tzoffset, tz.tzlocal, tz.tzfile)
 
     def unsaved(self, obj: Any) -> Iterable[str]:
-        return added(obj)
+        return added(obj, *private(obj))
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
         if isinstance(obj, tz.tzutc):

@@ -192,7 +192,7 @@ class SubclassCodec(Codec):
     names = frozenset(("numpy.char:chararray", "numpy:chararray"))  # looking it up warns where it is to go
 
     def unsaved(self, obj: Any) -> Iterable[str]:
-        return added(obj)
+        return added(obj, "_getitem")  # a flag of matrices
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
         why = refused_field(obj.dtype) if type(obj) is np.recarray else None
@@ -221,6 +221,12 @@ class SubclassCodec(Codec):
         raise ValueError(f"this array cannot be a {kind}")
 
 
+_MASKED = (
+    "_baseclass", "_basedict", "_fill_value", "_getitem", "_hardmask", "_isfield", "_mask", "_optinfo", "_sharedmask",
+)  # fmt: skip
+"""What NumPy keeps in the dict of a masked array."""
+
+
 class MaskedCodec(Codec):
     """Masked arrays: data, mask or `nomask`, fill value, and whether the mask is hard."""
 
@@ -228,7 +234,7 @@ class MaskedCodec(Codec):
     types = (np.ma.MaskedArray,)
 
     def unsaved(self, obj: Any) -> Iterable[str]:
-        return added(obj)
+        return added(obj, *_MASKED)
 
     def check(self, obj: Any) -> None:
         data = np.ma.getdata(obj)

@@ -50,7 +50,7 @@ class SeriesCodec(Codec):
     types = tuple(_SERIES.values())
 
     def unsaved(self, obj: Any) -> Iterable[str]:
-        return added(obj, *_FIELDS)
+        return added(obj, *_FIELDS, "_symbol")
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
         encoder.check(_check_series, [getattr(obj, name) for name in _FIELDS], obj.symbol)
@@ -78,7 +78,7 @@ class Poly1dCodec(Codec):
     types = (np.poly1d,)
 
     def unsaved(self, obj: Any) -> Iterable[str]:
-        return added(obj, "coeffs", "variable")
+        return added(obj, "coeffs", "_variable")
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
         encoder.check(_check_poly1d, obj.coeffs, obj.variable)

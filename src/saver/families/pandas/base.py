@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from saver.codec import Codec, added
+from saver.codec import Codec, added, private
 
 
 class PandasCodec(Codec):
@@ -18,4 +18,4 @@ class PandasCodec(Codec):
     def unsaved(self, obj: Any) -> Iterable[str]:
         cls: Any = type(obj)
         own = ("sortorder", *getattr(cls, "_metadata", ()), *getattr(obj, "kwds", ()))
-        return [name for name in added(obj, *own) if not hasattr(cls, name)]
+        return [name for name in added(obj, *own, *private(obj)) if not hasattr(cls, name)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import sys
 import warnings
 from collections.abc import Iterable
 from ipaddress import (
@@ -102,6 +103,10 @@ class LoggerCodec(Codec):
         return logging.getLogger(name)
 
 
+_MERGES = ("merge_extra",) if sys.version_info >= (3, 13) else ()
+"""Whether an adapter keeps what a call adds to the record beside its own."""
+
+
 class LoggerAdapterCodec(Codec):
     """A logger and what is added to its records."""
 
@@ -109,19 +114,26 @@ class LoggerAdapterCodec(Codec):
     types = (logging.LoggerAdapter,)
 
     def unsaved(self, obj: Any) -> Iterable[str]:
-        return added(obj, "logger", "extra")
+        return added(obj, "logger", "extra", *_MERGES)
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
-        encoder.check(_check_adapter, obj.logger, obj.extra)
-        return [encoder(obj.logger, "logger"), encoder(obj.extra, "extra")]
+        merges = [each for each in (vars(obj).get(name, False) for name in _MERGES) if each is not False]
+        encoder.check(_check_adapter, obj.logger, obj.extra, merges)
+        return [encoder(obj.logger, "logger"), encoder(obj.extra, "extra"), *merges]
 
     def decode(self, node: Node, decoder: Decoder) -> Any:
-        logger, extra = map(decoder, node.state)
-        _check_adapter(logger, extra)
-        return logging.LoggerAdapter(logger, extra)
+        logger, extra, *merges = node.state
+        logger, extra = decoder(logger), decoder(extra)
+        _check_adapter(logger, extra, merges)
+        if merges and not _MERGES:
+            raise ValueError("the adapter merges what is added, which Python does since 3.13")
+        options: dict[str, Any] = {"merge_extra": True} if merges else {}
+        return logging.LoggerAdapter(logger, extra, **options)
 
 
-def _check_adapter(logger: Any, extra: Any) -> None:
+def _check_adapter(logger: Any, extra: Any, merges: Any) -> None:
+    if merges not in ([], [True]):
+        raise ValueError("merge_extra of an adapter is neither True nor False")
     if not isinstance(logger, logging.Logger) or type(extra) not in (dict, type(None)):
         raise ValueError("an adapter needs a logger and a dict")
 
@@ -132,6 +144,13 @@ _ADDRESSES = {
 }
 
 
+_KEPT = (
+    "broadcast_address", "hostmask", "hosts", "netmask", "network", "network_address", "_ip", "_prefixlen",
+    "_scope_id",
+)  # fmt: skip
+"""What these classes keep in the dict of an instance."""
+
+
 class AddressCodec(Codec):
     """Addresses, networks and interfaces of the Internet Protocol, by their text."""
 
@@ -139,7 +158,7 @@ class AddressCodec(Codec):
     types = tuple(_ADDRESSES.values())
 
     def unsaved(self, obj: Any) -> Iterable[str]:
-        return added(obj, "broadcast_address", "hostmask", "hosts", "netmask", "network", "network_address")
+        return added(obj, *_KEPT)
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
         encoder.check(_address, type(obj).__name__, str(obj))

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from saver.codec import Codec, Decoder, Encoder, added, is_array
+from saver.codec import Codec, Decoder, Encoder, added, is_array, private
 from saver.families.python.items import encode_items, fill_items, refused_names
 from saver.families.scipy import grids, objects, splines
 from saver.families.scipy.distributions import DistributionCodec, FrozenCodec
@@ -29,7 +29,7 @@ class _NamedCodec(Codec):
         return cls.__module__.startswith(f"scipy.{self.package}.") and cls.__qualname__ in self.qualnames
 
     def unsaved(self, obj: Any) -> Iterable[str]:
-        return added(obj, *self.fields)
+        return added(obj, *self.fields, *private(obj))
 
 
 def _array(value: Any, dtype: type, ndim: int) -> Any:

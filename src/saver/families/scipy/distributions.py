@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from saver.codec import Codec, Decoder, Encoder, added, is_array
+from saver.codec import Codec, Decoder, Encoder, added, is_array, private
 from saver.tree import Node, Value
 
 _INFRASTRUCTURE = "scipy.stats._distn_infrastructure"
@@ -149,7 +149,7 @@ class DistributionCodec(Codec):
         return "rv_generic" in names and cls.__module__.partition(".")[0] == "scipy"
 
     def unsaved(self, obj: Any) -> Iterable[str]:
-        return added(obj, *_FIELDS)
+        return added(obj, *_FIELDS, *private(obj))
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
         state, random = _encode_distribution(obj, encoder), obj._random_state
@@ -189,7 +189,10 @@ class FrozenCodec(Codec):
         return cls.__module__ == _INFRASTRUCTURE and cls.__qualname__ in _FROZEN
 
     def unsaved(self, obj: Any) -> Iterable[str]:
-        return [*added(obj, "a", "args", "b", "dist", "kwds"), *added(obj.dist, *_FIELDS, *_PARAMETERIZATION)]
+        return [
+            *added(obj, "a", "args", "b", "dist", "kwds", *private(obj)),
+            *added(obj.dist, *_FIELDS, *_PARAMETERIZATION, *private(obj.dist)),
+        ]
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
         random = obj.dist._random_state

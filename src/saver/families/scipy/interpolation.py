@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from saver.codec import Codec, Decoder, Encoder, added, is_array
+from saver.codec import Codec, Decoder, Encoder, added, is_array, private
 from saver.tree import Node, Value
 
 _POLYNOMIALS = (
@@ -61,7 +61,7 @@ class SplineCodec(Codec):
         return _named(cls, "BSpline")
 
     def unsaved(self, obj: Any) -> Iterable[str]:
-        return added(obj, "axis", "extrapolate", "k", "t", "c")
+        return added(obj, "axis", "extrapolate", "k", "t", "c", *private(obj))
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
         t, c, k, extrapolate, axis = obj.t, obj.c, int(obj.k), _plain(obj.extrapolate), int(obj.axis)
@@ -111,7 +111,7 @@ class PolynomialCodec(Codec):
         return _named(cls, *_POLYNOMIALS)
 
     def unsaved(self, obj: Any) -> Iterable[str]:
-        return added(obj, "axis", "extrapolate", "x", "c")
+        return added(obj, "axis", "extrapolate", "x", "c", *private(obj))
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
         x, c, extrapolate, axis = obj.x, obj.c, _plain(obj.extrapolate), int(obj.axis)
@@ -150,7 +150,7 @@ class Interp1dCodec(Codec):
         return _named(cls, "interp1d")
 
     def unsaved(self, obj: Any) -> Iterable[str]:
-        return added(obj, "axis", "bounds_error", "copy", "x", "x_bds", "y")
+        return added(obj, "axis", "bounds_error", "copy", "x", "x_bds", "y", *private(obj))
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
         spline = obj._kind == "spline"

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import scipy.sparse
 
-from saver.codec import Codec, Decoder, Encoder, added, is_array
+from saver.codec import Codec, Decoder, Encoder, added, is_array, private
 from saver.errors import SaverError
 from saver.families.python.columns import decode_run, encode_run
 from saver.families.scipy.indices import (
@@ -54,7 +54,7 @@ class SparseCodec(Codec):
     types = tuple(_KINDS.values())
 
     def unsaved(self, obj: Any) -> Iterable[str]:
-        return added(obj, *_FIELDS)
+        return added(obj, *_FIELDS, *private(obj))
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
         try:

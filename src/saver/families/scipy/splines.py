@@ -49,7 +49,7 @@ class SmoothingCodec(Codec):
         return cls.__module__.startswith("scipy.interpolate.") and cls.__qualname__ in _KINDS
 
     def unsaved(self, obj: Any) -> Iterable[str]:
-        return added(obj, "ext")
+        return added(obj, "ext", "_data", "_eval_args", "_spline_class")
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
         own = vars(obj)

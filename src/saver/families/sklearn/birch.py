@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from saver.codec import BatchCodec, Decoder, Encoder, added
+from saver.codec import BatchCodec, Decoder, Encoder, added, private
 from saver.families.sklearn.trees import bounds_of, columns_of
 from saver.tree import Value
 
@@ -28,7 +28,7 @@ class BirchNodeCodec(BatchCodec):
     names = frozenset(("sklearn.cluster._birch:_CFNode",))
 
     def unsaved(self, obj: Any) -> Iterable[str]:
-        return added(obj, *_FIELDS)
+        return added(obj, *_FIELDS, *private(obj))
 
     def encode_batch(self, objects: list[Any], encoder: Encoder) -> Value:
         groups: dict[tuple[str, ...], list[Any]] = {}  # nodes of one model, or of models that are alike

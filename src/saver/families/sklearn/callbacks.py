@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from saver.codec import Codec, Decoder, Encoder, added
+from saver.codec import Codec, Decoder, Encoder, added, private
 from saver.tree import Node, Value
 
 
@@ -21,7 +21,7 @@ class ProgressBarCodec(Codec):
     names = frozenset(("sklearn.callback._progressbar:ProgressBar",))  # since 1.9
 
     def unsaved(self, obj: Any) -> Iterable[str]:
-        return added(obj, "max_propagation_depth")
+        return added(obj, "max_propagation_depth", *private(obj))
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
         encoder.check(_check, obj.max_propagation_depth)

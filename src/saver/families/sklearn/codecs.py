@@ -120,7 +120,7 @@ class BunchCodec(Codec):
     early = True
 
     def unsaved(self, obj: Any) -> Iterable[str]:
-        return added(obj)
+        return added(obj, "_deprecated_key_to_warnings")
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
         for why in refused_names(type(obj), obj):

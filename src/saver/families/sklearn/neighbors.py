@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from saver import trust, uses
-from saver.codec import Codec, Decoder, Encoder, added, is_array
+from saver.codec import Codec, Decoder, Encoder, added, is_array, private
 from saver.tree import Node, Value
 
 _TREES = {
@@ -93,7 +93,7 @@ class NeighborTreeCodec(Codec):
     names = frozenset(_TREES.values())
 
     def unsaved(self, obj: Any) -> Iterable[str]:
-        return added(obj)
+        return added(obj, *private(obj))
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
         data, index, nodes, bounds, *numbers, distance, weight = obj.__getstate__()

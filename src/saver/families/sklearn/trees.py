@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from saver.codec import BatchCodec, Decoder, Encoder, added
+from saver.codec import BatchCodec, Decoder, Encoder, added, private
 from saver.tree import Value
 
 _NARROW = np.dtype(np.int32)
@@ -246,7 +246,7 @@ class PredictorCodec(BatchCodec):
     names = frozenset(("sklearn.ensemble._hist_gradient_boosting.predictor:TreePredictor",))
 
     def unsaved(self, obj: Any) -> Iterable[str]:
-        return added(obj, "nodes", "binned_left_cat_bitsets", "raw_left_cat_bitsets")
+        return added(obj, "nodes", "binned_left_cat_bitsets", "raw_left_cat_bitsets", *private(obj))
 
     def encode_batch(self, objects: list[Any], encoder: Encoder) -> Value:
         binned = [np.asarray(tree.binned_left_cat_bitsets) for tree in objects]

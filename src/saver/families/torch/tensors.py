@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from saver.codec import Codec, Decoder, Encoder, added
+from saver.codec import Codec, Decoder, Encoder, added, private
 from saver.errors import IncompatibleError
 from saver.families.torch.storages import (
     CODES,
@@ -287,7 +287,7 @@ class StorageCodec(Codec):
     types = (torch.UntypedStorage,)
 
     def unsaved(self, obj: Any) -> Iterable[str]:
-        return added(obj, "dtype")
+        return added(obj, "dtype", *private(obj))
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
         flat = torch.empty(0, dtype=torch.uint8, device=obj.device)
