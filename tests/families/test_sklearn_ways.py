@@ -297,6 +297,14 @@ def several(target: Any) -> Any:
     return np.c_[target, np.roll(target, 1)]
 
 
+def with_gaps(data: Any) -> Any:
+    """Every seventh element is missing, where elements are floats."""
+    data = copy.deepcopy(data)
+    if isinstance(data, np.ndarray) and data.dtype.kind == "f":
+        data.flat[::7] = np.nan
+    return data
+
+
 WAYS: dict[str, Callable[[Any, Any, Any], Any]] = {
     "sparse": lambda m, x, y: m.fit(sparse(x), y),
     "columns of a sparse matrix": lambda m, x, y: m.fit(scipy.sparse.csc_matrix(x), y),
@@ -316,13 +324,16 @@ WAYS: dict[str, Callable[[Any, Any, Any], Any]] = {
     "one feature": lambda m, x, y: m.fit(x[:, :1], y),
     "few samples": lambda m, x, y: m.fit(x[:7], y[:7]),
     "lists": lambda m, x, y: m.fit(x.tolist(), list(y)),
+    "missing values": lambda m, x, y: m.fit(with_gaps(x), y),
 }
 
 
 def data_for(way: str, features: Any) -> Any:
     if way == "one feature":
         return features[:, :1].copy()
-    return {"sparse": sparse, "a frame": framed}.get(way, copy.deepcopy)(features)
+    return {"sparse": sparse, "a frame": framed, "missing values": with_gaps}.get(way, copy.deepcopy)(
+        features
+    )
 
 
 @pytest.mark.slow
