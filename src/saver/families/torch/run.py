@@ -23,7 +23,8 @@ from saver.tree import Value
 
 class TorchFramework(Framework):
     """Optimizers change weights and their own state only in `step`, and have hooks before it; averages of
-    weights are updated after it."""
+    weights are updated after it. Sparse tensors have no memory of their own that could be named: they are
+    copied at once."""
 
     deterministic = "torch.use_deterministic_algorithms(True)"
 
@@ -50,7 +51,8 @@ class TorchFramework(Framework):
         if not optimizers or not all(map(takes_hooks, optimizers)):
             return None
         modules = [obj for obj in objects if isinstance(obj, torch.nn.Module)]
-        addresses = frozenset(tensor.data_ptr() for tensor in _tensors(optimizers, modules))
+        tensors = _tensors(optimizers, modules)
+        addresses = frozenset(tensor.data_ptr() for tensor in tensors if tensor.layout is torch.strided)
 
         def before(call: Callable[[], None]) -> Callable[[], None]:
             handles = [opt.register_step_pre_hook(BeforeStep(call)) for opt in optimizers]
