@@ -7,7 +7,8 @@ quick:
 	python -m pytest -q -n auto -m "not slow and not long"
 
 faults:
-	pip install -e ".[test]" && python -m pytest -v -m "" tests/faults tests/stateful tests/repo
+	pip install -e ".[test]" && python -m pytest -v -rPs -m "" tests/faults tests/stateful tests/repo \
+		tests/checkpoints/test_resume_faults.py tests/testing tests/disk tests/storages
 
 lint:
 	ruff check . && ruff format --check . && mypy

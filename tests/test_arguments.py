@@ -14,7 +14,7 @@ import pytest
 import saver
 from saver.errors import CannotSaveError, SaverError
 
-PATHS = [3, None, "", "a\0b", ["a"]]
+PATHS = [3, None, "", "a\0b", ["a"], b"a", "\ud800"]
 REFS = [3, None, b"iris", "", "a b", "iris@@", "iris@0", "../iris", ["iris"]]
 NAMES = [3, [3], b"abc", None]
 CALLBACKS = [3, "print"]
@@ -89,7 +89,11 @@ def _doors(store: saver.Saver, folder: Path) -> dict[str, Door]:
         "verify": Door(saver.verify, {"path": file}, {"path": PATHS, "progress": CALLBACKS}),
         "describe": Door(saver.describe, {"path": file}, {"path": PATHS}),
         "register": Door(saver.register, {"cls": None}, {"cls": [3, "saver.Saver", None]}),
-        "Saver": Door(saver.Saver, {"store": folder / "models"}, {"store": PATHS, "author": AUTHORS}),
+        "Saver": Door(
+            saver.Saver,
+            {"store": folder / "models"},
+            {"store": [*PATHS, "counting://a", "latency://a", "local://a"], "author": AUTHORS},
+        ),
         "Saver.save": Door(
             store.save,
             {"model": "iris", "obj": [1]},
@@ -300,3 +304,52 @@ def test_what_is_given_once_may_be_an_iterator(store: saver.Saver) -> None:
     version = store.save("iris", {"a": [1]}, tags=iter(["x", "y"]), base=iter(["iris"]))
     assert set(version.tags) == {"x", "y"}
     assert store.load("iris", parts=iter(["a"]), trust=iter(["mypackage.*"])) == {"a": [1]}
+
+
+@pytest.fixture
+def run(store: saver.Saver) -> Iterator[Any]:
+    with store.checkpoints("run", {"a": [1]}, every=saver.Every(steps=1)) as found:
+        yield found
+
+
+NUMBERS = ["x", [], {}, b"1", object()]
+RUN: dict[str, tuple[str, dict[str, list[Any]]]] = {
+    "step": ("step", {"step": [*NUMBERS, None, 1.5, True, -1], "epoch": [*NUMBERS, True, -1, float("nan")]}),
+    "save": ("save", {"reason": [3, None, [], b"x", "", "a\nb", float("nan"), "x" * 201]}),
+    "listen": ("listen", {"listener": [3, None, "x", []]}),
+    "resume": ("resume", {"trust": TRUSTS, "classes": CLASSES}),
+}
+
+
+@pytest.mark.parametrize("method", RUN)
+def test_a_run_names_a_bad_argument_and_goes_on(method: str, run: Any, store: saver.Saver) -> None:
+    good: dict[str, Any] = {"step": 0} if method == "step" else {}
+    name, bad = RUN[method]
+    assert {*inspect.signature(getattr(run, name)).parameters} - {"metrics", "kinds"} == {*bad}
+    for parameter, values in bad.items():
+        for value in values:
+            with pytest.raises((TypeError, ValueError), match=parameter.removesuffix("s")):
+                getattr(run, name)(**{**good, parameter: value})
+    assert "run" not in store.models()
+    assert run.step(0, loss=1.0)
+
+
+@pytest.mark.parametrize("kind", [3, "saved", None, int, object()])
+def test_a_run_has_events_of_its_own_kinds_only(kind: Any, run: Any) -> None:
+    with pytest.raises(TypeError, match="kinds"):
+        run.listen(print, kind)
+
+
+@pytest.mark.parametrize("timeout", ["x", [], True, object()])
+def test_a_handle_waits_for_seconds(timeout: Any, store: saver.Saver) -> None:
+    handle = store.save("iris", 1, wait=False)
+    with pytest.raises(TypeError, match="timeout"):
+        handle.result(timeout)
+    assert handle.result().number == 2
+
+
+@pytest.mark.parametrize(("name", "value"), [("total", True), ("total", 0), ("objects", {}), ("objects", [])])
+def test_a_run_is_not_made_of_nothing(name: str, value: Any, store: saver.Saver) -> None:
+    good: dict[str, Any] = {"objects": {"a": [1]}, "every": saver.Every(steps=1)}
+    with pytest.raises((TypeError, ValueError), match=name):
+        store.checkpoints("run", **{**good, name: value})

@@ -198,6 +198,112 @@ def test_a_deep_version_of_a_store_can_be_used_anywhere(tmp_path: Path) -> None:
         assert not damage
 
 
+IN_PLACE = ["list", "dict", "dict by number", "long list", "OrderedDict", "defaultdict", "dataclass"]
+"""Those that can be restored into."""
+
+
+@pytest.mark.parametrize("kind", IN_PLACE)
+def test_a_deep_value_is_restored_into_its_own_shape_anywhere(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.saver"
+    levels = deepest(kind, path)
+    value = nested(kind, levels)
+    hashed = saver.describe(path).parts[0].hash
+
+    def restored() -> Any:
+        into = nested(kind, levels)
+        assert saver.restore(path, {"part": into}, trust=TRUST)
+        saver.dump({"part": into}, tmp_path / "b.saver")
+        assert not saver.diff(path, tmp_path / "b.saver").fields
+        return saver.describe(tmp_path / "b.saver").parts[0].hash
+
+    saver.dump({"part": value}, path)
+    assert set(anywhere(restored)) == {hashed}
+
+
+class Counter:
+    """Something live: it must be restored itself, wherever it is."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def state_dict(self) -> dict[str, int]:
+        return {"count": self.count}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        self.count = state["count"]
+
+
+@pytest.mark.parametrize("kind", ["list", "dict", "OrderedDict"])
+def test_what_is_live_at_the_end_of_a_deep_value_is_restored_anywhere(kind: str, tmp_path: Path) -> None:
+    levels = MAX_OBJECT_DEPTH // 2 - 3
+    saved: Any = {"count": 5}
+    for _ in range(levels):
+        saved = WRAPPERS[kind](saved)
+    saver.dump({"part": saved}, tmp_path / "a.saver")
+
+    def restored() -> int:
+        counter = Counter()
+        into: Any = counter
+        for _ in range(levels):
+            into = WRAPPERS[kind](into)
+        saver.restore(tmp_path / "a.saver", {"part": into})
+        return counter.count
+
+    assert anywhere(restored) == [5] * 5
+
+
+@pytest.mark.parametrize("kind", [*IN_PLACE, "deque"])
+def test_a_run_with_a_deep_value_is_resumed_anywhere(kind: str, tmp_path: Path) -> None:
+    store = saver.Saver(tmp_path / "store")
+    levels = deepest(kind, tmp_path / "a.saver") - 2
+    wanted = store.save("wanted", {"part": {"x": nested(kind, levels)}}).parts["part"].hash
+
+    def resumed() -> str:
+        with store.checkpoints(
+            "run", {"part": {"x": nested(kind, levels)}}, every=saver.Every(steps=1)
+        ) as run:
+            step = run.resume()
+            run.step(step, loss=1.0)
+        return store.version("run").parts["part"].hash
+
+    assert set(anywhere(resumed)) == {wanted}
+
+
+def test_a_deep_dtype_is_saved_and_restored_anywhere(tmp_path: Path) -> None:
+    dtype = np.dtype("f4")
+    for _ in range(100):
+        dtype = np.dtype([("a", dtype)])
+    path = tmp_path / "a.saver"
+
+    def again() -> Any:
+        into = {"x": np.zeros(3, dtype)}
+        saver.dump({"x": np.ones(3, dtype)}, path)
+        saver.restore(path, into)
+        assert not saver.diff(path, path)
+        assert "100" not in repr(saver.describe(path))
+        return saver.load(path)["x"].dtype == into["x"].dtype == dtype
+
+    assert all(anywhere(again))
+
+
+@pytest.mark.parametrize("argument", ["labels", "metrics", "tags", "seeds", "data", "notes"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_deep_argument_is_treated_alike_anywhere(kind: str, argument: str, tmp_path: Path) -> None:
+    store = saver.Saver(tmp_path / "store")
+    value = nested(kind, MAX_OBJECT_DEPTH)
+
+    def outcome() -> str:
+        try:
+            store.save("model", 1, **{argument: [value] if argument == "tags" else {"a": value}})
+        except (TypeError, ValueError) as error:
+            return type(error).__name__
+        return "saved"
+
+    found = set(anywhere(outcome))
+    assert len(found) == 1
+    assert found != {"saved"} or (kind, argument) == ("objects", "data")
+
+
 def test_json_is_written_and_read_anywhere_up_to_the_limit() -> None:
     tree: Any = Node("list", state=1.0)
     for level in range(MAX_JSON_DEPTH - 1):
@@ -223,6 +329,34 @@ def test_a_fresh_stack_returns_and_raises_as_a_call_does() -> None:
     assert on_fresh_stack(lambda: below(SHALLOW * 2, is_deep))
     assert not on_fresh_stack(is_deep)
     assert threading.active_count() == before
+
+
+@pytest.fixture
+def no_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    def start(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+
+
+def test_without_threads_the_stack_of_the_caller_serves(no_threads: None, tmp_path: Path) -> None:
+    path = tmp_path / "a.saver"
+    saver.dump({"part": nested("list", 60)}, path)
+    assert saver.load(path) == {"part": nested("list", 60)}
+    into: Any = {"part": nested("list", 60)}
+    saver.restore(path, into)
+    frames = sys.getrecursionlimit() - ROOM - depth_here()
+    assert below(frames, lambda: saver.loads(saver.dumps({"a": 1}))) == {"a": 1}
+
+
+def test_where_it_does_not_serve_the_depth_is_the_reason(tmp_path: Path, no_threads: None) -> None:
+    value = nested("list", 120)
+    frames = sys.getrecursionlimit() - ROOM - depth_here()
+    with pytest.raises(MemoryError, match=r"nested deeper than the stack has room for: .* of 1,000 calls"):
+        below(frames, lambda: saver.dumps({"part": value}))
+    data = saver.dumps({"part": nested("list", 70)})
+    with pytest.raises(MemoryError, match="can't start new thread"):
+        below(frames, lambda: saver.loads(data))
 
 
 def test_a_segment_fits_on_a_fresh_stack_many_times() -> None:

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 import saver
 from saver.cli import program
-from saver.description import PartInfo, settings
+from saver.description import PartInfo
 from saver.hyperparameters import HYPERPARAMETERS_LIMIT, hyperparameters
 from saver.tree import Node
 
@@ -122,13 +122,13 @@ def test_what_a_constructor_has_as_its_default_is_known(tmp_path):
 )
 def test_a_line_of_fields_names_those_that_were_chosen_and_counts_the_others(values, defaults, line):
     part = PartInfo("a", "a.B", "", 0, (), (), values, defaults, 1, ())
-    assert settings(part, 2) == line
+    assert part.fields(2) == line
 
 
 def test_notebooks_and_terminals_show_the_same_line(tmp_path):
     saver.dump([{"rate": 0.5}], tmp_path / "a.saver")
     found = saver.describe(tmp_path / "a.saver")
-    line = settings(found.parts[0], 30)
+    line = found.parts[0].fields()
     assert line == "[0].rate=0.5"
     assert line in found._repr_html_()
     shown = CliRunner().invoke(program, ["show", str(tmp_path / "a.saver")], catch_exceptions=False)

@@ -42,7 +42,7 @@ CONTRACTS = {
     "saver.html": ("errors",),
     "saver.page": ("errors", "html"),
     "saver.times": ("human",),
-    "saver.line": ("errors", "human"),
+    "saver.line": ("errors", "forks", "human"),
     "saver.logger": ("errors",),
     "saver.callers": ("errors", "logger"),
     "saver.forks": (),
@@ -94,15 +94,15 @@ CONTRACTS = {
         "git", "environment", "opened",
     ),
     "saver.restoring": (
-        "callers", "page", "human", "errors", "tree", "tensors", "trust", "codec", "reading", "storage",
-        "opened", "restoring",
+        "callers", "page", "human", "errors", "stack", "tree", "tensors", "trust", "codec", "reading",
+        "storage", "opened", "restoring",
     ),
     "saver.compare": (
         "page", "errors", "threads", "tree", "trust", "reading",
         "hyperparameters", "storage", "repo", "opened", "fingerprint",
         "compare",
     ),
-    "saver.fingerprint": ("errors", "threads", "family", "registry", "fingerprint"),
+    "saver.fingerprint": ("errors", "stack", "threads", "family", "registry", "fingerprint"),
     "saver.direction": (),
     "saver.policy": ("direction", "policy"),
     "saver.training_log": ("errors", "registry", "disk", "plotting", "training_log"),
@@ -111,7 +111,7 @@ CONTRACTS = {
     "saver.device": (),
     "saver.staging": ("threads", "memory", "tensors", "device"),
     "saver.checkpoints": (
-        "logger", "line", "page",
+        "logger", "forks", "line", "page",
         "arguments", "callers", "details", "errors", "tree", "trust", "codec", "git", "environment",
         "framework", "encoding",
         "opened",
@@ -129,7 +129,7 @@ CONTRACTS = {
         "errors", "tree", "tensors", "trust", "hyperparameters", "repo", "opened",
         "environment",
     ),
-    "saver.arguments": ("tree", "trust", "codec"),
+    "saver.arguments": ("disk", "errors", "tree", "trust", "codec"),
     "saver.detached": ("errors", "handle", "repo", "storage", "staging"),
     "saver.pruning": ("errors", "opened", "policy", "repo", "storage"),
     "saver.details": ("arguments", "fingerprint", "repo", "storage"),
@@ -326,10 +326,10 @@ def _numpy_loads() -> set[str]:
 def test_the_public_names_are_these() -> None:
     assert sorted(saver.__all__) == [
         "CannotReadError", "CannotSaveError", "CannotWriteError", "CommitUnknownError", "DamagedError",
-        "DoesNotFitError", "Every", "IncompatibleError", "Keep", "NotFoundError",
+        "DoesNotFitError", "Every", "IncompatibleError", "Keep", "LimitExceededError", "NotFoundError",
         "OnSignal", "Saver", "SaverError", "UntrustedError", "Version",
         "VersionWarning", "describe", "diff", "dump", "dumps", "load", "loads", "register", "restore",
         "verify",
     ]  # fmt: skip
-    assert len(saver.__all__) <= 25
+    assert len(saver.__all__) <= 26
     assert all(hasattr(saver, name) for name in saver.__all__)

@@ -24,6 +24,8 @@ from saver.lazy import LazyMapping, LazySequence
 from saver.opened import Opened
 from saver.pack import PackedTensors
 from saver.repo.manifest import Part
+from saver.storages.memory import MemoryStorage
+from saver.testing import CountingStorage
 from saver.testing.codecs import change
 from saver.tree import Node, Reference, to_json
 
@@ -266,3 +268,15 @@ def test_a_mapping_that_load_refuses_is_refused(keys: list[Any] | None, tmp_path
     for lazy in (False, True):
         with pytest.raises(saver.IncompatibleError, match="the state of a 'dict' is not understood"):
             whole(changed.load((), lazy=lazy))
+
+
+def test_a_pack_is_opened_once_for_all_lazy_reads() -> None:
+    counting = CountingStorage(MemoryStorage())
+    store = saver.Saver(counting)
+    saved = {str(at): array(at) for at in range(100)}
+    store.save("m", {"a": saved})
+    counting.begin_anew()
+    found = store.load("m", lazy=True)["a"]
+    for name, item in saved.items():
+        np.testing.assert_array_equal(found[name], item)
+    assert counting.calls["open"] == 1

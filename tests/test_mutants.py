@@ -50,3 +50,10 @@ def test_the_documentation_has_them_all() -> None:
     assert re.findall(r"^\| ([a-z-]+) \|", told, re.MULTILINE)[:1] == ["mutation"]
     named = [name for name in re.findall(r"^\| ([a-z-]+) \|", told, re.MULTILINE) if name != "mutation"]
     assert [name for name in named if name.strip("-")] == [mutant.name for mutant in MUTANTS]
+
+
+def test_the_documentation_names_files_that_are_there() -> None:
+    told = Path(ROOT, "docs", "reliability-mutants.md").read_text()
+    named = set(re.findall(r"\(`([a-z_/]+\.py)`\)", told))
+    assert len(named) > 20
+    assert [name for name in sorted(named) if not (ROOT / "tests" / name).is_file()] == []

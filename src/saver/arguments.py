@@ -10,17 +10,18 @@ from numbers import Real
 from typing import Any
 
 from saver.codec import bytes_of
+from saver.disk.files import can_be_path
+from saver.errors import quoted
 from saver.tree import encodable
 from saver.trust import Allowed
 
 
 def path_of(name: str, value: Any) -> str:
     """A path as a string."""
-    try:
-        found = os.fsdecode(value)
-    except TypeError:
-        raise TypeError(f"{name}: {_kind(value)} is not a path; pass a str or a pathlib.Path") from None
-    if not found or "\0" in found:
+    if not isinstance(value, str | os.PathLike):
+        raise TypeError(f"{name}: {_kind(value)} is not a path; pass a str or a pathlib.Path")
+    found = os.fsdecode(value)
+    if not can_be_path(found):
         raise ValueError(f"{name}: {found[:200]!r} cannot be a path")
     return found
 
@@ -128,7 +129,8 @@ def renaming(name: str, value: Any) -> None:
         for old, new in value.items():
             if not isinstance(old, str) or not (new is None or isinstance(new, str)):
                 raise TypeError(
-                    f"{name}: {old!r}: {new!r} given; map names to names, or to None to leave them out"
+                    f"{name}: {quoted(old)}: {quoted(new)} given; map names to names, or to None to leave "
+                    "them out"
                 )
     elif value is not None and not callable(value):
         raise TypeError(f"{name}: {_kind(value)} given; pass a dict of names, or a function")

@@ -52,14 +52,15 @@ class PartInfo(Shown, msgspec.Struct, frozen=True):
     def _page(self) -> Page:
         return parts_page([self])
 
-    def fields(self) -> str:
-        """The fields that differ from the defaults of their library."""
+    def fields(self, most: int = SHOWN) -> str:
+        """The fields that differ from the defaults of their library, in a line: at most `most`, and how many
+        others there are."""
         if list(self.values) == ["value"]:
             return self.values["value"]
         chosen = [f"{name}={text}" for name, text in self.values.items() if name not in self.defaults]
-        rest = {"more": len(chosen[SHOWN:]), "at their defaults": len(self.defaults)}
-        more = [f"{number} {what}" for what, number in rest.items() if number]
-        return " and ".join(filter(None, (", ".join(chosen[:SHOWN]), *more)))
+        rest = {"more": len(chosen[most:]), "at their defaults": len(self.defaults)}
+        more = [f"{number:,} {what}" for what, number in rest.items() if number]
+        return " and ".join(filter(None, (", ".join(chosen[:most]), *more)))
 
 
 class Description(Shown, msgspec.Struct, frozen=True):

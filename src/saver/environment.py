@@ -16,7 +16,7 @@ import numpy as np
 from blake3 import blake3
 
 from saver import registry
-from saver.errors import CannotSaveError
+from saver.errors import CannotSaveError, quoted
 from saver.git import Git
 from saver.tree import EXACT_INTEGER
 
@@ -103,7 +103,7 @@ def given_seeds(seeds: Mapping[str, Any] | Any) -> dict[str, int | str]:
     found: dict[str, int | str] = {}
     for name, value in named.items():
         if not isinstance(name, str) or not 0 < len(name) <= 100 or not name.isprintable():
-            raise CannotSaveError(f"seeds: {str(name)[:80]!r} is not a name of 1 to 100 printable characters")
+            raise CannotSaveError(f"seeds: {quoted(name)} is not a name of 1 to 100 printable characters")
         where = f"seeds[{name!r}]" if named is seeds else "seeds"
         found[name] = _seed(value, where)
     return found

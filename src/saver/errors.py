@@ -16,7 +16,8 @@
 
     VersionWarning                 saved under another version of a package that its parts depend on
 
-Each is also the builtin in the second column, so code that catches that goes on working. `code` is the name
+Each is also the builtin in the second column, so code that catches that goes on working; an OSError has
+the `errno` of the system call that failed. `code` is the name
 in lower case with hyphens, without `Error`: `cannot-save`. It is stable and meant for programs.
 
 Every message names the place, the fact and the next step.
@@ -45,6 +46,17 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+
+
+def quoted(value: object, limit: int = 80) -> str:
+    """A value that a caller passed, for a message: its first characters, in quotes if it is a text; its kind
+    if it cannot be written, as where lists are nested too deep."""
+    if isinstance(value, str):
+        return repr(value[:limit])
+    try:
+        return repr(value)[:limit]
+    except Exception:  # of the value's own code
+        return f"a {type(value).__name__}"
 
 
 def _message(text: str) -> str:
@@ -99,7 +111,17 @@ class CannotSaveError(SaverError, TypeError):
     code = "cannot-save"
 
 
-class CannotWriteError(SaverError, OSError):
+class _SystemError(SaverError, OSError):
+    """An error of the system, or one like it. `errno` is that of the system call that failed, or None."""
+
+    @property
+    def errno(self) -> int | None:  # type: ignore[override]
+        replaced = self.__context__ if self.__suppress_context__ else None
+        found = getattr(self.__cause__ or replaced, "errno", None)
+        return found if isinstance(found, int) else None
+
+
+class CannotWriteError(_SystemError):
     """The bytes could not be made durable; what was there before is untouched."""
 
     code = "cannot-write"
@@ -107,19 +129,23 @@ class CannotWriteError(SaverError, OSError):
 
 def is_full(error: CannotWriteError) -> bool:
     """Whether the device has no room left, or the user no quota."""
-    return getattr(error.__cause__, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
-class CannotReadError(SaverError, OSError):
+class CannotReadError(_SystemError):
     """The system could not read the bytes: a missing permission, a lost connection. They may be sound."""
 
     code = "cannot-read"
 
 
-class NotFoundError(SaverError, FileNotFoundError, LookupError):
-    """There is no such file, version, part or class."""
+class NotFoundError(_SystemError, FileNotFoundError, LookupError):
+    """There is no such file, version, part or class. `errno` is ENOENT."""
 
     code = "not-found"
+
+    @property
+    def errno(self) -> int:  # type: ignore[override]
+        return errno.ENOENT
 
 
 class DoesNotFitError(SaverError, ValueError):
@@ -188,7 +214,7 @@ class IncompatibleError(SaverError, ValueError):
     code = "incompatible"
 
 
-class CommitUnknownError(SaverError, OSError):
+class CommitUnknownError(_SystemError):
     """It is unknown whether a commit took place. Nothing was deleted."""
 
     code = "commit-unknown"

@@ -6,11 +6,12 @@ import threading
 import weakref
 from collections.abc import Callable, Generator
 from concurrent.futures import Future, wait
+from numbers import Real
 from typing import Any, NamedTuple, TypeAlias
 
 from saver import forks
 from saver.callers import warn
-from saver.errors import printable
+from saver.errors import printable, quoted
 from saver.repo.version import Version
 
 _Write: TypeAlias = Callable[[], Version]
@@ -41,6 +42,8 @@ class Handle:
     def result(self, timeout: float | None = None) -> Version:
         """The version, once it is on disk. Raises what `save` raises, or TimeoutError if the save is still
         running after `timeout` seconds; it then goes on."""
+        if timeout is not None and (isinstance(timeout, bool) or not isinstance(timeout, Real)):
+            raise TypeError(f"timeout: {quoted(timeout)} is not a number; pass seconds, or None")
         future = self._outcome.future
         if not wait([future], timeout).done:
             raise TimeoutError(
@@ -81,6 +84,7 @@ class _Outcome:
         self.future: Future[Version] = Future()
         self.future.set_running_or_notify_cancel()  # so that no one can cancel it
         self._unreported = [True]
+        self._begun: dict[str, int] = {}
         self._dropped = False
 
     def report(self) -> bool:
@@ -97,8 +101,21 @@ class _Outcome:
         if self.future.done():
             self._warn()
 
+    def _is_mine(self) -> bool:
+        """Whether this thread does the save: the first one that asks. Atomic."""
+        return self._begun.setdefault("thread", threading.get_ident()) == threading.get_ident()
+
+    def abandon(self, error: BaseException) -> None:
+        """An exception, such as that of Ctrl-C, interrupted the start. Unless another thread does the save
+        already, none does it, and this is its outcome."""
+        if self._is_mine() and not self.future.done():
+            self.report()  # the caller gets the exception
+            self.future.set_exception(error)
+
     def run(self, write: _Write) -> None:
         """Do the save. `result` raises whatever error it meets."""
+        if not self._is_mine():
+            return
         try:
             version = write()
         except BaseException as error:
@@ -153,9 +170,13 @@ class Background:
             job = prepare()
             outcome = _Outcome(model)
             handle = Handle(outcome)
-            if not (job.detached and _start(outcome.run, job.write)):
-                outcome.run(job.write)
-            self._last = outcome.future  # not earlier: an interrupt may prevent the start
+            try:
+                self._last = outcome.future  # before the start: the next save must wait for this one
+                if not (job.detached and _start(outcome.run, job.write)):
+                    outcome.run(job.write)
+            except BaseException as error:
+                outcome.abandon(error)
+                raise
             return handle
 
 

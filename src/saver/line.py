@@ -11,6 +11,7 @@ from functools import wraps
 from threading import RLock
 from typing import Any, TextIO, TypeAlias, TypeVar
 
+from saver import forks
 from saver.errors import printable
 from saver.human import size
 
@@ -34,12 +35,17 @@ class Line:
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._write = stream.write
-        self._lock = RLock()
+        self._begin()
+        forks.begin_anew(self, Line._begin)
         self._process = os.getpid()
         self._shown = 0
         self._next = 0.0
         self._whole = True
         self._undo: list[Callable[[], None]] = []
+
+    def _begin(self) -> None:
+        """Also in a forked child, where a thread that no longer exists may hold the old lock."""
+        self._lock = RLock()
 
     def open(self) -> None:
         """Let other output go above the line from now on."""

@@ -13,7 +13,7 @@ from saver import trust as policy
 from saver.callers import warn
 from saver.codec import Budget, Decoder, Device, bytes_of, check
 from saver.environment import package_version
-from saver.errors import IncompatibleError, NotFoundError, VersionWarning
+from saver.errors import IncompatibleError, NotFoundError, VersionWarning, quoted
 from saver.lazy import Building, LazyParts
 from saver.repo.manifest import SOLE, Manifest, values
 from saver.storage import Progress
@@ -81,7 +81,7 @@ class Opened:
             return self.trees[name]
         except KeyError:
             there = ", ".join(list(self.trees)[:20])
-            raise NotFoundError(f"{self.where} has no part {str(name)[:80]!r}; it has {there}") from None
+            raise NotFoundError(f"{self.where} has no part {quoted(name)}; it has {there}") from None
 
     def without(self, part: str) -> Opened:
         """The same, as if this part had not been saved."""

@@ -8,6 +8,7 @@ caller waits; the limit, which belongs to all threads, stays as it is.
 from __future__ import annotations
 
 import contextvars
+import inspect
 import sys
 import threading
 from collections.abc import Callable
@@ -36,7 +37,8 @@ def on_fresh_stack(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) 
     """What the function returns or raises, called in a thread of its own, with the context of the caller.
 
     An interrupt that reaches the waiting caller is raised once the function is done, so that nothing goes on
-    behind its back.
+    behind its back. Where no thread can be started, because a limit is reached or Python is about to exit,
+    the function is called here; MemoryError if it needs more calls than are left.
     """
     context, results, errors = contextvars.copy_context(), list[T](), list[BaseException]()
 
@@ -47,7 +49,10 @@ def on_fresh_stack(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) 
             errors.append(error)
 
     thread = threading.Thread(target=run, name="saver-deep", daemon=True)
-    thread.start()
+    try:
+        thread.start()
+    except RuntimeError as error:
+        return _here(error, function, *args, **kwargs)
     try:
         thread.join()
     except BaseException:
@@ -59,6 +64,24 @@ def on_fresh_stack(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) 
         finally:
             errors.clear()  # the error refers to this frame
     return results[0]
+
+
+def on_any_stack(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """What the function returns or raises, called on a fresh stack if the caller is deep."""
+    return on_fresh_stack(function, *args, **kwargs) if is_deep() else function(*args, **kwargs)
+
+
+def _here(why: RuntimeError, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """What the function returns or raises, called on the stack of the caller."""
+    try:
+        return function(*args, **kwargs)
+    except RecursionError:
+        depth, limit = len(inspect.stack(0)), sys.getrecursionlimit()
+        raise MemoryError(
+            f"the objects are nested deeper than the stack has room for: {depth:,} of {limit:,} calls are "
+            f"taken, and no thread with a stack of its own can be started ({why}); call Saver from fewer "
+            "functions, or end some threads"
+        ) from None
 
 
 def anywhere(function: Callable[..., Any], *args: Any) -> Any:

@@ -5,7 +5,7 @@ letters, digits, dots and hyphens, 16 names deep at most, which are file names o
 with a dot, none is a device of Windows (`con`, `aux.json`). An object never changes: it is put, read and
 deleted, nothing else. To write a storage, implement six methods: `put`, `create`, `open`, `stat`, `list`
 and `delete`. Four more have defaults that a storage may improve on: `read`, `keys`, `together`, and
-`Blob.read_many`. Test it by subclassing `saver.testing.StorageTests`.
+`Blob.fetch_many`. Test it by subclassing `saver.testing.StorageTests`.
 """
 
 from __future__ import annotations
@@ -92,11 +92,6 @@ class Blob(ABC):
     def read(self, start: int = 0, end: int | None = None) -> bytes:
         """The bytes from `start` to `end`; fewer if the object ends before."""
 
-    def read_many(self, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
-        """What `read` returns for each of these ranges (start and end). A storage with slow calls reads all
-        of them at once, and neighbours in one call."""
-        return [self.read(start, end) for start, end in ranges]
-
     @abstractmethod
     def map(self) -> NDArray[np.uint8]:
         """All bytes as one writable array, which is private to the caller and outlives the blob.
@@ -106,8 +101,15 @@ class Blob(ABC):
 
     @abstractmethod
     def fetch(self, start: int, end: int, scratch: memoryview) -> None:
-        """Bring a range into the array of `map`, or near it (the page cache). `scratch`, which is at least
-        as long as the range, may be overwritten. Several threads may call this at once."""
+        """Bring a range into the array of `map`, or near it (the page cache). Bytes of the array that were
+        brought there before stay as they are: the caller may have changed them. `scratch`, which is at
+        least as long as the range, may be overwritten. Several threads may call this at once."""
+
+    def fetch_many(self, ranges: Sequence[tuple[int, int]], scratch: memoryview) -> None:
+        """Fetch all of these ranges (start and end), which do not overlap. `scratch` is at least as long as
+        the longest. A storage with slow calls fetches all of them at once, and neighbours in one call."""
+        for start, end in ranges:
+            self.fetch(start, end, scratch)
 
     @abstractmethod
     def near(self, start: int, end: int) -> bool:

@@ -250,5 +250,11 @@ def open_storage(address: str) -> Storage:
     """The storage at an address: `memory://name`, or a folder."""
     scheme, separator, _ = address.partition("://")
     module = registry.find("storages", scheme if separator else "local")
-    store: Storage = module.open_storage(address)
+    opening = getattr(module, "open_storage", None)
+    if opening is None or (separator and scheme == "local"):
+        raise ValueError(
+            f"store: {address[:200]!r}: {scheme}:// is not the address of a store; pass the folder itself, "
+            "memory://name, or a Storage"
+        )
+    store: Storage = opening(address)
     return store

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from saver.disk import mapped
+from saver.disk.files import can_be_path
 from saver.errors import CannotReadError, CannotWriteError
 from saver.pack.read import FIRST_READ, header_size, whole_size
 from saver.storage import Blob
@@ -40,7 +41,7 @@ def path_of(place: object, argument: str) -> str | None:
     """The path, if `place` is one; None for a file object. Raises TypeError for anything else."""
     if isinstance(place, (str, os.PathLike)):
         path = os.fsdecode(place)
-        if not path or "\0" in path:
+        if not can_be_path(path):
             raise ValueError(f"{argument}: {path[:200]!r} cannot be a path")
         return path
     if isinstance(place, (Readable, Writable)) and not isinstance(place, io.TextIOBase):

@@ -346,7 +346,7 @@ def test_where_nothing_can_be_learned_the_commit_is_unknown(tmp_path: Path, temp
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
         def stat(self, file: str | int) -> os.stat_result:
-            if file == str(tmp_path / "a"):
+            if file == str(tmp_path / "a") and (tmp_path / "a").exists():
                 raise OSError(errno.EIO, os.strerror(errno.EIO))
             return super().stat(file)
 

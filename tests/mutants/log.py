@@ -5,9 +5,6 @@ from __future__ import annotations
 from .mutant import Mutant
 
 _ONCE = "repo/test_log.py::test_a_number_is_taken_once"
-_NEITHER = (
-    "repo/test_shortcuts.py::test_a_log_that_cannot_be_read_either_is_reported_and_nothing_is_forgotten"
-)
 _ANNOTATIONS = "repo/test_annotations.py"
 _LOG = "repo/test_log.py"
 _CANNOT_BE = f"{_LOG}::test_a_record_of_what_cannot_be_is_refused"
@@ -55,15 +52,15 @@ MUTANTS = [
     ),
     Mutant(
         "chain-of-records", "repo/state/view.py",
-        "        if record.number != self.head + 1 or record.previous != self.previous:\n",
-        "        if record.number != self.head + 1:\n",
+        "        if record.number != known.head + 1 or record.previous != known.previous:\n",
+        "        if record.number != known.head + 1:\n",
         "the chain of records, each of which has the hash of the one before",
         (f"{_LOG}::test_copies_of_a_store_that_were_mixed_are_reported",),
     ),
     Mutant(
         "number-in-the-chain", "repo/state/view.py",
-        "        if record.number != self.head + 1 or record.previous != self.previous:\n",
-        "        if record.previous != self.previous:\n",
+        "        if record.number != known.head + 1 or record.previous != known.previous:\n",
+        "        if record.previous != known.previous:\n",
         "the number of the next record", (),
         equivalent="who reads a record holds its number against its place, which is the next one",
     ),
@@ -113,14 +110,25 @@ MUTANTS = [
     ),
     Mutant(
         "apply-before-computing", "repo/state/view.py",
-        "        changes = _changes(record, self, where)\n",
-        "        self.head, self.previous = record.number, digest\n"
-        "        changes = _changes(record, self, where)\n",
-        "the order: what a record changes is known before it counts as taken in", (_NEITHER,),
+        "        self._known = known.after(record, digest, _changes(record, self, where), interval)\n",
+        "        self._known = known.after(record, digest, {}, record.number + 1)\n"
+        "        self._known = known.after(record, digest, _changes(record, self, where), interval)\n",
+        "the order: what a record changes is known before it counts as taken in",
+        ("repo/test_shortcuts.py::test_a_record_that_cannot_be_applied_changes_nothing_that_a_view_says",),
     ),
     Mutant(
-        "stale-keys", "repo/state/view.py",
-        "            self._settled_keys += self._recent.keys() - self.settled.keys()\n", "",
+        "due-before-settled", "repo/state/view.py",
+        "        self._known = known.after(record, digest, _changes(record, self, where), interval)\n",
+        "        now = known.after(record, digest, _changes(record, self, where), interval)\n"
+        "        old = {'settled': known.settled, 'settled_keys': known.settled_keys}\n"
+        "        self._known = msgspec.structs.replace(now, **old)\n"
+        "        self._known = now\n",
+        "the one assignment: what is due is settled at every instant",
+        ("stateful/test_interrupts.py::test_what_a_record_changes_is_seen_whole_or_not_at_all",),
+    ),
+    Mutant(
+        "stale-keys", "repo/state/known.py",
+        " *(recent.keys() - self.settled.keys())]", "]",
         "learning the keys of records that came", (_LOG,),
     ),
     Mutant(

@@ -33,7 +33,7 @@ MUTANTS = [
     ),
     Mutant(
         "unreadable-pieces", "pack/verify.py",
-        "            self.broken = True\n", "            pass\n",
+        "            job.broken = True\n", "            pass\n",
         "telling of bytes that the disk cannot read",
         ("pack/test_verify.py::test_what_the_disk_cannot_read_is_damaged_and_its_neighbours_are_not",
          "pack/test_verify.py::test_a_file_that_is_cut_or_broken_is_damaged_where_it_is"),

@@ -12,6 +12,10 @@ _GC = "repo/test_gc.py"
 _REPOSITORY = "repo/test_repository.py"
 _FAILED = f"{_REPOSITORY}::test_a_save_that_fails_leaves_nothing_and_the_next_succeeds"
 _UNKNOWN = f"{_REPOSITORY}::test_when_it_is_unknown_whether_a_record_was_written_nothing_is_deleted"
+_FAILED_WITH = (
+    "        if error is not None and not isinstance(error, CommitUnknownError) and not self._kept:\n"
+)
+_KEPT = "stateful/test_interrupts.py::test_an_interrupt_just_after_the_record_keeps_the_version"
 _HEALS = "repo/test_check.py"
 
 MUTANTS = [
@@ -24,10 +28,10 @@ MUTANTS = [
         more=(
             ("        self._keys: list[str] = []\n",
              "        self._keys: list[str] = []\n        self._late: list[Any] = []\n"),
-            ("        self._keys.clear()\n",
-             "        self._keys.clear()\n"
+            (_FAILED_WITH,
              "        while self._late:\n"
-             "            self._storage.put(*self._late.pop())\n"),
+             "            self._storage.put(*self._late.pop())\n" + _FAILED_WITH),
+            ("import Content, Storage\n", "import Content, Sink, Storage\n"),
             ("class Written:",
              "class _Nowhere(Sink):\n"
              "    def write(self, data: bytes | memoryview, offset: int) -> None:\n        pass\n\n"
@@ -127,24 +131,35 @@ MUTANTS = [
     ),
     Mutant(
         "unknown-commits", "repo/commit.py",
-        "        except BaseException:\n"
-        "            self._written.keep()\n"
-        "            raise\n"
-        "        if digest is None:\n",
-        "        except BaseException:\n            raise\n        if digest is None:\n",
+        "        except CannotWriteError:\n            self._written.release()\n",
+        "        except BaseException:\n            self._written.release()\n",
         "keeping what a record may need that may be there", (_UNKNOWN, _REPOSITORY),
     ),
     Mutant(
         "unknown-commits-reported", "repo/written.py",
-        "        if error is not None and not isinstance(error, CommitUnknownError):\n",
-        "        if error is not None:\n",
+        _FAILED_WITH,
+        "        if error is not None and not self._kept:\n",
         "keeping what was written when it is unknown whether all of it was",
         ("repo/test_stage.py::test_a_save_of_which_it_is_unknown_whether_it_was_written_removes_nothing",),
     ),
     Mutant(
         "acknowledged-objects", "repo/commit.py",
-        "            return False\n        self._written.keep()\n", "            return False\n",
-        "keeping what a version needs once its record is there", (_REPOSITORY,),
+        "        self._written.keep()\n", "",
+        "keeping what a version needs once its record is there", (_KEPT,),
+    ),
+    Mutant(
+        "keep-after-the-record", "repo/commit.py",
+        "        self._written.keep()\n", "",
+        "the order: what a record may need is kept before the record is written",
+        (_KEPT,),
+        more=(("        state.took(record, digest)\n",
+               "        self._written.keep()\n        state.took(record, digest)\n"),),
+    ),
+    Mutant(
+        "released-saves", "repo/commit.py",
+        "        except CannotWriteError:\n            self._written.release()\n",
+        "        except CannotWriteError:\n",
+        "removing what was written when the record was not", (_FAILED,),
     ),
     Mutant(
         "failed-saves", "repo/written.py",

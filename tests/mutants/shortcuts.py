@@ -106,7 +106,7 @@ MUTANTS = [
     ),
     Mutant(
         "old-checkpoints", "repo/state/state.py",
-        "            self.shortcuts.drop_old(number)\n", "",
+        "self._storage.together((drop, keep))", "self._storage.together((keep,))",
         "dropping old checkpoints",
         ("repo/test_gc.py::test_old_checkpoints_are_dropped_by_who_makes_new_ones",),
     ),
@@ -143,10 +143,10 @@ MUTANTS = [
     ),
     Mutant(
         "broken-pages", "repo/state/view.py",
-        "            value = self._pages.get(self.root, key)\n"
+        "            value = self._pages.get(known.root, key)\n"
         "        except SaverError as error:\n"
         "            raise Broken(str(error)) from error\n",
-        "            value = self._pages.get(self.root, key)\n"
+        "            value = self._pages.get(known.root, key)\n"
         "        except SaverError:\n"
         "            raise\n",
         "going on by the log when a page cannot be read", (_FAILS_ONCE,),

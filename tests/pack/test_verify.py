@@ -222,3 +222,33 @@ def test_what_is_in_the_page_cache_is_not_read_again(tmp_path: Path) -> None:
     blob.fetch(0, 100_000, memoryview(bytearray(100_000)))
     assert blob.near(0, 100_000) is True
     assert blob.near(0, 100_001) is False
+
+
+class Slow(Remote):
+    """One that fetches many ranges in one call, and counts its calls."""
+
+    calls = 0
+
+    def fetch(self, start: int, end: int, scratch: memoryview) -> None:
+        self.calls += 1
+        super().fetch(start, end, scratch)
+
+    def fetch_many(self, ranges: Sequence[tuple[int, int]], scratch: memoryview) -> None:
+        self.calls += 1
+        for start, end in ranges:
+            super().fetch(start, end, scratch)
+
+
+@pytest.mark.parametrize("count", [1, 2, 300])
+@pytest.mark.parametrize("length", [1000, 20_000])
+def test_distant_ranges_are_fetched_in_as_few_calls_as_near_ones(count: int, length: int) -> None:
+    step = length + verify.GAP + 1
+    data = content(count * step)
+    blob = Slow(data)
+    ranges = [
+        Range(str(at), blob, at, at + length, blake3(data[at : at + length]).hexdigest())
+        for at in range(0, count * step, step)
+    ]
+    assert damaged(ranges) == set()
+    assert blob.calls <= 1 + count * length // (verify.READ - length)
+    assert sum(end - start for start, end in blob.fetched) == count * length, "and nothing between them"

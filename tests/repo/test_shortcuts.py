@@ -13,11 +13,13 @@ from drafts import draft
 import saver
 from saver.repo.check import check
 from saver.repo.gc import collect
-from saver.repo.log import Delete, Tag
+from saver.repo.log import ZERO, Delete, Tag, record_after
 from saver.repo.objects import page_key
 from saver.repo.repository import Repository
 from saver.repo.save import save_version
 from saver.repo.state import RESERVE, State, pages, state, updating
+from saver.repo.state.pages import Pages
+from saver.repo.state.view import Broken, View
 from saver.storage import Blob, Storage
 from saver.storages.memory import MemoryStorage
 
@@ -217,6 +219,18 @@ def test_a_log_that_cannot_be_read_either_is_reported_and_nothing_is_forgotten(
         found.refresh()
         assert dict(found.scan("")) == expected, f"after record read {at}"
     assert failed > 2
+
+
+def test_a_record_that_cannot_be_applied_changes_nothing_that_a_view_says() -> None:
+    def lost(name: str) -> bytes:
+        raise saver.NotFoundError(name)
+
+    view = View(Pages(lost, lambda name, data: None), base=16, root="0" * 64)
+    record = record_after(view.last, Tag("m", "best", 1), "transaction", 0.0, "")
+    for _ in range(2):
+        with pytest.raises(Broken):
+            view.follow(record, "1" * 64, "here", 16)
+        assert (view.last, view.due, view.settled) == ((16, ZERO), None, {})
 
 
 def harmed(store: MemoryStorage, key: str, how: str) -> MemoryStorage:

@@ -98,6 +98,48 @@ def test_what_other_processes_staged_is_committed_here(tmp_path: Path) -> None:
     assert same(Repository(LocalStorage(tmp_path)), "m", wanted)
 
 
+def emptied(found: Staged) -> dict[str, list[Staged]]:
+    """What can go wrong on the way, by what the refusal says."""
+    change = msgspec.structs.replace
+    part = found.parts["right"]
+    shard = found.tensors["right/b"]
+    return {
+        "no part was staged": [],
+        "no part was staged; ": [change(found, parts={})],
+        "'right/b' are not": [change(found, held={})],
+        "'right/b' are not what": [change(found, held={**found.held, "right/b": b""})],
+        "'right/b' are not what was": [change(found, held={**found.held, "right/b": bytes(56)})],
+        "'right/b' are not what was staged": [
+            change(
+                found,
+                held={},
+                tensors={**found.tensors, "right/b": change(shard, extents=(("a" * 32, 0, 8),))},
+            )
+        ],
+        "the tree of the part 'right'": [
+            change(found, parts={"right": change(part, tree=msgspec.Raw(b"null"))})
+        ],
+        "the part 'model', and 'right' was": [change(found, whole=False)],
+        "nothing is said of the tensor 'other'": [change(found, held={**found.held, "other": b"x"})],
+    }
+
+
+@pytest.mark.parametrize("at", range(9))
+def test_a_version_that_could_not_be_loaded_is_not_committed(
+    at: int, store: MemoryStorage, repo: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("saver.repo.stage.FILE_BYTES", 4 << 20)
+    found = sent(staged(repo, {"right/b": np.arange(7)}))
+    assert found.held
+    before = objects(store)
+    what, pieces = list(emptied(found).items())[at]
+    with pytest.raises(CannotSaveError, match=what):
+        commit(repo, pieces, draft("m", {}))
+    assert objects(store) == before
+    commit(repo, [found], draft("m", {}))
+    assert same(repo, "m@1", {"right/b": np.arange(7)})
+
+
 @pytest.mark.parametrize(
     ("pieces", "what"),
     [

@@ -86,8 +86,7 @@ class Checkpoints:
         self._aside: Listener | None = None
         self._saves = True
         self._reported = Reported(model)
-        self._begun = False
-        """Whether this is known to continue an earlier run, if there was one."""
+        self._begun = False  # whether this is known to continue an earlier run, if there was one
 
     # The frame around the loop
 
@@ -117,7 +116,8 @@ class Checkpoints:
             if error is None or not ending.is_failure(error):
                 writer.raise_failure()
                 self._saving.raise_given_up()
-                self._warn_of_policies()
+                if not self._saving.forked:
+                    self._warn_of_policies()
                 failed = False
             elif writer.failed:
                 try:
@@ -174,7 +174,7 @@ class Checkpoints:
         """Report that a step is finished, with all its metrics: numbers, or None. Saves if a save is due,
         and returns whether it did. Raises errors of saves in the background.
         """
-        step = arguments.number_of_step(self.model, step)
+        step = arguments.number_of_step(self.model, step, epoch)
         if self._aside is not None:
             self._aside(StepTaken(step, Moment(step=step, epoch=epoch, metrics=numbers(metrics), since=0.0)))
             return False
@@ -211,6 +211,7 @@ class Checkpoints:
 
     def save(self, reason: str = "requested") -> None:
         """Save now, regardless of the policy: the state after the last finished step."""
+        arguments.check_reason(self.model, reason)
         self._saving.writer.raise_failure()
         self._refuse_to_begin_again()
         self._begin(self._reported.last, self._reported.epoch, {}, reason, wait=True)
@@ -227,6 +228,7 @@ class Checkpoints:
         """Call `listener` with events of these kinds; without kinds, with all. See
         saver.checkpoints.events. Call this before the run is entered.
         """
+        arguments.check_listener(self.model, listener, kinds)
         self._guests.append((listener, kinds))
 
     @contextmanager

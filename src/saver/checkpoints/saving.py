@@ -9,7 +9,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from saver import callers, encoding, framework, policy
+from saver import callers, encoding, forks, framework, policy
 from saver.checkpoints.events import Blocked, Listener, SaveFailed, SaveWritten, SnapshotTaken, SnapshotTorn
 from saver.checkpoints.history import History
 from saver.checkpoints.objects import Objects, Position
@@ -53,6 +53,13 @@ class Saving:
         self._snapshot: Snapshot | None = None
         self._unhook: Callable[[], None] | None = None
         self._unwatch: Callable[[], None] | None = None
+        self.forked = False
+        """Whether this is a forked child, to which the run does not belong."""
+        forks.begin_anew(self, Saving._in_child)
+
+    def _in_child(self) -> None:
+        """In a forked child, the threads that copy and write are gone: nothing may wait for them."""
+        self.forked, self._snapshot, self.again = True, None, ""
 
     @property
     def is_open(self) -> bool:
@@ -60,21 +67,28 @@ class Saving:
 
     @property
     def writer(self) -> Writer:
-        """The thread that writes. Raises CannotSaveError if the run is not open."""
+        """The thread that writes. Raises CannotSaveError if the run is not open, RuntimeError in a child that
+        was forked meanwhile."""
         if self._writer is None:
             raise CannotSaveError(f"{self._model}: the run is not open; write `with run:` around the loop")
+        if self.forked:
+            raise RuntimeError(
+                f"{self._model}: this run belongs to the process that opened it; train and save there, or "
+                "create another run in the child"
+            )
         return self._writer
 
     def open(self) -> None:
         """Start the thread that writes."""
-        self._writer = Writer(self._model.rpartition("/")[2])
+        self._writer, self.forked = Writer(self._model.rpartition("/")[2]), False
         self._unwatch = framework.watch(self._objects.live)
         self.since = time.monotonic()
 
     def finish(self) -> Writer:
         """Finish the save in progress and start no more. Returns the writer, which knows whether it
         failed."""
-        writer, self._writer = self.writer, None
+        writer = self._writer if self._writer is not None else self.writer
+        self._writer = None
         writer.close()
         return writer
 
@@ -109,7 +123,6 @@ class Saving:
             writer.wait()
             writer.raise_failure()
             self.release()
-            self.again = ""
             git, before = Git(), self.ranges
             place = Position(step, epoch, reason, policy.widened(before, metrics))
             encoded = self._objects.encode(self._log.snapshot(), place)
@@ -122,7 +135,7 @@ class Saving:
                 self._model, replace(encoded, tensors=snapshot.tensors), git, author=self._repo.author,
                 step=step if step >= 0 else None, metrics=metrics, **self._details,
             )  # fmt: skip
-            self.since, self.ranges = time.monotonic(), place.ranges
+            self.since, self.ranges, self.again = time.monotonic(), place.ranges, ""
             writer.begin(lambda: self._write(draft, snapshot, step, before))
             if snapshot.tensors is encoded.tensors:
                 writer.wait()

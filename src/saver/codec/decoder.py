@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from saver import trust
-from saver.codec.absent import absent_named
 from saver.codec.attributes import NONE, door
 from saver.codec.budget import Budget
 from saver.codec.contract import BatchCodec, Codec, is_array
@@ -68,11 +67,10 @@ class Decoder(TensorReader):
         self._batches = batches
         self._built_batches: dict[str, Sequence[Any]] = {}
         found = Needed(where, versions)
-        with absent_named(nodes, where):
-            if is_deep():
-                on_fresh_stack(found.look_up, nodes, allowed)  # imports need room
-            else:
-                found.look_up(nodes, allowed)
+        if is_deep():
+            on_fresh_stack(found.look_up, nodes, allowed)  # imports need room
+        else:
+            found.look_up(nodes, allowed)
         self._targets, self._codecs, self._classes = found.targets, found.codecs, found.classes
 
     @property

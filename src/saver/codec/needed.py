@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 from saver import trust
+from saver.codec.absent import absent_named
 from saver.codec.contract import Codec
 from saver.codec.lookup import codec_named
 from saver.errors import IncompatibleError
@@ -27,7 +28,7 @@ class Needed:
         self.classes: dict[tuple[str, str], Any] = {}
         self.targets: dict[int | str, Node] = {}
 
-    def look_up(self, nodes: Iterable[Node], allowed: trust.Allowed) -> None:
+    def look_up(self, nodes: Collection[Node], allowed: trust.Allowed) -> None:
         """Look up what these nodes ask for; most ask for the same as others."""
         asked: dict[tuple[str, str | None, int], None] = {}
         for node in nodes:
@@ -36,8 +37,9 @@ class Needed:
                 if node.id in self.targets:
                     raise IncompatibleError(f"{self._where}: two nodes have the id {node.id}")
                 self.targets[node.id] = node
-        for codec, cls, version in asked:
-            self._look_up(codec, cls, version, allowed)
+        with absent_named(nodes, self._where):
+            for codec, cls, version in asked:
+                self._look_up(codec, cls, version, allowed)
 
     def _look_up(self, name: str, cls: str | None, version: int, allowed: trust.Allowed) -> None:
         codec = self.codecs.get(name)

@@ -25,17 +25,23 @@ class NoHardLinks(CannotWriteError):
     """The file system cannot give a file a name only if that name is free."""
 
 
+class _NotAFile(OSError):
+    """There is something else under the name of the new file."""
+
+
 class NewFile(Sink):
     """A file being written, invisible until `commit`, which makes it durable and puts it in place.
 
     Leaving the `with` block without `commit` leaves nothing behind. If the system has unnamed files
     (O_TMPFILE), not even a killed process leaves anything. A symbolic link at `path` is followed, unless
-    the path is `Inside` a folder, and a file that is replaced passes on its mode. A failure raises
-    CannotWriteError, and what was there before is untouched; only if it is unknown whether the new file is
-    in place for good, it raises CommitUnknownError. Messages call the file `shown`, or else by its path.
+    the path is `Inside` a folder, and a file that is replaced passes on its mode. Only files are replaced:
+    not devices, named pipes or sockets. A failure raises CannotWriteError, and what was there before is
+    untouched; only if it is unknown whether the new file is in place for good, it raises
+    CommitUnknownError. Messages call the file `shown`, or else by its path.
     """
 
     def __init__(self, path: Path, size: int, files: Files = FILES, shown: str = "") -> None:
+        self._given = path
         self._path: Path = os.path.realpath(path) if isinstance(path, str) else path
         self._folder = self._beside(".")
         self._shown = shown or _name_of(path)
@@ -61,8 +67,8 @@ class NewFile(Sink):
         return self
 
     def _create(self) -> None:
-        if isinstance(self._path, str) and os.path.isdir(self._path):
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), self._path)
+        if isinstance(self._path, str):
+            self._old()
         try:
             self._file = self._files.create_unnamed(self._folder)
         except OSError as error:
@@ -71,6 +77,17 @@ class NewFile(Sink):
             self._name = self._hidden()
             self._file = self._files.create(self._name)
         self._open.append(self._file)
+
+    def _old(self) -> os.stat_result | None:
+        """The file that this one will replace, if there is one. Raises for anything else: a rename would
+        put a file in the place of a device, a named pipe or a socket, which others use."""
+        try:
+            found = self._files.stat(self._given)  # not its real path: a link to a pipe has none
+        except FileNotFoundError:
+            return None
+        if not stat.S_ISREG(found.st_mode):
+            raise _NotAFile(errno.EINVAL, f"it is a {_kind(found.st_mode)}")
+        return found
 
     def _hidden(self) -> Path:
         base = os.path.basename(_name_of(self._path))[:100]
@@ -211,12 +228,9 @@ class NewFile(Sink):
         return in_place
 
     def _keep_mode(self) -> None:
-        try:
-            mode = self._files.stat(self._path).st_mode
-        except FileNotFoundError:
-            return
-        if stat.S_ISREG(mode):
-            self._files.set_mode(self._file, stat.S_IMODE(mode))
+        old = self._old()
+        if old is not None:
+            self._files.set_mode(self._file, stat.S_IMODE(old.st_mode))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -244,6 +258,11 @@ class NewFile(Sink):
         )
 
     def _failed(self, error: OSError) -> SaverError:
+        if isinstance(error, _NotAFile):
+            return CannotWriteError(
+                f"{self._shown}: {error.strerror}; nothing was changed there; name a file, or pass a file "
+                "object that is open for writing, such as sys.stdout.buffer"
+            )
         folder = os.path.dirname(self._shown if isinstance(self._path, Inside) else self._path)
         advice = {
             errno.ENOSPC: f"it needs {self._size:,} bytes and one file: free some, or choose another folder",
@@ -252,7 +271,6 @@ class NewFile(Sink):
             errno.EACCES: f"you may not write to {folder}; choose another folder",
             errno.EPERM: f"you may not write to {folder}; choose another folder",
             errno.EROFS: "the file system is read-only; choose another folder",
-            errno.EISDIR: "it is a folder; name a file in it",
         }.get(error.errno or 0, remedy(error) or "try again, or choose another folder")
         if getattr(error, "winerror", None) in _IN_USE:
             advice = f"a program has it open, or you may not write to {folder}: close it there, and try again"
@@ -263,3 +281,17 @@ class NewFile(Sink):
 
 def _name_of(path: Path) -> str:
     return path if isinstance(path, str) else path.name
+
+
+def _kind(mode: int) -> str:
+    return _KINDS.get(stat.S_IFMT(mode), "special file")
+
+
+_KINDS = {
+    stat.S_IFDIR: "folder",
+    stat.S_IFCHR: "device",
+    stat.S_IFBLK: "device",
+    stat.S_IFIFO: "named pipe",
+    stat.S_IFSOCK: "socket",
+    stat.S_IFLNK: "symbolic link",
+}

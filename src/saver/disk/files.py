@@ -49,6 +49,14 @@ class Inside(NamedTuple):
     name: str
 
 
+def can_be_path(text: str) -> bool:
+    """Whether the system can have a file or folder of this name."""
+    try:
+        return bool(text) and b"\0" not in os.fsencode(text)
+    except UnicodeEncodeError:  # a lone surrogate
+        return False
+
+
 Path: TypeAlias = str | Inside
 """Where something is. A path that is a string may lead through symbolic links."""
 

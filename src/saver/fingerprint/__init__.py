@@ -14,10 +14,11 @@ from typing import Any, TypeAlias, TypeGuard
 import numpy as np
 
 from saver import registry
-from saver.errors import CannotSaveError
+from saver.errors import CannotSaveError, quoted
 from saver.family import Family
 from saver.fingerprint.arrays import array_fingerprint
 from saver.fingerprint.paths import Found, look, path_fingerprint
+from saver.stack import on_any_stack
 
 Progress: TypeAlias = Callable[[int, int], None]
 """Called with the bytes done and the bytes in total."""
@@ -52,7 +53,9 @@ def fingerprints(data: Any, progress: Progress | None = None) -> dict[str, dict[
     found = {where: look(value, where) for where, (_, value) in named.items() if _is_path(value)}
     advance = _advance(progress, sum(each.bytes for each in found.values()))
     return {
-        name: path_fingerprint(found[where], where, advance) if where in found else _of(value, where)
+        name: path_fingerprint(found[where], where, advance)
+        if where in found
+        else on_any_stack(_of, value, where)
         for where, (name, value) in named.items()
     }
 
@@ -65,7 +68,7 @@ def fingerprint(data: Any, where: str = SOLE, progress: Progress | None = None) 
     CannotSaveError.
     """
     if not _is_path(data):
-        return _of(data, where)
+        return on_any_stack(_of, data, where)
     found: Found = look(data, where)
     return path_fingerprint(found, where, _advance(progress, found.bytes))
 
@@ -121,7 +124,7 @@ def _checked(name: Any) -> str:
     if isinstance(name, str) and name and name.isprintable() and len(name) <= NAME_LIMIT:
         return name
     raise CannotSaveError(
-        f"{SOLE}: the name {name!r:.80} is not a printable string of 1 to {NAME_LIMIT} letters; rename it"
+        f"{SOLE}: the name {quoted(name)} is not a printable string of 1 to {NAME_LIMIT} letters; rename it"
     )
 
 

@@ -127,7 +127,7 @@ _OLD_PICKLE = re.compile(rb"c[\w.]+\n[\w.]+\n|\((lp|dp|[cid])|[]})]q\x00")
 def no_saver_file(first: bytes, path: str) -> Exception:
     """The error for a file that begins with `first`. It says what the file is, if that can be recognized."""
     if not first:
-        return DamagedError(f"{path} is empty; copy it from its source again")
+        return DamagedError(f"{path}: there is nothing in it; copy it from its source again")
     if not any(first):
         return DamagedError(f"{path}: the header is missing, so writing was cut off; use an older copy")
     kind = next((kind for magic, kind in _MAGIC if first.startswith(magic)), None)

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import TypeAlias
+from weakref import ref
 
 import numpy as np
 
 from saver.errors import DamagedError, NotFoundError
 from saver.pack.verify import Range, damaged
 from saver.storage import Blob, Progress
-from saver.tensors import Box, Bytes, Overlaps, TensorInfo, block_span, copy_box, room_for, whole
+from saver.tensors import Box, Bytes, Extent, Overlaps, TensorInfo, block_span, copy_box, room_for, whole
 
 TOGETHER = 64
 """Packs that are open at the same time: processes may have some 1,000 files open, in all."""
+
+_kept: deque[tuple[ref[PackedTensors], str]] = deque()
+"""The packs that stay open after they were read, `TOGETHER` in all of this process, the oldest first."""
 
 
 Wanted: TypeAlias = Mapping[int, set[int]] | None
@@ -47,6 +52,8 @@ class PackedTensors:
         self._locate = locate or (lambda: infos)
         self._size = size
         self._blobs = dict(blobs or {})
+        self._maps: dict[str, Bytes] = {}
+        """The first mapping of each pack, of which views are handed out."""
         self._whole: dict[str, list[list[Bytes]]] = {}
         """The bytes of tensors that were verified whole: for each shard, extent by extent."""
         self._blocks: dict[tuple[str, int, int], Bytes] = {}
@@ -103,9 +110,9 @@ class PackedTensors:
         }
         memory = self._verified({name: new}, None)
         for at, numbers in new.items():
-            for number, _, (pack, offset, length) in self._tensors[name].shards[at].block_extents():
+            for number, _, extent in self._tensors[name].shards[at].block_extents():
                 if number in numbers:
-                    self._blocks[name, at, number] = memory[pack][offset : offset + length]
+                    self._blocks[name, at, number] = self._taken(memory, extent)
 
     def _read_whole(self, name: str) -> Bytes:
         if name not in self._whole:
@@ -163,9 +170,11 @@ class PackedTensors:
         memory = self._verified(dict.fromkeys(wanted), progress)
         for name in wanted:
             self._whole[name] = [
-                [memory[pack][offset : offset + length] for pack, offset, length in shard.extents]
+                [self._taken(memory, extent) for extent in shard.extents]
                 for shard in self._tensors[name].shards
             ]
+        if names is None:  # nothing is left to read
+            self._blobs.clear()
 
     def _verified(self, wanted: Mapping[str, Wanted], progress: Progress | None) -> dict[str, Bytes]:
         """The packs that hold these blocks, after verifying the blocks. If a pack is missing, asks again
@@ -175,6 +184,7 @@ class PackedTensors:
                 memory, lost = self._read_packs(wanted, progress)
                 break
             except NotFoundError:
+                self._blobs.clear()
                 located = self._locate()
                 moved = {name: located[name] for name in wanted if located[name] != self._tensors[name]}
                 if not moved:
@@ -184,6 +194,7 @@ class PackedTensors:
                 self._tensors = {**self._tensors, **moved}
                 self._shared = None
         if lost:
+            self._blobs.clear()  # another attempt reads anew: the bytes on disk may be right
             shown = ", ".join(sorted(lost)[:5]) + (f" and {len(lost) - 5} more" if len(lost) > 5 else "")
             raise DamagedError(
                 f"{self._where}: the bytes of {shown} are not those that were saved; {self._advice}"
@@ -203,8 +214,7 @@ class PackedTensors:
         packs = list(hashed)
         for at in range(0, len(packs), TOGETHER):
             some = packs[at : at + TOGETHER]
-            blobs = {pack: self._blobs.pop(pack) for pack in some if pack in self._blobs}
-            blobs |= self._open([pack for pack in some if pack not in blobs])
+            blobs = self._opened(some)
             ranges = [
                 Range(name, blob, start, end, digest)
                 for pack, blob in blobs.items()
@@ -216,6 +226,28 @@ class PackedTensors:
                 done += sum(each.end - each.start for each in ranges)
             memory.update((pack, blob.map()) for pack, blob in blobs.items())
         return memory, lost
+
+    def _opened(self, packs: Iterable[str]) -> dict[str, Blob]:
+        """These packs, opened for reading. Those of this process that were opened last stay open."""
+        found = {pack: blob for pack in packs if (blob := self._blobs.get(pack)) is not None}
+        new = [pack for pack in packs if pack not in found or pack not in self._maps]
+        found |= self._open([pack for pack in new if pack not in found])
+        for pack in new:
+            self._blobs[pack] = found[pack]
+            _kept.append((ref(self), pack))
+        while len(_kept) > TOGETHER:
+            source, pack = _kept.popleft()
+            owner = source()
+            if owner is not None:
+                owner._blobs.pop(pack, None)
+        return found
+
+    def _taken(self, memory: Mapping[str, Bytes], extent: Extent) -> Bytes:
+        """Bytes that were read: a view of the pack's first mapping, or else a copy. So a pack that is opened
+        again and again is mapped once: a process may have some 65,000 mappings."""
+        pack, offset, length = extent
+        found = memory[pack][offset : offset + length]
+        return found if self._maps.setdefault(pack, memory[pack]) is memory[pack] else found.copy()
 
     def _hashed(self, wanted: Mapping[str, Wanted]) -> dict[str, list[tuple[str, int, int, str]]]:
         """What to verify, by pack: the tensor's name, start and end in the pack, and the hash."""

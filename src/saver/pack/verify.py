@@ -1,8 +1,8 @@
 """Checks bytes against their hashes, on all processors, at the speed of the disk.
 
 Everything is hashed where it is mapped. What is not near is fetched first: threads take turns to fetch
-small pieces in the order of the objects. With 20,000 small tensors, that was twice as fast as reading each
-tensor separately; with large ones, no difference could be measured.
+small pieces in the order of the objects, distant ones of an object together. With 20,000 small tensors,
+that was twice as fast as reading each tensor separately; with large ones, no difference could be measured.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from operator import attrgetter
 from queue import SimpleQueue
 from threading import Lock
+from typing import TypeAlias
 
 import msgspec
 import numpy as np
@@ -66,8 +67,8 @@ def damaged(ranges: Iterable[Range], progress: Progress | None = None) -> set[st
     for same in within.values():
         same.sort(key=_START)
     done = 0
-    jobs = (job for same in within.values() for job in _jobs(same))
-    for size, names in _checked_here(jobs) if total <= SERIAL else _checked_by_threads(_Feed(jobs)):
+    feed = _Feed(job for same in within.values() for job in _jobs(same))
+    for size, names in feed.checked() if total <= SERIAL else _checked_by_threads(feed):
         lost.update(names)
         done += size
         if progress is not None:
@@ -94,13 +95,6 @@ class _Job:
         if self.start == self.end or self.blob.near(self.start, self.end):
             return []
         return [(at, min(at + READ, self.end)) for at in range(self.start, self.end, READ)]
-
-    def fetch(self, start: int, end: int, scratch: memoryview) -> None:
-        """Fetch a piece."""
-        try:
-            self.blob.fetch(start, end, scratch)
-        except DamagedError:  # the job will find out which range it is
-            self.broken = True
 
     def check(self) -> tuple[int, list[str]]:
         """How many bytes the job has, and the names of what is damaged in it."""
@@ -139,14 +133,44 @@ def _jobs(ranges: Sequence[Range]) -> Iterator[_Job]:
         yield _Job(held, end, size)
 
 
-def _checked_here(jobs: Iterable[_Job]) -> Iterator[tuple[int, list[str]]]:
-    """The results of `_Job.check` for all jobs, one after another."""
+_Batch: TypeAlias = list[tuple[_Job, int, int]]
+"""Jobs of one blob, each with the bounds of a piece to fetch; both are the same if all of it is near."""
+
+
+def _batches(jobs: Iterable[_Job]) -> Iterator[_Batch]:
+    """The pieces of all jobs in their order, those that are fetched together in one batch: `READ` bytes of
+    one blob, wherever they are."""
+    batch: _Batch = []
+    size = 0
     for job in jobs:
-        pieces = job.pieces()
-        scratch = np.empty(READ if pieces else 0, np.uint8).data
+        pieces = job.pieces() or [(job.start, job.start)]
+        job.missing = len(pieces)
         for start, end in pieces:
-            job.fetch(start, end, scratch)
-        yield job.check()
+            more = end - start or job.size  # then it is hashed at once, which another thread could do
+            if batch and (batch[0][0].blob is not job.blob or size + more > READ):
+                yield batch
+                batch, size = [], 0
+            batch.append((job, start, end))
+            size += more
+    if batch:
+        yield batch
+
+
+def _fetch(batch: _Batch, scratch: memoryview) -> memoryview:
+    """Fetch the pieces. Returns memory to be used as `scratch` the next time."""
+    ranges = [(start, end) for _, start, end in batch if start < end]
+    longest = max((end - start for start, end in ranges), default=0)
+    if len(scratch) < longest:
+        scratch = np.empty(longest, np.uint8).data
+    try:
+        if len(ranges) == 1:
+            batch[0][0].blob.fetch(*ranges[0], scratch)
+        elif ranges:
+            batch[0][0].blob.fetch_many(ranges, scratch)
+    except DamagedError:  # each job will find out which range it is
+        for job, _, _ in batch:
+            job.broken = True
+    return scratch
 
 
 def _checked_by_threads(feed: _Feed) -> Iterator[tuple[int, list[str]]]:
@@ -185,8 +209,8 @@ def _threads() -> int:
 class _Feed:
     """The bytes of jobs, in pieces that are fetched strictly in their order."""
 
-    def __init__(self, jobs: Iterator[_Job]) -> None:
-        self._pieces = self._cut(jobs)
+    def __init__(self, jobs: Iterable[_Job]) -> None:
+        self._batches = _batches(jobs)
         self._lock = Lock()
 
     def checked(self) -> Iterator[tuple[int, list[str]]]:
@@ -194,31 +218,18 @@ class _Feed:
         scratch = memoryview(b"")
         while True:
             with self._lock:
-                piece = next(self._pieces, None)
-            if piece is None:
+                batch = next(self._batches, None)
+            if batch is None:
                 return
-            job, start, end = piece
-            if len(scratch) < end - start:
-                scratch = np.empty(end - start, np.uint8).data
-            if self._is_last(job, start, end, scratch):
-                yield job.check()
-
-    def _is_last(self, job: _Job, start: int, end: int, scratch: memoryview) -> bool:
-        """Fetch a piece. Returns whether the job now has all of its pieces."""
-        if start < end:
-            job.fetch(start, end, scratch)
-        with self._lock:
-            job.missing -= 1
-            return job.missing == 0
+            scratch = _fetch(batch, scratch)
+            for job, _, _ in batch:
+                with self._lock:
+                    job.missing -= 1
+                    ready = job.missing == 0
+                if ready:
+                    yield job.check()
 
     def stop(self) -> None:
         """Hand out no more pieces."""
         with self._lock:
-            self._pieces = iter(())
-
-    def _cut(self, jobs: Iterator[_Job]) -> Iterator[tuple[_Job, int, int]]:
-        """Each job with the bounds of a piece to fetch; they are equal if nothing needs to be fetched."""
-        for job in jobs:
-            pieces = job.pieces() or [(job.start, job.start)]
-            job.missing = len(pieces)
-            yield from ((job, start, end) for start, end in pieces)
+            self._batches = iter(())

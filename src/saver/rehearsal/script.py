@@ -30,7 +30,7 @@ Waiting: TypeAlias = Callable[[str], AbstractContextManager[Progress | None]]
 """Shows the user what the rehearsal is waiting for, until the end of its `with` block."""
 
 
-class RehearsalError(SaverError):
+class RehearsalError(SaverError, RuntimeError):
     """A rehearsal had no result: the script ended too early, or took too long."""
 
     code = "rehearsal"

@@ -19,6 +19,7 @@ from saver.repo.draft import Details
 from saver.repo.extents import packs_of
 from saver.repo.finding import named_by
 from saver.repo.healing import heal
+from saver.repo.loadable import demand_loadable
 from saver.repo.log import Commit, PartVersion, Record, record_after
 from saver.repo.manifest import MANIFEST, Manifest, Part, TensorForm, manifest_key, tensor_form
 from saver.repo.merging import merge
@@ -33,7 +34,7 @@ from saver.storage import Bytes, Progress
 from saver.tensors import TensorData, TensorInfo, put_together, shards_of
 
 
-class CondemnedError(SaverError):
+class CondemnedError(SaverError, RuntimeError):
     """Before it could be committed, a collector condemned something that was staged, or a check found that
     bytes which it shares are damaged; nothing was changed.
 
@@ -57,12 +58,11 @@ def commit(
 ) -> Version:
     """Make one version of what was staged, or change nothing. When this returns, the version is durable.
 
-    The parts and the tensors of several Staged must have different names, and each tensor of a part must be
-    among them; otherwise raises CannotSaveError. Raises CondemnedError if some of it must be staged again,
-    CannotWriteError, or CommitUnknownError if it is unknown whether the version exists. With `written`, the
-    caller has opened the store for writing, and removes what is left after an error.
+    Raises CannotSaveError if anything was staged twice, or the version could not be loaded; CondemnedError;
+    CannotWriteError; or CommitUnknownError. With `written`, the caller staged it, and removes what is left.
     """
     merged, tensors = merge(repo, staged)
+    demand_loadable(merged, str(repo.storage), check_bytes=written is None)
     if written is None:
         repo.state.expect(details.model)
         repo.open_to_write()
@@ -210,18 +210,18 @@ class _Commit:
         return Condemned(tensors, parts) if tensors or parts else None
 
     def _append(self, record: Record) -> bool:
-        """Append the record to the log. Once that may have happened, nothing that it needs is removed."""
+        """Append the record to the log. As soon as that may have happened, nothing that it needs is removed,
+        wherever an exception arrives."""
         state = self._repo.state
+        self._written.keep()
         try:
             digest = state.log.append(record)
         except CannotWriteError:
-            raise
-        except BaseException:
-            self._written.keep()
+            self._written.release()
             raise
         if digest is None:
+            self._written.release()
             return False
-        self._written.keep()
         state.took(record, digest)
         return True
 

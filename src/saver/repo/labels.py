@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from saver.errors import quoted
 from saver.repo.refs import BadNameError
 from saver.tree import encodable
 
@@ -23,17 +24,16 @@ def check_labels(labels: Mapping[str, str | None]) -> None:
     for key, value in labels.items():
         if not isinstance(key, str) or not _KEY.fullmatch(key):
             raise BadNameError(
-                f"{str(key)[:200]!r} cannot be the key of a label: a letter or _, then letters, digits and "
+                f"{quoted(key, 200)} cannot be the key of a label: a letter or _, then letters, digits and "
                 ". _ + - (100 at most)"
             )
         proper = value is None or (
             isinstance(value, str) and 0 < len(value) <= VALUE_LIMIT and value.isprintable()
         )
         if not proper:
-            given = value if isinstance(value, bool) else str(value)[:200]
             raise BadNameError(
-                f"{key}: {given!r} cannot be the value of a label: a number, or a text of 1 to {VALUE_LIMIT} "
-                "printable characters; longer texts go into the notes"
+                f"{key}: {quoted(value, 200)} cannot be the value of a label: a number, or a text of 1 to "
+                f"{VALUE_LIMIT} printable characters; longer texts go into the notes"
             )
 
 

@@ -3,15 +3,25 @@ which names the argument."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from numbers import Integral, Real
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from saver.canonical import in_order
 from saver.repo.entry import KINDS, Kind
 from saver.repo.labels import check_labels
 from saver.repo.refs import BadNameError, check_group, check_model, check_tag, parse_range, parse_ref
 from saver.repo.version import Version
+
+T = TypeVar("T")
+
+
+def _checked(name: str, check: Callable[[Any], T], value: Any) -> T:
+    """What `check` returns; its error names the argument."""
+    try:
+        return check(value)
+    except BadNameError as error:
+        raise BadNameError(f"{name}: {error}") from None
 
 
 def ref_of(name: str, value: Any) -> str:
@@ -22,21 +32,14 @@ def ref_of(name: str, value: Any) -> str:
         raise TypeError(
             f"{name}: a {type(value).__name__} is not a ref; pass a string such as 'iris@3', or a Version"
         )
-    try:
-        parse_ref(value)
-    except BadNameError as error:
-        raise BadNameError(f"{name}: {error}") from None
+    _checked(name, parse_ref, value)
     return value
 
 
 def several_of(name: str, value: Any) -> None:
     """A ref, or a range of versions."""
-    try:
-        if isinstance(value, str) and parse_range(value) is not None:
-            return
-    except BadNameError as error:
-        raise BadNameError(f"{name}: {error}") from None
-    ref_of(name, value)
+    if not isinstance(value, str) or _checked(name, parse_range, value) is None:
+        ref_of(name, value)
 
 
 def model_of(value: Any) -> str:
@@ -44,10 +47,7 @@ def model_of(value: Any) -> str:
     if not isinstance(value, str):
         way = ": pass its `model`" if isinstance(value, Version) else "; pass a string such as 'iris'"
         raise TypeError(f"model: a {type(value).__name__} is not the name of a model{way}")
-    try:
-        check_model(value)
-    except BadNameError as error:
-        raise BadNameError(f"model: {error}") from None
+    _checked("model", check_model, value)
     return value
 
 
@@ -57,10 +57,7 @@ def group_of(value: Any) -> str:
         return ""
     if not isinstance(value, str):
         raise TypeError(f"group: a {type(value).__name__} is not a name; pass a text as in 'fraud/'")
-    try:
-        check_group(value)
-    except BadNameError as error:
-        raise BadNameError(f"group: {error}") from None
+    _checked("group", check_group, value)
     return value
 
 
@@ -76,10 +73,7 @@ def tag_of(name: str, value: Any) -> str:
     """A tag."""
     if not isinstance(value, str):
         raise TypeError(f"{name}: a {type(value).__name__} is not a tag; pass a string such as 'production'")
-    try:
-        check_tag(value)
-    except BadNameError as error:
-        raise BadNameError(f"{name}: {error}") from None
+    _checked(name, check_tag, value)
     return value
 
 
@@ -93,12 +87,9 @@ def labels_of(value: Any) -> dict[str, Any]:
         raise TypeError(
             f'labels: a {type(value).__name__} has no keys; pass a dict such as {{"team": "fraud"}}'
         )
-    told = {key: _written(each) for key, each in value.items()}
-    try:
-        check_labels(told)
-    except BadNameError as error:
-        raise BadNameError(f"labels: {error}") from None
-    return {key: told[key] for key in in_order(told)}
+    texts = {key: _written(each) for key, each in value.items()}
+    _checked("labels", check_labels, texts)
+    return {key: texts[key] for key in in_order(texts)}
 
 
 def _written(value: Any) -> Any:

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 import msgspec
 
 from saver.direction import better
+from saver.errors import quoted
 
 LATEST = "latest"
 MODEL_LIMIT = 200
@@ -141,7 +142,7 @@ def check_model(name: str) -> None:
     proper = isinstance(name, str) and 0 < len(name) <= MODEL_LIMIT
     if not proper or not all(map(_SEGMENT.fullmatch, name.split("/"))):
         raise BadNameError(
-            f"{str(name)[:200]!r} is not the name of a model: letters, digits and . _ + - in pieces joined "
+            f"{quoted(name, 200)} is not the name of a model: letters, digits and . _ + - in pieces joined "
             f"by /, each beginning with a letter, digit or _, {MODEL_LIMIT} in all"
         )
 
@@ -149,7 +150,7 @@ def check_model(name: str) -> None:
 def check_group(name: str) -> None:
     """Raise BadNameError unless `name` can be what names of models begin with: `fraud/`."""
     if not isinstance(name, str) or not name.endswith("/"):
-        raise BadNameError(f"{str(name)[:200]!r} is not a group of models: it ends with a /, as in 'fraud/'")
+        raise BadNameError(f"{quoted(name, 200)} is not a group of models: it ends with a /, as in 'fraud/'")
     check_model(name[:-1])
 
 
@@ -157,6 +158,6 @@ def check_tag(tag: str) -> None:
     """Raise BadNameError unless `tag` can be a tag."""
     if not isinstance(tag, str) or not _TAG.fullmatch(tag) or tag == LATEST:
         raise BadNameError(
-            f"{str(tag)[:200]!r} is not a tag: a letter or _, then letters, digits and . _ + - (100 at "
+            f"{quoted(tag, 200)} is not a tag: a letter or _, then letters, digits and . _ + - (100 at "
             f"most); {LATEST!r} is always the newest version"
         )

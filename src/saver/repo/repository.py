@@ -73,9 +73,10 @@ class Repository:
     def exists(self) -> bool:
         """Whether anything was ever saved here; raises IncompatibleError for stores of newer Savers."""
         if self._format is None:
-            self._format = read_format(self.storage)
-            if self._format is not None and self._make_index is not None:
-                self.index = self._make_index(self._format.id)
+            found = read_format(self.storage)
+            if found is not None and self._make_index is not None:
+                self.index = self._make_index(found.id)
+            self._format = found  # last: this says that the store is known
         return self._format is not None
 
     def format(self) -> Format:

@@ -12,12 +12,13 @@ from saver.storage import Content, Storage
 
 class Written:
     """The objects that were put for one version. Leaving the `with` block with an error removes them, since
-    no other writer can know them, unless the error is CommitUnknownError, or `keep` was called.
+    no other writer can know them, unless the error is CommitUnknownError, or they are kept.
     """
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
         self._keys: list[str] = []
+        self._kept = False
 
     def __enter__(self) -> Written:
         return self
@@ -25,7 +26,7 @@ class Written:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is not None and not isinstance(error, CommitUnknownError):
+        if error is not None and not isinstance(error, CommitUnknownError) and not self._kept:
             self.remove(self._keys)
 
     def put(self, key: str, content: Content) -> None:
@@ -34,8 +35,12 @@ class Written:
         self._storage.put(key, content)
 
     def keep(self) -> None:
-        """Remove nothing of what was put: a record may need it."""
-        self._keys.clear()
+        """From now on, remove nothing of what was put: a record may need it."""
+        self._kept = True
+
+    def release(self) -> None:
+        """The record was not written, so nothing needs what was put."""
+        self._kept = False
 
     def remove(self, keys: Iterable[str]) -> None:
         """Remove objects that nothing needs.

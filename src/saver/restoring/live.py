@@ -23,17 +23,21 @@ _CLOSED = (tuple, set, frozenset, deque)
 def is_live(target: Any, exact: bool, seen: set[int] | None = None) -> bool:
     """Whether an object in a container must fit the saved value. So must dicts and lists with such objects,
     and for an exact restore everything that holds one. `seen` are the ids of objects that are known."""
-    seen = set() if seen is None else seen
-    if isinstance(target, _PLAIN) or id(target) in seen:
-        return False
-    seen.add(id(target))
-    if isinstance(target, _CLOSED):
-        return exact and any(is_live(item, exact, seen) for item in target)
-    restorer = restorer_for(type(target))
-    if restorer is None or restorer.live:
-        return restorer is not None or isinstance(target, Target)
-    if exact or isinstance(target, (dict, list)):
-        return any(is_live(item, exact, seen) for _, item in restorer.within(target))
+    seen, waiting = set() if seen is None else seen, [target]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, _PLAIN) or id(item) in seen:
+            continue
+        seen.add(id(item))
+        if isinstance(item, _CLOSED):
+            waiting += item if exact else ()
+            continue
+        restorer = restorer_for(type(item))
+        if restorer is None or restorer.live:
+            if restorer is not None or isinstance(item, Target):
+                return True
+        elif exact or isinstance(item, (dict, list)):
+            waiting += [inner for _, inner in restorer.within(item)]
     return False
 
 

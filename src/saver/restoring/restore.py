@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from saver.callers import warn
 from saver.codec import Decoder
-from saver.errors import DoesNotFitError, NotFoundError, SaverError
+from saver.errors import DoesNotFitError, NotFoundError, SaverError, quoted
 from saver.restoring.contract import Plan
 from saver.restoring.naming import Names, Naming
 from saver.restoring.reach import is_tensor
@@ -156,10 +156,10 @@ def _pairs(opened: Opened, into: Any, saved: Saved) -> Iterator[tuple[str, Value
 def _no_part(opened: Opened, name: object) -> str:
     parts = opened.trees
     if opened.manifest.whole:
-        return f"{opened.where} has no part {str(name)[:80]!r}; its parts are {', '.join(parts)}"
+        return f"{opened.where} has no part {quoted(name)}; its parts are {', '.join(parts)}"
     (sole,) = parts
     return (
-        f"{opened.where} has no part {str(name)[:80]!r}; one object was saved, not a mapping: pass "
+        f"{opened.where} has no part {quoted(name)}; one object was saved, not a mapping: pass "
         f"into={{{sole!r}: target}}, or the target itself unless it is a mapping"
     )
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
+
+from msgspec.structs import replace
 
 from saver import trust as policy
 from saver.codec import Decoder, check
@@ -13,6 +16,7 @@ from saver.restoring.contract import Plan, Restorer, Target, kind, restorer_for
 from saver.restoring.naming import Naming
 from saver.restoring.pairing import Pair, Pairs
 from saver.restoring.report import PartReport
+from saver.stack import SEGMENT, is_deep, on_fresh_stack
 from saver.storage import Progress
 from saver.tree import Node, Reference, Tensor, Value
 
@@ -77,13 +81,19 @@ class Saved:
         if restorer is None and not isinstance(target, Target):
             self.refuse(f"a {kind(target)} cannot be restored in place; take it from `load`")
         try:
-            if restorer is None:
-                return target.plan(value, self)  # type: ignore[no-any-return]
-            return restorer.plan(value, target, self)
+            depth = len(self._steps)
+            if depth % SEGMENT == 1 and (depth > 1 or is_deep()):
+                return _on_fresh_stacks(on_fresh_stack(self._planned, restorer, value, target))
+            return self._planned(restorer, value, target)
         except (SaverError, MemoryError):
             raise
         except Exception as error:
             raise self.not_understood(error) from error
+
+    def _planned(self, restorer: Restorer | None, value: Value, target: Any) -> Plan:
+        if restorer is None:
+            return target.plan(value, self)  # type: ignore[no-any-return]
+        return restorer.plan(value, target, self)
 
     def not_understood(self, error: Exception, where: str = "") -> IncompatibleError:
         """The error for a saved tree that could not be read as what it should be."""
@@ -236,3 +246,15 @@ class Saved:
                 yield value
             elif isinstance(value, (list, dict)):
                 stack.extend(reversed(value if isinstance(value, list) else value.values()))
+
+
+def _on_fresh_stacks(plan: Plan) -> Plan:
+    """A plan that is carried out as deep as it was made."""
+    ready = plan.ready
+    if ready is None:
+        return plan
+
+    def readied(decoder: Decoder) -> Callable[[], None]:
+        return partial(on_fresh_stack, on_fresh_stack(ready, decoder))
+
+    return replace(plan, ready=readied)

@@ -22,8 +22,8 @@ class WrappedStorage(Storage):
 
     @abstractmethod
     def call(self, name: str, act: Callable[[], T]) -> T:
-        """Return the result of `act`, which calls the method of this name. `read`, `read_many` and `fetch`
-        of blobs are such calls, too."""
+        """Return the result of `act`, which calls the method of this name. `read` and `fetch` of blobs are
+        such calls, too; so is `fetch_many`, as one `fetch`."""
 
     def __str__(self) -> str:
         return str(self.storage)
@@ -65,16 +65,14 @@ class _WrappedBlob(Blob):
             return self._blob.read(start, end)
         return self._call("read", lambda: self._blob.read(start, end))
 
-    def read_many(self, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
-        if all(self.near(*each) for each in ranges):
-            return self._blob.read_many(ranges)
-        return self._call("read", lambda: self._blob.read_many(ranges))
-
     def map(self) -> NDArray[np.uint8]:
         return self._blob.map()
 
     def fetch(self, start: int, end: int, scratch: memoryview) -> None:
         self._call("fetch", lambda: self._blob.fetch(start, end, scratch))
+
+    def fetch_many(self, ranges: Sequence[tuple[int, int]], scratch: memoryview) -> None:
+        self._call("fetch", lambda: self._blob.fetch_many(ranges, scratch))
 
     def near(self, start: int, end: int) -> bool:
         return self._blob.near(start, end)

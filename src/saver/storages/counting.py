@@ -23,8 +23,8 @@ class CountingStorage(WrappedStorage):
         assert storage.calls["list"] == 1
 
     `calls` counts the calls by kind: `put`, `create`, `open`, `read`, `fetch`, `stat`, `list`, `delete`. A
-    listing is one call, and so is deleting many keys, or reading a whole object. Opening an object fetches
-    its first bytes, so reading what is `near` is not a call.
+    listing is one call, and so is deleting many keys, fetching many ranges, or reading a whole object.
+    Opening an object fetches its first bytes, so reading what is `near` is not a call.
 
     `waits` counts how many calls came after one another; calls that are made together count as the longest
     chain among them. It is what a storage with slow calls costs. Only `together` makes calls at the same

@@ -22,6 +22,7 @@ from saver.testing.enumeration import (  # noqa: E402
 )
 from saver.testing.faults import Crash, FaultyFiles  # noqa: E402
 from saver.testing.faulty_storage import Call, FaultyStorage, Kind  # noqa: E402
+from saver.testing.interrupts import Interrupt, Interrupted, every_interrupt  # noqa: E402
 from saver.testing.kinds import DAMAGE, KINDS, READ_KINDS, WRITE_KINDS, overtaken  # noqa: E402
 from saver.testing.storages import StorageTests  # noqa: E402
 
@@ -40,6 +41,8 @@ __all__ = [
     "FaultyFiles",
     "FaultyStorage",
     "FileFault",
+    "Interrupt",
+    "Interrupted",
     "Kind",
     "LatencyStorage",
     "StorageTests",
@@ -49,5 +52,6 @@ __all__ = [
     "every_damage",
     "every_fault",
     "every_file_fault",
+    "every_interrupt",
     "overtaken",
 ]

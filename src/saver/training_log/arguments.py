@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 from typing import Any
 
-from saver.errors import CannotSaveError
+from saver.errors import CannotSaveError, quoted
 from saver.training_log.content import NAME_LIMIT, is_name
 
 
@@ -35,5 +35,5 @@ def check_name(name: object) -> None:
     """Raise CannotSaveError unless this can be the name of a metric, or the kind of an event."""
     if not is_name(name):
         raise CannotSaveError(
-            f"{str(name)[:80]!r} is not a name of 1 to {NAME_LIMIT} printable characters; choose another one"
+            f"{quoted(name)} is not a name of 1 to {NAME_LIMIT} printable characters; choose another one"
         )

@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from saver.errors import CannotSaveError, NotFoundError
+from saver.errors import CannotSaveError, NotFoundError, quoted
 from saver.training_log import rows
 from saver.training_log.arguments import check_name, number_of, step_of
 from saver.training_log.content import (
@@ -52,11 +52,12 @@ class TrainingLog:
         self._hold(Content(np.empty(0, np.int64), np.empty(0, np.float64), {}, ()))
 
     def _hold(self, content: Content) -> None:
-        self._steps, self._times = content.steps, content.times
-        self._columns = {name: Growing(column) for name, column in content.columns.items()}
-        self._events = list(content.events)
-        self._size = len(content.steps)
-        self._unfinished = False
+        """Hold this content from now on. It is one assignment, which a signal does not interrupt."""
+        columns = {name: Growing(column) for name, column in content.columns.items()}
+        events, size = list(content.events), len(content.steps)
+        (self._steps, self._times, self._columns, self._events, self._size, self._unfinished) = (
+            content.steps, content.times, columns, events, size, False
+        )  # fmt: skip
 
     @classmethod
     def of(cls, content: Content) -> TrainingLog:
@@ -189,7 +190,7 @@ class TrainingLog:
         column = columns.get(name)
         if column is None:
             there = ", ".join(list(columns)[:20]) or "none"
-            raise NotFoundError(f"the log has no metric {str(name)[:80]!r}; it has {there}")
+            raise NotFoundError(f"the log has no metric {quoted(name)}; it has {there}")
         return _readable(steps[column.where()]), _readable(column.values)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:

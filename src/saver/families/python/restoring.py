@@ -73,7 +73,7 @@ def _is_alike(value: Value, here: Any, saved: Saved) -> bool:
     def follow(item: Value) -> Value:
         return nodes[item.id] if type(item) is Reference else item
 
-    return _equal(value, tree, saved.follow, follow, iter(range(_COMPARED)))
+    return _equal(value, tree, saved.follow, follow)
 
 
 _COMPARED = 10_000
@@ -85,25 +85,31 @@ def _equal(
     other: Value,
     follow: Callable[[Value], Value],
     follow_other: Callable[[Value], Value],
-    steps: Iterator[int],
 ) -> bool:
     """Whether two trees describe equal objects. Tensors, which have not been read, count as different."""
-    if next(steps, None) is None:
-        return False
-    one, other = follow(one), follow_other(other)
-    if type(one) is not type(other) or type(one) is Tensor:
-        return False
-    if type(one) is Node and type(other) is Node:
-        alike = (one.codec, one.cls, one.version) == (other.codec, other.cls, other.version)
-        return alike and _equal(one.state, other.state, follow, follow_other, steps)
-    if type(one) is dict and type(other) is dict:
-        return one.keys() == other.keys() and all(
-            _equal(item, other[key], follow, follow_other, steps) for key, item in one.items()
-        )
-    if type(one) is list and type(other) is list:
-        pairs = zip(one, other, strict=False)
-        return len(one) == len(other) and all(_equal(*pair, follow, follow_other, steps) for pair in pairs)
-    return repr(one) == repr(other)
+    waiting = [(one, other)]
+    for _ in range(_COMPARED):
+        if not waiting:
+            return True
+        one, other = waiting.pop()
+        one, other = follow(one), follow_other(other)
+        if type(one) is not type(other) or type(one) is Tensor:
+            return False
+        if type(one) is Node and type(other) is Node:
+            if (one.codec, one.cls, one.version) != (other.codec, other.cls, other.version):
+                return False
+            waiting.append((one.state, other.state))
+        elif type(one) is dict and type(other) is dict:
+            if one.keys() != other.keys():
+                return False
+            waiting += [(item, other[key]) for key, item in one.items()]
+        elif type(one) is list and type(other) is list:
+            if len(one) != len(other):
+                return False
+            waiting += zip(one, other, strict=True)
+        elif repr(one) != repr(other):
+            return False
+    return False
 
 
 class StateRestorer(Restorer):

@@ -126,7 +126,7 @@ class _Collection:
     ) -> None:
         self._repo, self._users = repo, repo.users
         self._dry, self._progress = dry_run, progress
-        self._lists = listing or not repo.users.listed
+        self._lists = listing or not (repo.users.listed and repo.users.head)
         self._clock = Clock(repo, grace, dry_run)
         self._listing = Listing(repo.storage)
         self._records: dict[int, Stat | None] = {}

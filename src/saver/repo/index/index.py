@@ -112,8 +112,8 @@ class Index:
         """Add tensors of versions up to the log record `head`: all of them or none. Idempotent."""
         noted = list(rows)
         with self._lock:
-            self._ask(lambda db: tables.add(db, head, noted), None)
             self._lengths.clear()
+            self._ask(lambda db: tables.add(db, head, noted), None)
 
     def close(self) -> None:
         """Close the file. It is opened again when it is needed."""
@@ -129,8 +129,6 @@ class Index:
                 if self.trouble is not None and time.monotonic() < self._again:
                     break
                 try:
-                    import sqlite3
-
                     with _in_sqlite:
                         answer = question(self._opened())
                     self.trouble = None
@@ -139,7 +137,9 @@ class Index:
                     self._stop(error, math.inf)
                 except MemoryError as error:
                     self._stop(error, PAUSE)
-                except sqlite3.Error as error:
+                except Exception as error:
+                    if not _is_of_sqlite(error):
+                        raise
                     if attempt or not _is_broken(error) or not self._begin_anew():
                         self._stop(error, PAUSE if _is_locked(error) else math.inf)
             return unknown
@@ -151,9 +151,10 @@ class Index:
             return self._connection
         os.makedirs(os.path.dirname(self.path) or ".", mode=0o700, exist_ok=True)
         found = sqlite3.connect(self.path, timeout=TIMEOUT, isolation_level=None, check_same_thread=False)
-        self._connection, self._process = found, os.getpid()
-        self._closing = weakref.finalize(self, _close, found, self._process)
+        process = os.getpid()
+        self._closing = weakref.finalize(self, _close, found, process)
         tables.prepare(found)
+        self._connection, self._process = found, process  # last: only a prepared one is used again
         return found
 
     def _begin_anew(self) -> bool:
@@ -182,13 +183,19 @@ def _close(connection: sqlite3.Connection, process: int) -> None:
             connection.close()
 
 
-def _is_locked(error: sqlite3.Error) -> bool:
+def _is_of_sqlite(error: Exception) -> bool:
+    import sqlite3
+
+    return isinstance(error, sqlite3.Error)
+
+
+def _is_locked(error: Exception) -> bool:
     import sqlite3
 
     return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
-def _is_broken(error: sqlite3.Error) -> bool:
+def _is_broken(error: Exception) -> bool:
     """Whether the file is not an index of this Saver, as opposed to locked, read-only or too large."""
     import sqlite3
 

@@ -14,18 +14,22 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from functools import lru_cache, partial
 from typing import Any, TypeAlias
 
 import msgspec
 
 from saver.canonical import canonical
-from saver.errors import IncompatibleError
+from saver.errors import IncompatibleError, SaverError
 from saver.repo.state.page import MAX_HEIGHT, Page, check_name, decoded, value_at
 from saver.repo.state.updating import Update
 
 _CACHED = 128
 """How many decoded pages are kept: some 1 MB."""
+
+AHEAD = 32
+"""The most pages that a scan reads at once."""
 
 Together: TypeAlias = Callable[[Iterable[Callable[[], Any]]], Iterator[Any]]
 
@@ -86,19 +90,33 @@ class Pages:
     ) -> Iterator[tuple[str, Any]]:
         """Keys from `first` to before `stop` with their values, in order; reads pages as they are needed."""
         if root is not None and first < stop:
-            yield from self._scan(root, self._page(root), None, (first, stop), reverse)
+            yield from self._scan(root, self._page(root), None, (first, stop), reverse, [1])
 
     def _scan(
-        self, name: str, page: Page, end: str | None, bounds: tuple[str, str], reverse: bool
+        self, name: str, page: Page, end: str | None, bounds: tuple[str, str], reverse: bool, ahead: list[int]
     ) -> Iterator[tuple[str, Any]]:
+        """`ahead` is how many pages are read at once: at first one, for callers that want the first key."""
         low, high = (bisect_left(page.keys, bound) for bound in bounds)
         if page.height:  # the previous child may contain the first key, too
             low = max(bisect_right(page.keys, bounds[0]) - 1, 0)
-        for at in range(high - 1, low - 1, -1) if reverse else range(low, high):
+        order = range(high - 1, low - 1, -1) if reverse else range(low, high)
+        read = 0
+        for done, at in enumerate(order):
             if page.height:
-                yield from self._scan(*self._child(page, at, end), bounds, reverse)
+                if done == read:
+                    some = order[done : done + ahead[0]]
+                    read += len(some)
+                    self._read_ahead(page.pages[each] for each in some)
+                yield from self._scan(*self._child(page, at, end), bounds, reverse, ahead)
+                ahead[0] = min(2 * ahead[0], AHEAD)
             else:
                 yield page.keys[at], value_at(name, page, at)
+
+    def _read_ahead(self, names: Iterable[str]) -> None:
+        """Read some pages at once. The caller that needs one gets its error."""
+        with suppress(SaverError):
+            for _ in self._together(partial(self._page, name) for name in names):
+                pass
 
     def update(self, root: str | None, changes: Mapping[str, Any]) -> str | None:
         """The root of the map with these values; None removes a key.
@@ -130,7 +148,7 @@ class Pages:
 
     def only_in(self, root: str | None, others: Iterable[str | None]) -> set[str]:
         """The names of the pages of a map that none of the other maps has. Reads only pages that differ."""
-        found = [self._difference(root, other) for other in others]
+        found = list(self._together(partial(self._difference, root, other) for other in others))
         return set.intersection(*found) if found else set(self.reachable(root))
 
     def _difference(self, root: str | None, other: str | None) -> set[str]:

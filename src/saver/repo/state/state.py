@@ -11,6 +11,7 @@ import logging
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -67,11 +68,12 @@ class State(Facts):
     def last(self) -> tuple[int, str]:
         """The number and the hash of the last record that was applied."""
         with self._lock:
-            return self._view.head, self._view.previous
+            return self._view.last
 
     def refresh(self) -> None:
         """Read the new records."""
         with self._lock:
+            self.log.ahead.clear()  # an exception may have come before the end of the last time
             try:
                 likely = self._look_ahead() if not self._view.head else 0
                 self._read_on(self.log.head(self._view.head, likely))
@@ -262,10 +264,10 @@ class State(Facts):
             needed = set(self.shortcuts.pages.reachable(found.root)) if self._view.alone else None
             self.shortcuts.write(found, needed, self._distrusts)
             self._distrusts = False
-            self.shortcuts.drop_old(number)
-            keep_reserve(self._storage)
+            drop, keep = partial(self.shortcuts.drop_old, number), partial(keep_reserve, self._storage)
+            list(self._storage.together((drop, keep)))
+        self._view.rest_on(found.root)  # before its old pages are forgotten, which it may need
         self.shortcuts.forget_held()
-        self._view.rest_on(found.root)
 
     def _make_durable(self, number: int) -> None:
         """Make a record durable, before anything else in the store depends on it.

@@ -46,6 +46,7 @@ class Users:
         self.lock = RLock()
         """Held during a collection: one thread at a time."""
         self.head = 0
+        """0 while nothing is known, and while it is being learned."""
         self._needs: dict[Name, _Needs] = {}
         self._of: dict[str, set[Name]] = {}
         self._manifests: set[str] = set()
@@ -57,11 +58,11 @@ class Users:
         """Whether all objects of the store were listed once."""
 
     def refresh(self) -> None:
-        """Advance to the head of the state."""
+        """Advance to the head of the state. If an exception comes in between, nothing is known any more."""
         while self.head != self._state.head:
-            head = self._state.head
-            if self.head and head - self.head <= MANY:
-                for number in range(self.head + 1, head + 1):
+            head, known, self.head = self._state.head, self.head, 0
+            if known and head - known <= MANY:
+                for number in range(known + 1, head + 1):
                     self._follow(self._state.log.read(number)[0].event)
                 self.head = head
             else:

@@ -7,6 +7,8 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+import msgspec
+
 from saver.errors import DamagedError, IncompatibleError, SaverError
 from saver.repo.log import ZERO, Commit, Condemn, Delete, Event, Harm, Label, Note, Record, Relocate, Tag
 from saver.repo.manifest import manifest_key
@@ -26,6 +28,7 @@ from saver.repo.state.facts import (
     tag_key,
     version_key,
 )
+from saver.repo.state.known import Known
 from saver.repo.state.pages import Pages
 from saver.repo.state.values import annotated, version_state, with_version, without_versions
 
@@ -49,31 +52,57 @@ class View(Facts):
     """What the log says up to record `head`, from the checkpoint of record `base` on.
 
     `follow` applies the next record; nothing else changes what it says. A page that cannot be used raises
-    Broken: then the caller makes another view. Not safe to use from several threads.
+    Broken: then the caller makes another view. Not safe to use from several threads. An exception may arrive
+    between any two lines (Ctrl-C): so each change is one assignment.
     """
 
     def __init__(self, pages: Pages, base: int = 0, previous: str = ZERO, root: str | None = None) -> None:
-        self.base = self.head = base
-        self.previous = previous
-        self.root = root
-        self.alone = base == 0
-        """Whether this view is from the log alone, and from no stored checkpoint."""
-        self.due: tuple[int, str] | None = None
-        """Number and hash of the last record after which a checkpoint should be kept."""
-        self.settled: dict[str, Any] = {}
-        """What changed from the base until then; None for removed keys."""
         self._pages = pages
-        self._recent: dict[str, Any] = {}
-        self._settled_keys: list[str] = []
-        """The keys of `settled`, sorted: a scan examines only its own range."""
+        self._known = Known(base, previous, base, root, alone=base == 0)
+
+    @property
+    def head(self) -> int:
+        """The number of the last record that was applied."""
+        return self._known.head
+
+    @property
+    def last(self) -> tuple[int, str]:
+        """Its number and its hash."""
+        return self._known.head, self._known.previous
+
+    @property
+    def base(self) -> int:
+        """The number of the record of the checkpoint that this rests on."""
+        return self._known.base
+
+    @property
+    def root(self) -> str | None:
+        """The root of the pages that this rests on."""
+        return self._known.root
+
+    @property
+    def alone(self) -> bool:
+        """Whether this view is from the log alone, and from no stored checkpoint."""
+        return self._known.alone
+
+    @property
+    def due(self) -> tuple[int, str] | None:
+        """Number and hash of the last record after which a checkpoint should be kept."""
+        return self._known.due
+
+    @property
+    def settled(self) -> Mapping[str, Any]:
+        """What changed from the base until then; None for removed keys."""
+        return self._known.settled
 
     def get(self, key: str) -> Any:
         """The value of a key; None if it has none. Raises Broken."""
-        for changes in (self._recent, self.settled):
+        known = self._known
+        for changes in (known.recent, known.settled):
             if key in changes:
                 return changes[key]
         try:
-            value = self._pages.get(self.root, key)
+            value = self._pages.get(known.root, key)
         except SaverError as error:
             raise Broken(str(error)) from error
         return _typed(key, value) if value is not None else None
@@ -85,17 +114,19 @@ class View(Facts):
     def between(self, first: str, stop: str, reverse: bool = False) -> Iterator[tuple[str, Any]]:
         """The keys from `first` to before `stop` with their values, in order, as they are now. Raises
         Broken, possibly midway."""
-        settled = self._settled_keys
-        recent = settled[bisect_left(settled, first) : bisect_left(settled, stop)]
-        recent = sorted({*recent, *(key for key in self._recent if first <= key < stop)})
-        changed = {key: self._recent[key] if key in self._recent else self.settled[key] for key in recent}
-        older = _read(self._pages.scan(self.root, first, stop, reverse))
+        known = self._known
+        low, high = (bisect_left(known.settled_keys, bound) for bound in (first, stop))
+        here = (key for key in known.recent if first <= key < stop)
+        recent = sorted({*known.settled_keys[low:high], *here})
+        changed = {key: known.recent[key] if key in known.recent else known.settled[key] for key in recent}
+        older = _read(self._pages.scan(known.root, first, stop, reverse))
         return _merged(older, recent[::-1] if reverse else recent, changed, reverse)
 
     def expect(self, keys: Iterable[str]) -> None:
         """Read ahead the pages that hold these keys. Raises SaverError."""
-        unknown = [key for key in keys if key not in self._recent and key not in self.settled]
-        self._pages.expect(self.root, unknown)
+        known = self._known
+        unknown = [key for key in keys if key not in known.recent and key not in known.settled]
+        self._pages.expect(known.root, unknown)
 
     def follow(self, record: Record, digest: str, where: str, interval: int) -> None:
         """Apply the next record; a checkpoint is due after every `interval` records.
@@ -103,31 +134,27 @@ class View(Facts):
         Raises DamagedError if the record does not follow, IncompatibleError if it says what no Saver would
         write there, or Broken; the view is then unchanged.
         """
-        if record.number != self.head + 1 or record.previous != self.previous:
+        known = self._known
+        if record.number != known.head + 1 or record.previous != known.previous:
             raise DamagedError(
                 f"{where} does not follow the one before it; two copies of the store were mixed, or "
                 "records were changed; restore the folder log/ from a copy"
             )
-        changes = _changes(record, self, where)
-        self._recent.update(changes)
-        self.head, self.previous = record.number, digest
-        if self.head % interval == 0:
-            self.due = (self.head, digest)
-            self._settled_keys += self._recent.keys() - self.settled.keys()
-            self._settled_keys.sort()  # mostly sorted already, which takes one pass
-            self.settled.update(self._recent)
-            self._recent = {}
+        self._known = known.after(record, digest, _changes(record, self, where), interval)
 
     def settle(self, root: str | None) -> None:
         """From now on, read the settled state from the pages below `root`, which hold it."""
-        if self.due is not None:
-            self.base = self.due[0]
-        self.root, self.settled, self._settled_keys = root, {}, []
+        known = self._known
+        base = known.due[0] if known.due is not None else known.base
+        self._known = msgspec.structs.replace(known, base=base, root=root, settled={}, settled_keys=())
 
     def rest_on(self, root: str | None) -> None:
         """The same, for pages of a checkpoint that was kept."""
-        self.settle(root)
-        self.due, self.alone = None, False
+        known = self._known
+        base = known.due[0] if known.due is not None else known.base
+        self._known = msgspec.structs.replace(
+            known, base=base, root=root, settled={}, settled_keys=(), due=None, alone=False
+        )
 
 
 def _read(items: Iterator[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:

@@ -27,13 +27,24 @@ class ReadingTests:
             for end in edges:
                 assert blob.read(start, end) == (data[start:end] if start < end else b"")
 
-    def test_many_ranges_are_read_at_once(self, storage: Storage) -> None:
-        data = bytes_of(100_000)
+    def test_many_ranges_are_fetched_at_once(self, storage: Storage) -> None:
+        data = bytes_of(300_000)
         put(storage, "a", data)
         blob = storage.open("a")
-        ranges = [(50_000, 50_001), (0, 4096), (4096, 8192), (10, 10), (0, 4096), (99_990, 100_010)]
-        assert blob.read_many(ranges) == [data[start:end] for start, end in ranges]
-        assert blob.read_many([]) == []
+        ranges = [(50_000, 50_001), (0, 4096), (4096, 8192), (200_000, 265_536), (299_990, 300_000)]
+        blob.fetch_many(ranges, memoryview(bytearray(65_536)))
+        blob.fetch_many([], memoryview(b""))
+        for start, end in ranges:
+            assert blob.map()[start:end].tobytes() == data[start:end]
+
+    def test_what_was_fetched_and_changed_stays_changed(self, storage: Storage) -> None:
+        data = bytes_of(300_000)
+        put(storage, "a", data)
+        blob, scratch = storage.open("a"), memoryview(bytearray(300_000))
+        blob.fetch(100_000, 200_000, scratch)
+        blob.map()[100_000:200_000] = 0
+        blob.fetch(0, 300_000, scratch)
+        assert blob.map().tobytes() == data[:100_000] + bytes(100_000) + data[200_000:]
 
     def test_what_is_not_there_is_not_found(self, storage: Storage) -> None:
         put(storage, "a/b", b"x")
