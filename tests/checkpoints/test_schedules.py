@@ -133,3 +133,15 @@ def test_groups_that_training_added_are_named_with_the_way_out() -> None:
             run.resume()
         again.add_param_group({"params": list(net[0].parameters())})
         assert run.resume() == 1
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_a_schedule_without_its_optimizer_warns_when_the_run_is_made(schedule: str) -> None:
+    net = torch.nn.Linear(2, 1)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.05, momentum=0.9)
+    objects = {"net": net, "rate": SCHEDULES[schedule](optimizer)}
+    with pytest.warns(RuntimeWarning, match=r"rate\.optimizer: not among the objects .* add it"):
+        saver.Saver(MemoryStorage()).checkpoints("run", objects, every=Every(steps=1), progress=False)
+    for held in (optimizer, {"held": [optimizer]}):
+        whole = {**objects, "optimizer": held}
+        saver.Saver(MemoryStorage()).checkpoints("run", whole, every=Every(steps=1), progress=False)
