@@ -81,13 +81,13 @@ def test_the_newest_of_many_are_found_without_reading_the_others() -> None:
 
     store = Watched()
     writer = saver.Saver(store)
-    for number in range(5 * INTERVAL + 1):
+    for number in range(10 * INTERVAL + 1):
         writer.save("m", number, notes="word " * 500)
     reader = saver.Saver(store)
     reads.clear()
     assert len(reader.history("m", last=3)) == 3
     few = len(reads)
-    assert len(reader.history("m")) == 5 * INTERVAL + 1
+    assert len(reader.history("m")) == 10 * INTERVAL + 1
     assert few < (len(reads) - few) / 3
 
 

@@ -86,8 +86,7 @@ class Checkpoints:
         self._aside: Listener | None = None
         self._saves = True
         self._reported = Reported(model)
-        self._begun = False
-        """Whether this is known to continue an earlier run, if there was one."""
+        self._begun = False  # whether this is known to continue an earlier run, if there was one
 
     # The frame around the loop
 

@@ -194,6 +194,7 @@ class PackedTensors:
                 self._tensors = {**self._tensors, **moved}
                 self._shared = None
         if lost:
+            self._blobs.clear()  # another attempt reads anew: the bytes on disk may be right
             shown = ", ".join(sorted(lost)[:5]) + (f" and {len(lost) - 5} more" if len(lost) > 5 else "")
             raise DamagedError(
                 f"{self._where}: the bytes of {shown} are not those that were saved; {self._advice}"

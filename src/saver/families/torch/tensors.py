@@ -49,7 +49,15 @@ def placed(tensor: Any, saved: Any, decoder: Decoder) -> Any:
     wanted = decoder.device
     if wanted.name is None and saved == "cpu":
         return tensor
-    device = torch.device(saved if wanted.name is None else wanted.name)
+    if wanted.name is None:
+        device = torch.device(saved)
+    else:
+        try:
+            device = torch.device(wanted.name)
+        except RuntimeError:
+            raise IncompatibleError(
+                f"device={wanted.name!r}: PyTorch has no kind of device of that name; pass device='cpu'"
+            ) from None
     if is_here(device):
         return tensor.to(device)
     if wanted.or_cpu:
