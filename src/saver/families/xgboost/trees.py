@@ -161,6 +161,14 @@ def _check_nodes(arrays: Arrays, bounds: NDArray[np.int64], features: int, vecto
     feature = arrays["split_indices"]
     if (feature[~leaf] < 0).any() or (feature[~leaf] >= features).any():
         raise ValueError("a node refers to a feature that the model does not have")
+    _check_parents(arrays, bounds, leaf)
+    if (arrays["default_left"] > 1).any() or (arrays["split_type"] > 1).any():
+        raise ValueError("a node has a flag that is neither 0 nor 1")
+
+
+def _check_parents(arrays: Arrays, bounds: NDArray[np.int64], leaf: NDArray[np.bool_]) -> None:
+    """Nodes name those that lead to them; others are deleted, and counted."""
+    left, right, feature = arrays["left_children"], arrays["right_children"], arrays["split_indices"]
     sizes = np.diff(bounds)
     first = np.repeat(bounds[:-1], sizes)
     inner = np.flatnonzero(~leaf)
@@ -182,8 +190,6 @@ def _check_nodes(arrays: Arrays, bounds: NDArray[np.int64], features: int, vecto
         raise ValueError("a deleted node leads out of its tree")
     if (np.add.reduceat(deleted.astype(np.int64), bounds[:-1]) != arrays["trees"][:, 1]).any():
         raise ValueError("a tree has another number of deleted nodes than it says")
-    if (arrays["default_left"] > 1).any() or (arrays["split_type"] > 1).any():
-        raise ValueError("a node has a flag that is neither 0 nor 1")
 
 
 def _check_leaves(arrays: Arrays, ends: dict[str, NDArray[np.int64]]) -> None:
