@@ -190,3 +190,14 @@ def test_a_class_of_the_users_own_needs_trust(tmp_path: Path) -> None:
         saver.load(tmp_path / "model.saver")
     found = saver.load(tmp_path / "model.saver", trust=[f"{__name__}.*"])
     assert same(found.get_booster(), model.get_booster())
+
+
+def test_numbers_that_json_does_not_have_come_back(tmp_path: Path) -> None:
+    made, _ = trained("reg:squarederror")
+    raw = made.save_raw("json")
+    first = raw.index(b'"loss_changes":[') + len(b'"loss_changes":[')
+    end = raw.index(b",", first)
+    made.load_model(raw[:first] + b"NaN" + raw[end:])
+    assert b"NaN" in made.save_raw("json")
+    saver.dump(made, tmp_path / "booster.saver")
+    assert same(made, saver.load(tmp_path / "booster.saver"))
