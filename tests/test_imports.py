@@ -90,7 +90,8 @@ CONTRACTS = {
         "environment", "lazy",
     ),
     "saver.encoding": (
-        "callers", "errors", "tree", "tensors", "codec", "storage", "repo", "git", "environment", "opened",
+        "allowing", "callers", "errors", "tree", "tensors", "registry", "trust", "codec", "storage", "repo",
+        "git", "environment", "opened",
     ),
     "saver.restoring": (
         "callers", "page", "human", "errors", "stack", "tree", "tensors", "trust", "codec", "reading",
