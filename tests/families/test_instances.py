@@ -133,6 +133,8 @@ def test_results_of_scipy_come_back_with_what_they_say_beside_their_items() -> N
 
 def test_a_result_that_holds_a_module_says_what_to_save() -> None:
     stats = pytest.importorskip("scipy.stats")
+    if "_xp" not in vars(stats.ttest_ind([1.0, 2, 3], [2.0, 3, 5])):
+        pytest.skip("results of this version of SciPy hold no module")
     with pytest.raises(
         saver.CannotSaveError, match=r"^\$\.t: .*'_xp' of a TtestResult is a module.*tuple\(it\)"
     ):

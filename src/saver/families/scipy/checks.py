@@ -47,7 +47,8 @@ def _increases(array: Any, *, strictly: bool) -> bool:
 
 def check_grid(fields: Fields) -> None:
     """Of a `RegularGridInterpolator`: the points of each axis, and a value at each."""
-    grid, values = fields["_grid"], fields["_values"]
+    own = "_" if "_grid" in fields else ""  # SciPy 1.13 has no properties in front of them
+    grid, values = fields[f"{own}grid"], fields[f"{own}values"]
     _require(type(grid) is tuple and len(grid) > 0, "the grid is not a tuple of axes")
     for axis in grid:
         _require(_is(axis, (-1,)) and len(axis) > 0, "an axis of the grid is not an array of float64")
