@@ -119,7 +119,9 @@ def test_a_forged_state_is_refused(what: str, tmp_path: Path) -> None:
 
 def test_a_forged_lock_is_refused(tmp_path: Path) -> None:
     saver.register(threading.Semaphore)
-    for state in (["Thread"], ["Semaphore", -1], ["Semaphore", "a"], ["Condition", 1], ["Lock", 1]):
+    numbers = (["Semaphore", -1], ["Semaphore", 0], ["Semaphore", "a"], ["Semaphore", 1, 2])
+    barriers = (["Barrier", 0, None], ["Barrier", 2, -1], ["Barrier", 2, "a"], ["Barrier", 2])
+    for state in (["Thread"], *numbers, *barriers, ["Condition", 1], ["Lock", 1]):
         with pytest.raises(saver.IncompatibleError):
             loaded(threading.Semaphore(), lambda was, state=state: state, tmp_path)  # type: ignore[misc]
 
@@ -159,6 +161,17 @@ def line(**changes: Any) -> Any:
 
 def smooth(**changes: Any) -> Any:
     return changed(interpolate.UnivariateSpline(X, X), **changes)
+
+
+def fitted_to(at: int, bad: float) -> Any:
+    """A spline with such a number in its points, weights or interval, or as its smoothing."""
+    data = list(smooth()._data)
+    if at < 3:
+        data[at] = data[at].copy()
+        data[at][3] = bad
+    else:
+        data[at] = bad
+    return smooth(_data=tuple(data))
 
 
 def table(**changes: Any) -> Any:
@@ -218,6 +231,11 @@ UNSOUND: list[Callable[[], Any]] = [
     lambda: smooth(_eval_args=(T[::-1].copy(), C, K)), lambda: smooth(_eval_args=(T, C[:2].copy(), K)),
     lambda: smooth(_eval_args=(T, C, 40)), lambda: smooth(ext=9), lambda: smooth(_eval_args=(T, C, 0)),
     lambda: smooth(_data=(X[:3].copy(), X, *smooth()._data[2:])),
+    *(
+        lambda at=at, bad=bad: fitted_to(at, bad)  # type: ignore[misc]
+        for at in range(5) for bad in (np.nan, np.inf, -np.inf)
+    ),
+    lambda: fitted_to(6, np.nan),
     lambda: table(_params=(SUMS, SUMS * 9, np.int64(3))), lambda: table(_params=(-SUMS, -SUMS, np.int64(-3))),
     lambda: triangles(_vertex_neighbor_vertices=(BOUNDS, BESIDE + 9)),
     lambda: triangles(_vertex_neighbor_vertices=(BOUNDS, BESIDE - 9)),

@@ -34,6 +34,7 @@ import threading
 import types
 import typing
 import uuid
+import warnings
 import weakref
 import xml.etree.ElementTree
 import zoneinfo
@@ -125,6 +126,29 @@ def test_a_pattern_that_is_slow_to_compile_is_refused() -> None:
         saver.dumps(re.compile("[\u0100-\uffff]" * 20))
 
 
+@pytest.mark.parametrize("text", ["[[a]", "[a&&b]", "[a||b]", "[a~~b]", "x[[:alpha:]]"])
+def test_a_pattern_is_loaded_without_a_warning(text: str, capsys: Any) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        data = saver.dumps(re.compile(text))
+    re.purge()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert saver.loads(data).pattern == text
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("cls", [ipaddress.IPv6Address, ipaddress.IPv6Interface, ipaddress.IPv6Network])
+@pytest.mark.parametrize("length", [1, 150, 180, 200, 300])
+def test_an_address_with_a_long_scope_comes_back_or_is_refused(cls: Any, length: int) -> None:
+    made = cls("fe80::1%" + "a" * length)
+    if len(str(made)) > 200:
+        with pytest.raises(saver.CannotSaveError, match="address"):
+            saver.dumps(made)
+    else:
+        assert str(again(made)) == str(made)
+
+
 def test_a_logger_keeps_the_handlers_of_the_process() -> None:
     logger = logging.getLogger("saver.tests.forms")
     data = saver.dumps(logger)
@@ -185,6 +209,12 @@ class Listed(list[Any]):
 class Ordered(OrderedDict[Any, Any]):
     __slots__ = ("mark",)
 
+    def __setitem__(self, key: Any, value: Any) -> None:
+        raise AssertionError("no code of the class runs")
+
+    __init__ = __getitem__ = __delitem__ = __len__ = __contains__ = cast("Any", __setitem__)
+    update = clear = items = keys = values = __iter__ = cast("Any", __setitem__)
+
 
 class Grouped(set[Any]):
     def add(self, item: Any) -> None:
@@ -194,11 +224,17 @@ class Grouped(set[Any]):
 
 
 class Pair(tuple[Any, ...]):
-    pass
+    def __iter__(self) -> Any:
+        raise AssertionError("no code of the class runs")
+
+    __len__ = __getitem__ = cast("Any", __iter__)
 
 
 class Fixed(frozenset[Any]):
-    pass
+    def __iter__(self) -> Any:
+        raise AssertionError("no code of the class runs")
+
+    __len__ = __contains__ = cast("Any", __iter__)
 
 
 class Word(str):
@@ -222,6 +258,13 @@ class Real(float):
     pass
 
 
+def ordered(**items: Any) -> Ordered:
+    made = OrderedDict.__new__(Ordered)
+    for key, value in items.items():
+        OrderedDict.__setitem__(made, key, value)
+    return made
+
+
 def derived() -> dict[type, Any]:
     """An instance of each, with an attribute; made without the classes' own methods."""
     mapped = dict.__new__(Mapped)
@@ -230,8 +273,8 @@ def derived() -> dict[type, Any]:
     list.extend(listed, [1, "a"])
     grouped = set.__new__(Grouped)
     set.update(grouped, {1, "a"})
-    made = [
-        mapped, listed, grouped, Ordered(b=1, a=2), Pair((1, [2])), Fixed({1, 2}),
+    made: list[Any] = [
+        mapped, listed, grouped, ordered(b=1, a=2), Pair((1, [2])), Fixed({1, 2}),
         str.__new__(Word, "w" * 600), Octets(b"\0x"), Whole(2**70), Real("-0.0"),
     ]  # fmt: skip
     for each in made:
@@ -245,9 +288,9 @@ PLAIN: dict[type, Callable[[Any], Any]] = {
     Mapped: lambda it: dict(dict.items(it)),
     Listed: lambda it: list.__getitem__(it, slice(None)),
     Grouped: lambda it: set.copy(it),
-    Ordered: lambda it: list(it.items()),
-    Pair: tuple,
-    Fixed: frozenset,
+    Ordered: lambda it: list(OrderedDict.items(it)),
+    Pair: lambda it: tuple.__getitem__(it, slice(None)),
+    Fixed: lambda it: frozenset.copy(it) | set(),
     Word: lambda it: str.__getitem__(it, slice(None)),
     Octets: bytes,
     Whole: lambda it: int.__add__(it, 0),
@@ -294,6 +337,26 @@ def test_a_derived_container_is_restored_in_place() -> None:
     saver.restore(data, live, trust=parts)
     assert live["a"] is inner
     assert (dict(inner), inner.note, list(live["b"])) == ({"x": 1, "y": [2]}, "saved", [1, 2])
+
+
+@pytest.mark.parametrize("count", [1, 300])
+def test_an_ordered_dict_of_a_class_is_filled_past_its_methods(count: int) -> None:
+    made = ordered()
+    for key in range(count):
+        OrderedDict.__setitem__(made, key, key / 2)
+    items = list(OrderedDict.items(made))
+    assert list(OrderedDict.items(again(made))) == items
+    live = {"x": ordered(z=0)}
+    inner = live["x"]
+    saver.restore(io.BytesIO(saver.dumps({"x": made})), live, trust=[f"{HERE}.*"])
+    assert live["x"] is inner
+    assert list(OrderedDict.items(inner)) == items
+
+
+def test_keys_are_weighed_without_the_methods_of_their_class() -> None:
+    keys: list[Any] = [Pair((1, 2)), Fixed((1, 2))]
+    found = again([{key: 1, (key, 2): 2} for key in keys])
+    assert [[type(key) for key in each] for each in found] == [[type(key), tuple] for key in keys]
 
 
 class Itself(dict[str, Any]):
@@ -344,6 +407,40 @@ def test_a_lock_that_is_held_comes_back_open() -> None:
 
 
 # What is refused, with a way out that works ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("timeout", [None, 5, 0.5])
+def test_a_barrier_keeps_its_timeout(timeout: float | None) -> None:
+    saver.register(threading.Barrier)
+    found: Any = again(threading.Barrier(2, timeout=timeout))
+    assert (found.parties, found._timeout) == (2, timeout)
+
+
+def emptied() -> threading.Semaphore:
+    made = threading.Semaphore(1)
+    made.acquire()
+    return made
+
+
+UNUSABLE: dict[str, Callable[[], Any]] = {
+    "a semaphore that was taken": emptied,
+    "a semaphore of nobody": lambda: threading.Semaphore(0),
+    "a bounded semaphore of nobody": lambda: threading.BoundedSemaphore(0),
+    "a semaphore of too many": lambda: threading.Semaphore(1 << 40),
+    "a barrier that never waits": lambda: threading.Barrier(2, timeout=-1),
+    "a barrier that waits too long": lambda: threading.Barrier(2, timeout=1e30),
+    "a barrier that waits for no number": lambda: threading.Barrier(2, timeout=cast("Any", "5")),
+}
+
+
+@pytest.mark.parametrize("what", UNUSABLE)
+def test_a_lock_that_would_not_work_is_refused(what: str) -> None:
+    made = UNUSABLE[what]()
+    saver.register(type(made))
+    with pytest.raises(
+        saver.CannotSaveError, match=r"semaphore.*release it|barrier's timeout|semaphore.*not more than"
+    ):
+        saver.dumps(made)
 
 
 class Own:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -128,6 +129,19 @@ def test_a_spline_can_be_smoothed_further() -> None:
         each.set_smoothing_factor(0.01)
     assert found(X).tobytes() == made(X).tobytes()
     assert found.get_residual() == made.get_residual()
+
+
+def test_a_spline_whose_fit_may_take_long_is_fitted_again_only_within_the_limit() -> None:
+    x = np.linspace(0, 1, 2000)
+    made = interpolate.UnivariateSpline(x, np.sin(5 * x), s=0.1)
+    data = saver.dumps(made)
+    with mock.patch.object(interpolate.UnivariateSpline, "__init__", side_effect=AssertionError):
+        found = saver.loads(data)
+    assert found(x).tobytes() == made(x).tobytes()
+    longer = saver.loads(data, limit=1 << 30)
+    for each in (made, longer):
+        each.set_smoothing_factor(0.01)
+    assert longer(x).tobytes() == made(x).tobytes()
 
 
 def test_derivatives_of_splines_come_back() -> None:

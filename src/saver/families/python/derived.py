@@ -50,8 +50,8 @@ class _Methods:
     def __len__(self) -> int:
         return self._base.__len__(self._obj)  # type: ignore[no-any-return]
 
-    def update(self, items: Any) -> None:
-        self._base.update(self._obj, items)
+    def update(self, items: Iterable[tuple[Any, Any]]) -> None:
+        _put(self._obj, self._base, items)
 
     def append(self, item: Any) -> None:
         self._base.append(self._obj, item)
@@ -60,14 +60,22 @@ class _Methods:
         self._base.extend(self._obj, items)
 
 
+def _put(obj: Any, base: Any, items: Iterable[tuple[Any, Any]]) -> None:
+    """Set items one by one: `OrderedDict.update` would call the class's own `__setitem__`."""
+    for key, value in items:
+        base.__setitem__(obj, key, value)
+
+
 def refill(target: Any, fresh: Any) -> None:
     """Make a container what another one of its class is, with its attributes; no code of the class runs."""
     base = base_of(type(target))
     base.clear(target)
     if base is list:
         list.extend(target, list.__iter__(fresh))
+    elif base is set:
+        set.update(target, set.__iter__(fresh))
     else:
-        base.update(target, dict(base.items(fresh)) if issubclass(base, dict) else set.__iter__(fresh))
+        _put(target, base, base.items(fresh))
     data = declared(type(target))
     attributes, way = attributes_of(fresh, data)[0], door(type(target), data)
     way.clear(target)

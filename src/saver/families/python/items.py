@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import is_dataclass
 from typing import Any
 
 import numpy as np
 
-from saver.codec import Decoder, Encoder, door
+from saver.codec import Decoder, Encoder, door, own_dict
 from saver.families.python.columns import LONG, decode_run, encode_run, fill_run
 from saver.tree import EXACT_INTEGER, Value
 
@@ -53,12 +54,14 @@ def hashable(items: Iterable[Any], decoder: Decoder) -> list[Any]:
 
 def _weight(item: Any, weights: dict[int, int]) -> int:
     """The number of values in an item, each counted as often as it occurs."""
-    if isinstance(item, (int, float, str, bytes)):
+    kind = type(item)  # whose own methods, such as `__iter__`, are not called
+    if issubclass(kind, (int, float, str, bytes)):
         return 1
-    if not isinstance(item, (tuple, frozenset)):
-        return 1 + (item.size if isinstance(item, np.ndarray) else _weight_within(item, weights))
+    if not issubclass(kind, (tuple, frozenset)):
+        return 1 + (item.size if issubclass(kind, np.ndarray) else _weight_within(item, weights))
     if id(item) not in weights:
-        weights[id(item)] = 1 + sum(_weight(within, weights) for within in item)
+        held = tuple.__iter__(item) if issubclass(kind, tuple) else frozenset.__iter__(item)
+        weights[id(item)] = 1 + sum(_weight(within, weights) for within in held)
     return weights[id(item)]
 
 
@@ -67,10 +70,10 @@ def _weight_within(item: Any, weights: dict[int, int]) -> int:
     if id(item) in weights:
         return weights[id(item)]
     weights[id(item)] = 1  # a cycle ends here
-    if isinstance(item, slice):
+    if type(item) is slice:
         held: Iterable[Any] = (item.start, item.stop, item.step)
     else:
-        held = list(vars(item).values()) if hasattr(item, "__dataclass_fields__") else ()
+        held = list(own_dict(item).values()) if is_dataclass(type(item)) else ()
     weights[id(item)] = 1 + sum(_weight(within, weights) for within in held)
     return weights[id(item)]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import warnings
 from collections.abc import Iterable
 from ipaddress import (
     IPv4Address,
@@ -64,7 +65,9 @@ class PatternCodec(Codec):
         text = decoder(state)
         _check_pattern(text, flags)
         decoder.budget.charge(steps=_cost(text, flags))
-        return re.compile(text, flags)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of sets such as "[[a]": it was given when it was saved
+            return re.compile(text, flags)
 
 
 _NAME_LIMIT = 200
@@ -139,13 +142,17 @@ class AddressCodec(Codec):
         return added(obj, "broadcast_address", "hostmask", "hosts", "netmask", "network", "network_address")
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
+        encoder.check(_address, type(obj).__name__, str(obj))
         return [type(obj).__name__, str(obj)]
 
     def decode(self, node: Node, decoder: Decoder) -> Any:
-        kind, text = node.state
-        if type(text) is not str or len(text) > _NAME_LIMIT:
-            raise ValueError("an address is a short text")
-        return _ADDRESSES[kind](text)
+        return _address(*node.state)
+
+
+def _address(kind: str, text: Any) -> Any:
+    if type(text) is not str or len(text) > _NAME_LIMIT:
+        raise ValueError(f"the text of an address has more than {_NAME_LIMIT} characters")
+    return _ADDRESSES[kind](text)
 
 
 def _check_items(items: Any) -> None:

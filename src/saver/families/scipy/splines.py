@@ -31,13 +31,16 @@ def _check_data(given: Any, smoothing: Any) -> None:
             raise ValueError("the points are not arrays of float64 of one length")
     if not all(type(number) is float for number in (begin, end, smoothing)) or type(k) is not int:
         raise ValueError("the interval, the degree or the smoothing is not a number")
+    if not all(np.isfinite(part).all() for part in given[:5]) or np.isnan(smoothing):
+        raise ValueError("the points, the weights or the interval are not finite")
 
 
 class SmoothingCodec(Codec):
     """Knots and coefficients, to the bit, and the points and the smoothing that they were fitted to.
 
     With those, they are fitted again when they are loaded, and what that needs is kept if it gives the same
-    bits; otherwise the spline cannot be smoothed further, and `set_smoothing_factor` says so.
+    bits, and if the fit takes no longer than a file of this size may (`limit=` of `load` allows more);
+    otherwise the spline cannot be smoothed further, and `set_smoothing_factor` says so.
     """
 
     name = "scipy.smoothing"
@@ -106,13 +109,23 @@ def _data(state: Any, t: Any, c: Any, k: int, decoder: Decoder) -> tuple[Any, ..
     if type(outcome) is not int or type(error) is not float or type(goes_on) is not bool:
         raise ValueError("the outcome of the fit is missing")
     work: tuple[Any, ...] = (None, None)
-    decoder.budget.charge(8 * given[0].nbytes, 200 * len(given[0]))
-    again = _fitted(given, smoothing) if goes_on else None
+    cost = _cost(len(given[0]), smoothing)
+    if goes_on and 2 * cost <= decoder.budget.steps:  # what is left must do for the rest of the file
+        decoder.budget.charge(8 * given[0].nbytes, cost)
+        again = _fitted(given, smoothing)
+    else:
+        again = None
     if again is not None:
         n = again[_COUNT]
         if n == len(t) and np.array_equal(again[8][:n], t) and np.array_equal(again[9][:n], c[:n]):
             return tuple(again)
     return (*given, smoothing, len(t), t, c, error, *work, outcome)
+
+
+def _cost(count: int, smoothing: float) -> int:
+    """The steps of a fit, at most: FITPACK may add a knot for each point, and fits them all after each time;
+    measured with a smoothing of almost nothing. Without smoothing, it knows all knots before it begins."""
+    return 200 * count + (3 * count**2 if smoothing > 0 else 0)
 
 
 def _fitted(given: list[Any], smoothing: float) -> Any:
