@@ -91,7 +91,10 @@ INSTANCES: dict[str, str] = {
         " KurtosistestResult MannwhitneyuResult ModeResult NormaltestResult PointbiserialrResult"
         " SenSeasonalSlopesResult SkewtestResult Ttest_1sampResult Ttest_indResult Ttest_relResult",
     ),
-    **instances("namedtuple", "scipy.stats._stats_mstats_common", "LinregressResult SiegelslopesResult TheilslopesResult"),
+    **instances(
+        "namedtuple", "scipy.stats._stats_mstats_common",
+        "LinregressResult SiegelslopesResult TheilslopesResult",
+    ),
     **instances(
         "namedtuple", "scipy.stats._stats_py",
         "BrunnerMunzelResult ConfidenceInterval CumfreqResult DescribeResult F_onewayResult"
