@@ -90,7 +90,8 @@ CONTRACTS = {
         "environment", "lazy",
     ),
     "saver.encoding": (
-        "callers", "errors", "tree", "tensors", "codec", "storage", "repo", "git", "environment", "opened",
+        "allowing", "callers", "errors", "tree", "tensors", "registry", "trust", "codec", "storage", "repo",
+        "git", "environment", "opened",
     ),
     "saver.restoring": (
         "callers", "page", "human", "errors", "stack", "tree", "tensors", "trust", "codec", "reading",
@@ -149,7 +150,7 @@ CONTRACTS = {
     ),
 }  # fmt: skip
 
-JOINERS = ("saver.cli", "saver.serve", "saver.testing", "saver.__main__")
+JOINERS = ("saver.cli", "saver.serve", "saver.testing", "saver.integrations", "saver.__main__")
 """Only these import `saver` itself."""
 
 
@@ -212,7 +213,7 @@ def test_the_repository_knows_no_python_object() -> None:
 def test_contracts_do_not_know_their_implementations() -> None:
     """A plural folder is reached through the registry, never by an import."""
     for module, path in MODULES.items():
-        if not module.startswith(("saver.families", "saver.testing")):
+        if not module.startswith(("saver.families", "saver.testing", "saver.integrations")):
             assert not [name for name in imports_of(path) if name.startswith("saver.families.")], module
 
 
@@ -224,11 +225,11 @@ BENEATH = {"pandas": ("pyarrow",)}
 """Libraries that others are built upon."""
 
 
-def test_a_library_is_imported_in_its_own_family_alone() -> None:
+def test_a_library_is_imported_in_its_own_family_and_its_integration_alone() -> None:
     for module, path in MODULES.items():
         known = {name.partition(".")[0] for name in imports_of(path)} & FRAMEWORKS
         allowed = set[str]()
-        if module.startswith("saver.families."):
+        if module.startswith(("saver.families.", "saver.integrations.")):
             family = registry.family(module.split(".")[2])
             allowed = {*family.packages, *BENEATH.get(family.name, ())}
         assert module in DEMO or known <= allowed, f"{module} imports {known - allowed}"
@@ -243,7 +244,8 @@ def test_the_core_names_no_library() -> None:
     found = {
         f"{module}:{number}: {line.strip()}"
         for module, path in MODULES.items()
-        if not module.startswith(("saver.families.", "saver.formats.")) and module not in DEMO
+        if not module.startswith(("saver.families.", "saver.formats.", "saver.integrations."))
+        and module not in DEMO
         for number, line in enumerate(path.read_text().splitlines(), 1)
         if named.search(line)
     }

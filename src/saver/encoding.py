@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
 
-from saver import environment
+from saver import environment, registry, trust
+from saver.allowing import allowing
 from saver.callers import warn
 from saver.codec import Encoder, codec_root
-from saver.errors import IncompatibleError
+from saver.errors import IncompatibleError, SaverError
 from saver.git import Git
 from saver.opened import Opened
 from saver.repo.draft import Draft, Encoded, EncodedPart
@@ -27,20 +29,21 @@ PARTS_LIMIT = 64
 def encode(obj: Any) -> Encoded:
     """The parts of an object. The keys of a dict with string keys (at most 64) become its parts.
 
-    Warns about classes and functions of `__main__`, which other programs cannot find under that name. Raises
+    Warns about classes and functions of `__main__`, which other programs cannot find under that name, and of
+    libraries that Saver knows, if loading them takes `trust`; of one's own code, that is expected. Raises
     CannotSaveError, which names the path, if something has no data form.
     """
     encoder, trees, whole = _walk(obj)
-    parts, homeless = {}, set[str]()
+    parts, asked = {}, set[tuple[str, str]]()
     for name, tree in trees.items():
         batches = {
             batch: state for batch, state in encoder.batches.items() if batch.rpartition("/")[0] == name
         }
-        parts[name] = _part(tree, batches)
-        if "__main__" in parts[name].packages:
-            homeless |= {name.partition(":")[2] for name in _of_main((tree, *batches.values()))}
+        parts[name] = _part(tree, batches, asked)
+    homeless = {name.partition(":")[2] for _, name in asked if name.startswith("__main__:")}
     if homeless:
         _warn_of_main(sorted(homeless))
+    _warn_of_trust(asked)
     return Encoded(parts, encoder.tensors, whole, encoder.seeds)
 
 
@@ -97,13 +100,6 @@ def classes(obj: Any) -> set[str]:
     return {item.cls for item in found if type(item) is Node and item.cls is not None}
 
 
-def _of_main(roots: Iterable[Value]) -> Iterator[str]:
-    for root in roots:
-        for item in walk(root):
-            if type(item) is Node and item.cls is not None and item.cls.startswith("__main__:"):
-                yield item.cls
-
-
 def _warn_of_main(names: list[str]) -> None:
     listed = ", ".join(f"__main__.{name}" for name in names[:8]) + ", …" * (len(names) > 8)
     short = names[0].rpartition(".")[2]
@@ -113,6 +109,33 @@ def _warn_of_main(names: list[str]) -> None:
         f'classes={{"__main__.{names[0]}": {short}}}',
         UserWarning,
     )
+
+
+def _warn_of_trust(asked: Iterable[tuple[str, str]]) -> None:
+    """Say which classes and functions of known libraries will not load without trust."""
+    unknown = [
+        (codec, name)
+        for codec, name in asked
+        if _is_known(name.partition(":")[0].partition(".")[0]) and not trust.allows(codec, name, ())
+    ]
+    if not unknown:
+        return
+    try:
+        policy = trust.allowed(())
+    except SaverError:  # loading says what is wrong with the configuration; a save does not depend on it
+        policy = trust.Policy()
+    names = sorted({trust.dotted(name) for codec, name in unknown if not policy.covers(codec, name)})
+    if names:
+        listed = ", ".join(names[:8]) + ", …" * (len(names) > 8)
+        warn(
+            f"{listed}: Saver has not reviewed {'it' if len(names) == 1 else 'them'}, so loading will need "
+            f"{allowing(names)}",
+            UserWarning,
+        )
+
+
+def _is_known(package: str) -> bool:
+    return registry.is_own(package) or package in sys.stdlib_module_names
 
 
 def _walk(obj: Any) -> tuple[Encoder, dict[str, Value], bool]:
@@ -134,13 +157,14 @@ def _makes_parts(obj: Any) -> bool:
     )
 
 
-def _part(tree: Value, batches: Mapping[str, Value]) -> EncodedPart:
+def _part(tree: Value, batches: Mapping[str, Value], asked: set[tuple[str, str]]) -> EncodedPart:
     """A part, given its tree and its batches. One walk through them writes their JSON, and finds what they
-    refer to."""
+    refer to. The codecs and names of the classes that they ask for are added to `asked`."""
     items: list[Item] = []
     text = _raw(tree, items)
     packages = {_package(item) for item in items if type(item) is Node}
     states = _each_raw(batches, items)
+    asked |= {(item.codec, item.cls) for item in items if type(item) is Node and item.cls is not None}
     tensors = tuple([item.name for item in items if type(item) is Tensor])
     return EncodedPart(text, states, tensors, tuple(sorted(packages - {"builtins", "stdlib"})))
 

@@ -86,6 +86,11 @@ def reviewed(module: str, kinds: str, reason: str, names: str) -> dict[str, Refe
     return {f"{module}:{name}": reference for name in names.split()}
 
 
+def instances(codec: str, module: str, names: str) -> dict[str, str]:
+    """Enums, named tuples or dataclasses of one module, by `codec`. `names` are separated by spaces."""
+    return {f"{module}:{name}": codec for name in names.split()}
+
+
 class Family(msgspec.Struct, frozen=True, kw_only=True):
     """The declaration of a library.
 
@@ -100,8 +105,9 @@ class Family(msgspec.Struct, frozen=True, kw_only=True):
     Modules, by their full names; "" if the family does not have one:
 
     - `codecs`: `CODECS`, and `RESTORERS` for restoring in place.
-    - `references`: `REFERENCES`, the functions and classes that files may hold as values, by name; does not
-      import the library.
+    - `references`: `REFERENCES`, the functions and classes that files may hold as values, by name; and
+      `INSTANCES`, its enums, named tuples and dataclasses whose instances they may hold, with their codecs;
+      does not import the library.
     - `reading`: `READERS`, `TEXTS` and others, by codec: how trees are shown and compared; does not import
       the library.
     - `run`: `FRAMEWORK`, what a training run needs.
@@ -170,6 +176,12 @@ class Family(msgspec.Struct, frozen=True, kw_only=True):
         """The functions and classes that files may hold as values."""
         module = self.module("references")
         found: Mapping[str, Reference] = module.REFERENCES if module is not None else {}
+        return found
+
+    @property
+    def named_instances(self) -> Mapping[str, str]:
+        """The enums, named tuples and dataclasses whose instances files may hold, with their codecs."""
+        found: Mapping[str, str] = getattr(self.module("references"), "INSTANCES", {})
         return found
 
 

@@ -30,12 +30,14 @@ class Rest(msgspec.Struct, frozen=True):
     """What training depends on beside the objects themselves and their state dicts.
 
     `state` can be saved, and is empty if there is nothing. `whole` are the names of the objects of which it
-    has what their state dicts leave out; `lost` are the paths of what cannot be saved.
+    has what their state dicts leave out; `lost` are the paths of what cannot be saved, and `absent` those of
+    what training changes and what belongs among the objects.
     """
 
     state: dict[str, Any]
     whole: frozenset[str] = frozenset()
     lost: tuple[str, ...] = ()
+    absent: tuple[str, ...] = ()
 
 
 class Held(msgspec.Struct, frozen=True):
@@ -110,7 +112,8 @@ def rest(objects: Mapping[str, Any], by_state: Collection[str]) -> Rest:
     found = {name: framework.rest(objects, by_state) for name, framework in loaded().items()}
     state = {name: each.state for name, each in found.items() if each.state}
     whole = frozenset(name for each in found.values() for name in each.whole)
-    return Rest(state, whole, tuple(path for each in found.values() for path in each.lost))
+    lost = tuple(path for each in found.values() for path in each.lost)
+    return Rest(state, whole, lost, tuple(path for each in found.values() for path in each.absent))
 
 
 def rest_targets(objects: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:

@@ -6,6 +6,8 @@ user's configuration file, and `@saver.register`. `classes={"__main__.Net": Net}
 configuration, allows exactly that class under that name.
 
 - A node may ask for the classes that the family of its codec declares for that codec, by name.
+- Enums, named tuples and dataclasses of the libraries, which one codec each builds for all of them, are
+  trusted by name if a family lists them.
 - A *reference* (a function or class held as a value) can be called later with data from the file, so only
   those that the families list are trusted: each was reviewed, is numerical and has no side effects.
 - A family from another distribution is used for a file only if the user names it: `"family:NAME"`.
@@ -139,7 +141,6 @@ def is_registered(cls: type) -> bool:
 FAMILY = "family:"
 """The prefix of a pattern that names a family."""
 
-
 REFERENCES: Mapping[str, Reference] = {
     name: review for family in registry.families() for name, review in family.named_references.items()
 }
@@ -155,13 +156,18 @@ def reference(name: str) -> Reference | None:
     return family.named_references.get(name) if family is not None else None
 
 
+INSTANCES: Mapping[str, str] = {
+    name: codec for family in registry.families() for name, codec in family.named_instances.items()
+}
+"""The enums, named tuples and dataclasses of libraries whose instances a file may hold, and their codecs."""
+
 _TOOLS = frozenset(("distutils", "f2py", "testing"))
 """Modules that build and test packages."""
 
 
 def allows(codec: str, name: str, patterns: Iterable[str]) -> bool:
     """Whether the policy trusts the class that a node of this codec asks for. Does not import the library."""
-    if name in _registered or _matches(dotted(name), patterns):
+    if name in _registered or INSTANCES.get(name) == codec or _matches(dotted(name), patterns):
         return True
     if codec in REFERENCE_CODECS:
         return reference(name) is not None

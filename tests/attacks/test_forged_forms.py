@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 import saver
+from equality import assert_same
 from forging import dump_unchecked, forged
 from saver.file import open_file
 from saver.tree import Node, Value
@@ -190,6 +191,21 @@ T, C, K = interpolate.UnivariateSpline(X, X)._eval_args
 TX, TY, TC = interpolate.RectBivariateSpline(X, X, np.outer(X, X)).tck
 SUMS = np.array([1, 2])
 
+WRAPPED = np.array([2**62] * 4 + [3])
+BOUNDS, BESIDE = spatial.Delaunay(POINTS).vertex_neighbor_vertices
+
+
+def simplex(axes: int) -> Any:
+    """A triangulation of one simplex."""
+    return triangles(
+        _points=np.eye(axes + 1, axes), npoints=axes + 1, ndim=axes, nsimplex=1,
+        simplices=np.arange(axes + 1, dtype=np.int32)[None], neighbors=np.full((1, axes + 1), -1, np.int32),
+        equations=np.zeros((1, axes + 2)), min_bound=np.zeros(axes), max_bound=np.ones(axes),
+        coplanar=np.zeros((0, 3), np.int32), _transform=None, _vertex_to_simplex=None,
+        _vertex_neighbor_vertices=None,
+    )  # fmt: skip
+
+
 UNSOUND: list[Callable[[], Any]] = [
     lambda: grid(_grid=(X,) * 3), lambda: grid(_grid=(X[::-1].copy(), X)), lambda: grid(_grid=[X, X]),
     lambda: grid(_grid=(X, X[:-1].copy())), lambda: grid(_values=np.zeros((8, 7))),
@@ -224,6 +240,18 @@ UNSOUND: list[Callable[[], Any]] = [
     ),
     lambda: fitted_to(6, np.nan),
     lambda: table(_params=(SUMS, SUMS * 9, np.int64(3))), lambda: table(_params=(-SUMS, -SUMS, np.int64(-3))),
+    lambda: triangles(_vertex_neighbor_vertices=(BOUNDS, BESIDE + 9)),
+    lambda: triangles(_vertex_neighbor_vertices=(BOUNDS, BESIDE - 9)),
+    lambda: triangles(_vertex_neighbor_vertices=(BOUNDS * 9, BESIDE)),
+    lambda: triangles(_vertex_neighbor_vertices=(BOUNDS[::-1].copy(), BESIDE)),
+    lambda: triangles(_vertex_neighbor_vertices=(BOUNDS[:-1].copy(), BESIDE)),
+    lambda: triangles(_vertex_neighbor_vertices=(BOUNDS.astype(np.int64), BESIDE)),
+    lambda: triangles(_vertex_neighbor_vertices=(BOUNDS,)), lambda: triangles(_vertex_neighbor_vertices=()),
+    lambda: simplex(1), lambda: simplex(17), lambda: simplex(32), lambda: simplex(100), lambda: simplex(400),
+    lambda: table(_params=(WRAPPED, WRAPPED, np.int64(3))),
+    lambda: table(_params=(SUMS, WRAPPED, np.int64(3))),
+    lambda: table(_params=(WRAPPED, SUMS, np.int64(3))), lambda: table(_params=(SUMS, SUMS, 3.7)),
+    lambda: table(_params=(SUMS, SUMS, np.float64(3))), lambda: table(_params=(SUMS, SUMS, "3")),
     lambda: table(_params=(SUMS, SUMS, np.int64(10**6))), lambda: table(_params=(SUMS, [2, 1], np.int64(3))),
 ]  # fmt: skip
 """Objects that SciPy would not make, with which its compiled code would read past the end of arrays, or that
@@ -238,6 +266,15 @@ def test_what_compiled_code_would_trust_is_refused_on_both_sides(number: int, tm
     dump_unchecked(made, tmp_path / "m.saver")
     with pytest.raises(saver.IncompatibleError):
         saver.load(tmp_path / "m.saver")
+
+
+def test_what_a_triangulation_computes_later_comes_back(tmp_path: Path) -> None:
+    made = spatial.Delaunay(POINTS)
+    expected = [made.vertex_neighbor_vertices, made.vertex_to_simplex, made.transform]
+    saver.dump([made, made.vertex_neighbor_vertices[1]], tmp_path / "m.saver")
+    found, beside = saver.load(tmp_path / "m.saver")
+    assert_same([found.vertex_neighbor_vertices, found.vertex_to_simplex, found.transform], expected)
+    assert not np.shares_memory(found.vertex_neighbor_vertices[1], beside)
 
 
 def test_checked_arrays_are_the_objects_own(tmp_path: Path) -> None:

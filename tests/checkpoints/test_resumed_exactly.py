@@ -27,6 +27,7 @@ from forging import forged, places_of
 from saver import Every
 from saver.checkpoints.objects import Objects
 from saver.errors import CannotSaveError, DoesNotFitError, SaverError
+from saver.rehearsal import prove
 from saver.storages.memory import MemoryStorage
 from saver.tree import Node, Reference, Tensor, walk
 
@@ -280,7 +281,12 @@ def assert_same(found: Any, expected: Any, at: str = "", met: set[Any] | None = 
         return
     met.add((id(found), id(expected)))
     assert type(found).__qualname__ == type(expected).__qualname__, at
-    if isinstance(expected, torch.Tensor):
+    if isinstance(expected, torch.Tensor) and expected.layout is not torch.strided:
+        assert found.layout is expected.layout, at
+        assert_same(found.is_coalesced(), expected.is_coalesced(), f"{at}.is_coalesced", met)
+        assert_same(found._indices(), expected._indices(), f"{at}.indices", met)
+        assert_same(found._values(), expected._values(), f"{at}.values", met)
+    elif isinstance(expected, torch.Tensor):
         assert (found.dtype, found.shape) == (expected.dtype, expected.shape), at
         assert found.requires_grad == expected.requires_grad, at
         assert found.detach().reshape(-1).view(torch.uint8).numpy().tobytes() == (
@@ -447,6 +453,62 @@ def test_whatever_is_trained_goes_on_to_the_bit(
 
 
 # One example each
+
+
+class Table(nn.Module):
+    """Rows by number, whose gradients, and with them the momentum of SGD, are sparse."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows = nn.Embedding(9, 2, sparse=True)
+
+    def before(self, step: int) -> None:
+        pass
+
+    def forward(self, points: Any) -> Any:
+        return self.rows((points[:, 0].abs() * 4).long().clamp(max=8))
+
+
+SPARSE: dict[str, Callable[[Any], Any]] = {
+    "SGD": lambda net: torch.optim.SGD(net.parameters(), 0.05),
+    "momentum": lambda net: torch.optim.SGD(net.parameters(), 0.05, momentum=0.9),
+    "damped": lambda net: torch.optim.SGD(net.parameters(), 0.05, momentum=0.9, dampening=0.5),
+    "SparseAdam": lambda net: torch.optim.SparseAdam(net.parameters(), 0.05),
+    "Adagrad": lambda net: torch.optim.Adagrad(net.parameters(), 0.05),
+}
+
+
+@pytest.mark.filterwarnings("ignore:Sparse invariant checks:UserWarning")  # of torch, once
+@pytest.mark.parametrize("stop", [1, 2, 3])
+@pytest.mark.parametrize("optimizer", SPARSE)
+def test_sparse_state_goes_on_to_the_bit(optimizer: str, stop: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(OPTIMIZERS, optimizer, SPARSE[optimizer])
+
+    def make() -> Life:
+        return Life(Table, optimizer)
+
+    whole = lives(saver.Saver(MemoryStorage()), make, STEPS)
+    parts = lives(saver.Saver(MemoryStorage()), make, stop, STEPS)
+    assert_same(parts.objects(), whole.objects())
+
+
+@pytest.mark.filterwarnings("ignore:Sparse invariant checks:UserWarning")  # of torch, once
+@pytest.mark.parametrize("trained", [0, 1, 2])
+@pytest.mark.parametrize("optimizer", SPARSE)
+def test_a_proof_leaves_sparse_state_as_it_was(
+    optimizer: str, trained: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(OPTIMIZERS, optimizer, SPARSE[optimizer])
+    life, twin = Life(Table, optimizer), Life(Table, optimizer)
+    for each in (life, twin):
+        torch.manual_seed(2)
+        for step in range(trained):
+            each.train(step)
+    run = saver.Saver(MemoryStorage()).checkpoints(
+        "run", life.objects(), every=Every(steps=99), progress=False
+    )
+    assert prove(run, life.train)
+    assert_same(life.objects(), twin.objects())
 
 
 def resumed(objects: dict[str, Any], make: Callable[[], dict[str, Any]], **options: Any) -> dict[str, Any]:

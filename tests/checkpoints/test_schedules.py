@@ -96,3 +96,52 @@ def test_rates_averages_and_scales_go_on_to_the_bit(schedule: str, average: str)
         train(store, schedule, average, stop)
     assert [version.step for version in store.versions("run")] == list(range(11))
     assert train(store, schedule, average, STEPS) == whole
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_what_training_sets_on_a_schedule_goes_on(schedule: str) -> None:
+    def objects() -> dict[str, Any]:
+        net = torch.nn.Linear(2, 1)
+        optimizer = torch.optim.SGD(net.parameters(), lr=0.05, momentum=0.9)
+        return {"net": net, "optimizer": optimizer, "rate": SCHEDULES[schedule](optimizer)}
+
+    store, first, again = saver.Saver(MemoryStorage()), objects(), objects()
+    with store.checkpoints("run", first, every=Every(steps=1), progress=False) as run:
+        first["rate"].count, first["rate"]._best = 3, [0.5, None]
+        run.step(0)
+    with store.checkpoints("run", again, every=Every(steps=1), progress=False) as run:
+        assert run.resume() == 1
+    assert (again["rate"].count, again["rate"]._best) == (3, [0.5, None])
+
+
+def test_groups_that_training_added_are_named_with_the_way_out() -> None:
+    net = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Linear(2, 1))
+
+    def optimizer() -> Any:
+        return torch.optim.SGD(net[1].parameters(), lr=0.05)
+
+    store, grown, again = saver.Saver(MemoryStorage()), optimizer(), optimizer()
+    with store.checkpoints(
+        "run", {"net": net, "optimizer": grown}, every=Every(steps=1), progress=False
+    ) as run:
+        grown.add_param_group({"params": list(net[0].parameters())})
+        run.step(0)
+    with store.checkpoints(
+        "run", {"net": net, "optimizer": again}, every=Every(steps=1), progress=False
+    ) as run:
+        with pytest.raises(saver.DoesNotFitError, match="with add_param_group, before they are restored"):
+            run.resume()
+        again.add_param_group({"params": list(net[0].parameters())})
+        assert run.resume() == 1
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_a_schedule_without_its_optimizer_warns_when_the_run_is_made(schedule: str) -> None:
+    net = torch.nn.Linear(2, 1)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.05, momentum=0.9)
+    objects = {"net": net, "rate": SCHEDULES[schedule](optimizer)}
+    with pytest.warns(RuntimeWarning, match=r"rate\.optimizer: not among the objects .* add it"):
+        saver.Saver(MemoryStorage()).checkpoints("run", objects, every=Every(steps=1), progress=False)
+    for held in (optimizer, {"held": [optimizer]}):
+        whole = {**objects, "optimizer": held}
+        saver.Saver(MemoryStorage()).checkpoints("run", whole, every=Every(steps=1), progress=False)

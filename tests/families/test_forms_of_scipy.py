@@ -105,6 +105,8 @@ def again(obj: Any) -> Any:
 @pytest.mark.parametrize("name", INTERPOLATORS)
 def test_an_interpolator_gives_the_same_bits(name: str) -> None:
     make, ask = INTERPOLATORS[name]
+    if name in ("AAA", "FloaterHormannInterpolator") and not hasattr(interpolate, name):
+        pytest.skip(f"this version of SciPy has no {name}")
     made = make()
     found = again(made)
     assert type(found) is type(made)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from hypothesis.extra import numpy as hnp
 
 import saver
 from equality import assert_same
+from saver.families.numpy.axes import axes_of
 
 Roundtrip = Callable[..., Any]
 
@@ -51,7 +53,7 @@ def arrays(draw: Any) -> np.ndarray:
 
 @pytest.mark.slow
 @settings(max_examples=300)
-@given(arrays(), st.sampled_from(["C", "F", "step", "back", "transposed", "broadcast"]))
+@given(arrays(), st.sampled_from(["C", "F", "step", "back", "transposed", "broadcast", "rolled", "every"]))
 def test_any_array_comes_back(roundtrip: Roundtrip, array: np.ndarray, layout: str) -> None:
     if layout == "F":
         array = np.asfortranarray(array)
@@ -61,13 +63,47 @@ def test_any_array_comes_back(roundtrip: Roundtrip, array: np.ndarray, layout: s
         array = array[..., ::-1]
     elif layout == "transposed":
         array = array.T
+    elif layout == "rolled" and array.ndim:
+        array = np.moveaxis(array, 0, -1)
+    elif layout == "every" and array.ndim:
+        array = array.T[..., ::2]
     elif layout == "broadcast":
         array = np.broadcast_to(array, (2, *array.shape))
     loaded = roundtrip([array])[0]
     assert_same(array, loaded)
     assert loaded.flags.writeable
-    if array.flags.f_contiguous:
-        assert loaded.flags.f_contiguous
+    if layout != "broadcast":
+        assert same_order(loaded, np.copy(array, order="K"))
+
+
+def same_order(one: np.ndarray, other: np.ndarray) -> bool:
+    """Whether the axes lie in memory in the same order; those of one element do not count."""
+    if not one.size:
+        return True
+    long = [axis for axis, size in enumerate(one.shape) if size > 1]
+    return [one.strides[axis] for axis in long] == [other.strides[axis] for axis in long]
+
+
+@pytest.mark.parametrize("axes", list(itertools.permutations(range(4))))
+@pytest.mark.parametrize("dtype", [np.float64, np.complex64, object, "U3", ">i4"])
+@pytest.mark.parametrize("cut", [slice(None), slice(1, 9, 2), slice(None, None, -1)])
+@pytest.mark.parametrize("sizes", [(2, 3, 1, 2), (5, 6, 7, 8)])
+def test_the_axes_of_a_view_keep_their_order(
+    roundtrip: Roundtrip, axes: tuple[int, ...], dtype: Any, cut: slice, sizes: tuple[int, ...]
+) -> None:
+    array = np.arange(np.prod(sizes)).reshape(sizes).astype(dtype)[..., cut].transpose(axes)
+    loaded = roundtrip([array])[0]
+    assert_same(array, loaded)
+    assert same_order(loaded, np.copy(array, order="K"))
+    assert saver.dumps(loaded)[4096:] == saver.dumps(np.copy(array, order="K"))[4096:]
+
+
+@pytest.mark.parametrize(
+    "order", ["K", "", None, 1, [0], [0, 0], [0, 2], [1, 0, 2], ["0", "1"], [True, False], [[0], 1], {"0": 1}]
+)
+def test_what_is_not_an_order_of_the_axes_is_refused(order: Any) -> None:
+    with pytest.raises(ValueError, match="is not an order of"):
+        axes_of(order, 2)
 
 
 @pytest.mark.parametrize("shape", [(), (1,), (3, 0, 2), (700,), (33, 44)])

@@ -297,6 +297,14 @@ def several(target: Any) -> Any:
     return np.c_[target, np.roll(target, 1)]
 
 
+def with_gaps(data: Any) -> Any:
+    """Every seventh element is missing, where elements are floats."""
+    data = copy.deepcopy(data)
+    if isinstance(data, np.ndarray) and data.dtype.kind == "f":
+        data.flat[::7] = np.nan
+    return data
+
+
 WAYS: dict[str, Callable[[Any, Any, Any], Any]] = {
     "sparse": lambda m, x, y: m.fit(sparse(x), y),
     "columns of a sparse matrix": lambda m, x, y: m.fit(scipy.sparse.csc_matrix(x), y),
@@ -316,13 +324,16 @@ WAYS: dict[str, Callable[[Any, Any, Any], Any]] = {
     "one feature": lambda m, x, y: m.fit(x[:, :1], y),
     "few samples": lambda m, x, y: m.fit(x[:7], y[:7]),
     "lists": lambda m, x, y: m.fit(x.tolist(), list(y)),
+    "missing values": lambda m, x, y: m.fit(with_gaps(x), y),
 }
 
 
 def data_for(way: str, features: Any) -> Any:
     if way == "one feature":
         return features[:, :1].copy()
-    return {"sparse": sparse, "a frame": framed}.get(way, copy.deepcopy)(features)
+    return {"sparse": sparse, "a frame": framed, "missing values": with_gaps}.get(way, copy.deepcopy)(
+        features
+    )
 
 
 @pytest.mark.slow
@@ -346,13 +357,32 @@ def test_every_estimator_fitted_in_a_way_comes_back_or_is_refused(way: str) -> N
 
 
 def answers_alike(model: Any, loaded: Any, asked: Any) -> None:
-    """Fail unless both answer with the same bits. An array that was a view with other strides is laid out
-    anew, as it is by pickle, and BLAS may then round otherwise: so what pickle gives back may answer, too."""
+    """Fail unless both answer with the same bits. What BLAS is given through a view with gaps, or backwards,
+    it may round otherwise than the dense array that comes back, in which the axes have the same order: then,
+    and only then, what pickle gives back may answer, too."""
     answers = outcomes(loaded, asked)
     try:
         assert_same(outcomes(model, asked), answers)
     except AssertionError:
+        if not any(map(has_gaps, arrays_in(model))):
+            raise
         assert_same(outcomes(pickle.loads(pickle.dumps(model)), asked), answers)
+
+
+def has_gaps(array: Any) -> bool:
+    return array.size > 0 and array.strides != np.copy(array, order="K").strides
+
+
+def arrays_in(thing: Any, met: set[int] | None = None) -> Iterator[Any]:
+    met = set() if met is None else met
+    if id(thing) in met:
+        return
+    met.add(id(thing))
+    if isinstance(thing, np.ndarray):
+        yield thing
+    held: Any = thing if isinstance(thing, (list, tuple)) else getattr(thing, "__dict__", {}).values()
+    for item in thing.values() if isinstance(thing, dict) else held:
+        yield from arrays_in(item, met)
 
 
 def fresh() -> Iterator[tuple[str, Any, Any, Any]]:

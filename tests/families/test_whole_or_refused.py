@@ -123,12 +123,27 @@ class Point(collections.namedtuple("Pair", "x y")):
     """A named tuple with room for more."""
 
 
-def test_an_attribute_of_a_named_tuple_is_refused_with_its_place() -> None:
+def test_an_attribute_of_a_named_tuple_comes_back_or_is_refused_with_its_place() -> None:
     point = Point(1, 2)
     assert back(point) == point
-    point.colour = "red"
-    with pytest.raises(saver.CannotSaveError, match=r"^\$\.here\[1\]: .*'colour' was set on a Point.*keep"):
+    point.colour = ["red", point]
+    found = back(point)
+    assert found == point
+    assert found.colour == ["red", found]
+    assert found.colour[1] is found
+    vars(point)["count"] = 5
+    with pytest.raises(
+        saver.CannotSaveError, match=r"^\$\.here\[1\]: .*a method.*'count', which an attribute"
+    ):
         saver.dumps({"here": [0, point]})
+
+
+@pytest.mark.parametrize("items", [(), (1,), (1, 2, 3)])
+def test_a_named_tuple_of_the_wrong_length_is_refused_with_its_place(items: tuple[int, ...]) -> None:
+    wrong = tuple.__new__(Point, items)
+    why = rf"^\$\.here\[1\]: a Point has 2 fields, and this one holds {len(items)} items; make it anew"
+    with pytest.raises(saver.CannotSaveError, match=why):
+        saver.dumps({"here": [0, wrong]})
 
 
 @pytest.mark.parametrize("set_by", ["hand", "update_wrapper"])

@@ -290,6 +290,27 @@ def test_a_change_as_small_as_rounding_names_the_switch_for_it():
     assert "torch.use_deterministic_algorithms(True)" in str(proof)
 
 
+def test_a_group_that_training_adds_is_a_finding_and_leaves_the_optimizer_as_it_was():
+    torch = pytest.importorskip("torch")
+    net = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.Linear(2, 1))
+    optimizer = torch.optim.SGD(net[1].parameters(), 0.1, momentum=0.9)
+
+    def train_step(step):
+        if step == 1:
+            optimizer.add_param_group({"params": list(net[0].parameters())})
+        optimizer.zero_grad()
+        net(torch.ones(4, 3)).sum().backward()
+        optimizer.step()
+
+    begun = [tensor.clone() for tensor in net.parameters()]
+    proof = prove(checkpoints({"model": net, "optimizer": optimizer}), train_step, steps=3)
+    assert not proof
+    assert "cannot be restored: the state before the proof: optimizer does not fit" in str(proof)
+    assert "before resume()" in str(proof)
+    assert len(optimizer.param_groups) == 1
+    assert all(map(torch.equal, begun, net.parameters()))
+
+
 def _network(torch: Any, generator: Any = None) -> tuple[Any, Any]:
     nn = torch.nn
     torch.manual_seed(0)

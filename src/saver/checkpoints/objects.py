@@ -104,6 +104,10 @@ class Objects:
                 f"not saved, for lack of a data form: {listed(rest.lost)}; a resumed run has what its "
                 "objects were made with; register the class with saver.register, or save it in the state dict"
             )
+        if rest.absent:
+            warn(
+                f"{listed(rest.absent)}: not among the objects of the run, so its state is not saved; add it"
+            )
         for name, obj in self.live.items():
             if self._by_state[name] and name not in rest.whole and _is_empty(obj):
                 warn(

@@ -35,7 +35,8 @@ def special(name: str) -> bool:
 class Door:
     """Which names the attributes of a class's instances may have, and where each is stored.
 
-    `data` are names that the class declares as data though it has a value for them, as a dataclass does.
+    `data` are names that the class declares as data though it has a value for them, as a dataclass does. A
+    property of such a name reads the dict, and nothing in the dict can replace it.
     """
 
     def __init__(self, cls: type, data: frozenset[str] = NONE) -> None:
@@ -80,7 +81,7 @@ class Door:
             return value
         is_data = (
             type(value) in _PLAIN
-            or (name in self._data and not _is_descriptor(value))
+            or (name in self._data and (type(value) is property or not _is_descriptor(value)))
             or (type(value) in _CONTAINERS and not registry.is_own(base.__module__.partition(".")[0]))
         )
         if is_data:

@@ -12,9 +12,10 @@ from saver.checkpoints.events import Event, StepTaken
 from saver.checkpoints.objects import RANDOM, Objects
 from saver.encoding import encode
 from saver.environment import package_version
+from saver.errors import DoesNotFitError
 from saver.opened import Opened
 from saver.rehearsal.memento import Memento
-from saver.rehearsal.proof import Number, Proof, Trained, comparable, compared
+from saver.rehearsal.proof import Number, Proof, Trained, comparable, compared, unfit
 from saver.repo import reading
 from saver.repo.draft import Draft
 from saver.repo.repository import Repository
@@ -34,7 +35,9 @@ def prove(run: Checkpoints, train_step: Callable[[int], Any], *, steps: int = 3)
     `run.step` saves nothing meanwhile. Takes memory for four copies of the state; writes nothing to the
     store.
 
-    Raises ValueError if `steps` is less than 1, and whatever saving, restoring and `train_step` raise.
+    If training makes of the objects what cannot be restored into them, such as an optimizer with another
+    parameter group, the proof says so. Raises ValueError if `steps` is less than 1, DoesNotFitError if an
+    object refuses its own state, and whatever saving and `train_step` raise.
     """
     if steps < 1:
         raise ValueError(f"steps={steps} would prove nothing; pass 1 or more")
@@ -57,11 +60,6 @@ def _trained_twice(
     before, chance = Memento(objects.live.values()), framework.random_states()
     begin = held.save(comparable(objects))
 
-    def rewind() -> None:
-        opened = held.open(begin)
-        objects.put_back(opened, "*")  # these objects never left this process
-        framework.set_random_states(opened.load("*", [RANDOM])[RANDOM])
-
     def train() -> Trained:
         reported.clear()
         for step in steps:
@@ -73,12 +71,26 @@ def _trained_twice(
 
     try:
         first = train()
-        rewind()
-        second = train()
+        misfit = _rewind(objects, held.open(begin))
+        second = None if misfit is not None else train()
     finally:
         before.put_back()  # by other means than those that the proof is about
         framework.set_random_states(chance)
-    return compared(first, second)
+    return compared(first, second) if second is not None else unfit(steps, misfit)
+
+
+def _rewind(objects: Objects, opened: Opened) -> DoesNotFitError | None:
+    """Restore the objects and the random states. Returns why that is impossible, if the objects became
+    others; raises it if one of them refuses its own state."""
+    try:
+        objects.put_back(opened, "*")  # these objects never left this process
+    except DoesNotFitError as error:
+        parts = getattr(error.report, "parts", {}).values()
+        if not any(part.missing or part.unexpected or part.mismatched for part in parts):
+            raise
+        return error
+    framework.set_random_states(opened.load("*", [RANDOM])[RANDOM])
+    return None
 
 
 class _Memory:

@@ -31,15 +31,18 @@ class Number(NamedTuple):
 
 class Differing(msgspec.Struct, frozen=True):
     """A value that differed: its path, as in a `Difference`, both values as text if that is short, and the
-    `amount` for an array."""
+    `amount` for an array. Without `fits` nothing could be compared: `path` is what restoring said."""
 
     path: str
     old: str | None = None
     new: str | None = None
     amount: Amount | None = None
+    fits: bool = True
 
     def __str__(self) -> str:
         amount = self.amount
+        if not self.fits:
+            return f"what was saved cannot be restored: {self.path}"
         if self.old is not None and self.new is not None and max(len(self.old), len(self.new)) <= _SHORT:
             return f"{self.path} differs: {self.old} the first time, {self.new} the second"
         if amount is None:
@@ -121,6 +124,17 @@ def compared(first: Trained, second: Trained, cause: str = _ORDER, progress: Pro
     since = min((number.step for pair in unequal for number in pair if number is not None), default=None)
     advice = _advice(found, values, cause, _deterministic(first.state))
     return Proof(start, last, steps, len(listed), listed[0], since, advice)
+
+
+def unfit(steps: Sequence[int], error: Exception | None) -> Proof:
+    """The proof of a run whose objects became others in training, so that nothing could be restored."""
+    advice = (
+        "Training has changed what the objects are made of, so a script that is started again cannot resume "
+        "with them: make that change before resume(), from the step that the run comes back to"
+    )
+    return Proof(
+        steps[0], steps[-1], len(steps), 1, Differing(printable(str(error)), fits=False), None, advice
+    )
 
 
 def _unequal(first: Iterable[Number], second: Iterable[Number]) -> list[tuple[Number | None, Number | None]]:

@@ -219,7 +219,11 @@ def _run_name(worker: Worker, number: int) -> str:
 
 def _runs(worker: Worker) -> list[int]:
     """The numbers of this worker's runs that are there."""
-    names = [name for name in worker.store.models() if name.startswith(f"runs/{worker.name}-")]
+    names = [
+        name
+        for name in (worker.store.models() if worker.store.exists() else ())
+        if name.startswith(f"runs/{worker.name}-")
+    ]
     return [int(name.rpartition("-")[2]) for name in names]
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from saver.codec import INLINE_BYTES, Codec, Decoder, Encoder, added, is_array
 from saver.families.numpy import checks
+from saver.families.numpy.axes import axes_of, order_of, places
 from saver.families.numpy.dtypes import decode_dtype, dense, encode_dtype, refused_field, storage
 from saver.families.python.columns import encode_run, fill_run
 from saver.tensors import TENSOR_DTYPE
@@ -22,7 +23,8 @@ class ArrayCodec(Codec):
     """Arrays. If safetensors has a dtype for the elements, they are stored as a tensor of that dtype.
 
     Other elements are stored as the items they consist of: complex numbers as pairs of floats, dates as
-    int64, Unicode as code points, the rest as bytes; the state records their dtype.
+    int64, Unicode as code points, the rest as bytes; the state records their dtype, and the order in which
+    the axes lie in memory. Whether an array may be written to is not saved: loaded ones may.
     """
 
     name = "numpy.array"
@@ -31,27 +33,25 @@ class ArrayCodec(Codec):
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
         array = np.asarray(obj)
-        fortran = array.flags.f_contiguous and not array.flags.c_contiguous
+        order = order_of(array)
         plain = (array.dtype.kind, array.dtype.itemsize) in TENSOR_DTYPE and array.dtype.isnative
         if array.dtype.metadata is not None:
             encode_dtype(array.dtype, encoder)  # refuses it
-        if plain and not fortran and array.nbytes > INLINE_BYTES:
+        if plain and order == "C" and array.nbytes > INLINE_BYTES:
             return encoder.tensor(array)
         if array.dtype.hasobject or array.dtype.kind == "T":
-            return self._encode_objects(array, encoder)
+            return self._encode_objects(array, order, encoder)
         encoder.check(checks.text, array)
         if array.dtype.itemsize == 0:
             encoder.check(checks.empty_elements, array.shape)
             return {"data": "", "dtype": encode_dtype(array.dtype, encoder), "shape": list(array.shape)}
         state: dict[str, Value] = {"dtype": encode_dtype(array.dtype, encoder), "shape": list(array.shape)}
-        if fortran:
-            array = array.T
-            state.update(shape=list(array.shape), order="F")
+        array = _laid_out(array, order, state)
         if array.nbytes <= INLINE_BYTES:
             return _in_order(state, "data", b64encode(dense(array).tobytes()).decode())
         return _in_order(state, "data", encoder.tensor(storage(array)))
 
-    def _encode_objects(self, array: NDArray[Any], encoder: Encoder) -> Value:
+    def _encode_objects(self, array: NDArray[Any], order: Value, encoder: Encoder) -> Value:
         state: dict[str, Value] = {"dtype": encode_dtype(array.dtype, encoder), "shape": list(array.shape)}
         if array.dtype.names is not None:
             found = [np.ascontiguousarray(array[name]) for name in array.dtype.names]
@@ -60,9 +60,7 @@ class ArrayCodec(Codec):
             return _in_order(state, "fields", fields)
         if array.dtype.kind == "V":
             encoder.refuse("arrays of sub-arrays of objects have no data form; use a structured dtype")
-        if array.flags.f_contiguous and not array.flags.c_contiguous:
-            array = array.T
-            state.update(shape=list(array.shape), order="F")
+        array = _laid_out(array, order, state)
         items: list[Any] = array.ravel().tolist()
         if array.dtype.kind == "T":
             items = [item if isinstance(item, str) else None for item in items]
@@ -80,7 +78,7 @@ class ArrayCodec(Codec):
             return self._decode_objects(node, dtype, shape, decoder)
         if dtype.hasobject:
             raise ValueError("an array of objects cannot be stored as bytes")
-        order = state.get("order", "C")
+        seen = places(axes_of(state.get("order", "C"), len(shape)))
         data = state["data"]
         inline = isinstance(data, str)
         stored: Any = b64decode(data, validate=True) if inline else decoder.tensor(data)
@@ -96,7 +94,7 @@ class ArrayCodec(Codec):
         )
         array = array.copy() if inline else _aligned(array)
         checks.text(array, decoder.budget.charge)
-        return array.reshape(shape).T if order == "F" else array.reshape(shape)
+        return array.reshape(shape).transpose(seen)
 
     def _decode_fields(
         self, state: Any, dtype: np.dtype[Any], shape: tuple[int, ...], decoder: Decoder
@@ -128,18 +126,18 @@ class ArrayCodec(Codec):
             fill_run(items, decoder, found)
             count = len(found)
         flat = np.empty(count, dtype)
-        array = flat.reshape(shape)
+        array = flat.reshape(shape).transpose(places(axes_of(state.get("order", "C"), len(shape))))
         if dtype.kind == "T":
             missing = getattr(dtype, "na_object", None)
             found = [missing if item is None else item for item in found]
         if found:
             flat[:] = found
         else:
-            decoder.keep(node, array.T if state.get("order") == "F" else array)
+            decoder.keep(node, array)
             target = _Items(flat)
             for index, item in enumerate(items):
                 target[index] = decoder.slot(item, target, index)
-        return array.T if state.get("order") == "F" else array
+        return array
 
 
 class _Items:
@@ -156,6 +154,15 @@ class _Items:
             self._flat[index : index + 1] = self._box
         else:
             self._flat[index] = item
+
+
+def _laid_out(array: NDArray[Any], order: Value, state: dict[str, Value]) -> NDArray[Any]:
+    """The array with its axes from the slowest to the fastest. Their order and its shape go into `state`."""
+    if order == "C":
+        return array
+    array = array.transpose(axes_of(order, array.ndim))
+    state.update(shape=list(array.shape), order=order)
+    return array
 
 
 def _in_order(state: dict[str, Value], key: str, value: Value) -> dict[str, Value]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from saver.families.numpy.axes import axes_of, places
 from saver.families.python.reading import run
 from saver.reading.arrays import Array, Entries, held, row_major, shape_of, tensor_array
 from saver.reading.forms import form_of_numpy, values
@@ -22,13 +23,16 @@ def numpy_array(node: Node, entries: Entries) -> Array | None:
     if type(state) is not dict:
         return None
     form, shape = form_of_numpy(state.get("dtype")), shape_of(state.get("shape"))
-    order = state.get("order", "C")
-    if form is None or shape is None or order not in ("C", "F"):
+    if form is None or shape is None:
         return None
     strides = None
-    if order == "F":
-        strides = row_major(shape)[::-1]
-        shape = shape[::-1]
+    if state.get("order", "C") != "C":
+        try:
+            seen = places(axes_of(state["order"], len(shape)))
+        except ValueError:
+            return None
+        strides = tuple(row_major(shape)[axis] for axis in seen)
+        shape = tuple(shape[axis] for axis in seen)
     return held(Array(form, shape, strides=strides), state.get("data"), base64_bytes, entries)
 
 

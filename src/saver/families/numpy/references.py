@@ -7,7 +7,7 @@ arrays of a size given by an argument (`tile`, `repeat`, `zeros_like` with its `
 
 from __future__ import annotations
 
-from saver.family import Reference, reviewed
+from saver.family import Reference, instances, reviewed
 
 REFERENCES: dict[str, Reference] = {
     **reviewed(
@@ -59,4 +59,41 @@ REFERENCES: dict[str, Reference] = {
         " uintc uintp ulong ulonglong unsignedinteger ushort void",
     ),
     **reviewed("numpy", "class", "the class of arrays, to compare others with; nothing calls it", "ndarray"),
+    **reviewed(
+        "numpy", "elementwise", "a function of one array: compiled arithmetic for each element",
+        "angle iscomplex isneginf isposinf isreal real_if_close",
+    ),
+    **reviewed(
+        "numpy", "array", "sums, orders or rearranges elements; returns no more than it was given",
+        "argpartition argwhere asanyarray ascontiguousarray asfortranarray atleast_3d compress convolve"
+        " correlate count_nonzero cross diagonal dstack ediff1d extract flatnonzero gradient inner"
+        " intersect1d lexsort nanargmax nanargmin nancumprod nanprod nonzero partition rot90 setdiff1d"
+        " setxor1d sort_complex take take_along_axis trapezoid tril trim_zeros triu union1d vdot",
+    ),
+    **reviewed(
+        "numpy.linalg", "array", "linear algebra by LAPACK, on matrices whose shapes NumPy checks",
+        "cholesky cond eig eigvals lstsq matrix_norm matrix_rank matrix_transpose solve svdvals vecdot"
+        " vector_norm",
+    ),
+    **reviewed(
+        "numpy.fft", "array", "Fourier transforms, on arrays whose shapes NumPy checks",
+        "hfft ifft2 ifftn ifftshift ihfft irfft2 irfftn",
+    ),
 }  # fmt: skip
+
+INSTANCES: dict[str, str] = {
+    **instances("enum", "numpy", "_CopyMode"),
+    **instances(
+        "namedtuple", "numpy.lib._arraysetops_impl",
+        "UniqueAllResult UniqueCountsResult UniqueInverseResult",
+    ),
+    **instances(
+        "namedtuple", "numpy.linalg._linalg",
+        "EigResult EighResult QRResult SVDResult SlogdetResult",
+    ),
+    **instances(
+        "namedtuple", "numpy.linalg.linalg",
+        "EigResult EighResult QRResult SVDResult SlogdetResult",
+    ),
+}  # fmt: skip
+"""What its functions return, in all versions that Saver supports."""

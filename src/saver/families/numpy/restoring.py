@@ -9,6 +9,7 @@ import numpy as np
 
 from saver.codec import Decoder
 from saver.errors import DoesNotFitError
+from saver.families.numpy.axes import axes_of, places
 from saver.families.numpy.dtypes import decode_dtype
 from saver.families.python import generators
 from saver.families.python.restoring import told
@@ -97,7 +98,7 @@ def _form(state: Any, saved: Saved) -> tuple[tuple[int, ...], np.dtype[Any]]:
         return tuple(entry.shape), NUMPY_DTYPE[entry.dtype]
     shape = tuple(state["shape"])
     dtype = decode_dtype(state["dtype"], saved.peek())
-    return (shape[::-1] if state.get("order") == "F" else shape), dtype
+    return tuple(shape[axis] for axis in places(axes_of(state.get("order", "C"), len(shape)))), dtype
 
 
 class GeneratorRestorer(generators.GeneratorRestorer):

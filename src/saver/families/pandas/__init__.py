@@ -9,6 +9,7 @@ FAMILY = Family(
     packages=("pandas",),
     extra="pandas",
     codecs="saver.families.pandas.codecs",
+    references="saver.families.pandas.references",
     fingerprints="saver.families.pandas.fingerprints",
     frames="saver.families.pandas.frames",
     change=Change(

@@ -114,8 +114,9 @@ class ClosedCodec(Codec):
         return [name for name in own_dict(obj) if name not in self.fields]
 
 
-class NamedTupleCodec(ClosedCodec):
-    """Named tuples, made without calling `__new__` of the class."""
+class NamedTupleCodec(Codec):
+    """Named tuples, made without calling `__new__` of the class; and what is in their dict, as in the results
+    of SciPy, which say more than the tuple does."""
 
     name = "namedtuple"
 
@@ -126,19 +127,44 @@ class NamedTupleCodec(ClosedCodec):
         return trust.class_name(type(obj))
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
-        return {name: encoder(item, name) for name, item in zip(obj._fields, obj, strict=True)}
+        names, items = type(obj)._fields, tuple(obj)
+        if len(items) != len(names):
+            encoder.refuse(
+                f"a {type(obj).__qualname__} has {len(names)} fields, and this one holds {len(items)} items; "
+                "make it anew from its fields, or save tuple(it)"
+            )
+        fields: Value = {name: encoder(item, name) for name, item in zip(names, items, strict=True)}
+        for name, value in own_dict(obj).items():
+            if isinstance(value, types.ModuleType):
+                encoder.refuse(
+                    f"{name!r} of a {type(obj).__qualname__} is a module, which has no data form; save "
+                    "tuple(it), and what you need of its attributes"
+                )
+        more = encoder.attributes(obj, data=_beside(type(obj)))
+        return [fields, more] if more else fields
 
     def decode(self, node: Node, decoder: Decoder) -> Any:
         cls = decoder.cls(node)
-        if not (isinstance(cls, type) and self.accepts(cls)) or tuple(node.state) != _tuple_fields(cls):
+        fields, more = node.state if type(node.state) is list else (node.state, {})
+        if not (isinstance(cls, type) and self.accepts(cls)) or tuple(fields) != _tuple_fields(cls):
             raise ValueError(f"the fields are not those of {cls!r}")
-        return tuple.__new__(cls, (decoder(item) for item in node.state.values()))
+        made: Any = tuple.__new__(cls, (decoder(item) for item in fields.values()))
+        if more:
+            decoder.keep(node, made)
+            decoder.fill_attributes(made, more, _beside(cls))
+        return made
 
 
 def _tuple_fields(cls: type) -> tuple[str, ...] | None:
     fields = getattr(cls, "_fields", None)
     plain = isinstance(fields, tuple) and all(isinstance(name, str) for name in fields)
     return fields if plain and cls.__base__ is not None and tuple in cls.__mro__ else None
+
+
+def _beside(cls: type) -> frozenset[str]:
+    """What a named tuple of SciPy says beside its items, by properties that read its dict."""
+    names = getattr(cls, "_extra_fields", ())
+    return frozenset(names) if isinstance(names, tuple) else frozenset()
 
 
 def declared(cls: type) -> frozenset[str]:
@@ -154,9 +180,7 @@ class DataclassCodec(Codec):
     by_attributes = True
 
     def accepts(self, cls: type) -> bool:
-        return hasattr(cls, "__dataclass_fields__") and all(
-            base is object or base.__flags__ & (1 << 9) for base in cls.__mro__
-        )
+        return hasattr(cls, "__dataclass_fields__") and native_base(cls) is None
 
     def class_of(self, obj: Any) -> str:
         return trust.class_name(type(obj))

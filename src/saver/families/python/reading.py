@@ -205,7 +205,8 @@ def _with_factory(state: Any) -> tuple[Any, Any]:
 
 
 HOLDS: dict[str, Callable[[Any], tuple[Any, Any]]] = {
-    **dict.fromkeys(("dataclass", "list", "namedtuple", "object", "stdlib.SimpleNamespace", "tuple"), _whole),
+    **dict.fromkeys(("dataclass", "list", "object", "stdlib.SimpleNamespace", "tuple"), _whole),
+    "namedtuple": lambda state: (state[0], state[1:]) if type(state) is list else _whole(state),
     "dict": held_values,
     "stdlib.OrderedDict": _ordered,
     "stdlib.defaultdict": _with_factory,

@@ -8,7 +8,7 @@ factorials).
 
 from __future__ import annotations
 
-from saver.family import Reference, reviewed
+from saver.family import Reference, instances, reviewed
 
 REFERENCES: dict[str, Reference] = {
     **reviewed(
@@ -62,3 +62,34 @@ REFERENCES: dict[str, Reference] = {
         " tan tanh",
     ),
 }  # fmt: skip
+
+INSTANCES: dict[str, str] = {
+    **instances("enum", "calendar", "Day Month"),
+    **instances("enum", "http", "HTTPMethod HTTPStatus"),
+    **instances("enum", "inspect", "_ParameterKind"),
+    **instances("enum", "plistlib", "PlistFormat"),
+    **instances("enum", "pstats", "SortKey"),
+    **instances("enum", "py_compile", "PycInvalidationMode"),
+    **instances("enum", "re", "RegexFlag"),
+    **instances("enum", "signal", "Handlers Sigmasks Signals"),
+    **instances("enum", "socket", "AddressFamily AddressInfo MsgFlag SocketKind"),
+    **instances(
+        "enum", "ssl",
+        "AlertDescription Options Purpose SSLErrorNumber TLSVersion VerifyFlags VerifyMode",
+    ),
+    **instances("enum", "uuid", "SafeUUID"),
+    **instances("dataclass", "pstats", "FunctionProfile StatsProfile"),
+    **instances("namedtuple", "concurrent.futures._base", "DoneAndNotDoneFutures"),
+    **instances("namedtuple", "decimal", "DecimalTuple"),
+    **instances("namedtuple", "difflib", "Match"),
+    **instances("namedtuple", "doctest", "TestResults"),
+    **instances("namedtuple", "inspect", "ArgInfo Arguments Attribute ClosureVars FullArgSpec"),
+    **instances("namedtuple", "ssl", "DefaultVerifyPaths"),
+    **instances("namedtuple", "statistics", "LinearRegression"),
+    **instances("namedtuple", "tokenize", "TokenInfo"),
+    **instances("namedtuple", "urllib.parse", "DefragResultBytes ParseResultBytes SplitResultBytes"),
+    **instances("namedtuple", "urllib.robotparser", "RequestRate"),
+    **instances("namedtuple", "wave", "_wave_params"),
+}  # fmt: skip
+"""Of the standard library: what calls of it return, and what options of it are. None has a finalizer, or a
+method that does more than compute with its own fields."""

@@ -47,7 +47,8 @@ def _increases(array: Any, *, strictly: bool) -> bool:
 
 def check_grid(fields: Fields) -> None:
     """Of a `RegularGridInterpolator`: the points of each axis, and a value at each."""
-    grid, values = fields["_grid"], fields["_values"]
+    own = "_" if "_grid" in fields else ""  # SciPy 1.13 has no properties in front of them
+    grid, values = fields[f"{own}grid"], fields[f"{own}values"]
     _require(type(grid) is tuple and len(grid) > 0, "the grid is not a tuple of axes")
     for axis in grid:
         _require(_is(axis, (-1,)) and len(axis) > 0, "an axis of the grid is not an array of float64")
@@ -109,12 +110,17 @@ def check_surface(fields: Fields) -> None:
 
 _INT = (np.int32,)
 
+AXES = 16
+"""Of a triangulation: SciPy's compiled code has room for some 32 axes on its stack, and does not look. Fewer
+are practical: the number of simplices grows exponentially with the axes."""
+
 
 def check_delaunay(fields: Fields) -> None:
     """Of a triangulation: the corners and the neighbors of its simplices."""
     points = fields["_points"]
     _require(_is(points, (-1, -1)) and points.size > 0, "the points are not an array of float64")
     count, axes = points.shape
+    _require(2 <= axes <= AXES, f"a triangulation in {axes} dimensions; 2 to {AXES} are supported")
     _require((fields["npoints"], fields["ndim"]) == points.shape, "the number of points is another one")
     corners, near = fields["simplices"], fields["neighbors"]
     _require(_is(corners, (-1, axes + 1), _INT) and _is(near, (-1, axes + 1), _INT), "simplices are missing")
@@ -137,9 +143,19 @@ def _check_made(fields: Fields, many: int, count: int, axes: int) -> None:
     home = fields["_vertex_to_simplex"]
     fits = home is None or (_is(home, (count,), _INT) and bool(np.all((home >= -1) & (home < many))))
     _require(fits, "a point lies in no simplex")
-    _require(fields["_vertex_neighbor_vertices"] is None or type(
-        fields["_vertex_neighbor_vertices"]
-    ) is tuple, "the neighbors of points are not a pair of arrays")  # fmt: skip
+    beside = fields["_vertex_neighbor_vertices"]
+    _require(beside is None or _are_rows(beside, count), "the neighbors of points are not points")
+
+
+def _are_rows(pair: Any, count: int) -> bool:
+    """Whether these are the bounds and the entries of `count` rows of indices below `count`."""
+    if type(pair) is not tuple or len(pair) != 2:
+        return False
+    bounds, entries = pair
+    if not (_is(bounds, (count + 1,), _INT) and _is(entries, (-1,), _INT)):
+        return False
+    in_order = bounds[0] == 0 and bounds[-1] == len(entries) and np.all(bounds[1:] >= bounds[:-1])
+    return bool(in_order and np.all((entries >= 0) & (entries < count)))
 
 
 def check_triangulated(fields: Fields) -> None:
@@ -162,6 +178,8 @@ def check_triangulated(fields: Fields) -> None:
 def check_random_table(fields: Fields) -> None:
     """Of a frozen `random_table`: the sums of rows and columns, and of all."""
     rows, columns, total = fields["_params"]
+    _require(isinstance(total, (int, np.integer)) and type(total) is not bool, "the total is not an integer")
     for sums in (rows, columns):
         _require(_is(sums, (-1,), (np.int64,)) and len(sums) > 0, "the sums are not an array of int64")
-        _require(bool(np.all(sums >= 0)) and int(sums.sum()) == int(total), "the sums do not fit the total")
+        exact = sum(sums.tolist())  # an array's own sum wraps around
+        _require(bool(np.all(sums >= 0)) and exact == int(total), "the sums do not fit the total")

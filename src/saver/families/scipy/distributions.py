@@ -227,9 +227,10 @@ def _frozen_class(distribution: Any) -> Any:
     from scipy.stats import _discrete_distns, _levy_stable
     from scipy.stats import _distn_infrastructure as infrastructure
 
-    if distribution.name in _OWN_FROZEN:
-        name = _OWN_FROZEN[distribution.name][1]
-        return getattr(_levy_stable, name, None) or getattr(_discrete_distns, name)
+    name = _OWN_FROZEN.get(distribution.name, ("", ""))[1]
+    for module in (_levy_stable, _discrete_distns):
+        if hasattr(module, name):  # SciPy 1.13 has none of these classes
+            return getattr(module, name)
     discrete = isinstance(distribution, infrastructure.rv_discrete)
     return infrastructure.rv_discrete_frozen if discrete else infrastructure.rv_continuous_frozen
 

@@ -24,7 +24,8 @@ class NdSplineCodec(Codec):
         )
 
     def unsaved(self, obj: Any) -> Iterable[str]:
-        return [name for name in vars(obj) if name[0] != "_" and name not in ("x", "c", "k", "extrapolate")]
+        own = ("x", "t", "c", "k", "extrapolate")  # some of them only in some versions of SciPy
+        return [name for name in vars(obj) if name[0] != "_" and name not in own]
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
         spline = type(obj).__name__ == "NdBSpline"

@@ -66,7 +66,7 @@ FORMS: dict[str, Form] = {
     "Delaunay": Form(
         "scipy.spatial",
         check_delaunay,
-        ("simplices", "neighbors", "coplanar", "_vertex_to_simplex"),
+        ("simplices", "neighbors", "coplanar", "_vertex_to_simplex", "_vertex_neighbor_vertices"),
         ("_qhull",),
     ),
     "LinearConstraint": Form("scipy.optimize"),

@@ -7,7 +7,7 @@ Left out on purpose: functions that take a callable or the name of an attribute 
 
 from __future__ import annotations
 
-from saver.family import Reference, reviewed
+from saver.family import Reference, instances, reviewed
 
 _METRIC = "counts or sums over targets and predictions, by its own formula"
 _SCORE = "a statistic for each feature, by its own formula"
@@ -86,3 +86,20 @@ REFERENCES: dict[str, Reference] = {
         "KFold StratifiedKFold",
     ),
 }  # fmt: skip
+
+INSTANCES: dict[str, str] = {
+    **instances("namedtuple", "sklearn.impute._iterative", "_ImputerTriplet"),
+    **instances("namedtuple", "sklearn.gaussian_process.kernels", "Hyperparameter"),
+    **instances("namedtuple", "sklearn.utils._encode", "MissingValues"),
+    **instances("namedtuple", "sklearn.datasets._base", "RemoteFileMetadata"),
+    **instances("namedtuple", "sklearn.utils._metadata_requests", "MethodPair RouterMappingPair"),
+    **instances("enum", "sklearn.ensemble._hist_gradient_boosting.common", "MonotonicConstraint"),
+    **instances("enum", "sklearn.utils._cython_blas", "BLAS_Order BLAS_Trans"),
+    **instances("enum", "sklearn.utils._isfinite", "FiniteStatus"),
+    **instances("dataclass", "sklearn.callback._scoring_monitor", "ScoringMonitorLog"),
+    **instances(
+        "dataclass", "sklearn.utils._tags",
+        "ClassifierTags InputTags RegressorTags Tags TargetTags TransformerTags",
+    ),
+}  # fmt: skip
+"""What estimators hold after fitting, and what functions return."""

@@ -26,16 +26,20 @@ def held(obj: Any) -> Held | None:
 
 
 def _of_tensor(tensor: Any) -> Held:
-    """Elements are copied back into their memory, so that views of it get them, too."""
+    """Elements are copied back into their memory, so that views of it get them, too. Sparse tensors get new
+    memory whenever they change, so they get new memory here, too."""
     data = tensor.detach()
     elements = data.to("cpu", copy=True)
     wants, grad = tensor.requires_grad, tensor.grad if tensor.is_leaf else None
 
     def undo() -> None:
         with torch.no_grad():
-            data.copy_(elements)
-            if _place(tensor) != _place(data):
-                tensor.data = data
+            if tensor.layout is not torch.strided:
+                tensor.data = elements.to(data.device, copy=True)
+            else:
+                data.copy_(elements)
+                if _place(tensor) != _place(data):
+                    tensor.data = data
         if tensor.is_leaf:
             tensor.requires_grad_(wants)
             tensor.grad = grad
@@ -51,8 +55,6 @@ def _of_tensor(tensor: Any) -> Held:
 
 def _place(tensor: Any) -> Any:
     """Where the elements lie."""
-    if tensor.layout is not torch.strided:
-        return None
     return tensor.dtype, tensor.device, tensor.data_ptr(), tensor.shape, tensor.stride()
 
 

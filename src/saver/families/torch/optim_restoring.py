@@ -110,7 +110,12 @@ def _other_groups(found: SavedOptimizer, target: Any) -> Mismatch | None:
     here = tuple(len(group["params"]) for group in target.param_groups)
     if saved == here:
         return None
-    return Mismatch("param_groups", saved, here, f"saved {_counted(saved)}, here {_counted(here)}")
+    why = f"saved {_counted(saved)}, here {_counted(here)}"
+    if saved[: len(here)] == here:
+        why += "; add those that training added, with add_param_group, before they are restored"
+    elif sum(saved) == sum(here):
+        why += "; make the optimizer with the groups that it had"
+    return Mismatch("param_groups", saved, here, why)
 
 
 def _missing(found: SavedOptimizer, target: Any) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ argument.
 
 from __future__ import annotations
 
-from saver.family import Reference, reviewed
+from saver.family import Reference, instances, reviewed
 
 _ACTIVATION = "an activation: arithmetic for each element, or along an axis"
 _LOSS = "a loss: arithmetic on two tensors whose shapes PyTorch checks"
@@ -76,4 +76,56 @@ REFERENCES: dict[str, Reference] = {
     **reviewed(
         "torch._C._nn", "array", _ARRAY, "avg_pool2d avg_pool3d linear one_hot scaled_dot_product_attention"
     ),
+    **reviewed(
+        "torch", "elementwise", "a function of one array: compiled arithmetic for each element",
+        "absolute angle arccos arccosh arcsin arcsinh arctan arctanh conj_physical deg2rad digamma fix"
+        " imag isfinite isinf isnan isneginf isposinf isreal lgamma logical_not nan_to_num negative"
+        " positive rad2deg real signbit sinc",
+    ),
+    **reviewed(
+        "torch", "combining", "a function of two arrays: compiled arithmetic for each pair of elements",
+        "arctan2 bitwise_and bitwise_or bitwise_xor copysign divide eq fmax fmin ge greater gt hypot le"
+        " less logaddexp2 logical_and logical_or logical_xor lt multiply ne not_equal subtract xlogy",
+    ),
+    **reviewed(
+        "torch", "array", "sums, orders or rearranges elements; returns no more than it was given",
+        "all aminmax any argsort column_stack corrcoef count_nonzero cov cummax cummin cumprod cumsum"
+        " diff flip fliplr flipud hstack logcumsumexp moveaxis movedim nanmean nanmedian nansum ravel sort"
+        " std_mean swapaxes trace tril triu var_mean vstack",
+    ),
+    **reviewed(
+        "torch._C._linalg", "array", "linear algebra on matrices whose shapes torch checks",
+        "linalg_cholesky linalg_cond linalg_cross linalg_det linalg_diagonal linalg_eig linalg_eigh"
+        " linalg_eigvals linalg_eigvalsh linalg_inv linalg_lstsq linalg_lu linalg_lu_factor"
+        " linalg_matrix_norm linalg_matrix_rank linalg_norm linalg_pinv linalg_qr linalg_slogdet"
+        " linalg_solve linalg_svd linalg_svdvals linalg_vecdot linalg_vector_norm",
+    ),
+    **reviewed(
+        "torch._C._special", "elementwise", "a function of one array: compiled arithmetic for each element",
+        "special_bessel_j0 special_bessel_j1 special_bessel_y0 special_bessel_y1 special_digamma"
+        " special_entr special_erf special_erfc special_erfcx special_erfinv special_exp2 special_expit"
+        " special_expm1 special_gammaln special_i0 special_i0e special_i1 special_i1e special_log1p"
+        " special_log_ndtr special_logit special_ndtr special_ndtri special_psi special_sinc",
+    ),
+    **reviewed(
+        "torch._C._fft", "array", "Fourier transforms, on tensors whose shapes torch checks",
+        "fft_fft fft_fft2 fft_fftn fft_fftshift fft_hfft fft_ifft fft_ifft2 fft_ifftn fft_ifftshift"
+        " fft_ihfft fft_irfft fft_irfft2 fft_irfftn fft_rfft fft_rfft2 fft_rfftn",
+    ),
 }  # fmt: skip
+
+INSTANCES: dict[str, str] = {
+    **instances("namedtuple", "torch.nn.utils.rnn", "PackedSequence PackedSequence_"),
+    **instances("namedtuple", "torch.nn.modules.adaptive", "_ASMoutput"),
+    **instances("namedtuple", "torch.nn.modules.module", "_IncompatibleKeys"),
+    **instances("enum", "torch.amp.grad_scaler", "OptState"),
+    **instances("enum", "torch.ao.quantization.observer", "MappingType TorchAODType ZeroPointDomain"),
+    **instances("enum", "torch.ao.quantization.quant_type", "QuantType"),
+    **instances("enum", "torch.distributed.fsdp.api", "BackwardPrefetch ShardingStrategy StateDictType"),
+    **instances("enum", "torch.nn.utils.parametrizations", "_OrthMaps"),
+    **instances("enum", "torch.profiler.profiler", "ProfilerAction"),
+    **instances("enum", "torch.serialization", "LoadEndianness"),
+    **instances("enum", "torch.utils.checkpoint", "CheckpointPolicy"),
+    **instances("enum", "torch.utils.dlpack", "DLDeviceType"),
+}  # fmt: skip
+"""What its functions return, and its options, in all versions that Saver supports."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from msgspec.structs import replace
+from torch.optim.lr_scheduler import LRScheduler
 
 from saver.codec import Decoder
 from saver.families.python.restoring import items
@@ -23,7 +24,8 @@ from saver.tree import Value
 
 class TorchFramework(Framework):
     """Optimizers change weights and their own state only in `step`, and have hooks before it; averages of
-    weights are updated after it."""
+    weights are updated after it. Sparse tensors have no memory of their own that could be named: they are
+    copied at once."""
 
     deterministic = "torch.use_deterministic_algorithms(True)"
 
@@ -50,7 +52,8 @@ class TorchFramework(Framework):
         if not optimizers or not all(map(takes_hooks, optimizers)):
             return None
         modules = [obj for obj in objects if isinstance(obj, torch.nn.Module)]
-        addresses = frozenset(tensor.data_ptr() for tensor in _tensors(optimizers, modules))
+        tensors = _tensors(optimizers, modules)
+        addresses = frozenset(tensor.data_ptr() for tensor in tensors if tensor.layout is torch.strided)
 
         def before(call: Callable[[], None]) -> Callable[[], None]:
             handles = [opt.register_step_pre_hook(BeforeStep(call)) for opt in optimizers]
@@ -75,7 +78,7 @@ class TorchFramework(Framework):
         }
         lost = (f"{name}.{path}" for name, each in beside.items() for path in each.lost())
         state = {key: found for key, found in state.items() if found}
-        return Rest(state, frozenset(beside), tuple(lost))
+        return Rest(state, frozenset(beside), tuple(lost), tuple(_absent(objects)))
 
     def target(self, objects: Mapping[str, Any]) -> Any:
         return _RestTarget(objects)
@@ -100,6 +103,23 @@ def _tensors(optimizers: Iterable[Any], modules: Iterable[Any]) -> Iterator[Any]
             yield from (value for value in state.values() if isinstance(value, torch.Tensor))
     for module in modules:
         yield from module.parameters()
+
+
+def _absent(objects: Mapping[str, Any]) -> Iterator[str]:
+    """The optimizers that schedulers steer and that are not among the objects."""
+    own = {id(item) for obj in objects.values() for item in _with_items(obj)}
+    for name, obj in objects.items():
+        if isinstance(obj, LRScheduler) and id(getattr(obj, "optimizer", obj)) not in own:
+            yield f"{name}.optimizer"
+
+
+def _with_items(obj: Any, levels: int = 3) -> Iterator[Any]:
+    """An object and what it holds, as a trainer holds its optimizer; but not what schedulers hold."""
+    yield obj
+    if levels and not isinstance(obj, LRScheduler):
+        held = obj.values() if isinstance(obj, dict) else getattr(obj, "__dict__", {}).values()
+        for item in obj if isinstance(obj, (list, tuple)) else held:
+            yield from _with_items(item, levels - 1)
 
 
 _BESIDE, _GRADIENTS = "beside", "gradients"

@@ -9,7 +9,7 @@ from typing import Any
 from torch.amp.grad_scaler import GradScaler
 from torch.optim.lr_scheduler import LRScheduler
 
-from saver.codec import Decoder
+from saver.codec import Decoder, door
 from saver.families.python.restoring import elements, items, told
 from saver.families.torch.optim_order import is_same_class
 from saver.restoring import Mismatch, PartReport, Plan, Restorer, Saved, ask
@@ -62,9 +62,12 @@ class _SavedScheduler:
         known = [name for name in ask(self._saved.where, target.state_dict) if name not in _NO_STATE]
         state: dict[str, Any] = {name: found[name] for name in known if name in found}
         self.missing += [at + name for name in known if name not in found and name[0] != "_"]
-        self.unexpected += [
-            at + name for name in found if not (name in known or name[0] == "_" or name in _NO_STATE)
-        ]
+        others = [name for name in found if not (name in known or name in _NO_STATE)]
+        if self._saved.exact:  # what training has set: `load_state_dict` of torch takes all names
+            free = [name for name in others if door(type(target)).refusal(name) is None]
+            state |= {name: found[name] for name in free}
+            others = [name for name in others if name not in free]
+        self.unexpected += [at + name for name in others if name[0] != "_"]
         if _NESTED in state:
             inner = enumerate(self._equally_many(state[_NESTED], target._schedulers))
             state[_NESTED] = [

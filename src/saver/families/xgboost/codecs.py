@@ -1,0 +1,137 @@
+"""XGBoost: boosters of every kind, and the estimators around them.
+
+A booster is stored as a small tree and a few arrays, and is made from JSON that Saver writes; XGBoost's own
+bytes are never stored, because its parsers crash on changed ones.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+import xgboost
+from numpy.typing import NDArray
+
+from saver.codec import Codec, Decoder, Encoder, added
+from saver.families.python.restoring import told
+from saver.families.xgboost import learner, settings
+from saver.families.xgboost.learner import Model
+from saver.restoring import PartReport, Plan, Restorer, Saved
+from saver.restoring.contract import kind
+from saver.tree import Node, Value
+
+_PLAIN = ("version", "booster", "sizes", "objective", "rounds", "parallel")
+_TEXTS = ("attributes", "names", "types", "encoders")
+
+
+def split(booster: Any) -> tuple[Model, dict[str, Any]]:
+    """A booster's model and the settings of its training. Raises ValueError if it has none yet."""
+    try:
+        raw, config = booster.save_raw("json"), booster.save_config()
+    except xgboost.core.XGBoostError as error:
+        why = str(error).partition("\n")[0]
+        raise ValueError(f"XGBoost cannot write this booster ({why}); train it first") from error
+    try:
+        model, found = learner.read(raw), settings.read(config)
+    except (KeyError, TypeError, IndexError, json.JSONDecodeError) as error:
+        raise ValueError(f"XGBoost {xgboost.__version__} writes this booster in another form") from error
+    learner.check(model)
+    settings.check(found, model.booster, learner.has_vectors(model))
+    return model, found
+
+
+def joined(model: Model, found: dict[str, Any]) -> Any:
+    """The booster with this model and these settings, which have been checked."""
+    booster = xgboost.Booster()
+    booster.load_model(bytearray(learner.write(model)))
+    booster.load_config(settings.write(found, booster.save_config()))
+    return booster
+
+
+class BoosterCodec(Codec):
+    """`xgboost.Booster`: gbtree, dart and gblinear, with one tree for each output or vector leaves."""
+
+    name = "xgboost.booster"
+    types = (xgboost.Booster,)
+
+    def unsaved(self, obj: Any) -> Iterable[str]:
+        return added(obj, "handle")
+
+    def encode(self, obj: Any, encoder: Encoder) -> Value:
+        try:
+            model, found = split(obj)
+        except ValueError as error:
+            encoder.refuse(str(error))
+        return {
+            **{name: getattr(model, name) for name in _PLAIN},
+            **{name: encoder.own(getattr(model, name), name) for name in _TEXTS},
+            "settings": found,
+            "arrays": {name: encoder.tensor(array, name) for name, array in model.arrays.items()},
+        }
+
+    def decode(self, node: Node, decoder: Decoder) -> Any:
+        state: Any = node.state
+        arrays = {name: _array(decoder, ref) for name, ref in state["arrays"].items()}
+        texts = {name: decoder.own(state[name]) for name in _TEXTS}
+        plain = {name: state[name] for name in _PLAIN}
+        expected = {
+            "attributes": dict,
+            "names": list,
+            "types": list,
+            "encoders": list,
+            "rounds": int,
+            "booster": str,
+        }
+        for name, cls in expected.items():
+            if type({**texts, **plain}[name]) is not cls:
+                raise ValueError(f"{name} is not a {cls.__name__}")
+        model, found = Model(**plain, **texts, arrays=arrays), state["settings"]
+        learner.check(model, decoder.budget.charge)
+        settings.check(found, model.booster, learner.has_vectors(model))
+        decoder.budget.charge(steps=sum(array.size for array in arrays.values()) // 4)
+        return joined(model, found)
+
+
+def _array(decoder: Decoder, ref: Any) -> NDArray[Any]:
+    """A tensor, in memory of its own."""
+    return np.array(decoder.array(ref))
+
+
+class BoosterRestorer(Restorer):
+    """Boosters in place: they become what was saved, with all their trees and settings."""
+
+    def accepts(self, cls: type) -> bool:
+        return cls is xgboost.Booster
+
+    def plan(self, value: Value, target: Any, saved: Saved) -> Plan:
+        node = saved.follow(value)
+        if type(node) is not Node or node.codec != BoosterCodec.name:
+            saved.refuse(f"{told(node)} was saved, not a booster; take it from `load`")
+        saved.want(node)
+
+        def ready(decoder: Decoder) -> Callable[[], None]:
+            found = decoder(node)
+            return lambda: become(target, found)
+
+        return Plan(PartReport(kind(target), ("value",)), ready)
+
+
+def become(target: Any, found: Any) -> None:
+    """Let a booster be another one, which is not used any more."""
+    target.handle, found.handle = found.handle, target.handle
+
+
+def _estimators() -> tuple[tuple[Codec, ...], tuple[Restorer, ...]]:
+    """What needs scikit-learn; nothing without it."""
+    if not xgboost.compat.SKLEARN_INSTALLED:
+        return (), ()
+    from saver.families.xgboost import estimators
+
+    return estimators.CODECS, estimators.RESTORERS
+
+
+CODECS: tuple[Codec, ...] = (BoosterCodec(), *_estimators()[0])
+
+RESTORERS: tuple[Restorer, ...] = (BoosterRestorer(), *_estimators()[1])

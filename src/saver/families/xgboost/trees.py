@@ -1,0 +1,230 @@
+"""The trees of a booster: the nodes of all of them are a few arrays, one for each field.
+
+XGBoost's compiled code follows children, parents, features, categories and leaves without looking, so all of
+them are checked here, before a model is saved and before XGBoost sees what was loaded.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from saver.families.sklearn.trees import bounds_of, check_children
+
+Arrays = dict[str, NDArray[Any]]
+
+_NODES = {
+    "left_children": np.int32,
+    "right_children": np.int32,
+    "parents": np.int32,
+    "split_indices": np.int32,
+    "split_type": np.uint8,
+    "default_left": np.uint8,
+    "split_conditions": np.float32,
+    "loss_changes": np.float32,
+    "sum_hessian": np.float32,
+}
+"""The fields with one value for each node."""
+
+_OTHERS = {
+    "base_weights": np.float32,
+    "leaf_weights": np.float32,
+    "categories": np.int32,
+    "categories_nodes": np.int32,
+    "categories_sizes": np.int64,
+}
+
+FIELDS = {**_NODES, **_OTHERS, "trees": np.int64}
+"""The arrays that hold all trees. `trees` has a row for each: its nodes, how many of them are deleted, the
+length of its leaf vectors, the group it adds to, the length of its leaf weights, of its categories, and of
+its categorical nodes."""
+
+_COLUMNS = 7
+_DELETED = 2**31 - 1
+"""As the feature of a node: the node was pruned. As a parent: there is none."""
+
+_MOST_CATEGORIES = 1 << 24
+_DEEPEST = 4096
+"""XGBoost follows trees by recursion when it explains predictions."""
+
+
+def read(trees: list[dict[str, Any]], groups: list[int]) -> Arrays:
+    """The arrays of the trees in XGBoost's JSON. Raises ValueError for what it never writes."""
+    rows = [
+        (
+            int(tree["tree_param"]["num_nodes"]),
+            int(tree["tree_param"]["num_deleted"]),
+            int(tree["tree_param"]["size_leaf_vector"]),
+            group,
+            len(tree.get("leaf_weights", ())),
+            len(tree["categories"]),
+            len(tree["categories_nodes"]),
+        )
+        for tree, group in zip(trees, groups, strict=True)
+    ]
+    found: Arrays = {"trees": np.array(rows, np.int64).reshape(-1, _COLUMNS)}
+    for name, dtype in {**_NODES, **_OTHERS}.items():
+        values = [value for tree in trees for value in tree.get(name, ())]
+        found[name] = np.array(values, dtype)
+    for tree in trees:
+        starts = np.cumsum([0, *tree["categories_sizes"]])[:-1].tolist()
+        if starts != tree["categories_segments"]:
+            raise ValueError("the categories of a tree do not follow each other")
+    return found
+
+
+def write(arrays: Arrays, features: int) -> list[dict[str, Any]]:
+    """The trees in XGBoost's JSON."""
+    spans = {name: iter(pairwise(ends.tolist())) for name, ends in _ends(arrays).items()}
+    lists = {name: arrays[name].tolist() for name in (*_NODES, *_OTHERS)}
+    found = []
+    for number, row in enumerate(arrays["trees"].tolist()):
+        count, deleted, size, _, _, _, _ = row
+        tree: dict[str, Any] = {"id": number}
+        own = {kind: next(span) for kind, span in spans.items()}
+        for name, values in lists.items():
+            start, end = own[_KINDS.get(name, "nodes")]
+            tree[name] = values[start:end]
+        if size == 1:
+            del tree["leaf_weights"]
+        sizes = tree["categories_sizes"]
+        tree["categories_segments"] = np.cumsum([0, *sizes])[:-1].tolist()
+        tree["tree_param"] = {
+            "num_deleted": str(deleted),
+            "num_feature": str(features),
+            "num_nodes": str(count),
+            "size_leaf_vector": str(size),
+        }
+        found.append(tree)
+    return found
+
+
+_KINDS = {
+    "base_weights": "weights",
+    "leaf_weights": "leaves",
+    "categories": "categories",
+    "categories_nodes": "categorical",
+    "categories_sizes": "categorical",
+}
+"""How the values of a field that has not one for each node are divided among the trees."""
+
+
+def _ends(arrays: Arrays) -> dict[str, NDArray[np.int64]]:
+    """Where each tree's share of each kind of field begins, and the end of the last."""
+    table = arrays["trees"]
+    counts, _, sizes, _, leaves, categories, categorical = (table[:, i] for i in range(_COLUMNS))
+    most = max(1, len(arrays["base_weights"]))
+    if (sizes < 1).any() or (sizes > most).any() or (counts < 1).any() or (counts > most).any():
+        raise ValueError("a tree has no nodes, or an impossible number of them")
+    return {
+        "nodes": bounds_of(counts, len(arrays["left_children"]), "nodes"),
+        "weights": bounds_of(counts * sizes, len(arrays["base_weights"]), "weights"),
+        "leaves": bounds_of(leaves, len(arrays["leaf_weights"]), "leaf weights"),
+        "categories": bounds_of(categories, len(arrays["categories"]), "categories"),
+        "categorical": bounds_of(categorical, len(arrays["categories_nodes"]), "categorical nodes"),
+    }
+
+
+def check(arrays: Arrays, features: int, groups: int) -> int:
+    """Raise ValueError unless the arrays are trees over so many features that add to so many groups. Returns
+    how many bytes XGBoost needs for the bits of their categories."""
+    table = arrays["trees"]
+    if table.ndim != 2 or table.shape[1] != _COLUMNS:
+        raise ValueError("the table of the trees has another shape")
+    ends = _ends(arrays)
+    for name in (*_NODES, "categories_sizes"):
+        expected = ends[_KINDS.get(name, "nodes")][-1]
+        if arrays[name].ndim != 1 or len(arrays[name]) != expected:
+            raise ValueError(f"there are {len(arrays[name])} values of {name}, not {expected}")
+    sizes, added = table[:, 2], table[:, 3]
+    if len(set(sizes.tolist())) > 1 or not set(sizes.tolist()) <= {1, groups}:
+        raise ValueError("leaf vectors have another length than there are outputs")
+    if (added < 0).any() or (added >= groups).any() or (added[sizes > 1] != 0).any():
+        raise ValueError("a tree adds to an output that the model does not have")
+    if not len(table):
+        return 0
+    _check_nodes(arrays, ends["nodes"], features, bool(sizes[0] > 1))
+    _check_leaves(arrays, ends)
+    return _check_categories(arrays, ends)
+
+
+def _check_nodes(arrays: Arrays, bounds: NDArray[np.int64], features: int, vectors: bool) -> None:
+    left, right = arrays["left_children"], arrays["right_children"]
+    leaf = left == -1
+    if not vectors and (right[leaf] != -1).any():
+        raise ValueError("a leaf has a right child")
+    if check_children(left, right, leaf, bounds).max() > _DEEPEST:
+        raise ValueError(f"a tree is deeper than {_DEEPEST} levels")
+    feature = arrays["split_indices"]
+    if (feature[~leaf] < 0).any() or (feature[~leaf] >= features).any():
+        raise ValueError("a node refers to a feature that the model does not have")
+    _check_parents(arrays, bounds, leaf)
+    if (arrays["default_left"] > 1).any() or (arrays["split_type"] > 1).any():
+        raise ValueError("a node has a flag that is neither 0 nor 1")
+
+
+def _check_parents(arrays: Arrays, bounds: NDArray[np.int64], leaf: NDArray[np.bool_]) -> None:
+    """Nodes name those that lead to them; others are deleted, and counted."""
+    left, right, feature = arrays["left_children"], arrays["right_children"], arrays["split_indices"]
+    sizes = np.diff(bounds)
+    first = np.repeat(bounds[:-1], sizes)
+    inner = np.flatnonzero(~leaf)
+    parent = np.full(len(left), -1, np.int64)
+    for side in (left, right):
+        parent[side[inner] + first[inner]] = inner - first[inner]
+    roots = np.zeros(len(left), np.bool_)
+    roots[bounds[:-1]] = True
+    deleted = feature == _DELETED
+    reached = parent >= 0
+    if (reached & deleted).any() or (~reached & ~deleted & ~roots).any() or deleted[roots].any():
+        raise ValueError("a node of a tree is neither reached nor deleted")
+    if (arrays["parents"][reached] != parent[reached]).any():
+        raise ValueError("a node has another parent than the one that leads to it")
+    if not np.isin(arrays["parents"][roots], (-1, _DELETED)).all():
+        raise ValueError("the root of a tree has a parent")
+    others = arrays["parents"][deleted]
+    if (others < 0).any() or (others >= np.repeat(sizes, sizes)[deleted]).any() or not leaf[deleted].all():
+        raise ValueError("a deleted node leads out of its tree")
+    if (np.add.reduceat(deleted.astype(np.int64), bounds[:-1]) != arrays["trees"][:, 1]).any():
+        raise ValueError("a tree has another number of deleted nodes than it says")
+
+
+def _check_leaves(arrays: Arrays, ends: dict[str, NDArray[np.int64]]) -> None:
+    """Leaves with vectors: their right child is the number of the vector."""
+    size = int(arrays["trees"][0, 2])
+    lengths = arrays["trees"][:, 4]
+    if size == 1:
+        if lengths.any():
+            raise ValueError("a tree has leaf vectors, and says that it has none")
+        return
+    counts = np.repeat(lengths // size, np.diff(ends["nodes"]))
+    leaf = arrays["left_children"] == -1
+    number = arrays["right_children"]
+    if (lengths % size).any() or (number[leaf] < 0).any() or (number[leaf] >= counts[leaf]).any():
+        raise ValueError("a leaf refers to a vector that the tree does not have")
+
+
+def _check_categories(arrays: Arrays, ends: dict[str, NDArray[np.int64]]) -> int:
+    nodes, sizes, values = arrays["categories_nodes"], arrays["categories_sizes"], arrays["categories"]
+    marked = arrays["split_type"] == 1
+    if not len(nodes):
+        if marked.any():
+            raise ValueError("a categorical split has no categories")
+        return 0
+    owners = np.repeat(np.arange(len(arrays["trees"])), np.diff(ends["categorical"]))
+    if (nodes < 0).any() or (nodes >= np.diff(ends["nodes"])[owners]).any():
+        raise ValueError("categories belong to a node that the tree does not have")
+    places = nodes + ends["nodes"][owners]
+    if (np.diff(places) <= 0).any() or not np.array_equal(np.flatnonzero(marked), places):
+        raise ValueError("the categorical nodes of a tree are not those that have categories")
+    starts = bounds_of(sizes, len(values), "categories")
+    if (sizes < 1).any() or not np.isin(ends["categories"], starts).all():
+        raise ValueError("a categorical split has no categories")
+    if not np.array_equal(starts[ends["categorical"]], ends["categories"]):
+        raise ValueError("the categories of a tree belong to another one")
+    if (values < 0).any() or (values >= _MOST_CATEGORIES).any():
+        raise ValueError("a category is negative or too large")
+    return int(np.maximum.reduceat(values, starts[:-1]).astype(np.int64).sum()) // 8 + 4 * len(nodes)
