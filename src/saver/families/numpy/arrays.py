@@ -229,7 +229,8 @@ class SubclassCodec(Codec):
 
 
 _MASKED = (
-    "_baseclass", "_basedict", "_fill_value", "_getitem", "_hardmask", "_isfield", "_mask", "_optinfo", "_sharedmask",
+    "_baseclass", "_basedict", "_fill_value", "_getitem", "_hardmask", "_isfield", "_mask", "_optinfo",
+    "_sharedmask",
 )  # fmt: skip
 """What NumPy keeps in the dict of a masked array."""
 
