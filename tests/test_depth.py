@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import contextvars
 import functools
+import operator
 import sys
 import threading
 import types
@@ -27,7 +28,7 @@ from saver.tree import MAX_JSON_DEPTH, MAX_OBJECT_DEPTH, Node, parse, to_json
 ROOM = 150
 """What a caller must have left: Saver's own way down to the walks, and what it imports on the way."""
 
-TRUST = [f"{__name__}.*", "builtins.print"]
+TRUST = [f"{__name__}.*"]
 
 
 @dataclass
@@ -55,7 +56,7 @@ WRAPPERS: dict[str, Callable[[Any], Any]] = {
     "OrderedDict": lambda inner: collections.OrderedDict(a=inner),
     "defaultdict": lambda inner: collections.defaultdict(list, a=inner),
     "namespace": lambda inner: types.SimpleNamespace(b=inner, a=1),
-    "partial": lambda inner: functools.partial(print, inner),
+    "partial": lambda inner: functools.partial(operator.add, inner),
     "dataclass": lambda inner: Link(1, inner),
     "objects": object_array,
     "slice": lambda inner: slice(inner, None, None),

@@ -122,7 +122,7 @@ def _lines(page: Page) -> Iterator[str]:
 
 def aligned(rows: Iterable[Sequence[str]], right: Sequence[bool]) -> Iterator[str]:
     """Rows as lines, indented, their cells printable and one below the other."""
-    cells = [[printable(cell) for cell in row] for row in rows]
+    cells = [[printable(cell).strip() for cell in row] for row in rows]
     widths = [max(map(width, column)) for column in zip(*cells, strict=True)]
     for row in cells:
         padded = (

@@ -118,7 +118,7 @@ FOREIGN = {
     "text": (b"hello, I am a model\n" * 10, "not a Saver file"),
     "json": (b'{"weights": [1, 2, 3], "more": "text of some length"}', "not a Saver file"),
     "one byte": (b"x", "not a Saver file"),
-    "nothing": (b"", "empty"),
+    "nothing": (b"", "there is nothing in it"),
     "zeros": (bytes(8192), "cut off"),
     "few zeros": (bytes(3), "cut off"),
 }
