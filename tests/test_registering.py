@@ -12,11 +12,12 @@ from typing import Any
 
 import pandas as pd
 import pytest
-import torch
 
 import saver
 from saver import trust
 from saver.codec import forget_codecs
+
+torch = pytest.importorskip("torch")
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

@@ -39,6 +39,10 @@ INTERPOLATORS: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
     "AAA": (lambda: interpolate.AAA(X, Y), LINE),
     "Akima1DInterpolator": (lambda: interpolate.Akima1DInterpolator(X, Y), LINE),
     "BPoly": (lambda: interpolate.BPoly(np.ones((3, 4)), np.arange(5.0)), LINE),
+    "BPoly along an axis": (
+        lambda: interpolate.BPoly(RANDOM.random((2, 3, 4, 5)), np.arange(5.0), axis=1),
+        LINE,
+    ),
     "BSpline": (lambda: interpolate.make_interp_spline(X, Y), LINE),
     "BarycentricInterpolator": (lambda: interpolate.BarycentricInterpolator(X, Y), LINE),
     "CloughTocher2DInterpolator": (lambda: interpolate.CloughTocher2DInterpolator(POINTS, VALUES), PLANE),

@@ -138,6 +138,8 @@ class PolynomialCodec(Codec):
         _check_polynomial(x, c, extrapolate, axis)
         cls: Any = getattr(interpolate, state["kind"])
         decoder.budget.charge(x.nbytes + c.nbytes)
+        if cls is interpolate.BPoly:  # whose own `construct_fast` makes a PPoly in SciPy 1.18
+            return cls(np.moveaxis(np.moveaxis(c, 0, axis + 1), 0, axis + 1), x, extrapolate, axis)
         return cls.construct_fast(np.ascontiguousarray(c), x, extrapolate, axis)
 
 
