@@ -358,7 +358,7 @@ def test_where_it_does_not_serve_the_depth_is_the_reason(tmp_path: Path, no_thre
     data = saver.dumps({"part": nested("list", 70)})
     # Python 3.12 says that recursion is too deep where others still try to begin a thread
     with pytest.raises(
-        (MemoryError, saver.IncompatibleError), match="can't start new thread|deeper recursion"
+        (MemoryError, saver.IncompatibleError), match=r"can't start new thread|deeper recursion"
     ):
         below(frames, lambda: saver.loads(data))
 

@@ -89,6 +89,7 @@ INSTEAD = {
     "datetime.timedelta": "save its total_seconds(), or hold a timedelta in an attribute",
     "uuid.UUID": "save its `hex`, or hold a UUID in an attribute",
     "pathlib.PurePath": "save str(it), or hold a Path in an attribute",
+    "pathlib._local.PurePath": "save str(it), or hold a Path in an attribute",  # of Python 3.13
     "zoneinfo.ZoneInfo": "save its `key`; zoneinfo.ZoneInfo(found) makes it again",
     "array.array": "save it.tolist(), or hold an array in an attribute",
     **_plain("collections", "OrderedDict deque"),
