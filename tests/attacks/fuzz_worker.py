@@ -21,6 +21,7 @@ from fuzz_uses import use
 from fuzz_watch import Watch
 
 import saver
+from saver import registry
 
 ROOM = 4 << 30
 """Address space for what a file makes, beyond that of the libraries; a budget is at least 64 MiB."""
@@ -124,6 +125,8 @@ class Worker:
     def run(self, cases: Iterator[tuple[str, Callable[[Path], list[str]]]], answers: int) -> None:
         """Each case is its name, and what writes its file and tells how that was made. Never returns."""
         self._limit()
+        for family in registry.families():
+            family.admits("", "")  # its list of classes is read when it is first asked, whatever is loaded
         path = self.folder / "case.saver"
         with quiet():
             for name, make in cases:

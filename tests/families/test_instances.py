@@ -59,6 +59,7 @@ def instance(cls: Any) -> Any:
 
 
 @pytest.mark.filterwarnings("ignore:.*torch|.*sklearn:FutureWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # of objects without state
 def test_whatever_is_saved_loads_without_trust_or_saving_warns() -> None:
     loaded, told = 0, 0
     for cls in found():

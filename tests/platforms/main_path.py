@@ -77,7 +77,7 @@ def of_stores() -> None:
     assert len(list(again.history("churn"))) >= 2
     assert again.diff("churn@1", "churn@2")
     again.note("churn", "text")
-    again.delete("Churn@1")
+    again.delete("Churn@1", tags=True)
     again.gc()
     assert again.check().sound
     again.backup(FOLDER / "copy")
@@ -150,7 +150,7 @@ def of_the_command_line() -> None:
         ["ls"], ["ls", "iris"], ["show", "iris"], ["show", str(FOLDER / "a.saver")], ["tag", "iris@1", "nul"],
         ["check"], ["gc"], ["doctor"], ["doctor", "iris"], ["log"], ["label", "iris", "a=b"],
         ["export", "iris", str(FOLDER / "out.saver")],
-        ["backup", str(FOLDER / "models"), str(FOLDER / "copy")], ["rm", "iris@1", "--yes"], ["gc"],
+        ["backup", str(FOLDER / "models"), str(FOLDER / "copy")], ["rm", "iris@1", "--tags", "--yes"], ["gc"],
     ]  # fmt: skip
     codes = {" ".join(line): exit_code(line) for line in lines}
     assert not any(codes.values()), codes
