@@ -42,13 +42,14 @@ LARGEST = 100_000
 
 
 class Report:
-    """What came of the cases, and the finds, each kind once."""
+    """What came of the cases, and the finds; one of each kind is confirmed in a process of its own."""
 
     def __init__(self, lab: Lab, corpus: Path) -> None:
         self._lab, self._corpus = lab, corpus
         self.cases = 0
         self.outcomes, self.kinds, self.slow = Counter[str](), Counter[str](), Counter[str]()
         self.finds: Counter[str] = Counter()
+        self.confirmed: set[str] = set()
 
     def add(self, sample: str, outcome: Outcome, path: Path) -> None:
         self.cases += 1
@@ -59,7 +60,7 @@ class Report:
         for what in found:
             self.finds[what] += 1
         for what, where in list(found.items())[:1]:
-            if self.finds[what] == 1:
+            if what not in self.confirmed and self.finds[what] <= 5:
                 self._keep(sample, what, where, outcome, path)
 
     def _keep(self, sample: str, what: str, where: str, outcome: Outcome, path: Path) -> None:
@@ -70,6 +71,7 @@ class Report:
         if what not in self._lab.alone(original)["found"]:
             print("  not so when loaded alone: nothing kept", flush=True)
             return
+        self.confirmed.add(what)
         data = shrunk(path, self._lab.folder, lambda data: what in self._lab.alone(data)["found"])
         if len(data) > LARGEST:
             print(f"  {len(data):,} bytes: too large to keep", flush=True)
@@ -125,7 +127,7 @@ def fuzz(lab: Lab, report: Report, seed: int, seconds: float, most: int, first: 
             if time.monotonic() > told + 20:
                 told = time.monotonic()
                 print(f"{report.cases:,} cases, {len(report.finds)} kinds of finds, at {sample}", flush=True)
-            if time.monotonic() > until or (first and report.finds):
+            if time.monotonic() > until or (first and report.confirmed):
                 return
         if report.cases >= most or time.monotonic() > until:
             return
