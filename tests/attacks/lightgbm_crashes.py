@@ -21,6 +21,7 @@ PARAMETERS: Mapping[str, Mapping[str, Any]] = {
     "binary": {"objective": "binary", "boosting": "goss"},
     "categories": {"min_data_per_group": 1, "cat_smooth": 1},
     "linear": {"linear_tree": True},
+    "linear single leaves": {"linear_tree": True, "min_data_in_leaf": 80},
     "dart": {"boosting": "dart", "drop_rate": 0.5},
     "forest": {"boosting": "rf", "bagging_freq": 1, "bagging_fraction": 0.5},
     "monotone": {"monotone_constraints": [1, 0, 0, 0, 0, 0, 0, 0, 0, -1]},
@@ -72,10 +73,17 @@ def use(found: Any, kind: str) -> tuple[Callable[[], object], ...]:
         lambda: found.feature_importance("gain"),
         lambda: found.get_split_value_histogram(0),
         lambda: lightgbm.train(more, data(kind), 1, init_model=found),
-        lambda: found.refit(features, target),
+        lambda: found.refit(features, target) if refits(found) else None,
         lambda: found.shuffle_models().predict(features),
         lambda: found.set_leaf_output(0, 0, 1.0).predict(features),
     )
+
+
+def refits(found: Any) -> bool:
+    """Whether LightGBM fits the leaves of a booster again, rather than ending the process: it does that with
+    models of its own, untouched, that were trained with linear_tree and in which a tree is not linear."""
+    text = found.model_to_string(num_iteration=-1)
+    return "[linear_tree: 1" not in text or "is_linear=0" not in text
 
 
 def main(kind: str, seed: int, count: int) -> None:
