@@ -9,12 +9,14 @@ from typing import Any
 
 import keras
 import keras_models
+import numpy as np
 import pytest
 from keras import layers
 from keras_models import FEATURES, MODELS, TRUST, answer, rows, targets
 
 import saver
 from saver.errors import CannotSaveError, DoesNotFitError, UntrustedError
+from saver.families.keras import vocabularies
 from saver.testing import CodecTests
 
 CONTINUED = ("sequential", "functional", "subclassed", "mixed", "adapted")
@@ -210,3 +212,35 @@ def test_variables_of_every_dtype_come_back(dtype: str, tmp_path: Path) -> None:
     assert str(loaded.own.dtype) == dtype
     one, two = (keras.ops.convert_to_numpy(each.own) for each in (layer, loaded))
     assert one.tobytes() == two.tobytes()
+
+
+WORDS = ["", "two\nlines", "crlf\r\n", "nul\0", " blank ", "naïve", "🙂", "x", "last"]
+
+
+@pytest.mark.parametrize("mask", [None, "mask"])
+@pytest.mark.parametrize("mode", ["int", "multi_hot", "tf_idf"])
+def test_every_word_of_a_vocabulary_comes_back(mode: str, mask: Any, tmp_path: Path) -> None:
+    layer = layers.StringLookup(output_mode=mode, mask_token=mask if mode == "int" else None, name="words")
+    weights = [float(place) for place in range(1, len(WORDS) + 1)] if mode == "tf_idf" else None
+    layer.set_vocabulary(np.array(WORDS, dtype=object), idf_weights=weights)
+    loaded = again(layer, tmp_path)
+    found = vocabularies.of(loaded)
+    assert found == vocabularies.of(layer)
+    assert found is not None
+    assert found[-len(WORDS) :] == WORDS
+    one, two = (keras.ops.convert_to_numpy(each([WORDS])) for each in (layer, loaded))
+    assert one.tobytes() == two.tobytes()
+
+
+def test_adapted_layers_of_preprocessing_come_back(tmp_path: Path) -> None:
+    texts = ["the cat sat", "a dog sat down", "the end"]
+    vectors = layers.TextVectorization(output_mode="tf_idf", name="texts")
+    vectors.adapt(texts)
+    numbers = layers.IntegerLookup(name="numbers")
+    numbers.adapt([[3, 3, 9, -1]])
+    bins = layers.Discretization(num_bins=3, name="bins")
+    bins.adapt(rows())
+    for layer, data in ((vectors, texts), (numbers, [[9, 4]]), (bins, rows())):
+        loaded = again(layer, tmp_path)
+        one, two = (keras.ops.convert_to_numpy(each(data)) for each in (layer, loaded))
+        assert one.tobytes() == two.tobytes()

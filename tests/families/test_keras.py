@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,6 +18,7 @@ pytestmark = [pytest.mark.xdist_group("keras"), pytest.mark.slow]
 
 BACKENDS = ("tensorflow", "jax", "torch")
 HERE = Path(__file__).parent
+PYTEST = ("-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-W", "ignore")
 
 
 def run(backend: str, *arguments: str) -> None:
@@ -40,20 +42,14 @@ def run(backend: str, *arguments: str) -> None:
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_models_come_back_on_each_backend(backend: str) -> None:
-    run(
-        backend,
-        "-m",
-        "pytest",
-        "-q",
-        "-x",
-        "-p",
-        "no:cacheprovider",
-        "-p",
-        "no:xdist",
-        "-W",
-        "ignore",
-        "keras_checks.py",
-    )
+    run(backend, *PYTEST, "keras_checks.py")
+
+
+@pytest.mark.shows("Keras", "hostile files tried")
+@pytest.mark.timeout(600)
+def test_hostile_files_run_nothing(record_property: Any) -> None:
+    record_property("hostile files", 150)
+    run("tensorflow", *PYTEST, "keras_attacks.py")
 
 
 @pytest.mark.timeout(600)

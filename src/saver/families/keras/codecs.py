@@ -60,7 +60,7 @@ class LayerCodec(Codec):
         configurations = Configurations(decoder)
         config, compiled = (configurations.of(found[name]) for name in ("config", "compiled"))
         state = _decoded_state(found, decoder)
-        model = making.made(config, configurations.custom)
+        model = making.made(config, configurations.custom, decoder.budget.charge)
         if compiled is not None:
             making.compile(model, compiled, configurations.custom)
         put(model, state)

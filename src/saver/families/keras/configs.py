@@ -74,6 +74,12 @@ _INSTEAD = {
 _LISTED = ("vocabulary", "idf_weights")
 """Fields in which Keras would take a text for the path of a file."""
 
+_MOST = {
+    "indices_or_sections": 10_000, "num": 10_000, "num_classes": 4096, "num_labels": 1000,
+    "num_thresholds": 10_000,
+}  # fmt: skip
+"""Numbers of which Keras makes so many objects, or so large a matrix, as soon as it reads them."""
+
 
 def described(config: Any, encoder: Encoder) -> Value:
     """The tree of a configuration that Keras wrote. Refuses what `Configurations` would not make again."""
@@ -147,7 +153,8 @@ def check_object(fields: Mapping[str, Any]) -> None:
     name, config = fields["class_name"], fields.get("config")
     if not set(fields) <= _FIELDS - {"registered_name"} or "config" not in fields:
         raise ValueError(f"an object in a configuration has the fields {sorted(fields)!r:.200}")
-    if name in _VALUES:
+    _check_calls(fields)
+    if name in _VALUES and fields.get("module") is None:
         _check_value(name, config)
     elif not admitted(fields.get("module"), name, config):
         raise ValueError(f"{fields.get('module')}.{name!r:.80} is not among the reviewed objects of Keras")
@@ -159,6 +166,30 @@ def check_object(fields: Mapping[str, Any]) -> None:
                 raise ValueError(
                     f"the {key} of a {name} is not a list; pass its words, not the path of a file"
                 )
+        for key, most in _MOST.items():
+            if isinstance(config.get(key), (int, float)) and config[key] > most:
+                raise ValueError(f"the {key} of a {name} is {config[key]:,}; Saver admits {most:,}")
+
+
+def _check_calls(fields: Mapping[str, Any]) -> None:
+    """Raise ValueError unless each call of a layer has a tensor of the model. Others would be computed at
+    once."""
+    calls = fields.get("inbound_nodes", ())
+    if not isinstance(calls, (list, tuple)) or not all(map(_has_tensor, calls)):
+        raise ValueError("a layer is called without a tensor of its model")
+
+
+def _has_tensor(call: Any) -> bool:
+    stack = [call]
+    while stack:
+        value = stack.pop()
+        if isinstance(value, dict):
+            if value.get("class_name") == "__keras_tensor__":
+                return True
+            stack.extend(value.values())
+        elif isinstance(value, (list, tuple)):
+            stack.extend(value)
+    return False
 
 
 def _check_value(name: str, config: Any) -> None:
@@ -261,6 +292,7 @@ class Configurations:
     def _user_object(self, tree: dict[str, Any]) -> dict[str, Any]:
         if not set(tree) <= _FIELDS - {"registered_name", "module"}:
             raise ValueError(f"an object in a configuration has the fields {sorted(tree)!r:.200}")
+        _check_calls(tree)
         found = self._decoder(tree["class_name"])
         key = self._name(found)
         if isinstance(found, FunctionType) or "config" not in tree:

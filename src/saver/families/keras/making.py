@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import copy
+import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
+import keras
 from keras import saving
+from keras.initializers import Zeros
+from keras.src import backend
+from keras.src.backend.common import global_state
 from keras.src.layers.layer import Layer
 from keras.src.saving import serialization_lib
 from keras.src.trainers.trainer import Trainer
@@ -64,15 +71,56 @@ def _is_value(config: Any) -> bool:
     return config.get("module") in _VALUES or config["class_name"] in ("DTypePolicy", "FloatDTypePolicy")
 
 
-def made(config: Any, custom: Mapping[str, Any]) -> Any:
-    """The model or layer of a checked configuration, not compiled. ValueError if it is another object."""
-    with serialization_lib.ObjectSharingScope(), saving.custom_object_scope(dict(custom)):
-        found = serialization_lib.deserialize_keras_object(
-            config, custom_objects=dict(custom), safe_mode=True
-        )
+def made(config: Any, custom: Mapping[str, Any], charge: Callable[[int], None]) -> Any:
+    """The model or layer of a checked configuration, not compiled. ValueError if it is another object.
+
+    `charge` is told the bytes of each variable before there is memory for it: a few numbers of a
+    configuration may ask for more than a machine has. Variables of the user's classes, which may be made from
+    values, are not charged.
+    """
+    if custom:
+        return _made(config, custom)
+    with _without_values(charge) as waiting:
+        found = _made(copy.deepcopy(config), custom)
+    if backend.backend() == "torch":  # whose modules would keep what variables are without values
+        return _made(config, custom)
+    for variable in waiting:
+        variable._initializer = Zeros()  # what was saved comes next
+        variable._deferred_initialize()
+    return found
+
+
+def _made(config: Any, custom: Mapping[str, Any]) -> Any:
+    own = dict(custom)
+    with serialization_lib.ObjectSharingScope(), saving.custom_object_scope(own):
+        found = serialization_lib.deserialize_keras_object(config, custom_objects=own, safe_mode=True)
     if not isinstance(found, Layer):
         raise ValueError(f"the configuration is that of a {type(found).__name__}, not of a layer or model")
     return found
+
+
+class _Waiting(list[Any]):
+    """The variables without values, which Keras appends when it makes them."""
+
+    def __init__(self, charge: Callable[[int], None]) -> None:
+        self._charge = charge
+
+    def append(self, variable: Any) -> None:
+        self._charge(math.prod(variable._shape) * 8)
+        super().append(variable)
+
+
+@contextmanager
+def _without_values(charge: Callable[[int], None]) -> Iterator[list[Any]]:
+    """Variables that are made within get no values; yields them."""
+    name, waiting = "uninitialized_variables", _Waiting(charge)
+    others = global_state.get_global_attribute(name)
+    global_state.set_global_attribute(name, waiting)
+    try:
+        with keras.StatelessScope(initialize_variables=False):
+            yield waiting
+    finally:
+        global_state.set_global_attribute(name, others)
 
 
 def compile(model: Any, config: Any, custom: Mapping[str, Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,12 +24,19 @@ class KerasFramework(Framework):
         generator = global_state.get_global_attribute(GLOBAL_SEED_GENERATOR)
         return {"seed": None if generator is None else [int(n) for n in numpy_of(generator.state)]}
 
-    def set_random_state(self, state: Any) -> None:
-        if state["seed"] is None:
-            global_state.set_global_attribute(GLOBAL_SEED_GENERATOR, None)
-            return
-        own = global_seed_generator().state
-        own.assign(np.array(state["seed"], np.int64).astype(own.dtype))
+    def random_continued(self, state: Any) -> Callable[[], None]:
+        position = state["seed"] if type(state) is dict else ()
+        if position is None:
+            return partial(global_state.set_global_attribute, GLOBAL_SEED_GENERATOR, None)
+        if type(position) is not list or [type(n) for n in position] != [int, int]:
+            raise ValueError("the position of Keras' global generator is not two integers")
+        array = np.array(position, np.int64)
+
+        def change() -> None:
+            own = global_seed_generator().state
+            own.assign(array.astype(own.dtype))
+
+        return change
 
     def steps(self, objects: Iterable[Any]) -> Steps | None:
         return None
@@ -47,3 +55,6 @@ class KerasFramework(Framework):
 
     def watch(self, objects: Mapping[str, Any]) -> Callable[[], None]:
         return lambda: None
+
+
+FRAMEWORK = KerasFramework()

@@ -166,7 +166,7 @@ def put_optimizer(optimizer: Any, model: Any, state: Optimized) -> None:
     """Let an optimizer of the model have a state; it is built for the variables that it trained, once."""
     weights = model.weights
     if state.places is not None and not optimizer.built:
-        if not all(0 <= place < len(weights) for place in state.places):
+        if not all(0 <= p < len(weights) for p in state.places) or len({*state.places}) < len(state.places):
             raise ValueError("the optimizer trains variables that the model does not have")
         optimizer.build([weights[place] for place in state.places])
         optimizer.built = True

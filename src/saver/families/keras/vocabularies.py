@@ -22,8 +22,13 @@ def of(layer: Any) -> list[Any] | None:
         return None
     if not int(layer.lookup_table.size()):
         return None
-    found: list[Any] = layer.get_vocabulary(include_special_tokens=True)
-    return [word.item() if isinstance(word, np.generic) else word for word in found]
+    words = [word.item() if isinstance(word, np.generic) else word for word in layer.get_vocabulary()]
+    if layer.vocabulary_dtype == "string":  # of which Keras cuts off a NUL at the end
+        keys, values = layer.lookup_table.export()
+        found, places = (values, keys) if layer.invert else (keys, values)
+        for place, word in zip(places.numpy(), found.numpy(), strict=True):
+            words[int(place)] = word.decode()
+    return words
 
 
 def put(layer: Any, words: Any) -> None:
