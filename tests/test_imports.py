@@ -139,7 +139,9 @@ CONTRACTS = {
         "errors", "registry", "arguments", "tree", "tensors", "storage", "disk", "pack", "repo",
         "git", "environment", "encoding", "opened", "description", "streams", "compare", "restoring", "line",
     ),
-    "saver.formats": ("errors", "strict", "storage", "pack", "repo", "tensors", "tree", "opened"),
+    "saver.formats": (
+        "errors", "strict", "storage", "streams", "pack", "repo", "tensors", "tree", "opened", "formats",
+    ),
     "saver.store": (
         "errors", "arguments", "registry", "storage", "repo", "environment", "encoding", "opened",
         "description", "file", "streams", "compare", "restoring", "line",

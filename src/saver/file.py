@@ -9,16 +9,18 @@ from __future__ import annotations
 import io
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from glob import escape, glob
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from saver import arguments, environment, registry
 from saver.description import Description, describe_opened
+from saver.disk import mapped
 from saver.disk.durable import NewFile
 from saver.encoding import encode
-from saver.errors import IncompatibleError
+from saver.errors import IncompatibleError, NotFoundError
 from saver.git import Git
 from saver.line import Showing, shown
 from saver.opened import Opened
@@ -212,12 +214,34 @@ def names_file(what: object) -> bool:
 
 
 def open_file(source: Source) -> Opened:
-    """Open a file: verify its header and parse its trees. Builds and imports nothing."""
-    return _opened(open_source(source))
+    """Open a file: verify its header and parse its trees. Builds and imports nothing.
+
+    A checkpoint of TensorFlow may be called by its prefix, as TensorFlow calls it.
+    """
+    path = path_of(source, "path")
+    if path is None:
+        return _opened(open_source(source))
+    try:
+        blob = open_source(path)
+    except NotFoundError:
+        found = (f"{path}.index", *glob(f"{escape(path)}-00000-of-[0-9]*"))
+        first = next(filter(os.path.isfile, found), None)
+        if first is None:
+            raise
+        path, blob = first, open_source(first)
+    return _opened(blob, lambda name: mapped.open_file(os.path.join(os.path.dirname(path), name)))
 
 
-def _opened(blob: Blob) -> Opened:
-    header, where = read_header(blob), blob.name
+def _opened(blob: Blob, beside: Callable[[str], Blob] | None = None) -> Opened:
+    try:
+        header = read_header(blob)
+    except IncompatibleError:
+        tensorflow = registry.find("formats", "tensorflow")
+        if not tensorflow.is_checkpoint(blob):
+            raise
+        checkpoint: Opened = tensorflow.open_checkpoint(blob, beside)
+        return checkpoint
+    where = blob.name
     if is_foreign(header):
         found: Opened = registry.find("formats", "safetensors").open_tensors(blob, header)
         return found
