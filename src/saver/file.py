@@ -9,8 +9,7 @@ from __future__ import annotations
 import io
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping
-from glob import escape, glob
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -216,7 +215,7 @@ def names_file(what: object) -> bool:
 def open_file(source: Source) -> Opened:
     """Open a file: verify its header and parse its trees. Builds and imports nothing.
 
-    A checkpoint of TensorFlow may be called by its prefix, as TensorFlow calls it.
+    What consists of several files in another tool's format may be called by what their names begin with.
     """
     path = path_of(source, "path")
     if path is None:
@@ -224,32 +223,37 @@ def open_file(source: Source) -> Opened:
     try:
         blob = open_source(path)
     except NotFoundError:
-        found = (f"{path}.index", *glob(f"{escape(path)}-00000-of-[0-9]*"))
-        first = next(filter(os.path.isfile, found), None)
-        if first is None:
+        path = next(filter(None, (module.first_of(path) for module in _formats())), None)
+        if path is None:
             raise
-        path, blob = first, open_source(first)
+        blob = open_source(path)
     return _opened(blob, lambda name: mapped.open_file(os.path.join(os.path.dirname(path), name)))
 
 
 def _opened(blob: Blob, beside: Callable[[str], Blob] | None = None) -> Opened:
+    where = blob.name
     try:
         header = read_header(blob)
     except IncompatibleError:
-        tensorflow = registry.find("formats", "tensorflow")
-        if not tensorflow.is_checkpoint(blob):
+        header = b""
+        if not any(module.recognizes(blob) for module in _formats()):
             raise
-        checkpoint: Opened = tensorflow.open_checkpoint(blob, beside)
-        return checkpoint
-    where = blob.name
     if is_foreign(header):
-        found: Opened = registry.find("formats", "safetensors").open_tensors(blob, header)
+        module = next(module for module in _formats() if module.recognizes(blob))
+        found: Opened = module.open_blob(blob, beside)
         return found
     pack = Pack(blob, header)
     text = pack.metadata.get(MANIFEST)
     if text is None:
         raise IncompatibleError(f"{where} is a pack of a store, without a manifest; open its store instead")
     return Opened(manifests.decode(text.encode(), where), pack.source(), where, pack.size, pack.hash)
+
+
+def _formats() -> Iterator[Any]:
+    """The modules of other tools' formats. Each has `recognizes(blob)`; `open_blob(blob, beside)`, which
+    calls `beside(name)` to open other files in the folder (None if there is no folder); and `first_of(path)`,
+    the first of several files that begin with a path, or None."""
+    return (registry.find("formats", name) for name in registry.names("formats"))
 
 
 def describe(path: Source) -> Description:

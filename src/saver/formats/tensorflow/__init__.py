@@ -9,6 +9,7 @@ import os
 import re
 import time
 from collections.abc import Iterable
+from glob import escape, glob
 
 import msgspec
 import numpy as np
@@ -32,12 +33,18 @@ _ADVICE = "the file was changed while it was read; open it again"
 _SHARD = re.compile(r"(.*)-(\d{5})-of-(\d{5})", re.DOTALL)
 
 
-def is_checkpoint(blob: Blob) -> bool:
+def recognizes(blob: Blob) -> bool:
     """Whether the file ends as the tables do that checkpoints consist of."""
     return blob.size > len(MAGIC) and blob.read(blob.size - len(MAGIC)) == MAGIC
 
 
-def open_checkpoint(blob: Blob, beside: Beside | None) -> Opened:
+def first_of(path: str) -> str | None:
+    """The index of a checkpoint of version 2, or the first file of version 1, by its prefix."""
+    found = (f"{path}.index", *sorted(glob(f"{escape(path)}-00000-of-[0-9][0-9][0-9][0-9][0-9]")))
+    return next(filter(os.path.isfile, found), None)
+
+
+def open_blob(blob: Blob, beside: Beside | None) -> Opened:
     """The variables as one part, a dict in the order of their names. `blob` is the index of version 2, or a
     file of version 1; `beside` opens the others in its folder, and is None for bytes that are in no folder.
 
