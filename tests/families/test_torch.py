@@ -1317,6 +1317,7 @@ def test_views_on_a_gpu_share_their_storage_again(roundtrip: RoundTrip) -> None:
 # The file itself
 
 
+@pytest.mark.shows("PyTorch", "save", "load")
 @pytest.mark.slow
 def test_a_new_process_needs_nothing_but_the_file(tmp_path: Path) -> None:
     net = nn.Sequential(nn.Linear(2, 2), nn.TransformerEncoderLayer(2, 1, 4, activation=F.gelu)).eval()
