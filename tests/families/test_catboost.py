@@ -34,8 +34,8 @@ SMALL = {
 LOSSES = {
     "CatBoostRegressor": (
         "RMSE", "MAE", "MAPE", "Poisson", "Quantile:alpha=0.3", "MultiQuantile:alpha=0.2,0.8",
-        "Expectile:alpha=0.3", "LogLinQuantile", "Lq:q=3", "Huber:delta=2", "Tweedie:variance_power=1.5", "RMSEWithUncertainty",
-        "LogCosh",
+        "Expectile:alpha=0.3", "LogLinQuantile", "Lq:q=3", "Huber:delta=2", "Tweedie:variance_power=1.5",
+        "RMSEWithUncertainty", "LogCosh",
     ),
     "CatBoostClassifier": (
         "Logloss", "CrossEntropy", "MultiClass", "MultiClassOneVsAll",
