@@ -27,7 +27,7 @@ from saver import registry
 
 FRAMEWORKS = {
     "scipy", "sklearn", "torch", "pandas", "pyarrow", "jax", "tensorflow", "keras", "xgboost", "lightgbm",
-    "catboost",
+    "catboost", "transformers", "tokenizers",
     "torchdata", "dateutil", "pytz", "joblib", "safetensors", "h5py", "skops",
 }  # fmt: skip
 """Packages that a user may not have."""
@@ -73,7 +73,7 @@ CONTRACTS = {
     "saver.registration": ("errors", "trust", "codec"),
     "saver.pack": ("errors", "strict", "threads", "memory", "tree", "tensors", "registry", "storage", "pack"),
     "saver.families": (
-        "callers", "errors", "tree", "tensors", "family", "trust", "uses", "codec", "reading",
+        "callers", "errors", "tree", "tensors", "family", "registry", "trust", "uses", "codec", "reading",
         "restoring", "device",
         "framework", "fingerprint", "training_log", "families",
     ),
@@ -221,7 +221,7 @@ DEMO = {"saver.cli._digits", "saver.cli._killed", "saver.cli._resuming"}
 """What the demo trains: the only modules beside the families that know a library."""
 
 
-BENEATH = {"pandas": ("pyarrow",)}
+BENEATH = {"pandas": ("pyarrow",), "transformers": ("torch", "tokenizers")}
 """Libraries that others are built upon."""
 
 
@@ -239,7 +239,7 @@ def test_the_core_names_no_library() -> None:
     """Not in code, not in texts, not in comments: it asks families. The formats of other tools are not of the
     core."""
     named = re.compile(
-        r"\b(torch|torchdata|sklearn|scipy|pandas|keras|tensorflow|jax|xgboost|lightgbm|catboost|dateutil)\b"
+        r"\b(torch|torchdata|sklearn|scipy|pandas|keras|tensorflow|jax|xgboost|lightgbm|catboost|dateutil|transformers|tokenizers)\b"
     )
     found = {
         f"{module}:{number}: {line.strip()}"
