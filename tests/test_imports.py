@@ -27,7 +27,7 @@ from saver import registry
 
 FRAMEWORKS = {
     "scipy", "sklearn", "torch", "pandas", "pyarrow", "jax", "tensorflow", "keras", "xgboost", "lightgbm",
-    "catboost",
+    "catboost", "optax", "flax", "equinox",
     "torchdata", "dateutil", "pytz", "joblib", "safetensors", "h5py", "skops",
 }  # fmt: skip
 """Packages that a user may not have."""
@@ -239,7 +239,8 @@ def test_the_core_names_no_library() -> None:
     """Not in code, not in texts, not in comments: it asks families. The formats of other tools are not of the
     core."""
     named = re.compile(
-        r"\b(torch|torchdata|sklearn|scipy|pandas|keras|tensorflow|jax|xgboost|lightgbm|catboost|dateutil)\b"
+        r"\b(torch|torchdata|sklearn|scipy|pandas|keras|tensorflow|jax|xgboost|lightgbm|catboost|dateutil"
+        r"|optax|flax|equinox)\b"
     )
     found = {
         f"{module}:{number}: {line.strip()}"
