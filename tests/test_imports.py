@@ -27,7 +27,7 @@ from saver import registry
 
 FRAMEWORKS = {
     "scipy", "sklearn", "torch", "pandas", "pyarrow", "jax", "tensorflow", "keras", "xgboost", "lightgbm",
-    "catboost", "transformers", "tokenizers", "accelerate", "lightning",
+    "catboost", "transformers", "tokenizers", "accelerate", "lightning", "optax", "flax", "equinox",
     "torchdata", "dateutil", "pytz", "joblib", "safetensors", "h5py", "skops",
 }  # fmt: skip
 """Packages that a user may not have."""
@@ -245,7 +245,8 @@ def test_the_core_names_no_library() -> None:
     """Not in code, not in texts, not in comments: it asks families. The formats of other tools are not of the
     core."""
     named = re.compile(
-        r"\b(torch|torchdata|sklearn|scipy|pandas|keras|tensorflow|jax|xgboost|lightgbm|catboost|dateutil|transformers|tokenizers)\b"
+        r"\b(torch|torchdata|sklearn|scipy|pandas|keras|tensorflow|jax|xgboost|lightgbm|catboost|dateutil"
+        r"|optax|flax|equinox|transformers|tokenizers)\b"
     )
     found = {
         f"{module}:{number}: {line.strip()}"
