@@ -75,7 +75,7 @@ CONTRACTS = {
     "saver.families": (
         "callers", "errors", "tree", "tensors", "family", "trust", "uses", "codec", "reading",
         "restoring", "device",
-        "framework", "fingerprint", "training_log", "families",
+        "framework", "random_states", "fingerprint", "training_log", "families",
     ),
     "saver.repo": (
         "logger", "callers", "page", "times", "human",
@@ -108,19 +108,20 @@ CONTRACTS = {
     "saver.training_log": ("errors", "registry", "disk", "plotting", "training_log"),
     "saver.plotting": ("errors", "disk", "plotting"),
     "saver.framework": ("family", "registry"),
+    "saver.random_states": ("framework",),
     "saver.device": (),
     "saver.staging": ("threads", "memory", "tensors", "device"),
     "saver.checkpoints": (
         "logger", "forks", "line", "page",
         "arguments", "callers", "details", "errors", "tree", "trust", "codec", "git", "environment",
-        "framework", "encoding",
+        "framework", "random_states", "encoding",
         "opened",
         "policy",
         "repo", "staging", "training_log", "restoring", "pruning", "checkpoints",
     ),
     "saver.rehearsal": (
-        "errors", "storage", "environment", "framework", "encoding", "opened", "repo", "training_log",
-        "restoring", "compare", "storages", "file", "checkpoints", "rehearsal",
+        "errors", "storage", "environment", "framework", "random_states", "encoding", "opened", "repo",
+        "training_log", "restoring", "compare", "storages", "file", "checkpoints", "rehearsal",
     ),
     "saver.documents": ("human", "repo", "documents"),
     "saver.doctor": ("allowing", "family", "git", "environment", "registry"),
@@ -138,7 +139,9 @@ CONTRACTS = {
         "errors", "registry", "arguments", "tree", "tensors", "storage", "disk", "pack", "repo",
         "git", "environment", "encoding", "opened", "description", "streams", "compare", "restoring", "line",
     ),
-    "saver.formats": ("errors", "strict", "storage", "pack", "repo", "tensors", "tree", "opened"),
+    "saver.formats": (
+        "errors", "strict", "storage", "streams", "pack", "repo", "tensors", "tree", "opened", "formats",
+    ),
     "saver.store": (
         "errors", "arguments", "registry", "storage", "repo", "environment", "encoding", "opened",
         "description", "file", "streams", "compare", "restoring", "line",

@@ -33,3 +33,13 @@ def test_64_bits_are_not_loaded_as_32(name, tmp_path):
 def test_a_weak_type_is_refused_rather_than_lost(tmp_path):
     with pytest.raises(saver.CannotSaveError, match="weakly typed"):
         saver.dump({"a": jax.numpy.asarray(2.0)}, tmp_path / "a.saver")
+
+
+@pytest.mark.parametrize("name", ["mine", "_mine"])
+def test_an_attribute_that_is_set_is_refused_rather_than_lost(name, tmp_path):
+    made = jax.numpy.arange(2)
+    np.asarray(made), made.sum().block_until_ready()  # the library may keep what it answers
+    saver.dump(made, tmp_path / "a.saver")
+    setattr(made, name, 5)
+    with pytest.raises(saver.CannotSaveError, match=f"'{name}' was set"):
+        saver.dump(made, tmp_path / "a.saver")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from saver.codec import Codec, Decoder, Encoder
+from saver.codec import Codec, Decoder, Encoder, added, private
 from saver.tensors import TensorData
 from saver.tree import Node, Value
 
@@ -26,6 +27,9 @@ class ArrayCodec(Codec):
 
     def accepts(self, cls: type) -> bool:
         return issubclass(cls, jax.Array)
+
+    def unsaved(self, obj: Any) -> Iterable[str]:
+        return added(obj, *private(obj))
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
         name = str(obj.dtype)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from base64 import b64decode, b64encode
+from binascii import a2b_base64, b2a_base64
 from collections.abc import Iterable
 from typing import Any
 
@@ -48,7 +48,7 @@ class ArrayCodec(Codec):
         state: dict[str, Value] = {"dtype": encode_dtype(array.dtype, encoder), "shape": list(array.shape)}
         array = _laid_out(array, order, state)
         if array.nbytes <= INLINE_BYTES:
-            return _in_order(state, "data", b64encode(dense(array).tobytes()).decode())
+            return _in_order(state, "data", b2a_base64(dense(array).tobytes(), newline=False).decode())
         return _in_order(state, "data", encoder.tensor(storage(array)))
 
     def _encode_objects(self, array: NDArray[Any], order: Value, encoder: Encoder) -> Value:
@@ -78,23 +78,21 @@ class ArrayCodec(Codec):
             return self._decode_objects(node, dtype, shape, decoder)
         if dtype.hasobject:
             raise ValueError("an array of objects cannot be stored as bytes")
-        seen = places(axes_of(state.get("order", "C"), len(shape)))
-        data = state["data"]
+        order, data, count = state.get("order", "C"), state["data"], math.prod(shape)
+        seen = None if order == "C" else places(axes_of(order, len(shape)))
         inline = isinstance(data, str)
-        stored: Any = b64decode(data, validate=True) if inline else decoder.tensor(data)
+        stored: Any = a2b_base64(data, strict_mode=True) if inline else decoder.tensor(data)
         if inline and dtype.kind == "V":  # copying an array may leave out the bytes between the fields
             stored, inline = bytearray(stored), False
-        if dtype.itemsize and len(stored) != math.prod(shape) * dtype.itemsize:
+        if dtype.itemsize and len(stored) != count * dtype.itemsize:
             raise ValueError(f"there are {len(stored)} bytes for the shape {shape} of {dtype}")
         if dtype.itemsize == 0:
-            decoder.budget.charge(math.prod(shape))  # NumPy allocates a byte for each element of size 0
+            decoder.budget.charge(count)  # NumPy allocates a byte for each element of size 0
             return np.empty(checks.empty_elements(shape), dtype)
-        array: NDArray[Any] = (
-            np.frombuffer(stored, dtype, math.prod(shape)) if len(stored) else np.empty(0, dtype)
-        )
+        array: NDArray[Any] = np.frombuffer(stored, dtype, count) if count else np.empty(0, dtype)
         array = array.copy() if inline else _aligned(array)
         checks.text(array, decoder.budget.charge)
-        return array.reshape(shape).transpose(seen)
+        return array.reshape(shape) if seen is None else array.reshape(shape).transpose(seen)
 
     def _decode_fields(
         self, state: Any, dtype: np.dtype[Any], shape: tuple[int, ...], decoder: Decoder
