@@ -94,6 +94,15 @@ def for_pip(module: str | None) -> str:
     return found.distribution or found.packages[0]
 
 
+def admits(codec: str, name: str) -> bool:
+    """Whether the family of a codec, or that of the class itself, lists this class for it. Imports neither
+    library."""
+    package = name.partition(":")[0].partition(".")[0]
+    return family(codec_root(codec)).admits(codec, name) or (
+        is_own(package) and family(package).admits(codec, name)
+    )
+
+
 @cache
 def families() -> tuple[Family, ...]:
     """Saver's own families, sorted by name."""
