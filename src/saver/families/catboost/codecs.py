@@ -22,8 +22,8 @@ from saver.tree import Node, Value
 _Native = type(catboost.CatBoost()._object)
 """The compiled class that holds a model."""
 
-_CACHES = frozenset(("_canonized_params",))
-"""What CatBoost computes from other attributes when it needs it."""
+_CACHE = "_canonized_params"
+"""What CatBoost computes from the parameters when it needs it: None before."""
 
 
 class ModelCodec(Codec):
@@ -92,7 +92,7 @@ class CatBoostCodec(Codec):
         return trust.class_name(type(obj))
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
-        return encoder.attributes(obj, _CACHES)
+        return {**encoder.attributes(obj, frozenset((_CACHE,))), _CACHE: None}
 
     def decode(self, node: Node, decoder: Decoder) -> Any:
         cls = decoder.cls(node)
@@ -101,7 +101,6 @@ class CatBoostCodec(Codec):
         obj: Any = object.__new__(cls)
         decoder.keep(node, obj)
         decoder.fill_attributes(obj, node.state)
-        obj._canonized_params = None
         return obj
 
     def check(self, obj: Any) -> None:
@@ -112,6 +111,8 @@ def _check(attributes: dict[str, Any]) -> None:
     """Raise ValueError unless the parts of a model are there."""
     if type(attributes.get("_object")) is not _Native or type(attributes.get("_init_params")) is not dict:
         raise ValueError("a model of CatBoost has no compiled part, or no parameters")
+    if type(attributes.get(_CACHE)) not in (dict, type(None)):
+        raise ValueError(f"{_CACHE} of a model of CatBoost is not a dict")
 
 
 class CatBoostRestorer(ObjectRestorer):
@@ -120,7 +121,6 @@ class CatBoostRestorer(ObjectRestorer):
     codecs = frozenset(("catboost.estimator",))
 
     def check(self, target: Any, fresh: dict[str, Any]) -> None:
-        fresh["_canonized_params"] = None
         _check(fresh)
 
 
