@@ -170,7 +170,7 @@ def _load_all(content: Held, history: History) -> set[tuple[str, bytes]]:
                 tag for tag, ref in history.tags.items() if ref == str(version)
             }
             assert held(saver.load(str(version))) == version.notes
-            assert saver._repo.manifest(version).number == version.number
+            assert saver._repo.described(version).manifest.number == version.number
     return {(key, content[key]) for key in store.opened}
 
 
