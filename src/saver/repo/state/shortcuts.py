@@ -163,7 +163,7 @@ class Shortcuts:
         self._held.clear()
 
     def make_durable(self, number: int) -> None:
-        """Make a record durable, before anything else in the store depends on it; 0 is none.
+        """Make a record durable, before anything else in the store depends on it; for 0, nothing is done.
 
         Its writer may not have done that yet. A power loss now could leave a checkpoint of a missing
         record, as if someone had removed it. A record written by this process made all before it durable.
