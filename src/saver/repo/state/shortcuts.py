@@ -214,7 +214,7 @@ class Shortcuts:
 
     def old(self, number: int, new: int = 0) -> set[str]:
         """The keys of checkpoints up to a record that are old once there are `new` ones, and of the pages
-        that only they need; nothing if that cannot be told."""
+        that only they need; nothing if that is not known."""
         doomed = set[str]()
         with suppress(SaverError):
             numbers = self.numbers(number)
