@@ -53,15 +53,18 @@ class Objects:
         self.restless: set[str] = set()
         """Tensors that changed unexpectedly during a copy: from then on they are copied at once."""
 
-        self._by_state = {name: _lacks_codec(obj) for name, obj in objects.items()}
-        rest = self._rest()
         try:
-            encode(self._with(rest))  # most objects can be saved: one walk finds out
+            rest = self._tried(walk=False)  # most objects can be saved as they are: this one walk finds out
         except CannotSaveError:
-            self._by_state = {name: _goes_by_state(obj) for name, obj in objects.items()}
-            rest = self._rest()
-            encode(self._with(rest))  # raises now what the first save would raise
+            rest = self._tried(walk=True)  # raises now what the first save would raise
         self._warn_of_losses(rest)
+
+    def _tried(self, walk: bool) -> framework.Rest:
+        """The rest, once everything could be encoded."""
+        self._by_state = {name: _goes_by_state(obj, walk) for name, obj in self.live.items()}
+        rest = self._rest()
+        encode(self._with(rest))
+        return rest
 
     def state(self) -> dict[str, Any]:
         """What is saved: each object itself, or its `state_dict()` if the object has no data form; and the
@@ -277,23 +280,14 @@ def _check(name: str, obj: Any) -> None:
         raise CannotSaveError(why)
 
 
-def _has_state(obj: Any) -> bool:
-    return hasattr(obj, "state_dict") and hasattr(obj, "load_state_dict")
-
-
-def _lacks_codec(obj: Any) -> bool:
-    """Whether an object can be saved only as its `state_dict()`: no codec knows its class."""
-    return _has_state(obj) and codec_for(type(obj)) is None
-
-
-def _goes_by_state(obj: Any) -> bool:
-    """Whether an object is saved as its `state_dict()`: no codec knows it, or it contains something without a
-    data form, such as the function in an average of weights. The live object, into which it is restored, has
-    that part already."""
-    if not _has_state(obj):
+def _goes_by_state(obj: Any, walk: bool) -> bool:
+    """Whether an object is saved as its `state_dict()`: no codec knows it, or, as a `walk` shows, it contains
+    something without a data form, such as the function in an average of weights. The live object, into which
+    it is restored, has that part already."""
+    if not (hasattr(obj, "state_dict") and hasattr(obj, "load_state_dict")):
         return False
-    if _lacks_codec(obj):
-        return True
+    if not walk or codec_for(type(obj)) is None:
+        return codec_for(type(obj)) is None
     try:
         classes(obj)
     except CannotSaveError:
