@@ -52,7 +52,7 @@ CONTRACTS = {
     "saver.stack": (),
     "saver.tree": ("errors", "canonical", "stack", "strict", "tree"),
     "saver.strict": ("errors", "canonical", "stack"),
-    "saver.tensors": ("strict", "tree", "tensors"),
+    "saver.tensors": ("human", "page", "strict", "tree", "tensors"),
     "saver.family": (),
     "saver.registry": ("errors", "family"),
     "saver.configuration": ("errors",),

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import saver
-from saver.repo.log import PartVersion
+from saver.repo.numbered import PartVersion
 from saver.repo.objects import collectables
 from saver.repo.state import facts, pages, state, updating
 from saver.storage import Bytes, Storage

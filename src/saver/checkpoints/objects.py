@@ -102,6 +102,12 @@ class Objects:
             warn(
                 f"{listed(rest.absent)}: not among the objects of the run, so its state is not saved; add it"
             )
+        if rest.unnamed:
+            warn(
+                f"{listed(rest.unnamed)}: saved as a state dict without names, so its state goes by "
+                "position; keep the order in which the script declares layers and groups, make it with "
+                "named_parameters(), or take out what has no data form"
+            )
         outside = remembered(self.live)
         if outside:
             warn(
