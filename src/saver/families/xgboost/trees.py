@@ -99,22 +99,19 @@ def write(arrays: Arrays, features: int) -> ubj.Raw:
         )
     vectors = bool(table) and table[0][2] > 1
     kept = [part for name, part in zip(names, parts, strict=True) if name != "leaf_weights" or vectors]
-    about = [
-        ubj.named("id", ubj.write(number))
-        + ubj.named(
-            "tree_param",
-            ubj.write(
-                {
-                    "num_deleted": str(row[1]),
-                    "num_feature": str(features),
-                    "num_nodes": str(row[0]),
-                    "size_leaf_vector": str(row[2]),
-                }
-            ),
-        )
-        for number, row in enumerate(table)
-    ]
+    about = [_about(number, row, features) for number, row in enumerate(table)]
     return ubj.Raw(ubj.listed([b"{%b}" % b"".join(own) for own in zip(*kept, about, strict=True)]))
+
+
+def _about(number: int, row: list[int], features: int) -> bytes:
+    """A tree's number and its sizes."""
+    sizes = {
+        "num_deleted": str(row[1]),
+        "num_feature": str(features),
+        "num_nodes": str(row[0]),
+        "size_leaf_vector": str(row[2]),
+    }
+    return ubj.named("id", ubj.write(number)) + ubj.named("tree_param", ubj.write(sizes))
 
 
 def _segments(arrays: Arrays) -> NDArray[np.int64]:

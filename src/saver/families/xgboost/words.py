@@ -1,5 +1,5 @@
-"""The words in what XGBoost writes of a booster: which objectives, metrics and updaters there are, and what their settings
-may be. XGBoost keeps numbers as text."""
+"""The words in what XGBoost writes of a booster: which objectives, metrics and updaters there are, and what
+their settings may be. XGBoost keeps numbers as text."""
 
 from __future__ import annotations
 
