@@ -1,4 +1,4 @@
-"""TorchMetrics: metrics and collections of them, stored as PyTorch's modules are, with what they have seen."""
+"""TorchMetrics: metrics and collections, stored as PyTorch's modules are, with what they have seen."""
 
 from __future__ import annotations
 
