@@ -27,7 +27,8 @@ from saver import registry
 
 FRAMEWORKS = {
     "scipy", "sklearn", "torch", "pandas", "pyarrow", "jax", "tensorflow", "keras", "xgboost", "lightgbm",
-    "catboost", "transformers", "tokenizers", "accelerate", "lightning",
+    "catboost", "transformers", "tokenizers", "accelerate", "lightning", "onnx",
+    "torchmetrics", "statsmodels",
     "torchdata", "dateutil", "pytz", "joblib", "safetensors", "h5py", "skops",
 }  # fmt: skip
 """Packages that a user may not have."""
