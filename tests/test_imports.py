@@ -27,8 +27,8 @@ from saver import registry
 
 FRAMEWORKS = {
     "scipy", "sklearn", "torch", "pandas", "pyarrow", "jax", "tensorflow", "keras", "xgboost", "lightgbm",
-    "catboost", "transformers", "tokenizers", "accelerate", "lightning", "onnx",
-    "torchmetrics", "statsmodels",
+    "catboost", "transformers", "tokenizers", "accelerate", "lightning", "optax", "flax", "equinox",
+    "onnx", "torchmetrics", "statsmodels",
     "torchdata", "dateutil", "pytz", "joblib", "safetensors", "h5py", "skops",
 }  # fmt: skip
 """Packages that a user may not have."""
@@ -76,7 +76,7 @@ CONTRACTS = {
     "saver.families": (
         "callers", "errors", "tree", "tensors", "family", "registry", "trust", "uses", "codec", "reading",
         "restoring", "device",
-        "framework", "fingerprint", "training_log", "families",
+        "framework", "random_states", "fingerprint", "training_log", "families",
     ),
     "saver.repo": (
         "logger", "callers", "page", "times", "human",
@@ -109,19 +109,20 @@ CONTRACTS = {
     "saver.training_log": ("errors", "registry", "disk", "plotting", "training_log"),
     "saver.plotting": ("errors", "disk", "plotting"),
     "saver.framework": ("family", "registry"),
+    "saver.random_states": ("framework",),
     "saver.device": (),
     "saver.staging": ("threads", "memory", "tensors", "device"),
     "saver.checkpoints": (
         "logger", "forks", "line", "page",
         "arguments", "callers", "details", "errors", "tree", "trust", "codec", "git", "environment",
-        "framework", "encoding",
+        "framework", "random_states", "encoding",
         "opened",
         "policy",
         "repo", "staging", "training_log", "restoring", "pruning", "checkpoints",
     ),
     "saver.rehearsal": (
-        "errors", "storage", "environment", "framework", "encoding", "opened", "repo", "training_log",
-        "restoring", "compare", "storages", "file", "checkpoints", "rehearsal",
+        "errors", "storage", "environment", "framework", "random_states", "encoding", "opened", "repo",
+        "training_log", "restoring", "compare", "storages", "file", "checkpoints", "rehearsal",
     ),
     "saver.documents": ("human", "repo", "documents"),
     "saver.doctor": ("allowing", "family", "git", "environment", "registry"),
@@ -139,7 +140,9 @@ CONTRACTS = {
         "errors", "registry", "arguments", "tree", "tensors", "storage", "disk", "pack", "repo",
         "git", "environment", "encoding", "opened", "description", "streams", "compare", "restoring", "line",
     ),
-    "saver.formats": ("errors", "strict", "storage", "pack", "repo", "tensors", "tree", "opened"),
+    "saver.formats": (
+        "errors", "strict", "storage", "streams", "pack", "repo", "tensors", "tree", "opened", "formats",
+    ),
     "saver.store": (
         "errors", "arguments", "registry", "storage", "repo", "environment", "encoding", "opened",
         "description", "file", "streams", "compare", "restoring", "line",
@@ -243,7 +246,8 @@ def test_the_core_names_no_library() -> None:
     """Not in code, not in texts, not in comments: it asks families. The formats of other tools are not of the
     core."""
     named = re.compile(
-        r"\b(torch|torchdata|sklearn|scipy|pandas|keras|tensorflow|jax|xgboost|lightgbm|catboost|dateutil|transformers|tokenizers)\b"
+        r"\b(torch|torchdata|sklearn|scipy|pandas|keras|tensorflow|jax|xgboost|lightgbm|catboost|dateutil"
+        r"|optax|flax|equinox|transformers|tokenizers)\b"
     )
     found = {
         f"{module}:{number}: {line.strip()}"

@@ -33,6 +33,11 @@ def _entry_points(kind: str) -> dict[str, str]:
     return {point.name: point.module for point in entry_points(group=f"saver.{kind}")}
 
 
+def names(kind: str) -> list[str]:
+    """Of all that `find` finds."""
+    return sorted({*_own(kind), *_entry_points(kind)})
+
+
 def find(kind: str, name: str) -> ModuleType:
     """Import and return the module that implements `name`. Raises IncompatibleError if none does."""
     if name in _own(kind):

@@ -7,14 +7,13 @@ errors, and collect tensors. See docs/codecs.md for how to add one.
 
 from __future__ import annotations
 
+from saver.codec.added import added, private
 from saver.codec.attributes import (
-    added,
     attributes_of,
     door,
     native_base,
     native_bases,
     own_dict,
-    private,
     special,
 )
 from saver.codec.budget import Budget, bytes_of

@@ -207,17 +207,6 @@ def attributes_of(
     return found, None
 
 
-def added(obj: Any, *known: str) -> list[str]:
-    """The names in the dict of an object, other than those `known`, that its user has set."""
-    return [name for name in own_dict(obj) if name not in known]
-
-
-def private(obj: Any) -> list[str]:
-    """The names in the dict of an object that begin with an underscore, to be taken for those of its library
-    where they differ from version to version."""
-    return [name for name in own_dict(obj) if str(name)[:1] == "_"]
-
-
 def native_bases(cls: type) -> tuple[type, ...]:
     """The classes in the MRO that were made in C, whose state is not in attributes, except `object`."""
     if cls not in _natives:

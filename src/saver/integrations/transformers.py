@@ -12,11 +12,12 @@ import torch
 from transformers import Trainer, TrainerCallback
 from transformers.trainer_callback import ExportableState
 
-from saver import Saver, framework
+from saver import Saver
 from saver.callers import warn
 from saver.checkpoints import Checkpoints
 from saver.errors import CannotSaveError, DamagedError, NotFoundError
 from saver.policy import Policy, Retention
+from saver.random_states import continued, random_states
 
 __all__ = ["SaverCallback"]
 
@@ -111,13 +112,13 @@ class SaverCallback(TrainerCallback):  # type: ignore[misc]
                 f"{self._model}: the newest version is damaged, and the one before it is of step "
                 f"{self._reported - 1}; delete the newest, and run this again"
             )
-        self._random = framework.random_states() if self._reported else None
+        self._random = random_states() if self._reported else None
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:
         """Report the step before, now that the trainer has logged it and read the next batch; in the first
         step of a resumed training, go on with the random numbers that came then."""
         if self._random is not None:
-            framework.set_random_states(self._random)
+            continued(self._random)()
             self._random = None
         self._report(state)
 
