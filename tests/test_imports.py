@@ -221,7 +221,7 @@ DEMO = {"saver.cli._digits", "saver.cli._killed", "saver.cli._resuming"}
 """What the demo trains: the only modules beside the families that know a library."""
 
 
-BENEATH = {"pandas": ("pyarrow",)}
+BENEATH = {"flax": ("jax", "optax"), "equinox": ("jax",), "pandas": ("pyarrow",)}
 """Libraries that others are built upon."""
 
 

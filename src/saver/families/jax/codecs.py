@@ -1,8 +1,9 @@
-"""JAX: arrays and random keys."""
+"""JAX: arrays, random keys, and the functions and dtypes that layers hold."""
 
 from __future__ import annotations
 
 from saver.codec import Codec
 from saver.families.jax.arrays import ArrayCodec
+from saver.families.jax.named import NamedCodec
 
-CODECS: tuple[Codec, ...] = (ArrayCodec(),)
+CODECS: tuple[Codec, ...] = (ArrayCodec(), NamedCodec())
