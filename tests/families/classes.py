@@ -28,6 +28,7 @@ _NNX = ("flax.nnx.nn", "flax.nnx.rnglib", "flax.nnx.training")
 _TORCH_MODULES = ("torch.nn.modules", "torch.optim.swa_utils")
 
 PLACES: dict[str, dict[str, tuple[str, ...]]] = {
+    "equinox": {"equinox.module": ("equinox.nn",)},
     "flax": {
         "flax.TrainState": ("flax.training",),
         "flax.module": (*_NNX, "flax.nnx.helpers", "flax.nnx.module", "flax.nnx.pytreelib"),

@@ -15,6 +15,8 @@ REFERENCES: dict[str, Reference] = {
     **reviewed("jax._src.ops.special", "array", _SHAPES, "logsumexp"),
     **reviewed("jax._src.lax.lax", "internal", _SHAPES, "dot_general"),
     **reviewed("jax._src.lax.convolution", "internal", _SHAPES, "conv_general_dilated"),
+    **reviewed("jax.lax", "combining", "arithmetic for each element of two arrays", "add max min mul"),
+    **reviewed("jax.numpy", "array", _SHAPES, "max mean min sum"),
     **reviewed("jax.numpy", "internal", _SHAPES, "einsum"),
     **reviewed(
         "jax.nn.initializers", "internal", "makes an array of a shape that the caller gives", "ones zeros"
