@@ -124,6 +124,19 @@ def test_the_metadata_of_a_variable_come_back(roundtrip):
     assert found.get_metadata() == made.get_metadata()
 
 
+def test_structures_of_flax_come_back(roundtrip):
+    from flax.core.meta import Partitioned
+    from flax.training.dynamic_scale import DynamicScale
+
+    made = {"scale": DynamicScale(fin_steps=3, scale=jnp.float32(8)), "box": Partitioned(jnp.ones(2), ("a",))}
+    assert same(roundtrip(made), made)
+
+
+def test_a_module_of_linen_is_refused_with_the_way_out():
+    with pytest.raises(saver.CannotSaveError, match=r"\$\.net: .*save its variables"):
+        saver.dumps({"net": jax_training.Dense()})
+
+
 def test_a_module_of_the_user_needs_trust(roundtrip):
     with pytest.raises(saver.UntrustedError, match=r"jax_training\.Net"):
         roundtrip({"net": jax_training.Net(rngs())})

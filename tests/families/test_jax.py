@@ -51,6 +51,8 @@ class TestJax(CodecTests):
     samples = {  # noqa: RUF012
         **{name: lambda name=name: {"a": made(name)} for name in DTYPES},
         **{kind: partial(lambda kind: {"key": jax.random.key(3, impl=kind)}, kind) for kind in KINDS},
+        "spec": lambda: {"spec": jax.sharding.PartitionSpec("x", None, ("y", "z"))},
+        "functions": lambda: {"f": [jax.nn.relu, jax.numpy.tanh], "dtype": jax.numpy.bfloat16},
         "weak": lambda: {"a": jax.numpy.asarray(2.0)},
     }
 
@@ -96,6 +98,11 @@ def test_functions_and_dtypes_of_jax_are_held_by_name(roundtrip):
     held = [jax.nn.relu, jax.nn.gelu, jax.numpy.tanh, jax.numpy.add, jax.numpy.bfloat16, jax.numpy.int4]
     assert all(one is other for one, other in zip(held, roundtrip({"held": held})["held"], strict=True))
     assert saver.loads(saver.dumps(jax.numpy.bool_)) is jax.numpy.bool_
+
+
+def test_a_partition_spec_comes_back(roundtrip):
+    spec = jax.sharding.PartitionSpec("x", None, ("y", "z"), ())
+    assert roundtrip({"spec": spec})["spec"] == spec
 
 
 def test_a_function_that_the_user_compiled_is_refused():

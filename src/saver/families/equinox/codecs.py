@@ -1,7 +1,7 @@
 """Modules of Equinox, by their fields, and the state of layers that have one.
 
-Modules are frozen dataclasses whose fields may be functions: activations, reviewed by the family of JAX. Where
-a field still has the lambda that is the default of its constructor, that is said instead.
+The fields of a module may be functions: activations, reviewed by the family of JAX. Where a field still has
+the lambda that is the default of its constructor, that is said instead.
 """
 
 from __future__ import annotations

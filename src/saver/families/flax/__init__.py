@@ -14,7 +14,5 @@ FAMILY = Family(
         "flax.nnx.graphlib.GraphDef": "save the module itself, or nnx.state(module); nnx.split makes the "
         "definition of its graph again",
         "flax.nnx.variablelib.HijaxVariable": "make the variable without hijax=True",
-        "flax.linen.module.Module": "it holds no weights: save its variables, and make it again with the "
-        "same arguments",
     },
 )

@@ -35,6 +35,27 @@ class FrozenDictCodec(Codec):
         return FrozenDict(found)
 
 
+class LinenCodec(Codec):
+    """Modules of linen, which are functions with settings."""
+
+    name = "flax.linen"
+
+    def accepts(self, cls: type) -> bool:
+        return any((base.__module__, base.__qualname__) == _LINEN for base in cls.__mro__)
+
+    def encode(self, obj: Any, encoder: Encoder) -> Value:
+        encoder.refuse(
+            "a module of linen holds no weights and has no data form; save its variables, and make it again "
+            "with the same arguments"
+        )
+
+    def decode(self, node: Node, decoder: Decoder) -> Any:
+        raise ValueError("a module of linen is not data")
+
+
+_LINEN = ("flax.linen.module", "Module")
+
+
 class TrainStateCodec(Codec):
     """`TrainState` and classes that derive from it, without their functions: give them to the loaded one
     with `replace(apply_fn=..., tx=...)`."""
@@ -64,7 +85,7 @@ class TrainStateCodec(Codec):
 
 
 CODECS: tuple[Codec, ...] = (
-    VariableCodec(), ModuleCodec(), StateCodec(), FrozenDictCodec(), TrainStateCodec(),
+    VariableCodec(), ModuleCodec(), StateCodec(), FrozenDictCodec(), TrainStateCodec(), LinenCodec(),
 )  # fmt: skip
 
 RESTORERS: tuple[Restorer, ...] = (ModuleRestorer(), TrainStateRestorer())

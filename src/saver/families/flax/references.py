@@ -21,5 +21,7 @@ REFERENCES: dict[str, Reference] = {
 
 INSTANCES: dict[str, str] = {
     **instances("dataclass", "flax.nnx.filterlib", "All Any Not OfType PathContains PathIn WithTag"),
+    **instances("dataclass", "flax.training.dynamic_scale", "DynamicScale"),
+    **instances("dataclass", "flax.core.meta", "Partitioned"),
 }
-"""What chooses variables."""
+"""What chooses variables, and what is held among them."""

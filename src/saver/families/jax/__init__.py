@@ -8,5 +8,6 @@ FAMILY = Family(
     name="jax",
     packages=("jax", "jaxlib"),
     codecs="saver.families.jax.codecs",
+    reading="saver.families.jax.reading",
     references="saver.families.jax.references",
 )

@@ -5,5 +5,6 @@ from __future__ import annotations
 from saver.codec import Codec
 from saver.families.jax.arrays import ArrayCodec
 from saver.families.jax.named import NamedCodec
+from saver.families.jax.specs import SpecCodec
 
-CODECS: tuple[Codec, ...] = (ArrayCodec(), NamedCodec())
+CODECS: tuple[Codec, ...] = (ArrayCodec(), NamedCodec(), SpecCodec())
