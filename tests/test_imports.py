@@ -227,6 +227,7 @@ DEMO = {"saver.cli._digits", "saver.cli._killed", "saver.cli._resuming"}
 
 BENEATH = {
     "pandas": ("pyarrow",), "transformers": ("torch", "tokenizers"), "lightning": ("torch",),
+    "flax": ("jax", "optax"), "equinox": ("jax",),
 }  # fmt: skip
 """Libraries that others are built upon."""
 
