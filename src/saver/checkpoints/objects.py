@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from saver import framework
 from saver.callers import warn
 from saver.checkpoints.position import Position
+from saver.checkpoints.remembered import remembered
 from saver.codec import codec_for
 from saver.encoding import classes, encode
 from saver.errors import (
@@ -90,6 +91,12 @@ class Objects:
         if rest.absent:
             warn(
                 f"{listed(rest.absent)}: not among the objects of the run, so its state is not saved; add it"
+            )
+        outside = remembered(self.live)
+        if outside:
+            warn(
+                f"not saved, because it is outside of the objects: {listed(outside)}; a resumed run begins "
+                "with what the script makes; keep it in an attribute or a buffer of an object of the run"
             )
         for name, obj in self.live.items():
             if self._by_state[name] and name not in rest.whole and _is_empty(obj):

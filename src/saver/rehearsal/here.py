@@ -112,9 +112,9 @@ class _Memory:
         )  # fmt: skip
 
     def open(self, version: Version) -> Opened:
-        manifest, where = self._repo.manifest(version), "the state before the proof"
-        tensors = reading.source(self._repo, version, manifest)
-        return Opened(manifest, tensors, where, version.bytes, version.manifest)
+        found, where = self._repo.described(version), "the state before the proof"
+        tensors = reading.source(self._repo, version, found)
+        return Opened(found.manifest, tensors, where, version.bytes, version.manifest)
 
 
 def _number(value: Any) -> float | None:
