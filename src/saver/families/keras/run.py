@@ -9,6 +9,7 @@ import numpy as np
 from keras.src.backend.common import global_state
 from keras.src.random.seed_generator import GLOBAL_SEED_GENERATOR, global_seed_generator
 
+from saver.errors import IncompatibleError
 from saver.families.keras.arrays import numpy_of
 from saver.framework import Framework, Held, Rest, Steps
 
@@ -46,7 +47,10 @@ class KerasFramework(Framework):
         return Rest({})
 
     def target(self, objects: Mapping[str, Any]) -> Any:
-        raise NotImplementedError("there is nothing beside models")
+        raise IncompatibleError(
+            "the version has something beside the objects of Keras, which no run saves; restore the store "
+            "from a copy"
+        )
 
     def forget(self, objects: Mapping[str, Any]) -> None:
         pass
@@ -56,3 +60,6 @@ class KerasFramework(Framework):
 
     def watch(self, objects: Mapping[str, Any]) -> Callable[[], None]:
         return lambda: None
+
+
+FRAMEWORK = KerasFramework()
