@@ -81,6 +81,15 @@ def test_a_result_is_printed_for_people(name: str, store: saver.Saver) -> None:
 
 
 @pytest.mark.parametrize("name", RESULTS)
+def test_some_of_a_list_are_printed_like_all(name: str, store: saver.Saver) -> None:
+    found = RESULTS[name](store)
+    if isinstance(found, list):
+        assert type(found[:2]) is type(found)
+        assert str(found[:]) == str(found)
+        assert [found[at] for at in range(len(found))] == list(found) == list(found[::-1][::-1])
+
+
+@pytest.mark.parametrize("name", RESULTS)
 def test_its_repr_is_one_line_also_within_a_list(name: str, store: saver.Saver) -> None:
     found = RESULTS[name](store)
     for each in found if isinstance(found, list) else [found]:

@@ -127,9 +127,12 @@ def _goes_by_position(obj: Any) -> bool:
 
 def _absent(objects: Mapping[str, Any]) -> Iterator[str]:
     """The optimizers that schedulers steer and that are not among the objects."""
+    schedulers = {name: obj for name, obj in objects.items() if isinstance(obj, LRScheduler)}
+    if not schedulers:  # a large model holds many items
+        return
     own = {id(item) for obj in objects.values() for item in _with_items(obj)}
-    for name, obj in objects.items():
-        if isinstance(obj, LRScheduler) and id(getattr(obj, "optimizer", obj)) not in own:
+    for name, obj in schedulers.items():
+        if id(getattr(obj, "optimizer", obj)) not in own:
             yield f"{name}.optimizer"
 
 
