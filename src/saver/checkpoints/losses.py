@@ -1,19 +1,20 @@
-"""Says what of the objects of a run will not be saved, when the run is made."""
+"""What a run does not save of its objects, said when it is made."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from saver import framework
 from saver.callers import warn
 from saver.checkpoints.remembered import remembered
+from saver.framework import Rest
 from saver.restoring.contract import kind
 from saver.restoring.report import listed
 
 
-def warn_of_losses(live: Mapping[str, Any], by_state: Mapping[str, bool], rest: framework.Rest) -> None:
-    """Warn about state that will not be saved, before anybody relies on it."""
+def warn_of_losses(objects: Mapping[str, Any], by_state: Mapping[str, bool], rest: Rest) -> None:
+    """Warn about state that will not be saved, before anybody relies on it; `by_state` tells which objects
+    are saved as their state dicts."""
     if rest.lost:
         warn(
             f"not saved, for lack of a data form: {listed(rest.lost)}; a resumed run has what its "
@@ -27,13 +28,13 @@ def warn_of_losses(live: Mapping[str, Any], by_state: Mapping[str, bool], rest: 
             "position; keep the order in which the script declares layers and groups, make it with "
             "named_parameters(), or take out what has no data form"
         )
-    outside = remembered(live)
+    outside = remembered(objects)
     if outside:
         warn(
             f"not saved, because it is outside of the objects: {listed(outside)}; a resumed run begins "
             "with what the script makes; keep it in an attribute or a buffer of an object of the run"
         )
-    for name, obj in live.items():
+    for name, obj in objects.items():
         if by_state[name] and name not in rest.whole and _is_empty(obj):
             warn(
                 f"{name}: state_dict() of this {kind(obj)} is empty, so nothing of it is saved; "
