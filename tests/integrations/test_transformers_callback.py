@@ -135,6 +135,7 @@ def test_what_was_saved_last_is_the_end(tmp_path: Path) -> None:
     found = saver.Saver(tmp_path).load("tuned")
     assert same(whole, found["model"])
     assert len(found["log"]) == STEPS
+    assert len(saver.Saver(tmp_path).versions("tuned")) == STEPS / 3
     assert len(found["log"]["loss"][1]) == STEPS / 2
     assert same(train(tmp_path)[0], whole)
 
