@@ -61,8 +61,10 @@ def _changed(saved: StoredObject, draw: random.Random) -> None:
     )
 
 
+@pytest.mark.shows("JAX", "hostile files tried")
 @pytest.mark.parametrize("sample", SAMPLES)
-def test_changed_tensors_and_trees_load_or_are_refused(sample):
+def test_changed_tensors_and_trees_load_or_are_refused(sample, record_property):
+    record_property("hostile files", ROUNDS)
     honest, draw, loaded = StoredObject(SAMPLES[sample]()), random.Random(sample), 0
     for _ in range(ROUNDS):
         changed = honest.copy()

@@ -94,6 +94,7 @@ class TestFlax(CodecTests):
     }
 
 
+@pytest.mark.shows("Flax", "save", "load")
 @pytest.mark.parametrize("name", LAYERS)
 def test_a_layer_comes_back_with_its_graph_and_its_variables(name, roundtrip):
     layer = LAYERS[name]()
@@ -177,6 +178,7 @@ def test_a_train_state_restored_in_a_dict_keeps_its_functions(tmp_path):
     assert state.tx is trained.tx
 
 
+@pytest.mark.shows("Flax", "restore")
 @pytest.mark.parametrize("exact", [False, True])
 @pytest.mark.parametrize("name", LAYERS)
 def test_a_layer_restored_in_place_keeps_its_variables(name, exact, tmp_path):
@@ -258,8 +260,10 @@ FORGED: dict[str, tuple[Callable[[], Any], Callable[[Any], None]]] = {
 }  # fmt: skip
 
 
+@pytest.mark.shows("Flax", "hostile files tried")
 @pytest.mark.parametrize("name", FORGED)
-def test_a_forged_tree_is_refused(name):
+def test_a_forged_tree_is_refused(name, record_property):
+    record_property("hostile files", 1)
     make, change = FORGED[name]
     with pytest.raises(saver.SaverError):
         load(_forged(make(), change), ())
@@ -278,6 +282,7 @@ def _life(folder: Path, last: int, kill: str = "") -> int:
     return subprocess.run([sys.executable, "-c", program], env=environment, timeout=300).returncode
 
 
+@pytest.mark.shows("Flax", "resume to the bit")
 @pytest.mark.slow
 def test_training_that_is_killed_goes_on_to_the_bit(tmp_path):
     """With functions and donated arrays, with linen, with nnx; what it ends with predicts the same here."""

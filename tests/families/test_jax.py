@@ -57,6 +57,7 @@ class TestJax(CodecTests):
     }
 
 
+@pytest.mark.shows("JAX", "save", "load")
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("name", [*DTYPES, *WIDE])
 def test_arrays_of_every_dtype_and_shape_come_back_to_the_bit(name, shape, roundtrip):
