@@ -53,17 +53,28 @@ class Objects:
         self.restless: set[str] = set()
         """Tensors that changed unexpectedly during a copy: from then on they are copied at once."""
 
-        self._by_state = {name: _goes_by_state(obj) for name, obj in objects.items()}
-        encode(self.state())  # raises now what the first save would raise
-        self._warn_of_losses()
+        try:
+            rest = self._tried(walk=False)  # most objects can be saved as they are: this one walk finds out
+        except CannotSaveError:
+            rest = self._tried(walk=True)  # raises now what the first save would raise
+        self._warn_of_losses(rest)
+
+    def _tried(self, walk: bool) -> framework.Rest:
+        """The rest, once everything could be encoded."""
+        self._by_state = {name: _goes_by_state(obj, walk) for name, obj in self.live.items()}
+        rest = self._rest()
+        encode(self._with(rest))
+        return rest
 
     def state(self) -> dict[str, Any]:
         """What is saved: each object itself, or its `state_dict()` if the object has no data form; and the
         rest, which is in none of them."""
+        return self._with(self._rest())
+
+    def _with(self, rest: framework.Rest) -> dict[str, Any]:
         by_state = self._by_state
         state = {name: obj.state_dict() if by_state[name] else obj for name, obj in self.live.items()}
-        rest = self._rest().state
-        return state | {REST: rest} if rest else state
+        return state | {REST: rest.state} if rest.state else state
 
     def _rest(self) -> framework.Rest:
         by_state = [name for name, goes in self._by_state.items() if goes]
@@ -80,9 +91,8 @@ class Objects:
         targets = framework.rest_targets(self.live, state if isinstance(state, dict) else {})
         restore(opened, self.live | {REST: targets}, trust=trust, exact=True)
 
-    def _warn_of_losses(self) -> None:
+    def _warn_of_losses(self, rest: framework.Rest) -> None:
         """Warn about state that will not be saved, before anybody relies on it."""
-        rest = self._rest()
         if rest.lost:
             warn(
                 f"not saved, for lack of a data form: {listed(rest.lost)}; a resumed run has what its "
@@ -91,6 +101,12 @@ class Objects:
         if rest.absent:
             warn(
                 f"{listed(rest.absent)}: not among the objects of the run, so its state is not saved; add it"
+            )
+        if rest.unnamed:
+            warn(
+                f"{listed(rest.unnamed)}: saved as a state dict without names, so its state goes by "
+                "position; keep the order in which the script declares layers and groups, make it with "
+                "named_parameters(), or take out what has no data form"
             )
         outside = remembered(self.live)
         if outside:
@@ -270,14 +286,14 @@ def _check(name: str, obj: Any) -> None:
         raise CannotSaveError(why)
 
 
-def _goes_by_state(obj: Any) -> bool:
-    """Whether an object is saved as its `state_dict()`: no codec knows it, or it contains something without a
-    data form, such as the function in an average of weights. The live object, into which it is restored, has
-    that part already."""
+def _goes_by_state(obj: Any, walk: bool) -> bool:
+    """Whether an object is saved as its `state_dict()`: no codec knows it, or, as a `walk` shows, it contains
+    something without a data form, such as the function in an average of weights. The live object, into which
+    it is restored, has that part already."""
     if not (hasattr(obj, "state_dict") and hasattr(obj, "load_state_dict")):
         return False
-    if codec_for(type(obj)) is None:
-        return True
+    if not walk or codec_for(type(obj)) is None:
+        return codec_for(type(obj)) is None
     try:
         classes(obj)
     except CannotSaveError:
