@@ -38,7 +38,8 @@ def save_adapter(
         "weights": dict(get_peft_model_state_dict(model, adapter_name=active[0])),
         "base": {"ref": str(base), "hash": base.manifest, "part": part},
     }
-    return store.save(name, {_PART: found}, **arguments)
+    version: Version = store.save(name, {_PART: found}, **arguments)
+    return version
 
 
 def load_adapted(store: Saver, ref: str | Version, *, trust: Iterable[str] = ()) -> PeftModel:
