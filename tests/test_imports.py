@@ -226,7 +226,8 @@ DEMO = {"saver.cli._digits", "saver.cli._killed", "saver.cli._resuming"}
 
 
 BENEATH = {
-    "pandas": ("pyarrow",), "transformers": ("torch", "tokenizers"), "skorch": ("torch",), "lightning": ("torch",),
+    "pandas": ("pyarrow",), "transformers": ("torch", "tokenizers"), "skorch": ("torch",),
+    "lightning": ("torch",),
 }  # fmt: skip
 """Libraries that others are built upon."""
 
