@@ -7,14 +7,36 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import checkpoints, large, limits, machine, memory, models, scale, small, startup, versions
+from benchmarks import (
+    checkpoints,
+    frameworks,
+    large,
+    limits,
+    machine,
+    memory,
+    models,
+    scale,
+    small,
+    startup,
+    versions,
+)
 from benchmarks.peers import peers
 from benchmarks.report import Report
 from benchmarks.states import MANY, ONE, TENSORS
 from benchmarks.tables import Table, plain
 
 STATES = {shape.name: shape for shape in (TENSORS, MANY, ONE)}
-QUESTIONS = (*STATES, "memory", "models", "small", "startup", "versions", "scale", "checkpoints")
+QUESTIONS = (
+    *STATES,
+    "memory",
+    "models",
+    "frameworks",
+    "small",
+    "startup",
+    "versions",
+    "scale",
+    "checkpoints",
+)
 RESULTS = Path(__file__).parent / "results"
 
 _REPEAT = (
@@ -67,6 +89,8 @@ def measure(
         show(memory.plain(report.peaks))
     if "models" in questions:
         add(models.run(folder, 6 * repeat, max(100, 2000 // factor)))
+    if "frameworks" in questions:
+        add(frameworks.run(folder, 4 * repeat, min(factor, 10)))
     if "small" in questions:
         add(small.run(folder, 4 * repeat, max(1000, small.TENSORS // factor)))
     if "startup" in questions:

@@ -13,6 +13,7 @@ for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 import pytest
 from hypothesis import HealthCheck, settings
 
+import frameworks_table
 import saver
 from saver.file import open_file
 
@@ -57,8 +58,15 @@ SLOW = {"faults", "stateful"}
 """Folders in which every test takes long: real faults, and machines of many steps."""
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--frameworks-table", action="store_true", help="write the README's table of frameworks from this run"
+    )
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Marks the tests in them as slow, and lets long tests take as long as they do."""
+    frameworks_table.mark(items)
     for item in items:
         if item.path.parent.name in SLOW:
             item.add_marker(pytest.mark.slow)
@@ -67,6 +75,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if terminalreporter.config.getoption("--frameworks-table"):
+        cells, failed = frameworks_table.shown(terminalreporter.stats)
+        if failed:
+            terminalreporter.write_line(
+                f"no table: {len(failed)} of its tests did not pass, such as {failed[0]}"
+            )
+        else:
+            frameworks_table.write(cells)
+    _tell_faults(terminalreporter)
+
+
+def _tell_faults(terminalreporter: pytest.TerminalReporter) -> None:
     """Of the tests with real faults: how many ran, how many calls failed in them, and why others did not
     run. It stands here, for where tests run in several processes, folders below are unknown to the one that
     tells."""

@@ -15,7 +15,7 @@ import pytest
 for needed in ("torch", "safetensors", "joblib", "h5py", "sklearn", "skops", "pandas", "matplotlib"):
     pytest.importorskip(needed)
 
-from benchmarks import checkpoints, large, limits, memory, models, scale, small, startup, versions
+from benchmarks import checkpoints, frameworks, large, limits, memory, models, scale, small, startup, versions
 from benchmarks.loops import LAYERS, LIMIT, SAVINGS, WIDTH, Training
 from benchmarks.measure import make_cold, make_warm, resident
 from benchmarks.peers import Peer, peers
@@ -99,6 +99,19 @@ def test_small_models_and_processes_are_measured_and_reported(tmp_path: Path) ->
         assert picture in text
         assert (tmp_path / "results" / picture).read_bytes().startswith(b"\x89PNG")
     assert len(json.loads(report.json())["tables"]) == len(report.tables)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras, of TensorFlow's
+@pytest.mark.parametrize("name", frameworks.MODELS)
+def test_frameworks_are_measured_against_their_own_savers(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip(name)
+    monkeypatch.setattr(frameworks, "MODELS", {name: frameworks.MODELS[name]})
+    save, load = frameworks.run(tmp_path, 1, 10)
+    assert list(tmp_path.iterdir()) == []
+    assert all(row.seconds for table in (save, load) for row in table.rows)
 
 
 @pytest.mark.slow

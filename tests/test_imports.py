@@ -27,7 +27,7 @@ from saver import registry
 
 FRAMEWORKS = {
     "scipy", "sklearn", "torch", "pandas", "pyarrow", "jax", "tensorflow", "keras", "xgboost", "lightgbm",
-    "catboost", "optax", "flax", "equinox",
+    "catboost", "transformers", "tokenizers", "accelerate", "lightning", "optax", "flax", "equinox",
     "torchdata", "dateutil", "pytz", "joblib", "safetensors", "h5py", "skops",
 }  # fmt: skip
 """Packages that a user may not have."""
@@ -73,9 +73,9 @@ CONTRACTS = {
     "saver.registration": ("errors", "trust", "codec"),
     "saver.pack": ("errors", "strict", "threads", "memory", "tree", "tensors", "registry", "storage", "pack"),
     "saver.families": (
-        "callers", "errors", "tree", "tensors", "family", "trust", "uses", "codec", "reading",
+        "callers", "errors", "tree", "tensors", "family", "registry", "trust", "uses", "codec", "reading",
         "restoring", "device",
-        "framework", "fingerprint", "training_log", "families",
+        "framework", "random_states", "fingerprint", "training_log", "families",
     ),
     "saver.repo": (
         "logger", "callers", "page", "times", "human",
@@ -108,19 +108,20 @@ CONTRACTS = {
     "saver.training_log": ("errors", "registry", "disk", "plotting", "training_log"),
     "saver.plotting": ("errors", "disk", "plotting"),
     "saver.framework": ("family", "registry"),
+    "saver.random_states": ("framework",),
     "saver.device": (),
     "saver.staging": ("threads", "memory", "tensors", "device"),
     "saver.checkpoints": (
         "logger", "forks", "line", "page",
         "arguments", "callers", "details", "errors", "tree", "trust", "codec", "git", "environment",
-        "framework", "encoding",
+        "framework", "random_states", "encoding",
         "opened",
         "policy",
         "repo", "staging", "training_log", "restoring", "pruning", "checkpoints",
     ),
     "saver.rehearsal": (
-        "errors", "storage", "environment", "framework", "encoding", "opened", "repo", "training_log",
-        "restoring", "compare", "storages", "file", "checkpoints", "rehearsal",
+        "errors", "storage", "environment", "framework", "random_states", "encoding", "opened", "repo",
+        "training_log", "restoring", "compare", "storages", "file", "checkpoints", "rehearsal",
     ),
     "saver.documents": ("human", "repo", "documents"),
     "saver.doctor": ("allowing", "family", "git", "environment", "registry"),
@@ -138,7 +139,9 @@ CONTRACTS = {
         "errors", "registry", "arguments", "tree", "tensors", "storage", "disk", "pack", "repo",
         "git", "environment", "encoding", "opened", "description", "streams", "compare", "restoring", "line",
     ),
-    "saver.formats": ("errors", "strict", "storage", "pack", "repo", "tensors", "tree", "opened"),
+    "saver.formats": (
+        "errors", "strict", "storage", "streams", "pack", "repo", "tensors", "tree", "opened", "formats",
+    ),
     "saver.store": (
         "errors", "arguments", "registry", "storage", "repo", "environment", "encoding", "opened",
         "description", "file", "streams", "compare", "restoring", "line",
@@ -221,7 +224,10 @@ DEMO = {"saver.cli._digits", "saver.cli._killed", "saver.cli._resuming"}
 """What the demo trains: the only modules beside the families that know a library."""
 
 
-BENEATH = {"flax": ("jax", "optax"), "equinox": ("jax",), "pandas": ("pyarrow",)}
+BENEATH = {
+    "flax": ("jax", "optax"), "equinox": ("jax",), "pandas": ("pyarrow",),
+    "transformers": ("torch", "tokenizers"), "lightning": ("torch",),
+}  # fmt: skip
 """Libraries that others are built upon."""
 
 
@@ -230,8 +236,9 @@ def test_a_library_is_imported_in_its_own_family_and_its_integration_alone() -> 
         known = {name.partition(".")[0] for name in imports_of(path)} & FRAMEWORKS
         allowed = set[str]()
         if module.startswith(("saver.families.", "saver.integrations.")):
-            family = registry.family(module.split(".")[2])
-            allowed = {*family.packages, *BENEATH.get(family.name, ())}
+            name = module.split(".")[2]
+            packages = registry.family(name).packages if registry.known(name) else (name,)
+            allowed = {*packages, *BENEATH.get(name, ())}
         assert module in DEMO or known <= allowed, f"{module} imports {known - allowed}"
 
 
@@ -240,7 +247,7 @@ def test_the_core_names_no_library() -> None:
     core."""
     named = re.compile(
         r"\b(torch|torchdata|sklearn|scipy|pandas|keras|tensorflow|jax|xgboost|lightgbm|catboost|dateutil"
-        r"|optax|flax|equinox)\b"
+        r"|optax|flax|equinox|transformers|tokenizers)\b"
     )
     found = {
         f"{module}:{number}: {line.strip()}"

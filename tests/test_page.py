@@ -16,9 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import saver
+from saver import html
 from saver.cli import program
 from saver.errors import printable
-from saver.page import ROWS, Facts, Table, text, width
+from saver.page import ROWS, Facts, Table, _html, text, width
 from saver.repo.packs import Damage
 
 NASTY = "<b>\x1b[2J\n"
@@ -160,3 +161,12 @@ def test_text_is_aligned_printable_and_cut_where_it_is_long(rows: list[tuple[str
     )
     if len(rows) > ROWS:
         assert body[ROWS + 1] == f"  and {len(rows) - ROWS} more"
+
+
+def test_a_long_text_is_cut_and_nothing_is_padded_to_it() -> None:
+    """A file may have a name of a million characters: fifty rows would each get as many blanks."""
+    rows = [("x" * 1_000_000, "a"), *[("b", "c")] * 60]
+    page = [Table("t" * 1_000_000, ("name", ">value"), rows), Facts("", {"f": "y" * 1_000_000})]
+    assert len(text(page)) < 150_000
+    assert len(html.block(map(_html, page))) < 150_000
+    assert len(str(Damage("z" * 1_000_000, "is missing"))) < 50_000

@@ -317,6 +317,7 @@ def test_references_between_parts_lead_to_the_live_objects(save: Save) -> None:
     assert table == shared
 
 
+@pytest.mark.shows("scikit-learn", "restore")
 def test_an_estimator_becomes_the_one_that_was_saved(save: Save) -> None:
     sklearn = pytest.importorskip("sklearn")
     from sklearn.ensemble import RandomForestClassifier

@@ -88,6 +88,8 @@ def loading(trust: Any, classes: Any, limit: Any, **flags: Any) -> Allowed:
 
 def allowing(trust: Any, classes: Any) -> Allowed:
     """What the caller allows files to ask for: patterns of names, and classes under certain names."""
+    if classes is None and isinstance(trust, tuple) and not trust:
+        return _NOTHING
     if isinstance(trust, bool):
         raise TypeError('trust: a bool given; pass the names that you trust, as in trust=["mypackage.*"]')
     if isinstance(trust, type):
@@ -97,6 +99,9 @@ def allowing(trust: Any, classes: Any) -> Allowed:
             name = f"{each.__module__}.{each.__qualname__}"
             raise TypeError(f'trust: the class {name} given; pass its name: trust=["{name}"]')
     return Allowed(texts("trust", trust), _moved({} if classes is None else classes))
+
+
+_NOTHING = Allowed()
 
 
 def _moved(classes: Any) -> dict[str, Any]:

@@ -59,8 +59,9 @@ def quoted(value: object, limit: int = 80) -> str:
         return f"a {type(value).__name__}"
 
 
-def _message(text: str) -> str:
-    """A message, printable. If it is too long, its beginning and its end, where the next step is."""
+def limited(text: str) -> str:
+    """`text`, printable, and no longer than a message. If it is, its beginning and its end, where the next
+    step is."""
     if len(text) > MESSAGE_LIMIT:  # before the scan of its characters, and again because escapes lengthen it
         text = _shortened(text)
     text = printable(text)
@@ -78,7 +79,7 @@ class SaverError(Exception):
     code: ClassVar[str] = "error"
 
     def __init__(self, message: str = "") -> None:
-        super().__init__(_message(message))
+        super().__init__(limited(message))
 
     def _render_traceback_(self) -> list[str]:
         """What a notebook shows: IPython asks an exception for it. It ends at the line that called Saver;
@@ -224,4 +225,4 @@ class VersionWarning(UserWarning):
     """A part was saved under another version of a package that it depends on."""
 
     def __init__(self, message: str = "") -> None:
-        super().__init__(_message(message))
+        super().__init__(limited(message))

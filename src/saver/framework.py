@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -10,7 +9,6 @@ from contextlib import ExitStack
 from typing import Any, ClassVar
 
 import msgspec
-import numpy as np
 
 from saver import registry
 from saver.family import Family
@@ -59,8 +57,10 @@ class Framework(ABC):
         """The state of the global random generators: an object that can be saved."""
 
     @abstractmethod
-    def set_random_state(self, state: Any) -> None:
-        """Continue the random sequences from what `random_state` returned."""
+    def random_continued(self, state: Any) -> Callable[[], None]:
+        """The function that continues the random sequences from what `random_state` returned, which comes
+        from a file. It changes nothing before it is called, and does not fail then: any error is raised
+        here."""
 
     @abstractmethod
     def steps(self, objects: Iterable[Any]) -> Steps | None:
@@ -139,23 +139,3 @@ def watch(objects: Mapping[str, Any]) -> Callable[[], None]:
     for framework in loaded().values():
         stack.callback(framework.watch(objects))
     return stack.close
-
-
-def random_states() -> dict[str, Any]:
-    """The states of all global random generators in use: Python's, NumPy's, and those of frameworks."""
-    states: dict[str, Any] = {"python": random.getstate()}
-    if "numpy.random" in sys.modules:
-        states["numpy"] = np.random.get_state(legacy=False)
-    return states | {name: framework.random_state() for name, framework in loaded().items()}
-
-
-def set_random_states(states: dict[str, Any]) -> None:
-    """Continue all random sequences from what `random_states` returned."""
-    frameworks = loaded()
-    for name, state in states.items():
-        if name == "python":
-            random.setstate(state)
-        elif name == "numpy":
-            np.random.set_state(state)
-        elif name in frameworks:
-            frameworks[name].set_random_state(state)

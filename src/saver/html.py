@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from saver.errors import printable
+from saver.errors import limited
 
 ROWS = 200
 """A table shows this many rows and says how many more there are: a notebook keeps what it shows."""
@@ -51,4 +51,4 @@ def _caption(title: str) -> str:
 def _text(text: str) -> str:
     from html import escape  # which takes as long to import as the rest of Saver's base
 
-    return escape(printable(text))
+    return escape(limited(text))

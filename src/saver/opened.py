@@ -133,7 +133,7 @@ class Opened:
         """The nodes of these parts (None: all). Raises unless they are sound and everything they ask for is
         trusted. Imports nothing.
         """
-        names = self.needed(self.trees if parts is None else parts)
+        names = self.trees if parts is None else self.needed(parts)
         found = [item for name in names for item in self.trees[name].items]
         nodes = check(found, self.tensors.names, self.where)
         policy.audit(nodes, trusted, self.where)
@@ -199,7 +199,7 @@ class Opened:
         """The objects: everything that was saved, or a dict of the named parts; see `saver.load`."""
         budget, target, trusted = self.budget(limit), Device.named(device), policy.allowed(trust)
         names = list(self.trees) if parts is None else list(dict.fromkeys(parts))
-        nodes = self.admit(trusted, names)
+        nodes = self.admit(trusted, None if parts is None else names)
         sole = parts is None and not self.manifest.whole
         if not lazy:
             self.tensors.verify(None if parts is None else self.tensors_of(names), progress)
@@ -230,9 +230,9 @@ def open_version(repo: Repository, version: Version) -> Opened:
     """Open a version of a store."""
     from saver.repo import reading  # a file needs no store
 
-    saved, blobs = reading.opened(repo, version)
-    where, tensors = f"{repo.storage}: {version}", reading.source(repo, version, saved, blobs)
-    manifest = msgspec.structs.replace(saved, notes=version.notes)  # which may have been edited since
+    found, blobs = reading.opened(repo, version)
+    where, tensors = f"{repo.storage}: {version}", reading.source(repo, version, found, blobs)
+    manifest = msgspec.structs.replace(found.manifest, notes=version.notes)  # which may have been edited
     return Opened(manifest, tensors, where, version.bytes, version.manifest)
 
 

@@ -13,7 +13,7 @@ from typing import TypeAlias, TypeVar
 import msgspec
 
 from saver import html
-from saver.errors import printable
+from saver.errors import limited
 
 ROWS = 50
 """A printed table has this many rows and says how many more there are."""
@@ -61,10 +61,10 @@ class Said:
         """What it says, in a few words."""
 
     def __str__(self) -> str:
-        return printable(self._line())
+        return limited(self._line())
 
     def __repr__(self) -> str:
-        return f"<{printable(self._line())}>"
+        return f"<{limited(self._line())}>"
 
 
 class Shown(Said):
@@ -108,7 +108,7 @@ def _lines(page: Page) -> Iterator[str]:
         if number and block.title:
             yield ""
         if block.title:
-            yield printable(block.title)
+            yield limited(block.title)
         if isinstance(block, Facts):
             yield from aligned([fact for fact in block.facts.items() if fact[1]], (False, False))
             continue
@@ -120,10 +120,15 @@ def _lines(page: Page) -> Iterator[str]:
             yield f"  and {len(block.rows) - ROWS:,} more"
 
 
+WIDEST = 1000
+"""The most columns of text that a column of a table is padded to."""
+
+
 def aligned(rows: Iterable[Sequence[str]], right: Sequence[bool]) -> Iterator[str]:
-    """Rows as lines, indented, their cells printable and one below the other."""
-    cells = [[printable(cell).strip() for cell in row] for row in rows]
-    widths = [max(map(width, column)) for column in zip(*cells, strict=True)]
+    """Rows as lines, indented, their cells printable and one below the other. Those beside a cell that is too
+    wide to be read are not padded to it: a file with one would fill the memory with blanks."""
+    cells = [[limited(cell).strip() for cell in row] for row in rows]
+    widths = [min(max(map(width, column)), WIDEST) for column in zip(*cells, strict=True)]
     for row in cells:
         padded = (
             " " * (wide - width(cell)) + cell if at_right else cell + " " * (wide - width(cell))

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import textwrap
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -170,9 +171,13 @@ FORGED: dict[str, tuple[Any, str, Any]] = {
 }
 
 
+@pytest.mark.shows("scikit-learn", "hostile files tried")
 @pytest.mark.slow
 @pytest.mark.parametrize("case", FORGED)
-def test_a_forged_file_is_refused_and_ends_no_process(case: str, tmp_path: Path) -> None:
+def test_a_forged_file_is_refused_and_ends_no_process(
+    case: str, tmp_path: Path, record_property: Callable[[str, int], None]
+) -> None:
+    record_property("hostile files", 1)
     make, key, value = FORGED[case]
     file = forge.forged(tmp_path, make())
     changed = [place for place in forge.places(file.manifest) if place[1] == key]

@@ -46,8 +46,11 @@ def test_honest_ones_come_back(name: str, roundtrip: Any) -> None:
             assert torch.equal(found.state_dict()[key], tensor)
 
 
+@pytest.mark.shows("PyTorch", "hostile files tried")
 @pytest.mark.parametrize("name", MODULES)
-def test_every_size_that_does_not_fit_the_weights_is_refused(name: str, tmp_path: Path) -> None:
+def test_every_size_that_does_not_fit_the_weights_is_refused(
+    name: str, tmp_path: Path, record_property: Callable[[str, int], None]
+) -> None:
     honest = forged(tmp_path, MODULES[name]())
     sizes = [key for key in honest.tree["state"]["attributes"] if key in SIZES]
     assert sizes or name in ("LayerNorm", "RMSNorm")
@@ -59,6 +62,7 @@ def test_every_size_that_does_not_fit_the_weights_is_refused(name: str, tmp_path
             file.tree["state"]["attributes"][key] = value
             if key in ("num_heads", "num_groups") and value is True:
                 continue  # which is one
+            record_property("hostile files", 1)
             with pytest.raises(saver.IncompatibleError, match="is not understood here"):
                 saver.load(file.write(tmp_path / "bad.saver"))
 

@@ -1,13 +1,7 @@
-"""Loads changed boosters and uses what loads: python xgboost_crashes.py SAMPLE SEED COUNT.
-
-Each number is printed before its attempt, so that the last one tells which attempt ended the process.
-"""
+"""Loads changed boosters and uses what loads: python xgboost_crashes.py SAMPLE SEED COUNT."""
 
 from __future__ import annotations
 
-import contextlib
-import copy
-import random
 import sys
 import warnings
 from collections.abc import Callable
@@ -16,14 +10,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import xgboost
+from booster_changes import attack
 from sklearn.datasets import load_diabetes, load_iris
 
-from saver.errors import SaverError
-from saver.tensors import TensorData, pieces
-from saver.testing.codecs import StoredObject, change, load
-
 ROWS = 60
-EXTREMES = (0, 1, 2, -1, -2, 3, 7, 100, 2**24, 2**30, 2**31 - 1, -(2**31), 127, 255)
 
 
 def data(kind: str) -> xgboost.DMatrix:
@@ -68,65 +58,9 @@ def booster(kind: str) -> xgboost.Booster:
     return xgboost.train(parameters, data(kind), 3)
 
 
-def changed_tensor(saved: StoredObject, draw: random.Random) -> None:
-    """Change some elements, the length, the type or the shape of a tensor."""
-    name = draw.choice(sorted(saved.tensors))
-    old = saved.tensors[name]
-    raw = np.concatenate([np.empty(0, np.uint8), *pieces(old)])
-    kinds = {"F32": np.float32, "F64": np.float64, "I32": np.int32, "I64": np.int64, "U8": np.uint8}
-    values = raw.view(kinds[old.dtype]).copy()
-    what, shape = draw.randrange(8), old.shape
-    if what == 0:
-        keep = draw.randrange(len(values) + 1)
-        values, shape = values[:keep], (keep,)
-    elif what == 1:
-        values = np.concatenate([values, values])
-        shape = (len(values),)
-    elif what == 2:
-        shape = tuple(reversed(shape)) if len(shape) > 1 else (1, *shape)
-    elif len(values):
-        for _ in range(draw.choice((1, 1, 2, 5))):
-            choice = draw.choice(
-                (*EXTREMES, int(draw.choice(range(len(values)))), float("nan"), float("inf"))
-            )
-            with contextlib.suppress(ValueError, OverflowError):
-                values[draw.randrange(len(values))] = choice
-    saved.tensors[name] = TensorData(old.dtype, shape, values)
-
-
-def changed_text(trees: Any, draw: random.Random) -> None:
-    """Change a number or a word that XGBoost keeps as text."""
-    texts = [(holder, key) for holder, key in _places(trees) if type(holder[key]) is str]
-    holder, key = draw.choice(texts)
-    values = (
-        "",
-        "0",
-        "1",
-        "2",
-        "3",
-        "-1",
-        "100000",
-        "4294967295",
-        "9" * 30,
-        "nan",
-        "[1E0,2E0]",
-        "[]",
-        "1e9",
-        "x",
-    )
-    holder[key] = draw.choice((*values, *(other[where] for other, where in draw.sample(texts, 3))))
-
-
-def _places(value: Any) -> list[tuple[Any, Any]]:
-    if not isinstance(value, (dict, list)):
-        return []
-    keys = list(value) if isinstance(value, dict) else list(range(len(value)))
-    return [*((value, key) for key in keys), *(place for key in keys for place in _places(value[key]))]
-
-
-def use(found: Any, matrix: xgboost.DMatrix) -> None:
+def use(found: Any, matrix: xgboost.DMatrix) -> tuple[Callable[[], object], ...]:
     """Predict in all ways, look at it, and train on."""
-    ways: tuple[Callable[[], object], ...] = (
+    return (
         lambda: found.predict(matrix),
         lambda: found.predict(matrix, pred_leaf=True),
         lambda: found.predict(matrix, pred_contribs=True),
@@ -139,34 +73,16 @@ def use(found: Any, matrix: xgboost.DMatrix) -> None:
         lambda: found.predict(matrix),
         lambda: found.save_raw("ubj"),
     )
-    for way in ways:
-        with contextlib.suppress(xgboost.core.XGBoostError, ValueError, TypeError, IndexError, MemoryError):
-            way()
 
 
 def main(kind: str, seed: int, count: int) -> None:
     """Try so many changes."""
     xgboost.set_config(verbosity=0)
     warnings.simplefilter("ignore")
-    honest, matrix, loaded = StoredObject(booster(kind)), data(kind), 0
-    for number in range(count):
-        draw = random.Random(f"{kind} {seed} {number}")
-        changed = honest.copy()
-        changed.tensors = copy.copy(honest.tensors)
-        way = draw.choice((changed_tensor, changed_tensor, changed_text, change))
-        if way is changed_tensor:
-            changed_tensor(changed, draw)
-        else:
-            way(changed.trees, draw)
-        print(number, flush=True)
-        try:
-            found = load(changed, ())
-        except SaverError:
-            continue
-        if isinstance(found, xgboost.Booster):
-            loaded += 1
-            use(found, matrix)
-    print(f"done, {loaded} loaded", flush=True)
+    matrix = data(kind)
+    attack(
+        f"{kind} {seed}", booster(kind), lambda found: use(found, matrix), (xgboost.core.XGBoostError,), count
+    )
 
 
 if __name__ == "__main__":

@@ -144,6 +144,7 @@ def test_a_loader_that_was_saved_at_the_end_of_an_epoch_begins_the_next(
     assert life(store, make, STEPS, dropout) == whole
 
 
+@pytest.mark.shows("PyTorch", "resume to the bit")
 @pytest.mark.slow
 def test_training_with_workers_that_is_killed_goes_on_to_the_bit(tmp_path: Path) -> None:
     script = Path(__file__).with_name("loading.py")

@@ -246,3 +246,13 @@ def test_a_process_in_which_jax_is_in_use_forks_and_its_child_saves(tmp_path):
     assert os.waitpid(child, 0)[1] == 0
     assert saver.load(tmp_path / "a.saver")["a"].sum() == 3
     assert array.shape == (2, 3)
+
+
+@pytest.mark.parametrize("name", ["mine", "_mine"])
+def test_an_attribute_that_is_set_is_refused_rather_than_lost(name, tmp_path):
+    made = jax.numpy.arange(2)
+    np.asarray(made), made.sum().block_until_ready()  # the library may keep what it answers
+    saver.dump(made, tmp_path / "a.saver")
+    setattr(made, name, 5)
+    with pytest.raises(saver.CannotSaveError, match=f"'{name}' was set"):
+        saver.dump(made, tmp_path / "a.saver")

@@ -103,6 +103,7 @@ def test_an_unfitted_estimator_comes_back(estimator: Any, roundtrip: Callable[..
     assert str(loaded.get_params()) == str(estimator.get_params())
 
 
+@pytest.mark.shows("scikit-learn", "save", "load")
 @pytest.mark.parametrize("estimator", INSTANCES)
 def test_a_fitted_estimator_answers_to_the_bit(estimator: Any, tmp_path: Path) -> None:
     model, features = fitted(estimator)
@@ -246,6 +247,7 @@ def test_stacking_and_voting_share_their_estimators_again(roundtrip: Callable[..
     assert loaded.named_estimators_["near"] is loaded.estimators_[1]
 
 
+@pytest.mark.shows("scikit-learn", "resume to the bit")
 @pytest.mark.slow
 def test_training_goes_on_to_the_bit(roundtrip: Callable[..., Any]) -> None:
     features, target = digits()

@@ -123,6 +123,7 @@ def told(value: Any) -> list[Any]:
     return found
 
 
+@pytest.mark.shows("PyTorch", "restore")
 @pytest.mark.slow
 @given(recipes)
 @settings(max_examples=200)

@@ -8,14 +8,11 @@ import dataclasses
 import enum
 import functools
 import io
-import ipaddress
-import logging
 import struct
 import sys
 import warnings
 import zoneinfo
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 from unittest import mock
 
@@ -24,11 +21,6 @@ import pytest
 
 import saver
 from saver import trust
-from saver.codec import Encoder, codec_for, own_dict
-
-sys.path.append(str(Path(__file__).parents[1] / "attacks"))
-
-import samples
 
 HERE = (f"{__name__}.*",)
 
@@ -38,85 +30,6 @@ def back(obj: Any) -> Any:
 
 
 # --- attributes ---------------------------------------------------------------------------------------------
-
-
-def met() -> Iterator[tuple[str, type, Any]]:
-    """One object of each class that is in the samples of some codec, and the codec's name."""
-    found: dict[tuple[str, type], Any] = {}
-    walk = Encoder._node
-
-    def look(encoder: Encoder, obj: Any, kind: type, *rest: Any) -> Any:
-        codec = codec_for(kind)
-        if codec is not None:
-            found.setdefault((codec.name, kind), obj)
-        return walk(encoder, obj, kind, *rest)
-
-    with warnings.catch_warnings(), mock.patch.object(Encoder, "_node", look):
-        warnings.simplefilter("ignore")
-        for make in samples.SAMPLES.values():
-            saver.dumps(make())
-    for (codec_name, kind), obj in found.items():
-        if not isinstance(obj, type):
-            yield codec_name, kind, obj
-
-
-@functools.cache
-def takes_attributes() -> dict[str, Any]:
-    """Those on which an attribute can be set, by a name that says what they are."""
-    found = {}
-    for codec, kind, obj in met():
-        try:
-            obj.note_of_mine = [5]
-        except (AttributeError, TypeError):
-            continue
-        if "note_of_mine" in own_dict(obj):
-            found[f"{codec} {kind.__name__}"] = obj
-            del obj.note_of_mine
-    return found
-
-
-PRIVATE: dict[str, Callable[[], Any]] = {
-    "series": lambda: np.polynomial.Chebyshev([1, 2]),
-    "poly1d": lambda: np.poly1d([1, 2]),
-    "adapter": lambda: logging.LoggerAdapter(logging.getLogger("a"), {"b": 1}),
-    "matrix": lambda: np.eye(2).view(np.matrix),
-    "record array": lambda: np.zeros(2, [("a", int)]).view(np.recarray),
-    "masked array": lambda: np.ma.array([1, 2], mask=[0, 1]),
-    "interface": lambda: ipaddress.ip_interface("::1%a/64"),
-    "network": lambda: ipaddress.ip_network("10.0.0.0/8"),
-}
-
-
-@pytest.mark.parametrize("name", PRIVATE)
-@pytest.mark.parametrize("note", ["_note", "_x", "note"])
-def test_an_attribute_of_any_name_is_refused_where_there_is_no_place_for_it(name: str, note: str) -> None:
-    made = PRIVATE[name]()
-    back(made)
-    setattr(made, note, 5)
-    with pytest.raises(saver.CannotSaveError, match=f"the attribute '{note}' was set"):
-        saver.dumps(made)
-
-
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore")
-def test_an_attribute_that_is_set_comes_back_or_is_refused() -> None:
-    for module in ("sklearn", "pandas", "torch", "pyarrow"):
-        pytest.importorskip(module)
-    kept, refused = set(), set()
-    for name, obj in takes_attributes().items():
-        plain = saver.dumps(obj)
-        obj.note_of_mine = [5]
-        try:
-            data = saver.dumps(obj)
-        except saver.CannotSaveError:
-            refused.add(name.partition(" ")[0])
-        else:
-            assert saver.loads(data, trust=["*"]).note_of_mine == [5], name
-            kept.add(name.partition(" ")[0])
-        del obj.note_of_mine
-        assert len(saver.dumps(obj)) == len(plain), name  # nothing was left behind
-    assert {"sklearn.estimator", "torch.Module", "torch.Tensor", "stdlib.OrderedDict"} <= kept
-    assert {"stdlib.partial", "scipy.sparse", "pandas.DataFrame", "pandas.Index", "scipy.frozen"} <= refused
 
 
 class Point(collections.namedtuple("Pair", "x y")):

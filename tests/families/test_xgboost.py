@@ -108,6 +108,7 @@ def test_every_objective_comes_back_and_trains_on_the_same(
     assert same(found, again)
 
 
+@pytest.mark.shows("XGBoost", "save", "load")
 @pytest.mark.slow
 def test_a_fresh_process_predicts_the_same_bits(tmp_path: Path) -> None:
     for kind in samples.PARAMETERS:
@@ -145,6 +146,7 @@ def test_every_estimator_comes_back_with_all_its_attributes(name: str, tmp_path:
     assert same(found.get_booster(), model.get_booster())
 
 
+@pytest.mark.shows("XGBoost", "restore")
 def test_a_booster_is_restored_in_place(tmp_path: Path) -> None:
     made, matrix = trained("binary:logistic")
     store = saver.Saver(tmp_path)

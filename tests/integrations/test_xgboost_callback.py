@@ -169,6 +169,7 @@ def test_estimators_take_the_callback(tmp_path: Path) -> None:
     assert whole.predict(features).tobytes() == resumed.predict(features).tobytes()
 
 
+@pytest.mark.shows("XGBoost", "resume to the bit", "callback")
 @pytest.mark.slow
 def test_a_process_that_was_really_killed_resumes(tmp_path: Path) -> None:
     program = """

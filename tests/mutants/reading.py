@@ -33,7 +33,7 @@ MUTANTS = [
     _field("packs", 'yield "packs", version.packs, manifest.packs'),
     Mutant(
         "agreement", "repo/repository.py",
-        '        check_agreement(version, found, f"{self.storage}: {version}")\n', "",
+        '        check_agreement(version, found.manifest, f"{self.storage}: {version}")\n', "",
         "comparing the log with the manifest at all", (_FIELDS,),
     ),
     Mutant(
@@ -77,7 +77,7 @@ MUTANTS = [
     ),
     Mutant(
         "verified-before-use", "pack/source.py",
-        "            lost |= damaged(ranges, report)\n", "",
+        "            lost |= damaged([(blobs[pack], ranges[pack]) for pack in some], report)\n", "",
         "verifying the tensors of a store before they are handed out",
         ("repo/test_check.py::test_a_damaged_byte_anywhere_is_found_and_never_loaded",),
     ),
@@ -184,7 +184,7 @@ MUTANTS = [
     ),
     Mutant(
         "checked-bytes", "repo/packs.py",
-        "        bad = [by_name[name] for name in sorted(damaged(ranges, None), key=int)]\n",
+        "        bad = [by_name[name] for name in sorted(damaged([(blob, ranges)]), key=int)]\n",
         "        bad = []\n",
         "telling in a check of bytes that are not those of the manifest", ("repo/test_check.py",),
     ),
@@ -215,8 +215,8 @@ MUTANTS = [
     ),
     Mutant(
         "missing-pages", "repo/mending.py",
-        "    for key, number in state.shortcuts.missing_pages(state.head, set(keys)):\n",
-        "    for key, number in ():\n",
+        "        for key, number in shortcuts.missing_pages(state.head, there):\n",
+        "        for key, number in ():\n",
         "telling of missing pages",
         ("repo/test_shortcuts.py::test_any_shortcut_may_be_damaged_for_good_and_the_next_writer_mends_it",),
     ),

@@ -51,15 +51,15 @@ MUTANTS = [
     ),
     Mutant(
         "number-of-a-checkpoint", "repo/state/shortcuts.py",
-        "        if found.format != FORMAT or found.number != number:\n",
-        "        if found.format != FORMAT:\n",
+        "        if found.number != number:\n",
+        "        if False:\n",
         "holding the number of a checkpoint against its name", (),
         equivalent="the hash of the record that a checkpoint tells of is compared with the log, too",
     ),
     Mutant(
         "format-of-a-checkpoint", "repo/state/shortcuts.py",
-        "        if found.format != FORMAT or found.number != number:\n",
-        "        if found.number != number:\n",
+        "    if found.format != (USERS_FORMAT if users else FORMAT):\n",
+        "    if False:\n",
         "refusing checkpoints of another Saver",
         (f"{_LOG}::test_a_checkpoint_of_another_saver_is_not_believed",),
     ),
@@ -85,10 +85,10 @@ MUTANTS = [
     Mutant(
         "pages-first", "repo/state/shortcuts.py",
         "        self._write_pages(needed, anew)\n"
-        "        self._storage.delete(checkpoint_key(found.number))  # if it exists, it is damaged\n"
-        "        self._storage.create(checkpoint_key(found.number), document.encode(found))\n",
-        "        self._storage.delete(checkpoint_key(found.number))  # if it exists, it is damaged\n"
-        "        self._storage.create(checkpoint_key(found.number), document.encode(found))\n"
+        "        self._storage.delete(self.key(found.number))  # if it exists, it is damaged\n"
+        "        self._storage.create(self.key(found.number), document.encode(found))\n",
+        "        self._storage.delete(self.key(found.number))  # if it exists, it is damaged\n"
+        "        self._storage.create(self.key(found.number), document.encode(found))\n"
         "        self._write_pages(needed, anew)\n",
         "the order: the pages of a checkpoint are there before it is",
         ("stateful/test_crashes.py::test_a_power_loss_while_bytes_move_and_checkpoints_are_kept",),

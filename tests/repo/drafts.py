@@ -45,7 +45,7 @@ def contents(repo: Repository, ref: str) -> dict[str, Any]:
     """All tensors of a version, verified."""
     repo.open()
     version = repo.version(ref)
-    stored = reading.source(repo, version, repo.manifest(version))
+    stored = reading.source(repo, version, repo.described(version))
     stored.verify()
     return {name: stored.read(name).tobytes() for name in stored.names}
 

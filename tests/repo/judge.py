@@ -11,6 +11,7 @@ from cases import Done, Loaded, Saved, content_of, draft, held, opened, stored
 from explorer import Failed, Moment
 
 from saver.errors import SaverError
+from saver.repo.gc import collection
 from saver.repo.save import save_version
 from saver.storage import Blob
 from saver.storages.memory import MemoryStorage
@@ -169,7 +170,7 @@ def _load_all(content: Held, history: History) -> set[tuple[str, bytes]]:
                 tag for tag, ref in history.tags.items() if ref == str(version)
             }
             assert held(saver.load(str(version))) == version.notes
-            assert saver._repo.manifest(version).number == version.number
+            assert saver._repo.described(version).manifest.number == version.number
     return {(key, content[key]) for key in store.opened}
 
 
@@ -179,6 +180,9 @@ def _go_on(content: Held, history: History) -> None:
     saver = opened(store, "n")
     version = save_version(saver._repo, draft("af"))
     saver.gc(grace=0)
+    if not collection.SMALL:  # it looked only at what was deleted
+        _load_all(content_of(store), History(content_of(store)))
+        saver.gc(grace=0, everything=True)
     after = History(content_of(store))
     assert after.live == {**history.live, str(version): "af"}
     needed = _load_all(content_of(store), after)

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 import saver
 import saver.repo.extents as module
 from saver.pack import PackedTensors
+from saver.repo.described import described
 from saver.repo.extents import MOVES_DEPTH, Extents, Ranges
 from saver.repo.log import ZERO, Event, Log, Move, Record, Relocate
 from saver.repo.manifest import Manifest, ShardForm, TensorForm, decode, encode
@@ -57,12 +58,12 @@ LIES: dict[str, Manifest] = {
 @pytest.mark.parametrize("lie", LIES)
 def test_bytes_that_do_not_make_a_tensor_are_refused(lie: str) -> None:
     with pytest.raises(saver.IncompatibleError, match="'a/x' are not stored in whole blocks"):
-        extents().of(LIES[lie], "m@1")
+        described(LIES[lie], "m@1")
 
 
 def test_bytes_that_do_are_not() -> None:
-    found = extents().of(manifest(LARGE, (0, 0, BLOCK), (1, 7, LARGE - BLOCK), blocks=MANY), "m@1")
-    assert found["a/x"].shards[0].extents == (("p", 0, BLOCK), ("q", 7, LARGE - BLOCK))
+    found = described(manifest(LARGE, (0, 0, BLOCK), (1, 7, LARGE - BLOCK), blocks=MANY), "m@1")
+    assert found.tensors["a/x"].shards[0].extents == (("p", 0, BLOCK), ("q", 7, LARGE - BLOCK))
 
 
 def test_a_tensor_in_a_pack_that_the_manifest_does_not_name_is_refused() -> None:
@@ -81,13 +82,14 @@ def test_a_tensor_of_a_shape_that_no_array_has_is_refused(shape: Any) -> None:
     form = TensorForm("U8", shape, (shard,))
     text = encode(Manifest(format=1, parts={}, tensors={"a/x": form}, packs=("p",)))
     with pytest.raises(saver.IncompatibleError):
-        extents().of(decode(text, "m@1"), "m@1")
+        described(decode(text, "m@1"), "m@1")
 
 
 def resolved(found: Extents, extent: Extent) -> tuple[Extent, ...]:
     """Where the bytes of an extent are now."""
     form = TensorForm("U8", (extent[2],), (ShardForm(hash=ZERO, extents=((0, *extent[1:]),)),))
-    known = found.of(Manifest(format=1, parts={}, tensors={"a/x": form}, packs=extent[:1]), "m@1")
+    manifest = Manifest(format=1, parts={}, tensors={"a/x": form}, packs=extent[:1])
+    known = found.of(described(manifest, "m@1"), "m@1")
     return known["a/x"].shards[0].extents
 
 
@@ -178,6 +180,6 @@ def test_moves_that_halve_again_and_again_are_followed_no_further_than_blocks(
     form = TensorForm(
         "U8", (length,), (ShardForm(hash=ZERO, extents=((0, 0, length),), blocks=(ZERO,) * blocks),)
     )
-    found = Manifest(format=1, parts={}, tensors={"a/x": form}, packs=("p0",))
+    found = described(Manifest(format=1, parts={}, tensors={"a/x": form}, packs=("p0",)), "m@1")
     with pytest.raises(saver.IncompatibleError, match="'a/x' are not stored in whole blocks"):
         extents(*halving).of(found, "m@1")

@@ -155,7 +155,7 @@ def test_damage_of_its_header_is_damage_of_the_version_and_reported_once(
     key = pack_key(small.version("m").file)
     spoil(store, key, at)
     with pytest.raises(DamagedError, match=key):
-        Repository(store).manifest(small.version("m"))
+        Repository(store).described(small.version("m"))
     damage = check(Repository(store)).damage
     assert {(d.key, d.part) for d in damage} == {(key, "a"), (key, "b")}
     assert len(damage) == 2
@@ -169,7 +169,7 @@ def test_a_file_of_a_newer_saver_is_not_damaged(small: Repository, monkeypatch: 
     save_version(small, draft("n", SMALL))
     monkeypatch.undo()
     with pytest.raises(IncompatibleError, match="install a newer one"):
-        small.manifest(small.version("n"))
+        small.described(small.version("n"))
 
 
 def test_another_file_in_its_place_is_damage(small: Repository, store: MemoryStorage) -> None:
@@ -179,7 +179,7 @@ def test_another_file_in_its_place_is_damage(small: Repository, store: MemorySto
     store.delete(one)
     store.create(one, data)
     with pytest.raises(DamagedError, match=one):
-        Repository(store).manifest(small.version("m"))
+        Repository(store).described(small.version("m"))
     assert {(d.model, d.part) for d in check(Repository(store)).damage} == {("m", "a"), ("m", "b")}
     copy = MemoryStorage("copy")
     assert {d.key for d in backup(Repository(store), copy).damage} == {one}
@@ -193,10 +193,10 @@ def test_a_file_that_is_missing_is_damage_and_of_a_deleted_version_it_is_not(
     version = reader.version("m")
     store.delete(pack_key(version.file))
     with pytest.raises(DamagedError, match="is missing"):
-        reader.manifest(version)
+        reader.described(version)
     delete(small, "m", 1)
     with pytest.raises(NotFoundError):
-        reader.manifest(version)
+        reader.described(version)
 
 
 def test_a_file_whose_number_was_taken_is_written_anew_and_the_first_removed(
@@ -219,7 +219,7 @@ def test_a_file_whose_number_was_taken_is_written_anew_and_the_first_removed(
     late.state.log.append = overtaken  # type: ignore[method-assign]
     assert commit(late, [taken], draft("m", {})).number == 5
     assert len(objects(store)) == 5
-    assert late.manifest(late.version("m@5")).number == 5
+    assert late.described(late.version("m@5")).manifest.number == 5
     assert check(late).sound and not check(late).garbage  # noqa: PT018
 
 

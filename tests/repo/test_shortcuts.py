@@ -165,7 +165,7 @@ def test_a_read_that_fails_while_a_record_is_taken_in_loses_no_record(
         fresh.open()
         assert dict(fresh.state.scan("")) == truth(poor)
         for model in "ab":
-            assert all(fresh.manifest(version) for version in fresh.versions(model))
+            assert all(fresh.described(version) for version in fresh.versions(model))
 
 
 @pytest.mark.parametrize("pages", ["one", "all", "all but roots"])

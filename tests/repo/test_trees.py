@@ -62,7 +62,7 @@ def test_versions_share_the_document_of_a_part_that_did_not_change(
     assert len(documents(store)) == 1
     assert second.bytes_added < TREE_BYTES / 8 < TREE_BYTES < first.bytes_added
     assert second.bytes > second.parts["forest"].bytes > TREE_BYTES
-    trees = [two.manifest(version).parts["forest"].tree for version in (first, second)]
+    trees = [two.described(version).manifest.parts["forest"].tree for version in (first, second)]
     assert trees[0] == trees[1]
     assert b"a node of a tree" in bytes(trees[0])
 
@@ -125,11 +125,11 @@ def test_damage_of_a_document_is_named_costs_its_part_and_is_not_shared(
     damage = check(two).damage
     assert {(d.key, d.model, d.number, d.part) for d in damage} == {(key, "m", n, "forest") for n in (1, 2)}
     with pytest.raises(DamagedError, match=key):
-        two.manifest(two.version("m@1"))
+        two.described(two.version("m@1"))
     version = save_version(two, forest(3))
     assert tree_key(version.trees[0]) != key
     assert {d.number for d in check(Repository(store)).damage} == {1, 2}
-    assert Repository(store).manifest(version).parts["forest"].tree
+    assert Repository(store).described(version).manifest.parts["forest"].tree
 
 
 def test_a_backup_has_the_documents_and_says_which_are_damaged(two: Repository, store: MemoryStorage) -> None:

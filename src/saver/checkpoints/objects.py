@@ -6,21 +6,24 @@ from collections.abc import Callable, Iterator, Mapping
 from types import GeneratorType
 from typing import Any, TypeVar
 
-import msgspec
-
 from saver import framework
 from saver.callers import warn
+from saver.checkpoints.position import Position
+from saver.checkpoints.remembered import remembered
 from saver.codec import codec_for
 from saver.encoding import classes, encode
 from saver.errors import (
     CannotSaveError,
     DamagedError,
     DoesNotFitError,
+    IncompatibleError,
     NotFoundError,
+    SaverError,
     UntrustedError,
     printable,
 )
 from saver.opened import Opened, open_version
+from saver.random_states import continued, random_states
 from saver.repo.draft import Encoded
 from saver.repo.repository import Repository
 from saver.repo.version import Version
@@ -38,25 +41,6 @@ RESERVED = (LOG, RANDOM, RUN, REST)
 """Parts that a run saves beside the caller's objects; the last only if there is something in it."""
 
 T = TypeVar("T")
-
-
-class Position(msgspec.Struct, frozen=True):
-    """Where in the training a version was saved, and why; `ranges` is as in a `Moment`."""
-
-    step: int
-    epoch: float | None
-    reason: str
-    ranges: Mapping[str, tuple[float, float]]
-
-    def as_part(self) -> dict[str, Any]:
-        """The content of the part `run`."""
-        ranges = {name: list(both) for name, both in self.ranges.items()}
-        return {"step": self.step, "epoch": self.epoch, "reason": self.reason, "ranges": ranges}
-
-    @classmethod
-    def of_part(cls, part: Mapping[str, Any]) -> Position:
-        ranges = {name: tuple(both) for name, both in part["ranges"].items()}
-        return cls(int(part["step"]), part["epoch"], part["reason"], ranges)
 
 
 class Objects:
@@ -108,6 +92,12 @@ class Objects:
             warn(
                 f"{listed(rest.absent)}: not among the objects of the run, so its state is not saved; add it"
             )
+        outside = remembered(self.live)
+        if outside:
+            warn(
+                f"not saved, because it is outside of the objects: {listed(outside)}; a resumed run begins "
+                "with what the script makes; keep it in an attribute or a buffer of an object of the run"
+            )
         for name, obj in self.live.items():
             if self._by_state[name] and name not in rest.whole and _is_empty(obj):
                 warn(
@@ -129,7 +119,7 @@ class Objects:
 
     def encode(self, log: TrainingLog, place: Position) -> Encoded:
         """All parts of a version."""
-        own = {LOG: log, RANDOM: framework.random_states(), RUN: place.as_part()}
+        own = {LOG: log, RANDOM: random_states(), RUN: place.as_part()}
         return encode(self.state() | own)
 
     def unchanged(self, encoded: Encoded) -> tuple[framework.Steps | None, set[str]]:
@@ -189,13 +179,15 @@ class Objects:
 
     def _restore(self, opened: Opened, trust: Any) -> tuple[TrainingLog, Position]:
         """Restore all of a version into the objects and the random generators, or nothing: everything is
-        read and verified first."""
+        read, verified and checked first."""
         opened.tensors.verify()
         own = opened.load((), (LOG, RANDOM, RUN))
-        place = Position.of_part(own[RUN])
+        place = _understood(opened, RUN, lambda: Position.of_part(own[RUN]))
+        log = _understood(opened, LOG, lambda: _log_until(place.step, own[LOG]))
+        go_on = _understood(opened, RANDOM, lambda: continued(own[RANDOM]))
         self.put_back(opened, trust)
-        framework.set_random_states(own[RANDOM])
-        return own[LOG], place
+        go_on()
+        return log, place
 
     def _compare_parts(self, version: Version, saved: set[str]) -> None:
         """Raise NotFoundError for objects that were not saved; warn about saved ones that the run lacks."""
@@ -222,6 +214,27 @@ def _readable(repo: Repository, model: str, back: list[str]) -> Iterator[tuple[V
             back.append(_unusable(version, error))
             continue
         yield version, opened
+
+
+def _understood(opened: Opened, part: str, read: Callable[[], T]) -> T:
+    """What a part of the run itself says. Raises IncompatibleError if no run saved it."""
+    try:
+        return read()
+    except (SaverError, MemoryError):
+        raise
+    except Exception as error:
+        raise IncompatibleError(
+            f"{opened.where}: the part {part!r} is not that of a run: {type(error).__name__}: "
+            f"{str(error)[:200]}; take the objects from `load`, and give the run another name"
+        ) from error
+
+
+def _log_until(step: int, log: Any) -> TrainingLog:
+    if type(log) is not TrainingLog:
+        raise ValueError(f"it is a {type(log).__name__}, not a TrainingLog")
+    if log.last.get("step", -1) > step:
+        raise ValueError(f"its last step is {log.last['step']}, and the version was saved at {step}")
+    return log
 
 
 def _twice(act: Callable[[], T]) -> T:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from saver.checkpoints.objects import Position
+from saver.checkpoints.position import Position
 from saver.errors import CannotSaveError
 
 

@@ -12,7 +12,8 @@ from msgspec.structs import replace
 from saver import callers, encoding, forks, framework, policy
 from saver.checkpoints.events import Blocked, Listener, SaveFailed, SaveWritten, SnapshotTaken, SnapshotTorn
 from saver.checkpoints.history import History
-from saver.checkpoints.objects import Objects, Position
+from saver.checkpoints.objects import Objects
+from saver.checkpoints.position import Position
 from saver.checkpoints.progress import Cost
 from saver.checkpoints.writer import Writer
 from saver.errors import CannotSaveError, CannotWriteError, CommitUnknownError, is_full

@@ -18,7 +18,7 @@ import msgspec
 
 from saver.cli._switches import is_quiet
 from saver.documents import Document
-from saver.errors import printable
+from saver.errors import limited
 from saver.human import size as size
 from saver.pack import Progress
 from saver.page import Facts, Page, aligned
@@ -28,8 +28,8 @@ BAR_WIDTH = 24
 PLAIN_WIDTH = 78
 """Columns of a drawing in plain text; 80 with its indentation."""
 
-clean = printable
-"""Escapes the characters of a text that could control a terminal."""
+clean = limited
+"""Escapes the characters of a text that could control a terminal, and cuts what nobody would read."""
 
 
 class Screen(ABC):

@@ -7,14 +7,13 @@ errors, and collect tensors. See docs/codecs.md for how to add one.
 
 from __future__ import annotations
 
+from saver.codec.added import added, private
 from saver.codec.attributes import (
-    added,
     attributes_of,
     door,
     native_base,
     native_bases,
     own_dict,
-    private,
     special,
 )
 from saver.codec.budget import Budget, bytes_of
@@ -22,7 +21,16 @@ from saver.codec.contract import INLINE_BYTES, BatchCodec, Codec, is_array
 from saver.codec.decoder import Decoder
 from saver.codec.device import Device
 from saver.codec.encoder import Encoder
-from saver.codec.lookup import check, codec_for, codec_modules, codec_named, forget_codecs, registers
+from saver.codec.lookup import (
+    anew_of,
+    check,
+    codec_for,
+    codec_modules,
+    codec_named,
+    forget_codecs,
+    registers,
+    rules_of,
+)
 from saver.registry import codec_root
 
 __all__ = [
@@ -34,6 +42,7 @@ __all__ = [
     "Device",
     "Encoder",
     "added",
+    "anew_of",
     "attributes_of",
     "bytes_of",
     "check",
@@ -49,5 +58,6 @@ __all__ = [
     "own_dict",
     "private",
     "registers",
+    "rules_of",
     "special",
 ]

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from importlib.util import find_spec
 
 from saver import registry
@@ -28,23 +27,19 @@ def told(names: list[str]) -> str:
     )
 
 
-@contextmanager
-def absent_named(nodes: Iterable[Node], where: str) -> Iterator[None]:
-    """Turn an error about an import into one that names all libraries which these nodes need and lack; if all
-    are here, one that names the library whose modules cannot be imported."""
-    try:
-        yield
-    except ImportError as error:
-        roots = {codec_root(node.codec) for node in nodes}
-        names = absent(roots)
-        if names:
-            raise IncompatibleError(f"{where} needs {told(names)}") from error
-        module = (error.name or "").removeprefix("saver.families.")
-        name = registry.for_pip(module) or ", ".join(sorted(filter(None, map(registry.for_pip, roots))))
-        raise IncompatibleError(
-            f"{where} needs {name}, which cannot be used here ({error}): "
-            f"pip install --upgrade --force-reinstall {name}"
-        ) from error
+def absence(nodes: Iterable[Node], where: str, error: ImportError) -> IncompatibleError:
+    """What to raise for an error about an import: an error that names all libraries which these nodes need
+    and lack; if all are here, one that names the library whose modules cannot be imported."""
+    roots = {codec_root(node.codec) for node in nodes}
+    names = absent(roots)
+    if names:
+        return IncompatibleError(f"{where} needs {told(names)}")
+    module = (error.name or "").removeprefix("saver.families.")
+    name = registry.for_pip(module) or ", ".join(sorted(filter(None, map(registry.for_pip, roots))))
+    return IncompatibleError(
+        f"{where} needs {name}, which cannot be used here ({error}): "
+        f"pip install --upgrade --force-reinstall {name}"
+    )
 
 
 def _is_here(package: str) -> bool:

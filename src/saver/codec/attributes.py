@@ -82,7 +82,7 @@ class Door:
         is_data = (
             type(value) in _PLAIN
             or (name in self._data and (type(value) is property or not _is_descriptor(value)))
-            or (type(value) in _CONTAINERS and not registry.is_own(base.__module__.partition(".")[0]))
+            or (type(value) in _CONTAINERS and _is_open(base, name))
         )
         if is_data:
             return None
@@ -152,6 +152,13 @@ def _dict_descriptor(cls: type) -> types.GetSetDescriptorType | types.MemberDesc
     return None
 
 
+def _is_open(cls: type, name: str) -> bool:
+    """Whether instances may have a container of their own in the place of that of this class: users' classes
+    do so; those of the libraries where their family says it."""
+    root = cls.__module__.partition(".")[0]
+    return not registry.is_own(root) or name in registry.family(root).data
+
+
 def _is_descriptor(value: Any) -> bool:
     """Whether a value in a class is a descriptor. Functions do not count: a dataclass may have one as the
     default of a field."""
@@ -198,17 +205,6 @@ def attributes_of(
             return found, why
         found[name] = value
     return found, None
-
-
-def added(obj: Any, *known: str) -> list[str]:
-    """The names in the dict of an object, other than those `known`, that its user has set."""
-    return [name for name in own_dict(obj) if name not in known]
-
-
-def private(obj: Any) -> list[str]:
-    """The names in the dict of an object that begin with an underscore, to be taken for those of its library
-    where they differ from version to version."""
-    return [name for name in own_dict(obj) if str(name)[:1] == "_"]
 
 
 def native_bases(cls: type) -> tuple[type, ...]:

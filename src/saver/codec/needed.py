@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 from saver import trust
-from saver.codec.absent import absent_named
+from saver.codec.absent import absence
 from saver.codec.contract import Codec
 from saver.codec.lookup import codec_named
 from saver.errors import IncompatibleError
@@ -37,9 +37,11 @@ class Needed:
                 if node.id in self.targets:
                     raise IncompatibleError(f"{self._where}: two nodes have the id {node.id}")
                 self.targets[node.id] = node
-        with absent_named(nodes, self._where):
+        try:
             for codec, cls, version in asked:
                 self._look_up(codec, cls, version, allowed)
+        except ImportError as error:
+            raise absence(nodes, self._where, error) from error
 
     def _look_up(self, name: str, cls: str | None, version: int, allowed: trust.Allowed) -> None:
         codec = self.codecs.get(name)

@@ -252,6 +252,8 @@ def _shards(slots: dict[str, Slot], own: _Own, at: int, size: int, path: str) ->
 
 def _in_boxes(shards: dict[str, Shard], cuts: Mapping[str, Cut]) -> dict[str, Shard]:
     """The shards, each with its box. Raises ValueError if a box is not inside its tensor."""
+    if not cuts:
+        return shards
     owned = [name for cut in cuts.values() for name in cut.shards]
     if len(set(owned)) != len(owned):
         raise ValueError("a shard belongs to two tensors")

@@ -48,22 +48,18 @@ class Pack:
             "use a copy of the file, or load the other parts with lazy=True", size=self.size,
         )  # fmt: skip
 
-    def ranges(self, names: Iterable[str] | None = None) -> Iterator[tuple[str, int, int, str]]:
-        """Everything that has its own hash, in all shards or in those named, in order.
-
-        That is a shard, or a block of one: the shard's name, start and end in bytes from the beginning of
-        the pack, and the hash.
-        """
+    def ranges(self, names: Iterable[str] | None = None) -> Iterator[Range]:
+        """Everything that has its own hash, in all shards or in those named, in order: each shard, or its
+        blocks."""
         for name in self.shards if names is None else names:
             for _, digest, (_, start, length) in self.shards[name].block_extents():
-                yield name, start, start + length, digest
+                yield Range(name, start, start + length, digest)
 
     def damaged(self, names: Iterable[str] | None = None, progress: Progress | None = None) -> set[str]:
         """The names of the shards (of all, or of those named) whose bytes do not match their hashes."""
         chosen = list(self.shards if names is None else names)
-        blob = self.blob
-        places = [Range(name, blob, start, end, hash_) for name, start, end, hash_ in self.ranges(chosen)]
-        return {name for name in chosen if not self.shards[name].root_matches()} | damaged(places, progress)
+        lost = damaged([(self.blob, self.ranges(chosen))], progress)
+        return lost | {name for name in chosen if not self.shards[name].root_matches()}
 
 
 def header_size(first: bytes, size: int, name: str) -> int:

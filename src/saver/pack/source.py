@@ -205,25 +205,18 @@ class PackedTensors:
         self, wanted: Mapping[str, Wanted], progress: Progress | None
     ) -> tuple[dict[str, Bytes], set[str]]:
         """The packs, as far as they were fetched, and the names of the damaged tensors."""
-        hashed = self._hashed(wanted)
-        done = total = 0
-        if progress is not None:
-            total = sum(end - start for ranges in hashed.values() for _, start, end, _ in ranges)
+        ranges = self._ranges(wanted)
+        done, total = 0, 0 if progress is None else sum(map(_length, ranges.values()))
         memory: dict[str, Bytes] = {}
         lost = set[str]()
-        packs = list(hashed)
+        packs = list(ranges)
         for at in range(0, len(packs), TOGETHER):
             some = packs[at : at + TOGETHER]
             blobs = self._opened(some)
-            ranges = [
-                Range(name, blob, start, end, digest)
-                for pack, blob in blobs.items()
-                for name, start, end, digest in hashed[pack]
-            ]
             report = None if progress is None else _further(progress, done, total)
-            lost |= damaged(ranges, report)
+            lost |= damaged([(blobs[pack], ranges[pack]) for pack in some], report)
             if progress is not None:
-                done += sum(each.end - each.start for each in ranges)
+                done += sum(_length(ranges[pack]) for pack in some)
             memory.update((pack, blob.map()) for pack, blob in blobs.items())
         return memory, lost
 
@@ -249,26 +242,27 @@ class PackedTensors:
         found = memory[pack][offset : offset + length]
         return found if self._maps.setdefault(pack, memory[pack]) is memory[pack] else found.copy()
 
-    def _hashed(self, wanted: Mapping[str, Wanted]) -> dict[str, list[tuple[str, int, int, str]]]:
-        """What to verify, by pack: the tensor's name, start and end in the pack, and the hash."""
-        found: dict[str, list[tuple[str, int, int, str]]] = {}
+    def _ranges(self, wanted: Mapping[str, Wanted]) -> dict[str, list[Range]]:
+        """What to verify of each pack."""
+        found: dict[str, list[Range]] = {}
         for name, blocks in wanted.items():
             shards = self._tensors[name].shards
             for at in range(len(shards)) if blocks is None else blocks:
                 shard = shards[at]
-                numbers = range(len(shard.blocks) or 1) if blocks is None else blocks[at]
                 if not shard.blocks:  # most have none, and there may be very many
-                    if 0 in numbers:
+                    if blocks is None or 0 in blocks[at]:
                         for pack, offset, length in shard.extents:
-                            found.setdefault(pack, []).append((name, offset, offset + length, shard.hash))
+                            each = Range(name, offset, offset + length, shard.hash)
+                            found.setdefault(pack, []).append(each)
                     continue
                 if not shard.root_matches():
                     raise DamagedError(
                         f"{self._where}: the hashes of {name!r} contradict each other; {self._advice}"
                     )
                 for number, digest, (pack, offset, length) in shard.block_extents():
-                    if number in numbers:
-                        found.setdefault(pack, []).append((name, offset, offset + length, digest))
+                    if blocks is None or number in blocks[at]:
+                        each = Range(name, offset, offset + length, digest)
+                        found.setdefault(pack, []).append(each)
         return found
 
 
@@ -281,6 +275,10 @@ def _in_one(pieces: list[Bytes], length: int) -> Bytes:
         memory[at : at + piece.size] = piece
         at += piece.size
     return memory
+
+
+def _length(ranges: Iterable[Range]) -> int:
+    return sum(each.end - each.start for each in ranges)
 
 
 def _further(progress: Progress, done: int, total: int) -> Progress:

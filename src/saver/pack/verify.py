@@ -36,38 +36,38 @@ _START = attrgetter("start")
 
 
 class Range(msgspec.Struct, frozen=True, gc=False):
-    """The bytes of `blob` from `start` to `end`, whose BLAKE3 must be `hash`.
+    """The bytes of a blob from `start` to `end`, whose BLAKE3 must be `hash`.
 
     They are a tensor, or a block of one; `name` is reported if they are damaged.
     """
 
     name: str
-    blob: Blob
     start: int
     end: int
     hash: str
 
 
-def damaged(ranges: Iterable[Range], progress: Progress | None = None) -> set[str]:
-    """Fetch all ranges, from any number of blobs, and return the names of those whose hash is wrong.
+def damaged(wanted: Iterable[tuple[Blob, Iterable[Range]]], progress: Progress | None = None) -> set[str]:
+    """Fetch ranges from any number of blobs, and return the names of those whose hash is wrong.
 
     A range that is not inside its blob is damaged, and so is one for which its blob raises DamagedError;
     other errors are passed on. Reads in the order of the blobs, and each in the order of its bytes.
     """
     lost: set[str] = set()
-    within: dict[int, list[Range]] = {}
+    within: list[tuple[Blob, list[Range]]] = []
     total = 0
-    for item in ranges:
-        size = item.end - item.start
-        if item.start >= 0 and size >= 0 and item.end <= item.blob.size:
-            within.setdefault(id(item.blob), []).append(item)
-            total += size
-        else:
-            lost.add(item.name)
-    for same in within.values():
-        same.sort(key=_START)
+    for blob, ranges in wanted:
+        inside, end = list[Range](), blob.size
+        for item in ranges:
+            if 0 <= item.start <= item.end <= end:
+                inside.append(item)
+                total += item.end - item.start
+            else:
+                lost.add(item.name)
+        inside.sort(key=_START)
+        within.append((blob, inside))
     done = 0
-    feed = _Feed(job for same in within.values() for job in _jobs(same))
+    feed = _Feed(job for blob, inside in within for job in _jobs(blob, inside))
     for size, names in feed.checked() if total <= SERIAL else _checked_by_threads(feed):
         lost.update(names)
         done += size
@@ -81,9 +81,9 @@ class _Job:
 
     __slots__ = ("blob", "broken", "end", "missing", "ranges", "size", "start")
 
-    def __init__(self, ranges: Sequence[Range], end: int, size: int) -> None:
+    def __init__(self, blob: Blob, ranges: Sequence[Range], end: int, size: int) -> None:
         self.ranges = ranges
-        self.blob = ranges[0].blob
+        self.blob = blob
         self.start = ranges[0].start
         self.end = end
         self.size = size
@@ -118,19 +118,19 @@ class _Job:
         return True
 
 
-def _jobs(ranges: Sequence[Range]) -> Iterator[_Job]:
-    """Jobs for ranges of one blob, which must be in order."""
+def _jobs(blob: Blob, ranges: Sequence[Range]) -> Iterator[_Job]:
+    """Jobs for ranges of a blob, which must be in order."""
     held: list[Range] = []
     end = size = 0
     for item in ranges:
         if held and (size >= JOB or item.start > end + GAP):
-            yield _Job(held, end, size)
+            yield _Job(blob, held, end, size)
             held, end, size = [], 0, 0
         held.append(item)
         end = max(end, item.end)
         size += item.end - item.start
     if held:
-        yield _Job(held, end, size)
+        yield _Job(blob, held, end, size)
 
 
 _Batch: TypeAlias = list[tuple[_Job, int, int]]

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from saver import framework
 from saver.checkpoints import Checkpoints
 from saver.checkpoints.events import Event, StepTaken
 from saver.checkpoints.objects import RANDOM, Objects
@@ -14,6 +13,7 @@ from saver.encoding import encode
 from saver.environment import package_version
 from saver.errors import DoesNotFitError
 from saver.opened import Opened
+from saver.random_states import continued, random_states
 from saver.rehearsal.memento import Memento
 from saver.rehearsal.proof import Number, Proof, Trained, comparable, compared, unfit
 from saver.repo import reading
@@ -57,7 +57,7 @@ def _trained_twice(
 ) -> Proof:
     """`reported` receives the metrics of a step while it is trained."""
     held = _Memory()
-    before, chance = Memento(objects.live.values()), framework.random_states()
+    before, chance = Memento(objects.live.values()), random_states()
     begin = held.save(comparable(objects))
 
     def train() -> Trained:
@@ -75,7 +75,7 @@ def _trained_twice(
         second = None if misfit is not None else train()
     finally:
         before.put_back()  # by other means than those that the proof is about
-        framework.set_random_states(chance)
+        continued(chance)()
     return compared(first, second) if second is not None else unfit(steps, misfit)
 
 
@@ -89,7 +89,7 @@ def _rewind(objects: Objects, opened: Opened) -> DoesNotFitError | None:
         if not any(part.missing or part.unexpected or part.mismatched for part in parts):
             raise
         return error
-    framework.set_random_states(opened.load("*", [RANDOM])[RANDOM])
+    continued(opened.load("*", [RANDOM])[RANDOM])()
     return None
 
 
@@ -112,9 +112,9 @@ class _Memory:
         )  # fmt: skip
 
     def open(self, version: Version) -> Opened:
-        manifest, where = self._repo.manifest(version), "the state before the proof"
-        tensors = reading.source(self._repo, version, manifest)
-        return Opened(manifest, tensors, where, version.bytes, version.manifest)
+        found, where = self._repo.described(version), "the state before the proof"
+        tensors = reading.source(self._repo, version, found)
+        return Opened(found.manifest, tensors, where, version.bytes, version.manifest)
 
 
 def _number(value: Any) -> float | None:

@@ -15,6 +15,7 @@ from saver.compare import Amount, ArrayChange, Difference, Field, compare
 from saver.compare.sections import digits
 from saver.errors import printable
 from saver.opened import Opened
+from saver.random_states import random_states
 from saver.storage import Progress
 
 ROUNDING = 1e-4
@@ -108,7 +109,7 @@ class Trained(NamedTuple):
 
 def comparable(objects: Objects) -> dict[str, Any]:
     """The content of a version that must be equal to the bit: the objects, and the random states."""
-    return objects.state() | {RANDOM: framework.random_states()}
+    return objects.state() | {RANDOM: random_states()}
 
 
 def compared(first: Trained, second: Trained, cause: str = _ORDER, progress: Progress | None = None) -> Proof:

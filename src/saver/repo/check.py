@@ -181,7 +181,7 @@ class _Check:
         try:
             found = repo.outline(version)
             tensors = repo.extents.of(found, f"{repo.storage}: {version}")
-            parts = _parts_of(self._filled(version, found), str(version))
+            parts = _parts_of(self._filled(version, found.manifest), str(version))
         except NotFoundError:  # deleted meanwhile
             return
         except SaverError as error:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 from blake3 import blake3
 
@@ -9,14 +11,44 @@ from saver.errors import DamagedError, IncompatibleError
 from saver.pack import Pack
 from saver.pack.layout import HEADER_LIMIT, digest_of
 from saver.repo import manifest as manifests
-from saver.repo.manifest import MANIFEST, Manifest, manifest_key, tensor_form
+from saver.repo.manifest import MANIFEST, Manifest, manifest_key
 from saver.repo.version import Version
 from saver.storage import Blob, Storage
+from saver.tensors import TensorInfo
 
 
-def read_outline(storage: Storage, version: Version, blob: Blob | None = None) -> Manifest:
-    """The manifest of a version, verified, without the trees that are stored in separate documents. `blob`
-    is the file that holds it, if that is open already.
+class Described(msgspec.Struct, frozen=True):
+    """What a version's document says: its manifest, and its tensors by name, with the extents that they had
+    when it was written. The manifest itself has no `tensors` any more."""
+
+    manifest: Manifest
+    tensors: Mapping[str, TensorInfo]
+
+
+def described(manifest: Manifest, where: str) -> Described:
+    """What a manifest of its own says. Raises IncompatibleError if boxes do not tile their tensor, or the
+    extents of a shard do not cover its bytes."""
+    tensors, packs = {}, manifest.packs
+    for name, form in manifest.tensors.items():
+        try:
+            info = form.info(name, packs)
+        except ValueError as error:
+            raise IncompatibleError(f"{where}: {name[:80]!r}: {error}") from None
+        demand_whole(info, where)
+        tensors[name] = info
+    return Described(msgspec.structs.replace(manifest, tensors={}), tensors)
+
+
+def demand_whole(info: TensorInfo, where: str) -> None:
+    """Raise IncompatibleError unless the extents of each shard of a tensor cover its bytes."""
+    for shard in info.shards:
+        if not shard.is_whole():
+            raise IncompatibleError(f"{where}: the bytes of {info.name!r} are not stored in whole blocks")
+
+
+def read_outline(storage: Storage, version: Version, blob: Blob | None = None) -> Described:
+    """What the document of a version says, verified, without the trees that are stored in separate
+    documents. `blob` is the file that holds it, if that is open already.
 
     Raises NotFoundError, DamagedError if the bytes are not those that were written, and IncompatibleError.
     """
@@ -28,10 +60,10 @@ def read_outline(storage: Storage, version: Version, blob: Blob | None = None) -
         raise DamagedError(
             f"{where}: its manifest {key} is damaged; restore that file from a copy of the store"
         )
-    return manifests.outline(data, where)
+    return described(manifests.outline(data, where), where)
 
 
-def _in_file(blob: Blob, version: Version, where: str) -> Manifest:
+def _in_file(blob: Blob, version: Version, where: str) -> Described:
     """The manifest in the header of a pack, with the tensors as that header has them."""
     try:
         pack = Pack(blob)
@@ -45,9 +77,13 @@ def _in_file(blob: Blob, version: Version, where: str) -> Manifest:
         raise IncompatibleError(
             f"{where}: {blob.name} contains no manifest, although the log says so; restore both from a copy"
         )
+    if pack.id != version.file:
+        raise IncompatibleError(
+            f"{where}: {blob.name}, which contains its manifest, calls itself {pack.id[:40]!r}; no Saver "
+            "wrote this"
+        )
     found = manifests.outline(pack.metadata[MANIFEST].encode(), where)
-    tensors = {name: tensor_form(info, {pack.id: 0}) for name, info in pack.tensors.items()}
-    return msgspec.structs.replace(found, tensors=tensors, packs=(version.file,))
+    return Described(msgspec.structs.replace(found, tensors={}, packs=(version.file,)), pack.tensors)
 
 
 def _damage(blob: Blob, where: str) -> DamagedError:

@@ -12,8 +12,8 @@ from operator import itemgetter
 import msgspec
 
 from saver.errors import IncompatibleError
+from saver.repo.described import Described, demand_whole
 from saver.repo.log import Move, Relocate
-from saver.repo.manifest import Manifest
 from saver.repo.objects import pack_key
 from saver.repo.state import State
 from saver.tensors import Extent, Shard, TensorInfo
@@ -33,28 +33,20 @@ class Extents:
         self._moves: dict[tuple[str, int], list[Move]] = {}
 
     def of(
-        self, manifest: Manifest, where: str, is_there: Callable[[str], bool] = lambda pack: True
-    ) -> dict[str, TensorInfo]:
-        """The tensors of a version, by name. Bytes that were moved to a pack for which `is_there` is false
-        are still in their old place. Raises IncompatibleError if boxes do not tile their tensor, or the
-        extents of a shard do not cover its bytes."""
-        found = {}
-        packs = manifest.packs
+        self, found: Described, where: str, is_there: Callable[[str], bool] = lambda pack: True
+    ) -> Mapping[str, TensorInfo]:
+        """The tensors of a version, by name, with their current extents. Bytes that were moved to a pack for
+        which `is_there` is false are still in their old place. Raises IncompatibleError if the extents of a
+        shard do not cover its bytes."""
         moves_of = cache(self._moves_of)  # the log is read once for each pack, not for each tensor
-        moved = any(map(moves_of, packs))
-        for name, form in manifest.tensors.items():
-            try:
-                info = form.info(name, packs)
-            except ValueError as error:
-                raise IncompatibleError(f"{where}: {name[:80]!r}: {error}") from None
-            if moved:
-                shards = tuple(_resolved_shard(shard, moves_of, is_there) for shard in info.shards)
-                info = msgspec.structs.replace(info, shards=shards)
-            for shard in info.shards:
-                if not shard.is_whole():
-                    raise IncompatibleError(f"{where}: the bytes of {name!r} are not stored in whole blocks")
-            found[name] = info
-        return found
+        if not any(map(moves_of, found.manifest.packs)):
+            return found.tensors
+        tensors = {}
+        for name, info in found.tensors.items():
+            shards = tuple([_resolved_shard(shard, moves_of, is_there) for shard in info.shards])
+            tensors[name] = msgspec.structs.replace(info, shards=shards)
+            demand_whole(tensors[name], where)
+        return tensors
 
     def harmed(self, known: Mapping[str, Shard]) -> set[str]:
         """The names of the shards in which a check found damaged bytes."""

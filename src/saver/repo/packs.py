@@ -107,16 +107,16 @@ class Packs:
         sound: dict[tuple[int, int], str] = {}
         if pack is not None:
             lost = pack.damaged(progress=progress)
-            sound = {(start, end): digest for name, start, end, digest in pack.ranges() if name not in lost}
+            sound = {(each.start, each.end): each.hash for each in pack.ranges() if each.name not in lost}
         ranges, by_name = [], {}
         for number, (extent, digest, use) in enumerate(self._uses_of(key)):
             _, offset, length = extent
             if offset + length > blob.size:
                 self._report(key, [(extent, digest, use)], "the pack is cut off")
             elif sound.get((offset, offset + length)) != digest:
-                ranges.append(Range(str(number), blob, offset, offset + length, digest))
+                ranges.append(Range(str(number), offset, offset + length, digest))
                 by_name[str(number)] = (extent, digest, use)
-        bad = [by_name[name] for name in sorted(damaged(ranges, None), key=int)]
+        bad = [by_name[name] for name in sorted(damaged([(blob, ranges)]), key=int)]
         self._report(key, bad, "the bytes are not those that were saved")
         if pack is not None:
             self._header(key, pack, lost)
@@ -161,7 +161,7 @@ class Packs:
     def _reported(self, name: str, pack: Pack, lost: set[str]) -> set[str]:
         """The tensors whose damage was reported, now or by an earlier check, and may have been repaired."""
         harmed = Ranges([*self._repo.state.harmed(name), *self.harm.get(name, ())])
-        return {tensor for tensor, start, end, _ in pack.ranges(lost) if harmed.meet(start, end - start)}
+        return {each.name for each in pack.ranges(lost) if harmed.meet(each.start, each.end - each.start)}
 
     def _written_for(self, name: str) -> Iterable[Use]:
         """The tensors that a pack was written for, if it holds them whole."""

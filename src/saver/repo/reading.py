@@ -9,7 +9,7 @@ from typing import Any
 
 from saver.errors import SaverError
 from saver.pack import PackedTensors
-from saver.repo.manifest import Manifest
+from saver.repo.described import Described
 from saver.repo.objects import pack_key
 from saver.repo.repository import Repository
 from saver.repo.version import Version
@@ -25,13 +25,13 @@ _ADVICE = (
 )
 
 
-def opened(repo: Repository, version: Version) -> tuple[Manifest, dict[str, Blob]]:
-    """The manifest of a version, as `Repository.manifest` returns it, and the version's packs, if they are
-    few and could be opened along with it."""
+def opened(repo: Repository, version: Version) -> tuple[Described, dict[str, Blob]]:
+    """What the document of a version says, as `Repository.described` returns it, and the version's packs, if
+    they are few and could be opened along with it."""
     if version.file:
         key = pack_key(version.file)
         blob = repo.reading(version, key, lambda: repo.storage.open(key))
-        return repo.manifest(version, blob), {version.file: blob}
+        return repo.described(version, blob), {version.file: blob}
 
     def pack(name: str) -> Blob | None:
         with suppress(SaverError):  # it is opened again when it is needed
@@ -39,33 +39,33 @@ def opened(repo: Repository, version: Version) -> tuple[Manifest, dict[str, Blob
         return None
 
     names = version.packs if len(version.packs) <= OPENED_ALONG else ()
-    asks: list[Callable[[], Any]] = [partial(repo.manifest, version), *(partial(pack, n) for n in names)]
-    manifest, *blobs = repo.storage.together(asks)
+    asks: list[Callable[[], Any]] = [partial(repo.described, version), *(partial(pack, n) for n in names)]
+    found, *blobs = repo.storage.together(asks)
     there = {name: blob for name, blob in zip(names, blobs, strict=True) if blob is not None}
-    return manifest, there
+    return found, there
 
 
 def source(
-    repo: Repository, version: Version, manifest: Manifest, blobs: Mapping[str, Blob] | None = None
+    repo: Repository, version: Version, found: Described, blobs: Mapping[str, Blob] | None = None
 ) -> PackedTensors:
-    """A source for the tensors of a version with this manifest; it keeps working if bytes are moved. `blobs`
-    are packs that are open already."""
+    """A source for the tensors of a version, of which its document says this; it keeps working if bytes are
+    moved. `blobs` are packs that are open already."""
     where = f"{repo.storage}: {version}"
 
     def has_pack(name: str) -> bool:
         return repo.storage.stat(pack_key(name)) is not None
 
-    def locate() -> dict[str, TensorInfo]:
+    def locate() -> Mapping[str, TensorInfo]:
         """While a copy is being updated, bytes may still be in their old place: the pack to which a record
         moves them may be missing because a later record moves them again."""
         repo.state.refresh()
         while True:
             repo.demand(version)
             head = repo.state.head
-            found = repo.extents.of(manifest, where, cache(has_pack))
+            tensors = repo.extents.of(found, where, cache(has_pack))
             repo.state.refresh()
             if head == repo.state.head:  # otherwise a collector may have moved and deleted them meanwhile
-                return found
+                return tensors
 
-    found = repo.extents.of(manifest, where)
-    return PackedTensors(found, repo.open_packs, where, _ADVICE, locate, blobs)
+    tensors = repo.extents.of(found, where)
+    return PackedTensors(tensors, repo.open_packs, where, _ADVICE, locate, blobs)

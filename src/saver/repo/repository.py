@@ -13,12 +13,12 @@ import msgspec
 from saver.errors import CannotWriteError, DamagedError, NotFoundError, is_full
 from saver.repo import document, trees
 from saver.repo.agreement import check_agreement
-from saver.repo.described import read_outline
+from saver.repo.described import Described, read_outline
 from saver.repo.extents import Extents, packs_of
 from saver.repo.finding import not_found, number_named, tags_of
 from saver.repo.format import FORMAT, STORE_KEY, Format, demand, read_again, read_format
 from saver.repo.log import Condemn, Delete, Event, Record, record_after
-from saver.repo.manifest import Manifest, Part, manifest_key
+from saver.repo.manifest import Part, manifest_key
 from saver.repo.objects import pack_key, tree_key
 from saver.repo.refs import Ref, parse_ref
 from saver.repo.state import State, keep_reserve, make_room
@@ -177,24 +177,24 @@ class Repository:
             wanted = Ref(version.model, version.number)
             raise not_found(str(self.storage), self.state, str(version), wanted)
 
-    def manifest(self, version: Version, blob: Blob | None = None) -> Manifest:
-        """The manifest of a version with all its parts, verified and compared with the log; the trees are
-        still raw JSON. `blob` is the file that holds the manifest, if that is open already.
+    def described(self, version: Version, blob: Blob | None = None) -> Described:
+        """What the document of a version says, with all its parts, verified and compared with the log; the
+        trees are still raw JSON. `blob` is the file that holds the manifest, if that is open already.
 
         Raises DamagedError, IncompatibleError if this Saver does not understand it, and NotFoundError if
         the version was deleted meanwhile.
         """
         found = self.outline(version, blob)
-        if not any(part.document for part in found.parts.values()):
+        if not any(part.document for part in found.manifest.parts.values()):
             return found
-        parts = {name: self.filled(version, part) for name, part in found.parts.items()}
-        return msgspec.structs.replace(found, parts=parts)
+        parts = {name: self.filled(version, part) for name, part in found.manifest.parts.items()}
+        return Described(msgspec.structs.replace(found.manifest, parts=parts), found.tensors)
 
-    def outline(self, version: Version, blob: Blob | None = None) -> Manifest:
+    def outline(self, version: Version, blob: Blob | None = None) -> Described:
         """The same, without the trees in separate documents: `filled` reads those."""
         key = manifest_key(version.manifest, version.file)
         found = self.reading(version, key, lambda: read_outline(self.storage, version, blob))
-        check_agreement(version, found, f"{self.storage}: {version}")
+        check_agreement(version, found.manifest, f"{self.storage}: {version}")
         return found
 
     def filled(self, version: Version, part: Part) -> Part:
@@ -217,7 +217,7 @@ class Repository:
             what = "its manifest" if key == manifest_key(version.manifest, version.file) else "the document"
             raise DamagedError(f"{self.storage}: {version}: {what} {key} is missing") from None
 
-    def tensors(self, version: Version) -> dict[str, TensorInfo]:
+    def tensors(self, version: Version) -> Mapping[str, TensorInfo]:
         """The tensors of a version, with their current extents."""
         return self.extents.of(self.outline(version), f"{self.storage}: {version}")
 
@@ -227,7 +227,7 @@ class Repository:
         if digest == version.manifest and not self.condemned(shards):
             return shards, documents
         found = self.outline(version)
-        documents = {part.content: part.document for part in found.parts.values() if part.document}
+        documents = {part.content: part.document for part in found.manifest.parts.values() if part.document}
         return shards_of(self.extents.of(found, f"{self.storage}: {version}").values()), documents
 
     def known(self, version: Version) -> dict[str, Shard]:

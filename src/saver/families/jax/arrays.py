@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import nullcontext
 from typing import Any
 
@@ -9,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from saver.codec import Codec, Decoder, Encoder
+from saver.codec import Codec, Decoder, Encoder, added, private
 from saver.errors import IncompatibleError
 from saver.tensors import TensorData
 from saver.tree import Node, Value
@@ -58,6 +59,9 @@ class ArrayCodec(Codec):
 
     def accepts(self, cls: type) -> bool:
         return issubclass(cls, (jax.Array, jax.core.Tracer))
+
+    def unsaved(self, obj: Any) -> Iterable[str]:
+        return () if isinstance(obj, jax.core.Tracer) else added(obj, "addressable_shards", *private(obj))
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
         if isinstance(obj, jax.core.Tracer):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from base64 import b64decode, b64encode
+from binascii import a2b_base64, b2a_base64
 from collections.abc import Iterable
 from typing import Any
 
@@ -37,8 +37,10 @@ class ArrayCodec(Codec):
         plain = (array.dtype.kind, array.dtype.itemsize) in TENSOR_DTYPE and array.dtype.isnative
         if array.dtype.metadata is not None:
             encode_dtype(array.dtype, encoder)  # refuses it
-        if plain and order == "C" and array.nbytes > INLINE_BYTES:
-            return encoder.tensor(array)
+        if plain and order == "C":
+            if array.nbytes > INLINE_BYTES:
+                return encoder.tensor(array)
+            return {"data": _text(array), "dtype": array.dtype.str, "shape": list(array.shape)}
         if array.dtype.hasobject or array.dtype.kind == "T":
             return self._encode_objects(array, order, encoder)
         encoder.check(checks.text, array)
@@ -48,7 +50,7 @@ class ArrayCodec(Codec):
         state: dict[str, Value] = {"dtype": encode_dtype(array.dtype, encoder), "shape": list(array.shape)}
         array = _laid_out(array, order, state)
         if array.nbytes <= INLINE_BYTES:
-            return _in_order(state, "data", b64encode(dense(array).tobytes()).decode())
+            return _in_order(state, "data", _text(dense(array)))
         return _in_order(state, "data", encoder.tensor(storage(array)))
 
     def _encode_objects(self, array: NDArray[Any], order: Value, encoder: Encoder) -> Value:
@@ -78,23 +80,21 @@ class ArrayCodec(Codec):
             return self._decode_objects(node, dtype, shape, decoder)
         if dtype.hasobject:
             raise ValueError("an array of objects cannot be stored as bytes")
-        seen = places(axes_of(state.get("order", "C"), len(shape)))
-        data = state["data"]
+        order, data, count = state.get("order", "C"), state["data"], math.prod(shape)
+        seen = None if order == "C" else places(axes_of(order, len(shape)))
         inline = isinstance(data, str)
-        stored: Any = b64decode(data, validate=True) if inline else decoder.tensor(data)
+        stored: Any = a2b_base64(data, strict_mode=True) if inline else decoder.tensor(data)
         if inline and dtype.kind == "V":  # copying an array may leave out the bytes between the fields
             stored, inline = bytearray(stored), False
-        if dtype.itemsize and len(stored) != math.prod(shape) * dtype.itemsize:
+        if dtype.itemsize and len(stored) != count * dtype.itemsize:
             raise ValueError(f"there are {len(stored)} bytes for the shape {shape} of {dtype}")
         if dtype.itemsize == 0:
-            decoder.budget.charge(math.prod(shape))  # NumPy allocates a byte for each element of size 0
+            decoder.budget.charge(count)  # NumPy allocates a byte for each element of size 0
             return np.empty(checks.empty_elements(shape), dtype)
-        array: NDArray[Any] = (
-            np.frombuffer(stored, dtype, math.prod(shape)) if len(stored) else np.empty(0, dtype)
-        )
+        array: NDArray[Any] = np.frombuffer(stored, dtype, count) if count else np.empty(0, dtype)
         array = array.copy() if inline else _aligned(array)
         checks.text(array, decoder.budget.charge)
-        return array.reshape(shape).transpose(seen)
+        return array.reshape(shape) if seen is None else array.reshape(shape).transpose(seen)
 
     def _decode_fields(
         self, state: Any, dtype: np.dtype[Any], shape: tuple[int, ...], decoder: Decoder
@@ -154,6 +154,10 @@ class _Items:
             self._flat[index : index + 1] = self._box
         else:
             self._flat[index] = item
+
+
+def _text(array: NDArray[Any]) -> str:
+    return b2a_base64(array.tobytes(), newline=False).decode()
 
 
 def _laid_out(array: NDArray[Any], order: Value, state: dict[str, Value]) -> NDArray[Any]:

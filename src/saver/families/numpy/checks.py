@@ -35,7 +35,8 @@ def _free(bytes: int = 0, steps: int = 0) -> None:
 
 
 def _has_text(dtype: np.dtype[Any]) -> bool:
-    return dtype.base.kind == "U" or any(_has_text(dtype.base[name]) for name in dtype.base.names or ())
+    base = dtype.base
+    return base.kind == "U" or (base.names is not None and any(_has_text(base[name]) for name in base.names))
 
 
 def text(array: NDArray[Any], charge: Callable[..., None] = _free) -> None:

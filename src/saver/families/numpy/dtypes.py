@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -65,16 +66,9 @@ def encode_dtype(dtype: np.dtype[Any], encoder: Encoder) -> Value:
 def decode_dtype(spec: Any, decoder: Decoder) -> np.dtype[Any]:
     """The dtype that `encode_dtype` described."""
     if isinstance(spec, str):
-        if not _DTYPE.fullmatch(spec):  # NumPy evaluates some strings: those with commas and parentheses
-            raise ValueError(f"{spec[:40]!r} is not the string of a dtype")
-        return np.dtype(spec)
+        return _dtype_called(spec)
     if "ml_dtypes" in spec:
-        if spec["ml_dtypes"] not in _ML_DTYPES:
-            raise ValueError(f"{spec['ml_dtypes']!s:.40} is not a dtype of ml_dtypes")
-        import ml_dtypes
-
-        other: np.dtype[Any] = np.dtype(getattr(ml_dtypes, spec["ml_dtypes"]))
-        return other
+        return _other_dtype(spec["ml_dtypes"])
     if "base" in spec:
         return np.dtype((decode_dtype(spec["base"], decoder), tuple(spec["shape"])))
     if "string" in spec:
@@ -91,6 +85,22 @@ def decode_dtype(spec: Any, decoder: Decoder) -> np.dtype[Any]:
             raise ValueError(f"a field at byte {offset} does not fit into {spec['itemsize']} bytes")
     structured: Any = np.dtype
     return structured(fields)  # type: ignore[no-any-return]
+
+
+@lru_cache(256)
+def _dtype_called(text: str) -> np.dtype[Any]:
+    if not _DTYPE.fullmatch(text):  # NumPy evaluates some strings: those with commas and parentheses
+        raise ValueError(f"{text[:40]!r} is not the string of a dtype")
+    return np.dtype(text)
+
+
+def _other_dtype(name: Any) -> np.dtype[Any]:
+    if name not in _ML_DTYPES:
+        raise ValueError(f"{name!s:.40} is not a dtype of ml_dtypes")
+    import ml_dtypes
+
+    found: np.dtype[Any] = np.dtype(getattr(ml_dtypes, name))
+    return found
 
 
 def _missing(value: Any) -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from saver.codec import Codec, Decoder, Encoder, is_array
+from saver.random_states import check_bits
 from saver.tree import Node, Value
 
 _BIT_GENERATORS: dict[str, Any] = {
@@ -78,10 +79,7 @@ class BitGeneratorCodec(Codec):
         state, seeds = decoder(state_node), decoder(seeds_node)
         if not (seeds is None or isinstance(seeds, np.random.SeedSequence)):
             raise ValueError("the seeds are not a SeedSequence")
-        position = state["state"]["pos"] if kind == "MT19937" else state.get("buffer_pos", 0)
-        if type(position) is not int or not 0 <= position <= (624 if kind == "MT19937" else 4):
-            shown = position if type(position) is int else type(position).__name__
-            raise ValueError(f"the buffer of a {kind} has no position {shown}")
+        check_bits(kind, state)
         decoder.budget.charge(steps=1000)
         found = _BIT_GENERATORS[kind](0 if seeds is None else seeds)
         if seeds is None and kind == "MT19937":

@@ -130,9 +130,13 @@ class StateRestorer(Restorer):
 
         def ready(decoder: Decoder) -> Callable[[], None]:
             state = decoder(node)
+            self.check(state)
             return lambda: ask(where, target.load_state_dict, state)
 
         return Plan(PartReport(kind(target), names), ready, may_refuse=True)
+
+    def check(self, state: Any) -> None:
+        """Raise ValueError for a state that the target hands on to native code unseen."""
 
 
 def told(value: Value) -> str:

@@ -215,7 +215,7 @@ class KernelDensityCodec(_NamedCodec):
     def encode(self, obj: Any, encoder: Encoder) -> Value:
         rule = getattr(obj.covariance_factor, "__name__", "")
         method = getattr(obj, "_bw_method", None)
-        if rule not in _KDE_FACTORS and callable(method):
+        if rule not in _KDE_FACTORS and method != "use constant":
             encoder.refuse("a bandwidth computed by a function has no data form; pass its number instead")
         state = {name: encoder(getattr(obj, name), name) for name in _KDE_FIELDS if hasattr(obj, name)}
         return {**state, "rule": rule if rule in _KDE_FACTORS else None}

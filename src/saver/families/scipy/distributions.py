@@ -26,7 +26,7 @@ _OWN_FROZEN = {
 """Distributions that freeze into a class of their own."""
 _FIELDS = (
     "__doc__", "a", "b", "badvalue", "generic_moment", "inc", "moment_tol", "moment_type", "name", "numargs",
-    "pk", "qvals", "shapes", "vecentropy", "xk", "xtol",
+    "pk", "qvals", "shapes", "vecentropy", "xk", "xtol", "_support",
 )  # fmt: skip
 _PARAMETERIZATION = ("parameterization",)
 """What `levy_stable` keeps when it is frozen."""

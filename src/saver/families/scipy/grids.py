@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from saver.codec import Codec, Decoder, Encoder, is_array
+from saver.codec import Codec, Decoder, Encoder, added, is_array, private
 from saver.tree import Node, Value
 
 
@@ -25,7 +25,7 @@ class NdSplineCodec(Codec):
 
     def unsaved(self, obj: Any) -> Iterable[str]:
         own = ("x", "t", "c", "k", "extrapolate")  # some of them only in some versions of SciPy
-        return [name for name in vars(obj) if name[0] != "_" and name not in own]
+        return added(obj, *own, *private(obj))
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
         spline = type(obj).__name__ == "NdBSpline"

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from saver.codec import Codec, Decoder, Encoder, attributes_of, is_array
+from saver.codec import Codec, Decoder, Encoder, added, attributes_of, is_array, private
 from saver.families.scipy.checks import (
     check_delaunay,
     check_grid,
@@ -89,6 +89,10 @@ class AttributesCodec(Codec):
     name = "scipy.object"
     bare = True
     early = True
+
+    def unsaved(self, obj: Any) -> Iterable[str]:
+        held = FORMS[type(obj).__qualname__].example and vars(obj).get("_dist")
+        return added(held, "__doc__", *private(held)) if held else ()
 
     def accepts(self, cls: type) -> bool:
         form = FORMS.get(cls.__qualname__)
@@ -210,13 +214,14 @@ class MultivariateCodec(Codec):
     def accepts(self, cls: type) -> bool:
         return cls.__module__ == _STATS and any(base.__name__ == "multi_rv_generic" for base in cls.__mro__)
 
+    def unsaved(self, obj: Any) -> Iterable[str]:
+        return added(obj, "_random_state", "__doc__")
+
     def encode(self, obj: Any, encoder: Encoder) -> Value:
         name = type(obj).__name__.removesuffix("_gen")
         encoder.check(_exported, name)
         random = vars(obj).get("_random_state")
         shared = random is vars(_exported(name))["_random_state"]
-        if not vars(obj).keys() <= {"_random_state", "__doc__"}:
-            encoder.refuse("attributes were set on a distribution; keep them beside it")
         return [name, _exported(name) is obj, None if shared else encoder(random, "random_state")]
 
     def decode(self, node: Node, decoder: Decoder) -> Any:

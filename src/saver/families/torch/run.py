@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from saver.codec import Decoder
 from saver.families.python.restoring import items
 from saver.families.torch import gradients
 from saver.families.torch.beside import Beside, BesideTarget
+from saver.families.torch.generators import continued
 from saver.families.torch.holding import held
 from saver.families.torch.hooks import BeforeStep, takes_hooks
 from saver.framework import Framework, Held, Rest, Steps
@@ -39,13 +41,22 @@ class TorchFramework(Framework):
             state["mps"] = [torch.mps.get_rng_state()]
         return state
 
-    def set_random_state(self, state: Any) -> None:
-        torch.set_rng_state(state["cpu"])
+    def random_continued(self, state: Any) -> Callable[[], None]:
+        if type(state) is not dict or type(state.get("cpu")) is not torch.Tensor:
+            raise ValueError("the state of PyTorch's generators is not a dict of tensors")
+        changes = [partial(torch.set_rng_state, continued("cpu", state["cpu"]).get_state())]
         for name in ("cuda", "xpu", "mps"):
             module = getattr(torch, name)
             if state.get(name) and module.is_available():
-                for device, found in zip(range(module.device_count()), state[name], strict=False):
-                    module.set_rng_state(found.cpu(), device)
+                for device, each in enumerate(state[name][: module.device_count()]):
+                    found = continued(f"{name}:{device}", each).get_state()
+                    changes.append(partial(module.set_rng_state, found, device))
+
+        def change() -> None:
+            for each in changes:
+                each()
+
+        return change
 
     def steps(self, objects: Iterable[Any]) -> Steps | None:
         optimizers = [obj for obj in objects if isinstance(obj, torch.optim.Optimizer)]

@@ -10,6 +10,7 @@ from torchdata.stateful_dataloader import StatefulDataLoader
 
 from saver.codec import Codec, Decoder
 from saver.families.python.restoring import StateRestorer
+from saver.families.torch.generators import check_states
 from saver.restoring import Plan, Restorer, Saved, ask
 from saver.tree import Value
 
@@ -41,6 +42,10 @@ class LoaderRestorer(StateRestorer):
             return change
 
         return msgspec.structs.replace(plan, ready=ready)
+
+    def check(self, state: Any) -> None:
+        """A sampler's generator continues from a tensor in the state."""
+        check_states(state)
 
 
 CODECS: tuple[Codec, ...] = ()

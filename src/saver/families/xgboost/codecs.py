@@ -7,7 +7,7 @@ bytes are never stored, because its parsers crash on changed ones.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -15,11 +15,10 @@ import xgboost
 from numpy.typing import NDArray
 
 from saver.codec import Codec, Decoder, Encoder, added
-from saver.families.python.restoring import told
+from saver.families.python.whole import WholeRestorer
 from saver.families.xgboost import learner, settings
 from saver.families.xgboost.learner import Model
-from saver.restoring import PartReport, Plan, Restorer, Saved
-from saver.restoring.contract import kind
+from saver.restoring import Restorer
 from saver.tree import Node, Value
 
 _PLAIN = ("version", "booster", "sizes", "objective", "rounds", "parallel")
@@ -99,25 +98,6 @@ def _array(decoder: Decoder, ref: Any) -> NDArray[Any]:
     return np.array(decoder.array(ref))
 
 
-class BoosterRestorer(Restorer):
-    """Boosters in place: they become what was saved, with all their trees and settings."""
-
-    def accepts(self, cls: type) -> bool:
-        return cls is xgboost.Booster
-
-    def plan(self, value: Value, target: Any, saved: Saved) -> Plan:
-        node = saved.follow(value)
-        if type(node) is not Node or node.codec != BoosterCodec.name:
-            saved.refuse(f"{told(node)} was saved, not a booster; take it from `load`")
-        saved.want(node)
-
-        def ready(decoder: Decoder) -> Callable[[], None]:
-            found = decoder(node)
-            return lambda: become(target, found)
-
-        return Plan(PartReport(kind(target), ("value",)), ready)
-
-
 def become(target: Any, found: Any) -> None:
     """Let a booster be another one, which is not used any more."""
     target.handle, found.handle = found.handle, target.handle
@@ -134,4 +114,7 @@ def _estimators() -> tuple[tuple[Codec, ...], tuple[Restorer, ...]]:
 
 CODECS: tuple[Codec, ...] = (BoosterCodec(), *_estimators()[0])
 
-RESTORERS: tuple[Restorer, ...] = (BoosterRestorer(), *_estimators()[1])
+RESTORERS: tuple[Restorer, ...] = (
+    WholeRestorer(xgboost.Booster, BoosterCodec.name, become),
+    *_estimators()[1],
+)

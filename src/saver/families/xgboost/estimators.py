@@ -2,45 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import ClassVar
 
 import xgboost
 from xgboost.sklearn import XGBModel
 
 from saver.codec import Codec
-from saver.families.sklearn.codecs import EstimatorCodec, EstimatorRestorer
+from saver.families.sklearn.holding import HoldingCodec, HoldingRestorer
 from saver.restoring import Restorer
 
 
-def check(attributes: dict[str, Any]) -> None:
-    """Raise ValueError unless the booster is one."""
-    if "_Booster" in attributes and type(attributes["_Booster"]) is not xgboost.Booster:
-        raise ValueError("the booster of an estimator is not a Booster")
-
-
-class XGBModelCodec(EstimatorCodec):
+class XGBModelCodec(HoldingCodec):
     """`XGBClassifier` and its kin."""
 
     name = "xgboost.estimator"
-
-    def accepts(self, cls: type) -> bool:
-        return issubclass(cls, XGBModel)
-
-    def check(self, obj: Any) -> None:
-        super().check(obj)
-        check(vars(obj))
-
-
-class XGBModelRestorer(EstimatorRestorer):
-    """The same estimators in place."""
-
-    codecs = frozenset(("xgboost.estimator",))
-
-    def check(self, target: Any, fresh: dict[str, Any]) -> None:
-        super().check(target, fresh)
-        check(fresh)
+    base = XGBModel
+    holds: ClassVar[Mapping[str, type]] = {"_Booster": xgboost.Booster}
+    functions = frozenset(("objective", "eval_metric", "callbacks"))
 
 
 CODECS: tuple[Codec, ...] = (XGBModelCodec(),)
 
-RESTORERS: tuple[Restorer, ...] = (XGBModelRestorer(),)
+RESTORERS: tuple[Restorer, ...] = (HoldingRestorer(XGBModelCodec()),)

@@ -7,13 +7,13 @@ from blake3 import blake3
 from saver.errors import DamagedError, IncompatibleError, NotFoundError, SaverError
 from saver.pack import Pack, Range, damaged
 from saver.repo.backup.copy import Copy
-from saver.repo.described import read_outline
+from saver.repo.described import Described, read_outline
 from saver.repo.extents import Ranges, packs_of
-from saver.repo.manifest import Manifest, manifest_key
+from saver.repo.manifest import manifest_key
 from saver.repo.objects import pack_key, tree_key
 from saver.repo.packs import Damage
 from saver.repo.repository import Repository
-from saver.repo.state.users import pack_in
+from saver.repo.state.needs import pack_in
 from saver.repo.version import Version
 from saver.storage import Blob
 from saver.tensors import shards_of
@@ -79,9 +79,9 @@ class Needs:
         packs = self._repo.extents.reached(version.packs)
         return {pack for pack in packs if self._repo.state.gone(pack_key(pack)) is None}
 
-    def outline(self, version: Version) -> Manifest:
-        """The manifest, from the store or, if that is damaged, from the copy. Raises NotFoundError,
-        DamagedError or IncompatibleError."""
+    def outline(self, version: Version) -> Described:
+        """What the document of a version says, from the store or, if that is damaged, from the copy. Raises
+        NotFoundError, DamagedError or IncompatibleError."""
         damage: DamagedError | IncompatibleError | None = None
         for storage in (self._repo.storage, self._copy.storage):
             try:
@@ -117,10 +117,10 @@ class Needs:
                 return "its header is not the one that was written"
             harmed = Ranges(self._repo.state.harmed(pack_in(key)))
             # Damage that a check reported may be healed; the needs of versions are looked at below.
-            reported = {name for name, at, end, _ in pack.ranges() if harmed.meet(at, end - at)}
+            reported = {each.name for each in pack.ranges() if harmed.meet(each.start, each.end - each.start)}
             lost = pack.damaged() - reported
-            places = self._hashes.get(key, ())
-            if lost or damaged([Range(key, blob, start, end, digest) for start, end, digest in places]):
+            needed = [Range(key, start, end, digest) for start, end, digest in self._hashes.get(key, ())]
+            if lost or damaged([(blob, needed)]):
                 return "the bytes are not those that were saved"
         except SaverError as error:
             return str(error)

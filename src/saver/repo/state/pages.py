@@ -13,7 +13,7 @@ depth; `height` counts the levels below a page.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import lru_cache, partial
 from typing import Any, TypeAlias
@@ -145,6 +145,19 @@ class Pages:
                     yield name
                     if page.height > 1:
                         waiting.append(self._child(page, at, end)[1:])
+
+    def among(self, root: str | None, some: Collection[str]) -> set[str]:
+        """The names of the pages of a map that are among `some`. Pages above them are, too. Leaves are not
+        read."""
+        found, level = set[str](), {root} if root is not None and root in some else set[str]()
+        while level:
+            found |= level
+            pages = [self._page(name) for name in level]
+            below = {name for page in pages for name in page.pages if name in some}
+            if pages[0].height <= 1:
+                return found | below
+            level = below
+        return found
 
     def only_in(self, root: str | None, others: Iterable[str | None]) -> set[str]:
         """The names of the pages of a map that none of the other maps has. Reads only pages that differ."""

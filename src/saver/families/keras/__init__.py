@@ -1,0 +1,28 @@
+"""Keras 3: models and layers on every backend, with their optimizers and vocabularies."""
+
+from __future__ import annotations
+
+from saver.family import Change, Family
+
+FAMILY = Family(
+    name="keras",
+    packages=("keras",),
+    extra="keras",
+    classes="saver.families.keras:classes.json",
+    codecs="saver.families.keras.codecs",
+    run="saver.families.keras.run",
+    change=Change(
+        "problem",
+        "warning",
+        "ok",
+        "layers are made again from their configurations, whose fields change between versions",
+    ),
+    instead=dict.fromkeys(
+        (
+            "keras.src.optimizers.base_optimizer.BaseOptimizer",
+            "keras.src.metrics.metric.Metric",
+            "keras.src.losses.loss.Loss",
+        ),
+        "it belongs to a model: compile the model with it, and save the model",
+    ),
+)

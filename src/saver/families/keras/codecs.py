@@ -1,0 +1,229 @@
+"""Keras 3: models and layers, by their configuration and their state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from types import FunctionType
+from typing import Any
+
+import numpy as np
+from keras.src.layers.layer import Layer
+from keras.src.losses.loss import Loss
+from keras.src.metrics.metric import Metric
+
+from saver.codec import Codec, Decoder, Encoder
+from saver.families.keras import making
+from saver.families.keras.arrays import decoded, encoded
+from saver.families.keras.configs import Configurations, described, is_own, is_registered
+from saver.families.keras.state import Optimized, State, put, state_of
+from saver.families.keras.walking import saveables
+from saver.families.python.restoring import told
+from saver.restoring import PartReport, Plan, Restorer, Saved
+from saver.restoring.contract import kind
+from saver.restoring.report import Mismatch
+from saver.tree import Node, Value
+
+
+class LayerCodec(Codec):
+    """Models and layers: Sequential, Functional, and classes of the user that derive from Model or Layer.
+
+    They come back compiled, with their optimizer, if they were compiled. Metrics begin anew, as they do in
+    each epoch.
+    """
+
+    name = "keras.layer"
+
+    def accepts(self, cls: type) -> bool:
+        return issubclass(cls, Layer)
+
+    def registers(self, cls: type) -> bool:
+        return issubclass(cls, Layer)
+
+    def encode(self, obj: Any, encoder: Encoder) -> Value:
+        try:
+            config, compiled = making.configuration(obj)
+            state = state_of(obj)
+        except (ValueError, TypeError, NotImplementedError, AttributeError, UnicodeDecodeError) as error:
+            encoder.refuse(f"Keras cannot write its configuration and variables: {error}")
+        if state.optimizer is not None and compiled is None:
+            encoder.refuse(
+                "it is compiled by a method of its own, which Keras does not repeat; give its class "
+                "get_compile_config and compile_from_config"
+            )
+        found = {"config": described(config, encoder), "compiled": described(compiled, encoder)}
+        for function in _functions(obj):
+            encoder.check(_check_function, function)
+        return found | _encoded_state(state, encoder)
+
+    def decode(self, node: Node, decoder: Decoder) -> Any:
+        found: Any = node.state
+        configurations = Configurations(decoder)
+        config, compiled = (configurations.of(found[name]) for name in ("config", "compiled"))
+        state = _decoded_state(found, decoder)
+        model = making.made(config, configurations.custom)
+        if compiled is not None:
+            making.compile(model, compiled, configurations.custom)
+        put(model, state)
+        return model
+
+
+def _functions(root: Any) -> Iterator[Any]:
+    """The functions that Keras' own layers, losses and metrics hold: Keras writes their bare names."""
+    compiled = getattr(getattr(root, "_compile_config", None), "config", {})
+    layers = [layer for _, layer in saveables(root) if is_own(type(layer))]
+    stack: list[Any] = [*map(vars, layers), compiled]
+    seen: set[int] = set()
+    while stack:
+        found = stack.pop()
+        if id(found) in seen:
+            continue
+        seen.add(id(found))
+        if isinstance(found, FunctionType):
+            yield found
+        elif isinstance(found, (list, tuple, dict)):
+            stack.extend(found.values() if isinstance(found, dict) else found)
+        elif isinstance(found, (Loss, Metric)):
+            stack.append(vars(found))
+
+
+_LIBRARIES = frozenset(("keras", "tensorflow", "jax", "torch"))
+
+
+def _check_function(function: Any) -> None:
+    """Raise ValueError for a function that Keras would not find when it loads. It may find one of its own
+    instead, which has the same name."""
+    if str(function.__module__).partition(".")[0] not in _LIBRARIES and not is_registered(function):
+        raise ValueError(
+            f"Keras cannot find your function {function.__name__} when it loads; decorate it with "
+            "keras.saving.register_keras_serializable()"
+        )
+
+
+def _encoded_state(state: State, encoder: Encoder) -> dict[str, Value]:
+    def listed(arrays: list[Any], *steps: str) -> list[Value]:
+        return [encoded(array, encoder, *steps, place) for place, array in enumerate(arrays)]
+
+    found: dict[str, Value] = {
+        "variables": {
+            path: {name: encoded(array, encoder, *_steps(path), name) for name, array in own.items()}
+            for path, own in state.variables.items()
+        },
+        "adapters": {path: listed(own, *_steps(path), "adapters") for path, own in state.adapters.items()},
+        "generators": {
+            path: [[int(number) for number in position] for position in own]
+            for path, own in state.generators.items()
+        },
+        "vocabularies": {
+            path: encoder.own(words, *_steps(path), "vocabulary")
+            for path, words in state.vocabularies.items()
+        },
+        "frozen": state.frozen,
+        "optimizer": None,
+    }
+    if state.optimizer is not None:
+        variables = listed(state.optimizer.variables, "optimizer")
+        found["optimizer"] = {"variables": variables, "places": state.optimizer.places}
+    return found
+
+
+def _steps(path: str) -> list[str]:
+    return path.split("/") if path else []
+
+
+def _decoded_state(found: Any, decoder: Decoder) -> State:
+    optimizer, optimized = found["optimizer"], None
+    if optimizer is not None:
+        places = optimizer["places"]
+        if places is not None and (
+            type(places) is not list or any(type(place) is not int for place in places)
+        ):
+            raise ValueError("the places of the variables of an optimizer are not integers")
+        optimized = Optimized([decoded(ref, decoder) for ref in optimizer["variables"]], places)
+    frozen = found["frozen"]
+    if type(frozen) is not list or any(type(path) is not str for path in frozen):
+        raise ValueError("the paths of frozen layers are not texts")
+    return State(
+        {
+            path: {name: decoded(ref, decoder) for name, ref in own.items()}
+            for path, own in found["variables"].items()
+        },
+        {path: [decoded(ref, decoder) for ref in own] for path, own in found["adapters"].items()},
+        {path: [_position(each) for each in own] for path, own in found["generators"].items()},
+        {path: decoder.own(words) for path, words in found["vocabularies"].items()},
+        frozen,
+        optimized,
+    )
+
+
+def _position(value: Any) -> Any:
+    if (
+        type(value) is not list
+        or len(value) != 2
+        or any(type(n) is not int or not -(1 << 63) <= n < 1 << 63 for n in value)
+    ):
+        raise ValueError("the position of a random generator is not two integers")
+    return np.array(value, np.int64)
+
+
+class LayerRestorer(Restorer):
+    """Models and layers in place: variables, vocabularies, generators and the state of the optimizer."""
+
+    def accepts(self, cls: type) -> bool:
+        return issubclass(cls, Layer)
+
+    def plan(self, value: Value, target: Any, saved: Saved) -> Plan:
+        node = saved.follow(value)
+        if type(node) is not Node or node.codec != LayerCodec.name:
+            saved.refuse(f"{told(node)} was saved, not a layer or model of Keras; take it from `load`")
+        found: Any = node.state
+        try:
+            report = _report(found, target, saved)
+        except (TypeError, AttributeError, KeyError) as error:
+            raise ValueError(f"the state of a model is malformed: {error}") from error
+        saved.want({name: tree for name, tree in found.items() if name not in ("config", "compiled")})
+        if not report and not saved.strict:
+            saved.refuse("its layers differ, and a part of a model of Keras cannot be restored")
+
+        def ready(decoder: Decoder) -> Callable[[], None]:
+            state = _decoded_state(found, decoder)
+            return lambda: put(target, state)
+
+        return Plan(report, ready)
+
+
+def _report(found: Any, target: Any, saved: Saved) -> PartReport:
+    """How the saved variables fit those of a model."""
+    here = state_of(target)
+    own = _shapes(here.variables, here.adapters, here.optimizer, lambda array: tuple(array.shape))
+    optimizer = found["optimizer"]
+    optimized = None if optimizer is None else Optimized(optimizer["variables"], optimizer["places"])
+    if here.optimizer is not None and optimized is not None and here.optimizer.places is None:
+        own = {name: shape for name, shape in own.items() if not name.startswith("optimizer/")}
+        optimized = None  # it is built for what was saved, whose shapes are those of the variables
+    other = _shapes(
+        found["variables"], found["adapters"], optimized, lambda ref: tuple(saved.entry(ref).shape)
+    )
+    wrong = [
+        Mismatch(name, other[name], own[name]) for name in own if name in other and own[name] != other[name]
+    ]
+    return PartReport(
+        kind(target),
+        tuple(name for name in own if own[name] == other.get(name)),
+        tuple(name for name in own if name not in other),
+        tuple(name for name in other if name not in own),
+        tuple(wrong),
+    )
+
+
+def _shapes(variables: Any, adapters: Any, optimizer: Any, shape: Callable[[Any], Any]) -> dict[str, Any]:
+    found = {f"{path}/{name}": shape(each) for path, own in variables.items() for name, each in own.items()}
+    for path, own in adapters.items():
+        found |= {f"{path}/adapters/{place}": shape(each) for place, each in enumerate(own)}
+    if optimizer is not None:
+        found |= {f"optimizer/{place}": shape(each) for place, each in enumerate(optimizer.variables)}
+    return found
+
+
+CODECS: tuple[Codec, ...] = (LayerCodec(),)
+
+RESTORERS: tuple[Restorer, ...] = (LayerRestorer(),)

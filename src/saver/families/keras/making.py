@@ -1,0 +1,91 @@
+"""Models and layers from configurations that were checked, by Keras' own functions."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+from keras import saving
+from keras.src.layers.layer import Layer
+from keras.src.saving import serialization_lib
+from keras.src.trainers.trainer import Trainer
+
+_COMPILED = frozenset(
+    (
+        "optimizer", "loss", "loss_weights", "metrics", "weighted_metrics", "run_eagerly",
+        "steps_per_execution", "jit_compile", "auto_scale_loss",
+    )
+)  # fmt: skip
+
+
+def configuration(root: Any) -> tuple[Any, Any]:
+    """The configuration of a model or layer, and how it was compiled; None if it was not."""
+    with serialization_lib.ObjectSharingScope(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what is refused anyway
+        config = serialization_lib.serialize_keras_object(root)
+    compiled = config.pop("compile_config", None) or None
+    return _plain(config, {}), _plain(compiled, {})
+
+
+def _plain(config: Any, shared: dict[int, int]) -> Any:
+    """A configuration without the compile settings of models within models, and with shared objects counted:
+    Keras names them by their addresses."""
+    if isinstance(config, (list, tuple)):
+        return [_plain(item, shared) for item in config]
+    if not isinstance(config, dict):
+        return config
+    named = "class_name" in config
+    found = {
+        key: _plain(item, shared) for key, item in config.items() if not (named and key == "compile_config")
+    }
+    if named and str(config.get("module")).startswith(
+        "keras.src.backend."
+    ):  # an optimizer's class of a backend
+        found["module"] = "keras.optimizers"
+    if named and _is_value(config):
+        found.pop("shared_object_id", None)
+    elif named and "shared_object_id" in config:
+        found["shared_object_id"] = shared.setdefault(config["shared_object_id"], len(shared))
+    return found
+
+
+_VALUES = (
+    "keras.constraints",
+    "keras.dtype_policies",
+    "keras.initializers",
+    "keras.quantizers",
+    "keras.regularizers",
+)
+
+
+def _is_value(config: Any) -> bool:
+    """Whether an object has no state, so that it does not matter who shares it."""
+    return config.get("module") in _VALUES or config["class_name"] in ("DTypePolicy", "FloatDTypePolicy")
+
+
+def made(config: Any, custom: Mapping[str, Any]) -> Any:
+    """The model or layer of a checked configuration, not compiled. ValueError if it is another object."""
+    with serialization_lib.ObjectSharingScope(), saving.custom_object_scope(dict(custom)):
+        found = serialization_lib.deserialize_keras_object(
+            config, custom_objects=dict(custom), safe_mode=True
+        )
+    if not isinstance(found, Layer):
+        raise ValueError(f"the configuration is that of a {type(found).__name__}, not of a layer or model")
+    return found
+
+
+def compile(model: Any, config: Any, custom: Mapping[str, Any]) -> None:
+    """Compile a model as it was compiled. Its optimizer is not built: that is done once, for the variables
+    that it trained."""
+    if not isinstance(model, Trainer):
+        raise ValueError(f"a {type(model).__name__} is not a model that can be compiled")
+    with serialization_lib.ObjectSharingScope(), saving.custom_object_scope(dict(custom)):
+        if type(model).compile is not Trainer.compile:
+            model.compile_from_config(config)
+            return
+        if type(config) is not dict or not set(config) <= _COMPILED:
+            raise ValueError("a model was compiled with settings that Keras does not have")
+        with serialization_lib.SafeModeScope(True):
+            found = serialization_lib.deserialize_keras_object(config, custom_objects=dict(custom))
+            model.compile(**found)

@@ -1,0 +1,49 @@
+"""Keras in a training run: the generator that random operations use which got no seed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+from keras.src.backend.common import global_state
+from keras.src.random.seed_generator import GLOBAL_SEED_GENERATOR, global_seed_generator
+
+from saver.families.keras.arrays import numpy_of
+from saver.framework import Framework, Held, Rest, Steps
+
+
+class KerasFramework(Framework):
+    """Optimizers have no hooks before their steps, so variables are copied at once. What training depends on
+    is in the models, beside the global generator."""
+
+    deterministic = "keras.utils.set_random_seed(0)"
+
+    def random_state(self) -> Any:
+        generator = global_state.get_global_attribute(GLOBAL_SEED_GENERATOR)
+        return {"seed": None if generator is None else [int(n) for n in numpy_of(generator.state)]}
+
+    def set_random_state(self, state: Any) -> None:
+        if state["seed"] is None:
+            global_state.set_global_attribute(GLOBAL_SEED_GENERATOR, None)
+            return
+        own = global_seed_generator().state
+        own.assign(np.array(state["seed"], np.int64).astype(own.dtype))
+
+    def steps(self, objects: Iterable[Any]) -> Steps | None:
+        return None
+
+    def rest(self, objects: Mapping[str, Any], by_state: Collection[str]) -> Rest:
+        return Rest({})
+
+    def target(self, objects: Mapping[str, Any]) -> Any:
+        raise NotImplementedError("there is nothing beside models")
+
+    def forget(self, objects: Mapping[str, Any]) -> None:
+        pass
+
+    def held(self, obj: Any) -> Held | None:
+        return None
+
+    def watch(self, objects: Mapping[str, Any]) -> Callable[[], None]:
+        return lambda: None

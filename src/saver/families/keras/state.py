@@ -1,0 +1,183 @@
+"""The state of a model or layer: what its configuration does not say.
+
+Variables go through each layer's own `save_own_variables` and `load_own_variables`, because some layers
+compute with what they load (Normalization, Discretization, quantized ones).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from keras.src.layers.layer import Layer
+from numpy.typing import NDArray
+
+from saver.families.keras import vocabularies
+from saver.families.keras.arrays import numpy_of
+from saver.families.keras.walking import saveables
+
+Arrays = dict[str, NDArray[Any]]
+
+
+class Optimized(msgspec.Struct):
+    """The variables of an optimizer; `places` are those that it trains, by their places in the weights of the
+    model, and None if it was not built."""
+
+    variables: list[NDArray[Any]]
+    places: list[int] | None
+
+
+class State(msgspec.Struct):
+    """What is in a model beside its configuration, by the paths of its layers.
+
+    `adapters` are all variables of layers with LoRA, whose own files merge them; `frozen` the paths of layers
+    that are not trainable; `generators` the positions of random generators.
+    """
+
+    variables: dict[str, Arrays]
+    adapters: dict[str, list[NDArray[Any]]]
+    generators: dict[str, list[NDArray[Any]]]
+    vocabularies: dict[str, list[str] | list[int]]
+    frozen: list[str]
+    optimizer: Optimized | None = None
+
+
+def state_of(root: Any) -> State:
+    """The state of a model or layer now. Raises ValueError, saying what to do, if it cannot be saved."""
+    synchronize(root)
+    state = State({}, {}, {}, {}, [])
+    for path, saveable in saveables(root):
+        if not isinstance(saveable, Layer):
+            continue
+        _refuse_files(saveable)
+        own: dict[str, Any] = {}
+        saveable.save_own_variables(own)
+        if own:
+            state.variables[path] = {name: numpy_of(value) for name, value in own.items()}
+        if getattr(saveable, "lora_enabled", False):
+            state.adapters[path] = [numpy_of(variable) for variable in _all(saveable)]
+        if generators := saveable._seed_generators:
+            state.generators[path] = [numpy_of(generator.state) for generator in generators]
+        if words := vocabularies.of(saveable):
+            state.vocabularies[path] = words
+        if not saveable.trainable:
+            state.frozen.append(path)
+    optimizer = getattr(root, "optimizer", None)
+    if optimizer is not None:
+        state.optimizer = _optimized(optimizer, root)
+    return state
+
+
+def synchronize(root: Any) -> None:
+    """Let the variables have their values: with JAX, training keeps them apart."""
+    synchronized = getattr(type(root), "jax_state_sync", None)
+    if synchronized is not None and getattr(root, "_jax_state", None):
+        synchronized(root)
+
+
+def _all(layer: Any) -> list[Any]:
+    found: list[Any] = layer._trainable_variables + layer._non_trainable_variables
+    return found
+
+
+def _refuse_files(layer: Any) -> None:
+    """Raise ValueError for a class of the user that keeps part of its state in files."""
+    method = getattr(type(layer), "save_assets", None)
+    if method is not None and not str(method.__module__).startswith("keras."):
+        raise ValueError(
+            f"{type(layer).__qualname__} keeps files (save_assets), which are not saved; keep their content "
+            "in variables, with save_own_variables, or in get_config"
+        )
+
+
+def _optimized(optimizer: Any, model: Any) -> Optimized:
+    variables = [numpy_of(variable) for variable in optimizer.variables]
+    if not optimizer.built:
+        return Optimized(variables, None)
+    places = {id(variable): place for place, variable in enumerate(model.weights)}
+    trained = [places.get(id(variable), -1) for variable in optimizer._trainable_variables]
+    if -1 in trained:
+        raise ValueError(
+            "the optimizer trains variables that are not among the weights of the model; compile the model "
+            "again, or hold those variables in a layer of it"
+        )
+    return Optimized(variables, trained)
+
+
+def put(root: Any, state: State) -> None:
+    """Let a model or layer with the same architecture have a state. Raises ValueError if it does not fit."""
+    synchronize(root)
+    left = set(state.variables) | set(state.adapters) | set(state.generators) | set(state.vocabularies)
+    found = []
+    for path, saveable in saveables(root):
+        if not isinstance(saveable, Layer):
+            continue
+        found.append((path, saveable))
+        left.discard(path)
+        saveable.load_own_variables(Store(state.variables.get(path, {})))
+        _assign(_all(saveable), state.adapters.get(path), path)
+        _assign_generators(saveable, state.generators.get(path, []), path)
+        if path in state.vocabularies:
+            vocabularies.put(saveable, state.vocabularies[path])
+    if left:
+        raise ValueError(f"there are no layers at {', '.join(sorted(left)[:4])!r:.200}")
+    _freeze(found, set(state.frozen))
+    optimizer = getattr(root, "optimizer", None)
+    if state.optimizer is not None and optimizer is not None:
+        put_optimizer(optimizer, root, state.optimizer)
+
+
+class Store(dict[str, Any]):
+    """The variables of one layer, as Keras reads them. Each must be used."""
+
+    def __missing__(self, name: str) -> Any:
+        raise ValueError(f"the variable {name!r} was not saved")
+
+
+def _assign(variables: list[Any], arrays: list[NDArray[Any]] | None, path: str) -> None:
+    if arrays is None:
+        return
+    if len(arrays) != len(variables):
+        raise ValueError(f"{path}: {len(arrays)} variables were saved, and there are {len(variables)}")
+    for variable, array in zip(variables, arrays, strict=True):
+        variable.assign(array)
+
+
+def _assign_generators(layer: Any, arrays: list[NDArray[Any]], path: str) -> None:
+    generators = layer._seed_generators
+    if len(arrays) != len(generators):
+        raise ValueError(f"{path}: {len(arrays)} generators were saved, and there are {len(generators)}")
+    for generator, array in zip(generators, arrays, strict=True):
+        if array.shape != (2,) or array.dtype.kind not in "iu":
+            raise ValueError(f"{path}: the position of a random generator is not two integers")
+        generator.state.assign(array.astype(generator.state.dtype))
+
+
+def _freeze(layers: list[tuple[str, Any]], frozen: set[str]) -> None:
+    """Set what is trainable, each layer for itself: one that is shared lies in several others."""
+    for path, layer in layers:
+        if layer.trainable == (path in frozen):
+            layer._trainable = path not in frozen
+            for variable in layer._trainable_variables:
+                variable.trainable = layer._trainable
+
+
+def put_optimizer(optimizer: Any, model: Any, state: Optimized) -> None:
+    """Let an optimizer of the model have a state; it is built for the variables that it trained, once."""
+    weights = model.weights
+    if state.places is not None and not optimizer.built:
+        if not all(0 <= place < len(weights) for place in state.places):
+            raise ValueError("the optimizer trains variables that the model does not have")
+        optimizer.build([weights[place] for place in state.places])
+        optimizer.built = True
+    variables = optimizer.variables
+    if len(state.variables) > len(variables) or (state.places and len(state.variables) != len(variables)):
+        raise ValueError(
+            f"the optimizer has {len(variables)} variables, and {len(state.variables)} were saved"
+        )
+    for variable, array in zip(variables, state.variables, strict=False):
+        if tuple(variable.shape) != array.shape:
+            raise ValueError(
+                f"a variable of the optimizer was saved as {array.shape}, and is {variable.shape}"
+            )
+        variable.assign(array)

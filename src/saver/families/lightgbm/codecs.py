@@ -1,0 +1,157 @@
+"""LightGBM: boosters of every kind, and the estimators around them.
+
+A booster is stored as a small tree and a few arrays, and is made from text that Saver writes; LightGBM's own
+text is never stored, because its parser crashes on changed ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import lightgbm
+import numpy as np
+from lightgbm import compat
+
+from saver.codec import Codec, Decoder, Encoder, added
+from saver.families.lightgbm import parameters, text
+from saver.families.lightgbm.text import Model
+from saver.families.python.whole import WholeRestorer
+from saver.restoring import Restorer
+from saver.tree import Node, Value
+
+_PLAIN = ("version", "sizes", "objective", "averaged")
+_TEXTS = ("names", "infos", "monotone", "parameters")
+
+_KEPT = {
+    "params": dict,
+    "best_iteration": int,
+    "best_score": dict,
+    "pandas_categorical": list,
+    "train_data_name": str,
+    "valid_names": list,
+}
+"""What a booster keeps in Python, and of what class it is; the categories may be None."""
+
+_ATTRIBUTES = {"train_data_name": "_train_data_name", "valid_names": "name_valid_sets"}
+
+_OF_TRAINING = (
+    "_handle", "_network", "train_set", "valid_sets", "train_set_version",
+    *(f"_Booster__{name}" for name in (
+        "need_reload_eval_info", "set_objective_to_none", "num_dataset", "init_predictor", "num_class",
+        "inner_predict_buffer", "is_predicted_cur_iter", "num_inner_eval", "name_inner_eval",
+        "higher_better_inner_eval",
+    )),
+)  # fmt: skip
+"""What else is in a booster: its model, and its data and their evaluation while it is trained."""
+
+
+def split(booster: Any) -> Model:
+    """A booster's model. Raises ValueError if it has a form that Saver does not know."""
+    try:
+        model = text.read(lightgbm.Booster.model_to_string(booster, num_iteration=-1))
+    except lightgbm.basic.LightGBMError as error:
+        raise ValueError(f"LightGBM cannot write this booster ({error}); train it first") from error
+    except (KeyError, IndexError, TypeError) as error:
+        raise ValueError(f"LightGBM {lightgbm.__version__} writes this booster in another form") from error
+    text.check(model)
+    return model
+
+
+def joined(model: Model) -> Any:
+    """The booster with this model, which has been checked."""
+    return lightgbm.Booster(model_str=text.write(model))
+
+
+class BoosterCodec(Codec):
+    """`lightgbm.Booster` of every kind: what it has learned, without the data that it is trained on."""
+
+    name = "lightgbm.booster"
+    types = (lightgbm.Booster,)
+
+    def unsaved(self, obj: Any) -> Iterable[str]:
+        return added(obj, *_KEPT, *_ATTRIBUTES.values(), *_OF_TRAINING)
+
+    def encode(self, obj: Any, encoder: Encoder) -> Value:
+        kept = {name: getattr(obj, _ATTRIBUTES.get(name, name), None) for name in _KEPT}
+        if type(kept["params"]) is dict:
+            kept["params"] = parameters.without_places(kept["params"])
+        kept["valid_names"] = kept["valid_names"] or []
+        try:
+            model = split(obj)
+            _check_kept(kept)
+        except ValueError as error:
+            encoder.refuse(str(error))
+        return {
+            **{name: getattr(model, name) for name in _PLAIN},
+            **{name: encoder.own(getattr(model, name), name) for name in _TEXTS},
+            "kept": {name: encoder(value, name) for name, value in kept.items() if name != "params"},
+            "params": encoder.own(kept["params"], "params"),
+            "arrays": {name: encoder.tensor(array, name) for name, array in model.arrays.items()},
+        }
+
+    def decode(self, node: Node, decoder: Decoder) -> Any:
+        state: Any = node.state
+        arrays = {name: np.array(decoder.array(ref)) for name, ref in state["arrays"].items()}
+        texts = {name: decoder.own(state[name]) for name in _TEXTS}
+        kept = {name: decoder(value) for name, value in state["kept"].items()}
+        kept["params"] = decoder.own(state["params"])
+        model = Model(**{name: state[name] for name in _PLAIN}, **texts, arrays=arrays)
+        text.check(model)
+        _check_kept(kept)
+        decoder.budget.charge(steps=sum(array.size for array in arrays.values()) // 4)
+        booster = joined(model)
+        for name, value in kept.items():
+            setattr(booster, _ATTRIBUTES.get(name, name), value)
+        return booster
+
+
+def _check_kept(kept: Any) -> None:
+    """Raise ValueError unless these are what a booster keeps in Python."""
+    if type(kept) is not dict or kept.keys() != _KEPT.keys():
+        raise ValueError("a booster keeps other attributes than LightGBM's")
+    for name, cls in _KEPT.items():
+        fits = isinstance(kept[name], cls) and type(kept[name]) is not bool
+        if not fits and not (name == "pandas_categorical" and kept[name] is None):
+            raise ValueError(f"{name} of a booster is not a {cls.__name__}")
+    parameters.check_values(kept["params"])
+    if any(callable(value) for value in kept["params"].values()):
+        raise ValueError("a parameter of a booster is a function; take it out of booster.params")
+    for columns in kept["pandas_categorical"] or ():
+        if type(columns) is not list or not all(isinstance(each, _CATEGORIES) for each in columns):
+            raise ValueError("the categories of a data frame are not lists of texts and numbers")
+
+
+_CATEGORIES = (str, int, float, np.generic)
+
+
+def become(target: Any, found: Any) -> None:
+    """Let a booster be another one, which is not used any more."""
+    target.__dict__, found.__dict__ = found.__dict__, target.__dict__
+
+
+def refusal(target: Any) -> str:
+    """Why a booster cannot become another one: LightGBM would go on with the data of the first."""
+    if "train_set" not in vars(target):
+        return ""
+    return (
+        "LightGBM cannot give a booster that is being trained other trees; pass what `load` returns as "
+        "init_model, or train with saver.integrations.lightgbm"
+    )
+
+
+def _estimators() -> tuple[tuple[Codec, ...], tuple[Restorer, ...]]:
+    """What needs scikit-learn; nothing without it."""
+    if not compat.SKLEARN_INSTALLED:
+        return (), ()
+    from saver.families.lightgbm import estimators
+
+    return estimators.CODECS, estimators.RESTORERS
+
+
+CODECS: tuple[Codec, ...] = (BoosterCodec(), *_estimators()[0])
+
+RESTORERS: tuple[Restorer, ...] = (
+    WholeRestorer(lightgbm.Booster, BoosterCodec.name, become, refusal),
+    *_estimators()[1],
+)

@@ -1,0 +1,244 @@
+"""The trees of a booster: LightGBM's text of them, and a few arrays with the nodes of all of them.
+
+LightGBM's compiled code follows children, features, categories and the terms of linear leaves without
+looking, so all of them are checked here, before a model is saved and before LightGBM sees what was loaded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from saver.families.sklearn.trees import bounds_of, check_children
+
+Arrays = dict[str, NDArray[Any]]
+
+_PRECISE: Callable[[float], str] = "%.17g".__mod__
+_SHORT: Callable[[float], str] = "%g".__mod__
+
+_LINES: dict[str, tuple[str, Any, Callable[[Any], str]]] = {
+    "split_feature": ("nodes", np.int32, str),
+    "split_gain": ("nodes", np.float64, _SHORT),
+    "threshold": ("nodes", np.float64, _PRECISE),
+    "decision_type": ("nodes", np.int8, str),
+    "left_child": ("nodes", np.int32, str),
+    "right_child": ("nodes", np.int32, str),
+    "leaf_value": ("leaves", np.float64, _PRECISE),
+    "leaf_weight": ("weights", np.float64, _PRECISE),
+    "leaf_count": ("counts", np.int32, str),
+    "internal_value": ("nodes", np.float64, _SHORT),
+    "internal_weight": ("nodes", np.float64, _SHORT),
+    "internal_count": ("nodes", np.int32, str),
+    "cat_boundaries": ("boundaries", np.int32, str),
+    "cat_threshold": ("words", np.uint32, str),
+    "is_linear": ("", None, str),
+    "leaf_const": ("linear", np.float64, _PRECISE),
+    "num_features": ("linear", np.int32, str),
+    "leaf_features": ("terms", np.int32, str),
+    "leaf_coeff": ("terms", np.float64, _PRECISE),
+}
+"""The lines of a tree in LightGBM's order: of which kind its values are, their type, and how they are
+written. LightGBM writes some numbers with 17 digits, others with six."""
+
+_FIELDS = {name: line for name, line in _LINES.items() if line[0]}
+_CATEGORICAL = frozenset(("cat_boundaries", "cat_threshold"))
+_LINEAR = frozenset(("leaf_const", "num_features", "leaf_features", "leaf_coeff"))
+_SIX_DIGITS = frozenset(name for name, line in _FIELDS.items() if line[2] is _SHORT)
+
+_TABLE = ("leaves", "categorical", "linear", "weights", "counts", "words", "terms")
+"""The columns of the array `trees`: how many leaves, categorical splits, weights and counts of leaves, words
+of categories and terms of linear leaves a tree has, and whether its leaves are linear."""
+
+NAMES = frozenset((*_FIELDS, "trees", "shrinkage"))
+"""The arrays that hold all trees."""
+
+_DEEPEST = 4096
+"""LightGBM follows trees by recursion when it explains predictions."""
+
+
+def read(texts: Sequence[str]) -> Arrays:
+    """The arrays of trees, from LightGBM's text of each. Raises ValueError for what it never writes."""
+    rows, shrinkage = [], []
+    parts: dict[str, list[str]] = {name: [] for name in _FIELDS}
+    for number, text in enumerate(texts):
+        found = dict(line.split("=", 1) for line in text.split("\n") if line)
+        row = _row(found)
+        if found.pop("Tree") != str(number) or list(found) != _names(row):
+            raise ValueError("a tree has other lines than LightGBM writes")
+        for name in found:
+            if name in parts:
+                parts[name].append(found[name])
+        rows.append(row)
+        shrinkage.append(float(found["shrinkage"]))
+    arrays: Arrays = {name: _numbers(" ".join(parts[name]), _FIELDS[name][1]) for name in _FIELDS}
+    arrays["trees"] = np.array(rows, np.int64).reshape(-1, len(_TABLE))
+    arrays["shrinkage"] = np.array(shrinkage, np.float64)
+    return {name: _short(array) if name in _SIX_DIGITS else array for name, array in arrays.items()}
+
+
+def _row(found: dict[str, str]) -> tuple[int, ...]:
+    counts = [
+        len(found.get(name, "").split())
+        for name in ("leaf_weight", "leaf_count", "cat_threshold", "leaf_coeff")
+    ]
+    return int(found["num_leaves"]), int(found["num_cat"]), int(found["is_linear"]), *counts
+
+
+def _names(row: tuple[int, ...]) -> list[str]:
+    """The names of the lines of a tree, in their order."""
+    absent = (frozenset() if row[1] else _CATEGORICAL) | (frozenset() if row[2] else _LINEAR)
+    return ["num_leaves", "num_cat", *(name for name in _LINES if name not in absent), "shrinkage"]
+
+
+def _numbers(text: str, dtype: Any) -> NDArray[Any]:
+    return np.fromstring(text, dtype, sep=" ") if text.strip() else np.empty(0, dtype)
+
+
+def _short(array: NDArray[np.float64]) -> NDArray[Any]:
+    """Numbers of six digits in 32 bits, which hold them, unless they are out of range there."""
+    limits, sizes = np.finfo(np.float32), np.abs(array[array != 0])
+    fits = not sizes.size or (sizes.min() >= limits.tiny and sizes.max() <= limits.max)
+    return array.astype(np.float32) if fits else array
+
+
+def write(arrays: Arrays) -> list[str]:
+    """LightGBM's text of each tree, from arrays that have been checked."""
+    ends = {kind: iter(pairwise(bounds.tolist())) for kind, bounds in _ends(arrays).items()}
+    words = {name: list(map(line[2], arrays[name].tolist())) for name, line in _FIELDS.items()}
+    rates = map(_SHORT, arrays["shrinkage"].tolist())
+    features = arrays["num_features"].tolist()
+    texts = []
+    for number, (row, rate) in enumerate(zip(arrays["trees"].tolist(), rates, strict=True)):
+        spans = {kind: next(each) for kind, each in ends.items()}
+        lines = [f"Tree={number}", f"num_leaves={row[0]}", f"num_cat={row[1]}"]
+        for name in _names(row)[2:-1]:
+            kind = _LINES[name][0]
+            if not kind:
+                lines.append(f"{name}={row[2]}")
+                continue
+            start, end = spans[kind]
+            values = words[name][start:end]
+            if kind == "terms":
+                first, last = spans["linear"]
+                lines.append(f"{name}={''.join(_by_leaf(values, features[first:last]))}")
+            else:
+                lines.append(f"{name}={' '.join(values)}")
+        texts.append("\n".join((*lines, f"shrinkage={rate}", "\n\n")))
+    return texts
+
+
+def _by_leaf(values: list[str], counts: list[int]) -> Iterator[str]:
+    """The terms of each linear leaf as LightGBM writes them, which ends each and each leaf by a space."""
+    at = 0
+    for count in counts:
+        yield " ".join((*values[at : at + count], "", "") if count else ("", ""))
+        at += count
+
+
+def _ends(arrays: Arrays) -> dict[str, NDArray[np.int64]]:
+    """Where each tree's share of each kind of values begins, and the end of the last."""
+    table = arrays["trees"]
+    if table.ndim != 2 or table.shape[1] != len(_TABLE) or table.dtype != np.int64:
+        raise ValueError("the table of the trees has another shape")
+    leaves, categorical, linear, weights, counts, words, terms = table.T
+    most = len(arrays["leaf_value"])
+    if (table < 0).any() or (table > max(most, *map(len, arrays.values()))).any() or (leaves < 1).any():
+        raise ValueError("a tree has no leaves, or an impossible number of something")
+    if (linear > 1).any() or (categorical >= leaves).any():
+        raise ValueError("a tree has more categorical splits than splits")
+    totals = {
+        "nodes": leaves - 1, "leaves": leaves, "weights": weights, "counts": counts, "words": words,
+        "boundaries": np.where(categorical > 0, categorical + 1, 0), "linear": leaves * linear,
+        "terms": terms,
+    }  # fmt: skip
+    first: dict[str, str] = {}
+    for name, (kind, _, _) in _FIELDS.items():
+        first.setdefault(kind, name)
+    ends = {kind: bounds_of(each, len(arrays[first[kind]]), kind) for kind, each in totals.items()}
+    for name, (kind, _, _) in _FIELDS.items():
+        if len(arrays[name]) != ends[kind][-1]:
+            raise ValueError(f"there are {len(arrays[name])} values of {name}, not {ends[kind][-1]}")
+    if len(arrays["shrinkage"]) != len(table):
+        raise ValueError("there are not as many rates as trees")
+    return ends
+
+
+def check(arrays: Arrays, features: int) -> None:
+    """Raise ValueError unless the arrays are trees over so many features."""
+    if arrays.keys() != NAMES:
+        raise ValueError("the trees have other arrays than LightGBM writes")
+    for name, array in arrays.items():
+        expected = np.dtype(_FIELDS[name][1] if name in _FIELDS else np.float64)
+        fits = array.dtype == expected or (name in _SIX_DIGITS and array.dtype == np.float32)
+        if name != "trees" and (not fits or array.ndim != 1):
+            raise ValueError(f"{name} is {array.dtype} with {array.ndim} axes")
+    ends, table = _ends(arrays), arrays["trees"]
+    leaves = table[:, 0]
+    for column in (3, 4):
+        absent = (table[:, column] == 0) & (leaves == 1)
+        if (~absent & (table[:, column] != leaves)).any():
+            raise ValueError("a tree has not a weight and a count for each leaf")
+    if not len(table):
+        return
+    if (arrays["leaf_count"] < 0).any() or (arrays["internal_count"] < 0).any():
+        raise ValueError("a node has a negative number of rows")
+    _check_nodes(arrays, ends, features)
+    _check_categories(arrays, ends)
+    _check_linear(arrays, ends, features)
+
+
+def _check_nodes(arrays: Arrays, ends: dict[str, NDArray[np.int64]], features: int) -> None:
+    leaves = arrays["trees"][:, 0]
+    feature, kind = arrays["split_feature"], arrays["decision_type"]
+    if (feature < 0).any() or (feature >= features).any():
+        raise ValueError("a node refers to a feature that the model does not have")
+    if (kind < 0).any() or (kind > 11).any():
+        raise ValueError("a node has a kind of decision that LightGBM does not have")
+    bounds = np.concatenate(([0], np.cumsum(2 * leaves - 1)))
+    inner = np.concatenate([np.arange(n - 1) for n in leaves.tolist()]) if len(leaves) else leaves
+    splits = np.repeat(leaves - 1, leaves - 1)
+    places = inner + np.repeat(bounds[:-1], leaves - 1)
+    leaf = np.ones(bounds[-1], np.bool_)
+    leaf[places] = False
+    sides = []
+    for name in ("left_child", "right_child"):
+        child = arrays[name].astype(np.int64)
+        if (child < -splits - 1).any() or (child >= splits).any():
+            raise ValueError("a child of a node is outside of its tree")
+        side = np.full(bounds[-1], -1, np.int64)
+        side[places] = np.where(child < 0, splits - 1 - child, child)  # leaves follow the splits
+        sides.append(side)
+    if check_children(sides[0], sides[1], leaf, bounds).max() > _DEEPEST:
+        raise ValueError(f"a tree is deeper than {_DEEPEST} levels")
+
+
+def _check_categories(arrays: Arrays, ends: dict[str, NDArray[np.int64]]) -> None:
+    """A categorical split has the number of a set of bits instead of a threshold."""
+    table, limits = arrays["trees"], arrays["cat_boundaries"]
+    marked = (arrays["decision_type"] & 1) == 1
+    number = arrays["threshold"][marked]
+    most = np.repeat(table[:, 1], table[:, 0] - 1)[marked]
+    if not ((number >= 0) & (number < most) & (np.floor(number) == number)).all():
+        raise ValueError("a split refers to categories that the tree does not have")
+    starts, stops = ends["boundaries"][:-1], ends["boundaries"][1:]
+    has = stops > starts
+    rising = np.ones(len(limits), np.bool_)
+    rising[1:] = np.diff(limits.astype(np.int64)) >= 0
+    rising[starts[has]] = True
+    if not rising.all() or (limits[starts[has]] != 0).any():
+        raise ValueError("the categories of a tree do not follow each other")
+    if (limits[stops[has] - 1] != table[has, 5]).any() or table[~has, 5].any():
+        raise ValueError("a tree has another number of words of categories than it says")
+
+
+def _check_linear(arrays: Arrays, ends: dict[str, NDArray[np.int64]], features: int) -> None:
+    counts, feature = arrays["num_features"].astype(np.int64), arrays["leaf_features"]
+    if (counts < 0).any() or (feature < 0).any() or (feature >= features).any():
+        raise ValueError("a linear leaf refers to a feature that the model does not have")
+    whole = np.concatenate(([0], np.cumsum(counts)))
+    if not np.array_equal(whole[ends["linear"]], ends["terms"]):
+        raise ValueError("the terms of linear leaves are not as many as they say")

@@ -1,0 +1,83 @@
+"""The README's table of frameworks, written from the tests that show what it says.
+
+A test says what it shows with ``@pytest.mark.shows("XGBoost", "save", "load")``, and how many hostile files
+it tried with ``record_property("hostile files", 600)``. ``python -m pytest -m shows --frameworks-table``
+writes the table after a run in which all of them passed; if some did not, it says so and writes nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+README = Path(__file__).parents[1] / "README.md"
+COLUMNS = ("save", "load", "restore", "resume to the bit", "callback", "hostile files tried")
+BEGIN, END = "<!-- frameworks: written by pytest --frameworks-table -->\n", "<!-- end of frameworks -->\n"
+
+Shown = dict[str, dict[str, str]]
+"""Of each framework, its cells."""
+
+
+def mark(items: Iterable[Any]) -> None:
+    """Lets the report of each test say what the test shows."""
+    for item in items:
+        for marker in item.iter_markers("shows"):
+            framework, *columns = marker.args
+            unknown = [column for column in columns if column not in COLUMNS]
+            if unknown:
+                raise ValueError(f"{item.nodeid} shows {unknown}; the columns are {', '.join(COLUMNS)}")
+            item.user_properties.append(("shows", [framework, *columns]))
+
+
+def shown(stats: dict[str, list[Any]]) -> tuple[Shown, list[str]]:
+    """What the tests of a run show, and the tests that did not pass."""
+    cells: Shown = defaultdict(dict)
+    hostile: defaultdict[str, int] = defaultdict(int)
+    failed = []
+    for outcome in ("passed", "failed", "error", "skipped"):
+        for report in stats.get(outcome, ()):
+            properties = getattr(report, "user_properties", ())
+            for framework, *columns in (value for name, value in properties if name == "shows"):
+                if outcome != "passed":
+                    failed.append(report.nodeid)
+                cells[framework] |= dict.fromkeys(columns, "yes")
+                if COLUMNS[-1] in columns:
+                    hostile[framework] += sum(v for name, v in properties if name == "hostile files")
+    for framework, number in hostile.items():
+        cells[framework][COLUMNS[-1]] = f"{number:,}"
+    return cells, failed
+
+
+def table(cells: Shown) -> str:
+    """It in Markdown, by name."""
+    names = sorted(cells, key=str.lower)
+    head = ("", *COLUMNS), ("---",) * len(COLUMNS) + ("---:",)
+    rows = ((name, *(cells[name].get(column, "no") for column in COLUMNS)) for name in names)
+    lines = [f"| {' | '.join(row)} |" for row in (*head, *rows)]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def written() -> Shown:
+    """The README's table."""
+    text = README.read_text().partition(BEGIN)[2].partition(END)[0]
+    cells: Shown = {}
+    for line in text.splitlines()[2:]:
+        framework, *values = (cell.strip() for cell in line.strip("|").split("|"))
+        cells[framework] = {column: v for column, v in zip(COLUMNS, values, strict=True) if v != "no"}
+    return cells
+
+
+def write(cells: Shown) -> None:
+    before, _, rest = README.read_text().partition(BEGIN)
+    README.write_text(f"{before}{BEGIN}{table(cells)}{END}{rest.partition(END)[2]}")
+
+
+def marked() -> Iterator[tuple[str, str]]:
+    """Each framework and column that a mark in the tests names, whether its library is installed or not."""
+    for path in Path(__file__).parent.rglob("test_*.py"):
+        for arguments in re.findall(r"mark\.shows\(([^)]*)\)", path.read_text()):
+            framework, *columns = re.findall(r'"([^"]*)"', arguments)
+            yield from ((framework, column) for column in columns)
