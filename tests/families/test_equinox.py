@@ -101,6 +101,7 @@ class TestEquinox(CodecTests):
     samples = {name: MODULES[name] for name in ("MLP", "BatchNorm", "AvgPool1d", "Net")}  # noqa: RUF012
 
 
+@pytest.mark.shows("Equinox", "save", "load")
 @pytest.mark.parametrize("name", sorted(MODULES.keys() - REFUSED))
 def test_a_module_comes_back(name, roundtrip):
     made = MODULES[name]()
@@ -158,6 +159,7 @@ def _train(folder: Any, last: int) -> Any:
     return holder
 
 
+@pytest.mark.shows("Equinox", "resume to the bit")
 @pytest.mark.slow
 def test_a_run_goes_on_to_the_bit(tmp_path):
     whole = _train(tmp_path / "whole", 5)
