@@ -124,8 +124,8 @@ def _data(state: Any, t: Any, c: Any, k: int, decoder: Decoder) -> tuple[Any, ..
     if goes_on:
         warn(
             f"a spline of {len(given[0]):,} points was not fitted again, as that takes long or gives "
-            "other bits here: it is what was saved, but set_smoothing_factor may come to another result; load "
-            "it with a higher limit= to smooth it further"
+            "other bits here: it is what was saved, but set_smoothing_factor may come to another result; "
+            "load it with a higher limit= to smooth it further"
         )
     return (*given, smoothing, len(t), t, c, error, *work, outcome)
 
