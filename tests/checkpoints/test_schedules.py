@@ -174,11 +174,14 @@ def test_groups_of_parameters_that_no_module_has_are_named_with_the_way_out() ->
     assert again.param_groups[1]["lr"] == 0.2
 
 
-def test_an_optimizer_that_refuses_a_state_has_the_groups_that_it_had() -> None:
-    class Stubborn(torch.optim.SGD):
-        def load_state_dict(self, state_dict: Any) -> None:
-            raise ValueError("no")
+class Stubborn(torch.optim.SGD):
+    """Takes no state."""
 
+    def load_state_dict(self, state_dict: Any) -> None:
+        raise ValueError("no")
+
+
+def test_an_optimizer_that_refuses_a_state_has_the_groups_that_it_had() -> None:
     net, store = (
         torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Linear(2, 1)),
         saver.Saver(MemoryStorage()),
