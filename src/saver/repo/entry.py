@@ -63,7 +63,7 @@ AUTHOR_WIDTH = 12
 
 
 class Entries(Shown, Iterator[Entry]):
-    """Records of the log, the newest first, each read when it is asked for. `print` reads the newest ones
+    """Records of the log, the newest first, each read when it is requested. `print` reads the newest ones
     anew, and shows them."""
 
     def __init__(self, read: Callable[[], Iterator[Entry]]) -> None:
