@@ -53,7 +53,7 @@ CONTRACTS = {
     "saver.stack": (),
     "saver.tree": ("errors", "canonical", "stack", "strict", "tree"),
     "saver.strict": ("errors", "canonical", "stack"),
-    "saver.tensors": ("strict", "tree", "tensors"),
+    "saver.tensors": ("human", "page", "strict", "tree", "tensors"),
     "saver.family": (),
     "saver.registry": ("errors", "family"),
     "saver.configuration": ("errors",),
@@ -226,8 +226,9 @@ DEMO = {"saver.cli._digits", "saver.cli._killed", "saver.cli._resuming"}
 
 
 BENEATH = {
-    "pandas": ("pyarrow",), "transformers": ("torch", "tokenizers"), "skorch": ("torch",),
-    "lightning": ("torch",),
+    "pandas": ("pyarrow",), "transformers": ("torch", "tokenizers"), "lightning": ("torch",),
+    "flax": ("jax", "optax"), "equinox": ("jax",),
+    "skorch": ("torch",),
 }  # fmt: skip
 """Libraries that others are built upon."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -80,8 +81,12 @@ def test_every_kind_comes_back(kind: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.shows("Transformers", "hostile files tried")
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_changed_description_is_refused_or_a_tokenizer(kind: str) -> None:
+def test_a_changed_description_is_refused_or_a_tokenizer(
+    kind: str, record_property: Callable[[str, int], None]
+) -> None:
+    record_property("hostile files", 400)
     honest, draw, refused, taken = json.dumps(described(kind)), random.Random(kind), 0, 0
     for _ in range(400):
         value = json.loads(honest)

@@ -15,6 +15,7 @@ import saver
 from saver.testing import CodecTests
 
 jax = pytest.importorskip("jax")
+ml_dtypes = pytest.importorskip("ml_dtypes")
 
 pytestmark = pytest.mark.xdist_group("jax")
 
@@ -50,10 +51,13 @@ class TestJax(CodecTests):
     samples = {  # noqa: RUF012
         **{name: lambda name=name: {"a": made(name)} for name in DTYPES},
         **{kind: partial(lambda kind: {"key": jax.random.key(3, impl=kind)}, kind) for kind in KINDS},
+        "spec": lambda: {"spec": jax.sharding.PartitionSpec("x", None, ("y", "z"))},
+        "functions": lambda: {"f": [jax.nn.relu, jax.numpy.tanh], "dtype": jax.numpy.bfloat16},
         "weak": lambda: {"a": jax.numpy.asarray(2.0)},
     }
 
 
+@pytest.mark.shows("JAX", "save", "load")
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("name", [*DTYPES, *WIDE])
 def test_arrays_of_every_dtype_and_shape_come_back_to_the_bit(name, shape, roundtrip):
@@ -80,6 +84,31 @@ def test_random_keys_go_on_with_the_same_numbers(kind, shape, roundtrip):
     assert found.dtype == keys.dtype
     if shape == ():
         assert bits(jax.random.normal(found, 5)) == bits(jax.random.normal(keys, 5))
+
+
+@pytest.mark.parametrize("shape", [(), (3,), (0, 2), (40, 30)], ids=str)
+@pytest.mark.parametrize("name", [name for name in DTYPES if hasattr(ml_dtypes, name)])
+def test_arrays_of_numpy_have_the_dtypes_of_jax_too(name, shape, roundtrip):
+    array = np.asfortranarray(made(name, shape))
+    found = roundtrip({"a": array, "dtype": array.dtype})
+    assert (found["a"].dtype, found["a"].shape, found["dtype"]) == (array.dtype, array.shape, array.dtype)
+    assert found["a"].tobytes() == array.tobytes()
+
+
+def test_functions_and_dtypes_of_jax_are_held_by_name(roundtrip):
+    held = [jax.nn.relu, jax.nn.gelu, jax.numpy.tanh, jax.numpy.add, jax.numpy.bfloat16, jax.numpy.int4]
+    assert all(one is other for one, other in zip(held, roundtrip({"held": held})["held"], strict=True))
+    assert saver.loads(saver.dumps(jax.numpy.bool_)) is jax.numpy.bool_
+
+
+def test_a_partition_spec_comes_back(roundtrip):
+    spec = jax.sharding.PartitionSpec("x", None, ("y", "z"), ())
+    assert roundtrip({"spec": spec})["spec"] == spec
+
+
+def test_a_function_that_the_user_compiled_is_refused():
+    with pytest.raises(saver.CannotSaveError, match=r"\$\.f: .*a compiled function, has no data form"):
+        saver.dumps({"f": jax.jit(lambda value: value)})
 
 
 def test_keys_of_the_old_kind_are_arrays(roundtrip):

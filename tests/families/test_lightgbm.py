@@ -121,6 +121,7 @@ def test_an_objective_of_the_users_own_leaves_a_booster_without_one(tmp_path: Pa
     assert text(kept(made, tmp_path)) == text(made)
 
 
+@pytest.mark.shows("LightGBM", "save", "load")
 @pytest.mark.slow
 def test_a_fresh_process_predicts_the_same_bits(tmp_path: Path) -> None:
     for kind in samples.PARAMETERS:
@@ -168,6 +169,7 @@ def test_classes_and_their_weights_come_back(tmp_path: Path) -> None:
     assert found.fit(features, labels).n_classes_ == 3
 
 
+@pytest.mark.shows("LightGBM", "restore")
 def test_a_booster_is_restored_in_place(tmp_path: Path) -> None:
     made, other = trained("binary"), trained("regression")
     store = saver.Saver(tmp_path)

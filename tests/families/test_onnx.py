@@ -83,6 +83,7 @@ def test_weights_of_kinds_that_safetensors_lacks_come_back() -> None:
     assert found == made
 
 
+@pytest.mark.shows("ONNX", "save", "load")
 @pytest.mark.slow
 def test_a_fresh_process_computes_the_same(tmp_path: Path) -> None:
     runtime = pytest.importorskip("onnxruntime")
@@ -153,7 +154,9 @@ def test_a_weight_without_a_place_is_refused(index: str) -> None:
 
 
 @pytest.mark.slow
-def test_changed_messages_are_refused_or_a_model() -> None:
+@pytest.mark.shows("ONNX", "hostile files tried")
+def test_changed_messages_are_refused_or_a_model(record_property: Callable[[str, int], None]) -> None:
+    record_property("hostile files", 2000)
     (data,) = StoredObject(branching()).tensors.values()
     honest, draw, taken = b"".join(map(bytes, pieces(data))), random.Random(0), 0
     for _ in range(2000):

@@ -60,6 +60,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[A
     return lambda name: (here[name], saver.load(folder / f"{NAMES.index(name)}.after"))
 
 
+@pytest.mark.shows("Optax", "save", "load")
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_the_next_update_is_the_same_in_another_process(name: str, trained: Any) -> None:

@@ -38,6 +38,7 @@ def test_results_say_the_same_again(kind: str) -> None:
     assert object.__getattribute__(fresh, "__doc__") == object.__getattribute__(made, "__doc__")
 
 
+@pytest.mark.shows("statsmodels", "save", "load")
 @pytest.mark.slow
 def test_a_fresh_process_says_the_same(tmp_path: Path) -> None:
     for kind, make in small.FITTED.items():

@@ -180,6 +180,7 @@ def test_early_stopping_and_rates_go_on_where_they_were(kill: int, asked: str, t
         assert whole.best_score == resumed.best_score
 
 
+@pytest.mark.shows("LightGBM", "resume to the bit", "callback")
 @pytest.mark.slow
 def test_a_process_that_was_really_killed_resumes(tmp_path: Path) -> None:
     program = """

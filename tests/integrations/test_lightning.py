@@ -166,6 +166,7 @@ def test_training_without_the_callback_is_refused(tmp_path: Path) -> None:
         callback.fit(trainer(), Net(), *loaders())
 
 
+@pytest.mark.shows("Lightning", "save", "load", "resume to the bit", "callback")
 @pytest.mark.slow
 def test_a_process_that_was_really_killed_resumes(tmp_path: Path) -> None:
     program = """

@@ -172,6 +172,7 @@ def test_training_without_the_callback_is_refused(tmp_path: Path) -> None:
         other.train(trainer)
 
 
+@pytest.mark.shows("Transformers", "resume to the bit", "callback")
 @pytest.mark.slow
 def test_a_process_that_was_really_killed_resumes(tmp_path: Path) -> None:
     program = """

@@ -128,6 +128,23 @@ class ArrayCodec(Codec):
         return _weak(numbers, name, wanted, decoder)
 
 
+def saved_form(node: Any, saved: Any) -> tuple[str, tuple[int, ...]] | None:
+    """The dtype and the shape of a saved array, without its elements; None for anything else. Of random
+    keys, the kind and the shape without the numbers of each. `saved` is a `saver.restoring.Saved`."""
+    if type(node) is not Node or node.codec != ArrayCodec.name:
+        return None
+    state: Any = node.state
+    shape = tuple(saved.entry(state["data"]).shape)
+    if "keys" in state:
+        return state["keys"], shape[:-1]
+    return state["dtype"], shape[:-1] if state["dtype"] in _PAIRS else shape
+
+
+def form_of(array: Any) -> tuple[str, tuple[int, ...]]:
+    """The same of an array that is here."""
+    return (jax.random.key_impl(array) if is_key(array) else str(array.dtype)), array.shape
+
+
 def _gathered(array: Any) -> np.ndarray[Any, Any]:
     """All elements in memory of the host, without leaving a copy of a scattered array in the array."""
     shards = array.addressable_shards
