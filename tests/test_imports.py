@@ -28,7 +28,7 @@ from saver import registry
 FRAMEWORKS = {
     "scipy", "sklearn", "torch", "pandas", "pyarrow", "jax", "tensorflow", "keras", "xgboost", "lightgbm",
     "catboost", "transformers", "tokenizers", "accelerate", "lightning", "optax", "flax", "equinox",
-    "onnx", "torchmetrics", "statsmodels",
+    "onnx", "torchmetrics", "statsmodels", "peft", "skorch",
     "torchdata", "dateutil", "pytz", "joblib", "safetensors", "h5py", "skops",
 }  # fmt: skip
 """Packages that a user may not have."""
@@ -227,7 +227,7 @@ DEMO = {"saver.cli._digits", "saver.cli._killed", "saver.cli._resuming"}
 
 BENEATH = {
     "pandas": ("pyarrow",), "transformers": ("torch", "tokenizers"), "lightning": ("torch",),
-    "flax": ("jax", "optax"), "equinox": ("jax",),
+    "flax": ("jax", "optax"), "equinox": ("jax",), "skorch": ("torch",),
 }  # fmt: skip
 """Libraries that others are built upon."""
 

@@ -61,10 +61,15 @@ def _changed(saved: StoredObject, draw: random.Random) -> None:
     )
 
 
-@pytest.mark.shows("JAX", "hostile files tried")
-@pytest.mark.parametrize("sample", SAMPLES)
+@pytest.mark.parametrize(
+    "sample",
+    [
+        pytest.param("arrays", marks=pytest.mark.shows("JAX", "hostile files tried")),
+        pytest.param("module", marks=pytest.mark.shows("Flax", "hostile files tried")),
+        pytest.param("state", marks=pytest.mark.shows("Optax", "hostile files tried")),
+    ],
+)
 def test_changed_tensors_and_trees_load_or_are_refused(sample, record_property):
-    record_property("hostile files", ROUNDS)
     honest, draw, loaded = StoredObject(SAMPLES[sample]()), random.Random(sample), 0
     for _ in range(ROUNDS):
         changed = honest.copy()
@@ -81,3 +86,4 @@ def test_changed_tensors_and_trees_load_or_are_refused(sample, record_property):
             if isinstance(leaf, jax.Array):
                 jax.block_until_ready(jax.numpy.ravel(leaf))
     assert loaded
+    record_property("hostile files", ROUNDS)

@@ -62,6 +62,7 @@ LAYERS: dict[str, Callable[[], Any]] = {
     "OptimizedLSTMCell": lambda: nnx.OptimizedLSTMCell(3, 4, rngs=rngs()),
     "SimpleCell": lambda: nnx.SimpleCell(3, 4, rngs=rngs()),
     "GRUCell": lambda: nnx.GRUCell(3, 4, rngs=rngs()),
+    "RNN": lambda: nnx.RNN(nnx.GRUCell(3, 4, rngs=rngs()), rngs=rngs()),
     "PReLU": lambda: nnx.PReLU(),
     "LoRA": lambda: nnx.LoRA(3, 2, 4, rngs=rngs()),
     "LoRALinear": lambda: nnx.LoRALinear(3, 4, lora_rank=2, rngs=rngs()),
@@ -76,10 +77,12 @@ LAYERS: dict[str, Callable[[], Any]] = {
 }
 
 NOT_MADE = {
-    "Bidirectional", "EMA", "Metric", "ModelAndOptimizer", "Module", "Object", "Optimizer", "Pytree",
-    "RNN", "RNNCellBase", "RngStream",
+    "Bidirectional",
+    "EMA", "Metric", "ModelAndOptimizer", "Module", "Object", "Optimizer", "Pytree",
+    "RNNCellBase", "RngStream",
 }  # fmt: skip
-"""Bases, what others hold, what has a test of its own; RNN, whose axes have no data form."""
+"""Bases, what others hold, what has a test of its own; Bidirectional, whose function has the name
+of one of its class."""
 
 
 class TestFlax(CodecTests):
@@ -131,6 +134,16 @@ def test_structures_of_flax_come_back(roundtrip):
 
     made = {"scale": DynamicScale(fin_steps=3, scale=jnp.float32(8)), "box": Partitioned(jnp.ones(2), ("a",))}
     assert same(roundtrip(made), made)
+
+
+def test_a_state_with_a_name_that_libraries_look_up_is_refused():
+    with pytest.raises(saver.CannotSaveError, match="__array__"):
+        saver.dumps({"state": nnx.State({"a": {"__array__": jnp.ones(1)}})})
+
+
+def test_a_state_may_have_the_names_of_its_methods(roundtrip):
+    state = nnx.State({"filter": {"values": nnx.Param(jnp.ones(1))}, "update": jnp.ones(1)})
+    assert same(roundtrip({"state": state})["state"], state)
 
 
 def test_a_module_of_linen_is_refused_with_the_way_out():
@@ -253,6 +266,14 @@ FORGED: dict[str, tuple[Callable[[], Any], Callable[[Any], None]]] = {
     "a train state with functions": (_train_state, lambda tree: tree["state"].update(apply_fn=3)),
     "a method": (LAYERS["Linear"], lambda tree: tree["state"]["attributes"].update(__call__=3)),
     "a method of the base": (LAYERS["Linear"], lambda tree: tree["state"]["attributes"].update(sow=3)),
+    "a state with a name that NumPy looks up": (
+        lambda: nnx.state(LAYERS["Linear"]()),
+        lambda tree: tree["state"]["state"].update(__array__={"$": "jax.named", "state": "jax.nn.relu"}),
+    ),
+    "such a name deeper in a state": (
+        lambda: nnx.state(LAYERS["Net"]()),
+        lambda tree: tree["state"]["state"]["norm"]["state"].update(__jax_array__=3),
+    ),
     "its own state": (LAYERS["Linear"], lambda tree: tree["state"]["attributes"].update(_pytree__state=3)),
     "the class of a module for a variable": (
         lambda: nnx.Param(jnp.ones(1)), lambda tree: tree.update({"class": "flax.nnx.nn.linear:Linear"}),
@@ -283,6 +304,8 @@ def _life(folder: Path, last: int, kill: str = "") -> int:
 
 
 @pytest.mark.shows("Flax", "resume to the bit")
+@pytest.mark.shows("Optax", "resume to the bit")
+@pytest.mark.shows("JAX", "resume to the bit")
 @pytest.mark.slow
 def test_training_that_is_killed_goes_on_to_the_bit(tmp_path):
     """With functions and donated arrays, with linen, with nnx; what it ends with predicts the same here."""

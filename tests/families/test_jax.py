@@ -183,6 +183,7 @@ def test_a_traced_value_is_refused(transform):
         transform(save)(jax.numpy.ones(3) if transform is jax.vmap else 1.0)
 
 
+@pytest.mark.shows("JAX", "restore")
 def test_an_array_restored_in_a_dict_is_a_new_one(tmp_path):
     """Arrays never change; the dict that holds them does."""
     params = {"dense": {"w": made("float32"), "b": made("bfloat16")}, "key": jax.random.key(5)}

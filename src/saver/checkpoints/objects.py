@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 from saver import framework
 from saver.callers import warn
 from saver.checkpoints import own_parts
+from saver.checkpoints.losses import warn_of_losses
 from saver.checkpoints.position import Position
-from saver.checkpoints.remembered import remembered
 from saver.codec import codec_for
 from saver.encoding import classes, encode
 from saver.errors import (
@@ -29,7 +29,6 @@ from saver.repo.version import Version
 from saver.restoring import restore
 from saver.restoring.contract import kind, restorer_for
 from saver.restoring.live import stuck
-from saver.restoring.report import listed
 from saver.staging import address_of
 from saver.training_log import TrainingLog
 from saver.tree import Node
@@ -56,7 +55,7 @@ class Objects:
             rest = self._tried(walk=False)  # most objects can be saved as they are: this one walk finds out
         except CannotSaveError:
             rest = self._tried(walk=True)  # raises now what the first save would raise
-        self._warn_of_losses(rest)
+        warn_of_losses(self.live, self._by_state, rest)
 
     def _tried(self, walk: bool) -> framework.Rest:
         """The rest, once everything could be encoded."""
@@ -89,36 +88,6 @@ class Objects:
         state = rest.root.state if isinstance(rest.root, Node) else None
         targets = framework.rest_targets(self.live, state if isinstance(state, dict) else {})
         restore(opened, self.live | {REST: targets}, trust=trust, exact=True)
-
-    def _warn_of_losses(self, rest: framework.Rest) -> None:
-        """Warn about state that will not be saved, before anybody relies on it."""
-        if rest.lost:
-            warn(
-                f"not saved, for lack of a data form: {listed(rest.lost)}; a resumed run has what its "
-                "objects were made with; register the class with saver.register, or save it in the state dict"
-            )
-        if rest.absent:
-            warn(
-                f"{listed(rest.absent)}: not among the objects of the run, so its state is not saved; add it"
-            )
-        if rest.unnamed:
-            warn(
-                f"{listed(rest.unnamed)}: saved as a state dict without names, so its state goes by "
-                "position; keep the order in which the script declares layers and groups, make it with "
-                "named_parameters(), or take out what has no data form"
-            )
-        outside = remembered(self.live)
-        if outside:
-            warn(
-                f"not saved, because it is outside of the objects: {listed(outside)}; a resumed run begins "
-                "with what the script makes; keep it in an attribute or a buffer of an object of the run"
-            )
-        for name, obj in self.live.items():
-            if self._by_state[name] and name not in rest.whole and _is_empty(obj):
-                warn(
-                    f"{name}: state_dict() of this {kind(obj)} is empty, so nothing of it is saved; "
-                    "a resumed run has what it was made with"
-                )
 
     def refuse_iterators(self) -> None:
         """Raise CannotSaveError for a loader: a loop that has started keeps its iterator, and would not
@@ -274,8 +243,3 @@ def _goes_by_state(obj: Any, walk: bool) -> bool:
     except CannotSaveError:
         return True
     return False
-
-
-def _is_empty(obj: Any) -> bool:
-    """Whether an object has attributes, and an empty state dict."""
-    return bool(vars(obj) if hasattr(obj, "__dict__") else ()) and not obj.state_dict()

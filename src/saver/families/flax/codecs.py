@@ -9,7 +9,7 @@ from flax.training.train_state import TrainState
 
 from saver import trust
 from saver.codec import Codec, Decoder, Encoder
-from saver.families.flax.nnx import NO_OPTIMIZER, ModuleCodec, StateCodec, VariableCodec
+from saver.families.flax.nnx import NO_OPTIMIZER, AxesCodec, ModuleCodec, StateCodec, VariableCodec
 from saver.families.flax.restoring import ModuleRestorer, TrainStateRestorer
 from saver.families.python.classes import declared
 from saver.restoring import Restorer
@@ -85,7 +85,8 @@ class TrainStateCodec(Codec):
 
 
 CODECS: tuple[Codec, ...] = (
-    VariableCodec(), ModuleCodec(), StateCodec(), FrozenDictCodec(), TrainStateCodec(), LinenCodec(),
+    VariableCodec(), ModuleCodec(), StateCodec(), AxesCodec(), FrozenDictCodec(), TrainStateCodec(),
+    LinenCodec(),
 )  # fmt: skip
 
 RESTORERS: tuple[Restorer, ...] = (ModuleRestorer(), TrainStateRestorer())

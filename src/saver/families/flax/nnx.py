@@ -11,7 +11,7 @@ from flax.nnx.graphlib import HashableMapping
 from flax.nnx.pytreelib import PytreeState
 
 from saver import trust
-from saver.codec import Codec, Decoder, Encoder, own_dict
+from saver.codec import Codec, Decoder, Encoder, own_dict, special
 from saver.families.python.classes import declared
 from saver.tree import Node, Value
 
@@ -144,6 +144,23 @@ NO_OPTIMIZER = optax.GradientTransformation(_no_functions, _no_functions)
 """Stands for the functions that are not saved, until the caller gives them."""
 
 
+class AxesCodec(Codec):
+    """`nnx.StateAxes`: along which axis a layer such as `nnx.RNN` goes through the variables that a filter
+    chooses."""
+
+    name = "flax.axes"
+    types = (nnx.StateAxes,)
+
+    def encode(self, obj: Any, encoder: Encoder) -> Value:
+        return [[encoder(chosen, "filter"), encoder(axis, "axis")] for chosen, axis in obj.items()]
+
+    def decode(self, node: Node, decoder: Decoder) -> Any:
+        found = [(decoder(chosen), decoder(axis)) for chosen, axis in node.state]
+        if not all(axis is None or axis is nnx.Carry or type(axis) is int for _, axis in found):
+            raise ValueError("an axis is a number, Carry or None")
+        return nnx.StateAxes(found)
+
+
 class StateCodec(Codec):
     """`nnx.State`: what `nnx.split` and `nnx.state` return."""
 
@@ -158,3 +175,20 @@ class StateCodec(Codec):
         if type(found) is not dict:
             raise ValueError("the content is not a dict")
         return nnx.State(found, _copy=False)
+
+    def check(self, obj: Any) -> None:
+        check_names(obj.raw_mapping)
+
+
+def check_names(mapping: dict[Any, Any]) -> None:
+    """Raise ValueError for names that libraries look up on a state, which shows its items as attributes that
+    its class does not have; also in the dicts within."""
+    waiting, met = [mapping], set[int]()
+    while waiting:
+        found = waiting.pop()
+        if id(found) not in met:
+            met.add(id(found))
+            for name in found:
+                if type(name) is str and special(name):
+                    raise ValueError(f"a state cannot have the name {name!r}, which libraries look up")
+            waiting += [item for item in found.values() if isinstance(item, dict)]

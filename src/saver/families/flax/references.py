@@ -16,6 +16,7 @@ REFERENCES: dict[str, Reference] = {
         "flax.nnx.variablelib", "type", _KIND, "BatchStat Cache Intermediate Param Perturbation Variable"
     ),
     **reviewed("flax.nnx.rnglib", "type", _KIND, "RngCount RngKey RngState"),
+    **reviewed("flax.nnx.transforms.iteration", "type", "a mark for an axis, which holds nothing", "Carry"),
     **reviewed("flax.nnx.nn.lora", "type", _KIND, "LoRAParam"),
 }  # fmt: skip
 

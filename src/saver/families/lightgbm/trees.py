@@ -103,7 +103,8 @@ def _numbers(lines: list[str], dtype: Any) -> NDArray[Any]:
     try:
         return np.array(msgspec.json.decode(f"[{','.join(lines).replace(' ', ',')}]", type=form), dtype)
     except msgspec.DecodeError:
-        return np.fromstring(" ".join(lines), dtype, sep=" ")
+        text = " ".join(lines)
+        return np.fromstring(text, dtype, sep=" ") if text.strip() else np.empty(0, dtype)
 
 
 def _short(array: NDArray[np.float64]) -> NDArray[Any]:

@@ -68,12 +68,7 @@ def decode_dtype(spec: Any, decoder: Decoder) -> np.dtype[Any]:
     if isinstance(spec, str):
         return _dtype_called(spec)
     if "ml_dtypes" in spec:
-        if spec["ml_dtypes"] not in _ML_DTYPES:
-            raise ValueError(f"{spec['ml_dtypes']!s:.40} is not a dtype of ml_dtypes")
-        import ml_dtypes
-
-        other: np.dtype[Any] = np.dtype(getattr(ml_dtypes, spec["ml_dtypes"]))
-        return other
+        return _other_dtype(spec["ml_dtypes"])
     if "base" in spec:
         return np.dtype((decode_dtype(spec["base"], decoder), tuple(spec["shape"])))
     if "string" in spec:
@@ -97,6 +92,15 @@ def _dtype_called(text: str) -> np.dtype[Any]:
     if not _DTYPE.fullmatch(text):  # NumPy evaluates some strings: those with commas and parentheses
         raise ValueError(f"{text[:40]!r} is not the string of a dtype")
     return np.dtype(text)
+
+
+def _other_dtype(name: Any) -> np.dtype[Any]:
+    if name not in _ML_DTYPES:
+        raise ValueError(f"{name!s:.40} is not a dtype of ml_dtypes")
+    import ml_dtypes
+
+    found: np.dtype[Any] = np.dtype(getattr(ml_dtypes, name))
+    return found
 
 
 def _missing(value: Any) -> Any:
