@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from saver import framework
 from saver.callers import warn
+from saver.checkpoints import own_parts
 from saver.checkpoints.losses import warn_of_losses
 from saver.checkpoints.position import Position
 from saver.codec import codec_for
@@ -16,14 +17,12 @@ from saver.errors import (
     CannotSaveError,
     DamagedError,
     DoesNotFitError,
-    IncompatibleError,
     NotFoundError,
-    SaverError,
     UntrustedError,
     printable,
 )
 from saver.opened import Opened, open_version
-from saver.random_states import continued, random_states
+from saver.random_states import random_states
 from saver.repo.draft import Encoded
 from saver.repo.repository import Repository
 from saver.repo.version import Version
@@ -166,10 +165,7 @@ class Objects:
         """Restore all of a version into the objects and the random generators, or nothing: everything is
         read, verified and checked first."""
         opened.tensors.verify()
-        own = opened.load((), (LOG, RANDOM, RUN))
-        place = _understood(opened, RUN, lambda: Position.of_part(own[RUN]))
-        log = _understood(opened, LOG, lambda: _log_until(place.step, own[LOG]))
-        go_on = _understood(opened, RANDOM, lambda: continued(own[RANDOM]))
+        log, place, go_on = own_parts.read(opened, LOG, RANDOM, RUN)
         self.put_back(opened, trust)
         go_on()
         return log, place
@@ -199,27 +195,6 @@ def _readable(repo: Repository, model: str, back: list[str]) -> Iterator[tuple[V
             back.append(_unusable(version, error))
             continue
         yield version, opened
-
-
-def _understood(opened: Opened, part: str, read: Callable[[], T]) -> T:
-    """What a part of the run itself says. Raises IncompatibleError if no run saved it."""
-    try:
-        return read()
-    except (SaverError, MemoryError):
-        raise
-    except Exception as error:
-        raise IncompatibleError(
-            f"{opened.where}: the part {part!r} is not that of a run: {type(error).__name__}: "
-            f"{str(error)[:200]}; take the objects from `load`, and give the run another name"
-        ) from error
-
-
-def _log_until(step: int, log: Any) -> TrainingLog:
-    if type(log) is not TrainingLog:
-        raise ValueError(f"it is a {type(log).__name__}, not a TrainingLog")
-    if log.last.get("step", -1) > step:
-        raise ValueError(f"its last step is {log.last['step']}, and the version was saved at {step}")
-    return log
 
 
 def _twice(act: Callable[[], T]) -> T:
