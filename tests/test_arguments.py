@@ -155,7 +155,14 @@ def _doors(store: saver.Saver, folder: Path) -> dict[str, Door]:
             {"model": MODELS, "keep": [3, None, "all"], "dry_run": FLAGS, "progress": CALLBACKS},
         ),
         "Saver.gc": Door(
-            store.gc, {}, {"grace": ["x", -1, None, float("nan")], "dry_run": FLAGS, "progress": CALLBACKS}
+            store.gc,
+            {},
+            {
+                "grace": ["x", -1, None, float("nan")],
+                "everything": FLAGS,
+                "dry_run": FLAGS,
+                "progress": CALLBACKS,
+            },
         ),
         "Saver.check": Door(store.check, {}, {"progress": CALLBACKS}),
         "Saver.verify": Door(store.verify, ref, {**bad_ref, "progress": CALLBACKS}),

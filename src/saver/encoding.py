@@ -162,7 +162,7 @@ def _part(tree: Value, batches: Mapping[str, Value], asked: set[tuple[str, str]]
     refer to. The codecs and names of the classes that they ask for are added to `asked`."""
     items: list[Item] = []
     text = _raw(tree, items)
-    packages = {_package(item) for item in items if type(item) is Node}
+    packages = {_package(*kind) for kind in {(each.codec, each.cls) for each in items if type(each) is Node}}
     states = _each_raw(batches, items)
     asked |= {(item.codec, item.cls) for item in items if type(item) is Node and item.cls is not None}
     tensors = tuple([item.name for item in items if type(item) is Tensor])
@@ -177,7 +177,7 @@ def _each_raw(batches: Mapping[str, Value], found: list[Item] | None = None) -> 
     return {name: _raw(state, found) for name, state in batches.items()}
 
 
-def _package(node: Node) -> str:
-    if node.cls:
-        return node.cls.partition(":")[0].partition(".")[0]
-    return codec_root(node.codec)
+def _package(codec: str, cls: str | None) -> str:
+    if cls:
+        return cls.partition(":")[0].partition(".")[0]
+    return codec_root(codec)

@@ -100,11 +100,16 @@ class Family(msgspec.Struct, frozen=True, kw_only=True):
 
     `classes` is a JSON file beside the declaration: for each codec that takes classes by name, the names
     (`module:qualname`) of the classes that it builds. A file can import only those, unless the user trusts
-    more.
+    more. The codec may be that of another family, from whose classes they derive. `data` are names of lists,
+    dicts and other containers of those classes that instances replace by their own; `anew` those of
+    attributes, and of functions as hooks (`module:qualname`), that the library makes again when it needs
+    them.
 
     Modules, by their full names; "" if the family does not have one:
 
     - `codecs`: `CODECS`, and `RESTORERS` for restoring in place.
+    - `checks`: `CHECKS` and `CLAIMS`, by class (`module:qualname`): functions of an instance of that class,
+      or of one that derives from it, which its codec calls in `check` and in `claim`.
     - `references`: `REFERENCES`, the functions and classes that files may hold as values, by name; and
       `INSTANCES`, its enums, named tuples and dataclasses whose instances they may hold, with their codecs;
       does not import the library.
@@ -130,9 +135,12 @@ class Family(msgspec.Struct, frozen=True, kw_only=True):
     distribution: str = ""
     extra: str = ""
     classes: str = ""
+    data: frozenset[str] = frozenset()
+    anew: frozenset[str] = frozenset()
     user_codecs: tuple[str, ...] = ()
     zips: tuple[str, ...] = ()
     codecs: str = ""
+    checks: str = ""
     references: str = ""
     reading: str = ""
     run: str = ""

@@ -9,16 +9,17 @@ from __future__ import annotations
 import io
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from saver import arguments, environment, registry
 from saver.description import Description, describe_opened
+from saver.disk import mapped
 from saver.disk.durable import NewFile
 from saver.encoding import encode
-from saver.errors import IncompatibleError
+from saver.errors import IncompatibleError, NotFoundError
 from saver.git import Git
 from saver.line import Showing, shown
 from saver.opened import Opened
@@ -212,20 +213,47 @@ def names_file(what: object) -> bool:
 
 
 def open_file(source: Source) -> Opened:
-    """Open a file: verify its header and parse its trees. Builds and imports nothing."""
-    return _opened(open_source(source))
+    """Open a file: verify its header and parse its trees. Builds and imports nothing.
+
+    What consists of several files in another tool's format may be called by what their names begin with.
+    """
+    path = path_of(source, "path")
+    if path is None:
+        return _opened(open_source(source))
+    try:
+        blob = open_source(path)
+    except NotFoundError:
+        path = next(filter(None, (module.first_of(path) for module in _formats())), None)
+        if path is None:
+            raise
+        blob = open_source(path)
+    return _opened(blob, lambda name: mapped.open_file(os.path.join(os.path.dirname(path), name)))
 
 
-def _opened(blob: Blob) -> Opened:
-    header, where = read_header(blob), blob.name
+def _opened(blob: Blob, beside: Callable[[str], Blob] | None = None) -> Opened:
+    where = blob.name
+    try:
+        header = read_header(blob)
+    except IncompatibleError:
+        header = b""
+        if not any(module.recognizes(blob) for module in _formats()):
+            raise
     if is_foreign(header):
-        found: Opened = registry.find("formats", "safetensors").open_tensors(blob, header)
+        module = next(module for module in _formats() if module.recognizes(blob))
+        found: Opened = module.open_blob(blob, beside)
         return found
     pack = Pack(blob, header)
     text = pack.metadata.get(MANIFEST)
     if text is None:
         raise IncompatibleError(f"{where} is a pack of a store, without a manifest; open its store instead")
     return Opened(manifests.decode(text.encode(), where), pack.source(), where, pack.size, pack.hash)
+
+
+def _formats() -> Iterator[Any]:
+    """The modules of other tools' formats. Each has `recognizes(blob)`; `open_blob(blob, beside)`, which
+    calls `beside(name)` to open other files in the folder (None if there is no folder); and `first_of(path)`,
+    the first of several files that begin with a path, or None."""
+    return (registry.find("formats", name) for name in registry.names("formats"))
 
 
 def describe(path: Source) -> Description:

@@ -33,6 +33,11 @@ def _entry_points(kind: str) -> dict[str, str]:
     return {point.name: point.module for point in entry_points(group=f"saver.{kind}")}
 
 
+def names(kind: str) -> list[str]:
+    """Of all that `find` finds."""
+    return sorted({*_own(kind), *_entry_points(kind)})
+
+
 def find(kind: str, name: str) -> ModuleType:
     """Import and return the module that implements `name`. Raises IncompatibleError if none does."""
     if name in _own(kind):
@@ -87,6 +92,15 @@ def for_pip(module: str | None) -> str:
         return ""
     found = family(root)
     return found.distribution or found.packages[0]
+
+
+def admits(codec: str, name: str) -> bool:
+    """Whether the family of a codec, or that of the class itself, lists this class for it. Imports neither
+    library."""
+    package = name.partition(":")[0].partition(".")[0]
+    return family(codec_root(codec)).admits(codec, name) or (
+        is_own(package) and family(package).admits(codec, name)
+    )
 
 
 @cache

@@ -209,19 +209,19 @@ class Saver(Store):
         return prune(self._repo, model, keep, dry_run, progress)
 
     @shown("collecting")
-    def gc(self, *, grace: float = GRACE, dry_run: bool = False, progress: Showing = None) -> Collected:
-        """Free what no version needs. Safe while others save and load.
-
-        Garbage is condemned at once, and deleted by the first collection at least `grace` seconds later (by
-        the storage's own clock), so that current readers can finish. With `grace=0` it is deleted in the
-        same call.
-        """
-        grace = arguments.seconds("grace", grace)
-        arguments.flag("dry_run", dry_run)
-        progress = arguments.callback("progress", progress)
+    def gc(
+        self, *, grace: float = GRACE, everything: bool = False, dry_run: bool = False,
+        progress: Showing = None,
+    ) -> Collected:  # fmt: skip
+        """Free what no version needs. Safe while others save and load. Garbage is condemned, and deleted by
+        the first collection at least `grace` seconds later (by the storage's own clock), so that current
+        readers can finish. What killed saves left is looked for once a day, and with `everything`."""
         from saver.repo.gc import collect
 
-        return collect(self._repo, grace, dry_run, progress)
+        arguments.flag("everything", everything)
+        arguments.flag("dry_run", dry_run)
+        grace, progress = arguments.seconds("grace", grace), arguments.callback("progress", progress)
+        return collect(self._repo, grace, dry_run, progress, everything)
 
     def checkpoints(
         self,

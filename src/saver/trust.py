@@ -178,7 +178,7 @@ def allows(codec: str, name: str, patterns: Iterable[str]) -> bool:
     if not (family.classes or family.takes_class(codec)):  # the decoder refuses it without importing it
         package, *below = name.partition(":")[0].split(".")
         return package in family.packages and _TOOLS.isdisjoint(below)
-    return family.admits(codec, name)
+    return registry.admits(codec, name)
 
 
 def audit(nodes: Iterable[Node], trust: Iterable[str] | Allowed, where: str) -> None:

@@ -114,25 +114,89 @@ def test_what_training_sets_on_a_schedule_goes_on(schedule: str) -> None:
     assert (again["rate"].count, again["rate"]._best) == (3, [0.5, None])
 
 
-def test_groups_that_training_added_are_named_with_the_way_out() -> None:
-    net = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Linear(2, 1))
+def thaw(store: saver.Saver, stop: int, *, backwards: bool = False) -> list[Any]:
+    """Train layer after layer, from the last one on, to before a step; return what it ended with."""
+    torch.manual_seed(2)
+    net = torch.nn.Sequential(*(torch.nn.Linear(3, 3) for _ in range(3)))
+    optimizer = torch.optim.AdamW(net[2].parameters(), lr=0.05)
+    rate = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.9)
+    objects = {"net": net, "optimizer": optimizer, "rate": rate}
+    named = dict(reversed(objects.items())) if backwards else objects
+    with store.checkpoints("run", named, every=Every(steps=1), progress=False) as run:
+        for step in range(run.resume(), stop):
+            if step in (2, 5):
+                layer = net[1] if step == 2 else net[0]
+                optimizer.add_param_group({"params": list(layer.parameters()), "lr": 0.01 * step})
+                rate.base_lrs.append(0.01 * step)
+            optimizer.zero_grad()
+            net(torch.ones(2, 3)).square().sum().backward()
+            optimizer.step()
+            rate.step()
+            run.step(step)
+    moments = [optimizer.state[item] for group in optimizer.param_groups for item in group["params"]]
+    return [listed(each) for each in (net.state_dict(), moments, optimizer.state_dict(), rate.state_dict())]
 
-    def optimizer() -> Any:
-        return torch.optim.SGD(net[1].parameters(), lr=0.05)
 
-    store, grown, again = saver.Saver(MemoryStorage()), optimizer(), optimizer()
-    with store.checkpoints(
-        "run", {"net": net, "optimizer": grown}, every=Every(steps=1), progress=False
-    ) as run:
+def listed(value: Any) -> Any:
+    """State with lists in the place of tensors."""
+    if isinstance(value, dict):
+        return {key: listed(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return list(map(listed, value))
+    return value.tolist() if isinstance(value, torch.Tensor) else value
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+def test_groups_that_training_added_are_added_again(backwards: bool) -> None:
+    whole, store = thaw(saver.Saver(MemoryStorage()), 8), saver.Saver(MemoryStorage())
+    for stop in (1, 3, 4, 6):
+        thaw(store, stop, backwards=backwards)
+    assert thaw(store, 8, backwards=backwards) == whole
+
+
+def test_groups_of_parameters_that_no_module_has_are_named_with_the_way_out() -> None:
+    weights = [torch.nn.Parameter(torch.ones(2)) for _ in range(3)]
+    store = saver.Saver(MemoryStorage())
+
+    def run(optimizer: Any) -> Any:
+        return store.checkpoints("run", {"optimizer": optimizer}, every=Every(steps=1), progress=False)
+
+    grown, again = (torch.optim.SGD(weights[:1], lr=0.05) for _ in range(2))
+    with run(grown) as first:
+        grown.add_param_group({"params": weights[1:], "lr": 0.2})
+        first.step(0)
+    with run(again) as second:
+        with pytest.raises(saver.DoesNotFitError, match="with add_param_group, before they are restored"):
+            second.resume()
+        assert len(again.param_groups) == 1
+        again.add_param_group({"params": weights[1:]})
+        assert second.resume() == 1
+    assert again.param_groups[1]["lr"] == 0.2
+
+
+class Stubborn(torch.optim.SGD):
+    """Takes no state."""
+
+    def load_state_dict(self, state_dict: Any) -> None:
+        raise ValueError("no")
+
+
+def test_an_optimizer_that_refuses_a_state_has_the_groups_that_it_had() -> None:
+    net, store = (
+        torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Linear(2, 1)),
+        saver.Saver(MemoryStorage()),
+    )
+    grown, again = (Stubborn(net[1].parameters(), lr=0.05) for _ in range(2))
+    with store.checkpoints("run", {"net": net, "it": grown}, every=Every(steps=1), progress=False) as run:
         grown.add_param_group({"params": list(net[0].parameters())})
         run.step(0)
-    with store.checkpoints(
-        "run", {"net": net, "optimizer": again}, every=Every(steps=1), progress=False
-    ) as run:
-        with pytest.raises(saver.DoesNotFitError, match="with add_param_group, before they are restored"):
-            run.resume()
-        again.add_param_group({"params": list(net[0].parameters())})
-        assert run.resume() == 1
+    objects = {"net": net, "it": again}
+    with (
+        store.checkpoints("run", objects, every=Every(steps=1), progress=False) as run,
+        pytest.raises(saver.DoesNotFitError),
+    ):
+        run.resume()
+    assert len(again.param_groups) == 1
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
@@ -145,3 +209,42 @@ def test_a_schedule_without_its_optimizer_warns_when_the_run_is_made(schedule: s
     for held in (optimizer, {"held": [optimizer]}):
         whole = {**objects, "optimizer": held}
         saver.Saver(MemoryStorage()).checkpoints("run", whole, every=Every(steps=1), progress=False)
+
+
+class Pair(torch.nn.Module):
+    """Two layers of one shape, declared in an order."""
+
+    def __init__(self, order: str) -> None:
+        super().__init__()
+        for name in order:
+            setattr(self, name, torch.nn.Linear(2, 2))
+
+    def forward(self, x: Any) -> Any:
+        return 3 * self.a(x) + self.b(x)
+
+
+@pytest.mark.parametrize("named", [False, torch.__version__ >= (2, 6)])
+def test_an_optimizer_that_is_saved_by_position_is_named_when_the_run_is_made(named: bool) -> None:
+    def begun(order: str) -> tuple[Any, Any]:
+        net = Pair(order)
+        optimizer = torch.optim.SGD(net.named_parameters() if named else net.parameters(), 0.1, momentum=0.9)
+        optimizer.clip = lambda: None  # type: ignore[attr-defined]  has no data form
+        return net, optimizer
+
+    def run(net: Any, optimizer: Any) -> Any:
+        return store.checkpoints("run", {"net": net, "it": optimizer}, every=Every(steps=1), progress=False)
+
+    store, (net, optimizer), (again, other) = saver.Saver(MemoryStorage()), begun("ab"), begun("ba")
+    if not named:
+        why = r"it: saved as a state dict without names, so its state goes by position; keep the order"
+        with pytest.warns(RuntimeWarning, match=why):
+            run(net, optimizer)
+        return
+    with run(net, optimizer) as first:
+        net(torch.ones(1, 2)).sum().backward()
+        optimizer.step()
+        first.step(0)
+    with run(again, other) as second:
+        assert second.resume() == 1
+    for layer, moment in ((again.a, 3.0), (again.b, 1.0)):
+        assert torch.equal(other.state[layer.bias]["momentum_buffer"], torch.full((2,), moment))

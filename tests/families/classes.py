@@ -1,6 +1,6 @@
 """Writes down by name which classes the codecs of a family may be asked for.
 
-    python tests/families/classes.py [sklearn|torch]
+    python tests/families/classes.py [FAMILY]
     python tests/families/classes.py torch --source FOLDER VERSION
 
 The first adds what the installed library has to `src/saver/families/*/classes.json`; the second what the
@@ -24,9 +24,16 @@ from typing import Any
 
 ROOT = Path(__file__).parents[2]
 
+_NNX = ("flax.nnx.nn", "flax.nnx.rnglib", "flax.nnx.training")
 _TORCH_MODULES = ("torch.nn.modules", "torch.optim.swa_utils")
 
 PLACES: dict[str, dict[str, tuple[str, ...]]] = {
+    "equinox": {"equinox.module": ("equinox.nn",)},
+    "flax": {
+        "flax.TrainState": ("flax.training",),
+        "flax.module": (*_NNX, "flax.nnx.helpers", "flax.nnx.module", "flax.nnx.pytreelib"),
+        "flax.variable": (*_NNX, "flax.nnx.variablelib"),
+    },
     "sklearn": {
         "sklearn.estimator": ("sklearn",),
         "sklearn.loss": ("sklearn",),

@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.xdist_group("keras"), pytest.mark.slow]
 
 BACKENDS = ("tensorflow", "jax", "torch")
 HERE = Path(__file__).parent
-PYTEST = ("-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-W", "ignore")
+PYTEST = ("-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-o", "addopts=", "-W", "ignore")
 
 
 def run(backend: str, *arguments: str) -> None:

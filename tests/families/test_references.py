@@ -109,7 +109,8 @@ def test_none_calls_what_it_is_given(name: str, thing: Any) -> None:
         parameters = [] if isinstance(thing, type) else list(inspect.signature(thing).parameters)
     except ValueError:
         parameters = []
-    assert not CALLABLE_WORDS & set(parameters)
+    random = {"key"} if name.startswith(("jax.", "flax.")) else set()  # where that is a random key
+    assert not CALLABLE_WORDS & set(parameters) - random
     canary, array = Canary(), np.linspace(0.1, 0.9, 6).reshape(2, 3)
     boxed = np.empty(2, object)
     boxed[:] = [canary, canary]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import subprocess
 import sys
 from collections import OrderedDict
@@ -1042,6 +1043,18 @@ _WRONG: list[dict[str, Any]] = [
 def test_a_tensor_that_contradicts_its_bytes_is_refused(change: dict[str, Any]) -> None:
     with pytest.raises(saver.IncompatibleError):
         _tampered(_PLAIN, "torch.Tensor", lambda state: state.update(change))
+
+
+def test_a_file_holds_no_gradients_as_a_pickle_does_not_but_those_that_are_saved_by_name(
+    roundtrip: RoundTrip,
+) -> None:
+    net, leaf = torch.nn.Linear(2, 1), torch.ones(2, requires_grad=True)
+    (net(torch.ones(1, 2)).sum() + leaf.sum()).backward()
+    grads = {name: item.grad for name, item in net.named_parameters()}
+    found = roundtrip({"net": net, "leaf": leaf, "grads": grads})
+    for tensor in (found["net"].weight, found["leaf"], pickle.loads(pickle.dumps(net.weight))):
+        assert tensor.grad is None
+    assert all(torch.equal(found["grads"][name], grad) for name, grad in grads.items())
 
 
 def test_an_integer_that_wants_a_gradient_is_refused() -> None:

@@ -140,6 +140,6 @@ def _goes_on(folder: str, expected: Expected) -> list[str]:
     expected.must[str(version)] = seed
     if state_of(store.load(str(version))) != state_of(value(seed)):
         wrong.append(f"{version}, saved afterwards, is not what was saved")
-    store.gc(grace=0)
+    store.gc(grace=0, everything=True)
     garbage = store.check().garbage
     return wrong + ([f"garbage that stays: {', '.join(garbage[:3])}"] if garbage else [])

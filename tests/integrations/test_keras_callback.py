@@ -32,6 +32,8 @@ def test_fit_may_be_killed_on_each_backend(backend: str) -> None:
         "-x",
         "-p",
         "no:cacheprovider",
+        "-o",
+        "addopts=",
         "-W",
         "ignore",
         "keras_fit.py",

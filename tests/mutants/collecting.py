@@ -5,6 +5,7 @@ from __future__ import annotations
 from .mutant import Mutant
 
 _GC = "repo/test_gc.py"
+_USERS = "repo/test_users.py"
 _STORES = "attacks/test_hostile_stores.py"
 _GRACE = f"{_GC}::test_readers_get_a_grace_period_by_the_clock_of_the_store"
 _YOUNG = f"{_GC}::test_what_may_belong_to_a_save_under_way_is_left_alone"
@@ -46,7 +47,7 @@ MUTANTS = [
     ),
     Mutant(
         "whole-log", "repo/gc/collection.py",
-        "        check_log(repo.storage, repo.state, repo.gapless)\n", "",
+        "        check_log(repo.storage, repo.state, known)\n", "",
         "looking for gaps before anything is deleted", (f"{_GC}::test_a_gap_in_the_log_stops_the_collector",),
     ),
     Mutant(
@@ -85,30 +86,50 @@ MUTANTS = [
         "keeping packs to which bytes were moved", (_AGAIN, _GC),
     ),
     Mutant(
-        "moved-bytes", "repo/state/users.py",
-        "                self._sources.setdefault(target, set()).add(pack)\n", "",
-        "following moved bytes to who needs them", (_GC,),
+        "moved-bytes", "repo/state/needs.py",
+        "            return links(event) | condemned(event.objects)\n",
+        "            return condemned(event.objects)\n",
+        "following moved bytes to who needs them", (_GC, _USERS),
     ),
     Mutant(
-        "records-of-others", "repo/state/users.py",
-        "            case Commit():\n"
-        "                self._add((event.model, event.number), _needs(event))\n",
-        "            case Commit():\n                pass\n",
-        "counting the versions that came since the last collection", (_GC,),
+        "records-of-others", "repo/state/needs.py",
+        "            return needs(event, event.model, event.number)\n", "            return {}\n",
+        "counting the versions that came since the last collection", (_GC, _USERS),
     ),
     Mutant(
-        "condemned-by-others", "repo/state/users.py",
-        "            case Condemn():\n"
-        "                self.condemned.update(filter(is_collectable, event.objects))\n",
-        "            case Condemn():\n                self.condemned.update(event.objects)\n",
+        "condemned-by-others", "repo/state/needs.py",
+        "for key in objects if is_collectable(key)}", "for key in objects}",
         "deleting only packs and manifests, whatever a record condemns", (_FORGED,),
     ),
     Mutant(
-        "moved-by-others", "repo/state/users.py",
-        "                self._move(event)\n"
-        "                self.condemned.update(filter(is_collectable, event.objects))\n",
-        "                self._move(event)\n                self.condemned.update(event.objects)\n",
-        "deleting only packs and manifests, whatever a move condemns", (_FORGED,),
+        "condemned-by-the-log", "repo/state/users.py",
+        " if self._state.gone(key) is not None]", "]",
+        "deleting only what the log condemned, whatever a shortcut says", (_USERS,),
+    ),
+    Mutant(
+        "users-of-another-log", "repo/state/users.py",
+        "if found.previous == self._hash(number) and isinstance", "if isinstance",
+        "holding what an earlier collection kept against the log", (_USERS,),
+    ),
+    Mutant(
+        "users-in-the-state", "repo/state/shortcuts.py",
+        "FORMAT, USERS_FORMAT = 3, 103\n", "FORMAT, USERS_FORMAT = 3, 3\n",
+        "telling the two kinds of checkpoints apart", (_USERS,),
+    ),
+    Mutant(
+        "users-are-live", "repo/state/users.py",
+        "            if self._state.version(model, int(number)) is not None:\n", "            if True:\n",
+        "asking the state whether a version that needed something lives", (_USERS,),
+    ),
+    Mutant(
+        "young-objects", "repo/gc/condemning.py",
+        ", *self._users.young()}", "}",
+        "looking again at what was too young", (_USERS,),
+    ),
+    Mutant(
+        "listing-that-failed", "repo/state/users.py",
+        "        self._seen = True\n", "        self._seen, self.listed = True, 1.0\n",
+        "listing again if what was found could not be condemned", (_USERS,),
     ),
     Mutant(
         "freed-by-forgers", "repo/gc/condemning.py",

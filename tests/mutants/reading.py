@@ -215,8 +215,8 @@ MUTANTS = [
     ),
     Mutant(
         "missing-pages", "repo/mending.py",
-        "    for key, number in state.shortcuts.missing_pages(state.head, set(keys)):\n",
-        "    for key, number in ():\n",
+        "        for key, number in shortcuts.missing_pages(state.head, there):\n",
+        "        for key, number in ():\n",
         "telling of missing pages",
         ("repo/test_shortcuts.py::test_any_shortcut_may_be_damaged_for_good_and_the_next_writer_mends_it",),
     ),

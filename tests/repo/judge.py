@@ -11,6 +11,7 @@ from cases import Done, Loaded, Saved, content_of, draft, held, opened, stored
 from explorer import Failed, Moment
 
 from saver.errors import SaverError
+from saver.repo.gc import collection
 from saver.repo.save import save_version
 from saver.storage import Blob
 from saver.storages.memory import MemoryStorage
@@ -179,6 +180,9 @@ def _go_on(content: Held, history: History) -> None:
     saver = opened(store, "n")
     version = save_version(saver._repo, draft("af"))
     saver.gc(grace=0)
+    if not collection.SMALL:  # it looked only at what was deleted
+        _load_all(content_of(store), History(content_of(store)))
+        saver.gc(grace=0, everything=True)
     after = History(content_of(store))
     assert after.live == {**history.live, str(version): "af"}
     needed = _load_all(content_of(store), after)

@@ -21,7 +21,7 @@ from saver.repo.manifest import manifest_key
 from saver.repo.objects import checkpoint_key, page_key
 from saver.repo.repository import Repository
 from saver.repo.save import save_version
-from saver.repo.state import shortcuts, state
+from saver.repo.state import shortcuts, state, users
 from saver.storage import Blob, Bytes, Listed, Storage
 from saver.storages.memory import MemoryStorage
 
@@ -295,9 +295,15 @@ FOREIGN = ("notes/mine.txt", "packs/mine.safetensors", "packs/mine", "manifests/
 )
 @pytest.mark.parametrize("listing", [False, True])
 def test_whatever_comes_to_stand_in_the_log_only_what_is_savers_is_deleted(
-    forged: Event, listing: bool, store: MemoryStorage, repo: Repository, save: Save
+    forged: Event,
+    listing: bool,
+    store: MemoryStorage,
+    repo: Repository,
+    save: Save,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """By a collector that has the store open meanwhile."""
+    monkeypatch.setattr(collection, "SMALL", 0)
     save("m", {"a/x": array()})
     for key in FOREIGN:
         store.create(key, b"mine")
@@ -561,10 +567,12 @@ def test_a_collection_after_one_deletion_reads_what_that_freed_and_not_all_manif
 @settings(max_examples=25)
 @given(st.randoms(use_true_random=False))
 def test_collections_without_listing_free_what_one_with_listing_would(random: Random) -> None:
-    """One process that collects now and then, and others that save, delete and collect beside it."""
+    """A process that collects now and then, others that save, delete and collect beside it, and new ones."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(moving, "DEAD_BYTES", 3000)
         patch.setattr(state, "INTERVAL", random.choice((3, 16)))
+        patch.setattr(users, "INTERVAL", random.choice((1, 3, 16)))
+        patch.setattr(collection, "SMALL", random.choice((0, 0, 100)))
         store = MemoryStorage()
         repo, other = Repository(store), Repository(store)
         pieces = [np.random.default_rng(n).normal(size=random.choice((40, 400))) for n in range(8)]
@@ -583,7 +591,7 @@ def test_collections_without_listing_free_what_one_with_listing_would(random: Ra
                 delete(other, ref[0], other.version(ref).number)
                 del live[ref]
             elif what < 0.9 and (count > 10 or collect_at_first):
-                collect(repo, grace=0, listing=False)
+                collect(random.choice((repo, Repository(store))), grace=0, listing=False)
             else:
                 collect(other, grace=0)
         collect(repo, grace=0, listing=False)
@@ -623,8 +631,9 @@ def contents_of(repo: Repository, ref: str) -> dict[str, Any]:
 
 
 def test_objects_that_a_hostile_record_condemns_are_deleted_only_if_they_may_be_garbage(
-    store: MemoryStorage, repo: Repository, save: Save
+    store: MemoryStorage, repo: Repository, save: Save, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(collection, "SMALL", 0)
     save("m", {"a/x": array()})
     collect(repo, grace=0, listing=False)
     before = set(store.keys(""))

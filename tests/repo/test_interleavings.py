@@ -41,11 +41,11 @@ from judge import History, Judge
 from saver.errors import CannotWriteError
 from saver.repo import stage
 from saver.repo.commit import _Commit
-from saver.repo.gc import moving
+from saver.repo.gc import collection, moving
 from saver.repo.log import Event, Tag
 from saver.repo.repository import Repository
 from saver.repo.save import save_version
-from saver.repo.state import state
+from saver.repo.state import state, users
 from saver.storage import Storage
 from saver.storages.memory import MemoryStorage
 from saver.tensors import hashing
@@ -354,6 +354,39 @@ def test_checkpoints_that_are_written_read_and_dropped(monkeypatch: pytest.Monke
     actors = {"saver": saves("a", "ae"), "deleter": deletes("d", "m@2"), "collector": collects("c")}
     found = explore(many, actors, judge, {"reader": loads("m")})
     assert found.moments > 100_000, found
+
+
+@pytest.fixture
+def keeping(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every collection rests on what the last one kept, and keeps what it knows."""
+    monkeypatch.setattr(collection, "SMALL", 0)
+    monkeypatch.setattr(users, "INTERVAL", 1)
+
+
+def collected(content: Held) -> Held:
+    """What a store holds after somebody collected in it."""
+    store = stored(content)
+    opened(store, "9").gc(grace=0)
+    return content_of(store)
+
+
+@pytest.mark.slow
+def test_a_saver_and_a_collector_that_rests_on_what_the_last_one_kept(keeping: None) -> None:
+    first = collected(TWO)
+    assert any(key.startswith("state/users/") for key in first)
+    judge = Judge(first)
+    found = explore(first, {"saver": saves("a", "acd"), "collector": collects("c", "m@2")}, judge)
+    assert {("saver", Saved("m@3", "acd")), ("collector", Done("gc"))} == judge.ends
+    assert found.moments > 2_000, found
+
+
+@pytest.mark.slow
+def test_two_collectors_that_rest_on_what_the_last_one_kept(keeping: None) -> None:
+    first = collected(TWO)
+    judge = Judge(first)
+    found = explore(first, {"one": collects("c", "m@1"), "other": collects("e")}, judge)
+    assert judge.ends == {("one", Done("gc")), ("other", Done("gc"))}
+    assert found.moments > 2_000, found
 
 
 class _Healed(Judge):

@@ -97,7 +97,7 @@ class Judge:
         _judge_check(opened(store, "checker").check())
         actor = opened(store, "next")
         self._saves_next(actor, truth)
-        actor.gc(grace=0)
+        actor.gc(grace=0, everything=True)
         after = self.whole(store, content_of(store))
         assert {ref for ref in after.now.live if ref not in truth.now.live} == {f"m4@{after.last['m4']}"}
         assert after.now.live.keys() >= truth.now.live.keys()

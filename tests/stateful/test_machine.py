@@ -26,8 +26,8 @@ from truth import Kept, Truth, plain, ref_of, same, seen
 import saver
 from saver import encoding
 from saver.errors import CommitUnknownError, NotFoundError, SaverError
-from saver.repo.gc import moving
-from saver.repo.state import state, updating
+from saver.repo.gc import collection, moving
+from saver.repo.state import state, updating, users
 from saver.testing import Crash
 
 MODELS = ("m", "team/n", "o")
@@ -77,11 +77,14 @@ class Processes(RuleBasedStateMachine):
         fan_out=st.sampled_from([3, 4]),
         leaf=st.sampled_from([150, 600]),
         count=st.integers(0, 60),
+        small=st.sampled_from([0, 0, 100]),
     )
-    def begin(self, interval: int, fan_out: int, leaf: int, count: int) -> None:
+    def begin(self, interval: int, fan_out: int, leaf: int, count: int, small: int) -> None:
         patch = self._patches.enter_context(pytest.MonkeyPatch.context())
         for module, name, what in (
             (state, "INTERVAL", interval),
+            (users, "INTERVAL", interval),
+            (collection, "SMALL", small),
             (updating, "FAN_OUT", fan_out),
             (updating, "LEAF_BYTES", leaf),
             (moving, "DEAD_BYTES", 3000),
@@ -105,7 +108,7 @@ class Processes(RuleBasedStateMachine):
         last = self.anew()
         self.judge(last.check())
         self.crowd(3 * state.INTERVAL)
-        last.gc(grace=0)
+        last.gc(grace=0, everything=True)
         checked = last.check()
         assert checked.damage == (), checked.damage
         assert checked.garbage == ()
@@ -295,10 +298,16 @@ class Processes(RuleBasedStateMachine):
 
     # Collecting and checking
 
-    @rule(at=actors, grace=st.sampled_from([0, 0, 0, 60, 1000]), dry=st.booleans(), trouble=troubles)
-    def collect(self, at: int, grace: float, dry: bool, trouble: Trouble | None) -> None:
-        found = self.attempt(at, trouble, lambda store: store.gc(grace=grace, dry_run=dry and grace > 0))
-        if not grace and not isinstance(found, BaseException) and not self.struck:
+    @rule(
+        at=actors, grace=st.sampled_from([0, 0, 0, 60, 1000]), everything=st.booleans(), dry=st.booleans(),
+        trouble=troubles,
+    )  # fmt: skip
+    def collect(self, at: int, grace: float, everything: bool, dry: bool, trouble: Trouble | None) -> None:
+        def act(store: saver.Saver) -> Any:
+            return store.gc(grace=grace, everything=everything, dry_run=dry and grace > 0)
+
+        found = self.attempt(at, trouble, act)
+        if everything and not grace and not isinstance(found, BaseException) and not self.struck:
             assert self.anew().check().garbage == ()
 
     @rule(at=actors, trouble=troubles)
@@ -523,7 +532,7 @@ class TestProcessesForLong(Processes.TestCase):  # type: ignore[misc,name-define
 def test_a_writer_that_was_open_during_a_check_does_not_rest_on_checkpoints_that_were_made_anew() -> None:
     """Their pages were in its memory still, and nowhere else. The machine found it."""
     state = Processes()
-    state.begin(interval=2, leaf=600, fan_out=3, count=9)
+    state.begin(interval=2, leaf=600, fan_out=3, count=9, small=100)
     state.save(
         at=3,
         base=14,

@@ -17,11 +17,20 @@ from saver.codec.attributes import (
     special,
 )
 from saver.codec.budget import Budget, bytes_of
-from saver.codec.contract import INLINE_BYTES, BatchCodec, Codec, is_array
+from saver.codec.contract import INLINE_BYTES, BatchCodec, Codec, is_array, shown
 from saver.codec.decoder import Decoder
 from saver.codec.device import Device
 from saver.codec.encoder import Encoder
-from saver.codec.lookup import check, codec_for, codec_modules, codec_named, forget_codecs, registers
+from saver.codec.lookup import (
+    anew_of,
+    check,
+    codec_for,
+    codec_modules,
+    codec_named,
+    forget_codecs,
+    registers,
+    rules_of,
+)
 from saver.registry import codec_root
 
 __all__ = [
@@ -33,6 +42,7 @@ __all__ = [
     "Device",
     "Encoder",
     "added",
+    "anew_of",
     "attributes_of",
     "bytes_of",
     "check",
@@ -48,5 +58,7 @@ __all__ = [
     "own_dict",
     "private",
     "registers",
+    "rules_of",
+    "shown",
     "special",
 ]

@@ -82,7 +82,7 @@ class Door:
         is_data = (
             type(value) in _PLAIN
             or (name in self._data and (type(value) is property or not _is_descriptor(value)))
-            or (type(value) in _CONTAINERS and not registry.is_own(base.__module__.partition(".")[0]))
+            or (type(value) in _CONTAINERS and _is_open(base, name))
         )
         if is_data:
             return None
@@ -150,6 +150,13 @@ def _dict_descriptor(cls: type) -> types.GetSetDescriptorType | types.MemberDesc
         if type(found) in (types.GetSetDescriptorType, types.MemberDescriptorType):
             return found  # type: ignore[no-any-return]
     return None
+
+
+def _is_open(cls: type, name: str) -> bool:
+    """Whether instances may have a container of their own in the place of that of this class: users' classes
+    do so; those of the libraries where their family says it."""
+    root = cls.__module__.partition(".")[0]
+    return not registry.is_own(root) or name in registry.family(root).data
 
 
 def _is_descriptor(value: Any) -> bool:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from types import ModuleType
+from typing import Any
 
 from saver import registry
 from saver.codec.contract import Codec
@@ -52,6 +53,33 @@ def codec_for(cls: type) -> Codec | None:
                     _by_type[cls] = codec
                     return codec
     return found
+
+
+def rules_of(cls: type, kind: str) -> tuple[Callable[[Any], None], ...]:
+    """What the families of a class and of its bases add to what its codec does in `check` (their `CHECKS`) or
+    in `claim` (their `CLAIMS`)."""
+    found = _rules.get((cls, kind))
+    if found is None:
+        names = {f"{base.__module__}:{base.__qualname__}" for base in cls.__mro__}
+        modules = [family.module("checks") for family in families(cls)]
+        found = _rules[cls, kind] = tuple(
+            rule for module in modules for name, rule in getattr(module, kind, {}).items() if name in names
+        )
+    return found
+
+
+_rules: dict[tuple[type, str], tuple[Callable[[Any], None], ...]] = {}
+
+
+def anew_of(cls: type) -> frozenset[str]:
+    """The attributes that the libraries of a class and of its bases make again."""
+    found = _anew.get(cls)
+    if found is None:
+        found = _anew[cls] = frozenset().union(*(family.anew for family in families(cls)))
+    return found
+
+
+_anew: dict[type, frozenset[str]] = {}
 
 
 def registers(cls: type) -> bool:

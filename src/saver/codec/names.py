@@ -21,7 +21,9 @@ class Names:
         if not _TEXT.issuperset(map(type, keys)):
             return False
         if not self._sound.issuperset(keys):
-            if any(reserved(key) or not encodable(key) for key in keys):
+            text = "\n".join(keys)
+            plain = text.isascii() and "$" not in text and "__" not in text  # reserved ones have one of these
+            if not plain and any(reserved(key) or not encodable(key) for key in keys):
                 return False
             self._sound.update(keys)
         return True

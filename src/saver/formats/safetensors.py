@@ -14,6 +14,8 @@ from blake3 import blake3
 from saver.errors import IncompatibleError, SaverError
 from saver.opened import Opened
 from saver.pack import PackedTensors
+from saver.pack.layout import is_foreign
+from saver.pack.read import read_header
 from saver.pack.slots import Slot, check_end, check_slots
 from saver.repo import manifest as manifests
 from saver.repo.manifest import SOLE, Manifest, Part
@@ -25,7 +27,19 @@ from saver.tree import Node, Tensor, Value, reserved, to_json
 _ADVICE = "the file was changed while it was read; open it again"
 
 
-def open_tensors(blob: Blob, header: bytes) -> Opened:
+def recognizes(blob: Blob) -> bool:
+    """Whether it begins with a header that Saver did not write."""
+    try:
+        return is_foreign(read_header(blob))
+    except SaverError:
+        return False
+
+
+def first_of(path: str) -> None:
+    """Such a file stands alone."""
+
+
+def open_blob(blob: Blob, beside: object = None) -> Opened:
     """The tensors as one part, a dict in the order of the file: of PyTorch tensors if the file says that it
     is for PyTorch (`format: pt`) or has a dtype that NumPy lacks, of NumPy arrays otherwise.
 
@@ -33,7 +47,7 @@ def open_tensors(blob: Blob, header: bytes) -> Opened:
     that. Raises DamagedError if the file is cut off, and IncompatibleError if it is malformed, or has dtypes
     that Saver does not know.
     """
-    where = blob.name
+    where, header = blob.name, read_header(blob)
     found = strict_json(header[8:].rstrip(b" "), where)
     metadata = _metadata(found, where)
     slots = _slots(found, blob.size - len(header), where)

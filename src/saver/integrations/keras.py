@@ -122,7 +122,7 @@ class SaverCallback(Callback):  # type: ignore[misc]
         self._others.on_train_batch_begin(batch, logs)
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Take note of what the batch told."""
+        """Take note of what the batch reported."""
         if self._trained is not None:
             return
         self._state.batch = batch + 1
@@ -131,7 +131,7 @@ class SaverCallback(Callback):  # type: ignore[misc]
         self._others.on_train_batch_end(batch, logs)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Report the last batch, with what the validation told."""
+        """Report the last batch, with what the validation reported."""
         self._others.on_epoch_end(epoch, logs)
         self._state.end(epoch, _numbers(logs))
         self._state.stopped = bool(self.model.stop_training)

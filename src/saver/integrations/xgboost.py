@@ -16,9 +16,9 @@ from xgboost.callback import (
 
 from saver import Saver
 from saver.callers import warn
-from saver.checkpoints import Checkpoints
 from saver.errors import CannotSaveError
 from saver.families.xgboost.codecs import become, joined, split
+from saver.integrations.rounds import Rounds, stateful
 from saver.policy import Policy, Retention
 from saver.policy.saving import Steps
 
@@ -66,14 +66,9 @@ class SaverCallback(TrainingCallback):  # type: ignore[misc]
         **arguments: Any,
     ) -> None:
         super().__init__()
-        if type(rounds) is not int or rounds < 1:
-            raise ValueError(f"rounds={rounds!r}: pass the number of rounds in all, at least 1")
-        self._store, self._model, self._every = store, model, every
-        self._rounds = rounds
-        self._arguments = {"keep": keep, "total": rounds, **arguments}
+        self._rounds = Rounds(store, model, rounds, every, keep, arguments)
+        self._model = model
         self._callbacks = list(callbacks)
-        self._run: Checkpoints | None = None
-        self._done, self._saved = 0, 0
         self._state = _State(self._callbacks)
 
     def before_training(self, model: Any) -> Any:
@@ -88,17 +83,10 @@ class SaverCallback(TrainingCallback):  # type: ignore[misc]
         self._state = _State(self._callbacks)
         self._state.seed = _seed(model)
         self._warn(model)
-        objects = {"model": model, "training": self._state, **self._state.others}
-        run = self._store.checkpoints(self._model, objects, every=self._every, **self._arguments)
-        run.__enter__()
-        self._run = run
-        try:
-            self._done = self._saved = run.resume()
-            if self._done:
+        objects = {"model": model, "training": self._state, **stateful(self._callbacks)}
+        if self._rounds.open(objects):
+            with self._rounds.closing():
                 self._reload(model)
-        except BaseException as error:
-            self._close(error)
-            raise
         return model
 
     def before_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:
@@ -107,54 +95,36 @@ class SaverCallback(TrainingCallback):  # type: ignore[misc]
             self._state.put_back(evals_log)
         if epoch == 1:
             self._warn_of_stopping(model)
-        if self._done >= self._rounds or self._state.stopped:
+        done = self._rounds.done
+        if done >= self._rounds.total or self._state.stopped:
             return True
-        stops = [each.before_iteration(model, self._done, evals_log) for each in self._callbacks]
+        stops = [each.before_iteration(model, done, evals_log) for each in self._callbacks]
         return any(stops)
 
     def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:
         """Save if a save is due."""
-        run = self._run
-        assert run is not None, "before_training was called"
-        try:
+        with self._rounds.closing():
             self._state.history = evals_log
-            stops = [each.after_iteration(model, self._done, evals_log) for each in self._callbacks]
+            done = self._rounds.done
+            stops = [each.after_iteration(model, done, evals_log) for each in self._callbacks]
             self._state.stopped = any(stops)
-            saved = run.step(self._done, **_latest(evals_log))
-            self._done += 1
-            if saved:
-                self._saved = self._done
+            if self._rounds.step(_latest(evals_log)):
                 self._reload(model)
-        except BaseException as error:
-            self._close(error)
-            raise
         return self._state.stopped
 
     def after_training(self, model: Any) -> Any:
         """Save the booster as it is at the end, and wait until everything is on disk."""
-        run = self._run
-        assert run is not None, "before_training was called"
-        try:
+        with self._rounds.closing():
             model.set_param({"seed": self._state.seed})
-            if self._done > self._saved:
-                run.save("the end of training")
-        except BaseException as error:
-            self._close(error)
-            raise
-        self._close(None)
+        self._rounds.end()
         for each in self._callbacks:
             model = each.after_training(model)
         return model
 
-    def _close(self, error: BaseException | None) -> None:
-        run, self._run = self._run, None
-        if run is not None:
-            run.__exit__(type(error) if error else None, error, error.__traceback__ if error else None)
-
     def _reload(self, model: Any) -> None:
         """Let the booster be what a new process would load, with the seed of the rounds that follow."""
         become(model, joined(*split(model)))
-        model.set_param({"seed": self._state.seed + self._done})
+        model.set_param({"seed": self._state.seed + self._rounds.done})
 
     def _warn(self, model: Any) -> None:
         found = json.loads(model.save_config())["learner"]
@@ -173,11 +143,11 @@ class SaverCallback(TrainingCallback):  # type: ignore[misc]
                 f"{self._model}: seed_per_iteration counts from 0 in each process, so a resumed training "
                 "will not equal the uninterrupted one; leave it out"
             )
-        if draws and not all(isinstance(policy, Steps) for policy in self._every.members):
+        if draws and not all(isinstance(policy, Steps) for policy in self._rounds.every.members):
             warn(
                 f"{self._model}: training draws random numbers, and after each save others; a resumed "
                 f"training equals the uninterrupted one only if both save at the same rounds, which "
-                f"{self._every!r} does not promise; use Every(steps=...) alone"
+                f"{self._rounds.every!r} does not promise; use Every(steps=...) alone"
             )
         for each in self._callbacks:
             if not isinstance(each, (*_STATELESS, EarlyStopping)) and not hasattr(each, "state_dict"):
@@ -200,16 +170,10 @@ class _State:
     """What training depends on beside the booster: what was evaluated, and what callbacks have seen."""
 
     def __init__(self, callbacks: Iterable[Any]) -> None:
-        callbacks = list(callbacks)
         self.history: Any = {}
         self.seed = 0
         self.stopped = False
         self._stopping = [each for each in callbacks if isinstance(each, EarlyStopping)]
-        self.others = {
-            f"callback {number}": each
-            for number, each in enumerate(callbacks)
-            if hasattr(each, "state_dict") and hasattr(each, "load_state_dict")
-        }
 
     def state_dict(self) -> dict[str, Any]:
         stopping = [{name: getattr(each, name) for name in _STOPPING} for each in self._stopping]

@@ -8,12 +8,12 @@ from contextlib import suppress
 from blake3 import blake3
 
 from saver.errors import CannotReadError, DamagedError, IncompatibleError, NotFoundError, SaverError
-from saver.repo import document
 from saver.repo.format import demand
-from saver.repo.objects import checkpoint_key
+from saver.repo.objects import USERS, checkpoint_key
 from saver.repo.packs import Damage
 from saver.repo.repository import Repository
-from saver.repo.state import RESERVE, Checkpoint
+from saver.repo.state import RESERVE
+from saver.repo.state.shortcuts import decoded
 
 _SHORTCUT = "it is only a shortcut, which no version needs, and is written again; if that fails, delete it"
 
@@ -32,9 +32,11 @@ def verify_shortcuts(repo: Repository, keys: Iterable[str]) -> tuple[list[Damage
             continue
         except (DamagedError, IncompatibleError, CannotReadError) as error:
             damage.append(Damage(key, f"{error}; {_SHORTCUT}"))
-    for key, number in state.shortcuts.missing_pages(state.head, set(keys)):
-        what = f"{storage}: {key} is missing, which {checkpoint_key(number)} needs"
-        damage.append(Damage(key, f"{what}; {_SHORTCUT}"))
+    there = set(keys)
+    for shortcuts in (state.shortcuts, repo.users.shortcuts):
+        for key, number in shortcuts.missing_pages(state.head, there):
+            what = f"{storage}: {key} is missing, which {shortcuts.key(number)} needs"
+            damage.append(Damage(key, f"{what}; {_SHORTCUT}"))
     return damage, read
 
 
@@ -44,14 +46,16 @@ def _verify(key: str, data: bytes, where: str) -> None:
         if f"/{blake3(data).hexdigest()}." not in key:
             raise DamagedError(f"{where}: the bytes are not those that were written")
     elif key not in RESERVE:
-        found, _ = document.decode(data, Checkpoint, where)
-        if checkpoint_key(found.number) != key:
+        found = decoded(key, data, where)
+        if key not in (checkpoint_key(found.number), checkpoint_key(found.number, USERS)):
             raise DamagedError(f"{where} is that of record {found.number}")
 
 
 def mend_shortcuts(repo: Repository, damaged: Iterable[str]) -> None:
-    """Write damaged checkpoints again; if that is not permitted, they are only reported."""
+    """Write damaged checkpoints again, and let the next collection write those of who needs what; if that is
+    not permitted, they are only reported."""
     with suppress(SaverError):
         demand(repo.storage, repo.format().write, "write to")
+        repo.users.shortcuts.delete_all()
         repo.state.make_anew()
         repo.storage.delete(*(set(damaged) - repo.state.needed()))

@@ -22,14 +22,14 @@ _is_own = re.compile(
     | log/[0-9]{20}\.json
     | manifests/(?P<manifest>[0-9a-f]{2})/(?P=manifest)[0-9a-f]{62}\.json
     | packs/[0-9a-f]{32}\.safetensors
-    | state/[0-9]{20}\.json
+    | state/(users/)?[0-9]{20}\.json
     | state/free-[0-9]
     | state/pages/(?P<page>[0-9a-f]{2})/(?P=page)[0-9a-f]{62}\.json
     | trees/(?P<tree>[0-9a-f]{2})/(?P=tree)[0-9a-f]{62}\.json""",
     re.VERBOSE,
 ).fullmatch
 
-_is_folder = re.compile(r"(manifests|state/pages|trees)/[0-9a-f]{2}|state/pages").fullmatch
+_is_folder = re.compile(r"(manifests|state/pages|trees)/[0-9a-f]{2}|state/(pages|users)").fullmatch
 
 
 def pack_key(name: str) -> str:
@@ -44,20 +44,25 @@ def tree_key(name: str) -> str:
 
 _LAST = 10**20 - 1
 
-PAST_NUMBERS = "state/:"
-"""Sorts after the keys of all checkpoints, and before those of pages."""
+STATE, USERS = "state/", "state/users/"
+"""The prefixes of checkpoints: of what the log says, and of which versions need which objects."""
 
 
-def checkpoint_key(number: int) -> str:
+def past_numbers(prefix: str) -> str:
+    """Sorts after the keys of all checkpoints with this prefix, and before other keys of Saver below it."""
+    return f"{prefix}:"
+
+
+def checkpoint_key(number: int, prefix: str = STATE) -> str:
     """The key of a record's checkpoint. Their names descend, so the first one listed is the newest."""
-    return f"state/{_LAST - number:020}.json"
+    return f"{prefix}{_LAST - number:020}.json"
 
 
-def checkpoint_number(key: str) -> int:
+def checkpoint_number(key: str, prefix: str = STATE) -> int:
     """The record number of a checkpoint, from its key; 0 if it is not the key of a checkpoint."""
-    text = key.removeprefix("state/").removesuffix(".json")
+    text = key.removeprefix(prefix).removesuffix(".json")
     number = _LAST - int(text) if text.isascii() and text.isdigit() and len(text) == 20 else 0
-    return number if key == checkpoint_key(number) else 0
+    return number if key == checkpoint_key(number, prefix) else 0
 
 
 def page_key(name: str) -> str:

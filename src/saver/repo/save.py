@@ -31,11 +31,8 @@ def save_version(repo: Repository, draft: Draft, progress: Progress | None = Non
                 logger.info("%s", error)
                 again = error.condemned[staged.id]
                 staged = stage_again(repo, staged, again, encoded, written=written, progress=progress)
-    known = repo.known(version) if repo.index is not None else {}
-    tell(
-        repo,
-        version,
-        {name: known[name] for name in staged.new if name in known},
-        in_shards(encoded.stored, tiling=False)[0],
-    )
+    if repo.index is not None and staged.new:
+        known = repo.known(version)
+        new = {name: known[name] for name in staged.new if name in known}
+        tell(repo, version, new, in_shards(encoded.stored, tiling=False)[0])
     return version

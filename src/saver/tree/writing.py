@@ -76,7 +76,10 @@ class _Marks:
             return _marked_number(float(value)) if isinstance(value, float) else value
         marked: Any = dict(value) if kind is dict else list(value)
         for at, item in value.items() if kind is dict else enumerate(value):
-            if type(item) not in _PLAIN:
+            kind_of_item = type(item)
+            if kind_of_item is int and -EXACT_INTEGER <= item <= EXACT_INTEGER:
+                continue
+            if kind_of_item not in _PLAIN:
                 marked[at] = self.on(item, depth)
         if kind is dict and (order := self._order(tuple(value))) is not None:
             marked["$order"] = order

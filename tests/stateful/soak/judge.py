@@ -184,7 +184,7 @@ def _collected(store: saver.Saver) -> list[str]:
             store.untag(model, "turn")
         else:
             store.tag(model, "turn")
-    store.gc(grace=0)
+    store.gc(grace=0, everything=True)
     checked = saver.Saver(store.storage).check()
     found = [f"{key} is garbage, and was not freed" for key in checked.garbage]
     found += [f"{item.key} stays damaged: {item.what}" for item in checked.damage]

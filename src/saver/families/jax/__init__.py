@@ -1,4 +1,4 @@
-"""JAX: arrays."""
+"""JAX: arrays, random keys, and the functions and dtypes that layers hold."""
 
 from __future__ import annotations
 
@@ -8,4 +8,6 @@ FAMILY = Family(
     name="jax",
     packages=("jax", "jaxlib"),
     codecs="saver.families.jax.codecs",
+    reading="saver.families.jax.reading",
+    references="saver.families.jax.references",
 )

@@ -26,7 +26,7 @@ from keras.src.saving.keras_saveable import KerasSaveable
 
 from saver import trust
 from saver.codec import Decoder, Encoder
-from saver.families.keras import FAMILY
+from saver.families.keras.audit import FIELDS, NAMES, VALUES, admitted, check_calls, check_object
 from saver.tree import EXACT_INTEGER, Node, Reference, Value, reserved
 
 KINDS = (
@@ -40,26 +40,6 @@ KINDS = (
 )
 """What a class of the user in a configuration may be; or the sum of its `get_config` and `from_config`."""
 
-_FIELDS = frozenset(
-    (
-        "module", "class_name", "config", "registered_name", "build_config", "compile_config", "name",
-        "inbound_nodes", "shared_object_id",
-    )
-)  # fmt: skip
-"""What stands beside `class_name`."""
-
-_NAMES = frozenset(("class_name", "module", "registered_name"))
-
-_VALUES = frozenset(("__keras_tensor__", "__tensor__", "__numpy__", "__bytes__", "__slice__", "__ellipsis__"))
-"""Objects of Keras' configurations that are values; `__lambda__` and `__typespec__` are not among them."""
-
-_DTYPES = frozenset(
-    (
-        "bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float16",
-        "float32", "float64", "bfloat16", "string",
-    )
-)  # fmt: skip
-
 _INSTEAD = {
     "Lambda": "its function has no data form; write it as a class that derives from keras.layers.Layer",
     "TFSMLayer": "it reads a folder; save that folder beside the version",
@@ -70,15 +50,6 @@ _INSTEAD = {
     "__typespec__": "a type of TensorFlow has no data form; leave it out",
 }
 """Why some things are not on the list, and what to do."""
-
-_LISTED = ("vocabulary", "idf_weights")
-"""Fields in which Keras would take a text for the path of a file."""
-
-_MOST = {
-    "indices_or_sections": 10_000, "num": 10_000, "num_classes": 4096, "num_labels": 1000,
-    "num_thresholds": 10_000,
-}  # fmt: skip
-"""Numbers of which Keras makes so many objects, or so large a matrix, as soon as it reads them."""
 
 
 def described(config: Any, encoder: Encoder) -> Value:
@@ -114,10 +85,10 @@ def _described_object(config: Any, encoder: Encoder) -> Value:
     name, module = config["class_name"], config.get("module")
     if type(name) is str and name in _INSTEAD:
         encoder.refuse(f"{name} in its configuration: {_INSTEAD[name]}")
-    if not set(config) <= _FIELDS or "config" not in config:
+    if not set(config) <= FIELDS or "config" not in config:
         encoder.refuse("its configuration holds a dict with the key 'class_name'; rename that key")
-    fields = {key: value for key, value in config.items() if key not in _NAMES}
-    if name in _VALUES or admitted(module, name, config["config"]):
+    fields = {key: value for key, value in config.items() if key not in NAMES}
+    if name in VALUES or admitted(module, name, config["config"]):
         named = {"class_name": name} if module is None else {"class_name": name, "module": module}
         encoder.check(check_object, named | fields)
         return named | _fields(fields, encoder)  # type: ignore[operator]
@@ -133,84 +104,6 @@ def _described_object(config: Any, encoder: Encoder) -> Value:
             "keras.saving.register_keras_serializable()"
         )
     return {"class_name": encoder(found)} | _fields(fields, encoder)  # type: ignore[operator]
-
-
-def admitted(module: Any, name: Any, config: Any) -> bool:
-    """Whether Keras' own object of this name is on the frozen list."""
-    if type(module) is not str or type(name) is not str:
-        return False
-    if name != "function":
-        return FAMILY.admits("keras.object", f"{module}:{name}")
-    places = _FUNCTIONS if module == "builtins" else (module,)
-    return type(config) is str and any(FAMILY.admits("keras.function", f"{at}:{config}") for at in places)
-
-
-_FUNCTIONS = ("keras.activations", "keras.losses", "keras.metrics")
-
-
-def check_object(fields: Mapping[str, Any]) -> None:
-    """Raise ValueError unless a described object is one that Keras may make."""
-    name, config = fields["class_name"], fields.get("config")
-    if not set(fields) <= _FIELDS - {"registered_name"} or "config" not in fields:
-        raise ValueError(f"an object in a configuration has the fields {sorted(fields)!r:.200}")
-    _check_calls(fields)
-    if name in _VALUES and fields.get("module") is None:
-        _check_value(name, config)
-    elif not admitted(fields.get("module"), name, config):
-        raise ValueError(f"{fields.get('module')}.{name!r:.80} is not among the reviewed objects of Keras")
-    elif name != "function":
-        if type(config) is not dict:
-            raise ValueError(f"the configuration of a {name} is not a JSON object")
-        for key in _LISTED:
-            if type(config.get(key)) not in (list, tuple, type(None)):
-                raise ValueError(
-                    f"the {key} of a {name} is not a list; pass its words, not the path of a file"
-                )
-        for key, most in _MOST.items():
-            if isinstance(config.get(key), (int, float)) and config[key] > most:
-                raise ValueError(f"the {key} of a {name} is {config[key]:,}; Saver admits {most:,}")
-
-
-def _check_calls(fields: Mapping[str, Any]) -> None:
-    """Raise ValueError unless each call of a layer has a tensor of the model. Others would be computed at
-    once."""
-    calls = fields.get("inbound_nodes", ())
-    if not isinstance(calls, (list, tuple)) or not all(map(_has_tensor, calls)):
-        raise ValueError("a layer is called without a tensor of its model")
-
-
-def _has_tensor(call: Any) -> bool:
-    stack = [call]
-    while stack:
-        value = stack.pop()
-        if isinstance(value, dict):
-            if value.get("class_name") == "__keras_tensor__":
-                return True
-            stack.extend(value.values())
-        elif isinstance(value, (list, tuple)):
-            stack.extend(value)
-    return False
-
-
-def _check_value(name: str, config: Any) -> None:
-    if type(config) is not dict:
-        raise ValueError(f"{name} is not a JSON object")
-    if name in ("__tensor__", "__numpy__", "__keras_tensor__") and config.get("dtype") not in _DTYPES:
-        raise ValueError(f"{name} has the dtype {config.get('dtype')!r:.40}")
-    if name == "__bytes__" and type(config.get("value")) is not str:
-        raise ValueError("bytes in a configuration are not a text")
-    if name == "__keras_tensor__":
-        history = config.get("keras_history")
-        if not _is_shape(config.get("shape")) or not isinstance(history, (list, tuple)) or len(history) != 3:
-            raise ValueError("a tensor in a configuration has no shape, or no history")
-
-
-def _is_shape(shape: Any) -> bool:
-    return isinstance(shape, (list, tuple)) and all(map(_is_size, shape))
-
-
-def _is_size(size: Any) -> bool:
-    return size is None or (type(size) is int and 0 <= size <= EXACT_INTEGER)
 
 
 def _scopes() -> Iterator[Mapping[str, Any]]:
@@ -290,9 +183,9 @@ class Configurations:
         return {"module": tree.get("module"), "class_name": name, "registered_name": None, **rest}
 
     def _user_object(self, tree: dict[str, Any]) -> dict[str, Any]:
-        if not set(tree) <= _FIELDS - {"registered_name", "module"}:
+        if not set(tree) <= FIELDS - {"registered_name", "module"}:
             raise ValueError(f"an object in a configuration has the fields {sorted(tree)!r:.200}")
-        _check_calls(tree)
+        check_calls(tree)
         found = self._decoder(tree["class_name"])
         key = self._name(found)
         if isinstance(found, FunctionType) or "config" not in tree:

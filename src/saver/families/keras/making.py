@@ -74,7 +74,7 @@ def _is_value(config: Any) -> bool:
 def made(config: Any, custom: Mapping[str, Any], charge: Callable[[int], None]) -> Any:
     """The model or layer of a checked configuration, not compiled. ValueError if it is another object.
 
-    `charge` is told the bytes of each variable before there is memory for it: a few numbers of a
+    `charge` gets the bytes of each variable before there is memory for it: a few numbers of a
     configuration may ask for more than a machine has. Variables of the user's classes, which may be made from
     values, are not charged.
     """

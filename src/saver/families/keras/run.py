@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from functools import partial
 from typing import Any
 
 import numpy as np
 from keras.src.backend.common import global_state
 from keras.src.random.seed_generator import GLOBAL_SEED_GENERATOR, global_seed_generator
 
+from saver.errors import IncompatibleError
 from saver.families.keras.arrays import numpy_of
 from saver.framework import Framework, Held, Rest, Steps
 
@@ -25,16 +25,18 @@ class KerasFramework(Framework):
         return {"seed": None if generator is None else [int(n) for n in numpy_of(generator.state)]}
 
     def random_continued(self, state: Any) -> Callable[[], None]:
-        position = state["seed"] if type(state) is dict else ()
-        if position is None:
-            return partial(global_state.set_global_attribute, GLOBAL_SEED_GENERATOR, None)
-        if type(position) is not list or [type(n) for n in position] != [int, int]:
-            raise ValueError("the position of Keras' global generator is not two integers")
-        array = np.array(position, np.int64)
+        if type(state) is not dict or "seed" not in state:
+            raise ValueError("the state of Keras' generator is not a dict with a seed")
+        seed = state["seed"]
+        if seed is None:
+            return lambda: global_state.set_global_attribute(GLOBAL_SEED_GENERATOR, None)
+        if type(seed) is not list or len(seed) != 2 or not all(type(number) is int for number in seed):
+            raise ValueError("the state of Keras' generator does not consist of two whole numbers")
+        numbers = np.array(seed, np.int64)
 
         def change() -> None:
             own = global_seed_generator().state
-            own.assign(array.astype(own.dtype))
+            own.assign(numbers.astype(own.dtype))
 
         return change
 
@@ -45,7 +47,10 @@ class KerasFramework(Framework):
         return Rest({})
 
     def target(self, objects: Mapping[str, Any]) -> Any:
-        raise NotImplementedError("there is nothing beside models")
+        raise IncompatibleError(
+            "the version has something beside the objects of Keras, which no run saves; restore the store "
+            "from a copy"
+        )
 
     def forget(self, objects: Mapping[str, Any]) -> None:
         pass

@@ -37,8 +37,10 @@ class ArrayCodec(Codec):
         plain = (array.dtype.kind, array.dtype.itemsize) in TENSOR_DTYPE and array.dtype.isnative
         if array.dtype.metadata is not None:
             encode_dtype(array.dtype, encoder)  # refuses it
-        if plain and order == "C" and array.nbytes > INLINE_BYTES:
-            return encoder.tensor(array)
+        if plain and order == "C":
+            if array.nbytes > INLINE_BYTES:
+                return encoder.tensor(array)
+            return {"data": _text(array), "dtype": array.dtype.str, "shape": list(array.shape)}
         if array.dtype.hasobject or array.dtype.kind == "T":
             return self._encode_objects(array, order, encoder)
         encoder.check(checks.text, array)
@@ -48,7 +50,7 @@ class ArrayCodec(Codec):
         state: dict[str, Value] = {"dtype": encode_dtype(array.dtype, encoder), "shape": list(array.shape)}
         array = _laid_out(array, order, state)
         if array.nbytes <= INLINE_BYTES:
-            return _in_order(state, "data", b2a_base64(dense(array).tobytes(), newline=False).decode())
+            return _in_order(state, "data", _text(dense(array)))
         return _in_order(state, "data", encoder.tensor(storage(array)))
 
     def _encode_objects(self, array: NDArray[Any], order: Value, encoder: Encoder) -> Value:
@@ -152,6 +154,10 @@ class _Items:
             self._flat[index : index + 1] = self._box
         else:
             self._flat[index] = item
+
+
+def _text(array: NDArray[Any]) -> str:
+    return b2a_base64(array.tobytes(), newline=False).decode()
 
 
 def _laid_out(array: NDArray[Any], order: Value, state: dict[str, Value]) -> NDArray[Any]:

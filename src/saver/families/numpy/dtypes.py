@@ -19,6 +19,13 @@ _DTYPE = re.compile(rf"[<>|=]?[biufcmMSUVO][0-9]{{0,10}}(?:{_UNIT})?|[?bBhHiIlLq
 """The form of `dtype.str`."""
 
 
+_ML_DTYPES = frozenset((
+    "bfloat16", "float4_e2m1fn", "float6_e2m3fn", "float6_e3m2fn", "float8_e3m4", "float8_e4m3",
+    "float8_e4m3b11fnuz", "float8_e4m3fn", "float8_e4m3fnuz", "float8_e5m2", "float8_e5m2fnuz",
+    "float8_e8m0fnu", "int1", "int2", "int4", "uint1", "uint2", "uint4",
+))  # fmt: skip
+"""The dtypes that the package ml_dtypes adds to NumPy, for JAX and others: each element takes whole bytes."""
+
 _METADATA = "the dtype {} has metadata, which has no data form; use numpy.dtype({!r}), and keep it elsewhere"
 
 
@@ -47,6 +54,8 @@ def encode_dtype(dtype: np.dtype[Any], encoder: Encoder) -> Value:
         known = hasattr(strings, "na_object")
         encoder.check(_missing, strings.na_object if known else None)
         return {"string": [strings.coerce, encoder(strings.na_object) if known else None, known]}
+    if dtype.type.__module__ == "ml_dtypes" and dtype.name in _ML_DTYPES:
+        return {"ml_dtypes": dtype.name}
     if type(dtype).__module__.partition(".")[0] != "numpy" or (
         dtype.kind == "V" and dtype.type is not np.void
     ):
@@ -58,6 +67,8 @@ def decode_dtype(spec: Any, decoder: Decoder) -> np.dtype[Any]:
     """The dtype that `encode_dtype` described."""
     if isinstance(spec, str):
         return _dtype_called(spec)
+    if "ml_dtypes" in spec:
+        return _other_dtype(spec["ml_dtypes"])
     if "base" in spec:
         return np.dtype((decode_dtype(spec["base"], decoder), tuple(spec["shape"])))
     if "string" in spec:
@@ -81,6 +92,15 @@ def _dtype_called(text: str) -> np.dtype[Any]:
     if not _DTYPE.fullmatch(text):  # NumPy evaluates some strings: those with commas and parentheses
         raise ValueError(f"{text[:40]!r} is not the string of a dtype")
     return np.dtype(text)
+
+
+def _other_dtype(name: Any) -> np.dtype[Any]:
+    if name not in _ML_DTYPES:
+        raise ValueError(f"{name!s:.40} is not a dtype of ml_dtypes")
+    import ml_dtypes
+
+    found: np.dtype[Any] = np.dtype(getattr(ml_dtypes, name))
+    return found
 
 
 def _missing(value: Any) -> Any:

@@ -13,7 +13,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import Bunch
 
 from saver import trust
-from saver.codec import Codec, Decoder, Encoder, added
+from saver.codec import Codec, Decoder, Encoder, added, rules_of
 from saver.families.python.items import encode_items, fill_items, refused_names
 from saver.families.python.restoring import ObjectRestorer
 from saver.families.sklearn import callables, callbacks, checks
@@ -96,6 +96,8 @@ class EstimatorCodec(ListedClassCodec):
     def check(self, obj: Any) -> None:
         super().check(obj)
         checks.check(obj)
+        for rule in rules_of(type(obj), "CHECKS"):
+            rule(obj)
 
 
 class EstimatorRestorer(ObjectRestorer):
@@ -110,6 +112,8 @@ class EstimatorRestorer(ObjectRestorer):
         checks.claim(whole)
         callables.check(whole)
         checks.check(whole)
+        for rule in rules_of(type(target), "CHECKS"):
+            rule(whole)
 
 
 class BunchCodec(Codec):

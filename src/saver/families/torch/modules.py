@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import weakref
+from functools import lru_cache
 from typing import Any
 
 import torch
 from torch import nn
 
-from saver import trust, uses
-from saver.codec import Codec, Decoder, Encoder, door
+from saver import registry, trust, uses
+from saver.codec import Codec, Decoder, Encoder, anew_of, door, rules_of
 from saver.errors import CannotSaveError
 from saver.families.python.classes import DataclassCodec
 from saver.families.torch import consistency
@@ -109,13 +110,19 @@ class ModuleCodec(Codec):
             list_weights(module)
         return module
 
+    def claim(self, obj: Any) -> None:
+        for rule in rules_of(type(obj), "CLAIMS"):
+            rule(obj)
+
     def check(self, obj: Any) -> None:
         check(obj)
 
 
 def not_stored(module: Any) -> frozenset[str]:
     """The fields of a module that are no attributes of its own."""
-    return _NOT_STORED | _REBUILT if isinstance(module, nn.RNNBase) else _NOT_STORED
+    found = _NOT_STORED | _REBUILT if isinstance(module, nn.RNNBase) else _NOT_STORED
+    anew = anew_of(type(module))
+    return found | anew if anew else found
 
 
 _ALLOWED = {"activation": frozenset(("activation",)), "distance_function": frozenset(("distance",))}
@@ -133,6 +140,8 @@ def check(module: Any) -> None:
     where none belong."""
     _check_uses(module)
     consistency.check(module)
+    for rule in rules_of(type(module), "CHECKS"):
+        rule(module)
 
 
 def decode_named(cls: type, state: Any, kind: type, target: dict[str, Any], decoder: Decoder) -> None:
@@ -169,13 +178,11 @@ def list_weights(module: Any) -> None:
 
 def _no_data_form(module: Any) -> str | None:
     """Why a module cannot be saved, and what to do instead; None if it can."""
-    cls = type(module)
+    cls: type = type(module)
     name = f"{cls.__module__}.{cls.__qualname__}"
-    for start, instead in _INSTEAD:
-        if any(
-            f"{base.__module__}.".startswith(start) for base in cls.__mro__ if issubclass(base, nn.Module)
-        ):
-            return f"{name} wraps or compiles another module and has no data form; {instead}"
+    instead = _instead_of(cls)
+    if instead is not None:
+        return f"{name} wraps or compiles another module and has no data form; {instead}"
     if nn.utils.parametrize.is_parametrized(module):
         return (
             "a parametrized module has no data form; make its parameters plain with "
@@ -188,11 +195,18 @@ def _no_data_form(module: Any) -> str | None:
     return _hooks_of(module)
 
 
+@lru_cache(64)
+def _instead_of(cls: type) -> str | None:
+    """What to save instead of a module that wraps or compiles another one; None for other classes."""
+    places = [f"{base.__module__}." for base in cls.__mro__ if issubclass(base, nn.Module)]
+    return next((what for start, what in _INSTEAD if any(place.startswith(start) for place in places)), None)
+
+
 def _hooks_of(module: Any) -> str | None:
     kinds = {
-        kind.strip("_").replace("_", " ")[:-1]: [_shown(hook) for hook in hooks.values()]
+        kind.strip("_").replace("_", " ")[:-1]: [_shown(hook) for hook in hooks]
         for kind in _HOOKS
-        if (hooks := vars(module).get(kind))
+        if (hooks := [hook for hook in vars(module).get(kind, {}).values() if not _comes_again(hook)])
     }
     if not kinds:
         return None
@@ -201,6 +215,13 @@ def _hooks_of(module: Any) -> str | None:
         f"{listed} has no data form; call `remove()` on its handle (torch has functions to remove those of "
         "weight_norm, spectral_norm and pruning), save, and register it again"
     )
+
+
+def _comes_again(hook: Any) -> bool:
+    """Whether a library registers this hook by itself, when it needs it."""
+    module, name = getattr(hook, "__module__", None), getattr(hook, "__qualname__", None)
+    family = registry.in_use(module.partition(".")[0]) if type(module) is str else None
+    return family is not None and f"{module}:{name}" in family.anew
 
 
 def _shown(hook: Any) -> str:

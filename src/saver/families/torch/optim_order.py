@@ -98,23 +98,51 @@ def wrong(what: str) -> Any:
     raise ValueError(f"{what} does not have the form that torch gives it")
 
 
+def _in_modules(found: SavedOptimizer, saved: Saved) -> dict[Any, tuple[Any, str]]:
+    """The live parameters that modules have, and their names, by the numbers of the saved ones."""
+    ask_modules = KnownParameters(saved) if found.tensors else lambda value: None
+    matches = {number: ask_modules(value) for number, value in found.tensors.items()}
+    return {number: match for number, match in matches.items() if match is not None}
+
+
+def added_groups(found: SavedOptimizer, target: Any, saved: Saved) -> list[dict[str, Any]]:
+    """The groups that training added to an optimizer, made of the live parameters. None if modules do not
+    tell which parameters those are, or if the target has them in another group."""
+    here = len(target.param_groups)
+    lengths = [len(group["params"]) for group in target.param_groups]
+    if not saved.exact or len(found.numbers) <= here or lengths != list(map(len, found.numbers[:here])):
+        return []
+    known, taken = (
+        _in_modules(found, saved),
+        {id(p) for group in target.param_groups for p in group["params"]},
+    )
+    if not all(number in known for numbers in found.numbers[here:] for number in numbers):
+        return []
+    groups = [[known[number][0] for number in numbers] for numbers in found.numbers[here:]]
+    if not taken.isdisjoint(id(parameter) for group in groups for parameter in group):
+        return []
+    return [{**target.defaults, "params": group} for group in groups]
+
+
 class Order:
     """Which live parameter is which saved one.
 
     `parameters` are the live ones by the number of the saved one; `numbers` are those numbers, group by
-    group in the order of the live ones. `known` are those that modules bring, by number.
+    group in the order of the live ones. `known` are those that modules bring, by number. `groups` are those
+    of the target, and those that are to be added.
     """
 
-    def __init__(self, found: SavedOptimizer, target: Any, saved: Saved) -> None:
+    def __init__(
+        self, found: SavedOptimizer, target: Any, groups: list[dict[str, Any]], saved: Saved
+    ) -> None:
         self.mismatched: list[Mismatch] = []
         self.names: dict[Any, str] = {}
         self._found = found
-        self._groups = [list(group["params"]) for group in target.param_groups]
+        self._groups = [list(group["params"]) for group in groups]
         self._home = {id(item): at for at, group in enumerate(self._groups) for item in group}
         self.known = self._known(saved)
         self.numbers = [
-            self._ordered(at, self.known | self._by_given_names(at, target.param_groups[at]))
-            for at in range(len(self._groups))
+            self._ordered(at, self.known | self._by_given_names(at, group)) for at, group in enumerate(groups)
         ]
         self.parameters: dict[Any, Any] = {
             number: parameter
@@ -128,12 +156,9 @@ class Order:
     def _known(self, saved: Saved) -> dict[Any, Any]:
         """The live parameters that modules know by name, by number. Modules that this optimizer does not
         train say nothing."""
-        ask_modules = KnownParameters(saved) if self._found.tensors else None
-        known: dict[Any, Any] = {}
-        for number, value in self._found.tensors.items():
-            match = None if ask_modules is None else ask_modules(value)
-            if match is not None:
-                known[number], self.names[number] = match
+        found = _in_modules(self._found, saved)
+        self.names = {number: name for number, (_, name) in found.items()}
+        known = {number: parameter for number, (parameter, _) in found.items()}
         return known if any(id(item) in self._home for item in known.values()) else {}
 
     def _by_given_names(self, at: int, group: dict[str, Any]) -> dict[Any, Any]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from torch.optim import Optimizer
@@ -13,7 +14,7 @@ from saver.families.python.restoring import differing, items
 from saver.families.torch.becoming import Becoming
 from saver.families.torch.leaves import Leaf, Leaves
 from saver.families.torch.optim import NOT_STORED, check_attributes
-from saver.families.torch.optim_order import PARAMETER_NAMES, Order, SavedOptimizer, wrong
+from saver.families.torch.optim_order import PARAMETER_NAMES, Order, SavedOptimizer, added_groups, wrong
 from saver.families.torch.optim_state import Form, loading
 from saver.restoring import Mismatch, PartReport, Plan, Restorer, Saved
 from saver.restoring.contract import kind
@@ -50,10 +51,11 @@ class OptimizerRestorer(Restorer):
     def plan(self, value: Value, target: Any, saved: Saved) -> Plan:
         node = saved.follow(value)
         found = SavedOptimizer(node, target, saved)
-        unlike = _other_groups(found, target)
+        groups = [*target.param_groups, *added_groups(found, target, saved)]
+        unlike = _other_groups(found, groups)
         if unlike is not None:
             return Plan(PartReport(kind(target), mismatched=(unlike,)))
-        match = _Match(found, target, saved)
+        match = _Match(found, target, groups, saved)
         if type(node) is Node:
             saved.stands_for(node, target)
         saved.want(*found.groups, *match.state.values())
@@ -61,15 +63,19 @@ class OptimizerRestorer(Restorer):
 
 
 class _Match:
-    """A saved optimizer and the one into which it is restored, with equal numbers of parameters."""
+    """A saved optimizer and the one into which it is restored, which gets these groups: as many, with equal
+    numbers of parameters."""
 
-    def __init__(self, found: SavedOptimizer, target: Any, saved: Saved) -> None:
+    def __init__(
+        self, found: SavedOptimizer, target: Any, groups: list[dict[str, Any]], saved: Saved
+    ) -> None:
         self._found, self._target, self._where = found, target, saved.where
-        self._order = Order(found, target, saved)
+        self._groups = groups
+        self._order = Order(found, target, groups, saved)
         self._form = Form(found, self._order.parameters, saved)
         self._mismatched, self.state = _fitting(found.state, self._order.parameters, saved)
         self._rest = _Rest(found, self._order, target, saved)
-        self._missing = _missing(found, target)
+        self._missing = _missing(found, groups)
 
     @property
     def fits(self) -> bool:
@@ -88,7 +94,7 @@ class _Match:
         )
 
     def ready(self, decoder: Decoder) -> Callable[[], None]:
-        groups = _decoded_groups(self._found, self._order, self._target, decoder)
+        groups = _decoded_groups(self._found, self._order, self._groups, decoder)
         entries = {
             key: {name: decoder(item) for name, item in entry.items()} for key, entry in self.state.items()
         }
@@ -96,7 +102,8 @@ class _Match:
         finish = self._rest.ready(decoder)
 
         def change() -> None:
-            load()
+            with _grown(self._target, self._groups):
+                load()
             for group, place in zip(self._target.param_groups, self._found.places, strict=True):
                 _put_parameters(group, place)
             finish()
@@ -104,10 +111,22 @@ class _Match:
         return change
 
 
-def _other_groups(found: SavedOptimizer, target: Any) -> Mismatch | None:
+@contextmanager
+def _grown(target: Any, groups: list[dict[str, Any]]) -> Iterator[None]:
+    """Let an optimizer have these groups, unless the block raises."""
+    before = len(target.param_groups)
+    target.param_groups.extend(groups[before:])
+    try:
+        yield
+    except BaseException:
+        del target.param_groups[before:]
+        raise
+
+
+def _other_groups(found: SavedOptimizer, groups: list[dict[str, Any]]) -> Mismatch | None:
     """Why nothing can be put into an optimizer: its groups are other ones."""
     saved = tuple(map(len, found.numbers))
-    here = tuple(len(group["params"]) for group in target.param_groups)
+    here = tuple(len(group["params"]) for group in groups)
     if saved == here:
         return None
     why = f"saved {_counted(saved)}, here {_counted(here)}"
@@ -118,22 +137,21 @@ def _other_groups(found: SavedOptimizer, target: Any) -> Mismatch | None:
     return Mismatch("param_groups", saved, here, why)
 
 
-def _missing(found: SavedOptimizer, target: Any) -> tuple[str, ...]:
+def _missing(found: SavedOptimizer, groups: list[dict[str, Any]]) -> tuple[str, ...]:
     """The options that the target steps by and that were not saved."""
-    groups = zip(target.param_groups, found.groups, strict=True)
     return tuple(
         f"param_groups.{at}.{name}"
-        for at, (own, group) in enumerate(groups)
+        for at, (own, group) in enumerate(zip(groups, found.groups, strict=True))
         for name in sorted(_lost(own, group))
     )
 
 
 def _decoded_groups(
-    found: SavedOptimizer, order: Order, target: Any, decoder: Decoder
+    found: SavedOptimizer, order: Order, here: list[dict[str, Any]], decoder: Decoder
 ) -> list[dict[str, Any]]:
     """The groups as `load_state_dict` wants them, with the numbers of their parameters."""
     groups: list[dict[str, Any]] = []
-    for group, numbers, own in zip(found.groups, order.numbers, target.param_groups, strict=True):
+    for group, numbers, own in zip(found.groups, order.numbers, here, strict=True):
         fresh: dict[str, Any] = {name: decoder(option) for name, option in group.items()}
         if PARAMETER_NAMES in fresh and PARAMETER_NAMES in own:
             fresh[PARAMETER_NAMES] = list(own[PARAMETER_NAMES])

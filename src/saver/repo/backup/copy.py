@@ -10,7 +10,7 @@ from saver.repo.format import STORE_KEY, Format, read_format
 from saver.repo.log import ZERO, Log, log_key
 from saver.repo.objects import collectables, is_own, own, pack_key
 from saver.repo.repository import Repository
-from saver.repo.state.users import pack_in
+from saver.repo.state.needs import pack_in
 from saver.storage import Bytes, Storage
 
 MARKS_LEFT = 3600.0

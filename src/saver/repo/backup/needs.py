@@ -13,7 +13,7 @@ from saver.repo.manifest import manifest_key
 from saver.repo.objects import pack_key, tree_key
 from saver.repo.packs import Damage
 from saver.repo.repository import Repository
-from saver.repo.state.users import pack_in
+from saver.repo.state.needs import pack_in
 from saver.repo.version import Version
 from saver.storage import Blob
 from saver.tensors import shards_of

@@ -24,6 +24,10 @@ class Clock:
         stat = self._repo.state.log.stat(self._repo.state.head)
         return stat.time if stat is not None else 0.0
 
+    def about(self) -> float:
+        """The time by whichever is later, this machine's clock or the last record. Nothing is written."""
+        return max(self._repo.clock(), self.newest())
+
     def now(self) -> float:
         """The time by the storage's own clock, from an object made for that. In a dry run and on a full
         disk there is none: then the later of this machine's clock and the last record."""
@@ -37,7 +41,7 @@ class Clock:
                 if not is_full(error):
                     raise
         if stat is None:
-            return max(self._repo.clock(), self.newest())
+            return self.about()
         left = {found.key: found.stat for found in own(storage, "clock/")}
         old = [  # left by a killed collector
             key for key, its in left.items() if its is not None and abs(stat.time - its.time) > CLOCK_LEFT

@@ -27,6 +27,12 @@ from saver.times import local, span
 PAGES_LEFT = 60.0
 """Seconds for which pages that no checkpoint needs are left alone: a checkpoint may be in progress."""
 
+SMALL = 100
+"""Up to this many records, a collection always lists everything: that takes no time."""
+
+LISTED_FOR = 86_400.0
+"""Seconds for which a listing of everything is enough. Only what a killed save left since is missed."""
+
 DELETED_TOGETHER = 1000
 """How many objects are deleted in one call: as many as S3 takes."""
 
@@ -98,8 +104,8 @@ def collect(
 ) -> Collected:
     """Free what no version needs. `grace` is in seconds of the store's own clock.
 
-    Without `listing`, only what was freed since the last collection of this process is examined, not
-    everything in the store: what a killed save left is not found then.
+    With `listing`, or if that was not done for a day, or if the store is small, everything in the store is
+    examined; otherwise what was freed since the last collection, which does not show what a killed save left.
 
     Raises DamagedError, and deletes nothing, if the log has a gap or its end is missing, or if something
     else is in the place of an object or a folder. Only objects whose keys have the exact form are ever
@@ -126,7 +132,7 @@ class _Collection:
     ) -> None:
         self._repo, self._users = repo, repo.users
         self._dry, self._progress = dry_run, progress
-        self._lists = listing or not (repo.users.listed and repo.users.head)
+        self._lists = listing
         self._clock = Clock(repo, grace, dry_run)
         self._listing = Listing(repo.storage)
         self._records: dict[int, Stat | None] = {}
@@ -134,13 +140,14 @@ class _Collection:
 
     def run(self) -> Collected:
         repo, clock = self._repo, self._clock
-        check_log(repo.storage, repo.state, repo.gapless)
-        repo.gapless = repo.state.head
         self._users.refresh()
+        self._lists = self._lists or self._must_list()
+        known = repo.gapless if self._lists else max(repo.gapless, self._users.kept)
+        check_log(repo.storage, repo.state, known)
+        repo.gapless = repo.state.head
         if self._lists:
             self._listing.read()
-            self._users.condemned = set(repo.state.all_gone()).intersection(self._listing.keys)
-            self._users.listed = True
+            self._users.saw({key for key in repo.state.all_gone() if key in self._listing.all})
         # Deletions come first: on a full disk, nothing can be written before.
         freed = [] if self._dry else self._sweep(clock.newest())
         now = clock.now()
@@ -153,13 +160,22 @@ class _Collection:
         freed += self._sweep(max(now, clock.newest()))
         if self._dry:
             self._waiting += condemned
-        elif self._lists:
-            self._drop_pages(now)
+        else:
+            whole = self._lists and not records[-1].is_partial
+            self._users.judged(records[0].busy, clock.about() if whole else None)
+            self._keep_shortcuts(now)
         waiting, size = tuple(self._waiting), self._listing.size
         return Collected(
             condemned, tuple(freed), size(*freed), waiting, size(*waiting), moved, tuple(records[0].busy),
             self._dry, self._clock.grace,
         )  # fmt: skip
+
+    def _must_list(self) -> bool:
+        """Whether everything must be listed: it is not known what was found the last time, or that was long
+        ago, or it takes no time."""
+        if not self._users.listed or self._repo.state.head <= SMALL:
+            return True
+        return abs(self._clock.about() - self._users.listed) >= LISTED_FOR
 
     def _condemn(self, now: float, judged: dict[str, int]) -> Condemnation:
         """Condemn, in one record, what no version needs: less of it if the disk is full. A dry run only
@@ -176,14 +192,14 @@ class _Collection:
             except CannotWriteError as error:
                 if not is_full(error) or most == 1:
                     raise
-        self._users.condemned.update(found.condemned)
+        self._users.took(found.condemned)
         return found
 
     def _sweep(self, now: float) -> list[str]:
         """Delete condemned objects whose grace period is over; the others are waiting."""
         repo, self._waiting = self._repo, []
         freed: list[str] = []
-        condemned = sorted(self._users.condemned)
+        condemned = sorted(self._users.condemned())
         total, done = self._listing.size(*condemned), 0
         due = []
         for key in condemned:
@@ -195,7 +211,7 @@ class _Collection:
             keys = due[at : at + DELETED_TOGETHER]
             if not self._dry:
                 repo.storage.delete(*keys)
-                self._users.condemned.difference_update(keys)
+                self._users.deleted(keys)
             freed += [key for key in keys if self._listing.size(key) or key in self._listing.all]
             done += self._listing.size(*keys)
             if self._progress is not None:
@@ -215,13 +231,21 @@ class _Collection:
             )
         return record.time
 
+    def _keep_shortcuts(self, now: float) -> None:
+        """Keep what the next collection needs to know; delete remains of old checkpoints."""
+        if self._repo.state.head > SMALL:
+            self._users.keep()
+        if self._lists:
+            self._drop_pages(now)
+
     def _drop_pages(self, now: float) -> None:
         """Delete the remains of old checkpoints, and of those that were never finished."""
         state, storage = self._repo.state, self._repo.storage
         try:
-            needed = state.needed()
+            needed = state.needed() | self._users.shortcuts.needed(state.head)
         except SaverError:  # the checkpoints are useless
             with suppress(CannotWriteError):
+                self._users.shortcuts.delete_all()
                 state.make_anew()
             return
         old = []

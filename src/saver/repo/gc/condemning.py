@@ -11,7 +11,7 @@ from saver.repo.gc.listing import Listing
 from saver.repo.log import Condemn, Event
 from saver.repo.objects import is_collectable, pack_key
 from saver.repo.repository import Repository
-from saver.repo.state.users import pack_in
+from saver.repo.state.needs import pack_in
 
 ALL, SOME = 1 << 40, 16
 """How many objects one record condemns: without limit, or few on a full disk without room for many names."""
@@ -97,10 +97,11 @@ class Condemnation:
         return False
 
     def _candidates(self) -> Iterator[str]:
-        """What may be garbage: all listed objects, and what deletions freed since the last collection."""
+        """What may be garbage: all listed objects, what deletions freed since the last collection, and what
+        that one found too young."""
         yield from self._listing.keys
         freed = self._repo.state.all_freed()
         packs = self._users.targets(pack_in(key) for key in freed if key.startswith("packs/"))
-        for key in sorted({*freed, *map(pack_key, packs)}):
+        for key in sorted({*freed, *map(pack_key, packs), *self._users.young()}):
             if is_collectable(key) and key not in self._listing.all:
                 yield key

@@ -11,7 +11,7 @@ from saver.repo.gc.living import Living
 from saver.repo.log import Event, Move, Relocate
 from saver.repo.objects import is_collectable, pack_key
 from saver.repo.repository import Repository
-from saver.repo.state.users import pack_in
+from saver.repo.state.needs import pack_in
 from saver.tensors import Cut, Shard, TensorData, in_one
 
 DEAD_SHARE = 0.5
@@ -37,8 +37,8 @@ class Mover:
         freed = {
             pack_in(key): number for key, number in repo.state.all_freed().items() if key.startswith("packs/")
         }
-        for pack in filter(users.of, sorted(users.targets(freed))):
-            if not is_collectable(pack_key(pack)):
+        for pack in sorted(users.targets(freed)):
+            if not is_collectable(pack_key(pack)) or not users.needs(pack_key(pack)):
                 continue
             try:
                 gone = repo.state.gone(pack_key(pack)) is not None
@@ -63,7 +63,7 @@ class Mover:
             return None
         enough = stat.size - max(DEAD_BYTES, DEAD_SHARE * stat.size)
         look = 1
-        for count, name in enumerate(sorted(self._users.of(pack), reverse=True), 1):
+        for count, name in enumerate(self._users.of(pack), 1):
             living.add_version(name, repo.tensors(self._users.version(name)), pack)
             if count == look:
                 look *= 2
@@ -91,7 +91,7 @@ class Mover:
             return None if gone or not self._covers(pack, living, moves) else relocate
 
         if repo.append(decide) is not None:
-            self._users.condemned.add(pack_key(pack))
+            self._users.took([pack_key(pack)])
             return True
         repo.storage.delete(pack_key(writer.id))
         return False
@@ -125,7 +125,8 @@ class Mover:
         ranges = Ranges((offset, length) for offset, length, _, _ in moves)
         return all(
             ranges.hold(offset, length)
-            for name in self._users.of(pack) - living.versions
+            for name in self._users.of(pack)
+            if name not in living.versions
             for known in self._repo.known(self._users.version(name)).values()
             for at, offset, length in known.extents
             if at == pack

@@ -13,7 +13,7 @@ depth; `height` counts the levels below a page.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import lru_cache, partial
 from typing import Any, TypeAlias
@@ -146,6 +146,19 @@ class Pages:
                     if page.height > 1:
                         waiting.append(self._child(page, at, end)[1:])
 
+    def among(self, root: str | None, some: Collection[str]) -> set[str]:
+        """The names of the pages of a map that are among `some`. Pages above them are, too. Leaves are not
+        read."""
+        found, level = set[str](), {root} if root is not None and root in some else set[str]()
+        while level:
+            found |= level
+            pages = [self._page(name) for name in level]
+            below = {name for page in pages for name in page.pages if name in some}
+            if pages[0].height <= 1:
+                return found | below
+            level = below
+        return found
+
     def only_in(self, root: str | None, others: Iterable[str | None]) -> set[str]:
         """The names of the pages of a map that none of the other maps has. Reads only pages that differ."""
         found = list(self._together(partial(self._difference, root, other) for other in others))
@@ -159,20 +172,32 @@ class Pages:
         found = set[str]()
         while mine:
             if other_height > height:
-                theirs, other_height = self._below(theirs), other_height - 1
+                theirs, other_height = self._below(theirs)[0], other_height - 1
                 continue
-            if other_height == height:
+            level = other_height == height
+            if level:
                 mine, theirs = mine - theirs, theirs - mine
             found |= mine
-            mine, height = self._below(mine) if height else set(), height - 1
+            if not height:
+                return found
+            mine, below = self._below(mine, theirs if level else set())
+            height -= 1
+            if level:
+                theirs, other_height = below, other_height - 1
         return found
 
     def _top(self, root: str | None) -> tuple[set[str], int]:
         return (set(), -1) if root is None else ({root}, self._page(root).height)
 
-    def _below(self, names: set[str]) -> set[str]:
-        pages = self._together(partial(self._page, name) for name in names)
-        return {child for page in pages for child in page.pages}
+    def _below(self, *groups: set[str]) -> list[set[str]]:
+        """The pages below each group of pages; all are read at once."""
+        names = [name for group in groups for name in group]
+        children = dict(zip(names, self._together(partial(self.below, name) for name in names), strict=True))
+        return [{child for name in group for child in children[name]} for group in groups]
+
+    def below(self, name: str) -> list[str]:
+        """The names of the pages just below a page."""
+        return self._page(name).pages
 
     def _child(self, page: Page, at: int, end: str | None) -> tuple[str, Page, str | None]:
         """The name of a child, the child, and a key that is greater than all of its keys."""

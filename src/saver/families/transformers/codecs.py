@@ -1,0 +1,159 @@
+"""Configurations, tokenizers, processors and feature extractors, by their attributes. Models are modules of
+PyTorch, and are stored as those are."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from typing import Any
+
+from transformers import FeatureExtractionMixin, GenerationConfig, PreTrainedConfig, ProcessorMixin
+from transformers.generation.configuration_utils import BaseWatermarkingConfig
+from transformers.image_processing_base import ImageProcessingMixin
+from transformers.image_utils import SizeDict
+from transformers.tokenization_utils_tokenizers import TokenizersBackend
+
+from saver import trust, uses
+from saver.codec import Codec, Decoder, Encoder
+from saver.families.python.classes import declared
+from saver.families.python.restoring import told
+from saver.families.transformers import checks
+from saver.restoring import PartReport, Plan, Restorer, Saved
+from saver.restoring.contract import kind
+from saver.tree import Node, Value
+
+_BASES = (
+    PreTrainedConfig, GenerationConfig, BaseWatermarkingConfig, ProcessorMixin, FeatureExtractionMixin,
+    ImageProcessingMixin, TokenizersBackend,
+)  # fmt: skip
+
+_TEMPLATE = "chat_template"
+_RUNS = "transformers.utils.chat_template_utils:render_jinja_template"
+
+
+_OF_THE_CLASS = frozenset(("attribute_map", "sub_configs", "sub_configs_defaults"))
+"""What a configuration's class alone says: `attribute_map` would rename what is read from an instance."""
+
+
+def data_of(cls: type) -> frozenset[str]:
+    """The names of what instances hold as data though their class has a value for it: the fields of
+    configurations, which are dataclasses, and the defaults of processors."""
+    if cls not in _data:
+        _data[cls] = declared(cls) | frozenset(
+            name
+            for base in cls.__mro__
+            if base.__module__.partition(".")[0] == "transformers"
+            for name, value in vars(base).items()
+            if isinstance(value, (list, tuple, dict, set, enum.Enum, SizeDict)) and name not in _OF_THE_CLASS
+        )
+    return _data[cls]
+
+
+_data: dict[type, frozenset[str]] = {}
+
+
+class ObjectCodec(Codec):
+    """Such objects by their attributes; no code of the class runs. A chat template is a program in Jinja, so
+    it is a node of its own, for which loading needs trust."""
+
+    name = "transformers.object"
+    bare = True
+    early = True
+
+    def accepts(self, cls: type) -> bool:
+        return issubclass(cls, _BASES)
+
+    def class_of(self, obj: Any) -> str:
+        return trust.class_name(type(obj))
+
+    def encode(self, obj: Any, encoder: Encoder) -> Value:
+        template = vars(obj).get(_TEMPLATE)
+        left_out = frozenset((_TEMPLATE,)) if template is not None else frozenset[str]()
+        found = encoder.attributes(obj, left_out, data_of(type(obj)))
+        if template is None:
+            return found
+        encoder.check(_check_template, template)
+        return [found, Node(TemplateCodec.name, _RUNS, state=_TEMPLATES.encode(template, encoder))]
+
+    def decode(self, node: Node, decoder: Decoder) -> Any:
+        cls = decoder.cls(node)
+        if not (isinstance(cls, type) and issubclass(cls, _BASES)):
+            raise ValueError(f"{cls!r} is not a class that this codec builds")
+        attributes, template = node.state if type(node.state) is list else (node.state, None)
+        if type(attributes) is not dict or attributes.get(_TEMPLATE) is not None:
+            raise ValueError("a chat template is among the attributes")
+        obj: Any = object.__new__(cls)
+        decoder.keep(node, obj)
+        decoder.fill_attributes(obj, attributes, data_of(cls))
+        if template is not None:
+            if type(template) is not Node or template.codec != TemplateCodec.name:
+                raise ValueError("the chat template is something else")
+            vars(obj)[_TEMPLATE] = decoder(template)
+        return obj
+
+    def check(self, obj: Any) -> None:
+        uses.check(vars(obj), {}, True)
+        if isinstance(obj, PreTrainedConfig):
+            checks.check_configuration(obj)
+        elif isinstance(obj, TokenizersBackend):
+            checks.check_tokenizer(obj)
+
+
+class TemplateCodec(Codec):
+    """Chat templates, texts or several by name, whose nodes name the function that runs them: so an audit
+    asks for trust in it."""
+
+    name = "transformers.template"
+    shared = False
+
+    def class_of(self, obj: Any) -> str:
+        return _RUNS
+
+    def encode(self, obj: Any, encoder: Encoder) -> Value:
+        return encoder.own(obj) if type(obj) is dict else encoder(obj)
+
+    def decode(self, node: Node, decoder: Decoder) -> Any:
+        decoder.cls(node)
+        found = decoder(node.state)
+        _check_template(found)
+        return found
+
+
+def _check_template(found: Any) -> None:
+    texts = [*found, *found.values()] if type(found) is dict else [found]
+    if not all(type(text) is str for text in texts):
+        raise ValueError("a chat template is neither a text nor texts by name")
+
+
+_TEMPLATES = TemplateCodec()
+
+
+class AllAttributesRestorer(Restorer):
+    """Such objects in place: they get all attributes of the saved one, of the same class."""
+
+    def accepts(self, cls: type) -> bool:
+        return issubclass(cls, _BASES)
+
+    def plan(self, value: Value, target: Any, saved: Saved) -> Plan:
+        node = saved.follow(value)
+        same = type(node) is Node and saved.class_name(node) == trust.own_name(type(target))
+        if type(node) is not Node or node.codec != ObjectCodec.name or not same:
+            saved.refuse(f"{told(node)} was saved, not a {kind(target)}; take it from `load`")
+        saved.want(node)
+
+        def ready(decoder: Decoder) -> Callable[[], None]:
+            found = dict(vars(decoder(node)))
+            return lambda: _replace(target, found)
+
+        return Plan(PartReport(kind(target), ("value",)), ready)
+
+
+def _replace(target: Any, found: dict[str, Any]) -> None:
+    own = vars(target)
+    own.clear()
+    own.update(found)
+
+
+CODECS: tuple[Codec, ...] = (ObjectCodec(), _TEMPLATES)
+
+RESTORERS: tuple[Restorer, ...] = (AllAttributesRestorer(),)

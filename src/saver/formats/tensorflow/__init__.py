@@ -1,0 +1,150 @@
+"""Checkpoints of TensorFlow, of `tf.train.Saver` (versions 1 and 2) and `tf.train.Checkpoint`, read without
+TensorFlow as a dict of arrays by name. Names are those that `tf.train.list_variables` gives.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import time
+from collections.abc import Iterable
+from glob import escape, glob
+
+import msgspec
+import numpy as np
+from blake3 import blake3
+
+from saver.errors import IncompatibleError
+from saver.formats.tensorflow import slices
+from saver.formats.tensorflow.bundle import Bundle
+from saver.formats.tensorflow.table import MAGIC, entries
+from saver.formats.tensorflow.variables import COMPLEX, DTYPES, STRING, Beside, Piece, Variable
+from saver.formats.tensorflow.wire import Malformed, fields
+from saver.opened import Opened
+from saver.pack import PackedTensors
+from saver.repo import manifest as manifests
+from saver.repo.manifest import SOLE, Manifest, Part
+from saver.storage import Blob
+from saver.tensors import NUMPY_DTYPE, Box, Shard, TensorData, TensorInfo, check_boxes, hash_of
+from saver.tree import Node, Tensor, Value, reserved, to_json
+
+_ADVICE = "the file was changed while it was read; open it again"
+_SHARD = re.compile(r"(.*)-(\d{5})-of-(\d{5})", re.DOTALL)
+
+
+def recognizes(blob: Blob) -> bool:
+    """Whether the file ends as the tables do that checkpoints consist of."""
+    return blob.size > len(MAGIC) and blob.read(blob.size - len(MAGIC)) == MAGIC
+
+
+def first_of(path: str) -> str | None:
+    """The index of a checkpoint of version 2, or the first file of version 1, by its prefix."""
+    found = (f"{path}.index", *sorted(glob(f"{escape(path)}-00000-of-[0-9][0-9][0-9][0-9][0-9]")))
+    return next(filter(os.path.isfile, found), None)
+
+
+def open_blob(blob: Blob, beside: Beside | None) -> Opened:
+    """The variables as one part, a dict in the order of their names. `blob` is the index of version 2, or a
+    file of version 1; `beside` opens the others in its folder, and is None for bytes that are in no folder.
+
+    Everything is read and compared with TensorFlow's sums now. Raises DamagedError if it differs, and
+    IncompatibleError if it is malformed, or has types that Saver does not know.
+    """
+    where, table = blob.name, memoryview(blob.read())
+    try:
+        return _opened(_variables(blob, table, beside), where, table)
+    except (Malformed, ValueError) as error:
+        if isinstance(error, IncompatibleError):
+            raise
+        raise IncompatibleError(f"{where}: this is not a checkpoint of TensorFlow: {error}") from None
+
+
+def _variables(blob: Blob, table: memoryview, beside: Beside | None) -> list[Variable]:
+    key, first = next(entries(table, blob.name), (b"-", memoryview(b"")))
+    header = dict(fields(first))
+    if key or 1 not in header:
+        raise IncompatibleError(f"{blob.name} is a table of LevelDB, but not one of TensorFlow's checkpoints")
+    name = os.path.basename(blob.name)
+    if isinstance(header[1], int):
+        if beside is None or not name.endswith(".index"):
+            raise IncompatibleError(
+                f"{blob.name}: this is the index of a checkpoint, whose tensors are in other files; pass its "
+                "path, which ends in .index"
+            )
+        return Bundle(entries(table, blob.name), name.removesuffix(".index"), beside).variables()
+    shard = _SHARD.fullmatch(name)
+    if shard is None or beside is None:
+        return slices.variables([entries(table, blob.name)], blob.name)
+    others = (beside(f"{shard[1]}-{number:05}-of-{shard[3]}") for number in range(int(shard[3])))
+    return slices.variables((entries(memoryview(each.read()), each.name) for each in others), blob.name)
+
+
+def _opened(variables: list[Variable], where: str, table: memoryview) -> Opened:
+    infos: dict[str, TensorInfo] = {}
+    blobs: dict[str, Blob] = {}
+    values: dict[str, Value] = {}
+    for variable in variables:
+        if variable.strings is None:
+            tensor = f"{SOLE}/{variable.name}"
+            infos[tensor] = _info(tensor, variable)
+            blobs |= {piece.blob.name: piece.blob for piece in variable.pieces}
+        values[variable.name] = _node(variable)
+    plain = not any(map(reserved, values))
+    tree = Node("dict", state=values if plain else [list(values), list(values.values())])
+    raw = msgspec.Raw(to_json(tree))
+    digest = manifests.part_hash(manifests.content_hash(manifests.structure(raw, {})), infos, infos)
+    for_torch = any(info.dtype not in NUMPY_DTYPE for info in infos.values())
+    part = Part(tree=raw, hash=digest, version=1, packages=("numpy", "torch") if for_torch else ("numpy",))
+    manifest = Manifest(format=manifests.FORMAT, parts={SOLE: part}, time=time.time())
+    size = len(table) + sum(blob.size for blob in blobs.values())
+
+    def opened(names: Iterable[str]) -> dict[str, Blob]:
+        return {name: blobs[name] for name in names}
+
+    source = PackedTensors(infos, opened, where, _ADVICE, size=size)
+    return Opened(manifest, source, where, size, blake3(table).hexdigest())
+
+
+def _info(name: str, variable: Variable) -> TensorInfo:
+    """The tensor: one shard for each slice."""
+    pieces = sorted(variable.pieces, key=lambda piece: piece.box.offsets)
+    dtype, tail = DTYPES.get(variable.kind, ""), tuple[int, ...]()
+    if not dtype:
+        dtype, tail = COMPLEX[variable.kind][0], (2,)
+    try:
+        check_boxes(variable.shape, [piece.box for piece in pieces])
+    except ValueError as error:
+        raise Malformed(f"{variable.name[:80]!r}: {error}") from None
+    shards = tuple(_shard(variable.name, dtype, piece, tail) for piece in pieces)
+    return TensorInfo(name, dtype, variable.shape + tail, shards)
+
+
+def _shard(name: str, dtype: str, piece: Piece, tail: tuple[int, ...]) -> Shard:
+    data = np.frombuffer(piece.blob.read(piece.start, piece.start + piece.length), np.uint8)
+    if dtype == "BOOL" and data.size and data.max() > 1:
+        raise Malformed(f"{name[:80]!r} has bytes that are not booleans")
+    found = hash_of(TensorData("U8", (piece.length,), data))
+    extents = ((piece.blob.name, piece.start, piece.length),) if piece.length else ()
+    box = Box(piece.box.offsets + (0,) * len(tail), piece.box.sizes + tail)
+    return Shard(dtype, box, *found, extents)
+
+
+def _node(variable: Variable) -> Node:
+    tensor = Tensor(f"{SOLE}/{variable.name}")
+    shape: list[Value] = list(variable.shape)
+    if variable.kind == STRING:
+        items: list[Value] = [Node("bytes", state=_base64(each)) for each in variable.strings or ()]
+        return Node("numpy.array", state={"dtype": "|O", "shape": shape, "items": items})
+    if variable.kind in COMPLEX:
+        data: Value = tensor if math.prod(variable.shape) else ""
+        return Node("numpy.array", state={"dtype": COMPLEX[variable.kind][1], "shape": shape, "data": data})
+    if DTYPES[variable.kind] not in NUMPY_DTYPE:
+        return Node("torch.Tensor", state={"data": tensor})
+    return Node("numpy.array", state=tensor)
+
+
+def _base64(data: bytes) -> str:
+    from base64 import b64encode
+
+    return b64encode(data).decode()

@@ -1,0 +1,172 @@
+"""Version 2 of TensorFlow's checkpoints: `PREFIX.index` and `PREFIX.data-00000-of-00001` …
+
+Messages: tensorflow/core/protobuf/tensor_bundle.proto. The forms of strings and of the keys of slices:
+tensorflow/core/util/tensor_bundle/tensor_bundle.cc and tensorflow/core/lib/strings/ordered_code.cc.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from saver.errors import DamagedError, IncompatibleError
+from saver.formats.tensorflow.crc import crc32c, unmasked
+from saver.formats.tensorflow.variables import STRING, Beside, Variable, box_of, shape_of, slice_of
+from saver.formats.tensorflow.wire import Malformed, Value, fields, integer, varint
+from saver.storage import Blob
+from saver.tensors import whole
+
+
+@dataclass
+class _Entry:
+    """A BundleEntryProto."""
+
+    kind: int = 0
+    shape: tuple[int, ...] = ()
+    file: int = 0
+    offset: int = 0
+    size: int = 0
+    sum: int = 0
+    slices: list[list[tuple[int, int]]] = field(default_factory=list)
+
+    @classmethod
+    def parsed(cls, data: memoryview) -> _Entry:
+        entry = cls()
+        for number, value in fields(data):
+            if number == 2:
+                entry.shape = shape_of(value)
+            elif number == 7:
+                entry.slices.append(slice_of(value))
+            elif number in _NUMBERS:
+                setattr(entry, _NUMBERS[number], integer(value))
+        if min(entry.file, entry.offset, entry.size) < 0:
+            raise Malformed("an entry has a negative place")
+        return entry
+
+
+_NUMBERS = {1: "kind", 3: "file", 4: "offset", 5: "size", 6: "sum"}
+
+
+class Bundle:
+    """A checkpoint by its index. `prefix` is the name of the index without its ending."""
+
+    def __init__(self, table: Iterable[tuple[bytes, memoryview]], prefix: str, beside: Beside) -> None:
+        self._prefix, self._beside = prefix, beside
+        self._blobs: dict[int, Blob] = {}
+        pairs = dict(table)
+        self._files = self._header(pairs.pop(b"", memoryview(b"")))
+        self._entries = {key: _Entry.parsed(value) for key, value in pairs.items()}
+
+    def _header(self, data: memoryview) -> int:
+        """The number of data files, by a BundleHeaderProto."""
+        header: Mapping[int, Value] = dict(fields(data))
+        files, endian = integer(header.get(1, 0)), integer(header.get(2, 0))
+        if endian:
+            raise IncompatibleError(
+                f"{self._prefix}: the checkpoint was written by a big-endian machine, which Saver cannot "
+                "read; load it with tf.train.load_checkpoint, and save a dict of its tensors"
+            )
+        if not 0 < files < 100_000:
+            raise Malformed("the number of its data files is missing")
+        return files
+
+    def variables(self) -> list[Variable]:
+        """All, in the order of their names; the bytes of each are compared with its sum."""
+        found, pieces = [], set[bytes]()
+        for key, entry in self._entries.items():
+            pieces.update(_slice_key(key, each) for each in entry.slices)
+        for key, entry in self._entries.items():
+            if key not in pieces:
+                found.append(self._variable(key, entry))
+        return found
+
+    def _variable(self, key: bytes, entry: _Entry) -> Variable:
+        try:
+            variable = Variable(key.decode(), entry.kind, entry.shape)
+        except UnicodeDecodeError:
+            raise Malformed("a name is not UTF-8") from None
+        variable.check_kind(self._prefix)
+        if entry.kind == STRING:
+            variable.strings = self._strings(variable, entry)
+        elif entry.slices:
+            for each in entry.slices:
+                piece = self._entries.get(_slice_key(key, each))
+                if piece is None or piece.slices or piece.kind != entry.kind:
+                    raise Malformed(f"a slice of {variable.name[:80]!r} is missing")
+                self._add(variable, each, piece)
+        else:
+            self._add(variable, [], entry)
+        return variable
+
+    def _add(self, variable: Variable, extents: list[tuple[int, int]], entry: _Entry) -> None:
+        box = box_of(extents, variable.shape) if extents else whole(variable.shape)
+        blob = self._file(entry.file)
+        variable.add(box, blob, entry.offset, entry.size)
+        self._verify(variable.name, entry, crc32c(self._bytes(blob, entry)))
+
+    def _verify(self, name: str, entry: _Entry, found: int) -> None:
+        if found != unmasked(entry.sum):
+            raise DamagedError(
+                f"{self._file(entry.file).name}: the bytes of {name[:80]!r} are not what was written; "
+                "copy the checkpoint from its source again"
+            )
+
+    def _file(self, number: int) -> Blob:
+        if number >= self._files:
+            raise Malformed(f"there is no data file {number}")
+        if number not in self._blobs:
+            name = f"{self._prefix}.data-{number:05}-of-{self._files:05}"
+            self._blobs[number] = self._beside(name)
+        return self._blobs[number]
+
+    @staticmethod
+    def _bytes(blob: Blob, entry: _Entry) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
+        if entry.offset + entry.size > blob.size:
+            raise Malformed(f"an entry is beyond the end of {blob.name}")
+        return np.frombuffer(blob.read(entry.offset, entry.offset + entry.size), np.uint8)
+
+    def _strings(self, variable: Variable, entry: _Entry) -> list[bytes]:
+        """Lengths, their sum, and the strings. The entry's sum is that of lengths as words, sum, strings."""
+        count = math.prod(entry.shape)
+        if entry.slices or count > entry.size:
+            raise Malformed(f"the strings of {variable.name[:80]!r} are not there")
+        data = memoryview(self._bytes(self._file(entry.file), entry).tobytes())
+        lengths, at = [], 0
+        for _ in range(count):
+            length, at = varint(data, at)
+            lengths.append(length)
+        if at + 4 + sum(lengths) != len(data):
+            raise Malformed(f"the strings of {variable.name[:80]!r} do not have the lengths that they should")
+        words = b"".join(length.to_bytes(4 if length < 1 << 32 else 8, "little") for length in lengths)
+        self._verify(variable.name, entry, crc32c(bytes(data[at:]), crc32c(words)))
+        at += 4
+        found = []
+        for length in lengths:
+            found.append(bytes(data[at : at + length]))
+            at += length
+        return found
+
+
+def _slice_key(name: bytes, extents: list[tuple[int, int]]) -> bytes:
+    """The key of a slice: zero, the name, the number of axes, and where it begins and how long it is."""
+    escaped = b"".join({0: b"\0\xff", 255: b"\xff\0"}.get(byte, bytes((byte,))) for byte in name)
+    key = b"\0" + escaped + b"\0\x01"
+    axes = len(extents)
+    key += bytes((1, axes)) if axes else b"\0"
+    return key + b"".join(_signed(number) for extent in extents for number in extent)
+
+
+def _signed(number: int) -> bytes:
+    """A signed number whose bytes sort as numbers do: as many ones first as it has bytes."""
+    bits = (~number if number < 0 else number).bit_length()
+    length = bits // 7 + 1
+    if length == 1:
+        return bytes((0x80 ^ number & 0xFF,))
+    marks = (((1 << length) - 1) << (16 - length)).to_bytes(2, "big")
+    body = bytearray(number.to_bytes(10, "big", signed=True)[-length:])
+    body[0] ^= marks[0]
+    body[1] ^= marks[1]
+    return bytes(body)

@@ -1,0 +1,95 @@
+"""Protocol buffers, as far as checkpoints need them: the fields of a message, without a schema.
+
+Encoding: https://protobuf.dev/programming-guides/encoding
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+Value = int | memoryview
+
+
+class Malformed(ValueError):
+    """Bytes that are no such message."""
+
+
+def varint(data: memoryview, at: int) -> tuple[int, int]:
+    """A number of at most 64 bits, and where it ends."""
+    found = shift = 0
+    while True:
+        if at >= len(data) or shift > 63:
+            raise Malformed("a number is cut off")
+        byte = data[at]
+        found |= (byte & 0x7F) << shift
+        at, shift = at + 1, shift + 7
+        if byte < 0x80:
+            return found & 0xFFFFFFFFFFFFFFFF, at
+
+
+def fields(data: memoryview) -> Iterator[tuple[int, Value]]:
+    """Number and value of each field, in order: an unsigned int, or bytes."""
+    at = 0
+    while at < len(data):
+        tag, at = varint(data, at)
+        kind = tag & 7
+        if kind == 0:
+            value: Value
+            value, at = varint(data, at)
+            yield tag >> 3, value
+            continue
+        if kind == 2:
+            length, at = varint(data, at)
+        elif kind in (1, 5):
+            length = 8 if kind == 1 else 4
+        else:
+            raise Malformed(f"a field of the unknown kind {kind}")
+        if length > len(data) - at:
+            raise Malformed("a field is cut off")
+        piece = data[at : at + length]
+        at += length
+        yield tag >> 3, piece if kind == 2 else int.from_bytes(piece, "little")
+
+
+def message(data: Value) -> memoryview:
+    """A field that must be bytes."""
+    if isinstance(data, int):
+        raise Malformed("a number where a message is expected")
+    return data
+
+
+def text(data: Value) -> str:
+    """A field that must be UTF-8."""
+    try:
+        return bytes(message(data)).decode()
+    except UnicodeDecodeError:
+        raise Malformed("a name is not UTF-8") from None
+
+
+def integer(value: Value) -> int:
+    """A field that must be a signed number."""
+    if not isinstance(value, int):
+        raise Malformed("bytes where a number is expected")
+    return value - (1 << 64) if value >> 63 else value
+
+
+def varints(data: memoryview) -> NDArray[np.uint64]:
+    """All numbers in packed bytes."""
+    found = np.frombuffer(data, np.uint8)
+    ends = np.flatnonzero(found < 0x80)
+    if len(found) and (not len(ends) or ends[-1] != len(found) - 1):
+        raise Malformed("a number is cut off")
+    starts = np.concatenate(([0], ends[:-1] + 1)) if len(ends) else ends
+    lengths = ends - starts + 1
+    numbers = np.zeros(len(ends), np.uint64)
+    longest = int(lengths.max(initial=0))
+    if longest > 10:
+        raise Malformed("a number is too long")
+    for byte in range(longest):
+        chosen = lengths > byte
+        bits = found[starts[chosen] + byte].astype(np.uint64) & np.uint64(0x7F)
+        numbers[chosen] |= bits << np.uint64(7 * byte)
+    return numbers
